@@ -80,15 +80,7 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
     operator = OperatorAuth(feed.operator_hash, feed.clock, _RequestOrigins(feed))
     measurement_api = MeasurementApi(feed, operator)
     health_api = HealthApi(feed, operator)
-    app.router.add_get("/", FrontPage(feed, incident_cache, assets, snapshot_cache).page)
-    app.router.add_get("/about", AboutPage(feed, assets).page)
-    app.router.add_get("/methodology", MethodologyPage(feed, assets).page)
-    subject_routes = SubjectRoutes(feed, incident_cache, snapshot_cache, assets)
-    app.router.add_get("/services/{id}", subject_routes.show_service)
-    app.router.add_get("/networks/{asn}", subject_routes.show_network)
-    app.router.add_get("/countries/{code}/{region}", subject_routes.show_region)
-    app.router.add_get("/search", subject_routes.search)
-    app.router.add_get("/incidents", ArchivePage(feed, incident_cache, assets).page)
+    _add_pages(app.router, feed, incident_cache, snapshot_cache, assets)
     app.router.add_get("/api/v1/status", timeline_api.status)
     app.router.add_get("/api/v1/timeline", timeline_api.timeline)
     app.router.add_get("/api/v1/aggregation", AggregationApi(feed).__call__)
@@ -120,7 +112,6 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
     app.router.add_get("/healthz", health_api.alive, name="healthz")
     app.router.add_get("/readyz", health_api.ready, name="readyz")
     app.router.add_get("/metrics", health_api.metrics, name="metrics")
-    SiteFiles(feed, incident_cache, assets["mark.svg"]).add_routes(app.router)
     openapi_document = openapi.build_document(feed.publisher)
     app.router.add_get("/openapi.json", _serve_openapi(openapi_document))
     app.router.add_get("/docs", DocsPage(openapi_document, assets).page)
@@ -128,6 +119,25 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
     add_preflight(app)
     app.on_shutdown.append(_close_bus(feed))
     return app
+
+
+def _add_pages(
+    router: web.UrlDispatcher,
+    feed: Feed,
+    incident_cache: IncidentCache,
+    snapshot_cache: SnapshotCache,
+    assets: Mapping[str, str],
+) -> None:
+    router.add_get("/", FrontPage(feed, incident_cache, assets, snapshot_cache).page)
+    router.add_get("/about", AboutPage(feed, assets).page)
+    router.add_get("/methodology", MethodologyPage(feed, assets).page)
+    subject_routes = SubjectRoutes(feed, incident_cache, snapshot_cache, assets)
+    router.add_get("/services/{id}", subject_routes.show_service)
+    router.add_get("/networks/{asn}", subject_routes.show_network)
+    router.add_get("/countries/{code}/{region}", subject_routes.show_region)
+    router.add_get("/search", subject_routes.search)
+    router.add_get("/incidents", ArchivePage(feed, incident_cache, assets).page)
+    SiteFiles(feed, incident_cache, assets["mark.svg"]).add_routes(router)
 
 
 def _build_limits(feed: Feed) -> list[Middleware]:

@@ -96,7 +96,13 @@ def _build_contact(publisher: Publisher) -> Contact | None:
 
 
 def _list_operations() -> dict[str, OperationObject]:
-    return _list_public_data() | _list_feeds_and_files() | _list_operator_data() | _list_pages()
+    return (
+        _list_public_data()
+        | _list_feeds_and_files()
+        | _list_operator_data()
+        | _list_pages()
+        | _list_archive()
+    )
 
 
 def _list_public_data() -> dict[str, OperationObject]:
@@ -282,6 +288,25 @@ def _list_pages() -> dict[str, OperationObject]:
                 "503": ResponseObject(description="Store away.", content=html),
             },
         ),
+        "/incidents/{id}": get_incident(
+            "showIncident", "The page of one.", html, INCIDENT_PAGE_PARAMETERS
+        ),
+        "/incidents/{id}/embed": get_incident(
+            "embedIncident", "One incident, for other pages.", html
+        ),
+        "/incidents/{id}/share.svg": get_incident(
+            "getIncidentSvg", "Its picture.", media_content("image/svg+xml")
+        ),
+        "/incidents/{id}/share.png": get_incident(
+            "getIncidentPng", "Its picture.", media_content("image/png")
+        ),
+        "/docs": get("showDocs", "This document for people.", html),
+    }
+
+
+def _list_archive() -> dict[str, OperationObject]:
+    html = media_content("text/html")
+    return {
         "/incidents": get(
             "showArchive",
             "All incidents, with filters and any dates.",
@@ -301,19 +326,6 @@ def _list_pages() -> dict[str, OperationObject]:
             path_parameter("code", "^[A-Za-z]{2}$"),
             path_parameter("region", "^[A-Za-z0-9-]{1,6}$"),
         ),
-        "/incidents/{id}": get_incident(
-            "showIncident", "The page of one.", html, INCIDENT_PAGE_PARAMETERS
-        ),
-        "/incidents/{id}/embed": get_incident(
-            "embedIncident", "One incident, for other pages.", html
-        ),
-        "/incidents/{id}/share.svg": get_incident(
-            "getIncidentSvg", "Its picture.", media_content("image/svg+xml")
-        ),
-        "/incidents/{id}/share.png": get_incident(
-            "getIncidentPng", "Its picture.", media_content("image/png")
-        ),
-        "/docs": get("showDocs", "This document for people.", html),
     }
 
 
