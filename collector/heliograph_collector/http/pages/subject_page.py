@@ -20,7 +20,8 @@ from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Sn
 from heliograph_collector.http.templates import render_template
 
 MAX_ROWS = 120  # of one page: more are counted, the worst are shown; assumed
-_WORST_FIRST = ("blocked", "down", "partial", "unknown", "reachable", "nothing")
+_BEST_LAST = ("reachable", "nothing")  # after every trouble and doubt
+_WORST_FIRST = ("silent", "blocked", "down", "partial")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +239,15 @@ def _build_row(
 
 
 def _rank_row(row: SubjectRow) -> tuple[int, str]:
-    return _WORST_FIRST.index(row.cell.state), row.title
+    return _rank_state(row.cell.state), row.title
+
+
+def _rank_state(state: str) -> int:
+    """Rank the classes of cells, the worst lowest; an unlisted one is a doubt."""
+    if state in _WORST_FIRST:
+        return _WORST_FIRST.index(state)
+    doubt = len(_WORST_FIRST)
+    return doubt + 1 + _BEST_LAST.index(state) if state in _BEST_LAST else doubt
 
 
 def _rank_group(group: SubjectGroup) -> tuple[int, str]:
