@@ -260,16 +260,17 @@ async def test_killed_processes_lose_nothing_and_store_nothing_twice(
         )  # fmt: skip
         task = g.create_task(writer.run())
         killed_count = 0
-        while killed_count < KILLS or writer.behind != 0:
-            if killed_count < KILLS and (writer.behind or 0) < 8 * BLOCK_ROWS:
+        lost_count = 0.0  # a loss is noticed with the next block, so results flow until then
+        while lost_count < KILLS or writer.behind != 0:
+            lost_count = registry.get_sample_value(LOST) or 0.0
+            if lost_count < KILLS and (writer.behind or 0) < 8 * BLOCK_ROWS:
                 rows = build_rows(BLOCK_ROWS, seed=len(expected))
                 rows = [replace(row, sequence=row.sequence + 1_000 * len(expected)) for row in rows]
                 expected += [record.id for record in read_rows(rows, Pseudonyms(SECRET)).records]
                 await journal.append([row for row in rows if row.kind is RowKind.ENVELOPE])
-            if killed_count < KILLS and (pids := workers.list_pids()):
+            if killed_count <= lost_count < KILLS and (pids := workers.list_pids()):
                 os.kill(random.Random(killed_count).choice(pids), signal.SIGKILL)
                 killed_count += 1
-                await until_lost(registry, killed_count)
             await asyncio.sleep(0.01)
         task.cancel()
     ids = [row[0] for row in store._clickhouse.query_written("SELECT id FROM measurements", {})]
