@@ -389,10 +389,10 @@ class _Evaluation:
             settled.grown_us = self._now_us
             settled.absorb(own)
         self._publish(settled)
-        if settled.state is IncidentState.SUSPECTED and is_power:
-            settled.held = (confounders.POWER,)
-        elif settled.state is IncidentState.SUSPECTED:
-            settled.confirm(self._now_us)
+        if settled.state is IncidentState.SUSPECTED:
+            if not is_power or confounders.may_be_order(own.parts, self._voters.deciding):
+                settled.confirm(self._now_us)
+            settled.held = (confounders.POWER,) if is_power else ()
         settled.replays.update(self._candidate.replays)
         settled.reconsider(self._presence, self._now_us)
 

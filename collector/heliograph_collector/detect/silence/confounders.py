@@ -13,7 +13,7 @@ from heliograph_collector.detect.stats.voting import (
     sum_votes,
 )
 from heliograph_collector.model.scope import AffectedCell
-from heliograph_collector.model.thresholds import Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 COMMON = "common_mode"
 CARRIER = "carrier"
@@ -188,6 +188,13 @@ def is_power_failure(
     is_mute &= _are_lines(fixed)
     lives = mobile.votes >= limits.witnesses and mobile.share <= _PHONES_SHARE
     return (lives or is_mute) and len(silent_networks) > 1 and is_whole
+
+
+def may_be_order(cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]) -> bool:
+    """Return whether whole operators of a country fell silent, as by an order or a cable."""
+    is_country = any(not cell.scope.region for cell in cells)
+    fixed = [v for v in vantages if v.place.access not in ("mobile", "hosting")]
+    return is_country and not _are_mixed(fixed, THRESHOLDS)
 
 
 def _are_mixed(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
