@@ -1,5 +1,6 @@
 """Routes of the pages of services, networks and regions, and of the search."""
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping
 
@@ -130,7 +131,8 @@ class SubjectRoutes:
             names=self._feed.network_names,
             incidents=self._incident_cache.all_incidents(),
         )
-        return form_response(render_search(query, index, t, self._assets))
+        # In a thread, because the first search of a process reads the names of all regions.
+        return form_response(await asyncio.to_thread(render_search, query, index, t, self._assets))
 
     def _find_past_service(self, claim: str) -> str:
         """Return a service that only a public incident names, not the plan; "" for none."""
