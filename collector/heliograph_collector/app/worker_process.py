@@ -23,7 +23,7 @@ from heliograph_collector.app.judge_messages import (
 )
 
 # Assumed: after so long, and so much more for each record and for each envelope, it hangs. A record
-# takes 2 ms to decode and 4 ms to judge on a core of its own.
+# takes 2 ms to decode and 4 ms to judge on a core that nothing else uses.
 ANSWER_S = 20.0
 RECORD_S = 0.1
 START_S = 120.0  # of a new process; nobody waits for it

@@ -44,8 +44,8 @@ MAX_PENDING = 1_000  # assumed
 STRANGER_SESSIONS = 0.25  # share of the sessions for agents in quarantine; assumed
 GRPC_FILES = 0.75  # share of the open files for gRPC's connections; assumed
 MAX_RATE_KEYS = 65_536  # keys per rate table of strangers, who could make up any number
-# Enrolled agents only. One that is dropped gets an hour's batches anew, so the limit is the largest
-# fleet of the design. Each agent that sends takes some 300 bytes.
+# Enrolled agents only. One that is dropped gets an hour's batches again, so the limit is the
+# largest fleet of the design. Each agent that sends takes some 300 bytes.
 MAX_AGENT_KEYS = 1_000_000
 
 

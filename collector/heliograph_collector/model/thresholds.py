@@ -51,7 +51,7 @@ class Thresholds:
     one_way: float = 0.6  # … and over one, which may be a block of the collector; assumed
     told_share: float = 0.34  # of the silent votes that must tell a cause: a third may collude
     rerouted_share: float = 0.9  # of returns by another carrier, if none measured; assumed
-    transit_s: float = 480.0  # wait while our transit may be down; a cable is told within 600
+    transit_s: float = 480.0  # wait while our transit may be down; a cable must be known within 600
 
     # Recovery
     back_window_s: float = 180.0  # returns are counted in it; assumed

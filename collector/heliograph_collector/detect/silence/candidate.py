@@ -133,6 +133,7 @@ class _Evaluation:
         self._limits = presence.limits
         self._outages = outages
         self._now_us = now_us
+        self._burst_us = candidate.burst_us
         self._is_late = candidate.is_late(now_us, self._limits)
         lost_by = presence.list_lost_carriers(candidate.country, candidate.burst_us)
         self._others = [  # other outages of the country that may hold or precede this one
@@ -179,8 +180,7 @@ class _Evaluation:
     def _find_blocked_carrier(self) -> confounders.BlockedCarrier | None:
         if not self._voters.may_be_blocked():
             return None
-        burst_us = self._candidate.burst_us
-        return confounders.find_blocked_carrier(self._voters.deciding, burst_us, self._limits)
+        return confounders.find_blocked_carrier(self._voters.deciding, self._burst_us, self._limits)
 
     def _is_held_long_enough(self, hold_s: float) -> bool:
         held_us = self._now_us - self._candidate.hold_us(self._limits)
@@ -216,15 +216,15 @@ class _Evaluation:
         return CandidateOutcome.SETTLED
 
     def _is_flapping(self, cells: Sequence[AffectedCell]) -> bool:
-        burst_us = self._candidate.burst_us
         voters = self._voters.all_voters
-        return is_flapping(cells, voters, burst_us, self._others, self._now_us, self._limits)
+        return is_flapping(cells, voters, self._burst_us, self._others, self._now_us, self._limits)
 
     def _may_be_renewal(self, cells: Sequence[AffectedCell]) -> bool:
         """Return whether sessions may have been ended to begin again; then it waits."""
-        voters, burst_us = self._voters.deciding, self._candidate.burst_us
-        others, now_us = self._others, self._now_us
-        self._is_renewal = renewal.may_be_renewal(cells, voters, others, burst_us, now_us)
+        voters = self._voters.deciding
+        self._is_renewal = renewal.may_be_renewal(
+            cells, voters, self._others, self._burst_us, self._now_us
+        )
         return self._is_renewal
 
     def _decide_blocked(
@@ -282,9 +282,9 @@ class _Evaluation:
 
     def _is_confined(self) -> bool:
         """Return whether no other countries begin too, or `spread_hold_s` has passed."""
-        country, burst_us = self._candidate.country, self._candidate.burst_us
-        is_over = self._now_us - burst_us >= self._limits.spread_hold_s * SECOND_US
-        return is_over or not confounders.is_spreading(self._presence, country, burst_us)
+        country = self._candidate.country
+        is_over = self._now_us - self._burst_us >= self._limits.spread_hold_s * SECOND_US
+        return is_over or not confounders.is_spreading(self._presence, country, self._burst_us)
 
     def _suspect(self) -> CandidateOutcome:
         limits = self._limits

@@ -146,7 +146,7 @@ class _Testimony:
 
     @property
     def is_prompt(self) -> bool:
-        """Return whether its report says so, or it was back too soon to measure in between."""
+        """Return whether its report tells it, or it was back too soon to measure in between."""
         silent_us = self.vantage.rerouted_us - self.vantage.heard_us
         return self.report is not None or silent_us <= 2 * self._retry_us
 

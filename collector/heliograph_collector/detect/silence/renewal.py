@@ -16,7 +16,7 @@ from heliograph_collector.incidents.incident import Bracket
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import VantageLocation
 
-# From the first silence in a part of a country until a cut is told from lines that dial in again:
+# From the first silence in a part of a country until a cut differs from lines that dial in again:
 # these need 20 to 150 s (Padmanabhan et al., IMC 2016; redial assumed), so some are back by then.
 PART_HOLD_S = 85.0
 _RETURNED_LINES = 2  # of a country, of whose many vantages one alone returns by chance; assumed

@@ -276,7 +276,7 @@ def describe_world(
 ) -> tuple[str, str]:
     """Return (headline, subheadline or ""); the gravest incident is the headline.
 
-    One that is not confirmed says so itself. The number of incidents follows, because it tells
+    One that is not confirmed is called suspected. The number of incidents follows, because it tells
     neither their kind nor their time.
 
     `is_watched`: a detector runs, so an empty list of incidents means that there is none.
