@@ -53,7 +53,8 @@ NARROWED: dict[str, dict[str, Any]] = {
 SLOWED = {"freeze": 100_000, "policed": 500_000, "slow_line": 500_000}  # bytes in three seconds
 ELSEWHERE = {  # kinds that only experiments of their own see: test_matrix.py
     "quic_dropped", "dns_turned", "header_proxy", "unknown_dropped", "stun_dropped", "vpn_dropped",
-    "ech_dropped", "closed_to_abroad",
+    "ech_dropped", "closed_to_abroad", "browsers_dropped", "browsers_only", "hello_name_dropped",
+    "first_segment_dropped",
 }  # fmt: skip
 FORGER_PORT = 5399
 FORGER = f"""

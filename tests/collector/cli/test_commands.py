@@ -156,7 +156,7 @@ TCP = ALLOWED.replace("web", "tcp")
     [
         ("heartbeat_s: 15\n", 1, "the key tasks is missing"),
         ("tasks: []\n", 1, "must list 1 to 512 tasks"),
-        (write_task("experiment: telepathy, target: a, interval_s: 60"), 2, "must be one of conn"),
+        (write_task("experiment: telepathy, target: a, interval_s: 60"), 2, "must be one of"),
         (write_task("experiment: web, interval_s: 60"), 2, "needs either service or target"),
         (write_task("experiment: web, target: a"), 2, "the key interval_s is missing"),
         (write_task("experiment: web, target: a, interval_s: 1"), 2, "from 10 to 604800"),
