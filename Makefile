@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest
+# What the tests use beside the agent; `browser` wants a newer certifi than the agent does.
+EXTRAS ?= collector,fast,quic,browser
 # The generator holds protobuf at its own old version, so it is kept away from what users get.
 STUBS := .venv-stubs
 # The same holds for what makes deploy/locks and the bills of materials.
@@ -122,7 +124,7 @@ $(VENV)/ready: pyproject.toml
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready agent/raw/pyproject.toml $(STUBS)/ready
-	$(BIN)/python -m pip install --quiet -e ".[collector,fast,quic,browser]" -e agent/raw --group dev
+	$(BIN)/python -m pip install --quiet -e ".[$(EXTRAS)]" -e agent/raw --group dev
 	@# OONI's own reader of its format, for tests. It pins an old cryptography and an lxml without wheels.
 	$(BIN)/python -m pip install --quiet --no-deps oonidata==0.3.0
 	@touch $@

@@ -19,9 +19,12 @@ def build_store(data: Path, **options: Any) -> Store:
 
 
 @asynccontextmanager
-async def open_store(data: Path, **options: Any) -> AsyncIterator[Store]:
-    """The store in the folder `data`; the engine takes one such folder at a time in a process."""
-    if not (data / "store").exists():
+async def open_store(data: Path, *, is_copied: bool = True, **options: Any) -> AsyncIterator[Store]:
+    """The store in the folder `data`; the engine takes one such folder at a time in a process.
+
+    A new one is a copy of an empty store, or where not `is_copied` made by its migrations.
+    """
+    if is_copied and not (data / "store").exists():
         shutil.copytree(await _make_empty_store(), data / "store", symlinks=True)
     store = build_store(data, **options)
     await store.open()

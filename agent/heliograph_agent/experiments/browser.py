@@ -17,5 +17,6 @@ async def browser(target: Target, config: BrowserConfig, net: Net) -> None:
         try:
             await net.browse(stream, page.url, browser=config.browser, body_limit=config.body_limit)
         except ValueError as error:  # curl_cffi is not installed
-            stream.close()
             raise CannotRun(str(error)) from error
+        finally:
+            stream.close()

@@ -84,7 +84,7 @@ async def test_what_is_left_open_is_added_up(serve: Serve) -> None:
         ("incidents?state=open", "state"),
         ("incidents?kind=coup", "kind"),
         ("incidents?cursor=%2F%2F", "cursor"),
-        ("incidents?asn=1", "'asn'"),
+        ("incidents?network=1", "'network'"),
         ("incidents/0123456789abcdef?k=1", "'k'"),
     ],
 )

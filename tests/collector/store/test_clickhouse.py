@@ -160,7 +160,7 @@ async def test_memory_is_bounded_and_every_table_syncs_inserts(store: Store) -> 
     assert found == {name: str(value * 2**20) for name, value in mib.items()}
     tables = "SELECT name, engine_full FROM system.tables WHERE database = 'heliograph'"
     rows = store._clickhouse.query(tables, {})
-    assert len(rows) == 12
+    assert len(rows) == 11
     assert all("fsync_after_insert = 1, fsync_part_directory = 1" in full for _, full in rows)
 
 

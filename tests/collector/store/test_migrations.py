@@ -71,7 +71,7 @@ async def test_store_with_a_row_for_each_step_keeps_all_that_is_asked_for(
     judged = (taken(1, steps=observations()), (blocked(), blocked("dc1")))
     with monkeypatch.context() as earlier:
         earlier.setattr(migrations, "_read_files", lambda: before)
-        async with open_store(tmp_path) as store:
+        async with open_store(tmp_path, is_copied=False) as store:
             await keep(store, judged)
             steps = "SELECT id, arrayJoin(range(4)), 1 FROM measurements"
             command = store._clickhouse.command

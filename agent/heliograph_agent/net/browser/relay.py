@@ -119,13 +119,15 @@ class ObservingRelay:
         while self._writer is None:
             accepted, _ = await loop.sock_accept(self._listener)
             reader, writer = await asyncio.open_connection(sock=accepted, limit=_MAX_HEAD)
-            if await self._is_authorized(reader):
-                self._writer = writer
-                writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._send(reader))
-                    group.create_task(self._receive(writer))
-            writer.transport.abort()
+            try:
+                if await self._is_authorized(reader):
+                    self._writer = writer
+                    writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(self._send(reader))
+                        group.create_task(self._receive(writer))
+            finally:
+                writer.transport.abort()
 
     async def _is_authorized(self, reader: asyncio.StreamReader) -> bool:
         try:

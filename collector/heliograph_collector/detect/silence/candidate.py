@@ -41,7 +41,7 @@ from heliograph_collector.detect.silence.steadiness import is_flapping
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voters import CountryVoters
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
-from heliograph_collector.detect.stats.voting import count_votes
+from heliograph_collector.detect.stats.voting import count_votes, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState, incident_id
 from heliograph_collector.model.scope import AffectedCell, enclosing_scope
 from heliograph_collector.model.signals import OfflineReport
@@ -197,7 +197,7 @@ class _Evaluation:
         cells = self._select_significant(cells, self._voters.deciding)
         is_early = is_low and not self._is_held_long_enough(limits.hold_low_s)
         is_early |= is_one_line(cells, self._voters.deciding, limits)
-        if not any(cell.scope.is_national for cell in cells):
+        if sum_votes(votes).votes - sum(c.votes for c in cells) >= limits.votes:
             is_early |= not self._is_held_long_enough(renewal.PART_HOLD_S)
         if not cells or is_early or self._is_flapping(cells) or self._may_be_renewal(cells):
             return None
