@@ -1,7 +1,9 @@
 """A browser's hello: as the installed browser sends it, and a real server answers it."""
 
+import select
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -144,22 +146,28 @@ def test_chromes_hello_is_that_of_the_installed_chromium() -> None:
 
 def capture_chromium() -> bytes:
     """The first record that the browser sends to a server that hangs up."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(DEADLINE_S)
-        with visiting("https", listener.getsockname()[1]):
-            connection, _ = listener.accept()
-            with connection:
-                connection.settimeout(DEADLINE_S)
-                return read_record(connection)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        visiting("https", listener.getsockname()[1]),
+        ExitStack() as accepted,
+    ):
+        return read_first_record(listener, accepted)
 
 
-def read_record(connection: socket.socket) -> bytes:
-    record = b""
-    while len(record) < 5 or len(record) < 5 + int.from_bytes(record[3:5], "big"):
-        data = connection.recv(4096)
-        assert data, "the browser hung up before its hello was whole"
-        record += data
-    return record
+def read_first_record(listener: socket.socket, accepted: ExitStack) -> bytes:
+    """Read from all connections: a browser opens some ahead, and closes what it does not need."""
+    records: dict[socket.socket, bytes] = {}
+    while ready := select.select([listener, *records], [], [], DEADLINE_S)[0]:
+        for connection in ready:
+            if connection is listener:
+                records[accepted.enter_context(listener.accept()[0])] = b""
+            elif data := connection.recv(4096):
+                record = records[connection] = records[connection] + data
+                if len(record) >= 5 + int.from_bytes(record[3:5], "big") > 5:
+                    return record
+            else:
+                del records[connection]
+    raise AssertionError("the browser sent no whole hello")
 
 
 # The example of FoxIO's page on JA4, and what it says of lists without an entry.
