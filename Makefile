@@ -26,7 +26,7 @@ test: suite ## all that CI runs: lint, types, architecture; the whole suite; the
 
 suite: $(VENV)/ready-dev
 	@$(MAKE) --no-print-directory -j 2 check compiled
-	$(PYTEST) -n 6 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=20
+	$(PYTEST) -n 5 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=20
 
 short-benches: $(VENV)/ready-dev
 	$(PYTEST) tests/bench -q -s -m "not slow" -p no:cacheprovider
