@@ -63,7 +63,6 @@ def alive(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2_100)
 def test_it_comes_up_shows_this_vantage_ends_on_ctrl_c_and_goes_on_again(tmp_path: Path) -> None:
     with tcp_server(say_nothing) as target:
         prepare(tmp_path, target)
