@@ -36,7 +36,7 @@ def call_on_stop(callback: Callable[[], object]) -> None:
     for number in STOP_SIGNALS:
         try:
             loop.add_signal_handler(number, callback)
-        except NotImplementedError:
+        except NotImplementedError:  # the Proactor loop of Windows takes no signals
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(callback))
 
 
