@@ -28,16 +28,16 @@ from heliograph_collector.http.pages.country_timeline import (
     list_hours,
     trim_empty_start,
 )
-from heliograph_collector.http.pages.incident_page import (
-    RecentIncidents,
-    find_just_ended,
-    find_line,
-)
 from heliograph_collector.http.pages.present_rows import (
     add_incident_spans,
     follow_readings,
     mark_dark_rows,
     show_window,
+)
+from heliograph_collector.http.pages.recent_incidents import (
+    RecentIncidents,
+    find_just_ended,
+    find_line,
 )
 from heliograph_collector.http.pages.subject_page import network_path, service_path
 from heliograph_collector.http.pages.world_page import allow_breaks
@@ -124,7 +124,7 @@ def render_country(
         looked=bool(country_snapshot.columns),
         headline=headline,
         line=find_line(view.recent, headline),
-        below="" if headline == ended else ended,
+        below=_describe_below(view.recent, headline, ended),
         windows=[(n, _page_path(country, n), n == view.window.name) for n in WINDOWS],
         hours=_list_hours(view, timeline.starts, snapshot.at_us, t),
         by_minute=is_by_minute,
@@ -210,7 +210,8 @@ def _choose_headline(country_snapshot: Snapshot, view: CountryView, t: Locale) -
     """
     under_way = view.recent.under_way
     troubles = headlines.list_troubles(country_snapshot.columns, country_snapshot.services, t)
-    if under_way and (under_way[0].state == "confirmed" or not troubles):
+    lead = view.recent.lead
+    if lead and (lead.state == "confirmed" or not troubles):
         countries = {
             state: [view.country for line in under_way if line.state == state]
             for state in ("confirmed", "suspected")
@@ -218,7 +219,7 @@ def _choose_headline(country_snapshot: Snapshot, view: CountryView, t: Locale) -
         open_incidents = headlines.OpenIncidents(
             confirmed=countries["confirmed"],
             suspected=countries["suspected"],
-            first=under_way[0].sentence,
+            first=lead.sentence,
         )
         return headlines.describe_world(
             country_snapshot, open_incidents, view.recent.is_watched, t
@@ -228,6 +229,14 @@ def _choose_headline(country_snapshot: Snapshot, view: CountryView, t: Locale) -
         return ended
     headline = headlines.describe_networks(country_snapshot, t)
     return headlines.name_country(headline, country_snapshot, view.country, t)
+
+
+def _describe_below(recent: RecentIncidents, headline: str, ended: str) -> str:
+    """Return what else is under way beside an incident as the headline, and what is over."""
+    is_led = find_line(recent, headline) is not None
+    return " ".join(
+        filter(None, (recent.beside_lead if is_led else "", "" if headline == ended else ended))
+    )
 
 
 def _build_groups(

@@ -10,8 +10,9 @@ from heliograph_collector.http.api.parameters import COUNTRY, LANG, parse
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
-from heliograph_collector.http.pages import incident_page, world_page
+from heliograph_collector.http.pages import world_page
 from heliograph_collector.http.pages.present import read_present
+from heliograph_collector.http.pages.recent_incidents import select_recent
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.store.clickhouse import StoreError
 
@@ -43,7 +44,7 @@ class FrontPage:
 
         def render_page() -> str:
             under_way = present.under_way
-            recent = incident_page.select_recent(self._feed.is_watched, under_way, present.ended, t)
+            recent = select_recent(self._feed.is_watched, under_way, present.ended, t)
             return world_page.render_world(snapshot, self._assets, recent, under_way, country, t)
 
         if country:

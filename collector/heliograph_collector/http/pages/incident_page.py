@@ -1,13 +1,11 @@
-"""The page of an incident, its embedded version, and its line on the front page."""
+"""The page of an incident, and its embedded version."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from heliograph.units import DAY_US
 from heliograph_collector.aggregate.disclosure import FINE_FACTOR
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.parameters import write_time
@@ -18,48 +16,18 @@ from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import (
     OPEN_STATES,
     HistoryStep,
-    is_confirmed,
-    parse_us,
 )
 from heliograph_collector.http.pages import incident_facts as facts
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.http.pages.incident_text import ENGLISH
+from heliograph_collector.http.pages.recent_incidents import build_line
 from heliograph_collector.http.pages.structured_data import describe_article
 from heliograph_collector.http.templates import render_template
-from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentSummary
 from heliograph_collector.model.published.status import CellDocument
 
-MAX_OPEN = 12
-MAX_ENDED = 6
 _MAX_HISTORY = 100
 _MAX_EVIDENCE = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IncidentLine:
-    """One incident on the front page."""
-
-    id: str
-    sentence: str
-    lead: str  # the sentence without the last turns …
-    turns: str  # … which follow it
-    began: str
-    started: str  # RFC 3339, the latest possible time
-    ended_us: int  # likewise, of a confirmed one; 0 while it lasts
-    state: str
-    kind: str
-    facts: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecentIncidents:
-    """Incidents on the front page; if `is_watched`, an empty list means no incident."""
-
-    is_watched: bool = False
-    under_way: Sequence[IncidentLine] = ()
-    ended: Sequence[IncidentLine] = ()
-    omitted_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,63 +56,6 @@ class PageContext:
     public_key: str
     now_us: int
     publisher: Publisher
-
-
-def select_recent(
-    is_watched: bool,
-    under_way: Sequence[IncidentDocument],
-    ended: Sequence[IncidentDocument],
-    t: Locale = ENGLISH,
-) -> RecentIncidents:
-    return RecentIncidents(
-        is_watched=is_watched,
-        under_way=[build_line(i, t) for i in under_way[:MAX_OPEN]],
-        ended=[build_line(i, t) for i in ended[:MAX_ENDED]],
-        omitted_count=len(under_way[MAX_OPEN:]) + len(ended[MAX_ENDED:]),
-    )
-
-
-def build_line(incident: IncidentSummary, t: Locale = ENGLISH) -> IncidentLine:
-    line_facts = [
-        labels.label_code("incident_state", incident.state, t.lang),
-        labels.label_code("kind", incident.kind, t.lang),
-    ]
-    # "confirmed · low confidence" contradicts itself; the incident's page says how sure, and why.
-    is_unclear = incident.state == "confirmed" and incident.confidence <= labels.LOW_CONFIDENCE
-    if incident.state != "withdrawn" and not is_unclear:
-        line_facts.append(labels.describe_confidence(incident.confidence, t.lang))
-    if incident.parts:
-        votes = i18n.localize_band(t.lang, incident.parts[0].votes)
-        line_facts.append(t("incident.votes_fact", votes=votes))
-    sentence = incident_text.describe_incident(incident, t)
-    lead = incident_text.describe_lead(incident, t)
-    return IncidentLine(
-        id=incident.id,
-        sentence=sentence,
-        lead=lead,
-        turns=sentence.removeprefix(lead).strip(),
-        began=incident_text.describe_bracket(incident.started, t=t),
-        started=incident.started.latest,
-        ended_us=parse_us(incident.ended.latest)
-        if incident.ended and is_confirmed(incident)
-        else 0,
-        state=incident.state,
-        kind=incident.kind,
-        facts=line_facts,
-    )
-
-
-def find_line(recent: RecentIncidents, headline: str) -> IncidentLine | None:
-    """Return the open incident whose sentence is the headline."""
-    return next((line for line in recent.under_way if line.sentence == headline), None)
-
-
-def find_just_ended(recent: RecentIncidents, at_us: int) -> str:
-    """Return the sentence of the gravest confirmed incident that ended within a day, or ""."""
-    ended = [line for line in recent.ended if line.ended_us > at_us - DAY_US]
-    ended.sort(key=attrgetter("ended_us"), reverse=True)
-    silences = [line for line in ended if IncidentKind(line.kind).is_silence]
-    return next((line.sentence for line in (*silences, *ended)), "")
 
 
 def draw_picture(

@@ -37,6 +37,30 @@ def describe_incident(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
     return " ".join([describe_lead(incident, t), *_describe_latest_turns(incident, t)])
 
 
+def describe_blocks(blocks: Sequence[IncidentSummary], t: Locale = ENGLISH) -> str:
+    """Describe blocks of one place and state in one sentence, the first to begin first."""
+    first = blocks[0]
+    titles = [block.title for block in blocks]
+    is_in_network = all(part.asn or part.access for part in first.parts)
+    statement = t(
+        "story.blocks_on" if is_in_network else "story.blocks_in",
+        titles=_join_titles(titles, t),
+        place=describe_place(first.parts, first.scope, t),
+        began=describe_about(first.started, t=t),
+    )
+    if first.confirmed is None:
+        return t("story.not_confirmed", text=statement)
+    return statement[0].upper() + statement[1:]
+
+
+def _join_titles(titles: Sequence[str], t: Locale) -> str:
+    if len(titles) <= _MAX_NAMED:
+        return i18n.join_names(t.lang, titles)
+    named = titles[: _MAX_NAMED - 1]
+    rest = t("story.more_services", n=len(titles) - len(named))
+    return i18n.join_names(t.lang, [*named, rest])
+
+
 def describe_lead(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
     """Describe an incident in the one sentence that a headline has space for."""
     statement = _describe_plainly(incident, t)

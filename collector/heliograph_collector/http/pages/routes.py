@@ -46,6 +46,7 @@ from heliograph_collector.http.pages.country_timeline import (
 from heliograph_collector.http.pages.front_page import html_response, render_unavailable
 from heliograph_collector.http.pages.incident_page import PageContext, TimelineData
 from heliograph_collector.http.pages.present import read_present
+from heliograph_collector.http.pages.recent_incidents import select_recent
 from heliograph_collector.http.problem import Problem, render_problem, unknown_name
 from heliograph_collector.http.snapshot_cache import (
     SnapshotCache,
@@ -105,7 +106,7 @@ class PageRoutes:
             country=code,
             window=window,
             incidents=[incident for incident in now.incidents if in_window.matches(incident)],
-            recent=incident_page.select_recent(self._feed.is_watched, now.under_way, now.ended, t),
+            recent=select_recent(self._feed.is_watched, now.under_way, now.ended, t),
             too_much=timeline is None,
             names=self._feed.network_names,
         )

@@ -14,7 +14,7 @@ from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.charts import sparkline
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages import headlines
-from heliograph_collector.http.pages.incident_page import RecentIncidents, find_line
+from heliograph_collector.http.pages.recent_incidents import RecentIncidents, find_line
 from heliograph_collector.http.pages.world_page import ServiceCell, build_cell, build_head
 from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Snapshot
 from heliograph_collector.http.templates import render_template
@@ -103,10 +103,10 @@ def choose_headline(view: SubjectView, t: Locale) -> str:
 
     What is only suspected does not hide what is known to be blocked.
     """
-    under_way = view.incidents.under_way
+    lead = view.incidents.lead
     troubles = headlines.list_troubles(view.snapshot.columns, view.snapshot.services, t)
-    if under_way and (under_way[0].state == "confirmed" or not troubles):
-        return under_way[0].sentence
+    if lead and (lead.state == "confirmed" or not troubles):
+        return lead.sentence
     return _describe_present(view, t)
 
 

@@ -17,8 +17,8 @@ from heliograph_collector.http.incident_document import IncidentFilter
 from heliograph_collector.http.pages import subject_page
 from heliograph_collector.http.pages.archive_page import form_response, parse_form
 from heliograph_collector.http.pages.front_page import html_response, render_unavailable
-from heliograph_collector.http.pages.incident_page import select_recent
 from heliograph_collector.http.pages.present import read_present
+from heliograph_collector.http.pages.recent_incidents import select_recent
 from heliograph_collector.http.pages.search_page import MAX_QUERY, SearchIndex, render_search
 from heliograph_collector.http.pages.subject_page import Subject, SubjectView, network_path
 from heliograph_collector.http.problem import Handler, unknown_name

@@ -17,7 +17,7 @@ from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import is_counted
 from heliograph_collector.http.pages import headlines, world_map
 from heliograph_collector.http.pages.headlines import ENGLISH, format_clock
-from heliograph_collector.http.pages.incident_page import (
+from heliograph_collector.http.pages.recent_incidents import (
     RecentIncidents,
     find_just_ended,
     find_line,
@@ -164,7 +164,7 @@ def list_open(
         confirmed=[i.scope.country for i in counted if i.state == "confirmed"],
         is_disturbed=not counted and any(i.state == "confirmed" for i in under_way),
         suspected=[i.scope.country for i in counted if i.state == "suspected"],
-        first=recent.under_way[0].sentence if recent.under_way else "",
+        first=recent.lead.sentence if recent.lead else "",
     )
 
 

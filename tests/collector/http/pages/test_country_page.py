@@ -233,6 +233,43 @@ async def test_after_the_return_the_headline_says_that_it_is_over(serve: Serve) 
         assert "silent" not in pages[0].text.get("network-KZ-9198-fixed-now", "")
 
 
+BLOCKED_TITLES = ("telegram", "whatsapp", "signal", "viber")
+
+
+@pytest.mark.parametrize(
+    ("n", "lang", "words"),
+    [
+        (2, "en", "Telegram and WhatsApp are blocked on AS9198 fixed in Kazakhstan, the first"),
+        (3, "en", "Telegram, WhatsApp and Signal are blocked on AS9198 fixed in Kazakhstan, the "),
+        (4, "en", "Telegram, WhatsApp and 2 more services are blocked on AS9198 fixed in "),
+        (4, "ru", ": заблокированы Telegram, WhatsApp и ещё 2 сервиса, начало первой"),
+        (2, "kk", ": Telegram және WhatsApp бұғатталған, алғашқысы "),
+        (2, "fa", ": Telegram و WhatsApp مسدود هستند؛ نخستین"),
+    ],
+)
+async def test_the_headline_names_every_service_that_is_blocked_in_one_place(
+    serve: Serve, n: int, lang: str, words: str
+) -> None:
+    """The newest alone would let a reader take the others for working."""
+    blocks = [
+        blocking(f"b10{i}" * 4, 60 - i, service=name) for i, name in enumerate(BLOCKED_TITLES[:n])
+    ]
+    for path in ("/", "/?country=KZ", "/countries/KZ", "/networks/AS9198"):
+        link = f"{path}{'&' if '?' in path else '?'}lang={lang}"
+        page = await open_page(serve, link, evening(), book=book(*blocks))
+        headline = page.text["headline"].translate(dict.fromkeys(range(0x2066, 0x206A)))
+        assert words in headline, path
+        assert page.text["since"]
+
+
+async def test_blocks_of_other_places_stand_below_the_headline(serve: Serve) -> None:
+    mobile = part(26.0, "KZ", "", 0, "mobile")
+    blocks = [blocking(minutes=60), blocking("b10d" * 4, 50, service="whatsapp", parts=(mobile,))]
+    page = await open_page(serve, "/countries/KZ", evening(), book=book(*blocks))
+    assert page.text["headline"].startswith("Blocking of WhatsApp began on mobile networks")
+    assert page.text["below"].startswith("Blocking of Telegram began on AS9198 fixed")
+
+
 async def test_a_region_is_not_blocked_by_a_bin_from_before_the_end(serve: Serve) -> None:
     """As services beside it; where the block is open, and only in a part, it stays blocked."""
     world = World()

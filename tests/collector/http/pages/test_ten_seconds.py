@@ -28,7 +28,11 @@ TURNS: Sequence[tuple[str, Sequence[Incident], Sequence[str]]] = (
     (
         "messengers blocked",
         [blocking(minutes=38), blocking("5166" * 4, 20, service="signal")],
-        ["Blocking of Signal", "Kazakhstan", "13:22 UTC on 5 January 2022", "ongoing"],
+        [
+            "Telegram and Signal are blocked",
+            "Kazakhstan",
+            "since about 13:04 UTC on 5 January 2022",
+        ],
     ),
     (
         "mobile cut",

@@ -1,0 +1,138 @@
+"""The incidents of the last week as lines of a page, and what its headline says of them. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter
+
+from heliograph.units import DAY_US
+from heliograph_collector.http import i18n, labels
+from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.incident_document import is_confirmed, parse_us
+from heliograph_collector.http.pages import incident_text
+from heliograph_collector.http.pages.incident_text import ENGLISH
+from heliograph_collector.incidents.incident import IncidentKind
+from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentSummary
+
+MAX_OPEN = 12
+MAX_ENDED = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentLine:
+    """One incident on the front page."""
+
+    id: str
+    sentence: str
+    lead: str  # the sentence without the last turns …
+    turns: str  # … which follow it
+    began: str
+    started: str  # RFC 3339, the latest possible time
+    ended_us: int  # likewise, of a confirmed one; 0 while it lasts
+    state: str
+    kind: str
+    facts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentIncidents:
+    """Incidents on the front page; if `is_watched`, an empty list means no incident."""
+
+    is_watched: bool = False
+    under_way: Sequence[IncidentLine] = ()
+    ended: Sequence[IncidentLine] = ()
+    omitted_count: int = 0
+    lead: IncidentLine | None = None  # the gravest, with the blocks of the same place
+    lead_ids: Sequence[str] = ()  # of the incidents that it tells
+
+    @property
+    def beside_lead(self) -> str:
+        """The gravest confirmed incident that the lead does not tell, or ""."""
+        others = (line for line in self.under_way if line.id not in self.lead_ids)
+        return next((line.lead for line in others if line.state == "confirmed"), "")
+
+
+def select_recent(
+    is_watched: bool,
+    under_way: Sequence[IncidentDocument],
+    ended: Sequence[IncidentDocument],
+    t: Locale = ENGLISH,
+) -> RecentIncidents:
+    lead = _list_lead(under_way)
+    return RecentIncidents(
+        lead=_build_lead(lead, t) if lead else None,
+        lead_ids=[incident.id for incident in lead],
+        is_watched=is_watched,
+        under_way=[build_line(i, t) for i in under_way[:MAX_OPEN]],
+        ended=[build_line(i, t) for i in ended[:MAX_ENDED]],
+        omitted_count=len(under_way[MAX_OPEN:]) + len(ended[MAX_ENDED:]),
+    )
+
+
+def _list_lead(under_way: Sequence[IncidentSummary]) -> list[IncidentSummary]:
+    """List what leads: the gravest, or where that is a block all blocks of the same place.
+
+    The earliest block is the first. A reader of a headline takes what it does not name for working.
+    """
+    gravest = under_way[:1]
+    blocks = [
+        incident
+        for incident in under_way
+        for first in gravest
+        if incident.kind == first.kind == IncidentKind.BLOCKING
+        and incident.state == first.state
+        and bool(incident.confirmed) == bool(first.confirmed) == (first.state == "confirmed")
+        and incident_text.describe_place(incident.parts, incident.scope)
+        == incident_text.describe_place(first.parts, first.scope)
+    ]
+    return sorted(blocks, key=attrgetter("started.latest")) if len(blocks) > 1 else [*gravest]
+
+
+def _build_lead(incidents: Sequence[IncidentSummary], t: Locale) -> IncidentLine:
+    line = build_line(incidents[0], t)
+    if len(incidents) == 1:
+        return line
+    sentence = incident_text.describe_blocks(incidents, t)
+    return replace(line, sentence=sentence, lead=sentence, turns="")
+
+
+def build_line(incident: IncidentSummary, t: Locale = ENGLISH) -> IncidentLine:
+    line_facts = [
+        labels.label_code("incident_state", incident.state, t.lang),
+        labels.label_code("kind", incident.kind, t.lang),
+    ]
+    # "confirmed · low confidence" contradicts itself; the incident's page says how sure, and why.
+    is_unclear = incident.state == "confirmed" and incident.confidence <= labels.LOW_CONFIDENCE
+    if incident.state != "withdrawn" and not is_unclear:
+        line_facts.append(labels.describe_confidence(incident.confidence, t.lang))
+    if incident.parts:
+        votes = i18n.localize_band(t.lang, incident.parts[0].votes)
+        line_facts.append(t("incident.votes_fact", votes=votes))
+    sentence = incident_text.describe_incident(incident, t)
+    lead = incident_text.describe_lead(incident, t)
+    return IncidentLine(
+        id=incident.id,
+        sentence=sentence,
+        lead=lead,
+        turns=sentence.removeprefix(lead).strip(),
+        began=incident_text.describe_bracket(incident.started, t=t),
+        started=incident.started.latest,
+        ended_us=parse_us(incident.ended.latest)
+        if incident.ended and is_confirmed(incident)
+        else 0,
+        state=incident.state,
+        kind=incident.kind,
+        facts=line_facts,
+    )
+
+
+def find_line(recent: RecentIncidents, headline: str) -> IncidentLine | None:
+    """Return what leads, if its sentence is the headline."""
+    return recent.lead if recent.lead and recent.lead.sentence == headline else None
+
+
+def find_just_ended(recent: RecentIncidents, at_us: int) -> str:
+    """Return the sentence of the gravest confirmed incident that ended within a day, or ""."""
+    ended = [line for line in recent.ended if line.ended_us > at_us - DAY_US]
+    ended.sort(key=attrgetter("ended_us"), reverse=True)
+    silences = [line for line in ended if IncidentKind(line.kind).is_silence]
+    return next((line.sentence for line in (*silences, *ended)), "")
