@@ -38,8 +38,13 @@ class EndpointTally:
 
     @property
     def is_every_group_reachable(self) -> bool:
-        """Return whether all groups are reachable, except groups that are down everywhere."""
-        return 0 < self.groups_reachable == self.groups - self.groups_down
+        """Return whether all groups are reachable, except groups that are down everywhere.
+
+        These may be no more than the others. Of messaging one way is enough.
+        """
+        is_rest_reachable = 0 < self.groups_reachable == self.groups - self.groups_down
+        is_mostly_up = self.is_messaging or self.groups_reachable >= self.groups_down
+        return is_rest_reachable and is_mostly_up
 
     @property
     def is_mostly_reachable(self) -> bool:
@@ -94,8 +99,9 @@ MOSTLY_OUT = ServiceRule(
 DOUBT = ServiceRule(
     "service.doubt",
     VerdictState.UNKNOWN,
-    "A group without a reachable endpoint, and not all of it is blocked; or messaging works, and "
-    "what another function needs failed in doubt before any page.",
+    "A group without a reachable endpoint, and not all of it is blocked; or most groups fail at "
+    "the control too; or messaging works, and what another function needs failed in doubt before "
+    "any page.",
 )
 FUNCTION_BLOCKED = ServiceRule(
     "service.function_blocked",

@@ -7,15 +7,11 @@ filter that resets every ClientHello. The judge compares each with each, as befo
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
-from ipaddress import ip_address
 from itertools import product
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from heliograph.observation import Link, Measurement
 from heliograph.plan import EndpointKind
@@ -24,48 +20,14 @@ from heliograph_agent.experiments.experiment import Target
 from heliograph_collector.judge import judge
 from heliograph_collector.model.control_look import VantageProfile
 from heliograph_collector.model.records import ControlView, VerdictState
-from support.loopback_ca import Leaf
 from support.real_run import Opening, really
 from support.scenario import taken
+from support.service_root import OWN, ServiceRoot
 from support.tcp_server import reset_after_first_bytes, tcp_server
 from support.tls_server import tls_server
 from support.values import present
 
 HOSTS = ("127.0.0.1", "127.0.0.2")  # of the chat, and of all others
-RootKey = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
-OWN = x509.Name.from_rfc4514_string("CN=Own Messenger,O=Own Messenger\\, LLC")
-BEGIN = datetime(2022, 1, 1, tzinfo=UTC)
-END = datetime(2052, 1, 1, tzinfo=UTC)
-PEM = serialization.Encoding.PEM
-
-
-def issue(key: ec.EllipticCurvePrivateKey | None, by: RootKey) -> x509.Certificate:
-    """Issue a server's certificate; without a key, the authority's own."""
-    subject = OWN if key is None else x509.Name.from_rfc4514_string(f"CN={HOSTS[0]}")
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(OWN)
-        .public_key((key or by).public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(BEGIN)
-        .not_valid_after(END)
-        .add_extension(x509.BasicConstraints(ca=key is None, path_length=None), critical=True)
-    )
-    if key is not None:
-        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(host)) for host in HOSTS])
-        builder = builder.add_extension(names, critical=False)
-    is_ed25519 = isinstance(by, ed25519.Ed25519PrivateKey)
-    return builder.sign(by, None if is_ed25519 else hashes.SHA256())
-
-
-def write_leaf(directory: Path, name: str, by: RootKey) -> Leaf:
-    key = ec.generate_private_key(ec.SECP256R1())
-    leaf = Leaf(directory / f"{name}.pem", directory / f"{name}.key")
-    leaf.chain.write_bytes(issue(key, by).public_bytes(PEM))
-    unsealed = serialization.NoEncryption()
-    leaf.key.write_bytes(key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, unsealed))
-    return leaf
 
 
 def place_endpoints(ports: tuple[int, int]) -> Target:
@@ -85,9 +47,9 @@ def place_endpoints(ports: tuple[int, int]) -> Target:
     return Target(value="signal", service=replace(service, endpoints=moved))
 
 
-def list_roots(known: Iterable[RootKey]) -> list[bytes]:
+def list_roots(known: Iterable[ServiceRoot]) -> list[bytes]:
     """The roots as a signed list brings them."""
-    return [issue(None, root).public_bytes(serialization.Encoding.DER) for root in known]
+    return [root.certificate.public_bytes(Encoding.DER) for root in known]
 
 
 def hide_ports(measurement: Measurement) -> Measurement:
@@ -101,15 +63,15 @@ def hide_ports(measurement: Measurement) -> Measurement:
 @pytest.fixture
 async def looks(opening: Opening, tmp_path: Path) -> dict[str, Measurement]:
     """Measure Signal before, in and after a rotation, at a next root, and behind a filter."""
-    roots: dict[str, RootKey] = {
-        "old": ec.generate_private_key(ec.SECP256R1()),
-        "new": ed25519.Ed25519PrivateKey.generate(),
-        "next": ed25519.Ed25519PrivateKey.generate(),
+    roots = {
+        "old": ServiceRoot(),
+        "new": ServiceRoot(is_ed25519=True),
+        "next": ServiceRoot(is_ed25519=True),
     }
     with ExitStack() as servers:
         ports: dict[tuple[str, str], int] = {}
         for name, root in roots.items():
-            leaf = write_leaf(tmp_path, name, root)
+            leaf = root.write_leaf(tmp_path, *HOSTS)
             for host in HOSTS:
                 ports[name, host] = servers.enter_context(tls_server(leaf, host=host))
         for host in HOSTS:

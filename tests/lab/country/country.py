@@ -36,7 +36,7 @@ from lab.country.topology import (
     topology,
 )
 from lab.country.world import World, world
-from support.loopback_ca import LoopbackCA
+from support.loopback_ca import Leaf, LoopbackCA
 from support.programs import (
     PYTHONPATH,
     age_agents,
@@ -74,6 +74,7 @@ class Country:
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
         self.door = f"{country.collector_name}:7443"  # what invites say
         self.planned_services: list[str] = []
+        self._webs: dict[str, subprocess.Popen[bytes]] = {}
         self._stack = ExitStack()
 
     def wire(self) -> None:
@@ -90,7 +91,7 @@ class Country:
         self._start_resolver(ABROAD, "abroad")
         self._start_resolver(DOMESTIC, "domestic")
         for space, name in ((ABROAD, "web"), (DOMESTIC, "domestic")):
-            self.start(space, f"{name}-nginx", servers.nginx_command(folder, name))
+            self._start_web(space, name)
         self._write("stand-ins.json", json.dumps(servers.spoken(known)))
         self.start_program(ABROAD, "stand_ins", f"{folder}/stand-ins.json")
         leaf = ca.leaf(*servers.DOH_NAMES)
@@ -99,6 +100,23 @@ class Country:
             self._write(f"{network.name}.conf", servers.provider_conf(network, folder))
             self._start_resolver(network.gate, network.name)
         eventually(self._sites_answer, "the sites of the lab", UP_S)
+
+    def replace_leaf(self, leaf: Leaf, names: Sequence[str]) -> None:
+        """Let the sites of these names abroad show another certificate; returns once they do."""
+        file = self.folder / "web.nginx"
+        file.write_text(servers.with_leaf(file.read_text(), leaf, names))
+        kill(
+            self._webs.pop(ABROAD)
+        )  # alone, without a master, it does not read anew what it serves
+        self._start_web(ABROAD, "web")
+        place = f"-connect {self.abroad.names[names[0]]}:443 -servername {names[0]}"
+        ask = ("sh", "-c", f"openssl s_client {place} </dev/null 2>&1 || true")
+        first_line = leaf.chain.read_text().splitlines()[1]
+        eventually(lambda: first_line in self.world.run(ABROAD, *ask), "the certificate", UP_S)
+
+    def _start_web(self, space: str, name: str) -> None:
+        command = servers.nginx_command(self.folder, name)
+        self._webs[space] = self.start(space, f"{name}-nginx", command)
 
     def _start_resolver(self, space: str, name: str) -> None:
         self.start(space, name, ["/usr/sbin/unbound", "-d", "-c", f"{self.folder}/{name}.conf"])

@@ -177,18 +177,20 @@ def looked(
     for space, most in places.items():
         columns = [(name, wanted.columns[name]) for name in wanted.asked]
         tasks = [_task(made, name, column, filled, keys[space]) for name, column in columns]
-        jobs.append(_job(made, space, most, tasks))
+        jobs.append(make_job(made, space, most, tasks))
     sites = [
         {"experiment": INSIDE, "target": "", "service": f"{CLOSED}-{n.name}", "options": {}}
         for n in made.topology.networks
     ]
     inside = made.topology.agents[0].name  # of the open network
-    found = _run(made, jobs)
-    behind = _run(made, [_job(made, space, EVERY, sites) for space in (ABROAD, inside)])
+    found = run_jobs(made, jobs)
+    behind = run_jobs(made, [make_job(made, space, EVERY, sites) for space in (ABROAD, inside)])
     return {space: seen + behind.get(space, []) for space, seen in found.items()}
 
 
-def _job(made: Country, space: str, at_once: int, tasks: list[dict[str, Any]]) -> dict[str, Any]:
+def make_job(
+    made: Country, space: str, at_once: int, tasks: list[dict[str, Any]]
+) -> dict[str, Any]:
     return {
         "space": space,
         "config": str(made.folder / "agent.yml"),
@@ -211,7 +213,7 @@ def _task(
     return {"experiment": experiment, "target": target, "service": service, "options": options}
 
 
-def _run(made: Country, jobs: list[dict[str, Any]]) -> dict[str, list[Measurement]]:
+def run_jobs(made: Country, jobs: list[dict[str, Any]]) -> dict[str, list[Measurement]]:
     """What was seen from each space, in the order of the tasks."""
     done = subprocess.run(
         made.world.command("", module_command("lab.country.prober")),

@@ -156,8 +156,9 @@ def _enter(space: str) -> None:
 
 
 async def _look(job: _Job, turns: Turns, raw: socket.socket, out: IO[str]) -> None:
+    known = load_services(Path(job["services"]))
     net = replace(
-        load_config(Path(job["config"])).net_config(),
+        load_config(Path(job["config"])).net_config(known.services),
         resolv_conf=f"/etc/netns/{job['space']}/resolv.conf",
         connect_s=PATIENCE_S,
         tls_s=PATIENCE_S,
@@ -167,7 +168,6 @@ async def _look(job: _Job, turns: Turns, raw: socket.socket, out: IO[str]) -> No
     )
     door = _Factory(net, SystemClock(), random.SystemRandom())
     door.line = raw
-    known = load_services(Path(job["services"]))
     limits = Limits(concurrency=64)
     runner = Runner(door, SystemClock(), limits, "boot", deadline_s=DEADLINE_S)
     gate = asyncio.Semaphore(job["at_once"])

@@ -7,6 +7,7 @@ it writes.
 
 import ipaddress
 import itertools
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from lab.country.topology import (
     Topology,
 )
 from support.field.servers import nginx_conf
-from support.loopback_ca import LoopbackCA
+from support.loopback_ca import Leaf, LoopbackCA
 
 DOH_NAMES = ("cloudflare-dns.com", "dns.google")
 PUBLIC_RESOLVERS = ("9.9.9.10", "8.8.8.8", "1.1.1.1")
@@ -250,6 +251,16 @@ def _site(names: str, address: str, chain: Path, key: Path, six: str = "") -> st
 
 def nginx(name: str, folder: Path, servers: str) -> str:
     return nginx_conf(name, folder, f"  http2 on;\n{servers}")
+
+
+def with_leaf(conf: str, leaf: Leaf, names: Iterable[str]) -> str:
+    """Give another certificate to the sites of these names."""
+    for name in names:
+        old = rf"(server_name {re.escape(name)};)\s+ssl_certificate \S+ ssl_certificate_key \S+"
+        new = rf"\1\n    ssl_certificate {leaf.chain}; ssl_certificate_key {leaf.key};"
+        conf, changed = re.subn(old, new, conf)
+        assert changed == 1, name
+    return conf
 
 
 def nginx_command(folder: Path, name: str) -> list[str]:
