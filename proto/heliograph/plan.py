@@ -13,6 +13,9 @@ ROLES = ("volunteer", "control")
 CONTROL_SHARE = 3
 LIGHT = "light"  # option of a task that visits one endpoint of its service, drawn by chance
 LIGHT_ROUND = "light_round"  # experiment of a result that holds the light checks of many services
+# At most, where the collector asks for longer intervals: so 50,000 agents of a country send what
+# 2,000 would. Assumed.
+MAX_INTERVAL_PERCENT = 2_500
 MAX_PARTS = 32  # light checks of one round; the default plan has ten
 APP_PATH = "path/"  # begins the labels of steps that follow an app's own order of attempts
 MAX_ALPN = 4  # protocols that one hello offers

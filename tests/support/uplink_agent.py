@@ -72,6 +72,7 @@ class Agent:
     )
     losses: int = 0  # sessions that broke
     network_works: bool = False  # its anchors answer, so that a loss is told
+    percents: list[int] = field(default_factory=list)  # of its intervals, as it was asked
     early_runs: list[intake_pb2.EarlyRun] = field(default_factory=list)
     uplink: Uplink = field(init=False)
 
@@ -108,6 +109,10 @@ class Agent:
 
     def note_advice(self, reason: str) -> None:
         del reason
+
+    def stretch_intervals(self, percent: int) -> None:
+        self.percents.append(percent)
+        self.changed.set()
 
     def note_rejection(self, sequence: int, reason: str) -> None:
         self.rejected.append((sequence, reason))

@@ -24,7 +24,12 @@ from heliograph_agent.runtime.batcher import Batcher, CollectorSealer, OfflineDi
 from heliograph_agent.runtime.early_runs import AskedRuns
 from heliograph_agent.runtime.measurement_loop import MeasurementLoop, VantageState
 from heliograph_agent.runtime.service_status import ServiceStates, restore_service_states
-from heliograph_agent.runtime.settings import AgentSettings, PlanUpdater, read_settings
+from heliograph_agent.runtime.settings import (
+    AgentSettings,
+    PlanUpdater,
+    is_paused,
+    read_settings,
+)
 from heliograph_agent.runtime.status_file import (
     AgentStatus,
     StatusFile,
@@ -36,7 +41,7 @@ from heliograph_agent.runtime.visits import VisitQueue
 from heliograph_agent.runtime.volatile_file import VolatileFile
 from heliograph_agent.schedule import Allowance, Task
 from heliograph_agent.spool import Spool
-from heliograph_agent.state import PAUSED, SPOOL, StateError
+from heliograph_agent.state import SPOOL
 
 if TYPE_CHECKING:
     from heliograph_agent.net.system_net import SystemNetFactory
@@ -109,9 +114,9 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set, through any number of pauses."""
         while not stop.is_set():
-            if self._is_paused():
+            if is_paused(self.settings.state, self._clock.wall_us()):
                 await self.status.write()
-                while self._is_paused() and not stop.is_set():
+                while is_paused(self.settings.state, self._clock.wall_us()) and not stop.is_set():
                     await self._wait_poll(stop)
             else:
                 await self._run_tasks(stop)
@@ -190,7 +195,7 @@ class Agent:
 
     async def _wait_for_stop(self, stop: asyncio.Event) -> str:
         while not stop.is_set():
-            if self._is_paused():
+            if is_paused(self.settings.state, self._clock.wall_us()):
                 log.info("paused")
                 return "pause"
             self._take_delivered_plan()
@@ -213,7 +218,7 @@ class Agent:
     def uplink(self) -> "Uplink":
         """Make the uplink, and load its libraries, on first use."""
         from heliograph_agent.runtime import peers
-        from heliograph_agent.runtime.measurement_loop import UplinkResults
+        from heliograph_agent.runtime.uplink_results import UplinkResults
         from heliograph_agent.uplink.connection_manager import Uplink
         from heliograph_agent.uplink.dns_beacon import DnsBeacon
 
@@ -317,6 +322,10 @@ class Agent:
         self.measurement_loop.change_plan(plan)
         self.status.mark_changed()
 
+    def stretch_intervals(self, percent: int) -> None:
+        """Run routine tasks less often, as SessionAgent asks."""
+        self.measurement_loop.stretch_intervals(percent)
+
     def note_advice(self, reason: str) -> None:
         """Note the collector's advice, which may say that this agent's key is used twice."""
         if reason == "cloned" and not self._is_cloned:
@@ -326,20 +335,6 @@ class Agent:
                 "`heliograph-agent join INVITE --new-key` with a new invite"
             )
             self.status.mark_changed()
-
-    def _is_paused(self) -> bool:
-        try:
-            paused = self.settings.state.read_json(PAUSED)
-        except StateError:
-            return True  # the volunteer paused the agent, and `resume` still works
-        if paused is None:
-            return False
-        until_us = paused.get("until_us")
-        if not isinstance(until_us, int) or until_us == 0 or self._clock.wall_us() < until_us:
-            return True
-        with suppress(StateError):
-            self.settings.state.remove(PAUSED)
-        return False
 
     @property
     def clock_offset_us(self) -> int | None:

@@ -32,11 +32,9 @@ from heliograph_agent.schedule import (
     make_tasks,
 )
 from heliograph_agent.spool import Priority, PriorityClassifier, Spool, SpoolError
-from heliograph_agent.uplink.attempt_log import EXPERIMENT, VERSION, UplinkAttempt
 
 if TYPE_CHECKING:
     from heliograph_agent.runtime.runner import Runner
-    from heliograph_agent.runtime.status_file import StatusFile
 
 log = logging.getLogger("heliograph.agent")
 LINK_WORDS = {
@@ -146,6 +144,11 @@ class MeasurementLoop:
         self.history = replace(self.history, starts=start_times, began_us=now_us)
         self._wake_event.set()
 
+    def stretch_intervals(self, percent: int) -> None:
+        """Run all but the anchors at these percentages of their intervals, for a while."""
+        self.history = self.history.stretch(self.plan, percent, self._clock.monotonic_us())
+        self._wake_event.set()
+
     def compute_schedule(self) -> int:
         """Compute the first schedule; return the microseconds until a task is due."""
         now_us = self._clock.monotonic_us()
@@ -156,6 +159,7 @@ class MeasurementLoop:
         async with asyncio.TaskGroup() as group:
             while True:
                 now_us = self._clock.monotonic_us()
+                self.history = self.history.end_stretch(self.plan, now_us)
                 tasks, wake_us = find_due_tasks(self.plan, self.history, now_us, self._rng)
                 for task in self._filter_allowed(tasks):
                     trigger = self.history.find_trigger(task, now_us)
@@ -334,49 +338,6 @@ class MeasurementLoop:
         for part in measurement.list_parts():
             self.vantage.last_results[part.experiment] = self._clock.wall_us()
         self._host.note_stored(is_urgent=changed or priority is Priority.P1)
-
-
-class UplinkResults:
-    """Store the uplink's attempts as measurements, which show blocked transports.
-
-    They close no batch early.
-    """
-
-    def __init__(
-        self, spool: Spool, vantage: VantageState, boot: str, status: "StatusFile"
-    ) -> None:
-        self._spool = spool
-        self._vantage = vantage
-        self._boot = boot
-        self._status = status
-
-    async def store_attempt(self, attempt: UplinkAttempt) -> None:
-        """Append one attempt; a full spool loses it, and the next attempt brings another."""
-        priority = Priority.P2 if attempt.is_changed else Priority.P3
-        try:
-            measurement = self._build_measurement(attempt)
-            await self._spool.append(measurement, self._vantage.epoch, priority)
-        except SpoolError as error:
-            log.debug("%s", error)
-            return
-        except ValueError:  # a bug in the agent must not stop sending
-            log.error("internal error, please report it: a try that cannot be written down")
-            return
-        self._status.mark_changed()
-
-    def _build_measurement(self, attempt: UplinkAttempt) -> Measurement:
-        return Measurement(
-            experiment=EXPERIMENT,
-            experiment_version=VERSION,
-            target=attempt.target,
-            started_us=attempt.started_us,
-            monotonic_us=attempt.monotonic_us,
-            boot=self._boot,
-            runtime_us=attempt.runtime_us,
-            epoch=self._vantage.epoch.id,
-            link=self._vantage.link,
-            observations=attempt.observations,
-        )
 
 
 def has_failed(measurement: Measurement) -> bool:

@@ -5,6 +5,7 @@
     history = history.record_start(task, now_us)       # for each, when it is handed to the runner
     history = history.record_finish(task, now_us, moved_bytes, plan.limits)
     history = history.change_plan(plan, now_us)        # when the plan changed
+    history = history.stretch(plan, 200, now_us)       # when the collector asks for half the rate
 
 Call again at `wake_us`, when a task has finished and when the plan changed. All times are monotonic
 microseconds, so a jump of the wall clock moves nothing.
@@ -23,8 +24,18 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from heliograph.observation import Trigger
-from heliograph.plan import ANCHORS, HELLO, LIGHT, LIGHT_ROUND, Limits, Plan, PlannedTask, Service
-from heliograph.units import HOUR_US, SECOND_US
+from heliograph.plan import (
+    ANCHORS,
+    HELLO,
+    LIGHT,
+    LIGHT_ROUND,
+    MAX_INTERVAL_PERCENT,
+    Limits,
+    Plan,
+    PlannedTask,
+    Service,
+)
+from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_agent.schedule.allowance import Allowance
 from heliograph_agent.spool import Priority
 
@@ -45,6 +56,7 @@ PACE_S = 1.0  # between two starts of routine work, so that a laptop that wakes 
 CATCH_UP = 4  # the pace stays at least this many times as fast as the plan needs
 MAX_WAIT_S = 60  # the longest time between two calls
 LIGHT_WEIGHT = 4  # of their lateness; assumed
+STRETCHED_US = 15 * MINUTE_US  # that a wish for longer intervals holds; intake.proto, Advice
 RECHECK_S = 1  # when a running task has to end first
 
 
@@ -108,6 +120,8 @@ class History:
     running: Mapping[str, Task] = field(default_factory=dict)
     paced_us: int | None = None  # last start of routine work
     early: Mapping[str, EarlyStart] = field(default_factory=dict)  # by task key
+    interval_percent: int = 100  # of the plan's intervals, for routine work
+    stretched_until_us: int = 0
 
     @classmethod
     def create(
@@ -136,6 +150,27 @@ class History:
         """Let a task start before its turn; of two such times the earlier counts."""
         earliest = min(start, self.early.get(task.key, start))
         return replace(self, early={**self.early, task.key: earliest})
+
+    def stretch(self, plan: Plan, percent: int, now_us: int) -> "History":
+        """Follow a wish for longer intervals; only the anchors keep theirs.
+
+        Each task keeps the share of its interval that has passed. So nobody starts all tasks at
+        once, whether intervals grow or shrink. Early starts keep their times.
+        """
+        percent = min(max(percent, 100), MAX_INTERVAL_PERCENT)
+        anchors = {task.key for task in make_tasks(plan) if task.priority is Priority.P0}
+        starts = {
+            key: at if key in anchors else now_us - (now_us - at) * percent // self.interval_percent
+            for key, at in self.starts.items()
+        }
+        until_us = now_us + STRETCHED_US
+        return replace(self, starts=starts, interval_percent=percent, stretched_until_us=until_us)
+
+    def end_stretch(self, plan: Plan, now_us: int) -> "History":
+        """Return to the plan's intervals when the wish is old, as who takes it back may be gone."""
+        if self.interval_percent == 100 or now_us < self.stretched_until_us:
+            return self
+        return self.stretch(plan, 100, now_us)
 
     def find_trigger(self, task: Task, now_us: int) -> str:
         """Return why a task starts now, "" if it is its turn anyway."""
@@ -192,7 +227,8 @@ def find_due_tasks(
 
 def _starts_alone(part: Task, light_round: Task, history: History) -> bool:
     """Return whether a part is asked for sooner, or was left out of the last round."""
-    is_left_out = history.starts.get(part.key, 0) < history.starts.get(light_round.key, 0)
+    round_us = history.starts.get(light_round.key)
+    is_left_out = round_us is not None and history.starts.get(part.key, round_us - 1) < round_us
     return is_left_out or part.key in history.early
 
 
@@ -262,11 +298,13 @@ def _planned_us(task: Task, history: History) -> int:
 
 
 def _turn_us(task: Task, history: History) -> int:
-    """Return a task's last start plus its interval; missed runs are not repeated."""
+    """Return a task's last start plus its interval, as stretched; missed runs are not repeated."""
     last_us = history.starts.get(task.key)
     fraction = _draw_fraction(history.seed, task.key, last_us)
     if last_us is not None:
-        return last_us + int(task.interval_s * SECOND_US * (1 + JITTER * (2 * fraction - 1)))
+        percent = 100 if task.priority is Priority.P0 else history.interval_percent
+        interval_us = task.interval_s * SECOND_US * percent // 100
+        return last_us + int(interval_us * (1 + JITTER * (2 * fraction - 1)))
     if task.priority is Priority.P0:
         return history.began_us
     lead_s = min(LEAD_S, task.interval_s / 10)

@@ -133,6 +133,10 @@ class SessionAgent(Protocol):
 
     def note_advice(self, reason: str) -> None: ...
 
+    def stretch_intervals(self, percent: int) -> None:
+        """Run all but the anchors at these percentages of their intervals, for a while."""
+        ...
+
     def note_rejection(self, sequence: int, reason: str) -> None:
         """Note that the collector refused an envelope for good."""
         ...
@@ -318,6 +322,8 @@ class UplinkSession:
         self._agent.note_advice(advice.reason)
         if advice.heartbeat_s:
             self._heartbeat_s = _clamp_heartbeat(advice.heartbeat_s)
+        if advice.interval_percent:
+            self._agent.stretch_intervals(advice.interval_percent)
         if advice.retry_after_s:
             self._pause_sending(advice.retry_after_s)
 

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 from heliograph_collector.app.context import AppContext, explain_errors
 from heliograph_collector.app.judge_role import build_judge, build_writer
+from heliograph_collector.app.pace_role import PaceRole
 from heliograph_collector.app.roles import (
     ControlRole,
     JobsRole,
@@ -48,6 +49,7 @@ class Workers:
         )
         self._judge = build_judge(context)
         self._writer = build_writer(context, self._store, self._judge, listeners)
+        self._pace = PaceRole(context, ingest.connections, self._detector, self._writer)
         self._control = ControlRole(context, ingest.port)
         self._readiness = Readiness(
             context.journal, self._store, context.config.data, context.clock
@@ -71,6 +73,7 @@ class Workers:
                 group.create_task(self._control.run())
                 group.create_task(self._detector.run())  # silence detection needs no store
                 group.create_task(self._alerts.run())
+                group.create_task(self._pace.run())
                 await self._open_store(store_stack)
                 group.create_task(self._control.run_echo(group))
                 group.create_task(self._recover_pending())

@@ -66,6 +66,9 @@ class JudgeLag:
         self.gap_since_us = None
         return gap
 
+    def measure_s(self) -> float:
+        return self.lag_us / SECOND_US
+
     def problems(self) -> list[str]:
         if self.lag_us <= MAX_WAIT_US:
             return []

@@ -116,7 +116,7 @@ class DetectorRunner:
         self._position_holders: Sequence[PositionHolder] = ()
         self._is_recovered = False  # the previous process's buffered verdicts were replayed
         self._coverage = CoverageRecord()
-        self._judge_lag = JudgeLag(clock.wall_us())
+        self.judge_lag = JudgeLag(clock.wall_us())
         self._problem = ""
         self._last_step_us = clock.monotonic_us()
         self._lag_s = 0.0
@@ -138,7 +138,7 @@ class DetectorRunner:
             "heliograph_judge_lag_seconds",
             "How long the oldest result has waited to be judged.",
             registry=registry,
-        ).set_function(self._measure_judge_lag_s)
+        ).set_function(self.judge_lag.measure_s)
         self._count_incidents()
 
     @property
@@ -153,10 +153,7 @@ class DetectorRunner:
             sentences.append(f"The detectors have not looked for {idle_s} s: they are stuck.")
         if self._lag_s > _LAG_S:
             sentences.append(f"The detectors are {self._lag_s:.0f} s behind the journal.")
-        return [*sentences, *self._judge_lag.problems(), *self._clock_lead.problems()]
-
-    def _measure_judge_lag_s(self) -> float:
-        return self._judge_lag.lag_us / SECOND_US
+        return [*sentences, *self.judge_lag.problems(), *self._clock_lead.problems()]
 
     def on_block(self, block: Block) -> None:
         """Buffer the votes of a block; the oldest above the limit count as late ones."""
@@ -165,7 +162,7 @@ class DetectorRunner:
             self._add_late_vote(vote, self._clock.wall_us())
         del self._pending_votes[:-_MAX_PENDING_VOTES]
         self._received_through = block.last
-        self._judge_lag.note_judged(block.last)
+        self.judge_lag.note_judged(block.last)
 
     def _add_late_vote(self, vote: ServiceVote, now_us: int) -> None:
         self._late_votes.inc()
@@ -174,6 +171,11 @@ class DetectorRunner:
     def list_gaps(self, since_us: int, until_us: int) -> list[BlindTime]:
         """List coverage gaps, oldest first; `until_us` None: still open."""
         return self._coverage.list_gaps(since_us, until_us)
+
+    def list_open_countries(self) -> frozenset[str]:
+        """List the countries in which an incident is open."""
+        logged = list(self._state.log.last_logged.values())
+        return frozenset(i.scope.country for i in logged if i.closed_us is None)
 
     def list_blocked(self, since_us: int) -> list[BlockedEntrance]:
         return self._state.detectors.silence.list_blocked(since_us)
@@ -209,8 +211,8 @@ class DetectorRunner:
             if rows:
                 await asyncio.to_thread(self._state.read_rows, rows)
                 self._clock_lead.note_row(max(row.received_us for row in rows))
-                self._judge_lag.note_rows(rows)
-            judging_gap = self._judge_lag.update(now_us)
+                self.judge_lag.note_rows(rows)
+            judging_gap = self.judge_lag.update(now_us)
             if judging_gap is not None:
                 self._state.detectors.coverage.spells.append(judging_gap)
             if rows and rows[-1].position < last:
@@ -284,7 +286,7 @@ class DetectorRunner:
             self._pending_votes = [*recovery.votes, *self._pending_votes]
             self._evaluated_through = recovery.through if last_position is None else last_position
             self._received_through = max(self._received_through, recovery.through)
-            self._judge_lag.note_judged(recovery.through)
+            self.judge_lag.note_judged(recovery.through)
             self._is_recovered = True
             return self._evaluated_through, recovery
 
@@ -387,7 +389,7 @@ class DetectorRunner:
     def _publish_entries(self, entries: Sequence[LogEntry]) -> None:
         for id_ in dict.fromkeys(entry.incident for entry in entries):
             self._publisher.publish_incident(self.book, id_)
-        for coverage_gap in self._coverage.update(self._state.detectors, self._judge_lag):
+        for coverage_gap in self._coverage.update(self._state.detectors, self.judge_lag):
             self._publisher.publish_gap(self.book, coverage_gap)
         if entries:
             self._count_incidents()

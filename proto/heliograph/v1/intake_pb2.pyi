@@ -692,20 +692,24 @@ class Advice(_message.Message):
     HEARTBEAT_S_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_S_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    INTERVAL_PERCENT_FIELD_NUMBER: _builtins.int
     heartbeat_s: _builtins.int
     retry_after_s: _builtins.int
     reason: _builtins.str
     """renew, cloned"""
+    interval_percent: _builtins.int
+    """Of the plan's intervals, for all but the anchors: 100 to 2,500, for 15 min. 0: not said."""
     def __init__(
         self,
         *,
         heartbeat_s: _builtins.int = ...,
         retry_after_s: _builtins.int = ...,
         reason: _builtins.str = ...,
+        interval_percent: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_s", b"heartbeat_s", "reason", b"reason", "retry_after_s", b"retry_after_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_s", b"heartbeat_s", "interval_percent", b"interval_percent", "reason", b"reason", "retry_after_s", b"retry_after_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -269,6 +269,15 @@ async def test_advice_pauses_batches(agent: Agent, who: Identity) -> None:
         assert not collector.batches
 
 
+async def test_advice_on_intervals_reaches_the_schedule(agent: Agent, who: Identity) -> None:
+    async with intake(who=who) as collector, running(agent, collector):
+        await collector.until(lambda: bool(collector.heartbeats))
+        for advice in (intake_pb2.Advice(reason="renew"), intake_pb2.Advice(interval_percent=400)):
+            await collector.send(intake_pb2.CollectorMessage(advice=advice))
+        await agent.until(lambda: bool(agent.percents))
+    assert agent.percents == [400]
+
+
 async def test_network_change_restarts_session(agent: Agent, who: Identity) -> None:
     async with intake(who=who) as collector, running(agent, collector):
         await collector.until(lambda: bool(collector.heartbeats))

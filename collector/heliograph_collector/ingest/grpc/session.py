@@ -28,6 +28,7 @@ from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.collector_faults import StallMonitor
 from heliograph_collector.ingest.geo.lookup import PeerLocation
+from heliograph_collector.ingest.pacing import build_advice
 from heliograph_collector.ingest.presence import AgentConnection, DisconnectReason
 from heliograph_collector.ingest.receiver import EnvelopeReceiver
 from heliograph_collector.model.records import RowKind
@@ -278,6 +279,9 @@ class AgentSession:
             sent_us=self._receiver.clock.wall_us(),
         )
         await self._send(pb.CollectorMessage(clock=clock))
+        advice = build_advice(self._connection, self._receiver.clock.monotonic_us())
+        if advice is not None:
+            await self._send(pb.CollectorMessage(advice=advice))
 
     async def _record_power(self, heartbeat: pb.Heartbeat) -> None:
         """Note the machine's power, and record a change as a further arrival.

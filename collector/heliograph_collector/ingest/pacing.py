@@ -1,0 +1,229 @@
+"""Pacing of routine tests: how often connected agents test, by crowd and by load.
+
+Agents test all the more seldom, the more of them are in one place, and the further the judge is
+behind. They are never asked to leave out results that show nothing new: failures alone would look
+like a block. Longer intervals leave a fair sample, and after a first failure an agent tests again
+within a minute as always. Anchors, early runs and controls keep their times.
+
+Theory of operation. A place (country, network, region) has a crowding: by how much it has more
+voting vantages than it needs, in its country and in its network and region. Without load, intervals
+grow by the crowding. When results wait, `LoadShare` says which share of the routine tests the
+collector can take, and `allot_intervals` slows the most crowded places first, until the sum fits.
+Small networks keep the intervals of the plan longest. Each session is told with a
+heartbeat (`build_advice`), which spreads the change over some seconds.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from math import exp2
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from heliograph.clock import Clock
+from heliograph.plan import MAX_INTERVAL_PERCENT
+from heliograph.units import MINUTE_US, SECOND_US
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable
+from heliograph_collector.model.records import AgentRole
+from heliograph_collector.model.seniority import find_seniority
+from heliograph_collector.model.thresholds import THRESHOLDS
+
+# Vantages that suffice at the plan's intervals: of 2,000, one makes a light check of each messenger
+# every 75 ms. Assumed.
+FULL_RATE_COUNTRY = 2_000
+FULL_RATE_PART = 200  # the same for one network of it, and for one region
+MAX_LOAD_FACTOR = 8.0  # by load alone: a light round then comes in 20 min. Assumed.
+LONG_WAIT_US = 15 * SECOND_US  # of a result for its verdict; assumed
+FINE_WAIT_US = 5 * SECOND_US
+_HEADROOM = 0.9  # of what the judge did in the last step: the rest makes up for what waits
+_LEAST_FACTOR = 0.4  # of a step: a judge that stood still for a while says nothing of its rate
+_MORE = 1.05  # factor of a step upward
+STEP_US = 45 * SECOND_US  # until a step shows: a heartbeat of 15 s, and a batch of 30 s under way
+_SEARCH_BITS = 30.0  # of the factor that is searched for, to both sides of 1
+_SEARCH_STEPS = 24
+TELL_AGAIN_US = 5 * MINUTE_US  # an agent forgets it after 15 min
+
+log = logging.getLogger("heliograph.intake")
+
+
+class Place(NamedTuple):
+    """Where agents are counted as one crowd."""
+
+    country: str
+    asn: int
+    region: str
+
+
+class JudgeLoad(NamedTuple):
+    """Journal positions, and how long the oldest result has waited."""
+
+    arrived: int
+    judged: int
+    lag_us: int
+
+
+@dataclass(slots=True)
+class LoadShare:
+    """Decide which share of the routine tests is asked for. Pure.
+
+    It goes by the time for which what arrives now will wait. The age of the oldest result says what
+    came in minutes ago, and still grows after enough is asked for.
+    """
+
+    share: float = 1.0
+    _last: JudgeLoad | None = None  # at the last step
+    _stepped_us: int = 0
+    _wait_us: float = 0.0
+
+    def update(self, load: JudgeLoad, now_us: int) -> float:
+        """Take a step at most each STEP_US."""
+        last = self._last
+        passed_us = now_us - self._stepped_us
+        if last is not None and passed_us < STEP_US:
+            return self.share
+        before_us = self._wait_us
+        self._last, self._stepped_us = load, now_us
+        if last is not None:
+            judged = max(1, load.judged - last.judged)
+            arrived = max(1, load.arrived - last.arrived)
+            waiting = load.arrived - load.judged
+            is_behind = load.lag_us > FINE_WAIT_US  # one block under way is none
+            self._wait_us = waiting * passed_us / judged if is_behind else 0.0
+            if self._wait_us > LONG_WAIT_US and self._wait_us > before_us:
+                self._ask_less(judged / arrived)
+            elif self._wait_us < FINE_WAIT_US:
+                self.share = min(1.0, self.share * _MORE)
+        return self.share
+
+    def _ask_less(self, judged_share: float) -> None:
+        factor = min(max(_HEADROOM * judged_share, _LEAST_FACTOR), _HEADROOM)
+        self.share = max(1 / MAX_LOAD_FACTOR, self.share * factor)
+
+
+def measure_crowding(votes: Mapping[Place, int]) -> dict[Place, float]:
+    """Return by how much each place has more vantages than it needs, 1 for just enough."""
+    countries, networks, regions = Counter[str](), Counter[Place](), Counter[Place]()
+    for place, count in votes.items():
+        countries[place.country] += count
+        networks[place._replace(region="")] += count
+        regions[place._replace(asn=0)] += count
+    crowding = {}
+    for place in votes:
+        parts = [networks[place._replace(region="")]]
+        parts += [regions[place._replace(asn=0)]] if place.region else []
+        crowding[place] = min(
+            countries[place.country] / FULL_RATE_COUNTRY, min(parts) / FULL_RATE_PART
+        )
+    return crowding
+
+
+def allot_intervals(
+    votes: Mapping[Place, int], share: float, open_countries: Collection[str]
+) -> dict[Place, int]:
+    """Return by place the percentage of the plan's intervals. Pure.
+
+    Args:
+        votes: Vantages with a vote.
+        share: Of the routine tests that a collector without load would ask for.
+        open_countries: Where an incident is open, and a crowd tests as often as anybody.
+    """
+    crowding = measure_crowding(votes)
+    crowd_factors = {
+        place: 1.0
+        if place.country in open_countries
+        else min(max(1.0, crowding[place]), MAX_INTERVAL_PERCENT / 100)
+        for place in votes
+    }
+
+    def factor_of(place: Place, bits: float) -> float:
+        return max(crowd_factors[place], min(crowding[place] * exp2(bits), MAX_LOAD_FACTOR))
+
+    bits = -_SEARCH_BITS
+    if share < 1:
+        wanted = share * sum(count / crowd_factors[place] for place, count in votes.items())
+        span = 2 * _SEARCH_BITS
+        for _ in range(_SEARCH_STEPS):
+            span /= 2
+            tests = sum(count / factor_of(place, bits + span) for place, count in votes.items())
+            bits += span if tests > wanted else 0.0
+        bits += span
+    return {place: round(100 * factor_of(place, bits)) for place in votes}
+
+
+@dataclass(slots=True)
+class Pacing:
+    """Apply both to the connected volunteers; `update` is called every few seconds."""
+
+    clock: Clock
+    registry: CollectorRegistry
+    load: LoadShare = field(default_factory=LoadShare)
+    _gauge: Gauge = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._gauge = Gauge(
+            "heliograph_asked_share",
+            "Share of the routine tests that agents are asked for; below 1 judging is behind.",
+            registry=self.registry,
+        )
+        self._gauge.set(1)
+
+    def update(
+        self, connections: ConnectionTable, load: JudgeLoad, open_countries: Collection[str]
+    ) -> None:
+        """Set how often each connected volunteer is to test."""
+        before = self.load.share
+        share = self.load.update(load, self.clock.monotonic_us())
+        self._gauge.set(share)
+        _log_share(before, share, load.lag_us)
+        now_us = self.clock.wall_us()
+        volunteers = [c for c in connections if c.agent.result_role != AgentRole.CONTROL]
+        voting = {
+            c: _find_place(c)
+            for c in volunteers
+            if find_seniority(c.agent.created_s * SECOND_US, now_us).has_vote
+        }
+        percents = allot_intervals(_count_votes(voting), share, open_countries)
+        voiceless = 100 if share >= 1 else round(100 * MAX_LOAD_FACTOR)
+        for connection in volunteers:
+            place = voting.get(connection)
+            connection.interval_percent = voiceless if place is None else percents[place]
+
+
+def build_advice(connection: AgentConnection, now_us: int) -> pb.Advice | None:
+    """Build the advice that an agent needs now, None for none."""
+    wanted = connection.interval_percent
+    told = connection.told_percent
+    is_changed = wanted != told and (wanted == 100 or abs(wanted - told) * 10 >= told)
+    is_old = wanted > 100 and now_us - connection.told_us >= TELL_AGAIN_US
+    if not wanted or not (is_changed or is_old):
+        return None
+    connection.told_percent = wanted
+    connection.told_us = now_us
+    return pb.Advice(interval_percent=wanted)
+
+
+def _find_place(connection: AgentConnection) -> Place:
+    vantage = connection.vantage
+    return Place(vantage.country, vantage.asn, vantage.region)
+
+
+def _count_votes(voting: Mapping[AgentConnection, Place]) -> Counter[Place]:
+    """Count vantages by place, of one line no more than vote."""
+    lines = Counter((place, c.location.prefix) for c, place in voting.items())
+    votes = Counter[Place]()
+    for (place, _), count in lines.items():
+        votes[place] += min(count, THRESHOLDS.nat_votes)
+    return votes
+
+
+def _log_share(before: float, share: float, lag_us: int) -> None:
+    if before == 1 > share:
+        log.warning(
+            "Judging is %d s behind: agents are asked to test more seldom, crowded places first.",
+            lag_us // SECOND_US,
+        )
+    elif before < 1 == share:
+        log.info("Judging keeps up: agents are asked for all routine tests again.")
