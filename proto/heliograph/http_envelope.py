@@ -1,7 +1,8 @@
-"""Parse and format the HTTP/1.1 exchange of one envelope per connection. Pure.
+"""Parse and format the HTTP/1.1 exchanges of agents with the POST entrance. Pure.
 
-The parser accepts only the requests that agents write. It refuses everything else and guesses
-nothing.
+One envelope, or one request to enroll, takes a whole connection. The polls of a session (`Poll`
+in intake.proto) follow each other on one connection, the next perhaps before the last reply. The
+parser accepts only the requests that agents write. It refuses everything else and guesses nothing.
 """
 
 from collections.abc import Iterable
@@ -13,8 +14,13 @@ from heliograph.upload import SENDER_HEADER
 from heliograph.v1 import intake_pb2 as pb
 
 PATH = b"/v1/envelopes"
+SESSION_PATH = b"/v1/session"  # Poll and PollReply
+ENROL_PATH = b"/v1/enrol"  # EnrolRequest and EnrolReply
+POLL_S = 25  # between two polls, as carriers' NATs forget what is silent for 30 s (RFC 4787 wants
+# 120 s); three missed polls are 75 s
 MAX_HEAD = 4_096
-MAX_BODY = SIZES[-1] + 256  # the largest sealed size and the few bytes around it
+MAX_BODY = SIZES[-1] + 512  # the largest sealed size and the few bytes around it
+MAX_REPLY = 1_048_576  # bytes of the collector's reply to a poll; plans are the largest
 MAX_HEADERS = 32  # agents write four, proxies add a handful
 # Pieces (TLS records) that one request may come in: proxies cut them at 1,300 bytes and more
 # (dynamic record sizes of nginx and haproxy), agents at 16,384. Who sends bytes one by one is
@@ -48,9 +54,10 @@ class RequestRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EnvelopeRequest:
-    """Hold the parsed request of one envelope."""
+    """Hold the parsed request of one envelope, or the body of another request by its path."""
 
     envelope: bytes
+    path: bytes = PATH
     forwarded: str = ""  # values of X-Forwarded-For, "" without that header
     intermediary: str = ""  # ELSEWHERE, RELAY, or "" for a direct peer
     plan: pb.PlanHeld | None = field(default=None, compare=False)  # None without PLAN_HEADER
@@ -71,6 +78,12 @@ class RequestReader:
         self._head: _Head | None = None
         self._body_start = 0
         self.work = 0
+
+    @property
+    def surplus(self) -> bytes:
+        """Return what came behind a complete request, the next one's beginning."""
+        length = 0 if self._head is None else self._head.length
+        return bytes(self._received[self._body_start + length :])
 
     @property
     def sender(self) -> str:
@@ -116,16 +129,17 @@ class _Head:
 
 def _parse_head(head: bytes) -> _Head:
     line, *lines = head.split(b"\r\n", MAX_HEADERS + 1)
-    _check_request_line(line)
+    path = _parse_request_line(line)
     if len(lines) > MAX_HEADERS:
         raise RequestRefusedError(431)
     headers = [_split_header(line) for line in lines]
-    length = _content_length(headers)
+    length = _content_length(headers, is_poll=path == SESSION_PATH)
     forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
     senders = [v.decode("latin-1") for name, v in headers if name == SENDER_HEADER.encode()]
     plan_headers = [value for name, value in headers if name == PLAN_HEADER.encode()]
     request = EnvelopeRequest(
         envelope=b"",
+        path=path,
         forwarded=forwarded.decode("latin-1"),
         intermediary=parse_intermediary(
             v.decode("latin-1") for name, v in headers if name == INTERMEDIARY_HEADER.encode()
@@ -153,20 +167,66 @@ def format_reply(response: pb.SubmitResponse) -> bytes:
     return _format_response(_STATUS.get(receipt.status, 503), kind, body)
 
 
+def format_message(body: bytes) -> bytes:
+    """Format the whole HTTP response with a PollReply or an EnrolReply; the connection stays."""
+    return _format_response(200, "Content-Type: application/x-protobuf\r\n", body, is_last=False)
+
+
+def format_request(path: bytes, host: str, body: bytes, intermediary: str = "") -> bytes:
+    """Format an agent's request with a protobuf message; `intermediary` as in the header."""
+    host = f"[{host}]" if ":" in host else host
+    place = f"{INTERMEDIARY_HEADER.title()}: {intermediary}\r\n" if intermediary else ""
+    head = (
+        f"POST {path.decode()} HTTP/1.1\r\nHost: {host}\r\n{place}"
+        f"Content-Type: application/x-protobuf\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode("latin-1") + body
+
+
+def take_message(received: bytearray) -> tuple[int, bytes] | None:
+    """Remove the first whole response and return its status and body; None until it is whole.
+
+    Raises ValueError for anything but a response that `format_message` or `format_refusal` wrote.
+    """
+    end = received.find(b"\r\n\r\n", 0, MAX_HEAD)
+    if end < 0:
+        if len(received) >= MAX_HEAD:
+            raise ValueError("no HTTP response")
+        return None
+    line, *lines = bytes(received[:end]).split(b"\r\n")
+    version, _, rest = line.partition(b" ")
+    lengths = [
+        v for n, _, v in (h.partition(b":") for h in lines) if n.lower() == b"content-length"
+    ]
+    if version != b"HTTP/1.1" or not rest[:3].isdigit() or len(lengths) != 1:
+        raise ValueError("no HTTP response")
+    digits = lengths[0].strip()
+    if not digits.isdigit() or len(digits) > 8 or int(digits) > MAX_REPLY:
+        raise ValueError("a response of no length that is allowed")
+    start, size = end + 4, int(digits)
+    if len(received) < start + size:
+        return None
+    body = bytes(received[start : start + size])
+    del received[: start + size]
+    return int(rest[:3]), body
+
+
 def format_refusal(status: int) -> bytes:
     """Format the whole HTTP response to a refused request."""
     return _format_response(status, "", b"")
 
 
-def _check_request_line(line: bytes) -> None:
+def _parse_request_line(line: bytes) -> bytes:
+    """Return the path. Raises RequestRefusedError."""
     method, _, rest = line.partition(b" ")
     path, _, version = rest.partition(b" ")
     if version not in (b"HTTP/1.1", b"HTTP/1.0"):
         raise RequestRefusedError(400)
-    if path != PATH:
+    if path not in (PATH, SESSION_PATH, ENROL_PATH):
         raise RequestRefusedError(404)
     if method != b"POST":
         raise RequestRefusedError(405)
+    return path
 
 
 def _split_header(field: bytes) -> tuple[bytes, bytes]:
@@ -176,21 +236,22 @@ def _split_header(field: bytes) -> tuple[bytes, bytes]:
     return name.lower(), value.strip()
 
 
-def _content_length(headers: list[tuple[bytes, bytes]]) -> int:
+def _content_length(headers: list[tuple[bytes, bytes]], *, is_poll: bool) -> int:
     lengths = {value for name, value in headers if name == b"content-length"}
     if not lengths or any(name == b"transfer-encoding" for name, _ in headers):
         raise RequestRefusedError(411)
     digits = lengths.pop()
-    if lengths or not digits.isdigit() or int(digits[:12]) == 0:
+    if lengths or not digits.isdigit() or (int(digits[:12]) == 0 and not is_poll):
         raise RequestRefusedError(400)
     if len(digits) > 12 or int(digits) > MAX_BODY:
         raise RequestRefusedError(413)
     return int(digits)
 
 
-def _format_response(status: int, headers: str, body: bytes) -> bytes:
+def _format_response(status: int, headers: str, body: bytes, *, is_last: bool = True) -> bytes:
+    connection = "Connection: close\r\n" if is_last else ""
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\n{headers}"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        f"Content-Length: {len(body)}\r\n{connection}\r\n"
     )
     return head.encode() + body

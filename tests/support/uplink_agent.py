@@ -198,6 +198,13 @@ async def running(
         collector.agents[agent.agent_id] = SIGNER.public
     if know:
         agent.know(collector)
+    async with running_enrolled(agent):
+        yield
+
+
+@asynccontextmanager
+async def running_enrolled(agent: Agent) -> AsyncIterator[None]:
+    """The uplink runs with the collector that its state names."""
     async with asyncio.timeout(2 * DEADLINE_S), asyncio.TaskGroup() as group:
         group.create_task(agent.uplink.run())
         try:

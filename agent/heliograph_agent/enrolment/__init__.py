@@ -19,7 +19,6 @@ from google.protobuf.message import DecodeError
 
 from heliograph import __version__, keys
 from heliograph import trust_chain as c
-from heliograph.plan import Carrier
 from heliograph.trust_chain import TrustRootError
 from heliograph.v1 import intake_pb2, plan_pb2
 from heliograph_agent.net.tls.certificates import compute_spki_sha256
@@ -59,16 +58,20 @@ async def enrol(
     """Enroll online; return the collector and its plan, which is not verified.
 
     Each session entrance of the invite is tried, without and with the user's proxy, as by the
-    uplink.
+    uplink; without gRPC each entrance for POST.
 
     Raises:
-        UplinkError: `unreachable` or `pin_mismatch` if no entrance works, `bad_invite` for a token
-            that is refused, `charter` for a wrong trust root, or another reason of the collector.
+        UplinkError: `no_entrance` if the invite has none to use, `unreachable` or `pin_mismatch`
+            if none works, `bad_invite` for a token that is refused, `charter` for a wrong trust
+            root, or another reason of the collector.
     """
-    failure = UplinkError(Reason.UNREACHABLE)
-    for transport in list_transports(invite.endpoint, invite.entrances, dial_context.proxy_use):
-        if transport.entrance.carrier is not Carrier.STREAM:
-            continue
+    has_streams = dial_context.has_streams
+    transports = list_transports(
+        invite.endpoint, invite.entrances, dial_context.proxy_use, has_streams=has_streams
+    )
+    sessions = [transport for transport in transports if transport.is_session]
+    failure = UplinkError(Reason.UNREACHABLE if sessions else Reason.NO_ENTRANCE)
+    for transport in sessions:
         try:
             certificate, answer = await _enrol_over(transport, invite, dial_context, signer)
         except UplinkError as error:
@@ -84,6 +87,8 @@ async def _enrol_over(
     transport: Transport, invite: Invite, dial_context: DialContext, signer: keys.SigningKey
 ) -> tuple[str, intake_pb2.EnrolResponse]:
     """Enroll over one transport; return the server's certificate and response."""
+    if transport.is_polled:
+        return await _enrol_by_post(transport, invite, dial_context, signer)
     from heliograph.v1 import intake_pb2_grpc
 
     dialer = dial_context.make_dialer(transport, invite.pin, StepTrace(dial_context.clock))
@@ -100,6 +105,25 @@ async def _enrol_over(
     ):
         stub = intake_pb2_grpc.IntakeStub(channel)
         return certificate, await _send_request(stub, invite, signer)
+
+
+async def _enrol_by_post(
+    transport: Transport, invite: Invite, dial_context: DialContext, signer: keys.SigningKey
+) -> tuple[str, intake_pb2.EnrolResponse]:
+    from heliograph_agent.uplink.poll_transport import LineOpener, enrol_by_post
+
+    opener = LineOpener(dial_context, transport, invite.pin)
+    request = make_enrol_request(invite, signer)
+    try:
+        return await enrol_by_post(opener, request, StepTrace(dial_context.clock))
+    except UplinkError as error:
+        raise _explain_refusal(error.reason) from error
+
+
+def _explain_refusal(reason: Reason) -> UplinkError:
+    """Return the error of an enrollment that the collector refused; most concern the token."""
+    is_refusal = reason in (Reason.UNKNOWN_AGENT, Reason.REFUSED)
+    return UplinkError(Reason.BAD_INVITE if is_refusal else reason)
 
 
 def _make_collector(
@@ -139,10 +163,7 @@ async def _send_request(
     try:
         return await stub.Enrol(make_enrol_request(invite, signer), timeout=ENROL_S)
     except grpc.aio.AioRpcError as error:
-        reason = classify_call_error(error)
-        if reason in (Reason.UNKNOWN_AGENT, Reason.REFUSED):  # most concern the token
-            reason = Reason.BAD_INVITE
-        raise UplinkError(reason) from error
+        raise _explain_refusal(classify_call_error(error)) from error
 
 
 def make_request_file(invite: Invite, signer: keys.SigningKey) -> bytes:

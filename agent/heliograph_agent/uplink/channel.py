@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from heliograph.http_envelope import INTERMEDIARY_HEADER
 from heliograph.upload import SENDER_HEADER
@@ -33,6 +33,15 @@ _CHUNK = 65_536
 FALLBACK_NAME = "localhost"  # is in every collector's certificate and identifies nothing
 CONNECT_S = 10.0
 COLLECTOR_STOPS = "stopped"  # details of a session that the collector ends before it restarts
+UNAVAILABLE = 14  # gRPC's number, as those below (grpc/doc/statuscodes.md)
+_REASONS = {
+    UNAVAILABLE: Reason.UNREACHABLE,
+    4: Reason.NO_ANSWER,  # DEADLINE_EXCEEDED
+    16: Reason.UNKNOWN_AGENT,  # UNAUTHENTICATED
+    7: Reason.UNKNOWN_AGENT,  # PERMISSION_DENIED
+    8: Reason.BUSY,  # RESOURCE_EXHAUSTED
+    0: Reason.ENDED,  # OK
+}
 RETRY_AFTER_KEY = "retry-after-s"
 MAX_RETRY_AFTER_S = 3_600
 MAX_MESSAGE = 1_048_576  # bytes of one message from the collector; plans are the largest
@@ -108,18 +117,32 @@ def uplink_error_from(error: "grpc.aio.AioRpcError") -> UplinkError:
 
 def classify_call_error(error: "grpc.aio.AioRpcError") -> Reason:
     """Map the status code to a reason."""
-    import grpc
+    return classify_status(int(error.code().value[0]), error.details() or "")
 
-    if error.code() is grpc.StatusCode.UNAVAILABLE and error.details() == COLLECTOR_STOPS:
+
+def classify_status(status: int, details: str) -> Reason:
+    """Map gRPC's numeric status code to a reason, also where a call went without gRPC."""
+    if status == UNAVAILABLE and details == COLLECTOR_STOPS:
         return Reason.ENDED
-    return {
-        grpc.StatusCode.UNAVAILABLE: Reason.UNREACHABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED: Reason.NO_ANSWER,
-        grpc.StatusCode.UNAUTHENTICATED: Reason.UNKNOWN_AGENT,
-        grpc.StatusCode.PERMISSION_DENIED: Reason.UNKNOWN_AGENT,
-        grpc.StatusCode.RESOURCE_EXHAUSTED: Reason.BUSY,
-        grpc.StatusCode.OK: Reason.ENDED,
-    }.get(error.code(), Reason.REFUSED)
+    return _REASONS.get(status, Reason.REFUSED)
+
+
+class MessageStream(Protocol):
+    """Declare what carries the messages of a session."""
+
+    async def send(self, message: intake_pb2.AgentMessage) -> None:
+        """Send a message. Raises UplinkError."""
+        ...
+
+    async def receive(self) -> intake_pb2.CollectorMessage:
+        """Receive a message. Raises UplinkError, also at the end."""
+        ...
+
+    async def close(self) -> None:
+        """Wait until the collector has everything."""
+        ...
+
+    def cancel(self) -> None: ...
 
 
 class GrpcStream:

@@ -29,6 +29,7 @@ from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.spool import Spool
 from heliograph_agent.state import UPLINK, State, StateError
 from heliograph_agent.uplink.attempt_log import AttemptLog, AttemptStore
+from heliograph_agent.uplink.carrier import make_carrier
 from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.dns_beacon import DnsBeacon
 from heliograph_agent.uplink.plan_download import PlanDownload
@@ -36,6 +37,7 @@ from heliograph_agent.uplink.reconnect_delay import ReconnectDelay
 from heliograph_agent.uplink.session import SessionAgent, UplinkContext
 from heliograph_agent.uplink.session_loss import PREPARE_S, SessionLoss
 from heliograph_agent.uplink.transports import (
+    POLLED,
     SENTENCES,
     ConnectionStatus,
     EntranceGuard,
@@ -189,13 +191,17 @@ class Uplink:
 
     def _list_transports(self) -> Sequence[Transport]:
         """List all transports in their order. Raises UplinkError, StateError."""
-        return list_transports(
+        transports = list_transports(
             self.context.read_collector().endpoint,
             self._policy.list_allowed(),
             self.context.dial_context.proxy_use,
             self._policy,
             agent=self.context.agent.agent_id,
+            has_streams=self.context.dial_context.has_streams,
         )
+        if not transports:
+            raise UplinkError(Reason.NO_ENTRANCE)
+        return transports
 
     async def _run_transport(self, transport: Transport) -> None:
         """Use a transport until it ends. Raises UplinkError, StateError."""
@@ -211,19 +217,10 @@ class Uplink:
             self._answer_timeout = None
 
     async def _open_transport(self, transport: Transport) -> None:
-        if transport.entrance.carrier is Carrier.STREAM:
-            from heliograph_agent.uplink.stream_transport import StreamTransport
-
-            stream = StreamTransport(self.context, transport, self, self._policy.heartbeat_s)
-            self._active_transport = stream
-            await stream.run()
-        else:
-            from heliograph_agent.uplink.single_post import PostTransport
-
-            collector = self.context.read_collector()
-            posts = PostTransport(self.context, transport, self, self._plan_download, collector)
-            self._active_transport = posts
-            await posts.run()
+        self._active_transport = make_carrier(
+            self.context, transport, self, self._plan_download, self._policy.heartbeat_s
+        )
+        await self._active_transport.run()
 
     async def _send_beacon(self) -> None:
         """Send a DNS beacon when every transport has failed and both sides allow it."""
@@ -252,7 +249,7 @@ class Uplink:
         self.record_attempt(self._beacon.target, trace)
 
     async def _handle_failure(self, transport: Transport | None, reason: Reason) -> None:
-        is_session = transport is not None and transport.entrance.carrier is Carrier.STREAM
+        is_session = transport is not None and transport.is_session
         is_broken = is_session and self.status.connected and reason in PATH_REASONS
         if (
             transport is None
@@ -300,8 +297,8 @@ class Uplink:
         """
         if transport is None:
             return True
-        is_single_post = transport.entrance.carrier is not Carrier.STREAM
-        if reason not in PATH_REASONS and not (reason is Reason.REFUSED and is_single_post):
+        is_post = transport.entrance.carrier is not Carrier.STREAM
+        if reason not in PATH_REASONS and not (reason is Reason.REFUSED and is_post):
             return True
         probes_before = self._selector.probes
         is_last = self._selector.record_failure(transport)
@@ -341,10 +338,10 @@ class Uplink:
         self._session_loss.end()
         if self._answer_timeout is not None and not self._answer_timeout.expired():
             self._answer_timeout.reschedule(None)
-        is_stream = self.status.transport.startswith(Carrier.STREAM)
+        is_session = self.status.transport.startswith((Carrier.STREAM, POLLED))
         if not self.status.connected:
-            log.info("connected to the collector%s", "" if is_stream else ", one batch at a time")
-        if is_stream and self._clock.monotonic_us() - self._began_us >= STABLE_US:
+            log.info("connected to the collector%s", "" if is_session else ", one batch at a time")
+        if is_session and self._clock.monotonic_us() - self._began_us >= STABLE_US:
             with suppress(UplinkError, StateError):
                 for transport in self._list_transports():
                     if transport.name == self.status.transport:

@@ -1,5 +1,6 @@
 """Hold clock, proxy and the network libraries for dialing, loaded on first use."""
 
+import importlib.util
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING
@@ -25,6 +26,11 @@ RESOLVE_S = 6.0
 DNS_S = 3.0
 
 
+def has_grpc() -> bool:
+    """Return whether grpcio is installed; some systems have no wheels of it."""
+    return importlib.util.find_spec("grpc") is not None
+
+
 @dataclass(slots=True)
 class DialContext:
     """Hold clock, configuration and proxy of one uplink."""
@@ -34,6 +40,7 @@ class DialContext:
     config: NetConfig = field(default_factory=NetConfig)
     proxy: Proxy | None = None
     use: ProxyUse = ProxyUse.LAST
+    has_streams: bool = field(default_factory=has_grpc)  # else sessions are by polls
     _factory: "SystemNetFactory | None" = None
     _local_machine: "LocalMachine | None" = None
 

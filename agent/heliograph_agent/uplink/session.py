@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from heliograph import __version__, keys
 from heliograph.clock import Clock
@@ -21,15 +21,12 @@ from heliograph.observation import Access, Link
 from heliograph.v1 import envelope_pb2, intake_pb2, plan_pb2
 from heliograph_agent.spool import Spool, SpoolError
 from heliograph_agent.state import Collector, State
-from heliograph_agent.uplink.channel import CONNECT_S, GrpcStream, make_metadata
+from heliograph_agent.uplink.channel import CONNECT_S, MessageStream
 from heliograph_agent.uplink.clock_offset import ClockExchange, ClockFilter
 from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.reconnect_delay import ReconnectDelay
 from heliograph_agent.uplink.send_window import SendWindow
 from heliograph_agent.uplink.transports import Reason, UplinkError
-
-if TYPE_CHECKING:
-    from heliograph.v1.intake_pb2_grpc import IntakeAsyncStub
 
 RETRY_S = 30  # when a `retry` of the collector names no time
 UPGRADE_RETRY_S = 3_600  # assumed; until a collector of an earlier version is asked again
@@ -202,19 +199,15 @@ class UplinkSession:
         self.wake()
         self._leave_event.set()
 
-    async def run(self, stub: "IntakeAsyncStub", intermediary: str = "") -> None:
-        """Run until `leave`. Raises UplinkError with the reason of any other end.
-
-        `intermediary` is http_envelope.ELSEWHERE where the peer address is not this agent's.
-        """
-        stream = GrpcStream(stub.Session(metadata=make_metadata(intermediary)))
+    async def run(self, stream: MessageStream) -> None:
+        """Run until `leave`. Raises UplinkError with the reason of any other end."""
         try:
             await self._open(stream)
             await self._run_tasks(stream)
         finally:
             stream.cancel()
 
-    async def _open(self, stream: GrpcStream) -> None:
+    async def _open(self, stream: MessageStream) -> None:
         try:
             async with asyncio.timeout(CONNECT_S):
                 message = await stream.receive()
@@ -243,7 +236,7 @@ class UplinkSession:
             uptime_s=facts.uptime_s,
         )
 
-    async def _run_tasks(self, stream: GrpcStream) -> None:
+    async def _run_tasks(self, stream: MessageStream) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -260,7 +253,7 @@ class UplinkSession:
                 raise
             raise find_first_error(uplink_errors) from uplink_errors
 
-    async def _receive_loop(self, stream: GrpcStream) -> None:
+    async def _receive_loop(self, stream: MessageStream) -> None:
         while True:
             try:
                 async with asyncio.timeout(MAX_SILENT_HEARTBEATS * self._heartbeat_s):
@@ -271,7 +264,7 @@ class UplinkSession:
             await self._handle_message(message, stream)
 
     async def _handle_message(
-        self, message: intake_pb2.CollectorMessage, stream: GrpcStream
+        self, message: intake_pb2.CollectorMessage, stream: MessageStream
     ) -> None:
         match message.WhichOneof("message"):
             case "ack":
@@ -295,7 +288,7 @@ class UplinkSession:
         else:
             self._agent.take_early_runs(message.early_runs)
 
-    async def _answer_renewal(self, renewed: intake_pb2.Renewed, stream: GrpcStream) -> None:
+    async def _answer_renewal(self, renewed: intake_pb2.Renewed, stream: MessageStream) -> None:
         renewal = await asyncio.to_thread(self._agent.answer_renewal, renewed)
         if renewal is not None:
             await stream.send(intake_pb2.AgentMessage(renewal=renewal))
@@ -330,7 +323,7 @@ class UplinkSession:
     def _pause_sending(self, seconds: int) -> None:
         self._window.pause(self._clock.monotonic_us(), seconds)
 
-    async def _heartbeat_loop(self, stream: GrpcStream) -> None:
+    async def _heartbeat_loop(self, stream: MessageStream) -> None:
         while True:
             queued = (await self._context.spool.read_counts()).waiting
             facts = self._agent.session_facts()
@@ -348,7 +341,7 @@ class UplinkSession:
             await stream.send(intake_pb2.AgentMessage(heartbeat=heartbeat))
             await asyncio.sleep(self._heartbeat_s)
 
-    async def _send_loop(self, stream: GrpcStream) -> None:
+    async def _send_loop(self, stream: MessageStream) -> None:
         while True:
             self._work_event.clear()
             pause_s = self._window.pause_left_s(self._clock.monotonic_us())
@@ -360,7 +353,7 @@ class UplinkSession:
                 async with asyncio.timeout(pause_s or self._heartbeat_s):
                     await self._work_event.wait()
 
-    async def _send_batch(self, stream: GrpcStream) -> None:
+    async def _send_batch(self, stream: MessageStream) -> None:
         room = self._window.free_slots()
         if not room:
             return
@@ -381,7 +374,7 @@ class UplinkSession:
         if not has_new and not waiting and not skip_through and not len(self._window):
             self._context.idle_event.set()
 
-    async def _say_goodbye(self, stream: GrpcStream) -> None:
+    async def _say_goodbye(self, stream: MessageStream) -> None:
         """Wait for `leave`, then deliver and say goodbye in bounded time."""
         await self._leave_event.wait()
         step_s = FOR_GOOD_S if self._leave_reason == "leave" else GOODBYE_S

@@ -15,7 +15,7 @@ from heliograph.http_envelope import ELSEWHERE
 from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.state import Collector
 from heliograph_agent.uplink.attempt_log import add_session_step
-from heliograph_agent.uplink.channel import open_channel, open_target
+from heliograph_agent.uplink.channel import GrpcStream, make_metadata, open_channel, open_target
 from heliograph_agent.uplink.session import ReplyListener, UplinkContext, UplinkSession
 from heliograph_agent.uplink.transports import Reason, Transport, UplinkError
 
@@ -29,6 +29,11 @@ _FAILURES = {
     Reason.UNKNOWN_AGENT: None,
     Reason.REFUSED: Failure.UNEXPECTED_REPLY,
 }
+
+
+def find_failure(error: UplinkError) -> Failure | None:
+    """Return the failure word of a session's end, None where the collector answered."""
+    return _FAILURES.get(error.reason, Failure.CONNECTION_ABORTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +118,7 @@ class StreamTransport:
         try:
             await self._open_and_run(session_target)
         except UplinkError as error:
-            failure = _FAILURES.get(error.reason, Failure.CONNECTION_ABORTED)
-            add_session_step(self._trace, began_us, failure, error.reason)
+            add_session_step(self._trace, began_us, find_failure(error), error.reason)
             raise
 
     async def _open_and_run(self, session_target: SessionTarget) -> None:
@@ -137,7 +141,10 @@ class StreamTransport:
                 if self._leave_reason:
                     self._session.leave(self._leave_reason)
                 intermediary = ELSEWHERE if self._transport.is_proxied else ""
-                await self._session.run(intake_pb2_grpc.IntakeStub(channel), intermediary)
+                call = intake_pb2_grpc.IntakeStub(channel).Session(
+                    metadata=make_metadata(intermediary)
+                )
+                await self._session.run(GrpcStream(call))
             finally:
                 self._session = None
 

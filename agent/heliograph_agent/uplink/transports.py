@@ -30,6 +30,7 @@ FIRST_PROBE_S = 60.0  # soon, because a transport may have failed by chance
 MAX_PROBE_S = 21_600.0
 JITTER = 0.25  # of a wait, more or less
 PROBES = Backoff(FIRST_PROBE_S, MAX_PROBE_S, (1 - JITTER, 1 + JITTER))
+POLLED = "poll"  # begins the name of a session by polls
 SMALL_ENVELOPE_BYTES = 6_144 + 64  # passes a network that freezes flows after 25 packets
 
 
@@ -44,6 +45,7 @@ class Reason(StrEnum):
     """Name the reason for having no session, as in status.json."""
 
     UNREACHABLE = "unreachable"
+    NO_ENTRANCE = "no_entrance"  # that an agent without gRPC could use
     PIN_MISMATCH = "pin_mismatch"
     NO_ANSWER = "no_answer"
     UNKNOWN_AGENT = "unknown_agent"
@@ -58,6 +60,10 @@ class Reason(StrEnum):
 
 SENTENCES = {
     Reason.UNREACHABLE: "the collector cannot be reached",
+    Reason.NO_ENTRANCE: (
+        "the collector has no entrance for an agent without grpcio: install grpcio, "
+        "or ask its operator for the key post.listen"
+    ),
     Reason.PIN_MISMATCH: "somebody else answers in the collector's place, nothing was sent",
     Reason.NO_ANSWER: "the collector does not answer",
     Reason.UNKNOWN_AGENT: "the collector does not know this agent (any more): ask its operator",
@@ -103,7 +109,13 @@ class Transport:
 
     entrance: Entrance
     is_proxied: bool = False
+    is_polled: bool = False  # a session by polls at an entrance for POST
     is_guarded: bool = False
+
+    @property
+    def is_session(self) -> bool:
+        """Return whether it carries a session, with heartbeats and a goodbye."""
+        return self.is_polled or self.entrance.carrier is Carrier.STREAM
 
     @property
     def is_relay(self) -> bool:
@@ -120,7 +132,8 @@ class Transport:
         e = self.entrance
         host = f"[{e.host}]" if ":" in e.host else e.host
         name_suffix = f" as {e.server_name}" if e.server_name else ""
-        return f"{e.carrier}://{host}:{e.port}{name_suffix}{' by proxy' if self.is_proxied else ''}"
+        scheme = POLLED if self.is_polled else e.carrier
+        return f"{scheme}://{host}:{e.port}{name_suffix}{' by proxy' if self.is_proxied else ''}"
 
 
 class EntranceGuard(Protocol):
@@ -136,6 +149,7 @@ def list_transports(
     policy: EntranceGuard | None = None,
     *,
     agent: bytes = b"",
+    has_streams: bool = True,
 ) -> tuple[Transport, ...]:
     """List transports in the order of preference.
 
@@ -143,7 +157,8 @@ def list_transports(
     these through the proxy, and relays last. Entrances of one carrier are as safe as each other, so
     each agent takes them in a different order: then not all agents are silent when one entrance
     is blocked. `proxy` is None without a proxy. Without `policy` no entrance is guarded. Without
-    `agent`, the id of an agent, the order is the plan's. Raises ValueError when `endpoint` is not
+    `agent`, the id of an agent, the order is the plan's. Without `has_streams` sessions are by
+    polls, at the entrances for POST; there may be none. Raises ValueError when `endpoint` is not
     valid.
     """
     spread = _spread_entrances(entrances, agent) if agent else entrances
@@ -151,6 +166,8 @@ def list_transports(
     direct = tuple(entrance for entrance in ordered if entrance.carrier is not Carrier.RELAY)
     relays = tuple(entrance for entrance in ordered if entrance.carrier is Carrier.RELAY)
     transports = (*_make_transports(direct, proxy), *_make_transports(relays, proxy))
+    if not has_streams:
+        transports = _replace_streams(transports)
     if policy is None:
         return transports
     return tuple(replace(t, is_guarded=policy.is_guarded(t.entrance)) for t in transports)
@@ -180,6 +197,21 @@ def _make_transports(
         return via_proxy
     direct = tuple(Transport(entrance) for entrance in entrances)
     return direct + via_proxy if proxy is ProxyUse.LAST else direct
+
+
+def _replace_streams(transports: Sequence[Transport]) -> tuple[Transport, ...]:
+    """Leave streams out, and put sessions by polls before single envelopes.
+
+    What goes by the user's proxy stays behind what goes without it, and before relays.
+    """
+    posts = [t for t in transports if t.entrance.carrier is Carrier.POST]
+    polls = [replace(t, is_polled=True) for t in posts]
+    sessions_first = sorted([*polls, *posts], key=_is_proxied)  # stable
+    return (*sessions_first, *(t for t in transports if t.is_relay))
+
+
+def _is_proxied(transport: Transport) -> bool:
+    return transport.is_proxied
 
 
 def _order_entrances(endpoint: str, entrances: Sequence[Entrance]) -> Iterator[Entrance]:

@@ -12,7 +12,7 @@ from heliograph_collector.config.settings import Config
 _FILE_NAME = "serving.json"
 _LOG_LINES = {
     "grpc": "Agents: %s (gRPC, TLS)",
-    "post": "Agents: %s (HTTPS, one envelope a connection)",
+    "post": "Agents: %s (HTTPS: envelopes, and agents without gRPC)",
     "dns": "Last words: %s (DNS, {zone})",
     "echo": "Echo:   %s (TCP)",
     "http": "Page:   http://%s/",

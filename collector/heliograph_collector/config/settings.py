@@ -42,7 +42,7 @@ class Config:
     http: str = "127.0.0.1:8080"
     endpoint: str = ""
     echo: str = ""  # "" for no echo service
-    post: str = ""  # "" for no POST listener, where one connection carries one envelope
+    post: str = ""  # "" for no POST listener, for envelopes and agents without gRPC
     dns: str = ""  # "" for no DNS listener, for reports by DNS
     dns_zone: str = ""  # zone that the DNS listener serves and the plan names
     entrances: tuple[Entrance, ...] = ()  # announced to agents; () for our own two listeners

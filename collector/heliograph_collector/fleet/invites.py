@@ -26,21 +26,23 @@ def format_invite(
 ) -> str:
     """Format the invite line for `heliograph-agent join`.
 
-    An invite without token leads into quarantine. It contains only gRPC stream entrances, because
-    joining needs a session, and only a few, because people type it and cameras read it. `charter`
-    is the SHA-256 of the charter that the agent starts with.
+    An invite without token leads into quarantine. It contains only a few entrances, because people
+    type it and cameras read it: gRPC streams, and one for POST, by which agents without gRPC join.
+    `charter` is the SHA-256 of the charter that the agent starts with.
     """
+    posts = [e for e in entrances if e.carrier is Carrier.POST][:1]
     sessions = [
-        entrance_to_pb(e)
+        e
         for e in entrances
         if e.carrier is Carrier.STREAM
         and endpoint not in (f"{e.host}:{e.port}", f"[{e.host}]:{e.port}")
     ]
+    listed = [*sessions[: MAX_INVITE_ENTRANCES - len(posts)], *posts]
     invite = Invite(
         endpoint=endpoint,
         pin=pin,
         token=token,
-        entrances=sessions[:MAX_INVITE_ENTRANCES],
+        entrances=[entrance_to_pb(entrance) for entrance in listed],
         charter=charter,
     )
     return PREFIX + base64.urlsafe_b64encode(invite.SerializeToString()).decode().rstrip("=")

@@ -21,6 +21,7 @@ from heliograph_collector.ingest.collector_faults import COLLECTOR, run_alive_ma
 from heliograph_collector.ingest.dns_server import DnsBeaconHandler, serve_dns
 from heliograph_collector.ingest.envelope_opener import EnvelopeOpener
 from heliograph_collector.ingest.geo.lookup import GeoLookup, Network
+from heliograph_collector.ingest.grpc.polled_calls import PolledCalls, run_polled_calls
 from heliograph_collector.ingest.grpc.server import serve_grpc
 from heliograph_collector.ingest.grpc.service import IntakeService
 from heliograph_collector.ingest.metrics import IngestMetrics
@@ -65,6 +66,7 @@ class IngestServices:
     receiver: EnvelopeReceiver
     responder: EnvelopeResponder  # it uses the receiver, and answers in full
     beacon_handler: DnsBeaconHandler
+    calls: PolledCalls
 
     async def accept(self, envelope: bytes, forwarded_for: str, *, elsewhere: bool) -> pb.Receipt:
         """Accept an envelope from the HTTP server, as `EnvelopeReceiver.accept` does."""
@@ -74,7 +76,9 @@ class IngestServices:
         """Serve POST at HOST:PORT, as `post_server.serve_post` does."""
         host, port = split_endpoint(endpoint)
         senders = self.responder.senders
-        return serve_post(self.responder, host, port, tls_file(data), senders=senders)
+        return serve_post(
+            self.responder, host, port, tls_file(data), senders=senders, calls=self.calls
+        )
 
     def serve_dns(self, endpoint: str, zone: str, clock: Clock) -> AbstractAsyncContextManager[int]:
         """Serve DNS at HOST:PORT, as `dns_server.serve_dns` does."""
@@ -121,6 +125,7 @@ async def run_ingest(config: IngestConfig) -> AsyncIterator[IngestServices]:
     await config.journal.append([_build_start_row(config.clock, config.journal.alive_before_us)])
     try:
         async with (
+            run_polled_calls(service) as calls,
             serve_grpc(service, config.endpoint, config.keyring, config.sessions) as port,
             asyncio.TaskGroup() as group,
         ):
@@ -135,7 +140,7 @@ async def run_ingest(config: IngestConfig) -> AsyncIterator[IngestServices]:
                 group.create_task(watch_codes(code_store, directory, config.journal)),
             ]
             yield IngestServices(
-                port, directory, connections, geo, receiver, responder, beacon_handler
+                port, directory, connections, geo, receiver, responder, beacon_handler, calls
             )
             for task in tasks:
                 task.cancel()

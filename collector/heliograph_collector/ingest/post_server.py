@@ -1,4 +1,8 @@
-"""HTTPS server for one envelope per connection: TLS 1.3, one POST, one receipt.
+"""HTTPS server for agents without a session by gRPC: TLS 1.3, one POST, one answer.
+
+An envelope takes a whole connection, and so does a request to enroll. A session's polls follow
+each other on one connection; once its agent has proved itself, that connection counts for the
+session, whose number the collector limits, and not for its network.
 
 A new connection beyond the limit closes the oldest of the network that holds most. An honest
 request ends within a second, so attackers who hold connections open displace each other. A known
@@ -22,9 +26,13 @@ from heliograph.http_envelope import (
     MAX_BODY,
     MAX_HEAD,
     MAX_PIECES,
+    PATH,
+    POLL_S,
+    SESSION_PATH,
     EnvelopeRequest,
     RequestReader,
     RequestRefusedError,
+    format_message,
     format_refusal,
     format_reply,
 )
@@ -66,8 +74,10 @@ class PostConnection(asyncio.Protocol):
         self._reader = RequestReader()
         self._received_bytes = 0
         self._segments = 0
+        self.open_polls = 0  # whose replies are due
         self.work = ConnectionWork()
         self.is_useful = False  # it brought an envelope
+        self.session = b""  # the name of the proven session that it carries
 
     @property
     def peer(self) -> str:
@@ -119,6 +129,13 @@ class PostConnection(asyncio.Protocol):
         self._is_done = True
         self._pool.on_end(self)
 
+    def answer_poll(self, reply: bytes) -> None:
+        """Send the reply to a poll; the connection waits for the next one."""
+        self.open_polls -= 1
+        if not self._transport.is_closing():
+            self._ssl.write(reply)
+            self._flush()
+
     def answer(self, reply: bytes) -> None:
         """Send the reply and close the connection after it."""
         if self._transport.is_closing():
@@ -146,7 +163,7 @@ class PostConnection(asyncio.Protocol):
                 self.drop()  # the end came before the request was complete
                 return
             self.work.add_piece(len(data))
-            request = self._reader.feed_data(data)
+            request = self._take_polls(self._reader.feed_data(data))
             if self._reader.sender and not self._has_sender:
                 self._has_sender = True
                 self._pool.on_sender(self, self._reader.sender)
@@ -156,12 +173,26 @@ class PostConnection(asyncio.Protocol):
                 self._pool.on_request(self, request)
                 return
 
+    def _take_polls(self, request: EnvelopeRequest | None) -> EnvelopeRequest | None:
+        """Pass polls on, and return a request of another kind, the last of the connection."""
+        while request is not None and request.path == SESSION_PATH:
+            self.open_polls += 1
+            if self.open_polls > MAX_OPEN_POLLS:
+                raise RequestRefusedError(503)
+            surplus = self._reader.surplus
+            self._reader = RequestReader()
+            self._received_bytes = self._segments = 0
+            self._pool.on_request(self, request)
+            request = self._reader.feed_data(surplus) if surplus else None
+        return request
+
     def _flush(self) -> None:
         if self._outgoing.pending:
             self._transport.write(self._outgoing.read())
 
 
 MAX_CONNECTIONS = 1_024  # each holds a TLS state and a partial request
+MAX_OPEN_POLLS = 4  # of one connection; an agent has two on the way
 MAX_OF_ONE_KEY = 4  # connections of one known agent; it opens one at a time
 BACKLOG = 512
 _BUSY_RETRY_S = 5
@@ -172,6 +203,15 @@ class RequestResponder(Protocol):
     """Receiver of envelopes that answers in full."""
 
     async def respond(self, request: EnvelopeRequest, address_chain: str) -> pb.SubmitResponse: ...
+
+
+class CallResponder(Protocol):
+    """What answers the polls of sessions, and requests to enroll."""
+
+    def find_name(self, request: EnvelopeRequest) -> bytes:
+        """Return the name of a poll's session, b"" if no agent has proved it."""
+
+    async def answer(self, request: EnvelopeRequest, address_chain: str) -> bytes: ...
 
 
 class SenderFinder(Protocol):
@@ -188,15 +228,17 @@ async def serve_post(
     tls_file: Path,
     *,
     senders: SenderFinder | None = None,
+    calls: CallResponder | None = None,
     max_connections: int = MAX_CONNECTIONS,
     deadline_s: float = REQUEST_S,
 ) -> AsyncIterator[int]:
     """Serve POST and yield the port; `tls_file` is PEM. Raises PortTakenError.
 
-    Without `senders` all connections have a share of their network.
+    Without `senders` all connections have a share of their network; without `calls` only envelopes
+    are taken.
     """
     context = _build_tls_context(tls_file)
-    pool = _ConnectionPool(responder, senders, max_connections, deadline_s)
+    pool = _ConnectionPool(responder, senders, calls, max_connections, deadline_s)
     try:
         server = await asyncio.get_running_loop().create_server(
             partial(PostConnection, context, pool),
@@ -223,11 +265,14 @@ class _ConnectionPool:
         self,
         responder: RequestResponder,
         senders: SenderFinder | None,
+        calls: CallResponder | None,
         max_connections: int,
         deadline_s: float,
     ) -> None:
         self._responder = responder
         self._sender_finder = senders
+        self._calls = calls
+        self._sessions: dict[bytes, PostConnection] = {}  # the connection of each proven session
         self._max_connections = max_connections
         self._deadline_s = deadline_s
         self.group: asyncio.TaskGroup  # of running answers
@@ -275,6 +320,8 @@ class _ConnectionPool:
             return
         timer.cancel()
         self._senders.pop(connection, None)
+        if connection.session and self._sessions.get(connection.session) is connection:
+            del self._sessions[connection.session]
         network = self._networks.pop(connection, None)
         if network is not None and not connection.is_useful:
             self._wasted_work.charge(network, connection.work, _monotonic_us())
@@ -284,9 +331,13 @@ class _ConnectionPool:
         self._timers[connection] = timer
 
     def on_request(self, connection: PostConnection, request: EnvelopeRequest) -> None:
+        if request.path != PATH and self._calls is None:
+            raise RequestRefusedError(404)
         self._timers[connection].cancel()
-        self._start_timer(connection, ANSWER_S + _SLACK_S)
-        task = self.group.create_task(self._answer_request(connection, request))
+        is_poll = request.path == SESSION_PATH
+        self._start_timer(connection, POLL_S + REQUEST_S if is_poll else ANSWER_S + _SLACK_S)
+        answer = self._answer_request if request.path == PATH else self._answer_call
+        task = self.group.create_task(answer(connection, request))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -295,6 +346,33 @@ class _ConnectionPool:
             connection.drop()
         for task in self._tasks:
             task.cancel()
+
+    async def _answer_call(self, connection: PostConnection, request: EnvelopeRequest) -> None:
+        if self._calls is None:
+            return
+        is_poll = request.path == SESSION_PATH
+        if is_poll:
+            self._seat_session(connection, self._calls.find_name(request))
+        address_chain = ",".join(filter(None, (request.forwarded, connection.peer)))
+        reply = format_message(await self._calls.answer(request, address_chain))
+        connection.is_useful = connection.is_useful or not is_poll
+        if is_poll:
+            connection.answer_poll(reply)
+        else:
+            connection.answer(reply)
+
+    def _seat_session(self, connection: PostConnection, name: bytes) -> None:
+        """Let a proven session leave the share of its network; its newest connection counts."""
+        if not name or connection.session == name:
+            return
+        if connection.session or connection not in self._timers:
+            connection.drop()  # one connection, one session
+            return
+        connection.session, connection.is_useful = name, True
+        self._networks.pop(connection, None)
+        if (older := self._sessions.get(name)) is not None:
+            self._drop(older)
+        self._sessions[name] = connection
 
     async def _answer_request(self, connection: PostConnection, request: EnvelopeRequest) -> None:
         address_chain = ",".join(filter(None, (request.forwarded, connection.peer)))

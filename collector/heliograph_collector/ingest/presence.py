@@ -2,9 +2,10 @@
 
 States of an agent: *connected* (at least one session), *missing* (its last session ended, but not
 by a final goodbye, a revocation or the collector's stop), *lost* (missing and silent for 2.5
-heartbeats; a row records it), *gone* (final goodbye; a row records it). A new session returns any
-of them to *connected*. A missing agent that returns in time is never lost, whatever ended its
-session. `pause_silence` extends all timers by a stall of the collector. The module is pure
+heartbeats, or 2.5 polls, which are 62.5 s; a row records it), *gone* (final goodbye; a row records
+it). A new session returns any of them to *connected*. A missing agent that returns in time is never
+lost, whatever ended its session. `pause_silence` extends all timers by a stall of the collector.
+The module is pure
 except that it wakes sessions that must end.
 """
 
@@ -75,8 +76,12 @@ class AgentConnection:
         return self.vantage.country, self.vantage.asn, self.vantage.access
 
     def silent_at_us(self, heartbeat_s: int) -> int:
-        """Return the time at which the agent will have been silent for too long."""
-        return max(self.last_heard_us, self.silence_from_us) + silence_limit_us(heartbeat_s)
+        """Return the time at which the agent will have been silent for too long.
+
+        A session by polls brings a heartbeat with each poll.
+        """
+        beat_s = max(heartbeat_s, self.hello.poll_s)
+        return max(self.last_heard_us, self.silence_from_us) + silence_limit_us(beat_s)
 
     def end(self, reason: DisconnectReason) -> None:
         """Wake the task of this session to end it for this reason."""

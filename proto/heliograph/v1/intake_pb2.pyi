@@ -448,6 +448,7 @@ class Hello(_message.Message):
     CHARTER_VERSION_FIELD_NUMBER: _builtins.int
     ON_BATTERY_FIELD_NUMBER: _builtins.int
     UPTIME_S_FIELD_NUMBER: _builtins.int
+    POLL_S_FIELD_NUMBER: _builtins.int
     agent: _builtins.bytes
     signature: _builtins.bytes
     """Ed25519 over context and the challenge's nonce (keys.verify_bound)"""
@@ -463,6 +464,8 @@ class Hello(_message.Message):
     """of the machine; absent where that is not known"""
     uptime_s: _builtins.int
     """of the machine, at most this; absent after a day, or not known"""
+    poll_s: _builtins.int
+    """set by the collector: the session is one of polls, which come this often"""
     def __init__(
         self,
         *,
@@ -478,10 +481,11 @@ class Hello(_message.Message):
         charter_version: _builtins.int = ...,
         on_battery: _builtins.bool | None = ...,
         uptime_s: _builtins.int | None = ...,
+        poll_s: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_on_battery", b"_on_battery", "_uptime_s", b"_uptime_s", "on_battery", b"on_battery", "uptime_s", b"uptime_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_on_battery", b"_on_battery", "_uptime_s", b"_uptime_s", "access", b"access", "agent", b"agent", "agent_version", b"agent_version", "boot", b"boot", "charter_version", b"charter_version", "country", b"country", "epoch", b"epoch", "on_battery", b"on_battery", "plan_version", b"plan_version", "region", b"region", "signature", b"signature", "uptime_s", b"uptime_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_on_battery", b"_on_battery", "_uptime_s", b"_uptime_s", "access", b"access", "agent", b"agent", "agent_version", b"agent_version", "boot", b"boot", "charter_version", b"charter_version", "country", b"country", "epoch", b"epoch", "on_battery", b"on_battery", "plan_version", b"plan_version", "poll_s", b"poll_s", "region", b"region", "signature", b"signature", "uptime_s", b"uptime_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__on_battery: _TypeAlias = _typing.Literal["on_battery"]  # noqa: Y015
     _WhichOneofArgType__on_battery: _TypeAlias = _typing.Literal["_on_battery", b"_on_battery"]  # noqa: Y015
@@ -829,3 +833,133 @@ class PlanPiece(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanPiece: _TypeAlias = PlanPiece  # noqa: Y015
+
+@_typing.final
+class Poll(_message.Message):
+    """A session without gRPC, by POST /v1/session: the messages of Session in requests and replies that
+    may be lost and repeated. Each side counts the other's messages; what is not confirmed is repeated.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    RECEIVED_FIELD_NUMBER: _builtins.int
+    session: _builtins.bytes
+    """as the first reply named it; empty to begin"""
+    first: _builtins.int
+    """the number of the first of these messages, counted from 0"""
+    received: _builtins.int
+    """how many of the collector's messages have come"""
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """AgentMessage"""
+
+    def __init__(
+        self,
+        *,
+        session: _builtins.bytes = ...,
+        first: _builtins.int = ...,
+        messages: _abc.Iterable[_builtins.bytes] | None = ...,
+        received: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "messages", b"messages", "received", b"received", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Poll: _TypeAlias = Poll  # noqa: Y015
+
+@_typing.final
+class PollReply(_message.Message):
+    """Sent when there is something to say, when the next poll comes, and after 25 s at the latest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    RECEIVED_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    session: _builtins.bytes
+    first: _builtins.int
+    received: _builtins.int
+    """how many of the agent's messages have come"""
+    @_builtins.property
+    def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___CollectorMessage]: ...
+    @_builtins.property
+    def end(self) -> Global___CallEnd:
+        """the session is over, after these messages"""
+
+    def __init__(
+        self,
+        *,
+        session: _builtins.bytes = ...,
+        first: _builtins.int = ...,
+        messages: _abc.Iterable[Global___CollectorMessage] | None = ...,
+        received: _builtins.int = ...,
+        end: Global___CallEnd | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "first", b"first", "messages", b"messages", "received", b"received", "session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PollReply: _TypeAlias = PollReply  # noqa: Y015
+
+@_typing.final
+class EnrolReply(_message.Message):
+    """Answer to POST /v1/enrol, an EnrolRequest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def response(self) -> Global___EnrolResponse: ...
+    @_builtins.property
+    def refused(self) -> Global___CallEnd: ...
+    def __init__(
+        self,
+        *,
+        response: Global___EnrolResponse | None = ...,
+        refused: Global___CallEnd | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refused", b"refused", "response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refused", b"refused", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnrolReply: _TypeAlias = EnrolReply  # noqa: Y015
+
+@_typing.final
+class CallEnd(_message.Message):
+    """How a call without gRPC ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_S_FIELD_NUMBER: _builtins.int
+    status: _builtins.int
+    """gRPC's code"""
+    details: _builtins.str
+    retry_after_s: _builtins.int
+    def __init__(
+        self,
+        *,
+        status: _builtins.int = ...,
+        details: _builtins.str = ...,
+        retry_after_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "retry_after_s", b"retry_after_s", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallEnd: _TypeAlias = CallEnd  # noqa: Y015

@@ -33,7 +33,7 @@ from heliograph_collector.ingest.collector_faults import (
     update_fault,
 )
 from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION, PeerLocation
-from heliograph_collector.ingest.grpc import call_metadata
+from heliograph_collector.ingest.grpc import call_metadata, polled_call
 from heliograph_collector.ingest.grpc.session import (
     STATUS_BY_REASON,
     AgentSession,
@@ -222,6 +222,7 @@ class IntakeService(IntakeServicer):
             connection = await accept_hello(
                 context, self._receiver, location, self.pending, self._pin
             )
+            polled_call.note_hello(context, connection.hello)
             with (
                 self._hold_stranger_seat(connection),
                 self.strangers.hold_proven(context.peer()),
