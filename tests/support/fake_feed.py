@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -189,9 +190,11 @@ def _within(row: Vote | SilenceCount, since_us: int, until_us: int, scope: dict[
     )
 
 
+@lru_cache(maxsize=65_536)  # the same rows are asked for by each page
 def _rebin(row: _Row, bin_s: int) -> _Row:
     width = bin_s * 1_000_000
-    return replace(row, start_us=row.start_us // width * width)
+    start_us = row.start_us // width * width
+    return row if start_us == row.start_us else replace(row, start_us=start_us)
 
 
 def vote(
@@ -230,8 +233,15 @@ def vote(
 
 def crowd(n: int, state: VerdictState, first_us: int, until_us: int, **where: Any) -> list[Vote]:
     """`n` vantages of one network that say the same in every bin."""
-    return [
+    return list(_crowd(n, state, first_us, until_us, **where))
+
+
+@lru_cache(maxsize=256)  # worlds share their votes, which nobody changes
+def _crowd(
+    n: int, state: VerdictState, first_us: int, until_us: int, **where: Any
+) -> tuple[Vote, ...]:
+    return tuple(
         vote(f"{where.get('asn', 9198)}-{i}", state, start, **where)
         for start in range(first_us // BIN_US * BIN_US, until_us, BIN_US)
         for i in range(n)
-    ]
+    )

@@ -1,7 +1,8 @@
 """The evening of 5 January 2022 in Kazakhstan as votes: what pages and feeds are looked at with."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from msgspec import structs
@@ -103,14 +104,26 @@ def evening() -> World:
 def long_evening() -> World:
     """The same with regions, more silences, and a network of too few vantages to be shown."""
     world = evening()
-    world.votes += crowd(3, VerdictState.REACHABLE, ago(400), ago(300), asn=21299, access="mobile")
-    world.votes = [_placed(vote) for vote in world.votes]
+    for where, people, gone in _silences():
+        world.silences += [SilenceCount(**where, start_us=at, vantages=people) for at in gone]
+    world.votes = list(_long_votes())
+    return world
+
+
+@cache  # votes are never changed, and a thousand tests begin with these
+def _long_votes() -> tuple[Vote, ...]:
+    votes = evening().votes
+    votes += crowd(3, VerdictState.REACHABLE, ago(400), ago(300), asn=21299, access="mobile")
+    votes = [_placed(vote) for vote in votes]
+    for where, _, gone in _silences():
+        votes = [vote for vote in votes if not _silent(vote, where, gone)]
+    return tuple(votes)
+
+
+def _silences() -> Iterator[tuple[dict[str, Any], int, range]]:
     for region, asn, access, people, minutes in _GONE:
         gone = range(ago(minutes[0]) // BIN_US * BIN_US, ago(minutes[1]), BIN_US)
-        where: dict[str, Any] = {"country": "KZ", "region": region, "asn": asn, "access": access}
-        world.votes = [v for v in world.votes if not _silent(v, where, gone)]
-        world.silences += [SilenceCount(**where, start_us=at, vantages=people) for at in gone]
-    return world
+        yield {"country": "KZ", "region": region, "asn": asn, "access": access}, people, gone
 
 
 def _silent(vote: Vote, where: Mapping[str, Any], gone: range) -> bool:

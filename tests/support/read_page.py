@@ -1,5 +1,6 @@
 """A page as somebody reads it: its elements, and the text under each id."""
 
+from collections import defaultdict
 from html.parser import HTMLParser
 
 
@@ -8,9 +9,10 @@ class Read(HTMLParser):
         super().__init__()
         self.html = html
         self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text: dict[str, str] = {}
         self._open: list[tuple[str, str]] = []
+        self._parts: dict[str, list[str]] = defaultdict(list)
         self.feed(html)
+        self.text = {id_: " ".join(" ".join(parts).split()) for id_, parts in self._parts.items()}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         named = dict(attrs)
@@ -25,4 +27,4 @@ class Read(HTMLParser):
     def handle_data(self, data: str) -> None:
         for _, id_ in self._open:
             if id_:
-                self.text[id_] = " ".join(f"{self.text.get(id_, '')} {data}".split())
+                self._parts[id_].append(data)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 from aiohttp import web
@@ -61,12 +62,16 @@ class FieldSchema(Struct, frozen=True, kw_only=True, rename={"ref": "$ref", "any
 
 class DocsPage:
     def __init__(self, document: OpenApiDocument, assets: Mapping[str, str]) -> None:
-        """Render the page once, because `document` does not change."""
-        self._html = render_template(
+        self._document = document
+        self._assets = assets
+
+    @cached_property  # the document does not change
+    def _html(self) -> str:
+        return render_template(
             "docs.html",
-            assets=assets,
-            calls=list_operations(document),
-            version=document.info.version,
+            assets=self._assets,
+            calls=list_operations(self._document),
+            version=self._document.info.version,
             quoted=render_code,
         )
 
