@@ -26,6 +26,7 @@ class Feature(Enum):
     AS_FAR_AS_CONTROL = auto()
     # the deepest step failed on every connection, with a failure that can be interference
     FAILED = auto()
+    UNCLEAR_FAILURE = auto()  # a step over a connection failed in a way that nobody has a word for
     SLOW_BODY = auto()
     TRUNCATED_BODY = auto()
     FROZEN = auto()  # the body came fast and then stopped; the control's body continued

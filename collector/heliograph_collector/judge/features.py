@@ -38,12 +38,8 @@ from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprint_evidence import extract_fingerprint_features
 from heliograph_collector.judge.measurement_steps import NO_STEPS, MeasurementSteps
 from heliograph_collector.judge.own_filter import has_own_filter
-from heliograph_collector.judge.page_comparison import (
-    Likeness,
-    compare_pages,
-    is_frozen,
-    shows_site,
-)
+from heliograph_collector.judge.page_comparison import is_frozen
+from heliograph_collector.judge.page_features import extract_page_features
 from heliograph_collector.judge.sides import Sides
 from heliograph_collector.model.control_look import ALL_NAMES, VantageProfile
 
@@ -55,7 +51,6 @@ FEATURE_BY_LINK = {
     Link.DOMESTIC_ONLY: Feature.DOMESTIC_ONLY,
     Link.UNKNOWN: Feature.LINK_UNKNOWN,
 }
-FEATURE_BY_LIKENESS = {likeness: Feature[f"PAGE_{likeness.name}"] for likeness in Likeness}
 FEATURE_BY_OPERATION = {
     Operation.RESOLVE: Feature.RESOLVED,
     Operation.CONNECT: Feature.CONNECTED,
@@ -67,12 +62,6 @@ FEATURE_BY_OPERATION = {
 WEB_PORTS = (80, 443)
 # RFC 9110 section 15.6. Not 503: CDNs answer robots with it, and the page is there.
 TROUBLE = (500, 502, 504)
-FOREIGN_PAGES = frozenset(
-    (
-        *(Feature.PAGE_DIFFERENT, Feature.PAGE_REDIRECTED, Feature.PAGE_INSIDE),
-        *(Feature.PAGE_LEGAL, Feature.PAGE_BLOCK),
-    )
-)
 
 
 class ComparisonInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +126,7 @@ def extract_features(comparison_input: ComparisonInput, *, elsewhere: bool = Fal
         *_find_hello_features(sides, deciding_failure),
         *_find_refusal_features(deciding_failure),
         *_find_browser_features(comparison_input),
-        *_find_page_features(vantage, control),
+        *extract_page_features(sides),
         *extract_fingerprint_features(vantage, control, comparison_input.country),
     }
     if comparison_input.is_page and _is_port_closed(
@@ -304,6 +293,8 @@ def _find_progress_features(
     )
     if deciding_failure is not None:
         yield Feature.FAILED
+    if any(s.observation.failure is Failure.UNKNOWN_FAILURE for s in _list_later_steps(vantage)):
+        yield Feature.UNCLEAR_FAILURE
     has_only_resolved = vantage.depth == OPERATION_DEPTH[Operation.RESOLVE]
     if vantage.depth >= control.depth > 0 and not (has_only_resolved and vantage.own_attempts):
         yield Feature.AS_FAR_AS_CONTROL
@@ -370,19 +361,9 @@ def _compare_endpoints(
         yield Feature.CONTROL_FAILED  # at all addresses that the control's own lookup gave
 
 
-def _find_page_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
-    """Yield features of the page; only cleartext pages are compared."""
-    if Operation.TLS_HANDSHAKE in vantage.passed_operations | control.passed_operations:
-        return
-    if vantage.page is not None and control.page is not None:
-        page = vantage.page[1]
-        control_page = control.page[1]
-        feature = FEATURE_BY_LIKENESS[compare_pages(page, control_page)]
-        yield feature
-        if feature is Feature.PAGE_SAME and shows_site(page, control_page):
-            yield Feature.PAGE_OWN
-        if feature in FOREIGN_PAGES:
-            yield Feature.PAGE_FOREIGN
+def _list_later_steps(view: EndpointView) -> list[ObservedStep]:
+    """List what was sent over the own connections."""
+    return [s for a in view.own_attempts for s in a.steps if s.operation is not Operation.CONNECT]
 
 
 def _find_deepest_indices(vantage: EndpointView) -> tuple[int, ...]:

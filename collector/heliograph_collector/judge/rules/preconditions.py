@@ -247,7 +247,7 @@ CONTROL_AGREED = (
         "It connects, and the control went no further.",
         0.7,
         needs={Feature.CONNECTED, Feature.AS_FAR_AS_CONTROL},
-        lacks={Feature.FAILED, Feature.ANSWERED, *_BOGUS},
+        lacks={Feature.FAILED, Feature.UNCLEAR_FAILURE, Feature.ANSWERED, *_BOGUS},
     ),
     Rule(
         "reached.dns",

@@ -14,7 +14,8 @@ ALIASES = {
     "dns_non_recoverable_failure": Failure.DNS_SERVER_MISBEHAVING,
     "dns_server_failure": Failure.DNS_SERVFAIL_ERROR,
     "eof": Failure.EOF_ERROR,
-    "dns_temporary_failure": Failure.DNS_SERVER_MISBEHAVING,
+    # EAI_AGAIN: getaddrinfo hides whether a resolver was silent or said SERVFAIL.
+    "dns_temporary_failure": Failure.GENERIC_TIMEOUT_ERROR,
     "deferred_timeout_error": Failure.GENERIC_TIMEOUT_ERROR,
     "generic_timeout_error": Failure.GENERIC_TIMEOUT_ERROR,
     "host_unreachable_error": Failure.HOST_UNREACHABLE,
