@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest
 # What the tests use beside the agent; `browser` wants a newer certifi than the agent does.
-EXTRAS ?= collector,fast,quic,browser
+EXTRAS ?= collector,cluster,fast,quic,browser
 # The generator holds protobuf at its own old version, so it is kept away from what users get.
 STUBS := .venv-stubs
 # The same holds for what makes deploy/locks and the bills of materials.

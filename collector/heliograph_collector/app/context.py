@@ -28,7 +28,9 @@ from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.guarded_clock import BootClock, GuardedClock
 from heliograph_collector.store.backup import BackupError, check_restored
 from heliograph_collector.store.disk_errors import describe_file_error
-from heliograph_collector.store.journal.journal import DirectoryInUseError, Journal, JournalError
+from heliograph_collector.store.journal.journal import DirectoryInUseError, JournalError
+from heliograph_collector.store.journal.opening import open_journal
+from heliograph_collector.store.journal.protocol import JournalProtocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ class AppContext:
     config: Config
     fleet: Fleet
     keyring: Keyring
-    journal: Journal
+    journal: JournalProtocol
     services: Services
     password_file: Path
     renewal: KeyRenewal
@@ -86,8 +88,7 @@ async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
         check_restored(data)
         services = load_services(config.services_file)
         hello_profiles = read_profiles(config.hello_profiles_file)
-        journal = Journal(data / "journal.db")
-        stack.push_async_callback(journal.close)
+        journal = await stack.enter_async_context(open_journal(data, config.journal))
         fleet = Fleet(data)
         stack.callback(fleet.close)
         keyring = open_keyring(data, list_hosts(config.grpc, config.endpoint))

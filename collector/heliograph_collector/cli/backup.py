@@ -53,6 +53,12 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 def run(args: argparse.Namespace) -> int:
     config = load_cli_config(args)
     directory = args.directory.expanduser()
+    if config.journal is not None:
+        raise CommandError(
+            "backup saves a journal in the data directory, and this one is on servers "
+            "(store.journal): save them with NATS's own tools, and the data directory while "
+            "`serve` is stopped."
+        )
     if not (config.data / "journal.db").exists():
         raise CommandError(f"{config.data} holds no collector: name its --data directory.")
     with report_as_command_error(), keep_files_private():

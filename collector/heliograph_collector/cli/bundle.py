@@ -7,7 +7,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
     from heliograph_collector.fleet import Keyring
+    from heliograph_collector.store.journal.protocol import JournalProtocol
 
 CARRIER = "bundle"
 PROGRESS_STEP = 100  # envelopes between two updates of the progress line
@@ -158,47 +159,50 @@ async def _open_journal_receiver(
     from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION, GeoLookup
     from heliograph_collector.ingest.metrics import IngestMetrics
     from heliograph_collector.ingest.receiver import EnvelopeReceiver
-    from heliograph_collector.store.journal.journal import (
-        DirectoryInUseError,
-        Journal,
-        JournalError,
-    )
 
     missing_file = config.data / "absent"  # a file has no location
-    try:
-        journal = Journal(config.data / "journal.db")
-    except DirectoryInUseError as error:
-        raise CommandError(
-            f"{error} It is still starting, or stopping: try again in a moment."
-        ) from error
-    except JournalError as error:
-        raise CommandError(str(error)) from error
-    fleet = Fleet(config.data)
-    directory = AgentDirectory(fleet)
-    opener = EnvelopeOpener(SealingKeys(config.data), directory)
-    receiver = EnvelopeReceiver(
-        directory=directory,
-        journal=journal,
-        opener=opener,
-        geo=GeoLookup(missing_file, missing_file, keyring.secret),
-        metrics=IngestMetrics(CollectorRegistry()),
-        clock=SystemClock(),
-        batches_per_hour=bundle.MAX_ENVELOPES,
-    )
+    async with _open_journal(config) as journal, AsyncExitStack() as stack:
+        fleet = Fleet(config.data)
+        stack.callback(fleet.close)
+        directory = AgentDirectory(fleet)
+        opener = EnvelopeOpener(SealingKeys(config.data), directory)
+        stack.callback(opener.close)
+        receiver = EnvelopeReceiver(
+            directory=directory,
+            journal=journal,
+            opener=opener,
+            geo=GeoLookup(missing_file, missing_file, keyring.secret),
+            metrics=IngestMetrics(CollectorRegistry()),
+            clock=SystemClock(),
+            batches_per_hour=bundle.MAX_ENVELOPES,
+        )
 
-    async def accept(envelope: bytes) -> pb.Receipt:
-        try:
-            message = parse_envelope(envelope)
-        except EnvelopeError as error:
-            return pb.Receipt(status=pb.STATUS_REJECTED, reason=error.reason)
-        return await receiver.receive(message, UNKNOWN_LOCATION, CARRIER)
+        async def accept(envelope: bytes) -> pb.Receipt:
+            try:
+                message = parse_envelope(envelope)
+            except EnvelopeError as error:
+                return pb.Receipt(status=pb.STATUS_REJECTED, reason=error.reason)
+            return await receiver.receive(message, UNKNOWN_LOCATION, CARRIER)
 
-    try:
         yield accept
-    finally:
-        opener.close()
-        fleet.close()
-        await journal.close()
+
+
+@asynccontextmanager
+async def _open_journal(config: Config) -> "AsyncIterator[JournalProtocol]":
+    """Open the journal while `serve` is down. Raises CommandError."""
+    from heliograph_collector.store.journal.journal import DirectoryInUseError, JournalError
+    from heliograph_collector.store.journal.opening import open_journal
+
+    async with AsyncExitStack() as stack:
+        try:
+            journal = await stack.enter_async_context(open_journal(config.data, config.journal))
+        except DirectoryInUseError as error:
+            raise CommandError(
+                f"{error} It is still starting, or stopping: try again in a moment."
+            ) from error
+        except JournalError as error:
+            raise CommandError(str(error)) from error
+        yield journal
 
 
 def _is_serving(address: str) -> bool:

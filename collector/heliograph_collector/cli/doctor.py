@@ -19,6 +19,7 @@ from heliograph.units import DAY_US
 from heliograph_collector.cli import add_common_options, load_cli_config
 
 if TYPE_CHECKING:
+    from heliograph_collector.config.journal_settings import JournalSettings
     from heliograph_collector.config.settings import Config
 
 _TIMEOUT_S = 5.0  # assumed; of one check that asks the running collector
@@ -73,7 +74,9 @@ def examine(config: "Config") -> list[Finding]:
         data_finding,
         check_root(config.data),
         check_readiness(config.data),
-        check_clock(config.data, SystemClock()),
+        check_servers(config.journal)
+        if config.journal
+        else check_clock(config.data, SystemClock()),
         check_agents(config.data),
         check_intake(config.data),
         check_invites(config),
@@ -189,6 +192,28 @@ def check_clock(data: Path, clock: Clock) -> Finding:
         )
         return Finding(Level.WARNING, "clock", sentence)
     return Finding(Level.OK, "clock", "the journal has no time ahead of the clock.")
+
+
+def _check_journal(config: "Config") -> Finding:
+    if config.journal is None:
+        return check_clock(config.data, SystemClock())
+    return check_servers(config.journal)
+
+
+def check_servers(servers: "JournalSettings") -> Finding:
+    """Check that the journal's servers answer, and that no copy of the stream is behind."""
+    import asyncio
+
+    from heliograph_collector.store.journal.journal import JournalError
+    from heliograph_collector.store.journal.opening import describe_servers
+
+    try:
+        problem = asyncio.run(describe_servers(servers))
+    except JournalError as error:
+        return Finding(Level.FAILURE, "journal", str(error))
+    if problem:
+        return Finding(Level.WARNING, "journal", problem)
+    return Finding(Level.OK, "journal", "its servers answer, and every copy is up to date.")
 
 
 def check_agents(data: Path) -> Finding:

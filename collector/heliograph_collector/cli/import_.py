@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import json
 import sys
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,26 +150,22 @@ async def _deliver_code(config: "Config", fleet: "Fleet") -> bool:
     """
     from heliograph_collector.fleet import VoiceCodeStore
     from heliograph_collector.ingest.voice_reports import deliver_codes
-    from heliograph_collector.store.journal.journal import (
-        DirectoryInUseError,
-        Journal,
-        JournalError,
-    )
+    from heliograph_collector.store.journal.journal import DirectoryInUseError, JournalError
+    from heliograph_collector.store.journal.opening import open_journal
 
     code_store = VoiceCodeStore(fleet)
-    try:
-        journal = Journal(config.data / "journal.db")
-    except DirectoryInUseError:
-        return await _wait_for_delivery(code_store)
-    except JournalError as error:
-        raise CommandError(str(error)) from error
-    try:
+    async with AsyncExitStack() as stack:
+        try:
+            journal = await stack.enter_async_context(open_journal(config.data, config.journal))
+        except DirectoryInUseError:
+            return await _wait_for_delivery(code_store)
+        except JournalError as error:
+            raise CommandError(str(error)) from error
         agents = {agent.id: agent for agent in fleet.list_agents()}
-        await deliver_codes(code_store, agents, journal)
-    except JournalError as error:
-        raise CommandError(f"{error} The code is kept until then.") from error
-    finally:
-        await journal.close()
+        try:
+            await deliver_codes(code_store, agents, journal)
+        except JournalError as error:
+            raise CommandError(f"{error} The code is kept until then.") from error
     return True
 
 

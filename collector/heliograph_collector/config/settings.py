@@ -23,6 +23,7 @@ from heliograph.plan import Carrier, Entrance
 from heliograph.relay_line import RelayLineError, parse_relay_line
 from heliograph.yaml_document import YamlEntry, read_yaml
 from heliograph_collector.config.errors import CannotServeError
+from heliograph_collector.config.journal_settings import JournalSettings, parse_journal
 from heliograph_collector.config.licenses import LICENSES
 from heliograph_collector.config.receivers import Receiver, parse_receivers
 
@@ -47,6 +48,7 @@ class Config:
     dns_zone: str = ""  # zone that the DNS listener serves and the plan names
     entrances: tuple[Entrance, ...] = ()  # announced to agents; () for our own two listeners
     store_url: str = ""
+    journal: JournalSettings | None = None  # None: SQLite in the data directory
     services_file: Path | None = None
     hello_profiles_file: Path | None = None
     control_endpoints: tuple[str, ...] = ("local",)
@@ -292,6 +294,7 @@ SETTINGS_KEYS = (
     SettingsKey("dns.zone", "dns_zone", _parse_zone),
     SettingsKey("entrances", "entrances", _parse_entrances),
     SettingsKey("store.url", "store_url", _parse_store_url),
+    SettingsKey("store.journal", "journal", parse_journal),
     SettingsKey("plan.services_file", "services_file", _parse_path),
     SettingsKey("plan.hello_profiles_file", "hello_profiles_file", _parse_path),
     SettingsKey("control.endpoints", "control_endpoints", _parse_controls),

@@ -32,7 +32,7 @@ from heliograph_collector.ingest.receiver import EnvelopeReceiver
 from heliograph_collector.ingest.submit import EnvelopeResponder
 from heliograph_collector.ingest.voice_reports import watch_codes
 from heliograph_collector.model.records import JournalRow, RowKind
-from heliograph_collector.store.journal.journal import Journal
+from heliograph_collector.store.journal.protocol import JournalProtocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class IngestConfig:
     data: Path
     fleet: Fleet
     keyring: Keyring
-    journal: Journal
+    journal: JournalProtocol
     registry: CollectorRegistry
     clock: Clock
     rng: random.Random
@@ -135,7 +135,9 @@ async def run_ingest(config: IngestConfig) -> AsyncIterator[IngestServices]:
                 group.create_task(
                     service.strangers.run(port, rate_limits.max_strangers(config.sessions))
                 ),
-                group.create_task(run_alive_marks(config.journal, config.clock)),
+                group.create_task(
+                    run_alive_marks(config.journal, config.clock, service.stall_monitor.spans)
+                ),
                 group.create_task(directory.watch_fleet(service)),
                 group.create_task(watch_codes(code_store, directory, config.journal)),
             ]

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from heliograph.clock import Clock
 from heliograph.observation import Link
-from heliograph.units import MINUTE_US
+from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.ingest.presence import ConnectionTable
 from heliograph_collector.model.guarded_clock import MAX_AHEAD_US
 from heliograph_collector.model.records import JournalRow, RowKind
-from heliograph_collector.store.journal.journal import Journal, JournalError
+from heliograph_collector.store.journal.journal import JournalError
+from heliograph_collector.store.journal.protocol import JournalProtocol
 
 MIN_STALL_US = 10_000_000
 CHECK_INTERVAL_S = 1.0
@@ -93,24 +94,38 @@ class StallMonitor:
             self.check()
 
 
-async def run_alive_marks(journal: Journal, clock: Clock) -> None:
+async def run_alive_marks(journal: JournalProtocol, clock: Clock, outages: list[TimeSpan]) -> None:
     """Write an alive mark every 5 seconds and once at the end.
 
-    A failed mark is not repeated: the next start then assumes a slightly earlier end.
+    A failed mark is not repeated: the next start then assumes a slightly earlier end. A time in
+    which the journal stored nothing is added to `outages`, at its end: agents that wanted to return
+    were refused, so that their silence was ours.
     """
+    last_written = read_clocks(clock)
     try:
         while True:
-            await _write_alive_mark(journal, clock)
+            attempted = read_clocks(clock)
+            is_written = await _write_alive_mark(journal, clock)
+            now = read_clocks(clock)
+            if is_written:
+                is_late = now.monotonic_us - attempted.monotonic_us >= MIN_STALL_US
+                outage_us = now.monotonic_us - last_written.monotonic_us
+                if is_late or outage_us >= MIN_STALL_US + ALIVE_INTERVAL_S * SECOND_US:
+                    outages.append(TimeSpan(now.wall_us - outage_us, now.wall_us))
+                last_written = now
             await asyncio.sleep(ALIVE_INTERVAL_S)
     finally:
         await _write_alive_mark(journal, clock)
 
 
-async def _write_alive_mark(journal: Journal, clock: Clock) -> None:
+async def _write_alive_mark(journal: JournalProtocol, clock: Clock) -> bool:
+    """Return whether the journal has it."""
     try:
         await journal.mark_alive(clock.wall_us())
     except JournalError as error:
         log.warning("%s", error)
+        return False
+    return True
 
 
 COLLECTOR = bytes(16)  # agent id of rows about the collector itself

@@ -39,7 +39,8 @@ from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.rate_limits import QueryRateLimit
 from heliograph_collector.ingest.voice_reports import build_code, deliver_codes
 from heliograph_collector.model.errors import PortTakenError
-from heliograph_collector.store.journal.journal import Journal, JournalError
+from heliograph_collector.store.journal.journal import JournalError
+from heliograph_collector.store.journal.protocol import JournalProtocol
 
 CARRIER = "dns"
 log = logging.getLogger("heliograph.intake")
@@ -52,7 +53,7 @@ class DnsBeaconHandler:
     code_store: VoiceCodeStore
     sealing_keys: SealingKeys
     directory: AgentDirectory
-    journal: Journal
+    journal: JournalProtocol
     clock: Clock
 
     async def handle(self, sealed: bytes) -> str:

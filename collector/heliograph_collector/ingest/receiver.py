@@ -18,7 +18,8 @@ from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION, GeoLookup, PeerLocation
 from heliograph_collector.ingest.metrics import IngestMetrics
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind, Vantage
-from heliograph_collector.store.journal.journal import Journal, JournalError
+from heliograph_collector.store.journal.journal import JournalError
+from heliograph_collector.store.journal.protocol import JournalProtocol
 
 _ACCEPTED_STATUSES = (ipb.STATUS_STORED, ipb.STATUS_DUPLICATE)
 _BUSY_RETRY_S = 5
@@ -32,7 +33,7 @@ class EnvelopeReceiver:
         self,
         *,
         directory: AgentDirectory,
-        journal: Journal,
+        journal: JournalProtocol,
         opener: envelope_opener.EnvelopeOpener,
         geo: GeoLookup,
         metrics: IngestMetrics,

@@ -19,7 +19,8 @@ from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest.role_changes import AgentFinder
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 from heliograph_collector.store.journal.decode import build_exchanges, derive_link
-from heliograph_collector.store.journal.journal import Journal, JournalError
+from heliograph_collector.store.journal.journal import JournalError
+from heliograph_collector.store.journal.protocol import JournalProtocol
 
 CARRIER = EXPERIMENT = "code"
 FIRST_SEQUENCE = 1 << 62  # first sequence of codes, above all sequences of envelopes
@@ -48,7 +49,9 @@ def build_code(
     )
 
 
-async def deliver_codes(code_store: VoiceCodeStore, agents: AgentFinder, journal: Journal) -> None:
+async def deliver_codes(
+    code_store: VoiceCodeStore, agents: AgentFinder, journal: JournalProtocol
+) -> None:
     """Append pending codes of active agents to the journal. Raises JournalError."""
     pending_codes = await asyncio.to_thread(code_store.list_pending)
     rows = [
@@ -62,7 +65,9 @@ async def deliver_codes(code_store: VoiceCodeStore, agents: AgentFinder, journal
         await asyncio.to_thread(code_store.mark_delivered, pending_codes)
 
 
-async def watch_codes(code_store: VoiceCodeStore, agents: AgentFinder, journal: Journal) -> None:
+async def watch_codes(
+    code_store: VoiceCodeStore, agents: AgentFinder, journal: JournalProtocol
+) -> None:
     """Poll every second for codes that a command stored; never return."""
     delivered_version = -1
     is_failing = False

@@ -21,7 +21,8 @@ from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.judge.row_judge import RowJudge
 from heliograph_collector.model.expiry_clock import ExpiryTime
 from heliograph_collector.model.records import Block, JournalRow
-from heliograph_collector.store.journal.journal import Journal, JournalError
+from heliograph_collector.store.journal.journal import JournalError
+from heliograph_collector.store.journal.protocol import JournalProtocol
 from heliograph_collector.store.store import StoreError
 
 # Assumed, all of them:
@@ -33,7 +34,6 @@ IDLE_S = 60.0
 _PAUSES = Backoff(0.25, 30.0, (0.5, 1.0))  # after failures of the store; assumed
 RESTORED_ROWS = 5_000  # of the journal; a few seconds at the start
 TRIM_EVERY_US = HOUR_US
-ENVELOPES_KEPT_US = 7 * DAY_US  # in the journal
 PRESENCE_KEPT_US = 35 * DAY_US
 
 _LOG = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class StoreWriter:
 
     def __init__(
         self,
-        journal: Journal,
+        journal: JournalProtocol,
         store: BlockStore,
         judge: RowJudge,
         *,
@@ -210,5 +210,8 @@ class StoreWriter:
         self._trimmed_us = now_us
         expiry_us = self._expiry.expiry_us()
         await self._journal_retries.repeat(
-            self._journal.trim, cursor, expiry_us - ENVELOPES_KEPT_US, expiry_us - PRESENCE_KEPT_US
+            self._journal.trim,
+            cursor,
+            expiry_us - self._journal.envelopes_kept_us,
+            expiry_us - PRESENCE_KEPT_US,
         )

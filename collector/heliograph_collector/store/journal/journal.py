@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
+from heliograph.units import DAY_US
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.directory_lock import DirectoryInUseError, DirectoryLock
 from heliograph_collector.store.disk_errors import describe_database_error, describe_os_error
@@ -34,6 +35,7 @@ __all__ = [
     "JournalFullError",
 ]
 
+ENVELOPES_KEPT_US = 7 * DAY_US  # assumed
 MAX_BODY = 2 * 1_048_576  # bytes; an envelope is at most 1 MiB before compression
 MAX_SEQUENCE = 2**63 - 1  # largest integer of SQLite
 _TRIM_DEADLINE_S = 60.0
@@ -47,6 +49,8 @@ class Journal:
 
     Read by judge.writer.StoreWriter and detect.runner.DetectorRunner.
     """
+
+    envelopes_kept_us = ENVELOPES_KEPT_US
 
     def __init__(self, path: Path, *, limit_bytes: int = 0) -> None:
         """Open the journal; `limit_bytes` bounds the file, 0 means no bound.
@@ -89,7 +93,7 @@ class Journal:
             ValueError: A row is outside the journal's limits.
         """
         for row in rows:
-            _check_row(row)
+            check_row(row)
         return await self._committer.submit(table.RowInsert(rows), deadline_s)
 
     async def read(
@@ -181,7 +185,7 @@ class Journal:
             raise JournalError(f"The journal cannot be read: {error}.") from error
 
 
-def _check_row(row: JournalRow) -> None:
+def check_row(row: JournalRow) -> None:
     if not 0 <= row.sequence <= MAX_SEQUENCE:
         raise ValueError(f"sequence {row.sequence} is out of range")
     if len(row.body) > MAX_BODY:

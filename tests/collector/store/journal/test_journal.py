@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -22,7 +22,11 @@ from heliograph_collector.store.journal.journal import (
     JournalError,
     JournalFullError,
 )
+from heliograph_collector.store.journal.protocol import JournalProtocol
 from heliograph_collector.store.journal.tables import merge_ranges, open_database
+
+if TYPE_CHECKING:
+    from collector.store.journal.conftest import OpenJournal
 
 ANNA, BERIK = b"A" * 16, b"B" * 16
 
@@ -41,12 +45,12 @@ async def open_journal(folder: Path, **options: Any) -> AsyncIterator[Journal]:
 
 
 @pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+async def sqlite_journal(tmp_path: Path) -> AsyncIterator[Journal]:
     async with open_journal(tmp_path) as journal:
         yield journal
 
 
-async def test_journal_returns_rows_in_order(journal: Journal) -> None:
+async def test_journal_returns_rows_in_order(journal: JournalProtocol) -> None:
     row = JournalRow(kind=RowKind.ARRIVAL, agent=ANNA, received_us=5, heard_us=4, since_s=3)
     row = replace(row, country="KZ", asn=9198, prefix="p", role=AgentRole.CONTROL)
     row = replace(row, carrier="submit", body=b"hello")
@@ -89,27 +93,27 @@ async def test_journal_of_first_schema_is_migrated(tmp_path: Path) -> None:
         assert (await journal.read(4, 1))[0].heard_us == 2
 
 
-async def test_next_opener_learns_last_alive_time(tmp_path: Path) -> None:
-    async with open_journal(tmp_path) as journal:
+async def test_next_opener_learns_last_alive_time(open_again: "OpenJournal") -> None:
+    async with open_again() as journal:
         assert journal.alive_before_us == 0, "never"
         await journal.append([envelope(ANNA, 1, at_us=50)])
         await journal.mark_alive(70)
-    async with open_journal(tmp_path) as again:
+    async with open_again() as again:
         assert again.alive_before_us == 70
         await again.append([envelope(ANNA, 2, at_us=90)])
         assert again.alive_before_us == 70, "it speaks of the one before"
-    async with open_journal(tmp_path) as third:
+    async with open_again() as third:
         assert third.alive_before_us == 90
 
 
-async def test_envelope_is_appended_once_and_presence_always(journal: Journal) -> None:
+async def test_envelope_is_appended_once_and_presence_always(journal: JournalProtocol) -> None:
     lost = JournalRow(kind=RowKind.LOST, agent=ANNA, received_us=1)
     assert await journal.append([envelope(ANNA, 7), lost]) == [1, 2]
     assert await journal.append([envelope(ANNA, 7), lost, envelope(BERIK, 7)]) == [None, 3, 4]
     assert await journal.append([envelope(ANNA, 8), envelope(ANNA, 8)]) == [5, None]
 
 
-async def test_trimmed_envelope_stays_used(journal: Journal) -> None:
+async def test_trimmed_envelope_stays_used(journal: JournalProtocol) -> None:
     await journal.append([envelope(ANNA, n, at_us=n) for n in (1, 2, 3, 5)])
     assert await journal.trim(max_position=3, received_before_us=100) == 3
     assert [r.sequence for r in await journal.read(0, 10)] == [5]
@@ -117,7 +121,7 @@ async def test_trimmed_envelope_stays_used(journal: Journal) -> None:
     assert used == [None, None, None, 5, None]
 
 
-async def test_presence_outlives_envelopes(journal: Journal) -> None:
+async def test_presence_outlives_envelopes(journal: JournalProtocol) -> None:
     kinds = (RowKind.ARRIVAL, RowKind.GOODBYE, RowKind.LOST, RowKind.START, RowKind.FAULT)
     rows = [JournalRow(kind=kind, agent=ANNA, received_us=50 + n) for n, kind in enumerate(kinds)]
     await journal.append([envelope(ANNA, 1, at_us=49), *rows, envelope(ANNA, 2, at_us=60)])
@@ -132,7 +136,7 @@ async def test_presence_outlives_envelopes(journal: Journal) -> None:
     assert await journal.trim(7, 1_000) == 0, "without a limit of its own it stays"
 
 
-async def test_trim_keeps_young_rows_and_positions_never_return(journal: Journal) -> None:
+async def test_trim_keeps_young_rows_and_positions_never_return(journal: JournalProtocol) -> None:
     await journal.append([envelope(ANNA, 1, at_us=10), envelope(ANNA, 2, at_us=99)])
     assert await journal.trim(max_position=2, received_before_us=50) == 1
     assert await journal.trim(max_position=2, received_before_us=1_000) == 1
@@ -140,7 +144,7 @@ async def test_trim_keeps_young_rows_and_positions_never_return(journal: Journal
     assert await journal.append([envelope(ANNA, 3)]) == [3]
 
 
-async def test_concurrent_appends_share_commits(journal: Journal) -> None:
+async def test_concurrent_appends_share_commits(journal: JournalProtocol) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(journal.append([envelope(ANNA, n)])) for n in range(1, 401)]
     positions = [p for t in tasks for p in t.result() if p is not None]
@@ -148,13 +152,13 @@ async def test_concurrent_appends_share_commits(journal: Journal) -> None:
     assert [r.position for r in await journal.read(0, 1_000)] == list(range(1, 401))
 
 
-async def test_read_stops_at_the_byte_limit_after_one_row(journal: Journal) -> None:
+async def test_read_stops_at_the_byte_limit_after_one_row(journal: JournalProtocol) -> None:
     await journal.append([envelope(ANNA, n, body=bytes(1_000)) for n in range(1, 6)])
     assert len(await journal.read(0, 10, limit_bytes=1)) == 1
     assert len(await journal.read(0, 10, limit_bytes=2_500)) == 3
 
 
-async def test_waiter_wakes_at_the_commit(journal: Journal) -> None:
+async def test_waiter_wakes_at_the_commit(journal: JournalProtocol) -> None:
     async with asyncio.TaskGroup() as group:
         waiter = group.create_task(journal.wait_beyond(0, 20))
         await asyncio.sleep(0)
@@ -180,7 +184,9 @@ async def test_full_disk_raises_and_keeps_rows(tmp_path: Path) -> None:
     await journal.close()
 
 
-async def test_impossible_rows_and_oversized_queues_are_refused_alone(journal: Journal) -> None:
+async def test_impossible_rows_and_oversized_queues_are_refused(
+    journal: JournalProtocol,
+) -> None:
     with pytest.raises(ValueError, match="out of range"):
         await journal.append([envelope(ANNA, 2**63)])
     with pytest.raises(ValueError, match="bytes is over"):
@@ -190,7 +196,7 @@ async def test_impossible_rows_and_oversized_queues_are_refused_alone(journal: J
     assert await journal.append([envelope(ANNA, 1)]) == [1]
 
 
-async def test_cancelled_append_harms_no_other(journal: Journal) -> None:
+async def test_cancelled_append_harms_no_other(journal: JournalProtocol) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(journal.append([envelope(ANNA, n)])) for n in range(1, 50)]
         await asyncio.sleep(0)
@@ -199,6 +205,23 @@ async def test_cancelled_append_harms_no_other(journal: Journal) -> None:
     survivors = [t.result()[0] for t in tasks if not t.cancelled()]
     assert len(set(survivors)) == len(survivors) >= 24
     assert await journal.append([envelope(BERIK, 1)]) == [journal.position]
+
+
+async def test_reopened_journal_goes_on(open_again: "OpenJournal") -> None:
+    async with open_again() as journal:
+        rows = [envelope(ANNA, n, at_us=n) for n in (1, 2, 4)]
+        await journal.append([*rows, JournalRow(kind=RowKind.LOST, agent=ANNA, received_us=5)])
+        await journal.trim(2, 100)
+        await journal.mark_expiry(9)
+    with pytest.raises(JournalBusyError, match="closed"):
+        await journal.append([envelope(ANNA, 9)])
+    async with open_again() as again:
+        assert (again.id, again.position, again.expiry_before_us) == (journal.id, 4, 9)
+        assert [r.position for r in await again.read(0, 10)] == [3, 4]
+        assert await again.read_body(ANNA, 4) == b"body"
+        assert await again.read_body(ANNA, 1) is None
+        used = await again.append([envelope(ANNA, n) for n in (1, 2, 3, 4, 5)])
+        assert used == [None, None, 5, None, 6]
 
 
 async def test_reopened_journal_and_its_snapshot_go_on(tmp_path: Path) -> None:
@@ -230,7 +253,7 @@ async def test_journal_refuses_second_process_and_damaged_file(tmp_path: Path) -
         Journal(tmp_path / "journal.db")
 
 
-async def test_journal_works_after_all_callers_cancelled(journal: Journal) -> None:
+async def test_journal_works_after_all_callers_cancelled(sqlite_journal: Journal) -> None:
     """Their agents hang up while it commits for others: what they asked is left, and nothing else.
 
     Without it one agent that hung up at the wrong moment ended the writing for everybody.
@@ -244,19 +267,21 @@ async def test_journal_works_after_all_callers_cancelled(journal: Journal) -> No
             entered.set()
             leave.wait(20)
 
-    under_way = asyncio.create_task(journal._committer.submit(Slow(), 30.0))
+    under_way = asyncio.create_task(sqlite_journal._committer.submit(Slow(), 30.0))
     await asyncio.to_thread(entered.wait, 20)
-    gone = asyncio.create_task(journal.append([envelope(ANNA, 1)]))
+    gone = asyncio.create_task(sqlite_journal.append([envelope(ANNA, 1)]))
     await asyncio.sleep(0)  # until it waits in the queue
     gone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await gone
     leave.set()
     await under_way
-    assert await journal.append([envelope(ANNA, 2)], deadline_s=10) == [1]
+    assert await sqlite_journal.append([envelope(ANNA, 2)], deadline_s=10) == [1]
 
 
-async def test_bug_or_error_in_one_operation_does_not_end_the_writer(journal: Journal) -> None:
+async def test_error_in_one_operation_does_not_end_the_writer(
+    sqlite_journal: Journal,
+) -> None:
     @dataclass
     class Wrong:
         error: Exception
@@ -267,11 +292,11 @@ async def test_bug_or_error_in_one_operation_does_not_end_the_writer(journal: Jo
             raise self.error
 
     with pytest.raises(KeyError):
-        await journal._committer.submit(Wrong(KeyError("a bug")), 30.0)
+        await sqlite_journal._committer.submit(Wrong(KeyError("a bug")), 30.0)
     with pytest.raises(JournalError):
-        await journal._committer.submit(Wrong(sqlite3.ProgrammingError("no value")), 5.0)
-    assert await journal.append([envelope(ANNA, 1)], deadline_s=10) == [1]
-    assert journal.alive_before_us == 0
+        await sqlite_journal._committer.submit(Wrong(sqlite3.ProgrammingError("no value")), 5.0)
+    assert await sqlite_journal.append([envelope(ANNA, 1)], deadline_s=10) == [1]
+    assert sqlite_journal.alive_before_us == 0
 
 
 NUMBERS = st.lists(st.integers(0, 60))

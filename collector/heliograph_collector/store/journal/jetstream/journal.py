@@ -1,0 +1,287 @@
+"""Journal on NATS JetStream: `store.journal: nats://…`.
+
+The stream NAME holds the rows, one message each; a position is the message's number in it. The
+bucket NAME-state holds what a restart needs beside them: the ranges of trimmed sequences
+(sequence_ranges.py), the alive mark and the expiry. NAME-lease says who owns the journal.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import nats.js.errors
+from nats.js.api import DiscardPolicy, KeyValueConfig, StorageType, StreamConfig, StreamInfo
+from nats.js.kv import KeyValue
+
+from heliograph.units import HOUR_US
+from heliograph_collector.model.records import JournalRow, RowKind
+from heliograph_collector.store.directory_lock import DirectoryLock
+from heliograph_collector.store.disk_errors import describe_os_error
+from heliograph_collector.store.journal.group_commit import JournalBusyError, JournalError
+from heliograph_collector.store.journal.jetstream.connection import NatsConnection, ServerSettings
+from heliograph_collector.store.journal.jetstream.lease import JournalLease
+from heliograph_collector.store.journal.jetstream.row_reader import RecentRows, RowReader
+from heliograph_collector.store.journal.jetstream.row_trimmer import RowTrimmer, partition_key
+from heliograph_collector.store.journal.jetstream.row_writer import RowWriter
+from heliograph_collector.store.journal.jetstream.sequence_ranges import (
+    PARTITIONS,
+    SequenceRanges,
+)
+from heliograph_collector.store.journal.jetstream.stored_rows import (
+    Subjects,
+    build_row,
+    decode_message,
+)
+from heliograph_collector.store.journal.journal import check_row
+
+APPEND_S = 12.0  # a new leader took 3 to 8 s; an agent hears of a retry before its own deadline
+_ID = "heliograph-journal"  # in the stream's metadata, and the key in the bucket
+_ALIVE = "alive"
+_EXPIRY = "expiry"
+
+
+@asynccontextmanager
+async def open_jetstream(settings: ServerSettings, data: Path) -> AsyncIterator["JetStreamJournal"]:
+    """Open the journal, and own it inside the block. Raises JournalError, DirectoryInUseError."""
+    try:
+        lock = DirectoryLock(data, "journal")
+    except OSError as error:
+        raise JournalError(describe_os_error(data, error)) from error
+    connection = NatsConnection(settings)
+    try:
+        await connection.open()
+        lease = await JournalLease.open(connection, settings.name, settings.replicas, data)
+        journal = await _open_journal(connection, lease, settings)
+        failure: Exception | None = None
+        async with asyncio.TaskGroup() as group:
+            renewal = group.create_task(lease.run())
+            try:
+                yield journal
+            except Exception as error:  # noqa: BLE001 raised again below, out of the group
+                failure = error
+            finally:
+                renewal.cancel()
+                await journal.close()
+        if failure is not None:
+            raise failure
+    finally:
+        await connection.close()
+        lock.release()
+
+
+class JetStreamJournal:
+    """See `protocol.JournalProtocol`; made by `open_jetstream`."""
+
+    def __init__(
+        self,
+        connection: NatsConnection,
+        lease: JournalLease,
+        settings: ServerSettings,
+        state: KeyValue,
+        ranges: SequenceRanges,
+        info: StreamInfo,
+    ) -> None:
+        subjects = Subjects(settings.name)
+        self.id = (info.config.metadata or {})[_ID]
+        self.alive_before_us = 0
+        self.expiry_before_us = 0
+        self.envelopes_kept_us = settings.kept_hours * HOUR_US
+        self._position = info.state.last_seq
+        self._connection = connection
+        self._lease = lease
+        self._subjects = subjects
+        self._state = state
+        self._ranges = ranges
+        self._recent = RecentRows()
+        self._reader = RowReader(connection, subjects, self._recent)
+        self._writer = RowWriter(connection, lease, subjects)
+        self._trimmer = RowTrimmer(connection, subjects, self._writer, ranges, state)
+        self._grown = asyncio.Condition()
+        self._is_closed = False
+
+    @property
+    def position(self) -> int:
+        """Return the highest position that this process knows to be stored."""
+        return self._position
+
+    async def append(
+        self, rows: Sequence[JournalRow], *, deadline_s: float = APPEND_S
+    ) -> list[int | None]:
+        """Append rows; return their positions after the servers' quorum has them.
+
+        A failure may leave some rows stored; the same rows may be appended again.
+        """
+        for row in rows:
+            check_row(row)
+        if self._is_closed:
+            raise JournalBusyError("The journal is closed.")
+        new_indices = [n for n, row in enumerate(rows) if not self._is_trimmed(row)]
+        appended = await self._writer.append([rows[n] for n in new_indices], deadline_s)
+        positions: list[int | None] = [None] * len(rows)
+        for index, position in zip(new_indices, appended, strict=True):
+            if position is not None:
+                positions[index] = position
+                self._recent.add(position, replace(rows[index], position=position))
+                await self._advance(position)
+        return positions
+
+    async def read(
+        self,
+        after: int,
+        limit: int,
+        *,
+        limit_bytes: int = 16_777_216,
+        kinds: Collection[RowKind] | None = None,
+    ) -> list[JournalRow]:
+        return await self._reader.read(after, self._position, limit, limit_bytes, kinds)
+
+    async def read_body(self, agent: bytes, sequence: int) -> bytes | None:
+        message = await self._reader.read_at_leader(self._subjects.envelope(agent, sequence))
+        return None if message is None else decode_message(message.seq or 0, message.data).body
+
+    async def wait_beyond(self, position: int, timeout_s: float) -> bool:
+        """Wait until the position passes `position`; return False on timeout."""
+        try:
+            async with asyncio.timeout(timeout_s), self._grown:
+                await self._grown.wait_for(lambda: self._position > position)
+        except TimeoutError:
+            return self._position > position
+        return True
+
+    async def mark_alive(self, at_us: int) -> None:
+        """Record that the collector is alive, and learn of rows whose answers were lost."""
+        await self._mark(_ALIVE, at_us)
+        await self._advance(await self._reader.read_last_position())
+
+    async def mark_expiry(self, at_us: int) -> None:
+        await self._mark(_EXPIRY, at_us)
+
+    async def trim(
+        self, max_position: int, received_before_us: int, presence_before_us: int | None = None
+    ) -> int:
+        """Delete the oldest rows up to the first that is younger; return how many."""
+        trimmed_count, last = await self._trimmer.trim_envelopes(max_position, received_before_us)
+        if presence_before_us is not None:
+            presence_count, presence_last = await self._trimmer.trim_presence(
+                max_position, presence_before_us
+            )
+            trimmed_count += presence_count
+            last = max(last, presence_last)
+        self._recent.discard_through(last)
+        return trimmed_count
+
+    async def close(self) -> None:
+        """Refuse later appends, and give the lease back."""
+        self._is_closed = True
+        await self._lease.release()
+
+    async def load_state(self) -> None:
+        """Read what the bucket has. Raises JournalError."""
+        marked_us = await self._read_mark(_ALIVE)
+        newest_us = 0
+        if self._position:
+            newest_us = await self._read_newest_us()
+        self.alive_before_us = max(marked_us, newest_us)
+        self.expiry_before_us = await self._read_mark(_EXPIRY)
+        for partition in range(PARTITIONS):
+            content = await self._get(partition_key(partition))
+            try:
+                self._ranges.load(content or b"")
+            except ValueError as error:
+                raise JournalError(
+                    f"The bucket {self._subjects.name}-state of the journal is damaged: restore it."
+                ) from error
+
+    async def check_bucket(self) -> None:
+        """Check that stream and bucket belong together. Raises JournalError."""
+        stored = await self._get(_ID)
+        if stored is None and self._position == 0:
+            await self._connection.ask(self._state.put, _ID, self.id.encode())
+        elif stored != self.id.encode() and self._position:
+            raise JournalError(
+                f"The bucket {self._subjects.name}-state does not belong to the stream "
+                f"{self._subjects.name}: restore both of one moment, or give store.journal "
+                "another name."
+            )
+        elif stored != self.id.encode():  # a new stream in place of one that was deleted
+            await self._connection.ask(self._state.put, _ID, self.id.encode())
+
+    def _is_trimmed(self, row: JournalRow) -> bool:
+        return row.kind is RowKind.ENVELOPE and self._ranges.contains(row.agent, row.sequence)
+
+    async def _advance(self, position: int) -> None:
+        if position > self._position:
+            self._position = position
+            async with self._grown:
+                self._grown.notify_all()
+
+    async def _mark(self, key: str, at_us: int) -> None:
+        await self._lease.check()
+        await self._connection.ask(self._state.put, key, str(at_us).encode())
+
+    async def _read_mark(self, key: str) -> int:
+        return int(await self._get(key) or b"0")
+
+    async def _get(self, key: str) -> bytes | None:
+        try:
+            return (await self._connection.ask(self._state.get, key)).value
+        except nats.js.errors.KeyNotFoundError:
+            return None
+
+    async def _read_newest_us(self) -> int:
+        try:
+            message = await self._connection.ask(
+                self._connection.js.get_msg, self._subjects.name, subject=">"
+            )
+        except nats.js.errors.NotFoundError:
+            return 0
+        stored = decode_message(message.seq or 0, message.data)
+        return build_row(message.seq or 0, stored).received_us
+
+
+async def _open_journal(
+    connection: NatsConnection, lease: JournalLease, settings: ServerSettings
+) -> JetStreamJournal:
+    info = await _open_stream(connection, settings)
+    config = KeyValueConfig(
+        bucket=f"{settings.name}-state", replicas=settings.replicas, direct=False
+    )
+    state = await connection.ask(connection.js.create_key_value, config)
+    journal = JetStreamJournal(connection, lease, settings, state, SequenceRanges(), info)
+    await journal.check_bucket()
+    await journal.load_state()
+    return journal
+
+
+async def _open_stream(connection: NatsConnection, settings: ServerSettings) -> StreamInfo:
+    """Create the stream, or update its limits. Raises JournalError."""
+    js = connection.js
+    subjects = Subjects(settings.name)
+    config = StreamConfig(
+        name=settings.name,
+        subjects=[subjects.envelopes, subjects.presence],
+        storage=StorageType.FILE,
+        num_replicas=settings.replicas,
+        max_msgs_per_subject=1,
+        discard=DiscardPolicy.NEW,
+        discard_new_per_subject=True,
+        max_bytes=settings.max_bytes or -1,
+        allow_direct=True,
+    )
+    try:
+        info = await connection.ask(js.stream_info, settings.name)
+    except nats.js.errors.NotFoundError:
+        config.metadata = {_ID: secrets.token_hex(8)}
+        return await connection.ask(js.add_stream, config)
+    metadata = info.config.metadata or {}
+    is_ours = info.config.discard_new_per_subject and info.config.max_msgs_per_subject == 1
+    if _ID not in metadata or not is_ours:
+        raise JournalError(
+            f"The stream {settings.name} on the journal's servers is not a journal: give "
+            "store.journal another name."
+        )
+    config.metadata = metadata
+    return await connection.ask(js.update_stream, config)

@@ -1,0 +1,127 @@
+"""Ownership of a journal: one collector at a time, by a lease that the servers let expire.
+
+Theory of operation. The bucket NAME-lease forgets a key TTL_S after its last write. The owner
+creates the key, writes it again every RENEW_S against the revision that it wrote last, and appends
+nothing while its last renewal is older than TTL_S: it may have lost the lease without knowing.
+States:
+- *free*: the key is not there; whoever creates it is the owner.
+- *owned*: another collector is refused at its start. One with the same data directory, which a lock
+  keeps for one process, takes the lease over at once: it is the same collector after a crash.
+- *lost*: the revision is another's. It is final: all later appends fail.
+"""
+
+import asyncio
+import secrets
+from pathlib import Path
+
+import nats.js.errors
+from nats.js.api import KeyValueConfig
+from nats.js.kv import KeyValue
+
+from heliograph_collector.store.journal.group_commit import JournalBusyError, JournalError
+from heliograph_collector.store.journal.jetstream.connection import NatsConnection
+
+TTL_S = 10.0  # assumed; takeovers were measured at TTL to TTL + 0.3 s
+RENEW_S = 2.0
+_KEY = "owner"
+_FILE = "journal.owner"
+
+
+class JournalLease:
+    """The lease of one collector."""
+
+    def __init__(self, connection: NatsConnection, bucket: KeyValue, owner: bytes) -> None:
+        self._connection = connection
+        self._bucket = bucket
+        self._owner = owner
+        self._revision = 0
+        self._renewed_s = 0.0
+        self._is_lost = False
+
+    @classmethod
+    async def open(
+        cls, connection: NatsConnection, name: str, replicas: int, data: Path
+    ) -> "JournalLease":
+        """Take the lease. Raises JournalError, also if another collector has it."""
+        config = KeyValueConfig(bucket=f"{name}-lease", ttl=TTL_S, replicas=replicas, direct=False)
+        bucket = await connection.ask(connection.js.create_key_value, config)
+        lease = cls(connection, bucket, await asyncio.to_thread(_read_owner, data / _FILE))
+        await connection.ask(lease._take)
+        return lease
+
+    async def run(self) -> None:
+        """Renew until cancelled."""
+        while not self._is_lost:
+            await asyncio.sleep(RENEW_S)
+            try:
+                await self._connection.ask(self._renew)
+            except JournalBusyError:
+                continue  # no quorum: nobody else can take it either
+            except JournalError:
+                return  # lost
+
+    async def check(self) -> None:
+        """Raise JournalError unless the journal is ours at this moment."""
+        if self._is_lost:
+            raise JournalError(
+                "Another collector has taken the journal: stop one of the two, then start the "
+                "other again."
+            )
+        if asyncio.get_running_loop().time() - self._renewed_s > TTL_S:
+            raise self._connection.build_failure()
+
+    async def release(self) -> None:
+        """Give the lease back, so that another collector may start at once."""
+        if self._is_lost or not self._connection.is_connected:
+            return
+        try:
+            async with asyncio.timeout(2.0):
+                await self._bucket.delete(_KEY, last=self._revision)
+        except (TimeoutError, nats.errors.Error):
+            return  # it expires
+
+    async def _take(self) -> None:
+        began_s = asyncio.get_running_loop().time()
+        try:
+            self._revision = await self._bucket.create(_KEY, self._owner)
+        except nats.js.errors.KeyWrongLastSequenceError:
+            await self._take_own()
+        self._renewed_s = began_s
+
+    async def _take_own(self) -> None:
+        """Take the lease that this data directory's last process has left."""
+        try:
+            entry = await self._bucket.get(_KEY)
+        except nats.js.errors.KeyNotFoundError:
+            raise self._connection.build_failure() from None  # it expired just now: asked again
+        if entry.value != self._owner:
+            raise JournalError(
+                "Another collector uses this journal: stop that one, or give this one another "
+                "name in store.journal. After a crash it is free within 10 s."
+            )
+        self._revision = await self._bucket.update(_KEY, self._owner, last=entry.revision)
+
+    async def _renew(self) -> None:
+        """Renew; a key that expired while the servers had no quorum is created again."""
+        began_s = asyncio.get_running_loop().time()
+        try:
+            self._revision = await self._bucket.update(_KEY, self._owner, last=self._revision)
+        except nats.js.errors.KeyWrongLastSequenceError:
+            try:
+                await self._take()
+            except JournalBusyError:
+                raise
+            except JournalError:
+                self._is_lost = True
+                raise
+        self._renewed_s = began_s
+
+
+def _read_owner(file: Path) -> bytes:
+    """Read the name of this data directory's collector, which is drawn once."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        owner = secrets.token_hex(16).encode()
+        file.write_bytes(owner)
+        return owner

@@ -1,0 +1,165 @@
+"""Appending rows: each is one message, and is acknowledged after the servers' quorum has it.
+
+Theory of operation. A message's subject is used once: the stream refuses a second one (`discard
+new` with one message a subject). So a message may be sent again and again until somebody answers,
+and a refusal is the answer to a repeat. Whose first message was it? Its token tells: each row of
+each call draws one. The refused writer reads the stored message at the stream's leader, which has
+only what the quorum agreed on:
+- our token: an earlier try of this call was stored, and its answer was lost. The row is appended.
+- another token: the envelope was there before. It is a repeat.
+- nothing: the first is still on its way to the quorum. Neither answer would be true: ask again.
+
+A row whose call ended without an answer may be stored later. Its caller appends an equal row; for
+rows other than envelopes, which have no number, the token of an equal row is used again.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import islice
+from secrets import token_bytes
+
+import nats.js.errors
+
+from heliograph_collector.model.records import JournalRow, RowKind
+from heliograph_collector.store.journal.group_commit import (
+    MAX_QUEUED,
+    MAX_QUEUED_BYTES,
+    JournalBusyError,
+    JournalError,
+    JournalFullError,
+)
+from heliograph_collector.store.journal.jetstream.connection import (
+    RETRY_S,
+    TRY_S,
+    UNANSWERED,
+    NatsConnection,
+)
+from heliograph_collector.store.journal.jetstream.lease import JournalLease
+from heliograph_collector.store.journal.jetstream.stored_rows import (
+    RECEIVED,
+    TOKEN_BYTES,
+    Subjects,
+    decode_message,
+    encode_row,
+)
+
+WINDOW = 256  # messages in flight of one call: at 256 three servers stored 5,816 a second
+_REFUSED = 10_077  # err_code: the stream did not store it, for a reason that the text gives
+_PER_SUBJECT = "per subject"
+_NO_SPACE = frozenset({10_023, 10_028, 10_047})  # err_codes: storage or memory of the servers
+_MAX_UNKNOWN = 4_096  # rows without an answer, whose tokens are kept
+
+
+class RowWriter:
+    """Writer of one stream, with bounds on what is in flight."""
+
+    def __init__(self, connection: NatsConnection, lease: JournalLease, subjects: Subjects) -> None:
+        self._connection = connection
+        self._lease = lease
+        self._subjects = subjects
+        self._queued_bytes = 0
+        self._token_by_row: OrderedDict[JournalRow, bytes] = OrderedDict()
+        self.calls_in_flight: set[object] = set()
+        self.unanswered_s = -1e9  # time of the last try that nobody answered
+
+    async def append(self, rows: Sequence[JournalRow], deadline_s: float) -> list[int | None]:
+        """Append rows in order; None for an envelope that was there. Raises JournalError."""
+        size = sum(len(row.body) for row in rows)
+        is_full = len(self.calls_in_flight) >= MAX_QUEUED
+        if is_full or self._queued_bytes + size > MAX_QUEUED_BYTES:
+            raise JournalBusyError("Too many envelopes wait for the journal's servers.")
+        call = object()
+        self.calls_in_flight.add(call)
+        self._queued_bytes += size
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._lease.check()
+                return await self._append_in_order(rows)
+        except TimeoutError:
+            raise self._connection.build_failure() from None
+        finally:
+            self._queued_bytes -= size
+            self.calls_in_flight.discard(call)
+
+    async def _append_in_order(self, rows: Sequence[JournalRow]) -> list[int | None]:
+        if len(rows) == 1:
+            return [await self._append_row(rows[0])]
+        appended: list[int | None] = []
+        remaining = iter(rows)
+        while window := list(islice(remaining, WINDOW)):
+            # The tasks start in this order, and one connection keeps it.
+            answers = await asyncio.gather(
+                *(self._append_row(row) for row in window), return_exceptions=True
+            )
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
+                appended.append(answer)
+        return appended
+
+    async def _append_row(self, row: JournalRow) -> int | None:
+        """Send until it is stored or refused; the caller's deadline ends it."""
+        token = self._token_by_row.pop(row, None) or token_bytes(TOKEN_BYTES)
+        subject = self._subjects.of_row(row, token)
+        payload = encode_row(row, token)
+        is_answered = False
+        try:
+            while True:
+                try:
+                    self._connection.check()
+                    answer = await self._send(subject, payload, token, row)
+                except (*UNANSWERED, JournalBusyError):
+                    self.unanswered_s = asyncio.get_running_loop().time()
+                    await asyncio.sleep(RETRY_S)
+                else:
+                    is_answered = True
+                    return answer
+        finally:
+            if not is_answered and row.kind is not RowKind.ENVELOPE:
+                self._keep_token(row, token)
+
+    async def _send(
+        self, subject: str, payload: bytes, token: bytes, row: JournalRow
+    ) -> int | None:
+        headers = {RECEIVED: str(row.received_us)}
+        try:
+            receipt = await self._connection.js.publish(
+                subject, payload, timeout=TRY_S, stream=self._subjects.name, headers=headers
+            )
+        except nats.js.errors.APIError as error:
+            if error.err_code == _REFUSED:
+                return await self._resolve_refusal(subject, token, error)
+            if error.err_code in _NO_SPACE:
+                raise self._build_full(error) from error
+            if isinstance(error, UNANSWERED):
+                raise
+            raise JournalError(
+                f"The journal's servers refuse a row ({error.description})."
+            ) from error
+        return receipt.seq
+
+    async def _resolve_refusal(
+        self, subject: str, token: bytes, refusal: nats.js.errors.APIError
+    ) -> int | None:
+        try:
+            message = await self._connection.js.get_msg(self._subjects.name, subject=subject)
+        except nats.js.errors.NotFoundError:
+            if _PER_SUBJECT not in (refusal.description or ""):
+                raise self._build_full(refusal) from refusal
+            raise self._connection.build_failure() from refusal
+        position = message.seq or 0
+        if decode_message(position, message.data).token == token:
+            return position
+        return None
+
+    def _build_full(self, error: nats.js.errors.APIError) -> JournalFullError:
+        return JournalFullError(
+            f"The journal's servers store nothing more ({error.description}): free space on their "
+            "disks, or raise max_gib of store.journal and the limits of their account."
+        )
+
+    def _keep_token(self, row: JournalRow, token: bytes) -> None:
+        self._token_by_row[row] = token
+        while len(self._token_by_row) > _MAX_UNKNOWN:
+            self._token_by_row.popitem(last=False)

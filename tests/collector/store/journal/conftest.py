@@ -1,0 +1,38 @@
+"""The journals that one suite runs over: SQLite, and a real nats-server."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import TypeAlias
+from uuid import uuid4
+
+import pytest
+
+from heliograph_collector.store.journal.opening import open_journal
+from heliograph_collector.store.journal.protocol import JournalProtocol
+from support.nats_servers import NatsServers, nats_servers
+
+OpenJournal: TypeAlias = Callable[[], AbstractAsyncContextManager[JournalProtocol]]
+NATS = (pytest.mark.real, pytest.mark.xdist_group("nats"))
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServers]:
+    with nats_servers(tmp_path_factory.mktemp("nats")) as servers:
+        yield servers
+
+
+@pytest.fixture(params=["sqlite", pytest.param("nats", marks=NATS)])
+def open_again(request: pytest.FixtureRequest) -> OpenJournal:
+    """Opens the journal of this test, the same one each time."""
+    servers = None
+    if request.param == "nats":
+        nats_server: NatsServers = request.getfixturevalue("nats_server")
+        servers = nats_server.settings(f"t{uuid4().hex[:16]}")
+    return partial(open_journal, request.getfixturevalue("tmp_path"), servers)
+
+
+@pytest.fixture
+async def journal(open_again: OpenJournal) -> AsyncIterator[JournalProtocol]:
+    async with open_again() as journal:
+        yield journal
