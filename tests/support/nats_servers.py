@@ -48,8 +48,11 @@ class NatsServers:
         return JournalSettings(urls=urls, name=name, **chosen)  # type: ignore[arg-type]
 
     def start(self, number: int) -> None:
+        (self.directory / f"server{number}.conf").write_text(self._configure(number))
+        self.start_as_configured(number)
+
+    def start_as_configured(self, number: int) -> None:
         config = self.directory / f"server{number}.conf"
-        config.write_text(self._configure(number))
         with (self.directory / f"server{number}.log").open("ab") as log:
             self.processes[number] = subprocess.Popen(
                 [find_program(), "-c", str(config)],
@@ -80,6 +83,8 @@ class NatsServers:
         process = self.processes[number]
         assert process is not None
         process.send_signal(what)
+        while what is signal.SIGSTOP and _read_state(process.pid) != "T":
+            time.sleep(0.001)
 
     def stop(self) -> None:
         for number, process in enumerate(self.processes):
@@ -100,6 +105,10 @@ class NatsServers:
             own = self._routes[number]
             lines.append(f"cluster {{ name: c, listen: {HOST}:{own}, routes: [{routes}] }}")
         return "\n".join(lines)
+
+
+def _read_state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 @contextmanager

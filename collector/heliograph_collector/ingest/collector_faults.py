@@ -9,19 +9,20 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from heliograph.clock import Clock
 from heliograph.observation import Link
-from heliograph.units import MINUTE_US, SECOND_US
+from heliograph.units import MINUTE_US
 from heliograph_collector.ingest.presence import ConnectionTable
 from heliograph_collector.model.guarded_clock import MAX_AHEAD_US
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import JournalError
-from heliograph_collector.store.journal.protocol import JournalProtocol
 
 MIN_STALL_US = 10_000_000
 CHECK_INTERVAL_S = 1.0
 ALIVE_INTERVAL_S = 5.0
+MIN_OUTAGE_US = 15_000_000  # of the journal, between two marks
 
 log = logging.getLogger("heliograph.intake")
 
@@ -94,7 +95,13 @@ class StallMonitor:
             self.check()
 
 
-async def run_alive_marks(journal: JournalProtocol, clock: Clock, outages: list[TimeSpan]) -> None:
+class MarkedJournal(Protocol):
+    async def mark_alive(self, at_us: int) -> None:
+        """Write a mark. Raises JournalError."""
+        ...
+
+
+async def run_alive_marks(journal: MarkedJournal, clock: Clock, outages: list[TimeSpan]) -> None:
     """Write an alive mark every 5 seconds and once at the end.
 
     A failed mark is not repeated: the next start then assumes a slightly earlier end. A time in
@@ -102,23 +109,25 @@ async def run_alive_marks(journal: JournalProtocol, clock: Clock, outages: list[
     were refused, so that their silence was ours.
     """
     last_written = read_clocks(clock)
+    has_failed = False
     try:
         while True:
             attempted = read_clocks(clock)
             is_written = await _write_alive_mark(journal, clock)
             now = read_clocks(clock)
+            outage_us = now.monotonic_us - last_written.monotonic_us
+            is_late = now.monotonic_us - attempted.monotonic_us >= MIN_STALL_US
             if is_written:
-                is_late = now.monotonic_us - attempted.monotonic_us >= MIN_STALL_US
-                outage_us = now.monotonic_us - last_written.monotonic_us
-                if is_late or outage_us >= MIN_STALL_US + ALIVE_INTERVAL_S * SECOND_US:
+                if (has_failed or is_late) and outage_us >= MIN_OUTAGE_US:
                     outages.append(TimeSpan(now.wall_us - outage_us, now.wall_us))
                 last_written = now
+            has_failed = not is_written
             await asyncio.sleep(ALIVE_INTERVAL_S)
     finally:
         await _write_alive_mark(journal, clock)
 
 
-async def _write_alive_mark(journal: JournalProtocol, clock: Clock) -> bool:
+async def _write_alive_mark(journal: MarkedJournal, clock: Clock) -> bool:
     """Return whether the journal has it."""
     try:
         await journal.mark_alive(clock.wall_us())

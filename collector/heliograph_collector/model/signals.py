@@ -65,7 +65,7 @@ class FaultReason(StrEnum):
     PROBE = "probe"  # the collector's own connection to the Internet failed
     CARRIER = "carrier"  # an edge or a carrier failed
     UPDATE = "update"  # agents were being updated
-    STALLED = "stalled"  # the collector's process stood still: suspended or overloaded
+    STALLED = "stalled"  # the collector's process stood still, or its journal stored nothing
 
 
 @dataclass(frozen=True, slots=True)

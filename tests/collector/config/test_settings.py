@@ -6,6 +6,7 @@ import pytest
 
 from heliograph.address import split_endpoint
 from heliograph.yaml_document import YamlError
+from heliograph_collector.config.journal_settings import JournalSettings
 from heliograph_collector.config.settings import SETTINGS_KEYS, Config, load_config
 
 ROOT = Path(__file__).parents[3]
@@ -19,7 +20,7 @@ echo: {listen: 127.0.0.1:8001}
 post: {listen: 127.0.0.1:8002}
 dns: {listen: "127.0.0.1:8003", zone: B.example.org.}
 entrances: [{carrier: post, endpoint: "a.example:443", addresses: [192.0.2.1], server_name: b.c}]
-store: {url: "chdb:///var/lib/x"}
+store: {url: "chdb:///var/lib/x", journal: "nats://a.example:4000, tls://b.example"}
 plan: {services_file: services.yml, hello_profiles_file: hellos.yml}
 control: {endpoints: [], visit_networks: [10.1.0.0/16]}
 feed: {k_anonymity: 10, dumps_days: 7, url: "https://sun.example.org/",
@@ -89,6 +90,16 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         ("control:\n  endpoints: [remote]\n", 2, r"endpoints\[0\]: 'remote' must be one of"),
         ("control:\n  endpoints: local\n", 2, "must be a list"),
         ("store:\n  url: sqlite:///x\n", 2, "must begin with chdb:///"),
+        ("store: {journal: 'http://a:1'}\n", 1, "store.journal: must begin with nats:// or tls://"),
+        ("store: {journal: 'nats://u:p@a:1'}\n", 1, "no password: name a credentials_file"),
+        ("store: {journal: {servers: []}}\n", 1, "servers: must name at least one server"),
+        ("store: {journal: {servers: ['nats://:1']}}\n", 1, "is no server, like nats://HOST:4222"),
+        ("store: {journal: {servers: ['tls://a'], key_file: k}}\n", 1, "set both, or neither"),
+        (
+            "store: {journal: {servers: ['tls://a'], name: a.b}}\n",
+            1,
+            "name: must be 1 to 32",
+        ),
         ("intake:\n  trusted_proxies: [10.0.0.1/8]\n", 2, r"proxies\[0\]: '10.0.0.1/8' must be"),
         ("entrances: [{carrier: post}]\n", 1, "the key endpoint is missing"),
         ("entrances: [{relay: x}]\n", 1, "is no relay's line"),
@@ -121,6 +132,35 @@ def test_mistake_is_named_with_file_line_and_key(
 def test_hostile_yaml_raises(tmp_path: Path, text: str) -> None:
     with pytest.raises(YamlError):
         load(tmp_path, text)
+
+
+def test_journal_on_servers(tmp_path: Path) -> None:
+    short = load(tmp_path, "store: {journal: 'nats://a.example:4000, tls://[::1]'}\n").journal
+    assert short == JournalSettings(urls=("nats://a.example:4000", "tls://[::1]:4222"))
+    text = """
+store:
+  journal:
+    servers: [tls://a.example, tls://b.example]
+    name: two
+    replicas: 1
+    kept_hours: 2
+    max_gib: 3
+    ca_file: ca.pem
+    certificate_file: /c.pem
+    key_file: /k.pem
+    credentials_file: collector.creds
+"""
+    assert load(tmp_path, text).journal == JournalSettings(
+        urls=("tls://a.example:4222", "tls://b.example:4222"),
+        name="two",
+        replicas=1,
+        kept_hours=2,
+        max_bytes=3 << 30,
+        ca_file=tmp_path / "ca.pem",
+        certificate_file=Path("/c.pem"),
+        key_file=Path("/k.pem"),
+        credentials_file=tmp_path / "collector.creds",
+    )
 
 
 def test_split_endpoint() -> None:

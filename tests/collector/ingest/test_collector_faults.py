@@ -1,5 +1,6 @@
 """What of ours failed is written down, and nobody is called silent for it."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ import pytest
 
 from heliograph.observation import Link
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.ingest import collector_faults
 from heliograph_collector.ingest.collector_faults import (
     MIN_STALL_US,
     REPEAT_US,
@@ -18,9 +20,11 @@ from heliograph_collector.ingest.collector_faults import (
     build_fault_row,
     detect_stall,
     is_cut_off,
+    run_alive_marks,
     update_fault,
 )
 from heliograph_collector.model.records import RowKind
+from heliograph_collector.store.journal.journal import JournalError
 from support.hand_clock import HandClock
 from support.intake import (
     Call,
@@ -56,6 +60,42 @@ def test_stall_is_detected_on_either_clock(
     now = ClockReading((1_000 + wall_s) * S, (7 + monotonic_s) * S)
     gone = None if gone_s is None else TimeSpan(now.wall_us - gone_s * S, now.wall_us)
     assert detect_stall(before, now) == gone
+
+
+@pytest.mark.parametrize(
+    ("marks_s", "outages_s"),
+    [
+        ([(0, True), (5, True), (12, True)], []),
+        ([(0, True), (5, False), (12, True)], []),  # a leader was chosen
+        ([(0, True), (5, False), (20, False), (35, True), (40, True)], [(0, 35)]),  # no quorum
+        ([(0, False), (100, True)], [(0, 100)]),
+    ],
+)
+async def test_time_without_a_journal_is_a_fault_of_ours(
+    marks_s: list[tuple[int, bool]],
+    outages_s: list[tuple[int, int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(collector_faults, "ALIVE_INTERVAL_S", 0.0)
+    clock = HandClock()
+    began_us = clock.wall_us()
+    remaining = iter(marks_s)
+
+    class Journal:
+        async def mark_alive(self, at_us: int) -> None:
+            at_s, is_stored = next(remaining, (None, True))
+            if at_s is None:
+                raise asyncio.CancelledError
+            clock.advance_us(began_us + at_s * S - clock.wall_us())
+            if not is_stored:
+                raise JournalError("no quorum")
+
+    outages: list[TimeSpan] = []
+    with pytest.raises(asyncio.CancelledError):
+        await run_alive_marks(Journal(), clock, outages)
+    assert [((o.since_us - began_us) / S, (o.until_us - began_us) / S) for o in outages] == (
+        outages_s
+    )
 
 
 @pytest.mark.parametrize(

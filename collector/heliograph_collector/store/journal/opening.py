@@ -56,5 +56,5 @@ def _explain_missing_library() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise JournalError(
-            f"store.journal wants the library {error.name}: pip install 'heliograph[cluster]'."
+            f"store.journal wants the library {error.name}: pip install '.[cluster]'."
         ) from error

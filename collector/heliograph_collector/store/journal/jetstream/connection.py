@@ -4,6 +4,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -69,13 +70,15 @@ class NatsConnection:
         self._settings = settings
         self._client = Client()
         self._last_error = ""
+        self._refusals: list[str] = []  # while it connects for the first time
+        self._deadline: asyncio.Timeout | None = None
         self.js: JetStreamContext = self._client.jetstream(timeout=TRY_S)
 
     async def open(self) -> None:
         """Connect to one of the servers. Raises JournalError."""
         options = read_credentials(self._settings.credentials_file) | self._build_tls()
         try:
-            async with asyncio.timeout(CONNECT_S):
+            async with asyncio.timeout(CONNECT_S) as self._deadline:
                 await self._client.connect(
                     servers=list(self._settings.urls),
                     name="heliograph-collector",
@@ -87,9 +90,11 @@ class NatsConnection:
                     pending_size=PENDING_BYTES,
                     **options,
                 )
-        except (TimeoutError, OSError, nats.errors.Error) as error:
+        except Exception as error:
             await self.close()
             raise JournalError(self._describe_failure(error)) from error
+        self._deadline = None
+        self._refusals.clear()
         if self._client.max_payload < MIN_PAYLOAD:
             await self.close()
             raise JournalError(
@@ -142,8 +147,9 @@ class NatsConnection:
             await asyncio.sleep(RETRY_S)
 
     async def close(self) -> None:
-        if not self._client.is_closed:
-            await self._client.close()
+        with suppress(AssertionError):  # the library's, if it has not begun to connect
+            if not self._client.is_closed:
+                await self._client.close()
 
     async def _on_error(self, error: Exception) -> None:
         """Log what the library notices, each once in a row."""
@@ -151,6 +157,12 @@ class NatsConnection:
         if sentence != self._last_error:
             _LOG.warning("The journal's servers: %s.", sentence)
         self._last_error = sentence
+        is_refusal = isinstance(error, ssl.SSLError) or "authorization" in sentence.lower()
+        if is_refusal and self._deadline is not None:
+            self._refusals.append(sentence)
+        is_refused = len(self._refusals) >= len(self._settings.urls)
+        if is_refused and self._deadline is not None:  # as often as there are servers: no use
+            self._deadline.reschedule(asyncio.get_running_loop().time())
 
     async def _on_reconnect(self) -> None:
         _LOG.info("The journal's servers: connected again.")
@@ -158,9 +170,9 @@ class NatsConnection:
 
     def _describe_failure(self, error: BaseException) -> str:
         servers = ", ".join(self._settings.urls)
-        reason = self._last_error or _describe_error(error)
+        reason = (self._refusals or [self._last_error or _describe_error(error)])[-1]
         cure = "correct store.journal, or start them"
-        if "authorization" in reason.lower() or "credentials" in reason.lower():
+        if "authorization" in reason.lower() or isinstance(error, TypeError | ValueError):
             cure = "correct credentials_file of store.journal, or the user's rights there"
         elif "certificate" in reason.lower() or "tls" in reason.lower() or "ssl" in reason.lower():
             cure = "correct ca_file, certificate_file and key_file of store.journal"
@@ -212,7 +224,5 @@ def read_credentials(file: Path | None) -> dict[str, Any]:
 
 
 def _describe_error(error: BaseException) -> str:
-    if isinstance(error, nats.errors.AuthorizationError):
-        return "authorization violation"
-    text = str(error).strip().removeprefix("nats: ").rstrip(".")
+    text = str(error).strip().removeprefix("nats: ").strip("'.")
     return text or type(error).__name__

@@ -9,7 +9,7 @@ a time when our clock was ahead must not keep rows for ever. Then, in this order
 4. The rows are deleted.
 A crash between any two of these steps leaves sequences that are in the ranges and in the stream,
 and the next deletion begins again. A message that nobody answered may be on its way for long, in
-the buffers of a connection: nothing is deleted for UNANSWERED_S after one.
+the buffers of a connection: its envelope is not deleted before `RowWriter.may_come` denies that.
 """
 
 import asyncio
@@ -32,7 +32,6 @@ from heliograph_collector.store.journal.jetstream.stored_rows import (
 )
 
 ROWS_PER_STEP = 100_000  # deleted at once; each step stores up to 256 partitions
-UNANSWERED_S = 600.0  # assumed
 _BATCH = 1_000
 _IDLE_S = 300.0  # after which the servers drop the consumer of a trimmer that is gone
 _DRAIN_S = 60.0
@@ -73,7 +72,7 @@ class RowTrimmer:
     async def _trim(self, subject: str, max_position: int, before_us: int) -> tuple[int, int]:
         count = 0
         last = 0
-        while asyncio.get_running_loop().time() - self._writer.unanswered_s > UNANSWERED_S:
+        while True:
             old = await self._find_old(subject, max_position, before_us)
             if not old.count:
                 break
@@ -157,6 +156,8 @@ class RowTrimmer:
                 break
             if not message.subject.startswith(f"{self._subjects.name}.presence."):
                 agent, sequence = parse_envelope_subject(message.subject)
+                if self._writer.may_come(agent, sequence):
+                    break
                 old.sequences_by_agent.setdefault(agent, []).append(sequence)
             count += 1
             last = position

@@ -48,7 +48,8 @@ WINDOW = 256  # messages in flight of one call: at 256 three servers stored 5,81
 _REFUSED = 10_077  # err_code: the stream did not store it, for a reason that the text gives
 _PER_SUBJECT = "per subject"
 _NO_SPACE = frozenset({10_023, 10_028, 10_047})  # err_codes: storage or memory of the servers
-_MAX_UNKNOWN = 4_096  # rows without an answer, whose tokens are kept
+LATE_S = 600.0  # assumed; how long a message may wait in the buffers of a connection
+_MAX_UNANSWERED = 100_000  # rows that are remembered; more than LATE_S of MAX_QUEUED every 30 s
 
 
 class RowWriter:
@@ -61,7 +62,7 @@ class RowWriter:
         self._queued_bytes = 0
         self._token_by_row: OrderedDict[JournalRow, bytes] = OrderedDict()
         self.calls_in_flight: set[object] = set()
-        self.unanswered_s = -1e9  # time of the last try that nobody answered
+        self._late_until_s: OrderedDict[tuple[bytes, int], float] = OrderedDict()
 
     async def append(self, rows: Sequence[JournalRow], deadline_s: float) -> list[int | None]:
         """Append rows in order; None for an envelope that was there. Raises JournalError."""
@@ -103,21 +104,18 @@ class RowWriter:
         token = self._token_by_row.pop(row, None) or token_bytes(TOKEN_BYTES)
         subject = self._subjects.of_row(row, token)
         payload = encode_row(row, token)
-        is_answered = False
         try:
             while True:
                 try:
                     self._connection.check()
-                    answer = await self._send(subject, payload, token, row)
+                    return await self._send(subject, payload, token, row)
                 except (*UNANSWERED, JournalBusyError):
-                    self.unanswered_s = asyncio.get_running_loop().time()
-                    await asyncio.sleep(RETRY_S)
-                else:
-                    is_answered = True
-                    return answer
-        finally:
-            if not is_answered and row.kind is not RowKind.ENVELOPE:
-                self._keep_token(row, token)
+                    self._note_unanswered(row, token)
+                await asyncio.sleep(RETRY_S)
+                self._token_by_row.pop(row, None)
+        except asyncio.CancelledError:
+            self._note_unanswered(row, token)
+            raise
 
     async def _send(
         self, subject: str, payload: bytes, token: bytes, row: JournalRow
@@ -159,7 +157,19 @@ class RowWriter:
             "disks, or raise max_gib of store.journal and the limits of their account."
         )
 
-    def _keep_token(self, row: JournalRow, token: bytes) -> None:
-        self._token_by_row[row] = token
-        while len(self._token_by_row) > _MAX_UNKNOWN:
-            self._token_by_row.popitem(last=False)
+    def may_come(self, agent: bytes, sequence: int) -> bool:
+        """Return whether a message of this envelope may still be on its way."""
+        until_s = self._late_until_s.get((agent, sequence), 0.0)
+        return until_s > asyncio.get_running_loop().time()
+
+    def _note_unanswered(self, row: JournalRow, token: bytes) -> None:
+        if row.kind is not RowKind.ENVELOPE:
+            self._token_by_row[row] = token
+            while len(self._token_by_row) > _MAX_UNANSWERED:
+                self._token_by_row.popitem(last=False)
+            return
+        key = (row.agent, row.sequence)
+        self._late_until_s.pop(key, None)
+        self._late_until_s[key] = asyncio.get_running_loop().time() + LATE_S
+        while len(self._late_until_s) > _MAX_UNANSWERED:
+            self._late_until_s.popitem(last=False)
