@@ -40,6 +40,7 @@ pure: $(VENV)/ready-dev
 # What is asked of each is the environment's; here stands what is asked of all where nobody says.
 soak: export HELIOGRAPH_ADAPTIVE_SEEDS ?= 300
 soak: export HELIOGRAPH_BACKUPS ?= 20
+soak: export HELIOGRAPH_BROKER_KILLS ?= 12
 soak: export HELIOGRAPH_COMMITS ?= 60
 soak: export HELIOGRAPH_FOREIGN_SEEDS ?= 20
 soak: export HELIOGRAPH_KILLS ?= 200

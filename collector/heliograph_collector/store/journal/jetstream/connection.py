@@ -19,6 +19,8 @@ from heliograph_collector.store.journal.group_commit import JournalBusyError, Jo
 CONNECT_S = 10.0  # assumed
 TRY_S = 5.0  # of one request: a new leader took 3 to 8 s, in which requests get no answer at all
 RETRY_S = 0.25
+PATIENCE_S = 2 * TRY_S
+OPEN_S = 60.0  # assumed; servers that start together choose several leaders one after the other
 PENDING_BYTES = 4_194_304  # that wait for a connection, of a client which sends only when connected
 MIN_PAYLOAD = 2_162_688  # bytes of a message: the journal's largest body, and its fields
 _MAX_SECRET_CHARS = 16_384
@@ -69,6 +71,7 @@ class NatsConnection:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._client = Client()
+        self.patience_s = OPEN_S  # of `ask`; its owner sets PATIENCE_S after the start
         self._last_error = ""
         self._refusals: list[str] = []  # while it connects for the first time
         self._deadline: asyncio.Timeout | None = None
@@ -125,12 +128,12 @@ class NatsConnection:
     async def ask(
         self, request: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Ask until somebody answers; raises JournalBusyError after two rounds of TRY_S.
+        """Ask until somebody answers; raises JournalBusyError after `patience_s`.
 
         Raises nats.js.errors.NotFoundError for an answer that there is none, and JournalError for
         another one that is an error. A wrong revision is nats.js.errors.KeyWrongLastSequenceError.
         """
-        deadline_s = asyncio.get_running_loop().time() + 2 * TRY_S
+        deadline_s = asyncio.get_running_loop().time() + self.patience_s
         while True:
             try:
                 self.check()

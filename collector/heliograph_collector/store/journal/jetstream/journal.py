@@ -21,7 +21,12 @@ from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.directory_lock import DirectoryLock
 from heliograph_collector.store.disk_errors import describe_os_error
 from heliograph_collector.store.journal.group_commit import JournalBusyError, JournalError
-from heliograph_collector.store.journal.jetstream.connection import NatsConnection, ServerSettings
+from heliograph_collector.store.journal.jetstream.connection import (
+    PATIENCE_S,
+    TRY_S,
+    NatsConnection,
+    ServerSettings,
+)
 from heliograph_collector.store.journal.jetstream.lease import JournalLease
 from heliograph_collector.store.journal.jetstream.row_reader import RecentRows, RowReader
 from heliograph_collector.store.journal.jetstream.row_trimmer import RowTrimmer, partition_key
@@ -55,6 +60,7 @@ async def open_jetstream(settings: ServerSettings, data: Path) -> AsyncIterator[
         await connection.open()
         lease = await JournalLease.open(connection, settings.name, settings.replicas, data)
         journal = await _open_journal(connection, lease, settings)
+        connection.patience_s = PATIENCE_S
         failure: Exception | None = None
         async with asyncio.TaskGroup() as group:
             renewal = group.create_task(lease.run())
@@ -219,7 +225,11 @@ class JetStreamJournal:
                 self._grown.notify_all()
 
     async def _mark(self, key: str, at_us: int) -> None:
-        await self._lease.check()
+        try:
+            async with asyncio.timeout(TRY_S):
+                await self._lease.wait_until_held()
+        except TimeoutError:
+            raise self._connection.build_failure() from None
         await self._connection.ask(self._state.put, key, str(at_us).encode())
 
     async def _read_mark(self, key: str) -> int:

@@ -23,6 +23,7 @@ from heliograph_collector.store.journal.jetstream.connection import NatsConnecti
 
 TTL_S = 10.0  # assumed; takeovers were measured at TTL to TTL + 0.3 s
 RENEW_S = 2.0
+_POLL_S = 0.1
 _KEY = "owner"
 _FILE = "journal.owner"
 
@@ -60,15 +61,17 @@ class JournalLease:
             except JournalError:
                 return  # lost
 
-    async def check(self) -> None:
-        """Raise JournalError unless the journal is ours at this moment."""
-        if self._is_lost:
-            raise JournalError(
-                "Another collector has taken the journal: stop one of the two, then start the "
-                "other again."
-            )
-        if asyncio.get_running_loop().time() - self._renewed_s > TTL_S:
-            raise self._connection.build_failure()
+    async def wait_until_held(self) -> None:
+        """Wait until the journal is ours at this moment; raise JournalError if it is lost."""
+        while True:
+            if self._is_lost:
+                raise JournalError(
+                    "Another collector has taken the journal: stop one of the two, then start the "
+                    "other again."
+                )
+            if asyncio.get_running_loop().time() - self._renewed_s <= TTL_S:
+                return
+            await asyncio.sleep(_POLL_S)
 
     async def release(self) -> None:
         """Give the lease back, so that another collector may start at once."""
@@ -84,7 +87,7 @@ class JournalLease:
         began_s = asyncio.get_running_loop().time()
         try:
             self._revision = await self._bucket.create(_KEY, self._owner)
-        except nats.js.errors.KeyWrongLastSequenceError:
+        except (nats.js.errors.KeyWrongLastSequenceError, nats.js.errors.KeyNotFoundError):
             await self._take_own()
         self._renewed_s = began_s
 
@@ -99,7 +102,10 @@ class JournalLease:
                 "Another collector uses this journal: stop that one, or give this one another "
                 "name in store.journal. After a crash it is free within 10 s."
             )
-        self._revision = await self._bucket.update(_KEY, self._owner, last=entry.revision)
+        try:
+            self._revision = await self._bucket.update(_KEY, self._owner, last=entry.revision)
+        except nats.js.errors.KeyWrongLastSequenceError:  # an earlier try of ours came later
+            raise self._connection.build_failure() from None
 
     async def _renew(self) -> None:
         """Renew; a key that expired while the servers had no quorum is created again."""

@@ -75,7 +75,7 @@ class RowWriter:
         self._queued_bytes += size
         try:
             async with asyncio.timeout(deadline_s):
-                await self._lease.check()
+                await self._lease.wait_until_held()
                 return await self._append_in_order(rows)
         except TimeoutError:
             raise self._connection.build_failure() from None
