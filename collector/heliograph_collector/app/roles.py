@@ -57,6 +57,7 @@ from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.backend import Feed, Publisher, build_method
 from heliograph_collector.http.dump_writer import DumpWriter
+from heliograph_collector.http.history_writer import HistoryWriter
 from heliograph_collector.http.live_feed import (
     AgentSessions,
     AnnotationSource,
@@ -79,6 +80,8 @@ from heliograph_collector.judge.confidence import CONTROL_FRESHNESS
 from heliograph_collector.judge.writer import BlockListener
 from heliograph_collector.store.backup.live import BackupServer
 from heliograph_collector.store.daily_totals import AnonymityRule
+from heliograph_collector.store.history import FILE as HISTORY_FILE
+from heliograph_collector.store.history import HistoryReader
 from heliograph_collector.store.imported_results import FILE, ImportedReader
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.retention import RetentionJob
@@ -166,6 +169,7 @@ class PublishRole:
             detector=detector,
             annotations=annotations,
             imported=ImportedReader(config.data / FILE),
+            history=HistoryReader(config.data / HISTORY_FILE),
             clock=context.clock,
             bus=context.bus,
             registry=context.registry,
@@ -213,6 +217,7 @@ class JobsRole:
             retention_days=config.dumps_days,
             services=list_public_names(context.fleet, context.services),
             license_name=config.license,
+            history=HistoryWriter(config.data / "dumps", config.data / HISTORY_FILE),
         )
         self._loops = (
             self.cell_updater.run,

@@ -14,6 +14,7 @@ from heliograph_collector.http.api.coverage import CoverageApi
 from heliograph_collector.http.api.docs_page import DocsPage
 from heliograph_collector.http.api.dumps import DumpRoutes
 from heliograph_collector.http.api.envelopes import MAX_BODY, EnvelopeApi, forwarded_for
+from heliograph_collector.http.api.history import HistoryApi
 from heliograph_collector.http.api.imported import ImportedApi
 from heliograph_collector.http.api.incidents import IncidentApi
 from heliograph_collector.http.api.log import AlertLogApi
@@ -30,6 +31,7 @@ from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.pages.about import AboutPage
 from heliograph_collector.http.pages.archive_page import ArchivePage
 from heliograph_collector.http.pages.front_page import FrontPage
+from heliograph_collector.http.pages.history_charts import HistoryCharts
 from heliograph_collector.http.pages.methodology import MethodologyPage
 from heliograph_collector.http.pages.routes import PageRoutes
 from heliograph_collector.http.pages.subject_routes import SubjectRoutes, redirect_other_paths
@@ -99,6 +101,11 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
     coverage_api = CoverageApi(feed, incident_cache, snapshot_cache)
     app.router.add_get("/api/v1/coverage", coverage_api.__call__)
     app.router.add_get("/api/v1/imported", ImportedApi(feed).__call__)
+    app.router.add_get("/api/v1/history", HistoryApi(feed, incident_cache, assets).__call__)
+    charts = HistoryCharts(feed, incident_cache, snapshot_cache, assets)
+    app.router.add_get("/charts/history", charts.show_embed)
+    app.router.add_get("/charts/history.svg", charts.send_svg)
+    app.router.add_get("/charts/history.png", charts.send_png)
     app.router.add_get("/feeds/incidents.atom", incident_api.get_atom)
     app.router.add_get("/feeds/cap.atom", incident_api.get_cap_feed)
     app.router.add_get("/feeds/incidents.json", incident_api.get_json_feed)

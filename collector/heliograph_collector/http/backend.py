@@ -18,7 +18,8 @@ from heliograph_collector.incidents.published.annotation import AnnotationDocume
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.filters import MeasurementFilter
-from heliograph_collector.model.imported import ImportedCell, ImportedFilter
+from heliograph_collector.model.history import History, HistoryFilter
+from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedHistory
 from heliograph_collector.model.judgement import MeasurementPage
 from heliograph_collector.model.records import (
     BlindTime,
@@ -273,6 +274,14 @@ class Feed(Protocol):
     async def count_imported(self, filters: ImportedFilter) -> Sequence[ImportedCell]:
         """Count what was imported from other projects, by day."""
         ...
+
+    async def read_imported(self, filters: ImportedFilter, most: int) -> ImportedHistory:
+        """Return whole days of it, the targets found blocked most often first."""
+        return ImportedHistory()
+
+    async def read_history(self, filters: HistoryFilter) -> History:
+        """Return past days as the daily files have them."""
+        return History()
 
     def annotations(self, incident: str) -> Sequence[AnnotationDocument]:
         """List what outside sources report beside an incident."""

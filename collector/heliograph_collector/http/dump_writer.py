@@ -22,6 +22,7 @@ from heliograph_collector.http.api.parquet import (
     build_dictionary,
 )
 from heliograph_collector.http.backend import DEFAULT_LICENSE
+from heliograph_collector.http.history_writer import HistoryWriter
 from heliograph_collector.model.expiry_clock import ExpiryTime
 from heliograph_collector.model.filters import CellFilter
 from heliograph_collector.model.published.files import DumpFile
@@ -183,6 +184,7 @@ class DumpWriter:
         retention_days: int,
         services: Collection[str],
         license_name: str = DEFAULT_LICENSE,
+        history: HistoryWriter | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -191,6 +193,7 @@ class DumpWriter:
         self._k_anonymity = k_anonymity
         self._services = services
         self._license_name = license_name
+        self._history = history
         self._retention_us = retention_days * DAY_US
         self._dump_store: DumpStore | None = None
         self._has_checked_all = False  # the days before this process were checked
@@ -230,7 +233,10 @@ class DumpWriter:
                 log.info("Daily file %s written.", dump_name(write_time(day_us)[:10]))
             await asyncio.to_thread(dump_store.save_index)
         self._has_checked_all = self._has_checked_all or len(due_days) <= DAYS_PER_ROUND
-        return len(due_days) <= DAYS_PER_ROUND
+        is_done = len(due_days) <= DAYS_PER_ROUND
+        if self._history is None:
+            return is_done
+        return await asyncio.to_thread(self._history.follow, dump_store.files) and is_done
 
 
 async def export_days(

@@ -197,3 +197,19 @@ def etag_matches(request: web.Request, digest: str) -> bool:
     if_none_match = request.headers.get("If-None-Match", "")
     tags = {tag.strip().removeprefix("W/").strip('"') for tag in if_none_match.split(",")}
     return digest in tags or if_none_match.strip() == "*"
+
+
+def respond_file(
+    request: web.Request, body: bytes, content_type: str, *, max_age_s: int
+) -> web.Response:
+    """Respond with an image, which other sites may show and caches keep."""
+    digest = sha256(body).hexdigest()[:20]
+    headers = {
+        "ETag": f'"{digest}"',
+        "Cache-Control": f"public, max-age={max_age_s}",
+        "Vary": "Accept-Language",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+    }
+    if etag_matches(request, digest):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, content_type=content_type, headers=headers)

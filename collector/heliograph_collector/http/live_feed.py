@@ -37,7 +37,8 @@ from heliograph_collector.incidents.published.annotation import AnnotationDocume
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.filters import MeasurementFilter
-from heliograph_collector.model.imported import ImportedCell, ImportedFilter
+from heliograph_collector.model.history import History, HistoryFilter
+from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedHistory
 from heliograph_collector.model.judgement import MeasurementPage
 from heliograph_collector.model.records import (
     BlindTime,
@@ -115,6 +116,13 @@ class AnnotationSource(Protocol):
 class ImportedSource(Protocol):
     def count_cells(self, filters: ImportedFilter, bin_s: int) -> Sequence[ImportedCell]:
         """Count what was imported from other projects. Raises StoreError."""
+
+    def read_history(self, filters: ImportedFilter, most: int) -> ImportedHistory: ...
+
+
+class HistorySource(Protocol):
+    def read(self, filters: HistoryFilter) -> History:
+        """Read past days as published. Raises StoreError."""
         ...
 
 
@@ -156,6 +164,7 @@ class LiveFeed(Feed):
         detector: DetectorLog,
         annotations: AnnotationSource,
         imported: ImportedSource,
+        history: HistorySource,
         clock: Clock,
         bus: EventBus,
         registry: CollectorRegistry,
@@ -186,6 +195,7 @@ class LiveFeed(Feed):
         self._detector = detector
         self._annotations = annotations
         self._imported = imported
+        self._history = history
         self._parts: Sequence[ProblemSource] | None = None
         self._last_received_us: int | None = None
         Gauge(
@@ -297,6 +307,12 @@ class LiveFeed(Feed):
     async def count_imported(self, filters: ImportedFilter) -> Sequence[ImportedCell]:
         return await asyncio.to_thread(self._imported.count_cells, filters, DAY_US // SECOND_US)
 
+    async def read_imported(self, filters: ImportedFilter, most: int) -> ImportedHistory:
+        return await asyncio.to_thread(self._imported.read_history, filters, most)
+
+    async def read_history(self, filters: HistoryFilter) -> History:
+        return await asyncio.to_thread(self._history.read, filters)
+
     def annotations(self, incident: str) -> Sequence[AnnotationDocument]:
         records = self._annotations.list_annotations(incident)
         return msgspec.convert(records, list[AnnotationDocument])
@@ -311,12 +327,7 @@ class LiveFeed(Feed):
         )
         return [
             LinkCount(country=country, asn=asn, access=access, link=link, vantages=count)
-            for (
-                country,
-                asn,
-                access,
-                link,
-            ), count in counts.items()
+            for (country, asn, access, link), count in counts.items()
         ]
 
     def agents(self) -> AgentCounts:

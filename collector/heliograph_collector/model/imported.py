@@ -3,8 +3,9 @@
 They are no votes: nobody here knows their vantages. Each source keeps its origin and license.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from heliograph_collector.model.records import VerdictState
 
@@ -92,3 +93,35 @@ class ImportedCell:
     def lag_us(self) -> int:
         """Return how old the newest measurement was when it was imported."""
         return max(0, self.imported_us - self.newest_us)
+
+
+class StateCounts(NamedTuple):
+    """Measurements by state."""
+
+    reachable: int = 0
+    partial: int = 0
+    blocked: int = 0
+    down: int = 0
+    unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedRow:
+    """What a source measured on one target, by day and by network."""
+
+    source: str
+    test: str
+    target: str
+    total: StateCounts
+    days: Mapping[int, StateCounts]  # by midnight, microseconds UTC
+    networks: Mapping[int, StateCounts]  # by ASN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedHistory:
+    """The targets with the most blocked measurements first."""
+
+    rows: Sequence[ImportedRow] = ()
+    targets: int = 0  # of the question, with those that are in no row
+    newest_us: int = 0
+    imported_us: int = 0

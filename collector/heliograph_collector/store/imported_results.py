@@ -14,15 +14,17 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from heliograph.units import SECOND_US
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.imported import (
     MAX_CELLS,
     ImportedCell,
     ImportedFilter,
+    ImportedHistory,
     ImportedResult,
 )
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.disk_errors import describe_database_error
+from heliograph_collector.store.imported_history import read_imported_history
 
 FILE = "imported.db"
 _BUSY_TIMEOUT_S = 10.0
@@ -35,7 +37,25 @@ CREATE TABLE IF NOT EXISTS results (
   rules_version INTEGER NOT NULL, PRIMARY KEY (source, key)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS results_by_time ON results (started_us);
+CREATE INDEX IF NOT EXISTS results_by_place ON results (country, started_us);
+CREATE TABLE IF NOT EXISTS day_counts (
+  country TEXT NOT NULL, day INTEGER NOT NULL, source TEXT NOT NULL, test TEXT NOT NULL,
+  target TEXT NOT NULL, asn INTEGER NOT NULL, reachable INTEGER NOT NULL, partial INTEGER NOT NULL,
+  blocked INTEGER NOT NULL, down INTEGER NOT NULL, unknown INTEGER NOT NULL,
+  newest_us INTEGER NOT NULL, imported_us INTEGER NOT NULL,
+  PRIMARY KEY (country, day, source, test, target, asn)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS day_counts_by_test ON day_counts (test, day);
+CREATE INDEX IF NOT EXISTS day_counts_by_network ON day_counts (asn, day);
 """
+_COUNT_DAYS = f"""
+INSERT INTO day_counts
+SELECT country, started_us / {DAY_US}, source, test, target, asn, sum(state = 'reachable'),
+  sum(state = 'partial'), sum(state = 'blocked'), sum(state = 'down'), sum(state = 'unknown'),
+  max(started_us), max(imported_us)
+FROM results
+"""  # noqa: S608 a fixed number
+_DAY_GROUPS = f" GROUP BY country, started_us / {DAY_US}, source, test, target, asn"
 _COLUMNS = (
     *("source", "key", "country", "asn", "test", "target", "started_us", "state", "layer"),
     *("method", "rule", "confidence", "reachable_endpoints", "endpoints"),
@@ -85,6 +105,7 @@ class ImportedResults:
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.executescript(_SCHEMA)
+            self._count_earlier_days()
         except sqlite3.Error as error:
             self._db.close()
             raise ImportedResultsError(describe_database_error(file, error)) from error
@@ -107,9 +128,30 @@ class ImportedResults:
             with self._db:
                 before = self._count()
                 self._db.executemany(_ADD, rows)
+                self._count_days_again(
+                    {(str(row["country"]), int(row["started_us"]) // DAY_US) for row in rows}
+                )
                 return self._count() - before
         except sqlite3.Error as error:
             raise ImportedResultsError(describe_database_error(self._file, error)) from error
+
+    def _count_earlier_days(self) -> None:
+        """Count the days of a file from before there were counts. Raises sqlite3.Error."""
+        with self._db:
+            self._db.execute(
+                f"{_COUNT_DAYS} WHERE NOT EXISTS (SELECT 1 FROM day_counts) {_DAY_GROUPS}"  # noqa: S608
+            )
+
+    def _count_days_again(self, days: Iterable[tuple[str, int]]) -> None:
+        """Count (country, day) again from their results. Raises sqlite3.Error."""
+        for country, day in days:
+            self._db.execute("DELETE FROM day_counts WHERE country = ? AND day = ?", (country, day))
+            window = (country, day * DAY_US, (day + 1) * DAY_US)
+            self._db.execute(
+                f"{_COUNT_DAYS} WHERE country = ? AND started_us >= ? AND started_us < ? "
+                f"{_DAY_GROUPS}",
+                window,
+            )
 
     def _count(self) -> int:
         ((count,),) = self._db.execute("SELECT count(*) FROM results")
@@ -139,6 +181,13 @@ class ImportedResults:
         except sqlite3.Error as error:
             raise ImportedResultsError(describe_database_error(self._file, error)) from error
 
+    def read_history(self, filters: ImportedFilter, most: int) -> ImportedHistory:
+        """Read whole days: the targets found blocked most often. Raises ImportedResultsError."""
+        try:
+            return read_imported_history(self._db, filters, most)
+        except sqlite3.Error as error:
+            raise ImportedResultsError(describe_database_error(self._file, error)) from error
+
 
 class ImportedReader:
     """Reader of the imported results, for one question at a time; without the file it has none."""
@@ -152,3 +201,10 @@ class ImportedReader:
             return []
         with closing(ImportedResults(self._file)) as imported:
             return imported.count_cells(filters, bin_s)
+
+    def read_history(self, filters: ImportedFilter, most: int) -> ImportedHistory:
+        """Read as ImportedResults does. Raises ImportedResultsError."""
+        if not self._file.exists():
+            return ImportedHistory()
+        with closing(ImportedResults(self._file)) as imported:
+            return imported.read_history(filters, most)

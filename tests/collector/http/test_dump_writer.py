@@ -25,8 +25,11 @@ from heliograph_collector.http.dump_writer import (
     list_due_days,
     write_day,
 )
+from heliograph_collector.http.history_writer import HistoryWriter
 from heliograph_collector.model.expiry_clock import ExpiryClock
+from heliograph_collector.model.history import Axis, HistoryFilter
 from heliograph_collector.model.records import Cell, VerdictState
+from heliograph_collector.store.history import HistoryReader
 from heliograph_collector.store.store import Store, StoreError
 from support.fake_feed import TITLES, World
 from support.hand_clock import HandClock
@@ -69,12 +72,16 @@ def fill_store(data: Path, *cells: Cell) -> None:
     asyncio.run(fill())
 
 
-def keeper(store: Store, folder: Path, now_us: int, k: int = 5, days: int = 99) -> DumpWriter:
+def keeper(
+    store: Store, folder: Path, now_us: int, k: int = 5, days: int = 99,
+    history: HistoryWriter | None = None,
+) -> DumpWriter:  # fmt: skip
     clock = HandClock(wall=now_us)
     expiry = ExpiryClock(clock, now_us, 0)
     return DumpWriter(
-        store, folder, clock, expiry=expiry, k_anonymity=k, retention_days=days, services=TITLES
-    )
+        store, folder, clock, expiry=expiry, k_anonymity=k, retention_days=days, services=TITLES,
+        history=history,
+    )  # fmt: skip
 
 
 def table(folder: Path, name: str = FILE) -> list[dict[str, Any]]:
@@ -145,6 +152,25 @@ async def test_who_fell_silent_is_told_and_not_what_too_few_of_them_say(
     (row,) = table(tmp_path / "dumps")
     told = [row[name] for name in ("vantages", "silent", "state", "confidence", "layer", "method")]
     assert told == [0, 20, "unknown", 0.0, "", ""]
+
+
+async def test_the_history_follows_the_files(store: Store, tmp_path: Path) -> None:
+    """It is made again after a change, and whole days go with their files."""
+    file = tmp_path / "history.db"
+    days = HistoryFilter(axes=[Axis.SERVICE], since_us=MIDNIGHT, until_us=MIDNIGHT + 99 * DAY_US)
+
+    async def write(now_us: int, **changes: int) -> list[tuple[int, int]]:
+        follower = HistoryWriter(tmp_path / "dumps", file)
+        await keeper(store, tmp_path / "dumps", now_us, history=follower, **changes).run_round()
+        return [(row.day_us, row.vantages) for row in HistoryReader(file).read(days).rows]
+
+    await store.replace_cells([cell(9), cell(9, start_us=T0 + 9 * DAY_US)])
+    end_us = NEXT + 10 * DAY_US
+    assert await write(end_us) == [(MIDNIGHT, 5), (MIDNIGHT + 9 * DAY_US, 5)]
+    await store.replace_cells([cell(60)])
+    assert await write(end_us) == [(MIDNIGHT, 50), (MIDNIGHT + 9 * DAY_US, 5)]
+    assert await write(end_us, days=3) == [(MIDNIGHT + 9 * DAY_US, 5)]
+    assert await write(end_us, days=3, k=50) == []
 
 
 async def test_old_files_go(store: Store, tmp_path: Path) -> None:

@@ -18,10 +18,12 @@ PATHS = (
         "/api/v1/incidents",
         "/api/v1/log",
         "/api/v1/coverage",
+        "/api/v1/history",
         "/api/v1/imported",
+        "/charts/history.svg",
         "/feeds/incidents.atom",
     ),
-    *("/feeds/incidents.json", "/dumps/", "/dumps/index.json", "/openapi.json"),
+    *("/countries/KZ", "/feeds/incidents.json", "/dumps/", "/dumps/index.json", "/openapi.json"),
 )
 NAMES = (
     *("country", "region", "asn", "access", "service", "since", "until", "bin", "cursor", "limit"),

@@ -92,6 +92,7 @@ def list_paths() -> list[str]:
         "/feeds/cap.atom?asn=1",
         f"/incidents/{incident}/share.svg",
         "/api/v1/imported?country=KZ&since=2022-01-01",
+        "/countries/KZ?since=2022-01-05&until=2022-01-05",
         "/api/v1/log",
         "/api/v1/log?after=1&limit=1",
         "/feeds/incidents.atom",

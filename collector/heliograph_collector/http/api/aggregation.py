@@ -177,10 +177,10 @@ def _format_csv(axes: Sequence[str], rows: Sequence[AggregationTotals]) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow(_quote_formula(getattr(row, name)) for name in columns)
+        writer.writerow(quote_formula(getattr(row, name)) for name in columns)
     return out.getvalue()
 
 
-def _quote_formula(value: object) -> object:
+def quote_formula(value: object) -> object:
     """Keep a spreadsheet from running a text as a formula (OWASP, CSV Injection)."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value

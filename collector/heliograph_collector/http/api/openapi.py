@@ -11,6 +11,7 @@ from heliograph_collector.http.api import (
     timeline,
 )
 from heliograph_collector.http.api import feeds as feed_texts
+from heliograph_collector.http.api import history as history_api
 from heliograph_collector.http.api import imported as imported_api
 from heliograph_collector.http.api.openapi_document import (
     ApiInfo,
@@ -41,16 +42,18 @@ from heliograph_collector.http.api.openapi_operations import (
 from heliograph_collector.http.api.parameter_types import ValueSchema
 from heliograph_collector.http.api.parameters import (
     COUNTRY_PAGE_PARAMETERS,
+    FIRST_DAY,
     INCIDENT_PAGE_PARAMETERS,
     LANG,
     QUERY,
+    SERVICE,
 )
 from heliograph_collector.http.api.schemas import build_schemas
 from heliograph_collector.http.backend import Publisher
 from heliograph_collector.http.pages import archive_page, front_page
 from heliograph_collector.incidents.published import feed, incident
 from heliograph_collector.incidents.published.log import LogDocument
-from heliograph_collector.model.published import files, imported, measurement, status
+from heliograph_collector.model.published import files, history, imported, measurement, status
 
 _TEXT = ValueSchema(type="string")
 _PROTOBUF: Content = {"application/x-protobuf": MediaType()}
@@ -153,6 +156,12 @@ def _list_public_data() -> dict[str, OperationObject]:
             json_content(imported.ImportedDocument),
             imported_api.IMPORTED,
             responses={"503": refusal("The file cannot be read.")},
+        ),
+        "/api/v1/history": get(
+            "getHistory",
+            "Past days of a country, region, network or service, as runs of a state.",
+            json_content(history.HistoryDocument) | {aggregation.CSV: MediaType(schema=_TEXT)},
+            history_api.HISTORY,
         ),
         "/api/v1/stream": get(
             "streamEvents",
@@ -279,9 +288,9 @@ def _list_pages() -> dict[str, OperationObject]:
         ),
         "/countries/{code}": get(
             "showCountry",
-            "The page of a country.",
+            "The page of a country; with since or until that of these days.",
             html,
-            COUNTRY_PAGE_PARAMETERS,
+            (*COUNTRY_PAGE_PARAMETERS, FIRST_DAY, SERVICE),
             more=(path_parameter("code", "^[A-Za-z]{2}$"),),
             responses={
                 "404": ResponseObject(description="No country.", content=html),
@@ -299,6 +308,24 @@ def _list_pages() -> dict[str, OperationObject]:
         ),
         "/incidents/{id}/share.png": get_incident(
             "getIncidentPng", "Its picture.", media_content("image/png")
+        ),
+        "/charts/history": get(
+            "embedHistory",
+            "The chart of chosen days, for other pages.",
+            html,
+            history_api.CHART_PARAMETERS,
+        ),
+        "/charts/history.svg": get(
+            "getHistorySvg",
+            "The same as a picture.",
+            media_content("image/svg+xml"),
+            history_api.CHART_PARAMETERS,
+        ),
+        "/charts/history.png": get(
+            "getHistoryPng",
+            "The same as a picture.",
+            media_content("image/png"),
+            history_api.CHART_PARAMETERS,
         ),
         "/docs": get("showDocs", "This document for people.", html),
     }

@@ -12,7 +12,7 @@ from heliograph_collector.http.api.openapi_document import (
     SchemaReference,
 )
 from heliograph_collector.http.api.parameter_types import Parameter, ValueSchema
-from heliograph_collector.http.api.parameters import LANG
+from heliograph_collector.http.api.parameters import FIRST_DAY, LANG, LAST_DAY
 from heliograph_collector.http.api.schemas import REF_PREFIX, schema_name
 from heliograph_collector.model.published import files
 
@@ -56,7 +56,7 @@ def get_subject(
         operation_id,
         summary,
         html,
-        (LANG,),
+        (FIRST_DAY, LAST_DAY, LANG),
         more=path_parameters,
         responses={
             "308": ResponseObject(description="Its address."),

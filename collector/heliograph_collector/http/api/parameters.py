@@ -152,7 +152,6 @@ SINCE = TimeParameter("since", "First moment.", _TIME_HINT, "2022-01-05T10:00:00
 UNTIL = TimeParameter(
     "until", "Moment after the last.", _TIME_HINT, "2022-01-06T10:00:00Z", TIME_SCHEMA
 )
-COUNTRY_PAGE_PARAMETERS = (WINDOW, MINUTES, UNTIL, LANG)
 INCIDENT_PAGE_PARAMETERS = (MINUTES, UNTIL, LANG)
 BIN = BinParameter(
     "bin",
@@ -254,6 +253,7 @@ FIRST_DAY = DayParameter("since", "First day or moment.", _DAY_HINT, "2022-01-01
 LAST_DAY = LastDayParameter(
     "until", "Last day (included), or the moment after.", _DAY_HINT, "2022-01-31", DAY_SCHEMA
 )
+COUNTRY_PAGE_PARAMETERS = (WINDOW, MINUTES, LAST_DAY, LANG)
 QUERY = TextParameter(
     "q",
     "A country, region, service, network or incident, by name or code.",

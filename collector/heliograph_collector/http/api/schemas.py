@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from heliograph_collector.incidents.published import feed, incident, log
-from heliograph_collector.model.published import files, imported, measurement, status
+from heliograph_collector.model.published import files, history, imported, measurement, status
 
 REF_PREFIX = "#/components/schemas/"
 SUFFIX = "Document"
@@ -17,6 +17,7 @@ PUBLISHED_TYPES = (
     feed.JsonFeedDocument,
     files.ProblemDocument,
     files.ReadyDocument,
+    history.HistoryDocument,
     imported.ImportedDocument,
     incident.IncidentDocument,
     incident.IncidentsDocument,

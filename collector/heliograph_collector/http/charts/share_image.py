@@ -24,7 +24,7 @@ _ISOLATES = re.compile("[\u2066-\u2069]")
 # Widths of bold letters as shares of the font size, rounded up.
 _WIDE_LETTERS = frozenset("mwMW@жмшщюфЖМШЩЮФ")
 _NARROW_LETTERS = frozenset("fijlrtI.,:;()-' ")
-_FAMILY = "DejaVu Sans Condensed"
+FAMILY = "DejaVu Sans Condensed"
 _BADGES = {"confirmed": "#b3320b", "suspected": "#6c5a12"}
 _STYLE = Markup("""
 text{font-family:'DejaVu Sans Condensed','Noto Sans',sans-serif;fill:#1b222c}
@@ -37,7 +37,7 @@ text{font-family:'DejaVu Sans Condensed','Noto Sans',sans-serif;fill:#1b222c}
 .withdrawn .cut{fill:#fff;stroke:#57616e;stroke-dasharray:5 3}
 .bracket,.unknown{stroke:#9a8a4a;stroke-width:.75}.grid,.tick,.ground{stroke:#dedbd2}
 """)
-_DEFS = Markup(
+DEFS = Markup(
     '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" '
     'patternTransform="rotate(45)"><rect width="6" height="6" fill="#fbf8ea"/>'
     '<path d="M0 0V6" stroke="#9a8a4a" stroke-width="2.5"/></pattern>'
@@ -96,7 +96,7 @@ def render_svg(card: ShareCard) -> str:
         HEIGHT,
         card.sentence,
         _STYLE,
-        _DEFS,
+        DEFS,
         _BADGES.get(card.state, "#57616e"),
         Markup("").join(body),
     )
@@ -214,7 +214,7 @@ def render_png(svg_text: str) -> bytes:
                 svg_string=svg_text,
                 skip_system_fonts=True,
                 font_files=[str(path) for path in sorted(folder.glob("*.ttf"))],
-                font_family=_FAMILY,
-                sans_serif_family=_FAMILY,
+                font_family=FAMILY,
+                sans_serif_family=FAMILY,
             )
         )

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from functools import partial
-from hashlib import sha256
 
 from aiohttp import web
 
@@ -17,6 +16,7 @@ from heliograph_collector.http.api.parameters import (
     COUNTRY_PAGE_PARAMETERS,
     INCIDENT_PAGE_PARAMETERS,
     LANG,
+    LAST_DAY,
     MINUTES,
     UNTIL,
     WINDOW,
@@ -25,7 +25,7 @@ from heliograph_collector.http.api.parameters import (
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.charts import incident_chart, share_image
 from heliograph_collector.http.charts.incident_chart import ChartView
-from heliograph_collector.http.headers import etag_matches
+from heliograph_collector.http.headers import respond_file
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_document import IncidentFilter
@@ -38,15 +38,18 @@ from heliograph_collector.http.pages import (
 from heliograph_collector.http.pages import (
     country_timeline as panorama,
 )
+from heliograph_collector.http.pages.archive_page import form_response
 from heliograph_collector.http.pages.country_timeline import (
     WINDOWS,
     CountryTimeline,
     choose_window,
 )
 from heliograph_collector.http.pages.front_page import html_response, render_unavailable
+from heliograph_collector.http.pages.history_routes import HistoryPages, wants_days
 from heliograph_collector.http.pages.incident_page import PageContext, TimelineData
 from heliograph_collector.http.pages.present import read_present
 from heliograph_collector.http.pages.recent_incidents import select_recent
+from heliograph_collector.http.pages.subject_page import build_country
 from heliograph_collector.http.problem import Problem, render_problem, unknown_name
 from heliograph_collector.http.snapshot_cache import (
     SnapshotCache,
@@ -80,9 +83,9 @@ class PageRoutes:
         self._incident_cache = incident_cache
         self._snapshot_cache = snapshot_cache
         self._assets = assets
+        self._history = HistoryPages(feed, incident_cache, assets)
 
     async def show_country(self, request: web.Request) -> web.Response:
-        values = parse(request.query, COUNTRY_PAGE_PARAMETERS)
         t = i18n.request_locale(request)
         code = labels.find_country(request.match_info["code"])
         if not code:
@@ -90,12 +93,15 @@ class PageRoutes:
             response = html_response(render_problem(problem.document, self._assets, t))
             response.set_status(404)
             return response
+        if wants_days(request):
+            return await self._history.respond(request, build_country(code, t))
+        values = parse(request.query, COUNTRY_PAGE_PARAMETERS)
         is_by_minute = values.get(MINUTES) is not None
         name = "hour" if is_by_minute else values.get(WINDOW, country_page.DEFAULT_WINDOW)
         try:
             now = await read_present(self._snapshot_cache, self._incident_cache, code)
             snapshot = now.snapshot
-            window = choose_window(name, values.get(UNTIL), snapshot.at_us)
+            window = choose_window(name, values.get(LAST_DAY), snapshot.at_us)
             day_starts = WINDOWS["day"].bin_starts(snapshot.at_us)
             present = await self._read_if_drawable(code, day_starts)
             timeline = await self._read_if_drawable(code, window.starts)
@@ -110,7 +116,7 @@ class PageRoutes:
             too_much=timeline is None,
             names=self._feed.network_names,
         )
-        return html_response(
+        return form_response(
             await asyncio.to_thread(
                 country_page.render_country,
                 snapshot,
@@ -170,7 +176,7 @@ class PageRoutes:
 
     async def send_share_svg(self, request: web.Request) -> web.Response:
         svg = await self._draw_svg(request)
-        response = _file_response(request, svg.encode(), "image/svg+xml", max_age_s=60)
+        response = respond_file(request, svg.encode(), "image/svg+xml", max_age_s=60)
         response.headers["Content-Security-Policy"] = _SVG_POLICY
         return response
 
@@ -179,7 +185,7 @@ class PageRoutes:
         png = await self._snapshot_cache.page_cache.get(
             ("png", svg), partial(asyncio.to_thread, share_image.render_png, svg), _IMAGE_TTL
         )
-        return _file_response(request, png, "image/png", max_age_s=60)
+        return respond_file(request, png, "image/png", max_age_s=60)
 
     async def _draw_svg(self, request: web.Request) -> str:
         t = _parse_locale(request)
@@ -274,18 +280,3 @@ def _parse_locale(request: web.Request) -> Locale:
     """Parse the language of a page without other parameters. Raises Problem."""
     parse(request.query, (LANG,))
     return i18n.request_locale(request)
-
-
-def _file_response(
-    request: web.Request, body: bytes, content_type: str, *, max_age_s: int
-) -> web.Response:
-    digest = sha256(body).hexdigest()[:20]
-    headers = {
-        "ETag": f'"{digest}"',
-        "Cache-Control": f"public, max-age={max_age_s}",
-        "Vary": "Accept-Language",
-        "Cross-Origin-Resource-Policy": "cross-origin",
-    }
-    if etag_matches(request, digest):
-        return web.Response(status=304, headers=headers)
-    return web.Response(body=body, content_type=content_type, headers=headers)

@@ -49,12 +49,24 @@ class SubjectGroup:
 class Subject:
     """What a page is about, with the path and the filter of its incidents and data."""
 
-    kind: str  # "service", "network" or "region"
+    kind: str  # "country", "service", "network" or "region"
     title: str
     path: str
     parents: Sequence[tuple[str, str]]  # (title, path), the widest first
     filters: Mapping[str, str]  # parameters of feeds, API and archive
     timeline: Mapping[str, str]  # parameters of the timeline
+
+
+def build_country(country: str, t: Locale) -> Subject:
+    """Return a country as a subject."""
+    return Subject(
+        kind="country",
+        title=labels.country_name(country, t.lang),
+        path=f"/countries/{country}",
+        parents=(),
+        filters={"country": country},
+        timeline={"country": country},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

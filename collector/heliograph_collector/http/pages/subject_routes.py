@@ -10,13 +10,18 @@ from heliograph.regions import find_region
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.incidents import request_origin
 from heliograph_collector.http.api.parameter_types import ASN_MAX
-from heliograph_collector.http.api.parameters import COUNTRY, LANG, QUERY, REGION, parse
+from heliograph_collector.http.api.parameters import COUNTRY, LANG, QUERY, REGION
 from heliograph_collector.http.backend import Feed, find_service
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_document import IncidentFilter
 from heliograph_collector.http.pages import subject_page
 from heliograph_collector.http.pages.archive_page import form_response, parse_form
-from heliograph_collector.http.pages.front_page import html_response, render_unavailable
+from heliograph_collector.http.pages.front_page import render_unavailable
+from heliograph_collector.http.pages.history_routes import (
+    DAY_PARAMETERS,
+    HistoryPages,
+    wants_days,
+)
 from heliograph_collector.http.pages.present import read_present
 from heliograph_collector.http.pages.recent_incidents import select_recent
 from heliograph_collector.http.pages.search_page import MAX_QUERY, SearchIndex, render_search
@@ -42,10 +47,11 @@ class SubjectRoutes:
         self._incident_cache = incident_cache
         self._snapshot_cache = snapshot_cache
         self._assets = assets
+        self._history = HistoryPages(feed, incident_cache, assets)
 
     async def show_service(self, request: web.Request) -> web.Response:
         """Respond with a service across countries. Raises Problem 404 for one not listed."""
-        parse(request.query, (LANG,))
+        _check_parameters(request)
         claim = request.match_info["id"]
         name = find_service(self._feed, claim) or self._find_past_service(claim)
         if not name:
@@ -59,6 +65,8 @@ class SubjectRoutes:
             filters={"service": name},
             timeline={"service": name},
         )
+        if wants_days(request):
+            return await self._history.respond(request, subject)
         snapshot = await self._read_snapshot()
         part = snapshot and subject_page.select_service(snapshot, name, title)
         return self._respond(request, subject, part, IncidentFilter(service=name))
@@ -68,7 +76,7 @@ class SubjectRoutes:
 
         Raises Problem 404 for a network that nothing public names.
         """
-        parse(request.query, (LANG,))
+        _check_parameters(request)
         claim = request.match_info["asn"]
         match = _NETWORK.fullmatch(claim)
         asn = int(match.group(2)) if match else 0
@@ -93,11 +101,13 @@ class SubjectRoutes:
             filters={"asn": f"AS{asn}"},
             timeline={"asn": f"AS{asn}"},
         )
+        if wants_days(request):
+            return await self._history.respond(request, subject)
         return self._respond(request, subject, part, incident_filter, countries)
 
     async def show_region(self, request: web.Request) -> web.Response:
         """Respond with a region, by its code with or without the country's."""
-        parse(request.query, (LANG,))
+        _check_parameters(request)
         country = labels.find_country(request.match_info["code"])
         if not country:
             raise unknown_name("country", request.match_info["code"], COUNTRY.allowed)
@@ -113,6 +123,8 @@ class SubjectRoutes:
             filters={"country": country, "region": region},
             timeline={"country": country, "region": region},
         )
+        if wants_days(request):
+            return await self._history.respond(request, subject)
         snapshot = await self._read_snapshot()
         part = snapshot and subject_page.select_region(snapshot, country, region)
         incident_filter = IncidentFilter(country=country, region=region)
@@ -171,7 +183,7 @@ class SubjectRoutes:
             names=self._feed.network_names,
         )
         base = self._feed.public_url or request_origin(request)
-        return html_response(subject_page.render_subject(view, t, self._assets, base))
+        return form_response(subject_page.render_subject(view, t, self._assets, base))
 
     def _list_wider(
         self, named: Iterable[IncidentDocument], snapshot: Snapshot, countries: Iterable[str]
@@ -206,6 +218,11 @@ class SubjectRoutes:
             for part in incident.parts
         }
         return sorted(network for network in networks if network[0])
+
+
+def _check_parameters(request: web.Request) -> None:
+    """Refuse other parameters than those of the page, before anything is read. Raises Problem."""
+    parse_form(request, DAY_PARAMETERS)
 
 
 def _title_network(asn: int, name: str) -> str:

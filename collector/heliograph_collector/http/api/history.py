@@ -1,0 +1,147 @@
+"""`/api/v1/history`: the rows of a page of chosen days, as JSON or CSV."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+
+from aiohttp import web
+
+from heliograph_collector.http import labels
+from heliograph_collector.http.api.aggregation import quote_formula
+from heliograph_collector.http.api.parameter_types import choice_parameter
+from heliograph_collector.http.api.parameters import (
+    ASN,
+    COUNTRY,
+    FIRST_DAY,
+    LANG,
+    LAST_DAY,
+    REGION,
+    SERVICE,
+    QueryValues,
+    parse,
+    write_time,
+)
+from heliograph_collector.http.backend import Feed, NetworkNamer
+from heliograph_collector.http.charts.timeline_rows import iter_runs
+from heliograph_collector.http.headers import respond_json, respond_text
+from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.pages.history_page import HistoryView, Track, build_tracks
+from heliograph_collector.http.pages.history_routes import HistoryPages
+from heliograph_collector.http.pages.subject_page import Subject, network_path
+from heliograph_collector.http.problem import bad_parameter
+from heliograph_collector.model.published.history import (
+    HistoryDocument,
+    HistoryRowDocument,
+    HistoryRunDocument,
+)
+
+CHART_PARAMETERS = (COUNTRY, REGION, ASN, SERVICE, FIRST_DAY, LAST_DAY, LANG)
+FORMAT = choice_parameter("format", "JSON when not given.", ("json", "csv"), "csv")
+HISTORY = (COUNTRY, REGION, ASN, SERVICE, FIRST_DAY, LAST_DAY, FORMAT)
+CSV = "text/csv"
+_MAX_AGE_S = 300
+_COLUMNS = ("country", "region", "asn", "operator", "access", "service", "vantages", "layer",
+            "method")  # fmt: skip
+_RUN_COLUMNS = ("since", "until", "state", "share")
+
+
+class HistoryApi:
+    def __init__(
+        self, feed: Feed, incident_cache: IncidentCache, assets: Mapping[str, str]
+    ) -> None:
+        self._feed = feed
+        self._pages = HistoryPages(feed, incident_cache, assets)
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        values = parse(request.query, HISTORY)
+        view = await self._pages.read_view(read_subject(values, Locale()), values)
+        document = build_history(view, self._feed.publisher.license, self._feed.network_names)
+        if values.get(FORMAT) == "csv":
+            return respond_text(request, _format_csv(document.rows), CSV, max_age_s=_MAX_AGE_S)
+        return respond_json(request, document, max_age_s=_MAX_AGE_S)
+
+
+def read_subject(values: QueryValues, t: Locale) -> Subject:
+    """Return what the parameters name. Raises Problem."""
+    country = values.get(COUNTRY, "")
+    region = values.get(REGION, "")
+    asn = values.get(ASN, 0)
+    service = values.get(SERVICE, "")
+    filters = {"country": country} if country else {}
+    if region:
+        country = region[:2]
+        title = labels.region_name(region, t.lang)
+        path = f"/countries/{country}/{region}"
+        filters = {"country": country, "region": region}
+        kind = "region"
+    elif asn:
+        title, path = f"AS{asn}", network_path(asn)
+        filters |= {"asn": f"AS{asn}"}
+        kind = "network"
+    elif country:
+        title, path = labels.country_name(country, t.lang), f"/countries/{country}"
+        kind = "country"
+    elif service:
+        title, path = service, f"/services/{service}"
+        filters = {"service": service}
+        kind = "service"
+    else:
+        raise bad_parameter(
+            "country", "Name a country, a region, a network or a service.", COUNTRY.allowed
+        )
+    return Subject(kind=kind, title=title, path=path, parents=(), filters=filters, timeline=filters)
+
+
+def build_history(view: HistoryView, license_name: str, names: NetworkNamer) -> HistoryDocument:
+    """Build the document of a view."""
+    first_us = view.history.first_us
+    last_us = view.history.last_us
+    return HistoryDocument(
+        since=write_time(view.days.since_us),
+        until=write_time(view.days.until_us),
+        bin_s=view.days.bin_s,
+        k_anonymity=view.k,
+        license=license_name,
+        first_day=None if first_us is None else write_time(first_us),
+        last_day=None if last_us is None else write_time(last_us),
+        rows=tuple(_build_row(track, view, names) for track in build_tracks(view)),
+    )
+
+
+def _build_row(track: Track, view: HistoryView, names: NetworkNamer) -> HistoryRowDocument:
+    _, country, region, asn, access, service = track.id
+    starts = view.days.starts
+    return HistoryRowDocument(
+        country=country,
+        region=region,
+        asn=asn,
+        operator=names.name_network(asn) if asn else "",
+        access=access,
+        service=service,
+        vantages=track.vantages,
+        layer=track.layer,
+        method=track.method,
+        runs=tuple(
+            HistoryRunDocument(
+                since=write_time(starts[first]),
+                until=write_time(starts[after - 1] + starts.step),
+                state=mark.value,
+                share=round(share, 2),
+            )
+            for first, after, mark, share in iter_runs(track.row)
+            if mark is not None
+        ),
+    )
+
+
+def _format_csv(rows: Sequence[HistoryRowDocument]) -> str:
+    """Format one line for each run."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow((*_COLUMNS, *_RUN_COLUMNS))
+    for row in rows:
+        names = [quote_formula(getattr(row, name)) for name in _COLUMNS]
+        for run in row.runs:
+            writer.writerow((*names, *(getattr(run, name) for name in _RUN_COLUMNS)))
+    return out.getvalue()

@@ -1,0 +1,95 @@
+"""The days that a reader chose, and the bins in which a chart shows them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from heliograph.units import DAY_US, HOUR_US, SECOND_US
+from heliograph_collector.http.api.parameters import FIRST_DAY, LAST_DAY, QueryValues, write_time
+from heliograph_collector.http.history_rows import FULL_SHARE, find_worst
+from heliograph_collector.http.problem import bad_parameter
+from heliograph_collector.model.history import HOURS, DayRow
+
+MAX_DAYS = 1_100  # as of the aggregation
+_DEFAULT_DAYS = 30  # where one end alone is given
+# Up to so many days a bin has so many hours: 360 bins at most, but of more than a year.
+_BIN_HOURS = ((7, 1), (60, 6))
+
+
+@dataclass(frozen=True, slots=True)
+class DayRange:
+    """Whole days of UTC, the last one excluded."""
+
+    since_us: int
+    until_us: int
+
+    @property
+    def days(self) -> int:
+        return (self.until_us - self.since_us) // DAY_US
+
+    @property
+    def bin_hours(self) -> int:
+        return next((hours for days, hours in _BIN_HOURS if self.days <= days), HOURS)
+
+    @property
+    def starts(self) -> range:
+        return range(self.since_us, self.until_us, self.bin_hours * HOUR_US)
+
+    @property
+    def bin_s(self) -> int:
+        return self.starts.step // SECOND_US
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """Return the canonical parameters of an address: both days are included."""
+        last_us = self.until_us - DAY_US
+        return {"since": write_time(self.since_us)[:10], "until": write_time(last_us)[:10]}
+
+
+def read_day_range(values: QueryValues, now_us: int) -> DayRange:
+    """Return the chosen days up to today, extended to whole ones; 30 where one end is missing.
+
+    Raises Problem.
+    """
+    since_us = values.get(FIRST_DAY)
+    until_us = values.get(LAST_DAY)
+    tomorrow_us = (now_us // DAY_US + 1) * DAY_US
+    if until_us is None:
+        until_us = tomorrow_us if since_us is None else since_us + _DEFAULT_DAYS * DAY_US
+    if since_us is None or since_us < tomorrow_us:
+        until_us = min(until_us, tomorrow_us)  # an axis of days to come would look empty
+    if since_us is None:
+        since_us = until_us - _DEFAULT_DAYS * DAY_US
+    if since_us >= until_us:
+        raise bad_parameter(
+            "until", "The last day must not be before the first one.", LAST_DAY.allowed
+        )
+    day_range = DayRange(since_us // DAY_US * DAY_US, -(-until_us // DAY_US) * DAY_US)
+    if day_range.days > MAX_DAYS:
+        raise bad_parameter(
+            "since",
+            f"That is {day_range.days} days; {MAX_DAYS} at most are shown.",
+            f"a day after {write_time(day_range.until_us - (MAX_DAYS + 1) * DAY_US)[:10]}",
+        )
+    return day_range
+
+
+def list_bins(row: DayRow, day_range: DayRange) -> list[tuple[int, int, int]]:
+    """List (index of the bin, code, share in 255ths) of the bins of a day with data."""
+    width = day_range.bin_hours
+    first = (row.day_us - day_range.since_us) // (width * HOUR_US)
+    bins = []
+    for index in range(HOURS // width):
+        part = slice(index * width, (index + 1) * width)
+        code, share = _merge_hours(row.hours[part], row.shares[part])
+        if code:
+            bins.append((first + index, code, share))
+    return bins
+
+
+@lru_cache(maxsize=4096)  # most days are like the day before
+def _merge_hours(hours: bytes, shares: bytes) -> tuple[int, int]:
+    """Merge hours to the worst mark, with the share of the judged hours that have it."""
+    code, share = find_worst(hours)
+    kept = [part for hour, part in zip(hours, shares, strict=True) if hour == code]
+    return code, max(1, share * sum(kept) // (len(kept) * FULL_SHARE)) if code else 0

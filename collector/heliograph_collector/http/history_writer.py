@@ -1,0 +1,46 @@
+"""Keep the history of past days up with the daily files."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+from heliograph_collector.http.api.parameter_types import read_time
+from heliograph_collector.http.history_rows import read_day_rows
+from heliograph_collector.model.published.files import DumpFile
+from heliograph_collector.store.history import HistoryTable
+
+log = logging.getLogger("heliograph.dumps")
+DAYS_PER_ROUND = 16  # of a second each at most; the next round follows soon
+
+
+class HistoryWriter:
+    """Make the rows of each day whose daily file is new or was written again."""
+
+    def __init__(self, folder: Path, file: Path) -> None:
+        """`folder` has the daily files, `file` is the history."""
+        self._folder = folder
+        self._file = file
+
+    def follow(self, files: Mapping[str, DumpFile]) -> bool:
+        """Follow the daily files, the newest first, some days at once. Call it in a thread.
+
+        Returns whether nothing is left to do. Raises StoreError.
+        """
+        wanted = {read_time(f"{day}T00:00:00Z"): file for day, file in files.items()}
+        with closing(HistoryTable(self._file)) as history:
+            digests = history.read_digests()
+            for day_us in digests.keys() - wanted.keys():
+                history.drop_day(day_us)
+            due = [d for d in sorted(wanted, reverse=True) if digests.get(d) != wanted[d].sha256]
+            for day_us in due[:DAYS_PER_ROUND]:
+                self._add_day(history, day_us, wanted[day_us])
+        return len(due) <= DAYS_PER_ROUND
+
+    def _add_day(self, history: HistoryTable, day_us: int, file: DumpFile) -> None:
+        try:
+            rows = read_day_rows(self._folder / file.name, day_us)
+        except OSError as error:  # a file that somebody took away must not stop the others
+            log.warning("The history has no %s: %s", file.day, error)
+            rows = []
+        history.replace_day(day_us, file.sha256, rows)

@@ -1,0 +1,103 @@
+"""`/charts/history`: the chart of chosen days as SVG, PNG, and a small page for frames."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+
+from aiohttp import web
+
+from heliograph.units import MINUTE_US
+from heliograph_collector.aggregate.query_cache import Ttl
+from heliograph_collector.http import i18n
+from heliograph_collector.http.api.history import CHART_PARAMETERS, read_subject
+from heliograph_collector.http.api.incidents import request_origin
+from heliograph_collector.http.api.parameters import parse
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.charts.history_chart import MAX_ROWS, render_chart
+from heliograph_collector.http.charts.share_image import render_png
+from heliograph_collector.http.headers import respond_file
+from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.pages.front_page import html_response
+from heliograph_collector.http.pages.history_page import (
+    HistoryView,
+    build_chart,
+    page_address,
+    title_days,
+)
+from heliograph_collector.http.pages.history_routes import HistoryPages
+from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.http.templates import render_template
+
+SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
+_EMBED_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors *"
+)
+_IMAGE_TTL = Ttl(fresh_us=5 * MINUTE_US)
+_MAX_AGE_S = 300
+
+
+class HistoryCharts:
+    def __init__(
+        self,
+        feed: Feed,
+        incident_cache: IncidentCache,
+        snapshot_cache: SnapshotCache,
+        assets: Mapping[str, str],
+    ) -> None:
+        self._feed = feed
+        self._snapshot_cache = snapshot_cache
+        self._assets = assets
+        self._pages = HistoryPages(feed, incident_cache, assets)
+
+    async def send_svg(self, request: web.Request) -> web.Response:
+        svg = await self._draw(request)
+        response = respond_file(request, svg.encode(), "image/svg+xml", max_age_s=_MAX_AGE_S)
+        response.headers["Content-Security-Policy"] = SVG_POLICY
+        return response
+
+    async def send_png(self, request: web.Request) -> web.Response:
+        svg = await self._draw(request)
+        png = await self._snapshot_cache.page_cache.get(
+            ("png", svg), partial(asyncio.to_thread, render_png, svg), _IMAGE_TTL
+        )
+        return respond_file(request, png, "image/png", max_age_s=_MAX_AGE_S)
+
+    async def show_embed(self, request: web.Request) -> web.Response:
+        """Respond with a small page for frames; its links lead to us."""
+        view = await self._read_view(request)
+        t = i18n.request_locale(request)
+        query = request.query_string
+        response = html_response(
+            render_template(
+                "chart_embed.html",
+                t=t,
+                assets=self._assets,
+                title=title_days(view, t),
+                picture=f"/charts/history.svg?{query}",
+                path=page_address(view),
+                base=self._feed.public_url or request_origin(request),
+            )
+        )
+        response.headers["Content-Security-Policy"] = _EMBED_POLICY
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        return response
+
+    async def _draw(self, request: web.Request) -> str:
+        view = await self._read_view(request)
+        t = i18n.request_locale(request)
+        base = self._feed.public_url or request_origin(request)
+        publisher = self._feed.publisher
+        credit = " · ".join(
+            filter(None, ("Heliograph", publisher.operator, publisher.license, base))
+        )
+        return await asyncio.to_thread(_render, view, credit, t)
+
+    async def _read_view(self, request: web.Request) -> HistoryView:
+        values = parse(request.query, CHART_PARAMETERS)
+        t = i18n.request_locale(request)
+        return await self._pages.read_view(read_subject(values, t), values)
+
+
+def _render(view: HistoryView, credit: str, t: i18n.Locale) -> str:
+    return render_chart(build_chart(view, credit, MAX_ROWS, t), t)

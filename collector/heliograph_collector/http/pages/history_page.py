@@ -1,0 +1,389 @@
+"""A subject over chosen days: its incidents, what we measured, and what other projects did. Pure.
+
+Our rows come from the daily files alone. What others measured is a table of its own under their
+name and license: it is never counted with ours.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from heliograph.units import DAY_US, HOUR_US
+from heliograph_collector.http import i18n, labels
+from heliograph_collector.http.api.parameters import write_time
+from heliograph_collector.http.backend import NetworkNamer
+from heliograph_collector.http.charts import timeline_rows
+from heliograph_collector.http.charts.history_chart import ChartRow, HistoryChart
+from heliograph_collector.http.dark_places import DarkPlaces
+from heliograph_collector.http.day_range import DayRange, list_bins
+from heliograph_collector.http.history_rows import FULL_SHARE, find_worst
+from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.pages import headlines
+from heliograph_collector.http.pages.country_page import CountryRow, RowGroup
+from heliograph_collector.http.pages.country_timeline import BinMark, IncidentSpan, TimelineRow
+from heliograph_collector.http.pages.imported_rows import build_imported_table
+from heliograph_collector.http.pages.incident_page import build_line
+from heliograph_collector.http.pages.subject_page import Subject, network_path, service_path
+from heliograph_collector.http.snapshot import NetworkGroup
+from heliograph_collector.http.templates import render_template
+from heliograph_collector.incidents.published.incident import IncidentDocument
+from heliograph_collector.model.history import (
+    MARKS,
+    TROUBLE_MARKS,
+    Axis,
+    DayRow,
+    History,
+)
+from heliograph_collector.model.imported import ImportedHistory
+from heliograph_collector.model.records import VerdictState
+from heliograph_collector.model.scope import Scope
+
+MAX_ROWS = 60  # of one group: more are counted, the worst are shown; assumed
+_MAX_INCIDENTS = 20  # of the list; the archive has all of them
+_SYMBOLS = {**{s.value: labels.SYMBOLS[s] for s in VerdictState}, "silent": "∅"}
+_MAX_NAMED = 8  # rows that the sentence names
+_DASH = "\N{EN DASH}"
+_CHART_ORDER = (*(axis for axis in Axis if "service" in axis), Axis.SITE, Axis.NETWORK_SITE,
+                Axis.NETWORK, Axis.REGION)  # fmt: skip
+_RowId = tuple[Axis, str, str, int, str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryView:
+    """A subject, the chosen days, and all that is known of them."""
+
+    subject: Subject
+    service: str = ""  # the one service that the rows are about
+    days: DayRange
+    history: History
+    imported: ImportedHistory
+    incidents: Sequence[IncidentDocument]  # newest first
+    services: Mapping[str, str]  # titles
+    names: NetworkNamer
+    too_much: bool = False
+    k: int
+    now_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """One row over the chosen days."""
+
+    id: _RowId
+    row: TimelineRow
+    worst: str  # a mark; "" without data
+    bad_days: int  # with that mark
+    seen_days: int  # with any mark
+    first_us: int  # start of the first hour with that mark
+    last_us: int  # end of the last one
+    vantages: int  # the largest published count of one of its cells
+    layer: str
+    method: str
+
+
+def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base: str) -> str:
+    """Render a page; `base` is our address, for what is printed."""
+    subject = view.subject
+    starts = view.days.starts
+    tracks = build_tracks(view)
+    groups = _build_groups(tracks, view, t)
+    lanes = timeline_rows.draw_lanes(view.incidents, starts, t)
+    address = page_address(view)
+    filters = {**subject.filters, **view.days.parameters}
+    title = title_days(view, t)
+    return render_template(
+        "history.html",
+        t=t,
+        assets=assets,
+        base=base,
+        subject=subject,
+        title=title,
+        told=_describe_troubles(tracks, view, t),
+        below=_describe_archive(view, t),
+        address=address,
+        now_path=subject.path,
+        chosen_since=view.days.parameters["since"],
+        chosen_until=view.days.parameters["until"],
+        chosen_service=view.service,
+        archive=f"/incidents?{urlencode(filters)}",
+        csv=f"/api/v1/history?{urlencode({**_api_parameters(view), 'format': 'csv'})}",
+        json=f"/api/v1/history?{urlencode(_api_parameters(view))}",
+        picture=f"/charts/history.png?{urlencode(_api_parameters(view))}",
+        frame=f"/charts/history?{urlencode(_api_parameters(view))}",
+        step=t(f"chart.step_{view.days.bin_s}"),
+        lines=[build_line(incident, t) for incident in view.incidents[:_MAX_INCIDENTS]],
+        incident_count=len(view.incidents),
+        lanes=lanes.svg,
+        lanes_told=t("country.incidents_count", n=lanes.count)
+        if lanes.count
+        else t("country.incidents_none"),
+        groups=groups,
+        axis=timeline_rows.draw_axis(starts, t),
+        imported=build_imported_table(view.imported, view.days, view.names, view.services, t),
+        imported_json=f"/api/v1/imported?{urlencode(_imported_parameters(view))}",
+        too_much=view.too_much,
+        k=view.k,
+        printed=t(
+            "incident.printed",
+            address=f"{base}{address}",
+            when=i18n.format_day(t.lang, i18n.to_datetime(view.now_us)),
+        ),
+    )
+
+
+def page_address(view: HistoryView) -> str:
+    """Return the one path and query of a page."""
+    is_part = view.service and view.subject.kind != "service"
+    service = {"service": view.service} if is_part else {}
+    return f"{view.subject.path}?{urlencode({**view.days.parameters, **service})}"
+
+
+def build_chart(view: HistoryView, credit: str, most: int, t: Locale) -> HistoryChart:
+    """Build the image of a page: its rows, those in trouble first."""
+    tracks = sorted(build_tracks(view), key=_rank_track)
+    tracks.sort(key=lambda track: _CHART_ORDER.index(track.id[0]))
+    rows = []
+    for track in tracks[:most]:
+        title, subtitle, _ = _name_row(track, view, t)
+        told = describe_track(track, t)
+        rows.append(
+            ChartRow(
+                title=title, subtitle=" · ".join(filter(None, (subtitle, told))), row=track.row
+            )
+        )
+    left = len(tracks) - len(rows)
+    return HistoryChart(
+        title=title_days(view, t),
+        sentence=_describe_troubles(tracks, view, t),
+        rows=rows,
+        omitted=t("history.more_rows", n=left) if left else "",
+        footer=credit,
+        legend=[
+            (name, labels.label_code("state", name, t.lang))
+            if name != "silent"
+            else (name, t("country.silent_now"))
+            for name in ("reachable", "partial", "blocked", "down", "unknown", "silent")
+        ],
+        starts=view.days.starts,
+    )
+
+
+def title_days(view: HistoryView, t: Locale) -> str:
+    """Return the subject and the days, as "Kazakhstan · 5 January 2022"."""
+    since = i18n.format_day(t.lang, i18n.to_datetime(view.days.since_us))
+    until = i18n.format_day(t.lang, i18n.to_datetime(view.days.until_us - DAY_US))
+    days = since if since == until else t("history.days", since=since, until=until)
+    subject = view.subject.title
+    if view.service and view.subject.kind != "service":
+        subject = f"{subject} · {labels.service_title(view.service, view.services)}"
+    return f"{i18n.isolate_foreign(t.lang, subject)} · {days}"
+
+
+def _api_parameters(view: HistoryView) -> dict[str, str]:
+    service = {"service": view.service} if view.service else {}
+    return {**view.subject.timeline, **service, **view.days.parameters}
+
+
+def _imported_parameters(view: HistoryView) -> dict[str, str]:
+    country = view.subject.filters.get("country")
+    return {
+        **({"country": country} if country else {}),
+        "since": write_time(view.days.since_us),
+        "until": write_time(view.days.until_us),
+    }
+
+
+def build_tracks(view: HistoryView) -> list[Track]:
+    """Build the rows over the chosen days, in the order of their keys."""
+    by_id: dict[_RowId, list[DayRow]] = {}
+    for day in view.history.rows:
+        key = (day.axis, day.country, day.region, day.asn, day.access, day.service)
+        by_id.setdefault(key, []).append(day)
+    dark_places = DarkPlaces(view.incidents)
+    return [_build_track(key, by_id[key], view, dark_places) for key in sorted(by_id)]
+
+
+def _build_track(
+    key: _RowId, rows: Sequence[DayRow], view: HistoryView, dark_places: DarkPlaces
+) -> Track:
+    starts = view.days.starts
+    marks: list[BinMark | None] = [None] * len(starts)
+    shares = [1.0] * len(starts)
+    for row in rows:
+        for index, code, share in list_bins(row, view.days):
+            if 0 <= index < len(starts):
+                marks[index] = BinMark(MARKS[code])
+                shares[index] = share / FULL_SHARE
+    worst, _ = find_worst(code for row in rows for code in row.hours)
+    bad_rows = [row for row in rows if worst and worst in row.hours]
+    cause = next((row for row in reversed(bad_rows) if row.method or row.layer), None)
+    place = Scope(key[1], key[2], key[3], key[4])
+    return Track(
+        id=key,
+        row=TimelineRow(
+            marks=tuple(marks),
+            shares=tuple(shares),
+            spans=_list_spans(place, key[5], dark_places, view.now_us),
+        ),
+        worst=MARKS[worst],
+        bad_days=len(bad_rows),
+        seen_days=sum(any(row.hours) for row in rows),
+        first_us=bad_rows[0].day_us + bad_rows[0].hours.index(worst) * HOUR_US if bad_rows else 0,
+        last_us=bad_rows[-1].day_us + (bad_rows[-1].hours.rindex(worst) + 1) * HOUR_US
+        if bad_rows
+        else 0,
+        vantages=max(row.vantages for row in rows),
+        layer=cause.layer if cause else "",
+        method=cause.method if cause else "",
+    )
+
+
+def _list_spans(
+    place: Scope, service: str, dark_places: DarkPlaces, now_us: int
+) -> tuple[IncidentSpan, ...]:
+    """List the confirmed incidents of a row until now, in which a bar may look well."""
+    spans = [(BinMark.BLOCKED, span) for span in dark_places.list_blocked_spans(place, service)]
+    spans += [(BinMark.SILENT, span) for span in dark_places.list_silent_spans(place)]
+    return tuple(IncidentSpan(mark, since, min(until, now_us)) for mark, (since, until) in spans)
+
+
+def _build_groups(tracks: Sequence[Track], view: HistoryView, t: Locale) -> list[RowGroup]:
+    titles = {
+        "services": t("country.services"),
+        "countries": t("history.countries"),
+        "mobile": t("country.networks_mobile"),
+        "fixed": t("country.networks_fixed"),
+        "other": t("country.networks_other"),
+        "regions": t("country.regions"),
+        "sites": t("history.sites"),
+    }
+    by_group: dict[str, list[Track]] = {}
+    for track in tracks:
+        by_group.setdefault(_choose_group(track, view), []).append(track)
+    groups = []
+    for name, title in titles.items():
+        ranked = sorted(by_group.get(name, ()), key=_rank_track)
+        rows = [_build_row(track, view, t) for track in ranked[:MAX_ROWS]]
+        if left := len(ranked) - len(rows):
+            title = f"{title} · {t('history.more_rows', n=left)}"
+        if rows:
+            groups.append(RowGroup(title=title, rows=rows))
+    return groups
+
+
+def _choose_group(track: Track, view: HistoryView) -> str:
+    axis = track.id[0]
+    if axis in (Axis.SITE, Axis.NETWORK_SITE) and not view.service:
+        return "sites"
+    if view.subject.kind == "service":
+        return "countries"
+    if axis is Axis.REGION:
+        return "regions"
+    is_network = axis is Axis.NETWORK or (view.service and view.subject.kind == "country")
+    if not is_network:
+        return "services"
+    return track.id[4] if track.id[4] in ("mobile", "fixed") else "other"
+
+
+def _rank_track(track: Track) -> tuple[int, int, _RowId]:
+    """Rank troubles first, those of most days first."""
+    is_trouble = track.worst in TROUBLE_MARKS
+    return 0 if is_trouble else 1, -track.bad_days if is_trouble else 0, track.id
+
+
+def _build_row(track: Track, view: HistoryView, t: Locale) -> CountryRow:
+    title, subtitle, path = _name_row(track, view, t)
+    state = track.worst or "nothing"
+    return CountryRow(
+        id="-".join(("days", *(str(part) for part in track.id))),
+        title=title,
+        subtitle=subtitle,
+        state=state,
+        symbol=_SYMBOLS.get(state, _DASH),
+        label=t("country.silent_now")
+        if state == "silent"
+        else labels.label_code("state", state, t.lang),
+        cause=describe_track(track, t),
+        chart=timeline_rows.draw_row(track.row, view.days.starts, t),
+        path=path,
+    )
+
+
+def describe_track(track: Track, t: Locale) -> str:
+    """Return how many days, from when to when, and how."""
+    if track.worst not in TROUBLE_MARKS:
+        return t("history.seen_days", n=track.seen_days)
+    facts = [
+        t("history.bad_days", n=track.bad_days, total=track.seen_days),
+        t(
+            "history.from_to",
+            since=timeline_rows.format_time(track.first_us, t),
+            until=timeline_rows.format_time(track.last_us, t),
+        ),
+    ]
+    if track.worst == BinMark.BLOCKED and (track.layer or track.method):
+        facts.append(labels.describe_method(track.layer, track.method, t.lang))
+    return " · ".join(facts)
+
+
+def _name_row(track: Track, view: HistoryView, t: Locale) -> tuple[str, str, str]:
+    """Return title, subtitle and path of a row; the path keeps the days."""
+    axis, country, region, asn, access, service = track.id
+    days = urlencode(view.days.parameters)
+    if view.subject.kind == "service":
+        path = f"/countries/{country}?{urlencode({**view.days.parameters, 'service': service})}"
+        return labels.country_name(country, t.lang), "", path
+    if axis is Axis.REGION:
+        name = labels.region_name(region, t.lang)
+        subtitle = region if region != name else ""
+        return name, subtitle, f"/countries/{country}/{region}?{days}"
+    if axis is Axis.NETWORK or (view.service and view.subject.kind == "country"):
+        title = headlines.format_network(NetworkGroup(country, asn, access), t)
+        name = i18n.isolate_foreign(t.lang, view.names.name_network(asn))
+        path = network_path(asn)
+        return title, name or ("" if asn else t("country.others")), path and f"{path}?{days}"
+    title = labels.service_title(service, view.services)
+    subtitle = labels.country_name(country, t.lang) if view.subject.kind == "network" else ""
+    return title, subtitle, _service_days_path(track, view)
+
+
+def _service_days_path(track: Track, view: HistoryView) -> str:
+    """Return where a service's row leads: to its networks, from its country, else to itself."""
+    service = track.id[5]
+    parameters = {**view.days.parameters, "service": service}
+    if view.subject.kind == "country":
+        return f"/countries/{track.id[1]}?{urlencode(parameters)}"
+    path = service_path(service)
+    return f"{path}?{urlencode(view.days.parameters)}" if path else ""
+
+
+def _describe_troubles(tracks: Sequence[Track], view: HistoryView, t: Locale) -> str:
+    """Return the sentence of the page: what was found blocked, or silent, in which rows."""
+    if not tracks:
+        return t("history.nothing")
+    blocked = [track for track in tracks if track.worst == "blocked"]
+    named = [_name_row(track, view, t)[0] for track in sorted(blocked, key=_rank_track)]
+    if view.subject.kind == "country" and not view.service:
+        pairs = zip(sorted(blocked, key=_rank_track), named, strict=True)
+        named = [name for track, name in pairs if track.id[0] in (Axis.SERVICE, Axis.SITE)]
+    if named:
+        shown = named[:_MAX_NAMED]
+        if left := len(named) - len(shown):
+            return t("history.blocked_more", names=t("list.comma").join(shown), n=left)
+        return t("history.blocked", names=i18n.join_names(t.lang, shown))
+    if any(track.worst == "silent" for track in tracks):
+        return t("history.silent")
+    return t("history.none_blocked")
+
+
+def _describe_archive(view: HistoryView, t: Locale) -> str:
+    """Return which of the chosen days have our data at all."""
+    first_us = view.history.first_us
+    last_us = view.history.last_us
+    if first_us is None or last_us is None:
+        return t("history.no_archive")
+    return t(
+        "history.archive",
+        since=i18n.format_day(t.lang, i18n.to_datetime(first_us)),
+        until=i18n.format_day(t.lang, i18n.to_datetime(last_us)),
+    )

@@ -1,0 +1,174 @@
+"""Pages of chosen days: `?since=…&until=…` at the address of a country, region, network, service.
+
+They read the history of daily files and memory alone: no question of theirs reaches the store.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from aiohttp import web
+
+from heliograph_collector.http import i18n
+from heliograph_collector.http.api.incidents import request_origin
+from heliograph_collector.http.api.parameters import (
+    FIRST_DAY,
+    LANG,
+    LAST_DAY,
+    SERVICE,
+    QueryValues,
+)
+from heliograph_collector.http.backend import Feed, find_service
+from heliograph_collector.http.day_range import DayRange, read_day_range
+from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.incident_document import IncidentFilter
+from heliograph_collector.http.pages.archive_page import form_response, parse_form
+from heliograph_collector.http.pages.front_page import render_unavailable
+from heliograph_collector.http.pages.history_page import HistoryView, render_history
+from heliograph_collector.http.pages.imported_rows import MAX_TARGETS
+from heliograph_collector.http.pages.subject_page import Subject
+from heliograph_collector.http.problem import unknown_name
+from heliograph_collector.incidents.published.incident import IncidentDocument
+from heliograph_collector.model.history import Axis, History, HistoryFilter
+from heliograph_collector.model.imported import ImportedFilter, ImportedHistory
+from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+
+DAY_PARAMETERS = (FIRST_DAY, LAST_DAY, LANG)
+COUNTRY_DAY_PARAMETERS = (*DAY_PARAMETERS, SERVICE)
+_AXES: Mapping[str, Sequence[Axis]] = {
+    "country": (Axis.SERVICE, Axis.NETWORK, Axis.REGION),
+    "service": (Axis.SERVICE, Axis.SITE),
+    "network": (Axis.NETWORK_SERVICE,),
+    "region": (Axis.REGION_SERVICE,),
+}
+_SITE_AXES: Mapping[str, Axis] = {"country": Axis.SITE, "network": Axis.NETWORK_SITE}
+
+
+def wants_days(request: web.Request) -> bool:
+    """Return whether a request names days; an hour by the minute has `until` and `bin`."""
+    query = request.query
+    return "since" in query or ("until" in query and "bin" not in query)
+
+
+class HistoryPages:
+    """The page of chosen days, for a subject that another route has found."""
+
+    def __init__(
+        self, feed: Feed, incident_cache: IncidentCache, assets: Mapping[str, str]
+    ) -> None:
+        self._feed = feed
+        self._incident_cache = incident_cache
+        self._assets = assets
+
+    async def respond(self, request: web.Request, subject: Subject) -> web.Response:
+        """Respond with the page. Raises Problem."""
+        is_country = subject.kind == "country"
+        values = parse_form(request, COUNTRY_DAY_PARAMETERS if is_country else DAY_PARAMETERS)
+        t = i18n.request_locale(request)
+        try:
+            view = await self.read_view(subject, values)
+        except StoreError as error:
+            return render_unavailable(str(error), self._assets, t)
+        base = self._feed.public_url or request_origin(request)
+        return form_response(await asyncio.to_thread(render_history, view, t, self._assets, base))
+
+    async def read_view(self, subject: Subject, values: QueryValues) -> HistoryView:
+        """Read all that is known of a subject in the chosen days. Raises Problem, StoreError."""
+        feed = self._feed
+        days = read_day_range(values, feed.clock.wall_us())
+        service = subject.filters.get("service", "") or self._find_service(values.get(SERVICE))
+        history, too_much = await self._read_history(subject, service, days)
+        return HistoryView(
+            subject=subject,
+            service=service,
+            days=days,
+            history=history,
+            imported=await self._read_imported(subject, service, days),
+            incidents=self._list_incidents(subject, service, days),
+            services=feed.services,
+            names=feed.network_names,
+            too_much=too_much,
+            k=feed.k_anonymity,
+            now_us=feed.clock.wall_us(),
+        )
+
+    def _find_service(self, claim: str | None) -> str:
+        """Return a listed service, or one of a public incident. Raises Problem 404."""
+        if not claim:
+            return ""
+        incidents = self._incident_cache.all_incidents()
+        past = {i.scope.service for i in incidents if i.scope.service}
+        name = find_service(self._feed, claim) or (claim if claim in past else "")
+        if not name:
+            raise unknown_name("service", claim, ", ".join(self._feed.services))
+        return name
+
+    async def _read_history(
+        self, subject: Subject, service: str, days: DayRange
+    ) -> tuple[History, bool]:
+        """Read our rows; and whether they are too many to be drawn."""
+        filters = [_build_filter(subject, service, days)]
+        if not service and subject.kind in _SITE_AXES:
+            filters.append(_build_filter(subject, "", days, _SITE_AXES[subject.kind]))
+        try:
+            parts = [await self._feed.read_history(filter_) for filter_ in filters]
+        except TooMuchError:
+            return History(), True
+        rows = [row for part in parts for row in part.rows]
+        return History(rows=rows, first_us=parts[0].first_us, last_us=parts[0].last_us), False
+
+    async def _read_imported(
+        self, subject: Subject, service: str, days: DayRange
+    ) -> ImportedHistory:
+        """Read what others measured; their data name no region of a country."""
+        if subject.kind == "region":
+            return ImportedHistory()
+        is_site = "/" in service
+        return await self._feed.read_imported(
+            ImportedFilter(
+                since_us=days.since_us,
+                until_us=days.until_us,
+                country=subject.filters.get("country", ""),
+                asn=_read_asn(subject) or None,
+                test="" if is_site else service,
+                target=service if is_site else None,
+            ),
+            MAX_TARGETS,
+        )
+
+    def _list_incidents(
+        self, subject: Subject, service: str, days: DayRange
+    ) -> list[IncidentDocument]:
+        filters = subject.filters
+        return self._incident_cache.list_incidents(
+            IncidentFilter(
+                country=filters.get("country"),
+                region=filters.get("region"),
+                asn=_read_asn(subject) or None,
+                service=service if subject.kind == "service" else None,
+                since_us=days.since_us,
+                until_us=days.until_us,
+            )
+        )
+
+
+def _build_filter(
+    subject: Subject, service: str, days: DayRange, site_axis: Axis | None = None
+) -> HistoryFilter:
+    """Build the filter of a subject's rows; of sites only what was in trouble."""
+    axes = _AXES[subject.kind]
+    if service and subject.kind == "country":
+        axes = (Axis.NETWORK_SERVICE, Axis.NETWORK_SITE)
+    return HistoryFilter(
+        axes=axes if site_axis is None else (site_axis,),
+        since_us=days.since_us,
+        until_us=days.until_us,
+        country=subject.filters.get("country", ""),
+        region=subject.filters.get("region", ""),
+        asn=_read_asn(subject),
+        service=service,
+        only_trouble=site_axis is not None,
+    )
+
+
+def _read_asn(subject: Subject) -> int:
+    return int(subject.filters.get("asn", "AS0").removeprefix("AS"))

@@ -1,0 +1,143 @@
+"""What other projects measured in the chosen days, as rows of a table of its own. Pure.
+
+A bar is a day: blocked or reachable where two thirds of the measurements that know say so, as for a
+cell of ours, else in doubt. Nobody here knows the vantages, so nothing else is concluded.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from heliograph.units import DAY_US
+from heliograph_collector.aggregate.cell_state import decide_state
+from heliograph_collector.http import i18n, labels
+from heliograph_collector.http.backend import NetworkNamer
+from heliograph_collector.http.charts import timeline_rows
+from heliograph_collector.http.day_range import DayRange
+from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.pages.country_page import CountryRow
+from heliograph_collector.http.pages.country_timeline import BinMark, TimelineRow
+from heliograph_collector.model.imported import (
+    IMPORT_SOURCES,
+    ImportedHistory,
+    ImportedRow,
+    ImportSource,
+    StateCounts,
+)
+from heliograph_collector.model.records import VerdictState
+
+MAX_TARGETS = 40  # of one page: those found blocked most often; assumed
+_MAX_NAMED = 4  # networks that a row names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedTable:
+    """The rows, and whose data they are."""
+
+    rows: Sequence[CountryRow]
+    sources: Sequence[ImportSource]
+    omitted: int  # targets in no row
+    newest: str  # day of the newest measurement
+
+
+def build_imported_table(
+    imported: ImportedHistory,
+    days: DayRange,
+    names: NetworkNamer,
+    titles: Mapping[str, str],
+    t: Locale,
+) -> ImportedTable | None:
+    """Build the table; None where nothing was imported."""
+    if not imported.rows:
+        return None
+    return ImportedTable(
+        rows=[_build_row(row, days, names, titles, t) for row in imported.rows],
+        sources=[IMPORT_SOURCES[name] for name in sorted({row.source for row in imported.rows})],
+        omitted=imported.targets - len(imported.rows),
+        newest=i18n.format_day(t.lang, i18n.to_datetime(imported.newest_us)),
+    )
+
+
+def decide_imported(counts: StateCounts) -> VerdictState:
+    """Decide by two thirds of the measurements that know, as of a cell."""
+    return decide_state(
+        Counter(
+            {
+                VerdictState.REACHABLE: counts.reachable + counts.partial,
+                VerdictState.BLOCKED: counts.blocked,
+                VerdictState.DOWN: counts.down,
+                VerdictState.UNKNOWN: counts.unknown,
+            }
+        )
+    )
+
+
+def _build_row(
+    row: ImportedRow,
+    days: DayRange,
+    names: NetworkNamer,
+    titles: Mapping[str, str],
+    t: Locale,
+) -> CountryRow:
+    blocked_days = [
+        day
+        for day, counts in sorted(row.days.items())
+        if decide_imported(counts) is VerdictState.BLOCKED
+    ]
+    state = VerdictState.BLOCKED if blocked_days else decide_imported(row.total)
+    is_site = "://" in row.target
+    title = urlsplit(row.target).netloc if is_site else labels.service_title(row.test, titles)
+    subtitle = row.target if is_site else row.test
+    return CountryRow(
+        id="-".join(("imported", row.source, row.test, row.target)),
+        title=title or row.target or row.test,
+        subtitle="" if subtitle == title else subtitle,
+        state=state.value,
+        symbol=labels.SYMBOLS[state],
+        label=labels.label_code("state", state.value, t.lang),
+        cause=" · ".join(_list_facts(row, blocked_days, names, t)),
+        chart=timeline_rows.draw_row(_build_bars(row, days), days.starts, t),
+    )
+
+
+def _build_bars(row: ImportedRow, days: DayRange) -> TimelineRow:
+    """Build one bar a day, however wide the bins of the chart are."""
+    bins_a_day = DAY_US // days.starts.step
+    marks: list[BinMark | None] = [None] * len(days.starts)
+    for day_us, counts in row.days.items():
+        first = (day_us - days.since_us) // days.starts.step
+        for index in range(first, first + bins_a_day):
+            if 0 <= index < len(marks):
+                marks[index] = BinMark(decide_imported(counts).value)
+    return TimelineRow(marks=tuple(marks), shares=(1.0,) * len(marks))
+
+
+def _list_facts(
+    row: ImportedRow, blocked_days: Sequence[int], names: NetworkNamer, t: Locale
+) -> list[str]:
+    """List on which days it was blocked, in how many measurements, and in which networks."""
+    total = sum(row.total)
+    if not row.total.blocked:
+        return [t("history.measurements", n=total)]
+    facts = []
+    if blocked_days:
+        facts.append(t("history.bad_days", n=len(blocked_days), total=len(row.days)))
+        since, until = (
+            i18n.format_short_day(t.lang, i18n.to_datetime(day))
+            for day in (blocked_days[0], blocked_days[-1])
+        )
+        facts.append(since if since == until else t("history.from_to", since=since, until=until))
+    facts.append(t("history.imported_blocked", n=row.total.blocked, total=total))
+    blocked = [asn for asn, counts in row.networks.items() if counts.blocked]
+    blocked.sort(key=lambda asn: (-row.networks[asn].blocked, asn))
+    named = [_name_network(asn, names) for asn in blocked[:_MAX_NAMED]]
+    facts.append(i18n.join_names(t.lang, named))
+    if len(blocked) > _MAX_NAMED:
+        facts.append(t("history.more_networks", n=len(blocked) - _MAX_NAMED))
+    return facts
+
+
+def _name_network(asn: int, names: NetworkNamer) -> str:
+    name = names.name_network(asn)
+    return f"{name} (AS{asn})" if name else f"AS{asn}"

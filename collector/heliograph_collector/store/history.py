@@ -1,0 +1,177 @@
+"""Past days by the hour: DATA/history.db, made from the daily files and made again from them.
+
+One row is a day of one place and service, so that a month of a country is some hundreds of rows.
+
+Example:
+    with closing(HistoryTable(data / FILE)) as history:
+        history.replace_day(day_us, digest, rows)
+        answer = history.read(HistoryFilter(axes=[Axis.SERVICE], since_us=a, until_us=b))
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+
+from heliograph.units import DAY_US
+from heliograph_collector.model.history import (
+    MARK_CODES,
+    TROUBLE_MARKS,
+    Axis,
+    DayRow,
+    History,
+    HistoryFilter,
+)
+from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+from heliograph_collector.store.disk_errors import describe_database_error
+
+FILE = "history.db"
+MAX_ROWS = 40_000  # of one question: three years of a country's 36 rows; assumed
+_BUSY_TIMEOUT_S = 10.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS days (
+  day INTEGER PRIMARY KEY, digest TEXT NOT NULL, version INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS rows (
+  axis TEXT NOT NULL, country TEXT NOT NULL, day INTEGER NOT NULL, region TEXT NOT NULL,
+  asn INTEGER NOT NULL, access TEXT NOT NULL, service TEXT NOT NULL, hours BLOB NOT NULL,
+  shares BLOB NOT NULL, vantages INTEGER NOT NULL, layer TEXT NOT NULL, method TEXT NOT NULL,
+  trouble INTEGER NOT NULL,
+  PRIMARY KEY (axis, country, day, region, asn, access, service)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS rows_by_service ON rows (service, axis, day);
+CREATE INDEX IF NOT EXISTS rows_by_network ON rows (asn, axis, day);
+CREATE INDEX IF NOT EXISTS rows_by_day ON rows (day);
+"""
+_VERSION = 1  # of how a day's rows are made; another one makes all of them again
+_TROUBLES = frozenset(MARK_CODES[name] for name in TROUBLE_MARKS)
+_COLUMNS = (
+    *("axis", "country", "region", "asn", "access", "service", "hours", "shares"),
+    *("vantages", "layer", "method"),
+)
+_INSERT = f"""
+INSERT INTO rows (day, trouble, {", ".join(_COLUMNS)})
+VALUES (:day, :trouble, {", ".join(f":{name}" for name in _COLUMNS)})
+"""  # noqa: S608 fixed names, no value
+
+
+class HistoryError(StoreError):
+    """The file cannot be used; str() is a sentence with the cure."""
+
+
+class HistoryTable:
+    """The rows of past days. One process writes, others may read."""
+
+    def __init__(self, file: Path) -> None:
+        """Open the file, and make it if it is missing. Raises HistoryError."""
+        self._file = file
+        try:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.touch(mode=0o600)
+            self._db = sqlite3.connect(file, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
+        except OSError as error:
+            raise HistoryError(f"{file} cannot be written ({error.strerror}).") from error
+        except sqlite3.Error as error:
+            raise HistoryError(describe_database_error(file, error)) from error
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            self._db.close()
+            raise HistoryError(describe_database_error(file, error)) from error
+
+    def close(self) -> None:
+        self._db.close()
+
+    def read_digests(self) -> Mapping[int, str]:
+        """Return the digest of the daily file of each day. Raises HistoryError."""
+        try:
+            days = self._db.execute("SELECT day, digest FROM days WHERE version = ?", (_VERSION,))
+            return {day * DAY_US: digest for day, digest in days}
+        except sqlite3.Error as error:
+            raise HistoryError(describe_database_error(self._file, error)) from error
+
+    def replace_day(self, day_us: int, digest: str, rows: Iterable[DayRow]) -> None:
+        """Replace a day in one transaction. Raises HistoryError."""
+        day = day_us // DAY_US
+        values = [
+            {name: getattr(row, name) for name in _COLUMNS}
+            | {"day": day, "trouble": int(bool(_TROUBLES.intersection(row.hours)))}
+            for row in rows
+        ]
+        try:
+            with self._db:
+                self._db.execute("DELETE FROM rows WHERE day = ?", (day,))
+                self._db.executemany(_INSERT, values)
+                self._db.execute(
+                    "INSERT OR REPLACE INTO days VALUES (?, ?, ?)", (day, digest, _VERSION)
+                )
+        except sqlite3.Error as error:
+            raise HistoryError(describe_database_error(self._file, error)) from error
+
+    def drop_day(self, day_us: int) -> None:
+        """Forget a day that has no daily file any more. Raises HistoryError."""
+        day = day_us // DAY_US
+        try:
+            with self._db:
+                self._db.execute("DELETE FROM rows WHERE day = ?", (day,))
+                self._db.execute("DELETE FROM days WHERE day = ?", (day,))
+        except sqlite3.Error as error:
+            raise HistoryError(describe_database_error(self._file, error)) from error
+
+    def read(self, filters: HistoryFilter) -> History:
+        """Read the rows of whole days, oldest first. Raises HistoryError, TooMuchError."""
+        condition, values = _build_condition(filters)
+        query = (
+            f"SELECT day, {', '.join(_COLUMNS)} FROM rows WHERE {condition} "  # noqa: S608 fixed names
+            "ORDER BY day LIMIT ?"
+        )
+        try:
+            ((first, last),) = self._db.execute("SELECT min(day), max(day) FROM days")
+            with closing(self._db.execute(query, (*values, MAX_ROWS + 1))) as cursor:
+                rows = [_build_row(record) for record in cursor]
+        except sqlite3.Error as error:
+            raise HistoryError(describe_database_error(self._file, error)) from error
+        if len(rows) > MAX_ROWS:
+            raise TooMuchError(f"That is more than {MAX_ROWS} rows of history; ask for fewer days.")
+        return History(
+            rows=rows,
+            first_us=None if first is None else first * DAY_US,
+            last_us=None if last is None else last * DAY_US,
+        )
+
+
+def _build_condition(filters: HistoryFilter) -> tuple[str, list[object]]:
+    """Return the WHERE clause and its values."""
+    marks = ", ".join("?" * len(filters.axes))
+    clauses = [f"axis IN ({marks})", "day >= ?", "day < ?"]
+    values: list[object] = [axis.value for axis in filters.axes]
+    values += [filters.since_us // DAY_US, -(-filters.until_us // DAY_US)]
+    for name in ("country", "region", "asn", "service"):
+        if value := getattr(filters, name):
+            clauses.append(f"{name} = ?")
+            values.append(value)
+    if filters.only_trouble:
+        clauses.append("trouble")
+    return " AND ".join(clauses), values
+
+
+def _build_row(record: tuple[object, ...]) -> DayRow:
+    day, *values = record
+    fields = dict(zip(_COLUMNS, values, strict=True))
+    fields["axis"] = Axis(str(fields["axis"]))
+    return DayRow(day_us=int(str(day)) * DAY_US, **fields)  # type: ignore[arg-type] # as written
+
+
+class HistoryReader:
+    """Reader for one question at a time; without the file there is no history."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def read(self, filters: HistoryFilter) -> History:
+        """Read as HistoryTable does. Raises HistoryError, TooMuchError."""
+        if not self._file.exists():
+            return History()
+        with closing(HistoryTable(self._file)) as history:
+            return history.read(filters)

@@ -1,0 +1,179 @@
+"""Pages of chosen days: which services were blocked, when, on which operators; by whose data."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from heliograph_collector.http.day_range import MAX_DAYS
+from heliograph_collector.http.i18n import LANGS
+from heliograph_collector.model.history import History
+from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+from support.past_days import feed_with_past
+from support.site import Serve, Site
+
+DAYS = "since=2022-01-01&until=2022-01-05"
+KZ = f"/countries/KZ?{DAYS}"
+ROW = re.compile(r'<tr role="row">(.*?)</tr>', re.DOTALL)
+TAGS = re.compile(r"<[^>]+>")
+
+
+@pytest.fixture
+async def site(serve: Serve, tmp_path: Path) -> Site:
+    return await serve(feed_with_past(tmp_path))
+
+
+async def read_rows(site: Site, path: str, *, others: bool = False) -> list[str]:
+    """The text of each row of our table, or of that of others."""
+    ours, _, theirs = (await site.html(path)).partition('id="others-title"')
+    html = theirs if others else ours
+    return [" ".join(TAGS.sub(" ", row).split()) for row in ROW.findall(html)]
+
+
+def find_row(rows: list[str], start: str) -> str:
+    (row,) = [row for row in rows if row.startswith(start)]
+    return row
+
+
+async def test_a_country_names_what_was_blocked_when_and_how(site: Site) -> None:
+    html = await site.html(KZ)
+    assert "at least one network: Telegram, Signal and" in html
+    rows = await read_rows(site, KZ)
+    telegram = find_row(rows, "Telegram")
+    assert "on 2 of 4 days with data · 3 Jan 00:00 to 5 Jan 00:00 · TLS: reset" in telegram
+    assert "4 days with data" in find_row(rows, "WhatsApp")
+    assert "silent" in find_row(rows, "AS206026 mobile")
+    assert 'href="/countries/KZ?since=2022-01-01&amp;until=2022-01-05&amp;service=telegram"' in html
+    assert '<link rel="canonical" href="/countries/KZ?since=2022-01-01&amp;until=2022-01-05">' in (
+        html
+    )
+
+
+async def test_a_service_leads_to_the_operators_that_blocked_it(site: Site) -> None:
+    rows = await read_rows(site, f"{KZ}&service=telegram")
+    assert "blocked" in find_row(rows, "AS9198 fixed")
+    assert "reachable" in find_row(rows, "AS29355 mobile")
+
+
+@pytest.mark.parametrize(
+    ("path", "row", "told"),
+    [
+        (f"/services/telegram?{DAYS}", "Kazakhstan", "on 2 of 4 days"),
+        (f"/networks/as9198?{DAYS}", "Telegram", "on 2 of 4 days"),
+        (f"/countries/KZ/75?{DAYS}", "Signal", "on 1 of 4 days"),
+        (f"/networks/AS29355?{DAYS}", "news.example", "on 1 of 1 days"),
+    ],
+)
+async def test_each_subject_has_its_days(site: Site, path: str, row: str, told: str) -> None:
+    rows = await read_rows(site, path)
+    assert any(text.startswith(row) and told in text for text in rows), rows
+
+
+async def test_what_others_measured_has_their_name_and_license_and_is_apart(
+    site: Site, serve: Serve, tmp_path: Path
+) -> None:
+    html = await site.html(KZ)
+    ours, others = html.split('id="others-title"')
+    assert "OONI" not in ours
+    assert 'href="https://creativecommons.org/licenses/by-nc-sa/4.0/"' in others
+    assert "newest measurement: 5 January 2022" in others
+    row = find_row(await read_rows(site, KZ, others=True), "www.facebook.com")
+    assert "on 3 of 5 days with data · 3 Jan to 5 Jan · blocked in 18 of 45 measurements" in row
+    assert "AS9198 and AS29355" in row
+    assert "48503" not in row
+    region = await site.html(f"/countries/KZ/KZ-75?{DAYS}")
+    assert "OONI" not in region, "their data name no region"
+
+    async def nothing(filters: object) -> History:
+        return History()
+
+    (tmp_path / "other").mkdir()
+    bare = await serve(feed_with_past(tmp_path / "other", read_history=nothing))
+    html = await bare.html(KZ)
+    assert "No data of ours from these days." in html
+    assert "www.facebook.com" in html
+    document = await bare.json(f"/api/v1/history?country=KZ&{DAYS}")
+    assert document["rows"] == [], "theirs are in no file of ours"
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("since=2022-01-05&until=2022-01-01", "until"),
+        ("since=yesterday", "since"),
+        ("since=2022-02-30", "since"),
+        ("since=2012-01-01&until=2022-01-05", "since"),
+        ("since=2022-01-01&window=week", "'window'"),
+    ],
+)
+async def test_a_bad_range_is_refused_with_the_parameter(
+    site: Site, query: str, parameter: str
+) -> None:
+    problem = await site.problem(f"/countries/KZ?{query}")
+    assert problem["parameter"] == parameter
+    problem = await site.problem(f"/api/v1/history?country=KZ&{query.replace('window', 'bin')}")
+    assert problem["parameter"] == parameter.replace("window", "bin")
+
+
+async def test_open_ends_and_long_ranges(site: Site) -> None:
+    html = await site.html("/countries/KZ?since=&until=")
+    assert "7 December 2021 \N{EN DASH} 5 January 2022" in html, "30 days up to today"
+    assert "1 January 2022 \N{EN DASH} 5 January 2022" in await site.html(
+        "/countries/KZ?since=2022-01-01"
+    )
+    document = await site.json("/api/v1/history?country=KZ&since=2021-01-01&until=2022-01-05")
+    assert document["bin_s"] == 86_400
+    assert MAX_DAYS > 365
+    await site.problem("/api/v1/history?since=2022-01-01")
+    await site.problem(f"{KZ}&service=nothing", 404)
+    await site.problem(f"/networks/AS77?{DAYS}", 404)
+
+
+@pytest.mark.parametrize("lang", LANGS)
+async def test_all_languages_have_the_form_and_the_page(site: Site, lang: str) -> None:
+    html = await site.html(f"{KZ}&lang={lang}")
+    assert f'<input type="hidden" name="lang" value="{lang}">' in html
+    assert 'value="2022-01-01"' in html
+    assert f"lang={lang}" in await site.html(f"/charts/history?country=KZ&{DAYS}&lang={lang}")
+    for path in ("/countries/KZ", "/services/telegram"):
+        async with site.get(f"{path}?lang={lang}") as answer:
+            assert 'type="date"' in await answer.text()
+            assert "form-action 'self'" in answer.headers["Content-Security-Policy"]
+
+
+async def test_a_chart_is_a_table_and_a_picture(site: Site) -> None:
+    async with site.get(f"/api/v1/history?country=KZ&{DAYS}&format=csv") as answer:
+        assert answer.content_type == "text/csv"
+        rows = list(csv.DictReader(io.StringIO(await answer.text())))
+    blocked = [(r["since"], r["until"]) for r in rows if r["service"] == "telegram"
+               and r["state"] == "blocked"]  # fmt: skip
+    assert blocked == [
+        ("2022-01-03T00:00:00Z", "2022-01-04T13:00:00Z"),
+        ("2022-01-04T13:00:00Z", "2022-01-05T00:00:00Z"),
+    ], "one of three networks, then one of two that measure"
+    svg = f"/charts/history.svg?country=KZ&{DAYS}&lang=ru"
+    async with site.get(svg) as answer:
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+        assert "Казахстан" in await answer.text()
+    async with site.get(f"/charts/history.png?country=KZ&{DAYS}") as answer:
+        assert (await answer.read()).startswith(b"\x89PNG")
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    async with site.get(f"/charts/history?country=KZ&{DAYS}") as answer:
+        assert "frame-ancestors *" in answer.headers["Content-Security-Policy"]
+
+
+async def test_a_history_that_cannot_be_read_says_so(serve: Serve, tmp_path: Path) -> None:
+    async def away(filters: object) -> History:
+        raise StoreError("away")
+
+    async def too_much(filters: object) -> History:
+        raise TooMuchError("rows")
+
+    (tmp_path / "two").mkdir()
+    site = await serve(feed_with_past(tmp_path, read_history=away))
+    async with site.get(KZ) as answer:
+        assert answer.status == 503
+    site = await serve(feed_with_past(tmp_path / "two", read_history=too_much))
+    assert "too many measurements to draw" in await site.html(KZ)

@@ -1,0 +1,101 @@
+"""Four days of January 2022 in Kazakhstan: our history, and what others measured, as files."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from heliograph.units import DAY_US, HOUR_US
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.history_rows import HourCount, build_day_rows
+from heliograph_collector.model.history import History, HistoryFilter
+from heliograph_collector.model.imported import ImportedFilter, ImportedHistory, ImportedResult
+from heliograph_collector.model.records import VerdictState
+from heliograph_collector.store.history import HistoryReader, HistoryTable
+from heliograph_collector.store.imported_results import ImportedReader, ImportedResults
+from support.incident_book import KEY, evening_book
+from support.kazakhstan_votes import evening
+
+JAN_1 = 1_640_995_200_000_000  # 2022-01-01T00:00:00Z
+SITE = "https://news.example/"
+_NETWORKS = ((9198, "fixed", "KZ-75"), (29355, "mobile", ""), (206026, "mobile", ""))
+_RESET = ("blocked", "tls", "reset_after_hello")
+_WORKS = ("reachable", "", "")
+_TARGETS = (("telegram", ""), ("signal", ""), ("web_connectivity", "https://www.facebook.com/"))
+
+
+def count(
+    asn: int, service: str, state: tuple[str, str, str] = _WORKS, **changes: Any
+) -> HourCount:
+    """One hour of a service in a network, which ten vantages measured every five minutes."""
+    access, region = next((a, r) for n, a, r in _NETWORKS if n == asn)
+    made = HourCount("KZ", region, asn, access, service, *state, 120, 10, 0)
+    return made._replace(**changes)
+
+
+def silence(asn: int) -> HourCount:
+    """One hour in which nobody of a network measured, and seven were silent."""
+    return count(asn, "", ("unknown", "", ""), votes=0, vantages=0, silent=7)
+
+
+def build_hour(day: int, hour: int) -> list[HourCount]:
+    """AS9198 blocks Telegram from the 3rd on; all block Signal for a morning; one goes dark."""
+    counts = []
+    for asn, _, _ in _NETWORKS:
+        if (day, asn) == (3, 206026) and hour > 12:
+            counts.append(silence(asn))
+            continue
+        for service in ("telegram", "whatsapp", "signal", SITE):
+            is_blocked = (
+                (service == "telegram" and asn == 9198 and day >= 2)
+                or (service == "signal" and day == 1 and 7 <= hour < 15)
+                or (service == SITE and asn == 29355 and day == 0)
+            )
+            counts.append(count(asn, service, _RESET if is_blocked else _WORKS))
+    return counts
+
+
+def write_history(file: Path) -> None:
+    with closing(HistoryTable(file)) as history:
+        for day in range(4):
+            day_us = JAN_1 + day * DAY_US
+            hours = {hour: build_hour(day, hour) for hour in range(24)}
+            history.replace_day(day_us, f"digest {day}", build_day_rows(hours, day_us))
+
+
+def list_results() -> list[ImportedResult]:
+    """Three measurements a day of each target in three networks; two of them block on 3 days."""
+    return [
+        ImportedResult(
+            source="ooni", key=f"{day} {asn} {test} {target} {n}", country="KZ", asn=asn, test=test,
+            target=target, started_us=JAN_1 + day * DAY_US + n * HOUR_US,
+            state=VerdictState.BLOCKED
+            if day >= 2 and test != "signal" and asn != 48503
+            else VerdictState.REACHABLE,
+            layer="", method="", rule="x", confidence=0.9, reachable_endpoints=0, endpoints=1,
+        )
+        for day in range(5)
+        for asn in (9198, 29355, 48503)
+        for test, target in _TARGETS
+        for n in range(3)
+    ]  # fmt: skip
+
+
+def feed_with_past(folder: Path, **changes: Any) -> Feed:
+    """The evening of 5 January, with the four days before it and an import."""
+    write_history(folder / "history.db")
+    with closing(ImportedResults(folder / "imported.db")) as imported:
+        imported.add(list_results(), JAN_1 + 40 * DAY_US, 12)
+    history = HistoryReader(folder / "history.db")
+    others = ImportedReader(folder / "imported.db")
+
+    async def read_history(filters: HistoryFilter) -> History:
+        return history.read(filters)
+
+    async def read_imported(filters: ImportedFilter, most: int) -> ImportedHistory:
+        return others.read_history(filters, most)
+
+    return evening().feed(
+        book=evening_book(),
+        public_key=KEY.public,
+        **{"read_history": read_history, "read_imported": read_imported, **changes},
+    )
