@@ -14,7 +14,9 @@ from heliograph_collector.http.api.parameters import (
     FIRST_DAY,
     LANG,
     LAST_DAY,
+    MINUTES,
     SERVICE,
+    WINDOW,
     QueryValues,
 )
 from heliograph_collector.http.backend import Feed, find_service
@@ -26,14 +28,14 @@ from heliograph_collector.http.pages.front_page import render_unavailable
 from heliograph_collector.http.pages.history_page import HistoryView, render_history
 from heliograph_collector.http.pages.imported_rows import MAX_TARGETS
 from heliograph_collector.http.pages.subject_page import Subject
-from heliograph_collector.http.problem import unknown_name
+from heliograph_collector.http.problem import bad_parameter, unknown_name
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.model.history import Axis, History, HistoryFilter
 from heliograph_collector.model.imported import ImportedFilter, ImportedHistory
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 
 DAY_PARAMETERS = (FIRST_DAY, LAST_DAY, LANG)
-COUNTRY_DAY_PARAMETERS = (*DAY_PARAMETERS, SERVICE)
+COUNTRY_DAY_PARAMETERS = (*DAY_PARAMETERS, SERVICE, WINDOW, MINUTES)
 _AXES: Mapping[str, Sequence[Axis]] = {
     "country": (Axis.SERVICE, Axis.NETWORK, Axis.REGION),
     "service": (Axis.SERVICE, Axis.SITE),
@@ -63,6 +65,10 @@ class HistoryPages:
         """Respond with the page. Raises Problem."""
         is_country = subject.kind == "country"
         values = parse_form(request, COUNTRY_DAY_PARAMETERS if is_country else DAY_PARAMETERS)
+        if WINDOW in values or MINUTES in values:
+            raise bad_parameter(
+                "since", "Days go without window and bin; leave these out.", FIRST_DAY.allowed
+            )
         t = i18n.request_locale(request)
         try:
             view = await self.read_view(subject, values)
