@@ -68,28 +68,25 @@ def read_subject(values: QueryValues, t: Locale) -> Subject:
     region = values.get(REGION, "")
     asn = values.get(ASN, 0)
     service = values.get(SERVICE, "")
-    filters = {"country": country} if country else {}
+    named = {"country": country} if country else {}
     if region:
-        country = region[:2]
-        title = labels.region_name(region, t.lang)
-        path = f"/countries/{country}/{region}"
-        filters = {"country": country, "region": region}
-        kind = "region"
-    elif asn:
-        title, path = f"AS{asn}", network_path(asn)
-        filters |= {"asn": f"AS{asn}"}
-        kind = "network"
-    elif country:
-        title, path = labels.country_name(country, t.lang), f"/countries/{country}"
-        kind = "country"
-    elif service:
-        title, path = service, f"/services/{service}"
-        filters = {"service": service}
-        kind = "service"
-    else:
-        raise bad_parameter(
-            "country", "Name a country, a region, a network or a service.", COUNTRY.allowed
-        )
+        path = f"/countries/{region[:2]}/{region}"
+        filters = {"country": region[:2], "region": region}
+        return _build_subject("region", labels.region_name(region, t.lang), path, filters)
+    if asn:
+        filters = named | {"asn": f"AS{asn}"}
+        return _build_subject("network", f"AS{asn}", network_path(asn), filters)
+    if country:
+        title = labels.country_name(country, t.lang)
+        return _build_subject("country", title, f"/countries/{country}", named)
+    if service:
+        return _build_subject("service", service, f"/services/{service}", {"service": service})
+    raise bad_parameter(
+        "country", "Name a country, a region, a network or a service.", COUNTRY.allowed
+    )
+
+
+def _build_subject(kind: str, title: str, path: str, filters: Mapping[str, str]) -> Subject:
     return Subject(kind=kind, title=title, path=path, parents=(), filters=filters, timeline=filters)
 
 

@@ -1,4 +1,4 @@
-"""The chart of chosen days as an image of its own: SVG, and PNG from it."""
+"""The chart of chosen days as an image: SVG, and PNG from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """A subject over chosen days: its incidents, what we measured, and what other projects did. Pure.
 
-Our rows come from the daily files alone. What others measured is a table of its own under their
-name and license: it is never counted with ours.
+Our rows come from the daily files alone. What others measured is another table under their name
+and license: it is never counted with ours.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What other projects measured in the chosen days, as rows of a table of its own. Pure.
+"""What other projects measured in the chosen days, as rows of another table. Pure.
 
 A bar is a day: blocked or reachable where two thirds of the measurements that know say so, as for a
 cell of ours, else in doubt. Nobody here knows the vantages, so nothing else is concluded.
