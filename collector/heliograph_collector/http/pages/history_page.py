@@ -22,7 +22,7 @@ from heliograph_collector.http.pages import headlines
 from heliograph_collector.http.pages.country_page import CountryRow, RowGroup
 from heliograph_collector.http.pages.country_timeline import BinMark, IncidentSpan, TimelineRow
 from heliograph_collector.http.pages.imported_rows import build_imported_table
-from heliograph_collector.http.pages.incident_page import build_line
+from heliograph_collector.http.pages.recent_incidents import build_line
 from heliograph_collector.http.pages.subject_page import Subject, network_path, service_path
 from heliograph_collector.http.snapshot import NetworkGroup
 from heliograph_collector.http.templates import render_template
