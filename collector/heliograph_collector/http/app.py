@@ -101,11 +101,6 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
     coverage_api = CoverageApi(feed, incident_cache, snapshot_cache)
     app.router.add_get("/api/v1/coverage", coverage_api.__call__)
     app.router.add_get("/api/v1/imported", ImportedApi(feed).__call__)
-    app.router.add_get("/api/v1/history", HistoryApi(feed, incident_cache, assets).__call__)
-    charts = HistoryCharts(feed, incident_cache, snapshot_cache, assets)
-    app.router.add_get("/charts/history", charts.show_embed)
-    app.router.add_get("/charts/history.svg", charts.send_svg)
-    app.router.add_get("/charts/history.png", charts.send_png)
     app.router.add_get("/feeds/incidents.atom", incident_api.get_atom)
     app.router.add_get("/feeds/cap.atom", incident_api.get_cap_feed)
     app.router.add_get("/feeds/incidents.json", incident_api.get_json_feed)
@@ -145,6 +140,11 @@ def _add_pages(
     router.add_get("/search", subject_routes.search)
     router.add_get("/incidents", ArchivePage(feed, incident_cache, assets).page)
     SiteFiles(feed, incident_cache, assets["mark.svg"]).add_routes(router)
+    router.add_get("/api/v1/history", HistoryApi(feed, incident_cache, assets).__call__)
+    charts = HistoryCharts(feed, incident_cache, snapshot_cache, assets)
+    router.add_get("/charts/history", charts.show_embed)
+    router.add_get("/charts/history.svg", charts.send_svg)
+    router.add_get("/charts/history.png", charts.send_png)
 
 
 def _build_limits(feed: Feed) -> list[Middleware]:

@@ -157,12 +157,6 @@ def _list_public_data() -> dict[str, OperationObject]:
             imported_api.IMPORTED,
             responses={"503": refusal("The file cannot be read.")},
         ),
-        "/api/v1/history": get(
-            "getHistory",
-            "Past days of a country, region, network or service, as runs of a state.",
-            json_content(history.HistoryDocument) | {aggregation.CSV: MediaType(schema=_TEXT)},
-            history_api.HISTORY,
-        ),
         "/api/v1/stream": get(
             "streamEvents",
             "Server-Sent Events: cell, coverage, incident; resync says that something was missed.",
@@ -334,6 +328,12 @@ def _list_pages() -> dict[str, OperationObject]:
 def _list_archive() -> dict[str, OperationObject]:
     html = media_content("text/html")
     return {
+        "/api/v1/history": get(
+            "getHistory",
+            "Past days of a country, region, network or service, as runs of a state.",
+            json_content(history.HistoryDocument) | {aggregation.CSV: MediaType(schema=_TEXT)},
+            history_api.HISTORY,
+        ),
         "/incidents": get(
             "showArchive",
             "All incidents, with filters and any dates.",
