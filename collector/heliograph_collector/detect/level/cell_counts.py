@@ -78,7 +78,9 @@ class CellTest:
         """Return whether neither chance nor earlier days explain so many silences."""
         if self.is_usual:
             return False
-        nats = self.silent * math.log(self.silent / self.expected) - self.silent + self.expected
+        here = self.known - self.silent
+        nats = self.silent * math.log(self.silent / self.expected)
+        nats += here * math.log(here / (self.known - self.expected)) if here else 0.0
         return nats >= math.log(_LOOKS_A_YEAR * self.cells / ALARMS_PER_YEAR)
 
 

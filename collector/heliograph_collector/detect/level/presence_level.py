@@ -4,7 +4,7 @@ Theory of operation. Every two minutes, in a country in which something changed,
 established vantages that are live is compared with the habit of the same cell at this time of day.
 Silences of the last day count as absent, goodbyes do not. A cell falls when its share is below
 80 % of the usual one, below what it was on earlier days at this time, and when chance and the usual
-spread do not explain so many silences (the generalized likelihood ratio of a Poisson count).
+spread do not explain so many silences (the generalized likelihood ratio of a binomial count).
 
 - quiet → suspected: it fell, twice in a row, and `burst` votes fell silent since it was last well.
 - suspected → confirmed: of the votes, `confirm_share` fell silent since then and stayed so for ten

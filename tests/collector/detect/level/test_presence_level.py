@@ -68,6 +68,22 @@ def test_a_fade_of_three_hours_is_told_as_it_grows_and_is_one_incident() -> None
     assert early[0].started.earliest_us <= at(NOON + 0.3 * HOUR) <= early[0].started.latest_us
 
 
+@pytest.mark.parametrize(
+    ("size", "gone", "left", "since_s"),
+    [(36, 0, 4, 22 * HOUR), (7, 0, 1, 22 * HOUR), (12, 2, 0, NOON)],
+    ids=["at three in the morning", "of few", "of few by day, two of whom were away"],
+)
+def test_fade_of_an_hour_that_no_bedtime_explains_is_told(
+    size: int, gone: int, left: int, since_s: float
+) -> None:
+    rng = Random(11)
+    people = rng.sample(country(each=2), size)
+    signals = [*arrived(people), *off(people[:gone], 60, 60, rng)]
+    signals += off(people[gone + left :], since_s, HOUR, rng)
+    (told,) = watched(signals, since_s / HOUR + 1.3)
+    assert [(i.state, i.label) for i in told] == [(IncidentState.CONFIRMED, "national")]
+
+
 def test_a_country_that_drains_is_told_while_a_third_is_left() -> None:
     """36 to 1 in twelve hours, and nobody there says goodbye."""
     rng = Random(2)
@@ -178,6 +194,7 @@ def test_a_state_goes_on_where_it_was() -> None:
 
 def test_the_hours_at_which_few_switch_off_are_local() -> None:
     assert is_busy_hour("KZ", at(NOON))
+    assert is_busy_hour("KZ", at(22 * HOUR))  # who switches off at night has done so by three
     assert not is_busy_hour("KZ", at(EVENING))
     assert not is_busy_hour("ZZ", at(NOON))
 
