@@ -6,6 +6,7 @@ are cached for minutes, the current day for seconds. The number of cells bounds 
 """
 
 import asyncio
+import logging
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -20,15 +21,19 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, Unpack
 
 from heliograph.clock import Clock
-from heliograph.units import DAY_US
+from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.aggregate.disclosure import find_instant
 from heliograph_collector.aggregate.rollup import fill_bins, roll_up_bins
 from heliograph_collector.aggregate.wider_scopes import widen_silences
 from heliograph_collector.model.records import Cell, Count, SilenceCount
+from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.queries import PlaceFilter
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
+_MAX_STALE = 64  # keys that wait for a refresh; assumed
 _COST_FACTOR = 5  # to limit load, fresh for at least 5 times the time that it took to compute
 
 
@@ -63,8 +68,10 @@ class StaleWhileRevalidate(Generic[_T]):
         self._max_weight = max_weight
         self._entries: dict[Hashable, _CacheEntry[_T]] = {}
         self._key_locks: dict[Hashable, asyncio.Lock] = {}
-        self._stale: dict[Hashable, None] = {}  # keys to refresh: their stale answer was served
+        self._stale: dict[Hashable, tuple[AnswerMaker[_T], Ttl]] = {}  # keys to refresh
         self._wake_up = asyncio.Event()
+        self._errors: dict[Hashable, StoreError] = {}  # of the last refresh of some of them
+        self._turn = asyncio.Event()  # set, and replaced, after each refresh
         self._running = False
 
     async def get(self, key: Hashable, make: AnswerMaker[_T], ttl: Ttl) -> _T:
@@ -77,6 +84,37 @@ class StaleWhileRevalidate(Generic[_T]):
         async with self._lock_key(key):
             entry = self._lookup(key) or await self._refresh(key, make, ttl)
             return entry.value
+
+    async def get_last(
+        self, key: Hashable, make: AnswerMaker[_T], ttl: Ttl, patience_s: float
+    ) -> _T:
+        """Return the answer, or the last one if a newer fails or takes longer than a patience.
+
+        With `run`, `make` goes on after the patience, for later readers.
+
+        Raises: StoreError where no answer is younger than an hour.
+        """
+        if (entry := self._lookup(key)) is not None:
+            return entry.value
+        if not self._running:
+            try:
+                return await self.get(key, make, ttl)
+            except StoreError as error:
+                return self._read_last(key, error)
+        if len(self._stale) < _MAX_STALE:
+            self._stale.setdefault(key, (make, ttl))
+            self._wake_up.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while key in self._stale:
+                    await self._turn.wait()
+        return self._read_last(key, self._errors.get(key))
+
+    def _read_last(self, key: Hashable, error: StoreError | None) -> _T:
+        entry = self._entries.get(key)
+        if entry is None or self._clock.monotonic_us() >= entry.stale_us + HOUR_US:
+            raise error or StoreError("The store has not answered in time.")
+        return entry.value
 
     def weigh(self, value: _T) -> int:
         """Return the weight of an answer, by default 1."""
@@ -98,13 +136,20 @@ class StaleWhileRevalidate(Generic[_T]):
 
     async def _refresh_stale(self) -> None:
         while self._stale:
-            key = next(iter(self._stale))
+            key, (make, ttl) = next(iter(self._stale.items()))
             async with self._lock_key(key):
-                entry = self._entries.get(key)
-                if entry is not None:
-                    with suppress(Exception):  # the next reader after expiry gets the same error
-                        await self._refresh(key, entry.make, entry.ttl)
+                self._errors.pop(key, None)
+                try:
+                    await self._refresh(key, make, ttl)
+                except StoreError as error:
+                    self._errors[key] = error
+                    if len(self._errors) > _MAX_STALE:
+                        del self._errors[next(iter(self._errors))]
+                except Exception:  # the next reader after expiry gets the same error
+                    log.exception("an answer could not be computed")
             self._stale.pop(key, None)
+            turn, self._turn = self._turn, asyncio.Event()
+            turn.set()
 
     @asynccontextmanager
     async def _lock_key(self, key: Hashable) -> AsyncIterator[None]:
@@ -122,7 +167,7 @@ class StaleWhileRevalidate(Generic[_T]):
         if entry is None or now_us >= (entry.expires_us if self._running else entry.stale_us):
             return None
         if now_us >= entry.stale_us:
-            self._stale[key] = None
+            self._stale[key] = (entry.make, entry.ttl)
             self._wake_up.set()
         return entry
 

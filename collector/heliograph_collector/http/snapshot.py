@@ -92,6 +92,7 @@ class Snapshot:
     columns: tuple[NetworkColumn, ...]
     coverage: SnapshotCoverage
     entry: int = 0  # of the log, the newest one whose incidents hide readings here
+    is_outdated: bool = False  # the store has not answered for a while
 
     @property
     def bins(self) -> range:

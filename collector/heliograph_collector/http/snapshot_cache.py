@@ -18,13 +18,16 @@ from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
 from heliograph_collector.http.dark_places import DarkPlaces
 from heliograph_collector.http.incident_document import OPEN_STATES, build_state, parse_us
+from heliograph_collector.http.outdated import blank_snapshot, mark_outdated
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.incidents.state import LoggedIncident
 from heliograph_collector.model.records import Cell, SilenceCount, Vote
 from heliograph_collector.model.scope import ScopeFilter
+from heliograph_collector.store.clickhouse import StoreError
 
 _SNAPSHOT_US = 1_000_000  # a snapshot is fresh for this time
-_MAX_POLLED_US = 40_000_000  # its age limit while polled; a poll comes at least every 17 s
+_OUTDATED_US = MINUTE_US  # without an answer for so long it says its age; a poll comes each 17 s
+_MAX_OUTDATED_US = HOUR_US  # and after so long it is not shown; assumed
 _HISTORY_US = MINUTE_US  # time between full refreshes of ended bins, which only late data change …
 _REPORTED_HISTORY_US = 900_000_000  # … while polled, because `touch` reports late data
 _WIDTH_US = snapshot.BIN_S * 1_000_000
@@ -63,8 +66,9 @@ class SnapshotCache:
         self.page_cache: StaleWhileRevalidate[Any] = StaleWhileRevalidate(feed.clock, _CACHE_SIZE)
         self._lock = asyncio.Lock()
         self._current: tuple[int, int, str, Snapshot] | None = None  # read, stale, event, value
-        # newest log entry, snapshot, the same without readings of dark places
-        self._shown: tuple[int, Snapshot, Snapshot] | None = None
+        self._checked_us = 0  # monotonic, when the store answered last
+        # (newest log entry, bin now if outdated), snapshot, the same without dark places' readings
+        self._shown: tuple[tuple[int, int], Snapshot, Snapshot] | None = None
         self._derived: tuple[dict[object, object], dict[object, asyncio.Lock]] = ({}, {})  # from it
         self._bins: dict[int, PublicBin] = {}  # ended bins by start
         self._full_refresh_us = 0  # time of the next full refresh
@@ -76,11 +80,21 @@ class SnapshotCache:
         self._touched_bins |= {at_us // _WIDTH_US * _WIDTH_US: now_us for at_us in timestamps_us}
 
     async def current_snapshot(self) -> Snapshot:
-        """Return the last snapshot while it is polled (up to 40 s old), else refresh it."""
+        """Return the last snapshot while it is polled, else refresh it.
+
+        While the store is slow or away that is the last one, up to an hour old and marked.
+        Raises StoreError where there is none.
+        """
         cached = self._current
-        if self.is_polled and cached and self._monotonic_us() < cached[0] + _MAX_POLLED_US:
+        is_usable = self._monotonic_us() < self._checked_us + _MAX_OUTDATED_US
+        if self.is_polled and cached and is_usable:
             return self._hide_dark(cached[3])
-        return await self.refresh()
+        try:
+            return await self.refresh()
+        except StoreError:
+            if cached is None or not is_usable:
+                raise
+            return self._hide_dark(cached[3])
 
     async def refresh(self) -> Snapshot:
         """Return a snapshot no older than a second or five times its computing time."""
@@ -98,14 +112,21 @@ class SnapshotCache:
                     new_snapshot,
                 )
                 self._current = cached
+            self._checked_us = began_us
             return self._hide_dark(cached[3])
+
+    def blank_snapshot(self, entry: int) -> Snapshot:
+        return blank_snapshot(self._feed.clock.wall_us(), self._feed.k_anonymity, entry)
 
     def _hide_dark(self, new_snapshot: Snapshot) -> Snapshot:
         """Return a snapshot without readings of dark places, at once after a new log entry."""
         feed = self._feed
         entry = len(feed.book.entries)  # read first, because another thread writes the book
         shown = self._shown
-        if shown is None or shown[0] != entry or shown[1] is not new_snapshot:
+        now_us = feed.clock.wall_us()
+        is_outdated = self._monotonic_us() >= self._checked_us + _OUTDATED_US
+        key = (entry, now_us // _WIDTH_US if is_outdated else 0)
+        if shown is None or shown[0] != key or shown[1] is not new_snapshot:
             since_us = new_snapshot.at_us - HOUR_US  # of an older end there is a newer reading
             states = (
                 build_state(logged, feed.services, feed.k_anonymity)
@@ -113,8 +134,9 @@ class SnapshotCache:
                 if logged.state in OPEN_STATES or _is_closed_since(logged, since_us)
             )
             dark_places = DarkPlaces([state for state in states if state])
-            shown_snapshot = replace(dark_places.hide_readings(new_snapshot), entry=entry)
-            shown = (entry, new_snapshot, shown_snapshot)
+            current = mark_outdated(new_snapshot, now_us) if is_outdated else new_snapshot
+            shown_snapshot = replace(dark_places.hide_readings(current), entry=entry)
+            shown = (key, new_snapshot, shown_snapshot)
             self._shown = shown
             self._derived = ({}, {})
         return shown[2]

@@ -217,6 +217,34 @@ async def test_store_error_is_raised_only_when_the_answer_has_expired() -> None:
             await kept.get("key", counting.make, TERM)
 
 
+async def test_the_last_answer_stands_in_for_one_that_fails_or_is_late() -> None:
+    """For an hour; what takes longer than the patience goes on for later readers."""
+    clock, counting, kept = cache()
+    async with running(kept):
+        with pytest.raises(StoreError, match="in time"):
+            await kept.get_last("key", counting.make, TERM, 0)
+        counting.told.put_nowait(1)
+        assert await kept.get_last("key", counting.make, TERM, 60) == 1
+        clock.advance_us(60 * US)
+        counting.told.put_nowait(StoreError("it is being mended"))
+        assert await kept.get_last("key", counting.make, TERM, 60) == 1
+        assert await kept.get_last("key", counting.make, TERM, 0) == 1  # it is being computed
+        counting.told.put_nowait(2)
+        assert await kept.get_last("key", counting.make, TERM, 60) == 2
+        clock.advance_us(2 * HOUR)
+        counting.told.put_nowait(StoreError("it is being mended"))
+        with pytest.raises(StoreError, match="mended"):
+            await kept.get_last("key", counting.make, TERM, 60)
+
+
+async def test_without_a_task_the_last_answer_stands_in_for_one_that_fails() -> None:
+    clock, counting, kept = cache()
+    for turn in (1, StoreError("it is being mended")):
+        counting.told.put_nowait(turn)
+        assert await kept.get_last("key", counting.make, TERM, 60) == 1
+        clock.advance_us(11 * US)
+
+
 async def test_heavy_answers_evict_the_oldest() -> None:
     class Weighed(StaleWhileRevalidate[int]):
         def weigh(self, value: int) -> int:

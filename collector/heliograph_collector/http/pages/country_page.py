@@ -142,6 +142,7 @@ def render_country(
         k=snapshot.k,
         at=write_time(snapshot.at_us // 1_000_000 * 1_000_000),
         entry=snapshot.entry,
+        outdated=headlines.describe_outdated(snapshot, t),
         assets=assets,
     )
 

@@ -101,8 +101,36 @@ MERGED_FIELDS: Sequence[Mapping[str, str | int]] = (  # of the two queries
 )
 
 
-def empty_timeline(starts: range) -> CountryTimeline:
-    return CountryTimeline(starts=starts, services={}, networks={}, regions={})
+def blank_timeline(
+    starts: range, services: Iterable[str], networks: Iterable[NetworkGroup]
+) -> CountryTimeline:
+    """Return the rows of what is known to exist, while its bins are not."""
+    row = TimelineRow(marks=(None,) * len(starts), shares=(1.0,) * len(starts))
+    return CountryTimeline(
+        starts=starts,
+        services=dict.fromkeys(services, row),
+        networks=dict.fromkeys(networks, row),
+        regions={},
+    )
+
+
+def move_window(timeline: CountryTimeline, starts: range) -> CountryTimeline:
+    """Return an older timeline in a later window: of its newest bins nothing is known yet."""
+    offset = min(max((starts.start - timeline.starts.start) // starts.step, 0), len(starts))
+    if not offset:
+        return timeline
+
+    def move(row: TimelineRow) -> TimelineRow:
+        marks = (*row.marks[offset:], *(None,) * offset)
+        return replace(row, marks=marks, shares=(*row.shares[offset:], *(1.0,) * offset))
+
+    return replace(
+        timeline,
+        starts=starts,
+        services={key: move(row) for key, row in timeline.services.items()},
+        networks={key: move(row) for key, row in timeline.networks.items()},
+        regions={key: move(row) for key, row in timeline.regions.items()},
+    )
 
 
 def choose_window(name: str, until_us: int | None, at_us: int) -> ChosenWindow:

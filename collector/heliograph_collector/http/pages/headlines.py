@@ -34,6 +34,13 @@ def format_clock(timestamp_us: int, t: Locale = ENGLISH) -> str:
     return i18n.format_clock(t.lang, datetime.fromtimestamp(timestamp_us // 1_000_000, UTC))
 
 
+def describe_outdated(snapshot: Snapshot, t: Locale = ENGLISH) -> str:
+    """Describe from when the measurements are, while the store is slow or away; else ""."""
+    if not snapshot.is_outdated:
+        return ""
+    return t("now.outdated", time=format_clock(snapshot.at_us, t))
+
+
 def format_group(group: NetworkGroup, t: Locale = ENGLISH) -> str:
     """Format a group as "Kazakhstan, AS9198 fixed".
 

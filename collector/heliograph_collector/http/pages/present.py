@@ -8,6 +8,7 @@ from heliograph_collector.http.incident_document import IncidentFilter
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.incidents.published.incident import IncidentDocument
+from heliograph_collector.store.clickhouse import StoreError
 
 _TRIES = 3  # entries come in tens a minute at most, and a try takes milliseconds; assumed
 
@@ -26,10 +27,16 @@ async def read_present(
     """Read snapshot and incidents of one log entry, so that a page agrees with itself.
 
     A headline of an older entry says nothing of the cut that has emptied the table below it.
-    Raises StoreError.
+    Before the store first answers, open incidents are told alone. Raises StoreError where there is
+    neither.
     """
     for _ in range(_TRIES):
-        snapshot = await snapshot_cache.current_snapshot()
+        try:
+            snapshot = await snapshot_cache.current_snapshot()
+        except StoreError:
+            if not incident_cache.recent_incidents(country, 0)[0]:
+                raise
+            snapshot = snapshot_cache.blank_snapshot(incident_cache.entry)
         await incident_cache.refresh()
         # No await from here on.
         incidents = incident_cache.list_incidents(IncidentFilter(country=country or None))

@@ -51,6 +51,7 @@ from heliograph_collector.http.pages.present import read_present
 from heliograph_collector.http.pages.recent_incidents import select_recent
 from heliograph_collector.http.pages.subject_page import build_country
 from heliograph_collector.http.problem import Problem, render_problem, unknown_name
+from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.http.snapshot_cache import (
     SnapshotCache,
     feed_disclosure,
@@ -60,9 +61,10 @@ from heliograph_collector.http.snapshot_cache import (
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.model.published.status import CellDocument
 from heliograph_collector.model.scope import ScopeFilter
-from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+from heliograph_collector.store.clickhouse import StoreError, TooMuchError, TooSlowError
 
 _DATA_TTL = Ttl(fresh_us=10_000_000, grace_us=20_000_000)
+_PATIENCE_S = 3.0  # of a reader, who then gets the last answer with its age; assumed
 _IMAGE_TTL = Ttl(fresh_us=MINUTE_US)
 _EMBED_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -101,27 +103,28 @@ class PageRoutes:
         try:
             now = await read_present(self._snapshot_cache, self._incident_cache, code)
             snapshot = now.snapshot
-            window = choose_window(name, values.get(LAST_DAY), snapshot.at_us)
-            day_starts = WINDOWS["day"].bin_starts(snapshot.at_us)
-            present = await self._read_if_drawable(code, day_starts)
-            timeline = await self._read_if_drawable(code, window.starts)
         except StoreError as error:
             return render_unavailable(str(error), self._assets, t)
+        now_us = self._feed.clock.wall_us()
+        window = choose_window(name, values.get(LAST_DAY), now_us)
+        day_starts = WINDOWS["day"].bin_starts(now_us)
+        present, _ = await self._read_if_drawable(snapshot, code, day_starts)
+        timeline, is_too_much = await self._read_if_drawable(snapshot, code, window.starts)
         in_window = IncidentFilter(since_us=min(day_starts.start, window.starts.start))
         view = country_page.CountryView(
             country=code,
             window=window,
             incidents=[incident for incident in now.incidents if in_window.matches(incident)],
             recent=select_recent(self._feed.is_watched, now.under_way, now.ended, t),
-            too_much=timeline is None,
+            too_much=is_too_much,
             names=self._feed.network_names,
         )
         return form_response(
             await asyncio.to_thread(
                 country_page.render_country,
                 snapshot,
-                present or panorama.empty_timeline(day_starts),
-                timeline or panorama.empty_timeline(window.starts),
+                present,
+                timeline,
                 view,
                 t,
                 self._assets,
@@ -231,26 +234,39 @@ class PageRoutes:
             return [status.build_row(cell, k) for cell in cells]
 
         try:
-            rows = await self._snapshot_cache.page_cache.get(
-                (incident.id, frame, scope_filter), read, _DATA_TTL
+            rows = await self._snapshot_cache.page_cache.get_last(
+                (incident.id, frame, scope_filter), read, _DATA_TTL, _PATIENCE_S
             )
         except StoreError:
             rows = []
         shown_frame, shown_rows = incident_chart.trim_empty_start(incident, rows, frame)
         return TimelineData(frame=shown_frame, rows=shown_rows, k=k)
 
-    async def _read_if_drawable(self, country: str, starts: range) -> CountryTimeline | None:
+    async def _read_if_drawable(
+        self, snapshot: Snapshot, country: str, starts: range
+    ) -> tuple[CountryTimeline, bool]:
+        """Return (bins, whether they are too many to draw); without the store the rows alone."""
+        is_too_much = False
         try:
-            return await self.read_country_timeline(country, starts)
+            return await self.read_country_timeline(country, starts), False
+        except TooSlowError:
+            pass
         except TooMuchError:
-            return None
+            is_too_much = True
+        except StoreError:
+            pass
+        groups = [c.group for c in snapshot.columns if c.group.country == country]
+        services = [name for name, _ in snapshot.services]
+        return panorama.blank_timeline(starts, services, groups), is_too_much
 
     async def read_country_timeline(self, country: str, starts: range) -> CountryTimeline:
-        """Read the data of a country's page. Raises StoreError."""
+        """Read the data of a country's page, or the last that was read. Raises StoreError."""
         feed = self._feed
+        is_current = starts.stop > feed.clock.wall_us()
 
         async def read() -> CountryTimeline:
-            window = (starts.start, starts.stop, starts.step // 1_000_000)
+            bins = _move_to(starts, feed.clock.wall_us()) if is_current else starts
+            window = (bins.start, bins.stop, bins.step // 1_000_000)
             scope_filter = ScopeFilter(country=country)
             network_cells, region_cells = [
                 await query_cells(feed, *window, scope_filter, merged_fields, keep_empty=False)
@@ -261,19 +277,26 @@ class PageRoutes:
                 feed_disclosure(feed),
                 network_cells,
                 region_cells,
-                starts,
+                bins,
                 tuple(name for name in feed.services if name not in feed.untested),
             )
 
-        timeline: CountryTimeline = await self._snapshot_cache.page_cache.get(
-            (country, starts), read, _DATA_TTL
+        key = (country, (starts.step, len(starts)) if is_current else starts)
+        timeline: CountryTimeline = await self._snapshot_cache.page_cache.get_last(
+            key, read, _DATA_TTL, _PATIENCE_S
         )
-        return timeline
+        return panorama.move_window(timeline, starts)
 
     def _render_missing(self, t: Locale) -> web.Response:
         response = html_response(incident_page.render_missing(self._assets, t))
         response.set_status(404)
         return response
+
+
+def _move_to(starts: range, now_us: int) -> range:
+    """Return as many bins up to the one in progress."""
+    until_us = (now_us // starts.step + 1) * starts.step
+    return range(until_us - len(starts) * starts.step, until_us, starts.step)
 
 
 def _parse_locale(request: web.Request) -> Locale:

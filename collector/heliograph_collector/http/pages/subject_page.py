@@ -89,6 +89,7 @@ def render_subject(view: SubjectView, t: Locale, assets: Mapping[str, str], base
         "subject.html",
         t=t,
         assets=assets,
+        outdated=headlines.describe_outdated(view.snapshot, t),
         base=base,
         subject=subject,
         headline=headline,

@@ -125,6 +125,7 @@ def render_world(
         axis=sparkline.draw_axis(world_snapshot.bins, t),
         first=format_clock(world_snapshot.since_us, t),
         shape=_hash_shape(columns, countries, snapshot, recent, t),
+        outdated=headlines.describe_outdated(snapshot, t),
         assets=assets,
         vantages=format_vantages(sum(c.vantages for c in country_columns), snapshot.k, t),
         blind=[
