@@ -28,6 +28,7 @@ from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.basic_auth import OperatorAuth
 from heliograph_collector.http.headers import LICENSE_URL, add_headers, add_preflight, respond_json
 from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.pages.about import AboutPage
 from heliograph_collector.http.pages.archive_page import ArchivePage
 from heliograph_collector.http.pages.front_page import FrontPage
@@ -77,15 +78,16 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
     ]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
     app[LICENSE_URL] = feed.publisher.license_url
-    timeline_api = TimelineApi(feed, snapshot_cache)
-    incident_api = IncidentApi(feed, incident_cache)
+    known_networks = KnownNetworks(feed, incident_cache, snapshot_cache)
+    timeline_api = TimelineApi(feed, snapshot_cache, known_networks)
+    incident_api = IncidentApi(feed, incident_cache, known_networks)
     operator = OperatorAuth(feed.operator_hash, feed.clock, _RequestOrigins(feed))
     measurement_api = MeasurementApi(feed, operator)
     health_api = HealthApi(feed, operator)
     _add_pages(app.router, feed, incident_cache, snapshot_cache, assets)
     app.router.add_get("/api/v1/status", timeline_api.status)
     app.router.add_get("/api/v1/timeline", timeline_api.timeline)
-    app.router.add_get("/api/v1/aggregation", AggregationApi(feed).__call__)
+    app.router.add_get("/api/v1/aggregation", AggregationApi(feed, known_networks).__call__)
     app.router.add_get("/api/v1/measurements", measurement_api.list_measurements)
     app.router.add_get("/api/v1/measurements/{id}", measurement_api.get_measurement)
     page_routes = PageRoutes(feed, incident_cache, snapshot_cache, assets)
@@ -138,7 +140,9 @@ def _add_pages(
     router.add_get("/networks/{asn}", subject_routes.show_network)
     router.add_get("/countries/{code}/{region}", subject_routes.show_region)
     router.add_get("/search", subject_routes.search)
-    router.add_get("/incidents", ArchivePage(feed, incident_cache, assets).page)
+    known_networks = KnownNetworks(feed, incident_cache, snapshot_cache)
+    archive_page = ArchivePage(feed, incident_cache, known_networks, assets)
+    router.add_get("/incidents", archive_page.page)
     SiteFiles(feed, incident_cache, assets["mark.svg"]).add_routes(router)
     router.add_get("/api/v1/history", HistoryApi(feed, incident_cache, assets).__call__)
     charts = HistoryCharts(feed, incident_cache, snapshot_cache, assets)

@@ -22,7 +22,8 @@ from heliograph_collector.http.api.parameter_types import choice_parameter
 from heliograph_collector.http.api.parameters import QueryValues, parse, write_time
 from heliograph_collector.http.backend import Feed, list_public
 from heliograph_collector.http.headers import respond_json, respond_text
-from heliograph_collector.http.problem import Problem, bad_parameter
+from heliograph_collector.http.known_networks import KnownNetworks
+from heliograph_collector.http.problem import Problem, bad_parameter, unknown_name
 from heliograph_collector.model.published.status import AggregationDocument, AggregationTotals
 from heliograph_collector.store.aggregation import AXES, GRAINS, AggregationQuery, AggregationRow
 
@@ -65,8 +66,9 @@ AGGREGATION = (
 
 
 class AggregationApi:
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, known_networks: KnownNetworks) -> None:
         self._feed = feed
+        self._known_networks = known_networks
         self._lock = asyncio.Lock()
         self._waiting_count = 0
 
@@ -75,6 +77,8 @@ class AggregationApi:
         feed = self._feed
         query = build_query(values, feed.clock.wall_us(), feed.k_anonymity, list_public(feed))
         rows = tuple(_build_row(query.axes, total) for total in await self._query_totals(query))
+        if not any(row.measurement_count for row in rows):
+            await self._check_names(query)
         if values.get(FORMAT) == "CSV":
             return respond_text(request, _format_csv(query.axes, rows), CSV, max_age_s=_MAX_AGE_S)
         document = AggregationDocument(
@@ -84,6 +88,16 @@ class AggregationApi:
             k_anonymity=self._feed.k_anonymity,
         )
         return respond_json(request, document, max_age_s=_MAX_AGE_S)
+
+    async def _check_names(self, query: AggregationQuery) -> None:
+        """Refuse names of nothing, of which there is no measurement. Raises Problem 404."""
+        for name in query.experiments:
+            if name not in REGISTRY:
+                raise unknown_name("test_name", name, ", ".join(map(ooni_name, sorted(REGISTRY))))
+        for asn in query.asns:
+            await self._known_networks.require(asn)
+        if query.input and query.input not in list_public(self._feed):
+            raise unknown_name("input", query.input, "a target that the plan lists")
 
     async def _query_totals(self, query: AggregationQuery) -> Sequence[AggregationRow]:
         if self._waiting_count >= _MAX_WAITING:

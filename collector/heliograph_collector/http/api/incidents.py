@@ -26,6 +26,7 @@ from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_document import IncidentFilter, cut_page
+from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.problem import Problem, require_service
 from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentsDocument
 
@@ -37,14 +38,17 @@ _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](
 
 
 class IncidentApi:
-    def __init__(self, feed: Feed, incident_cache: IncidentCache) -> None:
+    def __init__(
+        self, feed: Feed, incident_cache: IncidentCache, known_networks: KnownNetworks
+    ) -> None:
         self._feed = feed
+        self._known_networks = known_networks
         self._incident_cache = incident_cache
 
     async def list_incidents(self, request: web.Request) -> web.Response:
         values = parse(request.query, LIST_PARAMETERS)
         position = read_cursor(values.get(CURSOR, ""))
-        matching = self._incident_cache.list_incidents(self._build_filter(values))
+        matching = self._incident_cache.list_incidents(await self._build_filter(values))
         rows, following = cut_page(matching, position, values.get(LIMIT, 100))
         page = IncidentsDocument(
             k_anonymity=self._feed.k_anonymity,
@@ -64,7 +68,7 @@ class IncidentApi:
     async def get_atom(self, request: web.Request) -> web.Response:
         values = parse(request.query, FEED_PARAMETERS)
         xml = feeds.build_atom(
-            self._list_newest(values),
+            await self._list_newest(values),
             *self._feed_context(request, values),
             license_name=self._feed.publisher.license,
         )
@@ -73,7 +77,7 @@ class IncidentApi:
     async def get_cap_feed(self, request: web.Request) -> web.Response:
         values = parse(request.query, FEED_PARAMETERS)
         xml = feeds.build_atom(
-            self._list_newest(values),
+            await self._list_newest(values),
             *self._feed_context(request, values),
             license_name=self._feed.publisher.license,
             is_cap=True,
@@ -93,21 +97,21 @@ class IncidentApi:
     async def get_json_feed(self, request: web.Request) -> web.Response:
         values = parse(request.query, FEED_PARAMETERS)
         json_feed = feeds.build_json_feed(
-            self._list_newest(values), *self._feed_context(request, values)
+            await self._list_newest(values), *self._feed_context(request, values)
         )
         response = respond_json(request, json_feed, max_age_s=60)
         if response.status == 200:
             response.content_type = "application/feed+json"
         return response
 
-    def _list_newest(self, values: QueryValues) -> list[IncidentDocument]:
+    async def _list_newest(self, values: QueryValues) -> list[IncidentDocument]:
         """List incidents by their last change, as feed readers expect."""
-        matching = self._incident_cache.list_incidents(self._build_filter(values))
+        matching = self._incident_cache.list_incidents(await self._build_filter(values))
         newest = sorted(matching, key=attrgetter("updated"), reverse=True)
         return newest[: values.get(LIMIT, _DEFAULT_FEED_SIZE)]
 
-    def _build_filter(self, values: QueryValues) -> IncidentFilter:
-        """Build the filter. Raises Problem 404 for a service that nothing public names.
+    async def _build_filter(self, values: QueryValues) -> IncidentFilter:
+        """Build the filter. Raises Problem 404 for a service or network that nothing public names.
 
         A list without incidents, or a feed that never has one, would pass for good news.
         """
@@ -116,7 +120,7 @@ class IncidentApi:
         return IncidentFilter(
             country=values.get(COUNTRY),
             region=values.get(REGION),
-            asn=values.get(ASN),
+            asn=await self._known_networks.require(values.get(ASN)),
             service=service if service in logged else require_service(self._feed, service),
             state=values.get(INCIDENT_STATE),
             kind=values.get(KIND),

@@ -33,7 +33,7 @@ def get(
     all_responses = {
         "200": ResponseObject(description="OK", content=content),
         "400": refusal("Names the parameter and what would do."),
-        "404": refusal("Unknown country, region or service; names what would do."),
+        "404": refusal("Unknown country, region, network or service; names what would do."),
         "429": refusal("Your network asks too often; Retry-After says when to come again."),
         "503": refusal("The store does not answer just now, or too many ask."),
         **({"401": refusal("For the operator only.")} if is_operator else {}),

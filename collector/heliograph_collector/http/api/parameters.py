@@ -76,7 +76,15 @@ def parse(query: MultiMapping[str], parameters: Sequence[Parameter[object]]) -> 
         except ValueError:
             problem = f"cannot be {_clip_value(value)}"
             raise _refuse_value(name, problem, parameter.allowed) from None
+    _check_region(values)
     return QueryValues(values)
+
+
+def _check_region(values: Mapping[str, object]) -> None:
+    """Refuse a region of another country: together they name no place."""
+    region, country = values.get("region"), values.get("country")
+    if region and country and not str(region).startswith(f"{country}-"):
+        raise _refuse_value("region", f"is not in {country}", f"a region of {country}")
 
 
 def _unknown_parameter(name: str, by_name: Mapping[str, Parameter[object]]) -> Problem:

@@ -25,6 +25,7 @@ from heliograph_collector.http.headers import (
     respond_json,
     respond_prepared,
 )
+from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.problem import bad_parameter, require_service
 from heliograph_collector.http.snapshot_cache import SnapshotCache, query_series
 from heliograph_collector.model.published.status import TimelineDocument
@@ -37,8 +38,11 @@ MAX_WORLD_ROWS = 300  # of all countries together, whose networks are released o
 
 
 class TimelineApi:
-    def __init__(self, feed: Feed, snapshot_cache: SnapshotCache) -> None:
+    def __init__(
+        self, feed: Feed, snapshot_cache: SnapshotCache, known_networks: KnownNetworks
+    ) -> None:
         self._feed = feed
+        self._known_networks = known_networks
         self._snapshot_cache = snapshot_cache
 
     async def status(self, request: web.Request) -> web.Response:
@@ -67,6 +71,8 @@ class TimelineApi:
             service=require_service(self._feed, values.get(SERVICE)),
         )
         cells = await query_series(self._feed, since_us, until_us, bin_s, scope_filter)
+        if not any(cell.vantages or cell.silent for cell in cells):  # else it was measured once
+            await self._known_networks.require(scope_filter.asn)
         k = self._feed.k_anonymity
         document = TimelineDocument(
             since=write_time(since_us),

@@ -30,6 +30,7 @@ from heliograph_collector.http.backend import Feed, find_service
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_document import IncidentFilter, cut_page, parse_us
+from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.pages.front_page import html_response
 from heliograph_collector.http.pages.recent_incidents import build_line
 from heliograph_collector.http.problem import bad_parameter, unknown_name
@@ -54,10 +55,15 @@ _KINDS = ("network_silence", "service_blocking", "throttling", "partial", "power
 
 class ArchivePage:
     def __init__(
-        self, feed: Feed, incident_cache: IncidentCache, assets: Mapping[str, str]
+        self,
+        feed: Feed,
+        incident_cache: IncidentCache,
+        known_networks: KnownNetworks,
+        assets: Mapping[str, str],
     ) -> None:
         self._feed = feed
         self._incident_cache = incident_cache
+        self._known_networks = known_networks
         self._assets = assets
 
     async def page(self, request: web.Request) -> web.Response:
@@ -67,6 +73,7 @@ class ArchivePage:
         known = find_service(self._feed, service) if service else None
         if service and not known:
             raise unknown_name("service", service, ", ".join(self._feed.services))
+        await self._known_networks.require(values.get(ASN))
         incident_filter = _build_filter(values, known)
         matching = self._incident_cache.list_incidents(incident_filter)
         rows, following = cut_page(matching, read_cursor(values.get(CURSOR, "")), PAGE_SIZE)

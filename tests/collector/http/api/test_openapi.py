@@ -20,9 +20,11 @@ from heliograph_collector.http.api import (
 )
 from heliograph_collector.http.api.openapi import build_document
 from heliograph_collector.http.app import build_app
+from heliograph_collector.model.records import VerdictState
 from support.every_answer import everything
-from support.fake_feed import World
-from support.incident_book import ALMATY
+from support.fake_feed import NOW_US, World, crowd
+from support.incident_book import ALMATY, KEY, evening_book
+from support.kazakhstan_votes import evening
 from support.site import Serve
 
 DOCUMENT: dict[str, Any] = json.loads(msgspec.json.encode(build_document()))
@@ -48,7 +50,7 @@ def test_it_names_each_route_and_no_other() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("/api/v1/status", "/api/v1/timeline", "/api/v1/timeline?asn=1", "/api/v1/aggregation"),
+        *("/api/v1/status", "/api/v1/timeline", "/api/v1/timeline?asn=9198", "/api/v1/aggregation"),
         *("/api/v1/aggregation?axis_x=domain&axis_y=probe_cc", "/api/v1/incidents"),
         *(f"/api/v1/incidents/{ALMATY}", "/api/v1/log", "/api/v1/coverage"),
         *("/api/v1/imported", "/api/v1/imported?country=KZ"),
@@ -82,6 +84,53 @@ async def test_the_document_is_there_for_people_too(serve: Serve) -> None:
     assert 'href="/docs"' in text
     assert "<code>log verify</code>" in text
     assert "`" not in text
+
+
+UNKNOWN = {  # by filter, what a stranger may type; and what is known, though nothing is there
+    "country": ("QQ", "TJ"),
+    "region": ("KZ-99", "KZ-75"),
+    "asn": ("AS64999", "29355"),
+    "service": ("telegarm", "Signal"),
+    "probe_cc": ("QQ", "TJ"),
+    "probe_asn": ("AS64999", "AS29355"),
+    "test_name": ("telegarm", "signal"),
+    "input": ("https://example.net/", "signal"),
+}
+FILTERS = [
+    (path, parameter["name"])
+    for (path, method), operation in OPERATIONS.items()
+    for parameter in operation.get("parameters", ())
+    if method == "get" and parameter["in"] == "query" and parameter["name"] in UNKNOWN
+    if "/measurements" not in path  # which only the operator asks
+]
+
+
+async def test_no_filter_answers_for_what_nothing_public_names(serve: Serve) -> None:
+    """Zeros, or a list without incidents, would pass for good news."""
+    site = await serve(evening().feed(book=evening_book(), public_key=KEY.public))
+    assert len(FILTERS) > 25
+    for path, name in FILTERS:
+        unknown, known = UNKNOWN[name]
+        refused = await site.get(f"{path}?{name}={unknown}", headers={"Accept": "text/html"})
+        assert refused.status == 404, (path, name)
+        quiet = await site.get(f"{path}?{name}={known}")
+        assert quiet.status == 200, (path, name, await quiet.text())
+    for path in ("/api/v1/timeline", "/api/v1/incidents"):
+        problem = await site.problem(f"{path}?asn=AS64999", 404)
+        assert problem["parameter"] == "network"
+        assert "such as AS9198" in problem["allowed"]
+        problem = await site.problem(f"{path}?country=KZ&region=RU-MOW")
+        assert problem["detail"] == "The parameter region is not in KZ; use a region of KZ."
+
+
+async def test_a_network_of_long_ago_is_no_stranger(serve: Serve) -> None:
+    """Nothing names it any more, and what was measured in it is told."""
+    world = evening()
+    day_us = 86_400_000_000
+    world.votes += crowd(9, VerdictState.REACHABLE, NOW_US - 3 * day_us, NOW_US - 2 * day_us, asn=7)
+    site = await serve(world.feed())
+    await site.problem("/api/v1/timeline?asn=7", 404)
+    await site.json("/api/v1/timeline?asn=7&bin=1h&since=2022-01-02T13:00:00Z")
 
 
 def test_examples_are_read_by_what_they_document() -> None:

@@ -1,0 +1,47 @@
+"""Which networks anything public names: of an unknown one zeros would pass for a measurement."""
+
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.problem import Problem, unknown_name
+from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.store.clickhouse import StoreError
+
+ALLOWED = "a network that a country's page or /search names, such as AS9198"
+
+
+class KnownNetworks:
+    """The networks of the present, of incidents, and of the table of operators' names.
+
+    Only public facts decide, so that an answer tells nothing of networks of too few vantages.
+    """
+
+    def __init__(
+        self, feed: Feed, incident_cache: IncidentCache, snapshot_cache: SnapshotCache
+    ) -> None:
+        self._feed = feed
+        self._incident_cache = incident_cache
+        self._snapshot_cache = snapshot_cache
+
+    async def require(self, asn: int | None) -> int | None:
+        """Return a number; None if none is asked. Raises Problem 404 for an unknown network."""
+        if asn is not None and not await self.is_known(asn):
+            raise self.refuse(asn)
+        return asn
+
+    def refuse(self, asn: int) -> Problem:
+        return unknown_name("network", f"AS{asn}", ALLOWED)
+
+    async def is_known(self, asn: int) -> bool:
+        """Return whether a network is known, or nobody can tell: before the store answers."""
+        if not asn or self._feed.network_names.name_network(asn):
+            return True
+        if any(
+            asn in (incident.scope.asn, *(part.asn for part in incident.parts))
+            for incident in self._incident_cache.all_incidents()
+        ):
+            return True
+        try:
+            columns = (await self._snapshot_cache.current_snapshot()).columns
+        except StoreError:
+            return True
+        return not columns or any(column.group.asn == asn for column in columns)
