@@ -16,6 +16,7 @@ from heliograph_collector.aggregate.query_cache import StaleWhileRevalidate
 from heliograph_collector.aggregate.wider_scopes import widen_silences, widen_votes
 from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
+from heliograph_collector.http.beginning import begin_at, find_beginning
 from heliograph_collector.http.dark_places import DarkPlaces
 from heliograph_collector.http.incident_document import OPEN_STATES, build_state, parse_us
 from heliograph_collector.http.outdated import blank_snapshot, mark_outdated
@@ -171,9 +172,11 @@ class SnapshotCache:
         await self._refresh_past(since_us, cut_us, find_instant(at_us, self._feed.k_anonymity))
         bins = [*self._bins.values(), *(await self._read_bins(cut_us, until_us)).values()]
         # Presence belongs to this thread; counting does not.
-        return await asyncio.to_thread(
+        composed = await asyncio.to_thread(
             self._compose, at_us, bins, self._feed.links(), self._feed.agents()
         )
+        began_us = find_beginning(self._feed.list_gaps(since_us, until_us))
+        return replace(composed, coverage=begin_at(composed.coverage, began_us))
 
     def _compose(
         self,

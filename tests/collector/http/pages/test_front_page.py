@@ -14,9 +14,9 @@ from heliograph_collector.incidents.incident import IncidentState as How
 from heliograph_collector.judge import RULES, RULES_VERSION
 from heliograph_collector.judge.comparisons import list_comparison_rules
 from heliograph_collector.judge.confidence import CONTROL_FRESHNESS
-from heliograph_collector.model.records import VerdictState
+from heliograph_collector.model.records import BlindTime, VerdictState
 from support import incident_book
-from support.fake_feed import NOW_US, World, crowd
+from support.fake_feed import BIN_US, NOW_US, World, crowd
 from support.kazakhstan_votes import evening, long_evening
 from support.kazakhstan_votes import feed as long_evening_feed
 from support.read_page import Read
@@ -203,3 +203,22 @@ async def test_no_line_says_confirmed_and_low_confidence(
     incident = incident_book.silence(state=state, confidence=0.45, **doubt)
     page = await read(serve, evening().feed(book=incident_book.book(incident)))
     assert ("low confidence" in page.text["incidents"]) == is_said
+
+
+@pytest.mark.parametrize(
+    ("began_s", "since"),
+    [(130, "13:37"), (-50, "13:34"), (-400, "13:35"), (None, "13:35")],
+)
+async def test_coverage_begins_when_the_collector_did(
+    serve: Serve, began_s: int | None, since: str
+) -> None:
+    """To the minute, where the first bin of five minutes would round it; else with that bin."""
+    first_us = NOW_US // BIN_US * BIN_US - BIN_US
+    world = World()
+    world.votes += crowd(9, VerdictState.REACHABLE, first_us, NOW_US)
+    gap = BlindTime(
+        since_us=0, until_us=first_us + 1_000_000 * (began_s or 0), reason="before_start"
+    )
+    gaps = [] if began_s is None else [gap]
+    page = await read(serve, world.feed(list_gaps=lambda since_us, until_us: gaps))
+    assert f"No coverage gap since {since}" in page.text["coverage"]
