@@ -65,6 +65,7 @@ class WorstDayReader:
     stream: LiveStream = field(default_factory=LiveStream)
     moments: Counter[bool] = field(default_factory=Counter)  # countries read at one moment, or not
     late: set[tuple[object, ...]] = field(default_factory=set)  # pairs of the round before
+    rounds_s: list[float] = field(default_factory=list)  # how long each took
 
     async def run(self) -> None:
         """Read until the collector of a script that is over is gone."""
@@ -74,15 +75,32 @@ class WorstDayReader:
             asyncio.TaskGroup() as group,
         ):
             group.create_task(self._follow_stream(session))
+            loop = asyncio.get_running_loop()
             while True:
+                began = loop.time()
                 if self.clock.second is not None:
                     try:
                         await self._read_round(session)
+                        self.rounds_s.append(loop.time() - began)
                     except (aiohttp.ClientConnectionError, ApiClientError):
                         if self.clock.second < self.truth.script.seconds - LAST_S:
                             raise
                         return
-                await asyncio.sleep(EVERY_S)
+                await asyncio.sleep(max(EVERY_S - (loop.time() - began), 0.0))
+
+    def summarize(self) -> str:
+        """Say how much was read, how often, and how many statements are wrong."""
+        rounds = sorted(self.rounds_s) or [0.0]
+        middle, longest = rounds[len(rounds) // 2], rounds[-1]
+        of_one, not_of_one = self.moments[True], self.moments[False]
+        return (
+            f"{self.read:,} statements in {self.rounds} rounds: {len(self.found)} wrong\n"
+            f"a round took {middle:.1f} s, the longest {longest:.1f} s; one begins each "
+            f"{EVERY_S:.0f} s\n"
+            f"{of_one} readings of a country were of one moment, {not_of_one} not"
+        ) + "".join(
+            f"\n{count:6,} {why}" for why, count in Counter(r.why for r in self.found).items()
+        )
 
     async def _follow_stream(self, session: aiohttp.ClientSession) -> None:
         """Listen first and read the status then, so that nothing between them is missed."""
@@ -167,8 +185,9 @@ class WorstDayReader:
         ]
         if after == document:  # else they are of two moments
             statements = [*tellings, *statements]
-        for place in countries:
-            statements += await self._read_country(session, place, places)
+        reading = (self._read_country(session, place, places) for place in countries)
+        for said in await asyncio.gather(*reading):  # side by side, so that a round is one moment
+            statements += said
         return statements
 
     async def _read_tellings(
