@@ -83,8 +83,7 @@ def render_world(
 ) -> str:
     """Render HTML, for one country if given.
 
-    `assets` maps a static file's name to its address. `under_way` are the documents of the open
-    incidents in `recent`.
+    `under_way` are the documents of the open incidents in `recent`.
     """
     country_columns = tuple(c for c in world_snapshot.columns if country in ("", c.group.country))
     snapshot = replace(world_snapshot, columns=country_columns)
