@@ -8,9 +8,10 @@
 from collections import Counter
 
 from heliograph.address import parse_literal
+from heliograph.byte_shares import ANCHOR_SHARE, HELLO_SHARE, LIGHT_SHARE, OTHER_SHARE
 from heliograph.experiments import entry_of
 from heliograph.experiments.messengers import MessengerConfig
-from heliograph.plan import ANCHORS, Endpoint, EndpointKind, Plan, PlannedTask, Service
+from heliograph.plan import ANCHORS, HELLO, Endpoint, EndpointKind, Plan, PlannedTask, Service
 from heliograph.units import DAY_S
 
 LIGHT_CHECKS = "light checks"  # of all messengers
@@ -30,6 +31,7 @@ _ADDRESS_BYTES = {
     EndpointKind.QUIC: 8_600,
 }
 _USUAL_ADDRESSES = 2  # of a name: one of each family
+_SHARES = {ANCHORS: ANCHOR_SHARE, LIGHT_CHECKS: LIGHT_SHARE, HELLO: HELLO_SHARE, "": OTHER_SHARE}
 _DEFAULT_RUN_BYTES = 15_000  # a target without a service, of an experiment that was not measured
 
 
@@ -83,3 +85,51 @@ def describe_traffic(plan: Plan) -> str:
     total = sum(costs.values()) / 1e6
     parts = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in costs.items())
     return f"{total:.1f} MB a day of {plan.limits.bytes_per_month / 30e6:.1f} ({parts})"
+
+
+def estimate_factors(plan: Plan) -> dict[str, float]:
+    """Estimate how many times as rarely as planned the tests of a kind come within the limit.
+
+    Kinds are ANCHORS, LIGHT_CHECKS, HELLO and, for all others, "".
+    """
+    services = {service.name: service for service in plan.services}
+    costs: Counter[str] = Counter()
+    for task in plan.tasks:
+        costs[_kind_of(task)] += estimate_task_bytes(task, services.get(task.service))
+    daily = plan.limits.bytes_per_month * 29 / 30 / 30  # a day's bytes are there at the beginning
+    if costs.total() <= daily:
+        return dict.fromkeys(costs, 1.0)
+    total = sum(_SHARES[kind] for kind in costs)
+    factors = {k: max(1.0, cost * total / (daily * _SHARES[k])) for k, cost in costs.items() if k}
+    rest = daily - sum(costs[kind] / factor for kind, factor in factors.items())
+    return factors | ({"": costs[""] / rest} if "" in costs else {})
+
+
+def _kind_of(task: PlannedTask) -> str:
+    if task.is_light:
+        return LIGHT_CHECKS
+    return task.experiment if task.experiment in _SHARES else ""
+
+
+def describe_rarity(plan: Plan) -> str:
+    """Describe how often tests come where the limit permits fewer than planned; else ""."""
+    factors = estimate_factors(plan)
+    if max(factors.values(), default=1.0) <= 1.0:
+        return ""
+    names = {ANCHORS: "anchors", LIGHT_CHECKS: LIGHT_CHECKS, HELLO: "hellos"}
+    parts = [
+        f"{name} every {_interval_s(plan, kind) * factors[kind] / 60:.0f} min"
+        for kind, name in names.items()
+        if kind in factors
+    ]
+    if "" in factors:
+        parts.append(f"others {factors['']:.0f} times as rarely")
+    limit = plan.limits.bytes_per_month / 1e6
+    text = ", ".join(parts)
+    return f"By a limit of {limit:.0f} MB a month tests come later than planned: {text}."
+
+
+def _interval_s(plan: Plan, kind: str) -> float:
+    """Return the planned time between two results of a kind; light checks come in one."""
+    intervals = [task.interval_s for task in plan.tasks if _kind_of(task) == kind]
+    return min(intervals) if kind == LIGHT_CHECKS else 1 / sum(1 / max(1, s) for s in intervals)

@@ -250,7 +250,11 @@ async def test_plan_and_status_speak_json_and_words(
     assert cli.main(["status", "--state", str(state.root)]) == 0
     out = capsys.readouterr().out
     assert "Plan 1" in out
+    assert "come later than planned" not in out
     assert "not running: start it with" in out
+    (state.root / "config.yml").write_text("limits: {bytes_per_month: 1000000}\n")
+    assert cli.main(["plan", "--state", str(state.root)]) == 0
+    assert "By a limit of 1 MB a month tests come later than planned" in capsys.readouterr().out
 
 
 def test_pause_works_offline_and_before_anything_else(

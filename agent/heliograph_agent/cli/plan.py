@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
             )
         consent = _store_consent(state, plan, consent)
     config = cli.read_config(args)
-    allowed_plan = c.exclude_tests(plan, config.without)
+    allowed_plan = _limit_bytes(c.exclude_tests(plan, config.without), config, consent)
     if consent is None:
         missing_units = sorted(c.consent_scope(allowed_plan))
     else:
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         # In ASCII: no byte moves a terminal's cursor.
         print(json.dumps(asdict(plan) | extra, default=bytes.hex))
     else:
-        _print_plan(plan, missing_units, config)
+        _print_plan(plan, allowed_plan, missing_units, config)
         if consent is not None and c.is_risk_new(consent):
             print(c.describe_risk(consent.country))
     return 0
@@ -102,12 +102,21 @@ def _store_consent(state: State, plan: "Plan", previous: "Consent | None") -> "C
     return consent
 
 
-def _print_plan(plan: "Plan", missing_units: "Sequence[str]", config: "Config") -> None:
-    from heliograph.traffic_estimate import describe_traffic, estimate_task_bytes
+def _limit_bytes(plan: "Plan", config: "Config", consent: "Consent | None") -> "Plan":
+    from heliograph.observation import Access
+    from heliograph_agent.runtime.settings import limit_bytes
+
+    declared = consent.access if consent is not None else Access.UNKNOWN
+    return limit_bytes(plan, config, declared if config.access is None else config.access)
+
+
+def _print_plan(
+    plan: "Plan", allowed_plan: "Plan", missing_units: "Sequence[str]", config: "Config"
+) -> None:
+    from heliograph.traffic_estimate import describe_rarity, describe_traffic, estimate_task_bytes
     from heliograph_agent import consent as c
 
     services = {service.name: service for service in plan.services}
-    allowed_plan = c.exclude_tests(plan, config.without)
     print(c.make_printable(f"Plan {plan.version}, services of {plan.services_version}"))
     for task in allowed_plan.tasks:
         daily = estimate_task_bytes(task, services.get(task.service)) / 1e6
@@ -115,6 +124,8 @@ def _print_plan(plan: "Plan", missing_units: "Sequence[str]", config: "Config") 
         print(c.make_printable(f"  every {task.interval_s:>6} s  {line}"))
     print(c.make_printable(f"All of it would move {describe_traffic(allowed_plan)}."))
     print(f"Some {c.describe_cost(allowed_plan)}.")
+    if rarity := describe_rarity(allowed_plan):
+        print(rarity)
     unwanted = c.list_excluded(plan, config.without)
     if unwanted:
         unwanted_names = ", ".join(_describe_task(task, services) for task in unwanted)

@@ -83,11 +83,7 @@ class AgentSettings:
         if self.config.services_file:
             plan = _add_services(plan, Path(self.config.services_file))
             plan = exclude_tests(plan, self.config.without)
-        # Mobile networks are expensive.
-        is_mobile = self.declared_vantage().access is Access.MOBILE
-        default_limit = MOBILE_BYTES if is_mobile else allowed_plan.limits.bytes_per_month
-        byte_limit = min(self.config.bytes_per_month or default_limit, plan.limits.bytes_per_month)
-        return replace(plan, limits=replace(plan.limits, bytes_per_month=byte_limit)), waiting
+        return limit_bytes(plan, self.config, self.declared_vantage().access), waiting
 
     def declared_vantage(self) -> DeclaredVantage:
         """Return the declared place: from the configuration, else from the consent."""
@@ -102,6 +98,13 @@ class AgentSettings:
         """Return an identifier of this boot that has no meaning to anyone else."""
         machine = read_boot_id() or secrets.token_bytes(16)
         return hmac.digest(self.state.private_key() or b"", machine, hashlib.sha256)[:8].hex()
+
+
+def limit_bytes(plan: Plan, config: Config, access: Access) -> Plan:
+    """Return the plan within this agent's own limit; mobile networks are expensive."""
+    default_limit = MOBILE_BYTES if access is Access.MOBILE else plan.limits.bytes_per_month
+    byte_limit = min(config.bytes_per_month or default_limit, plan.limits.bytes_per_month)
+    return replace(plan, limits=replace(plan.limits, bytes_per_month=byte_limit))
 
 
 def read_settings(state: State, config: Config, *, is_agreed: bool = False) -> AgentSettings:

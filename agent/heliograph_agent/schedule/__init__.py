@@ -17,12 +17,13 @@ may also start alone before its turn.
 
 import hashlib
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from heliograph.byte_shares import ANCHOR_SHARE, HELLO_SHARE, LIGHT_SHARE, OTHER_SHARE
 from heliograph.observation import Trigger
 from heliograph.plan import (
     ANCHORS,
@@ -37,6 +38,7 @@ from heliograph.plan import (
 )
 from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_agent.schedule.allowance import Allowance
+from heliograph_agent.schedule.byte_budget import ByteBudget, make_shares
 from heliograph_agent.spool import Priority
 
 __all__ = [
@@ -55,7 +57,6 @@ LEAD_S = 2  # seconds by which anchors start before other tasks
 PACE_S = 1.0  # between two starts of routine work, so that a laptop that wakes sends no burst
 CATCH_UP = 4  # the pace stays at least this many times as fast as the plan needs
 MAX_WAIT_S = 60  # the longest time between two calls
-LIGHT_WEIGHT = 4  # of their lateness; assumed
 STRETCHED_US = 15 * MINUTE_US  # that a wish for longer intervals holds; intake.proto, Advice
 RECHECK_S = 1  # when a running task has to end first
 
@@ -213,7 +214,15 @@ def find_due_tasks(
     lone_parts = [p for task in rounds for p in task.parts if _starts_alone(p, task, history)]
     tasks = [task for task in (*rounds, *lone_parts) if task.key not in history.running]
     pace_us = _pace_us(plan, history)
-    ready_us = {task.key: _ready_us(task, plan.limits, history, now_us, pace_us) for task in tasks}
+    budget = _make_budget(plan, rounds, history, now_us)
+    limits = plan.limits
+    ready_us = {
+        task.key: max(
+            _ready_us(task, limits, history, now_us, pace_us),
+            _bytes_ready_us(task, budget, history, now_us),
+        )
+        for task in tasks
+    }
     rng.shuffle(tasks)  # equally late tasks start in no fixed order
     late_tasks = [task for task in tasks if ready_us[task.key] <= now_us]
     late_tasks.sort(key=partial(_start_rank, history=history, now_us=now_us))
@@ -235,26 +244,38 @@ def _starts_alone(part: Task, light_round: Task, history: History) -> bool:
 def _start_rank(task: Task, history: History, now_us: int) -> tuple[Priority, bool, float]:
     """Rank late tasks: what is asked for sooner, then by lateness in intervals of their own.
 
-    So all become rarer by one factor where the bytes do not suffice, and light checks by a quarter
-    of it. By lateness in seconds, a light round of every 150 s would wait for tests of every few
-    hours: by a limit of 300 MB a month it came three times a day.
+    So where the bytes do not suffice all becomes rarer by one factor that has no share of them.
     """
     late_s = (now_us - _planned_us(task, history)) / SECOND_US
     is_early = any(part.key in history.early for part in (task, *task.parts))
-    weight = LIGHT_WEIGHT if task.is_light else 1
-    return task.priority, not is_early, -round(weight * late_s / max(1, task.interval_s), 2)
+    return task.priority, not is_early, -round(late_s / max(1, task.interval_s), 2)
+
+
+def _make_budget(plan: Plan, rounds: Sequence[Task], history: History, now_us: int) -> ByteBudget:
+    """Make the budget; what runs is counted with what it cost before."""
+    per_month = plan.limits.bytes_per_month
+    pending = sum(history.costs.get(key, 0) for key in history.running)
+    groups = {
+        ANCHOR_SHARE: [task.key for task in rounds if task.priority is Priority.P0],
+        LIGHT_SHARE: [task.key for task in rounds if task.is_light],
+        HELLO_SHARE: [task.key for task in rounds if task.experiment == HELLO],
+    }
+    has_others = len(rounds) > sum(map(len, groups.values()))
+    shares = make_shares(groups, OTHER_SHARE * has_others, history.starts, history.costs)
+    return ByteBudget(per_month, history.allowance.spend(pending, now_us, per_month), shares)
+
+
+def _bytes_ready_us(task: Task, budget: ByteBudget, history: History, now_us: int) -> int:
+    is_anchor, is_early = task.priority is Priority.P0, task.key in history.early
+    return budget.ready_us(task.key, now_us, is_anchor=is_anchor, is_early=is_early)
 
 
 def _ready_us(task: Task, limits: Limits, history: History, now_us: int, pace_us: int) -> int:
     parts = task.parts or (task,)
     free_us = min(_hosts_free_us(part.hosts, limits, history, now_us) for part in parts)
     waits = [_planned_us(task, history), free_us]
-    if task.priority is Priority.P0:
-        waits.append(_anchor_ready_us(task, limits, history, now_us))
-    else:
-        waits.append(history.allowance.from_us(now_us, limits.bytes_per_month))
-        if history.paced_us is not None:
-            waits.append(history.paced_us + pace_us)
+    if task.priority is not Priority.P0 and history.paced_us is not None:
+        waits.append(history.paced_us + pace_us)
     return max(waits)
 
 
@@ -275,19 +296,6 @@ def _keep_free_parts(task: Task, limits: Limits, history: History, now_us: int) 
         return task
     free = (p for p in task.parts if _hosts_free_us(p.hosts, limits, history, now_us) <= now_us)
     return replace(task, parts=tuple(free))
-
-
-def _anchor_ready_us(task: Task, limits: Limits, history: History, now_us: int) -> int:
-    """Return when an anchor may start.
-
-    After the bytes are spent, anchors still run, but less often. On a dead link anchors cost almost
-    nothing, and then keep their interval.
-    """
-    last_us = history.starts.get(task.key)
-    cost = history.costs.get(task.key, 0)
-    if last_us is None:
-        return now_us
-    return last_us + history.allowance.min_interval_us(cost, now_us, limits.bytes_per_month)
 
 
 def _planned_us(task: Task, history: History) -> int:

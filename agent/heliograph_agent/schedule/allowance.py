@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from heliograph.byte_shares import RESERVE, SHARED_BELOW
 from heliograph.units import DAY_US
 
 DAYS = 30
@@ -28,23 +29,26 @@ class Allowance:
     def spend(self, moved_bytes: int, now_us: int, bytes_per_month: int) -> "Allowance":
         return Allowance(now_us, self._missing_at(now_us, bytes_per_month) + moved_bytes)
 
-    def from_us(self, now_us: int, bytes_per_month: int) -> int:
-        """Return when routine work may continue: now, or after the refill of an overdraft."""
-        remaining = self.remaining_bytes(now_us, bytes_per_month)
+    def from_us(self, now_us: int, bytes_per_month: int, *, keeps_reserve: bool = False) -> int:
+        """Return when work may start: now, or when enough has flowed in.
+
+        Args:
+            keeps_reserve: Whether it leaves the RESERVE of a day's bytes to others.
+        """
+        reserve = RESERVE * _daily_bytes(bytes_per_month) if keeps_reserve else 0.0
+        remaining = self.remaining_bytes(now_us, bytes_per_month) - reserve
         if remaining > 0:
             return now_us
         rate = _bytes_per_us(bytes_per_month)
         return now_us + (int(-remaining / rate) + 1 if rate else MONTH_US)
 
-    def min_interval_us(self, cost: int, now_us: int, bytes_per_month: int) -> int:
-        """Return the least interval of anchors while the bucket is empty.
-
-        Anchors use half of the inflow, so that the other half refills the bucket.
-        """
+    def min_interval_us(self, cost: int, share: float, now_us: int, bytes_per_month: int) -> int:
+        """Return the least interval of work that has a share of the inflow, while bytes lack."""
         rate = _bytes_per_us(bytes_per_month)
-        if not rate or self.remaining_bytes(now_us, bytes_per_month) > 0:
+        enough = SHARED_BELOW * _daily_bytes(bytes_per_month)
+        if not rate or self.remaining_bytes(now_us, bytes_per_month) > enough:
             return 0
-        return min(MONTH_US, int(2 * cost / rate))
+        return min(MONTH_US, int(cost / (rate * share)))
 
     def to_json(self, wall_us: int) -> dict[str, float]:
         """Convert for status.json, as of `at_us`; call spend(0, …) first to update it."""

@@ -6,8 +6,9 @@ import pytest
 
 from heliograph.plan import PlannedTask
 from heliograph_agent.schedule import History, find_due_tasks, make_tasks
+from support.schedule_simulation import S, Simulation
 
-from .test_schedule import S, Simulation, every, many, plan_of
+from .test_schedule import every, many, plan_of
 
 
 def test_stretched_intervals_move_each_task_in_proportion_and_no_anchor() -> None:
