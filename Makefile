@@ -103,12 +103,13 @@ drill: $(VENV)/ready-dev ## Kazakhstan, January 2022, one minute for each turn; 
 locks: $(RELEASE)/ready ## deploy/locks: the newest libraries that pyproject.toml allows, with their hashes
 	printf 'hatchling>=1.27\n' | $(LOCK)build.txt -
 	$(LOCK)agent.txt pyproject.toml
+	$(LOCK)lean.txt --no-emit-package grpcio --no-emit-package typing-extensions pyproject.toml
 	$(LOCK)collector.txt --extra collector pyproject.toml
 LOCK = $(RELEASE)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make locks" --output-file deploy/locks/
 
 sbom: $(RELEASE)/ready ## dist/*.cdx.json: what deploy/locks installs, as CycloneDX
 	mkdir -p dist
-	for role in agent collector; do \
+	for role in agent lean collector; do \
 	  PYTHON=$(PYTHON) deploy/install $$role $(RELEASE)/$$role && \
 	  $(RELEASE)/bin/cyclonedx-py environment $(RELEASE)/$$role/bin/python --pyproject pyproject.toml --mc-type application \
 	    --output-reproducible --output-file dist/heliograph-$$role.cdx.json || exit 1; done

@@ -20,6 +20,7 @@ ENGINE = [line for line in OPTIONAL["collector"] if not line.startswith("heliogr
 WANTED = {
     "build": PROJECT["build-system"]["requires"],
     "agent": PROJECT["project"]["dependencies"],
+    "lean": [line for line in PROJECT["project"]["dependencies"] if "grpcio" not in line],
     "collector": [
         *PROJECT["project"]["dependencies"], *OPTIONAL["collector-without-engine"], *ENGINE,
     ],
@@ -73,7 +74,7 @@ def test_lock_pins_what_the_project_asks_for(lock: str) -> None:
             assert pin.version in requirement.specifier, f"{pin} is not {requirement}"
 
 
-@pytest.mark.parametrize("lock", ["agent", "collector"])
+@pytest.mark.parametrize("lock", ["agent", "lean", "collector"])
 def test_lock_is_closed(lock: str) -> None:
     """pip refuses a lock that leaves out a library's own library; those installed here tell."""
     environment = ENVIRONMENTS[1]

@@ -1,7 +1,10 @@
 """A volunteer's bare install brings the agent and none of the collector's libraries."""
 
+import contextlib
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
 import tomllib
@@ -9,6 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
+from heliograph import envelope
+from support import programs, serve_process
+from support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 FORBIDDEN = {
@@ -97,3 +104,56 @@ def test_the_raw_packet_helper_is_found_beside_the_agent(
     )  # fmt: skip
     answers = probed.stdout + probed.stderr
     assert '"rst"' in answers or "CAP_NET_RAW" in answers
+
+
+@pytest.fixture(scope="module")
+def lean(bare: Path) -> Path:
+    """The same venv as `deploy/install lean` makes it: without grpcio."""
+    pip = [str(bare / "python"), "-m", "pip", "--quiet"]
+    subprocess.run([*pip, "uninstall", "--yes", "grpcio"], check=True)
+    return bare
+
+
+@pytest.mark.xdist_group("install")
+def test_the_lean_agent_is_small(lean: Path) -> None:
+    """All but pip and the collector, which `deploy/install lean` removes; at most 45 MB."""
+    (packages,) = (lean.parent / "lib").glob("python*/site-packages")
+    left_out = ("pip", "setuptools", "pkg_resources", "heliograph_collector", "heliograph_lab")
+    kept = [folder for folder in packages.iterdir() if not folder.name.startswith(left_out)]
+    size = sum(f.stat().st_size for folder in kept for f in [folder, *folder.rglob("*")])
+    print(f"\nlean agent: {size / 1e6:.0f} MB on disk")
+    assert size <= 45e6
+
+
+@pytest.mark.xdist_group("install")
+def test_the_lean_agent_joins_and_outlives_its_collector(lean: Path, tmp_path: Path) -> None:
+    """What it measured arrives once, through a kill of the collector."""
+    data, log = tmp_path / "data", tmp_path / "agent.log"
+    plan = tmp_path / "plan.yml"
+    plan.write_text("tasks: [{experiment: tcp, target: '127.0.0.1:9', interval_s: 10}]\n")
+    programs.ask(programs.collector("plan", "set", plan, "--data", data))
+    door = ("--post", f"127.0.0.1:{free_port()}")
+    agent = ["env", "-u", "PYTHONPATH", str(lean / "heliograph-agent")]
+    state = ("--state", str(tmp_path / "agent"))
+    with serve_process.served(data, *door) as served:
+        served.wait_for("http")
+        endpoint = str(served.places["grpc"])
+        invite = programs.collector("invite", "--data", data, "--endpoint", endpoint)
+        programs.ask([*agent, "join", programs.ask(invite).strip(), "--yes", *state])
+        with programs.started([*agent, "run", *state], log):
+            first = programs.eventually(lambda: list_stored(data), "a result")
+            served.stop(signal.SIGKILL)
+            with serve_process.served(data, *door):
+                programs.eventually(lambda: len(list_stored(data)) > len(first), "a later result")
+    assert log.read_text().count("connected to the collector") >= 2
+    assert "Traceback" not in log.read_text()
+    stored = list_stored(data)
+    assert len(set(stored)) == len(stored)
+
+
+def list_stored(data: Path) -> list[tuple[str, int]]:
+    """Each result in the journal, by the start of its test: what an agent sends twice is twice."""
+    with contextlib.closing(sqlite3.connect(data / "journal.db", timeout=60)) as db:
+        bodies = db.execute("SELECT body FROM log WHERE kind = 'envelope'").fetchall()
+    batches = [envelope.decompress_batch(body) for (body,) in bodies]
+    return [(m.experiment, m.started_us) for batch in batches for m in batch.measurements]
