@@ -4,7 +4,9 @@ They only go forward. The same text serves one machine and a cluster: engine nam
 are substituted. Every statement can run twice, so that a crash between two of them needs no repair.
 """
 
+import re
 from collections.abc import Mapping
+from functools import partial
 from importlib import resources
 from string import Template
 from typing import Any, Protocol
@@ -16,6 +18,8 @@ _DURABLE = (
     "old_parts_lifetime = 30"  # merged parts are synced, so 30 s is enough
 )
 
+_KEEPER_PATH = "/heliograph/{shard}/{table}"
+_REPLACING = re.compile(r"\$replacing(?:\((\w+)\))?")
 LOCAL_SUBSTITUTIONS = {
     "on_cluster": "",
     "replacing": "ReplacingMergeTree",
@@ -28,11 +32,16 @@ class SchemaError(Exception):
 
 
 def cluster_substitutions(name: str) -> Mapping[str, str]:
-    """Return substitutions for a replicated schema. Untested, for lack of a cluster."""
+    """Return substitutions for a replicated schema. Never run, for lack of a cluster.
+
+    A table's path is the same on every host of a shard, whatever the host's own default is; the
+    servers' macros give `{shard}` and `{replica}`.
+    """
     quoted = name.replace("\\", "\\\\").replace("'", "\\'")
     return {
         "on_cluster": f"ON CLUSTER '{quoted}'",
         "replacing": "ReplicatedReplacingMergeTree",
+        "path": f"'{_KEEPER_PATH}', '{{replica}}'",
         "settings": f"SETTINGS replicated_deduplication_window = 1000, {_DURABLE}",
     }
 
@@ -66,9 +75,9 @@ class SchemaTarget(Protocol):
 
 def apply_migrations(target: SchemaTarget, substitutions: Mapping[str, str]) -> None:
     """Apply missing migrations. Raises SchemaError for a store newer than this program."""
-    for statement in split_statements(_MIGRATIONS, substitutions):
+    for statement in split_statements(MIGRATIONS_TABLE, substitutions):
         target.command(statement)
-    files = _read_files()
+    files = read_files()
     applied = {row[0] for row in target.query_written("SELECT version FROM migrations", {})}
     if applied and max(applied) > max(files):
         raise SchemaError(
@@ -84,11 +93,19 @@ def apply_migrations(target: SchemaTarget, substitutions: Mapping[str, str]) -> 
 def split_statements(script: str, substitutions: Mapping[str, str]) -> list[str]:
     """Split a file into statements without comments, and substitute names."""
     lines = (line for line in script.splitlines() if not line.startswith("--"))
-    expanded = Template("\n".join(lines)).substitute(substitutions)
+    path = substitutions.get("path", "")
+    text = _REPLACING.sub(partial(_add_path, path), "\n".join(lines)) if path else "\n".join(lines)
+    expanded = Template(text).substitute(substitutions)
     return [s.strip() for s in expanded.split(";") if s.strip()]
 
 
-def _read_files() -> dict[int, str]:
+def _add_path(path: str, engine: re.Match[str]) -> str:
+    """Add the path before the column of the version, if the engine has one."""
+    version = f", {engine[1]}" if engine[1] else ""
+    return f"$replacing({path}{version})"
+
+
+def read_files() -> dict[int, str]:
     folder = resources.files("heliograph_collector.store") / "schema"
     return {
         int(file.name[:4]): file.read_text("utf-8")
@@ -97,7 +114,7 @@ def _read_files() -> dict[int, str]:
     }
 
 
-_MIGRATIONS = """
+MIGRATIONS_TABLE = """
 CREATE TABLE IF NOT EXISTS migrations $on_cluster
 (version UInt32, applied DateTime DEFAULT now())
 ENGINE = $replacing ORDER BY version $settings

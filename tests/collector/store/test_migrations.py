@@ -66,11 +66,11 @@ async def test_store_with_a_row_for_each_step_keeps_all_that_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: tuple[str, ...]
 ) -> None:
     """A store of schema 13, whose table of steps nobody read; `done` before a crash."""
-    files = migrations._read_files()
+    files = migrations.read_files()
     before = {version: text for version, text in files.items() if version <= 13}
     judged = (taken(1, steps=observations()), (blocked(), blocked("dc1")))
     with monkeypatch.context() as earlier:
-        earlier.setattr(migrations, "_read_files", lambda: before)
+        earlier.setattr(migrations, "read_files", lambda: before)
         async with open_store(tmp_path, is_copied=False) as store:
             await keep(store, judged)
             steps = "SELECT id, arrayJoin(range(4)), 1 FROM measurements"

@@ -1,5 +1,6 @@
 """The same store over ClickHouse's HTTP interface (a front over an embedded engine, no server)."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector.model.filters import CellFilter, MeasurementFilter
-from heliograph_collector.store.migrations import cluster_substitutions, split_statements
+from heliograph_collector.store.migrations import (
+    MIGRATIONS_TABLE,
+    cluster_substitutions,
+    read_files,
+    split_statements,
+)
 from heliograph_collector.store.store import Store, StoreError
 from support.rows import T0, US, block, blocked, observations, reachable, taken
 
@@ -69,5 +75,48 @@ def test_schema_is_substituted_for_a_cluster() -> None:
     )
     (made,) = split_statements(text, cluster_substitutions("main"))
     assert "CREATE TABLE t ON CLUSTER 'main' (a Int8)" in made
-    assert "ENGINE = ReplicatedReplacingMergeTree(v)" in made
+    assert (
+        "ENGINE = ReplicatedReplacingMergeTree('/heliograph/{shard}/{table}', '{replica}', v)"
+        in made
+    )
     assert "replicated_deduplication_window = 1000" in made
+
+
+def test_engine_reads_every_statement_for_a_cluster() -> None:
+    """It reads them and runs none: no replication was ever tried here."""
+    substitutions = cluster_substitutions("ma'in")
+    statements = [
+        statement
+        for file in (MIGRATIONS_TABLE, *read_files().values())
+        for statement in split_statements(file, substitutions)
+    ]
+    created = [s for s in statements if s.startswith("CREATE TABLE")]
+    assert all("('/heliograph/{shard}/{table}', '{replica}'" in s for s in created)
+    assert all("ON CLUSTER 'ma\\'in'" in s for s in statements)
+    assert len(created) > 10
+    wrong = statements[0].replace("ORDER BY", "ORDER")
+    answers = explain([*statements, wrong])
+    assert all("Query" in answer.partition(" ")[0] for answer in answers[:-1]), answers
+    assert "Syntax error" in answers[-1]
+
+
+def explain(statements: list[str]) -> list[str]:
+    """What the engine says of each, in a process of its own: it takes one directory."""
+    program = (
+        "import chdb, json, sys\n"
+        "def explain(statement):\n"
+        "    try: return str(chdb.query('EXPLAIN AST ' + statement, 'TSV'))\n"
+        "    except RuntimeError as error: return str(error)\n"
+        "print(json.dumps([explain(x) for x in json.load(sys.stdin)]))"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command,
+        input=json.dumps(statements),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=True,
+    )
+    answers: list[str] = json.loads(done.stdout)
+    return answers
