@@ -186,6 +186,15 @@ def cut_campus(land: Land) -> None:
     land.cut(land.add("KZ", 40, 50, "fixed", regions="A"), AT, AT + HOUR)
 
 
+def sleep_after_dawn_prayer(land: Land) -> None:
+    """A first night of Ramadan: four of five machines are switched off from 3:40 to 5:20 there."""
+    land.settle(lines=(16, 10), phones=())
+    for person in land.select(access="fixed"):
+        if land.rng.random() < 0.8:
+            since = 19 * HOUR + land.rng.uniform(3.67, 5.3) * HOUR
+            person.downs.append(Down(since, since + land.rng.uniform(5, 8) * HOUR))
+
+
 def restart_everywhere(land: Land) -> None:
     land.settle()
     for person in land.people:
@@ -195,11 +204,18 @@ def restart_everywhere(land: Land) -> None:
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 @pytest.mark.parametrize(
-    "build", [burn_data_center, flood_with_newcomers, cut_campus, restart_everywhere]
+    ("build", "hours"),
+    [
+        (burn_data_center, 4),
+        (flood_with_newcomers, 4),
+        (cut_campus, 4),
+        (restart_everywhere, 4),
+        (sleep_after_dawn_prayer, 24),
+    ],
 )
 def test_local_trouble_is_no_cut_of_the_country(
-    build: Callable[[Land], None], seed: int, tmp_path: Path
+    build: Callable[[Land], None], hours: float, seed: int, tmp_path: Path
 ) -> None:
-    land = create_land(seed)
+    land = create_land(seed, hours)
     build(land)
     assert not [i for i in play(land, tmp_path) if any(p.scope.is_national for p in i.parts)]

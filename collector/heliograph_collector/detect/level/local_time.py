@@ -5,9 +5,9 @@ from importlib.resources import files
 
 from heliograph.units import DAY_US, HOUR_US
 
-# Standard time at which few people go to bed, leave an office or close a lid: by day, and late at
-# night, when who switches off has done so. Assumed.
-BUSY_HOURS = range(2, 16)
+# Standard time at which few people go to bed, leave an office or close a lid. Assumed. No hour of
+# the night is among them: in Ramadan many are up until the prayer at dawn, and go to bed then.
+BUSY_HOURS = range(7, 16)
 # … at which who sleeps late is up, and no evening has begun; offices may be closed. Assumed.
 WAKING_HOURS = range(10, 19)
 
