@@ -209,7 +209,7 @@ class CellRefresher:
         for width in bin_widths():
             width.touch(timestamps)
             bin_count = len(width.touched_bins)
-            for first, last in group_consecutive(sorted(width.touched_bins), width.batch_bins):
+            for first, last in group_near(sorted(width.touched_bins), width.batch_bins):
                 bounds = (first * width.width_us, (last + 1) * width.width_us, width.bin_s)
                 if not width.retention_s or await _stored_cells(self._store, *bounds):
                     await update_bins(self._store, *bounds)
@@ -228,3 +228,22 @@ def group_consecutive(bins: Sequence[int], max_length: int) -> Iterator[tuple[in
         if index == len(bins) or bins[index] != bins[index - 1] + 1 or is_full:
             yield bins[start_index], bins[index - 1]
             start_index = index
+
+
+def group_near(bins: Sequence[int], max_length: int) -> Iterator[tuple[int, int]]:
+    """Group bins into (first, last) pairs that span at most `max_length` bins.
+
+    The bins between are updated too and stay as they are. A query costs most in its analysis: with
+    one for an hour of minutes, and not one for each, four rejudged hours took 7 s of a core and
+    not 24.
+    """
+    first: int | None = None
+    last = 0
+    for number in bins:
+        if first is not None and number - first >= max_length:
+            yield first, last
+            first = None
+        first = number if first is None else first
+        last = number
+    if first is not None:
+        yield first, last

@@ -63,11 +63,15 @@ async def send_sample(receiver: Receiver, base_url: str, now_us: int) -> str:
 
 
 def judge_files(
-    paths: Sequence[Path], lists: "ListSource | None" = None, max_expanded: int | None = None
+    paths: Sequence[Path],
+    lists: "ListSource | None" = None,
+    max_expanded: int | None = None,
+    processes: int | None = None,
 ) -> "Iterator[JudgedImport | Complaint]":
     """Judge OONI files and folders by our rules, and by imported `lists` beside the shipped ones.
 
-    `max_expanded` limits the bytes that are read of one file, unpacked.
+    `max_expanded` limits the bytes that are read of one file, unpacked; `processes` None is one for
+    each processor, as far as there is work for them.
     """
     from heliograph_collector.judge import judge as shipped_judge
     from heliograph_collector.judge.fingerprints.library import LIBRARY
@@ -78,7 +82,7 @@ def judge_files(
         LIBRARY.watch(lists)
         LIBRARY.refresh()
     judge = WatchingJudge(lists) if lists else shipped_judge
-    return judged_import.judge_files(paths, judge, max_expanded=max_expanded)
+    return judged_import.judge_files(paths, judge, max_expanded=max_expanded, processes=processes)
 
 
 class RuleVoter:

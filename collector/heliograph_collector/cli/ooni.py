@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from heliograph_collector.store.imported_results import ImportedResults
 
 PROGRESS_STEP = 500  # measurements between two updates of the progress line
+MAX_JOBS = 256  # assumed: more than processors of a machine for this
 
 
 def add_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
@@ -44,6 +45,12 @@ def add_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
         help="read no more of one file, unpacked (default 1 GiB)",
     )
     ooni.add_argument(
+        "--jobs",
+        metavar="N",
+        type=parse_job_count,
+        help="use so many processes (default: one for each processor that has work)",
+    )
+    ooni.add_argument(
         "--summary",
         action="store_true",
         help="end with a line of JSON on stderr: read, left_out, read_in_part, stored",
@@ -61,6 +68,13 @@ def parse_byte_count(text: str) -> int:
     if not text.isdecimal() or int(text[:20]) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes; write, say, 2000000000")
     return int(text[:20])
+
+
+def parse_job_count(text: str) -> int:
+    """Parse a number of processes. Raises argparse.ArgumentTypeError."""
+    if not text.isdecimal() or not 1 <= int(text[:20]) <= MAX_JOBS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MAX_JOBS}")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -99,7 +113,7 @@ def _import_files(
     count = _ImportCount()
     pending: list[JudgedImport] = []
     lists = open_lists(config.data, SystemClock(), PlainFormat())
-    for result in judge_files(args.paths, lists, args.max_expanded):
+    for result in judge_files(args.paths, lists, args.max_expanded, args.jobs):
         if not result.is_readable:
             count.left_out += 1
             _print_complaint(result.path, result.line, result.reason)

@@ -13,6 +13,7 @@ from heliograph_collector.aggregate.cell_updater import (
     CellRefresher,
     CellUpdater,
     group_consecutive,
+    group_near,
     update_bins,
 )
 from heliograph_collector.aggregate.rollup import fill_bins, roll_up
@@ -43,6 +44,12 @@ def test_bins_are_taken_in_stretches() -> None:
     assert list(group_consecutive([4], 9)) == [(4, 4)]
     assert list(group_consecutive([1, 2, 3, 7, 9, 10], 9)) == [(1, 3), (7, 7), (9, 10)]
     assert list(group_consecutive(list(range(7)), 3)) == [(0, 2), (3, 5), (6, 6)]
+
+
+def test_bins_that_are_near_are_one_group_without_overlap() -> None:
+    assert list(group_near([], 9)) == []
+    assert list(group_near([4], 9)) == [(4, 4)]
+    assert list(group_near([0, 7, 9, 59, 60, 61, 200], 60)) == [(0, 59), (60, 61), (200, 200)]
 
 
 class AwayStore:

@@ -10,14 +10,17 @@ Example:
 """
 
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 from typing import Any, ClassVar, Literal, TypeVar
 
 from heliograph_collector.model.imported import ImportedResult
@@ -141,13 +144,30 @@ def _map_batches(
     pending: deque[Future[_Result]] = deque()
     try:
         for batch in batches:
-            pending.append(executor.submit(_do_work, batch))
+            with _interrupts_held() if not pending else nullcontext():
+                pending.append(executor.submit(_do_work, batch))
             if len(pending) > BATCHES_AHEAD * processes:
                 yield pending.popleft().result(BATCH_TIMEOUT_S)
         while pending:
             yield pending.popleft().result(BATCH_TIMEOUT_S)
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C while processes start: they inherit that, and this process alone hears it.
+
+    A terminal sends it to all of them, and each would print where it was just then.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _work: Callable[[Batch], object] | None = None  # of a process of the pool
@@ -157,6 +177,15 @@ def _set_work(work: Callable[[Batch], object]) -> None:
     """Set the work of this process at its start: its peers may be too large for each batch."""
     global _work
     _work = work
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    """End this process when the one that started it is gone: killed, it stops nobody."""
+    wait([sentinel])
+    os._exit(1)
 
 
 def _do_work(batch: Batch) -> Any:

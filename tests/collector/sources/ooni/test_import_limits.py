@@ -3,6 +3,8 @@
 import base64
 import gzip
 import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from heliograph_collector.sources.ooni import Complaint, judged_import
 from heliograph_collector.sources.ooni.archival import parse_certificate
 from heliograph_collector.sources.ooni.judged_import import judge_files
 from support.ooni import RST, Json, connect, frame, handshake, query, request, web
+from support.waiting import until_now
 
 ROW = {
     "url": "https://www.example.com/",
@@ -54,6 +57,37 @@ def test_processes_give_the_same_in_the_same_order(
     assert not isinstance(first, Complaint)
     assert first.row["verdict"] == "blocked"
     assert first.row["confidence"] > 0.5, "others reached it, so it is no guess"
+
+
+def is_running(process: str) -> bool:
+    """What nobody has waited for yet has no command any more."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
+
+
+def test_processes_end_with_the_import_that_was_killed(tmp_path: Path) -> None:
+    """It writes more than a pipe holds, so that it waits for its reader until it is killed."""
+    path = write(tmp_path / "m.jsonl", [web(ROW)] * 400)
+    command = [sys.executable, "-m", "heliograph_collector", "import", "ooni", "--json"]
+    options = ["--jobs", "2", "--data", str(tmp_path / "none"), str(path)]
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline()
+        children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+        started.kill()
+    assert len(children) >= 2
+    until_now(lambda: not any(map(is_running, children)))
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "many", "257", ""])
+def test_a_wrong_number_of_jobs_is_refused(
+    wrong: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["import", "ooni", f"--jobs={wrong}", str(tmp_path)])
+    assert "is no number from 1 to 256" in capsys.readouterr().err
 
 
 def test_max_expanded_stops_a_file_with_a_clear_word(
