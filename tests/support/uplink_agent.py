@@ -74,6 +74,7 @@ class Agent:
     network_works: bool = False  # its anchors answer, so that a loss is told
     percents: list[int] = field(default_factory=list)  # of its intervals, as it was asked
     early_runs: list[intake_pb2.EarlyRun] = field(default_factory=list)
+    findings: list[intake_pb2.Findings] = field(default_factory=list)
     uplink: Uplink = field(init=False)
 
     agent_id: bytes = keys.agent_id(SIGNER.public)
@@ -99,6 +100,10 @@ class Agent:
 
     def take_early_runs(self, asked: intake_pb2.EarlyRuns) -> None:
         self.early_runs.extend(asked.runs)
+        self.changed.set()
+
+    def take_findings(self, findings: intake_pb2.Findings) -> None:
+        self.findings.append(findings)
         self.changed.set()
 
     async def sign(self, context: bytes, message: bytes) -> bytes:

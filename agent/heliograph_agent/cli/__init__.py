@@ -35,6 +35,7 @@ MODULES = (
     "probe",
     "plan",
     "status",
+    "results",
     "pause",
     "export",
     "code",

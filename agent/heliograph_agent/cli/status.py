@@ -11,6 +11,7 @@ from heliograph.clock import SystemClock
 from heliograph.translation import mark
 from heliograph.translation import translate as _
 from heliograph_agent import cli
+from heliograph_agent.cli.results import summarize_findings
 from heliograph_agent.consent import make_printable
 from heliograph_agent.runtime.status_file import (
     AgentStatus,
@@ -145,6 +146,7 @@ def _print_status(status: CommandStatus) -> None:
             link=status.get("link", "unknown"), epoch=status.get("epoch") or "-"
         ),
         _("own side"): "; ".join(_describe_own_signs(status)),
+        _("results"): summarize_findings(status),
         _("plan"): _("version {n}").format(n=status.get("plan_version", 0)),
         _("waiting"): _("{results} results in {batches} batches, oldest {time}").format(
             results=status.get("queued_measurements", 0),

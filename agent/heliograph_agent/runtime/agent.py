@@ -259,6 +259,9 @@ class Agent:
         """Run tasks of the plan sooner, as SessionAgent asks."""
         self._asked_runs.take(asked)
 
+    def take_findings(self, findings: intake_pb2.Findings) -> None:
+        self.status.take_findings(findings)
+
     def take_visits(self, signed: intake_pb2.SignedVisitOrder) -> None:
         self.visit_queue.take_order(signed)
 

@@ -11,10 +11,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypedDict, cast
 
 from heliograph.units import minute_of
+from heliograph_agent.runtime.findings import Findings, describe_findings
 from heliograph_agent.runtime.volatile_file import VolatileFile
 from heliograph_agent.state import STATUS, Collector, State, StateError
 
 if TYPE_CHECKING:
+    from heliograph.v1 import intake_pb2
     from heliograph_agent.spool import Spool, SpoolCounts
 
 MIN_INTERVAL_S = 1.0  # each writing counts the queue
@@ -59,6 +61,7 @@ class AgentStatus(QueueStatus, total=False):
     cloned: bool
     last_results: Mapping[str, int]
     lives: Mapping[str, tuple[str, int]]
+    findings: Findings | None  # what the collector publishes about this network
     own_signs: Mapping[str, str]  # own_network.OwnSign → detail
     allowance: Mapping[str, float]
 
@@ -138,7 +141,13 @@ class StatusFile:
         self._spool = spool
         self._source = source
         self._wake_event = asyncio.Event()
+        self._findings: Findings | None = None
         self._has_warned = False
+
+    def take_findings(self, findings: "intake_pb2.Findings") -> None:
+        """Show from now on what the collector publishes about this network."""
+        self._findings = describe_findings(findings)
+        self.mark_changed()
 
     def mark_changed(self) -> None:
         self._wake_event.set()
@@ -155,7 +164,11 @@ class StatusFile:
     async def write(self) -> None:
         """Write both files now; log an error once and never raise it."""
         queue = describe_queue(await self._spool.read_counts())
-        status: AgentStatus = {**self._source.describe_status(), **queue}
+        status: AgentStatus = {
+            **self._source.describe_status(),
+            **queue,
+            "findings": self._findings,
+        }
         try:
             self._volatile.write(cast("Mapping[str, object]", status))
             self._state.write_json(STATUS, describe_for_disk(status), durable=False)

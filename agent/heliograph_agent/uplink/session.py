@@ -117,6 +117,8 @@ class SessionAgent(Protocol):
         """Run tasks of the plan sooner, as far as plan and allowance permit."""
         ...
 
+    def take_findings(self, findings: intake_pb2.Findings) -> None: ...
+
     async def prepare_word(self) -> bool:
         """Measure the anchors after a session broke, and seal their result.
 
@@ -273,7 +275,7 @@ class UplinkSession:
                 self._work_event.set()
             case "plan":
                 self._agent.take_plan(message.plan)
-            case "visits" | "early_runs":
+            case "visits" | "early_runs" | "findings":
                 self._handle_order(message)
             case "clock":
                 self._handle_clock(message.clock)
@@ -285,6 +287,8 @@ class UplinkSession:
     def _handle_order(self, message: intake_pb2.CollectorMessage) -> None:
         if message.HasField("visits"):
             self._agent.take_visits(message.visits)
+        elif message.HasField("findings"):
+            self._agent.take_findings(message.findings)
         else:
             self._agent.take_early_runs(message.early_runs)
 

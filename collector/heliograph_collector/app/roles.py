@@ -174,9 +174,9 @@ class PublishRole:
             bus=context.bus,
             registry=context.registry,
         )
-        self._snapshot_cache = SnapshotCache(self.feed)
-        self._cell_events = CellEvents(self.feed, self._snapshot_cache)
-        self.app = build_app(self.feed, self._snapshot_cache)
+        self.snapshot_cache = SnapshotCache(self.feed)
+        self._cell_events = CellEvents(self.feed, self.snapshot_cache)
+        self.app = build_app(self.feed, self.snapshot_cache)
         self.listeners: Sequence[BlockListener] = (self.feed, self._cell_events)
 
     async def open_http(self, stack: AsyncExitStack, group: asyncio.TaskGroup) -> None:
@@ -195,7 +195,7 @@ class PublishRole:
         """Keep the answers fresh until cancelled; the store must be open."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._cell_events.run())
-            group.create_task(self._snapshot_cache.page_cache.run())
+            group.create_task(self.snapshot_cache.page_cache.run())
             group.create_task(self.feed.cell_queries.cache.run())
 
 

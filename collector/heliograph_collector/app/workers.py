@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from heliograph_collector.app.context import AppContext, explain_errors
+from heliograph_collector.app.findings_role import FindingsRole
 from heliograph_collector.app.judge_role import build_judge, build_writer
 from heliograph_collector.app.pace_role import PaceRole
 from heliograph_collector.app.roles import (
@@ -50,6 +51,7 @@ class Workers:
         self._judge = build_judge(context)
         self._writer = build_writer(context, self._store, self._judge, listeners)
         self._pace = PaceRole(context, ingest.connections, self._detector, self._writer)
+        self._findings = FindingsRole(self._publish.snapshot_cache, ingest.connections)
         self._control = ControlRole(context, ingest.port)
         self._readiness = Readiness(
             context.journal, self._store, context.config.data, context.clock
@@ -82,6 +84,7 @@ class Workers:
                 group.create_task(self._writer.run())
                 group.create_task(self._visits.run())
                 group.create_task(self._publish.run())
+                group.create_task(self._findings.run())
                 group.create_task(self._jobs.run(PublishedIncidents(self._publish.feed)))
 
     async def _open_store(self, stack: AsyncExitStack) -> None:

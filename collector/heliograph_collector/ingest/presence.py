@@ -60,6 +60,7 @@ class AgentConnection:
     interval_percent: int = 0  # of its plan's, as wanted; 0: not decided (`ingest.pacing`)
     told_percent: int = 0  # … as its agent was told in this session
     told_us: int = 0
+    told_states: bytes = b""  # of the findings that its agent was told last
     is_cloned: bool = False  # already reported: another machine uses the key at the same time
     silence_from_us: int = 0  # earliest start of its silence: the collector was stalled before
     end_reason: DisconnectReason | None = None

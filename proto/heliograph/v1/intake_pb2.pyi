@@ -231,6 +231,7 @@ class CollectorMessage(_message.Message):
     RENEWED_FIELD_NUMBER: _builtins.int
     VISITS_FIELD_NUMBER: _builtins.int
     EARLY_RUNS_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def challenge(self) -> Global___Challenge: ...
     @_builtins.property
@@ -247,6 +248,8 @@ class CollectorMessage(_message.Message):
     def visits(self) -> Global___SignedVisitOrder: ...
     @_builtins.property
     def early_runs(self) -> Global___EarlyRuns: ...
+    @_builtins.property
+    def findings(self) -> Global___Findings: ...
     def __init__(
         self,
         *,
@@ -258,16 +261,83 @@ class CollectorMessage(_message.Message):
         renewed: Global___Renewed | None = ...,
         visits: Global___SignedVisitOrder | None = ...,
         early_runs: Global___EarlyRuns | None = ...,
+        findings: Global___Findings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "early_runs", b"early_runs", "message", b"message", "plan", b"plan", "renewed", b"renewed", "visits", b"visits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "early_runs", b"early_runs", "findings", b"findings", "message", b"message", "plan", b"plan", "renewed", b"renewed", "visits", b"visits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "early_runs", b"early_runs", "message", b"message", "plan", b"plan", "renewed", b"renewed", "visits", b"visits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "early_runs", b"early_runs", "findings", b"findings", "message", b"message", "plan", b"plan", "renewed", b"renewed", "visits", b"visits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["challenge", "ack", "plan", "clock", "advice", "renewed", "visits", "early_runs"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["challenge", "ack", "plan", "clock", "advice", "renewed", "visits", "early_runs", "findings"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
 Global___CollectorMessage: _TypeAlias = CollectorMessage  # noqa: Y015
+
+@_typing.final
+class Findings(_message.Message):
+    """What is published about the agent's own network."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_S_FIELD_NUMBER: _builtins.int
+    COUNTRY_FIELD_NUMBER: _builtins.int
+    ASN_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    at_s: _builtins.int
+    country: _builtins.str
+    asn: _builtins.int
+    """0: the country's networks with few agents, together"""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]: ...
+    def __init__(
+        self,
+        *,
+        at_s: _builtins.int = ...,
+        country: _builtins.str = ...,
+        asn: _builtins.int = ...,
+        findings: _abc.Iterable[Global___Finding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asn", b"asn", "at_s", b"at_s", "country", b"country", "findings", b"findings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Findings: _TypeAlias = Findings  # noqa: Y015
+
+@_typing.final
+class Finding(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SINCE_S_FIELD_NUMBER: _builtins.int
+    VANTAGES_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    title: _builtins.str
+    state: _builtins.str
+    """reachable, partial, blocked, down, unknown"""
+    since_s: _builtins.int
+    """by then it had this state; 0 when that was before the published time"""
+    vantages: _builtins.str
+    """how many, as a band"""
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        title: _builtins.str = ...,
+        state: _builtins.str = ...,
+        since_s: _builtins.int = ...,
+        vantages: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service", "since_s", b"since_s", "state", b"state", "title", b"title", "vantages", b"vantages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Finding: _TypeAlias = Finding  # noqa: Y015
 
 @_typing.final
 class EarlyRuns(_message.Message):

@@ -80,7 +80,9 @@ async def test_it_enrolls_delivers_once_and_says_goodbye(lean: LeanAgent) -> Non
         assert connection.agent.id == keys.agent_id(SIGNER.public)
         assert connection.silent_at_us(15) - connection.last_heard_us == 2.5 * POLL_S * 1_000_000
         assert await lean.server.rows(RowKind.GOODBYE) == []
-        await lean.agent.until(lambda: bool(lean.agent.plans))  # as by a stream
+        findings = pb.CollectorMessage(findings=pb.Findings(country="KZ"))
+        connection.outbox.put_nowait(findings)
+        await lean.agent.until(lambda: bool(lean.agent.plans and lean.agent.findings))
     (arrival,) = await lean.server.rows(RowKind.ARRIVAL)
     assert pb.Hello.FromString(arrival.body).poll_s == POLL_S, "the row says how sharp silence is"
     assert len(await lean.server.wait_rows(RowKind.GOODBYE)) == 1

@@ -1,0 +1,49 @@
+"""What the collector publishes about this agent's network, as `results` shows it.
+
+It is kept in memory alone: the status file on the disk leaves it out.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from heliograph.v1 import intake_pb2
+
+MAX_FINDINGS = 256
+MAX_TEXT = 128  # characters of a name
+
+
+class Finding(TypedDict):
+    """Describe one service in the agent's network."""
+
+    title: str
+    state: str  # VerdictState of the collector
+    since_us: int  # wall clock; 0: before the time that is published
+    vantages: str  # a band such as 20-49
+
+
+class Findings(TypedDict):
+    """Describe the network and its services."""
+
+    at_us: int
+    country: str
+    asn: int  # 0: networks of the country with few agents, together
+    services: Mapping[str, Finding]
+
+
+def describe_findings(message: "intake_pb2.Findings") -> Findings:
+    """Convert a message, within limits."""
+    return {
+        "at_us": message.at_s * 1_000_000,
+        "country": message.country[:MAX_TEXT],
+        "asn": message.asn,
+        "services": {
+            each.service[:MAX_TEXT]: {
+                "title": each.title[:MAX_TEXT],
+                "state": each.state[:MAX_TEXT],
+                "since_us": each.since_s * 1_000_000,
+                "vantages": each.vantages[:MAX_TEXT],
+            }
+            for each in message.findings[:MAX_FINDINGS]
+        },
+    }

@@ -1,0 +1,81 @@
+"""Findings for volunteers: each session is told what is published about its agent's network.
+
+The same readings are on the public page, so that nothing is disclosed. They travel in the session,
+so that no volunteer has to visit the collector's page, and only when a state has changed.
+"""
+
+import asyncio
+
+from heliograph.units import SECOND_US
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.http.anonymity import format_band
+from heliograph_collector.http.snapshot import NetworkColumn, Snapshot
+from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable
+from heliograph_collector.store.clickhouse import StoreError
+
+LOOK_S = 60.0  # assumed; bins of the snapshot are longer
+OTHERS = 0  # the network of the column "other networks"
+
+
+class FindingsRole:
+    """Looks at the newest snapshot, and tells sessions."""
+
+    def __init__(self, snapshots: SnapshotCache, connections: ConnectionTable) -> None:
+        self._snapshots = snapshots
+        self._connections = connections
+
+    async def run(self) -> None:
+        """Run until cancelled; the store must be open."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                snapshot = await self._snapshots.current_snapshot()
+            except StoreError:
+                continue
+            if not snapshot.is_outdated:
+                tell_findings(snapshot, self._connections)
+
+
+def tell_findings(snapshot: Snapshot, connections: ConnectionTable) -> None:
+    """Queue the findings of each agent's network where a state is new to it."""
+    columns = {(c.group.country, c.group.asn, c.group.access): c for c in snapshot.columns}
+    built: dict[int, tuple[pb.Findings, bytes]] = {}
+    for connection in connections.list_newest():
+        column = _find_column(columns, connection)
+        if column is None or connection.outbox.full():
+            continue
+        if id(column) not in built:
+            built[id(column)] = _build_findings(snapshot, column)
+        findings, states = built[id(column)]
+        if states != connection.told_states:
+            connection.told_states = states
+            connection.outbox.put_nowait(pb.CollectorMessage(findings=findings))
+
+
+def _find_column(
+    columns: dict[tuple[str, int, str], NetworkColumn], connection: AgentConnection
+) -> NetworkColumn | None:
+    """Return the column of the agent's network, or else that of the country's other networks."""
+    country, asn, access = connection.network
+    return columns.get((country, asn, access)) or columns.get((country, OTHERS, ""))
+
+
+def _build_findings(snapshot: Snapshot, column: NetworkColumn) -> tuple[pb.Findings, bytes]:
+    """Build the message, and its states alone: a count that changed is not told by itself."""
+    titles = dict(snapshot.services)
+    findings = pb.Findings(
+        at_s=snapshot.at_us // SECOND_US, country=column.group.country, asn=column.group.asn
+    )
+    for name, reading in column.readings.items():
+        if reading.cell is None:
+            continue
+        findings.findings.add(
+            service=name,
+            title=titles.get(name, name),
+            state=reading.cell.state,
+            since_s=reading.since.latest_us // SECOND_US if reading.since else 0,
+            vantages=format_band(reading.cell.vantages, snapshot.k),
+        )
+    states = " ".join(f"{each.service}={each.state}" for each in findings.findings)
+    return findings, f"{column.group.asn} {states}".encode()
