@@ -107,8 +107,9 @@ class StateCounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedRow:
-    """What a source measured on one target, by day and by network."""
+    """What a source measured on one target in one country, by day and by network."""
 
+    country: str
     source: str
     test: str
     target: str
@@ -122,6 +123,6 @@ class ImportedHistory:
     """The targets with the most blocked measurements first."""
 
     rows: Sequence[ImportedRow] = ()
-    targets: int = 0  # of the question, with those that are in no row
+    targets: int = 0  # found blocked, or in a row
     newest_us: int = 0
     imported_us: int = 0

@@ -24,7 +24,7 @@ from heliograph_collector.model.imported import (
 )
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.disk_errors import describe_database_error
-from heliograph_collector.store.imported_history import read_imported_history
+from heliograph_collector.store.imported_history import DAY_INDEXES, read_imported_history
 
 FILE = "imported.db"
 _BUSY_TIMEOUT_S = 10.0
@@ -45,8 +45,6 @@ CREATE TABLE IF NOT EXISTS day_counts (
   newest_us INTEGER NOT NULL, imported_us INTEGER NOT NULL,
   PRIMARY KEY (country, day, source, test, target, asn)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS day_counts_by_test ON day_counts (test, day);
-CREATE INDEX IF NOT EXISTS day_counts_by_network ON day_counts (asn, day);
 """
 _COUNT_DAYS = f"""
 INSERT INTO day_counts
@@ -104,7 +102,7 @@ class ImportedResults:
             raise ImportedResultsError(describe_database_error(file, error)) from error
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(_SCHEMA + DAY_INDEXES)
             self._count_earlier_days()
         except sqlite3.Error as error:
             self._db.close()

@@ -63,5 +63,5 @@ def test_too_many_rows_and_files_that_are_none(
     with pytest.raises(TooMuchError, match="fewer days"):
         HistoryReader(file).read(ALL)
     (tmp_path / "bad.db").write_bytes(b"no database" * 100)
-    with pytest.raises(HistoryError):
+    with pytest.raises(HistoryError, match="delete it"):
         HistoryReader(tmp_path / "bad.db").read(ALL)

@@ -117,18 +117,22 @@ def test_days_follow_what_is_judged_again_and_files_without_counts_get_them(
     with closing(ImportedResults(tmp_path / FILE)) as imported:
         imported.add([RESULT, replace(site, state=VerdictState.REACHABLE)], START_US, 4)
         imported.add([replace(site, state=VerdictState.BLOCKED)], START_US, 5)
-        history = imported.read_history(ALL, 9)
+        place = replace(ALL, country="KZ")
+        history = imported.read_history(place, 9)
         assert (history.targets, history.imported_us) == (len(history.rows), START_US)
         (row,) = [r for r in history.rows if r.target == site.target]
         assert (row.total.blocked, sum(row.total)) == (1, 1)
         assert set(row.days) == {START_US // DAY_US * DAY_US}
         assert row.networks[site.asn].blocked == 1
-        assert len(imported.read_history(ALL, 1).rows) == 1
-        assert not imported.read_history(replace(ALL, country="IT"), 9).rows
+        by_network = imported.read_history(replace(ALL, asn=site.asn), 9)
+        assert by_network.rows == history.rows
+        assert imported.read_history(replace(ALL, target=site.target), 9).rows == [row]
+        assert imported.read_history(replace(place, asn=1), 9).rows == []
+        assert imported.read_history(replace(ALL, country="IT"), 9).rows == []
     with closing(sqlite3.connect(tmp_path / FILE)) as db:  # as an earlier version left it
         db.execute("DROP TABLE day_counts")
     with closing(ImportedResults(tmp_path / FILE)) as imported:
-        assert imported.read_history(ALL, 9) == history
+        assert imported.read_history(place, 9) == history
 
 
 def test_each_source_names_its_license_and_is_in_no_table_of_ours() -> None:

@@ -5,7 +5,7 @@ and license: it is never counted with ours.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from heliograph.units import DAY_US, HOUR_US
@@ -38,7 +38,7 @@ from heliograph_collector.model.imported import ImportedHistory
 from heliograph_collector.model.records import VerdictState
 from heliograph_collector.model.scope import Scope
 
-MAX_ROWS = 60  # of one group: more are counted, the worst are shown; assumed
+MAX_ROWS = 40  # of one group: more are counted, the worst are shown; assumed
 _MAX_INCIDENTS = 20  # of the list; the archive has all of them
 _SYMBOLS = {**{s.value: labels.SYMBOLS[s] for s in VerdictState}, "silent": "∅"}
 _MAX_NAMED = 8  # rows that the sentence names
@@ -119,7 +119,14 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
         else t("country.incidents_none"),
         groups=groups,
         axis=timeline_rows.draw_axis(starts, t),
-        imported=build_imported_table(view.imported, view.days, view.names, view.services, t),
+        imported=build_imported_table(
+            view.imported,
+            view.days,
+            view.names,
+            view.services,
+            t,
+            by_country=subject.kind == "service",
+        ),
         imported_json=f"/api/v1/imported?{urlencode(_imported_parameters(view))}",
         too_much=view.too_much,
         k=view.k,
@@ -143,12 +150,15 @@ def build_chart(view: HistoryView, credit: str, most: int, t: Locale) -> History
     tracks = sorted(build_tracks(view), key=_rank_track)
     tracks.sort(key=lambda track: _CHART_ORDER.index(track.id[0]))
     rows = []
+    dark_places = DarkPlaces(view.incidents)
     for track in tracks[:most]:
         title, subtitle, _ = _name_row(track, view, t)
         told = describe_track(track, t)
         rows.append(
             ChartRow(
-                title=title, subtitle=" · ".join(filter(None, (subtitle, told))), row=track.row
+                title=title,
+                subtitle=" · ".join(filter(None, (subtitle, told))),
+                row=_draw_track(track, view, dark_places),
             )
         )
     left = len(tracks) - len(rows)
@@ -199,32 +209,24 @@ def build_tracks(view: HistoryView) -> list[Track]:
     for day in view.history.rows:
         key = (day.axis, day.country, day.region, day.asn, day.access, day.service)
         by_id.setdefault(key, []).append(day)
-    dark_places = DarkPlaces(view.incidents)
-    return [_build_track(key, by_id[key], view, dark_places) for key in sorted(by_id)]
+    return [_build_track(key, by_id[key], view.days) for key in sorted(by_id)]
 
 
-def _build_track(
-    key: _RowId, rows: Sequence[DayRow], view: HistoryView, dark_places: DarkPlaces
-) -> Track:
-    starts = view.days.starts
+def _build_track(key: _RowId, rows: Sequence[DayRow], days: DayRange) -> Track:
+    starts = days.starts
     marks: list[BinMark | None] = [None] * len(starts)
     shares = [1.0] * len(starts)
     for row in rows:
-        for index, code, share in list_bins(row, view.days):
+        for index, code, share in list_bins(row, days):
             if 0 <= index < len(starts):
                 marks[index] = BinMark(MARKS[code])
                 shares[index] = share / FULL_SHARE
-    worst, _ = find_worst(code for row in rows for code in row.hours)
+    worst, _ = find_worst(b"".join(row.hours for row in rows))
     bad_rows = [row for row in rows if worst and worst in row.hours]
     cause = next((row for row in reversed(bad_rows) if row.method or row.layer), None)
-    place = Scope(key[1], key[2], key[3], key[4])
     return Track(
         id=key,
-        row=TimelineRow(
-            marks=tuple(marks),
-            shares=tuple(shares),
-            spans=_list_spans(place, key[5], dark_places, view.now_us),
-        ),
+        row=TimelineRow(marks=tuple(marks), shares=tuple(shares)),
         worst=MARKS[worst],
         bad_days=len(bad_rows),
         seen_days=sum(any(row.hours) for row in rows),
@@ -238,13 +240,18 @@ def _build_track(
     )
 
 
-def _list_spans(
-    place: Scope, service: str, dark_places: DarkPlaces, now_us: int
-) -> tuple[IncidentSpan, ...]:
-    """List the confirmed incidents of a row until now, in which a bar may look well."""
+def _draw_track(track: Track, view: HistoryView, dark_places: DarkPlaces) -> TimelineRow:
+    """Return a row with the confirmed incidents until now, in which a bar may look well."""
+    _, country, region, asn, access, service = track.id
+    place = Scope(country, region, asn, access)
     spans = [(BinMark.BLOCKED, span) for span in dark_places.list_blocked_spans(place, service)]
     spans += [(BinMark.SILENT, span) for span in dark_places.list_silent_spans(place)]
-    return tuple(IncidentSpan(mark, since, min(until, now_us)) for mark, (since, until) in spans)
+    return replace(
+        track.row,
+        spans=tuple(
+            IncidentSpan(mark, since, min(until, view.now_us)) for mark, (since, until) in spans
+        ),
+    )
 
 
 def _build_groups(tracks: Sequence[Track], view: HistoryView, t: Locale) -> list[RowGroup]:
@@ -261,9 +268,13 @@ def _build_groups(tracks: Sequence[Track], view: HistoryView, t: Locale) -> list
     for track in tracks:
         by_group.setdefault(_choose_group(track, view), []).append(track)
     groups = []
+    dark_places = DarkPlaces(view.incidents)
     for name, title in titles.items():
         ranked = sorted(by_group.get(name, ()), key=_rank_track)
-        rows = [_build_row(track, view, t) for track in ranked[:MAX_ROWS]]
+        rows = [
+            _build_row(track, _draw_track(track, view, dark_places), view, t)
+            for track in ranked[:MAX_ROWS]
+        ]
         if left := len(ranked) - len(rows):
             title = f"{title} · {t('history.more_rows', n=left)}"
         if rows:
@@ -291,7 +302,7 @@ def _rank_track(track: Track) -> tuple[int, int, _RowId]:
     return 0 if is_trouble else 1, -track.bad_days if is_trouble else 0, track.id
 
 
-def _build_row(track: Track, view: HistoryView, t: Locale) -> CountryRow:
+def _build_row(track: Track, bars: TimelineRow, view: HistoryView, t: Locale) -> CountryRow:
     title, subtitle, path = _name_row(track, view, t)
     state = track.worst or "nothing"
     return CountryRow(
@@ -304,7 +315,7 @@ def _build_row(track: Track, view: HistoryView, t: Locale) -> CountryRow:
         if state == "silent"
         else labels.label_code("state", state, t.lang),
         cause=describe_track(track, t),
-        chart=timeline_rows.draw_row(track.row, view.days.starts, t),
+        chart=timeline_rows.draw_row(bars, view.days.starts, t),
         path=path,
     )
 

@@ -7,6 +7,7 @@ cell of ours, else in doubt. Nobody here knows the vantages, so nothing else is 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from heliograph.units import DAY_US
@@ -27,7 +28,7 @@ from heliograph_collector.model.imported import (
 )
 from heliograph_collector.model.records import VerdictState
 
-MAX_TARGETS = 40  # of one page: those found blocked most often; assumed
+MAX_TARGETS = 25  # of one page: those found blocked most often; assumed
 _MAX_NAMED = 4  # networks that a row names
 
 
@@ -47,18 +48,24 @@ def build_imported_table(
     names: NetworkNamer,
     titles: Mapping[str, str],
     t: Locale,
+    *,
+    by_country: bool = False,
 ) -> ImportedTable | None:
-    """Build the table; None where nothing was imported."""
+    """Build the table, titled by country where all rows are one service; None without rows."""
     if not imported.rows:
         return None
     return ImportedTable(
-        rows=[_build_row(row, days, names, titles, t) for row in imported.rows],
+        rows=[
+            _build_row(row, _name_row(row, titles, t, by_country=by_country), days, names, t)
+            for row in imported.rows
+        ],
         sources=[IMPORT_SOURCES[name] for name in sorted({row.source for row in imported.rows})],
         omitted=imported.targets - len(imported.rows),
         newest=i18n.format_day(t.lang, i18n.to_datetime(imported.newest_us)),
     )
 
 
+@lru_cache(maxsize=4096)  # most days of most targets have the same few counts
 def decide_imported(counts: StateCounts) -> VerdictState:
     """Decide by two thirds of the measurements that know, as of a cell."""
     return decide_state(
@@ -73,11 +80,23 @@ def decide_imported(counts: StateCounts) -> VerdictState:
     )
 
 
+def _name_row(
+    row: ImportedRow, titles: Mapping[str, str], t: Locale, *, by_country: bool
+) -> tuple[str, str]:
+    """Return title and subtitle of a row."""
+    if by_country:
+        return labels.country_name(row.country, t.lang), row.target
+    is_site = "://" in row.target
+    title = urlsplit(row.target).netloc if is_site else labels.service_title(row.test, titles)
+    subtitle = row.target if is_site else row.test
+    return title or row.target or row.test, "" if subtitle == title else subtitle
+
+
 def _build_row(
     row: ImportedRow,
+    title: tuple[str, str],
     days: DayRange,
     names: NetworkNamer,
-    titles: Mapping[str, str],
     t: Locale,
 ) -> CountryRow:
     blocked_days = [
@@ -86,13 +105,10 @@ def _build_row(
         if decide_imported(counts) is VerdictState.BLOCKED
     ]
     state = VerdictState.BLOCKED if blocked_days else decide_imported(row.total)
-    is_site = "://" in row.target
-    title = urlsplit(row.target).netloc if is_site else labels.service_title(row.test, titles)
-    subtitle = row.target if is_site else row.test
     return CountryRow(
-        id="-".join(("imported", row.source, row.test, row.target)),
-        title=title or row.target or row.test,
-        subtitle="" if subtitle == title else subtitle,
+        id="-".join(("imported", row.country, row.source, row.test, row.target)),
+        title=title[0],
+        subtitle=title[1],
         state=state.value,
         symbol=labels.SYMBOLS[state],
         label=labels.label_code("state", state.value, t.lang),
