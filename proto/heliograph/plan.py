@@ -27,7 +27,8 @@ MAX_STAGE_ENDPOINTS = 64
 MAX_STAGE_S = 60
 ANCHORS = "connectivity"  # the experiment that measures the vantage's own connectivity
 HELLO = "hello"  # the experiment that says browsers' hellos; its lines may name many hosts in turn
-PAGES = "pages"  # target of such a line: the hosts of the plan's pages by HTTPS
+BROWSER = "browser"  # the experiment that opens a page as a browser does
+PAGES = "pages"  # target of such a line: the plan's pages by HTTPS, or their hosts
 WEB = "web"  # the experiment that loads pages
 TRUST = "trust"  # option of a hello: the CA set that its own handshake is checked with
 
@@ -185,9 +186,15 @@ class PlannedTask:
         return self.options.get(LIGHT) == "true"
 
     @property
+    def is_spread(self) -> bool:
+        """Return whether its first run may come anywhere in its interval."""
+        return self.is_light or self.experiment in (HELLO, BROWSER)
+
+    @property
     def is_turn(self) -> bool:
-        """Return whether each run says hello to the next of many hosts."""
-        return self.experiment == HELLO and (bool(self.service) or self.target == PAGES)
+        """Return whether each run says hello to the next of many hosts, or opens the next page."""
+        is_of_pages = self.target == PAGES and self.experiment in (HELLO, BROWSER)
+        return is_of_pages or (self.experiment == HELLO and bool(self.service))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,8 +250,11 @@ class Plan:
     def list_turn(self, task: PlannedTask) -> dict[str, str]:
         """Return the targets of a line of many in turn, each with its CA set."""
         if task.target == PAGES:
-            pages = (urlsplit(t.target) for t in self.tasks if t.experiment == WEB)
-            return {f"{p.hostname}:{p.port or 443}": "" for p in pages if p.scheme == "https"}
+            pages = {t.target: urlsplit(t.target) for t in self.tasks if t.experiment == WEB}
+            secure = {url: p for url, p in pages.items() if p.scheme == "https"}
+            if task.experiment == BROWSER:
+                return dict.fromkeys(secure, "")
+            return {f"{p.hostname}:{p.port or 443}": "" for p in secure.values()}
         endpoints = (e for s in self.services if s.name == task.service for e in s.endpoints)
         return {f"{e.host}:{e.port}": e.trust for e in endpoints if e.is_named_tls}
 

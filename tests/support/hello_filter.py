@@ -11,8 +11,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from heliograph_agent.net.tls.fingerprint import parse_hello
+
 BROWSER_SUITES = (bytes.fromhex("130113021303c02bc02f"), bytes.fromhex("130113031302c02bc02f"))
 FIRST_SEGMENT = 1_460
+SMALL = 1_400
+ML_KEM_SHARE = bytes.fromhex("11ec04c0")  # RFC 8446 section 4.2.8
+SEALED, ALPN = 0xFE0D, 0x0010  # RFC 9849, RFC 7301
 Drops = Callable[[bytes], bool]  # whether a connection with this hello is reset
 
 
@@ -34,6 +39,24 @@ def drops_name(name: str) -> Drops:
 
 def drops_name_in_first_segment(name: str) -> Drops:
     return lambda hello: name.encode() in hello[:FIRST_SEGMENT]
+
+
+def drops_large(hello: bytes) -> bool:
+    return len(hello) > SMALL
+
+
+def drops_ml_kem(hello: bytes) -> bool:
+    """By the key that is sent along: a number of the group, and 1,216 bytes."""
+    return ML_KEM_SHARE in hello
+
+
+def drops_sealed(hello: bytes) -> bool:
+    """By the extension of Encrypted ClientHello, which browsers send as GREASE."""
+    return SEALED in parse_hello(hello).extensions
+
+
+def drops_http2(hello: bytes) -> bool:
+    return b"\x02h2" in parse_hello(hello).extensions[ALPN]
 
 
 def drops_nothing(_: bytes) -> bool:

@@ -14,11 +14,12 @@ from operator import attrgetter
 from typing import Protocol
 
 from heliograph.clock import Clock
+from heliograph.experiments.web import BROWSER_HELLOS
 from heliograph.failure import HELLO_CUTS, Operation
 from heliograph.observation import Measurement, Trigger
-from heliograph.plan import HELLO, Plan
+from heliograph.plan import BROWSER, HELLO, Plan
 from heliograph.token_bucket import TokenBucket
-from heliograph.units import HOUR_S, MINUTE_US
+from heliograph.units import HOUR_S, HOUR_US, MINUTE_US
 from heliograph.v1 import intake_pb2
 from heliograph_agent.schedule import Task, make_tasks
 
@@ -35,7 +36,10 @@ HELLO_AGAIN_S = 1_800.0
 # tests were cut: at most 27 kB each time, 8 MB a day while a filter stands. Assumed.
 WATCHED_HELLOS = 3
 HELLOS_AFTER_CUT = 2  # after one result; two names tell of all
+# Between two visits of a browser to a page where hellos disagree; 60 kB each. Assumed.
+BROWSER_AGAIN_US = 6 * HOUR_US
 MAX_REMEMBERED = 512  # targets; a plan has no more tasks
+OWN = "own"  # label of our hello
 log = logging.getLogger("heliograph.agent")
 _Target = tuple[str, str, str]
 
@@ -47,6 +51,7 @@ class FailureMemory:
     _failing: OrderedDict[_Target, frozenset[str]] = field(default_factory=OrderedDict)
     _looked_us: dict[_Target, int] = field(default_factory=dict)
     _hello_us: dict[str, int] = field(default_factory=dict)  # by target, of the last half hour
+    _browser_us: dict[str, int] = field(default_factory=dict)  # by target, of the last hours
 
     def deserves_look(self, measurement: Measurement, failed: frozenset[str], now_us: int) -> bool:
         """Record the endpoints that failed; return whether one is new, and a second look is due.
@@ -90,10 +95,26 @@ class FailureMemory:
         self._hello_us |= dict.fromkeys((task.target for task in due), now_us)
         return due
 
+    def choose_pages(self, measurement: Measurement, plan: Plan, now_us: int) -> list[Task]:
+        """Choose the plan's pages for a browser at whose host our hello and a browser's disagree.
+
+        The whole page tells what a person meets there.
+        """
+        host = measurement.target.rpartition(":")[0]
+        if measurement.experiment != HELLO or not _hellos_disagree(measurement):
+            return []
+        since_us = now_us - BROWSER_AGAIN_US
+        self._browser_us = {name: at for name, at in self._browser_us.items() if at > since_us}
+        pages = [t for t in make_tasks(plan) if t.experiment == BROWSER and t.hosts == {host}]
+        due = [task for task in pages if task.target not in self._browser_us]
+        self._browser_us |= dict.fromkeys((task.target for task in due), now_us)
+        return due
+
     def forget(self) -> None:
         """Forget all, because another network fails otherwise."""
         self._failing.clear()
         self._hello_us.clear()
+        self._browser_us.clear()
 
 
 def find_full_task(task: Task, plan: Plan) -> Task:
@@ -114,6 +135,21 @@ def _find_cut_hellos(measurement: Measurement) -> frozenset[str]:
         if x.tls is not None and x.tls.server_name and x.parent is not None
         if (tcp := steps[x.parent].tcp) is not None
     )
+
+
+def _hellos_disagree(measurement: Measurement) -> bool:
+    """Return whether one of our hello and a browser's was cut, and the other answered."""
+    ends = {
+        x.endpoint: x.failure
+        for x in measurement.observations
+        if x.operation is Operation.TLS_HANDSHAKE
+    }
+    own = ends.get(OWN)
+    browsers = [ends[label] for label in BROWSER_HELLOS if label in ends]
+    if OWN not in ends or not browsers:
+        return False
+    is_own_alone = own is None and any(end in HELLO_CUTS for end in browsers)
+    return is_own_alone or (own in HELLO_CUTS and None in browsers)
 
 
 def _list_hellos(plan: Plan, targets: frozenset[str]) -> list[Task]:

@@ -271,6 +271,8 @@ class MeasurementLoop:
         for hello in memory.choose_hellos(measurement, self.plan, self.history.early, now_us):
             delay_s = HELLO_AGAIN_S if task.experiment == HELLO else 0.0
             self.bring_forward(hello, delay_s, Trigger.SECOND_LOOK)
+        for page in memory.choose_pages(measurement, self.plan, now_us):
+            self.bring_forward(page, draw_look_delay_s(self._rng), Trigger.SECOND_LOOK)
         if task.experiment == HELLO:  # it has said ours twice
             return
         failed = frozenset(x.endpoint for x in measurement.observations if is_evident_failure(x))

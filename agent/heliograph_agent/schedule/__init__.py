@@ -389,7 +389,7 @@ def _make_task(line: PlannedTask, service: Service | None) -> Task:
         options=line.options,
         priority=Priority.P0 if line.experiment == ANCHORS else Priority.P3,
         interval_s=max(1, line.interval_s),
-        is_spread=line.is_light or line.experiment == HELLO,
+        is_spread=line.is_spread,
     )
 
 

@@ -52,6 +52,7 @@ class HelloFinding(StrEnum):
     OWN_FILTERED = "own_filtered"  # ours is cut, and browsers' pass
     OWN_CUT = "own_cut"  # ours is cut, and not browsers' alone pass
     BROWSERS_DROPPED = "browsers_dropped"  # ours, which is as large, passes before and after
+    BROWSERS_IN_DOUBT = "browsers_in_doubt"  # the same, and ours is smaller: by print or by size
     PASSES = "passes"  # ours
 
 
@@ -155,8 +156,9 @@ def _classify_hellos(hellos: Mapping[str, Observation]) -> HelloFinding | None:
         is_dropped = all(ends.get(label) in HELLO_CUTS for label in BROWSER_HELLOS)
         own = hellos["own"].tls
         is_large = own is not None and own.hello_bytes > ONE_SEGMENT
-        is_whole = has_again and ends["again"] is None and is_large
-        return HelloFinding.BROWSERS_DROPPED if is_dropped and is_whole else HelloFinding.PASSES
+        if not (is_dropped and has_again and ends["again"] is None):
+            return HelloFinding.PASSES
+        return HelloFinding.BROWSERS_DROPPED if is_large else HelloFinding.BROWSERS_IN_DOUBT
     if has_again and ends.get("own") in HELLO_CUTS and ends["again"] in HELLO_CUTS:
         is_answered = all(label in ends and ends[label] is None for label in BROWSER_HELLOS)
         return HelloFinding.OWN_FILTERED if is_answered else HelloFinding.OWN_CUT

@@ -28,7 +28,11 @@ HELLO_US = 6 * 3_600 * 1_000_000  # assumed
 DROPPED_US = 45 * MINUTE_US
 NAMES_ENOUGH = 3  # assumed; unrelated names that show what happens to all
 
-_ODD_FINDINGS = (HelloFinding.OWN_FILTERED, HelloFinding.BROWSERS_DROPPED)
+_ODD_FINDINGS = (
+    HelloFinding.OWN_FILTERED,
+    HelloFinding.BROWSERS_DROPPED,
+    HelloFinding.BROWSERS_IN_DOUBT,
+)
 _Fact = TypeVar("_Fact")
 
 
@@ -179,12 +183,14 @@ class VantageMemory:
             return frozenset({ALL_NAMES})
         return frozenset(name for name, is_filtered in near.items() if is_filtered)
 
-    def list_dropped_browsers(self, at_us: int) -> dict[str, tuple[int, str]]:
+    def list_dropped_browsers(
+        self, at_us: int, finding: HelloFinding = HelloFinding.BROWSERS_DROPPED
+    ) -> dict[str, tuple[int, str]]:
         """Return the age of the news, and the address, where browsers' hellos were dropped."""
         return {
             name: (abs(time_us - at_us), hello.address)
             for name, (time_us, hello) in self.hellos.items()
-            if hello.finding is HelloFinding.BROWSERS_DROPPED and abs(time_us - at_us) <= HELLO_US
+            if hello.finding is finding and abs(time_us - at_us) <= HELLO_US
         }
 
     def _list_neutral_answers(self) -> list[AnswerKind]:

@@ -24,6 +24,7 @@ from heliograph.observation import Link
 from heliograph_collector.control.target_key import OBSERVATIONS_KEPT, WINDOW_US
 from heliograph_collector.control.vantage_facts import (
     AnswerKind,
+    HelloFinding,
     extract_facts,
     find_hellos,
     list_foreign_leaves,
@@ -125,6 +126,7 @@ class VantageProfiles:
             for name, (age_us, address) in dropped.items()
             if age_us <= DROPPED_US and self._answers_browsers(name, address, record.started_us)
         )
+        doubted = memory.list_dropped_browsers(record.started_us, HelloFinding.BROWSERS_IN_DOUBT)
         return VantageProfile(
             resolver_network=memory.resolver_network,
             own_filter=True if self._is_lie_of_house(memory, record) else None,
@@ -136,7 +138,7 @@ class VantageProfiles:
             portal=True if memory.meets_portal(record.started_us) else None,
             filtered_hellos=memory.list_filtered_hellos(record.started_us),
             dropped_browsers=confirmed,
-            doubted_browsers=frozenset(dropped) - confirmed,
+            doubted_browsers=(frozenset(dropped) - confirmed) | frozenset(doubted),
         )
 
     def count_vantages(self) -> int:

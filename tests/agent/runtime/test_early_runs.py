@@ -1,13 +1,16 @@
 """Which tests run out of their turn, and how many."""
 
+from dataclasses import replace
+
 import pytest
 
-from heliograph.failure import Operation
+from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement, Observation, Trigger
 from heliograph.plan import Endpoint, EndpointKind, Plan, PlannedTask, Service
 from heliograph.v1 import intake_pb2
 from heliograph_agent.runtime.early_runs import (
     ASKED_PER_HOUR,
+    BROWSER_AGAIN_US,
     SECOND_LOOKS_US,
     AskedRuns,
     FailureMemory,
@@ -74,6 +77,51 @@ def test_first_failure_of_an_endpoint_deserves_a_look(
 def test_second_look_asks_for_no_third() -> None:
     look = _result("ab", Trigger.SECOND_LOOK)
     assert not FailureMemory().deserves_look(look, frozenset("ab"), 1)
+
+
+PAGE = PlannedTask(experiment="browser", target="https://www.example.org/", interval_s=14_400)
+
+
+@pytest.mark.parametrize(
+    ("own", "browser", "is_opened"),
+    [
+        (None, None, False),
+        (None, Failure.CONNECTION_RESET, True),
+        (Failure.GENERIC_TIMEOUT_ERROR, None, True),
+        (Failure.CONNECTION_RESET, Failure.CONNECTION_RESET, False),
+        (Failure.SSL_UNKNOWN_AUTHORITY, None, False),
+        (None, Failure.SSL_FAILED_HANDSHAKE, False),
+    ],
+)
+def test_a_browser_opens_a_page_where_hellos_disagree(
+    own: Failure | None, browser: Failure | None, is_opened: bool
+) -> None:
+    """Once in six hours; who answers with a word of its own is a server, and no filter."""
+    ends = {"own": own, "firefox": browser, "chrome": browser, "chrome_late": browser}
+    seen = measurement(
+        "www.example.org:443",
+        observations=tuple(
+            Observation(
+                operation=Operation.TLS_HANDSHAKE,
+                started_us=0,
+                duration_us=1,
+                endpoint=label,
+                failure=failure,
+            )
+            for label, failure in ends.items()
+        ),
+    )
+    seen = replace(seen, experiment="hello")
+    memory = FailureMemory()
+    plan = plan_of(WEB, PAGE, replace(PAGE, target="https://www.example.net/"))
+
+    def choose(now_us: int) -> list[str]:
+        return [task.target for task in memory.choose_pages(seen, plan, now_us)]
+
+    opened = ["https://www.example.org/"] if is_opened else []
+    assert [choose(1), choose(BROWSER_AGAIN_US), choose(BROWSER_AGAIN_US + 2)] == [
+        opened, [], opened
+    ]  # fmt: skip
 
 
 def test_light_check_is_followed_by_the_whole_test() -> None:

@@ -279,15 +279,19 @@ async def test_first_failure_is_looked_at_a_second_time(
 
 CUT = ("minded.test", "also.test", "third.test", "fourth.test")
 HELLO = PlannedTask(experiment="hello", target="pages", interval_s=7_200)
+BROWSER = PlannedTask(experiment="browser", target="pages", interval_s=14_400)
 PAGES = tuple(
     PlannedTask(experiment="web", target=f"https://{name}/", interval_s=600) for name in CUT
 )
 
 
 async def test_hello_follows_a_cut_handshake_and_then_itself(bench: LoopBench) -> None:
-    """Few are said out of turn, so that a filter of all names costs a volunteer little."""
+    """Few are said out of turn, so that a filter of all names costs a volunteer little.
+
+    Where our hello and browsers' disagree, a browser opens the page, where the plan has that.
+    """
     whole(bench.world)
-    bench.loop.change_plan(replace(WHOLE, tasks=(*WHOLE.tasks[-1:], *PAGES, HELLO)))
+    bench.loop.change_plan(replace(WHOLE, tasks=(*WHOLE.tasks[-1:], *PAGES, HELLO, BROWSER)))
     bench.world.names |= dict.fromkeys(CUT, ("192.0.2.7",))
     bench.world.ports["192.0.2.7", 443] = None
     bench.world.handshakes |= dict.fromkeys(CUT, Failure.CONNECTION_RESET)
@@ -304,6 +308,12 @@ async def test_hello_follows_a_cut_handshake_and_then_itself(bench: LoopBench) -
     await bench.loop._measure_task(early[0])
     again = bench.loop.history.early[early[0].key]
     assert (again.at_us - bench.clock.monotonic) / 1e6 == HELLO_AGAIN_S
+    pages = [t for t in make_tasks(bench.loop.plan) if t.experiment == "browser"]
+    assert [(t.target, t.interval_s) for t in pages] == [
+        (page.target, 4 * 14_400) for page in PAGES
+    ]
+    opened = [task.target for task in pages if task.key in bench.loop.history.early]
+    assert opened == [f"https://{early[0].target.removesuffix(':443')}/"]
 
 
 async def test_second_look_runs_and_names_its_trigger(bench: LoopBench) -> None:

@@ -42,8 +42,8 @@ BROWSERS = (
     Rule(
         "tls.browsers_in_doubt",
         UNKNOWN,
-        "Our own TLS hello passes where every browser's was dropped, hours ago or unseen by a "
-        "control; or an app opens this name, whose hello is neither.",
+        "Our own TLS hello passes where every browser's was dropped: hours ago, unseen by a "
+        "control, or where ours is smaller; or an app opens this name, whose hello is neither.",
         needs={Feature.VERIFIED, Feature.BROWSERS_IN_DOUBT},
         lacks={Feature.FAILED},
     ),
