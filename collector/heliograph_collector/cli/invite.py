@@ -2,7 +2,10 @@
 
 import argparse
 import re
+import sys
 from contextlib import closing
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 from heliograph.address import split_endpoint
@@ -69,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from heliograph_collector.fleet.trust_chain import ensure_charter, load_charter_digest
 
     config = load_cli_config(args)
+    check_directory(config.data)
     endpoint_address = find_public_endpoint(config, args.endpoint)
     keyring = open_keyring(config.data, [split_endpoint(endpoint_address)[0]])
     now_s = SystemClock().wall_us() // 1_000_000
@@ -89,7 +93,44 @@ def run(args: argparse.Namespace) -> int:
     line = format_invite(endpoint_address, keyring.pin, token, entrances, charter=charter)
     print(line)
     print_qr_code(line)
+    _describe_reach(endpoint_address)
     return 0
+
+
+def check_directory(data: Path) -> None:
+    """Refuse a directory of no collector: its agents would never come. Raises CommandError.
+
+    An empty one may become a collector's.
+    """
+    try:
+        is_empty = data.is_dir() and not any(data.iterdir())
+        is_collector = is_empty or (data / "keys").is_dir()
+    except OSError:  # whoever opens the keys says so
+        return
+    if not is_collector:
+        raise CommandError(
+            f"no collector has its data in {data}: name its directory by --data, or start "
+            f"`heliograph-collector serve --data {data}` first."
+        )
+
+
+def _describe_reach(address: str) -> None:
+    """Say on a terminal where the line leads, with a warning for an address of this machine."""
+    if not sys.stderr.isatty():
+        return
+    host = split_endpoint(address)[0]
+    note = f"Agents with this line connect to {address}."
+    if is_loopback(host):
+        note += " Only agents on this machine reach that: say --endpoint HOST:PORT for others."
+    print(note, file=sys.stderr)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine alone."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def find_public_endpoint(config: Config, requested: str | None) -> str:

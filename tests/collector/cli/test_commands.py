@@ -20,7 +20,8 @@ from heliograph.v1.intake_pb2 import Invite
 from heliograph.yaml_document import read_yaml
 from heliograph_agent.experiments import REGISTRY
 from heliograph_collector import cli
-from heliograph_collector.cli.invite import parse_duration_s
+from heliograph_collector.cli import CommandError
+from heliograph_collector.cli.invite import check_directory, parse_duration_s
 from heliograph_collector.fleet import Fleet, open_keyring, plan_file
 from heliograph_collector.fleet.plans import build_default_plan, load_current_plan
 
@@ -36,6 +37,8 @@ Command = Callable[..., Ran]
 
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    (tmp_path / "data").mkdir()
+
     def command(*words: str) -> Ran:
         try:
             code = cli.main([*words, "--data", str(tmp_path / "data")])
@@ -231,6 +234,19 @@ def test_invite_prints_qr_code_on_a_terminal_only(tmp_path: Path) -> None:
     assert ran.stdout.startswith("heliograph1:")
     assert ran.stdout.count("\n") == 1
     assert drawn.count("█") > 100
+    assert "connect to 127.0.0.1:7443. Only agents on this machine reach that" in drawn
+
+
+def test_invite_of_a_directory_without_a_collector_makes_nothing(
+    run: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "data" / "photo.jpg").touch()
+    ran = run("invite")
+    assert (ran.code, ran.out) == (1, "")
+    assert f"no collector has its data in {tmp_path / 'data'}" in ran.err
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["photo.jpg"]
+    with pytest.raises(CommandError, match="serve --data"):
+        check_directory(tmp_path / "missing")
 
 
 def test_damaged_key_and_database_are_sentences(run: Command, tmp_path: Path) -> None:
