@@ -131,9 +131,31 @@ def assert_same_browser(record: bytes, profile: HelloProfile) -> None:
     assert len(parse_hello(record).extensions[_SEALED]) - _BEFORE_SEALED in profile.ech_bytes
 
 
-def test_firefoxs_hello_is_that_of_its_capture() -> None:
+# JA4_ro of Firefox 154 by browserleaks.com: lexiforest/curl-impersonate issue 308, 2026-09-02.
+FIREFOX_154 = (
+    "t13d1517h2_1301,1303,1302,c02b,c02f,cca9,cca8,c02c,c030,c013,c014,009c,009d,002f,0035_"
+    "0000,0017,ff01,000a,000b,0023,0010,0005,0022,0012,0033,002b,000d,002d,001c,001b,fe0d_"
+    "0403,0503,0603,0804,0805,0806,0401,0501,0601,0203,0201"
+)
+GIVEN_UP = 0xC00A  # the suite that ESR 153 has and 154 has not
+
+
+def test_firefoxs_hello_is_that_of_the_public_capture() -> None:
+    hello = parse_hello(hello_of(PROFILES.get("firefox")).make_request())
+    signatures = read_numbers(hello.extensions[0x000D][2:])
+    parts = (hello.suites, tuple(hello.extensions), signatures)
+    said = "_".join(",".join(f"{number:04x}" for number in part) for part in parts)
+    assert f"t13d1517h2_{said}" == FIREFOX_154
+
+
+def test_firefoxs_hello_is_that_of_our_capture_but_for_one_suite() -> None:
+    """The capture is of ESR, which few use."""
     capture = Path(__file__).parent / "captures" / "firefox-esr-153.hex"
-    assert_same_browser(bytes.fromhex(capture.read_text()), PROFILES.get("firefox"))
+    suites = parse_hello(bytes.fromhex(capture.read_text())).suites
+    profile = PROFILES.get("firefox")
+    assert tuple(suite for suite in suites if suite != GIVEN_UP) == profile.suites
+    older = replace(profile, suites=suites, ja4="t13d1617h2_86a278354501_3cbfd9057e0d")
+    assert_same_browser(bytes.fromhex(capture.read_text()), older)
 
 
 def test_chromes_hello_is_that_of_the_installed_chromium() -> None:
