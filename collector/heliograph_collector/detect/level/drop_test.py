@@ -7,8 +7,10 @@ suspected and two are confirmed, and a slow fall needs more steps. One step belo
 level is confirmed at once. A suspected drop ends with one step that is not low, a confirmed one
 with two. An unknown step neither begins nor ends a drop.
 
-Until a level has been seen on `learned_days` at this time of day, and once at this time of this
-weekday, people's habits could explain the fall. Then only a fall to `alone_share` is confirmed.
+Until a level has been seen on the same weekday, this may be a first weekend, and a level that
+people let swing by day must fall further. Until it has been seen on `learned_days` at this time of
+day, and once on this weekday, people's habits could explain any fall. Then only a fall to
+`alone_share` is confirmed.
 
 Steps of a confirmed drop enter the past as the usual level for at most 7 days, so that a long drop
 does not become usual and a habit does. All numbers are assumed.
@@ -104,12 +106,19 @@ class DropTest:
         weekday = usual.weekday_lowest
         if value >= limits.share * usual.middle:
             return 0.0
+        # What swings by day swings by week: no weekend was seen yet.
+        if weekday is None and value >= limits.share * self._weekend_share() * usual.middle:
+            return 0.0
         if weekday is not None and value >= limits.share * weekday:
             return 0.0
         if value < limits.half * usual.lowest:
             return limits.most - limits.drift
         distance = (usual.middle - value) / math.hypot(usual.spread, noise)
         return max(0.0, min(distance, limits.most) - limits.drift)
+
+    def _weekend_share(self) -> float:
+        """Return what people may leave of a level on a first weekend, by how it swings by day."""
+        return math.sqrt(self.habit.measure_swing())
 
     def _is_learned(self, usual: UsualLevel) -> bool:
         limits = self.limits

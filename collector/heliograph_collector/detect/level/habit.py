@@ -3,11 +3,12 @@
 The usual level at a step is the median at the same time of day (half an hour or one step on either
 side) in the 14 days before. With fewer than 12 such values it is the median of the last 24 hours,
 and with fewer than 12 of those it is unknown. The spread is the larger of the median and the mean
-absolute deviation, scaled to sigma, and at least 2 % of the usual level. The same weekday of the
-four weeks before excuses what it has seen itself. All numbers are assumed.
+absolute deviation, scaled to sigma, and at least 2 % of the usual level. The mean leaves out one
+day of seven, those that deviate most: an outage of an earlier day is no habit. The same weekday of
+the four weeks before excuses what it has seen itself. All numbers are assumed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
@@ -21,6 +22,9 @@ _DAYS = 14
 _WEEKS = 4
 _LEAST = 12
 _FLOOR = 0.02
+_OUTLIER_DAYS = 7  # of so many days one may have been an outage
+_OUTLIER_WEEKS = 3
+_HIGH_QUANTILE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class UsualLevel:
     spread: float
     lowest: float
     earlier_lowest: float | None  # at this time on earlier days; None: not seen yet
-    weekday_lowest: float | None  # at the same time of the same weekday; None: not seen yet
+    weekday_lowest: float | None  # of the same weekday, less an outage; None: not seen yet
     days: int  # days that have a value at this time of day
 
 
@@ -56,19 +60,31 @@ class LevelHabit:
         earlier_lowest = min(values, default=None)
         if len(values) < _LEAST:
             values = [value for value in self.values[-self._steps_a_day :] if value is not None]
+            by_day = [values]
         if len(values) < _LEAST:
             return None
         middle = median(values)
-        deviations = [abs(value - middle) for value in values]
         spread = max(
-            _MAD_TO_SIGMA * median(deviations),
-            _MEAN_DEVIATION_TO_SIGMA * fmean(deviations),
+            _MAD_TO_SIGMA * median(abs(value - middle) for value in values),
+            _MEAN_DEVIATION_TO_SIGMA * _mean_deviation(by_day, middle),
             _FLOOR * middle,
         )
-        weekday = [value for week in range(1, _WEEKS + 1) for value in self._values_near(7 * week)]
         days = sum(bool(day) for day in by_day)
-        weekday_lowest = min(weekday, default=None)
-        return UsualLevel(middle, spread, min(values), earlier_lowest, weekday_lowest, days)
+        lowest = self._find_weekday_lowest()
+        return UsualLevel(middle, spread, min(values), earlier_lowest, lowest, days)
+
+    def _find_weekday_lowest(self) -> float | None:
+        """Return the lowest value of this weekday; of three weeks or more one may be an outage."""
+        weeks = [list(self._values_near(7 * week)) for week in range(1, _WEEKS + 1)]
+        lowest = sorted(min(week) for week in weeks if week)
+        return lowest[len(lowest) >= _OUTLIER_WEEKS] if lowest else None
+
+    def measure_swing(self) -> float:
+        """Return the low level of the last day as a share of the high one."""
+        values = sorted(value for value in self.values[-self._steps_a_day :] if value is not None)
+        high = values[round(_HIGH_QUANTILE * (len(values) - 1))] if values else 0.0
+        low = values[round((1 - _HIGH_QUANTILE) * (len(values) - 1))] if values else 0.0
+        return low / high if high > 0 else 1.0
 
     @property
     def most_steps(self) -> int:
@@ -89,3 +105,11 @@ class LevelHabit:
             value = self.values[index] if 0 <= index < count else None
             if value is not None:
                 yield value
+
+
+def _mean_deviation(by_day: Iterable[Sequence[float]], middle: float) -> float:
+    """Return the mean absolute deviation without the days that deviate most."""
+    days = [[abs(value - middle) for value in day] for day in by_day if day]
+    days.sort(key=fmean)
+    kept = days[: len(days) - len(days) // _OUTLIER_DAYS]
+    return fmean(deviation for day in kept for deviation in day)

@@ -68,6 +68,23 @@ def test_a_restless_level_must_fall_further() -> None:
     assert stages([*noisy, 24.0])[-1] is C  # below half of all that ever was
 
 
+def test_first_weekend_of_a_level_that_swings_by_day_is_no_drop() -> None:
+    weekend = [0.72 * value for value in days(1)]
+    assert set(stages([*days(5), *weekend])[24 * 5 :]) == {W}
+    assert S in stages([*[100.0] * 24 * 5, *[72.0] * 24])  # nothing that people do shows in it
+
+
+def test_one_outage_of_the_past_is_no_habit() -> None:
+    flat = [100.0] * 24 * 28
+    flat[-7 * 24] = 50.0  # a week ago, at this hour
+    assert stages([*flat, 70.0])[-1] is S
+    flat[-3 * 24 - 1 : -3 * 24 + 2] = [0.0] * 3
+    habit = LevelHabit(HOUR_US, list(flat))
+    usual = habit.find_usual()
+    assert usual is not None
+    assert (usual.spread, usual.weekday_lowest) == (2.0, 100.0)
+
+
 def test_what_sees_a_country_dimly_still_sees_it_go() -> None:
     """A telescope's level wanders by a third from day to day; then there is nothing at all."""
     usual = [value * (1.3 if h // 24 % 2 else 0.8) for h, value in enumerate(days(15))]
