@@ -154,6 +154,15 @@ def test_json_lines_have_the_fields_of_an_observation(runs: Runs) -> None:
     assert chain == ["http_round_trip", "tls_handshake", "connect", "resolve"]
 
 
+def test_json_begins_with_what_was_tested_when_and_what_it_means(runs: Runs) -> None:
+    whole = runs["dns", "resolver refuses"].result().whole
+    assert list(whole) == ["experiment", "target", "started_us", "conclusion"]
+    assert (whole["experiment"], whole["started_us"] > 0) == ("dns", True)
+    assert "Whether there is such a name, this cannot tell." in whole["conclusion"]
+    denied = runs["dns", "NXDOMAIN"].result().whole["conclusion"]
+    assert "That looks like a name that does not exist" in denied
+
+
 def test_what_failed_still_says_what_was_seen(runs: Runs) -> None:
     other = runs["web", "certificate of another host"].result().observations[-1]
     assert other["tls"]["chain"][0]["not_after_s"] > other["tls"]["chain"][0]["not_before_s"]
@@ -170,7 +179,8 @@ def test_people_get_a_tree_and_a_sentence_that_judges_nothing(world: Loopback) -
     target = f"other.example.test:{world.ports['https']}"
     ran = world.command.run("tls", target)
     assert ran.code == 0
-    first, *steps, told = ran.out.split("\n", 5)
+    first, *explanation = ran.out.splitlines()
+    told, steps = " ".join(explanation[:-4]), explanation[-4:]  # the sentence comes first
     assert first.endswith(target)
     assert [line.split("  ")[1].split(" ")[:3] for line in steps] == [
         ["✓", "look", "up"],
@@ -196,8 +206,8 @@ def test_a_terminal_without_the_marks_still_tells_good_from_bad(
         target = f"127.0.0.1:{server.getsockname()[1]}"
         good = Command(state=tmp_path).run("tcp", target)
     bad = Command(state=tmp_path).run("tcp", target)
-    assert good.out.splitlines()[1].startswith("  + connect")
-    assert bad.out.splitlines()[1].startswith("  x connect")
+    assert good.out.splitlines()[-1].startswith("  + connect")
+    assert bad.out.splitlines()[-1].startswith("  x connect")
 
 
 @pytest.mark.parametrize(
@@ -210,7 +220,9 @@ def test_a_terminal_without_the_marks_still_tells_good_from_bad(
         (["web", "x", "--option=net.colour=red"], 2, "unknown key net.colour"),
         (["telegram", "carrier-pigeon"], 2, "no service 'carrier-pigeon'; there are: anchors"),
         (["web", "x", "--config=/nonexistent.yml"], 2, "no configuration file /nonexistent.yml"),
-        (["web", "www.example.test"], 1, "is no URL of a web page"),
+        (["web", "www.example.test"], 2, "is no URL of a web page"),
+        (["tcp", "192.0.2.1"], 2, "does not say where to: give HOST:PORT"),
+        (["dns", "no host"], 2, "is no host name"),
         (["telegram", "--option=plan.services_file={bad}"], 1, "bad.yml, line 1: hello: unknown"),
     ],
 )

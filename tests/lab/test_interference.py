@@ -88,7 +88,7 @@ def probe(lab: Country, place: str, experiment: str, target: str, **options: str
     chosen = [word for key, value in options.items() for word in ("--option", f"{key}={value}")]
     config = lab.folder / "agent.yml"
     command = agent("probe", experiment, target, "--json", "--config", config, *chosen)
-    return [json.loads(line) for line in ask(lab.world.command(place, command)).splitlines()]
+    return [json.loads(line) for line in ask(lab.world.command(place, command)).splitlines()[1:]]
 
 
 def shows(observations: list[Any], operation: str, failure: str) -> bool:

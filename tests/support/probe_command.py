@@ -20,7 +20,12 @@ class Ran:
 
     @property
     def observations(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
+        """The steps; the line before them says what was tested and what it means."""
+        return [json.loads(line) for line in self.out.splitlines()[1:]]
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        return dict(json.loads(self.out.splitlines()[0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

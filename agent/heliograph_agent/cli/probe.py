@@ -29,7 +29,11 @@ def add_parser(subparsers: "Subparsers") -> None:
         default=[],
         help="an option of the experiment, or a key of the configuration (net.resolver=…)",
     )
-    parser.add_argument("--json", action="store_true", help="observations as JSON lines")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="JSON lines: what was tested and what it means, then the steps",
+    )
     _allow_target_anywhere(parser)
 
 

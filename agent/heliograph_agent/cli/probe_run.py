@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.clock import SystemClock
+from heliograph.error_group import flatten_errors
 from heliograph.observation import Observation
 from heliograph.services import load_services, load_shipped_services, merge_services
 from heliograph.yaml_document import YamlError
@@ -22,7 +23,13 @@ from heliograph_agent import cli
 from heliograph_agent.cli.labels import make_printable
 from heliograph_agent.cli.observation_tree import ANSI, Colors, format_tree
 from heliograph_agent.config import AgentConfigError, Config, with_options
-from heliograph_agent.experiments.experiment import CannotRun, Experiment, Target, parse_config
+from heliograph_agent.experiments.experiment import (
+    BadTarget,
+    CannotRun,
+    Experiment,
+    Target,
+    parse_config,
+)
 from heliograph_agent.net import Net, StepTrace
 
 FAILED = 1
@@ -68,18 +75,48 @@ def perform_probe(probe: ProbeRequest, bind: Callable[[StepTrace], Net], *, show
     """Run the probe and print its observations, also when Ctrl-C ends it early."""
     from heliograph_agent.runtime.event_loop import run_main
 
-    trace = StepTrace(SystemClock())
+    clock = SystemClock()
+    trace = StepTrace(clock)
+    started_us = clock.wall_us()
+    watched = _WatchedExperiment(probe.experiment)
     try:
-        reason = run_main(_run_with_progress(probe, bind, trace))
+        reason = run_main(_run_with_progress(watched, probe, bind, trace))
     except KeyboardInterrupt:
         reason = "Stopped before its end."
+    conclusion = reason or explain_probe(probe, trace.observations)
     if show_json:
-        print_json(trace.observations)
-    else:
+        print_json(probe, trace.observations, conclusion, started_us)
+    elif not watched.has_bad_target:
         print_tree(probe, trace.observations)
     if reason:
         cli.print_note(reason)
-    return FAILED if reason else 0
+    return (USAGE if watched.has_bad_target else FAILED) if reason else 0
+
+
+@dataclass(slots=True)
+class _WatchedExperiment:
+    """Run an experiment, and note whether the target was the reason that it could not run."""
+
+    experiment: Experiment
+    has_bad_target: bool = False
+
+    async def run(self, target: Target, config: Any, net: Net) -> None:
+        try:
+            await self.experiment.run(target, config, net)
+        except Exception as error:
+            leaves = flatten_errors(error)
+            self.has_bad_target = all(isinstance(leaf, BadTarget) for leaf in leaves)
+            raise
+
+
+def explain_probe(probe: ProbeRequest, observations: Sequence[Observation]) -> str:
+    """Return the explanation in one sentence or a few."""
+    from heliograph_agent.cli.explain import explain_measurement
+
+    title = probe.target.service.title if probe.target.service else ""
+    target = make_printable(probe.target.value, 200)
+    explanation = explain_measurement(probe.experiment.name, target, observations, title=title)
+    return make_printable(explanation, MAX_SENTENCE)
 
 
 def prepare_probe(args: argparse.Namespace) -> ProbeRequest:
@@ -99,16 +136,23 @@ def prepare_probe(args: argparse.Namespace) -> ProbeRequest:
     )
 
 
-def print_json(observations: Sequence[Observation]) -> None:
-    """Print one line per observation, with the fields of heliograph.observation."""
+def print_json(
+    probe: ProbeRequest, observations: Sequence[Observation], conclusion: str, started_us: int
+) -> None:
+    """Print a line of the whole, then one per observation with heliograph.observation's fields."""
+    whole = {
+        "experiment": probe.experiment.name,
+        "target": probe.target.value,
+        "started_us": started_us,
+        "conclusion": conclusion,
+    }
+    print(json.dumps(whole))
     for observation in observations:
         print(json.dumps(asdict(observation)))
 
 
 def print_tree(probe: ProbeRequest, observations: Sequence[Observation]) -> None:
-    """Print every step, then the explanation, in the terminal's width."""
-    from heliograph_agent.cli.explain import explain_measurement
-
+    """Print the explanation, then every step, in the terminal's width."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     marks = PLAIN if _is_plain(sys.stdout.encoding or "") else {}
@@ -117,12 +161,10 @@ def print_tree(probe: ProbeRequest, observations: Sequence[Observation]) -> None
     name = probe.experiment.name
     target = make_printable(probe.target.value, 200)
     print(colors.paint(f"{name} {target}".rstrip(), colors.bold))
-    for line in format_tree(observations, columns, colors):
-        print(line.translate(marks))
-    title = probe.target.service.title if probe.target.service else ""
-    explanation = explain_measurement(name, target, observations, title=title)
     width = max(_LEAST, min(columns, _READABLE))
-    for line in textwrap.wrap(make_printable(explanation, MAX_SENTENCE), width):
+    for line in textwrap.wrap(explain_probe(probe, observations), width):
+        print(line.translate(marks))
+    for line in format_tree(observations, columns, colors):
         print(line.translate(marks))
 
 
@@ -175,7 +217,10 @@ def _make_target(experiment: Experiment, target_text: str, settings: Config) -> 
 
 
 async def _run_with_progress(
-    probe: ProbeRequest, bind: Callable[[StepTrace], Net], trace: StepTrace
+    watched: _WatchedExperiment,
+    probe: ProbeRequest,
+    bind: Callable[[StepTrace], Net],
+    trace: StepTrace,
 ) -> str:
     """Run the experiment; return why it could not run, "" when it did."""
     from heliograph_agent.runtime.runner import run_attempt
@@ -184,7 +229,7 @@ async def _run_with_progress(
         progress = group.create_task(_show_progress(trace))
         try:
             async with asyncio.timeout(DEADLINE_S):
-                return await run_attempt(probe.experiment, probe.target, probe.config, bind, trace)
+                return await run_attempt(watched, probe.target, probe.config, bind, trace)
         except TimeoutError:
             return f"Stopped after {DEADLINE_S:.0f} s."
         finally:

@@ -2,14 +2,14 @@
 
 from heliograph.experiments.web import BrowserConfig
 from heliograph_agent.experiments.endpoints import find_addresses, parse_page
-from heliograph_agent.experiments.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import BadTarget, CannotRun, Target
 from heliograph_agent.net import Net
 
 
 async def browser(target: Target, config: BrowserConfig, net: Net) -> None:
     page = parse_page(target.value)
     if page is None or page.scheme != "https":
-        raise CannotRun(f"{target.value!r} is no URL of a page over TLS: give https://….")
+        raise BadTarget(f"{target.value!r} is no URL of a page over TLS: give https://….")
     for address in (await find_addresses(page.host, net))[:1]:
         _, stream = await net.connect(address.literal, page.port, on=address.lookup)
         if stream is None:

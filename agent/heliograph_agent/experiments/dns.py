@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from heliograph.experiments.network import DnsConfig
 from heliograph_agent.experiments.endpoints import parse_host
-from heliograph_agent.experiments.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import BadTarget, CannotRun, Target
 from heliograph_agent.net import Net
 
 ENGINES = ("system", "udp", "tcp", "doh")
@@ -15,7 +15,7 @@ TYPES = ("A", "AAAA", "CNAME", "HTTPS", "MX", "NS", "TXT")
 async def dns(target: Target, config: DnsConfig, net: Net) -> None:
     name = parse_host(target.value)
     if name is None:
-        raise CannotRun(f"{target.value!r} is no host name.")
+        raise BadTarget(f"{target.value!r} is no host name.")
     engines = _parse_list("engines", config.engines, ENGINES)
     types = _parse_list("types", config.types, TYPES)
     if not config.resolver and {"udp", "tcp"} & set(engines):

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsp
 
 from heliograph.host_name import encode_host
 from heliograph.plan import Endpoint, EndpointKind, Service
-from heliograph_agent.experiments.experiment import CannotRun
+from heliograph_agent.experiments.experiment import BadTarget, CannotRun
 from heliograph_agent.net import BROWSER_ALPN, HTTP1_ALPN, ByteStream, Net, ProbeMessage, StepResult
 from heliograph_agent.protocols.messengers import (
     MTPROTO_RANDOM_BYTES,
@@ -347,7 +347,7 @@ def parse_host_port(value: str, *, default_port: int | None = None) -> tuple[str
         host = port = None
     host = parse_host(host or "")
     if not host or not port:
-        raise CannotRun(f"{value!r} does not say where to: give HOST:PORT or [ADDRESS]:PORT.")
+        raise BadTarget(f"{value!r} does not say where to: give HOST:PORT or [ADDRESS]:PORT.")
     return host, port
 
 

@@ -14,6 +14,10 @@ class CannotRun(Exception):  # noqa: N818 - a state of the agent, and the design
     """Report that nothing was sent; str() is a sentence with the reason and the fix."""
 
 
+class BadTarget(CannotRun):
+    """The target, or an option beside it, is none that the experiment can visit."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """Name what is tested: a URL, a host, an endpoint, or a service with endpoints."""
@@ -48,5 +52,5 @@ def parse_config(experiment: Experiment, options: Mapping[str, str]) -> Any:
 def require_service(target: Target) -> Service:
     """Return the service of a target. Raises CannotRun when it has none."""
     if target.service is None:
-        raise CannotRun(f"{target.value!r} is no service that the list of services knows.")
+        raise BadTarget(f"{target.value!r} is no service that the list of services knows.")
     return target.service

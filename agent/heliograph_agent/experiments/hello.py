@@ -11,7 +11,7 @@ from heliograph_agent.experiments.endpoints import (
     parse_host,
     parse_host_port,
 )
-from heliograph_agent.experiments.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import BadTarget, CannotRun, Target
 from heliograph_agent.net import Net
 from heliograph_agent.protocols.browser_hello import BROWSER_RANDOM_BYTES, BrowserHello
 
@@ -39,7 +39,7 @@ async def hello(target: Target, config: HelloConfig, net: Net) -> None:
     host, port = parse_host_port(target.value, default_port=443)
     neutral = parse_host(config.neutral)
     if is_literal(host):
-        raise CannotRun("An address is no name to send: give a host name.")
+        raise BadTarget("An address is no name to send: give a host name.")
     if neutral is None or is_literal(neutral):
         raise CannotRun(f"neutral cannot be {config.neutral!r}; allowed: a host name.")
     if not net.has_trust(config.trust):

@@ -14,7 +14,7 @@ from heliograph_agent.experiments.endpoints import (
     open_stream,
     parse_host_port,
 )
-from heliograph_agent.experiments.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import BadTarget, Target
 from heliograph_agent.net import Net
 
 
@@ -22,7 +22,7 @@ async def http_host(target: Target, config: HttpHostConfig, net: Net) -> None:
     name, port = parse_host_port(target.value, default_port=80)
     neutral, neutral_port = parse_host_port(config.neutral, default_port=80)
     if is_literal(name) or is_literal(neutral):
-        raise CannotRun("An address is no name to send: give a host name, and as neutral too.")
+        raise BadTarget("An address is no name to send: give a host name, and as neutral too.")
     # The neutral name goes first: a triggered filter may also reject later requests.
     names = {"neutral": neutral, "target": name}
     async with asyncio.TaskGroup() as group:

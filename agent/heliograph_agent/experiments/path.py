@@ -11,7 +11,7 @@ from heliograph_agent.experiments.endpoints import (
     parse_host,
     parse_host_port,
 )
-from heliograph_agent.experiments.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import BadTarget, CannotRun, Target
 from heliograph_agent.net import Net
 
 SYN = "syn"
@@ -74,7 +74,7 @@ async def _trace_hellos(
 
 async def _trace_queries(name: str, neutral: str, config: PathConfig, net: Net) -> None:
     if not name:
-        raise CannotRun("resolver needs a name to ask for: give a host name or the option name.")
+        raise BadTarget("resolver needs a name to ask for: give a host name or the option name.")
     host, port = parse_host_port(config.resolver)
     query = PathTrace(label="", send=DNS, address=Address(host), port=port, hops=config.hops)
     for label, sent_name in (("neutral", neutral), ("target", name)):

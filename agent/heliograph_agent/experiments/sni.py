@@ -15,7 +15,7 @@ from heliograph_agent.experiments.endpoints import (
     parse_host_port,
     try_handshake,
 )
-from heliograph_agent.experiments.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import BadTarget, Target
 from heliograph_agent.net import Net
 
 OWN_TRIED = 3  # number of the target's addresses
@@ -35,7 +35,7 @@ async def sni(target: Target, config: SniConfig, net: Net) -> None:
     name, port = parse_host_port(target.value, default_port=443)
     neutral, neutral_port = parse_host_port(config.neutral, default_port=443)
     if is_literal(name) or is_literal(neutral):
-        raise CannotRun("An address is no name to send: give a host name, and as neutral too.")
+        raise BadTarget("An address is no name to send: give a host name, and as neutral too.")
     neutral_hellos = (
         HelloSpec("neutral", neutral),
         HelloSpec("none", neutral, send_sni=False),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from heliograph.experiments.network import ThrottlingConfig
 from heliograph_agent.experiments.endpoints import Address, Page, find_addresses, parse_page
-from heliograph_agent.experiments.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import BadTarget, Target
 from heliograph_agent.net import Net
 
 # What Chromium asks for a film: compressed bytes would say less of the rate than is asked for.
@@ -36,7 +36,7 @@ async def throttling(target: Target, config: ThrottlingConfig, net: Net) -> None
 async def _find_source(label: str, url: str, net: Net) -> TransferSource | None:
     page = parse_page(url, label)
     if page is None:
-        raise CannotRun(f"{label}: {url!r} is no URL of a web page: give http://… or https://….")
+        raise BadTarget(f"{label}: {url!r} is no URL of a web page: give http://… or https://….")
     addresses = await find_addresses(page.host, net, label=label)
     return TransferSource(page, addresses[0]) if addresses else None
 

@@ -14,7 +14,7 @@ from heliograph_agent.experiments.endpoints import (
     parse_host_port,
     try_exchange,
 )
-from heliograph_agent.experiments.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import BadTarget, CannotRun, Target
 from heliograph_agent.net import Net, ProbeMessage
 from heliograph_agent.protocols.vpn import (
     OPENVPN_RANDOM_BYTES,
@@ -71,7 +71,7 @@ def parse_key(encoded: str, subject: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != WIREGUARD_KEY_BYTES or not any(key):
-        raise CannotRun(f"{subject} is no WireGuard key: 44 characters of Base64 are one.")
+        raise BadTarget(f"{subject} is no WireGuard key: 44 characters of Base64 are one.")
     return key
 
 
@@ -86,7 +86,7 @@ def _parse_server(url: str) -> Server:
     elif protocol == "wireguard" and separator:
         host, port = parse_host_port(host_port.rstrip("/"), default_port=51820)
         return Server(protocol, host, port, key=parse_key(key, "what stands before the @"))
-    raise CannotRun(f"{url!r} names no VPN server: {_HOW}.")
+    raise BadTarget(f"{url!r} names no VPN server: {_HOW}.")
 
 
 def _check_server(server: Server, private: bytes, net: Net) -> None:
@@ -94,7 +94,7 @@ def _check_server(server: Server, private: bytes, net: Net) -> None:
     try:
         _make_message(server, private, net).make_request()
     except ValueError as error:
-        raise CannotRun("What stands before the @ is a key that nobody can have.") from error
+        raise BadTarget("What stands before the @ is a key that nobody can have.") from error
 
 
 async def _visit_server(

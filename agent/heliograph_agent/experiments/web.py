@@ -27,7 +27,7 @@ from heliograph_agent.experiments.endpoints import (
     resolve_location,
     try_handshake,
 )
-from heliograph_agent.experiments.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import BadTarget, Target
 from heliograph_agent.net import ByteStream, Net, StepResult
 
 # Cookies of one jar: RFC 6265 section 6.1 requires 50 for a domain.
@@ -138,7 +138,7 @@ LATE_US = 35_000_000  # no redirect is followed later, so that the last one has 
 async def web(target: Target, config: WebConfig, net: Net) -> None:
     page = parse_page(target.value)
     if page is None:
-        raise CannotRun(f"{target.value!r} is no URL of a web page: give http://… or https://….")
+        raise BadTarget(f"{target.value!r} is no URL of a web page: give http://… or https://….")
     labels = net.list_visit_labels()
     if labels is not None:  # a visit, which goes nowhere that the plan does not name
         await _visit_pages(page, labels, config, net)

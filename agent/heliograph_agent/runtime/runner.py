@@ -6,7 +6,7 @@ task that cannot run comes back with the reason, and so does one that met a bug 
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -208,8 +208,14 @@ class Runner:
         )
 
 
+class Attempted(Protocol):
+    """Declare what `run_attempt` runs: an experiment, or what watches one."""
+
+    def run(self, target: Target, config: Any, net: Net, /) -> Awaitable[None]: ...
+
+
 async def run_attempt(
-    experiment: Experiment,
+    experiment: Attempted,
     target: Target,
     config: Any,
     bind: Callable[[StepTrace], Net],

@@ -1,4 +1,4 @@
-"""Findings for volunteers: each session is told what is published about its agent's network.
+"""Findings for volunteers: each session gets what is published about its agent's network.
 
 The same readings are on the public page, so that nothing is disclosed. They travel in the session,
 so that no volunteer has to visit the collector's page, and only when a state has changed.

@@ -9,6 +9,7 @@ from heliograph_agent.cli.labels import FAILURES, LOCAL_FAILURES, join_items
 from heliograph_agent.experiments.endpoints import is_literal, is_public
 
 _ENGINES = ("system", "udp", "tcp", "dot", "doh")
+_DENIALS = (FAILURES[Failure.DNS_NXDOMAIN_ERROR], FAILURES[Failure.DNS_NO_ANSWER])
 _NEARBY = "Large sites answer differently in different places, so that alone is no sign of a lie."
 
 
@@ -44,9 +45,15 @@ def _explain_agreement(target: str, steps: Sequence[Observation]) -> str:
         reasons = join_items(
             [f"{engine}: {description}" for engine, description in failures.items()]
         )
+        no_address = f"No way of asking gave an address for {target} ({reasons})."
+        if not any(description in _DENIALS for description in failures.values()):
+            return (
+                f"{no_address} No resolver said that the name does not exist: they refused, failed "
+                f"or did not answer. Whether there is such a name, this cannot tell."
+            )
         return (
-            f"No way of asking gave an address for {target} ({reasons}). That looks like a name "
-            f"that does not exist, or resolvers that hide it; {ONLY_A_CONTROL}."
+            f"{no_address} That looks like a name that does not exist, or resolvers that hide it; "
+            f"{ONLY_A_CONTROL}."
         )
     lost = {
         engine: description for engine, description in failures.items() if engine not in answers
