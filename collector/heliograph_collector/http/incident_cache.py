@@ -76,7 +76,7 @@ class IncidentCache:
     ) -> tuple[list[IncidentDocument], list[IncidentDocument]]:
         """Return (open incidents, the gravest first; incidents ended within a week)."""
         incidents = self.list_incidents(incident_filter or IncidentFilter(country=country or None))
-        under_way = sorted((i for i in incidents if i.state in OPEN_STATES), key=_rank_severity)
+        under_way = sorted((i for i in incidents if i.state in OPEN_STATES), key=rank_severity)
         ended = [
             i
             for i in incidents
@@ -106,7 +106,7 @@ class IncidentCache:
         return cached[1]
 
 
-def _rank_severity(incident: IncidentSummary) -> tuple[bool, str, bool, int]:
+def rank_severity(incident: IncidentSummary) -> tuple[bool, str, bool, int]:
     """Rank cuts and blocks first, of these what is sure, then silences, then the wider scope."""
     scope = incident.scope
     narrowness = bool(scope.region) + bool(scope.asn) + bool(scope.access)

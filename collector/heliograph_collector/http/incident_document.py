@@ -254,11 +254,16 @@ class IncidentFilter:
 
 
 def _list_regions(incident: IncidentSummary) -> set[str]:
-    return {incident.scope.region, *(part.region for part in incident.parts)}
+    return {incident.scope.region, *(part.region for part in _list_parts(incident))}
 
 
 def _list_networks(incident: IncidentSummary) -> set[int]:
-    return {incident.scope.asn, *(part.asn for part in incident.parts)}
+    return {incident.scope.asn, *(part.asn for part in _list_parts(incident))}
+
+
+def _list_parts(incident: IncidentSummary) -> list[PartDocument]:
+    """List the first parts, and those that were cut or restored later."""
+    return [*incident.parts, *(part for turn in incident.turns for part in turn.parts)]
 
 
 def is_confirmed(incident: IncidentSummary) -> bool:

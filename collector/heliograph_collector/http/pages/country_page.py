@@ -124,7 +124,7 @@ def render_country(
         looked=bool(country_snapshot.columns),
         headline=headline,
         line=find_line(view.recent, headline),
-        below=_describe_below(view.recent, headline, ended),
+        below=_describe_below(country_snapshot, view.recent, headline, ended, t),
         windows=[(n, _page_path(country, n), n == view.window.name) for n in WINDOWS],
         hours=_list_hours(view, timeline.starts, snapshot.at_us, t),
         by_minute=is_by_minute,
@@ -232,12 +232,15 @@ def _choose_headline(country_snapshot: Snapshot, view: CountryView, t: Locale) -
     return headlines.name_country(headline, country_snapshot, view.country, t)
 
 
-def _describe_below(recent: RecentIncidents, headline: str, ended: str) -> str:
-    """Return what else is under way beside an incident as the headline, and what is over."""
-    is_led = find_line(recent, headline) is not None
-    return " ".join(
-        filter(None, (recent.beside_lead if is_led else "", "" if headline == ended else ended))
-    )
+def _describe_below(
+    snapshot: Snapshot, recent: RecentIncidents, headline: str, ended: str, t: Locale
+) -> str:
+    """Return what is wrong beside an incident as the headline, and what is over."""
+    beside = []
+    if find_line(recent, headline) is not None:
+        down = headlines.describe_down(snapshot.columns, snapshot.services, t)
+        beside = [recent.beside_lead, *(f"{sentence}." for sentence in down)]
+    return " ".join(filter(None, (*beside, "" if headline == ended else ended)))
 
 
 def _build_groups(
@@ -379,6 +382,7 @@ def _describe_cause(mark: BinMark | None, track: TimelineRow, t: Locale) -> str:
     if mark is not BinMark.BLOCKED:
         return ""
     if track.judged > 1:
-        return t("country.blocked_of", n=track.blocked, total=track.judged)
+        counted = "country.blocked_networks" if track.is_by_network else "country.blocked_of"
+        return t(counted, n=track.blocked, total=track.judged)
     causes: Iterable[Cell] = [track.newest] if track.newest else []
     return next((labels.describe_method(c.layer, c.method, t.lang) for c in causes), "")

@@ -75,6 +75,7 @@ class TimelineRow:
     judged: int = 0  # … of this number of judged ones
     present: BinMark | None = None  # the state now, if an open silence tells it
     spans: tuple[IncidentSpan, ...] = ()
+    is_by_network: bool = False  # `blocked` and `judged` count networks, not services
 
     def current_mark(self, recent_bins: int) -> BinMark | None:
         """Return the state now: of the newest bin with data, among so many."""

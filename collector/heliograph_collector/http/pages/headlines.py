@@ -192,7 +192,7 @@ def list_troubles(
     """List the blocked services, one that is down, a partly blocked one, and offline networks."""
     return [
         *_describe_blocked(columns, services, t),
-        *_describe_down(columns, services, t),
+        *describe_down(columns, services, t),
         *_describe_partial(columns, services, t),
         *_describe_links(columns, t),
     ]
@@ -229,7 +229,7 @@ def _describe_first_change(
     return f" {since} (UTC)" if since else ""
 
 
-def _describe_down(
+def describe_down(
     columns: Sequence[NetworkColumn], services: Sequence[tuple[str, str]], t: Locale
 ) -> list[str]:
     """Name the service that fails in most networks and at the controls too, and since when."""

@@ -67,13 +67,15 @@ def follow_readings(timeline: CountryTimeline, columns: Sequence[NetworkColumn])
             for group, row in timeline.networks.items()
         },
         services={
-            name: _follow(timeline, row, by_service[name])
+            name: _follow(timeline, row, by_service[name], is_by_network=True)
             if row.current_mark(timeline.recent_bins) in _TROUBLES or _is_common(by_service[name])
             else row
             for name, row in timeline.services.items()
         },
         regions={
-            code: _follow(timeline, row, by_region[code]) if _is_common(by_region[code]) else row
+            code: _follow(timeline, row, by_region[code], is_by_network=True)
+            if _is_common(by_region[code])
+            else row
             for code, row in timeline.regions.items()
         },
     )
@@ -90,7 +92,11 @@ def _is_common(readings: Sequence[ServiceReading]) -> bool:
 
 
 def _follow(
-    timeline: CountryTimeline, row: TimelineRow, readings: Sequence[ServiceReading]
+    timeline: CountryTimeline,
+    row: TimelineRow,
+    readings: Sequence[ServiceReading],
+    *,
+    is_by_network: bool = False,
 ) -> TimelineRow:
     """Return a row with the worst of the readings; a confirmed block outdates one as blocked.
 
@@ -110,6 +116,7 @@ def _follow(
         newest=next((r.cell for r in readings if r.state is worst), None),
         blocked=judged.count(VerdictState.BLOCKED),
         judged=len(judged),
+        is_by_network=is_by_network,
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from aiohttp import web
 
@@ -12,7 +12,8 @@ from heliograph_collector.http.api.incidents import request_origin
 from heliograph_collector.http.api.parameter_types import ASN_MAX
 from heliograph_collector.http.api.parameters import COUNTRY, LANG, QUERY, REGION
 from heliograph_collector.http.backend import Feed, find_service
-from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.dark_places import DarkPlaces
+from heliograph_collector.http.incident_cache import IncidentCache, rank_severity
 from heliograph_collector.http.incident_document import IncidentFilter
 from heliograph_collector.http.pages import subject_page
 from heliograph_collector.http.pages.archive_page import form_response, parse_form
@@ -29,7 +30,9 @@ from heliograph_collector.http.pages.subject_page import Subject, SubjectView, n
 from heliograph_collector.http.problem import Handler, unknown_name
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.incident import IncidentDocument
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.store.clickhouse import StoreError
 
 _NETWORK = re.compile("(AS)?([0-9]{1,10})", re.IGNORECASE | re.ASCII)
@@ -174,7 +177,9 @@ class SubjectRoutes:
             "", snapshot.at_us, incident_filter
         )
         if subject.kind != "service":
-            under_way += self._list_wider(under_way, snapshot, countries)
+            places = _list_places(subject, snapshot, countries)
+            under_way += self._list_wider(under_way, places, snapshot.at_us)
+            under_way.sort(key=rank_severity)
         recent = select_recent(self._feed.is_watched, under_way, ended, t)
         view = SubjectView(
             subject=subject,
@@ -186,19 +191,14 @@ class SubjectRoutes:
         return form_response(subject_page.render_subject(view, t, self._assets, base))
 
     def _list_wider(
-        self, named: Iterable[IncidentDocument], snapshot: Snapshot, countries: Iterable[str]
+        self, named: Iterable[IncidentDocument], places: Sequence[Scope], at_us: int
     ) -> list[IncidentDocument]:
-        """List the open incidents of the whole country, which are the subject's too."""
+        """List the open incidents of a wider place, in which the subject still is."""
         ids = {incident.id for incident in named}
         wider: list[IncidentDocument] = []
-        for country in countries:
-            under_way, _ = self._incident_cache.recent_incidents(country, snapshot.at_us)
-            wider += [
-                incident
-                for incident in under_way
-                if incident.id not in ids
-                and any(not (p.asn or p.region or p.access) for p in incident.parts)
-            ]
+        for country in dict.fromkeys(place.country for place in places):
+            under_way, _ = self._incident_cache.recent_incidents(country, at_us)
+            wider += [i for i in under_way if i.id not in ids and _concerns(i, places)]
         return wider
 
     def _find_countries(self, asn: int, part: Snapshot | None) -> list[str]:
@@ -223,6 +223,32 @@ class SubjectRoutes:
 def _check_parameters(request: web.Request) -> None:
     """Refuse other parameters than those of the page, before anything is read. Raises Problem."""
     parse_form(request, DAY_PARAMETERS)
+
+
+def _list_places(subject: Subject, snapshot: Snapshot, countries: Iterable[str]) -> Sequence[Scope]:
+    """List the places of a network's or region's page: its networks, where these are, all of it."""
+    region = subject.filters.get("region", "")
+    columns = snapshot.columns
+    places = [
+        Scope(column.group.country, where, column.group.asn, column.group.access)
+        for column in columns
+        for where in ([region] if region else ["", *filter(None, column.regions)])
+    ]
+    is_network = subject.kind == "network"
+    if is_network and columns:
+        return places
+    asn = int(subject.filters["asn"].removeprefix("AS")) if is_network else 0
+    return [*places, *(Scope(country, region, asn, "") for country in countries)]
+
+
+def _concerns(incident: IncidentDocument, places: Sequence[Scope]) -> bool:
+    """Return whether an incident lasts in one of the places, as far as that is not back."""
+    if incident.kind == IncidentKind.COLLECTOR_BLOCKED:
+        return any(not (part.asn or part.region or part.access) for part in incident.parts)
+    incident_places = DarkPlaces([incident])
+    return any(
+        incident_places.is_dark(place) or incident_places.blocked_since(place) for place in places
+    )
 
 
 def _title_network(asn: int, name: str) -> str:
