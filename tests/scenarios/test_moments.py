@@ -162,6 +162,21 @@ def block_ends_on_phones_alone(world: World) -> IncidentBook:
     return book(blocking(minutes=58, parts=(part(80.0, "KZ"),), turns=(opening(7, phones),)))
 
 
+def phones_go_dark_after_their_block(world: World) -> IncidentBook:
+    def told(asn: int, access: str, region: str, service: str) -> Times:
+        if access == "fixed":
+            return works(asn, access, region, service)
+        return [(OLD_US, ago(48), State.REACHABLE), (ago(48), ago(9), State.BLOCKED)]
+
+    add(world, KAZAKH, told)
+    phones = part(30.0, "KZ", "", 0, "mobile")
+    blocks = [
+        blocking(id_ * 4, minutes, service=service, parts=(phones,))
+        for id_, minutes, service in (("b10c", 46, "telegram"), ("b10d", 40, "whatsapp"))
+    ]
+    return book(*blocks, silence(minutes=9, parts=(phones,)))
+
+
 HEADLINE, BELOW = "headline", "below"
 Words = Sequence[tuple[str, str, str]]  # path, element, what it must say ("!": must not say)
 MOMENTS: Sequence[tuple[Callable[[World], IncidentBook], Words]] = (
@@ -211,6 +226,15 @@ MOMENTS: Sequence[tuple[Callable[[World], IncidentBook], Words]] = (
             *((path, BELOW, "!offline") for path in ("/", "/countries/KZ")),
             ("/countries/KZ", "service-telegram-now", "reachable"),
             ("/", HEADLINE, "no incident is open"),
+        ],
+    ),
+    (
+        phones_go_dark_after_their_block,
+        [
+            ("/countries/KZ", HEADLINE, "Mobile networks in Kazakhstan went offline"),
+            ("/countries/KZ", BELOW, "Telegram and WhatsApp are blocked on mobile networks"),
+            ("/countries/KZ", "service-telegram-now", "partly"),
+            ("/countries/KZ", "service-whatsapp-now", "partly"),
         ],
     ),
     (

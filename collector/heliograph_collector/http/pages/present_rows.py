@@ -273,6 +273,9 @@ def _mark_blocked_row(
     follows_bins = bool(service or place.region)
     if mark is BinMark.BLOCKED and follows_bins and _is_over(dark_places, place, service, start_us):
         return replace(row, present=BinMark.UNKNOWN)
+    parts = dark_places.list_blocked_parts(place.country, service) if service else []
+    if mark is BinMark.UNKNOWN and parts:  # as blocked and reachable vantages are about as many
+        return replace(row, present=BinMark.PARTIAL)
     if mark not in (BinMark.REACHABLE, BinMark.PARTIAL):
         return row
     if start_us < dark_places.blocked_since(place, service, only_confirmed=True):
@@ -280,8 +283,7 @@ def _mark_blocked_row(
         return replace(row, present=BinMark.BLOCKED, blocked=blocked)
     if start_us < dark_places.blocked_since(place, service):
         return replace(row, present=BinMark.UNKNOWN)
-    parts = dark_places.list_blocked_parts(place.country, service) if service else []
-    if any(start_us < dark_places.blocked_since(part, service) for part in parts):
+    if parts:  # a newer bin that works is of the others: a blocked network may be dark by now
         return replace(row, present=BinMark.PARTIAL)
     return row
 

@@ -7,7 +7,7 @@ from operator import attrgetter
 from heliograph.units import DAY_US
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.incident_document import is_confirmed, parse_us
+from heliograph_collector.http.incident_document import OPEN_STATES, is_confirmed, parse_us
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.http.pages.incident_text import ENGLISH
 from heliograph_collector.incidents.incident import IncidentKind
@@ -42,13 +42,7 @@ class RecentIncidents:
     ended: Sequence[IncidentLine] = ()
     omitted_count: int = 0
     lead: IncidentLine | None = None  # the gravest, with the blocks of the same place
-    lead_ids: Sequence[str] = ()  # of the incidents that it tells
-
-    @property
-    def beside_lead(self) -> str:
-        """The gravest confirmed incident that the lead does not tell, or ""."""
-        others = (line for line in self.under_way if line.id not in self.lead_ids)
-        return next((line.lead for line in others if line.state == "confirmed"), "")
+    beside_lead: str = ""  # the gravest of the others, of those confirmed and of those suspected
 
 
 def select_recent(
@@ -58,9 +52,14 @@ def select_recent(
     t: Locale = ENGLISH,
 ) -> RecentIncidents:
     lead = _list_lead(under_way)
+    others = [incident for incident in under_way if incident not in lead]
+    beside = [
+        _list_lead([incident for incident in others if incident.state == state])
+        for state in OPEN_STATES[::-1]
+    ]
     return RecentIncidents(
         lead=_build_lead(lead, t) if lead else None,
-        lead_ids=[incident.id for incident in lead],
+        beside_lead=" ".join(_build_lead(incidents, t).lead for incidents in beside if incidents),
         is_watched=is_watched,
         under_way=[build_line(i, t) for i in under_way[:MAX_OPEN]],
         ended=[build_line(i, t) for i in ended[:MAX_ENDED]],

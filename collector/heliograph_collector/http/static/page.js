@@ -59,8 +59,9 @@ function tellSince() {
   const [count, unit] = minutes < 120 ? [minutes, "minute"] : minutes < 2_880 ? [Math.floor(minutes / 60), "hour"] : [Math.floor(minutes / 1_440), "day"];
   const lang = document.documentElement.lang;
   const relative = new Intl.RelativeTimeFormat(lang, { numeric: "always" }).format(-count, unit);
-  const local = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", timeZoneName: "short" }).format(started);
-  ago.textContent = `· ${relative} · ${local}`;
+  const local = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" }).format(started);
+  // A clock in UTC would say the same once more.
+  ago.textContent = started.getTimezoneOffset() ? `· ${relative} · ${local}` : `· ${relative}`;
 }
 
 // The element itself stays, so that focus, reading position and the live region do.
