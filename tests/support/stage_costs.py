@@ -42,7 +42,7 @@ from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.store import Store
 from heliograph_collector.store.table_snapshot import TableSummary
 
-BLOCK = 64  # as the writer takes them at most
+BLOCK = 256  # as the writer takes them at most
 AT_ONCE = 16  # appends that wait for one commit
 MINUTE_US = 60_000_000
 EXPORTED = "rows.json"

@@ -4,7 +4,7 @@ States of a volunteer's measurement: it is *judged* with its block. It is then *
 verdicts may still change and it was received at most WINDOW_US before the newest. A later result on
 the same target whose time is within WINDOW_US makes an open measurement *due*, and so does a change
 of its vantage's profile or of a private issuer's share in its network. Every block judges
-up to REJUDGED_PER_BLOCK due measurements again and returns those whose verdicts changed. A
+some due measurements again and returns those whose verdicts changed. A
 measurement with a final verdict, outside the window, or beyond the memory's bound is no longer
 open. This is why a verdict made before its control arrived is corrected without a second pass.
 """
@@ -93,6 +93,7 @@ class ControlContext:
 
 
 REJUDGED_PER_BLOCK = 64  # assumed; measurements judged again with one block
+REJUDGED_SHARE = 5  # … and of a large block one for so many of its own
 FINAL_RULE_PREFIXES = ("link.", "none.not_measured")  # rules whose doubt no control can remove
 
 
@@ -189,7 +190,8 @@ class Assessor:
             self._due.update(self._open_measurements.find_on_topic(topic))
         identities = {record.id for record in block}
         due: list[JudgedMeasurement] = []
-        for identity in list(islice(self._due, REJUDGED_PER_BLOCK)):
+        limit = max(REJUDGED_PER_BLOCK, len(block) // REJUDGED_SHARE)
+        for identity in list(islice(self._due, limit)):
             del self._due[identity]
             previous = self._open_measurements.get(identity)
             if previous is not None and identity not in identities:

@@ -70,6 +70,16 @@ class _PeerResult:
     def weight(self) -> int:
         return 1 + len(self.reached_by_endpoint)
 
+    def list_outcomes(self) -> list[tuple[str, str]]:
+        """List what it adds to the counts of its country."""
+        outcomes = [(label, "up" if up else "") for label, up in self.reached_by_endpoint.items()]
+        outcomes += [
+            (label, "fell")
+            for label, up in self.reached_by_endpoint.items()
+            if not up and self.has_fallen(label)
+        ]
+        return [*outcomes, ("", "complete")] if self.is_good else outcomes
+
 
 class PeerBaseline:
     """Recent results of volunteers by target, country and vantage.
@@ -90,7 +100,9 @@ class PeerBaseline:
         self._samples = _Samples(observations)
         self._summaries: dict[_PeerKey, _Summary] = {}
         self._substitutes: dict[_PeerKey, ReceivedMeasurement | None] = {}
-        self._last_counts: dict[tuple[Key, str], Counter[tuple[str, str]]] = {}  # latest
+        # Of each vantage's latest result, by target and country; and capped, at the last result.
+        self._counts: dict[tuple[Key, str], Counter[tuple[str, str]]] = {}
+        self._last_counts: dict[tuple[Key, str], dict[tuple[str, str], int]] = {}
 
     def update(self, record: ReceivedMeasurement) -> bool:
         """Add a result; return whether its country's counts changed.
@@ -114,6 +126,8 @@ class PeerBaseline:
         country_key = (key, record.vantage.country)
         is_late = at < len(history)  # a late result changes its own time and not the present
         history.insert(at, result)
+        if not is_late:
+            self._replace_outcomes(country_key, previous, result)
         self._orders[result.country][id(result)] = (key, result)
         self._weights[result.country] += result.weight
         self._remaining_weight -= result.weight
@@ -127,7 +141,7 @@ class PeerBaseline:
         if is_late:
             return previous is None or previous.reached_by_endpoint != result.reached_by_endpoint
         previous_counts = self._last_counts.get(country_key)
-        self._last_counts[country_key] = self._count_outcomes(country_key)
+        self._last_counts[country_key] = self._cap_counts(country_key)
         return previous_counts != self._last_counts[country_key]
 
     def compare_peers(self, record: ReceivedMeasurement) -> Mapping[str, PeerComparison]:
@@ -190,23 +204,23 @@ class PeerBaseline:
         histories = countries.setdefault(record.vantage.country, {})
         return histories.setdefault(record.pseudonym, [])
 
-    def _count_outcomes(self, country_key: tuple[Key, str]) -> Counter[tuple[str, str]]:
-        """Count a country's present outcomes by endpoint, each capped at MIN_PEERS."""
-        histories = self._results.get(country_key[0], {}).get(country_key[1], {})
-        latest = [history[-1] for history in histories.values() if history]
-        counts = Counter(
-            (label, "up" if up else "")
-            for s in latest
-            for label, up in s.reached_by_endpoint.items()
-        )
-        counts.update(
-            (label, "fell")
-            for s in latest
-            for label in s.reached_by_endpoint
-            if s.has_fallen(label)
-        )
-        counts["", "complete"] = sum(s.is_good for s in latest)
-        return Counter({outcome: min(times, MIN_PEERS) for outcome, times in counts.items()})
+    def _replace_outcomes(
+        self,
+        country_key: tuple[Key, str],
+        previous: _PeerResult | None,
+        latest: _PeerResult | None,
+    ) -> None:
+        """Count a vantage's latest result in place of the one before."""
+        counts = self._counts.setdefault(country_key, Counter())
+        for outcome in previous.list_outcomes() if previous is not None else ():
+            counts[outcome] -= 1
+        for outcome in latest.list_outcomes() if latest is not None else ():
+            counts[outcome] += 1
+
+    def _cap_counts(self, country_key: tuple[Key, str]) -> dict[tuple[str, str], int]:
+        """Return a country's present outcomes by endpoint, each capped at MIN_PEERS."""
+        counts = self._counts.get(country_key, Counter())
+        return {outcome: min(times, MIN_PEERS) for outcome, times in counts.items() if times}
 
     def _list_related_keys(self, key: Key) -> Iterable[Key]:
         if key[1] != OUTSIDE_IN:
@@ -221,12 +235,17 @@ class PeerBaseline:
         del self._orders[result.country][id(result)]
         self._remaining_weight += result.weight
         self._weights[result.country] -= result.weight
+        is_latest = history[-1] is result
         history[:] = [candidate for candidate in history if candidate is not result]
+        if is_latest:
+            latest = history[-1] if history else None
+            self._replace_outcomes((key, result.country), result, latest)
         if not history:
             del histories[result.pseudonym]
         if not histories:
             del countries[result.country]
             self._last_counts.pop((key, result.country), None)
+            self._counts.pop((key, result.country), None)
         if not countries:
             del self._results[key]
 

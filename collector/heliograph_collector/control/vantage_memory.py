@@ -1,8 +1,9 @@
 """Memory of one vantage on one network: what its newest measurements tell of itself."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from heliograph.observation import Link
 from heliograph.plan import ANCHORS
@@ -60,10 +61,11 @@ class VantageMemory:
     private_issuers: frozenset[str] = frozenset()  # that it met at any name
     foreign_leaves: Counter[str] = field(default_factory=Counter)  # and the names that showed them
     sees_selection: bool = False  # neutral names verify, or else any name: nobody decrypts all
+    _summary: "_Summary | None" = None
 
     def update(self, record: ReceivedMeasurement) -> bool:
         """Take up newer facts of a measurement; return whether the profile changes."""
-        before = self._summarize()
+        before = self._summary or self._summarize()
         facts = extract_facts(record.measurement)
         at_us = record.started_us
         self.received_us = max(self.received_us, record.received_us)
@@ -91,7 +93,8 @@ class VantageMemory:
         self.private_issuers = frozenset(c.issuer for _, c in self.chains.values()) - {""}
         self.foreign_leaves = Counter(c.leaf for _, c in self.chains.values() if c.leaf)
         self.sees_selection = any(chain.is_verified for chain in self._list_telling_chains())
-        return before != self._summarize()
+        self._summary = self._summarize()
+        return before != self._summary
 
     @property
     def weight(self) -> int:
@@ -99,11 +102,22 @@ class VantageMemory:
         named = len(self.chains) + len(self.answers) + len(self.sealed)
         return 1 + named + len(self.neutral_names) + len(self.hellos)
 
-    def _summarize(self) -> tuple[object, ...]:
-        return (
+    @property
+    def fake_addresses(self) -> bool | None:
+        """Return whether a tunnel answers names with addresses that it made up."""
+        return (self._summary or self._summarize()).fake_addresses
+
+    @property
+    def sealed_disagrees(self) -> bool | None:
+        """Return whether the system's resolver lies about most neutral names; None: not known."""
+        return (self._summary or self._summarize()).sealed_disagrees
+
+    def _summarize(self) -> "_Summary":
+        neutral = [kind for name, (_, kind) in self.answers.items() if name in self.neutral_names]
+        return _Summary(
             self.own_issuer,
-            self.has_fake_addresses(),
-            self.is_lied_to(),
+            self._find_fake_addresses(neutral),
+            self._find_lie(neutral),
             self.resolver_network,
             self.captive_us > self.online_us,
             self._list_odd_hellos(),
@@ -134,18 +148,14 @@ class VantageMemory:
         issuers = {"" if chain.is_verified else chain.issuer for chain in chains}
         return issuers.pop() if len(issuers) == 1 else ""
 
-    def has_fake_addresses(self) -> bool | None:
-        """Return whether a tunnel answers names with addresses that it made up."""
+    def _find_fake_addresses(self, neutral: Sequence[AnswerKind]) -> bool | None:
         kinds = [kind for _, kind in self.answers.values()]
-        neutral = self._list_neutral_answers()
         fakes = kinds.count(AnswerKind.FAKE)
         if AnswerKind.FAKE in neutral or (fakes > 1 and 2 * fakes >= len(kinds)):
             return True
         return False if neutral else None
 
-    def is_lied_to(self) -> bool | None:
-        """Return whether the system's resolver lies about most neutral names; None: not known."""
-        neutral = self._list_neutral_answers()
+    def _find_lie(self, neutral: Sequence[AnswerKind]) -> bool | None:
         if 2 * neutral.count(AnswerKind.FALSE) > len(neutral):
             return True
         is_compared = any(name in self.sealed for name in self.neutral_names)
@@ -160,14 +170,17 @@ class VantageMemory:
             self.captive_us < self.online_us <= at_us
         ):
             return True
-        near = {
-            name: chain
-            for name, (time_us, chain) in self.chains.items()
-            if abs(time_us - at_us) <= WINDOW_US
-        }
-        leaves = {"" if chain.is_verified else chain.leaf for chain in near.values()}
+        near: set[str] = set()
+        leaves: set[str] = set()
+        for name, (time_us, chain) in self.chains.items():
+            if abs(time_us - at_us) > WINDOW_US:
+                continue
+            if chain.is_verified or not chain.leaf:
+                return False  # as nearly always, after one name
+            near.add(name)
+            leaves.add(chain.leaf)
         is_neutral = not self.neutral_names.keys().isdisjoint(near)
-        return len(near) >= NAMES_ENOUGH and is_neutral and len(leaves) == 1 and "" not in leaves
+        return len(near) >= NAMES_ENOUGH and is_neutral and len(leaves) == 1
 
     def list_filtered_hellos(self, at_us: int) -> frozenset[str]:
         """List the names at which our own hello was filtered near this time.
@@ -193,14 +206,22 @@ class VantageMemory:
             if hello.finding is finding and abs(time_us - at_us) <= HELLO_US
         }
 
-    def _list_neutral_answers(self) -> list[AnswerKind]:
-        return [kind for name, (_, kind) in self.answers.items() if name in self.neutral_names]
-
     def _note_link(self, link: Link, at_us: int) -> None:
         if link is Link.CAPTIVE:
             self.captive_us = max(self.captive_us, at_us)
         elif link is not Link.UNKNOWN:
             self.online_us = max(self.online_us, at_us)
+
+
+class _Summary(NamedTuple):
+    """What changes verdicts on the vantage when it changes."""
+
+    own_issuer: str
+    fake_addresses: bool | None
+    sealed_disagrees: bool | None
+    resolver_network: str
+    is_captive: bool
+    odd_hellos: dict[str, tuple[int, HelloFact]]
 
 
 def _put_newest(memory: dict[str, tuple[int, _Fact]], name: str, fact: tuple[int, _Fact]) -> None:

@@ -9,7 +9,7 @@ Theory of operation. A place (country, network, region) has a crowding: by how m
 voting vantages than it needs, in its country and in its network and region. Without load, intervals
 grow by the crowding. When results wait, `LoadShare` says which share of the routine tests the
 collector can take, and `allot_intervals` slows the most crowded places first, until the sum fits.
-Small networks keep the intervals of the plan longest. Each session is told with a
+Small networks keep the intervals of the plan longest. A session learns of it with a
 heartbeat (`build_advice`), which spreads the change over some seconds.
 """
 

@@ -25,8 +25,10 @@ from heliograph_collector.store.journal.journal import JournalError
 from heliograph_collector.store.journal.protocol import JournalProtocol
 from heliograph_collector.store.store import StoreError
 
+# At most, so a block is what waits: small while the collector keeps up. The engine takes some 50 ms
+# of CPU for each block, whatever it holds.
+BLOCK_ROWS = 256
 # Assumed, all of them:
-BLOCK_ROWS = 64
 BLOCK_BYTES = 1_048_576  # of compressed bodies: at most about ten thousand measurements
 BLOCKS_AHEAD = 1  # judged blocks that wait for the store
 LINGER_S = 0.25  # collects envelopes that arrive together into one block

@@ -8,6 +8,7 @@ from heliograph.codec.checks import replace_controls
 from heliograph.observation import NOT_ENCODED
 
 _Message = TypeVar("_Message")
+_PLAIN = frozenset({int, bool, bytes, float})
 _names_by_kind: dict[type[Any], tuple[str, ...]] = {}  # () for what is no dataclass
 
 
@@ -30,12 +31,20 @@ def _encode_value(value: Any) -> object:
 
 
 def _encode_fields(value: object, names: Iterable[str]) -> dict[str, object]:
+    """Encode what is set, in one loop: a measurement has a thousand fields, most of them empty."""
     encoded: dict[str, object] = {}
     for name in names:
         field_value = getattr(value, name)
-        if type(field_value) is tuple:
+        kind = type(field_value)
+        if kind is str:
+            if field_value:  # no text has presence, so an empty one is an unset one
+                is_plain = field_value.isprintable()
+                encoded[name] = field_value if is_plain else replace_controls(field_value)
+        elif kind is tuple:
             if field_value:
                 encoded[name] = [_encode_value(item) for item in field_value]
+        elif kind in _PLAIN:
+            encoded[name] = field_value
         elif field_value is not None:
             encoded[name] = _encode_value(field_value)
     return encoded

@@ -57,6 +57,17 @@ def observation_from_pb(index: int, x: opb.Observation) -> o.Observation:
 
 
 def _dns_from_pb(d: opb.DnsFacts) -> o.Dns:
+    if not d.later and d.ByteSize() <= _MAX_KEPT_BYTES:
+        return _decode_kept_dns(d.SerializeToString())
+    return _decode_dns(d)
+
+
+@lru_cache(_KEPT)
+def _decode_kept_dns(message: bytes) -> o.Dns:
+    return _decode_dns(opb.DnsFacts.FromString(message))
+
+
+def _decode_dns(d: opb.DnsFacts) -> o.Dns:
     check_count("dns.later", d.later, MAX_LATER)
     return o.Dns(
         engine=check_text("dns.engine", d.engine),
@@ -138,6 +149,17 @@ def _decode_tls(t: opb.TlsFacts) -> o.Tls:
 
 
 def _http_from_pb(h: opb.HttpFacts) -> o.Http:
+    if not h.arrivals and h.ByteSize() <= _MAX_KEPT_BYTES:
+        return _decode_kept_http(h.SerializeToString())
+    return _decode_http(h)
+
+
+@lru_cache(_KEPT)
+def _decode_kept_http(message: bytes) -> o.Http:
+    return _decode_http(opb.HttpFacts.FromString(message))
+
+
+def _decode_http(h: opb.HttpFacts) -> o.Http:
     check_count("http.header_names", h.header_names, MAX_HEADERS)
     check_count("http.arrivals", h.arrivals, MAX_ARRIVALS)
     check_count("http.references", h.references, MAX_REFERENCES)

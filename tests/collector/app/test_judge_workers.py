@@ -28,8 +28,9 @@ from heliograph_collector.app.judge_workers import JournalHistory, JudgeWorkers
 from heliograph_collector.control.assessor import Assessor
 from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.judge import judge
+from heliograph_collector.judge import writer as writer_module
 from heliograph_collector.judge.row_judge import JudgedRows
-from heliograph_collector.judge.writer import BLOCK_ROWS, StoreWriter
+from heliograph_collector.judge.writer import StoreWriter
 from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 from heliograph_collector.store.journal.decode import read_rows
@@ -45,8 +46,14 @@ from support.waiting import until_true
 COUNTRIES = ("KZ", "DE", "BR", "JP", "ZA")
 LOST = "heliograph_judge_workers_lost_total"
 SECRET = b"s" * 32
+ROWS = 64  # of a block
 KILLS = max(1, int(os.environ.get("HELIOGRAPH_KILLS", "24")) // 8)
 SERVICES = load_shipped_services().services
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "BLOCK_ROWS", ROWS)
 
 
 def build_rows(count: int, seed: int = 1) -> list[JournalRow]:
@@ -263,8 +270,8 @@ async def test_killed_processes_lose_nothing_and_store_nothing_twice(
         lost_count = 0.0  # a loss is noticed with the next block, so results flow until then
         while lost_count < KILLS or writer.behind != 0:
             lost_count = registry.get_sample_value(LOST) or 0.0
-            if lost_count < KILLS and (writer.behind or 0) < 8 * BLOCK_ROWS:
-                rows = build_rows(BLOCK_ROWS, seed=len(expected))
+            if lost_count < KILLS and (writer.behind or 0) < 8 * ROWS:
+                rows = build_rows(ROWS, seed=len(expected))
                 rows = [replace(row, sequence=row.sequence + 1_000 * len(expected)) for row in rows]
                 expected += [record.id for record in read_rows(rows, Pseudonyms(SECRET)).records]
                 await journal.append([row for row in rows if row.kind is RowKind.ENVELOPE])

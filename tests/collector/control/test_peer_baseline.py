@@ -1,10 +1,13 @@
 """The rest of the world as an input: outages told from censorship, and controls stood in for."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from heliograph.observation import Link
 from heliograph_collector.control import Assessor, PeerBaseline, extract_outcomes
@@ -224,3 +227,32 @@ def test_records_waiting_for_judgement_are_kept() -> None:
         judged += assess([build_record(WORKS, minute, nym="another")])
     blocked = [overall(j)[0] for j in judged if j[0].pseudonym.startswith("kz")]
     assert blocked == [VerdictState.BLOCKED] * len(crowd)
+
+
+def count_again(baseline: PeerBaseline) -> dict[Any, Counter[tuple[str, str]]]:
+    """The outcomes of all latest results, by target and country, counted anew."""
+    return {
+        (key, country): Counter(
+            outcome for history in histories.values() for outcome in history[-1].list_outcomes()
+        )
+        for key, countries in baseline._results.items()
+        for country, histories in countries.items()
+    }
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(PLACES), st.integers(0, 5), st.integers(0, 200), st.booleans()),
+        max_size=80,
+    )
+)
+def test_counts_follow_what_comes_and_what_is_forgotten(
+    told: list[tuple[str, int, int, bool]],
+) -> None:
+    baseline = PeerBaseline(observations=40)
+    for country, number, minute, works in told:
+        steps = WORKS if works else RESET
+        baseline.update(build_record(steps, minute, country=country, nym=f"{country}{number}"))
+        counts = {at: +found for at, found in baseline._counts.items()}
+        assert counts == count_again(baseline)
