@@ -150,6 +150,18 @@ def test_words_and_hosts_that_no_list_has_yet() -> None:
     assert score.recall >= 0.05
 
 
+def test_notices_of_a_sentence_that_no_list_has() -> None:
+    """Written as regulators write, apart from the lists, with sentences of sites in such words."""
+    rows = (CORPUS.parent / "later_notices.tsv").read_text(encoding="utf-8").splitlines()
+    wrong = []
+    for label, _country, text in (row.split("\t") for row in rows):
+        page = LabeledAnswer("block", body=WHOLE_PAGE.format(text))
+        found = find_fingerprint(page, INDEX)
+        if (found is not None and found.is_blocking) != (label == "block"):
+            wrong.append((text, found))
+    assert wrong == []
+
+
 def change_words(text: str, count: int, seed: str) -> str:
     """Put other words in the place of some that the text has."""
     words = text.split(" ")
