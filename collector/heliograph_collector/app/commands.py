@@ -9,6 +9,7 @@ from heliograph_collector.config.receivers import Receiver
 from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
+    from heliograph_collector.config.journal_settings import JournalSettings
     from heliograph_collector.detect.log_reproduction import Reproduction
     from heliograph_collector.detect.replay import ReplayResult
     from heliograph_collector.judge.fingerprints.library import ListSource
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from heliograph_collector.sources.complaints import ImportResult
     from heliograph_collector.sources.ooni import Complaint
     from heliograph_collector.sources.ooni.judged_import import JudgedImport
+    from heliograph_collector.store.journal.moved_journal import MovedJournal
     from heliograph_collector.store.store import Store
 
 
@@ -30,6 +32,28 @@ def build_store(config: Config) -> "Store":
         observations_days=config.observations_days,
         verdicts_days=config.verdicts_days,
     )
+
+
+async def move_journal(config: Config, servers: "JournalSettings") -> "MovedJournal":
+    """Move the journal of a stopped collector to servers.
+
+    Raises JournalError, StoreError, DirectoryInUseError.
+    """
+    from heliograph_collector.detect.checkpoint import FOLDER, list_states
+    from heliograph_collector.store.journal.opening import move_to_servers, read_journal_id
+
+    marks: dict[str, int] = {}
+    journal_id = read_journal_id(config.data)
+    store = build_store(config)
+    try:
+        await store.open()
+        marks["The store"] = await store.cursor(journal_id)
+    finally:
+        await store.close()
+    states = list_states(config.data / FOLDER)
+    if states:
+        marks["The detectors' checkpoint"] = int(states[0].name.partition("-")[0])
+    return await move_to_servers(servers, config.data, marks)
 
 
 async def export_days(

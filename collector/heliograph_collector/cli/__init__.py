@@ -39,6 +39,7 @@ COMMANDS = (
     "fingerprints",
     "backup",
     "restore",
+    "migrate",
     "import",
     "export",
     "rejudge",

@@ -1,11 +1,13 @@
 """Open the journal that the configuration names."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heliograph_collector.store.journal.journal import Journal, JournalError
+from heliograph_collector.store.journal.moved_journal import MovedJournal
 from heliograph_collector.store.journal.protocol import JournalProtocol
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ async def open_journal(
     if (data / FILE).exists():
         raise JournalError(
             f"{data / FILE} holds the journal of this collector, and store.journal names servers: "
-            "take store.journal out again, or begin with an empty --data directory."
+            "move it there by `heliograph-collector migrate`, or take store.journal out again."
         )
     with _explain_missing_library():
         from heliograph_collector.store.journal.jetstream.journal import open_jetstream
@@ -48,6 +50,33 @@ async def describe_servers(servers: "ServerSettings") -> str:
     with _explain_missing_library():
         from heliograph_collector.store.journal.jetstream.replicas import describe_replicas
     return await describe_replicas(servers)
+
+
+def read_journal_id(data: Path) -> str:
+    """Return the id of the journal in a data directory. Raises JournalError."""
+    file = data / FILE
+    if not file.exists():
+        raise JournalError(f"{file} is not there: there is no journal to move.")
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return str(db.execute("SELECT id FROM journal").fetchone()[0])
+    except (sqlite3.Error, TypeError) as error:
+        raise JournalError(f"{file} cannot be read ({error}).") from error
+
+
+async def move_to_servers(
+    servers: "ServerSettings", data: Path, marks: Mapping[str, int]
+) -> MovedJournal:
+    """Move the journal of a stopped collector to servers, and rename its file.
+
+    Args:
+        marks: Positions that others hold, by who holds them: the store's cursor, for example.
+
+    Raises JournalError, DirectoryInUseError; the old journal is then as it was.
+    """
+    with _explain_missing_library():
+        from heliograph_collector.store.journal.jetstream.migration import move_journal
+    return await move_journal(servers, data, marks)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypedDict, TypeVar
 
 import nats
 import nats.errors
@@ -65,6 +65,17 @@ class ServerSettings(Protocol):
     def credentials_file(self) -> Path | None: ...
 
 
+class ConnectOptions(TypedDict, total=False):
+    """Options of the library by which a collector proves itself."""
+
+    tls: ssl.SSLContext
+    user: str
+    password: str
+    token: str
+    user_credentials: str
+    nkeys_seed_str: str
+
+
 class NatsConnection:
     """One connection, which the library opens again after a failure, at any of the servers."""
 
@@ -79,7 +90,8 @@ class NatsConnection:
 
     async def open(self) -> None:
         """Connect to one of the servers. Raises JournalError."""
-        options = read_credentials(self._settings.credentials_file) | self._build_tls()
+        options = read_credentials(self._settings.credentials_file)
+        options.update(self._build_tls())
         try:
             async with asyncio.timeout(CONNECT_S) as self._deadline:
                 await self._client.connect(
@@ -181,7 +193,7 @@ class NatsConnection:
             cure = "correct ca_file, certificate_file and key_file of store.journal"
         return f"The journal's servers {servers} cannot be used ({reason}): {cure}."
 
-    def _build_tls(self) -> dict[str, Any]:
+    def _build_tls(self) -> "ConnectOptions":
         """Build the options for TLS, which a file or tls:// asks for. Raises JournalError."""
         settings = self._settings
         is_wanted = settings.ca_file or any(url.startswith("tls://") for url in settings.urls)
@@ -199,7 +211,7 @@ class NatsConnection:
         return {"tls": context}
 
 
-def read_credentials(file: Path | None) -> dict[str, Any]:
+def read_credentials(file: Path | None) -> "ConnectOptions":
     """Read credentials: a .creds file, the seed of an nkey, USER:PASSWORD, or a token.
 
     Raises JournalError, whose text holds nothing of them.

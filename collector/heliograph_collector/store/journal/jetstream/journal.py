@@ -6,15 +6,13 @@ bucket NAME-state holds what a restart needs beside them: the ranges of trimmed 
 """
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import nats.js.errors
-from nats.js.api import DiscardPolicy, KeyValueConfig, StorageType, StreamConfig, StreamInfo
-from nats.js.kv import KeyValue
+from nats.js.api import StreamInfo
 
 from heliograph.units import HOUR_US
 from heliograph_collector.model.records import JournalRow, RowKind
@@ -29,7 +27,7 @@ from heliograph_collector.store.journal.jetstream.connection import (
 )
 from heliograph_collector.store.journal.jetstream.lease import JournalLease
 from heliograph_collector.store.journal.jetstream.row_reader import RecentRows, RowReader
-from heliograph_collector.store.journal.jetstream.row_trimmer import RowTrimmer, partition_key
+from heliograph_collector.store.journal.jetstream.row_trimmer import RowTrimmer
 from heliograph_collector.store.journal.jetstream.row_writer import RowWriter
 from heliograph_collector.store.journal.jetstream.sequence_ranges import (
     PARTITIONS,
@@ -40,12 +38,15 @@ from heliograph_collector.store.journal.jetstream.stored_rows import (
     build_row,
     decode_message,
 )
+from heliograph_collector.store.journal.jetstream.streams import (
+    JournalState,
+    open_state,
+    open_stream,
+    read_id,
+)
 from heliograph_collector.store.journal.journal import check_row
 
 APPEND_S = 12.0  # a new leader took 3 to 8 s; an agent hears of a retry before its own deadline
-_ID = "heliograph-journal"  # in the stream's metadata, and the key in the bucket
-_ALIVE = "alive"
-_EXPIRY = "expiry"
 
 
 @asynccontextmanager
@@ -59,20 +60,13 @@ async def open_jetstream(settings: ServerSettings, data: Path) -> AsyncIterator[
     try:
         await connection.open()
         lease = await JournalLease.open(connection, settings.name, settings.replicas, data)
-        journal = await _open_journal(connection, lease, settings)
-        connection.patience_s = PATIENCE_S
-        failure: Exception | None = None
-        async with asyncio.TaskGroup() as group:
-            renewal = group.create_task(lease.run())
+        async with lease.keep():
+            journal = await _open_journal(connection, lease, settings)
+            connection.patience_s = PATIENCE_S
             try:
                 yield journal
-            except Exception as error:  # noqa: BLE001 raised again below, out of the group
-                failure = error
             finally:
-                renewal.cancel()
-                await journal.close()
-        if failure is not None:
-            raise failure
+                journal.close_appends()
     finally:
         await connection.close()
         lock.release()
@@ -86,12 +80,12 @@ class JetStreamJournal:
         connection: NatsConnection,
         lease: JournalLease,
         settings: ServerSettings,
-        state: KeyValue,
+        state: JournalState,
         ranges: SequenceRanges,
         info: StreamInfo,
     ) -> None:
         subjects = Subjects(settings.name)
-        self.id = (info.config.metadata or {})[_ID]
+        self.id = read_id(info)
         self.alive_before_us = 0
         self.expiry_before_us = 0
         self.envelopes_kept_us = settings.kept_hours * HOUR_US
@@ -159,11 +153,13 @@ class JetStreamJournal:
 
     async def mark_alive(self, at_us: int) -> None:
         """Record that the collector is alive, and learn of rows whose answers were lost."""
-        await self._mark(_ALIVE, at_us)
+        await self._hold()
+        await self._state.put_alive(at_us)
         await self._advance(await self._reader.read_last_position())
 
     async def mark_expiry(self, at_us: int) -> None:
-        await self._mark(_EXPIRY, at_us)
+        await self._hold()
+        await self._state.put_expiry(at_us)
 
     async def trim(
         self, max_position: int, received_before_us: int, presence_before_us: int | None = None
@@ -179,23 +175,22 @@ class JetStreamJournal:
         self._recent.discard_through(last)
         return trimmed_count
 
-    async def close(self) -> None:
-        """Refuse later appends, and give the lease back."""
+    def close_appends(self) -> None:
+        """Refuse later appends; `open_jetstream` closes the rest."""
         self._is_closed = True
-        await self._lease.release()
 
     async def load_state(self) -> None:
         """Read what the bucket has. Raises JournalError."""
-        marked_us = await self._read_mark(_ALIVE)
+        marked_us = await self._state.get_alive()
         newest_us = 0
         if self._position:
             newest_us = await self._read_newest_us()
         self.alive_before_us = max(marked_us, newest_us)
-        self.expiry_before_us = await self._read_mark(_EXPIRY)
+        self.expiry_before_us = await self._state.get_expiry()
         for partition in range(PARTITIONS):
-            content = await self._get(partition_key(partition))
+            content = await self._state.get_ranges(partition)
             try:
-                self._ranges.load(content or b"")
+                self._ranges.load(content)
             except ValueError as error:
                 raise JournalError(
                     f"The bucket {self._subjects.name}-state of the journal is damaged: restore it."
@@ -203,17 +198,16 @@ class JetStreamJournal:
 
     async def check_bucket(self) -> None:
         """Check that stream and bucket belong together. Raises JournalError."""
-        stored = await self._get(_ID)
-        if stored is None and self._position == 0:
-            await self._connection.ask(self._state.put, _ID, self.id.encode())
-        elif stored != self.id.encode() and self._position:
+        stored_id = await self._state.get_id()
+        if stored_id == self.id:
+            return
+        if self._position:
             raise JournalError(
                 f"The bucket {self._subjects.name}-state does not belong to the stream "
                 f"{self._subjects.name}: restore both of one moment, or give store.journal "
                 "another name."
             )
-        elif stored != self.id.encode():  # a new stream in place of one that was deleted
-            await self._connection.ask(self._state.put, _ID, self.id.encode())
+        await self._state.put_id(self.id)  # a new stream
 
     def _is_trimmed(self, row: JournalRow) -> bool:
         return row.kind is RowKind.ENVELOPE and self._ranges.contains(row.agent, row.sequence)
@@ -224,22 +218,13 @@ class JetStreamJournal:
             async with self._grown:
                 self._grown.notify_all()
 
-    async def _mark(self, key: str, at_us: int) -> None:
+    async def _hold(self) -> None:
+        """Wait until the lease is held. Raises JournalError."""
         try:
             async with asyncio.timeout(TRY_S):
                 await self._lease.wait_until_held()
         except TimeoutError:
             raise self._connection.build_failure() from None
-        await self._connection.ask(self._state.put, key, str(at_us).encode())
-
-    async def _read_mark(self, key: str) -> int:
-        return int(await self._get(key) or b"0")
-
-    async def _get(self, key: str) -> bytes | None:
-        try:
-            return (await self._connection.ask(self._state.get, key)).value
-        except nats.js.errors.KeyNotFoundError:
-            return None
 
     async def _read_newest_us(self) -> int:
         try:
@@ -255,43 +240,9 @@ class JetStreamJournal:
 async def _open_journal(
     connection: NatsConnection, lease: JournalLease, settings: ServerSettings
 ) -> JetStreamJournal:
-    info = await _open_stream(connection, settings)
-    config = KeyValueConfig(
-        bucket=f"{settings.name}-state", replicas=settings.replicas, direct=False
-    )
-    state = await connection.ask(connection.js.create_key_value, config)
+    info = await open_stream(connection, settings)
+    state = await open_state(connection, settings)
     journal = JetStreamJournal(connection, lease, settings, state, SequenceRanges(), info)
     await journal.check_bucket()
     await journal.load_state()
     return journal
-
-
-async def _open_stream(connection: NatsConnection, settings: ServerSettings) -> StreamInfo:
-    """Create the stream, or update its limits. Raises JournalError."""
-    js = connection.js
-    subjects = Subjects(settings.name)
-    config = StreamConfig(
-        name=settings.name,
-        subjects=[subjects.envelopes, subjects.presence],
-        storage=StorageType.FILE,
-        num_replicas=settings.replicas,
-        max_msgs_per_subject=1,
-        discard=DiscardPolicy.NEW,
-        discard_new_per_subject=True,
-        max_bytes=settings.max_bytes or -1,
-        allow_direct=True,
-    )
-    try:
-        info = await connection.ask(js.stream_info, settings.name)
-    except nats.js.errors.NotFoundError:
-        config.metadata = {_ID: secrets.token_hex(8)}
-        return await connection.ask(js.add_stream, config)
-    metadata = info.config.metadata or {}
-    is_ours = info.config.discard_new_per_subject and info.config.max_msgs_per_subject == 1
-    if _ID not in metadata or not is_ours:
-        raise JournalError(
-            f"The stream {settings.name} on the journal's servers is not a journal: give "
-            "store.journal another name."
-        )
-    config.metadata = metadata
-    return await connection.ask(js.update_stream, config)

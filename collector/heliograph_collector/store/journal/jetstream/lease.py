@@ -4,7 +4,7 @@ Theory of operation. The bucket NAME-lease forgets a key TTL_S after its last wr
 creates the key, writes it again every RENEW_S against the revision that it wrote last, and appends
 nothing while its last renewal is older than TTL_S: it may have lost the lease without knowing.
 States:
-- *free*: the key is not there; whoever creates it is the owner.
+- *free*: the key is not there; the collector that creates it is the owner.
 - *owned*: another collector is refused at its start. One with the same data directory, which a lock
   keeps for one process, takes the lease over at once: it is the same collector after a crash.
 - *lost*: the revision is another's. It is final: all later appends fail.
@@ -12,6 +12,8 @@ States:
 
 import asyncio
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import nats.js.errors
@@ -50,8 +52,23 @@ class JournalLease:
         await connection.ask(lease._take)
         return lease
 
-    async def run(self) -> None:
-        """Renew until cancelled."""
+    @asynccontextmanager
+    async def keep(self) -> AsyncIterator[None]:
+        """Renew the lease inside the block, and give it back at its end."""
+        failure: Exception | None = None
+        async with asyncio.TaskGroup() as group:
+            renewal = group.create_task(self._renew_regularly())
+            try:
+                yield
+            except Exception as error:  # noqa: BLE001 raised again below, out of the group
+                failure = error
+            finally:
+                renewal.cancel()
+                await self.release()
+        if failure is not None:
+            raise failure
+
+    async def _renew_regularly(self) -> None:
         while not self._is_lost:
             await asyncio.sleep(RENEW_S)
             try:

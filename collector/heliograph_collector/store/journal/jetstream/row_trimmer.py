@@ -20,7 +20,6 @@ import nats.errors
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.client import JetStreamContext
-from nats.js.kv import KeyValue
 
 from heliograph_collector.store.journal.jetstream.connection import NatsConnection
 from heliograph_collector.store.journal.jetstream.row_writer import RowWriter
@@ -30,6 +29,7 @@ from heliograph_collector.store.journal.jetstream.stored_rows import (
     Subjects,
     parse_envelope_subject,
 )
+from heliograph_collector.store.journal.jetstream.streams import JournalState
 
 ROWS_PER_STEP = 100_000  # deleted at once; each step stores up to 256 partitions
 _BATCH = 1_000
@@ -54,7 +54,7 @@ class RowTrimmer:
         subjects: Subjects,
         writer: RowWriter,
         ranges: SequenceRanges,
-        state: KeyValue,
+        state: JournalState,
     ) -> None:
         self._connection = connection
         self._subjects = subjects
@@ -94,9 +94,7 @@ class RowTrimmer:
         changed = self._ranges.add(sequences_by_agent)
         await self._drain_calls()
         for partition in sorted(changed):
-            await self._connection.ask(
-                self._state.put, partition_key(partition), self._ranges.dump(partition)
-            )
+            await self._state.put_ranges(partition, self._ranges.dump(partition))
 
     async def _drain_calls(self) -> None:
         """Wait until all calls of `append` ended that are in flight now."""
@@ -162,11 +160,6 @@ class RowTrimmer:
             count += 1
             last = position
         return OldRows(count, last, old.sequences_by_agent)
-
-
-def partition_key(partition: int) -> str:
-    """Return the key of a partition's ranges in the bucket."""
-    return f"ranges.{partition:02x}"
 
 
 def _read_age_us(message: Msg) -> int:

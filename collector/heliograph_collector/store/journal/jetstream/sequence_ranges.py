@@ -45,6 +45,15 @@ class SequenceRanges:
                 changed.add(agent[0])
         return changed
 
+    def add_range(self, agent: bytes, first: int, last: int) -> None:
+        """Add a range that touches none of the agent's others."""
+        ranges = [*_RANGE.iter_unpack(self._packed_by_agent.get(agent, b"")), (first, last)]
+        self._put(agent, b"".join(_RANGE.pack(*one) for one in sorted(ranges)))
+
+    @property
+    def agents(self) -> int:
+        return len(self._packed_by_agent)
+
     def dump(self, partition: int) -> bytes:
         """Return the ranges of a partition, for `load`."""
         parts = []

@@ -1,0 +1,143 @@
+"""The stream and the bucket of a journal: how they are made, and what belongs to what."""
+
+import secrets
+
+import nats.js.errors
+from nats.js.api import DiscardPolicy, KeyValueConfig, StorageType, StreamConfig, StreamInfo
+from nats.js.kv import KeyValue
+
+from heliograph_collector.store.journal.group_commit import JournalError
+from heliograph_collector.store.journal.jetstream.connection import NatsConnection, ServerSettings
+from heliograph_collector.store.journal.jetstream.stored_rows import Subjects
+
+_ID = "heliograph-journal"  # in the stream's metadata, and the key in the bucket
+_UNFINISHED = "heliograph-unfinished"
+_ALIVE = "alive"
+_EXPIRY = "expiry"
+
+
+def read_id(info: StreamInfo) -> str:
+    """Return the journal's id, "" if the stream is none."""
+    is_ours = info.config.discard_new_per_subject and info.config.max_msgs_per_subject == 1
+    return (info.config.metadata or {}).get(_ID, "") if is_ours else ""
+
+
+def is_unfinished(info: StreamInfo) -> bool:
+    """Return whether a move to this stream has not ended."""
+    return _UNFINISHED in (info.config.metadata or {})
+
+
+async def create_stream(
+    connection: NatsConnection, settings: ServerSettings, id_: str = "", *, first: int = 0
+) -> StreamInfo:
+    """Create the stream if it is not there. Raises JournalError.
+
+    With an id it is the goal of a move, and unfinished; `first` is the position of its first row.
+    """
+    js = connection.js
+    try:
+        return await connection.ask(js.stream_info, settings.name)
+    except nats.js.errors.NotFoundError:
+        pass
+    subjects = Subjects(settings.name)
+    config = StreamConfig(
+        name=settings.name,
+        subjects=[subjects.envelopes, subjects.presence],
+        storage=StorageType.FILE,
+        num_replicas=settings.replicas,
+        max_msgs_per_subject=1,
+        discard=DiscardPolicy.NEW,
+        discard_new_per_subject=True,
+        max_bytes=settings.max_bytes or -1,
+        allow_direct=True,
+        first_seq=first or None,
+        metadata={_ID: id_, _UNFINISHED: "yes"} if id_ else {_ID: secrets.token_hex(8)},
+    )
+    return await connection.ask(js.add_stream, config)
+
+
+async def open_stream(connection: NatsConnection, settings: ServerSettings) -> StreamInfo:
+    """Create the stream, or bring its limits up to date. Raises JournalError."""
+    info = await create_stream(connection, settings)
+    if not read_id(info):
+        raise JournalError(
+            f"The stream {settings.name} on the journal's servers is not a journal: give "
+            "store.journal another name."
+        )
+    if is_unfinished(info):
+        raise JournalError(
+            f"A journal was not wholly moved to the stream {settings.name}: run "
+            "`heliograph-collector migrate` again."
+        )
+    config = info.config.evolve(num_replicas=settings.replicas, max_bytes=settings.max_bytes or -1)
+    if config == info.config:
+        return info
+    return await connection.ask(connection.js.update_stream, config)
+
+
+async def finish_stream(connection: NatsConnection, settings: ServerSettings) -> None:
+    """Remove the mark of a move that has not ended."""
+    info = await connection.ask(connection.js.stream_info, settings.name)
+    metadata = {k: v for k, v in (info.config.metadata or {}).items() if k != _UNFINISHED}
+    await connection.ask(connection.js.update_stream, info.config.evolve(metadata=metadata))
+
+
+class JournalState:
+    """What a restart needs beside the rows, in the bucket NAME-state."""
+
+    def __init__(self, connection: NatsConnection, bucket: KeyValue) -> None:
+        self._connection = connection
+        self._bucket = bucket
+
+    async def put_ranges(self, partition: int, content: bytes) -> None:
+        await self._put(_partition_key(partition), content)
+
+    async def get_ranges(self, partition: int) -> bytes:
+        return await self._get(_partition_key(partition)) or b""
+
+    async def put_alive(self, at_us: int) -> None:
+        await self._put(_ALIVE, str(at_us).encode())
+
+    async def put_expiry(self, at_us: int) -> None:
+        await self._put(_EXPIRY, str(at_us).encode())
+
+    async def put_marks(self, alive_us: int, expiry_us: int) -> None:
+        await self.put_alive(alive_us)
+        await self.put_expiry(expiry_us)
+
+    async def get_alive(self) -> int:
+        return int(await self._get(_ALIVE) or b"0")
+
+    async def get_expiry(self) -> int:
+        return int(await self._get(_EXPIRY) or b"0")
+
+    async def put_id(self, id_: str) -> None:
+        await self._put(_ID, id_.encode())
+
+    async def get_id(self) -> str:
+        return (await self._get(_ID) or b"").decode()
+
+    async def _put(self, key: str, value: bytes) -> None:
+        await self._connection.ask(self._bucket.put, key, value)
+
+    async def _get(self, key: str) -> bytes | None:
+        try:
+            return (await self._connection.ask(self._bucket.get, key)).value
+        except nats.js.errors.KeyNotFoundError:
+            return None
+
+
+async def open_state(connection: NatsConnection, settings: ServerSettings) -> JournalState:
+    """Open the bucket, and create it if it is not there. Raises JournalError."""
+    js = connection.js
+    name = f"{settings.name}-state"
+    try:
+        bucket = await connection.ask(js.key_value, name)
+    except nats.js.errors.NotFoundError:
+        config = KeyValueConfig(bucket=name, replicas=settings.replicas, direct=False)
+        bucket = await connection.ask(js.create_key_value, config)
+    return JournalState(connection, bucket)
+
+
+def _partition_key(partition: int) -> str:
+    return f"ranges.{partition:02x}"
