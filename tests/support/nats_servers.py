@@ -38,6 +38,7 @@ class NatsServers:
     directory: Path
     options: str = ""  # of every server, as lines of its configuration
     scheme: str = "nats"
+    replaced: str = ""  # a whole configuration in place of ours, but for its address
     ports: list[int] = field(default_factory=list)
     processes: list[subprocess.Popen[bytes] | None] = field(default_factory=list)
     _routes: list[int] = field(default_factory=list)
@@ -93,6 +94,8 @@ class NatsServers:
                 self.kill(number)
 
     def _configure(self, number: int) -> str:
+        if self.replaced:
+            return self.replaced.replace("0.0.0.0:4222", f"{HOST}:{self.ports[number]}")
         lines = [
             f"listen: {HOST}:{self.ports[number]}",
             f"server_name: n{number}",
@@ -113,21 +116,23 @@ def _read_state(pid: int) -> str:
 
 @contextmanager
 def nats_servers(
-    directory: Path, count: int = 1, *, options: str = "", scheme: str = "nats"
+    directory: Path, count: int = 1, *, options: str = "", scheme: str = "nats", replaced: str = ""
 ) -> Iterator[NatsServers]:
-    servers = _start_all(directory, count, options, scheme)
+    servers = _start_all(directory, count, options, scheme, replaced)
     try:
         yield servers
     finally:
         servers.stop()
 
 
-def _start_all(directory: Path, count: int, options: str, scheme: str) -> NatsServers:
+def _start_all(
+    directory: Path, count: int, options: str, scheme: str, replaced: str
+) -> NatsServers:
     """A port may be taken between its choice and its use: then the start is tried again."""
     for attempt in range(5):
         ports = [free_port() for _ in range(count)]
         routes = [free_port() for _ in range(count)]
-        servers = NatsServers(directory, options, scheme, ports, [None] * count, routes)
+        servers = NatsServers(directory, options, scheme, replaced, ports, [None] * count, routes)
         try:
             for number in range(count):
                 servers.start(number)

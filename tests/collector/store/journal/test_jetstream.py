@@ -5,6 +5,7 @@ servers, of which some are killed.
 """
 
 import asyncio
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +31,7 @@ from support.ports import refusing_port
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("nats")]
 ANNA = b"A" * 16
+CLUSTER = Path(__file__).parents[4] / "deploy" / "cluster"
 LOST = JournalRow(kind=RowKind.LOST, agent=ANNA, received_us=5)
 
 
@@ -150,14 +152,19 @@ async def append_until_refused(journal: JetStreamJournal) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_collector_takes_its_own_lease_after_a_crash(
-    settings: JournalSettings, tmp_path: Path
+async def test_collector_takes_its_own_lease_and_a_copy_ends_the_first(
+    settings: JournalSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with open_jetstream(settings, tmp_path):
-        owner = (tmp_path / "journal.owner").read_bytes()
-    async with jetstream(settings) as js:
-        await (await js.key_value(f"{settings.name}-lease")).put("owner", owner)
-    await open_and_close(settings, tmp_path)
+    """As after a crash, or on another machine with a copy of the data directory."""
+    monkeypatch.setattr(lease, "RENEW_S", 0.05)
+    async with open_jetstream(settings, tmp_path / "one") as journal:
+        (tmp_path / "two").mkdir()
+        shutil.copy(tmp_path / "one" / "journal.owner", tmp_path / "two")
+        async with open_jetstream(settings, tmp_path / "two") as copy:
+            with pytest.raises(JournalError, match="Another collector has taken the journal"):
+                await append_until_refused(journal)
+            assert await copy.append([LOST]) == [copy.position]
+    await open_and_close(settings, tmp_path / "one")
 
 
 async def test_lost_bucket_is_told(settings: JournalSettings, tmp_path: Path) -> None:
@@ -273,3 +280,32 @@ async def test_servers_with_small_messages_are_refused(tmp_path: Path) -> None:
         servers.wait(0)
         with pytest.raises(JournalError, match="set max_payload: 4MB"):
             await open_and_close(servers.settings("j"), tmp_path / "data")
+
+
+async def test_shipped_configuration_serves_its_user(tmp_path: Path) -> None:
+    """As one server, without its cluster: its limits, its TLS, and what its user may do."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    pair = authority.issue_cert("127.0.0.1")
+    pair.private_key_pem.write_to_path(tmp_path / "server.key")
+    pair.cert_chain_pems[0].write_to_path(tmp_path / "server.pem")
+    (tmp_path / "credentials").write_text("collector:REPLACE-ME")
+    shutil.copy(CLUSTER / "nats-users.conf", tmp_path)
+    whole, _, _ = (CLUSTER / "nats-server.conf").read_text().partition("cluster {")
+    shipped = whole.replace("/etc/nats", str(tmp_path)).replace("/var/lib/nats", f"{tmp_path}/s")
+    with nats_servers(tmp_path, scheme="tls", replaced=shipped) as servers:
+        settings = servers.settings(
+            "heliograph",
+            ca_file=tmp_path / "ca.pem",
+            certificate_file=tmp_path / "server.pem",
+            key_file=tmp_path / "server.key",
+            credentials_file=tmp_path / "credentials",
+        )
+        async with open_jetstream(settings, tmp_path / "data") as journal:
+            assert await journal.append([envelope(1), LOST]) == [1, 2]
+            assert await journal.trim(1, 5_000) == 1
+            await journal.mark_alive(1)
+        async with open_jetstream(settings, tmp_path / "data") as again:
+            assert await again.append([envelope(1)]) == [None]
+            assert [row.position for row in await again.read(0, 10)] == [2]
+        assert "only three" in await describe_servers(settings)

@@ -6,8 +6,9 @@ nothing while its last renewal is older than TTL_S: it may have lost the lease w
 States:
 - *free*: the key is not there; the collector that creates it is the owner.
 - *owned*: another collector is refused at its start. One with the same data directory, which a lock
-  keeps for one process, takes the lease over at once: it is the same collector after a crash.
-- *lost*: the revision is another's. It is final: all later appends fail.
+  keeps for one process, takes the lease over at once: it is the same collector after a crash. So is
+  one with a copy of that directory on another machine; the first then loses the lease.
+- *lost*: another process wrote the key. It is final: all later appends fail.
 """
 
 import asyncio
@@ -36,7 +37,8 @@ class JournalLease:
     def __init__(self, connection: NatsConnection, bucket: KeyValue, owner: bytes) -> None:
         self._connection = connection
         self._bucket = bucket
-        self._owner = owner
+        self._owner = owner  # the name of the data directory; then, of this process
+        self._value = owner + b":" + secrets.token_hex(8).encode()
         self._revision = 0
         self._renewed_s = 0.0
         self._is_lost = False
@@ -49,7 +51,7 @@ class JournalLease:
         config = KeyValueConfig(bucket=f"{name}-lease", ttl=TTL_S, replicas=replicas, direct=False)
         bucket = await connection.ask(connection.js.create_key_value, config)
         lease = cls(connection, bucket, await asyncio.to_thread(_read_owner, data / _FILE))
-        await connection.ask(lease._take)
+        await connection.ask(lease._take, is_start=True)
         return lease
 
     @asynccontextmanager
@@ -100,27 +102,29 @@ class JournalLease:
         except (TimeoutError, nats.errors.Error):
             return  # it expires
 
-    async def _take(self) -> None:
+    async def _take(self, *, is_start: bool) -> None:
         began_s = asyncio.get_running_loop().time()
         try:
-            self._revision = await self._bucket.create(_KEY, self._owner)
+            self._revision = await self._bucket.create(_KEY, self._value)
         except (nats.js.errors.KeyWrongLastSequenceError, nats.js.errors.KeyNotFoundError):
-            await self._take_own()
+            await self._take_own(is_start=is_start)
         self._renewed_s = began_s
 
-    async def _take_own(self) -> None:
-        """Take the lease that this data directory's last process has left."""
+    async def _take_own(self, *, is_start: bool) -> None:
+        """Take our own lease, or at the start the one that our directory's last process left."""
         try:
             entry = await self._bucket.get(_KEY)
         except nats.js.errors.KeyNotFoundError:
             raise self._connection.build_failure() from None  # it expired just now: asked again
-        if entry.value != self._owner:
+        value = entry.value or b""
+        is_ours = value == self._value
+        if not is_ours and not (is_start and value.startswith(self._owner + b":")):
             raise JournalError(
                 "Another collector uses this journal: stop that one, or give this one another "
                 "name in store.journal. After a crash it is free within 10 s."
             )
         try:
-            self._revision = await self._bucket.update(_KEY, self._owner, last=entry.revision)
+            self._revision = await self._bucket.update(_KEY, self._value, last=entry.revision)
         except nats.js.errors.KeyWrongLastSequenceError:  # an earlier try of ours came later
             raise self._connection.build_failure() from None
 
@@ -128,10 +132,10 @@ class JournalLease:
         """Renew; a key that expired while the servers had no quorum is created again."""
         began_s = asyncio.get_running_loop().time()
         try:
-            self._revision = await self._bucket.update(_KEY, self._owner, last=self._revision)
+            self._revision = await self._bucket.update(_KEY, self._value, last=self._revision)
         except nats.js.errors.KeyWrongLastSequenceError:
             try:
-                await self._take()
+                await self._take(is_start=False)
             except JournalBusyError:
                 raise
             except JournalError:
