@@ -85,8 +85,8 @@ def build_response(problem: Problem) -> web.Response:
 _STORE_UNAVAILABLE = Problem(
     503,
     "Store away",
-    "The store does not answer just now. Nothing is lost; try again in a minute.",
-    headers={"Retry-After": "60"},
+    "The store does not answer just now. Nothing is lost; try again in ten seconds.",
+    headers={"Retry-After": "10"},  # a start takes about so long
 )
 _TOO_SLOW = Problem(
     503,

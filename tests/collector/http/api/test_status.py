@@ -129,7 +129,7 @@ async def test_store_that_is_away_is_a_503_with_the_cure(serve: Serve) -> None:
     client = await serve(World().feed(votes=raising(StoreError("no answer within 20 s"))))
     for path in ("/api/v1/status", "/api/v1/timeline"):
         await client.problem(path, 503)
-        assert (await client.get(path)).headers["Retry-After"] == "60"
+        assert (await client.get(path)).headers["Retry-After"] == "10"
 
 
 def test_what_tells_only_of_the_own_network_is_no_service_for_readers() -> None:
