@@ -2,6 +2,7 @@
 
 python -m support.honest.score [KIND …]     in tests/: prints the table, and each failing case
 python -m support.honest.score --list       prints known_failures.yml as it is today
+python -m support.honest.score --count      counts these cases, and the catalogue's rows
 """
 
 import json
@@ -15,12 +16,13 @@ from tempfile import TemporaryDirectory
 from heliograph_collector.app.commands import judge_files
 from heliograph_collector.judge import judge
 from heliograph_collector.sources.ooni.judged_import import JudgedImport
-from support.honest.case import Case, Document, Grade, read_cases, read_yaml
+from support.condition import conditions
+from support.honest.case import Case, Document, Grade, read_cases, read_packet_cases, read_yaml
 from support.honest.derived import derive_cases
 from support.honest.messenger_document import write_documents
 from support.honest.ooni_frame import Json, frame_document
 from support.honest.web_document import write_document
-from support.scenario import scenario
+from support.scenario import catalogue, scenario
 
 BADNESS = {"reachable": 0, "partial": 1, "unknown": 1, "down": 1, "blocked": 2}
 HEAD = """\
@@ -155,7 +157,22 @@ def format_known_failures(outcomes: Iterable[Outcome]) -> str:
     return "".join(f"- {json.dumps(name, ensure_ascii=False)}\n" for name in names)
 
 
+def count_rows() -> Mapping[str, int]:
+    """Count the cases of this set and the catalogue's rows, and which of them real packets play."""
+    rows = conditions()
+    return {
+        "honest cases": len(read_cases()),
+        "derived from them": len(list_cases()) - len(read_cases()),
+        "honest cases on real packets": len(read_packet_cases()),
+        "rows of the catalogue": len(catalogue()) + len(rows),
+        "of these on real packets": sum(row.live is not None for row in rows),
+    }
+
+
 def main(arguments: Sequence[str]) -> None:
+    if "--count" in arguments:
+        print("\n".join(f"{count:>5}  {name}" for name, count in count_rows().items()))
+        return
     if "--list" in arguments:
         sys.stdout.write(HEAD + format_known_failures(score(list_cases())))
         return
