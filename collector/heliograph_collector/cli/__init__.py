@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "serve",
+    "sources",
     "doctor",
     "simulate",
     "invite",

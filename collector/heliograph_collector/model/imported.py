@@ -119,10 +119,26 @@ class ImportedRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedOutage:
+    """An outage as another project reports it, with the credit that it asks for."""
+
+    source: str
+    signal: str
+    country: str
+    asn: int  # 0: the whole country
+    since_us: int
+    until_us: int | None  # None: it lasted when it was read
+    read_us: int
+    url: str  # a page on which a reader sees the same
+    attribution: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedHistory:
-    """The targets with the most blocked measurements first."""
+    """The targets with the most blocked measurements first, and reported outages."""
 
     rows: Sequence[ImportedRow] = ()
     targets: int = 0  # found blocked, or in a row
     newest_us: int = 0
     imported_us: int = 0
+    outages: Sequence[ReportedOutage] = ()

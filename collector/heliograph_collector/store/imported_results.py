@@ -12,6 +12,7 @@ Example:
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from heliograph.units import DAY_US, SECOND_US
@@ -21,10 +22,16 @@ from heliograph_collector.model.imported import (
     ImportedFilter,
     ImportedHistory,
     ImportedResult,
+    ReportedOutage,
 )
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.disk_errors import describe_database_error
 from heliograph_collector.store.imported_history import DAY_INDEXES, read_imported_history
+from heliograph_collector.store.reported_outages import (
+    OUTAGES_SCHEMA,
+    read_outages,
+    replace_outages,
+)
 
 FILE = "imported.db"
 _BUSY_TIMEOUT_S = 10.0
@@ -102,7 +109,7 @@ class ImportedResults:
             raise ImportedResultsError(describe_database_error(file, error)) from error
         try:
             self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.executescript(_SCHEMA + DAY_INDEXES)
+            self._db.executescript(_SCHEMA + DAY_INDEXES + OUTAGES_SCHEMA)
             self._count_earlier_days()
         except sqlite3.Error as error:
             self._db.close()
@@ -182,7 +189,16 @@ class ImportedResults:
     def read_history(self, filters: ImportedFilter, most: int) -> ImportedHistory:
         """Read whole days: the targets found blocked most often. Raises ImportedResultsError."""
         try:
-            return read_imported_history(self._db, filters, most)
+            history = read_imported_history(self._db, filters, most)
+            return replace(history, outages=read_outages(self._db, filters))
+        except sqlite3.Error as error:
+            raise ImportedResultsError(describe_database_error(self._file, error)) from error
+
+    def replace_outages(self, window: ReportedOutage, outages: Iterable[ReportedOutage]) -> None:
+        """Replace what a source reports of a place in a window. Raises ImportedResultsError."""
+        try:
+            with self._db:
+                replace_outages(self._db, window, outages)
         except sqlite3.Error as error:
             raise ImportedResultsError(describe_database_error(self._file, error)) from error
 

@@ -125,6 +125,7 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
             view.names,
             view.services,
             t,
+            now_us=view.now_us,
             by_country=subject.kind == "service",
         ),
         imported_json=f"/api/v1/imported?{urlencode(_imported_parameters(view))}",

@@ -18,17 +18,19 @@ from heliograph_collector.http.charts import timeline_rows
 from heliograph_collector.http.day_range import DayRange
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages.country_page import CountryRow
-from heliograph_collector.http.pages.country_timeline import BinMark, TimelineRow
+from heliograph_collector.http.pages.country_timeline import BinMark, IncidentSpan, TimelineRow
 from heliograph_collector.model.imported import (
     IMPORT_SOURCES,
     ImportedHistory,
     ImportedRow,
     ImportSource,
+    ReportedOutage,
     StateCounts,
 )
 from heliograph_collector.model.records import VerdictState
 
 MAX_TARGETS = 25  # of one page: those found blocked most often; assumed
+_REPORTERS = {"ioda": "IODA", "radar": "Cloudflare Radar"}
 _MAX_NAMED = 4  # networks that a row names
 
 
@@ -39,7 +41,9 @@ class ImportedTable:
     rows: Sequence[CountryRow]
     sources: Sequence[ImportSource]
     omitted: int  # targets in no row
-    newest: str  # day of the newest measurement
+    newest: str  # day of the newest measurement; "" without any
+    outages: Sequence[CountryRow] = ()
+    credits: Sequence[tuple[str, str]] = ()  # (attribution, page) of who reported outages
 
 
 def build_imported_table(
@@ -49,10 +53,11 @@ def build_imported_table(
     titles: Mapping[str, str],
     t: Locale,
     *,
+    now_us: int,
     by_country: bool = False,
 ) -> ImportedTable | None:
     """Build the table, titled by country where all rows are one service; None without rows."""
-    if not imported.rows:
+    if not imported.rows and not imported.outages:
         return None
     return ImportedTable(
         rows=[
@@ -61,8 +66,51 @@ def build_imported_table(
         ],
         sources=[IMPORT_SOURCES[name] for name in sorted({row.source for row in imported.rows})],
         omitted=imported.targets - len(imported.rows),
-        newest=i18n.format_day(t.lang, i18n.to_datetime(imported.newest_us)),
+        newest=i18n.format_day(t.lang, i18n.to_datetime(imported.newest_us))
+        if imported.rows
+        else "",
+        outages=_build_outage_rows(imported.outages, days, now_us, t),
+        credits=sorted({(x.attribution, x.url) for x in imported.outages}),
     )
+
+
+def _build_outage_rows(
+    outages: Sequence[ReportedOutage], days: DayRange, now_us: int, t: Locale
+) -> list[CountryRow]:
+    """Build a row for each signal: its outages as spans, and no bar, which would be a verdict."""
+    by_signal: dict[tuple[str, str], list[ReportedOutage]] = {}
+    for outage in outages:
+        by_signal.setdefault((outage.source, outage.signal), []).append(outage)
+    starts = days.starts
+    rows = []
+    for (source, signal), listed in sorted(by_signal.items()):
+        spans = tuple(
+            IncidentSpan(
+                BinMark.SILENT,
+                outage.since_us,
+                now_us if outage.until_us is None else outage.until_us,
+            )
+            for outage in listed
+        )
+        nothing = (None,) * len(starts)
+        bars = TimelineRow(marks=nothing, shares=(1.0,) * len(starts), spans=spans)
+        rows.append(
+            CountryRow(
+                id=f"outages-{source}-{signal}",
+                title=_REPORTERS.get(source, source),
+                subtitle=signal,
+                state="nothing",
+                symbol="",
+                label=t("history.outages", n=len(listed)),
+                cause=t(
+                    "history.from_to",
+                    since=timeline_rows.format_time(listed[0].since_us, t),
+                    until=timeline_rows.format_time(spans[-1].until_us, t),
+                ),
+                chart=timeline_rows.draw_row(bars, starts, t),
+            )
+        )
+    return rows
 
 
 @lru_cache(maxsize=4096)  # most days of most targets have the same few counts

@@ -1,0 +1,90 @@
+"""Ask IODA and Cloudflare Radar which outages they report of a place in past days."""
+
+import random
+from collections.abc import Sequence
+
+from heliograph.clock import Clock
+from heliograph.units import DAY_US
+from heliograph_collector.app.roles import build_source_settings
+from heliograph_collector.config import outgoing_http
+from heliograph_collector.config.settings import Config
+from heliograph_collector.corroborate import (
+    Entity,
+    SourceContext,
+    SourceError,
+    build_source,
+)
+from heliograph_collector.corroborate.series import ClaimsEvidence, SourceEvidence
+from heliograph_collector.corroborate.source import AsyncSleep
+from heliograph_collector.model.imported import ReportedOutage
+
+REPORTERS = ("ioda", "radar")  # RIS reports no outages
+_MAX_DAYS = 30  # of one query: an answer has at most 20,000 points, one each five minutes
+
+
+class NotConfiguredError(Exception):
+    """The configuration does not name the source; str() is a sentence with the cure."""
+
+
+async def fetch_outages(
+    config: Config,
+    name: str,
+    place: tuple[str, int],
+    window: tuple[int, int],
+    *,
+    clock: Clock,
+    rng: random.Random,
+    pause: AsyncSleep,
+) -> list[ReportedOutage]:
+    """Return the outages that a source reports of a country, or of a network in it.
+
+    Args:
+        config: Names the source in `corroborate.sources`, with its key.
+        name: One of REPORTERS.
+        place: Country and ASN; 0 for the whole country.
+        window: From when until when, microseconds UTC.
+        clock: Tells when it was read.
+        rng: Randomness of the source.
+        pause: Waits between two queries, as the source asks for.
+
+    Raises:
+        NotConfiguredError, SourceError, CannotServeError
+    """
+    if name not in config.corroborate:
+        raise NotConfiguredError(
+            f"{name} is off, because a query tells it what we watch: name it in "
+            "corroborate.sources of the configuration."
+        )
+    settings = build_source_settings(config)
+    evidence: list[SourceEvidence] = []
+    async with outgoing_http.open_source_session(settings.private_hosts) as session:
+        context = SourceContext(session=session, clock=clock, rng=rng, pause=pause)
+        source = build_source(name, settings, context)
+        for since_us in range(*window, _MAX_DAYS * DAY_US):
+            until_us = min(since_us + _MAX_DAYS * DAY_US, window[1])
+            evidence += await source.ask(Entity(*place), since_us, until_us)
+    return list_outages(evidence)
+
+
+def list_outages(evidence: Sequence[SourceEvidence]) -> list[ReportedOutage]:
+    """List the outages in the evidence of a source, each once."""
+    outages = {
+        (item.signal, claim.since_us): ReportedOutage(
+            source=item.source,
+            signal=item.signal,
+            country=item.entity.country,
+            asn=item.entity.asn,
+            since_us=claim.since_us,
+            until_us=claim.until_us,
+            read_us=item.read_us,
+            url=item.url,
+            attribution=item.attribution,
+        )
+        for item in evidence
+        if isinstance(item, ClaimsEvidence)
+        for claim in item.claims
+    }
+    return list(outages.values())
+
+
+__all__ = ["REPORTERS", "NotConfiguredError", "SourceError", "fetch_outages", "list_outages"]

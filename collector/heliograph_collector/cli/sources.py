@@ -1,0 +1,97 @@
+"""Command `heliograph-collector sources`: what other projects report, beside our own data."""
+
+import argparse
+import asyncio
+import random
+from contextlib import closing
+from typing import Any
+
+from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
+from heliograph_collector.cli.export import parse_day
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    command = add_command(
+        commands,
+        "sources",
+        "what other projects report",
+        "sources fetch ioda --country KZ --since 2022-01-01 --until 2022-01-31",
+        description="Fetches the outages that other projects report and keeps them apart, with "
+        "credit: pages of chosen days show them beside our rows. They never vote.",
+    )
+    kinds = command.add_subparsers(dest="kind", metavar="ACTION", required=True)
+    listing = add_command(kinds, "list", "sources, and which are on", "sources list")
+    add_common_options(listing)
+    fetch = add_command(
+        kinds,
+        "fetch",
+        "past outages of a country or network",
+        "sources fetch radar --country KZ --asn 9198 --since 2022-01-01",
+        description="A query tells the source what we watch, so it must be named in "
+        "corroborate.sources of the configuration.",
+    )
+    fetch.add_argument("source", choices=("ioda", "radar"), help="whom to ask")
+    fetch.add_argument("--country", required=True, metavar="CC", help="such as KZ")
+    fetch.add_argument("--asn", type=int, default=0, metavar="N", help="a network of it alone")
+    fetch.add_argument("--since", type=parse_day, required=True, metavar="DAY")
+    fetch.add_argument("--until", type=parse_day, metavar="DAY", help="the last day; today")
+    add_common_options(fetch)
+
+
+def run(args: argparse.Namespace) -> int:
+    return _list_sources(args) if args.kind == "list" else asyncio.run(_fetch(args))
+
+
+def _list_sources(args: argparse.Namespace) -> int:
+    from heliograph_collector.app.outside import REPORTERS
+
+    config = load_cli_config(args)
+    for name in REPORTERS:
+        state = "on" if name in config.corroborate else "off (corroborate.sources)"
+        print(f"{name:8} {state}")
+    return 0
+
+
+async def _fetch(args: argparse.Namespace) -> int:
+    from heliograph.clock import SystemClock
+    from heliograph.units import DAY_US
+    from heliograph_collector.app.outside import (
+        NotConfiguredError,
+        SourceError,
+        fetch_outages,
+    )
+    from heliograph_collector.config.errors import CannotServeError
+    from heliograph_collector.model.imported import ReportedOutage
+    from heliograph_collector.store.imported_results import (
+        FILE,
+        ImportedResults,
+        ImportedResultsError,
+    )
+
+    config = load_cli_config(args)
+    clock = SystemClock()
+    now_us = clock.wall_us()
+    until_us = now_us if args.until is None else min(args.until + DAY_US, now_us)
+    if args.since >= until_us:
+        raise CommandError("--since must be before --until, and not in days to come.")
+    place = (args.country.upper(), args.asn)
+    window = ReportedOutage(
+        source=args.source, signal="", country=place[0], asn=place[1], since_us=args.since,
+        until_us=until_us, read_us=now_us, url="", attribution="",
+    )  # fmt: skip
+    try:
+        outages = await fetch_outages(
+            config,
+            args.source,
+            place,
+            (args.since, until_us),
+            clock=clock,
+            rng=random.Random(),  # noqa: S311 no secret: when to ask
+            pause=asyncio.sleep,
+        )
+        with closing(ImportedResults(config.data / FILE)) as imported:
+            imported.replace_outages(window, outages)
+    except (NotConfiguredError, SourceError, CannotServeError, ImportedResultsError) as error:
+        raise CommandError(str(error)) from error
+    print(f"{len(outages)} outages reported by {args.source}.")
+    return 0
