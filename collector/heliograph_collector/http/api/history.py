@@ -26,8 +26,9 @@ from heliograph_collector.http.charts.timeline_rows import iter_runs
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
-from heliograph_collector.http.pages.history_page import HistoryView, Track, build_tracks
+from heliograph_collector.http.pages.history_page import HistoryView
 from heliograph_collector.http.pages.history_routes import HistoryPages
+from heliograph_collector.http.pages.history_tracks import Track, build_tracks
 from heliograph_collector.http.pages.subject_page import Subject, network_path
 from heliograph_collector.http.problem import bad_parameter
 from heliograph_collector.model.published.history import (
@@ -102,7 +103,9 @@ def build_history(view: HistoryView, license_name: str, names: NetworkNamer) -> 
         license=license_name,
         first_day=None if first_us is None else write_time(first_us),
         last_day=None if last_us is None else write_time(last_us),
-        rows=tuple(_build_row(track, view, names) for track in build_tracks(view)),
+        rows=tuple(
+            _build_row(track, view, names) for track in build_tracks(view.history.rows, view.days)
+        ),
     )
 
 

@@ -8,19 +8,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
-from heliograph.units import DAY_US, HOUR_US
+from heliograph.units import DAY_US
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.charts import timeline_rows
 from heliograph_collector.http.charts.history_chart import ChartRow, HistoryChart
 from heliograph_collector.http.dark_places import DarkPlaces
-from heliograph_collector.http.day_range import DayRange, list_bins
-from heliograph_collector.http.history_rows import FULL_SHARE, find_worst
+from heliograph_collector.http.day_range import DayRange
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages import headlines
 from heliograph_collector.http.pages.country_page import CountryRow, RowGroup
 from heliograph_collector.http.pages.country_timeline import BinMark, IncidentSpan, TimelineRow
+from heliograph_collector.http.pages.history_tracks import (
+    Track,
+    build_tracks,
+    describe_track,
+    rank_track,
+)
 from heliograph_collector.http.pages.imported_rows import build_imported_table
 from heliograph_collector.http.pages.recent_incidents import build_line
 from heliograph_collector.http.pages.subject_page import Subject, network_path, service_path
@@ -28,10 +33,7 @@ from heliograph_collector.http.snapshot import NetworkGroup
 from heliograph_collector.http.templates import render_template
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.model.history import (
-    MARKS,
-    TROUBLE_MARKS,
     Axis,
-    DayRow,
     History,
 )
 from heliograph_collector.model.imported import ImportedHistory
@@ -45,7 +47,6 @@ _MAX_NAMED = 8  # rows that the sentence names
 _DASH = "\N{EN DASH}"
 _CHART_ORDER = (*(axis for axis in Axis if "service" in axis), Axis.SITE, Axis.NETWORK_SITE,
                 Axis.NETWORK, Axis.REGION)  # fmt: skip
-_RowId = tuple[Axis, str, str, int, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,27 +66,11 @@ class HistoryView:
     now_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Track:
-    """One row over the chosen days."""
-
-    id: _RowId
-    row: TimelineRow
-    worst: str  # a mark; "" without data
-    bad_days: int  # with that mark
-    seen_days: int  # with any mark
-    first_us: int  # start of the first hour with that mark
-    last_us: int  # end of the last one
-    vantages: int  # the largest published count of one of its cells
-    layer: str
-    method: str
-
-
 def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base: str) -> str:
     """Render a page; `base` is our address, for what is printed."""
     subject = view.subject
     starts = view.days.starts
-    tracks = build_tracks(view)
+    tracks = build_tracks(view.history.rows, view.days)
     groups = _build_groups(tracks, view, t)
     lanes = timeline_rows.draw_lanes(view.incidents, starts, t)
     address = page_address(view)
@@ -148,7 +133,7 @@ def page_address(view: HistoryView) -> str:
 
 def build_chart(view: HistoryView, credit: str, most: int, t: Locale) -> HistoryChart:
     """Build the image of a page: its rows, those in trouble first."""
-    tracks = sorted(build_tracks(view), key=_rank_track)
+    tracks = sorted(build_tracks(view.history.rows, view.days), key=rank_track)
     tracks.sort(key=lambda track: _CHART_ORDER.index(track.id[0]))
     rows = []
     dark_places = DarkPlaces(view.incidents)
@@ -204,43 +189,6 @@ def _imported_parameters(view: HistoryView) -> dict[str, str]:
     }
 
 
-def build_tracks(view: HistoryView) -> list[Track]:
-    """Build the rows over the chosen days, in the order of their keys."""
-    by_id: dict[_RowId, list[DayRow]] = {}
-    for day in view.history.rows:
-        key = (day.axis, day.country, day.region, day.asn, day.access, day.service)
-        by_id.setdefault(key, []).append(day)
-    return [_build_track(key, by_id[key], view.days) for key in sorted(by_id)]
-
-
-def _build_track(key: _RowId, rows: Sequence[DayRow], days: DayRange) -> Track:
-    starts = days.starts
-    marks: list[BinMark | None] = [None] * len(starts)
-    shares = [1.0] * len(starts)
-    for row in rows:
-        for index, code, share in list_bins(row, days):
-            if 0 <= index < len(starts):
-                marks[index] = BinMark(MARKS[code])
-                shares[index] = share / FULL_SHARE
-    worst, _ = find_worst(b"".join(row.hours for row in rows))
-    bad_rows = [row for row in rows if worst and worst in row.hours]
-    cause = next((row for row in reversed(bad_rows) if row.method or row.layer), None)
-    return Track(
-        id=key,
-        row=TimelineRow(marks=tuple(marks), shares=tuple(shares)),
-        worst=MARKS[worst],
-        bad_days=len(bad_rows),
-        seen_days=sum(any(row.hours) for row in rows),
-        first_us=bad_rows[0].day_us + bad_rows[0].hours.index(worst) * HOUR_US if bad_rows else 0,
-        last_us=bad_rows[-1].day_us + (bad_rows[-1].hours.rindex(worst) + 1) * HOUR_US
-        if bad_rows
-        else 0,
-        vantages=max(row.vantages for row in rows),
-        layer=cause.layer if cause else "",
-        method=cause.method if cause else "",
-    )
-
-
 def _draw_track(track: Track, view: HistoryView, dark_places: DarkPlaces) -> TimelineRow:
     """Return a row with the confirmed incidents until now, in which a bar may look well."""
     _, country, region, asn, access, service = track.id
@@ -271,7 +219,7 @@ def _build_groups(tracks: Sequence[Track], view: HistoryView, t: Locale) -> list
     groups = []
     dark_places = DarkPlaces(view.incidents)
     for name, title in titles.items():
-        ranked = sorted(by_group.get(name, ()), key=_rank_track)
+        ranked = sorted(by_group.get(name, ()), key=rank_track)
         rows = [
             _build_row(track, _draw_track(track, view, dark_places), view, t)
             for track in ranked[:MAX_ROWS]
@@ -297,12 +245,6 @@ def _choose_group(track: Track, view: HistoryView) -> str:
     return track.id[4] if track.id[4] in ("mobile", "fixed") else "other"
 
 
-def _rank_track(track: Track) -> tuple[int, int, _RowId]:
-    """Rank troubles first, those of most days first."""
-    is_trouble = track.worst in TROUBLE_MARKS
-    return 0 if is_trouble else 1, -track.bad_days if is_trouble else 0, track.id
-
-
 def _build_row(track: Track, bars: TimelineRow, view: HistoryView, t: Locale) -> CountryRow:
     title, subtitle, path = _name_row(track, view, t)
     state = track.worst or "nothing"
@@ -319,23 +261,6 @@ def _build_row(track: Track, bars: TimelineRow, view: HistoryView, t: Locale) ->
         chart=timeline_rows.draw_row(bars, view.days.starts, t),
         path=path,
     )
-
-
-def describe_track(track: Track, t: Locale) -> str:
-    """Return how many days, from when to when, and how."""
-    if track.worst not in TROUBLE_MARKS:
-        return t("history.seen_days", n=track.seen_days)
-    facts = [
-        t("history.bad_days", n=track.bad_days, total=track.seen_days),
-        t(
-            "history.from_to",
-            since=timeline_rows.format_time(track.first_us, t),
-            until=timeline_rows.format_time(track.last_us, t),
-        ),
-    ]
-    if track.worst == BinMark.BLOCKED and (track.layer or track.method):
-        facts.append(labels.describe_method(track.layer, track.method, t.lang))
-    return " · ".join(facts)
 
 
 def _name_row(track: Track, view: HistoryView, t: Locale) -> tuple[str, str, str]:
@@ -374,9 +299,9 @@ def _describe_troubles(tracks: Sequence[Track], view: HistoryView, t: Locale) ->
     if not tracks:
         return t("history.nothing")
     blocked = [track for track in tracks if track.worst == "blocked"]
-    named = [_name_row(track, view, t)[0] for track in sorted(blocked, key=_rank_track)]
+    named = [_name_row(track, view, t)[0] for track in sorted(blocked, key=rank_track)]
     if view.subject.kind == "country" and not view.service:
-        pairs = zip(sorted(blocked, key=_rank_track), named, strict=True)
+        pairs = zip(sorted(blocked, key=rank_track), named, strict=True)
         named = [name for track, name in pairs if track.id[0] in (Axis.SERVICE, Axis.SITE)]
     if named:
         shown = named[:_MAX_NAMED]

@@ -100,7 +100,7 @@ def _build_outage_rows(
                 title=_REPORTERS.get(source, source),
                 subtitle=signal,
                 state="nothing",
-                symbol="",
+                symbol="\N{EN DASH}",
                 label=t("history.outages", n=len(listed)),
                 cause=t(
                     "history.from_to",
