@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -216,3 +217,20 @@ def test_one_file_is_built_without_a_network_and_runs_alone(tmp_path: Path) -> N
         )  # fmt: skip
         assert done.returncode == code, done.stderr
         assert says in done.stdout + done.stderr
+
+
+def test_the_workflow_names_what_is_here() -> None:
+    """It runs elsewhere: folders, extras and groups that it asks for must not be gone by then."""
+    text = (ROOT / ".github" / "workflows" / "systems.yml").read_text()
+    jobs = yaml.safe_load(text)["jobs"]
+    commands = " ".join(step.get("run", "") for job in jobs.values() for step in job["steps"])
+    folders = set(re.findall(r"\btests/\w+", commands))
+    assert folders
+    assert all((ROOT / folder).is_dir() for folder in folders)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(re.findall(r'"\.\[([\w-]+)\]"', commands)) <= set(
+        project["project"]["optional-dependencies"]
+    )
+    assert set(re.findall(r"--group (\w+)", commands)) <= set(project["dependency-groups"])
+    systems = {row["runner"].split("-")[0] for row in jobs["agent"]["strategy"]["matrix"]["include"]}
+    assert systems == {"windows", "macos", "ubuntu"}
