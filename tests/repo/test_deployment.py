@@ -232,5 +232,6 @@ def test_the_workflow_names_what_is_here() -> None:
         project["project"]["optional-dependencies"]
     )
     assert set(re.findall(r"--group (\w+)", commands)) <= set(project["dependency-groups"])
-    systems = {row["runner"].split("-")[0] for row in jobs["agent"]["strategy"]["matrix"]["include"]}
+    rows = jobs["agent"]["strategy"]["matrix"]["include"]
+    systems = {row["runner"].split("-")[0] for row in rows}
     assert systems == {"windows", "macos", "ubuntu"}

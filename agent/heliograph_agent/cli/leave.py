@@ -6,9 +6,11 @@ import random
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from heliograph.clock import Clock, SystemClock
+from heliograph.translation import mark
 from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.runtime.volatile_file import VolatileFile
@@ -23,7 +25,18 @@ from heliograph_agent.state import (
     State,
     StateError,
 )
+from heliograph_agent.uplink.transports import SESSIONS
 
+FORGOTTEN = mark(
+    "The collector was asked to forget this agent: to refuse its key from now on, and to delete "
+    "its network, version, last contact and invite. What stays there: the key's number, the days "
+    "of joining and leaving, and the results, which have no address. Nothing on this machine shows "
+    "which they are."
+)
+KEPT = mark(
+    "The collector could not be asked to forget this agent, and keeps what it knew: ask its "
+    "operator, and say when you left."
+)
 STOP_S = 10.0
 GOODBYE_S = 10.0
 POLL_S = 0.1
@@ -50,10 +63,13 @@ def run(args: argparse.Namespace) -> int:
     if not (args.erase or state.path(COLLECTOR).exists()):
         print(_("This agent serves no collector; nothing to leave."))
         return 0
-    is_notified = False
+    goodbye = _Goodbye()
     if state.root.exists():
         with state.hold_lock():
-            is_notified = asyncio.run(_say_goodbye(state, cli.get_config_path(args), SystemClock()))
+            reason = "erase" if args.erase else "leave"
+            goodbye = asyncio.run(
+                _say_goodbye(state, cli.get_config_path(args), SystemClock(), reason)
+            )
             with suppress(StateError):
                 collector = state.collector()
                 VolatileFile(collector.agent if collector else b"").remove()
@@ -63,10 +79,19 @@ def run(args: argparse.Namespace) -> int:
         erase_files(state)
     print(
         _("Left.")
-        if is_notified
+        if goodbye.is_notified
         else _("Left; the collector could not be notified and will notice by itself.")
     )
+    if args.erase and goodbye.had_collector:
+        print(_(FORGOTTEN if goodbye.is_in_session else KEPT))
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Goodbye:
+    had_collector: bool = False
+    is_notified: bool = False  # its last results have gone
+    is_in_session: bool = False  # where a goodbye was said, and not only single envelopes
 
 
 def erase_files(state: State) -> None:
@@ -97,8 +122,8 @@ def _stop_running(state: State) -> None:
     )
 
 
-async def _say_goodbye(state: State, config: Path, clock: Clock) -> bool:
-    """Send the goodbye; tell whether the agent was connected.
+async def _say_goodbye(state: State, config: Path, clock: Clock, reason: str) -> _Goodbye:
+    """Send the goodbye; tell how far it went.
 
     Damaged files do not prevent leaving. Without the configuration nothing is sent, because it
     may name a proxy that no traffic may bypass.
@@ -109,7 +134,7 @@ async def _say_goodbye(state: State, config: Path, clock: Clock) -> bool:
     try:
         agent = Agent(read_settings(state, load_config(config)), clock, random.SystemRandom())
     except (StateError, AgentConfigError):
-        return False
+        return _Goodbye()
     try:
         async with asyncio.TaskGroup() as group:
             session = group.create_task(agent.uplink.run())
@@ -117,10 +142,11 @@ async def _say_goodbye(state: State, config: Path, clock: Clock) -> bool:
                 async with asyncio.timeout(GOODBYE_S):
                     await agent.batcher.close_batches()
                     await agent.uplink.wait_delivered()
-            is_connected = agent.uplink.status.connected
-            agent.uplink.leave("leave")
+            status = agent.uplink.status
+            agent.uplink.leave(reason)
             await asyncio.wait([session], timeout=GOODBYE_S)
             session.cancel()
-        return is_connected
+        is_in_session = status.connected and status.transport.startswith(SESSIONS)
+        return _Goodbye(True, status.connected, is_in_session)
     finally:
         await agent.spool.close()

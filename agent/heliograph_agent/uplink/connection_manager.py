@@ -37,8 +37,8 @@ from heliograph_agent.uplink.reconnect_delay import ReconnectDelay
 from heliograph_agent.uplink.session import SessionAgent, UplinkContext
 from heliograph_agent.uplink.session_loss import PREPARE_S, SessionLoss
 from heliograph_agent.uplink.transports import (
-    POLLED,
     SENTENCES,
+    SESSIONS,
     ConnectionStatus,
     EntranceGuard,
     Reason,
@@ -338,7 +338,7 @@ class Uplink:
         self._session_loss.end()
         if self._answer_timeout is not None and not self._answer_timeout.expired():
             self._answer_timeout.reschedule(None)
-        is_session = self.status.transport.startswith((Carrier.STREAM, POLLED))
+        is_session = self.status.transport.startswith(SESSIONS)
         if not self.status.connected:
             log.info("connected to the collector%s", "" if is_session else ", one batch at a time")
         if is_session and self._clock.monotonic_us() - self._began_us >= STABLE_US:

@@ -74,6 +74,7 @@ def convert_spool_errors() -> Iterator[None]:
 
 MAX_SILENT_HEARTBEATS = 3  # without any message from the collector, a session is dead
 GOODBYE_S = 0.3  # for each of the two steps of a clean stop
+FOR_GOOD = ("leave", "erase")  # the second asks the collector to forget this agent
 FOR_GOOD_S = 5.0  # the same for `leave`, which is not urgent
 MIN_HEARTBEAT_S = 1
 MAX_HEARTBEAT_S = 300
@@ -381,7 +382,7 @@ class UplinkSession:
     async def _say_goodbye(self, stream: MessageStream) -> None:
         """Wait for `leave`, then deliver and say goodbye in bounded time."""
         await self._leave_event.wait()
-        step_s = FOR_GOOD_S if self._leave_reason == "leave" else GOODBYE_S
+        step_s = FOR_GOOD_S if self._leave_reason in FOR_GOOD else GOODBYE_S
         with suppress(TimeoutError):  # the next session sends the rest
             async with asyncio.timeout(step_s):
                 await self._context.idle_event.wait()

@@ -31,6 +31,7 @@ MAX_PROBE_S = 21_600.0
 JITTER = 0.25  # of a wait, more or less
 PROBES = Backoff(FIRST_PROBE_S, MAX_PROBE_S, (1 - JITTER, 1 + JITTER))
 POLLED = "poll"  # begins the name of a session by polls
+SESSIONS = (Carrier.STREAM, POLLED)  # begin the names of transports that carry a session
 SMALL_ENVELOPE_BYTES = 6_144 + 64  # passes a network that freezes flows after 25 packets
 
 

@@ -256,7 +256,7 @@ class Fleet:
         with self.transaction() as db:
             db.executemany(
                 "UPDATE agents SET last_seen_s = ?, version = ?, country = ?, asn = ?, access = ?,"
-                " charter = max(charter, ?) WHERE id = ?",
+                " charter = max(charter, ?) WHERE id = ? AND revoked_s IS NULL",
                 map(attrgetter(*_SIGHTING_VALUES), sightings),
             )
 

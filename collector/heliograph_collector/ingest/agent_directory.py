@@ -13,6 +13,7 @@ from heliograph import trust_chain
 from heliograph.network_shares import NetworkKey
 from heliograph.v1 import plan_pb2 as pb
 from heliograph_collector.fleet import agent_keys
+from heliograph_collector.fleet.forgetting import forget_agent
 from heliograph_collector.fleet.plans import load_current_plan
 from heliograph_collector.fleet.quarantine import (
     enrol_without_invite,
@@ -105,6 +106,13 @@ class AgentDirectory:
         self._reload_agent(agent.id)
         self._other_keys = agent_keys.list_other_keys(self.fleet)
         return True
+
+    def forget_agent(self, agent: bytes, now_s: int) -> None:
+        """Forget an agent at its own wish, and let its other sessions end. Raises sqlite3.Error."""
+        forget_agent(self.fleet, agent, now_s)
+        self._sightings.pop(agent, None)
+        self._reload_agent(agent)
+        self._changed.add(agent)
 
     def _reload_agent(self, agent: bytes) -> None:
         record = self.fleet.get_agent(agent)

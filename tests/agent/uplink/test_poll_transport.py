@@ -176,3 +176,23 @@ async def test_a_session_does_not_follow_its_agent_to_another_network(lean: Lean
     assert moved.HasField("end")
     unknown = await poll("203.0.113.7", session=begun.session)
     assert (unknown.HasField("end"), unknown.end.status) == (True, 0), "so that it begins again"
+
+
+async def test_an_agent_that_erases_itself_is_forgotten(lean: LeanAgent) -> None:
+    """Its key is refused, and what the registry knew of machine and person is gone."""
+    fleet = lean.server.fleet
+    async with lean.running():
+        await lean.agent.deliver()
+        lean.server.intake.directory.flush_sightings()
+        (known,) = fleet.list_agents()
+        assert known.version
+        lean.agent.uplink.leave("erase")
+        await lean.server.wait_rows(RowKind.GOODBYE)
+    lean.server.intake.directory.flush_sightings()
+    (forgotten,) = fleet.list_agents()
+    assert forgotten.revoked_s is not None
+    assert (forgotten.version, forgotten.country, forgotten.asn) == ("", "ZZ", 0)
+    assert forgotten.last_seen_s is None
+    assert fleet.read_rows("SELECT * FROM admissions") == []
+    assert fleet.read_rows("SELECT uses FROM invites") == [(0,)], "nobody else joins by it"
+    assert lean.server.intake.directory.get(known.id) == forgotten

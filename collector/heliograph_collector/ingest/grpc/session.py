@@ -23,6 +23,7 @@ from heliograph.pending_connections import PendingConnections
 from heliograph.v1 import envelope_pb2 as epb
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet import agent_keys
+from heliograph_collector.fleet.forgetting import ERASE
 from heliograph_collector.fleet.registry import AgentSighting, EnrolledAgent, EnrolmentRefusedError
 from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.agent_directory import AgentDirectory
@@ -206,9 +207,17 @@ class AgentSession:
                     await self._accept_renewal(message.renewal)
                 case "goodbye":
                     self.goodbye_reason = message.goodbye.reason
+                    if self.goodbye_reason == ERASE:
+                        await self._forget_agent()
                     return DisconnectReason.GOODBYE
                 case _:
                     return DisconnectReason.MISBEHAVED
+
+    async def _forget_agent(self) -> None:
+        agent = self._connection.agent.id
+        now_s = self._receiver.clock.wall_us() // 1_000_000
+        with suppress(sqlite3.Error):  # the agent has said that it asked, and not that it was done
+            await asyncio.to_thread(self._receiver.directory.forget_agent, agent, now_s)
 
     async def _accept_envelope(self, group: asyncio.TaskGroup, envelope: epb.Envelope) -> None:
         """Wait for a slot, which slows the stream and loses nothing, and start receiving."""
