@@ -68,7 +68,9 @@ def follow_readings(timeline: CountryTimeline, columns: Sequence[NetworkColumn])
         },
         services={
             name: _follow(timeline, row, by_service[name], is_by_network=True)
-            if row.current_mark(timeline.recent_bins) in _TROUBLES or _is_common(by_service[name])
+            if row.current_mark(timeline.recent_bins) in _TROUBLES
+            or _is_common(by_service[name])
+            or not any(row.marks)  # as of bins that the store has not given
             else row
             for name, row in timeline.services.items()
         },

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from aiohttp import web
@@ -108,8 +109,12 @@ class PageRoutes:
         now_us = self._feed.clock.wall_us()
         window = choose_window(name, values.get(LAST_DAY), now_us)
         day_starts = WINDOWS["day"].bin_starts(now_us)
-        present, _ = await self._read_if_drawable(snapshot, code, day_starts)
-        timeline, is_too_much = await self._read_if_drawable(snapshot, code, window.starts)
+        present, is_too_much = await self._read_if_drawable(snapshot, code, day_starts)
+        timeline = present  # of one question, so that nobody waits for it twice
+        if window.starts != day_starts:
+            timeline, is_too_much = await self._read_if_drawable(snapshot, code, window.starts)
+        if not (present.instant_us or is_too_much):  # the store has not given the bins in time
+            snapshot = replace(snapshot, is_outdated=True)
         in_window = IncidentFilter(since_us=min(day_starts.start, window.starts.start))
         view = country_page.CountryView(
             country=code,

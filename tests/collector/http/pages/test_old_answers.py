@@ -50,3 +50,17 @@ async def test_incidents_are_told_before_the_store_first_answers(serve: Serve) -
         page = await site.page(path)
         assert page.text["headline"].startswith("Kazakhstan went offline"), path
         assert page.text["outdated"], path
+
+
+async def test_a_chart_that_is_late_leaves_the_states_of_now(serve: Serve) -> None:
+    """The bins of a day are another question than the present, and a longer one."""
+    late = raising(TooSlowError("The machine is busy."))
+    site = await serve(evening().feed(wide=late, book=book(), public_key=KEY.public))
+    page = await site.page("/countries/KZ")
+    assert page.text["outdated"].startswith("The collector is busy")
+    usual = await (await serve(evening().feed(book=book(), public_key=KEY.public))).page(
+        "/countries/KZ"
+    )
+    for row in ("network-KZ-9198-fixed-now", "service-whatsapp-now"):
+        assert page.text[row].split()[:2] == usual.text[row].split()[:2], row
+    assert usual.text["service-whatsapp-now"].startswith("✓ reachable")
