@@ -74,7 +74,7 @@ class PostConnection(asyncio.Protocol):
         self._reader = RequestReader()
         self._received_bytes = 0
         self._segments = 0
-        self.open_polls = 0  # whose replies are due
+        self.open_polls = self._polls = 0  # whose replies are due; all of this connection
         self.work = ConnectionWork()
         self.is_useful = False  # it brought an envelope
         self.session = b""  # the name of the proven session that it carries
@@ -177,10 +177,10 @@ class PostConnection(asyncio.Protocol):
         """Pass polls on, and return a request of another kind, the last of the connection."""
         while request is not None and request.path == SESSION_PATH:
             self.open_polls += 1
-            if self.open_polls > MAX_OPEN_POLLS:
+            self._polls += 1
+            if (self.open_polls if self.session else self._polls) > MAX_OPEN_POLLS:
                 raise RequestRefusedError(503)
-            surplus = self._reader.surplus
-            self._reader = RequestReader()
+            surplus, self._reader = self._reader.surplus, RequestReader()
             self._received_bytes = self._segments = 0
             self._pool.on_request(self, request)
             request = self._reader.feed_data(surplus) if surplus else None
@@ -192,7 +192,7 @@ class PostConnection(asyncio.Protocol):
 
 
 MAX_CONNECTIONS = 1_024  # each holds a TLS state and a partial request
-MAX_OPEN_POLLS = 4  # of one connection; an agent has two on the way
+MAX_OPEN_POLLS = 4  # of one connection, and in all before its session is proven; agents have two
 MAX_OF_ONE_KEY = 4  # connections of one known agent; it opens one at a time
 BACKLOG = 512
 _BUSY_RETRY_S = 5

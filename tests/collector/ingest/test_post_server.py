@@ -15,7 +15,7 @@ from heliograph.plan_chunks import PlanAssembler, format_progress
 from heliograph.relay_line import verify_relayed_receipt
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet import tls_file
-from heliograph_collector.ingest.post_server import serve_post
+from heliograph_collector.ingest.post_server import MAX_OPEN_POLLS, serve_post
 from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.model.records import RowKind
 from support.intake import HOST, Caller, IngestServer, enrolled, ingest_server
@@ -225,3 +225,16 @@ async def test_taken_port_raises(at: PostEntrance, tmp_path: Path) -> None:
     with pytest.raises(PortTakenError):
         async with serve_post(at.server.intake.responder, HOST, at.port, tls_file(tmp_path)):
             pytest.fail("two listen on one port")
+
+
+async def test_a_stranger_begins_few_sessions_on_one_connection(tmp_path: Path) -> None:
+    """Each costs a challenge; who proves nothing gets no more than a few, and leaves nothing."""
+    async with (
+        ingest_server(tmp_path) as server,
+        server.intake.serve_post(f"{HOST}:0", tmp_path) as port,
+    ):
+        entrance = PostEntrance(server, port, await enrolled(server))
+        begin = b"POST /v1/session HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+        answer = await entrance.say(begin * (MAX_OPEN_POLLS + 1))
+        assert answer.count(b"200 OK") <= MAX_OPEN_POLLS
+        assert b"503" in answer

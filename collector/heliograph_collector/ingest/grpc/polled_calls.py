@@ -95,7 +95,10 @@ class PolledCalls:
             end = _BROKEN
         finally:
             session.finish(end)
-        asyncio.get_running_loop().call_later(_LINGER_S, self._sessions.pop, session.name, None)
+        if session.has_agent:
+            asyncio.get_running_loop().call_later(_LINGER_S, self._sessions.pop, session.name, None)
+        else:  # strangers hold no place for longer than PendingConnections lets them
+            self._sessions.pop(session.name, None)
 
     def _has_moved(self, session: PolledSession, address_chain: str) -> bool:
         if address_chain == session.peer():
