@@ -28,7 +28,7 @@ class ByteBudget:
 
     def ready_us(self, key: str, now_us: int, *, is_anchor: bool, is_early: bool) -> int:
         """Return when the bytes permit the task."""
-        share = self.shares.get(key)
+        share = self.shares.get(key) if self.bytes_per_month or is_anchor else None
         if share is not None and share.last_us is not None and not is_early:
             return share.last_us + self.allowance.min_interval_us(
                 share.cost, share.part, now_us, self.bytes_per_month

@@ -184,9 +184,15 @@ def test_free_anchors_keep_interval() -> None:
 
 
 def test_zero_allowance_runs_anchors_only() -> None:
-    plan = plan_of(every(60, "h:1"), every(60, "anchors", "connectivity"), bytes_per_month=0)
-    simulation = Simulation(plan, cost=100).run(3_600)
+    light = replace(every(60, "l:1"), options={"light": "true"})
+    plan = plan_of(every(60, "h:1"), light, every(60, "anchors", "connectivity"))
+    simulation = Simulation(plan, cost=100).run(600)
+    assert all(simulation.starts[name] for name in ("h:1", "l:1"))
+    simulation.plan = replace(plan, limits=replace(plan.limits, bytes_per_month=0))
+    simulation.starts.clear()
+    simulation.run(3_600)
     assert not simulation.starts["h:1"]
+    assert not simulation.starts["l:1"]
     assert len(simulation.starts["anchors"]) > 50
 
 
