@@ -21,7 +21,7 @@ from heliograph_collector.store.journal.opening import describe_servers
 from support.nats_servers import NatsServers, nats_servers
 
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.xdist_group("nats")]
-KILLS = int(environ.get("HELIOGRAPH_BROKER_KILLS", "2"))
+KILLS = int(environ.get("HELIOGRAPH_BROKER_KILLS", "1"))
 SEED = int(environ.get("HELIOGRAPH_SEED", "1"))
 AGENTS = 16  # that send at the same time, one envelope each
 

@@ -3,18 +3,22 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
+from heliograph_collector.store.journal.jetstream.sequence_ranges import (
+    PARTITIONS,
+    SequenceRanges,
+)
 from heliograph_collector.store.journal.journal import (
     DirectoryInUseError,
     Journal,
@@ -25,9 +29,7 @@ from heliograph_collector.store.journal.journal import (
 from heliograph_collector.store.journal.protocol import JournalProtocol
 from heliograph_collector.store.journal.tables import merge_ranges, open_database
 
-if TYPE_CHECKING:
-    from collector.store.journal.conftest import OpenJournal
-
+OpenJournal: TypeAlias = Callable[[], AbstractAsyncContextManager[JournalProtocol]]
 ANNA, BERIK = b"A" * 16, b"B" * 16
 
 
@@ -93,7 +95,7 @@ async def test_journal_of_first_schema_is_migrated(tmp_path: Path) -> None:
         assert (await journal.read(4, 1))[0].heard_us == 2
 
 
-async def test_next_opener_learns_last_alive_time(open_again: "OpenJournal") -> None:
+async def test_next_opener_learns_last_alive_time(open_again: OpenJournal) -> None:
     async with open_again() as journal:
         assert journal.alive_before_us == 0, "never"
         await journal.append([envelope(ANNA, 1, at_us=50)])
@@ -207,7 +209,7 @@ async def test_cancelled_append_harms_no_other(journal: JournalProtocol) -> None
     assert await journal.append([envelope(BERIK, 1)]) == [journal.position]
 
 
-async def test_reopened_journal_goes_on(open_again: "OpenJournal") -> None:
+async def test_reopened_journal_goes_on(open_again: OpenJournal) -> None:
     async with open_again() as journal:
         rows = [envelope(ANNA, n, at_us=n) for n in (1, 2, 4)]
         await journal.append([*rows, JournalRow(kind=RowKind.LOST, agent=ANNA, received_us=5)])
@@ -309,3 +311,21 @@ def test_ranges_hold_exactly_the_numbers_and_are_no_more_than_gaps_demand(
     folded = merge_ranges(merge_ranges([], early), late)
     assert {n for first, last in folded for n in range(first, last + 1)} == {*early, *late}
     assert all(a[1] + 1 < b[0] for a, b in pairwise(folded))
+
+
+@given(NUMBERS, NUMBERS)
+def test_sequence_ranges_hold_exactly_the_trimmed_numbers(
+    early: list[int], late: list[int]
+) -> None:
+    ranges = SequenceRanges()
+    ranges.add({ANNA: early, BERIK: late})
+    assert ranges.add({ANNA: late}) <= {ANNA[0]}
+    loaded = SequenceRanges()
+    for partition in range(PARTITIONS):
+        loaded.load(ranges.dump(partition))
+    for stored in (ranges, loaded):
+        assert [n for n in range(62) if stored.contains(ANNA, n)] == sorted({*early, *late})
+        assert [n for n in range(62) if stored.contains(BERIK, n)] == sorted({*late})
+    if early:
+        with pytest.raises(ValueError, match="cut off"):
+            loaded.load(ranges.dump(ANNA[0])[:-1])
