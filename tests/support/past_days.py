@@ -80,8 +80,8 @@ def list_results() -> list[ImportedResult]:
     ]  # fmt: skip
 
 
-def feed_with_past(folder: Path, **changes: Any) -> Feed:
-    """The evening of 5 January, with the four days before it and an import."""
+def past(folder: Path) -> dict[str, Any]:
+    """What a feed answers of the four days and of an import, from files in a folder."""
     write_history(folder / "history.db")
     with closing(ImportedResults(folder / "imported.db")) as imported:
         imported.add(list_results(), JAN_1 + 40 * DAY_US, 12)
@@ -94,8 +94,10 @@ def feed_with_past(folder: Path, **changes: Any) -> Feed:
     async def read_imported(filters: ImportedFilter, most: int) -> ImportedHistory:
         return others.read_history(filters, most)
 
-    return evening().feed(
-        book=evening_book(),
-        public_key=KEY.public,
-        **{"read_history": read_history, "read_imported": read_imported, **changes},
-    )
+    return {"read_history": read_history, "read_imported": read_imported}
+
+
+def feed_with_past(folder: Path, **changes: Any) -> Feed:
+    """The evening of 5 January, with the four days before it and an import."""
+    known = {"book": evening_book(), "public_key": KEY.public, **past(folder)}
+    return evening().feed(**known | changes)

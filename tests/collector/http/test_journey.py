@@ -1,6 +1,7 @@
 """A reader's way by the keyboard, and every public page as axe and a strict browser see it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,18 +9,20 @@ import pytest
 from support.browser_reader import Open, Reader
 from support.incident_book import ALMATY, DOUBT, MOBILE, TELEGRAM
 from support.kazakhstan_votes import feed, long_evening
+from support.past_days import past
 from support.site import Serve
 
 STORIES = ("/countries/KZ", f"/incidents/{TELEGRAM}", f"/incidents/{MOBILE}")
 SERVICE = "/services/telegram"
 EMBED = f"/incidents/{ALMATY}/embed"
+DAYS = "/countries/KZ?since=2022-01-01&until=2022-01-05"
 WAYS: Sequence[tuple[dict[str, Any], Sequence[str]]] = (
     ({}, ("/", "/?country=KZ", *STORIES, EMBED, "/dumps/", "/docs", "/about", SERVICE)),
     ({}, ("/nothing", "/incidents/nothing")),
-    ({"dark": True}, ("/", *STORIES, EMBED, "/incidents", "/search?q=kaz")),
+    ({"dark": True}, ("/", *STORIES, EMBED, "/incidents", "/search?q=kaz", DAYS)),
     ({"lang": "fa"}, ("/", *STORIES, "/networks/AS9198", "/about")),
     ({"lang": "kk", "width": 390}, ("/", *STORIES[:2])),
-    ({"lang": "ru", "width": 390}, (STORIES[2], "/dumps/", "/docs", SERVICE, "/incidents")),
+    ({"lang": "ru", "width": 390}, (STORIES[2], "/dumps/", "/docs", SERVICE, "/incidents", DAYS)),
     ({"width": 390, "dark": True}, (STORIES[0], f"/incidents/{ALMATY}", f"/incidents/{DOUBT}")),
 )
 _NO_SUCH = "the server responded with a status of 404"
@@ -76,10 +79,11 @@ async def test_it_reads_without_a_script(serve: Serve, reader: Open) -> None:
 
 @pytest.mark.slow
 async def test_axe_finds_nothing_light_dark_from_the_right_and_narrow(
-    serve: Serve, reader: Open
+    serve: Serve, reader: Open, tmp_path: Path
 ) -> None:
     """Neither does a page ask anybody else for anything, nor break its policy."""
-    address = await origin(serve)
+    client = await serve(feed(long_evening(), **past(tmp_path)))
+    address = f"http://127.0.0.1:{client.port}"
     for way, paths in WAYS:
         async with reader(address, expected=[_NO_SUCH], **way) as seen:
             for path in paths:
