@@ -67,6 +67,8 @@ HOUSE_NETWORKS = tuple(
 LOGIN_WORDS = ("login", "logon", "portal", "hotspot", "guest", "auth", "captive", "splash", "wifi")
 LONG_WORD = 5  # letters; shorter words occur in every title; OONI web_connectivity
 OWN_LABEL = 4  # assumed: letters of a label that shows one owner: target in target.co.kz
+STATE_LABELS = frozenset(("gov", "gob", "gouv", "gub", "govt", "go", "gc", "mil"))  # gov.uk, go.kr
+COUNTRY_LABEL = 2  # letters of a country's domain, ISO 3166
 REGISTRIES = frozenset(("ac", "co", "com", "edu", "gob", "gov", "net", "or", "org"))  # in a country
 
 # Statuses and servers that reject robots without any order of a state.
@@ -151,9 +153,15 @@ def _is_comparable(fingerprint: Fingerprint, page: Http, control: Http | None) -
     """
     if fingerprint.countries:
         return True
-    if control is None or control.status >= 400:
+    if control is None or control.status >= 400 or _is_of_a_state(page):
         return False
     return not (_has_same_title(page, control) or _has_same_headers(page, control))
+
+
+def _is_of_a_state(page: Http) -> bool:
+    """Return whether the site is an authority's, which speaks of its own orders."""
+    *_, second, top = ("", "", *parse_host(page.url).lower().split("."))
+    return top in STATE_LABELS or (len(top) == COUNTRY_LABEL and second in STATE_LABELS)
 
 
 def _has_same_content(page: Http, control: Http) -> bool:
