@@ -13,7 +13,8 @@ day, and once on this weekday, people's habits could explain any fall. Then only
 `alone_share` is confirmed.
 
 Steps of a confirmed drop enter the past as the usual level for at most 7 days, so that a long drop
-does not become usual and a habit does. All numbers are assumed.
+does not become usual and a habit does; those below half of it for 28 days, because shutdowns have
+lasted for weeks (Iran 2026: 19 days) and no habit halves a level. All numbers are assumed.
 """
 
 import math
@@ -42,6 +43,7 @@ class DropLimits:
     suspect: float = 2.0
     confirm: float = 4.0
     paint_days: float = 7.0
+    deep_days: float = 28.0  # the same where the level is below `half`
     learned_days: int = 0
     alone_share: float = 1.0
 
@@ -71,7 +73,9 @@ class DropTest:
         self._confirmed_steps = (
             self._confirmed_steps + 1 if self.stage is DropStage.CONFIRMED else 0
         )
-        most = self.limits.paint_days * DAY_US / self.habit.step_us
+        is_deep = self.lost_share > 1.0 - self.limits.half
+        days = self.limits.deep_days if is_deep else self.limits.paint_days
+        most = days * DAY_US / self.habit.step_us
         is_painted = stage is DropStage.CONFIRMED and self._confirmed_steps <= most
         self.habit.add(usual.middle if is_painted and usual is not None else value)
         return stage

@@ -129,11 +129,15 @@ def test_an_incident_brackets_the_fall_and_names_its_source() -> None:
     assert incident.closed_us == 53 * HOUR_US
 
 
-def test_a_lasting_fall_becomes_the_past_after_a_week_and_not_before() -> None:
-    (incident,) = found(readings([*[100.0] * 24 * 20, *[10.0] * 24 * 30]))
-    assert incident.confirmed_us == 481 * HOUR_US
+@pytest.mark.parametrize(("level", "most_days"), [(70.0, 7), (10.0, 28)])
+def test_a_lasting_fall_becomes_the_past_after_a_week_and_a_deep_one_after_four(
+    level: float, most_days: int
+) -> None:
+    (incident,) = found(readings([*[100.0] * 24 * 20, *[level] * 24 * 50]))
+    assert incident.confirmed_us is not None
     assert incident.closed_us is not None
-    assert incident.closed_us > 480 * HOUR_US + 7 * DAY_US
+    lasted_us = incident.closed_us - 480 * HOUR_US
+    assert most_days * DAY_US < lasted_us < (most_days + 10) * DAY_US
 
 
 def test_sources_of_one_country_are_one_incident_until_the_last_is_back() -> None:
