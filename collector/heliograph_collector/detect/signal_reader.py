@@ -60,6 +60,7 @@ _RELAYED_CARRIERS = frozenset({"bundle", "code", "dns", "relay"})
 _POST_US = 300 * SECOND_US
 _FRESH_US = 120 * SECOND_US  # only a newer measurement shows that its agent is live; assumed
 _MARGIN_US = 15 * SECOND_US  # a heartbeat: a measurement this near either end proves nothing
+_MAX_MARGIN_US = 60 * SECOND_US  # of a hello that says more; polls come every 25 s
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ class Gap:
     back_us: int = 0  # its return, 0 before
     rebooted: bool = False
     witness: VantageRef | None = None  # at the time of the loss
+    margin_us: int = _MARGIN_US  # how long it may have been there unheard: a heartbeat, or a poll
     is_told: bool = False  # that it was alive, after its return
     online: bool | None = None  # whether foreign anchors answered when it first tried them …
     measured_us: int = 0  # … at this time
@@ -126,7 +128,8 @@ class SignalReader:
             heard_us = row.heard_us or row.received_us - _DEFAULT_SILENCE_US
             witness = _vantage_ref(pseudonym, row)
             hello = _parse_hello(row)
-            self.gaps[pseudonym] = Gap(heard_us, hello.boot, witness=witness)
+            margin_us = min(max(_MARGIN_US, hello.poll_s * SECOND_US), _MAX_MARGIN_US)
+            self.gaps[pseudonym] = Gap(heard_us, hello.boot, witness=witness, margin_us=margin_us)
             yield VantageLoss(
                 row.received_us,
                 pseudonym,
@@ -247,8 +250,8 @@ def _report_gap(
 
     Before its return only anchors are news; later measurements never revise earlier ones.
     """
-    until_us = gap.back_us - _MARGIN_US if gap.back_us else row.received_us
-    inside = [r for r in readings if gap.since_us + _MARGIN_US <= r.at_us <= until_us]
+    until_us = gap.back_us - gap.margin_us if gap.back_us else row.received_us
+    inside = [r for r in readings if gap.since_us + gap.margin_us <= r.at_us <= until_us]
     first = min((r for r in inside if r.is_online is not None), default=None)
     is_earlier = first is not None and (gap.online is None or first.at_us < gap.measured_us)
     is_news = first is not None and is_earlier and first.is_online is not gap.online

@@ -112,6 +112,16 @@ def test_measurement_outside_the_gap_proves_nothing(made: list[float]) -> None:
     assert words(here(0), lost(137, 100), here(1_900), batch, later(9_000)) == []
 
 
+@pytest.mark.parametrize(("poll_s", "words_count"), [(0, 1), (25, 0), (2**31, 0)])
+def test_a_session_by_polls_may_have_been_there_for_a_poll(poll_s: int, words_count: int) -> None:
+    """What it measured 20 s after its last poll is no proof that it lived through the cut."""
+    gone = replace(lost(163, 100), body=Hello(boot="b", poll_s=poll_s).SerializeToString())
+    batch = upload("anna", at(1_960), [at(120)])
+    assert len(words(here(0), gone, here(1_900), batch, later(9_000))) == words_count
+    batch = upload("anna", at(1_960), [at(700)])
+    assert len(words(here(0), gone, here(1_900), batch)) == 1, "in the middle it is, as of any"
+
+
 def test_first_readable_upload_of_a_returned_agent_is_reported_once() -> None:
     first, second = (upload("anna", at(t), [at(700)]) for t in (1_930, 1_940))
     assert len(words(here(0), lost(137, 100), here(1_900), first, second)) == 1
