@@ -203,7 +203,7 @@ def test_a_block_is_found_within_five_minutes_at_twice_the_capacity(blocked_min:
 
 def test_without_a_pace_it_is_not_found() -> None:
     blocked_us = 15 * MINUTE_US
-    world = _World(agents=80, load=2.0, paced=False, blocked_us=blocked_us)
+    world = _World(agents=40, load=2.0, paced=False, blocked_us=blocked_us)
     world.run(blocked_us + 6 * MINUTE_US)
     assert not world.found_us
     assert max(world.lags_us) > 5 * MINUTE_US
