@@ -141,11 +141,16 @@ class ImportedResults:
             raise ImportedResultsError(describe_database_error(self._file, error)) from error
 
     def _count_earlier_days(self) -> None:
-        """Count the days of a file from before there were counts. Raises sqlite3.Error."""
-        with self._db:
-            self._db.execute(
-                f"{_COUNT_DAYS} WHERE NOT EXISTS (SELECT 1 FROM day_counts) {_DAY_GROUPS}"  # noqa: S608
-            )
+        """Count the days of a file from before there were counts. Raises sqlite3.Error.
+
+        A reader that finds counts writes nothing, so that it never waits for an import.
+        """
+        has_counts, has_results = self._db.execute(
+            "SELECT EXISTS (SELECT 1 FROM day_counts), EXISTS (SELECT 1 FROM results)"
+        ).fetchone()
+        if has_results and not has_counts:
+            with self._db:
+                self._db.execute(f"{_COUNT_DAYS} WHERE true {_DAY_GROUPS}")
 
     def _count_days_again(self, days: Iterable[tuple[str, int]]) -> None:
         """Count (country, day) again from their results. Raises sqlite3.Error."""

@@ -1,5 +1,6 @@
 """Past days in a file of their own: replaced as a whole, read by place, bounded."""
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
@@ -52,6 +53,12 @@ def test_a_day_is_replaced_and_dropped_as_a_whole(file: Path) -> None:
         rows = history.read(ALL).rows
     assert {row.day_us for row in rows} == {JAN_1 + 2 * DAY_US, JAN_1 + 3 * DAY_US}
     assert SITE in {row.service for row in rows}
+
+
+def test_a_reader_does_not_wait_for_the_writer(file: Path) -> None:
+    with closing(sqlite3.connect(file, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        assert HistoryReader(file).read(ALL).rows
 
 
 def test_too_many_rows_and_files_that_are_none(

@@ -135,6 +135,16 @@ def test_days_follow_what_is_judged_again_and_files_without_counts_get_them(
         assert imported.read_history(place, 9) == history
 
 
+def test_a_reader_does_not_wait_for_an_import(tmp_path: Path) -> None:
+    with closing(ImportedResults(tmp_path / FILE)) as imported:
+        imported.add([RESULT], START_US, 4)
+    with closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with closing(ImportedResults(tmp_path / FILE)) as imported:
+            assert len(imported.read_history(replace(ALL, country="KZ"), 9).rows) == 1
+            assert not imported._db.in_transaction
+
+
 def test_each_source_names_its_license_and_is_in_no_table_of_ours() -> None:
     assert IMPORT_SOURCES[OONI].license == "CC-BY-NC-SA-4.0"
     assert not any("import" in table for table in TABLES), "daily files and cells come from these"
