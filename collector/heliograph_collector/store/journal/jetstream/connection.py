@@ -134,7 +134,8 @@ class NatsConnection:
         reason = getattr(error, "description", None) or self._last_error
         cause = f" ({reason})" if reason else ""
         return JournalBusyError(
-            f"The journal's servers store nothing{cause}: they have no quorum, or choose a leader."
+            f"The journal's servers store nothing{cause}: they have no quorum, choose a leader, or "
+            "their disks are full."
         )
 
     async def ask(
