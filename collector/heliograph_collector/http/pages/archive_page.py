@@ -84,6 +84,8 @@ class ArchivePage:
             assets=self._assets,
             chosen=chosen,
             country=values.get(COUNTRY, ""),
+            country_title=labels.country_name(values.get(COUNTRY, ""), t.lang),
+            measured=_build_measured(values.get(COUNTRY, ""), chosen),
             service=known or "",
             state=values.get(INCIDENT_STATE, ""),
             kind=values.get(KIND, ""),
@@ -160,6 +162,12 @@ def _group_by_month(
             (i18n.format_short_day(t.lang, when), build_line(incident, t))
         )
     return list(months.items())
+
+
+def _build_measured(country: str, chosen: Mapping[str, str]) -> str:
+    """Return the address of what was measured in a country in the chosen days."""
+    days = {name: chosen[name] for name in ("since", "until") if name in chosen}
+    return f"/countries/{country}{_encode(days)}"
 
 
 def _build_older(chosen: Mapping[str, str], following: str) -> str:

@@ -119,6 +119,8 @@ async def test_a_bad_range_is_refused_with_the_parameter(
 
 
 async def test_open_ends_and_long_ranges(site: Site) -> None:
+    html = await site.html(f"/incidents?country=kz&{DAYS}")
+    assert 'href="/countries/KZ?since=2022-01-01&amp;until=2022-01-05"' in html
     html = await site.html("/countries/KZ?since=&until=")
     assert "7 December 2021 \N{EN DASH} 5 January 2022" in html, "30 days up to today"
     assert "1 January 2022 \N{EN DASH} 5 January 2022" in await site.html(
