@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from contextlib import closing
 
 from heliograph.clock import Clock
 from heliograph.units import DAY_US
@@ -17,6 +18,7 @@ from heliograph_collector.corroborate import (
 from heliograph_collector.corroborate.series import ClaimsEvidence, SourceEvidence
 from heliograph_collector.corroborate.source import AsyncSleep
 from heliograph_collector.model.imported import ReportedOutage
+from heliograph_collector.store.imported_results import FILE, ImportedResults
 
 REPORTERS = ("ioda", "radar")  # RIS reports no outages
 _MAX_DAYS = 30  # of one query: an answer has at most 20,000 points, one each five minutes
@@ -66,6 +68,24 @@ async def fetch_outages(
     return list_outages(evidence)
 
 
+def store_outages(
+    config: Config,
+    name: str,
+    place: tuple[str, int],
+    window: tuple[int, int],
+    outages: Sequence[ReportedOutage],
+) -> None:
+    """Replace what a source reports of a place in a window. Raises ImportedResultsError."""
+    country, asn = place
+    since_us, until_us = window
+    asked = ReportedOutage(
+        source=name, signal="", country=country, asn=asn, since_us=since_us, until_us=until_us,
+        read_us=0, url="", attribution="",
+    )  # fmt: skip
+    with closing(ImportedResults(config.data / FILE)) as imported:
+        imported.replace_outages(asked, outages)
+
+
 def list_outages(evidence: Sequence[SourceEvidence]) -> list[ReportedOutage]:
     """List the outages in the evidence of a source, each once."""
     outages = {
@@ -87,4 +107,11 @@ def list_outages(evidence: Sequence[SourceEvidence]) -> list[ReportedOutage]:
     return list(outages.values())
 
 
-__all__ = ["REPORTERS", "NotConfiguredError", "SourceError", "fetch_outages", "list_outages"]
+__all__ = [
+    "REPORTERS",
+    "NotConfiguredError",
+    "SourceError",
+    "fetch_outages",
+    "list_outages",
+    "store_outages",
+]

@@ -105,7 +105,7 @@ def check_directory(data: Path) -> None:
     try:
         is_empty = data.is_dir() and not any(data.iterdir())
         is_collector = is_empty or (data / "keys").is_dir()
-    except OSError:  # whoever opens the keys says so
+    except OSError:  # opening the keys gives the reason
         return
     if not is_collector:
         raise CommandError(

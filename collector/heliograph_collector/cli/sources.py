@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import random
-from contextlib import closing
 from typing import Any
 
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
@@ -59,12 +58,10 @@ async def _fetch(args: argparse.Namespace) -> int:
         NotConfiguredError,
         SourceError,
         fetch_outages,
+        store_outages,
     )
     from heliograph_collector.config.errors import CannotServeError
-    from heliograph_collector.model.imported import ReportedOutage
     from heliograph_collector.store.imported_results import (
-        FILE,
-        ImportedResults,
         ImportedResultsError,
     )
 
@@ -75,22 +72,18 @@ async def _fetch(args: argparse.Namespace) -> int:
     if args.since >= until_us:
         raise CommandError("--since must be before --until, and not in days to come.")
     place = (args.country.upper(), args.asn)
-    window = ReportedOutage(
-        source=args.source, signal="", country=place[0], asn=place[1], since_us=args.since,
-        until_us=until_us, read_us=now_us, url="", attribution="",
-    )  # fmt: skip
+    window = (args.since, until_us)
     try:
         outages = await fetch_outages(
             config,
             args.source,
             place,
-            (args.since, until_us),
+            window,
             clock=clock,
             rng=random.Random(),  # noqa: S311 no secret: when to ask
             pause=asyncio.sleep,
         )
-        with closing(ImportedResults(config.data / FILE)) as imported:
-            imported.replace_outages(window, outages)
+        store_outages(config, args.source, place, window, outages)
     except (NotConfiguredError, SourceError, CannotServeError, ImportedResultsError) as error:
         raise CommandError(str(error)) from error
     print(f"{len(outages)} outages reported by {args.source}.")
