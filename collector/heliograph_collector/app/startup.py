@@ -56,6 +56,7 @@ async def open_ingest(context: AppContext, stack: AsyncExitStack) -> IngestServi
         context.clock.wall_us() // 1_000_000,
         beacon_zone=config.dns_zone,
     )
+    ingest.directory.reload_fleet(force=True)  # who joins at once learns of the entrances too
     if config.dns_listener:
         dns_server = ingest.serve_dns(config.dns, config.dns_zone, context.clock)
         await _open_listener(context, stack, "dns", config.dns, dns_server)
