@@ -178,7 +178,7 @@ class PostConnection(asyncio.Protocol):
         while request is not None and request.path == SESSION_PATH:
             self.open_polls += 1
             self._polls += 1
-            if (self.open_polls if self.session else self._polls) > MAX_OPEN_POLLS:
+            if (self.open_polls if self.session else self._polls / 4) > MAX_OPEN_POLLS:
                 raise RequestRefusedError(503)
             surplus, self._reader = self._reader.surplus, RequestReader()
             self._received_bytes = self._segments = 0
@@ -192,7 +192,7 @@ class PostConnection(asyncio.Protocol):
 
 
 MAX_CONNECTIONS = 1_024  # each holds a TLS state and a partial request
-MAX_OPEN_POLLS = 4  # of one connection, and in all before its session is proven; agents have two
+MAX_OPEN_POLLS = 4  # of one connection; four times as many in all before its session is proven
 MAX_OF_ONE_KEY = 4  # connections of one known agent; it opens one at a time
 BACKLOG = 512
 _BUSY_RETRY_S = 5
