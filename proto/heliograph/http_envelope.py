@@ -203,7 +203,8 @@ def take_message(received: bytearray) -> tuple[int, bytes] | None:
     digits = lengths[0].strip()
     if not digits.isdigit() or len(digits) > 8 or int(digits) > MAX_REPLY:
         raise ValueError("a response of no length that is allowed")
-    start, size = end + 4, int(digits)
+    start = end + 4
+    size = int(digits)
     if len(received) < start + size:
         return None
     body = bytes(received[start : start + size])

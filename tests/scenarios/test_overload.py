@@ -21,9 +21,9 @@ from heliograph_agent.schedule import History, Task, find_due_tasks, make_rounds
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION
 from heliograph_collector.ingest.pacing import (
+    CrowdPlace,
     JudgeLoad,
     LoadShare,
-    Place,
     allot_intervals,
     build_advice,
 )
@@ -55,7 +55,7 @@ DEMAND = 12 * 1 + 24 * len(LIGHT) + 12 * 3  # of one agent in an hour
 @dataclass
 class _Agent:
     rng: random.Random
-    place: Place
+    place: CrowdPlace
     history: History
     next_batch_us: int
     session: AgentConnection
@@ -87,7 +87,7 @@ class _World:
         self._people = []
         for number in range(self.agents):
             rng = random.Random(number)
-            place = Place("XA", number % NETWORKS, "")
+            place = CrowdPlace("XA", number % NETWORKS, "")
             history = _run_before(History.create(0, rng), rng)
             first_us = rng.randrange(int(PERIOD_S) * S)
             self._people.append(_Agent(rng, place, history, first_us, _open_session()))

@@ -7,7 +7,7 @@ from typing import Any
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.history_rows import HourCount, build_day_rows
-from heliograph_collector.model.history import History, HistoryFilter
+from heliograph_collector.model.history import CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedFilter, ImportedHistory, ImportedResult
 from heliograph_collector.model.records import VerdictState
 from heliograph_collector.store.history import HistoryReader, HistoryTable
@@ -88,7 +88,7 @@ def past(folder: Path) -> dict[str, Any]:
     history = HistoryReader(folder / "history.db")
     others = ImportedReader(folder / "imported.db")
 
-    async def read_history(filters: HistoryFilter) -> History:
+    async def read_history(filters: HistoryFilter) -> CellHistory:
         return history.read(filters)
 
     async def read_imported(filters: ImportedFilter, most: int) -> ImportedHistory:

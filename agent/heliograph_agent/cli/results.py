@@ -13,7 +13,7 @@ from heliograph_agent.consent import make_printable
 from heliograph_agent.runtime.status_file import AgentStatus, read_status
 
 if TYPE_CHECKING:
-    from heliograph_agent.runtime.findings import Finding, Findings
+    from heliograph_agent.runtime.findings import NetworkFindings, ServiceFinding
 
 STATES = {
     "blocked": mark("blocked here"),
@@ -70,7 +70,7 @@ def format_results(status: AgentStatus) -> Iterator[str]:
     yield _("What you see here others see too; nothing of it is on this disk.")
 
 
-def describe_place(findings: "Findings") -> str:
+def describe_place(findings: "NetworkFindings") -> str:
     place = f"AS{findings['asn']}, {findings['country']}"
     if not findings["asn"]:
         place = _("networks of {country} with few agents").format(country=findings["country"])
@@ -79,7 +79,7 @@ def describe_place(findings: "Findings") -> str:
     )
 
 
-def describe_finding(finding: "Finding") -> str:
+def describe_finding(finding: "ServiceFinding") -> str:
     state = finding["state"]
     text = _(STATES[state]) if state in STATES else make_printable(state)
     if finding["since_us"]:

@@ -13,7 +13,7 @@ MAX_FINDINGS = 256
 MAX_TEXT = 128  # characters of a name
 
 
-class Finding(TypedDict):
+class ServiceFinding(TypedDict):
     """Describe one service in the agent's network."""
 
     title: str
@@ -22,16 +22,16 @@ class Finding(TypedDict):
     vantages: str  # a band such as 20-49
 
 
-class Findings(TypedDict):
+class NetworkFindings(TypedDict):
     """Describe the network and its services."""
 
     at_us: int
     country: str
     asn: int  # 0: networks of the country with few agents, together
-    services: Mapping[str, Finding]
+    services: Mapping[str, ServiceFinding]
 
 
-def describe_findings(message: "intake_pb2.Findings") -> Findings:
+def describe_findings(message: "intake_pb2.Findings") -> NetworkFindings:
     """Convert a message, within limits."""
     return {
         "at_us": message.at_s * 1_000_000,

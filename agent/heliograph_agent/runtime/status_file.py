@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypedDict, cast
 
 from heliograph.units import minute_of
-from heliograph_agent.runtime.findings import Findings, describe_findings
+from heliograph_agent.runtime.findings import NetworkFindings, describe_findings
 from heliograph_agent.runtime.volatile_file import VolatileFile
 from heliograph_agent.state import STATUS, Collector, State, StateError
 
@@ -61,7 +61,7 @@ class AgentStatus(QueueStatus, total=False):
     cloned: bool
     last_results: Mapping[str, int]
     lives: Mapping[str, tuple[str, int]]
-    findings: Findings | None  # what the collector publishes about this network
+    findings: NetworkFindings | None  # what the collector publishes about this network
     own_signs: Mapping[str, str]  # own_network.OwnSign → detail
     allowance: Mapping[str, float]
 
@@ -141,7 +141,7 @@ class StatusFile:
         self._spool = spool
         self._source = source
         self._wake_event = asyncio.Event()
-        self._findings: Findings | None = None
+        self._findings: NetworkFindings | None = None
         self._has_warned = False
 
     def take_findings(self, findings: "intake_pb2.Findings") -> None:

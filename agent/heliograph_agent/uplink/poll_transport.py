@@ -186,7 +186,8 @@ class PolledStream:
 
     def _make_poll(self) -> intake_pb2.Poll:
         """Take what was not written on this line: one message, and more while they are small."""
-        first, size = self._confirmed + self._written, 0
+        first = self._confirmed + self._written
+        size = 0
         messages: list[bytes] = []
         for message in list(self._outbox)[self._written :]:
             size += len(message)

@@ -90,7 +90,7 @@ class StaleWhileRevalidate(Generic[_T]):
     ) -> _T:
         """Return the answer, or the last one if a newer fails or takes longer than a patience.
 
-        With `run`, `make` goes on after the patience, for later readers.
+        With `run`, `make` continues after the patience, for later readers.
 
         Raises: StoreError where no answer is younger than an hour.
         """
@@ -148,7 +148,8 @@ class StaleWhileRevalidate(Generic[_T]):
                 except Exception:  # the next reader after expiry gets the same error
                     log.exception("an answer could not be computed")
             self._stale.pop(key, None)
-            turn, self._turn = self._turn, asyncio.Event()
+            turn = self._turn
+            self._turn = asyncio.Event()
             turn.set()
 
     @asynccontextmanager

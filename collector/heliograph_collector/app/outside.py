@@ -76,14 +76,8 @@ def store_outages(
     outages: Sequence[ReportedOutage],
 ) -> None:
     """Replace what a source reports of a place in a window. Raises ImportedResultsError."""
-    country, asn = place
-    since_us, until_us = window
-    asked = ReportedOutage(
-        source=name, signal="", country=country, asn=asn, since_us=since_us, until_us=until_us,
-        read_us=0, url="", attribution="",
-    )  # fmt: skip
     with closing(ImportedResults(config.data / FILE)) as imported:
-        imported.replace_outages(asked, outages)
+        imported.replace_outages(name, place, window, outages)
 
 
 def list_outages(evidence: Sequence[SourceEvidence]) -> list[ReportedOutage]:

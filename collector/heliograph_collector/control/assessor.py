@@ -93,7 +93,7 @@ class ControlContext:
 
 
 REJUDGED_PER_BLOCK = 64  # assumed; measurements judged again with one block
-REJUDGED_SHARE = 5  # … and of a large block one for so many of its own
+REJUDGED_SHARE = 5  # … and of a large block one for every five of it
 FINAL_RULE_PREFIXES = ("link.", "none.not_measured")  # rules whose doubt no control can remove
 
 

@@ -61,7 +61,7 @@ class VantageMemory:
     private_issuers: frozenset[str] = frozenset()  # that it met at any name
     foreign_leaves: Counter[str] = field(default_factory=Counter)  # and the names that showed them
     sees_selection: bool = False  # neutral names verify, or else any name: nobody decrypts all
-    _summary: "_Summary | None" = None
+    _summary: "_VantageSummary | None" = None
 
     def update(self, record: ReceivedMeasurement) -> bool:
         """Take up newer facts of a measurement; return whether the profile changes."""
@@ -112,9 +112,9 @@ class VantageMemory:
         """Return whether the system's resolver lies about most neutral names; None: not known."""
         return (self._summary or self._summarize()).sealed_disagrees
 
-    def _summarize(self) -> "_Summary":
+    def _summarize(self) -> "_VantageSummary":
         neutral = [kind for name, (_, kind) in self.answers.items() if name in self.neutral_names]
-        return _Summary(
+        return _VantageSummary(
             self.own_issuer,
             self._find_fake_addresses(neutral),
             self._find_lie(neutral),
@@ -213,7 +213,7 @@ class VantageMemory:
             self.online_us = max(self.online_us, at_us)
 
 
-class _Summary(NamedTuple):
+class _VantageSummary(NamedTuple):
     """What changes verdicts on the vantage when it changes."""
 
     own_issuer: str

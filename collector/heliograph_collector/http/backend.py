@@ -18,7 +18,7 @@ from heliograph_collector.incidents.published.annotation import AnnotationDocume
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.filters import MeasurementFilter
-from heliograph_collector.model.history import History, HistoryFilter
+from heliograph_collector.model.history import CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedHistory
 from heliograph_collector.model.judgement import MeasurementPage
 from heliograph_collector.model.records import (
@@ -279,9 +279,9 @@ class Feed(Protocol):
         """Return whole days of it, the targets found blocked most often first."""
         return ImportedHistory()
 
-    async def read_history(self, filters: HistoryFilter) -> History:
+    async def read_history(self, filters: HistoryFilter) -> CellHistory:
         """Return past days as the daily files have them."""
-        return History()
+        return CellHistory()
 
     def annotations(self, incident: str) -> Sequence[AnnotationDocument]:
         """List what outside sources report beside an incident."""

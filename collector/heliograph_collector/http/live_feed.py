@@ -37,7 +37,7 @@ from heliograph_collector.incidents.published.annotation import AnnotationDocume
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.filters import MeasurementFilter
-from heliograph_collector.model.history import History, HistoryFilter
+from heliograph_collector.model.history import CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedHistory
 from heliograph_collector.model.judgement import MeasurementPage
 from heliograph_collector.model.records import (
@@ -121,7 +121,7 @@ class ImportedSource(Protocol):
 
 
 class HistorySource(Protocol):
-    def read(self, filters: HistoryFilter) -> History:
+    def read(self, filters: HistoryFilter) -> CellHistory:
         """Read past days as published. Raises StoreError."""
         ...
 
@@ -310,7 +310,7 @@ class LiveFeed(Feed):
     async def read_imported(self, filters: ImportedFilter, most: int) -> ImportedHistory:
         return await asyncio.to_thread(self._imported.read_history, filters, most)
 
-    async def read_history(self, filters: HistoryFilter) -> History:
+    async def read_history(self, filters: HistoryFilter) -> CellHistory:
         return await asyncio.to_thread(self._history.read, filters)
 
     def annotations(self, incident: str) -> Sequence[AnnotationDocument]:

@@ -95,13 +95,13 @@ class StallMonitor:
             self.check()
 
 
-class MarkedJournal(Protocol):
+class AliveMarks(Protocol):
     async def mark_alive(self, at_us: int) -> None:
         """Write a mark. Raises JournalError."""
         ...
 
 
-async def run_alive_marks(journal: MarkedJournal, clock: Clock, outages: list[TimeSpan]) -> None:
+async def run_alive_marks(journal: AliveMarks, clock: Clock, outages: list[TimeSpan]) -> None:
     """Write an alive mark every 5 seconds and once at the end.
 
     A failed mark is not repeated: the next start then assumes a slightly earlier end. A time in
@@ -127,7 +127,7 @@ async def run_alive_marks(journal: MarkedJournal, clock: Clock, outages: list[Ti
         await _write_alive_mark(journal, clock)
 
 
-async def _write_alive_mark(journal: MarkedJournal, clock: Clock) -> bool:
+async def _write_alive_mark(journal: AliveMarks, clock: Clock) -> bool:
     """Return whether the journal has it."""
     try:
         await journal.mark_alive(clock.wall_us())

@@ -49,7 +49,7 @@ TELL_AGAIN_US = 5 * MINUTE_US  # an agent forgets it after 15 min
 log = logging.getLogger("heliograph.intake")
 
 
-class Place(NamedTuple):
+class CrowdPlace(NamedTuple):
     """Where agents are counted as one crowd."""
 
     country: str
@@ -85,7 +85,8 @@ class LoadShare:
         if last is not None and passed_us < STEP_US:
             return self.share
         before_us = self._wait_us
-        self._last, self._stepped_us = load, now_us
+        self._last = load
+        self._stepped_us = now_us
         if last is not None:
             judged = max(1, load.judged - last.judged)
             arrived = max(1, load.arrived - last.arrived)
@@ -103,9 +104,11 @@ class LoadShare:
         self.share = max(1 / MAX_LOAD_FACTOR, self.share * factor)
 
 
-def measure_crowding(votes: Mapping[Place, int]) -> dict[Place, float]:
+def measure_crowding(votes: Mapping[CrowdPlace, int]) -> dict[CrowdPlace, float]:
     """Return by how much each place has more vantages than it needs, 1 for just enough."""
-    countries, networks, regions = Counter[str](), Counter[Place](), Counter[Place]()
+    countries = Counter[str]()
+    networks = Counter[CrowdPlace]()
+    regions = Counter[CrowdPlace]()
     for place, count in votes.items():
         countries[place.country] += count
         networks[place._replace(region="")] += count
@@ -121,8 +124,8 @@ def measure_crowding(votes: Mapping[Place, int]) -> dict[Place, float]:
 
 
 def allot_intervals(
-    votes: Mapping[Place, int], share: float, open_countries: Collection[str]
-) -> dict[Place, int]:
+    votes: Mapping[CrowdPlace, int], share: float, open_countries: Collection[str]
+) -> dict[CrowdPlace, int]:
     """Return by place the percentage of the plan's intervals. Pure.
 
     Args:
@@ -138,7 +141,7 @@ def allot_intervals(
         for place in votes
     }
 
-    def factor_of(place: Place, bits: float) -> float:
+    def factor_of(place: CrowdPlace, bits: float) -> float:
         return max(crowd_factors[place], min(crowding[place] * exp2(bits), MAX_LOAD_FACTOR))
 
     bits = -_SEARCH_BITS
@@ -205,15 +208,15 @@ def build_advice(connection: AgentConnection, now_us: int) -> pb.Advice | None:
     return pb.Advice(interval_percent=wanted)
 
 
-def _find_place(connection: AgentConnection) -> Place:
+def _find_place(connection: AgentConnection) -> CrowdPlace:
     vantage = connection.vantage
-    return Place(vantage.country, vantage.asn, vantage.region)
+    return CrowdPlace(vantage.country, vantage.asn, vantage.region)
 
 
-def _count_votes(voting: Mapping[AgentConnection, Place]) -> Counter[Place]:
+def _count_votes(voting: Mapping[AgentConnection, CrowdPlace]) -> Counter[CrowdPlace]:
     """Count vantages by place, of one line no more than vote."""
     lines = Counter((place, c.location.prefix) for c, place in voting.items())
-    votes = Counter[Place]()
+    votes = Counter[CrowdPlace]()
     for (place, _), count in lines.items():
         votes[place] += min(count, THRESHOLDS.nat_votes)
     return votes

@@ -180,7 +180,8 @@ class PostConnection(asyncio.Protocol):
             self._polls += 1
             if (self.open_polls if self.session else self._polls / 4) > MAX_OPEN_POLLS:
                 raise RequestRefusedError(503)
-            surplus, self._reader = self._reader.surplus, RequestReader()
+            surplus = self._reader.surplus
+            self._reader = RequestReader()
             self._received_bytes = self._segments = 0
             self._pool.on_request(self, request)
             request = self._reader.feed_data(surplus) if surplus else None
@@ -368,7 +369,8 @@ class _ConnectionPool:
         if connection.session or connection not in self._timers:
             connection.drop()  # one connection, one session
             return
-        connection.session, connection.is_useful = name, True
+        connection.session = name
+        connection.is_useful = True
         self._networks.pop(connection, None)
         if (older := self._sessions.get(name)) is not None:
             self._drop(older)

@@ -159,8 +159,10 @@ def _is_comparable(fingerprint: Fingerprint, page: Http, control: Http | None) -
 
 
 def _is_of_a_state(page: Http) -> bool:
-    """Return whether the site is an authority's, which speaks of its own orders."""
-    *_, second, top = ("", "", *parse_host(page.url).lower().split("."))
+    """Return whether the site is an authority's, which writes of orders that it gave."""
+    labels = ["", "", *parse_host(page.url).lower().split(".")]
+    second = labels[-2]
+    top = labels[-1]
     return top in STATE_LABELS or (len(top) == COUNTRY_LABEL and second in STATE_LABELS)
 
 

@@ -24,12 +24,14 @@ FOREIGN_PAGES = frozenset(
     )
 )
 DOUBTED_PAGES = frozenset((Feature.PAGE_DIFFERENT, Feature.PAGE_LEGAL))
-OK, REFUSALS = 200, 400
+OK = 200
+REFUSALS = 400
 
 
 def extract_page_features(sides: Sides) -> Iterator[Feature]:
     """Yield features of the page; only cleartext pages are compared."""
-    vantage, control = sides.vantage, sides.control
+    vantage = sides.vantage
+    control = sides.control
     if Operation.TLS_HANDSHAKE in vantage.passed_operations | control.passed_operations:
         return
     if vantage.page is not None and control.page is not None:

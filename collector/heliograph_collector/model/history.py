@@ -63,7 +63,7 @@ class HistoryFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class CellHistory:
     """The rows of a question, and the days that are known at all."""
 
     rows: Sequence[DayRow] = ()

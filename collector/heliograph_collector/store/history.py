@@ -18,8 +18,8 @@ from heliograph_collector.model.history import (
     MARK_CODES,
     TROUBLE_MARKS,
     Axis,
+    CellHistory,
     DayRow,
-    History,
     HistoryFilter,
 )
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
@@ -118,7 +118,7 @@ class HistoryTable:
         except sqlite3.Error as error:
             raise HistoryError(_describe_error(self._file, error)) from error
 
-    def read(self, filters: HistoryFilter) -> History:
+    def read(self, filters: HistoryFilter) -> CellHistory:
         """Read the rows of whole days, oldest first. Raises HistoryError, TooMuchError."""
         condition, values = _build_condition(filters)
         query = (
@@ -134,7 +134,7 @@ class HistoryTable:
             raise HistoryError(_describe_error(self._file, error)) from error
         if len(rows) > MAX_ROWS:
             raise TooMuchError(f"That is more than {MAX_ROWS} rows of history; ask for fewer days.")
-        return History(
+        return CellHistory(
             rows=rows,
             first_us=None if first is None else first * DAY_US,
             last_us=None if last is None else last * DAY_US,
@@ -182,9 +182,9 @@ class HistoryReader:
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    def read(self, filters: HistoryFilter) -> History:
+    def read(self, filters: HistoryFilter) -> CellHistory:
         """Read as HistoryTable does. Raises HistoryError, TooMuchError."""
         if not self._file.exists():
-            return History()
+            return CellHistory()
         with closing(HistoryTable(self._file)) as history:
             return history.read(filters)

@@ -199,11 +199,17 @@ class ImportedResults:
         except sqlite3.Error as error:
             raise ImportedResultsError(describe_database_error(self._file, error)) from error
 
-    def replace_outages(self, window: ReportedOutage, outages: Iterable[ReportedOutage]) -> None:
+    def replace_outages(
+        self,
+        source: str,
+        place: tuple[str, int],
+        window: tuple[int, int],
+        outages: Iterable[ReportedOutage],
+    ) -> None:
         """Replace what a source reports of a place in a window. Raises ImportedResultsError."""
         try:
             with self._db:
-                replace_outages(self._db, window, outages)
+                replace_outages(self._db, source, place, window, outages)
         except sqlite3.Error as error:
             raise ImportedResultsError(describe_database_error(self._file, error)) from error
 

@@ -25,20 +25,24 @@ _INSERT = (
 
 def replace_outages(
     db: sqlite3.Connection,
-    window: ReportedOutage,
+    source: str,
+    place: tuple[str, int],
+    window: tuple[int, int],
     outages: Iterable[ReportedOutage],
 ) -> None:
     """Replace what a source says of a place in a window. Raises sqlite3.Error.
 
     Args:
         db: The database, in a transaction of the caller.
-        window: Source, place and time of what was asked.
+        source: Which was asked.
+        place: Country and ASN that it was asked about; 0 for the whole country.
+        window: From when until when, microseconds UTC.
         outages: What the source answered.
     """
     db.execute(
         "DELETE FROM outages WHERE source = ? AND country = ? AND asn = ? AND since_us < ? "
         "AND coalesce(until_us, since_us) >= ?",
-        (window.source, window.country, window.asn, window.until_us, window.since_us),
+        (source, *place, window[1], window[0]),
     )
     db.executemany(_INSERT, ({name: getattr(x, name) for name in _COLUMNS} for x in outages))
 

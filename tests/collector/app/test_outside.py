@@ -54,13 +54,10 @@ async def test_outages_are_fetched_kept_apart_and_shown_with_credit(tmp_path: Pa
         (START_S + 7_200) * SECOND_US,
     )
     feed = feed_with_past(tmp_path)
-    window = ReportedOutage(
-        source="ioda", signal="", country="KZ", asn=0, since_us=JAN_1, until_us=JAN_1 + 9 * DAY_US,
-        read_us=0, url="", attribution="",
-    )  # fmt: skip
+    window = (JAN_1, JAN_1 + 9 * DAY_US)
     with closing(ImportedResults(tmp_path / FILE)) as imported:
-        imported.replace_outages(window, [outage])
-        imported.replace_outages(window, [outage])
+        imported.replace_outages("ioda", ("KZ", 0), window, [outage])
+        imported.replace_outages("ioda", ("KZ", 0), window, [outage])
         january = ImportedFilter(since_us=JAN_1, until_us=JAN_1 + 31 * DAY_US, country="KZ")
         assert imported.read_history(january, 5).outages == [outage]
     async with open_site(feed) as site:

@@ -15,10 +15,10 @@ from heliograph_collector.ingest.geo.lookup import PeerLocation
 from heliograph_collector.ingest.pacing import (
     STEP_US,
     TELL_AGAIN_US,
+    CrowdPlace,
     JudgeLoad,
     LoadShare,
     Pacing,
-    Place,
     allot_intervals,
     build_advice,
 )
@@ -28,7 +28,7 @@ from support.intake import open_session
 
 from .test_presence import connection
 
-BIG, SMALL = Place("XA", 64_500, ""), Place("XB", 64_501, "")
+BIG, SMALL = CrowdPlace("XA", 64_500, ""), CrowdPlace("XB", 64_501, "")
 
 
 @pytest.mark.parametrize(
@@ -45,20 +45,20 @@ BIG, SMALL = Place("XA", 64_500, ""), Place("XB", 64_501, "")
     ],
 )
 def test_intervals_by_place(
-    votes: dict[Place, int], share: float, open_countries: tuple[str, ...], percents: list[int]
+    votes: dict[CrowdPlace, int], share: float, open_countries: tuple[str, ...], percents: list[int]
 ) -> None:
     allotted = allot_intervals(votes, share, open_countries)
     assert list(allotted.values()) == pytest.approx(percents, rel=0.02)
 
 
 def test_a_small_network_or_region_of_a_crowded_country_keeps_its_rate() -> None:
-    small = (Place("XA", 64_502, ""), Place("XA", 64_500, "XA-01"))
+    small = (CrowdPlace("XA", 64_502, ""), CrowdPlace("XA", 64_500, "XA-01"))
     allotted = allot_intervals({BIG: 50_000, small[0]: 20, small[1]: 20}, 1.0, ())
     assert [allotted[place] for place in (BIG, *small)] == [2_500, 100, 100]
 
 
 PLACES = st.builds(
-    Place, st.sampled_from(("XA", "XB")), st.integers(1, 3), st.sampled_from(("", "XA-01"))
+    CrowdPlace, st.sampled_from(("XA", "XB")), st.integers(1, 3), st.sampled_from(("", "XA-01"))
 )
 
 
@@ -69,13 +69,13 @@ PLACES = st.builds(
     is_open=st.booleans(),
 )
 def test_what_is_asked_for_fits_the_share(
-    votes: dict[Place, int], share: float, *, is_open: bool
+    votes: dict[CrowdPlace, int], share: float, *, is_open: bool
 ) -> None:
     open_countries = ("XA",) if is_open else ()
     plain = allot_intervals(votes, 1.0, open_countries)
     paced = allot_intervals(votes, share, open_countries)
 
-    def tests(percents: dict[Place, int]) -> float:
+    def tests(percents: dict[CrowdPlace, int]) -> float:
         return sum(count * 100 / percents[place] for place, count in votes.items())
 
     assert all(100 <= plain[place] <= paced[place] for place in votes)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.units import DAY_US
-from heliograph_collector.model.history import Axis, History, HistoryFilter
+from heliograph_collector.model.history import Axis, CellHistory, HistoryFilter
 from heliograph_collector.store import history as history_module
 from heliograph_collector.store.clickhouse import TooMuchError
 from heliograph_collector.store.history import HistoryError, HistoryReader, HistoryTable
@@ -64,7 +64,7 @@ def test_a_reader_does_not_wait_for_the_writer(file: Path) -> None:
 def test_too_many_rows_and_files_that_are_none(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert HistoryReader(tmp_path / "none.db").read(ALL) == History()
+    assert HistoryReader(tmp_path / "none.db").read(ALL) == CellHistory()
     assert not (tmp_path / "none.db").exists()
     monkeypatch.setattr(history_module, "MAX_ROWS", 5)
     with pytest.raises(TooMuchError, match="fewer days"):

@@ -82,7 +82,8 @@ def parse(query: MultiMapping[str], parameters: Sequence[Parameter[object]]) -> 
 
 def _check_region(values: Mapping[str, object]) -> None:
     """Refuse a region of another country: together they name no place."""
-    region, country = values.get("region"), values.get("country")
+    region = values.get("region")
+    country = values.get("country")
     if region and country and not str(region).startswith(f"{country}-"):
         raise _refuse_value("region", f"is not in {country}", f"a region of {country}")
 

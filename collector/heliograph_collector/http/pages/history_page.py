@@ -34,7 +34,7 @@ from heliograph_collector.http.templates import render_template
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.model.history import (
     Axis,
-    History,
+    CellHistory,
 )
 from heliograph_collector.model.imported import ImportedHistory
 from heliograph_collector.model.records import VerdictState
@@ -56,7 +56,7 @@ class HistoryView:
     subject: Subject
     service: str = ""  # the one service that the rows are about
     days: DayRange
-    history: History
+    history: CellHistory
     imported: ImportedHistory
     incidents: Sequence[IncidentDocument]  # newest first
     services: Mapping[str, str]  # titles

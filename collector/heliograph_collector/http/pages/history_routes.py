@@ -30,7 +30,7 @@ from heliograph_collector.http.pages.imported_rows import MAX_TARGETS
 from heliograph_collector.http.pages.subject_page import Subject
 from heliograph_collector.http.problem import bad_parameter, unknown_name
 from heliograph_collector.incidents.published.incident import IncidentDocument
-from heliograph_collector.model.history import Axis, History, HistoryFilter
+from heliograph_collector.model.history import Axis, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedFilter, ImportedHistory
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 
@@ -110,7 +110,7 @@ class HistoryPages:
 
     async def _read_history(
         self, subject: Subject, service: str, days: DayRange
-    ) -> tuple[History, bool]:
+    ) -> tuple[CellHistory, bool]:
         """Read our rows; and whether they are too many to be drawn."""
         filters = [_build_filter(subject, service, days)]
         if not service and subject.kind in _SITE_AXES:
@@ -118,9 +118,9 @@ class HistoryPages:
         try:
             parts = [await self._feed.read_history(filter_) for filter_ in filters]
         except TooMuchError:
-            return History(), True
+            return CellHistory(), True
         rows = [row for part in parts for row in part.rows]
-        return History(rows=rows, first_us=parts[0].first_us, last_us=parts[0].last_us), False
+        return CellHistory(rows=rows, first_us=parts[0].first_us, last_us=parts[0].last_us), False
 
     async def _read_imported(
         self, subject: Subject, service: str, days: DayRange

@@ -27,7 +27,7 @@ async def read_present(
     """Read snapshot and incidents of one log entry, so that a page agrees with itself.
 
     A headline of an older entry says nothing of the cut that has emptied the table below it.
-    Before the store first answers, open incidents are told alone. Raises StoreError where there is
+    Before the store first answers, only open incidents are shown. Raises StoreError where there is
     neither.
     """
     for _ in range(_TRIES):

@@ -9,7 +9,7 @@ import pytest
 
 from heliograph_collector.http.day_range import MAX_DAYS
 from heliograph_collector.http.i18n import LANGS
-from heliograph_collector.model.history import History
+from heliograph_collector.model.history import CellHistory
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 from support.past_days import feed_with_past
 from support.site import Serve, Site
@@ -86,8 +86,8 @@ async def test_what_others_measured_has_their_name_and_license_and_is_apart(
     region = await site.html(f"/countries/KZ/KZ-75?{DAYS}")
     assert "OONI" not in region, "their data name no region"
 
-    async def nothing(filters: object) -> History:
-        return History()
+    async def nothing(filters: object) -> CellHistory:
+        return CellHistory()
 
     (tmp_path / "other").mkdir()
     bare = await serve(feed_with_past(tmp_path / "other", read_history=nothing))
@@ -168,10 +168,10 @@ async def test_a_chart_is_a_table_and_a_picture(site: Site) -> None:
 
 
 async def test_a_history_that_cannot_be_read_says_so(serve: Serve, tmp_path: Path) -> None:
-    async def away(filters: object) -> History:
+    async def away(filters: object) -> CellHistory:
         raise StoreError("away")
 
-    async def too_much(filters: object) -> History:
+    async def too_much(filters: object) -> CellHistory:
         raise TooMuchError("rows")
 
     (tmp_path / "two").mkdir()
