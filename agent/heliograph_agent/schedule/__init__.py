@@ -266,9 +266,8 @@ def _make_budget(plan: Plan, rounds: Sequence[Task], history: History, now_us: i
 
 
 def _bytes_ready_us(task: Task, budget: ByteBudget, history: History, now_us: int) -> int:
-    is_anchor = task.priority is Priority.P0
-    is_early = task.key in history.early
-    return budget.ready_us(task.key, now_us, is_anchor=is_anchor, is_early=is_early)
+    anchor = task.priority is Priority.P0
+    return budget.ready_us(task.key, now_us, is_anchor=anchor, is_early=task.key in history.early)
 
 
 def _ready_us(task: Task, limits: Limits, history: History, now_us: int, pace_us: int) -> int:

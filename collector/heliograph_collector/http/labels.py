@@ -1,6 +1,6 @@
 """Labels for codes of countries, regions, links, states, layers and methods.
 
-The texts are in http/catalogues. The default language is English, as in the API.
+The texts are in http/locale. The default language is English, as in the API.
 """
 
 from collections.abc import Iterable, Mapping

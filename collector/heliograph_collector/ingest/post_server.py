@@ -357,10 +357,8 @@ class _ConnectionPool:
         address_chain = ",".join(filter(None, (request.forwarded, connection.peer)))
         reply = format_message(await self._calls.answer(request, address_chain))
         connection.is_useful = connection.is_useful or not is_poll
-        if is_poll:
-            connection.answer_poll(reply)
-        else:
-            connection.answer(reply)
+        answer = connection.answer_poll if is_poll else connection.answer
+        answer(reply)
 
     def _seat_session(self, connection: PostConnection, name: bytes) -> None:
         """Let a proven session leave the share of its network; its newest connection counts."""
