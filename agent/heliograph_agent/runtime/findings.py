@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 MAX_FINDINGS = 256
 MAX_TEXT = 128  # characters of a name
+MAX_S = 253_402_300_799  # the end of the year 9999, the last that can be written
 
 
 class ServiceFinding(TypedDict):
@@ -34,16 +35,20 @@ class NetworkFindings(TypedDict):
 def describe_findings(message: "intake_pb2.Findings") -> NetworkFindings:
     """Convert a message, within limits."""
     return {
-        "at_us": message.at_s * 1_000_000,
+        "at_us": _limit_s(message.at_s) * 1_000_000,
         "country": message.country[:MAX_TEXT],
         "asn": message.asn,
         "services": {
             each.service[:MAX_TEXT]: {
                 "title": each.title[:MAX_TEXT],
                 "state": each.state[:MAX_TEXT],
-                "since_us": each.since_s * 1_000_000,
+                "since_us": _limit_s(each.since_s) * 1_000_000,
                 "vantages": each.vantages[:MAX_TEXT],
             }
             for each in message.findings[:MAX_FINDINGS]
         },
     }
+
+
+def _limit_s(at_s: int) -> int:
+    return min(max(at_s, 0), MAX_S)

@@ -69,9 +69,11 @@ def test_none_of_it_reaches_the_disk() -> None:
 
 
 def test_a_flood_is_cut_and_control_characters_are_not_printed() -> None:
-    message = pb.Findings(at_s=AT_S, country="KZ", asn=1)
+    message = pb.Findings(at_s=-(2**62), country="KZ", asn=1)
     for number in range(2 * MAX_FINDINGS):
-        message.findings.add(service=str(number), title="\x1b[2J", state="new\x07", vantages="5-9")
+        message.findings.add(
+            service=str(number), title="\x1b[2J", state="new\x07", vantages="5-9", since_s=2**62
+        )  # a time that no calendar has
     findings = describe_findings(message)
     assert len(findings["services"]) == MAX_FINDINGS
     lines = list(format_results({"findings": findings}))
