@@ -39,7 +39,11 @@ from heliograph.http_envelope import (
 from heliograph.units import SECOND_US
 from heliograph.upload import ANSWER_S, REQUEST_S
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.fleet.registry import EnrolledAgent
+from heliograph_collector.ingest.post_responders import (
+    CallResponder,
+    RequestResponder,
+    SenderFinder,
+)
 from heliograph_collector.ingest.wasted_work import ConnectionWork, WastedWork, network_of
 from heliograph_collector.model.errors import PortTakenError
 
@@ -71,6 +75,7 @@ class PostConnection(asyncio.Protocol):
         self._pool = pool
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # set on connection
         self._has_handshake = self._is_done = self._has_sender = False
+        self._is_clogged = False  # its peer does not read
         self._reader = RequestReader()
         self._received_bytes = 0
         self._segments = 0
@@ -121,9 +126,18 @@ class PostConnection(asyncio.Protocol):
                 asyncio.get_running_loop().call_soon(self._resume)
 
     def _resume(self) -> None:
-        if not self._is_done:
+        if not (self._is_done or self._is_clogged):
             self._transport.resume_reading()
             self._take_turn()
+
+    def pause_writing(self) -> None:
+        """Read no more polls while replies wait: a small one may ask for a large plan again."""
+        self._is_clogged = True
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._is_clogged = False
+        self._resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_done = True
@@ -198,27 +212,6 @@ MAX_OF_ONE_KEY = 4  # connections of one known agent; it opens one at a time
 BACKLOG = 512
 _BUSY_RETRY_S = 5
 _SLACK_S = 1.0  # for an answer to be read; assumed
-
-
-class RequestResponder(Protocol):
-    """Receiver of envelopes that answers in full."""
-
-    async def respond(self, request: EnvelopeRequest, address_chain: str) -> pb.SubmitResponse: ...
-
-
-class CallResponder(Protocol):
-    """What answers the polls of sessions, and requests to enroll."""
-
-    def find_name(self, request: EnvelopeRequest) -> bytes:
-        """Return the name of a poll's session, b"" if no agent has proved it."""
-
-    async def answer(self, request: EnvelopeRequest, address_chain: str) -> bytes: ...
-
-
-class SenderFinder(Protocol):
-    """What knows agents by the value of SENDER_HEADER."""
-
-    def find(self, header: str) -> EnrolledAgent | None: ...
 
 
 @asynccontextmanager
@@ -355,10 +348,13 @@ class _ConnectionPool:
         if is_poll:
             self._seat_session(connection, self._calls.find_name(request))
         address_chain = ",".join(filter(None, (request.forwarded, connection.peer)))
-        reply = format_message(await self._calls.answer(request, address_chain))
-        connection.is_useful = connection.is_useful or not is_poll
-        answer = connection.answer_poll if is_poll else connection.answer
-        answer(reply)
+        reply = await self._calls.answer(request, address_chain)
+        if not is_poll:
+            connection.is_useful = pb.EnrolReply.FromString(reply).HasField("response")
+        # After its session a connection is in no share any more, so it must not stay.
+        has_ended = bool(connection.session) and not self._calls.find_name(request)
+        answer = connection.answer_poll if is_poll and not has_ended else connection.answer
+        answer(format_message(reply))
 
     def _seat_session(self, connection: PostConnection, name: bytes) -> None:
         """Let a proven session leave the share of its network; its newest connection counts."""

@@ -157,15 +157,21 @@ async def test_messages_are_taken_once_in_order_however_polls_arrive() -> None:
     await session.write(pb.CollectorMessage(clock=pb.Clock(sent_us=2)))
     reply = await session.answer_poll(pb.Poll(session=session.name, first=3, received=1))
     assert (reply.first, [m.clock.sent_us for m in reply.messages]) == (1, [2])
+    large = pb.CollectorMessage(advice=pb.Advice(reason="r" * 50_000))
+    for _ in range(2):
+        await session.write(large)
+    for confirmed, count in ((2, 1), (3, 1)):  # a reply beyond MAX_REPLY would never be taken
+        reply = await session.answer_poll(pb.Poll(session=session.name, received=confirmed))
+        assert (reply.first, len(reply.messages)) == (confirmed, count)
 
 
 async def test_a_session_does_not_follow_its_agent_to_another_network(lean: LeanAgent) -> None:
     """Its results would be counted for the network that it has left."""
     calls = lean.server.intake.calls
 
-    async def poll(address: str, **said: Any) -> pb.PollReply:
+    async def poll(address: str, intermediary: str = "", **said: Any) -> pb.PollReply:
         body = pb.Poll(**said).SerializeToString()
-        request = EnvelopeRequest(envelope=body, path=SESSION_PATH)
+        request = EnvelopeRequest(envelope=body, path=SESSION_PATH, intermediary=intermediary)
         return pb.PollReply.FromString(await calls.answer(request, address))
 
     begun = await poll("198.51.100.7")
@@ -174,6 +180,9 @@ async def test_a_session_does_not_follow_its_agent_to_another_network(lean: Lean
     assert (again.first, again.HasField("end")) == (0, False), "what is not confirmed comes again"
     moved = await poll("203.0.113.7", session=begun.session, received=1)
     assert moved.HasField("end")
+    direct = await poll("198.51.100.7")
+    moved = await poll("203.0.113.7", "elsewhere", session=direct.session, received=1)
+    assert moved.HasField("end"), "nor behind a proxy, whose own network says nothing"
     unknown = await poll("203.0.113.7", session=begun.session)
     assert (unknown.HasField("end"), unknown.end.status) == (True, 0), "so that it begins again"
 

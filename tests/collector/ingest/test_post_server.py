@@ -4,13 +4,13 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from heliograph.http_envelope import MAX_BODY
+from heliograph.http_envelope import MAX_BODY, EnvelopeRequest
 from heliograph.plan_chunks import PlanAssembler, format_progress
 from heliograph.relay_line import verify_relayed_receipt
 from heliograph.v1 import intake_pb2 as pb
@@ -238,3 +238,61 @@ async def test_a_stranger_begins_few_sessions_on_one_connection(tmp_path: Path) 
         answer = await entrance.say(begin * (4 * MAX_OPEN_POLLS + 1))
         assert answer.count(b"200 OK") <= 4 * MAX_OPEN_POLLS
         assert b"503" in answer
+
+
+POLL = b"POST /v1/session HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+
+
+@dataclass
+class Calls:
+    """What answers polls of one proven session, while it lasts."""
+
+    reply: bytes
+    name: bytes = b"n" * 16
+    answered: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    count: int = 0
+
+    def find_name(self, request: EnvelopeRequest) -> bytes:
+        return self.name
+
+    async def answer(self, request: EnvelopeRequest, address_chain: str) -> bytes:
+        self.count += 1
+        self.answered.release()
+        return self.reply
+
+
+async def test_replies_that_nobody_reads_end_the_reading_of_polls(tmp_path: Path) -> None:
+    """A poll of 50 bytes asks for a plan again; else its agent fills the memory."""
+    calls = Calls(bytes(32_000_000))  # more than the buffers of a loopback
+    async with asyncio.timeout(DEADLINE_S), door(tmp_path, calls=calls) as at:
+        reader, writer = await asyncio.open_connection(HOST, at.port, ssl=context())
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(POLL)
+        await calls.answered.acquire()
+        for _ in range(3):
+            writer.write(POLL)
+            assert b"404" in await at.say(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
+        assert calls.count == 1, "others came later and were answered"
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        for _ in range(4):
+            await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(len(calls.reply))
+        assert calls.count == 4
+        writer.transport.abort()
+
+
+async def test_a_connection_ends_with_its_session(tmp_path: Path) -> None:
+    """It counts for no network any more, so that one agent could hold any number of them."""
+    calls = Calls(b"x")
+    async with asyncio.timeout(DEADLINE_S), door(tmp_path, calls=calls) as at:
+        reader, writer = await asyncio.open_connection(HOST, at.port, ssl=context())
+        writer.write(POLL)
+        await reader.readuntil(b"\r\n\r\nx")
+        calls.name = b""
+        writer.write(POLL)
+        await reader.readuntil(b"\r\n\r\nx")
+        writer.write(POLL)
+        with suppress(ConnectionError):
+            assert await reader.read() == b""
+        assert calls.count == 2
+        writer.transport.abort()

@@ -18,6 +18,7 @@ from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.ingest.grpc.request_guard import parse_agent_message
 
 MAX_MESSAGES = 64  # of one poll, unread, and unconfirmed; an agent has 16 envelopes on the way
+MAX_POLL_BYTES = 65_536  # of several messages of a reply; a larger one, as a plan, travels alone
 MAX_UNPROVEN_BYTES = 4_096  # of a stranger's request; a hello has at most MAX_HELLO_BYTES
 _RETRY_KEY = "retry-after-s"
 Metadata = tuple[tuple[str, str], ...]
@@ -36,6 +37,7 @@ class UnaryCall:
 
     def __init__(self, address_chain: str, intermediary: str) -> None:
         self._address_chain = address_chain
+        self.intermediary = intermediary
         self._metadata = ((INTERMEDIARY_HEADER, intermediary),) if intermediary else ()
 
     def peer(self) -> str:
@@ -114,10 +116,21 @@ class PolledSession(UnaryCall):
         return pb.PollReply(
             session=self.name,
             first=self._confirmed,
-            messages=list(self._outbox),
+            messages=self._list_next(),
             received=self._received,
             end=self.end,
         )
+
+    def _list_next(self) -> list[pb.CollectorMessage]:
+        """List the first message, and more while they are small: a reply has a largest size."""
+        messages: list[pb.CollectorMessage] = []
+        size = 0
+        for message in self._outbox:
+            size += message.ByteSize()
+            if messages and size > MAX_POLL_BYTES:
+                break
+            messages.append(message)
+        return messages
 
     def _take_messages(self, poll: pb.Poll) -> None:
         """Pass on what is new; a gap is sent again, because it is not confirmed."""

@@ -62,7 +62,7 @@ class PolledCalls:
         session = known if poll.session else self._begin(request, address_chain)
         if session is None:
             return pb.PollReply(session=poll.session, end=pb.CallEnd()).SerializeToString()
-        if not request.intermediary and self._has_moved(session, address_chain):
+        if self._has_moved(session, request, address_chain):
             session.hang_up()
         reply = await session.answer_poll(poll)
         if reply.HasField("end"):
@@ -100,8 +100,12 @@ class PolledCalls:
         else:  # strangers hold no place for longer than PendingConnections lets them
             self._sessions.pop(session.name, None)
 
-    def _has_moved(self, session: PolledSession, address_chain: str) -> bool:
-        if address_chain == session.peer():
+    def _has_moved(
+        self, session: PolledSession, request: EnvelopeRequest, address_chain: str
+    ) -> bool:
+        if request.intermediary != session.intermediary:
+            return True
+        if request.intermediary or address_chain == session.peer():
             return False
         before, now = (self._service.locate_call(a) for a in (session.peer(), address_chain))
         return (before.country, before.asn, before.networks) != (
