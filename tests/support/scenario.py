@@ -36,7 +36,7 @@ from heliograph.observation import (
 )
 from heliograph.plan import ServiceFunction
 from heliograph_agent.net.tls.certificates import describe_certificate
-from heliograph_collector.model.control_look import VantageProfile
+from heliograph_collector.model.control_look import HelloSize, VantageProfile
 from heliograph_collector.model.records import (
     AgentRole,
     ControlView,
@@ -126,6 +126,8 @@ def _control(entry: Mapping[str, Any], experiment: str) -> ControlView:
         key: frozenset(value) if isinstance(value, list) else value
         for key, value in entry.get("profile", {}).items()
     }
+    if "passed_hellos" in told:
+        told["passed_hellos"] = frozenset(map(PASSED_HELLOS.__getitem__, told["passed_hellos"]))
     profile = VantageProfile(**told)
     if "control" not in entry:
         return ControlView(groups=groups, functions=functions, profile=profile)
@@ -250,14 +252,20 @@ def _connect(_: str, argument: str, outcome: object) -> Observation:
     return _step(Operation.CONNECT, outcome, tcp=Tcp(address=address, port=int(port or 443)))
 
 
+HELLO_BYTES = {"large": 1_546, "small": 517}  # of OpenSSL 3.5 and 3.0
+PASSED_HELLOS = {"large": HelloSize(False, True), "small": HelloSize(False, False)}
+
+
 def _tls(_: str, argument: str, outcome: object) -> Observation:
     """The outcome may go on with the leaf: `ssl_unknown_authority key-of-censor CN=Censor`.
 
-    It is made out to the host, or to what follows: `… CN=Censor for page.example`. `ok large`: the
-    hello has the size of OpenSSL 3.5's. `ssl_failed_handshake alert 40` has the alert's number.
+    It is made out to the host, or to what follows: `… CN=Censor for page.example`. An outcome that
+    ends in `large` or `small` is of a hello of OpenSSL 3.5 or 3.0. `ssl_failed_handshake alert 40`
+    has the alert's number.
     """
-    hello_bytes = 1_546 if outcome == "ok large" else 0
-    outcome = "ok" if hello_bytes else outcome
+    outcome, _, size = str(outcome).partition(" ")
+    hello_bytes = HELLO_BYTES.get(size, 0)
+    outcome = f"{outcome} {size}" if size and not hello_bytes else outcome
     outcome, _, number = str(outcome).partition(" alert ")
     _word, _, leaf = str(outcome).partition(" ")
     key, _, rest = leaf.partition(" ")

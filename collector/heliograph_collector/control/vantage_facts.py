@@ -14,6 +14,7 @@ from heliograph.experiments.web import BROWSER_HELLOS, ONE_SEGMENT
 from heliograph.failure import HELLO_CUTS, Failure, Operation
 from heliograph.observation import Dns, Measurement, Observation
 from heliograph.plan import ANCHORS, HELLO
+from heliograph_collector.model.control_look import HelloSize
 
 NEUTRAL_LABEL = "neutral"  # of dns_integrity
 WHOAMI_LABEL = "whoami_system"  # of dns_integrity; the answer is the asking resolver's network
@@ -75,6 +76,7 @@ class VantageFacts:
     neutral_names: frozenset[str]
     resolver_network: str  # "" unknown
     hellos: Mapping[str, HelloFact] = field(default_factory=dict)  # by name
+    passed_hellos: frozenset[HelloSize] = frozenset()
 
 
 def extract_facts(measurement: Measurement) -> VantageFacts:
@@ -96,7 +98,19 @@ def extract_facts(measurement: Measurement) -> VantageFacts:
         neutral_names=neutral_names,
         resolver_network=_find_resolver_network(lookups),
         hellos=find_hellos(measurement),
+        passed_hellos=frozenset(_iter_passed_hellos(measurement)),
     )
+
+
+def _iter_passed_hellos(measurement: Measurement) -> Iterator[HelloSize]:
+    """Yield the sizes of hellos whose handshakes over TCP ended well, where the agent tells."""
+    steps = measurement.observations
+    for step in steps:
+        if step.operation is not Operation.TLS_HANDSHAKE or step.failure is not None:
+            continue
+        tcp = steps[step.parent].tcp if step.parent is not None else None
+        if tcp is not None and step.tls is not None and step.tls.hello_bytes:
+            yield HelloSize(":" in tcp.address, step.tls.hello_bytes > ONE_SEGMENT)
 
 
 def list_private_issuers(measurement: Measurement) -> frozenset[str]:

@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from itertools import product, starmap
+from typing import Any, NamedTuple, TypeVar
 
 from heliograph.observation import Link
 from heliograph.plan import ANCHORS
-from heliograph.units import DAY_US, MINUTE_US
+from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph_collector.control.target_key import WINDOW_US
 from heliograph_collector.control.vantage_facts import (
     AnswerKind,
@@ -16,7 +17,7 @@ from heliograph_collector.control.vantage_facts import (
     HelloFinding,
     extract_facts,
 )
-from heliograph_collector.model.control_look import ALL_NAMES
+from heliograph_collector.model.control_look import ALL_NAMES, HelloSize
 from heliograph_collector.model.records import ReceivedMeasurement
 from heliograph_collector.model.seniority import Seniority
 
@@ -27,6 +28,10 @@ NAMES_KEPT = 128  # assumed; of each kind and vantage
 HELLO_US = 6 * 3_600 * 1_000_000  # assumed
 # Assumed: for so long is it news that browsers are dropped. Agents say hello again after 30 min.
 DROPPED_US = 45 * MINUTE_US
+# Assumed: for so long, and up to twice, it tells what a path lets through. Lines of 300 MB a month
+# test their anchors, two of which speak TLS, every half hour.
+PASSED_US = HOUR_US
+HELLO_SIZES = tuple(starmap(HelloSize, product((False, True), repeat=2)))
 NAMES_ENOUGH = 3  # assumed; unrelated names that show what happens to all
 
 _ODD_FINDINGS = (
@@ -53,6 +58,9 @@ class VantageMemory:
     sealed: dict[str, int] = field(default_factory=dict)
     neutral_names: dict[str, None] = field(default_factory=dict)
     hellos: dict[str, tuple[int, HelloFact]] = field(default_factory=dict)
+    # By hours, because what waited in a long outage comes late and in one block:
+    passed_hellos: dict[tuple[HelloSize, int], None] = field(default_factory=dict)
+    newest_us: int = 0  # of its results
     resolver_network: str = ""
     captive_us: int = 0  # when its anchors last met a captive portal
     online_us: int = 0  # when they last did not
@@ -79,13 +87,16 @@ class VantageMemory:
             _put_newest(self.answers, name, (at_us, kind))
         for name, hello in facts.hellos.items():
             _put_newest(self.hellos, name, (at_us, hello))
+        self.newest_us = max(self.newest_us, at_us)
+        hour = at_us // PASSED_US
+        self.passed_hellos |= dict.fromkeys((size, hour) for size in facts.passed_hellos)
         for name in facts.sealed_names:
             self.sealed.pop(name, None)
             self.sealed[name] = at_us
         memories = (self.chains, self.answers, self.sealed, self.neutral_names)
         for memory in (*memories, self.hellos):
-            while len(memory) > NAMES_KEPT:
-                del memory[next(iter(memory))]
+            _forget_oldest(memory)
+        _forget_oldest(self.passed_hellos)
         self.resolver_network = facts.resolver_network or self.resolver_network
         if record.measurement.experiment == ANCHORS:
             self._note_link(record.link, at_us)
@@ -100,7 +111,7 @@ class VantageMemory:
     def weight(self) -> int:
         """Return the number of facts that it holds."""
         named = len(self.chains) + len(self.answers) + len(self.sealed)
-        return 1 + named + len(self.neutral_names) + len(self.hellos)
+        return 1 + named + len(self.neutral_names) + len(self.hellos) + len(self.passed_hellos)
 
     @property
     def fake_addresses(self) -> bool | None:
@@ -121,6 +132,7 @@ class VantageMemory:
             self.resolver_network,
             self.captive_us > self.online_us,
             self._list_odd_hellos(),
+            self.list_passed_hellos(self.newest_us),
         )
 
     def _list_odd_hellos(self) -> dict[str, tuple[int, HelloFact]]:
@@ -196,6 +208,15 @@ class VantageMemory:
             return frozenset({ALL_NAMES})
         return frozenset(name for name, is_filtered in near.items() if is_filtered)
 
+    def list_passed_hellos(self, at_us: int) -> frozenset[HelloSize]:
+        """List the sizes of hellos that passed near this time, at whatever name."""
+        hour = at_us // PASSED_US
+        return frozenset(
+            size
+            for size in HELLO_SIZES
+            if any((size, hour + i) in self.passed_hellos for i in (-1, 0, 1))
+        )
+
     def list_dropped_browsers(
         self, at_us: int, finding: HelloFinding = HelloFinding.BROWSERS_DROPPED
     ) -> dict[str, tuple[int, str]]:
@@ -222,6 +243,12 @@ class _VantageSummary(NamedTuple):
     resolver_network: str
     is_captive: bool
     odd_hellos: dict[str, tuple[int, HelloFact]]
+    passed_hellos: frozenset[HelloSize]
+
+
+def _forget_oldest(memory: dict[Any, Any]) -> None:
+    while len(memory) > NAMES_KEPT:
+        del memory[next(iter(memory))]
 
 
 def _put_newest(memory: dict[str, tuple[int, _Fact]], name: str, fact: tuple[int, _Fact]) -> None:

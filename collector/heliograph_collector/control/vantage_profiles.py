@@ -139,6 +139,7 @@ class VantageProfiles:
             filtered_hellos=memory.list_filtered_hellos(record.started_us),
             dropped_browsers=confirmed,
             doubted_browsers=(frozenset(dropped) - confirmed) | frozenset(doubted),
+            passed_hellos=memory.list_passed_hellos(record.started_us),
         )
 
     def count_vantages(self) -> int:

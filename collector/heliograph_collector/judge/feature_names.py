@@ -64,6 +64,7 @@ class Feature(Enum):
     FILTER_ANSWER = auto()  # the same, of a product or an institution
     NEGOTIATION_REFUSED = auto()  # by an alert: nothing in common with the vantage's hello
     OWN_HELLO_FILTERED = auto()  # our hello was cut, which this vantage meets at such names anyway
+    HELLO_MAY_BE_LOST = auto()  # silence; no hello as large is known to pass on the vantage's path
     BROWSERS_DROPPED = auto()  # ours passed; every browser's was just dropped there
     BROWSERS_IN_DOUBT = auto()  # the same, or hours ago, unseen by a control, of an app
     # certificates

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from heliograph.failure import HELLO_CUTS, Failure, Operation
+from heliograph.failure import Failure, Operation
 from heliograph.observation import Link
 from heliograph.plan import ServiceFunction
 from heliograph_collector.judge.certificates import extract_certificate_features
@@ -31,17 +31,17 @@ from heliograph_collector.judge.endpoint_view import (
 )
 from heliograph_collector.judge.failure_semantics import (
     LOCAL_FAILURES,
-    NEGOTIATION_ALERTS,
     OPERATION_DEPTH,
 )
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprint_evidence import extract_fingerprint_features
+from heliograph_collector.judge.hello_features import extract_hello_features, fold_name
 from heliograph_collector.judge.measurement_steps import NO_STEPS, MeasurementSteps
 from heliograph_collector.judge.own_filter import has_own_filter
 from heliograph_collector.judge.page_comparison import is_frozen
 from heliograph_collector.judge.page_features import extract_page_features
 from heliograph_collector.judge.sides import Sides
-from heliograph_collector.model.control_look import ALL_NAMES, VantageProfile
+from heliograph_collector.model.control_look import VantageProfile
 
 NO_PROFILE = VantageProfile()
 FEATURE_BY_LINK = {
@@ -123,8 +123,7 @@ def extract_features(comparison_input: ComparisonInput, *, elsewhere: bool = Fal
         *extract_lookup_features(sides),
         *extract_address_features(sides, deciding_failure),
         *extract_certificate_features(sides, deciding_failure, comparison_input.clock_us),
-        *_find_hello_features(sides, deciding_failure),
-        *_find_refusal_features(deciding_failure),
+        *extract_hello_features(sides, deciding_failure),
         *_find_browser_features(comparison_input),
         *extract_page_features(sides),
         *extract_fingerprint_features(vantage, control, comparison_input.country),
@@ -185,31 +184,6 @@ def _find_liar_features(sides: Sides) -> Iterator[Feature]:
         yield Feature.RESOLVER_LIES
 
 
-def _find_hello_features(
-    sides: Sides, deciding_failure: DecidingFailure | None
-) -> Iterator[Feature]:
-    """Yield whether what was cut is our own hello, as browsers' hellos showed (`hello`)."""
-    if deciding_failure is None or deciding_failure.operation is not Operation.TLS_HANDSHAKE:
-        return
-    filtered = sides.profile.filtered_hellos
-    names = {
-        _fold_name(s.observation.tls.server_name)
-        for s in deciding_failure.steps
-        if s.observation.tls is not None and not s.observation.tls.profile
-    }
-    is_cut = deciding_failure.failure in HELLO_CUTS
-    if is_cut and names and (ALL_NAMES in filtered or names <= filtered):
-        yield Feature.OWN_HELLO_FILTERED
-
-
-def _find_refusal_features(deciding_failure: DecidingFailure | None) -> Iterator[Feature]:
-    """Yield whether the server found nothing in common with any hello of the vantage."""
-    steps = deciding_failure.steps if deciding_failure is not None else ()
-    alerts = {s.observation.tls.alert if s.observation.tls else None for s in steps}
-    if alerts and alerts <= NEGOTIATION_ALERTS:
-        yield Feature.NEGOTIATION_REFUSED
-
-
 def _find_browser_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
     """Yield whether browsers' hellos are dropped at a name with which our own hello passed.
 
@@ -220,7 +194,7 @@ def _find_browser_features(comparison_input: ComparisonInput) -> Iterator[Featur
     if not is_odd or comparison_input.link is not Link.ONLINE:
         return
     names = {
-        _fold_name(s.observation.tls.server_name)
+        fold_name(s.observation.tls.server_name)
         for s in comparison_input.vantage.find_steps(Operation.TLS_HANDSHAKE)
         if s.has_succeeded and s.observation.tls is not None and not s.observation.tls.profile
     }
@@ -230,10 +204,6 @@ def _find_browser_features(comparison_input: ComparisonInput) -> Iterator[Featur
         yield Feature.BROWSERS_DROPPED
     if is_dropped or not names.isdisjoint(profile.doubted_browsers):
         yield Feature.BROWSERS_IN_DOUBT
-
-
-def _fold_name(name: str) -> str:
-    return name.lower().rstrip(".")
 
 
 def _find_control_features(comparison_input: ComparisonInput) -> Iterator[Feature]:

@@ -1,6 +1,7 @@
 """Evidence of a verdict beyond its control: further looks, and the vantage's own profile."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from heliograph.observation import Link, Measurement
 
@@ -36,6 +37,13 @@ class ConnectedVantage:
     asn: int
 
 
+class HelloSize(NamedTuple):
+    """Which TLS hellos share a fate on a path: those of one protocol that fill a packet, or not."""
+
+    is_ipv6: bool
+    is_large: bool  # its first segment is as large as the path may carry
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VantageProfile:
     """What is known of a vantage's own resolver and path in its epoch; None and "" are unknown."""
@@ -58,3 +66,5 @@ class VantageProfile:
     # answer browsers at that address for a control.
     dropped_browsers: frozenset[str] = frozenset()
     doubted_browsers: frozenset[str] = frozenset()  # the same, hours ago or without the control
+    # Of hellos that lately brought a handshake to its end, wherever; None where nobody notes them.
+    passed_hellos: frozenset[HelloSize] | None = None

@@ -112,6 +112,15 @@ TLS = (
         step=Op.TLS_HANDSHAKE,
         needs={Feature.OWN_HELLO_FILTERED},
     ),
+    Rule(
+        "tls.large_packets",
+        UNKNOWN,
+        "Silence after the ClientHello, and no handshake with one as large is known to have passed "
+        "here about that time: large packets may be lost on the way.",
+        step=Op.TLS_HANDSHAKE,
+        failure=Failure.GENERIC_TIMEOUT_ERROR,
+        needs={Feature.CONTROL_PASSED, Feature.HELLO_MAY_BE_LOST},
+    ),
     *(
         failed_step_rule(f"tls.{name}", Op.TLS_HANDSHAKE, failure, strength, says)
         for name, failure, strength, says in (
