@@ -10,6 +10,7 @@ import pytest
 
 from heliograph.network_shares import NetworkKey
 from heliograph_collector.fleet import EnrolmentRefusedError, Fleet, quarantine
+from heliograph_collector.fleet.forgetting import forget_agent
 
 NOW_S = 1_700_000_000
 SITE, ELSEWHERE = "203.0.113", "198.51.100"
@@ -56,8 +57,13 @@ def test_a_network_takes_its_share_and_a_newcomer_elsewhere_gets_in(fleet: Fleet
         enrol(fleet, number, names(SITE))
     assert refused(fleet, 5, names(SITE)) == "network_full"
     assert refused(fleet, 5, names(SITE, day=1)) == "network_full", "its new name is no new network"
+    forget_agent(fleet, enrol(fleet, 4, names(SITE)), NOW_S)
+    assert refused(fleet, 5, names(SITE)) == "network_full", "who erases itself makes no room"
     enrol(fleet, 3, names(SITE))  # who has a place keeps it
     enrol(fleet, 6, names(ELSEWHERE))
+    quarantine.free_places(fleet, NOW_S + quarantine.PLACE_S + 1)
+    places = fleet.read_rows("SELECT network FROM quarantine_networks")
+    assert places == [], "nor is its network named for longer than others'"
 
 
 @pytest.mark.usefixtures("few_places")
