@@ -101,9 +101,10 @@ class Feature(Enum):
     PAGE_LEGAL = auto()
     PAGE_BROKEN = auto()  # a redirect without a host
     PAGE_BLOCK = auto()  # a known block page
+    PAGE_NOTICE = auto()  # words of a ban that no list has
     BLOCK_PAGE_ALONE = auto()  # a known block page, and no control's page to compare it with
     PAGE_INSIDE = auto()  # a redirect to an address in private space
-    PAGE_FOREIGN = auto()  # DIFFERENT, REDIRECTED, INSIDE, LEGAL or BLOCK
+    PAGE_FOREIGN = auto()  # DIFFERENT, REDIRECTED, INSIDE, LEGAL, BLOCK or NOTICE
     PAGE_PARKED = auto()
     PAGE_FILTER = auto()  # of a product that schools and offices use too
     PAGE_ANTIBOT = auto()

@@ -101,6 +101,7 @@ class Likeness(StrEnum):
     INSIDE = "inside"  # a redirect to an address in private space
     LEGAL = "legal"  # status 451, RFC 7725
     BLOCK = "block"  # a known block page
+    NOTICE = "notice"  # words of a ban that no list has
     BROKEN = "broken"  # a redirect without a host
     ANTIBOT = "antibot"
     SERVER_ERROR = "server_error"
@@ -120,8 +121,9 @@ LIKENESS_BY_KIND = {
 
 def compare_pages(page: Http, control: Http) -> Likeness:
     """Classify the vantage's answer against the control's answer."""
-    if find_block_page(page, control) is not None and not _is_own(page, control):
-        return Likeness.BLOCK
+    block_page = find_block_page(page, control)
+    if block_page is not None and not _is_own(page, control):
+        return Likeness.NOTICE if block_page.has_common_words else Likeness.BLOCK
     if page.status == control.status and _is_same_page(page, control):
         return Likeness.SAME
     look_alike = match_look_alike(page)

@@ -20,10 +20,10 @@ FEATURE_BY_LIKENESS = {likeness: Feature[f"PAGE_{likeness.name}"] for likeness i
 FOREIGN_PAGES = frozenset(
     (
         *(Feature.PAGE_DIFFERENT, Feature.PAGE_REDIRECTED, Feature.PAGE_INSIDE),
-        *(Feature.PAGE_LEGAL, Feature.PAGE_BLOCK),
+        *(Feature.PAGE_LEGAL, Feature.PAGE_BLOCK, Feature.PAGE_NOTICE),
     )
 )
-DOUBTED_PAGES = frozenset((Feature.PAGE_DIFFERENT, Feature.PAGE_LEGAL))
+DOUBTED_PAGES = frozenset((Feature.PAGE_DIFFERENT, Feature.PAGE_LEGAL, Feature.PAGE_NOTICE))
 OK = 200
 REFUSALS = 400
 
@@ -48,12 +48,12 @@ def extract_page_features(sides: Sides) -> Iterator[Feature]:
 
 
 def _is_notice_beside_cut(page: Http, control: Http, sides: Sides) -> bool:
-    """Return whether the page has a notice's words under the status of a refusal, and TLS is cut.
+    """Return whether the page has a notice's words, and TLS is cut.
 
-    The words alone do not tell a notice from a site's own ban, which has such a status too. But a
-    server that answers here with a ban does not cut here the TLS that it gives the control.
+    The words alone do not tell a notice from a site's own ban, or from news of one. But a server
+    that answers here with a ban does not cut here the TLS that it gives the control.
     """
-    if page.status < REFUSALS or not _is_tls_cut(sides):
+    if OK != page.status < REFUSALS or not _is_tls_cut(sides):
         return False
     return find_block_page(replace(page, status=OK), control) is not None
 

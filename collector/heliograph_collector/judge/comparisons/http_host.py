@@ -13,6 +13,7 @@ from heliograph_collector.judge.rules.rule import BLOCKED, REACHABLE, UNKNOWN
 
 FACT_BY_LIKENESS = {
     Likeness.BLOCK: "block_page",
+    Likeness.NOTICE: "block_page",  # a neutral server has no news
     Likeness.LEGAL: "legal_page",
     Likeness.REDIRECTED: "redirected",
     Likeness.DIFFERENT: "different",

@@ -94,6 +94,12 @@ class Fingerprint:
     def is_blocking(self) -> bool:
         return self.scope in (FingerprintScope.NATIONAL, FingerprintScope.PROVIDER)
 
+    @property
+    def has_common_words(self) -> bool:
+        """Return whether it asks for nothing but words that other pages have too."""
+        surfaces = {condition.surface for condition in self.conditions}
+        return not self.countries and surfaces == {Surface.WORDS}
+
     @cached_property
     def weight(self) -> int:
         """Return how much the fingerprint asks for: characters of its longest pattern."""

@@ -122,6 +122,17 @@ MISDIRECTION = (
         method="hijack",
     ),
     Rule(
+        "dns.hijack_notice",
+        BLOCKED,
+        "The resolver gives an address that no other source gives, and a page is there with the "
+        "words of a ban by an authority, which no list has.",
+        0.6,
+        needs={Feature.PAGE_NOTICE, Feature.UNKNOWN_ADDRESS},
+        lacks={*_NOT_OWN, Feature.VALIDATED},
+        layer="dns",
+        method="hijack",
+    ),
+    Rule(
         "dns.hijack_host",
         BLOCKED,
         "The resolver gives an address that no other source gives; the host there shows another "

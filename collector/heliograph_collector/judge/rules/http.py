@@ -108,6 +108,12 @@ HTTP = (
         "alone does not tell who made it.",
         Feature.PAGE_DIFFERENT,
     ),
+    doubt_rule(
+        "http.notice",
+        "A short page in place of the control's, with the words of a ban by an authority, which no "
+        "list has: a notice, or news of a ban.",
+        Feature.PAGE_NOTICE,
+    ),
     doubt_rule("http.antibot", "The server rejects robots.", Feature.PAGE_ANTIBOT),
     doubt_rule("http.server_error", "The server reports an error.", Feature.PAGE_SERVER_ERROR),
     doubt_rule("http.parked", "The name is for sale, or was.", Feature.PAGE_PARKED),
