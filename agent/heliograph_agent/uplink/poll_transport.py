@@ -42,6 +42,7 @@ from heliograph_agent.uplink.transports import Reason, Transport, UplinkError
 
 MAX_POLL_BYTES = 65_536  # of several messages; a larger one travels alone
 MAX_ON_THE_WAY = 2  # polls: one that is held, and one that ends its wait
+MAX_UNREAD = 64  # messages of the collector; until they are handled, no reply is read
 ENROL_S = 15.0
 _READ = 65_536
 _LINE_ERRORS = (*NETWORK_ERRORS, TimeoutError, ValueError)
@@ -119,7 +120,9 @@ class PolledStream:
         self._written = 0  # of the outbox, on the present connection
         self._on_the_way = 0  # polls of the present connection without a reply
         self._replies = 0
-        self._inbox: asyncio.Queue[intake_pb2.CollectorMessage | UplinkError] = asyncio.Queue()
+        self._inbox: asyncio.Queue[intake_pb2.CollectorMessage | UplinkError] = asyncio.Queue(
+            MAX_UNREAD
+        )
         self._change = asyncio.Event()
         self._delivered = asyncio.Event()
 
@@ -150,7 +153,7 @@ class PolledStream:
             except UplinkError as error:
                 is_broken = error.reason in (Reason.UNREACHABLE, Reason.NO_ANSWER)
                 if not is_broken or self._replies == replies:
-                    self._inbox.put_nowait(error)
+                    await self._inbox.put(error)
                     return
                 trace = StepTrace(self._clock)  # of the next connection
 
@@ -206,12 +209,12 @@ class PolledStream:
                 body = await line.read()
             self._on_the_way = max(0, self._on_the_way - 1)
             try:
-                self._take_reply(intake_pb2.PollReply.FromString(body))
+                await self._take_reply(intake_pb2.PollReply.FromString(body))
             except DecodeError as error:
                 raise UplinkError(Reason.REFUSED) from error
             self._change.set()
 
-    def _take_reply(self, reply: intake_pb2.PollReply) -> None:
+    async def _take_reply(self, reply: intake_pb2.PollReply) -> None:
         """Take what is new of a reply, which may come twice. Raises UplinkError at the end."""
         self._replies += 1
         self._name = self._name or reply.session
@@ -221,7 +224,7 @@ class PolledStream:
             self._written = max(0, self._written - 1)
         if reply.first <= self._received:
             for message in reply.messages[self._received - reply.first :]:
-                self._inbox.put_nowait(message)
+                await self._inbox.put(message)
                 self._received += 1
         if not self._outbox or reply.HasField("end"):
             self._delivered.set()

@@ -3,12 +3,13 @@
 The entrance is the real one on loopback; what lies between is a port that breaks connections.
 """
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -22,6 +23,7 @@ from heliograph_agent.enrolment import enrol
 from heliograph_agent.state import State
 from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.invite import Invite
+from heliograph_agent.uplink.poll_transport import MAX_UNREAD, LineOpener, PolledStream
 from heliograph_agent.uplink.session import SessionFacts
 from heliograph_agent.uplink.transports import Reason, UplinkError, list_transports
 from heliograph_collector.ingest.grpc.polled_call import PolledSession
@@ -163,6 +165,17 @@ async def test_messages_are_taken_once_in_order_however_polls_arrive() -> None:
     for confirmed, count in ((2, 1), (3, 1)):  # a reply beyond MAX_REPLY would never be taken
         reply = await session.answer_poll(pb.Poll(session=session.name, received=confirmed))
         assert (reply.first, len(reply.messages)) == (confirmed, count)
+
+
+async def test_replies_wait_for_the_agent_to_handle_the_messages_of_the_last() -> None:
+    """A collector that sends faster than that would fill the memory of a small machine."""
+    stream = PolledStream(cast("LineOpener", None), SystemClock())
+    beats = [pb.CollectorMessage(clock=pb.Clock(sent_us=n)) for n in range(MAX_UNREAD + 9)]
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        group.create_task(stream._take_reply(pb.PollReply(messages=beats)))
+        for beat in beats:
+            assert await stream.receive() == beat
+            assert stream._inbox.qsize() <= MAX_UNREAD
 
 
 async def test_a_session_does_not_follow_its_agent_to_another_network(lean: LeanAgent) -> None:
