@@ -56,7 +56,7 @@ class HistoryApi:
 
     async def __call__(self, request: web.Request) -> web.Response:
         values = parse(request.query, HISTORY)
-        view = await self._pages.read_view(read_subject(values, Locale()), values)
+        view = await self._pages.read_drawable(read_subject(values, Locale()), values)
         document = build_history(view, self._feed.publisher.license, self._feed.network_names)
         if values.get(FORMAT) == "csv":
             return respond_text(request, _format_csv(document.rows), CSV, max_age_s=_MAX_AGE_S)

@@ -96,7 +96,7 @@ class HistoryCharts:
     async def _read_view(self, request: web.Request) -> HistoryView:
         values = parse(request.query, CHART_PARAMETERS)
         t = i18n.request_locale(request)
-        return await self._pages.read_view(read_subject(values, t), values)
+        return await self._pages.read_drawable(read_subject(values, t), values)
 
 
 def _render(view: HistoryView, credit: str, t: i18n.Locale) -> str:

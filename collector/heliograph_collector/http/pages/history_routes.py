@@ -77,6 +77,13 @@ class HistoryPages:
         base = self._feed.public_url or request_origin(request)
         return form_response(await asyncio.to_thread(render_history, view, t, self._assets, base))
 
+    async def read_drawable(self, subject: Subject, values: QueryValues) -> HistoryView:
+        """Read as `read_view` does. Raises TooMuchError: no row would look as if nothing was."""
+        view = await self.read_view(subject, values)
+        if view.too_much:
+            raise TooMuchError("That is too much history for one answer; ask for fewer days.")
+        return view
+
     async def read_view(self, subject: Subject, values: QueryValues) -> HistoryView:
         """Read all that is known of a subject in the chosen days. Raises Problem, StoreError."""
         feed = self._feed

@@ -180,3 +180,12 @@ async def test_a_history_that_cannot_be_read_says_so(serve: Serve, tmp_path: Pat
         assert answer.status == 503
     site = await serve(feed_with_past(tmp_path / "two", read_history=too_much))
     assert "too many measurements to draw" in await site.html(KZ)
+
+
+async def test_too_many_rows_are_refused_and_no_empty_answer(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heliograph_collector.store.history.MAX_ROWS", 1)
+    for path in ("/api/v1/history", "/charts/history.svg"):
+        async with site.get(f"{path}?country=KZ&{DAYS}") as answer:
+            assert answer.status >= 400
