@@ -90,6 +90,69 @@ async def test_each_fallback_in_turn_is_found_and_nothing_after_it_is_tried(
     assert tried == [e for stage in stages[: number + 1] for e in stage.endpoints]
 
 
+def ways_of(name: str) -> list[set[tuple[str, int]]]:
+    """Where each stage leads: a name, or what stands in place of one, and a port."""
+    service = present(SERVICES.get(name))
+    by_id = {e.id: e for e in service.endpoints}
+    stages = [[by_id[one] for one in stage.endpoints] for stage in service.stages]
+    return [
+        {("built in" if e.addresses else e.resolver or e.host, e.port) for e in stage}
+        for stage in stages
+    ]
+
+
+def test_whatsapp_is_followed_in_the_order_of_its_android_app() -> None:
+    """ConnectionSequence of public decompiled builds, without addresses that its server gave it.
+
+    g on 443 or 5222, then 80; g-fallback likewise; what is built in; the names e1 to e16. Of these
+    the list tries two, for one front has them all.
+    """
+    front, back, last = "g.whatsapp.net", "g-fallback.whatsapp.net", "e1.whatsapp.net"
+    *stages, chats, on_80 = ways_of("whatsapp")
+    expected = [
+        ways
+        for host in (front, back, "built in")
+        for ways in ({(host, 443), (host, 5222)}, {(host, 80)})
+    ]
+    assert stages == expected
+    assert {(last, 443), (last, 5222)} <= chats
+    assert {port for _, port in chats} == {443, 5222}
+    assert on_80 == {(last, 80)}
+
+
+def test_signal_is_followed_in_the_order_of_libsignal() -> None:
+    """libsignal 7a592316d of 2026-07-10, DOMAIN_CONFIG_CHAT: a host for HTTP/2, four addresses.
+
+    Its resolver asks the system first, then Cloudflare by DoH, then takes the built-in addresses.
+    """
+    expected = ["grpc.chat.signal.org", "https://1.1.1.1/dns-query", "built in"]
+    assert ways_of("signal") == [{(way, 443)} for way in expected]
+    endpoints = {e.id: e for e in present(SERVICES.get("signal")).endpoints}
+    assert {endpoints[e].host for e in ("grpc", "grpc-doh", "grpc-address")} == {expected[0]}
+    assert set(endpoints["grpc-address"].addresses) == {
+        "76.223.66.180",
+        "15.197.251.99",
+        "2600:9000:a507:ab6d:575d:9d9f:64af:7a5a",
+        "2600:9000:a61f:527c:8e4a:4b48:bbfd:c9bb",
+    }
+
+
+def test_telegram_begins_where_telethon_does_and_goes_on_as_tdlib() -> None:
+    """Telethon 1.45.0, telegrambaseclient.py: DEFAULT_DC_ID 2, DEFAULT_IPV4_IP, DEFAULT_PORT 443.
+
+    `use_ipv6` is False, `timeout` 10 s. It tries this one place again (`connection_retries` 5), and
+    no other; with `use_ipv6` it begins with DEFAULT_IPV6_IP. tdlib's ports are 443, 80, 5222.
+    """
+    first, second, *others = ways_of("telegram")
+    assert ("149.154.167.51", 443) in first
+    assert not {host for host, _ in first if ":" in host}
+    assert ("2001:67c:4e8:f002::a", 443) in second
+    assert {port for _, port in first | second} == {443}
+    assert [{port for _, port in ways} for ways in others] == [{80}, {5222}]
+    assert others[0] == {(host, 80) for host, _ in first}, "the same places by another port"
+    assert {stage.seconds for stage in present(SERVICES.get("telegram")).stages} == {10}
+
+
 @pytest.mark.parametrize(("name", "most"), [("telegram", 8), ("whatsapp", 12), ("signal", 3)])
 async def test_a_light_check_tries_a_few_of_each_stage(name: str, most: int) -> None:
     seen = await observed(name, target(name), World(), {"light": "true"})
