@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 from heliograph_collector.http.api.parameter_types import read_time
@@ -33,14 +34,16 @@ class HistoryWriter:
             for day_us in digests.keys() - wanted.keys():
                 history.drop_day(day_us)
             due = [d for d in sorted(wanted, reverse=True) if digests.get(d) != wanted[d].sha256]
-            for day_us in due[:DAYS_PER_ROUND]:
-                self._add_day(history, day_us, wanted[day_us])
-        return len(due) <= DAYS_PER_ROUND
+            added = (self._add_day(history, day_us, wanted[day_us]) for day_us in due)
+            count = sum(islice(filter(None, added), DAYS_PER_ROUND))
+        return count < DAYS_PER_ROUND
 
-    def _add_day(self, history: HistoryTable, day_us: int, file: DumpFile) -> None:
+    def _add_day(self, history: HistoryTable, day_us: int, file: DumpFile) -> bool:
         try:
             rows = read_day_rows(self._folder / file.name, day_us)
         except OSError as error:  # a file that somebody took away must not stop the others
             log.warning("The history has no %s: %s", file.day, error)
-            rows = []
+            history.drop_day(day_us)  # rather absent than measured and empty
+            return False
         history.replace_day(day_us, file.sha256, rows)
+        return True

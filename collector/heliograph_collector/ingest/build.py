@@ -125,8 +125,8 @@ async def run_ingest(config: IngestConfig) -> AsyncIterator[IngestServices]:
     await config.journal.append([_build_start_row(config.clock, config.journal.alive_before_us)])
     try:
         async with (
-            run_polled_calls(service) as calls,
             serve_grpc(service, config.endpoint, config.keyring, config.sessions) as port,
+            run_polled_calls(service) as calls,
             asyncio.TaskGroup() as group,
         ):
             tasks = [

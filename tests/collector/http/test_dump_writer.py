@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow.parquet as pq  # type: ignore[import-untyped] # it ships no types
 import pytest
 from hypothesis import given, settings
@@ -28,6 +29,7 @@ from heliograph_collector.http.dump_writer import (
 from heliograph_collector.http.history_writer import HistoryWriter
 from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.history import Axis, HistoryFilter
+from heliograph_collector.model.published.files import DumpFile
 from heliograph_collector.model.records import Cell, VerdictState
 from heliograph_collector.store.history import HistoryReader
 from heliograph_collector.store.store import Store, StoreError
@@ -171,6 +173,24 @@ async def test_the_history_follows_the_files(store: Store, tmp_path: Path) -> No
     assert await write(end_us) == [(MIDNIGHT, 50), (MIDNIGHT + 9 * DAY_US, 5)]
     assert await write(end_us, days=3) == [(MIDNIGHT + 9 * DAY_US, 5)]
     assert await write(end_us, days=3, k=50) == []
+
+
+async def test_a_day_whose_file_cannot_be_read_is_absent_and_not_empty(
+    store: Store, tmp_path: Path
+) -> None:
+    file = tmp_path / "history.db"
+    writer = HistoryWriter(tmp_path / "dumps", file)
+    await store.replace_cells([cell(9)])
+    await keeper(store, tmp_path / "dumps", NEXT).run_round()
+    (day,) = listed(tmp_path / "dumps")
+    files = {day["day"]: msgspec.convert(day, DumpFile)}
+    days = HistoryFilter(axes=[Axis.SERVICE], since_us=MIDNIGHT, until_us=NEXT)
+    aside = (tmp_path / "dumps" / FILE).rename(tmp_path / "aside")
+    assert writer.follow(files)
+    assert HistoryReader(file).read(days).last_us is None
+    aside.rename(tmp_path / "dumps" / FILE)
+    assert writer.follow(files)
+    assert [row.vantages for row in HistoryReader(file).read(days).rows] == [5]
 
 
 async def test_old_files_go(store: Store, tmp_path: Path) -> None:
