@@ -17,6 +17,7 @@ from heliograph_collector.model.records import ControlView, VerdictState
 from lab.country.country import Country, country
 from lab.country.interference import Interference
 from lab.country.matrix import EVERY, make_job, run_jobs
+from lab.country.servers import DOH_ADDRESS
 from lab.country.topology import ABROAD, small_country
 from lab.country.world import require_for_test
 from support.scenario import taken
@@ -26,13 +27,21 @@ APPS = ("telegram", "whatsapp", "signal")
 TLS_PORTS = (443, 5222)
 IN_CLEAR = tuple(f"dc{number}-80-mtproto" for number in range(1, 6))
 LAST_PORT = ("dc2-5222-mtproto", "dc4-5222-mtproto")
+OTHERS = ("dc1-other-mtproto", "dc5-other-mtproto")
+ALTERNATE = ("dc2-alternate-mtproto",)
+SIX = ("dc2-mtproto6", "dc4-mtproto6")
+WITH_IPV6 = "n3"
 # By network: the endpoints of which one may answer; none where nothing is left.
 WAYS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "n0": {"whatsapp": ("g-80",), "telegram": IN_CLEAR, "signal": ("grpc-address",)},
-    "n1": {"whatsapp": ("g-fallback-443", "g-fallback-5222"), "telegram": LAST_PORT},
-    "n2": {"whatsapp": ("g-fallback-80",)},
-    "n3": {"whatsapp": ("g-address-443", "g-address-5222")},
-    "n4": {"whatsapp": ("g-address-80",)},
+    "n1": {
+        "whatsapp": ("g-fallback-443", "g-fallback-5222"),
+        "telegram": LAST_PORT,
+        "signal": ("grpc-doh",),
+    },
+    "n2": {"whatsapp": ("g-fallback-80",), "telegram": OTHERS},
+    "n3": {"whatsapp": ("g-address-443", "g-address-5222"), "telegram": SIX},
+    "n4": {"whatsapp": ("g-address-80",), "telegram": ALTERNATE},
     "n5": {"whatsapp": ("e1-80",)},
     "n6": {"whatsapp": (), "signal": ()},
 }
@@ -45,19 +54,30 @@ def shut(made: Country) -> dict[str, list[Interference]]:
     whatsapp = made.abroad.names_of("whatsapp")
     usual = [refuse(port, front, *chats) for port in TLS_PORTS]
     only_back = [refuse(0, front), *(refuse(port, *chats) for port in TLS_PORTS)]
+    signal = deny(made.abroad.names_of("signal"))
     centres = made.abroad.of_service("telegram", "mtproto")
+    posted_to = made.abroad.of_service("telegram", "dc")
+    four = [a for a in centres if ":" not in a]
+    kept = find_hosts(made, "telegram", ALTERNATE)
     return {
-        "n0": [*usual, deny(made.abroad.names_of("signal")), refuse(443, *centres)],
-        "n1": [*only_back, refuse(443, *centres), refuse(80, *centres)],
-        "n2": [*only_back, *(refuse(port, back) for port in TLS_PORTS)],
-        "n3": [deny(whatsapp)],
-        "n4": [deny(whatsapp), *(refuse(port, front) for port in TLS_PORTS)],
-        "n5": [*only_back, refuse(0, back)],
-        "n6": [
-            *(deny(made.abroad.names_of(name)) for name in ("whatsapp", "signal")),
-            refuse(0, front, names["grpc.chat.signal.org"]),
+        "n0": [*usual, signal, refuse(443, DOH_ADDRESS), refuse(443, *centres)],
+        "n1": [*only_back, signal, refuse(443, *centres), refuse(80, *centres)],
+        "n2": [*only_back, *(refuse(port, back) for port in TLS_PORTS), refuse(0, *posted_to)],
+        "n3": [deny(whatsapp), refuse(0, *four)],
+        "n4": [
+            deny(whatsapp),
+            *(refuse(port, front) for port in TLS_PORTS),
+            refuse(0, *(a for a in four if a not in kept)),
+            Interference(kind="host_reset", names=("POST",)),  # which this address would answer
         ],
+        "n5": [*only_back, refuse(0, back)],
+        "n6": [deny(whatsapp), signal, refuse(0, front, names["grpc.chat.signal.org"])],
     }
+
+
+def find_hosts(made: Country, name: str, ids: tuple[str, ...]) -> set[str]:
+    (service,) = (s for s in made.abroad.services if s.name == name)
+    return {endpoint.host for endpoint in service.endpoints if endpoint.id in ids}
 
 
 def refuse(port: int, *addresses: str) -> Interference:
@@ -72,6 +92,8 @@ def deny(names: tuple[str, ...]) -> Interference:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Country]:
     require_for_test()
     described = small_country({name: {"ala": 1} for name in WAYS}, {"ala": "KZ-75"})
+    for network in described["networks"]:
+        network["ipv6"] = network["name"] == WITH_IPV6
     with country(tmp_path_factory.mktemp("path"), described, APPS) as made:
         made.configure_agents()
         services = {s.name: describe(made, s) for s in made.abroad.services if s.name in APPS}
@@ -103,6 +125,7 @@ def describe_endpoint(made: Country, endpoint: Endpoint) -> dict[str, object]:
         "method": endpoint.method if endpoint.kind is EndpointKind.HTTP else "",
         "group": endpoint.group,
         "alpn": list(endpoint.alpn),
+        "resolver": endpoint.resolver,
         "addresses": [made.abroad.names[endpoint.host]] if endpoint.addresses else [],
     }
     given = {key: value for key, value in fields.items() if value}
@@ -152,3 +175,14 @@ def test_the_way_that_is_left_is_found_and_told(
     expected = VerdictState.PARTIAL if ways else VerdictState.BLOCKED
     assert verdict.state is expected, verdict
     assert (verdict.rule == "service.works_by_fallback") is bool(ways)
+
+
+@pytest.mark.parametrize("network", WAYS)
+def test_telegram_is_followed_only_where_telethon_s_one_place_does_not_answer(
+    looks: Mapping[tuple[str, str], Measurement], network: str
+) -> None:
+    """Telethon 1.45.0 tries 149.154.167.51:443 six times, and no other place."""
+    steps = looks[network, "telegram"].observations
+    answers = any(x.endpoint == "dc2-mtproto" and x.exchange and x.failure is None for x in steps)
+    assert answers is ("telegram" not in WAYS[network])
+    assert any(x.endpoint.startswith(APP_PATH) for x in steps) is not answers

@@ -105,7 +105,7 @@ def test_whatsapp_is_followed_in_the_order_of_its_android_app() -> None:
     """ConnectionSequence of public decompiled builds, without addresses that its server gave it.
 
     g on 443 or 5222, then 80; g-fallback likewise; what is built in; the names e1 to e16. Of these
-    the list tries two, for one front has them all.
+    the list tries two, on port 80 one.
     """
     front, back, last = "g.whatsapp.net", "g-fallback.whatsapp.net", "e1.whatsapp.net"
     *stages, chats, on_80 = ways_of("whatsapp")

@@ -94,8 +94,9 @@ class Country:
             self._start_web(space, name)
         self._write("stand-ins.json", json.dumps(servers.spoken(known)))
         self.start_program(ABROAD, "stand_ins", f"{folder}/stand-ins.json")
-        leaf = ca.leaf(*servers.DOH_NAMES)
-        self.start_program(ABROAD, "doh", DOH, str(leaf.chain), str(leaf.key))
+        leaf = ca.leaf(*servers.DOH_NAMES, servers.DOH_ADDRESS)
+        doh = (str(leaf.chain), str(leaf.key), DOH, servers.DOH_ADDRESS)
+        self.start_program(ABROAD, "doh", *doh)
         for network in self.topology.networks:
             self._write(f"{network.name}.conf", servers.provider_conf(network, folder))
             self._start_resolver(network.gate, network.name)
@@ -318,7 +319,8 @@ class Country:
         wanted = {ABROAD: "45.90.2.53:53", DOMESTIC: "5.2.0.53:53"}
         wanted |= {n.gate: f"{n.resolver}:53" for n in self.topology.networks}
         listening = {space: self.world.run(space, "ss", "-Hltun") for space in wanted}
-        web = [(ABROAD, f"{DOH}:443"), (ABROAD, "{}:{}".format(*servers.WEBSOCKETS))]
+        doh = [(ABROAD, f"{a}:443") for a in (DOH, servers.DOH_ADDRESS)]
+        web = [*doh, (ABROAD, "{}:{}".format(*servers.WEBSOCKETS))]
         web += [(ABROAD, ":80"), (DOMESTIC, ":80")]
         return all(place in listening[space] for space, place in (*web, *wanted.items()))
 

@@ -1,6 +1,6 @@
 """DNS over HTTPS (RFC 8484, POST, HTTP/1.1) in front of the open resolver abroad.
 
-python -m lab.country.doh ADDRESS CHAIN KEY
+python -m lab.country.doh CHAIN KEY ADDRESS …
 """
 
 import asyncio
@@ -14,10 +14,10 @@ MAX_QUERY = 4_096
 PATIENCE_S = 10
 
 
-async def main(address: str, chain: str, key: str) -> None:
+async def main(chain: str, key: str, *addresses: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain, key)
-    server = await asyncio.start_server(_served, address, 443, ssl=context)
+    server = await asyncio.start_server(_served, addresses, 443, ssl=context)
     async with server:
         await server.serve_forever()
 
@@ -47,4 +47,4 @@ async def _asked(query: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:4]))
+    asyncio.run(main(*sys.argv[1:]))

@@ -34,7 +34,8 @@ from support.field.servers import nginx_conf
 from support.loopback_ca import Leaf, LoopbackCA
 
 DOH_NAMES = ("cloudflare-dns.com", "dns.google")
-PUBLIC_RESOLVERS = ("9.9.9.10", "8.8.8.8", "1.1.1.1")
+DOH_ADDRESS = "1.1.1.1"  # that Signal's apps ask by address, without a lookup
+PUBLIC_RESOLVERS = ("9.9.9.10", "8.8.8.8", DOH_ADDRESS)
 TESTED = ("telegram", "whatsapp", "signal")
 WEBSOCKETS = ("127.0.0.1", 8101)  # of the stand-ins, behind nginx
 DOT_PORT = 853
