@@ -31,7 +31,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_double(tmp_path: Path) -> N
     print(json.dumps(found))
     envelopes = found["envelopes"]
     assert found["kills_after_an_acknowledgement"] > KILLS / 5
-    # Few kills may meet no write; test_daily_totals.py ends a process between two writes.
+    # Few kills may meet no write; test_daily_totals.py breaks off between any two writes.
     assert found["kills_that_tore_a_block"] >= KILLS // 100, "a busy machine tears fewer"
     assert 0 < found["acknowledged"] <= envelopes
     assert found["lost"] == 0
