@@ -129,7 +129,7 @@ async def test_real_lies_are_told_by_their_kind(
                 "doh": "", "neutral": "www.neutral.test", "whoami": "whoami.test",
                 "linger_ms": "100",
             }  # fmt: skip
-            net = opening(resolver=system.address, dns_s=0.5, hosts_file="/nonexistent")
+            net = opening(resolver=system.address, dns_s=3, hosts_file="/nonexistent")
             return await really("dns_integrity", NAME, net, options)
 
     here, control = await run(own, public, nowhere), await run(honest, honest, silent)
