@@ -23,10 +23,10 @@ from heliograph_collector.model.history import (
     HistoryFilter,
 )
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+from heliograph_collector.store.side_database import open_side_database
 
 FILE = "history.db"
 MAX_ROWS = 40_000  # of one question: three years of a country's 36 rows; assumed
-_BUSY_TIMEOUT_S = 10.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS days (
   day INTEGER PRIMARY KEY, digest TEXT NOT NULL, version INTEGER NOT NULL
@@ -65,18 +65,10 @@ class HistoryTable:
         """Open the file, and make it if it is missing. Raises HistoryError."""
         self._file = file
         try:
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file.touch(mode=0o600)
-            self._db = sqlite3.connect(file, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
+            self._db = open_side_database(file, _SCHEMA)
         except OSError as error:
             raise HistoryError(f"{file} cannot be written ({error.strerror}).") from error
         except sqlite3.Error as error:
-            raise HistoryError(_describe_error(file, error)) from error
-        try:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            self._db.close()
             raise HistoryError(_describe_error(file, error)) from error
 
     def close(self) -> None:

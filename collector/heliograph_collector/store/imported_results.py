@@ -32,9 +32,9 @@ from heliograph_collector.store.reported_outages import (
     read_outages,
     replace_outages,
 )
+from heliograph_collector.store.side_database import open_side_database
 
 FILE = "imported.db"
-_BUSY_TIMEOUT_S = 10.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS results (
   source TEXT NOT NULL, key TEXT NOT NULL, country TEXT NOT NULL, asn INTEGER NOT NULL,
@@ -100,16 +100,12 @@ class ImportedResults:
         """Open the file, and make it if it is missing. Raises ImportedResultsError."""
         self._file = file
         try:
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file.touch(mode=0o600)
-            self._db = sqlite3.connect(file, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
+            self._db = open_side_database(file, _SCHEMA + DAY_INDEXES + OUTAGES_SCHEMA)
         except OSError as error:
             raise ImportedResultsError(f"{file} cannot be written ({error.strerror}).") from error
         except sqlite3.Error as error:
             raise ImportedResultsError(describe_database_error(file, error)) from error
         try:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.executescript(_SCHEMA + DAY_INDEXES + OUTAGES_SCHEMA)
             self._count_earlier_days()
         except sqlite3.Error as error:
             self._db.close()
