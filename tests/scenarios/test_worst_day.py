@@ -28,7 +28,12 @@ from support.fake_feed import NOW_US, World, crowd
 from support.incident_book import KEY, blocking, book, closed, part, silence
 from support.ports import free_port
 from support.site import Site
-from support.worst_day.contradictions import find_different_tellings, find_disagreements
+from support.worst_day.contradictions import (
+    READING_S,
+    find_different_tellings,
+    find_disagreements,
+    find_wrong,
+)
 from support.worst_day.outputs import Statement
 from support.worst_day.reader import ScriptClock, WorstDayReader
 from support.worst_day.truth import Place, Truth, list_places
@@ -192,10 +197,23 @@ def _is_dark_scope(actor: Actor, dark: tuple[str, str, int, str]) -> bool:
     return Scope("KZ", actor.region, actor.asn, actor.access).is_within(Scope(*dark))
 
 
+def test_what_is_down_everywhere_is_not_blocked() -> None:
+    """The reader took either for true, since it fails; seven pages once said the wrong one."""
+    truth = Truth(build_script(load_scenario(SCRIPT), seed=1))
+    begins_s = 24 * 60
+    for claim, second, why in (
+        ("blocked", begins_s + READING_S - 1, ""),  # an older reading may stand so long
+        ("blocked", begins_s + READING_S + 1, "blocked though it is down for all"),
+        ("down", begins_s + READING_S + 1, ""),
+    ):
+        said = Statement("status", Place("UG"), "signal", claim)
+        assert [wrong.why for wrong in find_wrong([said], truth, second)] == [why] * bool(why)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
 @pytest.mark.skipif(
-    os.environ.get("HELIOGRAPH_WORST_DAY") != "whole", reason="half an hour: make soak plays it"
+    os.environ.get("HELIOGRAPH_WORST_DAY") != "whole", reason="45 minutes: make soak plays it"
 )
 async def test_no_output_contradicts_the_script_or_another(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

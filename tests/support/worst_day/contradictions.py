@@ -76,6 +76,8 @@ def _why_wrong_of_service(said: Statement, truth: Truth, second: float) -> str:
         return ""
     if said.claim in WELL and truth.fails_since(said.place, said.subject, second, READING_S):
         return "reachable though it fails"
+    if said.claim == "blocked" and truth.is_down_since(said.subject, second, READING_S):
+        return "blocked though it is down for all"
     is_bad = said.claim in ("blocked", "down")
     services = truth.script.services if said.subject == SERVICES else [said.subject]
     works = (truth.works_since(said.place, name, second, READING_S) for name in services)

@@ -58,6 +58,11 @@ class Truth:
         times = _between(second - seconds, second)
         return all(self.failing_share(place, service, at) >= MOST for at in times)
 
+    def is_down_since(self, service: str, second: float, seconds: float) -> bool:
+        """Whether a service has failed in every country for so long, up to now."""
+        countries = {actor.country for actor in self.script.actors}
+        return all(self.fails_since(Place(c), service, second, seconds) for c in countries)
+
     def works_since(self, place: Place, service: str, second: float, seconds: float) -> bool:
         times = _between(second - seconds, second)
         return all(self.failing_share(place, service, at) == 0 for at in times)
