@@ -90,7 +90,7 @@ class Field:
         home = servers.domestic_conf(self._certificates, folder)
         self._start_server("domestic", home, "nginx", at.GATE)
         doh = self._certificates.files("good", at.DOH)
-        self._start(at.ABROAD, "doh", [*PYTHON, "lab.country.doh", at.DOH, *doh])
+        self._start(at.ABROAD, "doh", [*PYTHON, "lab.country.doh", *doh, at.DOH])
         hosts = [self._host(row, host) for row in rows for host in row.hosts()]
         self._box("hosts", at.ABROAD, [h for h in hosts if not h["address"].startswith("77.")], [])
         turned = [self._certified(row, rule) for row in rows for rule in row.turned()]
