@@ -78,14 +78,14 @@ class ControlCache:
         """
         sources = self._entries_by_target.get(make_target_key(measurement), {})
         plain_view = self._make_view(measurement)
-        nearest = [
-            _find_nearest(entries, at_us)
-            for (is_part, _), entries in sources.items()
-            if not is_part
+        around = [
+            _find_around(entries, at_us) for (is_part, _), entries in sources.items() if not is_part
         ]
+        nearest = [records[0] for records in around]
         nearest = [record for record in nearest if abs(record.started_us - at_us) <= STALE_US]
         best = max(nearest, key=partial(_rank_control, at_us=at_us), default=None)
-        fresh = [r for r in nearest if r is not best and abs(r.started_us - at_us) <= WINDOW_US]
+        others = [record for records in around for record in records if record is not best]
+        fresh = [record for record in others if abs(record.started_us - at_us) <= WINDOW_US]
         visits = [
             record
             for (is_part, _), entries in sources.items()
@@ -100,6 +100,7 @@ class ControlCache:
             plain_view,
             measurement=best.measurement,
             age_us=abs(best.started_us - at_us),
+            is_later=best.started_us > at_us,
             link=best.link,
             network=name_network(best, day),
             looks=looks,
@@ -144,16 +145,15 @@ def _list_fresh(entries: Sequence[_Entry], at_us: int) -> Iterator[ReceivedMeasu
         yield record
 
 
-def _find_nearest(entries: Sequence[_Entry], at_us: int) -> ReceivedMeasurement:
-    """Return the entry nearest in time; of two equally near, the later."""
+def _find_around(entries: Sequence[_Entry], at_us: int) -> list[ReceivedMeasurement]:
+    """Find the last result until a time and the first one after it, the nearer one first.
+
+    Both, because what failed between one that passed and one that failed may have failed for
+    everybody. Of two equally near, the later comes first.
+    """
     at = bisect_right(entries, at_us, key=_by_time)
     near = entries[max(0, at - 1) : at + 1]
-    # Entries are in order of time, so `reversed` prefers the later of two equally near.
-    return min(reversed(near), key=partial(_distance_us, at_us=at_us))[2]
-
-
-def _distance_us(entry: _Entry, at_us: int) -> int:
-    return abs(entry[0] - at_us)
+    return [entry[2] for entry in sorted(near, key=lambda one: (abs(one[0] - at_us), -one[0]))]
 
 
 def _rank_control(record: ReceivedMeasurement, at_us: int) -> tuple[bool, int, int, str]:
@@ -181,7 +181,8 @@ def choose_looks(
     """Choose at most MAX_LOOKS results, newest first.
 
     A visit counts only where it went to an endpoint that the measurement met. A result that looks
-    at one of those endpoints from a further network comes before one that repeats a look.
+    at one of those endpoints from a further network, or is the nearest before the measurement or
+    after it, comes before one that repeats a look.
 
     Args:
         records: Fresh results of controls on the same target, without the best control's.
@@ -191,12 +192,13 @@ def choose_looks(
     if not records:
         return ()
     met = list_met_endpoints(measurement)
-    covered: set[tuple[MetEndpoint, str]] = set()
+    covered: set[tuple[MetEndpoint, str, bool]] = set()
     adding: list[ReceivedMeasurement] = []
     repeating: list[ReceivedMeasurement] = []
-    for record in sorted(records, key=attrgetter("started_us"), reverse=True):
-        network = name_network(record, day)
-        looks = {(end, network) for end in met & list_met_endpoints(record.measurement)}
+    by_time = sorted(records, key=attrgetter("started_us"), reverse=True)
+    for record in sorted(by_time, key=lambda one: abs(one.started_us - at_us)):
+        place = (name_network(record, day), record.started_us > at_us)
+        looks = {(end, *place) for end in met & list_met_endpoints(record.measurement)}
         if looks - covered:
             adding.append(record)
         elif looks or not (record.measurement.is_visit or record.measurement.is_light):
@@ -210,6 +212,7 @@ def choose_looks(
             link=record.link,
             network=name_network(record, day),
             is_visit=record.measurement.is_visit,
+            is_later=record.started_us > at_us,
         )
         for record in sorted(chosen, key=attrgetter("started_us"), reverse=True)
     )

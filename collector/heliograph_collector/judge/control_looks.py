@@ -4,9 +4,14 @@ A look counts at the same address, port, protocol and name only. Another address
 proves nothing about this one: an edge may be dead, closed on one port or badly set up, and only
 the vantage may have been led to it. Not even a neighbor in the same /24 counts, because a visit
 to the address itself is cheap and a wrong "blocked" is not.
+
+Of what one network's controls saw in a step the result nearest in time counts. If that one passed,
+and the nearest on the other side of the measurement failed, the service itself may have failed for
+everybody in between: both count, and such a network contradicts itself. What another network saw
+before then proves nothing, unless it has looked again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -57,6 +62,8 @@ class ControlSource:
 
     network: str  # "" unknown
     steps: MeasurementSteps = NO_STEPS
+    is_later: bool | None = None  # than the compared measurement; None unknown
+    age_us: int = 0  # distance in time from it
     _outcomes: dict[StepKey, LookResult] = field(default_factory=dict, compare=False, repr=False)
     _foreign: dict[str, frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
@@ -75,6 +82,14 @@ class ControlSource:
             return LookResult.PASSED
         is_failed = any(_has_failed(a, operation) for a in same)
         return LookResult.FAILED if is_failed else LookResult.NONE
+
+    def has_looked_up(self, name: str) -> bool:
+        """Return whether a lookup of the name gave an answer, or failed as a resolver fails."""
+        return any(s.has_succeeded or s.method for s in self.steps.lookups_by_name.get(name, ()))
+
+    def has_resolved(self, name: str) -> bool:
+        """Return whether a lookup of the name gave an answer."""
+        return any(s.has_succeeded for s in self.steps.lookups_by_name.get(name, ()))
 
     def list_foreign_names(self, address: str) -> frozenset[str]:
         """List the names that were asked for here and got somebody else's certificate."""
@@ -126,31 +141,29 @@ class ControlLooks:
         self, attempt: ConnectionAttempt, operation: Operation
     ) -> tuple[list[ControlSource], list[ControlSource]]:
         """Split the controls that looked at the endpoint into those that passed and the rest."""
-        passed: list[ControlSource] = []
-        failed: list[ControlSource] = []
-        for source in self.sources:
-            outcome = source.find_outcome(attempt, operation)
-            if outcome is LookResult.PASSED:
-                passed.append(source)
-            elif outcome is LookResult.FAILED:
-                failed.append(source)
-        return passed, failed
+        outcomes = [(s, s.find_outcome(attempt, operation)) for s in self.sources]
+        passed = [s for s, outcome in outcomes if outcome is LookResult.PASSED]
+        failed = [s for s, outcome in outcomes if outcome is LookResult.FAILED]
+        return _keep_counting(passed, failed)
+
+    def _split_lookups(self, name: str) -> tuple[list[ControlSource], list[ControlSource]]:
+        """Split the controls that looked a name up into those that got an answer and the rest."""
+        looked = [source for source in self.sources if source.has_looked_up(name)]
+        resolved = [source for source in looked if source.has_resolved(name)]
+        return _keep_counting(
+            resolved, [source for source in looked if not source.has_resolved(name)]
+        )
 
     def find_lookup_result(self, name: str) -> LookResult:
         """Find what the controls' lookups of a name gave."""
-        resolved = 0
-        denied: list[str] = []
-        for source in self.sources:
-            steps = source.steps.lookups_by_name.get(name, ())
-            if any(s.has_succeeded for s in steps):
-                resolved += 1
-            elif any(s.method for s in steps):
-                denied.append(source.network)
+        resolved, denied = self._split_lookups(name)
         if resolved:
-            return LookResult.PASSED if resolved > len(denied) else LookResult.UNSURE
+            return LookResult.PASSED if len(resolved) > len(denied) else LookResult.UNSURE
         if not denied:
             return LookResult.NONE
-        is_enough = len({*denied} - {""}) >= min(NETWORKS_DOWN, self.network_count)
+        is_enough = len({source.network for source in denied} - {""}) >= min(
+            NETWORKS_DOWN, self.network_count
+        )
         return LookResult.FAILED if is_enough else LookResult.UNSURE
 
     def list_addresses(self, name: str) -> frozenset[str]:
@@ -201,6 +214,45 @@ class ControlLooks:
 NO_LOOKS = ControlLooks()
 
 
+def _keep_counting(
+    passed: list[ControlSource], failed: list[ControlSource]
+) -> tuple[list[ControlSource], list[ControlSource]]:
+    """Keep what counts of each network, and no pass that is outdated."""
+    if not passed or not failed:  # what agrees needs no choice, and that is nearly always so
+        return passed, failed
+    counting = _select_counting(passed, failed)
+    passed = [source for source in passed if id(source) in counting]
+    failed = [source for source in failed if id(source) in counting]
+    return _drop_outdated(passed, failed), failed
+
+
+def _select_counting(passed: Sequence[ControlSource], failed: Sequence[ControlSource]) -> set[int]:
+    """Select the sources that count, by identity; what has no time or no network does."""
+    counting = {id(s) for s in (*passed, *failed) if s.is_later is None or not s.network}
+    sides: dict[str, dict[bool, tuple[ControlSource, bool]]] = {}
+    for source, has_passed in (*((s, True) for s in passed), *((s, False) for s in failed)):
+        if source.is_later is not None and source.network:
+            nearest = sides.setdefault(source.network, {})
+            known = nearest.setdefault(source.is_later, (source, has_passed))
+            if source.age_us < known[0].age_us:
+                nearest[source.is_later] = (source, has_passed)
+    for nearest in sides.values():
+        first, *rest = sorted(nearest.values(), key=lambda side: side[0].age_us)
+        counting.add(id(first[0]))
+        counting |= {id(source) for source, has_passed in rest if first[1] or not has_passed}
+    return counting
+
+
+def _drop_outdated(
+    passed: list[ControlSource], failed: Sequence[ControlSource]
+) -> list[ControlSource]:
+    """Drop earlier passes of networks that have not looked since, if another now fails."""
+    if not any(source.is_later for source in failed):
+        return passed
+    renewed = {s.network for s in (*passed, *failed) if s.is_later}
+    return [s for s in passed if s.is_later is not False or s.network in renewed]
+
+
 def _compare_unaddressed(paired: tuple[ConnectionAttempt, ...], operation: Operation) -> LookResult:
     if any(has_passed(a, operation) for a in paired if not a.address):
         return LookResult.PASSED
@@ -216,9 +268,12 @@ def list_sources(control: ControlView, steps: MeasurementSteps) -> tuple[Control
     """
     sources = []
     if control.measurement is not None and is_fresh(control.age_us, control.link):
-        sources.append(ControlSource(control.network, steps))
+        at = (control.is_later, control.age_us or 0)
+        sources.append(ControlSource(control.network, steps, *at))
     sources += [
-        ControlSource(look.network, group_control_steps(look.measurement))
+        ControlSource(
+            look.network, group_control_steps(look.measurement), look.is_later, look.age_us
+        )
         for look in control.looks
         if is_fresh(look.age_us, look.link)
     ]

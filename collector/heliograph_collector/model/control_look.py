@@ -18,6 +18,7 @@ class ControlLook:
     link: Link  # the control's own
     network: str  # the control's own, as prefix or ASN; "" unknown
     is_visit: bool = False  # asked for later, at the endpoints that vantages met
+    is_later: bool | None = None  # than the compared measurement; None where nobody tells
 
 
 @dataclass(frozen=True, slots=True)

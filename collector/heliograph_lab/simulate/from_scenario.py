@@ -5,8 +5,12 @@ from dataclasses import replace
 
 from heliograph.regions import find_region
 from heliograph.units import DAY_US, SECOND_US
-from heliograph_collector.model.signals import VantageRef
-from heliograph_lab.evaluate.population import SimulatedVantage, merge_silences
+from heliograph_collector.model.signals import VantageRef, VoteValue
+from heliograph_lab.evaluate.population import (
+    Interference,
+    SimulatedVantage,
+    merge_silences,
+)
 from heliograph_lab.evaluate.scenario import ScenarioState, simulate_events
 from heliograph_lab.evaluate.scenario_model import Scenario
 from heliograph_lab.simulate import (
@@ -38,6 +42,7 @@ def build_script(scenario: Scenario, seed: int, agents: int = 0) -> Script:
         restarts=[CollectorRestart(*span) for span in state.restarts],
         services=[service.name for service in scenario.services],
         measure_every_s=min((s.every_s for s in scenario.services), default=0.0),
+        outages=_list_outages(state),
     )
 
 
@@ -85,13 +90,21 @@ def _build_actor(number: int, vantage: SimulatedVantage, scenario: Scenario) -> 
             )
             for group in merge_silences(vantage)
         ],
-        troubles=[
-            ServiceTrouble(
-                interference.since_s, interference.until_s, interference.service, interference.share
-            )
-            for interference in vantage.interferences
-        ],
+        troubles=[_build_trouble(interference) for interference in vantage.interferences],
     )
+
+
+def _build_trouble(interference: Interference) -> ServiceTrouble:
+    return ServiceTrouble(
+        interference.since_s, interference.until_s, interference.service, interference.share
+    )
+
+
+def _list_outages(state: ScenarioState) -> list[ServiceTrouble]:
+    """List what every vantage meets, and controls too: a service that fails for all the world."""
+    anyone = state.vantages[:1]
+    met = [one for vantage in anyone for one in vantage.interferences]
+    return [_build_trouble(one) for one in met if one.value is VoteValue.DOWN]
 
 
 def _expected_cuts(state: ScenarioState, scenario: Scenario) -> list[ExpectedCut]:

@@ -364,7 +364,8 @@ def _add_controls(config: SimulationConfig) -> Script:
     actors = [actor for actor in config.script.actors if not actor.control]
     if config.load != "none" and not config.invite:
         first = max((actor.number for actor in actors), default=-1) + 1
-        actors += [Actor(first + number, "ZZ", control=True) for number in range(CONTROLS)]
+        control = Actor(first, "ZZ", control=True, troubles=config.script.outages)
+        actors += [replace(control, number=first + number) for number in range(CONTROLS)]
     return replace(config.script, actors=actors)
 
 

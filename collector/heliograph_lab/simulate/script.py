@@ -73,6 +73,7 @@ class Script:
     restarts: Sequence[CollectorRestart] = ()
     services: Sequence[str] = ()  # tested by every actor
     measure_every_s: float = 60.0  # interval of these tests; 0 for no measurements
+    outages: Sequence[ServiceTrouble] = ()  # of a service itself: controls meet them too
 
 
 def speed_up(script: Script, speed: float) -> Script:
@@ -83,6 +84,7 @@ def speed_up(script: Script, speed: float) -> Script:
         measure_every_s=script.measure_every_s / speed,
         cuts=[replace(cut, at_s=cut.at_s / speed) for cut in script.cuts],
         restarts=[CollectorRestart(r.at_s / speed, r.until_s / speed) for r in script.restarts],
+        outages=_speed_up_troubles(script.outages, speed),
         actors=[
             replace(
                 actor,
@@ -90,14 +92,15 @@ def speed_up(script: Script, speed: float) -> Script:
                     replace(s, since_s=s.since_s / speed, until_s=s.until_s / speed)
                     for s in actor.silences
                 ],
-                troubles=[
-                    replace(t, since_s=t.since_s / speed, until_s=t.until_s / speed)
-                    for t in actor.troubles
-                ],
+                troubles=_speed_up_troubles(actor.troubles, speed),
             )
             for actor in script.actors
         ],
     )
+
+
+def _speed_up_troubles(troubles: Sequence[ServiceTrouble], speed: float) -> list[ServiceTrouble]:
+    return [replace(t, since_s=t.since_s / speed, until_s=t.until_s / speed) for t in troubles]
 
 
 def scale_counts(counts: Sequence[int], total: int) -> list[int]:

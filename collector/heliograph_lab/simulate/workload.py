@@ -265,14 +265,14 @@ class Workload:
         self, actor: Actor, service: str, second: float, rng: random.Random
     ) -> NetworkConditions:
         network_rng = _seeded_rng(self.seed, actor.number, "network")
-        interference = self.interference.get((actor.country, service))
+        interference = None if actor.control else self.interference.get((actor.country, service))
         if is_failing(actor, service, second, rng):
             interference = InterferenceMethod.SILENCE
         return NetworkConditions(
             round_trip_us=network_rng.randint(*_ROUND_TRIP_US),
             ipv6=network_rng.random() < _IPV6_SHARE or actor.control,
             loss_share=self.loss_share,
-            interference=None if actor.control else interference,
+            interference=interference,
         )
 
 

@@ -7,8 +7,21 @@ import pytest
 from heliograph_collector.control import Assessor, ControlCache
 from heliograph_collector.judge import judge
 from heliograph_collector.model.control_look import MAX_LOOKS
-from heliograph_collector.model.records import ControlView, ReceivedMeasurement, Verdict
-from support.control_records import RESET, WORKS, Steps, build_control, build_record
+from heliograph_collector.model.records import (
+    ControlView,
+    ReceivedMeasurement,
+    Verdict,
+    VerdictState,
+)
+from support.control_records import (
+    BLOCKED,
+    RESET,
+    WORKS,
+    Steps,
+    build_control,
+    build_record,
+    overall,
+)
 from support.scenario import MINUTE_US
 
 EDGE: Steps = [{"system A": "9.8.7.6"}, {"connect 9.8.7.6": "ok"}, {"tls": "connection_reset"}]
@@ -22,6 +35,12 @@ def build_visit(
 ) -> ReceivedMeasurement:
     record = build_control(steps, minute, nym=nym, is_visit=True)
     return replace(record, vantage=replace(record.vantage, asn=asn))
+
+
+def build_elsewhere(steps: Steps, minute: float) -> ReceivedMeasurement:
+    """A control in another network."""
+    record = build_control(steps, minute, nym="other")
+    return replace(record, vantage=replace(record.vantage, asn=2))
 
 
 def view(*controls: ReceivedMeasurement, steps: Steps = EDGE, minute: float = 0) -> ControlView:
@@ -96,3 +115,45 @@ def test_visit_that_arrives_later_judges_the_waiting_measurement_again() -> None
     assessor.assess([build_control(WORKS, -1), waiting])
     assessor.assess([build_visit(AT_EDGE, 3)])
     assert [len(control.looks) for control in views[waiting.id]] == [0, 1]
+
+
+DEAD = (VerdictState.DOWN, "down.tls")
+MIXED = (VerdictState.UNKNOWN, "control.elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("case", "controls", "wanted"),
+    [
+        ("worked before and after", [build_control(WORKS, -2), build_control(WORKS, 3)], BLOCKED),
+        ("worked just before, failed later",
+         [build_control(WORKS, -1), build_control(RESET, 3)], MIXED),
+        ("worked long before, failed just after",
+         [build_control(WORKS, -4), build_control(RESET, 1)], DEAD),
+        ("failed before, and came back just after",
+         [build_control(RESET, -3), build_control(WORKS, 1)], MIXED),
+        ("failed just before, and came back later",
+         [build_control(RESET, -1), build_control(WORKS, 4)], DEAD),
+        ("failed long before, worked since",
+         [build_control(RESET, -9), build_control(WORKS, -5), build_control(WORKS, 4)], BLOCKED),
+        ("the other control has not looked since",
+         [build_elsewhere(WORKS, -2), build_control(WORKS, -1), build_control(RESET, 3)], MIXED),
+        ("the other control works on",
+         [build_elsewhere(WORKS, -2), build_elsewhere(WORKS, 2), build_control(WORKS, -1),
+          build_control(RESET, 3)], BLOCKED),
+    ],
+)  # fmt: skip
+def test_outage_that_begins_between_two_looks_is_no_block(
+    case: str, controls: list[ReceivedMeasurement], wanted: tuple[VerdictState, str]
+) -> None:
+    assessor = Assessor(judge)
+    judged = assessor.assess([*controls, build_record(RESET, 0)])
+    assert overall(judged[-1]) == wanted, case
+
+
+def test_worldwide_outage_takes_back_the_first_blocks_with_the_next_look() -> None:
+    """All of ten minutes' looks are near enough, and most of them are from before it."""
+    assess = Assessor(judge).assess
+    assess([build_control(WORKS, minute) for minute in range(-10, 0)])
+    assert overall(assess([build_record(RESET, 0)])[0]) == BLOCKED  # as if it were here alone
+    _, again = assess([build_control(RESET, 2)])
+    assert again[1][-1].state is VerdictState.UNKNOWN

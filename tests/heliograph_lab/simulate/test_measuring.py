@@ -99,6 +99,15 @@ def test_trouble_of_an_actor_is_a_blocked_service() -> None:
     assert (verdict.state, verdict.layer) == (VerdictState.BLOCKED, "tls")
 
 
+def test_outage_of_a_service_is_down_for_a_control_too() -> None:
+    (task,) = (task for task in VOLUNTEERS if task.service == "signal")
+    outage = [ServiceTrouble(0.0, 10.0, "signal")]
+    actors = (replace(CONTROL, troubles=outage), replace(FAR, troubles=outage))
+    block = [receive(Workload(plan=PLAN, loss_share=0.0), actor, task) for actor in actors]
+    *_, (_, verdicts) = Assessor(judge, load_shipped_services().services).assess(block)
+    assert service_verdict(verdicts).state is VerdictState.DOWN
+
+
 def test_batch_holds_what_the_contract_takes() -> None:
     actor = Actor(1, "KZ", "ALA", 9198, "mobile")
     result = Workload(plan=PLAN).measure(actor, Run(0.0, 0, 0), 0.0, CLOCK.wall_us(), 1)

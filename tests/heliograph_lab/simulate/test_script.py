@@ -34,6 +34,7 @@ events:
   - {do: sleep, at: 2026-01-01T00:05:00Z, who: {access: fixed}, for: 1m}
   - {do: block, service: telegram, at: 2026-01-01T00:01:00Z, for: 60s}
   - {do: restart, at: 2026-01-01T00:08:00Z, for: 5s}
+  - {do: messenger_down, service: telegram, at: 2026-01-01T00:07:00Z, for: 60s}
 """
 
 
@@ -56,7 +57,12 @@ def test_script_has_the_events_of_its_scenario(file: Path) -> None:
     assert by_access["mobile"].silences == [AgentSilence(120.0, 240.0, "cut")]
     assert by_access["fixed"].silences == [AgentSilence(300.0, 360.0, "away")]
     assert by_access["fixed"].known_days == pytest.approx(3.0)
-    assert by_access["mobile"].troubles == [ServiceTrouble(60.0, 120.0, "telegram", 1.0)]
+    outage = ServiceTrouble(420.0, 480.0, "telegram", 1.0)
+    assert by_access["mobile"].troubles == [
+        ServiceTrouble(60.0, 120.0, "telegram", 1.0),
+        outage,
+    ]
+    assert script.outages == [outage], "of these alone the controls know"
     assert script.cuts == [ExpectedCut(120.0, "KZ", "mobile-only")]
     assert script.restarts == [CollectorRestart(480.0, 485.0)]
     assert (script.seconds, script.services, script.measure_every_s) == (600.0, ["telegram"], 30.0)
@@ -79,12 +85,14 @@ def test_sped_up_script_is_the_same_in_less_time() -> None:
         1, "KZ", silences=[AgentSilence(60, 90)], troubles=[ServiceTrouble(10, 20, "signal")]
     )
     slow = Script(
-        "s", 120, [actor], [ExpectedCut(60, "KZ", "")], [CollectorRestart(100, 104)], ["signal"], 30
-    )
+        "s", 120, [actor], [ExpectedCut(60, "KZ", "")], [CollectorRestart(100, 104)], ["signal"],
+        30, [ServiceTrouble(40, 60, "signal")],
+    )  # fmt: skip
     fast = speed_up(slow, 2)
     assert (fast.seconds, fast.measure_every_s) == (60, 15)
     assert fast.actors[0].silences == [AgentSilence(30, 45)]
     assert fast.actors[0].troubles == [ServiceTrouble(5, 10, "signal")]
+    assert fast.outages == [ServiceTrouble(20, 30, "signal")]
     assert (fast.cuts, fast.restarts) == ([ExpectedCut(30, "KZ", "")], [CollectorRestart(50, 52)])
 
 
