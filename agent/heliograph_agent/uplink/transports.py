@@ -241,7 +241,7 @@ class TransportSelector:
         """Return the transport to try now; the list, never empty, may have changed."""
         available = set(transports)
         self._remaining = [transport for transport in self._remaining if transport in available]
-        if not self._remaining:
+        if not self._remaining or self.probe_in_s() == 0:
             self._start_pass(transports)
         return self._remaining[0]
 
@@ -259,6 +259,8 @@ class TransportSelector:
         had_lasted = not self._remaining
         if had_lasted:
             self._start_pass(transports)
+        else:  # as if it had not come about
+            self._note_failed_probe(lost)
 
         def rank_transport(transport: Transport) -> tuple[bool, bool, bool]:
             is_same_host = transport.entrance.host == lost.entrance.host
@@ -271,11 +273,7 @@ class TransportSelector:
     def record_failure(self, transport: Transport) -> bool:
         """Remove a transport from this pass; return whether it was the last one."""
         self._remaining = [other for other in self._remaining if other != transport]
-        if transport.name in self._probed_names:
-            self._probed_names -= {transport.name}
-            if not self._probed_names:
-                self.probes += 1
-                self._plan_probe()
+        self._note_failed_probe(transport)
         return not self._remaining
 
     def record_delivery(self, transport: Transport, transports: Sequence[Transport]) -> bool:
@@ -302,12 +300,28 @@ class TransportSelector:
         self._remaining = []
         self._probe_at_us = 0
 
+    def _note_failed_probe(self, transport: Transport) -> None:
+        """Plan the next probe once the last of the better transports has failed."""
+        if transport.name in self._probed_names:
+            self._probed_names -= {transport.name}
+            if not self._probed_names:
+                self.probes += 1
+                self._plan_probe()
+
     def _start_pass(self, transports: Sequence[Transport]) -> None:
+        """Order the transports, the better ones first when their probe is due.
+
+        The pass is that probe: while it stayed due, each transport for single envelopes gave way
+        to it at once, and the agent went round in a circle without sending.
+        """
+        is_due = self.probe_in_s() == 0
         names = [transport.name for transport in transports]
         index = names.index(self.preferred) if self.preferred in names else 0
         if index and self._probe_at_us is None:  # after a restart, wait as after a probe
             self._plan_probe()
-        if index and self.probe_in_s() == 0:
+        if is_due:
+            self._probe_at_us = None
+        if index and is_due:
             self._probed_names = frozenset(names[:index])
             self._remaining = list(transports)
         else:

@@ -140,6 +140,60 @@ def test_reset_network_begins_with_best() -> None:
     assert run.selector.probes == 0
 
 
+def circle(run: SelectorRun) -> bool:
+    """Whether a transport for single envelopes gives way to a probe, and is the next to be tried.
+
+    PostTransport ends when a probe is due, so that the agent would send nothing any more.
+    """
+    run.next()
+    return run.selector.probe_in_s() == 0
+
+
+def test_no_transport_gives_way_to_itself_on_another_network() -> None:
+    run = SelectorRun()
+    run.next()
+    run.deliver()  # a session
+    run.selector.reset_network()
+    run.fail()  # which the new network does not let through
+    assert run.next() == 1
+    assert not circle(run)
+    run.deliver()
+    assert run.selector.probe_in_s(), "and the session is tried again later"
+
+
+def test_no_better_transport_gives_way_to_the_probe_that_it_is_part_of() -> None:
+    run = SelectorRun(TRANSPORTS[2].name)
+    run.next()
+    run.deliver()
+    run.wait_for_probe()
+    assert run.next() == 0
+    run.fail()
+    assert run.next() == 1
+    assert not circle(run)
+
+
+def test_no_transport_gives_way_to_itself_while_there_is_nothing_to_send() -> None:
+    run = SelectorRun(TRANSPORTS[1].name)
+    assert run.next() == 1
+    run.wait_for_probe()
+    assert run.next() == 0, "the better one is tried although nothing was delivered"
+    run.fail()
+    assert run.next() == 1
+    assert not circle(run)
+
+
+def test_session_that_a_probe_found_and_that_breaks_at_once_counts_as_a_failed_probe() -> None:
+    run = SelectorRun()
+    run.fail()
+    run.deliver()
+    run.wait_for_probe()
+    assert run.next() == 0
+    run.selector.order_after_loss(TRANSPORTS[0], TRANSPORTS)
+    assert run.next() != 0
+    assert not circle(run)
+    assert run.selector.probes == 1
+
+
 def test_changed_list_is_followed() -> None:
     run = SelectorRun("post://gone.example:1")
     fewer = TRANSPORTS[:2]
