@@ -134,6 +134,8 @@ def _format_json(agents: list[EnrolledAgent]) -> str:
     rows = [
         {
             "id": agent.id.hex(),
+            "name": agent.name,
+            "note": agent.note,
             "role": agent.role,
             "version": agent.version,
             "country": agent.country,

@@ -10,6 +10,8 @@ from heliograph_collector.console.backend import ConsoleBackend
 from heliograph_collector.http.problem import Problem
 
 MAX_CELLS = 100  # shown cells of the coverage
+MAX_NAME = 60  # characters of an agent's name; assumed, a line of the table
+MAX_NOTE = 500  # as of a note on an incident
 
 
 async def list_rows(backend: ConsoleBackend) -> list[fleet_table.FleetRow]:
@@ -26,6 +28,7 @@ class FleetPages:
         add_route("GET", "/console/fleet", VIEWER, self.show)
         add_route("GET", "/console/fleet/coverage", VIEWER, self.show_coverage)
         add_route("GET", "/console/fleet/{id}", VIEWER, self.show_agent)
+        add_route("POST", "/console/fleet/{id}/describe", OPERATOR, self.describe)
         add_route("POST", "/console/fleet/{id}/revoke", OPERATOR, self.revoke)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
@@ -55,6 +58,21 @@ class FleetPages:
             now_s=self._backend.clock.wall_us() // 1_000_000,
         )
 
+    async def describe(self, request: web.Request) -> web.StreamResponse:
+        """Set an agent's name and note.
+
+        The trail says that they changed and not to what, so that both can be erased.
+        """
+        row = await self._find_row(request)
+        form = self._access_control.checked_form(request)
+        name = " ".join(form.get("name", "").split())
+        note = form.get("note", "").replace("\r\n", "\n").strip()
+        if error_text := _check_description(name, note):
+            raise Problem(400, "Not saved", error_text)
+        await self._access_control.record_audit(request, "agent.describe", row.id)
+        await asyncio.to_thread(self._backend.fleet.describe_agent, row.agent.id, name, note)
+        return templates.redirect(f"/console/fleet/{row.id}")
+
     async def revoke(self, request: web.Request) -> web.StreamResponse:
         """Revoke an agent; the form must repeat the beginning of its id.
 
@@ -79,6 +97,16 @@ class FleetPages:
             if row.id == id_:
                 return row
         raise Problem(404, "No such agent", "Nobody of that id is enrolled; see the list.")
+
+
+def _check_description(name: str, note: str) -> str:
+    """Return what is wrong with a name or a note, as a sentence; "" if nothing is."""
+    for field, text, most in (("name", name, MAX_NAME), ("note", note, MAX_NOTE)):
+        if len(text) > most:
+            return f"The {field} has {len(text)} characters; {most} are allowed."
+        if not text.replace("\n", "").isprintable():
+            return f"The {field} has a character that cannot be shown; type it again."
+    return ""
 
 
 def _parse_filter(request: web.Request) -> fleet_table.FleetFilter:

@@ -151,6 +151,8 @@ def _matches_filter(row: FleetRow, fleet_filter: FleetFilter) -> bool:
         agent.version,
         agent.role,
         row.region,
+        agent.name,
+        agent.note,
     )
     return row.id.startswith(search_text) or any(
         search_text in value.lower() for value in searchable_fields

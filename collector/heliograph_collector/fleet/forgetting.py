@@ -23,8 +23,8 @@ def forget_agent(fleet: Fleet, agent: bytes, now_s: int) -> None:
         places = db.execute(places_sql, (agent,)).fetchall()
         db.execute(
             "UPDATE agents SET revoked_s = coalesce(revoked_s, ?), last_seen_s = NULL,"
-            " version = '', country = 'ZZ', asn = 0, access = 'unknown', origin = '', charter = 0"
-            " WHERE id = ?",
+            " version = '', country = 'ZZ', asn = 0, access = 'unknown', origin = '', charter = 0,"
+            " name = '', note = '' WHERE id = ?",
             (now_s, agent),
         )
         # the revocation has freed them (trigger quarantine_left)

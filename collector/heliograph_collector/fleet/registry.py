@@ -67,6 +67,8 @@ _ADDED_COLUMNS = {
     ("unproven", "source"): "TEXT NOT NULL DEFAULT ''",
     ("agents", "results"): "INTEGER NOT NULL DEFAULT 0",
     ("agents", "origin"): "TEXT NOT NULL DEFAULT ''",
+    ("agents", "name"): "TEXT NOT NULL DEFAULT ''",
+    ("agents", "note"): "TEXT NOT NULL DEFAULT ''",
 }
 # What needs those columns. Triggers count places, so that an enrollment reads one row for each of
 # its networks, however many agents there are. Agents of an earlier version enter by their AS.
@@ -104,7 +106,7 @@ UPDATE agents SET results = 1 WHERE trial_s IS NOT NULL AND results = 0
 """
 _SELECT_AGENTS = """
 SELECT id, public_key, role, version, created_s, revoked_s, last_seen_s, country, asn, access,
-  key_since_s, charter, trial_s, agreements, cloned_s,
+  key_since_s, charter, trial_s, agreements, cloned_s, name, note,
   EXISTS (SELECT 1 FROM quarantine_networks WHERE network = '' AND agent = id) AS has_place
 FROM agents
 """
@@ -139,6 +141,8 @@ class EnrolledAgent:
     agreements: int = 0  # hours of agreement with other agents while in quarantine
     cloned_s: int | None = None  # when two machines were found to use the key
     has_place: int = 0  # 1 while it takes one of the places in quarantine
+    name: str = ""  # given by an operator, who alone sees it; the same for the note
+    note: str = ""
 
     @property
     def is_known(self) -> bool:
@@ -251,6 +255,11 @@ class Fleet:
         """Revoke an agent; return False if it is unknown or already revoked."""
         sql = "UPDATE agents SET revoked_s = ? WHERE id = ? AND revoked_s IS NULL"
         return self.change_row(sql, now_s, agent)
+
+    def describe_agent(self, agent: bytes, name: str, note: str) -> bool:
+        """Set an operator's name and note of an agent; return False if it is unknown."""
+        sql = "UPDATE agents SET name = ?, note = ? WHERE id = ?"
+        return self.change_row(sql, name, note, agent)
 
     def record_sightings(self, sightings: Sequence[AgentSighting]) -> None:
         with self.transaction() as db:

@@ -11,6 +11,7 @@ from heliograph_agent.consent import consent_scope
 from heliograph_collector.console import plans
 from heliograph_collector.console.backend import DryRun, VerdictChangeCount
 from heliograph_collector.console.live_backend import describe_lost_times
+from heliograph_collector.fleet.forgetting import forget_agent
 from heliograph_collector.fleet.invites import list_invites
 from heliograph_collector.fleet.plans import build_default_plan, load_current_plan
 from heliograph_collector.model.records import BlindTime
@@ -36,6 +37,30 @@ async def test_revoking_wants_the_id_again(caller: Caller, backend: FakeBackend)
     assert backend.fleet.list_agents()[0].revoked_s == backend.now_s()
     assert (await caller.post(f"{path}/revoke", {"again": agent.hex()[:6]}))[0] == 409
     assert ("agent.revoke", "done") in did(caller)
+
+
+async def test_a_name_and_a_note_are_kept_found_and_erased(
+    caller: Caller, backend: FakeBackend
+) -> None:
+    agent = backend.enrol(1)
+    backend.enrol(2)
+    await caller.log_in()
+    path = f"/console/fleet/{agent.hex()}"
+    for wrong in ({"name": "a" * 61}, {"note": "b" * 501}, {"name": "a\u202eb"}, {"note": "\x1b"}):
+        assert (await caller.post(f"{path}/describe", wrong))[0] == 400
+    told = {"name": " Anna's  <router> ", "note": "In the cellar.\r\nAsk for Wi-Fi."}
+    assert await caller.post(f"{path}/describe", told) == (303, path)
+    _, page = await caller.get(path)
+    assert "<bdi>Anna&#39;s &lt;router&gt;</bdi>" in page
+    assert "In the cellar.<br>Ask for Wi-Fi." in page
+    _, page = await caller.get("/console/fleet?q=cellar")
+    assert "1 agent" in page
+    assert "&lt;router&gt;" in page
+    assert ("agent.describe", "done") in did(caller)
+    assert b"cellar" not in (backend.trail._file).read_bytes()
+    forget_agent(backend.fleet, agent, backend.now_s())
+    described = next(a for a in backend.fleet.list_agents() if a.id == agent)
+    assert (described.name, described.note) == ("", "")
 
 
 async def test_ten_thousand_are_searched_and_paged(caller: Caller, backend: FakeBackend) -> None:
