@@ -262,9 +262,9 @@ async def test_the_headline_names_every_service_that_is_blocked_in_one_place(
     blocks = [
         blocking(f"b10{i}" * 4, 60 - i, service=name) for i, name in enumerate(BLOCKED_TITLES[:n])
     ]
+    site = await serve(evening().feed(book=book(*blocks)))
     for path in ("/", "/?country=KZ", "/countries/KZ", "/networks/AS9198"):
-        link = f"{path}{'&' if '?' in path else '?'}lang={lang}"
-        page = await open_page(serve, link, evening(), book=book(*blocks))
+        page = await site.page(f"{path}{'&' if '?' in path else '?'}lang={lang}")
         headline = page.text["headline"].translate(dict.fromkeys(range(0x2066, 0x206A)))
         assert words in headline, path
         assert page.text["since"]
