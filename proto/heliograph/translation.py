@@ -15,9 +15,13 @@ from pathlib import Path
 ENGLISH = "en"
 # gettext(3) asks these, the first that is set decides; LANGUAGE names several, best first.
 VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 MAX_BYTES = 1_048_576  # of a catalogue; the longest has some 40,000
 
+_RIGHT_TO_LEFT_MARK = "\u200f"  # invisible; Unicode Standard Annex #9, 2.6
+
 _texts: dict[str, str] = {}
+_marks: dict[str, str] = {}
 
 
 class CatalogueError(ValueError):
@@ -34,9 +38,20 @@ def mark(text: str) -> str:
     return text
 
 
+def begin_line() -> str:
+    """Return what a line starts with that may begin with a Latin name, "" from left to right.
+
+    A terminal takes the direction of a line from its first letter (Unicode Standard Annex #9, P2).
+    """
+    return _marks.get("line", "")
+
+
 def use_language(language: str, folder: Path) -> None:
     """Say what follows in this language; `folder` has ru.po and others. Raises OSError."""
     _texts.clear()
+    _marks.clear()
+    if language in RIGHT_TO_LEFT:
+        _marks["line"] = _RIGHT_TO_LEFT_MARK
     if language != ENGLISH:
         with (folder / f"{language}.po").open("rb") as file:
             _texts.update(read_catalogue(file.read(MAX_BYTES).decode(), f"{language}.po"))

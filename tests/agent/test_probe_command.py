@@ -156,8 +156,9 @@ def test_json_lines_have_the_fields_of_an_observation(runs: Runs) -> None:
 
 def test_json_begins_with_what_was_tested_when_and_what_it_means(runs: Runs) -> None:
     whole = runs["dns", "resolver refuses"].result().whole
-    assert list(whole) == ["experiment", "target", "started_us", "conclusion"]
+    assert list(whole) == ["experiment", "target", "started_us", "conclusion", "published"]
     assert (whole["experiment"], whole["started_us"] > 0) == ("dns", True)
+    assert whole["published"] is None, "this machine has not joined"
     assert "Whether there is such a name, this cannot tell." in whole["conclusion"]
     denied = runs["dns", "NXDOMAIN"].result().whole["conclusion"]
     assert "That looks like a name that does not exist" in denied

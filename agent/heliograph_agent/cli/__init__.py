@@ -36,6 +36,7 @@ MODULES = (
     "plan",
     "status",
     "results",
+    "page",
     "pause",
     "export",
     "code",

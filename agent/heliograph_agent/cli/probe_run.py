@@ -10,7 +10,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from heliograph.yaml_document import YamlError
 from heliograph_agent import cli
 from heliograph_agent.cli.labels import make_printable
 from heliograph_agent.cli.observation_tree import ANSI, Colors, format_tree
+from heliograph_agent.cli.results import describe_service
 from heliograph_agent.config import AgentConfigError, Config, with_options
 from heliograph_agent.experiments.experiment import (
     BadTarget,
@@ -31,6 +32,7 @@ from heliograph_agent.experiments.experiment import (
     parse_config,
 )
 from heliograph_agent.net import Net, StepTrace
+from heliograph_agent.runtime.status_file import AgentStatus, read_status
 
 FAILED = 1
 USAGE = 2
@@ -55,6 +57,12 @@ class ProbeRequest:
     target: Target
     config: Any  # of the experiment
     settings: Config
+    status: AgentStatus = field(default_factory=AgentStatus)  # of the agent here, if it joined
+
+    @property
+    def service_name(self) -> str:
+        """Return how the collector names what is tested."""
+        return self.target.service.name if self.target.service else self.target.value
 
 
 def run_probe(args: argparse.Namespace) -> int:
@@ -133,6 +141,7 @@ def prepare_probe(args: argparse.Namespace) -> ProbeRequest:
         target=_make_target(experiment, args.target, settings),
         config=parse_config(experiment, options),
         settings=settings,
+        status=read_status(cli.get_state(args)),
     )
 
 
@@ -145,6 +154,7 @@ def print_json(
         "target": probe.target.value,
         "started_us": started_us,
         "conclusion": conclusion,
+        "published": find_published(probe),
     }
     print(json.dumps(whole))
     for observation in observations:
@@ -166,6 +176,21 @@ def print_tree(probe: ProbeRequest, observations: Sequence[Observation]) -> None
         print(line.translate(marks))
     for line in format_tree(observations, columns, colors):
         print(line.translate(marks))
+    for line in describe_service(probe.status, probe.service_name):
+        print(line.translate(marks))
+
+
+def find_published(probe: ProbeRequest) -> Mapping[str, object] | None:
+    """Find what the collector publishes about the target in this network; None if nothing."""
+    findings = probe.status.get("findings")
+    if not findings or probe.service_name not in findings["services"]:
+        return None
+    return {
+        "at_us": findings["at_us"],
+        "country": findings["country"],
+        "asn": findings["asn"],
+        **findings["services"][probe.service_name],
+    }
 
 
 def select_colors(environment: Mapping[str, str], *, is_tty: bool) -> Colors:

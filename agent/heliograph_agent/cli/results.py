@@ -4,9 +4,10 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from heliograph.translation import mark
+from heliograph.translation import begin_line, mark
 from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.consent import make_printable
@@ -24,6 +25,21 @@ STATES = {
 }
 OWN = {"answers": mark("this machine: it answered"), "fails": mark("this machine: it failed")}
 OLD_US = 3_600_000_000  # a service's answer; assumed, the slowest plan tests each hour
+NOTHING_YET = mark(
+    "The collector has told nothing yet. It does so within minutes of a session, where "
+    "enough others measure."
+)
+_COMPARABLE = 2  # networks
+NOT_ON_DISK = mark("What you see here others see too; nothing of it is on this disk.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultRow:
+    """Describe one service in the reader's language."""
+
+    title: str
+    finding: str  # what is published
+    own: str  # what this machine saw, "" without a recent test
 
 
 def add_parser(commands: "cli.Subparsers") -> None:
@@ -53,21 +69,47 @@ def run(args: argparse.Namespace) -> int:
 def format_results(status: AgentStatus) -> Iterator[str]:
     """Yield the lines, services that do not work first."""
     findings = status.get("findings")
-    if not findings or not findings["services"]:
-        yield _(
-            "The collector has told nothing yet. It does so within minutes of a session, where "
-            "enough others measure."
-        )
+    rows = list_rows(status)
+    if not findings or not rows:
+        yield _(NOTHING_YET)
         return
-    yield describe_place(findings)
+    yield begin_line() + describe_place(findings)
+    yield from map(_format_row, rows)
+    yield _(NOT_ON_DISK)
+
+
+def list_rows(status: AgentStatus) -> list[ResultRow]:
+    """List the services whose state is published, those that do not work first."""
+    findings = status.get("findings")
+    if not findings:
+        return []
     order = list(STATES)
     services = findings["services"]
-    for name in sorted(services, key=lambda name: _rank(order, services[name]["state"])):
-        finding = services[name]
-        line = f"  {make_printable(finding['title']):<24} {describe_finding(finding)}"
-        own = _describe_own(status, name)
-        yield f"{line}; {own}" if own else line
-    yield _("What you see here others see too; nothing of it is on this disk.")
+    names = sorted(services, key=lambda name: _rank(order, services[name]["state"]))
+    return [_make_row(status, findings, name) for name in names]
+
+
+def describe_service(status: AgentStatus, name: str) -> Iterator[str]:
+    """Yield what is published about one service in this network; nothing without a finding."""
+    findings = status.get("findings")
+    if findings and name in findings["services"]:
+        yield _("What the collector publishes, by the tests of all agents:")
+        yield begin_line() + describe_place(findings)
+        yield _format_row(_make_row(status, findings, name))
+
+
+def _make_row(status: AgentStatus, findings: "NetworkFindings", name: str) -> ResultRow:
+    finding = findings["services"][name]
+    return ResultRow(
+        title=make_printable(finding["title"]),
+        finding=describe_finding(finding, make_printable(findings["country"])),
+        own=_describe_own(status, name),
+    )
+
+
+def _format_row(row: ResultRow) -> str:
+    line = f"{begin_line()}  {row.title:<24} {row.finding}"
+    return f"{line}; {row.own}" if row.own else line
 
 
 def describe_place(findings: "NetworkFindings") -> str:
@@ -79,7 +121,7 @@ def describe_place(findings: "NetworkFindings") -> str:
     )
 
 
-def describe_finding(finding: "ServiceFinding") -> str:
+def describe_finding(finding: "ServiceFinding", country: str) -> str:
     state = finding["state"]
     text = _(STATES[state]) if state in STATES else make_printable(state)
     if finding["since_us"]:
@@ -87,7 +129,18 @@ def describe_finding(finding: "ServiceFinding") -> str:
             state=text, time=_format_minute(finding["since_us"])
         )
     agents = _("{n} agents").format(n=make_printable(finding["vantages"]))
-    return f"{text}; {agents}"
+    others = _describe_country(finding, country)
+    return f"{text}; {agents}; {others}" if others else f"{text}; {agents}"
+
+
+def _describe_country(finding: "ServiceFinding", country: str) -> str:
+    """Describe the country's networks, "" where none but this one is shown."""
+    total = finding.get("networks", 0)  # status.json may be of an older version
+    if total < _COMPARABLE:
+        return ""
+    return _("the same in {n} of {total} networks of {country}").format(
+        n=finding.get("networks_alike", 0), total=total, country=country
+    )
 
 
 def summarize_findings(status: AgentStatus) -> str:

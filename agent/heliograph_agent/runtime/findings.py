@@ -21,6 +21,8 @@ class ServiceFinding(TypedDict):
     state: str  # VerdictState of the collector
     since_us: int  # wall clock; 0: before the time that is published
     vantages: str  # a band such as 20-49
+    networks: int  # of the country that are shown by name; 0: told by an older collector
+    networks_alike: int  # those with this state
 
 
 class NetworkFindings(TypedDict):
@@ -44,6 +46,8 @@ def describe_findings(message: "intake_pb2.Findings") -> NetworkFindings:
                 "state": each.state[:MAX_TEXT],
                 "since_us": _limit_s(each.since_s) * 1_000_000,
                 "vantages": each.vantages[:MAX_TEXT],
+                "networks": each.networks,
+                "networks_alike": each.networks_alike,
             }
             for each in message.findings[:MAX_FINDINGS]
         },

@@ -5,6 +5,7 @@ so that no volunteer has to visit the collector's page, and only when a state ha
 """
 
 import asyncio
+from collections import Counter
 
 from heliograph.units import SECOND_US
 from heliograph.v1 import intake_pb2 as pb
@@ -62,7 +63,10 @@ def _find_column(
 
 
 def _build_findings(snapshot: Snapshot, column: NetworkColumn) -> tuple[pb.Findings, bytes]:
-    """Build the message, and its states alone: a count that changed is not told by itself."""
+    """Build the message, and its states alone: a count that changed is not told by itself.
+
+    Of the country it counts networks whose state the page shows, so that it discloses no more.
+    """
     titles = dict(snapshot.services)
     findings = pb.Findings(
         at_s=snapshot.at_us // SECOND_US, country=column.group.country, asn=column.group.asn
@@ -70,12 +74,25 @@ def _build_findings(snapshot: Snapshot, column: NetworkColumn) -> tuple[pb.Findi
     for name, reading in column.readings.items():
         if reading.cell is None:
             continue
+        states_of_networks = _count_states(snapshot, column.group.country, name)
         findings.findings.add(
             service=name,
             title=titles.get(name, name),
             state=reading.cell.state,
             since_s=reading.since.latest_us // SECOND_US if reading.since else 0,
             vantages=format_band(reading.cell.vantages, snapshot.k),
+            networks=states_of_networks.total(),
+            networks_alike=states_of_networks[reading.cell.state],
         )
-    states = " ".join(f"{each.service}={each.state}" for each in findings.findings)
+    states = " ".join(
+        f"{each.service}={each.state} {each.networks_alike}/{each.networks}"
+        for each in findings.findings
+    )
     return findings, f"{column.group.asn} {states}".encode()
+
+
+def _count_states(snapshot: Snapshot, country: str, service: str) -> Counter[str]:
+    """Count the country's networks by the state of a service, without what is withheld."""
+    columns = [c for c in snapshot.columns if c.group.country == country and c.group.asn != OTHERS]
+    readings = [column.readings.get(service) for column in columns]
+    return Counter(str(r.cell.state) for r in readings if r is not None and r.cell is not None)

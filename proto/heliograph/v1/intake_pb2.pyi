@@ -314,6 +314,8 @@ class Finding(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     SINCE_S_FIELD_NUMBER: _builtins.int
     VANTAGES_FIELD_NUMBER: _builtins.int
+    NETWORKS_FIELD_NUMBER: _builtins.int
+    NETWORKS_ALIKE_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     title: _builtins.str
     state: _builtins.str
@@ -322,6 +324,10 @@ class Finding(_message.Message):
     """by then it had this state; 0 when that was before the published time"""
     vantages: _builtins.str
     """how many, as a band"""
+    networks: _builtins.int
+    """the country's networks of which a state is published by name"""
+    networks_alike: _builtins.int
+    """those of them that have this state"""
     def __init__(
         self,
         *,
@@ -330,10 +336,12 @@ class Finding(_message.Message):
         state: _builtins.str = ...,
         since_s: _builtins.int = ...,
         vantages: _builtins.str = ...,
+        networks: _builtins.int = ...,
+        networks_alike: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service", "since_s", b"since_s", "state", b"state", "title", b"title", "vantages", b"vantages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["networks", b"networks", "networks_alike", b"networks_alike", "service", b"service", "since_s", b"since_s", "state", b"state", "title", b"title", "vantages", b"vantages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

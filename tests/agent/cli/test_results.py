@@ -8,27 +8,11 @@ import pytest
 from heliograph.translation import use_language
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_agent.cli import LOCALE, main
-from heliograph_agent.cli.results import format_results, summarize_findings
+from heliograph_agent.cli.results import describe_service, format_results, summarize_findings
 from heliograph_agent.runtime.findings import MAX_FINDINGS, describe_findings
 from heliograph_agent.runtime.status_file import AgentStatus, describe_for_disk
 from heliograph_agent.state import State
-
-AT_S = 1_641_420_000  # 2022-01-05 22:00 UTC
-
-
-def told(**states: str) -> AgentStatus:
-    """The status of an agent in AS9198, whose own test of Telegram failed ten minutes ago."""
-    message = pb.Findings(at_s=AT_S, country="KZ", asn=9_198)
-    for name, state in states.items():
-        message.findings.add(
-            service=name, title=name.title(), state=state, vantages="20-49",
-            since_s=AT_S - 1_500 if state == "blocked" else 0,
-        )  # fmt: skip
-    return {
-        "findings": describe_findings(message),
-        "lives": {"telegram": ("fails", (AT_S - 600) * 1_000_000)},
-        "written_us": AT_S * 1_000_000,
-    }
+from support.findings import AT_S, told
 
 
 def test_what_is_blocked_comes_first_with_its_beginning_and_the_own_test() -> None:
@@ -39,7 +23,7 @@ def test_what_is_blocked_comes_first_with_its_beginning_and_the_own_test() -> No
         "Telegram",
         (
             "blocked here since about 2022-01-05 21:35 UTC; 20-49 agents; "
-            "this machine: it failed 2022-01-05 21:50 UTC"
+            "the same in 2 of 3 networks of KZ; this machine: it failed 2022-01-05 21:50 UTC"
         ),
     ]
     assert [line.split()[0] for line in (second, third)] == ["Signal", "Whatsapp"]
@@ -52,6 +36,22 @@ def test_an_old_answer_of_the_own_machine_is_not_said() -> None:
     status = told(telegram="reachable")
     status["written_us"] = (AT_S + 3_600) * 1_000_000
     assert "this machine" not in "".join(format_results(status))
+
+
+def test_a_country_of_which_no_other_network_is_shown_is_not_spoken_of() -> None:
+    for networks in (0, 1):
+        status = told(networks=networks, telegram="blocked")
+        assert "networks" not in "".join(format_results(status))
+
+
+def test_after_a_probe_the_published_state_of_its_target_is_said_alone() -> None:
+    status = told(telegram="blocked", signal="reachable")
+    title, place, row = describe_service(status, "telegram")
+    assert title.startswith("What the collector publishes")
+    assert "2022-01-05 22:00 UTC" in place
+    assert "blocked here since" in row
+    assert list(describe_service(status, "https://other.example/")) == []
+    assert list(describe_service(AgentStatus(), "telegram")) == []
 
 
 def test_no_finding_is_no_good_news() -> None:
@@ -92,8 +92,11 @@ def language(request: pytest.FixtureRequest) -> Iterator[str]:
     use_language("en", LOCALE)
 
 
-@pytest.mark.usefixtures("language")
-def test_each_language_says_all_of_it() -> None:
+def test_each_language_says_all_of_it(language: str) -> None:
     lines = list(format_results(told(telegram="blocked", signal="down", whatsapp="partial")))
     english = {"blocked", "here", "since", "agents", "this", "machine:", "as", "of", "everywhere,"}
     assert not english & {word for line in lines for word in line.split()}
+    for line in lines:
+        assert line.startswith("\u200f") == (
+            language == "fa" and line.lstrip("\u200f ")[0].isascii()
+        )

@@ -67,6 +67,25 @@ def take(connection: AgentConnection) -> list[pb.Findings]:
     return found
 
 
+async def test_an_agent_is_told_in_how_many_networks_of_its_country_it_is_alike() -> None:
+    table = ConnectionTable()
+    here = connection(1, 9_198)
+    table.add(here)
+    blocked = VerdictState.BLOCKED
+    abroad = column(15_169, "fixed", telegram=blocked)
+    shown = snapshot(
+        column(9_198, "mobile", telegram=blocked),
+        column(48_503, "mobile", telegram=VerdictState.REACHABLE),
+        column(29_355, "mobile", telegram=blocked),
+        column(48_716, "hosting", telegram=None),  # withheld, or without fresh data
+        column(0, "", telegram=blocked),
+        replace(abroad, group=NetworkGroup("DE", 15_169, "fixed")),
+    )
+    tell_findings(shown, table)
+    (told,) = take(here)
+    assert (told.findings[0].networks_alike, told.findings[0].networks) == (2, 3)
+
+
 async def test_an_agent_is_told_of_its_own_network_when_a_state_is_new() -> None:
     table = ConnectionTable()
     here, small = connection(1, 9_198), connection(2, 64_500)
