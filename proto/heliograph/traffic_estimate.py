@@ -12,6 +12,7 @@ from heliograph.byte_shares import ANCHOR_SHARE, HELLO_SHARE, LIGHT_SHARE, OTHER
 from heliograph.experiments import entry_of
 from heliograph.experiments.messengers import MessengerConfig
 from heliograph.plan import ANCHORS, HELLO, Endpoint, EndpointKind, Plan, PlannedTask, Service
+from heliograph.translation import translate as _
 from heliograph.units import DAY_S
 
 LIGHT_CHECKS = "light checks"  # of all messengers
@@ -116,17 +117,19 @@ def describe_rarity(plan: Plan) -> str:
     factors = estimate_factors(plan)
     if max(factors.values(), default=1.0) <= 1.0:
         return ""
-    names = {ANCHORS: "anchors", LIGHT_CHECKS: LIGHT_CHECKS, HELLO: "hellos"}
+    names = {ANCHORS: _("anchors"), LIGHT_CHECKS: _("light checks"), HELLO: _("hellos")}
     parts = [
-        f"{name} every {_interval_s(plan, kind) * factors[kind] / 60:.0f} min"
+        _("{name} every {n} min").format(
+            name=name, n=f"{_interval_s(plan, kind) * factors[kind] / 60:.0f}"
+        )
         for kind, name in names.items()
         if kind in factors
     ]
     if "" in factors:
-        parts.append(f"others {factors['']:.0f} times as rarely")
+        parts.append(_("others {n} times as rarely").format(n=f"{factors['']:.0f}"))
+    text = _("By a limit of {limit} MB a month tests come later than planned: {tests}.")
     limit = plan.limits.bytes_per_month / 1e6
-    text = ", ".join(parts)
-    return f"By a limit of {limit:.0f} MB a month tests come later than planned: {text}."
+    return text.format(limit=f"{limit:.0f}", tests=", ".join(parts))
 
 
 def _interval_s(plan: Plan, kind: str) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import heliograph_agent
+from heliograph import traffic_estimate
 from heliograph.plan import PlannedTask
 from heliograph.translation import (
     CatalogueError,
@@ -24,15 +25,27 @@ from heliograph_agent.consent.terms import format_terms
 from support.scripted_intake import plan_of
 
 (AGENT,) = map(Path, heliograph_agent.__path__)
+SHARED = (Path(traffic_estimate.__file__),)  # what the agent says and the collector as well
+NO_WORDS = {"web, dns, tls, telegram …"}  # names of experiments
 PLAN = plan_of(PlannedTask(experiment="web", target="https://news.example/", interval_s=90))
 LANGUAGES = sorted(find_languages(LOCALE) - {"en"})
 
 
 def marked_texts() -> Iterator[str]:
-    for file in AGENT.rglob("*.py"):
+    for file in (*AGENT.rglob("*.py"), *SHARED):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("_", "mark"):
-                yield from map(str, find_texts(node.args[0]))
+            if isinstance(node, ast.Call):
+                yield from map(str, find_call_texts(node))
+
+
+def find_call_texts(call: ast.Call) -> Iterator[object]:
+    name = ast.unparse(call.func)
+    if name in ("_", "mark"):
+        yield from find_texts(call.args[0])
+    if name.endswith(("add_parser", "add_argument", "ArgumentParser")):
+        for keyword in call.keywords:
+            if keyword.arg in ("help", "description"):
+                yield from set(find_texts(keyword.value)) - NO_WORDS
 
 
 def find_texts(argument: ast.expr) -> list[object]:

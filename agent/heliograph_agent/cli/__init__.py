@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heliograph.directory_owner import act_as_owner
-from heliograph.translation import choose_language, find_languages, use_language
+from heliograph.translation import choose_language, find_languages, mark, use_language
 from heliograph.translation import translate as _
 from heliograph_agent.state import CONFIG, DEFAULT, PLAN, State, StateError, not_joined_error
 
@@ -45,6 +45,8 @@ MODULES = (
     "service",
     "experiments",
 )
+EXAMPLE = mark("Example:")
+HELP = mark("show this help message and exit")  # argparse's
 MODULE_OF = {"resume": "pause"}  # commands in the module of another command
 ROOTS_OWN = frozenset({"service"})  # what root does as root, in the system's folders
 
@@ -101,7 +103,19 @@ def make_parser(modules: Sequence[str] = MODULES) -> argparse.ArgumentParser:
         import_module(f"heliograph_agent.cli.{name}").add_parser(commands)
     for command in commands.choices.values():
         _add_common_options(command)
+    for entry in commands._choices_actions:  # noqa: SLF001 argparse has no public name for it
+        entry.help = _(entry.help or "")
+    for parser in (top, *commands.choices.values()):
+        _translate_parser(parser)
     return top
+
+
+def _translate_parser(parser: argparse.ArgumentParser) -> None:
+    """Say in the language in use what `--help` says; argparse's own headings stay English."""
+    parser.description = _(parser.description or "")
+    parser.epilog = (parser.epilog or "").replace(EXAMPLE, _(EXAMPLE))
+    for action in parser._actions:  # noqa: SLF001 argparse has no public name for it
+        action.help = _(action.help) if action.help else action.help
 
 
 def print_note(sentence: str) -> None:
@@ -165,11 +179,14 @@ def _add_common_options(command: argparse.ArgumentParser) -> None:
             "--state",
             default=DEFAULT,
             metavar="DIR",
-            help=f"where the agent keeps its files ({DEFAULT})",
+            help=_("where the agent keeps its files ({folder})").format(folder=DEFAULT),
         )
     with suppress(argparse.ArgumentError):
         command.add_argument(
-            "--config", default="", metavar="FILE", help=f"configuration (DIR/{CONFIG})"
+            "--config",
+            default="",
+            metavar="FILE",
+            help=_("configuration (DIR/{name})").format(name=CONFIG),
         )
 
 

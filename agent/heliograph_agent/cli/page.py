@@ -22,16 +22,14 @@ MAX_PORT = 65_535
 def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "page",
-        help=_("show `results` as a page in this machine's browser, until Ctrl-C"),
-        description=_(
-            "Show `results` as a page that only this machine's browsers can open, by an address "
-            "that is new each time. The browser's history keeps the address, and not the page."
-        ),
-        epilog=_("Example: {command}").format(command="heliograph-agent page"),
+        help="show `results` as a page in this machine's browser, until Ctrl-C",
+        description="Show `results` as a page that only this machine's browsers can open, by an "
+        "address that is new each time. The browser's history keeps the address, and not the page.",
+        epilog="Example: heliograph-agent page",
     )
     p.add_argument(
         "--port", type=_parse_port, default=0, metavar="PORT",
-        help=_("the port on 127.0.0.1; by default one that is free"),
+        help="the port on 127.0.0.1; by default one that is free",
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from heliograph.clock import SystemClock
+from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.state import CONSENT, State
 
@@ -47,10 +48,11 @@ def run(args: argparse.Namespace) -> int:
     consent = c.read_consent(state.read_json(CONSENT))
     if args.agree is not None:
         if args.agree not in (CURRENT, plan.version):
-            raise cli.AgentCommandError(
-                f"Nothing was agreed to: plan {plan.version} has come since plan {args.agree}; "
+            text = _(
+                "Nothing was agreed to: plan {now} has come since plan {then}; "
                 "look at it with `heliograph-agent plan`."
             )
+            raise cli.AgentCommandError(text.format(now=plan.version, then=args.agree))
         consent = _store_consent(state, plan, consent)
     config = cli.read_config(args)
     allowed_plan = _limit_bytes(c.exclude_tests(plan, config.without), config, consent)
@@ -82,13 +84,15 @@ def _store_consent(state: State, plan: "Plan", previous: "Consent | None") -> "C
 
     if previous is None:
         raise cli.AgentCommandError(
-            "Nothing was agreed to yet: run `heliograph-agent join INVITE` again."
+            _("Nothing was agreed to yet: run `heliograph-agent join INVITE` again.")
         )
     now_us = SystemClock().wall_us()
     if classify_age(plan, now_us // 1_000_000) is not PlanAge.FRESH:
         raise cli.AgentCommandError(
-            "This plan has expired: it runs unchanged, and nothing is added to it. Agree when "
-            "the collector was reached and has renewed it."
+            _(
+                "This plan has expired: it runs unchanged, and nothing is added to it. Agree when "
+                "the collector was reached and has renewed it."
+            )
         )
     consent = replace(
         previous,
@@ -113,49 +117,78 @@ def _limit_bytes(plan: "Plan", config: "Config", consent: "Consent | None") -> "
 def _print_plan(
     plan: "Plan", allowed_plan: "Plan", missing_units: "Sequence[str]", config: "Config"
 ) -> None:
-    from heliograph.traffic_estimate import describe_rarity, describe_traffic, estimate_task_bytes
+    from heliograph.traffic_estimate import describe_rarity
+    from heliograph_agent import consent as c
+
+    header = _("Plan {version}, services of {services}")
+    text = header.format(version=plan.version, services=plan.services_version)
+    print(c.make_printable(text))
+    _print_tasks(allowed_plan, {service.name: service for service in plan.services})
+    print(_("Some {cost}.").format(cost=c.describe_cost(allowed_plan)))
+    if rarity := describe_rarity(allowed_plan):
+        print(rarity)
+    _print_excluded(plan, config)
+    if missing_units:
+        text = _("Not run, because you did not agree to it: {units}")
+        print(c.make_printable(text.format(units=", ".join(missing_units))))
+        command = f"heliograph-agent plan --agree {plan.version}"
+        print(_("To agree: {command}").format(command=command))
+    _print_age(plan)
+
+
+def _print_tasks(plan: "Plan", services: "Mapping[str, Service]") -> None:
+    """Print each task with its interval and bytes, then the sum."""
+    from heliograph.traffic_estimate import estimate_task_bytes, list_costs
+    from heliograph_agent import consent as c
+
+    for task in plan.tasks:
+        cost = estimate_task_bytes(task, services.get(task.service)) / 1e6
+        interval = _("every {n} s").format(n=f"{task.interval_s:>6}")
+        daily = _("{n} MB a day").format(n=f"{cost:.1f}")
+        line = f"{task.experiment:<14} {_describe_task(task, services)}, {daily}"
+        print(c.make_printable(f"  {interval}  {line}"))
+    costs = list_costs(plan)
+    text = _("All of it would move {total} MB a day of {limit} ({parts}).").format(
+        total=f"{sum(costs.values()) / 1e6:.1f}",
+        limit=f"{plan.limits.bytes_per_month / 30e6:.1f}",
+        parts=", ".join(f"{name} {size / 1e6:.1f}" for name, size in costs.items()),
+    )
+    print(c.make_printable(text))
+
+
+def _print_excluded(plan: "Plan", config: "Config") -> None:
+    """Print what the volunteer opted out of."""
     from heliograph_agent import consent as c
 
     services = {service.name: service for service in plan.services}
-    print(c.make_printable(f"Plan {plan.version}, services of {plan.services_version}"))
-    for task in allowed_plan.tasks:
-        daily = estimate_task_bytes(task, services.get(task.service)) / 1e6
-        line = f"{task.experiment:<14} {_describe_task(task, services)}, {daily:.1f} MB a day"
-        print(c.make_printable(f"  every {task.interval_s:>6} s  {line}"))
-    print(c.make_printable(f"All of it would move {describe_traffic(allowed_plan)}."))
-    print(f"Some {c.describe_cost(allowed_plan)}.")
-    if rarity := describe_rarity(allowed_plan):
-        print(rarity)
-    unwanted = c.list_excluded(plan, config.without)
-    if unwanted:
-        unwanted_names = ", ".join(_describe_task(task, services) for task in unwanted)
-        print(c.make_printable(f"Never run, by your opt_out: {unwanted_names}"))
+    if unwanted := c.list_excluded(plan, config.without):
+        names = ", ".join(_describe_task(task, services) for task in unwanted)
+        print(c.make_printable(_("Never run, by your opt_out: {names}").format(names=names)))
     if config.quiet_hours:
         hours = ", ".join(f"{hour}:00" for hour in sorted(config.quiet_hours))
-        print(f"Nothing is run in the hours from {hours}, by your opt_out.")
-    if missing_units:
-        units = ", ".join(missing_units)
-        print(c.make_printable(f"Not run, because you did not agree to it: {units}"))
-        print(f"To agree: heliograph-agent plan --agree {plan.version}")
-    _print_age(plan)
+        text = _("Nothing is run in the hours from {hours}, by your opt_out.")
+        print(text.format(hours=hours))
 
 
 def _print_age(plan: "Plan") -> None:
     from heliograph_agent.uplink.signed_documents import STALE_S, PlanAge, classify_age
 
     age = classify_age(plan, SystemClock().wall_us() // 1_000_000)
-    expiry = f"It expired on {_format_day(plan.expires_s)}"
+    day = _format_day(plan.expires_s)
     if age is PlanAge.STALE:
-        print(f"{expiry} and runs unchanged until {_format_day(plan.expires_s + STALE_S)}.")
+        text = _("It expired on {day} and runs unchanged until {end}.")
+        print(text.format(day=day, end=_format_day(plan.expires_s + STALE_S)))
     elif age is not PlanAge.FRESH:
-        print(f"{expiry}, too long ago: nothing is run by it.")
+        text = _("It expired on {day}, too long ago: nothing is run by it.")
+        print(text.format(day=day))
 
 
 def _describe_task(task: "PlannedTask", services: "Mapping[str, Service]") -> str:
     service = services.get(task.service)
     if service is not None:
-        return f"{service.title} at {task.target}" if task.target else service.title
-    return task.target or task.service or "this machine's own connection"
+        text = _("{service} at {target}").format(service=service.title, target=task.target)
+        return text if task.target else service.title
+    return task.target or task.service or _("this machine's own connection")
 
 
 def _format_day(at_s: int) -> str:
