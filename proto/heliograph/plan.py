@@ -141,6 +141,11 @@ class Service:
     stages: tuple[ConnectStage, ...] = ()  # how the app connects, in its order
     roots: tuple[bytes, ...] = ()  # DER certificates that its apps trust in place of the public
 
+    @property
+    def first_way(self) -> frozenset[str]:
+        """Return the ids of the endpoints that the app tries first."""
+        return frozenset(self.stages[0].endpoints if self.stages else ())
+
     def list_planned_endpoints(self) -> tuple[Endpoint, ...]:
         """Return the endpoints without those that only the app's own order leads to."""
         staged = {endpoint for stage in self.stages for endpoint in stage.endpoints}

@@ -170,6 +170,7 @@ def test_the_way_that_is_left_is_found_and_told(
         link=Link.ONLINE,
         groups={endpoint.id: endpoint.group for endpoint in service.endpoints},
         functions=service.map_functions(),
+        first_way=service.first_way,
     )
     verdict = judge(taken(seen), control)[-1]
     expected = VerdictState.PARTIAL if ways else VerdictState.BLOCKED

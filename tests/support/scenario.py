@@ -122,6 +122,7 @@ def _control(entry: Mapping[str, Any], experiment: str) -> ControlView:
         for name, labels in entry.get("functions", {}).items()
         for label in labels
     }
+    first_way = frozenset(entry.get("first_way", ()))
     told: dict[str, Any] = {
         key: frozenset(value) if isinstance(value, list) else value
         for key, value in entry.get("profile", {}).items()
@@ -130,12 +131,13 @@ def _control(entry: Mapping[str, Any], experiment: str) -> ControlView:
         told["passed_hellos"] = frozenset(map(PASSED_HELLOS.__getitem__, told["passed_hellos"]))
     profile = VantageProfile(**told)
     if "control" not in entry:
-        return ControlView(groups=groups, functions=functions, profile=profile)
+        return ControlView(groups=groups, functions=functions, first_way=first_way, profile=profile)
     seen = entry["here"] if entry["control"] == "the same" else entry["control"]
     return ControlView(
         measurement=measurement(seen, experiment=experiment),
         age_us=int(entry.get("control_age_min", 1) * MINUTE_US), link=_link(entry, "control_link"),
-        groups=groups, functions=functions, peer_comparisons=_contrast(entry.get("contrast", {})),
+        groups=groups, functions=functions, first_way=first_way,
+        peer_comparisons=_contrast(entry.get("contrast", {})),
         is_substitute=entry.get("stand_in", False), profile=profile,
     )  # fmt: skip
 

@@ -1,10 +1,10 @@
 """Visit a messenger that `services.yml` describes fully. See messengers.md.
 
-Where an app's first way fails, its own order of attempts is followed. The order is data of
-`services.yml`. Stages begin one after the other: a stage ends when one of its endpoints answers,
-when all of them failed, or after its seconds. Then the next begins, and what an earlier one waits
-for continues, as in the apps. Steps have the endpoint's id after APP_PATH, so that the times of the
-first and of the last step say after how long the app connects, and by which.
+Where nothing answers of what an app tries first, its own order of attempts is followed. The order
+is data of `services.yml`. Stages begin one after the other: a stage ends when one of its endpoints
+answers, when all of them failed, or after its seconds. Then the next begins, and what an earlier
+one waits for continues, as in the apps. Steps have the endpoint's id after APP_PATH, so that the
+times of the first and of the last step say after how long the app connects, and by which.
 """
 
 import asyncio
@@ -24,7 +24,8 @@ from heliograph_agent.experiments.endpoints import (
 from heliograph_agent.experiments.experiment import CannotRun, Target, require_service
 from heliograph_agent.net import Net
 
-LIGHT_TRIES = 2  # endpoints of a stage; at most 12 in all of WhatsApp's, some 6 KB
+# Endpoints of a stage after the first; at most 12 in all of WhatsApp's, some 6 KB.
+LIGHT_TRIES = 2
 
 
 async def messengers(target: Target, config: MessengerConfig, net: Net) -> None:
@@ -40,18 +41,27 @@ async def _visit_as_app(
     net: Net,
     config: MessengerConfig,
 ) -> None:
-    """Visit the endpoints; where messages would not get through, follow the app's own order.
+    """Visit the endpoints; where what the app tries first fails, follow the app's own order.
 
-    A light check visits no address of a name after one that answers, and tries LIGHT_TRIES of a
-    stage, because it is repeated every few minutes.
+    A light check visits no address of a name after one that answers, and tries LIGHT_TRIES of each
+    stage after the first, because it is repeated every few minutes. Of the first it tries all: if
+    one answers, nothing fell back.
     """
     answered = await visit_endpoints(
         endpoints, net, config.concurrency, ipv4=config.addresses, until_answered=config.light
     )
     is_visit = net.list_visit_labels() is not None
-    if service.stages and not is_visit and _is_messaging_cut(service, endpoints, answered):
-        stages = [_draw(stage, net) for stage in service.stages] if config.light else service.stages
-        await _follow_stages(replace(service, stages=tuple(stages)), net)
+    if service.stages and not is_visit and _is_first_way_cut(service, endpoints, answered):
+        first, *later = service.stages
+        stages = (
+            (first, *(_draw(stage, net) for stage in later)) if config.light else service.stages
+        )
+        await _follow_stages(replace(service, stages=stages), net)
+
+
+def _shorten(service: Service, net: Net) -> Service:
+    first, *later = service.stages
+    return replace(service, stages=(first, *(_draw(stage, net) for stage in later)))
 
 
 def _draw(stage: ConnectStage, net: Net) -> ConnectStage:
@@ -71,13 +81,17 @@ def _draw_built_in(literals: Sequence[str], net: Net) -> tuple[str, ...]:
     )
 
 
-def _is_messaging_cut(
+def _is_first_way_cut(
     service: Service, endpoints: Sequence[Endpoint], answered: AbstractSet[str]
 ) -> bool:
-    """Return whether a group that messaging needs was visited, and none of it answered."""
+    """Return whether messaging was visited, and nothing of it answered that the app tries first.
+
+    Where none of that was visited, as in a light check of another endpoint, any answer will do.
+    """
     functions = service.map_functions()
-    messaging = [e for e in endpoints if functions.get(e.id) is ServiceFunction.MESSAGING]
-    return not {e.group for e in messaging} <= {e.group for e in messaging if e.id in answered}
+    messaging = {e.id for e in endpoints if functions.get(e.id) is ServiceFunction.MESSAGING}
+    decisive = messaging & service.first_way or messaging
+    return bool(decisive) and not decisive & answered
 
 
 async def _follow_stages(service: Service, net: Net) -> None:

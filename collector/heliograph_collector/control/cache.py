@@ -45,6 +45,7 @@ class ControlCache:
         services = tuple(services)
         self._groups = {s.name: {e.id: e.group for e in s.endpoints if e.group} for s in services}
         self._functions = {s.name: s.map_functions() for s in services}
+        self._first_ways = {s.name: s.first_way for s in services}
         self._entries_by_target: dict[Key, dict[_Source, list[_Entry]]] = {}
         self._order: deque[tuple[Key, _Source, _Entry]] = deque()
         self._remaining_weight = observations
@@ -117,7 +118,9 @@ class ControlCache:
     def _make_view(self, measurement: Measurement) -> ControlView:
         service = measurement.service
         return ControlView(
-            groups=self._groups.get(service, {}), functions=self._functions.get(service, {})
+            groups=self._groups.get(service, {}),
+            functions=self._functions.get(service, {}),
+            first_way=self._first_ways.get(service, frozenset()),
         )
 
     def _forget(self, key: Key, source: _Source, entry: _Entry) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from heliograph.experiments import ANCHORS
 from heliograph.observation import Measurement
 from heliograph.voice_code import ServiceState
+from heliograph_collector.judge.app_path import apply_app_path, find_app_path
 from heliograph_collector.judge.certificates import get_issuer
 from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARISONS
 from heliograph_collector.judge.comparisons.table import ComparisonRule, find_interrupted
@@ -22,14 +23,10 @@ from heliograph_collector.judge.confidence import compute_confidence
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.features import ComparisonInput, Features, extract_features
 from heliograph_collector.judge.fingerprint_evidence import ANSWER_RULES, name_fingerprints
-from heliograph_collector.judge.pairing import find_app_path, list_endpoint_labels, pair_steps
+from heliograph_collector.judge.pairing import list_endpoint_labels, pair_steps
 from heliograph_collector.judge.rules import RULES, RULES_VERSION, Rule, decide
-from heliograph_collector.judge.service_verdict import (
-    SERVICE_RULES,
-    apply_app_path,
-    discount_flaky,
-    judge_service,
-)
+from heliograph_collector.judge.service_rules import SERVICE_RULES
+from heliograph_collector.judge.service_verdict import discount_flaky, judge_service
 from heliograph_collector.model.records import (
     LIGHT_CHECK,
     ControlView,
@@ -204,7 +201,7 @@ def _judge_endpoints(record: ReceivedMeasurement, control: ControlView) -> tuple
     control_labels = () if is_light else list_endpoint_labels(control.measurement)
     labels = dict.fromkeys((*own_labels, *control_labels))
     pairing = pair_steps(record, control)
-    path_indices = find_app_path(record.measurement)
+    app_path = find_app_path(record.measurement, control.first_way)
     if not labels or (record.measurement.not_measured and not own_labels):
         return (apply_global_context(_judge_endpoint(pairing.pair_page()), control),)
     verdicts = tuple(
@@ -214,14 +211,13 @@ def _judge_endpoints(record: ReceivedMeasurement, control: ControlView) -> tuple
     if is_light:
         checked = discount_flaky(verdicts, control.peer_comparisons)
         light = (replace(v, endpoint=LIGHT_CHECK) for v in checked[:1])
-        return (*checked, *(apply_app_path(v, path_indices) for v in light))
+        return (*checked, *(apply_app_path(v, app_path) for v in light))
     if experiment == ANCHORS:
         return (*verdicts, _judge_anchors(verdicts))
     if experiment in SERVICE_COMPARISONS:
         return SERVICE_COMPARISONS[experiment](record, control, verdicts)
     verdicts = discount_flaky(verdicts, control.peer_comparisons)
-    whole = judge_service(verdicts, control.groups, control.functions)
-    return (*verdicts, apply_app_path(whole, path_indices))
+    return (*verdicts, judge_service(verdicts, control.groups, control.functions, app_path))
 
 
 def _judge_endpoint(comparison_input: ComparisonInput, endpoint: str = "") -> Verdict:

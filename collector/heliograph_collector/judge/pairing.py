@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 from msgspec.structs import replace
 
 from heliograph.failure import Operation
-from heliograph.observation import Link, Measurement, Observation
+from heliograph.observation import Link, Measurement
 from heliograph.plan import APP_PATH
 from heliograph_collector.judge.control_looks import ControlLooks, ControlSource, list_sources
 from heliograph_collector.judge.endpoint_view import EMPTY_VIEW, EndpointView
@@ -30,21 +30,6 @@ def list_endpoint_labels(measurement: Measurement | None) -> tuple[str, ...]:
     """List a service's endpoint labels in order; empty for a page or single target."""
     labels = dict.fromkeys(x.endpoint for x in measurement.observations) if measurement else ()
     return tuple(x for x in labels if not HOP.fullmatch(x) and not x.startswith(APP_PATH))
-
-
-def find_app_path(measurement: Measurement) -> tuple[int, ...]:
-    """Return the steps of the endpoint by which the app connected; empty where it did not.
-
-    An answer in the app's own protocol counts, and a verified handshake; nothing in clear does,
-    which anybody on the path could say.
-    """
-    steps = [(i, x) for i, x in enumerate(measurement.observations) if _is_path(x)]
-    label = next((x.endpoint for _, x in steps if x.failure is None and (x.exchange or x.tls)), "")
-    return tuple(i for i, x in steps if x.endpoint == label)
-
-
-def _is_path(observation: Observation) -> bool:
-    return observation.endpoint.startswith(APP_PATH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,30 @@ from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from heliograph.plan import ServiceFunction
+from heliograph_collector.judge.app_path import (
+    FIRST_WAY_CONFIDENCE,
+    NO_PATH,
+    AppPath,
+    decide_by_order,
+    name_lost,
+)
 from heliograph_collector.judge.confidence import MAX_CONFIDENCE
+from heliograph_collector.judge.service_rules import (
+    ALL_REACHABLE,
+    DOUBT,
+    DOWN,
+    FIRST_WAY_WORKS,
+    FLAKY_HOST,
+    FUNCTION_BLOCKED,
+    GROUP_BLOCKED,
+    MESSAGING_WORKS,
+    MOSTLY_OUT,
+    PARTIAL,
+    WORKS_BY_FALLBACK,
+    ServiceRule,
+)
 from heliograph_collector.model.records import PeerComparison, Verdict, VerdictState
 
-FIRST_WAY = "first_way"  # in place of a function: what an app that works by another way has lost
 IPV6_ONLY_RULE = "none.ipv6"
 INTERRUPTED_RULE = "none.interrupted"
 MEASUREMENT_REASONS = ("link.", "control.", "none.")  # hold for a whole measurement
@@ -28,7 +48,7 @@ class EndpointTally:
 
     verdicts: tuple[Verdict, ...]
     groups: int
-    groups_blocked: int  # groups whose endpoints are all blocked
+    groups_blocked: int  # groups of which nothing that is up is left
     groups_down: int
     groups_reachable: int  # groups with at least one reachable endpoint
     is_messaging: bool = False  # these are all endpoints of messaging, and no others
@@ -67,79 +87,6 @@ class EndpointTally:
         return max(ranks, key=ranks.__getitem__, default="")
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceRule:
-    """Row of the decision table for services; its id is permanent."""
-
-    id: str
-    state: VerdictState
-    says: str
-
-
-GROUP_BLOCKED = ServiceRule(
-    "service.group_blocked",
-    VerdictState.BLOCKED,
-    "Every endpoint of one group is blocked, and nothing replaces that group.",
-)
-DOWN = ServiceRule("service.down", VerdictState.DOWN, "Every group fails at the control too.")
-ALL_REACHABLE = ServiceRule(
-    "service.reachable", VerdictState.REACHABLE, "Every endpoint is reachable."
-)
-PARTIAL = ServiceRule(
-    "service.partial",
-    VerdictState.REACHABLE,
-    "Every group that is up has a reachable endpoint and most endpoints are reachable, or half of "
-    "messaging's; k < n shows that some are blocked.",
-)
-MOSTLY_OUT = ServiceRule(
-    "service.mostly_out",
-    VerdictState.UNKNOWN,
-    "Every group has a reachable endpoint, most endpoints are not: usable for some.",
-)
-DOUBT = ServiceRule(
-    "service.doubt",
-    VerdictState.UNKNOWN,
-    "A group without a reachable endpoint, and not all of it is blocked; or most groups fail at "
-    "the control too; or messaging works, and what another function needs failed in doubt before "
-    "any page.",
-)
-FUNCTION_BLOCKED = ServiceRule(
-    "service.function_blocked",
-    VerdictState.PARTIAL,
-    "Every endpoint of a group is blocked that a function needs, and messaging is not known to be "
-    "blocked. The verdict names the function.",
-)
-WORKS_BY_FALLBACK = ServiceRule(
-    "service.works_by_fallback",
-    VerdictState.PARTIAL,
-    "Messaging's first way is blocked, and following the app's own order of attempts an endpoint "
-    "answered in its own protocol or by verified TLS. The evidence has its steps.",
-)
-MESSAGING_WORKS = ServiceRule(
-    "service.messaging_works",
-    VerdictState.REACHABLE,
-    "Messaging works, and no other function is known to be blocked or failed in doubt before any "
-    "page.",
-)
-FLAKY_HOST = ServiceRule(
-    "service.flaky_host",
-    VerdictState.UNKNOWN,
-    "A silent host that is silent in a fifth of the other countries too, five at least.",
-)
-SERVICE_RULES = (
-    GROUP_BLOCKED,
-    DOWN,
-    ALL_REACHABLE,
-    PARTIAL,
-    MOSTLY_OUT,
-    DOUBT,
-    FUNCTION_BLOCKED,
-    WORKS_BY_FALLBACK,
-    MESSAGING_WORKS,
-    FLAKY_HOST,
-)
-
-
 def select_service_rule(tally: EndpointTally) -> ServiceRule:
     """Return the first of SERVICE_RULES that holds."""
     if tally.groups_blocked:
@@ -157,6 +104,7 @@ def judge_service(
     verdicts: Sequence[Verdict],
     groups: Mapping[str, str],
     functions: Mapping[str, ServiceFunction] | None = None,
+    app_path: AppPath = NO_PATH,
 ) -> Verdict:
     """Return the verdict with endpoint "" on a whole service.
 
@@ -164,6 +112,7 @@ def judge_service(
         verdicts: Verdicts on the endpoints; not empty.
         groups: Group by endpoint, from the plan.
         functions: Function by endpoint. Where it knows any endpoint, the others decide nothing.
+        app_path: The endpoints that the app tries first, and by which it connected.
     """
     by_function = _split_by_function(verdicts, functions or {})
     if not by_function:
@@ -177,41 +126,32 @@ def judge_service(
     names = ",".join(function for function in ServiceFunction if function in blocked)
     if not (messaging or blocked):
         return _judge_groups(verdicts, groups)
-    core = _judge_groups(messaging, groups, is_messaging=True) if messaging else _NO_MESSAGING
+    core = _judge_messaging(messaging, groups, app_path)
     overall = replace(core, function=names, **_count_states(verdicts))
     if core.state is VerdictState.BLOCKED:
         return replace(overall, function=",".join(filter(None, (_MESSAGING, names))))
+    if core.rule == WORKS_BY_FALLBACK.id:
+        return replace(overall, function=name_lost(names))
     if blocked and core.state is not VerdictState.DOWN:
         deciding = [v for members in blocked.values() for v in members]
         return _apply(overall, FUNCTION_BLOCKED, deciding)
     is_everything_reachable = all(v.state is VerdictState.REACHABLE for v in verdicts)
     if core.state is not VerdictState.REACHABLE or is_everything_reachable:
         return overall
+    others = [v for members in by_function.values() for v in members]
+    return _confirm_reachable(overall, verdicts, _group_verdicts(others, groups))
+
+
+def _confirm_reachable(
+    overall: Verdict, verdicts: Sequence[Verdict], other_groups: Sequence[Sequence[Verdict]]
+) -> Verdict:
+    """Return the verdict where messaging works, and no other function is known to be blocked."""
     if any(v.rule == INTERRUPTED_RULE for v in verdicts):
         return replace(overall, state=VerdictState.UNKNOWN, rule=INTERRUPTED_RULE, confidence=0.0)
-    others = [v for members in by_function.values() for v in members]
-    if _has_failed_in_doubt(_group_verdicts(others, groups)):
+    if _has_failed_in_doubt(other_groups):
         return replace(overall, state=VerdictState.UNKNOWN, rule=DOUBT.id, confidence=0.0)
-    return replace(overall, rule=MESSAGING_WORKS.id)
-
-
-def apply_app_path(verdict: Verdict, path_indices: Sequence[int]) -> Verdict:
-    """Correct a blocked verdict on a service where its app connects by another way.
-
-    Args:
-        verdict: On the whole service, or on a light check.
-        path_indices: Steps by which the app connected in its own order; empty where it did not.
-    """
-    if verdict.state is not VerdictState.BLOCKED or not path_indices:
-        return verdict
-    others = (name for name in verdict.function.split(",") if name not in ("", _MESSAGING))
-    return replace(
-        verdict,
-        state=WORKS_BY_FALLBACK.state,
-        rule=WORKS_BY_FALLBACK.id,
-        function=",".join((FIRST_WAY, *others)),
-        evidence=tuple(sorted({*verdict.evidence, *path_indices})),
-    )
+    is_named = overall.rule == FIRST_WAY_WORKS.id
+    return overall if is_named else replace(overall, rule=MESSAGING_WORKS.id)
 
 
 # Doubts about a step that failed on the way to the server; what it says then is its own business.
@@ -242,6 +182,20 @@ def _split_by_function(
     return dict(by_function)
 
 
+def _judge_messaging(
+    messaging: Sequence[Verdict], groups: Mapping[str, str], app_path: AppPath
+) -> Verdict:
+    if not messaging:
+        return _NO_MESSAGING
+    core = _judge_groups(messaging, groups, is_messaging=True)
+    voting = [v for group in _group_verdicts(messaging, groups) for v in group]
+    decision = decide_by_order(core, voting, app_path)
+    if decision is None:
+        return core
+    changed = _apply(core, decision.rule, decision.deciding)
+    return replace(changed, evidence=tuple(sorted({*changed.evidence, *decision.evidence})))
+
+
 def _judge_groups(
     verdicts: Sequence[Verdict], groups: Mapping[str, str], *, is_messaging: bool = False
 ) -> Verdict:
@@ -261,7 +215,7 @@ def _judge_groups(
 
 
 def _apply(overall: Verdict, rule: ServiceRule, deciding: Sequence[Verdict]) -> Verdict:
-    confidence = max(v.confidence for v in deciding)
+    confidence = max((v.confidence for v in deciding), default=FIRST_WAY_CONFIDENCE)
     changed = replace(overall, state=rule.state, rule=rule.id, confidence=confidence)
     return _add_cause(changed, deciding)
 
@@ -289,13 +243,25 @@ def _count_states(verdicts: Sequence[Verdict]) -> _Counts:
 
 
 def _list_blocked(voting_groups: Sequence[Sequence[Verdict]]) -> list[Verdict]:
-    """Return the verdicts of the groups that are blocked whole."""
+    """Return the blocked verdicts of the groups that are blocked whole."""
     return [
         verdict
         for group in voting_groups
-        if all(v.state is VerdictState.BLOCKED for v in group)
+        if _is_blocked(group)
         for verdict in group
+        if verdict.state is VerdictState.BLOCKED
     ]
+
+
+def _is_blocked(group: Sequence[Verdict]) -> bool:
+    """Return whether all of a group is blocked, except what is down everywhere.
+
+    That may be half of the group: what is down is no way for anybody, and a list keeps addresses
+    that died for as long as its apps do.
+    """
+    states = Counter(v.state for v in group)
+    blocked, down = states[VerdictState.BLOCKED], states[VerdictState.DOWN]
+    return blocked > 0 and blocked >= down and blocked + down == len(group)
 
 
 # A host is no sign of anything where it fails in so many other countries and such a share of them:
@@ -345,7 +311,7 @@ def _count_endpoints(
     return EndpointTally(
         verdicts=tuple(verdicts),
         groups=len(states),
-        groups_blocked=states.count({VerdictState.BLOCKED}),
+        groups_blocked=sum(map(_is_blocked, voting_groups)),
         groups_down=states.count({VerdictState.DOWN}),
         groups_reachable=sum(VerdictState.REACHABLE in group_states for group_states in states),
     )

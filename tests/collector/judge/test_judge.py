@@ -17,7 +17,7 @@ from heliograph_collector.judge.failure_semantics import (
     METHOD_BY_FAILURE,
 )
 from heliograph_collector.judge.rules import Rule
-from heliograph_collector.judge.service_verdict import ServiceRule
+from heliograph_collector.judge.service_rules import ServiceRule
 from heliograph_collector.model.records import VerdictState
 from support.condition import check_verdicts
 from support.scenario import Scenario, catalogue

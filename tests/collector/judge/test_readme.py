@@ -14,7 +14,7 @@ from heliograph_collector.judge.comparisons import (
 )
 from heliograph_collector.judge.failure_semantics import LAYER_BY_OPERATION, find_method
 from heliograph_collector.judge.rules import Rule
-from heliograph_collector.judge.service_verdict import ServiceRule
+from heliograph_collector.judge.service_rules import ServiceRule
 from heliograph_collector.model.records import VerdictState
 
 HEAD = ["| rule | state | layer | method | strength | says |", "| --- " * 6 + "|"]

@@ -1,0 +1,126 @@
+"""What an app's own order of attempts makes of the verdict on its messaging.
+
+The list of services names stages: endpoints that the app tries together, one stage after the other.
+Where those of the first are blocked and the app gets through by later ones, it works by fallback.
+Where the first ones answer nothing fell back, whatever else is blocked.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from heliograph.observation import Measurement, Observation
+from heliograph.plan import APP_PATH
+from heliograph_collector.judge.service_rules import (
+    FIRST_WAY_WORKS,
+    WORKS_BY_FALLBACK,
+    ServiceRule,
+)
+from heliograph_collector.model.records import Verdict, VerdictState
+
+FIRST_WAY = "first_way"  # in place of a function: what an app that works by another way has lost
+FIRST_WAY_CONFIDENCE = 0.8  # of one answer where the same place failed just before; assumed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppPath:
+    """The endpoints that an app tries first, and the one by which it connected in its order."""
+
+    first_way: frozenset[str] = frozenset()  # ids; empty where the list names no stages
+    endpoint: str = ""  # id; empty where the app was not followed, or did not connect
+    step_indices: tuple[int, ...] = ()  # of that endpoint
+
+    @property
+    def is_first_way(self) -> bool:
+        return self.endpoint in self.first_way
+
+
+NO_PATH = AppPath()
+
+
+def find_app_path(measurement: Measurement, first_way: frozenset[str] = frozenset()) -> AppPath:
+    """Return by which endpoint the app connected, with all steps of that endpoint.
+
+    An answer in the app's own protocol counts, and a verified handshake; nothing in clear does,
+    which anybody on the path could say.
+    """
+    steps = [(i, x) for i, x in enumerate(measurement.observations) if _is_path(x)]
+    label = next((x.endpoint for _, x in steps if x.failure is None and (x.exchange or x.tls)), "")
+    return AppPath(
+        first_way=first_way,
+        endpoint=label.removeprefix(APP_PATH),
+        step_indices=tuple(i for i, x in steps if x.endpoint == label),
+    )
+
+
+def _is_path(observation: Observation) -> bool:
+    return observation.endpoint.startswith(APP_PATH)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDecision:
+    """A rule that the order of attempts calls for, and the endpoints and steps that show it."""
+
+    rule: ServiceRule
+    deciding: tuple[Verdict, ...]
+    evidence: frozenset[int]
+
+
+def decide_by_order(
+    core: Verdict, voting: Sequence[Verdict], path: AppPath
+) -> OrderDecision | None:
+    """Correct the verdict on messaging by the order in which the app tries its endpoints.
+
+    Args:
+        core: What the groups of messaging say, whatever the order.
+        voting: Verdicts on the endpoints of messaging that count.
+        path: What the app tries first, and by which endpoint it connected.
+
+    Returns:
+        None where the order changes nothing.
+    """
+    first = [v for v in _list_first(voting, path) if v.state is not VerdictState.DOWN]
+    reachable = [v for v in voting if v.state is VerdictState.REACHABLE]
+    reachable_first = [v for v in first if v.state is VerdictState.REACHABLE]
+    evidence = frozenset((*path.step_indices, *(i for v in reachable for i in v.evidence)))
+    if path.is_first_way or 0 < len(first) <= 2 * len(reachable_first):
+        is_in_question = core.state in (VerdictState.BLOCKED, VerdictState.UNKNOWN)
+        decision = OrderDecision(FIRST_WAY_WORKS, tuple(reachable_first), evidence)
+        return decision if is_in_question else None
+    is_lost = bool(first) and all(v.state is VerdictState.BLOCKED for v in first)
+    if is_lost and (path.endpoint or reachable):
+        return OrderDecision(WORKS_BY_FALLBACK, tuple(first), evidence)
+    return None
+
+
+def _list_first(voting: Sequence[Verdict], path: AppPath) -> list[Verdict]:
+    """Return the verdicts on what the app tries first; where nobody says, on all that failed."""
+    if path.first_way:
+        return [v for v in voting if v.endpoint in path.first_way]
+    return [v for v in voting if v.state is not VerdictState.REACHABLE] if path.endpoint else []
+
+
+def apply_app_path(verdict: Verdict, path: AppPath) -> Verdict:
+    """Correct a light check of one endpoint that is blocked, by what the app did then."""
+    if verdict.state is not VerdictState.BLOCKED or not path.endpoint:
+        return verdict
+    evidence = tuple(sorted({*verdict.evidence, *path.step_indices}))
+    if path.is_first_way:
+        return Verdict(
+            state=FIRST_WAY_WORKS.state,
+            rule=FIRST_WAY_WORKS.id,
+            confidence=FIRST_WAY_CONFIDENCE,
+            endpoint=verdict.endpoint,
+            evidence=evidence,
+        )
+    return replace(
+        verdict,
+        state=WORKS_BY_FALLBACK.state,
+        rule=WORKS_BY_FALLBACK.id,
+        function=name_lost(verdict.function),
+        evidence=evidence,
+    )
+
+
+def name_lost(functions: str) -> str:
+    """Name what is lost where an app works by fallback, with further blocked functions."""
+    return ",".join(filter(None, (FIRST_WAY, functions)))
