@@ -393,8 +393,7 @@ class ControlView:
     groups: Mapping[str, str] = field(default_factory=dict)  # endpoint id → group in the plan
     functions: Mapping[str, ServiceFunction] = field(default_factory=dict)  # by endpoint id
     first_way: frozenset[str] = frozenset()  # endpoints that the app tries first, by id
-    # By endpoint; "" is a page.
-    peer_comparisons: Mapping[str, PeerComparison] = field(default_factory=dict)
+    peer_comparisons: Mapping[str, PeerComparison] = field(default_factory=dict)  # "" is a page
     is_substitute: bool = False  # not a control, but a foreign vantage that others corroborate
     network: str = ""  # the control's own, as prefix or ASN; "" unknown
     looks: tuple[ControlLook, ...] = ()  # newest first, at most MAX_LOOKS
