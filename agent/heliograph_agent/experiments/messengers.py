@@ -24,9 +24,6 @@ from heliograph_agent.experiments.endpoints import (
 from heliograph_agent.experiments.experiment import CannotRun, Target, require_service
 from heliograph_agent.net import Net
 
-# Endpoints of a stage after the first; at most 12 in all of WhatsApp's, some 6 KB.
-LIGHT_TRIES = 2
-
 
 async def messengers(target: Target, config: MessengerConfig, net: Net) -> None:
     service = require_service(target)
@@ -43,32 +40,15 @@ async def _visit_as_app(
 ) -> None:
     """Visit the endpoints; where what the app tries first fails, follow the app's own order.
 
-    A light check visits no address of a name after one that answers, and tries LIGHT_TRIES of each
-    stage after the first, because it is repeated every few minutes. Of the first it tries all: if
-    one answers, nothing fell back.
+    A light check visits no address of a name after one that answers. It follows the order as well,
+    and whole: a way that it left out could be the one that is left, and then it said "blocked".
     """
     answered = await visit_endpoints(
         endpoints, net, config.concurrency, ipv4=config.addresses, until_answered=config.light
     )
     is_visit = net.list_visit_labels() is not None
     if service.stages and not is_visit and _is_first_way_cut(service, endpoints, answered):
-        first, *later = service.stages
-        stages = (
-            (first, *(_draw(stage, net) for stage in later)) if config.light else service.stages
-        )
-        await _follow_stages(replace(service, stages=stages), net)
-
-
-def _shorten(service: Service, net: Net) -> Service:
-    first, *later = service.stages
-    return replace(service, stages=(first, *(_draw(stage, net) for stage in later)))
-
-
-def _draw(stage: ConnectStage, net: Net) -> ConnectStage:
-    """Draw some endpoints of a stage by chance, neighbors in its order."""
-    first = net.random(1)[0] % len(stage.endpoints)
-    rotated = (*stage.endpoints[first:], *stage.endpoints[:first])
-    return replace(stage, endpoints=rotated[:LIGHT_TRIES])
+        await _follow_stages(service, net)
 
 
 def _draw_built_in(literals: Sequence[str], net: Net) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from heliograph_collector.judge.service_rules import (
 from heliograph_collector.model.records import Verdict, VerdictState
 
 FIRST_WAY = "first_way"  # in place of a function: what an app that works by another way has lost
+NOT_TRIED_RULES = ("none.local", "none.ipv6")  # the machine has no such link, so nothing was sent
 FIRST_WAY_CONFIDENCE = 0.8  # of one answer where the same place failed just before; assumed
 
 
@@ -78,7 +79,7 @@ def decide_by_order(
     Returns:
         None where the order changes nothing.
     """
-    first = [v for v in _list_first(voting, path) if v.state is not VerdictState.DOWN]
+    first = _list_first(voting, path)
     reachable = [v for v in voting if v.state is VerdictState.REACHABLE]
     reachable_first = [v for v in first if v.state is VerdictState.REACHABLE]
     evidence = frozenset((*path.step_indices, *(i for v in reachable for i in v.evidence)))
@@ -93,10 +94,18 @@ def decide_by_order(
 
 
 def _list_first(voting: Sequence[Verdict], path: AppPath) -> list[Verdict]:
-    """Return the verdicts on what the app tries first; where nobody says, on all that failed."""
+    """Return the verdicts on what the app tries first, without what is down or could not be tried.
+
+    Where nothing is left, as on a network that has IPv6 alone, all others count. Where the list
+    names no order, those that the app tried in vain do.
+    """
+    measured = [
+        v for v in voting if v.state is not VerdictState.DOWN and v.rule not in NOT_TRIED_RULES
+    ]
     if path.first_way:
-        return [v for v in voting if v.endpoint in path.first_way]
-    return [v for v in voting if v.state is not VerdictState.REACHABLE] if path.endpoint else []
+        return [v for v in measured if v.endpoint in path.first_way] or measured
+    failed = [v for v in measured if v.state is not VerdictState.REACHABLE]
+    return failed if path.endpoint else []
 
 
 def apply_app_path(verdict: Verdict, path: AppPath) -> Verdict:

@@ -59,7 +59,8 @@ FIRST_WAY_WORKS = ServiceRule(
     "service.first_way_works",
     VerdictState.REACHABLE,
     "Endpoints of messaging fail that the app can do without: half of what it tries first is "
-    "reachable, or one of it answered when it was tried in the app's own order.",
+    "reachable (of all, where this machine could try none of that), or one of it answered when it "
+    "was tried in the app's own order.",
 )
 MESSAGING_WORKS = ServiceRule(
     "service.messaging_works",

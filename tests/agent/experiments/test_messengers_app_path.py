@@ -153,18 +153,12 @@ def test_telegram_begins_where_telethon_does_and_goes_on_as_tdlib() -> None:
     assert {stage.seconds for stage in present(SERVICES.get("telegram")).stages} == {10}
 
 
-@pytest.mark.parametrize(("name", "most"), [("telegram", 11), ("whatsapp", 12), ("signal", 3)])
-async def test_a_light_check_tries_a_few_of_each_stage(name: str, most: int) -> None:
-    seen = await observed(name, target(name), World(), {"light": "true"})
-    stages = present(target(name).service).stages
-    tried = path_of(seen)
-    assert len(tried) == most
-    assert all(set(tried) & set(stage.endpoints) for stage in stages)
-
-
 @pytest.mark.parametrize("name", ["telegram", "whatsapp", "signal"])
-async def test_where_nothing_answers_every_stage_was_tried(name: str) -> None:
-    seen = await observed(name, target(name), World())
+@pytest.mark.parametrize("options", [{}, {"light": "true"}], ids=["whole", "light"])
+async def test_where_nothing_answers_every_stage_was_tried(
+    name: str, options: Mapping[str, str]
+) -> None:
+    seen = await observed(name, target(name), World(), options)
     stages = present(target(name).service).stages
     assert path_of(seen) == [e for stage in stages for e in stage.endpoints]
     assert not winners(seen)
