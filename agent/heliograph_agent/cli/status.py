@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TypedDict, cast
 
 from heliograph.clock import SystemClock
-from heliograph.translation import mark
+from heliograph.observation import Link
+from heliograph.translation import begin_line, mark
 from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.cli.results import summarize_findings
@@ -49,6 +50,14 @@ CLONED = mark(
     "one, ask the operator for an invite, and run `heliograph-agent join INVITE --new-key`; what "
     "waits is handed in"
 )
+LINKS = {
+    Link.ONLINE: mark("online"),
+    Link.DOMESTIC_ONLY: mark("only hosts at home answer"),
+    Link.NO_RESOLVER: mark("names cannot be looked up"),
+    Link.CAPTIVE: mark("a login page answers in place of other hosts"),
+    Link.OFFLINE: mark("offline"),
+    Link.UNKNOWN: mark("not known yet"),
+}
 TRANSPORTS = {"post": mark("one batch at a time"), "relay": mark("by another volunteer's agent")}
 
 
@@ -143,16 +152,12 @@ def _print_status(status: CommandStatus) -> None:
         ),
         _("key"): _(CLONED) if status.get("cloned") else "",
         _("network"): _("{link}, epoch {epoch}").format(
-            link=status.get("link", "unknown"), epoch=status.get("epoch") or "-"
+            link=_describe_link(status.get("link", "")), epoch=status.get("epoch") or "-"
         ),
         _("own side"): "; ".join(_describe_own_signs(status)),
         _("results"): summarize_findings(status),
         _("plan"): _("version {n}").format(n=status.get("plan_version", 0)),
-        _("waiting"): _("{results} results in {batches} batches, oldest {time}").format(
-            results=status.get("queued_measurements", 0),
-            batches=status.get("queued_envelopes", 0),
-            time=_format_time(status.get("oldest_us")),
-        ),
+        _("waiting"): _describe_queue_counts(status),
         _("delivered"): _("{n} results").format(n=status.get("acked_measurements", 0)),
         _("summed up"): _describe_counts(status.get("summed"), SUMMED),
         _("missing"): _describe_counts(status.get("dropped"), MISSING),
@@ -165,7 +170,22 @@ def _print_status(status: CommandStatus) -> None:
         if value:
             print(f"{name + ':':<14} {value}")
     for experiment, at_us in sorted(status.get("last_results", {}).items()):
-        print(f"  {experiment:<20} {_('last result {time}').format(time=_format_time(at_us))}")
+        last = _("last result {time}").format(time=_format_time(at_us))
+        print(f"{begin_line()}  {experiment:<20} {last}")
+
+
+def _describe_link(link: str) -> str:
+    return _(LINKS[Link(link)]) if link in LINKS else link or _(LINKS[Link.UNKNOWN])
+
+
+def _describe_queue_counts(status: CommandStatus) -> str:
+    if not status.get("queued_measurements") and not status.get("queued_envelopes"):
+        return _("nothing")
+    return _("{results} results in {batches} batches, oldest {time}").format(
+        results=status.get("queued_measurements", 0),
+        batches=status.get("queued_envelopes", 0),
+        time=_format_time(status.get("oldest_us")),
+    )
 
 
 def _describe_own_signs(status: CommandStatus) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from textwrap import fill
 
 from heliograph.plan import Plan, PlannedTask, Service
-from heliograph.translation import mark
+from heliograph.translation import begin_line, mark
 from heliograph.translation import translate as _
 from heliograph_agent.consent.risk import describe_risk
 
@@ -124,7 +124,7 @@ def _describe_tasks(plan: Plan) -> Iterator[str]:
             test=f"{task.experiment}{format_options(task)}",
             interval=_format_interval(task.interval_s),
         )
-        yield f"  {make_printable(line)}"
+        yield f"{begin_line()}  {make_printable(line)}"
 
 
 def _name_subject(task: PlannedTask, service: Service | None) -> str:

@@ -39,6 +39,8 @@ def test_nothing_is_said_of_what_is_all_there(
 ) -> None:
     lines = shown(state, capsys, connected=True, way="stream://collector.example:7443")
     assert "missing" not in lines
+    assert lines["waiting"] == "nothing"
+    assert lines["network"].startswith("not known yet, ")
     assert "summed up" not in lines
     assert ", connected, " in lines["collector"]
 
