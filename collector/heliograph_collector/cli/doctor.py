@@ -8,8 +8,6 @@ import argparse
 import os
 import stat
 from contextlib import closing
-from dataclasses import dataclass
-from enum import Enum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from heliograph.clock import Clock, SystemClock
 from heliograph.units import DAY_US
 from heliograph_collector.cli import add_common_options, load_cli_config
+from heliograph_collector.cli.finding import Finding, Level, select_certificate
 
 if TYPE_CHECKING:
     from heliograph_collector.config.journal_settings import JournalSettings
@@ -33,19 +32,6 @@ _MAX_NAMES = 5  # of agents in one sentence
 _MAX_BODY_BYTES = 65_536  # of /readyz, which lists a few sentences
 
 
-class Level(Enum):
-    OK = "ok"
-    WARNING = "warning"
-    FAILURE = "FAILURE"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    level: Level
-    subject: str
-    sentence: str
-
-
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = commands.add_parser(
         "doctor",
@@ -56,10 +42,27 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         allow_abbrev=False,
     )
     add_common_options(command)
+    command.add_argument(
+        "--public",
+        action="store_true",
+        help="check too whether the address of invites is reached from outside",
+    )
+    command.add_argument(
+        "--from",
+        dest="helper",
+        default="",
+        metavar="HOST",
+        help="with --public: a machine in another network, which is asked by ssh and needs openssl",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    findings = examine(load_cli_config(args))
+    config = load_cli_config(args)
+    findings = examine(config)
+    if args.public or args.helper:
+        from heliograph_collector.cli.doctor_public import check_public
+
+        findings.append(check_public(config, args.helper))
     for finding in findings:
         print(f"{finding.level.value:8} {finding.subject:15} {finding.sentence}")
     return 1 if any(finding.level is Level.FAILURE for finding in findings) else 0
@@ -250,7 +253,7 @@ def check_intake(data: Path) -> Finding:
         return Finding(Level.FAILURE, "intake", sentence)
     try:
         certificate = get_server_certificate(split_endpoint(address), timeout=_TIMEOUT_S)
-        pinned_key = encode_public_key(_select_certificate(tls_file(data).read_bytes()))
+        pinned_key = encode_public_key(select_certificate(tls_file(data).read_bytes()))
         is_own = encode_public_key(certificate.encode()) == pinned_key
     except (OSError, SSLError, ValueError):
         sentence = f"{address} completes no TLS handshake: restart `serve`."
@@ -302,7 +305,3 @@ def _is_local(endpoint: str, *, wildcard: bool = True) -> bool:
     except ValueError:
         return host == "localhost"
     return address.is_loopback or (wildcard and address.is_unspecified)
-
-
-def _select_certificate(pem: bytes) -> bytes:
-    return pem[pem.index(b"-----BEGIN CERTIFICATE") :]

@@ -3,15 +3,17 @@
 import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from socket import create_server
 from threading import Thread
 
 import pytest
 
+from heliograph.address import split_endpoint
 from heliograph_collector import cli
+from heliograph_collector.cli import doctor_public
 from heliograph_collector.cli.doctor import (
-    Level,
     check_agents,
     check_clock,
     check_contact,
@@ -21,10 +23,12 @@ from heliograph_collector.cli.doctor import (
     check_pages,
     check_readiness,
 )
+from heliograph_collector.cli.doctor_public import check_public
+from heliograph_collector.cli.finding import Level
 from heliograph_collector.config.endpoint_file import EndpointFile
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import Fleet, open_keyring
-from heliograph_collector.fleet.certificate import make_certificate
+from heliograph_collector.fleet.certificate import encode_public_key, make_certificate
 from heliograph_collector.fleet.quarantine import enrol_without_invite, record_clone
 from heliograph_collector.model.signals import Goodbye
 from heliograph_collector.store.journal.journal import Journal
@@ -58,6 +62,57 @@ def tls_listener(folder: Path, pem: bytes) -> Iterator[str]:
         thread.start()
         yield f"127.0.0.1:{listener.getsockname()[1]}"
         thread.join(10)
+
+
+_OTHER_MACHINE = """#!/bin/sh
+# The last argument is the command, as ssh has it; the other machine is this one.
+for command; do :; done
+exec sh -c "$command"
+"""
+
+
+@pytest.mark.parametrize(
+    ("ssh", "level", "told"),
+    [
+        (_OTHER_MACHINE, Level.OK, "as seen from elsewhere"),
+        ("#!/bin/sh\necho 'no route to host' >&2; exit 255\n", Level.WARNING, "no route to host"),
+        ("#!/bin/sh\necho 'openssl: not found' >&2; exit 1\n", Level.WARNING, "openssl s_client"),
+    ],
+)
+def test_another_machine_proves_the_address_of_invites(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, ssh: str, level: Level, told: str
+) -> None:
+    (tmp_path / "ssh").write_text(ssh)
+    (tmp_path / "ssh").chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(doctor_public, "is_loopback", lambda _: False)
+    own = (data / "keys" / "tls.pem").read_bytes()
+    with tls_listener(data, own) as address:
+        finding = check_public(Config(data=data, endpoint=address), "elsewhere")
+        if ssh != _OTHER_MACHINE:
+            ssl.get_server_certificate(split_endpoint(address))  # the listener waits for one
+    assert (finding.level, told in finding.sentence) == (level, True), finding.sentence
+    if ssh == _OTHER_MACHINE:
+        with tls_listener(data, make_certificate([])) as address:
+            foreign = check_public(Config(data=data, endpoint=address), "elsewhere")
+        assert (foreign.level, "another key" in foreign.sentence) == (Level.FAILURE, True)
+        closed = check_public(Config(data=data, endpoint=address), "elsewhere")
+        assert (closed.level, "no TLS handshake" in closed.sentence) == (Level.FAILURE, True)
+
+
+def test_nothing_is_claimed_of_an_address_that_nobody_asked_from_outside(data: Path) -> None:
+    alone = check_public(Config(data=data, endpoint="192.0.2.1:7443"), "")
+    assert alone.level is Level.WARNING
+    assert "cannot be proved from this machine" in alone.sentence
+    assert "openssl s_client -connect 192.0.2.1:7443" in alone.sentence
+    assert sha256(encode_public_key(own_certificate(data))).hexdigest() in alone.sentence
+    local = check_public(Config(data=data, endpoint="127.0.0.1:7443"), "")
+    assert (local.level, "this machine alone" in local.sentence) == (Level.FAILURE, True)
+
+
+def own_certificate(data: Path) -> bytes:
+    pem = (data / "keys" / "tls.pem").read_bytes()
+    return pem[pem.index(b"-----BEGIN CERTIFICATE") :]
 
 
 def test_a_directory_that_others_read_fails_with_its_remedy(data: Path) -> None:

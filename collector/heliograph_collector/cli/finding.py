@@ -1,0 +1,22 @@
+"""What a check of `doctor` found."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Level(Enum):
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "FAILURE"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    level: Level
+    subject: str
+    sentence: str
+
+
+def select_certificate(pem: bytes) -> bytes:
+    """Return the certificate of a file that begins with its key. Raises ValueError."""
+    return pem[pem.index(b"-----BEGIN CERTIFICATE") :]
