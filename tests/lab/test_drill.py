@@ -5,19 +5,20 @@ And nothing is lost or counted twice, though most was measured in the dark and c
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.country import drill, incident_check
+from lab.country import drill, incident_check, page_reader
 from lab.country.country import Country, country
 from lab.country.pace import Pace
-from lab.country.scenario import script
+from lab.country.scenario import Script, script
 from lab.country.topology import COLLECTOR_NAME, CONTROL, topology
 from lab.country.world import require_for_test
 from support.programs import eventually
+from support.worst_day.reader import WorstDayReader
 
 SCENARIOS = Path(__file__).with_name("scenarios")
 LONG, SHORT = SCENARIOS / "kazakhstan-2022.yml", SCENARIOS / "kazakhstan-short.yml"
@@ -65,13 +66,27 @@ def check_drill(
     with country(folder, pace=Pace(pace)) as made:
         made.collect(plan, collects)
         made.populate()
-        played = drill.play(made, script(file, made.topology), print)
-        found, looks = drill.wait_for_looks(made, played)
+        drilled = script(file, made.topology)
+        with page_reader.reading(made, drilled) as (reader, clock):
+            played = drill.play(made, drilled, print, clock)
+            found, looks = drill.wait_for_looks(made, played)
+            page_reader.wait_for_headlines(drilled.steps, reader)
         print("\n".join([*drill.table(played), *map(str, looks)]))
+        check_pages(drilled, played, reader)
         assert drill.wrong(played) == []
         assert [look for look in looks if not look.found] == []
         assert incident_check.too_loud(found) == []
         check_accounts(made)
+
+
+def check_pages(drilled: Script, played: Sequence[drill.Played], reader: WorstDayReader) -> None:
+    """No output contradicted another or, by a clock that is the machine's, the script."""
+    print("\n".join(page_reader.tabulate(drill.begins(played), reader.headlines)))
+    print(reader.summarize())
+    assert list(page_reader.find_missed(drilled.steps, reader.headlines)) == []
+    told = [str(row) for row in reader.found if WHOLE or row.other]
+    assert reader.rounds
+    assert told == []
 
 
 def check_accounts(made: Country) -> None:

@@ -79,12 +79,14 @@ def add(
                                 prefix=f"{region}{v.prefix}")
                         for v in votes
                     ]  # fmt: skip
-        world.links.append(
-            LinkCount(
-                country=country, asn=asn, access=access, link=Link.ONLINE,
-                vantages=sum(regions.values()),
+        here = (r for r in regions if told(asn, access, r, "whatsapp")[-1][1] == NOW_US)
+        connected = sum(regions[region] for region in here)
+        if connected:  # else none is counted
+            world.links.append(
+                LinkCount(
+                    country=country, asn=asn, access=access, link=Link.ONLINE, vantages=connected
+                )
             )
-        )  # fmt: skip
 
 
 def phones_return_while_a_city_goes(world: World) -> IncidentBook:

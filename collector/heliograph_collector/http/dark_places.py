@@ -5,7 +5,8 @@ stays fresh for twenty minutes. An incident is public at once. So a reading of a
 open silence is withheld until the incident says that the place is back: a reachable service over a
 dark network would be wrong, and no reading says no more than the incident does. An incident may
 name a region, and a network that is only there is no part of it by name: it is dark by the public
-counts of where its vantages measured, or while most of them are gone.
+counts of where its vantages measured, or while most of them are gone. A network that a wider
+silence covers, and of which nearly all are connected long after the cut, is spared.
 
 An open block of a service is public at once too. It withholds a reading of the service, in its
 places, that began before the block and says that it works, and after the end or a part's return one
@@ -41,6 +42,8 @@ _WORKING = (VerdictState.REACHABLE, VerdictState.PARTIAL)
 _DARK = 1 << 62  # later than every bin
 _MOST = Thresholds().confirm_share  # of a network's vantages: what a silence is confirmed by
 _BIN_US = BIN_S * 1_000_000
+# Sessions that a cut left open are gone by then: eight heartbeats of 15 s, twice what confirms.
+_UNHEARD_US = 120_000_000
 # From the earliest time of a return until most are back: one retry that its bracket has, and one
 # more for those that try later (`retry_s`).
 _RETURNING_US = int(2 * Thresholds().retry_s * 1_000_000)
@@ -49,7 +52,10 @@ _RETURNING_US = int(2 * Thresholds().retry_s * 1_000_000)
 class DarkPlaces:
     """The places of open silences, among the incidents as published."""
 
-    def __init__(self, incidents: Sequence[IncidentSummary]) -> None:
+    def __init__(self, incidents: Sequence[IncidentSummary], spared: Iterable[Scope] = ()) -> None:
+        """With `spared`, networks that a silence of a wider place did not reach."""
+        self._incidents = incidents
+        self._spared = frozenset(spared)
         self._silences = [
             incident
             for incident in incidents
@@ -76,7 +82,11 @@ class DarkPlaces:
 
         Microseconds UTC; the end of one that lasts lies after every bin.
         """
-        silences = (i for i in self._confirmed if i.kind in _DARK_KINDS)
+        silences = (
+            i
+            for i in self._confirmed
+            if i.kind in _DARK_KINDS and not (i in self._silences and self._is_spared(i, place))
+        )
         return [span for silence in silences for span in _list_spans(silence, place)]
 
     def returned_at(self, place: Scope) -> int:
@@ -110,20 +120,35 @@ class DarkPlaces:
         """Return whether an open silence covers the whole place, as far as it is not back."""
         return any(
             _dark_until(incident, place) == _DARK
-            for incident in self._silences
+            for incident in self._list_silences(place)
             if not only_confirmed or incident.state == "confirmed"
         )
+
+    def is_spared(self, place: Scope) -> bool:
+        """Return whether a network is connected that a wider silence covers."""
+        return any(self._is_spared(silence, place) for silence in self._silences)
+
+    def _list_silences(self, place: Scope) -> list[IncidentSummary]:
+        return [s for s in self._silences if not self._is_spared(s, place)]
+
+    def _is_spared(self, silence: IncidentSummary, place: Scope) -> bool:
+        is_named = any(scope.asn == place.asn for scope in _list_parts(silence))
+        return place._replace(region="") in self._spared and not is_named
 
     def dark_until(self, place: Scope) -> int:
         """Return the time at which the whole place came back; 0 if no open silence covers it.
 
         It lies after every bin while the place is dark.
         """
-        return max((_dark_until(incident, place) for incident in self._silences), default=0)
+        return max(
+            (_dark_until(incident, place) for incident in self._list_silences(place)), default=0
+        )
 
     def dark_since(self, place: Scope) -> int:
         """Return the latest time at which the place can have fallen silent; 0 if it did not."""
-        return max((_cut_since(silence, place) for silence in self._silences), default=0)
+        return max(
+            (_cut_since(silence, place) for silence in self._list_silences(place)), default=0
+        )
 
     def blocked_since(
         self, place: Scope, service: str = "", *, only_confirmed: bool = False
@@ -170,15 +195,24 @@ class DarkPlaces:
         """Return the snapshot without readings and links from before the places went dark."""
         if not (self._silences or self._blocks or self._confirmed):
             return snapshot
+        connected = (c for c in snapshot.columns if self._is_connected(c, snapshot))
+        places = DarkPlaces(self._incidents, map(locate, connected))
         columns = (
-            self._hide_outdated(self._hide(self._take_back_silence(c, snapshot), snapshot))
+            places._hide_outdated(places._hide(places._take_back_silence(c, snapshot), snapshot))
             for c in snapshot.columns
         )
         return replace(snapshot, columns=tuple(columns))
 
+    def _is_connected(self, column: NetworkColumn, snapshot: Snapshot) -> bool:
+        """Return whether nearly all of a network are connected long after an open silence began."""
+        since_us = self.dark_since(locate(column))
+        is_late = find_instant(snapshot.at_us, snapshot.k) >= since_us + _UNHEARD_US
+        least = max(snapshot.k, _MOST * column.vantages, 1)
+        return bool(since_us) and is_late and column.connected >= least
+
     def _hide_outdated(self, column: NetworkColumn) -> NetworkColumn:
         """Return a column without readings that an open block of their service outdates."""
-        place = _locate(column)
+        place = locate(column)
         readings = {
             name: replace(reading, cell=None, since=None, withheld=withheld)
             if reading.cell and (withheld := self._find_withheld(reading.cell, place))
@@ -219,7 +253,7 @@ class DarkPlaces:
 
         Counts are those of the last instant of publication, up to five minutes and a half ago.
         """
-        scope = _locate(column)
+        scope = locate(column)
         regional = [self.returned_at(scope._replace(region=r)) for r in column.regions if r]
         back_us = max(self.returned_at(scope), self.dark_until(scope), min(regional, default=0))
         counted_us = find_instant(snapshot.at_us, snapshot.k)
@@ -227,6 +261,8 @@ class DarkPlaces:
         return replace(column, silent=0) if is_outdated else column
 
     def _hide(self, column: NetworkColumn, snapshot: Snapshot) -> NetworkColumn:
+        if self.is_spared(locate(column)):
+            return self._hide_earlier(column)
         dark_regions = self._list_dark_regions(column)
         scopes = self._find_dark_scopes(column, dark_regions, snapshot.k)
         dark_until_us = max(map(self.dark_until, scopes))
@@ -250,17 +286,28 @@ class DarkPlaces:
             link = Link.OFFLINE if is_offline else Link.UNKNOWN
         return replace(column, readings=readings, link=link)
 
+    def _hide_earlier(self, column: NetworkColumn) -> NetworkColumn:
+        """Return a spared network without readings from before the silence of the others."""
+        since_us = max(_cut_since(silence, locate(column)) for silence in self._silences)
+        readings = {
+            name: reading
+            if reading.cell and reading.cell.start_us >= since_us
+            else replace(reading, cell=None, since=None, withheld=Withheld.AWAITED)
+            for name, reading in column.readings.items()
+        }
+        return replace(column, readings=readings, is_spared=True)
+
     def _find_dark_scopes(
         self, column: NetworkColumn, dark_regions: list[Scope], k: int
     ) -> list[Scope]:
         """Return the network, or its regions under an open silence if most of it is there."""
-        scope = _locate(column)
+        scope = locate(column)
         count = sum(column.regions[part.region] for part in dark_regions)
         is_mostly_there = count >= max(k, _MOST * sum(column.regions.values()))
         return dark_regions if is_mostly_there and not self.dark_until(scope) else [scope]
 
     def _list_dark_regions(self, column: NetworkColumn) -> list[Scope]:
-        parts = [_locate(column)._replace(region=region) for region in column.regions if region]
+        parts = [locate(column)._replace(region=region) for region in column.regions if region]
         return [part for part in parts if self.dark_until(part) == _DARK]
 
     def _is_mostly_gone(self, column: NetworkColumn, k: int) -> bool:
@@ -273,7 +320,8 @@ class DarkPlaces:
         )
 
 
-def _locate(column: NetworkColumn) -> Scope:
+def locate(column: NetworkColumn) -> Scope:
+    """Return the place of a network."""
     group = column.group
     return Scope(group.country, "", group.asn, group.access)
 

@@ -70,6 +70,7 @@ class NetworkColumn:
     silent: int  # fell silent lately, and are not back
     readings: Mapping[str, ServiceReading]
     connected: int = 0
+    is_spared: bool = False  # connected, though a silence of a wider place is open
     regions: Mapping[str, int] = field(default_factory=dict)  # vantages by region; "": others
     is_partly_dark: bool = False  # an open silence covers some of its regions
 

@@ -132,6 +132,33 @@ async def test_a_network_that_is_only_in_a_dark_region_is_dark_before_its_next_c
     assert set(asns) == {"29355"}
 
 
+@pytest.mark.parametrize(("second", "link"), [(60, "offline"), (700, "online")])
+async def test_a_network_that_a_national_cut_spares_is_online(second: int, link: str) -> None:
+    """A data center went on while the country was dark, and every page called it offline."""
+    world = country_before_the_cut()
+    hosts = {"asn": 48716, "access": "hosting"}
+    until_us = CUT_US + second * SECOND
+    world.votes += crowd(12, VerdictState.REACHABLE, CUT_US - 3600 * SECOND, until_us, **hosts)
+    world.links = [
+        LinkCount(country="KZ", asn=asn, access=access, link=Link.ONLINE, vantages=vantages)
+        for asn, access, vantages in ((48716, "hosting", 12), (9198, "fixed", 3))
+    ]
+    world.clock.wall = until_us
+    feed = world.feed(k_anonymity=1, book=book(cut(IncidentState.CONFIRMED)))
+    async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
+        links = {g["asn"]: g["link"] for g in (await client.json("/api/v1/status"))["groups"]}
+        states = dict(_STATES.findall(await client.html("/countries/KZ")))
+        pages = {asn: await client.page(f"/networks/AS{asn}") for asn in (48716, 9198)}
+        green = {line for line in await read_green(client) if "48716" not in line}
+    assert (links[48716], links[9198], links[29355]) == (link, "offline", "offline")
+    assert states["network-KZ-9198-fixed-now"] == states["service-telegram-now"] == "silent"
+    is_spared = link == "online"
+    assert (states["network-KZ-48716-hosting-now"] == "reachable") is is_spared
+    assert ("went offline" not in pages[48716].text["headline"]) is is_spared
+    assert "went offline" in pages[9198].text["headline"]
+    assert green == set()
+
+
 @pytest.mark.parametrize(
     ("minutes", "silent"), [(0, "20-49"), (4, "0-4"), (6, "0-4"), (9, "20-49")]
 )

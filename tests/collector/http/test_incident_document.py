@@ -163,12 +163,12 @@ SENTENCES = [
     ),
     (
         silence(hints=("one_way",), turns=_STEPS[1:]),
-        (f"Kazakhstan fell silent about 13:13 {DAY}; some report again. "
+        (f"Reports from Kazakhstan stopped about 13:13 {DAY}; some are back. "
          "Fixed lines reported again about 13:33 UTC."),
     ),
     (
         closed(silence(minutes=30, hints=("one_way",)), 10),
-        f"Kazakhstan fell silent about 13:13 {DAY} and came back about 13:33 UTC.",
+        f"Reports from Kazakhstan stopped about 13:13 {DAY} and came back about 13:33 UTC.",
     ),
     (
         silence(minutes=823, parts=tuple(part(9.0, "KZ", "", n) for n in range(1, 5)),

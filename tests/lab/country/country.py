@@ -262,7 +262,7 @@ class Country:
         """Several answers over one connection; a process for each would take longer than it."""
         urls = [f"http://{PAGES}{path}{'?' + urlencode(q) if q else ''}" for path, q in asked]
         said = self.world.run(
-            ABROAD, "curl", "--silent", "--fail-with-body", "--max-time", "20", "--header",
+            ABROAD, "curl", "--silent", "--fail-with-body", "--max-time", "60", "--header",
             operator_header(self.folder / "data"), *urls,
         )  # fmt: skip
         return list(_documents(said))

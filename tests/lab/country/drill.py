@@ -16,7 +16,7 @@ from typing import Any
 from lab.country import incident_check, outages
 from lab.country.country import Country
 from lab.country.interference import Interference
-from lab.country.pace import Pace
+from lab.country.pace import DrillClock, Pace
 from lab.country.scenario import MESSENGERS, Place, Script, Step, interferences
 from support.programs import eventually
 
@@ -69,8 +69,14 @@ class Played:
     words: dict[Place, Word] = field(default_factory=dict)
 
 
-def play(country: Country, script: Script, say: Say) -> list[Played]:
-    """The country must be populated. Takes a minute a step and up to two more."""
+def play(
+    country: Country, script: Script, say: Say, clock: DrillClock | None = None
+) -> list[Played]:
+    """The country must be populated. Takes a minute a step and up to two more.
+
+    Args:
+        clock: Is told when the first step begins.
+    """
     in_force: dict[Place, list[tuple[str, int]]] = {}
     played: list[Played] = []
     lasts_s = sum(step.lasts_s for step in script.steps)
@@ -79,6 +85,8 @@ def play(country: Country, script: Script, say: Say) -> list[Played]:
         looks = []
         for step in script.steps:
             began_s = _next_minute(country.pace)
+            if clock and clock.began_s is None:
+                clock.began_s = began_s
             outages.switch_power(country, played[-1].step.states if played else {}, step.states)
             _put(country, step, in_force)
             for place, number in outages.fade(country, step, began_s):
@@ -284,6 +292,11 @@ def wait_for_looks(
         if all(look.found for look in looks) or time.monotonic() > until:
             return found, looks
         time.sleep(1.0)  # each question costs the collector, which is still judging
+
+
+def begins(played: Sequence[Played]) -> dict[str, float]:
+    """Return the second of the script at which each step was put into force."""
+    return {one.step.id: float(one.began_s - played[0].began_s) for one in played}
 
 
 def wrong(played: Sequence[Played]) -> list[str]:

@@ -41,6 +41,18 @@ class Pace:
         return [python, option, __name__, str(self.factor), str(self.origin_s), *rest]
 
 
+@dataclass
+class DrillClock:
+    """The second of the script, by the country's clock; before the first step there is none."""
+
+    pace: Pace
+    began_s: float | None = None
+
+    @property
+    def second(self) -> float | None:
+        return None if self.began_s is None else self.pace.now_s() - self.began_s
+
+
 def hurry(pace: Pace) -> None:
     """Make this process live at a pace. uvloop keeps its own time, and is left out."""
     from heliograph.clock import SystemClock

@@ -1,7 +1,7 @@
 """A drill's script: steps that put places into states, each state a list of interferences. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ DEGRADED_KBIT = 384
 @dataclass(frozen=True, slots=True)
 class Step:
     """`states` is what holds everywhere while the step lasts; `shows` what incidents are to tell of
-    its beginning (incident_check.py)."""
+    its beginning (incident_check.py), and `tells` what a page's headline is to say then, as a
+    regular expression by the page's path (page_reader.py)."""
 
     id: str
     title: str
@@ -28,6 +29,7 @@ class Step:
     states: States
     lasts_s: int
     shows: tuple[Mapping[str, str], ...] = ()
+    tells: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ def _steps(said: list[dict[str, Any]], country: Topology) -> Iterator[Step]:
                 states |= dict.fromkeys(_places(where, country), change["state"])
         lasts_s = 60 * int(one.get("minutes", 1))
         shows = tuple(one.get("shows", ()))
-        yield Step(one["id"], one["title"], str(one.get("at", "")), dict(states), lasts_s, shows)
+        at, tells = str(one.get("at", "")), dict(one.get("tells", {}))
+        yield Step(one["id"], one["title"], at, dict(states), lasts_s, shows, tells)
 
 
 def _places(where: str, country: Topology) -> list[Place]:

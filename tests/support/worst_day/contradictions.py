@@ -57,6 +57,8 @@ def find_wrong(
 
 def _why_wrong(said: Statement, truth: Truth, second: float) -> str:
     place, claim = said.place, said.claim
+    if truth.is_in_doubt(place, second - READING_S, second):
+        return ""
     if claim in BAD and truth.is_calm_until(place.country, second):
         return "trouble in a calm country"
     if truth.is_dark_since(place, second, SILENT_S):
@@ -66,7 +68,10 @@ def _why_wrong(said: Statement, truth: Truth, second: float) -> str:
             return "a headline without the silence"
         return ""
     if said.subject == NETWORK:
-        is_lit = truth.is_lit_since(place, second, BACK_S)
+        # What a cut of the country spares is known a while after it.
+        is_lit = truth.is_lit_since(place, second, BACK_S) and truth.is_steady_since(
+            Place(place.country), second, BACK_S
+        )
         return "offline though all are back" if claim == "offline" and is_lit else ""
     return _why_wrong_of_service(said, truth, second)
 

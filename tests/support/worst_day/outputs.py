@@ -19,6 +19,7 @@ INCIDENT = "incident "  # or on how an incident is told, with its id
 STATES = ("suspected", "confirmed", "closed", "withdrawn")
 WORST_FIRST = ("blocked", "down", "partial", "unknown", "reachable")
 ISOLATES = re.compile("[\u2066-\u2069]")
+CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"
 ATOM = "{http://www.w3.org/2005/Atom}"
 SVG = "{http://www.w3.org/2000/svg}"
 WORDS = {  # a mark's word on a page, and what it claims
@@ -32,7 +33,7 @@ WORDS = {  # a mark's word on a page, and what it claims
     "partial": "partial",
 }
 # Said of the network itself, anywhere in a sentence.
-OFFLINE = re.compile(r"\b(offline|fell silent|silent|cut off|no return)\b", re.IGNORECASE)
+OFFLINE = re.compile(r"\b(offline|silent|cut off|no return|reports from .* stopped)\b", re.I)
 CALM = re.compile(r"\b(no blocking|nothing is blocked|all .* reachable|no incident)\b", re.I)
 
 
@@ -92,6 +93,8 @@ def read_timeline(document: Mapping[str, Any]) -> Iterator[Statement]:
     if whole:
         cell = whole[-1]
         state = "offline" if cell["silent"] and not cell["vantages"] else cell["state"]
+        if cell["silent"] > cell["vantages"] > 0:
+            state = "unknown"  # what few reach, beside the number of those that fell silent
         yield Statement("timeline", place, scope["service"] or NETWORK, state, "", cell["start"])
 
 
@@ -268,6 +271,22 @@ def read_grid(output: str, page: Page, places: Iterable[Place]) -> Iterator[Stat
             if id_.startswith(prefix):
                 service = id_.removeprefix(prefix)
                 yield Statement(output, place, service, _claim_of(mark), page.words.get(id_, ""))
+
+
+def read_cells(output: str, page: Page, places: Iterable[Place]) -> Iterator[Statement]:
+    """The present of each service in each network, on the page of a network, region or service."""
+    for place in places:
+        prefix = f"cell-{place.country}-{place.asn}-{place.access}-"
+        for id_, mark in page.mark.items():
+            if id_.startswith(prefix) and id_.endswith("-now"):
+                service = id_.removeprefix(prefix).removesuffix("-now")
+                yield Statement(output, place, service, _claim_of(mark), page.words.get(id_, ""))
+
+
+def read_cap(id_: str, text: str) -> Iterator[Statement]:
+    """The headline of a CAP message; its certainty is not the log's word of the state."""
+    headline = ET.fromstring(text).find(f"{CAP}info/{CAP}headline")
+    yield _tell("cap", id_, "", "" if headline is None else headline.text or "")
 
 
 def read_rows(output: str, page: Page, places: Mapping[str, Place]) -> Iterator[Statement]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 
@@ -31,11 +31,28 @@ from support.worst_day.truth import Place, Truth, list_places
 
 EVERY_S = 5.0
 RETRIES = 60
+MAX_FAILED = 3  # rounds in a row without an answer in time: a crowded machine, and no finding
 LAST_S = 60.0  # of the script: it ends with its collector, whatever the reader does then
 # The stream follows within seconds (`MIN_PAUSE_S` of api/stream.py is 2), so that what it tells
 # contradicts the other outputs only in the second round in a row.
 FOLLOWING = frozenset(("stream",))
 OPEN = ("suspected", "confirmed")
+
+
+class Clock(Protocol):
+    """The second of the script; before it plays there is none."""
+
+    @property
+    def second(self) -> float | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The headline of a page, when it was first read."""
+
+    second: float
+    page: str  # its path
+    words: str
 
 
 @dataclass
@@ -57,15 +74,16 @@ class WorstDayReader:
 
     http: str
     truth: Truth
-    clock: ScriptClock
+    clock: Clock
     found: list[Contradiction] = field(default_factory=list)
-    headlines: list[tuple[float, str, str]] = field(default_factory=list)
+    headlines: list[Headline] = field(default_factory=list)
     rounds: int = 0
     read: int = 0
     stream: LiveStream = field(default_factory=LiveStream)
     moments: Counter[bool] = field(default_factory=Counter)  # countries read at one moment, or not
     late: set[tuple[object, ...]] = field(default_factory=set)  # pairs of the round before
     rounds_s: list[float] = field(default_factory=list)  # how long each took
+    every_s: float = EVERY_S
 
     async def run(self) -> None:
         """Read until the collector of a script that is over is gone."""
@@ -76,17 +94,21 @@ class WorstDayReader:
         ):
             group.create_task(self._follow_stream(session))
             loop = asyncio.get_running_loop()
+            failed = 0
             while True:
                 began = loop.time()
                 if self.clock.second is not None:
                     try:
                         await self._read_round(session)
                         self.rounds_s.append(loop.time() - began)
+                        failed = 0
                     except (aiohttp.ClientConnectionError, ApiClientError):
-                        if self.clock.second < self.truth.script.seconds - LAST_S:
+                        if self.clock.second >= self.truth.script.seconds - LAST_S:
+                            return
+                        failed += 1
+                        if failed > MAX_FAILED:
                             raise
-                        return
-                await asyncio.sleep(max(EVERY_S - (loop.time() - began), 0.0))
+                await asyncio.sleep(max(self.every_s - (loop.time() - began), 0.0))
 
     def summarize(self) -> str:
         """Say how much was read, how often, and how many statements are wrong."""
@@ -96,7 +118,7 @@ class WorstDayReader:
         return (
             f"{self.read:,} statements in {self.rounds} rounds: {len(self.found)} wrong\n"
             f"a round took {middle:.1f} s, the longest {longest:.1f} s; one begins each "
-            f"{EVERY_S:.0f} s\n"
+            f"{self.every_s:.0f} s\n"
             f"{of_one} readings of a country were of one moment, {not_of_one} not"
         ) + "".join(
             f"\n{count:6,} {why}" for why, count in Counter(r.why for r in self.found).items()
@@ -134,15 +156,17 @@ class WorstDayReader:
         self.found += wrong
         for row in wrong:
             print(row, flush=True)
-        for statement in statements:
-            if statement.output.endswith("headline"):
-                self._note_headline(second, statement)
 
-    def _note_headline(self, second: float, said: Statement) -> None:
-        previous = [w for _, c, w in self.headlines if c == f"{said.output} {said.place.country}"]
-        if not previous or previous[-1] != said.words:
-            self.headlines.append((second, f"{said.output} {said.place.country}", said.words))
-            print(f"{second:6.0f} s {said.output} {said.place.country}: {said.words}", flush=True)
+    async def _read_page(self, session: aiohttp.ClientSession, path: str) -> Page:
+        """Read a page in English, and note its headline where that is new."""
+        page = Page(await _text(session, f"{path}{'&' if '?' in path else '?'}lang=en"))
+        words = page.words.get("headline", "")
+        previous = [line.words for line in self.headlines if line.page == path]
+        if not previous or previous[-1] != words:
+            line = Headline(self.clock.second or 0.0, path, words)
+            self.headlines.append(line)
+            print(f"{line.second:6.0f} s {path}: {words}", flush=True)
+        return page
 
     def compare(
         self, statements: Sequence[Statement], second: float, after: float = 0.0
@@ -176,7 +200,7 @@ class WorstDayReader:
         ]
         after = await _json(session, "/api/v1/incidents")
         top = json.loads(await fetch_snapshot(f"http://{self.http}", ""))
-        front = Page(await _text(session, "/?lang=en"))
+        front = await self._read_page(session, "/")
         on_map = outputs.read_map(front, [place.country for place in countries])
         statements = [
             *self.stream.list_statements(),
@@ -188,6 +212,29 @@ class WorstDayReader:
         reading = (self._read_country(session, place, places) for place in countries)
         for said in await asyncio.gather(*reading):  # side by side, so that a round is one moment
             statements += said
+        turn = countries[self.rounds % len(countries)].country  # one country's a round: many pages
+        return [*statements, *await self._read_subjects(session, turn, places)]
+
+    async def _read_subjects(
+        self, session: aiohttp.ClientSession, country: str, places: Sequence[Place]
+    ) -> list[Statement]:
+        """The pages of a country's networks and regions, and of the services."""
+        networks = [place for place in places if place.country == country and place.asn]
+        inside = self.truth.actors(Place(country))
+        regions = {Place(country, actor.region) for actor in inside if not actor.control}
+        pages = {
+            "network": {f"/networks/AS{place.asn}": place for place in networks},
+            "region": {f"/countries/{country}/{place.region}": place for place in regions},
+            "service": {f"/services/{name}": None for name in self.truth.script.services},
+        }
+        statements: list[Statement] = []
+        for kind, by_path in pages.items():
+            for path, place in by_path.items():
+                page = await self._read_page(session, path)
+                said = list(outputs.read_cells(f"{kind} page", page, networks))
+                if place is not None:
+                    said += outputs.read_headline(f"{kind} headline", page, place)
+                statements += set_moment(said, page.moment)
         return statements
 
     async def _read_tellings(
@@ -206,6 +253,7 @@ class WorstDayReader:
                 embed = await _text(session, f"{path}/embed?lang=en")
                 tellings += outputs.read_heading("incident page", id_, page)
                 tellings += outputs.read_heading("embed", id_, embed)
+                tellings += outputs.read_cap(id_, await _text(session, f"{path}/cap.xml"))
                 picture = await _text(session, f"{path}/share.svg?lang=en")
                 tellings += outputs.read_share_image(id_, picture)
         return tellings
@@ -217,8 +265,8 @@ class WorstDayReader:
         code = country.country
         status = await _json(session, f"/api/v1/status?country={code}")
         networks = [place for place in places if place.country == code and place != country]
-        grid = Page(await _text(session, f"/?country={code}&lang=en"))
-        page = Page(await _text(session, f"/countries/{code}?lang=en"))
+        grid = await self._read_page(session, f"/?country={code}")
+        page = await self._read_page(session, f"/countries/{code}")
         rows = {f"network-{n.country}-{n.asn}-{n.access}": n for n in networks}
         four_minutes_ago = datetime.fromisoformat(status["at"]) - timedelta(minutes=4)
         since = four_minutes_ago.strftime("%Y-%m-%dT%H:%M:%SZ")

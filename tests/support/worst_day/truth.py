@@ -25,12 +25,34 @@ class Place(NamedTuple):
             and self.access in ("", actor.access)
         )
 
+    def meets(self, other: "Place") -> bool:
+        """Whether two places may have a vantage in common."""
+        pairs = zip(self, other, strict=True)
+        return all(mine == theirs or not mine or not theirs for mine, theirs in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A time in which the script does not decide what is true of a place."""
+
+    place: Place
+    since_s: float
+    until_s: float
+
 
 @dataclass(frozen=True, slots=True)
 class Truth:
     """The script, asked by place and second; all seconds count from its start."""
 
     script: Script
+    doubts: Sequence[Doubt] = ()
+
+    def is_in_doubt(self, place: Place, since_s: float, until_s: float) -> bool:
+        """Whether the script leaves it open what was true of a place, or of a part of it."""
+        return any(
+            place.meets(doubt.place) and doubt.since_s <= until_s and since_s < doubt.until_s
+            for doubt in self.doubts
+        )
 
     def actors(self, place: Place) -> list[Actor]:
         return [actor for actor in self.script.actors if place.includes(actor)]
@@ -53,6 +75,10 @@ class Truth:
         """Whether nothing of a place has been dark for so long, up to now."""
         times = _between(second - seconds, second)
         return all(self.dark_share(place, at) == 0 for at in times)
+
+    def is_steady_since(self, place: Place, second: float, seconds: float) -> bool:
+        """Whether as much of a place has been dark for so long, up to now."""
+        return len({self.dark_share(place, at) for at in _between(second - seconds, second)}) == 1
 
     def fails_since(self, place: Place, service: str, second: float, seconds: float) -> bool:
         times = _between(second - seconds, second)

@@ -26,8 +26,9 @@ from heliograph_collector.http.charts.timeline_rows import iter_runs
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.pages.history_page import HistoryView
-from heliograph_collector.http.pages.history_routes import HistoryPages
+from heliograph_collector.http.pages.history_routes import HistoryPages, read_asn
 from heliograph_collector.http.pages.history_tracks import Track, build_tracks
 from heliograph_collector.http.pages.subject_page import Subject, network_path
 from heliograph_collector.http.problem import bad_parameter
@@ -49,14 +50,20 @@ _RUN_COLUMNS = ("since", "until", "state", "share")
 
 class HistoryApi:
     def __init__(
-        self, feed: Feed, incident_cache: IncidentCache, assets: Mapping[str, str]
+        self,
+        feed: Feed,
+        incident_cache: IncidentCache,
+        known_networks: KnownNetworks,
+        assets: Mapping[str, str],
     ) -> None:
         self._feed = feed
+        self._known_networks = known_networks
         self._pages = HistoryPages(feed, incident_cache, assets)
 
     async def __call__(self, request: web.Request) -> web.Response:
         values = parse(request.query, HISTORY)
         view = await self._pages.read_drawable(read_subject(values, Locale()), values)
+        await require_network(view, self._known_networks)
         document = build_history(view, self._feed.publisher.license, self._feed.network_names)
         if values.get(FORMAT) == "csv":
             return respond_text(request, _format_csv(document.rows), CSV, max_age_s=_MAX_AGE_S)
@@ -71,6 +78,8 @@ def read_subject(values: QueryValues, t: Locale) -> Subject:
     service = values.get(SERVICE, "")
     named = {"country": country} if country else {}
     if region:
+        if asn:
+            raise bad_parameter("asn", "Name a region or a network, not both.", ASN.allowed)
         path = f"/countries/{region[:2]}/{region}"
         filters = {"country": region[:2], "region": region}
         return _build_subject("region", labels.region_name(region, t.lang), path, filters)
@@ -85,6 +94,12 @@ def read_subject(values: QueryValues, t: Locale) -> Subject:
     raise bad_parameter(
         "country", "Name a country, a region, a network or a service.", COUNTRY.allowed
     )
+
+
+async def require_network(view: HistoryView, known_networks: KnownNetworks) -> None:
+    """Raise Problem 404 if nothing public names the network; none of its days would look calm."""
+    if not (view.history.rows or view.imported.rows):
+        await known_networks.require(read_asn(view.subject) or None)
 
 
 def _build_subject(kind: str, title: str, path: str, filters: Mapping[str, str]) -> Subject:

@@ -83,12 +83,17 @@ def _draw_span(span: IncidentSpan, starts: range) -> Markup:
         (at_us - starts.start) / starts.step for at_us in (span.since_us, span.until_us)
     )
     width = max(until - since, len(starts) / 300)  # a third of a percent: 2 px on a phone
-    return Markup('<rect class="span {}" x="{}" y="0" width="{}" height="{}"/>').format(
-        span.mark.value,
-        _format_x(min(since, len(starts) - width), len(starts)),
-        _format_x(width, len(starts)),
-        _SPAN_HEIGHT,
-    )
+    first = _format_x(min(since, len(starts) - width), len(starts))
+    rect = Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>')
+    wide = _format_x(width, len(starts))
+    mark = rect.format(f"span {span.mark.value}", first, 0, wide, _SPAN_HEIGHT)
+    if span.mark is not BinMark.SILENT:
+        return mark
+    # A bin's reading is of its minutes before or after the silence: no bar stands in between.
+    top = _TOP[BinMark.SILENT]
+    gap = rect.format("gap", first, 0, wide, HEIGHT)
+    low = rect.format("bar silent", first, top, wide, HEIGHT - top)
+    return gap + mark + low
 
 
 def _format_x(index: float, bins: int) -> str:

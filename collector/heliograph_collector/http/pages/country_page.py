@@ -15,7 +15,7 @@ from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.charts import sparkline, timeline_rows
-from heliograph_collector.http.dark_places import DarkPlaces
+from heliograph_collector.http.dark_places import DarkPlaces, locate
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import parse_us
 from heliograph_collector.http.pages import headlines
@@ -150,9 +150,9 @@ def render_country(
 def _compose_rows(
     snapshot: Snapshot, present: CountryTimeline, timeline: CountryTimeline, view: CountryView
 ) -> CountryTimeline:
-    dark_places = DarkPlaces(view.incidents)
-    present = replace(present, recent_bins=_count_recent_bins(snapshot, present))
     columns = [c for c in snapshot.columns if c.group.country == view.country]
+    dark_places = DarkPlaces(view.incidents, (locate(c) for c in columns if c.is_spared))
+    present = replace(present, recent_bins=_count_recent_bins(snapshot, present))
     present = mark_dark_rows(follow_readings(present, columns), view.country, dark_places)
     timeline = add_incident_spans(show_window(present, timeline), view.country, dark_places)
     if view.window.name == "hour":

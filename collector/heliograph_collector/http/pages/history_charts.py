@@ -9,7 +9,7 @@ from aiohttp import web
 from heliograph.units import MINUTE_US
 from heliograph_collector.aggregate.query_cache import Ttl
 from heliograph_collector.http import i18n
-from heliograph_collector.http.api.history import CHART_PARAMETERS, read_subject
+from heliograph_collector.http.api.history import CHART_PARAMETERS, read_subject, require_network
 from heliograph_collector.http.api.incidents import request_origin
 from heliograph_collector.http.api.parameters import parse
 from heliograph_collector.http.backend import Feed
@@ -17,6 +17,7 @@ from heliograph_collector.http.charts.history_chart import MAX_ROWS, render_char
 from heliograph_collector.http.charts.share_image import render_png
 from heliograph_collector.http.headers import respond_file
 from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.pages.front_page import html_response
 from heliograph_collector.http.pages.history_page import (
     HistoryView,
@@ -43,10 +44,12 @@ class HistoryCharts:
         feed: Feed,
         incident_cache: IncidentCache,
         snapshot_cache: SnapshotCache,
+        known_networks: KnownNetworks,
         assets: Mapping[str, str],
     ) -> None:
         self._feed = feed
         self._snapshot_cache = snapshot_cache
+        self._known_networks = known_networks
         self._assets = assets
         self._pages = HistoryPages(feed, incident_cache, assets)
 
@@ -96,7 +99,9 @@ class HistoryCharts:
     async def _read_view(self, request: web.Request) -> HistoryView:
         values = parse(request.query, CHART_PARAMETERS)
         t = i18n.request_locale(request)
-        return await self._pages.read_drawable(read_subject(values, t), values)
+        view = await self._pages.read_drawable(read_subject(values, t), values)
+        await require_network(view, self._known_networks)
+        return view
 
 
 def _render(view: HistoryView, credit: str, t: i18n.Locale) -> str:

@@ -141,7 +141,7 @@ class HistoryPages:
                 since_us=days.since_us,
                 until_us=days.until_us,
                 country=subject.filters.get("country", ""),
-                asn=_read_asn(subject) or None,
+                asn=read_asn(subject) or None,
                 test="" if is_site else service,
                 target=service if is_site else None,
             ),
@@ -156,7 +156,7 @@ class HistoryPages:
             IncidentFilter(
                 country=filters.get("country"),
                 region=filters.get("region"),
-                asn=_read_asn(subject) or None,
+                asn=read_asn(subject) or None,
                 service=service if subject.kind == "service" else None,
                 since_us=days.since_us,
                 until_us=days.until_us,
@@ -177,11 +177,12 @@ def _build_filter(
         until_us=days.until_us,
         country=subject.filters.get("country", ""),
         region=subject.filters.get("region", ""),
-        asn=_read_asn(subject),
+        asn=read_asn(subject),
         service=service,
         only_trouble=site_axis is not None,
     )
 
 
-def _read_asn(subject: Subject) -> int:
+def read_asn(subject: Subject) -> int:
+    """Return the number of a network; 0 for another subject."""
     return int(subject.filters.get("asn", "AS0").removeprefix("AS"))

@@ -137,7 +137,9 @@ def mark_dark_rows(
         for group, track in timeline.networks.items()
         if set(track.marks[-timeline.recent_bins :]) - {None, BinMark.SILENT}
     ]
-    service_places = measuring or list(scopes.values()) or [Scope(country)]
+    # What a few still reach in a network that was spared is no state of a country that is dark.
+    reached = [place for place in measuring if not dark_places.is_spared(place)]
+    service_places = reached or measuring or list(scopes.values()) or [Scope(country)]
     # A region is dark too where all types of access are, each by its own part.
     region_places = {
         code: [place._replace(region=code) for place in service_places] for code in timeline.regions
@@ -172,7 +174,11 @@ def add_incident_spans(
     A region or the country is silent while all its networks are, each by its own part.
     """
     scopes = {g: Scope(country, "", g.asn, g.access) for g in timeline.networks}
-    named = [scope for scope in scopes.values() if scope.asn or scope.access] or [Scope(country)]
+    named = [
+        scope
+        for scope in scopes.values()
+        if (scope.asn or scope.access) and not dark_places.is_spared(scope)
+    ] or [Scope(country)]
 
     def add(row: TimelineRow, place: Scope, parts: Sequence[Scope], service: str) -> TimelineRow:
         silent = _intersect_spans([dark_places.list_silent_spans(part) for part in parts])

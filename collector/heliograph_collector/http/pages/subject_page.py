@@ -107,6 +107,7 @@ def render_subject(view: SubjectView, t: Locale, assets: Mapping[str, str], base
         first=headlines.format_clock(view.snapshot.since_us, t),
         shape=repr([(group.id, len(group.rows)) for group in shown]),
         k=view.snapshot.k,
+        entry=view.snapshot.entry,
         at=write_time(view.snapshot.at_us // 1_000_000 * 1_000_000),
     )
 

@@ -226,12 +226,16 @@ def _check_parameters(request: web.Request) -> None:
 
 
 def _list_places(subject: Subject, snapshot: Snapshot, countries: Iterable[str]) -> Sequence[Scope]:
-    """List the places of a network's or region's page: its networks, where these are, all of it."""
+    """List the places of a network's or region's page: its networks, where these are, all of it.
+
+    A network that a silence spares is no place of it.
+    """
     region = subject.filters.get("region", "")
     columns = snapshot.columns
     places = [
         Scope(column.group.country, where, column.group.asn, column.group.access)
         for column in columns
+        if not column.is_spared
         for where in ([region] if region else ["", *filter(None, column.regions)])
     ]
     is_network = subject.kind == "network"

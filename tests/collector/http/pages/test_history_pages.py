@@ -132,6 +132,15 @@ async def test_open_ends_and_long_ranges(site: Site) -> None:
     await site.problem("/api/v1/history?since=2022-01-01")
     await site.problem(f"{KZ}&service=nothing", 404)
     await site.problem(f"/networks/AS77?{DAYS}", 404)
+    for path in ("/api/v1/history", "/charts/history.svg"):
+        for query, parameter, status in (
+            ("asn=77", "network", 404),
+            ("country=DE&region=KZ-75", "region", 400),
+            ("region=KZ-75&asn=9198", "asn", 400),
+        ):
+            problem = await site.problem(f"{path}?{query}&{DAYS}", status)
+            assert problem["parameter"] == parameter
+            assert problem["allowed"]
 
 
 @pytest.mark.parametrize("lang", LANGS)
