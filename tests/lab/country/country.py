@@ -263,7 +263,7 @@ class Country:
         urls = [f"http://{PAGES}{path}{'?' + urlencode(q) if q else ''}" for path, q in asked]
         said = self.world.run(
             ABROAD, "curl", "--silent", "--fail-with-body", "--max-time", "60", "--header",
-            operator_header(self.folder / "data"), *urls,
+            operator_header(self.folder / "data"), *urls, timeout=60 * len(urls) + 60,
         )  # fmt: skip
         return list(_documents(said))
 
