@@ -123,7 +123,8 @@ def _list_spans(
     for step in steps:
         if step.states[place] != state:
             yield since_s, at_s, state
-            since_s, state = at_s, step.states[place]
+            since_s = at_s
+            state = step.states[place]
         at_s += step.lasts_s
     yield since_s, float("inf"), state
 

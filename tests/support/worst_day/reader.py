@@ -222,7 +222,7 @@ class WorstDayReader:
         networks = [place for place in places if place.country == country and place.asn]
         inside = self.truth.actors(Place(country))
         regions = {Place(country, actor.region) for actor in inside if not actor.control}
-        pages = {
+        pages: dict[str, dict[str, Place | None]] = {
             "network": {f"/networks/AS{place.asn}": place for place in networks},
             "region": {f"/countries/{country}/{place.region}": place for place in regions},
             "service": {f"/services/{name}": None for name in self.truth.script.services},
