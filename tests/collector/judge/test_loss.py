@@ -2,8 +2,8 @@
 
 That a step succeeded is evidence for the target: where it contradicts a failure the verdict is
 unknown, and who takes it away is left with the failure. So successes stay, here, and so do
-interruptions and bodies that broke off or stalled, which forbid any blame. The catalogue, where
-nothing contradicts itself, is tried with any loss at all (test_doubt.py).
+interruptions, bad certificates and bodies that broke off or stalled, which forbid any blame. The
+catalogue, where nothing contradicts itself, is tried with any loss at all (test_doubt.py).
 """
 
 from typing import Any
@@ -51,8 +51,8 @@ def forbids_blame(step: Observation) -> bool:
     """A poor link cuts and stalls bodies as a censor does: that is doubt at every endpoint."""
     if step.operation is Operation.READ_BODY:
         return step.failure is not Failure.CONNECTION_RESET
-    if step.tls is not None and step.failure in CERTIFICATE_FAILURES and not step.tls.chain:
-        return True  # a bad certificate that nobody kept: it cannot be told whose it was
+    if step.tls is not None and step.failure in CERTIFICATE_FAILURES:
+        return True  # of a house, of a server that was not renewed, or by a clock: doubt as well
     return step.failure in (None, Failure.INTERRUPTED)
 
 
