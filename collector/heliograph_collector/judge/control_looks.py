@@ -120,7 +120,7 @@ class ControlLooks:
             return _compare_unaddressed(self.paired, operation)
         passed, failed = self._split_sources(attempt, operation)
         if passed:
-            return LookResult.PASSED if len(passed) > len(failed) else LookResult.UNSURE
+            return _weigh(passed, failed)
         if failed:
             networks = {source.network for source in failed} - {""}
             is_enough = len(networks) >= min(NETWORKS_DOWN, self.network_count)
@@ -158,7 +158,7 @@ class ControlLooks:
         """Find what the controls' lookups of a name gave."""
         resolved, denied = self._split_lookups(name)
         if resolved:
-            return LookResult.PASSED if len(resolved) > len(denied) else LookResult.UNSURE
+            return _weigh(resolved, denied)
         if not denied:
             return LookResult.NONE
         is_enough = len({source.network for source in denied} - {""}) >= min(
@@ -212,6 +212,17 @@ class ControlLooks:
 
 
 NO_LOOKS = ControlLooks()
+
+
+def _weigh(passed: Sequence[ControlSource], failed: Sequence[ControlSource]) -> LookResult:
+    """Weigh those that passed against those that failed, each network once on a side.
+
+    A network that looked before and after is one witness: two of its passes around a short outage
+    do not outweigh the network that met it.
+    """
+    sides = (len({s.network or id(s) for s in side}) for side in (passed, failed))
+    passed_count, failed_count = sides
+    return LookResult.PASSED if passed_count > failed_count else LookResult.UNSURE
 
 
 def _keep_counting(

@@ -102,6 +102,9 @@ class Feature(Enum):
     PAGE_BROKEN = auto()  # a redirect without a host
     PAGE_BLOCK = auto()  # a known block page
     PAGE_NOTICE = auto()  # words of a ban that no list has
+    AUTHORITY_NAMED = auto()  # by a short page that has nothing of the site, in any words
+    TLS_CUT_BESIDE = auto()  # at the page's own address, where a control's handshake passed
+    NOTICE_LANDING = auto()  # a redirect in clear ended at a notice that the control was not led to
     BLOCK_PAGE_ALONE = auto()  # a known block page, and no control's page to compare it with
     PAGE_INSIDE = auto()  # a redirect to an address in private space
     PAGE_FOREIGN = auto()  # DIFFERENT, REDIRECTED, INSIDE, LEGAL, BLOCK or NOTICE

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Link
+from heliograph.observation import Http, Link
 from heliograph.plan import ServiceFunction
 from heliograph_collector.judge.certificates import extract_certificate_features
 from heliograph_collector.judge.confidence import STALE_US
@@ -84,6 +84,7 @@ class ComparisonInput(msgspec.Struct, frozen=True, kw_only=True):
     vantage_steps: MeasurementSteps = NO_STEPS  # of its whole measurement
     is_page: bool = False  # of a chain of redirects, and no endpoint of a service
     is_redirected: bool = False  # not the first page of its chain
+    landing: Http | None = None  # page after a redirect that is not believed
     function: str = ""  # of an endpoint, where its service names any: what people use it for
 
 
@@ -113,6 +114,7 @@ def extract_features(comparison_input: ComparisonInput, *, elsewhere: bool = Fal
         comparison_input.profile,
         comparison_input.has_foreign_resolver,
         comparison_input.vantage_steps,
+        comparison_input.landing,
     )
     present = {
         *_find_vantage_features(comparison_input),
@@ -300,7 +302,9 @@ def _compare_lookups(sides: Sides, control_failure: DecidingFailure | None) -> I
     result = sides.looks.find_lookup_result(sides.vantage.name)
     if result is LookResult.UNSURE:
         return
-    if Operation.RESOLVE in sides.control.passed_operations:
+    if result is LookResult.FAILED:  # the best control's own answer is outdated
+        yield Feature.CONTROL_FAILED
+    elif Operation.RESOLVE in sides.control.passed_operations:
         yield Feature.CONTROL_PASSED
     elif control_failure is not None and control_failure.operation is Operation.RESOLVE:
         yield Feature.CONTROL_FAILED

@@ -53,6 +53,7 @@ PUBLIC_ASNS = frozenset(
     ("AS212772", "AS34939", "AS19281", "AS36692", "AS205157", "AS39351", "AS13238")
 )
 HOSTS_ENGINE = "hosts"  # the machine's own table
+HOUSE_PREFIX = "192.168."  # of nearly all home routers, and of no block address on any list
 PLAIN_ENGINES = ("udp", "tcp")
 
 
@@ -104,7 +105,7 @@ def _is_filters_answer(lookups: Sequence[Observation], *, is_told_on_path: bool)
         return True
     if any(x.engine == HOSTS_ENGINE and any(map(is_null, x.addresses)) for x in dns):
         return True
-    is_null_answer = bool(addresses) and all(map(is_null, addresses))
+    is_null_answer = bool(addresses) and all(map(_is_null_or_of_a_house, addresses))
     is_filtering = any(is_filtering_resolver(x.resolver) for x in dns)
     return (is_null_answer or is_filtering) and not is_told_on_path
 
@@ -184,6 +185,11 @@ def is_filtering_resolver(resolver: str) -> bool:
 
 def is_unspecified(address: str) -> bool:
     return address in ("0.0.0.0", "::")  # noqa: S104 an answer, and no address to listen on
+
+
+def _is_null_or_of_a_house(address: str) -> bool:
+    """Return whether an advert blocker gives such an address: none, or that of its own page."""
+    return is_null(address) or address.startswith(HOUSE_PREFIX)
 
 
 def is_null(address: str) -> bool:

@@ -64,7 +64,10 @@ HOUSE_NETWORKS = tuple(
     )
 )
 # Words in the addresses of portals: MikroTik, UniFi, Aruba, Cisco, pfSense, by their manuals.
-LOGIN_WORDS = ("login", "logon", "portal", "hotspot", "guest", "auth", "captive", "splash", "wifi")
+LOGIN_WORDS = (
+    *("login", "logon", "portal", "hotspot", "guest", "auth", "captive", "splash", "wifi"),
+    *("kyc", "register", "activat", "recharge", "topup", "billing", "payment", "balance"),
+)
 LONG_WORD = 5  # letters; shorter words occur in every title; OONI web_connectivity
 OWN_LABEL = 4  # assumed: letters of a label that shows one owner: target in target.co.kz
 STATE_LABELS = frozenset(("gov", "gob", "gouv", "gub", "govt", "go", "gc", "mil"))  # gov.uk, go.kr
@@ -155,12 +158,12 @@ def _is_comparable(fingerprint: Fingerprint, page: Http, control: Http | None) -
     """
     if fingerprint.countries:
         return True
-    if control is None or control.status >= 400 or _is_of_a_state(page):
+    if control is None or control.status >= 400 or is_of_a_state(page):
         return False
     return not (_has_same_title(page, control) or _has_same_headers(page, control))
 
 
-def _is_of_a_state(page: Http) -> bool:
+def is_of_a_state(page: Http) -> bool:
     """Return whether the site is an authority's, which writes of orders that it gave."""
     labels = ["", "", *parse_host(page.url).lower().split(".")]
     second = labels[-2]
@@ -273,6 +276,15 @@ def _leads_inside(http: Http) -> bool:
     is_login = any(word in http.location.lower() for word in LOGIN_WORDS)
     is_special = address.is_private and not (address.is_loopback or address.is_unspecified)
     return is_special and not is_house and not is_login
+
+
+def leads_to_bare_address(http: Http) -> bool:
+    """Return whether a redirect leads to an address instead of a host's name."""
+    try:
+        ipaddress.ip_address(_get_redirect_host(http))
+    except ValueError:
+        return False
+    return True
 
 
 def _is_redirect(http: Http) -> bool:

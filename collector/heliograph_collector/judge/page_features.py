@@ -8,10 +8,17 @@ from heliograph.observation import Http
 from heliograph_collector.judge.control_looks import LookResult
 from heliograph_collector.judge.endpoint_view import ConnectionAttempt
 from heliograph_collector.judge.feature_names import Feature
+from heliograph_collector.judge.fingerprints import (
+    match_block_page,
+    names_authority,
+    speaks_to_visitor,
+)
 from heliograph_collector.judge.page_comparison import (
     Likeness,
     compare_pages,
     find_block_page,
+    is_of_a_state,
+    leads_to_bare_address,
     shows_site,
 )
 from heliograph_collector.judge.sides import Sides
@@ -24,8 +31,14 @@ FOREIGN_PAGES = frozenset(
     )
 )
 DOUBTED_PAGES = frozenset((Feature.PAGE_DIFFERENT, Feature.PAGE_LEGAL, Feature.PAGE_NOTICE))
+# Pages of which a notice's words for an authority count beside another sign. Two pages without a
+# title, or of other statuses, are not comparable; that is no sign that the site wrote this one.
+WORDED_PAGES = frozenset((*DOUBTED_PAGES, Feature.PAGE_DYNAMIC))
+LEADING_AWAY = frozenset((Feature.PAGE_REDIRECTED, Feature.PAGE_INSIDE))
 OK = 200
 REFUSALS = 400
+MAX_LANDING_BYTES = 16 * 1024  # assumed: a longer page may be an article that quotes a notice
+ERRORS = 500
 
 
 def extract_page_features(sides: Sides) -> Iterator[Feature]:
@@ -35,27 +48,65 @@ def extract_page_features(sides: Sides) -> Iterator[Feature]:
     if Operation.TLS_HANDSHAKE in vantage.passed_operations | control.passed_operations:
         return
     if vantage.page is not None and control.page is not None:
+        is_tls_cut = _is_tls_cut(sides)
+        if is_tls_cut:
+            yield Feature.TLS_CUT_BESIDE
         page = vantage.page[1]
-        control_page = control.page[1]
-        feature = FEATURE_BY_LIKENESS[compare_pages(page, control_page)]
-        if feature in DOUBTED_PAGES and _is_notice_beside_cut(page, control_page, sides):
-            feature = Feature.PAGE_BLOCK
-        yield feature
-        if feature is Feature.PAGE_SAME and shows_site(page, control_page):
-            yield Feature.PAGE_OWN
-        if feature in FOREIGN_PAGES:
-            yield Feature.PAGE_FOREIGN
+        yield from _compare(page, control.page[1], sides.landing, is_tls_cut=is_tls_cut)
 
 
-def _is_notice_beside_cut(page: Http, control: Http, sides: Sides) -> bool:
-    """Return whether the page has a notice's words, and TLS is cut.
+def _compare(
+    page: Http, control: Http, landing: Http | None, *, is_tls_cut: bool
+) -> Iterator[Feature]:
+    feature = FEATURE_BY_LIKENESS[compare_pages(page, control)]
+    if feature in WORDED_PAGES and _names_authority(page, control):
+        yield Feature.AUTHORITY_NAMED
+    if feature in DOUBTED_PAGES and is_tls_cut and _is_notice(page, control):
+        feature = Feature.PAGE_BLOCK
+    if feature in LEADING_AWAY and landing is not None:
+        if _is_notice_landing(page, control, landing, is_tls_cut=is_tls_cut):
+            yield Feature.NOTICE_LANDING
+        elif speaks_to_visitor(landing):
+            feature = Feature.PAGE_REDIRECTED  # a portal, a debt, a line to be registered
+    yield feature
+    if feature is Feature.PAGE_SAME and shows_site(page, control):
+        yield Feature.PAGE_OWN
+    if feature in FOREIGN_PAGES:
+        yield Feature.PAGE_FOREIGN
+
+
+def _is_notice(page: Http, control: Http) -> bool:
+    """Return whether the page has a notice's words, which prove something where TLS is cut.
 
     The words alone do not tell a notice from a site's own ban, or from news of one. But a server
     that answers here with a ban does not cut here the TLS that it gives the control.
     """
-    if OK != page.status < REFUSALS or not _is_tls_cut(sides):
+    if OK != page.status < REFUSALS:
         return False
     return find_block_page(replace(page, status=OK), control) is not None
+
+
+def _names_authority(page: Http, control: Http) -> bool:
+    """Return whether the page names an authority and has nothing of the site."""
+    if page.status >= ERRORS or control.status >= REFUSALS or is_of_a_state(page):
+        return False
+    return not shows_site(page, control) and names_authority(page)
+
+
+def _is_notice_landing(page: Http, control: Http, landing: Http, *, is_tls_cut: bool) -> bool:
+    """Return whether a redirect ended at a notice.
+
+    A site sends nobody to a bare address that bars access by order of an authority; beside cut TLS
+    its name is enough.
+    """
+    if control.status >= REFUSALS or landing.body_bytes > MAX_LANDING_BYTES:
+        return False
+    fingerprint = match_block_page(replace(landing, status=OK))
+    if fingerprint is not None and (is_tls_cut or not fingerprint.has_common_words):
+        return True
+    if fingerprint is not None:
+        return leads_to_bare_address(page)
+    return is_tls_cut and names_authority(landing)
 
 
 def _is_tls_cut(sides: Sides) -> bool:

@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 from msgspec.structs import replace
 
 from heliograph.failure import Operation
-from heliograph.observation import Link, Measurement
+from heliograph.observation import Http, Link, Measurement
 from heliograph.plan import APP_PATH
 from heliograph_collector.judge.control_looks import ControlLooks, ControlSource, list_sources
 from heliograph_collector.judge.endpoint_view import EMPTY_VIEW, EndpointView
@@ -71,6 +71,7 @@ class Pairing:
             self._build_input(vantage_view, control_view),
             is_page=True,
             is_redirected=hop_index > 0,
+            landing=_find_landing(vantage_hops[hop_index + 1 :]),
             control_redirected_away=self.control.measurement is not None
             and hop_index > 0
             and not _is_same_host(hop_index, vantage_hops, control_hops),
@@ -156,6 +157,12 @@ def _resolve_next_url(url: str, hop: EndpointView) -> str:
         return urljoin(url, hop.page[1].location) if hop.page else ""
     except ValueError:
         return ""
+
+
+def _find_landing(later_hops: Sequence[EndpointView]) -> Http | None:
+    """Return the last page after a redirect that is not believed, None without one."""
+    pages = [hop.page[1] for hop in later_hops if hop.page is not None]
+    return pages[-1] if pages else None
 
 
 def _is_believed(hop: EndpointView, next_hop: EndpointView) -> bool:

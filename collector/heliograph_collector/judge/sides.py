@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from heliograph.observation import Http
 from heliograph_collector.judge.control_looks import ControlLooks
 from heliograph_collector.judge.endpoint_view import EndpointView
 from heliograph_collector.judge.measurement_steps import NO_STEPS, MeasurementSteps
@@ -18,3 +19,4 @@ class Sides:
     profile: VantageProfile
     has_foreign_resolver: bool = False  # the vantage asks a resolver in another network
     vantage_steps: MeasurementSteps = NO_STEPS  # of the vantage's whole measurement
+    landing: Http | None = None  # where a redirect in clear led that is not believed

@@ -140,6 +140,8 @@ MIXED = (VerdictState.UNKNOWN, "control.elsewhere")
         ("the other control works on",
          [build_elsewhere(WORKS, -2), build_elsewhere(WORKS, 2), build_control(WORKS, -1),
           build_control(RESET, 3)], BLOCKED),
+        ("the other control looked before an outage of minutes and after it",
+         [build_elsewhere(WORKS, -3), build_elsewhere(WORKS, 2), build_control(RESET, 1)], MIXED),
     ],
 )  # fmt: skip
 def test_outage_that_begins_between_two_looks_is_no_block(
@@ -148,6 +150,19 @@ def test_outage_that_begins_between_two_looks_is_no_block(
     assessor = Assessor(judge)
     judged = assessor.assess([*controls, build_record(RESET, 0)])
     assert overall(judged[-1]) == wanted, case
+
+
+def test_name_that_two_networks_no_longer_find_is_denied_to_nobody() -> None:
+    """The third control, which has not looked since, is the best one: it got the furthest."""
+    gone: Steps = [{"system A": "dns_nxdomain_error"}]
+    since = build_control(gone, 2, nym="third")
+    controls = [
+        build_elsewhere(WORKS, -3),
+        build_control(gone, 1),
+        replace(since, vantage=replace(since.vantage, asn=3)),
+    ]
+    judged = Assessor(judge).assess([*controls, build_record(gone, 0)])
+    assert overall(judged[-1])[0] in (VerdictState.DOWN, VerdictState.UNKNOWN)
 
 
 def test_worldwide_outage_takes_back_the_first_blocks_with_the_next_look() -> None:

@@ -6,6 +6,7 @@ the measurement and its control to facts, each with the observations that show i
 whose facts are present gives the verdict.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from heliograph.failure import Failure
@@ -48,12 +49,22 @@ class ComparisonRule:
     needs_no_control: bool = False  # proves itself, whatever the states of link and control
 
     def matches(self, facts: Facts) -> bool:
-        return facts.keys() >= set(self.needs.split()) and facts.keys().isdisjoint(
-            self.lacks.split()
-        )
+        needs = set(self.needs.split())
+        if not needs <= facts.keys() or not facts.keys().isdisjoint(self.lacks.split()):
+            return False
+        return self.state is not BLOCKED or facts.keys().isdisjoint(_list_contradictions(needs))
 
     def evidence(self, facts: Facts) -> tuple[int, ...]:
         return tuple(sorted({index for w in self.needs.split() for index in facts[w]}))
+
+
+def _list_contradictions(needs: Set[str]) -> set[str]:
+    """List the facts of controls that disagree: a pass of one and a failure of another one.
+
+    A visit or a look after the measurement may show that the server failed for everybody.
+    """
+    passes = (fact for fact in needs if fact.startswith("control_") and fact.endswith("_passed"))
+    return {f"{fact.removesuffix('_passed')}_failed" for fact in passes}
 
 
 @dataclass(frozen=True, slots=True)

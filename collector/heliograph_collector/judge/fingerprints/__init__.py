@@ -9,6 +9,7 @@ Example:
 """
 
 from heliograph.observation import Dns, Http
+from heliograph_collector.judge.fingerprints import authority_words
 from heliograph_collector.judge.fingerprints.fingerprint import Fingerprint, FingerprintScope, Kind
 from heliograph_collector.judge.fingerprints.library import LIBRARY, canonicalize_answer
 from heliograph_collector.judge.fingerprints.page_text import PageText
@@ -27,6 +28,8 @@ __all__ = [
     "match_issuer",
     "match_look_alike",
     "match_page",
+    "names_authority",
+    "speaks_to_visitor",
 ]
 
 
@@ -62,6 +65,16 @@ def is_refusal(http: Http) -> bool:
     return fingerprint is not None and (
         fingerprint.is_blocking or fingerprint.scope is FingerprintScope.VAGUE
     )
+
+
+def names_authority(http: Http) -> bool:
+    """Return whether a short page names an authority or a law, which proves nothing alone."""
+    return authority_words.names_authority(PageText(http), LIBRARY.index.notices)
+
+
+def speaks_to_visitor(http: Http) -> bool:
+    """Return whether the page asks for a login, money and the like, or is of an office."""
+    return authority_words.speaks_to_visitor(PageText(http))
 
 
 def match_answer(dns: Dns) -> Fingerprint | None:

@@ -117,9 +117,12 @@ class Fingerprint:
             return False
         if self.max_words and page.word_count > self.max_words:
             return False
-        return all(condition.holds_for(page) for condition in self.conditions) and not any(
-            _find_words(pattern, page) for pattern in self.without
-        )
+        has_all = all(condition.holds_for(page) for condition in self.conditions)
+        return has_all and not self.has_exception(page)
+
+    def has_exception(self, page: PageText) -> bool:
+        """Return whether the page has a phrase by which it is none of these."""
+        return any(_find_words(pattern, page) for pattern in self.without)
 
     def is_expected_in(self, country: str) -> bool:
         """Return whether it lists the country; a line without countries confirms nothing."""

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from heliograph.address import NAT64
 from heliograph.observation import Dns, Http
+from heliograph_collector.judge.fingerprints.authority_words import speaks_to_visitor
 from heliograph_collector.judge.fingerprints.fingerprint import (
     Fingerprint,
     FingerprintScope,
@@ -53,6 +54,7 @@ class FingerprintIndex:
 
     lists: tuple[FingerprintList, ...]
     pages: tuple[Fingerprint, ...] = field(init=False)
+    notices: tuple[Fingerprint, ...] = field(init=False)  # pages by common words alone
     issuers: tuple[Fingerprint, ...] = field(init=False)
     answers: dict[str, Fingerprint] = field(init=False)
     by_word: dict[str, list[int]] = field(init=False)  # positions in `pages`
@@ -66,6 +68,8 @@ class FingerprintIndex:
         known_pages = [f for f in every if f.kind in page_kinds]
         pages = sorted((*known_pages, *_derive_near_lines(known_pages)), key=_rank, reverse=True)
         object.__setattr__(self, "pages", tuple(pages))
+        notices = tuple(f for f in pages if f.is_blocking and f.has_common_words)
+        object.__setattr__(self, "notices", notices)
         by_word: defaultdict[str, list[int]] = defaultdict(list)
         by_surface: defaultdict[Surface, list[int]] = defaultdict(list)
         for position, fingerprint in enumerate(pages):
@@ -89,7 +93,7 @@ class FingerprintIndex:
         if last_http is http:  # several rules ask for the same page, one after the other
             return last_fingerprint
         page = PageText(http)
-        fingerprint = next((f for f in self._select_candidates(page) if f.matches(page)), None)
+        fingerprint = next((f for f in self._select_candidates(page) if _knows(f, page)), None)
         object.__setattr__(self, "last_page", (http, fingerprint))
         return fingerprint
 
@@ -200,6 +204,12 @@ def _parse_lists(source: ListSource) -> Iterable[FingerprintList]:
             _LOG.error("A list of fingerprints is left out: %s", error)
 
 
+def _knows(fingerprint: Fingerprint, page: PageText) -> bool:
+    if not fingerprint.matches(page):
+        return False
+    return not (fingerprint.has_common_words and speaks_to_visitor(page))
+
+
 def _derive_near_lines(pages: Sequence[Fingerprint]) -> list[Fingerprint]:
     """Derive lines for notices in changed words, unless a filter of an office says nearly that."""
     authorities = list_authorities(pages)
@@ -234,17 +244,19 @@ def _find_key(fingerprint: Fingerprint) -> tuple[Surface, frozenset[str]]:
 def _rank(fingerprint: Fingerprint) -> tuple[int, int, bool]:
     """Rank a block page's own address first, then the longest pattern.
 
-    A block by words that no country's page is known for comes after all others, as it confirms
-    nothing; vague words come last.
+    A block that no country's page is known for comes after all others, as it confirms nothing, and
+    common words come after a listed notice in changed words. Vague words come last.
     """
     if fingerprint.scope is FingerprintScope.VAGUE:
         rank = 0
     elif not fingerprint.is_blocking:
-        rank = 2
+        rank = 3
     elif fingerprint.has_address:
+        rank = 4
+    elif fingerprint.countries:
         rank = 3
     else:
-        rank = 2 if fingerprint.countries else 1
+        rank = 1 if fingerprint.has_common_words else 2
     return rank, fingerprint.weight, not fingerprint.is_blocking
 
 

@@ -133,6 +133,20 @@ MISDIRECTION = (
         method="hijack",
     ),
     Rule(
+        "dns.hijack_barred",
+        BLOCKED,
+        "The resolver gives an address that no other source gives, and another lookup contradicts "
+        "it; a short page there names an authority or a law, and shows nothing of the site.",
+        0.55,
+        needs={
+            *(Feature.AUTHORITY_NAMED, Feature.UNKNOWN_ADDRESS),
+            *(Feature.OTHERS_CONTRADICT, Feature.CONTROL_RESOLVED),
+        },
+        lacks={*_NOT_OWN, Feature.VALIDATED},
+        layer="dns",
+        method="hijack",
+    ),
+    Rule(
         "dns.hijack_host",
         BLOCKED,
         "The resolver gives an address that no other source gives; the host there shows another "

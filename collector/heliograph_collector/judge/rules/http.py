@@ -65,6 +65,27 @@ HTTP = (
         needs={Feature.FROZEN, Feature.CONTROL_PASSED},
         method="frozen",
     ),
+    Rule(
+        "http.barred",
+        BLOCKED,
+        "A short page with nothing of the site names an authority or a law; TLS is cut at "
+        "the same address, at which a control's passes.",
+        0.6,
+        needs={Feature.AUTHORITY_NAMED, Feature.TLS_CUT_BESIDE},
+        lacks={Feature.PAGE_BLOCK},
+        layer="http",
+        method="block_page",
+    ),
+    Rule(
+        "http.notice_landing",
+        BLOCKED,
+        "A cleartext answer redirects to a notice of a ban, to which the control is not "
+        "redirected.",
+        0.65,
+        needs={Feature.NOTICE_LANDING},
+        layer="http",
+        method="block_page",
+    ),
     *(
         Rule(f"http.{name}", BLOCKED, says, strength, needs={page}, layer="http", method=method)
         for name, page, strength, method, says in (
