@@ -93,8 +93,9 @@ def read_timeline(document: Mapping[str, Any]) -> Iterator[Statement]:
     if whole:
         cell = whole[-1]
         state = "offline" if cell["silent"] and not cell["vantages"] else cell["state"]
-        if cell["silent"] > cell["vantages"] > 0:
-            state = "unknown"  # what few reach, beside the number of those that fell silent
+        is_all_told = place.asn or place.access or state != "reachable"
+        if cell["silent"] > cell["vantages"] > 0 or not is_all_told:
+            state = "unknown"  # what those reach who report: it says nothing of the others
         yield Statement("timeline", place, scope["service"] or NETWORK, state, "", cell["start"])
 
 
