@@ -1,12 +1,13 @@
 """Days of imported results, from the counts by day that `ImportedResults.add` keeps.
 
-A month of one country has hundreds of thousands of counts. So the targets are chosen by partial
-indexes, which hold only what was found blocked and tests without a target, and then the counts of
-these few are read by the key of each day.
+A month of one country has hundreds of thousands of counts. So `target_days` has them summed over
+networks. The targets are chosen by partial indexes, which hold only what was found blocked and
+tests without a target, and then the counts of these few are read by the key of each day.
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from heliograph.units import DAY_US
 from heliograph_collector.model.imported import (
@@ -16,20 +17,55 @@ from heliograph_collector.model.imported import (
     StateCounts,
 )
 
-DAY_INDEXES = """
-CREATE INDEX IF NOT EXISTS day_counts_blocked
-  ON day_counts (country, day, blocked) WHERE blocked > 0;
-CREATE INDEX IF NOT EXISTS day_counts_plain ON day_counts (country, day) WHERE target = '';
+DAYS_SCHEMA = """
+CREATE TABLE IF NOT EXISTS target_days (
+  country TEXT NOT NULL, day INTEGER NOT NULL, source TEXT NOT NULL, test TEXT NOT NULL,
+  target TEXT NOT NULL, reachable INTEGER NOT NULL, partial INTEGER NOT NULL,
+  blocked INTEGER NOT NULL, down INTEGER NOT NULL, unknown INTEGER NOT NULL,
+  newest_us INTEGER NOT NULL, imported_us INTEGER NOT NULL,
+  PRIMARY KEY (country, day, source, test, target)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS target_days_blocked
+  ON target_days (country, day, blocked) WHERE blocked > 0;
+CREATE INDEX IF NOT EXISTS target_days_plain ON target_days (country, day) WHERE target = '';
+CREATE INDEX IF NOT EXISTS target_days_plain_test ON target_days (test, day) WHERE target = '';
+CREATE INDEX IF NOT EXISTS target_days_target ON target_days (target, day) WHERE target != '';
 CREATE INDEX IF NOT EXISTS day_counts_blocked_asn
   ON day_counts (asn, day, blocked) WHERE blocked > 0;
 CREATE INDEX IF NOT EXISTS day_counts_plain_asn ON day_counts (asn, day) WHERE target = '';
-CREATE INDEX IF NOT EXISTS day_counts_plain_test ON day_counts (test, day) WHERE target = '';
-CREATE INDEX IF NOT EXISTS day_counts_target ON day_counts (target, day) WHERE target != '';
+-- Earlier versions chose targets from the counts of networks.
+DROP INDEX IF EXISTS day_counts_blocked;
+DROP INDEX IF EXISTS day_counts_plain;
+DROP INDEX IF EXISTS day_counts_plain_test;
+DROP INDEX IF EXISTS day_counts_target;
 """
+SUM_NETWORKS = """
+INSERT INTO target_days
+SELECT country, day, source, test, target, sum(reachable), sum(partial), sum(blocked), sum(down),
+  sum(unknown), max(newest_us), max(imported_us)
+FROM day_counts
+"""
+TARGET_GROUPS = " GROUP BY country, day, source, test, target"
 _LONG_DAYS = 62  # beyond them half as many targets are read; assumed
 _STATES = ("reachable", "partial", "blocked", "down", "unknown")
 _Key = tuple[str, str, str, str]  # country, source, test, target
-_Record = tuple[str, str, str, str, int, int, int, int, int, int, int, int, int]
+
+
+class _Record(NamedTuple):
+    """The sums of one group of a target."""
+
+    group: int  # a day, or a network
+    reachable: int
+    partial: int
+    blocked: int
+    down: int
+    unknown: int
+    newest_us: int
+    imported_us: int
+
+    @property
+    def counts(self) -> StateCounts:
+        return StateCounts(*self[1:6])
 
 
 def read_imported_history(
@@ -48,16 +84,16 @@ def read_imported_history(
     if filters.until_us - filters.since_us > _LONG_DAYS * DAY_US:
         most //= 2
     keys, blocked_count = _choose_keys(db, filters, most)
-    by_key: dict[_Key, list[_Record]] = {}
-    for record in _read_records(db, filters, keys):
-        by_key.setdefault(record[:4], []).append(record)
-    rows = [_build_row(key, by_key[key]) for key in keys if key in by_key]
-    records = [record for key in by_key for record in by_key[key]]
+    table = _choose_table(filters)
+    by_day = _sum_counts(db, filters, keys, table, "day")
+    by_network = _sum_counts(db, filters, keys, "day_counts", "asn")
+    rows = [_build_row(key, by_day[key], by_network[key]) for key in keys if key in by_day]
+    records = [record for key in by_day for record in by_day[key]]
     return ImportedHistory(
         rows=sorted(rows, key=_rank_row),
         targets=max(blocked_count, len(rows)),
-        newest_us=max((record[11] for record in records), default=0),
-        imported_us=max((record[12] for record in records), default=0),
+        newest_us=max((record.newest_us for record in records), default=0),
+        imported_us=max((record.imported_us for record in records), default=0),
     )
 
 
@@ -80,9 +116,10 @@ def _choose_keys(
     condition, values = _build_condition(filters)
     for part in parts:
         records = db.execute(
-            f"SELECT country, source, test, target, count(*) OVER () FROM day_counts "  # noqa: S608 fixed names
-            f"WHERE {part} AND {condition} GROUP BY country, source, test, target "
-            f"ORDER BY sum(blocked) DESC, country, source, test, target LIMIT ?",
+            "SELECT country, source, test, target, count(*) OVER () "  # noqa: S608 fixed names
+            f"FROM {_choose_table(filters)} WHERE {part} AND {condition} "
+            "GROUP BY country, source, test, target "
+            "ORDER BY sum(blocked) DESC, country, source, test, target LIMIT ?",
             (*values, most),
         ).fetchall()
         keys |= dict.fromkeys(record[:4] for record in records)
@@ -91,49 +128,58 @@ def _choose_keys(
     return list(keys), blocked_count
 
 
-def _read_records(
-    db: sqlite3.Connection, filters: ImportedFilter, keys: Sequence[_Key]
-) -> Iterable[_Record]:
-    """Read the counts of some targets, by the key of each of their days."""
+def _choose_table(filters: ImportedFilter) -> str:
+    """Return the table of a question: that of the sums has no network."""
+    return "target_days" if filters.asn is None else "day_counts"
+
+
+def _sum_counts(
+    db: sqlite3.Connection,
+    filters: ImportedFilter,
+    keys: Sequence[_Key],
+    table: str,
+    column: str,
+) -> Mapping[_Key, Sequence[_Record]]:
+    """Sum the counts of some targets by a column; each day of a target is read by its key.
+
+    Groups have a number for a target, because sorting by four texts takes three times as long.
+    """
     days = range(filters.since_us // DAY_US, -(-filters.until_us // DAY_US))
+    by_key: dict[_Key, list[_Record]] = {}
     if not keys:
-        return ()
-    places = ", ".join(["(?, ?, ?, ?)"] * len(keys))
+        return by_key
+    places = ", ".join(["(?, ?, ?, ?, ?)"] * len(keys))
     network = "" if filters.asn is None else "AND c.asn = ?"
-    return db.execute(
+    records = db.execute(
         "WITH RECURSIVE days (day) AS (SELECT ? UNION ALL SELECT day + 1 FROM days WHERE day < ?), "  # noqa: S608 fixed names
-        f"keys (country, source, test, target) AS (VALUES {places}) "
-        "SELECT c.country, c.source, c.test, c.target, c.day, c.asn, "
-        f"{', '.join(f'c.{state}' for state in _STATES)}, c.newest_us, c.imported_us "
-        "FROM keys CROSS JOIN days CROSS JOIN day_counts c ON c.country = keys.country "
+        f"keys (n, country, source, test, target) AS (VALUES {places}) "
+        f"SELECT keys.n, c.{column}, {', '.join(f'sum(c.{state})' for state in _STATES)}, "
+        "max(c.newest_us), max(c.imported_us) "
+        f"FROM keys CROSS JOIN days CROSS JOIN {table} c ON c.country = keys.country "
         "AND c.day = days.day AND c.source = keys.source AND c.test = keys.test "
-        f"AND c.target = keys.target {network}",
+        f"AND c.target = keys.target {network} GROUP BY keys.n, c.{column}",
         (
             days.start,
             days.stop - 1,
-            *(name for key in keys for name in key),
+            *(value for n, key in enumerate(keys) for value in (n, *key)),
             *(() if filters.asn is None else (filters.asn,)),
         ),
     )
+    for n, *record in records:
+        by_key.setdefault(keys[n], []).append(_Record(*record))
+    return by_key
 
 
-def _build_row(key: _Key, records: Sequence[_Record]) -> ImportedRow:
-    days: dict[int, list[int]] = {}
-    networks: dict[int, list[int]] = {}
-    for record in records:
-        counts = record[6:11]
-        for sums in (days.setdefault(record[4], [0] * 5), networks.setdefault(record[5], [0] * 5)):
-            for index, count in enumerate(counts):
-                sums[index] += count
+def _build_row(key: _Key, days: Sequence[_Record], networks: Sequence[_Record]) -> ImportedRow:
     country, source, test, target = key
     return ImportedRow(
         country=country,
         source=source,
         test=test,
         target=target,
-        total=StateCounts(*map(sum, zip(*networks.values(), strict=True))),
-        days={day * DAY_US: StateCounts(*sums) for day, sums in days.items()},
-        networks={asn: StateCounts(*sums) for asn, sums in networks.items()},
+        total=StateCounts(*map(sum, zip(*(record.counts for record in days), strict=True))),
+        days={record.group * DAY_US: record.counts for record in days},
+        networks={record.group: record.counts for record in networks},
     )
 
 

@@ -26,7 +26,12 @@ from heliograph_collector.model.imported import (
 )
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.disk_errors import describe_database_error
-from heliograph_collector.store.imported_history import DAY_INDEXES, read_imported_history
+from heliograph_collector.store.imported_history import (
+    DAYS_SCHEMA,
+    SUM_NETWORKS,
+    TARGET_GROUPS,
+    read_imported_history,
+)
 from heliograph_collector.store.reported_outages import (
     OUTAGES_SCHEMA,
     read_outages,
@@ -100,7 +105,7 @@ class ImportedResults:
         """Open the file, and make it if it is missing. Raises ImportedResultsError."""
         self._file = file
         try:
-            self._db = open_side_database(file, _SCHEMA + DAY_INDEXES + OUTAGES_SCHEMA)
+            self._db = open_side_database(file, _SCHEMA + DAYS_SCHEMA + OUTAGES_SCHEMA)
         except OSError as error:
             raise ImportedResultsError(f"{file} cannot be written ({error.strerror}).") from error
         except sqlite3.Error as error:
@@ -141,23 +146,34 @@ class ImportedResults:
 
         A reader that finds counts writes nothing, so that it never waits for an import.
         """
-        has_counts, has_results = self._db.execute(
-            "SELECT EXISTS (SELECT 1 FROM day_counts), EXISTS (SELECT 1 FROM results)"
+        has_sums, has_counts, has_results = self._db.execute(
+            "SELECT EXISTS (SELECT 1 FROM target_days), EXISTS (SELECT 1 FROM day_counts), "
+            "EXISTS (SELECT 1 FROM results)"
         ).fetchone()
-        if has_results and not has_counts:
-            with self._db:
+        if has_sums or not has_results:
+            return
+        with self._db:
+            if not has_counts:
                 self._db.execute(f"{_COUNT_DAYS} WHERE true {_DAY_GROUPS}")
+            self._db.execute("DELETE FROM target_days")
+            self._db.execute(f"{SUM_NETWORKS} {TARGET_GROUPS}")
 
     def _count_days_again(self, days: Iterable[tuple[str, int]]) -> None:
         """Count (country, day) again from their results. Raises sqlite3.Error."""
         for country, day in days:
-            self._db.execute("DELETE FROM day_counts WHERE country = ? AND day = ?", (country, day))
+            place = (country, day)
+            for table in ("day_counts", "target_days"):
+                self._db.execute(
+                    f"DELETE FROM {table} WHERE country = ? AND day = ?",  # noqa: S608 fixed names
+                    place,
+                )
             window = (country, day * DAY_US, (day + 1) * DAY_US)
             self._db.execute(
                 f"{_COUNT_DAYS} WHERE country = ? AND started_us >= ? AND started_us < ? "
                 f"{_DAY_GROUPS}",
                 window,
             )
+            self._db.execute(f"{SUM_NETWORKS} WHERE country = ? AND day = ? {TARGET_GROUPS}", place)
 
     def _count(self) -> int:
         ((count,),) = self._db.execute("SELECT count(*) FROM results")

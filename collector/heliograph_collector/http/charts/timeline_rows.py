@@ -1,7 +1,9 @@
 """Rows of a country's chart as SVG on one axis; shape repeats what color says."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 
@@ -59,9 +61,11 @@ def _draw_bar(run: Run, bins: int) -> Markup:
     assert mark is not None  # noqa: S101 -- the caller draws only bins with a mark
     # A small share of bad services makes a lower bar, always higher than a green one.
     top = _TOP.get(mark, round(HEIGHT * 0.4 * (1 - share)))
-    fill = Markup(' fill="{}"').format(_FILLS[mark]) if mark in _FILLS else ""
-    return Markup('<rect class="bar {}"{} x="{}" y="{}" width="{}" height="{}"/>').format(
-        mark.value, fill, _format_x(first, bins), top, _format_x(after - first, bins), HEIGHT - top
+    fill = f' fill="{_FILLS[mark]}"' if mark in _FILLS else ""
+    # A page has thousands of bars, and escaping their numbers took most of its time.
+    return Markup(  # noqa: S704 -- numbers, and words of this module
+        f'<rect class="bar {mark.value}"{fill} x="{_format_x(first, bins)}" y="{top}" '
+        f'width="{_format_x(after - first, bins)}" height="{HEIGHT - top}"/>'
     )
 
 
@@ -109,8 +113,8 @@ def describe_row(track: TimelineRow, starts: range, t: Locale) -> str:
             since=format_time(starts[first], t),
             until=format_time(starts[after - 1] + starts.step, t),
         )
-        for first, after, mark, _ in iter_runs(track)
-    ][-_MAX_SPOKEN:]
+        for first, after, mark, _ in deque(iter_runs(track), maxlen=_MAX_SPOKEN)
+    ]
     spoken += [
         t(
             "country.run",
@@ -147,6 +151,7 @@ def _iter_marks(starts: range) -> Iterator[tuple[str, int]]:
         yield _format_x((at_us - starts.start) / starts.step, len(starts)), at_us
 
 
+@lru_cache(maxsize=64)  # all rows of a page have the same
 def _draw_lines(starts: range, height: int) -> Markup:
     return Markup("").join(
         Markup('<line class="grid" x1="{0}" x2="{0}" y1="0" y2="{1}"/>').format(x, height)
