@@ -8,13 +8,14 @@ translations; the context of a message is its key in code and templates. A messa
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 
 from aiohttp import web
 from babel import Locale as CldrLocale
+from babel.dates import format_timedelta
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from markupsafe import Markup, escape
@@ -162,6 +163,14 @@ def format_short_day(lang: str, when: datetime) -> str:
     """Format a short day such as "5 Jan"."""
     month = _month_name(lang, "abbreviated", when)
     return translate(lang, "time.short", day=localize_digits(lang, str(when.day)), month=month)
+
+
+def format_length(lang: str, length: timedelta) -> str:
+    """Format a length of time such as "12 min", "90 min", "5 hr" or "3 days"."""
+    text = format_timedelta(
+        length, granularity="minute", threshold=2, format="short", locale=_cldr(lang)
+    )
+    return localize_digits(lang, text)
 
 
 def _month_name(lang: str, width: str, when: datetime) -> str:

@@ -30,7 +30,7 @@ from heliograph_collector.model.imported import (
 from heliograph_collector.model.records import VerdictState
 
 MAX_TARGETS = 25  # of one page: those found blocked most often; assumed
-_REPORTERS = {"ioda": "IODA", "radar": "Cloudflare Radar"}
+REPORTERS = {"ioda": "IODA", "radar": "Cloudflare Radar"}
 _MAX_NAMED = 4  # networks that a row names
 
 
@@ -97,7 +97,7 @@ def _build_outage_rows(
         rows.append(
             CountryRow(
                 id=f"outages-{source}-{signal}",
-                title=_REPORTERS.get(source, source),
+                title=REPORTERS.get(source, source),
                 subtitle=signal,
                 state="nothing",
                 symbol="\N{EN DASH}",

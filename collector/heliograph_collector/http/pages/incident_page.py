@@ -1,7 +1,7 @@
 """The page of an incident, and its embedded version."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from markupsafe import Markup
@@ -19,11 +19,13 @@ from heliograph_collector.http.incident_document import (
 )
 from heliograph_collector.http.pages import incident_facts as facts
 from heliograph_collector.http.pages import incident_text
+from heliograph_collector.http.pages.first_seen import list_first_seen
 from heliograph_collector.http.pages.incident_text import ENGLISH
 from heliograph_collector.http.pages.recent_incidents import build_line
 from heliograph_collector.http.pages.structured_data import describe_article
 from heliograph_collector.http.templates import render_template
 from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentSummary
+from heliograph_collector.model.imported import ImportedHistory
 from heliograph_collector.model.published.status import CellDocument
 
 _MAX_HISTORY = 100
@@ -56,6 +58,7 @@ class PageContext:
     public_key: str
     now_us: int
     publisher: Publisher
+    imported: ImportedHistory = field(default_factory=ImportedHistory)  # near its start
 
 
 def draw_picture(
@@ -108,6 +111,7 @@ def render_incident(
         turns=incident_text.list_steps(incident, t),
         hints=[labels.label_code("hint", hint, t.lang) for hint in incident.hints],
         held=[labels.label_code("held", code, t.lang) for code in incident.held],
+        first_seen=list_first_seen(incident, page_context.imported, page_context.publisher, t),
         outside=facts.list_annotations(incident.corroboration or (), t),
         said=history_rows[-_MAX_HISTORY:],
         earlier=len(history_rows[:-_MAX_HISTORY]),

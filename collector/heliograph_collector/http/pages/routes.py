@@ -32,6 +32,7 @@ from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_document import IncidentFilter
 from heliograph_collector.http.pages import (
     country_page,
+    first_seen,
     incident_facts,
     incident_page,
     incident_text,
@@ -60,6 +61,7 @@ from heliograph_collector.http.snapshot_cache import (
     query_series,
 )
 from heliograph_collector.incidents.published.incident import IncidentDocument
+from heliograph_collector.model.imported import ImportedHistory
 from heliograph_collector.model.published.status import CellDocument
 from heliograph_collector.model.scope import ScopeFilter
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError, TooSlowError
@@ -154,12 +156,13 @@ class PageRoutes:
             else None
         )
         timeline_data = await self._read_timeline(incident, minutes)
+        context = replace(self._page_context(request), imported=await self._read_imported(incident))
         content = await asyncio.to_thread(
             incident_page.render_incident,
             incident,
             history,
             timeline_data,
-            self._page_context(request),
+            context,
             t,
             self._assets,
         )
@@ -224,6 +227,17 @@ class PageRoutes:
             now_us=self._feed.clock.wall_us(),
             publisher=self._feed.publisher,
         )
+
+    async def _read_imported(self, incident: IncidentDocument) -> ImportedHistory:
+        """Read what others measured near the start; without their file there is nothing."""
+        filters = first_seen.build_filter(incident)
+        if filters is None:
+            return ImportedHistory()
+        most = first_seen.MAX_TARGETS if incident.scope.service else 0
+        try:
+            return await self._feed.read_imported(filters, most)
+        except StoreError:
+            return ImportedHistory()
 
     async def _read_timeline(
         self, incident: IncidentDocument, minutes: ChartView | None = None

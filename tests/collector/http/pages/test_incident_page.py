@@ -1,8 +1,20 @@
 """The pages on incidents: plain words from the same data, nothing inline, nothing foreign."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
+import pytest
+
+from heliograph.units import DAY_US
 from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.model.imported import (
+    ImportedFilter,
+    ImportedHistory,
+    ImportedRow,
+    ReportedOutage,
+    StateCounts,
+)
 from heliograph_collector.store.clickhouse import StoreError
 from support.incident_book import (
     ALMATY,
@@ -146,3 +158,58 @@ async def test_strange_courses_can_be_drawn(serve: Serve) -> None:
     ]
     for incident in odd:
         await open_page(serve, f"/incidents/{incident.id}", book=book(incident))
+
+
+def outage(minutes: float, until: float | None = None, **changes: Any) -> ReportedOutage:
+    made = ReportedOutage(
+        source="ioda", signal="bgp", country="KZ", asn=0, since_us=ago(minutes),
+        until_us=None if until is None else ago(until), read_us=ago(0),
+        url="https://ioda.example/KZ", attribution="IODA, by Georgia Tech",
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def blocked_days(*days: int, reachable: Sequence[int] = ()) -> ImportedHistory:
+    """Days from that of the evening: 0 is 5 January 2022, -1 the one before."""
+    today_us = ago(0) // DAY_US * DAY_US
+    counts = {today_us + n * DAY_US: StateCounts(blocked=9) for n in days}
+    counts |= {today_us + n * DAY_US: StateCounts(reachable=9) for n in reachable}
+    row = ImportedRow(
+        country="KZ", source="ooni", test="telegram", target="", total=StateCounts(),
+        days=counts, networks={},
+    )  # fmt: skip
+    return ImportedHistory(rows=[row], newest_us=ago(60), imported_us=ago(0))
+
+
+FIRST_SEEN = [
+    (MOBILE, ImportedHistory(outages=[outage(64)]), ["IODA", "min earlier", "by Georgia Tech"]),
+    (MOBILE, ImportedHistory(outages=[outage(1), outage(30)]), ["IODA", "22 min later"]),
+    (MOBILE, ImportedHistory(outages=[outage(600)]), []),  # another event
+    (MOBILE, ImportedHistory(outages=[outage(100, 90)]), []),  # over before
+    (MOBILE, blocked_days(0), []),  # a block is no silence
+    (MOBILE, ImportedHistory(), []),
+    (TELEGRAM, blocked_days(-3, -1, 0, reachable=[-2]), ["OONI", "24 hr earlier", "CC-BY-NC-SA"]),
+    (TELEGRAM, blocked_days(0, reachable=[-1]), ["OONI", "the same day", "60 min old"]),
+    (TELEGRAM, blocked_days(2), ["OONI", "2 days later"]),
+    (TELEGRAM, blocked_days(-2, reachable=[-1, 0]), []),  # over before
+    (TELEGRAM, blocked_days(reachable=[0]), []),
+    (TELEGRAM, ImportedHistory(outages=[outage(38)]), []),  # an outage is no block
+]
+
+
+@pytest.mark.parametrize(("id_", "imported", "told"), FIRST_SEEN)
+async def test_who_saw_it_first_is_told_only_where_a_source_has_the_start(
+    serve: Serve, id_: str, imported: ImportedHistory, told: list[str]
+) -> None:
+    async def read_imported(filters: ImportedFilter, most: int) -> ImportedHistory:
+        assert filters.country == "KZ"
+        return imported
+
+    page = await open_page(
+        serve, f"/incidents/{id_}", book=evening_book(), read_imported=read_imported
+    )
+    _, _, rest = page.html.partition("Who saw it first")
+    table = rest.partition("</section>")[0]
+    assert bool(rest) == bool(told)
+    assert [words for words in told if words not in table] == []
+    assert not told or ("our first row" in table and "suspected within" in table)
