@@ -26,7 +26,7 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders, renewal
 from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.burst_test import has_burst, select_significant
-from heliograph_collector.detect.silence.explanation import weigh_evidence
+from heliograph_collector.detect.silence.evasion import EvasionTest, select_reports
 from heliograph_collector.detect.silence.holds import list_holds
 from heliograph_collector.detect.silence.merging import (
     find_enclosing,
@@ -41,7 +41,7 @@ from heliograph_collector.detect.silence.steadiness import is_flapping
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voters import CountryVoters
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
-from heliograph_collector.detect.stats.voting import count_votes, sum_votes
+from heliograph_collector.detect.stats.voting import sum_votes
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState, incident_id
 from heliograph_collector.model.scope import AffectedCell, enclosing_scope
 from heliograph_collector.model.signals import OfflineReport
@@ -135,7 +135,12 @@ class _Evaluation:
         self._now_us = now_us
         self._burst_us = candidate.burst_us
         self._is_late = candidate.is_late(now_us, self._limits)
-        lost_by = presence.list_lost_carriers(candidate.country, candidate.burst_us)
+        silent = presence.list_silent(candidate.country, candidate.burst_us)
+        candidate.replays = select_reports(silent) | candidate.replays
+        self._evasion = EvasionTest(
+            presence, candidate.country, candidate.burst_us, candidate.replays, now_us
+        )
+        lost_by = {vantage.lost_by for vantage in silent if not vantage.deferred}
         self._others = [  # other outages of the country that may hold or precede this one
             o
             for o in outages
@@ -172,9 +177,9 @@ class _Evaluation:
             outcome = self._confirm(witnesses)
             if outcome is not None:
                 return outcome
-            if not self._is_transit and self._voters.has_several_ways and self._find_rerouted():
+            if not self._is_transit and self._evasion.is_known and self._find_rerouted():
                 return CandidateOutcome.SETTLED
-            self._is_late &= not self._is_renewal
+            self._is_late &= not self._is_renewal and not self._evasion.is_possible
         return self._suspect()
 
     def _find_blocked_carrier(self) -> confounders.BlockedCarrier | None:
@@ -200,6 +205,8 @@ class _Evaluation:
         if sum_votes(votes).votes - sum(c.votes for c in cells) >= limits.votes:
             is_early |= not self._is_held_long_enough(renewal.PART_HOLD_S)
         if not cells or is_early or self._is_flapping(cells) or self._may_be_renewal(cells):
+            return None
+        if self._evasion.is_possible:
             return None
         certainty = confounders.compute_certainty(cells, witnesses, limits)
         outage = self._update_outage(cells, certainty, self._voters.deciding)
@@ -255,30 +262,13 @@ class _Evaluation:
 
     def _find_rerouted(self) -> bool:
         """Tell of a block that agents evaded before their silence could be confirmed."""
-        candidate = self._candidate
-        limits = self._limits
-        silenced = [
-            s
-            for s in self._presence.list_country(candidate.country)
-            if s.lost_us >= candidate.burst_us and not s.deferred
-        ]
-        if not candidate.replays and not any(s.is_rerouted for s in silenced):
-            return False  # nobody tells anything
-        evidence = weigh_evidence(silenced, candidate.replays, self._now_us, limits)
-        if evidence.explain(limits) is not IncidentKind.COLLECTOR_BLOCKED:
-            return False
-        votes = count_votes(
-            (s.witness, s.lost_us >= candidate.burst_us)
-            for s in self._presence.list_country(candidate.country)
-            if s.is_live or s.lost_us >= candidate.burst_us
-        )
-        cells = localize(votes, limits.confirm_share, limits.votes, limits)
-        if cells:
-            outage = self._update_outage(cells, limits.low, silenced)
-            outage.evidence = evidence
-            outage.replays = dict(candidate.replays)
-            self._publish_blocked(outage, [s for s in silenced if outage.holds(s.place)])
-        return bool(cells)
+        found = self._evasion.find()
+        if found is not None:
+            outage = self._update_outage(found.cells, self._limits.low, found.silenced)
+            outage.evidence = found.evidence
+            outage.replays = dict(self._candidate.replays)
+            self._publish_blocked(outage, [s for s in found.silenced if outage.holds(s.place)])
+        return found is not None
 
     def _is_confined(self) -> bool:
         """Return whether no other countries begin too, or `spread_hold_s` has passed."""

@@ -151,7 +151,7 @@ def find_blocked_carrier(
             for s in inside
             if s.witness.carrier != carrier
             and s.place.access != "hosting"
-            and s.since_us < before_us
+            and max(s.since_us, s.moved_us) < before_us
         ]
         count = _sum_silent(others)
         if _is_alive(count, limits):

@@ -379,7 +379,7 @@ class SilenceDetector:
             self._schedule(now_us + _FOLLOW_US, "follow", country)
 
     def _on_replay(self, signal: OfflineReport) -> None:
-        vantage = self._presence.find_established(signal.nym, signal.at_us)
+        vantage = self._presence.note_report(signal)
         if vantage is None:
             return
         country = vantage.place.country

@@ -96,6 +96,24 @@ def weigh_evidence(
     )
 
 
+def has_contrary_word(
+    silenced: Iterable[VantagePresence],
+    reports: Mapping[str, OfflineReport],
+    now_us: int,
+    limits: Thresholds,
+) -> bool:
+    """Return whether a tenth say that their network works, although it is too early to decide.
+
+    Nobody can say so in a cut. A third of the votes are needed to name another cause, and the lost
+    carrier must have stayed dead; until then neither is told.
+    """
+    members = [s for s in silenced if is_established(s.witness, now_us, limits)]
+    testimony = [_Testimony(s, reports.get(s.witness.nym), now_us, limits) for s in members]
+    told = [not t.is_rejoined and t.claims_link for t in testimony]
+    fallen = _count(testimony, [True for _ in testimony])
+    return _count(testimony, told) >= max(limits.witnesses, _PROMPT_SHARE * fallen)
+
+
 def _list_rerouted(testimony: Sequence["_Testimony"], limits: Thresholds) -> list[bool]:
     """List who tells by its return alone; nobody does where many came back by the lost carrier."""
     prompt = [t.is_rerouted and t.is_prompt for t in testimony]
@@ -123,6 +141,13 @@ class _Testimony:
         if report is None or not report.online:
             return False
         return self._stays_away_since(report.measured_us or report.since_us)
+
+    @property
+    def claims_link(self) -> bool:
+        """Return whether it says that its link works, or is here by another carrier."""
+        if self.report is not None and self.report.online is not None:
+            return self.report.online
+        return self.vantage.is_rerouted and self._tells_no_link
 
     @property
     def is_offline(self) -> bool:

@@ -42,6 +42,7 @@ from heliograph_collector.model.signals import (
     Fault,
     FaultReason,
     Goodbye,
+    OfflineReport,
     VantageArrival,
     VantageLocation,
     VantageLoss,
@@ -123,10 +124,12 @@ class PresenceTracker:
             if vantage.is_expected:
                 self._count_live(vantage, +1)
 
-    def find_established(self, pseudonym: str, at_us: int) -> VantagePresence | None:
-        vantage = self.vantages.get(pseudonym)
-        if vantage is None or not is_established(vantage.witness, at_us, self.limits):
+    def note_report(self, report: OfflineReport) -> VantagePresence | None:
+        """Keep a report with its vantage; return None if that is not established."""
+        vantage = self.vantages.get(report.nym)
+        if vantage is None or not is_established(vantage.witness, report.at_us, self.limits):
             return None
+        vantage.report = report
         return vantage
 
     def on_arrival(self, signal: VantageArrival) -> VantagePresence | None:
@@ -162,9 +165,16 @@ class PresenceTracker:
             self._mark_away(vantage, signal.at_us)
 
     def on_lost(self, signal: VantageLoss) -> VantagePresence | None:
-        """Record a loss; return None if the vantage is unknown, not live or back again."""
+        """Record a loss; return None if the vantage is unknown, not live or back again.
+
+        One that came by another carrier since it was last heard by the lost one stays live.
+        """
         vantage = self.vantages.get(signal.nym)
         if vantage is None or not vantage.is_expected or vantage.since_us > signal.heard_us:
+            return None
+        if vantage.is_live and vantage.moved_us > signal.heard_us:
+            vantage.mark_evaded(signal.heard_us, signal.at_us)
+            self.note_change(vantage)
             return None
         self._record_presence(vantage, signal.heard_us, losses=1)
         self._count_live(vantage, -1)
@@ -249,9 +259,9 @@ class PresenceTracker:
         tick_s = min(_LONGEST_TICK_S, self.limits.tick_s * max(1.0, scale))
         return changed_us + int(tick_s * SECOND_US)
 
-    def list_lost_carriers(self, country: str, since_us: int) -> set[str]:
-        """List the carriers that vantages were lost by since a time, not in a fault."""
-        return {v.lost_by for v in self.list_silent(country, since_us) if not v.deferred}
+    def list_fallen(self, country: str, since_us: int) -> list[VantagePresence]:
+        """List the vantages that were lost since a time and not in a fault, also those back."""
+        return [v for v in self.list_country(country) if v.lost_us >= since_us and not v.deferred]
 
     def list_silent(self, country: str, since_us: int) -> list[VantagePresence]:
         """List the silent vantages that were lost since a time."""

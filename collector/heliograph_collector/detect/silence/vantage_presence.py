@@ -7,6 +7,7 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.stats.churn import ChurnRecord
 from heliograph_collector.model.signals import (
     Fault,
+    OfflineReport,
     VantageArrival,
     VantageLocation,
     VantageRef,
@@ -35,6 +36,9 @@ class VantagePresence:
     lost_by: str = ""  # the carrier that it was lost by …
     rejoined_us: int = 0  # … its first return by the same one …
     rerouted_us: int = 0  # … and before that, by another
+    moved_us: int = 0  # when it took another carrier before a loss was noticed …
+    moved_from: str = ""  # … in place of this one
+    report: OfflineReport | None = None  # the latest, which may come before its loss is noticed
     on_battery: bool | None = None
     battery_us: int = 0  # when it went from mains to its battery; 0: not so
     power_failed: bool = False  # it went to its battery before its loss, or rebooted in it
@@ -70,9 +74,19 @@ class VantagePresence:
         self.lost_by = self.witness.carrier
         self.power_failed = self.battery_us > 0 and at_us - self.battery_us <= _POWER_US
 
+    def mark_evaded(self, heard_us: int, at_us: int) -> None:
+        """Mark the loss of a session in place of which it has one by another carrier already."""
+        self.heard_us = heard_us
+        self.lost_us = at_us
+        self.rerouted_us = at_us
+        self.lost_by = self.moved_from
+
     def note_return(self, signal: VantageArrival) -> None:
         """Note the way and the power of an arrival, before it changes the status."""
         at_us = signal.at_us
+        if self.is_live and signal.witness.carrier != self.witness.carrier:
+            self.moved_us = at_us
+            self.moved_from = self.witness.carrier
         is_away = self.lost_us > 0 and self.rejoined_us < self.lost_us
         if is_away and signal.witness.carrier == self.lost_by:
             self.rejoined_us = at_us

@@ -79,6 +79,8 @@ OURS = {
     "they return too soon to have measured in between": (Return((2, 40), tells=False), 1.0),
     "words by DNS, nobody is back": (Return((15, 60), "dns", is_back=False), 0.6),
     "they return and measured no anchor": (Return((20, 100), online=None), 0.9),
+    "words before their loss is noticed": (Return((-25, -5), "dns", False, measured_s=5), 0.6),
+    "half return before their loss is noticed": (Return((-20, -5), "relay", measured_s=5), 0.5),
 }
 
 
@@ -92,6 +94,8 @@ def test_block_of_our_address_is_no_cut(case: str) -> None:
         (early,) = detect_silence(signals, at(ONSET + 300)).incidents
         assert early.kind is BLOCKED, (case, seed)
         assert early.confirmed_us is not None
+        if "before" in case:
+            assert all(early.confirmed_us >= change.at_us for change in early.kinds), "never a cut"
         (final,) = detect_silence(signals, UNTIL).incidents
         assert (final.id, final.kind) == (early.id, BLOCKED)
 
@@ -164,7 +168,18 @@ def test_a_third_that_feigns_does_not_explain_a_cut_away() -> None:
         signals += blocked_signals(colluding, rng, Return((20, 60)), 1.0)
         (incident,) = detect_silence(signals, at(ONSET + 1_800)).incidents
         assert is_cut(incident)
+        assert incident.confirmed_us is not None
+        assert incident.confirmed_us < at(ONSET + 360), "they delay it by minutes"
         assert incident.confidence <= 0.5, "their word is heard, and decides nothing"
+
+
+def test_two_that_say_their_link_works_delay_no_cut() -> None:
+    vantages = country(each=2)
+    rng = Random(1)
+    signals = live(vantages + world(), rng, 4, churn=0) + drop(vantages[2:], ONSET, rng, END)
+    signals += blocked_signals(vantages[:2], rng, Return((-25, -5), "dns", False), 1.0)
+    (incident,) = detect_silence(signals, at(ONSET + 60)).incidents
+    assert is_cut(incident)
 
 
 def test_silence_over_two_carriers_is_sure_at_once() -> None:

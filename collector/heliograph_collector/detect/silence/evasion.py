@@ -1,0 +1,86 @@
+"""Evasion: agents that found another way before their silence could be confirmed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.explanation import (
+    SilenceEvidence,
+    has_contrary_word,
+    weigh_evidence,
+)
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.localization import localize
+from heliograph_collector.detect.stats.voting import count_votes
+from heliograph_collector.incidents.incident import IncidentKind
+from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.signals import OfflineReport
+
+_WAIT_US = 300 * SECOND_US  # in which a block of the collector must be told; design/detection.md
+
+
+@dataclass(frozen=True, slots=True)
+class Evasion:
+    """A block of the collector that agents told of, and where."""
+
+    evidence: SilenceEvidence
+    cells: tuple[AffectedCell, ...]
+    silenced: Sequence[VantagePresence]  # whether or not they are back
+
+
+@dataclass(frozen=True)
+class EvasionTest:
+    """What vantages of one country tell about their silences since a time."""
+
+    presence: PresenceTracker
+    country: str
+    since_us: int
+    reports: Mapping[str, OfflineReport]  # by pseudonym
+    now_us: int
+
+    @cached_property
+    def _silenced(self) -> list[VantagePresence]:
+        return self.presence.list_fallen(self.country, self.since_us)
+
+    @cached_property
+    def is_known(self) -> bool:
+        """Return whether anybody tells anything."""
+        return bool(self.reports) or any(s.is_rerouted for s in self._silenced)
+
+    @cached_property
+    def is_possible(self) -> bool:
+        """Return whether some say that their link works, so that a cut waits for others.
+
+        A few who lie delay a cut for as long as a few who come back do, and never hide it.
+        """
+        if self.now_us - self.since_us > _WAIT_US or not self.is_known:
+            return False
+        return has_contrary_word(self._silenced, self.reports, self.now_us, self.presence.limits)
+
+    def find(self) -> Evasion | None:
+        """Find the block that vantages tell of; None if they tell of none."""
+        if not self.is_known:
+            return None
+        limits = self.presence.limits
+        evidence = weigh_evidence(self._silenced, self.reports, self.now_us, limits)
+        if evidence.explain(limits) is not IncidentKind.COLLECTOR_BLOCKED:
+            return None
+        fallen = {vantage.witness.nym for vantage in self._silenced}
+        votes = count_votes(
+            (v.witness, v.witness.nym in fallen)
+            for v in self.presence.list_country(self.country)
+            if v.is_live or v.witness.nym in fallen
+        )
+        cells = localize(votes, limits.confirm_share, limits.votes, limits)
+        return Evasion(evidence, cells, self._silenced) if cells else None
+
+
+def select_reports(silenced: Iterable[VantagePresence]) -> dict[str, OfflineReport]:
+    """Select what vantages told of this silence, also before their loss was noticed."""
+    return {
+        vantage.witness.nym: vantage.report
+        for vantage in silenced
+        if vantage.report is not None and vantage.report.until_us > vantage.heard_us
+    }
