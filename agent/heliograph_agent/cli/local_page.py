@@ -1,7 +1,7 @@
 """Show what `results` says as a page in a browser of this machine, and of no other.
 
-Whoever knows the address reads the page: it holds a random word, so that other users and other
-pages of the browser cannot guess it. A page elsewhere whose name leads to this machine (DNS
+The address alone admits a reader. It holds a random token, so that other users and other pages of
+the browser cannot guess it. A page elsewhere whose name leads to this machine (DNS
 rebinding) is turned away by the Host header. Nothing is written to a disk, the browser is asked
 to keep no copy, and the page has no script.
 """
@@ -79,7 +79,7 @@ def _format_body(status: AgentStatus) -> Iterator[str]:
 
 @dataclass(slots=True)
 class LocalPage:
-    """Answer requests for one address, which only who is told it knows."""
+    """Answer requests for one address, which holds the token."""
 
     read_status: Callable[[], AgentStatus]
     language: str

@@ -188,7 +188,7 @@ def is_unspecified(address: str) -> bool:
 
 
 def _is_null_or_of_a_house(address: str) -> bool:
-    """Return whether an advert blocker gives such an address: none, or that of its own page."""
+    """Return whether an advert blocker may give this address: null, or one in a home network."""
     return is_null(address) or address.startswith(HOUSE_PREFIX)
 
 

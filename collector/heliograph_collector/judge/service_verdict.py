@@ -260,7 +260,8 @@ def _is_blocked(group: Sequence[Verdict]) -> bool:
     that died for as long as its apps do.
     """
     states = Counter(v.state for v in group)
-    blocked, down = states[VerdictState.BLOCKED], states[VerdictState.DOWN]
+    blocked = states[VerdictState.BLOCKED]
+    down = states[VerdictState.DOWN]
     return blocked > 0 and blocked >= down and blocked + down == len(group)
 
 

@@ -18,7 +18,7 @@ from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import OfflineReport
 
-_WAIT_US = 300 * SECOND_US  # in which a block of the collector must be told; design/detection.md
+_WAIT_US = 300 * SECOND_US  # time to detect a block of the collector; design/detection.md
 
 
 @dataclass(frozen=True, slots=True)

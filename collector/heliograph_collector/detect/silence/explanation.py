@@ -105,7 +105,7 @@ def has_contrary_word(
     """Return whether a tenth say that their network works, although it is too early to decide.
 
     Nobody can say so in a cut. A third of the votes are needed to name another cause, and the lost
-    carrier must have stayed dead; until then neither is told.
+    carrier must have stayed dead; until then the cause is open.
     """
     members = [s for s in silenced if is_established(s.witness, now_us, limits)]
     testimony = [_Testimony(s, reports.get(s.witness.nym), now_us, limits) for s in members]

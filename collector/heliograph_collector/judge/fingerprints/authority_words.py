@@ -15,9 +15,9 @@ from heliograph_collector.judge.fingerprints.page_text import (
 )
 
 # Beginnings of words of those who speak to their own visitor: schools, offices and libraries,
-# guards against viruses, whoever asks for money, a login or a registration, hosters, and servers at
-# work. By our reading of local_filters.csv and look_alikes.yml; a provider's notice has none of
-# them, but may well call itself a company and its reader a subscriber.
+# virus scanners, pages that ask for money, a login or a registration, hosting companies, and
+# servers under maintenance. By our reading of local_filters.csv and look_alikes.yml; a provider's
+# notice has none of them, but may well call itself a company and its reader a subscriber.
 VISITOR_WORDS = tuple(
     word
     for line in (
