@@ -165,6 +165,26 @@ def test_what_an_app_falls_back_to_decides_nothing(
     assert judge_service(verdicts, groups, functions).state is needed
 
 
+@pytest.mark.parametrize(
+    ("rest", "whole"),
+    [
+        (VerdictState.BLOCKED, VerdictState.BLOCKED),
+        (VerdictState.DOWN, VerdictState.BLOCKED),
+        (VerdictState.REACHABLE, VerdictState.PARTIAL),
+    ],
+)
+def test_of_what_an_older_list_measures_nothing_that_works_is_left(
+    rest: VerdictState, whole: VerdictState
+) -> None:
+    """Its edition has no endpoint that messaging needs by the list of today."""
+    functions = present(load_shipped_services().get("signal")).map_functions()
+    told = {"chat": VerdictState.BLOCKED, "storage": rest}
+    verdicts = [Verdict(state=s, rule="x", endpoint=e, confidence=0.9) for e, s in told.items()]
+    groups = {endpoint: endpoint for endpoint in told}
+    known = {endpoint: functions[endpoint] for endpoint in told}
+    assert judge_service(verdicts, groups, known).state is whole
+
+
 def test_yaml_is_loaded_only_when_a_list_is_read() -> None:
     probe = "import sys, heliograph.services; print('yaml' in sys.modules)"
     done = subprocess.run(

@@ -124,8 +124,9 @@ def judge_service(
         if (deciding := _list_blocked(_group_verdicts(members, groups)))
     }
     names = ",".join(function for function in ServiceFunction if function in blocked)
-    if not (messaging or blocked):
-        return _judge_groups(verdicts, groups)
+    is_any_reachable = any(v.state is VerdictState.REACHABLE for v in verdicts)
+    if not messaging and not (blocked and is_any_reachable):
+        return _judge_groups(verdicts, groups)  # nothing that works is left to tell of
     core = _judge_messaging(messaging, groups, app_path)
     overall = replace(core, function=names, **_count_states(verdicts))
     if core.state is VerdictState.BLOCKED:
