@@ -62,7 +62,8 @@ async def test_unacknowledged_envelopes_stay_in_spool(agent: Agent, who: Identit
         await agent.put(20)
         await collector.until(lambda: len(collector.batches) >= 16)
         assert (await agent.spool.read_counts()).waiting == 20
-        assert len(collector.batches) == 16, "the window bounds what is under way"
+        under_way = {batch.sequence for batch in collector.batches}  # one sent again counts once
+        assert len(under_way) == 16, "the window bounds what is under way"
 
 
 async def test_broken_session_sends_same_envelope_again(agent: Agent, who: Identity) -> None:

@@ -71,6 +71,7 @@ exec sh -c "$command"
 """
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("ssh", "level", "told"),
     [
