@@ -217,7 +217,7 @@ def forged(
         copy.CopyFrom(first)
     spliced.sealed = first.sealed[:half] + second.sealed[half:]
     cut.sealed = first.sealed[:-1]
-    shrunk.sealed = caller.envelope(9, []).sealed[:1] + first.sealed[1 : SIZES[0]]
+    shrunk.sealed = bytes((first.sealed[0] ^ 1,)) + first.sealed[1 : SIZES[0]]
     stranger.key_id = bytes(8)
     batch = compress_frame(caller.batch(7).SerializeToString())
     bomb = compress_frame(bytes(64 * MIB), level=19)
