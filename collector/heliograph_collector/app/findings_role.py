@@ -5,7 +5,8 @@ so that no volunteer has to visit the collector's page, and only when a state ha
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 
 from heliograph.units import SECOND_US
 from heliograph.v1 import intake_pb2 as pb
@@ -17,6 +18,7 @@ from heliograph_collector.store.clickhouse import StoreError
 
 LOOK_S = 60.0  # assumed; bins of the snapshot are longer
 OTHERS = 0  # the network of the column "other networks"
+_Place = tuple[str, str]  # country, service
 
 
 class FindingsRole:
@@ -41,13 +43,14 @@ class FindingsRole:
 def tell_findings(snapshot: Snapshot, connections: ConnectionTable) -> None:
     """Queue the findings of each agent's network where a state is new to it."""
     columns = {(c.group.country, c.group.asn, c.group.access): c for c in snapshot.columns}
+    states_of_networks = _count_states(snapshot)
     built: dict[int, tuple[pb.Findings, bytes]] = {}
     for connection in connections.list_newest():
         column = _find_column(columns, connection)
         if column is None or connection.outbox.full():
             continue
         if id(column) not in built:
-            built[id(column)] = _build_findings(snapshot, column)
+            built[id(column)] = _build_findings(snapshot, column, states_of_networks)
         findings, states = built[id(column)]
         if states != connection.told_states:
             connection.told_states = states
@@ -62,7 +65,9 @@ def _find_column(
     return columns.get((country, asn, access)) or columns.get((country, OTHERS, ""))
 
 
-def _build_findings(snapshot: Snapshot, column: NetworkColumn) -> tuple[pb.Findings, bytes]:
+def _build_findings(
+    snapshot: Snapshot, column: NetworkColumn, states_of_networks: Mapping[_Place, Counter[str]]
+) -> tuple[pb.Findings, bytes]:
     """Build the message, and its states alone: a count that changed is not told by itself.
 
     Of the country it counts networks whose state the page shows, so that it discloses no more.
@@ -74,25 +79,26 @@ def _build_findings(snapshot: Snapshot, column: NetworkColumn) -> tuple[pb.Findi
     for name, reading in column.readings.items():
         if reading.cell is None:
             continue
-        states_of_networks = _count_states(snapshot, column.group.country, name)
+        alike = states_of_networks.get((column.group.country, name), Counter())
         findings.findings.add(
             service=name,
             title=titles.get(name, name),
             state=reading.cell.state,
             since_s=reading.since.latest_us // SECOND_US if reading.since else 0,
             vantages=format_band(reading.cell.vantages, snapshot.k),
-            networks=states_of_networks.total(),
-            networks_alike=states_of_networks[reading.cell.state],
+            networks=alike.total(),
+            networks_alike=alike[reading.cell.state],
         )
-    states = " ".join(
-        f"{each.service}={each.state} {each.networks_alike}/{each.networks}"
-        for each in findings.findings
-    )
+    states = " ".join(f"{each.service}={each.state}" for each in findings.findings)
     return findings, f"{column.group.asn} {states}".encode()
 
 
-def _count_states(snapshot: Snapshot, country: str, service: str) -> Counter[str]:
-    """Count the country's networks by the state of a service, without what is withheld."""
-    columns = [c for c in snapshot.columns if c.group.country == country and c.group.asn != OTHERS]
-    readings = [column.readings.get(service) for column in columns]
-    return Counter(str(r.cell.state) for r in readings if r is not None and r.cell is not None)
+def _count_states(snapshot: Snapshot) -> Mapping[_Place, Counter[str]]:
+    """Count each country's networks by the state of each service, without what is withheld."""
+    counts: defaultdict[_Place, Counter[str]] = defaultdict(Counter)
+    for column in snapshot.columns:
+        if column.group.asn != OTHERS:
+            for name, reading in column.readings.items():
+                if reading.cell is not None:
+                    counts[column.group.country, name][reading.cell.state] += 1
+    return counts

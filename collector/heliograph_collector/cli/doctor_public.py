@@ -8,9 +8,8 @@ hash of the key it is shown. Without another machine the command is printed, and
 import shlex
 import subprocess
 from hashlib import sha256
-from ipaddress import ip_address
 
-from heliograph.address import split_endpoint
+from heliograph.address import is_special_purpose, parse_literal, split_endpoint
 from heliograph_collector.cli import CommandError
 from heliograph_collector.cli.finding import Finding, Level, select_certificate
 from heliograph_collector.cli.invite import find_public_endpoint, is_loopback
@@ -40,9 +39,11 @@ def check_public(config: Config, helper: str) -> Finding:
     expected = sha256(key).hexdigest()
     if helper:
         return _ask_helper(helper, address, command, expected)
-    private = " It is a private address, which only its own network reaches." * _is_private(host)
+    literal = parse_literal(host)
+    is_inside = bool(literal) and is_special_purpose(literal)
+    inside = " It is a private address, which only its own network reaches." if is_inside else ""
     sentence = (
-        f"whether {address} is reached from outside cannot be proved from this machine.{private} "
+        f"whether {address} is reached from outside cannot be proved from this machine.{inside} "
         f"Run this on a machine in another network; it must print {expected}:\n    {command}\n"
         "    Or let doctor ask a machine that you reach by SSH: doctor --public --from HOST"
     )
@@ -100,13 +101,3 @@ def _ask_helper(helper: str, address: str, command: str, expected: str) -> Findi
 def _describe_no_helper(helper: str, reason: str, command: str) -> Finding:
     sentence = f"{helper} could not ask ({reason}). Run this there yourself:\n    {command}"
     return Finding(Level.WARNING, _SUBJECT, sentence)
-
-
-def _is_private(host: str) -> bool:
-    try:
-        return ip_address(host).is_private
-    except ValueError:
-        return False
-
-
-__all__ = ["build_command", "check_public"]

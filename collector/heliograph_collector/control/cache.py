@@ -156,7 +156,11 @@ def _find_around(entries: Sequence[_Entry], at_us: int) -> list[ReceivedMeasurem
     """
     at = bisect_right(entries, at_us, key=_by_time)
     near = entries[max(0, at - 1) : at + 1]
-    return [entry[2] for entry in sorted(near, key=lambda one: (abs(one[0] - at_us), -one[0]))]
+    return sorted((entry[2] for entry in near), key=partial(_rank_nearness, at_us=at_us))
+
+
+def _rank_nearness(record: ReceivedMeasurement, at_us: int) -> tuple[int, int]:
+    return abs(record.started_us - at_us), -record.started_us
 
 
 def _rank_control(record: ReceivedMeasurement, at_us: int) -> tuple[bool, int, int, str]:
@@ -198,8 +202,7 @@ def choose_looks(
     covered: set[tuple[MetEndpoint, str, bool]] = set()
     adding: list[ReceivedMeasurement] = []
     repeating: list[ReceivedMeasurement] = []
-    by_time = sorted(records, key=attrgetter("started_us"), reverse=True)
-    for record in sorted(by_time, key=lambda one: abs(one.started_us - at_us)):
+    for record in sorted(records, key=partial(_rank_nearness, at_us=at_us)):
         place = (name_network(record, day), record.started_us > at_us)
         looks = {(end, *place) for end in met & list_met_endpoints(record.measurement)}
         if looks - covered:

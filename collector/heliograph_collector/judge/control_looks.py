@@ -83,13 +83,12 @@ class ControlSource:
         is_failed = any(_has_failed(a, operation) for a in same)
         return LookResult.FAILED if is_failed else LookResult.NONE
 
-    def has_looked_up(self, name: str) -> bool:
-        """Return whether a lookup of the name gave an answer, or failed as a resolver fails."""
-        return any(s.has_succeeded or s.method for s in self.steps.lookups_by_name.get(name, ()))
-
-    def has_resolved(self, name: str) -> bool:
-        """Return whether a lookup of the name gave an answer."""
-        return any(s.has_succeeded for s in self.steps.lookups_by_name.get(name, ()))
+    def find_lookup(self, name: str) -> LookResult:
+        """Find whether a lookup of the name gave an answer or failed as a resolver fails."""
+        lookups = self.steps.lookups_by_name.get(name, ())
+        if any(s.has_succeeded for s in lookups):
+            return LookResult.PASSED
+        return LookResult.FAILED if any(s.method for s in lookups) else LookResult.NONE
 
     def list_foreign_names(self, address: str) -> frozenset[str]:
         """List the names that were asked for here and got somebody else's certificate."""
@@ -118,14 +117,9 @@ class ControlLooks:
         """Find what the controls found at the attempt's own endpoint in this step."""
         if not attempt.address:  # no address on either side: the label names the endpoint
             return _compare_unaddressed(self.paired, operation)
-        passed, failed = self._split_sources(attempt, operation)
-        if passed:
-            return _weigh(passed, failed)
-        if failed:
-            networks = {source.network for source in failed} - {""}
-            is_enough = len(networks) >= min(NETWORKS_DOWN, self.network_count)
-            return LookResult.FAILED if is_enough else LookResult.UNSURE
-        return LookResult.NEARLY if self._has_nearly_passed(attempt, operation) else LookResult.NONE
+        result = self._decide(*self._split_sources(attempt, operation))
+        is_near = result is LookResult.NONE and self._has_nearly_passed(attempt, operation)
+        return LookResult.NEARLY if is_near else result
 
     def is_dead(self, attempt: ConnectionAttempt, operation: Operation) -> bool:
         """Return whether any control fails at the endpoint too, and none gets through.
@@ -141,29 +135,21 @@ class ControlLooks:
         self, attempt: ConnectionAttempt, operation: Operation
     ) -> tuple[list[ControlSource], list[ControlSource]]:
         """Split the controls that looked at the endpoint into those that passed and the rest."""
-        outcomes = [(s, s.find_outcome(attempt, operation)) for s in self.sources]
-        passed = [s for s, outcome in outcomes if outcome is LookResult.PASSED]
-        failed = [s for s, outcome in outcomes if outcome is LookResult.FAILED]
-        return _keep_counting(passed, failed)
-
-    def _split_lookups(self, name: str) -> tuple[list[ControlSource], list[ControlSource]]:
-        """Split the controls that looked a name up into those that got an answer and the rest."""
-        looked = [source for source in self.sources if source.has_looked_up(name)]
-        resolved = [source for source in looked if source.has_resolved(name)]
-        return _keep_counting(
-            resolved, [source for source in looked if not source.has_resolved(name)]
-        )
+        return _split([(s, s.find_outcome(attempt, operation)) for s in self.sources])
 
     def find_lookup_result(self, name: str) -> LookResult:
         """Find what the controls' lookups of a name gave."""
-        resolved, denied = self._split_lookups(name)
-        if resolved:
-            return _weigh(resolved, denied)
-        if not denied:
+        return self._decide(*_split([(s, s.find_lookup(name)) for s in self.sources]))
+
+    def _decide(
+        self, passed: Sequence[ControlSource], failed: Sequence[ControlSource]
+    ) -> LookResult:
+        if passed:
+            return _weigh(passed, failed)
+        if not failed:
             return LookResult.NONE
-        is_enough = len({source.network for source in denied} - {""}) >= min(
-            NETWORKS_DOWN, self.network_count
-        )
+        networks = {source.network for source in failed} - {""}
+        is_enough = len(networks) >= min(NETWORKS_DOWN, self.network_count)
         return LookResult.FAILED if is_enough else LookResult.UNSURE
 
     def list_addresses(self, name: str) -> frozenset[str]:
@@ -220,15 +206,18 @@ def _weigh(passed: Sequence[ControlSource], failed: Sequence[ControlSource]) -> 
     A network that looked before and after is one witness: two of its passes around a short outage
     do not outweigh the network that met it.
     """
-    sides = (len({s.network or id(s) for s in side}) for side in (passed, failed))
-    passed_count, failed_count = sides
+    passed_count, failed_count = (
+        len({s.network or id(s) for s in side}) for side in (passed, failed)
+    )
     return LookResult.PASSED if passed_count > failed_count else LookResult.UNSURE
 
 
-def _keep_counting(
-    passed: list[ControlSource], failed: list[ControlSource]
+def _split(
+    outcomes: Sequence[tuple[ControlSource, LookResult]],
 ) -> tuple[list[ControlSource], list[ControlSource]]:
-    """Keep what counts of each network, and no pass that is outdated."""
+    """Split those that looked by pass and failure; without what counts not of each network."""
+    passed = [source for source, outcome in outcomes if outcome is LookResult.PASSED]
+    failed = [source for source, outcome in outcomes if outcome is LookResult.FAILED]
     if not passed or not failed:  # what agrees needs no choice, and that is nearly always so
         return passed, failed
     counting = _select_counting(passed, failed)

@@ -7,6 +7,7 @@ the criteria of OONI's web_connectivity: size, uncommon headers and title.
 import ipaddress
 from enum import StrEnum
 
+from heliograph.address import parse_literal
 from heliograph.failure import Operation
 from heliograph.observation import Http
 from heliograph_collector.judge.endpoint_view import EndpointView, ObservedStep, parse_host
@@ -280,11 +281,7 @@ def _leads_inside(http: Http) -> bool:
 
 def leads_to_bare_address(http: Http) -> bool:
     """Return whether a redirect leads to an address instead of a host's name."""
-    try:
-        ipaddress.ip_address(_get_redirect_host(http))
-    except ValueError:
-        return False
-    return True
+    return bool(parse_literal(_get_redirect_host(http)))
 
 
 def _is_redirect(http: Http) -> bool:

@@ -10,6 +10,7 @@ from heliograph_agent.cli import LOCALE
 from heliograph_agent.cli.local_page import MAX_HEAD, LocalPage, format_page, serve_page
 from heliograph_agent.cli.results import format_results
 from support.findings import told
+from support.values import present
 
 TOKEN = "a-random-word"
 
@@ -68,7 +69,8 @@ def test_it_says_what_results_says_without_a_script(language: str) -> None:
     use_language(language, LOCALE)
     try:
         status = told(telegram="blocked", signal="down")
-        status["findings"]["services"]["signal"]["title"] = "<script>alert(1)</script>"  # type: ignore[index]
+        findings = present(status["findings"])
+        findings["services"]["signal"]["title"] = "<script>alert(1)</script>"
         document = format_page(status, language)
         lines = list(format_results(status))
     finally:

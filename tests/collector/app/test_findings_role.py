@@ -84,6 +84,9 @@ async def test_an_agent_is_told_in_how_many_networks_of_its_country_it_is_alike(
     tell_findings(shown, table)
     (told,) = take(here)
     assert (told.findings[0].networks_alike, told.findings[0].networks) == (2, 3)
+    own, *_ = shown.columns
+    tell_findings(snapshot(own), table)
+    assert take(here) == [], "a count that changed is not told by itself"
 
 
 async def test_an_agent_is_told_of_its_own_network_when_a_state_is_new() -> None:

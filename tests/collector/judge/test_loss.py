@@ -2,8 +2,9 @@
 
 That a step succeeded is evidence for the target: where it contradicts a failure the verdict is
 unknown, and who takes it away is left with the failure. So successes stay, here, and so do
-interruptions, bad certificates and bodies that broke off or stalled, which forbid any blame. The
-catalogue, where nothing contradicts itself, is tried with any loss at all (test_doubt.py).
+interruptions, bad certificates, TLS that we cannot speak, and bodies that broke off or stalled,
+which forbid any blame. The catalogue, where nothing contradicts itself, is tried with any loss at
+all (test_doubt.py).
 """
 
 from typing import Any
@@ -53,7 +54,8 @@ def forbids_blame(step: Observation) -> bool:
         return step.failure is not Failure.CONNECTION_RESET
     if step.tls is not None and step.failure in CERTIFICATE_FAILURES:
         return True  # of a house, of a server that was not renewed, or by a clock: doubt as well
-    return step.failure in (None, Failure.INTERRUPTED)
+    # A server that finds nothing in common with our TLS answered: that is our own limit.
+    return step.failure in (None, Failure.INTERRUPTED, Failure.SSL_UNSUPPORTED)
 
 
 @st.composite

@@ -108,6 +108,7 @@ class WorstDayReader:
                         failed += 1
                         if failed > MAX_FAILED:
                             raise
+                # A reader's own rhythm beside a program in real time; no test waits for it.
                 await asyncio.sleep(max(self.every_s - (loop.time() - began), 0.0))
 
     def summarize(self) -> str:
