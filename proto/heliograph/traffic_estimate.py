@@ -80,12 +80,19 @@ def estimate_plan_bytes(plan: Plan) -> int:
     return sum(list_costs(plan).values())
 
 
+def format_traffic(plan: Plan) -> dict[str, str]:
+    """Format a day's MB for a sentence: `total`, `limit`, and `parts` by experiment."""
+    costs = list_costs(plan)
+    return {
+        "total": f"{sum(costs.values()) / 1e6:.1f}",
+        "limit": f"{plan.limits.bytes_per_month / 30e6:.1f}",
+        "parts": ", ".join(f"{name} {size / 1e6:.1f}" for name, size in costs.items()),
+    }
+
+
 def describe_traffic(plan: Plan) -> str:
     """Describe the bytes of a day, beside the limit and by experiment, in MB."""
-    costs = list_costs(plan)
-    total = sum(costs.values()) / 1e6
-    parts = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in costs.items())
-    return f"{total:.1f} MB a day of {plan.limits.bytes_per_month / 30e6:.1f} ({parts})"
+    return "{total} MB a day of {limit} ({parts})".format(**format_traffic(plan))
 
 
 def estimate_factors(plan: Plan) -> dict[str, float]:

@@ -138,7 +138,7 @@ def _print_plan(
 
 def _print_tasks(plan: "Plan", services: "Mapping[str, Service]") -> None:
     """Print each task with its interval and bytes, then the sum."""
-    from heliograph.traffic_estimate import estimate_task_bytes, list_costs
+    from heliograph.traffic_estimate import estimate_task_bytes, format_traffic
     from heliograph_agent import consent as c
 
     for task in plan.tasks:
@@ -147,13 +147,8 @@ def _print_tasks(plan: "Plan", services: "Mapping[str, Service]") -> None:
         daily = _("{n} MB a day").format(n=f"{cost:.1f}")
         line = f"{task.experiment:<14} {_describe_task(task, services)}, {daily}"
         print(c.make_printable(f"  {interval}  {line}"))
-    costs = list_costs(plan)
-    text = _("All of it would move {total} MB a day of {limit} ({parts}).").format(
-        total=f"{sum(costs.values()) / 1e6:.1f}",
-        limit=f"{plan.limits.bytes_per_month / 30e6:.1f}",
-        parts=", ".join(f"{name} {size / 1e6:.1f}" for name, size in costs.items()),
-    )
-    print(c.make_printable(text))
+    text = _("All of it would move {total} MB a day of {limit} ({parts}).")
+    print(c.make_printable(text.format(**format_traffic(plan))))
 
 
 def _print_excluded(plan: "Plan", config: "Config") -> None:
