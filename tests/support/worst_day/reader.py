@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from support.worst_day.truth import Place, Truth, list_places
 
 EVERY_S = 5.0
 RETRIES = 60
+NETWORK_PAGE = re.compile(r"/networks/AS[0-9]+")
 MAX_FAILED = 3  # rounds in a row without an answer in time: a crowded machine, and no finding
 LAST_S = 60.0  # of the script: it ends with its collector, whatever the reader does then
 # The stream follows within seconds (`MIN_PAUSE_S` of api/stream.py is 2), so that what it tells
@@ -82,6 +84,7 @@ class WorstDayReader:
     stream: LiveStream = field(default_factory=LiveStream)
     moments: Counter[bool] = field(default_factory=Counter)  # countries read at one moment, or not
     late: set[tuple[object, ...]] = field(default_factory=set)  # pairs of the round before
+    linked: set[str] = field(default_factory=set)  # the pages of networks that pages led to
     rounds_s: list[float] = field(default_factory=list)  # how long each took
     every_s: float = EVERY_S
 
@@ -160,7 +163,9 @@ class WorstDayReader:
 
     async def _read_page(self, session: aiohttp.ClientSession, path: str) -> Page:
         """Read a page in English, and note its headline where that is new."""
-        page = Page(await _text(session, f"{path}{'&' if '?' in path else '?'}lang=en"))
+        text = await _text(session, f"{path}{'&' if '?' in path else '?'}lang=en")
+        self.linked.update(NETWORK_PAGE.findall(text))
+        page = Page(text)
         words = page.words.get("headline", "")
         previous = [line.words for line in self.headlines if line.page == path]
         if not previous or previous[-1] != words:
@@ -219,12 +224,13 @@ class WorstDayReader:
     async def _read_subjects(
         self, session: aiohttp.ClientSession, country: str, places: Sequence[Place]
     ) -> list[Statement]:
-        """The pages of a country's networks and regions, and of the services."""
+        """The pages of the networks that are public, and of a country's regions and services."""
         networks = [place for place in places if place.country == country and place.asn]
         inside = self.truth.actors(Place(country))
         regions = {Place(country, actor.region) for actor in inside if not actor.control}
+        by_network = {f"/networks/AS{place.asn}": place for place in networks}
         pages: dict[str, dict[str, Place | None]] = {
-            "network": {f"/networks/AS{place.asn}": place for place in networks},
+            "network": {path: place for path, place in by_network.items() if path in self.linked},
             "region": {f"/countries/{country}/{place.region}": place for place in regions},
             "service": {f"/services/{name}": None for name in self.truth.script.services},
         }
