@@ -28,7 +28,7 @@ from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.pages.history_page import HistoryView
-from heliograph_collector.http.pages.history_routes import HistoryPages, read_asn
+from heliograph_collector.http.pages.history_routes import HistoryPages
 from heliograph_collector.http.pages.history_tracks import Track, build_tracks
 from heliograph_collector.http.pages.subject_page import Subject, network_path
 from heliograph_collector.http.problem import bad_parameter
@@ -62,8 +62,9 @@ class HistoryApi:
 
     async def __call__(self, request: web.Request) -> web.Response:
         values = parse(request.query, HISTORY)
-        view = await self._pages.read_drawable(read_subject(values, Locale()), values)
-        await require_network(view, self._known_networks)
+        subject = read_subject(values, Locale())
+        await self._known_networks.require(values.get(ASN))
+        view = await self._pages.read_drawable(subject, values)
         document = build_history(view, self._feed.publisher.license, self._feed.network_names)
         if values.get(FORMAT) == "csv":
             return respond_text(request, _format_csv(document.rows), CSV, max_age_s=_MAX_AGE_S)
@@ -94,12 +95,6 @@ def read_subject(values: QueryValues, t: Locale) -> Subject:
     raise bad_parameter(
         "country", "Name a country, a region, a network or a service.", COUNTRY.allowed
     )
-
-
-async def require_network(view: HistoryView, known_networks: KnownNetworks) -> None:
-    """Raise Problem 404 if nothing public names the network; none of its days would look calm."""
-    if not (view.history.rows or view.imported.rows):
-        await known_networks.require(read_asn(view.subject) or None)
 
 
 def _build_subject(kind: str, title: str, path: str, filters: Mapping[str, str]) -> Subject:

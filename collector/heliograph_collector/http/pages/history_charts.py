@@ -9,9 +9,9 @@ from aiohttp import web
 from heliograph.units import MINUTE_US
 from heliograph_collector.aggregate.query_cache import Ttl
 from heliograph_collector.http import i18n
-from heliograph_collector.http.api.history import CHART_PARAMETERS, read_subject, require_network
+from heliograph_collector.http.api.history import CHART_PARAMETERS, read_subject
 from heliograph_collector.http.api.incidents import request_origin
-from heliograph_collector.http.api.parameters import parse
+from heliograph_collector.http.api.parameters import ASN, parse
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.charts.history_chart import MAX_ROWS, render_chart
 from heliograph_collector.http.charts.share_image import render_png
@@ -99,9 +99,9 @@ class HistoryCharts:
     async def _read_view(self, request: web.Request) -> HistoryView:
         values = parse(request.query, CHART_PARAMETERS)
         t = i18n.request_locale(request)
-        view = await self._pages.read_drawable(read_subject(values, t), values)
-        await require_network(view, self._known_networks)
-        return view
+        subject = read_subject(values, t)
+        await self._known_networks.require(values.get(ASN))
+        return await self._pages.read_drawable(subject, values)
 
 
 def _render(view: HistoryView, credit: str, t: i18n.Locale) -> str:

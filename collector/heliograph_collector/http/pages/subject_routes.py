@@ -15,6 +15,7 @@ from heliograph_collector.http.backend import Feed, find_service
 from heliograph_collector.http.dark_places import DarkPlaces
 from heliograph_collector.http.incident_cache import IncidentCache, rank_severity
 from heliograph_collector.http.incident_document import IncidentFilter
+from heliograph_collector.http.known_networks import ALLOWED, KnownNetworks
 from heliograph_collector.http.pages import subject_page
 from heliograph_collector.http.pages.archive_page import form_response, parse_form
 from heliograph_collector.http.pages.front_page import render_unavailable
@@ -44,11 +45,13 @@ class SubjectRoutes:
         feed: Feed,
         incident_cache: IncidentCache,
         snapshot_cache: SnapshotCache,
+        known_networks: KnownNetworks,
         assets: Mapping[str, str],
     ) -> None:
         self._feed = feed
         self._incident_cache = incident_cache
         self._snapshot_cache = snapshot_cache
+        self._known_networks = known_networks
         self._assets = assets
         self._history = HistoryPages(feed, incident_cache, assets)
 
@@ -83,18 +86,16 @@ class SubjectRoutes:
         claim = request.match_info["asn"]
         match = _NETWORK.fullmatch(claim)
         asn = int(match.group(2)) if match else 0
-        allowed = "a network that a country's page names, such as AS9198"
         if match is None or not 0 < asn <= ASN_MAX:
-            raise unknown_name("network", claim, allowed)
+            raise unknown_name("network", claim, ALLOWED)
         if not match.group(1):
             return _redirect(request, network_path(asn))
+        await self._known_networks.require(asn)
         snapshot = await self._read_snapshot()
         part = snapshot and subject_page.select_network(snapshot, asn)
         incident_filter = IncidentFilter(asn=asn)
         countries = self._find_countries(asn, part)
         name = self._feed.network_names.name_network(asn)
-        if not countries and not name and part is not None:
-            raise unknown_name("network", claim, allowed)
         t = i18n.request_locale(request)
         subject = Subject(
             kind="network",

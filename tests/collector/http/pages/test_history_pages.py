@@ -11,7 +11,8 @@ from heliograph_collector.http.day_range import MAX_DAYS
 from heliograph_collector.http.i18n import LANGS
 from heliograph_collector.model.history import CellHistory
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
-from support.past_days import feed_with_past
+from support.kazakhstan_votes import evening
+from support.past_days import feed_with_past, past
 from support.site import Serve, Site
 
 DAYS = "since=2022-01-01&until=2022-01-05"
@@ -118,6 +119,24 @@ async def test_a_bad_range_is_refused_with_the_parameter(
     assert problem["parameter"] in (parameter, "'window'", "'bin'")
 
 
+@pytest.mark.parametrize("asn", [206026, 48503])  # of our history; of the import alone
+async def test_a_network_that_only_the_archive_knows_has_its_pages(
+    serve: Serve, tmp_path: Path, asn: int
+) -> None:
+    world = evening()
+    world.votes = []
+    site = await serve(world.feed(**past(tmp_path)))
+    html = await site.html(f"/networks/AS{asn}?{DAYS}")
+    assert "telegram" in html
+    await site.html(f"/networks/AS{asn}")  # to which the page of its days leads
+    await site.json(f"/api/v1/history?asn={asn}&{DAYS}")
+    await site.json(f"/api/v1/timeline?asn={asn}")
+    for path in ("/networks/AS77", "/networks/AS77?since=2022-01-01"):
+        await site.problem(path, 404)
+    for path in ("/api/v1/timeline", "/api/v1/history", "/charts/history.svg"):
+        await site.problem(f"{path}?asn=77", 404)
+
+
 async def test_open_ends_and_long_ranges(site: Site) -> None:
     html = await site.html(f"/incidents?country=kz&{DAYS}")
     assert 'href="/countries/KZ?since=2022-01-01&amp;until=2022-01-05"' in html
@@ -131,7 +150,6 @@ async def test_open_ends_and_long_ranges(site: Site) -> None:
     assert MAX_DAYS > 365
     await site.problem("/api/v1/history?since=2022-01-01")
     await site.problem(f"{KZ}&service=nothing", 404)
-    await site.problem(f"/networks/AS77?{DAYS}", 404)
     for path in ("/api/v1/history", "/charts/history.svg"):
         for query, parameter, status in (
             ("asn=77", "network", 404),
