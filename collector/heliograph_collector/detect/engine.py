@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import BlockingDetector, BlockingDetectorState
-from heliograph_collector.detect.signal_reader import Gap, SignalReader
+from heliograph_collector.detect.signal_reader import Gap, SignalReader, Word
 from heliograph_collector.detect.silence.detector import (
     CoverageGap,
     SilenceDetector,
@@ -71,6 +71,7 @@ class EngineState:
     gaps: dict[str, Gap]
     backs: list[tuple[int, str]]
     posts: dict[str, int]
+    words: dict[str, Word]
     watch: SilenceDetectorState
     reach: BlockingDetectorState
     thin: CoverageMonitor
@@ -252,6 +253,7 @@ class DetectorEngine:
             gaps=self.reader.gaps,
             backs=list(self.reader.returns),
             posts=self.reader.post_only,
+            words=self.reader.words,
             watch=self.silence.state(),
             reach=self.blocking.state(),
             thin=self.coverage,
@@ -271,6 +273,7 @@ class DetectorEngine:
         )
         engine.reader.returns.extend(state.backs)
         engine.reader.post_only.update(state.posts)
+        engine.reader.words.update(state.words)
         return engine
 
     def _update_coverage(self, signal: VantageSignal) -> None:

@@ -61,6 +61,8 @@ _POST_US = 300 * SECOND_US
 _FRESH_US = 120 * SECOND_US  # only a newer measurement shows that its agent is live; assumed
 _MARGIN_US = 15 * SECOND_US  # a heartbeat: a measurement this near either end proves nothing
 _MAX_MARGIN_US = 60 * SECOND_US  # of a hello that says more; polls come every 25 s
+_WORD_READINGS = 16  # kept of each word; a round of anchors is one
+_BESIDE_SESSIONS = frozenset({"bundle", "session"})  # an agent with a session may use these
 
 
 @dataclass(slots=True)
@@ -78,6 +80,15 @@ class Gap:
     measured_us: int = 0  # … at this time
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What an envelope tells of its agent's link; it may come before a loss is noticed."""
+
+    at_us: int
+    carrier: str
+    readings: list[LinkReading]
+
+
 @dataclass(slots=True)
 class SignalReader:
     """A reader of journal rows that keeps the silence of each vantage."""
@@ -86,11 +97,13 @@ class SignalReader:
     gaps: dict[str, Gap] = field(default_factory=dict)
     returns: deque[tuple[int, str]] = field(default_factory=deque)  # (time, pseudonym), in order
     post_only: dict[str, int] = field(default_factory=dict)  # last post of agents that only post
+    words: dict[str, Word] = field(default_factory=dict)  # the newest, the oldest first
 
     def read_row(self, row: JournalRow) -> Iterator[VantageSignal]:
         """Yield the signals of a row, after those that became due before it."""
         yield from self._expire_returns(row.received_us)
         yield from self._expire_post_only(row.received_us)
+        self._expire_words(row.received_us)
         if row.kind is RowKind.START:
             yield Fault(row.heard_us or row.received_us, row.received_us, FaultReason.RESTART)
         elif row.kind is RowKind.FAULT:
@@ -102,6 +115,7 @@ class SignalReader:
             pseudonym = self.derive_pseudonym(row.agent)
             self.gaps.pop(pseudonym, None)
             self.post_only.pop(pseudonym, None)
+            self.words.pop(pseudonym, None)
             yield Goodbye(row.received_us, pseudonym)
 
     def take_over(self, other: "SignalReader", now_us: int) -> None:
@@ -121,6 +135,7 @@ class SignalReader:
             yield from self._read_envelope(pseudonym, row)
             return
         self.post_only.pop(pseudonym, None)
+        word = self.words.pop(pseudonym, None)
         if row.kind is RowKind.GOODBYE:
             self.gaps.pop(pseudonym, None)
             yield Goodbye(row.received_us, pseudonym)
@@ -137,6 +152,8 @@ class SignalReader:
                 hello.on_battery if hello.HasField("on_battery") else None,
                 _dated_name(row.prefix),
             )
+            if word is not None:
+                yield from self._read_early_word(pseudonym, word, row.received_us)
         elif row.kind is RowKind.ARRIVAL:
             yield from self._read_arrival(pseudonym, row)
 
@@ -170,22 +187,52 @@ class SignalReader:
         An agent whose session is blocked but that still uploads is not silent.
         """
         gap = self.gaps.get(pseudonym)
-        at_us = row.received_us
-        is_away = gap is not None and gap.back_us == 0
-        is_posting = row.carrier not in _RELAYED_CARRIERS | {"session"} and (
-            is_away or pseudonym in self.post_only
-        )
-        if gap is None and not is_posting:
+        is_post_only = pseudonym in self.post_only
+        if gap is None and not is_post_only:
+            self._keep_word(pseudonym, row)
             return
+        at_us = row.received_us
         readings = list(read_links(row))
-        if is_posting and max((r.at_us for r in readings), default=0) >= at_us - _FRESH_US:
-            self.post_only.pop(pseudonym, None)  # keeps the order: the oldest post comes first
-            self.post_only[pseudonym] = at_us
-            if gap is not None and is_away and gap.witness is not None:
-                self._mark_returned(pseudonym, gap, at_us)
-                yield VantageArrival(at_us, replace(gap.witness, carrier=row.carrier))
+        is_away = gap is not None and gap.back_us == 0
+        if (is_away or is_post_only) and _is_here(row.carrier, readings, at_us):
+            yield from self._note_post(pseudonym, row.carrier, at_us)
         if gap is not None:
-            yield from _report_gap(pseudonym, gap, row, readings)
+            yield from _report_gap(pseudonym, gap, Word(at_us, row.carrier, readings))
+
+    def _keep_word(self, pseudonym: str, row: JournalRow) -> None:
+        """Keep what came by another way than a session, whose loss may not be noticed yet."""
+        if row.carrier in _BESIDE_SESSIONS:
+            return
+        since_us = row.received_us - _FRESH_US
+        readings = [r for r in read_links(row) if r.at_us >= since_us][-_WORD_READINGS:]
+        self.words.pop(pseudonym, None)  # keeps the order
+        if readings:
+            self.words[pseudonym] = Word(row.received_us, row.carrier, readings)
+
+    def _read_early_word(self, pseudonym: str, word: Word, now_us: int) -> Iterator[VantageSignal]:
+        """Yield what an agent told after its last heartbeat and before the loss was noticed.
+
+        No margin is needed, because an agent uses another way only when its session has ended.
+        """
+        gap = self.gaps[pseudonym]
+        if word.at_us <= gap.since_us:
+            return
+        yield from _report_gap(pseudonym, gap, replace(word, at_us=now_us), margin_us=0)
+        if _is_here(word.carrier, word.readings, now_us):
+            yield from self._note_post(pseudonym, word.carrier, now_us)
+
+    def _note_post(self, pseudonym: str, carrier: str, at_us: int) -> Iterator[VantageArrival]:
+        """Note a fresh post; yield the arrival of an agent that was lost."""
+        self.post_only.pop(pseudonym, None)  # keeps the order: the oldest post comes first
+        self.post_only[pseudonym] = at_us
+        gap = self.gaps.get(pseudonym)
+        if gap is not None and gap.back_us == 0 and gap.witness is not None:
+            self._mark_returned(pseudonym, gap, at_us)
+            yield VantageArrival(at_us, replace(gap.witness, carrier=carrier))
+
+    def _expire_words(self, now_us: int) -> None:
+        while self.words and now_us - next(iter(self.words.values())).at_us >= _FRESH_US:
+            del self.words[next(iter(self.words))]
 
     def _expire_post_only(self, now_us: int) -> Iterator[VantageSignal]:
         """Yield losses of agents that only posted and stopped."""
@@ -243,15 +290,22 @@ def _parse_hello(row: JournalRow) -> Hello:
     return Hello()
 
 
+def _is_here(carrier: str, readings: Iterable[LinkReading], at_us: int) -> bool:
+    """Return whether an agent without a session sent, by itself, what it has just measured."""
+    is_posting = carrier not in _RELAYED_CARRIERS | {"session"}
+    return is_posting and max((r.at_us for r in readings), default=0) >= at_us - _FRESH_US
+
+
 def _report_gap(
-    pseudonym: str, gap: Gap, row: JournalRow, readings: Iterable[LinkReading]
+    pseudonym: str, gap: Gap, word: Word, *, margin_us: int | None = None
 ) -> Iterator[OfflineReport]:
     """Yield what a vantage measured in its silence, if that is news.
 
     Before its return only anchors are news; later measurements never revise earlier ones.
     """
-    until_us = gap.back_us - gap.margin_us if gap.back_us else row.received_us
-    inside = [r for r in readings if gap.since_us + gap.margin_us <= r.at_us <= until_us]
+    until_us = gap.back_us - gap.margin_us if gap.back_us else word.at_us
+    since_us = gap.since_us + (gap.margin_us if margin_us is None else margin_us)
+    inside = [r for r in word.readings if since_us <= r.at_us <= until_us]
     first = min((r for r in inside if r.is_online is not None), default=None)
     is_earlier = first is not None and (gap.online is None or first.at_us < gap.measured_us)
     is_news = first is not None and is_earlier and first.is_online is not gap.online
@@ -262,13 +316,13 @@ def _report_gap(
         return
     gap.is_told = gap.back_us > 0
     yield OfflineReport(
-        row.received_us,
+        word.at_us,
         pseudonym,
         gap.since_us,
         gap.back_us or max(r.at_us for r in inside),
         alive=True,
         online=gap.online,
-        carrier="" if row.carrier == "session" else row.carrier,
+        carrier="" if word.carrier == "session" else word.carrier,
         measured_us=gap.measured_us,
     )
 

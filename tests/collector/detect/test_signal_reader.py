@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -10,7 +11,9 @@ from heliograph.v1 import envelope_pb2
 from heliograph.v1 import observation_pb2 as opb
 from heliograph.v1.intake_pb2 import Hello
 from heliograph.zstd_frame import compress_frame
+from heliograph_collector.detect.engine import DetectorEngine
 from heliograph_collector.detect.signal_reader import SignalReader
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 from heliograph_collector.model.signals import (
     Fault,
@@ -24,7 +27,7 @@ from heliograph_collector.model.signals import (
     VantageSignal,
 )
 from support.journal_rows import SECRET, agent, arrival, fault, row_of, upload
-from support.presence_model import OLD_US, at
+from support.presence_model import OLD_US, at, country, live, world
 
 ANNA = VantageRef("anna", "net", VantageLocation("KZ", "KZ-75", 9198, "mobile"), OLD_US)
 KEY = SignalReader(SECRET).derive_pseudonym(agent("anna"))
@@ -248,6 +251,50 @@ def test_word_by_another_way_is_heard_before_the_return(carrier: str, measured_s
     (report,) = words(here(0), lost_at_home(137, 100), word)
     assert (report.online, report.carrier, report.measured_us) == (True, carrier, at(measured_s))
     assert report.until_us <= at(200)
+
+
+@pytest.mark.parametrize("carrier", ["relay", "dns", "post", "submit"])
+def test_word_is_heard_that_comes_before_the_loss_is_noticed(carrier: str) -> None:
+    word = replace(measured(125, [(112, deepcopy(PROVED))]), carrier=carrier)
+    early = replace(measured(99, [(98, deepcopy(PROVED))]), carrier=carrier)
+    (report,) = words(here(0), early, word, lost_at_home(137, 100))
+    assert (report.at_us, report.online, report.carrier) == (at(137), True, carrier)
+    signals = told(here(0), early, word, lost_at_home(137, 100))
+    is_back = [s.witness.carrier for s in signals if isinstance(s, VantageArrival)] == [
+        "session",
+        carrier,
+    ]
+    assert is_back is (carrier in ("post", "submit")), "a relay and DNS prove no presence"
+    for gone in (here(130), later(260), replace(word, carrier="session")):
+        assert not words(here(0), replace(word, carrier="bundle"), gone, lost(300, 100))
+    assert not words(here(0), early, lost(137, 100)), "its session still lived"
+
+
+@pytest.mark.parametrize("carrier", ["dns", "post"])
+def test_block_of_our_address_is_never_a_cut_where_words_come_before_losses(carrier: str) -> None:
+    """Each of six in ten says one word, which comes before its loss is noticed, and no more."""
+    rng = Random(1)
+    signals = live(country(each=2) + world(), rng, 4, churn=1.0)
+    rows = [row_of(s) for s in signals if isinstance(s, VantageArrival | Goodbye | VantageLoss)]
+    for vantage in country(each=2):
+        heard_s = 7_200.0 - rng.uniform(0, 15)
+        row = arrival(VantageArrival(at(heard_s + 37.5), vantage))
+        rows.append(replace(row, kind=RowKind.LOST, heard_us=at(heard_s)))
+        if rng.random() < 0.6:
+            word = measured(heard_s + 30, [(heard_s + 8, deepcopy(PROVED))])
+            rows.append(replace(word, agent=row.agent, carrier=carrier))
+    engine = DetectorEngine.create("j", SECRET, at(0))
+    kinds = []
+    for row in sorted(rows, key=lambda r: r.received_us):
+        if row.received_us > at(7_000):
+            break
+        engine.read_rows([row])
+    for second in range(7_000, 7_500, 5):
+        due = [r for r in rows if at(second - 5) < r.received_us <= at(second)]
+        engine.read_rows(sorted(due, key=lambda r: r.received_us))
+        engine.advance_to(at(second))
+        kinds += [i.kind for i in engine.incidents() if i.confirmed_us is not None]
+    assert set(kinds) == {IncidentKind.COLLECTOR_BLOCKED}
 
 
 def test_agent_that_posts_again_is_back_again() -> None:
