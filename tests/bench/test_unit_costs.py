@@ -23,7 +23,7 @@ from support.unit_load import write_load
 AGENTS = 30_000  # those of the table
 RESULTS = int(os.environ.get("HELIOGRAPH_BENCH_RESULTS", "400"))
 MEASURED_AGENTS = 48
-SESSIONS = 100
+SESSIONS = 400  # few, and what a collector does each second would count as their heartbeats
 HEARTBEATS = HOUR_S / 15  # of one agent in an hour, by the default plan
 RENEWALS = 60 / 24  # a session lives for 24 minutes
 MOST = 45.0  # times opening, which is signature and cipher, of a result's whole way

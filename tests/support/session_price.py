@@ -12,6 +12,7 @@ from heliograph_lab.simulate.worker_pool import start_workers
 from support.programs import cost_of
 
 IDLE_S = 6.0
+SETTLE_BEATS = 5  # of each agent: what its arrival leaves to do is no cost of a heartbeat
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ async def price(pid: int, invite: str, actors: list[Actor]) -> Price:
         await crew.send_command(Command("connect"))
         await crew.wait_until(lambda t: t.sessions == agents, 60)
         here = cost_of(pid)
-        await crew.wait_until(lambda t: t.answers >= agents, 30)
+        await crew.wait_until(lambda t: t.answers >= SETTLE_BEATS * agents, 60)
         before, answered, since_s = cost_of(pid), crew.counters.answers, time.monotonic()
         await crew.wait_until(lambda t: t.answers >= answered + beats, 60)
         after, answers = cost_of(pid), crew.counters.answers - answered
