@@ -282,18 +282,28 @@ def _build_service_rows(
     """
     titles = dict(country_snapshot.services)
     silent_count = sum(track.present is BinMark.SILENT for track in timeline.networks.values())
-    unheard = t("country.unheard", n=silent_count) if silent_count else ""
+    network_count = len(timeline.networks)
     rows = []
     for name, track in timeline.services.items():
         title = allow_breaks(labels.service_title(name, titles))
         row = _build_row(sparkline.build_slug("service", name), title, "", track, timeline, t)
         row = replace(row, path=service_path(name))
-        if row.state in ("reachable", "partial"):
-            row = replace(row, cause=unheard or row.cause)
+        if row.state == "partial" and not row.cause:
+            row = replace(row, cause=t("country.blocked_parts"))
         if row.state in ("reachable", "partial", "unknown"):
             row = _add_blocked_networks(row, name, country_snapshot, t)
-        rows.append(row)
+        rows.append(_add_silent_networks(row, silent_count, network_count, t))
     return rows
+
+
+def _add_silent_networks(row: CountryRow, silent: int, total: int, t: Locale) -> CountryRow:
+    """Return the row with the share of networks of which its good news says nothing."""
+    if not silent or row.state not in ("reachable", "partial"):
+        return row
+    if row.state == "reachable":
+        return replace(row, cause=t("country.unheard", n=silent, total=total))
+    phrases = [row.cause, t("now.are_offline", n=silent, total=total)]
+    return replace(row, cause=t("now.semicolon").join(filter(None, phrases)))
 
 
 def _add_blocked_networks(
@@ -342,13 +352,8 @@ def _build_region_rows(
         id_ = sparkline.build_slug("region", code)
         row = _build_row(id_, name, code if code != name else "", track, timeline, t)
         row = replace(row, path=f"/countries/{code[:2]}/{code}")
-        silent_count = sum(
-            column.link is Link.OFFLINE and code in column.regions
-            for column in country_snapshot.columns
-        )
-        if row.state in ("reachable", "partial") and silent_count:
-            row = replace(row, cause=t("country.unheard", n=silent_count))
-        rows.append(row)
+        links = [c.link for c in country_snapshot.columns if code in c.regions]
+        rows.append(_add_silent_networks(row, links.count(Link.OFFLINE), len(links), t))
     return sorted(rows, key=attrgetter("title"))
 
 

@@ -261,7 +261,7 @@ def _describe_links(columns: Sequence[NetworkColumn], t: Locale) -> list[str]:
     for link, key in zip(_CUT_LINKS, ("offline", "cut_off"), strict=True):
         n = sum(c.link is link for c in columns)
         if n:
-            phrases.append(t(f"now.are_{key}", n=n))
+            phrases.append(t(f"now.are_{key}", n=n, total=len(columns)))
     return phrases
 
 

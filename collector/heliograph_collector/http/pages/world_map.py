@@ -24,6 +24,7 @@ from heliograph_collector.model.records import VerdictState
 
 SYMBOLS = {  # worst first
     "silent": "○",
+    "partly_silent": "◌",
     "blocked": "✕",
     "suspected": "!",
     "down": "▼",
@@ -32,7 +33,7 @@ SYMBOLS = {  # worst first
     "unknown": "?",
     "nothing": DASH,
 }
-CUT_STATES = ("silent", "blocked")
+CUT_STATES = ("silent", "partly_silent", "blocked")
 _MAX_LINES = 6
 
 
@@ -102,7 +103,7 @@ def _summarize_country(
         name=labels.country_name(code, t.lang),
         state=state,
         symbol=SYMBOLS[state],
-        label=t(f"map.{state}"),
+        label=_label_country(state, columns, t),
         trouble_summary=t("now.semicolon").join(
             headlines.list_troubles(columns, snapshot.services, t)
         ),
@@ -136,14 +137,35 @@ def country_state(
     counted = [i for i in open_incidents if is_counted(i)]
     confirmed = {i.kind for i in counted if i.state == "confirmed"}
     network_states = {network_state(column) for column in columns}
-    if "network_silence" in confirmed or network_states == {"offline"}:
+    if network_states == {"offline"}:
         return "silent"
+    if "network_silence" in confirmed:
+        return "silent" if _is_all_silent(columns) else "partly_silent"
     if confirmed or "blocked" in network_states:
         return "blocked"
     if counted:
         return "suspected"
+    if "offline" in network_states:
+        return "partly_silent"
     fallback_states = ("down", "partial", "reachable", "unknown")
     return next((state for state in fallback_states if state in network_states), "nothing")
+
+
+def _is_all_silent(columns: Sequence[NetworkColumn]) -> bool:
+    """Return whether a silence took all networks, but for those that it spared."""
+    reached = [column for column in columns if not column.is_spared]
+    return all(column.link is Link.OFFLINE for column in reached) and bool(reached or not columns)
+
+
+def _label_country(state: str, columns: Sequence[NetworkColumn], t: Locale) -> str:
+    """Say a country's state with the share of its networks that have it."""
+    silent_count = sum(column.link is Link.OFFLINE for column in columns)
+    blocked_count = sum(network_state(column) == "blocked" for column in columns)
+    if state in ("silent", "partly_silent") and 0 < silent_count < len(columns):
+        return t("now.are_offline", n=silent_count, total=len(columns))
+    if state == "blocked" and 0 < blocked_count < len(columns):
+        return t("map.blocked_in", n=blocked_count, total=len(columns))
+    return t(f"map.{state}")
 
 
 def network_state(column: NetworkColumn) -> str:

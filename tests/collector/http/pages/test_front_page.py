@@ -87,7 +87,7 @@ async def test_the_map_says_what_the_list_says_and_nothing_of_few(serve: Serve) 
     drawn = on_map(page)
     assert set(drawn) == set(world_map.list_outlines())
     assert len(drawn) > 230
-    assert (drawn["KZ"], drawn["DE"]) == ("silent", "suspected")
+    assert (drawn["KZ"], drawn["DE"]) == ("partly_silent", "suspected")
     elements = ((a.get("id") or "", a.get("class")) for _, a in page.elements)
     listed = {id_[5:]: class_ for id_, class_ in elements if id_.startswith("land-")}
     assert {code: f"land {drawn[code]}" for code in listed} == listed

@@ -180,7 +180,7 @@ async def test_who_is_not_heard_is_told_beside_what_works_for_the_others(serve: 
     """Reachable on one line says nothing of two networks that fell silent."""
     page = await (await serve(feed(long_evening()))).page("/countries/KZ")
     told = page.text["service-whatsapp-now"]
-    assert told.endswith("reachable of the vantages that report; 2 networks are silent")
+    assert told.endswith("reachable where vantages report; 2 of 3 networks fell silent")
     assert "heard" not in page.text["service-telegram-now"]
 
 
