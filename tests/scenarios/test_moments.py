@@ -235,8 +235,11 @@ MOMENTS: Sequence[tuple[Callable[[World], IncidentBook], Words]] = (
         [
             ("/countries/KZ", HEADLINE, "Mobile networks in Kazakhstan went offline"),
             ("/countries/KZ", BELOW, "Telegram and WhatsApp are blocked on mobile networks"),
-            ("/countries/KZ", "service-telegram-now",
-             "blocked in part of the country; 1 of 3 networks fell silent"),
+            (
+                "/countries/KZ",
+                "service-telegram-now",
+                "blocked in part of the country; 1 of 3 networks fell silent",
+            ),
             ("/countries/KZ", "service-whatsapp-now", "partly blocked"),
             ("/", "land-KZ", "◌ 1 of 3 networks fell silent"),
         ],
