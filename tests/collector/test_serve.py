@@ -181,8 +181,9 @@ def test_what_is_wrong_with_the_configuration_is_told(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_clean_and_soon(tmp_path: Path, number: int) -> None:
-    with served(tmp_path / "data") as home:
+    with served(tmp_path / "data", "--roles", "ingest,judge,detect,publish,jobs") as home:
         home.wait_for("http")
+        assert [home.get(path)[0] for path in ("/healthz", "/console")] == [200, 404]
         began = time.monotonic()
         assert home.stop(number) == 0
         print(f"stopped in {time.monotonic() - began:.2f} s")
@@ -191,9 +192,9 @@ def test_it_stops_clean_and_soon(tmp_path: Path, number: int) -> None:
 
 
 async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
-    """Killed as envelopes flow: all that had a receipt are there, and again are duplicates."""
+    """Ingest alone, killed as envelopes flow, then all roles: what had a receipt is there."""
     acknowledged: list[int] = []
-    with served(tmp_path / "data") as home:
+    with served(tmp_path / "data", "--roles", "ingest") as home:
         async with stub_of(home) as stub:
             caller = await enrolled(home, stub)
             call = await greeted(stub, caller)

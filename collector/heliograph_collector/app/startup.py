@@ -1,7 +1,8 @@
-"""All roles in one process, in the order in which they start.
+"""The configured roles in one process, in the order in which they start.
 
 Ingest starts first and acknowledges at once, because it needs only the journal. The store, which
-takes seconds to load, and the HTTP server start after it.
+takes seconds to load, and the HTTP server start after it. Ingest alone keeps what arrives in the
+journal, and the next `serve` with the other roles judges it.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from heliograph_collector.app.context import (
     explain_port,
     open_context,
 )
+from heliograph_collector.config.roles import STORE_ROLES
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet.plans import announce_entrances
 from heliograph_collector.ingest.build import IngestConfig, IngestServices, run_ingest
@@ -30,13 +32,15 @@ async def run_collector(config: Config) -> AsyncIterator[None]:
         context = await open_context(config, stack)
         stack.callback(context.endpoint_file.remove)
         ingest = await open_ingest(context, stack)
-        # A late import: the libraries of the other roles take seconds to load.
-        from heliograph_collector.app.workers import Workers
+        runs = [context.renewal.run]
+        if not config.roles.isdisjoint(STORE_ROLES):
+            # A late import: the libraries of the other roles take seconds to load.
+            from heliograph_collector.app.workers import Workers
 
-        workers = Workers(context, ingest)
+            runs.append(Workers(context, ingest).run)
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        task = group.create_task(workers.run())
-        stack.callback(task.cancel)
+        for run in runs:
+            stack.callback(group.create_task(run()).cancel)
         yield
 
 

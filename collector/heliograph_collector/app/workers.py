@@ -64,20 +64,23 @@ class Workers:
 
     async def run(self) -> None:
         """Run all roles until cancelled. Raises CannotServeError."""
+        roles = self._context.config.roles
         async with AsyncExitStack() as stack:
             stack.callback(self._console.close)
-            self._console.add_routes(self._publish.app, self._detector)
+            if "console" in roles:
+                self._console.add_routes(self._publish.app, self._detector)
             # Closed after the pages that read from it, and opened after they listen.
             store_stack = await stack.enter_async_context(AsyncExitStack())
             async with asyncio.TaskGroup() as group:
                 await self._publish.open_http(stack, group)
-                group.create_task(self._context.renewal.run())
-                group.create_task(self._control.run())
+                if "control" in roles:
+                    group.create_task(self._control.run())
                 group.create_task(self._detector.run())  # silence detection needs no store
                 group.create_task(self._alerts.run())
                 group.create_task(self._pace.run())
                 await self._open_store(store_stack)
-                group.create_task(self._control.run_echo(group))
+                if "control" in roles:
+                    group.create_task(self._control.run_echo(group))
                 group.create_task(self._recover_pending())
                 group.create_task(self._readiness.run())
                 group.create_task(self._judge.run())

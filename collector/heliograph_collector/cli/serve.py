@@ -55,12 +55,27 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="HOST:PORT",
         help="HTTPS for agents, one envelope per connection (none)",
     )
+    command.add_argument(
+        "--roles",
+        type=_parse_roles,
+        metavar="ROLE[,ROLE]",
+        help="ingest alone, or all without console or control (all)",
+    )
+
+
+def _parse_roles(text: str) -> frozenset[str]:
+    from heliograph_collector.config.roles import check_roles
+
+    try:
+        return check_roles([role.strip() for role in text.split(",")])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}.") from None
 
 
 def run(args: argparse.Namespace) -> int:
     os.umask(0o077)  # journal and store show who sent what, whatever the directory's mode
-    config = load_cli_config(args, grpc=args.grpc, http=args.http, echo=args.echo, post=args.post)
-    return serve(config)
+    given = {name: getattr(args, name) for name in ("grpc", "http", "echo", "post", "roles")}
+    return serve(load_cli_config(args, **given))
 
 
 def serve(config: "Config") -> int:

@@ -26,6 +26,7 @@ from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.journal_settings import JournalSettings, parse_journal
 from heliograph_collector.config.licenses import LICENSES
 from heliograph_collector.config.receivers import Receiver, parse_receivers
+from heliograph_collector.config.roles import ROLES, check_roles
 
 _ENTRANCE_KEYS = ("relay", "carrier", "endpoint", "addresses", "server_name")
 _WILDCARD_HOSTS = {"0.0.0.0", "::"}  # noqa: S104 - compared, to keep them out of announcements
@@ -39,6 +40,7 @@ class Config:
     """Settings of `serve` and the other commands."""
 
     data: Path = Path("heliograph-data")
+    roles: frozenset[str] = frozenset(ROLES)
     grpc: str = "127.0.0.1:7443"
     http: str = "127.0.0.1:8080"
     endpoint: str = ""
@@ -267,6 +269,13 @@ def _parse_name(entry: YamlEntry) -> str:
     return name
 
 
+def _parse_roles(entry: YamlEntry) -> frozenset[str]:
+    try:
+        return check_roles([item.parse_choice(ROLES) for item in entry.items()])
+    except ValueError as error:
+        raise entry.error(f"must be roles that work together: {error}") from None
+
+
 def _parse_hosts(entry: YamlEntry) -> tuple[str, ...]:
     return tuple(item.parse_text().lower() for item in entry.items())
 
@@ -285,6 +294,7 @@ def _choice(allowed: tuple[str, ...]) -> "partial[str]":
 
 SETTINGS_KEYS = (
     SettingsKey("data", "data", _parse_path),
+    SettingsKey("roles", "roles", _parse_roles),
     SettingsKey("grpc", "grpc", _parse_endpoint),
     SettingsKey("http", "http", _parse_endpoint),
     SettingsKey("endpoint", "endpoint", _parse_endpoint),

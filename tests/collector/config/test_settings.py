@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[3]
 
 WHOLE = """\
 data: state
+roles: [ingest]
 grpc: "[::1]:7000"
 http: 127.0.0.1:8000
 endpoint: collector.example:443
@@ -84,6 +85,10 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         ("feed: {contact: the desk}\n", 1, "feed.contact: must begin with mailto: or https://"),
         ("feed: {operator: ' '}\n", 1, "feed.operator: must be a name of 1 to 200"),
         ("feed: 5\n", 1, "feed: must be a mapping"),
+        ("roles: [ingest, x]\n", 1, r"roles\[1\]: 'x' must be one of ingest, judge"),
+        ("roles: [judge, detect, publish, jobs]\n", 1, "together: ingest is missing: add it"),
+        ("roles: [ingest, judge, jobs]\n", 1, "detect and publish missing: judge, detect, publish"),
+        ("roles: [ingest, console]\n", 1, "console needs judge, detect, publish and jobs: add"),
         ("grpc: 7443\n", 1, "grpc: '7443' must be HOST:PORT"),
         ("grpc: ::1:7443\n", 1, "needs brackets"),
         ("http: a:99999\n", 1, "must be HOST:PORT"),

@@ -1,0 +1,25 @@
+"""Which roles of the collector `serve` runs in its process."""
+
+from collections.abc import Collection
+
+ROLES = ("ingest", "judge", "detect", "publish", "console", "jobs", "control")
+STORE_ROLES = ("judge", "detect", "publish", "jobs")  # they share the store of one process
+
+
+def check_roles(roles: Collection[str]) -> frozenset[str]:
+    """Return the roles as a set. Raises ValueError with a sentence that has the cure."""
+    wanted = frozenset(roles)
+    if unknown := sorted(wanted.difference(ROLES)):
+        raise ValueError(f"{unknown[0]!r} is no role: use some of {', '.join(ROLES)}")
+    if "ingest" not in wanted:
+        raise ValueError("ingest is missing: add it, or agents that cannot come count as silent")
+    missing = [role for role in STORE_ROLES if role not in wanted]
+    if 0 < len(missing) < len(STORE_ROLES):
+        raise ValueError(f"{' and '.join(missing)} missing: {_list_store_roles()} go together")
+    if missing and (above := wanted - {"ingest"}):
+        raise ValueError(f"{sorted(above)[0]} needs {_list_store_roles()}: add them")
+    return wanted
+
+
+def _list_store_roles() -> str:
+    return f"{', '.join(STORE_ROLES[:-1])} and {STORE_ROLES[-1]}"
