@@ -19,6 +19,7 @@ RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 MAX_BYTES = 1_048_576  # of a catalogue; the longest has some 40,000
 
 _RIGHT_TO_LEFT_MARK = "\u200f"  # invisible; Unicode Standard Annex #9, 2.6
+_LEFT_TO_RIGHT_MARK = "\u200e"
 
 _texts: dict[str, str] = {}
 _marks: dict[str, str] = {}
@@ -46,12 +47,22 @@ def begin_line() -> str:
     return _marks.get("line", "")
 
 
+def end_word() -> str:
+    """Return what ends a word within a line that runs from left to right, "" in such languages.
+
+    A number that follows a Persian word would otherwise stand before it (Unicode Standard Annex
+    #9, W2). At the start of a line it decides the line's direction.
+    """
+    return _marks.get("word", "")
+
+
 def use_language(language: str, folder: Path) -> None:
     """Say what follows in this language; `folder` has ru.po and others. Raises OSError."""
     _texts.clear()
     _marks.clear()
     if language in RIGHT_TO_LEFT:
         _marks["line"] = _RIGHT_TO_LEFT_MARK
+        _marks["word"] = _LEFT_TO_RIGHT_MARK
     if language != ENGLISH:
         with (folder / f"{language}.po").open("rb") as file:
             _texts.update(read_catalogue(file.read(MAX_BYTES).decode(), f"{language}.po"))

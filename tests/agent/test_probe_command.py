@@ -159,9 +159,9 @@ def test_json_begins_with_what_was_tested_when_and_what_it_means(runs: Runs) -> 
     assert list(whole) == ["experiment", "target", "started_us", "conclusion", "published"]
     assert (whole["experiment"], whole["started_us"] > 0) == ("dns", True)
     assert whole["published"] is None, "this machine has not joined"
-    assert "Whether there is such a name, this cannot tell." in whole["conclusion"]
+    assert "This cannot tell whether there is such a name." in whole["conclusion"]
     denied = runs["dns", "NXDOMAIN"].result().whole["conclusion"]
-    assert "That looks like a name that does not exist" in denied
+    assert "Either the name does not exist" in denied
 
 
 def test_what_failed_still_says_what_was_seen(runs: Runs) -> None:
@@ -192,9 +192,9 @@ def test_people_get_a_tree_and_a_sentence_that_judges_nothing(world: Loopback) -
     assert "└ TLS" in steps[2]
     assert len({line.rindex("s") for line in steps}) == 1  # durations stand in one column
     assert " ".join(told.split()) == (
-        "Somebody answered who could not prove to be that server (certificate of another host). "
-        "That looks like an interception, or a server that is set up wrongly; only a comparison "
-        "with a control can tell which."
+        "What answered could not prove to be that server (certificate of another host). "
+        "Either the connection is intercepted, or the server is set up wrongly. "
+        "Only the same test from another network can tell which."
     )
     assert "\033" not in ran.out  # no colours in a pipe
 

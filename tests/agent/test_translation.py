@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import string
 import subprocess
 import sys
@@ -27,6 +28,11 @@ from support.scripted_intake import plan_of
 (AGENT,) = map(Path, heliograph_agent.__path__)
 SHARED = (Path(traffic_estimate.__file__),)  # what the agent says and the collector as well
 NO_WORDS = {"web, dns, tls, telegram …"}  # names of experiments
+SENTENCE = re.compile(r"[A-Za-z]{2,},? [a-z]{2,}")
+ENGLISH_MODULES = {"experiments"}  # as agent/README.md says
+NO_SENTENCE = re.compile(
+    r"<|\{|^(ECH|GREASE) hello$|heliograph-agent |^ by proxy$|has no port"
+)  # HTML, CSS, commands
 PLAN = plan_of(PlannedTask(experiment="web", target="https://news.example/", interval_s=90))
 LANGUAGES = sorted(find_languages(LOCALE) - {"en"})
 
@@ -55,6 +61,31 @@ def find_texts(argument: ast.expr) -> list[object]:
 
 def fields(text: str) -> list[str]:
     return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name is not None)
+
+
+def unmarked_sentences(file: Path) -> Iterator[str]:
+    """Yield what looks like a sentence and has no way into a catalogue."""
+    tree = ast.parse(file.read_text())
+    known: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr):  # a docstring
+            known.add(id(node.value))
+        if isinstance(node, ast.Call) and (
+            ast.unparse(node.func) in ("_", "mark")
+            or ast.unparse(node.func).endswith(("add_parser", "add_argument", "ArgumentParser"))
+        ):
+            known |= {id(each) for each in ast.walk(node)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Constant) or id(node) in known:
+            continue
+        text = str(node.value)
+        if SENTENCE.search(text) and not NO_SENTENCE.search(text):
+            yield text
+
+
+def test_no_sentence_of_a_command_is_left_in_english() -> None:
+    files = [file for file in (AGENT / "cli").rglob("*.py") if file.stem not in ENGLISH_MODULES]
+    assert [(file.name, text) for file in files for text in unmarked_sentences(file)] == []
 
 
 def test_languages_of_the_pages_are_here() -> None:

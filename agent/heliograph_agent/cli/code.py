@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from heliograph.clock import Clock, SystemClock
+from heliograph.translation import translate as _
 from heliograph.units import MINUTE_US
 from heliograph_agent import cli
 from heliograph_agent.state import Collector, State
@@ -63,20 +64,22 @@ def _derive_key(state: State, collector: Collector) -> bytes:
         return state.signer().derive_shared_key(collector.sealing_key, keys.CODE)
     except ValueError as error:
         raise cli.AgentCommandError(
-            "The collector's key is of no use: join again with a new invite."
+            _("The collector's key is of no use: join again with a new invite.")
         ) from error
 
 
 def _print_explanation(report: "StatusReport") -> None:
     from heliograph.voice_code import ServiceState, summarize_report
 
-    print(f"\nMade {_format_time(report)}. It says:")
+    print("\n" + _("Made {time}. It says:").format(time=_format_time(report)))
     for line in summarize_report(report):
         print(f"  {line}")
     if set(report.states.values()) == {ServiceState.UNKNOWN}:
         cli.print_note(
-            "nothing was tested in the last three hours, so the code only says that you are there: "
-            "run `heliograph-agent run --once` first."
+            _(
+                "nothing was tested in the last three hours, so the code only says that you are "
+                "there: run `heliograph-agent run --once` first."
+            )
         )
 
 

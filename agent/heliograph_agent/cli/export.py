@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from heliograph.clock import SystemClock
+from heliograph.translation import begin_line
+from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.state import DELIVERED_PLAN, SPOOL, Collector, State, StateError
 
@@ -55,14 +57,22 @@ def _export_envelopes(file: Path, state: State, collector: Collector) -> int:
         asyncio.run(_close_batches(state))
     envelopes, left_count = _select_fitting(iter_envelopes(state.path(SPOOL)))
     cli.write_file(file, bundle.pack_bundle(key_id(collector.sealing_key), envelopes))
-    print(f"{file}: {_format_batches(len(envelopes))}, sealed to the collector.")
+    print(
+        begin_line()
+        + _("{file}: {batches}, sealed to the collector.").format(
+            file=file, batches=_format_batches(len(envelopes))
+        )
+    )
     if left_count:
         print(
-            f"No room was left for {_format_batches(left_count)}: "
-            "export again once receipts came back."
+            _("No room was left for {batches}: export again once receipts came back.").format(
+                batches=_format_batches(left_count)
+            )
         )
     if is_running:
-        cli.print_note("the agent is running; the results of the last half minute are not in it.")
+        cli.print_note(
+            _("the agent is running; the results of the last half minute are not in it.")
+        )
     return 0
 
 
@@ -119,7 +129,9 @@ def _take_receipts(file: Path, state: State, collector: Collector) -> int:
     except bundle.BundleError as error:
         raise cli.AgentCommandError(f"{file} {error}.") from error
     except OSError as error:
-        raise cli.AgentCommandError(f"Cannot read {file} ({error.strerror}).") from error
+        raise cli.AgentCommandError(
+            _("Cannot read {file} ({reason}).").format(file=file, reason=error.strerror)
+        ) from error
     _store_plan(state, bundle.read_attachment(data))
     spool_path = state.path(SPOOL)
     matching = {
@@ -132,11 +144,17 @@ def _take_receipts(file: Path, state: State, collector: Collector) -> int:
     refused_count = sum(status == "rejected" for status, _ in matching.values())
     left_count = sum(1 for _ in iter_numbered_envelopes(spool_path))
     print(
-        f"Arrived, and removed here: {_format_batches(len(matching) - refused_count)}. "
-        f"Still without a receipt: {_format_batches(left_count)}."
+        _("Arrived, and removed here: {batches}. Still without a receipt: {left}.").format(
+            batches=_format_batches(len(matching) - refused_count),
+            left=_format_batches(left_count),
+        )
     )
     if refused_count:
-        print(f"Refused by the collector, and kept apart: {_format_batches(refused_count)}.")
+        print(
+            _("Refused by the collector, and kept apart: {batches}.").format(
+                batches=_format_batches(refused_count)
+            )
+        )
     return 0
 
 
@@ -150,4 +168,4 @@ def _store_plan(state: State, packed: bytes) -> None:
 
 
 def _format_batches(count: int) -> str:
-    return f"{count} batch" if count == 1 else f"{count} batches"
+    return _("1 batch") if count == 1 else _("{n} batches").format(n=count)

@@ -118,12 +118,14 @@ def add_parser(commands: "cli.Subparsers") -> None:
 def run(args: argparse.Namespace) -> int:
     state = cli.get_state(args)
     if args.new_key and (args.request or args.response or not args.invite):
-        cli.print_note("--new-key needs an INVITE and a connection to the collector.")
+        cli.print_note(_("--new-key needs an INVITE and a connection to the collector."))
         raise SystemExit(2)
     if (args.request and args.response) or not (args.invite or args.response):
         cli.print_note(
-            "say which INVITE; --request writes what is to be brought to the operator, --response "
-            "reads what came back."
+            _(
+                "say which INVITE; --request writes what is to be brought to the operator, "
+                "--response reads what came back."
+            )
         )
         raise SystemExit(2)
     state.prepare()
@@ -367,9 +369,11 @@ def _make_code_parser(name: str) -> Callable[[str], str]:
             value: str = getattr(config, name)(raw)
         except ValueError as error:
             is_listed = isinstance(error, config.AllowedValuesError)
-            allowed = str(error) if is_listed else "two letters, ISO 3166-1"
+            allowed = str(error) if is_listed else _("two letters, ISO 3166-1")
             raise argparse.ArgumentTypeError(
-                f"{raw!r} is not allowed; allowed: {allowed}"
+                _("{value} is not allowed; allowed: {allowed}").format(
+                    value=repr(raw), allowed=allowed
+                )
             ) from error
         return value
 

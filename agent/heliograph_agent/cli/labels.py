@@ -1,4 +1,4 @@
-"""Label the closed vocabulary in plain words, and format text for a terminal."""
+"""Label the closed vocabulary in plain words of the reader's language, for a terminal."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -6,54 +6,57 @@ from http import HTTPStatus
 from heliograph.experiments import REGISTRY
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, Exchange, Hop, Http, Observation, Tls
+from heliograph.translation import mark
+from heliograph.translation import translate as _
 
+JOINERS = "\u200c\u200d"  # Persian needs them; they are invisible and reorder nothing
 STEPS: Mapping[Operation, str] = {
-    Operation.RESOLVE: "look up",
-    Operation.CONNECT: "connect",
-    Operation.TLS_HANDSHAKE: "TLS",
-    Operation.QUIC_HANDSHAKE: "QUIC",
-    Operation.HTTP_ROUND_TRIP: "request",
-    Operation.READ_BODY: "body",
-    Operation.EXCHANGE: "send",
-    Operation.HOP: "hop",
+    Operation.RESOLVE: mark("look up"),
+    Operation.CONNECT: mark("connect"),
+    Operation.TLS_HANDSHAKE: mark("TLS"),
+    Operation.QUIC_HANDSHAKE: mark("QUIC"),
+    Operation.HTTP_ROUND_TRIP: mark("request"),
+    Operation.READ_BODY: mark("body"),
+    Operation.EXCHANGE: mark("send"),
+    Operation.HOP: mark("hop"),
 }
 FAILURES: Mapping[Failure, str] = {
-    Failure.ADDRESS_FAMILY_NOT_SUPPORTED: "this machine has no such address family",
-    Failure.ADDRESS_NOT_AVAILABLE: "this machine has no address for it",
-    Failure.CONNECTION_ABORTED: "connection aborted",
-    Failure.CONNECTION_REFUSED: "connection refused",
-    Failure.CONNECTION_RESET: "connection reset",
-    Failure.HOST_UNREACHABLE: "host unreachable",
-    Failure.INVALID_ARGUMENT: "the system takes no such packet",
-    Failure.MESSAGE_SIZE: "the packet is too long for the way",
-    Failure.NETWORK_DOWN: "the network is down",
-    Failure.NETWORK_RESET: "the network dropped the connection",
-    Failure.NETWORK_UNREACHABLE: "no route from this machine",
-    Failure.NO_BUFFER_SPACE: "this machine has no room left",
-    Failure.NOT_CONNECTED: "not connected",
-    Failure.PERMISSION_DENIED: "this machine forbids it",
-    Failure.EOF_ERROR: "closed too early",
-    Failure.GENERIC_TIMEOUT_ERROR: "no answer in time",
-    Failure.INTERRUPTED: "interrupted",
-    Failure.DNS_BOGON_ERROR: "an address that no public host has",
-    Failure.DNS_NXDOMAIN_ERROR: "no such name",
-    Failure.DNS_NO_ANSWER: "the name has none",
-    Failure.DNS_REFUSED_ERROR: "the resolver refused",
-    Failure.DNS_REPLY_WITH_WRONG_QUERY_ID: "an answer to another question",
-    Failure.DNS_SERVER_MISBEHAVING: "the resolver's answer is no DNS",
-    Failure.DNS_SERVFAIL_ERROR: "the resolver failed",
-    Failure.DNS_NO_RESOLVER: "this machine names no resolver",
-    Failure.SSL_FAILED_HANDSHAKE: "handshake failed",
-    Failure.SSL_UNSUPPORTED: "a kind of TLS that this program does not speak",
-    Failure.SSL_INVALID_CERTIFICATE: "certificate not valid",
-    Failure.SSL_INVALID_HOSTNAME: "certificate of another host",
-    Failure.SSL_UNKNOWN_AUTHORITY: "certificate of an unknown authority",
-    Failure.QUIC_INCOMPATIBLE_VERSION: "no common version of QUIC",
-    Failure.HTTP_INVALID_REDIRECT_LOCATION_HOST: "sent on to a host that cannot be",
-    Failure.HTTP_REQUEST_FAILED: "the answer is no HTTP",
-    Failure.HTTP_TRUNCATED_BODY: "shorter than announced",
-    Failure.UNEXPECTED_REPLY: "answered, but not in this protocol",
-    Failure.UNKNOWN_FAILURE: "a failure without a name",
+    Failure.ADDRESS_FAMILY_NOT_SUPPORTED: mark("this machine has no such address family"),
+    Failure.ADDRESS_NOT_AVAILABLE: mark("this machine has no address for it"),
+    Failure.CONNECTION_ABORTED: mark("connection aborted"),
+    Failure.CONNECTION_REFUSED: mark("connection refused"),
+    Failure.CONNECTION_RESET: mark("connection reset"),
+    Failure.HOST_UNREACHABLE: mark("host unreachable"),
+    Failure.INVALID_ARGUMENT: mark("the system takes no such packet"),
+    Failure.MESSAGE_SIZE: mark("the packet is too long for the way"),
+    Failure.NETWORK_DOWN: mark("the network is down"),
+    Failure.NETWORK_RESET: mark("the network dropped the connection"),
+    Failure.NETWORK_UNREACHABLE: mark("no route from this machine"),
+    Failure.NO_BUFFER_SPACE: mark("this machine has no room left"),
+    Failure.NOT_CONNECTED: mark("not connected"),
+    Failure.PERMISSION_DENIED: mark("this machine forbids it"),
+    Failure.EOF_ERROR: mark("closed too early"),
+    Failure.GENERIC_TIMEOUT_ERROR: mark("no answer in time"),
+    Failure.INTERRUPTED: mark("interrupted"),
+    Failure.DNS_BOGON_ERROR: mark("an address that no public host has"),
+    Failure.DNS_NXDOMAIN_ERROR: mark("no such name"),
+    Failure.DNS_NO_ANSWER: mark("the name has none"),
+    Failure.DNS_REFUSED_ERROR: mark("the resolver refused"),
+    Failure.DNS_REPLY_WITH_WRONG_QUERY_ID: mark("an answer to another question"),
+    Failure.DNS_SERVER_MISBEHAVING: mark("the resolver's answer is no DNS"),
+    Failure.DNS_SERVFAIL_ERROR: mark("the resolver failed"),
+    Failure.DNS_NO_RESOLVER: mark("this machine names no resolver"),
+    Failure.SSL_FAILED_HANDSHAKE: mark("handshake failed"),
+    Failure.SSL_UNSUPPORTED: mark("a kind of TLS that this program does not speak"),
+    Failure.SSL_INVALID_CERTIFICATE: mark("certificate not valid"),
+    Failure.SSL_INVALID_HOSTNAME: mark("certificate of another host"),
+    Failure.SSL_UNKNOWN_AUTHORITY: mark("certificate of an unknown authority"),
+    Failure.QUIC_INCOMPATIBLE_VERSION: mark("no common version of QUIC"),
+    Failure.HTTP_INVALID_REDIRECT_LOCATION_HOST: mark("sent on to a host that cannot be"),
+    Failure.HTTP_REQUEST_FAILED: mark("the answer is no HTTP"),
+    Failure.HTTP_TRUNCATED_BODY: mark("shorter than announced"),
+    Failure.UNEXPECTED_REPLY: mark("answered, but not in this protocol"),
+    Failure.UNKNOWN_FAILURE: mark("a failure without a name"),
 }
 # Failures that concern this machine and prove nothing about the target.
 LOCAL_FAILURES = frozenset(
@@ -68,46 +71,73 @@ LOCAL_FAILURES = frozenset(
         Failure.PERMISSION_DENIED,
     }
 )
-_SENT: Mapping[str, str] = {"syn": "SYN", "client_hello": "ClientHello", "dns": "query"}
+_SENT: Mapping[str, str] = {"syn": "SYN", "client_hello": "ClientHello", "dns": mark("query")}
 _PROTOCOLS: Mapping[str, str] = {
     word: label for entry in REGISTRY.values() for word, label in entry.protocols.items()
 }
-_REPLIES: Mapping[str, str] = {
+_ENGLISH_REPLIES: Mapping[str, str] = {
     word: label for entry in REGISTRY.values() for word, label in entry.replies.items()
+}
+_REPLIES: Mapping[str, str] = {  # the registry has these labels in English, for both programs
+    "echo": mark("came back"),
+    "http_reply": mark("a web server answered instead"),
+    "server_hello_ech_accepted": mark("ServerHello, name decrypted"),
+    "hello_retry": mark("asked for another hello"),
+    "time_exceeded": mark("router"),
+    "rst": mark("reset"),
+    "fin": mark("closed"),
+    "unreachable": mark("unreachable"),
+    "dns": mark("DNS answer"),
+    "data": mark("data"),
 }
 _CHANGES: Mapping[str, str] = {
     "http_reply": "",  # the label of the reply has the same meaning
-    "header_name_capitalization": "capitals of header names",
-    "request_line_capitalization": "capitals of the request line",
+    "header_name": mark("header names"),
+    "header_name_capitalization": mark("capitals of header names"),
+    "header_number": mark("number of headers"),
+    "header_order": mark("order of headers"),
+    "header_value": mark("header values"),
+    "request_line": mark("the request line"),
+    "request_line_capitalization": mark("capitals of the request line"),
 }
+_MAX_BYTES = 10_000  # a size is exact below
 
 
 def describe_failure(step: Observation) -> str:
     """Describe a step's failure, "" for a successful step."""
     if step.failure is None:
         return ""
-    description = FAILURES.get(step.failure, step.failure.value.replace("_", " "))
+    description = label_failure(step.failure)
     if step.tls is not None and step.tls.alert is not None:
-        description += f" (alert {step.tls.alert})"
+        alert = _("alert {n}").format(n=step.tls.alert)
+        description = f"{description} ({alert})"
     if step.failure is not Failure.HTTP_TRUNCATED_BODY and step.http and step.http.body_bytes:
-        description += f" after {step.http.body_bytes:,} bytes"
+        description = _("{failure} after {size}").format(
+            failure=description, size=format_size(step.http.body_bytes)
+        )
     return description
+
+
+def label_failure(failure: Failure) -> str:
+    """Return the failure in plain words."""
+    return _(FAILURES[failure]) if failure in FAILURES else failure.value.replace("_", " ")
 
 
 def describe_request(step: Observation) -> str:
     """Describe the request and its recipient."""
     if step.dns is not None:
-        return f"{step.dns.query_type} {step.dns.name} by {describe_resolver(step.dns)}"
+        return _("{query} by {resolver}").format(
+            query=f"{step.dns.query_type} {step.dns.name}", resolver=describe_resolver(step.dns)
+        )
     if step.hop is not None:
-        return f"{step.hop.ttl:>2} {_SENT.get(step.hop.sent, step.hop.sent)}"
+        return f"{step.hop.ttl:>2} {_(_SENT.get(step.hop.sent, step.hop.sent))}"
     if step.exchange is not None:
         return _describe_exchange(step, step.exchange)
     address = format_address(step)
     if address and step.tls is None:
         return address
     if step.tls is not None:
-        name = f"for {step.tls.server_name}" if step.tls.server_name else "without a name"
-        return f"{address} {name}".lstrip()
+        return f"{address} {_describe_name(step.tls)}".lstrip()
     if step.http is not None and step.operation is Operation.HTTP_ROUND_TRIP:
         return f"{step.http.method} {step.http.url}"
     return ""
@@ -134,7 +164,7 @@ def describe_outcome(step: Observation) -> str:
     if step.http is not None:
         is_head = step.operation is Operation.HTTP_ROUND_TRIP
         return _describe_status(step.http) if is_head else _describe_body(step.http)
-    return "connected"
+    return _("connected")
 
 
 def format_address(step: Observation) -> str:
@@ -147,15 +177,17 @@ def format_address(step: Observation) -> str:
 
 def describe_reply(exchange: Exchange) -> str:
     """Describe the reply in a protocol, and the changes of an echo."""
-    description = _REPLIES.get(exchange.reply, exchange.reply.replace("_", " ")) or "answered"
+    description = _label_reply(exchange.reply) or _("answered")
     changes = describe_changes(exchange)
-    return f"{description}, changed: {changes}" if changes else description
+    if not changes:
+        return description
+    return _("{reply}, changed: {changes}").format(reply=description, changes=changes)
 
 
 def describe_changes(exchange: Exchange) -> str:
     """Describe the differences between an echo and the request."""
     changes = (_CHANGES.get(change, change.replace("_", " ")) for change in exchange.differences)
-    return ", ".join(change for change in changes if change)
+    return _(", ").join(_(change) for change in changes if change)
 
 
 def compute_rate(http: Http) -> float | None:
@@ -173,17 +205,27 @@ def compute_rate(http: Http) -> float | None:
 
 def format_rate(rate: float) -> str:
     """Format a rate in MB/s, kB/s or B/s."""
-    for unit, size in (("MB/s", 1_000_000), ("kB/s", 1_000)):
-        if rate >= size:
-            return f"{rate / size:.3g} {unit}"
-    return f"{rate:.0f} B/s"
+    if rate >= 1_000_000:
+        return _("{n} MB/s").format(n=f"{rate / 1_000_000:.3g}")
+    if rate >= 1_000:
+        return _("{n} kB/s").format(n=f"{rate / 1_000:.3g}")
+    return _("{n} B/s").format(n=f"{rate:.0f}")
+
+
+def format_size(size: int) -> str:
+    """Format a number of bytes; kB and MB have three digits."""
+    if size >= 1_000_000:
+        return _("{n} MB").format(n=f"{size / 1_000_000:.3g}")
+    if size >= _MAX_BYTES:
+        return _("{n} kB").format(n=f"{size / 1_000:.3g}")
+    return _("{n} bytes").format(n=size)
 
 
 def format_duration(duration_us: int) -> str:
     """Format milliseconds, or seconds from one second on."""
     if duration_us < 1_000_000:
-        return f"{duration_us / 1000:.0f} ms"
-    return f"{duration_us / 1e6:.2f} s"
+        return _("{n} ms").format(n=f"{duration_us / 1000:.0f}")
+    return _("{n} s").format(n=f"{duration_us / 1e6:.2f}")
 
 
 def make_printable(value: str, width: int) -> str:
@@ -191,15 +233,36 @@ def make_printable(value: str, width: int) -> str:
 
     A control character could move the terminal's cursor.
     """
-    safe = "".join(c if c.isprintable() else "·" for c in value)
+    safe = "".join(c if c.isprintable() or c in JOINERS else "·" for c in value)
     return safe if len(safe) <= width else safe[: width - 1] + "…"
 
 
 def join_items(items: "list[str]", max_items: int = 6) -> str:
     """Join items as `a, b and c`; count those beyond `max_items`."""
     if len(items) > max_items:
-        return f"{', '.join(items[:max_items])} and {len(items) - max_items} more"
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+        return _("{items} and {n} more").format(
+            items=_(", ").join(items[:max_items]), n=len(items) - max_items
+        )
+    if len(items) < 2:
+        return "".join(items)
+    return _("{items} and {last}").format(items=_(", ").join(items[:-1]), last=items[-1])
+
+
+def _label_reply(reply: str) -> str:
+    if reply in _REPLIES:
+        return _(_REPLIES[reply])
+    kind, _underscore, number = reply.rpartition("_")
+    if kind == "alert" and number.isdecimal():
+        return _("alert {n}").format(n=number)
+    if kind == "progress":  # of Tor's start
+        return _("{n} % done").format(n=number)
+    return _ENGLISH_REPLIES.get(reply, reply.replace("_", " "))
+
+
+def _describe_name(tls: Tls) -> str:
+    if not tls.server_name:
+        return _("without a name")
+    return _("for {name}").format(name=tls.server_name)
 
 
 def _describe_exchange(step: Observation, exchange: Exchange) -> str:
@@ -208,31 +271,36 @@ def _describe_exchange(step: Observation, exchange: Exchange) -> str:
     address = format_address(step)
     if tls is None:
         return f"{protocol} {address}".rstrip()
-    name = f"for {tls.server_name}" if tls.server_name else "without a name"
-    kind = {"real": "sealed hello", "grease": "GREASE hello"}.get(tls.ech, "hello")
-    kind = f"{tls.profile.split()[0].capitalize()}'s hello" if tls.profile else kind
-    return f"{kind} {name}{f', outside {tls.outer_name}' if tls.outer_name else ''}"
+    kind = {"real": "ECH hello", "grease": "GREASE hello"}.get(tls.ech, "hello")
+    kind = f"{tls.profile.split()[0].capitalize()} hello" if tls.profile else kind
+    outer = f" ({tls.outer_name})" if tls.outer_name else ""
+    return f"{kind} {_describe_name(tls)}{outer}"
 
 
 def _describe_answers(dns: Dns) -> str:
-    description = ", ".join(answer.data for answer in dns.answers) or "no records"
+    parts = [", ".join(answer.data for answer in dns.answers) or _("no records")]
     for reply in dns.later[:2]:
         data = ", ".join(answer.data for answer in reply.answers) or f"rcode {reply.rcode}"
-        description += f"; after {format_duration(reply.after_us)} also {data}"
-    return description
+        parts.append(
+            _("after {time} also {answer}").format(
+                time=format_duration(reply.after_us), answer=data
+            )
+        )
+    return "; ".join(parts)
 
 
 def _describe_hop(hop: Hop) -> str:
-    description = _REPLIES.get(hop.reply, hop.reply)
+    description = _label_reply(hop.reply)
     if hop.network:
-        description += f" in {hop.network}"
+        description += f", {hop.network}"
     if hop.reply in ("rst", "fin", "data", "dns"):
         description += f", ttl {hop.reply_ttl}, id {hop.reply_ipid}"
     return description
 
 
 def _describe_tls(tls: Tls) -> str:
-    parts = [tls.version or "done", f"by {tls.chain[0].issuer}" if tls.chain else "", tls.alpn]
+    issuer = _("certificate by {issuer}").format(issuer=tls.chain[0].issuer) if tls.chain else ""
+    parts = [tls.version or _("done"), issuer, tls.alpn]
     return ", ".join(part for part in parts if part and part not in ("h2", "http/1.1"))
 
 
@@ -242,13 +310,17 @@ def _describe_status(http: Http) -> str:
     except ValueError:
         phrase = ""
     location = f" → {http.location}" if http.location else ""
-    return f"{http.status}{phrase}{' by HTTP/3' if http.version == '3' else ''}{location}"
+    return f"{http.status}{phrase}{', HTTP/3' if http.version == '3' else ''}{location}"
 
 
 def _describe_body(http: Http) -> str:
-    more = ", and more" if http.truncated else ""
     rate = compute_rate(http)
-    rate_text = f", {format_rate(rate)}" if rate is not None else ""
     excerpt = http.title or http.text
-    title = f", “{excerpt}”" if excerpt else ""
-    return f"{http.body_bytes:,} bytes{more}{rate_text}{title}"
+    parts = [describe_size(http), format_rate(rate) if rate is not None else ""]
+    return ", ".join([*filter(None, parts), *([f"“{excerpt}”"] if excerpt else [])])
+
+
+def describe_size(http: Http) -> str:
+    """Describe how much of a body came, and whether it went on."""
+    size = format_size(http.body_bytes)
+    return _("more than {size}").format(size=size) if http.truncated else size

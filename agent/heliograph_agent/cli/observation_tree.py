@@ -7,6 +7,8 @@ from operator import attrgetter
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
+from heliograph.translation import end_word
+from heliograph.translation import translate as _
 from heliograph_agent.cli.labels import (
     LOCAL_FAILURES,
     STEPS,
@@ -68,9 +70,9 @@ class StepRow:
 
     @property
     def request(self) -> str:
-        return (
-            f"{self.branch}{STEPS[self.step.operation]:<7} {describe_request(self.step)}".rstrip()
-        )
+        width = max(len(_(step)) for step in STEPS.values())
+        description = describe_request(self.step)
+        return f"{self.branch}{_(STEPS[self.step.operation]):<{width}} {description}".rstrip()
 
     @property
     def mark(self) -> StepMark:
@@ -80,7 +82,10 @@ class StepRow:
 def format_tree(
     observations: Sequence[Observation], columns: int = 120, colors: Colors | None = None
 ) -> list[str]:
-    """Format lines of at most `columns`; endpoints and steps in order of their start."""
+    """Format lines of at most `columns`; endpoints and steps in order of their start.
+
+    The lines run from left to right in each language, as addresses and branches do.
+    """
     colors = colors or Colors()
     labels = sorted(group_by_endpoint(observations), key=bool)  # no label, no heading
     rows_by_label = {label: list(_tree_rows(label, observations)) for label in labels}
@@ -197,15 +202,18 @@ def _column_widths(groups: Sequence[Sequence[StepRow]], columns: int) -> list[tu
 def _format_row(
     row: StepRow, request_width: int, outcome_width: int, columns: int, colors: Colors
 ) -> list[str]:
-    mark = colors.paint(row.mark, colors.color_of(row.mark))
+    mark = end_word() + colors.paint(row.mark, colors.color_of(row.mark))
     outcome_text = describe_outcome(row.step)
     duration = format_duration(row.step.duration_us)
     if columns < _NARROW:
         first = f"{mark} {make_printable(row.request, columns - 2)}"
-        return [first, f"    {make_printable(f'{outcome_text}, {duration}', columns - 4)}"]
-    outcome_cell = make_printable(outcome_text, outcome_width).ljust(outcome_width)
+        second = make_printable(f"{outcome_text}, {duration}", columns - 4)
+        return [first, f"{end_word()}    {second}"]
+    outcome_cell = make_printable(outcome_text, outcome_width).ljust(outcome_width) + end_word()
     if row.mark is StepMark.BAD:
         outcome_cell = colors.paint(outcome_cell, colors.bad)
     duration_cell = colors.paint(f"{duration:>{_DURATION_WIDTH}}", colors.faint)
-    request_cell = f"{make_printable(row.request, request_width):<{request_width}}"
+    request_cell = f"{make_printable(row.request, request_width):<{request_width}}{end_word()}"
+    step_name = _(STEPS[row.step.operation])
+    request_cell = request_cell.replace(step_name, step_name + end_word(), 1)
     return [f"  {mark} {request_cell}  {outcome_cell} {duration_cell}"]

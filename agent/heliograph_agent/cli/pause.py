@@ -59,10 +59,10 @@ def parse_until(value: str, clock: Clock | None = None) -> int:
             end = end if end.tzinfo else end.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
-            f"{value!r} is no time; use 30m, 2h, 7d or 2026-01-31T18:00"
+            _("{value} is no time; use 30m, 2h, 7d or 2026-01-31T18:00").format(value=repr(value))
         ) from None
     if end <= now:
-        raise argparse.ArgumentTypeError(f"{value!r} is in the past")
+        raise argparse.ArgumentTypeError(_("{value} is in the past").format(value=repr(value)))
     return int(end.timestamp() * 1e6)
 
 

@@ -18,12 +18,15 @@ from heliograph.clock import SystemClock
 from heliograph.error_group import flatten_errors
 from heliograph.observation import Observation
 from heliograph.services import load_services, load_shipped_services, merge_services
+from heliograph.translation import ENGLISH, begin_line, use_language
+from heliograph.translation import translate as _
 from heliograph.yaml_document import YamlError
 from heliograph_agent import cli
 from heliograph_agent.cli.labels import make_printable
 from heliograph_agent.cli.observation_tree import ANSI, Colors, format_tree
 from heliograph_agent.cli.results import describe_service
 from heliograph_agent.config import AgentConfigError, Config, with_options
+from heliograph_agent.consent import make_printable as keep_printable
 from heliograph_agent.experiments.experiment import (
     BadTarget,
     CannotRun,
@@ -80,9 +83,14 @@ def run_probe(args: argparse.Namespace) -> int:
 
 
 def perform_probe(probe: ProbeRequest, bind: Callable[[StepTrace], Net], *, show_json: bool) -> int:
-    """Run the probe and print its observations, also when Ctrl-C ends it early."""
+    """Run the probe and print its observations, also when Ctrl-C ends it early.
+
+    JSON is read by programs, so it is in English.
+    """
     from heliograph_agent.runtime.event_loop import run_main
 
+    if show_json:
+        use_language(ENGLISH, cli.LOCALE)
     clock = SystemClock()
     trace = StepTrace(clock)
     started_us = clock.wall_us()
@@ -90,7 +98,7 @@ def perform_probe(probe: ProbeRequest, bind: Callable[[StepTrace], Net], *, show
     try:
         reason = run_main(_run_with_progress(watched, probe, bind, trace))
     except KeyboardInterrupt:
-        reason = "Stopped before its end."
+        reason = _("Stopped before its end.")
     conclusion = reason or explain_probe(probe, trace.observations)
     if show_json:
         print_json(probe, trace.observations, conclusion, started_us)
@@ -124,7 +132,7 @@ def explain_probe(probe: ProbeRequest, observations: Sequence[Observation]) -> s
     title = probe.target.service.title if probe.target.service else ""
     target = make_printable(probe.target.value, 200)
     explanation = explain_measurement(probe.experiment.name, target, observations, title=title)
-    return make_printable(explanation, MAX_SENTENCE)
+    return keep_printable(explanation)[:MAX_SENTENCE]
 
 
 def prepare_probe(args: argparse.Namespace) -> ProbeRequest:
@@ -173,7 +181,7 @@ def print_tree(probe: ProbeRequest, observations: Sequence[Observation]) -> None
     print(colors.paint(f"{name} {target}".rstrip(), colors.bold))
     width = max(_LEAST, min(columns, _READABLE))
     for line in textwrap.wrap(explain_probe(probe, observations), width):
-        print(line.translate(marks))
+        print(begin_line() + line.translate(marks))
     for line in format_tree(observations, columns, colors):
         print(line.translate(marks))
     for line in describe_service(probe.status, probe.service_name):
@@ -213,12 +221,12 @@ def _is_plain(encoding: str) -> bool:
 
 def _read_settings(args: argparse.Namespace) -> tuple[Config, Mapping[str, str]]:
     if args.config and not cli.get_config_path(args).is_file():
-        raise UsageError(f"There is no configuration file {args.config}.")
+        raise UsageError(_("There is no configuration file {file}.").format(file=args.config))
     options: dict[str, str] = {}
     for option in args.option:
         key, equals, value = option.partition("=")
         if not equals or not key:
-            raise UsageError(f"--option {option!r} must be KEY=VALUE.")
+            raise UsageError(_("--option {option} must be KEY=VALUE.").format(option=repr(option)))
         options[key] = value
     dotted = {key: value for key, value in options.items() if "." in key}
     experiment_options = {key: value for key, value in options.items() if "." not in key}
@@ -228,7 +236,11 @@ def _read_settings(args: argparse.Namespace) -> tuple[Config, Mapping[str, str]]
 def _make_target(experiment: Experiment, target_text: str, settings: Config) -> Target:
     target_text = target_text or experiment.default_target
     if not target_text and experiment.target_kind != "none":
-        raise UsageError(f"probe {experiment.name} needs a TARGET: {experiment.target_kind}.")
+        raise UsageError(
+            _("probe {name} needs a TARGET: {kind}.").format(
+                name=experiment.name, kind=experiment.target_kind
+            )
+        )
     if experiment.target_kind != "service" and target_text != experiment.default_target:
         return Target(value=target_text)
     services = load_shipped_services()
@@ -237,7 +249,11 @@ def _make_target(experiment: Experiment, target_text: str, settings: Config) -> 
     service = services.get(target_text)
     if service is None:
         names = ", ".join(s.name for s in services.services)
-        raise UsageError(f"There is no service {target_text!r}; there are: {names}.")
+        raise UsageError(
+            _("There is no service {name}; there are: {names}.").format(
+                name=repr(target_text), names=names
+            )
+        )
     return Target(value=target_text, service=service)
 
 
@@ -256,7 +272,7 @@ async def _run_with_progress(
             async with asyncio.timeout(DEADLINE_S):
                 return await run_attempt(watched, probe.target, probe.config, bind, trace)
         except TimeoutError:
-            return f"Stopped after {DEADLINE_S:.0f} s."
+            return _("Stopped after {n} s.").format(n=f"{DEADLINE_S:.0f}")
         finally:
             progress.cancel()
 
@@ -268,7 +284,9 @@ async def _show_progress(trace: StepTrace) -> None:
     width = shutil.get_terminal_size().columns
     try:
         while True:
-            line = f"{len(trace.observations)} steps, {trace.elapsed_us() / 1e6:.0f} s …"
+            line = begin_line() + _("{n} steps, {seconds} s …").format(
+                n=len(trace.observations), seconds=f"{trace.elapsed_us() / 1e6:.0f}"
+            )
             print(f"\r{line[: width - 1]}", end="", file=sys.stderr, flush=True)
             await asyncio.sleep(PROGRESS_S)
     finally:

@@ -5,6 +5,7 @@ import json
 
 from heliograph.address import parse_literal, parse_name_port
 from heliograph.clock import SystemClock
+from heliograph.translation import translate as _
 from heliograph_agent import cli
 
 
@@ -41,7 +42,9 @@ def run(args: argparse.Namespace) -> int:
     print(json.dumps({"line": line, "listens": listens is not None}) if args.json else line)
     if listens is None:
         cli.print_note(
-            "nobody is answered yet: set the key relay.listen to an address:port of this machine, "
-            f"such as 0.0.0.0:{port}, and start the agent again."
+            _(
+                "nobody is answered yet: set the key relay.listen to an address:port of this "
+                "machine, such as 0.0.0.0:{port}, and start the agent again."
+            ).format(port=port)
         )
     return 0

@@ -67,9 +67,9 @@ def test_each_step_has_its_line() -> None:
     assert [" ".join(line.split()) for line in format_tree(seen)] == [
         "✓ look up A www.example.test by system 192.0.2.1 12 ms",
         "✓ connect [2001:db8::1]:443 connected 1.50 s",
-        "✓ TLS without a name TLSv1.3, by CN=Evil 0 ms",
+        "✓ TLS without a name TLSv1.3, certificate by CN=Evil 0 ms",
         "✓ request GET http://x/ 302 Found → /y 0 ms",
-        "✓ body 12,345 bytes, “Hi” 0 ms",
+        "✓ body 12.3 kB, “Hi” 0 ms",
     ]
 
 
@@ -144,20 +144,21 @@ LATE = DnsReply(after_us=31_000, rcode=0, answers=(DnsAnswer(type="A", data="192
         (step(Operation.EXCHANGE, exchange=Exchange(
             protocol="http_echo", reply="echo",
             differences=("header_name_capitalization", "header_value"))),
-         "✗ send HTTP to the echo came back, changed: capitals of header names, header value 0 ms"),
+         ("✗ send HTTP to the echo came back, changed: capitals of header names, header values "
+          "0 ms")),
         (step(Operation.EXCHANGE, tls=Tls(server_name="a.test", alert=112), **SENT_TLS),
          "✗ send hello for a.test alert 112 0 ms"),
         (step(Operation.EXCHANGE,
               tls=Tls(server_name="a.test", ech="grease", profile="chrome 2026-11-27.1"),
               exchange=Exchange(protocol="client_hello", reply="server_hello")),
-         "✓ send Chrome's hello for a.test ServerHello 0 ms"),
+         "✓ send Chrome hello for a.test ServerHello 0 ms"),
         (step(Operation.EXCHANGE, tls=Tls(server_name="a.test", ech="real", outer_name="b.test"),
               exchange=Exchange(protocol="client_hello", reply="server_hello_ech_accepted")),
-         "✓ send sealed hello for a.test, outside b.test ServerHello, name unsealed 0 ms"),
+         "✓ send ECH hello for a.test (b.test) ServerHello, name decrypted 0 ms"),
         (step(Operation.HOP, tcp=Tcp(address="192.0.2.1", port=443),
               hop=Hop(ttl=3, sent="client_hello", reply="rst", network="203.0.113.0/24",
                       reply_ttl=61, reply_ipid=7)),
-         "✗ hop 3 ClientHello reset in 203.0.113.0/24, ttl 61, id 7 0 ms"),
+         "✗ hop 3 ClientHello reset, 203.0.113.0/24, ttl 61, id 7 0 ms"),
         (step(Operation.HOP, hop=Hop(ttl=1, sent="syn", reply="time_exceeded")),
          "✓ hop 1 SYN router 0 ms"),
         (step(Operation.HOP, failure=Failure.GENERIC_TIMEOUT_ERROR, hop=Hop(ttl=2, sent="dns")),
@@ -167,14 +168,14 @@ LATE = DnsReply(after_us=31_000, rcode=0, answers=(DnsAnswer(type="A", data="192
          "✓ QUIC [2001:db8::1]:443 for a.test TLSv1.3, h3 0 ms"),
         (step(Operation.HTTP_ROUND_TRIP,
               http=Http(method="GET", url="https://a.test/", status=200, version="3")),
-         "✓ request GET https://a.test/ 200 OK by HTTP/3 0 ms"),
+         "✓ request GET https://a.test/ 200 OK, HTTP/3 0 ms"),
         (step(Operation.READ_BODY, http=Http(
             method="GET", url="http://a.test/", body_bytes=30_000, text="Not here",
             arrivals=(Arrival(at_us=0, bytes=0), Arrival(at_us=2_000_000, bytes=30_000)))),
-         "✓ body 30,000 bytes, 15 kB/s, “Not here” 0 ms"),
+         "✓ body 30 kB, 15 kB/s, “Not here” 0 ms"),
         (step(Operation.READ_BODY, failure=Failure.GENERIC_TIMEOUT_ERROR, http=Http(
             method="GET", url="https://a.test/", body_bytes=16_384)),
-         "✗ body no answer in time after 16,384 bytes 0 ms"),
+         "✗ body no answer in time after 16.4 kB 0 ms"),
         (replace(RESOLVED, dns=lookup(
             "udp", "a.test", "192.0.2.1", resolver="192.0.2.53:53", later=(LATE,))),
          "✓ look up A a.test by udp 192.0.2.53:53 192.0.2.1; after 31 ms also 192.0.2.9 12 ms"),

@@ -1,12 +1,13 @@
 """Explain a measurement in one plain sentence, with its limits.
 
 One vantage alone has no comparison, so no sentence gives a verdict. A sentence describes the
-observation, its possible causes, and what could tell them apart. SENTENCES has a row for each
+observation, its possible causes, and what could tell them apart. Each is whole in the catalogues:
+words have other orders and endings in other languages. SENTENCES has a row for each
 experiment whose meaning is the difference between its endpoints; the others are explained by
 stage or by count. All functions are pure.
 
 >>> explain_measurement("tcp", "192.0.2.1:443", trace.observations)
-'192.0.2.1:443 takes connections. This cannot tell who it is that takes them.'
+'192.0.2.1:443 takes connections. This cannot tell who takes them.'
 """
 
 from collections import Counter
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from heliograph.observation import Link, Observation
 from heliograph.plan import ANCHORS
+from heliograph.translation import mark
+from heliograph.translation import translate as _
 from heliograph_agent.cli.explain.comparison import (
     explain_ech,
     explain_hello,
@@ -47,12 +50,14 @@ from heliograph_agent.cli.observation_tree import (
 from heliograph_agent.runtime.vantage import classify_link
 
 _LINKS: Mapping[Link, str] = {
-    Link.ONLINE: "This machine is online",
-    Link.DOMESTIC_ONLY: "Only hosts at home answer, none abroad",
-    Link.NO_RESOLVER: "Hosts abroad answer by address and not by name: it is the resolver",
-    Link.CAPTIVE: "Somebody else answers for the anchors, as the login page of a hotel does",
-    Link.OFFLINE: "This machine is offline",
-    Link.UNKNOWN: "How this machine is connected is not known",
+    Link.ONLINE: mark("This machine is online."),
+    Link.DOMESTIC_ONLY: mark("Only hosts in this country answer, none abroad."),
+    Link.NO_RESOLVER: mark(
+        "Hosts abroad answer by address but not by name: the resolver does not work."
+    ),
+    Link.CAPTIVE: mark("Something else answers in place of the anchors, as a hotel's login page."),
+    Link.OFFLINE: mark("This machine is offline."),
+    Link.UNKNOWN: mark("It is not known how this machine is connected."),
 }
 
 
@@ -63,13 +68,16 @@ def explain_service(title: str, groups: Groups) -> str:
     unasked_count = list(answers.values()).count(EndpointAnswer.UNKNOWN)
     asked_count = len(answers) - unasked_count
     if asked_count == 0:
-        return NOTHING
-    explanation = f"{title} answered at {_format_fraction(asked_count - len(silent), asked_count)}"
-    if silent:
-        failures = _describe_failures(groups, silent)
-        explanation += f"; {_list_silent(silent, asked_count)} ({failures})"
+        return _(NOTHING)
+    sentence = _(_choose_for_service(len(silent), asked_count)).format(
+        title=title,
+        answered=asked_count - len(silent),
+        total=asked_count,
+        names=join_items([label or _("the URL itself") for label in silent], 4),
+        failures=_describe_failures(groups, silent),
+    )
     doubt = _explain_doubt(len(silent), asked_count)
-    return f"{explanation}.{_explain_unasked(unasked_count)} {doubt}"
+    return " ".join(filter(None, (sentence, _explain_unasked(unasked_count), doubt)))
 
 
 def explain_connectivity(target: str, groups: Groups) -> str:
@@ -78,55 +86,60 @@ def explain_connectivity(target: str, groups: Groups) -> str:
     answers = [classify_answer(steps) for steps in groups.values()]
     asked_count = len(answers) - answers.count(EndpointAnswer.UNKNOWN)
     link = classify_link(step for steps in groups.values() for step in steps)
-    count = "no anchor could be asked"
+    count = _("No anchor could be asked.")
     if asked_count:
-        places = _format_fraction(answers.count(EndpointAnswer.YES), asked_count)
-        count = f"{places.replace('place', 'anchor')} answered"
-    return (
-        f"{_LINKS[link]}: {count}."
-        f"{_explain_unasked(len(answers) - asked_count)} "
-        "Whether any one site is reachable, this cannot tell."
-    )
+        count = _("{answered} of {total} anchors answered.").format(
+            answered=answers.count(EndpointAnswer.YES), total=asked_count
+        )
+    unasked = _explain_unasked(len(answers) - asked_count)
+    doubt = _("This cannot tell whether any one site is reachable.")
+    return " ".join(filter(None, (_(_LINKS[link]), count, unasked, doubt)))
 
 
-def _format_fraction(count: int, total: int) -> str:
-    if count == total:
-        return f"all {total} places" if total > 1 else "the one place asked"
-    if count == 0:
-        return f"none of {total} places" if total > 1 else "no place"
-    return f"{count} of {total} places"
-
-
-def _list_silent(silent: Sequence[str], asked_count: int) -> str:
-    if len(silent) == asked_count:
-        return "nobody answered" if asked_count > 1 else "it did not answer"
-    return f"{join_items([label or 'the URL itself' for label in silent], 4)} did not"
+def _choose_for_service(silent_count: int, total: int) -> str:
+    if silent_count == 0:
+        if total > 1:
+            return mark("{title} answered at all {total} places.")
+        return mark("{title} answered at the one place asked.")
+    if silent_count < total:
+        return mark(
+            "{title} answered at {answered} of {total} places; {names} did not ({failures})."
+        )
+    if total > 1:
+        return mark("{title} answered at none of {total} places ({failures}).")
+    return mark("{title} did not answer at the one place asked ({failures}).")
 
 
 def _describe_failures(groups: Groups, silent: Iterable[str]) -> str:
     """Describe the most common failures with their step: `TLS: connection reset`."""
     end_counts = Counter(_describe_end(groups[label]) for label in silent)
-    descriptions = " or ".join(description for description, _ in end_counts.most_common(2))
-    return f"{descriptions} and others" if len(end_counts) > 2 else descriptions
+    descriptions = [description for description, _count in end_counts.most_common(2)]
+    if len(end_counts) < 2:
+        return "".join(descriptions)
+    if len(end_counts) == 2:
+        return _("{first} or {second}").format(first=descriptions[0], second=descriptions[1])
+    return _("{first}, {second} and others").format(first=descriptions[0], second=descriptions[1])
 
 
 def _describe_end(steps: Sequence[Observation]) -> str:
     last = [step for step in deepest_steps(steps) if step.failure not in LOCAL_FAILURES][-1]
     if last.failure is None and last.exchange is not None:
-        return f"{STEPS[last.operation]}: {describe_reply(last.exchange)}"
-    return f"{STEPS[last.operation]}: {describe_failure(last)}"
+        return f"{_(STEPS[last.operation])}: {describe_reply(last.exchange)}"
+    return f"{_(STEPS[last.operation])}: {describe_failure(last)}"
 
 
 def _explain_unasked(count: int) -> str:
-    return f" {count} could not be asked from here." if count else ""
+    return _("{n} could not be asked from here.").format(n=count) if count else ""
 
 
 def _explain_doubt(silent_count: int, asked_count: int) -> str:
     if silent_count == 0:
-        return "Whether the service as a whole works was not tried."
+        return _("This cannot tell whether the service as a whole works.")
     if silent_count == asked_count:
-        return f"A block looks like this, and so does an outage of the service; {ONLY_A_CONTROL}."
-    return f"A partial block looks like this, and so do servers that are down; {ONLY_A_CONTROL}."
+        doubt = _("A block looks like this, and so does an outage of the service.")
+    else:
+        doubt = _("A partial block looks like this, and so do servers that are down.")
+    return f"{doubt} {_(ONLY_A_CONTROL)}"
 
 
 Explainer = Callable[[str, Groups], str]
@@ -158,7 +171,7 @@ def explain_measurement(
         return ""
     groups = group_by_endpoint(observations)
     if all(step.failure in LOCAL_FAILURES for step in observations) and experiment != ANCHORS:
-        return NOTHING
+        return _(NOTHING)
     if (explain := SENTENCES.get(experiment)) is not None:
         return explain(target, groups)
     if title or len(groups) > 1:

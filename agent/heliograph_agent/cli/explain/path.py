@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 
-from heliograph.observation import Hop, Observation
+from heliograph.observation import Exchange, Hop, Observation
+from heliograph.translation import mark
+from heliograph.translation import translate as _
 from heliograph_agent.cli.explain.target import NOTHING, ONLY_A_CONTROL, Groups
 from heliograph_agent.cli.labels import describe_changes, describe_failure, join_items
 from heliograph_agent.cli.observation_tree import EndpointAnswer, classify_answer
 
 _PASSED_ON = "time_exceeded"
 _NAMES = {
-    "rst": "a reset",
-    "fin": "an end",
-    "data": "data",
-    "dns": "an answer",
-    "synack": "a SYN-ACK",
+    "rst": mark("a reset"),
+    "fin": mark("an end of the connection"),
+    "data": mark("data"),
+    "dns": mark("a DNS answer"),
+    "synack": "SYN-ACK",
 }
 
 
@@ -24,41 +26,49 @@ def explain_middlebox(target: str, groups: Groups) -> str:
     }
     last_steps = {label: steps[-1] for label, steps in exchanges.items() if steps}
     if not last_steps:
-        return f"{target} took no connection, so nothing can be said about the way."
-    intact = [
-        label for label, step in last_steps.items() if classify_answer([step]) is EndpointAnswer.YES
-    ]
-    if len(intact) == len(last_steps):
-        return (
-            "Everything came back as it was sent: nobody on the way touches requests to that port. "
-            "This cannot tell whether somebody only reads."
+        return _("{target} took no connection, so this says nothing about the way to it.").format(
+            target=target
         )
-    if not any(s.exchange and s.exchange.reply == "echo" for s in last_steps.values()):
-        return (
-            f"Nothing came back as an echo. That looks like {target} being no echo service, or a "
-            "proxy on the way that answers in its place; another echo service can tell which."
+    if all(classify_answer([step]) is EndpointAnswer.YES for step in last_steps.values()):
+        return _(
+            "Everything came back as it was sent: nothing on the way changes requests to that "
+            "port. This cannot tell whether somebody only reads."
         )
-    changes = dict.fromkeys(
-        c for s in last_steps.values() if s.exchange and (c := describe_changes(s.exchange))
+    replies = [step.exchange for step in last_steps.values() if step.exchange]
+    if not any(exchange.reply == "echo" for exchange in replies):
+        return _(
+            "Nothing came back as an echo. Either {target} is no echo service, or a proxy on the "
+            "way answers in its place. Another echo service can tell which."
+        ).format(target=target)
+    findings = _list_changes(list(last_steps.values()), replies)
+    doubt = _(
+        "Either there is a proxy on the way, or one in front of that service. This cannot tell "
+        "whether it hinders anything."
     )
-    proxied = [n for n, s in last_steps.items() if s.exchange and s.exchange.reply == "http_reply"]
-    findings = []
-    if changes:
-        findings.append(f"requests were changed on the way ({join_items(list(changes))})")
-    if proxied:
-        findings.append(
-            f"a web server in between answered {len(proxied)} of {len(last_steps)} itself"
+    return " ".join([*findings, doubt])
+
+
+def _list_changes(last_steps: Sequence[Observation], replies: Sequence[Exchange]) -> list[str]:
+    """Say what became of the requests, a sentence for each kind."""
+    sentences = []
+    total = len(last_steps)
+    if changes := list(dict.fromkeys(filter(None, map(describe_changes, replies)))):
+        sentences.append(
+            _("Requests were changed on the way: {changes}.").format(changes=join_items(changes))
         )
-    lost = [s for s in last_steps.values() if s.failure is not None]
-    if lost:
-        findings.append(
-            f"{len(lost)} of {len(last_steps)} did not come back ({describe_failure(lost[-1])})"
+    if proxied := [exchange for exchange in replies if exchange.reply == "http_reply"]:
+        sentences.append(
+            _("A web server on the way answered {n} of {total} requests itself.").format(
+                n=len(proxied), total=total
+            )
         )
-    summary = join_items(findings)
-    return (
-        f"{summary[:1].upper()}{summary[1:]}: that looks like a proxy on the way, or one "
-        "beside that service. Whether it hinders anything, this cannot tell."
-    )
+    if lost := [step for step in last_steps if step.failure is not None]:
+        sentences.append(
+            _("{n} of {total} requests did not come back ({reason}).").format(
+                n=len(lost), total=total, reason=describe_failure(lost[-1])
+            )
+        )
+    return sentences
 
 
 def explain_path(target: str, groups: Groups) -> str:
@@ -69,50 +79,61 @@ def explain_path(target: str, groups: Groups) -> str:
     )
     queries = _explain_queries(target, groups)
     if not any(hop for steps in groups.values() for hop in _list_hops(steps)):
-        return NOTHING
+        return _(NOTHING)
     if syn is None or syn.reply != "synack":
         return _explain_unreached(syn, _farthest_router(groups, "syn")) + queries
     return _explain_names(target, syn, neutral_hop, target_hop, groups) + queries
 
 
 def _explain_unreached(syn: Hop | None, last_ttl: int) -> str:
-    reply = f"{_reply_name(syn)} came at hop {syn.ttl}" if syn else "nobody answered"
-    routers = (
-        f"the last router that was seen is hop {last_ttl}" if last_ttl else "no router was seen"
-    )
-    return (
-        f"No connection came about: {reply}, and {routers}. "
-        f"Routers may be silent, and a server may be down; {ONLY_A_CONTROL}."
-    )
+    reply = _("No connection was made: nobody answered.")
+    if syn:
+        reply = _("No connection was made: the reply at hop {ttl} was {reply}.").format(
+            ttl=syn.ttl, reply=_reply_name(syn)
+        )
+    routers = _("No router was seen.")
+    if last_ttl:
+        routers = _("The last router seen is hop {ttl}.").format(ttl=last_ttl)
+    doubt = _("Routers may be silent, and a server may be down.")
+    return f"{reply} {routers} {doubt} {_(ONLY_A_CONTROL)}"
 
 
 def _explain_names(
     target: str, syn: Hop, neutral_hop: Hop | None, target_hop: Hop | None, groups: Groups
 ) -> str:
     if target_hop is not None and target_hop.ttl < syn.ttl:
-        sender = _reply_name(target_hop)
-        if neutral_hop is not None and neutral_hop.ttl <= target_hop.ttl:
-            return (
-                f"{sender.capitalize()} came at hop {target_hop.ttl} of {syn.ttl} whatever the "
-                "name: somebody on the way answers for that server."
-            )
-        return (
-            f"With the name of {target}, {sender} came at hop {target_hop.ttl}, before the server "
-            f"at hop {syn.ttl}; a neutral name went on. That looks like interference at or just "
-            f"before hop {target_hop.ttl}, or a path that changed meanwhile; repeating it tells."
-        )
+        return _explain_early_reply(target, syn, neutral_hop, target_hop)
     if target_hop is None and neutral_hop is not None:
-        last_ttl = _farthest_router(groups, "target")
-        return (
-            f"With the name of {target} nothing was heard beyond hop {last_ttl} of {syn.ttl}; a "
-            "neutral name went on. That looks like packets with that name being dropped there, or "
-            "routers that fell silent; repeating it tells."
-        )
+        return _(
+            "With the name {target} nothing was heard beyond hop {last} of {server}, while a "
+            "neutral name was answered. Either packets with that name are dropped there, or "
+            "routers fell silent. Repeating the test can tell."
+        ).format(target=target, last=_farthest_router(groups, "target"), server=syn.ttl)
     if target_hop is None:
-        return f"SYNs come to the server at hop {syn.ttl}; hellos were not answered with any name."
-    return (
-        f"The name of {target} goes all the way to hop {syn.ttl}, as a neutral one does: nobody on "
-        "the way answered it. This cannot tell what happens after the hello."
+        return _("The server at hop {ttl} takes connections, but answered neither name.").format(
+            ttl=syn.ttl
+        )
+    return _(
+        "The name {target} goes all the way to hop {ttl}: nothing on the way answered it. This "
+        "cannot tell what happens later in the connection."
+    ).format(target=target, ttl=syn.ttl)
+
+
+def _explain_early_reply(target: str, syn: Hop, neutral_hop: Hop | None, target_hop: Hop) -> str:
+    """Explain a reply from before the server."""
+    if neutral_hop is not None and neutral_hop.ttl <= target_hop.ttl:
+        sentence = _(
+            "The reply at hop {ttl} of {server} was {reply}, whatever the name: something on the "
+            "way answers for that server."
+        )
+    else:
+        sentence = _(
+            "With the name {target} the reply at hop {ttl} was {reply}, before the server at hop "
+            "{server}; a neutral name was not answered there. Either something at or just before "
+            "hop {ttl} interferes, or the path changed meanwhile. Repeating the test can tell."
+        )
+    return sentence.format(
+        target=target, ttl=target_hop.ttl, server=syn.ttl, reply=_reply_name(target_hop)
     )
 
 
@@ -121,15 +142,17 @@ def _explain_queries(target: str, groups: Groups) -> str:
     if target_hop is None or neutral_hop is None:
         return ""
     if target_hop.ttl < neutral_hop.ttl:
-        return (
-            f" A query for {target} was answered at hop {target_hop.ttl}, before the resolver "
-            f"at hop {neutral_hop.ttl}: that looks like an injected answer."
+        sentence = _(
+            "A query for {target} was answered at hop {ttl}, before the resolver at hop "
+            "{resolver}: that looks like a forged answer."
         )
-    return f" Queries for {target} come as far as others."
+    else:
+        sentence = _("Queries for {target} go as far as queries for other names.")
+    return " " + sentence.format(target=target, ttl=target_hop.ttl, resolver=neutral_hop.ttl)
 
 
 def _reply_name(hop: Hop) -> str:
-    return _NAMES.get(hop.reply, hop.reply)
+    return _(_NAMES.get(hop.reply, hop.reply))
 
 
 def _farthest_router(groups: Groups, label: str) -> int:
