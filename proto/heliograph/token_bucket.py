@@ -40,7 +40,7 @@ class TokenBuckets(Generic[_Key]):
 
     def __init__(self, *, per_s: float, capacity: float, max_keys: int) -> None:
         self.per_s = per_s
-        self._capacity = capacity
+        self.capacity = capacity
         self._max_keys = max_keys
         self._buckets: OrderedDict[_Key, TokenBucket] = OrderedDict()
 
@@ -57,8 +57,8 @@ class TokenBuckets(Generic[_Key]):
         """
         bucket = self._buckets.get(key)
         if bucket is None:
-            level = min(self._capacity, self._capacity if first_level is None else first_level)
-            bucket = self._buckets[key] = TokenBucket(self.per_s, self._capacity, level, now_us)
+            level = min(self.capacity, self.capacity if first_level is None else first_level)
+            bucket = self._buckets[key] = TokenBucket(self.per_s, self.capacity, level, now_us)
             if len(self._buckets) > self._max_keys:
                 self._buckets.popitem(last=False)
         self._buckets.move_to_end(key)

@@ -2,10 +2,14 @@
 
 States of an endpoint (target, label, address, port): *reported* by vantages whose verdict on it is
 not `reachable`. It is *scheduled* once the policy allows it and the quotas have room. Its time is
-60 to 180 s later, so that nobody on the path pairs the visit with a vantage. Then it is *ordered*
+60 to 120 s later, so that nobody on the path pairs the visit with a vantage. Then it is *ordered*
 from one control whose network has not looked yet, and for RETRY_US no more. A visit that fails
 schedules it once more, for a control in another network. Fresh looks, regular ones or visits, end
 all that when one works or when they come from two networks.
+
+A pass from before a failure does not show that the service worked at its time. So a *new* failure
+needs a look of after it, whatever was seen or ordered before; a lasting block, which look after
+look has shown (`followed_failures.py`), does not.
 Pure: the caller gives time and random numbers, and nothing is written to a disk.
 """
 
@@ -22,6 +26,7 @@ from heliograph.token_bucket import TokenBuckets
 from heliograph.units import HOUR_S, MINUTE_US, SECOND_US
 from heliograph.visits import MAX_VISITS, Visit
 from heliograph_collector.control.assessor import FINAL_RULE_PREFIXES
+from heliograph_collector.control.followed_failures import FollowedFailures
 from heliograph_collector.control.met_endpoints import (
     MetEndpoint,
     list_answers,
@@ -51,8 +56,9 @@ from heliograph_collector.model.records import (
 )
 
 MIN_DELAY_S = 60.0
-MAX_DELAY_S = 180.0  # assumed; a visit is in time for measurements of the 15 min before
+MAX_DELAY_S = 120.0  # assumed; later ones come too late for an outage of five minutes
 RETRY_US = 10 * MINUTE_US  # assumed; within it an ordered endpoint is not ordered again
+NEW_SHARE = 0.5  # of every quota stays for endpoints where no fresh look has passed; assumed
 WANTED_NETWORKS = 2  # of controls that fail, where there are as many
 MAX_ENDPOINTS = 20_000  # in each memory, the longest unused is dropped; about 10 MB each
 MAX_ANSWERS = 64  # of the controls' lookups for one endpoint
@@ -74,6 +80,13 @@ class EndpointKey(NamedTuple):
 class _Look(NamedTuple):
     at_us: int
     has_worked: bool
+
+
+class _Wish(NamedTuple):
+    """When something is done at an endpoint, and how old a look may be to stand for it."""
+
+    at_us: int
+    since_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +120,9 @@ class VisitPlanner:
         self._answers: dict[tuple[Key, str], OrderedDict[str, None]] = {}
         self._looks: OrderedDict[EndpointKey, dict[str, _Look]] = OrderedDict()
         self._reports: OrderedDict[EndpointKey, _Reports] = OrderedDict()
-        self._scheduled: dict[EndpointKey, int] = {}  # time of the order
-        self._ordered: OrderedDict[EndpointKey, int] = OrderedDict()
+        self._scheduled: dict[EndpointKey, _Wish] = {}
+        self._ordered: OrderedDict[EndpointKey, _Wish] = OrderedDict()
+        self._failures = FollowedFailures[EndpointKey](MAX_ENDPOINTS)
         self._wanted_networks = 1
 
     def follow_plan(self, plan: Plan) -> None:
@@ -133,15 +147,15 @@ class VisitPlanner:
     def take_orders(self, sites: Sequence[ControlSite], now_us: int) -> list[VisitOrder]:
         """Return the due orders for the connected controls; without controls they are dropped."""
         self._wanted_networks = min(WANTED_NETWORKS, max(1, len({s.network for s in sites})))
-        due = [endpoint for endpoint, at_us in self._scheduled.items() if at_us <= now_us]
+        due = [endpoint for endpoint, wish in self._scheduled.items() if wish.at_us <= now_us]
         visits_by_agent: defaultdict[bytes, list[Visit]] = defaultdict(list)
         for endpoint in due:
-            del self._scheduled[endpoint]
+            since_us = self._scheduled.pop(endpoint).since_us
             planned = self._planned.find(endpoint.target, endpoint.label)
             if planned is None or not self._policy.is_public(endpoint.address):
                 continue
-            _remember(self._ordered, endpoint, now_us)
-            site = self._choose_site(endpoint, sites, now_us)
+            _remember(self._ordered, endpoint, _Wish(now_us, since_us))
+            site = self._choose_site(endpoint, sites, since_us)
             if site is not None:
                 visits_by_agent[site.agent].append(_make_visit(planned, endpoint.address))
         return [
@@ -158,11 +172,11 @@ class VisitPlanner:
             if self._planned.find(target, met.label) is not None:
                 endpoint = EndpointKey(target, met.label, met.address, met.port)
                 looks = _touch(self._looks, endpoint, {})
-                looks[network] = _Look(record.started_us, has_worked)
-                is_ordered = record.measurement.is_visit and endpoint in self._ordered
-                has_room = len(self._scheduled) < MAX_ENDPOINTS
-                if is_ordered and has_room and not self._has_enough_looks(endpoint, now_us):
-                    self._scheduled.setdefault(endpoint, self._draw_due_us(now_us))
+                looks[network] = _Look(min(record.started_us, now_us), has_worked)
+                if has_worked:
+                    self._failures.add_pass(endpoint, record.started_us)
+                if record.measurement.is_visit and endpoint in self._ordered:
+                    self._schedule_second_look(endpoint, now_us)
         for label, address in list_answers(record.measurement):
             if self._planned.find(target, label) is not None:
                 answers = self._answers.setdefault((target, label), OrderedDict())
@@ -181,8 +195,16 @@ class VisitPlanner:
             if planned is None or not _is_doubted(planned, met, labels):
                 continue
             endpoint = EndpointKey(target, met.label, met.address, met.port)
-            if self._policy.is_public(met.address) and self._is_wanted(endpoint, now_us):
-                self._note_endpoint(endpoint, record, due_us, now_us)
+            if not self._policy.is_public(met.address):
+                continue
+            self._note_endpoint(endpoint, record, due_us, now_us)
+
+    def _schedule_second_look(self, endpoint: EndpointKey, now_us: int) -> None:
+        since_us = self._ordered[endpoint].since_us
+        has_room = len(self._scheduled) < MAX_ENDPOINTS
+        if has_room and not self._has_enough_looks(endpoint, since_us):
+            wish = _Wish(self._draw_due_us(now_us), since_us)
+            self._scheduled.setdefault(endpoint, wish)
 
     def _draw_due_us(self, now_us: int) -> int:
         return now_us + int(self._rng.uniform(MIN_DELAY_S, MAX_DELAY_S) * SECOND_US)
@@ -190,35 +212,63 @@ class VisitPlanner:
     def _note_endpoint(
         self, endpoint: EndpointKey, record: ReceivedMeasurement, due_us: int, now_us: int
     ) -> None:
+        """Schedule a visit where no fresh look is known, or where a new failure follows a pass."""
+        at_us = record.started_us
+        is_new = self._failures.add_failure(endpoint, record.vantage.country, at_us)
+        waiting = self._scheduled.get(endpoint)
+        if is_new and waiting is not None:
+            self._scheduled[endpoint] = waiting._replace(since_us=max(waiting.since_us, at_us))
+        elif self._is_wanted(endpoint, now_us - WINDOW_US, now_us - RETRY_US):
+            self._schedule(endpoint, record, _Wish(due_us, now_us - WINDOW_US), now_us)
+        elif (
+            is_new and self._has_pass(endpoint, now_us) and self._is_wanted(endpoint, at_us, at_us)
+        ):
+            self._schedule(endpoint, record, _Wish(due_us, at_us), now_us, NEW_SHARE)
+
+    def _schedule(
+        self,
+        endpoint: EndpointKey,
+        record: ReceivedMeasurement,
+        wish: _Wish,
+        now_us: int,
+        share: float = 0.0,
+    ) -> None:
+        """Schedule a visit, if the policy allows it and more than a share of the quotas is left."""
         reports = _touch(self._reports, endpoint, _Reports())
         if can_confirm(record):
             reports.add(make_reporter(record))
         is_allowed = reports.are_independent or self._policy.is_covered(
             endpoint.address, self._answers.get((endpoint.target, endpoint.label), ())
         )
-        if is_allowed and self._quotas.take(record, endpoint.address, now_us):
-            self._scheduled[endpoint] = due_us
+        if is_allowed and self._quotas.take(record, endpoint.address, now_us, share):
+            self._scheduled[endpoint] = wish
 
-    def _is_wanted(self, endpoint: EndpointKey, now_us: int) -> bool:
-        is_recent = now_us - self._ordered.get(endpoint, -RETRY_US) < RETRY_US
+    def _is_wanted(self, endpoint: EndpointKey, since_us: int, ordered_since_us: int) -> bool:
+        """Return whether no look since a time is known, and no order since another one."""
+        ordered = self._ordered.get(endpoint)
+        is_recent = ordered is not None and ordered.at_us > ordered_since_us
         is_waiting = endpoint in self._scheduled or len(self._scheduled) >= MAX_ENDPOINTS
-        return not (is_waiting or is_recent or self._has_enough_looks(endpoint, now_us))
+        return not (is_waiting or is_recent or self._has_enough_looks(endpoint, since_us))
 
-    def _has_enough_looks(self, endpoint: EndpointKey, now_us: int) -> bool:
-        looks = self._list_fresh_looks(endpoint, now_us)
+    def _has_enough_looks(self, endpoint: EndpointKey, since_us: int) -> bool:
+        looks = self._list_looks(endpoint, since_us)
         return len(looks) >= self._wanted_networks or any(x.has_worked for x in looks.values())
 
-    def _list_fresh_looks(self, endpoint: EndpointKey, now_us: int) -> dict[str, _Look]:
+    def _has_pass(self, endpoint: EndpointKey, now_us: int) -> bool:
+        """Return whether a fresh look passed, without which nothing is called blocked."""
+        return any(x.has_worked for x in self._list_looks(endpoint, now_us - WINDOW_US).values())
+
+    def _list_looks(self, endpoint: EndpointKey, since_us: int) -> dict[str, _Look]:
         looks = self._looks.get(endpoint, {})
-        return {name: x for name, x in looks.items() if abs(now_us - x.at_us) <= WINDOW_US}
+        return {name: x for name, x in looks.items() if x.at_us >= since_us}
 
     def _choose_site(
-        self, endpoint: EndpointKey, sites: Sequence[ControlSite], now_us: int
+        self, endpoint: EndpointKey, sites: Sequence[ControlSite], since_us: int
     ) -> ControlSite | None:
-        """Choose a control in a network that has not looked at the endpoint yet."""
-        networks = self._list_fresh_looks(endpoint, now_us)
+        """Choose a control in a network that has not looked at the endpoint since then."""
+        networks = self._list_looks(endpoint, since_us)
         fitting = [site for site in sites if site.network not in networks]
-        is_done = not fitting or self._has_enough_looks(endpoint, now_us)
+        is_done = not fitting or self._has_enough_looks(endpoint, since_us)
         return None if is_done else self._rng.choice(fitting)
 
 
@@ -254,8 +304,10 @@ class _Quotas:
         pairs = zip(self._buckets, ("", country), strict=False)
         return all(_has_token(buckets, name, now_us) for buckets, name in pairs)
 
-    def take(self, record: ReceivedMeasurement, address: str, now_us: int) -> bool:
-        """Take one visit from each quota, or nothing from any."""
+    def take(
+        self, record: ReceivedMeasurement, address: str, now_us: int, share: float = 0.0
+    ) -> bool:
+        """Take one visit from each quota, or nothing if less than a share of any is left."""
         names = (
             "",
             record.vantage.country,
@@ -263,16 +315,16 @@ class _Quotas:
             enclosing_network(address),
         )
         pairs = tuple(zip(self._buckets, names, strict=True))
-        if not all(_has_token(buckets, name, now_us) for buckets, name in pairs):
+        if not all(_has_token(buckets, name, now_us, share) for buckets, name in pairs):
             return False
         for buckets, name in pairs:
             buckets.take(name, now_us)
         return True
 
 
-def _has_token(buckets: TokenBuckets[str], name: str, now_us: int) -> bool:
+def _has_token(buckets: TokenBuckets[str], name: str, now_us: int, share: float = 0.0) -> bool:
     level = buckets.level(name, now_us)
-    return level is None or level >= 1
+    return level is None or level >= max(1.0, share * buckets.capacity)
 
 
 def _is_report(record: ReceivedMeasurement, now_us: int) -> bool:
