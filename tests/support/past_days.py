@@ -85,6 +85,11 @@ def past(folder: Path) -> dict[str, Any]:
     write_history(folder / "history.db")
     with closing(ImportedResults(folder / "imported.db")) as imported:
         imported.add(list_results(), JAN_1 + 40 * DAY_US, 12)
+    return read_past(folder)
+
+
+def read_past(folder: Path) -> dict[str, Any]:
+    """What a feed answers from the files of a folder."""
     history = HistoryReader(folder / "history.db")
     others = ImportedReader(folder / "imported.db")
 

@@ -74,16 +74,26 @@ def read_day_range(values: QueryValues, now_us: int) -> DayRange:
     return day_range
 
 
-def list_bins(row: DayRow, day_range: DayRange) -> list[tuple[int, int, int]]:
-    """List (index of the bin, code, share in 255ths) of the bins of a day with data."""
-    width = day_range.bin_hours
-    first = (row.day_us - day_range.since_us) // (width * HOUR_US)
+def list_bins(row: DayRow, since_us: int, width: int) -> list[tuple[int, int, int]]:
+    """List (index of the bin, code, share in 255ths) of the bins of a day with data.
+
+    Args:
+        since_us: Start of the first bin.
+        width: Of a bin, in hours.
+    """
+    first = (row.day_us - since_us) // (width * HOUR_US)
+    bins = _merge_day(row.hours, row.shares, width)
+    return [(first + index, code, share) for index, code, share in bins]
+
+
+@lru_cache(maxsize=1024)  # likewise
+def _merge_day(hours: bytes, shares: bytes, width: int) -> list[tuple[int, int, int]]:
     bins = []
     for index in range(HOURS // width):
         part = slice(index * width, (index + 1) * width)
-        code, share = _merge_hours(row.hours[part], row.shares[part])
+        code, share = _merge_hours(hours[part], shares[part])
         if code:
-            bins.append((first + index, code, share))
+            bins.append((index, code, share))
     return bins
 
 

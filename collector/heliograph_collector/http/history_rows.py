@@ -19,7 +19,14 @@ from heliograph_collector.aggregate.cell_state import (
     is_partial,
     most_common_cause,
 )
-from heliograph_collector.model.history import HOURS, MARK_CODES, TROUBLE_MARKS, Axis, DayRow
+from heliograph_collector.model.history import (
+    HOURS,
+    MARK_CODES,
+    MARKS,
+    TROUBLE_MARKS,
+    Axis,
+    DayRow,
+)
 from heliograph_collector.model.records import VerdictState
 
 FULL_SHARE = 255
@@ -198,14 +205,15 @@ def find_worst(codes: Iterable[int]) -> tuple[int, int]:
 
     Of troubles the most frequent one is shown.
     """
-    counts = Counter(code for code in codes if code)
-    if not counts:
+    marks = bytes(codes)
+    counts = [marks.count(code) for code in range(len(MARKS))]
+    judged = len(marks) - counts[0] - counts[_UNKNOWN]
+    if len(marks) == counts[0]:
         return 0, 0
     troubles = [code for code in _TROUBLES if counts[code]]
     if not troubles:
         return (_REACHABLE if counts[_REACHABLE] else _UNKNOWN), FULL_SHARE
     worst = max(troubles, key=lambda code: (counts[code], -_TROUBLES.index(code)))
-    judged = counts.total() - counts[_UNKNOWN]
     return worst, max(1, FULL_SHARE * counts[worst] // judged)
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 
@@ -105,6 +105,7 @@ def localize_digits(lang: str, value: str) -> str:
     return value.translate(_PERSIAN) if lang == "fa" else value
 
 
+@lru_cache(maxsize=4096, typed=True)  # a page has the same few counts a thousand times
 def format_number(lang: str, value: float) -> str:
     """Format a number such as "1,234.5"; group digits from 10,000 on."""
     formatted = format_decimal(

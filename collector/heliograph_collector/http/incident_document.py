@@ -7,6 +7,7 @@ belongs to one person. Parts with fewer than k votes are withheld, and incidents
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from msgspec.structs import asdict, replace
@@ -212,6 +213,7 @@ def _floor_optional(timestamp: str | None, step_us: int) -> str | None:
     return None if timestamp is None else _floor_time(timestamp, step_us)
 
 
+@lru_cache(maxsize=16_384)  # each page reads those of all incidents
 def parse_us(timestamp: str) -> int:
     """Parse a time of the log to microseconds since the epoch."""
     return (datetime.fromisoformat(timestamp) - _EPOCH) // timedelta(microseconds=1)

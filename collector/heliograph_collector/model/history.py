@@ -6,6 +6,7 @@ A day is made from its daily file, so it says no more than that file does.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 HOURS = 24
 
@@ -30,16 +31,18 @@ TROUBLE_MARKS = ("silent", "blocked", "down", "partial")  # of two as frequent t
 MARK_CODES: Mapping[str, int] = {mark: code for code, mark in enumerate(MARKS)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DayRow:
-    """One day of one place and service; empty fields are merged over."""
+class DayRow(NamedTuple):
+    """One day of one place and service; empty fields are merged over.
+
+    A tuple, because a page has thousands of them. The first six fields are the key of a row.
+    """
 
     axis: Axis
     country: str
-    region: str = ""
-    asn: int = 0
-    access: str = ""
-    service: str = ""
+    region: str
+    asn: int
+    access: str
+    service: str
     day_us: int
     hours: bytes  # a code of MARKS an hour
     shares: bytes  # of the judged networks or services with that mark, in 255ths, by hour

@@ -115,7 +115,7 @@ class ImportedRow:
     target: str
     total: StateCounts
     days: Mapping[int, StateCounts]  # by midnight, microseconds UTC
-    networks: Mapping[int, StateCounts]  # by ASN
+    blocked_networks: Mapping[int, int]  # measurements that found it blocked, by ASN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

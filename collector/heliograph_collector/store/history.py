@@ -43,6 +43,7 @@ CREATE INDEX IF NOT EXISTS rows_by_network ON rows (asn, axis, day);
 CREATE INDEX IF NOT EXISTS rows_by_day ON rows (day);
 """
 _VERSION = 1  # of how a day's rows are made; another one makes all of them again
+_AXES = {axis.value: axis for axis in Axis}
 _TROUBLES = frozenset(MARK_CODES[name] for name in TROUBLE_MARKS)
 _COLUMNS = (
     *("axis", "country", "region", "asn", "access", "service", "hours", "shares"),
@@ -114,14 +115,15 @@ class HistoryTable:
         """Read the rows of whole days, oldest first. Raises HistoryError, TooMuchError."""
         condition, values = _build_condition(filters)
         query = (
-            f"SELECT day, {', '.join(_COLUMNS)} FROM rows {_choose_index(filters)} "  # noqa: S608 fixed names
+            f"SELECT {', '.join(DayRow._fields)} FROM "  # noqa: S608 fixed names
+            f"(SELECT *, day * {DAY_US} AS day_us FROM rows {_choose_index(filters)}) "
             f"WHERE {condition} "
             "ORDER BY day LIMIT ?"
         )
         try:
             ((first, last),) = self._db.execute("SELECT min(day), max(day) FROM days")
             with closing(self._db.execute(query, (*values, MAX_ROWS + 1))) as cursor:
-                rows = [_build_row(record) for record in cursor]
+                rows = [DayRow(_AXES[axis], *fields) for axis, *fields in cursor]
         except sqlite3.Error as error:
             raise HistoryError(_describe_error(self._file, error)) from error
         if len(rows) > MAX_ROWS:
@@ -155,13 +157,6 @@ def _build_condition(filters: HistoryFilter) -> tuple[str, list[object]]:
     if filters.only_trouble:
         clauses.append("trouble")
     return " AND ".join(clauses), values
-
-
-def _build_row(record: tuple[object, ...]) -> DayRow:
-    day, *values = record
-    fields = dict(zip(_COLUMNS, values, strict=True))
-    fields["axis"] = Axis(str(fields["axis"]))
-    return DayRow(day_us=int(str(day)) * DAY_US, **fields)  # type: ignore[arg-type] # as written
 
 
 def _describe_error(file: Path, error: sqlite3.Error) -> str:

@@ -6,7 +6,7 @@ tests without a target, and then the counts of these few are read by the key of 
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from heliograph.units import DAY_US
@@ -52,9 +52,9 @@ _Key = tuple[str, str, str, str]  # country, source, test, target
 
 
 class _Record(NamedTuple):
-    """The sums of one group of a target."""
+    """The sums of one day of a target."""
 
-    group: int  # a day, or a network
+    day: int
     reachable: int
     partial: int
     blocked: int
@@ -84,10 +84,9 @@ def read_imported_history(
     if filters.until_us - filters.since_us > _LONG_DAYS * DAY_US:
         most //= 2
     keys, blocked_count = _choose_keys(db, filters, most)
-    table = _choose_table(filters)
-    by_day = _sum_counts(db, filters, keys, table, "day")
-    by_network = _sum_counts(db, filters, keys, "day_counts", "asn")
-    rows = [_build_row(key, by_day[key], by_network[key]) for key in keys if key in by_day]
+    by_day = _sum_days(db, filters, keys)
+    by_network = _sum_networks(db, filters, keys)
+    rows = [_build_row(key, by_day[key], by_network.get(key, {})) for key in keys if key in by_day]
     records = [record for key in by_day for record in by_day[key]]
     return ImportedHistory(
         rows=sorted(rows, key=_rank_row),
@@ -133,31 +132,48 @@ def _choose_table(filters: ImportedFilter) -> str:
     return "target_days" if filters.asn is None else "day_counts"
 
 
-def _sum_counts(
-    db: sqlite3.Connection,
-    filters: ImportedFilter,
-    keys: Sequence[_Key],
-    table: str,
-    column: str,
+def _sum_days(
+    db: sqlite3.Connection, filters: ImportedFilter, keys: Sequence[_Key]
 ) -> Mapping[_Key, Sequence[_Record]]:
-    """Sum the counts of some targets by a column; each day of a target is read by its key.
-
-    Groups have a number for a target, because sorting by four texts takes three times as long.
-    """
-    days = range(filters.since_us // DAY_US, -(-filters.until_us // DAY_US))
+    """Sum the counts of some targets by day."""
+    sums = ", ".join(f"sum(c.{state})" for state in _STATES)
+    columns = f"c.day, {sums}, max(c.newest_us), max(c.imported_us)"
     by_key: dict[_Key, list[_Record]] = {}
+    for n, *record in _read_groups(db, filters, keys, _choose_table(filters), columns):
+        by_key.setdefault(keys[n], []).append(_Record(*record))
+    return by_key
+
+
+def _sum_networks(
+    db: sqlite3.Connection, filters: ImportedFilter, keys: Sequence[_Key]
+) -> Mapping[_Key, Mapping[int, int]]:
+    """Sum what was found blocked of some targets, by network."""
+    by_key: dict[_Key, dict[int, int]] = {}
+    for n, asn, blocked in _read_groups(db, filters, keys, "day_counts", "c.asn, sum(c.blocked)"):
+        if blocked:
+            by_key.setdefault(keys[n], {})[asn] = blocked
+    return by_key
+
+
+def _read_groups(
+    db: sqlite3.Connection, filters: ImportedFilter, keys: Sequence[_Key], table: str, columns: str
+) -> Iterable[tuple[int, ...]]:
+    """Read sums by target and the first column; each day of a target is read by its key.
+
+    Targets have a number, because sorting by four texts takes three times as long.
+    """
     if not keys:
-        return by_key
+        return ()
+    days = range(filters.since_us // DAY_US, -(-filters.until_us // DAY_US))
     places = ", ".join(["(?, ?, ?, ?, ?)"] * len(keys))
     network = "" if filters.asn is None else "AND c.asn = ?"
-    records = db.execute(
+    return db.execute(
         "WITH RECURSIVE days (day) AS (SELECT ? UNION ALL SELECT day + 1 FROM days WHERE day < ?), "  # noqa: S608 fixed names
         f"keys (n, country, source, test, target) AS (VALUES {places}) "
-        f"SELECT keys.n, c.{column}, {', '.join(f'sum(c.{state})' for state in _STATES)}, "
-        "max(c.newest_us), max(c.imported_us) "
+        f"SELECT keys.n, {columns} "
         f"FROM keys CROSS JOIN days CROSS JOIN {table} c ON c.country = keys.country "
         "AND c.day = days.day AND c.source = keys.source AND c.test = keys.test "
-        f"AND c.target = keys.target {network} GROUP BY keys.n, c.{column}",
+        f"AND c.target = keys.target {network} GROUP BY keys.n, 2",
         (
             days.start,
             days.stop - 1,
@@ -165,12 +181,9 @@ def _sum_counts(
             *(() if filters.asn is None else (filters.asn,)),
         ),
     )
-    for n, *record in records:
-        by_key.setdefault(keys[n], []).append(_Record(*record))
-    return by_key
 
 
-def _build_row(key: _Key, days: Sequence[_Record], networks: Sequence[_Record]) -> ImportedRow:
+def _build_row(key: _Key, days: Sequence[_Record], networks: Mapping[int, int]) -> ImportedRow:
     country, source, test, target = key
     return ImportedRow(
         country=country,
@@ -178,8 +191,8 @@ def _build_row(key: _Key, days: Sequence[_Record], networks: Sequence[_Record]) 
         test=test,
         target=target,
         total=StateCounts(*map(sum, zip(*(record.counts for record in days), strict=True))),
-        days={record.group * DAY_US: record.counts for record in days},
-        networks={record.group: record.counts for record in networks},
+        days={record.day * DAY_US: record.counts for record in days},
+        blocked_networks=networks,
     )
 
 

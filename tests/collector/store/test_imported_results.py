@@ -123,7 +123,7 @@ def test_days_follow_what_is_judged_again_and_files_without_counts_get_them(
         (row,) = [r for r in history.rows if r.target == site.target]
         assert (row.total.blocked, sum(row.total)) == (1, 1)
         assert set(row.days) == {START_US // DAY_US * DAY_US}
-        assert row.networks[site.asn].blocked == 1
+        assert row.blocked_networks[site.asn] == 1
         by_network = imported.read_history(replace(ALL, asn=site.asn), 9)
         assert by_network.rows == history.rows
         assert imported.read_history(replace(ALL, target=site.target), 9).rows == [row]

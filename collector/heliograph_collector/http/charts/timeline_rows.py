@@ -1,13 +1,12 @@
 """Rows of a country's chart as SVG on one axis; shape repeats what color says."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph_collector.http import i18n
@@ -47,84 +46,99 @@ def iter_runs(track: TimelineRow) -> Iterator[Run]:
 
 def draw_row(track: TimelineRow, starts: range, t: Locale) -> Markup:
     """Draw one row, as wide as its table cell."""
-    bars = [_draw_bar(run, len(starts)) for run in iter_runs(track) if run[2]]
-    bars += [_draw_span(span, starts) for span in _clip_spans(track, starts)]
-    return Markup(
-        '<svg class="ribbon" role="img" aria-label="{}" width="100%" height="{}">{}{}</svg>'
-    ).format(
-        describe_row(track, starts, t), HEIGHT, _draw_lines(starts, HEIGHT), Markup("").join(bars)
+    runs = list(iter_runs(track))
+    spans = _clip_spans(track, starts)
+    told = escape(_describe_row(runs, spans, starts, t))
+    bars = "".join(_draw_bar(run, len(starts)) for run in runs if run[2])
+    # A page has thousands of bars, and escaping their numbers took most of its time.
+    return Markup(  # noqa: S704 -- numbers, and words of this module; what is told is escaped
+        f'<svg class="ribbon" role="img" aria-label="{told}" width="100%" height="{HEIGHT}">'
+        f"{_draw_lines(starts, HEIGHT)}{bars}{_draw_spans(spans, starts)}</svg>"
     )
 
 
-def _draw_bar(run: Run, bins: int) -> Markup:
+def _draw_bar(run: Run, bins: int) -> str:
     first, after, mark, share = run
     assert mark is not None  # noqa: S101 -- the caller draws only bins with a mark
     # A small share of bad services makes a lower bar, always higher than a green one.
     top = _TOP.get(mark, round(HEIGHT * 0.4 * (1 - share)))
     fill = f' fill="{_FILLS[mark]}"' if mark in _FILLS else ""
-    # A page has thousands of bars, and escaping their numbers took most of its time.
-    return Markup(  # noqa: S704 -- numbers, and words of this module
+    return (
         f'<rect class="bar {mark.value}"{fill} x="{_format_x(first, bins)}" y="{top}" '
         f'width="{_format_x(after - first, bins)}" height="{HEIGHT - top}"/>'
     )
 
 
-def _clip_spans(track: TimelineRow, starts: range) -> list[IncidentSpan]:
+def _clip_spans(track: TimelineRow, starts: range) -> tuple[IncidentSpan, ...]:
     """List the incidents inside the window: none shorter than a bin vanishes in it."""
-    return [
-        replace(
-            span,
-            since_us=max(span.since_us, starts.start),
-            until_us=min(span.until_us, starts.stop),
-        )
+    return tuple(
+        IncidentSpan(span.mark, max(span.since_us, starts.start), min(span.until_us, starts.stop))
         for span in track.spans
         if span.since_us < starts.stop and span.until_us >= starts.start
-    ]
-
-
-def _draw_span(span: IncidentSpan, starts: range) -> Markup:
-    since, until = (
-        (at_us - starts.start) / starts.step for at_us in (span.since_us, span.until_us)
     )
-    width = max(until - since, len(starts) / 300)  # a third of a percent: 2 px on a phone
-    first = _format_x(min(since, len(starts) - width), len(starts))
-    rect = Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>')
-    wide = _format_x(width, len(starts))
-    mark = rect.format(f"span {span.mark.value}", first, 0, wide, _SPAN_HEIGHT)
-    if span.mark is not BinMark.SILENT:
-        return mark
-    # A bin's reading is of its minutes before or after the silence: no bar stands in between.
+
+
+@lru_cache(maxsize=256)  # a cut of the country is in all rows of a page
+def _draw_spans(spans: tuple[IncidentSpan, ...], starts: range) -> str:
+    """Draw incidents above the bars; those that would lie on one another are one mark."""
+    parts = []
     top = _TOP[BinMark.SILENT]
-    gap = rect.format("gap", first, 0, wide, HEIGHT)
-    low = rect.format("bar silent", first, top, wide, HEIGHT - top)
-    return gap + mark + low
+    for mark in dict.fromkeys(span.mark for span in spans):
+        for first, last in _merge_spans([span for span in spans if span.mark is mark], starts):
+            place = f'x="{_format_x(first, len(starts))}"'
+            size = f'width="{_format_x(last - first, len(starts))}"'
+            parts.append(
+                f'<rect class="span {mark.value}" {place} y="0" {size} height="{_SPAN_HEIGHT}"/>'
+            )
+            if mark is BinMark.SILENT:
+                # A bin's reading is of its minutes before or after the silence: no bar in between.
+                parts.append(f'<rect class="gap" {place} y="0" {size} height="{HEIGHT}"/>')
+                parts.append(
+                    f'<rect class="bar silent" {place} y="{top}" {size} height="{HEIGHT - top}"/>'
+                )
+    return "".join(parts)
+
+
+def _merge_spans(spans: Sequence[IncidentSpan], starts: range) -> list[tuple[float, float]]:
+    """List the marks of spans from left to right, in bins: none too narrow to be seen."""
+    least = len(starts) / 300  # a third of a percent: 2 px on a phone
+    marks: list[tuple[float, float]] = []
+    for span in sorted(spans, key=attrgetter("since_us")):
+        first = (span.since_us - starts.start) / starts.step
+        width = max((span.until_us - span.since_us) / starts.step, least)
+        first = min(first, len(starts) - width)
+        if marks and first <= marks[-1][1]:
+            marks[-1] = (marks[-1][0], max(marks[-1][1], first + width))
+        else:
+            marks.append((first, first + width))
+    return marks
 
 
 def _format_x(index: float, bins: int) -> str:
     return f"{100 * index / bins:.4g}%"
 
 
-def describe_row(track: TimelineRow, starts: range, t: Locale) -> str:
+def _describe_row(
+    runs: Sequence[Run], spans: Sequence[IncidentSpan], starts: range, t: Locale
+) -> str:
     """Describe the last runs of the row in words, for screen readers."""
     spoken = [
-        t(
-            "country.run",
-            what=t(_mark_key(mark)),
-            since=format_time(starts[first], t),
-            until=format_time(starts[after - 1] + starts.step, t),
-        )
-        for first, after, mark, _ in deque(iter_runs(track), maxlen=_MAX_SPOKEN)
+        _describe_run(mark, starts[first], starts[after - 1] + starts.step, t.lang)
+        for first, after, mark, _ in runs[-_MAX_SPOKEN:]
     ]
     spoken += [
-        t(
-            "country.run",
-            what=t(_mark_key(span.mark)),
-            since=format_time(span.since_us, t),
-            until=format_time(span.until_us, t),
-        )
-        for span in _clip_spans(track, starts)[-_MAX_SPOKEN:]
+        _describe_run(span.mark, span.since_us, span.until_us, t.lang)
+        for span in spans[-_MAX_SPOKEN:]
     ]
     return "; ".join(spoken)
+
+
+@lru_cache(maxsize=4096)  # most rows of a page change at the same times
+def _describe_run(mark: BinMark | None, since_us: int, until_us: int, lang: str) -> str:
+    t = Locale(lang)
+    since = format_time(since_us, t)
+    until = format_time(until_us, t)
+    return t("country.run", what=t(_mark_key(mark)), since=since, until=until)
 
 
 def _mark_key(mark: BinMark | None) -> str:

@@ -6,6 +6,7 @@ and license: it is never counted with ours.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from urllib.parse import urlencode
 
 from heliograph.units import DAY_US
@@ -136,17 +137,11 @@ def build_chart(view: HistoryView, credit: str, most: int, t: Locale) -> History
     tracks = sorted(build_tracks(view.history.rows, view.days), key=rank_track)
     tracks.sort(key=lambda track: _CHART_ORDER.index(track.id[0]))
     rows = []
-    dark_places = DarkPlaces(view.incidents)
-    for track in tracks[:most]:
+    shown = tracks[:most]
+    for track, row in zip(shown, _draw_tracks(shown, view), strict=True):
         title, subtitle, _ = _name_row(track, view, t)
-        told = describe_track(track, t)
-        rows.append(
-            ChartRow(
-                title=title,
-                subtitle=" · ".join(filter(None, (subtitle, told))),
-                row=_draw_track(track, view, dark_places),
-            )
-        )
+        told = " · ".join(filter(None, (subtitle, describe_track(track, t))))
+        rows.append(ChartRow(title=title, subtitle=told, row=row))
     left = len(tracks) - len(rows)
     return HistoryChart(
         title=title_days(view, t),
@@ -189,18 +184,21 @@ def _imported_parameters(view: HistoryView) -> dict[str, str]:
     }
 
 
-def _draw_track(track: Track, view: HistoryView, dark_places: DarkPlaces) -> TimelineRow:
-    """Return a row with the confirmed incidents until now, in which a bar may look well."""
-    _, country, region, asn, access, service = track.id
-    place = Scope(country, region, asn, access)
-    spans = [(BinMark.BLOCKED, span) for span in dark_places.list_blocked_spans(place, service)]
-    spans += [(BinMark.SILENT, span) for span in dark_places.list_silent_spans(place)]
-    return replace(
-        track.row,
-        spans=tuple(
-            IncidentSpan(mark, since, min(until, view.now_us)) for mark, (since, until) in spans
-        ),
-    )
+def _draw_tracks(tracks: Sequence[Track], view: HistoryView) -> list[TimelineRow]:
+    """Return the rows with the confirmed incidents until now, in which a bar may look well."""
+    dark_places = DarkPlaces(view.incidents)
+    silences: dict[Scope, list[tuple[int, int]]] = {}  # most rows are of the same place
+    rows = []
+    for track in tracks:
+        place = Scope(*track.id[1:5])
+        if place not in silences:
+            silences[place] = dark_places.list_silent_spans(place)
+        blocks = dark_places.list_blocked_spans(place, track.id[5])
+        spans = [(BinMark.BLOCKED, span) for span in blocks]
+        spans += [(BinMark.SILENT, span) for span in silences[place]]
+        clipped = (IncidentSpan(m, since, min(until, view.now_us)) for m, (since, until) in spans)
+        rows.append(replace(track.row, spans=tuple(clipped)))
+    return rows
 
 
 def _build_groups(tracks: Sequence[Track], view: HistoryView, t: Locale) -> list[RowGroup]:
@@ -216,14 +214,13 @@ def _build_groups(tracks: Sequence[Track], view: HistoryView, t: Locale) -> list
     by_group: dict[str, list[Track]] = {}
     for track in tracks:
         by_group.setdefault(_choose_group(track, view), []).append(track)
+    ranked_groups = {name: sorted(by_group.get(name, ()), key=rank_track) for name in titles}
+    shown = [track for ranked in ranked_groups.values() for track in ranked[:MAX_ROWS]]
+    drawn = {track.id: bars for track, bars in zip(shown, _draw_tracks(shown, view), strict=True)}
     groups = []
-    dark_places = DarkPlaces(view.incidents)
     for name, title in titles.items():
-        ranked = sorted(by_group.get(name, ()), key=rank_track)
-        rows = [
-            _build_row(track, _draw_track(track, view, dark_places), view, t)
-            for track in ranked[:MAX_ROWS]
-        ]
+        ranked = ranked_groups[name]
+        rows = [_build_row(track, drawn[track.id], view, t) for track in ranked[:MAX_ROWS]]
         if left := len(ranked) - len(rows):
             title = f"{title} · {t('history.more_rows', n=left)}"
         if rows:
@@ -266,9 +263,9 @@ def _build_row(track: Track, bars: TimelineRow, view: HistoryView, t: Locale) ->
 def _name_row(track: Track, view: HistoryView, t: Locale) -> tuple[str, str, str]:
     """Return title, subtitle and path of a row; the path keeps the days."""
     axis, country, region, asn, access, service = track.id
-    days = urlencode(view.days.parameters)
+    days = _encode_days(view.days)
     if view.subject.kind == "service":
-        path = f"/countries/{country}?{urlencode({**view.days.parameters, 'service': service})}"
+        path = f"/countries/{country}?{days}&{urlencode({'service': service})}"
         return labels.country_name(country, t.lang), "", path
     if axis is Axis.REGION:
         name = labels.region_name(region, t.lang)
@@ -287,11 +284,16 @@ def _name_row(track: Track, view: HistoryView, t: Locale) -> tuple[str, str, str
 def _service_days_path(track: Track, view: HistoryView) -> str:
     """Return where a service's row leads: to its networks, from its country, else to itself."""
     service = track.id[5]
-    parameters = {**view.days.parameters, "service": service}
+    days = _encode_days(view.days)
     if view.subject.kind == "country":
-        return f"/countries/{track.id[1]}?{urlencode(parameters)}"
+        return f"/countries/{track.id[1]}?{days}&{urlencode({'service': service})}"
     path = service_path(service)
-    return f"{path}?{urlencode(view.days.parameters)}" if path else ""
+    return f"{path}?{days}" if path else ""
+
+
+@lru_cache(maxsize=16)  # each row of a page has them in its link
+def _encode_days(days: DayRange) -> str:
+    return urlencode(days.parameters)
 
 
 def _describe_troubles(tracks: Sequence[Track], view: HistoryView, t: Locale) -> str:

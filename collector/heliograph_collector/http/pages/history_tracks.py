@@ -12,6 +12,7 @@ from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages.country_timeline import BinMark, TimelineRow
 from heliograph_collector.model.history import MARKS, TROUBLE_MARKS, Axis, DayRow
 
+_BIN_MARKS = (None, *(BinMark(mark) for mark in MARKS if mark))  # by the byte of an hour
 _RowId = tuple[Axis, str, str, int, str, str]
 
 
@@ -35,8 +36,7 @@ def build_tracks(days: Sequence[DayRow], day_range: DayRange) -> list[Track]:
     """Build the rows over the chosen days, in the order of their keys."""
     by_id: dict[_RowId, list[DayRow]] = {}
     for day in days:
-        key = (day.axis, day.country, day.region, day.asn, day.access, day.service)
-        by_id.setdefault(key, []).append(day)
+        by_id.setdefault(day[:6], []).append(day)
     return [_build_track(key, by_id[key], day_range) for key in sorted(by_id)]
 
 
@@ -44,10 +44,11 @@ def _build_track(key: _RowId, rows: Sequence[DayRow], days: DayRange) -> Track:
     starts = days.starts
     marks: list[BinMark | None] = [None] * len(starts)
     shares = [1.0] * len(starts)
+    width = days.bin_hours
     for row in rows:
-        for index, code, share in list_bins(row, days):
+        for index, code, share in list_bins(row, days.since_us, width):
             if 0 <= index < len(starts):
-                marks[index] = BinMark(MARKS[code])
+                marks[index] = _BIN_MARKS[code]
                 shares[index] = share / FULL_SHARE
     worst, _ = find_worst(b"".join(row.hours for row in rows))
     bad_rows = [row for row in rows if worst and worst in row.hours]

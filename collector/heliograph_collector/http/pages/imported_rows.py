@@ -171,9 +171,9 @@ def _build_bars(row: ImportedRow, days: DayRange) -> TimelineRow:
     marks: list[BinMark | None] = [None] * len(days.starts)
     for day_us, counts in row.days.items():
         first = (day_us - days.since_us) // days.starts.step
-        for index in range(first, first + bins_a_day):
-            if 0 <= index < len(marks):
-                marks[index] = BinMark(decide_imported(counts).value)
+        if 0 <= first < len(marks):
+            mark = BinMark(decide_imported(counts).value)
+            marks[first : first + bins_a_day] = [mark] * bins_a_day
     return TimelineRow(marks=tuple(marks), shares=(1.0,) * len(marks))
 
 
@@ -193,8 +193,7 @@ def _list_facts(
         )
         facts.append(since if since == until else t("history.from_to", since=since, until=until))
     facts.append(t("history.imported_blocked", n=row.total.blocked, total=total))
-    blocked = [asn for asn, counts in row.networks.items() if counts.blocked]
-    blocked.sort(key=lambda asn: (-row.networks[asn].blocked, asn))
+    blocked = sorted(row.blocked_networks, key=lambda asn: (-row.blocked_networks[asn], asn))
     named = [_name_network(asn, names) for asn in blocked[:_MAX_NAMED]]
     facts.append(i18n.join_names(t.lang, named))
     if len(blocked) > _MAX_NAMED:

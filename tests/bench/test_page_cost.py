@@ -1,0 +1,140 @@
+"""CPU of the first look at each kind of page, beside the raw engine's for the same question.
+
+HELIOGRAPH_BENCH_ROWS is the number of measurements in the store; `make soak` takes ten million. CI
+reads the archive of one country, without the store. What is printed is the table of the README.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from heliograph.units import DAY_US
+from heliograph_collector.aggregate.query_cache import CellQueryCache
+from heliograph_collector.http.app import build_app
+from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.store.store import Store, StoreLimits
+from support.bench_rows import COUNTRY, load_rows, write_archive, write_imported
+from support.fake_feed import World
+from support.hand_clock import HandClock
+from support.incident_book import KEY, book, closed, silence
+from support.past_days import read_past
+from support.rows import T0
+from support.web_app import serve_app
+
+ROWS = int(os.environ.get("HELIOGRAPH_BENCH_ROWS", "1_000_000"))
+LIMIT_MS = 100 if ROWS <= 10_000_000 else 300  # of CPU, for the first look at a page
+MARGIN = 3  # CPU on a shared machine, with cold caches of the processor
+DAYS = 30
+FIRST = T0 // DAY_US * DAY_US
+END = FIRST + DAYS * DAY_US + DAY_US // 2
+SERVICES = {f"service{n}": f"Service {n}" for n in range(1, 21)} | {"web": "Web"}
+MONTH = "since=2022-01-05&until=2022-02-03"
+WEEK = "since=2022-01-05&until=2022-01-11"
+ARCHIVE = (
+    f"/countries/{COUNTRY}?{MONTH}",
+    f"/countries/{COUNTRY}?{WEEK}",
+    f"/services/service1?{MONTH}",
+    f"/countries/{COUNTRY}/KZ-75?{MONTH}",
+    f"/countries/DE?{MONTH}",
+    "/incidents",
+)
+PRESENT = (
+    f"/networks/AS1000?{MONTH}",
+    f"/countries/{COUNTRY}",
+    "/countries/BA",
+    "/networks/AS1000",
+    "/services/service1",
+    "/",
+)
+# What a page of a month says, from the verdicts: states by hour, service and network.
+_RAW_MONTH = f"""
+SELECT toStartOfHour(started) AS hour, service, asn, access, countIf(state = 'blocked'), count()
+FROM verdicts FINAL WHERE country = '{COUNTRY}' AND target = service
+GROUP BY hour, service, asn, access
+"""
+
+
+@asynccontextmanager
+async def serve_pages(folder: Path, **changes: Any) -> AsyncIterator[str]:
+    """Serve what is in a folder, with 1,000 incidents; the day after its last is the present."""
+    clock = HandClock(wall=END)
+    old = (closed(silence(f"{n:016x}", 100 + 30 * n), 90 + 30 * n) for n in range(1_000))
+    feed = World(clock=clock).feed(
+        services=SERVICES, public_key=KEY.public, book=book(*old), **read_past(folder), **changes
+    )
+    snapshots = SnapshotCache(feed)
+    await snapshots.refresh()  # as live events do every few seconds
+    snapshots.is_polled = True
+    async with serve_app(build_app(feed, snapshots)) as origin:
+        await read_pages(origin, ("/about",))  # what every first request of a process loads
+        yield origin
+
+
+async def read_pages(origin: str, paths: Iterable[str]) -> dict[str, float]:
+    """Return milliseconds of CPU for each page, the reader's own included."""
+    spent = {}
+    async with aiohttp.ClientSession() as session:
+        for path in paths:
+            began = time.process_time()
+            async with session.get(origin + path) as response:
+                body = await response.read()
+            spent[path] = _count_ms(began)
+            assert response.status == 200, body[:500]
+            print(f"| `{path}` | {spent[path]:.0f} ms | {len(body) / 1_000:.0f} kB |")
+    return spent
+
+
+def _count_ms(began: float) -> float:
+    return 1_000 * (time.process_time() - began)
+
+
+def check_limit(spent: dict[str, float]) -> None:
+    over = {path: round(cost) for path, cost in spent.items() if cost > LIMIT_MS}
+    print(f"over {LIMIT_MS} ms: {over or 'none'}; load {os.getloadavg()[0]:.1f}")
+    assert max(spent.values()) < MARGIN * LIMIT_MS
+
+
+async def test_the_archive_of_a_country(tmp_path: Path) -> None:
+    rows = write_archive(tmp_path / "history.db", FIRST, DAYS, countries=1)
+    imported = write_imported(tmp_path / "imported.db", FIRST, DAYS)
+    print(f"\n{rows:,} rows of history, {imported:,} imported counts")
+    async with serve_pages(tmp_path) as origin:
+        # A page of each kind first, which compiles its template; of another country or day.
+        await read_pages(origin, ("/countries/DE?since=2022-01-01&until=2022-01-01",))
+        check_limit(await read_pages(origin, ARCHIVE))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7_200)
+async def test_pages_over_many_measurements(tmp_path: Path) -> None:
+    rows = write_archive(tmp_path / "history.db", FIRST, DAYS, countries=60)
+    imported = write_imported(tmp_path / "imported.db", FIRST, DAYS)
+    print(f"\n{ROWS:,} measurements, {rows:,} rows of history, {imported:,} imported counts")
+    url = f"chdb://{tmp_path}/store"
+    maker = Store(url, limits=StoreLimits(memory_mib=8_000), verdicts_days=99_999)
+    await maker.open()
+    await asyncio.to_thread(load_rows, maker, ROWS, DAYS, END)
+    await maker.close()
+    store = Store(url, limits=StoreLimits(query_mib=4_000, query_s=300), verdicts_days=99_999)
+    await store.open()
+    began = time.process_time()
+    await asyncio.to_thread(store._clickhouse.query, _RAW_MONTH, {})
+    print(f"| a month of a country, raw engine | {_count_ms(began):.0f} ms | |")
+    began = time.process_time()
+    await store.counts(END - DAY_US, END, 900, country=COUNTRY, wider=("region",))
+    print(f"| its last day, raw engine | {_count_ms(began):.0f} ms | |")
+    cells = CellQueryCache(store, HandClock(wall=END))
+    feed = {"votes": store.votes, "silences": store.silences, "wide": cells.cells}
+    async with serve_pages(tmp_path, **feed) as origin:
+        await read_pages(origin, ("/countries/DE?since=2022-01-01&until=2022-01-01",))
+        archive = await read_pages(origin, ARCHIVE)
+        await read_pages(origin, PRESENT)
+    await store.close()
+    check_limit(archive)
