@@ -10,6 +10,7 @@ from aiohttp.typedefs import Middleware
 
 from heliograph_collector.http.api import openapi
 from heliograph_collector.http.api.aggregation import AggregationApi
+from heliograph_collector.http.api.client import ClientFile
 from heliograph_collector.http.api.coverage import CoverageApi
 from heliograph_collector.http.api.docs_page import DocsPage
 from heliograph_collector.http.api.dumps import DumpRoutes
@@ -112,6 +113,7 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
     app.router.add_get("/metrics", health_api.metrics, name="metrics")
     openapi_document = openapi.build_document(feed.publisher)
     app.router.add_get("/openapi.json", _serve_openapi(openapi_document))
+    app.router.add_get("/client.py", ClientFile(openapi_document).send)
     app.router.add_get("/docs", DocsPage(openapi_document, assets).page)
     app.router.add_get("/static/{name}", _serve_static(static))
     add_preflight(app)

@@ -215,6 +215,9 @@ def _list_feeds_and_files() -> dict[str, OperationObject]:
                 "416": ResponseObject(description="No such part."),
             },
         ),
+        "/client.py": get(
+            "getClient", "A typed Python client of this API.", media_content("text/x-python")
+        ),
         "/openapi.json": get("getOpenApi", "This document.", media_content("application/json")),
     }
 

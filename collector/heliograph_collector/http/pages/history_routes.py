@@ -88,14 +88,19 @@ class HistoryPages:
         """Read all that is known of a subject in the chosen days. Raises Problem, StoreError."""
         feed = self._feed
         days = read_day_range(values, feed.clock.wall_us())
-        service = subject.filters.get("service", "") or self._find_service(values.get(SERVICE))
+        claim = subject.filters.get("service", "") or values.get(SERVICE, "")
+        listed = self._find_service(claim)
+        service = listed or claim
         history, too_much = await self._read_history(subject, service, days)
+        imported = await self._read_imported(subject, service, days)
+        if claim and not (listed or history.rows or imported.rows or too_much):
+            raise unknown_name("service", claim, ", ".join(feed.services))
         return HistoryView(
             subject=subject,
             service=service,
             days=days,
             history=history,
-            imported=await self._read_imported(subject, service, days),
+            imported=imported,
             incidents=self._list_incidents(subject, service, days),
             services=feed.services,
             names=feed.network_names,
@@ -104,16 +109,16 @@ class HistoryPages:
             now_us=feed.clock.wall_us(),
         )
 
-    def _find_service(self, claim: str | None) -> str:
-        """Return a listed service, or one of a public incident. Raises Problem 404."""
+    def _find_service(self, claim: str) -> str:
+        """Return a listed service, or one of a public incident; "" for another one.
+
+        Of that the chosen days may know more: a plan forgets sites that its past days still name.
+        """
         if not claim:
             return ""
         incidents = self._incident_cache.all_incidents()
         past = {i.scope.service for i in incidents if i.scope.service}
-        name = find_service(self._feed, claim) or (claim if claim in past else "")
-        if not name:
-            raise unknown_name("service", claim, ", ".join(self._feed.services))
-        return name
+        return find_service(self._feed, claim) or (claim if claim in past else "")
 
     async def _read_history(
         self, subject: Subject, service: str, days: DayRange

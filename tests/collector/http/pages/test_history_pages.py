@@ -150,6 +150,9 @@ async def test_open_ends_and_long_ranges(site: Site) -> None:
     assert MAX_DAYS > 365
     await site.problem("/api/v1/history?since=2022-01-01")
     await site.problem(f"{KZ}&service=nothing", 404)
+    await site.problem(f"/api/v1/history?service=nothing&{DAYS}", 404)
+    named = await read_rows(site, f"{KZ}&service=https://news.example/")
+    assert "blocked" in find_row(named, "AS29355"), "a site that the plan does not list any more"
     for path in ("/api/v1/history", "/charts/history.svg"):
         for query, parameter, status in (
             ("asn=77", "network", 404),
