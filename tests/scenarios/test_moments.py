@@ -179,6 +179,16 @@ def phones_go_dark_after_their_block(world: World) -> IncidentBook:
     return book(*blocks, silence(minutes=9, parts=(phones,)))
 
 
+def a_cut_is_suspected_during_a_block(world: World) -> IncidentBook:
+    def told(asn: int, access: str, region: str, service: str) -> Times:
+        state = State.BLOCKED if service == "telegram" else State.REACHABLE
+        return [(OLD_US, ago(40), State.REACHABLE), (ago(40), ago(9), state)]
+
+    add(world, KAZAKH, told)
+    cut = silence(minutes=9, state=IncidentState.SUSPECTED, confirmed_us=None, confidence=0.5)
+    return book(blocking(parts=(part(80.0, "KZ"),)), cut)
+
+
 HEADLINE, BELOW = "headline", "below"
 Words = Sequence[tuple[str, str, str]]  # path, element, what it must say ("!": must not say)
 MOMENTS: Sequence[tuple[Callable[[World], IncidentBook], Words]] = (
@@ -242,6 +252,19 @@ MOMENTS: Sequence[tuple[Callable[[World], IncidentBook], Words]] = (
             ),
             ("/countries/KZ", "service-whatsapp-now", "partly blocked"),
             ("/", "land-KZ", "◌ 1 of 3 networks fell silent"),
+        ],
+    ),
+    (
+        a_cut_is_suspected_during_a_block,
+        [
+            *(
+                word
+                for path in ("/", "/countries/KZ", "/networks/AS9198", "/countries/KZ/KZ-75")
+                for word in (
+                    (path, HEADLINE, "Not confirmed: Kazakhstan may be offline"),
+                    (path, BELOW, "Blocking of Telegram began in Kazakhstan"),
+                )
+            ),
         ],
     ),
     (

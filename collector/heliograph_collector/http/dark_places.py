@@ -9,8 +9,9 @@ counts of where its vantages measured, or while most of them are gone. A network
 silence covers, and of which nearly all are connected long after the cut, is spared.
 
 An open block of a service is public at once too. It withholds a reading of the service, in its
-places, that began before the block and says that it works, and after the end or a part's return one
-that says blocked.
+places, that says that it works: one that began before the block is blocked now, and a later one is
+unknown, if the block is confirmed, until the incident says that the place is back. After the end or
+a part's return it withholds a reading that says blocked.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,18 +20,28 @@ from dataclasses import replace
 from heliograph.observation import Link
 from heliograph_collector.aggregate.disclosure import find_instant
 from heliograph_collector.http.incident_document import OPEN_STATES, is_confirmed, parse_us
+from heliograph_collector.http.incident_times import (
+    NOT_BACK_US,
+    covers_place,
+    find_cut,
+    find_last_end,
+    find_latest_cut,
+    find_return,
+    list_scopes,
+    list_spans,
+    read_change,
+)
 from heliograph_collector.http.snapshot import (
     BIN_S,
     FRESH_BINS,
     NetworkColumn,
+    ServiceReading,
     Snapshot,
     Withheld,
 )
-from heliograph_collector.incidents.incident import IncidentKind, PhaseDirection
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.incident import (
-    BracketDocument,
     IncidentSummary,
-    PartDocument,
 )
 from heliograph_collector.model.records import Cell, VerdictState
 from heliograph_collector.model.scope import Scope
@@ -39,7 +50,6 @@ from heliograph_collector.model.thresholds import Thresholds
 # A block of this collector is none: its networks work, and it names a whole country in public.
 _DARK_KINDS = (IncidentKind.SILENCE, IncidentKind.POWER)
 _WORKING = (VerdictState.REACHABLE, VerdictState.PARTIAL)
-_DARK = 1 << 62  # later than every bin
 _MOST = Thresholds().confirm_share  # of a network's vantages: what a silence is confirmed by
 _BIN_US = BIN_S * 1_000_000
 # Sessions that a cut left open are gone by then: eight heartbeats of 15 s, twice what confirms.
@@ -87,15 +97,15 @@ class DarkPlaces:
             for i in self._confirmed
             if i.kind in _DARK_KINDS and not (i in self._silences and self._is_spared(i, place))
         )
-        return [span for silence in silences for span in _list_spans(silence, place)]
+        return [span for silence in silences for span in list_spans(silence, place)]
 
     def returned_at(self, place: Scope) -> int:
         """Return when a confirmed silence of the whole place ended last; 0 if none did."""
-        return _find_last_end(self.list_silent_spans(place))
+        return find_last_end(self.list_silent_spans(place))
 
     def unblocked_at(self, place: Scope, service: str) -> int:
         """Return when a confirmed block of a service ended last in the place; 0 if none did."""
-        return _find_last_end(self.list_blocked_spans(place, service))
+        return find_last_end(self.list_blocked_spans(place, service))
 
     def list_blocked_spans(self, place: Scope, service: str = "") -> list[tuple[int, int]]:
         """List the times of confirmed blocks as `list_silent_spans` does.
@@ -106,20 +116,20 @@ class DarkPlaces:
         """
         blocks = [i for i in self._confirmed if i.kind == IncidentKind.BLOCKING]
         if not service:
-            return [span for block in blocks for span in _list_spans(block, place)]
+            return [span for block in blocks for span in list_spans(block, place)]
         return [
             span
             for block in blocks
             if block.scope.service == service
-            for scope in _list_parts(block)
+            for scope in list_scopes(block)
             if scope.is_within(place)
-            for span in _list_spans(block, scope)
+            for span in list_spans(block, scope)
         ]
 
     def is_dark(self, place: Scope, *, only_confirmed: bool = False) -> bool:
         """Return whether an open silence covers the whole place, as far as it is not back."""
         return any(
-            _dark_until(incident, place) == _DARK
+            find_return(incident, place) == NOT_BACK_US
             for incident in self._list_silences(place)
             if not only_confirmed or incident.state == "confirmed"
         )
@@ -132,7 +142,7 @@ class DarkPlaces:
         return [s for s in self._silences if not self._is_spared(s, place)]
 
     def _is_spared(self, silence: IncidentSummary, place: Scope) -> bool:
-        is_named = any(scope.asn == place.asn for scope in _list_parts(silence))
+        is_named = any(scope.asn == place.asn for scope in list_scopes(silence))
         return place._replace(region="") in self._spared and not is_named
 
     def dark_until(self, place: Scope) -> int:
@@ -141,13 +151,13 @@ class DarkPlaces:
         It lies after every bin while the place is dark.
         """
         return max(
-            (_dark_until(incident, place) for incident in self._list_silences(place)), default=0
+            (find_return(incident, place) for incident in self._list_silences(place)), default=0
         )
 
     def dark_since(self, place: Scope) -> int:
         """Return the latest time at which the place can have fallen silent; 0 if it did not."""
         return max(
-            (_cut_since(silence, place) for silence in self._list_silences(place)), default=0
+            (find_latest_cut(silence, place) for silence in self._list_silences(place)), default=0
         )
 
     def blocked_since(
@@ -163,10 +173,10 @@ class DarkPlaces:
         """
         return max(
             (
-                _cut_since(block, place)
+                find_latest_cut(block, place)
                 for block in self._blocks
                 if service in ("", block.scope.service)
-                and _dark_until(block, place) == _DARK
+                and find_return(block, place) == NOT_BACK_US
                 and not (only_confirmed and block.state != "confirmed")
             ),
             default=0,
@@ -214,12 +224,33 @@ class DarkPlaces:
         """Return a column without readings that an open block of their service outdates."""
         place = locate(column)
         readings = {
-            name: replace(reading, cell=None, since=None, withheld=withheld)
+            name: self._withhold(reading, withheld, place)
             if reading.cell and (withheld := self._find_withheld(reading.cell, place))
             else reading
             for name, reading in column.readings.items()
         }
         return replace(column, readings=readings)
+
+    def _withhold(
+        self, reading: ServiceReading, withheld: Withheld, place: Scope
+    ) -> ServiceReading:
+        """Return a reading without its cell; one that is blocked has the block's start."""
+        blocks = [
+            block
+            for block in self._blocks
+            if withheld is Withheld.BLOCKED
+            and block.state == "confirmed"
+            and block.scope.service == reading.service
+            and find_return(block, place) == NOT_BACK_US
+        ]
+        first = min(blocks, key=lambda block: find_cut(block, place).latest, default=None)
+        return replace(
+            reading,
+            cell=None,
+            since=read_change(find_cut(first, place)) if first else None,
+            withheld=withheld,
+            confidence=first.confidence if first else 0.0,
+        )
 
     def _find_withheld(self, cell: Cell, place: Scope) -> Withheld | None:
         """Return why an open block outdates a reading of its service; None if none does."""
@@ -227,11 +258,13 @@ class DarkPlaces:
         for block in self._blocks:
             if block.scope.service != cell.service:
                 continue
-            blocked_until_us = _dark_until(block, place)
-            if blocked_until_us == _DARK:
-                if cell.state in _WORKING and cell.start_us < _cut_since(block, place):
-                    is_confirmed = block.state == "confirmed"
+            blocked_until_us = find_return(block, place)
+            if blocked_until_us == NOT_BACK_US:
+                is_confirmed = block.state == "confirmed"
+                if cell.state in _WORKING and cell.start_us < find_latest_cut(block, place):
                     reasons.add(Withheld.BLOCKED if is_confirmed else Withheld.DOUBTED)
+                elif cell.state is VerdictState.REACHABLE and is_confirmed:
+                    reasons.add(Withheld.DOUBTED)
             elif cell.state is VerdictState.BLOCKED and cell.start_us < blocked_until_us:
                 reasons.add(Withheld.AWAITED)
         if cell.state is VerdictState.BLOCKED and self._is_over(cell, place):
@@ -243,7 +276,7 @@ class DarkPlaces:
         return any(
             block.scope.service == cell.service
             and block.ended is not None
-            and _covers(block.parts, place)
+            and covers_place(block.parts, place)
             and cell.start_us < parse_us(block.ended.latest)
             for block in self._ended_blocks
         )
@@ -257,7 +290,7 @@ class DarkPlaces:
         regional = [self.returned_at(scope._replace(region=r)) for r in column.regions if r]
         back_us = max(self.returned_at(scope), self.dark_until(scope), min(regional, default=0))
         counted_us = find_instant(snapshot.at_us, snapshot.k)
-        is_outdated = 0 < back_us < _DARK and counted_us < back_us + _RETURNING_US
+        is_outdated = 0 < back_us < NOT_BACK_US and counted_us < back_us + _RETURNING_US
         return replace(column, silent=0) if is_outdated else column
 
     def _hide(self, column: NetworkColumn, snapshot: Snapshot) -> NetworkColumn:
@@ -268,7 +301,7 @@ class DarkPlaces:
         dark_until_us = max(map(self.dark_until, scopes))
         heard_us = max(map(self.dark_since, scopes)) + _BIN_US
         if not dark_until_us and self._is_mostly_gone(column, snapshot.k):
-            dark_until_us = heard_us = _DARK
+            dark_until_us = heard_us = NOT_BACK_US
         if not dark_until_us:
             return replace(column, is_partly_dark=bool(dark_regions))
         # Results are public one bin and the delay after the return, and later ones are missing.
@@ -281,14 +314,14 @@ class DarkPlaces:
             for name, reading in column.readings.items()
         }
         link = column.link
-        if dark_until_us == _DARK:
+        if dark_until_us == NOT_BACK_US:
             is_offline = all(self.is_dark(scope, only_confirmed=True) for scope in scopes)
             link = Link.OFFLINE if is_offline else Link.UNKNOWN
         return replace(column, readings=readings, link=link)
 
     def _hide_earlier(self, column: NetworkColumn) -> NetworkColumn:
         """Return a spared network without readings from before the silence of the others."""
-        since_us = max(_cut_since(silence, locate(column)) for silence in self._silences)
+        since_us = max(find_latest_cut(silence, locate(column)) for silence in self._silences)
         readings = {
             name: reading
             if reading.cell and reading.cell.start_us >= since_us
@@ -308,7 +341,7 @@ class DarkPlaces:
 
     def _list_dark_regions(self, column: NetworkColumn) -> list[Scope]:
         parts = [locate(column)._replace(region=region) for region in column.regions if region]
-        return [part for part in parts if self.dark_until(part) == _DARK]
+        return [part for part in parts if self.dark_until(part) == NOT_BACK_US]
 
     def _is_mostly_gone(self, column: NetworkColumn, k: int) -> bool:
         """Return whether an open silence of the country took most of a network, and k or more."""
@@ -334,64 +367,3 @@ def _is_heard(cell: Cell, heard_us: int, dark_until_us: int) -> bool:
     """
     is_block = cell.state is VerdictState.BLOCKED and cell.start_us >= heard_us
     return is_block or cell.start_us + _BIN_US > dark_until_us
-
-
-def _dark_until(incident: IncidentSummary, place: Scope) -> int:
-    """Return the time at which the place came back; _DARK while it is cut, 0 if it is not in it."""
-    dark_until_us = _DARK if _covers(incident.parts, place) else 0
-    for turn in incident.turns:
-        if _covers(turn.parts, place):
-            is_back = turn.way == PhaseDirection.OPENING
-            dark_until_us = parse_us(turn.when.earliest) if is_back else _DARK
-    return dark_until_us
-
-
-def _find_last_end(spans: Iterable[tuple[int, int]]) -> int:
-    return max((until_us for _, until_us in spans if until_us < _DARK), default=0)
-
-
-def _list_parts(incident: IncidentSummary) -> set[Scope]:
-    turns = (part for turn in incident.turns for part in turn.parts)
-    return {part.to_scope() for part in (*incident.parts, *turns)}
-
-
-def _list_spans(incident: IncidentSummary, place: Scope) -> list[tuple[int, int]]:
-    """List the certain times of an incident in a place.
-
-    Where the brackets overlap no time is certain: then it is where they do, so that nothing short
-    vanishes.
-    """
-    spans: list[tuple[int, int]] = []
-    since_us = parse_us(incident.started.latest) if _covers(incident.parts, place) else None
-    for turn in incident.turns:
-        if not _covers(turn.parts, place):
-            continue
-        if turn.way == PhaseDirection.CUT:
-            since_us = since_us or parse_us(turn.when.latest)
-        elif since_us:
-            spans.append((since_us, parse_us(turn.when.earliest)))
-            since_us = None
-    if since_us:
-        end = incident.ended.earliest if incident.ended else incident.closed
-        spans.append((since_us, parse_us(end) if end else _DARK))
-    return [(min(span), max(span)) for span in spans]
-
-
-def _cut_since(incident: IncidentSummary, place: Scope) -> int:
-    """Return the latest time at which the place can have been cut last; 0 if it was not."""
-    cuts = [(incident.parts, incident.started), *_list_cuts(incident)]
-    return max((parse_us(when.latest) for parts, when in cuts if _covers(parts, place)), default=0)
-
-
-def _list_cuts(
-    incident: IncidentSummary,
-) -> list[tuple[tuple[PartDocument, ...], BracketDocument]]:
-    return [(turn.parts, turn.when) for turn in incident.turns if turn.way == PhaseDirection.CUT]
-
-
-def _covers(parts: Iterable[PartDocument], place: Scope) -> bool:
-    return any(
-        place.is_within(part.to_scope())
-        and not any(place.is_within(spared.to_scope()) for spared in part.spared)
-        for part in parts
-    )

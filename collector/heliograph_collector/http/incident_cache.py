@@ -13,6 +13,7 @@ from heliograph_collector.http.incident_document import (
     build_document,
     build_history,
     is_counted,
+    is_national_silence,
     parse_us,
     sort_key,
 )
@@ -106,10 +107,16 @@ class IncidentCache:
         return cached[1]
 
 
-def rank_severity(incident: IncidentSummary) -> tuple[bool, str, bool, int]:
-    """Rank cuts and blocks first, of these what is sure, then silences, then the wider scope."""
+def rank_severity(incident: IncidentSummary) -> tuple[bool, bool, str, bool, int]:
+    """Rank cuts and blocks first, of these whole countries' silences, then what is sure.
+
+    Of what is alike silences come first, then the wider scope. What may have cut a country off is
+    graver than the block of one service that is sure; a confirmed silence stands before both.
+    """
     scope = incident.scope
     narrowness = bool(scope.region) + bool(scope.asn) + bool(scope.access)
-    # "confirmed" comes before "suspected"
     is_silence = incident.kind == IncidentKind.SILENCE
-    return not is_counted(incident), incident.state, not is_silence, narrowness
+    is_sure_silence = is_silence and incident.state == "confirmed"
+    is_grave = is_sure_silence or is_national_silence(incident)
+    # "confirmed" comes before "suspected"
+    return not is_counted(incident), not is_grave, incident.state, not is_silence, narrowness

@@ -18,6 +18,7 @@ from heliograph_collector.http.anonymity import floor_tenths, format_band
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.incidents.diff import choose_step_us
+from heliograph_collector.incidents.incident import ONE_WAY, IncidentKind
 from heliograph_collector.incidents.phases import list_phases
 from heliograph_collector.incidents.published.incident import (
     AlertDocument,
@@ -222,6 +223,14 @@ def parse_us(timestamp: str) -> int:
 def is_counted(incident: IncidentSummary) -> bool:
     """Return whether it is a cut or a block, and not a block of us or a power failure."""
     return incident.kind not in _UNCOUNTED_KINDS
+
+
+def is_national_silence(incident: IncidentSummary) -> bool:
+    """Return whether it is a silence, also a suspected one, of a whole country."""
+    is_offline = incident.kind == IncidentKind.SILENCE and ONE_WAY not in incident.hints
+    return is_offline and any(
+        not (part.region or part.asn or part.access) for part in incident.parts
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ class Withheld(StrEnum):
     """Why a reading is not shown: an open incident outdates it."""
 
     BLOCKED = "blocked"  # a confirmed block, which is public
-    DOUBTED = "doubted"  # a suspected block
+    DOUBTED = "doubted"  # a suspected block, or later results contradict an open confirmed one
     DARK = "dark"  # an open silence
     AWAITED = "awaited"  # the place is back, and its first results are not yet public
 
@@ -56,10 +56,12 @@ class ServiceReading:
     strip: tuple[VerdictState | None, ...]  # oldest first; None without measurements
     counts_us: int = 0  # start of the bin of `cell`
     withheld: Withheld | None = None  # only without a cell
+    confidence: float = 0.0  # of the open block that withholds it, and gives its state
 
     @property
     def state(self) -> VerdictState | None:
-        return self.cell.state if self.cell else None
+        withheld_state = VerdictState.BLOCKED if self.withheld is Withheld.BLOCKED else None
+        return self.cell.state if self.cell else withheld_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

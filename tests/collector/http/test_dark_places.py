@@ -4,6 +4,7 @@ Readings are public five and a half minutes late and stay fresh for twenty minut
 public at once. So the pages must not show a reading from before the cut.
 """
 
+import random
 import re
 from dataclasses import replace
 from typing import Any
@@ -22,7 +23,7 @@ from heliograph_collector.model.records import SilenceCount, VerdictState
 from heliograph_collector.model.scope import Scope
 from support.dark_country import CUT_US, SECOND, country_before_the_cut, cut
 from support.fake_feed import BIN_US, NOW_US, World, crowd
-from support.incident_book import blocking, book, closed, opening, part
+from support.incident_book import MINUTE, blocking, book, closed, opening, part
 from support.site import Site
 
 _LINES = re.compile(r'<li id="line-KZ-[^>]*>([^<]*)<')
@@ -238,14 +239,14 @@ _FIXED = ("KZ", "", 9198, "fixed")
 @pytest.mark.parametrize(
     ("where", "state", "row", "green", "told"),
     [
-        (("KZ",), IncidentState.CONFIRMED, "blocked", [], [["1 service blocked"]] * 2),
+        (("KZ",), IncidentState.CONFIRMED, "blocked", [], [["Telegram blocked"]] * 2),
         (("KZ",), IncidentState.SUSPECTED, "unknown", [], [["1 unknown"]] * 2),
         (
             _FIXED,
             IncidentState.CONFIRMED,
             "partial",
             ["29355"],
-            [["1 service blocked"], ["1 service reachable"]],
+            [["Telegram blocked"], ["1 service reachable"]],
         ),
     ],
 )
@@ -266,8 +267,73 @@ async def test_no_reading_from_before_a_block_says_that_the_service_works(
         states = dict(_STATES.findall(await client.html("/countries/KZ")))
         lines = _LINES.findall(await client.html("/?country=KZ"))
     assert sorted(set(asns)) == green
-    assert [re.findall(r"\d services? \w+|\d unknown", line) for line in lines] == told
+    assert [
+        re.findall(r"\d services? \w+|\d unknown|Telegram blocked", line) for line in lines
+    ] == told
     assert states["service-telegram-now"].split()[0] == row
+
+
+_PLACES: dict[str, Any] = {"KZ": ("KZ",), "mobile": ("KZ", "", 0, "mobile"), "9198": _FIXED}
+_GROUPS = {(9198, "fixed"): "9198", (206026, "fixed"): "KZ", (29355, "mobile"): "mobile"}
+
+
+@pytest.mark.parametrize("k", [1, 5])
+@pytest.mark.parametrize("seed", range(5))
+async def test_nothing_works_where_an_open_confirmed_block_says_that_it_does_not(
+    seed: int, k: int
+) -> None:
+    """Whatever was measured: before its start it is blocked now, and later results are unknown."""
+    chance = random.Random(seed)
+    world = World()
+    working = {}
+    for asn, access in _GROUPS:
+        times = [0, *sorted(chance.sample(range(5, 115, 5), 3)), 120]
+        states = [chance.choice([VerdictState.REACHABLE, VerdictState.BLOCKED]) for _ in times]
+        for since, until, verdict in zip(times, times[1:], states, strict=False):
+            first_us, last_us = (
+                NOW_US // BIN_US * BIN_US - (120 - m) * MINUTE for m in (since, until)
+            )
+            world.votes += crowd(20, verdict, first_us, last_us, asn=asn, access=access)
+        world.votes += crowd(
+            20, VerdictState.REACHABLE, NOW_US - 120 * MINUTE, NOW_US, asn=asn, access=access,
+            service="whatsapp",
+        )  # fmt: skip
+        working[asn, access] = states[-2] is VerdictState.REACHABLE
+    where = chance.choice(list(_PLACES))
+    begun = chance.randrange(2, 100)
+    back = chance.choice([None, "9198"]) if where == "KZ" else None
+    turns = (opening(begun / 2, part(20.0, *_PLACES[back])),) if back else ()
+    block = blocking(minutes=begun, parts=(part(40.0, *_PLACES[where]),), turns=turns)
+    feed = world.feed(k_anonymity=k, book=book(block))
+    async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
+        status = await client.json("/api/v1/status?country=KZ")
+        paths = ("/countries/KZ", "/?country=KZ", "/services/telegram")
+        states_of = {path: dict(_STATES.findall(await client.html(path))) for path in paths}
+    telegram = {
+        (group["asn"], group["access"]): row["state"]
+        for group in status["groups"]
+        for row in group["services"]
+        if row["service"] == "telegram"
+    }
+    for network, place in _GROUPS.items():
+        is_covered = where in ("KZ", place) and back != place
+        slug = f"KZ-{network[0]}-{network[1]}"
+        marks = [telegram[network], *(
+            marks.get(id_, "").split()[0]
+            for path, id_ in (
+                ("/countries/KZ", f"network-{slug}-now"),
+                ("/?country=KZ", f"cell-{slug}-telegram"),
+                ("/?country=KZ", f"line-{slug}"),
+                ("/services/telegram", f"cell-{slug}-telegram-now"),
+            )
+            for marks in [states_of[path]]
+        )]  # fmt: skip
+        assert is_covered <= ("reachable" not in marks), (network, marks, block)
+        if not is_covered and not back and working[network]:
+            assert telegram[network] == "reachable", (network, block)
+    assert (where == "KZ") <= (
+        "reachable" not in states_of["/countries/KZ"]["service-telegram-now"]
+    )
 
 
 async def test_no_country_reaches_what_one_operator_blocks() -> None:

@@ -173,8 +173,8 @@ SENTENCES = [
     (
         silence(minutes=823, parts=tuple(part(9.0, "KZ", "", n) for n in range(1, 5)),
                 confirmed_us=None),
-        ("Not confirmed: AS1, AS2, AS3 and 1 more in Kazakhstan went offline about 00:00 "
-         f"{DAY}; still offline."),
+        ("Not confirmed: AS1, AS2, AS3 and 1 more in Kazakhstan may be offline; reports "
+         f"stopped about 00:00 {DAY}."),
     ),
 ]  # fmt: skip
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 
 from aiohttp import web
-from msgspec import UNSET
+from msgspec import UNSET, structs
 from msgspec.structs import asdict
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -103,7 +103,12 @@ _EMPTY_READING = ReadingDocument(
 def _build_reading(reading: ServiceReading, k: int) -> ReadingDocument:
     cell = reading.cell
     if cell is None:
-        return _EMPTY_READING
+        return structs.replace(
+            _EMPTY_READING,
+            state=reading.state or VerdictState.UNKNOWN,
+            confidence=reading.confidence,
+            since=_build_bracket(reading.since),
+        )
     return ReadingDocument(
         state=cell.state,
         confidence=cell.confidence,

@@ -36,6 +36,7 @@ from heliograph_collector.http.pages.present_rows import (
 )
 from heliograph_collector.http.pages.recent_incidents import (
     RecentIncidents,
+    find_headline_incident,
     find_just_ended,
     find_line,
 )
@@ -205,28 +206,15 @@ def _hash_shape(groups: Sequence[RowGroup], window: str) -> str:
 def _choose_headline(country_snapshot: Snapshot, view: CountryView, t: Locale) -> str:
     """Choose the gravest open incident as headline, or the current state.
 
-    Votes from before a silence stay fresh for a while, so the state can look good. What is only
-    suspected does not hide what is known to be blocked. Where all is well again, a reader asks
-    whether it is over: for a day the headline tells that.
+    Votes from before a silence stay fresh for a while, so the state can look good. Where all is
+    well again, a reader asks whether it is over: for a day the headline tells that.
     """
-    under_way = view.recent.under_way
     troubles = headlines.list_troubles(country_snapshot.columns, country_snapshot.services, t)
-    lead = view.recent.lead
-    if lead and (lead.state == "confirmed" or not troubles):
-        countries = {
-            state: [view.country for line in under_way if line.state == state]
-            for state in ("confirmed", "suspected")
-        }
-        open_incidents = headlines.OpenIncidents(
-            confirmed=countries["confirmed"],
-            suspected=countries["suspected"],
-            first=lead.sentence,
-        )
-        return headlines.describe_world(
-            country_snapshot, open_incidents, view.recent.is_watched, t
-        )[0]
+    lead = find_headline_incident(view.recent, has_troubles=bool(troubles))
+    if lead:
+        return lead.sentence
     ended = find_just_ended(view.recent, country_snapshot.at_us)
-    if ended and country_snapshot.columns and not troubles and not under_way:
+    if ended and country_snapshot.columns and not troubles and not view.recent.under_way:
         return ended
     headline = headlines.describe_networks(country_snapshot, t)
     return headlines.name_country(headline, country_snapshot, view.country, t)

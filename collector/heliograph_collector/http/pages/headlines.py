@@ -142,9 +142,7 @@ def _describe_rest(column: NetworkColumn, t: Locale) -> list[str]:
     )
     troubled_count = len(states) - reachable_count - unknown_count - missing_count
     withheld = [reading.withheld for reading in column.readings.values() if reading.withheld]
-    blocked_count = withheld.count(Withheld.BLOCKED)
-    phrases = [t("now.blocked_here", n=blocked_count)] if blocked_count else []
-    phrases += [t("now.how_awaited")] if Withheld.AWAITED in withheld else []
+    phrases = [t("now.how_awaited")] if Withheld.AWAITED in withheld else []
     unknown_count += withheld.count(Withheld.DOUBTED)
     if reachable_count and Withheld.DOUBTED not in withheld:
         is_all_else = reachable_count + troubled_count == len(states) and troubled_count
@@ -267,14 +265,12 @@ def _describe_links(columns: Sequence[NetworkColumn], t: Locale) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenIncidents:
-    """The countries of open incidents, and the sentence of the gravest one.
-
-    That one is confirmed if any is.
-    """
+    """The countries of open incidents, and the sentences of the gravest."""
 
     confirmed: Sequence[str] = ()
     suspected: Sequence[str] = ()
     first: str = ""
+    beside: str = ""  # the gravest of the others, of those confirmed and of those suspected
     is_disturbed: bool = False  # all are of the way to us or of power, and one is confirmed
 
 
@@ -283,8 +279,8 @@ def describe_world(
 ) -> tuple[str, str]:
     """Return (headline, subheadline or ""); the gravest incident is the headline.
 
-    One that is not confirmed is called suspected. The number of incidents follows, because it tells
-    neither their kind nor their time.
+    The number of incidents follows, because it tells neither their kind nor their time, and then
+    the gravest of the others, so that no headline hides a cut that is suspected or a block.
 
     `is_watched`: a detector runs, so an empty list of incidents means that there is none.
     """
@@ -292,23 +288,28 @@ def describe_world(
     has_trouble = bool(list_troubles(snapshot.columns, snapshot.services, t))
     # A headline on a silence gets no subheadline that reports no blocking.
     subheadline = current_headline if has_reachable(snapshot.columns) and has_trouble else ""
-    if len(open_.confirmed) == 1:
-        return open_.first, subheadline
-    if open_.confirmed:
-        country_list = _join_countries(open_.confirmed, t)
-        count = t("front.confirmed", n=len(open_.confirmed), places=country_list)
-        return open_.first, f"{count} {subheadline}".strip()
-    if open_.suspected:
-        country_list = _join_countries(open_.suspected, t)
-        count = t("front.suspected", n=len(open_.suspected), places=country_list)
-        return open_.first, f"{count} {subheadline}".strip()
-    if open_.is_disturbed:
-        return open_.first, subheadline
+    if open_.beside:
+        down = describe_down(snapshot.columns, snapshot.services, t)
+        subheadline = " ".join(f"{sentence}." for sentence in down)
+    if open_.confirmed or open_.suspected or open_.is_disturbed:
+        sentences = (_count_incidents(open_, t), open_.beside, subheadline)
+        return open_.first, " ".join(filter(None, sentences))
     if not is_watched or len(snapshot.columns) < 2 or not has_reachable(snapshot.columns):
         return current_headline, ""
     calm_headline = _describe_calm(snapshot, t)
     # What is blocked without an incident leads, or the map below is louder than its headline.
     return (current_headline, calm_headline) if has_trouble else (calm_headline, "")
+
+
+def _count_incidents(open_: OpenIncidents, t: Locale) -> str:
+    """Say how many incidents are open and where, unless the headline is all of it."""
+    if len(open_.confirmed) > 1:
+        places = _join_countries(open_.confirmed, t)
+        return t("front.confirmed", n=len(open_.confirmed), places=places)
+    if open_.suspected and not open_.confirmed:
+        places = _join_countries(open_.suspected, t)
+        return t("front.suspected", n=len(open_.suspected), places=places)
+    return ""
 
 
 def _describe_present(snapshot: Snapshot, t: Locale) -> str:

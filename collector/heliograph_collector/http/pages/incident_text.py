@@ -25,6 +25,14 @@ _SILENCE_STORIES = {
     "power": "story.power",
 }
 _ONE_WAY_TURNS = {"opening": "story.turn_heard", "cut": "story.turn_silent"}
+_MAY_BE = {  # of what is only suspected
+    "story.offline": "story.may_offline",
+    "story.power": "story.may_power",
+    "story.blocking_on": "story.may_blocking_on",
+    "story.blocking_in": "story.may_blocking_in",
+    "story.blocks_on": "story.may_blocks_on",
+    "story.blocks_in": "story.may_blocks_in",
+}
 _NETWORKS = ("mobile", "fixed", "hosting")
 _MAX_NAMED = 3  # cells named in a sentence
 _MAX_TURNS = 2  # the newest, told with an open incident; its page lists all
@@ -42,8 +50,9 @@ def describe_blocks(blocks: Sequence[IncidentSummary], t: Locale = ENGLISH) -> s
     first = blocks[0]
     titles = [block.title for block in blocks]
     is_in_network = all(part.asn or part.access for part in first.parts)
+    key = "story.blocks_on" if is_in_network else "story.blocks_in"
     statement = t(
-        "story.blocks_on" if is_in_network else "story.blocks_in",
+        _MAY_BE[key] if first.state == "suspected" else key,
         titles=_join_titles(titles, t),
         place=describe_place(first.parts, first.scope, t),
         began=describe_about(first.started, t=t),
@@ -82,11 +91,13 @@ def _describe_plainly(incident: IncidentSummary, t: Locale) -> str:
     }
     if _is_one_way(incident):
         return t("story.silence", **values)
-    if incident.kind in _SILENCE_STORIES:
-        return t(_SILENCE_STORIES[incident.kind], **values)
     is_in_network = all(part.asn or part.access for part in incident.parts)
+    block_key = "story.blocking_on" if is_in_network else "story.blocking_in"
+    key = _SILENCE_STORIES.get(incident.kind, block_key)
+    if incident.state == "suspected":
+        key = _MAY_BE.get(key, key)
     return t(
-        "story.blocking_on" if is_in_network else "story.blocking_in",
+        key,
         what=labels.label_code("kind", incident.kind, t.lang),
         title=incident.title,
         **values,
@@ -112,10 +123,12 @@ def _describe_end(incident: IncidentSummary, t: Locale) -> str:
         return t(back if silence else "story.over", when=when)
     if incident.state not in ("suspected", "confirmed"):
         return ""
+    if silence and _is_partly_back(incident):
+        return t("story.partly_heard" if is_one_way else "story.partly_back")
+    if incident.state == "suspected" and not is_one_way:
+        return ""  # it may be: nothing is known to last
     if not silence:
         return t("story.goes_on")
-    if _is_partly_back(incident):
-        return t("story.partly_heard" if is_one_way else "story.partly_back")
     return t("story.still_silent" if is_one_way else "story.no_return")
 
 

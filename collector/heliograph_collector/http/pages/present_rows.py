@@ -18,7 +18,7 @@ from heliograph_collector.http.pages.country_timeline import (
     IncidentSpan,
     TimelineRow,
 )
-from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Withheld
+from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading
 from heliograph_collector.model.records import VerdictState
 from heliograph_collector.model.scope import Scope
 
@@ -100,13 +100,12 @@ def _follow(
     *,
     is_by_network: bool = False,
 ) -> TimelineRow:
-    """Return a row with the worst of the readings; a confirmed block outdates one as blocked.
+    """Return a row with the worst of the readings.
 
     Of readings that are withheld otherwise nothing works, and nothing is in trouble any more.
     """
     withheld = [reading.withheld for reading in readings if reading.withheld]
     states = [reading.state for reading in readings if reading.state]
-    states += [VerdictState.BLOCKED] * withheld.count(Withheld.BLOCKED)
     if not states:
         is_marked = row.current_mark(timeline.recent_bins) in (*_TROUBLES, BinMark.REACHABLE)
         return replace(row, present=BinMark.UNKNOWN) if withheld and is_marked else row
@@ -291,6 +290,8 @@ def _mark_blocked_row(
         return replace(row, present=BinMark.BLOCKED, blocked=blocked)
     if start_us < dark_places.blocked_since(place, service):
         return replace(row, present=BinMark.UNKNOWN)
+    if not service and dark_places.blocked_since(place, only_confirmed=True):
+        return replace(row, present=BinMark.UNKNOWN)  # newer results contradict the block
     if parts:  # a newer bin that works is of the others: a blocked network may be dark by now
         return replace(row, present=BinMark.PARTIAL)
     return row

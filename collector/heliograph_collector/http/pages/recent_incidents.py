@@ -7,7 +7,12 @@ from operator import attrgetter
 from heliograph.units import DAY_US
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.incident_document import OPEN_STATES, is_confirmed, parse_us
+from heliograph_collector.http.incident_document import (
+    OPEN_STATES,
+    is_confirmed,
+    is_national_silence,
+    parse_us,
+)
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.http.pages.incident_text import ENGLISH
 from heliograph_collector.incidents.incident import IncidentKind
@@ -30,6 +35,7 @@ class IncidentLine:
     ended_us: int  # likewise, of a confirmed one; 0 while it lasts
     state: str
     kind: str
+    is_national: bool  # a silence of a whole country
     facts: Sequence[str]
 
 
@@ -120,8 +126,21 @@ def build_line(incident: IncidentSummary, t: Locale = ENGLISH) -> IncidentLine:
         else 0,
         state=incident.state,
         kind=incident.kind,
+        is_national=is_national_silence(incident),
         facts=line_facts,
     )
+
+
+def find_headline_incident(recent: RecentIncidents, *, has_troubles: bool) -> IncidentLine | None:
+    """Return the incident that is the headline, or None where what is measured now is it.
+
+    What is only suspected does not hide what is known to be blocked, unless it is the silence of a
+    whole country.
+    """
+    lead = recent.lead
+    if lead and (lead.state == "confirmed" or lead.is_national or not has_troubles):
+        return lead
+    return None
 
 
 def find_line(recent: RecentIncidents, headline: str) -> IncidentLine | None:

@@ -14,7 +14,11 @@ from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.charts import sparkline
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages import headlines
-from heliograph_collector.http.pages.recent_incidents import RecentIncidents, find_line
+from heliograph_collector.http.pages.recent_incidents import (
+    RecentIncidents,
+    find_headline_incident,
+    find_line,
+)
 from heliograph_collector.http.pages.world_page import ServiceCell, build_cell, build_head
 from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Snapshot
 from heliograph_collector.http.templates import render_template
@@ -113,15 +117,10 @@ def render_subject(view: SubjectView, t: Locale, assets: Mapping[str, str], base
 
 
 def choose_headline(view: SubjectView, t: Locale) -> str:
-    """Choose the gravest open incident, a trouble, or what works, always with the subject's name.
-
-    What is only suspected does not hide what is known to be blocked.
-    """
-    lead = view.incidents.lead
+    """Choose the gravest open incident, a trouble, or what works; all name the subject."""
     troubles = headlines.list_troubles(view.snapshot.columns, view.snapshot.services, t)
-    if lead and (lead.state == "confirmed" or not troubles):
-        return lead.sentence
-    return _describe_present(view, t)
+    lead = find_headline_incident(view.incidents, has_troubles=bool(troubles))
+    return lead.sentence if lead else _describe_present(view, t)
 
 
 def _describe_present(view: SubjectView, t: Locale) -> str:
@@ -140,9 +139,12 @@ def _describe_present(view: SubjectView, t: Locale) -> str:
 
 
 def _describe_rest(view: SubjectView, headline: str, t: Locale) -> str:
-    """Return what else is known beside an incident, as the headline."""
+    """Return what else is known beside an incident, as the headline, and which others are open."""
     present = _describe_present(view, t)
-    return "" if present == headline or not view.snapshot.columns else present
+    if not view.snapshot.columns or present == headline:
+        present = ""
+    is_lead = find_line(view.incidents, headline) is not None
+    return " ".join(filter(None, (view.incidents.beside_lead if is_lead else "", present)))
 
 
 def select_service(snapshot: Snapshot, service: str, title: str) -> Snapshot:

@@ -18,7 +18,7 @@ from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import is_counted
 from heliograph_collector.http.pages import headlines
 from heliograph_collector.http.pages.headlines import DASH, ENGLISH
-from heliograph_collector.http.snapshot import NetworkColumn, Snapshot
+from heliograph_collector.http.snapshot import NetworkColumn, Snapshot, Withheld
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import VerdictState
 
@@ -181,7 +181,9 @@ def network_state(column: NetworkColumn) -> str:
         VerdictState.UNKNOWN,
     ):
         if state in states:
-            return state.value
+            is_doubted = any(r.withheld is Withheld.DOUBTED for r in column.readings.values())
+            is_good = state is VerdictState.REACHABLE
+            return VerdictState.UNKNOWN.value if is_good and is_doubted else state.value
     return "nothing"
 
 

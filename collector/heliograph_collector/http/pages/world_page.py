@@ -165,6 +165,7 @@ def list_open(
         is_disturbed=not counted and any(i.state == "confirmed" for i in under_way),
         suspected=[i.scope.country for i in counted if i.state == "suspected"],
         first=recent.lead.sentence if recent.lead else "",
+        beside=recent.beside_lead,
     )
 
 
@@ -278,6 +279,8 @@ def _describe_cause(
 ) -> str:
     if column.link is Link.OFFLINE:
         return t("now.how_offline")
+    if reading.withheld is Withheld.BLOCKED:
+        return t("now.how_incident")
     if reading.cell is None:
         is_stale = reading.withheld in (None, Withheld.DARK)
         return t("now.how_stale" if is_stale else "now.how_awaited")
@@ -301,7 +304,7 @@ def _describe_doubt(column: NetworkColumn, t: Locale) -> str:
 def _list_facts(reading: ServiceReading, k: int, t: Locale) -> list[str]:
     cell = reading.cell
     if cell is None:
-        return []
+        return [fact for fact in (headlines.describe_since(reading.since, t),) if fact]
     confidence_text = (
         ""
         if cell.state is VerdictState.UNKNOWN

@@ -54,7 +54,7 @@ TURNS: Sequence[tuple[str, Sequence[Incident], Sequence[str]]] = (
     (
         "suspected",
         [replace(CUT, state=IncidentState.SUSPECTED, confirmed_us=None)],
-        ["Not confirmed", "Kazakhstan", "offline", "13:13 UTC", "still offline"],
+        ["Not confirmed", "Kazakhstan may be offline", "13:13 UTC on 5 January"],
     ),
     ("calm", [], ["Kazakhstan", "no incident is open", "2 networks"]),
 )
