@@ -16,8 +16,11 @@ from hashlib import sha256
 from html import escape
 from http import HTTPStatus
 
+from heliograph.clock import SystemClock
 from heliograph.translation import RIGHT_TO_LEFT, mark
 from heliograph.translation import translate as _
+from heliograph_agent.cli.absence import describe_absence
+from heliograph_agent.cli.circumvention import describe_tools
 from heliograph_agent.cli.results import NOT_ON_DISK, NOTHING_YET, describe_place, list_rows
 from heliograph_agent.runtime.status_file import AgentStatus
 
@@ -49,19 +52,22 @@ HEADERS = (
 )
 
 
-def format_page(status: AgentStatus, language: str) -> str:
-    """Format the whole document."""
+def format_page(status: AgentStatus, language: str, now_us: int = 0) -> str:
+    """Format the whole document; `now_us` is the wall clock."""
     direction = "rtl" if language in RIGHT_TO_LEFT else "ltr"
     return (
         f'<!doctype html><html lang="{language}" dir="{direction}"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         f'<meta http-equiv="refresh" content="{REFRESH_S}">'
         f"<title>{escape(_(TITLE))}</title><style>{STYLE}</style>"
-        f"<h1>{escape(_(TITLE))}</h1>{''.join(_format_body(status))}</html>"
+        f"<h1>{escape(_(TITLE))}</h1>{''.join(_format_body(status, now_us))}</html>"
     )
 
 
-def _format_body(status: AgentStatus) -> Iterator[str]:
+def _format_body(status: AgentStatus, now_us: int) -> Iterator[str]:
+    notice = describe_absence(status)
+    if notice:
+        yield f"<p>{escape(notice)}"
     findings = status.get("findings")
     rows = list_rows(status)
     if not findings or not rows:
@@ -74,7 +80,9 @@ def _format_body(status: AgentStatus) -> Iterator[str]:
             f'<tr><th scope="row"><bdi>{escape(row.title)}</bdi>'
             f"<td>{escape(row.finding)}<td>{escape(row.own)}"
         )
-    yield f"</table><p>{escape(_(NOT_ON_DISK))}"
+    yield "</table>"
+    yield from (f"<p>{escape(sentence)}" for sentence in describe_tools(status, now_us))
+    yield f"<p>{escape(_(NOT_ON_DISK))}"
 
 
 @dataclass(slots=True)
@@ -124,7 +132,8 @@ class LocalPage:
             return _format_reply(HTTPStatus.NOT_FOUND)
         if method not in ("GET", "HEAD"):
             return _format_reply(HTTPStatus.METHOD_NOT_ALLOWED)
-        content = format_page(self.read_status(), self.language).encode()
+        now_us = SystemClock().wall_us()
+        content = format_page(self.read_status(), self.language, now_us).encode()
         return _format_reply(HTTPStatus.OK, content, has_body=method == "GET")
 
 

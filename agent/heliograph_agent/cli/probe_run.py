@@ -22,6 +22,7 @@ from heliograph.translation import ENGLISH, begin_line, use_language
 from heliograph.translation import translate as _
 from heliograph.yaml_document import YamlError
 from heliograph_agent import cli
+from heliograph_agent.cli.circumvention import describe_tools
 from heliograph_agent.cli.labels import make_printable
 from heliograph_agent.cli.observation_tree import ANSI, Colors, format_tree
 from heliograph_agent.cli.results import describe_service
@@ -184,7 +185,9 @@ def print_tree(probe: ProbeRequest, observations: Sequence[Observation]) -> None
         print(begin_line() + line.translate(marks))
     for line in format_tree(observations, columns, colors):
         print(line.translate(marks))
-    for line in describe_service(probe.status, probe.service_name):
+    now_us = SystemClock().wall_us()
+    tools = describe_tools(probe.status, now_us, probe.service_name)
+    for line in (*describe_service(probe.status, probe.service_name), *tools):
         print(line.translate(marks))
 
 

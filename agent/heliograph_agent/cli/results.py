@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from heliograph.clock import SystemClock
 from heliograph.translation import begin_line, mark
 from heliograph.translation import translate as _
 from heliograph_agent import cli
+from heliograph_agent.cli.circumvention import describe_tools
 from heliograph_agent.consent import make_printable
 from heliograph_agent.runtime.status_file import AgentStatus, read_status
 
@@ -61,8 +63,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"findings": findings, "own": status.get("lives") or {}}))
         return 0
-    for line in format_results(status):
-        print(line)
+    now_us = SystemClock().wall_us()
+    for line in (*format_results(status), *describe_tools(status, now_us)):
+        print(begin_line() + line if line[:1].isascii() else line)
     return 0
 
 

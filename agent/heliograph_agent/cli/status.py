@@ -12,6 +12,7 @@ from heliograph.observation import Link
 from heliograph.translation import begin_line, mark
 from heliograph.translation import translate as _
 from heliograph_agent import cli
+from heliograph_agent.cli.absence import describe_absence
 from heliograph_agent.cli.results import summarize_findings
 from heliograph_agent.consent import make_printable
 from heliograph_agent.runtime.status_file import (
@@ -150,6 +151,7 @@ def _print_status(status: CommandStatus) -> None:
             f"{path}: {failure['reason']} {_format_time(failure['at_us'])}"
             for path, failure in (status.get("last_failure") or {}).items()
         ),
+        _("notice"): describe_absence(status),
         _("key"): _(CLONED) if status.get("cloned") else "",
         _("network"): _("{link}, epoch {epoch}").format(
             link=_describe_link(status.get("link", "")), epoch=status.get("epoch") or "-"

@@ -11,9 +11,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypedDict, cast
 
 from heliograph.units import minute_of
+from heliograph_agent.runtime.absence import Absence, AbsenceRecorder, Sample
 from heliograph_agent.runtime.findings import NetworkFindings, describe_findings
 from heliograph_agent.runtime.volatile_file import VolatileFile
-from heliograph_agent.state import STATUS, Collector, State, StateError
+from heliograph_agent.state import PAUSED, STATUS, Collector, State, StateError
 
 if TYPE_CHECKING:
     from heliograph.v1 import intake_pb2
@@ -61,6 +62,7 @@ class AgentStatus(QueueStatus, total=False):
     cloned: bool
     last_results: Mapping[str, int]
     lives: Mapping[str, tuple[str, int]]
+    absence: Absence | None  # the last long time without the collector
     findings: NetworkFindings | None  # what the collector publishes about this network
     own_signs: Mapping[str, str]  # own_network.OwnSign → detail
     allowance: Mapping[str, float]
@@ -142,6 +144,12 @@ class StatusFile:
         self._source = source
         self._wake_event = asyncio.Event()
         self._findings: NetworkFindings | None = None
+        earlier = read_status(state)
+        self._absence = AbsenceRecorder(
+            earlier.get("written_us", 0),
+            earlier.get("last_success_us", 0),
+            sum((earlier.get("dropped") or {}).values()),
+        )
         self._has_warned = False
 
     def take_findings(self, findings: "intake_pb2.Findings") -> None:
@@ -164,9 +172,22 @@ class StatusFile:
     async def write(self) -> None:
         """Write both files now; log an error once and never raise it."""
         queue = describe_queue(await self._spool.read_counts())
+        described = self._source.describe_status()
+        self._absence.take_sample(
+            Sample(
+                now_us=described["written_us"],
+                link=described["link"],
+                waiting=queue["queued_measurements"],
+                dropped=sum(queue["dropped"].values()),
+                success_us=described["last_success_us"],
+                is_connected=described["connected"],
+                is_paused=self._state.path(PAUSED).exists(),
+            )
+        )
         status: AgentStatus = {
-            **self._source.describe_status(),
+            **described,
             **queue,
+            "absence": self._absence.last,
             "findings": self._findings,
         }
         try:

@@ -36,7 +36,7 @@ def explain_http_host(target: str, groups: Groups) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _NeutralSentences:
-    """Hold what is said of a neutral server, by its answers for both names."""
+    """Hold the sentences about a neutral server, by its answers for both names."""
 
     no_neutral: str
     same: str

@@ -49,7 +49,7 @@ def explain_stop(steps: Sequence[Observation]) -> str:
 
 
 def choose_sentence(step: Observation) -> str:
-    """Choose what is said of the step that failed, and of its two possible causes."""
+    """Choose the sentence for the step that failed and its two possible causes."""
     operation = step.operation
     if operation is Operation.RESOLVE:
         return _choose_for_lookup(step)
