@@ -23,6 +23,7 @@ from heliograph.clock import SystemClock
 from heliograph.services import load_shipped_services
 from heliograph.v1 import envelope_pb2
 from heliograph_collector.aggregate.cell_updater import update_bins
+from heliograph_collector.app.garbage_search import limit_garbage_search
 from heliograph_collector.control import Assessor
 from heliograph_collector.fleet import Fleet, open_keyring
 from heliograph_collector.fleet.keyring import SealingKeys
@@ -81,6 +82,7 @@ def blocks_of(rows: Sequence[JournalRow]) -> Iterator[Sequence[JournalRow]]:
 
 async def stages(data: Path, file: Path, folder: Path) -> dict[str, object]:
     """One after the other, each for all envelopes; the first rows of the journal warm the judge."""
+    limit_garbage_search()  # as `serve` does once it has started
     envelopes = list(envelopes_of(file))
     meter = Meter(len(envelopes))
     rows = await _arrive(data, folder, envelopes, meter)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from heliograph_collector.app.garbage_search import limit_garbage_search
 from heliograph_collector.app.judge_messages import (
     HEADER_BYTES,
     MAX_LOG_MESSAGES,
@@ -100,6 +101,7 @@ def answer_requests(reader: BinaryIO, writer: BinaryIO, log: WorkerLog) -> None:
     if setup.version != VERSION:
         raise FrameError(f"serve is version {setup.version}, the judge process is {VERSION}")
     handler = RequestHandler(setup)
+    limit_garbage_search()
     _send_status(writer, log)
     while (request := read_message(reader)) is not None:
         writer.write(encode_frame(handler.answer(request)))

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import json
 import logging
 import os
@@ -132,6 +131,7 @@ def _describe_cause(error: BaseException, data: Path) -> str:
 
 
 async def _run_until_stopped(config: "Config") -> int:
+    from heliograph_collector.app.garbage_search import limit_garbage_search
     from heliograph_collector.app.startup import run_collector
 
     stop = asyncio.Event()
@@ -139,10 +139,7 @@ async def _run_until_stopped(config: "Config") -> int:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
     async with run_collector(config):
-        # What is loaded by now stays. Searched for garbage again and again, whenever somebody's
-        # messages have made enough objects, it would hold the event loop for 30 ms and more.
-        gc.collect()
-        gc.freeze()
+        limit_garbage_search()
         await stop.wait()
         logging.getLogger("heliograph").info("Stopping.")
     return 0
