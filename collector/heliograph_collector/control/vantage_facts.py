@@ -8,6 +8,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 from heliograph.address import is_special_purpose
 from heliograph.experiments.web import BROWSER_HELLOS, ONE_SEGMENT
@@ -115,12 +116,21 @@ def _iter_passed_hellos(measurement: Measurement) -> Iterator[HelloSize]:
 
 def list_private_issuers(measurement: Measurement) -> frozenset[str]:
     """List the issuers of chains that no authority of the trust store signed."""
+    if not _meets_strangers(measurement):
+        return frozenset()
     return frozenset(chain.issuer for _, chain in _iter_chains(measurement)) - {""}
 
 
 def list_foreign_leaves(measurement: Measurement) -> frozenset[str]:
     """List the digests of certificates that are somebody else's."""
+    if not _meets_strangers(measurement):
+        return frozenset()
     return frozenset(chain.leaf for _, chain in _iter_chains(measurement)) - {""}
+
+
+def _meets_strangers(measurement: Measurement) -> bool:
+    """Return whether any step met a certificate of somebody else, which few do."""
+    return not {x.failure for x in measurement.observations}.isdisjoint(FOREIGN_FAILURES)
 
 
 def _iter_chains(measurement: Measurement) -> Iterator[tuple[str, ChainFact]]:
@@ -205,6 +215,7 @@ def _classify_addresses(addresses: list[str]) -> AnswerKind:
     return AnswerKind.FALSE if all(map(is_special_purpose, addresses)) else AnswerKind.PUBLIC
 
 
+@lru_cache(4_096)  # addresses; a network's vantages get the same few; assumed
 def _is_fake(address: str) -> bool:
     try:
         return ipaddress.ip_address(address) in FAKE_NETWORK
@@ -214,10 +225,9 @@ def _is_fake(address: str) -> bool:
 
 def _iter_neutral_names(measurement: Measurement) -> Iterator[str]:
     """Yield the names of foreign anchors, or that of the experiment's neutral lookup."""
+    is_of_anchors = measurement.experiment == ANCHORS
     for observation in measurement.observations:
-        is_anchor = measurement.experiment == ANCHORS and not observation.endpoint.startswith(
-            "domestic"
-        )
+        is_anchor = is_of_anchors and not observation.endpoint.startswith("domestic")
         if is_anchor or observation.endpoint == NEUTRAL_LABEL:
             if observation.dns:
                 yield _fold(observation.dns.name)
@@ -232,11 +242,13 @@ def _iter_tunneled(measurement: Measurement) -> frozenset[str]:
     """
     steps = measurement.observations
     return frozenset(
-        _fold(x.tls.server_name)
-        for x in steps
-        if x.operation in HANDSHAKES and x.failure is None and x.tls and x.parent is not None
-        if (end := x.udp or steps[x.parent].tcp) and ":" not in end.address
-        if is_special_purpose(end.address)
+        [
+            _fold(x.tls.server_name)
+            for x in steps
+            if x.tls and x.failure is None and x.operation in HANDSHAKES and x.parent is not None
+            if (end := x.udp or steps[x.parent].tcp) and ":" not in end.address
+            if is_special_purpose(end.address)
+        ]
     )
 
 

@@ -211,10 +211,14 @@ class VantageMemory:
     def list_passed_hellos(self, at_us: int) -> frozenset[HelloSize]:
         """List the sizes of hellos that passed near this time, at whatever name."""
         hour = at_us // PASSED_US
+        passed = self.passed_hellos
+        near = [(size, (size, hour - 1), (size, hour), (size, hour + 1)) for size in HELLO_SIZES]
         return frozenset(
-            size
-            for size in HELLO_SIZES
-            if any((size, hour + i) in self.passed_hellos for i in (-1, 0, 1))
+            [
+                s
+                for s, before, now, after in near
+                if now in passed or before in passed or after in passed
+            ]
         )
 
     def list_dropped_browsers(

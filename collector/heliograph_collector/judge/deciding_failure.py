@@ -44,6 +44,8 @@ def find_deciding_failure(
     Returns:
         None when nothing failed, or when no failure can be interference.
     """
+    if not view.failures:  # as nearly always
+        return None
     if not view.is_resolved:
         steps = [s for s in view.counted_lookups if s.method]
         return _build_deciding_failure([] if has_only_ipv6(view, control) else steps, view, ())

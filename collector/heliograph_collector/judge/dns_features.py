@@ -101,11 +101,9 @@ def _get_plain_resolver(step: ObservedStep) -> str:
 
 def _compare_resolvers(vantage: EndpointView) -> Iterator[Feature]:
     """Yield whether the vantage's other lookups contradict its system, or agree with it."""
-    sealed = _select_encrypted_lookups(vantage)
-    sealed_addresses = {a for a in collect_addresses(sealed) if not is_bogon(a)}
-    others = sealed_addresses or {
-        a for a in collect_addresses(vantage.other_lookups) if not is_bogon(a)
-    }
+    sealed = vantage.encrypted_lookups
+    sealed_addresses = {a for a in vantage.encrypted_addresses if not is_bogon(a)}
+    others = sealed_addresses or {a for a in vantage.other_addresses if not is_bogon(a)}
     if sealed_addresses:
         yield Feature.SEALED_RESOLVED
     plain = [s for s in vantage.other_lookups if s not in sealed]
@@ -115,7 +113,9 @@ def _compare_resolvers(vantage: EndpointView) -> Iterator[Feature]:
         yield Feature.NO_ROUTE
     if any(_agrees(step, vantage) for step in sealed):
         yield Feature.SEALED_AGREES
-    is_outside = any(_is_outside_service(step) for step in vantage.counted_lookups)
+    is_outside = Failure.DNS_BOGON_ERROR in vantage.failures and any(
+        _is_outside_service(step) for step in vantage.counted_lookups
+    )
     if is_outside or (others and not has_near_pair(others, vantage.own_addresses)):
         yield Feature.OTHERS_CONTRADICT
 
@@ -155,11 +155,12 @@ def extract_address_features(
     known_addresses |= _select_independent_addresses(vantage, known_addresses)
     if used_addresses and known_addresses and not has_near_pair(used_addresses, known_addresses):
         yield Feature.UNKNOWN_ADDRESS
-    if has_near_pair(_iter_validated(sides), used_addresses):
+    if used_addresses and has_near_pair(_iter_validated(sides), used_addresses):
         yield Feature.VALIDATED
     if used_addresses and all(is_false_address(address, sides) for address in used_addresses):
         yield Feature.FALSE_ADDRESS
-    if not sides.profile.shared_leaves.isdisjoint(_iter_leaves(vantage, used_addresses)):
+    shared_leaves = sides.profile.shared_leaves
+    if shared_leaves and not shared_leaves.isdisjoint(_iter_leaves(vantage, used_addresses)):
         yield Feature.SHARED_LEAF
     if deciding_failure is not None:
         if _answers_other_names(sides):
@@ -238,23 +239,18 @@ def _select_independent_addresses(
     encrypted resolver knows other addresses, a plain lookup that agrees with the system proves
     nothing.
     """
-    encrypted = collect_addresses(_select_encrypted_lookups(vantage))
-    others = collect_addresses(vantage.other_lookups)
+    encrypted = vantage.encrypted_addresses
+    others = vantage.other_addresses
     if not (encrypted or known_addresses):
         return others
     return others - vantage.own_addresses | encrypted
 
 
-def _select_encrypted_lookups(vantage: EndpointView) -> list[ObservedStep]:
-    engines = ((s, s.observation.dns.engine) for s in vantage.other_lookups if s.observation.dns)
-    return [s for s, engine in engines if engine in ENCRYPTED_ENGINES]
-
-
 def _has_split_answers(vantage: EndpointView, control_addresses: frozenset[str]) -> bool:
     """Return whether cleartext answers differ from those that bypass the path."""
-    encrypted = collect_addresses(_select_encrypted_lookups(vantage))
+    encrypted = vantage.encrypted_addresses
     own = vantage.own_addresses
-    plain = collect_addresses(vantage.other_lookups) - encrypted
+    plain = vantage.other_addresses - encrypted
     return (
         bool(own & plain)
         and bool(encrypted & control_addresses)
@@ -265,7 +261,7 @@ def _has_split_answers(vantage: EndpointView, control_addresses: frozenset[str])
 def is_contradicted(step: ObservedStep) -> bool:
     """Return whether one query got two replies that cannot both be true."""
     dns = step.observation.dns
-    if dns is None or step.is_local:
+    if dns is None or not dns.later or step.is_local:
         return False
     first = set(dns.addresses)
     for reply in dns.later:
@@ -283,9 +279,9 @@ def _is_name_absent(sides: Sides) -> bool:
     Every lookup of the control denies it, and no encrypted lookup here has addresses.
     """
     failures = {s.observation.failure for s in sides.control.lookups}
-    sealed_addresses = collect_addresses(_select_encrypted_lookups(sides.vantage))
-    is_absent = failures == {Failure.DNS_NXDOMAIN_ERROR} and not sealed_addresses
-    return is_absent and bool(sides.vantage.own_addresses)
+    if failures != {Failure.DNS_NXDOMAIN_ERROR} or sides.vantage.encrypted_addresses:
+        return False
+    return bool(sides.vantage.own_addresses)
 
 
 def _is_gone_name_kept(vantage: EndpointView) -> bool:
@@ -315,7 +311,7 @@ def is_false_address(address: str, sides: Sides) -> bool:
     To a control it was the host's own, whatever decrypts TLS here. What the vantage saw may be of a
     machine in between, unless it is made out to another name, as only a real host's is.
     """
-    seen_here = any(
+    seen_here = Failure.SSL_INVALID_HOSTNAME in sides.vantage.failures and any(
         step.observation.failure is Failure.SSL_INVALID_HOSTNAME
         for attempt in sides.vantage.attempts
         if attempt.address == address

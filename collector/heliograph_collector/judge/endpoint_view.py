@@ -1,7 +1,7 @@
 """Observations of one endpoint, ordered as lookups and connection attempts."""
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
 
@@ -40,7 +40,8 @@ class ObservedStep(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def method(self) -> str:
-        return find_method(self.observation.operation, self.observation.failure)
+        failure = self.observation.failure
+        return "" if failure is None else find_method(self.observation.operation, failure)
 
     @property
     def is_local(self) -> bool:
@@ -72,12 +73,15 @@ class ConnectionAttempt(msgspec.Struct, frozen=True, dict=True):
     def is_ipv6(self) -> bool:
         return ":" in self.address
 
-    @property
+    @lazy
     def protocol(self) -> str:
         return "udp" if any(s.observation.udp for s in self.steps) else "tcp"
 
     def get_step(self, operation: Operation) -> ObservedStep | None:
-        return next((s for s in self.steps if s.operation is operation), None)
+        for step in self.steps:
+            if step.observation.operation is operation:
+                return step
+        return None
 
     @lazy
     def passed_operations(self) -> frozenset[Operation]:
@@ -119,6 +123,11 @@ class EndpointView(msgspec.Struct, frozen=True, dict=True):
         return EndpointView(self.lookups, self.attempts, *context, self.url)
 
     @lazy
+    def as_control(self) -> "EndpointView":
+        """Return the view as that of a control, one object for all that ask for it."""
+        return self.add_context(addresses_optional=True)
+
+    @lazy
     def system_lookups(self) -> tuple[ObservedStep, ...]:
         return tuple(
             [
@@ -143,6 +152,19 @@ class EndpointView(msgspec.Struct, frozen=True, dict=True):
     @lazy
     def own_addresses(self) -> frozenset[str]:
         return collect_addresses(self.own_lookups)
+
+    @lazy
+    def other_addresses(self) -> frozenset[str]:
+        return collect_addresses(self.other_lookups)
+
+    @lazy
+    def encrypted_lookups(self) -> tuple[ObservedStep, ...]:
+        engines = [(s, s.observation.dns.engine) for s in self.other_lookups if s.observation.dns]
+        return tuple([s for s, engine in engines if engine in ENCRYPTED_ENGINES])
+
+    @lazy
+    def encrypted_addresses(self) -> frozenset[str]:
+        return collect_addresses(self.encrypted_lookups)
 
     @lazy
     def name(self) -> str:
@@ -265,7 +287,12 @@ class EndpointView(msgspec.Struct, frozen=True, dict=True):
 EMPTY_VIEW = EndpointView((), ())
 
 
-def collect_addresses(lookups: Iterable[ObservedStep]) -> frozenset[str]:
+_NO_ADDRESSES: frozenset[str] = frozenset()
+
+
+def collect_addresses(lookups: Sequence[ObservedStep]) -> frozenset[str]:
+    if not lookups:  # mostly so: nobody but the system was asked
+        return _NO_ADDRESSES
     return frozenset(
         [canonicalize(a) for s in lookups if s.observation.dns for a in s.observation.dns.addresses]
     )

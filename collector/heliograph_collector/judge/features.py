@@ -249,6 +249,8 @@ def _find_ipv6_features(vantage: EndpointView, control: EndpointView) -> Iterato
 
     A failure at an address that only a forger gives says nothing of the vantage's IPv6.
     """
+    if not vantage.failures:
+        return
     is_unresolved = not vantage.is_resolved and has_only_ipv6(vantage, control)
     attempts = (a for a in vantage.attempts if a.is_ipv6 and not is_teredo(a.address))
     ipv6_steps = (s for a in attempts for s in a.steps)
@@ -265,7 +267,9 @@ def _find_progress_features(
     )
     if deciding_failure is not None:
         yield Feature.FAILED
-    if any(s.observation.failure is Failure.UNKNOWN_FAILURE for s in _list_later_steps(vantage)):
+    if Failure.UNKNOWN_FAILURE in vantage.failures and any(
+        s.observation.failure is Failure.UNKNOWN_FAILURE for s in _list_later_steps(vantage)
+    ):
         yield Feature.UNCLEAR_FAILURE
     has_only_resolved = vantage.depth == OPERATION_DEPTH[Operation.RESOLVE]
     if vantage.depth >= control.depth > 0 and not (has_only_resolved and vantage.own_attempts):

@@ -90,6 +90,9 @@ def name_fingerprints(
 
 
 def _name_fingerprint(verdict: Verdict, record: ReceivedMeasurement) -> Verdict:
+    is_reachable = verdict.state is VerdictState.REACHABLE
+    if is_reachable and not verdict.issuer and verdict.rule not in ANSWER_RULES:
+        return verdict
     observations = record.measurement.observations
     evidence = [observations[i] for i in verdict.evidence if i < len(observations)]
     fingerprint = _find_evidence(verdict, evidence, observations)

@@ -15,6 +15,7 @@ from typing import TypeVar
 from heliograph.failure import Operation
 from heliograph.observation import Measurement, Observation
 from heliograph_collector.judge.endpoint_view import (
+    EMPTY_VIEW,
     ConnectionAttempt,
     EndpointView,
     ObservedStep,
@@ -87,7 +88,7 @@ class MeasurementSteps:
         """Return whether some step succeeded over IPv6."""
         return any(":" in a.address and a.passed_operations for a in self.attempts)
 
-    @property
+    @lazy
     def labels(self) -> AbstractSet[str]:
         return self.attempts_by_label.keys() | self.lookups_by_label.keys()
 
@@ -100,6 +101,21 @@ class MeasurementSteps:
         """Build the view of all observations that carry this endpoint label."""
         lookups = self.lookups_by_label.get(label, ())
         return EndpointView(lookups, self.attempts_by_label.get(label, ()), url=url)
+
+    def get_view(self, label: str) -> EndpointView:
+        """Return the view of an endpoint label, one object for all that are compared with it.
+
+        A control's steps stay grouped, and so do its views, one for each label that they have.
+        """
+        if label not in self.labels:
+            return EMPTY_VIEW
+        if label not in self._views:
+            self._views[label] = self.build_view(label)
+        return self._views[label]
+
+    @lazy
+    def _views(self) -> dict[str, EndpointView]:
+        return {}
 
 
 NO_STEPS = MeasurementSteps((), {}, {})

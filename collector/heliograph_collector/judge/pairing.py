@@ -44,7 +44,7 @@ class Pairing:
 
     def pair_endpoint(self, label: str) -> ComparisonInput:
         """Pair one endpoint of a service with the same endpoint of the control."""
-        control_view = self.control_steps.build_view(label)
+        control_view = self.control_steps.get_view(label)
         paired = self._build_input(self.own_steps.build_view(label), control_view)
         function = self.control.functions.get(label)
         return replace(paired, function=function) if function else paired
@@ -91,7 +91,7 @@ class Pairing:
                 control_has_ipv4=control_has_ipv4,
                 ipv6_works=self.own_steps.ipv6_works,
             ),
-            control=control_view.add_context(addresses_optional=True),
+            control=control_view.as_control,
             looks=ControlLooks(self.sources, control_view.attempts, control_view.own_addresses),
             country=self.record.vantage.country,
             profile=self.control.profile,
