@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from urllib.parse import urlencode
 
 from heliograph.units import DAY_US, HOUR_US, SECOND_US
 from heliograph_collector.http.api.parameters import FIRST_DAY, LAST_DAY, QueryValues, write_time
@@ -72,6 +73,15 @@ def read_day_range(values: QueryValues, now_us: int) -> DayRange:
             f"a day after {write_time(day_range.until_us - (MAX_DAYS + 1) * DAY_US)[:10]}",
         )
     return day_range
+
+
+def encode_past_days(country: str, starts: range) -> str:
+    """Return the parameters of a country's days in a window, without the day in progress.
+
+    "" for a window of a day or less, of which little is in the files of days.
+    """
+    days = DayRange(starts.start // DAY_US * DAY_US, (starts.stop - 1) // DAY_US * DAY_US)
+    return urlencode({"country": country, **days.parameters}) if days.days > 1 else ""
 
 
 def list_bins(row: DayRow, since_us: int, width: int) -> list[tuple[int, int, int]]:

@@ -16,6 +16,7 @@ from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.charts import sparkline, timeline_rows
 from heliograph_collector.http.dark_places import DarkPlaces, locate
+from heliograph_collector.http.day_range import encode_past_days
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import parse_us
 from heliograph_collector.http.pages import headlines
@@ -130,6 +131,7 @@ def render_country(
         hours=_list_hours(view, timeline.starts, snapshot.at_us, t),
         by_minute=is_by_minute,
         minutes_from=FINE_FACTOR * snapshot.k if is_by_minute and snapshot.k > 1 else 0,
+        past=encode_past_days(country, view.window.starts),
         step=t(f"chart.step_{timeline.starts.step // SECOND_US}"),
         too_much=view.too_much,
         lanes=lanes.svg,

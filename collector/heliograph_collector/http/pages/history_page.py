@@ -5,7 +5,7 @@ and license: it is never counted with ours.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from urllib.parse import urlencode
 
@@ -27,7 +27,7 @@ from heliograph_collector.http.pages.history_tracks import (
     describe_track,
     rank_track,
 )
-from heliograph_collector.http.pages.imported_rows import build_imported_table
+from heliograph_collector.http.pages.imported_rows import build_imported_table, list_networks
 from heliograph_collector.http.pages.recent_incidents import build_line
 from heliograph_collector.http.pages.subject_page import Subject, network_path, service_path
 from heliograph_collector.http.snapshot import NetworkGroup
@@ -63,6 +63,8 @@ class HistoryView:
     services: Mapping[str, str]  # titles
     names: NetworkNamer
     too_much: bool = False
+    # Of a country: service → network → days on which it was found blocked there.
+    blocking_networks: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     k: int
     now_us: int
 
@@ -245,6 +247,10 @@ def _choose_group(track: Track, view: HistoryView) -> str:
 def _build_row(track: Track, bars: TimelineRow, view: HistoryView, t: Locale) -> CountryRow:
     title, subtitle, path = _name_row(track, view, t)
     state = track.worst or "nothing"
+    facts = [describe_track(track, t)]
+    networks = view.blocking_networks.get(track.id[5])
+    if networks and track.id[0] is Axis.SERVICE and state == BinMark.BLOCKED:
+        facts += list_networks(networks, view.names, t)
     return CountryRow(
         id="-".join(("days", *(str(part) for part in track.id))),
         title=title,
@@ -254,7 +260,7 @@ def _build_row(track: Track, bars: TimelineRow, view: HistoryView, t: Locale) ->
         label=t("country.silent_now")
         if state == "silent"
         else labels.label_code("state", state, t.lang),
-        cause=describe_track(track, t),
+        cause=" · ".join(facts),
         chart=timeline_rows.draw_row(bars, view.days.starts, t),
         path=path,
     )

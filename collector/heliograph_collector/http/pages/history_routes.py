@@ -4,6 +4,7 @@ They read the history of daily files and memory alone: no question of theirs rea
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from aiohttp import web
@@ -30,7 +31,7 @@ from heliograph_collector.http.pages.imported_rows import MAX_TARGETS
 from heliograph_collector.http.pages.subject_page import Subject
 from heliograph_collector.http.problem import bad_parameter, unknown_name
 from heliograph_collector.incidents.published.incident import IncidentDocument
-from heliograph_collector.model.history import Axis, CellHistory, HistoryFilter
+from heliograph_collector.model.history import MARK_CODES, Axis, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedFilter, ImportedHistory
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 
@@ -42,6 +43,7 @@ _AXES: Mapping[str, Sequence[Axis]] = {
     "network": (Axis.NETWORK_SERVICE,),
     "region": (Axis.REGION_SERVICE,),
 }
+_BLOCKED = MARK_CODES["blocked"]
 _SITE_AXES: Mapping[str, Axis] = {"country": Axis.SITE, "network": Axis.NETWORK_SITE}
 
 
@@ -105,6 +107,7 @@ class HistoryPages:
             services=feed.services,
             names=feed.network_names,
             too_much=too_much,
+            blocking_networks=await self._count_blocking_networks(subject, service, days),
             k=feed.k_anonymity,
             now_us=feed.clock.wall_us(),
         )
@@ -133,6 +136,23 @@ class HistoryPages:
             return CellHistory(), True
         rows = [row for part in parts for row in part.rows]
         return CellHistory(rows=rows, first_us=parts[0].first_us, last_us=parts[0].last_us), False
+
+    async def _count_blocking_networks(
+        self, subject: Subject, service: str, days: DayRange
+    ) -> Mapping[str, Mapping[int, int]]:
+        """Count days on which networks blocked the services of a country, for its page."""
+        if service or subject.kind != "country":
+            return {}
+        filter_ = _build_filter(subject, "", days, Axis.NETWORK_SERVICE)
+        try:
+            rows = (await self._feed.read_history(filter_)).rows
+        except TooMuchError:
+            return {}  # the page of a service has them
+        counts: dict[str, Counter[int]] = {}
+        for row in rows:
+            if _BLOCKED in row.hours:
+                counts.setdefault(row.service, Counter())[row.asn] += 1
+        return counts
 
     async def _read_imported(
         self, subject: Subject, service: str, days: DayRange
@@ -170,21 +190,21 @@ class HistoryPages:
 
 
 def _build_filter(
-    subject: Subject, service: str, days: DayRange, site_axis: Axis | None = None
+    subject: Subject, service: str, days: DayRange, extra_axis: Axis | None = None
 ) -> HistoryFilter:
-    """Build the filter of a subject's rows; of sites only what was in trouble."""
+    """Build the filter of a subject's rows; of another axis only what was in trouble."""
     axes = _AXES[subject.kind]
     if service and subject.kind == "country":
         axes = (Axis.NETWORK_SERVICE, Axis.NETWORK_SITE)
     return HistoryFilter(
-        axes=axes if site_axis is None else (site_axis,),
+        axes=axes if extra_axis is None else (extra_axis,),
         since_us=days.since_us,
         until_us=days.until_us,
         country=subject.filters.get("country", ""),
         region=subject.filters.get("region", ""),
         asn=read_asn(subject),
         service=service,
-        only_trouble=site_axis is not None,
+        only_trouble=extra_axis is not None,
     )
 
 

@@ -193,14 +193,18 @@ def _list_facts(
         )
         facts.append(since if since == until else t("history.from_to", since=since, until=until))
     facts.append(t("history.imported_blocked", n=row.total.blocked, total=total))
-    blocked = sorted(row.blocked_networks, key=lambda asn: (-row.blocked_networks[asn], asn))
-    named = [_name_network(asn, names) for asn in blocked[:_MAX_NAMED]]
-    facts.append(i18n.join_names(t.lang, named))
-    if len(blocked) > _MAX_NAMED:
-        facts.append(t("history.more_networks", n=len(blocked) - _MAX_NAMED))
+    return facts + list_networks(row.blocked_networks, names, t)
+
+
+def list_networks(counts: Mapping[int, int], names: NetworkNamer, t: Locale) -> list[str]:
+    """List the networks of the highest counts in one text, and how many others in a second."""
+    ranked = sorted(counts, key=lambda asn: (-counts[asn], asn))
+    facts = [i18n.join_names(t.lang, [_name_network(asn, names, t) for asn in ranked[:_MAX_NAMED]])]
+    if len(ranked) > _MAX_NAMED:
+        facts.append(t("history.more_networks", n=len(ranked) - _MAX_NAMED))
     return facts
 
 
-def _name_network(asn: int, names: NetworkNamer) -> str:
+def _name_network(asn: int, names: NetworkNamer, t: Locale) -> str:
     name = names.name_network(asn)
-    return f"{name} (AS{asn})" if name else f"AS{asn}"
+    return f"{name} (AS{asn})" if name else f"AS{asn}" if asn else t("country.others")

@@ -44,6 +44,8 @@ async def test_a_country_names_what_was_blocked_when_and_how(site: Site) -> None
     rows = await read_rows(site, KZ)
     telegram = find_row(rows, "Telegram")
     assert "on 2 of 4 days with data · 3 Jan 00:00 to 5 Jan 00:00 · TLS: reset" in telegram
+    assert "AS9198" in telegram
+    assert "AS29355" not in telegram
     assert "4 days with data" in find_row(rows, "WhatsApp")
     assert "silent" in find_row(rows, "AS206026 mobile")
     assert 'href="/countries/KZ?since=2022-01-01&amp;until=2022-01-05&amp;service=telegram"' in html
@@ -195,6 +197,18 @@ async def test_a_chart_is_a_table_and_a_picture(site: Site) -> None:
         assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
     async with site.get(f"/charts/history?country=KZ&{DAYS}") as answer:
         assert "frame-ancestors *" in answer.headers["Content-Security-Policy"]
+
+
+async def test_the_last_month_of_a_country_leads_to_its_picture(site: Site) -> None:
+    page = await site.page("/countries/KZ?window=month")
+    paths = [a.get("href") or "" for tag, a in page.elements if tag == "a"]
+    (picture,) = [path for path in paths if path.startswith("/charts/history.png")]
+    assert "since=2021-12-06&until=2022-01-04" in picture
+    async with site.get(picture) as answer:
+        assert (await answer.read()).startswith(b"\x89PNG")
+    (table,) = [path for path in paths if path.startswith("/api/v1/history")]
+    async with site.get(table) as answer:
+        assert "telegram" in await answer.text()
 
 
 async def test_a_history_that_cannot_be_read_says_so(serve: Serve, tmp_path: Path) -> None:
