@@ -75,7 +75,7 @@ async def _preflight(request: web.Request) -> web.StreamResponse:
 
 # What is no data of ours: others' data, the description, health.
 _FOREIGN_PATHS = frozenset({"/api/v1/imported", "/openapi.json", "/healthz", "/readyz"})
-_EXPOSED = "ETag, Link, RateLimit, RateLimit-Policy, Retry-After, Content-Range, Accept-Ranges"
+_EXPOSED = "Age, ETag, Link, RateLimit, RateLimit-Policy, Retry-After, Content-Range, Accept-Ranges"
 _PREFLIGHT = {
     "Allow": "GET, HEAD, OPTIONS",
     "Access-Control-Allow-Methods": "GET, HEAD",

@@ -130,3 +130,24 @@ async def test_a_question_over_the_store_s_limits_is_the_asker_s(serve: Serve) -
     client = await serve(World().feed(votes=raising(TooSlowError("20 s"))))
     problem = await client.problem("/api/v1/timeline", 503)
     assert "Try again in a minute" in problem["detail"]
+
+
+async def test_the_last_answer_is_given_with_its_age_while_the_store_has_no_time(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = evening()
+    feed = world.feed()
+    client = await serve(feed)
+    path = "/api/v1/timeline?country=KZ"
+    document = await client.json(path)
+    for name in ("votes", "silences", "wide"):
+        monkeypatch.setattr(feed, name, raising(TooSlowError("The machine is busy.")))
+    world.clock.advance_us(7 * 60_000_000)
+    async with client.get(path) as answer:
+        assert (answer.status, answer.headers["Age"]) == (200, "420")
+        assert await answer.json() == document
+    async with client.get(f"{path}&service=telegram") as answer:  # nobody asked for it before
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "60")
+    world.clock.advance_us(60 * 60_000_000)
+    async with client.get(path) as answer:
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "60")

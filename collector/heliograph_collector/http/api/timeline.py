@@ -1,8 +1,11 @@
 """The status and the timelines."""
 
+from dataclasses import dataclass
+
 from aiohttp import web
 
 from heliograph.units import DAY_US, SECOND_US
+from heliograph_collector.aggregate.query_cache import StaleWhileRevalidate, Ttl
 from heliograph_collector.http.api import status
 from heliograph_collector.http.api.parameter_types import BINS
 from heliograph_collector.http.api.parameters import (
@@ -34,7 +37,21 @@ from heliograph_collector.model.scope import ScopeFilter
 STATUS_PARAMETERS = (COUNTRY,)
 TIMELINE_PARAMETERS = (COUNTRY, REGION, ASN, ACCESS, SERVICE, SINCE, UNTIL, BIN)
 MAX_ROWS = 2_016  # a week in bins of five minutes
+_MAX_KEPT_ROWS = 50_000  # of last answers, some 300 bytes each; assumed
 MAX_WORLD_ROWS = 300  # of all countries together, whose networks are released one by one; assumed
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    document: TimelineDocument
+    read_us: int
+
+
+class _LastAnswers(StaleWhileRevalidate[_Answer]):
+    """The last answers, which readers get for an hour while the store fails or has no time."""
+
+    def weigh(self, value: _Answer) -> int:
+        return 1 + len(value.document.cells)
 
 
 class TimelineApi:
@@ -44,6 +61,7 @@ class TimelineApi:
         self._feed = feed
         self._known_networks = known_networks
         self._snapshot_cache = snapshot_cache
+        self._last_answers = _LastAnswers(feed.clock, _MAX_KEPT_ROWS)
 
     async def status(self, request: web.Request) -> web.Response:
         values = parse(request.query, STATUS_PARAMETERS)
@@ -59,6 +77,10 @@ class TimelineApi:
         return respond_prepared(request, status_response, max_age_s=5)
 
     async def timeline(self, request: web.Request) -> web.Response:
+        """Respond with the bins; `Age` says how old an answer is that was computed before.
+
+        Raises Problem, and StoreError where the store fails and gave no answer within an hour.
+        """
         values = parse(request.query, TIMELINE_PARAMETERS)
         since_us, until_us, bin_s = parse_span(values, self._feed.clock.wall_us())
         if not values.get(COUNTRY) and not values.get(ASN):
@@ -70,11 +92,28 @@ class TimelineApi:
             access=values.get(ACCESS),
             service=require_service(self._feed, values.get(SERVICE)),
         )
+
+        async def read() -> _Answer:
+            read_us = self._feed.clock.wall_us()
+            return _Answer(await self._read(*parse_span(values, read_us), scope_filter), read_us)
+
+        # Without times the key is that of the newest bins, whenever they are asked for.
+        key = (scope_filter, values.get(SINCE), values.get(UNTIL), bin_s)
+        answer = await self._last_answers.get_last(key, read, Ttl(fresh_us=0), patience_s=0)
+        response = respond_json(request, answer.document, max_age_s=30)
+        age_s = (self._feed.clock.wall_us() - answer.read_us) // SECOND_US
+        if age_s > 0:
+            response.headers["Age"] = str(age_s)  # RFC 9111, section 5.1
+        return response
+
+    async def _read(
+        self, since_us: int, until_us: int, bin_s: int, scope_filter: ScopeFilter
+    ) -> TimelineDocument:
         cells = await query_series(self._feed, since_us, until_us, bin_s, scope_filter)
         if not any(cell.vantages or cell.silent for cell in cells):  # else it was measured once
             await self._known_networks.require(scope_filter.asn)
         k = self._feed.k_anonymity
-        document = TimelineDocument(
+        return TimelineDocument(
             since=write_time(since_us),
             until=write_time(until_us),
             bin_s=bin_s,
@@ -83,7 +122,6 @@ class TimelineApi:
             scope=scope_filter,
             cells=tuple(status.build_row(cell, k) for cell in cells),
         )
-        return respond_json(request, document, max_age_s=30)
 
 
 def _check_world_rows(rows: int) -> None:

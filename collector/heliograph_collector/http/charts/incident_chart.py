@@ -28,6 +28,7 @@ _MAX_BINS = 300
 _LEAST_MARGIN_US = 30 * MINUTE_US
 _LEAST_WIDTH = 0.4  # percent of a mark: 1.5 px on a phone, so that nothing short vanishes
 MINUTE_S = 60
+_SHORT_US = 30 * MINUTE_US  # six bins of five minutes; assumed
 _VERDICT_BARS = ("reachable", "unknown", "down", "blocked", "silent")  # from bottom to top
 _SILENCE_BARS = ("heard", "silent")  # for a silence: every verdict counts as a sign of life
 _FILLS = {"unknown": "url(#hatch)", "bracket": "url(#hatch)"}
@@ -61,6 +62,12 @@ def choose_view(incident: IncidentSummary, now_us: int) -> ChartView:
     until = max(min(last + margin_us, now_us), last)
     bin_s = next((s for s in _BINS_S if until - since <= s * _MAX_BINS * 1_000_000), _BINS_S[-1])
     return _align_view(since, until, bin_s)
+
+
+def is_short(incident: IncidentSummary, now_us: int) -> bool:
+    """Return whether an incident is too short for bins of five minutes to show its course."""
+    first, last = _list_ends(incident, now_us)
+    return last - first < _SHORT_US
 
 
 def choose_minutes(incident: IncidentSummary, now_us: int, until_us: int | None) -> ChartView:

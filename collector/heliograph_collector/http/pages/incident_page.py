@@ -206,6 +206,8 @@ def _list_zooms(
 
     Too few vantages in each bin of five minutes are too few in each of its minutes.
     """
+    if timeline_data.is_by_minute and incident_chart.is_short(incident, now_us):
+        return []  # minutes are its whole
     path = f"/incidents/{incident.id}"
     first = incident_chart.choose_minutes(incident, now_us, None)
     last = incident_chart.choose_minutes(incident, now_us, now_us)

@@ -242,7 +242,22 @@ class PageRoutes:
     async def _read_timeline(
         self, incident: IncidentDocument, minutes: ChartView | None = None
     ) -> TimelineData:
-        frame = minutes or incident_chart.choose_view(incident, self._feed.clock.wall_us())
+        """Read the rows of a chart; a short incident's by the minute where enough measured it."""
+        now_us = self._feed.clock.wall_us()
+        data = await self._read_rows(
+            incident, minutes or incident_chart.choose_view(incident, now_us)
+        )
+        if minutes or not incident_chart.is_short(incident, now_us):
+            return data
+        most = max((row.vantages for row in data.rows), default=0)
+        if most < max(data.least_by_minute, 1):
+            return data
+        by_minute = await self._read_rows(
+            incident, incident_chart.choose_minutes(incident, now_us, None)
+        )
+        return by_minute if incident_chart.has_votes(by_minute.rows) else data
+
+    async def _read_rows(self, incident: IncidentDocument, frame: ChartView) -> TimelineData:
         k = self._feed.k_anonymity
         scope_filter = incident_chart.timeline_filter(incident)
 

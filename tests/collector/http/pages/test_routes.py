@@ -106,7 +106,8 @@ def test_the_window_holds_the_incident_and_grows_with_it() -> None:
 
 async def test_an_incident_zooms_to_the_minute(serve: Serve) -> None:
     """By links alone: to the rows of the timeline, of a long one to its start or its end."""
-    for minutes, views in ((38, ["By the minute"]), (700, ["Its start", "Its end"])):
+    views_of: dict[int, list[str]] = {9: [], 38: ["By the minute"], 700: ["Its start", "Its end"]}
+    for minutes, views in views_of.items():
         world = World()
         once = crowd(30, VerdictState.BLOCKED, NOW_US, NOW_US + 1)
         times = range(ago(minutes + 60), NOW_US, MINUTE)
@@ -116,6 +117,7 @@ async def test_an_incident_zooms_to_the_minute(serve: Serve) -> None:
         page = await site.page(f"/incidents/{TELEGRAM}")
         paths = [a["href"] or "" for _, a in page.elements if "bin=1m" in (a.get("href") or "")]
         assert len(paths) == len(views)
+        assert ("in steps of a minute" in page.text["picture"]) is (minutes == 9)
         assert all(view in page.text["picture"] for view in views)
         for path in paths:
             zoomed = await site.page(path)
