@@ -322,3 +322,23 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad_list.write_text("name,scope\n")
     assert main(["fingerprints", "import", str(bad_list), *data]) == 1
     assert "bad.csv:1: the column location_found is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("half", "least", "most_named"), [("learn", 30, 0), ("score", 26, 5)])
+def test_notices_and_innocent_pages_written_apart_from_the_rules(
+    half: str, least: int, most_named: int
+) -> None:
+    """Words were added after the misses of the first half alone; the second was scored once."""
+    text = (CORPUS.parent / "blind_notices.tsv").read_text(encoding="utf-8")
+    rows = [row.split("\t") for row in text.splitlines() if not row.startswith("#")]
+    pages: dict[str, list[Http]] = {"block": [], "innocent": []}
+    for kind, its_half, _country, title, visible in rows:
+        if its_half == half:
+            pages[kind].append(
+                Http(method="GET", url="http://a.example/", status=200, title=title, text=visible)
+            )
+    known = {kind: [INDEX.find_page(p) for p in listed] for kind, listed in pages.items()}
+    assert sum(line is not None and line.is_blocking for line in known["block"]) >= least
+    assert not any(line is not None and line.is_blocking for line in known["innocent"])
+    named = [p for p in pages["innocent"] if names_authority(PageText(p), INDEX.notices)]
+    assert len(named) <= most_named, "which blame only beside a second sign"
