@@ -323,6 +323,17 @@ def test_leave_erases_ours_and_nothing_else(
     assert "nothing to leave" in capsys.readouterr().out
 
 
+async def test_collector_that_could_not_be_asked_to_forget_is_named(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who joined, agreed to nothing and leaves is known to the collector all the same."""
+    async with intake(PLAN) as collector:
+        assert await join(state, collector.invite()) == 0
+        state.path(CONSENT).unlink()
+        assert await call("leave", "--erase", "--state", str(state.root)) == 0
+    assert "could not be asked to forget this agent" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", [COLLECTOR, CONSENT, PLAN_FILE, KEY])
 async def test_leave_erases_damaged_state(state: State, name: str) -> None:
     async with intake(PLAN) as collector:

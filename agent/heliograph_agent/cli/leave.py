@@ -133,8 +133,8 @@ async def _say_goodbye(state: State, config: Path, clock: Clock, reason: str) ->
 
     try:
         agent = Agent(read_settings(state, load_config(config)), clock, random.SystemRandom())
-    except (StateError, AgentConfigError):
-        return _Goodbye()
+    except (StateError, AgentConfigError):  # also where nothing was agreed to
+        return _Goodbye(had_collector=state.path(COLLECTOR).exists())
     try:
         async with asyncio.TaskGroup() as group:
             session = group.create_task(agent.uplink.run())

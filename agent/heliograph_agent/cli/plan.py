@@ -130,10 +130,16 @@ def _print_plan(
     _print_excluded(plan, config)
     if missing_units:
         text = _("Not run, because you did not agree to it: {units}")
-        print(c.make_printable(text.format(units=", ".join(missing_units))))
+        units = sorted(missing_units, key=_is_host)  # a messenger has dozens of hosts
+        print(c.make_printable(text.format(units=_(", ").join(units))))
         command = f"heliograph-agent plan --agree {plan.version}"
         print(_("To agree: {command}").format(command=command))
     _print_age(plan)
+
+
+def _is_host(unit: str) -> bool:
+    """Return whether a unit of consent is a host, and no test with its target."""
+    return " " not in unit
 
 
 def _print_tasks(plan: "Plan", services: "Mapping[str, Service]") -> None:

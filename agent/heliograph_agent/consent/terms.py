@@ -1,7 +1,7 @@
 """Write the terms that a volunteer reads before the consent, in the reader's language."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from textwrap import fill
+from textwrap import wrap
 
 from heliograph.plan import Plan, PlannedTask, Service
 from heliograph.translation import begin_line, mark
@@ -106,7 +106,8 @@ def format_terms(plan: Plan, collector: str, country: str = "") -> str:
 
 def _fill(paragraphs: Iterable[str], indent: str = "") -> Iterator[str]:
     for paragraph in paragraphs:
-        yield fill(_(paragraph), WIDTH, initial_indent=indent, subsequent_indent=indent)
+        for line in wrap(_(paragraph), WIDTH, initial_indent=indent, subsequent_indent=indent):
+            yield f"{begin_line()}{line}" if line.lstrip()[:1].isascii() else line
 
 
 def _describe_tasks(plan: Plan) -> Iterator[str]:
@@ -150,6 +151,8 @@ def make_printable(value: str) -> str:
 
 
 def _format_interval(seconds: int) -> str:
+    if seconds >= 3_600 and not seconds % 3_600:
+        return _("{n} h").format(n=seconds // 3_600)
     is_whole = seconds >= 60 and not seconds % 60
     return _("{n} min").format(n=seconds // 60) if is_whole else _("{n} s").format(n=seconds)
 

@@ -16,6 +16,7 @@ from heliograph import trust_chain
 from heliograph.clock import Clock
 from heliograph.observation import Access
 from heliograph.plan import Plan
+from heliograph.translation import translate as _
 from heliograph.units import MINUTE_US
 from heliograph.v1 import plan_pb2
 from heliograph_agent.config import AgentConfigError, Config
@@ -117,8 +118,9 @@ def read_settings(state: State, config: Config, *, is_agreed: bool = False) -> A
         plan = read_plan(stored)
     except PlanError as error:
         raise StateError(
-            f"{state.path(PLAN)} is damaged ({error}): run `heliograph-agent leave`, then join "
-            "again."
+            _("{file} is damaged ({error}): run `heliograph-agent leave`, then join again.").format(
+                file=state.path(PLAN), error=error
+            )
         ) from error
     return AgentSettings(
         state=state,
@@ -145,8 +147,10 @@ def _read_consent(state: State, *, is_agreed: bool) -> Consent:
         return replace(declared, scope=OPERATORS_CONSENT.scope, tier=OPERATORS_CONSENT.tier)
     if consent is None:
         raise StateError(
-            "You have not agreed to what this agent runs: run `heliograph-agent join INVITE` again "
-            "and answer its question."
+            _(
+                "You have not agreed to what this agent runs: run `heliograph-agent join INVITE` "
+                "again and answer its question."
+            )
         )
     return consent
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from heliograph.clock import Clock
 from heliograph.codec import MAX_OBSERVATIONS, measurement_to_pb
 from heliograph.observation import Epoch, Measurement
+from heliograph.translation import translate as _
 from heliograph_agent.spool.database import SpoolDatabase
 from heliograph_agent.spool.loss_counts import LossCounts
 from heliograph_agent.spool.operations import SpoolCounts, SpoolOperations
@@ -240,7 +241,9 @@ _DISK_CODES = (
 @contextmanager
 def _open_spool(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.exists():
-        raise SpoolError(f"There is no spool at {path}: nothing was measured yet.")
+        raise SpoolError(
+            _("There is no spool at {file}: nothing was measured yet.").format(file=path)
+        )
     try:
         with closing(sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)) as db:
             db.execute("PRAGMA secure_delete = ON")

@@ -49,7 +49,7 @@ def test_terms_name_tests_risks_and_stopping() -> None:
 def test_terms_say_that_hello_looks_like_a_browser() -> None:
     hello = PlannedTask(experiment="hello", interval_s=7_200, target="pages")
     text = c.format_terms(extend(hello), "collector.example:7443")
-    assert "the pages of this plan, 1 hosts in turn: hello, every 120 min" in text
+    assert "the pages of this plan, 1 hosts in turn: hello, every 2 h" in text
     assert "a browser on this machine has gone there" in text
     assert "a browser on this machine" not in c.format_terms(PLAN, "collector.example:7443")
 
