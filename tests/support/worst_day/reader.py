@@ -5,7 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -240,9 +240,16 @@ class WorstDayReader:
                 page = await self._read_page(session, path)
                 said = list(outputs.read_cells(f"{kind} page", page, networks))
                 if place is not None:
-                    said += outputs.read_headline(f"{kind} headline", page, place)
+                    headline = outputs.read_headline(f"{kind} headline", page, place)
+                    said += map(self._limit_to_part, headline)
                 statements += set_moment(said, page.moment)
         return statements
+
+    def _limit_to_part(self, headline: Statement) -> Statement:
+        """A page that leads with the dark part of its place says nothing of the rest."""
+        share = self.truth.dark_share(headline.place, self.clock.second or 0.0)
+        is_part = headline.claim == "offline" and 0 < share < 1
+        return replace(headline, claim="unknown") if is_part else headline
 
     async def _read_tellings(
         self, session: aiohttp.ClientSession, document: Any
