@@ -2,7 +2,9 @@
 
 DNS over TLS follows RFC 7858, DNS over HTTPS RFC 8484 (POST over a separate connection). The
 system resolver looks up the name of an encrypted resolver; a literal address avoids that lookup.
-A failure on the way to such a resolver (a reset, a certificate) is the failure of the lookup.
+A failure on the way to such a resolver (a reset, a certificate) is the failure of the lookup. But
+what the system says of the resolver's own name is no answer to the question: where it denies that
+name, or gives an address that is not public, the resolver is misbehaving, since nobody answered.
 """
 
 from collections.abc import AsyncIterator
@@ -35,6 +37,13 @@ from heliograph_agent.net.trace import ByteReader
 ENGINES = ("system", "udp", "tcp", "dot", "doh")
 DOH_ALPN = ("h2", "http/1.1")  # RFC 8484 section 5.2 wants HTTP/2
 _MAX_REPLY = 65_535
+_DENIALS = (  # what a lookup of the question itself may say of it
+    Failure.DNS_NXDOMAIN_ERROR,
+    Failure.DNS_NO_ANSWER,
+    Failure.DNS_REFUSED_ERROR,
+    Failure.DNS_SERVFAIL_ERROR,
+    Failure.DNS_BOGON_ERROR,
+)
 _TYPE = "application/dns-message"
 _HEADERS = {"Accept": _TYPE, "Content-Type": _TYPE}
 
@@ -81,12 +90,13 @@ class DnsEngines:
 
         That is its name, which the system resolver looks up, or its address; with an address the
         ClientHello has no server name. Raises OSError, EOFError or StepError;
-        ForbiddenAddressError for a resolver whose address no test may contact.
+        ForbiddenAddressError for a resolver given by an address that no test may contact.
         """
         roots = self.trust_store.load_roots("")
-        address = parse_literal(host) or await resolve_address(host, self.system_resolver, meter)
-        if self.policy.is_forbidden(address):
+        address = parse_literal(host)
+        if address and self.policy.is_forbidden(address):
             raise ForbiddenAddressError
+        address = address or await self._find_resolver(host, meter)
         connection = await open_tcp(address, port, meter)
         try:
             tls_handshake = TlsHandshake(server_name=host, alpn=alpn)
@@ -95,6 +105,17 @@ class DnsEngines:
             yield reader, tls_handshake.writer
         finally:
             connection.transport.abort()
+
+    async def _find_resolver(self, host: str, meter: TrafficMeter) -> str:
+        try:
+            address = await resolve_address(host, self.system_resolver, meter)
+        except StepError as error:
+            if error.failure not in _DENIALS:
+                raise
+            raise StepError(Failure.DNS_SERVER_MISBEHAVING) from error
+        if self.policy.is_forbidden(address):
+            raise StepError(Failure.DNS_SERVER_MISBEHAVING)
+        return address
 
 
 @dataclass(frozen=True, slots=True)

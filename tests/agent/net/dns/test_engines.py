@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import dns.message
 import dns.rcode
 import pytest
 
 from heliograph.failure import Failure
-from support.dns_server import answer, answer_stream
+from support.dns_server import answer, answer_stream, dns_server
 from support.doh_server import doh_server, doh_server_over_http2
 from support.loopback_ca import LoopbackCA
 from support.net_fixtures import Opening
@@ -94,6 +95,26 @@ async def test_resolver_by_name(
 async def test_doh_name_unknown_to_system(opening: Opening) -> None:
     failure = await failure_of(opening, "doh", "https://doh.test/dns-query")
     assert failure is Failure.DNS_NO_RESOLVER
+
+
+@both_engines
+@pytest.mark.parametrize("told", ["nxdomain", "servfail", "10.10.34.36", "127.0.0.1"])
+async def test_what_is_told_of_the_resolver_is_no_answer(
+    opening: Opening, engine: str, told: str
+) -> None:
+    """A filter denies or forges the name of an encrypted resolver too, and nobody was asked."""
+    host = "dns.example.test"
+    rcode = {"nxdomain": dns.rcode.NXDOMAIN, "servfail": dns.rcode.SERVFAIL}
+
+    def lie(query: bytes) -> list[bytes]:
+        is_address = told not in rcode and dns.message.from_wire(query).question[0].rdtype == 1
+        records = [f"{host}. 60 IN A {told}"] if is_address else []
+        return [answer(query, *records, rcode=rcode.get(told, dns.rcode.NOERROR))]
+
+    with dns_server(lie) as server:
+        settings = {"resolver": server.address, "local_targets": False}
+        failure = await failure_of(opening, engine, make_address(engine, 443, host), **settings)
+    assert failure is Failure.DNS_SERVER_MISBEHAVING
 
 
 @both_engines
