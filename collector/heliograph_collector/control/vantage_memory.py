@@ -1,7 +1,7 @@
 """Memory of one vantage on one network: what its newest measurements tell of itself."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product, starmap
 from typing import Any, NamedTuple, TypeVar
@@ -40,6 +40,7 @@ _ODD_FINDINGS = (
     HelloFinding.BROWSERS_IN_DOUBT,
 )
 _Fact = TypeVar("_Fact")
+_Name = TypeVar("_Name")
 
 
 @dataclass(slots=True, eq=False)
@@ -80,32 +81,33 @@ class VantageMemory:
         self.is_established = record.seniority is Seniority.ESTABLISHED
         self.prefix = record.prefix
         self.day = record.line_day
-        self.neutral_names |= dict.fromkeys(facts.neutral_names)
-        for name, chain in facts.chains.items():
-            _put_newest(self.chains, name, (at_us, chain))
-        for name, kind in facts.answers.items():
-            _put_newest(self.answers, name, (at_us, kind))
-        for name, hello in facts.hellos.items():
-            _put_newest(self.hellos, name, (at_us, hello))
+        has_new_names = _put_names(self.neutral_names, dict.fromkeys(facts.neutral_names))
+        has_new_chains = _put_all(self.chains, facts.chains, at_us)
+        has_new_answers = _put_all(self.answers, facts.answers, at_us)
+        _put_all(self.hellos, facts.hellos, at_us)
         self.newest_us = max(self.newest_us, at_us)
         hour = at_us // PASSED_US
-        self.passed_hellos |= dict.fromkeys((size, hour) for size in facts.passed_hellos)
+        _put_names(self.passed_hellos, dict.fromkeys((size, hour) for size in facts.passed_hellos))
+        has_new_seals = not facts.sealed_names <= self.sealed.keys()
         for name in facts.sealed_names:
             self.sealed.pop(name, None)
             self.sealed[name] = at_us
-        memories = (self.chains, self.answers, self.sealed, self.neutral_names)
-        for memory in (*memories, self.hellos):
-            _forget_oldest(memory)
-        _forget_oldest(self.passed_hellos)
+        has_new_seals = _forget_oldest(self.sealed) or has_new_seals
         self.resolver_network = facts.resolver_network or self.resolver_network
         if record.measurement.experiment == ANCHORS:
             self._note_link(record.link, at_us)
+        if has_new_chains or has_new_names:  # a later time of the same facts changes nothing here
+            self._conclude_from_chains()
+        self._summary = self._summarize(
+            None if has_new_answers or has_new_names or has_new_seals else before
+        )
+        return before != self._summary
+
+    def _conclude_from_chains(self) -> None:
         self.own_issuer = self._find_own_issuer()
         self.private_issuers = frozenset(c.issuer for _, c in self.chains.values()) - {""}
         self.foreign_leaves = Counter(c.leaf for _, c in self.chains.values() if c.leaf)
         self.sees_selection = any(chain.is_verified for chain in self._list_telling_chains())
-        self._summary = self._summarize()
-        return before != self._summary
 
     @property
     def weight(self) -> int:
@@ -123,12 +125,17 @@ class VantageMemory:
         """Return whether the system's resolver lies about most neutral names; None: not known."""
         return (self._summary or self._summarize()).sealed_disagrees
 
-    def _summarize(self) -> "_VantageSummary":
-        neutral = [kind for name, (_, kind) in self.answers.items() if name in self.neutral_names]
+    def _summarize(self, known: "_VantageSummary | None" = None) -> "_VantageSummary":
+        """Summarize the facts; `known` is a summary of the same answers."""
+        if known is None:
+            names = self.neutral_names
+            neutral = [kind for name, (_, kind) in self.answers.items() if name in names]
+            lies = (self._find_fake_addresses(neutral), self._find_lie(neutral))
+        else:
+            lies = (known.fake_addresses, known.sealed_disagrees)
         return _VantageSummary(
             self.own_issuer,
-            self._find_fake_addresses(neutral),
-            self._find_lie(neutral),
+            *lies,
             self.resolver_network,
             self.captive_us > self.online_us,
             self._list_odd_hellos(),
@@ -250,12 +257,31 @@ class _VantageSummary(NamedTuple):
     passed_hellos: frozenset[HelloSize]
 
 
-def _forget_oldest(memory: dict[Any, Any]) -> None:
+def _forget_oldest(memory: dict[Any, Any]) -> bool:
+    """Forget the oldest names over the bound; return whether there were any."""
+    is_over = len(memory) > NAMES_KEPT
     while len(memory) > NAMES_KEPT:
         del memory[next(iter(memory))]
+    return is_over
 
 
-def _put_newest(memory: dict[str, tuple[int, _Fact]], name: str, fact: tuple[int, _Fact]) -> None:
-    """Put a fact at the end of a memory, unless a newer one is known."""
-    previous = memory.pop(name, fact)
-    memory[name] = previous if previous[0] > fact[0] else fact
+def _put_all(memory: dict[str, tuple[int, _Fact]], facts: Mapping[str, _Fact], at_us: int) -> bool:
+    """Put facts at the end of a memory, but for those of which a newer one is known.
+
+    Returns:
+        Whether any name is new or gone, or has another fact than before, whatever the time.
+    """
+    is_changed = False
+    for name, fact in facts.items():
+        previous = memory.pop(name, None)
+        kept = previous if previous is not None and previous[0] > at_us else (at_us, fact)
+        memory[name] = kept
+        is_changed = is_changed or previous is None or previous[1] != kept[1]
+    return _forget_oldest(memory) or is_changed
+
+
+def _put_names(memory: dict[_Name, None], names: dict[_Name, None]) -> bool:
+    """Put new names at the end of a memory; return whether any is new or gone."""
+    is_changed = not names.keys() <= memory.keys()
+    memory |= names
+    return _forget_oldest(memory) or is_changed

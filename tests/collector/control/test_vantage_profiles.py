@@ -1,5 +1,6 @@
 """Streams of measurements through the production's assessor: whose lie is it?"""
 
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 
 from heliograph.observation import DnsAnswer, Link
-from heliograph_collector.control import Assessor
+from heliograph_collector.control import Assessor, vantage_memory
+from heliograph_collector.control.vantage_facts import AnswerKind, ChainFact, VantageFacts
 from heliograph_collector.control.vantage_profiles import VANTAGES_ASKED, VantageProfiles
 from heliograph_collector.judge import judge
 from heliograph_collector.model.control_look import VantageProfile
@@ -48,6 +50,43 @@ def visits(
                 minute, nym)
         for i, n in enumerate(NAMES)
     ]  # fmt: skip
+
+
+def draw_facts(drawn: random.Random) -> VantageFacts:
+    def choose(values: Sequence[Any]) -> dict[str, Any]:
+        return {drawn.choice("abcdef"): drawn.choice(values) for _ in range(drawn.randrange(3))}
+
+    chains = (ChainFact(is_verified=True), ChainFact(issuer="i", leaf="l"), ChainFact(leaf="m"))
+    return VantageFacts(
+        chains=choose(chains),
+        answers=choose(list(AnswerKind)),
+        sealed_names=frozenset(choose("x")),
+        neutral_names=frozenset(choose("x")),
+        resolver_network=drawn.choice(("", "AS1", "AS2")),
+        passed_hellos=frozenset(drawn.choices(vantage_memory.HELLO_SIZES, k=drawn.randrange(2))),
+    )
+
+
+@pytest.mark.parametrize("kept", [4, vantage_memory.NAMES_KEPT])
+def test_what_a_memory_leaves_as_it_was_is_as_if_concluded_anew(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = random.Random(20)
+    monkeypatch.setattr(vantage_memory, "NAMES_KEPT", kept)
+    memory, changes = vantage_memory.VantageMemory("KZ", 1), set()
+    for _ in range(500):
+        facts = draw_facts(drawn)
+        monkeypatch.setattr(vantage_memory, "extract_facts", lambda _, facts=facts: facts)
+        before = memory._summarize()
+        is_changed = memory.update(anchors(drawn.randrange(600)))
+        found = (memory.own_issuer, memory.private_issuers, memory.foreign_leaves)
+        selection, summary = memory.sees_selection, memory._summary
+        memory._conclude_from_chains()
+        assert found == (memory.own_issuer, memory.private_issuers, memory.foreign_leaves)
+        assert (selection, summary) == (memory.sees_selection, memory._summarize())
+        assert is_changed == (before != summary)
+        changes.add(is_changed)
+    assert changes == {False, True}
 
 
 def count_blocked(judged: Sequence[JudgedMeasurement]) -> int:
