@@ -8,6 +8,7 @@ import signal
 import socket
 import sqlite3
 import stat
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, suppress
@@ -20,6 +21,7 @@ import yaml
 
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1 import intake_pb2_grpc
+from heliograph_collector.cli.doctor import check_readiness
 from heliograph_collector.fleet import Fleet, open_keyring
 from support.intake import CLOCK, Caller, greeted, measurement, receipts
 from support.loopback_plan import prepare
@@ -203,6 +205,10 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
                 await call.write(pb.AgentMessage(envelope=envelope))
                 if sequence > 16:
                     acknowledged += [r.sequence for r in await receipts(call, 1)]
+            assert "ingest alone" in check_readiness(home.data).sentence
+            command = collector("backup", tmp_path / "copy", "--data", home.data)
+            backup = subprocess.run(command, capture_output=True, text=True, timeout=240)  # noqa: ASYNC221
+            assert (backup.returncode, "runs ingest alone" in backup.stderr) == (1, True)
             home.process.kill()
             home.process.wait(240)
     with closing(sqlite3.connect(tmp_path / "data" / "journal.db")) as journal:

@@ -15,7 +15,7 @@ from heliograph_collector.app.context import (
     explain_port,
     open_context,
 )
-from heliograph_collector.config.roles import STORE_ROLES
+from heliograph_collector.config.roles import INGEST, STORE_ROLES
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet.plans import announce_entrances
 from heliograph_collector.ingest.build import IngestConfig, IngestServices, run_ingest
@@ -33,7 +33,9 @@ async def run_collector(config: Config) -> AsyncIterator[None]:
         stack.callback(context.endpoint_file.remove)
         ingest = await open_ingest(context, stack)
         runs = [context.renewal.run]
-        if not config.roles.isdisjoint(STORE_ROLES):
+        if config.roles.isdisjoint(STORE_ROLES):
+            context.endpoint_file.publish(roles=INGEST)
+        else:
             # A late import: the libraries of the other roles take seconds to load.
             from heliograph_collector.app.workers import Workers
 

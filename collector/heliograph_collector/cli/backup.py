@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.config.endpoint_file import read_endpoint
+from heliograph_collector.config.roles import INGEST
 from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
@@ -118,6 +119,11 @@ def _open_source(config: Config) -> "Iterator[TableSource]":
     except DirectoryInUseError:
         if not read_endpoint(config.data, "pid"):  # another command has it
             raise
+        if read_endpoint(config.data, "roles") == INGEST:
+            raise CommandError(
+                f"`serve` runs ingest alone on {config.data}, without the store: stop it, or start "
+                "it with all roles, and run the backup again."
+            ) from None
         yield LiveTables(config.data)
         return
     try:

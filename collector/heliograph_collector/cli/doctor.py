@@ -142,8 +142,12 @@ def check_readiness(data: Path) -> Finding:
     from http.client import HTTPConnection, HTTPException
 
     from heliograph_collector.config.endpoint_file import read_endpoint
+    from heliograph_collector.config.roles import INGEST
 
     address = read_endpoint(data, "http")
+    if read_endpoint(data, "roles") == INGEST:
+        sentence = "`serve` runs ingest alone: start it with all roles, or nothing is judged."
+        return Finding(Level.WARNING, "readiness", sentence)
     if not address:
         sentence = f"`serve` does not run on {data}: start it."
         return Finding(Level.FAILURE, "readiness", sentence)

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection
 
-ROLES = ("ingest", "judge", "detect", "publish", "console", "jobs", "control")
+INGEST = "ingest"  # the one that can run alone
+ROLES = (INGEST, "judge", "detect", "publish", "console", "jobs", "control")
 STORE_ROLES = ("judge", "detect", "publish", "jobs")  # they share the store of one process
 
 
@@ -11,12 +12,12 @@ def check_roles(roles: Collection[str]) -> frozenset[str]:
     wanted = frozenset(roles)
     if unknown := sorted(wanted.difference(ROLES)):
         raise ValueError(f"{unknown[0]!r} is no role: use some of {', '.join(ROLES)}")
-    if "ingest" not in wanted:
+    if INGEST not in wanted:
         raise ValueError("ingest is missing: add it, or agents that cannot come count as silent")
     missing = [role for role in STORE_ROLES if role not in wanted]
     if 0 < len(missing) < len(STORE_ROLES):
         raise ValueError(f"{' and '.join(missing)} missing: {_list_store_roles()} go together")
-    if missing and (above := wanted - {"ingest"}):
+    if missing and (above := wanted - {INGEST}):
         raise ValueError(f"{sorted(above)[0]} needs {_list_store_roles()}: add them")
     return wanted
 
