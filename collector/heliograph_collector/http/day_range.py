@@ -84,6 +84,12 @@ def encode_past_days(country: str, starts: range) -> str:
     return urlencode({"country": country, **days.parameters}) if days.days > 1 else ""
 
 
+def encode_last_days(at_us: int, days: int) -> str:
+    """Return the parameters of the last days, the one in progress included."""
+    tomorrow_us = (at_us // DAY_US + 1) * DAY_US
+    return urlencode(DayRange(tomorrow_us - days * DAY_US, tomorrow_us).parameters)
+
+
 def list_bins(row: DayRow, since_us: int, width: int) -> list[tuple[int, int, int]]:
     """List (index of the bin, code, share in 255ths) of the bins of a day with data.
 

@@ -212,6 +212,16 @@ async def test_the_last_month_of_a_country_leads_to_its_picture(site: Site) -> N
         assert "telegram" in await answer.text()
 
 
+async def test_a_service_leads_to_its_last_week(site: Site) -> None:
+    page = await site.page("/services/telegram")
+    week, month = (
+        a["href"] or "" for tag, a in page.elements if tag == "a" and "since=" in (a["href"] or "")
+    )
+    assert "since=2021-12-30&until=2022-01-05" in week
+    assert "since=2021-12-07&until=2022-01-05" in month
+    assert "on 2 of 4 days" in await site.html(week)
+
+
 async def test_a_history_that_cannot_be_read_says_so(serve: Serve, tmp_path: Path) -> None:
     async def away(filters: object) -> CellHistory:
         raise StoreError("away")
