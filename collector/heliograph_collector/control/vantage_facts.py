@@ -78,6 +78,7 @@ class VantageFacts:
     resolver_network: str  # "" unknown
     hellos: Mapping[str, HelloFact] = field(default_factory=dict)  # by name
     passed_hellos: frozenset[HelloSize] = frozenset()
+    private_answers: Mapping[str, str] = field(default_factory=dict)  # addresses by name
 
 
 def extract_facts(measurement: Measurement) -> VantageFacts:
@@ -100,7 +101,20 @@ def extract_facts(measurement: Measurement) -> VantageFacts:
         resolver_network=_find_resolver_network(lookups),
         hellos=find_hellos(measurement),
         passed_hellos=frozenset(_iter_passed_hellos(measurement)),
+        private_answers=find_private_answers(measurement),
     )
+
+
+def find_private_answers(measurement: Measurement) -> dict[str, str]:
+    """Find the names for which the system's resolver gave one address that is no public one."""
+    return {
+        _fold(x.dns.name): x.dns.addresses[0]
+        for x in measurement.observations
+        if x.dns is not None and x.dns.engine == SYSTEM_ENGINES[0] and x.dns.query_type == "A"
+        if x.failure is None
+        and len(x.dns.addresses) == 1
+        and is_special_purpose(x.dns.addresses[0])
+    }
 
 
 def _iter_passed_hellos(measurement: Measurement) -> Iterator[HelloSize]:

@@ -61,6 +61,7 @@ class VantageMemory:
     hellos: dict[str, tuple[int, HelloFact]] = field(default_factory=dict)
     # By hours, because what waited in a long outage comes late and in one block:
     passed_hellos: dict[tuple[HelloSize, int], None] = field(default_factory=dict)
+    private_answers: dict[str, tuple[int, str]] = field(default_factory=dict)
     newest_us: int = 0  # of its results
     resolver_network: str = ""
     captive_us: int = 0  # when its anchors last met a captive portal
@@ -85,6 +86,7 @@ class VantageMemory:
         has_new_chains = _put_all(self.chains, facts.chains, at_us)
         has_new_answers = _put_all(self.answers, facts.answers, at_us)
         _put_all(self.hellos, facts.hellos, at_us)
+        _put_all(self.private_answers, facts.private_answers, at_us)
         self.newest_us = max(self.newest_us, at_us)
         hour = at_us // PASSED_US
         _put_names(self.passed_hellos, dict.fromkeys((size, hour) for size in facts.passed_hellos))
@@ -113,7 +115,20 @@ class VantageMemory:
     def weight(self) -> int:
         """Return the number of facts that it holds."""
         named = len(self.chains) + len(self.answers) + len(self.sealed)
-        return 1 + named + len(self.neutral_names) + len(self.hellos) + len(self.passed_hellos)
+        hellos = len(self.hellos) + len(self.passed_hellos)
+        return 1 + named + len(self.neutral_names) + hellos + len(self.private_answers)
+
+    def find_answer(self, name: str, since_us: int) -> str | None:
+        """Return the private address that the system's resolver gives for a name.
+
+        Returns:
+            "" if its newest answer is public, None without an answer since then.
+        """
+        at_us, kind = self.answers.get(name, (0, AnswerKind.FALSE))
+        if at_us >= since_us and kind is AnswerKind.PUBLIC:
+            return ""
+        at_us, address = self.private_answers.get(name, (0, ""))
+        return address if address and at_us >= since_us else None
 
     @property
     def fake_addresses(self) -> bool | None:

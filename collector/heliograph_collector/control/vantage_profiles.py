@@ -2,7 +2,8 @@
 
 A vantage is a pseudonym in one epoch. Its memory holds what its newest measurements say of neutral
 names and of certificates. Results are taken up in the order of the journal, so a replay gives the
-same profiles. No address is kept, but for the network of a resolver that asked for a whoami name.
+same profiles. No address is kept, but for the network of a resolver that asked for a whoami name,
+and private ones that a resolver gave.
 
 A private issuer at neutral names is the vantage's own. One at some names, while neutral names
 verify, is the network's if the established vantages that tried these names met it in at least
@@ -10,6 +11,11 @@ MIN_PREFIXES prefixes, and in at least half of all prefixes. So who brings a cro
 neither make an innocent issuer the state's nor hide the state's: only prefixes count, and only
 those of vantages that have waited two weeks. An issuer that a control in another country met is of
 servers, not of the network.
+
+A private address that the system's resolver gives for a name is the network's answer, and no
+house's, if established vantages in MIN_PREFIXES prefixes got the very same for that name within a
+day, and no more prefixes a public one: houses have advert blockers at one address, but not most of
+them, and not for one name.
 
 A certificate of somebody else that established vantages in MIN_PREFIXES prefixes met under
 NAMES_ENOUGH names each, while others verify, is of a host of notices (ooni/pipeline#92): an old
@@ -27,6 +33,7 @@ from heliograph_collector.control.vantage_facts import (
     HelloFinding,
     extract_facts,
     find_hellos,
+    find_private_answers,
     list_foreign_leaves,
     list_private_issuers,
 )
@@ -85,7 +92,7 @@ class VantageProfiles:
         memory = self._vantages.get(topic) or self._add_vantage(topic, record)
         self._vantages.move_to_end(topic)
         self._remaining_weight += memory.weight
-        signs = (memory.private_issuers, memory.foreign_leaves)
+        signs = _list_signs(memory)
         is_changed = memory.update(record)
         self._remaining_weight -= memory.weight
         if memory.is_established:  # the last heard stands last
@@ -95,7 +102,7 @@ class VantageProfiles:
         self._latest_us = max(self._latest_us, record.received_us)
         self._forget_old()
         changed_topics = [make_vantage_topic(record)] if is_changed else []
-        if signs != (memory.private_issuers, memory.foreign_leaves):
+        if signs != _list_signs(memory):
             changed_topics.append(make_issuer_topic(record))
         return tuple(changed_topics)
 
@@ -133,6 +140,11 @@ class VantageProfiles:
             own_interceptor_issuer=memory.own_issuer,
             shared_issuers=frozenset(i for i in issuers if self._is_issuer_shared(network, i)),
             shared_leaves=frozenset(x for x in leaves if self._is_leaf_shared(network, x)),
+            shared_answers=frozenset(
+                address
+                for name, address in find_private_answers(record.measurement).items()
+                if self._is_answer_shared(network, name, address)
+            ),
             fake_addresses=memory.fake_addresses,
             sealed_disagrees=memory.sealed_disagrees,
             portal=True if memory.meets_portal(record.started_us) else None,
@@ -165,6 +177,17 @@ class VantageProfiles:
                 if memory.sees_selection and memory.foreign_leaves[leaf] >= NAMES_ENOUGH
             ]
             self._is_shared[key] = _count_prefixes(met) >= MIN_PREFIXES
+        return self._is_shared[key]
+
+    def _is_answer_shared(self, network: Topic, name: str, address: str) -> bool:
+        """Return whether a private address is the network's answer for a name, and no house's."""
+        key = (network, f"{name} {address}")
+        if key not in self._is_shared:
+            since_us = self._latest_us - FRESH_US
+            answers = [(m, m.find_answer(name, since_us)) for m in self._iter_established(network)]
+            met = _count_prefixes(m for m, answer in answers if answer == address)
+            spared = _count_prefixes(m for m, answer in answers if answer == "")
+            self._is_shared[key] = met >= max(MIN_PREFIXES, spared)
         return self._is_shared[key]
 
     def _iter_voters(self, network: Topic, issuer: str) -> Iterator[VantageMemory]:
@@ -251,15 +274,21 @@ def make_vantage_topic(record: ReceivedMeasurement) -> Topic:
 
 
 def make_issuer_topic(record: ReceivedMeasurement) -> Topic:
-    """Name the measurements of a network that met somebody else's certificate."""
+    """Name the measurements of a network that met a foreign certificate or a private answer."""
     return ("issuer", record.vantage.country, str(record.vantage.asn))
 
 
 def list_topics(record: ReceivedMeasurement) -> tuple[Topic, ...]:
     """List the topics whose changes may change the verdicts on a measurement."""
-    if list_foreign_leaves(record.measurement):
+    if list_foreign_leaves(record.measurement) or find_private_answers(record.measurement):
         return (make_vantage_topic(record), make_issuer_topic(record))
     return (make_vantage_topic(record),)
+
+
+def _list_signs(memory: VantageMemory) -> tuple[object, ...]:
+    """List what counts for other vantages of the network."""
+    answers = {name: address for name, (_, address) in memory.private_answers.items()}
+    return memory.private_issuers, memory.foreign_leaves.copy(), answers
 
 
 def _network_of(memory: VantageMemory) -> Topic:

@@ -28,6 +28,7 @@ from heliograph_collector.judge.dns_features import (
     is_false_address,
 )
 from heliograph_collector.judge.endpoint_view import CACHE_SIZE, ENCRYPTED_ENGINES
+from heliograph_collector.judge.page_comparison import is_of_a_house
 from heliograph_collector.judge.sides import Sides
 
 # Public resolvers that filter at their users' wish, by their manuals: AdGuard DNS, CleanBrowsing,
@@ -53,7 +54,6 @@ PUBLIC_ASNS = frozenset(
     ("AS212772", "AS34939", "AS19281", "AS36692", "AS205157", "AS39351", "AS13238")
 )
 HOSTS_ENGINE = "hosts"  # the machine's own table
-HOUSE_PREFIX = "192.168."  # of nearly all home routers, and of no block address on any list
 PLAIN_ENGINES = ("udp", "tcp")
 
 
@@ -79,7 +79,9 @@ def has_own_filter(sides: Sides) -> bool:
     )
     if is_chosen and not is_told_on_path:
         return True
-    return _is_filters_answer(lookups, is_told_on_path=is_told_on_path)
+    return _is_filters_answer(
+        lookups, is_told_on_path=is_told_on_path, shared_answers=profile.shared_answers
+    )
 
 
 def is_own_answer(
@@ -98,14 +100,26 @@ def is_own_answer(
     return _is_filters_answer(lookups, is_told_on_path=is_told_on_path)
 
 
-def _is_filters_answer(lookups: Sequence[Observation], *, is_told_on_path: bool) -> bool:
+def _is_filters_answer(
+    lookups: Sequence[Observation],
+    *,
+    is_told_on_path: bool,
+    shared_answers: AbstractSet[str] = frozenset(),
+) -> bool:
+    """Return whether a filter of the vantage's own gave the answer.
+
+    Args:
+        shared_answers: Private addresses that the network gives to most of its vantages.
+    """
     dns = [x.dns for x in lookups if x.dns]
     addresses = [address for answer in dns for address in answer.addresses]
     if addresses and all(map(is_unspecified, addresses)):
         return True
     if any(x.engine == HOSTS_ENGINE and any(map(is_null, x.addresses)) for x in dns):
         return True
-    is_null_answer = bool(addresses) and all(map(_is_null_or_of_a_house, addresses))
+    is_null_answer = bool(addresses) and all(
+        _is_null_or_of_a_house(x) and x not in shared_answers for x in addresses
+    )
     is_filtering = any(is_filtering_resolver(x.resolver) for x in dns)
     return (is_null_answer or is_filtering) and not is_told_on_path
 
@@ -188,8 +202,11 @@ def is_unspecified(address: str) -> bool:
 
 
 def _is_null_or_of_a_house(address: str) -> bool:
-    """Return whether an advert blocker may give this address: null, or one in a home network."""
-    return is_null(address) or address.startswith(HOUSE_PREFIX)
+    """Return whether an advert blocker may give this address: null, or one in a home network.
+
+    Of the addresses on our lists none is in a home network.
+    """
+    return is_null(address) or is_of_a_house(address)
 
 
 def is_null(address: str) -> bool:

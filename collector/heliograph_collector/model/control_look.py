@@ -57,6 +57,8 @@ class VantageProfile:
     shared_issuers: frozenset[str] = frozenset()
     # Certificates (SHA-256) of a host that is shown in its network in place of several names.
     shared_leaves: frozenset[str] = frozenset()
+    # Private addresses that its network's resolvers give for the same name to most vantages.
+    shared_answers: frozenset[str] = frozenset()
     fake_addresses: bool | None = None  # a local tunnel invents addresses
     # The system's resolver denies or misdirects most neutral names, which sealed lookups resolve.
     sealed_disagrees: bool | None = None
