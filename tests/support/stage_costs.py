@@ -153,6 +153,7 @@ async def _store(
 ) -> dict[str, object]:
     store = Store(f"chdb://{folder}/store")
     await store.open()
+    await store.insert_block(Block(journal="first", first=1, last=1))  # loads its libraries
     with meter.stage("columns and insert"):
         for number, each in enumerate(judged):  # by positions, or no measurement would be new
             bounds = (number * BLOCK + 1, (number + 1) * BLOCK)
