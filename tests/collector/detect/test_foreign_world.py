@@ -219,3 +219,35 @@ def test_local_trouble_is_no_cut_of_the_country(
     land = create_land(seed, hours)
     build(land)
     assert not [i for i in play(land, tmp_path) if any(p.scope.is_national for p in i.parts)]
+
+
+def expire_certificate(land: Land) -> None:
+    """Three of five countries come by an entrance that takes no new sessions for three hours."""
+    land.settle()
+    for person in land.people:
+        if person.country in ("ID", "PL"):
+            person.entrance = "second"
+            continue
+        since = AT + land.rng.uniform(0, 24 * 60)  # a session lives for 24 minutes at most
+        person.downs.append(Down(since, AT + 3 * HOUR + land.rng.uniform(0, 90)))
+
+
+def quarantine_agents(land: Land) -> None:
+    """An antivirus takes two of five agents everywhere within 20 minutes, for good."""
+    land.settle()
+    for person in land.people:
+        if land.rng.random() < 0.4:
+            person.downs.append(Down(AT + land.rng.uniform(0, 1_200), AT + 60 * HOUR))
+
+
+@pytest.mark.parametrize(
+    ("build", "seed"),
+    [(expire_certificate, 0), (quarantine_agents, 1)],
+)
+def test_trouble_of_many_countries_is_no_cut_of_one(
+    build: Callable[[Land], None], seed: int, tmp_path: Path
+) -> None:
+    """Countries that live on by another entrance, or have lost a little less, prove nothing."""
+    land = create_land(seed, 6)
+    build(land)
+    assert not play(land, tmp_path)

@@ -44,6 +44,7 @@ class CellTest:
     silent: int
     usual: UsualLevel
     cells: int  # of the country that are tested
+    kept: float = 1.0  # share of their usual levels that other countries keep
 
     @property
     def expected(self) -> float:
@@ -57,6 +58,11 @@ class CellTest:
     @property
     def is_learned(self) -> bool:
         return self.usual.days >= LEARNED_DAYS
+
+    @property
+    def exceeds_world(self) -> bool:
+        """Return whether the cell fell further than all countries do."""
+        return self.kept == 1.0 or self.has_fallen()
 
     @property
     def is_usual(self) -> bool:

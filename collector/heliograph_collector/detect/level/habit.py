@@ -9,7 +9,7 @@ the four weeks before excuses what it has seen itself. All numbers are assumed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 
 from heliograph.units import DAY_US, MINUTE_US
@@ -37,6 +37,13 @@ class UsualLevel:
     earlier_lowest: float | None  # at this time on earlier days; None: not seen yet
     weekday_lowest: float | None  # of the same weekday, less an outage; None: not seen yet
     days: int  # days that have a value at this time of day
+
+    def scale(self, share: float) -> "UsualLevel":
+        """Return the level of which this share is left everywhere."""
+        if share == 1.0:
+            return self
+        earlier = None if self.earlier_lowest is None else self.earlier_lowest * share
+        return replace(self, middle=self.middle * share, earlier_lowest=earlier)
 
 
 @dataclass(slots=True)

@@ -15,8 +15,9 @@ spread do not explain so many silences (the generalized likelihood ratio of a bi
 - suspected → withdrawn: the share is usual again, twice in a row.
 
 The habit keeps the lowest share of each quarter of an hour, so that brief reconnections that are
-forced every night are a habit too. Time of a confirmed cut does not enter it. When the median of
-the other countries falls as well, the collector is at fault, and nothing is judged.
+forced every night are a habit too. Time of a confirmed cut does not enter it. What the median of
+the other countries lost (a tenth or more) is expected here too; when that is 40 %, the collector is
+at fault, and nothing is judged.
 """
 
 from collections.abc import Iterator, Sequence
@@ -56,6 +57,7 @@ from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 POWER_SHARE = 0.2  # of the silent, whose power failed before their loss: it may be the power
 HABIT = "habit"  # reason against a confirmation: people may have switched off
 KEPT_DAYS = 15
+_LEAST_SHARE = 0.05  # below it nothing is compared
 DAY_SPREAD = 0.04  # of the share, before the habit is learned
 _STEPS_A_DAY = DAY_US // STEP_US
 
@@ -145,6 +147,7 @@ class PresenceLevels:
             if count[0] >= (limits.votes if scope.is_national else limits.few)
         }
         is_common = self._is_common_mode(country)
+        kept = self._find_kept_share(country)
         sample = Sample(places, explaining, limits, now_us)
         confirmed: list[ConfirmedFall] = []
         for scope, (known, silent) in sorted(totals.items(), key=_width_key):
@@ -152,7 +155,7 @@ class PresenceLevels:
             cell.sample(round(1.0 - silent / known, 3), now_us // STEP_US, is_cut=is_cut)
             if is_common or cell.usual is None:
                 continue
-            test = CellTest(scope, known, silent, cell.usual, len(totals))
+            test = CellTest(scope, known, silent, cell.usual.scale(kept), len(totals), kept)
             fall = self._judge(cell, test, sample)
             confirmed += [fall] if fall is not None else []
         return promote_falls(confirmed, outages, presence, now_us)
@@ -203,6 +206,19 @@ class PresenceLevels:
             if scope.is_national and scope.country != country
         ]
         return len(others) > 1 and median(others) >= THRESHOLDS.witness_share * 2
+
+    def _find_kept_share(self, country: str) -> float:
+        """Return what the median of the other countries keeps of its usual share.
+
+        A program that stops our agents everywhere takes more of them in some country by chance.
+        """
+        kept = [
+            min(1.0, cell.share / max(_LEAST_SHARE, cell.usual.middle if cell.usual else 1.0))
+            for scope, cell in self.cells.items()
+            if scope.is_national and scope.country != country
+        ]
+        share = median(kept) if len(kept) > 1 else 1.0
+        return share if share <= 1.0 - THRESHOLDS.witness_share / 2 else 1.0
 
     def _is_part(self, scope: Scope) -> bool:
         """Return whether the whole country falls, of which the cell is a part."""
@@ -258,7 +274,9 @@ def _update_fall(
     part = build_part(test.scope, fallen)
     if part.votes * part.share > fall.part.votes * fall.part.share:
         fall.part = part
-    is_dark = is_cut_off(fallen, sample.now_us, limits, is_learned=test.is_learned)
+    is_dark = test.exceeds_world and is_cut_off(
+        fallen, sample.now_us, limits, is_learned=test.is_learned
+    )
     cell.dark_samples = cell.dark_samples + 1 if is_dark else 0
     if cell.dark_samples < 2 or not is_named(test.scope, fallen, limits):
         return None

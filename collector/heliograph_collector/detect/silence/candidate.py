@@ -129,8 +129,7 @@ class _Evaluation:
         now_us: int,
     ) -> None:
         self._candidate = candidate
-        self._presence = presence
-        self._limits = presence.limits
+        self._presence, self._limits = presence, presence.limits
         self._outages = outages
         self._now_us = now_us
         self._burst_us = candidate.burst_us
@@ -154,11 +153,10 @@ class _Evaluation:
         self._voters = CountryVoters(presence, candidate.country, candidate.from_us, now_us)
         self._is_transit = False  # our way to some countries may be broken
         self._is_renewal = False  # sessions may have been ended to begin again
-        self._is_doubtful = False  # another carrier lives: too few to tell of a block of this one
+        self._is_doubtful = False  # it may be the carrier: others live here, or it fails elsewhere
 
     def decide(self) -> CandidateOutcome:
-        candidate = self._candidate
-        limits = self._limits
+        candidate, limits = self._candidate, self._limits
         since_us = candidate.burst_us - int(limits.spread_s * SECOND_US)
         witnesses = confounders.hear_witnesses(self._presence, candidate.country, since_us)
         self._is_transit = witnesses.may_be_transit
@@ -174,7 +172,7 @@ class _Evaluation:
         if blocked is not None and blocked.living_share >= limits.told_share:
             return self._decide_blocked(blocked, since_us)
         if self._is_held_long_enough(limits.hold_s) and not self._is_doubtful:
-            outcome = self._confirm(witnesses)
+            outcome = self._confirm(witnesses, since_us)
             if outcome is not None:
                 return outcome
             if not self._is_transit and self._evasion.is_known and self._find_rerouted():
@@ -191,10 +189,11 @@ class _Evaluation:
         held_us = self._now_us - self._candidate.hold_us(self._limits)
         return self._voters.is_established and held_us >= hold_s * SECOND_US
 
-    def _confirm(self, witnesses: confounders.WitnessStatement) -> CandidateOutcome | None:
+    def _confirm(
+        self, witnesses: confounders.WitnessStatement, since_us: int
+    ) -> CandidateOutcome | None:
         """Confirm the cells that are still silent; None if there are none, or it is too early."""
-        limits = self._limits
-        votes = self._voters.deciding_votes
+        limits, votes = self._limits, self._voters.deciding_votes
         cells = localize(votes, limits.confirm_share, limits.votes, limits)
         if not cells or not self._is_confined():
             return None
@@ -206,7 +205,7 @@ class _Evaluation:
             is_early |= not self._is_held_long_enough(renewal.PART_HOLD_S)
         if not cells or is_early or self._is_flapping(cells) or self._may_be_renewal(cells):
             return None
-        if self._evasion.is_possible:
+        if self._evasion.is_possible or self._may_be_carrier(witnesses, since_us):
             return None
         certainty = confounders.compute_certainty(cells, witnesses, limits)
         outage = self._update_outage(cells, certainty, self._voters.deciding)
@@ -226,6 +225,17 @@ class _Evaluation:
         voters = self._voters.all_voters
         return is_flapping(cells, voters, self._burst_us, self._others, self._now_us, self._limits)
 
+    def _may_be_carrier(self, witnesses: confounders.WitnessStatement, since_us: int) -> bool:
+        """Return whether one carrier is silent that fails elsewhere too, or did at first."""
+        is_kept = any(outage.held == (confounders.CARRIER,) for outage in self._extended)
+        if not is_kept and not witnesses.are_several:
+            return False
+        where = self._presence, self._candidate.country
+        carrier = confounders.find_only_carrier(*where, self._candidate.from_us)
+        is_down = is_kept or confounders.is_carrier_down(*where, since_us, carrier, witnesses)
+        self._is_doubtful = bool(carrier) and is_down
+        return self._is_doubtful
+
     def _may_be_renewal(self, cells: Sequence[AffectedCell]) -> bool:
         """Return whether sessions may have been ended to begin again; then it waits."""
         voters = self._voters.deciding
@@ -238,8 +248,8 @@ class _Evaluation:
         self, blocked: confounders.BlockedCarrier, since_us: int
     ) -> CandidateOutcome:
         """Tell that one carrier is blocked here, unless it fails elsewhere too."""
-        country = self._candidate.country
-        if confounders.hear_witnesses(self._presence, country, since_us, blocked.carrier).is_hit:
+        where = self._presence, self._candidate.country
+        if confounders.hear_witnesses(*where, since_us, blocked.carrier).is_hit:
             return self._withdraw_if_late(CandidateOutcome.GATED)
         group = [s for s in self._voters.deciding if s.witness.carrier == blocked.carrier]
         cells = self._select_significant(blocked.cells, group)

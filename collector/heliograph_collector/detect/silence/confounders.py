@@ -1,18 +1,19 @@
 """Confounders of an outage: faults of the collector, a carrier or the power grid."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from heliograph.units import SECOND_US
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import localize
+from heliograph_collector.detect.stats.tails import chernoff_bound
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
     sum_votes,
 )
-from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 COMMON = "common_mode"
@@ -26,6 +27,7 @@ YOUNG = "young_vantages"
 _LIVING_SHARE = 0.34  # of the other countries, that must live on to acquit the collector; assumed
 _PHONES_SHARE = 0.34  # of silent mobiles: masts without batteries go with the lines; assumed
 _FEW_SHARE = 0.34  # of a country, whose few silences may be chance; assumed
+_SPREAD_CHANCE = 1e-4  # of so many losses in the rest of the world by churn; assumed
 _JOINT_SHARE = 0.34  # of all countries, that fall together as by one fault of ours; assumed
 
 
@@ -37,11 +39,18 @@ class WitnessStatement:
     is_hit: bool = False  # the median country fell silent too
     lives_on: bool = False  # … yet many did not at all, so the collector is not down
     is_joint: bool = False  # whole countries fell with it, too many for coincidence
+    countries: int = 0  # with enough votes …
+    fallen: int = 0  # … of which a share fell silent too
 
     @property
     def may_be_transit(self) -> bool:
         """Return whether our way to some countries may be broken, while others live on."""
         return self.lives_on and (self.is_hit or self.is_joint)
+
+    @property
+    def are_several(self) -> bool:
+        """Return whether two countries or more fell silent too, if not as far."""
+        return self.fallen > 1
 
 
 def hear_witnesses(
@@ -75,7 +84,29 @@ def hear_witnesses(
     lives_on = is_many and sum(count.votes for count in living) >= limits.votes
     fallen = sum(share >= limits.suspect_share for share in shares)
     is_joint = fallen > 0 and 1 + fallen >= _JOINT_SHARE * (1 + len(shares))
-    return WitnessStatement(True, share >= limits.witness_share, lives_on, is_joint)
+    share_count = sum(share >= limits.witness_share for share in shares)
+    is_hit = share >= limits.witness_share
+    return WitnessStatement(True, is_hit, lives_on, is_joint, len(shares), share_count)
+
+
+def find_only_carrier(presence: PresenceTracker, country: str, since_us: int) -> str:
+    """Return the carrier of all silences since a time; "" if they are of several or none."""
+    silent = presence.list_silent(country, since_us)
+    carriers = {vantage.lost_by for vantage in silent if not vantage.deferred}
+    return carriers.pop() if len(carriers) == 1 else ""
+
+
+def is_carrier_down(
+    presence: PresenceTracker, country: str, since_us: int, carrier: str, world: WitnessStatement
+) -> bool:
+    """Return whether a carrier falls in nearly all other countries that use it.
+
+    Then those that live on by others, which there must be, say nothing about its entrance.
+    """
+    users = hear_witnesses(presence, country, since_us, carrier)
+    living = users.countries - users.fallen
+    is_falling = users.are_several and living < _LIVING_SHARE * users.countries
+    return is_falling and users.countries < world.countries
 
 
 def _lives_on(count: VoteCount, limits: Thresholds) -> bool:
@@ -98,23 +129,46 @@ def compute_certainty(
 
 
 def is_spreading(presence: PresenceTracker, country: str, burst_us: int) -> bool:
-    """Return whether two other countries began to fall silent within `spread_s`.
+    """Return whether other countries begin to fall silent too, within `spread_s`.
 
-    A fault of the collector may reach country after country, so the candidate waits for the others.
+    A fault of the collector may reach country after country, so the candidate waits for the others:
+    where two lost a tenth, or all but the one that lost most lost more than chance explains.
     """
     limits = presence.limits
     apart_us = int(limits.spread_s * SECOND_US)
-    begun_countries = 0
-    for other in presence.countries:
-        tally = presence.tally(other)
-        lost_count = tally.count_lost(burst_us - apart_us, burst_us + apart_us)
-        if other == country or lost_count < limits.burst:
-            continue
-        count, _ = tally.sum_established(burst_us - apart_us)
-        if count.votes < limits.witnesses:
-            count = tally.sum_every(burst_us - apart_us)
-        begun_countries += count.share >= limits.witness_share / 2
-    return begun_countries >= 2
+    since_us, until_us = burst_us - apart_us, burst_us + apart_us
+    others = [other for other in presence.countries if other != country]
+    lost = {other: presence.tally(other).count_lost(since_us, until_us) for other in others}
+    begun = sum(_has_begun(presence, other, since_us, lost[other]) for other in others)
+    return begun >= 2 or _exceeds_chance(presence, lost, 2 * limits.spread_s)
+
+
+def _has_begun(presence: PresenceTracker, country: str, since_us: int, lost_count: int) -> bool:
+    limits = presence.limits
+    if lost_count < limits.burst:
+        return False
+    tally = presence.tally(country)
+    count, _ = tally.sum_established(since_us)
+    if count.votes < limits.witnesses:
+        count = tally.sum_every(since_us)
+    return count.share >= limits.witness_share / 2
+
+
+def _exceeds_chance(presence: PresenceTracker, lost: Mapping[str, int], span_s: float) -> bool:
+    """Return whether churn hardly explains the losses (Poisson), but of the country with most."""
+    limits = presence.limits
+    rest = sorted(lost, key=lost.__getitem__)[:-1]
+    count = sum(lost[country] for country in rest)
+    if count < limits.burst or sum(lost[country] > 0 for country in rest) < 2:
+        return False
+    a_day = {
+        other: max(presence.pool_rate(*pool) for pool in presence.pools if pool[0] == other)
+        for other in rest
+        if lost[other]
+    }
+    live = {other: presence.live_counts[Scope(other)] + lost[other] for other in a_day}
+    expected = sum(live[other] * a_day[other] for other in a_day) * span_s * SECOND_US / DAY_US
+    return chernoff_bound(expected, count) <= _SPREAD_CHANCE
 
 
 def list_silent_ways(vantages: Sequence[VantagePresence], limits: Thresholds) -> list[float]:

@@ -291,6 +291,21 @@ def test_countries_of_five_are_cut_by_a_cable_or_by_our_transit(
         assert all(i.confidence <= 0.5 for i in cuts), "it may still be our way to them"
 
 
+def test_country_that_loses_first_by_chance_waits_for_the_others() -> None:
+    """Agents everywhere stop within two minutes; eight of twelve here are gone at once."""
+    for seed in range(4):
+        rng = Random(seed)
+        small = country(each=2)[:12]
+        signals = live([*small, *world()], rng, 4, churn=1.0)
+        signals += drop(small[:8], ONSET, rng, ONSET + 7_200)
+        for other in FIVE[1:]:
+            vantages = rng.sample(country(other, each=1), 12)
+            for number, vantage in enumerate(vantages):
+                since_s = ONSET + (rng.uniform(0, 10) if number < 2 else rng.uniform(25, 55))
+                signals += drop([vantage], since_s, rng, ONSET + 7_200)
+        assert not [i for i in detect_silence(signals, at(ONSET + 600)).incidents if is_cut(i)]
+
+
 def test_crash_that_nobody_declares_confirms_nothing() -> None:
     """60 % of all sessions are lost everywhere and come back by and by."""
     for seed in range(6):
