@@ -189,6 +189,16 @@ def a_cut_is_suspected_during_a_block(world: World) -> IncidentBook:
     return book(blocking(parts=(part(80.0, "KZ"),)), cut)
 
 
+def fixed_lines_return_after_a_national_cut(world: World) -> IncidentBook:
+    def told(asn: int, access: str, region: str, service: str) -> Times:
+        back = [(ago(4), NOW_US, State.REACHABLE)] if access == "fixed" else []
+        return [(OLD_US, ago(9), State.REACHABLE), *back]
+
+    add(world, KAZAKH, told)
+    lines = part(52.0, "KZ", "", 0, "fixed")
+    return book(silence(minutes=9, parts=(part(82.0, "KZ"),), turns=(opening(4, lines),)))
+
+
 HEADLINE, BELOW = "headline", "below"
 Words = Sequence[tuple[str, str, str]]  # path, element, what it must say ("!": must not say)
 MOMENTS: Sequence[tuple[Callable[[World], IncidentBook], Words]] = (
@@ -251,6 +261,16 @@ MOMENTS: Sequence[tuple[Callable[[World], IncidentBook], Words]] = (
                 "blocked in part of the country; 1 of 3 networks fell silent",
             ),
             ("/countries/KZ", "service-whatsapp-now", "partly blocked"),
+            ("/", "land-KZ", "◌ 1 of 3 networks fell silent"),
+        ],
+    ),
+    (
+        fixed_lines_return_after_a_national_cut,
+        [
+            ("/countries/KZ", HEADLINE, "partly back. Fixed lines came back online"),
+            ("/countries/KZ", "service-telegram-now", "1 of 3 networks fell silent"),
+            ("/countries/KZ", "service-telegram-now", "!∅"),
+            ("/countries/KZ", "region-KZ-75-now", "!∅"),
             ("/", "land-KZ", "◌ 1 of 3 networks fell silent"),
         ],
     ),

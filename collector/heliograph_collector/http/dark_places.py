@@ -214,8 +214,12 @@ class DarkPlaces:
         return replace(snapshot, columns=tuple(columns))
 
     def _is_connected(self, column: NetworkColumn, snapshot: Snapshot) -> bool:
-        """Return whether nearly all of a network are connected long after an open silence began."""
-        since_us = self.dark_since(locate(column))
+        """Return whether nearly all of a network are connected long after an open silence began.
+
+        A network of which the incident says that it is back was not spared.
+        """
+        place = locate(column)
+        since_us = self.dark_since(place) if self.dark_until(place) == NOT_BACK_US else 0
         is_late = find_instant(snapshot.at_us, snapshot.k) >= since_us + _UNHEARD_US
         least = max(snapshot.k, _MOST * column.vantages, 1)
         return bool(since_us) and is_late and column.connected >= least

@@ -134,6 +134,11 @@ def has_votes(rows: Sequence[CellDocument]) -> bool:
     return any(row.vantages or row.silent for row in rows)
 
 
+def is_dense(rows: Sequence[CellDocument]) -> bool:
+    """Return whether at least half of the bins have something to draw."""
+    return 2 * sum(bool(row.vantages or row.silent) for row in rows) >= len(rows)
+
+
 def draw_chart(
     incident: IncidentSummary, rows: Sequence[CellDocument], frame: ChartView, t: Locale, alt: str
 ) -> Markup:

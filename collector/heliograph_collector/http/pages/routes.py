@@ -255,7 +255,7 @@ class PageRoutes:
         by_minute = await self._read_rows(
             incident, incident_chart.choose_minutes(incident, now_us, None)
         )
-        return by_minute if incident_chart.has_votes(by_minute.rows) else data
+        return by_minute if incident_chart.is_dense(by_minute.rows) else data
 
     async def _read_rows(self, incident: IncidentDocument, frame: ChartView) -> TimelineData:
         k = self._feed.k_anonymity

@@ -33,7 +33,7 @@ SYMBOLS = {  # worst first
     "unknown": "?",
     "nothing": DASH,
 }
-CUT_STATES = ("silent", "partly_silent", "blocked")
+TROUBLED_STATES = ("silent", "partly_silent", "blocked", "down", "partial")
 _MAX_LINES = 6
 
 

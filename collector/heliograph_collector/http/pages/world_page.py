@@ -105,7 +105,7 @@ def render_world(
         looked=bool(country_columns),
         days=round(Thresholds().established_days),
         lands=countries,
-        cut=sum(country_summary.state in world_map.CUT_STATES for country_summary in countries),
+        cut=sum(land.state in world_map.TROUBLED_STATES for land in countries),
         shapes=[] if country else world_map.list_shapes(countries, t),
         view_box=world_map.read_view_box(),
         symbols=world_map.SYMBOLS,
