@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         erase_files(state)
     print(
         _("Left.")
-        if goodbye.is_notified
+        if goodbye.is_notified or not goodbye.had_collector
         else _("Left; the collector could not be notified and will notice by itself.")
     )
     if args.erase and goodbye.had_collector:
