@@ -189,6 +189,16 @@ def a_cut_is_suspected_during_a_block(world: World) -> IncidentBook:
     return book(blocking(parts=(part(80.0, "KZ"),)), cut)
 
 
+def fixed_lines_return_where_a_region_has_none(world: World) -> IncidentBook:
+    def told(asn: int, access: str, region: str, service: str) -> Times:
+        back = [(ago(4), NOW_US, State.REACHABLE)] if access == "fixed" else []
+        return [(OLD_US, ago(9), State.REACHABLE), *back]
+
+    add(world, {(9198, "fixed"): {"KZ-75": 30}, (29355, "mobile"): {"KZ-71": 18}}, told)
+    lines = part(30.0, "KZ", "", 0, "fixed")
+    return book(silence(minutes=9, parts=(part(48.0, "KZ"),), turns=(opening(4, lines),)))
+
+
 def fixed_lines_return_after_a_national_cut(world: World) -> IncidentBook:
     def told(asn: int, access: str, region: str, service: str) -> Times:
         back = [(ago(4), NOW_US, State.REACHABLE)] if access == "fixed" else []
@@ -262,6 +272,14 @@ MOMENTS: Sequence[tuple[Callable[[World], IncidentBook], Words]] = (
             ),
             ("/countries/KZ", "service-whatsapp-now", "partly blocked"),
             ("/", "land-KZ", "◌ 1 of 3 networks fell silent"),
+        ],
+    ),
+    (
+        fixed_lines_return_where_a_region_has_none,
+        [
+            ("/countries/KZ", "region-KZ-71-now", "!reachable"),
+            ("/countries/KZ", "region-KZ-75-now", "!∅"),
+            ("/", "land-KZ", "◌ 1 of 2 networks fell silent"),
         ],
     ),
     (

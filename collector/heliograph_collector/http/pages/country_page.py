@@ -156,7 +156,7 @@ def _compose_rows(
     columns = [c for c in snapshot.columns if c.group.country == view.country]
     dark_places = DarkPlaces(view.incidents, (locate(c) for c in columns if c.is_spared))
     present = replace(present, recent_bins=_count_recent_bins(snapshot, present))
-    present = mark_dark_rows(follow_readings(present, columns), view.country, dark_places)
+    present = mark_dark_rows(follow_readings(present, columns), view.country, dark_places, columns)
     timeline = add_incident_spans(show_window(present, timeline), view.country, dark_places)
     if view.window.name == "hour":
         return timeline

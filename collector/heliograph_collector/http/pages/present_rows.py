@@ -122,12 +122,18 @@ def _follow(
 
 
 def mark_dark_rows(
-    timeline: CountryTimeline, country: str, dark_places: DarkPlaces
+    timeline: CountryTimeline,
+    country: str,
+    dark_places: DarkPlaces,
+    columns: Sequence[NetworkColumn] = (),
 ) -> CountryTimeline:
     """Give the rows of dark and blocked places that state now, if their bins are older.
 
     Silent or blocked if it is confirmed, else unknown. A service has no separate place: no network
     tests it once all networks that measure are dark, and an incident of the country can spare some.
+
+    Args:
+        columns: The networks of the country, as the status has them, with their regions.
     """
     timeline = _mark_blocked_rows(timeline, country, dark_places)
     scopes = {group: Scope(country, "", group.asn, group.access) for group in timeline.networks}
@@ -140,9 +146,12 @@ def mark_dark_rows(
     reached = [place for place in measuring if not dark_places.is_spared(place)]
     service_places = reached or measuring or list(scopes.values()) or [Scope(country)]
     # A region is dark too where all types of access are, each by its own part.
-    region_places = {
-        code: [place._replace(region=code) for place in service_places] for code in timeline.regions
-    }
+    region_places = {}
+    for code in timeline.regions:
+        here = {scopes.get(column.group) for column in columns if code in column.regions}
+        places = [place for place in service_places if place in here]
+        places = places or [place for place in scopes.values() if place in here] or service_places
+        region_places[code] = [place._replace(region=code) for place in places]
 
     is_tested = any(any(track.marks) for track in timeline.services.values())
 
@@ -290,7 +299,7 @@ def _mark_blocked_row(
         return replace(row, present=BinMark.BLOCKED, blocked=blocked)
     if start_us < dark_places.blocked_since(place, service):
         return replace(row, present=BinMark.UNKNOWN)
-    if not service and dark_places.blocked_since(place, only_confirmed=True):
+    if dark_places.blocked_since(place, service, only_confirmed=True):
         return replace(row, present=BinMark.UNKNOWN)  # newer results contradict the block
     if parts:  # a newer bin that works is of the others: a blocked network may be dark by now
         return replace(row, present=BinMark.PARTIAL)

@@ -145,7 +145,9 @@ def country_state(
         return "blocked"
     if counted:
         return "suspected"
-    if "offline" in network_states:
+    has_failed = any(i.kind == "power" and i.state == "confirmed" for i in open_incidents)
+    is_partly_dark = any(column.is_partly_dark for column in columns)
+    if "offline" in network_states or (has_failed and is_partly_dark):
         return "partly_silent"
     fallback_states = ("down", "partial", "reachable", "unknown")
     return next((state for state in fallback_states if state in network_states), "nothing")
