@@ -48,7 +48,7 @@ class Absence(TypedDict):
     lost: int
 
 
-class Sample(NamedTuple):
+class StatusSample(NamedTuple):
     """Hold what one writing of the status says."""
 
     now_us: int  # wall clock
@@ -72,7 +72,7 @@ class AbsenceRecorder:
         self._dropped = dropped
         self.last: Absence | None = None
 
-    def take_sample(self, sample: Sample) -> None:
+    def take_sample(self, sample: StatusSample) -> None:
         """Note what holds now."""
         elapsed_us = max(sample.now_us - self._sample_us, 0) if self._sample_us else 0
         self._durations[self._classify(sample, elapsed_us)] += elapsed_us
@@ -96,7 +96,7 @@ class AbsenceRecorder:
             self._results = 0
             self._dropped = sample.dropped
 
-    def _classify(self, sample: Sample, elapsed_us: int) -> AbsenceReason:
+    def _classify(self, sample: StatusSample, elapsed_us: int) -> AbsenceReason:
         if elapsed_us > _GAP_US:
             return AbsenceReason.NOT_RUNNING if self._is_first else AbsenceReason.ASLEEP
         if sample.is_paused:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypedDict, cast
 
 from heliograph.units import minute_of
-from heliograph_agent.runtime.absence import Absence, AbsenceRecorder, Sample
+from heliograph_agent.runtime.absence import Absence, AbsenceRecorder, StatusSample
 from heliograph_agent.runtime.findings import NetworkFindings, describe_findings
 from heliograph_agent.runtime.volatile_file import VolatileFile
 from heliograph_agent.state import PAUSED, STATUS, Collector, State, StateError
@@ -174,7 +174,7 @@ class StatusFile:
         queue = describe_queue(await self._spool.read_counts())
         described = self._source.describe_status()
         self._absence.take_sample(
-            Sample(
+            StatusSample(
                 now_us=described["written_us"],
                 link=described["link"],
                 waiting=queue["queued_measurements"],

@@ -82,7 +82,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What an envelope tells of its agent's link; it may come before a loss is noticed."""
+    """What an envelope says of its agent's link, perhaps before a loss is noticed."""
 
     at_us: int
     carrier: str

@@ -155,8 +155,8 @@ def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str]
     names for several days, only those of the day that has most in the network count.
     The last column tells whether any vantage found a function blocked.
 
-    Each level reads columns of the one below and none of its own names: the engine replaces a name
-    by what it stands for wherever it is read, and took 150 ms of CPU to read one level for all.
+    Each level reads columns of the level before it, and no name that it defines: the engine
+    replaces a name by its meaning wherever it is read, and took 150 ms of CPU for one level.
     """
     sql = f"""
 SELECT {CELL_COLUMNS}, sum(r), sum(b), sum(d), sum(u), {_count_states("said")},

@@ -3,7 +3,7 @@
 import pytest
 
 from heliograph_agent.cli.absence import REASONS, describe_absence
-from heliograph_agent.runtime.absence import LONG_US, AbsenceReason, AbsenceRecorder, Sample
+from heliograph_agent.runtime.absence import LONG_US, AbsenceReason, AbsenceRecorder, StatusSample
 
 MINUTE_US = 60_000_000
 START_US = 1_641_420_000_000_000  # 2022-01-05 22:00 UTC
@@ -23,7 +23,7 @@ class Run:
         for _ in range(minutes // step):
             self.now_us += step * MINUTE_US
             self.recorder.take_sample(
-                Sample(self.now_us, link, waiting, dropped, success_us, connected, paused)
+                StatusSample(self.now_us, link, waiting, dropped, success_us, connected, paused)
             )
 
     @property

@@ -79,10 +79,9 @@ class OutageCandidate:
         now_us: int,
     ) -> "OutageCandidate | None":
         """Open a candidate; return None if chance explains the silences."""
-        limits = presence.limits
-        if len(silences) < limits.burst:
+        if len(silences) < presence.limits.burst:
             return None
-        for window_s in limits.windows_s:
+        for window_s in presence.limits.windows_s:
             since_us = now_us - int(window_s * SECOND_US)
             recent = [s for s in silences if s.lost_us >= since_us]
             if has_burst(presence, country, recent, window_s):
@@ -129,7 +128,8 @@ class _Evaluation:
         now_us: int,
     ) -> None:
         self._candidate = candidate
-        self._presence, self._limits = presence, presence.limits
+        self._presence = presence
+        self._limits = presence.limits
         self._outages = outages
         self._now_us = now_us
         self._burst_us = candidate.burst_us
@@ -156,7 +156,8 @@ class _Evaluation:
         self._is_doubtful = False  # it may be the carrier: others live here, or it fails elsewhere
 
     def decide(self) -> CandidateOutcome:
-        candidate, limits = self._candidate, self._limits
+        candidate = self._candidate
+        limits = self._limits
         since_us = candidate.burst_us - int(limits.spread_s * SECOND_US)
         witnesses = confounders.hear_witnesses(self._presence, candidate.country, since_us)
         self._is_transit = witnesses.may_be_transit
@@ -193,7 +194,8 @@ class _Evaluation:
         self, witnesses: confounders.WitnessStatement, since_us: int
     ) -> CandidateOutcome | None:
         """Confirm the cells that are still silent; None if there are none, or it is too early."""
-        limits, votes = self._limits, self._voters.deciding_votes
+        limits = self._limits
+        votes = self._voters.deciding_votes
         cells = localize(votes, limits.confirm_share, limits.votes, limits)
         if not cells or not self._is_confined():
             return None
@@ -216,9 +218,8 @@ class _Evaluation:
         outage.second_way = sum(silent_ways[1:2])
         self._presence.exclude_from_churn(list_silent(cells, self._voters.all_voters))
         new_cells = find_new_cells(self._voters.deciding, self._extended, limits)
-        self._settle_outage(
-            outage, self._voters.attach_persons(new_cells or narrow_cells(cells, votes))
-        )
+        persons = self._voters.attach_persons(new_cells or narrow_cells(cells, votes))
+        self._settle_outage(outage, persons)
         return CandidateOutcome.SETTLED
 
     def _is_flapping(self, cells: Sequence[AffectedCell]) -> bool:
@@ -238,9 +239,8 @@ class _Evaluation:
 
     def _may_be_renewal(self, cells: Sequence[AffectedCell]) -> bool:
         """Return whether sessions may have been ended to begin again; then it waits."""
-        voters = self._voters.deciding
         self._is_renewal = renewal.may_be_renewal(
-            cells, voters, self._others, self._burst_us, self._now_us
+            cells, self._voters.deciding, self._others, self._burst_us, self._now_us
         )
         return self._is_renewal
 

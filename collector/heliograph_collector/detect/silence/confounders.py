@@ -136,7 +136,8 @@ def is_spreading(presence: PresenceTracker, country: str, burst_us: int) -> bool
     """
     limits = presence.limits
     apart_us = int(limits.spread_s * SECOND_US)
-    since_us, until_us = burst_us - apart_us, burst_us + apart_us
+    since_us = burst_us - apart_us
+    until_us = burst_us + apart_us
     others = [other for other in presence.countries if other != country]
     lost = {other: presence.tally(other).count_lost(since_us, until_us) for other in others}
     begun = sum(_has_begun(presence, other, since_us, lost[other]) for other in others)

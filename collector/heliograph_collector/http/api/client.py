@@ -135,7 +135,7 @@ def _name_type(schema: _Schema) -> str:
 
 def _build_class(operations: Sequence[tuple[str, _Schema]]) -> str:
     methods = (_build_method(path, operation) for path, operation in operations)
-    head = 'class Client(Transport):\n    """The public API; each method is one request."""'
+    head = 'class Client(HttpClient):\n    """The public API; each method is one request."""'
     return "\n\n".join((head, *methods))
 
 

@@ -50,7 +50,7 @@ class ApiError(Exception):
         self.retry_after_s = retry_after_s
 
 
-class Transport:
+class HttpClient:
     """Requests to one collector, with limits of time and size."""
 
     def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:

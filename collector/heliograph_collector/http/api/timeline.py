@@ -42,15 +42,15 @@ MAX_WORLD_ROWS = 300  # of all countries together, whose networks are released o
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _TimelineAnswer:
     document: TimelineDocument
     read_us: int
 
 
-class _LastAnswers(StaleWhileRevalidate[_Answer]):
+class _LastAnswers(StaleWhileRevalidate[_TimelineAnswer]):
     """The last answers, which readers get for an hour while the store fails or has no time."""
 
-    def weigh(self, value: _Answer) -> int:
+    def weigh(self, value: _TimelineAnswer) -> int:
         return 1 + len(value.document.cells)
 
 
@@ -93,9 +93,11 @@ class TimelineApi:
             service=require_service(self._feed, values.get(SERVICE)),
         )
 
-        async def read() -> _Answer:
+        async def read() -> _TimelineAnswer:
             read_us = self._feed.clock.wall_us()
-            return _Answer(await self._read(*parse_span(values, read_us), scope_filter), read_us)
+            return _TimelineAnswer(
+                await self._read(*parse_span(values, read_us), scope_filter), read_us
+            )
 
         # Without times the key is that of the newest bins, whenever they are asked for.
         key = (scope_filter, values.get(SINCE), values.get(UNTIL), bin_s)
