@@ -6,17 +6,11 @@ the criteria of OONI's web_connectivity: size, uncommon headers and title.
 
 import ipaddress
 from enum import StrEnum
-from functools import lru_cache
 
 from heliograph.address import parse_literal
 from heliograph.failure import Operation
 from heliograph.observation import Http
-from heliograph_collector.judge.endpoint_view import (
-    CACHE_SIZE,
-    EndpointView,
-    ObservedStep,
-    parse_host,
-)
+from heliograph_collector.judge.endpoint_view import EndpointView, ObservedStep, parse_host
 from heliograph_collector.judge.fingerprints import (
     Fingerprint,
     FingerprintScope,
@@ -64,11 +58,10 @@ ALIKE = 0.7  # ratio of body sizes above which pages are the same; OONI web_conn
 OWN_HEADERS = 2  # assumed: so many uncommon names in common are no chance
 UNAVAILABLE_FOR_LEGAL_REASONS = 451  # RFC 7725
 HOUSE_NETWORKS = tuple(
-    ipaddress.ip_network(network)
+    ipaddress.IPv4Network(network)
     for network in (
         *("192.168.0.0/16", "172.16.0.0/12", "169.254.0.0/16"),
         *("10.0.0.0/16", "10.1.0.0/16"),  # gateways of Comcast and Apple
-        "fc00::/7",  # RFC 4193
     )
 )
 # Words in the addresses of portals: MikroTik, UniFi, Aruba, Cisco, pfSense, by their manuals.
@@ -280,20 +273,10 @@ def _leads_inside(http: Http) -> bool:
         address = ipaddress.ip_address(_get_redirect_host(http))
     except ValueError:
         return False
-    is_house = address.version == 6 or is_of_a_house(str(address))
+    is_house = address.version == 6 or any(address in network for network in HOUSE_NETWORKS)
     is_login = any(word in http.location.lower() for word in LOGIN_WORDS)
     is_special = address.is_private and not (address.is_loopback or address.is_unspecified)
     return is_special and not is_house and not is_login
-
-
-@lru_cache(CACHE_SIZE)
-def is_of_a_house(address: str) -> bool:
-    """Return whether an address is in a range that home networks have."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in HOUSE_NETWORKS)
 
 
 def leads_to_bare_address(http: Http) -> bool:
