@@ -5,7 +5,6 @@ how long one turn of its loop took at most.
 """
 
 import asyncio
-import gc
 import json
 import random
 import sys
@@ -20,6 +19,7 @@ from heliograph.plan import Entrance
 from heliograph_agent.relay.server import Relay
 from heliograph_agent.state import Collector, State
 from heliograph_agent.uplink.dial_context import DialContext
+from heliograph_collector.app.garbage_search import limit_garbage_search
 from heliograph_collector.control.echo_server import EchoServer
 from heliograph_collector.fleet import tls_file
 from heliograph_collector.http.app import build_app
@@ -123,7 +123,8 @@ async def main(name: str, folder: Path) -> None:
         with watched_turns(counted=False) as turns:
             print(port, flush=True)
             await asyncio.to_thread(sys.stdin.readline)
-            gc.freeze()  # as `serve` does once it has started
+            limit_garbage_search()  # as `serve` does once it has started
+            await asyncio.sleep(0)  # the end of this turn
             turns.forget()  # the first inputs also load what is loaded on first use
             await asyncio.to_thread(sys.stdin.read)
         print(json.dumps([turns.turns, 1e3 * turns.cpu_s, turns.longest]), flush=True)
