@@ -47,6 +47,11 @@ def begin_line() -> str:
     return _marks.get("line", "")
 
 
+def direct_line(line: str) -> str:
+    """Return a line that runs as the language does, though it begins with a Latin word."""
+    return f"{begin_line()}{line}" if line.lstrip()[:1].isascii() else line
+
+
 def end_word() -> str:
     """Return what ends a word within a line that runs from left to right, "" in such languages.
 

@@ -1,5 +1,6 @@
 """`serve` as a process: answers, refuses a second one, stops at once, loses nothing."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -146,6 +147,10 @@ def test_backup_of_a_running_collector_serves_elsewhere(home: Served, tmp_path: 
     assert "did not end" in refused(start(data))
 
 
+def run_command(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
 def refused(collector: Served) -> str:
     """The log of a collector that must not start."""
     assert collector.process.wait(240) == 1
@@ -207,7 +212,7 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
                     acknowledged += [r.sequence for r in await receipts(call, 1)]
             assert "ingest alone" in check_readiness(home.data).sentence
             command = collector("backup", tmp_path / "copy", "--data", home.data)
-            backup = subprocess.run(command, capture_output=True, text=True, timeout=240)  # noqa: ASYNC221
+            backup = await asyncio.to_thread(run_command, command)
             assert (backup.returncode, "runs ingest alone" in backup.stderr) == (1, True)
             home.process.kill()
             home.process.wait(240)

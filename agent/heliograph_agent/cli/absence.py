@@ -1,9 +1,8 @@
 """Say how long the own probe was without the collector, why, and what became of its results."""
 
-from datetime import UTC, datetime
-
 from heliograph.translation import mark
 from heliograph.translation import translate as _
+from heliograph_agent.cli.results import format_minute
 from heliograph_agent.runtime.absence import Absence
 from heliograph_agent.runtime.status_file import AgentStatus
 
@@ -32,13 +31,13 @@ def describe_absence(status: AgentStatus) -> str:
 
 def _describe_time(absence: Absence) -> str:
     reason = _(REASONS.get(absence["reason"], REASONS["unknown"]))
-    since = _format_minute(absence["since_us"])
+    since = format_minute(absence["since_us"])
     if not absence["until_us"]:
         return _("No contact with the collector since {since}: {reason}.").format(
             since=since, reason=reason
         )
     return _("No contact with the collector from {since} to {until}: {reason}.").format(
-        since=since, until=_format_minute(absence["until_us"]), reason=reason
+        since=since, until=format_minute(absence["until_us"]), reason=reason
     )
 
 
@@ -52,7 +51,3 @@ def _describe_results(absence: Absence) -> str:
             n=absence["results"]
         )
     return _("{n} results were stored meanwhile; none was lost.").format(n=absence["results"])
-
-
-def _format_minute(at_us: int) -> str:
-    return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M} UTC"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heliograph.clock import SystemClock
-from heliograph.translation import begin_line, mark
+from heliograph.translation import begin_line, direct_line, mark
 from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.cli.circumvention import describe_tools
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     now_us = SystemClock().wall_us()
     for line in (*format_results(status), *describe_tools(status, now_us)):
-        print(begin_line() + line if line[:1].isascii() else line)
+        print(direct_line(line))
     return 0
 
 
@@ -120,7 +120,7 @@ def describe_place(findings: "NetworkFindings") -> str:
     if not findings["asn"]:
         place = _("networks of {country} with few agents").format(country=findings["country"])
     return _("{place}, as of {time}:").format(
-        place=make_printable(place), time=_format_minute(findings["at_us"])
+        place=make_printable(place), time=format_minute(findings["at_us"])
     )
 
 
@@ -129,7 +129,7 @@ def describe_finding(finding: "ServiceFinding", country: str) -> str:
     text = _(STATES[state]) if state in STATES else make_printable(state)
     if finding["since_us"]:
         text = _("{state} since about {time}").format(
-            state=text, time=_format_minute(finding["since_us"])
+            state=text, time=format_minute(finding["since_us"])
         )
     agents = _("{n} agents").format(n=make_printable(finding["vantages"]))
     others = _describe_country(finding, country)
@@ -168,12 +168,12 @@ def summarize_findings(status: AgentStatus) -> str:
 def _describe_own(status: AgentStatus, service: str) -> str:
     state, at_us = (status.get("lives") or {}).get(service, ("", 0))
     is_old = at_us + OLD_US < status.get("written_us", 0)
-    return "" if state not in OWN or is_old else f"{_(OWN[state])} {_format_minute(at_us)}"
+    return "" if state not in OWN or is_old else f"{_(OWN[state])} {format_minute(at_us)}"
 
 
 def _rank(order: list[str], state: str) -> int:
     return order.index(state) if state in order else len(order)
 
 
-def _format_minute(at_us: int) -> str:
+def format_minute(at_us: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at_us // 1_000_000))

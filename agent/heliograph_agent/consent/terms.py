@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from textwrap import wrap
 
 from heliograph.plan import Plan, PlannedTask, Service
-from heliograph.translation import begin_line, mark
+from heliograph.translation import begin_line, direct_line, mark
 from heliograph.translation import translate as _
 from heliograph_agent.consent.risk import describe_risk
 
@@ -107,7 +107,7 @@ def format_terms(plan: Plan, collector: str, country: str = "") -> str:
 def _fill(paragraphs: Iterable[str], indent: str = "") -> Iterator[str]:
     for paragraph in paragraphs:
         for line in wrap(_(paragraph), WIDTH, initial_indent=indent, subsequent_indent=indent):
-            yield f"{begin_line()}{line}" if line.lstrip()[:1].isascii() else line
+            yield direct_line(line)
 
 
 def _describe_tasks(plan: Plan) -> Iterator[str]:

@@ -288,7 +288,7 @@ def list_topics(record: ReceivedMeasurement) -> tuple[Topic, ...]:
 def _list_signs(memory: VantageMemory) -> tuple[object, ...]:
     """List what counts for other vantages of the network."""
     answers = {name: address for name, (_, address) in memory.private_answers.items()}
-    return memory.private_issuers, memory.foreign_leaves.copy(), answers
+    return memory.private_issuers, memory.foreign_leaves, answers
 
 
 def _network_of(memory: VantageMemory) -> Topic:

@@ -102,7 +102,7 @@ def list_bins(row: DayRow, since_us: int, width: int) -> list[tuple[int, int, in
     return [(first + index, code, share) for index, code, share in bins]
 
 
-@lru_cache(maxsize=1024)  # likewise
+@lru_cache(maxsize=1024)  # most days are like the day before
 def _merge_day(hours: bytes, shares: bytes, width: int) -> list[tuple[int, int, int]]:
     bins = []
     for index in range(HOURS // width):
@@ -113,7 +113,7 @@ def _merge_day(hours: bytes, shares: bytes, width: int) -> list[tuple[int, int, 
     return bins
 
 
-@lru_cache(maxsize=4096)  # most days are like the day before
+@lru_cache(maxsize=4096)  # and so are most parts of a day
 def _merge_hours(hours: bytes, shares: bytes) -> tuple[int, int]:
     """Merge hours to the worst mark, with the share of the judged hours that have it."""
     code, share = find_worst(hours)

@@ -28,6 +28,7 @@ from heliograph_collector.judge.dns_features import (
     is_false_address,
 )
 from heliograph_collector.judge.endpoint_view import CACHE_SIZE, ENCRYPTED_ENGINES
+from heliograph_collector.judge.page_comparison import HOME_NETWORKS
 from heliograph_collector.judge.sides import Sides
 
 # Public resolvers that filter at their users' wish, by their manuals: AdGuard DNS, CleanBrowsing,
@@ -51,16 +52,6 @@ FILTERING_NETWORKS = tuple(
 # them: the resolvers that most people use there filter nothing, and censors forge their answers.
 PUBLIC_ASNS = frozenset(
     ("AS212772", "AS34939", "AS19281", "AS36692", "AS205157", "AS39351", "AS13238")
-)
-# Where boxes in homes have their addresses: the networks of nearly all routers, Docker's own,
-# the gateways of Comcast and Apple, what has no lease, and RFC 4193. Providers of Sudan and
-# Turkmenistan send readers to pages in the rest of 172.16/12, those of Iran in 10.10/16.
-HOME_NETWORKS = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        *("192.168.0.0/16", "172.17.0.0/16", "10.0.0.0/16", "10.1.0.0/16"),
-        *("169.254.0.0/16", "fc00::/7"),
-    )
 )
 HOSTS_ENGINE = "hosts"  # the machine's own table
 PLAIN_ENGINES = ("udp", "tcp")
@@ -214,7 +205,8 @@ def is_unspecified(address: str) -> bool:
 def _is_null_or_of_a_house(address: str) -> bool:
     """Return whether an advert blocker may give this address: null, or one in a home network.
 
-    Of the addresses on our lists none is in a home network.
+    Of the addresses on our lists none is in a home network. Providers of Sudan and Turkmenistan
+    send readers to pages in the rest of 172.16/12, those of Iran in 10.10/16.
     """
     if is_null(address):
         return True

@@ -57,13 +57,16 @@ def _is_stuck(step: ObservedStep, complete_bytes: int) -> bool:
 ALIKE = 0.7  # ratio of body sizes above which pages are the same; OONI web_connectivity
 OWN_HEADERS = 2  # assumed: so many uncommon names in common are no chance
 UNAVAILABLE_FOR_LEGAL_REASONS = 451  # RFC 7725
-HOUSE_NETWORKS = tuple(
-    ipaddress.IPv4Network(network)
+# Where machines in homes have their addresses: the networks of nearly all routers, Docker's own,
+# the gateways of Comcast and Apple, what has no lease, and RFC 4193.
+HOME_NETWORKS = tuple(
+    ipaddress.ip_network(network)
     for network in (
-        *("192.168.0.0/16", "172.16.0.0/12", "169.254.0.0/16"),
-        *("10.0.0.0/16", "10.1.0.0/16"),  # gateways of Comcast and Apple
+        *("192.168.0.0/16", "172.17.0.0/16", "10.0.0.0/16", "10.1.0.0/16"),
+        *("169.254.0.0/16", "fc00::/7"),
     )
 )
+PORTAL_NETWORKS = (*HOME_NETWORKS, ipaddress.ip_network("172.16.0.0/12"))  # hotels have it too
 # Words in the addresses of portals: MikroTik, UniFi, Aruba, Cisco, pfSense, by their manuals.
 LOGIN_WORDS = (
     *("login", "logon", "portal", "hotspot", "guest", "auth", "captive", "splash", "wifi"),
@@ -273,7 +276,7 @@ def _leads_inside(http: Http) -> bool:
         address = ipaddress.ip_address(_get_redirect_host(http))
     except ValueError:
         return False
-    is_house = address.version == 6 or any(address in network for network in HOUSE_NETWORKS)
+    is_house = address.version == 6 or any(address in network for network in PORTAL_NETWORKS)
     is_login = any(word in http.location.lower() for word in LOGIN_WORDS)
     is_special = address.is_private and not (address.is_loopback or address.is_unspecified)
     return is_special and not is_house and not is_login

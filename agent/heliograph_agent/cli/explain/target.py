@@ -102,6 +102,34 @@ def _choose_for_connect(step: Observation) -> str:
     )
 
 
+_HANDSHAKES = {  # by what came of it, and whether the name was sent in clear
+    ("refused", False): mark(
+        "The start of encryption was refused ({detail}). Either something on the way "
+        "interferes with encryption, or the server has a fault."
+    ),
+    ("cut", False): mark(
+        "The connection was cut as encryption began ({detail}). Either something on the way "
+        "interferes with encryption, or the server has a fault."
+    ),
+    ("silent", False): mark(
+        "A connection was made, but there was no answer as encryption began ({detail}). Either "
+        "something on the way interferes with encryption, or the server has a fault."
+    ),
+    ("refused", True): mark(
+        "The start of encryption with that name was refused ({detail}). Either something on "
+        "the way interferes with the name, or the server has a fault."
+    ),
+    ("cut", True): mark(
+        "The connection was cut once the name was sent ({detail}). Either something on the way "
+        "interferes with the name, or the server has a fault."
+    ),
+    ("silent", True): mark(
+        "A connection was made, but there was no answer once the name was sent ({detail}). Either "
+        "something on the way interferes with the name, or the server has a fault."
+    ),
+}
+
+
 def _choose_for_handshake(step: Observation) -> str:
     if step.failure in _CERTIFICATE:
         return mark(
@@ -118,40 +146,11 @@ def _choose_for_handshake(step: Observation) -> str:
             "No QUIC connection was made ({detail}). Either QUIC is dropped on the way, or the "
             "server does not offer it."
         )
-    if step.tls is not None and step.tls.server_name:
-        return _choose_for_name(step)
+    has_name = step.tls is not None and bool(step.tls.server_name)
     if step.tls is not None and step.tls.alert is not None:  # also with no failure at all
-        return mark(
-            "The start of encryption was refused ({detail}). Either something on the way "
-            "interferes with encryption, or the server has a fault."
-        )
-    if step.failure in (Failure.CONNECTION_RESET, Failure.EOF_ERROR):
-        return mark(
-            "The connection was cut as encryption began ({detail}). Either something on the way "
-            "interferes with encryption, or the server has a fault."
-        )
-    return mark(
-        "A connection was made, but there was no answer as encryption began ({detail}). Either "
-        "something on the way interferes with encryption, or the server has a fault."
-    )
-
-
-def _choose_for_name(step: Observation) -> str:
-    """Choose for a handshake that sent the name in clear."""
-    if step.tls is not None and step.tls.alert is not None:
-        return mark(
-            "The start of encryption with that name was refused ({detail}). Either something on "
-            "the way interferes with the name, or the server has a fault."
-        )
-    if step.failure in (Failure.CONNECTION_RESET, Failure.EOF_ERROR):
-        return mark(
-            "The connection was cut once the name was sent ({detail}). Either something on the way "
-            "interferes with the name, or the server has a fault."
-        )
-    return mark(
-        "A connection was made, but there was no answer once the name was sent ({detail}). Either "
-        "something on the way interferes with the name, or the server has a fault."
-    )
+        return _HANDSHAKES["refused", has_name]
+    is_cut = step.failure in (Failure.CONNECTION_RESET, Failure.EOF_ERROR)
+    return _HANDSHAKES["cut" if is_cut else "silent", has_name]
 
 
 def _choose_for_request(step: Observation) -> str:

@@ -146,8 +146,9 @@ class PresenceLevels:
             for scope, count in count_cells(places, explaining).items()
             if count[0] >= (limits.votes if scope.is_national else limits.few)
         }
-        is_common = self._is_common_mode(country)
-        kept = self._find_kept_share(country)
+        others = self._list_other_countries(country)
+        is_common = _is_common_mode(others)
+        kept = _find_kept_share(others)
         sample = Sample(places, explaining, limits, now_us)
         confirmed: list[ConfirmedFall] = []
         for scope, (known, silent) in sorted(totals.items(), key=_width_key):
@@ -198,27 +199,12 @@ class PresenceLevels:
             cell = self.cells[scope] = CellLevel(habit, now_us // STEP_US, now_us)
         return cell
 
-    def _is_common_mode(self, country: str) -> bool:
-        """Return whether the median of the other countries has fallen."""
-        others = [
-            1.0 - cell.share
+    def _list_other_countries(self, country: str) -> list[CellLevel]:
+        return [
+            cell
             for scope, cell in self.cells.items()
             if scope.is_national and scope.country != country
         ]
-        return len(others) > 1 and median(others) >= THRESHOLDS.witness_share * 2
-
-    def _find_kept_share(self, country: str) -> float:
-        """Return what the median of the other countries keeps of its usual share.
-
-        A program that stops our agents everywhere takes more of them in some country by chance.
-        """
-        kept = [
-            min(1.0, cell.share / max(_LEAST_SHARE, cell.usual.middle if cell.usual else 1.0))
-            for scope, cell in self.cells.items()
-            if scope.is_national and scope.country != country
-        ]
-        share = median(kept) if len(kept) > 1 else 1.0
-        return share if share <= 1.0 - THRESHOLDS.witness_share / 2 else 1.0
 
     def _is_part(self, scope: Scope) -> bool:
         """Return whether the whole country falls, of which the cell is a part."""
@@ -263,6 +249,25 @@ def _open_fall(since_us: int, test: CellTest, sample: Sample) -> LevelFall | Non
         held=() if test.is_learned else (HABIT,),
         confidence=round(min(limits.low, part.share), 3),
     )
+
+
+def _is_common_mode(others: Sequence[CellLevel]) -> bool:
+    """Return whether the median of the other countries has fallen."""
+    fallen = [1.0 - cell.share for cell in others]
+    return len(fallen) > 1 and median(fallen) >= THRESHOLDS.witness_share * 2
+
+
+def _find_kept_share(others: Sequence[CellLevel]) -> float:
+    """Return what the median of the other countries keeps of its usual share.
+
+    A program that stops our agents everywhere takes more of them in some country by chance.
+    """
+    kept = [
+        min(1.0, cell.share / max(_LEAST_SHARE, cell.usual.middle if cell.usual else 1.0))
+        for cell in others
+    ]
+    share = median(kept) if len(kept) > 1 else 1.0
+    return share if share <= 1.0 - THRESHOLDS.witness_share / 2 else 1.0
 
 
 def _update_fall(

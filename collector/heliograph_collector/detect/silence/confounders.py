@@ -162,11 +162,7 @@ def _exceeds_chance(presence: PresenceTracker, lost: Mapping[str, int], span_s: 
     count = sum(lost[country] for country in rest)
     if count < limits.burst or sum(lost[country] > 0 for country in rest) < 2:
         return False
-    a_day = {
-        other: max(presence.pool_rate(*pool) for pool in presence.pools if pool[0] == other)
-        for other in rest
-        if lost[other]
-    }
+    a_day = {other: presence.max_pool_rate(other) for other in rest if lost[other]}
     live = {other: presence.live_counts[Scope(other)] + lost[other] for other in a_day}
     expected = sum(live[other] * a_day[other] for other in a_day) * span_s * SECOND_US / DAY_US
     return chernoff_bound(expected, count) <= _SPREAD_CHANCE

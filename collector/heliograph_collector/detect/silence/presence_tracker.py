@@ -235,6 +235,15 @@ class PresenceTracker:
         """Return how often vantages of this access fall silent by themselves, a day."""
         return pool_rate(self.pools[country, access], self.limits)
 
+    def max_pool_rate(self, country: str) -> float:
+        """Return the highest rate of the country's pools."""
+        rates = (
+            pool_rate(pool, self.limits)
+            for (pool_country, _), pool in self.pools.items()
+            if pool_country == country
+        )
+        return max(rates, default=self.limits.usual_per_day)
+
     def measure_spread(self, country: str, since_us: int) -> int:
         """Return how long it took until four fifths of the silences since a time were there."""
         times_us = [vantage.lost_us for vantage in self.list_silent(country, since_us)]
