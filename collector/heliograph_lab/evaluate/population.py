@@ -30,6 +30,8 @@ from heliograph_collector.sources.replay import Signal
 BEAT_S = 15.0  # interval of heartbeats
 LOST_S = 37.5  # from the last heartbeat to the loss
 RETRY_S = 60.0
+SILENT_S = 45.0  # until an agent notices: three heartbeats without an answer
+WORD_S = 30.0  # and until it has sent its word by another way
 DOWN_S = 180.0
 DOWN_SIGMA = 1.5
 ESTABLISHED_US = 60 * DAY_US  # age of every vantage at the start; assumed
@@ -39,16 +41,20 @@ UNKNOWN_SHARE = 0.02  # of verdicts are unknown; assumed
 MOBILE = (101, 102, 103)
 FIXED = (201, 202, 203)
 OPERATORS = (*((asn, "mobile") for asn in MOBILE), *((asn, "fixed") for asn in FIXED))
-SilenceCause = Literal["own", "cut", "power", "blip", "away"]
+SilenceCause = Literal["own", "cut", "power", "blip", "away", "address"]
 
 
 @dataclass(frozen=True, slots=True)
 class SilentSpan:
-    """A silent time of a vantage; own: churn; blip: its path; away: goodbye."""
+    """A silent time of a vantage.
+
+    own: churn; blip: its path; away: goodbye; address: ours is blocked, and its line works.
+    """
 
     since_s: float
     until_s: float
     how: SilenceCause
+    other_way: bool = False  # of `address`: it posts what it measures meanwhile
 
     @property
     def lasts_s(self) -> float:
@@ -198,6 +204,7 @@ def _vantage_signals(
     pseudonym = vantage.ref.nym
     for group in merge_silences(vantage):
         since_s = group[0].since_s
+        is_blocked = is_only_blocked(group)
         last = max(group, key=attrgetter("until_s"))
         heard_s = max(0.0, since_s - rng.uniform(0, BEAT_S))
         back_s = last.until_s + _reconnect_delay(last.how, rng)
@@ -207,16 +214,37 @@ def _vantage_signals(
             signals.append(
                 VantageLoss(clock.to_us(heard_s + LOST_S), pseudonym, clock.to_us(heard_s))
             )
+        if is_blocked and group[0].other_way and back_s > heard_s + LOST_S:
+            signals += _post_word(vantage, heard_s, since_s, rng, clock)
         if since_s > 0 and back_s < until_s:
             signals.append(VantageArrival(clock.to_us(back_s), vantage.ref_at(back_s)))
             signals += _offline_report(group, pseudonym, heard_s, back_s, rng, clock)
     return [s for s in signals if s.at_us <= clock.to_us(until_s)]
 
 
+def is_only_blocked(group: Sequence[SilentSpan]) -> bool:
+    """Return whether the vantages of a group have their lines, and cannot reach our address."""
+    return all(span.how == "address" for span in group)
+
+
+def _post_word(
+    vantage: SimulatedVantage, heard_s: float, since_s: float, rng: Random, clock: ReplayClock
+) -> list[Signal]:
+    """Build the word by post of a vantage that cannot reach us, and with it its arrival."""
+    told_us = clock.to_us(heard_s + SILENT_S + rng.uniform(1, WORD_S))
+    heard_us = clock.to_us(heard_s)
+    name = vantage.ref.nym
+    report = OfflineReport(
+        told_us, name, heard_us, told_us, alive=True, online=True, carrier="post",
+        measured_us=told_us - SECOND_US,
+    )  # fmt: skip
+    return [report, VantageArrival(told_us, replace(vantage.ref_at(since_s), carrier="post"))]
+
+
 def _reconnect_delay(cause: SilenceCause, rng: Random) -> float:
     if cause == "power":
         return rng.uniform(20, 180)  # start of the machine; assumed
-    return rng.uniform(0, RETRY_S if cause in ("cut", "blip") else 3.0)
+    return rng.uniform(0, RETRY_S if cause in ("cut", "blip", "address") else 3.0)
 
 
 def _offline_report(
@@ -229,9 +257,17 @@ def _offline_report(
 ) -> list[OfflineReport]:
     """Build the offline report of a returned vantage; empty if it sends none."""
     longest = max(group, key=attrgetter("lasts_s"))
-    if longest.how not in ("cut", "power") or rng.random() >= REPORTING_SHARE:
+    if longest.how not in ("cut", "power", "address") or rng.random() >= REPORTING_SHARE:
         return []
     reported_us = clock.to_us(back_s + 2)
+    if longest.how == "address":
+        looked_us = clock.to_us(min(heard_s + SILENT_S, back_s))
+        return [
+            OfflineReport(
+                reported_us, pseudonym, clock.to_us(heard_s), clock.to_us(back_s), alive=True,
+                online=True, measured_us=looked_us,
+            )
+        ]  # fmt: skip
     return [
         OfflineReport(
             reported_us, pseudonym, clock.to_us(heard_s), clock.to_us(back_s), longest.how == "cut"
@@ -250,7 +286,11 @@ def draw_votes(
     tested = list(services)
     votes: list[ServiceVote] = []
     for vantage in vantages if tested else ():
-        groups = [(g[0].since_s, max(s.until_s for s in g)) for g in merge_silences(vantage)]
+        groups = [
+            (g[0].since_s, max(s.until_s for s in g))
+            for g in merge_silences(vantage)
+            if not is_only_blocked(g)  # it measures on
+        ]
         for service in tested:
             votes += _vantage_votes(vantage, service, groups, rng, until_s, clock)
     return sorted(votes, key=attrgetter("at_us", "witness.nym", "service"))

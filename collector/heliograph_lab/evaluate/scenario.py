@@ -292,6 +292,9 @@ def _affect_vantage(
         vantage.moved = (since_s, f"moved-{vantage.ref.prefix}")
     elif event.do == "update":
         vantage.silences.append(SilentSpan(since_s, since_s + state.rng.uniform(10, 90), "blip"))
+    elif event.do == "own_block":
+        has_other_way = state.rng.random() < event.share
+        vantage.silences.append(SilentSpan(since_s, until_s, SILENCES[event.do], has_other_way))
     elif event.do in SILENCES:
         vantage.silences.append(SilentSpan(since_s, max(until_s, since_s + 1), SILENCES[event.do]))
 

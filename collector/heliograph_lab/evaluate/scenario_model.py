@@ -28,6 +28,7 @@ SILENCES: dict[str, SilenceCause] = {  # events that silence vantages without a 
     "sleep": "away",
     "lids": "own",
     "prefix_move": "own",
+    "own_block": "address",
 }
 FAULTS = {
     "restart": FaultReason.RESTART,
@@ -66,7 +67,7 @@ class CellSelector:
             and self.access in ("", location.access)
             and self.carrier in ("", vantage.carrier)
             and self.prefix in ("", vantage.prefix)
-            and self.beyond != location.region
+            and not (self.beyond and self.beyond == location.region)
             and rank < self.share
         )
 
@@ -99,7 +100,7 @@ class ScenarioEvent:
     service: str = ""
     layer: str = ""
     method: str = ""
-    share: float = 1.0  # of the tests, or of the vantages of `sleep` and `lids`
+    share: float = 1.0  # of the tests; of `sleep`, `lids`, `own_block` see README.md
     declared: bool = True  # True if the collector knows of the fault
     scoreable: bool = True
     scope: Scope | None = None  # of the truth; None for the scope of `cells`

@@ -11,56 +11,30 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from heliograph import envelope, keys
+from heliograph import keys
 from heliograph.backoff import Backoff
-from heliograph.clock import Clock
 from heliograph.error_group import find_first_error
 from heliograph.observation import Measurement
 from heliograph.v1 import envelope_pb2, plan_pb2
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_lab.simulate.channel import IntakeConnection
-from heliograph_lab.simulate.counters import AgentCounters
-from heliograph_lab.simulate.measuring import build_batch
+from heliograph_lab.simulate.outbox import VERSION, Outbox, name_status
+from heliograph_lab.simulate.past_block import PastBlock
 from heliograph_lab.simulate.script import Actor, AgentSilence
-from heliograph_lab.simulate.workload import Run, Schedule, Workload
+from heliograph_lab.simulate.worker_context import WorkerContext
+from heliograph_lab.simulate.workload import Schedule
 
 if TYPE_CHECKING:
     import grpc
 
     Call = grpc.aio.StreamStreamCall[pb.AgentMessage, pb.CollectorMessage]
 
-VERSION = "simulate"
 ENROL_S = 30.0
 GREET_S = 20.0  # of a handshake, because a collector with thousands of hellos is slow; assumed
-MAX_HANDSHAKES = 500  # at once in one process, whose agents share a processor; assumed
 RETRY_AFTER_KEY = "retry-after-s"
 MAX_WAIT_S = 60.0
 RETRIES = Backoff(1.0, MAX_WAIT_S)
 SILENT_BEATS = 3
-
-
-def _limit_handshakes() -> asyncio.Semaphore:
-    return asyncio.Semaphore(MAX_HANDSHAKES)
-
-
-@dataclass(slots=True)
-class WorkerContext:
-    """State that all agents of one process share."""
-
-    tokens: tuple[bytes, bytes]  # of volunteers, of controls
-    clock: Clock
-    tally: AgentCounters
-    workload: Workload
-    start_time: "asyncio.Future[float]"  # loop time of the script's start
-    handshakes: asyncio.Semaphore = field(default_factory=_limit_handshakes)
-    heartbeat_s: float = 15.0
-    speed: float = 1.0  # divides the duration of a run
-
-    def measure(self, actor: Actor, run: Run) -> Measurement:
-        """Generate the measurement of a run."""
-        second = run.at_s - self.start_time.result() if self.start_time.done() else 0.0
-        clock = self.clock
-        return self.workload.measure(actor, run, second, clock.wall_us(), clock.monotonic_us())
 
 
 @dataclass(slots=True, eq=False)
@@ -74,9 +48,8 @@ class VirtualAgent:
     rng: random.Random
     context: WorkerContext
     schedule: Schedule  # of its measurements; without tasks it sends no envelopes
-    sealing_key: bytes = b""
+    outbox: Outbox
     plan_version: int = 0
-    sequence: int = 0
     heard_s: float = 0.0
     retry_after_s: float = 0.0  # asked by the collector
     is_leaving: bool = False  # after a goodbye, when the end of the stream is expected
@@ -120,7 +93,7 @@ class VirtualAgent:
             failures += 1
             await asyncio.sleep(RETRIES.draw_s(failures, self.rng))
         plan = plan_pb2.Plan.FromString(answer.plan.plan)
-        self.sealing_key = answer.sealing_key
+        self.outbox.sealing_key = answer.sealing_key
         self.plan_version = plan.version
         self.context.heartbeat_s = float(plan.heartbeat_s or 15)
         self.context.tally.enrolled += 1
@@ -149,12 +122,24 @@ class VirtualAgent:
             await self._send_goodbye("pause")
         self.awake.clear()
         self.context.tally.hushed += 1
+        if silence.how == "blocked":
+            await self._measure_past_block(silence, until_s)
         await self._sleep_until(min(silence.until_s, until_s))
         dark_s = min(silence.until_s, until_s) - silence.since_s
         if silence.until_s < until_s:  # it returns at its next retry
             await asyncio.sleep(self.rng.uniform(0.0, min(MAX_WAIT_S, dark_s)))
         self.context.tally.hushed -= 1
         self.awake.set()
+
+    async def _measure_past_block(self, silence: AgentSilence, until_s: float) -> None:
+        zero_s = await asyncio.shield(self.context.start_time)
+        noticed_s = self.heard_s + SILENT_BEATS * self.context.heartbeat_s
+        past_block = PastBlock(
+            self.schedule, self.outbox, self.context, self.rng, self.address, noticed_s
+        )
+        await past_block.run_until(
+            zero_s + min(silence.until_s, until_s), has_other_way=silence.has_other_way
+        )
 
     async def _send_goodbye(self, reason: str) -> None:
         import grpc
@@ -253,6 +238,7 @@ class VirtualAgent:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._send_heartbeats(call))]
+                tasks.append(group.create_task(self._send_unsent(call)))
                 if self.schedule.rounds:
                     tasks.append(group.create_task(self._measure(call)))
                 await self._read_messages(call)
@@ -270,8 +256,7 @@ class VirtualAgent:
                     tally.answers += 1
                 case "ack":
                     for receipt in message.ack.receipts:
-                        status = pb.Status.Name(receipt.status).removeprefix("STATUS_").lower()
-                        tally.count_receipt(status)
+                        tally.count_receipt(name_status(receipt.status))
 
     async def _send_heartbeats(self, call: "Call") -> None:
         """Send heartbeats from a random offset, which desynchronizes the fleet.
@@ -312,13 +297,17 @@ class VirtualAgent:
         await asyncio.sleep(result.runtime_us / 1e6 / self.context.speed)
         if not self.awake.is_set():
             return
-        self.sequence += 1
-        sealed_us = self.context.clock.wall_us()
-        batch = build_batch(self.id, VERSION, self.sequence, result, sealed_us, self.actor)
-        sealed = envelope.seal_batch(batch, self.signer, self.sealing_key)
+        await self._send_sealed(call, self.outbox.seal(result))
+
+    async def _send_sealed(self, call: "Call", sealed: bytes) -> None:
         message = envelope_pb2.Envelope.FromString(sealed)
         await self._write_message(call, pb.AgentMessage(envelope=message))
-        self.context.tally.sent += 1
+
+    async def _send_unsent(self, call: "Call") -> None:
+        """Send what was measured while our address was blocked."""
+        unsent = self.outbox.unsent
+        while unsent:
+            await self._send_sealed(call, unsent.pop(0))
 
     async def _write_message(self, call: "Call", message: pb.AgentMessage) -> None:
         """Write a message; only the reader detects an ended stream."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
-from heliograph.address import split_endpoint
+from heliograph.address import format_dial_address, split_endpoint
+from heliograph.plan import Carrier
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1 import intake_pb2_grpc
 from heliograph_collector.fleet.certificate import encode_public_key
@@ -43,6 +44,7 @@ class CollectorEndpoint:
     endpoint: str
     certificate: str  # PEM, with the pinned key
     token: bytes
+    post: str = ""  # HOST:PORT of the entrance for envelopes by POST, "" for none
 
 
 def read_invite(line: str) -> pb.Invite:
@@ -75,7 +77,12 @@ def connect_endpoint(invite: pb.Invite, endpoint: str = "") -> CollectorEndpoint
         raise EndpointError(
             f"{address} is another collector than the invite's: ask it for an invite."
         )
-    return CollectorEndpoint(address, pem, invite.token)
+    return CollectorEndpoint(address, pem, invite.token, _find_post(invite))
+
+
+def _find_post(invite: pb.Invite) -> str:
+    found = [e for e in invite.entrances if e.carrier == Carrier.POST]
+    return format_dial_address(found[0].host, found[0].port) if found else ""
 
 
 def compute_pin(certificate: str) -> bytes:

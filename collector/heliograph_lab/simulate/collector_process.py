@@ -44,6 +44,7 @@ class CollectorProcess:
     log: Path
     grpc: str = f"{HOST}:0"
     http: str = f"{HOST}:0"
+    post: str = f"{HOST}:0"
     process: asyncio.subprocess.Process | None = None
     launcher: Sequence[str] = (sys.executable, "-m")  # before the module and its arguments
 
@@ -57,7 +58,7 @@ class CollectorProcess:
             self.process = await asyncio.create_subprocess_exec(
                 *(*self.launcher, "heliograph_collector", "serve"),
                 *("--data", str(self.data), "--config", str(self.data.with_suffix(".yml"))),
-                *("--grpc", self.grpc, "--http", self.http),
+                *("--grpc", self.grpc, "--http", self.http, "--post", self.post),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -83,10 +84,11 @@ class CollectorProcess:
             endpoints = json.loads((self.data / "serving.json").read_text())
         except (OSError, ValueError):
             return False
-        if endpoints.get("pid") != self.pid or not {"grpc", "http"} <= endpoints.keys():
+        if endpoints.get("pid") != self.pid or not {"grpc", "http", "post"} <= endpoints.keys():
             return False
         self.grpc = endpoints["grpc"]
         self.http = endpoints["http"]
+        self.post = endpoints["post"]
         return True
 
     async def wait_until_ready(self) -> None:

@@ -8,7 +8,9 @@ from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.signals import VantageRef, VoteValue
 from heliograph_lab.evaluate.population import (
     Interference,
+    SilentSpan,
     SimulatedVantage,
+    is_only_blocked,
     merge_silences,
 )
 from heliograph_lab.evaluate.scenario import ScenarioState, simulate_events
@@ -22,6 +24,7 @@ from heliograph_lab.simulate import (
     ServiceTrouble,
     scale_counts,
 )
+from heliograph_lab.simulate.script import SilenceKind
 
 
 def build_script(scenario: Scenario, seed: int, agents: int = 0) -> Script:
@@ -82,15 +85,19 @@ def _build_actor(number: int, vantage: SimulatedVantage, scenario: Scenario) -> 
         access=ref.place.access or "unknown",
         network=ref.prefix,
         known_days=max(0.0, (scenario.since_us - ref.first_us) / DAY_US),
-        silences=[
-            AgentSilence(
-                max(0.0, group[0].since_s),
-                max(span.until_s for span in group),
-                "away" if group[0].how == "away" else "cut",
-            )
-            for group in merge_silences(vantage)
-        ],
+        silences=[_build_silence(group) for group in merge_silences(vantage)],
         troubles=[_build_trouble(interference) for interference in vantage.interferences],
+    )
+
+
+def _build_silence(group: Sequence[SilentSpan]) -> AgentSilence:
+    first = group[0]
+    how: SilenceKind = "away" if first.how == "away" else "cut"
+    if is_only_blocked(group):
+        how = "blocked"
+    has_other_way = all(span.other_way for span in group)
+    return AgentSilence(
+        max(0.0, first.since_s), max(span.until_s for span in group), how, has_other_way
     )
 
 

@@ -182,6 +182,7 @@ class _Simulation:
         self._marks.empty = self._collector_cost()
         self._marks.idle = idle
         endpoint = await asyncio.to_thread(connect_endpoint, read_invite(invites.volunteers))
+        endpoint = replace(endpoint, post=collector.post)
         return endpoint, read_invite(invites.controls).token
 
     def _worker_setups(
@@ -259,7 +260,7 @@ class _Simulation:
         beats = pool.counters.answers
         cpu_s = self._workers_cpu_s(pool)
         at_s = self._now_s()
-        if self._script.cuts and subscriber.http:
+        if self._script.needs_sight and subscriber.http:
             self._phase = "waiting until the collector can tell a silence"
             await self._wait_until_sighted(subscriber)
         self._phase = "playing"

@@ -7,16 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-SilenceKind = Literal["cut", "away"]
+SilenceKind = Literal["cut", "away", "blocked"]
 
 
 @dataclass(frozen=True, slots=True)
 class AgentSilence:
-    """A silence of an agent; `cut`: the connection hangs, `away`: after a goodbye."""
+    """A silence of an agent; `cut`: the connection hangs, `away`: after a goodbye.
+
+    `blocked`: the connection hangs, but its line works: it measures, and sends by another way if
+    it has one.
+    """
 
     since_s: float
     until_s: float
     how: SilenceKind = "cut"
+    has_other_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,11 @@ class Script:
     services: Sequence[str] = ()  # tested by every actor
     measure_every_s: float = 60.0  # interval of these tests; 0 for no measurements
     outages: Sequence[ServiceTrouble] = ()  # of a service itself: controls meet them too
+
+    @property
+    def needs_sight(self) -> bool:
+        """Return whether something is to be told that a collector cannot tell after its start."""
+        return bool(self.cuts) or any(s.how == "blocked" for a in self.actors for s in a.silences)
 
 
 def speed_up(script: Script, speed: float) -> Script:

@@ -18,10 +18,13 @@ from heliograph.clock import SystemClock
 from heliograph.codec import plan_from_pb
 from heliograph.v1 import plan_pb2
 from heliograph_collector.ingest.rate_limits import raise_file_limit
-from heliograph_lab.simulate.agent import VirtualAgent, WorkerContext, derive_key
+from heliograph_lab.simulate.agent import VirtualAgent, derive_key
 from heliograph_lab.simulate.channel import Channels, CollectorEndpoint, open_connections
 from heliograph_lab.simulate.counters import AgentCounters
+from heliograph_lab.simulate.outbox import Outbox
+from heliograph_lab.simulate.post_entrance import PostEntrance, open_post_entrance
 from heliograph_lab.simulate.script import Actor
+from heliograph_lab.simulate.worker_context import WorkerContext
 from heliograph_lab.simulate.workload import Workload
 
 MAX_LINE = 256 * 1_048_576
@@ -72,6 +75,13 @@ async def _main() -> None:
 
 
 async def _run_worker(setup: WorkerSetup, reader: asyncio.StreamReader) -> None:
+    async with open_post_entrance(setup.endpoint) as post:
+        await _run_agents(setup, reader, post)
+
+
+async def _run_agents(
+    setup: WorkerSetup, reader: asyncio.StreamReader, post: PostEntrance | None
+) -> None:
     plan = plan_from_pb(plan_pb2.Plan.FromString(setup.plan))
     workload = Workload(plan=plan, seed=setup.seed, speed=setup.speed)
     context = WorkerContext(
@@ -81,6 +91,7 @@ async def _run_worker(setup: WorkerSetup, reader: asyncio.StreamReader) -> None:
         workload=workload,
         start_time=asyncio.get_running_loop().create_future(),
         speed=setup.speed,
+        post=post,
     )
     agents = _build_agents(setup, context)
     connect_event = asyncio.Event()
@@ -156,5 +167,8 @@ def _build_agents(setup: WorkerSetup, context: WorkerContext) -> list[VirtualAge
         signer, rng = derive_key(setup.seed, actor.number)
         address = setup.addresses.get(actor.number, "")
         schedule = context.workload.build_schedule(actor)
-        agents.append(VirtualAgent(actor, address, connection, signer, rng, context, schedule))
+        outbox = Outbox(actor, signer, context.clock, context.tally)
+        agents.append(
+            VirtualAgent(actor, address, connection, signer, rng, context, schedule, outbox)
+        )
     return agents

@@ -19,7 +19,7 @@ from heliograph.experiments.messengers import MessengerConfig
 from heliograph.experiments.network import StunConfig
 from heliograph.experiments.web import BROWSER_HELLOS, OutsideInConfig
 from heliograph.observation import Arrival, Http, Link, Measurement
-from heliograph.plan import LIGHT_ROUND, Plan, PlannedTask, Service
+from heliograph.plan import ANCHORS, LIGHT_ROUND, Plan, PlannedTask, Service
 from heliograph.services import Services
 from heliograph_collector.fleet.plans import build_default_plan
 from heliograph_lab.simulate.hosts import derive_host
@@ -43,6 +43,7 @@ from heliograph_lab.simulate.visits import (
 
 WEB = "web"
 HELLO = "hello"
+ANCHORS_SERVICE = "anchors"
 _IPV4_TRIED = 2  # addresses of one name, where the experiment has no option for it
 _RESOLVERS = (
     ("system", ""),
@@ -234,6 +235,15 @@ class Workload:
             checks[0], experiment=LIGHT_ROUND, experiment_version=1, target="", service="",
             runtime_us=runtime_us, not_measured="", observations=(), parts=checks,
         )  # fmt: skip
+
+    def measure_anchors(
+        self, actor: Actor, number: int, started_us: int, monotonic_us: int
+    ) -> Measurement:
+        """Generate a look at the anchors, which a blocked address does not touch."""
+        task = PlannedTask(experiment=ANCHORS, service=ANCHORS_SERVICE, interval_s=1)
+        rng = _seeded_rng(self.seed, actor.number, ANCHORS, number)
+        result = replace(self._measure_task(task, actor, 0.0, rng), not_measured="")
+        return replace(result, started_us=started_us, monotonic_us=monotonic_us)
 
     def _measure_task(
         self, task: PlannedTask, actor: Actor, second: float, rng: random.Random

@@ -10,6 +10,7 @@ from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
     Fault,
     Goodbye,
+    OfflineReport,
     VantageArrival,
     VantageLoss,
     VoteValue,
@@ -116,6 +117,22 @@ def test_what_is_no_shutdown_is_a_confounder(tmp_path: Path, event: str, sign: t
     replay = played(tmp_path, event)
     assert [t.kind for t in replay.truths] == ["confounder"]
     assert any(isinstance(s, sign) for s in replay.signals)
+
+
+def test_where_our_address_is_blocked_they_measure_on_and_most_say_so_by_post(
+    tmp_path: Path,
+) -> None:
+    replay = played(tmp_path, "{do: own_block, at: 2022-01-05T01:00:00Z, for: 1h, share: 0.5}")
+    since_us = replay.since_us + HOUR_US
+    lost = [s for s in replay.signals if isinstance(s, VantageLoss)]
+    words = [s for s in replay.signals if isinstance(s, OfflineReport)]
+    early = {s.nym for s in words if s.carrier == "post" and s.at_us < since_us + 120 * SECOND_US}
+    assert len(lost) == 16 > len(early) > 2
+    assert all(s.online and s.alive for s in words)
+    posting = [s for s in replay.signals if isinstance(s, VantageArrival)]
+    assert {s.witness.nym for s in posting if s.witness.carrier == "post"} == early
+    inside = [o for o in replay.opinions if since_us <= o.at_us < since_us + HOUR_US]
+    assert {o.witness.nym for o in inside} >= {s.nym for s in lost}
 
 
 def test_after_a_restart_they_come_in_again_and_nobody_was_lost(tmp_path: Path) -> None:

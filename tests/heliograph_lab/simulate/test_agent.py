@@ -10,12 +10,14 @@ import pytest
 
 from heliograph.services import load_shipped_services
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.detect.link_readings import read_links
 from heliograph_collector.fleet import format_invite
 from heliograph_collector.model.records import RowKind
 from heliograph_lab.simulate.addresses import assign_addresses, write_tables
-from heliograph_lab.simulate.agent import VirtualAgent, WorkerContext, derive_key
+from heliograph_lab.simulate.agent import VirtualAgent, derive_key
 from heliograph_lab.simulate.channel import (
     Channels,
+    CollectorEndpoint,
     EndpointError,
     connect_endpoint,
     open_connections,
@@ -23,10 +25,13 @@ from heliograph_lab.simulate.channel import (
 )
 from heliograph_lab.simulate.counters import AgentCounters
 from heliograph_lab.simulate.measuring import is_failing
+from heliograph_lab.simulate.outbox import Outbox
+from heliograph_lab.simulate.post_entrance import PostEntrance, open_post_entrance
 from heliograph_lab.simulate.script import Actor, AgentSilence
+from heliograph_lab.simulate.worker_context import WorkerContext
 from heliograph_lab.simulate.workload import Schedule, Workload, build_load_plan
 from support.intake import CLOCK, IngestServer, ingest_server
-from support.waiting import until_true
+from support.waiting import until, until_true
 
 PROXIES = (ip_network("127.0.0.0/8"),)
 
@@ -37,7 +42,12 @@ PAGES = Workload(
 
 
 async def crew(
-    home: IngestServer, actors: list[Actor], *, shared: bool = False, measuring: bool = False
+    home: IngestServer,
+    actors: list[Actor],
+    *,
+    shared: bool = False,
+    measuring: bool = False,
+    post: PostEntrance | None = None,
 ) -> list[VirtualAgent]:
     """Enrolled by an invite of the collector."""
     token = home.invite(uses=len(actors))
@@ -49,6 +59,8 @@ async def crew(
         tally=AgentCounters(),
         workload=PAGES,
         start_time=asyncio.get_running_loop().create_future(),
+        post=post,
+        speed=5.0,
     )
     ways = open_connections(len(actors), Channels(door), is_shared=shared)
     places = assign_addresses(actors)
@@ -56,7 +68,9 @@ async def crew(
     for actor, line in zip(actors, ways, strict=True):
         signer, rng = derive_key(0, actor.number)
         schedule = PAGES.build_schedule(actor) if measuring else Schedule((), rng)
-        found.append(VirtualAgent(actor, places[actor.number], line, signer, rng, stage, schedule))
+        outbox = Outbox(actor, signer, CLOCK, stage.tally)
+        place = places[actor.number]
+        found.append(VirtualAgent(actor, place, line, signer, rng, stage, schedule, outbox))
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         for agent in found:
             group.create_task(agent.enroll())
@@ -112,6 +126,53 @@ async def test_a_cut_is_a_loss_without_a_word_and_they_come_back(tmp_path: Path)
             await until_true(lambda: len(home.intake.connections) == 4)
             await asyncio.wait(living)
         assert {row.agent for row in await home.rows(RowKind.LOST)} == {a.id for a in agents[:3]}
+
+
+async def test_while_our_address_is_blocked_results_come_by_post_or_at_the_return(
+    tmp_path: Path,
+) -> None:
+    """Who has another way tells what was measured while it lasts; the other keeps it."""
+    actors = [
+        Actor(0, "KZ", silences=[AgentSilence(0.0, 3_600.0, "blocked", has_other_way=True)]),
+        Actor(1, "KZ", silences=[AgentSilence(0.0, 8.0, "blocked")]),
+    ]
+    data = tmp_path / "data"
+    async with (
+        ingest_server(data, heartbeat_s=1) as home,
+        home.intake.serve_post("127.0.0.1:0", data) as port,
+        open_post_entrance(_entrance(home, port)) as post,
+    ):
+        agents = await crew(home, actors, post=post, measuring=True)
+        start_time = agents[0].context.start_time
+        async with asyncio.timeout(240), asyncio.TaskGroup() as group:
+            living = [group.create_task(agent.run_until(7_200.0)) for agent in agents]
+            await until_true(lambda: len(home.intake.connections) == 2)
+            start_time.set_result(asyncio.get_running_loop().time())
+            lost_us = {row.agent: row.received_us for row in await home.wait_rows(RowKind.LOST, 2)}
+
+            async def list_told() -> set[tuple[bytes, str]]:
+                """List who told of anchors that answered after the loss, and by which carrier."""
+                return {
+                    (row.agent, row.carrier)
+                    for row in await home.rows(RowKind.ENVELOPE)
+                    for link in read_links(row)
+                    if link.is_online and link.at_us > lost_us[row.agent]
+                }
+
+            async def have_both_told() -> bool:
+                return len(await list_told()) == 2
+
+            await until(have_both_told)
+            for task in living:
+                task.cancel()
+        assert await list_told() == {(agents[0].id, "post"), (agents[1].id, "session")}
+        arrived = [row.agent for row in await home.rows(RowKind.ARRIVAL)]
+        assert sorted(arrived.count(agent.id) for agent in agents) == [1, 2]
+
+
+def _entrance(home: IngestServer, port: int) -> CollectorEndpoint:
+    certificate = home.keyring.tls_certificate.decode()
+    return CollectorEndpoint(home.endpoint, certificate, b"", f"127.0.0.1:{port}")
 
 
 async def test_away_is_a_goodbye(tmp_path: Path) -> None:

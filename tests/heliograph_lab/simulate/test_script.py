@@ -35,6 +35,7 @@ events:
   - {do: block, service: telegram, at: 2026-01-01T00:01:00Z, for: 60s}
   - {do: restart, at: 2026-01-01T00:08:00Z, for: 5s}
   - {do: messenger_down, service: telegram, at: 2026-01-01T00:07:00Z, for: 60s}
+  - {do: own_block, at: 2026-01-01T00:09:00Z, for: 30s, who: {asn: 1}}
 """
 
 
@@ -56,6 +57,9 @@ def test_script_has_the_events_of_its_scenario(file: Path) -> None:
     by_access = {a.access: a for a in script.actors if not a.control}
     assert by_access["mobile"].silences == [AgentSilence(120.0, 240.0, "cut")]
     assert by_access["fixed"].silences == [AgentSilence(300.0, 360.0, "away")]
+    blocked = [silence for a in script.actors if a.asn == 1 for silence in a.silences]
+    assert {(s.since_s, s.until_s, s.how) for s in blocked} == {(540.0, 570.0, "blocked")}
+    assert all(silence.has_other_way for silence in blocked)
     assert by_access["fixed"].known_days == pytest.approx(3.0)
     outage = ServiceTrouble(420.0, 480.0, "telegram", 1.0)
     assert by_access["mobile"].troubles == [

@@ -26,6 +26,7 @@ CAUSES: dict[PlayedCause, SilenceCause] = {
     "power": "power",
     "blip": "path",
     "away": "away",
+    "address": "address",
 }
 
 
