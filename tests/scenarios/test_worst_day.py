@@ -32,6 +32,7 @@ from support.worst_day.contradictions import (
     READING_S,
     find_different_tellings,
     find_disagreements,
+    find_untold,
     find_wrong,
 )
 from support.worst_day.outputs import Statement
@@ -210,6 +211,34 @@ def test_what_is_down_everywhere_is_not_blocked() -> None:
     ):
         said = Statement("status", Place("UG"), "signal", claim)
         assert [wrong.why for wrong in find_wrong([said], truth, second)] == [why] * bool(why)
+
+
+DISTURBED_WORDS = "Reporting from Kenya to this site was disturbed. The Internet there may work."
+
+
+@pytest.mark.parametrize(
+    ("output", "claim", "words", "after_s", "why"),
+    [
+        ("incidents", "offline", "Not confirmed: reports stopped", 60, ""),
+        ("incidents", "offline", "Kenya went offline", 60, "offline where our address is blocked"),
+        ("map", "offline", "", 200, "offline where our address is blocked"),
+        ("network page headline", "unknown", "No incident is open", 299, ""),
+        ("network page headline", "unknown", DISTURBED_WORDS, 301, ""),
+        ("network page headline", "unknown", "Calm", 301, "a headline without our block"),
+        ("incidents", "offline", "Not confirmed", 301, "offline where our address is blocked"),
+    ],
+)
+def test_where_our_address_is_blocked_nothing_is_offline(
+    output: str, claim: str, words: str, after_s: int, why: str
+) -> None:
+    truth = Truth(build_script(load_scenario(SCRIPT), seed=1))
+    second = 33.0 + after_s  # the last of its vantages is blocked 33 s after the start
+    said = Statement(output, Place("KE"), "network", claim, words)
+    assert [wrong.why for wrong in find_wrong([said], truth, second)] == [why] * bool(why)
+    told = replace(said, claim="disturbed")
+    untold = ["our address is blocked, untold"] * (after_s > 300)
+    assert [wrong.why for wrong in find_untold([said], truth, second)] == untold
+    assert not list(find_untold([told], truth, second))
 
 
 @pytest.mark.slow

@@ -4,13 +4,14 @@ On a crowded machine a round takes a minute and a half, in which the log goes on
 moments may differ.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 from support.worst_day.outputs import INCIDENT, NETWORK, SERVICES, Statement
-from support.worst_day.truth import Place, Truth
+from support.worst_day.truth import Place, Truth, list_places
 
 # A heartbeat of 15 s before a line is missed, and the minute in which it must be told.
 SILENT_S = 75.0
@@ -18,6 +19,11 @@ BACK_S = 180.0  # an end is confirmed after a minute of who waited up to a minut
 # A public cell is of the last whole five minutes, told up to half a minute later, of tests that
 # each takes within two minutes: so long may an older reading stand.
 READING_S = 450.0
+# Issue 18: that our address is blocked is told as `collector_blocked` within five minutes. Until
+# then a silence may be suspected, which is never told as confirmed (design/detection.md).
+DISTURBED_S = 300.0
+SUSPECTED = re.compile(r"\b(may be offline|may have gone|not confirmed|suspected)\b", re.I)
+DISTURBED = re.compile(r"\bto this site\b", re.I)
 WELL = frozenset(("reachable",))
 BAD = frozenset(("blocked", "down", "offline", "partial"))
 HEADLINES = "headline"
@@ -62,18 +68,43 @@ def _why_wrong(said: Statement, truth: Truth, second: float) -> str:
     if claim in BAD and truth.is_calm_until(place.country, second):
         return "trouble in a calm country"
     if truth.is_dark_since(place, second, SILENT_S):
-        if claim in WELL:
-            return "well in a dark place"
-        if said.output.endswith(HEADLINES) and claim != "offline":
-            return "a headline without the silence"
-        return ""
+        return _why_wrong_of_dark(said)
+    if truth.is_disturbed_within(place, second, DISTURBED_S):
+        why = _why_wrong_of_disturbed(said, truth, second)
+        if why or said.subject == NETWORK:
+            return why
     if said.subject == NETWORK:
-        # What a cut of the country spares is known a while after it.
-        is_lit = truth.is_lit_since(place, second, BACK_S) and truth.is_steady_since(
-            Place(place.country), second, BACK_S
-        )
-        return "offline though all are back" if claim == "offline" and is_lit else ""
+        return _why_wrong_of_lit(said, truth, second)
     return _why_wrong_of_service(said, truth, second)
+
+
+def _why_wrong_of_dark(said: Statement) -> str:
+    if said.claim in WELL:
+        return "well in a dark place"
+    is_headline = said.output.endswith(HEADLINES)
+    return "a headline without the silence" if is_headline and said.claim != "offline" else ""
+
+
+def _why_wrong_of_lit(said: Statement, truth: Truth, second: float) -> str:
+    """What a cut of the country spares is known a while after it."""
+    is_lit = truth.is_lit_since(said.place, second, BACK_S) and truth.is_steady_since(
+        Place(said.place.country), second, BACK_S
+    )
+    return "offline though all are back" if said.claim == "offline" and is_lit else ""
+
+
+def _why_wrong_of_disturbed(said: Statement, truth: Truth, second: float) -> str:
+    """Judge a place from which our address is or was blocked, and whose lines worked all the time.
+
+    No output calls it offline, at most suspected in the first minutes; then each headline says it.
+    """
+    is_told = truth.is_disturbed_since(said.place, second, DISTURBED_S)
+    if said.claim == "offline" and (is_told or not SUSPECTED.search(said.words)):
+        return "offline where our address is blocked"
+    is_headline = said.output.endswith(HEADLINES)
+    if is_told and is_headline and not DISTURBED.search(said.words):
+        return "a headline without our block"
+    return ""
 
 
 def _why_wrong_of_service(said: Statement, truth: Truth, second: float) -> str:
@@ -89,6 +120,18 @@ def _why_wrong_of_service(said: Statement, truth: Truth, second: float) -> str:
     if is_bad and all(works):
         return "blocked though it works"
     return ""
+
+
+def find_untold(
+    statements: Iterable[Statement], truth: Truth, second: float
+) -> Iterator[Contradiction]:
+    """Countries from which our address has been blocked for long, and no incident says so."""
+    told = {said.place.country for said in statements if said.claim == "disturbed"}
+    for place in list_places(truth.script):
+        is_country = place == Place(place.country) and place.country not in told
+        if is_country and truth.is_disturbed_since(place, second, DISTURBED_S):
+            said = Statement("incidents", place, NETWORK, "nothing")
+            yield Contradiction(second, "our address is blocked, untold", said)
 
 
 def find_disagreements(statements: Iterable[Statement], second: float) -> Iterator[Contradiction]:

@@ -22,6 +22,8 @@ ISOLATES = re.compile("[\u2066-\u2069]")
 CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"
 ATOM = "{http://www.w3.org/2005/Atom}"
 SVG = "{http://www.w3.org/2000/svg}"
+# What an incident says of the network, by its kind; the others are of a service.
+CLAIMS = {"network_silence": "offline", "collector_blocked": "disturbed", "power": "offline"}
 WORDS = {  # a mark's word on a page, and what it claims
     "reachable": "reachable",
     "blocked": "blocked",
@@ -57,7 +59,7 @@ class Statement:
     output: str
     place: Place
     subject: str
-    claim: str  # reachable, partial, blocked, down, offline, unknown, nothing
+    claim: str  # reachable, partial, blocked, down, offline, disturbed, unknown, nothing
     words: str = ""
     until: str = ""  # the time that it is about, where the output gives one
     moment: Moment | None = None  # None: none is known, as of a stream
@@ -104,16 +106,19 @@ def _is_over(start: str, document: Mapping[str, Any]) -> bool:
 
 
 def read_incidents(output: str, document: Mapping[str, Any]) -> Iterator[Statement]:
-    """Open incidents, each of their parts."""
+    """Open incidents, each of their parts, and blocks of our address also when they are over.
+
+    That one is over as soon as agents have found another way, while the address is still blocked.
+    """
     for incident in document["incidents"]:
-        if incident["state"] in ("suspected", "confirmed"):
+        is_told = incident["kind"] == "collector_blocked" and incident["state"] == "closed"
+        if incident["state"] in ("suspected", "confirmed") or is_told:
             yield from _read_parts(output, incident)
 
 
 def _read_parts(output: str, incident: Mapping[str, Any]) -> Iterator[Statement]:
-    silence = incident["kind"] == "network_silence"
-    claim = "offline" if silence else "blocked"
-    subject = NETWORK if silence else incident["scope"]["service"]
+    claim = CLAIMS.get(incident["kind"], "blocked")
+    subject = incident["scope"]["service"] if claim == "blocked" else NETWORK
     for part in incident["parts"] or [incident["scope"]]:
         place = Place(part["country"], part["region"], part["asn"] or 0, part["access"])
         yield Statement(output, place, subject, claim, incident["sentence"])

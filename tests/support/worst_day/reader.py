@@ -18,6 +18,7 @@ from support.worst_day.contradictions import (
     Contradiction,
     find_different_tellings,
     find_disagreements,
+    find_untold,
     find_wrong,
 )
 from support.worst_day.outputs import (
@@ -188,6 +189,7 @@ class WorstDayReader:
         early = {_pair_key(pair) for pair in pairs if _is_of_stream(pair)}
         wrong = [
             *find_wrong(self._list_wrong_at(statements, after or second), self.truth, second),
+            *find_untold(statements, self.truth, second),
             *(p for p in pairs if not _is_of_stream(p) or _pair_key(p) in self.late),
         ]
         self.late = early

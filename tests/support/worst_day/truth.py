@@ -71,6 +71,21 @@ class Truth:
         times = _between(second - seconds, second)
         return all(self.dark_share(place, at) >= MOST for at in times)
 
+    def disturbed_share(self, place: Place, second: float) -> float:
+        """The share of a place whose lines work and from which our address is blocked."""
+        actors = self.actors(place)
+        return sum(_is_disturbed(a, second) for a in actors) / len(actors) if actors else 0.0
+
+    def is_disturbed_since(self, place: Place, second: float, seconds: float) -> bool:
+        """Whether our address has been blocked from all of a place for so long, up to now."""
+        times = _between(second - seconds, second)
+        return all(self.disturbed_share(place, at) >= MOST for at in times)
+
+    def is_disturbed_within(self, place: Place, second: float, seconds: float) -> bool:
+        """Whether our address was blocked from some of a place in so long a time, up to now."""
+        times = _between(second - seconds, second)
+        return any(self.disturbed_share(place, at) > 0 for at in times)
+
     def is_lit_since(self, place: Place, second: float, seconds: float) -> bool:
         """Whether nothing of a place has been dark for so long, up to now."""
         times = _between(second - seconds, second)
@@ -110,7 +125,11 @@ def _between(first: float, last: float) -> Iterator[float]:
 
 
 def _is_dark(actor: Actor, second: float) -> bool:
-    return any(silence.since_s <= second < silence.until_s for silence in actor.silences)
+    return any(s.since_s <= second < s.until_s for s in actor.silences if s.how != "blocked")
+
+
+def _is_disturbed(actor: Actor, second: float) -> bool:
+    return any(s.since_s <= second < s.until_s for s in actor.silences if s.how == "blocked")
 
 
 def _fails(actor: Actor, service: str, second: float) -> bool:
