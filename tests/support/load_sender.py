@@ -21,12 +21,14 @@ from heliograph.clock import SystemClock
 from heliograph.codec import plan_from_pb
 from heliograph.v1 import envelope_pb2, plan_pb2
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_lab.simulate.agent import VERSION, VirtualAgent, WorkerContext, derive_key
+from heliograph_lab.simulate.agent import VirtualAgent, derive_key
 from heliograph_lab.simulate.channel import Channels, CollectorEndpoint, open_connections
 from heliograph_lab.simulate.counters import AgentCounters
 from heliograph_lab.simulate.measuring import build_batch
+from heliograph_lab.simulate.outbox import VERSION, Outbox
 from heliograph_lab.simulate.script import Actor
 from heliograph_lab.simulate.visits import InterferenceMethod
+from heliograph_lab.simulate.worker_context import WorkerContext
 from heliograph_lab.simulate.workload import Run, Schedule, Workload
 
 CLOCK = SystemClock()
@@ -137,7 +139,7 @@ class Fleet:
                 signer, rng = derive_key(order.seed, actor.number)
                 agent = Agent(
                     actor, order.addresses[actor.number], connection, signer, rng, context,
-                    Schedule((), rng), fleet=self,
+                    Schedule((), rng), Outbox(actor, signer, CLOCK, context.tally), fleet=self,
                 )  # fmt: skip
                 self._agents.append(agent)
                 group.create_task(self._enrol(agent))
@@ -190,16 +192,16 @@ class Fleet:
         self, agent: Agent, run: Run, workload: Workload, report: Report, planted: bool
     ) -> Sealed:
         ended_us = report.begun_us + int(run.at_s * 1e6)
-        agent.sequence += 1
-        chance = replace(run, number=run.number + agent.sequence)
+        agent.outbox.sequence += 1
+        chance = replace(run, number=run.number + agent.outbox.sequence)
         result = workload.measure(agent.actor, chance, 0.0, ended_us, CLOCK.monotonic_us())
         result = replace(result, started_us=ended_us - result.runtime_us)
-        batch = build_batch(agent.id, VERSION, agent.sequence, result, ended_us, agent.actor)
-        sealed = envelope.seal_batch(batch, agent.signer, agent.sealing_key)
+        batch = build_batch(agent.id, VERSION, agent.outbox.sequence, result, ended_us, agent.actor)
+        sealed = envelope.seal_batch(batch, agent.signer, agent.outbox.sealing_key)
         report.bytes += len(sealed)
         report.observations += sum(len(part.observations) for part in result.list_parts())
         message = envelope_pb2.Envelope.FromString(sealed)
-        return Sealed(run.at_s, agent, agent.sequence, message, planted)
+        return Sealed(run.at_s, agent, agent.outbox.sequence, message, planted)
 
     def keep(self, file: str) -> None:
         """Write what is sealed down, for the stages one by one."""
