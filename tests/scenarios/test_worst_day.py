@@ -221,7 +221,10 @@ DISTURBED_WORDS = "Reporting from Kenya to this site was disturbed. The Internet
     [
         ("incidents", "offline", "Not confirmed: reports stopped", 60, ""),
         ("incidents", "offline", "Kenya went offline", 60, "offline where our address is blocked"),
-        ("map", "offline", "", 200, "offline where our address is blocked"),
+        ("status", "offline", "offline", 200, "offline where our address is blocked"),
+        ("incidents", "offline", "Not confirmed: Kenya may be offline", 200, ""),
+        ("incidents", "offline", "Reports from Kenya stopped", 200, ""),
+        ("map", "offline", "", 301, "offline where our address is blocked"),
         ("network page headline", "unknown", "No incident is open", 299, ""),
         ("network page headline", "unknown", DISTURBED_WORDS, 301, ""),
         ("network page headline", "unknown", "Calm", 301, "a headline without our block"),

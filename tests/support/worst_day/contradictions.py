@@ -20,9 +20,9 @@ BACK_S = 180.0  # an end is confirmed after a minute of who waited up to a minut
 # each takes within two minutes: so long may an older reading stand.
 READING_S = 450.0
 # Issue 18: that our address is blocked is told as `collector_blocked` within five minutes. Until
-# then a silence may be suspected, which is never told as confirmed (design/detection.md).
+# then vantages may be called silent, as they are, but not offline (design/detection.md).
 DISTURBED_S = 300.0
-SUSPECTED = re.compile(r"\b(may be offline|may have gone|not confirmed|suspected)\b", re.I)
+CUT = re.compile(r"(?<!may be )\boffline\b", re.I)
 DISTURBED = re.compile(r"\bto this site\b", re.I)
 WELL = frozenset(("reachable",))
 BAD = frozenset(("blocked", "down", "offline", "partial"))
@@ -96,10 +96,11 @@ def _why_wrong_of_lit(said: Statement, truth: Truth, second: float) -> str:
 def _why_wrong_of_disturbed(said: Statement, truth: Truth, second: float) -> str:
     """Judge a place from which our address is or was blocked, and whose lines worked all the time.
 
-    No output calls it offline, at most suspected in the first minutes; then each headline says it.
+    No output says that it is offline; after some minutes none calls it silent, and each headline
+    says what it is.
     """
     is_told = truth.is_disturbed_since(said.place, second, DISTURBED_S)
-    if said.claim == "offline" and (is_told or not SUSPECTED.search(said.words)):
+    if said.claim == "offline" and (is_told or CUT.search(said.words)):
         return "offline where our address is blocked"
     is_headline = said.output.endswith(HEADLINES)
     if is_told and is_headline and not DISTURBED.search(said.words):
