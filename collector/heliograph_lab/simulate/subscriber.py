@@ -128,6 +128,8 @@ class IncidentSubscriber:
             incident.id,
             ObservedIncident(incident.id, incident.kind, incident.scope, now_s, incident.state),
         )
+        if observed.confirmed_s is None:
+            observed.kind = incident.kind  # a silence may turn out to be a block of the collector
         observed.scope = incident.scope
         observed.state = incident.state
         if incident.state == "confirmed" and observed.confirmed_s is None:

@@ -106,3 +106,19 @@ def test_subscriber_records_when_an_incident_changes() -> None:
     (figures,) = watch.incidents.values()
     times_s = (figures.first_s, figures.confirmed_s, figures.closed_s)
     assert times_s == (zero_s, zero_s + 10, zero_s + 30)
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        (["network_silence suspected", "collector_blocked confirmed"], "collector_blocked"),
+        (["network_silence confirmed", "collector_blocked confirmed"], "network_silence"),
+    ],
+)
+def test_an_incident_has_the_kind_that_it_was_confirmed_as(told: list[str], kind: str) -> None:
+    """So a silence that turns out to be a block of the collector is no false alarm."""
+    watch = IncidentSubscriber("", HandClock())
+    for change in told:
+        named, state = change.split()
+        watch.record_incident(IncidentMessage("i1", named, state, {"country": "KE"}))
+    assert watch.incidents["i1"].kind == kind

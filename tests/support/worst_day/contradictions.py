@@ -97,12 +97,12 @@ def _why_wrong_of_disturbed(said: Statement, truth: Truth, second: float) -> str
     """Judge a place from which our address is or was blocked, and whose lines worked all the time.
 
     No output says that it is offline; after some minutes none calls it silent, and each headline
-    says what it is.
+    of the country says what it is: in public it is told of whole countries alone.
     """
     is_told = truth.is_disturbed_since(said.place, second, DISTURBED_S)
     if said.claim == "offline" and (is_told or CUT.search(said.words)):
         return "offline where our address is blocked"
-    is_headline = said.output.endswith(HEADLINES)
+    is_headline = said.output.endswith(HEADLINES) and said.place == Place(said.place.country)
     if is_told and is_headline and not DISTURBED.search(said.words):
         return "a headline without our block"
     return ""
