@@ -16,6 +16,7 @@ from heliograph_collector.incidents.incident import PhaseDirection as Way
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.records import SilenceCount
 from heliograph_collector.model.records import VerdictState as State
+from heliograph_collector.model.scope import AffectedCell
 from heliograph_lab.evaluate.scenario_file import load_scenario
 from heliograph_lab.simulate.from_scenario import build_script
 from support.fake_feed import BIN_US, NOW_US, World, crowd
@@ -189,6 +190,32 @@ def a_cut_is_suspected_during_a_block(world: World) -> IncidentBook:
     return book(blocking(parts=(part(80.0, "KZ"),)), cut)
 
 
+def nothing_is_heard_during_a_block(world: World) -> IncidentBook:
+    """By one way alone, so that nobody calls it offline."""
+    return _suspect_during_a_block(world, part(48.0, "KZ"))
+
+
+def phones_are_not_heard_during_a_block(world: World) -> IncidentBook:
+    return _suspect_during_a_block(world, part(18.0, "KZ", "", 0, "mobile"))
+
+
+def _suspect_during_a_block(world: World, silent: AffectedCell) -> IncidentBook:
+    def told(asn: int, access: str, region: str, service: str) -> Times:
+        state = State.BLOCKED if service == "telegram" else State.REACHABLE
+        is_silent = silent.scope.access in ("", access)
+        return [
+            (OLD_US, ago(40), State.REACHABLE),
+            (ago(40), ago(9) if is_silent else NOW_US, state),
+        ]
+
+    add(world, KAZAKH, told)
+    cut = silence(
+        minutes=1, state=IncidentState.SUSPECTED, confirmed_us=None, confidence=0.5,
+        parts=(silent,), hints=(ONE_WAY,),
+    )  # fmt: skip
+    return book(blocking(parts=(part(80.0, "KZ"),)), cut)
+
+
 def fixed_lines_return_where_a_region_has_none(world: World) -> IncidentBook:
     def told(asn: int, access: str, region: str, service: str) -> Times:
         back = [(ago(4), NOW_US, State.REACHABLE)] if access == "fixed" else []
@@ -303,6 +330,23 @@ MOMENTS: Sequence[tuple[Callable[[World], IncidentBook], Words]] = (
                     (path, BELOW, "Blocking of Telegram began in Kazakhstan"),
                 )
             ),
+        ],
+    ),
+    (
+        nothing_is_heard_during_a_block,
+        [
+            ("/countries/KZ", HEADLINE, "Not confirmed: reports from Kazakhstan stopped"),
+            ("/?country=KZ", HEADLINE, "Not confirmed: reports from Kazakhstan stopped"),
+            ("/countries/KZ", BELOW, "Blocking of Telegram began in Kazakhstan"),
+        ],
+    ),
+    (
+        phones_are_not_heard_during_a_block,
+        [
+            ("/networks/AS29355", HEADLINE, "Not confirmed: reports from mobile networks"),
+            ("/networks/AS29355", BELOW, "Blocking of Telegram began in Kazakhstan"),
+            ("/networks/AS9198", HEADLINE, "Blocking of Telegram began in Kazakhstan"),
+            ("/countries/KZ", HEADLINE, "Blocking of Telegram began in Kazakhstan"),
         ],
     ),
     (

@@ -14,6 +14,7 @@ from heliograph_collector.http.pages import world_page
 from heliograph_collector.http.pages.present import read_present
 from heliograph_collector.http.pages.recent_incidents import select_recent
 from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.store.clickhouse import StoreError
 
 PAGE_PARAMETERS = (COUNTRY, LANG)
@@ -44,7 +45,8 @@ class FrontPage:
 
         def render_page() -> str:
             under_way = present.under_way
-            recent = select_recent(self._feed.is_watched, under_way, present.ended, t)
+            places = [Scope(country)] if country else []
+            recent = select_recent(self._feed.is_watched, under_way, present.ended, t, places)
             return world_page.render_world(snapshot, self._assets, recent, under_way, country, t)
 
         if country:

@@ -13,10 +13,12 @@ from heliograph_collector.http.incident_document import (
     is_national_silence,
     parse_us,
 )
+from heliograph_collector.http.incident_times import covers_place
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.http.pages.incident_text import ENGLISH
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentSummary
+from heliograph_collector.model.scope import Scope
 
 MAX_OPEN = 12
 MAX_ENDED = 6
@@ -35,7 +37,7 @@ class IncidentLine:
     ended_us: int  # likewise, of a confirmed one; 0 while it lasts
     state: str
     kind: str
-    is_national: bool  # a silence of a whole country
+    is_whole: bool  # a silence of a whole country, or of all of the page's place
     facts: Sequence[str]
 
 
@@ -56,21 +58,39 @@ def select_recent(
     under_way: Sequence[IncidentDocument],
     ended: Sequence[IncidentDocument],
     t: Locale = ENGLISH,
+    places: Sequence[Scope] = (),
 ) -> RecentIncidents:
-    lead = _list_lead(under_way)
+    """Select those that a page shows; `places` are the page's, if it has some.
+
+    Nobody can know that a block goes on in a place of which nothing is heard: what may have
+    silenced all of the page's place leads it.
+    """
+    whole = [i for i in under_way if _may_silence(i, places)]
+    lead = _list_lead([*whole, *under_way] if not _has_sure_silence(under_way) else under_way)
     others = [incident for incident in under_way if incident not in lead]
     beside = [
         _list_lead([incident for incident in others if incident.state == state])
         for state in OPEN_STATES[::-1]
     ]
+    line = _build_lead(lead, t) if lead else None
     return RecentIncidents(
-        lead=_build_lead(lead, t) if lead else None,
+        lead=replace(line, is_whole=line.is_whole or lead[0] in whole) if line else None,
         beside_lead=" ".join(_build_lead(incidents, t).lead for incidents in beside if incidents),
         is_watched=is_watched,
         under_way=[build_line(i, t) for i in under_way[:MAX_OPEN]],
         ended=[build_line(i, t) for i in ended[:MAX_ENDED]],
         omitted_count=len(under_way[MAX_OPEN:]) + len(ended[MAX_ENDED:]),
     )
+
+
+def _has_sure_silence(under_way: Sequence[IncidentSummary]) -> bool:
+    return any(IncidentKind(i.kind).is_silence and i.state == "confirmed" for i in under_way)
+
+
+def _may_silence(incident: IncidentSummary, places: Sequence[Scope]) -> bool:
+    is_doubted = incident.kind == IncidentKind.SILENCE and incident.state == "suspected"
+    is_all = bool(places) and all(covers_place(incident.parts, place) for place in places)
+    return is_doubted and is_all
 
 
 def _list_lead(under_way: Sequence[IncidentSummary]) -> list[IncidentSummary]:
@@ -126,7 +146,7 @@ def build_line(incident: IncidentSummary, t: Locale = ENGLISH) -> IncidentLine:
         else 0,
         state=incident.state,
         kind=incident.kind,
-        is_national=is_national_silence(incident),
+        is_whole=is_national_silence(incident),
         facts=line_facts,
     )
 
@@ -135,10 +155,10 @@ def find_headline_incident(recent: RecentIncidents, *, has_troubles: bool) -> In
     """Return the incident that is the headline, or None where what is measured now is it.
 
     What is only suspected does not hide what is known to be blocked, unless it is the silence of a
-    whole country.
+    whole country, or of all of the page's place.
     """
     lead = recent.lead
-    if lead and (lead.state == "confirmed" or lead.is_national or not has_troubles):
+    if lead and (lead.state == "confirmed" or lead.is_whole or not has_troubles):
         return lead
     return None
 

@@ -63,7 +63,7 @@ from heliograph_collector.http.snapshot_cache import (
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.model.imported import ImportedHistory
 from heliograph_collector.model.published.status import CellDocument
-from heliograph_collector.model.scope import ScopeFilter
+from heliograph_collector.model.scope import Scope, ScopeFilter
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError, TooSlowError
 
 _DATA_TTL = Ttl(fresh_us=10_000_000, grace_us=20_000_000)
@@ -122,7 +122,7 @@ class PageRoutes:
             country=code,
             window=window,
             incidents=[incident for incident in now.incidents if in_window.matches(incident)],
-            recent=select_recent(self._feed.is_watched, now.under_way, now.ended, t),
+            recent=select_recent(self._feed.is_watched, now.under_way, now.ended, t, [Scope(code)]),
             too_much=is_too_much,
             names=self._feed.network_names,
         )

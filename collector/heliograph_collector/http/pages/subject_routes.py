@@ -177,11 +177,12 @@ class SubjectRoutes:
         under_way, ended = self._incident_cache.recent_incidents(
             "", snapshot.at_us, incident_filter
         )
+        places: Sequence[Scope] = ()
         if subject.kind != "service":
             places = _list_places(subject, snapshot, countries)
             under_way += self._list_wider(under_way, places, snapshot.at_us)
             under_way.sort(key=rank_severity)
-        recent = select_recent(self._feed.is_watched, under_way, ended, t)
+        recent = select_recent(self._feed.is_watched, under_way, ended, t, places)
         view = SubjectView(
             subject=subject,
             snapshot=snapshot,
