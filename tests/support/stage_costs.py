@@ -30,11 +30,11 @@ from heliograph_collector.fleet.keyring import SealingKeys
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.envelope_opener import check_batch
 from heliograph_collector.judge import judge
+from heliograph_collector.judge.row_judge import JudgedRows, collect_judged
 from heliograph_collector.model.records import (
     AgentRole,
     Block,
     JournalRow,
-    JudgedMeasurement,
     RowKind,
 )
 from heliograph_collector.store.journal.decode import read_rows
@@ -88,12 +88,12 @@ async def stages(data: Path, file: Path, folder: Path) -> dict[str, object]:
     rows = await _arrive(data, folder, envelopes, meter)
     names = Pseudonyms(open_keyring(data, []).secret)
     with meter.stage("decode"):
-        taken = [read_rows(each, names).records for each in blocks_of(rows)]
+        decoded = [read_rows(each, names) for each in blocks_of(rows)]
     assessor = Assessor(judge, load_shipped_services().services)
     for each in blocks_of(await _stored(data)):
         assessor.assess(read_rows(each, names).records)
     with meter.stage("judge"):
-        judged = [tuple(assessor.assess(each)) for each in taken]
+        judged = [collect_judged(each, assessor.assess(each.records)) for each in decoded]
     counted = await _store(judged, folder, meter)
     (folder / "exported" / RESULTS).write_text(str(len(envelopes)))
     return {"results": len(envelopes), "cpu_us": meter.cpu_us, "wall_s": meter.wall_s, **counted}
@@ -148,19 +148,24 @@ async def _stored(data: Path) -> list[JournalRow]:
     return rows
 
 
-async def _store(
-    judged: Sequence[tuple[JudgedMeasurement, ...]], folder: Path, meter: Meter
-) -> dict[str, object]:
+async def _store(blocks: Sequence[JudgedRows], folder: Path, meter: Meter) -> dict[str, object]:
     store = Store(f"chdb://{folder}/store")
     await store.open()
     await store.insert_block(Block(journal="first", first=1, last=1))  # loads its libraries
     with meter.stage("columns and insert"):
-        for number, each in enumerate(judged):  # by positions, or no measurement would be new
+        for number, rows in enumerate(blocks):  # by positions, or no measurement would be new
             bounds = (number * BLOCK + 1, (number + 1) * BLOCK)
             await store.insert_block(
-                Block(journal="j", first=bounds[0], last=bounds[1], judged=each)
+                Block(
+                    journal="j",
+                    first=bounds[0],
+                    last=bounds[1],
+                    judged=rows.judged,
+                    bodies=rows.bodies,
+                )
             )
-    moments = [taken.started_us for each in judged for taken, _ in each]
+    judged = [each for rows in blocks for each in rows.judged]
+    moments = [taken.started_us for taken, _ in judged]
     since_us = min(moments) // MINUTE_US * MINUTE_US
     until_us = (max(moments) // MINUTE_US + 1) * MINUTE_US
     with meter.stage("cells"):
@@ -175,8 +180,8 @@ async def _store(
                     file.write(piece)
     await store.close()
     return {
-        "observations": sum(len(t.measurement.observations) for each in judged for t, _ in each),
-        "verdicts": sum(len(verdicts) for each in judged for _, verdicts in each),
+        "observations": sum(len(t.measurement.observations) for t, _ in judged),
+        "verdicts": sum(len(verdicts) for _, verdicts in judged),
         "rows": sum(table.rows for table in snapshot.tables),
     }
 

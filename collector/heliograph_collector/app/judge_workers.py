@@ -56,7 +56,7 @@ from heliograph_collector.model.records import (
     RowKind,
     Verdict,
 )
-from heliograph_collector.store.journal.decode import DecodedRows, read_rows
+from heliograph_collector.store.journal.decode import DecodedRows, read_bodies, read_rows
 from heliograph_collector.store.journal.journal import JournalError
 from heliograph_collector.store.pseudonyms import Pseudonyms
 
@@ -243,9 +243,11 @@ class JudgeWorkers:
 
     async def _judge_apart(self, rows: Sequence[JournalRow]) -> JudgedRows:
         """Judge in the processes; what a lost one leaves is done here."""
-        parts = _divide_rows(_list_envelopes(rows), self._workers)
+        envelopes = _list_envelopes(rows)
+        parts = _divide_rows(envelopes, self._workers)
         await asyncio.gather(*(self._decode_part(part) for part in parts))
         decoded = read_rows([r for r in rows if r.kind is not RowKind.ENVELOPE], self._pseudonyms)
+        decoded.bodies = await asyncio.to_thread(read_bodies, envelopes, self._pseudonyms)
         for part in parts:
             decoded.records += part.decoded.records
             decoded.failures += part.decoded.failures

@@ -1,8 +1,8 @@
 """Judging of journal rows: the writer's port, and the judge that works in the writer's process."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from heliograph_collector.model.records import (
@@ -43,6 +43,7 @@ class JudgedRows:
     judged: tuple[JudgedMeasurement, ...] = ()
     presence: tuple[PresenceRow, ...] = ()
     refused: tuple[DecodeFailure, ...] = ()
+    bodies: Mapping[str, bytes] = field(default_factory=dict)  # by id: see `Block.bodies`
 
 
 class RowJudge(Protocol):
@@ -94,4 +95,5 @@ def collect_judged(decoded: DecodedRows, judged: Sequence[JudgedMeasurement]) ->
         judged=(*judged, *bad),
         presence=tuple(decoded.presence),
         refused=tuple(decoded.failures),
+        bodies=decoded.bodies,
     )

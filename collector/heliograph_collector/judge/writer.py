@@ -183,6 +183,7 @@ class StoreWriter:
             judged=results.judged,
             presence=results.presence,
             refused=results.refused,
+            bodies=results.bodies,
         )
 
     async def _store_block(self, block: Block) -> None:

@@ -87,8 +87,7 @@ class JournalRow:
     received_us: int
     country: str = "ZZ"  # of the peer's address, which is not stored
     asn: int = 0
-    # Names of the peer's line (`line_names`): for the day of the row, and of an envelope for each
-    # day on which it measured.
+    # Names of the peer's line (`line_names`), for each day that the row tells of.
     prefix: str = ""
     role: AgentRole = AgentRole.VOLUNTEER
     carrier: str = "session"  # session, submit, post
@@ -368,6 +367,7 @@ class Block:
     judged: tuple[JudgedMeasurement, ...] = ()
     presence: tuple[PresenceRow, ...] = ()
     refused: tuple[DecodeFailure, ...] = ()
+    bodies: Mapping[str, bytes] = field(default_factory=dict)  # of new ones by id, as they came
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

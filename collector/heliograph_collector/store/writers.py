@@ -7,7 +7,7 @@ from heliograph_collector.model.judgement import Judgement
 from heliograph_collector.model.records import Block, Cell
 from heliograph_collector.store import queries
 from heliograph_collector.store.arrow_rows import (
-    MeasurementRecord,
+    StoredMeasurement,
     build_table,
     drop_present,
     list_verdicts,
@@ -84,7 +84,10 @@ class BlockWriter:
                 (record for record, _ in new_records), is_replay=is_replay
             ),
             "verdicts": list_verdicts(judgements),
-            "measurements": [MeasurementRecord(record) for record, _ in new_records],
+            "measurements": [
+                StoredMeasurement(record, block.bodies.get(record.id, b""))
+                for record, _ in new_records
+            ],
         }
         self._daily_totals.mark_changed((t.started_us, t.vantage.country) for t, _ in block.judged)
         token = f"{block.journal}-{block.first}-{block.last}"

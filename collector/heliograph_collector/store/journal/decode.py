@@ -13,11 +13,11 @@ from itertools import groupby
 
 from google.protobuf.message import DecodeError
 
-from heliograph.codec import CodecError, epoch_from_pb, measurement_from_pb
+from heliograph.codec import CodecError, epoch_from_pb, measurement_from_pb, split_round
 from heliograph.envelope import EnvelopeError, decompress_batch
 from heliograph.failure import Operation
 from heliograph.observation import Epoch, Exchange, Link, Measurement, Observation
-from heliograph.v1 import envelope_pb2, intake_pb2
+from heliograph.v1 import envelope_pb2, intake_pb2, observation_pb2
 from heliograph_collector.model.records import (
     DecodeFailure,
     JournalRow,
@@ -117,6 +117,7 @@ class DecodedRows:
     records: list[ReceivedMeasurement] = field(default_factory=list)
     presence: list[PresenceRow] = field(default_factory=list)
     failures: list[DecodeFailure] = field(default_factory=list)
+    bodies: dict[str, bytes] = field(default_factory=dict)  # by id: see `Block.bodies`
 
 
 def read_rows(rows: Iterable[JournalRow], pseudonyms: Pseudonyms) -> DecodedRows:
@@ -128,6 +129,37 @@ def read_rows(rows: Iterable[JournalRow], pseudonyms: Pseudonyms) -> DecodedRows
         else:
             decoded.presence.append(_build_presence(row, pseudonyms))
     return decoded
+
+
+def read_bodies(rows: Iterable[JournalRow], pseudonyms: Pseudonyms) -> dict[str, bytes]:
+    """Read what of envelopes is stored as it came, by id, without a check of what it says."""
+    bodies: dict[str, bytes] = {}
+    for row in rows:
+        with contextlib.suppress(EnvelopeError):
+            batch = decompress_batch(row.body)
+            for index, message in enumerate(batch.measurements):
+                for part, body in enumerate(_list_bodies(message)):
+                    bodies[_name_part(row, index, part, pseudonyms)] = body
+    return bodies
+
+
+def _list_bodies(message: observation_pb2.Measurement) -> list[bytes]:
+    """List the bodies of a measurement's parts; none of a digest, whose reports are made here.
+
+    Certificates have a table of their own, and what this version does not know is not stored.
+    """
+    if message.HasField("digest"):
+        return []
+    bodies = []
+    for whole in split_round(message):
+        whole.ClearField("certificates")
+        whole.DiscardUnknownFields()
+        bodies.append(whole.SerializeToString())
+    return bodies
+
+
+def _name_part(row: JournalRow, index: int, part: int, pseudonyms: Pseudonyms) -> str:
+    return pseudonyms.measurement(row.agent, row.sequence, index + part * _PART_STRIDE)
 
 
 def _decode_envelope(row: JournalRow, pseudonyms: Pseudonyms, decoded: DecodedRows) -> None:
@@ -147,22 +179,24 @@ def _decode_envelope(row: JournalRow, pseudonyms: Pseudonyms, decoded: DecodedRo
             if measurement.digest is not None and not is_unfolded:
                 reports = unfold_digest(measurement)
                 is_unfolded = len(reports) > 1
-            for part, report in enumerate(reports):
-                decoded.records.append(
-                    _build_record(row, index + part * _PART_STRIDE, report, epoch, pseudonyms)
-                )
+            names = [_name_part(row, index, part, pseudonyms) for part in range(len(reports))]
+            decoded.records += [
+                _build_record(row, name, report, epoch, pseudonyms)
+                for name, report in zip(names, reports, strict=True)
+            ]
+            decoded.bodies.update(zip(names, _list_bodies(message), strict=False))
         except CodecError as error:
             body = message.SerializeToString()
             decoded.failures.append(_build_failure(row, index, str(error)[:200], body))
 
 
 def _build_record(
-    row: JournalRow, index: int, measurement: Measurement, epoch: Epoch, pseudonyms: Pseudonyms
+    row: JournalRow, identity: str, measurement: Measurement, epoch: Epoch, pseudonyms: Pseudonyms
 ) -> ReceivedMeasurement:
     vantage = Vantage.from_peer(row.country, row.asn, epoch)
     effective_us = effective_time_us(measurement, row.received_us)
     return ReceivedMeasurement(
-        id=pseudonyms.measurement(row.agent, row.sequence, index),
+        id=identity,
         position=row.position,
         received_us=row.received_us,
         pseudonym=pseudonyms.vantage(row.agent, vantage.country, vantage.asn, effective_us),

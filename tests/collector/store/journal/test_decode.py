@@ -5,13 +5,15 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heliograph.codec import measurement_to_pb
 from heliograph.v1 import intake_pb2
 from heliograph.v1 import observation_pb2 as opb
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.model.seniority import Seniority
-from heliograph_collector.store.journal.decode import read_rows
+from heliograph_collector.store.journal.decode import read_bodies, read_rows
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from support.rows import ANNA, DAY, NAMES, T0, US, envelope_row, measurement_pb
+from support.unit_load import build_fleet, build_row, build_workload, list_batches
 
 
 def test_country_of_peer_precedes_declared_one() -> None:
@@ -50,6 +52,29 @@ def test_bad_measurement_is_put_aside() -> None:
     assert (refused.index, refused.position) == (1, 1)
     assert refused.reason.startswith("link:")
     assert opb.Measurement.FromString(refused.body) == bad
+
+
+def test_a_body_is_kept_as_its_record_would_be_encoded() -> None:
+    measured = list_batches(build_workload(), build_fleet(9), T0 / US, 40)
+    rows = [build_row(batch, actor) for actor, batch in measured]
+    odd = measurement_pb()
+    odd.certificates.append(b"of a table of its own")
+    odd.observations.add(operation="resolve").dns.name = "x.test"
+    unknown = opb.Measurement.FromString(odd.SerializeToString() + b"\xa2\x3f\x02hi")
+    unknown.observations[0].MergeFromString(b"\xa2\x3f\x02hi")
+    digest = measurement_pb()
+    digest.experiment = "digest"
+    digest.digest.MergeFrom(opb.Digest(step_s=60, classes=["foreign"], lives=b"\1\2"))
+    rows.append(envelope_row(odd, digest, unknown, sequence=9_999))
+    read = read_rows(rows, NAMES)
+    assert len(read.records) > 2 * len(rows), "rounds have parts"
+    encoded = {
+        record.id: measurement_to_pb(replace(record.measurement, certificates=()))
+        for record in read.records
+        if record.measurement.experiment != "digest"
+    }
+    assert read.bodies == {name: body.SerializeToString() for name, body in encoded.items()}
+    assert read_bodies([*rows, replace(rows[0], body=b"none")], NAMES) == read.bodies
 
 
 def test_impossible_time_counts_from_arrival() -> None:
