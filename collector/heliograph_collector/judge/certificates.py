@@ -42,7 +42,9 @@ def extract_certificate_features(
     is_untrusted = deciding_failure.failure is Failure.SSL_UNKNOWN_AUTHORITY
     if is_untrusted and any(_names_requested_host(step) for step in deciding_failure.steps):
         yield Feature.FORGED_FOR_HOST
-    yield from _find_issuer_features(sides, chains, is_untrusted=is_untrusted)
+    # A program that checks the name first, as Go does, says nothing of the issuer.
+    is_unproven = is_untrusted or deciding_failure.failure is Failure.SSL_INVALID_HOSTNAME
+    yield from _find_issuer_features(sides, chains, is_unproven=is_unproven)
 
 
 def _compare_issuers(
@@ -56,7 +58,7 @@ def _compare_issuers(
 
 
 def _find_issuer_features(
-    sides: Sides, chains: list[tuple[Certificate, ...]], *, is_untrusted: bool
+    sides: Sides, chains: list[tuple[Certificate, ...]], *, is_unproven: bool
 ) -> Iterator[Feature]:
     issuers = [chain[0].issuer for chain in chains]
     own_issuer = sides.profile.own_interceptor_issuer
@@ -65,7 +67,7 @@ def _find_issuer_features(
     elif any(_is_state_issuer(i, sides.profile) for i in issuers):
         yield Feature.STATE_ISSUER
     kinds = {_find_kind(chain, sides) for chain in chains}
-    if ChainKind.PRIVATE in kinds or (is_untrusted and chains and ChainKind.PUBLIC not in kinds):
+    if ChainKind.PRIVATE in kinds or (is_unproven and chains and ChainKind.PUBLIC not in kinds):
         yield Feature.PRIVATE_ISSUER
 
 

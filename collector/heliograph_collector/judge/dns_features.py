@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 
 from heliograph.failure import Failure, Operation
@@ -47,14 +48,9 @@ DENIALS = frozenset(  # of a name or of its address; who denies in other words d
 def extract_lookup_features(sides: Sides) -> Iterator[Feature]:
     """Yield features of the lookups, which hold whether or not a later step failed."""
     vantage = sides.vantage
-    own_addresses = {a for a in vantage.own_addresses if ":" not in a} or vantage.own_addresses
+    own_addresses = _select_counted(vantage)
     control_addresses = sides.control.own_addresses
-    is_private_elsewhere = bool(control_addresses) and all(map(is_bogon, control_addresses))
-    if is_private_elsewhere and all(map(is_bogon, own_addresses)):
-        yield Feature.BOGON_EVERYWHERE  # also where a guard against DNS rebinding hides it
-    is_private_here = bool(own_addresses) and all(map(is_bogon, own_addresses))
-    if is_private_here and control_addresses and not any(map(is_bogon, control_addresses)):
-        yield Feature.BOGON
+    yield from _find_private_addresses(vantage, own_addresses, control_addresses)
     if own_addresses and (all(map(is_fake, own_addresses)) or sides.profile.fake_addresses):
         yield Feature.FAKE_ADDRESS
     if _is_name_absent(sides):
@@ -66,6 +62,24 @@ def extract_lookup_features(sides: Sides) -> Iterator[Feature]:
     if _has_split_answers(vantage, control_addresses):
         yield Feature.SPLIT_ANSWERS
     yield from _compare_resolvers(vantage)
+
+
+def _select_counted(vantage: EndpointView) -> AbstractSet[str]:
+    """Return the IPv4 addresses that the system gave, or the IPv6 ones where it gave no others."""
+    return {a for a in vantage.own_addresses if ":" not in a} or vantage.own_addresses
+
+
+def _find_private_addresses(
+    vantage: EndpointView, own_addresses: AbstractSet[str], control_addresses: AbstractSet[str]
+) -> Iterator[Feature]:
+    is_private_elsewhere = bool(control_addresses) and all(map(is_bogon, control_addresses))
+    if is_private_elsewhere and all(map(is_bogon, own_addresses)):
+        yield Feature.BOGON_EVERYWHERE  # also where a guard against DNS rebinding hides it
+    if not own_addresses and any(map(is_bogon, control_addresses | vantage.encrypted_addresses)):
+        yield Feature.PRIVATE_AMONG_OTHERS
+    is_private_here = bool(own_addresses) and all(map(is_bogon, own_addresses))
+    if is_private_here and control_addresses and not any(map(is_bogon, control_addresses)):
+        yield Feature.BOGON
 
 
 def _answers_other_names(sides: Sides) -> bool:

@@ -47,6 +47,7 @@ class Feature(Enum):
     FAKE_ADDRESS = auto()  # of a local tunnel, which invents an address for every name
     BOGON = auto()  # every address is private or reserved, and none of the control's is
     BOGON_EVERYWHERE = auto()  # all of the control's addresses are private or reserved too
+    PRIVATE_AMONG_OTHERS = auto()  # one of the name's addresses elsewhere is; the vantage got none
     NAME_GONE = auto()  # the control's resolver denies the name, and the vantage got addresses
     NAME_ABSENT = auto()  # the control's resolver denies the name, whatever is at the address
     CONTRADICTED = auto()  # one query got replies that cannot both be true

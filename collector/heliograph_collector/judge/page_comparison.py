@@ -55,6 +55,7 @@ def _is_stuck(step: ObservedStep, complete_bytes: int) -> bool:
 
 
 ALIKE = 0.7  # ratio of body sizes above which pages are the same; OONI web_connectivity
+SHELL = 0.1  # assumed; ratio of sizes below which an equal title alone shows no site
 OWN_HEADERS = 2  # assumed: so many uncommon names in common are no chance
 UNAVAILABLE_FOR_LEGAL_REASONS = 451  # RFC 7725
 # Where machines in homes have their addresses: the networks of nearly all routers, Docker's own,
@@ -130,7 +131,8 @@ def compare_pages(page: Http, control: Http) -> Likeness:
     """Classify the vantage's answer against the control's answer."""
     block_page = find_block_page(page, control)
     if block_page is not None and not _is_own(page, control):
-        return Likeness.NOTICE if block_page.has_common_words else Likeness.BLOCK
+        is_doubted = block_page.has_common_words or _has_same_title(page, control)
+        return Likeness.NOTICE if is_doubted else Likeness.BLOCK
     if page.status == control.status and _is_same_page(page, control):
         return Likeness.SAME
     look_alike = match_look_alike(page)
@@ -164,7 +166,7 @@ def _is_comparable(fingerprint: Fingerprint, page: Http, control: Http | None) -
         return True
     if control is None or control.status >= 400 or is_of_a_state(page):
         return False
-    return not (_has_same_title(page, control) or _has_same_headers(page, control))
+    return not (_has_own_title(page, control) or _has_same_headers(page, control))
 
 
 def is_of_a_state(page: Http) -> bool:
@@ -179,7 +181,18 @@ def _has_same_content(page: Http, control: Http) -> bool:
     """Return whether body or whole title are equal: an article may quote a block page."""
     if page.body_sha256 and page.body_sha256 == control.body_sha256:
         return True
-    return bool(page.title) and page.title.split() == control.title.split()
+    is_titled = bool(page.title) and page.title.split() == control.title.split()
+    return is_titled and not _is_mere_shell(page, control)
+
+
+def _has_own_title(page: Http, control: Http) -> bool:
+    return _has_same_title(page, control) and not _is_mere_shell(page, control)
+
+
+def _is_mere_shell(page: Http, control: Http) -> bool:
+    """Return whether the page may have only the site's title: filters copy titles and names."""
+    is_whole = not (page.truncated or control.truncated) and page.body_bytes > 0
+    return is_whole and page.body_bytes < SHELL * control.body_bytes
 
 
 def classify_look_alike(fingerprint: Fingerprint) -> Likeness:
@@ -202,6 +215,12 @@ def shows_site(page: Http, control: Http) -> bool:
         or _has_same_headers(page, control)
         or (bool(page.body_sha256) and page.body_sha256 == control.body_sha256)
     )
+
+
+def shows_more_than_title(page: Http, control: Http) -> bool:
+    """Return whether the page has the control's body, size or headers."""
+    is_body = bool(page.body_sha256) and page.body_sha256 == control.body_sha256
+    return is_body or _has_same_headers(page, control) or _are_sizes_alike(page, control)
 
 
 def _is_same_page(page: Http, control: Http) -> bool:

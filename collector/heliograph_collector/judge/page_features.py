@@ -19,6 +19,7 @@ from heliograph_collector.judge.page_comparison import (
     find_block_page,
     is_of_a_state,
     leads_to_bare_address,
+    shows_more_than_title,
     shows_site,
 )
 from heliograph_collector.judge.sides import Sides
@@ -58,11 +59,9 @@ def extract_page_features(sides: Sides) -> Iterator[Feature]:
 def _compare(
     page: Http, control: Http, landing: Http | None, *, is_tls_cut: bool
 ) -> Iterator[Feature]:
-    feature = FEATURE_BY_LIKENESS[compare_pages(page, control)]
+    feature = _classify(page, control, is_tls_cut=is_tls_cut)
     if feature in WORDED_PAGES and _names_authority(page, control):
         yield Feature.AUTHORITY_NAMED
-    if feature in DOUBTED_PAGES and is_tls_cut and _is_notice(page, control):
-        feature = Feature.PAGE_BLOCK
     if feature in LEADING_AWAY and landing is not None:
         if _is_notice_landing(page, control, landing, is_tls_cut=is_tls_cut):
             yield Feature.NOTICE_LANDING
@@ -73,6 +72,15 @@ def _compare(
         yield Feature.PAGE_OWN
     if feature in FOREIGN_PAGES:
         yield Feature.PAGE_FOREIGN
+
+
+def _classify(page: Http, control: Http, *, is_tls_cut: bool) -> Feature:
+    feature = FEATURE_BY_LIKENESS[compare_pages(page, control)]
+    if feature in DOUBTED_PAGES and is_tls_cut and _is_notice(page, control):
+        return Feature.PAGE_BLOCK
+    if feature is Feature.PAGE_SAME and is_tls_cut and not shows_more_than_title(page, control):
+        return Feature.PAGE_DYNAMIC  # whoever cuts TLS here may answer in clear as well
+    return feature
 
 
 def _is_notice(page: Http, control: Http) -> bool:

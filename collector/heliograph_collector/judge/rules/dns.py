@@ -214,6 +214,14 @@ DNS = (
         step=Op.RESOLVE,
         needs={Feature.SEALED_AGREES},
     ),
+    Rule(
+        "dns.rebinding_guard",
+        UNKNOWN,
+        "The name has a private address among others: a router's guard against DNS rebinding drops "
+        "such an answer whole.",
+        step=Op.RESOLVE,
+        needs={Feature.PRIVATE_AMONG_OTHERS},
+    ),
     *(
         failed_step_rule(
             f"dns.{name}",

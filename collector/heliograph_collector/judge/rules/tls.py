@@ -91,8 +91,9 @@ TLS = (
     Rule(
         "tls.private_issuer",
         UNKNOWN,
-        "A private issuer signed it, and only this vantage is known to have met it: a program on "
-        "the machine, a box of the house or office, or the network.",
+        "A private issuer signed it, or none that the chain shows to be public, and only this "
+        "vantage is known to have met it: a program on the machine, a box of the house or office, "
+        "or the network.",
         step=Op.TLS_HANDSHAKE,
         needs={Feature.PRIVATE_ISSUER},
     ),
