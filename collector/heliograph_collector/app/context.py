@@ -2,9 +2,8 @@
 
 import random
 import secrets
-import sqlite3
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from heliograph.address import list_hosts
 from heliograph.hello_profiles import read_profiles
 from heliograph.services import Services, load_services
 from heliograph.yaml_document import YamlError
+from heliograph_collector.app.explained_errors import explain_errors
+from heliograph_collector.app.ingest_supervisor import IngestSupervisor
 from heliograph_collector.config.endpoint_file import EndpointFile
-from heliograph_collector.config.errors import CannotServeError, explain_taken_port
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import Fleet, Keyring, KeysError, open_keyring
 from heliograph_collector.fleet.password_file import find_password_file
@@ -23,14 +23,13 @@ from heliograph_collector.fleet.plain_lists import adopt_plain_lists
 from heliograph_collector.fleet.renewal import KeyRenewal
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.judge.fingerprints.list_summary import PlainFormat
-from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.guarded_clock import BootClock, GuardedClock
 from heliograph_collector.store.backup import BackupError, check_restored
-from heliograph_collector.store.disk_errors import describe_file_error
 from heliograph_collector.store.journal.journal import DirectoryInUseError, JournalError
-from heliograph_collector.store.journal.opening import open_journal
+from heliograph_collector.store.journal.opening import FILE, open_journal
 from heliograph_collector.store.journal.protocol import JournalProtocol
+from heliograph_collector.store.journal.shared_journal import SharedJournal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +39,7 @@ class AppContext:
     config: Config
     fleet: Fleet
     keyring: Keyring
-    journal: JournalProtocol
+    journal: JournalProtocol | SharedJournal  # the second where another process runs ingest
     services: Services
     password_file: Path
     renewal: KeyRenewal
@@ -52,35 +51,30 @@ class AppContext:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
-@contextmanager
-def explain_errors(*explained: type[Exception], data: Path | None = None) -> Iterator[None]:
-    """Turn errors that an operator can cure into CannotServeError.
+@asynccontextmanager
+async def _open_shared_journal(
+    data: Path, supervisor: IngestSupervisor
+) -> AsyncIterator[SharedJournal]:
+    """Start the process that holds the journal, and read beside it inside the block."""
+    try:
+        await supervisor.start()
+        journal = SharedJournal(data / FILE)
+        try:
+            yield journal
+        finally:
+            await journal.close()
+    finally:
+        await supervisor.stop()
+
+
+async def open_context(
+    config: Config, stack: AsyncExitStack, supervisor: IngestSupervisor | None = None
+) -> AppContext:
+    """Open what the roles share; `stack` closes it. Raises CannotServeError.
 
     Args:
-        explained: Errors whose text is a sentence with the cure.
-        data: The directory whose files and fleet database are opened inside, if any.
+        supervisor: Starts the process that runs ingest; None where this one does.
     """
-    try:
-        yield
-    except explained as error:
-        raise CannotServeError(str(error)) from error
-    except (OSError, sqlite3.Error) as error:
-        if data is None:
-            raise
-        raise CannotServeError(describe_file_error(error, data)) from error
-
-
-@contextmanager
-def explain_port(listener: str, address: str) -> Iterator[None]:
-    """Turn PortTakenError into CannotServeError, which names the listener's setting."""
-    try:
-        yield
-    except PortTakenError as error:
-        raise explain_taken_port(listener, address) from error
-
-
-async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
-    """Open what the roles share; `stack` closes it. Raises CannotServeError."""
     data = config.data
     explained = (BackupError, DirectoryInUseError, JournalError, KeysError, YamlError)
     with explain_errors(*explained, data=data):
@@ -88,7 +82,11 @@ async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
         check_restored(data)
         services = load_services(config.services_file)
         hello_profiles = read_profiles(config.hello_profiles_file)
-        journal = await stack.enter_async_context(open_journal(data, config.journal))
+        journal: JournalProtocol | SharedJournal
+        if supervisor is None:
+            journal = await stack.enter_async_context(open_journal(data, config.journal))
+        else:
+            journal = await stack.enter_async_context(_open_shared_journal(data, supervisor))
         fleet = Fleet(data)
         stack.callback(fleet.close)
         keyring = open_keyring(data, list_hosts(config.grpc, config.endpoint))

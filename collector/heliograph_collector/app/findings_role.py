@@ -47,14 +47,14 @@ def tell_findings(snapshot: Snapshot, connections: ConnectionTable) -> None:
     built: dict[int, tuple[pb.Findings, bytes]] = {}
     for connection in connections.list_newest():
         column = _find_column(columns, connection)
-        if column is None or connection.outbox.full():
+        if column is None:
             continue
         if id(column) not in built:
             built[id(column)] = _build_findings(snapshot, column, states_of_networks)
         findings, states = built[id(column)]
-        if states != connection.told_states:
+        is_new = states != connection.told_states
+        if is_new and connection.offer(pb.CollectorMessage(findings=findings)):
             connection.told_states = states
-            connection.outbox.put_nowait(pb.CollectorMessage(findings=findings))
 
 
 def _find_column(

@@ -1,9 +1,8 @@
-"""Messages between `serve` and its judge processes, and the frames that carry them.
+"""Messages between `serve` and its judge processes.
 
-A frame is its length in four bytes, big-endian, and a message as MessagePack. `serve` sends a
-request and reads its reply before it sends the next, so nothing queues in the stream. Results of
-agents travel as chunks: lists of at most CHUNK_RECORDS records that are encoded once and decoded
-where they are read, because decoding one holds the interpreter's lock.
+`serve` sends a request and reads its reply before it sends the next, so nothing queues in the
+stream. Results of agents travel as chunks: lists of at most CHUNK_RECORDS records that are encoded
+once and decoded where they are read, because decoding one holds the interpreter's lock.
 """
 
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import msgspec
 
 from heliograph import __version__
 from heliograph.plan import Service
+from heliograph_collector.app.frames import FrameError
 from heliograph_collector.judge import RULES_VERSION
 from heliograph_collector.model.records import (
     DecodeFailure,
@@ -21,18 +21,12 @@ from heliograph_collector.model.records import (
     Verdict,
 )
 
-MAX_FRAME = 268_435_456  # bytes; a block of ten thousand measurements takes about 100 MB
-HEADER_BYTES = 4
 CHUNK_RECORDS = 32  # about 5 ms of decoding, as long as a thread keeps the lock anyhow
 MAX_LOG_MESSAGES = 20  # of one request
 
 VERSION = f"{__version__}, rules {RULES_VERSION}"
 
 Chunk: TypeAlias = bytes
-
-
-class FrameError(Exception):
-    """The other side of the stream sent what is no frame of ours."""
 
 
 class JudgeSetup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -85,22 +79,6 @@ JudgeMessage: TypeAlias = (
 _ENCODER = msgspec.msgpack.Encoder()
 _MESSAGES: msgspec.msgpack.Decoder[JudgeMessage] = msgspec.msgpack.Decoder(JudgeMessage)
 _RECORDS = msgspec.msgpack.Decoder(list[ReceivedMeasurement])
-
-
-def encode_frame(message: JudgeMessage) -> bytes:
-    """Encode a message with its length. Raises FrameError."""
-    body = _ENCODER.encode(message)
-    if len(body) > MAX_FRAME:
-        raise FrameError(f"a message of {len(body)} bytes is over {MAX_FRAME}")
-    return len(body).to_bytes(HEADER_BYTES, "big") + body
-
-
-def decode_length(header: bytes) -> int:
-    """Decode the length of a message. Raises FrameError."""
-    length = int.from_bytes(header, "big")
-    if length > MAX_FRAME:
-        raise FrameError(f"a message of {length} bytes is over {MAX_FRAME}")
-    return length
 
 
 def decode_message(body: bytes) -> JudgeMessage:

@@ -14,24 +14,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from heliograph_collector.app.frames import (
+    HEADER_BYTES,
+    FrameError,
+    decode_length,
+    encode_frame,
+)
 from heliograph_collector.app.garbage_search import limit_garbage_search
 from heliograph_collector.app.judge_messages import (
-    HEADER_BYTES,
     MAX_LOG_MESSAGES,
     VERSION,
     DecodeReply,
     DecodeRequest,
-    FrameError,
     JudgeMessage,
     JudgeReply,
     JudgeRequest,
     JudgeSetup,
     WorkerStatus,
     decode_chunks,
-    decode_length,
     decode_message,
     encode_chunks,
-    encode_frame,
 )
 from heliograph_collector.control import ControlContext
 from heliograph_collector.control.assessor import ContextJudge

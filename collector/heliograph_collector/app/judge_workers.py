@@ -30,10 +30,12 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from heliograph.backoff import Backoff
 from heliograph.clock import Clock
+from heliograph_collector.app.frames import (
+    FrameError,
+)
 from heliograph_collector.app.judge_messages import (
     Chunk,
     DecodeRequest,
-    FrameError,
     JudgeRequest,
     JudgeSetup,
     decode_chunks,

@@ -7,6 +7,7 @@ controls, and for early runs of volunteers.
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from typing import Protocol
 
 from aiohttp import ThreadedResolver
 
@@ -15,7 +16,8 @@ from heliograph.address import format_dial_address, list_hosts, split_endpoint
 from heliograph_collector.aggregate.cell_updater import CellUpdater, DailyUpdater
 from heliograph_collector.alerting.service import AlertConfig, AlertService
 from heliograph_collector.app.commands import build_store
-from heliograph_collector.app.context import AppContext, explain_errors, explain_port
+from heliograph_collector.app.context import AppContext
+from heliograph_collector.app.explained_errors import explain_errors, explain_port
 from heliograph_collector.app.rejudge import StoreDryRunner
 from heliograph_collector.config import outgoing_http
 from heliograph_collector.config.errors import (
@@ -69,9 +71,11 @@ from heliograph_collector.http.live_feed import (
 from heliograph_collector.http.published_incidents import IncidentEvents, PublishedIncidents
 from heliograph_collector.http.server import open_http
 from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.agent_sessions import ControlSessions, VolunteerSessions
-from heliograph_collector.ingest.build import IngestServices
+from heliograph_collector.ingest.geo.lookup import GeoLookup
 from heliograph_collector.ingest.geo.network_names import open_names
+from heliograph_collector.ingest.presence import ConnectionTable
 from heliograph_collector.ingest.quarantine_review import QuarantineReview
 from heliograph_collector.ingest.voice_codes import VoiceCodeProver
 from heliograph_collector.judge import RULES, RULES_VERSION
@@ -308,6 +312,17 @@ def build_console(
         raise CannotServeError(f"{error}.") from error
 
 
+class ConnectedAgents(Protocol):
+    """The running ingest stage, as those see it who ask agents for tests."""
+
+    @property
+    def directory(self) -> AgentDirectory: ...
+    @property
+    def connections(self) -> ConnectionTable: ...
+    @property
+    def geo(self) -> GeoLookup: ...
+
+
 class ControlRole:
     """The local control agent and the echo service, as far as they are configured."""
 
@@ -343,7 +358,7 @@ class ControlRole:
                 await asyncio.Event().wait()
 
 
-def build_visits(context: AppContext, ingest: IngestServices) -> VisitDispatcher:
+def build_visits(context: AppContext, ingest: ConnectedAgents) -> VisitDispatcher:
     """Build the dispatcher; it listens to blocks, and has `run`."""
     config = context.config
     policy = VisitPolicy(ingest.geo, config.visit_networks)
@@ -360,7 +375,7 @@ def build_visits(context: AppContext, ingest: IngestServices) -> VisitDispatcher
     )
 
 
-def build_early_runs(context: AppContext, ingest: IngestServices) -> EarlyRunDispatcher:
+def build_early_runs(context: AppContext, ingest: ConnectedAgents) -> EarlyRunDispatcher:
     """Build what asks volunteers for early runs; it listens to blocks."""
     return EarlyRunDispatcher(
         EarlyRunPlanner(context.rng),

@@ -1,25 +1,41 @@
-"""The configured roles in one process, in the order in which they start.
+"""The configured roles, in the order in which they start.
 
 Ingest starts first and acknowledges at once, because it needs only the journal. The store, which
 takes seconds to load, and the HTTP server start after it. Ingest alone keeps what arrives in the
 journal, and the next `serve` with the other roles judges it.
+
+With `intake.processes: 1` ingest runs in a separate process (`ingest_process`), and the others
+see it through a `RemoteIngest`.
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
-from heliograph_collector.app.context import (
-    AppContext,
-    explain_errors,
-    explain_port,
-    open_context,
-)
+from heliograph.address import list_hosts
+from heliograph_collector.app.context import AppContext, open_context
+from heliograph_collector.app.explained_errors import explain_errors
+from heliograph_collector.app.ingest_messages import VERSION, FleetChanged, IngestSetup
+from heliograph_collector.app.ingest_supervisor import IngestSupervisor
+from heliograph_collector.app.listeners import ListenerPorts, OtherListeners, open_listeners
+from heliograph_collector.app.remote_ingest import RemoteIngest
+from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.roles import INGEST, STORE_ROLES
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet.plans import announce_entrances
-from heliograph_collector.ingest.build import IngestConfig, IngestServices, run_ingest
-from heliograph_collector.ingest.geo.lookup import GeoError
+from heliograph_collector.ingest.agent_directory import AgentDirectory
+from heliograph_collector.ingest.build import IngestConfig, IngestServices
+from heliograph_collector.ingest.geo.lookup import GeoError, GeoLookup
+from heliograph_collector.store.journal.shared_journal import SharedJournal
+
+
+class _NoObserver:
+    """Nobody here acts on a change of the fleet: ingest does, in its process."""
+
+    def on_fleet_change(self) -> None:
+        pass
 
 
 @asynccontextmanager
@@ -28,55 +44,73 @@ async def run_collector(config: Config) -> AsyncIterator[None]:
 
     Raises CannotServeError.
     """
+    is_ingest_alone = config.roles.isdisjoint(STORE_ROLES)
+    supervisor = None
+    if config.ingest_processes and not is_ingest_alone:
+        supervisor = build_supervisor(config)
     async with AsyncExitStack() as stack:
-        context = await open_context(config, stack)
+        context = await open_context(config, stack, supervisor)
         stack.callback(context.endpoint_file.remove)
-        ingest = await open_ingest(context, stack)
         runs = [context.renewal.run]
-        if config.roles.isdisjoint(STORE_ROLES):
+        if supervisor is None:
+            ingest: IngestServices | RemoteIngest = await open_ingest(context, stack)
+        else:
+            ingest = await open_remote_ingest(context, supervisor)
+            runs.append(partial(supervisor.run, ingest))
+            runs.append(partial(ingest.directory.watch_fleet, _NoObserver()))
+        if is_ingest_alone:
             context.endpoint_file.publish(roles=INGEST)
         else:
             # A late import: the libraries of the other roles take seconds to load.
             from heliograph_collector.app.workers import Workers
 
-            runs.append(Workers(context, ingest).run)
+            problems = () if supervisor is None else (supervisor,)
+            runs.append(Workers(context, ingest, problems).run)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         for run in runs:
             stack.callback(group.create_task(run()).cancel)
         yield
 
 
-async def open_ingest(context: AppContext, stack: AsyncExitStack) -> IngestServices:
-    """Start ingest with all its listeners; `stack` stops them. Raises CannotServeError."""
-    config = context.config
-    ingest = await _open_grpc(context, stack)
-    context.endpoint_file.announce("grpc", config.grpc, ingest.port)
-    post_port = 0
-    if config.post:
-        post_server = ingest.serve_post(config.post, config.data)
-        post_port = await _open_listener(context, stack, "post", config.post, post_server)
-    announce_entrances(
-        context.fleet,
-        context.keyring.signing,
-        config.list_entrances(ingest.port, post_port),
-        context.clock.wall_us() // 1_000_000,
-        beacon_zone=config.dns_zone,
+def build_supervisor(config: Config) -> IngestSupervisor:
+    """Build what starts the ingest process. Raises CannotServeError."""
+    if config.journal is not None:
+        raise CannotServeError(
+            "intake.processes and store.journal do not go together yet: take one of them out."
+        )
+    return IngestSupervisor(
+        IngestSetup(
+            version=VERSION,
+            log=config.log,
+            data=str(config.data.absolute()),
+            grpc=config.grpc,
+            post=config.post,
+            dns=config.dns_listener,
+            dns_zone=config.dns_zone,
+            country_file=str(config.geo_file("country").absolute()),
+            asn_file=str(config.geo_file("asn").absolute()),
+            certificate_hosts=list_hosts(config.grpc, config.endpoint),
+            trusted_proxies=[str(network) for network in config.trusted_proxies],
+            sessions=config.sessions,
+            batches_per_hour=config.batches_per_hour,
+            allows_strangers=config.strangers,
+        ),
+        random.SystemRandom(),
     )
-    ingest.directory.reload_fleet(force=True)  # who joins at once learns of the entrances too
-    if config.dns_listener:
-        dns_server = ingest.serve_dns(config.dns, config.dns_zone, context.clock)
-        await _open_listener(context, stack, "dns", config.dns, dns_server)
-    return ingest
 
 
-async def _open_grpc(context: AppContext, stack: AsyncExitStack) -> IngestServices:
+async def open_ingest(context: AppContext, stack: AsyncExitStack) -> IngestServices:
+    """Start ingest in this process; `stack` stops it. Raises CannotServeError."""
     config = context.config
+    journal = context.journal
+    if isinstance(journal, SharedJournal):
+        raise CannotServeError("Another process holds the journal, and ingest runs there.")
     ingest_config = IngestConfig(
         endpoint=config.grpc,
         data=config.data,
         fleet=context.fleet,
         keyring=context.keyring,
-        journal=context.journal,
+        journal=journal,
         registry=context.registry,
         clock=context.clock,
         rng=context.rng,
@@ -87,20 +121,46 @@ async def _open_grpc(context: AppContext, stack: AsyncExitStack) -> IngestServic
         trusted_proxies=config.trusted_proxies,
         allows_strangers=config.strangers,
     )
-    with explain_port("grpc", config.grpc), explain_errors(GeoError):
-        ingest = await stack.enter_async_context(run_ingest(ingest_config))
-    ingest.geo.report_missing_tables()
+    others = OtherListeners(post=config.post, dns=config.dns_listener, dns_zone=config.dns_zone)
+    ingest, ports = await open_listeners(ingest_config, others, stack)
+    _announce(context, ports)
+    ingest.directory.reload_fleet(force=True)  # who joins at once learns of the entrances too
     return ingest
 
 
-async def _open_listener(
-    context: AppContext,
-    stack: AsyncExitStack,
-    name: str,
-    endpoint: str,
-    server: AbstractAsyncContextManager[int],
-) -> int:
-    with explain_port(name, endpoint):
-        port = await stack.enter_async_context(server)
-    context.endpoint_file.announce(name, endpoint, port)
-    return port
+async def open_remote_ingest(context: AppContext, supervisor: IngestSupervisor) -> RemoteIngest:
+    """Let the ingest process open its entrances. Raises CannotServeError."""
+    config = context.config
+    journal = context.journal
+    if not isinstance(journal, SharedJournal):
+        raise CannotServeError("This process holds the journal, and ingest runs here.")
+    with explain_errors(GeoError):
+        geo = GeoLookup(
+            config.geo_file("country"),
+            config.geo_file("asn"),
+            context.keyring.secret,
+            config.trusted_proxies,
+        )
+    ports = await supervisor.listen()
+    _announce(context, ports)
+    supervisor.offer(FleetChanged())
+    ingest = RemoteIngest(supervisor, journal, AgentDirectory(context.fleet), geo, ports.grpc)
+    context.registry.register(ingest.metrics)
+    return ingest
+
+
+def _announce(context: AppContext, ports: ListenerPorts) -> None:
+    """Tell other processes and agents of the entrances."""
+    config = context.config
+    context.endpoint_file.announce("grpc", config.grpc, ports.grpc)
+    if ports.post:
+        context.endpoint_file.announce("post", config.post, ports.post)
+    announce_entrances(
+        context.fleet,
+        context.keyring.signing,
+        config.list_entrances(ports.grpc, ports.post),
+        context.clock.wall_us() // 1_000_000,
+        beacon_zone=config.dns_zone,
+    )
+    if ports.dns:
+        context.endpoint_file.announce("dns", config.dns, ports.dns)

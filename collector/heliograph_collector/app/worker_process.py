@@ -6,20 +6,22 @@ import socket
 import sys
 from contextlib import suppress
 
+from heliograph_collector.app.frames import (
+    HEADER_BYTES,
+    FrameError,
+    decode_length,
+    encode_frame,
+)
 from heliograph_collector.app.judge_messages import (
     CHUNK_RECORDS,
-    HEADER_BYTES,
     DecodeReply,
     DecodeRequest,
-    FrameError,
     JudgeMessage,
     JudgeReply,
     JudgeRequest,
     JudgeSetup,
     WorkerStatus,
-    decode_length,
     decode_message,
-    encode_frame,
 )
 
 # Assumed: after so long, and so much more for each record and for each envelope, it hangs. A record

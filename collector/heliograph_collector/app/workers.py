@@ -1,9 +1,13 @@
 """Everything but ingest in one process: each role, and what connects it to the others."""
 
 import asyncio
+from collections.abc import Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack
+from typing import Protocol
 
-from heliograph_collector.app.context import AppContext, explain_errors
+from heliograph.v1.intake_pb2 import Receipt
+from heliograph_collector.app.context import AppContext
+from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.findings_role import FindingsRole
 from heliograph_collector.app.judge_role import build_judge, build_writer
 from heliograph_collector.app.pace_role import PaceRole
@@ -20,20 +24,55 @@ from heliograph_collector.app.roles import (
     create_store,
 )
 from heliograph_collector.detect.recovery import VerdictRecovery
+from heliograph_collector.http.live_feed import ProblemSource
 from heliograph_collector.http.published_incidents import PublishedIncidents
 from heliograph_collector.http.readiness import Readiness
-from heliograph_collector.ingest.build import IngestServices
+from heliograph_collector.ingest.agent_directory import AgentDirectory
+from heliograph_collector.ingest.geo.lookup import GeoLookup
+from heliograph_collector.ingest.pacing import JudgeLoad
+from heliograph_collector.ingest.presence import ConnectionTable
 from heliograph_collector.judge.writer import BlockListener
 from heliograph_collector.store.migrations import SchemaError
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.store import DirectoryInUseError
 
 
+class IngestStage(Protocol):
+    """The running ingest stage: `IngestServices` of this process, or a `RemoteIngest`."""
+
+    @property
+    def port(self) -> int: ...
+    @property
+    def directory(self) -> AgentDirectory: ...
+    @property
+    def connections(self) -> ConnectionTable: ...
+    @property
+    def geo(self) -> GeoLookup: ...
+    @property
+    def block_listener(self) -> BlockListener:
+        """Return what is to hear of each judged block."""
+        ...
+
+    def accept(
+        self, envelope: bytes, forwarded_for: str, *, elsewhere: bool
+    ) -> Coroutine[None, None, Receipt]: ...
+    def remaining_batches(self, agent: bytes) -> int | None: ...
+    def set_pace(self, load: JudgeLoad, open_countries: Collection[str]) -> None: ...
+
+
 class Workers:
     """The roles of a process; the constructor raises CannotServeError."""
 
-    def __init__(self, context: AppContext, ingest: IngestServices) -> None:
+    def __init__(
+        self, context: AppContext, ingest: IngestStage, others: Sequence[ProblemSource] = ()
+    ) -> None:
+        """Build all roles around a running ingest stage.
+
+        Args:
+            others: Parts outside of these roles that can keep the collector from being ready.
+        """
         self._context = context
+        self._others = others
         self._store = create_store(context.config)
         self._detector = build_detector(context, self._store)
         corroboration = build_corroboration(context)
@@ -44,13 +83,13 @@ class Workers:
             self._detector,
             self._visits,
             build_early_runs(context, ingest),
-            ingest.receiver.metrics,
+            ingest.block_listener,
             *self._publish.listeners,
             *self._jobs.listeners,
         )
         self._judge = build_judge(context)
         self._writer = build_writer(context, self._store, self._judge, listeners)
-        self._pace = PaceRole(context, ingest.connections, self._detector, self._writer)
+        self._pace = PaceRole(context, ingest, self._detector, self._writer)
         self._findings = FindingsRole(self._publish.snapshot_cache, ingest.connections)
         self._control = ControlRole(context, ingest.port)
         self._readiness = Readiness(
@@ -91,12 +130,13 @@ class Workers:
                 group.create_task(self._jobs.run(PublishedIncidents(self._publish.feed)))
 
     async def _open_store(self, stack: AsyncExitStack) -> None:
-        parts = (
+        parts: tuple[ProblemSource, ...] = (
             self._context.clock,
             self._writer,
             self._detector,
             self._control.echo,
             self._readiness,
+            *self._others,
         )
         with explain_errors(DirectoryInUseError, SchemaError):
             await self._publish.feed.open_store(parts)

@@ -2,17 +2,15 @@
 
 import argparse
 import asyncio
-import json
 import logging
 import os
 import signal
 import sqlite3
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import SystemClock
+from heliograph_collector.app.log_lines import configure_logging
 from heliograph_collector.cli import (
     CommandError,
     add_command,
@@ -23,8 +21,6 @@ from heliograph_collector.cli import (
 
 if TYPE_CHECKING:
     from heliograph_collector.config.settings import Config
-
-_QUIET_LOGGERS = ("asyncio", "grpc", "urllib3", "clickhouse_connect")
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -91,31 +87,6 @@ def serve(config: "Config") -> int:
         if not all(sentences):
             raise
         raise CommandError(sentences[0]) from error
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object per event: time (UTC), level, logger, message and error."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            fields["error"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False)
-
-
-def configure_logging(log_format: str) -> None:
-    """Set up logging; `log_format` is text or json."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if log_format == "json" else logging.Formatter("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for name in _QUIET_LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its errors name client addresses
 
 
 def _describe_cause(error: BaseException, data: Path) -> str:

@@ -74,6 +74,7 @@ class Config:
     trusted_proxies: tuple[Network, ...] = ()
     strangers: bool = False  # enroll agents without invite into quarantine
     batches_per_hour: int = 240  # agents close one batch every 30 s, and at once after a change
+    ingest_processes: int = 0  # 0: `serve` itself runs ingest
     judge_workers: int | None = None  # at most; None: by cores and memory
     corroborate: tuple[str, ...] = ()  # empty by default, because a query reveals what we watch
     radar_token_file: Path | None = None
@@ -330,6 +331,7 @@ SETTINGS_KEYS = (
         "strangers",
         _parse_strangers,
     ),
+    SettingsKey("intake.processes", "ingest_processes", _integer(0, 1)),
     SettingsKey("limits.sessions", "sessions", _integer(1, 100_000)),
     SettingsKey("limits.batches_per_hour", "batches_per_hour", _integer(1, 100_000)),
     SettingsKey("judge.workers", "judge_workers", _integer(0, 64)),

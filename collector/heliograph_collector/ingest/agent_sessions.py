@@ -38,11 +38,12 @@ class ControlSessions:
 
     def send_visits(self, agent: bytes, order: intake_pb2.SignedVisitOrder) -> bool:
         """Queue an order; a control that does not read, or has left, gets none."""
-        for connection in _iterate_role(self.connections, AgentRole.CONTROL):
-            if connection.agent.id == agent and not connection.outbox.full():
-                connection.outbox.put_nowait(intake_pb2.CollectorMessage(visits=order))
-                return True
-        return False
+        message = intake_pb2.CollectorMessage(visits=order)
+        return any(
+            connection.offer(message)
+            for connection in _iterate_role(self.connections, AgentRole.CONTROL)
+            if connection.agent.id == agent
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,9 @@ class VolunteerSessions:
 
     def ask_early_run(self, agent: bytes, run: intake_pb2.EarlyRun) -> bool:
         """Queue a wish; an agent that does not read, or has left, gets none."""
-        for connection in self.connections.list_of_agents([agent]):
-            if not connection.outbox.full():
-                message = intake_pb2.CollectorMessage(early_runs=intake_pb2.EarlyRuns(runs=[run]))
-                connection.outbox.put_nowait(message)
-                return True
-        return False
+        message = intake_pb2.CollectorMessage(early_runs=intake_pb2.EarlyRuns(runs=[run]))
+        connections = self.connections.list_of_agents([agent])
+        return any(connection.offer(message) for connection in connections)
 
 
 def _iterate_role(connections: ConnectionTable, role: AgentRole) -> Iterator[AgentConnection]:

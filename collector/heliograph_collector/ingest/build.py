@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from heliograph_collector.ingest.grpc.polled_calls import PolledCalls, run_polle
 from heliograph_collector.ingest.grpc.server import serve_grpc
 from heliograph_collector.ingest.grpc.service import IntakeService
 from heliograph_collector.ingest.metrics import IngestMetrics
+from heliograph_collector.ingest.pacing import JudgeLoad, Pacing
 from heliograph_collector.ingest.post_server import serve_post
 from heliograph_collector.ingest.presence import ConnectionTable
 from heliograph_collector.ingest.rate_limits import QueryRateLimit
@@ -67,6 +68,16 @@ class IngestServices:
     responder: EnvelopeResponder  # it uses the receiver, and answers in full
     beacon_handler: DnsBeaconHandler
     calls: PolledCalls
+    pacing: Pacing
+
+    @property
+    def block_listener(self) -> IngestMetrics:
+        """Return what is to hear of each judged block."""
+        return self.receiver.metrics
+
+    def set_pace(self, load: JudgeLoad, open_countries: Collection[str]) -> None:
+        """Decide how often each connected volunteer is to test."""
+        self.pacing.update(self.connections, load, open_countries)
 
     async def accept(self, envelope: bytes, forwarded_for: str, *, elsewhere: bool) -> pb.Receipt:
         """Accept an envelope from the HTTP server, as `EnvelopeReceiver.accept` does."""
@@ -130,25 +141,39 @@ async def run_ingest(config: IngestConfig) -> AsyncIterator[IngestServices]:
             asyncio.TaskGroup() as group,
         ):
             tasks = [
-                group.create_task(service.write_presence_loop()),
-                group.create_task(service.stall_monitor.run()),
-                group.create_task(
-                    service.strangers.run(port, rate_limits.max_strangers(config.sessions))
-                ),
-                group.create_task(
-                    run_alive_marks(config.journal, config.clock, service.stall_monitor.spans)
-                ),
+                *_start_watches(group, config, service, port),
                 group.create_task(directory.watch_fleet(service)),
                 group.create_task(watch_codes(code_store, directory, config.journal)),
             ]
             yield IngestServices(
-                port, directory, connections, geo, receiver, responder, beacon_handler, calls
+                port=port,
+                directory=directory,
+                connections=connections,
+                geo=geo,
+                receiver=receiver,
+                responder=responder,
+                beacon_handler=beacon_handler,
+                calls=calls,
+                pacing=Pacing(config.clock, config.registry),
             )
             for task in tasks:
                 task.cancel()
     finally:
         opener.close()
         await asyncio.to_thread(directory.flush_sightings)
+
+
+def _start_watches(
+    group: asyncio.TaskGroup, config: IngestConfig, service: IntakeService, port: int
+) -> Sequence[asyncio.Task[None]]:
+    """Start what looks after presence, stalls, strangers and the mark of life."""
+    stalls = service.stall_monitor
+    return (
+        group.create_task(service.write_presence_loop()),
+        group.create_task(stalls.run()),
+        group.create_task(service.strangers.run(port, rate_limits.max_strangers(config.sessions))),
+        group.create_task(run_alive_marks(config.journal, config.clock, stalls.spans)),
+    )
 
 
 def _build_start_row(clock: Clock, alive_before_us: int) -> JournalRow:

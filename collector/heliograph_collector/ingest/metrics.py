@@ -57,4 +57,7 @@ class IngestMetrics:
 
     def on_block(self, block: Block) -> None:
         """Count the measurements that were not decoded when the block was judged."""
-        self.measurements.labels("bad").inc(sum(f.index >= 0 for f in block.refused))
+        self.count_bad(sum(f.index >= 0 for f in block.refused))
+
+    def count_bad(self, count: int) -> None:
+        self.measurements.labels("bad").inc(count)

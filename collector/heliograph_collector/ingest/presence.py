@@ -84,6 +84,13 @@ class AgentConnection:
         beat_s = max(heartbeat_s, self.hello.poll_s)
         return max(self.last_heard_us, self.silence_from_us) + silence_limit_us(beat_s)
 
+    def offer(self, message: pb.CollectorMessage) -> bool:
+        """Queue a message; return False where the agent does not read what waits already."""
+        if self.outbox.full():
+            return False
+        self.outbox.put_nowait(message)
+        return True
+
     def end(self, reason: DisconnectReason) -> None:
         """Wake the task of this session to end it for this reason."""
         self.end_reason = self.end_reason or reason

@@ -22,7 +22,7 @@ from heliograph_collector.judge.row_judge import RowJudge
 from heliograph_collector.model.expiry_clock import ExpiryTime
 from heliograph_collector.model.records import Block, JournalRow
 from heliograph_collector.store.journal.journal import JournalError
-from heliograph_collector.store.journal.protocol import JournalProtocol
+from heliograph_collector.store.journal.protocol import JudgedJournal
 from heliograph_collector.store.store import StoreError
 
 # At most, so a block is what waits: small while the collector keeps up. The engine takes some 50 ms
@@ -95,7 +95,7 @@ class StoreWriter:
 
     def __init__(
         self,
-        journal: JournalProtocol,
+        journal: JudgedJournal,
         store: BlockStore,
         judge: RowJudge,
         *,

@@ -33,6 +33,8 @@ from heliograph_collector.incidents.operator_entries import OperatorEntry
 from heliograph_collector.incidents.state import IncidentBook, LogEntry
 from heliograph_collector.model.records import Block
 from heliograph_collector.model.signals import Fault, FaultReason
+from heliograph_collector.store.journal.protocol import JournalProtocol
+from heliograph_collector.store.journal.shared_journal import SharedJournal
 from heliograph_collector.store.store import Store
 from support.detector_run import FakeStore, rows_of
 from support.fake_feed import World
@@ -119,6 +121,11 @@ async def read_page(app: web.Application, path: str) -> str:
         return f"{response.status} {await response.text()}"
 
 
+def find_journal(context: AppContext) -> JournalProtocol:
+    assert not isinstance(context.journal, SharedJournal)
+    return context.journal
+
+
 async def test_ingest_listens_and_announces_itself(context: AppContext) -> None:
     async with AsyncExitStack() as stack:
         ingest = await open_ingest(context, stack)
@@ -126,7 +133,7 @@ async def test_ingest_listens_and_announces_itself(context: AppContext) -> None:
 
 
 async def test_judge_stores_what_the_journal_holds(context: AppContext, store: Store) -> None:
-    await context.journal.append(rows_of([Fault(T0, T0, FaultReason.RESTART)]))
+    await find_journal(context).append(rows_of([Fault(T0, T0, FaultReason.RESTART)]))
     blocks = BlockLog()
     writer = build_writer(context, store, build_judge(context), [blocks])
     async with running(writer.run()):
@@ -137,7 +144,7 @@ async def test_judge_stores_what_the_journal_holds(context: AppContext, store: S
 async def test_detectors_follow_the_journal(context: AppContext) -> None:
     detector = build_detector(context, FakeStore())
     await detector.restore_state()
-    await context.journal.append(rows_of([Fault(T0, T0, FaultReason.RESTART)]))
+    await find_journal(context).append(rows_of([Fault(T0, T0, FaultReason.RESTART)]))
     assert await detector.advance()
     assert detector.problems() == []
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from heliograph_collector.app.log_lines import JsonLines
 from heliograph_collector.cli import CommandError, serve
 from heliograph_collector.config.settings import Config
 from heliograph_collector.store.disk_errors import describe_database_error
@@ -53,7 +54,7 @@ def line(message: str, *args: object, error: BaseException | None = None) -> str
     trace = (type(error), error, None) if error else None
     record = logging.LogRecord("heliograph.x", logging.WARNING, "f", 1, message, args, trace)
     record.created = 1_641_390_200.5
-    return serve.JsonLines().format(record)
+    return JsonLines().format(record)
 
 
 def test_event_with_its_trace_is_one_line() -> None:

@@ -32,7 +32,7 @@ alerts: [{name: chat, kind: slack, url: "https://chat.example.org/x"}]
 console: {password_file: /etc/password}
 geo: {country_file: c.mmdb, asn_file: a.mmdb}
 retention: {observations_days: 7, verdicts_days: 90}
-intake: {trusted_proxies: [10.0.0.0/8, "::1"], without_invite: quarantine}
+intake: {trusted_proxies: [10.0.0.0/8, "::1"], without_invite: quarantine, processes: 1}
 limits: {sessions: 10_000, batches_per_hour: 64}
 judge: {workers: 3}
 corroborate:

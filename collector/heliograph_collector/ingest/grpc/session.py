@@ -365,18 +365,16 @@ def offer_plan(connection: AgentConnection, receiver: EnvelopeReceiver) -> None:
     """Queue the current plan once if it is newer; a full outbox waits for a heartbeat."""
     directory = receiver.directory
     has_old_charter = 0 < connection.charter_version < directory.charter_version
-    if (
-        has_old_charter or connection.plan_version < directory.plan_version
-    ) and not connection.outbox.full():
-        connection.outbox.put_nowait(pb.CollectorMessage(plan=directory.plan))
+    if (has_old_charter or connection.plan_version < directory.plan_version) and connection.offer(
+        pb.CollectorMessage(plan=directory.plan)
+    ):
         connection.plan_version = max(connection.plan_version, directory.plan_version)
         connection.charter_version = connection.charter_version and directory.charter_version
 
 
 def advise_cloned(connection: AgentConnection) -> None:
     """Queue the advice that two machines use the key; a full outbox waits for a receipt."""
-    if not connection.outbox.full():
-        connection.outbox.put_nowait(pb.CollectorMessage(advice=pb.Advice(reason="cloned")))
+    connection.offer(pb.CollectorMessage(advice=pb.Advice(reason="cloned")))
 
 
 def build_sighting(connection: AgentConnection, wall_us: int) -> AgentSighting:

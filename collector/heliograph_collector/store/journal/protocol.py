@@ -6,13 +6,10 @@ from typing import Protocol
 from heliograph_collector.model.records import JournalRow, RowKind
 
 
-class JournalProtocol(Protocol):
-    """Durable, ordered log of opened envelopes and presence; what it returned may be acknowledged.
+class JudgedJournal(Protocol):
+    """Durable, ordered log of opened envelopes and presence, as those see it who read and trim it.
 
-    `journal.Journal` keeps it in SQLite, `jetstream.journal.JetStreamJournal` on NATS servers; one
-    suite of tests runs over both. Positions rise in commit order and may have gaps. An envelope is
-    accepted once by (agent, sequence), even after its row was trimmed. Every method raises
-    JournalError.
+    Positions rise in commit order and may have gaps. Every method raises JournalError.
     """
 
     id: str
@@ -22,9 +19,6 @@ class JournalProtocol(Protocol):
 
     @property
     def position(self) -> int: ...
-    async def append(
-        self, rows: Sequence[JournalRow], *, deadline_s: float = ...
-    ) -> list[int | None]: ...
     async def read(
         self,
         after: int,
@@ -40,3 +34,16 @@ class JournalProtocol(Protocol):
     async def trim(
         self, max_position: int, received_before_us: int, presence_before_us: int | None = None
     ) -> int: ...
+
+
+class JournalProtocol(JudgedJournal, Protocol):
+    """The journal as ingest sees it: what `append` returned may be acknowledged.
+
+    `journal.Journal` keeps it in SQLite, `jetstream.journal.JetStreamJournal` on NATS servers; one
+    suite of tests runs over both. An envelope is accepted once by (agent, sequence), even after its
+    row was trimmed.
+    """
+
+    async def append(
+        self, rows: Sequence[JournalRow], *, deadline_s: float = ...
+    ) -> list[int | None]: ...

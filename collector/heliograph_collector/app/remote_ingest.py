@@ -1,0 +1,188 @@
+"""The ingest stage of another process, as the stages of this one see it.
+
+Sessions are mirrored: a `ConnectionTable` here has one session for each there, a second late. What
+is offered to one travels there. Who has enrolled is read from fleet.db, as everywhere.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from itertools import count
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from heliograph.observation import Link
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.app.ingest_messages import (
+    Accept,
+    Accepted,
+    BadMeasurements,
+    Committed,
+    IngestMessage,
+    MetricsReport,
+    Offer,
+    Pace,
+    SessionRecord,
+    SessionsChanged,
+    SessionState,
+)
+from heliograph_collector.app.ingest_supervisor import IngestSupervisor
+from heliograph_collector.ingest.agent_directory import AgentDirectory
+from heliograph_collector.ingest.geo.lookup import GeoLookup
+from heliograph_collector.ingest.pacing import JudgeLoad
+from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable, DisconnectReason
+from heliograph_collector.model.records import Block
+from heliograph_collector.store.journal.shared_journal import SharedJournal
+
+ACCEPT_S = 30.0  # as long as an append to the journal may take
+_RETRY_S = 5
+_BUSY = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_RETRY_S)
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class RemoteSession(AgentConnection):
+    """A session that another process holds; nothing is put into its own outbox."""
+
+    key: int
+    process: IngestSupervisor
+
+    def offer(self, message: pb.CollectorMessage) -> bool:
+        return self.process.offer(Offer(key=self.key, message=message.SerializeToString()))
+
+
+class RemoteMetrics(Collector):
+    """The metrics of the ingest process, as of its last report."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def collect(self) -> Iterable[Metric]:
+        return text_string_to_metric_families(self.text)
+
+
+class RemoteIngest:
+    """Ingest as `Workers` wants it; `IngestSupervisor.run` feeds it."""
+
+    def __init__(
+        self,
+        process: IngestSupervisor,
+        journal: SharedJournal,
+        directory: AgentDirectory,
+        geo: GeoLookup,
+        port: int,
+    ) -> None:
+        self.port = port
+        self.directory = directory
+        self.geo = geo
+        self.connections = ConnectionTable()
+        self.metrics = RemoteMetrics()
+        self._process = process
+        self._journal = journal
+        self._sessions: dict[int, RemoteSession] = {}
+        self._batches: dict[bytes, int | None] = {}  # that an agent may still send
+        self._numbers = count(1)
+        self._awaited: dict[int, asyncio.Future[pb.Receipt]] = {}
+        self._unused_outbox: asyncio.Queue[pb.CollectorMessage | None] = asyncio.Queue(1)
+
+    @property
+    def block_listener(self) -> "RemoteIngest":
+        return self
+
+    def on_block(self, block: Block) -> None:
+        """Tell ingest of measurements that could not be decoded; it counts all others."""
+        bad_count = sum(failure.index >= 0 for failure in block.refused)
+        if bad_count:
+            self._process.offer(BadMeasurements(count=bad_count))
+
+    def set_pace(self, load: JudgeLoad, open_countries: Collection[str]) -> None:
+        """Let ingest decide how often each connected volunteer is to test."""
+        self._process.offer(
+            Pace(
+                arrived=load.arrived,
+                judged=load.judged,
+                lag_us=load.lag_us,
+                countries=sorted(open_countries),
+            )
+        )
+
+    def remaining_batches(self, agent: bytes) -> int | None:
+        """Return how many batches an agent may still send, None before its first."""
+        return self._batches.get(agent)
+
+    async def accept(self, envelope: bytes, forwarded_for: str, *, elsewhere: bool) -> pb.Receipt:
+        """Accept an envelope from the HTTP server, as `EnvelopeReceiver.accept` does."""
+        number = next(self._numbers)
+        request = Accept(
+            number=number, envelope=envelope, forwarded_for=forwarded_for, elsewhere=elsewhere
+        )
+        if not self._process.offer(request):
+            return _BUSY
+        future: asyncio.Future[pb.Receipt] = asyncio.get_running_loop().create_future()
+        self._awaited[number] = future
+        try:
+            async with asyncio.timeout(ACCEPT_S):
+                return await future
+        except TimeoutError:
+            return _BUSY
+        finally:
+            del self._awaited[number]
+
+    async def take(self, message: IngestMessage) -> None:
+        """Take what the ingest process sent."""
+        match message:
+            case Committed():
+                await self._journal.note_position(message.position)
+            case SessionsChanged():
+                self._follow(message)
+            case MetricsReport():
+                self.metrics.text = message.metrics
+            case Accepted():
+                future = self._awaited.get(message.number)
+                if future is not None and not future.done():
+                    future.set_result(pb.Receipt.FromString(message.receipt))
+
+    async def on_lost(self) -> None:
+        """Forget all sessions: they have ended with their process."""
+        for key in list(self._sessions):
+            self._end(key)
+        for future in self._awaited.values():
+            if not future.done():
+                future.set_result(_BUSY)
+
+    def _follow(self, report: SessionsChanged) -> None:
+        for key in report.ended:
+            self._end(key)
+        for record in report.added:
+            self._begin(record)
+        for key, agent in report.agents:
+            self._sessions[key].agent = agent
+        for state in report.states:
+            self._apply(state)
+
+    def _begin(self, record: SessionRecord) -> None:
+        session = self._sessions[record.key] = RemoteSession(
+            agent=record.agent,
+            location=record.location,
+            hello=pb.Hello.FromString(record.hello),
+            last_heard_us=record.arrived_us,
+            outbox=self._unused_outbox,
+            key=record.key,
+            process=self._process,
+        )
+        self.connections.add(session)
+
+    def _apply(self, state: SessionState) -> None:
+        session = self._sessions[state.key]
+        session.link = Link(state.link)
+        session.queued_count = state.queued_count
+        session.plan_version = state.plan_version
+        self._batches[session.agent.id] = state.remaining_batches
+
+    def _end(self, key: int) -> None:
+        session = self._sessions.pop(key)
+        # `STOPPED` leaves none behind as missing: the other process watches for its return.
+        self.connections.remove(session, DisconnectReason.STOPPED, "", 0)
+        if not self.connections.list_of_agents([session.agent.id]):
+            self._batches.pop(session.agent.id, None)
