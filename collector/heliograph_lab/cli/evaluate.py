@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import multiprocessing
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -106,9 +107,9 @@ def run(args: argparse.Namespace) -> int:
         results_by_name = group_by_contender(_run_with_progress(work))
     except YamlError as error:
         raise CommandError(str(error)) from error
-    except TimeoutError as error:
+    except multiprocessing.TimeoutError as error:  # no subclass of the other one
         raise CommandError(
-            "a replay took over a quarter of an hour: give fewer --seeds."
+            "four replays took over an hour: leave the processors to them, or name a --family."
         ) from error
     about = ScorecardRun(count, args.half, len(work), count_looks())
     print(

@@ -30,9 +30,26 @@ ALARMS_PER_YEAR = 1.0  # budget of suspicions by chance, of all cells of a count
 SPLIT_SHARE = 0.9  # of the silent votes, in parts of which each is named
 WHOLE_SHARE = 0.8  # of all votes of a cell: it is named although its parts are
 MIN_NOISE = 0.02  # least share of vantages that are silent by chance
+LASTING_US = 30 * MINUTE_US  # brief silences, which most are by chance, are over by then
+LASTING_NOISE = 0.5  # share of the silences by chance that last so long, at most
 _LOOKS_A_YEAR = 365.25 * DAY_US / STEP_US
+_LASTING_LOOKS_A_YEAR = 365.25 * DAY_US / LASTING_US
 
 VantagesByPlace = Mapping[VantageLocation, Sequence[VantagePresence]]
+
+
+@dataclass(slots=True)
+class CellCount:
+    """The vantages of a cell that are here or silent, less those that an outage explains."""
+
+    known: int = 0
+    silent: int = 0
+    lasting: int = 0  # silent for LASTING_US or longer
+
+    def add(self, known: int, silent: int, lasting: int) -> None:
+        self.known += known
+        self.silent += silent
+        self.lasting += lasting
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +57,18 @@ class CellTest:
     """The counts of one cell against its habit."""
 
     scope: Scope
-    known: int
-    silent: int
+    count: CellCount
     usual: UsualLevel
     cells: int  # of the country that are tested
     kept: float = 1.0  # share of their usual levels that other countries keep
+
+    @property
+    def known(self) -> int:
+        return self.count.known
+
+    @property
+    def silent(self) -> int:
+        return self.count.silent
 
     @property
     def expected(self) -> float:
@@ -81,13 +105,25 @@ class CellTest:
         return upper_tail([chance] * self.known, self.silent) > NIGHT_CHANCE
 
     def has_fallen(self) -> bool:
-        """Return whether neither chance nor earlier days explain so many silences."""
+        """Return whether neither chance nor earlier days explain so many silences.
+
+        In a country of few vantages half may go one by one: by chance so many are silent at one
+        time, but not for long.
+        """
         if self.is_usual:
             return False
-        here = self.known - self.silent
-        nats = self.silent * math.log(self.silent / self.expected)
-        nats += here * math.log(here / (self.known - self.expected)) if here else 0.0
-        return nats >= math.log(_LOOKS_A_YEAR * self.cells / ALARMS_PER_YEAR)
+        if self._exceeds_chance(self.silent, self.expected, _LOOKS_A_YEAR):
+            return True
+        lasting_expected = max(MIN_NOISE * self.known, LASTING_NOISE * self.expected)
+        return self._exceeds_chance(self.count.lasting, lasting_expected, _LASTING_LOOKS_A_YEAR)
+
+    def _exceeds_chance(self, silent: int, expected: float, looks_a_year: float) -> bool:
+        if silent <= expected:
+            return False
+        here = self.known - silent
+        nats = silent * math.log(silent / expected)
+        nats += here * math.log(here / (self.known - expected)) if here else 0.0
+        return nats >= math.log(looks_a_year * self.cells / ALARMS_PER_YEAR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,32 +192,37 @@ def is_absent(vantage: VantagePresence) -> bool:
 def explains(outage: OutageEpisode, scope: Scope) -> bool:
     """Return whether an outage explains silences in a cell.
 
-    What is silent in a cut is silent in a wider cell too, to which the cut may grow.
+    What is silent in a cut is silent in a wider cell too, to which the cut may grow. So is what is
+    only held because the lines fell before the phones: these may go as well.
     """
     is_inside = all(part.scope.is_within(scope) for part in outage.parts)
     is_wider = is_inside and not any(scope.is_within(part.scope) for part in outage.parts)
-    is_cut = outage.confirmed_us is not None and outage.kind is IncidentKind.SILENCE
-    return not (is_cut and is_wider and confounders.POWER not in outage.held)
+    is_held = confounders.POWER in outage.held
+    is_cut = is_held != (outage.confirmed_us is not None) and outage.kind is IncidentKind.SILENCE
+    return not (is_cut and is_wider)
 
 
 def count_cells(
-    places: VantagesByPlace, outages: Sequence[OutageEpisode]
-) -> dict[Scope, list[int]]:
-    """Count [known, silent] in the country and in its cells of one dimension.
+    places: VantagesByPlace, outages: Sequence[OutageEpisode], now_us: int
+) -> dict[Scope, CellCount]:
+    """Count the country and its cells of one dimension.
 
-    Silences that a confirmed outage explains are in neither.
+    Silences that a confirmed outage explains are in no number.
     """
-    totals: dict[Scope, list[int]] = {}
+    totals: dict[Scope, CellCount] = {}
     for place, counted in places.items():
-        silent = sum(map(is_absent, counted))
+        absent = [vantage for vantage in counted if is_absent(vantage)]
+        silent = len(absent)
+        lasting = sum(now_us - vantage.lost_us >= LASTING_US for vantage in absent)
         holding = [outage for outage in outages if outage.holds(place)]
         wide = [scope for scope in scopes_of(place) if scope.named_fields <= 1]
         for scope in wide if counted else ():
-            explained = silent if any(explains(outage, scope) for outage in holding) else 0
-            count = totals.setdefault(scope, [0, 0])
-            count[0] += len(counted) - explained
-            count[1] += silent - explained
-    return {scope: count for scope, count in totals.items() if count[0]}
+            count = totals.setdefault(scope, CellCount())
+            if any(explains(outage, scope) for outage in holding):
+                count.add(len(counted) - silent, 0, 0)
+            else:
+                count.add(len(counted), silent, lasting)
+    return {scope: count for scope, count in totals.items() if count.known}
 
 
 def is_named(scope: Scope, fallen: Sequence[VantagePresence], limits: Thresholds) -> bool:

@@ -31,6 +31,7 @@ from heliograph_collector.detect.level.cell_counts import (
     FALLEN_SHARE,
     LEARNED_DAYS,
     STEP_US,
+    CellCount,
     CellTest,
     Sample,
     build_part,
@@ -72,6 +73,8 @@ class CellLevel:
     lowest: float = 1.0  # share in the current step
     share: float = 1.0  # at the last sample
     is_tainted: bool = False  # a cut was confirmed in the current step
+    is_cut: bool = False  # at the last sample, in all of it or a part
+    is_low: bool = False  # at the last sample: not usual, but it may be chance
     dark_samples: int = 0  # in a row that could confirm the fall
     well_samples: int = 0  # in a row that could end it
     fall: LevelFall | None = None
@@ -90,6 +93,12 @@ class CellLevel:
         self.is_tainted |= is_cut
         self.lowest = min(self.lowest, share)
         self.share = share
+
+    def note_cut(self, is_cut: bool, now_us: int) -> None:
+        """Forget the silences of a cut whose end was told: who is not back yet is no new fall."""
+        if self.is_cut and not is_cut:
+            self.well_us = now_us
+        self.is_cut = is_cut
 
     def end_fall(self, now_us: int) -> LevelFall | None:
         """Count a sample that has not fallen; return the fall if it is over."""
@@ -136,6 +145,7 @@ class PresenceLevels:
         is_cut = any(outage.confirmed_us for outage in outages)
         # Where votes were too few for a burst, more may have gone since.
         explaining = [o for o in outages if o.confirmed_us or o.held != (confounders.FEW,)]
+        self._note_cuts(country, [outage for outage in outages if outage.confirmed_us], now_us)
         darken_outages(outages, presence, now_us)
         places = {
             place: list(select_counted(members.values(), now_us, limits))
@@ -143,20 +153,22 @@ class PresenceLevels:
         }
         totals = {
             scope: count
-            for scope, count in count_cells(places, explaining).items()
-            if count[0] >= (limits.votes if scope.is_national else limits.few)
+            for scope, count in count_cells(places, explaining, now_us).items()
+            if count.known >= (limits.votes if scope.is_national else limits.few)
         }
         others = self._list_other_countries(country)
         is_common = _is_common_mode(others)
         kept = _find_kept_share(others)
         sample = Sample(places, explaining, limits, now_us)
         confirmed: list[ConfirmedFall] = []
-        for scope, (known, silent) in sorted(totals.items(), key=_width_key):
+        for scope, count in sorted(totals.items(), key=_width_key):
             cell = self._find_cell(scope, now_us)
-            cell.sample(round(1.0 - silent / known, 3), now_us // STEP_US, is_cut=is_cut)
+            share = round(1.0 - count.silent / count.known, 3)
+            cell.sample(share, now_us // STEP_US, is_cut=is_cut)
             if is_common or cell.usual is None:
                 continue
-            test = CellTest(scope, known, silent, cell.usual.scale(kept), len(totals), kept)
+            usual = cell.usual.scale(kept)
+            test = CellTest(scope, count, usual, len(totals), kept)
             fall = self._judge(cell, test, sample)
             confirmed += [fall] if fall is not None else []
         return promote_falls(confirmed, outages, presence, now_us)
@@ -182,15 +194,30 @@ class PresenceLevels:
     def is_falling(self, country: str) -> bool:
         """Return whether a cell has fallen, or did at the last sample: nothing more may come.
 
-        So has a dark cell of which nothing is usual yet.
+        So has a dark cell of which nothing is usual yet. One that is low falls by lasting.
         """
         return any(
             cell.fall is not None
             or cell.dark_samples > 0
+            or cell.is_low
             or (cell.usual is None and cell.share < DARK_SHARE)
             for scope, cell in self.cells.items()
             if scope.country == country
         )
+
+    def _note_cuts(self, country: str, cuts: Sequence[OutageEpisode], now_us: int) -> None:
+        """Note where cuts are; one that was found in a fall began with it."""
+        parts = [part.scope for outage in cuts for part in outage.parts]
+        for scope, cell in self.cells.items():
+            if scope.country != country:
+                continue
+            cell.note_cut(_is_overlapped(scope, parts), now_us)
+            if cell.fall is None:
+                continue
+            since_us = cell.fall.started.earliest_us
+            for cut in cuts:
+                if any(scope.is_within(part.scope) for part in cut.parts):
+                    cut.from_us = min(cut.from_us, since_us)
 
     def _find_cell(self, scope: Scope, now_us: int) -> CellLevel:
         cell = self.cells.get(scope)
@@ -216,6 +243,7 @@ class PresenceLevels:
             cell.well_us = sample.now_us
         fall = cell.fall
         if fall is None:
+            cell.is_low = not test.is_usual
             cell.dark_samples = cell.dark_samples + 1 if test.has_fallen() else 0
             if cell.dark_samples >= 2 and not self._is_part(test.scope):
                 cell.fall = _open_fall(cell.well_us, test, sample)
@@ -227,6 +255,11 @@ class PresenceLevels:
             cell.well_samples = 0
             return _update_fall(cell, fall, test, sample)
         return None
+
+
+def _is_overlapped(scope: Scope, parts: Sequence[Scope]) -> bool:
+    """Return whether one of these cells holds the scope, or lies in it."""
+    return any(scope.is_within(part) or part.is_within(scope) for part in parts)
 
 
 def _open_fall(since_us: int, test: CellTest, sample: Sample) -> LevelFall | None:
@@ -331,5 +364,5 @@ def _find_usual(habit: LevelHabit) -> UsualLevel | None:
     return replace(usual, middle=middle, spread=DAY_SPREAD)
 
 
-def _width_key(item: tuple[Scope, list[int]]) -> tuple[int, Scope]:
+def _width_key(item: tuple[Scope, CellCount]) -> tuple[int, Scope]:
     return item[0].named_fields, item[0]

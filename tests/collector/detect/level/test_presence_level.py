@@ -5,9 +5,12 @@ from random import Random
 
 import pytest
 
+from heliograph_collector.detect.level.cell_counts import explains
 from heliograph_collector.detect.level.local_time import is_busy_hour
 from heliograph_collector.detect.silence.detector import SilenceDetector
-from heliograph_collector.incidents.incident import Incident, IncidentState
+from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.incidents.incident import Bracket, Incident, IncidentState
+from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import (
     VantageArrival,
     VantageLocation,
@@ -15,6 +18,7 @@ from heliograph_collector.model.signals import (
     VantageRef,
     sort_signals,
 )
+from heliograph_collector.model.thresholds import THRESHOLDS
 from support.presence_model import Signals, at, country, drop, live
 from support.presence_model import people as make_people
 
@@ -232,3 +236,55 @@ def test_a_fire_in_a_data_center_lasts_and_is_no_outage_of_its_region() -> None:
     early, late = watched(signals, 7.1, 9)
     assert [(i.state, i.scope.asn) for i in early] == [(IncidentState.CONFIRMED, 9)]
     assert [(i.id, i.state) for i in late] == [(early[0].id, IncidentState.CONFIRMED)]
+
+
+def create_outage(scope: Scope, since_s: float, held: tuple[str, ...] = ()) -> OutageEpisode:
+    return OutageEpisode(
+        id="outage",
+        country="KZ",
+        parts=(AffectedCell(scope, 20, 0.6, 20),),
+        started=Bracket(at(since_s), at(since_s + 60)),
+        from_us=at(since_s),
+        suspected_us=at(since_s + 60),
+        certainty=0.5,
+        limits=THRESHOLDS,
+        held=held,
+    )
+
+
+def test_lines_that_are_held_as_a_power_failure_are_silent_in_their_country_too() -> None:
+    """They may be half of a fade, whose phones go next."""
+    lines = Scope("KZ", access="fixed")
+    outage = create_outage(lines, NOON, held=("power",))
+    assert [explains(outage, scope) for scope in (Scope("KZ"), lines)] == [False, True]
+    outage.confirm(at(NOON + 120))  # as by an order, or by a cable: held all the same
+    outage.held = ("power",)
+    assert explains(outage, Scope("KZ"))
+
+
+def test_a_cut_in_a_fall_began_with_it_and_its_last_silences_are_no_fall_of_their_own() -> None:
+    rng = Random(14)
+    people = rng.sample(country(each=3), 40)
+    detector = SilenceDetector()
+    for signal in sort_signals([*arrived(people), *off(people[:20], NOON, 1_200, rng)]):
+        detector.on_signal(signal)
+    detector.advance_to(at(NOON + 1_500))
+    (fall,) = detector.findings().incidents
+    presence, levels = detector._presence, detector._levels
+    cut = create_outage(Scope("KZ"), NOON + 1_500)
+    cut.confirm(at(NOON + 1_600))
+    levels.evaluate(presence, "KZ", at(NOON + 1_600), [cut])
+    assert cut.from_us == fall.started.earliest_us
+    levels.evaluate(presence, "KZ", at(NOON + 3_600), [])
+    assert {cell.well_us for scope, cell in levels.cells.items() if scope.country == "KZ"} == {
+        at(NOON + 3_600)
+    }
+
+
+def test_half_of_a_country_of_eight_that_goes_one_by_one_for_long_is_suspected() -> None:
+    rng = Random(15)
+    people = rng.sample(country(each=2), 8)
+    signals = [*arrived(people), *off(people[:4], NOON, HOUR, rng)]
+    soon, later = watched(signals, NOON / HOUR + 1, NOON / HOUR + 1.8)
+    assert soon == []
+    assert [(i.state, i.label) for i in later] == [(IncidentState.SUSPECTED, "national")]
