@@ -1,16 +1,20 @@
-"""kill -9 of the agent and of the collector at random points, `HELIOGRAPH_KILLS` times each, while
-results flow.
+"""kill -9 of the agent, of the collector, and of its ingest process alone, at random points and
+`HELIOGRAPH_KILLS` times each, while results flow.
 
 What must hold in the end: every measurement the agent ever committed is in the store exactly once,
 and nobody is reported as silent.
 Sequences are given without gaps by the spool's own transactions, so the store must hold 1 … last.
 """
 
+import contextlib
 import os
 import random
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -65,26 +69,79 @@ def test_nothing_committed_is_lost_and_nothing_is_counted_twice(world: World) ->
     ):
         eventually(world.up, "the collector after its last start")
         eventually(lambda: world.given() > 0, "a first measurement")
-        measuring.terminate()
-        measuring.wait(timeout=60)
-        once = [*world.measure(), "--once"]
-        with started(once, world.home / "agent.log") as last:
-            last.wait(timeout=120)
-        eventually(lambda: world.waiting() == 0, "the spool drained", 120)
-        last_sequence = world.given()
-        eventually(lambda: world.stored().total() >= last_sequence, "the store caught up", 120)
-        stored = world.stored()
-        alerts = world.home / "data" / "alerts.jsonl"
-        reported = alerts.read_text().splitlines() if alerts.exists() else []  # also if withdrawn
-    lost = set(range(1, last_sequence + 1)) - stored.keys()
-    twice = [sequence for sequence, times in stored.items() if times > 1]
-    print(
-        f"\nkill -9: agent {len(agent_kills)}, collector {len(collector_kills)}; "
-        f"measurements committed {last_sequence}, stored {sum(stored.values())}, "
-        f"lost {len(lost)}, twice {len(twice)}, reported {len(reported)}"
-    )
+        outcome = drain(world, measuring)
+    print(f"\nkill -9: agent {len(agent_kills)}, collector {len(collector_kills)}; {outcome}")
     assert len(agent_kills) == len(collector_kills) == KILLS
-    assert last_sequence > KILLS, "too few results flowed to prove anything"
-    assert not lost
-    assert not twice
-    assert not reported, "somebody was taken for silent because the collector was away"
+    assert outcome.committed > KILLS, "too few results flowed to prove anything"
+    assert outcome.is_whole, "somebody was taken for silent because the collector was away"
+
+
+@pytest.mark.skipif("HELIOGRAPH_KILLS" not in os.environ, reason="long: make soak")
+@pytest.mark.timeout(3_600)
+def test_ingest_process_alone_is_killed_and_nothing_is_lost(tmp_path: Path) -> None:
+    """The pages answer all the while, from the same `serve`."""
+    rng = random.Random(3)
+    with listening_targets(240) as targets:
+        world = World(tmp_path, targets, ingest_processes=1)
+        world.prepare()
+        age_agents(world.home / "data")
+        with (
+            started(world.serve(), world.home / "serve.log") as serving,
+            started(world.measure(), world.home / "agent.log") as measuring,
+        ):
+            eventually(world.is_ready, "the collector")
+            for _ in range(KILLS):
+                pid = eventually(lambda: find_ingest(serving.pid), "an ingest process")
+                time.sleep(rng.uniform(0.05, 6.0))  # from before its first line to full work
+                os.kill(pid, signal.SIGKILL)
+                assert world.up(), "the pages went with ingest"
+            eventually(world.is_ready, "ingest after its last kill")
+            outcome = drain(world, measuring)
+    print(f"\nkill -9: ingest process {KILLS}; {outcome}")
+    assert outcome.committed > KILLS, "too few results flowed to prove anything"
+    assert outcome.is_whole
+
+
+def find_ingest(serve: int) -> int | None:
+    """The ingest process that is a child of `serve`."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError):  # it ended as we looked
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == serve and b"ingest_process" in (process / "cmdline").read_bytes():
+                return int(process.name)
+    return None
+
+
+@dataclass(frozen=True)
+class KillReport:
+    committed: int
+    stored: int
+    lost: int
+    twice: int
+    reported: int
+
+    @property
+    def is_whole(self) -> bool:
+        return not (self.lost or self.twice or self.reported)
+
+
+def drain(world: World, measuring: "subprocess.Popen[bytes]") -> KillReport:
+    """Stop measuring, let all be sent and stored, and count."""
+    measuring.terminate()
+    measuring.wait(timeout=60)
+    once = [*world.measure(), "--once"]
+    with started(once, world.home / "agent.log") as last:
+        last.wait(timeout=120)
+    eventually(lambda: world.waiting() == 0, "the spool drained")
+    last_sequence = world.given()
+    eventually(lambda: world.stored().total() >= last_sequence, "the store caught up")
+    stored = world.stored()
+    alerts = world.home / "data" / "alerts.jsonl"
+    reported = alerts.read_text().splitlines() if alerts.exists() else []  # also if withdrawn
+    return KillReport(
+        committed=last_sequence,
+        stored=stored.total(),
+        lost=len(set(range(1, last_sequence + 1)) - stored.keys()),
+        twice=sum(times > 1 for times in stored.values()),
+        reported=len(reported),
+    )

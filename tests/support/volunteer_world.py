@@ -31,13 +31,25 @@ def listening_targets(count: int) -> Iterator[list[str]]:
 class World:
     """One data directory and one state directory, and how to start what works on them."""
 
-    def __init__(self, home: Path, targets: list[str], heartbeat_s: int = 15) -> None:
+    def __init__(
+        self,
+        home: Path,
+        targets: list[str],
+        heartbeat_s: int = 15,
+        *,
+        ingest_processes: int = 0,
+    ) -> None:
         self.home = home
         self.grpc, self.http = free_port(), free_port()
         self.config = home / "collector.yml"
         # An agent that starts 200 times in five minutes closes more than an hour's batches.
         limits = {"batches_per_hour": 100_000}
-        config = {"control": {"endpoints": []}, "feed": {"k_anonymity": 1}, "limits": limits}
+        config = {
+            "control": {"endpoints": []},
+            "feed": {"k_anonymity": 1},
+            "limits": limits,
+            "intake": {"processes": ingest_processes},
+        }
         self.config.write_text(yaml.safe_dump(config))
         self.plan = home / "plan.yml"
         tasks = [{"experiment": "tcp", "target": t, "interval_s": 10} for t in targets]
