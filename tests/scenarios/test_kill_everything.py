@@ -13,7 +13,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,8 +90,10 @@ def test_ingest_process_alone_is_killed_and_nothing_is_lost(tmp_path: Path) -> N
             started(world.measure(), world.home / "agent.log") as measuring,
         ):
             eventually(world.is_ready, "the collector")
-            for _ in range(KILLS):
-                pid = eventually(lambda: find_ingest(serving.pid), "an ingest process")
+            killed: set[int] = set()
+            while len(killed) < KILLS:
+                pid = eventually(lambda: find_ingest(serving.pid, killed), "another ingest process")
+                killed.add(pid)
                 time.sleep(rng.uniform(0.05, 6.0))  # from before its first line to full work
                 os.kill(pid, signal.SIGKILL)
                 assert world.up(), "the pages went with ingest"
@@ -102,12 +104,13 @@ def test_ingest_process_alone_is_killed_and_nothing_is_lost(tmp_path: Path) -> N
     assert outcome.is_whole
 
 
-def find_ingest(serve: int) -> int | None:
-    """The ingest process that is a child of `serve`."""
+def find_ingest(serve: int, killed: Set[int]) -> int | None:
+    """The ingest process that is a child of `serve`, and was not killed yet."""
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, IndexError):  # it ended as we looked
             parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == serve and b"ingest_process" in (process / "cmdline").read_bytes():
+            is_child = parent == serve and int(process.name) not in killed
+            if is_child and b"ingest_process" in (process / "cmdline").read_bytes():
                 return int(process.name)
     return None
 

@@ -102,14 +102,21 @@ class IngestSupervisor:
     async def run(self, observer: IngestObserver) -> None:
         """Pass on what the process sends, and start another when it ends; never return."""
         while True:
-            try:
-                while self._link is not None:
-                    await observer.take(await self._link.receive())
-            except LinkLostError as error:
-                _LOG.warning("The ingest process %s is lost (%s).", self.pid, error)
+            lost = await self._pass_on(observer)
             self._is_listening = False
             await observer.on_lost()
+            await self.stop()
+            _LOG.warning("The ingest process %s is lost (%s).", self.pid, self._describe_end(lost))
             await self._restart()
+
+    async def _pass_on(self, observer: IngestObserver) -> Exception:
+        """Pass on messages until the process is lost; return why it is."""
+        try:
+            while self._link is not None:
+                await observer.take(await self._link.receive())
+        except LinkLostError as error:
+            return error
+        return LinkLostError("it was not started")
 
     async def stop(self) -> None:
         """Close the stream, at which the process ends, and kill it if it does not."""
@@ -126,11 +133,16 @@ class IngestSupervisor:
                 self._process.kill()
             await self._process.wait()
 
+    def _describe_end(self, error: Exception) -> str:
+        """Describe how a stopped process ended, negative by a signal, or what was wrong with it."""
+        status = None if self._process is None else self._process.returncode
+        return f"status {status}" if status else str(error) or "it is late"
+
     async def _restart(self) -> None:
         failures = 0
         while True:
-            await self.stop()
             if failures:
+                await self.stop()
                 await asyncio.sleep(_RESTARTS.draw_s(failures, self._rng))
             try:
                 await self.start()
@@ -152,7 +164,8 @@ class IngestSupervisor:
                 await link.send(message)
                 reply = await link.receive()
         except (TimeoutError, LinkLostError) as error:
-            cause = str(error) or "it is late"
+            await self.stop()
+            cause = self._describe_end(error)
             raise CannotServeError(f"The ingest process did not start ({cause}).") from error
         if isinstance(reply, Refused):
             raise CannotServeError(reply.sentence)
