@@ -136,7 +136,9 @@ class FakeFeed(Feed):
     ) -> MeasurementPage:
         self.world.asked.append(filters)
         first = int(cursor or 0)
-        rest = self.world.judged[first:]
+        since_us, until_us = filters.since_us or 0, filters.until_us or 1 << 62
+        rows = [j for j in self.world.judged if since_us <= j[0].started_us < until_us]
+        rest = rows[first:]
         return MeasurementPage(
             items=tuple(rest[:limit]), next=str(first + limit) if len(rest) > limit else ""
         )

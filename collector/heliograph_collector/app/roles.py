@@ -26,7 +26,7 @@ from heliograph_collector.config.errors import (
     explain_unusable_store,
 )
 from heliograph_collector.config.licenses import LICENSES
-from heliograph_collector.config.named_files import read_prefixes, read_token
+from heliograph_collector.config.named_files import read_partners, read_prefixes, read_token
 from heliograph_collector.config.settings import Config
 from heliograph_collector.console.alerts import Notifications
 from heliograph_collector.console.live_backend import (
@@ -133,6 +133,7 @@ def build_publisher(config: Config) -> Publisher:
         contact=config.contact,
         license=config.license,
         license_url=LICENSES[config.license],
+        partners=read_partners(config.partners_file),
     )
 
 

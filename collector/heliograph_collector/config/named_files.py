@@ -1,8 +1,9 @@
-"""Files that the configuration names: secrets of receivers, a token, and prefixes."""
+"""Files that the configuration names: secrets of receivers, keys, a token, and prefixes."""
 
 import base64
 import binascii
 import ipaddress
+import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,26 @@ def read_token(file: Path | None) -> str:
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise CannotServeError(f"{file} must hold one API token and nothing else.")
     return token
+
+
+def read_partners(file: Path | None) -> dict[str, str]:
+    """Read the owner of each partner's key, by the key's SHA-256 in hex.
+
+    Raises CannotServeError, whose text quotes no line: it may hold a key by mistake.
+    """
+    partners: dict[str, str] = {}
+    content = "" if file is None else _read_file(file, _MAX_FILE_CHARS, "feed.partners_file")
+    for number, line in enumerate(content.splitlines(), 1):
+        fields = line.partition("#")[0].split()
+        if not fields:
+            continue
+        if len(fields) != 2 or not re.fullmatch("[0-9a-f]{64}", fields[1]):
+            raise CannotServeError(
+                f"{file}, line {number}: must be NAME SHA256, the latter of the partner's key: "
+                "`printf %s KEY | sha256sum`."
+            )
+        partners[fields[1]] = fields[0]
+    return partners
 
 
 def read_prefixes(file: Path) -> dict[str, int]:

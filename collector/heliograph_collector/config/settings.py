@@ -77,6 +77,7 @@ class Config:
     ingest_processes: int = 0  # 0: `serve` itself runs ingest
     judge_workers: int | None = None  # at most; None: by cores and memory
     corroborate: tuple[str, ...] = ()  # empty by default, because a query reveals what we watch
+    partners_file: Path | None = None
     radar_token_file: Path | None = None
     prefixes_file: Path | None = None
     ris_url: str = ""  # "" for the source's own address
@@ -316,6 +317,7 @@ SETTINGS_KEYS = (
     SettingsKey("feed.license", "license", _choice(tuple(LICENSES))),
     SettingsKey("feed.operator", "operator", _parse_name),
     SettingsKey("feed.contact", "contact", _parse_reader_contact),
+    SettingsKey("feed.partners_file", "partners_file", _parse_path),
     SettingsKey("feed.requests_per_minute", "requests_a_minute", _integer(0, 1_000_000)),
     SettingsKey("feed.metrics", "metrics", _choice(("open", "operator"))),
     SettingsKey("log", "log", _choice(("text", "json"))),

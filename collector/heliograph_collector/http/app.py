@@ -10,6 +10,7 @@ from aiohttp.typedefs import Middleware
 
 from heliograph_collector.http.api import openapi
 from heliograph_collector.http.api.aggregation import AggregationApi
+from heliograph_collector.http.api.bulk import BulkApi
 from heliograph_collector.http.api.client import ClientFile
 from heliograph_collector.http.api.coverage import CoverageApi
 from heliograph_collector.http.api.docs_page import DocsPage
@@ -91,6 +92,7 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
     app.router.add_get("/api/v1/aggregation", AggregationApi(feed, known_networks).__call__)
     app.router.add_get("/api/v1/measurements", measurement_api.list_measurements)
     app.router.add_get("/api/v1/measurements/{id}", measurement_api.get_measurement)
+    app.router.add_get("/api/v1/bulk/{day}", BulkApi(feed).send_day, allow_head=False)
     app.router.add_get("/incidents/{id}/cap.xml", incident_api.get_cap)
     app.router.add_get("/api/v1/incidents", incident_api.list_incidents)
     app.router.add_get("/api/v1/incidents/{id}", incident_api.get_incident)

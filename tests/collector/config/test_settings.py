@@ -26,7 +26,7 @@ plan: {services_file: services.yml, hello_profiles_file: hellos.yml}
 control: {endpoints: [], visit_networks: [10.1.0.0/16]}
 feed: {k_anonymity: 10, dumps_days: 7, url: "https://sun.example.org/",
   requests_per_minute: 0, metrics: open, security_contact: "mailto:ops@sun.example.org",
-  license: CC0-1.0, operator: The Sun, contact: desk@sun.example.org}
+  partners_file: partners.txt, license: CC0-1.0, operator: The Sun, contact: desk@sun.example.org}
 log: json
 alerts: [{name: chat, kind: slack, url: "https://chat.example.org/x"}]
 console: {password_file: /etc/password}

@@ -3,6 +3,7 @@
 from heliograph import __version__
 from heliograph_collector.http.api import (
     aggregation,
+    bulk,
     coverage,
     dumps,
     incidents,
@@ -238,6 +239,20 @@ def _list_operator_data() -> dict[str, OperationObject]:
             measurements.ITEM_PARAMETERS,
             more=(path_parameter("id", "^[0-9a-f]{32}$"),),
             responses={"404": refusal("Not known, or no longer.")},
+            is_operator=True,
+        ),
+        "/api/v1/bulk/{day}": get(
+            "getBulk",
+            "A past day's measurements as OONI's JSON lines, for partners with a key: those of "
+            "networks and five minutes whose cells are public.",
+            media_content(bulk.MEDIA),
+            bulk.BULK_PARAMETERS,
+            more=(path_parameter("day", bulk.DAY_PATTERN),),
+            responses={
+                "401": refusal("For partners only."),
+                "404": refusal("Not a day that is over, or no country."),
+                "429": refusal("Another day is on its way to this key."),
+            },
             is_operator=True,
         ),
         "/.well-known/security.txt": get(

@@ -101,8 +101,10 @@ FILTERS = [
     for (path, method), operation in OPERATIONS.items()
     for parameter in operation.get("parameters", ())
     if method == "get" and parameter["in"] == "query" and parameter["name"] in UNKNOWN
-    # Only the operator asks for measurements; a history says itself that nothing was measured.
-    if not path.startswith(("/api/v1/measurements", "/api/v1/history", "/charts/", "/countries/"))
+    # Strangers may not ask for measurements; a history says itself that nothing was measured.
+    if not path.startswith(
+        ("/api/v1/measurements", "/api/v1/bulk", "/api/v1/history", "/charts/", "/countries/")
+    )
 ]
 
 
