@@ -164,7 +164,7 @@ async def _stream(request: web.Request, pieces: AsyncGenerator[bytes, None]) -> 
             piece = await anext(pieces, b"")
         await response.write_eof()
     except (StoreError, TimeoutError) as error:
-        log.warning("A partner's day was cut short (%s).", error or "it was not read")
+        log.warning("A partner's day was cut short (%s).", str(error) or "it was not read")
         if request.transport is not None:
             request.transport.abort()
     return response
