@@ -1,7 +1,7 @@
 """What is true of each place at each second of a script, from its actors alone."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from heliograph_lab.simulate import Actor, Script
@@ -46,6 +46,7 @@ class Truth:
 
     script: Script
     doubts: Sequence[Doubt] = ()
+    by_place: dict[Place, list[Actor]] = field(default_factory=dict, compare=False, repr=False)
 
     def is_in_doubt(self, place: Place, since_s: float, until_s: float) -> bool:
         """Whether the script leaves it open what was true of a place, or of a part of it."""
@@ -55,7 +56,20 @@ class Truth:
         )
 
     def actors(self, place: Place) -> list[Actor]:
-        return [actor for actor in self.script.actors if place.includes(actor)]
+        if place not in self.by_place:
+            inside = [actor for actor in self.script.actors if place.includes(actor)]
+            self.by_place[place] = inside
+        return self.by_place[place]
+
+    def _list_times(self, place: Place, first: float, last: float) -> Iterator[float]:
+        """List the times at which what is true of a place may be another than before."""
+        actors = self.actors(place)
+        silences = [(s.since_s, s.until_s) for actor in actors for s in actor.silences]
+        troubles = [(t.since_s, t.until_s) for actor in actors for t in actor.troubles]
+        changes = {at for span in silences + troubles for at in span if first < at < last}
+        yield first
+        yield from sorted(changes)
+        yield last
 
     def dark_share(self, place: Place, second: float) -> float:
         actors = self.actors(place)
@@ -68,7 +82,7 @@ class Truth:
 
     def is_dark_since(self, place: Place, second: float, seconds: float) -> bool:
         """Whether all of a place has been dark for so long, up to now."""
-        times = _between(second - seconds, second)
+        times = self._list_times(place, second - seconds, second)
         return all(self.dark_share(place, at) >= MOST for at in times)
 
     def disturbed_share(self, place: Place, second: float) -> float:
@@ -78,25 +92,26 @@ class Truth:
 
     def is_disturbed_since(self, place: Place, second: float, seconds: float) -> bool:
         """Whether our address has been blocked from all of a place for so long, up to now."""
-        times = _between(second - seconds, second)
+        times = self._list_times(place, second - seconds, second)
         return all(self.disturbed_share(place, at) >= MOST for at in times)
 
     def is_disturbed_within(self, place: Place, second: float, seconds: float) -> bool:
         """Whether our address was blocked from some of a place in so long a time, up to now."""
-        times = _between(second - seconds, second)
-        return any(self.disturbed_share(place, at) > 0 for at in times)
+        spans = (s for actor in self.actors(place) for s in actor.silences if s.how == "blocked")
+        return any(s.since_s <= second and second - seconds < s.until_s for s in spans)
 
     def is_lit_since(self, place: Place, second: float, seconds: float) -> bool:
         """Whether nothing of a place has been dark for so long, up to now."""
-        times = _between(second - seconds, second)
+        times = self._list_times(place, second - seconds, second)
         return all(self.dark_share(place, at) == 0 for at in times)
 
     def is_steady_since(self, place: Place, second: float, seconds: float) -> bool:
         """Whether as much of a place has been dark for so long, up to now."""
-        return len({self.dark_share(place, at) for at in _between(second - seconds, second)}) == 1
+        times = self._list_times(place, second - seconds, second)
+        return len({self.dark_share(place, at) for at in times}) == 1
 
     def fails_since(self, place: Place, service: str, second: float, seconds: float) -> bool:
-        times = _between(second - seconds, second)
+        times = self._list_times(place, second - seconds, second)
         return all(self.failing_share(place, service, at) >= MOST for at in times)
 
     def is_down_since(self, service: str, second: float, seconds: float) -> bool:
@@ -105,7 +120,7 @@ class Truth:
         return all(self.fails_since(Place(c), service, second, seconds) for c in countries)
 
     def works_since(self, place: Place, service: str, second: float, seconds: float) -> bool:
-        times = _between(second - seconds, second)
+        times = self._list_times(place, second - seconds, second)
         return all(self.failing_share(place, service, at) == 0 for at in times)
 
     def is_calm_until(self, country: str, second: float) -> bool:
@@ -114,14 +129,6 @@ class Truth:
         starts = [silence.since_s for actor in actors for silence in actor.silences]
         starts += [trouble.since_s for actor in actors for trouble in actor.troubles]
         return all(start > second for start in starts)
-
-
-def _between(first: float, last: float) -> Iterator[float]:
-    at = first
-    while at < last:
-        yield at
-        at += 1.0
-    yield last
 
 
 def _is_dark(actor: Actor, second: float) -> bool:
