@@ -12,6 +12,7 @@ from heliograph.byte_shares import ANCHOR_SHARE, HELLO_SHARE, LIGHT_SHARE, OTHER
 from heliograph.experiments import entry_of
 from heliograph.experiments.messengers import MessengerConfig
 from heliograph.plan import ANCHORS, HELLO, Endpoint, EndpointKind, Plan, PlannedTask, Service
+from heliograph.translation import format_decimal
 from heliograph.translation import translate as _
 from heliograph.units import DAY_S
 
@@ -31,6 +32,7 @@ _ADDRESS_BYTES = {
     EndpointKind.NOISE: 900,
     EndpointKind.QUIC: 8_600,
 }
+_SECONDS_BELOW_S = 90  # a shorter interval is given in seconds
 _USUAL_ADDRESSES = 2  # of a name: one of each family
 _SHARES = {ANCHORS: ANCHOR_SHARE, LIGHT_CHECKS: LIGHT_SHARE, HELLO: HELLO_SHARE, "": OTHER_SHARE}
 _DEFAULT_RUN_BYTES = 15_000  # a target without a service, of an experiment that was not measured
@@ -83,10 +85,11 @@ def estimate_plan_bytes(plan: Plan) -> int:
 def format_traffic(plan: Plan) -> dict[str, str]:
     """Format a day's MB for a sentence: `total`, `limit`, and `parts` by experiment."""
     costs = list_costs(plan)
+    parts = [f"{name} {format_decimal(size / 1e6)}" for name, size in costs.items()]
     return {
-        "total": f"{sum(costs.values()) / 1e6:.1f}",
-        "limit": f"{plan.limits.bytes_per_month / 30e6:.1f}",
-        "parts": ", ".join(f"{name} {size / 1e6:.1f}" for name, size in costs.items()),
+        "total": format_decimal(sum(costs.values()) / 1e6),
+        "limit": format_decimal(plan.limits.bytes_per_month / 30e6),
+        "parts": _(", ").join(parts),
     }
 
 
@@ -126,9 +129,7 @@ def describe_rarity(plan: Plan) -> str:
         return ""
     names = {ANCHORS: _("anchors"), LIGHT_CHECKS: _("light checks"), HELLO: _("hellos")}
     parts = [
-        _("{name} every {n} min").format(
-            name=name, n=f"{_interval_s(plan, kind) * factors[kind] / 60:.0f}"
-        )
+        _describe_interval(name, _interval_s(plan, kind) * factors[kind])
         for kind, name in names.items()
         if kind in factors
     ]
@@ -136,7 +137,13 @@ def describe_rarity(plan: Plan) -> str:
         parts.append(_("others {n} times as rarely").format(n=f"{factors['']:.0f}"))
     text = _("By a limit of {limit} MB a month tests come later than planned: {tests}.")
     limit = plan.limits.bytes_per_month / 1e6
-    return text.format(limit=f"{limit:.0f}", tests=", ".join(parts))
+    return text.format(limit=f"{limit:.0f}", tests=_(", ").join(parts))
+
+
+def _describe_interval(name: str, interval_s: float) -> str:
+    if interval_s < _SECONDS_BELOW_S:
+        return _("{name} every {n} s").format(name=name, n=f"{interval_s:.0f}")
+    return _("{name} every {n} min").format(name=name, n=f"{interval_s / 60:.0f}")
 
 
 def _interval_s(plan: Plan, kind: str) -> float:

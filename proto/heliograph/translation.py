@@ -16,6 +16,7 @@ ENGLISH = "en"
 # gettext(3) asks these, the first that is set decides; LANGUAGE names several, best first.
 VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
+DECIMAL_COMMA = frozenset({"kk", "ru"})  # CLDR 48, numbers in Latin digits
 MAX_BYTES = 1_048_576  # of a catalogue; the longest has some 40,000
 
 _RIGHT_TO_LEFT_MARK = "\u200f"  # invisible; Unicode Standard Annex #9, 2.6
@@ -23,6 +24,7 @@ _LEFT_TO_RIGHT_MARK = "\u200e"
 
 _texts: dict[str, str] = {}
 _marks: dict[str, str] = {}
+_language = [ENGLISH]
 
 
 class CatalogueError(ValueError):
@@ -61,10 +63,37 @@ def end_word() -> str:
     return _marks.get("word", "")
 
 
+def keep_order(text: str) -> str:
+    """Return a date or an address whose parts keep their order in a line from right to left.
+
+    After a Persian word they would otherwise run backwards, as 28-11-2026 (Unicode Standard Annex
+    #9, W2 and W4).
+    """
+    return f"{_marks.get('word', '')}{text}"
+
+
+def format_decimal(value: float, digits: int = 1) -> str:
+    """Format a number with so many digits behind the mark that the language uses."""
+    return decimal_mark(f"{value:.{digits}f}")
+
+
+def decimal_mark(number: str) -> str:
+    """Return a number with the mark that the language uses in place of a point."""
+    return number.replace(".", _marks.get("decimal", "."))
+
+
+def language_in_use() -> str:
+    """Return the code of the language that sentences are in."""
+    return _language[0]
+
+
 def use_language(language: str, folder: Path) -> None:
     """Say what follows in this language; `folder` has ru.po and others. Raises OSError."""
     _texts.clear()
     _marks.clear()
+    _language[0] = language
+    if language in DECIMAL_COMMA:
+        _marks["decimal"] = ","
     if language in RIGHT_TO_LEFT:
         _marks["line"] = _RIGHT_TO_LEFT_MARK
         _marks["word"] = _LEFT_TO_RIGHT_MARK

@@ -124,7 +124,7 @@ async def test_join_shows_what_will_run_and_asks(
         out, err = capsys.readouterr()
         assert "192.0.2.1:9: tcp, every 1 min" in out
         assert "Who can see it" in out
-        assert "In KZ the network is censored and watched" in out.replace("\n ", "")
+        assert "In Kazakhstan the network is censored and watched" in out.replace("\n ", "")
         assert "Nothing will run" in err
         answers(monkeypatch, "kz\nyes\n")  # somebody else's network, and nobody asked
         assert await call("join", collector.invite(), "--state", str(state.root)) == 1

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 import heliograph_agent
 from heliograph import traffic_estimate
@@ -18,11 +19,15 @@ from heliograph.translation import (
     CatalogueError,
     choose_language,
     find_languages,
+    format_decimal,
     read_catalogue,
     use_language,
 )
 from heliograph_agent.cli import LOCALE
+from heliograph_agent.cli.results import format_results
+from heliograph_agent.consent.country import NAMES, name_country
 from heliograph_agent.consent.terms import format_terms
+from support.findings import told
 from support.scripted_intake import plan_of
 
 (AGENT,) = map(Path, heliograph_agent.__path__)
@@ -33,6 +38,8 @@ ENGLISH_MODULES = {"experiments"}  # as agent/README.md says
 NO_SENTENCE = re.compile(
     r"<|\{|^(ECH|GREASE) hello$|heliograph-agent |^ by proxy$|has no port"
 )  # HTML, CSS, commands
+PERCENT = re.compile(r"%[sd]")
+DIGITS = re.compile(r"[\u0660-\u0669\u06f0-\u06f9]")  # Arabic and Persian
 PLAN = plan_of(PlannedTask(experiment="web", target="https://news.example/", interval_s=90))
 LANGUAGES = sorted(find_languages(LOCALE) - {"en"})
 
@@ -98,6 +105,8 @@ def test_catalogue_is_complete_and_keeps_every_place(language: str) -> None:
     assert set(catalogue) == set(marked_texts())
     for english, translation in catalogue.items():
         assert fields(translation) == fields(english), translation
+        assert PERCENT.findall(translation) == PERCENT.findall(english), "arguments of a log line"
+        assert DIGITS.findall(translation) == [], "one kind of digits, as in addresses and times"
         assert all(command in translation for command in english.split("`")[1::2]), translation
         assert english.endswith(" ") == translation.endswith(" "), translation
 
@@ -112,11 +121,43 @@ def persian() -> Iterator[None]:
 @pytest.mark.usefixtures("persian")
 def test_terms_are_said_in_persian() -> None:
     terms = format_terms(PLAN, "collector.example:7443", "KZ")
+    assert "قزاقستان" in terms
     assert "چه کسی آن را می‌بیند" in terms
     assert "collector.example:7443" in terms
     latin = [line for line in terms.splitlines() if line.isascii() and line.strip()]
     assert not latin, "all that is no name is translated"
     assert "·" not in terms, "no mark of the catalogue is taken for one that hides terms"
+
+
+@pytest.mark.usefixtures("persian")
+def test_a_date_runs_from_left_to_right_in_a_persian_line() -> None:
+    """UAX #9, W2: after a Persian word its parts would stand in the other order."""
+    place, telegram, *_ = format_results(told(telegram="blocked"))
+    assert place.endswith("\u200e2022-01-05 22:00 UTC:")
+    assert "\u200e2022-01-05 21:35 UTC؛" in telegram
+
+
+@pytest.mark.parametrize(("language", "number"), [("en", "1.5"), ("ru", "1,5"), ("fa", "1.5")])
+def test_a_number_has_the_mark_of_the_language(language: str, number: str) -> None:
+    use_language(language, LOCALE)
+    try:
+        assert format_decimal(1.5) == number
+    finally:
+        use_language("en", LOCALE)
+
+
+def test_every_country_has_a_name_in_each_language() -> None:
+    """Each in its own script, and of every country whose risk is known."""
+    folder = AGENT / "consent"
+    head, *rows = (folder / NAMES).read_text("utf-8").splitlines()
+    assert head.split("\t") == ["code", "en", *LANGUAGES]
+    names = {code: written for code, *written in (row.split("\t") for row in rows)}
+    for _, persian, *cyrillic in names.values():
+        assert re.search("[\u0600-\u06ff]", persian)
+        assert all(re.search("[\u0400-\u04ff]", name) for name in cyrillic)
+    tiers = yaml.safe_load((folder / "risks.yml").read_text())["tiers"].values()
+    assert {country for tier in tiers for country in tier} <= names.keys()
+    assert name_country("QQ") == "QQ", "of no list"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heliograph.directory_owner import act_as_owner
-from heliograph.translation import choose_language, find_languages, mark, use_language
+from heliograph.translation import (
+    begin_line,
+    choose_language,
+    find_languages,
+    mark,
+    use_language,
+)
 from heliograph.translation import translate as _
 from heliograph_agent.state import CONFIG, DEFAULT, PLAN, State, StateError, not_joined_error
 
@@ -120,7 +126,12 @@ def _translate_parser(parser: argparse.ArgumentParser) -> None:
 
 def print_note(sentence: str) -> None:
     """Print a sentence that is no result."""
-    print(f"heliograph-agent: {sentence}", file=sys.stderr, flush=True)
+    print(begin_note(sentence) + sentence, file=sys.stderr, flush=True)
+
+
+def begin_note(sentence: str) -> str:
+    """Return what stands before a sentence; an English one runs from left to right."""
+    return f"{'' if sentence.isascii() else begin_line()}heliograph-agent: "
 
 
 def write_file(file: Path, content: bytes | Iterable[bytes]) -> None:

@@ -14,7 +14,7 @@ from heliograph.experiments import REGISTRY
 from heliograph.experiments.entry import Category
 from heliograph.translation import mark
 from heliograph.translation import translate as _
-from heliograph_agent.consent import make_printable
+from heliograph_agent.consent import make_printable, name_country
 from heliograph_agent.consent.risk import RiskTier, find_tier
 from heliograph_agent.runtime.findings import NetworkFindings
 from heliograph_agent.runtime.status_file import AgentStatus
@@ -72,7 +72,7 @@ def describe_tools(status: AgentStatus, now_us: int, service: str = "") -> Itera
         "What now: these tools against blocking answered the tests in this network: {tools}."
     ).format(tools=_(", ").join(tools))
     yield _("The tests do not use the tool itself: only a try shows whether it works for you.")
-    place = make_printable(findings["country"]) or _("this country")
+    place = make_printable(name_country(findings["country"])) or _("this country")
     yield _(RISKS[find_tier(findings["country"])]).format(place=place)
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from heliograph.clock import Clock, SystemClock
+from heliograph.translation import direct_line, keep_order, mark
 from heliograph.translation import translate as _
 from heliograph.units import MINUTE_US
 from heliograph_agent import cli
@@ -13,6 +14,18 @@ from heliograph_agent.state import Collector, State
 
 if TYPE_CHECKING:
     from heliograph.voice_code import StatusReport
+
+# By the words of heliograph.voice_code, which has them in English for the collector.
+STATES = {
+    "answers": mark("answers: {names}"),
+    "fails": mark("does not answer: {names}"),
+    "unknown": mark("not known: {names}"),
+}
+CLASS_TITLES = {
+    "domestic": mark("hosts at home"),
+    "foreign": mark("hosts abroad"),
+    "dns": mark("names"),
+}
 
 
 def add_parser(commands: "cli.Subparsers") -> None:
@@ -69,11 +82,16 @@ def _derive_key(state: State, collector: Collector) -> bytes:
 
 
 def _print_explanation(report: "StatusReport") -> None:
-    from heliograph.voice_code import ServiceState, summarize_report
+    from heliograph.voice_code import CLASSES, TITLES, ServiceState
 
-    print("\n" + _("Made {time}. It says:").format(time=_format_time(report)))
-    for line in summarize_report(report):
-        print(f"  {line}")
+    made = keep_order(_format_time(report))
+    print("\n" + _("Made {time}. It says:").format(time=made))
+    for state in ServiceState:
+        named = [name for name in CLASSES if report.states[name] is state]
+        names = [_(CLASS_TITLES.get(name, TITLES[name])) for name in named]
+        if names:
+            text = _(STATES[state.value]).format(names=_(", ").join(names))
+            print(direct_line(f"  {text}"))
     if set(report.states.values()) == {ServiceState.UNKNOWN}:
         cli.print_note(
             _(

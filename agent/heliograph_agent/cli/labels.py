@@ -6,7 +6,7 @@ from http import HTTPStatus
 from heliograph.experiments import REGISTRY
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, Exchange, Hop, Http, Observation, Tls
-from heliograph.translation import mark
+from heliograph.translation import decimal_mark, mark
 from heliograph.translation import translate as _
 
 JOINERS = "\u200c\u200d"  # Persian needs them; they are invisible and reorder nothing
@@ -206,18 +206,18 @@ def compute_rate(http: Http) -> float | None:
 def format_rate(rate: float) -> str:
     """Format a rate in MB/s, kB/s or B/s."""
     if rate >= 1_000_000:
-        return _("{n} MB/s").format(n=f"{rate / 1_000_000:.3g}")
+        return _("{n} MB/s").format(n=decimal_mark(f"{rate / 1_000_000:.3g}"))
     if rate >= 1_000:
-        return _("{n} kB/s").format(n=f"{rate / 1_000:.3g}")
+        return _("{n} kB/s").format(n=decimal_mark(f"{rate / 1_000:.3g}"))
     return _("{n} B/s").format(n=f"{rate:.0f}")
 
 
 def format_size(size: int) -> str:
     """Format a number of bytes; kB and MB have three digits."""
     if size >= 1_000_000:
-        return _("{n} MB").format(n=f"{size / 1_000_000:.3g}")
+        return _("{n} MB").format(n=decimal_mark(f"{size / 1_000_000:.3g}"))
     if size >= _MAX_BYTES:
-        return _("{n} kB").format(n=f"{size / 1_000:.3g}")
+        return _("{n} kB").format(n=decimal_mark(f"{size / 1_000:.3g}"))
     return _("{n} bytes").format(n=size)
 
 
@@ -225,7 +225,7 @@ def format_duration(duration_us: int) -> str:
     """Format milliseconds, or seconds from one second on."""
     if duration_us < 1_000_000:
         return _("{n} ms").format(n=f"{duration_us / 1000:.0f}")
-    return _("{n} s").format(n=f"{duration_us / 1e6:.2f}")
+    return _("{n} s").format(n=decimal_mark(f"{duration_us / 1e6:.2f}"))
 
 
 def make_printable(value: str, width: int) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from heliograph.clock import SystemClock
+from heliograph.translation import format_decimal, keep_order
 from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.state import CONSENT, State
@@ -150,9 +151,9 @@ def _print_tasks(plan: "Plan", services: "Mapping[str, Service]") -> None:
     for task in plan.tasks:
         cost = estimate_task_bytes(task, services.get(task.service)) / 1e6
         interval = _("every {n} s").format(n=f"{task.interval_s:>6}")
-        daily = _("{n} MB a day").format(n=f"{cost:.1f}")
-        line = f"{task.experiment:<14} {_describe_task(task, services)}, {daily}"
-        print(c.make_printable(f"  {interval}  {line}"))
+        daily = _("{n} MB a day").format(n=format_decimal(cost))
+        subject = c.make_printable(_describe_task(task, services))
+        print(f"  {interval}  {task.experiment:<14} {subject}{_(', ')}{daily}")
     text = _("All of it would move {total} MB a day of {limit} ({parts}).")
     print(c.make_printable(text.format(**format_traffic(plan))))
 
@@ -163,10 +164,10 @@ def _print_excluded(plan: "Plan", config: "Config") -> None:
 
     services = {service.name: service for service in plan.services}
     if unwanted := c.list_excluded(plan, config.without):
-        names = ", ".join(_describe_task(task, services) for task in unwanted)
+        names = _(", ").join(_describe_task(task, services) for task in unwanted)
         print(c.make_printable(_("Never run, by your opt_out: {names}").format(names=names)))
     if config.quiet_hours:
-        hours = ", ".join(f"{hour}:00" for hour in sorted(config.quiet_hours))
+        hours = _(", ").join(f"{hour}:00" for hour in sorted(config.quiet_hours))
         text = _("Nothing is run in the hours from {hours}, by your opt_out.")
         print(text.format(hours=hours))
 
@@ -193,4 +194,4 @@ def _describe_task(task: "PlannedTask", services: "Mapping[str, Service]") -> st
 
 
 def _format_day(at_s: int) -> str:
-    return f"{datetime.fromtimestamp(min(at_s, 2**37), UTC):%Y-%m-%d}"
+    return keep_order(f"{datetime.fromtimestamp(min(at_s, 2**37), UTC):%Y-%m-%d}")

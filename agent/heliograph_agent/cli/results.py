@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heliograph.clock import SystemClock
-from heliograph.translation import begin_line, direct_line, mark
+from heliograph.translation import begin_line, direct_line, keep_order, mark
 from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.cli.circumvention import describe_tools
-from heliograph_agent.consent import make_printable
+from heliograph_agent.consent import make_printable, name_country
 from heliograph_agent.runtime.status_file import AgentStatus, read_status
 
 if TYPE_CHECKING:
@@ -105,20 +105,21 @@ def _make_row(status: AgentStatus, findings: "NetworkFindings", name: str) -> Re
     finding = findings["services"][name]
     return ResultRow(
         title=make_printable(finding["title"]),
-        finding=describe_finding(finding, make_printable(findings["country"])),
+        finding=describe_finding(finding, make_printable(name_country(findings["country"]))),
         own=_describe_own(status, name),
     )
 
 
 def _format_row(row: ResultRow) -> str:
     line = f"{begin_line()}  {row.title:<24} {row.finding}"
-    return f"{line}; {row.own}" if row.own else line
+    return f"{line}{_('; ')}{row.own}" if row.own else line
 
 
 def describe_place(findings: "NetworkFindings") -> str:
-    place = f"AS{findings['asn']}, {findings['country']}"
+    country = name_country(findings["country"])
+    place = f"AS{findings['asn']}{_(', ')}{country}"
     if not findings["asn"]:
-        place = _("networks of {country} with few agents").format(country=findings["country"])
+        place = _("networks of {country} with few agents").format(country=country)
     return _("{place}, as of {time}:").format(
         place=make_printable(place), time=format_minute(findings["at_us"])
     )
@@ -133,7 +134,7 @@ def describe_finding(finding: "ServiceFinding", country: str) -> str:
         )
     agents = _("{n} agents").format(n=make_printable(finding["vantages"]))
     others = _describe_country(finding, country)
-    return f"{text}; {agents}; {others}" if others else f"{text}; {agents}"
+    return _("; ").join(filter(None, (text, agents, others)))
 
 
 def _describe_country(finding: "ServiceFinding", country: str) -> str:
@@ -161,7 +162,7 @@ def summarize_findings(status: AgentStatus) -> str:
             return _("no block is known, and some services are in doubt or out of order")
         return _("nothing is blocked, as far as the collector tells")
     return _("blocked or partly blocked: {names}; see `heliograph-agent results`").format(
-        names=", ".join(blocked)
+        names=_(", ").join(blocked)
     )
 
 
@@ -176,4 +177,4 @@ def _rank(order: list[str], state: str) -> int:
 
 
 def format_minute(at_us: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at_us // 1_000_000))
+    return keep_order(time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at_us // 1_000_000)))

@@ -34,10 +34,21 @@ def add_parser(commands: "cli.Subparsers") -> None:
     )
 
 
+class NoteFormatter(logging.Formatter):
+    """Format what a running agent logs as notes, in the reader's language where it has them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.msg = _(str(record.msg))
+        sentence = super().format(record)
+        return cli.begin_note(sentence) + sentence
+
+
 def run(args: argparse.Namespace) -> int:
     from heliograph_agent.runtime.agent import Agent, read_settings
 
-    logging.basicConfig(format="heliograph-agent: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler()
+    handler.setFormatter(NoteFormatter())
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("heliograph").setLevel(logging.INFO)
     state = cli.get_state(args)
     settings = read_settings(state, cli.read_config(args), is_agreed=args.yes)

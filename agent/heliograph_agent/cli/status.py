@@ -9,7 +9,7 @@ from typing import TypedDict, cast
 
 from heliograph.clock import SystemClock
 from heliograph.observation import Link
-from heliograph.translation import begin_line, mark
+from heliograph.translation import begin_line, keep_order, mark
 from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.cli.absence import describe_absence
@@ -141,22 +141,22 @@ def _print_status(status: CommandStatus) -> None:
     lines = {
         _("agent"): _describe_activity(status),
         _("collector"): _("{address}, {transport}, last answer {time}").format(
-            address=status["joined"],
+            address=keep_order(status["joined"]),
             transport=_describe_transport(
                 status.get("way") or "", is_connected=status["connected"]
             ),
             time=_format_time(status.get("last_success_us")),
         ),
-        _("last failure"): ", ".join(
-            f"{path}: {failure['reason']} {_format_time(failure['at_us'])}"
-            for path, failure in (status.get("last_failure") or {}).items()
+        _("last failure"): _("; ").join(
+            f"{_describe_failure(failure['reason'])}{_(', ')}{_format_time(failure['at_us'])}"
+            for failure in (status.get("last_failure") or {}).values()
         ),
         _("notice"): describe_absence(status),
         _("key"): _(CLONED) if status.get("cloned") else "",
         _("network"): _("{link}, epoch {epoch}").format(
             link=_describe_link(status.get("link", "")), epoch=status.get("epoch") or "-"
         ),
-        _("own side"): "; ".join(_describe_own_signs(status)),
+        _("own side"): _("; ").join(_describe_own_signs(status)),
         _("results"): summarize_findings(status),
         _("plan"): _("version {n}").format(n=status.get("plan_version", 0)),
         _("waiting"): _describe_queue_counts(status),
@@ -174,6 +174,12 @@ def _print_status(status: CommandStatus) -> None:
     for experiment, at_us in sorted(status.get("last_results", {}).items()):
         last = _("last result {time}").format(time=_format_time(at_us))
         print(f"{begin_line()}  {experiment:<20} {last}")
+
+
+def _describe_failure(reason: str) -> str:
+    from heliograph_agent.uplink.transports import describe_reason
+
+    return describe_reason(make_printable(reason))
 
 
 def _describe_link(link: str) -> str:
@@ -211,12 +217,12 @@ def _describe_activity(status: CommandStatus) -> str:
 def _format_time(at_us: int | None) -> str:
     if not at_us:
         return _("never")
-    return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return keep_order(f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _describe_counts(counts: Mapping[str, int] | None, templates: Mapping[str, str]) -> str:
     described = {_(templates.get(name, name)): n for name, n in (counts or {}).items()}
-    return "; ".join(
+    return _("; ").join(
         template.format(n) if "{" in template else f"{n} {template}"
         for template, n in described.items()
     )
@@ -225,10 +231,10 @@ def _describe_counts(counts: Mapping[str, int] | None, templates: Mapping[str, s
 def _describe_transport(name: str, *, is_connected: bool) -> str:
     kind = TRANSPORTS.get(name.partition(":")[0], "")
     proxy = _("by your proxy") if name.endswith(" by proxy") else ""
-    description = ", ".join(filter(None, (kind and _(kind), proxy)))
+    description = _(", ").join(filter(None, (kind and _(kind), proxy)))
     if is_connected:
         connected = _("connected")
-        return f"{connected}, {description}" if description else connected
+        return _(", ").join(filter(None, (connected, description)))
     if not name:
         return _("no session")
     return _("no session (last tried: {transport})").format(transport=description or _("a session"))

@@ -18,6 +18,7 @@ from typing import Any, TypedDict
 from heliograph.observation import Access
 from heliograph.plan import LIGHT, Plan, PlannedTask
 from heliograph.units import minute_of
+from heliograph_agent.consent.country import name_country
 from heliograph_agent.consent.risk import RiskTier, describe_risk, find_tier, is_grave
 from heliograph_agent.consent.terms import (
     describe_cost,
@@ -30,7 +31,7 @@ from heliograph_agent.consent.terms import (
 __all__ = [
     "Consent", "RiskTier", "consent_scope", "describe_cost", "describe_risk", "digest_unit",
     "estimate_daily_bytes", "exclude_tests", "find_tier", "format_terms", "is_grave",
-    "is_risk_new", "list_excluded", "local_hour", "make_printable", "narrow_plan",
+    "is_risk_new", "list_excluded", "local_hour", "make_printable", "name_country", "narrow_plan",
     "opt_out_names", "read_consent", "restrict_to_basics",
 ]  # fmt: skip
 

@@ -6,6 +6,7 @@ from importlib.resources import files
 from heliograph.translation import mark
 from heliograph.translation import translate as _
 from heliograph.yaml_document import parse_yaml
+from heliograph_agent.consent.country import name_country
 
 
 class RiskTier(IntEnum):
@@ -46,7 +47,8 @@ def find_tier(country: str) -> RiskTier:
 
 
 def describe_risk(country: str) -> str:
-    return _(DESCRIPTIONS[find_tier(country)]).format(place=country or _("this country"))
+    place = name_country(country) or _("this country")
+    return _(DESCRIPTIONS[find_tier(country)]).format(place=place)
 
 
 def is_grave(country: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from textwrap import wrap
 
 from heliograph.plan import Plan, PlannedTask, Service
-from heliograph.translation import begin_line, direct_line, mark
+from heliograph.translation import begin_line, direct_line, format_decimal, mark
 from heliograph.translation import translate as _
 from heliograph_agent.consent.risk import describe_risk
 
@@ -160,7 +160,7 @@ def _format_interval(seconds: int) -> str:
 def describe_cost(plan: Plan) -> str:
     """Describe the plan's bytes as `1.2 MB a day, at most 30 MB a month`."""
     return _("{daily} MB a day, at most {monthly} MB a month").format(
-        daily=f"{estimate_daily_bytes(plan) / 1e6:.1f}",
+        daily=format_decimal(estimate_daily_bytes(plan) / 1e6),
         monthly=f"{plan.limits.bytes_per_month / 1e6:.0f}",
     )
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from heliograph.clock import Clock
 from heliograph.observation import Link, Trigger
 from heliograph.plan import Limits, Plan
+from heliograph.translation import mark
 from heliograph.v1 import intake_pb2, plan_pb2
 from heliograph_agent.net.local_addresses import read_local_view
 from heliograph_agent.platform.power import is_on_battery, read_uptime_s
@@ -188,7 +189,7 @@ class Agent:
         while True:
             await asyncio.sleep(NETWORK_POLL_S)
             if self._vantage_tracker.check_network(read_local_view()):
-                log.info("the network changed")
+                log.info(mark("the network changed"))
                 self.measurement_loop.change_epoch(self._vantage_tracker.epoch)
                 self.uplink.restart()
                 self.status.mark_changed()
@@ -196,7 +197,7 @@ class Agent:
     async def _wait_for_stop(self, stop: asyncio.Event) -> str:
         while not stop.is_set():
             if is_paused(self.settings.state, self._clock.wall_us()):
-                log.info("paused")
+                log.info(mark("paused"))
                 return "pause"
             self._take_delivered_plan()
             self.plan_updater.poll()
@@ -317,7 +318,7 @@ class Agent:
 
     def note_rejection(self, sequence: int, reason: str) -> None:
         """Note that the collector refused a batch for good."""
-        log.warning("the collector refused batch %d (%s); it is kept apart", sequence, reason)
+        log.warning(mark("the collector refused batch %d (%s); it is kept apart"), sequence, reason)
         self.status.mark_changed()
 
     def apply_plan(self, plan: Plan) -> None:

@@ -16,6 +16,7 @@ from heliograph import trust_chain
 from heliograph.clock import Clock
 from heliograph.observation import Access
 from heliograph.plan import Plan
+from heliograph.translation import mark
 from heliograph.translation import translate as _
 from heliograph.units import MINUTE_US
 from heliograph.v1 import plan_pb2
@@ -53,11 +54,14 @@ from heliograph_agent.uplink.signed_documents import (
 log = logging.getLogger("heliograph.agent")
 CALENDAR_CHECK_US = MINUTE_US  # between two checks of the calendar
 _AGE_MESSAGES = {
-    PlanAge.FRESH: "the plan is up to date",
-    PlanAge.STALE: "the plan has expired and could not be renewed: it runs unchanged until "
-    "{over}, and nothing is added to it",
-    PlanAge.EXPIRED: "the plan expired long ago: nothing is measured until the collector has a "
-    "newer one",
+    PlanAge.FRESH: mark("the plan is up to date"),
+    PlanAge.STALE: mark(
+        "the plan has expired and could not be renewed: it runs unchanged until {over}, and "
+        "nothing is added to it"
+    ),
+    PlanAge.EXPIRED: mark(
+        "the plan expired long ago: nothing is measured until the collector has a newer one"
+    ),
 }
 MOBILE_BYTES = 300_000_000  # a month by default
 
@@ -217,9 +221,9 @@ class PlanUpdater:
             self.settings.state.write(PLAN, signed.SerializeToString())
         except (PlanError, StateError) as error:
             if signed.plan != stored_plan.plan:
-                log.warning("a plan was refused: %s", error)
+                log.warning(mark("a plan was refused: %s"), error)
             return
-        log.info("plan %d taken", plan.version)
+        log.info(mark("plan %d taken"), plan.version)
         self.settings = replace(self.settings, plan=plan)
         self._check_calendar(self.now_us())
         self._apply_settings()
@@ -258,7 +262,7 @@ class PlanUpdater:
             log.warning("%s", error)
             return
         if self.waiting and self.waiting != before:
-            log.warning("the plan has new targets: see `heliograph-agent plan`")
+            log.warning(mark("the plan has new targets: see `heliograph-agent plan`"))
         self._host.apply_plan(self.plan)
 
     def _effective_plan(self) -> tuple[Plan, tuple[str, ...]]:
@@ -274,9 +278,10 @@ class PlanUpdater:
         changed = (age, is_quiet_hour) != (self._age, self._is_quiet_hour)
         if age is not self._age:
             last_day = datetime.fromtimestamp(min(plan.expires_s + STALE_S, 2**37), UTC)
-            log.warning(_AGE_MESSAGES[age].format(over=f"{last_day:%Y-%m-%d}"))
+            log.warning(_(_AGE_MESSAGES[age]).format(over=f"{last_day:%Y-%m-%d}"))
         if is_quiet_hour is not self._is_quiet_hour:
-            log.info("nothing is measured in this hour" if is_quiet_hour else "measuring again")
+            quiet = mark("nothing is measured in this hour")
+            log.info(quiet if is_quiet_hour else mark("measuring again"))
         self._age = age
         self._is_quiet_hour = is_quiet_hour
         return changed

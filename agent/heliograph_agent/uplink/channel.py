@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
     Call = grpc.aio.StreamStreamCall[intake_pb2.AgentMessage, intake_pb2.CollectorMessage]
 
+# Before anything imports gRPC, which reads both then: it logs addresses, and each start of another
+# program beside its threads.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 _CHUNK = 65_536
 FALLBACK_NAME = "localhost"  # is in every collector's certificate and identifies nothing
 CONNECT_S = 10.0
@@ -53,7 +57,6 @@ def open_channel(target: str, certificate: str, name: str | None = None) -> "grp
     `target` is host:port, or `unix:PATH` of a bridge. `name` is sent in the ClientHello if the
     certificate holds it; None means the name of the host.
     """
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # because gRPC logs addresses
     import grpc
 
     return grpc.aio.secure_channel(

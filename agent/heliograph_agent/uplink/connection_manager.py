@@ -25,6 +25,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from heliograph.plan import Carrier, Entrance
+from heliograph.translation import mark
 from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.spool import Spool
 from heliograph_agent.state import UPLINK, State, StateError
@@ -37,7 +38,6 @@ from heliograph_agent.uplink.reconnect_delay import ReconnectDelay
 from heliograph_agent.uplink.session import SessionAgent, UplinkContext
 from heliograph_agent.uplink.session_loss import PREPARE_S, SessionLoss
 from heliograph_agent.uplink.transports import (
-    SENTENCES,
     SESSIONS,
     ConnectionStatus,
     EntranceGuard,
@@ -45,6 +45,7 @@ from heliograph_agent.uplink.transports import (
     Transport,
     TransportSelector,
     UplinkError,
+    describe_reason,
     list_transports,
 )
 
@@ -244,7 +245,7 @@ class Uplink:
         await net.resolve(query.name, query_type="AAAA")
         wall_us = self._clock.wall_us()
         if self._beacon.record(query, trace, wall_us, self._clock.monotonic_us()):
-            log.info("the collector took in by DNS what answers here")
+            log.info(mark("the collector took in by DNS what answers here"))
             self._set_status(replace(self.status, last_beacon_us=wall_us))
         self.record_attempt(self._beacon.target, trace)
 
@@ -280,7 +281,7 @@ class Uplink:
         else:
             self._wait_failures = 1  # the next transport within a second
         if self.status.connected or reason != self.status.last_failure:
-            log.warning("%s; results are kept and sent later", SENTENCES.get(reason, reason))
+            log.warning(mark("%s; results are kept and sent later"), describe_reason(reason))
         self._set_status(
             replace(
                 self.status,
@@ -340,7 +341,8 @@ class Uplink:
             self._answer_timeout.reschedule(None)
         is_session = self.status.transport.startswith(SESSIONS)
         if not self.status.connected:
-            log.info("connected to the collector%s", "" if is_session else ", one batch at a time")
+            single = mark("connected to the collector, one batch at a time")
+            log.info(mark("connected to the collector") if is_session else single)
         if is_session and self._clock.monotonic_us() - self._began_us >= STABLE_US:
             with suppress(UplinkError, StateError):
                 for transport in self._list_transports():

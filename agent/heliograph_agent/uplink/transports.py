@@ -24,6 +24,8 @@ from typing import Protocol
 from heliograph.backoff import Backoff
 from heliograph.clock import Clock
 from heliograph.plan import Carrier, Entrance
+from heliograph.translation import mark
+from heliograph.translation import translate as _
 from heliograph_agent.uplink.invite import split_endpoint
 
 FIRST_PROBE_S = 60.0  # soon, because a transport may have failed by chance
@@ -60,20 +62,27 @@ class Reason(StrEnum):
 
 
 SENTENCES = {
-    Reason.UNREACHABLE: "the collector cannot be reached",
-    Reason.NO_ENTRANCE: (
-        "the collector has no entrance for an agent without grpcio: install grpcio, "
-        "or ask its operator for the key post.listen"
+    Reason.UNREACHABLE: mark("the collector cannot be reached"),
+    Reason.NO_ENTRANCE: mark(
+        "the collector has no entrance for an agent without grpcio: install grpcio, or ask its "
+        "operator for the key post.listen"
     ),
-    Reason.PIN_MISMATCH: "somebody else answers in the collector's place, nothing was sent",
-    Reason.NO_ANSWER: "the collector does not answer",
-    Reason.UNKNOWN_AGENT: "the collector does not know this agent (any more): ask its operator",
-    Reason.BUSY: "the collector is busy",
-    Reason.ENDED: "the collector ended the session",
-    Reason.REFUSED: "the collector refused the session",
-    Reason.SPOOL: "the spool cannot be read or written: see `heliograph-agent status`",
-    Reason.STATE: "the agent's own files cannot be read: see `heliograph-agent status`",
+    Reason.PIN_MISMATCH: mark("somebody else answers in the collector's place, nothing was sent"),
+    Reason.NO_ANSWER: mark("the collector does not answer"),
+    Reason.UNKNOWN_AGENT: mark(
+        "the collector does not know this agent (any more): ask its operator"
+    ),
+    Reason.BUSY: mark("the collector is busy"),
+    Reason.ENDED: mark("the collector ended the session"),
+    Reason.REFUSED: mark("the collector refused the session"),
+    Reason.SPOOL: mark("the spool cannot be read or written: see `heliograph-agent status`"),
+    Reason.STATE: mark("the agent's own files cannot be read: see `heliograph-agent status`"),
 }
+
+
+def describe_reason(reason: str) -> str:
+    """Return a sentence in the reader's language; an unknown reason as it is."""
+    return _(SENTENCES[Reason(reason)]) if reason in SENTENCES else reason
 
 
 class UplinkError(Exception):

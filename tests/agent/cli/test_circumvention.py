@@ -28,7 +28,7 @@ def test_tool_that_answered_is_named_with_its_risk_and_its_limits() -> None:
     what, limit, risk = describe_tools(connected(telegram="blocked", tor="reachable"), NOW_US)
     assert what.endswith("answered the tests in this network: Tor (20-49 agents).")
     assert "only a try shows" in limit
-    assert risk.startswith("In KZ the network is watched")
+    assert risk.startswith("In Kazakhstan the network is watched")
     status = connected(telegram="blocked", tor="reachable")
     assert what in format_page(status, "en", NOW_US)
     assert what not in format_page(status, "en", NOW_US + OLD_US)

@@ -18,12 +18,13 @@ from support.findings import AT_S, told
 def test_what_is_blocked_comes_first_with_its_beginning_and_the_own_test() -> None:
     status = told(whatsapp="reachable", telegram="blocked", signal="unknown")
     place, first, second, third, _ = format_results(status)
-    assert place == "AS9198, KZ, as of 2022-01-05 22:00 UTC:"
+    assert place == "AS9198, Kazakhstan, as of 2022-01-05 22:00 UTC:"
     assert first.split(maxsplit=1) == [
         "Telegram",
         (
             "blocked here since about 2022-01-05 21:35 UTC; 20-49 agents; "
-            "the same in 2 of 3 networks of KZ; this machine: it failed 2022-01-05 21:50 UTC"
+            "the same in 2 of 3 networks of Kazakhstan; "
+            "this machine: it failed 2022-01-05 21:50 UTC"
         ),
     ]
     assert [line.split()[0] for line in (second, third)] == ["Signal", "Whatsapp"]
