@@ -20,14 +20,16 @@ from heliograph.observation import Link
 from heliograph.plan import Carrier, Entrance
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_agent.enrolment import enrol
+from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.state import State
 from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.invite import Invite
-from heliograph_agent.uplink.poll_transport import MAX_UNREAD, LineOpener, PolledStream
+from heliograph_agent.uplink.poll_transport import LINES, MAX_UNREAD, LineOpener, PolledStream
 from heliograph_agent.uplink.session import SessionFacts
 from heliograph_agent.uplink.transports import Reason, UplinkError, list_transports
 from heliograph_collector.ingest.grpc.polled_call import PolledSession
 from heliograph_collector.model.records import RowKind
+from support.hand_clock import HandClock
 from support.intake import HOST, IngestServer, ingest_server
 from support.ports import free_port
 from support.post_entrance import front
@@ -176,6 +178,64 @@ async def test_replies_wait_for_the_agent_to_handle_the_messages_of_the_last() -
         for beat in beats:
             assert await stream.receive() == beat
             assert stream._inbox.qsize() <= MAX_UNREAD
+
+
+class FastCollector:
+    """Answer each poll at once with nothing new, and perhaps break the connection then."""
+
+    def __init__(self, *, is_broken: bool) -> None:
+        self.is_broken = is_broken
+        self.lines = 0
+        self.polls = 0
+        self.replies = 0  # on the present connection
+        self._asked = asyncio.Event()
+
+    @asynccontextmanager
+    async def open(self, trace: StepTrace) -> AsyncIterator["FastCollector"]:
+        self.lines += 1
+        self.replies = 0
+        yield self
+
+    async def write(self, path: bytes, body: bytes) -> None:
+        self.polls += 1
+        self._asked.set()
+
+    async def read(self) -> bytes:
+        await self._asked.wait()
+        self._asked.clear()
+        self.replies += 1
+        if self.is_broken and self.replies > 1:
+            raise ConnectionResetError
+        return pb.PollReply(session=b"n" * 16).SerializeToString()
+
+
+async def test_a_network_that_breaks_each_connection_does_not_have_the_volunteers_bytes() -> None:
+    """Each broken one brought a reply, so that the session could go on for ever."""
+    network = FastCollector(is_broken=True)
+    clock = HandClock()
+    stream = PolledStream(cast("LineOpener", network), clock, idle_s=0)
+    async with asyncio.timeout(60):
+        await stream.run(StepTrace(clock))
+        with pytest.raises(UplinkError) as ended:
+            await stream.receive()
+    assert ended.value.reason is Reason.UNREACHABLE
+    assert network.lines == LINES
+
+
+async def test_a_collector_that_holds_no_poll_is_not_polled_again_and_again() -> None:
+    collector = FastCollector(is_broken=False)
+    stream = PolledStream(cast("LineOpener", collector), SystemClock(), idle_s=3_600)
+    task = asyncio.ensure_future(stream.run(StepTrace(SystemClock())))
+    for _turn in range(200):
+        await asyncio.sleep(0)
+    assert collector.polls == 1
+    await stream.send(pb.AgentMessage(heartbeat=pb.Heartbeat(sent_us=1)))
+    for _turn in range(200):
+        await asyncio.sleep(0)
+    assert collector.polls == 2, "what there is to say is said at once"
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_a_session_does_not_follow_its_agent_to_another_network(lean: LeanAgent) -> None:
