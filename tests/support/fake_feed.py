@@ -1,6 +1,6 @@
 """A Feed out of lists: the evening of 5 January 2022 in Kazakhstan, or whatever a test says."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import attrgetter
@@ -96,17 +96,16 @@ class FakeFeed(Feed):
 
     async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
         rows = self.world.votes
-        return [_rebin(v, bin_s) for v in rows if _within(v, since_us, until_us, filters)]
+        return [_rebin(v, bin_s) for v in _within(rows, since_us, until_us, filters)]
 
     async def silences(
         self, since_us: int, until_us: int, bin_s: int, **filters: Any
     ) -> list[SilenceCount]:
         largest: dict[tuple[object, ...], SilenceCount] = {}  # nobody is silent twice in a bin
-        for row in self.world.silences:
-            if _within(row, since_us, until_us, filters):
-                silent = _rebin(row, bin_s)
-                at = (silent.country, silent.region, silent.asn, silent.access, silent.start_us)
-                largest[at] = max(silent, largest.get(at, silent), key=attrgetter("vantages"))
+        for row in _within(self.world.silences, since_us, until_us, filters):
+            silent = _rebin(row, bin_s)
+            at = (silent.country, silent.region, silent.asn, silent.access, silent.start_us)
+            largest[at] = max(silent, largest.get(at, silent), key=attrgetter("vantages"))
         return list(largest.values())
 
     async def wide(
@@ -186,10 +185,16 @@ def published(titles: dict[str, str] = TITLES) -> PublishedIncidents:
     return PublishedIncidents(World().feed(services=titles))
 
 
-def _within(row: Vote | SilenceCount, since_us: int, until_us: int, scope: dict[str, Any]) -> bool:
-    return since_us <= row.start_us < until_us and all(
-        getattr(row, name) == value for name, value in scope.items()
-    )
+def _within(
+    rows: Iterable[_Row], since_us: int, until_us: int, scope: dict[str, Any]
+) -> Iterator[_Row]:
+    for row in rows:
+        if since_us <= row.start_us < until_us:
+            for name, value in scope.items():
+                if getattr(row, name) != value:
+                    break
+            else:
+                yield row
 
 
 @lru_cache(maxsize=65_536)  # the same rows are asked for by each page

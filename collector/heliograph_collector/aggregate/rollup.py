@@ -10,7 +10,7 @@ row in every bin, including bins without a measurement. `disclosure` decides wha
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from heliograph_collector.aggregate.cell_state import (
@@ -25,7 +25,7 @@ from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import Cell, Count, SilenceCount, VerdictState, Vote
 from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.partial_votes import PartialVote, count_partial, split_functions
-from heliograph_collector.store.vote_queries import decide_majority
+from heliograph_collector.store.vote_queries import STATES, decide_majority
 
 
 class CellKey(NamedTuple):
@@ -66,9 +66,9 @@ NO_VERDICT = CellVerdict(VerdictState.UNKNOWN, 0.0, "", "")
 class _Voter:
     """One vantage: its counts, its causes, and the network of its latest vote."""
 
-    counts: StateCounts
-    causes: Counter[tuple[str, str]]
-    functions: Counter[str]  # that partial verdicts name; as many as those verdicts
+    counts: dict[VerdictState, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
+    causes: Counter[tuple[str, str]] | None = None  # most voters have none, and there are many
+    functions: Counter[str] | None = None  # that partial verdicts name; as many as those verdicts
     last_seen: tuple[int, str] = (0, "")
     is_established: bool = False
 
@@ -80,22 +80,22 @@ class _Voter:
         self.counts[VerdictState.DOWN] += vote.down
         self.counts[VerdictState.UNKNOWN] += vote.unknown
         if vote.blocked + vote.down:
+            self.causes = self.causes or Counter()
             self.causes[vote.layer, vote.method] += vote.blocked + vote.down
         if vote.partial:
+            self.functions = self.functions or Counter()
             self.functions[vote.function] += vote.partial
 
     def list_blocked_functions(self) -> tuple[str, ...]:
         """List the functions that most of the verdicts find blocked, in their commonest form."""
-        if 2 * self.functions.total() <= self.counts[VerdictState.REACHABLE]:
+        counts = self.functions
+        if counts is None or 2 * counts.total() <= self.counts[VerdictState.REACHABLE]:
             return ()
-        return split_functions(min(self.functions, key=self._rank_functions))
-
-    def _rank_functions(self, names: str) -> tuple[int, str]:
-        return -self.functions[names], names
+        return split_functions(min(counts, key=lambda names: (-counts[names], names)))
 
     @property
     def cause(self) -> tuple[str, str]:
-        return most_common_cause(self.causes)
+        return most_common_cause(self.causes) if self.causes else ("", "")
 
 
 def roll_up(
@@ -191,7 +191,10 @@ def count_votes(votes: Iterable[Vote], since_us: int, until_us: int, bin_s: int)
         if since_us <= vote.start_us < until_us:
             key = CellKey(vote.country, vote.region, vote.asn, vote.access, vote.service)
             voters = voters_by_cell[key, vote.start_us // bin_us * bin_us]
-            voters.setdefault(vote.pseudonym, _Voter(Counter(), Counter(), Counter())).add(vote)
+            voter = voters.get(vote.pseudonym)
+            if voter is None:
+                voter = voters[vote.pseudonym] = _Voter()
+            voter.add(vote)
     regions = _list_prefix_regions(voters_by_cell)
     return [
         _count_voters(key, start_us, list(v.values()), regions)

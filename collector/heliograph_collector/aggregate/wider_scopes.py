@@ -1,38 +1,50 @@
 """Merge votes and silences of narrow scopes into wider ones."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 from heliograph_collector.model.records import SilenceCount, Vote
 from heliograph_collector.model.seniority import Seniority
 
+_PLACE = ("country", "region", "asn", "access", "service")
+_place = attrgetter(*_PLACE)
+
 
 def widen_votes(votes: Iterable[Vote], **wider: Any) -> list[Vote]:
     """Merge votes by vantage and bin; the worst row gives layer and method."""
-    merged: dict[tuple[object, ...], Vote] = {}
+    merged: defaultdict[tuple[object, ...], list[Vote]] = defaultdict(list)
+    places = [(_PLACE.index(name), value) for name, value in wider.items()]
     for vote in votes:
-        wide = replace(vote, **wider)
-        key = (wide.country, wide.region, wide.asn, wide.access, wide.service, wide.start_us)
-        previous = merged.get((*key, wide.pseudonym))
-        merged[(*key, wide.pseudonym)] = wide if previous is None else _merge_votes(previous, wide)
-    return list(merged.values())
+        key = [*_place(vote), vote.start_us, vote.pseudonym]
+        for index, value in places:
+            key[index] = value
+        merged[tuple(key)].append(vote)
+    # Only what changes is made anew: rows are many, and most of them alone in their bin.
+    return [_merge_votes(rows, wider) for rows in merged.values()]
 
 
-def _merge_votes(first: Vote, second: Vote) -> Vote:
-    worse = max(first, second, key=_rank_badness)
+def _merge_votes(votes: Sequence[Vote], wider: Mapping[str, Any]) -> Vote:
+    worst, *others = votes
+    changes = {name: value for name, value in wider.items() if getattr(worst, name) != value}
+    if not others:
+        return replace(worst, **changes) if changes else worst
+    bad = worst.blocked + worst.down
+    for vote in others:
+        if (vote.blocked + vote.down, vote.layer) > (bad, worst.layer):
+            worst = vote
+        bad += vote.blocked + vote.down
     return replace(
-        worse,
-        reachable=first.reachable + second.reachable,
-        blocked=first.blocked + second.blocked,
-        down=first.down + second.down,
-        unknown=first.unknown + second.unknown,
-        seniority=max(first.seniority, second.seniority, key=list(Seniority).index),
+        worst,
+        reachable=sum(vote.reachable for vote in votes),
+        blocked=sum(vote.blocked for vote in votes),
+        down=sum(vote.down for vote in votes),
+        unknown=sum(vote.unknown for vote in votes),
+        seniority=max((vote.seniority for vote in votes), key=list(Seniority).index),
+        **wider,
     )
-
-
-def _rank_badness(vote: Vote) -> tuple[int, str]:
-    return vote.blocked + vote.down, vote.layer
 
 
 def widen_silences(silences: Iterable[SilenceCount], **wider: Any) -> list[SilenceCount]:

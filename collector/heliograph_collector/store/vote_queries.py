@@ -9,8 +9,7 @@ because messaging works, and its blocked functions are counted beside (`partial_
 the detectors read the verdicts themselves.
 """
 
-from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from heliograph.units import SECOND_US
@@ -32,11 +31,11 @@ MAX_BINS = 50_000  # more than a month of minutes
 STATES = (VerdictState.REACHABLE, VerdictState.BLOCKED, VerdictState.DOWN, VerdictState.UNKNOWN)
 
 
-def decide_majority(counts: Counter[VerdictState]) -> VerdictState:
+def decide_majority(counts: Mapping[VerdictState, int]) -> VerdictState:
     """Return the most frequent state; a tie or a lead of unknown is unknown."""
-    most = max(counts[state] for state in STATES)
-    leaders = [state for state in STATES if counts[state] == most]
-    return leaders[0] if len(leaders) == 1 else VerdictState.UNKNOWN
+    numbers = [counts.get(state, 0) for state in STATES]
+    most = max(numbers)
+    return STATES[numbers.index(most)] if numbers.count(most) == 1 else VerdictState.UNKNOWN
 
 
 def _build_majority_sql(suffix: str = "") -> str:
