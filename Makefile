@@ -42,6 +42,7 @@ soak: export HELIOGRAPH_ADAPTIVE_SEEDS ?= 300
 soak: export HELIOGRAPH_BACKUPS ?= 20
 soak: export HELIOGRAPH_BROKER_KILLS ?= 12
 soak: export HELIOGRAPH_COMMITS ?= 60
+soak: export HELIOGRAPH_EXAMPLES ?= all
 soak: export HELIOGRAPH_FOREIGN_SEEDS ?= 20
 soak: export HELIOGRAPH_KILLS ?= 200
 soak: export HELIOGRAPH_SCHEDULES ?= 1000

@@ -23,6 +23,7 @@ from heliograph_agent.net.probe_message import TlsProbeMessage
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.failure_semantics import METHOD_BY_FAILURE
 from heliograph_collector.model.records import ControlView, VerdictState
+from support.examples import IS_SOAK, limit_examples
 from support.fake_net import FakeNet
 from support.fake_world import World
 from support.hand_clock import HandClock
@@ -194,9 +195,10 @@ async def _troubled(experiment: Experiment, trouble: Trouble, stop_at: int = 10_
 
 @ALL
 def test_never_when_the_anchors_failed(experiment: Experiment) -> None:
-    for trouble in TROUBLES:
+    links = [link for link in Link if link is not Link.ONLINE]
+    for index, trouble in enumerate(TROUBLES):
         here = whole_run(experiment, trouble)
-        for link in set(Link) - {Link.ONLINE}:
+        for link in links if IS_SOAK else (links[index % len(links)],):
             assert blocked(here, good(experiment), link) == set(), f"{trouble.name}, {link}"
 
 
@@ -216,7 +218,8 @@ def test_cancelling_blocks_nothing_that_would_not_be_blocked(experiment: Experim
         whole = whole_run(experiment, trouble)
         judged = blocked(whole, good(experiment))
         count = len(whole.observations)
-        for at in (*range(min(count, 12)), *range(12, count, 7)):  # later steps are alike
+        first, stride = (12, 7) if IS_SOAK else (6, 13)
+        for at in (*range(min(count, first)), *range(first, count, stride)):  # later ones are alike
             here = asyncio.run(_troubled(experiment, trouble, at))
             assert blocked(here, good(experiment)) <= judged, f"{trouble.name}, step {at}"
 
@@ -247,7 +250,7 @@ def test_never_when_ipv6_is_missing_for_names_that_have_nothing_else(
 def test_cut_in_spoiled_run_blocks_nothing_it_touches(experiment: Experiment) -> None:
     """Stopped at a step: that one is interrupted, and none follows."""
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=limit_examples(30), deadline=None)
     @given(st.data())
     def holds(data: st.DataObject) -> None:
         whole = data.draw(spoiled_runs(good(experiment))).observations
@@ -261,7 +264,7 @@ def test_cut_in_spoiled_run_blocks_nothing_it_touches(experiment: Experiment) ->
 
 @ALL
 def test_never_without_link_or_good_control(experiment: Experiment) -> None:
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=limit_examples(30), deadline=None)
     @given(
         spoiled_runs(good(experiment)),
         spoiled_runs(good(experiment), rate=1),
@@ -287,7 +290,7 @@ def test_failures_of_ipv6_alone_block_nothing(experiment: Experiment) -> None:
     connections = [step for step in steps if step.tcp or step.udp]
     with_ipv4 = {step.endpoint for step in connections if not is_ipv6(steps, steps.index(step))}
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=limit_examples(30), deadline=None)
     @given(st.data())
     def holds(data: st.DataObject) -> None:
         spoiled = [

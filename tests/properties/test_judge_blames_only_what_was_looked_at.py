@@ -6,7 +6,8 @@ Known block pages and private answers are apart: neither is drawn here, but wher
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from heliograph.failure import Operation
@@ -15,6 +16,7 @@ from heliograph_collector.judge import judge
 from heliograph_collector.judge.failure_semantics import METHOD_BY_FAILURE
 from heliograph_collector.model.control_look import ControlLook
 from heliograph_collector.model.records import ControlView, Verdict, VerdictState
+from support.examples import limit_examples
 from support.scenario import MINUTE_US, measurement, taken
 
 Steps = list[dict[str, Any]]
@@ -99,7 +101,7 @@ def ends(seen: Measurement, *, passed: bool) -> set[tuple[str, int]]:
     return {end for end, well in found.items() if well == passed}
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=limit_examples(500), deadline=None)
 @given(drawn())
 def test_blame_needs_a_look_that_got_further_at_the_same_endpoint(case: Drawn) -> None:
     """Or two lookups that contradict each other where the wrong certificate was shown."""
@@ -116,7 +118,7 @@ def test_blame_needs_a_look_that_got_further_at_the_same_endpoint(case: Drawn) -
     assert failed & looked, verdict
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=limit_examples(500), deadline=None)
 @given(drawn())
 def test_what_fails_for_all_controls_or_was_not_looked_at_is_not_blocked(case: Drawn) -> None:
     failed = ends(measurement(case.here), passed=False)
@@ -134,7 +136,7 @@ def test_what_fails_for_all_controls_or_was_not_looked_at_is_not_blocked(case: D
     assert verdict.state is not VerdictState.BLOCKED or is_lookup, verdict
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=limit_examples(500), deadline=None)
 @given(drawn())
 def test_who_agrees_with_a_sealed_lookup_is_not_blocked_for_dns(case: Drawn) -> None:
     system = str(case.here[0]["system A"])
@@ -142,7 +144,7 @@ def test_who_agrees_with_a_sealed_lookup_is_not_blocked_for_dns(case: Drawn) -> 
     assert (verdict.state, verdict.layer) != (VerdictState.BLOCKED, "dns"), verdict
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=limit_examples(500), deadline=None)
 @given(drawn(), st.data())
 def test_a_fact_in_favour_never_makes_it_worse(case: Drawn, data: st.DataObject) -> None:
     if case.judge().state is VerdictState.BLOCKED:
@@ -161,19 +163,21 @@ def test_a_fact_in_favour_never_makes_it_worse(case: Drawn, data: st.DataObject)
         assert verdict.state is not VerdictState.BLOCKED, verdict
 
 
-def test_real_blocks_are_among_what_is_drawn() -> None:
+@pytest.mark.parametrize("layer", ["dns", "tcp", "tls"])
+def test_real_blocks_are_among_what_is_drawn(layer: str) -> None:
     """Or the tests above would prove nothing."""
-    found: set[str] = set()
 
-    @settings(max_examples=1_500, deadline=None, derandomize=True)
-    @given(drawn())
-    def look(case: Drawn) -> None:
+    def is_blocked(case: Drawn) -> bool:
         verdict = case.judge()
-        if verdict.state is VerdictState.BLOCKED:
-            found.add(verdict.layer)
+        return verdict.state is VerdictState.BLOCKED and verdict.layer == layer
 
-    look()
-    assert found >= {"dns", "tcp", "tls"}
+    find(
+        drawn(),
+        is_blocked,
+        settings=settings(
+            max_examples=1_500, deadline=None, derandomize=True, phases=[Phase.generate]
+        ),
+    )
 
 
 def test_down_takes_two_networks_where_controls_are_in_two() -> None:

@@ -20,6 +20,7 @@ from heliograph_agent.schedule import (
     make_tasks,
 )
 from heliograph_agent.spool import Priority
+from support.examples import limit_examples
 from support.schedule_simulation import DAY, S, Simulation
 
 JITTER = 0.1
@@ -42,7 +43,7 @@ def every(interval_s: int, target: str, experiment: str = "tcp") -> PlannedTask:
     return PlannedTask(experiment=experiment, interval_s=interval_s, target=target)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=limit_examples(40), deadline=None)
 @given(
     intervals=st.lists(st.integers(1, 600), min_size=1, max_size=12),
     concurrency=st.integers(1, 8),
@@ -60,7 +61,7 @@ def test_interval_is_the_least_time_between_starts(
     assert simulation.most_at_once <= concurrency
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=limit_examples(30), deadline=None)
 @given(
     hosts=st.lists(st.sampled_from("abc"), min_size=2, max_size=8),
     pause_s=st.integers(1, 60),

@@ -30,6 +30,7 @@ from heliograph_collector.model.records import (
 )
 from heliograph_collector.store.store import Store, StoreError, TooMuchError
 from support.crowds import keep
+from support.examples import IS_SOAK
 from support.rows import T0, US, blocked, lost_row, reachable, taken
 from support.virtual_time import VirtualClock, run_virtually
 from support.waiting import until_true
@@ -246,7 +247,7 @@ async def at_once(store: Store, country: str, bin_s: int) -> list[Cell]:
     return [replace(cell, country="") for cell in roll_up(votes, silences, *window)]
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(8 if IS_SOAK else 1))
 async def test_any_split_and_order_of_arrivals_comes_to_the_same_cells(
     store: Store, seed: int
 ) -> None:

@@ -18,6 +18,7 @@ from heliograph_collector.http.anonymity import format_band
 from heliograph_collector.http.api.status import build_row
 from heliograph_collector.model.records import Cell, SilenceCount, VerdictState, Vote
 from heliograph_collector.model.seniority import Seniority
+from support.examples import limit_examples
 from support.fake_feed import BIN_US, vote
 
 K = 5
@@ -146,7 +147,7 @@ crowds = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=limit_examples(100))
 @given(crowds)
 def test_who_is_counted_nowhere_changes_nothing(world: dict[Place, Crowd]) -> None:
     """The theorem: what is public is a function of those in a network, or others, of k."""
@@ -222,7 +223,7 @@ def find_recovered(world: World, read: Callable[[World], bytes]) -> list[Place]:
     ]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=limit_examples(60))
 @given(crowds)
 def test_an_adversary_with_all_answers_recovers_no_cell_of_few(world: World) -> None:
     assert find_recovered(world, read_all) == []

@@ -16,6 +16,7 @@ from heliograph_collector.http.incident_document import build_state
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import BlindTime, VerdictState
 from heliograph_collector.model.scope import AffectedCell
+from support.examples import limit_examples
 from support.fake_feed import BIN_US, NOW_US, TITLES, World, crowd
 from support.incident_book import book, part, silence
 from support.site import Serve
@@ -53,7 +54,7 @@ def points_at_few(left: Interval, k: int) -> bool:
 networks = st.dictionaries(st.integers(1, 6), st.integers(1, 60), min_size=1, max_size=5)
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=limit_examples(120))
 @given(networks, st.sampled_from((5, 10)), st.sets(st.integers(1, 6)))
 def test_no_difference_points_at_few(people: dict[int, int], k: int, cut: set[int]) -> None:
     """A national incident, incidents of single networks, the table and the country's timeline."""

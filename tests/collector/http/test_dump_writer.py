@@ -33,6 +33,7 @@ from heliograph_collector.model.published.files import DumpFile
 from heliograph_collector.model.records import Cell, VerdictState
 from heliograph_collector.store.history import HistoryReader
 from heliograph_collector.store.store import Store, StoreError
+from support.examples import limit_examples
 from support.fake_feed import TITLES, World
 from support.hand_clock import HandClock
 from support.rows import T0
@@ -315,7 +316,7 @@ def test_export_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture
 people = st.dictionaries(st.integers(1, 5), st.integers(1, 60), min_size=1, max_size=5)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=limit_examples(60))
 @given(people, st.sampled_from((5, 10)), st.integers(1, 9))
 def test_a_file_is_the_same_whoever_of_few_was_there(
     tmp_path_factory: pytest.TempPathFactory, sizes: dict[int, int], k: int, few: int

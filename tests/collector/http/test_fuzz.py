@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from heliograph_collector.http import basic_auth
+from support.examples import limit_examples
 from support.incident_book import KEY, evening_book
 from support.kazakhstan_votes import evening
 from support.site import Serve, raising
@@ -83,7 +84,7 @@ async def test_fuzzed_questions(serve: Serve, caplog: pytest.LogCaptureFixture) 
             assert b"application/problem+json" in answer
 
     fuzz = settings(
-        max_examples=200,
+        max_examples=limit_examples(200),
         deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.too_slow],

@@ -13,6 +13,7 @@ from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, LinkCount
 from heliograph_collector.http.snapshot import ChangeBracket, NetworkGroup, Snapshot, find_bracket
 from heliograph_collector.model.records import SilenceCount, VerdictState, Vote
+from support.examples import limit_examples
 from support.fake_feed import BIN_US, NOW_US, TITLES, crowd, vote
 
 OK, NO, DOWN, DOUBT = map(VerdictState, ("reachable", "blocked", "down", "unknown"))
@@ -117,7 +118,7 @@ _MEASURED = st.lists(  # who of up to eight measured, by network, service, and b
 )  # fmt: skip
 
 
-@settings(max_examples=100)
+@settings(max_examples=limit_examples(100))
 @given(_MEASURED, st.sets(st.integers(1, 4)))
 def test_each_vantage_counts_once(measured: list[Any], connected: set[int]) -> None:
     votes = {

@@ -33,6 +33,7 @@ from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.store import Store, StoreLimits
 from support import results
 from support.crowds import asked, keep
+from support.examples import limit_examples
 from support.hand_clock import HandClock
 from support.intake import CLOCK, enrolled, ingest_server
 from support.rows import KZ, T0, block, blocked, lost_row, reachable, taken
@@ -128,7 +129,7 @@ def test_a_digest_names_its_line_for_each_day_that_it_tells_of() -> None:
     assert len(set(names)) == 4, "nothing that is stored follows a line"
 
 
-@settings(max_examples=60)
+@settings(max_examples=limit_examples(60))
 @given(
     st.lists(st.integers(-200, 200), max_size=4),
     st.integers(-3 * DAY_US, 3 * DAY_US),

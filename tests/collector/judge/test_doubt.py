@@ -24,6 +24,7 @@ from heliograph.observation import (
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.comparisons import COMPARISONS
 from heliograph_collector.model.records import ControlView, Verdict, VerdictState
+from support.examples import limit_examples
 from support.scenario import catalogue, keep_observations, measurement, taken
 
 ADDRESSES = ("5.6.7.8", "5.6.7.9", "10.0.0.1", "2a00:1::8", "not an address", "")
@@ -105,7 +106,7 @@ views = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=limit_examples(200), deadline=None)
 @given(measurements(), views)
 def test_any_measurement_gets_verdicts(measurement: Measurement, control: ControlView) -> None:
     """It never raises; each endpoint and the whole get one verdict, with evidence that exists."""
@@ -120,7 +121,7 @@ def test_any_measurement_gets_verdicts(measurement: Measurement, control: Contro
         assert all(0 <= index < len(decoded.observations) for index in verdict.evidence)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=limit_examples(200), deadline=None)
 @given(measurements(), views)
 def test_no_blocking_without_link_and_control(m: Measurement, control: ControlView) -> None:
     fresh = control.age_us is not None and control.age_us <= 900_000_000
@@ -131,7 +132,7 @@ def test_no_blocking_without_link_and_control(m: Measurement, control: ControlVi
     assert not _blocked(judge(taken(m), control))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=limit_examples(200), deadline=None)
 @given(measurements(), views)
 def test_interruptions_alone_never_block(m: Measurement, control: ControlView) -> None:
     stopped = tuple(

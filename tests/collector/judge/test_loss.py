@@ -17,6 +17,7 @@ from heliograph.observation import Link, Measurement, Observation
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES, METHOD_BY_FAILURE
 from heliograph_collector.model.records import ControlView, VerdictState
+from support.examples import limit_examples
 from support.scenario import keep_observations, measurement, taken
 
 FOUR, SIX = ("5.6.7.8", "5.6.7.9"), "2a00:1::8"
@@ -85,7 +86,7 @@ def climb(draw: st.DrawFn, kind: str, address: str, *, fails: bool) -> Steps:
     return steps
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=limit_examples(400), deadline=None)
 @given(visits())
 def test_loss_never_blocks(drawn: tuple[Measurement, ControlView, list[int]]) -> None:
     here, control, kept = drawn

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from heliograph_collector.cli import main
 from heliograph_collector.judge import judge
 from heliograph_collector.sources.ooni import TEST_READERS, UnreadableError, files
+from support.examples import limit_examples
 from support.ooni import REFUSED, Json, connect, frame, import_document, judge_document, web
 
 ROW = {
@@ -189,7 +190,7 @@ documents = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=limit_examples(300), deadline=None)
 @given(documents)
 def test_any_document_is_judged_or_refused(document: dict[str, Any]) -> None:
     with suppress(UnreadableError):
