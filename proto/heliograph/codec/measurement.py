@@ -105,6 +105,8 @@ def _fill_part(part: opb.Measurement, shared: opb.Measurement) -> opb.Measuremen
 
 
 def _certificates_from_pb(m: opb.Measurement) -> tuple[bytes, ...]:
+    if not m.certificates:
+        return ()
     check_count("certificates", m.certificates, o.MAX_CERTIFICATES)
     if sum(map(len, m.certificates)) > o.MAX_CERTIFICATE_BYTES:
         raise CodecError("certificates", f"more than {o.MAX_CERTIFICATE_BYTES} bytes")
