@@ -3,10 +3,9 @@
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import islice
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 
 from heliograph.failure import Operation
 from heliograph.observation import Link, Measurement
@@ -78,32 +77,31 @@ class ControlCache:
             A view without measurement when no control is within STALE_US.
         """
         sources = self._entries_by_target.get(make_target_key(measurement), {})
-        plain_view = self._make_view(measurement)
         around = [
             _find_around(entries, at_us) for (is_part, _), entries in sources.items() if not is_part
         ]
-        nearest = [records[0] for records in around]
-        nearest = [record for record in nearest if abs(record.started_us - at_us) <= STALE_US]
+        nearest = [entries[0] for entries in around if abs(entries[0][0] - at_us) <= STALE_US]
         best = max(nearest, key=partial(_rank_control, at_us=at_us), default=None)
-        others = [record for records in around for record in records if record is not best]
-        fresh = [record for record in others if abs(record.started_us - at_us) <= WINDOW_US]
+        others = [entry for entries in around for entry in entries if entry is not best]
+        fresh = [entry for entry in others if abs(entry[0] - at_us) <= WINDOW_US]
         visits = [
-            record
+            entry
             for (is_part, _), entries in sources.items()
             if is_part
-            for record in _list_fresh(entries, at_us)
+            for entry in _list_fresh(entries, at_us)
         ]
-        day = find_day((*nearest, *visits))
+        day = find_day([record for _, _, record in (*nearest, *visits)])
         looks = choose_looks((*fresh, *visits), measurement, at_us, day)
+        make_view = self._prepare_view(measurement)
         if best is None:
-            return replace(plain_view, looks=looks)
-        return replace(
-            plain_view,
-            measurement=best.measurement,
-            age_us=abs(best.started_us - at_us),
-            is_later=best.started_us > at_us,
-            link=best.link,
-            network=name_network(best, day),
+            return make_view(looks=looks)
+        started_us, _, record = best
+        return make_view(
+            measurement=record.measurement,
+            age_us=abs(started_us - at_us),
+            is_later=started_us > at_us,
+            link=record.link,
+            network=name_network(record, day),
             looks=looks,
         )
 
@@ -111,13 +109,15 @@ class ControlCache:
         """Return the control view; a control is its own, so it can never be blocked."""
         measurement = record.measurement
         if record.role is AgentRole.CONTROL:
-            view = self._make_view(measurement)
-            return replace(view, measurement=measurement, age_us=0, link=record.link)
+            make_view = self._prepare_view(measurement)
+            return make_view(measurement=measurement, age_us=0, link=record.link)
         return self.find_view(measurement, record.started_us)
 
-    def _make_view(self, measurement: Measurement) -> ControlView:
+    def _prepare_view(self, measurement: Measurement) -> partial[ControlView]:
+        """Return what makes a view that has all that the plan says of the service."""
         service = measurement.service
-        return ControlView(
+        return partial(
+            ControlView,
             groups=self._groups.get(service, {}),
             functions=self._functions.get(service, {}),
             first_way=self._first_ways.get(service, frozenset()),
@@ -139,33 +139,33 @@ def _is_usable(record: ReceivedMeasurement) -> bool:
     return record.role is AgentRole.CONTROL and record.link is Link.ONLINE and has_run
 
 
-def _list_fresh(entries: Sequence[_Entry], at_us: int) -> Iterator[ReceivedMeasurement]:
+def _list_fresh(entries: Sequence[_Entry], at_us: int) -> Iterator[_Entry]:
     """Yield the results within WINDOW_US of a time."""
     first = bisect_left(entries, at_us - WINDOW_US, key=_by_time)
-    for started_us, _, record in islice(entries, first, None):
-        if started_us > at_us + WINDOW_US:
+    for entry in islice(entries, first, None):
+        if entry[0] > at_us + WINDOW_US:
             return
-        yield record
+        yield entry
 
 
-def _find_around(entries: Sequence[_Entry], at_us: int) -> list[ReceivedMeasurement]:
+def _find_around(entries: Sequence[_Entry], at_us: int) -> list[_Entry]:
     """Find the last result until a time and the first one after it, the nearer one first.
 
     Both, because what failed between one that passed and one that failed may have failed for
     everybody. Of two equally near, the later comes first.
     """
     at = bisect_right(entries, at_us, key=_by_time)
-    near = entries[max(0, at - 1) : at + 1]
-    return sorted((entry[2] for entry in near), key=partial(_rank_nearness, at_us=at_us))
+    return sorted(entries[max(0, at - 1) : at + 1], key=partial(_rank_nearness, at_us=at_us))
 
 
-def _rank_nearness(record: ReceivedMeasurement, at_us: int) -> tuple[int, int]:
-    return abs(record.started_us - at_us), -record.started_us
+def _rank_nearness(entry: _Entry, at_us: int) -> tuple[int, int]:
+    return abs(entry[0] - at_us), -entry[0]
 
 
-def _rank_control(record: ReceivedMeasurement, at_us: int) -> tuple[bool, int, int, str]:
+def _rank_control(entry: _Entry, at_us: int) -> tuple[bool, int, int, str]:
     """Rank fresh before stale controls, then by success, which shows a working target."""
-    age_us = abs(record.started_us - at_us)
+    started_us, _, record = entry
+    age_us = abs(started_us - at_us)
     is_fresh = age_us <= WINDOW_US
     depth = _sum_depths(SameObject(record.measurement)) if is_fresh else 0
     return is_fresh, depth, -age_us, record.pseudonym
@@ -183,7 +183,7 @@ def _sum_depths(kept: SameObject[Measurement]) -> int:
 
 
 def choose_looks(
-    records: Sequence[ReceivedMeasurement], measurement: Measurement, at_us: int, day: int
+    entries: Sequence[_Entry], measurement: Measurement, at_us: int, day: int
 ) -> tuple[ControlLook, ...]:
     """Choose at most MAX_LOOKS results, newest first.
 
@@ -192,35 +192,36 @@ def choose_looks(
     after it, comes before one that repeats a look.
 
     Args:
-        records: Fresh results of controls on the same target, without the best control's.
+        entries: Fresh results of controls on the same target, without the best control's.
         at_us: Time of the compared measurement.
         day: The day whose prefixes name networks.
     """
-    if not records:
+    if not entries:
         return ()
     met = list_met_endpoints(measurement)
     covered: set[tuple[MetEndpoint, str, bool]] = set()
-    adding: list[ReceivedMeasurement] = []
-    repeating: list[ReceivedMeasurement] = []
-    for record in sorted(records, key=partial(_rank_nearness, at_us=at_us)):
-        place = (name_network(record, day), record.started_us > at_us)
+    adding: list[_Entry] = []
+    repeating: list[_Entry] = []
+    for entry in sorted(entries, key=partial(_rank_nearness, at_us=at_us)):
+        started_us, _, record = entry
+        place = (name_network(record, day), started_us > at_us)
         looks = {(end, *place) for end in met & list_met_endpoints(record.measurement)}
-        if looks - covered:
-            adding.append(record)
+        if not looks <= covered:
+            adding.append(entry)
         elif looks or not (record.measurement.is_visit or record.measurement.is_light):
-            repeating.append(record)
+            repeating.append(entry)
         covered |= looks
     chosen = (*adding, *repeating)[:MAX_LOOKS]
     return tuple(
         ControlLook(
             measurement=record.measurement,
-            age_us=abs(record.started_us - at_us),
+            age_us=abs(started_us - at_us),
             link=record.link,
             network=name_network(record, day),
             is_visit=record.measurement.is_visit,
-            is_later=record.started_us > at_us,
+            is_later=started_us > at_us,
         )
-        for record in sorted(chosen, key=attrgetter("started_us"), reverse=True)
+        for started_us, _, record in sorted(chosen, key=_by_time, reverse=True)
     )
 
 

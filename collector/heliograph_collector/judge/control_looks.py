@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
-from heliograph.failure import Failure, Operation
+from heliograph.failure import Operation
 from heliograph.observation import Link
 from heliograph_collector.judge.confidence import STALE_US
 from heliograph_collector.judge.endpoint_view import (
     ConnectionAttempt,
     ObservedStep,
-    parse_host,
 )
 from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
 from heliograph_collector.judge.measurement_steps import (
@@ -33,8 +32,6 @@ from heliograph_collector.judge.measurement_steps import (
 from heliograph_collector.model.records import ControlView
 
 HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
-# A certificate of somebody else: what a server with a date or a chain in disorder does not show.
-FOREIGN_FAILURES = frozenset({Failure.SSL_INVALID_HOSTNAME, Failure.SSL_UNKNOWN_AUTHORITY})
 NETWORKS_DOWN = 2  # networks that must find an endpoint down, where controls have so many
 
 
@@ -65,11 +62,10 @@ class ControlSource:
     is_later: bool | None = None  # than the compared measurement; None unknown
     age_us: int = 0  # distance in time from it
     _outcomes: dict[StepKey, LookResult] = field(default_factory=dict, compare=False, repr=False)
-    _foreign: dict[str, frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
     def find_outcome(self, attempt: ConnectionAttempt, operation: Operation) -> LookResult:
         """Find whether the step passed or failed at the attempt's own endpoint, or neither."""
-        name = "" if operation is Operation.CONNECT else _get_name(attempt)
+        name = "" if operation is Operation.CONNECT else attempt.name
         key = (attempt.address, attempt.port, attempt.protocol, operation, name)
         if key not in self._outcomes:
             self._outcomes[key] = self._compare(attempt, operation)
@@ -89,16 +85,6 @@ class ControlSource:
         if any(s.has_succeeded for s in lookups):
             return LookResult.PASSED
         return LookResult.FAILED if any(s.method for s in lookups) else LookResult.NONE
-
-    def list_foreign_names(self, address: str) -> frozenset[str]:
-        """List the names that were asked for here and got somebody else's certificate."""
-        if address not in self._foreign:
-            self._foreign[address] = frozenset(
-                _get_name(attempt)
-                for attempt in self.steps.attempts_by_address.get(address, ())
-                if any(s.observation.failure in FOREIGN_FAILURES for s in attempt.steps)
-            )
-        return self._foreign[address]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +145,8 @@ class ControlLooks:
 
     def has_foreign_certificate(self, address: str, name: str) -> bool:
         """Return whether a control asked for the name here and got somebody else's certificate."""
-        names = {"", name}
-        return any(not names.isdisjoint(s.list_foreign_names(address)) for s in self.sources)
+        names = [s.steps.foreign_names.get(address, ()) for s in self.sources]
+        return any("" in each or name in each for each in names)
 
     def works_elsewhere(self, attempt: ConnectionAttempt, operation: Operation) -> bool:
         """Return whether the step passed for the same name and port at any address."""
@@ -322,21 +308,9 @@ def _names_differ(
     """Return whether both name what they ask for, and not the same; a connection names nothing."""
     if operation is Operation.CONNECT:
         return False
-    name = _get_name(attempt)
-    other_name = _get_name(other)
+    name = attempt.name
+    other_name = other.name
     return bool(name and other_name) and name != other_name
-
-
-def _get_name(attempt: ConnectionAttempt) -> str:
-    """Return the server name, the host of the URL or the protocol that the attempt is for."""
-    for observation in (s.observation for s in attempt.steps):
-        if observation.tls and observation.tls.server_name:
-            return observation.tls.server_name.lower().rstrip(".")
-        if observation.http and parse_host(observation.http.url):
-            return parse_host(observation.http.url).lower().rstrip(".")
-        if observation.exchange:
-            return observation.exchange.protocol
-    return ""
 
 
 def _find_step_below(attempt: ConnectionAttempt, operation: Operation) -> Operation | None:

@@ -77,6 +77,18 @@ class ConnectionAttempt(msgspec.Struct, frozen=True, dict=True):
     def protocol(self) -> str:
         return "udp" if any(s.observation.udp for s in self.steps) else "tcp"
 
+    @lazy
+    def name(self) -> str:
+        """Return the server name, the host of the URL or the protocol that it is for."""
+        for observation in (s.observation for s in self.steps):
+            if observation.tls and observation.tls.server_name:
+                return observation.tls.server_name.lower().rstrip(".")
+            if observation.http and parse_host(observation.http.url):
+                return parse_host(observation.http.url).lower().rstrip(".")
+            if observation.exchange:
+                return observation.exchange.protocol
+        return ""
+
     def get_step(self, operation: Operation) -> ObservedStep | None:
         for step in self.steps:
             if step.observation.operation is operation:

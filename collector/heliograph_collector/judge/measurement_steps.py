@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
-from heliograph.failure import Operation
+from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement, Observation
 from heliograph_collector.judge.endpoint_view import (
     EMPTY_VIEW,
@@ -23,6 +23,8 @@ from heliograph_collector.judge.endpoint_view import (
 )
 from heliograph_collector.judge.lazy_attribute import lazy
 
+# A certificate of somebody else: what a server with a date or a chain in disorder does not show.
+FOREIGN_FAILURES = frozenset({Failure.SSL_INVALID_HOSTNAME, Failure.SSL_UNKNOWN_AUTHORITY})
 Attempts = tuple[ConnectionAttempt, ...]
 Lookups = tuple[ObservedStep, ...]
 _Key = TypeVar("_Key")
@@ -72,6 +74,16 @@ class MeasurementSteps:
     def addresses_by_name(self) -> Mapping[str, frozenset[str]]:
         """Return the addresses that lookups of each name gave, but for AAAA."""
         return {name: collect_addresses(steps) for name, steps in self.lookups_by_name.items()}
+
+    @lazy
+    def foreign_names(self) -> Mapping[str, frozenset[str]]:
+        """Return by address the names that got somebody else's certificate there."""
+        shown = [
+            (attempt.address, attempt.name)
+            for attempt in self.attempts
+            if any(step.observation.failure in FOREIGN_FAILURES for step in attempt.steps)
+        ]
+        return {address: frozenset(names) for address, names in _group(shown).items()}
 
     @lazy
     def verified_addresses(self) -> Mapping[str, tuple[str, ...]]:
