@@ -10,8 +10,10 @@ silence covers, and of which nearly all are connected long after the cut, is spa
 
 An open block of a service is public at once too. It withholds a reading of the service, in its
 places, that says that it works: one that began before the block is blocked now, and a later one is
-unknown, if the block is confirmed, until the incident says that the place is back. After the end or
-a part's return it withholds a reading that says blocked.
+unknown, if the block is confirmed, until the incident says that the place is back; unless the
+network reached it from before the block on without a break, for two whole bins: it is spared,
+though the incident may not name it. After the end or a part's return an incident withholds a
+reading that says blocked.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,6 +54,8 @@ _DARK_KINDS = (IncidentKind.SILENCE, IncidentKind.POWER)
 _WORKING = (VerdictState.REACHABLE, VerdictState.PARTIAL)
 _MOST = Thresholds().confirm_share  # of a network's vantages: what a silence is confirmed by
 _BIN_US = BIN_S * 1_000_000
+# From a block's start to that of a bin which shows that a network is spared: one lies between.
+_UNTOUCHED_US = _BIN_US
 # Sessions that a cut left open are gone by then: eight heartbeats of 15 s, twice what confirms.
 _UNHEARD_US = 120_000_000
 # From the earliest time of a return until most are back: one retry that its bracket has, and one
@@ -229,7 +233,7 @@ class DarkPlaces:
         place = locate(column)
         readings = {
             name: self._withhold(reading, withheld, place)
-            if reading.cell and (withheld := self._find_withheld(reading.cell, place))
+            if reading.cell and (withheld := self._find_withheld(reading, reading.cell, place))
             else reading
             for name, reading in column.readings.items()
         }
@@ -256,7 +260,7 @@ class DarkPlaces:
             confidence=first.confidence if first else 0.0,
         )
 
-    def _find_withheld(self, cell: Cell, place: Scope) -> Withheld | None:
+    def _find_withheld(self, reading: ServiceReading, cell: Cell, place: Scope) -> Withheld | None:
         """Return why an open block outdates a reading of its service; None if none does."""
         reasons = set()
         for block in self._blocks:
@@ -267,7 +271,11 @@ class DarkPlaces:
                 is_confirmed = block.state == "confirmed"
                 if cell.state in _WORKING and cell.start_us < find_latest_cut(block, place):
                     reasons.add(Withheld.BLOCKED if is_confirmed else Withheld.DOUBTED)
-                elif cell.state is VerdictState.REACHABLE and is_confirmed:
+                elif (
+                    cell.state is VerdictState.REACHABLE
+                    and is_confirmed
+                    and not _is_untouched(reading, cell, block, place)
+                ):
                     reasons.add(Withheld.DOUBTED)
             elif cell.state is VerdictState.BLOCKED and cell.start_us < blocked_until_us:
                 reasons.add(Withheld.AWAITED)
@@ -371,3 +379,13 @@ def _is_heard(cell: Cell, heard_us: int, dark_until_us: int) -> bool:
     """
     is_block = cell.state is VerdictState.BLOCKED and cell.start_us >= heard_us
     return is_block or cell.start_us + _BIN_US > dark_until_us
+
+
+def _is_untouched(
+    reading: ServiceReading, cell: Cell, block: IncidentSummary, place: Scope
+) -> bool:
+    """Return whether a network has reached a service since before a block of it began."""
+    since = reading.since
+    began = read_change(find_cut(block, place))
+    is_steady = since is not None and since.latest_us <= (began.earliest_us or 0)
+    return is_steady and cell.start_us >= find_latest_cut(block, place) + _UNTOUCHED_US
