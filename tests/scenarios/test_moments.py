@@ -338,6 +338,10 @@ MOMENTS: Sequence[tuple[Callable[[World], IncidentBook], Words]] = (
             ("/countries/KZ", HEADLINE, "Not confirmed: reports from Kazakhstan stopped"),
             ("/?country=KZ", HEADLINE, "Not confirmed: reports from Kazakhstan stopped"),
             ("/countries/KZ", BELOW, "Blocking of Telegram began in Kazakhstan"),
+            ("/services/telegram", HEADLINE, "Blocking of Telegram began in Kazakhstan about"),
+            ("/services/telegram", BELOW, "reports from Kazakhstan stopped about"),
+            ("/services/whatsapp", HEADLINE, "WhatsApp: "),
+            ("/services/whatsapp", BELOW, "reports from Kazakhstan stopped about"),
         ],
     ),
     (

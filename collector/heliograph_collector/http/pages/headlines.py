@@ -284,7 +284,7 @@ def describe_world(
 
     `is_watched`: a detector runs, so an empty list of incidents means that there is none.
     """
-    current_headline = _describe_present(snapshot, t)
+    current_headline = describe_present(snapshot, t)
     has_trouble = bool(list_troubles(snapshot.columns, snapshot.services, t))
     # A headline on a silence gets no subheadline that reports no blocking.
     subheadline = current_headline if has_reachable(snapshot.columns) and has_trouble else ""
@@ -312,7 +312,7 @@ def _count_incidents(open_: OpenIncidents, t: Locale) -> str:
     return ""
 
 
-def _describe_present(snapshot: Snapshot, t: Locale) -> str:
+def describe_present(snapshot: Snapshot, t: Locale) -> str:
     """Summarize the country with most trouble, by name; what is down everywhere has no place."""
     country = _find_lead_country(snapshot.columns)
     if not country:

@@ -82,6 +82,7 @@ class SubjectView:
     subject: Subject
     snapshot: Snapshot  # the networks and services of the subject alone
     incidents: RecentIncidents
+    silences: str = ""  # of a service: what is said of the places that are silent
     names: NetworkNamer
 
 
@@ -137,8 +138,9 @@ def _describe_present(view: SubjectView, t: Locale) -> str:
     troubles = headlines.list_troubles(columns, view.snapshot.services, t)
     if troubles:
         told = t("now.semicolon").join(troubles)
-        is_named = view.subject.kind == "service" and title in told
-        return told if is_named else t("subject.told", subject=title, told=told)
+        if view.subject.kind == "service" and title in told:
+            return headlines.describe_present(view.snapshot, t)  # which says where
+        return t("subject.told", subject=title, told=told)
     if headlines.has_reachable(columns):
         return t("subject.fine", subject=title, n=len(columns))
     return t("subject.unjudged", subject=title)
@@ -150,7 +152,8 @@ def _describe_rest(view: SubjectView, headline: str, t: Locale) -> str:
     if not view.snapshot.columns or present == headline:
         present = ""
     is_lead = find_line(view.incidents, headline) is not None
-    return " ".join(filter(None, (view.incidents.beside_lead if is_lead else "", present)))
+    beside = view.incidents.beside_lead if is_lead else ""
+    return " ".join(filter(None, (beside, present, view.silences)))
 
 
 def select_service(snapshot: Snapshot, service: str, title: str) -> Snapshot:

@@ -13,6 +13,7 @@ from heliograph_collector.http.api.parameter_types import ASN_MAX
 from heliograph_collector.http.api.parameters import COUNTRY, LANG, QUERY, REGION
 from heliograph_collector.http.backend import Feed, find_service
 from heliograph_collector.http.dark_places import DarkPlaces
+from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache, rank_severity
 from heliograph_collector.http.incident_document import IncidentFilter
 from heliograph_collector.http.known_networks import ALLOWED, KnownNetworks
@@ -187,10 +188,25 @@ class SubjectRoutes:
             subject=subject,
             snapshot=snapshot,
             incidents=recent,
+            silences=self._describe_silences(snapshot, t) if subject.kind == "service" else "",
             names=self._feed.network_names,
         )
         base = self._feed.public_url or request_origin(request)
         return form_response(subject_page.render_subject(view, t, self._assets, base))
+
+    def _describe_silences(self, snapshot: Snapshot, t: Locale) -> str:
+        """Say of the gravest silences where and since when they are, among a service's networks."""
+        countries = {column.group.country for column in snapshot.columns}
+        under_way, _ = self._incident_cache.recent_incidents("", snapshot.at_us)
+        dark = [
+            incident
+            for incident in under_way
+            if incident.kind in (IncidentKind.SILENCE, IncidentKind.POWER)
+            and incident.scope.country in countries
+        ]
+        recent = select_recent(self._feed.is_watched, dark, [], t)
+        lead = recent.lead.lead if recent.lead else ""
+        return " ".join(filter(None, (lead, recent.beside_lead)))
 
     def _list_wider(
         self, named: Iterable[IncidentDocument], places: Sequence[Scope], at_us: int
