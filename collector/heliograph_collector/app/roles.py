@@ -69,6 +69,7 @@ from heliograph_collector.http.live_feed import (
     LiveFeed,
 )
 from heliograph_collector.http.published_incidents import IncidentEvents, PublishedIncidents
+from heliograph_collector.http.running_day import FOLDER, RunningDay
 from heliograph_collector.http.server import open_http
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.ingest.agent_directory import AgentDirectory
@@ -213,16 +214,20 @@ class JobsRole:
         self._corroboration = corroboration
         self.cell_updater = CellUpdater(store, clock)
         review = QuarantineReview(context.fleet, clock, Pseudonyms(context.keyring.secret))
+        dumps = config.data / "dumps"
+        history = config.data / HISTORY_FILE
+        names = list_public_names(context.fleet, context.services)
         dump_writer = DumpWriter(
             store,
-            config.data / "dumps",
+            dumps,
             clock,
             expiry=context.expiry,
             k_anonymity=config.k_anonymity,
             retention_days=config.dumps_days,
-            services=list_public_names(context.fleet, context.services),
+            services=names,
             license_name=config.license,
-            history=HistoryWriter(config.data / "dumps", config.data / HISTORY_FILE),
+            history=HistoryWriter(dumps, history),
+            running_day=RunningDay(store, config.data / FOLDER, history, config.k_anonymity, names),
         )
         self._loops = (
             self.cell_updater.run,

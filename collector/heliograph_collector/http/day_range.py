@@ -12,6 +12,7 @@ from heliograph_collector.http.problem import bad_parameter
 from heliograph_collector.model.history import HOURS, DayRow
 
 MAX_DAYS = 1_100  # as of the aggregation
+LAST_DAYS: Mapping[str, int] = {"week": 7, "month": 30}
 _DEFAULT_DAYS = 30  # where one end alone is given
 # Up to so many days a bin has so many hours: 360 bins at most, but of more than a year.
 _BIN_HOURS = ((7, 1), (60, 6))

@@ -23,6 +23,7 @@ from heliograph_collector.http.api.parquet import (
 )
 from heliograph_collector.http.backend import DEFAULT_LICENSE
 from heliograph_collector.http.history_writer import HistoryWriter
+from heliograph_collector.http.running_day import RunningDay
 from heliograph_collector.model.expiry_clock import ExpiryTime
 from heliograph_collector.model.filters import CellFilter
 from heliograph_collector.model.published.files import DumpFile
@@ -185,6 +186,7 @@ class DumpWriter:
         services: Collection[str],
         license_name: str = DEFAULT_LICENSE,
         history: HistoryWriter | None = None,
+        running_day: RunningDay | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -194,6 +196,7 @@ class DumpWriter:
         self._services = services
         self._license_name = license_name
         self._history = history
+        self._running_day = running_day
         self._retention_us = retention_days * DAY_US
         self._dump_store: DumpStore | None = None
         self._has_checked_all = False  # the days before this process were checked
@@ -206,7 +209,10 @@ class DumpWriter:
     async def run_round(self) -> bool:
         """Run one round and return whether nothing is left to do."""
         try:
-            return await self._write_due_days()
+            is_done = await self._write_due_days()
+            if self._running_day is not None:
+                await self._running_day.follow(self._clock.wall_us())
+            return is_done
         except (StoreError, OSError) as error:
             log.warning("Daily files are late: %s", error)
             return True

@@ -87,19 +87,27 @@ class _Day:
             self.vantages[key] = max(self.vantages[key], vantages)
 
 
-def read_day_rows(file: Path, day_us: int) -> list[DayRow]:
-    """Read a daily file hour by hour. Raises OSError.
+def read_day_rows(files: Iterable[Path], day_us: int) -> list[DayRow]:
+    """Read a daily file, or the files of a day's hours, hour by hour. Raises OSError.
 
     A file that is no Parquet is an OSError too (pyarrow raises ValueError).
     """
+    day = _Day()
+    for file in files:
+        for hour, counts in _read_hours(file, day_us).items():
+            if 0 <= hour < HOURS:
+                add_hour(day, hour, counts)
+    return _build_rows(day, day_us)
+
+
+def _read_hours(file: Path, day_us: int) -> dict[int, list[HourCount]]:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
     import pyarrow.parquet as pq  # type: ignore[import-untyped] # it ships no types
 
-    day = _Day()
+    by_hour: dict[int, list[HourCount]] = {}
     try:
         with pq.ParquetFile(file) as parquet:
             columns = [*_KEYS, "start", "vantages", "silent"]
-            by_hour: dict[int, list[HourCount]] = {}
             for index in range(parquet.num_row_groups):
                 table = parquet.read_row_group(index, columns)
                 start_us = table.column("start").cast(pa.int64())[0].as_py()
@@ -107,10 +115,7 @@ def read_day_rows(file: Path, day_us: int) -> list[DayRow]:
                 counts += _count_group(table)
     except (pa.ArrowException, ValueError) as error:
         raise OSError(f"{file} is no daily file: {error}") from error
-    for hour, counts in by_hour.items():
-        if 0 <= hour < HOURS:
-            add_hour(day, hour, counts)
-    return _build_rows(day, day_us)
+    return by_hour
 
 
 def build_day_rows(by_hour: Mapping[int, Sequence[HourCount]], day_us: int) -> list[DayRow]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from heliograph_collector.http.api.parameter_types import read_time
 from heliograph_collector.http.history_rows import read_day_rows
 from heliograph_collector.model.published.files import DumpFile
-from heliograph_collector.store.history import HistoryTable
+from heliograph_collector.store.history import RUNNING, HistoryTable
 
 log = logging.getLogger("heliograph.dumps")
 DAYS_PER_ROUND = 16  # of a second each at most; the next round follows soon
@@ -32,7 +32,9 @@ class HistoryWriter:
         with closing(HistoryTable(self._file)) as history:
             digests = history.read_digests()
             for day_us in digests.keys() - wanted.keys():
-                history.drop_day(day_us)
+                # A day in progress keeps its rows until its file is there.
+                if not digests[day_us].startswith(RUNNING) or day_us < min(wanted, default=0):
+                    history.drop_day(day_us)
             due = [d for d in sorted(wanted, reverse=True) if digests.get(d) != wanted[d].sha256]
             added = (self._add_day(history, day_us, wanted[day_us]) for day_us in due)
             count = sum(islice(filter(None, added), DAYS_PER_ROUND))
@@ -40,7 +42,7 @@ class HistoryWriter:
 
     def _add_day(self, history: HistoryTable, day_us: int, file: DumpFile) -> bool:
         try:
-            rows = read_day_rows(self._folder / file.name, day_us)
+            rows = read_day_rows([self._folder / file.name], day_us)
         except OSError as error:  # a file that somebody took away must not stop the others
             log.warning("The history has no %s: %s", file.day, error)
             history.drop_day(day_us)  # rather absent than measured and empty

@@ -26,6 +26,7 @@ from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 from heliograph_collector.store.side_database import open_side_database
 
 FILE = "history.db"
+RUNNING = "running "  # begins the digest of a day in progress, which has no daily file yet
 MAX_ROWS = 40_000  # of one question: three years of a country's 36 rows; assumed
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS days (

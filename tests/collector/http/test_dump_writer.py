@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heliograph.units import DAY_US
+from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector import cli
 from heliograph_collector.aggregate.disclosure import Disclosure
 from heliograph_collector.http.api.parquet import COLUMNS, DayFile
@@ -27,8 +27,9 @@ from heliograph_collector.http.dump_writer import (
     write_day,
 )
 from heliograph_collector.http.history_writer import HistoryWriter
+from heliograph_collector.http.running_day import RunningDay
 from heliograph_collector.model.expiry_clock import ExpiryClock
-from heliograph_collector.model.history import Axis, HistoryFilter
+from heliograph_collector.model.history import MARK_CODES, Axis, HistoryFilter
 from heliograph_collector.model.published.files import DumpFile
 from heliograph_collector.model.records import Cell, VerdictState
 from heliograph_collector.store.history import HistoryReader
@@ -77,13 +78,13 @@ def fill_store(data: Path, *cells: Cell) -> None:
 
 def keeper(
     store: Store, folder: Path, now_us: int, k: int = 5, days: int = 99,
-    history: HistoryWriter | None = None,
+    history: HistoryWriter | None = None, running_day: RunningDay | None = None,
 ) -> DumpWriter:  # fmt: skip
     clock = HandClock(wall=now_us)
     expiry = ExpiryClock(clock, now_us, 0)
     return DumpWriter(
         store, folder, clock, expiry=expiry, k_anonymity=k, retention_days=days, services=TITLES,
-        history=history,
+        history=history, running_day=running_day,
     )  # fmt: skip
 
 
@@ -192,6 +193,39 @@ async def test_a_day_whose_file_cannot_be_read_is_absent_and_not_empty(
     aside.rename(tmp_path / "dumps" / FILE)
     assert writer.follow(files)
     assert [row.vantages for row in HistoryReader(file).read(days).rows] == [5]
+
+
+async def test_the_history_has_the_hours_of_the_day_in_progress(
+    store: Store, tmp_path: Path
+) -> None:
+    """Ten minutes after their end, with late data, and until the daily file tells more."""
+    file = tmp_path / "history.db"
+    dumps = tmp_path / "dumps"
+    hour_us = T0 // HOUR_US * HOUR_US
+    days = HistoryFilter(axes=[Axis.SERVICE], since_us=MIDNIGHT, until_us=MIDNIGHT + DAY_US)
+    running_day = RunningDay(store, tmp_path / "running", file, 5, TITLES)
+    writer = HistoryWriter(dumps, file)
+
+    async def write(now_us: int, day: RunningDay = running_day) -> list[tuple[int, int]]:
+        made = keeper(store, dumps, now_us, history=writer, running_day=day)
+        assert await made.run_round()
+        rows = HistoryReader(file).read(days).rows
+        first = hour_us // HOUR_US % 24
+        return [(row.hours[first], row.hours[first + 1]) for row in rows]
+
+    await store.replace_cells([cell(3), cell(9, start_us=T0 + HOUR_US)])
+    assert await write(hour_us + HOUR_US + 599_000_000) == []
+    assert await write(hour_us + HOUR_US + 600_000_000) == [], "of three nobody may know"
+    await store.replace_cells([cell(9)])
+    both = [(MARK_CODES["blocked"],) * 2]
+    assert await write(hour_us + 2 * HOUR_US + 600_000_000) == both
+    assert await write(MIDNIGHT + DAY_US + 900_000_000) == both, "its file comes later"
+    assert not (dumps / "index.json").exists()
+    new_process = RunningDay(store, tmp_path / "running", file, 5, TITLES)
+    assert await write(NEXT + HOUR_US, new_process) == both
+    assert [day["day"] for day in listed(dumps)] == ["2022-01-05"]
+    await store.replace_cells([cell(1), cell(1, start_us=T0 + HOUR_US)])
+    assert await write(NEXT + 2 * HOUR_US) == [], "the day goes with its file"
 
 
 async def test_old_files_go(store: Store, tmp_path: Path) -> None:

@@ -114,11 +114,11 @@ def test_a_daily_file_gives_the_same_rows_and_few_are_in_none(tmp_path: Path) ->
         cells += [cell(29355, 2, VerdictState.BLOCKED, at) for at in starts]
         file.add(disclosure.release(cells))
     file.close()
-    rows = read_day_rows(tmp_path / "cells.parquet", JAN_1)
+    rows = read_day_rows([tmp_path / "cells.parquet"], JAN_1)
     assert {row.asn for row in rows} == {0, 9198}
     (row,) = [r for r in rows if r.axis is Axis.NETWORK_SERVICE]
     assert [MARKS[code] for code in row.hours[2:6]] == ["", "blocked", "reachable", ""]
     assert row.vantages == 10, "the least number of its band"
     (tmp_path / "broken.parquet").write_bytes(b"no Parquet")
     with pytest.raises(OSError, match="no daily file"):
-        read_day_rows(tmp_path / "broken.parquet", JAN_1)
+        read_day_rows([tmp_path / "broken.parquet"], JAN_1)

@@ -16,7 +16,7 @@ from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.charts import sparkline, timeline_rows
 from heliograph_collector.http.dark_places import DarkPlaces, locate
-from heliograph_collector.http.day_range import encode_past_days
+from heliograph_collector.http.day_range import LAST_DAYS, encode_last_days, encode_past_days
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import parse_us
 from heliograph_collector.http.pages import headlines
@@ -86,6 +86,7 @@ class CountryView:
     incidents: Sequence[IncidentSummary]
     recent: RecentIncidents
     too_much: bool = False
+    has_days: bool = False  # the history has the last day or the one in progress
     names: NetworkNamer
 
 
@@ -127,7 +128,9 @@ def render_country(
         headline=headline,
         line=find_line(view.recent, headline),
         below=_describe_below(country_snapshot, view.recent, headline, ended, t),
-        windows=[(n, _page_path(country, n), n == view.window.name) for n in WINDOWS],
+        windows=[
+            (n, _window_path(view, n, snapshot.at_us), n == view.window.name) for n in WINDOWS
+        ],
         hours=_list_hours(view, timeline.starts, snapshot.at_us, t),
         by_minute=is_by_minute,
         minutes_from=FINE_FACTOR * snapshot.k if is_by_minute and snapshot.k > 1 else 0,
@@ -181,6 +184,14 @@ def _page_path(country: str, window: str) -> str:
     if window == "hour":
         return f"{path}?bin=1m"
     return path if window == DEFAULT_WINDOW else f"{path}?window={window}"
+
+
+def _window_path(view: CountryView, window: str, at_us: int) -> str:
+    """Return where a window's link leads: days that are counted already cost the store nothing."""
+    days = LAST_DAYS.get(window)
+    if days and view.has_days:
+        return f"/countries/{view.country}?{encode_last_days(at_us, days)}"
+    return _page_path(view.country, window)
 
 
 def _list_hours(

@@ -7,7 +7,7 @@ from functools import partial
 
 from aiohttp import web
 
-from heliograph.units import MINUTE_US
+from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.aggregate.query_cache import Ttl
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api import status
@@ -61,6 +61,7 @@ from heliograph_collector.http.snapshot_cache import (
     query_series,
 )
 from heliograph_collector.incidents.published.incident import IncidentDocument
+from heliograph_collector.model.history import Axis, HistoryFilter
 from heliograph_collector.model.imported import ImportedHistory
 from heliograph_collector.model.published.status import CellDocument
 from heliograph_collector.model.scope import Scope, ScopeFilter
@@ -124,6 +125,7 @@ class PageRoutes:
             incidents=[incident for incident in now.incidents if in_window.matches(incident)],
             recent=select_recent(self._feed.is_watched, now.under_way, now.ended, t, [Scope(code)]),
             too_much=is_too_much,
+            has_days=await self._has_days(code, now_us),
             names=self._feed.network_names,
         )
         return form_response(
@@ -137,6 +139,15 @@ class PageRoutes:
                 self._assets,
             )
         )
+
+    async def _has_days(self, country: str, now_us: int) -> bool:
+        filters = HistoryFilter(
+            axes=(Axis.NETWORK,), country=country, since_us=now_us - DAY_US, until_us=now_us
+        )
+        try:
+            return bool((await self._feed.read_history(filters)).rows)
+        except StoreError:
+            return False
 
     async def show_incident(self, request: web.Request) -> web.Response:
         """Respond with an incident's page; without the store it lacks the votes over time."""

@@ -12,7 +12,7 @@ from heliograph_collector.http import labels
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.charts import sparkline
-from heliograph_collector.http.day_range import encode_last_days
+from heliograph_collector.http.day_range import LAST_DAYS, encode_last_days
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages import headlines
 from heliograph_collector.http.pages.recent_incidents import (
@@ -25,7 +25,6 @@ from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Sn
 from heliograph_collector.http.templates import render_template
 
 MAX_ROWS = 120  # of one page: more are counted, the worst are shown; assumed
-_LAST_DAYS = (("week", 7), ("month", 30))
 _BEST_LAST = ("reachable", "nothing")  # after every trouble and doubt
 _WORST_FIRST = ("silent", "blocked", "down", "partial")
 
@@ -109,7 +108,7 @@ def render_subject(view: SubjectView, t: Locale, assets: Mapping[str, str], base
         archive=f"/incidents?{urlencode(subject.filters)}",
         windows=[
             (name, f"{subject.path}?{encode_last_days(view.snapshot.at_us, days)}")
-            for name, days in _LAST_DAYS
+            for name, days in LAST_DAYS.items()
         ],
         timeline=f"/api/v1/timeline?{urlencode({**subject.timeline, 'bin': '1h'})}",
         groups=shown,

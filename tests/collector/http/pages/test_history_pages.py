@@ -13,7 +13,7 @@ from heliograph_collector.model.history import CellHistory
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 from support.kazakhstan_votes import evening
 from support.past_days import feed_with_past, past
-from support.site import Serve, Site
+from support.site import Serve, Site, open_page
 
 DAYS = "since=2022-01-01&until=2022-01-05"
 KZ = f"/countries/KZ?{DAYS}"
@@ -212,14 +212,20 @@ async def test_the_last_month_of_a_country_leads_to_its_picture(site: Site) -> N
         assert "telegram" in await answer.text()
 
 
-async def test_a_service_leads_to_its_last_week(site: Site) -> None:
-    page = await site.page("/services/telegram")
+@pytest.mark.parametrize("path", ["/services/telegram", "/countries/KZ"])
+async def test_a_page_leads_to_its_last_week(site: Site, path: str) -> None:
+    page = await site.page(path)
     week, month = (
         a["href"] or "" for tag, a in page.elements if tag == "a" and "since=" in (a["href"] or "")
     )
     assert "since=2021-12-30&until=2022-01-05" in week
     assert "since=2021-12-07&until=2022-01-05" in month
     assert "on 2 of 4 days" in await site.html(week)
+
+
+async def test_a_country_without_past_days_shows_its_week_from_the_store(serve: Serve) -> None:
+    page = await open_page(serve, "/countries/KZ")
+    assert "/countries/KZ?window=week" in [a.get("href") for tag, a in page.elements if tag == "a"]
 
 
 async def test_a_history_that_cannot_be_read_says_so(serve: Serve, tmp_path: Path) -> None:
