@@ -47,7 +47,7 @@ ARCHIVE = (
     f"/countries/{COUNTRY}?since=2022-02-02&until=2022-02-02",
     f"/countries/{COUNTRY}?{MONTH}&service=service1",
     f"/services/service1?{MONTH}",
-    f"/services/web/https://site8.example/?{MONTH}",
+    f"/countries/{COUNTRY}?{MONTH}&service=web/https://site8.example/",
     f"/countries/{COUNTRY}/KZ-75?{MONTH}",
     f"/countries/DE?{MONTH}",
     "/incidents",
