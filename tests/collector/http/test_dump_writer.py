@@ -163,7 +163,7 @@ async def test_the_history_follows_the_files(store: Store, tmp_path: Path) -> No
     file = tmp_path / "history.db"
     days = HistoryFilter(axes=[Axis.SERVICE], since_us=MIDNIGHT, until_us=MIDNIGHT + 99 * DAY_US)
 
-    async def write(now_us: int, **changes: int) -> list[tuple[int, int]]:
+    async def write(now_us: int, **changes: Any) -> list[tuple[int, int]]:
         follower = HistoryWriter(tmp_path / "dumps", file)
         await keeper(store, tmp_path / "dumps", now_us, history=follower, **changes).run_round()
         return [(row.day_us, row.vantages) for row in HistoryReader(file).read(days).rows]
