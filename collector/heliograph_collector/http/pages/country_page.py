@@ -128,9 +128,7 @@ def render_country(
         headline=headline,
         line=find_line(view.recent, headline),
         below=_describe_below(country_snapshot, view.recent, headline, ended, t),
-        windows=[
-            (n, _window_path(view, n, snapshot.at_us), n == view.window.name) for n in WINDOWS
-        ],
+        windows=_list_windows(view, snapshot.at_us),
         hours=_list_hours(view, timeline.starts, snapshot.at_us, t),
         by_minute=is_by_minute,
         minutes_from=FINE_FACTOR * snapshot.k if is_by_minute and snapshot.k > 1 else 0,
@@ -184,6 +182,11 @@ def _page_path(country: str, window: str) -> str:
     if window == "hour":
         return f"{path}?bin=1m"
     return path if window == DEFAULT_WINDOW else f"{path}?window={window}"
+
+
+def _list_windows(view: CountryView, at_us: int) -> list[tuple[str, str, bool]]:
+    """List (name, path, is shown) of the windows."""
+    return [(n, _window_path(view, n, at_us), n == view.window.name) for n in WINDOWS]
 
 
 def _window_path(view: CountryView, window: str, at_us: int) -> str:
