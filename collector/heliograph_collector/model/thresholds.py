@@ -8,7 +8,7 @@ lists the sources of formulas, and the false alarms that some version was measur
 
 from dataclasses import dataclass
 
-DETECT_VERSION = 23  # raised with any change of a number here or of a formula; log entries name it
+DETECT_VERSION = 24  # raised with any change of a number here or of a formula; log entries name it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,7 @@ class Thresholds:
     one_way: float = 0.6  # … and over one, which may be a block of the collector; assumed
     told_share: float = 0.34  # of the silent votes that must tell a cause: a third may collude
     rerouted_share: float = 0.9  # of returns by another carrier, if none measured; assumed
+    transit_total_s: float = 1_800.0  # … if all of whole countries went within a heartbeat; assumed
     transit_s: float = 480.0  # wait while our transit may be down; a cable must be known within 600
 
     # Recovery

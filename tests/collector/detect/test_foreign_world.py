@@ -76,6 +76,18 @@ def cut_during_restart(land: Land) -> None:
     )
 
 
+def cut_between_restarts(land: Land) -> None:
+    """A new release of the collector begins, fails and is replaced by the old one."""
+    land.settle()
+    for at in (AT - 120, AT + 100):
+        for person in land.people:
+            person.downs.append(Down(at, at + 40 + land.rng.expovariate(1 / 20)))
+        land.faults.append(
+            {"kind": "fault", "at": clock(at), "until": clock(at + 40), "reason": "restart"}
+        )
+    land.cut(land.select(), AT, AT + HOUR)
+
+
 CUTS: dict[str, tuple[Callable[[Land], None], int, float]] = {
     "a cable takes three of five countries": (sever_cable, 3, 600),
     "the whole country": (cut_country, 1, 75),
@@ -83,6 +95,7 @@ CUTS: dict[str, tuple[Callable[[Land], None], int, float]] = {
     "the only network of a country": (cut_only_network, 1, 120),
     "a country of six": (cut_six, 1, 240),
     "while the collector restarts": (cut_during_restart, 1, 500),
+    "between two restarts": (cut_between_restarts, 1, 300),
 }
 
 
@@ -240,9 +253,18 @@ def quarantine_agents(land: Land) -> None:
             person.downs.append(Down(AT + land.rng.uniform(0, 1_200), AT + 60 * HOUR))
 
 
+def break_transit(land: Land) -> None:
+    """Our way to three of five countries is broken for twelve minutes."""
+    land.settle()
+    for person in land.people:
+        if person.country in ("KZ", "TR", "BR"):
+            since = AT + land.rng.uniform(0, 5)
+            person.downs.append(Down(since, AT + 720 + land.rng.uniform(0, 60)))
+
+
 @pytest.mark.parametrize(
     ("build", "seed"),
-    [(expire_certificate, 0), (quarantine_agents, 1)],
+    [(expire_certificate, 0), (quarantine_agents, 1), (break_transit, 0)],
 )
 def test_trouble_of_many_countries_is_no_cut_of_one(
     build: Callable[[Land], None], seed: int, tmp_path: Path

@@ -10,12 +10,11 @@ Theory of operation. A candidate opens when `find_bursts` names a cell, and it i
 - gated: after `give_up_s` a fault of the collector still explains the silences: other countries
   fall silent too, or the same carrier does elsewhere. Its outage is withdrawn, and the time is a
   coverage gap. Where many countries live on, only our way to some may be broken: it is suspected
-  for `transit_s`, which such faults seldom last, and then confirmed or withdrawn.
+  for as long as such faults last (`transit_s`), and then confirmed or withdrawn.
 
-Where one carrier alone is silent and the others live, the collector is blocked, not the network.
-While it is pending, a cell of which `suspect_share` is silent is published as suspected, unless it
-extends an outage that is published. It waits because short disturbances end within `hold_s`, and
-because a fault of the collector may reach other countries later (`spread_hold_s`).
+Where one carrier alone is silent, the collector is blocked. While it is pending, a cell of which
+`suspect_share` is silent is suspected, unless it extends an outage. It waits because short
+disturbances end within `hold_s`, and faults may reach other countries later (`spread_hold_s`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -68,6 +67,7 @@ class OutageCandidate:
     window_s: float
     dark: OutageEpisode | None = None  # its outage, published unless it extends another
     gated: bool = False
+    wait_us: int = 0  # for which it may be a fault of our way to the country
     replays: dict[str, OfflineReport] = field(default_factory=dict)  # while it is pending
 
     @classmethod
@@ -90,10 +90,7 @@ class OutageCandidate:
         return None
 
     def hold_us(self, limits: Thresholds) -> int:
-        """Return the time from which the hold is counted: the burst's first silence.
-
-        At most a heartbeat before the test, because silences of one cut are found within one.
-        """
+        """Return when the hold begins: at the burst, at most a heartbeat before it was found."""
         return max(self.burst_us, self.found_us - int(limits.beat_s * SECOND_US))
 
     def deadlines(self, limits: Thresholds) -> tuple[int, ...]:
@@ -161,12 +158,14 @@ class _Evaluation:
         since_us = candidate.burst_us - int(limits.spread_s * SECOND_US)
         witnesses = confounders.hear_witnesses(self._presence, candidate.country, since_us)
         self._is_transit = witnesses.may_be_transit
-        is_waiting = self._now_us - candidate.burst_us <= limits.transit_s * SECOND_US
+        wait_us = confounders.find_transit_wait_us(self._voters.deciding, self._burst_us, witnesses)
+        candidate.wait_us = max(candidate.wait_us, wait_us)
+        is_waiting = self._now_us - self._burst_us <= candidate.wait_us
         candidate.gated = is_waiting if self._is_transit else witnesses.is_hit
         if candidate.gated and not self._is_transit:
             return self._withdraw_if_late(CandidateOutcome.GATED)
-        if candidate.gated:
-            self._is_late = False  # it stays suspected until `transit_s` has passed
+        if candidate.gated:  # it stays suspected until that has passed, or they are back
+            self._is_late &= not self._voters.may_have_cells(limits.suspect_share)
             return self._suspect()
         blocked = self._find_blocked_carrier()
         self._is_doubtful = blocked is not None and blocked.living_share >= limits.told_share / 2

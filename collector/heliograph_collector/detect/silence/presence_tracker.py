@@ -153,6 +153,8 @@ class PresenceTracker:
         if vantage.status in (PresenceStatus.SILENT, PresenceStatus.AWAY):
             self._count_live(vantage, +1)
             vantage.since_us = signal.at_us
+        if vantage.deferred:  # our fault: no sign that its country fell silent, or flaps
+            vantage.lost_us = vantage.rejoined_us = 0
         vantage.status = PresenceStatus.LIVE
         vantage.deferred = False
         vantage.floor = 0.0
