@@ -13,7 +13,7 @@ RELEASE := .venv-release
 # Where it is set, as in many an image, each worker of the suite would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test suite short-benches quick pure soak coverage check compiled fmt stubs translations bench lab drill plays locks sbom clean
+.PHONY: help run test suite tests short-benches quick pure soak coverage check compiled fmt stubs translations bench lab drill plays locks sbom clean
 
 run: $(VENV)/ready ## a collector, an agent on this machine and the page at http://127.0.0.1:8080/
 	@$(BIN)/python deploy/run.py
@@ -26,6 +26,9 @@ test: suite ## all that CI runs: lint, types, architecture; the whole suite; the
 
 suite: $(VENV)/ready-dev
 	@$(MAKE) --no-print-directory -j 2 check compiled
+	@$(MAKE) --no-print-directory tests
+
+tests: $(VENV)/ready-dev
 	$(PYTEST) -n 5 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=20
 
 short-benches: $(VENV)/ready-dev

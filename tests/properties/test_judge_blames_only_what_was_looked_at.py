@@ -175,7 +175,7 @@ def test_real_blocks_are_among_what_is_drawn(layer: str) -> None:
         drawn(),
         is_blocked,
         settings=settings(
-            max_examples=1_500, deadline=None, derandomize=True, phases=[Phase.generate]
+            max_examples=5_000, deadline=None, derandomize=True, phases=[Phase.generate]
         ),
     )
 

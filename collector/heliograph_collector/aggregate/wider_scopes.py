@@ -22,7 +22,7 @@ def widen_votes(votes: Iterable[Vote], **wider: Any) -> list[Vote]:
         for index, value in places:
             key[index] = value
         merged[tuple(key)].append(vote)
-    # Only what changes is made anew: rows are many, and most of them alone in their bin.
+    # Only what changes is copied: rows are many, and most are the only one of their bin.
     return [_merge_votes(rows, wider) for rows in merged.values()]
 
 
