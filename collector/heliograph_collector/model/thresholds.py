@@ -51,7 +51,6 @@ class Thresholds:
     one_way: float = 0.6  # … and over one, which may be a block of the collector; assumed
     told_share: float = 0.34  # of the silent votes that must tell a cause: a third may collude
     rerouted_share: float = 0.9  # of returns by another carrier, if none measured; assumed
-    transit_total_s: float = 1_800.0  # … if all of whole countries went within a heartbeat; assumed
     transit_s: float = 480.0  # wait while our transit may be down; a cable must be known within 600
 
     # Recovery

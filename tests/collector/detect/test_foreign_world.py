@@ -253,18 +253,9 @@ def quarantine_agents(land: Land) -> None:
             person.downs.append(Down(AT + land.rng.uniform(0, 1_200), AT + 60 * HOUR))
 
 
-def break_transit(land: Land) -> None:
-    """Our way to three of five countries is broken for twelve minutes."""
-    land.settle()
-    for person in land.people:
-        if person.country in ("KZ", "TR", "BR"):
-            since = AT + land.rng.uniform(0, 5)
-            person.downs.append(Down(since, AT + 720 + land.rng.uniform(0, 60)))
-
-
 @pytest.mark.parametrize(
     ("build", "seed"),
-    [(expire_certificate, 0), (quarantine_agents, 1), (break_transit, 0)],
+    [(expire_certificate, 0), (quarantine_agents, 1)],
 )
 def test_trouble_of_many_countries_is_no_cut_of_one(
     build: Callable[[Land], None], seed: int, tmp_path: Path

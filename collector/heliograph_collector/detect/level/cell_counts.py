@@ -193,13 +193,14 @@ def explains(outage: OutageEpisode, scope: Scope) -> bool:
     """Return whether an outage explains silences in a cell.
 
     What is silent in a cut is silent in a wider cell too, to which the cut may grow. So is what is
-    only held because the lines fell before the phones: these may go as well.
+    only held because a country's lines fell before its phones: these may go as well.
     """
     is_inside = all(part.scope.is_within(scope) for part in outage.parts)
     is_wider = is_inside and not any(scope.is_within(part.scope) for part in outage.parts)
     is_held = confounders.POWER in outage.held
     is_cut = is_held != (outage.confirmed_us is not None) and outage.kind is IncidentKind.SILENCE
-    return not (is_cut and is_wider)
+    is_regional = is_held and any(part.scope.region for part in outage.parts)
+    return not (is_cut and is_wider) or is_regional
 
 
 def count_cells(

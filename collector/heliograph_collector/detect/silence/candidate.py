@@ -67,7 +67,6 @@ class OutageCandidate:
     window_s: float
     dark: OutageEpisode | None = None  # its outage, published unless it extends another
     gated: bool = False
-    wait_us: int = 0  # for which it may be a fault of our way to the country
     replays: dict[str, OfflineReport] = field(default_factory=dict)  # while it is pending
 
     @classmethod
@@ -158,14 +157,12 @@ class _Evaluation:
         since_us = candidate.burst_us - int(limits.spread_s * SECOND_US)
         witnesses = confounders.hear_witnesses(self._presence, candidate.country, since_us)
         self._is_transit = witnesses.may_be_transit
-        wait_us = confounders.find_transit_wait_us(self._voters.deciding, self._burst_us, witnesses)
-        candidate.wait_us = max(candidate.wait_us, wait_us)
-        is_waiting = self._now_us - self._burst_us <= candidate.wait_us
+        is_waiting = self._now_us - candidate.burst_us <= limits.transit_s * SECOND_US
         candidate.gated = is_waiting if self._is_transit else witnesses.is_hit
         if candidate.gated and not self._is_transit:
             return self._withdraw_if_late(CandidateOutcome.GATED)
-        if candidate.gated:  # it stays suspected until that has passed, or they are back
-            self._is_late &= not self._voters.may_have_cells(limits.suspect_share)
+        if candidate.gated:
+            self._is_late = False  # it stays suspected until `transit_s` has passed
             return self._suspect()
         blocked = self._find_blocked_carrier()
         self._is_doubtful = blocked is not None and blocked.living_share >= limits.told_share / 2

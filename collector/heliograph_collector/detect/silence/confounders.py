@@ -8,7 +8,7 @@ from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import localize
-from heliograph_collector.detect.stats.tails import chernoff_bound, quantile
+from heliograph_collector.detect.stats.tails import chernoff_bound
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
     sum_votes,
@@ -28,8 +28,6 @@ _LIVING_SHARE = 0.34  # of the other countries, that must live on to acquit the 
 _PHONES_SHARE = 0.34  # of silent mobiles: masts without batteries go with the lines; assumed
 _FEW_SHARE = 0.34  # of a country, whose few silences may be chance; assumed
 _SPREAD_CHANCE = 1e-4  # of so many losses in the rest of the world by churn; assumed
-# Between the last signs of life in a fault of our way to them: a heartbeat, and routes that change.
-_AT_ONCE_US = 30 * SECOND_US  # assumed
 _JOINT_SHARE = 0.34  # of all countries, that fall together as by one fault of ours; assumed
 
 
@@ -43,7 +41,6 @@ class WitnessStatement:
     is_joint: bool = False  # whole countries fell with it, too many for coincidence
     countries: int = 0  # with enough votes …
     fallen: int = 0  # … of which a share fell silent too
-    is_total: bool = False  # nobody is left in any country of which half fell silent
 
     @property
     def may_be_transit(self) -> bool:
@@ -89,9 +86,7 @@ def hear_witnesses(
     is_joint = fallen > 0 and 1 + fallen >= _JOINT_SHARE * (1 + len(shares))
     share_count = sum(share >= limits.witness_share for share in shares)
     is_hit = share >= limits.witness_share
-    halves = [count for count in counts if count.share >= limits.suspect_share]
-    is_total = bool(halves) and all(count.hits >= count.votes for count in halves)
-    return WitnessStatement(True, is_hit, lives_on, is_joint, len(shares), share_count, is_total)
+    return WitnessStatement(True, is_hit, lives_on, is_joint, len(shares), share_count)
 
 
 def find_only_carrier(presence: PresenceTracker, country: str, since_us: int) -> str:
@@ -118,22 +113,6 @@ def _lives_on(count: VoteCount, limits: Thresholds) -> bool:
     """Return whether a country lives on; in a small one three silences by themselves are 25 %."""
     is_few = count.hits <= limits.burst and count.share <= _FEW_SHARE
     return is_few or count.share < limits.witness_share
-
-
-def find_transit_wait_us(
-    vantages: Sequence[VantagePresence], since_us: int, world: WitnessStatement
-) -> int:
-    """Return for how long silences of several countries may be a fault of our way to them.
-
-    That takes all of them within a heartbeat, servers and phones too. A cable leaves some another
-    way; where networks find none for half an hour all the same, it is told then.
-    """
-    heard_us = [v.heard_us for v in vantages if v.lost_us >= since_us]
-    if not world.is_total or not heard_us or len(heard_us) < len(vantages):
-        return int(THRESHOLDS.transit_s * SECOND_US)
-    is_ours = quantile(heard_us, 0.9) - quantile(heard_us, 0.1) <= _AT_ONCE_US
-    wait_s = THRESHOLDS.transit_total_s if is_ours else THRESHOLDS.transit_s
-    return int(wait_s * SECOND_US)
 
 
 def compute_certainty(
