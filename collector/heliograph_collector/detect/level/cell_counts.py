@@ -192,15 +192,12 @@ def is_absent(vantage: VantagePresence) -> bool:
 def explains(outage: OutageEpisode, scope: Scope) -> bool:
     """Return whether an outage explains silences in a cell.
 
-    What is silent in a cut is silent in a wider cell too, to which the cut may grow. So is what is
-    only held because a country's lines fell before its phones: these may go as well.
+    What is silent in a cut is silent in a wider cell too, to which the cut may grow.
     """
     is_inside = all(part.scope.is_within(scope) for part in outage.parts)
     is_wider = is_inside and not any(scope.is_within(part.scope) for part in outage.parts)
-    is_held = confounders.POWER in outage.held
-    is_cut = is_held != (outage.confirmed_us is not None) and outage.kind is IncidentKind.SILENCE
-    is_regional = is_held and any(part.scope.region for part in outage.parts)
-    return not (is_cut and is_wider) or is_regional
+    is_cut = outage.confirmed_us is not None and outage.kind is IncidentKind.SILENCE
+    return not (is_cut and is_wider and confounders.POWER not in outage.held)
 
 
 def count_cells(

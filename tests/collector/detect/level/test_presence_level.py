@@ -5,7 +5,6 @@ from random import Random
 
 import pytest
 
-from heliograph_collector.detect.level.cell_counts import explains
 from heliograph_collector.detect.level.local_time import is_busy_hour
 from heliograph_collector.detect.silence.detector import SilenceDetector
 from heliograph_collector.detect.silence.outage import OutageEpisode
@@ -238,7 +237,7 @@ def test_a_fire_in_a_data_center_lasts_and_is_no_outage_of_its_region() -> None:
     assert [(i.id, i.state) for i in late] == [(early[0].id, IncidentState.CONFIRMED)]
 
 
-def create_outage(scope: Scope, since_s: float, held: tuple[str, ...] = ()) -> OutageEpisode:
+def create_outage(scope: Scope, since_s: float) -> OutageEpisode:
     return OutageEpisode(
         id="outage",
         country="KZ",
@@ -248,18 +247,7 @@ def create_outage(scope: Scope, since_s: float, held: tuple[str, ...] = ()) -> O
         suspected_us=at(since_s + 60),
         certainty=0.5,
         limits=THRESHOLDS,
-        held=held,
     )
-
-
-def test_lines_that_are_held_as_a_power_failure_are_silent_in_their_country_too() -> None:
-    """They may be half of a fade, whose phones go next."""
-    lines = Scope("KZ", access="fixed")
-    outage = create_outage(lines, NOON, held=("power",))
-    assert [explains(outage, scope) for scope in (Scope("KZ"), lines)] == [False, True]
-    outage.confirm(at(NOON + 120))  # as by an order, or by a cable: held all the same
-    outage.held = ("power",)
-    assert explains(outage, Scope("KZ"))
 
 
 def test_a_cut_in_a_fall_began_with_it_and_its_last_silences_are_no_fall_of_their_own() -> None:
