@@ -258,8 +258,12 @@ class PresenceLevels:
 
 
 def _is_overlapped(scope: Scope, parts: Sequence[Scope]) -> bool:
-    """Return whether one of these cells holds the scope, or lies in it."""
-    return any(scope.is_within(part) or part.is_within(scope) for part in parts)
+    """Return whether one of these cells may share vantages with the scope."""
+    own = (scope.region, scope.asn, scope.access)
+    return any(
+        all(not a or not b or a == b for a, b in zip(own, other, strict=True))
+        for other in ((part.region, part.asn, part.access) for part in parts)
+    )
 
 
 def _open_fall(since_us: int, test: CellTest, sample: Sample) -> LevelFall | None:
