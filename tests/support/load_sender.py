@@ -25,7 +25,7 @@ from heliograph_lab.simulate.agent import VirtualAgent, derive_key
 from heliograph_lab.simulate.channel import Channels, CollectorEndpoint, open_connections
 from heliograph_lab.simulate.counters import AgentCounters
 from heliograph_lab.simulate.measuring import build_batch
-from heliograph_lab.simulate.outbox import VERSION, Outbox
+from heliograph_lab.simulate.outbox import VERSION, ResultSealer
 from heliograph_lab.simulate.script import Actor
 from heliograph_lab.simulate.visits import InterferenceMethod
 from heliograph_lab.simulate.worker_context import WorkerContext
@@ -137,9 +137,10 @@ class Fleet:
         async with asyncio.TaskGroup() as group:
             for actor, connection in zip(order.actors, connections, strict=True):
                 signer, rng = derive_key(order.seed, actor.number)
+                sealer = ResultSealer(actor, signer, CLOCK, context.tally)
                 agent = Agent(
                     actor, order.addresses[actor.number], connection, signer, rng, context,
-                    Schedule((), rng), Outbox(actor, signer, CLOCK, context.tally), fleet=self,
+                    Schedule((), rng), sealer, fleet=self,
                 )  # fmt: skip
                 self._agents.append(agent)
                 group.create_task(self._enrol(agent))

@@ -49,11 +49,11 @@ def run(args: argparse.Namespace) -> int:
     consent = c.read_consent(state.read_json(CONSENT))
     if args.agree is not None:
         if args.agree not in (CURRENT, plan.version):
-            text = _(
+            sentence = _(
                 "Nothing was agreed to: plan {now} has come since plan {then}; "
                 "look at it with `heliograph-agent plan`."
             )
-            raise cli.AgentCommandError(text.format(now=plan.version, then=args.agree))
+            raise cli.AgentCommandError(sentence.format(now=plan.version, then=args.agree))
         consent = _store_consent(state, plan, consent)
     config = cli.read_config(args)
     allowed_plan = _limit_bytes(c.exclude_tests(plan, config.without), config, consent)
@@ -122,17 +122,17 @@ def _print_plan(
     from heliograph_agent import consent as c
 
     header = _("Plan {version}, services of {services}")
-    text = header.format(version=plan.version, services=plan.services_version)
-    print(c.make_printable(text))
+    sentence = header.format(version=plan.version, services=plan.services_version)
+    print(c.make_printable(sentence))
     _print_tasks(allowed_plan, {service.name: service for service in plan.services})
     print(_("Some {cost}.").format(cost=c.describe_cost(allowed_plan)))
     if rarity := describe_rarity(allowed_plan):
         print(rarity)
     _print_excluded(plan, config)
     if missing_units:
-        text = _("Not run, because you did not agree to it: {units}")
+        sentence = _("Not run, because you did not agree to it: {units}")
         units = sorted(missing_units, key=_is_host)  # a messenger has dozens of hosts
-        print(c.make_printable(text.format(units=_(", ").join(units))))
+        print(c.make_printable(sentence.format(units=_(", ").join(units))))
         command = f"heliograph-agent plan --agree {plan.version}"
         print(_("To agree: {command}").format(command=command))
     _print_age(plan)
@@ -154,8 +154,8 @@ def _print_tasks(plan: "Plan", services: "Mapping[str, Service]") -> None:
         daily = _("{n} MB a day").format(n=format_decimal(cost))
         subject = c.make_printable(_describe_task(task, services))
         print(f"  {interval}  {task.experiment:<14} {subject}{_(', ')}{daily}")
-    text = _("All of it would move {total} MB a day of {limit} ({parts}).")
-    print(c.make_printable(text.format(**format_traffic(plan))))
+    sentence = _("All of it would move {total} MB a day of {limit} ({parts}).")
+    print(c.make_printable(sentence.format(**format_traffic(plan))))
 
 
 def _print_excluded(plan: "Plan", config: "Config") -> None:
@@ -168,8 +168,8 @@ def _print_excluded(plan: "Plan", config: "Config") -> None:
         print(c.make_printable(_("Never run, by your opt_out: {names}").format(names=names)))
     if config.quiet_hours:
         hours = _(", ").join(f"{hour}:00" for hour in sorted(config.quiet_hours))
-        text = _("Nothing is run in the hours from {hours}, by your opt_out.")
-        print(text.format(hours=hours))
+        sentence = _("Nothing is run in the hours from {hours}, by your opt_out.")
+        print(sentence.format(hours=hours))
 
 
 def _print_age(plan: "Plan") -> None:
@@ -178,18 +178,18 @@ def _print_age(plan: "Plan") -> None:
     age = classify_age(plan, SystemClock().wall_us() // 1_000_000)
     day = _format_day(plan.expires_s)
     if age is PlanAge.STALE:
-        text = _("It expired on {day} and runs unchanged until {end}.")
-        print(text.format(day=day, end=_format_day(plan.expires_s + STALE_S)))
+        sentence = _("It expired on {day} and runs unchanged until {end}.")
+        print(sentence.format(day=day, end=_format_day(plan.expires_s + STALE_S)))
     elif age is not PlanAge.FRESH:
-        text = _("It expired on {day}, too long ago: nothing is run by it.")
-        print(text.format(day=day))
+        sentence = _("It expired on {day}, too long ago: nothing is run by it.")
+        print(sentence.format(day=day))
 
 
 def _describe_task(task: "PlannedTask", services: "Mapping[str, Service]") -> str:
     service = services.get(task.service)
     if service is not None:
-        text = _("{service} at {target}").format(service=service.title, target=task.target)
-        return text if task.target else service.title
+        sentence = _("{service} at {target}").format(service=service.title, target=task.target)
+        return sentence if task.target else service.title
     return task.target or task.service or _("this machine's own connection")
 
 

@@ -154,7 +154,7 @@ class IngestSupervisor:
                 _LOG.info("Ingest listens again.")
                 return
 
-    async def _exchange(self, message: IngestMessage, wanted: type[_Reply]) -> _Reply:
+    async def _exchange(self, message: IngestMessage, reply_type: type[_Reply]) -> _Reply:
         """Send a message and return its reply. Raises CannotServeError."""
         link = self._link
         if link is None:
@@ -169,7 +169,7 @@ class IngestSupervisor:
             raise CannotServeError(f"The ingest process did not start ({cause}).") from error
         if isinstance(reply, Refused):
             raise CannotServeError(reply.sentence)
-        if not isinstance(reply, wanted):
+        if not isinstance(reply, reply_type):
             raise CannotServeError(f"The ingest process answered with {type(reply).__name__}.")
         return reply
 

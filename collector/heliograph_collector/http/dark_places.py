@@ -91,7 +91,7 @@ class DarkPlaces:
             if incident.kind == IncidentKind.BLOCKING and incident.state not in OPEN_STATES
         ]
 
-    def list_silent_spans(self, place: Scope) -> list[tuple[int, int]]:
+    def list_silent_spans(self, area: Scope) -> list[tuple[int, int]]:
         """List the times of confirmed silences of the whole place, also of past ones.
 
         Microseconds UTC; the end of one that lasts lies after every bin.
@@ -99,19 +99,19 @@ class DarkPlaces:
         silences = (
             i
             for i in self._confirmed
-            if i.kind in _DARK_KINDS and not (i in self._silences and self._is_spared(i, place))
+            if i.kind in _DARK_KINDS and not (i in self._silences and self._is_spared(i, area))
         )
-        return [span for silence in silences for span in list_spans(silence, place)]
+        return [span for silence in silences for span in list_spans(silence, area)]
 
-    def returned_at(self, place: Scope) -> int:
+    def returned_at(self, area: Scope) -> int:
         """Return when a confirmed silence of the whole place ended last; 0 if none did."""
-        return find_last_end(self.list_silent_spans(place))
+        return find_last_end(self.list_silent_spans(area))
 
-    def unblocked_at(self, place: Scope, service: str) -> int:
+    def unblocked_at(self, area: Scope, service: str) -> int:
         """Return when a confirmed block of a service ended last in the place; 0 if none did."""
-        return find_last_end(self.list_blocked_spans(place, service))
+        return find_last_end(self.list_blocked_spans(area, service))
 
-    def list_blocked_spans(self, place: Scope, service: str = "") -> list[tuple[int, int]]:
+    def list_blocked_spans(self, area: Scope, service: str = "") -> list[tuple[int, int]]:
         """List the times of confirmed blocks as `list_silent_spans` does.
 
         Args:
@@ -120,53 +120,51 @@ class DarkPlaces:
         """
         blocks = [i for i in self._confirmed if i.kind == IncidentKind.BLOCKING]
         if not service:
-            return [span for block in blocks for span in list_spans(block, place)]
+            return [span for block in blocks for span in list_spans(block, area)]
         return [
             span
             for block in blocks
             if block.scope.service == service
             for scope in list_scopes(block)
-            if scope.is_within(place)
+            if scope.is_within(area)
             for span in list_spans(block, scope)
         ]
 
-    def is_dark(self, place: Scope, *, only_confirmed: bool = False) -> bool:
+    def is_dark(self, area: Scope, *, only_confirmed: bool = False) -> bool:
         """Return whether an open silence covers the whole place, as far as it is not back."""
         return any(
-            find_return(incident, place) == NOT_BACK_US
-            for incident in self._list_silences(place)
+            find_return(incident, area) == NOT_BACK_US
+            for incident in self._list_silences(area)
             if not only_confirmed or incident.state == "confirmed"
         )
 
-    def is_spared(self, place: Scope) -> bool:
+    def is_spared(self, area: Scope) -> bool:
         """Return whether a network is connected that a wider silence covers."""
-        return any(self._is_spared(silence, place) for silence in self._silences)
+        return any(self._is_spared(silence, area) for silence in self._silences)
 
-    def _list_silences(self, place: Scope) -> list[IncidentSummary]:
-        return [s for s in self._silences if not self._is_spared(s, place)]
+    def _list_silences(self, area: Scope) -> list[IncidentSummary]:
+        return [s for s in self._silences if not self._is_spared(s, area)]
 
-    def _is_spared(self, silence: IncidentSummary, place: Scope) -> bool:
-        is_named = any(scope.asn == place.asn for scope in list_scopes(silence))
-        return place._replace(region="") in self._spared and not is_named
+    def _is_spared(self, silence: IncidentSummary, area: Scope) -> bool:
+        is_named = any(scope.asn == area.asn for scope in list_scopes(silence))
+        return area._replace(region="") in self._spared and not is_named
 
-    def dark_until(self, place: Scope) -> int:
+    def dark_until(self, area: Scope) -> int:
         """Return the time at which the whole place came back; 0 if no open silence covers it.
 
         It lies after every bin while the place is dark.
         """
         return max(
-            (find_return(incident, place) for incident in self._list_silences(place)), default=0
+            (find_return(incident, area) for incident in self._list_silences(area)), default=0
         )
 
-    def dark_since(self, place: Scope) -> int:
+    def dark_since(self, area: Scope) -> int:
         """Return the latest time at which the place can have fallen silent; 0 if it did not."""
         return max(
-            (find_latest_cut(silence, place) for silence in self._list_silences(place)), default=0
+            (find_latest_cut(silence, area) for silence in self._list_silences(area)), default=0
         )
 
-    def blocked_since(
-        self, place: Scope, service: str = "", *, only_confirmed: bool = False
-    ) -> int:
+    def blocked_since(self, area: Scope, service: str = "", *, only_confirmed: bool = False) -> int:
         """Return the latest time at which an open block of the whole place can have begun.
 
         Args:
@@ -177,19 +175,19 @@ class DarkPlaces:
         """
         return max(
             (
-                find_latest_cut(block, place)
+                find_latest_cut(block, area)
                 for block in self._blocks
                 if service in ("", block.scope.service)
-                and find_return(block, place) == NOT_BACK_US
+                and find_return(block, area) == NOT_BACK_US
                 and not (only_confirmed and block.state != "confirmed")
             ),
             default=0,
         )
 
-    def list_blocked_services(self, place: Scope) -> set[str]:
+    def list_blocked_services(self, area: Scope) -> set[str]:
         """List the services of which an open, confirmed block covers the whole place now."""
         services = {block.scope.service for block in self._blocks}
-        return {s for s in services if self.blocked_since(place, s, only_confirmed=True)}
+        return {s for s in services if self.blocked_since(area, s, only_confirmed=True)}
 
     def list_blocked_parts(self, country: str, service: str) -> list[Scope]:
         """List the places in a country in which an open, confirmed block of a service lasts.
@@ -222,26 +220,24 @@ class DarkPlaces:
 
         A network of which the incident says that it is back was not spared.
         """
-        place = locate(column)
-        since_us = self.dark_since(place) if self.dark_until(place) == NOT_BACK_US else 0
+        area = locate(column)
+        since_us = self.dark_since(area) if self.dark_until(area) == NOT_BACK_US else 0
         is_late = find_instant(snapshot.at_us, snapshot.k) >= since_us + _UNHEARD_US
         least = max(snapshot.k, _MOST * column.vantages, 1)
         return bool(since_us) and is_late and column.connected >= least
 
     def _hide_outdated(self, column: NetworkColumn) -> NetworkColumn:
         """Return a column without readings that an open block of their service outdates."""
-        place = locate(column)
+        area = locate(column)
         readings = {
-            name: self._withhold(reading, withheld, place)
-            if reading.cell and (withheld := self._find_withheld(reading, reading.cell, place))
+            name: self._withhold(reading, withheld, area)
+            if reading.cell and (withheld := self._find_withheld(reading, reading.cell, area))
             else reading
             for name, reading in column.readings.items()
         }
         return replace(column, readings=readings)
 
-    def _withhold(
-        self, reading: ServiceReading, withheld: Withheld, place: Scope
-    ) -> ServiceReading:
+    def _withhold(self, reading: ServiceReading, withheld: Withheld, area: Scope) -> ServiceReading:
         """Return a reading without its cell; one that is blocked has the block's start."""
         blocks = [
             block
@@ -249,46 +245,46 @@ class DarkPlaces:
             if withheld is Withheld.BLOCKED
             and block.state == "confirmed"
             and block.scope.service == reading.service
-            and find_return(block, place) == NOT_BACK_US
+            and find_return(block, area) == NOT_BACK_US
         ]
-        first = min(blocks, key=lambda block: find_cut(block, place).latest, default=None)
+        first = min(blocks, key=lambda block: find_cut(block, area).latest, default=None)
         return replace(
             reading,
             cell=None,
-            since=read_change(find_cut(first, place)) if first else None,
+            since=read_change(find_cut(first, area)) if first else None,
             withheld=withheld,
             confidence=first.confidence if first else 0.0,
         )
 
-    def _find_withheld(self, reading: ServiceReading, cell: Cell, place: Scope) -> Withheld | None:
+    def _find_withheld(self, reading: ServiceReading, cell: Cell, area: Scope) -> Withheld | None:
         """Return why an open block outdates a reading of its service; None if none does."""
         reasons = set()
         for block in self._blocks:
             if block.scope.service != cell.service:
                 continue
-            blocked_until_us = find_return(block, place)
+            blocked_until_us = find_return(block, area)
             if blocked_until_us == NOT_BACK_US:
                 is_confirmed = block.state == "confirmed"
-                if cell.state in _WORKING and cell.start_us < find_latest_cut(block, place):
+                if cell.state in _WORKING and cell.start_us < find_latest_cut(block, area):
                     reasons.add(Withheld.BLOCKED if is_confirmed else Withheld.DOUBTED)
                 elif (
                     cell.state is VerdictState.REACHABLE
                     and is_confirmed
-                    and not _is_untouched(reading, cell, block, place)
+                    and not _is_untouched(reading, cell, block, area)
                 ):
                     reasons.add(Withheld.DOUBTED)
             elif cell.state is VerdictState.BLOCKED and cell.start_us < blocked_until_us:
                 reasons.add(Withheld.AWAITED)
-        if cell.state is VerdictState.BLOCKED and self._is_over(cell, place):
+        if cell.state is VerdictState.BLOCKED and self._is_over(cell, area):
             reasons.add(Withheld.AWAITED)
         return next((reason for reason in Withheld if reason in reasons), None)
 
-    def _is_over(self, cell: Cell, place: Scope) -> bool:
+    def _is_over(self, cell: Cell, area: Scope) -> bool:
         """Return whether a block that ended after its start tells why a reading says blocked."""
         return any(
             block.scope.service == cell.service
             and block.ended is not None
-            and covers_place(block.parts, place)
+            and covers_place(block.parts, area)
             and cell.start_us < parse_us(block.ended.latest)
             for block in self._ended_blocks
         )
@@ -381,11 +377,9 @@ def _is_heard(cell: Cell, heard_us: int, dark_until_us: int) -> bool:
     return is_block or cell.start_us + _BIN_US > dark_until_us
 
 
-def _is_untouched(
-    reading: ServiceReading, cell: Cell, block: IncidentSummary, place: Scope
-) -> bool:
+def _is_untouched(reading: ServiceReading, cell: Cell, block: IncidentSummary, area: Scope) -> bool:
     """Return whether a network has reached a service since before a block of it began."""
     since = reading.since
-    began = read_change(find_cut(block, place))
+    began = read_change(find_cut(block, area))
     is_steady = since is not None and since.latest_us <= (began.earliest_us or 0)
-    return is_steady and cell.start_us >= find_latest_cut(block, place) + _UNTOUCHED_US
+    return is_steady and cell.start_us >= find_latest_cut(block, area) + _UNTOUCHED_US

@@ -1,6 +1,6 @@
 """The hours of the day in progress, for the history: what is cut today is not missing in it.
 
-An hour is written a while after its end into a file of its own, in the form of the daily files, and
+An hour is written a while after its end into a separate file, in the form of the daily files, and
 the day's rows are made of these again. The hour before is written once more, because most late data
 come soon; the daily file tells the rest when the day is over.
 """

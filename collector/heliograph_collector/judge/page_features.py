@@ -79,7 +79,7 @@ def _classify(page: Http, control: Http, *, is_tls_cut: bool) -> Feature:
     if feature in DOUBTED_PAGES and is_tls_cut and _is_notice(page, control):
         return Feature.PAGE_BLOCK
     if feature is Feature.PAGE_SAME and is_tls_cut and not shows_more_than_title(page, control):
-        return Feature.PAGE_DYNAMIC  # whoever cuts TLS here may answer in clear as well
+        return Feature.PAGE_DYNAMIC  # the filter that cuts TLS may also answer in clear
     return feature
 
 

@@ -87,7 +87,7 @@ class JournalRow:
     received_us: int
     country: str = "ZZ"  # of the peer's address, which is not stored
     asn: int = 0
-    # Names of the peer's line (`line_names`), for each day that the row tells of.
+    # Names of the peer's line (`line_names`), for each day of its results.
     prefix: str = ""
     role: AgentRole = AgentRole.VOLUNTEER
     carrier: str = "session"  # session, submit, post

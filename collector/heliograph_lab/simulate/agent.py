@@ -18,7 +18,7 @@ from heliograph.observation import Measurement
 from heliograph.v1 import envelope_pb2, plan_pb2
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_lab.simulate.channel import IntakeConnection
-from heliograph_lab.simulate.outbox import VERSION, Outbox, name_status
+from heliograph_lab.simulate.outbox import VERSION, ResultSealer, name_status
 from heliograph_lab.simulate.past_block import PastBlock
 from heliograph_lab.simulate.script import Actor, AgentSilence
 from heliograph_lab.simulate.worker_context import WorkerContext
@@ -48,7 +48,7 @@ class VirtualAgent:
     rng: random.Random
     context: WorkerContext
     schedule: Schedule  # of its measurements; without tasks it sends no envelopes
-    outbox: Outbox
+    outbox: ResultSealer
     plan_version: int = 0
     heard_s: float = 0.0
     retry_after_s: float = 0.0  # asked by the collector

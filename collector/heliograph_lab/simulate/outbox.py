@@ -18,7 +18,7 @@ VERSION = "simulate"
 
 
 @dataclass(slots=True)
-class Outbox:
+class ResultSealer:
     """Seals results; `unsent` are those of a time in which our address was blocked."""
 
     actor: Actor

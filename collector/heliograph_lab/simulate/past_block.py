@@ -8,7 +8,7 @@ from itertools import count
 
 from heliograph.observation import Measurement
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_lab.simulate.outbox import Outbox, name_status
+from heliograph_lab.simulate.outbox import ResultSealer, name_status
 from heliograph_lab.simulate.post_entrance import PostEntrance
 from heliograph_lab.simulate.worker_context import WorkerContext
 from heliograph_lab.simulate.workload import Schedule
@@ -27,7 +27,7 @@ class PastBlock:
     """
 
     schedule: Schedule
-    outbox: Outbox
+    outbox: ResultSealer
     context: WorkerContext
     rng: random.Random
     address: str

@@ -28,7 +28,7 @@ class PostEntrance:
     session: aiohttp.ClientSession
 
     async def upload(self, envelope: bytes, address: str) -> "_Status.ValueType":
-        """Upload an envelope by a connection of its own; after STATUS_RETRY it may be repeated.
+        """Upload an envelope over a separate connection; after STATUS_RETRY it may be repeated.
 
         Args:
             address: The address that the agent claims, "" for its own.

@@ -82,7 +82,7 @@ class Script:
 
     @property
     def needs_sight(self) -> bool:
-        """Return whether something is to be told that a collector cannot tell after its start."""
+        """Return whether the script has events that a collector cannot detect after its start."""
         return bool(self.cuts) or any(s.how == "blocked" for a in self.actors for s in a.silences)
 
 

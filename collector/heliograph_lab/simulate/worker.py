@@ -21,7 +21,7 @@ from heliograph_collector.ingest.rate_limits import raise_file_limit
 from heliograph_lab.simulate.agent import VirtualAgent, derive_key
 from heliograph_lab.simulate.channel import Channels, CollectorEndpoint, open_connections
 from heliograph_lab.simulate.counters import AgentCounters
-from heliograph_lab.simulate.outbox import Outbox
+from heliograph_lab.simulate.outbox import ResultSealer
 from heliograph_lab.simulate.post_entrance import PostEntrance, open_post_entrance
 from heliograph_lab.simulate.script import Actor
 from heliograph_lab.simulate.worker_context import WorkerContext
@@ -167,7 +167,7 @@ def _build_agents(setup: WorkerSetup, context: WorkerContext) -> list[VirtualAge
         signer, rng = derive_key(setup.seed, actor.number)
         address = setup.addresses.get(actor.number, "")
         schedule = context.workload.build_schedule(actor)
-        outbox = Outbox(actor, signer, context.clock, context.tally)
+        outbox = ResultSealer(actor, signer, context.clock, context.tally)
         agents.append(
             VirtualAgent(actor, address, connection, signer, rng, context, schedule, outbox)
         )

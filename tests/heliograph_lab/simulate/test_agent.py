@@ -25,7 +25,7 @@ from heliograph_lab.simulate.channel import (
 )
 from heliograph_lab.simulate.counters import AgentCounters
 from heliograph_lab.simulate.measuring import is_failing
-from heliograph_lab.simulate.outbox import Outbox
+from heliograph_lab.simulate.outbox import ResultSealer
 from heliograph_lab.simulate.post_entrance import PostEntrance, open_post_entrance
 from heliograph_lab.simulate.script import Actor, AgentSilence
 from heliograph_lab.simulate.worker_context import WorkerContext
@@ -68,7 +68,7 @@ async def crew(
     for actor, line in zip(actors, ways, strict=True):
         signer, rng = derive_key(0, actor.number)
         schedule = PAGES.build_schedule(actor) if measuring else Schedule((), rng)
-        outbox = Outbox(actor, signer, CLOCK, stage.tally)
+        outbox = ResultSealer(actor, signer, CLOCK, stage.tally)
         place = places[actor.number]
         found.append(VirtualAgent(actor, place, line, signer, rng, stage, schedule, outbox))
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:

@@ -42,12 +42,12 @@ VantagesByPlace = Mapping[VantageLocation, Sequence[VantagePresence]]
 class CellCount:
     """The vantages of a cell that are here or silent, less those that an outage explains."""
 
-    known: int = 0
+    size: int = 0  # vantages that are known
     silent: int = 0
     lasting: int = 0  # silent for LASTING_US or longer
 
-    def add(self, known: int, silent: int, lasting: int) -> None:
-        self.known += known
+    def add(self, size: int, silent: int, lasting: int) -> None:
+        self.size += size
         self.silent += silent
         self.lasting += lasting
 
@@ -63,8 +63,8 @@ class CellTest:
     kept: float = 1.0  # share of their usual levels that other countries keep
 
     @property
-    def known(self) -> int:
-        return self.count.known
+    def size(self) -> int:
+        return self.count.size
 
     @property
     def silent(self) -> int:
@@ -73,7 +73,7 @@ class CellTest:
     @property
     def expected(self) -> float:
         """Return the silences that habit and spread explain."""
-        return self.known * max(MIN_NOISE, 1.0 - self.usual.middle + self.usual.spread)
+        return self.size * max(MIN_NOISE, 1.0 - self.usual.middle + self.usual.spread)
 
     @property
     def is_explained(self) -> bool:
@@ -91,7 +91,7 @@ class CellTest:
     @property
     def is_usual(self) -> bool:
         """Return whether the share is one that the cell has by habit."""
-        share = 1.0 - self.silent / self.known
+        share = 1.0 - self.silent / self.size
         earlier = self.usual.earlier_lowest
         lowest = self.usual.middle if earlier is None else min(self.usual.middle, earlier)
         is_near = share >= FALLEN_SHARE * lowest or self.silent <= self.expected
@@ -100,9 +100,9 @@ class CellTest:
     def _may_be_night(self, lowest: float) -> bool:
         """Return whether as many as in the darkest of earlier nights may be gone by chance."""
         chance = 1.0 - lowest
-        if self.silent <= chance * self.known:
+        if self.silent <= chance * self.size:
             return True
-        return upper_tail([chance] * self.known, self.silent) > NIGHT_CHANCE
+        return upper_tail([chance] * self.size, self.silent) > NIGHT_CHANCE
 
     def has_fallen(self) -> bool:
         """Return whether neither chance nor earlier days explain so many silences.
@@ -114,15 +114,15 @@ class CellTest:
             return False
         if self._exceeds_chance(self.silent, self.expected, _LOOKS_A_YEAR):
             return True
-        lasting_expected = max(MIN_NOISE * self.known, LASTING_NOISE * self.expected)
+        lasting_expected = max(MIN_NOISE * self.size, LASTING_NOISE * self.expected)
         return self._exceeds_chance(self.count.lasting, lasting_expected, _LASTING_LOOKS_A_YEAR)
 
     def _exceeds_chance(self, silent: int, expected: float, looks_a_year: float) -> bool:
         if silent <= expected:
             return False
-        here = self.known - silent
+        here = self.size - silent
         nats = silent * math.log(silent / expected)
-        nats += here * math.log(here / (self.known - expected)) if here else 0.0
+        nats += here * math.log(here / (self.size - expected)) if here else 0.0
         return nats >= math.log(looks_a_year * self.cells / ALARMS_PER_YEAR)
 
 
@@ -220,7 +220,7 @@ def count_cells(
                 count.add(len(counted) - silent, 0, 0)
             else:
                 count.add(len(counted), silent, lasting)
-    return {scope: count for scope, count in totals.items() if count.known}
+    return {scope: count for scope, count in totals.items() if count.size}
 
 
 def is_named(scope: Scope, fallen: Sequence[VantagePresence], limits: Thresholds) -> bool:

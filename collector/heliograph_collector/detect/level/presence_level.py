@@ -154,7 +154,7 @@ class PresenceLevels:
         totals = {
             scope: count
             for scope, count in count_cells(places, explaining, now_us).items()
-            if count.known >= (limits.votes if scope.is_national else limits.few)
+            if count.size >= (limits.votes if scope.is_national else limits.few)
         }
         others = self._list_other_countries(country)
         is_common = _is_common_mode(others)
@@ -163,7 +163,7 @@ class PresenceLevels:
         confirmed: list[ConfirmedFall] = []
         for scope, count in sorted(totals.items(), key=_width_key):
             cell = self._find_cell(scope, now_us)
-            share = round(1.0 - count.silent / count.known, 3)
+            share = round(1.0 - count.silent / count.size, 3)
             cell.sample(share, now_us // STEP_US, is_cut=is_cut)
             if is_common or cell.usual is None:
                 continue

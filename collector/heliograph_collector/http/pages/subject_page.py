@@ -81,7 +81,7 @@ class SubjectView:
     subject: Subject
     snapshot: Snapshot  # the networks and services of the subject alone
     incidents: RecentIncidents
-    silences: str = ""  # of a service: what is said of the places that are silent
+    silences: str = ""  # of a service: a sentence on the silent places
     names: NetworkNamer
 
 
