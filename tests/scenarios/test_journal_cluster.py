@@ -19,6 +19,7 @@ from heliograph_collector.store.journal.jetstream.journal import JetStreamJourna
 from heliograph_collector.store.journal.journal import JournalBusyError, JournalError
 from heliograph_collector.store.journal.opening import describe_servers
 from support.nats_servers import NatsServers, nats_servers
+from support.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.xdist_group("nats")]
 KILLS = int(environ.get("HELIOGRAPH_BROKER_KILLS", "1"))
@@ -168,4 +169,8 @@ async def test_without_a_quorum_nothing_is_acknowledged(
         rows = await journal.read(1, 10)
         assert [row.kind for row in rows] == [RowKind.LOST, RowKind.ENVELOPE]
         assert rows[0].position == position
-    assert "n1" in await describe_servers(settings)
+
+    async def is_missed() -> bool:
+        return "n1" in await describe_servers(settings)
+
+    await until(is_missed)  # its name is known to all servers a moment after they have a leader

@@ -42,8 +42,10 @@ def extract_certificate_features(
     is_untrusted = deciding_failure.failure is Failure.SSL_UNKNOWN_AUTHORITY
     if is_untrusted and any(_names_requested_host(step) for step in deciding_failure.steps):
         yield Feature.FORGED_FOR_HOST
-    # A program that checks the name first, as Go does, says nothing of the issuer.
-    is_unproven = is_untrusted or deciding_failure.failure is Failure.SSL_INVALID_HOSTNAME
+    # OONI's probe checks the name first, as Go does (crypto/x509, Certificate.Verify), and then
+    # says nothing of the issuer. Our agent checks the chain first, as OpenSSL does.
+    is_other_name = deciding_failure.failure is Failure.SSL_INVALID_HOSTNAME
+    is_unproven = is_untrusted or (is_other_name and sides.is_imported)
     yield from _find_issuer_features(sides, chains, is_unproven=is_unproven)
 
 

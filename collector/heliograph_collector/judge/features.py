@@ -82,6 +82,7 @@ class ComparisonInput(msgspec.Struct, frozen=True, kw_only=True):
     clock_us: int = 0  # of the vantage, as it believed
     has_foreign_resolver: bool = False  # it asks a resolver in another network than its own
     vantage_steps: MeasurementSteps = NO_STEPS  # of its whole measurement
+    is_imported: bool = False  # by another program than our agent
     is_page: bool = False  # of a chain of redirects, and no endpoint of a service
     is_redirected: bool = False  # not the first page of its chain
     landing: Http | None = None  # page after a redirect that is not believed
@@ -114,6 +115,7 @@ def extract_features(comparison_input: ComparisonInput, *, elsewhere: bool = Fal
         comparison_input.profile,
         comparison_input.has_foreign_resolver,
         comparison_input.vantage_steps,
+        comparison_input.is_imported,
         comparison_input.landing,
     )
     present = {

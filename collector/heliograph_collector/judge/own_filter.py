@@ -54,17 +54,10 @@ PUBLIC_ASNS = frozenset(
     ("AS212772", "AS34939", "AS19281", "AS36692", "AS205157", "AS39351", "AS13238")
 )
 HOSTS_ENGINE = "hosts"  # the machine's own table
-# Where houses, offices and providers give their own machines addresses: split DNS of companies
-# (RFC 8244 section 4), of overlays such as Tailscale (100.64/10, by its manual on DNS), and of
-# providers for their own services (RFC 6598 section 4).
-OWN_NETWORKS = (
-    *HOME_NETWORKS,
-    ipaddress.ip_network("10.0.0.0/8"),
-    ipaddress.ip_network("100.64.0.0/10"),
-)
-# The one exception that lists name: Iran's filter (Aryan and others, FOCI 2013; the lists of OONI
-# and Censored Planet have no other address in those ranges).
-NATIONAL_NETWORKS = (ipaddress.ip_network("10.10.34.0/24"),)
+# Where houses, overlays such as Tailscale (100.64/10, by its manual on DNS) and providers for their
+# own services (RFC 6598 section 4) have machines; no list has an address to block by in them. In
+# the rest of 10/8 filters answer, Iran's above all (10.10.34/24; Aryan and others, FOCI 2013).
+OWN_NETWORKS = (*HOME_NETWORKS, ipaddress.ip_network("100.64.0.0/10"))
 PLAIN_ENGINES = ("udp", "tcp")
 
 
@@ -216,7 +209,8 @@ def is_unspecified(address: str) -> bool:
 def _is_null_or_of_a_house(address: str) -> bool:
     """Return whether a filter or a resolver of the vantage's own may give this address.
 
-    Providers of Sudan and Turkmenistan send readers to pages in 172.16/12, apart from Docker's.
+    Providers of Sudan and Turkmenistan send readers to pages in the rest of 172.16/12, those of
+    Iran in 10.10/16.
     """
     if is_null(address):
         return True
@@ -224,8 +218,7 @@ def _is_null_or_of_a_house(address: str) -> bool:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
-    is_own = any(parsed in network for network in OWN_NETWORKS)
-    return is_own and not any(parsed in network for network in NATIONAL_NETWORKS)
+    return any(parsed in network for network in OWN_NETWORKS)
 
 
 def is_null(address: str) -> bool:

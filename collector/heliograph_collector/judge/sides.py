@@ -19,4 +19,5 @@ class Sides:
     profile: VantageProfile
     has_foreign_resolver: bool = False  # the vantage asks a resolver in another network
     vantage_steps: MeasurementSteps = NO_STEPS  # of the vantage's whole measurement
+    is_imported: bool = False  # the vantage is no agent of ours
     landing: Http | None = None  # where a redirect in clear led that is not believed

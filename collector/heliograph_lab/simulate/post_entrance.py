@@ -53,5 +53,7 @@ async def open_post_entrance(endpoint: CollectorEndpoint) -> AsyncIterator[PostE
     trust.load_verify_locations(cadata=endpoint.certificate)
     connector = aiohttp.TCPConnector(ssl=trust, force_close=True)
     limits = aiohttp.ClientTimeout(total=UPLOAD_S)
-    async with aiohttp.ClientSession(connector=connector, timeout=limits) as session:
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=limits, auto_decompress=False
+    ) as session:
         yield PostEntrance(f"https://{endpoint.post}{PATH.decode()}", session)
