@@ -54,6 +54,9 @@ async def open_post_entrance(endpoint: CollectorEndpoint) -> AsyncIterator[PostE
     connector = aiohttp.TCPConnector(ssl=trust, force_close=True)
     limits = aiohttp.ClientTimeout(total=UPLOAD_S)
     async with aiohttp.ClientSession(
-        connector=connector, timeout=limits, auto_decompress=False
+        connector=connector,
+        timeout=limits,
+        auto_decompress=False,
+        headers={"Accept-Encoding": "identity"},
     ) as session:
         yield PostEntrance(f"https://{endpoint.post}{PATH.decode()}", session)
