@@ -97,7 +97,7 @@ class Pairing:
             profile=self.control.profile,
             has_foreign_resolver=self._has_foreign_resolver(),
             vantage_steps=self.own_steps,
-            is_imported=self.record.is_imported,
+            is_imported=not self.record.pseudonym,  # only our agents have one
             clock_us=self.record.measurement.started_us,
             link=self.record.link,
             not_measured=bool(self.record.measurement.not_measured),

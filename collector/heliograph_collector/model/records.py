@@ -159,11 +159,6 @@ class ReceivedMeasurement:
         return int(line_names.read_day(self.prefix) or self.received_us // DAY_US)
 
     @property
-    def is_imported(self) -> bool:
-        """Return whether another program than our agent made it: such a one has no pseudonym."""
-        return not self.pseudonym
-
-    @property
     def is_time_bad(self) -> bool:
         return not is_possible_time(_corrected_us(self.measurement), self.received_us)
 
