@@ -23,7 +23,7 @@ from heliograph_agent import spool
 from heliograph_agent.runtime.status_file import read_status
 from heliograph_agent.state import SPOOL, State
 from heliograph_collector.ingest.geo.asn_table import write_table
-from lab.country import servers, wiring
+from lab.country import lean_agent, servers, wiring
 from lab.country.gate import Gate
 from lab.country.pace import Pace
 from lab.country.topology import (
@@ -133,6 +133,7 @@ class Country:
             "feed": {"k_anonymity": 1},
             "geo": {"asn_file": str(self._asn_table())},
             "plan": {"services_file": str(self.folder / "services.yml")},
+            **({"post": {"listen": "0.0.0.0:7444"}} if self.topology.lean else {}),
             **(more or {}),
         }
         self._write("collector.yml", yaml.safe_dump(settings))
@@ -162,7 +163,7 @@ class Country:
     def join(self, invite: str, name: str, space: str, access: str, region: str = "") -> None:
         where = ["--region", region] if region else []
         joining = self._agent(
-            "join", invite, "--yes", "--state", self.folder / name,
+            name, "join", invite, "--yes", "--state", self.folder / name,
             "--config", self.folder / "agent.yml", "--country", self.topology.country,
             "--access", access, *where,
         )  # fmt: skip
@@ -191,7 +192,7 @@ class Country:
         that runs it."""
         own = self.folder / f"{name}.yml"
         config = own if own.exists() else self.folder / "agent.yml"
-        run = self._agent("run", "--state", self.folder / name, "--config", config)
+        run = self._agent(name, "run", "--state", self.folder / name, "--config", config)
         self.agents[name] = self.start(space, f"{name}-agent", [*before, *run])
 
     def stop_agents(self) -> None:
@@ -304,8 +305,12 @@ class Country:
         command = collector(*arguments[:words], *places, *arguments[words:])
         return self._paced(command)
 
-    def _agent(self, *arguments: str | Path) -> list[str]:
-        return self._paced(agent(*arguments))
+    def _agent(self, name: str, *arguments: str | Path) -> list[str]:
+        command = agent(*arguments)
+        if name not in self.topology.lean:
+            return self._paced(command)
+        command[2] = lean_agent.__name__
+        return ["env", f"PYTHONPATH={PYTHONPATH}", *self.pace.command(command)]
 
     def _paced(self, command: list[str]) -> list[str]:
         if self.pace.factor == 1.0:

@@ -37,6 +37,8 @@ class Pace:
 
     def command(self, command: list[str]) -> list[str]:
         """The same program, `python -m MODULE …`, by this clock."""
+        if self.factor == 1.0:
+            return command
         python, option, *rest = command
         return [python, option, __name__, str(self.factor), str(self.origin_s), *rest]
 

@@ -95,6 +95,7 @@ class Topology:
     domestic_names: tuple[str, ...]
     abroad_names: tuple[str, ...]
     collector_name: str
+    lean: frozenset[str] = frozenset()  # names of agents without grpcio
 
     def network(self, name: str) -> Network:
         return next(network for network in self.networks if network.name == name)
@@ -144,4 +145,5 @@ def topology(description: Mapping[str, Any] | None = None) -> Topology:
         domestic_names=tuple(said["domestic"]["names"]),
         abroad_names=tuple(said["abroad"]["names"]),
         collector_name=said["abroad"]["collector"],
+        lean=frozenset(said.get("lean", ())),
     )

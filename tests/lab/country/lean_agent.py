@@ -1,0 +1,19 @@
+"""An agent as it is where grpcio has no wheels; the library is hidden from this process alone.
+
+python -m lab.country.lean_agent ARGUMENTS…
+"""
+
+import runpy
+import sys
+
+AGENT = "heliograph_agent"
+
+
+def main() -> None:
+    sys.modules["grpc"] = None  # type: ignore[assignment]
+    sys.argv = [AGENT, *sys.argv[1:]]
+    runpy.run_module(AGENT, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
