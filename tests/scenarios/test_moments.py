@@ -339,7 +339,7 @@ MOMENTS: Sequence[tuple[Callable[[World], IncidentBook], Words]] = (
             ("/?country=KZ", HEADLINE, "Not confirmed: reports from Kazakhstan stopped"),
             ("/countries/KZ", BELOW, "Blocking of Telegram began in Kazakhstan"),
             ("/services/telegram", HEADLINE, "Blocking of Telegram began in Kazakhstan about"),
-            ("/services/telegram", BELOW, "reports from Kazakhstan stopped about"),
+            ("/services/telegram", BELOW, "data to say. Not confirmed: reports from Kazakhstan"),
             ("/services/whatsapp", HEADLINE, "WhatsApp: "),
             ("/services/whatsapp", BELOW, "reports from Kazakhstan stopped about"),
         ],

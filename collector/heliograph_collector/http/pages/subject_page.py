@@ -152,6 +152,8 @@ def _describe_rest(view: SubjectView, headline: str, t: Locale) -> str:
         present = ""
     is_lead = find_line(view.incidents, headline) is not None
     beside = view.incidents.beside_lead if is_lead else ""
+    if present and view.silences:
+        present = f"{present.removesuffix('.')}."  # as another sentence follows
     return " ".join(filter(None, (beside, present, view.silences)))
 
 
