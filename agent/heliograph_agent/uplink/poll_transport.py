@@ -231,6 +231,7 @@ class PolledStream:
                 raise UplinkError(Reason.REFUSED) from error
             held_s = (self._clock.monotonic_us() - began_us) / SECOND_US
             if not is_news and self._on_the_way == 1 and held_s < self._idle_s:
+                # A collector that holds no poll would be asked again and again.
                 await asyncio.sleep(self._idle_s - held_s)
             self._on_the_way = max(0, self._on_the_way - 1)
             self._change.set()

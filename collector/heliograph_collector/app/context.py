@@ -28,7 +28,7 @@ from heliograph_collector.model.guarded_clock import BootClock, GuardedClock
 from heliograph_collector.store.backup import BackupError, check_restored
 from heliograph_collector.store.journal.journal import DirectoryInUseError, JournalError
 from heliograph_collector.store.journal.opening import FILE, open_journal
-from heliograph_collector.store.journal.protocol import JournalProtocol
+from heliograph_collector.store.journal.protocol import JournalProtocol, JudgedJournal
 from heliograph_collector.store.journal.shared_journal import SharedJournal
 
 
@@ -39,7 +39,7 @@ class AppContext:
     config: Config
     fleet: Fleet
     keyring: Keyring
-    journal: JournalProtocol | SharedJournal  # the second where another process runs ingest
+    journal: JudgedJournal
     services: Services
     password_file: Path
     renewal: KeyRenewal
@@ -52,13 +52,17 @@ class AppContext:
 
 
 @asynccontextmanager
-async def _open_shared_journal(
+async def open_shared_journal(
     data: Path, supervisor: IngestSupervisor
 ) -> AsyncIterator[SharedJournal]:
-    """Start the process that holds the journal, and read beside it inside the block."""
+    """Start the process that holds the journal, and read beside it inside the block.
+
+    Raises CannotServeError.
+    """
     try:
         await supervisor.start()
-        journal = SharedJournal(data / FILE)
+        with explain_errors(JournalError):
+            journal = SharedJournal(data / FILE)
         try:
             yield journal
         finally:
@@ -67,26 +71,25 @@ async def _open_shared_journal(
         await supervisor.stop()
 
 
-async def open_context(
-    config: Config, stack: AsyncExitStack, supervisor: IngestSupervisor | None = None
-) -> AppContext:
-    """Open what the roles share; `stack` closes it. Raises CannotServeError.
+async def open_own_journal(config: Config, stack: AsyncExitStack) -> JournalProtocol:
+    """Open the journal in this process; `stack` closes it. Raises CannotServeError."""
+    with explain_errors(DirectoryInUseError, JournalError, data=config.data):
+        return await stack.enter_async_context(open_journal(config.data, config.journal))
 
-    Args:
-        supervisor: Starts the process that runs ingest; None where this one does.
-    """
-    data = config.data
-    explained = (BackupError, DirectoryInUseError, JournalError, KeysError, YamlError)
-    with explain_errors(*explained, data=data):
+
+def prepare_directory(data: Path) -> None:
+    """Make the data directory where it is missing. Raises CannotServeError."""
+    with explain_errors(BackupError, data=data):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_restored(data)
+
+
+def open_context(config: Config, journal: JudgedJournal, stack: AsyncExitStack) -> AppContext:
+    """Open what the roles share; `stack` closes it. Raises CannotServeError."""
+    data = config.data
+    with explain_errors(KeysError, YamlError, data=data):
         services = load_services(config.services_file)
         hello_profiles = read_profiles(config.hello_profiles_file)
-        journal: JournalProtocol | SharedJournal
-        if supervisor is None:
-            journal = await stack.enter_async_context(open_journal(data, config.journal))
-        else:
-            journal = await stack.enter_async_context(_open_shared_journal(data, supervisor))
         fleet = Fleet(data)
         stack.callback(fleet.close)
         keyring = open_keyring(data, list_hosts(config.grpc, config.endpoint))

@@ -10,12 +10,18 @@ see it through a `RemoteIngest`.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from heliograph.address import list_hosts
-from heliograph_collector.app.context import AppContext, open_context
+from heliograph_collector.app.context import (
+    AppContext,
+    open_context,
+    open_own_journal,
+    open_shared_journal,
+    prepare_directory,
+)
 from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.ingest_messages import VERSION, FleetChanged, IngestSetup
 from heliograph_collector.app.ingest_supervisor import IngestSupervisor
@@ -28,6 +34,7 @@ from heliograph_collector.fleet.plans import announce_entrances
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.build import IngestConfig, IngestServices
 from heliograph_collector.ingest.geo.lookup import GeoError, GeoLookup
+from heliograph_collector.store.journal.protocol import JournalProtocol
 from heliograph_collector.store.journal.shared_journal import SharedJournal
 
 
@@ -48,16 +55,24 @@ async def run_collector(config: Config) -> AsyncIterator[None]:
     supervisor = None
     if config.ingest_processes and not is_ingest_alone:
         supervisor = build_supervisor(config)
+    prepare_directory(config.data)
+    runs: list[Callable[[], Coroutine[None, None, None]]] = []
     async with AsyncExitStack() as stack:
-        context = await open_context(config, stack, supervisor)
-        stack.callback(context.endpoint_file.remove)
-        runs = [context.renewal.run]
         if supervisor is None:
-            ingest: IngestServices | RemoteIngest = await open_ingest(context, stack)
+            own_journal = await open_own_journal(config, stack)
+            context = open_context(config, own_journal, stack)
+            stack.callback(context.endpoint_file.remove)
+            ingest: IngestServices | RemoteIngest = await open_ingest(context, own_journal, stack)
         else:
-            ingest = await open_remote_ingest(context, supervisor)
-            runs.append(partial(supervisor.run, ingest))
-            runs.append(partial(ingest.directory.watch_fleet, _NoObserver()))
+            journal = await stack.enter_async_context(open_shared_journal(config.data, supervisor))
+            context = open_context(config, journal, stack)
+            stack.callback(context.endpoint_file.remove)
+            ingest = remote = await open_remote_ingest(context, journal, supervisor)
+            runs += (
+                partial(supervisor.run, remote),
+                partial(remote.directory.watch_fleet, _NoObserver()),
+            )
+        runs.append(context.renewal.run)
         if is_ingest_alone:
             context.endpoint_file.publish(roles=INGEST)
         else:
@@ -99,12 +114,11 @@ def build_supervisor(config: Config) -> IngestSupervisor:
     )
 
 
-async def open_ingest(context: AppContext, stack: AsyncExitStack) -> IngestServices:
+async def open_ingest(
+    context: AppContext, journal: JournalProtocol, stack: AsyncExitStack
+) -> IngestServices:
     """Start ingest in this process; `stack` stops it. Raises CannotServeError."""
     config = context.config
-    journal = context.journal
-    if isinstance(journal, SharedJournal):
-        raise CannotServeError("Another process holds the journal, and ingest runs there.")
     ingest_config = IngestConfig(
         endpoint=config.grpc,
         data=config.data,
@@ -128,12 +142,11 @@ async def open_ingest(context: AppContext, stack: AsyncExitStack) -> IngestServi
     return ingest
 
 
-async def open_remote_ingest(context: AppContext, supervisor: IngestSupervisor) -> RemoteIngest:
+async def open_remote_ingest(
+    context: AppContext, journal: SharedJournal, supervisor: IngestSupervisor
+) -> RemoteIngest:
     """Let the ingest process open its entrances. Raises CannotServeError."""
     config = context.config
-    journal = context.journal
-    if not isinstance(journal, SharedJournal):
-        raise CannotServeError("This process holds the journal, and ingest runs here.")
     with explain_errors(GeoError):
         geo = GeoLookup(
             config.geo_file("country"),

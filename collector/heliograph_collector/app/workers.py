@@ -12,6 +12,7 @@ from heliograph_collector.app.findings_role import FindingsRole
 from heliograph_collector.app.judge_role import build_judge, build_writer
 from heliograph_collector.app.pace_role import PaceRole
 from heliograph_collector.app.roles import (
+    ConnectedAgents,
     ControlRole,
     JobsRole,
     PublishRole,
@@ -27,27 +28,18 @@ from heliograph_collector.detect.recovery import VerdictRecovery
 from heliograph_collector.http.live_feed import ProblemSource
 from heliograph_collector.http.published_incidents import PublishedIncidents
 from heliograph_collector.http.readiness import Readiness
-from heliograph_collector.ingest.agent_directory import AgentDirectory
-from heliograph_collector.ingest.geo.lookup import GeoLookup
 from heliograph_collector.ingest.pacing import JudgeLoad
-from heliograph_collector.ingest.presence import ConnectionTable
 from heliograph_collector.judge.writer import BlockListener
 from heliograph_collector.store.migrations import SchemaError
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.store import DirectoryInUseError
 
 
-class IngestStage(Protocol):
+class IngestStage(ConnectedAgents, Protocol):
     """The running ingest stage: `IngestServices` of this process, or a `RemoteIngest`."""
 
     @property
     def port(self) -> int: ...
-    @property
-    def directory(self) -> AgentDirectory: ...
-    @property
-    def connections(self) -> ConnectionTable: ...
-    @property
-    def geo(self) -> GeoLookup: ...
     @property
     def block_listener(self) -> BlockListener:
         """Return what is to hear of each judged block."""

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from heliograph.v1.intake_pb2 import Receipt
-from heliograph_collector.app.context import AppContext, open_context
+from heliograph_collector.app.context import AppContext, open_context, open_own_journal
 from heliograph_collector.app.judge_role import build_judge, build_writer
 from heliograph_collector.app.roles import (
     ControlRole,
@@ -33,8 +33,8 @@ from heliograph_collector.incidents.operator_entries import OperatorEntry
 from heliograph_collector.incidents.state import IncidentBook, LogEntry
 from heliograph_collector.model.records import Block
 from heliograph_collector.model.signals import Fault, FaultReason
+from heliograph_collector.store.journal.journal import Journal
 from heliograph_collector.store.journal.protocol import JournalProtocol
-from heliograph_collector.store.journal.shared_journal import SharedJournal
 from heliograph_collector.store.store import Store
 from support.detector_run import FakeStore, rows_of
 from support.fake_feed import World
@@ -105,7 +105,7 @@ async def context(tmp_path: Path) -> AsyncIterator[AppContext]:
         data=tmp_path, grpc=f"{HOST}:0", http=f"{HOST}:0", echo=f"{HOST}:0", control_endpoints=()
     )
     async with AsyncExitStack() as stack:
-        yield await open_context(config, stack)
+        yield open_context(config, await open_own_journal(config, stack), stack)
 
 
 @asynccontextmanager
@@ -122,13 +122,13 @@ async def read_page(app: web.Application, path: str) -> str:
 
 
 def find_journal(context: AppContext) -> JournalProtocol:
-    assert not isinstance(context.journal, SharedJournal)
+    assert isinstance(context.journal, Journal)
     return context.journal
 
 
 async def test_ingest_listens_and_announces_itself(context: AppContext) -> None:
     async with AsyncExitStack() as stack:
-        ingest = await open_ingest(context, stack)
+        ingest = await open_ingest(context, find_journal(context), stack)
         assert read_endpoint(context.config.data, "grpc") == f"{HOST}:{ingest.port}"
 
 

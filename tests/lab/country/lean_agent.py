@@ -10,7 +10,8 @@ AGENT = "heliograph_agent"
 
 
 def main() -> None:
-    sys.modules["grpc"] = None  # type: ignore[assignment]
+    # Its import then fails as that of a library that is not installed.
+    sys.modules["grpc"] = None  # type: ignore[assignment] # importlib takes None, typeshed does not
     sys.argv = [AGENT, *sys.argv[1:]]
     runpy.run_module(AGENT, run_name="__main__", alter_sys=True)
 
