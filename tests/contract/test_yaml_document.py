@@ -3,6 +3,7 @@
 import pickle
 
 import pytest
+import yaml
 
 from heliograph.yaml_document import MAX_BYTES, MAX_DEPTH, YamlError, parse_yaml
 
@@ -27,6 +28,13 @@ def test_hostile_and_mistaken_documents_are_refused(text: str, sentence: str) ->
         parse_yaml(text.encode(), "x.yml")
     assert str(caught.value) == sentence
     assert str(pickle.loads(pickle.dumps(caught.value))) == sentence
+
+
+def test_documents_read_alike_without_libyaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "a: {b: [1, 'two', 3.0]}\nc: |\n  long\n  text\n"
+    read = parse_yaml(text.encode(), "x.yml")
+    monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+    assert parse_yaml(text.encode(), "x.yml") == read
 
 
 def test_deepest_allowed_document_and_empty_one_are_read() -> None:

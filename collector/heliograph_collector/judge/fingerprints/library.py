@@ -7,7 +7,7 @@ the line that decided it.
 import ipaddress
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
@@ -214,18 +214,20 @@ def _derive_near_lines(pages: Sequence[Fingerprint]) -> list[Fingerprint]:
     """Derive lines for notices in changed words, unless a filter of an office says nearly that."""
     authorities = list_authorities(pages)
     near_lines = [near for f in pages if (near := derive_near_line(f, authorities)) is not None]
-    others = [
-        pattern.identifying_words.split()
-        for f in pages
-        if not f.is_blocking
-        for condition in f.conditions
-        for pattern in condition.any_of
-    ]
-    return [near for near in near_lines if not any(_is_near(near, words) for words in others)]
+    others_by_word: defaultdict[str, list[list[str]]] = defaultdict(list)
+    for f in pages:
+        if not f.is_blocking:
+            for pattern in (p for condition in f.conditions for p in condition.any_of):
+                words = pattern.identifying_words.split()
+                for word in set(words):
+                    others_by_word[word].append(words)
+    return [near for near in near_lines if not _is_near_any(near, others_by_word)]
 
 
-def _is_near(near_line: Fingerprint, page_words: Sequence[str]) -> bool:
-    return has_near_words(near_line.conditions[0].any_of[0].literal.split(), page_words)
+def _is_near_any(near_line: Fingerprint, others_by_word: Mapping[str, list[list[str]]]) -> bool:
+    words = near_line.conditions[0].any_of[0].literal.split()
+    others = (other for word in list_key_words(words) for other in others_by_word.get(word, ()))
+    return any(has_near_words(words, other) for other in others)
 
 
 def _find_key(fingerprint: Fingerprint) -> tuple[Surface, frozenset[str]]:
