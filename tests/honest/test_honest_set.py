@@ -31,6 +31,9 @@ MIN_OF_KIND = 8
 MIN_BLOCKS = 40
 
 
+pytestmark = pytest.mark.xdist_group("honest")  # else each worker judges all cases anew
+
+
 @pytest.fixture(scope="module")
 def outcomes() -> list[Outcome]:
     return score(list_cases())

@@ -15,7 +15,8 @@ BOUNDED = {
 def calls(name: str) -> Iterator[tuple[str, ast.Call]]:
     for folder in ("agent", "collector", "proto"):
         for file in sorted((ROOT / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(file.read_text())):
+            text = file.read_text()
+            for node in ast.walk(ast.parse(text)) if name in text else ():
                 if (
                     isinstance(node, ast.Call)
                     and isinstance(node.func, ast.Attribute)

@@ -1,14 +1,14 @@
 """The suite's own machinery does what the Makefile asks of it."""
 
-import os
-
 import pytest
 
 from lab.country.pace import BEHIND_S, Pace
 from support import quick
 
 
-@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="no workers, no groups")
+@pytest.mark.skipif(
+    "not getattr(config.option, 'loadgroup', False)", reason="groups are kept by --dist loadgroup"
+)
 @pytest.mark.xdist_group("together")
 def test_a_group_stays_with_one_worker(request: pytest.FixtureRequest) -> None:
     """Else each worker makes every costly fixture anew, and nobody notices but the clock."""
