@@ -44,6 +44,7 @@ pure: $(VENV)/ready-dev
 soak: export HELIOGRAPH_ADAPTIVE_SEEDS ?= 300
 soak: export HELIOGRAPH_BACKUPS ?= 20
 soak: export HELIOGRAPH_BROKER_KILLS ?= 12
+soak: export HELIOGRAPH_CLUSTER_SCHEDULES ?= 30
 soak: export HELIOGRAPH_COMMITS ?= 60
 soak: export HELIOGRAPH_EXAMPLES ?= all
 soak: export HELIOGRAPH_FOREIGN_SEEDS ?= 20

@@ -12,6 +12,8 @@ from support import quick
 @pytest.mark.xdist_group("together")
 def test_a_group_stays_with_one_worker(request: pytest.FixtureRequest) -> None:
     """Else each worker makes every costly fixture anew, and nobody notices but the clock."""
+    if not request.config.getoption("loadgroup"):
+        pytest.skip("run without --dist loadgroup")
     assert request.node.nodeid.endswith("@together")
 
 

@@ -17,6 +17,7 @@ from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.ingest_supervisor import IngestSupervisor
 from heliograph_collector.config.endpoint_file import EndpointFile
 from heliograph_collector.config.settings import Config
+from heliograph_collector.detect.log_takeover import EntryFence
 from heliograph_collector.fleet import Fleet, Keyring, KeysError, open_keyring
 from heliograph_collector.fleet.password_file import find_password_file
 from heliograph_collector.fleet.plain_lists import adopt_plain_lists
@@ -47,6 +48,7 @@ class AppContext:
     bus: EventBus
     clock: GuardedClock
     expiry: ExpiryClock
+    fence: EntryFence | None = None  # of the alert log
     rng: random.Random = field(default_factory=random.SystemRandom)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
@@ -84,7 +86,12 @@ def prepare_directory(data: Path) -> None:
         check_restored(data)
 
 
-def open_context(config: Config, journal: JudgedJournal, stack: AsyncExitStack) -> AppContext:
+def open_context(
+    config: Config,
+    journal: JudgedJournal,
+    stack: AsyncExitStack,
+    fence: EntryFence | None = None,
+) -> AppContext:
     """Open what the roles share; `stack` closes it. Raises CannotServeError."""
     data = config.data
     with explain_errors(KeysError, YamlError, data=data):
@@ -111,5 +118,6 @@ def open_context(config: Config, journal: JudgedJournal, stack: AsyncExitStack) 
         # A random id, different after each restart: readers resume by it.
         bus=EventBus(secrets.token_hex(4)),
         clock=clock,
+        fence=fence,
         expiry=ExpiryClock(clock, journal.expiry_before_us, journal.alive_before_us),
     )

@@ -85,6 +85,15 @@ class SessionState(msgspec.Struct, frozen=True, array_like=True):
     remaining_batches: int | None
 
 
+class Departure(msgspec.Struct, frozen=True, array_like=True):
+    """How a session ended, for those who decide on the silence of its agent."""
+
+    key: int
+    reason: str  # a DisconnectReason
+    goodbye_reason: str
+    heard_us: int  # monotonic
+
+
 class SessionsChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Sessions since the last such message, in the order in which they began."""
 
@@ -92,6 +101,7 @@ class SessionsChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     agents: list[tuple[int, EnrolledAgent]]  # newer records of the agents of older sessions
     states: list[SessionState]
     ended: list[int]
+    departures: list[Departure] = []  # of those that ended by themselves
 
 
 class MetricsReport(msgspec.Struct, frozen=True, kw_only=True, tag=True):

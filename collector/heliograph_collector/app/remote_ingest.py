@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import count
+from typing import Protocol
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -38,7 +39,15 @@ from heliograph_collector.store.journal.shared_journal import SharedJournal
 
 ACCEPT_S = 30.0  # as long as an append to the journal may take
 _RETRY_S = 5
-_BUSY = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_RETRY_S)
+BUSY = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_RETRY_S)
+
+
+class MessageCarrier(Protocol):
+    """The way to the process that holds a session."""
+
+    def offer(self, message: IngestMessage) -> bool:
+        """Send at once; return False if that process is not there, or does not read."""
+        ...
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -46,7 +55,7 @@ class RemoteSession(AgentConnection):
     """A session that another process holds; nothing is put into its own outbox."""
 
     key: int
-    process: IngestSupervisor
+    process: MessageCarrier
 
     def offer(self, message: pb.CollectorMessage) -> bool:
         return self.process.offer(Offer(key=self.key, message=message.SerializeToString()))
@@ -118,14 +127,14 @@ class RemoteIngest:
             number=number, envelope=envelope, forwarded_for=forwarded_for, elsewhere=elsewhere
         )
         if not self._process.offer(request):
-            return _BUSY
+            return BUSY
         future: asyncio.Future[pb.Receipt] = asyncio.get_running_loop().create_future()
         self._awaited[number] = future
         try:
             async with asyncio.timeout(ACCEPT_S):
                 return await future
         except TimeoutError:
-            return _BUSY
+            return BUSY
         finally:
             del self._awaited[number]
 
@@ -149,7 +158,7 @@ class RemoteIngest:
             self._end(key)
         for future in self._awaited.values():
             if not future.done():
-                future.set_result(_BUSY)
+                future.set_result(BUSY)
 
     def _follow(self, report: SessionsChanged) -> None:
         for key in report.ended:

@@ -116,6 +116,7 @@ def build_detector(context: AppContext, store: VoteHistory) -> DetectorRunner:
         },
         k_anonymity=config.k_anonymity,
         services=frozenset(context.services.titles),
+        fence=context.fence,
     )
     with explain_errors(LogUnusableError):
         return DetectorRunner(

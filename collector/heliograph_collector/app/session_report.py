@@ -1,8 +1,14 @@
 """Reports of the open sessions, for stages in another process: what changed since the last one."""
 
-from itertools import count
+from collections.abc import Iterator
+from itertools import count, islice
 
-from heliograph_collector.app.ingest_messages import SessionRecord, SessionsChanged, SessionState
+from heliograph_collector.app.ingest_messages import (
+    Departure,
+    SessionRecord,
+    SessionsChanged,
+    SessionState,
+)
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest.build import IngestServices
 from heliograph_collector.ingest.presence import AgentConnection
@@ -23,17 +29,30 @@ class SessionReporter:
         """Return the session of a number; it may have ended since the last report."""
         return self._by_key.get(key)
 
-    def compose(self) -> SessionsChanged | None:
-        """Return what is new, None for nothing."""
+    def list_keys(self) -> list[int]:
+        """List the sessions that `compose` has reported, and not as ended."""
+        return list(self._by_key)
+
+    def report_again(self) -> None:
+        """Let the next reports have all open sessions, with the numbers that they have."""
+        self._agents.clear()
+        self._states.clear()
+
+    def compose(self, limit: int | None = None) -> SessionsChanged | None:
+        """Return what is new, None for nothing; with a limit, of so many sessions at most."""
         open_connections = list(self._ingest.connections)
-        ended = self._forget(set(self._keys).difference(open_connections))
+        closed = set(self._keys).difference(open_connections)
+        departures = list(self._list_departures(closed))
+        ended = self._forget(closed)
+        if limit is not None:
+            open_connections = list(islice(self._list_changed(open_connections), limit))
         added = []
         agents = []
         states = []
         for connection in open_connections:
-            key = self._keys.get(connection)
-            if key is None:
-                key = self._take_up(connection)
+            key = self._keys.get(connection) or self._take_up(connection)
+            if key not in self._agents:
+                self._agents[key] = connection.agent
                 added.append(_build_record(key, connection))
             elif self._agents[key] is not connection.agent:
                 self._agents[key] = connection.agent
@@ -44,18 +63,37 @@ class SessionReporter:
                 states.append(state)
         if not (added or agents or states or ended):
             return None
-        return SessionsChanged(added=added, agents=agents, states=states, ended=ended)
+        return SessionsChanged(
+            added=added, agents=agents, states=states, ended=ended, departures=departures
+        )
+
+    def _list_changed(self, connections: list[AgentConnection]) -> Iterator[AgentConnection]:
+        """Yield the connections of which `compose` has something new to report."""
+        for connection in connections:
+            key = self._keys.get(connection, 0)
+            if self._agents.get(key) is not connection.agent or self._states.get(
+                key
+            ) != self._build_state(key, connection):
+                yield connection
+
+    def _list_departures(self, closed: set[AgentConnection]) -> Iterator[Departure]:
+        for connection in closed:
+            if connection.departure is not None:
+                reason, goodbye_reason = connection.departure
+                key = self._keys[connection]
+                yield Departure(key, reason.value, goodbye_reason, connection.last_heard_us)
 
     def _take_up(self, connection: AgentConnection) -> int:
         key = self._keys[connection] = next(self._numbers)
         self._by_key[key] = connection
-        self._agents[key] = connection.agent
         return key
 
     def _forget(self, ended: set[AgentConnection]) -> list[int]:
         keys = [self._keys.pop(connection) for connection in ended]
         for key in keys:
-            del self._by_key[key], self._agents[key], self._states[key]
+            del self._by_key[key]
+            self._agents.pop(key, None)
+            self._states.pop(key, None)
         return keys
 
     def _build_state(self, key: int, connection: AgentConnection) -> SessionState:

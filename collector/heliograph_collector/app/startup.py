@@ -23,8 +23,10 @@ from heliograph_collector.app.context import (
     prepare_directory,
 )
 from heliograph_collector.app.explained_errors import explain_errors
+from heliograph_collector.app.ingest_host import run_ingest_host
 from heliograph_collector.app.ingest_messages import VERSION, FleetChanged, IngestSetup
 from heliograph_collector.app.ingest_supervisor import IngestSupervisor
+from heliograph_collector.app.leader import run_leader
 from heliograph_collector.app.listeners import ListenerPorts, OtherListeners, open_listeners
 from heliograph_collector.app.remote_ingest import RemoteIngest
 from heliograph_collector.config.errors import CannotServeError
@@ -37,12 +39,10 @@ from heliograph_collector.ingest.geo.lookup import GeoError, GeoLookup
 from heliograph_collector.store.journal.protocol import JournalProtocol
 from heliograph_collector.store.journal.shared_journal import SharedJournal
 
-
-class _NoObserver:
-    """Nobody here acts on a change of the fleet: ingest does, in its process."""
-
-    def on_fleet_change(self) -> None:
-        pass
+MISSING_INGEST = (
+    "The role ingest is missing: add it, or name servers in store.journal and run it on other "
+    "hosts. Agents that cannot come would count as silent."
+)
 
 
 @asynccontextmanager
@@ -52,10 +52,20 @@ async def run_collector(config: Config) -> AsyncIterator[None]:
     Raises CannotServeError.
     """
     is_ingest_alone = config.roles.isdisjoint(STORE_ROLES)
+    prepare_directory(config.data)
+    if config.journal is not None and is_ingest_alone:
+        async with run_ingest_host(config, config.journal):
+            yield
+        return
+    if INGEST not in config.roles:
+        if config.journal is None:
+            raise CannotServeError(MISSING_INGEST)
+        async with run_leader(config, config.journal):
+            yield
+        return
     supervisor = None
     if config.ingest_processes and not is_ingest_alone:
         supervisor = build_supervisor(config)
-    prepare_directory(config.data)
     runs: list[Callable[[], Coroutine[None, None, None]]] = []
     async with AsyncExitStack() as stack:
         if supervisor is None:
@@ -70,7 +80,7 @@ async def run_collector(config: Config) -> AsyncIterator[None]:
             ingest = remote = await open_remote_ingest(context, journal, supervisor)
             runs += (
                 partial(supervisor.run, remote),
-                partial(remote.directory.watch_fleet, _NoObserver()),
+                remote.directory.watch_fleet,
             )
         runs.append(context.renewal.run)
         if is_ingest_alone:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,8 +110,19 @@ async def _run_until_stopped(config: "Config") -> int:
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
-    async with run_collector(config):
-        limit_garbage_search()
-        await stop.wait()
-        logging.getLogger("heliograph").info("Stopping.")
+    with suppress(asyncio.CancelledError):
+        async with asyncio.TaskGroup() as group:
+            # One that waits to lead has not started yet, and ends all the same.
+            starting = group.create_task(_cancel_when_set(stop, asyncio.current_task()))
+            async with run_collector(config):
+                starting.cancel()
+                limit_garbage_search()
+                await stop.wait()
+                logging.getLogger("heliograph").info("Stopping.")
     return 0
+
+
+async def _cancel_when_set(stop: asyncio.Event, task: "asyncio.Task[Any] | None") -> None:
+    await stop.wait()
+    if task is not None:
+        task.cancel()

@@ -12,8 +12,6 @@ def check_roles(roles: Collection[str]) -> frozenset[str]:
     wanted = frozenset(roles)
     if unknown := sorted(wanted.difference(ROLES)):
         raise ValueError(f"{unknown[0]!r} is no role: use some of {', '.join(ROLES)}")
-    if INGEST not in wanted:
-        raise ValueError("ingest is missing: add it, or agents that cannot come count as silent")
     missing = [role for role in STORE_ROLES if role not in wanted]
     if 0 < len(missing) < len(STORE_ROLES):
         raise ValueError(f"{' and '.join(missing)} missing: {_list_store_roles()} go together")

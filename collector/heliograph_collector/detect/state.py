@@ -19,7 +19,7 @@ from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayB
 from heliograph_collector.detect.late_data import apply_amendments, close_amendments
 from heliograph_collector.detect.silence.detector import CoverageGap
 from heliograph_collector.incidents.incident import Incident
-from heliograph_collector.incidents.log_file import LOG_FILE_NAME, EntryBasis
+from heliograph_collector.incidents.log_file import LOG_FILE_NAME, EntryBasis, EntryFence
 from heliograph_collector.incidents.log_writer import REOPEN_WINDOW_US, IncidentLogWriter
 from heliograph_collector.incidents.operator_entries import OperatorEntry
 from heliograph_collector.incidents.state import LogEntry
@@ -44,6 +44,7 @@ class DetectorConfig:
     versions: Mapping[str, str]
     k_anonymity: int
     services: frozenset[str] | None = None  # that may be named; None: any
+    fence: EntryFence | None = None  # of a collector that may not be the only one
 
 
 class _VerdictPosition(msgspec.Struct):
@@ -61,7 +62,9 @@ class DetectorState:
     def __init__(self, config: DetectorConfig) -> None:
         self._config = config
         self._folder = config.data / checkpoint.FOLDER
-        self.log = IncidentLogWriter(config.data / LOG_FILE_NAME, config.key, config.k_anonymity)
+        self.log = IncidentLogWriter(
+            config.data / LOG_FILE_NAME, config.key, config.k_anonymity, config.fence
+        )
         self.detectors = DetectorEngine.create(config.journal, config.secret, 0)
         self._saved_state = checkpoint.SavedState(self._folder, "")
         self._saved_us = 0

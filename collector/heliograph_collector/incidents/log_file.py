@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -235,14 +236,23 @@ def entry_body(revision: Revision, basis: EntryBasis, at_us: int) -> DetectorBod
     )
 
 
+class EntryFence(Protocol):
+    """Where entries are published before they are written, so that only one leader can."""
+
+    def publish(self, first: int, lines: Sequence[bytes]) -> None:
+        """Publish entries from number `first` on. Raises AlertLogError, OSError."""
+        ...
+
+
 class AlertLog:
     """The only writer of the log. It verifies the chain on opening.
 
     Raises AlertLogError on an invalid log, OSError.
     """
 
-    def __init__(self, file: Path, key: SigningKey) -> None:
+    def __init__(self, file: Path, key: SigningKey, fence: EntryFence | None = None) -> None:
         self._file = file
+        self._fence = fence
         self._key = key
         cut_torn_line(file)
         proof = verify_lines(read_lines(file), key.public)
@@ -275,7 +285,9 @@ class AlertLog:
                 raise AlertLogError(f"Entry {number} would be longer than {MAX_LINE} bytes.")
             previous_hash = hash_of(entry)
             lines.append(entry)
-        _append_durably(self._file, b"".join(line + b"\n" for line in lines))
+        if self._fence is not None and lines:
+            self._fence.publish(self._proof.entries + 1, lines)
+        append_durably(self._file, b"".join(line + b"\n" for line in lines))
         self._proof = Proof(number, previous_hash)
         return lines
 
@@ -308,7 +320,7 @@ def cut_torn_line(file: Path) -> int:
     return len(torn)
 
 
-def _append_durably(file: Path, content: bytes) -> None:
+def append_durably(file: Path, content: bytes) -> None:
     """Append content; undo a partial write, so that the next entry starts a line."""
     is_new = not file.exists()
     with file.open("ab") as stream:

@@ -17,6 +17,7 @@ from heliograph_collector.incidents.incident import (
 from heliograph_collector.incidents.log_file import (
     AlertLog,
     EntryBasis,
+    EntryFence,
     body_of,
     entry_body,
     hash_of,
@@ -63,8 +64,10 @@ class IncidentLogWriter:
     Raises AlertLogError, OSError.
     """
 
-    def __init__(self, file: Path, key: SigningKey, min_votes: float) -> None:
-        self._log = AlertLog(file, key)
+    def __init__(
+        self, file: Path, key: SigningKey, min_votes: float, fence: EntryFence | None = None
+    ) -> None:
+        self._log = AlertLog(file, key, fence)
         self._min_votes = min_votes
         self._detected_ids: set[str] = set()  # detected by this process
         self.last_logged: dict[str, Incident] = {}  # by id, within REOPEN_WINDOW_US of its end

@@ -54,6 +54,10 @@ class AgentDirectory:
         """Return the agent, also a revoked one."""
         return self._agents.get(agent)
 
+    async def find(self, agent: bytes) -> EnrolledAgent | None:
+        """Return the agent, also one that enrolled elsewhere just now. Raises JournalError."""
+        return self.get(agent)
+
     def list_keys(self, agent: bytes) -> tuple[bytes, ...]:
         """List all keys that may have signed the agent's envelopes, the present one first."""
         record = self._agents.get(agent)
@@ -178,14 +182,14 @@ class AgentDirectory:
         if results:
             record_results(self.fleet, results)
 
-    async def watch_fleet(self, observer: FleetObserver) -> None:
-        """Poll every second; never return."""
+    async def watch_fleet(self, observer: FleetObserver | None = None) -> None:
+        """Poll every second; never return. None: another process acts on changes."""
         polls = 0
         while True:
             await asyncio.sleep(_POLL_S)
             polls += 1
             try:
-                if await asyncio.to_thread(self.reload_fleet):
+                if await asyncio.to_thread(self.reload_fleet) and observer is not None:
                     observer.on_fleet_change()
                 if polls % _POLLS_PER_WRITE == 0:
                     await asyncio.to_thread(self.flush_sightings)

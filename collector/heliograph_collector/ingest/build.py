@@ -54,6 +54,7 @@ class IngestConfig:
     batches_per_hour: int = 240
     trusted_proxies: tuple[Network, ...] = ()
     allows_strangers: bool = False  # enroll agents without invite into quarantine
+    directory: AgentDirectory | None = None  # None: of the fleet
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ async def run_ingest(config: IngestConfig) -> AsyncIterator[IngestServices]:
     geo = GeoLookup(
         config.country_file, config.asn_file, config.keyring.secret, config.trusted_proxies
     )
-    directory = AgentDirectory(config.fleet)
+    directory = config.directory or AgentDirectory(config.fleet)
     sealing_keys = SealingKeys(config.data)
     opener = EnvelopeOpener(sealing_keys, directory)
     connections = ConnectionTable()

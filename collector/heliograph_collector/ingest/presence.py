@@ -64,6 +64,7 @@ class AgentConnection:
     is_cloned: bool = False  # already reported: another machine uses the key at the same time
     silence_from_us: int = 0  # earliest start of its silence: the collector was stalled before
     end_reason: DisconnectReason | None = None
+    departure: tuple[DisconnectReason, str] | None = None  # and the reason of its goodbye
     read_timeout: asyncio.Timeout | None = None  # of the present read
     vantage: Vantage = field(init=False)  # computed once, as every heartbeat needs it
 
@@ -158,6 +159,7 @@ class ConnectionTable:
         connections = self._connections.get(connection.agent.id, [])
         if connection not in connections:
             return None
+        connection.departure = reason, goodbye_reason
         is_newest = connections[-1] is connection
         connections.remove(connection)
         self._count -= 1

@@ -86,7 +86,6 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         ("feed: {operator: ' '}\n", 1, "feed.operator: must be a name of 1 to 200"),
         ("feed: 5\n", 1, "feed: must be a mapping"),
         ("roles: [ingest, x]\n", 1, r"roles\[1\]: 'x' must be one of ingest, judge"),
-        ("roles: [judge, detect, publish, jobs]\n", 1, "together: ingest is missing: add it"),
         ("roles: [ingest, judge, jobs]\n", 1, "detect and publish missing: judge, detect, publish"),
         ("roles: [ingest, console]\n", 1, "console needs judge, detect, publish and jobs: add"),
         ("grpc: 7443\n", 1, "grpc: '7443' must be HOST:PORT"),

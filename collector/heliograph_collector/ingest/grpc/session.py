@@ -95,7 +95,7 @@ async def accept_hello(
         raise HelloRefusedError("late", grpc.StatusCode.DEADLINE_EXCEEDED) from None
     if not _is_message(message) or not message.HasField("hello"):
         raise HelloRefusedError("no_hello", grpc.StatusCode.INVALID_ARGUMENT)
-    agent = _authenticate_hello(
+    agent = await _authenticate_hello(
         _AnsweredChallenge(message.hello, nonce, pin),
         receiver.directory,
         receiver.clock.wall_us() // 1_000_000,
@@ -111,17 +111,20 @@ async def accept_hello(
     )
 
 
-def _authenticate_hello(
+async def _authenticate_hello(
     answer: _AnsweredChallenge, directory: AgentDirectory, now_s: int
 ) -> EnrolledAgent:
     """Return the agent that signed the challenge, or raise HelloRefusedError."""
     if answer.hello.ByteSize() > rate_limits.MAX_HELLO_BYTES:
         raise HelloRefusedError("too_large", grpc.StatusCode.INVALID_ARGUMENT)
-    agent = directory.get(answer.hello.agent)
+    try:
+        agent = await directory.find(answer.hello.agent)
+    except JournalError:
+        raise HelloRefusedError("journal", grpc.StatusCode.UNAVAILABLE) from None
     if agent is None:
         raise HelloRefusedError("unknown_agent")
     if not answer.is_signed_by(agent.public_key):
-        return _authenticate_other_key(agent, answer, directory, now_s)
+        return await _authenticate_other_key(agent, answer, directory, now_s)
     if agent.revoked_s is not None:
         raise HelloRefusedError("revoked")
     if agent_keys.is_too_old(agent, now_s):
@@ -129,7 +132,7 @@ def _authenticate_hello(
     return agent
 
 
-def _authenticate_other_key(
+async def _authenticate_other_key(
     agent: EnrolledAgent, answer: _AnsweredChallenge, directory: AgentDirectory, now_s: int
 ) -> EnrolledAgent:
     """Confirm the next key by its first hello, and refuse an earlier key.
@@ -141,7 +144,7 @@ def _authenticate_other_key(
             continue
         if agent.revoked_s is not None:
             raise HelloRefusedError("revoked")
-        if directory.confirm_next_key(agent, key, now_s):
+        if await asyncio.to_thread(directory.confirm_next_key, agent, key, now_s):
             return directory.get(agent.id) or agent
         raise HelloRefusedError("key_replaced")
     raise HelloRefusedError("bad_signature")

@@ -11,6 +11,7 @@ from heliograph_collector.store.journal.moved_journal import MovedJournal
 from heliograph_collector.store.journal.protocol import JournalProtocol
 
 if TYPE_CHECKING:
+    from heliograph_collector.store.journal.jetstream.cluster import HostSide, LeadingJournal
     from heliograph_collector.store.journal.jetstream.connection import ServerSettings
 
 FILE = "journal.db"
@@ -31,15 +32,42 @@ async def open_journal(
         finally:
             await journal.close()
         return
+    _check_moved(data)
+    with _explain_missing_library():
+        from heliograph_collector.store.journal.jetstream.journal import open_jetstream
+    async with open_jetstream(servers, data) as jetstream_journal:
+        yield jetstream_journal
+
+
+@asynccontextmanager
+async def open_leading(servers: "ServerSettings", data: Path) -> "AsyncIterator[LeadingJournal]":
+    """Wait until no other collector leads, then own the journal inside the block.
+
+    Raises JournalError, DirectoryInUseError.
+    """
+    _check_moved(data)
+    with _explain_missing_library():
+        from heliograph_collector.store.journal.jetstream.cluster import open_leading_journal
+    async with open_leading_journal(servers, data) as leading:
+        yield leading
+
+
+@asynccontextmanager
+async def open_beside_hosts(servers: "ServerSettings") -> "AsyncIterator[HostSide]":
+    """Open the journal as one of many ingest hosts inside the block. Raises JournalError."""
+    with _explain_missing_library():
+        from heliograph_collector.store.journal.jetstream.cluster import open_host_side
+    async with open_host_side(servers) as host:
+        yield host
+
+
+def _check_moved(data: Path) -> None:
+    """Check that no journal is left in the data directory. Raises JournalError."""
     if (data / FILE).exists():
         raise JournalError(
             f"{data / FILE} holds the journal of this collector, and store.journal names servers: "
             "move it there by `heliograph-collector migrate`, or take store.journal out again."
         )
-    with _explain_missing_library():
-        from heliograph_collector.store.journal.jetstream.journal import open_jetstream
-    async with open_jetstream(servers, data) as jetstream_journal:
-        yield jetstream_journal
 
 
 async def describe_servers(servers: "ServerSettings") -> str:

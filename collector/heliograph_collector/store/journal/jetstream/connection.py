@@ -118,6 +118,10 @@ class NatsConnection:
             )
 
     @property
+    def client(self) -> Client:
+        return self._client
+
+    @property
     def is_connected(self) -> bool:
         return self._client.is_connected
 

@@ -25,7 +25,8 @@ from heliograph_collector.store.journal.jetstream.connection import (
     NatsConnection,
     ServerSettings,
 )
-from heliograph_collector.store.journal.jetstream.lease import JournalLease
+from heliograph_collector.store.journal.jetstream.host_register import HostRegister
+from heliograph_collector.store.journal.jetstream.lease import AppendPermission, JournalLease
 from heliograph_collector.store.journal.jetstream.row_reader import RecentRows, RowReader
 from heliograph_collector.store.journal.jetstream.row_trimmer import RowTrimmer
 from heliograph_collector.store.journal.jetstream.row_writer import RowWriter
@@ -50,8 +51,13 @@ APPEND_S = 12.0  # a new leader took 3 to 8 s; an agent hears of a retry before 
 
 
 @asynccontextmanager
-async def open_jetstream(settings: ServerSettings, data: Path) -> AsyncIterator["JetStreamJournal"]:
-    """Open the journal, and own it inside the block. Raises JournalError, DirectoryInUseError."""
+async def open_jetstream(
+    settings: ServerSettings, data: Path, *, waits: bool = False
+) -> AsyncIterator["JetStreamJournal"]:
+    """Open the journal, and own it inside the block; `waits` until it can be owned.
+
+    Raises JournalError, DirectoryInUseError.
+    """
     try:
         lock = DirectoryLock(data, "journal")
     except OSError as error:
@@ -59,9 +65,12 @@ async def open_jetstream(settings: ServerSettings, data: Path) -> AsyncIterator[
     connection = NatsConnection(settings)
     try:
         await connection.open()
-        lease = await JournalLease.open(connection, settings.name, settings.replicas, data)
+        lease = await JournalLease.open(
+            connection, settings.name, settings.replicas, data, waits=waits
+        )
         async with lease.keep():
             journal = await _open_journal(connection, lease, settings)
+            journal.lost = lease.lost
             connection.patience_s = PATIENCE_S
             try:
                 yield journal
@@ -78,7 +87,7 @@ class JetStreamJournal:
     def __init__(
         self,
         connection: NatsConnection,
-        lease: JournalLease,
+        lease: AppendPermission,
         settings: ServerSettings,
         state: JournalState,
         ranges: SequenceRanges,
@@ -86,19 +95,22 @@ class JetStreamJournal:
     ) -> None:
         subjects = Subjects(settings.name)
         self.id = read_id(info)
+        self.lost = asyncio.Event()  # set when another collector has taken the journal
         self.alive_before_us = 0
         self.expiry_before_us = 0
         self.envelopes_kept_us = settings.kept_hours * HOUR_US
         self._position = info.state.last_seq
         self._connection = connection
         self._lease = lease
+        self.connection = connection
         self._subjects = subjects
         self._state = state
         self._ranges = ranges
         self._recent = RecentRows()
         self._reader = RowReader(connection, subjects, self._recent)
         self._writer = RowWriter(connection, lease, subjects)
-        self._trimmer = RowTrimmer(connection, subjects, self._writer, ranges, state)
+        self.hosts = HostRegister(connection, state)
+        self._trimmer = RowTrimmer(connection, subjects, self._writer, ranges, state, self.hosts)
         self._grown = asyncio.Condition()
         self._is_closed = False
 
@@ -174,6 +186,10 @@ class JetStreamJournal:
             last = max(last, presence_last)
         self._recent.discard_through(last)
         return trimmed_count
+
+    async def note_position(self, position: int) -> None:
+        """Take note of a row that another process appended, and wake who waits for it."""
+        await self._advance(position)
 
     def close_appends(self) -> None:
         """Refuse later appends; `open_jetstream` closes the rest."""

@@ -12,10 +12,12 @@ States:
 """
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Protocol
 
 import nats.js.errors
 from nats.js.api import KeyValueConfig
@@ -26,9 +28,23 @@ from heliograph_collector.store.journal.jetstream.connection import NatsConnecti
 
 TTL_S = 10.0  # assumed; takeovers were measured at TTL to TTL + 0.3 s
 RENEW_S = 2.0
+STANDBY_S = 0.5  # between two looks of one that waits for the lease
 _POLL_S = 0.1
 _KEY = "owner"
 _FILE = "journal.owner"
+_LOG = logging.getLogger("heliograph.journal")
+
+
+class AppendPermission(Protocol):
+    """What allows a process to append rows. Implemented by JournalLease and RangeFollower."""
+
+    async def wait_until_held(self) -> None:
+        """Wait until this process may append. Raises JournalError if it never may again."""
+        ...
+
+
+class LeaseTakenError(JournalError):
+    """Another collector has the lease."""
 
 
 class JournalLease:
@@ -42,17 +58,35 @@ class JournalLease:
         self._revision = 0
         self._renewed_s = 0.0
         self._is_lost = False
+        self.lost = asyncio.Event()
 
     @classmethod
     async def open(
-        cls, connection: NatsConnection, name: str, replicas: int, data: Path
+        cls,
+        connection: NatsConnection,
+        name: str,
+        replicas: int,
+        data: Path,
+        *,
+        waits: bool = False,
     ) -> "JournalLease":
-        """Take the lease. Raises JournalError, also if another collector has it."""
+        """Take the lease; wait for it if `waits`. Raises JournalError, LeaseTakenError."""
         config = KeyValueConfig(bucket=f"{name}-lease", ttl=TTL_S, replicas=replicas, direct=False)
         bucket = await connection.ask(connection.js.create_key_value, config)
         lease = cls(connection, bucket, await asyncio.to_thread(_read_owner, data / _FILE))
-        await connection.ask(lease._take, is_start=True)
-        return lease
+        is_logged = False
+        while True:
+            try:
+                await connection.ask(lease._take, is_start=True)
+            except LeaseTakenError:
+                if not waits:
+                    raise
+                if not is_logged:
+                    _LOG.info("Another collector leads; this one takes over when it ends.")
+                is_logged = True
+                await asyncio.sleep(STANDBY_S)
+            else:
+                return lease
 
     @asynccontextmanager
     async def keep(self) -> AsyncIterator[None]:
@@ -119,7 +153,7 @@ class JournalLease:
         value = entry.value or b""
         is_ours = value == self._value
         if not is_ours and not (is_start and value.startswith(self._owner + b":")):
-            raise JournalError(
+            raise LeaseTakenError(
                 "Another collector uses this journal: stop that one, or give this one another "
                 "name in store.journal. After a crash it is free within 10 s."
             )
@@ -140,6 +174,7 @@ class JournalLease:
                 raise
             except JournalError:
                 self._is_lost = True
+                self.lost.set()
                 raise
         self._renewed_s = began_s
 

@@ -6,7 +6,8 @@ a time when our clock was ahead must not keep rows for ever. Then, in this order
 1. The sequences go into the ranges in memory. Calls of `append` that begin now find them there.
 2. Calls that began before must end, because their messages might come after the deletion.
 3. The ranges of all partitions that changed are stored by the servers' quorum.
-4. The rows are deleted.
+4. Each ingest host says that it has taken the ranges over, and has ended its earlier calls.
+5. The rows are deleted.
 A crash between any two of these steps leaves sequences that are in the ranges and in the stream,
 and the next deletion begins again. A message that nobody answered may be on its way for long, in
 the buffers of a connection: its envelope is not deleted before `RowWriter.may_come` denies that.
@@ -22,6 +23,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.client import JetStreamContext
 
 from heliograph_collector.store.journal.jetstream.connection import NatsConnection
+from heliograph_collector.store.journal.jetstream.host_register import HostRegister
 from heliograph_collector.store.journal.jetstream.row_writer import RowWriter
 from heliograph_collector.store.journal.jetstream.sequence_ranges import SequenceRanges
 from heliograph_collector.store.journal.jetstream.stored_rows import (
@@ -55,12 +57,14 @@ class RowTrimmer:
         writer: RowWriter,
         ranges: SequenceRanges,
         state: JournalState,
+        hosts: HostRegister,
     ) -> None:
         self._connection = connection
         self._subjects = subjects
         self._writer = writer
         self._ranges = ranges
         self._state = state
+        self._hosts = hosts
 
     async def trim_envelopes(self, max_position: int, before_us: int) -> tuple[int, int]:
         """Delete old envelopes; return their number and the last position."""
@@ -93,8 +97,10 @@ class RowTrimmer:
     async def _keep_sequences(self, sequences_by_agent: dict[bytes, list[int]]) -> None:
         changed = self._ranges.add(sequences_by_agent)
         await self._drain_calls()
+        revision = 0
         for partition in sorted(changed):
-            await self._state.put_ranges(partition, self._ranges.dump(partition))
+            revision = await self._state.put_ranges(partition, self._ranges.dump(partition))
+        await self._hosts.wait_for_all(revision)
 
     async def _drain_calls(self) -> None:
         """Wait until all calls of `append` ended that are in flight now."""

@@ -35,7 +35,7 @@ from heliograph_collector.store.journal.jetstream.connection import (
     UNANSWERED,
     NatsConnection,
 )
-from heliograph_collector.store.journal.jetstream.lease import JournalLease
+from heliograph_collector.store.journal.jetstream.lease import AppendPermission
 from heliograph_collector.store.journal.jetstream.stored_rows import (
     RECEIVED,
     TOKEN_BYTES,
@@ -55,7 +55,9 @@ _MAX_UNANSWERED = 100_000  # rows that are remembered; more than LATE_S of MAX_Q
 class RowWriter:
     """Writer of one stream, with bounds on what is in flight."""
 
-    def __init__(self, connection: NatsConnection, lease: JournalLease, subjects: Subjects) -> None:
+    def __init__(
+        self, connection: NatsConnection, lease: AppendPermission, subjects: Subjects
+    ) -> None:
         self._connection = connection
         self._lease = lease
         self._subjects = subjects
@@ -161,6 +163,12 @@ class RowWriter:
         """Return whether a message of this envelope may still be on its way."""
         until_s = self._late_until_s.get((agent, sequence), 0.0)
         return until_s > asyncio.get_running_loop().time()
+
+    @property
+    def is_any_late(self) -> bool:
+        """Return whether a message that nobody answered may still be on its way."""
+        newest_s = next(reversed(self._late_until_s.values()), 0.0)
+        return newest_s > asyncio.get_running_loop().time()
 
     def _note_unanswered(self, row: JournalRow, token: bytes) -> None:
         if row.kind is not RowKind.ENVELOPE:

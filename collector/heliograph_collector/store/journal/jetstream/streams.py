@@ -12,6 +12,8 @@ from heliograph_collector.store.journal.jetstream.stored_rows import Subjects
 
 _ID = "heliograph-journal"  # in the stream's metadata, and the key in the bucket
 _UNFINISHED = "heliograph-unfinished"
+RANGES = "ranges."  # beginning of the keys of partitions, in hex
+HOST = "host."  # … and of ingest hosts
 _ALIVE = "alive"
 _EXPIRY = "expiry"
 
@@ -85,12 +87,14 @@ async def finish_stream(connection: NatsConnection, settings: ServerSettings) ->
 class JournalState:
     """What a restart needs beside the rows, in the bucket NAME-state."""
 
-    def __init__(self, connection: NatsConnection, bucket: KeyValue) -> None:
+    def __init__(self, connection: NatsConnection, bucket: KeyValue, name: str) -> None:
+        self.name = name
         self._connection = connection
         self._bucket = bucket
 
-    async def put_ranges(self, partition: int, content: bytes) -> None:
-        await self._put(_partition_key(partition), content)
+    async def put_ranges(self, partition: int, content: bytes) -> int:
+        """Store the ranges of a partition; return the revision of the bucket."""
+        return await self._put(_partition_key(partition), content)
 
     async def get_ranges(self, partition: int) -> bytes:
         return await self._get(_partition_key(partition)) or b""
@@ -117,8 +121,31 @@ class JournalState:
     async def get_id(self) -> str:
         return (await self._get(_ID) or b"").decode()
 
-    async def _put(self, key: str, value: bytes) -> None:
-        await self._connection.ask(self._bucket.put, key, value)
+    async def put_host(self, host: str) -> int:
+        """Register an ingest host; return the revision of the bucket."""
+        return await self._put(f"{HOST}{host}", b"")
+
+    async def remove_host(self, host: str) -> None:
+        await self._connection.ask(
+            self._connection.js.purge_stream,
+            self._stream,
+            subject=f"$KV.{self.name}.{HOST}{host}",
+        )
+
+    async def list_hosts(self) -> list[str]:
+        """List the registered ingest hosts."""
+        prefix = f"$KV.{self.name}.{HOST}"
+        info = await self._connection.ask(
+            self._connection.js.stream_info, self._stream, subjects_filter=f"{prefix}*"
+        )
+        return [subject.removeprefix(prefix) for subject in info.state.subjects or {}]
+
+    @property
+    def _stream(self) -> str:
+        return f"KV_{self.name}"
+
+    async def _put(self, key: str, value: bytes) -> int:
+        return await self._connection.ask(self._bucket.put, key, value)
 
     async def _get(self, key: str) -> bytes | None:
         try:
@@ -136,8 +163,8 @@ async def open_state(connection: NatsConnection, settings: ServerSettings) -> Jo
     except nats.js.errors.NotFoundError:
         config = KeyValueConfig(bucket=name, replicas=settings.replicas, direct=False)
         bucket = await connection.ask(js.create_key_value, config)
-    return JournalState(connection, bucket)
+    return JournalState(connection, bucket, name)
 
 
 def _partition_key(partition: int) -> str:
-    return f"ranges.{partition:02x}"
+    return f"{RANGES}{partition:02x}"

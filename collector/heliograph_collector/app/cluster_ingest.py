@@ -1,0 +1,391 @@
+"""The ingest hosts of a cluster, as the collector that leads them sees them.
+
+Each host reports its sessions (`session_report`); here is a mirror of all of them, and here alone
+it is decided which agent is silent (`host_board`). Rows that an agent causes itself (an arrival, a
+goodbye, an envelope) are the hosts'; a start, a loss and a fault are written here.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING
+
+from heliograph.clock import Clock
+from heliograph.observation import Link
+from heliograph.units import SECOND_US
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.app.cluster_messages import (
+    ACCEPT,
+    ORDER,
+    REPORT,
+    HostOrder,
+    HostReport,
+    MessageError,
+    Resync,
+    decode_report,
+    encode,
+)
+from heliograph_collector.app.host_board import HostBoard, UnknownAgent
+from heliograph_collector.app.ingest_messages import (
+    Accept,
+    Accepted,
+    BadMeasurements,
+    Departure,
+    IngestMessage,
+    Pace,
+    SessionRecord,
+    SessionsChanged,
+    SessionState,
+    decode_message,
+)
+from heliograph_collector.app.remote_ingest import ACCEPT_S, BUSY, RemoteSession
+from heliograph_collector.fleet.registry import AgentSighting
+from heliograph_collector.ingest.agent_directory import AgentDirectory
+from heliograph_collector.ingest.collector_faults import (
+    COLLECTOR,
+    MIN_STALL_US,
+    SuspectedFault,
+    TimeSpan,
+    build_fault_row,
+    is_cut_off,
+    read_clocks,
+    run_alive_marks,
+    update_fault,
+)
+from heliograph_collector.ingest.geo.lookup import GeoLookup
+from heliograph_collector.ingest.pacing import JudgeLoad
+from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable, DisconnectReason
+from heliograph_collector.ingest.role_changes import update_lost
+from heliograph_collector.model.line_names import choose_name
+from heliograph_collector.model.records import Block, JournalRow, RowKind
+from heliograph_collector.store.journal.journal import JournalError
+
+if TYPE_CHECKING:
+    from heliograph_collector.store.journal.jetstream.bus import Bus
+    from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal
+
+TICK_S = 1.0
+MAX_ORDERS = 100_000  # that wait to be sent
+log = logging.getLogger("heliograph.intake")
+
+
+class _HostMirror:
+    """The sessions of one host; what is offered to one is sent to the host."""
+
+    def __init__(self, name: str, orders: "asyncio.Queue[tuple[str, HostOrder]]") -> None:
+        self.name = name
+        self.sessions: dict[int, RemoteSession] = {}
+        self._orders = orders
+
+    def offer(self, message: IngestMessage | Resync) -> bool:
+        if self._orders.full():
+            return False
+        self._orders.put_nowait((self.name, message))  # type: ignore[arg-type]  # Offer, or our own
+        return True
+
+
+class ClusterIngest:
+    """Ingest as `Workers` wants it, on any number of hosts."""
+
+    port = 0  # no listener here
+
+    def __init__(
+        self,
+        bus: "Bus",
+        journal: "JetStreamJournal",
+        directory: AgentDirectory,
+        geo: GeoLookup,
+        clock: Clock,
+    ) -> None:
+        self.directory = directory
+        self.geo = geo
+        self.connections = ConnectionTable()
+        self.board = HostBoard()
+        self._bus = bus
+        self._journal = journal
+        self._clock = clock
+        self._hosts: dict[str, _HostMirror] = {}
+        self._batches: dict[bytes, int | None] = {}
+        self._orders: asyncio.Queue[tuple[str, HostOrder]] = asyncio.Queue(MAX_ORDERS)
+        self._numbers = count(1)
+        self._unused_outbox: asyncio.Queue[pb.CollectorMessage | None] = asyncio.Queue(1)
+        self._rows: list[JournalRow] = []  # to be written
+        self._spans: list[TimeSpan] = []  # in which the journal stored nothing
+        self._network_fault: SuspectedFault | None = None
+        self._all_lost_us: int | None = None  # when the last of all hosts was heard; wall clock
+        self._last_reading = read_clocks(clock)
+
+    @property
+    def block_listener(self) -> "ClusterIngest":
+        return self
+
+    def on_block(self, block: Block) -> None:
+        """Tell the hosts of measurements that could not be decoded; one of them counts it."""
+        bad_count = sum(failure.index >= 0 for failure in block.refused)
+        for host in list(self._hosts.values())[:1]:
+            if bad_count:
+                host.offer(BadMeasurements(count=bad_count))
+
+    def set_pace(self, load: JudgeLoad, open_countries: Collection[str]) -> None:
+        """Let the hosts decide how often each connected volunteer is to test."""
+        for host in self._hosts.values():
+            host.offer(
+                Pace(
+                    arrived=load.arrived,
+                    judged=load.judged,
+                    lag_us=load.lag_us,
+                    countries=sorted(open_countries),
+                )
+            )
+
+    def remaining_batches(self, agent: bytes) -> int | None:
+        """Return how many batches an agent may still send, None before its first."""
+        return self._batches.get(agent)
+
+    def problems(self) -> list[str]:
+        """Return a sentence while no ingest host is heard."""
+        is_heard = self.board.is_trusted(self._clock.monotonic_us())
+        if is_heard:
+            return []
+        return [f"Ingest hosts are not heard; {len(self.board)} are expected."]
+
+    async def accept(self, envelope: bytes, forwarded_for: str, *, elsewhere: bool) -> pb.Receipt:
+        """Let one of the hosts accept an envelope from the HTTP server."""
+        request = Accept(
+            number=next(self._numbers),
+            envelope=envelope,
+            forwarded_for=forwarded_for,
+            elsewhere=elsewhere,
+        )
+        try:
+            answer = decode_message(await self._bus.ask(ACCEPT, encode(request), ACCEPT_S))
+        except JournalError:
+            return BUSY
+        return pb.Receipt.FromString(answer.receipt) if isinstance(answer, Accepted) else BUSY
+
+    async def start(self) -> None:
+        """Write the row of a start: all agents are awaited. Raises JournalError."""
+        self._rows.append(self._build_start_row(self._journal.alive_before_us))
+        await self._write_rows()
+        for host in await self._journal.hosts.list_all():
+            self.board.expect(host, self._clock.monotonic_us())
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._take_reports())
+            group.create_task(self._send_orders())
+            group.create_task(run_alive_marks(self._journal, self._clock, self._spans))
+            while True:
+                await asyncio.sleep(TICK_S)
+                await self.judge()
+
+    async def judge(self) -> None:
+        """Decide on hosts and agents as of now, and write what follows."""
+        self._extend_deadlines()
+        if self._bus.is_connected:
+            self._judge_hosts()
+            await self._write_rows()
+
+    async def _take_reports(self) -> None:
+        async for host, content in self._bus.listen(f"{REPORT}.*"):
+            try:
+                await self.take(host, decode_report(content))
+            except MessageError as error:
+                log.warning("A report of ingest host %s is not understood: %s", host, error)
+
+    async def _send_orders(self) -> None:
+        while True:
+            host, order = await self._orders.get()
+            await self._bus.publish(f"{ORDER}.{host}", encode(order))
+
+    async def take(self, host: str, report: HostReport) -> None:
+        """Take a report of a host."""
+        now_us = self._clock.monotonic_us()
+        await self._journal.note_position(report.position)
+        self._journal.hosts.note(host, report.ranges_applied)
+        mirror = self._hosts.setdefault(host, _HostMirror(host, self._orders))
+        is_whole = report.open_keys is not None
+        if not self.board.note(host, report.number, is_whole=is_whole, now_us=now_us):
+            mirror.offer(Resync())
+            return
+        if self._all_lost_us is not None:
+            self._rows.append(self._build_start_row(self._all_lost_us))
+            self._all_lost_us = None
+            self.board.clear_unknown()
+        if report.open_keys is not None:
+            self._keep_only(mirror, set(report.open_keys))
+        if report.sessions is not None:
+            self._follow(mirror, report.sessions, now_us - report.at_us, is_new=not report.is_again)
+        if report.is_last:
+            self._lose_host(host, now_us)
+
+    def _keep_only(self, mirror: _HostMirror, keys: set[int]) -> None:
+        """End sessions that ended unnoticed: nobody knows when."""
+        for key in [key for key in mirror.sessions if key not in keys]:
+            self._end_unnoticed(mirror, key)
+
+    def _end_unnoticed(self, mirror: _HostMirror, key: int) -> None:
+        session = mirror.sessions.pop(key)
+        self.connections.remove(session, DisconnectReason.STOPPED, "", 0)
+        agent = session.agent.id
+        if not self.connections.list_of_agents([agent]):
+            self._batches.pop(agent, None)
+            country = session.vantage.country
+            since_us = self._clock.monotonic_us()
+            self.board.add_unknown([UnknownAgent(agent, country, since_us)])
+
+    def _follow(
+        self, mirror: _HostMirror, report: SessionsChanged, ahead_us: int, *, is_new: bool
+    ) -> None:
+        for record in report.added:
+            self._begin(mirror, record, ahead_us, is_new=is_new)
+        # A goodbye first: it ends the agent's other sessions, which then leave nobody missing.
+        for departure in sorted(report.departures, key=_is_no_goodbye):
+            self._end(mirror, departure, ahead_us)
+        for key in report.ended:
+            if key in mirror.sessions:
+                self._end_unnoticed(mirror, key)
+        for key, agent in report.agents:
+            if key in mirror.sessions:
+                mirror.sessions[key].agent = agent
+        self._follow_states(mirror, report.states)
+
+    def _end(self, mirror: _HostMirror, departure: Departure, ahead_us: int) -> None:
+        """End a session; a stop of its host says nothing of the agent."""
+        session = mirror.sessions.get(departure.key)
+        if session is None or departure.reason == DisconnectReason.STOPPED:
+            return
+        del mirror.sessions[departure.key]
+        session.last_heard_us = departure.heard_us + ahead_us
+        reason = DisconnectReason(departure.reason)
+        self.connections.remove(session, reason, departure.goodbye_reason, 0)
+        self._batches.pop(session.agent.id, None)
+
+    def _follow_states(self, mirror: _HostMirror, states: Sequence[SessionState]) -> None:
+        for state in states:
+            if (state_session := mirror.sessions.get(state.key)) is not None:
+                state_session.link = Link(state.link)
+                state_session.queued_count = state.queued_count
+                state_session.plan_version = state.plan_version
+                self._batches[state_session.agent.id] = state.remaining_batches
+
+    def _begin(
+        self, mirror: _HostMirror, record: SessionRecord, ahead_us: int, *, is_new: bool
+    ) -> None:
+        self.board.note_present(record.agent.id)
+        session = mirror.sessions.get(record.key)
+        if session is None:
+            session = mirror.sessions[record.key] = RemoteSession(
+                agent=record.agent,
+                location=record.location,
+                hello=pb.Hello.FromString(record.hello),
+                last_heard_us=record.arrived_us + ahead_us,
+                outbox=self._unused_outbox,
+                key=record.key,
+                process=mirror,
+            )
+            self.connections.add(session)
+            self.directory.record_sighting(_build_sighting(session, self._clock.wall_us()))
+        if not is_new:  # it may have been awaited, or given up
+            self._rows.append(self._build_row(session, RowKind.ARRIVAL, self._clock.wall_us()))
+
+    def _extend_deadlines(self) -> None:
+        """Add a time in which this process stood still, or had no server, to all others."""
+        previous = self._last_reading
+        self._last_reading = reading = read_clocks(self._clock)
+        elapsed_us = reading.monotonic_us - previous.monotonic_us
+        if elapsed_us >= MIN_STALL_US or not self._bus.is_connected:
+            self.board.extend_deadlines(elapsed_us)
+            self.connections.pause_silence(elapsed_us, reading.monotonic_us)
+
+    def _judge_hosts(self) -> None:
+        reading = self._last_reading
+        wall_us = reading.wall_us
+        for host, heard_us in self.board.take_dead(reading.monotonic_us).items():
+            log.warning("Ingest host %s is not heard any more.", host)
+            self._lose_host(host, heard_us)
+        for unknown in self.board.take_given_up(reading.monotonic_us):
+            self._rows.append(unknown.build_goodbye(wall_us))
+        is_failing = is_cut_off(self.connections.control_links())
+        self._network_fault, span = update_fault(self._network_fault, is_failing, wall_us)
+        self._rows += [build_fault_row("probe", span)] if span else []
+        self._rows += [build_fault_row("stalled", stalled) for stalled in self._spans]
+        self._spans.clear()
+
+    def _lose_host(self, host: str, heard_us: int) -> None:
+        """Let the agents of a host be unknown, and tell in coverage that they are."""
+        self.board.remove(host)
+        mirror = self._hosts.pop(host, None)
+        reading = read_clocks(self._clock)
+        since_us = reading.wall_us - (reading.monotonic_us - heard_us)
+        if not len(self.board):
+            self._all_lost_us = since_us
+        if mirror is None:
+            return
+        countries = {session.vantage.country for session in mirror.sessions.values()}
+        for key in list(mirror.sessions):
+            self._end_unnoticed(mirror, key)
+        self._rows += [
+            build_fault_row("stalled", TimeSpan(since_us, reading.wall_us), country)
+            for country in sorted(countries)
+        ]
+
+    async def _write_rows(self) -> None:
+        """Write what was decided, and the losses; what fails is repeated."""
+        reading = self._last_reading
+        lost = []
+        if self.board.is_trusted(reading.monotonic_us) and self._all_lost_us is None:
+            lost = self.connections.find_lost(reading.monotonic_us, self.directory.heartbeat_s)
+        losses = [
+            self._build_row(
+                connection,
+                RowKind.LOST,
+                reading.wall_us,
+                reading.wall_us - (reading.monotonic_us - connection.last_heard_us),
+            )
+            for connection in update_lost(lost, self.directory)
+        ]
+        rows = [*self._rows, *losses]
+        if not rows:
+            return
+        try:
+            await self._journal.append(rows)
+        except JournalError as error:
+            log.error("%d rows of presence are not written: %s", len(rows), error)
+        else:
+            del self._rows[: len(rows) - len(losses)]
+            self.connections.confirm_lost(lost)
+
+    def _build_row(
+        self, connection: AgentConnection, kind: RowKind, now_us: int, heard_us: int = 0
+    ) -> JournalRow:
+        row = connection.build_row(kind, now_us, heard_us)
+        return replace(row, prefix=choose_name(row.prefix, now_us))
+
+    def _build_start_row(self, heard_us: int) -> JournalRow:
+        now_us = self._clock.wall_us()
+        return JournalRow(
+            kind=RowKind.START,
+            agent=COLLECTOR,
+            received_us=now_us,
+            heard_us=min(heard_us, now_us),
+        )
+
+
+def _is_no_goodbye(departure: Departure) -> bool:
+    return departure.reason != DisconnectReason.GOODBYE
+
+
+def _build_sighting(session: RemoteSession, wall_us: int) -> AgentSighting:
+    return AgentSighting(
+        agent=session.agent.id,
+        at_s=wall_us // SECOND_US,
+        version=session.hello.agent_version[:64],
+        country=session.vantage.country,
+        asn=session.vantage.asn,
+        access=session.vantage.access,
+        charter=min(session.hello.charter_version, 2**31),
+    )

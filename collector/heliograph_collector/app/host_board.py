@@ -1,0 +1,117 @@
+"""Which ingest hosts are heard, and what may be decided from their reports. Pure.
+
+States of a host: *unsynced* (its reports have a gap: it is asked for all its sessions), *fresh*
+(heard within STALE_US), *stale*, and *dead* (not heard for DEAD_US). While a host is stale its
+agents are unknown, and none of any host is called silent: it may be there. A dead host leaves the
+board. Its agents stay unknown, until one is seen at another host, or GRACE_US is over: then they
+are no longer counted, neither as present nor as silent. A host of the same name that is heard again
+begins unsynced.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from heliograph.units import SECOND_US
+from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
+
+STALE_US = 5 * SECOND_US  # hosts report each second; five lost ones are no slip; assumed
+DEAD_US = 15 * SECOND_US  # brokers chose a new leader within 8 s; far below the 37 s of a silence
+GRACE_US = 180 * SECOND_US  # as detectors give agents to reconnect after a fault of ours
+
+
+@dataclass(slots=True)
+class _Host:
+    heard_us: int  # monotonic, as all times here
+    number: int = 0  # of its last report
+    is_synced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownAgent:
+    """An agent of a dead host; `country` is where the host saw it."""
+
+    agent: bytes
+    country: str
+    since_us: int
+
+    def build_goodbye(self, now_us: int) -> JournalRow:
+        """Build the row by which it is neither present nor silent."""
+        return JournalRow(
+            kind=RowKind.GOODBYE,
+            agent=self.agent,
+            received_us=now_us,
+            country=self.country,
+            role=AgentRole.VOLUNTEER,
+        )
+
+
+@dataclass(slots=True)
+class HostBoard:
+    """The hosts by name, and the agents of dead ones."""
+
+    _hosts: dict[str, _Host] = field(default_factory=dict)
+    _unknown: dict[bytes, UnknownAgent] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def expect(self, host: str, now_us: int) -> None:
+        """Expect a host that is registered; it is dead if it does not report."""
+        self._hosts.setdefault(host, _Host(now_us))
+
+    def note(self, host: str, number: int, *, is_whole: bool, now_us: int) -> bool:
+        """Take note of a report; return False if it cannot be used, because one is missing."""
+        state = self._hosts.setdefault(host, _Host(now_us))
+        is_next = state.is_synced and number == state.number + 1
+        state.heard_us = now_us
+        state.number = number
+        state.is_synced = is_whole or is_next
+        return state.is_synced
+
+    def remove(self, host: str) -> None:
+        self._hosts.pop(host, None)
+
+    def take_dead(self, now_us: int) -> dict[str, int]:
+        """Remove dead hosts; return when each was heard last."""
+        dead = {
+            name: host.heard_us
+            for name, host in self._hosts.items()
+            if now_us - host.heard_us >= DEAD_US
+        }
+        for name in dead:
+            del self._hosts[name]
+        return dead
+
+    def is_trusted(self, now_us: int) -> bool:
+        """Return whether every host is fresh and synced, so that who is nowhere is missing."""
+        return bool(self._hosts) and all(
+            host.is_synced and now_us - host.heard_us < STALE_US for host in self._hosts.values()
+        )
+
+    def extend_deadlines(self, stalled_us: int) -> None:
+        """Add a time in which this process itself could hear no host."""
+        for host in self._hosts.values():
+            host.heard_us += stalled_us
+        self._unknown = {
+            agent: UnknownAgent(agent, unknown.country, unknown.since_us + stalled_us)
+            for agent, unknown in self._unknown.items()
+        }
+
+    def add_unknown(self, agents: Iterable[UnknownAgent]) -> None:
+        for unknown in agents:
+            self._unknown.setdefault(unknown.agent, unknown)
+
+    def note_present(self, agent: bytes) -> None:
+        """Take note of an agent that is seen at a host."""
+        self._unknown.pop(agent, None)
+
+    def clear_unknown(self) -> None:
+        """Forget them all: the detectors await every agent."""
+        self._unknown.clear()
+
+    def take_given_up(self, now_us: int) -> list[UnknownAgent]:
+        """Remove the agents that did not come to another host in time."""
+        given_up = [u for u in self._unknown.values() if now_us - u.since_us >= GRACE_US]
+        for unknown in given_up:
+            del self._unknown[unknown.agent]
+        return given_up

@@ -1,0 +1,271 @@
+"""An ingest host: the entrances for agents, beside other hosts of the same collector.
+
+Theory of operation. Any number of hosts takes envelopes into one journal on servers, and an agent
+may come to another host with each connection. A host reports its sessions each REPORT_S to the
+collector that leads (`cluster_ingest`), and decides nothing about silence. It follows the fleet by
+the servers, asks the leader for enrolments, and needs it for nothing else: without a leader agents
+are heard and acknowledged as ever. Without servers it acknowledges nothing, and keeps its sessions.
+"""
+
+import asyncio
+import logging
+import random
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from heliograph.address import list_hosts
+from heliograph.clock import Clock
+from heliograph.units import DAY_US
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.app.cluster_messages import (
+    ACCEPT,
+    ORDER,
+    REPORT,
+    HostOrder,
+    HostReport,
+    MessageError,
+    Resync,
+    decode_order,
+    encode,
+)
+from heliograph_collector.app.explained_errors import explain_errors
+from heliograph_collector.app.fleet_sharing import (
+    POLL_S,
+    FleetFollower,
+    HostDirectory,
+    HostFleet,
+    LeaderClient,
+    check_key_files,
+)
+from heliograph_collector.app.ingest_messages import (
+    Accept,
+    Accepted,
+    BadMeasurements,
+    Offer,
+    Pace,
+    SessionRecord,
+    SessionsChanged,
+    decode_message,
+)
+from heliograph_collector.app.listeners import OtherListeners, open_listeners
+from heliograph_collector.app.session_report import SessionReporter
+from heliograph_collector.config.endpoint_file import EndpointFile
+from heliograph_collector.config.errors import CannotServeError
+from heliograph_collector.config.journal_settings import JournalSettings
+from heliograph_collector.config.roles import INGEST
+from heliograph_collector.config.settings import Config
+from heliograph_collector.fleet import Keyring, KeysError, open_keyring
+from heliograph_collector.fleet.replica import ReplicaError
+from heliograph_collector.ingest.build import IngestConfig, IngestServices
+from heliograph_collector.ingest.geo.lookup import PeerLocation
+from heliograph_collector.ingest.pacing import JudgeLoad
+from heliograph_collector.model.guarded_clock import BootClock, GuardedClock
+from heliograph_collector.store.journal.journal import JournalError
+from heliograph_collector.store.journal.opening import open_beside_hosts
+
+if TYPE_CHECKING:
+    from heliograph_collector.store.journal.jetstream.bus import Bus
+    from heliograph_collector.store.journal.jetstream.host_journal import HostJournal
+
+REPORT_S = 1.0  # nobody decides by sessions within a second
+MAX_SESSIONS = 500  # of one report: some 200 kB
+log = logging.getLogger("heliograph.intake")
+
+
+@asynccontextmanager
+async def run_ingest_host(config: Config, servers: JournalSettings) -> AsyncIterator[None]:
+    """Run an ingest host inside the block. Raises CannotServeError."""
+    check_key_files(config.data)
+    if config.dns_listener or config.strangers:
+        raise CannotServeError(
+            "An ingest host serves neither dns nor strangers: take both out of its configuration."
+        )
+    async with AsyncExitStack() as stack:
+        with explain_errors(JournalError):
+            host = await stack.enter_async_context(open_beside_hosts(servers))
+        with explain_errors(KeysError, data=config.data):
+            keyring = open_keyring(config.data, list_hosts(config.grpc, config.endpoint))
+            client = LeaderClient(host.bus)
+            fleet = HostFleet(config.data, client)
+            stack.callback(fleet.close)
+        follower = FleetFollower(fleet, host.table)
+        with explain_errors(JournalError, ReplicaError):
+            is_there = await follower.load(keyring)
+        if not is_there:
+            raise CannotServeError(
+                "No collector has led this journal yet: start the one with the other roles first."
+            )
+        clock = GuardedClock(BootClock(), 0)
+        endpoint_file = EndpointFile(config)
+        stack.callback(endpoint_file.remove)
+        ingest_config = _build_config(
+            config, keyring, HostDirectory(fleet, client, follower), host.journal, clock
+        )
+        others = OtherListeners(post=config.post, dns="", dns_zone="")
+        ingest, ports = await open_listeners(ingest_config, others, stack)
+        endpoint_file.announce("grpc", config.grpc, ports.grpc)
+        if ports.post:
+            endpoint_file.announce("post", config.post, ports.post)
+        endpoint_file.publish(roles=INGEST)
+        reporter = HostReporter(host.name, host.bus, host.journal, ingest, clock)
+        stack.push_async_callback(reporter.report_end)
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        await stack.enter_async_context(host.bus.answer(ACCEPT, reporter.accept, is_shared=True))
+        for run in (reporter.run, reporter.follow_orders, partial(_follow_fleet, follower)):
+            stack.callback(group.create_task(run()).cancel)
+        yield
+
+
+def _build_config(
+    config: Config,
+    keyring: Keyring,
+    directory: HostDirectory,
+    journal: "HostJournal",
+    clock: Clock,
+) -> IngestConfig:
+    return IngestConfig(
+        endpoint=config.grpc,
+        data=config.data,
+        fleet=directory.fleet,
+        keyring=keyring,
+        journal=journal,
+        registry=CollectorRegistry(),
+        clock=clock,
+        rng=random.SystemRandom(),
+        country_file=config.geo_file("country"),
+        asn_file=config.geo_file("asn"),
+        sessions=config.sessions,
+        batches_per_hour=config.batches_per_hour,
+        trusted_proxies=config.trusted_proxies,
+        directory=directory,
+    )
+
+
+async def _follow_fleet(follower: FleetFollower) -> None:
+    """Follow the fleet; never return."""
+    while True:
+        await asyncio.sleep(POLL_S)
+        try:
+            await follower.update()
+        except (JournalError, ReplicaError, sqlite3.Error) as error:
+            log.warning("The fleet stays as it was: %s", error)
+
+
+class HostReporter:
+    """Reports the sessions of this host, and follows the leader's orders."""
+
+    def __init__(
+        self,
+        name: str,
+        bus: "Bus",
+        journal: "HostJournal",
+        ingest: IngestServices,
+        clock: Clock,
+    ) -> None:
+        self._name = name
+        self._bus = bus
+        self._journal = journal
+        self._ingest = ingest
+        self._clock = clock
+        self._sessions = SessionReporter(ingest)
+        self._number = 0
+        self._is_again = True  # until a leader has all sessions
+
+    async def run(self) -> None:
+        """Report each REPORT_S; never return."""
+        while True:
+            await self._report()
+            await asyncio.sleep(REPORT_S)
+
+    async def report_end(self) -> None:
+        """Tell the leader that agents will come to other hosts."""
+        await self._report(is_last=True)
+
+    async def follow_orders(self) -> None:
+        """Follow orders; never return."""
+        async for _, content in self._bus.listen(f"{ORDER}.{self._name}"):
+            try:
+                self._follow(decode_order(content))
+            except MessageError as error:
+                log.warning("An order is not understood: %s", error)
+
+    async def accept(self, content: bytes) -> bytes:
+        """Accept an envelope that came to the leader's HTTP server."""
+        request = decode_message(content)
+        if not isinstance(request, Accept):
+            return b""
+        receipt = await self._ingest.accept(
+            request.envelope, request.forwarded_for, elsewhere=request.elsewhere
+        )
+        return encode(Accepted(number=request.number, receipt=receipt.SerializeToString()))
+
+    def _follow(self, order: HostOrder) -> None:
+        match order:
+            case Resync():
+                self._is_again = True
+            case Offer():
+                connection = self._sessions.find(order.key)
+                if connection is not None:
+                    connection.offer(pb.CollectorMessage.FromString(order.message))
+            case Pace():
+                load = JudgeLoad(order.arrived, order.judged, order.lag_us)
+                self._ingest.set_pace(load, frozenset(order.countries))
+            case BadMeasurements():
+                self._ingest.block_listener.count_bad(order.count)
+
+    async def _report(self, *, is_last: bool = False) -> None:
+        is_again = self._is_again
+        self._is_again = False
+        open_keys = None
+        if is_again:
+            open_keys = self._sessions.list_keys()
+            self._sessions.report_again()
+        while True:
+            sessions = self._sessions.compose(MAX_SESSIONS)
+            await self._send(sessions, open_keys, is_again=is_again, is_last=is_last)
+            open_keys = None
+            if sessions is None or len(sessions.states) < MAX_SESSIONS:
+                return
+
+    async def _send(
+        self,
+        sessions: SessionsChanged | None,
+        open_keys: list[int] | None,
+        *,
+        is_again: bool,
+        is_last: bool,
+    ) -> None:
+        self._number += 1
+        if sessions is not None:
+            day = self._clock.wall_us() // DAY_US
+            added = [_strip_record(record, day) for record in sessions.added]
+            sessions = msgspec.structs.replace(sessions, added=added)
+        report = HostReport(
+            number=self._number,
+            at_us=self._clock.monotonic_us(),
+            position=self._journal.position,
+            ranges_applied=self._journal.ranges_applied,
+            open_keys=open_keys,
+            sessions=sessions,
+            is_again=is_again,
+            is_last=is_last,
+        )
+        await self._bus.publish(f"{REPORT}.{self._name}", encode(report))
+
+
+def _strip_record(record: SessionRecord, day: int) -> SessionRecord:
+    """Leave out what stays in memory: a session has ended before the day after tomorrow."""
+    location = PeerLocation(
+        country=record.location.country,
+        asn=record.location.asn,
+        prefix=record.location.name_days([day, day + 1]),
+    )
+    agent = replace(record.agent, name="", note="")
+    return msgspec.structs.replace(record, location=location, agent=agent)

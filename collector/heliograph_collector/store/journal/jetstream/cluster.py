@@ -1,0 +1,64 @@
+"""What a process of a cluster has of the servers: the journal, messages, the fleet, the log."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from heliograph_collector.store.journal.jetstream.bus import Bus, SharedLog, SharedTable
+from heliograph_collector.store.journal.jetstream.connection import ServerSettings
+from heliograph_collector.store.journal.jetstream.host_journal import (
+    HostJournal,
+    open_host_journal,
+)
+from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal, open_jetstream
+
+
+@dataclass(frozen=True, slots=True)
+class LeadingJournal:
+    """What the collector that leads has."""
+
+    journal: JetStreamJournal
+    bus: Bus
+    table: SharedTable
+    log: SharedLog
+
+    async def wait_until_lost(self) -> None:
+        """Wait until another collector leads."""
+        await self.journal.lost.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class HostSide:
+    """What an ingest host has; its name is of this run alone."""
+
+    name: str
+    journal: HostJournal
+    bus: Bus
+    table: SharedTable
+
+
+@asynccontextmanager
+async def open_leading_journal(
+    settings: ServerSettings, data: Path
+) -> AsyncIterator[LeadingJournal]:
+    """Wait until no other collector leads, and lead inside the block.
+
+    Raises JournalError, DirectoryInUseError.
+    """
+    async with open_jetstream(settings, data, waits=True) as journal:
+        connection = journal.connection
+        yield LeadingJournal(
+            journal,
+            Bus(connection, settings.name),
+            await SharedTable.open(connection, settings),
+            await SharedLog.open(connection, settings),
+        )
+
+
+@asynccontextmanager
+async def open_host_side(settings: ServerSettings) -> AsyncIterator[HostSide]:
+    """Open all that an ingest host has inside the block. Raises JournalError."""
+    async with open_host_journal(settings) as (name, journal, connection):
+        table = await SharedTable.open(connection, settings)
+        yield HostSide(name, journal, Bus(connection, settings.name), table)

@@ -1,0 +1,82 @@
+"""Read what a stream has after a position, in order.
+
+A bucket is a stream too: each key is a subject, of which the newest message is kept.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import nats.errors
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.client import JetStreamContext
+
+from heliograph_collector.store.journal.jetstream.connection import NatsConnection
+
+_BATCH = 500
+_FETCH_S = 5.0
+_IDLE_S = 60.0  # after which the servers drop the consumer of a reader that is gone
+_OPERATION = "KV-Operation"  # header of a deleted key
+
+
+class StreamEntry(NamedTuple):
+    position: int
+    subject: str
+    content: bytes | None  # None: the key was deleted
+
+
+class StreamFollower:
+    """Reader of one stream by a subject pattern, which remembers how far it has come."""
+
+    def __init__(self, connection: NatsConnection, stream: str, subject: str) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._subject = subject
+        self.position = 0
+
+    async def read_new(self) -> list[StreamEntry]:
+        """Return the entries since the last call. Raises JournalError."""
+        info = await self._connection.ask(self._connection.js.stream_info, self._stream)
+        if info.state.last_seq <= self.position:
+            return []
+        entries: list[StreamEntry] = []
+        async with self._consume() as consumer:
+            pending = (await self._connection.ask(consumer.consumer_info)).num_pending or 0
+            while pending > 0:
+                messages = await self._fetch(consumer, min(_BATCH, pending))
+                pending -= len(messages)
+                entries += map(_build_entry, messages)
+        self.position = max([info.state.last_seq, *(entry.position for entry in entries)])
+        return entries
+
+    @asynccontextmanager
+    async def _consume(self) -> AsyncIterator[JetStreamContext.PullSubscription]:
+        config = ConsumerConfig(
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=self.position + 1,
+            ack_policy=AckPolicy.NONE,
+            num_replicas=1,
+            mem_storage=True,
+            inactive_threshold=_IDLE_S,
+        )
+        consumer = await self._connection.ask(
+            self._connection.js.pull_subscribe, self._subject, stream=self._stream, config=config
+        )
+        try:
+            yield consumer
+        finally:
+            await consumer.unsubscribe()
+
+    async def _fetch(self, consumer: JetStreamContext.PullSubscription, count: int) -> list[Msg]:
+        try:
+            return await consumer.fetch(count, timeout=_FETCH_S)
+        except nats.errors.TimeoutError:
+            raise self._connection.build_failure() from None
+
+
+def _build_entry(message: Msg) -> StreamEntry:
+    is_deleted = bool((message.headers or {}).get(_OPERATION))
+    return StreamEntry(
+        message.metadata.sequence.stream, message.subject, None if is_deleted else message.data
+    )

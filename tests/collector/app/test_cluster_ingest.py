@@ -1,0 +1,273 @@
+"""The leader's decisions on agents, from what ingest hosts report, by a clock that is set."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heliograph import services
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.app.cluster_ingest import ClusterIngest
+from heliograph_collector.app.cluster_messages import HostReport, Resync
+from heliograph_collector.app.host_board import DEAD_US, GRACE_US
+from heliograph_collector.app.ingest_messages import (
+    Departure,
+    Offer,
+    SessionRecord,
+    SessionsChanged,
+)
+from heliograph_collector.fleet import Fleet, open_keyring
+from heliograph_collector.fleet.plans import build_default_plan, issue_plan
+from heliograph_collector.fleet.registry import EnrolledAgent
+from heliograph_collector.ingest.agent_directory import AgentDirectory
+from heliograph_collector.ingest.geo.lookup import GeoLookup, PeerLocation
+from heliograph_collector.model.records import JournalRow, RowKind
+from heliograph_collector.store.journal.journal import JournalBusyError
+from support.hand_clock import HandClock
+from support.intake import HOST
+
+SECOND = 1_000_000
+SILENCE_S = 38  # 2.5 heartbeats of 15 s, and a little
+
+
+@dataclass
+class WrittenJournal:
+    """What was written, by a journal that may be down; it knows no host."""
+
+    rows: list[JournalRow] = field(default_factory=list)
+    position: int = 0
+    alive_before_us: int = 1
+    is_down: bool = False
+
+    @property
+    def hosts(self) -> "WrittenJournal":
+        return self
+
+    def note(self, host: str, applied: int) -> None:
+        pass
+
+    async def list_all(self) -> list[str]:
+        return []
+
+    async def note_position(self, position: int) -> None:
+        self.position = max(self.position, position)
+
+    async def append(self, rows: Sequence[JournalRow]) -> list[int | None]:
+        if self.is_down:
+            raise JournalBusyError("no quorum")
+        self.rows += rows
+        return [None] * len(rows)
+
+    def list_kinds(self) -> list[RowKind]:
+        return [row.kind for row in self.rows]
+
+
+@dataclass
+class SilentBus:
+    is_connected: bool = True
+
+
+@dataclass
+class Led:
+    """A leader, and hosts that are played."""
+
+    ingest: ClusterIngest
+    journal: WrittenJournal
+    bus: SilentBus
+    clock: HandClock
+    agents: list[EnrolledAgent]
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    async def report(self, host: str, *, skipped: int = 0, **fields: Any) -> None:
+        """The first of a host says that it has no sessions yet."""
+        number = self.numbers[host] = self.numbers.get(host, 0) + 1 + skipped
+        if number == 1:
+            fields = {"open_keys": [], "is_again": True} | fields
+        now_us = self.clock.monotonic_us() + 7  # a host's clock is its own
+        report = HostReport(number=number, at_us=now_us, position=0, ranges_applied=0, **fields)
+        await self.ingest.take(host, report)
+
+    async def arrive(self, host: str, agent: int, key: int = 1, **fields: Any) -> None:
+        await self.report(host, sessions=self.session(agent, key), **fields)
+
+    def session(self, agent: int, key: int = 1) -> SessionsChanged:
+        record = SessionRecord(
+            key=key,
+            agent=self.agents[agent],
+            location=PeerLocation(country="KZ", asn=9198),
+            hello=pb.Hello(country="KZ").SerializeToString(),
+            arrived_us=self.clock.monotonic_us() + 7,
+        )
+        return SessionsChanged(added=[record], agents=[], states=[], ended=[])
+
+    async def leave(self, host: str, reason: str, goodbye: str = "", key: int = 1) -> None:
+        heard_us = self.clock.monotonic_us() + 7
+        departure = Departure(key, reason, goodbye, heard_us)
+        changes = SessionsChanged(
+            added=[], agents=[], states=[], ended=[key], departures=[departure]
+        )
+        await self.report(host, sessions=changes)
+
+    async def pass_time(self, seconds: int, *hosts: str) -> None:
+        """These hosts report each second."""
+        for _ in range(seconds):
+            self.clock.advance_us(SECOND)
+            for host in hosts:
+                await self.report(host)
+            await self.ingest.judge()
+
+    def list_orders(self) -> list[object]:
+        orders: list[object] = []
+        while not self.ingest._orders.empty():
+            orders.append(self.ingest._orders.get_nowait()[1])
+        return orders
+
+
+@pytest.fixture
+async def led(tmp_path: Path) -> AsyncIterator[Led]:
+    clock = HandClock()
+    with closing(Fleet(tmp_path)) as fleet:
+        keyring = open_keyring(tmp_path, [HOST])
+        plan = build_default_plan(services.load_shipped_services())
+        issue_plan(fleet, keyring.signing, plan, clock.wall_us() // SECOND)
+        now_s = clock.wall_us() // SECOND
+        agents = [
+            fleet.enrol_agent(
+                fleet.create_invite(role="volunteer", uses=1, now_s=now_s, expires_s=now_s + 3_600),
+                bytes([number]) * 32,
+                "test",
+                now_s,
+            )
+            for number in range(3)
+        ]
+        journal = WrittenJournal()
+        bus = SilentBus()
+        geo = GeoLookup(Path("absent"), Path("absent"), keyring.secret)
+        ingest = ClusterIngest(bus, journal, AgentDirectory(fleet), geo, clock)  # type: ignore[arg-type]
+        await ingest.start()
+        yield Led(ingest, journal, bus, clock, agents)
+
+
+async def test_agent_that_left_all_hosts_is_lost_since_it_was_heard(led: Led) -> None:
+    await led.report("a")
+    await led.arrive("a", 0)
+    heard_us = led.clock.wall_us()
+    await led.leave("a", "closed")
+    await led.pass_time(SILENCE_S, "a")
+    assert led.journal.list_kinds() == [RowKind.START, RowKind.LOST]
+    assert led.journal.rows[1].agent == led.agents[0].id
+    assert led.journal.rows[1].heard_us == heard_us
+
+
+async def test_agent_that_moves_to_another_host_is_there(led: Led) -> None:
+    for host in ("a", "b"):
+        await led.report(host)
+    await led.arrive("a", 0)
+    await led.arrive("b", 0)
+    await led.leave("a", "closed")
+    await led.pass_time(5 * SILENCE_S, "a", "b")
+    assert led.journal.list_kinds() == [RowKind.START]
+    (session,) = led.ingest.connections
+    assert session.offer(pb.CollectorMessage())
+    (order,) = led.list_orders()
+    assert isinstance(order, Offer)
+
+
+async def test_goodbye_at_one_host_ends_what_is_half_open_at_another(led: Led) -> None:
+    for host in ("a", "b"):
+        await led.report(host)
+    await led.arrive("a", 0)
+    await led.arrive("b", 0)
+    await led.leave("b", "goodbye", "shutdown")
+    await led.leave("a", "silent")
+    await led.pass_time(5 * SILENCE_S, "a", "b")
+    assert led.journal.list_kinds() == [RowKind.START], "its host has written the goodbye"
+
+
+async def test_agents_of_a_dead_host_are_unknown_and_then_not_counted(led: Led) -> None:
+    """One returns to another host; one never does. Coverage has the fault."""
+    for host in ("a", "b"):
+        await led.report(host)
+    await led.arrive("a", 0, key=1)
+    await led.arrive("a", 1, key=2)
+    await led.pass_time(DEAD_US // SECOND, "b")
+    assert led.journal.list_kinds() == [RowKind.START, RowKind.FAULT]
+    assert b'"country":"KZ"' in led.journal.rows[1].body
+    await led.arrive("b", 1, key=1)
+    await led.pass_time(2 * GRACE_US // SECOND, "b")
+    assert led.journal.list_kinds() == [RowKind.START, RowKind.FAULT, RowKind.GOODBYE]
+    assert led.journal.rows[2].agent == led.agents[0].id
+
+
+async def test_nobody_is_lost_while_a_host_is_not_heard(led: Led) -> None:
+    """The agent that left may be there: until that host is dead, nothing is decided."""
+    for host in ("a", "b"):
+        await led.report(host)
+    await led.arrive("a", 0)
+    await led.leave("a", "closed")
+    await led.pass_time(SILENCE_S - 10, "a", "b")
+    await led.pass_time(DEAD_US // SECOND - 1, "a")
+    assert led.journal.list_kinds() == [RowKind.START]
+    await led.pass_time(2, "a")
+    assert RowKind.LOST in led.journal.list_kinds()
+
+
+async def test_new_leader_asks_for_all_and_records_their_arrivals(led: Led) -> None:
+    led.numbers["a"] = 40  # it has reported to another
+    await led.arrive("a", 0)
+    assert [type(order) for order in led.list_orders()] == [Resync]
+    assert led.ingest.problems()
+    await led.arrive("a", 0, open_keys=[1], is_again=True)
+    await led.ingest.judge()
+    assert led.journal.list_kinds() == [RowKind.START, RowKind.ARRIVAL]
+    assert not led.ingest.problems()
+
+
+async def test_loss_of_all_hosts_is_a_restart_and_no_silence(led: Led) -> None:
+    await led.report("a")
+    await led.arrive("a", 0)
+    heard_us = led.clock.wall_us()
+    await led.pass_time(DEAD_US // SECOND + 100)
+    await led.arrive("a", 0, skipped=3)
+    await led.arrive("a", 0, open_keys=[1], is_again=True)
+    await led.pass_time(GRACE_US // SECOND, "a")
+    kinds = led.journal.list_kinds()
+    assert kinds == [RowKind.START, RowKind.FAULT, RowKind.START, RowKind.ARRIVAL]
+    assert led.journal.rows[2].heard_us == heard_us
+
+
+async def test_own_stall_or_lost_link_makes_nobody_silent(led: Led) -> None:
+    await led.report("a")
+    await led.arrive("a", 0)
+    await led.leave("a", "closed")
+    led.clock.advance_us(600 * SECOND)
+    await led.ingest.judge()
+    led.bus.is_connected = False
+    await led.pass_time(600)
+    led.bus.is_connected = True
+    await led.ingest.judge()
+    assert led.journal.list_kinds() == [RowKind.START]
+
+
+async def test_rows_wait_for_a_journal_that_is_down(led: Led) -> None:
+    await led.report("a")
+    await led.arrive("a", 0)
+    await led.leave("a", "closed")
+    led.journal.is_down = True
+    await led.pass_time(2 * SILENCE_S, "a")
+    led.journal.is_down = False
+    await led.pass_time(1, "a")
+    assert led.journal.list_kinds() == [RowKind.START, RowKind.LOST]
+
+
+async def test_missed_report_is_made_up_for(led: Led) -> None:
+    await led.report("a")
+    await led.arrive("a", 0, skipped=1)
+    assert len(led.ingest.connections) == 0
+    assert [type(order) for order in led.list_orders()] == [Resync]
+    await led.arrive("a", 0, open_keys=[1], is_again=True)
+    await led.arrive("a", 0, open_keys=[], is_again=True, key=2)
+    assert [getattr(session, "key", 0) for session in led.ingest.connections] == [2]

@@ -1,0 +1,73 @@
+"""What is decided from the reports of ingest hosts: who is heard, unknown, or given up."""
+
+import pytest
+
+from heliograph_collector.app.host_board import (
+    DEAD_US,
+    GRACE_US,
+    STALE_US,
+    HostBoard,
+    UnknownAgent,
+)
+
+NOW = 1_000_000_000
+ANNA = UnknownAgent(b"A" * 16, "KZ", NOW)
+
+
+def heard(board: HostBoard, host: str, number: int, now_us: int = NOW) -> bool:
+    """A first report has all sessions of its host."""
+    return board.note(host, number, is_whole=number == 1, now_us=now_us)
+
+
+def test_nobody_is_trusted_before_each_host_has_told_all() -> None:
+    board = HostBoard()
+    assert not board.is_trusted(NOW)
+    assert heard(board, "a", 1)
+    assert board.is_trusted(NOW)
+    board.expect("b", NOW)
+    assert not board.is_trusted(NOW)
+    assert not board.note("b", 7, is_whole=False, now_us=NOW)
+    assert not board.is_trusted(NOW)
+    assert board.note("b", 8, is_whole=True, now_us=NOW)
+    assert board.is_trusted(NOW)
+
+
+@pytest.mark.parametrize(("number", "usable"), [(2, True), (3, False), (1, True)])
+def test_gap_in_the_numbers_asks_for_all(number: int, usable: bool) -> None:
+    board = HostBoard()
+    heard(board, "a", 1)
+    assert heard(board, "a", number) is usable
+    assert board.is_trusted(NOW) is usable
+
+
+def test_stale_host_stops_judgments_and_a_dead_one_leaves() -> None:
+    board = HostBoard()
+    heard(board, "a", 1)
+    heard(board, "b", 1)
+    heard(board, "a", 2, NOW + STALE_US)
+    assert not board.is_trusted(NOW + STALE_US)
+    assert board.take_dead(NOW + DEAD_US - 1) == {}
+    heard(board, "a", 3, NOW + DEAD_US)
+    assert board.take_dead(NOW + DEAD_US) == {"b": NOW}
+    assert board.is_trusted(NOW + DEAD_US)
+    assert not heard(board, "b", 2, NOW + DEAD_US), "it is asked for all its sessions"
+
+
+def test_agent_of_a_dead_host_is_back_or_given_up() -> None:
+    board = HostBoard()
+    boris = UnknownAgent(b"B" * 16, "KZ", NOW)
+    board.add_unknown([ANNA, boris])
+    board.note_present(boris.agent)
+    assert board.take_given_up(NOW + GRACE_US - 1) == []
+    assert board.take_given_up(NOW + GRACE_US) == [ANNA]
+    assert board.take_given_up(NOW + 2 * GRACE_US) == []
+
+
+def test_own_stall_makes_no_host_dead_and_gives_up_nobody() -> None:
+    board = HostBoard()
+    heard(board, "a", 1)
+    board.add_unknown([ANNA])
+    board.extend_deadlines(GRACE_US)
+    assert board.take_dead(NOW + GRACE_US) == {}
+    assert board.is_trusted(NOW + GRACE_US)
+    assert board.take_given_up(NOW + GRACE_US) == []

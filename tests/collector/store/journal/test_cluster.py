@@ -1,0 +1,159 @@
+"""Several processes on one journal of a real nats-server: hosts that append, leaders that write."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from heliograph_collector.config.journal_settings import JournalSettings
+from heliograph_collector.model.records import JournalRow, RowKind
+from heliograph_collector.store.journal.jetstream import host_journal, host_register
+from heliograph_collector.store.journal.jetstream.bus import FencedError, SharedLog, SharedTable
+from heliograph_collector.store.journal.jetstream.connection import NatsConnection
+from heliograph_collector.store.journal.jetstream.host_journal import open_host_journal
+from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal, open_jetstream
+from heliograph_collector.store.journal.journal import JournalError
+from heliograph_collector.store.journal.opening import open_beside_hosts, open_leading
+from support.nats_servers import NatsServers
+from support.waiting import until_true
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("nats")]
+ANNA = b"A" * 16
+
+
+def envelope(sequence: int) -> JournalRow:
+    return JournalRow(
+        kind=RowKind.ENVELOPE, agent=ANNA, sequence=sequence, received_us=1_000, body=b"body"
+    )
+
+
+@pytest.fixture
+def settings(nats_server: NatsServers) -> JournalSettings:
+    return nats_server.settings(f"t{uuid4().hex[:16]}")
+
+
+@asynccontextmanager
+async def connected(settings: JournalSettings) -> AsyncIterator[NatsConnection]:
+    connection = NatsConnection(settings)
+    await connection.open()
+    yield connection
+    await connection.close()
+
+
+async def test_envelope_is_stored_once_whichever_host_brings_it(
+    settings: JournalSettings, tmp_path: Path
+) -> None:
+    async with (
+        open_jetstream(settings, tmp_path) as leader,
+        open_host_journal(settings) as (_, one, _),
+        open_host_journal(settings) as (_, two, _),
+    ):
+        assert await one.append([envelope(1)]) == [1]
+        assert await two.append([envelope(1), envelope(2)]) == [None, 2]
+        assert await two.read_body(ANNA, 1) == b"body"
+        start = JournalRow(kind=RowKind.START, agent=bytes(16), received_us=1)
+        assert await one.append([start, envelope(3)]) == [None, 3], "only the leader starts"
+        await leader.note_position(3)
+        assert [row.sequence for row in await leader.read(0, 10)] == [1, 2, 3]
+        with pytest.raises(JournalError, match="deletes nothing"):
+            await one.trim(3, 5_000)
+
+
+async def test_rows_are_deleted_after_all_hosts_know_their_numbers(
+    settings: JournalSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_journal, "POLL_S", 0.01)
+    monkeypatch.setattr(host_register, "WAIT_S", 0.3)
+    async with (
+        open_jetstream(settings, tmp_path) as leader,
+        open_host_journal(settings) as (name, host, _),
+    ):
+        await host.append([envelope(1), envelope(2)])
+        await leader.note_position(2)
+        with pytest.raises(JournalError, match="1 ingest hosts have not taken over"):
+            await leader.trim(2, 5_000)
+        assert len(await leader.read(0, 10)) == 2
+        async with asyncio.TaskGroup() as group:
+            trimming = group.create_task(trim_with_reports(leader, name, host))
+        assert trimming.result() == 2
+        assert await host.append([envelope(1), envelope(3)]) == [None, 3]
+    async with (
+        open_jetstream(settings, tmp_path) as again,
+        open_host_journal(settings) as (_, h, _),
+    ):
+        assert await h.append([envelope(2)]) == [None], "a later host reads them at its start"
+        assert await again.hosts.list_all() != []
+
+
+async def trim_with_reports(
+    leader: JetStreamJournal, name: str, host: host_journal.HostJournal
+) -> int:
+    """As `ClusterIngest` passes on what a host reports."""
+    async with asyncio.TaskGroup() as group:
+        trimming = group.create_task(leader.trim(2, 5_000))
+        while not trimming.done():
+            leader.hosts.note(name, host.ranges_applied)
+            await asyncio.sleep(0.01)
+    return trimming.result()
+
+
+async def test_host_without_a_journal_is_told_to_wait_for_the_leader(
+    settings: JournalSettings,
+) -> None:
+    with pytest.raises(JournalError, match="start the collector that leads first"):
+        async with open_beside_hosts(settings):
+            pass
+
+
+async def test_second_leader_cannot_write_the_log(settings: JournalSettings) -> None:
+    async with connected(settings) as connection:
+        first = await SharedLog.open(connection, settings)
+        second = await SharedLog.open(connection, settings)
+        await first.append(1, b"one")
+        await first.append(1, b"one")  # its answer was lost
+        await first.append(2, b"two")
+        with pytest.raises(FencedError, match="Another collector leads"):
+            await second.append(2, b"another two")
+        with pytest.raises(FencedError):
+            await second.append(4, b"a gap")
+        assert await second.read_after(0) == [b"one", b"two"]
+
+
+async def test_second_leader_cannot_write_the_fleet(settings: JournalSettings) -> None:
+    async with connected(settings) as connection:
+        first = await SharedTable.open(connection, settings)
+        second = await SharedTable.open(connection, settings)
+        follower = await SharedTable.open(connection, settings)
+        await first.put("agents.00", b"row")
+        with pytest.raises(FencedError):
+            await second.put("agents.00", b"other")
+        assert await second.read_new() == {"agents.00": b"row"}
+        await second.put("agents.00", b"newer")
+        with pytest.raises(FencedError):
+            await first.put("agents.00", b"outdated")
+        await second.put("agents.00", b"")
+        assert await follower.read_new() == {"agents.00": None}
+        assert await follower.read_new() == {}
+
+
+async def test_next_leader_waits_for_the_lease(settings: JournalSettings, tmp_path: Path) -> None:
+    leading: list[int] = []
+
+    async def lead(number: int, leave: asyncio.Event) -> None:
+        async with open_leading(settings, tmp_path / str(number)) as opened:
+            leading.append(number)
+            await leave.wait()
+            assert not opened.journal.lost.is_set()
+
+    for number in (1, 2):
+        (tmp_path / str(number)).mkdir()
+    leave = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(lead(1, leave))
+        await until_true(lambda: leading == [1])
+        group.create_task(lead(2, leave))
+        leave.set()
+    assert leading == [1, 2]

@@ -1,0 +1,157 @@
+"""Three brokers, two ingest hosts and two collectors that may lead, as real processes; some killed.
+
+Asked of it: what was acknowledged is stored once, whichever host took it and whatever was killed;
+no agent is called silent for a fault of ours; the alert log is one chain.
+"""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from os import environ
+
+import grpc
+import pytest
+
+from heliograph.v1 import intake_pb2 as pb
+from heliograph.v1.envelope_pb2 import Envelope
+from heliograph_collector.model.records import RowKind
+from support.cluster import Cluster, IngestHost, cluster, find_leading_broker, read_log, read_rows
+from support.intake import Call, Caller, channel, enrolled, greeted, receipts
+from support.waiting import until_true
+
+pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.xdist_group("nats")]
+SCHEDULES = int(environ.get("HELIOGRAPH_CLUSTER_SCHEDULES", "2"))
+SEED = int(environ.get("HELIOGRAPH_SEED", "1"))
+AGENTS = 6
+ENDED = (TimeoutError, AssertionError, asyncio.InvalidStateError)  # a stream that is over
+ACTS = ("host", "leader", "broker")
+
+
+@dataclass
+class MovingAgent:
+    """An agent with a spool, which tries another host whenever its connection ends."""
+
+    caller: Caller
+    rng: random.Random
+    spool: dict[int, Envelope] = field(default_factory=dict)
+    acknowledged: list[int] = field(default_factory=list)
+    connections: int = 0
+
+    async def run(self, hosts: Callable[[], list[IngestHost]], stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            with suppress(grpc.aio.AioRpcError, *ENDED):
+                async with asyncio.timeout(20), channel(self.rng.choice(hosts())) as stub:
+                    call = await greeted(stub, self.caller)
+                    self.connections += 1
+                    while not stop.is_set():
+                        await self._send(call)
+            await asyncio.sleep(0.05)
+
+    async def _send(self, call: Call) -> None:
+        number = len(self.acknowledged) + 1
+        envelope = self.spool.setdefault(number, self.caller.envelope(number))
+        await call.write(pb.AgentMessage(envelope=envelope))
+        (receipt,) = await receipts(call, 1)
+        if receipt.status in (pb.STATUS_STORED, pb.STATUS_DUPLICATE):
+            assert receipt.sequence == number
+            self.acknowledged.append(number)
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with cluster(tmp_path_factory.mktemp("cluster")) as running:
+        running.start_leader(0).wait_for("http")
+        running.start_leader(1)
+        running.start_host(0)
+        running.start_host(1)
+        yield running
+
+
+class Schedule:
+    """Kills in an order drawn by chance, while agents send."""
+
+    def __init__(self, running: Cluster, rng: random.Random) -> None:
+        self._running = running
+        self._rng = rng
+        self.agents: list[MovingAgent] = []
+        self.gaps_s: dict[str, list[float]] = {}
+
+    def list_hosts(self) -> list[IngestHost]:
+        return list(self._running.hosts.values())
+
+    async def run(self) -> None:
+        for _ in range(AGENTS):
+            caller = await enrolled(self._rng.choice(self.list_hosts()))
+            self.agents.append(MovingAgent(caller, random.Random(self._rng.random())))
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            for agent in self.agents:
+                group.create_task(agent.run(self.list_hosts, stop))
+            await self._wait_progress()
+            acts = [self._kill_host, self._kill_leader, self._kill_broker]
+            self._rng.shuffle(acts)
+            for act in acts:
+                await act()
+                await self._wait_progress()
+            stop.set()
+
+    async def _wait_progress(self) -> None:
+        """Wait until each agent has one more acknowledged."""
+        counts = [len(agent.acknowledged) for agent in self.agents]
+        await until_true(
+            lambda: all(len(a.acknowledged) > n for a, n in zip(self.agents, counts, strict=True))
+        )
+
+    async def _kill_host(self) -> None:
+        number = self._rng.choice(list(self._running.hosts))
+        began_s = time.monotonic()
+        self._running.kill(self._running.hosts[number].served)
+        await self._wait_progress()
+        self._note("ingest host", began_s)
+        await asyncio.to_thread(self._running.start_host, number)
+
+    async def _kill_leader(self) -> None:
+        running = self._running
+        number = running.find_leader()
+        began_s = time.monotonic()
+        running.kill(running.leaders[number])
+        await asyncio.to_thread(running.leaders[1 - number].wait_for, "http")
+        self._note("leader", began_s)
+        running.start_leader(number)
+
+    async def _kill_broker(self) -> None:
+        servers = self._running.servers
+        number = await find_leading_broker(self._running)
+        began_s = time.monotonic()
+        servers.kill(number)
+        await self._wait_progress()
+        self._note("leading broker", began_s)
+        servers.start(number)
+        await asyncio.to_thread(servers.wait, number)
+
+    def _note(self, what: str, began_s: float) -> None:
+        self.gaps_s.setdefault(what, []).append(time.monotonic() - began_s)
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + SCHEDULES))
+async def test_kills_lose_nothing_repeat_nothing_and_silence_nobody(
+    running: Cluster, seed: int
+) -> None:
+    schedule = Schedule(running, random.Random(seed))
+    await schedule.run()
+    rows = await read_rows(running)
+    own = {agent.caller.id for agent in schedule.agents}
+    stored = Counter((r.agent, r.sequence) for r in rows if r.kind is RowKind.ENVELOPE)
+    acknowledged = {(a.caller.id, n) for a in schedule.agents for n in a.acknowledged}
+    assert acknowledged <= stored.keys()
+    assert set(stored.values()) == {1}
+    assert not [r for r in rows if r.kind is RowKind.LOST and r.agent in own]
+    assert sum(agent.connections for agent in schedule.agents) > AGENTS, "agents moved"
+    proof = running.verify_log(running.find_leader())
+    assert (proof.bad, proof.entries) == (None, len(await read_log(running)))
+    print(f"seed {seed}: {len(acknowledged)} acknowledged; gaps in s: {schedule.gaps_s}")

@@ -1,0 +1,152 @@
+"""A cluster of real processes: three nats-servers, ingest hosts, and collectors that may lead.
+
+    with cluster(directory) as running:
+        running.start_leader(0)
+        running.start_host(0)
+
+Agents are `support.intake.Caller`s; whichever host takes them, their rows are in one stream.
+"""
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from heliograph_collector.config.journal_settings import JournalSettings
+from heliograph_collector.fleet import Fleet, Keyring, open_keyring
+from heliograph_collector.incidents.log_file import LOG_FILE_NAME, Proof, read_lines, verify_lines
+from heliograph_collector.model.records import JournalRow
+from heliograph_collector.store.journal.jetstream.bus import SharedLog
+from heliograph_collector.store.journal.jetstream.connection import NatsConnection
+from heliograph_collector.store.journal.jetstream.follower import StreamFollower
+from heliograph_collector.store.journal.jetstream.stored_rows import build_row, decode_message
+from support.intake import HOST, create_invite
+from support.nats_servers import NatsServers, nats_servers
+from support.serve_process import NO_CONTROL, Served, start
+
+LEADING = "judge,detect,publish,console,jobs"
+NAME = "heliograph"
+
+
+@dataclass
+class IngestHost:
+    """What a caller must know of one host."""
+
+    served: Served
+    keyring: Keyring
+    running: "Cluster"
+
+    @property
+    def endpoint(self) -> str:
+        return f"{HOST}:{self.served.grpc_port}"
+
+    def invite(self) -> bytes:
+        with closing(Fleet(self.running.leaders[self.running.find_leader()].data)) as fleet:
+            return create_invite(fleet)
+
+
+@dataclass
+class Cluster:
+    directory: Path
+    servers: NatsServers
+    leaders: dict[int, Served] = field(default_factory=dict)
+    hosts: dict[int, IngestHost] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> JournalSettings:
+        return self.servers.settings(NAME)
+
+    @property
+    def keyring(self) -> Keyring:
+        return open_keyring(self.directory / "leader0", [HOST])
+
+    def start_leader(self, number: int) -> Served:
+        data = self._create_data(f"leader{number}")
+        served = self.leaders[number] = start(data, "--roles", LEADING, config=self._config())
+        return served
+
+    def start_host(self, number: int) -> IngestHost:
+        data = self._create_data(f"host{number}")
+        served = start(data, "--roles", "ingest", config=self._config())
+        served.wait_for("grpc")
+        host = self.hosts[number] = IngestHost(served, self.keyring, self)
+        return host
+
+    def find_leader(self) -> int:
+        """The number of the collector that leads."""
+        return next(n for n, served in self.leaders.items() if "http" in served.places)
+
+    def kill(self, served: Served) -> None:
+        served.process.kill()
+        served.process.wait()
+
+    def verify_log(self, number: int) -> Proof:
+        file = self.directory / f"leader{number}" / LOG_FILE_NAME
+        return verify_lines(read_lines(file), self.keyring.log.public)
+
+    def stop(self) -> None:
+        everyone = [*self.leaders.values(), *(host.served for host in self.hosts.values())]
+        for served in everyone:
+            if served.process.poll() is None:
+                served.process.kill()
+            served.process.wait()
+        for served in everyone:
+            print(served.log, served.log.read_text()[-3_000:], sep="\n")
+
+    def _create_data(self, name: str) -> Path:
+        data = self.directory / name
+        keys = self.directory / "leader0" / "keys"
+        if not (data / "keys").exists():
+            open_keyring(self.directory / "leader0", [HOST])
+            if data != self.directory / "leader0":
+                shutil.copytree(keys, data / "keys")
+        return data
+
+    def _config(self) -> str:
+        urls = ",".join(self.settings.urls)
+        return f"{NO_CONTROL}store:\n  journal: {urls}\n"
+
+
+@contextmanager
+def cluster(directory: Path, brokers: int = 3) -> Iterator[Cluster]:
+    (directory / "nats").mkdir()
+    with nats_servers(directory / "nats", brokers) as servers:
+        running = Cluster(directory, servers)
+        try:
+            yield running
+        finally:
+            running.stop()
+
+
+@asynccontextmanager
+async def open_connection(running: Cluster) -> AsyncIterator[NatsConnection]:
+    connection = NatsConnection(running.settings)
+    await connection.open()
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def read_rows(running: Cluster) -> list[JournalRow]:
+    """All rows of the journal's stream, in order."""
+    async with open_connection(running) as connection:
+        entries = await StreamFollower(connection, NAME, f"{NAME}.>").read_new()
+    return [build_row(e.position, decode_message(e.position, e.content)) for e in entries]
+
+
+async def read_log(running: Cluster) -> list[bytes]:
+    """The entries of the shared alert log."""
+    async with open_connection(running) as connection:
+        log = await SharedLog.open(connection, running.settings)
+        return await log.read_after(0)
+
+
+async def find_leading_broker(running: Cluster) -> int:
+    """The number of the server that leads the journal's stream."""
+    async with open_connection(running) as connection:
+        info = await connection.ask(connection.js.stream_info, NAME)
+    assert info.cluster is not None
+    assert info.cluster.leader is not None
+    return int(info.cluster.leader.removeprefix("n"))
