@@ -21,7 +21,12 @@ from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARIS
 from heliograph_collector.judge.comparisons.table import ComparisonRule, find_interrupted
 from heliograph_collector.judge.confidence import compute_confidence
 from heliograph_collector.judge.feature_names import Feature
-from heliograph_collector.judge.features import ComparisonInput, Features, extract_features
+from heliograph_collector.judge.features import (
+    ComparisonInput,
+    Features,
+    extract_features,
+    extract_success,
+)
 from heliograph_collector.judge.fingerprint_evidence import ANSWER_RULES, name_fingerprints
 from heliograph_collector.judge.pairing import list_endpoint_labels, pair_steps
 from heliograph_collector.judge.rules import RULES, RULES_VERSION, Rule, decide
@@ -221,7 +226,7 @@ def _judge_endpoints(record: ReceivedMeasurement, control: ControlView) -> tuple
 
 
 def _judge_endpoint(comparison_input: ComparisonInput, endpoint: str = "") -> Verdict:
-    features = extract_features(comparison_input)
+    features = extract_success(comparison_input) or extract_features(comparison_input)
     rule = decide(features)
     if rule.id == DEAD_EDGE:
         features = extract_features(comparison_input, elsewhere=True)

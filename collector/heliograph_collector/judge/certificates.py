@@ -18,7 +18,7 @@ from heliograph_collector.judge.public_roots import ChainKind, find_chain_kind, 
 from heliograph_collector.judge.sides import Sides
 from heliograph_collector.model.control_look import VantageProfile
 
-HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
+HANDSHAKES = frozenset({Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE})
 
 
 def extract_certificate_features(

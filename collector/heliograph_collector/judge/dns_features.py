@@ -50,7 +50,7 @@ def extract_lookup_features(sides: Sides) -> Iterator[Feature]:
     vantage = sides.vantage
     own_addresses = _select_counted(vantage)
     control_addresses = sides.control.own_addresses
-    yield from _find_private_addresses(vantage, own_addresses, control_addresses)
+    yield from find_private_features(vantage, sides.control)
     if own_addresses and (all(map(is_fake, own_addresses)) or sides.profile.fake_addresses):
         yield Feature.FAKE_ADDRESS
     if _is_name_absent(sides):
@@ -69,9 +69,10 @@ def _select_counted(vantage: EndpointView) -> AbstractSet[str]:
     return {a for a in vantage.own_addresses if ":" not in a} or vantage.own_addresses
 
 
-def _find_private_addresses(
-    vantage: EndpointView, own_addresses: AbstractSet[str], control_addresses: AbstractSet[str]
-) -> Iterator[Feature]:
+def find_private_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
+    """Yield where addresses are private or reserved: here, elsewhere or everywhere."""
+    own_addresses = _select_counted(vantage)
+    control_addresses = control.own_addresses
     is_private_elsewhere = bool(control_addresses) and all(map(is_bogon, control_addresses))
     if is_private_elsewhere and all(map(is_bogon, own_addresses)):
         yield Feature.BOGON_EVERYWHERE  # also where a guard against DNS rebinding hides it

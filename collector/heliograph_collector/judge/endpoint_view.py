@@ -290,6 +290,13 @@ class EndpointView(msgspec.Struct, frozen=True, dict=True):
         return None
 
     @lazy
+    def has_failed_attempt(self) -> bool:
+        """Return whether any step over a connection failed."""
+        if not self.failures:
+            return False
+        return any(s.observation.failure is not None for a in self.attempts for s in a.steps)
+
+    @lazy
     def failures(self) -> frozenset[Failure]:
         steps = (*self.lookups, *(s for a in self.attempts for s in a.steps))
         failures = [s.observation.failure for s in steps]

@@ -1,14 +1,15 @@
 """Feature extraction: from observations to all that the decision table reads."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
+from itertools import chain
 
 import msgspec
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Http, Link
 from heliograph.plan import ServiceFunction
-from heliograph_collector.judge.certificates import extract_certificate_features
+from heliograph_collector.judge.certificates import HANDSHAKES, extract_certificate_features
 from heliograph_collector.judge.confidence import STALE_US
 from heliograph_collector.judge.control_looks import NO_LOOKS, ControlLooks, LookResult
 from heliograph_collector.judge.deciding_failure import (
@@ -20,6 +21,7 @@ from heliograph_collector.judge.deciding_failure import (
 from heliograph_collector.judge.dns_features import (
     extract_address_features,
     extract_lookup_features,
+    find_private_features,
     is_teredo,
 )
 from heliograph_collector.judge.endpoint_view import (
@@ -35,7 +37,7 @@ from heliograph_collector.judge.failure_semantics import (
 )
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprint_evidence import extract_fingerprint_features
-from heliograph_collector.judge.hello_features import extract_hello_features, fold_name
+from heliograph_collector.judge.hello_features import extract_hello_features, find_browser_features
 from heliograph_collector.judge.measurement_steps import NO_STEPS, MeasurementSteps
 from heliograph_collector.judge.own_filter import has_own_filter
 from heliograph_collector.judge.page_comparison import is_frozen
@@ -59,6 +61,7 @@ FEATURE_BY_OPERATION = {
     Operation.HTTP_ROUND_TRIP: Feature.ANSWERED,
     Operation.EXCHANGE: Feature.PROTOCOL_ANSWERED,
 }
+PAGELESS = frozenset({Operation.RESOLVE, Operation.CONNECT, Operation.EXCHANGE})
 WEB_PORTS = (80, 443)
 # RFC 9110 section 15.6. Not 503: CDNs answer robots with it, and the page is there.
 TROUBLE = (500, 502, 504)
@@ -97,6 +100,39 @@ class Features:
     deciding_failure: DecidingFailure | None = None
     deepest_indices: tuple[int, ...] = ()  # observations of the deepest success
     contradicting_indices: tuple[int, ...] = ()  # lookups by other resolvers that got addresses
+
+
+def extract_success(comparison_input: ComparisonInput) -> Features | None:
+    """Extract what decides where every connection passed, None where more must be looked at.
+
+    Nearly all endpoints of a day are such, and the rest of their features decides nothing: no
+    control refutes a certificate, and what went as far as the control's is compared in its lookups
+    and its page alone. A page and a suspicious lookup get all features.
+    """
+    vantage = comparison_input.vantage
+    passed = vantage.passed_operations
+    is_plain = passed and vantage.is_resolved and not vantage.has_failed_attempt
+    if not is_plain or comparison_input.redirect_endless:
+        return None
+    doubts = set(_find_control_features(comparison_input))
+    present = {*doubts, *_find_vantage_features(comparison_input), *_find_passed_features(passed)}
+    if not HANDSHAKES.isdisjoint(passed):
+        present.update(_find_browser_features(comparison_input))
+        return Features(frozenset(present), None, _find_deepest_indices(vantage))
+    control = EMPTY_VIEW if doubts else comparison_input.control
+    is_compared = doubts or _is_as_far(vantage, control)
+    if not passed <= PAGELESS or not is_compared or _is_answer_odd(comparison_input, control):
+        return None
+    if not doubts:
+        present.add(Feature.AS_FAR_AS_CONTROL)
+    return Features(frozenset(present), None, _find_deepest_indices(vantage))
+
+
+def _is_answer_odd(comparison_input: ComparisonInput, control: EndpointView) -> bool:
+    """Return whether any answer of a lookup is known or private."""
+    vantage = comparison_input.vantage
+    known = extract_fingerprint_features(vantage, control, comparison_input.country)
+    return any(True for _ in chain(known, find_private_features(vantage, control)))
 
 
 def extract_features(comparison_input: ComparisonInput, *, elsewhere: bool = False) -> Features:
@@ -189,25 +225,12 @@ def _find_liar_features(sides: Sides) -> Iterator[Feature]:
 
 
 def _find_browser_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
-    """Yield whether browsers' hellos are dropped at a name with which our own hello passed.
-
-    What an app opens is in doubt then: its hello is neither ours nor a browser's.
-    """
-    profile = comparison_input.profile
-    is_odd = profile.dropped_browsers or profile.doubted_browsers
-    if not is_odd or comparison_input.link is not Link.ONLINE:
+    if comparison_input.link is not Link.ONLINE:
         return
-    names = {
-        fold_name(s.observation.tls.server_name)
-        for s in comparison_input.vantage.find_steps(Operation.TLS_HANDSHAKE)
-        if s.has_succeeded and s.observation.tls is not None and not s.observation.tls.profile
-    }
-    is_dropped = not names.isdisjoint(profile.dropped_browsers)
-    is_for_browsers = comparison_input.is_page or comparison_input.function == ServiceFunction.WEB
-    if is_dropped and is_for_browsers:
-        yield Feature.BROWSERS_DROPPED
-    if is_dropped or not names.isdisjoint(profile.doubted_browsers):
-        yield Feature.BROWSERS_IN_DOUBT
+    is_web = comparison_input.is_page or comparison_input.function == ServiceFunction.WEB
+    yield from find_browser_features(
+        comparison_input.vantage, comparison_input.profile, is_for_browsers=is_web
+    )
 
 
 def _find_control_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
@@ -260,21 +283,24 @@ def _find_ipv6_features(vantage: EndpointView, control: EndpointView) -> Iterato
         yield Feature.IPV6_FAILURE
 
 
+def _find_passed_features(passed: Set[Operation]) -> Iterator[Feature]:
+    yield from (
+        feature for operation, feature in FEATURE_BY_OPERATION.items() if operation in passed
+    )
+
+
 def _find_progress_features(
     vantage: EndpointView, control: EndpointView, deciding_failure: DecidingFailure | None
 ) -> Iterator[Feature]:
     passed = vantage.passed_operations
-    yield from (
-        feature for operation, feature in FEATURE_BY_OPERATION.items() if operation in passed
-    )
+    yield from _find_passed_features(passed)
     if deciding_failure is not None:
         yield Feature.FAILED
     if Failure.UNKNOWN_FAILURE in vantage.failures and any(
         s.observation.failure is Failure.UNKNOWN_FAILURE for s in _list_later_steps(vantage)
     ):
         yield Feature.UNCLEAR_FAILURE
-    has_only_resolved = vantage.depth == OPERATION_DEPTH[Operation.RESOLVE]
-    if vantage.depth >= control.depth > 0 and not (has_only_resolved and vantage.own_attempts):
+    if _is_as_far(vantage, control):
         yield Feature.AS_FAR_AS_CONTROL
     for step in vantage.find_steps(Operation.READ_BODY):
         if step.method == "slow_body":
@@ -283,6 +309,12 @@ def _find_progress_features(
             yield Feature.TRUNCATED_BODY
     if is_frozen(vantage, control):
         yield Feature.FROZEN
+
+
+def _is_as_far(vantage: EndpointView, control: EndpointView) -> bool:
+    has_only_resolved = vantage.depth == OPERATION_DEPTH[Operation.RESOLVE]
+    is_cut = has_only_resolved and bool(vantage.own_attempts)
+    return vantage.depth >= control.depth > 0 and not is_cut
 
 
 def _compare_with_control(

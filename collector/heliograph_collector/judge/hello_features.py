@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from heliograph.failure import HELLO_CUTS, Failure, Operation
 from heliograph_collector.judge.deciding_failure import DecidingFailure
-from heliograph_collector.judge.endpoint_view import ConnectionAttempt
+from heliograph_collector.judge.endpoint_view import ConnectionAttempt, EndpointView
 from heliograph_collector.judge.failure_semantics import NEGOTIATION_ALERTS
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.sides import Sides
-from heliograph_collector.model.control_look import ALL_NAMES, HelloSize
+from heliograph_collector.model.control_look import ALL_NAMES, HelloSize, VantageProfile
 
 # Bytes of a hello that fits into the smallest packets of IPv6 (1,280, RFC 8200 section 5) beside
 # the headers of IP and TCP and the time stamps.
@@ -36,6 +36,27 @@ def extract_hello_features(
         and all(_may_be_lost(a, passed) for a in deciding_failure.deciding_attempts)
     ):
         yield Feature.HELLO_MAY_BE_LOST
+
+
+def find_browser_features(
+    vantage: EndpointView, profile: VantageProfile, *, is_for_browsers: bool
+) -> Iterator[Feature]:
+    """Yield whether browsers' hellos are dropped at a name with which our own hello passed.
+
+    What an app opens is in doubt then: its hello is neither ours nor a browser's.
+    """
+    if not profile.dropped_browsers and not profile.doubted_browsers:
+        return
+    names = {
+        fold_name(s.observation.tls.server_name)
+        for s in vantage.find_steps(Operation.TLS_HANDSHAKE)
+        if s.has_succeeded and s.observation.tls is not None and not s.observation.tls.profile
+    }
+    is_dropped = not names.isdisjoint(profile.dropped_browsers)
+    if is_dropped and is_for_browsers:
+        yield Feature.BROWSERS_DROPPED
+    if is_dropped or not names.isdisjoint(profile.doubted_browsers):
+        yield Feature.BROWSERS_IN_DOUBT
 
 
 def _is_own_hello_filtered(sides: Sides, deciding_failure: DecidingFailure) -> bool:
