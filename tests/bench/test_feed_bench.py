@@ -21,6 +21,7 @@ from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.headers import prepare_json
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.pages.country_timeline import WINDOWS
+from heliograph_collector.http.pages.day_charts import DayCharts
 from heliograph_collector.http.pages.routes import PageRoutes
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.store import aggregation, daily_totals
@@ -127,7 +128,7 @@ async def _country(store: Store, clock: HandClock) -> None:
         votes=store.votes, silences=store.silences, services=SERVICES, wide=counting.cells
     )
     desk = SnapshotCache(feed)
-    stories = PageRoutes(feed, IncidentCache(feed), desk, {})
+    stories = PageRoutes(feed, IncidentCache(feed), desk, DayCharts(feed), {})
 
     async def page() -> Any:
         return await stories.read_country_timeline(COUNTRY, WINDOWS["day"].bin_starts(END))

@@ -68,6 +68,7 @@ from heliograph_collector.http.live_feed import (
     LiveEvidence,
     LiveFeed,
 )
+from heliograph_collector.http.pages.day_charts import DayCharts
 from heliograph_collector.http.published_incidents import IncidentEvents, PublishedIncidents
 from heliograph_collector.http.running_day import FOLDER, RunningDay
 from heliograph_collector.http.server import open_http
@@ -183,8 +184,9 @@ class PublishRole:
         )
         self.snapshot_cache = SnapshotCache(self.feed)
         self._cell_events = CellEvents(self.feed, self.snapshot_cache)
-        self.app = build_app(self.feed, self.snapshot_cache)
-        self.listeners: Sequence[BlockListener] = (self.feed, self._cell_events)
+        self._day_charts = DayCharts(self.feed)
+        self.app = build_app(self.feed, self.snapshot_cache, self._day_charts)
+        self.listeners: Sequence[BlockListener] = (self.feed, self._cell_events, self._day_charts)
 
     async def open_http(self, stack: AsyncExitStack, group: asyncio.TaskGroup) -> None:
         """Listen for readers; `stack` closes the server. Raises CannotServeError."""
@@ -203,6 +205,7 @@ class PublishRole:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._cell_events.run())
             group.create_task(self.snapshot_cache.page_cache.run())
+            group.create_task(self._day_charts.run())
             group.create_task(self.feed.cell_queries.cache.run())
 
 

@@ -33,6 +33,7 @@ from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.pages.about import AboutPage
 from heliograph_collector.http.pages.archive_page import ArchivePage
+from heliograph_collector.http.pages.day_charts import DayCharts
 from heliograph_collector.http.pages.front_page import FrontPage
 from heliograph_collector.http.pages.history_charts import HistoryCharts
 from heliograph_collector.http.pages.methodology import MethodologyPage
@@ -64,9 +65,14 @@ _WITHOUT_INCIDENTS = ("healthz", "readyz", "metrics", "envelopes", "security", "
 _COSTS = {"/api/v1/aggregation": 10, "/api/v1/timeline": 3, "/countries/{code}": 3}
 
 
-def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Application:
+def build_app(
+    feed: Feed,
+    snapshot_cache: SnapshotCache | None = None,
+    day_charts: DayCharts | None = None,
+) -> web.Application:
     """Build the application for an AppRunner; it starts no task."""
     snapshot_cache = snapshot_cache or SnapshotCache(feed)
+    day_charts = day_charts or DayCharts(feed)
     incident_cache = IncidentCache(feed)
     static = {name: _read_static(name) for name in _STATIC}
     assets = {name: _asset_url(name, body) for name, body in static.items()}
@@ -86,7 +92,7 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
     operator = OperatorAuth(feed.operator_hash, feed.clock, _RequestOrigins(feed))
     measurement_api = MeasurementApi(feed, operator)
     health_api = HealthApi(feed, operator)
-    _add_pages(app.router, feed, incident_cache, snapshot_cache, assets)
+    _add_pages(app.router, feed, incident_cache, snapshot_cache, day_charts, assets)
     app.router.add_get("/api/v1/status", timeline_api.status)
     app.router.add_get("/api/v1/timeline", timeline_api.timeline)
     app.router.add_get("/api/v1/aggregation", AggregationApi(feed, known_networks).__call__)
@@ -128,12 +134,13 @@ def _add_pages(
     feed: Feed,
     incident_cache: IncidentCache,
     snapshot_cache: SnapshotCache,
+    day_charts: DayCharts,
     assets: Mapping[str, str],
 ) -> None:
     router.add_get("/", FrontPage(feed, incident_cache, assets, snapshot_cache).page)
     router.add_get("/about", AboutPage(feed, assets).page)
     router.add_get("/methodology", MethodologyPage(feed, assets).page)
-    page_routes = PageRoutes(feed, incident_cache, snapshot_cache, assets)
+    page_routes = PageRoutes(feed, incident_cache, snapshot_cache, day_charts, assets)
     router.add_get("/countries/{code}", page_routes.show_country)
     router.add_get("/incidents/{id}", page_routes.show_incident)
     router.add_get("/incidents/{id}/embed", page_routes.show_embed)

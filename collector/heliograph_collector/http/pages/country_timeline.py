@@ -7,6 +7,7 @@ bin shows a state or a silence, and nobody and too few look the same.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.aggregate.disclosure import Disclosure
@@ -92,6 +93,18 @@ class CountryTimeline:
     recent_bins: int = 1  # the newest bins, of which a row takes its state now
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountryBin:
+    """The rows of a country in one bin, of what was measured or fell silent in it."""
+
+    services: Mapping[str, TimelineRow]
+    networks: Mapping[NetworkGroup, TimelineRow]
+    regions: Mapping[str, TimelineRow]
+    is_silent: bool = False  # enough fell silent for services without measurements to be silent
+
+
+_NOTHING = TimelineRow(marks=(None,), shares=(1.0,))
+_SILENT = TimelineRow(marks=(BinMark.SILENT,), shares=(1.0,))
 _RANKS = {VerdictState.BLOCKED: 2, VerdictState.PARTIAL: 1}  # of the cells that name a cause
 _FRESH_BINS = 2  # bins
 _LATER_HOURS = 11  # after a past hour, which so stands in the middle of a day
@@ -188,6 +201,86 @@ def compose_timeline(
             for c, track in _build_place_rows(disclosure.release(network_cells), starts, k)
         },
         regions={c.region: track for c, track in _build_place_rows(regions, starts, k) if c.region},
+    )
+
+
+def compose_bin(
+    disclosure: Disclosure, network_cells: Sequence[Cell], region_cells: Sequence[Cell], bin_: range
+) -> CountryBin:
+    """Compose the rows of one country in a single bin: `compose_timeline` in parts.
+
+    No row depends on two bins, but for the services that are silent; `join_bins` decides those.
+    """
+    timeline = compose_timeline(disclosure, network_cells, region_cells, bin_, ())
+    country_cells = disclosure.release(network_cells, ("asn", "access"))
+    return CountryBin(
+        services=timeline.services,
+        networks=timeline.networks,
+        regions=timeline.regions,
+        is_silent=bool(_silent_bins(country_cells, disclosure.k)),
+    )
+
+
+def drop_details(old: CountryBin) -> CountryBin:
+    """Return a bin of which marks alone are needed, because later ones tell the present."""
+    return replace(
+        old,
+        services={key: _plain_row(row.marks, row.shares) for key, row in old.services.items()},
+        networks={key: _plain_row(row.marks, row.shares) for key, row in old.networks.items()},
+        regions={key: _plain_row(row.marks, row.shares) for key, row in old.regions.items()},
+    )
+
+
+@lru_cache(maxsize=1024)  # a day of the world has a hundred thousand rows, and few that differ
+def _plain_row(marks: tuple[BinMark | None, ...], shares: tuple[float, ...]) -> TimelineRow:
+    return TimelineRow(marks=marks, shares=shares)
+
+
+def join_bins(
+    bins: Mapping[int, CountryBin], starts: range, names: Iterable[str], instant_us: int
+) -> CountryTimeline:
+    """Join the bins of a country, by start, to what `compose_timeline` makes of all their cells.
+
+    Args:
+        names: The services whose rows come first.
+        instant_us: The instant of publication of the newest bin.
+    """
+    listed = [bins.get(start) for start in starts]
+    tested = {name for part in listed if part for name in part.services}
+    services = {}
+    for name in (*names, *sorted(tested - set(names))):
+        is_silent_too = name in tested or not tested
+        gap = _SILENT if is_silent_too else _NOTHING
+        services[name] = _join_rows(
+            [_NOTHING if p is None else p.services.get(name, gap if p.is_silent else _NOTHING)
+             for p in listed]
+        )  # fmt: skip
+    networks = {group for part in listed if part for group in part.networks}
+    regions = {code for part in listed if part for code in part.regions}
+    return CountryTimeline(
+        starts=starts,
+        instant_us=instant_us,
+        services=services,
+        networks={
+            group: _join_rows([p.networks.get(group, _NOTHING) if p else _NOTHING for p in listed])
+            for group in sorted(networks)
+        },
+        regions={
+            code: _join_rows([p.regions.get(code, _NOTHING) if p else _NOTHING for p in listed])
+            for code in sorted(regions)
+        },
+    )
+
+
+def _join_rows(rows: Sequence[TimelineRow]) -> TimelineRow:
+    """Join the bins of one row; the newest two tell causes and counts."""
+    fresh = next((row for row in reversed(rows[-_FRESH_BINS:]) if row.newest), _NOTHING)
+    return TimelineRow(
+        marks=tuple(row.marks[0] for row in rows),
+        shares=tuple(row.shares[0] for row in rows),
+        newest=fresh.newest,
+        blocked=fresh.blocked,
+        judged=fresh.judged,
     )
 
 

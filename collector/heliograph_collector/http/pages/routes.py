@@ -26,6 +26,7 @@ from heliograph_collector.http.api.parameters import (
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.charts import incident_chart, share_image
 from heliograph_collector.http.charts.incident_chart import ChartView
+from heliograph_collector.http.day_range import LAST_DAYS, encode_last_days
 from heliograph_collector.http.headers import respond_file
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
@@ -46,6 +47,7 @@ from heliograph_collector.http.pages.country_timeline import (
     CountryTimeline,
     choose_window,
 )
+from heliograph_collector.http.pages.day_charts import DayCharts
 from heliograph_collector.http.pages.front_page import html_response, render_unavailable
 from heliograph_collector.http.pages.history_routes import HistoryPages, wants_days
 from heliograph_collector.http.pages.incident_page import PageContext, TimelineData
@@ -61,7 +63,7 @@ from heliograph_collector.http.snapshot_cache import (
     query_series,
 )
 from heliograph_collector.incidents.published.incident import IncidentDocument
-from heliograph_collector.model.history import Axis, HistoryFilter
+from heliograph_collector.model.history import HistoryFilter
 from heliograph_collector.model.imported import ImportedHistory
 from heliograph_collector.model.published.status import CellDocument
 from heliograph_collector.model.scope import Scope, ScopeFilter
@@ -83,11 +85,13 @@ class PageRoutes:
         feed: Feed,
         incident_cache: IncidentCache,
         snapshot_cache: SnapshotCache,
+        day_charts: DayCharts,
         assets: Mapping[str, str],
     ) -> None:
         self._feed = feed
         self._incident_cache = incident_cache
         self._snapshot_cache = snapshot_cache
+        self._day_charts = day_charts
         self._assets = assets
         self._history = HistoryPages(feed, incident_cache, assets)
 
@@ -104,12 +108,15 @@ class PageRoutes:
         values = parse(request.query, COUNTRY_PAGE_PARAMETERS)
         is_by_minute = values.get(MINUTES) is not None
         name = "hour" if is_by_minute else values.get(WINDOW, country_page.DEFAULT_WINDOW)
+        now_us = self._feed.clock.wall_us()
+        has_days = await self._has_days(now_us)
+        if has_days and name in LAST_DAYS:  # those days are counted already
+            return _lead_to_days(request, code, encode_last_days(now_us, LAST_DAYS[name]))
         try:
             now = await read_present(self._snapshot_cache, self._incident_cache, code)
             snapshot = now.snapshot
         except StoreError as error:
             return render_unavailable(str(error), self._assets, t)
-        now_us = self._feed.clock.wall_us()
         window = choose_window(name, values.get(LAST_DAY), now_us)
         day_starts = WINDOWS["day"].bin_starts(now_us)
         present, is_too_much = await self._read_if_drawable(snapshot, code, day_starts)
@@ -125,7 +132,7 @@ class PageRoutes:
             incidents=[incident for incident in now.incidents if in_window.matches(incident)],
             recent=select_recent(self._feed.is_watched, now.under_way, now.ended, t, [Scope(code)]),
             too_much=is_too_much,
-            has_days=await self._has_days(code, now_us),
+            has_days=has_days,
             names=self._feed.network_names,
         )
         return form_response(
@@ -140,14 +147,14 @@ class PageRoutes:
             )
         )
 
-    async def _has_days(self, country: str, now_us: int) -> bool:
-        filters = HistoryFilter(
-            axes=(Axis.NETWORK,), country=country, since_us=now_us - DAY_US, until_us=now_us
-        )
+    async def _has_days(self, now_us: int) -> bool:
+        """Return whether the history is kept: it has yesterday or the day in progress."""
+        filters = HistoryFilter(axes=(), since_us=now_us - DAY_US, until_us=now_us)
         try:
-            return bool((await self._feed.read_history(filters)).rows)
+            last_us = (await self._feed.read_history(filters)).last_us
         except StoreError:
             return False
+        return last_us is not None and last_us >= (now_us // DAY_US - 2) * DAY_US
 
     async def show_incident(self, request: web.Request) -> web.Response:
         """Respond with an incident's page; without the store it lacks the votes over time."""
@@ -307,6 +314,11 @@ class PageRoutes:
     async def read_country_timeline(self, country: str, starts: range) -> CountryTimeline:
         """Read the data of a country's page, or the last that was read. Raises StoreError."""
         feed = self._feed
+        names = tuple(name for name in feed.services if name not in feed.untested)
+        if starts == WINDOWS["day"].bin_starts(feed.clock.wall_us()) and (
+            kept := self._day_charts.find_timeline(country, names)
+        ):
+            return kept
         is_current = starts.stop > feed.clock.wall_us()
 
         async def read() -> CountryTimeline:
@@ -323,7 +335,7 @@ class PageRoutes:
                 network_cells,
                 region_cells,
                 bins,
-                tuple(name for name in feed.services if name not in feed.untested),
+                names,
             )
 
         key = (country, (starts.step, len(starts)) if is_current else starts)
@@ -342,6 +354,12 @@ def _move_to(starts: range, now_us: int) -> range:
     """Return as many bins up to the one in progress."""
     until_us = (now_us // starts.step + 1) * starts.step
     return range(until_us - len(starts) * starts.step, until_us, starts.step)
+
+
+def _lead_to_days(request: web.Request, code: str, days: str) -> web.Response:
+    language = f"&lang={request.query['lang']}" if "lang" in request.query else ""
+    location = f"/countries/{code}?{days}{language}"
+    return web.Response(status=307, headers={"Location": location})
 
 
 def _parse_locale(request: web.Request) -> Locale:
