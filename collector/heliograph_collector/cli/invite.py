@@ -115,12 +115,15 @@ def check_directory(data: Path) -> None:
 
 
 def _describe_reach(address: str) -> None:
-    """Say on a terminal where the line leads, with a warning for an address of this machine."""
-    if not sys.stderr.isatty():
+    """Say on a terminal where the line leads, and warn everywhere of an address of this machine.
+
+    An operator often asks by ssh, without a terminal.
+    """
+    is_local = is_loopback(split_endpoint(address)[0])
+    if not (is_local or sys.stderr.isatty()):
         return
-    host = split_endpoint(address)[0]
     note = f"Agents with this line connect to {address}."
-    if is_loopback(host):
+    if is_local:
         note += " Only agents on this machine reach that: say --endpoint HOST:PORT for others."
     print(note, file=sys.stderr)
 

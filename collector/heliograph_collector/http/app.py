@@ -109,11 +109,7 @@ def build_app(
     app.router.add_get("/feeds/incidents.atom", incident_api.get_atom)
     app.router.add_get("/feeds/cap.atom", incident_api.get_cap_feed)
     app.router.add_get("/feeds/incidents.json", incident_api.get_json_feed)
-    dump_routes = DumpRoutes(feed, assets)
-    app.router.add_get("/dumps/", dump_routes.page)
-    app.router.add_get("/dumps/index.json", dump_routes.index)
-    app.router.add_get("/dumps/README.json", dump_routes.dictionary)
-    app.router.add_get("/dumps/{name}", dump_routes.file)
+    _add_dumps(app.router, feed, assets)
     app.router.add_get("/api/v1/stream", EventStream(feed.bus, feed).__call__, allow_head=False)
     app.router.add_post("/v1/envelopes", EnvelopeApi(feed).__call__, name="envelopes")
     app.router.add_get("/healthz", health_api.alive, name="healthz")
@@ -127,6 +123,14 @@ def build_app(
     add_preflight(app)
     app.on_shutdown.append(_close_bus(feed))
     return app
+
+
+def _add_dumps(router: web.UrlDispatcher, feed: Feed, assets: Mapping[str, str]) -> None:
+    dump_routes = DumpRoutes(feed, assets)
+    router.add_get("/dumps/", dump_routes.page)
+    router.add_get("/dumps/index.json", dump_routes.index)
+    router.add_get("/dumps/README.json", dump_routes.dictionary)
+    router.add_get("/dumps/{name}", dump_routes.file)
 
 
 def _add_pages(

@@ -128,7 +128,7 @@ def _load_script(args: argparse.Namespace) -> "Script":
     from heliograph_lab.simulate import SHIPPED
     from heliograph_lab.simulate.from_scenario import build_script
 
-    shipped = SHIPPED / args.scenario.name
+    shipped = (SHIPPED / args.scenario.name).with_suffix(".yml")  # with or without it
     path = args.scenario if args.scenario.exists() or not shipped.exists() else shipped
     try:
         return build_script(load_scenario(path), args.seed, args.agents)

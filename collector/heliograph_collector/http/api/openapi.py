@@ -46,6 +46,7 @@ from heliograph_collector.http.api.parameters import (
     FIRST_DAY,
     INCIDENT_PAGE_PARAMETERS,
     LANG,
+    LAST_DAY,
     QUERY,
     SERVICE,
 )
@@ -358,7 +359,9 @@ def _list_archive() -> dict[str, OperationObject]:
             html,
             archive_page.PAGE_PARAMETERS,
         ),
-        "/search": get("search", "Pages by name or code.", html, (QUERY, LANG)),
+        "/search": get(
+            "search", "Pages by name or code.", html, (QUERY, FIRST_DAY, LAST_DAY, LANG)
+        ),
         "/services/{id}": get_subject(
             "showService", "A service across countries.", path_parameter("id", "^[!-.0-~]{1,512}$")
         ),

@@ -31,7 +31,7 @@ from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_document import IncidentFilter, cut_page, parse_us
 from heliograph_collector.http.known_networks import KnownNetworks
-from heliograph_collector.http.pages.front_page import html_response
+from heliograph_collector.http.pages.front_page import form_response
 from heliograph_collector.http.pages.recent_incidents import build_line
 from heliograph_collector.http.problem import bad_parameter, unknown_name
 from heliograph_collector.http.templates import render_template
@@ -41,11 +41,6 @@ PAGE_PARAMETERS = (
     COUNTRY, REGION, ASN, SERVICE, INCIDENT_STATE, KIND, FIRST_DAY, LAST_DAY, CURSOR, LANG,
 )  # fmt: skip
 PAGE_SIZE = 50
-# The forms of a page may lead to this site alone.
-FORM_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
 _FILTER_NAMES = ("country", "region", "asn", "service", "state", "kind", "since", "until")
 _FEED_NAMES = ("country", "region", "asn", "service", "state", "kind")
 _STATES = ("confirmed", "suspected", "closed", "withdrawn")
@@ -123,12 +118,6 @@ def parse_form(request: web.Request, parameters: Sequence[Parameter[object]]) ->
     """Parse the fields of a form; a field that was left empty is none. Raises Problem."""
     filled = MultiDict((name, value) for name, value in request.query.items() if value)
     return parse(filled, parameters)
-
-
-def form_response(content: str) -> web.Response:
-    response = html_response(content)
-    response.headers["Content-Security-Policy"] = FORM_POLICY
-    return response
 
 
 def _build_filter(values: QueryValues, service: str | None) -> IncidentFilter:

@@ -18,6 +18,11 @@ from heliograph_collector.model.scope import Scope
 from heliograph_collector.store.clickhouse import StoreError
 
 PAGE_PARAMETERS = (COUNTRY, LANG)
+# The forms of a page may lead to this site alone.
+FORM_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
 
 
 class FrontPage:
@@ -53,7 +58,7 @@ class FrontPage:
             return html_response(await asyncio.to_thread(render_page))
         # All readers of a language share one page until something changes.
         key = ("front", t.lang, t.is_explicit, snapshot.entry, self._feed.is_watched)
-        return html_response(await self._snapshot_cache.derive(snapshot, key, render_page))
+        return form_response(await self._snapshot_cache.derive(snapshot, key, render_page))
 
 
 def render_unavailable(reason: str, assets: Mapping[str, str], t: Locale) -> web.Response:
@@ -69,4 +74,11 @@ def html_response(content: str) -> web.Response:
     headers = {"Cache-Control": "no-cache", "Vary": "Accept-Language, Accept-Encoding"}
     response = web.Response(text=content, content_type="text/html", headers=headers)
     response.enable_compression()
+    return response
+
+
+def form_response(content: str) -> web.Response:
+    """Respond with a page that has a form, which may lead to this site alone."""
+    response = html_response(content)
+    response.headers["Content-Security-Policy"] = FORM_POLICY
     return response

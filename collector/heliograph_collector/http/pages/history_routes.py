@@ -24,8 +24,8 @@ from heliograph_collector.http.backend import Feed, find_service
 from heliograph_collector.http.day_range import DayRange, read_day_range
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_document import IncidentFilter
-from heliograph_collector.http.pages.archive_page import form_response, parse_form
-from heliograph_collector.http.pages.front_page import render_unavailable
+from heliograph_collector.http.pages.archive_page import parse_form
+from heliograph_collector.http.pages.front_page import form_response, render_unavailable
 from heliograph_collector.http.pages.history_page import HistoryView, render_history
 from heliograph_collector.http.pages.imported_rows import MAX_TARGETS
 from heliograph_collector.http.pages.subject_page import Subject

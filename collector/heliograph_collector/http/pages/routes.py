@@ -41,14 +41,17 @@ from heliograph_collector.http.pages import (
 from heliograph_collector.http.pages import (
     country_timeline as panorama,
 )
-from heliograph_collector.http.pages.archive_page import form_response
 from heliograph_collector.http.pages.country_timeline import (
     WINDOWS,
     CountryTimeline,
     choose_window,
 )
 from heliograph_collector.http.pages.day_charts import DayCharts
-from heliograph_collector.http.pages.front_page import html_response, render_unavailable
+from heliograph_collector.http.pages.front_page import (
+    form_response,
+    html_response,
+    render_unavailable,
+)
 from heliograph_collector.http.pages.history_routes import HistoryPages, wants_days
 from heliograph_collector.http.pages.incident_page import PageContext, TimelineData
 from heliograph_collector.http.pages.present import read_present

@@ -5,12 +5,14 @@ It reads memory alone, and knows no name that is not public.
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from urllib.parse import urlencode
 
 from heliograph.regions import list_regions
 from heliograph_collector.http import labels
 from heliograph_collector.http.backend import NetworkNamer
+from heliograph_collector.http.day_range import DayRange
 from heliograph_collector.http.i18n import LANGS, Locale
 from heliograph_collector.http.pages.incident_text import describe_incident
 from heliograph_collector.http.pages.subject_page import network_path
@@ -42,16 +44,32 @@ class SearchResult:
     about: str = ""
 
 
-def render_search(query: str, index: SearchIndex, t: Locale, assets: Mapping[str, str]) -> str:
+def render_search(
+    query: str, days: DayRange | None, index: SearchIndex, t: Locale, assets: Mapping[str, str]
+) -> str:
+    """Render the form with what was found; `days` are those that the results lead to."""
+    chosen = {} if days is None else days.parameters
+    suffix = f"?{urlencode(chosen)}" if chosen else ""
     groups = find_results(query, index, t) if query else []
     return render_template(
         "search.html",
         t=t,
         assets=assets,
         query=query,
-        groups=[(t(f"search.{kind}"), results) for kind, results in groups if results],
+        groups=[
+            (t(f"search.{kind}"), results if kind == "incidents" else _add_days(results, suffix))
+            for kind, results in groups
+            if results
+        ],
         services=list(index.services.items()),
+        days=suffix,
+        chosen_since=chosen.get("since", ""),
+        chosen_until=chosen.get("until", ""),
     )
+
+
+def _add_days(results: Iterable[SearchResult], suffix: str) -> list[SearchResult]:
+    return [replace(result, path=f"{result.path}{suffix}") for result in results]
 
 
 def find_results(query: str, index: SearchIndex, t: Locale) -> list[tuple[str, list[SearchResult]]]:

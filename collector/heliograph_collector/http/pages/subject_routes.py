@@ -10,16 +10,23 @@ from heliograph.regions import find_region
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.incidents import request_origin
 from heliograph_collector.http.api.parameter_types import ASN_MAX
-from heliograph_collector.http.api.parameters import COUNTRY, LANG, QUERY, REGION
+from heliograph_collector.http.api.parameters import (
+    COUNTRY,
+    FIRST_DAY,
+    LAST_DAY,
+    QUERY,
+    REGION,
+)
 from heliograph_collector.http.backend import Feed, find_service
 from heliograph_collector.http.dark_places import DarkPlaces
+from heliograph_collector.http.day_range import read_day_range
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache, rank_severity
 from heliograph_collector.http.incident_document import IncidentFilter
 from heliograph_collector.http.known_networks import ALLOWED, KnownNetworks
 from heliograph_collector.http.pages import subject_page
-from heliograph_collector.http.pages.archive_page import form_response, parse_form
-from heliograph_collector.http.pages.front_page import render_unavailable
+from heliograph_collector.http.pages.archive_page import parse_form
+from heliograph_collector.http.pages.front_page import form_response, render_unavailable
 from heliograph_collector.http.pages.history_routes import (
     DAY_PARAMETERS,
     HistoryPages,
@@ -136,8 +143,11 @@ class SubjectRoutes:
         return self._respond(request, subject, part, incident_filter, [country])
 
     async def search(self, request: web.Request) -> web.Response:
-        """Respond with the pages that a text names: countries, regions, services, networks."""
-        values = parse_form(request, (QUERY, LANG))
+        """Respond with the pages that a text names: countries, regions, services, networks.
+
+        With days they lead to those days, except incidents.
+        """
+        values = parse_form(request, (QUERY, *DAY_PARAMETERS))
         t = i18n.request_locale(request)
         query = values.get(QUERY, "").strip()[:MAX_QUERY]
         snapshot = await self._read_snapshot()
@@ -148,8 +158,13 @@ class SubjectRoutes:
             names=self._feed.network_names,
             incidents=self._incident_cache.all_incidents(),
         )
+        days = None
+        if FIRST_DAY in values or LAST_DAY in values:
+            days = read_day_range(values, self._feed.clock.wall_us())
         # In a thread, because the first search of a process reads the names of all regions.
-        return form_response(await asyncio.to_thread(render_search, query, index, t, self._assets))
+        return form_response(
+            await asyncio.to_thread(render_search, query, days, index, t, self._assets)
+        )
 
     def _find_past_service(self, claim: str) -> str:
         """Return a service that only a public incident names, not the plan; "" for none."""

@@ -215,8 +215,24 @@ async def test_pages_lead_to_each_other(serve: Serve) -> None:
     assert {"/services/telegram", "/networks/AS9198", "/countries/KZ/KZ-75"} <= country
     assert "/services/telegram" in links(await client.page(f"/incidents/{TELEGRAM}"))
     front = links(await client.page("/"))
-    assert {"/incidents", "/search", "/about"} <= front
+    assert {"/incidents", "/search", "/about", "/services/telegram"} <= front
     assert "/incidents?country=KZ" in country
+
+
+async def test_a_search_of_past_days_leads_to_those_days(serve: Serve) -> None:
+    """As the form of the front page asks; an empty field is none."""
+    client = await serve(feed(long_evening()))
+    front = await client.html("/")
+    assert 'action="/search"' in front
+    assert "form-action 'self'" in (await client.get("/")).headers["Content-Security-Policy"]
+    found = links(await client.page("/search?q=kazakhstan&since=2022-01-01&until=2022-01-05"))
+    assert "/countries/KZ?since=2022-01-01&until=2022-01-05" in found
+    found = links(await client.page("/search?q=Telegram&since=2022-01-03&until="))
+    assert "/services/telegram?since=2022-01-03&until=2022-01-05" in found
+    assert f"/incidents/{TELEGRAM}" in found, "an incident has its own days"
+    assert "/services/telegram" in links(await client.page("/search?q=Telegram&since=&until="))
+    problem = await client.get("/search?q=Telegram&since=2022-01-05&until=2022-01-01")
+    assert problem.status == 400
 
 
 @pytest.mark.parametrize("path", PAGES)
