@@ -60,12 +60,18 @@ class DnsReply:
     answers: tuple[DnsAnswer, ...] = ()
 
 
+# In place of the address of the system's resolver, if all its servers have public IPv4 addresses.
+# An office's own zone is served from private space; a router at home may well have public IPv6.
+PUBLIC_RESOLVER = "public"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dns:
     """Record one lookup: the query and its replies."""
 
     engine: str  # system, hosts, udp, tcp, dot, doh
-    resolver: str  # "" for the system's own, whose address may identify a volunteer
+    # Of the system's own only whether it is public, because its address may identify a volunteer:
+    resolver: str  # address, address:port or URL; PUBLIC_RESOLVER or "" for the system's own
     name: str
     query_type: str
     rcode: int | None = None

@@ -220,13 +220,17 @@ def _step(operation: Operation, outcome: object, **facts: Any) -> Observation:
 
 
 def _lookup(engine: str, argument: str, outcome: object) -> Observation:
-    """The outcome may be `{answers: …, later: …}`, later being what a second reply said."""
+    """The outcome may be `{answers: …, later: …}`, later being what a second reply said.
+
+    `resolver: public` of the system's: its address is a public one.
+    """
     facts = outcome if isinstance(outcome, Mapping) else {"answers": outcome}
     outcome = facts["answers"]
     query_type, _, name = argument.partition(" ")
     addresses = _addresses(outcome)
+    resolver = facts.get("resolver", "" if engine == "system" else "9.9.9.9:53")
     dns = Dns(
-        engine=engine, resolver="" if engine == "system" else "9.9.9.9:53", name=name or HOST,
+        engine=engine, resolver=resolver, name=name or HOST,
         query_type=query_type or "A", answers=_answers(query_type, addresses),
         later=_later(query_type, facts.get("later")),
     )  # fmt: skip

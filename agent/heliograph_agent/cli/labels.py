@@ -145,6 +145,8 @@ def describe_request(step: Observation) -> str:
 
 def describe_resolver(dns: Dns) -> str:
     """Describe engine and resolver: `udp 9.9.9.9:53`, `doh dns.example`."""
+    if dns.engine == "system":
+        return dns.engine
     host = dns.resolver.partition("://")[2].partition("/")[0] or dns.resolver
     return f"{dns.engine} {host}".rstrip()
 

@@ -15,7 +15,9 @@ servers, not of the network.
 A private address that the system's resolver gives for a name is the network's answer, and no
 house's, if established vantages in MIN_PREFIXES prefixes got the very same for that name within a
 day, and no more prefixes a public one: houses have advert blockers at one address, but not most of
-them, and not for one name.
+them, and not for one name. Of 10/8 and 172.16/12, but for the parts that homes use, two prefixes
+are enough (MIN_OFFICES): no product has an address there by default, and an office's own zone is
+seen from that office alone.
 
 A certificate of somebody else that established vantages in MIN_PREFIXES prefixes met under
 NAMES_ENOUGH names each, while others verify, is of a host of notices (ooni/pipeline#92): an old
@@ -45,9 +47,11 @@ from heliograph_collector.control.vantage_memory import (
     VantageMemory,
 )
 from heliograph_collector.model.control_look import VantageProfile
+from heliograph_collector.model.private_networks import is_office_address
 from heliograph_collector.model.records import AgentRole, ReceivedMeasurement
 
 MIN_PREFIXES = 3  # assumed, as many as replace a control
+MIN_OFFICES = 2  # assumed; prefixes, each of which may be one office
 FRESH_US = 24 * 60 * 60 * 1_000_000  # assumed; most tests run every two hours
 # Assumed; they bound the time of a question:
 VANTAGES_ASKED = 500  # of one network, the last heard
@@ -187,7 +191,8 @@ class VantageProfiles:
             answers = [(m, m.find_answer(name, since_us)) for m in self._iter_established(network)]
             met = _count_prefixes(m for m, answer in answers if answer == address)
             spared = _count_prefixes(m for m, answer in answers if answer == "")
-            self._is_shared[key] = met >= max(MIN_PREFIXES, spared)
+            needed = MIN_OFFICES if is_office_address(address) else MIN_PREFIXES
+            self._is_shared[key] = met >= max(needed, spared)
         return self._is_shared[key]
 
     def _iter_voters(self, network: Topic, issuer: str) -> Iterator[VantageMemory]:

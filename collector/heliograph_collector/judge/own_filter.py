@@ -13,6 +13,13 @@ Security 2021, section 5.1), and lists differ in whether they deny a name or mis
 answer is a lie if it is the system's odd one, if it denies a name or makes it private that a sealed
 lookup or a control resolves, if two replies to the query contradict each other, or if somebody
 else's certificate is shown at its address. Another address alone is geography.
+
+An office's resolver gives the names of the office's zone private addresses (split DNS, RFC 6950
+section 4 and RFC 8244), and its machines may be silent to a guest. Such a resolver has a private
+address itself. So a private answer of one vantage accuses the provider where the agent says that
+the system's resolver has a public address, or where a page at the private address refuses access in
+words that are no office's. Nothing else that one vantage sees tells the two apart; other lines of
+the network do, which an office does not answer (`VantageProfile.shared_answers`).
 """
 
 import ipaddress
@@ -20,16 +27,29 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 
-from heliograph.observation import Dns, Observation
+from heliograph.observation import PUBLIC_RESOLVER, Dns, Observation
 from heliograph_collector.judge.dns_features import (
     DENIALS,
     is_bogon,
     is_contradicted,
     is_false_address,
 )
-from heliograph_collector.judge.endpoint_view import CACHE_SIZE, ENCRYPTED_ENGINES
-from heliograph_collector.judge.page_comparison import HOME_NETWORKS
+from heliograph_collector.judge.endpoint_view import (
+    CACHE_SIZE,
+    ENCRYPTED_ENGINES,
+    SYSTEM_ENGINES,
+)
+from heliograph_collector.judge.fingerprints import (
+    is_refusal,
+    match_look_alike,
+    speaks_to_visitor,
+)
 from heliograph_collector.judge.sides import Sides
+from heliograph_collector.model.private_networks import (
+    HOME_NETWORKS,
+    is_in,
+    is_office_address,
+)
 
 # Public resolvers that filter at their users' wish, by their manuals: AdGuard DNS, CleanBrowsing,
 # Quad9, OpenDNS (FamilyShield and accounts), NextDNS, Control D, Comodo, Yandex (Safe and Family),
@@ -55,8 +75,7 @@ PUBLIC_ASNS = frozenset(
 )
 HOSTS_ENGINE = "hosts"  # the machine's own table
 # Where houses, overlays such as Tailscale (100.64/10, by its manual on DNS) and providers for their
-# own services (RFC 6598 section 4) have machines; no list has an address to block by in them. In
-# the rest of 10/8 filters answer, Iran's above all (10.10.34/24; Aryan and others, FOCI 2013).
+# own services (RFC 6598 section 4) have machines; no list has an address to block by in them.
 OWN_NETWORKS = (*HOME_NETWORKS, ipaddress.ip_network("100.64.0.0/10"))
 PLAIN_ENGINES = ("udp", "tcp")
 
@@ -84,7 +103,21 @@ def has_own_filter(sides: Sides) -> bool:
     if is_chosen and not is_told_on_path:
         return True
     return _is_filters_answer(
-        lookups, is_told_on_path=is_told_on_path, shared_answers=profile.shared_answers
+        lookups,
+        is_told_on_path=is_told_on_path,
+        shared_answers=profile.shared_answers,
+        is_refused=_is_refused_there(sides),
+    )
+
+
+def _is_refused_there(sides: Sides) -> bool:
+    """Return whether a page refuses access, and in no words of a house, an office or a portal."""
+    page = sides.vantage.page
+    return (
+        page is not None
+        and is_refusal(page[1])
+        and match_look_alike(page[1]) is None
+        and not speaks_to_visitor(page[1])
     )
 
 
@@ -109,20 +142,25 @@ def _is_filters_answer(
     *,
     is_told_on_path: bool,
     shared_answers: AbstractSet[str] = frozenset(),
+    is_refused: bool = False,
 ) -> bool:
     """Return whether a filter of the vantage's own gave the answer.
 
     Args:
         shared_answers: Private addresses that the network gives to most of its vantages.
+        is_refused: Access is refused at the address that the answer leads to.
     """
     dns = [x.dns for x in lookups if x.dns]
+    is_of_provider = is_refused or has_public_resolver(dns)
     addresses = [address for answer in dns for address in answer.addresses]
     if addresses and all(map(is_unspecified, addresses)):
         return True
     if any(x.engine == HOSTS_ENGINE and any(map(is_null, x.addresses)) for x in dns):
         return True
     is_null_answer = bool(addresses) and all(
-        _is_null_or_of_a_house(x) and x not in shared_answers for x in addresses
+        x not in shared_answers
+        and (_is_null_or_of_a_house(x) or (not is_of_provider and is_office_address(x)))
+        for x in addresses
     )
     is_filtering = any(is_filtering_resolver(x.resolver) for x in dns)
     return (is_null_answer or is_filtering) and not is_told_on_path
@@ -207,18 +245,14 @@ def is_unspecified(address: str) -> bool:
 
 @lru_cache(CACHE_SIZE)
 def _is_null_or_of_a_house(address: str) -> bool:
-    """Return whether a filter or a resolver of the vantage's own may give this address.
+    """Return whether a filter or a resolver of the vantage's own may give this address."""
+    return is_null(address) or is_in(address, OWN_NETWORKS)
 
-    Providers of Sudan and Turkmenistan send readers to pages in the rest of 172.16/12, those of
-    Iran in 10.10/16.
-    """
-    if is_null(address):
-        return True
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in OWN_NETWORKS)
+
+def has_public_resolver(lookups: Sequence[Dns]) -> bool:
+    """Return whether the agent says that the system's resolver has a public address."""
+    resolvers = {x.resolver for x in lookups if x.engine in SYSTEM_ENGINES}
+    return resolvers == {PUBLIC_RESOLVER}
 
 
 def is_null(address: str) -> bool:

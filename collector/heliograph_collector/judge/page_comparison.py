@@ -18,6 +18,7 @@ from heliograph_collector.judge.fingerprints import (
     match_block_page,
     match_look_alike,
 )
+from heliograph_collector.model.private_networks import HOME_NETWORKS
 
 # Bytes. Freezes in the field start after 15 to 25 KB (net4people/bbs#490, dpi-checkers#46), at
 # times 64 KB; the lower bound is assumed.
@@ -58,15 +59,6 @@ ALIKE = 0.7  # ratio of body sizes above which pages are the same; OONI web_conn
 SHELL = 0.1  # assumed; ratio of sizes below which an equal title alone shows no site
 OWN_HEADERS = 2  # assumed: so many uncommon names in common are no chance
 UNAVAILABLE_FOR_LEGAL_REASONS = 451  # RFC 7725
-# Where machines in homes have their addresses: the networks of nearly all routers, Docker's own,
-# the gateways of Comcast and Apple, what has no lease, and RFC 4193.
-HOME_NETWORKS = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        *("192.168.0.0/16", "172.17.0.0/16", "10.0.0.0/16", "10.1.0.0/16"),
-        *("169.254.0.0/16", "fc00::/7"),
-    )
-)
 PORTAL_NETWORKS = (*HOME_NETWORKS, ipaddress.ip_network("172.16.0.0/12"))  # hotels have it too
 # Words in the addresses of portals: MikroTik, UniFi, Aruba, Cisco, pfSense, by their manuals.
 LOGIN_WORDS = (

@@ -51,6 +51,13 @@ HONEST = page(NAME, "9.8.7.0")
         ("one house of Docker's range", lookups("a", led_to("172.17.0.2")), False),
         ("one house", lookups("a", led_to(BOX)), False),
         ("two houses", lookups("ab", led_to(BOX)), False),
+        ("one office", lookups("a", led_to("10.44.3.7")), False),
+        ("two agents in one office", lookups("ab", led_to("10.44.3.7"), prefix="one"), False),
+        ("two lines that no office shares", lookups("ab", led_to("10.44.3.7")), True),
+        ("two lines in 172.16/12", lookups("ab", led_to("172.20.3.7")), True),
+        ("two lines with Docker's", lookups("ab", led_to("172.17.0.2")), False),
+        ("two of many lines", [
+            *lookups("defgh", HONEST), *lookups("ab", led_to("10.44.3.7"))], False),
         ("three agents in one house", lookups("abc", led_to(BOX), prefix="one"), False),
         ("young agents", lookups("abc", led_to(BOX), seniority=Seniority.YOUNG), False),
         ("each house its own box", [
@@ -73,4 +80,5 @@ def test_private_answer_is_the_networks_where_most_of_it_gets_the_same(
 ) -> None:
     found = states(assess(controls(0), *([record] for record in stream)))
     blocked = {nym for nym, state in found.items() if state is VerdictState.BLOCKED}
-    assert blocked == (set("abc") if is_blocked else set()), (case, found)
+    accused = {nym for nym in found if nym in "abc"}
+    assert blocked == (accused if is_blocked else set()), (case, found)

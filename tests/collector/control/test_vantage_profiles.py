@@ -226,8 +226,11 @@ def test_advert_blocker_is_of_the_house() -> None:
     assert states_of(judged, *NAMES[1:]) == {VerdictState.REACHABLE}
 
 
-TUNNEL = [{"system A news.example": "10.192.0.7"}, {"doh A news.example": "9.8.7.0"},
-          {"connect 10.192.0.7": "generic_timeout_error"}]  # fmt: skip
+TUNNEL: Steps = [
+    {"system A news.example": {"answers": "10.192.0.7", "resolver": "public"}},
+    {"doh A news.example": "9.8.7.0"},
+    {"connect 10.192.0.7": "generic_timeout_error"},
+]
 
 
 @pytest.mark.parametrize("network", ["198.18.0", "10.192.0"])

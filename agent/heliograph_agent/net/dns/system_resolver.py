@@ -5,13 +5,14 @@ servers of resolv.conf in turn, along the search path, with its timeouts and att
 """
 
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
-from heliograph.address import parse_literal
+from heliograph.address import is_special_purpose, parse_literal
 from heliograph.failure import Failure
-from heliograph.observation import Dns, DnsAnswer, DnsReply
+from heliograph.observation import PUBLIC_RESOLVER, Dns, DnsAnswer, DnsReply
 from heliograph_agent.net.dns.message import DnsQuestion, DnsResponse
 from heliograph_agent.net.dns.transport import ask_server, ask_tcp
 from heliograph_agent.net.dns.truncate import coarsen_answer
@@ -176,6 +177,8 @@ class SystemResolver:
         conf = self._read_conf()
         if not conf.servers:
             raise StepError(Failure.DNS_NO_RESOLVER)
+        if are_public(conf.servers):
+            lookup.resolver = PUBLIC_RESOLVER
         search = _ResolverSearch(conf, lookup, deadline_s, meter, self.rng)
         await search.search_names()
 
@@ -199,6 +202,14 @@ class SystemResolver:
         if self.resolver is None:
             return conf
         return replace(conf, servers=(self.resolver,), rotate=False)
+
+
+def are_public(servers: Sequence[tuple[str, int]]) -> bool:
+    """Return whether each server has a public IPv4 address, as no home's or office's own has.
+
+    A home's router may have a public IPv6 address (RFC 8106), so IPv6 shows nothing.
+    """
+    return all(":" not in host and not is_special_purpose(host) for host, _ in servers)
 
 
 async def resolve_address(host: str, system_resolver: SystemResolver, meter: TrafficMeter) -> str:

@@ -113,7 +113,7 @@ class _OoniSteps:
             hostname=dns.name,
             query_type=dns.query_type,
             rcode=dns.rcode,
-            resolver_address=dns.resolver,
+            resolver_address="" if dns.engine == "system" else dns.resolver,
             failure=failure,
             **shared,
         )

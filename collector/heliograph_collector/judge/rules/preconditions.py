@@ -295,8 +295,9 @@ OWN_SIDE = (
     Rule(
         "dns.own_filter",
         UNKNOWN,
-        "A filter that the vantage's user or house chose answered: an advert blocker, a table of "
-        "hosts, a family resolver, the one resolver that an office passes.",
+        "The vantage's own resolver answered, or a filter that its user or house chose: an advert "
+        "blocker, a table of hosts, a family resolver, an office's zone or the one resolver that "
+        "it passes.",
         needs={Feature.OWN_FILTER},
     ),
     Rule(

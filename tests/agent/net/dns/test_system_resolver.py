@@ -180,3 +180,21 @@ async def test_name_that_cannot_be_asked_for_is_no_observation(opening: Opening,
     with pytest.raises(ValueError, match="cannot be asked for"):
         await net.resolve(name)
     assert trace.observations == []
+
+
+@pytest.mark.parametrize(
+    ("servers", "is_public"),
+    [
+        (["5.9.0.53"], True),
+        (["5.9.0.53", "9.9.9.9"], True),
+        (["5.9.0.53", "192.168.1.1"], False),
+        (["10.0.0.53"], False),
+        (["127.0.0.53"], False),
+        (["100.100.100.100"], False),
+        (["2a02:8108::1"], False),
+    ],
+)
+def test_resolver_of_a_home_or_an_office_is_not_called_public(
+    servers: list[str], is_public: bool
+) -> None:
+    assert system_resolver.are_public([(server, 53) for server in servers]) is is_public
