@@ -228,7 +228,7 @@ def _lookup(engine: str, argument: str, outcome: object) -> Observation:
     outcome = facts["answers"]
     query_type, _, name = argument.partition(" ")
     addresses = _addresses(outcome)
-    resolver = facts.get("resolver", "" if engine == "system" else "9.9.9.9:53")
+    resolver = str(facts.get("resolver", "" if engine == "system" else "9.9.9.9:53"))
     dns = Dns(
         engine=engine, resolver=resolver, name=name or HOST,
         query_type=query_type or "A", answers=_answers(query_type, addresses),

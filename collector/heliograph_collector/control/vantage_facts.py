@@ -16,6 +16,7 @@ from heliograph.failure import HELLO_CUTS, Failure, Operation
 from heliograph.observation import Dns, Measurement, Observation
 from heliograph.plan import ANCHORS, HELLO
 from heliograph_collector.model.control_look import HelloSize
+from heliograph_collector.model.page_digest import digest_page, read_host
 
 NEUTRAL_LABEL = "neutral"  # of dns_integrity
 WHOAMI_LABEL = "whoami_system"  # of dns_integrity; the answer is the asking resolver's network
@@ -27,6 +28,8 @@ HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
 # Somebody else's certificate; a wrong clock or a late renewal gives SSL_INVALID_CERTIFICATE.
 FOREIGN_FAILURES = (Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME)
 DENIALS = (Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_REFUSED_ERROR, Failure.DNS_NO_ANSWER)
+OK = 200
+ERRORS = 400
 FAKE_NETWORK = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; tunnels make up addresses of it
 
 
@@ -79,6 +82,7 @@ class VantageFacts:
     hellos: Mapping[str, HelloFact] = field(default_factory=dict)  # by name
     passed_hellos: frozenset[HelloSize] = frozenset()
     private_answers: Mapping[str, str] = field(default_factory=dict)  # addresses by name
+    pages: Mapping[str, str] = field(default_factory=dict)  # digests by name, "" of a site's own
 
 
 def extract_facts(measurement: Measurement) -> VantageFacts:
@@ -102,7 +106,18 @@ def extract_facts(measurement: Measurement) -> VantageFacts:
         hellos=find_hellos(measurement),
         passed_hellos=frozenset(_iter_passed_hellos(measurement)),
         private_answers=find_private_answers(measurement),
+        pages=find_pages(measurement),
     )
+
+
+def find_pages(measurement: Measurement) -> dict[str, str]:
+    """Find the digests of the pages that came in clear, "" of those that are no notice's."""
+    pages: dict[str, str] = {}
+    for http in (x.http for x in measurement.observations):
+        if http is not None and OK <= http.status < ERRORS and http.url.startswith("http://"):
+            name = read_host(http)
+            pages[name] = digest_page(http) or pages.get(name, "")
+    return pages
 
 
 def find_private_answers(measurement: Measurement) -> dict[str, str]:

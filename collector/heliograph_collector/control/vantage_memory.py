@@ -62,6 +62,7 @@ class VantageMemory:
     # By hours, because what waited in a long outage comes late and in one block:
     passed_hellos: dict[tuple[HelloSize, int], None] = field(default_factory=dict)
     private_answers: dict[str, tuple[int, str]] = field(default_factory=dict)
+    pages: dict[str, tuple[int, str]] = field(default_factory=dict)  # digests
     newest_us: int = 0  # of its results
     resolver_network: str = ""
     captive_us: int = 0  # when its anchors last met a captive portal
@@ -70,6 +71,7 @@ class VantageMemory:
     own_issuer: str = ""  # a private issuer of all neutral names, or of all names
     private_issuers: frozenset[str] = frozenset()  # that it met at any name
     foreign_leaves: Counter[str] = field(default_factory=Counter)  # and the names that showed them
+    repeated_pages: frozenset[str] = frozenset()  # digests that stand under several names
     sees_selection: bool = False  # neutral names verify, or else any name: nobody decrypts all
     _summary: "_VantageSummary | None" = None
 
@@ -87,6 +89,10 @@ class VantageMemory:
         has_new_answers = _put_all(self.answers, facts.answers, at_us)
         _put_all(self.hellos, facts.hellos, at_us)
         _put_all(self.private_answers, facts.private_answers, at_us)
+        if _put_all(self.pages, facts.pages, at_us):
+            digests = Counter(digest for _, digest in self.pages.values() if digest)
+            repeated = (digest for digest, count in digests.items() if count >= NAMES_ENOUGH)
+            self.repeated_pages = frozenset(repeated)
         self.newest_us = max(self.newest_us, at_us)
         hour = at_us // PASSED_US
         _put_names(self.passed_hellos, dict.fromkeys((size, hour) for size in facts.passed_hellos))
@@ -116,7 +122,8 @@ class VantageMemory:
         """Return the number of facts that it holds."""
         named = len(self.chains) + len(self.answers) + len(self.sealed)
         hellos = len(self.hellos) + len(self.passed_hellos)
-        return 1 + named + len(self.neutral_names) + hellos + len(self.private_answers)
+        answers = len(self.private_answers) + len(self.pages)
+        return 1 + named + len(self.neutral_names) + hellos + answers
 
     def find_answer(self, name: str, since_us: int) -> str | None:
         """Return the private address that the system's resolver gives for a name.
@@ -129,6 +136,30 @@ class VantageMemory:
             return ""
         at_us, address = self.private_answers.get(name, (0, ""))
         return address if address and at_us >= since_us else None
+
+    def list_names_of_page(self, digest: str, since_us: int) -> frozenset[str]:
+        """List the names whose newest page this is, if the page stands in place of some sites.
+
+        A portal's or a debt's page stands in place of all: near its time no others answered. So as
+        many other names have to show pages of their own, or a certificate that verifies.
+        """
+        times_us = {
+            name: at_us
+            for name, (at_us, page) in self.pages.items()
+            if page == digest and at_us >= since_us
+        }
+        if not times_us:
+            return frozenset()
+        begin_us = min(times_us.values()) - WINDOW_US
+        end_us = max(times_us.values()) + WINDOW_US
+        others = {n for n, (at_us, _) in self.pages.items() if begin_us <= at_us <= end_us}
+        others |= {
+            name
+            for name, (at_us, chain) in self.chains.items()
+            if chain.is_verified and begin_us <= at_us <= end_us
+        }
+        names = frozenset(times_us)
+        return names if len(others - names) >= len(names) else frozenset()
 
     @property
     def fake_addresses(self) -> bool | None:

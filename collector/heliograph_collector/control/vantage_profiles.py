@@ -19,6 +19,8 @@ them, and not for one name. Of 10/8 and 172.16/12, but for the parts that homes 
 are enough (MIN_OFFICES): no product has an address there by default, and an office's own zone is
 seen from that office alone.
 
+A page in clear that several lines get in place of unrelated sites is a notice (shared_pages.py).
+
 A certificate of somebody else that established vantages in MIN_PREFIXES prefixes met under
 NAMES_ENOUGH names each, while others verify, is of a host of notices (ooni/pipeline#92): an old
 record leads one name astray, not several to one host.
@@ -29,12 +31,14 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from heliograph.observation import Link
+from heliograph_collector.control.shared_pages import SharedPages
 from heliograph_collector.control.target_key import OBSERVATIONS_KEPT, WINDOW_US
 from heliograph_collector.control.vantage_facts import (
     AnswerKind,
     HelloFinding,
     extract_facts,
     find_hellos,
+    find_pages,
     find_private_answers,
     list_foreign_leaves,
     list_private_issuers,
@@ -78,16 +82,21 @@ class VantageProfiles:
         self._remaining_weight = FACTS_FOR_EACH * observations
         self._latest_us = 0
         self._is_shared: dict[tuple[Topic, str], bool] = {}
+        self._shared_pages = SharedPages()
+        self._page_prefixes: dict[tuple[Topic, str], int] = {}
 
     def update(self, record: ReceivedMeasurement) -> tuple[Topic, ...]:
         """Take up a result; return the topics whose open measurements it may change."""
         if record.role is AgentRole.CONTROL:
             self._note_server_issuers(record)
             self._note_answers(record)
+            self._shared_pages.update(record)
+            self._page_prefixes.clear()
             return ()
         if record.role is not AgentRole.VOLUNTEER or not _is_telling(record):
             return ()
         self._is_shared.clear()
+        self._page_prefixes.clear()
         topic = make_vantage_topic(record)
         if topic in self._vantages and (
             self._vantages[topic].begun_us < record.received_us - KEPT_US
@@ -100,6 +109,7 @@ class VantageProfiles:
         is_changed = memory.update(record)
         self._remaining_weight -= memory.weight
         if memory.is_established:  # the last heard stands last
+            self._shared_pages.update(record)
             voters = self._voters[_network_of(memory)]
             voters.pop(record.pseudonym, None)
             voters[record.pseudonym] = topic
@@ -149,6 +159,7 @@ class VantageProfiles:
                 for name, address in find_private_answers(record.measurement).items()
                 if self._is_answer_shared(network, name, address)
             ),
+            shared_pages=self._find_shared_pages(network, record),
             fake_addresses=memory.fake_addresses,
             sealed_disagrees=memory.sealed_disagrees,
             portal=True if memory.meets_portal(record.started_us) else None,
@@ -194,6 +205,29 @@ class VantageProfiles:
             needed = MIN_OFFICES if is_office_address(address) else MIN_PREFIXES
             self._is_shared[key] = met >= max(needed, spared)
         return self._is_shared[key]
+
+    def _find_shared_pages(self, network: Topic, record: ReceivedMeasurement) -> dict[str, int]:
+        """Find the names whose page stands in place of other sites, and count its prefixes."""
+        pages = find_pages(record.measurement)
+        counts = {n: self._count_page_prefixes(network, digest) for n, digest in pages.items()}
+        return {name: count for name, count in counts.items() if count}
+
+    def _count_page_prefixes(self, network: Topic, digest: str) -> int:
+        key = (network, digest)
+        if not digest:
+            return 0
+        if key not in self._page_prefixes:
+            since_us = self._latest_us - FRESH_US
+            voters = [m for m in self._iter_established(network) if digest in m.repeated_pages]
+            met_count = 0
+            if _count_prefixes(voters) >= MIN_OFFICES:
+                met, spared = self._shared_pages.split_vantages(
+                    digest, network[1], self._iter_established(network), since_us
+                )
+                met_count = _count_prefixes(met)
+                met_count = met_count if met_count >= _count_prefixes(spared) else 0
+            self._page_prefixes[key] = met_count if met_count >= MIN_OFFICES else 0
+        return self._page_prefixes[key]
 
     def _iter_voters(self, network: Topic, issuer: str) -> Iterator[VantageMemory]:
         """Yield the established vantages of a network that would see the issuer choose names."""
@@ -279,13 +313,18 @@ def make_vantage_topic(record: ReceivedMeasurement) -> Topic:
 
 
 def make_issuer_topic(record: ReceivedMeasurement) -> Topic:
-    """Name the measurements of a network that met a foreign certificate or a private answer."""
+    """Name the measurements of a network that met a foreign certificate, answer or page."""
     return ("issuer", record.vantage.country, str(record.vantage.asn))
 
 
 def list_topics(record: ReceivedMeasurement) -> tuple[Topic, ...]:
     """List the topics whose changes may change the verdicts on a measurement."""
-    if list_foreign_leaves(record.measurement) or find_private_answers(record.measurement):
+    measurement = record.measurement
+    if (
+        list_foreign_leaves(measurement)
+        or find_private_answers(measurement)
+        or any(find_pages(measurement).values())
+    ):
         return (make_vantage_topic(record), make_issuer_topic(record))
     return (make_vantage_topic(record),)
 
@@ -293,7 +332,7 @@ def list_topics(record: ReceivedMeasurement) -> tuple[Topic, ...]:
 def _list_signs(memory: VantageMemory) -> tuple[object, ...]:
     """List what counts for other vantages of the network."""
     answers = {name: address for name, (_, address) in memory.private_answers.items()}
-    return memory.private_issuers, memory.foreign_leaves, answers
+    return memory.private_issuers, memory.foreign_leaves, answers, memory.repeated_pages
 
 
 def _network_of(memory: VantageMemory) -> Topic:

@@ -102,6 +102,7 @@ class Feature(Enum):
     PAGE_LEGAL = auto()
     PAGE_BROKEN = auto()  # a redirect without a host
     PAGE_BLOCK = auto()  # a known block page
+    PAGE_SHARED = auto()  # that the network shows in place of unrelated sites
     PAGE_NOTICE = auto()  # words of a ban that no list has
     AUTHORITY_NAMED = auto()  # by a short page that has nothing of the site, in any words
     TLS_CUT_BESIDE = auto()  # at the page's own address, where a control's handshake passed

@@ -6,7 +6,7 @@ from dataclasses import replace
 from heliograph.failure import HELLO_CUTS, Operation
 from heliograph.observation import Http
 from heliograph_collector.judge.control_looks import LookResult
-from heliograph_collector.judge.endpoint_view import ConnectionAttempt
+from heliograph_collector.judge.endpoint_view import ConnectionAttempt, parse_host
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprints import (
     match_block_page,
@@ -40,6 +40,10 @@ OK = 200
 REFUSALS = 400
 MAX_LANDING_BYTES = 16 * 1024  # assumed: a longer page may be an article that quotes a notice
 ERRORS = 500
+# Prefixes of the network that met a page in place of unrelated sites: offices of a firm may have
+# one filter, whose page has no words of an authority. Both assumed.
+LINES_ENOUGH = 3
+LINES_OF_A_NOTICE = 2
 
 
 def extract_page_features(sides: Sides) -> Iterator[Feature]:
@@ -53,7 +57,23 @@ def extract_page_features(sides: Sides) -> Iterator[Feature]:
         if is_tls_cut:
             yield Feature.TLS_CUT_BESIDE
         page = vantage.page[1]
-        yield from _compare(page, control.page[1], sides.landing, is_tls_cut=is_tls_cut)
+        features = list(_compare(page, control.page[1], sides.landing, is_tls_cut=is_tls_cut))
+        yield from features
+        if _is_shared(page, control.page[1], sides, features):
+            yield Feature.PAGE_SHARED
+
+
+def _is_shared(page: Http, control: Http, sides: Sides, features: list[Feature]) -> bool:
+    """Return whether the network shows the page in place of unrelated sites.
+
+    The page must be another than the control's and ask nothing of its visitor.
+    """
+    count = sides.profile.shared_pages.get(parse_host(page.url).lower(), 0)
+    is_notice = Feature.PAGE_NOTICE in features
+    if count < (LINES_OF_A_NOTICE if is_notice else LINES_ENOUGH):
+        return False
+    is_other = is_notice or Feature.PAGE_DIFFERENT in features
+    return is_other and control.status < REFUSALS and not speaks_to_visitor(page)
 
 
 def _compare(

@@ -1,6 +1,7 @@
 """Evidence of a verdict beyond its control: further looks, and the vantage's own profile."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from heliograph.observation import Link, Measurement
@@ -59,6 +60,9 @@ class VantageProfile:
     shared_leaves: frozenset[str] = frozenset()
     # Private addresses that its network's resolvers give for the same name to most vantages.
     shared_answers: frozenset[str] = frozenset()
+    # Names whose cleartext page its network shows in place of unrelated sites, and the prefixes
+    # that met it so.
+    shared_pages: Mapping[str, int] = field(default_factory=dict)
     fake_addresses: bool | None = None  # a local tunnel invents addresses
     # The system's resolver denies or misdirects most neutral names, which sealed lookups resolve.
     sealed_disagrees: bool | None = None

@@ -107,7 +107,7 @@ class DnsFacts(_message.Message):
     engine: _builtins.str
     """system, hosts, udp, tcp, dot, doh"""
     resolver: _builtins.str
-    """"" for the system's own"""
+    """of the system's own only "public", if its IPv4 address is, else "" """
     name: _builtins.str
     query_type: _builtins.str
     rcode: _builtins.int

@@ -30,7 +30,7 @@ def test_readme_lists_the_rules_as_they_are() -> None:
     assert f"Rules version: **{RULES_VERSION}**" in text
 
 
-def test_readme_tells_evidence_and_blind_spot_of_each_rule_that_accuses() -> None:
+def test_readme_tells_evidence_and_blind_spot_of_each_rule() -> None:
     part = README.read_text(encoding="utf-8").partition("## Evidence and blind spots")[2]
     rows = [
         line.split(" | ")
@@ -38,11 +38,8 @@ def test_readme_tells_evidence_and_blind_spot_of_each_rule_that_accuses() -> Non
         if line.startswith("| `")
     ]
     patterns = [word for row in rows for word in re.findall(r"`([^`]+)`", row[0])]
-    accusing = {
-        rule.id for rule in _list_rules() if rule.state in (VerdictState.BLOCKED, VerdictState.DOWN)
-    }
-    known = {rule.id for rule in _list_rules()}
-    assert [id_ for id_ in accusing if not any(fnmatchcase(id_, p) for p in patterns)] == []
+    known = {rule.id for rule in _list_rules()} | {"time.bad", "writer.not_judged"}
+    assert [id_ for id_ in known if not any(fnmatchcase(id_, p) for p in patterns)] == []
     assert [p for p in patterns if not any(fnmatchcase(id_, p) for id_ in known)] == []
     assert [row for row in rows if len([cell for cell in row if len(cell) > 3]) != 4] == []
 

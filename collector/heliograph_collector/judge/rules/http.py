@@ -112,6 +112,16 @@ HTTP = (
             ),
         )
     ),
+    Rule(
+        "http.shared_page",
+        BLOCKED,
+        "Another page than the control's, which several lines of the network get in place of "
+        "unrelated sites, and nobody abroad does.",
+        0.6,
+        needs={Feature.PAGE_SHARED},
+        layer="http",
+        method="block_page",
+    ),
     doubt_rule(
         "http.redirect",
         "A cleartext answer redirects to a host that the control is not redirected to: the site's "

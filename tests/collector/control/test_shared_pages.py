@@ -1,0 +1,179 @@
+"""One page in place of many sites: a notice that no list has, or what else looks like one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from heliograph.observation import Http
+from heliograph_collector.control import vantage_profiles
+from heliograph_collector.model.page_digest import digest_page
+from heliograph_collector.model.records import ReceivedMeasurement, VerdictState
+from heliograph_collector.model.seniority import Seniority
+from support.control_records import Steps, build_control, overall
+from support.vantage_streams import assess, measure
+
+LISTED = ("north.example", "south.example", "east.example", "west.example")
+FREE = ("red.example", "green.example", "blue.example", "white.example")
+NOTICE = "Pagina nedostupna kupre volim toren garat site"  # no words of any list
+CHINESE = "您访问的网站已被有关部门依法要求关闭请联系您的网络服务提供商了解详细信息"  # one word
+DEBT = "Dear customer, recharge your balance to open this page"
+ORDER = "This website has been blocked by order of the ministry of communications"
+SIZE = 900
+
+
+def address_of(name: str, *, near: bool = False) -> str:
+    number = (*LISTED, *FREE).index(name) + 20
+    return f"9.8.7.{number}" if near else f"9.{number}.7.7"
+
+
+def page(name: str, title: str, text: str, size: int, *, near: bool = False) -> Steps:
+    url = f"http://{name}/"
+    answer = {"status": 200, "title": title, "text": text, "bytes": size}
+    address = address_of(name, near=near)
+    return [{f"system A {name}": address}, {f"connect {address} 80": "ok"}, {f"http {url}": answer}]
+
+
+def own_page(name: str, **how: Any) -> Steps:
+    title = name.partition(".")[0].capitalize() + " " + "".join(sorted(name.partition(".")[0] * 2))
+    return page(name, title, f"{name} tells you all of {title} every day again", 30_000, **how)
+
+
+def ask(name: str, steps: Steps, nym: str, minute: float = 1, **facts: Any) -> ReceivedMeasurement:
+    how = {key: facts.pop(key) for key in ("seniority",) if key in facts}
+    record = measure(name, steps, minute, nym, target=f"http://{name}/", **facts)
+    return replace(record, **how)
+
+
+def blocked_line(
+    nym: str, text: str = NOTICE, free: Iterable[str] = FREE, **facts: Any
+) -> list[Any]:
+    """A line that gets one page at the listed sites and the sites' own at the others."""
+    return [
+        *(ask(n, page(n, "Notice", f"{text} {n}", SIZE), nym, **facts) for n in LISTED),
+        *(ask(n, own_page(n), nym, **facts) for n in free),
+    ]
+
+
+def sites(
+    steps: Mapping[str, Steps] | None = None, *, near: bool = False, country: str = "DE"
+) -> list[ReceivedMeasurement]:
+    return [
+        build_control(
+            (steps or {}).get(n) or own_page(n, near=near),
+            target=f"http://{n}/", country=country,
+        )
+        for n in (*LISTED, *FREE)
+    ]  # fmt: skip
+
+
+def list_blocked(*blocks: Sequence[ReceivedMeasurement]) -> set[str]:
+    """Return the targets that are blocked at the last."""
+    return {
+        j[0].measurement.target.removeprefix("http://").rstrip("/")
+        for j in assess(*blocks)
+        if overall(j)[0] is VerdictState.BLOCKED and j[0].pseudonym in "abc"
+    }
+
+
+THREE = [*blocked_line("a"), *blocked_line("b"), *blocked_line("c")]
+SPARED = [ask(n, own_page(n), nym) for nym in "defg" for n in LISTED]
+PARKED = {
+    n: page(n, "For sale", "this name is for sale by its owner ask for it", SIZE) for n in LISTED
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "blocks", "is_blocked"),
+    [
+        ("three lines get one page at four sites", [sites(), THREE], True),
+        ("before the controls looked", [THREE, sites()], True),
+        ("one line: an office's or a parent's filter", [sites(), blocked_line("a")], False),
+        ("two lines: two branches of an office", [sites(), blocked_line("a"), blocked_line("b")],
+         False),
+        ("two lines, in the words of an order",
+         [sites(), blocked_line("a", ORDER), blocked_line("b", ORDER)], True),
+        ("three agents on one line",
+         [sites(), *(blocked_line(nym, prefix="one") for nym in "abc")], False),
+        ("young agents",
+         [sites(), *(blocked_line(nym, seniority=Seniority.YOUNG) for nym in "abc")], False),
+        ("a portal at three lines: nothing else is answered",
+         [sites(), *(blocked_line(nym, free=()) for nym in "abc")], False),
+        ("a debt at three lines", [sites(), *(blocked_line(nym, DEBT) for nym in "abc")], False),
+        ("most lines are spared", [sites(), SPARED, THREE], False),
+        ("one hoster's or one CDN's sites", [sites(near=True), THREE], False),
+        ("controls get one page at all of them as well: parked", [sites(PARKED), THREE], False),
+        ("a control gets the very page at another site",
+         [sites({"red.example": page("red.example", "Notice", NOTICE, SIZE)}), THREE], False),
+        ("two vantages abroad get it: a publisher's page for strangers",
+         [sites(), blocked_line("x", country="FR"), blocked_line("y", country="IT"), THREE], False),
+        ("one vantage abroad gets it, or says so",
+         [sites(), blocked_line("x", country="FR"), THREE], True),
+    ],
+)  # fmt: skip
+def test_page_in_place_of_unrelated_sites_is_the_networks(
+    case: str, blocks: list[list[Any]], is_blocked: bool
+) -> None:
+    assert list_blocked(*blocks) == (set(LISTED) if is_blocked else set()), case
+
+
+def test_two_sites_are_too_few() -> None:
+    few = [
+        record
+        for nym in "abc"
+        for record in blocked_line(nym)
+        if record.measurement.target not in ("http://east.example/", "http://west.example/")
+    ]
+    assert list_blocked(sites(), few) == set()
+
+
+def test_what_is_known_comes_back_with_the_results_after_a_restart() -> None:
+    """The memory is what the newest results tell, which a restart reads again from the store."""
+    before = vantage_profiles.VantageProfiles()
+    after = vantage_profiles.VantageProfiles()
+    for record in (*sites(), *THREE):
+        before.update(record)
+    for record in (*sites(), *THREE):
+        after.update(record)
+    profile = before.profile_of(THREE[0])
+    assert profile.shared_pages == {"north.example": 3}
+    assert after.profile_of(THREE[0]) == profile
+
+
+def test_memory_is_bounded() -> None:
+    profiles = vantage_profiles.VantageProfiles(observations=8)
+    for number in range(200):
+        profiles.update(ask("north.example", own_page("north.example"), f"v{number}"))
+    assert profiles.count_vantages() < 40
+
+
+@pytest.mark.parametrize(
+    ("facts", "has_digest"),
+    [
+        ({}, True),
+        ({"status": 403}, False),
+        ({"url": "https://north.example/"}, False),
+        ({"text": "403 Forbidden nginx"}, False),
+        ({"body_bytes": 40_000}, False),
+        ({"truncated": True}, False),
+        (
+            {"text": CHINESE},
+            True,
+        ),
+    ],
+)
+def test_only_short_pages_in_clear_are_kept(facts: dict[str, Any], has_digest: bool) -> None:
+    http = {"method": "GET", "url": "http://north.example/", "status": 200, "text": NOTICE, **facts}
+    assert bool(digest_page(Http(**http))) is has_digest
+
+
+def test_name_number_and_time_make_no_other_page() -> None:
+    first, second = (
+        Http(method="GET", url=url, status=200, title="Notice", text=f"{NOTICE} {url} {rest}")
+        for url, rest in (
+            ("http://north.example/", "12:07:33 id-1234 north.example."),
+            ("http://www.south.example/x", "13:00 id-99"),
+        )
+    )
+    assert digest_page(first) == digest_page(second) != ""
