@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 Place = tuple[int, str]  # ASN, region
 Band = tuple[int, int]  # least and most, both inclusive
@@ -64,6 +63,9 @@ class Program:
         costs = np.zeros(len(self.lows))
         for variable, cost in goal.items():
             costs[variable] = cost
+        # Here, since each worker imports this file, and one of them solves.
+        from scipy.optimize import Bounds, LinearConstraint, milp
+
         rows = LinearConstraint(matrix, [r[1] for r in self.rows], [r[2] for r in self.rows])
         bounds = Bounds(self.lows, self.highs)
         result = milp(costs, integrality=np.ones(len(costs)), bounds=bounds, constraints=rows)
