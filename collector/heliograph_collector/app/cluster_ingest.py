@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from heliograph.clock import Clock
 from heliograph.observation import Link
-from heliograph.units import SECOND_US
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.app.cluster_messages import (
     ACCEPT,
@@ -41,11 +40,11 @@ from heliograph_collector.app.ingest_messages import (
     decode_message,
 )
 from heliograph_collector.app.remote_ingest import ACCEPT_S, BUSY, RemoteSession
-from heliograph_collector.fleet.registry import AgentSighting
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.collector_faults import (
     COLLECTOR,
     MIN_STALL_US,
+    REPEAT_US,
     SuspectedFault,
     TimeSpan,
     build_fault_row,
@@ -115,6 +114,7 @@ class ClusterIngest:
         self._spans: list[TimeSpan] = []  # in which the journal stored nothing
         self._network_fault: SuspectedFault | None = None
         self._all_lost_us: int | None = None  # when the last of all hosts was heard; wall clock
+        self._awaited_us = 0  # when the last row of a start was built; monotonic
         self._last_reading = read_clocks(clock)
 
     @property
@@ -167,7 +167,8 @@ class ClusterIngest:
 
     async def start(self) -> None:
         """Write the row of a start: all agents are awaited. Raises JournalError."""
-        self._rows.append(self._build_start_row(self._journal.alive_before_us))
+        self._all_lost_us = self._journal.alive_before_us
+        self._await_all(self._all_lost_us)
         await self._write_rows()
         for host in await self._journal.hosts.list_all():
             self.board.expect(host, self._clock.monotonic_us())
@@ -212,9 +213,8 @@ class ClusterIngest:
             mirror.offer(Resync())
             return
         if self._all_lost_us is not None:
-            self._rows.append(self._build_start_row(self._all_lost_us))
+            self._await_all(self._all_lost_us)
             self._all_lost_us = None
-            self.board.clear_unknown()
         if report.open_keys is not None:
             self._keep_only(mirror, set(report.open_keys))
         if report.sessions is not None:
@@ -229,9 +229,10 @@ class ClusterIngest:
 
     def _end_unnoticed(self, mirror: _HostMirror, key: int) -> None:
         session = mirror.sessions.pop(key)
-        self.connections.remove(session, DisconnectReason.STOPPED, "", 0)
         agent = session.agent.id
-        if not self.connections.list_of_agents([agent]):
+        is_newest = self.connections.list_of_agents([agent])[-1:] == [session]
+        self.connections.remove(session, DisconnectReason.STOPPED, "", 0)
+        if is_newest:  # an older one elsewhere is half-open, and ends soon
             self._batches.pop(agent, None)
             country = session.vantage.country
             since_us = self._clock.monotonic_us()
@@ -261,6 +262,8 @@ class ClusterIngest:
         del mirror.sessions[departure.key]
         session.last_heard_us = departure.heard_us + ahead_us
         reason = DisconnectReason(departure.reason)
+        if reason is not DisconnectReason.GOODBYE and self.board.is_unknown(session.agent.id):
+            reason = DisconnectReason.STOPPED
         self.connections.remove(session, reason, departure.goodbye_reason, 0)
         self._batches.pop(session.agent.id, None)
 
@@ -288,7 +291,7 @@ class ClusterIngest:
                 process=mirror,
             )
             self.connections.add(session)
-            self.directory.record_sighting(_build_sighting(session, self._clock.wall_us()))
+            self.directory.record_sighting(session.build_sighting(self._clock.wall_us()))
         if not is_new:  # it may have been awaited, or given up
             self._rows.append(self._build_row(session, RowKind.ARRIVAL, self._clock.wall_us()))
 
@@ -307,13 +310,23 @@ class ClusterIngest:
         for host, heard_us in self.board.take_dead(reading.monotonic_us).items():
             log.warning("Ingest host %s is not heard any more.", host)
             self._lose_host(host, heard_us)
+        is_repeated = reading.monotonic_us - self._awaited_us >= REPEAT_US
+        if self._all_lost_us is not None and is_repeated:
+            self._await_all(self._all_lost_us)  # the same fault goes on
         for unknown in self.board.take_given_up(reading.monotonic_us):
-            self._rows.append(unknown.build_goodbye(wall_us))
+            if not self.connections.list_of_agents([unknown.agent]):
+                self._rows.append(unknown.build_goodbye(wall_us))
         is_failing = is_cut_off(self.connections.control_links())
         self._network_fault, span = update_fault(self._network_fault, is_failing, wall_us)
         self._rows += [build_fault_row("probe", span)] if span else []
         self._rows += [build_fault_row("stalled", stalled) for stalled in self._spans]
         self._spans.clear()
+
+    def _await_all(self, heard_us: int) -> None:
+        """Let all agents be awaited since a time, as after a restart."""
+        self._rows.append(self._build_start_row(heard_us))
+        self._awaited_us = self._clock.monotonic_us()
+        self.board.clear_unknown()
 
     def _lose_host(self, host: str, heard_us: int) -> None:
         """Let the agents of a host be unknown, and tell in coverage that they are."""
@@ -321,7 +334,7 @@ class ClusterIngest:
         mirror = self._hosts.pop(host, None)
         reading = read_clocks(self._clock)
         since_us = reading.wall_us - (reading.monotonic_us - heard_us)
-        if not len(self.board):
+        if not len(self.board) and self._all_lost_us is None:
             self._all_lost_us = since_us
         if mirror is None:
             return
@@ -377,15 +390,3 @@ class ClusterIngest:
 
 def _is_no_goodbye(departure: Departure) -> bool:
     return departure.reason != DisconnectReason.GOODBYE
-
-
-def _build_sighting(session: RemoteSession, wall_us: int) -> AgentSighting:
-    return AgentSighting(
-        agent=session.agent.id,
-        at_s=wall_us // SECOND_US,
-        version=session.hello.agent_version[:64],
-        country=session.vantage.country,
-        asn=session.vantage.asn,
-        access=session.vantage.access,
-        charter=min(session.hello.charter_version, 2**31),
-    )

@@ -5,7 +5,7 @@ States of a host: *unsynced* (its reports have a gap: it is asked for all its se
 agents are unknown, and none of any host is called silent: it may be there. A dead host leaves the
 board. Its agents stay unknown, until one is seen at another host, or GRACE_US is over: then they
 are no longer counted, neither as present nor as silent. A host of the same name that is heard again
-begins unsynced.
+begins unsynced. If a host dies unsynced, nobody is called silent for GRACE_US: all may be there.
 """
 
 from collections.abc import Iterable
@@ -51,6 +51,7 @@ class HostBoard:
 
     _hosts: dict[str, _Host] = field(default_factory=dict)
     _unknown: dict[bytes, UnknownAgent] = field(default_factory=dict)
+    _blind_until_us: int = 0  # a host died whose sessions were not all known
 
     def __len__(self) -> int:
         return len(self._hosts)
@@ -79,17 +80,25 @@ class HostBoard:
             if now_us - host.heard_us >= DEAD_US
         }
         for name in dead:
-            del self._hosts[name]
+            if not self._hosts.pop(name).is_synced:
+                self._blind_until_us = now_us + GRACE_US
         return dead
 
     def is_trusted(self, now_us: int) -> bool:
         """Return whether every host is fresh and synced, so that who is nowhere is missing."""
-        return bool(self._hosts) and all(
-            host.is_synced and now_us - host.heard_us < STALE_US for host in self._hosts.values()
+        is_blind = now_us < self._blind_until_us
+        return (
+            bool(self._hosts)
+            and not is_blind
+            and all(
+                host.is_synced and now_us - host.heard_us < STALE_US
+                for host in self._hosts.values()
+            )
         )
 
     def extend_deadlines(self, stalled_us: int) -> None:
         """Add a time in which this process itself could hear no host."""
+        self._blind_until_us += stalled_us
         for host in self._hosts.values():
             host.heard_us += stalled_us
         self._unknown = {
@@ -104,6 +113,10 @@ class HostBoard:
     def note_present(self, agent: bytes) -> None:
         """Take note of an agent that is seen at a host."""
         self._unknown.pop(agent, None)
+
+    def is_unknown(self, agent: bytes) -> bool:
+        """Return whether its newest session was at a dead host."""
+        return agent in self._unknown
 
     def clear_unknown(self) -> None:
         """Forget them all: the detectors await every agent."""

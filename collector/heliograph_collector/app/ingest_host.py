@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from heliograph.address import list_hosts
 from heliograph.clock import Clock
-from heliograph.units import DAY_US
+from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.app.cluster_messages import (
     ACCEPT,
@@ -66,6 +66,7 @@ from heliograph_collector.fleet.replica import ReplicaError
 from heliograph_collector.ingest.build import IngestConfig, IngestServices
 from heliograph_collector.ingest.geo.lookup import PeerLocation
 from heliograph_collector.ingest.pacing import JudgeLoad
+from heliograph_collector.ingest.presence import DisconnectReason
 from heliograph_collector.model.guarded_clock import BootClock, GuardedClock
 from heliograph_collector.store.journal.journal import JournalError
 from heliograph_collector.store.journal.opening import open_beside_hosts
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from heliograph_collector.store.journal.jetstream.host_journal import HostJournal
 
 REPORT_S = 1.0  # nobody decides by sessions within a second
+CUT_OFF_US = 30 * SECOND_US  # assumed; nothing is acknowledged here meanwhile
 MAX_SESSIONS = 500  # of one report: some 200 kB
 log = logging.getLogger("heliograph.intake")
 
@@ -176,13 +178,24 @@ class HostReporter:
         self._clock = clock
         self._sessions = SessionReporter(ingest)
         self._number = 0
+        self._connected_us = clock.monotonic_us()
         self._is_again = True  # until a leader has all sessions
 
     async def run(self) -> None:
         """Report each REPORT_S; never return."""
         while True:
-            await self._report()
+            await self.report()
             await asyncio.sleep(REPORT_S)
+
+    async def report(self) -> None:
+        """Report what is new; let agents go to other hosts when the servers are out of reach."""
+        now_us = self._clock.monotonic_us()
+        if self._bus.is_connected:
+            self._connected_us = now_us
+        elif now_us - self._connected_us >= CUT_OFF_US:
+            for connection in self._ingest.connections:
+                connection.end(DisconnectReason.STOPPED)
+        await self._report()
 
     async def report_end(self) -> None:
         """Tell the leader that agents will come to other hosts."""

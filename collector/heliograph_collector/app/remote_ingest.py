@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from heliograph.observation import Link
+from heliograph.units import SECOND_US
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.app.ingest_messages import (
     Accept,
@@ -30,6 +31,7 @@ from heliograph_collector.app.ingest_messages import (
     SessionState,
 )
 from heliograph_collector.app.ingest_supervisor import IngestSupervisor
+from heliograph_collector.fleet.registry import AgentSighting
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.geo.lookup import GeoLookup
 from heliograph_collector.ingest.pacing import JudgeLoad
@@ -59,6 +61,17 @@ class RemoteSession(AgentConnection):
 
     def offer(self, message: pb.CollectorMessage) -> bool:
         return self.process.offer(Offer(key=self.key, message=message.SerializeToString()))
+
+    def build_sighting(self, wall_us: int) -> AgentSighting:
+        return AgentSighting(
+            agent=self.agent.id,
+            at_s=wall_us // SECOND_US,
+            version=self.hello.agent_version[:64],
+            country=self.vantage.country,
+            asn=self.vantage.asn,
+            access=self.vantage.access,
+            charter=min(self.hello.charter_version, 2**31),
+        )
 
 
 class RemoteMetrics(Collector):

@@ -63,6 +63,17 @@ def test_agent_of_a_dead_host_is_back_or_given_up() -> None:
     assert board.take_given_up(NOW + 2 * GRACE_US) == []
 
 
+def test_host_that_dies_before_it_told_all_leaves_nobody_judged() -> None:
+    board = HostBoard()
+    heard(board, "a", 1)
+    board.expect("b", NOW)
+    heard(board, "a", 2, NOW + DEAD_US)
+    board.take_dead(NOW + DEAD_US)
+    assert not board.is_trusted(NOW + DEAD_US)
+    heard(board, "a", 3, NOW + DEAD_US + GRACE_US)
+    assert board.is_trusted(NOW + DEAD_US + GRACE_US)
+
+
 def test_own_stall_makes_no_host_dead_and_gives_up_nobody() -> None:
     board = HostBoard()
     heard(board, "a", 1)
