@@ -25,6 +25,8 @@ class Down:
     rebooted: bool = False
     told: bool | None = None
     entrance: str = ""  # by which it returns
+    ran_on: bool = False  # its machine is known to have run meanwhile
+    goodbye: bool = False  # its agent began anew
 
 
 @dataclass
@@ -108,13 +110,18 @@ class Land:
                 continue
             heard = max(live_since, down.since - self.rng.uniform(0, 15))
             back = down.until + self.rng.uniform(0, 10)
-            if heard + 37.5 < back:
+            if down.goodbye:
+                bye = {"kind": "goodbye", "vantage": person.name, "at": clock(down.since)}
+                lines.append(bye)
+            elif heard + 37.5 < back:
                 lost = {"kind": "loss", "vantage": person.name, "last_heard": clock(heard)}
                 lines.append({**lost, "at": clock(heard + 37.5)})
             if back >= self.end:
                 break
             person.entrance = down.entrance or person.entrance
-            lines.append(_arrive(person, back, {"uptime_s": 60} if down.rebooted else {}))
+            uptime = {"uptime_s": 60 if down.rebooted else 5 * int(DAY)}
+            is_known = down.rebooted or down.ran_on
+            lines.append(_arrive(person, back, uptime if is_known else {}))
             if down.told is not None:
                 said = {"kind": "report", "vantage": person.name, "alive": True}
                 span = {"since": clock(down.since + 15), "until": clock(back)}

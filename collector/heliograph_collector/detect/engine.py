@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import BlockingDetector, BlockingDetectorState
-from heliograph_collector.detect.signal_reader import Gap, SignalReader, Word
+from heliograph_collector.detect.link_readings import Word
+from heliograph_collector.detect.signal_reader import Gap, SignalReader
 from heliograph_collector.detect.silence.detector import (
     CoverageGap,
     SilenceDetector,

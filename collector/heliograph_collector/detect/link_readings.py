@@ -1,6 +1,7 @@
 """Link readings: the state of an agent's connection at the times of its measurements."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from heliograph.envelope import EnvelopeError, decompress_batch
@@ -19,6 +20,15 @@ class LinkReading(NamedTuple):
 
     at_us: int
     is_online: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What an envelope says of its agent's link, perhaps before a loss is noticed."""
+
+    at_us: int
+    carrier: str
+    readings: list[LinkReading]
 
 
 def read_links(row: JournalRow) -> Iterator[LinkReading]:

@@ -16,7 +16,8 @@ from google.protobuf.message import DecodeError
 
 from heliograph.units import SECOND_US
 from heliograph.v1.intake_pb2 import Hello
-from heliograph_collector.detect.link_readings import LinkReading, read_links
+from heliograph_collector.detect.link_readings import LinkReading, Word, read_links
+from heliograph_collector.detect.silence.vantage_presence import UPLOAD_WAIT_US
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import (
     LIGHT_CHECK,
@@ -53,7 +54,6 @@ SLOW_METHODS = ("throttled", "frozen")  # methods that let a few bytes through
 
 _PURPOSE = b"detect"
 _DEFAULT_SILENCE_US = int(37.5 * SECOND_US)  # 2.5 heartbeats, if a loss has no last heartbeat
-_UPLOAD_WAIT_US = 600 * SECOND_US  # for a returned vantage to upload its measurements; assumed
 # These carriers prove nothing about the link of the agent that measured.
 _RELAYED_CARRIERS = frozenset({"bundle", "code", "dns", "relay"})
 # An agent that only posts has no heartbeat, but a batch every half minute; assumed.
@@ -78,15 +78,6 @@ class Gap:
     is_told: bool = False  # that it was alive, after its return
     online: bool | None = None  # whether foreign anchors answered when it first tried them …
     measured_us: int = 0  # … at this time
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """What an envelope says of its agent's link, perhaps before a loss is noticed."""
-
-    at_us: int
-    carrier: str
-    readings: list[LinkReading]
 
 
 @dataclass(slots=True)
@@ -164,8 +155,9 @@ class SignalReader:
             self._mark_returned(pseudonym, gap, row.received_us)
             boot = hello.boot
             gap.rebooted = bool(gap.boot and boot) and gap.boot != boot
-        elif gap is not None and row.received_us - gap.back_us > _UPLOAD_WAIT_US:
+        elif gap is not None and row.received_us - gap.back_us > UPLOAD_WAIT_US:
             del self.gaps[pseudonym]  # it was back by post, and has a session now
+        is_same_boot = gap is not None and bool(gap.boot) and gap.boot == hello.boot
         witness = _vantage_ref(pseudonym, row)
         if witness is None:  # no vote, because it is in no known country
             yield Goodbye(row.received_us, pseudonym)
@@ -175,6 +167,8 @@ class SignalReader:
                 witness,
                 hello.on_battery if hello.HasField("on_battery") else None,
                 hello.uptime_s if hello.HasField("uptime_s") else None,
+                hello.agent_version,
+                is_same_boot,
             )
 
     def _mark_returned(self, pseudonym: str, gap: Gap, at_us: int) -> None:
@@ -246,7 +240,7 @@ class SignalReader:
 
     def _expire_returns(self, now_us: int) -> Iterator[VantageSignal]:
         """Yield a reboot for returned agents that uploaded nothing in time."""
-        while self.returns and now_us - self.returns[0][0] >= _UPLOAD_WAIT_US:
+        while self.returns and now_us - self.returns[0][0] >= UPLOAD_WAIT_US:
             back_us, pseudonym = self.returns.popleft()
             gap = self.gaps.get(pseudonym)
             if gap is not None and gap.back_us == back_us:
@@ -254,7 +248,7 @@ class SignalReader:
                     del self.gaps[pseudonym]
                 if gap.rebooted and not gap.is_told:
                     yield OfflineReport(
-                        back_us + _UPLOAD_WAIT_US, pseudonym, gap.since_us, back_us, alive=False
+                        back_us + UPLOAD_WAIT_US, pseudonym, gap.since_us, back_us, alive=False
                     )
 
 

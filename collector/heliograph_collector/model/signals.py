@@ -37,6 +37,8 @@ class VantageArrival:
     witness: VantageRef
     on_battery: bool | None = None
     uptime_s: int | None = None  # of its machine; less than its silence lasted: it had rebooted
+    edition: str = ""  # of its agent; "" is unknown
+    same_boot: bool = False  # its machine is known to have run through its silence
 
 
 @dataclass(frozen=True, slots=True)

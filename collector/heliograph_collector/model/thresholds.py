@@ -8,7 +8,7 @@ lists the sources of formulas, and the false alarms that some version was measur
 
 from dataclasses import dataclass
 
-DETECT_VERSION = 24  # raised with any change of a number here or of a formula; log entries name it
+DETECT_VERSION = 25  # raised with any change of a number here or of a formula; log entries name it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,7 @@ class Thresholds:
     told_share: float = 0.34  # of the silent votes that must tell a cause: a third may collude
     rerouted_share: float = 0.9  # of returns by another carrier, if none measured; assumed
     transit_s: float = 480.0  # wait while our transit may be down; a cable must be known within 600
+    transit_told_s: float = 1_800.0  # … while some live on, or say so; assumed
 
     # Recovery
     back_window_s: float = 180.0  # returns are counted in it; assumed

@@ -176,7 +176,8 @@ class _SignalReader:
         self._boots[line.vantage] = line.boot or earlier_boot
         is_rebooted = bool(line.boot and earlier_boot) and line.boot != earlier_boot
         uptime_s = 0 if is_rebooted and line.uptime_s is None else line.uptime_s
-        return VantageArrival(at_us, vantage, line.on_battery, uptime_s)
+        is_same_boot = bool(earlier_boot) and line.boot == earlier_boot
+        return VantageArrival(at_us, vantage, line.on_battery, uptime_s, line.edition, is_same_boot)
 
     def _build_vantage(self, line: ArrivalLine | VoteLine) -> VantageRef:
         _check_country(line.country)

@@ -56,6 +56,7 @@ class ArrivalLine(_VantageLine, frozen=True, kw_only=True, tag="arrival"):
     on_battery: bool | None = None
     uptime_s: Seconds | None = None
     boot: Text = ""
+    edition: Text = ""  # of its agent
 
 
 class GoodbyeLine(_Line, frozen=True, kw_only=True, tag="goodbye"):

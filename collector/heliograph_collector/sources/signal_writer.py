@@ -98,6 +98,7 @@ def _build_arrival_line(signal: VantageArrival, at: str) -> ArrivalLine:
         entrance=entrance,
         on_battery=signal.on_battery,
         uptime_s=signal.uptime_s,
+        edition=signal.edition,
         **witness.place._asdict(),
     )
 

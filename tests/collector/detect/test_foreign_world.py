@@ -264,3 +264,96 @@ def test_trouble_of_many_countries_is_no_cut_of_one(
     land = create_land(seed, 6)
     build(land)
     assert not play(land, tmp_path)
+
+
+def fail_after_update(land: Land) -> None:
+    """Agents of a country begin anew with an edition that ends within two minutes."""
+    land.settle()
+    for person in land.select():
+        since = AT + land.rng.uniform(0, 120)
+        person.downs.append(Down(since, since + land.rng.uniform(20, 60), goodbye=True))
+        ends = person.downs[-1].until + land.rng.uniform(40, 120)
+        person.downs.append(Down(ends, AT + land.rng.uniform(20, 40) * 60))
+
+
+def fail_some_routes(land: Land) -> None:
+    """Three quarters of three countries reach us again after 25 min, and tell that all worked."""
+    land.settle()
+    for country in ("KZ", "TR", "BR"):
+        for person in land.select(country):
+            if land.rng.random() < 0.75:
+                until = AT + 1_500 + land.rng.uniform(0, 60)
+                is_told = True if land.rng.random() < 0.7 else None
+                person.downs.append(Down(AT + land.rng.uniform(0, 30), until, told=is_told))
+
+
+def break_fast(land: Land) -> None:
+    """At sunset of a first day seven of ten are switched off for an hour."""
+    land.settle()
+    for person in land.select():
+        if person.access != "hosting" and land.rng.random() < 0.7:
+            since = 13 * HOUR + land.rng.gauss(0, 500)
+            person.downs.append(Down(since, since + HOUR + land.rng.gauss(0, 600)))
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("build", [fail_after_update, fail_some_routes, break_fast])
+def test_what_is_no_cut_is_never_confirmed_as_one(
+    build: Callable[[Land], None], seed: int, tmp_path: Path
+) -> None:
+    land = create_land(seed, 10)
+    build(land)
+    assert {i.kind for i in play(land, tmp_path)} <= {IncidentKind.COLLECTOR_BLOCKED}
+
+
+def stop_agents(land: Land) -> None:
+    """Agents stop at once, their machines do not; each is started again after its own time."""
+    land.settle()
+    for person in land.select():
+        since = AT + land.rng.uniform(0, 60)
+        person.downs.append(Down(since, AT + 180 + land.rng.uniform(0, 600), ran_on=True))
+
+
+def stop_agents_again_and_again(land: Land) -> None:
+    land.settle()
+    for person in land.select():
+        second = AT + land.rng.uniform(0, 60)
+        while second < AT + 2_400:
+            lasts = land.rng.uniform(60, 300)
+            person.downs.append(Down(second, second + lasts))
+            second += lasts + land.rng.uniform(20, 90)
+
+
+def lose_packets(land: Land) -> None:
+    """All sessions break in a minute; each is back after minutes, and breaks again."""
+    land.settle()
+    for person in land.select():
+        second = AT + land.rng.uniform(0, 60)
+        while second < AT + 2 * HOUR:
+            lasts = 40 + land.rng.expovariate(1 / 120)
+            person.downs.append(Down(second, second + lasts))
+            second += lasts + 30 + land.rng.expovariate(1 / 600)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("build", [stop_agents, stop_agents_again_and_again, lose_packets])
+def test_what_turns_out_to_be_no_cut_is_withdrawn(
+    build: Callable[[Land], None], seed: int, tmp_path: Path
+) -> None:
+    """In its first minute nothing tells it from a cut."""
+    land = create_land(seed)
+    build(land)
+    assert {incident.state for incident in play(land, tmp_path)} <= {IncidentState.WITHDRAWN}
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_nearly_half_of_nine_that_stay_away_are_suspected(seed: int, tmp_path: Path) -> None:
+    land = create_land(seed, 8)
+    land.settle(lines=(3, 2), phones=(2, 2))
+    for person in land.select(access="hosting"):
+        land.people.remove(person)
+    for number, person in enumerate(land.select()[:4]):
+        person.downs = [Down(AT + number * 900, AT + 4 * HOUR, told=False)]
+    content = read_signals(land.write(tmp_path / "signals.jsonl"))
+    incidents = replay_signals(content.signals, content.votes, content.levels).incidents
+    assert [i for i in incidents if i.scope.country == "KZ" and i.suspected_us]

@@ -1,8 +1,9 @@
 """Counts of a country's cells against their habit, and whether chance explains them."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.detect.level.habit import UsualLevel
@@ -30,10 +31,9 @@ ALARMS_PER_YEAR = 1.0  # budget of suspicions by chance, of all cells of a count
 SPLIT_SHARE = 0.9  # of the silent votes, in parts of which each is named
 WHOLE_SHARE = 0.8  # of all votes of a cell: it is named although its parts are
 MIN_NOISE = 0.02  # least share of vantages that are silent by chance
-LASTING_US = 30 * MINUTE_US  # brief silences, which most are by chance, are over by then
-LASTING_NOISE = 0.5  # share of the silences by chance that last so long, at most
+# Brief silences, which most are by chance, are over after a time; the share that lasts longer:
+LASTING_NOISE = {30 * MINUTE_US: 0.5, 60 * MINUTE_US: 0.25}  # the longest for countries alone
 _LOOKS_A_YEAR = 365.25 * DAY_US / STEP_US
-_LASTING_LOOKS_A_YEAR = 365.25 * DAY_US / LASTING_US
 
 VantagesByPlace = Mapping[VantageLocation, Sequence[VantagePresence]]
 
@@ -44,12 +44,12 @@ class CellCount:
 
     size: int = 0  # vantages that are known
     silent: int = 0
-    lasting: int = 0  # silent for LASTING_US or longer
+    lasting: Counter[int] = field(default_factory=Counter)  # by the time for which they are silent
 
-    def add(self, size: int, silent: int, lasting: int) -> None:
+    def add(self, size: int, silent: int, lasting: Mapping[int, int]) -> None:
         self.size += size
         self.silent += silent
-        self.lasting += lasting
+        self.lasting.update(lasting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,15 @@ class CellTest:
             return False
         if self._exceeds_chance(self.silent, self.expected, _LOOKS_A_YEAR):
             return True
-        lasting_expected = max(MIN_NOISE * self.size, LASTING_NOISE * self.expected)
-        return self._exceeds_chance(self.count.lasting, lasting_expected, _LASTING_LOOKS_A_YEAR)
+        return any(
+            self._exceeds_chance(
+                self.count.lasting[lasting_us],
+                max(2 * noise * MIN_NOISE * self.size, noise * self.expected),
+                365.25 * DAY_US / lasting_us,
+            )
+            for lasting_us, noise in LASTING_NOISE.items()
+            if self.scope.is_national or lasting_us < max(LASTING_NOISE)
+        )
 
     def _exceeds_chance(self, silent: int, expected: float, looks_a_year: float) -> bool:
         if silent <= expected:
@@ -211,13 +218,16 @@ def count_cells(
     for place, counted in places.items():
         absent = [vantage for vantage in counted if is_absent(vantage)]
         silent = len(absent)
-        lasting = sum(now_us - vantage.lost_us >= LASTING_US for vantage in absent)
+        lasting = {
+            lasting_us: sum(now_us - vantage.lost_us >= lasting_us for vantage in absent)
+            for lasting_us in LASTING_NOISE
+        }
         holding = [outage for outage in outages if outage.holds(place)]
         wide = [scope for scope in scopes_of(place) if scope.named_fields <= 1]
         for scope in wide if counted else ():
             count = totals.setdefault(scope, CellCount())
             if any(explains(outage, scope) for outage in holding):
-                count.add(len(counted) - silent, 0, 0)
+                count.add(len(counted) - silent, 0, {})
             else:
                 count.add(len(counted), silent, lasting)
     return {scope: count for scope, count in totals.items() if count.size}

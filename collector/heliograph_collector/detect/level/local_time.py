@@ -8,8 +8,9 @@ from heliograph.units import DAY_US, HOUR_US
 # Standard time at which few people go to bed, leave an office or close a lid. Assumed. No hour of
 # the night is among them: in Ramadan many are up until the prayer at dawn, and go to bed then.
 BUSY_HOURS = range(7, 16)
-# … at which who sleeps late is up, and no evening has begun; offices may be closed. Assumed.
-WAKING_HOURS = range(10, 19)
+# … at which who sleeps late is up, and no evening has begun; offices may be closed. Assumed. In
+# Ramadan people sleep until eleven after the prayer at dawn, and leave all for the meal at sunset.
+WAKING_HOURS = range(11, 18)
 
 
 def is_busy_hour(country: str, at_us: int) -> bool:

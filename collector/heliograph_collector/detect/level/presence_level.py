@@ -49,10 +49,11 @@ from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.merging import is_one_line
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.renewal import have_restarted
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.incidents.incident import Bracket, incident_id
 from heliograph_collector.model.scope import AffectedCell, Scope
-from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS
 
 # Assumed, all of them:
 POWER_SHARE = 0.2  # of the silent, whose power failed before their loss: it may be the power
@@ -324,7 +325,7 @@ def _update_fall(
         return None
     since_us = fall.started.earliest_us
     in_order = is_battery_order(sample.select_fallen(Scope(test.scope.country), since_us), since_us)
-    fall.held = _find_doubts(fall, part, fallen, limits, in_order=in_order)
+    fall.held = _find_doubts(fall, part, fallen, sample, in_order=in_order)
     if fall.held:
         return None
     cell.fall = None
@@ -336,7 +337,7 @@ def _find_doubts(
     fall: LevelFall,
     part: AffectedCell,
     fallen: Sequence[VantagePresence],
-    limits: Thresholds,
+    sample: Sample,
     *,
     in_order: bool,
 ) -> tuple[str, ...]:
@@ -345,11 +346,14 @@ def _find_doubts(
     Args:
         in_order: The country fell in the order of a power failure.
     """
+    limits = sample.limits
     silent = [vantage for vantage in fallen if vantage.is_silent]
     failed = sum(vantage.power_failed for vantage in silent)
     is_told = failed >= POWER_SHARE * len(silent) or in_order
     if is_told or confounders.is_power_failure((part,), fallen, limits):
         return (confounders.POWER,)
+    if have_restarted((part,), silent, sample.now_us, limits):
+        return (confounders.RESTARTS,)
     if confounders.find_blocked_carrier(fallen, fall.started.earliest_us, limits) is not None:
         return (confounders.CARRIER,)
     return (confounders.ONE_LINE,) if is_one_line((part,), fallen, limits) else ()

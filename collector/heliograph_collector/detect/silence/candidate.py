@@ -157,7 +157,7 @@ class _Evaluation:
         since_us = candidate.burst_us - int(limits.spread_s * SECOND_US)
         witnesses = confounders.hear_witnesses(self._presence, candidate.country, since_us)
         self._is_transit = witnesses.may_be_transit
-        is_waiting = self._now_us - candidate.burst_us <= limits.transit_s * SECOND_US
+        is_waiting = self._is_transit and self._evasion.may_be_transit(self._voters.deciding)
         candidate.gated = is_waiting if self._is_transit else witnesses.is_hit
         if candidate.gated and not self._is_transit:
             return self._withdraw_if_late(CandidateOutcome.GATED)
@@ -235,9 +235,13 @@ class _Evaluation:
 
     def _may_be_renewal(self, cells: Sequence[AffectedCell]) -> bool:
         """Return whether sessions may have been ended to begin again; then it waits."""
-        self._is_renewal = renewal.may_be_renewal(
-            cells, self._voters.deciding, self._others, self._burst_us, self._now_us
+        voters = self._voters.deciding
+        has_restarted = renewal.have_restarted(cells, voters, self._now_us, self._limits)
+        self._is_renewal = has_restarted or renewal.may_be_renewal(
+            cells, voters, self._others, self._burst_us, self._now_us
         )
+        if has_restarted and self._candidate.dark is not None:
+            self._candidate.dark.held = (confounders.RESTARTS,)
         return self._is_renewal
 
     def _decide_blocked(

@@ -22,10 +22,14 @@ ONE_LINE = "one_line"
 POWER = "power"
 FEW = "few_votes"
 YOUNG = "young_vantages"
+RESTARTS = "restarts"
 
 
 _LIVING_SHARE = 0.34  # of the other countries, that must live on to acquit the collector; assumed
 _PHONES_SHARE = 0.34  # of silent mobiles: masts without batteries go with the lines; assumed
+_PARTIAL_SHARE = (
+    0.85  # of operators that fell: up to 12 % of a real cut remain (onset curves); assumed
+)
 _FEW_SHARE = 0.34  # of a country, whose few silences may be chance; assumed
 _SPREAD_CHANCE = 1e-4  # of so many losses in the rest of the world by churn; assumed
 _JOINT_SHARE = 0.34  # of all countries, that fall together as by one fault of ours; assumed
@@ -261,6 +265,23 @@ def _are_mixed(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
     return len(shares) > 1 and all(
         limits.alive_share <= share <= 1.0 - limits.alive_share / 2 for share in shares
     )
+
+
+def is_partial(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
+    """Return whether a part of the operators that fell lives on, as where some of our routes fail.
+
+    A cable or an order takes whole operators.
+    """
+    by_network: dict[int, list[VantagePresence]] = {}
+    for vantage in vantages:
+        if vantage.place.access != "hosting":
+            by_network.setdefault(vantage.place.asn, []).append(vantage)
+    fallen = VoteCount()
+    for group in by_network.values():
+        count = _sum_silent(group)
+        if count.share >= limits.suspect_share:
+            fallen.add(count)
+    return fallen.votes >= limits.votes and fallen.share <= _PARTIAL_SHARE
 
 
 def _are_lines(vantages: Sequence[VantagePresence]) -> bool:

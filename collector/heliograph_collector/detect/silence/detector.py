@@ -268,8 +268,8 @@ class SilenceDetector:
             self._schedule(self._presence.next_look_us(country, at_us), "look", country)
         if self._recent_outages(country, at_us):
             self._schedule(at_us + _FOLLOW_US, "follow", country)
-            if vantage.is_live and vantage.witness.carrier != vantage.lost_by:
-                self._schedule_after_retry(at_us, country)
+            if vantage.is_live:
+                self._schedule_after_retry(at_us + vantage.telling_us, country)
 
     def _on_fault(self, fault: Fault) -> None:
         if (

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.explanation import (
     SilenceEvidence,
     has_contrary_word,
@@ -49,15 +50,32 @@ class EvasionTest:
         """Return whether anybody tells anything."""
         return bool(self.reports) or any(s.is_rerouted for s in self._silenced)
 
-    @cached_property
+    @property
     def is_possible(self) -> bool:
         """Return whether some say that their link works, so that a cut waits for others.
 
         A few who lie delay a cut for as long as a few who come back do, and never hide it.
         """
-        if self.now_us - self.since_us > _WAIT_US or not self.is_known:
+        return self.now_us - self.since_us <= _WAIT_US and self.is_told
+
+    @cached_property
+    def is_told(self) -> bool:
+        """Return whether some say that their link works."""
+        if not self.is_known:
             return False
         return has_contrary_word(self._silenced, self.reports, self.now_us, self.presence.limits)
+
+    def may_be_transit(self, vantages: Sequence[VantagePresence]) -> bool:
+        """Return whether our way to several countries may be broken, and not be mended yet.
+
+        A cable is known sooner; but some of these live on, or say that they have a network.
+        """
+        limits = self.presence.limits
+        silent_us = self.now_us - self.since_us
+        if silent_us <= limits.transit_s * SECOND_US:
+            return True
+        is_told = self.is_told or confounders.is_partial(vantages, limits)
+        return is_told and silent_us <= limits.transit_told_s * SECOND_US
 
     def find(self) -> Evasion | None:
         """Find the block that vantages tell of; None if they tell of none."""

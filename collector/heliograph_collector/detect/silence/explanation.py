@@ -5,6 +5,8 @@ Each vantage that fell silent may give testimony, at once or when it is back:
 - *online*: foreign anchors answered it while the carrier that it was lost by stayed dead for longer
   than an agent waits between two attempts. Then its network worked and the way to us did not.
 - *offline*: the first that it measured in the silence was that no foreign anchor answers.
+- *stopped*: its machine is known to have run through the silence, and the agent, back for ten
+  minutes by the same way, tells nothing of it. One that runs always does: it had stopped itself.
 - *powerless*: it went from mains to battery before its loss, or its machine rebooted in it.
 
 A cause is named when at least `told_share` of the silent votes tell it and few contradict. Fewer
@@ -19,7 +21,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.steadiness import REJOIN_US
+from heliograph_collector.detect.silence.vantage_presence import UPLOAD_WAIT_US, VantagePresence
+from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.signals import OfflineReport, VantageRef
@@ -38,6 +42,7 @@ class SilenceEvidence:
     powerless: float
     powered: float  # it measured in the silence, so it had power
     lost_by: tuple[str, ...] = ()  # carriers of those that were online
+    stopped: float = 0.0  # its machine ran, and it was not there to measure
 
     def explain(self, limits: Thresholds) -> IncidentKind | None:
         """Return the kind that the testimony decides for; None if it decides nothing."""
@@ -46,6 +51,10 @@ class SilenceEvidence:
         if self._decides(self.powerless, self.powered, limits):
             return IncidentKind.POWER
         return IncidentKind.SILENCE if self._decides(self.offline, self.online, limits) else None
+
+    def has_stopped(self, limits: Thresholds) -> bool:
+        """Return whether the agents themselves had stopped."""
+        return self._decides(self.stopped, self.online + self.offline, limits)
 
     def confidence(self, kind: IncidentKind, limits: Thresholds) -> float:
         """Return the confidence in a block of the collector or in a power failure."""
@@ -81,6 +90,10 @@ def weigh_evidence(
     members = [s for s in silenced if is_established(s.witness, now_us, limits)]
     testimony = [_Testimony(s, reports.get(s.witness.nym), now_us, limits) for s in members]
     rerouted = _list_rerouted(testimony, limits)
+    stopped = [t.is_stopped for t in testimony]
+    backs_us = [t.vantage.back_us for t in testimony if t.is_stopped]
+    if not backs_us or quantile(backs_us, 0.9) - quantile(backs_us, 0.1) <= REJOIN_US:
+        stopped = [False] * len(testimony)  # after a cut all are back together
     online = [
         t.is_online or is_rerouted for t, is_rerouted in zip(testimony, rerouted, strict=True)
     ]
@@ -90,6 +103,7 @@ def weigh_evidence(
         offline=_count(testimony, [t.is_offline for t in testimony]),
         powerless=_count(testimony, [t.is_powerless for t in testimony]),
         powered=_count(testimony, [t.is_powered for t in testimony]),
+        stopped=_count(testimony, stopped),
         lost_by=tuple(
             sorted({t.vantage.lost_by for t, told in zip(testimony, online, strict=True) if told})
         ),
@@ -178,6 +192,12 @@ class _Testimony:
     @property
     def is_powerless(self) -> bool:
         return self.vantage.power_failed or (self.report is not None and not self.report.alive)
+
+    @property
+    def is_stopped(self) -> bool:
+        vantage = self.vantage
+        is_back = vantage.is_live and self.is_rejoined and vantage.ran_on and self.report is None
+        return is_back and self.now_us - vantage.back_us >= UPLOAD_WAIT_US
 
     @property
     def is_powered(self) -> bool:

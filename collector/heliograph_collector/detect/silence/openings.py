@@ -4,14 +4,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.brackets import bracket_return
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
+    count_live,
     count_silent,
     select_established,
 )
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.detect.stats.voting import sum_votes
-from heliograph_collector.incidents.incident import PhaseChange, PhaseDirection
+from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
+from heliograph_collector.detect.stats.voting import is_established, sum_votes
+from heliograph_collector.incidents.incident import Bracket, PhaseChange, PhaseDirection
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
@@ -61,3 +64,32 @@ def _voters_in(presence: PresenceTracker, scope: Scope) -> list[VantagePresence]
         and scope.includes(s.place)
         and (scope.access == "hosting" or s.place.access != "hosting")
     ]
+
+
+def find_opening(
+    vantages: Iterable[VantagePresence], first_us: int, now_us: int, limits: Thresholds
+) -> PhaseChange | None:
+    """Find the cells of which a part is back since a time; None if there are none."""
+    members = [s for s in vantages if s.is_silent or s.back_us >= first_us]
+    deciding, _ = select_established(members, now_us, limits, limits.witnesses)
+    votes = count_live(deciding)
+    cells = localize(votes, limits.back_share, limits.witnesses, limits)
+    if not cells:
+        return None
+    established = [s for s in members if is_established(s.witness, now_us, limits)]
+    cells = attach_persons(narrow_cells(cells, votes), count_live(established, nat_votes=1))
+    bracket = bracket_return([s.back_us for s in members if s.is_live], limits)
+    return PhaseChange(PhaseDirection.OPENING, cells, bracket, now_us)
+
+
+def list_returned(
+    vantages: Iterable[VantagePresence],
+    turns: Sequence[PhaseChange],
+    started: Bracket,
+    now_us: int,
+    limits: Thresholds,
+) -> list[VantagePresence]:
+    """List the vantages that came back lately, and not late in an earlier opening."""
+    since_us = max(now_us - int(limits.back_window_s * SECOND_US), started.latest_us)
+    returned = [s for s in vantages if s.is_live and s.back_us >= since_us]
+    return [s for s in returned if not is_returning(turns, s.place, now_us, limits)]

@@ -4,8 +4,8 @@ Theory of operation. States and transitions:
 
 - suspected → confirmed: by its candidate, or by what its vantages tell (explanation.py).
 - suspected → withdrawn: by its candidate, or because it ended unconfirmed.
-- suspected, confirmed → withdrawn: its vantages came back and were lost again, each by itself, in
-  its first hour; or other countries fell silent with it, and half an hour later it was over.
+- suspected, confirmed, closed → withdrawn: its vantages came back and were lost again, each by
+  itself; or other countries fell silent with it, and half an hour later it was over.
 - confirmed → closed: no dark cell for `clear_s`, because returns can stop again.
 - closed → confirmed: dark again within `resume_s`; the time between becomes an opening.
 - withdrawn → closed: late reports tell what it was.
@@ -24,18 +24,27 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.brackets import bracket_return
 from heliograph_collector.detect.silence.explanation import SilenceEvidence, weigh_evidence
-from heliograph_collector.detect.silence.openings import exclude_dark_cells, is_returning
+from heliograph_collector.detect.silence.openings import (
+    exclude_dark_cells,
+    find_opening,
+    list_returned,
+)
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
     count_live,
     count_silent,
     select_established,
 )
-from heliograph_collector.detect.silence.steadiness import has_flapped
+from heliograph_collector.detect.silence.steadiness import (
+    BRIEF_US,
+    STEADY_US,
+    has_flapped,
+    have_broken_on,
+)
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
+from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.tails import upper_tail
-from heliograph_collector.detect.stats.voting import is_established, sum_votes
+from heliograph_collector.detect.stats.voting import sum_votes
 from heliograph_collector.incidents.incident import (
     ONE_WAY,
     Bracket,
@@ -88,6 +97,7 @@ class OutageEpisode:
     held: tuple[str, ...] = ()
     replays: dict[str, OfflineReport] = field(default_factory=dict)  # by pseudonym
     needed: float = 0.0  # live votes before its end, if its silent vantages are unknown
+    is_refuted: bool = False  # its sessions only broke and came back
     _clear_us: int | None = None
     _last: tuple[AffectedCell, ...] = ()
     _back: tuple[int, int] | None = None  # (evaluated at, first return) of a possible opening
@@ -166,15 +176,33 @@ class OutageEpisode:
 
     def reconsider(self, presence: PresenceTracker, now_us: int) -> None:
         """Weigh what its vantages tell, and change its kind if that decides for another."""
-        if self.state is IncidentState.WITHDRAWN and self.ended is None:
+        if self.state is IncidentState.WITHDRAWN and (self.is_refuted or self.ended is None):
             return  # gated or dropped: it never was
+        if self._is_unsteady(presence, now_us):
+            self.is_refuted = True
+            self._close(IncidentState.WITHDRAWN, self.closed_us or now_us)
+            return
         silenced = self._list_silenced(presence, now_us)
-        if not self.replays and not any(s.power_failed or s.is_rerouted for s in silenced):
+        if not self.replays and not any(s.tells_cause for s in silenced):
             return  # nobody tells anything
         self.evidence = weigh_evidence(silenced, self.replays, now_us, self.limits)
+        if self.evidence.has_stopped(self.limits):
+            self._close(IncidentState.WITHDRAWN, self.closed_us or now_us)
+            return
         kind = self.evidence.explain(self.limits)
         if kind is not None and self.evidence.silent >= self.limits.votes:
             self.explain_as(kind, now_us)
+
+    def _is_unsteady(self, presence: PresenceTracker, now_us: int) -> bool:
+        """Return whether its sessions break and come back, also after its end, if it was brief."""
+        started_us = self.started.earliest_us
+        is_cut = (self.state, self.kind) == (IncidentState.CLOSED, IncidentKind.SILENCE)
+        closed_us = self.closed_us or now_us
+        if self.is_open and now_us - started_us <= _YOUNG_US:
+            return has_flapped(self._vantages_inside(presence), started_us, self.limits)
+        if not is_cut or closed_us - started_us > BRIEF_US or now_us - closed_us > STEADY_US:
+            return False
+        return have_broken_on(self._vantages_inside(presence), closed_us, self.limits)
 
     def explain_as(self, kind: IncidentKind, now_us: int) -> None:
         if kind is not self.kind:
@@ -238,10 +266,6 @@ class OutageEpisode:
         if now_us <= self.started.latest_us:
             return False  # restored from the log, while earlier rows are read again
         vantages = self._vantages_inside(presence)
-        is_young = now_us - self.started.earliest_us <= _YOUNG_US
-        if is_young and has_flapped(vantages, self.started.earliest_us, self.limits):
-            self._close(IncidentState.WITHDRAWN, now_us)
-            return False
         candidates = [s for s in vantages if s.place.access != "hosting"] or vantages
         voters, _ = select_established(candidates, now_us, self.limits, self.limits.witnesses)
         min_votes = min(float(self.limits.votes), *(cell.votes for cell in self.parts))
@@ -352,7 +376,7 @@ class OutageEpisode:
     ) -> bool:
         """Detect an opening: more returns than by chance, which last."""
         if self._back is None:
-            returned = self._recent_returns(vantages, now_us)
+            returned = list_returned(vantages, self.turns, self.started, now_us, self.limits)
             networks = {s.witness.prefix for s in returned}
             silent_networks = {s.witness.prefix for s in vantages if s.is_silent}
             chances = [self.limits.back_chance] * len(silent_networks | networks)
@@ -365,7 +389,7 @@ class OutageEpisode:
         if now_us - evaluated_us < self.limits.back_hold_s * SECOND_US:
             return True
         self._back = None
-        phase = self._opening_phase(vantages, first_us, now_us)
+        phase = find_opening(vantages, first_us, now_us, self.limits)
         if phase is not None:
             dark_cells = [part for outage in other_outages for part in outage.parts]
             cells = tuple(
@@ -373,24 +397,3 @@ class OutageEpisode:
             )
             self.turns.append(replace(phase, parts=cells))
         return False
-
-    def _opening_phase(
-        self, vantages: Sequence[VantagePresence], first_us: int, now_us: int
-    ) -> PhaseChange | None:
-        members = [s for s in vantages if s.is_silent or s.back_us >= first_us]
-        deciding, _ = select_established(members, now_us, self.limits, self.limits.witnesses)
-        votes = count_live(deciding)
-        cells = localize(votes, self.limits.back_share, self.limits.witnesses, self.limits)
-        if not cells:
-            return None
-        established = [s for s in members if is_established(s.witness, now_us, self.limits)]
-        cells = attach_persons(narrow_cells(cells, votes), count_live(established, nat_votes=1))
-        bracket = bracket_return([s.back_us for s in members if s.is_live], self.limits)
-        return PhaseChange(PhaseDirection.OPENING, cells, bracket, now_us)
-
-    def _recent_returns(
-        self, vantages: Sequence[VantagePresence], now_us: int
-    ) -> list[VantagePresence]:
-        since_us = max(now_us - int(self.limits.back_window_s * SECOND_US), self.started.latest_us)
-        returned = [s for s in vantages if s.is_live and s.back_us >= since_us]
-        return [s for s in returned if not is_returning(self.turns, s.place, now_us, self.limits)]

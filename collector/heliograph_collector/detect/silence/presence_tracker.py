@@ -165,6 +165,7 @@ class PresenceTracker:
         vantage = self.vantages.get(signal.nym)
         if vantage is not None:
             self._mark_away(vantage, signal.at_us)
+            vantage.left_us = signal.at_us
 
     def on_lost(self, signal: VantageLoss) -> VantagePresence | None:
         """Record a loss; return None if the vantage is unknown, not live or back again.

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Protocol
 
-from heliograph.units import DAY_US, MINUTE_US, SECOND_US
+from heliograph.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.voting import count_votes, sum_votes
 from heliograph_collector.incidents.incident import Bracket
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import VantageLocation
+from heliograph_collector.model.thresholds import Thresholds
 
 # From the first silence in a part of a country until a cut differs from lines that dial in again:
 # these need 20 to 150 s (Padmanabhan et al., IMC 2016; redial assumed), so some are back by then.
@@ -27,6 +29,10 @@ _WAIT_US = 300 * SECOND_US  # for returns to end; a redial that takes longer is 
 _SAME_TIME_US = 15 * MINUTE_US  # of a day: a step of habits (level/cell_counts.py)
 _BRIEF_US = 10 * MINUTE_US  # what is silent for longer is no renewal; assumed
 _HABIT_FACTOR = 2  # so much longer than it was must a silence last to be a cut; assumed
+
+
+_BEGUN_US = 15 * MINUTE_US  # from a program's new beginning to its end, if it fails; assumed
+_RESTART_US = 24 * HOUR_US  # by then a failed update is mended; assumed
 
 
 class EarlierOutage(Protocol):
@@ -53,6 +59,30 @@ def may_be_renewal(
     if silent_us > _HABIT_FACTOR * _BRIEF_US:
         return False
     return silent_us <= _HABIT_FACTOR * _find_usual_length_us(cells, outages, since_us)
+
+
+def have_restarted(
+    cells: Sequence[AffectedCell],
+    vantages: Sequence[VantagePresence],
+    now_us: int,
+    limits: Thresholds,
+) -> bool:
+    """Return whether most that are silent had just begun anew, as after an update that fails.
+
+    An order cuts agents of every age. These said goodbye and were back soon, or came with another
+    edition, and fell silent within minutes of it.
+    """
+    silent = [
+        v for v in vantages if v.is_silent and any(cell.scope.includes(v.place) for cell in cells)
+    ]
+    has_begun = [
+        v.begun_us > 0 and v.lost_us - v.begun_us <= _BEGUN_US and now_us - v.lost_us <= _RESTART_US
+        for v in silent
+    ]
+    if not any(has_begun):
+        return False
+    pairs = ((v.witness, hit) for v, hit in zip(silent, has_begun, strict=True))
+    return sum_votes(count_votes(pairs, limits.nat_votes)).share >= limits.confirm_share
 
 
 def _find_usual_length_us(

@@ -25,6 +25,8 @@ STEADY_US = 30 * MINUTE_US  # who is silent so long does not flap; assumed
 UNSTEADY_SHARE = 0.4  # of the silent: as many came back; assumed, between churn and throttling
 LEAST_RETURNS = 3.0  # votes; assumed
 AGAIN_SHARE = 0.5  # of the silent: these came back before and were lost again; assumed
+STEP_US = MINUTE_US  # of a second cut, of which nobody is back when it begins; assumed
+BRIEF_US = 15 * MINUTE_US  # of a silence, which may be how packet loss begins; assumed
 APART_US = 3 * MINUTE_US  # between the tenth and nine tenths of such losses; a step takes two …
 REJOIN_US = 6 * MINUTE_US  # … and of such returns; after a cut agents retry within five; assumed
 SETTLED_US = 2 * MINUTE_US  # from the first silence of a cut until nobody comes back; assumed
@@ -120,20 +122,46 @@ def has_flapped(vantages: Sequence[VantagePresence], since_us: int, limits: Thre
     least = max(limits.witnesses, AGAIN_SHARE * silent.hits)
     if len(again) < limits.witnesses or _count(again, [True] * len(again), limits).hits < least:
         return False
+    if _is_mixed(again):
+        return True
     is_apart = _measure_spread_us([v.lost_us for v in again]) > APART_US
     return is_apart and _measure_spread_us([v.rejoined_us for v in again]) > REJOIN_US
 
 
+def _is_mixed(again: Sequence[VantagePresence]) -> bool:
+    """Return whether some were lost again before others were back, so that nothing cut them."""
+    lost_us = [v.lost_us for v in again]
+    rejoined_us = [v.rejoined_us for v in again]
+    is_before = quantile(lost_us, 0.1) < quantile(rejoined_us, 0.9)
+    return is_before and _measure_spread_us(lost_us) > STEP_US
+
+
+def have_broken_on(vantages: Sequence[VantagePresence], ended_us: int, limits: Thresholds) -> bool:
+    """Return whether half of these were lost again after an end, each by itself.
+
+    A brief silence of all, after which sessions go on to break, was the beginning of packet loss.
+    """
+    again = _exclude_steps([v for v in vantages if v.lost_us > ended_us], limits)
+    if len(again) < limits.witnesses:
+        return False
+    names = {v.witness.nym for v in again}
+    hits = _count(vantages, [v.witness.nym in names for v in vantages], limits)
+    is_apart = _measure_spread_us([v.lost_us for v in again]) > APART_US
+    return is_apart and hits.hits >= max(limits.witnesses, AGAIN_SHARE * hits.votes)
+
+
 def _exclude_steps(again: Sequence[VantagePresence], limits: Thresholds) -> list[VantagePresence]:
     """Leave out the vantages of regions, networks and kinds of access that were lost together."""
-    lost_us: defaultdict[Scope, list[int]] = defaultdict(list)
+    members: defaultdict[Scope, list[VantagePresence]] = defaultdict(list)
     for vantage in again:
         for scope in scopes_of(vantage.place):
-            lost_us[scope].append(vantage.lost_us)
+            members[scope].append(vantage)
     steps = {
         scope
-        for scope, times_us in lost_us.items()
-        if len(times_us) >= limits.votes and _measure_spread_us(times_us) <= APART_US
+        for scope, group in members.items()
+        if len(group) >= limits.votes
+        and _measure_spread_us([v.lost_us for v in group]) <= APART_US
+        and not _is_mixed(group)
     }
     return [v for v in again if steps.isdisjoint(scopes_of(v.place))]
 

@@ -14,6 +14,8 @@ from heliograph_collector.model.signals import (
 )
 
 _POWER_US = 900 * SECOND_US  # from mains to battery to its loss; the longer window of a burst
+UPLOAD_WAIT_US = 600 * SECOND_US  # for a returned vantage to upload its measurements; assumed
+_RESTART_US = 600 * SECOND_US  # from a goodbye until a program that begins again is back; assumed
 
 
 class PresenceStatus(Enum):
@@ -42,6 +44,10 @@ class VantagePresence:
     on_battery: bool | None = None
     battery_us: int = 0  # when it went from mains to its battery; 0: not so
     power_failed: bool = False  # it went to its battery before its loss, or rebooted in it
+    left_us: int = 0  # its last goodbye
+    begun_us: int = 0  # when its agent last began again, or came with another edition
+    edition: str = ""
+    ran_on: bool = False  # its machine is known to have run through its last silence
     deferred: bool = False  # its silence began in a fault of the collector
     floor: float = 0.0  # least chance of its silence, after a fault of the collector
     own: ChurnRecord = field(default_factory=ChurnRecord)
@@ -61,6 +67,16 @@ class VantagePresence:
     @property
     def is_expected(self) -> bool:
         return self.status in (PresenceStatus.LIVE, PresenceStatus.AWAITED)
+
+    @property
+    def tells_cause(self) -> bool:
+        """Return whether its loss or its return says something of what the silence was."""
+        return self.power_failed or self.is_rerouted or self.ran_on
+
+    @property
+    def telling_us(self) -> int:
+        """Return how long after its return to wait for what it tells of its silence."""
+        return 0 if self.witness.carrier != self.lost_by else UPLOAD_WAIT_US
 
     @property
     def is_rerouted(self) -> bool:
@@ -95,9 +111,19 @@ class VantagePresence:
         if self.is_silent:
             self.back_us = at_us
             silent_us = at_us - self.heard_us
-            is_rebooted = signal.uptime_s is not None and signal.uptime_s * SECOND_US < silent_us
+            is_known = signal.uptime_s is not None
+            is_rebooted = is_known and (signal.uptime_s or 0) * SECOND_US < silent_us
             self.power_failed |= is_rebooted
+            self.ran_on = signal.same_boot or (is_known and not is_rebooted)
         self.note_power(signal.on_battery, at_us)
+        self._note_restart(signal)
+
+    def _note_restart(self, signal: VantageArrival) -> None:
+        is_new_edition = bool(self.edition) and signal.edition not in ("", self.edition)
+        is_away = self.status is PresenceStatus.AWAY
+        if is_new_edition or (is_away and 0 < signal.at_us - self.left_us <= _RESTART_US):
+            self.begun_us = signal.at_us
+        self.edition = signal.edition or self.edition
 
     def note_power(self, on_battery: bool | None, at_us: int) -> None:
         if on_battery is None:

@@ -119,11 +119,11 @@ def test_evenings_are_learned_and_the_first_is_a_doubt_at_most(over_s: float) ->
 
 @pytest.mark.parametrize(("size", "left"), [(36, 4), (18, 1), (9, 0)])
 def test_a_fade_of_a_first_night_is_told_when_nobody_is_back_by_day(size: int, left: int) -> None:
-    """Until ten in the morning all of it may be sleep."""
+    """Until eleven in the morning all of it may be sleep."""
     rng = Random(7)
     people = rng.sample(country(each=2), size)
     signals = [*arrived(people), *off(people[left:], EVENING, 2 * HOUR, rng)]
-    night, day = watched(signals, 24 + 4.9, 24 + 5.2)
+    night, day = watched(signals, 24 + 5.9, 24 + 6.2)
     assert [(i.state, i.held) for i in night] == [(IncidentState.SUSPECTED, ("habit",))]
     assert [(i.state, i.id) for i in day] == [(IncidentState.CONFIRMED, night[0].id)]
     assert (day[0].confidence <= 0.5) == (size < 10)
