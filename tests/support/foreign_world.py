@@ -26,7 +26,7 @@ class Down:
     told: bool | None = None
     entrance: str = ""  # by which it returns
     ran_on: bool = False  # its machine is known to have run meanwhile
-    goodbye: bool = False  # its agent began anew
+    goodbye: bool = False  # its agent restarted
 
 
 @dataclass

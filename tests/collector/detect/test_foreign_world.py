@@ -267,7 +267,7 @@ def test_trouble_of_many_countries_is_no_cut_of_one(
 
 
 def fail_after_update(land: Land) -> None:
-    """Agents of a country begin anew with an edition that ends within two minutes."""
+    """Agents of a country restart with an edition that ends within two minutes."""
     land.settle()
     for person in land.select():
         since = AT + land.rng.uniform(0, 120)

@@ -77,6 +77,17 @@ def test_arrival_has_pseudonym_place_and_age() -> None:
     assert told(replace(here(10), body=b"\xff\xff")) == [VantageArrival(at(10), placed)]
 
 
+def test_return_tells_the_edition_and_whether_its_machine_ran_on() -> None:
+    def back(boot: str) -> JournalRow:
+        hello = Hello(boot=boot, agent_version="0.9").SerializeToString()
+        return replace(here(100), body=hello)
+
+    for boot, ran_on in (("b", True), ("c", False), ("", False)):
+        signal = told(here(10), lost(67.5, 30), back(boot))[-1]
+        assert isinstance(signal, VantageArrival)
+        assert (signal.edition, signal.same_boot) == ("0.9", ran_on)
+
+
 def test_losses_goodbyes_and_faults_become_signals() -> None:
     assert told(lost(50, 12)) == [VantageLoss(at(50), KEY, at(12))]
     assert told(replace(lost(50, 0), heard_us=0)) == [VantageLoss(at(50), KEY, at(12.5))]

@@ -67,7 +67,7 @@ def have_restarted(
     now_us: int,
     limits: Thresholds,
 ) -> bool:
-    """Return whether most that are silent had just begun anew, as after an update that fails.
+    """Return whether most that are silent had just restarted, as after an update that fails.
 
     An order cuts agents of every age. These said goodbye and were back soon, or came with another
     edition, and fell silent within minutes of it.

@@ -75,7 +75,7 @@ class VantagePresence:
 
     @property
     def telling_us(self) -> int:
-        """Return how long after its return to wait for what it tells of its silence."""
+        """Return the time from its return until it has told what it measured in its silence."""
         return 0 if self.witness.carrier != self.lost_by else UPLOAD_WAIT_US
 
     @property
