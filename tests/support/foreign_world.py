@@ -119,7 +119,7 @@ class Land:
             if back >= self.end:
                 break
             person.entrance = down.entrance or person.entrance
-            uptime = {"uptime_s": 60 if down.rebooted else 5 * int(DAY)}
+            uptime: dict[str, object] = {"uptime_s": 60 if down.rebooted else 5 * int(DAY)}
             is_known = down.rebooted or down.ran_on
             lines.append(_arrive(person, back, uptime if is_known else {}))
             if down.told is not None:
