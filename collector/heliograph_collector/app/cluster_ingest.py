@@ -230,13 +230,15 @@ class ClusterIngest:
     def _end_unnoticed(self, mirror: _HostMirror, key: int) -> None:
         session = mirror.sessions.pop(key)
         agent = session.agent.id
-        is_newest = self.connections.list_of_agents([agent])[-1:] == [session]
+        sessions = self.connections.list_of_agents([agent])
+        # By arrival, and not by report: a host that is heard again reports old sessions.
+        is_newest = session.arrived_us >= max(each.arrived_us for each in sessions)
         self.connections.remove(session, DisconnectReason.STOPPED, "", 0)
         if is_newest:  # an older one elsewhere is half-open, and ends soon
             self._batches.pop(agent, None)
             country = session.vantage.country
             since_us = self._clock.monotonic_us()
-            self.board.add_unknown([UnknownAgent(agent, country, since_us)])
+            self.board.add_unknown([UnknownAgent(agent, country, since_us, session.arrived_us)])
 
     def _follow(
         self, mirror: _HostMirror, report: SessionsChanged, ahead_us: int, *, is_new: bool
@@ -278,7 +280,7 @@ class ClusterIngest:
     def _begin(
         self, mirror: _HostMirror, record: SessionRecord, ahead_us: int, *, is_new: bool
     ) -> None:
-        self.board.note_present(record.agent.id)
+        self.board.note_present(record.agent.id, record.arrived_us + ahead_us)
         session = mirror.sessions.get(record.key)
         if session is None:
             session = mirror.sessions[record.key] = RemoteSession(
@@ -312,7 +314,7 @@ class ClusterIngest:
             self._lose_host(host, heard_us)
         is_repeated = reading.monotonic_us - self._awaited_us >= REPEAT_US
         if self._all_lost_us is not None and is_repeated:
-            self._await_all(self._all_lost_us)  # the same fault goes on
+            self._await_all(self._all_lost_us)  # the same fault continues
         for unknown in self.board.take_given_up(reading.monotonic_us):
             if not self.connections.list_of_agents([unknown.agent]):
                 self._rows.append(unknown.build_goodbye(wall_us))

@@ -9,7 +9,7 @@ begins unsynced. If a host dies unsynced, nobody is called silent for GRACE_US: 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from heliograph.units import SECOND_US
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
@@ -33,6 +33,7 @@ class UnknownAgent:
     agent: bytes
     country: str
     since_us: int
+    arrived_us: int = 0  # of the session that it had there
 
     def build_goodbye(self, now_us: int) -> JournalRow:
         """Build the row by which it is neither present nor silent."""
@@ -102,7 +103,7 @@ class HostBoard:
         for host in self._hosts.values():
             host.heard_us += stalled_us
         self._unknown = {
-            agent: UnknownAgent(agent, unknown.country, unknown.since_us + stalled_us)
+            agent: replace(unknown, since_us=unknown.since_us + stalled_us)
             for agent, unknown in self._unknown.items()
         }
 
@@ -110,9 +111,11 @@ class HostBoard:
         for unknown in agents:
             self._unknown.setdefault(unknown.agent, unknown)
 
-    def note_present(self, agent: bytes) -> None:
-        """Take note of an agent that is seen at a host."""
-        self._unknown.pop(agent, None)
+    def note_present(self, agent: bytes, arrived_us: int) -> None:
+        """Take note of an agent's session; one older than that at the dead host tells nothing."""
+        unknown = self._unknown.get(agent)
+        if unknown is not None and arrived_us >= unknown.arrived_us:
+            del self._unknown[agent]
 
     def is_unknown(self, agent: bytes) -> bool:
         """Return whether its newest session was at a dead host."""

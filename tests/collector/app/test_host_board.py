@@ -57,7 +57,7 @@ def test_agent_of_a_dead_host_is_back_or_given_up() -> None:
     board = HostBoard()
     boris = UnknownAgent(b"B" * 16, "KZ", NOW)
     board.add_unknown([ANNA, boris])
-    board.note_present(boris.agent)
+    board.note_present(boris.agent, NOW)
     assert board.take_given_up(NOW + GRACE_US - 1) == []
     assert board.take_given_up(NOW + GRACE_US) == [ANNA]
     assert board.take_given_up(NOW + 2 * GRACE_US) == []
