@@ -141,6 +141,27 @@ async def test_late_data_appear_and_old_bins_go() -> None:
     assert not kept.networks
 
 
+@pytest.mark.parametrize(("reading_s", "expected"), [(0, range(36, 45)), (1, range(20, 34))])
+async def test_a_long_reading_comes_more_seldom(reading_s: int, expected: range) -> None:
+    """So that a large store spends a twentieth of a core on bars: 30 s of ten minutes at most."""
+    world = World()
+    feed = world.feed(k_anonymity=1)
+    count = feed.wide
+
+    async def wide(*span: Any, **names: Any) -> list[Any]:
+        world.clock.advance_us(reading_s * MINUTE_US // 120)  # two make one reading
+        return list(await count(*span, **names))
+
+    feed.wide = wide  # type: ignore[method-assign] # for the test
+    charts = DayCharts(feed)
+    await read_all(charts)
+    readings, until_us = 0, world.clock.wall_us() + 10 * MINUTE_US
+    while world.clock.wall_us() < until_us:
+        readings += await charts.read_next()
+        world.clock.advance_us(MINUTE_US // 60)
+    assert readings in expected
+
+
 async def test_a_bin_that_is_too_much_leaves_the_others() -> None:
     world = World()
     world.votes += crowd(6, VerdictState.REACHABLE, NOW_US - 3 * HOUR_US, NOW_US)
