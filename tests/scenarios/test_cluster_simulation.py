@@ -141,6 +141,7 @@ class Simulation:
         self.agents = [ModelAgent(agent) for agent in directory.list_agents()[:AGENTS]]
         self.status: dict[bytes, str] = {}
         self.awaited_until: dict[bytes, int] = {}
+        self.start_us = 0  # of the last row of a start
         self.checked = 0
         self.wrong: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -279,10 +280,19 @@ class Simulation:
                     host.reporter._follow(decode_order(encode(order)))
 
     def check_rows(self) -> None:  # noqa: C901 one kind of row a case
-        """Follow presence as the detectors do."""
+        """Follow presence as the detectors do.
+
+        They run in the leader's process: while it hangs, they judge nobody. After it, a start that
+        goes on defers whom a grace that ended meanwhile would call silent; another start does not.
+        Not played: real detectors read the rows of the hosts first. By then they may have called a
+        country cut, if all its agents are at the one host that a leader had not heard when it hung.
+        """
         for row in self.journal.rows[self.checked :]:
             match row.kind:
                 case RowKind.START:
+                    if row.heard_us - HEARTBEAT_S * SECOND > self.start_us:
+                        self.end_waits()
+                    self.start_us = row.heard_us
                     for agent, status in self.status.items():
                         if status == "live":
                             self.status[agent] = "awaited"
@@ -296,6 +306,10 @@ class Simulation:
                 case RowKind.LOST if self.status.get(row.agent) in ("live", "awaited"):
                     self.call_silent(row.agent, "lost", 30)
         self.checked = len(self.journal.rows)
+        if self.step >= self.stalled_until:
+            self.end_waits()
+
+    def end_waits(self) -> None:
         for agent, status in list(self.status.items()):
             if status == "awaited" and self.step >= self.awaited_until[agent]:
                 self.call_silent(agent, "awaited in vain", 0)

@@ -44,7 +44,6 @@ from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.collector_faults import (
     COLLECTOR,
     MIN_STALL_US,
-    REPEAT_US,
     SuspectedFault,
     TimeSpan,
     build_fault_row,
@@ -114,7 +113,6 @@ class ClusterIngest:
         self._spans: list[TimeSpan] = []  # in which the journal stored nothing
         self._network_fault: SuspectedFault | None = None
         self._all_lost_us: int | None = None  # when the last of all hosts was heard; wall clock
-        self._awaited_us = 0  # when the last row of a start was built; monotonic
         self._last_reading = read_clocks(clock)
 
     @property
@@ -303,7 +301,7 @@ class ClusterIngest:
         self._last_reading = reading = read_clocks(self._clock)
         elapsed_us = reading.monotonic_us - previous.monotonic_us
         if elapsed_us >= MIN_STALL_US or not self._bus.is_connected:
-            self.board.extend_deadlines(elapsed_us)
+            self.board.extend_deadlines(elapsed_us, reading.monotonic_us)
             self.connections.pause_silence(elapsed_us, reading.monotonic_us)
 
     def _judge_hosts(self) -> None:
@@ -312,9 +310,11 @@ class ClusterIngest:
         for host, heard_us in self.board.take_dead(reading.monotonic_us).items():
             log.warning("Ingest host %s is not heard any more.", host)
             self._lose_host(host, heard_us)
-        is_repeated = reading.monotonic_us - self._awaited_us >= REPEAT_US
-        if self._all_lost_us is not None and is_repeated:
-            self._await_all(self._all_lost_us)  # the same fault continues
+        start_us = self.board.find_due_start(reading.monotonic_us, self._all_lost_us)
+        if start_us is not None:
+            self._await_all(start_us)
+            for mirror in self._hosts.values():  # detectors may await those too who have arrived
+                mirror.offer(Resync())
         for unknown in self.board.take_given_up(reading.monotonic_us):
             if not self.connections.list_of_agents([unknown.agent]):
                 self._rows.append(unknown.build_goodbye(wall_us))
@@ -325,10 +325,11 @@ class ClusterIngest:
         self._spans.clear()
 
     def _await_all(self, heard_us: int) -> None:
-        """Let all agents be awaited since a time, as after a restart."""
+        """Let all agents be awaited since a time; a start of the same time goes on."""
         self._rows.append(self._build_start_row(heard_us))
-        self._awaited_us = self._clock.monotonic_us()
-        self.board.clear_unknown()
+        self.board.note_start(heard_us, self._clock.monotonic_us())
+        if self._all_lost_us is not None:  # else some have arrived since, and may not be awaited
+            self.board.clear_unknown()
 
     def _lose_host(self, host: str, heard_us: int) -> None:
         """Let the agents of a host be unknown, and tell in coverage that they are."""

@@ -6,12 +6,17 @@ agents are unknown, and none of any host is called silent: it may be there. A de
 board. Its agents stay unknown, until one is seen at another host, or GRACE_US is over: then they
 are no longer counted, neither as present nor as silent. A host of the same name that is heard again
 begins unsynced. If a host dies unsynced, nobody is called silent for GRACE_US: all may be there.
+
+At a *start* (a leader's, or after no host was heard) detectors await all agents for GRACE_US. It
+goes on until each host has told its sessions, and is written again meanwhile: an agent of a host
+that has not told may be there. So it is after a stall of this process, which took from that time.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from heliograph.units import SECOND_US
+from heliograph_collector.ingest.collector_faults import REPEAT_US
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 
 STALE_US = 5 * SECOND_US  # hosts report each second; five lost ones are no slip; assumed
@@ -53,6 +58,8 @@ class HostBoard:
     _hosts: dict[str, _Host] = field(default_factory=dict)
     _unknown: dict[bytes, UnknownAgent] = field(default_factory=dict)
     _blind_until_us: int = 0  # a host died whose sessions were not all known
+    _start_us: int | None = None  # of the start that goes on; wall clock
+    _start_written_us: int = 0
 
     def __len__(self) -> int:
         return len(self._hosts)
@@ -85,25 +92,47 @@ class HostBoard:
                 self._blind_until_us = now_us + GRACE_US
         return dead
 
+    def has_all_told(self) -> bool:
+        """Return whether the sessions of all hosts are known, so that a start is over."""
+        return bool(self._hosts) and all(host.is_synced for host in self._hosts.values())
+
     def is_trusted(self, now_us: int) -> bool:
         """Return whether every host is fresh and synced, so that who is nowhere is missing."""
         is_blind = now_us < self._blind_until_us
         return (
-            bool(self._hosts)
-            and not is_blind
-            and all(
-                host.is_synced and now_us - host.heard_us < STALE_US
-                for host in self._hosts.values()
-            )
+            not is_blind
+            and self.has_all_told()
+            and all(now_us - host.heard_us < STALE_US for host in self._hosts.values())
         )
 
-    def extend_deadlines(self, stalled_us: int) -> None:
-        """Add a time in which this process itself could hear no host."""
+    def note_start(self, start_us: int, now_us: int) -> None:
+        """Take note that a start is written; `start_us` is by the wall clock."""
+        self._start_us = start_us
+        self._start_written_us = now_us
+
+    def find_due_start(self, now_us: int, all_lost_us: int | None) -> int | None:
+        """Return the time of a start that is to be written (again), None for none.
+
+        `all_lost_us` is when the last host was heard, if none has been since; both by the wall
+        clock. Detectors take a start of the same time for the same one: losses that they found
+        since are deferred.
+        """
+        if all_lost_us is not None:
+            self._start_us = all_lost_us
+        elif self.has_all_told():
+            self._start_us = None
+        return self._start_us if now_us - self._start_written_us >= REPEAT_US else None
+
+    def extend_deadlines(self, stalled_us: int, now_us: int) -> None:
+        """Add a time until now in which this process itself could hear no host.
+
+        Reports that waited meanwhile may be taken already: nobody is heard later than now.
+        """
         self._blind_until_us += stalled_us
         for host in self._hosts.values():
-            host.heard_us += stalled_us
+            host.heard_us = min(host.heard_us + stalled_us, now_us)
         self._unknown = {
-            agent: replace(unknown, since_us=unknown.since_us + stalled_us)
+            agent: replace(unknown, since_us=min(unknown.since_us + stalled_us, now_us))
             for agent, unknown in self._unknown.items()
         }
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from heliograph import services
+from heliograph.units import MINUTE_US
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.app.cluster_ingest import ClusterIngest
 from heliograph_collector.app.cluster_messages import HostReport, Resync
@@ -253,6 +254,41 @@ async def test_own_stall_or_lost_link_makes_nobody_silent(led: Led) -> None:
     led.bus.is_connected = True
     await led.ingest.judge()
     assert led.journal.list_kinds() == [RowKind.START]
+
+
+async def test_start_goes_on_after_own_stall_until_each_host_has_told_all(led: Led) -> None:
+    """A new leader hears one host and hangs: the grace is over, but not for those of the other."""
+    led.ingest.board.expect("b", led.clock.monotonic_us())
+    await led.report("a")
+    await led.arrive("a", 0)
+    led.clock.advance_us(2 * GRACE_US)
+    await led.ingest.judge()
+    starts = list(led.journal.rows)
+    assert led.journal.list_kinds() == [RowKind.START, RowKind.START]
+    assert starts[0].heard_us == starts[1].heard_us, "one start that goes on"
+    assert [type(order) for order in led.list_orders()] == [Resync], "who arrived, arrives again"
+    await led.arrive("b", 1)
+    led.clock.advance_us(2 * GRACE_US)
+    await led.ingest.judge()
+    later = led.journal.list_kinds()[2:]
+    assert RowKind.START not in later, "a stall of a leader that knows all hosts awaits nobody"
+
+
+async def test_start_that_goes_on_leaves_agents_of_a_dead_host_unknown(led: Led) -> None:
+    """It was seen since the start, so that detectors do not await it: it must be given up."""
+    led.ingest.board.expect("b", led.clock.monotonic_us())
+    for host in ("a", "c"):
+        await led.report(host)
+    await led.arrive("a", 0)
+    for _ in range(GRACE_US // SECOND + 60):
+        await led.pass_time(1, "c")
+        led.numbers["b"] = led.numbers.get("b", 1)
+        await led.report("b", skipped=1)  # never whole: it is asked for all, in vain
+    starts = led.journal.list_kinds().count(RowKind.START)
+    assert starts >= GRACE_US // MINUTE_US
+    assert [row.agent for row in led.journal.rows if row.kind is RowKind.GOODBYE] == [
+        led.agents[0].id
+    ]
 
 
 async def test_rows_wait_for_a_journal_that_is_down(led: Led) -> None:

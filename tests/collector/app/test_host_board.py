@@ -1,5 +1,7 @@
 """What is decided from the reports of ingest hosts: who is heard, unknown, or given up."""
 
+from dataclasses import replace
+
 import pytest
 
 from heliograph_collector.app.host_board import (
@@ -9,6 +11,7 @@ from heliograph_collector.app.host_board import (
     HostBoard,
     UnknownAgent,
 )
+from heliograph_collector.ingest.collector_faults import REPEAT_US
 
 NOW = 1_000_000_000
 ANNA = UnknownAgent(b"A" * 16, "KZ", NOW)
@@ -74,11 +77,36 @@ def test_host_that_dies_before_it_told_all_leaves_nobody_judged() -> None:
     assert board.is_trusted(NOW + DEAD_US + GRACE_US)
 
 
+def test_start_goes_on_until_each_host_has_told_all() -> None:
+    board = HostBoard()
+    board.expect("b", NOW)
+    heard(board, "a", 1)
+    board.note_start(7, NOW)
+    assert board.find_due_start(NOW + REPEAT_US - 1, None) is None, "written just now"
+    assert board.find_due_start(NOW + REPEAT_US, None) == 7
+    heard(board, "b", 1)
+    assert board.find_due_start(NOW + REPEAT_US, None) is None
+    assert not heard(board, "b", 3)
+    assert board.find_due_start(NOW + REPEAT_US, None) is None, "a lost report is no start"
+    assert board.find_due_start(NOW + REPEAT_US, 9) == 9, "no host is heard"
+
+
 def test_own_stall_makes_no_host_dead_and_gives_up_nobody() -> None:
     board = HostBoard()
     heard(board, "a", 1)
     board.add_unknown([ANNA])
-    board.extend_deadlines(GRACE_US)
+    board.extend_deadlines(GRACE_US, NOW + GRACE_US)
     assert board.take_dead(NOW + GRACE_US) == {}
     assert board.is_trusted(NOW + GRACE_US)
     assert board.take_given_up(NOW + GRACE_US) == []
+
+
+def test_report_that_waited_for_a_stall_to_end_makes_no_host_heard_in_the_future() -> None:
+    board = HostBoard()
+    end_us = NOW + GRACE_US
+    heard(board, "a", 1, end_us)
+    board.add_unknown([replace(ANNA, since_us=end_us)])
+    board.extend_deadlines(GRACE_US, end_us)
+    assert not board.is_trusted(end_us + STALE_US)
+    assert board.take_dead(end_us + DEAD_US) == {"a": end_us}
+    assert board.take_given_up(end_us + GRACE_US) == [replace(ANNA, since_us=end_us)]
