@@ -7,6 +7,8 @@ CDN's or a publisher's, and the page of a hoster of parked names. What tells the
   controls are led to. A CDN's, a publisher's or a hoster's sites are alike in one of the three.
 - Established vantages in several prefixes met it, each under NAMES_ENOUGH names, and no more
   prefixes that asked for these names got other pages. An office has one line.
+- They met it under the same names. What is used up, unpaid or injected now and then meets each line
+  at other names.
 - Near its time each of them got as many other sites' own answers. A portal lets nobody through.
 - No control in another country met it, and at most one vantage there: a site's own page for
   strangers is shown in many countries.
@@ -16,8 +18,8 @@ results gives the same memory, as for profiles.
 """
 
 import ipaddress
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from heliograph.observation import Measurement
@@ -34,6 +36,8 @@ SITES_KEPT = 4_096  # assumed; names of which a control's page is known
 DIGESTS_KEPT = 4_096  # assumed
 WITNESSES_KEPT = 8  # assumed; vantages of one page, of which two abroad clear it
 WITNESSES_ENOUGH = 2
+VANTAGES_AGREED = 2  # that met a page under a name before the name is one of a network's list
+SHOWN_FOR_EACH_OTHER = 3  # assumed; one of five may have asked before the name was listed
 NETWORK_PREFIX = 16  # bits; the network of a hoster or of a CDN's near edges; assumed
 
 
@@ -86,8 +90,12 @@ class SharedPages:
             if digest in memory.repeated_pages
         }
         all_names = frozenset().union(*names.values())
+        agreed = _find_agreed_names(digest, names, since_us)
         for memory in memories:
-            if self._count_unrelated(names.get(memory, frozenset())) >= NAMES_ENOUGH:
+            own_names = names.get(memory, frozenset())
+            common = own_names & agreed
+            is_same_list = 2 * len(common) > len(own_names)
+            if is_same_list and self._count_unrelated(common) >= NAMES_ENOUGH:
                 met.append(memory)
             elif _count_others(memory, digest, all_names, since_us) >= NAMES_ENOUGH:
                 spared.append(memory)
@@ -121,6 +129,28 @@ class SharedPages:
                 self._own_pages.move_to_end(name)
         while len(self._own_pages) > SITES_KEPT:
             self._own_pages.popitem(last=False)
+
+
+def _find_agreed_names(
+    digest: str, names: Mapping[VantageMemory, frozenset[str]], since_us: int
+) -> frozenset[str]:
+    """Find the names under which several of those vantages met the page, and few another one.
+
+    A list is one for a network. What is used up, unpaid, asked once or injected now and then meets
+    each line at names of its own.
+    """
+    shown = Counter(name for own_names in names.values() for name in own_names)
+    others = Counter(
+        name
+        for memory in names
+        for name, (at_us, page) in memory.pages.items()
+        if name in shown and at_us >= since_us and page != digest
+    )
+    return frozenset(
+        name
+        for name, count in shown.items()
+        if count >= VANTAGES_AGREED and count > SHOWN_FOR_EACH_OTHER * others[name]
+    )
 
 
 def _count_others(memory: VantageMemory, digest: str, names: frozenset[str], since_us: int) -> int:

@@ -11,6 +11,7 @@ from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprints import (
     match_block_page,
     names_authority,
+    speaks_as_no_censor,
     speaks_to_visitor,
 )
 from heliograph_collector.judge.page_comparison import (
@@ -66,14 +67,16 @@ def extract_page_features(sides: Sides) -> Iterator[Feature]:
 def _is_shared(page: Http, control: Http, sides: Sides, features: list[Feature]) -> bool:
     """Return whether the network shows the page in place of unrelated sites.
 
-    The page must be another than the control's and ask nothing of its visitor.
+    The page must be another than the control's and ask nothing of its visitor. Without words of an
+    order it must not speak as plans, hotels, publishers and guards do.
     """
     count = sides.profile.shared_pages.get(parse_host(page.url).lower(), 0)
     is_notice = Feature.PAGE_NOTICE in features
     if count < (LINES_OF_A_NOTICE if is_notice else LINES_ENOUGH):
         return False
-    is_other = is_notice or Feature.PAGE_DIFFERENT in features
-    return is_other and control.status < REFUSALS and not speaks_to_visitor(page)
+    if not is_notice and (Feature.PAGE_DIFFERENT not in features or speaks_as_no_censor(page)):
+        return False
+    return control.status < REFUSALS and not speaks_to_visitor(page)
 
 
 def _compare(

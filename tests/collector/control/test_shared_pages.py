@@ -1,5 +1,7 @@
 """One page in place of many sites: a notice that no list has, or what else looks like one."""
 
+# ruff: noqa: RUF001 -- other scripts are what is tested
+
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -116,6 +118,67 @@ def test_page_in_place_of_unrelated_sites_is_the_networks(
     case: str, blocks: list[list[Any]], is_blocked: bool
 ) -> None:
     assert list_blocked(*blocks) == (set(LISTED) if is_blocked else set()), case
+
+
+INNOCENT_PAGES = {
+    "a publisher's page for one country": "Our site is not available in your region thank you",
+    "a publisher under European law": "Our site is unavailable in most European countries today",
+    "an owner under sanctions": "We cannot serve you due to economic sanctions of our state",
+    "a used-up plan": "You have used up your data allowance for this month buy more",
+    "a used-up plan in Russian": "Трафик по вашему тарифу исчерпан подключите ещё один",
+    "a reminder": "Estimado cliente su servicio ha sido suspendido llame hoy mismo",
+    "hotels of one chain": "Good day please accept the terms and enter your room number",
+    "a CDN's page": "This is the default page of the edge please set up your name",
+    "a registrar": "This domain has expired please renew it as soon as you can",
+    "help with lost names": "We could not find that here are some suggestions for you",
+    "a provider's outage": "We have technical difficulties and work on it now sorry",
+    "a robot guard": "Checking that you are no robot this will take some seconds",
+    "a national alert": "Emergency extreme weather stay inside and wait for news",
+    "an interstitial": "Opening over a secure connection please wait or click here",
+    "a virus scanner": "The shield stopped a threat so that nothing happens to you",
+    "a VPN appliance": "Your session ended please start the program again now",
+    "a private resolver": "Private resolver cannot be reached choose another in settings",
+    "a subscriber's own filter": "This is rated unsuitable ask the account holder to change it",
+    "a survey": "Help us to be better take part in a short survey today",
+}
+
+
+@pytest.mark.parametrize("text", INNOCENT_PAGES.values(), ids=INNOCENT_PAGES.keys())
+def test_words_of_others_than_censors_accuse_nobody(text: str) -> None:
+    """Three lines get it at the same sites, which only such words tell from a notice."""
+    assert list_blocked(sites(), *(blocked_line(nym, text) for nym in "abc")) == set()
+
+
+NOTICES = {
+    "Russian": "Доступ к ресурсу ограничен на основании решения уполномоченного органа",
+    "Persian": "دسترسی به این تارنما امکان پذیر نمی باشد کارگروه تعیین مصادیق",
+    "Indonesian": "Maaf situs ini mengandung konten negatif hubungi aduan konten",
+    "Turkish": "Bu internet sitesi hakkında koruma tedbiri uygulanmaktadır",
+    "English": "The site you requested is not accessible on this network by regulations",
+}
+
+
+@pytest.mark.parametrize("text", NOTICES.values(), ids=NOTICES.keys())
+def test_notices_are_found(text: str) -> None:
+    assert list_blocked(sites(), *(blocked_line(nym, text) for nym in "abc")) == set(LISTED)
+
+
+def test_lines_that_meet_a_page_at_different_sites_have_no_list_in_common() -> None:
+    """Each line meets it while its plan is used up: whichever sites are asked meanwhile."""
+    everything = (*LISTED, *FREE)
+    halves = {"a": everything[:4], "b": everything[2:6], "c": everything[4:]}
+    lines = [
+        ask(n, page(n, "Notice", f"{NOTICE} {n}", SIZE) if n in half else own_page(n), nym)
+        for nym, half in halves.items()
+        for n in everything
+    ]
+    assert list_blocked(sites(), lines) == set()
+
+
+def test_one_line_of_five_that_asked_before_the_list_changes_nothing() -> None:
+    late = [*(ask(n, own_page(n), "e") for n in LISTED[:1]), *blocked_line("e")[1:]]
+    lines = [record for nym in "abcd" for record in blocked_line(nym)]
+    assert list_blocked(sites(), lines, late) == set(LISTED)
 
 
 def test_two_sites_are_too_few() -> None:
