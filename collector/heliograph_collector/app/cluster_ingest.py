@@ -205,6 +205,7 @@ class ClusterIngest:
         now_us = self._clock.monotonic_us()
         await self._journal.note_position(report.position)
         self._journal.hosts.note(host, report.ranges_applied)
+        is_new = host not in self._hosts
         mirror = self._hosts.setdefault(host, _HostMirror(host, self._orders))
         is_whole = report.open_keys is not None
         if not self.board.note(host, report.number, is_whole=is_whole, now_us=now_us):
@@ -213,6 +214,8 @@ class ClusterIngest:
         if self._all_lost_us is not None:
             self._await_all(self._all_lost_us)
             self._all_lost_us = None
+        if is_new:  # its next reports may have waited: their agents' rows precede the start's
+            mirror.offer(Resync())
         if report.open_keys is not None:
             self._keep_only(mirror, set(report.open_keys))
         if report.sessions is not None:

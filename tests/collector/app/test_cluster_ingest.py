@@ -91,6 +91,8 @@ class Led:
         now_us = self.clock.monotonic_us() + 7  # a host's clock is its own
         report = HostReport(number=number, at_us=now_us, position=0, ranges_applied=0, **fields)
         await self.ingest.take(host, report)
+        if number == 1:
+            self.list_orders()  # it is asked to tell all again
 
     async def arrive(self, host: str, agent: int, key: int = 1, **fields: Any) -> None:
         await self.report(host, sessions=self.session(agent, key), **fields)
@@ -289,6 +291,19 @@ async def test_start_that_goes_on_leaves_agents_of_a_dead_host_unknown(led: Led)
     assert [row.agent for row in led.journal.rows if row.kind is RowKind.GOODBYE] == [
         led.agents[0].id
     ]
+
+
+async def test_new_host_tells_again_those_who_arrived_before_the_start(led: Led) -> None:
+    """While a new leader hung, a host began: its reports waited, and its agents' rows are older."""
+    first = HostReport(number=1, at_us=0, position=0, ranges_applied=0, open_keys=[], is_again=True)
+    await led.ingest.take("a", first)
+    assert [type(order) for order in led.list_orders()] == [Resync]
+    led.numbers["a"] = 1
+    await led.arrive("a", 0)
+    await led.arrive("a", 0, open_keys=[1], is_again=True)
+    await led.ingest.judge()
+    assert led.journal.list_kinds() == [RowKind.START, RowKind.ARRIVAL]
+    assert led.list_orders() == [], "it is asked once"
 
 
 async def test_rows_wait_for_a_journal_that_is_down(led: Led) -> None:
