@@ -145,7 +145,12 @@ class Section:
         entry = self._entry_of(key, "a value")
         if not isinstance(entry.content, str):
             raise self.error_at(entry, f"{key} must be one value")
-        return yaml.SafeLoader("").construct_object(yaml.ScalarNode(entry.tag, entry.content))
+        try:
+            return yaml.SafeLoader("").construct_object(yaml.ScalarNode(entry.tag, entry.content))
+        except (yaml.YAMLError, ValueError, LookupError):  # of a tag that somebody wrote
+            raise self.error_at(
+                entry, f"{key} is no {entry.tag.rpartition(':')[2]}: leave out its tag"
+            ) from None
 
 
 def read_document(path: Path) -> Section:

@@ -156,6 +156,8 @@ def test_a_moment_is_drawn_from_its_bracket_and_a_seed_draws_it_again(tmp_path: 
         ("churn: 0", "churn: often", 6, "churn must be a number"),
         ("count: 6}", "count: 0}", 8, "count must be between 1"),
         ("access: mobile, count: 6}", "access: mobile}", 8, "lacks count"),
+        ("access: mobile", "access: !!python/name:os.system", 8, "leave out its tag"),
+        ("count: 6}", "count: !!int six}", 8, "count is no int: leave out its tag"),
         ("access: mobile", "access: radio", 8, "allowed: fixed, hosting, mobile"),
         ("until: 2022-01-05T06:00:00Z", "until: 2022-01-04T06:00:00Z", 3, "a later time"),
         ("since: 2022-01-05T00:00:00Z", "since: yesterday", 2, "write 2022-01-05T10:30:00Z"),
