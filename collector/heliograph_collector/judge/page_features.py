@@ -11,7 +11,6 @@ from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprints import (
     match_block_page,
     names_authority,
-    speaks_as_no_censor,
     speaks_to_visitor,
 )
 from heliograph_collector.judge.page_comparison import (
@@ -41,10 +40,7 @@ OK = 200
 REFUSALS = 400
 MAX_LANDING_BYTES = 16 * 1024  # assumed: a longer page may be an article that quotes a notice
 ERRORS = 500
-# Prefixes of the network that met a page in place of unrelated sites: offices of a firm may have
-# one filter, whose page has no words of an authority. Both assumed.
-LINES_ENOUGH = 3
-LINES_OF_A_NOTICE = 2
+LINES_OF_A_NOTICE = 2  # prefixes of the network that met it in place of unrelated sites; assumed
 
 
 def extract_page_features(sides: Sides) -> Iterator[Feature]:
@@ -65,18 +61,16 @@ def extract_page_features(sides: Sides) -> Iterator[Feature]:
 
 
 def _is_shared(page: Http, control: Http, sides: Sides, features: list[Feature]) -> bool:
-    """Return whether the network shows the page in place of unrelated sites.
+    """Return whether the network shows a notice in place of unrelated sites.
 
-    The page must be another than the control's and ask nothing of its visitor. Without words of an
-    order it must not speak as plans, hotels, publishers and guards do.
+    Words of a notice or the name of an authority alone do not tell a notice from news of one, and
+    repetition alone does not tell it from a plan that is used up, a publisher's page for one
+    country or a guard against robots.
     """
     count = sides.profile.shared_pages.get(parse_host(page.url).lower(), 0)
-    is_notice = Feature.PAGE_NOTICE in features
-    if count < (LINES_OF_A_NOTICE if is_notice else LINES_ENOUGH):
-        return False
-    if not is_notice and (Feature.PAGE_DIFFERENT not in features or speaks_as_no_censor(page)):
-        return False
-    return control.status < REFUSALS and not speaks_to_visitor(page)
+    has_words = Feature.PAGE_NOTICE in features or Feature.AUTHORITY_NAMED in features
+    is_notice = has_words and not speaks_to_visitor(page)
+    return is_notice and count >= LINES_OF_A_NOTICE and control.status < REFUSALS
 
 
 def _compare(

@@ -1,4 +1,4 @@
-"""One page in place of many sites: a notice that no list has, or what else looks like one."""
+"""One page in place of many sites: a notice, or what else looks like one."""
 
 # ruff: noqa: RUF001 -- other scripts are what is tested
 
@@ -18,7 +18,7 @@ from support.vantage_streams import assess, measure
 
 LISTED = ("north.example", "south.example", "east.example", "west.example")
 FREE = ("red.example", "green.example", "blue.example", "white.example")
-NOTICE = "Pagina nedostupna kupre volim toren garat site"  # no words of any list
+STRANGE = "Pagina nedostupna kupre volim toren garat site"  # no words of any list
 CHINESE = "您访问的网站已被有关部门依法要求关闭请联系您的网络服务提供商了解详细信息"  # one word
 DEBT = "Dear customer, recharge your balance to open this page"
 ORDER = "This website has been blocked by order of the ministry of communications"
@@ -49,12 +49,12 @@ def ask(name: str, steps: Steps, nym: str, minute: float = 1, **facts: Any) -> R
 
 
 def blocked_line(
-    nym: str, text: str = NOTICE, free: Iterable[str] = FREE, **facts: Any
+    nym: str, text: str = ORDER, free: Iterable[str] = FREE, *, near: bool = False, **facts: Any
 ) -> list[Any]:
     """A line that gets one page at the listed sites and the sites' own at the others."""
     return [
-        *(ask(n, page(n, "Notice", f"{text} {n}", SIZE), nym, **facts) for n in LISTED),
-        *(ask(n, own_page(n), nym, **facts) for n in free),
+        *(ask(n, page(n, "Notice", f"{text} {n}", SIZE, near=near), nym, **facts) for n in LISTED),
+        *(ask(n, own_page(n, near=near), nym, **facts) for n in free),
     ]
 
 
@@ -92,10 +92,9 @@ PARKED = {
         ("three lines get one page at four sites", [sites(), THREE], True),
         ("before the controls looked", [THREE, sites()], True),
         ("one line: an office's or a parent's filter", [sites(), blocked_line("a")], False),
-        ("two lines: two branches of an office", [sites(), blocked_line("a"), blocked_line("b")],
-         False),
-        ("two lines, in the words of an order",
-         [sites(), blocked_line("a", ORDER), blocked_line("b", ORDER)], True),
+        ("two lines", [sites(), blocked_line("a"), blocked_line("b")], True),
+        ("three lines, in no words of a notice",
+         [sites(), *(blocked_line(nym, STRANGE) for nym in "abc")], False),
         ("three agents on one line",
          [sites(), *(blocked_line(nym, prefix="one") for nym in "abc")], False),
         ("young agents",
@@ -104,10 +103,11 @@ PARKED = {
          [sites(), *(blocked_line(nym, free=()) for nym in "abc")], False),
         ("a debt at three lines", [sites(), *(blocked_line(nym, DEBT) for nym in "abc")], False),
         ("most lines are spared", [sites(), SPARED, THREE], False),
-        ("one hoster's or one CDN's sites", [sites(near=True), THREE], False),
+        ("one hoster's or one CDN's sites",
+         [sites(near=True), *(blocked_line(nym, near=True) for nym in "abc")], False),
         ("controls get one page at all of them as well: parked", [sites(PARKED), THREE], False),
         ("a control gets the very page at another site",
-         [sites({"red.example": page("red.example", "Notice", NOTICE, SIZE)}), THREE], False),
+         [sites({"red.example": page("red.example", "Notice", ORDER, SIZE)}), THREE], False),
         ("two vantages abroad get it: a publisher's page for strangers",
          [sites(), blocked_line("x", country="FR"), blocked_line("y", country="IT"), THREE], False),
         ("one vantage abroad gets it, or says so",
@@ -145,22 +145,29 @@ INNOCENT_PAGES = {
 
 @pytest.mark.parametrize("text", INNOCENT_PAGES.values(), ids=INNOCENT_PAGES.keys())
 def test_words_of_others_than_censors_accuse_nobody(text: str) -> None:
-    """Three lines get it at the same sites, which only such words tell from a notice."""
+    """Three lines get it at the same sites, which only their words tell from a notice."""
     assert list_blocked(sites(), *(blocked_line(nym, text) for nym in "abc")) == set()
 
 
 NOTICES = {
     "Russian": "Доступ к ресурсу ограничен на основании решения уполномоченного органа",
     "Persian": "دسترسی به این تارنما امکان پذیر نمی باشد کارگروه تعیین مصادیق",
-    "Indonesian": "Maaf situs ini mengandung konten negatif hubungi aduan konten",
     "Turkish": "Bu internet sitesi hakkında koruma tedbiri uygulanmaktadır",
-    "English": "The site you requested is not accessible on this network by regulations",
 }
+NAMELESS_NOTICES = (  # who bars is not said
+    "Maaf situs ini mengandung konten negatif hubungi aduan konten",
+    "The site you requested is not accessible on this network by regulations",
+)
 
 
 @pytest.mark.parametrize("text", NOTICES.values(), ids=NOTICES.keys())
-def test_notices_are_found(text: str) -> None:
-    assert list_blocked(sites(), *(blocked_line(nym, text) for nym in "abc")) == set(LISTED)
+def test_notices_that_name_who_bars_are_found(text: str) -> None:
+    assert list_blocked(sites(), *(blocked_line(nym, text) for nym in "ab")) == set(LISTED)
+
+
+@pytest.mark.parametrize("text", NAMELESS_NOTICES)
+def test_notices_that_name_nobody_stay_in_doubt(text: str) -> None:
+    assert list_blocked(sites(), *(blocked_line(nym, text) for nym in "abc")) == set()
 
 
 def test_lines_that_meet_a_page_at_different_sites_have_no_list_in_common() -> None:
@@ -168,7 +175,7 @@ def test_lines_that_meet_a_page_at_different_sites_have_no_list_in_common() -> N
     everything = (*LISTED, *FREE)
     halves = {"a": everything[:4], "b": everything[2:6], "c": everything[4:]}
     lines = [
-        ask(n, page(n, "Notice", f"{NOTICE} {n}", SIZE) if n in half else own_page(n), nym)
+        ask(n, page(n, "Notice", f"{ORDER} {n}", SIZE) if n in half else own_page(n), nym)
         for nym, half in halves.items()
         for n in everything
     ]
@@ -227,13 +234,19 @@ def test_memory_is_bounded() -> None:
     ],
 )
 def test_only_short_pages_in_clear_are_kept(facts: dict[str, Any], has_digest: bool) -> None:
-    http = {"method": "GET", "url": "http://north.example/", "status": 200, "text": NOTICE, **facts}
+    http = {
+        "method": "GET",
+        "url": "http://north.example/",
+        "status": 200,
+        "text": STRANGE,
+        **facts,
+    }
     assert bool(digest_page(Http(**http))) is has_digest
 
 
 def test_name_number_and_time_make_no_other_page() -> None:
     first, second = (
-        Http(method="GET", url=url, status=200, title="Notice", text=f"{NOTICE} {url} {rest}")
+        Http(method="GET", url=url, status=200, title="Notice", text=f"{STRANGE} {url} {rest}")
         for url, rest in (
             ("http://north.example/", "12:07:33 id-1234 north.example."),
             ("http://www.south.example/x", "13:00 id-99"),

@@ -29,7 +29,6 @@ __all__ = [
     "match_look_alike",
     "match_page",
     "names_authority",
-    "speaks_as_no_censor",
     "speaks_to_visitor",
 ]
 
@@ -76,11 +75,6 @@ def names_authority(http: Http) -> bool:
 def speaks_to_visitor(http: Http) -> bool:
     """Return whether the page asks for a login, money and the like, or is of an office."""
     return authority_words.speaks_to_visitor(PageText(http))
-
-
-def speaks_as_no_censor(http: Http) -> bool:
-    """Return whether the page is like those of plans, hotels, publishers, guards and the like."""
-    return authority_words.speaks_as_no_censor(PageText(http))
 
 
 def match_answer(dns: Dns) -> Fingerprint | None:

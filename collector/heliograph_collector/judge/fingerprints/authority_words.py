@@ -44,49 +44,6 @@ UNSPACED_VISITOR_WORDS = (  # in scripts without spaces, anywhere
     *("학교", "도서관", "계정", "비밀번호", "요금", "점검", "โรงเรียน", "บัญชี", "ชำระ", "รหัสผ่าน"),
     *("विद्यालय", "बकाया", "স্কুল", "রিচার্জ"),
 )
-# Beginnings of words of those whose page stands in place of many sites and who are no censor:
-# data that is used up, hotels, sites closed to a country by their owner, filters that a subscriber
-# sets, search for names not found, faults, guards against robots, servers without a site, expired
-# names, warnings of danger. By our reading of such pages. Notices have some of them too, so that
-# they count only where nothing but the repetition of a page accuses.
-SHARED_PAGE_WORDS = tuple(
-    word
-    for line in (
-        "data allowance|data plan|quota|add on|suspended|hotel|room number|accept the terms",
-        "welcome to|your region|your country|countries|licens|sanction|export control",
-        "content control|unsuitable|account holder|filter settings|over to view|search result",
-        "suggestion|technical difficult|try again|browser|robot|automat|redirect|secure connection",
-        "web server|default page|domain has expired|registrar|for sale|threat|dangerous|deceptive",
-        "phish|infect|protect|emergency|alert|data saver|optimi|survey|privacy|partners|outdated",
-        "session|gateway|resolver|trademark|seized|copyright|your device|this device|subscribe",
-        "datos disponibles|suspendido|falta de abono|su región|su país|habitación|hotel|bienvenid",
-        "peligros|resultados de búsqueda|inténtelo|quota|votre pays|votre région|bienvenue|chambre",
-        "conditions|dangereu|suggestions|réessay|datenvolumen|ihrem land|ihrer region|willkommen",
-        "vorschläge|suchergebnis|zimmernummer|gefährlich|erneut|kota|paket|ülkenizde|hoş geldiniz",
-        "tehlike|önerilen|seu país|sua região|bem vindo|perigos|tente novamente|dados móveis",
-        "трафик|пакет|тариф|приостановлен|внесите|вашей стране|вашем регионе|вашего региона|санкци",
-        "добро пожаловать|номер комнаты|гостиниц|опасн|вредоносн|мошенн|угроз|результаты поиска",
-        "попробуйте|повторите|роботов|браузер|детей|абонентом|kuota|paket data|negara anda",
-        "selamat datang|berbahaya|coba lagi|بسته|بستهٔ|حجم|کشور شما|خوش آمدید|خطرناک|دوباره",
-        "باقة|بلدك|منطقتك|مرحبا|خطير|المحاولة|العقوبات|تحریم",
-    )
-    for word in line.split("|")
-)
-UNSPACED_SHARED_PAGE_WORDS = (
-    *(
-        "流量",
-        "套餐",
-        "欢迎",
-        "歡迎",
-        "您所在的国家",
-        "您所在的地区",
-        "制裁",
-        "危险",
-        "钓鱼",
-        "浏览器",
-    ),
-    *("重试", "お住まいの国", "ようこそ", "危険", "再試行", "데이터", "환영", "위험", "다시 시도"),
-)
 
 
 def _prepare_beginnings(words: Iterable[str]) -> tuple[str, ...]:
@@ -94,7 +51,6 @@ def _prepare_beginnings(words: Iterable[str]) -> tuple[str, ...]:
 
 
 _BEGINNINGS = _prepare_beginnings(VISITOR_WORDS)
-_SHARED_PAGE_BEGINNINGS = _prepare_beginnings(SHARED_PAGE_WORDS)
 
 
 def speaks_to_visitor(page: PageText) -> bool:
@@ -104,14 +60,6 @@ def speaks_to_visitor(page: PageText) -> bool:
     """
     words = f" {page.visible_words}"
     return any(phrase in words for phrase in (*_BEGINNINGS, *UNSPACED_VISITOR_WORDS))
-
-
-def speaks_as_no_censor(page: PageText) -> bool:
-    """Return whether the page has words of those who show one page at many sites and bar none."""
-    words = f" {page.visible_words}"
-    return any(
-        phrase in words for phrase in (*_SHARED_PAGE_BEGINNINGS, *UNSPACED_SHARED_PAGE_WORDS)
-    )
 
 
 def names_authority(page: PageText, notices: Iterable[Fingerprint]) -> bool:

@@ -115,8 +115,8 @@ HTTP = (
     Rule(
         "http.shared_page",
         BLOCKED,
-        "Another page than the control's, which several lines of the network get in place of "
-        "unrelated sites, and nobody abroad does.",
+        "The page has the words of a notice or names an authority, and several lines of the "
+        "network get it in place of unrelated sites; nobody abroad does.",
         0.6,
         needs={Feature.PAGE_SHARED},
         layer="http",
