@@ -328,7 +328,7 @@ class ClusterIngest:
         self._spans.clear()
 
     def _await_all(self, heard_us: int) -> None:
-        """Let all agents be awaited since a time; a start of the same time goes on."""
+        """Let all agents be awaited since a time; a start of the same time continues."""
         self._rows.append(self._build_start_row(heard_us))
         self.board.note_start(heard_us, self._clock.monotonic_us())
         if self._all_lost_us is not None:  # else some have arrived since, and may not be awaited

@@ -8,7 +8,7 @@ are no longer counted, neither as present nor as silent. A host of the same name
 begins unsynced. If a host dies unsynced, nobody is called silent for GRACE_US: all may be there.
 
 At a *start* (a leader's, or after no host was heard) detectors await all agents for GRACE_US. It
-goes on until each host has told its sessions, and is written again meanwhile: an agent of a host
+continues until each host has told its sessions, and is written again meanwhile: an agent of a host
 that has not told may be there. So it is after a stall of this process, which took from that time.
 """
 
@@ -58,7 +58,7 @@ class HostBoard:
     _hosts: dict[str, _Host] = field(default_factory=dict)
     _unknown: dict[bytes, UnknownAgent] = field(default_factory=dict)
     _blind_until_us: int = 0  # a host died whose sessions were not all known
-    _start_us: int | None = None  # of the start that goes on; wall clock
+    _start_us: int | None = None  # of the start that continues; wall clock
     _start_written_us: int = 0
 
     def __len__(self) -> int:

@@ -137,7 +137,7 @@ def _find_agreed_names(
     """Find the names under which several of those vantages met the page, and few another one.
 
     A list is one for a network. What is used up, unpaid, asked once or injected now and then meets
-    each line at names of its own.
+    each line under other names.
     """
     shown = Counter(name for own_names in names.values() for name in own_names)
     others = Counter(
