@@ -254,19 +254,15 @@ class CellQueryCache:
     ) -> list[Cell]:
         """Return a row for every key and bin, merged over the fields in `wider`.
 
-        Rows without votes are included only if `empty`. Cells of all countries side by side are not
-        cached: they would evict the others, and who asks keeps what is made of them. Raises
-        StoreError.
+        Rows without votes are included only if `empty`. Raises StoreError.
         """
         cells: list[Cell] = []
-        is_kept = bool(filters.get("country")) or "country" in wider
         for first_us, last_us in split_days(since_us, until_us, bin_s):
             query = _DayQuery(
                 first_us, last_us, bin_s, tuple(sorted(wider)), tuple(sorted(filters.items()))
             )
-            make = partial(self._query_cells, query)
-            cells += await (
-                self.cache.get(query, make, self._ttl_for(query)) if is_kept else make()
+            cells += await self.cache.get(
+                query, partial(self._query_cells, query), self._ttl_for(query)
             )
         return await asyncio.to_thread(fill_bins, cells, since_us, until_us, bin_s, empty=empty)
 
