@@ -13,7 +13,6 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from heliograph.clock import Clock
-from heliograph.observation import Link
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.app.cluster_messages import (
     ACCEPT,
@@ -30,16 +29,19 @@ from heliograph_collector.app.host_board import HostBoard, UnknownAgent
 from heliograph_collector.app.ingest_messages import (
     Accept,
     Accepted,
-    BadMeasurements,
     Departure,
-    IngestMessage,
-    Pace,
     SessionRecord,
     SessionsChanged,
     SessionState,
     decode_message,
 )
-from heliograph_collector.app.remote_ingest import ACCEPT_S, BUSY, RemoteSession
+from heliograph_collector.app.remote_ingest import (
+    ACCEPT_S,
+    BUSY,
+    RemoteSession,
+    build_pace,
+    find_bad_measurements,
+)
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.collector_faults import (
     COLLECTOR,
@@ -64,7 +66,7 @@ if TYPE_CHECKING:
     from heliograph_collector.store.journal.jetstream.bus import Bus
     from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal
 
-TICK_S = 1.0
+TICK_S = 1.0  # as often as ingest in this process looks for lost agents
 MAX_ORDERS = 100_000  # that wait to be sent
 log = logging.getLogger("heliograph.intake")
 
@@ -77,10 +79,10 @@ class _HostMirror:
         self.sessions: dict[int, RemoteSession] = {}
         self._orders = orders
 
-    def offer(self, message: IngestMessage | Resync) -> bool:
+    def offer(self, message: HostOrder) -> bool:
         if self._orders.full():
             return False
-        self._orders.put_nowait((self.name, message))  # type: ignore[arg-type]  # Offer, or our own
+        self._orders.put_nowait((self.name, message))
         return True
 
 
@@ -108,7 +110,6 @@ class ClusterIngest:
         self._batches: dict[bytes, int | None] = {}
         self._orders: asyncio.Queue[tuple[str, HostOrder]] = asyncio.Queue(MAX_ORDERS)
         self._numbers = count(1)
-        self._unused_outbox: asyncio.Queue[pb.CollectorMessage | None] = asyncio.Queue(1)
         self._rows: list[JournalRow] = []  # to be written
         self._spans: list[TimeSpan] = []  # in which the journal stored nothing
         self._network_fault: SuspectedFault | None = None
@@ -121,22 +122,16 @@ class ClusterIngest:
 
     def on_block(self, block: Block) -> None:
         """Tell the hosts of measurements that could not be decoded; one of them counts it."""
-        bad_count = sum(failure.index >= 0 for failure in block.refused)
-        for host in list(self._hosts.values())[:1]:
-            if bad_count:
-                host.offer(BadMeasurements(count=bad_count))
+        bad_measurements = find_bad_measurements(block)
+        host = next(iter(self._hosts.values()), None)
+        if bad_measurements is not None and host is not None:
+            host.offer(bad_measurements)
 
     def set_pace(self, load: JudgeLoad, open_countries: Collection[str]) -> None:
         """Let the hosts decide how often each connected volunteer is to test."""
+        pace = build_pace(load, open_countries)
         for host in self._hosts.values():
-            host.offer(
-                Pace(
-                    arrived=load.arrived,
-                    judged=load.judged,
-                    lag_us=load.lag_us,
-                    countries=sorted(open_countries),
-                )
-            )
+            host.offer(pace)
 
     def remaining_batches(self, agent: bytes) -> int | None:
         """Return how many batches an agent may still send, None before its first."""
@@ -272,11 +267,10 @@ class ClusterIngest:
 
     def _follow_states(self, mirror: _HostMirror, states: Sequence[SessionState]) -> None:
         for state in states:
-            if (state_session := mirror.sessions.get(state.key)) is not None:
-                state_session.link = Link(state.link)
-                state_session.queued_count = state.queued_count
-                state_session.plan_version = state.plan_version
-                self._batches[state_session.agent.id] = state.remaining_batches
+            session = mirror.sessions.get(state.key)
+            if session is not None:
+                session.follow(state)
+                self._batches[session.agent.id] = state.remaining_batches
 
     def _begin(
         self, mirror: _HostMirror, record: SessionRecord, ahead_us: int, *, is_new: bool
@@ -284,15 +278,7 @@ class ClusterIngest:
         self.board.note_present(record.agent.id, record.arrived_us + ahead_us)
         session = mirror.sessions.get(record.key)
         if session is None:
-            session = mirror.sessions[record.key] = RemoteSession(
-                agent=record.agent,
-                location=record.location,
-                hello=pb.Hello.FromString(record.hello),
-                last_heard_us=record.arrived_us + ahead_us,
-                outbox=self._unused_outbox,
-                key=record.key,
-                process=mirror,
-            )
+            session = mirror.sessions[record.key] = RemoteSession.mirror(record, mirror, ahead_us)
             self.connections.add(session)
             self.directory.record_sighting(session.build_sighting(self._clock.wall_us()))
         if not is_new:  # it may have been awaited, or given up

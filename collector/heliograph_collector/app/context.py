@@ -23,6 +23,7 @@ from heliograph_collector.fleet.password_file import find_password_file
 from heliograph_collector.fleet.plain_lists import adopt_plain_lists
 from heliograph_collector.fleet.renewal import KeyRenewal
 from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.ingest.geo.lookup import GeoError, GeoLookup
 from heliograph_collector.judge.fingerprints.list_summary import PlainFormat
 from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.guarded_clock import BootClock, GuardedClock
@@ -51,6 +52,21 @@ class AppContext:
     fence: EntryFence | None = None  # of the alert log
     rng: random.Random = field(default_factory=random.SystemRandom)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+
+def open_geo(context: AppContext) -> GeoLookup:
+    """Open the tables that name places, for what arrives by ingest elsewhere.
+
+    Raises CannotServeError.
+    """
+    config = context.config
+    with explain_errors(GeoError):
+        return GeoLookup(
+            config.geo_file("country"),
+            config.geo_file("asn"),
+            context.keyring.secret,
+            config.trusted_proxies,
+        )
 
 
 @asynccontextmanager

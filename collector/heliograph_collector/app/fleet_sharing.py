@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from heliograph_collector.store.journal.jetstream.bus import Bus, SharedTable
 
 Rule: TypeAlias = Callable[[Fleet, bytes, int], bool]
-POLL_S = 1.0
+POLL_S = 1.0  # assumed; how late a host learns of an agent that was revoked
 ASK_S = 8.0  # an agent waits 10 s for an enrolment
 _KEY_FILES = ("signing.key", "log.key", "sealing.key", "secret.key", "tls.pem")
 

@@ -24,7 +24,7 @@ from heliograph_collector.app.cluster_messages import (
     decode_request,
     encode,
 )
-from heliograph_collector.app.context import AppContext, open_context
+from heliograph_collector.app.context import AppContext, open_context, open_geo
 from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.fleet_sharing import (
     POLL_S,
@@ -40,7 +40,6 @@ from heliograph_collector.fleet import Fleet, KeysError, open_keyring
 from heliograph_collector.fleet.plans import announce_entrances
 from heliograph_collector.fleet.replica import ReplicaError, read_rows
 from heliograph_collector.ingest.agent_directory import AgentDirectory
-from heliograph_collector.ingest.geo.lookup import GeoError, GeoLookup
 from heliograph_collector.store.journal.journal import DirectoryInUseError, JournalError
 from heliograph_collector.store.journal.opening import open_leading
 
@@ -121,13 +120,6 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
 def build_ingest(context: AppContext, leading: "LeadingJournal") -> ClusterIngest:
     """Build the mirror of the hosts, and tell agents of the entrances."""
     config = context.config
-    with explain_errors(GeoError):
-        geo = GeoLookup(
-            config.geo_file("country"),
-            config.geo_file("asn"),
-            context.keyring.secret,
-            config.trusted_proxies,
-        )
     announce_entrances(
         context.fleet,
         context.keyring.signing,
@@ -135,9 +127,8 @@ def build_ingest(context: AppContext, leading: "LeadingJournal") -> ClusterInges
         context.clock.wall_us() // 1_000_000,
         beacon_zone="",
     )
-    return ClusterIngest(
-        leading.bus, leading.journal, AgentDirectory(context.fleet), geo, context.clock
-    )
+    directory = AgentDirectory(context.fleet)
+    return ClusterIngest(leading.bus, leading.journal, directory, open_geo(context), context.clock)
 
 
 async def _take_over_fleet(

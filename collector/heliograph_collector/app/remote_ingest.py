@@ -41,13 +41,15 @@ from heliograph_collector.store.journal.shared_journal import SharedJournal
 
 ACCEPT_S = 30.0  # as long as an append to the journal may take
 _RETRY_S = 5
+# One for all mirrored sessions: what is offered to one travels by its process.
+_UNUSED_OUTBOX: asyncio.Queue[pb.CollectorMessage | None] = asyncio.Queue(1)
 BUSY = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_RETRY_S)
 
 
 class MessageCarrier(Protocol):
     """The way to the process that holds a session."""
 
-    def offer(self, message: IngestMessage) -> bool:
+    def offer(self, message: Offer) -> bool:
         """Send at once; return False if that process is not there, or does not read."""
         ...
 
@@ -62,6 +64,26 @@ class RemoteSession(AgentConnection):
     def offer(self, message: pb.CollectorMessage) -> bool:
         return self.process.offer(Offer(key=self.key, message=message.SerializeToString()))
 
+    @classmethod
+    def mirror(
+        cls, record: SessionRecord, process: MessageCarrier, ahead_us: int = 0
+    ) -> "RemoteSession":
+        """Mirror a reported session; `ahead_us` is added to the other process's clock."""
+        return cls(
+            agent=record.agent,
+            location=record.location,
+            hello=pb.Hello.FromString(record.hello),
+            last_heard_us=record.arrived_us + ahead_us,
+            outbox=_UNUSED_OUTBOX,
+            key=record.key,
+            process=process,
+        )
+
+    def follow(self, state: SessionState) -> None:
+        self.link = Link(state.link)
+        self.queued_count = state.queued_count
+        self.plan_version = state.plan_version
+
     def build_sighting(self, wall_us: int) -> AgentSighting:
         return AgentSighting(
             agent=self.agent.id,
@@ -72,6 +94,22 @@ class RemoteSession(AgentConnection):
             access=self.vantage.access,
             charter=min(self.hello.charter_version, 2**31),
         )
+
+
+def build_pace(load: JudgeLoad, open_countries: Collection[str]) -> Pace:
+    """Build the message by which ingest decides how often volunteers are to test."""
+    return Pace(
+        arrived=load.arrived,
+        judged=load.judged,
+        lag_us=load.lag_us,
+        countries=sorted(open_countries),
+    )
+
+
+def find_bad_measurements(block: Block) -> BadMeasurements | None:
+    """Count the measurements of a block that could not be decoded; ingest counts all others."""
+    bad_count = sum(failure.index >= 0 for failure in block.refused)
+    return BadMeasurements(count=bad_count) if bad_count else None
 
 
 class RemoteMetrics(Collector):
@@ -106,7 +144,6 @@ class RemoteIngest:
         self._batches: dict[bytes, int | None] = {}  # that an agent may still send
         self._numbers = count(1)
         self._awaited: dict[int, asyncio.Future[pb.Receipt]] = {}
-        self._unused_outbox: asyncio.Queue[pb.CollectorMessage | None] = asyncio.Queue(1)
 
     @property
     def block_listener(self) -> "RemoteIngest":
@@ -114,20 +151,12 @@ class RemoteIngest:
 
     def on_block(self, block: Block) -> None:
         """Tell ingest of measurements that could not be decoded; it counts all others."""
-        bad_count = sum(failure.index >= 0 for failure in block.refused)
-        if bad_count:
-            self._process.offer(BadMeasurements(count=bad_count))
+        if bad_measurements := find_bad_measurements(block):
+            self._process.offer(bad_measurements)
 
     def set_pace(self, load: JudgeLoad, open_countries: Collection[str]) -> None:
         """Let ingest decide how often each connected volunteer is to test."""
-        self._process.offer(
-            Pace(
-                arrived=load.arrived,
-                judged=load.judged,
-                lag_us=load.lag_us,
-                countries=sorted(open_countries),
-            )
-        )
+        self._process.offer(build_pace(load, open_countries))
 
     def remaining_batches(self, agent: bytes) -> int | None:
         """Return how many batches an agent may still send, None before its first."""
@@ -184,22 +213,12 @@ class RemoteIngest:
             self._apply(state)
 
     def _begin(self, record: SessionRecord) -> None:
-        session = self._sessions[record.key] = RemoteSession(
-            agent=record.agent,
-            location=record.location,
-            hello=pb.Hello.FromString(record.hello),
-            last_heard_us=record.arrived_us,
-            outbox=self._unused_outbox,
-            key=record.key,
-            process=self._process,
-        )
+        session = self._sessions[record.key] = RemoteSession.mirror(record, self._process)
         self.connections.add(session)
 
     def _apply(self, state: SessionState) -> None:
         session = self._sessions[state.key]
-        session.link = Link(state.link)
-        session.queued_count = state.queued_count
-        session.plan_version = state.plan_version
+        session.follow(state)
         self._batches[session.agent.id] = state.remaining_batches
 
     def _end(self, key: int) -> None:

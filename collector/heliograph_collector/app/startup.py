@@ -18,11 +18,11 @@ from heliograph.address import list_hosts
 from heliograph_collector.app.context import (
     AppContext,
     open_context,
+    open_geo,
     open_own_journal,
     open_shared_journal,
     prepare_directory,
 )
-from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.ingest_host import run_ingest_host
 from heliograph_collector.app.ingest_messages import VERSION, FleetChanged, IngestSetup
 from heliograph_collector.app.ingest_supervisor import IngestSupervisor
@@ -35,7 +35,6 @@ from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet.plans import announce_entrances
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.build import IngestConfig, IngestServices
-from heliograph_collector.ingest.geo.lookup import GeoError, GeoLookup
 from heliograph_collector.store.journal.protocol import JournalProtocol
 from heliograph_collector.store.journal.shared_journal import SharedJournal
 
@@ -156,14 +155,7 @@ async def open_remote_ingest(
     context: AppContext, journal: SharedJournal, supervisor: IngestSupervisor
 ) -> RemoteIngest:
     """Let the ingest process open its entrances. Raises CannotServeError."""
-    config = context.config
-    with explain_errors(GeoError):
-        geo = GeoLookup(
-            config.geo_file("country"),
-            config.geo_file("asn"),
-            context.keyring.secret,
-            config.trusted_proxies,
-        )
+    geo = open_geo(context)
     ports = await supervisor.listen()
     _announce(context, ports)
     supervisor.offer(FleetChanged())

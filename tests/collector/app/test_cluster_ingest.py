@@ -150,6 +150,7 @@ async def led(tmp_path: Path) -> AsyncIterator[Led]:
         journal = WrittenJournal()
         bus = SilentBus()
         geo = GeoLookup(Path("absent"), Path("absent"), keyring.secret)
+        # The bus and the journal of the model are not those of the servers.
         ingest = ClusterIngest(bus, journal, AgentDirectory(fleet), geo, clock)  # type: ignore[arg-type]
         await ingest.start()
         journal.rows.clear()

@@ -34,9 +34,9 @@ from heliograph_collector.store.journal.jetstream.streams import (
     read_id,
 )
 
-POLL_S = 1.0
+POLL_S = 1.0  # assumed; far below FENCE_S
 FENCE_S = LATE_S / 20  # far below LATE_S, after which the leader forgets a host
-_WAIT_S = 0.1
+_WAIT_S = 0.1  # until a server that is behind is asked again
 _LEADERS_ROWS = frozenset({RowKind.START, RowKind.LOST, RowKind.FAULT})
 
 

@@ -13,7 +13,7 @@ from heliograph_collector.store.journal.jetstream.row_writer import LATE_S
 from heliograph_collector.store.journal.jetstream.streams import JournalState
 
 WAIT_S = 30.0  # assumed; hosts report each second
-_POLL_S = 0.2
+_POLL_S = 0.2  # assumed; reports come each second
 
 
 class HostRegister:
