@@ -19,8 +19,11 @@ from heliograph_collector.store.queries import Query, WhereClause
 from heliograph_collector.store.vote_queries import (
     CELL_COLUMNS,
     FUNCTION_SQL,
+    REACHABLE,
+    STATES,
     build_vantage_sql,
     decide_majority,
+    get_key,
 )
 
 # Kinds of causes: of networks that established vantages decide, and of others.
@@ -46,21 +49,21 @@ def query_partial_votes(
 ) -> Query:
     """Select the votes of the cells in which any vantage is partial, equal ones as one row."""
     sql = f"""
-SELECT {CELL_COLUMNS}, net, own, old, if(is_partly, fn, ''), count() FROM (
-  SELECT *, max(is_partly) OVER (PARTITION BY {CELL_COLUMNS}) AS has_partial FROM (
-    SELECT {CELL_COLUMNS}, net, own, old, {FUNCTION_SQL} AS fn,
-      own = 'reachable' AND 2 * arraySum(mapValues(fns)) > r AS is_partly
+SELECT {CELL_COLUMNS}, net, own, old, functions, count() FROM (
+  SELECT *, max(functions != '') OVER (PARTITION BY cell, region) AS has_partial FROM (
+    SELECT cell, region, net, own, old,
+      if(own = {REACHABLE} AND 2 * arraySum(mapValues(fns)) > n[{REACHABLE}], {FUNCTION_SQL}, '')
+        AS functions
     FROM ({build_vantage_sql(clause, merged_fields)})
   )
-) WHERE has_partial GROUP BY ALL"""  # noqa: S608 fixed text, values are parameters
+) WHERE has_partial GROUP BY cell, region, net, own, old, functions"""  # noqa: S608 fixed text, values are parameters
     return Query(sql, clause.parameters | {"bin": bin_s * SECOND_US})
 
 
 def parse_partial_vote(row: tuple[Any, ...]) -> tuple[CellBin, PartialVote]:
-    network, state, is_old, functions, count = row[6:]
-    vote = PartialVote(
-        network, VerdictState(state), bool(is_old), split_functions(functions), count
-    )
+    network, position, is_old, functions, count = row[6:]
+    state = STATES[position - 1]
+    vote = PartialVote(network, state, bool(is_old), split_functions(functions), count)
     return row[:6], vote
 
 
@@ -76,16 +79,11 @@ def add_partial_causes(
     for cell_bin, vote in votes:
         votes_by_cell[cell_bin].append(vote)
     return [
-        replace(count, causes={**count.causes, **count_partial(votes_by_cell[_cell_bin(count)])})
-        if _cell_bin(count) in votes_by_cell
+        replace(count, causes={**count.causes, **count_partial(votes_by_cell[get_key(count)])})
+        if get_key(count) in votes_by_cell
         else count
         for count in counts
     ]
-
-
-def _cell_bin(count: Count) -> CellBin:
-    place = (count.country, count.region, count.asn, count.access)
-    return (*place, count.service, count.start_us)
 
 
 def count_partial(votes: Iterable[PartialVote]) -> Causes:

@@ -166,7 +166,7 @@ class Store:
         clause = queries.filter_place(**filters).add_time_range("started", since_us, until_us)
         query = vote_queries.query_counts(clause, bin_s, wider)
         rows = await self._run_query(query, vote_queries.parse_count)
-        counts = [count for count, _ in rows]
+        counts = sorted((count for count, _ in rows), key=vote_queries.get_key)
         if not any(has_partial for _, has_partial in rows):
             return counts  # the engine reads the next question for 70 ms, whatever there is
         query = partial_votes.query_partial_votes(clause, bin_s, wider)

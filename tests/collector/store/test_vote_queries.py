@@ -30,14 +30,13 @@ HOUR = 60 * MINUTE
 
 async def test_engine_and_memory_agree_on_every_majority(store: Store) -> None:
     digits = ", ".join(f"intDiv(number, {4**n}) % 4 AS {column}" for n, column in enumerate("rbdu"))
-    sql = (
-        f"SELECT r, b, d, u, {vote_queries._MAJORITY_SQL} FROM (SELECT {digits} FROM numbers(256))"
-    )
+    majority = vote_queries.decide_majority_sql("[r, b, d, u]")
+    sql = f"SELECT r, b, d, u, {majority} FROM (SELECT {digits} FROM numbers(256))"
     rows = store._clickhouse.query(sql, {})
     assert len({row[:4] for row in rows}) == 256
-    for *counts, state in rows:
+    for *counts, position in rows:
         votes = Counter(dict(zip(vote_queries.STATES, counts, strict=True)))
-        assert vote_queries.decide_majority(votes) == state, votes
+        assert vote_queries.decide_majority(votes) == vote_queries.STATES[position - 1], votes
 
 
 async def test_opinions_are_volunteers_whole_verdicts_in_order(store: Store) -> None:
