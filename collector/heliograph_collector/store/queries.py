@@ -134,7 +134,8 @@ LINE_DAY_SQL = """if(substring(prefix, 6, 1) = '.', substring(prefix, 1, 5),
 
 # A vantage without a session that sends what it has just measured is not silent: its session may
 # be blocked, its line is not cut. Such results come every half minute; detection waits as long. An
-# agent that is offline sends by a neighbor's line.
+# agent that is offline sends by a neighbor's line. What it sent before it came back says nothing of
+# its next loss.
 _POSTING_SQL = """
 SELECT nym, arrayJoin(range(intDiv(sent, {bin:Int64}) * {bin:Int64}, sent + {wait:Int64},
     {bin:Int64})) AS bin FROM (
@@ -143,7 +144,7 @@ SELECT nym, arrayJoin(range(intDiv(sent, {bin:Int64}) * {bin:Int64}, sent + {wai
     AND started < fromUnixTimestamp64Micro({to:Int64}) AND link NOT IN ('offline', 'domestic_only')
     AND sent - toUnixTimestamp64Micro(started) <= {fresh:Int64} AND nym IN (SELECT nym FROM gaps)
 ) AS posts JOIN gaps USING (nym)
-WHERE sent > at AND (back = 0 OR sent < back)
+WHERE sent > at AND (back = 0 OR sent < back AND bin < intDiv(back, {bin:Int64}) * {bin:Int64})
   AND least(bin + {bin:Int64}, {to:Int64}) <= sent + {wait:Int64}
 """
 _POST_WAIT_US = 300 * SECOND_US

@@ -26,6 +26,7 @@ from support.crowds import RU, keep
 from support.rows import T0, US, block, blocked, lost_row, observations, reachable, taken
 from support.stores import open_store
 
+MINUTE = 60 * US
 HOUR = 3_600 * US
 
 
@@ -221,6 +222,19 @@ async def test_lost_vantage_that_sends_fresh_results_is_not_silent(store: Store)
     found = await store.silences(T0, T0 + 25 * 60 * US, 300)
     minutes = {(s.start_us - T0) // (60 * US): s.vantages for s in found}
     assert minutes == {5: 2, 10: 2, 15: 3, 20: 3}
+
+
+async def test_results_sent_in_one_silence_say_nothing_of_the_next(store: Store) -> None:
+    """A session that broke for two minutes did not hide the cut that followed; it had for five."""
+    kinds = (RowKind.LOST, RowKind.ARRIVAL, RowKind.LOST)
+    events = [
+        lost_row(kind=kind, position=n, received_us=T0 + n * MINUTE, pseudonym="anna")
+        for n, kind in zip((0, 2, 3), kinds, strict=True)
+    ]
+    sent = taken(9, at_us=T0, who="anna")  # it comes a minute later
+    await store.insert_block(replace(block(1, 9, (sent, ())), presence=tuple(events)))
+    found = await store.silences(T0, T0 + 6 * MINUTE, 60)
+    assert [(s.start_us - T0) // MINUTE for s in found] == [0, 3, 4, 5]
 
 
 async def test_seniority_is_kept_with_vote_and_measurement(store: Store) -> None:
