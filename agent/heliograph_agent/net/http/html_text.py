@@ -33,27 +33,41 @@ def extract_title(body: bytes, content_type: str = "") -> str:
 
     Entities are resolved, white space is collapsed and unprintable characters are removed.
     """
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind and "html" not in kind:
-        return ""
-    page_text = decode_page(body, content_type)
-    start = _TITLE.search(page_text)
-    if start is None:
-        return ""
-    end = page_text.lower().find("</title", start.end())
-    raw = page_text[start.end() : end if end >= 0 else start.end() + 4 * MAX_CHARACTERS]
-    return make_single_line(html.unescape(raw), MAX_CHARACTERS)
+    return find_title(decode_page(body, content_type)) if is_markup(content_type) else ""
 
 
 def extract_text(body: bytes, content_type: str = "") -> str:
     """Extract the visible text of an HTML or plain text page; "" for other types."""
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind and "html" not in kind and kind != "text/plain":
+    if not is_markup(content_type) and not is_plain_text(content_type):
         return ""
-    page_text = decode_page(body, content_type)
-    return make_single_line(
-        page_text if kind == "text/plain" else html.unescape(_visible_text(page_text)), MAX_TEXT
-    )
+    return find_text(decode_page(body, content_type), content_type)
+
+
+def is_markup(content_type: str) -> bool:
+    """Tell whether a page may be HTML; one without a type may."""
+    kind = _parse_kind(content_type)
+    return not kind or "html" in kind
+
+
+def is_plain_text(content_type: str) -> bool:
+    return _parse_kind(content_type) == "text/plain"
+
+
+def find_title(markup: str) -> str:
+    """Find in a decoded page what `extract_title` extracts."""
+    start = _TITLE.search(markup)
+    if start is None:
+        return ""
+    end = _HIDDEN["title"].search(markup, start.end())
+    raw = markup[start.end() : end.start() if end else start.end() + 4 * MAX_CHARACTERS]
+    return make_single_line(html.unescape(raw), MAX_CHARACTERS)
+
+
+def find_text(page_text: str, content_type: str) -> str:
+    """Find in a decoded page of text or HTML what `extract_text` extracts."""
+    is_plain = is_plain_text(content_type)
+    visible = page_text if is_plain else html.unescape(_visible_text(page_text))
+    return make_single_line(visible, MAX_TEXT)
 
 
 def make_single_line(content: str, limit: int) -> str:
@@ -62,6 +76,8 @@ def make_single_line(content: str, limit: int) -> str:
     A cut never leaves the beginning of an address, because the scrubber, which runs later, could
     not recognize it.
     """
+    if not content:
+        return ""
     window = truncate(content, 8 * limit)
     max_words = limit // 2 + 1  # words and blanks that can fill the line
     line = " ".join(window.split(None, max_words)[:max_words])
@@ -73,6 +89,10 @@ def make_single_line(content: str, limit: int) -> str:
 def truncate(content: str, limit: int) -> str:
     """Cut a text, and never within an address, which the scrubber could not recognize."""
     return content if len(content) <= limit else content[:limit].rstrip(_IN_ADDRESSES)
+
+
+def _parse_kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _visible_text(markup: str) -> str:

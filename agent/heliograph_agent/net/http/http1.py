@@ -5,17 +5,25 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, urlsplit
 
 from heliograph.failure import Failure
 from heliograph.hello_profiles import get_requests
-from heliograph.observation import Arrival, Http
+from heliograph.observation import Arrival, Http, Reference
 from heliograph.request_profile import TOKEN, RequestProfile
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.http.content_coding import BodyContent
-from heliograph_agent.net.http.html_text import extract_text, extract_title, make_single_line
-from heliograph_agent.net.http.page_references import extract_references
+from heliograph_agent.net.http.html_text import (
+    decode_page,
+    extract_text,
+    extract_title,
+    find_text,
+    find_title,
+    is_markup,
+    make_single_line,
+)
+from heliograph_agent.net.http.page_references import find_references, is_short_text
 from heliograph_agent.net.http.request_headers import choose_kind, make_headers
 from heliograph_agent.net.http.response_parser import (
     NotHttpError,
@@ -73,6 +81,7 @@ class Http1Exchange:
         self._prepare_request(reader, parts, headers or {}, content)
         self._received = bytearray()  # and not parsed yet
         self._head: ResponseHead | None = None
+        self._described: Http | None = None  # the head
         self._body: ResponseBody | None = None
         self._keep_bytes = keep_bytes
         self._body_content: BodyContent | None = None  # once it is read
@@ -137,21 +146,21 @@ class Http1Exchange:
         head = self._head
         if head is None:
             return {"http": Http(method=self._method, url=self._url[:_MAX_HEADER])}
-        http = _describe_head(head, self._method, self._url[:_MAX_HEADER])
+        if self._described is None:
+            self._described = _describe_head(head, self._method, self._url[:_MAX_HEADER])
         content = self._body_content
         if content is None:
-            return {"http": http}
-        content_type = head.first_value("content-type")
-        page = bytes(content.body)
+            return {"http": self._described}
+        page = _describe_page(content, head.first_value("content-type"), in_clear=self._in_clear)
         http = replace(
-            http,
-            title=extract_title(page, content_type),
+            self._described,
+            title=page.title,
             body_bytes=content.size,
             coded_bytes=content.coded_size,
             body_sha256=content.sha256,
             truncated=self._truncated,
-            text=extract_text(page, content_type) if self._in_clear else "",
-            references=extract_references(page, content_type) if self._in_clear else (),
+            text=page.text,
+            references=page.references,
             arrivals=tuple(self._arrivals),
         )
         return {"http": http}
@@ -185,6 +194,28 @@ class Http1Exchange:
             self._arrivals.append(Arrival(at_us=arrived_us, bytes=content.received))
             if len(self._arrivals) > _MAX_ARRIVALS:
                 del self._arrivals[1:-1:2]  # drop every second one, never the first or the last
+
+
+@dataclass(frozen=True, slots=True)
+class _PageFacts:
+    """Hold what the record keeps of a page's content."""
+
+    title: str = ""
+    text: str = ""
+    references: tuple[Reference, ...] = ()
+
+
+def _describe_page(content: BodyContent, content_type: str, *, in_clear: bool) -> _PageFacts:
+    """Decode a page once and describe it; of an encrypted one only the title is kept."""
+    body = bytes(content.body)
+    if not in_clear:
+        return _PageFacts(extract_title(body, content_type))
+    if not is_markup(content_type):
+        return _PageFacts(text=extract_text(body, content_type))
+    markup = decode_page(body, content_type)
+    text = find_text(markup, content_type)
+    references = find_references(markup, is_short=is_short_text(text))
+    return _PageFacts(find_title(markup), text, references)
 
 
 def _describe_head(head: ResponseHead, method: str, url: str) -> Http:
