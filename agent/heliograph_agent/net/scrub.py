@@ -61,6 +61,7 @@ class Scrubber:
         self._scrub_own_cached = lru_cache(maxsize=_REMEMBERED)(self._replace_own)
         self._scrub_page_cached = lru_cache(maxsize=_REMEMBERED)(self._replace_all)
         self._scrub_url_cached = lru_cache(maxsize=_REMEMBERED)(self._replace_in_url)
+        self._scrub_names_cached = lru_cache(maxsize=_REMEMBERED)(self._replace_in_names)
 
     def scrub_own(self, value: str) -> str:
         """Remove the machine's own addresses in all of their text forms."""
@@ -114,6 +115,9 @@ class Scrubber:
             return self.scrub_page(value)
         return self.scrub_own(head) + self.scrub_page(tail)
 
+    def _replace_in_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(self.scrub_page, names))
+
     def _scrub_tls(self, tls: Tls) -> Tls:
         return _change(tls, chain=tuple(map(self._scrub_certificate, tls.chain)))
 
@@ -154,7 +158,7 @@ class Scrubber:
             server=self.scrub_page(http.server),
             location=self.scrub_url(http.location),
             text=self.scrub_page(http.text),
-            header_names=tuple(map(self.scrub_page, http.header_names)),
+            header_names=self._scrub_names_cached(http.header_names),
             references=tuple(
                 _change(reference, address=self.scrub_url(reference.address))
                 for reference in http.references
@@ -164,9 +168,10 @@ class Scrubber:
 
 def _change(record: _Record, **values: Any) -> _Record:
     """Replace the fields that differ; return the same object if none does."""
-    if all(getattr(record, name) == value for name, value in values.items()):
-        return record
-    return replace(record, **values)
+    for name, value in values.items():
+        if getattr(record, name) != value:
+            return replace(record, **values)
+    return record
 
 
 def _replace_addresses(value: str, secret: frozenset[Address] | None) -> str:

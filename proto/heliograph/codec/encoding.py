@@ -1,7 +1,8 @@
 """Encode dataclasses as messages whose fields have the same names."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from heliograph.codec.checks import replace_controls
@@ -9,7 +10,25 @@ from heliograph.observation import NOT_ENCODED
 
 _Message = TypeVar("_Message")
 _PLAIN = frozenset({int, bool, bytes, float})
-_names_by_kind: dict[type[Any], tuple[str, ...]] = {}  # () for what is no dataclass
+
+
+class _FieldReader:
+    """Read all fields of a dataclass that are encoded, by one call."""
+
+    __slots__ = ("names", "read")
+
+    def __init__(self, kind: type[Any]) -> None:
+        kept = (f for f in fields(kind) if f.metadata != NOT_ENCODED)
+        self.names = tuple(f.name for f in kept)
+        self.read: Callable[[object], tuple[object, ...]] = (
+            attrgetter(*self.names) if len(self.names) > 1 else self._read_each
+        )
+
+    def _read_each(self, value: object) -> tuple[object, ...]:
+        return tuple(getattr(value, name) for name in self.names)
+
+
+_readers: dict[type[Any], _FieldReader | None] = {}  # None for what is no dataclass
 
 
 def build_message(make: Callable[..., _Message], value: Any, **replaced: object) -> _Message:
@@ -19,42 +38,38 @@ def build_message(make: Callable[..., _Message], value: Any, **replaced: object)
         make: The message's class.
         replaced: Fields that are not encoded as they are in the dataclass.
     """
-    encoded = _encode_fields(value, _list_field_names(type(value)))
-    return make(**{**encoded, **replaced})
+    reader = _find_reader(type(value))
+    encoded = _encode_fields(value, reader) if reader else {}
+    return make(**encoded | replaced)
 
 
 def _encode_value(value: Any) -> object:
     if type(value) is str:
-        return replace_controls(value)
-    names = _list_field_names(type(value))
-    return _encode_fields(value, names) if names else value
+        return value if value.isprintable() else replace_controls(value)
+    reader = _find_reader(type(value))
+    return _encode_fields(value, reader) if reader else value
 
 
-def _encode_fields(value: object, names: Iterable[str]) -> dict[str, object]:
+def _encode_fields(value: object, reader: _FieldReader) -> dict[str, object]:
     """Encode what is set, in one loop: a measurement has a thousand fields, most of them empty."""
     encoded: dict[str, object] = {}
-    for name in names:
-        field_value = getattr(value, name)
+    for name, field_value in zip(reader.names, reader.read(value), strict=True):
         kind = type(field_value)
-        if kind is str:
-            if field_value:  # no text has presence, so an empty one is an unset one
-                is_plain = field_value.isprintable()
-                encoded[name] = field_value if is_plain else replace_controls(field_value)
-        elif kind is tuple:
-            if field_value:
-                encoded[name] = [_encode_value(item) for item in field_value]
-        elif kind in _PLAIN:
+        if kind in _PLAIN:
             encoded[name] = field_value
-        elif field_value is not None:
+        elif not field_value:  # no text and no list has presence, so an empty one is an unset one
+            continue
+        elif kind is tuple:
+            encoded[name] = [_encode_value(item) for item in field_value]
+        else:
             encoded[name] = _encode_value(field_value)
     return encoded
 
 
-def _list_field_names(kind: type[Any]) -> tuple[str, ...]:
-    """List them once: dataclasses.asdict, which does it each time, takes five times as long."""
-    names = _names_by_kind.get(kind)
-    if names is None:
-        kept = (f for f in fields(kind) if f.metadata != NOT_ENCODED) if is_dataclass(kind) else ()
-        names = tuple(f.name for f in kept)
-        _names_by_kind[kind] = names
-    return names
+def _find_reader(kind: type[Any]) -> _FieldReader | None:
+    """Make it once: dataclasses.asdict lists the fields each time, and takes five times as long."""
+    try:
+        return _readers[kind]
+    except KeyError:
+        _readers[kind] = reader = _FieldReader(kind) if is_dataclass(kind) else None
+        return reader
