@@ -7,8 +7,7 @@ secret.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from urllib.parse import SplitResult, urlsplit
@@ -22,7 +21,6 @@ from heliograph_agent.experiments.endpoints import (
     is_literal,
     is_public,
     list_visit_addresses,
-    open_stream,
     parse_page,
     resolve_location,
     try_handshake,
@@ -200,11 +198,14 @@ async def _load_page(
 ) -> StepResult | None:
     """Connect to all addresses at once; request the page from the first that accepts."""
     page_visit = _PageVisit(page, {"Cookie": cookies} if cookies else {}, config.body_limit, net)
+    is_validated = config.validate and page.port == PORTS["http"] and page.scheme == "http"
+    if len(addresses) == 1 and not is_validated:
+        return await page_visit.load(addresses[0], None)
     last_task: PageTask | None = None
     async with asyncio.TaskGroup() as group:
         for address in addresses:
             last_task = group.create_task(page_visit.load(address, last_task))
-        if config.validate and page.port == PORTS["http"] and page.scheme == "http":
+        if is_validated:
             for address in addresses:
                 group.create_task(_validate_address(page, address, net))
     return last_task.result() if last_task else None
@@ -228,31 +229,30 @@ class _PageVisit:
 
         `previous` is the task of the earlier address.
         """
-        async with self._open_stream(address) as stream:
-            is_connected = stream is not None
+        stream = await self._open_stream(address)
+        try:
             if previous is None:
                 return await self._request_page(stream)
             await asyncio.wait({previous}, timeout=IDLE_S)
             if previous.done():
                 return previous.result() or await self._request_page(stream)
+        finally:
+            if stream is not None:
+                stream.close()
         answer = await previous
-        if answer is not None or not is_connected:
+        if answer is not None or stream is None:
             return answer
-        async with self._open_stream(address) as stream:
-            return await self._request_page(stream)
+        return await self._request_page(await self._open_stream(address))
 
-    @asynccontextmanager
-    async def _open_stream(self, address: Address) -> AsyncIterator[ByteStream | None]:
+    async def _open_stream(self, address: Address) -> ByteStream | None:
+        """Connect, by TLS for https; the caller closes the stream."""
         page = self.page
-        async with open_stream(self.net, address, page.port, label=page.label) as connection:
-            stream = connection
-            if connection is not None and page.scheme == "https":
-                _, stream = await self.net.handshake(connection, page.host)
-            try:
-                yield stream
-            finally:
-                if stream is not None:
-                    stream.close()
+        _, stream = await self.net.connect(
+            address.literal, page.port, on=address.lookup, endpoint=page.label
+        )
+        if stream is not None and page.scheme == "https":
+            _, stream = await self.net.handshake(stream, page.host)
+        return stream
 
     async def _request_page(self, stream: ByteStream | None) -> StepResult | None:
         if stream is None:

@@ -34,15 +34,16 @@ def make_headers(
     own = {name.lower(): (name, value) for name, value in headers.items()}
     if content:
         own["content-length"] = ("Content-Length", str(len(content)))
-    fields: dict[str, str] = {}
-    for name, usual in profile.headers[kind].items():
-        own_name, value = own.pop(name.lower(), (name, usual))
-        if value is usual and (value == BUILT or (content and name.lower() in _OF_VISITS)):
-            continue
-        is_offer = value is usual and name.lower() == "accept-encoding"
-        fields[own_name] = select_supported(value) if is_offer else value
-    fields |= dict(own.values())
-    for name, value in fields.items():
+    # The profile's own headers were checked when it was read.
+    for name, value in own.values():
         if not TOKEN.fullmatch(name) or _UNSENDABLE.search(value):
             raise ValueError(f"request: the header {name!r} cannot be sent")
-    return fields
+    fields: dict[str, str] = {}
+    for name, usual in profile.headers[kind].items():
+        key = name.lower()
+        if key in own:
+            own_name, value = own.pop(key)
+            fields[own_name] = value
+        elif usual != BUILT and not (content and key in _OF_VISITS):
+            fields[name] = select_supported(usual) if key == "accept-encoding" else usual
+    return fields | dict(own.values())

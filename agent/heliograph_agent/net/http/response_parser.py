@@ -12,9 +12,9 @@ from urllib.parse import quote
 MAX_HEAD = 65_536
 _ASCII = "".join(map(chr, range(0x80)))
 _MAX_LINE = 1_024  # bytes of a line between two chunks, or of a trailer
-_STATUS = re.compile(rb"HTTP/(\d\.\d) ([1-9]\d\d)(?: .*)?")
+_STATUS = re.compile(r"HTTP/([0-9]\.[0-9]) ([1-9][0-9][0-9])(?: .*)?")
 _BLANK = re.compile(rb"\n\r?\n")
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
@@ -78,20 +78,20 @@ def take_head(received: bytearray) -> ResponseHead | None:
 def _parse_head(data: bytes) -> ResponseHead:
     if len(data) > MAX_HEAD:
         raise NotHttpError
-    first, *lines = data.split(b"\n")
-    status = _STATUS.fullmatch(first.rstrip(b"\r"))
+    first, *lines = data.decode("latin-1").split("\n")
+    status = _STATUS.fullmatch(first.rstrip("\r"))
     if status is None:
         raise NotHttpError
     fields: list[tuple[str, str]] = []
     for line in lines:
-        if line[:1] in (b" ", b"\t") and fields:  # a folded line continues the value above
+        if line[:1] in (" ", "\t") and fields:  # a folded line continues the value above
             name, previous = fields[-1]
-            fields[-1] = (name, f"{previous} {line.decode('latin-1').strip()}")
+            fields[-1] = (name, f"{previous} {line.strip()}")
             continue
-        field_name, colon, value = line.partition(b":")
+        field_name, colon, value = line.partition(":")
         if colon and _NAME.fullmatch(field_name):
-            fields.append((field_name.lower().decode("ascii"), value.decode("latin-1").strip()))
-    return ResponseHead(status[1].decode("ascii"), int(status[2]), tuple(fields))
+            fields.append((field_name.lower(), value.strip()))
+    return ResponseHead(status[1], int(status[2]), tuple(fields))
 
 
 class ResponseBody:
