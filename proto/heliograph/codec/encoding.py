@@ -59,7 +59,7 @@ def _encode_fields(value: object, reader: _FieldReader) -> dict[str, object]:
             encoded[name] = field_value
         elif not field_value:  # no text and no list has presence, so an empty one is an unset one
             continue
-        elif kind is tuple:
+        elif isinstance(field_value, tuple):
             encoded[name] = [_encode_value(item) for item in field_value]
         else:
             encoded[name] = _encode_value(field_value)

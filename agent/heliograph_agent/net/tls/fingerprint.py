@@ -8,8 +8,10 @@ ignores GREASE and the order of suites and extensions, so that it names the prog
 """
 
 import hashlib
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from heliograph.observation import Tls
 
@@ -21,6 +23,8 @@ _BEFORE_RANDOM = 9  # record header (5) and message header (4)
 _VERSION_NAMES = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3"}
 _MOST = 99  # two digits
 _EMPTY = "000000000000"
+_EXTENSION = struct.Struct(">HH")  # number and size
+_REMEMBERED = 64  # JA4s, and lists of numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +88,8 @@ def parse_hello(record: bytes) -> ParsedHello:
     extensions: dict[int, bytes] = {}
     name_end = 0
     while offset + 4 <= len(record):
-        number = _read_uint16(record, offset)
-        end = offset + 4 + _read_uint16(record, offset + 2)
+        number, size = _EXTENSION.unpack_from(record, offset)
+        end = offset + 4 + size
         if not _is_grease(number):
             extensions[number] = record[offset + 4 : end]
         name_end = end if number == SERVER_NAME else name_end
@@ -95,18 +99,37 @@ def parse_hello(record: bytes) -> ParsedHello:
 
 def compute_ja4(hello: ParsedHello, transport: str) -> str:
     """Compute JA4; `transport` is t for TCP, q for QUIC."""
-    versions = read_numbers(hello.extensions.get(_VERSIONS, b"")[1:])
-    version = _VERSION_NAMES.get(max(versions, default=hello.legacy_version), "00")
-    destination = "d" if SERVER_NAME in hello.extensions else "i"
-    suite_count = min(len(hello.suites), _MOST)
-    extension_count = min(len(hello.extensions), _MOST)
-    alpn = _summarize_alpn(hello.extensions.get(_ALPN, b""))
-    numbers = _join(sorted(hello.extensions.keys() - {SERVER_NAME, _ALPN}))
-    signatures = _join(read_numbers(hello.extensions.get(_SIGNATURES, b"")[2:]))
-    suites_hash = _hash(_join(sorted(hello.suites)))
-    extensions_hash = _hash(f"{numbers}_{signatures}" if signatures else numbers)
-    counts = f"{suite_count:02}{extension_count:02}"
-    return f"{transport}{version}{destination}{counts}{alpn}_{suites_hash}_{extensions_hash}"
+    extensions = hello.extensions
+    return _format_ja4(
+        transport,
+        hello.legacy_version,
+        hello.suites,
+        tuple(extensions),
+        extensions.get(_VERSIONS, b""),
+        extensions.get(_SIGNATURES, b""),
+        extensions.get(_ALPN, b""),
+    )
+
+
+@lru_cache(maxsize=_REMEMBERED)  # a program's hellos differ in what JA4 ignores
+def _format_ja4(
+    transport: str,
+    legacy_version: int,
+    suites: tuple[int, ...],
+    extensions: tuple[int, ...],
+    versions: bytes,
+    signatures: bytes,
+    alpn: bytes,
+) -> str:
+    version = max(read_numbers(versions[1:]), default=legacy_version)
+    destination = "d" if SERVER_NAME in extensions else "i"
+    counts = f"{min(len(suites), _MOST):02}{min(len(extensions), _MOST):02}"
+    start = f"{transport}{_VERSION_NAMES.get(version, '00')}{destination}{counts}"
+    numbers = _join(sorted(set(extensions) - {SERVER_NAME, _ALPN}))
+    signed = _join(read_numbers(signatures[2:]))
+    suites_hash = _hash(_join(sorted(suites)))
+    extensions_hash = _hash(f"{numbers}_{signed}" if signed else numbers)
+    return f"{start}{_summarize_alpn(alpn)}_{suites_hash}_{extensions_hash}"
 
 
 def _summarize_alpn(extension: bytes) -> str:
@@ -137,7 +160,8 @@ def _read_uint16(data: bytes, offset: int) -> int:
     return data[offset] << 8 | data[offset + 1]
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def read_numbers(data: bytes) -> tuple[int, ...]:
     """Read numbers of two bytes each, without GREASE."""
-    numbers = (_read_uint16(data, offset) for offset in range(0, len(data) - 1, 2))
+    numbers = struct.unpack_from(f">{len(data) // 2}H", data)
     return tuple(number for number in numbers if not _is_grease(number))
