@@ -5,7 +5,8 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TypedDict
 from urllib.parse import SplitResult, urlsplit
 
 from heliograph.failure import Failure
@@ -47,6 +48,18 @@ _SWITCHING = 101
 _SPACE_TOO = re.compile(r"[\x00-\x20\x7f-\uffff]")
 
 
+class _HeadFacts(TypedDict):
+    """Hold the fields of `Http` that the head of a reply gives."""
+
+    method: str
+    url: str
+    status: int
+    server: str
+    location: str
+    version: str
+    header_names: tuple[str, ...]
+
+
 class Http1Exchange:
     """Make one request: `run_round_trip`, then `read_body`, each once."""
 
@@ -81,7 +94,7 @@ class Http1Exchange:
         self._prepare_request(reader, parts, headers or {}, content)
         self._received = bytearray()  # and not parsed yet
         self._head: ResponseHead | None = None
-        self._described: Http | None = None  # the head
+        self._head_facts: _HeadFacts | None = None
         self._body: ResponseBody | None = None
         self._keep_bytes = keep_bytes
         self._body_content: BodyContent | None = None  # once it is read
@@ -146,14 +159,14 @@ class Http1Exchange:
         head = self._head
         if head is None:
             return {"http": Http(method=self._method, url=self._url[:_MAX_HEADER])}
-        if self._described is None:
-            self._described = _describe_head(head, self._method, self._url[:_MAX_HEADER])
+        if self._head_facts is None:
+            self._head_facts = _describe_head(head, self._method, self._url[:_MAX_HEADER])
         content = self._body_content
         if content is None:
-            return {"http": self._described}
+            return {"http": Http(**self._head_facts)}
         page = _describe_page(content, head.first_value("content-type"), in_clear=self._in_clear)
-        http = replace(
-            self._described,
+        http = Http(
+            **self._head_facts,
             title=page.title,
             body_bytes=content.size,
             coded_bytes=content.coded_size,
@@ -218,16 +231,17 @@ def _describe_page(content: BodyContent, content_type: str, *, in_clear: bool) -
     return _PageFacts(find_title(markup), text, references)
 
 
-def _describe_head(head: ResponseHead, method: str, url: str) -> Http:
-    return Http(
-        method=method,
-        url=url,
-        status=head.status,
-        server=make_single_line(head.first_value("server"), 200),
-        location=make_single_line(decode_location(head.first_value("location")), _MAX_HEADER),
-        version=head.version,
-        header_names=list_header_names(name for name, _ in head.fields),
-    )
+def _describe_head(head: ResponseHead, method: str, url: str) -> _HeadFacts:
+    location = decode_location(head.first_value("location"))
+    return {
+        "method": method,
+        "url": url,
+        "status": head.status,
+        "server": make_single_line(head.first_value("server"), 200),
+        "location": make_single_line(location, _MAX_HEADER),
+        "version": head.version,
+        "header_names": list_header_names(name for name, _ in head.fields),
+    }
 
 
 def list_header_names(names: Iterable[str]) -> tuple[str, ...]:

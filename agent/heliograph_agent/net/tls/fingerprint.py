@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TypedDict
 
 from heliograph.observation import Tls
 
@@ -37,18 +38,31 @@ class HelloShape:
     name_segment: int  # in which the server name ends, from 1; 0 without a name
 
 
+class ShapeFacts(TypedDict, total=False):
+    """Hold the fields of `Tls` that say what a hello looked like."""
+
+    ja4: str
+    hello_bytes: int
+    hello_segments: int
+    name_segment: int
+
+
 def add_shape(facts: Tls, record: bytes, segment_bytes: int, *, transport: str = "t") -> Tls:
     """Add to the facts of a handshake what its hello looked like."""
+    return replace(facts, **shape_facts(record, segment_bytes, transport=transport))
+
+
+def shape_facts(record: bytes, segment_bytes: int, *, transport: str = "t") -> ShapeFacts:
+    """Say what a hello looked like; nothing of one that cannot be parsed."""
     shape = describe_hello(record, segment_bytes, transport=transport)
     if shape is None:
-        return facts
-    return replace(
-        facts,
-        ja4=shape.ja4,
-        hello_bytes=shape.bytes,
-        hello_segments=shape.segments,
-        name_segment=shape.name_segment,
-    )
+        return {}
+    return {
+        "ja4": shape.ja4,
+        "hello_bytes": shape.bytes,
+        "hello_segments": shape.segments,
+        "name_segment": shape.name_segment,
+    }
 
 
 @dataclass(frozen=True, slots=True)

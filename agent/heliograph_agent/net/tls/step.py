@@ -10,7 +10,7 @@ from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.step import StepFacts
 from heliograph_agent.net.tcp import ReceiveBuffer, TcpConnection
 from heliograph_agent.net.tls import certificates
-from heliograph_agent.net.tls.fingerprint import add_shape
+from heliograph_agent.net.tls.fingerprint import shape_facts
 from heliograph_agent.net.tls.openssl import TlsSession, make_client_context
 from heliograph_agent.net.tls.trust_store import Roots
 
@@ -65,6 +65,7 @@ class TlsHandshake:
         if session is None:
             return {"tls": Tls(server_name=self._sent_name())}
         is_done = bool(self.chain)
+        shape = shape_facts(session.hello, session.segment_bytes)
         tls = Tls(
             server_name=self._sent_name(),
             version=session.version if is_done else "",
@@ -73,8 +74,9 @@ class TlsHandshake:
             alert=session.alert,
             chain=tuple(certificates.describe_certificate(der) for der in self.chain),
             library=LIBRARY,
+            **shape,
         )
-        return {"tls": add_shape(tls, session.hello, session.segment_bytes)}
+        return {"tls": tls}
 
     def _sent_name(self) -> str:
         """Return the name in the ClientHello: never an address (RFC 6066)."""

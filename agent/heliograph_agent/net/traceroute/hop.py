@@ -52,20 +52,22 @@ class SharedRawHelper:
     def __init__(self, source: RawHelperSource) -> None:
         self._source = source
         self._start_lock = asyncio.Lock()
-        self._exit_stack = AsyncExitStack()
+        self._exit_stack: AsyncExitStack | None = None  # few tasks need a helper
         self._helper: RawHelper | None = None
 
     async def get_helper(self) -> RawHelper:
         """Return the running helper. Raises RawUnavailable."""
         async with self._start_lock:
             if self._helper is None:
+                self._exit_stack = self._exit_stack or AsyncExitStack()
                 starting = self._source.start_raw_helper()
                 self._helper = await self._exit_stack.enter_async_context(starting)
             return self._helper
 
     async def close(self) -> None:
         self._helper = None
-        await self._exit_stack.aclose()
+        if self._exit_stack is not None:
+            await self._exit_stack.aclose()
 
 
 @dataclass(slots=True, kw_only=True)
