@@ -67,13 +67,12 @@ REGISTRY: tuple[Experiment, ...] = tuple(
     for entry in shared.REGISTRY.values()
     if entry.function_name in FUNCTIONS
 )
-_BY_NAME = {experiment.name: experiment for experiment in REGISTRY}
 
 
 def find_experiment(name: str) -> Experiment:
     """Find an experiment. Raises CannotRun, which lists the names."""
-    experiment = _BY_NAME.get(name)
-    if experiment is not None:
-        return experiment
-    names = ", ".join(_BY_NAME)
+    for experiment in REGISTRY:
+        if experiment.name == name:
+            return experiment
+    names = ", ".join(experiment.name for experiment in REGISTRY)
     raise CannotRun(f"There is no experiment {name!r}; there are: {names}.")
