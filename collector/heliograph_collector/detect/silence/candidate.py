@@ -169,11 +169,11 @@ class _Evaluation:
         if blocked is not None and blocked.living_share >= limits.told_share:
             return self._decide_blocked(blocked, since_us)
         if self._is_held_long_enough(limits.hold_s) and not self._is_doubtful:
+            if not self._is_transit and self._evasion.is_known and self._find_rerouted():
+                return CandidateOutcome.SETTLED
             outcome = self._confirm(witnesses, since_us)
             if outcome is not None:
                 return outcome
-            if not self._is_transit and self._evasion.is_known and self._find_rerouted():
-                return CandidateOutcome.SETTLED
             self._is_late &= not self._is_renewal and not self._evasion.is_possible
         return self._suspect()
 

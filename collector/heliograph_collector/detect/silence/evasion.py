@@ -14,12 +14,14 @@ from heliograph_collector.detect.silence.explanation import (
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import localize
-from heliograph_collector.detect.stats.voting import count_votes
+from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import OfflineReport
 
 _WAIT_US = 300 * SECOND_US  # time to detect a block of the collector; design/detection.md
+_RECENT_US = 60 * SECOND_US  # since which one found another way, else they have ceased; assumed
+_EVADED_SHARE = 0.02  # of those that fell silent; in a cut nobody finds another way; assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,41 @@ class EvasionTest:
 
         A few who lie delay a cut for as long as a few who come back do, and never hide it.
         """
-        return self.now_us - self.since_us <= _WAIT_US and self.is_told
+        is_early = self.now_us - self.since_us <= _WAIT_US
+        return is_early and (self.is_told or (self._is_evading and self._have_evaded))
+
+    @cached_property
+    def _evaders(self) -> list[VantagePresence]:
+        """The established that took another carrier, where one alone fell silent.
+
+        Also those that did so before their loss was noticed.
+        """
+        carriers = {vantage.lost_by for vantage in self._silenced}
+        since_us = self.since_us - _RECENT_US
+        if len(carriers) > 1:
+            return []
+        return [
+            v
+            for v in self.presence.list_country(self.country)
+            if is_established(v.witness, self.now_us, self.presence.limits)
+            and (
+                (v.is_rerouted and v.lost_us >= since_us and v.lost_by in carriers)
+                or (v.moved_us >= since_us and v.moved_from in carriers)
+            )
+        ]
+
+    @property
+    def _is_evading(self) -> bool:
+        evaded_us = (max(v.rerouted_us, v.moved_us) for v in self._evaders)
+        return max(evaded_us, default=0) >= self.now_us - _RECENT_US
+
+    @property
+    def _have_evaded(self) -> bool:
+        """Return whether more of the votes that fell are those of evaders than in a cut."""
+        evaders = {v.witness.nym for v in self._evaders}
+        fallen = [v for v in self._silenced if v.witness.nym not in evaders]
+        pairs = [(v.witness, True) for v in self._evaders] + [(v.witness, False) for v in fallen]
+        return sum_votes(count_votes(pairs, self.presence.limits.nat_votes)).share >= _EVADED_SHARE
 
     @cached_property
     def is_told(self) -> bool:
