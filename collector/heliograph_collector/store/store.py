@@ -179,7 +179,7 @@ class Store:
         """Count, per place and bin, the vantages lost without goodbye at the bin's end."""
         clause = queries.filter_place(**filters)
         query = queries.query_silences(clause, since_us, until_us, bin_s)
-        return await self._run_query(query, partial(queries.build_record, SilenceCount))
+        return queries.count_silences(await self._read_rows(query))
 
     async def opinions(
         self, service: str, country: str, since_us: int, until_us: int

@@ -15,13 +15,19 @@ from heliograph_collector.store.arrow_rows import (
 from heliograph_collector.store.certificates import CertificateSelector
 from heliograph_collector.store.clickhouse import ClickHouse
 from heliograph_collector.store.daily_totals import DailyTotals
-from heliograph_collector.store.queries import CELL_TABLES
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
 
 BEGUN_MARK = "begun"
 DONE_MARK = "done"
+_IN_BLOCK = "position BETWEEN {first:UInt64} AND {last:UInt64}"
+_PRESENCE_TESTS = {
+    "measurements": (("id",), _IN_BLOCK),
+    "verdicts": (("id", "endpoint"), "judged = {last:UInt64}"),
+    "presence": (("position",), f"journal = {{journal:String}} AND {_IN_BLOCK}"),
+    "quarantine": (("position", "index"), f"journal = {{journal:String}} AND {_IN_BLOCK}"),
+}
 
 
 class CellWriter:
@@ -39,7 +45,7 @@ class CellWriter:
         """Write cells. Raises StoreError."""
         by_table: dict[str, list[Cell]] = {}
         for cell in cells:
-            by_table.setdefault(CELL_TABLES.get(cell.bin_s, "cells"), []).append(cell)
+            by_table.setdefault(queries.CELL_TABLES.get(cell.bin_s, "cells"), []).append(cell)
         for table, table_cells in by_table.items():
             version = self._read_version(table) + 1
             self._versions[table] = version
@@ -47,7 +53,7 @@ class CellWriter:
 
     def _read_version(self, table: str) -> int:
         if table not in self._versions:
-            sql = f"SELECT toUnixTimestamp64Micro(max(written)) FROM {table}"  # noqa: S608 the table is one of CELL_TABLES or "cells"
+            sql = f"SELECT toUnixTimestamp64Micro(max(written)) FROM {table}"  # noqa: S608 the table is one of queries.CELL_TABLES or "cells"
             return int(self._clickhouse.query_written(sql, {})[0][0])
         return self._versions[table]
 
@@ -110,7 +116,7 @@ class BlockWriter:
         self._clickhouse.insert("verdicts", build_table("verdicts", list_verdicts(judgements)), "")
 
     def _drop_present(self, table: str, rows: "pa.Table", block: Block) -> "pa.Table":
-        sql, key = queries.build_present_query(table)
+        sql, key = _build_present_query(table)
         bounds = {"journal": block.journal, "first": block.first, "last": block.last}
         return drop_present(rows, key, set(self._clickhouse.query_written(sql, bounds)))
 
@@ -125,3 +131,10 @@ class BlockWriter:
         )
         rows = self._clickhouse.query_written(sql, {"journal": journal, "kind": kind})
         return (rows[0][0], rows[0][1]) if rows else (0, 0)
+
+
+def _build_present_query(table: str) -> tuple[str, tuple[str, ...]]:
+    """Return SQL for the stored rows of a block, and their key columns."""
+    key, condition = _PRESENCE_TESTS[table]
+    names = ", ".join(f"`{name}`" for name in key)
+    return f"SELECT {names} FROM {table} WHERE {condition}", key  # noqa: S608 fixed text, no value
