@@ -76,6 +76,7 @@ class FakeBackend(ConsoleBackend):
         self.clock: HandClock = clock or HandClock()
         self.origin = "somewhere"
         self.live_agents: dict[bytes, LiveAgent] = {}
+        self.departures: dict[bytes, tuple[str, str]] = {}
         self.ingest_status = INGEST
         self.dry_run_result: DryRun | None = None
         self.stored_codes = 0
@@ -110,6 +111,9 @@ class FakeBackend(ConsoleBackend):
 
     def list_live_agents(self) -> dict[bytes, LiveAgent]:
         return self.live_agents
+
+    def find_departure(self, agent: bytes) -> tuple[str, str] | None:
+        return self.departures.get(agent)
 
     def create_invite(self, role: str, uses: int, lifetime_s: int) -> str:
         now_s = self.now_s()

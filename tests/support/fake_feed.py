@@ -136,7 +136,13 @@ class FakeFeed(Feed):
         self.world.asked.append(filters)
         first = int(cursor or 0)
         since_us, until_us = filters.since_us or 0, filters.until_us or 1 << 62
-        rows = [j for j in self.world.judged if since_us <= j[0].started_us < until_us]
+        rows = [
+            j
+            for j in self.world.judged
+            if since_us <= j[0].started_us < until_us
+            and filters.role in ("", j[0].role)
+            and filters.target in ("", j[0].measurement.target)
+        ]
         rest = rows[first:]
         return MeasurementPage(
             items=tuple(rest[:limit]), next=str(first + limit) if len(rest) > limit else ""

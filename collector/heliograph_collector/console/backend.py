@@ -108,6 +108,13 @@ class ConsoleBackend(Protocol):
 
     def list_live_agents(self) -> Mapping[bytes, LiveAgent]: ...
 
+    def find_departure(self, agent: bytes) -> tuple[str, str] | None:
+        """Return how an absent agent's last session ended, and the reason of its goodbye.
+
+        None of one that was not here since the collector started.
+        """
+        ...
+
     def create_invite(self, role: str, uses: int, lifetime_s: int) -> str:
         """Create an invite and return its line. Raises InvalidInputError."""
         ...

@@ -1,6 +1,7 @@
 """The fleet pages: agents, coverage, and revocation; without any address."""
 
 import asyncio
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -51,10 +52,15 @@ class FleetPages:
         )
 
     async def show_agent(self, request: web.Request) -> web.StreamResponse:
+        rows = await list_rows(self._backend)
+        row = _find_row(rows, request.match_info["id"])
+        departure = self._backend.find_departure(row.agent.id)
         return templates.render(
             request,
             "agent.html",
-            row=await self._find_row(request),
+            row=row,
+            departure=fleet_table.describe_departure(departure),
+            neighbors=fleet_table.describe_neighbors(row, rows),
             now_s=self._backend.clock.wall_us() // 1_000_000,
         )
 
@@ -63,7 +69,7 @@ class FleetPages:
 
         The trail says that they changed and not to what, so that both can be erased.
         """
-        row = await self._find_row(request)
+        row = await self._read_row(request)
         form = self._access_control.checked_form(request)
         name = " ".join(form.get("name", "").split())
         note = form.get("note", "").replace("\r\n", "\n").strip()
@@ -78,7 +84,7 @@ class FleetPages:
 
         Revocation is permanent.
         """
-        row = await self._find_row(request)
+        row = await self._read_row(request)
         if (
             self._access_control.checked_form(request).get("again", "").strip().lower()
             != row.id[:6]
@@ -91,12 +97,16 @@ class FleetPages:
         await asyncio.to_thread(self._backend.fleet.revoke_agent, row.agent.id, now_s)
         return templates.redirect(f"/console/fleet/{row.id}")
 
-    async def _find_row(self, request: web.Request) -> fleet_table.FleetRow:
-        id_ = request.match_info["id"]
-        for row in await list_rows(self._backend):
-            if row.id == id_:
-                return row
-        raise Problem(404, "No such agent", "Nobody of that id is enrolled; see the list.")
+    async def _read_row(self, request: web.Request) -> fleet_table.FleetRow:
+        return _find_row(await list_rows(self._backend), request.match_info["id"])
+
+
+def _find_row(rows: Sequence[fleet_table.FleetRow], id_: str) -> fleet_table.FleetRow:
+    """Raises Problem 404."""
+    for row in rows:
+        if row.id == id_:
+            return row
+    raise Problem(404, "No such agent", "Nobody of that id is enrolled; see the list.")
 
 
 def _check_description(name: str, note: str) -> str:

@@ -90,6 +90,53 @@ def build_rows(
     return sorted(fleet_rows, key=_rank_row)
 
 
+# How a session ended (`ingest.presence.DisconnectReason`), and what that says of the agent.
+_DEPARTURES = {
+    "goodbye": "it said goodbye",
+    "closed": "its connection broke off: its machine, its line or something on the way",
+    "silent": "it fell silent on an open connection, as when a line is cut or a machine hangs",
+    "renewed": "we ended its session because of its age, and it has not come back",
+    "replaced": "a newer session took the place of its last one",
+    "slow": "it did not read what we sent, so we ended its session",
+    "misbehaved": "it broke the protocol, so we ended its session; look for a newer version",
+    "revoked": "it was revoked",
+    "stopped": "its session ended when the collector's intake stopped; no more is known",
+}
+_GOODBYES = {
+    "shutdown": "its program or its machine was stopped",
+    "pause": "its volunteer paused it",
+    "leave": "its volunteer left",
+    "sleep": "its machine went to sleep",
+    "update": "it was being updated",
+    "network_change": "it changed its network",
+}  # words of the protocol; another word of an agent's is not shown
+
+
+def describe_departure(departure: tuple[str, str] | None) -> str:
+    """Say why an absent agent is not here, as far as its last session tells."""
+    if departure is None:
+        return "not known: it was not here since the collector started"
+    reason, goodbye_reason = departure
+    sentence = _DEPARTURES.get(reason, reason)
+    more = _GOODBYES.get(goodbye_reason) if reason == "goodbye" else None
+    return f"{sentence}: {more}" if more else sentence
+
+
+def describe_neighbors(row: FleetRow, rows: Iterable[FleetRow]) -> str:
+    """Say how many others of its network are here: a cut takes all, a machine one."""
+    others = [
+        r
+        for r in rows
+        if r.id != row.id
+        and r.agent.revoked_s is None
+        and (r.country, r.agent.asn) == (row.country, row.agent.asn)
+    ]
+    if not others:
+        return "nobody else is enrolled there"
+    here = sum(r.live is not None for r in others)
+    return f"{here} of {len(others)} are here now"
+
+
 def cut_page(rows: Sequence[FleetRow], fleet_filter: FleetFilter) -> FleetPage:
     matches = [row for row in rows if _matches_filter(row, fleet_filter)]
     page_count = max(1, -(-len(matches) // PAGE_SIZE))

@@ -32,6 +32,7 @@ from heliograph_collector.console.backend import (
 from heliograph_collector.console.formats import format_second
 from heliograph_collector.console.incident_views import count_open
 from heliograph_collector.console.incidents import IncidentPages, OperatorLog
+from heliograph_collector.console.measurements import MeasurementPages
 from heliograph_collector.fleet import EnrolledAgent, Fleet, Keyring, KeysError, format_invite
 from heliograph_collector.fleet.audit_log import AuditLog
 from heliograph_collector.fleet.operators import Operators
@@ -95,6 +96,7 @@ class SessionPlace(Protocol):
 class SessionTable(ConnectionCounts, Protocol):
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[LiveSession]: ...
+    def find_departure(self, agent: bytes) -> tuple[str, str] | None: ...
 
 
 class LiveIngest(Protocol):
@@ -218,6 +220,7 @@ class LiveConsoleBackend(ConsoleBackend):
             add_route
         )
         AlertPages(access_control, sources.alerts).routes(add_route)
+        MeasurementPages(access_control, sources.feed).routes(add_route)
 
     def _now_s(self) -> int:
         return self.clock.wall_us() // 1_000_000
@@ -249,6 +252,9 @@ class LiveConsoleBackend(ConsoleBackend):
             )
             for connection in ingest.connections
         }
+
+    def find_departure(self, agent: bytes) -> tuple[str, str] | None:
+        return self._sources.ingest.connections.find_departure(agent)
 
     def create_invite(self, role: str, uses: int, lifetime_s: int) -> str:
         config = self._config

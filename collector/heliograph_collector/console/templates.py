@@ -33,6 +33,7 @@ _HEADERS = {
 NAVIGATION: list[tuple[str, str]] = [
     ("/console", "Overview"),
     ("/console/incidents", "Incidents"),
+    ("/console/measurements", "Measurements"),
     ("/console/alerts", "Alerts"),
     ("/console/fleet", "Fleet"),
     ("/console/invites", "Invitations"),

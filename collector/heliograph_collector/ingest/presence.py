@@ -27,6 +27,7 @@ from heliograph_collector.model.seniority import Seniority, find_seniority
 SILENCE_HEARTBEATS = 2.5
 MAX_CONNECTIONS_PER_AGENT = 4  # half-open sessions of one agent; the oldest is ended first
 _RETURNING_REASON = "network_change"  # reason of a goodbye before a return
+_MAX_DEPARTURES = 100_000  # in memory, about 10 MB; the oldest is forgotten first
 
 
 class DisconnectReason(StrEnum):
@@ -125,6 +126,7 @@ class ConnectionTable:
     _connections: dict[bytes, list[AgentConnection]] = field(default_factory=dict)
     _missing: dict[bytes, AgentConnection] = field(default_factory=dict)
     _count: int = 0  # sessions; kept because every arrival reads it
+    _departures: dict[bytes, tuple[DisconnectReason, str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self._count
@@ -142,6 +144,14 @@ class ConnectionTable:
         connections.append(connection)
         self._count += 1
         self._missing.pop(connection.agent.id, None)
+        self._departures.pop(connection.agent.id, None)
+
+    def find_departure(self, agent: bytes) -> tuple[DisconnectReason, str] | None:
+        """Return how the last session of an absent agent ended, and the reason of its goodbye.
+
+        None while it is connected, and of one that was not here since the collector started.
+        """
+        return self._departures.get(agent)
 
     def remove(
         self,
@@ -168,6 +178,7 @@ class ConnectionTable:
         if connections and (is_used_elsewhere or not (is_final and is_newest)):
             return None
         del self._connections[connection.agent.id]
+        self._note_departure(connection.agent.id, reason, goodbye_reason)
         self._count -= len(connections)
         for leftover in connections:
             leftover.end(DisconnectReason.REPLACED)
@@ -176,6 +187,11 @@ class ConnectionTable:
         if reason not in (DisconnectReason.REVOKED, DisconnectReason.STOPPED):
             self._missing[connection.agent.id] = connection
         return None
+
+    def _note_departure(self, agent: bytes, reason: DisconnectReason, goodbye_reason: str) -> None:
+        if len(self._departures) >= _MAX_DEPARTURES:
+            del self._departures[next(iter(self._departures))]
+        self._departures[agent] = reason, goodbye_reason
 
     def find_cloned(self, heartbeat_s: int) -> list[AgentConnection]:
         """Find sessions of agents that use two at once; report each only once.

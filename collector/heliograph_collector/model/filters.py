@@ -13,6 +13,8 @@ class MeasurementFilter:
     access: str = ""
     service: str = ""
     experiment: str = ""
+    target: str = ""
+    role: str = ""
     state: str = ""
     since_us: int | None = None
     until_us: int | None = None

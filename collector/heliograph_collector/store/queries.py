@@ -236,9 +236,11 @@ def query_measurement_ids(
     clause.add_time_range("started", filters.since_us, filters.until_us)
     clause.add_service(filters.service or None)
     clause.add_condition("experiment = {experiment:String}", experiment=filters.experiment or None)
+    clause.add_condition("role = {role:String}", role=filters.role or None)
     if filters.state:
         id_sql = f"SELECT id FROM verdicts FINAL WHERE {clause.sql} AND endpoint = ''"  # noqa: S608 fixed text, values are parameters
         clause.add_condition(f"id IN ({id_sql} AND state = {{state:String}})", state=filters.state)
+    clause.add_condition("target = {target:String}", target=filters.target or None)
     clause.add_cursor("<", after)
     sql = f"""
 SELECT id, toUnixTimestamp64Micro(started) AS started_us FROM measurements FINAL WHERE {clause.sql}

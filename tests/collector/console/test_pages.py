@@ -39,6 +39,33 @@ async def test_revoking_wants_the_id_again(caller: Caller, backend: FakeBackend)
     assert ("agent.revoke", "done") in did(caller)
 
 
+@pytest.mark.parametrize(
+    ("departure", "words"),
+    [
+        (None, "not known: it was not here since the collector started"),
+        (("goodbye", "pause"), "it said goodbye: its volunteer paused it"),
+        (("goodbye", "<b>"), "it said goodbye</dd>"),  # an agent's own words are not shown
+        (("silent", ""), "it fell silent on an open connection"),
+        (("misbehaved", ""), "look for a newer version"),
+    ],
+)
+async def test_page_of_an_absent_agent_says_why_it_may_be_silent(
+    caller: Caller, backend: FakeBackend, departure: tuple[str, str] | None, words: str
+) -> None:
+    agent, other, _ = (backend.enrol(n) for n in (1, 2, 3))
+    backend.enrol(4, asn=1)
+    if departure:
+        backend.departures[agent] = departure
+    backend.live_agents[other] = live_agent()
+    await caller.log_in()
+    _, page = await caller.get(f"/console/fleet/{agent.hex()}")
+    assert words in page
+    assert "1 of 2 are here now" in page  # a cut takes all of a network
+    _, page = await caller.get(f"/console/fleet/{other.hex()}")
+    assert "Why not here" not in page
+    assert "0 of 2 are here now" in page
+
+
 async def test_a_name_and_a_note_are_kept_found_and_erased(
     caller: Caller, backend: FakeBackend
 ) -> None:

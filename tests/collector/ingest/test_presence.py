@@ -113,6 +113,17 @@ def test_half_open_session_of_returned_agent_is_no_loss() -> None:
     assert len(presence) == 1
 
 
+def test_how_the_last_session_ended_is_known_until_the_return() -> None:
+    presence = table(old := connection(), new := connection(heard_us=9))
+    name = old.agent.id
+    presence.remove(old, DisconnectReason.SILENT, "", 10)
+    assert presence.find_departure(name) is None  # it has another session
+    presence.remove(new, DisconnectReason.GOODBYE, "pause", 11)
+    assert presence.find_departure(name) == (DisconnectReason.GOODBYE, "pause")
+    presence.add(connection(heard_us=12))
+    assert presence.find_departure(name) is None
+
+
 def test_goodbye_ends_older_half_open_sessions() -> None:
     """The phone left the Wi-Fi, came in over mobile, was switched off: nobody was lost."""
     wifi, mobile = (connection(place=PeerLocation("KZ", asn)) for asn in (1, 2))

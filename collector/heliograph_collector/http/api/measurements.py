@@ -151,7 +151,7 @@ class MeasurementApi:
         position = read_cursor(values.get(CURSOR, ""))
         try:
             result_page = await self._feed.measurements(
-                _build_filter(values), position, values.get(LIMIT, 100)
+                build_filter(values), position, values.get(LIMIT, 100)
             )
         except ValueError:
             raise _cursor_problem() from None
@@ -180,7 +180,8 @@ class MeasurementApi:
         return answer_json(measurement_json.build_document(*judged))
 
 
-def _build_filter(values: QueryValues) -> MeasurementFilter:
+def build_filter(values: QueryValues) -> MeasurementFilter:
+    """Return the filter of LIST_PARAMETERS."""
     return MeasurementFilter(
         country=values.get(COUNTRY, ""),
         region=values.get(REGION, ""),
