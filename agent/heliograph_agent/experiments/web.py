@@ -242,16 +242,22 @@ class _PageVisit:
         answer = await previous
         if answer is not None or stream is None:
             return answer
-        return await self._request_page(await self._open_stream(address))
+        return await self.load(address, None)
 
     async def _open_stream(self, address: Address) -> ByteStream | None:
         """Connect, by TLS for https; the caller closes the stream."""
         page = self.page
-        _, stream = await self.net.connect(
+        _, connection = await self.net.connect(
             address.literal, page.port, on=address.lookup, endpoint=page.label
         )
-        if stream is not None and page.scheme == "https":
-            _, stream = await self.net.handshake(stream, page.host)
+        if connection is None or page.scheme != "https":
+            return connection
+        stream: ByteStream | None = None
+        try:
+            _, stream = await self.net.handshake(connection, page.host)
+        finally:
+            if stream is None:
+                connection.close()
         return stream
 
     async def _request_page(self, stream: ByteStream | None) -> StepResult | None:
