@@ -43,6 +43,8 @@ def plan(
 
 PLAN = plan()
 LOOK_S = 5.0  # before a step's end, so that the next one begins on its minute
+BEHIND_S = 60.0  # a judge that is further behind says so, and coverage has a gap
+AGAIN_S = 10.0
 CAUGHT_UP_S = 300.0
 
 KNOWN = ("reachable", "blocked", "down")
@@ -157,14 +159,24 @@ def _as_fast(what: Interference, pace: Pace) -> Interference:
 
 
 def _look(country: Country, one: Played, say: Say) -> None:
-    """Asked near the step's end, when everything had its chance to be seen."""
-    places = list(one.step.states)
-    said = words(country, places, one.began_s, one.step.lasts_s)
-    one.words = {place: Word(live) for place, live in zip(places, said, strict=True)}
-    held = Counter(
-        one.words[place].live in ACCEPTED[state] for place, state in one.step.states.items()
-    )
-    say(f"{one.step.id:5} {one.step.title:55} live: {held[True]} of {held.total()} places as true")
+    """Asked near the step's end, when everything had its chance to be seen.
+
+    Who is told otherwise is asked for again, for as long as a cell may be behind.
+    """
+    states = one.step.states
+    waiting = list(states)
+    while waiting:
+        asked_s = country.pace.now_s()
+        said = words(country, waiting, one.began_s, one.step.lasts_s)
+        one.words |= {place: Word(live) for place, live in zip(waiting, said, strict=True)}
+        waiting = [
+            place for place in waiting if one.words[place].live not in ACCEPTED[states[place]]
+        ]
+        if asked_s >= one.began_s + one.step.lasts_s + BEHIND_S:
+            break
+        country.pace.sleep_until(asked_s + AGAIN_S if waiting else asked_s)
+    held = len(states) - len(waiting)
+    say(f"{one.step.id:5} {one.step.title:55} live: {held} of {len(states)} places as true")
 
 
 def words(country: Country, places: Sequence[Place], began_s: int, step_s: int) -> list[str]:
