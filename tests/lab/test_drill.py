@@ -70,6 +70,7 @@ def check_drill(
         made.populate()
         wait_for_sessions(made)
         drilled = script(file, made.topology)
+        drill.wait_for_calm(made, list(drilled.steps[0].states))
         with page_reader.reading(made, drilled) as (reader, clock):
             played = drill.play(made, drilled, print, clock)
             found, looks = drill.wait_for_looks(made, played)

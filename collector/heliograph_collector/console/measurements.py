@@ -16,7 +16,13 @@ from heliograph.observation import Observation
 from heliograph.units import HOUR_US
 from heliograph_collector.console import templates
 from heliograph_collector.console.access import VIEWER, AccessControl, AddRoute
-from heliograph_collector.console.formats import DASH, format_code, format_network, format_second
+from heliograph_collector.console.formats import (
+    DASH,
+    format_code,
+    format_country,
+    format_network,
+    format_second,
+)
 from heliograph_collector.http import labels
 from heliograph_collector.http.api.measurements import (
     LIST_PARAMETERS,
@@ -198,7 +204,12 @@ def _find_overall(verdicts: Sequence[Verdict]) -> Verdict | None:
 def _build_line(record: ReceivedMeasurement, verdicts: Sequence[Verdict]) -> MeasurementLine:
     overall = _find_overall(verdicts)
     vantage = record.vantage
-    place = (vantage.country or "ZZ", format_network(vantage.asn), vantage.access, vantage.region)
+    place = (
+        format_country(vantage.country or "ZZ"),
+        format_network(vantage.asn),
+        vantage.access,
+        vantage.region,
+    )
     return MeasurementLine(
         id=record.id,
         at=format_second(record.started_us),
@@ -264,8 +275,8 @@ def compare_steps(record: ReceivedMeasurement, control: JudgedMeasurement | None
             c for c in controls if (c.operation, c.endpoint) == (step.operation, step.endpoint)
         ]
         same = [c for c in alike if _name_subject(c) == _name_subject(step)]
-        told = [_describe_outcome(c) for c in same]
-        told = told or [f"{_name_subject(c)}: {_describe_outcome(c)}" for c in alike]
+        told = [_describe_control(c, step) for c in same]
+        told = told or [f"{_name_subject(c)}: {_describe_control(c, step)}" for c in alike]
         line = StepLine(
             number=number,
             operation=" ".join(filter(None, (step.endpoint, format_code(step.operation.value)))),
@@ -296,10 +307,17 @@ def _name_subject(step: Observation) -> str:
     return f"{peer.address}, port {peer.port}" if peer else ""
 
 
+def _describe_control(control: Observation, step: Observation) -> str:
+    """Describe the outcome of a control's step, and what it found if the other found another."""
+    found = _describe_facts(control)
+    outcome = _describe_outcome(control)
+    return f"{outcome}: {found}" if found and found != _describe_facts(step) else outcome
+
+
 def _describe_outcome(step: Observation) -> str:
     took = f"{step.duration_us / 1_000:.0f} ms"
     if step.failure is None:
-        return f"well, {took}"
+        return f"passed, {took}"
     return f"{format_code(step.failure.value)}, {took}"
 
 

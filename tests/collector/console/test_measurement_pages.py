@@ -73,7 +73,7 @@ async def test_one_is_shown_beside_the_nearest_control(tmp_path: Path) -> None:
     assert status == 200
     handshake = text.partition('id="step-3"')[2].partition("</tr>")[0]
     assert "connection reset, 45 ms" in handshake
-    assert "<span>well, 45 ms</span>" in handshake
+    assert "<span>passed, 45 ms</span>" in handshake
     assert "192.0.2.7" in text
     assert "198.51.100.9" not in text
     assert '<a href="#step-3">3</a>' in text  # what the verdict rests on
@@ -89,8 +89,10 @@ async def test_where_the_control_was_led_elsewhere_its_own_place_is_named(tmp_pa
     async with opened(tmp_path, world) as caller:
         await caller.log_in(VIEWER)
         _, text = await caller.get(f"/console/measurements/{world.judged[0][0].id}")
+    lookup = text.partition('id="step-1"')[2].partition("</tr>")[0]
+    assert "<span>passed, 12 ms: 198.51.100.9</span>" in lookup  # the control got another answer
     connect = text.partition('id="step-2"')[2].partition("</tr>")[0]
-    assert "<span>198.51.100.9, port 443: well, 30 ms</span>" in connect
+    assert "<span>198.51.100.9, port 443: passed, 30 ms</span>" in connect
 
 
 async def test_without_a_control_the_page_says_so(tmp_path: Path) -> None:

@@ -108,6 +108,23 @@ def play(
     return played
 
 
+def wait_for_calm(country: Country, places: Sequence[Place]) -> None:
+    """Wait until each place is told as it is.
+
+    Agents that all begin at once on a crowded machine are behind for some minutes of the country's
+    clock; a step that they begin in would be told of their beginning.
+    """
+
+    def is_calm() -> bool:
+        asked_s = int(country.pace.now_s())
+        if set(words(country, places, asked_s // 60 * 60 - 60, 120)) == {"ok"}:
+            return True
+        country.pace.sleep_until(asked_s + AGAIN_S)  # each question is work for the collector
+        return False
+
+    eventually(is_calm, "each place told as it is", CAUGHT_UP_S)
+
+
 def _read_later_words(country: Country, played: Sequence[Played]) -> None:
     """One question a place and service, for all steps: each costs the collector a query."""
     first_s = played[0].began_s
