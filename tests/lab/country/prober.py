@@ -165,6 +165,7 @@ async def _look(job: _Job, turns: Turns, raw: socket.socket, out: IO[str]) -> No
         http_s=PATIENCE_S,
         body_s=PATIENCE_S,
         exchange_s=PATIENCE_S,
+        hop_s=PATIENCE_S,
     )
     door = _Factory(net, SystemClock(), random.SystemRandom())
     door.line = raw
