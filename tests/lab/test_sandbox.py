@@ -194,9 +194,14 @@ def queued(state: State) -> int:
 
 
 def user_processes(user: int) -> list[int]:
-    """List the processes of a user, by their numbers outside."""
-    pids = []
+    """List the processes of a user, the first that began first, by their numbers outside.
+
+    Numbers begin again after 32,768: a child's may be lower than its parent's.
+    """
+    began: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            pids += [int(folder.name)] if folder.stat().st_uid == user else []
-    return sorted(pids)
+            if folder.stat().st_uid == user:
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                began[int(folder.name)] = int(fields[19])  # starttime: proc(5), field 22
+    return sorted(began, key=lambda pid: (began[pid], pid))
