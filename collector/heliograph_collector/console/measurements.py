@@ -1,110 +1,27 @@
-"""Measurement pages: a list with filters, and one measurement beside its control, step by step.
+"""Measurement pages: a list with filters, and one measurement beside its control, step by step."""
 
-No page has an address of a vantage, because none is stored.
-"""
-
-import asyncio
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import asdict
 
 from aiohttp import web
-from multidict import MultiDict
 
-from heliograph.observation import Observation
-from heliograph.units import HOUR_US
 from heliograph_collector.console import templates
 from heliograph_collector.console.access import VIEWER, AccessControl, AddRoute
-from heliograph_collector.console.formats import (
-    DASH,
-    format_code,
-    format_country,
-    format_network,
-    format_second,
+from heliograph_collector.http.measurement_view import (
+    FIELDS,
+    STATES,
+    MeasurementLine,
+    MeasurementReader,
+    MeasurementSource,
 )
-from heliograph_collector.http import labels
-from heliograph_collector.http.api.measurements import (
-    LIST_PARAMETERS,
-    build_filter,
-    read_cursor,
-    write_cursor,
-)
-from heliograph_collector.http.api.parameters import CURSOR, parse
 from heliograph_collector.http.problem import Problem
-from heliograph_collector.model.filters import MeasurementFilter
-from heliograph_collector.model.judgement import MeasurementPage
-from heliograph_collector.model.records import (
-    AgentRole,
-    JudgedMeasurement,
-    ReceivedMeasurement,
-    Verdict,
-    VerdictState,
-)
-from heliograph_collector.store.clickhouse import StoreError
 
 PATH = "/console/measurements"
-FIELDS = ("country", "asn", "service", "experiment", "state", "since", "until")
-PAGE_SIZE = 50
-_CONTROL_WINDOW_US = HOUR_US  # before and after; a control is compared while younger than that
-_MAX_CONTROLS = 100  # of which the nearest is shown
-_TIMEOUT_S = 10.0  # after that the page says so
-_ID = re.compile("[0-9a-f]{32}")
-_LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")  # as browsers send it
-_MAX_FACTS = 160  # characters; a page's title, or a list of addresses, may be long
-
-
-class MeasurementSource(Protocol):
-    """The stored measurements with their verdicts, at once."""
-
-    async def measurements(
-        self, filters: MeasurementFilter, cursor: str, limit: int
-    ) -> MeasurementPage: ...
-
-    async def measurement(self, id_: str) -> JudgedMeasurement | None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeasurementLine:
-    """A measurement in the list."""
-
-    id: str
-    at: str
-    vantage: str
-    role: str
-    target: str
-    state: str
-    how: str
-    rule: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepLine:
-    """One step, and what the control's same step came to."""
-
-    number: int
-    operation: str
-    subject: str  # what was asked: a name, an address, a URL
-    is_failed: bool
-    outcome: str
-    facts: str
-    control: Sequence[str]  # outcomes of the control's same steps; empty without any
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerdictLine:
-    of: str
-    state: str
-    how: str
-    confidence: str
-    rule: str
-    steps: Sequence[int]
 
 
 class MeasurementPages:
     def __init__(self, access_control: AccessControl, source: MeasurementSource) -> None:
         self._backend = access_control.backend
-        self._source = source
+        self._reader = MeasurementReader(source)
 
     def routes(self, add_route: AddRoute) -> None:
         add_route("GET", PATH, VIEWER, self.show_list)
@@ -113,229 +30,28 @@ class MeasurementPages:
     async def show_list(self, request: web.Request) -> web.StreamResponse:
         """Show a page of measurements, newest first. A field that is wrong is named."""
         asked = {name: request.query.get(name, "").strip()[:64] for name in FIELDS}
-        cursor = request.query.get("cursor", "")[:256]
-        page, problem = MeasurementPage(items=()), ""
+        lines: list[MeasurementLine] = []
+        cursor = error_text = ""
         try:
-            filters = _parse_filter(asked)
-            page = await self._read_page(filters, read_cursor(cursor))
-        except Problem as error:
-            problem = str(error)
-        except StoreError as error:
-            problem = str(error)
+            lines, cursor = await self._reader.list_page(
+                asked, request.query.get("cursor", "")[:256]
+            )
+        except Problem as problem:
+            error_text = str(problem)
         return templates.render(
             request,
             "measurements.html",
-            status=400 if problem else 200,
-            lines=[_build_line(*judged) for judged in page.items],
-            next=write_cursor(page.next) if page.next else "",
+            status=400 if error_text else 200,
+            lines=lines,
+            next=cursor,
             asked=asked,
-            wrong=problem,
+            wrong=error_text,
             services=[service.name for service in self._backend.services.services],
-            states=[state.value for state in VerdictState],
+            states=STATES,
         )
-
-    async def _read_page(self, filters: MeasurementFilter, position: str) -> MeasurementPage:
-        """Raises Problem, StoreError."""
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                return await self._source.measurements(filters, position, PAGE_SIZE)
-        except ValueError:
-            raise Problem(400, "No such page", "Start again from the first page.") from None
-        except TimeoutError:
-            raise StoreError("The store takes too long: ask for a shorter time.") from None
 
     async def show_measurement(self, request: web.Request) -> web.StreamResponse:
-        id_ = request.match_info["id"]
-        judged = await self._source.measurement(id_) if _ID.fullmatch(id_) else None
-        if judged is None:
+        detail = await self._reader.find_detail(request.match_info["id"])
+        if detail is None:
             raise Problem(404, "No such measurement", f"Those that are kept are at {PATH}.")
-        record, verdicts = judged
-        control = await self._find_control(record)
-        return templates.render(
-            request,
-            "measurement.html",
-            line=_build_line(record, verdicts),
-            facts=_list_facts(record),
-            verdicts=[_build_verdict(verdict) for verdict in verdicts],
-            steps=compare_steps(record, control),
-            control=_build_line(*control) if control else None,
-        )
-
-    async def _find_control(self, record: ReceivedMeasurement) -> JudgedMeasurement | None:
-        """Find the nearest result of a control on the same target; None without one."""
-        if record.role is AgentRole.CONTROL:
-            return None
-        filters = MeasurementFilter(
-            service=record.measurement.service,
-            experiment=record.measurement.experiment,
-            target=record.measurement.target,
-            role=AgentRole.CONTROL.value,
-            since_us=record.started_us - _CONTROL_WINDOW_US,
-            until_us=record.started_us + _CONTROL_WINDOW_US,
-        )
-        try:
-            async with asyncio.timeout(_TIMEOUT_S):
-                page = await self._source.measurements(filters, "", _MAX_CONTROLS)
-        except (StoreError, TimeoutError):
-            return None
-        distances = {
-            i: abs(c.started_us - record.started_us) for i, (c, _) in enumerate(page.items)
-        }
-        return page.items[min(distances, key=distances.__getitem__)] if distances else None
-
-
-def _parse_filter(asked: dict[str, str]) -> MeasurementFilter:
-    """Parse the fields that are filled in. Raises Problem with the field and what it may be."""
-    values = MultiDict({name: _complete_time(text) for name, text in asked.items() if text})
-    allowed = [p for p in LIST_PARAMETERS if p.name in FIELDS and p is not CURSOR]
-    return build_filter(parse(values, allowed))
-
-
-def _complete_time(text: str) -> str:
-    if not _LOCAL_TIME.fullmatch(text):
-        return text
-    return f"{text}Z" if text.count(":") == 2 else f"{text}:00Z"
-
-
-def _find_overall(verdicts: Sequence[Verdict]) -> Verdict | None:
-    return next((verdict for verdict in verdicts if not verdict.endpoint), None)
-
-
-def _build_line(record: ReceivedMeasurement, verdicts: Sequence[Verdict]) -> MeasurementLine:
-    overall = _find_overall(verdicts)
-    vantage = record.vantage
-    place = (
-        format_country(vantage.country or "ZZ"),
-        format_network(vantage.asn),
-        vantage.access,
-        vantage.region,
-    )
-    return MeasurementLine(
-        id=record.id,
-        at=format_second(record.started_us),
-        vantage=" · ".join(filter(None, place)),
-        role=record.role.value,
-        target=record.measurement.target or record.measurement.service,
-        state=overall.state.value if overall else "",
-        how=labels.describe_method(overall.layer, overall.method) if overall else "",
-        rule=overall.rule if overall else record.measurement.not_measured,
-    )
-
-
-def _list_facts(record: ReceivedMeasurement) -> list[tuple[str, str]]:
-    """List what is known of a measurement beside its steps; what is empty is left out."""
-    measurement = record.measurement
-    facts = (
-        (
-            "Made",
-            f"{format_second(record.started_us)} UTC, in {measurement.runtime_us / 1e6:.2f} s",
-        ),
-        ("Received", f"{format_second(record.received_us)} UTC"),
-        ("Pseudonym", f"{record.pseudonym}, {record.seniority.value}"),
-        ("Experiment", f"{measurement.experiment}, version {measurement.experiment_version}"),
-        ("Service", measurement.service),
-        ("Target", measurement.target),
-        ("Link", format_code(measurement.link.value)),
-        ("Reason", format_code(measurement.trigger)),
-        ("Plan", f"version {measurement.plan_version}" if measurement.plan_version else ""),
-        ("Service list", measurement.services_version),
-        ("Not measured", format_code(measurement.not_measured)),
-        ("Summary", f"of {measurement.summary.runs} runs" if measurement.summary else ""),
-        ("Checks", str(len(measurement.parts)) if measurement.parts else ""),
-    )
-    return [(name, value) for name, value in facts if value]
-
-
-def _build_verdict(verdict: Verdict) -> VerdictLine:
-    rule = " ".join(filter(None, (verdict.rule, verdict.fingerprint, verdict.issuer)))
-    return VerdictLine(
-        of=verdict.endpoint or "the whole target",
-        state=verdict.state.value,
-        how=labels.describe_method(verdict.layer, verdict.method),
-        confidence=f"{verdict.confidence:.0%}" if verdict.confidence else DASH,
-        rule=rule,
-        steps=[index + 1 for index in verdict.evidence],
-    )
-
-
-def _list_steps(record: ReceivedMeasurement) -> list[Observation]:
-    return [step for part in record.measurement.list_parts() for step in part.observations]
-
-
-def compare_steps(record: ReceivedMeasurement, control: JudgedMeasurement | None) -> list[StepLine]:
-    """Build a line for each step; the control's are of the same operation, endpoint and subject.
-
-    Where the control was at none of the same subject, its steps at the same endpoint are named with
-    their own: a resolver here may have led elsewhere.
-    """
-    controls = _list_steps(control[0]) if control else []
-    lines = []
-    for number, step in enumerate(_list_steps(record), 1):
-        alike = [
-            c for c in controls if (c.operation, c.endpoint) == (step.operation, step.endpoint)
-        ]
-        same = [c for c in alike if _name_subject(c) == _name_subject(step)]
-        told = [_describe_control(c, step) for c in same]
-        told = told or [f"{_name_subject(c)}: {_describe_control(c, step)}" for c in alike]
-        line = StepLine(
-            number=number,
-            operation=" ".join(filter(None, (step.endpoint, format_code(step.operation.value)))),
-            subject=_name_subject(step),
-            is_failed=step.failure is not None,
-            outcome=_describe_outcome(step),
-            facts=_describe_facts(step),
-            control=list(dict.fromkeys(told)),
-        )
-        lines.append(line)
-    return lines
-
-
-def _name_subject(step: Observation) -> str:
-    """Name what a step was about. The resolver of a lookup belongs to it."""
-    if step.dns:
-        asked = f"{step.dns.name} {step.dns.query_type} by {step.dns.engine}"
-        return f"{asked} {step.dns.resolver}".rstrip()
-    if step.tls:
-        return step.tls.server_name or "no name sent"
-    if step.http:
-        return f"{step.http.method} {step.http.url}"
-    if step.exchange:
-        return step.exchange.protocol
-    if step.hop:
-        return f"{step.hop.sent}, {step.hop.ttl} hops"
-    peer = step.tcp or step.udp
-    return f"{peer.address}, port {peer.port}" if peer else ""
-
-
-def _describe_control(control: Observation, step: Observation) -> str:
-    """Describe the outcome of a control's step, and what it found if the other found another."""
-    found = _describe_facts(control)
-    outcome = _describe_outcome(control)
-    return f"{outcome}: {found}" if found and found != _describe_facts(step) else outcome
-
-
-def _describe_outcome(step: Observation) -> str:
-    took = f"{step.duration_us / 1_000:.0f} ms"
-    if step.failure is None:
-        return f"passed, {took}"
-    return f"{format_code(step.failure.value)}, {took}"
-
-
-def _describe_facts(step: Observation) -> str:
-    """Describe what a step found, in one line."""
-    found: list[str] = []
-    if step.dns:
-        found = [answer.data for answer in step.dns.answers]
-        found += [f"rcode {step.dns.rcode}"] if step.dns.rcode else []
-    elif step.tls:
-        found = [step.tls.version, *[f"issued by {c.issuer}" for c in step.tls.chain[:1]]]
-        found += [f"alert {step.tls.alert}"] if step.tls.alert is not None else []
-    elif step.http and step.http.status:
-        found = [str(step.http.status), step.http.title, step.http.location, step.http.server]
-        found += [f"{step.http.body_bytes} bytes"] if step.http.body_bytes else []
-    elif step.exchange:
-        found = [step.exchange.reply, *step.exchange.differences]
-    elif step.hop:
-        found = [format_code(step.hop.reply), step.hop.network]
-    text = ", ".join(filter(None, [*found, step.failure_detail]))
-    return text if len(text) <= _MAX_FACTS else f"{text[:_MAX_FACTS]}…"
+        return templates.render(request, "measurement.html", **asdict(detail))

@@ -7,8 +7,9 @@ from pathlib import Path
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, DnsAnswer, Http, Observation, Tcp, Tls
 from heliograph_collector.console.app import add_routes
-from heliograph_collector.console.measurements import PAGE_SIZE, MeasurementPages
+from heliograph_collector.console.measurements import MeasurementPages
 from heliograph_collector.http.app import build_app
+from heliograph_collector.http.measurement_view import PAGE_SIZE
 from heliograph_collector.model.records import AgentRole, Vantage
 from support.console_backend import VIEWER, Caller, FakeBackend, open_console
 from support.fake_feed import NOW_US, World

@@ -1,0 +1,333 @@
+"""Measurements as the operator reads them: a page of them, and one beside its control.
+
+Nothing here has an address of a vantage, because none is stored.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from multidict import MultiDict
+
+from heliograph.observation import Observation
+from heliograph.units import HOUR_US
+from heliograph_collector.http import labels
+from heliograph_collector.http.api.measurements import (
+    LIST_PARAMETERS,
+    build_filter,
+    read_cursor,
+    write_cursor,
+)
+from heliograph_collector.http.api.parameters import parse
+from heliograph_collector.http.problem import Problem
+from heliograph_collector.model.filters import MeasurementFilter
+from heliograph_collector.model.judgement import MeasurementPage
+from heliograph_collector.model.records import (
+    AgentRole,
+    JudgedMeasurement,
+    ReceivedMeasurement,
+    Verdict,
+    VerdictState,
+)
+
+FIELDS = ("country", "asn", "service", "experiment", "state", "since", "until")
+STATES = tuple(state.value for state in VerdictState)
+PAGE_SIZE = 50
+_CONTROL_WINDOW_US = HOUR_US  # before and after; a control is compared while younger than that
+_MAX_CONTROLS = 100  # of which the nearest is shown
+_TIMEOUT_S = 10.0
+_ID = re.compile("[0-9a-f]{32}")
+_LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")  # as browsers send it
+_MAX_FACTS = 160  # characters; a page's title, or a list of addresses, may be long
+
+
+class MeasurementSource(Protocol):
+    """The stored measurements with their verdicts, at once."""
+
+    async def measurements(
+        self, filters: MeasurementFilter, cursor: str, limit: int
+    ) -> MeasurementPage: ...
+
+    async def measurement(self, id_: str) -> JudgedMeasurement | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementLine:
+    """A measurement in the list."""
+
+    id: str
+    at: str
+    vantage: str
+    role: str
+    target: str
+    state: str
+    how: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLine:
+    """One step, and what the control's same step came to."""
+
+    number: int
+    operation: str
+    subject: str  # what was asked: a name, an address, a URL
+    is_failed: bool
+    outcome: str
+    facts: str
+    control: Sequence[str]  # outcomes of the control's same steps; empty without any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictLine:
+    of: str
+    state: str
+    how: str
+    confidence: str
+    rule: str
+    steps: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementDetail:
+    """One measurement, and each of its steps beside the control's."""
+
+    line: MeasurementLine
+    facts: Sequence[tuple[str, str]]
+    verdicts: Sequence[VerdictLine]
+    steps: Sequence[StepLine]
+    control: MeasurementLine | None
+
+
+class MeasurementReader:
+    """Reader of stored measurements, for the operator. Its methods raise StoreError, Problem."""
+
+    def __init__(self, source: MeasurementSource) -> None:
+        self._source = source
+
+    async def list_page(
+        self, asked: Mapping[str, str], cursor: str
+    ) -> tuple[list[MeasurementLine], str]:
+        """Return a page, newest first, and the cursor of the next, "" at the end.
+
+        `asked` has FIELDS; a Problem names the field that is wrong, and what it may be.
+        """
+        filters = _parse_filter(asked)
+        try:
+            page = await self._read(filters, read_cursor(cursor), PAGE_SIZE)
+        except ValueError:
+            raise Problem(400, "No such page", "Start again from the first page.") from None
+        lines = [_build_line(*judged) for judged in page.items]
+        return lines, write_cursor(page.next) if page.next else ""
+
+    async def find_detail(self, id_: str) -> MeasurementDetail | None:
+        judged = await self._source.measurement(id_) if _ID.fullmatch(id_) else None
+        if judged is None:
+            return None
+        record, verdicts = judged
+        control = await self._find_control(record)
+        return MeasurementDetail(
+            line=_build_line(record, verdicts),
+            facts=_list_facts(record),
+            verdicts=[_build_verdict(verdict) for verdict in verdicts],
+            steps=compare_steps(record, control),
+            control=_build_line(*control) if control else None,
+        )
+
+    async def _read(self, filters: MeasurementFilter, position: str, limit: int) -> MeasurementPage:
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                return await self._source.measurements(filters, position, limit)
+        except TimeoutError:
+            detail = "The store takes too long: ask for a shorter time."
+            raise Problem(503, "Too slow", detail) from None
+
+    async def _find_control(self, record: ReceivedMeasurement) -> JudgedMeasurement | None:
+        """Find the nearest result of a control on the same target; None without one."""
+        if record.role is AgentRole.CONTROL:
+            return None
+        filters = MeasurementFilter(
+            service=record.measurement.service,
+            experiment=record.measurement.experiment,
+            target=record.measurement.target,
+            role=AgentRole.CONTROL.value,
+            since_us=record.started_us - _CONTROL_WINDOW_US,
+            until_us=record.started_us + _CONTROL_WINDOW_US,
+        )
+        page = await self._read(filters, "", _MAX_CONTROLS)
+        distances = {
+            i: abs(c.started_us - record.started_us) for i, (c, _) in enumerate(page.items)
+        }
+        return page.items[min(distances, key=distances.__getitem__)] if distances else None
+
+
+def _parse_filter(asked: Mapping[str, str]) -> MeasurementFilter:
+    """Parse the fields that are filled in. Raises Problem with the field and what it may be."""
+    values = MultiDict({name: _complete_time(text) for name, text in asked.items() if text})
+    allowed = [p for p in LIST_PARAMETERS if p.name in FIELDS]
+    return build_filter(parse(values, allowed))
+
+
+def _complete_time(text: str) -> str:
+    if not _LOCAL_TIME.fullmatch(text):
+        return text
+    return f"{text}Z" if text.count(":") == 2 else f"{text}:00Z"
+
+
+def _find_overall(verdicts: Sequence[Verdict]) -> Verdict | None:
+    return next((verdict for verdict in verdicts if not verdict.endpoint), None)
+
+
+def _build_line(record: ReceivedMeasurement, verdicts: Sequence[Verdict]) -> MeasurementLine:
+    overall = _find_overall(verdicts)
+    vantage = record.vantage
+    place = (
+        vantage.country.replace("ZZ", "") or "unplaced",
+        _format_network(vantage.asn),
+        vantage.access,
+        vantage.region,
+    )
+    return MeasurementLine(
+        id=record.id,
+        at=_format_second(record.started_us),
+        vantage=" · ".join(filter(None, place)),
+        role=record.role.value,
+        target=record.measurement.target or record.measurement.service,
+        state=overall.state.value if overall else "",
+        how=labels.describe_method(overall.layer, overall.method) if overall else "",
+        rule=overall.rule if overall else record.measurement.not_measured,
+    )
+
+
+def _list_facts(record: ReceivedMeasurement) -> list[tuple[str, str]]:
+    """List what is known of a measurement beside its steps; what is empty is left out."""
+    measurement = record.measurement
+    facts = (
+        (
+            "Made",
+            f"{_format_second(record.started_us)} UTC, in {measurement.runtime_us / 1e6:.2f} s",
+        ),
+        ("Received", f"{_format_second(record.received_us)} UTC"),
+        ("Pseudonym", f"{record.pseudonym}, {record.seniority.value}"),
+        ("Experiment", f"{measurement.experiment}, version {measurement.experiment_version}"),
+        ("Service", measurement.service),
+        ("Target", measurement.target),
+        ("Link", _format_code(measurement.link.value)),
+        ("Reason", _format_code(measurement.trigger)),
+        ("Plan", f"version {measurement.plan_version}" if measurement.plan_version else ""),
+        ("Service list", measurement.services_version),
+        ("Not measured", _format_code(measurement.not_measured)),
+        ("Summary", f"of {measurement.summary.runs} runs" if measurement.summary else ""),
+        ("Checks", str(len(measurement.parts)) if measurement.parts else ""),
+    )
+    return [(name, value) for name, value in facts if value]
+
+
+def _build_verdict(verdict: Verdict) -> VerdictLine:
+    rule = " ".join(filter(None, (verdict.rule, verdict.fingerprint, verdict.issuer)))
+    return VerdictLine(
+        of=verdict.endpoint or "the whole target",
+        state=verdict.state.value,
+        how=labels.describe_method(verdict.layer, verdict.method),
+        confidence=f"{verdict.confidence:.0%}" if verdict.confidence else "\N{EN DASH}",
+        rule=rule,
+        steps=[index + 1 for index in verdict.evidence],
+    )
+
+
+def _list_steps(record: ReceivedMeasurement) -> list[Observation]:
+    return [step for part in record.measurement.list_parts() for step in part.observations]
+
+
+def compare_steps(record: ReceivedMeasurement, control: JudgedMeasurement | None) -> list[StepLine]:
+    """Build a line for each step; the control's are of the same operation, endpoint and subject.
+
+    Where the control was at none of the same subject, its steps at the same endpoint are named with
+    their own: a resolver here may have led elsewhere.
+    """
+    controls = _list_steps(control[0]) if control else []
+    lines = []
+    for number, step in enumerate(_list_steps(record), 1):
+        alike = [
+            c for c in controls if (c.operation, c.endpoint) == (step.operation, step.endpoint)
+        ]
+        same = [c for c in alike if _name_subject(c) == _name_subject(step)]
+        told = [_describe_control(c, step) for c in same]
+        told = told or [f"{_name_subject(c)}: {_describe_control(c, step)}" for c in alike]
+        line = StepLine(
+            number=number,
+            operation=" ".join(filter(None, (step.endpoint, _format_code(step.operation.value)))),
+            subject=_name_subject(step),
+            is_failed=step.failure is not None,
+            outcome=_describe_outcome(step),
+            facts=_describe_facts(step),
+            control=list(dict.fromkeys(told)),
+        )
+        lines.append(line)
+    return lines
+
+
+def _name_subject(step: Observation) -> str:
+    """Name what a step was about. The resolver of a lookup belongs to it."""
+    if step.dns:
+        asked = f"{step.dns.name} {step.dns.query_type} by {step.dns.engine}"
+        return f"{asked} {step.dns.resolver}".rstrip()
+    if step.tls:
+        return step.tls.server_name or "no name sent"
+    if step.http:
+        return f"{step.http.method} {step.http.url}"
+    if step.exchange:
+        return step.exchange.protocol
+    if step.hop:
+        return f"{step.hop.sent}, {step.hop.ttl} hops"
+    peer = step.tcp or step.udp
+    return f"{peer.address}, port {peer.port}" if peer else ""
+
+
+def _describe_control(control: Observation, step: Observation) -> str:
+    """Describe the outcome of a control's step, and what it found if the other found another."""
+    found = _describe_facts(control)
+    outcome = _describe_outcome(control)
+    return f"{outcome}: {found}" if found and found != _describe_facts(step) else outcome
+
+
+def _describe_outcome(step: Observation) -> str:
+    took = f"{step.duration_us / 1_000:.0f} ms"
+    if step.failure is None:
+        return f"passed, {took}"
+    return f"{_format_code(step.failure.value)}, {took}"
+
+
+def _describe_facts(step: Observation) -> str:
+    """Describe what a step found, in one line."""
+    found: list[str] = []
+    if step.dns:
+        found = [answer.data for answer in step.dns.answers]
+        found += [f"rcode {step.dns.rcode}"] if step.dns.rcode else []
+    elif step.tls:
+        found = [step.tls.version, *[f"issued by {c.issuer}" for c in step.tls.chain[:1]]]
+        found += [f"alert {step.tls.alert}"] if step.tls.alert is not None else []
+    elif step.http and step.http.status:
+        found = [str(step.http.status), step.http.title, step.http.location, step.http.server]
+        found += [f"{step.http.body_bytes} bytes"] if step.http.body_bytes else []
+    elif step.exchange:
+        found = [step.exchange.reply, *step.exchange.differences]
+    elif step.hop:
+        found = [_format_code(step.hop.reply), step.hop.network]
+    text = ", ".join(filter(None, [*found, step.failure_detail]))
+    return text if len(text) <= _MAX_FACTS else f"{text[:_MAX_FACTS]}…"
+
+
+def _format_second(at_us: int) -> str:
+    return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _format_code(code: str) -> str:
+    return code.replace("_", " ")
+
+
+def _format_network(asn: int) -> str:
+    return f"AS{asn}" if asn else "network unknown"
