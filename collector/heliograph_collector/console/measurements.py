@@ -1,7 +1,5 @@
 """Measurement pages: a list with filters, and one measurement beside its control, step by step."""
 
-from dataclasses import asdict
-
 from aiohttp import web
 
 from heliograph_collector.console import templates
@@ -32,16 +30,18 @@ class MeasurementPages:
         asked = {name: request.query.get(name, "").strip()[:64] for name in FIELDS}
         lines: list[MeasurementLine] = []
         cursor = error_text = ""
+        status = 200
         try:
             lines, cursor = await self._reader.list_page(
                 asked, request.query.get("cursor", "")[:256]
             )
         except Problem as problem:
             error_text = str(problem)
+            status = problem.status
         return templates.render(
             request,
             "measurements.html",
-            status=400 if error_text else 200,
+            status=status,
             lines=lines,
             next=cursor,
             asked=asked,
@@ -54,4 +54,4 @@ class MeasurementPages:
         detail = await self._reader.find_detail(request.match_info["id"])
         if detail is None:
             raise Problem(404, "No such measurement", f"Those that are kept are at {PATH}.")
-        return templates.render(request, "measurement.html", **asdict(detail))
+        return templates.render(request, "measurement.html", detail=detail)

@@ -3,19 +3,21 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from heliograph.clock import Clock
 from heliograph.units import HOUR_US
-from heliograph_collector.http import labels
 from heliograph_collector.http.backend import LinkCount
 from heliograph_collector.http.incident_document import OPEN_STATES, end_time, parse_us
+from heliograph_collector.http.measurement_view import (
+    MeasurementLine,
+    build_line,
+    format_network,
+)
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.judgement import MeasurementPage
 from heliograph_collector.model.records import (
-    JudgedMeasurement,
     SilenceCount,
     VerdictState,
     Vote,
@@ -51,22 +53,9 @@ class NetworkVotes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MeasurementRow:
-    """A measurement that supports the incident."""
-
-    id: str
-    at: str
-    network: str
-    target: str
-    state: str
-    how: str
-    rule: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentEvidence:
     networks: Sequence[NetworkVotes] = ()
-    measurements: Sequence[MeasurementRow] = ()
+    measurements: Sequence[MeasurementLine] = ()
     problem: str = ""
 
 
@@ -120,7 +109,7 @@ class EvidenceReader:
 
     async def _list_measurements(
         self, incident: IncidentSummary, since_us: int, until_us: int
-    ) -> list[MeasurementRow]:
+    ) -> list[MeasurementLine]:
         """List the blocked measurements of an incident; a silence has none."""
         scope = incident.scope
         if not scope.service:
@@ -136,7 +125,7 @@ class EvidenceReader:
             until_us=until_us,
         )
         page = await self._feed.measurements(filters, "", _MAX_MEASUREMENTS)
-        return [_build_measurement(judged) for judged in page.items]
+        return [build_line(*judged) for judged in page.items]
 
 
 def count_votes(votes: Sequence[Vote]) -> list[NetworkVotes]:
@@ -151,7 +140,7 @@ def count_votes(votes: Sequence[Vote]) -> list[NetworkVotes]:
         states[asn, access][_classify_votes(counts["bad"], counts["good"])] += 1
     networks = [
         NetworkVotes(
-            name=_format_network(asn, access),
+            name=format_network(asn, access),
             bad=vantages["bad"],
             good=vantages["good"],
             unknown=vantages["unknown"],
@@ -177,7 +166,7 @@ def count_silences(
         live_vantages[link.asn, link.access] += link.vantages
     networks = [
         NetworkVotes(
-            name=_format_network(*network),
+            name=format_network(*network),
             bad=max_silent.get(network, 0),
             good=live_vantages[network],
             unknown=0,
@@ -192,30 +181,10 @@ def _rank_network(network: NetworkVotes) -> tuple[int, int, str]:
     return -network.bad, -network.good, network.name
 
 
-def _build_measurement(judged: JudgedMeasurement) -> MeasurementRow:
-    record, verdicts = judged
-    overall = next((v for v in verdicts if not v.endpoint), None)
-    vantage = record.vantage
-    measurement = record.measurement
-    return MeasurementRow(
-        id=record.id,
-        at=f"{datetime.fromtimestamp(record.started_us // 1_000_000, UTC):%Y-%m-%d %H:%M:%S}",
-        network=_format_network(vantage.asn, str(vantage.access)),
-        target=measurement.target,
-        state=overall.state.value if overall else "",
-        how=labels.describe_method(overall.layer, overall.method) if overall else "",
-        rule=f"{overall.rule} {overall.fingerprint}".rstrip() if overall else "",
-    )
-
-
 def _classify_votes(bad: int, good: int) -> str:
     if bad == good == 0:
         return "unknown"
     return "bad" if bad > good else "good"
-
-
-def _format_network(asn: int, access: str) -> str:
-    return f"{f'AS{asn}' if asn else 'network not known'} {access}".rstrip()
 
 
 def _evidence_window(incident: IncidentSummary, now_us: int) -> tuple[int, int]:

@@ -7,13 +7,12 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
 from multidict import MultiDict
 
 from heliograph.observation import Observation
-from heliograph.units import HOUR_US
+from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.http import labels
 from heliograph_collector.http.api.measurements import (
     LIST_PARAMETERS,
@@ -59,8 +58,10 @@ class MeasurementLine:
     """A measurement in the list."""
 
     id: str
-    at: str
-    vantage: str
+    started_us: int
+    country: str
+    network: str  # "AS9198 fixed"
+    region: str
     role: str
     target: str
     state: str
@@ -96,6 +97,8 @@ class MeasurementDetail:
     """One measurement, and each of its steps beside the control's."""
 
     line: MeasurementLine
+    runtime_s: float
+    received_us: int
     facts: Sequence[tuple[str, str]]
     verdicts: Sequence[VerdictLine]
     steps: Sequence[StepLine]
@@ -120,7 +123,7 @@ class MeasurementReader:
             page = await self._read(filters, read_cursor(cursor), PAGE_SIZE)
         except ValueError:
             raise Problem(400, "No such page", "Start again from the first page.") from None
-        lines = [_build_line(*judged) for judged in page.items]
+        lines = [build_line(*judged) for judged in page.items]
         return lines, write_cursor(page.next) if page.next else ""
 
     async def find_detail(self, id_: str) -> MeasurementDetail | None:
@@ -130,11 +133,13 @@ class MeasurementReader:
         record, verdicts = judged
         control = await self._find_control(record)
         return MeasurementDetail(
-            line=_build_line(record, verdicts),
+            line=build_line(record, verdicts),
+            runtime_s=record.measurement.runtime_us / SECOND_US,
+            received_us=record.received_us,
             facts=_list_facts(record),
             verdicts=[_build_verdict(verdict) for verdict in verdicts],
             steps=compare_steps(record, control),
-            control=_build_line(*control) if control else None,
+            control=build_line(*control) if control else None,
         )
 
     async def _read(self, filters: MeasurementFilter, position: str, limit: int) -> MeasurementPage:
@@ -177,51 +182,44 @@ def _complete_time(text: str) -> str:
     return f"{text}Z" if text.count(":") == 2 else f"{text}:00Z"
 
 
-def _find_overall(verdicts: Sequence[Verdict]) -> Verdict | None:
-    return next((verdict for verdict in verdicts if not verdict.endpoint), None)
-
-
-def _build_line(record: ReceivedMeasurement, verdicts: Sequence[Verdict]) -> MeasurementLine:
-    overall = _find_overall(verdicts)
+def build_line(record: ReceivedMeasurement, verdicts: Sequence[Verdict]) -> MeasurementLine:
+    overall = next((verdict for verdict in verdicts if not verdict.endpoint), None)
     vantage = record.vantage
-    place = (
-        vantage.country.replace("ZZ", "") or "unplaced",
-        _format_network(vantage.asn),
-        vantage.access,
-        vantage.region,
-    )
+    measurement = record.measurement
     return MeasurementLine(
         id=record.id,
-        at=_format_second(record.started_us),
-        vantage=" · ".join(filter(None, place)),
+        started_us=record.started_us,
+        country=vantage.country or "ZZ",
+        network=format_network(vantage.asn, str(vantage.access)),
+        region=vantage.region,
         role=record.role.value,
-        target=record.measurement.target or record.measurement.service,
+        target=measurement.target or measurement.service,
         state=overall.state.value if overall else "",
         how=labels.describe_method(overall.layer, overall.method) if overall else "",
-        rule=overall.rule if overall else record.measurement.not_measured,
+        rule=f"{overall.rule} {overall.fingerprint}".rstrip()
+        if overall
+        else measurement.not_measured,
     )
+
+
+def format_network(asn: int, access: str) -> str:
+    return f"{f'AS{asn}' if asn else 'network not known'} {access}".rstrip()
 
 
 def _list_facts(record: ReceivedMeasurement) -> list[tuple[str, str]]:
     """List what is known of a measurement beside its steps; what is empty is left out."""
     measurement = record.measurement
     facts = (
-        (
-            "Made",
-            f"{_format_second(record.started_us)} UTC, in {measurement.runtime_us / 1e6:.2f} s",
-        ),
-        ("Received", f"{_format_second(record.received_us)} UTC"),
         ("Pseudonym", f"{record.pseudonym}, {record.seniority.value}"),
         ("Experiment", f"{measurement.experiment}, version {measurement.experiment_version}"),
         ("Service", measurement.service),
         ("Target", measurement.target),
-        ("Link", _format_code(measurement.link.value)),
-        ("Reason", _format_code(measurement.trigger)),
+        ("Link", labels.label_code("link", measurement.link)),
+        ("Reason", measurement.trigger.replace("_", " ")),
         ("Plan", f"version {measurement.plan_version}" if measurement.plan_version else ""),
         ("Service list", measurement.services_version),
-        ("Not measured", _format_code(measurement.not_measured)),
+        ("Not measured", measurement.not_measured.replace("_", " ")),
         ("Summary", f"of {measurement.summary.runs} runs" if measurement.summary else ""),
-        ("Checks", str(len(measurement.parts)) if measurement.parts else ""),
     )
     return [(name, value) for name, value in facts if value]
 
@@ -238,36 +236,35 @@ def _build_verdict(verdict: Verdict) -> VerdictLine:
     )
 
 
-def _list_steps(record: ReceivedMeasurement) -> list[Observation]:
-    return [step for part in record.measurement.list_parts() for step in part.observations]
-
-
 def compare_steps(record: ReceivedMeasurement, control: JudgedMeasurement | None) -> list[StepLine]:
     """Build a line for each step; the control's are of the same operation, endpoint and subject.
 
     Where the control was at none of the same subject, its steps at the same endpoint are named with
     their own: a resolver here may have led elsewhere.
     """
-    controls = _list_steps(control[0]) if control else []
-    lines = []
-    for number, step in enumerate(_list_steps(record), 1):
-        alike = [
-            c for c in controls if (c.operation, c.endpoint) == (step.operation, step.endpoint)
-        ]
-        same = [c for c in alike if _name_subject(c) == _name_subject(step)]
-        told = [_describe_control(c, step) for c in same]
-        told = told or [f"{_name_subject(c)}: {_describe_control(c, step)}" for c in alike]
-        line = StepLine(
-            number=number,
-            operation=" ".join(filter(None, (step.endpoint, _format_code(step.operation.value)))),
-            subject=_name_subject(step),
-            is_failed=step.failure is not None,
-            outcome=_describe_outcome(step),
-            facts=_describe_facts(step),
-            control=list(dict.fromkeys(told)),
-        )
-        lines.append(line)
-    return lines
+    controls: dict[tuple[str, str], list[Observation]] = {}
+    for step in control[0].measurement.observations if control else ():
+        controls.setdefault((step.operation, step.endpoint), []).append(step)
+    return [
+        _build_step(number, step, controls.get((step.operation, step.endpoint), []))
+        for number, step in enumerate(record.measurement.observations, 1)
+    ]
+
+
+def _build_step(number: int, step: Observation, controls: Sequence[Observation]) -> StepLine:
+    subject = _name_subject(step)
+    facts = _describe_facts(step)
+    told = [(_name_subject(control), _describe_control(control, facts)) for control in controls]
+    same = [outcome for name, outcome in told if name == subject]
+    return StepLine(
+        number=number,
+        operation=f"{step.endpoint} {labels.label_code('operation', step.operation)}".lstrip(),
+        subject=subject,
+        is_failed=step.failure is not None,
+        outcome=_describe_outcome(step),
+        facts=facts,
+        control=list(dict.fromkeys(same or [f"{name}: {outcome}" for name, outcome in told])),
+    )
 
 
 def _name_subject(step: Observation) -> str:
@@ -287,18 +284,18 @@ def _name_subject(step: Observation) -> str:
     return f"{peer.address}, port {peer.port}" if peer else ""
 
 
-def _describe_control(control: Observation, step: Observation) -> str:
-    """Describe the outcome of a control's step, and what it found if the other found another."""
+def _describe_control(control: Observation, facts: str) -> str:
+    """Describe the outcome of a control's step, and what it found if that differs."""
     found = _describe_facts(control)
     outcome = _describe_outcome(control)
-    return f"{outcome}: {found}" if found and found != _describe_facts(step) else outcome
+    return f"{outcome}: {found}" if found and found != facts else outcome
 
 
 def _describe_outcome(step: Observation) -> str:
     took = f"{step.duration_us / 1_000:.0f} ms"
     if step.failure is None:
         return f"passed, {took}"
-    return f"{_format_code(step.failure.value)}, {took}"
+    return f"{labels.label_code('failure', step.failure)}, {took}"
 
 
 def _describe_facts(step: Observation) -> str:
@@ -316,18 +313,6 @@ def _describe_facts(step: Observation) -> str:
     elif step.exchange:
         found = [step.exchange.reply, *step.exchange.differences]
     elif step.hop:
-        found = [_format_code(step.hop.reply), step.hop.network]
+        found = [step.hop.reply.replace("_", " "), step.hop.network]
     text = ", ".join(filter(None, [*found, step.failure_detail]))
     return text if len(text) <= _MAX_FACTS else f"{text[:_MAX_FACTS]}…"
-
-
-def _format_second(at_us: int) -> str:
-    return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def _format_code(code: str) -> str:
-    return code.replace("_", " ")
-
-
-def _format_network(asn: int) -> str:
-    return f"AS{asn}" if asn else "network unknown"

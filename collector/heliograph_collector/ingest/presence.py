@@ -169,7 +169,8 @@ class ConnectionTable:
         connections = self._connections.get(connection.agent.id, [])
         if connection not in connections:
             return None
-        connection.departure = reason, goodbye_reason
+        departure = reason, goodbye_reason
+        connection.departure = departure
         is_newest = connections[-1] is connection
         connections.remove(connection)
         self._count -= 1
@@ -178,7 +179,7 @@ class ConnectionTable:
         if connections and (is_used_elsewhere or not (is_final and is_newest)):
             return None
         del self._connections[connection.agent.id]
-        self._note_departure(connection.agent.id, reason, goodbye_reason)
+        self._note_departure(connection.agent.id, departure)
         self._count -= len(connections)
         for leftover in connections:
             leftover.end(DisconnectReason.REPLACED)
@@ -188,10 +189,10 @@ class ConnectionTable:
             self._missing[connection.agent.id] = connection
         return None
 
-    def _note_departure(self, agent: bytes, reason: DisconnectReason, goodbye_reason: str) -> None:
+    def _note_departure(self, agent: bytes, departure: tuple[DisconnectReason, str]) -> None:
         if len(self._departures) >= _MAX_DEPARTURES:
             del self._departures[next(iter(self._departures))]
-        self._departures[agent] = reason, goodbye_reason
+        self._departures[agent] = departure
 
     def find_cloned(self, heartbeat_s: int) -> list[AgentConnection]:
         """Find sessions of agents that use two at once; report each only once.

@@ -185,9 +185,11 @@ FROM (
 
 # What a network says, by all its vantages and by the established ones, if it has any: an array as
 # that of the vantages, with a one at each state that is said.
-_DECIDE_NETWORK_SQL = f"""arrayMap(m -> arrayMap(s ->
-    s = {decide_majority_sql(f"arraySlice(m, 1, {_N})")} OR arraySum(arraySlice(m, {_N + 1})) > 0
-    AND s = {_N} + {decide_majority_sql(f"arraySlice(m, {_N + 1})")}, range(1, {2 * _N + 1})),
+_DECIDE_NETWORK_SQL = f"""arrayMap(m ->
+    arrayMap((every, old) -> arrayMap(s -> s = every OR s = old, range(1, {2 * _N + 1})),
+      [{decide_majority_sql(f"arraySlice(m, 1, {_N})")}],
+      [if(arraySum(arraySlice(m, {_N + 1})) > 0,
+        {_N} + {decide_majority_sql(f"arraySlice(m, {_N + 1})")}, 0)])[1],
     [n])[1]"""
 
 

@@ -74,11 +74,11 @@ class EvasionTest:
         return [
             v
             for v in self.presence.list_country(self.country)
-            if is_established(v.witness, self.now_us, self.presence.limits)
-            and (
+            if (
                 (v.is_rerouted and v.lost_us >= since_us and v.lost_by in carriers)
                 or (v.moved_us >= since_us and v.moved_from in carriers)
             )
+            and is_established(v.witness, self.now_us, self.presence.limits)
         ]
 
     @property

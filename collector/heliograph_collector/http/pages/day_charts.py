@@ -87,7 +87,7 @@ class DayCharts:
             if self._asked_us is None or began_us - self._asked_us > _ASKED_US:
                 for kept in (self._bins, self._instants, self._touched):
                     kept.clear()
-                await asyncio.sleep(_PAUSE_S)
+                await asyncio.sleep(_PAUSE_S)  # nobody reads: a look at one number, then again
                 continue
             try:
                 is_current = not await self.read_next()
