@@ -69,7 +69,7 @@ def simulate_task(task: PlannedTask, service: Service | None, recorder: StepLog)
         return
     config = REGISTRY[task.experiment].config()
     if not isinstance(config, MessengerConfig | StunConfig | ConnectivityConfig | OutsideInConfig):
-        raise LookupError(task.experiment)
+        raise LookupError(f"simulate_task has no steps for {task.experiment!r}.")
     endpoints = service.list_planned_endpoints() if service is not None else ()
     if isinstance(config, MessengerConfig):
         endpoints = config.sample(endpoints)
