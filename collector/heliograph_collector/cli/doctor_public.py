@@ -12,9 +12,10 @@ from hashlib import sha256
 from heliograph.address import is_special_purpose, parse_literal, split_endpoint
 from heliograph_collector.cli import CommandError
 from heliograph_collector.cli.finding import Finding, Level, select_certificate
-from heliograph_collector.cli.invite import find_public_endpoint, is_loopback
+from heliograph_collector.cli.invite import find_public_endpoint
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet.certificate import encode_public_key
+from heliograph_collector.fleet.invites import is_loopback
 from heliograph_collector.fleet.keyring import tls_file
 
 _SUBJECT = "public address"

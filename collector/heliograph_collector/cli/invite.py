@@ -4,7 +4,6 @@ import argparse
 import re
 import sys
 from contextlib import closing
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from heliograph_collector.cli import (
 )
 from heliograph_collector.config.endpoint_file import read_endpoint
 from heliograph_collector.config.settings import Config
+from heliograph_collector.fleet.invites import is_loopback
 
 _SECONDS_BY_UNIT = {"m": 60, "h": 3_600, "d": 86_400}
 _MAX_EXPIRY_S = 366 * 86_400
@@ -126,14 +126,6 @@ def _describe_reach(address: str) -> None:
     if is_local:
         note += " Only agents on this machine reach that: say --endpoint HOST:PORT for others."
     print(note, file=sys.stderr)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine alone."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def find_public_endpoint(config: Config, requested: str | None) -> str:

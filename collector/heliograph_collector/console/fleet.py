@@ -59,7 +59,7 @@ class FleetPages:
             request,
             "agent.html",
             row=row,
-            departure=fleet_table.describe_departure(departure),
+            departure=fleet_table.describe_departure(departure, row.agent.last_seen_s),
             neighbors=fleet_table.describe_neighbors(row, rows),
             now_s=self._backend.clock.wall_us() // 1_000_000,
         )

@@ -112,8 +112,13 @@ _GOODBYES = {
 }  # words of the protocol; another word of an agent's is not shown
 
 
-def describe_departure(departure: tuple[str, str] | None) -> str:
+def describe_departure(departure: tuple[str, str] | None, last_seen_s: int | None) -> str:
     """Say why an absent agent is not here, as far as its last session tells."""
+    if departure is None and last_seen_s is None:
+        return (
+            "it joined and has never connected: `heliograph-agent run` may not run there, or its "
+            "line may not reach us; `heliograph-agent status` on its machine says which"
+        )
     if departure is None:
         return "not known: it was not here since the collector started"
     reason, goodbye_reason = departure

@@ -6,10 +6,16 @@ import io
 
 from aiohttp import web
 
+from heliograph.address import split_endpoint
 from heliograph_collector.console import templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
 from heliograph_collector.console.backend import InvalidInputError
-from heliograph_collector.fleet.invites import list_invites, withdraw_invite
+from heliograph_collector.fleet.invites import (
+    is_loopback,
+    list_invites,
+    read_address,
+    withdraw_invite,
+)
 from heliograph_collector.http.problem import Problem
 
 MAX_USES = 100_000
@@ -70,6 +76,7 @@ class InvitePages:
         qr_code: str = "",
         uses: int = 0,
     ) -> web.Response:
+        address = read_address(invite_line) if invite_line else ""
         all_offers = await asyncio.to_thread(list_invites, self._backend.fleet)
         now_s = self._now_s()
         return templates.render(
@@ -78,6 +85,8 @@ class InvitePages:
             status=status,
             wrong=error_text,
             line=invite_line,
+            address=address,
+            is_local=bool(address) and is_loopback(split_endpoint(address)[0]),
             picture=qr_code,
             uses=uses,
             now_s=now_s,

@@ -6,6 +6,7 @@ Only a token's hash is stored, so an invite can be shown only once, when it is c
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from heliograph.codec import entrance_to_pb
 from heliograph.plan import Carrier, Entrance
@@ -46,6 +47,21 @@ def format_invite(
         charter=charter,
     )
     return PREFIX + base64.urlsafe_b64encode(invite.SerializeToString()).decode().rstrip("=")
+
+
+def read_address(line: str) -> str:
+    """Return HOST:PORT that agents with a line of `format_invite` connect to."""
+    encoded = line.removeprefix(PREFIX)
+    raw = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+    return Invite.FromString(raw).endpoint
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine alone."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 MAX_LISTED = 1_000  # rows

@@ -178,6 +178,13 @@ def _month_name(lang: str, width: str, when: datetime) -> str:
     return str(_cldr(lang).months["format"][width][when.month])
 
 
+def list_month_names(lang: str, number: int) -> list[str]:
+    """List the names of a month: alone, in a date, and short."""
+    months = _cldr(lang).months
+    forms = (("stand-alone", "wide"), ("format", "wide"), ("format", "abbreviated"))
+    return [str(months[use][width][number]) for use, width in forms]
+
+
 def join_names(lang: str, names: Sequence[str]) -> str:
     """Join names as "a, b and c"."""
     isolated_names = [isolate_foreign(lang, name) for name in names]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.keys import SigningKey
 from heliograph.services import load_shipped_services
 from heliograph_agent.consent import consent_scope
 from heliograph_collector.console import plans
@@ -64,6 +65,17 @@ async def test_page_of_an_absent_agent_says_why_it_may_be_silent(
     _, page = await caller.get(f"/console/fleet/{other.hex()}")
     assert "Why not here" not in page
     assert "0 of 2 are here now" in page
+
+
+async def test_page_of_an_agent_that_never_came_says_where_to_look(
+    caller: Caller, backend: FakeBackend
+) -> None:
+    token = backend.fleet.create_invite(role="volunteer", uses=1, now_s=0, expires_s=1)
+    agent = backend.fleet.enrol_agent(token, SigningKey(bytes(32)).public, "0.9.1", 0)
+    await caller.log_in()
+    _, page = await caller.get(f"/console/fleet/{agent.id.hex()}")
+    assert "it joined and has never connected" in page
+    assert "heliograph-agent status" in page
 
 
 async def test_a_name_and_a_note_are_kept_found_and_erased(
@@ -126,7 +138,10 @@ async def test_an_invitation_is_shown_once_and_withdrawn(
     assert status == 200
     assert page.count("heliograph1:") == 1
     assert 'src="data:image/svg+xml;base64,' in page
+    assert "connect to <code>127.0.0.1:7443</code>" in page
+    assert "Only agents on this machine reach that address" in page
     _, page = await caller.get("/console/invites")
+    assert "Only agents on this machine" not in page
     assert "heliograph1:" not in page
     assert "20 of 20" in page
     (offer,) = list_invites(backend.fleet)

@@ -6,14 +6,16 @@ It reads memory alone, and knows no name that is not public.
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cache
 from urllib.parse import urlencode
 
 from heliograph.regions import list_regions
+from heliograph.units import SECOND_US
 from heliograph_collector.http import labels
 from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.day_range import DayRange
-from heliograph_collector.http.i18n import LANGS, Locale
+from heliograph_collector.http.i18n import LANGS, Locale, list_month_names
 from heliograph_collector.http.pages.incident_text import describe_incident
 from heliograph_collector.http.pages.subject_page import network_path
 from heliograph_collector.http.templates import render_template
@@ -23,6 +25,10 @@ MAX_QUERY = 100  # characters; a longer text names nothing
 _MAX_RESULTS = 30  # of one kind
 _MAX_INCIDENTS = 5
 _MAX_NAMES = 300  # of networks with such a name, of which those with data come first
+_YEAR = re.compile("(199[0-9]|20[0-9]{2})(?:-(0[1-9]|1[0-2]))?", re.ASCII)
+_PLAIN = str.maketrans("۰۱۲۳۴۵۶۷۸۹", "0123456789", "\u0654")  # no hamza above a Persian letter
+_IN = ("in", "во", "в", "در")  # before a month
+_LEAST_STEM = 4  # letters
 _NUMBER = re.compile("(?:as)?([0-9]{1,10})", re.ASCII)
 
 
@@ -47,7 +53,12 @@ class SearchResult:
 def render_search(
     query: str, days: DayRange | None, index: SearchIndex, t: Locale, assets: Mapping[str, str]
 ) -> str:
-    """Render the form with what was found; `days` are those that the results lead to."""
+    """Render the form with what was found; `days` are those that the results lead to.
+
+    Without them a month or a year in the text is: "Kazakhstan January 2022" is what readers write.
+    """
+    if days is None:
+        query, days = split_days_off(query)
     chosen = {} if days is None else days.parameters
     suffix = f"?{urlencode(chosen)}" if chosen else ""
     groups = find_results(query, index, t) if query else []
@@ -95,6 +106,55 @@ def find_results(query: str, index: SearchIndex, t: Locale) -> list[tuple[str, l
         ("networks", _find_networks(text, index, t)),
         ("incidents", _find_incidents(text, found_countries, index, t)),
     ]
+
+
+def split_days_off(query: str) -> tuple[str, DayRange | None]:
+    """Split a text into what is sought and the month or year in it, in any of the languages."""
+    parts = query.translate(_PLAIN).split()
+    for position, part in enumerate(parts):
+        if match := _YEAR.fullmatch(part.rstrip(".,")):
+            year = int(match[1])
+            month = int(match[2] or 0)
+            names = {
+                n: _find_month(parts[n])
+                for n in (position - 1, position + 1)
+                if 0 <= n < len(parts)
+            }
+            named = next((n for n, number in names.items() if number and not month), position)
+            sought = [p for n, p in enumerate(parts) if n not in (position, named)]
+            while sought and sought[-1].casefold() in _IN:
+                sought.pop()
+            if sought:
+                return " ".join(sought).rstrip(","), _span_days(year, month or names.get(named, 0))
+    return query, None
+
+
+def _find_month(claim: str) -> int:
+    """Return the number of a month's name, in any of its cases; 0 for another word."""
+    text = _fold(claim.rstrip(".,"))
+    return next((n for n, names in _month_names().items() if _is_month(text, names)), 0)
+
+
+def _is_month(text: str, names: Collection[str]) -> bool:
+    """Compare names; of longer ones without the last letter, which is another in each case."""
+    stems = {name[:-1] for name in names if len(name) > _LEAST_STEM}
+    return text in names or (len(text) > _LEAST_STEM and text[:-1] in stems)
+
+
+def _span_days(year: int, month: int) -> DayRange:
+    first = datetime(year, month or 1, 1, tzinfo=UTC)
+    after = first.replace(year=year + (month in (0, 12)), month=month % 12 + 1)
+    return DayRange(*(int(at.timestamp()) * SECOND_US for at in (first, after)))
+
+
+@cache
+def _month_names() -> Mapping[int, Collection[str]]:
+    return {
+        number: {
+            _fold(name).rstrip(".") for lang in LANGS for name in list_month_names(lang, number)
+        }
+        for number in range(1, 13)
+    }
 
 
 def _find_services(text: str, index: SearchIndex) -> list[SearchResult]:
@@ -157,6 +217,13 @@ def _rank(text: str, name: str) -> int:
 
 def _fold(text: str) -> str:
     return " ".join(text.casefold().split())
+
+
+def load_names() -> None:
+    """Read all names, so that no first search waits for them (60 ms of CPU)."""
+    _country_names()
+    _region_names()
+    _month_names()
 
 
 @cache

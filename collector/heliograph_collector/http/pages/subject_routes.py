@@ -161,7 +161,6 @@ class SubjectRoutes:
         days = None
         if FIRST_DAY in values or LAST_DAY in values:
             days = read_day_range(values, self._feed.clock.wall_us())
-        # In a thread, because the first search of a process reads the names of all regions.
         return form_response(
             await asyncio.to_thread(render_search, query, days, index, t, self._assets)
         )

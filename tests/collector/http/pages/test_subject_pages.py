@@ -1,6 +1,7 @@
 """Pages of services, networks, regions; the archive and the search; each thing at one address."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 
@@ -217,6 +218,35 @@ async def test_pages_lead_to_each_other(serve: Serve) -> None:
     front = links(await client.page("/"))
     assert {"/incidents", "/search", "/about", "/services/telegram"} <= front
     assert "/incidents?country=KZ" in country
+
+
+@pytest.mark.parametrize(
+    ("text", "since", "until"),
+    [
+        ("Kazakhstan January 2022", "2022-01-01", "2022-01-31"),
+        ("kazakhstan, in Feb 2024", "2024-02-01", "2024-02-29"),
+        ("Казахстан в январе 2022", "2022-01-01", "2022-01-31"),
+        ("Қазақстан қаңтар 2022", "2022-01-01", "2022-01-31"),
+        ("قزاقستان ژانویهٔ ۲۰۲۲", "2022-01-01", "2022-01-31"),
+        ("December 2021 Kazakhstan", "2021-12-01", "2021-12-31"),
+        ("kz 2022-01", "2022-01-01", "2022-01-31"),
+        ("KZ 2021", "2021-01-01", "2021-12-31"),
+    ],
+)
+async def test_a_month_in_the_text_leads_to_its_days(
+    serve: Serve, text: str, since: str, until: str
+) -> None:
+    client = await serve(feed(long_evening()))
+    page = await client.page(f"/search?{urlencode({'q': text})}")
+    assert f"/countries/KZ?since={since}&until={until}" in links(page)
+
+
+async def test_a_year_alone_and_chosen_days_stay_what_they_are(serve: Serve) -> None:
+    client = await serve(feed(long_evening()))
+    page = await client.page("/search?q=2022&lang=en")
+    assert any("“2022”" in text for text in page.text.values())
+    chosen = links(await client.page("/search?q=KZ&since=2022-01-03&until=2022-01-04"))
+    assert "/countries/KZ?since=2022-01-03&until=2022-01-04" in chosen
 
 
 async def test_a_search_of_past_days_leads_to_those_days(serve: Serve) -> None:
