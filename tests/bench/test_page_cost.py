@@ -18,14 +18,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from heliograph.units import DAY_US
+from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.aggregate.query_cache import CellQueryCache
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.pages.day_charts import DayCharts
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.store.store import Store, StoreLimits
 from support.bench_rows import COUNTRY, load_rows, write_archive, write_imported
-from support.fake_feed import World
+from support.fake_feed import NOW_US, World
 from support.hand_clock import HandClock
 from support.incident_book import KEY, book, closed, silence
 from support.past_days import read_past
@@ -39,6 +39,7 @@ DAYS = 30
 FILLED_DAYS = int(os.environ.get("HELIOGRAPH_BENCH_DAYS", str(DAYS)))
 FIRST = T0 // DAY_US * DAY_US
 END = FIRST + DAYS * DAY_US + DAY_US // 2
+K = 5  # as a collector is configured
 SERVICES = {f"service{n}": f"Service {n}" for n in range(1, 21)} | {"web": "Web"}
 MONTH = "since=2022-01-05&until=2022-02-03"
 WEEK = "since=2022-01-05&until=2022-01-11"
@@ -67,7 +68,7 @@ PRESENT = (
     f"/countries/{COUNTRY}?window=week",
     f"/countries/{COUNTRY}?window=month",
     f"/countries/{COUNTRY}?bin=1m",
-    f"/incidents/{0:016x}",
+    f"/incidents/{1_000:016x}",
 )
 # The same questions to the raw engine, of the verdicts: states by hour, service and network.
 _RAW = """
@@ -89,21 +90,29 @@ RAW = {
 
 @asynccontextmanager
 async def serve_pages(folder: Path, **changes: Any) -> AsyncIterator[str]:
-    """Serve what is in a folder, with 1,000 incidents; the day after its last is the present."""
+    """Serve what is in a folder, with 1,001 incidents; the day after its last is the present.
+
+    The bars of the last day are not kept yet: who reads a country is its first reader for an hour.
+    """
     clock = HandClock(wall=END)
-    old = (closed(silence(f"{n:016x}", 100 + 30 * n), 90 + 30 * n) for n in range(1_000))
+    old = [closed(silence(f"{n:016x}", 100 + 30 * n), 90 + 30 * n) for n in range(1_000)]
+    ahead = (END - NOW_US) // MINUTE_US  # one is of the day of which the store has the most
+    old.append(closed(silence(f"{1_000:016x}", 100 - ahead), 90 - ahead))
     feed = World(clock=clock).feed(
-        services=SERVICES, public_key=KEY.public, book=book(*old), **read_past(folder), **changes
+        k_anonymity=K,
+        services=SERVICES,
+        public_key=KEY.public,
+        book=book(*old),
+        **read_past(folder),
+        **changes,
     )
     snapshots = SnapshotCache(feed)
     await snapshots.refresh()  # as live events do every few seconds
     snapshots.is_polled = True
     charts = DayCharts(feed)
     began = time.process_time()
-    quarters = 0
-    while await charts.read_next():  # as a collector does at its start, and then for each quarter
-        quarters += 1
-    print(f"a quarter of an hour of all countries: {_count_ms(began) / quarters:.0f} ms")
+    await charts.read_next()  # as a collector does 96 times while somebody reads countries
+    print(f"a quarter of an hour of all countries: {_count_ms(began):.0f} ms")
     async with serve_app(build_app(feed, snapshots, charts)) as origin:
         await read_pages(origin, ("/about",))  # what every first request of a process loads
         yield origin
@@ -152,7 +161,7 @@ async def test_pages_over_many_measurements(tmp_path: Path) -> None:
     limits = StoreLimits(memory_mib=8_000, query_mib=6_000, query_s=300)
     store = Store(f"chdb://{folder}/store{ROWS}", limits=limits, verdicts_days=99_999)
     await store.open()
-    cells = CellQueryCache(store, HandClock(wall=END))
+    cells = CellQueryCache(store, HandClock(wall=END), K)
     feed = {"votes": store.votes, "silences": store.silences, "wide": cells.cells}
     async with serve_pages(folder, **feed) as origin:
         await read_pages(origin, ("/countries/DE?since=2022-01-01&until=2022-01-01",))
@@ -160,8 +169,7 @@ async def test_pages_over_many_measurements(tmp_path: Path) -> None:
         present = await read_pages(origin, PRESENT)
     await _ask_engine(store)
     await store.close()
-    print(f"over {LIMIT_MS} ms: {[p for p, ms in present.items() if ms > LIMIT_MS] or 'none'}")
-    check_limit(archive)
+    check_limit(archive | present)
 
 
 async def _fill(folder: Path) -> None:

@@ -9,6 +9,7 @@ functions, separated by commas.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from heliograph_collector.model.records import Cell, Count, VerdictState
 from heliograph_collector.store.partial_votes import ESTABLISHED, YOUNG
@@ -94,22 +95,37 @@ class CellVerdict:
 
 def judge_cell(count: Count) -> CellVerdict:
     """Decide the state of a cell, with its cause or its blocked functions."""
-    networks = Counter(count.networks)
-    established = Counter(count.established_networks)
+    return _judge(
+        tuple(count.networks.items()),
+        tuple(count.established_networks.items()),
+        sum(count.established_vantages.values()),
+        tuple(count.causes.items()),
+    )
+
+
+@lru_cache(maxsize=4_096)  # thousands of cells have one vote, and few differ
+def _judge(
+    network_items: tuple[tuple[VerdictState, int], ...],
+    established_items: tuple[tuple[VerdictState, int], ...],
+    vantages: int,
+    cause_items: tuple[tuple[tuple[VerdictState, str, str], int], ...],
+) -> CellVerdict:
+    networks = Counter(dict(network_items))
+    established = Counter(dict(established_items))
+    cause_counts = dict(cause_items)
     state = decide_state(networks)
-    vantages = sum(count.established_vantages.values())
     confidence = compute_confidence(state, networks, established, vantages)
     if state is VerdictState.REACHABLE:
         voters = established if established.total() else networks
         kind = ESTABLISHED if established.total() else YOUNG
-        partial_count = count.causes.get((VerdictState.PARTIAL, kind, ""), 0)
-        functions = _list_common_functions(count.causes, kind, partial_count)
+        partial_count = cause_counts.get((VerdictState.PARTIAL, kind, ""), 0)
+        functions = _list_common_functions(cause_counts, kind, partial_count)
         if functions and is_partial(partial_count, voters):
             share = round(partial_count / (voters.total() + 1), 3)
             return CellVerdict(
                 VerdictState.PARTIAL, min(confidence, share), "", ",".join(functions)
             )
-    causes = Counter({(layer, how): n for (s, layer, how), n in count.causes.items() if s is state})
+    causes = Counter({(layer, how): n for (s, layer, how), n in cause_items if s is state})
     has_cause = state in TROUBLES
     layer, method = most_common_cause(causes) if has_cause else ("", "")
     return CellVerdict(state, confidence, layer, method)

@@ -74,6 +74,16 @@ def find_instant(now_us: int, k: int) -> int:
     return now_us if k <= 1 else (now_us - SETTLE_US) // width_us * width_us
 
 
+def find_least(k: int, bin_s: int) -> int:
+    """Return the persons that an atom needs in a bin."""
+    return k * FINE_FACTOR if bin_s < BIN_S else k
+
+
+def list_atom_fields(bin_s: int) -> tuple[str, ...]:
+    """List the fields that all of an atom share: other networks have one together in wide bins."""
+    return ("country", "service") if bin_s >= BIN_S else ("country", "service", "asn", "access")
+
+
 @dataclass(frozen=True, slots=True)
 class Disclosure:
     """The rule of what is public at an instant: k, and the services that the plan lists."""
@@ -121,10 +131,11 @@ class Disclosure:
         atoms: list[Cell] = []
         for (_, _, start_us, bin_s), group in groupby(counted_cells, key=_bin_of):
             limit = self._limit(start_us, bin_s)
-            if limit is None or limit >= self.k:
-                is_fine = bin_s < BIN_S
-                least = self.k * FINE_FACTOR if is_fine else self.k
-                atoms += _split_country(list(group), least, has_others=not is_fine)
+            least = find_least(self.k, bin_s)
+            members = list(group)
+            is_large = sum(cell.counted for cell in members) >= least  # else no atom is
+            if is_large and (limit is None or limit >= self.k):
+                atoms += _split_country(members, least, has_others=bin_s >= BIN_S)
         return atoms
 
     def _limit(self, start_us: int, bin_s: int) -> int | None:
@@ -187,8 +198,9 @@ def _list_silences(cells: Iterable[Cell]) -> list[Cell]:
     """Return the silence of each place: its persons, without a service."""
     largest: dict[object, Cell] = {}
     for cell in cells:
-        place = _place_of(cell)
-        largest[place] = max(cell, largest.get(place, cell), key=attrgetter("counted_silent"))
+        if cell.counted_silent:  # of no persons nothing is released
+            place = _place_of(cell)
+            largest[place] = max(cell, largest.get(place, cell), key=attrgetter("counted_silent"))
     return [_build_silence(cell) for cell in largest.values()]
 
 

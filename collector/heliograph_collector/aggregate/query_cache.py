@@ -13,26 +13,36 @@ from collections.abc import (
     Collection,
     Hashable,
     Iterator,
+    Mapping,
     Sequence,
 )
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, Unpack
 
 from heliograph.clock import Clock
-from heliograph.units import DAY_US, HOUR_US
-from heliograph_collector.aggregate.disclosure import find_instant
+from heliograph.units import DAY_US, HOUR_US, SECOND_US
+from heliograph_collector.aggregate.disclosure import (
+    BIN_S,
+    find_instant,
+    find_least,
+    list_atom_fields,
+)
 from heliograph_collector.aggregate.rollup import fill_bins, roll_up_bins
+from heliograph_collector.aggregate.vote_counts import count_votes
 from heliograph_collector.aggregate.wider_scopes import widen_silences
 from heliograph_collector.model.records import Cell, Count, SilenceCount
-from heliograph_collector.store.clickhouse import StoreError
+from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+from heliograph_collector.store.heard_votes import VerdictRow, select_many, tally_votes
+from heliograph_collector.store.losses import Losses
 from heliograph_collector.store.queries import PlaceFilter
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
+_Filters = Mapping[str, Any]  # of a `PlaceFilter`
 _MAX_STALE = 64  # keys that wait for a refresh; assumed
 _COST_FACTOR = 5  # to limit load, fresh for at least 5 times the time that it took to compute
 
@@ -198,11 +208,17 @@ _SETTLED_TTL = Ttl(fresh_us=300_000_000, grace_us=900_000_000)
 _CURRENT_TTL = Ttl(fresh_us=15_000_000, grace_us=30_000_000)
 _SETTLED_US = 600_000_000  # most data of a bin arrive within this time after its end
 _MAX_CELLS = 250_000  # cells, some 300 bytes each
+FEW_VERDICTS = 20_000  # counted here in 0.3 s of CPU; the engine needs that to read the question
+FEW_LOSSES = 20_000  # arrivals and losses of a day; the engine then needs less than this process
+_SAME_PAGE_US = 5_000_000  # between two questions of one page; assumed
 
 
 class CountStore(Protocol):
     """The queries of the store that the cache needs."""
 
+    async def votable(
+        self, since_us: int, until_us: int, most: int | None, **filters: Unpack[PlaceFilter]
+    ) -> list[VerdictRow]: ...
     async def counts(
         self,
         since_us: int,
@@ -212,6 +228,9 @@ class CountStore(Protocol):
         wider: Collection[str] = (),
         **filters: Unpack[PlaceFilter],
     ) -> list[Count]: ...
+    async def losses(
+        self, since_us: int, until_us: int, most: int, **filters: Unpack[PlaceFilter]
+    ) -> Losses: ...
     async def silences(
         self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
     ) -> list[SilenceCount]: ...
@@ -227,6 +246,26 @@ class _DayQuery:
     merged_fields: tuple[str, ...]
     filters: tuple[tuple[str, Any], ...]
 
+    def widen(self) -> "_DayQuery":
+        """Return the question about whole five minutes, which the same page may ask next."""
+        width_us = BIN_S * SECOND_US
+        since_us = self.since_us // width_us * width_us
+        return replace(self, since_us=since_us, until_us=-(-self.until_us // width_us) * width_us)
+
+
+@dataclass(frozen=True, slots=True)
+class _LastAnswer(Generic[_T]):
+    """What the store answered last, for the questions about the same that follow at once."""
+
+    query: _DayQuery
+    filters: _Filters
+    read_us: int  # monotonic
+    value: _T
+
+    def answers(self, query: _DayQuery, filters: _Filters, now_us: int) -> bool:
+        is_within = self.query.since_us <= query.since_us and query.until_us <= self.query.until_us
+        return is_within and self.filters == filters and now_us < self.read_us + _SAME_PAGE_US
+
 
 class CellQueryCache:
     """Cells merged over some dimensions, cached by day.
@@ -235,12 +274,18 @@ class CellQueryCache:
     """
 
     def __init__(self, store: CountStore, clock: Clock, k: int = 1) -> None:
-        """With `k` over 1, cells hold what had arrived at the last instant of publication."""
+        """With `k` over 1, cells hold what had arrived at the last instant of publication.
+
+        Those of which nothing can be released may be missing.
+        """
         self.cache = _CellCache(clock, _MAX_CELLS)
         self._k = k
         self._store = store
         self._clock = clock
         self._query_lock = asyncio.Lock()  # one query at a time: the store has other work
+        # A page asks twice, by networks and by regions, or by minutes what it has by five of them.
+        self._last_verdicts: _LastAnswer[Sequence[VerdictRow] | None] | None = None
+        self._last_losses: _LastAnswer[Losses | None] | None = None
 
     async def cells(
         self,
@@ -254,7 +299,8 @@ class CellQueryCache:
     ) -> list[Cell]:
         """Return a row for every key and bin, merged over the fields in `wider`.
 
-        Rows without votes are included only if `empty`. Raises StoreError.
+        Without `empty` a bin has rows of votes, and of a silence without votes one that names no
+        service. Raises StoreError.
         """
         cells: list[Cell] = []
         for first_us, last_us in split_days(since_us, until_us, bin_s):
@@ -264,32 +310,83 @@ class CellQueryCache:
             cells += await self.cache.get(
                 query, partial(self._query_cells, query), self._ttl_for(query)
             )
-        return await asyncio.to_thread(fill_bins, cells, since_us, until_us, bin_s, empty=empty)
+        if not empty:  # most rows would be silences, one for each service
+            return cells
+        return await asyncio.to_thread(fill_bins, cells, since_us, until_us, bin_s)
 
     def _ttl_for(self, query: _DayQuery) -> Ttl:
         is_settled = query.until_us + _SETTLED_US <= self._clock.wall_us()
         return _SETTLED_TTL if is_settled else _CURRENT_TTL
 
     async def _query_cells(self, query: _DayQuery) -> Sequence[Cell]:
-        window = (query.since_us, query.until_us, query.bin_s)
         filters = dict(query.filters)
         if self._k > 1:
             filters["received_before_us"] = find_instant(self._clock.wall_us(), self._k)
         async with self._query_lock:
-            counts = await self._store.counts(*window, wider=query.merged_fields, **filters)
+            counts = await self._read_counts(query, filters)
             filters.pop("service", None)
-            silences = await self._store.silences(*window, **filters)
-            return await asyncio.to_thread(_roll_up, counts, silences, window, query.merged_fields)
+            silences = await self._read_silences(query, filters)
+            return await asyncio.to_thread(_roll_up, counts, silences, query)
+
+    async def _read_counts(self, query: _DayQuery, filters: _Filters) -> Sequence[Count]:
+        """Count few verdicts here, and have the engine count many."""
+        verdicts = await self._read_verdicts(query, filters)
+        if verdicts is not None:
+            return await asyncio.to_thread(_count, verdicts, query, self._k)
+        window = (query.since_us, query.until_us, query.bin_s)
+        return await self._store.counts(*window, wider=query.merged_fields, **filters)
+
+    async def _read_verdicts(
+        self, query: _DayQuery, filters: _Filters
+    ) -> Sequence[VerdictRow] | None:
+        """Return the verdicts of a window; None for more than are counted here."""
+        last = self._last_verdicts
+        if last is None or not last.answers(query, filters, self._clock.monotonic_us()):
+            widened = query.widen()
+            try:
+                rows = await self._store.votable(
+                    widened.since_us, widened.until_us, FEW_VERDICTS, **filters
+                )
+            except TooMuchError:
+                rows = None
+            last = _LastAnswer(widened, filters, self._clock.monotonic_us(), rows)
+            self._last_verdicts = last
+        return last.value
+
+    async def _read_silences(self, query: _DayQuery, filters: _Filters) -> Sequence[SilenceCount]:
+        """Count few losses here, and have the engine count many."""
+        last = self._last_losses
+        if last is None or not last.answers(query, filters, self._clock.monotonic_us()):
+            widened = query.widen()
+            try:
+                losses = await self._store.losses(
+                    widened.since_us, widened.until_us, FEW_LOSSES, **filters
+                )
+            except TooMuchError:
+                losses = None
+            last = _LastAnswer(widened, filters, self._clock.monotonic_us(), losses)
+            self._last_losses = last
+        window = (query.since_us, query.until_us, query.bin_s)
+        if last.value is None:
+            return await self._store.silences(*window, **filters)
+        return await asyncio.to_thread(last.value.count, *window)
+
+
+def _count(verdicts: Sequence[VerdictRow], query: _DayQuery, k: int) -> list[Count]:
+    """Count what can be released: in most minutes fewer persons of a network measured."""
+    if k > 1:
+        fields = set(list_atom_fields(query.bin_s)).difference(query.merged_fields)
+        verdicts = select_many(verdicts, query.bin_s, fields, find_least(k, query.bin_s))
+    votes = tally_votes(verdicts, query.bin_s, query.merged_fields)
+    return count_votes(votes, query.since_us, query.until_us, query.bin_s)
 
 
 def _roll_up(
-    counts: Sequence[Count],
-    silences: Sequence[SilenceCount],
-    window: tuple[int, int, int],
-    wider: Collection[str],
+    counts: Sequence[Count], silences: Sequence[SilenceCount], query: _DayQuery
 ) -> list[Cell]:
-    blank_fields = {name: _EMPTY_VALUES[name] for name in _EMPTY_VALUES.keys() & set(wider)}
-    return roll_up_bins(counts, widen_silences(silences, **blank_fields), *window)
+    names = _EMPTY_VALUES.keys() & set(query.merged_fields)
+    wide = widen_silences(silences, **{name: _EMPTY_VALUES[name] for name in names})
+    return roll_up_bins(counts, wide, query.since_us, query.until_us, query.bin_s)
 
 
 def split_days(since_us: int, until_us: int, bin_s: int) -> Iterator[tuple[int, int]]:

@@ -11,6 +11,8 @@ from heliograph_collector.model.seniority import Seniority
 
 _PLACE = ("country", "region", "asn", "access", "service")
 _place = attrgetter(*_PLACE)
+_silence = attrgetter("country", "region", "asn", "access", "start_us")
+_Silence = tuple[str, str, int, str, int]
 
 
 def widen_votes(votes: Iterable[Vote], **wider: Any) -> list[Vote]:
@@ -49,14 +51,28 @@ def _merge_votes(votes: Sequence[Vote], wider: Mapping[str, Any]) -> Vote:
 
 def widen_silences(silences: Iterable[SilenceCount], **wider: Any) -> list[SilenceCount]:
     """Merge silences over the given fields."""
-    merged: dict[tuple[object, ...], SilenceCount] = {}
+    merged: dict[_Silence, list[int]] = {}
     for silence in silences:
-        wide = replace(silence, **wider)
-        key = (wide.country, wide.region, wide.asn, wide.access, wide.start_us)
-        earlier = merged.get(key) or replace(wide, vantages=0, established=0)
-        merged[key] = replace(
-            wide,
-            vantages=earlier.vantages + wide.vantages,
-            established=earlier.counted + wide.counted,
+        country, region, asn, access, start_us = _silence(silence)
+        key = (
+            wider.get("country", country),
+            wider.get("region", region),
+            wider.get("asn", asn),
+            wider.get("access", access),
+            start_us,
         )
-    return list(merged.values())
+        counts = merged.setdefault(key, [0, 0])
+        counts[0] += silence.vantages
+        counts[1] += silence.counted
+    return [
+        SilenceCount(
+            country=country,
+            region=region,
+            asn=asn,
+            access=access,
+            start_us=start_us,
+            vantages=vantages,
+            established=established,
+        )
+        for (country, region, asn, access, start_us), (vantages, established) in merged.items()
+    ]

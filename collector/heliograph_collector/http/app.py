@@ -8,6 +8,7 @@ from importlib.resources import files
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from heliograph_collector.http import labels
 from heliograph_collector.http.api import openapi
 from heliograph_collector.http.api.aggregation import AggregationApi
 from heliograph_collector.http.api.bulk import BulkApi
@@ -31,6 +32,7 @@ from heliograph_collector.http.basic_auth import OperatorAuth
 from heliograph_collector.http.headers import LICENSE_URL, add_headers, add_preflight, respond_json
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.known_networks import KnownNetworks
+from heliograph_collector.http.pages import search_page
 from heliograph_collector.http.pages.about import AboutPage
 from heliograph_collector.http.pages.archive_page import ArchivePage
 from heliograph_collector.http.pages.day_charts import DayCharts
@@ -48,6 +50,7 @@ from heliograph_collector.http.rate_limit import (
 )
 from heliograph_collector.http.site_files import SiteFiles
 from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.http.templates import load_templates
 
 _STATIC = {
     "page.css": "text/css",
@@ -74,6 +77,9 @@ def build_app(
     snapshot_cache = snapshot_cache or SnapshotCache(feed)
     day_charts = day_charts or DayCharts(feed)
     incident_cache = IncidentCache(feed)
+    load_templates()
+    labels.load_names()
+    search_page.load_names()
     static = {name: _read_static(name) for name in _STATIC}
     assets = {name: _asset_url(name, body) for name, body in static.items()}
     middlewares = [

@@ -13,6 +13,7 @@ from heliograph.units import HOUR_US, MINUTE_US
 from heliograph_collector.aggregate import rollup
 from heliograph_collector.aggregate.disclosure import Disclosure, find_instant
 from heliograph_collector.aggregate.query_cache import StaleWhileRevalidate
+from heliograph_collector.aggregate.vote_counts import CellKey
 from heliograph_collector.aggregate.wider_scopes import widen_silences, widen_votes
 from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
@@ -115,6 +116,16 @@ class SnapshotCache:
                 self._current = cached
             self._checked_us = began_us
             return self._hide_dark(cached[3])
+
+    def list_cells(self, country: str, since_us: int) -> list[Cell]:
+        """List the released cells of a country in the bins of the last snapshot, by network."""
+        return [
+            cell
+            for start_us, public_bin in self._bins.items()
+            if start_us >= since_us
+            for cell in public_bin.cells
+            if cell.country == country
+        ]
 
     def blank_snapshot(self, entry: int) -> Snapshot:
         return blank_snapshot(self._feed.clock.wall_us(), self._feed.k_anonymity, entry)
@@ -329,7 +340,7 @@ async def query_series(
     """Query the released cell of each bin, over all that the filter leaves open."""
     filters = scope_filter.keywords()
     totals = {name: value for name, value in _TOTALS.items() if name not in filters}
-    key = rollup.CellKey(
+    key = CellKey(
         country=scope_filter.country or "",
         region=scope_filter.region or "",
         asn=scope_filter.asn or 0,

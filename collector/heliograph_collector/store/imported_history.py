@@ -33,6 +33,8 @@ CREATE INDEX IF NOT EXISTS target_days_target ON target_days (target, day) WHERE
 CREATE INDEX IF NOT EXISTS day_counts_blocked_asn
   ON day_counts (asn, day, blocked) WHERE blocked > 0;
 CREATE INDEX IF NOT EXISTS day_counts_plain_asn ON day_counts (asn, day) WHERE target = '';
+CREATE INDEX IF NOT EXISTS day_counts_blocking
+  ON day_counts (country, source, test, target, day, asn, blocked) WHERE blocked > 0;
 -- Earlier versions chose targets from the counts of networks.
 DROP INDEX IF EXISTS day_counts_blocked;
 DROP INDEX IF EXISTS day_counts_plain;
@@ -148,10 +150,26 @@ def _sum_networks(
     db: sqlite3.Connection, filters: ImportedFilter, keys: Sequence[_Key]
 ) -> Mapping[_Key, Mapping[int, int]]:
     """Sum what was found blocked of some targets, by network."""
+    if not keys:
+        return {}
+    days = range(filters.since_us // DAY_US, -(-filters.until_us // DAY_US))
+    places = ", ".join(["(?, ?, ?, ?, ?)"] * len(keys))
+    network = "" if filters.asn is None else "AND c.asn = ?"
+    records = db.execute(
+        f"WITH keys (n, country, source, test, target) AS (VALUES {places}) "  # noqa: S608 fixed names
+        "SELECT keys.n, c.asn, sum(c.blocked) FROM keys CROSS JOIN day_counts c "
+        "INDEXED BY day_counts_blocking ON c.country = keys.country AND c.source = keys.source "
+        "AND c.test = keys.test AND c.target = keys.target AND c.day >= ? AND c.day < ? "
+        f"AND c.blocked > 0 {network} GROUP BY keys.n, c.asn",
+        (
+            *(value for n, key in enumerate(keys) for value in (n, *key)),
+            *(days.start, days.stop),
+            *(() if filters.asn is None else (filters.asn,)),
+        ),
+    )
     by_key: dict[_Key, dict[int, int]] = {}
-    for n, asn, blocked in _read_groups(db, filters, keys, "day_counts", "c.asn, sum(c.blocked)"):
-        if blocked:
-            by_key.setdefault(keys[n], {})[asn] = blocked
+    for n, asn, blocked in records:
+        by_key.setdefault(keys[n], {})[asn] = blocked
     return by_key
 
 

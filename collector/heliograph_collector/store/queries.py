@@ -146,9 +146,9 @@ WHERE started >= fromUnixTimestamp64Micro({from:Int64} - {wait:Int64})
   AND received <= addMicroseconds(started, {fresh:Int64})
   AND nym IN (SELECT nym FROM presence WHERE %s AND kind = 'lost') GROUP BY nym
 """
-_POST_WAIT_US = 300 * SECOND_US
-_FRESH_US = 120 * SECOND_US
-_NEVER_US = 1 << 62  # the return of a vantage that has not returned
+POST_WAIT_US = 300 * SECOND_US
+FRESH_US = 120 * SECOND_US
+NEVER_US = 1 << 62  # the return of a vantage that has not returned
 
 
 def query_silences(clause: WhereClause, since_us: int, until_us: int, bin_s: int) -> Query:
@@ -178,7 +178,7 @@ SELECT place, bin, toUInt32(uniqExact(nym)), groupUniqArrayIf(line, is_old) FROM
   ) AS events LEFT JOIN ({_POSTS_SQL % clause.sql}) AS sent USING (nym) WHERE kind = 'lost'
 ) GROUP BY place, bin"""  # noqa: S608 fixed text, values are parameters
     bin_parameters = {"from": since_us, "to": until_us, "bin": bin_s * SECOND_US, "day": DAY_US}
-    waits = {"wait": _POST_WAIT_US, "fresh": _FRESH_US, "never": _NEVER_US}
+    waits = {"wait": POST_WAIT_US, "fresh": FRESH_US, "never": NEVER_US}
     return Query(sql, clause.parameters | bin_parameters | waits)
 
 

@@ -1,14 +1,7 @@
 """Store: all writes and queries, each kind in its own threads."""
 
 import asyncio
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Callable,
-    Collection,
-    Iterable,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,7 +23,14 @@ from heliograph_collector.model.records import (
     Vote,
     WorldTally,
 )
-from heliograph_collector.store import aggregation, migrations, partial_votes, queries, vote_queries
+from heliograph_collector.store import (
+    aggregation,
+    heard_votes,
+    migrations,
+    partial_votes,
+    queries,
+    vote_queries,
+)
 from heliograph_collector.store.certificates import query_certificates
 from heliograph_collector.store.clickhouse import (
     READERS,
@@ -47,6 +47,7 @@ from heliograph_collector.store.daily_totals import (
     query_marks,
 )
 from heliograph_collector.store.directory_lock import DirectoryInUseError
+from heliograph_collector.store.losses import Losses, read_losses
 from heliograph_collector.store.queries import PlaceFilter, Query
 from heliograph_collector.store.retention import PARTITION_BY_TABLE, Retention, choose_retention
 from heliograph_collector.store.table_snapshot import StoreSnapshot, TableSnapshot, TableSummary
@@ -132,10 +133,7 @@ class Store:
         return bounds if bounds[1] > await self.cursor(journal) else None
 
     async def insert_block(self, block: Block) -> None:
-        """Insert a block; repeating it fully or partly changes nothing.
-
-        Raises StoreError; then the same block may be inserted again.
-        """
+        """Insert a block; repeating it changes nothing, after a StoreError neither."""
         await self._run_write(self._block_writer.put, block)
 
     async def replace_cells(self, cells: Sequence[Cell]) -> None:
@@ -145,13 +143,17 @@ class Store:
     async def votes(
         self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
     ) -> list[Vote]:
-        """Return the votes of each volunteer's vantage per bin, by whole targets.
+        """Return the votes of each volunteer's vantage per bin, by whole targets."""
+        rows = await self.votable(since_us, until_us, None, **filters)
+        return await asyncio.to_thread(heard_votes.tally_votes, rows, bin_s)
 
-        `filters`: any of country, region, asn, access, service, as in `counts` and `silences`.
-        """
+    async def votable(
+        self, since_us: int, until_us: int, most: int | None, **filters: Unpack[PlaceFilter]
+    ) -> list[heard_votes.VerdictRow]:
+        """Return the verdicts of `votes`. Raises TooMuchError over `most`, StoreError."""
         clause = queries.filter_place(**filters).add_time_range("started", since_us, until_us)
-        query = vote_queries.query_votes(clause, bin_s)
-        return await self._run_query(query, vote_queries.parse_vote)
+        rows = await self._read_rows(heard_votes.query_verdicts(clause, most))
+        return heard_votes.check_verdict_count(rows, most)
 
     async def counts(
         self,
@@ -181,13 +183,17 @@ class Store:
         query = queries.query_silences(clause, since_us, until_us, bin_s)
         return queries.count_silences(await self._read_rows(query))
 
+    async def losses(
+        self, since_us: int, until_us: int, most: int, **filters: Unpack[PlaceFilter]
+    ) -> Losses:
+        """Return what silences are counted of. Raises TooMuchError over `most`, StoreError."""
+        clause = queries.filter_place(**filters)
+        return await read_losses(self._read_rows, clause, since_us, until_us, most)
+
     async def opinions(
         self, service: str, country: str, since_us: int, until_us: int
     ) -> list[StoredVote]:
-        """Return each volunteer's verdicts on a service in a country, oldest first.
-
-        Raises TooMuchError over vote_queries.MAX_VOTES, StoreError.
-        """
+        """Return each volunteer's verdicts, oldest first. Raises TooMuchError over MAX_VOTES."""
         query = vote_queries.query_single_votes(service, country, since_us, until_us)
         votes = await self._run_query(query, vote_queries.parse_single_vote)
         return vote_queries.check_vote_count(votes, service, country)
@@ -328,18 +334,12 @@ class Store:
             await self._run_export(pieces.close)
 
     async def load_table(self, summary: TableSummary, pieces: Iterable[bytes], spool: Path) -> None:
-        """Fill an empty table; `spool` is a directory for a temporary file.
-
-        Raises StoreError when the table does not come out as `summary` says.
-        """
+        """Fill an empty table by way of a file in `spool`. Raises StoreError if it differs."""
         load = self._snapshot.load
         await self._run_write(load, summary, pieces, spool, deadline_s=BACKUP_TIMEOUT_S)
 
     async def delete_expired(self, expiry_us: int) -> int:
-        """Delete what retention does not cover at a time; return the number of partitions.
-
-        Raises StoreError.
-        """
+        """Delete what has expired at a time; return the number of partitions. Raises StoreError."""
         return await self._run_write(self._retention.delete_expired, expiry_us)
 
     async def is_empty(self) -> bool:

@@ -19,7 +19,6 @@ from heliograph_collector.model.records import (
     StoredVote,
     Vantage,
     VerdictState,
-    Vote,
 )
 from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.model.thresholds import THRESHOLDS
@@ -140,15 +139,6 @@ _ACCUSED = (_POSITION[VerdictState.BLOCKED], _POSITION[VerdictState.DOWN])
 _FAILED_SQL = " + ".join(f"n[{position}]" for position in _ACCUSED)
 
 
-def query_votes(clause: WhereClause, bin_s: int) -> Query:
-    """Select a row per cell, bin and vantage, from volunteers' whole-target verdicts."""
-    sql = f"""
-SELECT {CELL_COLUMNS}, nym, net, {", ".join(f"n[{i}]" for i in _POSITION.values())}, how.2, how.3,
-  arraySum(mapValues(fns)) AS p, {FUNCTION_SQL} AS fn, if(old, 'established', 'young') AS age
-FROM ({build_vantage_sql(clause)}) ORDER BY {CELL_COLUMNS}, nym"""  # noqa: S608 fixed text, values are parameters
-    return Query(sql, clause.parameters | {"bin": bin_s * SECOND_US})
-
-
 def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str] = ()) -> Query:
     """Select one row per cell and bin, in no order: vantages and networks by state, and causes.
 
@@ -254,10 +244,6 @@ _KEY_PARTS = {
     "access": ("cell.3", "''"),
     "service": ("cell.4", "''"),
 }
-
-
-def parse_vote(row: tuple[Any, ...]) -> Vote:
-    return build_record(Vote, (*row[:-1], Seniority(row[-1])))
 
 
 def parse_count(row: tuple[Any, ...]) -> tuple[Count, bool]:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from heliograph_collector.aggregate.bands import floor_tenths
 from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.aggregate.disclosure import Disclosure
-from heliograph_collector.aggregate.rollup import CellKey, blank_cell, roll_up
+from heliograph_collector.aggregate.rollup import blank_cell, roll_up
+from heliograph_collector.aggregate.vote_counts import CellKey
 from heliograph_collector.http.anonymity import format_band
 from heliograph_collector.http.api.status import build_row
 from heliograph_collector.model.records import Cell, SilenceCount, VerdictState, Vote

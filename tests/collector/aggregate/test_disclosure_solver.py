@@ -18,7 +18,8 @@ import pytest
 
 from heliograph_collector.aggregate.bands import band_bounds
 from heliograph_collector.aggregate.disclosure import Disclosure
-from heliograph_collector.aggregate.rollup import CellKey, blank_cell, roll_up
+from heliograph_collector.aggregate.rollup import blank_cell, roll_up
+from heliograph_collector.aggregate.vote_counts import CellKey
 from heliograph_collector.model.records import VerdictState
 from support.fake_feed import BIN_US, vote
 from support.small_worlds import NOON_US

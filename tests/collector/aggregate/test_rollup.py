@@ -15,11 +15,11 @@ from heliograph_collector.aggregate.cell_state import (
 )
 from heliograph_collector.aggregate.rollup import (
     changed_cells,
-    count_votes,
     fill_bins,
     roll_up,
     roll_up_bins,
 )
+from heliograph_collector.aggregate.vote_counts import count_votes
 from heliograph_collector.model.records import Cell, SilenceCount, VerdictState, Vote
 from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.vote_queries import STATES, decide_majority

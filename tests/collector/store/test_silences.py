@@ -14,7 +14,7 @@ from heliograph_collector.model.records import (
     SilenceCount,
 )
 from heliograph_collector.model.seniority import Seniority
-from heliograph_collector.store.store import Store
+from heliograph_collector.store.store import Store, TooMuchError
 from support.rows import KZ, T0, block, blocked, lost_row, taken
 
 START_US = T0 // (15 * MINUTE_US) * 15 * MINUTE_US
@@ -112,11 +112,17 @@ async def test_silences_are_those_of_a_plain_count(store: Store, seed: int) -> N
     events, results = draw_world(seed)
     await store.insert_block(replace(block(1, 99, *results), presence=tuple(events)))
     until_us = START_US + MINUTES * MINUTE_US
+    losses = await store.losses(START_US, until_us, 99, country="KZ")
     for bin_s in (60, 300, 900):
         silences = await store.silences(START_US, until_us, bin_s, country="KZ")
         assert silences == sorted(silences, key=rank)
         counts = {(s.asn, s.region, s.start_us): (s.vantages, s.established) for s in silences}
         assert counts == count_silences(events, results, until_us, bin_s * 1_000_000) != {}
+        assert losses.count(START_US, until_us, bin_s) == silences, "the engine's own count"
+        part = (START_US + 30 * MINUTE_US, START_US + 60 * MINUTE_US, bin_s)
+        assert losses.count(*part) == await store.silences(*part, country="KZ")
+    with pytest.raises(TooMuchError, match="More than 9 arrivals and losses"):
+        await store.losses(START_US, until_us, 9, country="KZ")
 
 
 def rank(silence: SilenceCount) -> tuple[str, str, int, int]:

@@ -1,17 +1,20 @@
 """What the detectors ask when late data reopen the past."""
 
+import random
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 
 import pytest
 
 from heliograph.observation import Measurement
 from heliograph_collector.aggregate.rollup import roll_up, roll_up_bins
+from heliograph_collector.aggregate.vote_counts import count_votes
 from heliograph_collector.model.records import (
     TIME_BAD,
     AgentRole,
     Cell,
+    Count,
     JudgedMeasurement,
     ReceivedMeasurement,
     Verdict,
@@ -20,6 +23,7 @@ from heliograph_collector.model.records import (
 )
 from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store import vote_queries
+from heliograph_collector.store.heard_votes import tally_votes
 from heliograph_collector.store.store import Store, TooMuchError
 from support.crowds import DOWN, RU, UNKNOWN, keep
 from support.rows import KZ, T0, US, block, blocked, lost_row, reachable, taken
@@ -125,6 +129,56 @@ async def test_engine_and_memory_agree_on_partial_cells(store: Store) -> None:
         ("reachable", ""), ("partial", "calls,web"),
     ]  # fmt: skip
     assert cells[-1].state is VerdictState.BLOCKED
+
+
+WIDER: Sequence[tuple[str, ...]] = (
+    (), ("region",), ("service",), ("region", "asn", "access"), ("country", "region", "service"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_engine_and_memory_count_the_same_whatever_is_said(store: Store, seed: int) -> None:
+    """Two hundred verdicts of a few vantages that move, with every state, cause and age."""
+    draw = random.Random(seed)
+    partial = replace(reachable(), state=VerdictState.PARTIAL, function="web")
+    said = [
+        blocked(), replace(blocked(), layer="dns", method="injected"), DOWN, UNKNOWN, reachable(),
+        reachable(), partial, replace(partial, function="calls,web"),
+    ]  # fmt: skip
+    judged: list[JudgedMeasurement] = []
+    for number in range(200):
+        record = taken(
+            number,
+            at_us=T0 + draw.randrange(20) * MINUTE,
+            who=f"v{draw.randrange(9)}",
+            service=draw.choice(("telegram", "signal")),
+            vantage=replace(
+                KZ, region=draw.choice(("A", "B")), access=draw.choice(("fixed", "mobile"))
+            ),
+        )
+        age = draw.choice((Seniority.YOUNG, Seniority.ESTABLISHED))
+        line = draw.choice(("18990.a", "18991.a", "18990.b", "18990.c"))
+        judged.append((replace(record, prefix=line, seniority=age), (draw.choice(said),)))
+    await keep(store, *judged)
+    window = (T0, T0 + HOUR, 300)
+    for wider in WIDER:
+        counts = await store.counts(*window, wider=wider)
+        verdicts = await store.votable(*window[:2], None)
+        votes = tally_votes(verdicts, 300, wider)
+        in_memory = sorted(count_votes(votes, *window), key=vote_queries.get_key)
+        assert [plain(count) for count in in_memory] == [plain(count) for count in counts], wider
+        assert roll_up_bins(in_memory, [], *window) == roll_up_bins(counts, [], *window) != []
+    with pytest.raises(TooMuchError, match="More than 199 verdicts"):
+        await store.votable(*window[:2], 199)
+
+
+def plain(count: Count) -> dict[str, object]:
+    """Return the fields, without the zeros that one way of counting leaves out."""
+    values = {field.name: getattr(count, field.name) for field in fields(count)}
+    return {
+        name: {key: n for key, n in value.items() if n} if isinstance(value, Mapping) else value
+        for name, value in values.items()
+    }
 
 
 def moved(record: ReceivedMeasurement, at_us: int) -> Measurement:

@@ -57,6 +57,7 @@ def draw_row(track: TimelineRow, starts: range, t: Locale) -> Markup:
     )
 
 
+@lru_cache(maxsize=4096)  # rows of a page have bars of the same places in time
 def _draw_bar(run: Run, bins: int) -> str:
     first, after, mark, share = run
     assert mark is not None  # noqa: S101 -- the caller draws only bins with a mark
@@ -149,8 +150,13 @@ def _mark_key(mark: BinMark | None) -> str:
 
 def format_time(at_us: int, t: Locale) -> str:
     """Format a time such as "5 Jan 13:45"."""
+    return _format_time(at_us, t.lang)
+
+
+@lru_cache(maxsize=4096)  # rows of a page begin and end at the same few times
+def _format_time(at_us: int, lang: str) -> str:
     when = i18n.to_datetime(at_us)
-    return f"{i18n.format_short_day(t.lang, when)} {i18n.format_clock(t.lang, when)}"
+    return f"{i18n.format_short_day(lang, when)} {i18n.format_clock(lang, when)}"
 
 
 def _step_us(starts: range) -> int:

@@ -189,18 +189,25 @@ def _imported_parameters(view: HistoryView) -> dict[str, str]:
 def _draw_tracks(tracks: Sequence[Track], view: HistoryView) -> list[TimelineRow]:
     """Return the rows with the confirmed incidents until now, in which a bar may look well."""
     dark_places = DarkPlaces(view.incidents)
-    silences: dict[Scope, list[tuple[int, int]]] = {}  # most rows are of the same place
+    silences: dict[Scope, tuple[IncidentSpan, ...]] = {}  # most rows are of the same place
     rows = []
     for track in tracks:
         place = Scope(*track.id[1:5])
         if place not in silences:
-            silences[place] = dark_places.list_silent_spans(place)
+            silent_spans = dark_places.list_silent_spans(place)
+            silences[place] = _build_spans(BinMark.SILENT, silent_spans, view.now_us)
         blocks = dark_places.list_blocked_spans(place, track.id[5])
-        spans = [(BinMark.BLOCKED, span) for span in blocks]
-        spans += [(BinMark.SILENT, span) for span in silences[place]]
-        clipped = (IncidentSpan(m, since, min(until, view.now_us)) for m, (since, until) in spans)
-        rows.append(replace(track.row, spans=tuple(clipped)))
+        spans = _build_spans(BinMark.BLOCKED, blocks, view.now_us) + silences[place]
+        rows.append(replace(track.row, spans=spans))
     return rows
+
+
+def _build_spans(
+    mark: BinMark, spans: Sequence[tuple[int, int]], now_us: int
+) -> tuple[IncidentSpan, ...]:
+    return tuple(
+        IncidentSpan(mark, since_us, min(until_us, now_us)) for since_us, until_us in spans
+    )
 
 
 def _build_groups(tracks: Sequence[Track], view: HistoryView, t: Locale) -> list[RowGroup]:

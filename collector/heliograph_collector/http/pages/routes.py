@@ -1,13 +1,14 @@
 """Routes of the country and incident pages, and of their embeds and share images."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from aiohttp import web
 
-from heliograph.units import DAY_US, MINUTE_US
+from heliograph.units import DAY_US, HOUR_US, MINUTE_US
+from heliograph_collector.aggregate.disclosure import find_instant
 from heliograph_collector.aggregate.query_cache import Ttl
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api import status
@@ -47,6 +48,7 @@ from heliograph_collector.http.pages.country_timeline import (
     choose_window,
 )
 from heliograph_collector.http.pages.day_charts import DayCharts
+from heliograph_collector.http.pages.day_hours import AXES, compose_hours
 from heliograph_collector.http.pages.front_page import (
     form_response,
     html_response,
@@ -74,6 +76,7 @@ from heliograph_collector.store.clickhouse import StoreError, TooMuchError, TooS
 
 _DATA_TTL = Ttl(fresh_us=10_000_000, grace_us=20_000_000)
 _PATIENCE_S = 3.0  # of a reader, who then gets the last answer with its age; assumed
+_NEWEST_US = 2 * HOUR_US  # which the history may lack: its last hour, and the one in progress
 _IMAGE_TTL = Ttl(fresh_us=MINUTE_US)
 _EMBED_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -265,18 +268,13 @@ class PageRoutes:
     ) -> TimelineData:
         """Read the rows of a chart; a short incident's by the minute where enough measured it."""
         now_us = self._feed.clock.wall_us()
-        data = await self._read_rows(
-            incident, minutes or incident_chart.choose_view(incident, now_us)
-        )
-        if minutes or not incident_chart.is_short(incident, now_us):
-            return data
-        most = max((row.vantages for row in data.rows), default=0)
-        if most < max(data.least_by_minute, 1):
-            return data
-        by_minute = await self._read_rows(
-            incident, incident_chart.choose_minutes(incident, now_us, None)
-        )
-        return by_minute if incident_chart.is_dense(by_minute.rows) else data
+        if not minutes and incident_chart.is_short(incident, now_us):
+            view = incident_chart.choose_minutes(incident, now_us, None)
+            by_minute = await self._read_rows(incident, view)
+            if incident_chart.is_dense(by_minute.rows):
+                return by_minute
+        view = minutes or incident_chart.choose_view(incident, now_us)
+        return await self._read_rows(incident, view)
 
     async def _read_rows(self, incident: IncidentDocument, frame: ChartView) -> TimelineData:
         k = self._feed.k_anonymity
@@ -320,6 +318,7 @@ class PageRoutes:
         names = tuple(name for name in feed.services if name not in feed.untested)
         if starts == WINDOWS["day"].bin_starts(feed.clock.wall_us()) and (
             kept := self._day_charts.find_timeline(country, names)
+            or await self._read_hours(country, starts, names)
         ):
             return kept
         is_current = starts.stop > feed.clock.wall_us()
@@ -346,6 +345,21 @@ class PageRoutes:
             key, read, _DATA_TTL, _PATIENCE_S
         )
         return panorama.move_window(timeline, starts)
+
+    async def _read_hours(
+        self, country: str, starts: range, names: Sequence[str]
+    ) -> CountryTimeline | None:
+        """Return the last day of what is at hand; None without a history of it."""
+        now_us = self._feed.clock.wall_us()
+        if not await self._has_days(now_us):
+            return None
+        filters = HistoryFilter(
+            axes=AXES, since_us=starts.start, until_us=starts.stop, country=country
+        )
+        days = (await self._feed.read_history(filters)).rows
+        newest = self._snapshot_cache.list_cells(country, now_us - _NEWEST_US)
+        instant_us = find_instant(now_us, self._feed.k_anonymity)
+        return await asyncio.to_thread(compose_hours, days, newest, starts, names, instant_us)
 
     def _render_missing(self, t: Locale) -> web.Response:
         response = html_response(incident_page.render_missing(self._assets, t))

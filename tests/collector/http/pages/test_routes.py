@@ -8,7 +8,8 @@ from itertools import product
 import pytest
 from msgspec.structs import replace
 
-from heliograph_collector.aggregate.rollup import CellKey, blank_cell
+from heliograph_collector.aggregate.rollup import blank_cell
+from heliograph_collector.aggregate.vote_counts import CellKey
 from heliograph_collector.http import labels
 from heliograph_collector.http.api.status import build_row
 from heliograph_collector.http.charts import incident_chart

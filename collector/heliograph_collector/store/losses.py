@@ -1,0 +1,139 @@
+"""Losses of vantages, as few plain rows: their silences are counted here for any bins within.
+
+The engine counts them itself where they are many (`queries.query_silences`, which states the rule),
+and takes 40 to 50 ms of CPU to read that question for each width of bins; the two plain ones here
+take 25 together, and the second is asked only where somebody was lost. A test counts both ways.
+"""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from heliograph.units import DAY_US, SECOND_US
+from heliograph_collector.model.records import RowKind, SilenceCount
+from heliograph_collector.model.seniority import Seniority
+from heliograph_collector.store.clickhouse import TooMuchError
+from heliograph_collector.store.queries import (
+    FRESH_US,
+    LINE_DAY_SQL,
+    NEVER_US,
+    POST_WAIT_US,
+    Query,
+    WhereClause,
+    count_silences,
+)
+
+_Rows = list[tuple[Any, ...]]
+_LOST = RowKind.LOST.value
+
+
+class _Loss(NamedTuple):
+    """The loss of a vantage, and when it was heard next."""
+
+    place: tuple[str, str, int, str]
+    nym: str
+    is_old: bool
+    line: tuple[str, str]  # name, day
+    at_us: int
+    back_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The losses before and within a window, and when the lost vantages sent what they measured."""
+
+    losses: Sequence[_Loss]
+    posts: Mapping[str, Sequence[tuple[int, int]]]  # (started, received) by pseudonym
+
+    def count(self, since_us: int, until_us: int, bin_s: int) -> list[SilenceCount]:
+        """Count as `Store.silences` does, in bins of a window within that of the losses."""
+        lost: defaultdict[tuple[Any, ...], tuple[set[str], set[tuple[str, str]]]]
+        lost = defaultdict(_no_vantages)
+        for loss in self.losses:
+            if not since_us - DAY_US <= loss.at_us < until_us:
+                continue
+            for start_us in self._list_bins(loss, since_us, until_us, bin_s * SECOND_US):
+                vantages, lines = lost[loss.place, start_us]
+                vantages.add(loss.nym)
+                if loss.is_old:
+                    lines.add(loss.line)
+        return count_silences(
+            (network, start_us, len(vantages), tuple(lines))
+            for (network, start_us), (vantages, lines) in lost.items()
+        )
+
+    def _list_bins(self, loss: _Loss, since_us: int, until_us: int, bin_us: int) -> Iterator[int]:
+        """List the bins that ended before the vantage returned, or sent what it had measured."""
+        back_us = loss.back_us if loss.back_us < until_us else NEVER_US
+        end_us = min(loss.at_us + DAY_US, back_us) // bin_us * bin_us
+        if back_us > until_us:
+            end_us = min(loss.at_us + DAY_US, until_us)
+        sent = [
+            received_us
+            for started_us, received_us in self.posts.get(loss.nym, ())
+            if since_us - POST_WAIT_US <= started_us < until_us
+            and loss.at_us < received_us < back_us
+        ]
+        for start_us in range(max(loss.at_us, since_us) // bin_us * bin_us, end_us, bin_us):
+            end_of_bin_us = min(start_us + bin_us, until_us)
+            if not any(
+                at < start_us + bin_us and end_of_bin_us <= at + POST_WAIT_US for at in sent
+            ):
+                yield start_us
+
+
+def _no_vantages() -> tuple[set[str], set[tuple[str, str]]]:
+    return set(), set()
+
+
+async def read_losses(
+    ask: Callable[[Query], Awaitable[_Rows]],
+    clause: WhereClause,
+    since_us: int,
+    until_us: int,
+    most: int,
+) -> Losses:
+    """Read the losses of a window. Raises TooMuchError over `most` events, StoreError."""
+    clause.add_volunteers().add_condition(f"kind IN ('arrival', 'goodbye', '{_LOST}')")
+    clause.add_time_range("received", since_us - DAY_US, until_us)
+    sql = f"""
+SELECT country, region, asn, access, nym, seniority, prefix, {LINE_DAY_SQL}, kind,
+  toUnixTimestamp64Micro(received), journal, position
+FROM presence FINAL WHERE {clause.sql} LIMIT {{most:UInt32}}"""  # noqa: S608 fixed text, values are parameters
+    events = await ask(Query(sql, clause.parameters | {"most": most + 1}))
+    if len(events) > most:
+        raise TooMuchError(f"More than {most} arrivals and losses: ask for fewer places.")
+    losses = _list_losses(events)
+    nyms = sorted({loss.nym for loss in losses})
+    posts = await ask(_query_posts(nyms, since_us, until_us)) if nyms else []
+    by_nym: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    for nym, *times in posts:
+        by_nym[nym].append((times[0], times[1]))
+    return Losses(losses, by_nym)
+
+
+def _list_losses(events: _Rows) -> list[_Loss]:
+    by_nym: defaultdict[str, _Rows] = defaultdict(list)
+    for event in sorted(events, key=itemgetter(slice(-2, None))):
+        by_nym[event[4]].append(event)
+    losses = []
+    for nym, rows in by_nym.items():
+        for number, row in enumerate(rows):
+            *fields, _, seniority, prefix, day, kind, at_us = row[:10]
+            if kind == _LOST:
+                back_us = rows[number + 1][9] if number + 1 < len(rows) else NEVER_US
+                is_old = seniority == Seniority.ESTABLISHED.value
+                losses.append(_Loss(tuple(fields), nym, is_old, (prefix, day), at_us, back_us))
+    return losses
+
+
+def _query_posts(nyms: Sequence[str], since_us: int, until_us: int) -> Query:
+    sql = """
+SELECT nym, toUnixTimestamp64Micro(started), toUnixTimestamp64Micro(received) FROM measurements
+WHERE started >= fromUnixTimestamp64Micro({from:Int64} - {wait:Int64})
+  AND started < fromUnixTimestamp64Micro({to:Int64}) AND link NOT IN ('offline', 'domestic_only')
+  AND received <= addMicroseconds(started, {fresh:Int64}) AND nym IN {nyms:Array(String)}"""
+    window = {"from": since_us, "to": until_us}
+    return Query(sql, window | {"wait": POST_WAIT_US, "fresh": FRESH_US, "nyms": list(nyms)})
