@@ -68,6 +68,13 @@ _WITHOUT_INCIDENTS = ("healthz", "readyz", "metrics", "envelopes", "security", "
 _COSTS = {"/api/v1/aggregation": 10, "/api/v1/timeline": 3, "/countries/{code}": 3}
 
 
+def _load_texts() -> None:
+    """Read what the first reader of a page would otherwise wait for."""
+    load_templates()
+    labels.load_names()
+    search_page.load_names()
+
+
 def build_app(
     feed: Feed,
     snapshot_cache: SnapshotCache | None = None,
@@ -77,9 +84,7 @@ def build_app(
     snapshot_cache = snapshot_cache or SnapshotCache(feed)
     day_charts = day_charts or DayCharts(feed)
     incident_cache = IncidentCache(feed)
-    load_templates()
-    labels.load_names()
-    search_page.load_names()
+    _load_texts()
     static = {name: _read_static(name) for name in _STATIC}
     assets = {name: _asset_url(name, body) for name, body in static.items()}
     middlewares = [
