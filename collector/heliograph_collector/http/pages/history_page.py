@@ -27,7 +27,11 @@ from heliograph_collector.http.pages.history_tracks import (
     describe_track,
     rank_track,
 )
-from heliograph_collector.http.pages.imported_rows import build_imported_table, list_networks
+from heliograph_collector.http.pages.imported_rows import (
+    build_imported_table,
+    describe_imported,
+    list_networks,
+)
 from heliograph_collector.http.pages.recent_incidents import build_line
 from heliograph_collector.http.pages.subject_page import Subject, network_path, service_path
 from heliograph_collector.http.snapshot import NetworkGroup
@@ -79,6 +83,18 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
     address = page_address(view)
     filters = {**subject.filters, **view.days.parameters}
     title = title_days(view, t)
+    imported = build_imported_table(
+        view.imported,
+        view.days,
+        view.names,
+        view.services,
+        t,
+        now_us=view.now_us,
+        by_country=subject.kind == "service",
+    )
+    told = _describe_troubles(tracks, view, t)
+    if imported and not tracks:  # else "no data of ours" would hide what is below
+        told = f"{told} {describe_imported(imported, t)}".strip()
     return render_template(
         "history.html",
         t=t,
@@ -86,7 +102,7 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
         base=base,
         subject=subject,
         title=title,
-        told=_describe_troubles(tracks, view, t),
+        told=told,
         below=_describe_archive(view, t),
         address=address,
         now_path=subject.path,
@@ -107,15 +123,7 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
         else t("country.incidents_none"),
         groups=groups,
         axis=timeline_rows.draw_axis(starts, t),
-        imported=build_imported_table(
-            view.imported,
-            view.days,
-            view.names,
-            view.services,
-            t,
-            now_us=view.now_us,
-            by_country=subject.kind == "service",
-        ),
+        imported=imported,
         imported_json=f"/api/v1/imported?{urlencode(_imported_parameters(view))}",
         too_much=view.too_much,
         k=view.k,

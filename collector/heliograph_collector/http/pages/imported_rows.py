@@ -32,6 +32,7 @@ from heliograph_collector.model.records import VerdictState
 MAX_TARGETS = 25  # of one page: those found blocked most often; assumed
 REPORTERS = {"ioda": "IODA", "radar": "Cloudflare Radar"}
 _MAX_NAMED = 4  # networks that a row names
+_MAX_SENTENCE_NAMES = 5  # targets that the sentence names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,18 @@ def build_imported_table(
         outages=_build_outage_rows(imported.outages, days, now_us, t),
         credits=sorted({(x.attribution, x.url) for x in imported.outages}),
     )
+
+
+def describe_imported(table: ImportedTable, t: Locale) -> str:
+    """Return a sentence that names what others found blocked; "" for nothing."""
+    names = [row.title for row in table.rows if row.state == VerdictState.BLOCKED]
+    shown = list(dict.fromkeys(names))[:_MAX_SENTENCE_NAMES]
+    if not shown:
+        return ""
+    if len(set(names)) > len(shown):
+        shown.append("…")
+        return t("history.others_blocked", names=t("list.comma").join(shown))
+    return t("history.others_blocked", names=i18n.join_names(t.lang, shown))
 
 
 def _build_outage_rows(

@@ -80,6 +80,7 @@ async def test_what_others_measured_has_their_name_and_license_and_is_apart(
     html = await site.html(KZ)
     ours, others = html.split('id="others-title"')
     assert "OONI" not in ours
+    assert "Other projects" not in ours, "our own data lead"
     assert 'href="https://creativecommons.org/licenses/by-nc-sa/4.0/"' in others
     assert "newest measurement: 5 January 2022" in others
     row = find_row(await read_rows(site, KZ, others=True), "www.facebook.com")
@@ -95,8 +96,9 @@ async def test_what_others_measured_has_their_name_and_license_and_is_apart(
     (tmp_path / "other").mkdir()
     bare = await serve(feed_with_past(tmp_path / "other", read_history=nothing))
     html = await bare.html(KZ)
-    assert "No data of ours from these days." in html
-    assert "www.facebook.com" in html
+    lede = html.partition('id="others-title"')[0]
+    assert "No data of ours from these days. Other projects found blocked: " in lede
+    assert "www.facebook.com" in lede
     document = await bare.json(f"/api/v1/history?country=KZ&{DAYS}")
     assert document["rows"] == [], "theirs are in no file of ours"
 
