@@ -112,3 +112,30 @@ def test_paths_of_document_exist(document: str) -> None:
         if not any((ROOT / base / path).exists() for base in BASES) and path not in names
     }
     assert not lost
+
+
+NAME = re.compile(r"`(_[a-z_]+|[A-Z][A-Z_]{3,}|[A-Z][a-z]+[A-Z]\w+)`")  # of code, as in recipes
+
+
+def test_names_in_the_recipes_are_names_in_the_code() -> None:
+    recipes = (ROOT / "CONTRIBUTING.md").read_text()
+    names = set(NAME.findall(recipes)) - {"NAME", "LAYER", "CATEGORY"}
+    python = [name for name in COMMITTED if name.endswith(".py")]
+    sources = "\n".join((ROOT / name).read_text() for name in python if (ROOT / name).is_file())
+    words = set(re.findall(r"\w+", sources))
+    assert len(names) > 15
+    assert [name for name in sorted(names) if name not in words] == []
+
+
+def test_where_to_look_names_what_is_in_the_file_that_it_links() -> None:
+    folder = ROOT / "collector"
+    manual = (folder / "README.md").read_text()
+    targets = dict(re.findall(r"^\[(\w+)\]: ([^\s#]+)", manual, re.MULTILINE))
+    table = manual.partition("## Where to look")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if "`" in line and line.startswith("| ")]
+    assert len(rows) > 8
+    for row in rows:
+        files = [folder / targets[link] for link in re.findall(r"\]\[(\w+)\]", row)]
+        code = "".join(file.read_text() for file in files)
+        for name in re.findall(r"`(\w+)`", row):
+            assert re.search(rf"(def|class) {name}\b|\b{name}(:| =)", code), row

@@ -20,6 +20,7 @@ from heliograph.backoff import Backoff
 
 log = logging.getLogger("heliograph.control")
 
+# Assumed, all five.
 _JOIN_S = 60.0
 _STOP_S = 1.5
 _MIN_WAIT_S = 1.0

@@ -33,7 +33,7 @@ from heliograph_collector.model.records import (
 )
 from heliograph_collector.model.seniority import Seniority
 
-BIN_US = 5 * MINUTE_US
+BIN_US = 5 * MINUTE_US  # assumed
 SAMPLE_SIZE = 24  # assumed; vantages kept for one target and country, however many it has …
 # … and for one target in all countries, so that the memory holds WINDOW_US of each of them: with
 # 480 it held 8 minutes of the default plan.

@@ -55,7 +55,7 @@ from heliograph_collector.model.records import (
     VerdictState,
 )
 
-MIN_DELAY_S = 60.0
+MIN_DELAY_S = 60.0  # assumed
 MAX_DELAY_S = 120.0  # assumed; later ones come too late for an outage of five minutes
 RETRY_US = 10 * MINUTE_US  # assumed; within it an ordered endpoint is not ordered again
 NEW_SHARE = 0.5  # of every quota stays for endpoints where no fresh look has passed; assumed

@@ -19,6 +19,7 @@ from heliograph_collector.model.guarded_clock import MAX_AHEAD_US
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import JournalError
 
+# Assumed, all four.
 MIN_STALL_US = 10_000_000
 CHECK_INTERVAL_S = 1.0
 ALIVE_INTERVAL_S = 5.0

@@ -24,7 +24,7 @@ from heliograph_collector.ingest.geo.lookup import PeerLocation
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind, Vantage
 from heliograph_collector.model.seniority import Seniority, find_seniority
 
-SILENCE_HEARTBEATS = 2.5
+SILENCE_HEARTBEATS = 2.5  # until a session counts as silent; assumed: one heartbeat may be lost
 MAX_CONNECTIONS_PER_AGENT = 4  # half-open sessions of one agent; the oldest is ended first
 _RETURNING_REASON = "network_change"  # reason of a goodbye before a return
 _MAX_DEPARTURES = 100_000  # in memory, about 10 MB; the oldest is forgotten first

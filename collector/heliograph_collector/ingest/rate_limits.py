@@ -130,6 +130,7 @@ def build_newcomer_rates() -> dict[str, TokenBuckets[str]]:
     return rates
 
 
+# Assumed, all three.
 PREFIX_PER_S = 20.0
 ALL_PER_S = 200.0
 BURST_S = 10.0

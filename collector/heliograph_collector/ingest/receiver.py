@@ -22,6 +22,7 @@ from heliograph_collector.store.journal.journal import JournalError
 from heliograph_collector.store.journal.protocol import JournalProtocol
 
 _ACCEPTED_STATUSES = (ipb.STATUS_STORED, ipb.STATUS_DUPLICATE)
+# assumed, as is the next
 _BUSY_RETRY_S = 5
 _JOURNAL_RETRY_S = 15
 CLONED = "cloned"  # the reason of receipts to an agent whose key two machines use

@@ -62,7 +62,7 @@ FEATURE_BY_OPERATION = {
     Operation.EXCHANGE: Feature.PROTOCOL_ANSWERED,
 }
 PAGELESS = frozenset({Operation.RESOLVE, Operation.CONNECT, Operation.EXCHANGE})
-WEB_PORTS = (80, 443)
+WEB_PORTS = (80, 443)  # of http and https URLs: RFC 9110, sections 4.2.1 and 4.2.2
 # RFC 9110 section 15.6. Not 503: CDNs answer robots with it, and the page is there.
 TROUBLE = (500, 502, 504)
 

@@ -37,9 +37,9 @@ DOUBTED_PAGES = frozenset((Feature.PAGE_DIFFERENT, Feature.PAGE_LEGAL, Feature.P
 WORDED_PAGES = frozenset((*DOUBTED_PAGES, Feature.PAGE_DYNAMIC))
 LEADING_AWAY = frozenset((Feature.PAGE_REDIRECTED, Feature.PAGE_INSIDE))
 OK = 200
-REFUSALS = 400
+REFUSALS = 400  # 4xx: RFC 9110 section 15.5
 MAX_LANDING_BYTES = 16 * 1024  # assumed: a longer page may be an article that quotes a notice
-ERRORS = 500
+ERRORS = 500  # 5xx: RFC 9110 section 15.6
 LINES_OF_A_NOTICE = 2  # prefixes of the network that met it in place of unrelated sites; assumed
 
 

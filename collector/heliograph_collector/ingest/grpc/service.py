@@ -55,6 +55,7 @@ EnrolContext: TypeAlias = "grpc.aio.ServicerContext[pb.EnrolRequest, pb.EnrolRes
 SubmitContext: TypeAlias = "grpc.aio.ServicerContext[pb.SubmitRequest, pb.SubmitResponse]"
 
 _MAX_VERSION_LENGTH = 64
+# assumed, as is the next
 _BUSY_RETRY_S = 5
 _FULL_RETRY_S = 60
 _ANSWER_TRIP_S = 1.0  # for an answer to travel; assumed

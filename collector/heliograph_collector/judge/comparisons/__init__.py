@@ -1,4 +1,8 @@
-"""Experiments that are judged by comparing their endpoints, by name."""
+"""Experiments that are judged by comparing their endpoints, by name.
+
+verdict = COMPARISONS["sni"].decide(record, control)
+print(verdict.rule)  # sni.reset
+"""
 
 from collections.abc import Sequence
 

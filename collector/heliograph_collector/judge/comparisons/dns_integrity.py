@@ -37,6 +37,7 @@ SILENT_FAILURES = (
     Failure.HOST_UNREACHABLE,
 )
 LIES = ("nxdomain", "bogon", "no_answer", "refused", "servfail", "misbehaving", "timeout")
+# Assumed, as is 0.7 for the others.
 STRENGTHS = {"nxdomain": 0.9, "bogon": 0.95, "refused": 0.8, "no_answer": 0.8}
 
 RULES = (

@@ -22,8 +22,8 @@ from heliograph_collector.judge.fingerprints.fingerprint import Fingerprint
 from heliograph_collector.judge.fingerprints.library import FingerprintIndex, FingerprintList
 from heliograph_collector.judge.fingerprints.list_reader import FingerprintError
 
-MAX_LINE = 1 << 20
-MAX_LINES = 100_000
+MAX_LINE = 1 << 20  # bytes read of one; assumed
+MAX_LINES = 100_000  # assumed
 URL = "http://www.target.example/"
 
 
