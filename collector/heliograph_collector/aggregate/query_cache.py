@@ -208,7 +208,7 @@ _SETTLED_TTL = Ttl(fresh_us=300_000_000, grace_us=900_000_000)
 _CURRENT_TTL = Ttl(fresh_us=15_000_000, grace_us=30_000_000)
 _SETTLED_US = 600_000_000  # most data of a bin arrive within this time after its end
 _MAX_CELLS = 250_000  # cells, some 300 bytes each
-FEW_VERDICTS = 20_000  # counted here in 0.3 s of CPU; the engine needs that to read the question
+FEW_VERDICTS = 60_000  # counted here; the engine takes longer to read and answer the question
 FEW_LOSSES = 20_000  # arrivals and losses of a day; the engine then needs less than this process
 _SAME_PAGE_US = 5_000_000  # between two questions of one page; assumed
 
