@@ -5,9 +5,15 @@
 Prints its port. It is no ClickHouse server: it shows that the client's HTTP path is wired right.
 """
 
+import os
+import subprocess
 import sys
 import tempfile
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Lock
 from urllib.parse import parse_qsl, urlsplit
 
 import chdb
@@ -16,6 +22,8 @@ from clickhouse_connect.driver._backend.chdb_backend import CHDB_TRANSPORT_SETTI
 from support.zstd_library import zstd
 
 NO_SETTINGS = {"query"} | CHDB_TRANSPORT_SETTINGS
+
+ENGINE = Lock()
 
 
 class Front(BaseHTTPRequestHandler):
@@ -28,7 +36,8 @@ class Front(BaseHTTPRequestHandler):
         asked = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
         body = self._body()
         try:
-            answer = run(asked, body)
+            with ENGINE:
+                answer = run(asked, body)
         except RuntimeError as error:
             code = str(error).partition("Code: ")[2].partition(".")[0]
             self._answer(500, str(error).encode(), ("X-ClickHouse-Exception-Code", code))
@@ -58,6 +67,15 @@ class Front(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Server(ThreadingHTTPServer):
+    """A thread for each connection, which a client keeps; one query at a time."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: a client that was killed is what some tests ask for."""
+
+
 def run(asked: dict[str, str], body: bytes) -> bytes:
     """One request on a connection of its own, as a server without a session would."""
     connection = chdb.connect(sys.argv[1])
@@ -80,9 +98,27 @@ def run(asked: dict[str, str], body: bytes) -> bytes:
         connection.close()
 
 
+@contextmanager
+def open_front(folder: Path) -> Iterator[int]:
+    """Run it in a process of its own; yield the port."""
+    front = subprocess.Popen(
+        [sys.executable, "-m", "support.clickhouse_front", folder],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert front.stdout is not None
+    try:
+        yield int(front.stdout.readline())
+    finally:
+        front.kill()
+        front.wait(240)
+        front.stdout.close()
+
+
 def main() -> None:
     anchor = chdb.connect(sys.argv[1])  # keeps the engine alive between requests
-    server = HTTPServer(("127.0.0.1", 0), Front)
+    server = Server(("127.0.0.1", 0), Front)
     print(server.server_port, flush=True)
     try:
         server.serve_forever()

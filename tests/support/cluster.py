@@ -25,6 +25,7 @@ from support.intake import HOST, create_invite
 from support.nats_servers import NatsServers, nats_servers
 from support.serve_process import NO_CONTROL, Served, start
 
+PUBLISH = "publish"
 LEADING = "judge,detect,publish,console,jobs"
 NAME = "heliograph"
 
@@ -52,6 +53,9 @@ class Cluster:
     servers: NatsServers
     leaders: dict[int, Served] = field(default_factory=dict)
     hosts: dict[int, IngestHost] = field(default_factory=dict)
+    publishers: dict[int, Served] = field(default_factory=dict)
+    store_url: str = ""  # "" for one embedded in each collector that leads
+    k_anonymity: int = 5
 
     @property
     def settings(self) -> JournalSettings:
@@ -73,6 +77,13 @@ class Cluster:
         host = self.hosts[number] = IngestHost(served, self.keyring, self)
         return host
 
+    def start_publisher(self, number: int) -> Served:
+        """A host that only publishes; its directory is empty, without a key."""
+        data = self.directory / f"publisher{number}"
+        data.mkdir(exist_ok=True)
+        served = self.publishers[number] = start(data, "--roles", PUBLISH, config=self._config())
+        return served
+
     def find_leader(self) -> int:
         """The number of the collector that leads."""
         return next(n for n, served in self.leaders.items() if "http" in served.places)
@@ -86,7 +97,8 @@ class Cluster:
         return verify_lines(read_lines(file), self.keyring.log.public)
 
     def stop(self) -> None:
-        everyone = [*self.leaders.values(), *(host.served for host in self.hosts.values())]
+        ingest = [host.served for host in self.hosts.values()]
+        everyone = [*self.leaders.values(), *ingest, *self.publishers.values()]
         for served in everyone:
             if served.process.poll() is None:
                 served.process.kill()
@@ -105,14 +117,18 @@ class Cluster:
 
     def _config(self) -> str:
         urls = ",".join(self.settings.urls)
-        return f"{NO_CONTROL}store:\n  journal: {urls}\n"
+        url = f"  url: {self.store_url}\n" if self.store_url else ""
+        feed = f"feed:\n  k_anonymity: {self.k_anonymity}\n"
+        return f"{NO_CONTROL}{feed}store:\n  journal: {urls}\n{url}"
 
 
 @contextmanager
-def cluster(directory: Path, brokers: int = 3) -> Iterator[Cluster]:
+def cluster(
+    directory: Path, brokers: int = 3, *, store_url: str = "", k_anonymity: int = 5
+) -> Iterator[Cluster]:
     (directory / "nats").mkdir()
     with nats_servers(directory / "nats", brokers) as servers:
-        running = Cluster(directory, servers)
+        running = Cluster(directory, servers, store_url=store_url, k_anonymity=k_anonymity)
         try:
             yield running
         finally:

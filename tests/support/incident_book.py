@@ -94,20 +94,20 @@ def sayings(incident: Incident) -> list[Saying]:
     return found
 
 
-def signed(said: Iterable[Saying]) -> IncidentBook:
+def signed(said: Iterable[Saying], key: SigningKey = KEY) -> IncidentBook:
     """In order of time, one line each."""
     book, before = IncidentBook(), EMPTY_HEAD
     for at_us, revision in sorted(said, key=lambda one: one[0]):
         number = len(book.entries) + 1
         grounds = EntryBasis(number * 100, number * 100 + 99, at_us - 60 * MINUTE, at_us, VERSIONS)
-        raw = build_line(number, before, entry_body(revision, grounds, at_us), KEY)
+        raw = build_line(number, before, entry_body(revision, grounds, at_us), key)
         before = hash_of(raw)
         book.append(LogEntry(number, before, raw, body_of(raw)))
     return book
 
 
-def book(*incidents: Incident) -> IncidentBook:
-    return signed(saying for incident in incidents for saying in sayings(incident))
+def book(*incidents: Incident, key: SigningKey = KEY) -> IncidentBook:
+    return signed((saying for incident in incidents for saying in sayings(incident)), key)
 
 
 def opening(

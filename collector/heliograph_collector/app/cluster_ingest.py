@@ -146,17 +146,9 @@ class ClusterIngest:
 
     async def accept(self, envelope: bytes, forwarded_for: str, *, elsewhere: bool) -> pb.Receipt:
         """Let one of the hosts accept an envelope from the HTTP server."""
-        request = Accept(
-            number=next(self._numbers),
-            envelope=envelope,
-            forwarded_for=forwarded_for,
-            elsewhere=elsewhere,
+        return await accept_elsewhere(
+            self._bus, next(self._numbers), envelope, forwarded_for, elsewhere=elsewhere
         )
-        try:
-            answer = decode_message(await self._bus.ask(ACCEPT, encode(request), ACCEPT_S))
-        except JournalError:
-            return BUSY
-        return pb.Receipt.FromString(answer.receipt) if isinstance(answer, Accepted) else BUSY
 
     async def start(self) -> None:
         """Write the row of a start: all agents are awaited. Raises JournalError."""
@@ -382,3 +374,17 @@ class ClusterIngest:
 
 def _is_no_goodbye(departure: Departure) -> bool:
     return departure.reason != DisconnectReason.GOODBYE
+
+
+async def accept_elsewhere(
+    bus: "Bus", number: int, envelope: bytes, forwarded_for: str, *, elsewhere: bool
+) -> pb.Receipt:
+    """Let one of the ingest hosts accept an envelope that came to an HTTP server."""
+    request = Accept(
+        number=number, envelope=envelope, forwarded_for=forwarded_for, elsewhere=elsewhere
+    )
+    try:
+        answer = decode_message(await bus.ask(ACCEPT, encode(request), ACCEPT_S))
+    except JournalError:
+        return BUSY
+    return pb.Receipt.FromString(answer.receipt) if isinstance(answer, Accepted) else BUSY

@@ -9,6 +9,7 @@ knowing cannot write any more; it ends.
 """
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -32,6 +33,7 @@ from heliograph_collector.app.fleet_sharing import (
     FleetPublisher,
     apply_request,
 )
+from heliograph_collector.app.public_report import PublicReporter
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.journal_settings import JournalSettings
 from heliograph_collector.config.settings import Config
@@ -97,7 +99,8 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
         # A late import: the libraries of the other roles take seconds to load.
         from heliograph_collector.app.workers import Workers
 
-        workers = Workers(context, ingest, (ingest,))
+        reporter = PublicReporter(leading.bus, secrets.token_hex(8), context.services.version)
+        workers = Workers(context, ingest, (ingest,), (reporter,))
         with explain_errors(JournalError, ReplicaError):
             await publisher.publish()
             await ingest.start()
@@ -108,6 +111,7 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
             partial(_end_with_lease, leading, fence),
             ingest.run,
             workers.run,
+            partial(workers.report, reporter),
         ]
         group = await stack.enter_async_context(asyncio.TaskGroup())
         answerer = partial(_answer_request, context.fleet, publisher)

@@ -6,7 +6,6 @@ controls, and for early runs of volunteers.
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from typing import Protocol
 
 from aiohttp import ThreadedResolver
@@ -22,11 +21,9 @@ from heliograph_collector.app.rejudge import StoreDryRunner
 from heliograph_collector.config import outgoing_http
 from heliograph_collector.config.errors import (
     CannotServeError,
-    explain_taken_port,
     explain_unusable_store,
 )
-from heliograph_collector.config.licenses import LICENSES
-from heliograph_collector.config.named_files import read_partners, read_prefixes, read_token
+from heliograph_collector.config.named_files import read_prefixes, read_token
 from heliograph_collector.config.settings import Config
 from heliograph_collector.console.alerts import Notifications
 from heliograph_collector.console.live_backend import (
@@ -52,43 +49,27 @@ from heliograph_collector.detect.runner import DetectorRunner, LogUnusableError
 from heliograph_collector.detect.state import DetectorConfig
 from heliograph_collector.fleet import KeysError
 from heliograph_collector.fleet.operators import OperatorsError
-from heliograph_collector.fleet.password_file import log_password_file, read_password
-from heliograph_collector.fleet.plans import list_public_names, list_targets, list_untested
+from heliograph_collector.fleet.plans import list_public_names
 from heliograph_collector.fleet.renewal import ControlInvites
-from heliograph_collector.http.api.stream import CellEvents
-from heliograph_collector.http.app import build_app
-from heliograph_collector.http.backend import Feed, Publisher, build_method
+from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.dump_writer import DumpWriter
 from heliograph_collector.http.history_writer import HistoryWriter
 from heliograph_collector.http.live_feed import (
-    AgentSessions,
-    AnnotationSource,
-    DetectorLog,
-    FeedSettings,
     LiveEvidence,
-    LiveFeed,
 )
-from heliograph_collector.http.pages.day_charts import DayCharts
 from heliograph_collector.http.published_incidents import IncidentEvents, PublishedIncidents
 from heliograph_collector.http.running_day import FOLDER, RunningDay
-from heliograph_collector.http.server import open_http
-from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.agent_sessions import ControlSessions, VolunteerSessions
 from heliograph_collector.ingest.geo.lookup import GeoLookup
-from heliograph_collector.ingest.geo.network_names import open_names
 from heliograph_collector.ingest.presence import ConnectionTable
 from heliograph_collector.ingest.quarantine_review import QuarantineReview
 from heliograph_collector.ingest.voice_codes import VoiceCodeProver
-from heliograph_collector.judge import RULES, RULES_VERSION
-from heliograph_collector.judge.comparisons import list_comparison_rules
-from heliograph_collector.judge.confidence import CONTROL_FRESHNESS
+from heliograph_collector.judge import RULES_VERSION
 from heliograph_collector.judge.writer import BlockListener
 from heliograph_collector.store.backup.live import BackupServer
 from heliograph_collector.store.daily_totals import AnonymityRule
 from heliograph_collector.store.history import FILE as HISTORY_FILE
-from heliograph_collector.store.history import HistoryReader
-from heliograph_collector.store.imported_results import FILE, ImportedReader
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.retention import RetentionJob
 from heliograph_collector.store.store import Store, StoreError
@@ -128,85 +109,6 @@ def build_detector(context: AppContext, store: VoteHistory) -> DetectorRunner:
             publisher=IncidentEvents(context.bus, context.services.titles, config.k_anonymity),
             registry=context.registry,
         )
-
-
-def build_publisher(config: Config) -> Publisher:
-    return Publisher(
-        operator=config.operator,
-        contact=config.contact,
-        license=config.license,
-        license_url=LICENSES[config.license],
-        partners=read_partners(config.partners_file),
-    )
-
-
-class PublishRole:
-    """The public pages, the API, and the live events."""
-
-    def __init__(
-        self,
-        context: AppContext,
-        store: Store,
-        sessions: AgentSessions,
-        detector: DetectorLog,
-        annotations: AnnotationSource,
-    ) -> None:
-        config = context.config
-        self._context = context
-        self.feed = LiveFeed(
-            FeedSettings(
-                services=context.services,
-                password=read_password(context.password_file),
-                public_key=context.keyring.log.public,
-                method=build_method(
-                    RULES, list_comparison_rules(), RULES_VERSION, CONTROL_FRESHNESS
-                ),
-                targets=list_targets(context.fleet),
-                untested=list_untested(context.fleet, context.services),
-                k_anonymity=config.k_anonymity,
-                requests_a_minute=config.requests_a_minute,
-                metrics_open=config.metrics == "open",
-                public_url=config.public_url,
-                security_contact=config.security_contact,
-                publisher=build_publisher(config),
-                network_names=open_names(config.geo_file("asn").with_suffix(".names")),
-                dumps=config.data / "dumps" if config.dumps_days else None,
-            ),
-            store=store,
-            sessions=sessions,
-            detector=detector,
-            annotations=annotations,
-            imported=ImportedReader(config.data / FILE),
-            history=HistoryReader(config.data / HISTORY_FILE),
-            clock=context.clock,
-            bus=context.bus,
-            registry=context.registry,
-        )
-        self.snapshot_cache = SnapshotCache(self.feed)
-        self._cell_events = CellEvents(self.feed, self.snapshot_cache)
-        self._day_charts = DayCharts(self.feed)
-        self.app = build_app(self.feed, self.snapshot_cache, self._day_charts)
-        self.listeners: Sequence[BlockListener] = (self.feed, self._cell_events, self._day_charts)
-
-    async def open_http(self, stack: AsyncExitStack, group: asyncio.TaskGroup) -> None:
-        """Listen for readers; `stack` closes the server. Raises CannotServeError."""
-        config = self._context.config
-        host, requested_port = split_endpoint(config.http)
-        try:
-            guard, port = await open_http(self.app, host, requested_port, stack)
-        except OSError as error:
-            raise explain_taken_port("http", config.http, error.strerror) from error
-        group.create_task(guard.run())
-        self._context.endpoint_file.announce("http", config.http, port)
-        log_password_file(self._context.password_file)
-
-    async def run(self) -> None:
-        """Keep the answers fresh until cancelled; the store must be open."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._cell_events.run())
-            group.create_task(self.snapshot_cache.page_cache.run())
-            group.create_task(self._day_charts.run())
-            group.create_task(self.feed.cell_queries.cache.run())
 
 
 class JobsRole:

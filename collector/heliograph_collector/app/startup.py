@@ -11,7 +11,7 @@ see it through a `RemoteIngest`.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from heliograph.address import list_hosts
@@ -30,7 +30,7 @@ from heliograph_collector.app.leader import run_leader
 from heliograph_collector.app.listeners import ListenerPorts, OtherListeners, open_listeners
 from heliograph_collector.app.remote_ingest import RemoteIngest
 from heliograph_collector.config.errors import CannotServeError
-from heliograph_collector.config.roles import INGEST, STORE_ROLES
+from heliograph_collector.config.roles import INGEST, PUBLISH, STORE_ROLES
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet.plans import announce_entrances
 from heliograph_collector.ingest.agent_directory import AgentDirectory
@@ -43,6 +43,11 @@ MISSING_INGEST = (
     "hosts. Agents that cannot come would count as silent."
 )
 
+MISSING_SERVERS = (
+    "The role publish alone reads what another collector tells by servers: name them in "
+    "store.journal, or add the other roles."
+)
+
 
 @asynccontextmanager
 async def run_collector(config: Config) -> AsyncIterator[None]:
@@ -52,14 +57,8 @@ async def run_collector(config: Config) -> AsyncIterator[None]:
     """
     is_ingest_alone = config.roles.isdisjoint(STORE_ROLES)
     prepare_directory(config.data)
-    if config.journal is not None and is_ingest_alone:
-        async with run_ingest_host(config, config.journal):
-            yield
-        return
-    if INGEST not in config.roles:
-        if config.journal is None:
-            raise CannotServeError(MISSING_INGEST)
-        async with run_leader(config, config.journal):
+    if open_part := _find_cluster_part(config):
+        async with open_part(config):
             yield
         return
     supervisor = None
@@ -94,6 +93,30 @@ async def run_collector(config: Config) -> AsyncIterator[None]:
         for run in runs:
             stack.callback(group.create_task(run()).cancel)
         yield
+
+
+def _find_cluster_part(
+    config: Config,
+) -> Callable[[Config], AbstractAsyncContextManager[None]] | None:
+    """Return what runs this process's part of a cluster; None for a whole collector.
+
+    Raises CannotServeError.
+    """
+    servers = config.journal
+    if config.roles == {PUBLISH}:
+        if servers is None:
+            raise CannotServeError(MISSING_SERVERS)
+        # A late import: the libraries of pages and store take seconds to load.
+        from heliograph_collector.app.publish_host import run_publish_host
+
+        return partial(run_publish_host, servers=servers)
+    if INGEST not in config.roles:
+        if servers is None:
+            raise CannotServeError(MISSING_INGEST)
+        return partial(run_leader, servers=servers)
+    if servers is not None and config.roles.isdisjoint(STORE_ROLES):
+        return partial(run_ingest_host, servers=servers)
+    return None
 
 
 def build_supervisor(config: Config) -> IngestSupervisor:

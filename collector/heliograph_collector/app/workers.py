@@ -11,11 +11,12 @@ from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.findings_role import FindingsRole
 from heliograph_collector.app.judge_role import build_judge, build_writer
 from heliograph_collector.app.pace_role import PaceRole
+from heliograph_collector.app.public_report import PublicReporter
+from heliograph_collector.app.publish_role import PublishRole, build_live_feed
 from heliograph_collector.app.roles import (
     ConnectedAgents,
     ControlRole,
     JobsRole,
-    PublishRole,
     build_alerts,
     build_console,
     build_corroboration,
@@ -56,42 +57,54 @@ class Workers:
     """The roles of a process; the constructor raises CannotServeError."""
 
     def __init__(
-        self, context: AppContext, ingest: IngestStage, others: Sequence[ProblemSource] = ()
+        self,
+        context: AppContext,
+        ingest: IngestStage,
+        others: Sequence[ProblemSource] = (),
+        listeners: Sequence[BlockListener] = (),
     ) -> None:
         """Build all roles around a running ingest stage.
 
         Args:
             others: Parts outside of these roles that can keep the collector from being ready.
+            listeners: Parts outside of these roles that are to hear of judged blocks.
         """
         self._context = context
         self._others = others
         self._store = create_store(context.config)
         self._detector = build_detector(context, self._store)
-        corroboration = build_corroboration(context)
-        self._publish = PublishRole(context, self._store, ingest, self._detector, corroboration)
+        self._corroboration = corroboration = build_corroboration(context)
+        feed = build_live_feed(context, self._store, ingest, self._detector, corroboration)
+        self._publish = PublishRole(
+            feed, context.config, context.endpoint_file, context.password_file
+        )
         self._jobs = JobsRole(context, self._store, corroboration)
         self._visits = build_visits(context, ingest)
-        listeners: tuple[BlockListener, ...] = (
+        all_listeners: tuple[BlockListener, ...] = (
             self._detector,
             self._visits,
             build_early_runs(context, ingest),
             ingest.block_listener,
-            *self._publish.listeners,
+            self._publish,
             *self._jobs.listeners,
+            *listeners,
         )
         self._judge = build_judge(context)
-        self._writer = build_writer(context, self._store, self._judge, listeners)
+        self._writer = build_writer(context, self._store, self._judge, all_listeners)
         self._pace = PaceRole(context, ingest, self._detector, self._writer)
         self._findings = FindingsRole(self._publish.snapshot_cache, ingest.connections)
         self._control = ControlRole(context, ingest.port)
         self._readiness = Readiness(
             context.journal, self._store, context.config.data, context.clock
         )
-        feed = self._publish.feed
         self._alerts = build_alerts(context, feed)
         self._console = build_console(
             context, self._store, feed, ingest, self._writer, self._alerts
         )
+
+    async def report(self, reporter: PublicReporter) -> None:
+        """Report what is published to other hosts, until cancelled."""
+        await reporter.run(self._publish.feed, self._corroboration)
 
     async def run(self) -> None:
         """Run all roles until cancelled. Raises CannotServeError."""

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection
 
-INGEST = "ingest"  # the one that can run alone
-ROLES = (INGEST, "judge", "detect", "publish", "console", "jobs", "control")
-STORE_ROLES = ("judge", "detect", "publish", "jobs")  # they share the store of one process
+INGEST = "ingest"  # it can run alone
+PUBLISH = "publish"  # it can run alone too, beside a collector that leads a cluster
+ROLES = (INGEST, "judge", "detect", PUBLISH, "console", "jobs", "control")
+STORE_ROLES = ("judge", "detect", PUBLISH, "jobs")  # they share the store of one process
 
 
 def check_roles(roles: Collection[str]) -> frozenset[str]:
@@ -12,6 +13,8 @@ def check_roles(roles: Collection[str]) -> frozenset[str]:
     wanted = frozenset(roles)
     if unknown := sorted(wanted.difference(ROLES)):
         raise ValueError(f"{unknown[0]!r} is no role: use some of {', '.join(ROLES)}")
+    if wanted == {PUBLISH}:
+        return wanted
     missing = [role for role in STORE_ROLES if role not in wanted]
     if 0 < len(missing) < len(STORE_ROLES):
         raise ValueError(f"{' and '.join(missing)} missing: {_list_store_roles()} go together")

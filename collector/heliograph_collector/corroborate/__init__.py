@@ -234,6 +234,10 @@ class Corroboration:
         """List the annotations of an incident, also from sources no longer configured."""
         return self._notes.list_annotations(incident)
 
+    def list_newest(self, count: int) -> dict[str, list[AnnotationRecord]]:
+        """Return those of the incidents that were annotated last, by incident."""
+        return self._notes.list_newest(count)
+
     async def run(self, feed: PublishedFeed, pause: AsyncSleep = asyncio.sleep) -> None:
         """Query the sources until cancelled; return at once if none is configured."""
         if not self._names:

@@ -9,6 +9,7 @@ import json
 import logging
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -64,6 +65,11 @@ class AnnotationLog:
         """Return the newest annotation of each source, signal and entity, as JSON values."""
         by_subject = self._annotations.get(incident, {})
         return [to_record(by_subject[subject]) for subject in sorted(by_subject)]
+
+    def list_newest(self, count: int) -> dict[str, list[AnnotationRecord]]:
+        """Return those of the incidents that were annotated last, by incident."""
+        newest = islice(reversed(self._annotations), count)
+        return {incident: self.list_annotations(incident) for incident in newest}
 
     @property
     def _older(self) -> Path:

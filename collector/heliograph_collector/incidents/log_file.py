@@ -68,7 +68,7 @@ class Reproduction:
             yield f"Not made again: {count} {why}."
 
 
-class _BadLineError(Exception):
+class BadLineError(Exception):
     """A line is invalid; str() gives the reason."""
 
 
@@ -99,6 +99,30 @@ def hash_of(entry: bytes) -> str:
     return hashlib.sha256(entry).hexdigest()
 
 
+class ChainVerifier:
+    """Verifies the lines of one log as they come; `public` is the collector's Ed25519 key."""
+
+    def __init__(self, public: bytes) -> None:
+        self._public = public
+        self._hashes: list[bytes] = []
+        self.acts = 0  # entries of the operator
+
+    @property
+    def count(self) -> int:
+        return len(self._hashes)
+
+    @property
+    def head(self) -> str:
+        """Return the hash of the last valid line."""
+        return self._hashes[-1].hex() if self._hashes else EMPTY_HEAD
+
+    def add(self, line: bytes) -> None:
+        """Take up the next line. Raises BadLineError, and stays as it was."""
+        body = _check_line(line, self.count + 1, self.head, self._public)
+        self.acts += _is_valid_operator_entry(body, self._hashes)
+        self._hashes.append(hashlib.sha256(line).digest())
+
+
 def verify_lines(lines: Iterable[bytes], public: bytes, head: str = "") -> Proof:
     """Verify every line in order; stop at the first invalid one.
 
@@ -106,23 +130,16 @@ def verify_lines(lines: Iterable[bytes], public: bytes, head: str = "") -> Proof
         public: The collector's Ed25519 key (RFC 8032).
         head: The hash that the last line must have, if given.
     """
-    number = 0
-    previous_hash = EMPTY_HEAD
-    acts = 0
-    hashes: list[bytes] = []
+    chain = ChainVerifier(public)
     for line in lines:
         try:
-            acts += _is_valid_operator_entry(
-                _check_line(line, number + 1, previous_hash, public), hashes
-            )
-        except _BadLineError as error:
-            return Proof(number, previous_hash, number + 1, str(error), acts)
-        number = number + 1
-        previous_hash = hash_of(line)
-        hashes.append(bytes.fromhex(previous_hash))
-    if head and head != previous_hash:
-        return Proof(number, previous_hash, number + 1, "entries are missing at the end", acts)
-    return Proof(number, previous_hash, acts=acts)
+            chain.add(line)
+        except BadLineError as error:
+            return Proof(chain.count, chain.head, chain.count + 1, str(error), chain.acts)
+    if head and head != chain.head:
+        why = "entries are missing at the end"
+        return Proof(chain.count, chain.head, chain.count + 1, why, chain.acts)
+    return Proof(chain.count, chain.head, acts=chain.acts)
 
 
 def body_of(line: bytes) -> EntryBody:
@@ -142,22 +159,22 @@ class _Authored(msgspec.Struct):
 
 
 def _check_line(line: bytes, number: int, previous_hash: str, public: bytes) -> object:
-    """Check a line against the line before; return its body. Raises _BadLineError."""
+    """Check a line against the line before; return its body. Raises BadLineError."""
     entry = _parse_line(line)
     signature = entry.pop("signature", "")
     if entry.get("format") not in _FORMATS:
-        raise _BadLineError("it is of a format that this version does not know")
+        raise BadLineError("it is of a format that this version does not know")
     if entry.get("number") != number:
-        raise _BadLineError(f"it says it is entry {entry.get('number')}")
+        raise BadLineError(f"it says it is entry {entry.get('number')}")
     if entry.get("before") != previous_hash:
-        raise _BadLineError("it does not follow the entry before it")
+        raise BadLineError("it does not follow the entry before it")
     if not signed_by(public, _decode_signature(signature), ALERT, canonical_json(entry)):
-        raise _BadLineError("its signature is not this collector's")
+        raise BadLineError("its signature is not this collector's")
     return entry.get("body")
 
 
 def _is_valid_operator_entry(raw_body: object, hashes: Sequence[bytes]) -> bool:
-    """Return whether it is an operator's entry. Raises _BadLineError on a bad one.
+    """Return whether it is an operator's entry. Raises BadLineError on a bad one.
 
     An operator's entry must name an earlier entry by number and hash.
     """
@@ -168,26 +185,26 @@ def _is_valid_operator_entry(raw_body: object, hashes: Sequence[bytes]) -> bool:
     except msgspec.ValidationError as error:
         is_about = "`about`" in str(error) or "$.about" in str(error)
         flaw = "does not say what it is about" if is_about else "lacks its text or name"
-        raise _BadLineError(f"it is the operator's, and {flaw}") from None
+        raise BadLineError(f"it is the operator's, and {flaw}") from None
     error_text = find_flaw(body)
     if error_text:
-        raise _BadLineError(error_text)
+        raise BadLineError(error_text)
     number = body.about.entry
     if not 0 < number <= len(hashes) or hashes[number - 1].hex() != body.about.hash:
-        raise _BadLineError("it is the operator's, and speaks of an entry that is not there")
+        raise BadLineError("it is the operator's, and speaks of an entry that is not there")
     return True
 
 
 def _parse_line(line: bytes) -> dict[str, object]:
     if len(line) > MAX_LINE:
-        raise _BadLineError("it is too long")
+        raise BadLineError("it is too long")
     try:
         entry = json.loads(line)
         is_canonical = isinstance(entry, dict) and canonical_json(entry) == line
     except (ValueError, RecursionError):
-        raise _BadLineError("it is no JSON") from None
+        raise BadLineError("it is no JSON") from None
     if not is_canonical:
-        raise _BadLineError("it is not in canonical form")
+        raise BadLineError("it is not in canonical form")
     return dict(entry)
 
 

@@ -16,10 +16,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.app.context import AppContext, open_context, open_own_journal
 from heliograph_collector.app.judge_role import build_judge, build_writer
+from heliograph_collector.app.publish_role import PublishRole, build_live_feed
 from heliograph_collector.app.roles import (
     ControlRole,
     JobsRole,
-    PublishRole,
     build_alerts,
     build_console,
     build_corroboration,
@@ -152,7 +152,8 @@ async def test_detectors_follow_the_journal(context: AppContext) -> None:
 async def test_publisher_answers_before_and_after_the_store_opens(context: AppContext) -> None:
     detector = QuietDetector()
     store = create_store(context.config)
-    publisher = PublishRole(context, store, Sessions(), detector, detector)
+    feed = build_live_feed(context, store, Sessions(), detector, detector)
+    publisher = PublishRole(feed, context.config, context.endpoint_file, context.password_file)
     assert publisher.feed.problems() == ["The store is starting."]
     await publisher.feed.open_store(())
     async with running(publisher.run()):

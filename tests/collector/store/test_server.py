@@ -1,7 +1,6 @@
 """The same store over ClickHouse's HTTP interface (a front over an embedded engine, no server)."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +16,7 @@ from heliograph_collector.store.migrations import (
     split_statements,
 )
 from heliograph_collector.store.store import Store, StoreError
+from support.clickhouse_front import open_front
 from support.rows import T0, US, block, blocked, observations, reachable, taken
 
 TESTS = Path(__file__).parents[2]
@@ -24,17 +24,8 @@ TESTS = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    front = subprocess.Popen(
-        [sys.executable, "-m", "support.clickhouse_front", tmp_path_factory.mktemp("server") / "d"],
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert front.stdout is not None
-    yield int(front.stdout.readline())
-    front.kill()
-    front.wait(240)
-    front.stdout.close()
+    with open_front(tmp_path_factory.mktemp("server") / "d") as port:
+        yield port
 
 
 @pytest.fixture

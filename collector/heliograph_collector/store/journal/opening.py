@@ -11,7 +11,11 @@ from heliograph_collector.store.journal.moved_journal import MovedJournal
 from heliograph_collector.store.journal.protocol import JournalProtocol
 
 if TYPE_CHECKING:
-    from heliograph_collector.store.journal.jetstream.cluster import HostSide, LeadingJournal
+    from heliograph_collector.store.journal.jetstream.cluster import (
+        HostSide,
+        LeadingJournal,
+        PublishedSide,
+    )
     from heliograph_collector.store.journal.jetstream.connection import ServerSettings
 
 FILE = "journal.db"
@@ -59,6 +63,15 @@ async def open_beside_hosts(servers: "ServerSettings") -> "AsyncIterator[HostSid
         from heliograph_collector.store.journal.jetstream.cluster import open_host_side
     async with open_host_side(servers) as host:
         yield host
+
+
+@asynccontextmanager
+async def open_published(servers: "ServerSettings") -> "AsyncIterator[PublishedSide]":
+    """Open what a host that only publishes reads, inside the block. Raises JournalError."""
+    with _explain_missing_library():
+        from heliograph_collector.store.journal.jetstream.cluster import open_published_side
+    async with open_published_side(servers) as published:
+        yield published
 
 
 def _check_moved(data: Path) -> None:

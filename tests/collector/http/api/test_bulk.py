@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from heliograph.units import DAY_US
-from heliograph_collector.app.roles import build_publisher
+from heliograph_collector.app.publish_role import build_publisher
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.settings import Config
 from heliograph_collector.http.backend import Feed, Publisher

@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,6 +20,9 @@ import trustme
 from heliograph_collector.config.journal_settings import JournalSettings
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.jetstream import lease
+from heliograph_collector.store.journal.jetstream.bus import Bus, SharedLog, SharedTable
+from heliograph_collector.store.journal.jetstream.cluster import open_published_side
+from heliograph_collector.store.journal.jetstream.connection import NatsConnection
 from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal, open_jetstream
 from heliograph_collector.store.journal.journal import (
     JournalBusyError,
@@ -28,6 +32,7 @@ from heliograph_collector.store.journal.journal import (
 from heliograph_collector.store.journal.opening import describe_servers, open_journal
 from support.nats_servers import NatsServers, nats_servers
 from support.ports import refusing_port
+from support.waiting import until
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("nats")]
 ANNA = b"A" * 16
@@ -282,8 +287,8 @@ async def test_servers_with_small_messages_are_refused(tmp_path: Path) -> None:
             await open_and_close(servers.settings("j"), tmp_path / "data")
 
 
-async def test_shipped_configuration_serves_its_user(tmp_path: Path) -> None:
-    """As one server, without its cluster: its limits, its TLS, and what its user may do."""
+async def test_shipped_configuration_serves_its_users(tmp_path: Path) -> None:
+    """As one server, without its cluster: its limits, its TLS, and what its users may do."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     pair = authority.issue_cert("127.0.0.1")
@@ -309,3 +314,33 @@ async def test_shipped_configuration_serves_its_user(tmp_path: Path) -> None:
             assert await again.append([envelope(1)]) == [None]
             assert [row.position for row in await again.read(0, 10)] == [2]
         assert "only three" in await describe_servers(settings)
+        (tmp_path / "publisher").write_text("publisher:REPLACE-ME-TOO")
+        await check_publisher(settings, replace(settings, credentials_file=tmp_path / "publisher"))
+
+
+async def check_publisher(settings: JournalSettings, fewer_rights: JournalSettings) -> None:
+    """It hears the leader and reads the log, and can write neither log nor fleet."""
+    connection = NatsConnection(settings)
+    await connection.open()
+    leader = Bus(connection, settings.name)
+    shared = await SharedLog.open(connection, settings)
+    table = await SharedTable.open(connection, settings)
+    await shared.append(1, b"the leader's")
+    async with open_published_side(fewer_rights) as published:
+        hearing = asyncio.ensure_future(anext(published.bus.listen("public")))
+
+        async def is_heard() -> bool:
+            await leader.publish("public", b"report")
+            return hearing.done()
+
+        await until(is_heard)
+        assert hearing.result() == ("public", b"report")
+        assert await published.log.read_after(0) == [b"the leader's"]
+        client = published.bus._connection.client
+        for subject in ("heliograph-log", "$KV.heliograph-fleet.a"):
+            await client.publish(subject, b"forged")
+        await client.flush()
+        await shared.append(2, b"the leader's too")
+    assert await shared.read_after(0) == [b"the leader's", b"the leader's too"]
+    assert await table.read_new() == {}
+    await connection.close()

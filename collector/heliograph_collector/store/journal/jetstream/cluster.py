@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heliograph_collector.store.journal.jetstream.bus import Bus, SharedLog, SharedTable
-from heliograph_collector.store.journal.jetstream.connection import ServerSettings
+from heliograph_collector.store.journal.jetstream.connection import (
+    PATIENCE_S,
+    NatsConnection,
+    ServerSettings,
+)
 from heliograph_collector.store.journal.jetstream.host_journal import (
     HostJournal,
     open_host_journal,
 )
 from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal, open_jetstream
+
+PUBLISHER_INBOX = "_PUBLISHER"  # else its user could read what others are answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,14 @@ class HostSide:
     table: SharedTable
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedSide:
+    """What a host that only publishes has: it writes nothing."""
+
+    bus: Bus
+    log: SharedLog
+
+
 @asynccontextmanager
 async def open_leading_journal(
     settings: ServerSettings, data: Path
@@ -62,3 +76,17 @@ async def open_host_side(settings: ServerSettings) -> AsyncIterator[HostSide]:
     async with open_host_journal(settings) as (name, journal, connection):
         table = await SharedTable.open(connection, settings)
         yield HostSide(name, journal, Bus(connection, settings.name), table)
+
+
+@asynccontextmanager
+async def open_published_side(settings: ServerSettings) -> AsyncIterator[PublishedSide]:
+    """Connect as a host that only publishes, inside the block. Raises JournalError."""
+    connection = NatsConnection(settings, PUBLISHER_INBOX)
+    try:
+        await connection.open()
+        connection.patience_s = PATIENCE_S
+        yield PublishedSide(
+            Bus(connection, settings.name), SharedLog(connection, f"{settings.name}-log")
+        )
+    finally:
+        await connection.close()

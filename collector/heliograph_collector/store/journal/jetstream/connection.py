@@ -79,8 +79,14 @@ class ConnectOptions(TypedDict, total=False):
 class NatsConnection:
     """One connection, which the library opens again after a failure, at any of the servers."""
 
-    def __init__(self, settings: ServerSettings) -> None:
+    def __init__(self, settings: ServerSettings, inbox: str = "_INBOX") -> None:
+        """Prepare a connection.
+
+        Args:
+            inbox: The first word of subjects for answers; a user with fewer rights has another.
+        """
         self._settings = settings
+        self._inbox = inbox
         self._client = Client()
         self.patience_s = OPEN_S  # of `ask`; its owner sets PATIENCE_S after the start
         self._last_error = ""
@@ -97,6 +103,7 @@ class NatsConnection:
                 await self._client.connect(
                     servers=list(self._settings.urls),
                     name="heliograph-collector",
+                    inbox_prefix=self._inbox,
                     error_cb=self._on_error,
                     reconnected_cb=self._on_reconnect,
                     connect_timeout=2,

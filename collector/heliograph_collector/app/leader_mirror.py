@@ -1,0 +1,195 @@
+"""What a host that only publishes knows of the collector that leads. See `publish_host`."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any, Protocol
+
+from heliograph.clock import Clock
+from heliograph.observation import Link
+from heliograph.units import SECOND_US
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.app.cluster_ingest import accept_elsewhere
+from heliograph_collector.app.public_report import PublicReport
+from heliograph_collector.http.backend import AgentCounts
+from heliograph_collector.http.beginning import BEFORE_START
+from heliograph_collector.http.live_feed import LiveFeed
+from heliograph_collector.incidents.log_file import BadLineError, ChainVerifier, body_of
+from heliograph_collector.incidents.state import IncidentBook, LogEntry
+from heliograph_collector.ingest.geo.lookup import GeoLookup
+from heliograph_collector.model.entrances import BlockedEntrance
+from heliograph_collector.model.records import BlindTime, Cell, SilenceCount, Vote
+from heliograph_collector.store.store import StoreError
+
+if TYPE_CHECKING:
+    from heliograph_collector.store.journal.jetstream.bus import Bus
+
+STALE_US = 10 * SECOND_US  # five reports that did not come; a new leader takes 13 to 15 s
+UNHEARD = "stalled"  # the reason of a gap that is ours
+
+
+class SharedEntries(Protocol):
+    """The shared alert log. Implemented by jetstream.bus.SharedLog."""
+
+    async def read_after(self, number: int) -> list[bytes]:
+        """Return the entries after a number. Raises JournalError."""
+        ...
+
+
+class ForgedLogError(Exception):
+    """The shared alert log has an entry that the leader's key did not sign, or lacks one."""
+
+
+class Counts:
+    """The counts of connected agents, as the leader publishes them."""
+
+    def __init__(self, report: PublicReport) -> None:
+        self._report = report
+
+    def count_links(self, now_us: int | None = None) -> Mapping[tuple[str, int, str, Link], int]:
+        rows = self._report.links
+        return {(row.country, row.asn, row.access, row.link): row.vantages for row in rows}
+
+    def count_established_links(self, now_us: int) -> Mapping[tuple[str, int, str, Link], int]:
+        return self.count_links(now_us)  # the leader chose, by its own k
+
+    def count_by_role(self) -> Mapping[str, int]:
+        agents = self._report.agents
+        return Counter(volunteer=agents.volunteers, control=agents.controls)
+
+    def count_enrolled(self) -> int:
+        return self._report.agents.enrolled
+
+
+class LeaderMirror:
+    """What the leader says, and how long ago: sessions, coverage, log and annotations.
+
+    Raises ForgedLogError where an entry is not the leader's.
+    """
+
+    def __init__(
+        self,
+        first: PublicReport,
+        entries: SharedEntries,
+        geo: GeoLookup,
+        clock: Clock,
+        bus: "Bus",
+    ) -> None:
+        """Begin with a report, whose entries of the log `take` reads."""
+        self._entries = entries
+        self._clock = clock
+        self._bus = bus
+        self._numbers = count(1)
+        self._public_key = first.public_key
+        self._chain = ChainVerifier(first.public_key)
+        self._heard_us = clock.monotonic_us()
+        self.report = first  # the last one
+        self.geo = geo
+        self.book = IncidentBook()
+
+    @property
+    def connections(self) -> Counts:
+        return Counts(self.report)
+
+    @property
+    def directory(self) -> Counts:
+        return Counts(self.report)
+
+    @property
+    def is_stale(self) -> bool:
+        return self._clock.monotonic_us() - self._heard_us > STALE_US
+
+    async def take(self, report: PublicReport) -> list[str]:
+        """Take up a report and the entries before it; return the incidents that they are about.
+
+        Raises JournalError, ForgedLogError; the report before it then stays.
+        """
+        changed = await self._read_log(report)
+        self.report = report
+        self._heard_us = self._clock.monotonic_us()
+        return changed
+
+    async def accept(self, envelope: bytes, forwarded_for: str, *, elsewhere: bool) -> pb.Receipt:
+        """Let an ingest host accept an envelope that came to our HTTP server."""
+        return await accept_elsewhere(
+            self._bus, next(self._numbers), envelope, forwarded_for, elsewhere=elsewhere
+        )
+
+    def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]:
+        """List coverage gaps, with one that is open since the last report where it is old."""
+        gaps = [
+            replace(gap, since_us=since_us) if gap.reason == BEFORE_START else gap
+            for gap in self.report.gaps
+            if gap.since_us < until_us and (gap.until_us is None or gap.until_us > since_us)
+        ]
+        if self.is_stale and self.report.at_us < until_us:
+            gaps.append(BlindTime(since_us=self.report.at_us, until_us=None, reason=UNHEARD))
+        return sorted(gaps, key=lambda gap: (gap.since_us, gap.country))
+
+    def list_blocked(self, since_us: int) -> Sequence[BlockedEntrance]:
+        return [entrance for entrance in self.report.blocked if entrance.since_us >= since_us]
+
+    def list_annotations(self, incident: str) -> Sequence[Mapping[str, object]]:
+        return self.report.annotations.get(incident, ())
+
+    def problems(self) -> Sequence[str]:
+        if self.is_stale:
+            age_s = (self._clock.monotonic_us() - self._heard_us) // SECOND_US
+            return [f"The collector that leads was last heard {age_s} s ago."]
+        return self.report.problems
+
+    async def _read_log(self, report: PublicReport) -> list[str]:
+        if report.public_key != self._public_key:
+            raise ForgedLogError("Another key signs the alert log than before.")
+        if report.log_entries <= self._chain.count:
+            return []
+        changed: dict[str, None] = {}
+        for line in await self._entries.read_after(self._chain.count):
+            number = len(self.book.entries) + 1
+            try:
+                self._chain.add(line)
+                body = body_of(line)
+            except (BadLineError, ValueError) as error:
+                raise ForgedLogError(f"Entry {number} of the shared log: {error}.") from None
+            entry = LogEntry(number, self._chain.head, line, body)
+            self.book.append(entry)
+            changed[entry.incident] = None
+        return list(changed)
+
+
+class MirroredFeed(LiveFeed):
+    """The feed of a host that publishes: it has no present while the leader is not heard."""
+
+    mirror: LeaderMirror
+
+    def agents(self) -> AgentCounts:
+        return self.mirror.report.agents
+
+    async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
+        self._check_heard(until_us)
+        return await super().votes(since_us, until_us, bin_s, **filters)
+
+    async def silences(
+        self, since_us: int, until_us: int, bin_s: int, **filters: Any
+    ) -> list[SilenceCount]:
+        self._check_heard(until_us)
+        return await super().silences(since_us, until_us, bin_s, **filters)
+
+    async def wide(
+        self,
+        since_us: int,
+        until_us: int,
+        bin_s: int,
+        *,
+        wider: Collection[str],
+        empty: bool = True,
+        **filters: Any,
+    ) -> list[Cell]:
+        self._check_heard(until_us)
+        return await super().wide(since_us, until_us, bin_s, wider=wider, empty=empty, **filters)
+
+    def _check_heard(self, until_us: int) -> None:
+        """Check that what is asked for was told by the leader. Raises StoreError."""
+        if self.mirror.is_stale and until_us > self.mirror.report.at_us:
+            raise StoreError("The collector that leads is not heard: the present is not known.")

@@ -1,0 +1,115 @@
+"""What the collector that leads tells the hosts that publish, beside store and alert log.
+
+Pages are made of three things. Votes and silences are in the store, incidents in the shared alert
+log, and the rest only the leader knows: who is connected, when it was blind, which times a stored
+block has changed. It reports that each REPORT_S, whole, so that a host needs no earlier report. A
+report may be lost: the next number shows it, and what it would have said of changed times is then
+unknown. No report names an agent or an address, and counts are those of the public pages.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from heliograph_collector.aggregate.cell_updater import list_cell_times
+from heliograph_collector.app.cluster_messages import MessageError, encode
+from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
+from heliograph_collector.model.entrances import BlockedEntrance
+from heliograph_collector.model.records import BlindTime, Block
+
+PUBLIC = "public"  # the word of its subject
+REPORT_S = 2.0  # as often as pages are made anew at most (http.api.stream)
+MAX_TOUCHED = 20_000  # times of one report; more are left to the host's own refresh
+MAX_ANNOTATED = 100  # incidents, the last annotated; some 3 kB each, and a message has 4 MB
+
+
+class PublicReport(msgspec.Struct, frozen=True, kw_only=True):
+    """All times in microseconds UTC; numbers count up by one in a run of a leader."""
+
+    run: str  # a leader's own random name, of this run
+    number: int
+    at_us: int
+    log_entries: int
+    public_key: bytes  # of the alert log
+    services_version: str
+    k_anonymity: int
+    targets: tuple[str, ...]
+    untested: list[str]
+    links: list[LinkCount]
+    agents: AgentCounts
+    gaps: list[BlindTime]
+    blocked: list[BlockedEntrance]
+    problems: list[str]
+    touched_us: list[int] | None  # None: too many to list
+    annotations: Mapping[str, list[Any]]  # by incident
+
+
+_DECODER = msgspec.msgpack.Decoder(PublicReport)
+
+
+def decode_public(content: bytes) -> PublicReport:
+    """Decode a report. Raises MessageError."""
+    try:
+        return _DECODER.decode(content)
+    except msgspec.MsgspecError as error:
+        raise MessageError(str(error)) from error
+
+
+class Publisher(Protocol):
+    """Messages to all that listen. Implemented by jetstream.bus.Bus."""
+
+    async def publish(self, topic: str, content: bytes) -> bool: ...
+
+
+class NewestAnnotations(Protocol):
+    """What outside sources say of incidents. Implemented by corroborate.Corroboration."""
+
+    def list_newest(self, count: int) -> Mapping[str, list[Any]]: ...
+
+
+class PublicReporter:
+    """Reports to the hosts that publish; it is to hear of each judged block."""
+
+    def __init__(self, bus: Publisher, run: str, services_version: str) -> None:
+        self._bus = bus
+        self._run = run
+        self._services_version = services_version
+        self._number = 0
+        self._touched_us: set[int] = set()
+
+    def on_block(self, block: Block) -> None:
+        if len(self._touched_us) <= MAX_TOUCHED:
+            self._touched_us.update(list_cell_times(block))
+
+    async def run(self, feed: Feed, annotations: NewestAnnotations) -> None:
+        """Report until cancelled."""
+        while True:
+            await self._bus.publish(PUBLIC, encode(self.compose(feed, annotations)))
+            await asyncio.sleep(REPORT_S)
+
+    def compose(self, feed: Feed, annotations: NewestAnnotations) -> PublicReport:
+        """Compose the next report."""
+        self._number += 1
+        touched_us = self._touched_us
+        self._touched_us = set()
+        now_us = feed.clock.wall_us()
+        return PublicReport(
+            run=self._run,
+            number=self._number,
+            at_us=now_us,
+            log_entries=len(feed.book.entries),
+            public_key=feed.public_key,
+            services_version=self._services_version,
+            k_anonymity=feed.k_anonymity,
+            targets=tuple(feed.targets),
+            untested=sorted(feed.untested),
+            links=list(feed.links()),
+            agents=feed.agents(),
+            gaps=list(feed.list_gaps(0, now_us + 1)),
+            blocked=list(feed.list_blocked(0)),
+            problems=list(feed.problems()),
+            touched_us=sorted(touched_us) if len(touched_us) <= MAX_TOUCHED else None,
+            annotations=annotations.list_newest(MAX_ANNOTATED),
+        )

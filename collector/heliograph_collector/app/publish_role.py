@@ -1,0 +1,162 @@
+"""The publish role: the public pages, the API, and the live events.
+
+It runs beside the other roles, or alone on a host of a cluster (`publish_host`).
+"""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from heliograph.address import split_endpoint
+from heliograph.services import Services
+from heliograph_collector.aggregate.cell_updater import list_cell_times
+from heliograph_collector.app.context import AppContext
+from heliograph_collector.config.endpoint_file import EndpointFile
+from heliograph_collector.config.errors import explain_taken_port
+from heliograph_collector.config.licenses import LICENSES
+from heliograph_collector.config.named_files import read_partners
+from heliograph_collector.config.settings import Config
+from heliograph_collector.fleet.password_file import log_password_file, read_password
+from heliograph_collector.fleet.plans import list_targets, list_untested
+from heliograph_collector.http.api.stream import CellEvents
+from heliograph_collector.http.app import build_app
+from heliograph_collector.http.backend import Publisher, build_method
+from heliograph_collector.http.live_feed import (
+    AgentSessions,
+    AnnotationSource,
+    DetectorLog,
+    FeedSettings,
+    LiveFeed,
+)
+from heliograph_collector.http.pages.day_charts import DayCharts
+from heliograph_collector.http.server import open_http
+from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.ingest.geo.network_names import open_names
+from heliograph_collector.judge import RULES, RULES_VERSION
+from heliograph_collector.judge.comparisons import list_comparison_rules
+from heliograph_collector.judge.confidence import CONTROL_FRESHNESS
+from heliograph_collector.model.records import Block
+from heliograph_collector.store.history import FILE as HISTORY_FILE
+from heliograph_collector.store.history import HistoryReader
+from heliograph_collector.store.imported_results import FILE, ImportedReader
+from heliograph_collector.store.store import Store
+
+__all__ = ["PublishRole", "build_feed_settings", "build_live_feed"]
+
+
+def build_publisher(config: Config) -> Publisher:
+    return Publisher(
+        operator=config.operator,
+        contact=config.contact,
+        license=config.license,
+        license_url=LICENSES[config.license],
+        partners=read_partners(config.partners_file),
+    )
+
+
+def build_feed_settings(
+    config: Config,
+    services: Services,
+    password_file: Path,
+    *,
+    public_key: bytes,
+    k_anonymity: int,
+    targets: tuple[str, ...],
+    untested: frozenset[str],
+) -> FeedSettings:
+    """Build what the feed shows and allows. Raises CannotServeError."""
+    return FeedSettings(
+        services=services,
+        password=read_password(password_file),
+        public_key=public_key,
+        method=build_method(RULES, list_comparison_rules(), RULES_VERSION, CONTROL_FRESHNESS),
+        targets=targets,
+        untested=untested,
+        k_anonymity=k_anonymity,
+        requests_a_minute=config.requests_a_minute,
+        metrics_open=config.metrics == "open",
+        public_url=config.public_url,
+        security_contact=config.security_contact,
+        publisher=build_publisher(config),
+        network_names=open_names(config.geo_file("asn").with_suffix(".names")),
+        dumps=config.data / "dumps" if config.dumps_days else None,
+    )
+
+
+def build_live_feed(
+    context: AppContext,
+    store: Store,
+    sessions: AgentSessions,
+    detector: DetectorLog,
+    annotations: AnnotationSource,
+) -> LiveFeed:
+    """Build the feed of a collector that runs all roles. Raises CannotServeError."""
+    config = context.config
+    settings = build_feed_settings(
+        config,
+        context.services,
+        context.password_file,
+        public_key=context.keyring.log.public,
+        k_anonymity=config.k_anonymity,
+        targets=list_targets(context.fleet),
+        untested=list_untested(context.fleet, context.services),
+    )
+    return LiveFeed(
+        settings,
+        store=store,
+        sessions=sessions,
+        detector=detector,
+        annotations=annotations,
+        imported=ImportedReader(config.data / FILE),
+        history=HistoryReader(config.data / HISTORY_FILE),
+        clock=context.clock,
+        bus=context.bus,
+        registry=context.registry,
+    )
+
+
+class PublishRole:
+    """The pages, the API and the events over one feed."""
+
+    def __init__(
+        self, feed: LiveFeed, config: Config, endpoint_file: EndpointFile, password_file: Path
+    ) -> None:
+        self._config = config
+        self._endpoint_file = endpoint_file
+        self._password_file = password_file
+        self.feed = feed
+        self.snapshot_cache = SnapshotCache(feed)
+        self._cell_events = CellEvents(feed, self.snapshot_cache)
+        self._day_charts = DayCharts(feed)
+        self.app = build_app(feed, self.snapshot_cache, self._day_charts)
+
+    def on_block(self, block: Block) -> None:
+        self.feed.on_block(block)
+        self.touch(list_cell_times(block))
+
+    def touch(self, times_us: Iterable[int]) -> None:
+        """Mark times whose data have changed in the store."""
+        times_us = list(times_us)
+        self._cell_events.touch(times_us)
+        self._day_charts.touch(times_us)
+
+    async def open_http(self, stack: AsyncExitStack, group: asyncio.TaskGroup) -> None:
+        """Listen for readers; `stack` closes the server. Raises CannotServeError."""
+        config = self._config
+        host, requested_port = split_endpoint(config.http)
+        try:
+            guard, port = await open_http(self.app, host, requested_port, stack)
+        except OSError as error:
+            raise explain_taken_port("http", config.http, error.strerror) from error
+        group.create_task(guard.run())
+        self._endpoint_file.announce("http", config.http, port)
+        log_password_file(self._password_file)
+
+    async def run(self) -> None:
+        """Keep the answers fresh until cancelled; the store must be open."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._cell_events.run())
+            group.create_task(self.snapshot_cache.page_cache.run())
+            group.create_task(self._day_charts.run())
+            group.create_task(self.feed.cell_queries.cache.run())
