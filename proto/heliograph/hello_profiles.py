@@ -98,8 +98,8 @@ def load_shipped_profiles() -> HelloProfiles:
 
 def get_requests(edition: HelloProfiles | None = None) -> RequestProfile:
     """Return the requests that the agent sends; the shipped ones if the edition has none."""
-    for known in (edition, load_shipped_profiles()):
-        requests = known.get(OWN_BROWSER).requests if known else None
+    for profiles in (edition, load_shipped_profiles()):
+        requests = profiles.get(OWN_BROWSER).requests if profiles else None
         if requests is not None:
             return requests
     raise RuntimeError("hello_profiles.yml was shipped without requests")
@@ -159,7 +159,7 @@ def _parse_hello(name: str, keys: Mapping[str, YamlEntry]) -> HelloProfile:
     sizes = tuple(item.parse_integer(1, MAX_BYTES) for item in keys["bytes"].items())
     if len(sizes) != len(("smallest", "largest")) or sizes != tuple(sorted(sizes)):
         raise keys["bytes"].error("must be the smallest and the largest size")
-    places = tuple(GreasePlace)
+    grease_places = tuple(GreasePlace)
     numbers = {key: tuple(map(_parse_number, keys[key].items())) for key in _LIST_KEYS}
     return HelloProfile(
         name=name,
@@ -167,7 +167,9 @@ def _parse_hello(name: str, keys: Mapping[str, YamlEntry]) -> HelloProfile:
         smallest=sizes[0],
         largest=sizes[1],
         is_permuted=keys["permuted"].parse_flag(),
-        grease=frozenset(GreasePlace(p.parse_choice(places)) for p in keys["grease"].items()),
+        grease=frozenset(
+            GreasePlace(p.parse_choice(grease_places)) for p in keys["grease"].items()
+        ),
         suites=numbers["suites"],
         groups=numbers["groups"],
         shares=numbers["shares"],
@@ -185,19 +187,19 @@ def _parse_number(entry: YamlEntry) -> int:
     return _parse_hex_number(entry.parse_text(), entry)
 
 
-def _parse_hex_number(text: str, entry: YamlEntry) -> int:
-    if len(text) != 4:  # two bytes
-        raise entry.error(f"{text[:64]!r} must be four hexadecimal digits")
-    return int.from_bytes(_parse_hex(text, entry), "big")
+def _parse_hex_number(digits: str, entry: YamlEntry) -> int:
+    if len(digits) != 4:  # two bytes
+        raise entry.error(f"{digits[:64]!r} must be four hexadecimal digits")
+    return int.from_bytes(_parse_hex(digits, entry), "big")
 
 
 def _parse_content(entry: YamlEntry) -> bytes | None:
-    text = entry.parse_text()
-    return None if text == BUILT else _parse_hex(text, entry)
+    digits = entry.parse_text()
+    return None if digits == BUILT else _parse_hex(digits, entry)
 
 
-def _parse_hex(text: str, entry: YamlEntry) -> bytes:
+def _parse_hex(digits: str, entry: YamlEntry) -> bytes:
     try:
-        return bytes.fromhex(text)
+        return bytes.fromhex(digits)
     except ValueError as error:
-        raise entry.error(f"{text[:64]!r} must be hexadecimal digits") from error
+        raise entry.error(f"{digits[:64]!r} must be hexadecimal digits") from error

@@ -115,8 +115,8 @@ def choose_language(environment: Mapping[str, str], languages: Collection[str]) 
     >>> choose_language({"LANGUAGE": "kk:ru", "LANG": "C"}, {"en", "ru"})
     'ru'
     """
-    wanted = next(filter(None, (environment.get(name) for name in VARIABLES)), "")
-    for name in wanted.split(":"):
+    requested = next(filter(None, (environment.get(name) for name in VARIABLES)), "")
+    for name in requested.split(":"):
         language = name.partition(".")[0].partition("@")[0].partition("_")[0].lower()
         if language in languages:
             return language
@@ -137,15 +137,15 @@ def read_catalogue(content: str, name: str) -> dict[str, str]:
         field = keyword or field
         if field not in ("msgid", "msgstr"):
             raise CatalogueError(f"{name}:{number}: neither msgid, msgstr nor a quoted text.")
-        text = _unquote(f'"{quoted}', f"{name}:{number}")
-        entries[-1][field] = entries[-1].get(field, "") + text
+        part = _unquote(f'"{quoted}', f"{name}:{number}")
+        entries[-1][field] = entries[-1].get(field, "") + part
     return {e["msgid"]: e["msgstr"] for e in entries if e.get("msgid") and e.get("msgstr")}
 
 
-def _unquote(quoted: str, place: str) -> str:
+def _unquote(quoted: str, location: str) -> str:
     """Read a C string, whose escapes are Python's too."""
     try:
         value = ast.literal_eval(quoted)
     except (SyntaxError, ValueError) as error:
-        raise CatalogueError(f"{place}: no text between quotes.") from error
+        raise CatalogueError(f"{location}: no text between quotes.") from error
     return str(value)

@@ -85,9 +85,9 @@ def main(argv: Sequence[str], *, is_program: bool = False) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # that no command expected
-        place = error.filename or get_state(args).root
-        text = _("{place} cannot be used ({reason}): make room, or let this user write.")
-        print_note(text.format(place=place, reason=error.strerror))
+        path = error.filename or get_state(args).root
+        sentence = _("{place} cannot be used ({reason}): make room, or let this user write.")
+        print_note(sentence.format(place=path, reason=error.strerror))
         return 1
     except KeyboardInterrupt:
         print_note(_("stopped."))

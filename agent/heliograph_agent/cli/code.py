@@ -50,12 +50,12 @@ def run(args: argparse.Namespace) -> int:
     report = _make_report(state, SystemClock())
     code = voice_code.make_code(report, _derive_key(state, collector), collector.agent)
     digits = voice_code.format_digits(code)
-    words = voice_code.format_words(code)
+    code_words = voice_code.format_words(code)
     if args.json:
-        output = {"digits": digits, "words": words, "made": _format_time(report)}
+        output = {"digits": digits, "words": code_words, "made": _format_time(report)}
         print(json.dumps({**output, "lives": dict(report.states)}))
     else:
-        print(words if args.words else digits)
+        print(code_words if args.words else digits)
         _print_explanation(report)
     return 0
 
@@ -84,14 +84,14 @@ def _derive_key(state: State, collector: Collector) -> bytes:
 def _print_explanation(report: "StatusReport") -> None:
     from heliograph.voice_code import CLASSES, TITLES, ServiceState
 
-    made = keep_order(_format_time(report))
-    print("\n" + _("Made {time}. It says:").format(time=made))
+    minute = keep_order(_format_time(report))
+    print("\n" + _("Made {time}. It says:").format(time=minute))
     for state in ServiceState:
         named = [name for name in CLASSES if report.states[name] is state]
         names = [_(CLASS_TITLES.get(name, TITLES[name])) for name in named]
         if names:
-            text = _(STATES[state.value]).format(names=_(", ").join(names))
-            print(direct_line(f"  {text}"))
+            sentence = _(STATES[state.value]).format(names=_(", ").join(names))
+            print(direct_line(f"  {sentence}"))
     if set(report.states.values()) == {ServiceState.UNKNOWN}:
         cli.print_note(
             _(

@@ -225,8 +225,8 @@ def _join_by_file(file: Path, invite: "Invite", state: State) -> Collector:
             data = stream.read(MAX_BYTES)
         enrolled = read_response(data, invite, state.signer(create=True))
     except OSError as error:
-        text = _("Cannot read {file} ({reason}).").format(file=file, reason=error.strerror)
-        raise cli.AgentCommandError(text) from error
+        sentence = _("Cannot read {file} ({reason}).").format(file=file, reason=error.strerror)
+        raise cli.AgentCommandError(sentence) from error
     except ByFileError as error:
         raise cli.AgentCommandError(f"{file} {error}.") from error
     _store_enrolment(state, enrolled.collector, enrolled.plan)
@@ -339,24 +339,24 @@ def _update_declared(
     }
     if declared:
         state.write_json(CONSENT, replace(previous, **declared).to_json())
-    text = (
+    sentence = (
         _("This agent has already joined {endpoint}; what you declared was noted.")
         if declared
         else _("This agent has already joined {endpoint}; nothing was changed.")
     )
-    print(text.format(endpoint=collector.endpoint))
+    print(sentence.format(endpoint=collector.endpoint))
     return 0
 
 
 def _describe_reason(reason: str, endpoint: str) -> str:
-    text = REASONS.get(
+    sentence = REASONS.get(
         reason,
         mark(
             "The collector at {endpoint} answered, and did not complete the enrolment ({reason}): "
             "try again in a minute."
         ),
     )
-    return _(text).format(endpoint=endpoint, reason=reason)
+    return _(sentence).format(endpoint=endpoint, reason=reason)
 
 
 def _make_code_parser(name: str) -> Callable[[str], str]:

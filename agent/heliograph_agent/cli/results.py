@@ -117,24 +117,24 @@ def _format_row(row: ResultRow) -> str:
 
 def describe_place(findings: "NetworkFindings") -> str:
     country = name_country(findings["country"])
-    place = f"AS{findings['asn']}{_(', ')}{country}"
+    network_name = f"AS{findings['asn']}{_(', ')}{country}"
     if not findings["asn"]:
-        place = _("networks of {country} with few agents").format(country=country)
+        network_name = _("networks of {country} with few agents").format(country=country)
     return _("{place}, as of {time}:").format(
-        place=make_printable(place), time=format_minute(findings["at_us"])
+        place=make_printable(network_name), time=format_minute(findings["at_us"])
     )
 
 
 def describe_finding(finding: "ServiceFinding", country: str) -> str:
     state = finding["state"]
-    text = _(STATES[state]) if state in STATES else make_printable(state)
+    finding_text = _(STATES[state]) if state in STATES else make_printable(state)
     if finding["since_us"]:
-        text = _("{state} since about {time}").format(
-            state=text, time=format_minute(finding["since_us"])
+        finding_text = _("{state} since about {time}").format(
+            state=finding_text, time=format_minute(finding["since_us"])
         )
     agents = _("{n} agents").format(n=make_printable(finding["vantages"]))
     others = _describe_country(finding, country)
-    return _("; ").join(filter(None, (text, agents, others)))
+    return _("; ").join(filter(None, (finding_text, agents, others)))
 
 
 def _describe_country(finding: "ServiceFinding", country: str) -> str:

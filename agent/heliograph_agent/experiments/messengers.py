@@ -43,11 +43,11 @@ async def _visit_as_app(
     A light check visits no address of a name after one that answers. It follows the order as well,
     and whole: a way that it left out could be the one that is left, and then it said "blocked".
     """
-    answered = await visit_endpoints(
+    answered_ids = await visit_endpoints(
         endpoints, net, config.concurrency, ipv4=config.addresses, until_answered=config.light
     )
     is_visit = net.list_visit_labels() is not None
-    if service.stages and not is_visit and _is_first_way_cut(service, endpoints, answered):
+    if service.stages and not is_visit and _is_first_way_cut(service, endpoints, answered_ids):
         await _follow_stages(service, net)
 
 
@@ -62,7 +62,7 @@ def _draw_built_in(literals: Sequence[str], net: Net) -> tuple[str, ...]:
 
 
 def _is_first_way_cut(
-    service: Service, endpoints: Sequence[Endpoint], answered: AbstractSet[str]
+    service: Service, endpoints: Sequence[Endpoint], answered_ids: AbstractSet[str]
 ) -> bool:
     """Return whether messaging was visited, and nothing of it answered that the app tries first.
 
@@ -71,7 +71,7 @@ def _is_first_way_cut(
     functions = service.map_functions()
     messaging = {e.id for e in endpoints if functions.get(e.id) is ServiceFunction.MESSAGING}
     decisive = messaging & service.first_way or messaging
-    return bool(decisive) and not decisive & answered
+    return bool(decisive) and not decisive & answered_ids
 
 
 async def _follow_stages(service: Service, net: Net) -> None:
@@ -100,9 +100,11 @@ class _AppPath:
         self.is_resolved = asyncio.Event()
 
     async def visit_stage(self, stage: ConnectStage) -> None:
-        known = [self._endpoints[name] for name in stage.endpoints if name in self._endpoints]
+        stage_endpoints = [
+            self._endpoints[name] for name in stage.endpoints if name in self._endpoints
+        ]
         async with asyncio.TaskGroup() as visits:
-            for endpoint in known:
+            for endpoint in stage_endpoints:
                 visits.create_task(self._visit(endpoint))
 
     async def _visit(self, endpoint: Endpoint) -> None:

@@ -98,18 +98,18 @@ def make_windows_task(command: Sequence[str]) -> str:
     )
 
 
-def _quote_argument(word: str) -> str:
+def _quote_argument(argument: str) -> str:
     """Quote an argument, in which variables are expanded, as they are not in the program."""
-    return _quote_for_systemd(word.replace("$", "$$"))
+    return _quote_for_systemd(argument.replace("$", "$$"))
 
 
-def _quote_for_systemd(word: str) -> str:
+def _quote_for_systemd(argument: str) -> str:
     """Quote a word: specifiers are doubled, C escapes for what ends a string."""
-    doubled = word.replace("%", "%%")
+    doubled = argument.replace("%", "%%")
     return '"' + doubled.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _quote_for_windows(word: str) -> str:
+def _quote_for_windows(argument: str) -> str:
     """Quote a word as CommandLineToArgvW reads it: backslashes count only before a quote."""
-    escaped = re.sub(r'(\\*)"', r'\1\1\\"', word)
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', argument)
     return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'

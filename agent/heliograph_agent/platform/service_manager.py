@@ -68,8 +68,8 @@ class Systemd:
     def _scope(self) -> tuple[str, ...]:
         return () if self.user else ("--user",)
 
-    def _call(self, *words: str) -> None:
-        _call("systemctl", *self._scope(), *words)
+    def _call(self, *arguments: str) -> None:
+        _call("systemctl", *self._scope(), *arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,37 +167,37 @@ def _find_owner(state: Path) -> str:
         ) from error
 
 
-def _write_file(path: Path, text: str) -> None:
+def _write_file(path: Path, content: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, text.encode(), mode=0o644)
+        replace_file(path, content.encode(), mode=0o644)
     except OSError as error:
         raise ServiceError(
             f"Cannot write {path} ({error.strerror}): let this user write there."
         ) from error
 
 
-def _call(program: str, *words: str) -> None:
+def _call(program: str, *arguments: str) -> None:
     """Raise ServiceError with the program's own words when it refuses."""
-    result = _run(program, *words)
+    result = _run(program, *arguments)
     if result.returncode:
         lines = result.stderr.decode("utf-8", "replace").strip().splitlines()
-        said = lines[-1] if lines else "it said no more"
-        raise ServiceError(f"`{program} {' '.join(words)}` failed: {said}")
+        last_line = lines[-1] if lines else "it said no more"
+        raise ServiceError(f"`{program} {' '.join(arguments)}` failed: {last_line}")
 
 
-def _is_done(program: str, *words: str) -> bool:
-    return _run(program, *words).returncode == 0
+def _is_done(program: str, *arguments: str) -> bool:
+    return _run(program, *arguments).returncode == 0
 
 
-def _read(program: str, *words: str) -> bytes:
-    return _run(program, *words).stdout
+def _read(program: str, *arguments: str) -> bytes:
+    return _run(program, *arguments).stdout
 
 
-def _run(program: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(  # noqa: S603 - our own words
-            (program, *words), capture_output=True, timeout=ANSWER_S, check=False
+            (program, *arguments), capture_output=True, timeout=ANSWER_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ServiceError(f"`{program}` does not answer ({error}): try again.") from error

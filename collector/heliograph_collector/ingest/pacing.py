@@ -109,16 +109,16 @@ def measure_crowding(votes: Mapping[CrowdPlace, int]) -> dict[CrowdPlace, float]
     countries = Counter[str]()
     networks = Counter[CrowdPlace]()
     regions = Counter[CrowdPlace]()
-    for place, count in votes.items():
-        countries[place.country] += count
-        networks[place._replace(region="")] += count
-        regions[place._replace(asn=0)] += count
+    for crowd_place, count in votes.items():
+        countries[crowd_place.country] += count
+        networks[crowd_place._replace(region="")] += count
+        regions[crowd_place._replace(asn=0)] += count
     crowding = {}
-    for place in votes:
-        parts = [networks[place._replace(region="")]]
-        parts += [regions[place._replace(asn=0)]] if place.region else []
-        crowding[place] = min(
-            countries[place.country] / FULL_RATE_COUNTRY, min(parts) / FULL_RATE_PART
+    for crowd_place in votes:
+        parts = [networks[crowd_place._replace(region="")]]
+        parts += [regions[crowd_place._replace(asn=0)]] if crowd_place.region else []
+        crowding[crowd_place] = min(
+            countries[crowd_place.country] / FULL_RATE_COUNTRY, min(parts) / FULL_RATE_PART
         )
     return crowding
 
@@ -135,25 +135,31 @@ def allot_intervals(
     """
     crowding = measure_crowding(votes)
     crowd_factors = {
-        place: 1.0
-        if place.country in open_countries
-        else min(max(1.0, crowding[place]), MAX_INTERVAL_PERCENT / 100)
-        for place in votes
+        crowd_place: 1.0
+        if crowd_place.country in open_countries
+        else min(max(1.0, crowding[crowd_place]), MAX_INTERVAL_PERCENT / 100)
+        for crowd_place in votes
     }
 
-    def factor_of(place: CrowdPlace, bits: float) -> float:
-        return max(crowd_factors[place], min(crowding[place] * exp2(bits), MAX_LOAD_FACTOR))
+    def factor_of(crowd_place: CrowdPlace, bits: float) -> float:
+        return max(
+            crowd_factors[crowd_place], min(crowding[crowd_place] * exp2(bits), MAX_LOAD_FACTOR)
+        )
 
     bits = -_SEARCH_BITS
     if share < 1:
-        wanted = share * sum(count / crowd_factors[place] for place, count in votes.items())
+        wanted_tests = share * sum(
+            count / crowd_factors[crowd_place] for crowd_place, count in votes.items()
+        )
         span = 2 * _SEARCH_BITS
         for _ in range(_SEARCH_STEPS):
             span /= 2
-            tests = sum(count / factor_of(place, bits + span) for place, count in votes.items())
-            bits += span if tests > wanted else 0.0
+            tests = sum(
+                count / factor_of(crowd_place, bits + span) for crowd_place, count in votes.items()
+            )
+            bits += span if tests > wanted_tests else 0.0
         bits += span
-    return {place: round(100 * factor_of(place, bits)) for place in votes}
+    return {crowd_place: round(100 * factor_of(crowd_place, bits)) for crowd_place in votes}
 
 
 @dataclass(slots=True)
@@ -191,21 +197,25 @@ class Pacing:
         percents = allot_intervals(_count_votes(voting), share, open_countries)
         voiceless = 100 if share >= 1 else round(100 * MAX_LOAD_FACTOR)
         for connection in volunteers:
-            place = voting.get(connection)
-            connection.interval_percent = voiceless if place is None else percents[place]
+            crowd_place = voting.get(connection)
+            connection.interval_percent = (
+                voiceless if crowd_place is None else percents[crowd_place]
+            )
 
 
 def build_advice(connection: AgentConnection, now_us: int) -> pb.Advice | None:
     """Build the advice that an agent needs now, None for none."""
-    wanted = connection.interval_percent
-    told = connection.told_percent
-    is_changed = wanted != told and (wanted == 100 or abs(wanted - told) * 10 >= told)
-    is_old = wanted > 100 and now_us - connection.told_us >= TELL_AGAIN_US
-    if not wanted or not (is_changed or is_old):
+    percent = connection.interval_percent
+    told_percent = connection.told_percent
+    is_changed = percent != told_percent and (
+        percent == 100 or abs(percent - told_percent) * 10 >= told_percent
+    )
+    is_old = percent > 100 and now_us - connection.told_us >= TELL_AGAIN_US
+    if not percent or not (is_changed or is_old):
         return None
-    connection.told_percent = wanted
+    connection.told_percent = percent
     connection.told_us = now_us
-    return pb.Advice(interval_percent=wanted)
+    return pb.Advice(interval_percent=percent)
 
 
 def _find_place(connection: AgentConnection) -> CrowdPlace:
@@ -215,10 +225,10 @@ def _find_place(connection: AgentConnection) -> CrowdPlace:
 
 def _count_votes(voting: Mapping[AgentConnection, CrowdPlace]) -> Counter[CrowdPlace]:
     """Count vantages by place, of one line no more than vote."""
-    lines = Counter((place, c.location.prefix) for c, place in voting.items())
+    lines = Counter((crowd_place, c.location.prefix) for c, crowd_place in voting.items())
     votes = Counter[CrowdPlace]()
-    for (place, _), count in lines.items():
-        votes[place] += min(count, THRESHOLDS.nat_votes)
+    for (crowd_place, _), count in lines.items():
+        votes[crowd_place] += min(count, THRESHOLDS.nat_votes)
     return votes
 
 

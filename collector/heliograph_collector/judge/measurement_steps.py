@@ -169,9 +169,9 @@ def group_control_steps(
     """
     if measurement is None:
         return NO_STEPS
-    kept = _kept_steps.get(id(measurement))
-    if kept is not None and kept[0] is measurement:
-        return kept[1]
+    cached_entry = _kept_steps.get(id(measurement))
+    if cached_entry is not None and cached_entry[0] is measurement:
+        return cached_entry[1]
     steps = group_steps(measurement, beside)
     while len(_kept_steps) >= CONTROLS_KEPT:
         _kept_steps.pop(next(iter(_kept_steps)), None)
@@ -209,15 +209,19 @@ def _group_observations(
     labeled = (
         (label, _select_part(attempts[root], steps)) for (label, root), steps in parts.items()
     )
-    whole = tuple(attempts.values())
-    return MeasurementSteps(whole, _group(labeled), _group(lookups), certificates)
+    all_attempts = tuple(attempts.values())
+    return MeasurementSteps(all_attempts, _group(labeled), _group(lookups), certificates)
 
 
 def _make_attempt(
     root: int, steps: tuple[ObservedStep, ...], beside: MeasurementSteps
 ) -> ConnectionAttempt:
-    known = beside.attempts_by_start.get(root)
-    return known if known is not None and known.steps == steps else ConnectionAttempt(steps)
+    known_attempt = beside.attempts_by_start.get(root)
+    return (
+        known_attempt
+        if known_attempt is not None and known_attempt.steps == steps
+        else ConnectionAttempt(steps)
+    )
 
 
 def _find_root(observations: Sequence[Observation], roots: Sequence[int], index: int) -> int:
@@ -228,9 +232,9 @@ def _find_root(observations: Sequence[Observation], roots: Sequence[int], index:
     return index if observations[parent].operation is Operation.RESOLVE else roots[parent]
 
 
-def _select_part(whole: ConnectionAttempt, steps: Sequence[ObservedStep]) -> ConnectionAttempt:
+def _select_part(attempt: ConnectionAttempt, steps: Sequence[ObservedStep]) -> ConnectionAttempt:
     """Return the connection itself where one label has all of it."""
-    return whole if len(whole.steps) == len(steps) else ConnectionAttempt(tuple(steps))
+    return attempt if len(attempt.steps) == len(steps) else ConnectionAttempt(tuple(steps))
 
 
 def _group(items: Iterable[tuple[_Key, _Value]]) -> dict[_Key, tuple[_Value, ...]]:

@@ -151,14 +151,16 @@ def _summarize_alpn(extension: bytes) -> str:
     first = extension[3 : 3 + extension[2]] if len(extension) > 2 else b""
     if not first:
         return "00"
-    text = first.decode("latin-1")
-    is_text = all(character.isascii() and character.isalnum() for character in text[0] + text[-1])
-    text = text if is_text else first.hex()
-    return text[0] + text[-1]
+    protocol = first.decode("latin-1")
+    is_text = all(
+        character.isascii() and character.isalnum() for character in protocol[0] + protocol[-1]
+    )
+    protocol = protocol if is_text else first.hex()
+    return protocol[0] + protocol[-1]
 
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12] if text else _EMPTY
+def _hash(joined: str) -> str:
+    return hashlib.sha256(joined.encode()).hexdigest()[:12] if joined else _EMPTY
 
 
 def _join(numbers: Iterable[int]) -> str:

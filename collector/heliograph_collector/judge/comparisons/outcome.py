@@ -122,23 +122,32 @@ class OutcomeComparison(Comparison):
         """Extract the facts, with `same_NAME` where the control passed at the same address."""
         facts = Comparison.extract_facts(self, measurement, control)
         for label in self.goals if control else ():
-            here = self.find_outcome(measurement, label)
-            there = self.find_outcome(control, label) if control else None
-            if here and there and there.is_success and here.addresses & there.addresses:
-                facts[f"same_{label}"] = here.evidence
+            vantage_outcome = self.find_outcome(measurement, label)
+            control_outcome = self.find_outcome(control, label) if control else None
+            if (
+                vantage_outcome
+                and control_outcome
+                and control_outcome.is_success
+                and vantage_outcome.addresses & control_outcome.addresses
+            ):
+                facts[f"same_{label}"] = vantage_outcome.evidence
         return facts
 
     def extract_look_facts(self, measurement: Measurement, look: Measurement) -> Facts:
         """Extract what a control found at the addresses of the measurement; others say nothing."""
         facts: Facts = {}
         for label, goal in self.goals.items():
-            here = self.find_outcome(measurement, label)
-            there = self.find_outcome(look, label)
-            if here and there and here.addresses & there.addresses:
-                found = describe_outcome(label, there, goal)
-                facts |= {f"control_{fact}": () for fact in found}
-                if there.is_success:
-                    facts[f"same_{label}"] = here.evidence
+            vantage_outcome = self.find_outcome(measurement, label)
+            control_outcome = self.find_outcome(look, label)
+            if (
+                vantage_outcome
+                and control_outcome
+                and vantage_outcome.addresses & control_outcome.addresses
+            ):
+                control_facts = describe_outcome(label, control_outcome, goal)
+                facts |= {f"control_{fact}": () for fact in control_facts}
+                if control_outcome.is_success:
+                    facts[f"same_{label}"] = vantage_outcome.evidence
         return facts
 
     def collect_facts(self, measurement: Measurement) -> Facts:

@@ -73,10 +73,10 @@ class FingerprintIndex:
         by_word: defaultdict[str, list[int]] = defaultdict(list)
         by_surface: defaultdict[Surface, list[int]] = defaultdict(list)
         for position, fingerprint in enumerate(pages):
-            surface, words = _find_key(fingerprint)
-            for word in words:
-                by_word[word].append(position)
-            if not words:
+            surface, key_words = _find_key(fingerprint)
+            for key_word in key_words:
+                by_word[key_word].append(position)
+            if not key_words:
                 by_surface[surface].append(position)
         object.__setattr__(self, "by_word", dict(by_word))
         object.__setattr__(self, "by_surface", dict(by_surface))
@@ -111,10 +111,10 @@ class FingerprintIndex:
             Surface.REDIRECT_END: has_redirect,
         }
         surfaces = (s for s in self.by_surface if parts.get(s, True))
-        words = page.word_set & self.by_word.keys()
+        key_words = page.word_set & self.by_word.keys()
         positions = {
             *(p for surface in surfaces for p in self.by_surface[surface]),
-            *(p for word in words for p in self.by_word[word]),
+            *(p for key_word in key_words for p in self.by_word[key_word]),
         }
         return (self.pages[position] for position in sorted(positions))
 
@@ -218,16 +218,20 @@ def _derive_near_lines(pages: Sequence[Fingerprint]) -> list[Fingerprint]:
     for f in pages:
         if not f.is_blocking:
             for pattern in (p for condition in f.conditions for p in condition.any_of):
-                words = pattern.identifying_words.split()
-                for word in set(words):
-                    others_by_word[word].append(words)
+                pattern_words = pattern.identifying_words.split()
+                for pattern_word in set(pattern_words):
+                    others_by_word[pattern_word].append(pattern_words)
     return [near for near in near_lines if not _is_near_any(near, others_by_word)]
 
 
 def _is_near_any(near_line: Fingerprint, others_by_word: Mapping[str, list[list[str]]]) -> bool:
-    words = near_line.conditions[0].any_of[0].literal.split()
-    others = (other for word in list_key_words(words) for other in others_by_word.get(word, ()))
-    return any(has_near_words(words, other) for other in others)
+    near_words = near_line.conditions[0].any_of[0].literal.split()
+    others = (
+        other
+        for near_word in list_key_words(near_words)
+        for other in others_by_word.get(near_word, ())
+    )
+    return any(has_near_words(near_words, other) for other in others)
 
 
 def _find_key(fingerprint: Fingerprint) -> tuple[Surface, frozenset[str]]:
@@ -235,9 +239,9 @@ def _find_key(fingerprint: Fingerprint) -> tuple[Surface, frozenset[str]]:
     for condition in fingerprint.conditions:
         if condition.surface is Surface.NEAR_WORDS:
             return Surface.BODY, list_key_words(condition.any_of[0].literal.split())
-        words = frozenset(pattern.required_word for pattern in condition.any_of)
-        if condition.surface is Surface.BODY and "" not in words:
-            return Surface.BODY, words
+        required_words = frozenset(pattern.required_word for pattern in condition.any_of)
+        if condition.surface is Surface.BODY and "" not in required_words:
+            return Surface.BODY, required_words
     surfaces = (condition.surface for condition in fingerprint.conditions)
     default = Surface.BODY if fingerprint.conditions else Surface.HEADER  # names of headers alone
     return next((s for s in surfaces if s is not Surface.BODY), default), frozenset()

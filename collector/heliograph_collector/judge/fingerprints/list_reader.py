@@ -71,7 +71,7 @@ def parse_list(name: str, content: bytes) -> tuple[Fingerprint, ...]:
     if len(content) > MAX_BYTES:
         raise FingerprintError(f"{name}: it has more than {MAX_BYTES >> 20} MiB; split it")
     try:
-        text = content.decode("utf-8-sig")
+        list_text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise FingerprintError(f"{name}:{line}: it is not UTF-8; convert it") from error
@@ -80,7 +80,7 @@ def parse_list(name: str, content: bytes) -> tuple[Fingerprint, ...]:
         return _read_yaml(name, content)
     if suffix not in SUFFIXES:
         raise FingerprintError(f"{name}: its ending is none of {', '.join(SUFFIXES)}; rename it")
-    rows = _iterate_csv(name, text) if suffix == ".csv" else _iterate_json(name, text)
+    rows = _iterate_csv(name, list_text) if suffix == ".csv" else _iterate_json(name, list_text)
     fingerprints = tuple(_read_row(name, line, row) for line, row in rows)
     if not fingerprints:
         raise FingerprintError(f"{name}: it has no fingerprint; check that it is the right file")
@@ -94,8 +94,8 @@ def _read_yaml(name: str, content: bytes) -> tuple[Fingerprint, ...]:
         raise FingerprintError(f"{name}: {error}") from error
 
 
-def _iterate_csv(name: str, text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _iterate_csv(name: str, csv_text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
+    reader = csv.reader(io.StringIO(csv_text, newline=""), strict=True)
     try:
         columns = next(reader, [])
         missing = [column for column in REQUIRED if column not in columns]
@@ -118,8 +118,8 @@ def _iterate_csv(name: str, text: str) -> Iterator[tuple[int, Mapping[str, str]]
         raise FingerprintError(f"{name}:{reader.line_num}: this is not CSV ({error})") from error
 
 
-def _iterate_json(name: str, text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
-    items = list(_parse_json(name, text))
+def _iterate_json(name: str, json_text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
+    items = list(_parse_json(name, json_text))
     if len(items) > MAX_ROWS:
         raise FingerprintError(f"{name}: more than {MAX_ROWS} entries; split it")
     for line, item in items:
@@ -128,19 +128,19 @@ def _iterate_json(name: str, text: str) -> Iterator[tuple[int, Mapping[str, str]
         yield line, _read_object(item)
 
 
-def _parse_json(name: str, text: str) -> Iterator[tuple[int, object]]:
+def _parse_json(name: str, json_text: str) -> Iterator[tuple[int, object]]:
     """Parse one JSON list, numbered by entry, or one object a line."""
-    if text.lstrip().startswith("["):
-        yield from enumerate(_load_json(name, 1, text), 1)  # type: ignore[arg-type]
+    if json_text.lstrip().startswith("["):
+        yield from enumerate(_load_json(name, 1, json_text), 1)  # type: ignore[arg-type]
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(json_text.splitlines(), 1):
         if line.strip():
             yield number, _load_json(name, number, line)
 
 
-def _load_json(name: str, line: int, text: str) -> object:
+def _load_json(name: str, line: int, json_text: str) -> object:
     try:
-        return json.loads(text)
+        return json.loads(json_text)
     except (ValueError, RecursionError) as error:
         reason = str(error)[:120]
         raise FingerprintError(f"{name}:{line}: this is not JSON ({reason})") from error
@@ -150,8 +150,8 @@ def _read_object(item: Mapping[str, object]) -> dict[str, str]:
     """Return the columns of an object; Censored Planet's has `fingerprint` and `pattern` only."""
     row = {key: _join_value(value) for key, value in item.items()}
     if "fingerprint" in row and "name" not in row:
-        found = _SCOPE_IN_NAME.search(row["fingerprint"])
-        scope = {"corp": "inst"}.get(found[1], found[1]) if found else "vbw"
+        scope_match = _SCOPE_IN_NAME.search(row["fingerprint"])
+        scope = {"corp": "inst"}.get(scope_match[1], scope_match[1]) if scope_match else "vbw"
         return {
             "name": row["fingerprint"],
             "scope": row.get("scope", scope),
@@ -170,15 +170,15 @@ def _join_value(value: object) -> str:
 
 
 def _read_row(name: str, line: int, row: Mapping[str, str]) -> Fingerprint:
-    place = f"{name}:{line}"
-    surface = _read_surface(place, row.get("location_found", ""))
-    countries = _read_countries(place, row.get("expected_countries", ""))
-    pattern_type = _read_choice(place, "pattern_type", row.get("pattern_type") or "contains")
+    location = f"{name}:{line}"
+    surface = _read_surface(location, row.get("location_found", ""))
+    countries = _read_countries(location, row.get("expected_countries", ""))
+    pattern_type = _read_choice(location, "pattern_type", row.get("pattern_type") or "contains")
     try:
         pattern = compile_pattern(PatternType(pattern_type), row.get("pattern", ""))
     except PatternError as error:
-        raise FingerprintError(f"{place}: column pattern: {error}") from error
-    scope = SCOPES[_read_choice(place, "scope", row.get("scope", ""))]
+        raise FingerprintError(f"{location}: column pattern: {error}") from error
+    scope = SCOPES[_read_choice(location, "scope", row.get("scope", ""))]
     is_blocking = scope in (FingerprintScope.NATIONAL, FingerprintScope.PROVIDER)
     if is_blocking and not is_attributed(pattern, surface, countries):
         scope = FingerprintScope.VAGUE
@@ -193,30 +193,30 @@ def _read_row(name: str, line: int, row: Mapping[str, str]) -> Fingerprint:
     )
 
 
-def _read_surface(place: str, value: str) -> Surface:
+def _read_surface(location: str, value: str) -> Surface:
     if value in SURFACES:
         return SURFACES[value]
     if value.startswith("header."):
         return Surface.HEADER
     raise FingerprintError(
-        f"{place}: column location_found: {value!r} is none of body, title, dns, issuer, "
+        f"{location}: column location_found: {value!r} is none of body, title, dns, issuer, "
         "header.NAME"
     )
 
 
-def _read_choice(place: str, column: str, value: str) -> str:
+def _read_choice(location: str, column: str, value: str) -> str:
     choices = list(SCOPES) if column == "scope" else [kind.value for kind in PatternType]
     if value not in choices:
         allowed = ", ".join(filter(None, choices))
-        raise FingerprintError(f"{place}: column {column}: {value!r} is none of {allowed}")
+        raise FingerprintError(f"{location}: column {column}: {value!r} is none of {allowed}")
     return value
 
 
-def _read_countries(place: str, value: str) -> tuple[str, ...]:
+def _read_countries(location: str, value: str) -> tuple[str, ...]:
     countries = tuple(part.strip() for part in value.split(",") if part.strip())
     for country in countries:
         if not _COUNTRY.fullmatch(country):
             raise FingerprintError(
-                f"{place}: column expected_countries: {country!r} is no code of two letters"
+                f"{location}: column expected_countries: {country!r} is no code of two letters"
             )
     return tuple(country for country in countries if country != _UNKNOWN_COUNTRY)

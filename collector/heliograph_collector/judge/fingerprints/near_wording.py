@@ -15,38 +15,38 @@ LAW_WORDS = frozenset(
 SLACK = 4  # a quarter more words may stand between them; assumed
 
 
-def list_key_words(words: Sequence[str]) -> frozenset[str]:
+def list_key_words(listed_words: Sequence[str]) -> frozenset[str]:
     """List words of which a page has one at least, if it has enough of all."""
-    distinct = sorted(set(words), key=len, reverse=True)
-    return frozenset(distinct[: len(words) - _count_needed(words) + 1])
+    distinct = sorted(set(listed_words), key=len, reverse=True)
+    return frozenset(distinct[: len(listed_words) - _count_needed(listed_words) + 1])
 
 
-def has_near_words(words: Sequence[str], page_words: Sequence[str]) -> bool:
+def has_near_words(listed_words: Sequence[str], page_words: Sequence[str]) -> bool:
     """Return whether some stretch of the page has enough of the words in their order."""
-    needed = _count_needed(words)
-    known = set(page_words)
-    if sum(word in known for word in words) < needed:
+    needed = _count_needed(listed_words)
+    page_word_set = set(page_words)
+    if sum(listed_word in page_word_set for listed_word in listed_words) < needed:
         return False
-    first_words = set(words[: len(words) - needed + 1])
-    span = len(words) + len(words) // SLACK
+    first_words = set(listed_words[: len(listed_words) - needed + 1])
+    span = len(listed_words) + len(listed_words) // SLACK
     return any(
-        _count_common(words, page_words[start : start + span]) >= needed
+        _count_common(listed_words, page_words[start : start + span]) >= needed
         for start in range(len(page_words) - needed + 1)
         if page_words[start] in first_words
     )
 
 
-def _count_needed(words: Sequence[str]) -> int:
-    return math.ceil(SHARE * len(words))
+def _count_needed(listed_words: Sequence[str]) -> int:
+    return math.ceil(SHARE * len(listed_words))
 
 
-def _count_common(words: Sequence[str], others: Sequence[str]) -> int:
+def _count_common(listed_words: Sequence[str], others: Sequence[str]) -> int:
     """Count the words of the longest common subsequence."""
     row = [0] * (len(others) + 1)
-    for word in words:
+    for listed_word in listed_words:
         diagonal = 0
-        for place, other in enumerate(others, 1):
-            above = row[place]
-            row[place] = diagonal + 1 if word == other else max(above, row[place - 1])
+        for column, other in enumerate(others, 1):
+            above = row[column]
+            row[column] = diagonal + 1 if listed_word == other else max(above, row[column - 1])
             diagonal = above
     return row[-1]
