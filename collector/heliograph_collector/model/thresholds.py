@@ -8,7 +8,7 @@ lists the sources of formulas, and the false alarms that some version was measur
 
 from dataclasses import dataclass
 
-DETECT_VERSION = 26  # raised with any change of a number here or of a formula; log entries name it
+DETECT_VERSION = 27  # raised with any change of a number here or of a formula; log entries name it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +66,8 @@ class Thresholds:
 
     # Voting
     votes: int = 5  # fewer confirm nothing; assumed
-    nat_votes: int = 5  # of one mobile prefix, which may be a carrier's NAT
-    lines: int = 2  # prefixes of a cell; one alone may be one box, and confirms nothing
+    nat_votes: int = 5  # of one mobile prefix, which may be a carrier's NAT, wherever its phones are
+    lines: int = 2  # prefixes of a cell; one alone may be one box (merging.py)
     few: int = 10  # fewer give low confidence; assumed
     low: float = 0.5  # low confidence; assumed
     unwitnessed: float = 0.7  # confidence at most, without other countries; assumed

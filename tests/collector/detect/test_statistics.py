@@ -92,6 +92,19 @@ def test_who_claims_many_places_has_still_one_vote() -> None:
     assert sum_votes(count_votes(many)).votes == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(("phones", "votes"), [(3, 3.0), (10, 5.0)])
+@pytest.mark.parametrize("regions", [1, 4])
+def test_a_carrier_nat_has_up_to_five_votes_wherever_its_phones_are(
+    phones: int, votes: float, regions: int
+) -> None:
+    places = [VantageLocation("KZ", f"R{i % regions}", 101, "mobile") for i in range(phones)]
+    pairs = [(VantageRef(f"p{i}", "nat", at, 0), i % 2 == 0) for i, at in enumerate(places)]
+    count = sum_votes(count_votes(pairs, nat_votes=5))
+    assert count.votes == pytest.approx(votes)
+    assert count.share == pytest.approx(sum(hit for _, hit in pairs) / phones)
+    assert count.lines == pytest.approx(1.0)
+
+
 def test_the_young_confirm_nothing_where_there_are_old() -> None:
     old = [(w, False) for w in people(VantageLocation("KZ", "ALA", 1, "fixed"), 6)]
     place = VantageLocation("KZ", "ALA", 2, "fixed")

@@ -31,8 +31,9 @@ ALARMS_PER_YEAR = 1.0  # budget of suspicions by chance, of all cells of a count
 SPLIT_SHARE = 0.9  # of the silent votes, in parts of which each is named
 WHOLE_SHARE = 0.8  # of all votes of a cell: it is named although its parts are
 MIN_NOISE = 0.02  # least share of vantages that are silent by chance
-# Brief silences, which most are by chance, are over after a time; the share that lasts longer:
-LASTING_NOISE = {30 * MINUTE_US: 0.5, 60 * MINUTE_US: 0.25}  # the longest for countries alone
+# Brief silences, which most are by chance, are over after a time; the share that lasts longer
+# (all but the first for countries alone):
+LASTING_NOISE = {30 * MINUTE_US: 0.5, 60 * MINUTE_US: 0.25, 180 * MINUTE_US: 1 / 16}
 _LOOKS_A_YEAR = 365.25 * DAY_US / STEP_US
 
 VantagesByPlace = Mapping[VantageLocation, Sequence[VantagePresence]]
@@ -107,8 +108,8 @@ class CellTest:
     def has_fallen(self) -> bool:
         """Return whether neither chance nor earlier days explain so many silences.
 
-        In a country of few vantages half may go one by one: by chance so many are silent at one
-        time, but not for long.
+        In a country of few vantages half may go one by one, or a third: by chance so many are
+        silent at one time, but not for long.
         """
         if self.is_usual:
             return False
@@ -121,7 +122,7 @@ class CellTest:
                 365.25 * DAY_US / lasting_us,
             )
             for lasting_us, noise in LASTING_NOISE.items()
-            if self.scope.is_national or lasting_us < max(LASTING_NOISE)
+            if self.scope.is_national or lasting_us == min(LASTING_NOISE)
         )
 
     def _exceeds_chance(self, silent: int, expected: float, looks_a_year: float) -> bool:

@@ -6,7 +6,8 @@ Silences of the last day count as absent, goodbyes do not. A cell falls when its
 80 % of the usual one, below what it was on earlier days at this time, and when chance and the usual
 spread do not explain so many silences (the generalized likelihood ratio of a binomial count).
 
-- quiet → suspected: it fell, twice in a row, and `burst` votes fell silent since it was last well.
+- quiet → suspected: it fell, twice in a row, and `burst` votes fell silent since it was last well
+  (in a country of fewer than `few` vantages: in the last day).
 - suspected → confirmed: of the votes, `confirm_share` fell silent since then and stayed so for ten
   minutes, twice in a row, and no part of the cell explains them. Until three days at this time of
   day are known, people may have switched off: then those count who went at an hour at which few do
@@ -24,9 +25,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from heliograph.units import DAY_US
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.level.batteries import is_battery_order
 from heliograph_collector.detect.level.cell_counts import (
+    ABSENT_US,
     DARK_SHARE,
     FALLEN_SHARE,
     LEARNED_DAYS,
@@ -207,18 +209,15 @@ class PresenceLevels:
         )
 
     def _note_cuts(self, country: str, cuts: Sequence[OutageEpisode], now_us: int) -> None:
-        """Note where cuts are; one that was found in a fall began with it."""
+        """Note where cuts are; one that was found while a cell fell began with that."""
         parts = [part.scope for outage in cuts for part in outage.parts]
         for scope, cell in self.cells.items():
             if scope.country != country:
                 continue
             cell.note_cut(_is_overlapped(scope, parts), now_us)
-            if cell.fall is None:
-                continue
-            since_us = cell.fall.started.earliest_us
             for cut in cuts:
                 if any(scope.is_within(part.scope) for part in cut.parts):
-                    cut.from_us = min(cut.from_us, since_us)
+                    cut.from_us = min(cut.from_us, _find_beginning(cell, cut))
 
     def _find_cell(self, scope: Scope, now_us: int) -> CellLevel:
         cell = self.cells.get(scope)
@@ -258,6 +257,17 @@ class PresenceLevels:
         return None
 
 
+def _find_beginning(cell: CellLevel, cut: OutageEpisode) -> int:
+    """Return since when silences in a cell belong to a cut that holds it.
+
+    Of a cut that comes operator by operator the burst is the last step; the end is that of all.
+    """
+    if cell.fall is not None:
+        return cell.fall.started.earliest_us
+    before_us = int(max(THRESHOLDS.windows_s) * SECOND_US)
+    return max(cell.well_us, cut.started.earliest_us - before_us)
+
+
 def _is_overlapped(scope: Scope, parts: Sequence[Scope]) -> bool:
     """Return whether one of these cells may share vantages with the scope."""
     own = (scope.region, scope.asn, scope.access)
@@ -268,13 +278,18 @@ def _is_overlapped(scope: Scope, parts: Sequence[Scope]) -> bool:
 
 
 def _open_fall(since_us: int, test: CellTest, sample: Sample) -> LevelFall | None:
-    """Open a fall; None if too few fell silent since the cell was well."""
+    """Open a fall; None if too few are silent."""
     scope = test.scope
     limits = sample.limits
     fallen = sample.select_fallen(scope, since_us)
     part = build_part(scope, fallen)
-    is_narrow = scope.is_national and part.networks < limits.networks
-    if part.votes * part.share < limits.burst or is_narrow or not sample.exceeds_outages(fallen):
+    # Of few that went one by one some were silent already when the country was last well.
+    is_small = scope.is_national and test.size < limits.few
+    absent_us = sample.now_us - ABSENT_US if is_small else since_us
+    absent = build_part(scope, sample.select_fallen(scope, absent_us))
+    is_narrow = scope.is_national and absent.networks < limits.networks
+    is_few = absent.votes * absent.share < limits.burst
+    if is_few or is_narrow or not sample.exceeds_outages(fallen):
         return None
     started = Bracket(since_us, sample.now_us)
     names = (vantage.witness.nym for vantage in fallen if vantage.is_silent)

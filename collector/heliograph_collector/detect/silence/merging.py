@@ -87,6 +87,14 @@ def _is_inside(presence: PresenceTracker, cell: AffectedCell, outer: AffectedCel
 def is_one_line(
     cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], limits: Thresholds
 ) -> bool:
-    """Return whether a single prefix is silent, which may be one box of a carrier."""
+    """Return whether a single prefix is silent, which may be one box.
+
+    It is a carrier's NAT, and speaks for its own network, where many phones of several regions are
+    behind it.
+    """
     silent = list_silent(cells, vantages)
-    return count_lines(s.witness.prefix for s in silent) < limits.lines
+    if count_lines(s.witness.prefix for s in silent) >= limits.lines:
+        return False
+    regions = {s.place.region for s in silent if s.place.access == "mobile"} - {""}
+    is_nat = len(silent) >= limits.few and len(regions) > 1
+    return not is_nat or not all(cell.scope.asn for cell in cells)

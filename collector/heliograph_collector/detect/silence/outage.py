@@ -190,6 +190,8 @@ class OutageEpisode:
             self._close(IncidentState.WITHDRAWN, self.closed_us or now_us)
             return
         kind = self.evidence.explain(self.limits)
+        if self.carrier and kind is IncidentKind.SILENCE:
+            return  # others live there by other carriers: anchors of ours failed as well
         if kind is not None and self.evidence.silent >= self.limits.votes:
             self.explain_as(kind, now_us)
 
@@ -268,13 +270,13 @@ class OutageEpisode:
         vantages = self._vantages_inside(presence)
         candidates = [s for s in vantages if s.place.access != "hosting"] or vantages
         voters, _ = select_established(candidates, now_us, self.limits, self.limits.witnesses)
-        min_votes = min(float(self.limits.votes), *(cell.votes for cell in self.parts))
         # Over midnight lines get new names, the silent ones not: a bound would end the outage.
         silent_votes = count_silent(voters, is_lower_bound=False)
+        known = sum_votes(silent_votes).votes  # data centers that voted for it are not in it
+        min_votes = min(float(self.limits.votes), known, *(cell.votes for cell in self.parts))
         dark_cells = localize(silent_votes, self.limits.confirm_share, min_votes, self.limits)
         if not dark_cells:
-            live_votes = count_live(voters, is_lower_bound=False)
-            has_votes = sum_votes(live_votes).hits >= self.needed
+            has_votes = sum_votes(count_live(voters, is_lower_bound=False)).hits >= self.needed
             return has_votes and self._is_clearing(vantages, now_us)
         self._clear_us = None
         self._last = dark_cells
@@ -357,9 +359,8 @@ class OutageEpisode:
 
     def _was_transit(self, now_us: int) -> bool:
         """Return whether our own way to several countries may have failed and be repaired."""
-        is_brief = now_us - self.started.earliest_us <= _TRANSIT_US
         is_proven = self.evidence.explain(self.limits) is IncidentKind.SILENCE
-        return self.is_joint and is_brief and not is_proven
+        return self.is_joint and not is_proven and now_us - self.started.earliest_us <= _TRANSIT_US
 
     def _close(self, state: IncidentState, now_us: int) -> None:
         self.state = state

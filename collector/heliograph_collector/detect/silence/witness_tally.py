@@ -16,13 +16,18 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from heliograph.units import DAY_US, SECOND_US
-from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace, is_established
+from heliograph_collector.detect.stats.voting import (
+    VoteCount,
+    VotesByPlace,
+    is_established,
+    weigh_phones,
+)
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
 _Key = TypeVar("_Key")
-_Shape = tuple[int, int, float, bool]
+_Shape = tuple[int, float, float, bool]
 _Sums = tuple[VoteCount, VoteCount]
 
 
@@ -151,7 +156,8 @@ class VoteTally:
     ) -> None:
         places = self.groups[line]
         size, hits = places.get(place, (0, 0))
-        is_same_share = size > 0 and size + step > 0  # other places keep their share of the line
+        # Other places keep their share of the line, unless it may be a NAT.
+        is_same_share = size > 0 and size + step > 0 and not _is_nat(line, place, nat_votes)
         affected = [place] if is_same_share else [*places]
         self._count_shapes(line, affected, -1, nat_votes)
         if not is_same_share:
@@ -173,12 +179,13 @@ class VoteTally:
     def _count_shapes(
         self, line: str, affected: Iterable[VantageLocation], step: int, nat_votes: int
     ) -> None:
+        places = self.groups.get(line, {})
+        phones = [n for place, (n, _) in places.items() if _is_nat(line, place, nat_votes)]
         for place in affected:
-            places = self.groups[line]
             size, hits = places[place]
             is_hit = 2 * hits > size
-            is_nat = bool(line) and place.access == "mobile" and nat_votes > 1
-            units = min(nat_votes, size) if is_nat else 1
+            is_nat = _is_nat(line, place, nat_votes)
+            units = weigh_phones(size, sum(phones), len(phones), nat_votes) if is_nat else 1.0
             shape = len(places), units, units * hits / size if is_nat else float(is_hit), is_hit
             shapes = self.shapes[place.asn]
             counts = shapes.setdefault(place, Counter())
@@ -197,6 +204,10 @@ class VoteTally:
                 self.sums.pop(asn, None)
                 for place in self.shapes[asn]:
                     self.place_sums.pop(place, None)
+
+
+def _is_nat(line: str, place: VantageLocation, nat_votes: int) -> bool:
+    return bool(line) and place.access == "mobile" and nat_votes > 1
 
 
 def _add_count(counts: Counter[_Key], key: _Key, step: int) -> None:

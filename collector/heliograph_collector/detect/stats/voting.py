@@ -55,14 +55,15 @@ def count_votes(
     claimed locations give it no more votes.
 
     Args:
-        nat_votes: The votes of a mobile network at most, one per vantage: whole cities share the
-            prefix of a carrier's NAT.
+        nat_votes: The votes of a mobile network at most, one per vantage, wherever these are:
+            whole cities share the prefix of a carrier's NAT.
         is_lower_bound: Votes of an AS whose names are of several days may be of the same lines.
             Together they weigh as much as those of the day that has most, unless this is False.
     """
     # No object per group, because detectors spend most time here and in `scopes_of`.
     groups: dict[tuple[str, VantageLocation], list[int]] = {}  # [vantages, hits]
     spans: defaultdict[tuple[str, str], int] = defaultdict(int)
+    phones: defaultdict[tuple[str, str], list[int]] = defaultdict(list)  # by mobile place
     for vantage, hit in votes:
         key = vantage.prefix, vantage.place
         group = groups.get(key)
@@ -73,6 +74,9 @@ def count_votes(
             group[0] += 1
             group[1] += hit
     votes_by_place: defaultdict[VantageLocation, VoteCount] = defaultdict(VoteCount)
+    for (prefix, location), (group_size, _) in groups.items() if nat_votes > 1 else ():
+        if prefix and location.access == "mobile":
+            phones[prefix, location.country].append(group_size)
     has_several_days = len({read_day(prefix) for prefix, _ in spans if prefix}) > 1
     day_weights = _weigh_days(groups) if is_lower_bound and has_several_days else {}
     for (prefix, location), (group_size, hits) in groups.items():
@@ -80,13 +84,19 @@ def count_votes(
         vote_count = votes_by_place[location]
         vote_count.lines += line
         if nat_votes > 1 and location.access == "mobile" and prefix:
-            weight = line * min(nat_votes, group_size)
+            sizes = phones[prefix, location.country]
+            weight = line * weigh_phones(group_size, sum(sizes), len(sizes), nat_votes)
             vote_count.votes += weight
             vote_count.hits += weight * hits / group_size
         else:
             vote_count.votes += line
             vote_count.hits += line * (2 * hits > group_size)
     return dict(votes_by_place)
+
+
+def weigh_phones(here: int, everywhere: int, places: int, nat_votes: int) -> float:
+    """Return the votes of a NAT's phones in one place, in shares of their line in a place."""
+    return places * min(nat_votes, everywhere) * here / everywhere
 
 
 def _weigh_days(networks: Iterable[tuple[str, VantageLocation]]) -> dict[int, float]:

@@ -211,6 +211,23 @@ def test_one_silent_carrier_among_living_ones_is_a_block_of_it_or_our_fault(
     assert [i.kind for i in incidents] == ([] if everywhere else [BLOCKED])
 
 
+def test_dead_anchors_make_no_cut_of_a_silent_carrier_among_living_ones() -> None:
+    """A cloud fails that has one of our entrances and our anchors."""
+    rng = Random(6)
+    vantages = [
+        replace(w, carrier="edge-1" if i % 2 else "session")
+        for i, w in enumerate(country(each=4) + world())
+    ]
+    silent = [w for w in vantages if w.carrier == "edge-1" and KZ(w)]
+    signals = live(vantages, rng, 4, churn=1.0) + drop(silent, ONSET, rng, END)
+    signals += [
+        OfflineReport(at(END + 90), w.nym, at(ONSET), at(END), alive=True, online=False)
+        for w in silent
+    ]
+    incidents = detect_silence(signals, UNTIL).incidents
+    assert [(i.kind, i.state) for i in incidents] == [(BLOCKED, IncidentState.CLOSED)]
+
+
 def power_signals(
     rng: Random, regions: Sequence[str], tell: Callable[[VantageRef], OfflineReport | None]
 ) -> tuple[Signals, list[VantageRef]]:
@@ -328,6 +345,38 @@ def test_phones_behind_one_nat_are_suspected_and_no_more() -> None:
         assert (incident.state, incident.scope.asn) == (IncidentState.SUSPECTED, 101)
         assert incident.confidence <= 0.5
         assert [i for i in detect_silence(signals, UNTIL).incidents if is_cut(i)] == []
+
+
+def test_a_carrier_nat_of_several_regions_confirms_its_own_network_at_low_confidence() -> None:
+    rng = Random(4)
+    regions = ("ALA", "AST", "VOS")
+    phones = [
+        phone
+        for region in regions
+        for phone in people(VantageLocation("KZ", region, 101, "mobile"), 9, prefix="nat")
+    ]
+    phones = [replace(phone, prefix="nat") for phone in phones]
+    fixed = [w for w in country(each=2) if w.place.access == "fixed"]
+    signals = live(phones + fixed + world(), rng, 4, churn=1.0) + drop(phones, ONSET, rng, END)
+    (incident,) = detect_silence(signals, at(ONSET + 180)).incidents
+    assert incident.state is IncidentState.CONFIRMED
+    assert {part.scope.asn for part in incident.parts} == {101}
+    assert incident.confidence <= 0.5
+    (incident,) = detect_silence(signals, UNTIL).incidents
+    assert incident.ended is not None
+    assert incident.ended.latest_us <= at(END + 180)
+
+
+def test_a_cut_of_five_votes_with_a_data_center_lasts_until_they_are_back() -> None:
+    rng = Random(5)
+    lines = [w for w in country(each=1) if w.place.asn in (101, 201)][:4]
+    hosting = people(VantageLocation("KZ", "ALA", 301, "hosting"), 1)
+    cut = [*lines, *hosting]
+    signals = live(cut + world(), rng, 4, churn=1.0) + drop(cut, ONSET, rng, END)
+    (incident,) = detect_silence(signals, at(END - 60)).incidents
+    assert incident.state is IncidentState.CONFIRMED
+    (incident,) = detect_silence(signals, UNTIL).incidents
+    assert incident.state is IncidentState.CLOSED
 
 
 def test_stepwise_shutdown_is_one_incident_with_dated_phases() -> None:
