@@ -66,7 +66,7 @@ class Thresholds:
 
     # Voting
     votes: int = 5  # fewer confirm nothing; assumed
-    nat_votes: int = 5  # of one mobile prefix, which may be a carrier's NAT, wherever its phones are
+    nat_votes: int = 5  # of one mobile prefix, which may be a carrier's NAT, in all places
     lines: int = 2  # prefixes of a cell; one alone may be one box (merging.py)
     few: int = 10  # fewer give low confidence; assumed
     low: float = 0.5  # low confidence; assumed
