@@ -180,12 +180,16 @@ class VoteTally:
         self, line: str, affected: Iterable[VantageLocation], step: int, nat_votes: int
     ) -> None:
         places = self.groups.get(line, {})
-        phones = [n for place, (n, _) in places.items() if _is_nat(line, place, nat_votes)]
         for place in affected:
             size, hits = places[place]
             is_hit = 2 * hits > size
             is_nat = _is_nat(line, place, nat_votes)
-            units = weigh_phones(size, sum(phones), len(phones), nat_votes) if is_nat else 1.0
+            units = 1.0
+            if is_nat and len(places) > 1:
+                phones = [n for other, (n, _) in places.items() if other.access == "mobile"]
+                units = weigh_phones(size, sum(phones), len(phones), nat_votes)
+            elif is_nat:
+                units = float(min(nat_votes, size))
             shape = len(places), units, units * hits / size if is_nat else float(is_hit), is_hit
             shapes = self.shapes[place.asn]
             counts = shapes.setdefault(place, Counter())

@@ -75,7 +75,7 @@ def count_votes(
             group[1] += hit
     votes_by_place: defaultdict[VantageLocation, VoteCount] = defaultdict(VoteCount)
     for (prefix, location), (group_size, _) in groups.items() if nat_votes > 1 else ():
-        if prefix and location.access == "mobile":
+        if location.access == "mobile" and spans[prefix, location.country] > 1:
             phones[prefix, location.country].append(group_size)
     has_several_days = len({read_day(prefix) for prefix, _ in spans if prefix}) > 1
     day_weights = _weigh_days(groups) if is_lower_bound and has_several_days else {}
@@ -84,7 +84,7 @@ def count_votes(
         vote_count = votes_by_place[location]
         vote_count.lines += line
         if nat_votes > 1 and location.access == "mobile" and prefix:
-            sizes = phones[prefix, location.country]
+            sizes = phones.get((prefix, location.country)) or (group_size,)
             weight = line * weigh_phones(group_size, sum(sizes), len(sizes), nat_votes)
             vote_count.votes += weight
             vote_count.hits += weight * hits / group_size
