@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from heliograph.clock import Clock
@@ -12,11 +13,10 @@ from heliograph.units import SECOND_US
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.app.cluster_ingest import accept_elsewhere
 from heliograph_collector.app.public_report import PublicReport
+from heliograph_collector.detect.log_takeover import FollowedLog, ForgedLogError
 from heliograph_collector.http.backend import AgentCounts
 from heliograph_collector.http.beginning import BEFORE_START
 from heliograph_collector.http.live_feed import LiveFeed
-from heliograph_collector.incidents.log_file import BadLineError, ChainVerifier, body_of
-from heliograph_collector.incidents.state import IncidentBook, LogEntry
 from heliograph_collector.ingest.geo.lookup import GeoLookup
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.records import BlindTime, Cell, SilenceCount, Vote
@@ -35,10 +35,6 @@ class SharedEntries(Protocol):
     async def read_after(self, number: int) -> list[bytes]:
         """Return the entries after a number. Raises JournalError."""
         ...
-
-
-class ForgedLogError(Exception):
-    """The shared alert log has an entry that the leader's key did not sign, or lacks one."""
 
 
 class Counts:
@@ -81,12 +77,11 @@ class LeaderMirror:
         self._clock = clock
         self._bus = bus
         self._numbers = count(1)
-        self._public_key = first.public_key
-        self._chain = ChainVerifier(first.public_key)
+        self._log = FollowedLog(first.public_key)
         self._heard_us = clock.monotonic_us()
         self.report = first  # the last one
         self.geo = geo
-        self.book = IncidentBook()
+        self.book = self._log.book
 
     @property
     def connections(self) -> Counts:
@@ -125,7 +120,7 @@ class LeaderMirror:
         ]
         if self.is_stale and self.report.at_us < until_us:
             gaps.append(BlindTime(since_us=self.report.at_us, until_us=None, reason=UNHEARD))
-        return sorted(gaps, key=lambda gap: (gap.since_us, gap.country))
+        return sorted(gaps, key=attrgetter("since_us", "country"))
 
     def list_blocked(self, since_us: int) -> Sequence[BlockedEntrance]:
         return [entrance for entrance in self.report.blocked if entrance.since_us >= since_us]
@@ -140,22 +135,11 @@ class LeaderMirror:
         return self.report.problems
 
     async def _read_log(self, report: PublicReport) -> list[str]:
-        if report.public_key != self._public_key:
+        if report.public_key != self._log.public:
             raise ForgedLogError("Another key signs the alert log than before.")
-        if report.log_entries <= self._chain.count:
+        if report.log_entries <= self._log.count:
             return []
-        changed: dict[str, None] = {}
-        for line in await self._entries.read_after(self._chain.count):
-            number = len(self.book.entries) + 1
-            try:
-                self._chain.add(line)
-                body = body_of(line)
-            except (BadLineError, ValueError) as error:
-                raise ForgedLogError(f"Entry {number} of the shared log: {error}.") from None
-            entry = LogEntry(number, self._chain.head, line, body)
-            self.book.append(entry)
-            changed[entry.incident] = None
-        return list(changed)
+        return self._log.take(await self._entries.read_after(self._log.count))
 
 
 class MirroredFeed(LiveFeed):

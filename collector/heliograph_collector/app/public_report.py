@@ -20,7 +20,7 @@ from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.records import BlindTime, Block
 
 PUBLIC = "public"  # the word of its subject
-REPORT_S = 2.0  # as often as pages are made anew at most (http.api.stream)
+REPORT_S = 2.0  # as often as pages are made again at most (http.api.stream)
 MAX_TOUCHED = 20_000  # times of one report; more are left to the host's own refresh
 MAX_ANNOTATED = 100  # incidents, the last annotated; some 3 kB each, and a message has 4 MB
 
@@ -57,7 +57,7 @@ def decode_public(content: bytes) -> PublicReport:
         raise MessageError(str(error)) from error
 
 
-class Publisher(Protocol):
+class MessageSender(Protocol):
     """Messages to all that listen. Implemented by jetstream.bus.Bus."""
 
     async def publish(self, topic: str, content: bytes) -> bool: ...
@@ -72,7 +72,7 @@ class NewestAnnotations(Protocol):
 class PublicReporter:
     """Reports to the hosts that publish; it is to hear of each judged block."""
 
-    def __init__(self, bus: Publisher, run: str, services_version: str) -> None:
+    def __init__(self, bus: MessageSender, run: str, services_version: str) -> None:
         self._bus = bus
         self._run = run
         self._services_version = services_version

@@ -26,7 +26,6 @@ from heliograph.yaml_document import YamlError
 from heliograph_collector.app.cluster_messages import MessageError
 from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.leader_mirror import (
-    ForgedLogError,
     LeaderMirror,
     MirroredFeed,
 )
@@ -37,6 +36,7 @@ from heliograph_collector.config.endpoint_file import EndpointFile
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.journal_settings import JournalSettings
 from heliograph_collector.config.settings import Config
+from heliograph_collector.detect.log_takeover import ForgedLogError
 from heliograph_collector.fleet import KeysError
 from heliograph_collector.fleet.password_file import find_password_file
 from heliograph_collector.http.event_bus import EventBus

@@ -1,22 +1,70 @@
 """The alert log of a collector that takes over from another, or may be taken over.
 
 The log of a cluster is shared: each entry is published, in order, before it is written to the file
-(`EntryFence`). A collector that takes over appends what it lacks; opening the log verifies that.
+(`EntryFence`). A collector that takes over appends what it lacks; opening the log verifies that. A
+host that only publishes follows it (`FollowedLog`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from heliograph_collector.incidents.log_file import (
     LOG_FILE_NAME,
     AlertLogError,
+    BadLineError,
+    ChainVerifier,
     EntryFence,
     append_durably,
+    body_of,
     cut_torn_line,
     read_lines,
 )
+from heliograph_collector.incidents.state import IncidentBook, LogEntry
 
-__all__ = ["AlertLogError", "EntryFence", "adopt_lines", "list_own_lines"]
+__all__ = [
+    "AlertLogError",
+    "EntryFence",
+    "FollowedLog",
+    "ForgedLogError",
+    "adopt_lines",
+    "list_own_lines",
+]
+
+
+class ForgedLogError(Exception):
+    """The shared alert log has an entry that the leader's key did not sign, or lacks one."""
+
+
+class FollowedLog:
+    """The shared alert log as a reader has it, who verifies each entry and writes none."""
+
+    def __init__(self, public: bytes) -> None:
+        """Begin before the first entry; `public` is the collector's Ed25519 key."""
+        self._chain = ChainVerifier(public)
+        self.public = public
+        self.book = IncidentBook()
+
+    @property
+    def count(self) -> int:
+        return len(self.book.entries)
+
+    def take(self, lines: Iterable[bytes]) -> list[str]:
+        """Take up the next lines; return the incidents that they are about, each once.
+
+        Raises ForgedLogError; what came before that line is taken.
+        """
+        changed: dict[str, None] = {}
+        for line in lines:
+            number = self.count + 1
+            try:
+                self._chain.add(line)
+                body = body_of(line)
+            except (BadLineError, ValueError) as error:
+                raise ForgedLogError(f"Entry {number} of the shared log: {error}.") from None
+            entry = LogEntry(number, self._chain.head, line, body)
+            self.book.append(entry)
+            changed[entry.incident] = None
+        return list(changed)
 
 
 def list_own_lines(data: Path) -> list[bytes]:

@@ -16,7 +16,6 @@ from heliograph.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.app.cluster_messages import encode
 from heliograph_collector.app.leader_mirror import (
     STALE_US,
-    ForgedLogError,
     LeaderMirror,
     MirroredFeed,
 )
@@ -28,6 +27,7 @@ from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.journal_settings import JournalSettings
 from heliograph_collector.config.roles import check_roles
 from heliograph_collector.config.settings import Config
+from heliograph_collector.detect.log_takeover import ForgedLogError
 from heliograph_collector.http.backend import AgentCounts, LinkCount
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.published_incidents import IncidentEvents
