@@ -6,14 +6,22 @@ moment, are noticed 37.5 s after the last heartbeat, and agents may return anoth
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.replay import replay_signals
+from heliograph_collector.incidents.incident import Incident
+from heliograph_collector.sources.signal_file import read_signals
+
 MIDNIGHT = 1_762_992_000  # 13 November 2025
 HOUR, DAY = 3_600.0, 86_400.0
 WITNESSES = ("TR", "BR", "ID", "PL")
+SEEDS = int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "1"))
+AT = 9.5 * HOUR  # 14:30 in Kazakhstan; scenes begin at 8:00 UTC
 
 
 @dataclass
@@ -27,6 +35,7 @@ class Down:
     entrance: str = ""  # by which it returns
     ran_on: bool = False  # its machine is known to have run meanwhile
     goodbye: bool = False  # its agent restarted
+    closed: bool = False  # its agent ended, or a box on its way reset the connection
 
 
 @dataclass
@@ -115,7 +124,8 @@ class Land:
                 lines.append(bye)
             elif heard + 37.5 < back:
                 lost = {"kind": "loss", "vantage": person.name, "last_heard": clock(heard)}
-                lines.append({**lost, "at": clock(heard + 37.5)})
+                end = {"closed": clock(down.since)} if down.closed else {}
+                lines.append({**lost, **end, "at": clock(heard + 37.5)})
             if back >= self.end:
                 break
             person.entrance = down.entrance or person.entrance
@@ -128,6 +138,22 @@ class Land:
                 lines.append({**said, **span, "online": down.told, "at": clock(back + 10)})
             live_since = back
         return lines
+
+
+def create_land(seed: int, hours: float = 4) -> Land:
+    return Land(Random(seed), 8 * HOUR, hours)
+
+
+def play(land: Land, tmp_path: Path) -> list[Incident]:
+    """Play a land through the detectors; return what was ever confirmed."""
+    content = read_signals(land.write(tmp_path / "signals.jsonl"))
+    incidents = replay_signals(content.signals, content.votes, content.levels).incidents
+    return [incident for incident in incidents if incident.confirmed_us is not None]
+
+
+def seconds_after(at: float, at_us: int | None) -> float:
+    assert at_us is not None
+    return at_us / SECOND_US - clock(at)
 
 
 def clock(second: float) -> float:

@@ -51,15 +51,15 @@ def row_of(signal: object, position: int = 0) -> JournalRow:
     if isinstance(signal, VantageArrival):
         return arrival(signal, position)
     if isinstance(signal, Goodbye):
-        kind, heard_us = RowKind.GOODBYE, 0
+        kind, heard_us, closed_us = RowKind.GOODBYE, 0, 0
     elif isinstance(signal, VantageLoss):
-        kind, heard_us = RowKind.LOST, signal.heard_us
+        kind, heard_us, closed_us = RowKind.LOST, signal.heard_us, signal.closed_us
     else:
         assert isinstance(signal, Fault)
         return fault(signal, position)
     return JournalRow(
         kind=kind, agent=agent(signal.nym), received_us=signal.at_us, heard_us=heard_us,
-        body=hello(None), position=position,
+        body=hello(None), position=position, closed_us=closed_us,
     )  # fmt: skip
 
 

@@ -56,7 +56,7 @@ from heliograph_collector.ingest.collector_faults import (
 )
 from heliograph_collector.ingest.geo.lookup import GeoLookup
 from heliograph_collector.ingest.pacing import JudgeLoad
-from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable, DisconnectReason
+from heliograph_collector.ingest.presence import ConnectionTable, DisconnectReason
 from heliograph_collector.ingest.role_changes import update_lost
 from heliograph_collector.model.line_names import choose_name
 from heliograph_collector.model.records import Block, JournalRow, RowKind
@@ -251,6 +251,7 @@ class ClusterIngest:
             return
         del mirror.sessions[departure.key]
         session.last_heard_us = departure.heard_us + ahead_us
+        session.ended_us = departure.ended_us and departure.ended_us + ahead_us
         reason = DisconnectReason(departure.reason)
         if reason is not DisconnectReason.GOODBYE and self.board.is_unknown(session.agent.id):
             reason = DisconnectReason.STOPPED
@@ -274,7 +275,8 @@ class ClusterIngest:
             self.connections.add(session)
             self.directory.record_sighting(session.build_sighting(self._clock.wall_us()))
         if not is_new:  # it may have been awaited, or given up
-            self._rows.append(self._build_row(session, RowKind.ARRIVAL, self._clock.wall_us()))
+            now_us = self._clock.wall_us()
+            self._rows.append(_name_line(session.build_row(RowKind.ARRIVAL, now_us)))
 
     def _extend_deadlines(self) -> None:
         """Add a time in which this process stood still, or had no server, to all others."""
@@ -337,12 +339,7 @@ class ClusterIngest:
         if self.board.is_trusted(reading.monotonic_us) and self._all_lost_us is None:
             lost = self.connections.find_lost(reading.monotonic_us, self.directory.heartbeat_s)
         losses = [
-            self._build_row(
-                connection,
-                RowKind.LOST,
-                reading.wall_us,
-                reading.wall_us - (reading.monotonic_us - connection.last_heard_us),
-            )
+            _name_line(connection.build_lost_row(reading.wall_us, reading.monotonic_us))
             for connection in update_lost(lost, self.directory)
         ]
         rows = [*self._rows, *losses]
@@ -356,12 +353,6 @@ class ClusterIngest:
             del self._rows[: len(rows) - len(losses)]
             self.connections.confirm_lost(lost)
 
-    def _build_row(
-        self, connection: AgentConnection, kind: RowKind, now_us: int, heard_us: int = 0
-    ) -> JournalRow:
-        row = connection.build_row(kind, now_us, heard_us)
-        return replace(row, prefix=choose_name(row.prefix, now_us))
-
     def _build_start_row(self, heard_us: int) -> JournalRow:
         now_us = self._clock.wall_us()
         return JournalRow(
@@ -370,6 +361,10 @@ class ClusterIngest:
             received_us=now_us,
             heard_us=min(heard_us, now_us),
         )
+
+
+def _name_line(row: JournalRow) -> JournalRow:
+    return replace(row, prefix=choose_name(row.prefix, row.received_us))
 
 
 def _is_no_goodbye(departure: Departure) -> bool:

@@ -92,6 +92,7 @@ class Departure(msgspec.Struct, frozen=True, array_like=True):
     reason: str  # a DisconnectReason
     goodbye_reason: str
     heard_us: int  # monotonic
+    ended_us: int = 0  # monotonic
 
 
 class SessionsChanged(msgspec.Struct, frozen=True, kw_only=True, tag=True):

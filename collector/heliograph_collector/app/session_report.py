@@ -81,7 +81,13 @@ class SessionReporter:
             if connection.departure is not None:
                 reason, goodbye_reason = connection.departure
                 key = self._keys[connection]
-                yield Departure(key, reason.value, goodbye_reason, connection.last_heard_us)
+                yield Departure(
+                    key,
+                    reason.value,
+                    goodbye_reason,
+                    connection.last_heard_us,
+                    connection.ended_us,
+                )
 
     def _take_up(self, connection: AgentConnection) -> int:
         key = self._keys[connection] = next(self._numbers)

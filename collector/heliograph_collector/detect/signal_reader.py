@@ -142,6 +142,7 @@ class SignalReader:
                 heard_us,
                 hello.on_battery if hello.HasField("on_battery") else None,
                 _dated_name(row.prefix),
+                row.closed_us,
             )
             if word is not None:
                 yield from self._read_early_word(pseudonym, word, row.received_us)

@@ -12,7 +12,7 @@ except that it wakes sessions that must end.
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain, pairwise
 
@@ -27,6 +27,9 @@ from heliograph_collector.model.seniority import Seniority, find_seniority
 SILENCE_HEARTBEATS = 2.5  # until a session counts as silent; assumed: one heartbeat may be lost
 MAX_CONNECTIONS_PER_AGENT = 4  # half-open sessions of one agent; the oldest is ended first
 _RETURNING_REASON = "network_change"  # reason of a goodbye before a return
+# A living session is heard every 15 s. Later than that it may be our own kernel that gives a dead
+# line up: with unconfirmed data after 20 s at the earliest (gRFC A18, `grpc.keepalive_timeout_ms`).
+_CLOSED_US = 17 * SECOND_US
 _MAX_DEPARTURES = 100_000  # in memory, about 10 MB; the oldest is forgotten first
 
 
@@ -66,6 +69,7 @@ class AgentConnection:
     silence_from_us: int = 0  # earliest start of its silence: the collector was stalled before
     end_reason: DisconnectReason | None = None
     departure: tuple[DisconnectReason, str] | None = None  # and the reason of its goodbye
+    ended_us: int = 0
     read_timeout: asyncio.Timeout | None = None  # of the present read
     vantage: Vantage = field(init=False)  # computed once, as every heartbeat needs it
 
@@ -115,8 +119,17 @@ class AgentConnection:
         )
 
     def build_lost_row(self, wall_us: int, monotonic_us: int) -> JournalRow:
-        """Build the row of a loss, with the last heard time on the present wall clock."""
-        return self.build_row(RowKind.LOST, wall_us, wall_us - (monotonic_us - self.last_heard_us))
+        """Build the row of a loss, with the times of its end on the present wall clock."""
+        ahead_us = wall_us - monotonic_us
+        row = self.build_row(RowKind.LOST, wall_us, self.last_heard_us + ahead_us)
+        return replace(row, closed_us=self.ended_us + ahead_us) if self._was_closed else row
+
+    @property
+    def _was_closed(self) -> bool:
+        """Return whether its peer, or who can forge one, closed it; not so of one by polls."""
+        is_close = self.departure is not None and self.departure[0] is DisconnectReason.CLOSED
+        is_prompt = self.ended_us - self.last_heard_us <= _CLOSED_US
+        return is_close and is_prompt and self.ended_us > 0 and not self.hello.poll_s
 
 
 @dataclass(slots=True)

@@ -87,8 +87,7 @@ class JournalRow:
     received_us: int
     country: str = "ZZ"  # of the peer's address, which is not stored
     asn: int = 0
-    # Names of the peer's line (`line_names`), for each day of its results.
-    prefix: str = ""
+    prefix: str = ""  # names of the peer's line (`line_names`), for each day of its results
     role: AgentRole = AgentRole.VOLUNTEER
     carrier: str = "session"  # session, submit, post
     sequence: int = 0  # envelopes only
@@ -100,6 +99,7 @@ class JournalRow:
     # alive, 0 for never. Fault: its beginning.
     heard_us: int = 0
     since_s: int = 0  # enrollment of the agent; 0 if unknown or not an agent's row
+    closed_us: int = 0  # a loss's: when its connection was closed; 0: it fell silent, or unknown
 
     def line_at(self, at_us: int) -> str:
         """Return the name of the line for the day of a time, "" if it is not known."""

@@ -58,6 +58,7 @@ class VantageLoss:
     heard_us: int
     on_battery: bool | None = None  # as its last heartbeat said
     prefix: str = ""  # name of its line for the day of the loss; "" unknown
+    closed_us: int = 0  # when its connection was closed; 0: it fell silent, or unknown
 
 
 class FaultReason(StrEnum):

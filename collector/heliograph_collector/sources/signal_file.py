@@ -159,7 +159,10 @@ class _SignalReader:
             heard_us = (
                 at_us if line.last_heard is None else _parse_time(line.last_heard, "last_heard")
             )
-            return VantageLoss(at_us, line.vantage, min(at_us, heard_us), line.on_battery)
+            closed_us = 0 if line.closed is None else _parse_time(line.closed, "closed")
+            return VantageLoss(
+                at_us, line.vantage, min(at_us, heard_us), line.on_battery, closed_us=closed_us
+            )
         return OfflineReport(
             at_us,
             line.vantage,

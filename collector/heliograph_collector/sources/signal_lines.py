@@ -67,6 +67,7 @@ class LossLine(_Line, frozen=True, kw_only=True, tag="loss"):
     vantage: Name
     last_heard: Time | None = None  # None: at
     on_battery: bool | None = None
+    closed: Time | None = None  # None: it fell silent, or unknown
 
 
 class ReportLine(_Line, frozen=True, kw_only=True, tag="report"):

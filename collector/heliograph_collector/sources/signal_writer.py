@@ -62,7 +62,11 @@ def _build_signal_line(signal: VantageSignal) -> SignalLine:
     if isinstance(signal, VantageLoss):
         last_heard = format_timestamp(signal.heard_us)
         return LossLine(
-            at=at, vantage=signal.nym, last_heard=last_heard, on_battery=signal.on_battery
+            at=at,
+            vantage=signal.nym,
+            last_heard=last_heard,
+            on_battery=signal.on_battery,
+            closed=format_timestamp(signal.closed_us) if signal.closed_us else None,
         )
     transport, _, entrance = signal.carrier.partition("/")
     if isinstance(signal, Fault):

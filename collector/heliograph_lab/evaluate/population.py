@@ -41,14 +41,15 @@ UNKNOWN_SHARE = 0.02  # of verdicts are unknown; assumed
 MOBILE = (101, 102, 103)
 FIXED = (201, 202, 203)
 OPERATORS = (*((asn, "mobile") for asn in MOBILE), *((asn, "fixed") for asn in FIXED))
-SilenceCause = Literal["own", "cut", "power", "blip", "away", "address"]
+SilenceCause = Literal["own", "killed", "cut", "power", "blip", "away", "address"]
 
 
 @dataclass(frozen=True, slots=True)
 class SilentSpan:
     """A silent time of a vantage.
 
-    own: churn; blip: its path; away: goodbye; address: ours is blocked, and its line works.
+    own: churn; killed: its program ended, so that its kernel closed the session; blip: its path;
+    away: goodbye; address: ours is blocked, and its line works.
     """
 
     since_s: float
@@ -211,9 +212,10 @@ def _vantage_signals(
         if group[0].how == "away":
             signals.append(Goodbye(clock.to_us(since_s), pseudonym))
         elif back_s > heard_s + LOST_S and heard_s + LOST_S < until_s:
-            signals.append(
-                VantageLoss(clock.to_us(heard_s + LOST_S), pseudonym, clock.to_us(heard_s))
-            )
+            closed_us = clock.to_us(since_s) if group[0].how == "killed" else 0
+            lost_us = clock.to_us(heard_s + LOST_S)
+            heard_us = clock.to_us(heard_s)
+            signals.append(VantageLoss(lost_us, pseudonym, heard_us, closed_us=closed_us))
         if is_blocked and group[0].other_way and back_s > heard_s + LOST_S:
             signals += _post_word(vantage, heard_s, since_s, rng, clock)
         if since_s > 0 and back_s < until_s:

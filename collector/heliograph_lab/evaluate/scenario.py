@@ -291,7 +291,8 @@ def _affect_vantage(
         vantage.silences.append(SilentSpan(since_s, since_s + state.rng.uniform(25, 50), "own"))
         vantage.moved = (since_s, f"moved-{vantage.ref.prefix}")
     elif event.do == "update":
-        vantage.silences.append(SilentSpan(since_s, since_s + state.rng.uniform(10, 90), "blip"))
+        lasts_s = state.rng.uniform(10, 90)
+        vantage.silences.append(SilentSpan(since_s, since_s + lasts_s, SILENCES[event.do]))
     elif event.do == "own_block":
         has_other_way = state.rng.random() < event.share
         vantage.silences.append(SilentSpan(since_s, until_s, SILENCES[event.do], has_other_way))

@@ -24,7 +24,7 @@ SILENCES: dict[str, SilenceCause] = {  # events that silence vantages without a 
     "carrier": "blip",
     "probe": "blip",
     "clock_jump": "blip",
-    "update": "blip",
+    "update": "killed",
     "sleep": "away",
     "lids": "own",
     "prefix_move": "own",

@@ -109,7 +109,7 @@ class VirtualAgent:
                     await self._sleep_until(silence.since_s)
                     await self._be_silent(silence, until_s)
             await self._sleep_until(until_s)
-            await self._send_goodbye("shutdown")
+            await self._end_session("shutdown")
             connection_task.cancel()
         await self.connection.drop()
 
@@ -118,8 +118,8 @@ class VirtualAgent:
         await asyncio.sleep(zero + second - asyncio.get_running_loop().time())
 
     async def _be_silent(self, silence: AgentSilence, until_s: float) -> None:
-        if silence.how == "away":
-            await self._send_goodbye("pause")
+        if silence.how in ("away", "killed"):
+            await self._end_session("pause" if silence.how == "away" else "")
         self.awake.clear()
         self.context.tally.hushed += 1
         if silence.how == "blocked":
@@ -141,7 +141,8 @@ class VirtualAgent:
             zero_s + min(silence.until_s, until_s), has_other_way=silence.has_other_way
         )
 
-    async def _send_goodbye(self, reason: str) -> None:
+    async def _end_session(self, reason: str) -> None:
+        """Close the session after a goodbye; without a reason as of a program that was killed."""
         import grpc
 
         call = self.call
@@ -152,7 +153,8 @@ class VirtualAgent:
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError):
             async with asyncio.timeout(GREET_S):
                 async with self.writing:
-                    await call.write(pb.AgentMessage(goodbye=pb.Goodbye(reason=reason)))
+                    if reason:
+                        await call.write(pb.AgentMessage(goodbye=pb.Goodbye(reason=reason)))
                     await call.done_writing()
                 await self.ended.wait()
         self.is_leaving = False

@@ -92,7 +92,7 @@ def _build_actor(number: int, vantage: SimulatedVantage, scenario: Scenario) -> 
 
 def _build_silence(group: Sequence[SilentSpan]) -> AgentSilence:
     first = group[0]
-    how: SilenceKind = "away" if first.how == "away" else "cut"
+    how: SilenceKind = first.how if first.how in ("away", "killed") else "cut"
     if is_only_blocked(group):
         how = "blocked"
     has_other_way = all(span.other_way for span in group)

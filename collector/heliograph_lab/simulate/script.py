@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-SilenceKind = Literal["cut", "away", "blocked"]
+SilenceKind = Literal["cut", "away", "killed", "blocked"]
 
 
 @dataclass(frozen=True, slots=True)
 class AgentSilence:
     """A silence of an agent; `cut`: the connection hangs, `away`: after a goodbye.
 
-    `blocked`: the connection hangs, but its line works: it measures, and sends by another way if
-    it has one.
+    `killed`: its program ended, so that its kernel closed the connection. `blocked`: the connection
+    hangs, but its line works: it measures, and sends by another way if it has one.
     """
 
     since_s: float

@@ -109,7 +109,7 @@ class Led:
 
     async def leave(self, host: str, reason: str, goodbye: str = "", key: int = 1) -> None:
         heard_us = self.clock.monotonic_us() + 7
-        departure = Departure(key, reason, goodbye, heard_us)
+        departure = Departure(key, reason, goodbye, heard_us, heard_us + SECOND)
         changes = SessionsChanged(
             added=[], agents=[], states=[], ended=[key], departures=[departure]
         )
@@ -166,6 +166,7 @@ async def test_agent_that_left_all_hosts_is_lost_since_it_was_heard(led: Led) ->
     assert led.journal.list_kinds() == [RowKind.START, RowKind.LOST]
     assert led.journal.rows[1].agent == led.agents[0].id
     assert led.journal.rows[1].heard_us == heard_us
+    assert led.journal.rows[1].closed_us == heard_us + SECOND
 
 
 async def test_agent_that_moves_to_another_host_is_there(led: Led) -> None:

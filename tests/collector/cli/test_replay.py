@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from heliograph_collector import cli
-from heliograph_collector.model.signals import VantageSignal, sort_signals
+from heliograph_collector.model.signals import VantageLoss, VantageSignal, sort_signals
 from heliograph_collector.sources.replay import Replay
 from heliograph_collector.sources.signal_file import read_signals
 from heliograph_collector.sources.signal_writer import write_signals
@@ -78,6 +79,8 @@ def test_a_written_cut_comes_back_as_one_incident_with_brackets_and_delays(
 
 def test_what_is_written_is_read_as_it_was(tmp_path: Path) -> None:
     signals = sort_signals(live(country(), Random(1), 0.5))
+    losses = [s for s in signals if isinstance(s, VantageLoss)]
+    signals[signals.index(losses[0])] = replace(losses[0], closed_us=losses[0].heard_us + 1)
     votes = service_votes(country()[:3], Random(1), 120, lambda *_: True)
     with (tmp_path / "all.jsonl").open("wb") as file:
         write_signals(Replay("all", 0, 0, 0, signals, votes, (), ()), file)

@@ -90,6 +90,8 @@ def test_return_tells_the_edition_and_whether_its_machine_ran_on() -> None:
 
 def test_losses_goodbyes_and_faults_become_signals() -> None:
     assert told(lost(50, 12)) == [VantageLoss(at(50), KEY, at(12))]
+    closed = VantageLoss(at(50), KEY, at(12), closed_us=at(20))
+    assert told(replace(lost(50, 12), closed_us=at(20))) == [closed]
     assert told(replace(lost(50, 0), heard_us=0)) == [VantageLoss(at(50), KEY, at(12.5))]
     assert told(row_of(Goodbye(at(5), "anna"))) == [Goodbye(at(5), KEY)]
     for why in FaultReason:

@@ -75,6 +75,28 @@ def test_end_of_a_session_decides_whether_its_agent_is_lost(
     assert lost(presence, 10 * GONE_US) == [], "reported once"
 
 
+@pytest.mark.parametrize(
+    ("ending", "after_s", "poll_s", "is_closed"),
+    [
+        (DisconnectReason.CLOSED, 4, 0, True),
+        (DisconnectReason.CLOSED, 20, 0, False),  # our own kernel gave the dead line up
+        (DisconnectReason.CLOSED, 4, 25, False),  # a session by polls has no connection
+        (DisconnectReason.SILENT, 38, 0, False),
+        (DisconnectReason.RENEWED, 4, 0, False),
+    ],
+)
+def test_loss_says_when_its_connection_was_closed(
+    ending: DisconnectReason, after_s: int, poll_s: int, is_closed: bool
+) -> None:
+    one = connection(heard_us=1_000)
+    one.hello.poll_s = poll_s
+    one.ended_us = 1_000 + after_s * 1_000_000
+    table(one).remove(one, ending, "", 0)
+    row = one.build_lost_row(90_000_000, 40_000_000)
+    assert row.heard_us == 50_001_000
+    assert row.closed_us == (50_001_000 + after_s * 1_000_000 if is_closed else 0)
+
+
 def test_returning_agent_is_not_lost() -> None:
     presence = table(one := connection())
     presence.remove(one, DisconnectReason.RENEWED, "", 0)

@@ -187,6 +187,19 @@ async def test_away_is_a_goodbye(tmp_path: Path) -> None:
         assert len(await home.rows(RowKind.ARRIVAL)) == 2
 
 
+async def test_killed_closes_without_a_goodbye(tmp_path: Path) -> None:
+    actors = [Actor(0, "KZ", silences=[AgentSilence(0.0, 60.0, "killed")])]
+    async with ingest_server(tmp_path, heartbeat_s=1) as home:
+        (agent,) = await crew(home, actors)
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            running = group.create_task(agent.run_until(90.0))
+            await until_true(lambda: len(home.intake.connections) == 1)
+            agent.context.start_time.set_result(asyncio.get_running_loop().time())
+            (loss,) = await home.wait_rows(RowKind.LOST)
+            running.cancel()
+    assert loss.closed_us >= loss.heard_us > 0
+
+
 async def test_an_invite_of_another_collector_is_refused(tmp_path: Path) -> None:
     async with ingest_server(tmp_path) as home:
         invite = read_invite(format_invite(home.endpoint, b"p" * 32, b"t" * 16))

@@ -89,8 +89,8 @@ def play(
             began_s = _next_minute(country.pace)
             if clock and clock.began_s is None:
                 clock.began_s = began_s
-            outages.switch_power(country, played[-1].step.states if played else {}, step.states)
             _put(country, step, in_force)
+            outages.switch_power(country, played[-1].step.states if played else {}, step.states)
             for place, number in outages.fade(country, step, began_s):
                 in_force[place].append((outages.FADING, number))
             one = Played(step, began_s)

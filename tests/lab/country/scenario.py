@@ -90,4 +90,6 @@ def interferences(state: str, region: str, known: Abroad) -> list[Interference]:
         return [Interference(kind="address_dropped", region=region, addresses=(COLLECTOR,))]
     if state in ("cut", "whitelist"):
         return [Interference(kind=state, region=region)]
+    if state == "powerless":  # with the lines: a machine that loses its power closes no session
+        return [Interference(kind="cut", region=region)]
     return []

@@ -7,14 +7,10 @@ Theory of operation. A candidate opens when `find_bursts` names a cell, and it i
   with an outage that it extends, or held because it looks like a power failure. After `give_up_s` a
   cell that lacks only votes settles too: its outage stays suspected.
 - dropped: after `give_up_s` no cell stands out, or sessions flap. Its outage is withdrawn.
-- gated: after `give_up_s` a fault of the collector still explains the silences: other countries
-  fall silent too, or the same carrier does elsewhere. Its outage is withdrawn, and the time is a
-  coverage gap. Where many countries live on, only our way to some may be broken: it is suspected
-  for as long as such faults last (`transit_s`), and then confirmed or withdrawn.
+- gated: after `give_up_s`, `transit_s` where many live on, a fault of the collector explains it:
+  others fall silent too, or the same carrier does. It is withdrawn; the time is a coverage gap.
 
-Where one carrier alone is silent, the collector is blocked. While it is pending, a cell of which
-`suspect_share` is silent is suspected, unless it extends an outage. It waits because short
-disturbances end within `hold_s`, and faults may reach other countries later (`spread_hold_s`).
+While it is pending, a cell of which `suspect_share` is silent is suspected, if it extends none.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,7 +32,7 @@ from heliograph_collector.detect.silence.merging import (
 )
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.detect.silence.steadiness import is_flapping
+from heliograph_collector.detect.silence.steadiness import are_steady, is_flapping
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voters import CountryVoters
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
@@ -234,11 +230,15 @@ class _Evaluation:
         return self._is_doubtful
 
     def _may_be_renewal(self, cells: Sequence[AffectedCell]) -> bool:
-        """Return whether sessions may have been ended to begin again; then it waits."""
+        """Return whether sessions may have been ended to begin again, or still end."""
         voters = self._voters.deciding
-        has_restarted = renewal.have_restarted(cells, voters, self._now_us, self._limits)
-        self._is_renewal = has_restarted or renewal.may_be_renewal(
-            cells, voters, self._others, self._burst_us, self._now_us
+        at = self._now_us, self._limits
+        has_restarted = renewal.have_restarted(cells, voters, *at)
+        self._is_renewal = (
+            has_restarted
+            or not are_steady(cells, voters, *at)
+            or renewal.may_have_ended(cells, voters, self._burst_us, *at)
+            or renewal.may_be_renewal(cells, voters, self._others, self._burst_us, at[0])
         )
         if has_restarted and self._candidate.dark is not None:
             self._candidate.dark.held = (confounders.RESTARTS,)

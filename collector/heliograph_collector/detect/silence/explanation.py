@@ -196,8 +196,9 @@ class _Testimony:
     @property
     def is_stopped(self) -> bool:
         vantage = self.vantage
-        is_back = vantage.is_live and self.is_rejoined and vantage.ran_on and self.report is None
-        return is_back and self.now_us - vantage.back_us >= UPLOAD_WAIT_US
+        is_back = vantage.is_live and self.is_rejoined and self.report is None
+        has_power = vantage.ran_on or vantage.closed_us > 0
+        return is_back and has_power and self.now_us - vantage.back_us >= UPLOAD_WAIT_US
 
     @property
     def is_powered(self) -> bool:

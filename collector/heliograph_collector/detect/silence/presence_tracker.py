@@ -184,7 +184,7 @@ class PresenceTracker:
         if signal.prefix:
             vantage.witness = replace(vantage.witness, prefix=signal.prefix)
         vantage.note_power(signal.on_battery, signal.at_us)
-        vantage.mark_silent(signal.heard_us, signal.at_us)
+        vantage.mark_silent(signal.heard_us, signal.at_us, signal.closed_us)
         self.note_change(vantage)
         return vantage
 

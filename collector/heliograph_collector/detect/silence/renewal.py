@@ -12,10 +12,11 @@ from typing import Protocol
 
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import count_votes, sum_votes
 from heliograph_collector.incidents.incident import Bracket
 from heliograph_collector.model.scope import AffectedCell
-from heliograph_collector.model.signals import VantageLocation
+from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
 # From the first silence in a part of a country until a cut differs from lines that dial in again:
@@ -25,12 +26,14 @@ _RETURNED_LINES = 2  # of a country, of whose many vantages one alone returns by
 _RETURNED_SHARE = 0.05  # of the vantages that fell silent; assumed
 _MANY_SHARE = 0.25  # … in other networks than those that are silent; assumed
 _RECENT_US = 60 * SECOND_US  # since which somebody came back, else returns have ceased; assumed
-_WAIT_US = 300 * SECOND_US  # for returns to end; a redial that takes longer is an outage; assumed
+WAIT_S = 300.0  # for returns to end; a redial that takes longer is an outage; assumed
+_WAIT_US = int(WAIT_S * SECOND_US)
 _SAME_TIME_US = 15 * MINUTE_US  # of a day: a step of habits (level/cell_counts.py)
 _BRIEF_US = 10 * MINUTE_US  # what is silent for longer is no renewal; assumed
 _HABIT_FACTOR = 2  # so much longer than it was must a silence last to be a cut; assumed
-
-
+_STEP_US = 25 * SECOND_US  # from the fifth to four fifths of a cut at once, at most; assumed
+_SLOW_SHARE = 0.02  # … where they fell more slowly: one of fifty; assumed
+_CLOSED_SHARE = 0.8  # of the silent: nearly all; assumed
 _BEGUN_US = 15 * MINUTE_US  # from a program's new beginning to its end, if it fails; assumed
 _RESTART_US = 24 * HOUR_US  # by then a failed update is mended; assumed
 
@@ -61,6 +64,33 @@ def may_be_renewal(
     return silent_us <= _HABIT_FACTOR * _find_usual_length_us(cells, outages, since_us)
 
 
+def may_have_ended(
+    cells: Sequence[AffectedCell],
+    vantages: Sequence[VantagePresence],
+    since_us: int,
+    now_us: int,
+    limits: Thresholds,
+) -> bool:
+    """Return whether nearly all sessions here were closed, so that agents may have ended.
+
+    A line that is cut sends nothing: its session falls silent. The end of a program closes its
+    session, and so does a censor's forged reset. An agent whose program and way work is back after
+    30 s (its service's pause) and a retry or two (60 s each), so who stays away for `_WAIT_US` is
+    cut off or blocked; while some come back, for twice as long. Most must have stayed away so.
+    """
+    if not any(v.closed_us and v.is_silent for v in vantages):
+        return False
+    silent = _select_silent(cells, vantages)
+    closed = [v.closed_us > 0 for v in silent]
+    if _share([v.witness for v in silent], closed, limits) < _CLOSED_SHARE:
+        return False
+    inside = [v for v in vantages if any(cell.scope.includes(v.place) for cell in cells)]
+    is_returning = _are_returning(cells, vantages, since_us, now_us)
+    least_us = now_us - (2 if is_returning else 1) * _WAIT_US
+    stayed = [v.is_silent and (v.closed_us or v.lost_us) <= least_us for v in inside]
+    return _share([v.witness for v in inside], stayed, limits) < limits.confirm_share
+
+
 def have_restarted(
     cells: Sequence[AffectedCell],
     vantages: Sequence[VantagePresence],
@@ -72,17 +102,27 @@ def have_restarted(
     An order cuts agents of every age. These said goodbye and were back soon, or came with another
     edition, and fell silent within minutes of it.
     """
-    silent = [
-        v for v in vantages if v.is_silent and any(cell.scope.includes(v.place) for cell in cells)
-    ]
+    silent = _select_silent(cells, vantages)
     has_begun = [
         v.begun_us > 0 and v.lost_us - v.begun_us <= _BEGUN_US and now_us - v.lost_us <= _RESTART_US
         for v in silent
     ]
     if not any(has_begun):
         return False
-    pairs = ((v.witness, hit) for v, hit in zip(silent, has_begun, strict=True))
-    return sum_votes(count_votes(pairs, limits.nat_votes)).share >= limits.confirm_share
+    return _share([v.witness for v in silent], has_begun, limits) >= limits.confirm_share
+
+
+def _share(witnesses: Iterable[VantageRef], hits: Iterable[bool], limits: Thresholds) -> float:
+    pairs = zip(witnesses, hits, strict=True)
+    return sum_votes(count_votes(pairs, limits.nat_votes)).share
+
+
+def _select_silent(
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]
+) -> list[VantagePresence]:
+    return [
+        v for v in vantages if v.is_silent and any(cell.scope.includes(v.place) for cell in cells)
+    ]
 
 
 def _find_usual_length_us(
@@ -116,7 +156,8 @@ def _are_returning(
     """Return whether vantages that fell silent since a time come back, and still do.
 
     Of all networks in the cells, because a part of one in which nobody is back yet is no cut; or of
-    the whole country, where many do.
+    the whole country, where many do. Where they fell one after another, as sessions do that break
+    by themselves, few are enough.
     """
 
     @cache  # many vantages share few places
@@ -125,11 +166,19 @@ def _are_returning(
 
     fallen = [v for v in vantages if v.lost_us >= since_us]
     networks = {v.place.asn for v in fallen if is_inside(v.place)}
-    least = _RETURNED_LINES if any(cell.scope.is_national for cell in cells) else 1
     near = [v for v in fallen if v.place.asn in networks]
+    if _have_fallen_slowly(near):
+        return _has_returned(near, 1, _SLOW_SHARE, now_us)
+    least = _RETURNED_LINES if any(cell.scope.is_national for cell in cells) else 1
     return _has_returned(near, least, _RETURNED_SHARE, now_us) or _has_returned(
         fallen, _RETURNED_LINES, _MANY_SHARE, now_us
     )
+
+
+def _have_fallen_slowly(fallen: Sequence[VantagePresence]) -> bool:
+    """Return whether it took most of these longer than a cut at once; the first may be churn."""
+    lost_us = [v.lost_us for v in fallen]
+    return bool(lost_us) and quantile(lost_us, 0.8) - quantile(lost_us, 0.2) > _STEP_US
 
 
 def _has_returned(

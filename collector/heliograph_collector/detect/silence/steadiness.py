@@ -176,6 +176,28 @@ def count_steady(vantages: Sequence[VantagePresence], now_us: int, limits: Thres
     return _count(vantages, steady, limits)
 
 
+def are_steady(
+    cells: Sequence[AffectedCell],
+    vantages: Sequence[VantagePresence],
+    now_us: int,
+    limits: Thresholds,
+) -> bool:
+    """Return whether enough have been silent for a heartbeat to confirm each of these cells.
+
+    Where sessions break one after another, the first are back by the time the last are lost.
+    """
+    since_us = now_us - int(limits.beat_s * SECOND_US)
+    places = {v.place for v in vantages if v.is_silent and v.lost_us > since_us}
+    for cell in cells:
+        if not any(map(cell.scope.includes, places)):
+            continue
+        inside = [v for v in vantages if cell.scope.includes(v.place)]
+        steady = [v.is_silent and v.lost_us <= since_us for v in inside]
+        if _count(inside, steady, limits).share < limits.confirm_share:
+            return False
+    return True
+
+
 def _is_lost_again(vantage: VantagePresence) -> bool:
     return vantage.is_silent and 0 < vantage.lost_us - vantage.rejoined_us <= FLAP_US
 

@@ -35,6 +35,7 @@ class VantagePresence:
     heard_us: int = 0
     lost_us: int = 0
     back_us: int = 0  # last return from a silence
+    closed_us: int = 0  # as in `VantageLoss`, of its last loss
     lost_by: str = ""  # the carrier that it was lost by …
     rejoined_us: int = 0  # … its first return by the same one …
     rerouted_us: int = 0  # … and before that, by another
@@ -71,7 +72,7 @@ class VantagePresence:
     @property
     def tells_cause(self) -> bool:
         """Return whether its loss or its return says something of what the silence was."""
-        return self.power_failed or self.is_rerouted or self.ran_on
+        return self.power_failed or self.is_rerouted or self.ran_on or self.closed_us > 0
 
     @property
     def telling_us(self) -> int:
@@ -83,10 +84,11 @@ class VantagePresence:
         """Return whether it came back by another carrier than it was lost by."""
         return self.rerouted_us >= self.lost_us > 0
 
-    def mark_silent(self, heard_us: int, at_us: int) -> None:
+    def mark_silent(self, heard_us: int, at_us: int, closed_us: int = 0) -> None:
         self.status = PresenceStatus.SILENT
         self.heard_us = heard_us
         self.lost_us = at_us
+        self.closed_us = closed_us
         self.lost_by = self.witness.carrier
         self.power_failed = self.battery_us > 0 and at_us - self.battery_us <= _POWER_US
 

@@ -284,6 +284,7 @@ class IntakeService(IntakeServicer):
     ) -> None:
         """Queue the goodbye for `write_presence_loop`: the handler may be cancelled."""
         wall_us = self._receiver.clock.wall_us()
+        connection.ended_us = self._receiver.clock.monotonic_us()
         row = self._connections.remove(connection, reason, goodbye_reason, wall_us)
         self._queue_row(row)
         self._receiver.metrics.sessions.set(len(self._connections))

@@ -39,7 +39,8 @@ CREATE TABLE IF NOT EXISTS log (
   kind TEXT NOT NULL, agent BLOB NOT NULL, sequence INTEGER NOT NULL, received_us INTEGER NOT NULL,
   country TEXT NOT NULL, asn INTEGER NOT NULL, prefix TEXT NOT NULL, role TEXT NOT NULL,
   carrier TEXT NOT NULL, body BLOB NOT NULL,
-  heard_us INTEGER NOT NULL DEFAULT 0, since_s INTEGER NOT NULL DEFAULT 0
+  heard_us INTEGER NOT NULL DEFAULT 0, since_s INTEGER NOT NULL DEFAULT 0,
+  closed_us INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS log_envelope ON log (agent, sequence) WHERE kind = 'envelope';
 CREATE INDEX IF NOT EXISTS log_old ON log (received_us) WHERE kind = 'envelope';
@@ -56,14 +57,16 @@ _ADDED_COLUMNS = (
     ("journal", "expiry_us"),
     ("log", "heard_us"),
     ("log", "since_s"),
+    ("log", "closed_us"),
 )
 
 # A test before the insert, because ON CONFLICT DO NOTHING would use up a position.
 APPEND_SQL = """
 INSERT INTO log
-  (kind, agent, sequence, received_us, country, asn, prefix, role, carrier, body, heard_us, since_s)
+  (kind, agent, sequence, received_us, country, asn, prefix, role, carrier, body, heard_us, since_s,
+  closed_us)
 SELECT :kind, :agent, :sequence, :received_us, :country, :asn, :prefix, :role, :carrier, :body,
-  :heard_us, :since_s
+  :heard_us, :since_s, :closed_us
 WHERE :kind <> 'envelope' OR NOT EXISTS (
   SELECT 1 FROM log WHERE kind = 'envelope' AND agent = :agent AND sequence = :sequence
   UNION ALL
@@ -73,7 +76,7 @@ WHERE :kind <> 'envelope' OR NOT EXISTS (
 
 _COLUMNS = (
     "position", "kind", "agent", "sequence", "received_us", "country", "asn", "prefix", "role",
-    "carrier", "body", "heard_us", "since_s",
+    "carrier", "body", "heard_us", "since_s", "closed_us",
 )  # fmt: skip
 
 

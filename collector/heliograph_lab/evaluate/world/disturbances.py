@@ -77,7 +77,7 @@ def draw_crash(rng: Random, seed: int, kind: str) -> World:
     members = [v for v in world.vantages if rng.random() < share]
     back = [rng.expovariate(1 / typical_s) for _ in members]
     offsets = [rng.uniform(0, 20) for _ in members]
-    world.disturb("crash", spans_of(members, at_s, offsets, at_s + 20, back), "own")
+    world.disturb("crash", spans_of(members, at_s, offsets, at_s + 20, back), "killed")
     return world
 
 
@@ -166,7 +166,7 @@ def draw_update(rng: Random, seed: int, kind: str) -> World:
     spread_s = rng.choice((10 * MINUTE, 6 * HOUR))
     since_s = tuple(at_s + rng.uniform(0, spread_s) for _ in members)
     until_s = tuple(since + rng.uniform(10, 90) for since in since_s)
-    world.disturb("update", Spans(tuple(members), since_s, until_s), "own")
+    world.disturb("update", Spans(tuple(members), since_s, until_s), "killed")
     return world
 
 

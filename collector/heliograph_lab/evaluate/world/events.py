@@ -31,6 +31,7 @@ class SessionEnded:
     goodbye: bool = False
     power: PowerState = ""  # as the last heartbeat said
     prefix: str = ""  # its network at that time
+    closed_us: int = 0  # when its machine closed the connection; 0: nothing was heard any more
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from heliograph_lab.evaluate.world.world import PlannedTest, World
 
 CAUSES: dict[PlayedCause, SilenceCause] = {
     "own": "own",
+    "killed": "killed",
     "cut": "cut",
     "power": "power",
     "blip": "path",

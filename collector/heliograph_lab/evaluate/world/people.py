@@ -21,8 +21,9 @@ UPTIME_SHARE = 0.6  # of machines whose agents can read it, on Linux; assumed
 MAIN_ENTRANCE = "session"  # names of carriers
 OTHER_ENTRANCE = "relay"
 COUNTRIES = ("KZ", "XA", "XB", "XC", "XD")
-# own: the machine or its agent; path: its network; transit: our network; address: our entrance
-SilenceCause = Literal["own", "away", "cut", "power", "path", "transit", "address"]
+# own: the machine; killed: its agent, whose kernel closes the session; path: its network;
+# transit: our network; address: our entrance
+SilenceCause = Literal["own", "killed", "away", "cut", "power", "path", "transit", "address"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,7 @@ def _end_session(
         goodbye=is_goodbye,
         power="battery" if silence.cause == "power" and is_phone else vantage.power,
         prefix=_find_prefix(vantage, heard_s),
+        closed_us=world.to_us(silence.since_s) if silence.cause == "killed" else 0,
     )
 
 
@@ -208,7 +209,12 @@ def _to_signals(event: WorldEvent) -> Iterator[Signal]:
         else:
             is_on_battery = _is_on_battery(event.power)
             yield VantageLoss(
-                event.at_us, event.pseudonym, event.heard_us, is_on_battery, event.prefix
+                event.at_us,
+                event.pseudonym,
+                event.heard_us,
+                is_on_battery,
+                event.prefix,
+                event.closed_us,
             )
     elif isinstance(event, GapReport):
         yield _to_report(event)

@@ -194,6 +194,7 @@ async def test_arrival_goodbye_and_loss_are_rows(tmp_path: Path) -> None:
         assert rows[0].kind is RowKind.START
         loss = rows[-1]
         assert rows[-2].received_us <= loss.heard_us <= loss.received_us - 2_500_000
+        assert loss.heard_us <= loss.closed_us < loss.received_us, "it did not just fall silent"
         enrolled_s = [server.intake.directory.get(one.id).created_s for one in (polite, rude)]  # type: ignore[union-attr] # both are enrolled
         assert [r.since_s for r in rows[1:]] == [enrolled_s[0]] * 2 + [enrolled_s[1]] * 2
 

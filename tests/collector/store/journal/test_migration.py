@@ -38,7 +38,9 @@ def settings(nats_server: NatsServers) -> JournalSettings:
 async def old_rows(tmp_path: Path) -> list[JournalRow]:
     """A journal of which the old envelopes are gone, and the presence between them is not."""
     journal = Journal(tmp_path / "journal.db")
-    lost = JournalRow(kind=RowKind.LOST, agent=BERIK, received_us=1, country="KZ", since_s=7)
+    lost = JournalRow(
+        kind=RowKind.LOST, agent=BERIK, received_us=9, country="KZ", since_s=7, closed_us=8
+    )
     await journal.append([envelope(ANNA, n) if n % 3 else lost for n in range(1, COUNT + 1)])
     await journal.trim(TRIMMED, TRIMMED)
     await journal.mark_alive(11)

@@ -8,7 +8,7 @@ import pytest
 
 from heliograph.experiments import REGISTRY
 from heliograph.units import DAY_US, HOUR_US, SECOND_US
-from heliograph_collector.model.signals import OfflineReport, VantageArrival, VoteValue
+from heliograph_collector.model.signals import OfflineReport, VantageArrival, VantageLoss, VoteValue
 from heliograph_collector.sources.replay import Replay
 from heliograph_lab.evaluate.detectors import order_by_arrival
 from heliograph_lab.evaluate.world import figures
@@ -87,6 +87,18 @@ def test_a_power_cut_leaves_machines_that_have_just_started() -> None:
     reports = [s for s in replay.signals if isinstance(s, OfflineReport)]
     of_power = [s.alive for s in reports if s.nym in truth.members and s.at_us > truth.since_us]
     assert Counter(of_power)[False] > 0
+
+
+def test_who_is_killed_closes_its_session_and_who_is_cut_does_not() -> None:
+    for family, closes in (("crash", True), ("step", False)):
+        replay = play(family)
+        (truth,) = (t for t in replay.truths if t.members)
+        since_us = {nym: since for nym, (since, _) in truth.members.items()}
+        losses = [s for s in replay.signals if isinstance(s, VantageLoss) and s.nym in since_us]
+        hit = [s for s in losses if abs(s.heard_us - since_us[s.nym]) <= 16 * SECOND_US]
+        assert len(hit) > 5
+        closed = [s.closed_us > 0 for s in hit]
+        assert sum(closed) > 0.9 * len(hit) if closes else not any(closed)
 
 
 def test_short_faults_are_short_and_shared_networks_are_shared() -> None:

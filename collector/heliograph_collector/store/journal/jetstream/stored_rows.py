@@ -27,6 +27,7 @@ class StoredRow(msgspec.Struct, frozen=True, array_like=True):
     heard_us: int
     since_s: int
     body: bytes
+    closed_us: int = 0
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -82,6 +83,7 @@ def encode_row(row: JournalRow, token: bytes) -> bytes:
             heard_us=row.heard_us,
             since_s=row.since_s,
             body=row.body,
+            closed_us=row.closed_us,
         )
     )
 
@@ -120,4 +122,5 @@ def build_row(position: int, stored: StoredRow) -> JournalRow:
         position=position,
         heard_us=stored.heard_us,
         since_s=stored.since_s,
+        closed_us=stored.closed_us,
     )
