@@ -136,24 +136,33 @@ def compute_delays(
 ) -> list[AlarmDelay]:
     """Return for each cut the delay of the first silence of its country.
 
-    An incident counts if it closed after the onset, or is open and began after it.
+    An incident counts if it began after the onset, closed after it, or became wider after it: the
+    steps of one shutdown are one incident.
     """
     result = []
     for cut in cuts:
         at_s = zero_s + cut.at_s
-        country_incidents = [
-            i
+        rows = [
+            row
             for i in incidents
-            if i.is_silence
-            and i.scope.get("country") == cut.country
-            and (i.closed_s or i.first_s) >= at_s
+            if i.is_silence and i.scope.get("country") == cut.country
+            if (row := _find_row(i, at_s)) is not None
         ]
-        first = min((i.first_s - at_s for i in country_incidents), default=None)
-        confirmed = [i.confirmed_s - at_s for i in country_incidents if i.confirmed_s is not None]
-        result.append(
-            AlarmDelay(cut.country, cut.label, cut.at_s, first, min(confirmed, default=None))
-        )
+        first = min((first_s - at_s for first_s, _ in rows), default=None)
+        confirmed = min((s - at_s for _, s in rows if s is not None), default=None)
+        result.append(AlarmDelay(cut.country, cut.label, cut.at_s, first, confirmed))
     return result
+
+
+def _find_row(incident: ObservedIncident, at_s: float) -> tuple[float, float | None] | None:
+    """Return when an incident told a cut of that time, and when it confirmed it."""
+    wider_s = next((s for s in incident.widened_s if s >= at_s), None)
+    if incident.first_s < at_s and wider_s is not None:
+        confirmed_s = incident.confirmed_s
+        return wider_s, None if confirmed_s is None else max(wider_s, confirmed_s)
+    if (incident.closed_s or incident.first_s) >= at_s:
+        return incident.first_s, incident.confirmed_s
+    return None
 
 
 def find_false_alarms(

@@ -66,6 +66,7 @@ class ObservedIncident:
     state: str
     confirmed_s: float | None = None
     closed_s: float | None = None
+    widened_s: list[float] = field(default_factory=list)  # when its scope became another
 
     @property
     def is_silence(self) -> bool:
@@ -130,6 +131,8 @@ class IncidentSubscriber:
         )
         if observed.confirmed_s is None:
             observed.kind = incident.kind  # a silence may turn out to be a block of the collector
+        if observed.scope != incident.scope:
+            observed.widened_s.append(now_s)
         observed.scope = incident.scope
         observed.state = incident.state
         if incident.state == "confirmed" and observed.confirmed_s is None:

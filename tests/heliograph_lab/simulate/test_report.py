@@ -63,6 +63,22 @@ def test_delays_are_from_the_onset_to_the_row_of_that_country() -> None:
     assert compute_delays([CUT], other, 1_000.0) == [AlarmDelay("KZ", "national", 60.0, None, None)]
 
 
+def test_second_step_of_a_shutdown_is_told_when_the_incident_widens() -> None:
+    steps = [ExpectedCut(60.0, "KZ", "mobile-only"), ExpectedCut(240.0, "KZ", "fixed-only")]
+    clock = HandClock(monotonic=1_000_000_000)
+    watch = IncidentSubscriber("", clock)
+    for after_s, access in ((100, "mobile"), (20, "mobile"), (150, "")):
+        clock.advance_us(after_s * 1_000_000)
+        scope: dict[str, str | int | None] = {"country": "KZ", "access": access}
+        watch.record_incident(IncidentMessage("i1", "network_silence", "confirmed", scope))
+    mobile, fixed = compute_delays(steps, list(watch.incidents.values()), 1_000.0)
+    assert (mobile.first_row_s, mobile.confirmed_s) == (40.0, 40.0)
+    assert (fixed.first_row_s, fixed.confirmed_s) == (30.0, 30.0)
+    later = [replace(steps[1], at_s=400.0)]
+    (unseen,) = compute_delays(later, list(watch.incidents.values()), 1_000.0)
+    assert unseen.first_row_s is None
+
+
 def test_only_confirmed_silence_elsewhere_is_a_false_alarm() -> None:
     rows = [observed("DE", 1, 2), observed("FR", 1, None), observed("KZ", 1, 2)]
     assert [row.scope["country"] for row in find_false_alarms([CUT], rows)] == ["DE"]
