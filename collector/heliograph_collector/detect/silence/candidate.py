@@ -90,7 +90,7 @@ class OutageCandidate:
 
     def deadlines(self, limits: Thresholds) -> tuple[int, ...]:
         """Return the times of evaluations without a new signal."""
-        dues = [self.hold_us(limits) + int(s * SECOND_US) for s in list_holds(limits)]
+        dues = [self.hold_us(limits) + int(s * SECOND_US) for s in list_holds(limits, self.gated)]
         return (*dues, self.found_us + int(limits.give_up_s * SECOND_US))
 
     def is_late(self, now_us: int, limits: Thresholds) -> bool:
