@@ -63,6 +63,7 @@ class OutageCandidate:
     window_s: float
     dark: OutageEpisode | None = None  # its outage, published unless it extends another
     gated: bool = False
+    has_closed: bool = False  # a connection of it was closed
     replays: dict[str, OfflineReport] = field(default_factory=dict)  # while it is pending
 
     @classmethod
@@ -90,7 +91,8 @@ class OutageCandidate:
 
     def deadlines(self, limits: Thresholds) -> tuple[int, ...]:
         """Return the times of evaluations without a new signal."""
-        dues = [self.hold_us(limits) + int(s * SECOND_US) for s in list_holds(limits, self.gated)]
+        holds = list_holds(limits, may_have_ended=self.has_closed and not self.gated)
+        dues = [self.hold_us(limits) + int(s * SECOND_US) for s in holds]
         return (*dues, self.found_us + int(limits.give_up_s * SECOND_US))
 
     def is_late(self, now_us: int, limits: Thresholds) -> bool:
@@ -128,6 +130,7 @@ class _Evaluation:
         self._is_late = candidate.is_late(now_us, self._limits)
         silent = presence.list_silent(candidate.country, candidate.burst_us)
         candidate.replays = select_reports(silent) | candidate.replays
+        candidate.has_closed |= any(vantage.closed_us for vantage in silent)
         self._evasion = EvasionTest(
             presence, candidate.country, candidate.burst_us, candidate.replays, now_us
         )
@@ -376,14 +379,14 @@ class _Evaluation:
         since_us = self._now_us - int(self._limits.resume_s * SECOND_US)
         enclosing = find_enclosing(self._others, own.parts, since_us)
         if enclosing is not None:
-            self._withdraw_draft(own)
+            self._outages[:] = [outage for outage in self._outages if outage is not own]
             if enclosing.had_reopened(narrowed_cells):  # else these are late losses of its cut
                 enclosing.resume(narrowed_cells, own.started, self._now_us)
             return
         settled = own
         if self._extended:
             settled = self._extended[0]
-            self._withdraw_draft(own)
+            self._outages[:] = [outage for outage in self._outages if outage is not own]
             merged = merge_cells(self._presence, settled.parts, own.parts)
             settled.grow(merged, narrowed_cells, own.started, self._now_us)
             settled.grown_us = self._now_us
@@ -395,6 +398,3 @@ class _Evaluation:
             settled.held = (confounders.POWER,) if is_power else ()
         settled.replays.update(self._candidate.replays)
         settled.reconsider(self._presence, self._now_us)
-
-    def _withdraw_draft(self, own: OutageEpisode) -> None:
-        self._outages[:] = [outage for outage in self._outages if outage is not own]
