@@ -16,6 +16,7 @@ from heliograph.clock import Clock, SystemClock
 from heliograph.units import DAY_US
 from heliograph_collector.cli import add_common_options, load_cli_config
 from heliograph_collector.cli.finding import Finding, Level, select_certificate
+from heliograph_collector.config.roles import PUBLISH
 
 if TYPE_CHECKING:
     from heliograph_collector.config.journal_settings import JournalSettings
@@ -73,6 +74,14 @@ def examine(config: "Config") -> list[Finding]:
     data_finding = check_data_directory(config.data)
     if data_finding.level is Level.FAILURE:
         return [data_finding]
+    if config.roles == {PUBLISH}:
+        return [
+            data_finding,
+            check_no_keys(config.data),
+            check_readiness(config.data),
+            check_pages(config),
+            check_contact(config),
+        ]
     return [
         data_finding,
         check_root(config.data),
@@ -111,6 +120,15 @@ def check_data_directory(data: Path) -> Finding:
             sentence = f"other users may read {path} ({mode:o}): chmod {private_mode} {path}"
             return Finding(Level.FAILURE, subject, sentence)
     return Finding(Level.OK, subject, f"{data} and its keys are private.")
+
+
+def check_no_keys(data: Path) -> Finding:
+    """Check that a host that only publishes, which readers reach, has no key to lose."""
+    keys = sorted(file.name for file in (data / "keys").glob("*.key"))
+    if not keys:
+        return Finding(Level.OK, "keys", "this host only publishes, and holds no key.")
+    sentence = f"{data / 'keys'} holds {', '.join(keys)}, which this host does not need: delete it."
+    return Finding(Level.WARNING, "keys", sentence)
 
 
 def check_root(data: Path) -> Finding:

@@ -55,7 +55,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--roles",
         type=_parse_roles,
         metavar="ROLE[,ROLE]",
-        help="ingest alone, or all without console or control (all)",
+        help="ingest or publish alone, or all without ingest, console or control (all)",
     )
 
 

@@ -20,8 +20,10 @@ from heliograph_collector.cli.doctor import (
     check_data_directory,
     check_intake,
     check_invites,
+    check_no_keys,
     check_pages,
     check_readiness,
+    examine,
 )
 from heliograph_collector.cli.doctor_public import check_public
 from heliograph_collector.cli.finding import Level
@@ -210,3 +212,15 @@ def test_a_key_on_two_machines_is_named_with_the_cure(data: Path) -> None:
     assert agent.id.hex()[:12] in finding.sentence
     assert "`agents revoke ID`" in finding.sentence
     assert check_agents(data).level is Level.OK
+
+
+def test_a_host_that_only_publishes_is_asked_for_what_it_needs(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    findings = {f.subject: f for f in examine(Config(data=folder, roles=frozenset({"publish"})))}
+    assert set(findings) == {"data directory", "keys", "readiness", "pages", "contact"}
+    assert findings["keys"].level is Level.OK
+    open_keyring(folder, [])
+    warning = check_no_keys(folder)
+    assert warning.level is Level.WARNING
+    assert "signing.key" in warning.sentence
