@@ -41,6 +41,8 @@ from support.intake import (
 )
 from support.waiting import until_true
 
+pytestmark = pytest.mark.real
+
 
 @dataclass(frozen=True)
 class Apart:
