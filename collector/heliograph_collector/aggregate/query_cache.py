@@ -253,18 +253,41 @@ class _DayQuery:
         return replace(self, since_us=since_us, until_us=-(-self.until_us // width_us) * width_us)
 
 
-@dataclass(frozen=True, slots=True)
+class _Ask(Protocol[_T_co]):
+    """A question to the store. Raises TooMuchError over `most`, StoreError."""
+
+    async def __call__(
+        self, since_us: int, until_us: int, most: int, **filters: Unpack[PlaceFilter]
+    ) -> _T_co: ...
+
+
 class _LastAnswer(Generic[_T]):
-    """What the store answered last, for the questions about the same that follow at once."""
+    """What the store answered last, for the questions about the same that follow at once.
 
-    query: _DayQuery
-    filters: _Filters
-    read_us: int  # monotonic
-    value: _T
+    A page asks twice, by networks and by regions, or by minutes what it has by five of them.
+    """
 
-    def answers(self, query: _DayQuery, filters: _Filters, now_us: int) -> bool:
-        is_within = self.query.since_us <= query.since_us and query.until_us <= self.query.until_us
-        return is_within and self.filters == filters and now_us < self.read_us + _SAME_PAGE_US
+    def __init__(self, clock: Clock, ask: "_Ask[_T]", most: int) -> None:
+        self._clock = clock
+        self._ask = ask
+        self._most = most
+        self._last: tuple[_DayQuery, _Filters, int, _T | None] | None = None  # when: monotonic
+
+    async def get(self, query: _DayQuery, filters: _Filters) -> _T | None:
+        """Return what is to be counted here; None for too much. Raises StoreError."""
+        if self._last is not None:
+            known, known_filters, read_us, value = self._last
+            is_within = known.since_us <= query.since_us and query.until_us <= known.until_us
+            is_recent = self._clock.monotonic_us() < read_us + _SAME_PAGE_US
+            if is_within and is_recent and known_filters == filters:
+                return value
+        wide = query.widen()
+        try:
+            value = await self._ask(wide.since_us, wide.until_us, self._most, **filters)
+        except TooMuchError:
+            value = None
+        self._last = (wide, filters, self._clock.monotonic_us(), value)
+        return value
 
 
 class CellQueryCache:
@@ -283,9 +306,8 @@ class CellQueryCache:
         self._store = store
         self._clock = clock
         self._query_lock = asyncio.Lock()  # one query at a time: the store has other work
-        # A page asks twice, by networks and by regions, or by minutes what it has by five of them.
-        self._last_verdicts: _LastAnswer[Sequence[VerdictRow] | None] | None = None
-        self._last_losses: _LastAnswer[Losses | None] | None = None
+        self._verdicts = _LastAnswer[list[VerdictRow]](clock, store.votable, FEW_VERDICTS)
+        self._losses = _LastAnswer[Losses](clock, store.losses, FEW_LOSSES)
 
     async def cells(
         self,
@@ -324,52 +346,25 @@ class CellQueryCache:
             filters["received_before_us"] = find_instant(self._clock.wall_us(), self._k)
         async with self._query_lock:
             counts = await self._read_counts(query, filters)
-            filters.pop("service", None)
-            silences = await self._read_silences(query, filters)
+            places = {name: value for name, value in filters.items() if name != "service"}
+            silences = await self._read_silences(query, places)
             return await asyncio.to_thread(_roll_up, counts, silences, query)
 
     async def _read_counts(self, query: _DayQuery, filters: _Filters) -> Sequence[Count]:
         """Count few verdicts here, and have the engine count many."""
-        verdicts = await self._read_verdicts(query, filters)
+        verdicts = await self._verdicts.get(query, filters)
         if verdicts is not None:
             return await asyncio.to_thread(_count, verdicts, query, self._k)
         window = (query.since_us, query.until_us, query.bin_s)
         return await self._store.counts(*window, wider=query.merged_fields, **filters)
 
-    async def _read_verdicts(
-        self, query: _DayQuery, filters: _Filters
-    ) -> Sequence[VerdictRow] | None:
-        """Return the verdicts of a window; None for more than are counted here."""
-        last = self._last_verdicts
-        if last is None or not last.answers(query, filters, self._clock.monotonic_us()):
-            widened = query.widen()
-            try:
-                rows = await self._store.votable(
-                    widened.since_us, widened.until_us, FEW_VERDICTS, **filters
-                )
-            except TooMuchError:
-                rows = None
-            last = _LastAnswer(widened, filters, self._clock.monotonic_us(), rows)
-            self._last_verdicts = last
-        return last.value
-
     async def _read_silences(self, query: _DayQuery, filters: _Filters) -> Sequence[SilenceCount]:
         """Count few losses here, and have the engine count many."""
-        last = self._last_losses
-        if last is None or not last.answers(query, filters, self._clock.monotonic_us()):
-            widened = query.widen()
-            try:
-                losses = await self._store.losses(
-                    widened.since_us, widened.until_us, FEW_LOSSES, **filters
-                )
-            except TooMuchError:
-                losses = None
-            last = _LastAnswer(widened, filters, self._clock.monotonic_us(), losses)
-            self._last_losses = last
+        losses = await self._losses.get(query, filters)
         window = (query.since_us, query.until_us, query.bin_s)
-        if last.value is None:
+        if losses is None:
             return await self._store.silences(*window, **filters)
-        return await asyncio.to_thread(last.value.count, *window)
+        return await asyncio.to_thread(losses.count, *window)
 
 
 def _count(verdicts: Sequence[VerdictRow], query: _DayQuery, k: int) -> list[Count]:

@@ -112,6 +112,18 @@ async def test_narrower_bins_and_other_places_of_one_page_are_counted_of_the_sam
     assert len(asked) == 3, "another country, and the same an hour later"
 
 
+async def test_rows_of_one_service_are_not_taken_for_those_of_all(store: Store) -> None:
+    """A page about a service and one about its country are read within seconds."""
+    await keep(store, *rows())
+    clock = HandClock(wall=T0 + 2 * DAY)
+    counting = CellQueryCache(store, clock)
+    day = (T0 // DAY * DAY + DAY, T0 // DAY * DAY + 2 * DAY, 3_600)
+    await counting.cells(*day, wider=(), country="KZ", service="signal")
+    every = await counting.cells(*day, wider=(), country="KZ")
+    assert every == await CellQueryCache(store, clock).cells(*day, wider=(), country="KZ")
+    assert {cell.service for cell in every if cell.vantages} == {"signal", "telegram"}
+
+
 @pytest.mark.parametrize("bin_s", [60, 300])
 async def test_what_cannot_be_released_is_left_out_and_nothing_else(
     store: Store, bin_s: int
