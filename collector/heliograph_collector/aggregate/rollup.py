@@ -170,11 +170,10 @@ def build_cell(
     silent: SilentCount = NOBODY_SILENT,
 ) -> Cell:
     """Build a cell from the votes in it; None for no votes."""
-    if count is None:  # most cells of a silence, so nothing is counted for them
-        return _build_silent_cell(key, start_us, bin_s, silent)
-    vantages = count.vantages
-    verdict = judge_cell(count)
-    layers = ((layer, n) for (s, layer, _), n in count.causes.items() if s in TROUBLES)
+    vantages = count.vantages if count else {}
+    causes = count.causes if count else {}
+    verdict = judge_cell(count) if count else NO_VERDICT
+    layers = ((layer, n) for (s, layer, _), n in causes.items() if s in TROUBLES)
     return Cell(
         country=key.country,
         region=key.region,
@@ -193,36 +192,10 @@ def build_cell(
         confidence=verdict.confidence,
         layer=verdict.layer,
         method=verdict.method,
-        prefixes=sum(count.networks.values()),
-        established=count.persons,
+        prefixes=sum(count.networks.values()) if count else 0,
+        established=count.persons if count else 0,
         silent_established=silent.established,
-        layers=sum_layers(layers) if count.causes else (),
-    )
-
-
-def _build_silent_cell(key: CellKey, start_us: int, bin_s: int, silent: SilentCount) -> Cell:
-    return Cell(
-        country=key.country,
-        region=key.region,
-        asn=key.asn,
-        access=key.access,
-        service=key.service,
-        start_us=start_us,
-        bin_s=bin_s,
-        vantages=0,
-        reachable=0,
-        blocked=0,
-        down=0,
-        unknown=0,
-        silent=silent.vantages,
-        state=NO_VERDICT.state,
-        confidence=NO_VERDICT.confidence,
-        layer=NO_VERDICT.layer,
-        method=NO_VERDICT.method,
-        prefixes=0,
-        established=0,
-        silent_established=silent.established,
-        layers=(),
+        layers=sum_layers(layers) if causes else (),
     )
 
 

@@ -38,7 +38,6 @@ class CellKey(NamedTuple):
 
 PlaceKey = tuple[str, str, int, str]
 PrefixKey = tuple[CellKey, int, str]  # a cell without its region, a bin and a line
-_ONE_VOTE = {state: {state: 1} for state in STATES}
 
 
 @dataclass(slots=True)
@@ -126,8 +125,6 @@ def _list_prefix_regions(
 def _count_voters(
     key: CellKey, start_us: int, voters: Sequence[_Voter], regions: Mapping[PrefixKey, str]
 ) -> Count:
-    if len(voters) == 1:
-        return _count_voter(key, start_us, voters[0], regions)
     votes = [decide_majority(v.counts) for v in voters]
     seniors = [v for v in voters if v.is_established]
     senior_votes = [vote for v, vote in zip(voters, votes, strict=True) if v.is_established]
@@ -160,36 +157,6 @@ def _count_causes(voters: Sequence[_Voter], votes: Sequence[VerdictState]) -> Ca
             for v, vote in pairs
         )
     return causes
-
-
-def _count_voter(
-    key: CellKey, start_us: int, voter: _Voter, regions: Mapping[PrefixKey, str]
-) -> Count:
-    """Count the only voter of a cell, as most are where the bins are narrow."""
-    vote = decide_majority(voter.counts)
-    functions = voter.list_blocked_functions()
-    prefix = voter.last_seen[1]
-    home = (
-        regions.get((key._replace(region=""), start_us, prefix)) if voter.is_established else None
-    )
-    one = _ONE_VOTE[vote]
-    causes = {(vote, *voter.cause): 1} if vote in TROUBLES else {}
-    if functions:
-        causes |= count_partial([PartialVote(prefix, vote, voter.is_established, functions)])
-    return Count(
-        country=key.country,
-        region=key.region,
-        asn=key.asn,
-        access=key.access,
-        service=key.service,
-        start_us=start_us,
-        vantages=one,
-        networks=one,
-        established_vantages=one if voter.is_established else {},
-        established_networks=one if voter.is_established else {},
-        persons=int(home == key.region),
-        causes=causes,
-    )
 
 
 def _network_votes(voters: Sequence[_Voter], vantage_votes: Sequence[VerdictState]) -> StateCounts:

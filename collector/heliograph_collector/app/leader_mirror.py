@@ -1,11 +1,11 @@
 """What a host that only publishes knows of the collector that leads. See `publish_host`."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from heliograph.clock import Clock
 from heliograph.observation import Link
@@ -19,8 +19,8 @@ from heliograph_collector.http.beginning import BEFORE_START
 from heliograph_collector.http.live_feed import LiveFeed
 from heliograph_collector.ingest.geo.lookup import GeoLookup
 from heliograph_collector.model.entrances import BlockedEntrance
-from heliograph_collector.model.records import BlindTime, Cell, SilenceCount, Vote
-from heliograph_collector.store.store import StoreError
+from heliograph_collector.model.records import BlindTime
+from heliograph_collector.store.store import Store, StoreError
 
 if TYPE_CHECKING:
     from heliograph_collector.store.journal.jetstream.bus import Bus
@@ -123,7 +123,7 @@ class LeaderMirror:
         return sorted(gaps, key=attrgetter("since_us", "country"))
 
     def list_blocked(self, since_us: int) -> Sequence[BlockedEntrance]:
-        return [entrance for entrance in self.report.blocked if entrance.since_us >= since_us]
+        return ()  # for operators alone, whose console is the leader's
 
     def list_annotations(self, incident: str) -> Sequence[Mapping[str, object]]:
         return self.report.annotations.get(incident, ())
@@ -150,30 +150,8 @@ class MirroredFeed(LiveFeed):
     def agents(self) -> AgentCounts:
         return self.mirror.report.agents
 
-    async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
-        self._check_heard(until_us)
-        return await super().votes(since_us, until_us, bin_s, **filters)
-
-    async def silences(
-        self, since_us: int, until_us: int, bin_s: int, **filters: Any
-    ) -> list[SilenceCount]:
-        self._check_heard(until_us)
-        return await super().silences(since_us, until_us, bin_s, **filters)
-
-    async def wide(
-        self,
-        since_us: int,
-        until_us: int,
-        bin_s: int,
-        *,
-        wider: Collection[str],
-        empty: bool = True,
-        **filters: Any,
-    ) -> list[Cell]:
-        self._check_heard(until_us)
-        return await super().wide(since_us, until_us, bin_s, wider=wider, empty=empty, **filters)
-
-    def _check_heard(self, until_us: int) -> None:
-        """Check that what is asked for was told by the leader. Raises StoreError."""
+    def _open_store(self, until_us: int = 0) -> Store:
+        """Return the store, which alone does not know the present. Raises StoreError."""
         if self.mirror.is_stale and until_us > self.mirror.report.at_us:
             raise StoreError("The collector that leads is not heard: the present is not known.")
+        return super()._open_store(until_us)

@@ -8,6 +8,7 @@ unknown. No report names an agent or an address, and counts are those of the pub
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -16,11 +17,12 @@ import msgspec
 from heliograph_collector.aggregate.cell_updater import list_cell_times
 from heliograph_collector.app.cluster_messages import MessageError, encode
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
-from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.records import BlindTime, Block
 
+log = logging.getLogger("heliograph")
 PUBLIC = "public"  # the word of its subject
 REPORT_S = 2.0  # as often as pages are made again at most (http.api.stream)
+COUNTED = 5  # reports; every session is counted for it, and pages show counts of a quarter minute
 MAX_TOUCHED = 20_000  # times of one report; more are left to the host's own refresh
 MAX_ANNOTATED = 100  # incidents, the last annotated; some 3 kB each, and a message has 4 MB
 
@@ -40,7 +42,6 @@ class PublicReport(msgspec.Struct, frozen=True, kw_only=True):
     links: list[LinkCount]
     agents: AgentCounts
     gaps: list[BlindTime]
-    blocked: list[BlockedEntrance]
     problems: list[str]
     touched_us: list[int] | None  # None: too many to list
     annotations: Mapping[str, list[Any]]  # by incident
@@ -78,19 +79,33 @@ class PublicReporter:
         self._services_version = services_version
         self._number = 0
         self._touched_us: set[int] = set()
+        self._links: list[LinkCount] = []
+        self._agents = AgentCounts()
 
     def on_block(self, block: Block) -> None:
         if len(self._touched_us) <= MAX_TOUCHED:
             self._touched_us.update(list_cell_times(block))
 
     async def run(self, feed: Feed, annotations: NewestAnnotations) -> None:
-        """Report until cancelled."""
+        """Report until cancelled, every REPORT_S."""
+        was_sent = True
         while True:
-            await self._bus.publish(PUBLIC, encode(self.compose(feed, annotations)))
+            content = encode(self.compose(feed, annotations))
+            is_sent = await self._bus.publish(PUBLIC, content)
+            if was_sent and not is_sent:
+                log.warning(
+                    "Hosts that only publish hear nothing: the servers are away, or refuse a "
+                    "message of %s bytes.",
+                    len(content),
+                )
+            was_sent = is_sent
             await asyncio.sleep(REPORT_S)
 
     def compose(self, feed: Feed, annotations: NewestAnnotations) -> PublicReport:
         """Compose the next report."""
+        if self._number % COUNTED == 0:
+            self._links = list(feed.links())
+            self._agents = feed.agents()
         self._number += 1
         touched_us = self._touched_us
         self._touched_us = set()
@@ -105,10 +120,9 @@ class PublicReporter:
             k_anonymity=feed.k_anonymity,
             targets=tuple(feed.targets),
             untested=sorted(feed.untested),
-            links=list(feed.links()),
-            agents=feed.agents(),
+            links=self._links,
+            agents=self._agents,
             gaps=list(feed.list_gaps(0, now_us + 1)),
-            blocked=list(feed.list_blocked(0)),
             problems=list(feed.problems()),
             touched_us=sorted(touched_us) if len(touched_us) <= MAX_TOUCHED else None,
             annotations=annotations.list_newest(MAX_ANNOTATED),

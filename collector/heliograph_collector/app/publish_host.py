@@ -90,9 +90,10 @@ async def run_publish_host(config: Config, servers: JournalSettings) -> AsyncIte
         endpoint_file = EndpointFile(config)
         stack.callback(endpoint_file.remove)
         parts = _build_parts(config, mirror, clock, endpoint_file)
+        stack.push_async_callback(parts.store.close)  # after all that reads from it
         group = await stack.enter_async_context(asyncio.TaskGroup())
         await parts.publish.open_http(stack, group)
-        for run in (_serve_pages(parts, stack), follow_reports(parts, reports)):
+        for run in (_serve_pages(parts), follow_reports(parts, reports)):
             stack.callback(group.create_task(run).cancel)
         yield
 
@@ -175,10 +176,9 @@ def _build_parts(
     return HostParts(mirror, store, readiness, publish, events)
 
 
-async def _serve_pages(parts: HostParts, stack: AsyncExitStack) -> None:
+async def _serve_pages(parts: HostParts) -> None:
     with explain_errors(DirectoryInUseError, SchemaError):
         await parts.publish.feed.open_store((parts.mirror, parts.readiness))
-    stack.push_async_callback(parts.store.close)
     async with asyncio.TaskGroup() as group:
         group.create_task(parts.readiness.run())
         group.create_task(parts.publish.run())

@@ -236,14 +236,14 @@ class LiveFeed(Feed):
         return [problem for part in self._parts for problem in part.problems()]
 
     async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
-        return await self._open_store().votes(
+        return await self._open_store(until_us).votes(
             since_us, until_us, bin_s, **filters, received_before_us=self._last_instant()
         )
 
     async def silences(
         self, since_us: int, until_us: int, bin_s: int, **filters: Any
     ) -> list[SilenceCount]:
-        return await self._open_store().silences(
+        return await self._open_store(until_us).silences(
             since_us, until_us, bin_s, **filters, received_before_us=self._last_instant()
         )
 
@@ -257,13 +257,13 @@ class LiveFeed(Feed):
         empty: bool = True,
         **filters: Any,
     ) -> list[Cell]:
-        self._open_store()
+        self._open_store(until_us)
         return await self.cell_queries.cells(
             since_us, until_us, bin_s, wider=wider, empty=empty, **filters
         )
 
     async def totals(self, query: AggregationQuery) -> list[AggregationRow]:
-        return await self._open_store().totals(query)
+        return await self._open_store(query.until_us).totals(query)
 
     async def measurements(
         self, filters: MeasurementFilter, cursor: str, limit: int
@@ -344,8 +344,8 @@ class LiveFeed(Feed):
         k = self.k_anonymity
         return find_instant(self.clock.wall_us(), k) if k > 1 else None
 
-    def _open_store(self) -> Store:
-        """Return the store. Raises StoreError while it is not open."""
+    def _open_store(self, until_us: int = 0) -> Store:
+        """Return the store, to be asked until a time. Raises StoreError while it is not open."""
         if self._parts is None:
             raise StoreError(self._start_problem or "The store is starting.")
         return self._store

@@ -1,5 +1,6 @@
 """What a host that only publishes takes from the leader, and what it says when none is heard."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,19 @@ from prometheus_client import CollectorRegistry
 from heliograph.observation import Link
 from heliograph.services import load_shipped_services
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
+from heliograph_collector.app import public_report
 from heliograph_collector.app.cluster_messages import encode
 from heliograph_collector.app.leader_mirror import (
     STALE_US,
     LeaderMirror,
     MirroredFeed,
 )
-from heliograph_collector.app.public_report import PublicReport, PublicReporter, decode_public
+from heliograph_collector.app.public_report import (
+    MessageSender,
+    PublicReport,
+    PublicReporter,
+    decode_public,
+)
 from heliograph_collector.app.publish_host import HostParts, follow_reports, list_touched
 from heliograph_collector.app.publish_role import build_feed_settings
 from heliograph_collector.app.startup import run_collector
@@ -32,6 +39,7 @@ from heliograph_collector.http.backend import AgentCounts, LinkCount
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.published_incidents import IncidentEvents
 from heliograph_collector.model.records import BlindTime, Vote
+from heliograph_collector.store.aggregation import AggregationQuery
 from heliograph_collector.store.store import StoreError
 from support.fake_feed import NOW_US, World
 from support.hand_clock import HandClock
@@ -78,6 +86,11 @@ class StoreOfNow:
     async def silences(self, *window: int, **filters: Any) -> list[Any]:
         return []
 
+    async def totals(self, query: AggregationQuery) -> list[Any]:
+        return []
+
+    votable = losses = silences
+
 
 def build_reporter() -> PublicReporter:
     return PublicReporter(Sent(), "run", "7")
@@ -88,7 +101,7 @@ def compose(reporter: PublicReporter | None = None, **changes: Any) -> PublicRep
     world = World(links=[LINK], agents=AgentCounts(volunteers=7, controls=1, enrolled=9))
     feed = world.feed(
         public_key=KEY.public, targets=("example.org",), untested={"tor"},
-        list_gaps=lambda since_us, until_us: [GAP, BEFORE], list_blocked=lambda since_us: [],
+        list_gaps=lambda since_us, until_us: [GAP, BEFORE],
     )  # fmt: skip
     report = (reporter or build_reporter()).compose(feed, Notes())
     return decode_public(encode(msgspec.structs.replace(report, **changes)))
@@ -182,6 +195,12 @@ async def test_silent_leader_leaves_no_present(clock: HandClock, tmp_path: Path)
         await feed.votes(now_us - HOUR_US, now_us, 900)
     with pytest.raises(StoreError, match="not heard"):
         await feed.silences(now_us - HOUR_US, now_us, 900)
+    with pytest.raises(StoreError, match="not heard"):
+        await feed.wide(now_us - HOUR_US, now_us, 900, wider=())
+    day_us = NOW_US // DAY_US * DAY_US
+    with pytest.raises(StoreError, match="not heard"):
+        await feed.totals(AggregationQuery(since_us=day_us, until_us=day_us + DAY_US, k=5))
+    assert await feed.totals(AggregationQuery(since_us=day_us - DAY_US, until_us=day_us, k=5)) == []
     assert await feed.votes(NOW_US - DAY_US, NOW_US - HOUR_US, 900) == [GREEN]
     assert feed.problems() == ["The collector that leads was last heard 11 s ago."]
     (gap,) = [gap for gap in feed.list_gaps(NOW_US - MINUTE_US, now_us) if gap.until_us is None]
@@ -227,13 +246,9 @@ async def test_live_readers_hear_of_new_incidents_and_gaps(clock: HandClock) -> 
     mirror = build_mirror(clock, lines, compose())
     bus = EventBus("t")
     touched: list[Sequence[int]] = []
-    parts: Any = HostParts(
-        mirror,
-        SimpleNamespace(),  # type: ignore[arg-type]
-        SimpleNamespace(),  # type: ignore[arg-type]
-        SimpleNamespace(touch=touched.append),  # type: ignore[arg-type]
-        IncidentEvents(bus, {}, 5),
-    )
+    nothing: Any = SimpleNamespace()
+    publish: Any = SimpleNamespace(touch=touched.append)
+    parts = HostParts(mirror, nothing, nothing, publish, IncidentEvents(bus, {}, 5))
 
     async def reports() -> AsyncIterator[PublicReport]:
         lines.lines = [entry.line for entry in known.entries]
@@ -246,6 +261,34 @@ async def test_live_readers_hear_of_new_incidents_and_gaps(clock: HandClock) -> 
         names = [event.name for event in (await anext(events), await anext(events)) if event]
     assert names == ["incident", "coverage"]
     assert touched == [[5]]
+
+
+class FullServers(MessageSender):
+    """Servers that take no message, until the third."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.is_taken = asyncio.Event()
+
+    async def publish(self, topic: str, content: bytes) -> bool:
+        self.count += 1
+        if self.count == 3:
+            self.is_taken.set()
+        return self.count >= 3
+
+
+async def test_reports_that_are_not_sent_are_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(public_report, "REPORT_S", 0.0)
+    servers = FullServers()
+    run = PublicReporter(servers, "run", "7").run(
+        World().feed(list_gaps=lambda since_us, until_us: []), Notes()
+    )
+    task = asyncio.ensure_future(run)
+    await servers.is_taken.wait()
+    task.cancel()
+    assert caplog.text.count("hear nothing") == 1
 
 
 def test_publish_runs_alone() -> None:

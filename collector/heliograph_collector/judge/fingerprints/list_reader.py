@@ -131,7 +131,9 @@ def _iterate_json(name: str, json_text: str) -> Iterator[tuple[int, Mapping[str,
 def _parse_json(name: str, json_text: str) -> Iterator[tuple[int, object]]:
     """Parse one JSON list, numbered by entry, or one object a line."""
     if json_text.lstrip().startswith("["):
-        yield from enumerate(_load_json(name, 1, json_text), 1)  # type: ignore[arg-type]
+        entries = _load_json(name, 1, json_text)
+        if isinstance(entries, list):  # as all that begins so
+            yield from enumerate(entries, 1)
         return
     for number, line in enumerate(json_text.splitlines(), 1):
         if line.strip():
