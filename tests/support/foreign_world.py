@@ -144,6 +144,17 @@ def create_land(seed: int, hours: float = 4) -> Land:
     return Land(Random(seed), 8 * HOUR, hours)
 
 
+def stop_again_and_again(land: Land, *, closed: bool = False) -> None:
+    """Programs stop and begin again for forty minutes; `closed`: their connections are closed."""
+    land.settle()
+    for person in land.select():
+        second = AT + land.rng.uniform(0, 60)
+        while second < AT + 2_400:
+            lasts = land.rng.uniform(60, 300)
+            person.downs.append(Down(second, second + lasts, closed=closed))
+            second += lasts + land.rng.uniform(20, 90)
+
+
 def play(land: Land, tmp_path: Path) -> list[Incident]:
     """Play a land through the detectors; return what was ever confirmed."""
     content = read_signals(land.write(tmp_path / "signals.jsonl"))

@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
-from support.foreign_world import AT, HOUR, SEEDS, Down, Land, create_land, play, seconds_after
+from support.foreign_world import (
+    AT,
+    HOUR,
+    SEEDS,
+    Down,
+    Land,
+    create_land,
+    play,
+    seconds_after,
+    stop_again_and_again,
+)
 
 CUT_OFF = (IncidentState.CONFIRMED, IncidentState.CLOSED)
 
@@ -20,13 +30,7 @@ def crash(land: Land) -> None:
 
 
 def crash_again_and_again(land: Land) -> None:
-    land.settle()
-    for person in land.select():
-        second = AT + land.rng.uniform(0, 60)
-        while second < AT + 2_400:
-            lasts = land.rng.uniform(60, 300)
-            person.downs.append(Down(second, second + lasts, closed=True))
-            second += lasts + land.rng.uniform(20, 90)
+    stop_again_and_again(land, closed=True)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -19,6 +19,7 @@ from support.foreign_world import (
     create_land,
     play,
     seconds_after,
+    stop_again_and_again,
 )
 
 CUT_OFF = (IncidentState.CONFIRMED, IncidentState.CLOSED)
@@ -357,18 +358,8 @@ def stop_agents(land: Land) -> None:
         person.downs.append(Down(since, AT + 180 + land.rng.uniform(0, 600), ran_on=True))
 
 
-def stop_agents_again_and_again(land: Land) -> None:
-    land.settle()
-    for person in land.select():
-        second = AT + land.rng.uniform(0, 60)
-        while second < AT + 2_400:
-            lasts = land.rng.uniform(60, 300)
-            person.downs.append(Down(second, second + lasts))
-            second += lasts + land.rng.uniform(20, 90)
-
-
 @pytest.mark.parametrize("seed", range(SEEDS))
-@pytest.mark.parametrize("build", [stop_agents, stop_agents_again_and_again])
+@pytest.mark.parametrize("build", [stop_agents, stop_again_and_again])
 def test_what_turns_out_to_be_no_cut_is_withdrawn(
     build: Callable[[Land], None], seed: int, tmp_path: Path
 ) -> None:
