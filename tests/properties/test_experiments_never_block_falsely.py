@@ -218,7 +218,7 @@ def test_cancelling_blocks_nothing_that_would_not_be_blocked(experiment: Experim
         whole = whole_run(experiment, trouble)
         judged = blocked(whole, good(experiment))
         count = len(whole.observations)
-        first, stride = (12, 7) if IS_SOAK else (6, 13)
+        first, stride = (12, 7) if IS_SOAK else (4, 29)
         for at in (*range(min(count, first)), *range(first, count, stride)):  # later ones are alike
             here = asyncio.run(_troubled(experiment, trouble, at))
             assert blocked(here, good(experiment)) <= judged, f"{trouble.name}, step {at}"
@@ -327,7 +327,11 @@ def test_some_spoiled_run_is_blocked(experiment: Experiment) -> None:
         spoiled_runs(good(experiment)),
         lambda here: bool(blocked(here, good(experiment))),
         settings=settings(
-            max_examples=150, deadline=None, derandomize=True, phases=[Phase.generate]
+            max_examples=150,
+            deadline=None,
+            derandomize=True,
+            phases=[Phase.generate],
+            report_multiple_bugs=False,  # the first one will do
         ),
     )
 

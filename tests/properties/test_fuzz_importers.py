@@ -44,6 +44,7 @@ from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_lab.evaluate.scenario_file import list_shipped, load_scenario
 from support import results
+from support.examples import limit_examples
 from support.fuzzing import Fuzzer
 from support.journal_rows import SECRET, upload
 
@@ -81,7 +82,7 @@ REFUSALS = (
     YamlError,
 )  # fmt: skip
 SECONDS = float(os.environ.get("HELIOGRAPH_FUZZ_S", "0"))
-INPUTS = 150
+INPUTS = limit_examples(300)
 MAX_STEPS = 2_000_000  # lines of ours for 16 KiB; the seeds take up to 100,000
 
 

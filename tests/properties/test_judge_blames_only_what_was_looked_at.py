@@ -53,7 +53,8 @@ def climbs(draw: st.DrawFn, address: str, port: int) -> Steps:
     steps: Steps = []
     for step in (f"connect {address} {port}", *PATHS[port]):
         words = sorted(METHOD_BY_FAILURE[OPERATIONS[step.split(" ")[0]]])
-        word = draw(st.sampled_from(words)) if draw(st.booleans()) else "ok"
+        is_failing = draw(st.sampled_from((True, False, False)))  # else few get to the TLS
+        word = draw(st.sampled_from(words)) if is_failing else "ok"
         chain = " key-of-other CN=Other" if word.startswith("ssl_") and draw(st.booleans()) else ""
         steps.append({step: 200 if word == "ok" and step.startswith("http") else word + chain})
         if word != "ok":
@@ -175,7 +176,11 @@ def test_real_blocks_are_among_what_is_drawn(layer: str) -> None:
         drawn(),
         is_blocked,
         settings=settings(
-            max_examples=5_000, deadline=None, derandomize=True, phases=[Phase.generate]
+            max_examples=5_000,
+            deadline=None,
+            derandomize=True,
+            phases=[Phase.generate],
+            report_multiple_bugs=False,  # the first one will do
         ),
     )
 

@@ -81,12 +81,15 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def eventually(answer: Callable[[], _T | None], what: str, deadline_s: float = 240) -> _T:
-    """Poll another process until `answer` is truthy."""
+    """Poll another process until `answer` is truthy, for a quarter of the time at most.
+
+    Many an answer is a command of its own, and takes the processor from what is waited for.
+    """
     end = time.monotonic() + deadline_s
-    while time.monotonic() < end:
+    while (began := time.monotonic()) < end:
         if got := answer():
             return got
-        time.sleep(0.05)
+        time.sleep(max(0.05, 3 * (time.monotonic() - began)))
     raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
 
 

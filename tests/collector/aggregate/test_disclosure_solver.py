@@ -37,7 +37,7 @@ from support.cell_solver import (
 )
 
 K = 5
-WORLDS = int(os.environ.get("HELIOGRAPH_DISCLOSURE_WORLDS", "12"))
+WORLDS = int(os.environ.get("HELIOGRAPH_DISCLOSURE_WORLDS", "4"))
 DISCLOSURE = Disclosure(K, {"telegram"}, NOON_US + 12 * BIN_US)
 REGIONS = ("", "ALA", "AST")
 SCOPES = list(product((0, 1, 2, 3), REGIONS))  # that a reader asks for

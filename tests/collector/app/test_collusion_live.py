@@ -11,12 +11,13 @@ from heliograph_collector.model.records import JournalRow, JudgedMeasurement, Ve
 from heliograph_collector.model.seniority import find_seniority
 from heliograph_collector.model.signals import VantageArrival, VantageLocation, VantageRef
 from support.detector_run import DetectorRun, rows_of, seconds
+from support.examples import draw_seeds
 from support.journal_rows import place_of
 from support.presence_model import KZ, Cut, Signals, at, drop, live, two_networks, world
 from support.rows import block, blocked, reachable, taken
 
 ONSET, UNTIL = 3_600.0, 4_500.0
-SEEDS = range(4)
+SEEDS = draw_seeds(4)
 
 
 def present(vantages: list[VantageRef]) -> Signals:

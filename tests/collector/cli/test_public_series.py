@@ -100,7 +100,7 @@ def draw_uganda(rng: Random) -> Iterator[Json]:
             )
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_ugandas_block_is_told_within_four_hours_of_a_few_rows_each(
     seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ from heliograph_collector.incidents.incident import Bracket, IncidentKind, Incid
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import Fault, FaultReason, ServiceVote, VoteValue
+from support.examples import draw_seeds
 from support.incident_book import silence
 from support.journal_rows import SECRET, row_of
 from support.presence_model import KZ, Cut, at, country, live, world
@@ -57,7 +58,7 @@ def play(
     engine.close_bins(rows_[-1].received_us - CLOSE_US)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", draw_seeds(2))
 def test_restored_engine_continues_the_same(seed: int, tmp_path: Path) -> None:
     every, said = rows(seed), heard(seed)
     whole = DetectorEngine.create("j", SECRET, at(0))

@@ -18,6 +18,7 @@ from heliograph_collector.model.signals import (
     VantageRef,
     VoteValue,
 )
+from support.examples import draw_seeds
 from support.presence_model import (
     KZ,
     OLD_US,
@@ -33,7 +34,7 @@ from support.presence_model import (
 
 ONSET, END = 7_200.0, 10_800.0
 CUTS = [Cut(ONSET, END, KZ, 2.0)]
-SEEDS = range(3)
+SEEDS = draw_seeds(3)
 
 
 def detect(signals: Signals) -> list[Incident]:

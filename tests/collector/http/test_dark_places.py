@@ -22,6 +22,7 @@ from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.records import SilenceCount, VerdictState
 from heliograph_collector.model.scope import Scope
 from support.dark_country import CUT_US, SECOND, country_before_the_cut, cut
+from support.examples import draw_seeds
 from support.fake_feed import BIN_US, NOW_US, World, crowd
 from support.incident_book import MINUTE, blocking, book, closed, opening, part
 from support.site import Site
@@ -285,7 +286,7 @@ def _find_steady_m(times: list[int], states: list[VerdictState]) -> int:
 
 
 @pytest.mark.parametrize("k", [1, 5])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", draw_seeds(5))
 async def test_nothing_works_where_an_open_confirmed_block_says_that_it_does_not(
     seed: int, k: int
 ) -> None:

@@ -46,7 +46,7 @@ from support.small_worlds import (
 
 FEW_S = (40, 45, 100, 310, 340)  # moments after NOON_US, on both sides of an instant
 ELSEWHERE = (999, "fixed", "KZ-99")  # no document names it
-WORLDS = int(os.environ.get("HELIOGRAPH_DISCLOSURE_WORLDS", "2"))
+WORLDS = int(os.environ.get("HELIOGRAPH_DISCLOSURE_WORLDS", "1"))
 
 
 def list_paths() -> list[str]:

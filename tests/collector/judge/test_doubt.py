@@ -152,7 +152,7 @@ def test_lost_observations_never_turn_doubt_into_blocking() -> None:
         rng = random.Random(scenario.name)  # so that a new row changes no other's draws
         before = {v.endpoint: v for v in judge(scenario.taken, scenario.control)}
         count = len(scenario.taken.measurement.observations)
-        for _ in range(40):
+        for _ in range(limit_examples(40)):
             favor = set(filter(_speaks_in_favor(scenario.taken.measurement), range(count)))
             kept = [i for i in range(count) if i in favor or rng.random() < rng.choice((0.5, 0.8))]
             less = replace(

@@ -18,9 +18,11 @@ from support.rows import DAY, T0, blocked, reachable
 
 BY = AnonymityRule(2)
 QUESTIONS = [
-    asked(k=2, axes=axes, **where)
-    for axes in ([], ["measurement_start_day", "probe_asn"])
-    for where in ({}, {"countries": ["KZ"]}, {"asns": [0, 9198]}, {"until_us": MIDNIGHT + DAY})
+    asked(k=2, axes=[]),
+    *(
+        asked(k=2, axes=["measurement_start_day", "probe_asn"], **where)
+        for where in ({}, {"countries": ["KZ"]}, {"asns": [0, 9198]}, {"until_us": MIDNIGHT + DAY})
+    ),
 ]
 
 

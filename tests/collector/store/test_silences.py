@@ -15,6 +15,7 @@ from heliograph_collector.model.records import (
 )
 from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.store import Store, TooMuchError
+from support.examples import draw_seeds
 from support.rows import KZ, T0, block, blocked, lost_row, taken
 
 START_US = T0 // (15 * MINUTE_US) * 15 * MINUTE_US
@@ -107,7 +108,7 @@ def find_day(event: PresenceRow) -> str:
     return day if dot else str(event.received_us // (24 * 60 * MINUTE_US))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", draw_seeds(4))
 async def test_silences_are_those_of_a_plain_count(store: Store, seed: int) -> None:
     events, results = draw_world(seed)
     await store.insert_block(replace(block(1, 99, *results), presence=tuple(events)))

@@ -308,18 +308,18 @@ async def test_queries_run_while_blocks_are_inserted(store: Store) -> None:
     answers: list[int] = []
 
     async def insert() -> None:
-        for n in range(1, 41):
+        for n in range(1, 13):
             await store.insert_block(block(n, n, (taken(n, who=f"v{n}"), (reachable(),))))
 
     async def ask() -> None:
-        while not answers or answers[-1] < 40:
+        while not answers or answers[-1] < 12:
             answers.append(len(await store.votes(T0, T0 + HOUR, 300)))
 
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(insert())
         group.create_task(ask())
         group.create_task(ask())
-    assert all(0 <= n <= 40 for n in answers)
+    assert all(0 <= n <= 12 for n in answers)
 
 
 async def test_reopened_store_has_its_rows(tmp_path: Path) -> None:

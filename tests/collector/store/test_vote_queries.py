@@ -26,6 +26,7 @@ from heliograph_collector.store import vote_queries
 from heliograph_collector.store.heard_votes import tally_votes
 from heliograph_collector.store.store import Store, TooMuchError
 from support.crowds import DOWN, RU, UNKNOWN, keep
+from support.examples import draw_seeds
 from support.rows import KZ, T0, US, block, blocked, lost_row, reachable, taken
 
 MINUTE = 60 * US
@@ -136,7 +137,7 @@ WIDER: Sequence[tuple[str, ...]] = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", draw_seeds(3))
 async def test_engine_and_memory_count_the_same_whatever_is_said(store: Store, seed: int) -> None:
     """Two hundred verdicts of a few vantages that move, with every state, cause and age."""
     draw = random.Random(seed)

@@ -16,6 +16,7 @@ from heliograph_collector.incidents.incident import Incident, IncidentKind, Inci
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import ServiceVote, VantageLocation, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS
+from support.examples import draw_seeds
 from support.presence_model import KZ, at, confirmed, country, people, service_votes, world
 
 ONSET, END, UNTIL = 3_600.0, 7_200.0, 9_000.0
@@ -55,7 +56,7 @@ def holds(incident: Incident, onset_s: float, end_s: float) -> bool:
     return is_started and ended is not None and ended.earliest_us <= at(end_s) <= ended.latest_us
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", draw_seeds(5))
 def test_block_in_one_network_of_five_vantages_is_confirmed_and_closed(seed: int) -> None:
     five = people(VantageLocation("KZ", "ALA", 201, "fixed"), 5)
     rest = [w for w in country(each=1) if w.place.asn != 201]
@@ -128,7 +129,7 @@ def test_missing_votes_neither_open_nor_close_a_block() -> None:
     assert detect([o for o in dark if not (KZ(o.witness) and seconds(o.at_us) >= ONSET)]) == []
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", draw_seeds(3))
 def test_quiet_day_raises_nothing(seed: int) -> None:
     opinions = votes(country(each=2) + world(2), Random(seed), lambda _: False, noise=0.05)
     assert detect_blocking(opinions, at(0), at(UNTIL)) == ()
@@ -170,7 +171,7 @@ def detect_abroad(
 
 
 @pytest.mark.replay
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", draw_seeds(2))
 def test_sites_failing_in_many_countries_are_held_and_withdrawn(seed: int) -> None:
     incidents = detect_abroad(seed, {name: ONSET for name, _ in SITES}, SITES)
     assert {i.scope.country for i in incidents} >= {"KZ"}  # suspected, with the reason
@@ -180,7 +181,7 @@ def test_sites_failing_in_many_countries_are_held_and_withdrawn(seed: int) -> No
 
 
 @pytest.mark.replay
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", draw_seeds(2))
 @pytest.mark.parametrize(
     "onsets",
     [{"KZ": ONSET, "XA": ONSET}, {"KZ": ONSET, "XA": ONSET + 900, "XB": ONSET + 1_800}],
@@ -193,7 +194,7 @@ def test_neighbors_that_block_in_the_same_hour_are_all_confirmed(
 
 
 @pytest.mark.replay
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", draw_seeds(2))
 def test_block_during_a_fault_of_the_service_is_confirmed(seed: int) -> None:
     """The sites went earlier in three other countries; here the whole country goes now."""
     sites = {("XA", 201), ("XB", 103), ("XC", 102)}
@@ -227,18 +228,18 @@ def is_between(end: float, now_s: float, _: Random) -> bool:
 @pytest.mark.replay
 def test_block_is_closed_within_three_minutes_of_its_end() -> None:
     delays = []
-    for seed in range(20):
+    for seed in draw_seeds(20):
         end = 7_200.0 + Random(seed).uniform(0, 60)
         (incident,) = detect_network(seed, 12, partial(is_between, end))
         assert incident.state is IncidentState.CLOSED
         assert holds(incident, ONSET, end)
         delays.append(seconds(incident.closed_us) + CLOSE_US / SECOND_US - end + FEED_S)
-    assert sorted(delays)[18] <= 180, delays  # p95
+    assert sorted(delays)[len(delays) * 9 // 10] <= 180, delays  # p95 of twenty
     assert min(delays) > 60  # not before all vantages could have tested again
 
 
 @pytest.mark.replay
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", draw_seeds(3))
 @pytest.mark.parametrize(
     ("count", "failing"),
     [
@@ -256,7 +257,7 @@ def test_flickering_block_is_one_open_incident(
 
 
 @pytest.mark.replay
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", draw_seeds(3))
 def test_block_again_within_the_hour_closes_slower(seed: int) -> None:
     """Six minutes blocked, three not: at most one end too many is told."""
     incidents = detect_network(

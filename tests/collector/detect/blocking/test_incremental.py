@@ -14,6 +14,7 @@ from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US, Dete
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.signals import ServiceVote, VantageLocation, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS
+from support.examples import draw_seeds
 from support.journal_rows import SECRET
 from support.presence_model import OLD_US, at, country, people, world
 
@@ -60,7 +61,7 @@ def run_late(votes: Sequence[ServiceVote], rng: Random, late_s: float) -> Blocki
 @pytest.mark.replay
 def test_incremental_detector_finds_what_the_whole_window_shows() -> None:
     kinds = set()
-    for seed in range(12):
+    for seed in draw_seeds(12):
         rng = Random(seed)
         votes = random_votes(rng)
         incidents = detect_blocking(votes, at(0), at(MINUTES * 60))

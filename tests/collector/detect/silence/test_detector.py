@@ -24,6 +24,7 @@ from heliograph_collector.model.signals import (
     VantageLoss,
     VantageRef,
 )
+from support.examples import draw_seeds
 from support.presence_model import (
     KZ,
     Cut,
@@ -71,7 +72,7 @@ def replay(
     return detect(signals, hours)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", draw_seeds(4))
 @pytest.mark.parametrize("name", CUTS)
 def test_cut_is_confirmed_named_and_closed(name: str, seed: int) -> None:
     where, scope, label, within_s = CUTS[name]
@@ -91,7 +92,7 @@ def test_cut_is_confirmed_named_and_closed(name: str, seed: int) -> None:
     assert "on_the_hour" in incident.hints
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", draw_seeds(4))
 def test_cut_of_two_dozen_vantages_is_confirmed_within_a_minute(seed: int) -> None:
     rng = Random(seed)
     signals = live(country(regions=TWO) + world(), rng, 3, cuts=[Cut(ONSET, END, KZ, 2.0)])
@@ -129,7 +130,7 @@ def test_cut_that_rolls_out_is_one_incident() -> None:
     assert incident.state is IncidentState.CLOSED
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", draw_seeds(2))
 def test_cut_that_trickles_in_is_confirmed(seed: int) -> None:
     (incident,) = replay(seed, Cut(ONSET, END, KZ, 1_800.0))
     assert incident.label == "national"

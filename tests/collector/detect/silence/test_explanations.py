@@ -16,6 +16,7 @@ from heliograph_collector.model.signals import (
     VantageLoss,
     VantageRef,
 )
+from support.examples import draw_seeds
 from support.presence_model import KZ, Signals, at, country, drop, live, people, world
 
 ONSET, END = 7_200.0, 10_800.0
@@ -87,7 +88,7 @@ OURS = {
 @pytest.mark.parametrize("case", OURS)
 def test_block_of_our_address_is_no_cut(case: str) -> None:
     way, share = OURS[case]
-    for seed in range(20 if case == "most return by post" else 4):
+    for seed in draw_seeds(20 if case == "most return by post" else 4):
         rng = Random(seed)
         signals = live(country(each=2) + world(), rng, 4, churn=1.0)
         signals += blocked_signals(country(each=2), rng, way, share)
@@ -106,7 +107,7 @@ def test_block_of_our_address_is_no_cut(case: str) -> None:
 def test_cut_after_a_block_of_our_address_is_news(case: str) -> None:
     """A censor may block us first: neither the block nor the returns after it hide the cut."""
     way, _ = OURS[case]
-    for seed in range(4):
+    for seed in draw_seeds(4):
         rng = Random(seed)
         signals = live(country(each=2) + world(), rng, 4, churn=1.0)
         signals += blocked_signals(country(each=2), rng, way, 1.0)
@@ -148,7 +149,7 @@ CUTS = {
 @pytest.mark.parametrize("case", CUTS)
 def test_true_cut_stays_one_whatever_way_agents_return(case: str) -> None:
     lasts_s, way, most = CUTS[case]
-    for seed in range(4):
+    for seed in draw_seeds(4):
         (incident,) = detect_silence(cut_signals(Random(seed), lasts_s, way), UNTIL).incidents
         assert is_cut(incident), (case, seed)
         assert incident.kinds == ()
@@ -160,7 +161,7 @@ def test_true_cut_stays_one_whatever_way_agents_return(case: str) -> None:
 def test_a_third_that_feigns_does_not_explain_a_cut_away() -> None:
     vantages = country(each=2)
     colluding = vantages[::4]
-    for seed in range(2):
+    for seed in draw_seeds(2):
         rng = Random(seed)
         signals = live(vantages + world(), rng, 4, churn=0)
         honest = [w for w in vantages if w not in colluding]
@@ -255,7 +256,7 @@ def test_power_failure_of_regions_is_held_and_told_by_what_comes_back(
         report = OfflineReport(0, vantage.nym, at(ONSET), 0, alive)
         return None if told == "nothing" else replace(report, online=False if alive else None)
 
-    for seed in range(2):
+    for seed in draw_seeds(2):
         signals, _ = power_signals(Random(seed), regions, tell)
         (held,) = detect_silence(signals, at(ONSET + 600)).incidents
         assert (held.state, held.held) == (IncidentState.SUSPECTED, ("power",))
@@ -289,7 +290,7 @@ def test_countries_of_five_are_cut_by_a_cable_or_by_our_transit(
     lasts_s: float, is_told: bool, count: int
 ) -> None:
     """Those that live on prove that we do; our own broken transit is over in minutes."""
-    for seed in range(2):
+    for seed in draw_seeds(2):
         rng = Random(seed)
         vantages = country(each=2) + world(each=2)
         signals = live(vantages, rng, 7, churn=1.0)
@@ -310,7 +311,7 @@ def test_countries_of_five_are_cut_by_a_cable_or_by_our_transit(
 
 def test_country_that_loses_first_by_chance_waits_for_the_others() -> None:
     """Agents everywhere stop within two minutes; eight of twelve here are gone at once."""
-    for seed in range(4):
+    for seed in draw_seeds(4):
         rng = Random(seed)
         small = country(each=2)[:12]
         signals = live([*small, *world()], rng, 4, churn=1.0)
@@ -325,7 +326,7 @@ def test_country_that_loses_first_by_chance_waits_for_the_others() -> None:
 
 def test_crash_that_nobody_declares_confirms_nothing() -> None:
     """60 % of all sessions are lost everywhere and come back by and by."""
-    for seed in range(6):
+    for seed in draw_seeds(6):
         rng = Random(seed)
         vantages = country(each=2) + world(each=2)
         signals = live(vantages, rng, 4, churn=1.0)
@@ -336,7 +337,7 @@ def test_crash_that_nobody_declares_confirms_nothing() -> None:
 
 
 def test_phones_behind_one_nat_are_suspected_and_no_more() -> None:
-    for seed in range(2):
+    for seed in draw_seeds(2):
         rng = Random(seed)
         phones = people(VantageLocation("KZ", "ALA", 101, "mobile"), 28, prefix="nat")
         fixed = [w for w in country(each=2) if w.place.access == "fixed"]
@@ -381,7 +382,7 @@ def test_a_cut_of_five_votes_with_a_data_center_lasts_until_they_are_back() -> N
 
 def test_stepwise_shutdown_is_one_incident_with_dated_phases() -> None:
     """Mobile first, fixed lines three minutes later, which come back nine minutes after that."""
-    for seed in range(2):
+    for seed in draw_seeds(2):
         rng = Random(seed)
         vantages = country(each=3)
         mobile = [w for w in vantages if w.place.access == "mobile"]

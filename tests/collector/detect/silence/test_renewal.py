@@ -10,6 +10,7 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect import Incident, detect_silence
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
 from heliograph_collector.model.signals import VantageArrival, VantageLocation, VantageRef
+from support.examples import draw_seeds
 from support.presence_model import (
     KZ,
     Signals,
@@ -63,7 +64,7 @@ RENEWALS = {
 @pytest.mark.parametrize("case", RENEWALS)
 def test_sessions_that_begin_again_one_by_one_are_no_cut(case: str) -> None:
     vantages, within_s, down = RENEWALS[case]
-    for seed in range(4):
+    for seed in draw_seeds(4):
         rng = Random(seed)
         signals = live(country() + LINES + world(), rng, 3, churn=1.0)
         signals += renew(vantages, AT, rng, within_s, down)
@@ -94,7 +95,7 @@ def test_habit_delays_a_cut_by_twice_its_length_and_hides_none() -> None:
     assert 300 * SECOND_US < (cut.confirmed_us or 0) - at(AT + 2 * DAY) < 800 * SECOND_US
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", draw_seeds(3))
 def test_brief_cut_is_found_although_all_return(seed: int) -> None:
     rng = Random(seed)
     signals = live(country(each=2) + world(), rng, 3, churn=4.0)

@@ -29,6 +29,7 @@ from heliograph_collector.model.signals import (
     VantageRef,
 )
 from heliograph_collector.model.thresholds import THRESHOLDS
+from support.examples import draw_seeds
 from support.presence_model import Cut, at, country, live, world
 
 LINES = ("", "19000.a", "19000.b", "19001.a", "19001.c", "plain")
@@ -55,7 +56,7 @@ def play_step(presence: PresenceTracker, rng: Random, now_us: int) -> None:
 
 
 @pytest.mark.parametrize("carrier", ["", "x"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", draw_seeds(4))
 def test_tally_counts_as_if_all_were_counted_again(seed: int, carrier: str) -> None:
     rng = Random(seed)
     presence = PresenceTracker()
@@ -80,7 +81,7 @@ def test_tally_counts_as_if_all_were_counted_again(seed: int, carrier: str) -> N
 
 
 @pytest.mark.parametrize("carrier", ["", "x"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", draw_seeds(4))
 def test_own_tally_counts_as_if_all_were_counted_again(seed: int, carrier: str) -> None:
     """By place what `count_silent` counts; whom the screening leaves out has no cell."""
     rng = Random(seed)
@@ -148,7 +149,7 @@ def recount_witnesses(
 HEAR = confounders.hear_witnesses
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", draw_seeds(3))
 def test_incidents_are_those_of_a_recount(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two cuts, churn, and a fault of ours: each is told as if all were counted each time."""
     rng = Random(seed)

@@ -15,6 +15,7 @@ from heliograph_lab.evaluate.world import figures
 from heliograph_lab.evaluate.world.events import GapReport, ServiceTested, SessionBegan
 from heliograph_lab.evaluate.world.families import FAMILIES, WorldDraw, draw_world, list_draws
 from heliograph_lab.evaluate.world.render import render_events, render_replay
+from support.examples import draw_seeds
 
 WORLD = Path(figures.__file__).parent
 README = (WORLD.parent / "README.md").read_text()
@@ -36,10 +37,14 @@ def test_every_number_is_used_and_stands_with_its_source_in_the_manual() -> None
     assert all(f"`{family}`" in README for family in FAMILIES)
 
 
+@pytest.mark.parametrize("draw", SHORT[::6], ids=NAMED[::6])
+def test_a_world_is_the_same_twice(draw: WorldDraw) -> None:
+    assert render_replay(draw_world(draw)) == render_replay(draw_world(draw))
+
+
 @pytest.mark.parametrize("draw", SHORT, ids=NAMED)
-def test_a_world_is_the_same_twice_and_in_order_of_time(draw: WorldDraw) -> None:
-    replay, again = (render_replay(draw_world(draw)) for _ in range(2))
-    assert replay == again
+def test_a_world_is_in_order_of_time(draw: WorldDraw) -> None:
+    replay = render_replay(draw_world(draw))
     assert all(a.at_us <= b.at_us for a, b in pairwise(replay.signals))
     assert replay.truths or draw.family == "quiet"
     pseudonyms = {v.nym for v in replay.vantages}
@@ -58,7 +63,7 @@ def test_the_halves_share_no_seed() -> None:
 
 @pytest.mark.parametrize(("kind", "least_h", "most_h"), [("1h", 0.7, 1.7), ("3h", 2, 4.4)])
 def test_a_fade_takes_its_time(kind: str, least_h: float, most_h: float) -> None:
-    for seed in range(5):
+    for seed in draw_seeds(5):
         (truth,) = play("fade", kind, seed).truths
         onsets = sorted((since - truth.since_us) / HOUR_US for since, _ in truth.members.values())
         assert least_h / 3 < onsets[len(onsets) // 2] < most_h
@@ -118,7 +123,7 @@ def test_short_faults_are_short_and_shared_networks_are_shared() -> None:
 
 
 def test_a_country_drains_to_its_last_vantage() -> None:
-    for seed in range(3):
+    for seed in draw_seeds(3):
         replay = play("drain", seed=seed)
         (truth,) = replay.truths
         home = [v for v in replay.vantages if v.place.country == "KZ"]
