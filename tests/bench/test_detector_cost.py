@@ -63,9 +63,9 @@ def test_cpu_of_a_cut_among_a_hundred_thousand() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("countries", "most_s"), [(COUNTRIES, 12.0), (1, 13.0)])
+@pytest.mark.parametrize(("countries", "most_s"), [(COUNTRIES, 10.0), (1, 12.0)])
 def test_cpu_of_a_fifth_of_a_hundred_thousand_lost_at_random(countries: int, most_s: float) -> None:
-    """The aim is 10 s; 7.6 s measured in 40 countries, 9.6 s in a single one."""
+    """The aim is 10 s; 6.4 s measured in 40 countries, 8.1 s in a single one."""
     vantages = draw_world(countries, COUNTRIES * VANTAGES // countries)
     cost_s, confirmed = measure_losses(vantages, Random(2).sample(vantages, len(vantages) // 5))
     assert confirmed == 0

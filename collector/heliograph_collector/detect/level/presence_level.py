@@ -62,6 +62,7 @@ POWER_SHARE = 0.2  # of the silent, whose power failed before their loss: it may
 HABIT = "habit"  # reason against a confirmation: people may have switched off
 KEPT_DAYS = 15
 _LEAST_SHARE = 0.05  # below it nothing is compared
+_SUDDEN_US = 130 * SECOND_US  # in which four fifths of a cut fall silent
 DAY_SPREAD = 0.04  # of the share, before the habit is learned
 _STEPS_A_DAY = DAY_US // STEP_US
 
@@ -177,12 +178,15 @@ class PresenceLevels:
         return promote_falls(confirmed, outages, presence, now_us)
 
     def may_be_habit(
-        self, presence: PresenceTracker, country: str, now_us: int, *, is_slow: bool
+        self, presence: PresenceTracker, country: str, burst_us: int, now_us: int
     ) -> bool:
         """Return whether people who switch off may explain a burst; this channel decides then.
 
         They may in a country that is often dark at this hour, until it is darker than ever; before
         that is learned, in slow bursts at hours when days end.
+
+        Args:
+            burst_us: The first silence of the burst.
         """
         cell = self.cells.get(Scope(country))
         usual = None if cell is None else cell.usual
@@ -192,7 +196,9 @@ class PresenceLevels:
             if lowest <= DARK_SHARE and share >= FALLEN_SHARE * lowest:
                 return True
         is_learned = usual is not None and usual.days >= LEARNED_DAYS
-        return is_slow and not is_learned and not is_busy_hour(country, now_us)
+        if is_learned or is_busy_hour(country, now_us):
+            return False
+        return presence.measure_spread(country, burst_us) > _SUDDEN_US
 
     def is_falling(self, country: str) -> bool:
         """Return whether a cell has fallen, or did at the last sample: nothing more may come.

@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
 
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -71,19 +70,22 @@ def burst_tail(
     """
     silence_ids = {id(vantage) for vantage in new_silences}
     networks: dict[str, list[float]] = {}
-    find_pool_rate = cache(presence.pool_rate)  # thousands share few pools
-    for vantage in presence.list_inside(scope):
-        is_new = id(vantage) in silence_ids
-        if not (is_new or vantage.is_live):
+    for place, members in presence.places[scope.country].items():
+        if not scope.includes(place):
             continue
-        is_mobile = vantage.place.access == "mobile"
-        network = networks.setdefault(vantage.witness.prefix, [0.0, 0.0, 0.0, float(is_mobile)])
-        network[0] += 1
-        network[1] += is_new
-        rate = blend_rate(
-            vantage.own, find_pool_rate(scope.country, vantage.place.access), presence.limits
-        )
-        network[2] = max(network[2], vantage.floor, silence_chance(rate, window_s))
+        pool_rate = presence.pool_rate(scope.country, place.access)
+        is_mobile = float(place.access == "mobile")
+        for vantage in members.values():
+            is_new = id(vantage) in silence_ids
+            if not (is_new or vantage.is_live):
+                continue
+            network = networks.get(vantage.witness.prefix)
+            if network is None:
+                network = networks[vantage.witness.prefix] = [0.0, 0.0, 0.0, is_mobile]
+            network[0] += 1
+            network[1] += is_new
+            rate = blend_rate(vantage.own, pool_rate, presence.limits)
+            network[2] = max(network[2], vantage.floor, silence_chance(rate, window_s))
     chances: list[float] = []
     silent_by_day: Counter[str] = Counter()  # the day with most is a lower bound (`line_names`)
     for name, (n, k, chance, is_nat) in networks.items():

@@ -156,7 +156,7 @@ class _Evaluation:
         since_us = candidate.burst_us - int(limits.spread_s * SECOND_US)
         witnesses = confounders.hear_witnesses(self._presence, candidate.country, since_us)
         self._is_transit = witnesses.may_be_transit
-        is_waiting = self._is_transit and self._evasion.may_be_transit(self._voters.deciding)
+        is_waiting = self._is_transit and self._evasion.may_be_transit(self._voters)
         candidate.gated = is_waiting if self._is_transit else witnesses.is_hit
         if candidate.gated and not self._is_transit:
             return self._withdraw_if_late(CandidateOutcome.GATED)

@@ -1,5 +1,6 @@
 """Confounders of an outage: faults of the collector, a carrier or the power grid."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -11,6 +12,7 @@ from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.tails import chernoff_bound
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
+    VotesByPlace,
     sum_votes,
 )
 from heliograph_collector.model.scope import AffectedCell, Scope
@@ -267,18 +269,17 @@ def _are_mixed(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
     )
 
 
-def is_partial(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
+def is_partial(votes: VotesByPlace, limits: Thresholds) -> bool:
     """Return whether a part of the operators that fell lives on, as where some of our routes fail.
 
     A cable or an order takes whole operators.
     """
-    by_network: dict[int, list[VantagePresence]] = {}
-    for vantage in vantages:
-        if vantage.place.access != "hosting":
-            by_network.setdefault(vantage.place.asn, []).append(vantage)
+    by_network: defaultdict[int, VoteCount] = defaultdict(VoteCount)
+    for place, count in votes.items():
+        if place.access != "hosting":
+            by_network[place.asn].add(count)
     fallen = VoteCount()
-    for group in by_network.values():
-        count = _sum_silent(group)
+    for count in by_network.values():
         if count.share >= limits.suspect_share:
             fallen.add(count)
     return fallen.votes >= limits.votes and fallen.share <= _PARTIAL_SHARE

@@ -48,7 +48,6 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 
 __all__ = ["CoverageGap", "Findings", "SilenceDetector", "SilenceDetectorState", "detect_silence"]
 
-_SUDDEN_US = 130 * SECOND_US  # in which four fifths of a cut fall silent; assumed
 _WAIT_US = 30 * SECOND_US  # between evaluations of a candidate that waits for returns; assumed
 _FOLLOW_US = 10 * SECOND_US  # from a change to the evaluation of open outages; assumed
 # After it a lost carrier has been tried again, and stays dead: a retry and a heartbeat.
@@ -351,10 +350,10 @@ class SilenceDetector:
         self._schedule(now_us + _FOLLOW_US, "follow", country)
 
     def _may_be_habit(self, candidate: OutageCandidate, now_us: int) -> bool:
-        is_slow = self._presence.measure_spread(candidate.country, candidate.burst_us) > _SUDDEN_US
         if any(outage.confirmed_us for outage in self._open_outages(candidate.country)):
             return False  # a cut grows
-        return self._levels.may_be_habit(self._presence, candidate.country, now_us, is_slow=is_slow)
+        burst_us = candidate.burst_us
+        return self._levels.may_be_habit(self._presence, candidate.country, burst_us, now_us)
 
     def _evaluate_levels(self, country: str, now_us: int) -> None:
         candidate = self._candidates.get(country)

@@ -13,6 +13,7 @@ from heliograph_collector.detect.silence.explanation import (
 )
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.voters import CountryVoters
 from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
@@ -101,7 +102,7 @@ class EvasionTest:
             return False
         return has_contrary_word(self._silenced, self.reports, self.now_us, self.presence.limits)
 
-    def may_be_transit(self, vantages: Sequence[VantagePresence]) -> bool:
+    def may_be_transit(self, voters: CountryVoters) -> bool:
         """Return whether our way to several countries may be broken, and not be mended yet.
 
         A cable is known sooner; but some of these live on, or say that they have a network.
@@ -110,8 +111,9 @@ class EvasionTest:
         silent_us = self.now_us - self.since_us
         if silent_us <= limits.transit_s * SECOND_US:
             return True
-        is_told = self.is_told or confounders.is_partial(vantages, limits)
-        return is_told and silent_us <= limits.transit_told_s * SECOND_US
+        if silent_us > limits.transit_told_s * SECOND_US:
+            return False
+        return self.is_told or confounders.is_partial(voters.deciding_votes, limits)
 
     def find(self) -> Evasion | None:
         """Find the block that vantages tell of; None if they tell of none."""

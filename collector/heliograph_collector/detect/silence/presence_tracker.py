@@ -50,8 +50,6 @@ from heliograph_collector.model.signals import (
 )
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-_FOREVER_US = 1 << 63  # after every time
-
 # A look costs in proportion to the country, so its looks are spaced in proportion. Assumed.
 _VANTAGES_A_SECOND = 250
 _LONGEST_TICK_S = 10.0  # a third of `hold_s`, so that a large country waits no longer
@@ -277,8 +275,8 @@ class PresenceTracker:
 
     def list_silent(self, country: str, since_us: int) -> list[VantagePresence]:
         """List the silent vantages that were lost since a time."""
-        names = self.tally(country).list_silent(since_us, _FOREVER_US)
-        return [self.vantages[name] for name in names]
+        lost = map(self.vantages.__getitem__, self.tally(country).list_lost(since_us))
+        return [vantage for vantage in lost if vantage.is_silent]
 
     def list_recent(self, country: str, since_us: int) -> list[VantagePresence]:
         """List the vantages that are live, or fell silent since a time and not in a fault."""

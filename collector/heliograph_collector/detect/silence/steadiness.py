@@ -60,6 +60,8 @@ def is_unsteady(
         _is_lost_again(v) and not is_one_end if v.is_silent else v.rejoined_us >= since_us
         for v in vantages
     ]
+    if sum(has_returned) < LEAST_RETURNS:
+        return False  # nobody has more than a vote
     returned = _count(vantages, has_returned, limits)
     silent = _count(vantages, [v.is_silent for v in vantages], limits)
     return returned.hits >= max(LEAST_RETURNS, UNSTEADY_SHARE * silent.hits)

@@ -26,6 +26,8 @@ from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
+_FOREVER_US = 1 << 63  # after every time
+
 _Key = TypeVar("_Key")
 _Shape = tuple[int, float, float, bool]
 _Sums = tuple[VoteCount, VoteCount]
@@ -100,6 +102,7 @@ class VoteTally:
     # Sums till a change, by AS and by place: votes of lines, and votes of lines behind a NAT
     sums: dict[int, _Sums] = field(default_factory=dict)
     place_sums: dict[VantageLocation, _Sums] = field(default_factory=dict)
+    total: _Sums | None = None
 
     def update(
         self, name: str, vote: tuple[str, VantageLocation, bool] | None, nat_votes: int
@@ -121,10 +124,12 @@ class VoteTally:
 
     def sum(self) -> _Sums:
         """Return the sum of votes, and the same if each line behind a NAT has several."""
-        for asn in self.shapes:
-            if asn not in self.sums:
-                self.sums[asn] = _add_sums(self._sum_place(place) for place in self.shapes[asn])
-        return _add_sums(self.sums[asn] for asn in self.shapes)
+        if self.total is None:
+            for asn in self.shapes:
+                if asn not in self.sums:
+                    self.sums[asn] = _add_sums(self._sum_place(place) for place in self.shapes[asn])
+            self.total = _add_sums(self.sums[asn] for asn in self.shapes)
+        return self.total
 
     def list_by_place(self) -> VotesByPlace:
         """Return the votes by place, where each line behind a NAT has several."""
@@ -192,22 +197,29 @@ class VoteTally:
                 units = float(min(nat_votes, size))
             shape = len(places), units, units * hits / size if is_nat else float(is_hit), is_hit
             shapes = self.shapes[place.asn]
-            counts = shapes.setdefault(place, Counter())
+            counts = shapes.get(place)
+            if counts is None:
+                counts = shapes[place] = Counter()
             _add_count(counts, shape, step)
             if not counts:
                 del shapes[place]
-            self.sums.pop(place.asn, None)
-            self.place_sums.pop(place, None)
+            self._forget_sum(place)
+
+    def _forget_sum(self, place: VantageLocation) -> None:
+        self.total = None
+        self.sums.pop(place.asn, None)
+        self.place_sums.pop(place, None)
 
     def _count_days(self, line: str, places: Iterable[VantageLocation], step: int) -> None:
         for asn in {place.asn for place in places} if line else ():
             days = self.days[asn]
-            weight = _weigh_day(days)
-            _add_count(days, read_day(line), step)
-            if _weigh_day(days) != weight:
-                self.sums.pop(asn, None)
+            day = read_day(line)
+            is_only = not days or (len(days) == 1 and day in days)
+            weight = 1.0 if is_only else _weigh_day(days)
+            _add_count(days, day, step)
+            if not is_only and _weigh_day(days) != weight:
                 for place in self.shapes[asn]:
-                    self.place_sums.pop(place, None)
+                    self._forget_sum(place)
 
 
 def _is_nat(line: str, place: VantageLocation, nat_votes: int) -> bool:
@@ -260,10 +272,9 @@ class CountryTally(ABC):
         self.enrollments.update(name, vantage.witness.first_us if vantage else None)
         self._count(name)
 
-    def list_silent(self, since_us: int, until_us: int) -> list[str]:
-        """List the silent vantages that were lost within [since_us, until_us]."""
-        names = self.losses.list_names(since_us, until_us + 1)
-        return [name for name in names if self.members[name].is_silent]
+    def list_lost(self, since_us: int) -> list[str]:
+        """List the vantages whose last loss was since a time, also if back."""
+        return self.losses.list_names(since_us, _FOREVER_US)
 
     def count_lost(self, since_us: int, until_us: int) -> int:
         """Count the vantages whose last loss is within [since_us, until_us], also if back."""
