@@ -36,6 +36,7 @@ WORDS = {  # a mark's word on a page, and what it claims
 }
 # Said of the network itself, anywhere in a sentence.
 OFFLINE = re.compile(r"\b(offline|silent|cut off|no return|reports from .* stopped)\b", re.I)
+SILENT_OF = re.compile(r"\b(\d+)(?:\W\d+)? vantages? · (?:\d+\W)?(\d+) fell silent")
 CALM = re.compile(r"\b(no blocking|nothing is blocked|all .* reachable|no incident)\b", re.I)
 
 
@@ -268,8 +269,9 @@ def read_grid(output: str, page: Page, places: Iterable[Place]) -> Iterator[Stat
         slug = f"{place.country}-{place.asn}-{place.access}"
         head = page.words.get(f"head-{slug}", "")
         if head:
-            # "online, some fell silent": a part of it, which is said of no service.
-            is_part = "online" in head
+            # "online, some fell silent": a part of it, which is said of no service. So is "5
+            # vantages · 1 to 4 fell silent".
+            is_part = "online" in head or _is_silent_in_part(head)
             claim = "unknown" if is_part or not OFFLINE.search(head) else "offline"
             yield Statement(output, place, NETWORK, claim, head)
         prefix = f"cell-{slug}-"
@@ -277,6 +279,12 @@ def read_grid(output: str, page: Page, places: Iterable[Place]) -> Iterator[Stat
             if id_.startswith(prefix):
                 service = id_.removeprefix(prefix)
                 yield Statement(output, place, service, _claim_of(mark), page.words.get(id_, ""))
+
+
+def _is_silent_in_part(head: str) -> bool:
+    """Whether fewer fell silent than the network has vantages, by the numbers that it shows."""
+    shown = SILENT_OF.search(head)
+    return shown is not None and int(shown[2]) < int(shown[1])
 
 
 def read_cells(output: str, page: Page, places: Iterable[Place]) -> Iterator[Statement]:

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import aiohttp
@@ -86,6 +87,7 @@ class WorstDayReader:
     moments: Counter[bool] = field(default_factory=Counter)  # countries read at one moment, or not
     late: set[tuple[object, ...]] = field(default_factory=set)  # pairs of the round before
     linked: set[str] = field(default_factory=set)  # the pages of networks that pages led to
+    told_of: defaultdict[str, set[Place]] = field(default_factory=partial(defaultdict, set))
     rounds_s: list[float] = field(default_factory=list)  # how long each took
     every_s: float = EVERY_S
 
@@ -202,6 +204,7 @@ class WorstDayReader:
         places = list_places(self.truth.script)
         countries = [place for place in places if place == Place(place.country)]
         document = await _json(session, "/api/v1/incidents")
+        self._note_places(document)
         tellings = [
             *outputs.read_tellings("incidents", document["incidents"]),
             *await self._read_tellings(session, document),
@@ -247,10 +250,20 @@ class WorstDayReader:
                 statements += set_moment(said, page.moment)
         return statements
 
+    def _note_places(self, document: Any) -> None:
+        """Note which places each sentence on an open incident is about, as the API says."""
+        for said in outputs.read_incidents("incidents", document):
+            self.told_of[said.words].add(said.place)
+
     def _limit_to_part(self, headline: Statement) -> Statement:
-        """A page that leads with the dark part of its place says nothing of the rest."""
+        """A page that leads with the dark part of its place says nothing of the rest.
+
+        Nor does one that leads with an incident of a part, of a place that the script has lit.
+        """
         share = self.truth.dark_share(headline.place, self.clock.second or 0.0)
-        is_part = headline.claim == "offline" and 0 < share < 1
+        told_of = self.told_of.get(headline.words, set())
+        is_of_part = bool(told_of) and not any(p.covers(headline.place) for p in told_of)
+        is_part = headline.claim == "offline" and (0 < share < 1 or (share == 0 and is_of_part))
         return replace(headline, claim="unknown") if is_part else headline
 
     async def _read_tellings(
@@ -285,9 +298,12 @@ class WorstDayReader:
         page = await self._read_page(session, f"/countries/{code}")
         rows = {f"network-{n.country}-{n.asn}-{n.access}": n for n in networks}
         four_minutes_ago = datetime.fromisoformat(status["at"]) - timedelta(minutes=4)
+        whole_until = datetime.fromisoformat(status["at"]).strftime("%Y-%m-%dT%H:%M:00Z")
         since = four_minutes_ago.strftime("%Y-%m-%dT%H:%M:%SZ")
-        timeline = await _json(session, f"/api/v1/timeline?country={code}&bin=1m&since={since}")
+        span = f"since={since}&until={whole_until}"  # a minute that lasts has few results yet
+        timeline = await _json(session, f"/api/v1/timeline?country={code}&bin=1m&{span}")
         incidents = await _json(session, f"/api/v1/incidents?country={code}")
+        self._note_places(incidents)
         moment = read_moment(status)
         after = read_moment(await _json(session, f"/api/v1/status?country={code}"))
         around = moment if moment == after else UNKNOWN_MOMENT

@@ -25,6 +25,11 @@ class Place(NamedTuple):
             and self.access in ("", actor.access)
         )
 
+    def covers(self, other: "Place") -> bool:
+        """Whether all of another place is in this one."""
+        pairs = zip(self, other, strict=True)
+        return all(not mine or mine == theirs for mine, theirs in pairs)
+
     def meets(self, other: "Place") -> bool:
         """Whether two places may have a vantage in common."""
         pairs = zip(self, other, strict=True)
