@@ -40,7 +40,7 @@ class IngestHost:
 
     @property
     def endpoint(self) -> str:
-        return f"{HOST}:{self.served.grpc_port}"
+        return str(self.served.places["grpc"])
 
     def invite(self) -> bytes:
         with closing(Fleet(self.running.leaders[self.running.find_leader()].data)) as fleet:
@@ -72,7 +72,8 @@ class Cluster:
 
     def start_host(self, number: int) -> IngestHost:
         data = self._create_data(f"host{number}")
-        served = start(data, "--roles", "ingest", config=self._config())
+        address = f"127.0.0.{10 + number}:0"  # of its own, as machines have
+        served = start(data, "--roles", "ingest", "--grpc", address, config=self._config())
         served.wait_for("grpc")
         host = self.hosts[number] = IngestHost(served, self.keyring, self)
         return host
