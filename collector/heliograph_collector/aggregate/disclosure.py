@@ -162,9 +162,13 @@ class Disclosure:
 
 def _split_country(cells: Sequence[Cell], k: int, *, has_others: bool) -> list[Cell]:
     """Partition one country's cells of a service and bin into atoms of k persons or more."""
-    networks = _group_cells(cells, "asn", "access")
-    large = [network for network in networks if _persons(network) >= k]
-    small = [cell for network in networks if _persons(network) < k for cell in network]
+    large: list[list[Cell]] = []
+    small: list[Cell] = []
+    for network in _group_cells(cells, "asn", "access"):
+        if _persons(network) >= k:
+            large.append(network)
+        else:
+            small += network
     atoms = [atom for network in large for atom in _split_regions(network, k)]
     if has_others and _persons(small) >= k:
         atoms += [replace(atom, asn=0, access="") for atom in _split_regions(small, k)]
@@ -185,9 +189,10 @@ def _split_regions(cells: Sequence[Cell], k: int) -> list[Cell]:
 
 def _persons(cells: Iterable[Cell]) -> int:
     """Return a lower bound of the persons: one line may declare each of its types of access."""
-    by_access: Counter[tuple[int, str]] = Counter()
+    by_access: dict[tuple[int, str], int] = {}
     for cell in cells:
-        by_access[cell.asn, cell.access] += cell.counted
+        key = (cell.asn, cell.access)
+        by_access[key] = by_access.get(key, 0) + cell.counted
     by_network: dict[int, int] = {}
     for (asn, _), count in by_access.items():
         by_network[asn] = max(count, by_network.get(asn, 0))
@@ -239,8 +244,9 @@ def _merge_fields(cell: Cell, names: Collection[str]) -> Cell:
 
 def _group_cells(cells: Iterable[Cell], *fields: str) -> list[list[Cell]]:
     groups: dict[object, list[Cell]] = {}
+    key_of = attrgetter(*fields)
     for cell in cells:
-        groups.setdefault(attrgetter(*fields)(cell), []).append(cell)
+        groups.setdefault(key_of(cell), []).append(cell)
     return [groups[key] for key in sorted(groups, key=str)]
 
 
@@ -253,8 +259,7 @@ def _sum_cells(cells: Sequence[Cell]) -> Cell:
     for cell in cells:
         networks.update(_estimate_networks(cell))
     state = decide_state(networks)
-    causes = [(c.layer, c.method) for c in cells if c.state is state for _ in range(c.vantages)]
-    layer, method = most_common_cause(Counter(causes)) if state in TROUBLES else ("", "")
+    layer, method = _find_cause(cells, state) if state in TROUBLES else ("", "")
     total = networks.total()
     agreeing: float = networks[state]
     functions = _merge_functions(cells, networks) if state is VerdictState.REACHABLE else []
@@ -275,6 +280,15 @@ def _sum_cells(cells: Sequence[Cell]) -> Cell:
         prefixes=sum(c.prefixes for c in cells),
         layers=sum_layers(pair for c in cells for pair in c.layers),
     )
+
+
+def _find_cause(cells: Sequence[Cell], state: VerdictState) -> tuple[str, str]:
+    """Return the layer and method of most vantages in the cells of a state."""
+    causes: Counter[tuple[str, str]] = Counter()
+    for cell in cells:
+        if cell.state is state and cell.vantages:
+            causes[cell.layer, cell.method] += cell.vantages
+    return most_common_cause(causes)
 
 
 def _count_partial(cells: Sequence[Cell]) -> float:

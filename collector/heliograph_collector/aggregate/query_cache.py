@@ -364,16 +364,23 @@ class CellQueryCache:
         window = (query.since_us, query.until_us, query.bin_s)
         if losses is None:
             return await self._store.silences(*window, **filters)
-        return await asyncio.to_thread(losses.count, *window)
+        fields = _list_fields(query) - {"service"}
+        least = find_least(self._k, query.bin_s) if self._k > 1 else 1
+        return await asyncio.to_thread(losses.count, *window, fields, least)
 
 
 def _count(verdicts: Sequence[VerdictRow], query: _DayQuery, k: int) -> list[Count]:
     """Count what can be released: in most minutes fewer persons of a network measured."""
     if k > 1:
-        fields = set(list_atom_fields(query.bin_s)).difference(query.merged_fields)
-        verdicts = select_many(verdicts, query.bin_s, fields, find_least(k, query.bin_s))
+        least = find_least(k, query.bin_s)
+        verdicts = select_many(verdicts, query.bin_s, _list_fields(query), least)
     votes = tally_votes(verdicts, query.bin_s, query.merged_fields)
     return count_votes(votes, query.since_us, query.until_us, query.bin_s)
+
+
+def _list_fields(query: _DayQuery) -> set[str]:
+    """List the fields of which too few persons share one value where nothing can be released."""
+    return set(list_atom_fields(query.bin_s)).difference(query.merged_fields)
 
 
 def _roll_up(

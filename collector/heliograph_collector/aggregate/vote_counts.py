@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from heliograph_collector.aggregate.cell_state import TROUBLES, StateCounts, most_common_cause
+from heliograph_collector.aggregate.cell_state import TROUBLES, most_common_cause
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import Count, VerdictState, Vote
 from heliograph_collector.model.seniority import Seniority
@@ -44,7 +44,7 @@ PrefixKey = tuple[CellKey, int, str]  # a cell without its region, a bin and a l
 class _Voter:
     """One vantage: its counts, its causes, and the network of its latest vote."""
 
-    counts: dict[VerdictState, int] = field(default_factory=lambda: dict.fromkeys(STATES, 0))
+    counts: dict[VerdictState, int] = field(default_factory=dict)
     causes: Counter[tuple[str, str]] | None = None  # most voters have none, and there are many
     functions: Counter[str] | None = None  # that partial verdicts name; as many as those verdicts
     last_seen: tuple[int, str] = (0, "")
@@ -52,11 +52,15 @@ class _Voter:
 
     def add(self, vote: Vote) -> None:
         self.is_established |= vote.seniority is Seniority.ESTABLISHED
-        self.last_seen = max(self.last_seen, (vote.start_us, vote.prefix))
-        self.counts[VerdictState.REACHABLE] += vote.reachable
-        self.counts[VerdictState.BLOCKED] += vote.blocked
-        self.counts[VerdictState.DOWN] += vote.down
-        self.counts[VerdictState.UNKNOWN] += vote.unknown
+        last_seen = (vote.start_us, vote.prefix)
+        if last_seen > self.last_seen:
+            self.last_seen = last_seen
+        numbers = (vote.reachable, vote.blocked, vote.down, vote.unknown)  # in the order of STATES
+        if self.counts:
+            for state, number in zip(STATES, numbers, strict=True):
+                self.counts[state] += number
+        else:  # the only vote of most
+            self.counts = dict(zip(STATES, numbers, strict=True))
         if vote.blocked + vote.down:
             self.causes = self.causes or Counter()
             self.causes[vote.layer, vote.method] += vote.blocked + vote.down
@@ -107,9 +111,10 @@ def _list_prefix_regions(
     """
     regions: dict[PrefixKey, str] = {}
     for (key, start_us), voters in voters_by_cell.items():
+        home_key = key._replace(region="")
         for voter in voters.values():
             if voter.is_established:
-                prefix_key = (key._replace(region=""), start_us, voter.last_seen[1])
+                prefix_key = (home_key, start_us, voter.last_seen[1])
                 regions[prefix_key] = min(key.region, regions.get(prefix_key, key.region))
     proven = Counter((key, start_us, read_day(prefix)) for key, start_us, prefix in regions)
     best_days: dict[tuple[CellKey, int], tuple[int, str]] = {}
@@ -126,31 +131,48 @@ def _count_voters(
     key: CellKey, start_us: int, voters: Sequence[_Voter], regions: Mapping[PrefixKey, str]
 ) -> Count:
     votes = [decide_majority(v.counts) for v in voters]
-    seniors = [v for v in voters if v.is_established]
-    senior_votes = [vote for v, vote in zip(voters, votes, strict=True) if v.is_established]
     networks = _network_votes(voters, votes)
+    vantages = _count_states(votes)
+    seniors = [v for v in voters if v.is_established]
+    if len(seniors) == len(voters):
+        senior_vantages = vantages
+        senior_networks = networks
+    else:
+        senior_votes = [vote for v, vote in zip(voters, votes, strict=True) if v.is_established]
+        senior_vantages = _count_states(senior_votes)
+        senior_networks = _network_votes(seniors, senior_votes)
     home_key = key._replace(region="")
+    lines = {v.last_seen[1] for v in seniors}
+    country, region, asn, access, service = key
     return Count(
-        **key._asdict(),
+        country=country,
+        region=region,
+        asn=asn,
+        access=access,
+        service=service,
         start_us=start_us,
-        vantages=Counter(votes),
+        vantages=vantages,
         networks=networks,
-        established_vantages=Counter(senior_votes),
-        established_networks=networks
-        if len(seniors) == len(voters)
-        else _network_votes(seniors, senior_votes),
-        persons=sum(
-            regions.get((home_key, start_us, prefix)) == key.region
-            for prefix in {v.last_seen[1] for v in seniors}
-        ),
+        established_vantages=senior_vantages,
+        established_networks=senior_networks,
+        persons=sum([regions.get((home_key, start_us, line)) == region for line in lines]),
         causes=_count_causes(voters, votes),
     )
+
+
+def _count_states(states: Iterable[VerdictState]) -> dict[VerdictState, int]:
+    """Count as a Counter does, which takes longer to make than the few states of most cells."""
+    counts: dict[VerdictState, int] = {}
+    for state in states:
+        counts[state] = counts.get(state, 0) + 1
+    return counts
 
 
 def _count_causes(voters: Sequence[_Voter], votes: Sequence[VerdictState]) -> Causes:
     """Count what is behind troubles; most cells have none."""
     pairs = list(zip(voters, votes, strict=True))
-    causes: Causes = Counter((vote, *v.cause) for v, vote in pairs if vote in TROUBLES)
+    troubles = [(vote, *v.cause) for v, vote in pairs if vote in TROUBLES]
+    causes: Causes = Counter(troubles) if troubles else Counter()
     if any(v.functions for v in voters):
         causes += count_partial(
             PartialVote(v.last_seen[1], vote, v.is_established, v.list_blocked_functions())
@@ -159,12 +181,14 @@ def _count_causes(voters: Sequence[_Voter], votes: Sequence[VerdictState]) -> Ca
     return causes
 
 
-def _network_votes(voters: Sequence[_Voter], vantage_votes: Sequence[VerdictState]) -> StateCounts:
+def _network_votes(
+    voters: Sequence[_Voter], vantage_votes: Sequence[VerdictState]
+) -> dict[VerdictState, int]:
     """Count one vote per network prefix; vantages without a prefix share one vote."""
     by_network: dict[str, list[VerdictState]] = {}
     for voter, vote in zip(voters, vantage_votes, strict=True):
         by_network.setdefault(voter.last_seen[1], []).append(vote)
-    return Counter(
-        votes[0] if len(votes) == 1 else decide_majority(Counter(votes))
+    return _count_states(
+        votes[0] if len(votes) == 1 else decide_majority(_count_states(votes))
         for votes in by_network.values()
     )

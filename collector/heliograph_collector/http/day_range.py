@@ -1,6 +1,6 @@
 """The days that a reader chose, and the bins in which a chart shows them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlencode
@@ -91,27 +91,19 @@ def encode_last_days(at_us: int, days: int) -> str:
     return urlencode(DayRange(tomorrow_us - days * DAY_US, tomorrow_us).parameters)
 
 
-def list_bins(row: DayRow, since_us: int, width: int) -> list[tuple[int, int, int]]:
-    """List (index of the bin, code, share in 255ths) of the bins of a day with data.
-
-    Args:
-        since_us: Start of the first bin.
-        width: Of a bin, in hours.
-    """
-    first = (row.day_us - since_us) // (width * HOUR_US)
-    bins = _merge_day(row.hours, row.shares, width)
-    return [(first + index, code, share) for index, code, share in bins]
+def find_bin(row: DayRow, since_us: int, width: int) -> int:
+    """Return the index of the first bin of a day; bins are `width` hours wide, from `since_us`."""
+    return (row.day_us - since_us) // (width * HOUR_US)
 
 
 @lru_cache(maxsize=1024)  # most days are like the day before
-def _merge_day(hours: bytes, shares: bytes, width: int) -> list[tuple[int, int, int]]:
-    bins = []
-    for index in range(HOURS // width):
-        part = slice(index * width, (index + 1) * width)
-        code, share = _merge_hours(hours[part], shares[part])
-        if code:
-            bins.append((index, code, share))
-    return bins
+def merge_day(hours: bytes, shares: bytes, width: int) -> Sequence[tuple[int, int]]:
+    """Merge the hours of a day to bins of `width` hours: (code, share in 255ths), 0 without data.
+
+    A code is one of MARKS.
+    """
+    parts = [slice(first, first + width) for first in range(0, HOURS, width)]
+    return [_merge_hours(hours[part], shares[part]) for part in parts]
 
 
 @lru_cache(maxsize=4096)  # and so are most parts of a day

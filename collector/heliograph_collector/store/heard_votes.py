@@ -20,11 +20,11 @@ from heliograph_collector.store.vote_queries import STATES, decide_majority
 
 VerdictRow = tuple[Any, ...]  # the columns of `query_verdicts`
 _COLUMNS = (
-    "country, region, asn, access, service, toUnixTimestamp64Micro(started), id, nym, prefix, "
+    "country, region, asn, access, service, toUnixTimestamp64Micro(started), nym, prefix, "
     "seniority, state, layer, method, function"
 )
 _AT = 5  # position of the time
-_NYM = 7  # position of the pseudonym
+_NYM = 6  # position of the pseudonym
 _NO_CAUSE = (0, "", "")
 _ESTABLISHED = Seniority.ESTABLISHED.value
 _STATES = {state.value: state for state in VerdictState}
@@ -43,7 +43,7 @@ class _Vantage:
         self.counts: dict[VerdictState, int] = {}
         self.causes: Counter[tuple[str, str]] | None = None  # of failures; most have none
         self.functions: Counter[str] | None = None  # that partial verdicts find blocked
-        self.last: tuple[int, str, str] = (0, "", "")  # time, id, line
+        self.last: tuple[int, str] = (0, "")  # time, line
         self.is_old = False
 
     @property
@@ -81,12 +81,15 @@ def select_many(
         fields: The fields of place and service that tell one place from another.
     """
     bin_us = bin_s * SECOND_US
-    positions = [_PLACE.index(name) for name in fields]
-    keys = [(row[_AT] // bin_us, *(row[position] for position in positions)) for row in rows]
+    columns = [[row[_PLACE.index(name)] for row in rows] for name in fields]
+    keys = list(zip([row[_AT] // bin_us for row in rows], *columns, strict=True))
+    verdicts = Counter(keys)  # most places have too few of them, whosever they are
     vantages: defaultdict[_Place, set[str]] = defaultdict(set)
     for key, row in zip(keys, rows, strict=True):
-        vantages[key].add(row[_NYM])
-    return [row for key, row in zip(keys, rows, strict=True) if len(vantages[key]) >= least]
+        if verdicts[key] >= least:
+            vantages[key].add(row[_NYM])
+    many = {key for key, names in vantages.items() if len(names) >= least}
+    return [row for key, row in zip(keys, rows, strict=True) if key in many]
 
 
 def tally_votes(
@@ -109,7 +112,7 @@ def tally_votes(
 def _tally(rows: Iterable[VerdictRow], bin_us: int) -> Mapping[_Place, _Vantage]:
     tallies: dict[_Place, _Vantage] = {}
     for row in rows:
-        at_us, id_, nym, prefix, seniority, state_name, layer, method, function = row[_AT:]
+        at_us, nym, prefix, seniority, state_name, layer, method, function = row[_AT:]
         key = (*row[:_AT], at_us // bin_us * bin_us, nym)
         vantage = tallies.get(key)
         if vantage is None:
@@ -123,7 +126,7 @@ def _tally(rows: Iterable[VerdictRow], bin_us: int) -> Mapping[_Place, _Vantage]
             vantage.causes = vantage.causes or Counter()
             vantage.causes[layer, method] += 1
         vantage.counts[state] = vantage.counts.get(state, 0) + 1
-        vantage.last = max(vantage.last, (at_us, id_, prefix))
+        vantage.last = max(vantage.last, (at_us, prefix))
         vantage.is_old |= seniority == _ESTABLISHED
     return tallies
 
@@ -145,12 +148,18 @@ def _list_heard(tallies: Mapping[_Place, _Vantage]) -> dict[_Place, _Vantage]:
 
 def _build_vote(key: _Place, parts: Sequence[_Vantage]) -> Vote:
     country, region, asn, access, service, start_us, nym = key
-    counts: Mapping[VerdictState, int] = parts[0].counts
+    first = parts[0]
+    counts: Mapping[VerdictState, int] = first.counts
+    is_old = first.is_old
+    prefix = first.last[1]
     if len(parts) > 1:
-        counts = {state: sum(p.counts.get(state, 0) for p in parts) for state in STATES}
+        counts = {state: sum([p.counts.get(state, 0) for p in parts]) for state in STATES}
+        is_old = any(p.is_old for p in parts)
+        prefix = max([part.last for part in parts])[1]
     causes = [(-p.causes.total(), *p.cause[1:]) for p in parts if p.causes]
-    _, layer, method = min(causes, default=_NO_CAUSE)
-    functions: Counter[str] = sum((p.functions for p in parts if p.functions), Counter())
+    _, layer, method = min(causes) if causes else _NO_CAUSE
+    functions = [p.functions for p in parts if p.functions]
+    partial, function = _sum_functions(functions) if functions else (0, "")
     return Vote(
         country=country,
         region=region,
@@ -159,14 +168,20 @@ def _build_vote(key: _Place, parts: Sequence[_Vantage]) -> Vote:
         service=service,
         start_us=start_us,
         pseudonym=nym,
-        prefix=max(part.last for part in parts)[2],
+        prefix=prefix,
         reachable=counts.get(VerdictState.REACHABLE, 0),
         blocked=counts.get(VerdictState.BLOCKED, 0),
         down=counts.get(VerdictState.DOWN, 0),
         unknown=counts.get(VerdictState.UNKNOWN, 0),
         layer=layer,
         method=method,
-        partial=functions.total(),
-        function=min((-n, names) for names, n in functions.items())[1] if functions else "",
-        seniority=Seniority.ESTABLISHED if any(p.is_old for p in parts) else Seniority.YOUNG,
+        partial=partial,
+        function=function,
+        seniority=Seniority.ESTABLISHED if is_old else Seniority.YOUNG,
     )
+
+
+def _sum_functions(parts: Iterable[Counter[str]]) -> tuple[int, str]:
+    """Return how many partial verdicts there are, and what the most of them name."""
+    functions: Counter[str] = sum(parts, Counter())
+    return functions.total(), min((-n, names) for names, n in functions.items())[1]

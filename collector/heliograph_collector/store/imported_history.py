@@ -1,13 +1,17 @@
 """Days of imported results, from the counts by day that `ImportedResults.add` keeps.
 
-A month of one country has hundreds of thousands of counts. So `target_days` has them summed over
-networks. The targets are chosen by partial indexes, which hold only what was found blocked and
-tests without a target, and then the counts of these few are read by the key of each day.
+A month of one country has hundreds of thousands of counts. So `target_sums` has them summed over
+networks, and which of these found how much blocked. The targets are chosen by partial indexes,
+which hold only what was found blocked and tests without a target, and then the counts of these few
+are read by the key of each day.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from heliograph.units import DAY_US
 from heliograph_collector.model.imported import (
@@ -18,39 +22,43 @@ from heliograph_collector.model.imported import (
 )
 
 DAYS_SCHEMA = """
-CREATE TABLE IF NOT EXISTS target_days (
+CREATE TABLE IF NOT EXISTS target_sums (
   country TEXT NOT NULL, day INTEGER NOT NULL, source TEXT NOT NULL, test TEXT NOT NULL,
   target TEXT NOT NULL, reachable INTEGER NOT NULL, partial INTEGER NOT NULL,
   blocked INTEGER NOT NULL, down INTEGER NOT NULL, unknown INTEGER NOT NULL,
-  newest_us INTEGER NOT NULL, imported_us INTEGER NOT NULL,
+  newest_us INTEGER NOT NULL, imported_us INTEGER NOT NULL, networks TEXT NOT NULL,
   PRIMARY KEY (country, day, source, test, target)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS target_days_blocked
-  ON target_days (country, day, blocked) WHERE blocked > 0;
-CREATE INDEX IF NOT EXISTS target_days_plain ON target_days (country, day) WHERE target = '';
-CREATE INDEX IF NOT EXISTS target_days_plain_test ON target_days (test, day) WHERE target = '';
-CREATE INDEX IF NOT EXISTS target_days_target ON target_days (target, day) WHERE target != '';
+CREATE INDEX IF NOT EXISTS target_sums_blocked
+  ON target_sums (country, day, blocked) WHERE blocked > 0;
+CREATE INDEX IF NOT EXISTS target_sums_plain ON target_sums (country, day) WHERE target = '';
+CREATE INDEX IF NOT EXISTS target_sums_plain_test ON target_sums (test, day) WHERE target = '';
+CREATE INDEX IF NOT EXISTS target_sums_target ON target_sums (target, day) WHERE target != '';
 CREATE INDEX IF NOT EXISTS day_counts_blocked_asn
   ON day_counts (asn, day, blocked) WHERE blocked > 0;
 CREATE INDEX IF NOT EXISTS day_counts_plain_asn ON day_counts (asn, day) WHERE target = '';
-CREATE INDEX IF NOT EXISTS day_counts_blocking
-  ON day_counts (country, source, test, target, day, asn, blocked) WHERE blocked > 0;
--- Earlier versions chose targets from the counts of networks.
+-- Earlier versions chose targets from the counts of networks, and summed these for each page.
 DROP INDEX IF EXISTS day_counts_blocked;
 DROP INDEX IF EXISTS day_counts_plain;
 DROP INDEX IF EXISTS day_counts_plain_test;
 DROP INDEX IF EXISTS day_counts_target;
+DROP INDEX IF EXISTS day_counts_blocking;
+DROP TABLE IF EXISTS target_days;
 """
 SUM_NETWORKS = """
-INSERT INTO target_days
+INSERT INTO target_sums
 SELECT country, day, source, test, target, sum(reachable), sum(partial), sum(blocked), sum(down),
-  sum(unknown), max(newest_us), max(imported_us)
+  sum(unknown), max(newest_us), max(imported_us),
+  json_group_object(asn, blocked) FILTER (WHERE blocked > 0)
 FROM day_counts
 """
 TARGET_GROUPS = " GROUP BY country, day, source, test, target"
 _LONG_DAYS = 62  # beyond them half as many targets are read; assumed
 _STATES = ("reachable", "partial", "blocked", "down", "unknown")
 _Key = tuple[str, str, str, str]  # country, source, test, target
+
+
+_NETWORKS = msgspec.json.Decoder(dict[int, int])
 
 
 class _Record(NamedTuple):
@@ -64,6 +72,7 @@ class _Record(NamedTuple):
     unknown: int
     newest_us: int
     imported_us: int
+    networks: str  # JSON: measurements that found it blocked, by ASN
 
     @property
     def counts(self) -> StateCounts:
@@ -86,9 +95,8 @@ def read_imported_history(
     if filters.until_us - filters.since_us > _LONG_DAYS * DAY_US:
         most //= 2
     keys, blocked_count = _choose_keys(db, filters, most)
-    by_day = _sum_days(db, filters, keys)
-    by_network = _sum_networks(db, filters, keys)
-    rows = [_build_row(key, by_day[key], by_network.get(key, {})) for key in keys if key in by_day]
+    by_day = _read_days(db, filters, keys)
+    rows = [_build_row(key, by_day[key]) for key in keys if key in by_day]
     records = [record for key in by_day for record in by_day[key]]
     return ImportedHistory(
         rows=sorted(rows, key=_rank_row),
@@ -131,53 +139,34 @@ def _choose_keys(
 
 def _choose_table(filters: ImportedFilter) -> str:
     """Return the table of a question: that of the sums has no network."""
-    return "target_days" if filters.asn is None else "day_counts"
+    return "target_sums" if filters.asn is None else "day_counts"
 
 
-def _sum_days(
+def _read_days(
     db: sqlite3.Connection, filters: ImportedFilter, keys: Sequence[_Key]
 ) -> Mapping[_Key, Sequence[_Record]]:
-    """Sum the counts of some targets by day."""
-    sums = ", ".join(f"sum(c.{state})" for state in _STATES)
-    columns = f"c.day, {sums}, max(c.newest_us), max(c.imported_us)"
-    by_key: dict[_Key, list[_Record]] = {}
-    for n, *record in _read_groups(db, filters, keys, _choose_table(filters), columns):
-        by_key.setdefault(keys[n], []).append(_Record(*record))
-    return by_key
-
-
-def _sum_networks(
-    db: sqlite3.Connection, filters: ImportedFilter, keys: Sequence[_Key]
-) -> Mapping[_Key, Mapping[int, int]]:
-    """Sum what was found blocked of some targets, by network."""
-    # This index alone has what was found blocked, and reads nothing else.
-    table = "(SELECT * FROM day_counts INDEXED BY day_counts_blocking WHERE blocked > 0)"
-    records = _read_groups(db, filters, keys, table, "c.asn, sum(c.blocked)")
-    by_key: dict[_Key, dict[int, int]] = {}
-    for n, asn, blocked in records:
-        by_key.setdefault(keys[n], {})[asn] = blocked
-    return by_key
-
-
-def _read_groups(
-    db: sqlite3.Connection, filters: ImportedFilter, keys: Sequence[_Key], table: str, columns: str
-) -> Iterable[tuple[int, ...]]:
-    """Read sums by target and the first column; each day of a target is read by its key.
+    """Read some targets by day; each day is read by its key.
 
     Targets have a number, because sorting by four texts takes three times as long.
     """
     if not keys:
-        return ()
+        return {}
     days = range(filters.since_us // DAY_US, -(-filters.until_us // DAY_US))
     places = ", ".join(["(?, ?, ?, ?, ?)"] * len(keys))
-    network = "" if filters.asn is None else "AND c.asn = ?"
-    return db.execute(
+    columns = ", ".join(f"c.{name}" for name in (*_STATES, "newest_us", "imported_us"))
+    table = _choose_table(filters)
+    networks = "c.networks"
+    condition = ""
+    if filters.asn is not None:
+        networks = "iif(c.blocked, json_object(c.asn || '', c.blocked), '{}')"
+        condition = "AND c.asn = ?"
+    records = db.execute(
         "WITH RECURSIVE days (day) AS (SELECT ? UNION ALL SELECT day + 1 FROM days WHERE day < ?), "  # noqa: S608 fixed names
         f"keys (n, country, source, test, target) AS (VALUES {places}) "
-        f"SELECT keys.n, {columns} "
+        f"SELECT keys.n, c.day, {columns}, {networks} "
         f"FROM keys CROSS JOIN days CROSS JOIN {table} c ON c.country = keys.country "
         "AND c.day = days.day AND c.source = keys.source AND c.test = keys.test "
-        f"AND c.target = keys.target {network} GROUP BY keys.n, 2",
+        f"AND c.target = keys.target {condition} ORDER BY 1, 2",
         (
             days.start,
             days.stop - 1,
@@ -185,9 +174,13 @@ def _read_groups(
             *(() if filters.asn is None else (filters.asn,)),
         ),
     )
+    by_key: dict[_Key, list[_Record]] = {}
+    for n, *record in records:
+        by_key.setdefault(keys[n], []).append(_Record(*record))
+    return by_key
 
 
-def _build_row(key: _Key, days: Sequence[_Record], networks: Mapping[int, int]) -> ImportedRow:
+def _build_row(key: _Key, days: Sequence[_Record]) -> ImportedRow:
     country, source, test, target = key
     return ImportedRow(
         country=country,
@@ -196,8 +189,15 @@ def _build_row(key: _Key, days: Sequence[_Record], networks: Mapping[int, int]) 
         target=target,
         total=StateCounts(*map(sum, zip(*(record.counts for record in days), strict=True))),
         days={record.day * DAY_US: record.counts for record in days},
-        blocked_networks=networks,
+        blocked_networks=_sum_networks(days),
     )
+
+
+def _sum_networks(days: Iterable[_Record]) -> Mapping[int, int]:
+    networks: Counter[int] = Counter()
+    for day in days:
+        networks.update(_NETWORKS.decode(day.networks))
+    return networks
 
 
 def _build_condition(filters: ImportedFilter) -> tuple[str, list[object]]:

@@ -5,8 +5,8 @@ and takes 40 to 50 ms of CPU to read that question for each width of bins; the t
 take 25 together, and the second is asked only where somebody was lost. A test counts both ways.
 """
 
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from heliograph_collector.store.queries import (
 
 _Rows = list[tuple[Any, ...]]
 _LOST = RowKind.LOST.value
+_PLACE = ("country", "region", "asn", "access")
 
 
 class _Loss(NamedTuple):
@@ -47,9 +48,21 @@ class Losses:
     losses: Sequence[_Loss]
     posts: Mapping[str, Sequence[tuple[int, int]]]  # (started, received) by pseudonym
 
-    def count(self, since_us: int, until_us: int, bin_s: int) -> list[SilenceCount]:
-        """Count as `Store.silences` does, in bins of a window within that of the losses."""
-        lost: defaultdict[tuple[Any, ...], tuple[set[str], set[tuple[str, str]]]]
+    def count(
+        self,
+        since_us: int,
+        until_us: int,
+        bin_s: int,
+        fields: Collection[str] = (),
+        least: int = 1,
+    ) -> list[SilenceCount]:
+        """Count as `Store.silences` does, in bins of a window within that of the losses.
+
+        Args:
+            fields: The fields of a place in which at least so many persons must be silent.
+            least: Where they are fewer, there is no count.
+        """
+        lost: dict[tuple[Any, ...], tuple[set[str], set[tuple[str, str]]]]
         lost = defaultdict(_no_vantages)
         for loss in self.losses:
             if not since_us - DAY_US <= loss.at_us < until_us:
@@ -59,6 +72,13 @@ class Losses:
                 vantages.add(loss.nym)
                 if loss.is_old:
                     lines.add(loss.line)
+        if least > 1:
+            positions = [_PLACE.index(name) for name in fields]
+            keys = {key: (key[1], *(key[0][n] for n in positions)) for key in lost}
+            persons: Counter[tuple[Any, ...]] = Counter()  # or more: a line is one in a place
+            for key, (_, lines) in lost.items():
+                persons[keys[key]] += len(lines)
+            lost = {key: part for key, part in lost.items() if persons[keys[key]] >= least}
         return count_silences(
             (network, start_us, len(vantages), tuple(lines))
             for (network, start_us), (vantages, lines) in lost.items()

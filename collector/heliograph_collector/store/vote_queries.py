@@ -230,8 +230,9 @@ FROM (
       countIf(state = 'down'), countIf(state = 'unknown')] AS nn,
     (-toInt64(countIf(state IN ('blocked', 'down'))), layer, method) AS weight,
     sumMapIf(map(function, toUInt64(1)), state = 'partial') AS ff,
-    max(seniority = 'established') AS long, max((started, id)) AS at,
-    argMax(prefix, (started, id)) AS last_net, argMax({LINE_DAY_SQL}, (started, id)) AS last_day
+    max(seniority = 'established') AS long, max((started, prefix, received)) AS at,
+    argMax(prefix, (started, prefix, received)) AS last_net,
+    argMax({LINE_DAY_SQL}, (started, prefix, received)) AS last_day
   FROM verdicts FINAL WHERE {clause.sql}
   GROUP BY cell, region, nym, layer, method
 ) GROUP BY cell, region, nym"""  # noqa: S608 fixed text, values are parameters

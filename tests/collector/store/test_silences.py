@@ -1,8 +1,10 @@
 """Silences of the store, beside a plain count of the same losses, returns and results."""
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 import pytest
 
@@ -124,6 +126,28 @@ async def test_silences_are_those_of_a_plain_count(store: Store, seed: int) -> N
         assert losses.count(*part) == await store.silences(*part, country="KZ")
     with pytest.raises(TooMuchError, match="More than 9 arrivals and losses"):
         await store.losses(START_US, until_us, 9, country="KZ")
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_places_of_too_few_persons_may_be_left_out_and_no_others(
+    store: Store, seed: int
+) -> None:
+    events, results = draw_world(seed)
+    await store.insert_block(replace(block(1, 99, *results), presence=tuple(events)))
+    window = (START_US, START_US + MINUTES * MINUTE_US, 300)
+    losses = await store.losses(*window[:2], 99, country="KZ")
+    for fields in (("country",), ("country", "asn", "access")):
+        place = attrgetter(*fields, "start_us")
+        persons: Counter[object] = Counter()
+        every = losses.count(*window)
+        for silence in every:
+            persons[place(silence)] += silence.counted
+        for least in (2, 3, 4):
+            kept = losses.count(*window, fields, least)
+            assert [s for s in every if persons[place(s)] >= least] == [
+                s for s in kept if persons[place(s)] >= least
+            ]
+            assert set(kept) <= set(every)
 
 
 def rank(silence: SilenceCount) -> tuple[str, str, int, int]:

@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from heliograph.units import HOUR_US
 from heliograph_collector.http import labels
 from heliograph_collector.http.charts import timeline_rows
-from heliograph_collector.http.day_range import DayRange, list_bins
+from heliograph_collector.http.day_range import DayRange, find_bin, merge_day
 from heliograph_collector.http.history_rows import FULL_SHARE, find_worst
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages.country_timeline import BinMark, TimelineRow
-from heliograph_collector.model.history import MARKS, TROUBLE_MARKS, Axis, DayRow
+from heliograph_collector.model.history import HOURS, MARKS, TROUBLE_MARKS, Axis, DayRow
 
 _BIN_MARKS = (None, *(BinMark(mark) for mark in MARKS if mark))  # by the byte of an hour
+_NO_HOURS = bytes(HOURS)
 _RowId = tuple[Axis, str, str, int, str, str]
 
 
@@ -46,10 +48,11 @@ def _build_track(key: _RowId, rows: Sequence[DayRow], days: DayRange) -> Track:
     shares = [1.0] * len(starts)
     width = days.bin_hours
     for row in rows:
-        for index, code, share in list_bins(row, days.since_us, width):
-            if 0 <= index < len(starts):
-                marks[index] = _BIN_MARKS[code]
-                shares[index] = share / FULL_SHARE
+        first = find_bin(row, days.since_us, width)
+        day_marks, day_shares = _draw_day(row.hours, row.shares, width)
+        if 0 <= first < len(starts):
+            marks[first : first + len(day_marks)] = day_marks
+            shares[first : first + len(day_marks)] = day_shares
     worst, _ = find_worst(b"".join(row.hours for row in rows))
     bad_rows = [row for row in rows if worst and worst in row.hours]
     cause = next((row for row in reversed(bad_rows) if row.method or row.layer), None)
@@ -58,7 +61,7 @@ def _build_track(key: _RowId, rows: Sequence[DayRow], days: DayRange) -> Track:
         row=TimelineRow(marks=tuple(marks), shares=tuple(shares)),
         worst=MARKS[worst],
         bad_days=len(bad_rows),
-        seen_days=sum(any(row.hours) for row in rows),
+        seen_days=sum([row.hours != _NO_HOURS for row in rows]),
         first_us=bad_rows[0].day_us + bad_rows[0].hours.index(worst) * HOUR_US if bad_rows else 0,
         last_us=bad_rows[-1].day_us + (bad_rows[-1].hours.rindex(worst) + 1) * HOUR_US
         if bad_rows
@@ -66,6 +69,18 @@ def _build_track(key: _RowId, rows: Sequence[DayRow], days: DayRange) -> Track:
         vantages=max(row.vantages for row in rows),
         layer=cause.layer if cause else "",
         method=cause.method if cause else "",
+    )
+
+
+@lru_cache(maxsize=1024)  # most days are like the day before
+def _draw_day(
+    hours: bytes, shares: bytes, width: int
+) -> tuple[Sequence[BinMark | None], Sequence[float]]:
+    """Return the marks and shares of the bins of a day."""
+    bins = merge_day(hours, shares, width)
+    return (
+        [_BIN_MARKS[code] for code, _ in bins],
+        [share / FULL_SHARE if code else 1.0 for code, share in bins],
     )
 
 
