@@ -190,7 +190,7 @@ def check_clock(data: Path, clock: Clock) -> Finding:
     from heliograph_collector.store.journal.tables import read_expiry_us
 
     try:
-        journal = sqlite3.connect(f"{(data / 'journal.db').as_uri()}?mode=ro", uri=True)
+        journal = sqlite3.connect(f"{(data / 'journal.db').absolute().as_uri()}?mode=ro", uri=True)
         with closing(journal):
             ((newest_us,),) = journal.execute(_NEWEST_TIME_SQL)
             expiry_us = read_expiry_us(journal)
@@ -288,7 +288,9 @@ def check_intake(data: Path) -> Finding:
 
 def check_invites(config: "Config") -> Finding:
     """Check that invites name an address that other machines can dial."""
-    endpoint = config.endpoint or config.grpc
+    from heliograph_collector.config.endpoint_file import read_endpoint
+
+    endpoint = config.endpoint or read_endpoint(config.data, "grpc") or config.grpc  # as `invite`
     if _is_local(endpoint):
         sentence = f"invites name {endpoint}, which is this machine alone: set the key endpoint."
         return Finding(Level.WARNING, "invites", sentence)

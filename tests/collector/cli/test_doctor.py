@@ -138,11 +138,15 @@ def test_a_collector_that_does_not_run_fails(
     assert "is missing: start `serve` once" in capsys.readouterr().out
 
 
-async def test_journal_ahead_of_the_clock_is_a_warning(data: Path) -> None:
+async def test_journal_ahead_of_the_clock_is_a_warning(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = HandClock()
     journal = Journal(data / "journal.db")
     await journal.append([row_of(Goodbye(clock.wall, "nym"))])
     assert check_clock(data, clock).level is Level.OK
+    monkeypatch.chdir(data.parent)  # as the default `./heliograph-data`
+    assert check_clock(Path(data.name), clock).level is Level.OK
     await journal.append([row_of(Goodbye(clock.wall + 63_072_000_000_000, "nym"))])
     finding = check_clock(data, clock)
     await journal.close()
@@ -189,6 +193,14 @@ def test_intake_must_show_the_key_that_invites_pin(data: Path, tmp_path: Path) -
 )
 def test_invites_that_lead_nowhere_warn(config: Config, level: Level) -> None:
     assert check_invites(config).level is level
+
+
+def test_invites_lead_to_where_serve_listens(data: Path) -> None:
+    """The address may be an option of `serve` alone; `invite` names what is served."""
+    config = Config(data=data)
+    EndpointFile(config).publish(grpc="192.0.2.1:7443")
+    finding = check_invites(config)
+    assert (finding.level, finding.sentence) == (Level.OK, "agents dial 192.0.2.1:7443.")
 
 
 def test_pages_without_tls_and_a_contact_that_nobody_chose_warn() -> None:
