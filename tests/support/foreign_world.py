@@ -36,6 +36,9 @@ class Down:
     ran_on: bool = False  # its machine is known to have run meanwhile
     goodbye: bool = False  # its agent restarted
     closed: bool = False  # its agent ended, or a box on its way reset the connection
+    country: str = ""  # to which it has moved by then …
+    asn: int = 0  # … or another network …
+    prefix: str = ""  # … or another prefix
 
 
 @dataclass
@@ -129,6 +132,9 @@ class Land:
             if back >= self.end:
                 break
             person.entrance = down.entrance or person.entrance
+            person.country = down.country or person.country
+            person.asn = down.asn or person.asn
+            person.prefix = down.prefix or person.prefix
             uptime: dict[str, object] = {"uptime_s": 60 if down.rebooted else 5 * int(DAY)}
             is_known = down.rebooted or down.ran_on
             lines.append(_arrive(person, back, uptime if is_known else {}))

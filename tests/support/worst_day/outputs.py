@@ -107,10 +107,7 @@ def _is_over(start: str, document: Mapping[str, Any]) -> bool:
 
 
 def read_incidents(output: str, document: Mapping[str, Any]) -> Iterator[Statement]:
-    """Open incidents, each of their parts, and blocks of our address also when they are over.
-
-    That one is over as soon as agents have found another way, while the address is still blocked.
-    """
+    """Open incidents, each of their parts, and blocks of our address also when they are over."""
     for incident in document["incidents"]:
         is_told = incident["kind"] == "collector_blocked" and incident["state"] == "closed"
         if incident["state"] in ("suspected", "confirmed") or is_told:

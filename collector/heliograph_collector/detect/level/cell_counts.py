@@ -149,17 +149,22 @@ class Sample:
         fallen: list[VantagePresence] = []
         for place, counted in self.places.items():
             if scope.includes(place):
-                is_explained = any(outage.holds(place) for outage in explaining)
+                holding = [outage for outage in explaining if outage.holds(place)]
                 fallen += [
                     vantage
                     for vantage in counted
-                    if not is_absent(vantage) or (vantage.lost_us >= since_us and not is_explained)
+                    if not is_absent(vantage)
+                    or (vantage.lost_us >= since_us and not _is_explained(vantage, holding))
                 ]
         return fallen
 
     def exceeds_outages(self, fallen: Sequence[VantagePresence]) -> bool:
         """Return whether half of those outside the outages are silent too."""
-        outside = [v for v in fallen if not any(o.holds(v.place) for o in self.outages)]
+        outside = [
+            vantage
+            for vantage in fallen
+            if not _is_explained(vantage, [o for o in self.outages if o.holds(vantage.place)])
+        ]
         is_beside = len(outside) < len(fallen)
         return not is_beside or sum_votes(count_silent(outside)).share >= self.limits.suspect_share
 
@@ -197,6 +202,12 @@ def is_absent(vantage: VantagePresence) -> bool:
     return vantage.is_silent and not vantage.deferred
 
 
+def _is_explained(vantage: VantagePresence, outages: Iterable[OutageEpisode]) -> bool:
+    """Return whether one of these explains its silence; a block those by its carriers alone."""
+    carrier = vantage.lost_by if vantage.is_silent else vantage.witness.carrier
+    return any(outage.explains((carrier,)) for outage in outages)
+
+
 def explains(outage: OutageEpisode, scope: Scope) -> bool:
     """Return whether an outage explains silences in a cell.
 
@@ -218,20 +229,26 @@ def count_cells(
     totals: dict[Scope, CellCount] = {}
     for place, counted in places.items():
         absent = [vantage for vantage in counted if is_absent(vantage)]
-        silent = len(absent)
-        lasting = {
-            lasting_us: sum(now_us - vantage.lost_us >= lasting_us for vantage in absent)
-            for lasting_us in LASTING_NOISE
-        }
+        lasting = _count_lasting(absent, now_us)
         holding = [outage for outage in outages if outage.holds(place)]
         wide = [scope for scope in scopes_of(place) if scope.named_fields <= 1]
         for scope in wide if counted else ():
             count = totals.setdefault(scope, CellCount())
-            if any(explains(outage, scope) for outage in holding):
-                count.add(len(counted) - silent, 0, {})
-            else:
-                count.add(len(counted), silent, lasting)
+            explaining = [outage for outage in holding if explains(outage, scope)]
+            if not explaining:
+                count.add(len(counted), len(absent), lasting)
+                continue
+            rest = [vantage for vantage in absent if not _is_explained(vantage, explaining)]
+            size = len(counted) - len(absent) + len(rest)
+            count.add(size, len(rest), _count_lasting(rest, now_us))
     return {scope: count for scope, count in totals.items() if count.size}
+
+
+def _count_lasting(absent: Sequence[VantagePresence], now_us: int) -> dict[int, int]:
+    return {
+        lasting_us: sum(now_us - vantage.lost_us >= lasting_us for vantage in absent)
+        for lasting_us in LASTING_NOISE
+    }
 
 
 def is_named(scope: Scope, fallen: Sequence[VantagePresence], limits: Thresholds) -> bool:

@@ -18,18 +18,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.silence import confounders, renewal
+from heliograph_collector.detect.silence import confounders, merging, renewal
 from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.burst_test import has_burst, select_significant
 from heliograph_collector.detect.silence.evasion import EvasionTest, select_reports
 from heliograph_collector.detect.silence.holds import list_holds
-from heliograph_collector.detect.silence.merging import (
-    find_enclosing,
-    find_new_cells,
-    is_one_line,
-    list_silent,
-    merge_cells,
-)
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.steadiness import are_steady, is_flapping
@@ -197,7 +190,7 @@ class _Evaluation:
         is_low = any(cell.votes < limits.few for cell in cells)
         cells = self._select_significant(cells, self._voters.deciding)
         is_early = is_low and not self._is_held_long_enough(limits.hold_low_s)
-        is_early |= is_one_line(cells, self._voters.deciding, limits)
+        is_early |= merging.is_one_line(cells, self._voters.deciding, limits)
         if sum_votes(votes).votes - sum(c.votes for c in cells) >= limits.votes:
             is_early |= not self._is_held_long_enough(renewal.PART_HOLD_S)
         if not cells or is_early or self._is_flapping(cells) or self._may_be_renewal(cells):
@@ -211,8 +204,8 @@ class _Evaluation:
         outage.is_joint = witnesses.may_be_transit
         outage.ways = len(silent_ways)
         outage.second_way = sum(silent_ways[1:2])
-        self._presence.exclude_from_churn(list_silent(cells, self._voters.all_voters))
-        new_cells = find_new_cells(self._voters.deciding, self._extended, limits)
+        self._presence.exclude_from_churn(merging.list_silent(cells, self._voters.all_voters))
+        new_cells = merging.find_new_cells(self._voters.deciding, self._extended, limits)
         persons = self._voters.attach_persons(new_cells or narrow_cells(cells, votes))
         self._settle_outage(outage, persons)
         return CandidateOutcome.SETTLED
@@ -252,8 +245,11 @@ class _Evaluation:
     ) -> CandidateOutcome:
         """Tell that one carrier is blocked here, unless it fails elsewhere too."""
         where = self._presence, self._candidate.country
-        if confounders.hear_witnesses(*where, since_us, blocked.carrier).is_hit:
+        users = confounders.hear_witnesses(*where, since_us, blocked.carrier)
+        if users.is_hit:
             return self._withdraw_if_late(CandidateOutcome.GATED)
+        if users.begun and self._evasion.is_early:
+            return CandidateOutcome.PENDING  # it may fail in one country after another
         group = [s for s in self._voters.deciding if s.witness.carrier == blocked.carrier]
         cells = self._select_significant(blocked.cells, group)
         if not cells or not self._is_held_long_enough(self._limits.hold_low_s):
@@ -262,7 +258,7 @@ class _Evaluation:
         certainty = confounders.compute_certainty(cells, witnesses, self._limits)
         outage = self._update_outage(cells, certainty, group)
         outage.carrier = blocked.carrier
-        return self._publish_blocked(outage, list_silent(cells, group))
+        return self._publish_blocked(outage, merging.list_silent(cells, group))
 
     def _publish_blocked(
         self, outage: OutageEpisode, silenced: Iterable[VantagePresence]
@@ -308,7 +304,7 @@ class _Evaluation:
         if any(cell.votes < limits.votes for cell in cells):
             outage.held = (confounders.FEW,)
         else:
-            is_lone = is_one_line(cells, self._voters.deciding, limits)
+            is_lone = merging.is_one_line(cells, self._voters.deciding, limits)
             reason = confounders.CARRIER if self._is_doubtful else confounders.YOUNG
             outage.held = (confounders.ONE_LINE if is_lone else reason,)
         self._publish(outage)
@@ -345,7 +341,7 @@ class _Evaluation:
         candidate = self._candidate
         cells = self._voters.attach_persons(cells)
         fallen = [s for s in vantages if s.lost_us >= candidate.burst_us]
-        silent = list_silent(cells, vantages) or fallen
+        silent = merging.list_silent(cells, vantages) or fallen
         burst_times_us = [s.heard_us for s in silent if s.lost_us >= candidate.burst_us]
         started = bracket_onset(burst_times_us or [s.heard_us for s in silent], self._limits)
         outage = candidate.dark
@@ -377,7 +373,7 @@ class _Evaluation:
         """Merge the outage into one that holds or precedes it, or confirm it."""
         is_power = confounders.is_power_failure(own.parts, self._voters.deciding, self._limits)
         since_us = self._now_us - int(self._limits.resume_s * SECOND_US)
-        enclosing = find_enclosing(self._others, own.parts, since_us)
+        enclosing = merging.find_enclosing(self._others, own.parts, since_us)
         if enclosing is not None:
             self._outages[:] = [outage for outage in self._outages if outage is not own]
             if enclosing.had_reopened(narrowed_cells):  # else these are late losses of its cut
@@ -387,7 +383,7 @@ class _Evaluation:
         if self._extended:
             settled = self._extended[0]
             self._outages[:] = [outage for outage in self._outages if outage is not own]
-            merged = merge_cells(self._presence, settled.parts, own.parts)
+            merged = merging.merge_cells(self._presence, settled.parts, own.parts)
             settled.grow(merged, narrowed_cells, own.started, self._now_us)
             settled.grown_us = self._now_us
             settled.absorb(own)

@@ -1,7 +1,7 @@
 """Confounders of an outage: faults of the collector, a carrier or the power grid."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -46,7 +46,8 @@ class WitnessStatement:
     lives_on: bool = False  # … yet many did not at all, so the collector is not down
     is_joint: bool = False  # whole countries fell with it, too many for coincidence
     countries: int = 0  # with enough votes …
-    fallen: int = 0  # … of which a share fell silent too
+    fallen: int = 0  # … of which a share fell silent too …
+    begun: int = 0  # … or at least began to: half of that share, and no few by chance
 
     @property
     def may_be_transit(self) -> bool:
@@ -90,9 +91,15 @@ def hear_witnesses(
     lives_on = is_many and sum(count.votes for count in living) >= limits.votes
     fallen = sum(share >= limits.suspect_share for share in shares)
     is_joint = fallen > 0 and 1 + fallen >= _JOINT_SHARE * (1 + len(shares))
-    share_count = sum(share >= limits.witness_share for share in shares)
-    is_hit = share >= limits.witness_share
-    return WitnessStatement(True, is_hit, lives_on, is_joint, len(shares), share_count)
+    return WitnessStatement(
+        is_known=True,
+        is_hit=share >= limits.witness_share,
+        lives_on=lives_on,
+        is_joint=is_joint,
+        countries=len(shares),
+        fallen=sum(share >= limits.witness_share for share in shares),
+        begun=sum(_begins(count, limits) for count in counts),
+    )
 
 
 def find_only_carrier(presence: PresenceTracker, country: str, since_us: int) -> str:
@@ -113,6 +120,26 @@ def is_carrier_down(
     living = users.countries - users.fallen
     is_falling = users.are_several and living < _LIVING_SHARE * users.countries
     return is_falling and users.countries < world.countries
+
+
+def are_failing_elsewhere(
+    presence: PresenceTracker,
+    country: str,
+    since_us: int,
+    carriers: Collection[str],
+    *,
+    is_early: bool = False,
+) -> bool:
+    """Return whether these carriers, one at least, fall silent in the median country too.
+
+    An entrance that fails may reach one country after another: while it is early, one is enough.
+    """
+    users = [hear_witnesses(presence, country, since_us, carrier) for carrier in carriers]
+    return bool(users) and all(u.is_hit or (is_early and u.begun > 0) for u in users)
+
+
+def _begins(count: VoteCount, limits: Thresholds) -> bool:
+    return count.hits >= limits.burst and count.share >= limits.witness_share / 2
 
 
 def _lives_on(count: VoteCount, limits: Thresholds) -> bool:

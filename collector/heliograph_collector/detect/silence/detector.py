@@ -350,7 +350,8 @@ class SilenceDetector:
         self._schedule(now_us + _FOLLOW_US, "follow", country)
 
     def _may_be_habit(self, candidate: OutageCandidate, now_us: int) -> bool:
-        if any(outage.confirmed_us for outage in self._open_outages(candidate.country)):
+        open_outages = self._open_outages(candidate.country)
+        if any(outage.confirmed_us and not outage.is_block for outage in open_outages):
             return False  # a cut grows
         burst_us = candidate.burst_us
         return self._levels.may_be_habit(self._presence, candidate.country, burst_us, now_us)

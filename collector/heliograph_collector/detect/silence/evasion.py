@@ -59,8 +59,12 @@ class EvasionTest:
 
         A few who lie delay a cut for as long as a few who come back do, and never hide it.
         """
-        is_early = self.now_us - self.since_us <= _WAIT_US
-        return is_early and (self.is_told or (self._is_evading and self._have_evaded))
+        return self.is_early and (self.is_told or (self._is_evading and self._have_evaded))
+
+    @property
+    def is_early(self) -> bool:
+        """Return whether there is time yet to find that it is a block of the collector."""
+        return self.now_us - self.since_us <= _WAIT_US
 
     @cached_property
     def _evaders(self) -> list[VantagePresence]:
@@ -122,6 +126,10 @@ class EvasionTest:
         limits = self.presence.limits
         evidence = weigh_evidence(self._silenced, self.reports, self.now_us, limits)
         if evidence.explain(limits) is not IncidentKind.COLLECTOR_BLOCKED:
+            return None
+        since_us = self.since_us - int(limits.spread_s * SECOND_US)
+        where = self.presence, self.country, since_us, evidence.lost_by
+        if confounders.are_failing_elsewhere(*where, is_early=self.is_early):
             return None
         fallen = {vantage.witness.nym for vantage in self._silenced}
         votes = count_votes(

@@ -13,8 +13,10 @@ from heliograph_collector.detect.silence.presence_tracker import (
 )
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
+from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import is_established, sum_votes
 from heliograph_collector.incidents.incident import Bracket, PhaseChange, PhaseDirection
+from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
@@ -22,7 +24,7 @@ from heliograph_collector.model.thresholds import Thresholds
 _STRAGGLE_US = 1_800 * SECOND_US  # in which late returns belong to an opening; assumed
 
 
-def exclude_dark_cells(
+def _exclude_dark_cells(
     cell: AffectedCell,
     other_cells: Iterable[AffectedCell],
     presence: PresenceTracker,
@@ -66,10 +68,38 @@ def _voters_in(presence: PresenceTracker, scope: Scope) -> list[VantagePresence]
     ]
 
 
+def find_returns(
+    vantages: Sequence[VantagePresence],
+    turns: Sequence[PhaseChange],
+    started: Bracket,
+    now_us: int,
+    limits: Thresholds,
+) -> int | None:
+    """Find more returns than chance makes; return the time of the first, or None."""
+    returned = _list_returned(vantages, turns, started, now_us, limits)
+    networks = {s.witness.prefix for s in returned}
+    silent_networks = {s.witness.prefix for s in vantages if s.is_silent}
+    chances = [limits.back_chance] * len(silent_networks | networks)
+    line_count = count_lines(networks)
+    is_enough = line_count >= limits.burst
+    if is_enough and upper_tail(chances, line_count) <= limits.back_alpha:
+        return min(s.back_us for s in returned)
+    return None
+
+
 def find_opening(
-    vantages: Iterable[VantagePresence], first_us: int, now_us: int, limits: Thresholds
+    presence: PresenceTracker,
+    vantages: Iterable[VantagePresence],
+    first_us: int,
+    now_us: int,
+    dark_cells: Sequence[AffectedCell],
 ) -> PhaseChange | None:
-    """Find the cells of which a part is back since a time; None if there are none."""
+    """Find the cells of which a part is back since a time; None if there are none.
+
+    Args:
+        dark_cells: Cells of other outages, which are left out where they are still dark.
+    """
+    limits = presence.limits
     members = [s for s in vantages if s.is_silent or s.back_us >= first_us]
     deciding, _ = select_established(members, now_us, limits, limits.witnesses)
     votes = count_live(deciding)
@@ -79,10 +109,11 @@ def find_opening(
     established = [s for s in members if is_established(s.witness, now_us, limits)]
     cells = attach_persons(narrow_cells(cells, votes), count_live(established, nat_votes=1))
     bracket = bracket_return([s.back_us for s in members if s.is_live], limits)
-    return PhaseChange(PhaseDirection.OPENING, cells, bracket, now_us)
+    open_cells = (_exclude_dark_cells(cell, dark_cells, presence, now_us) for cell in cells)
+    return PhaseChange(PhaseDirection.OPENING, tuple(open_cells), bracket, now_us)
 
 
-def list_returned(
+def _list_returned(
     vantages: Iterable[VantagePresence],
     turns: Sequence[PhaseChange],
     started: Bracket,

@@ -22,17 +22,13 @@ from functools import cache
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
-from heliograph_collector.detect.silence.brackets import bracket_return
+from heliograph_collector.detect.silence.brackets import bracket_end
 from heliograph_collector.detect.silence.explanation import SilenceEvidence, weigh_evidence
-from heliograph_collector.detect.silence.openings import (
-    exclude_dark_cells,
-    find_opening,
-    list_returned,
-)
+from heliograph_collector.detect.silence.openings import find_opening, find_returns
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
+    count_dark,
     count_live,
-    count_silent,
     select_established,
 )
 from heliograph_collector.detect.silence.steadiness import (
@@ -43,7 +39,6 @@ from heliograph_collector.detect.silence.steadiness import (
 )
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import localize
-from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import sum_votes
 from heliograph_collector.incidents.incident import (
     ONE_WAY,
@@ -57,7 +52,6 @@ from heliograph_collector.incidents.incident import (
     hint_on_the_hour,
     hint_power_or_network,
 )
-from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import OfflineReport, VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
@@ -65,6 +59,8 @@ from heliograph_collector.model.thresholds import Thresholds
 _NO_EVIDENCE = SilenceEvidence(0.0, 0.0, 0.0, 0.0, 0.0)
 _YOUNG_US = 3_600 * SECOND_US  # in which a cut may turn out to be sessions that flap; assumed
 _TRANSIT_US = 1_800 * SECOND_US  # a cable is not repaired so soon, a route of ours is; assumed
+_BLOCK_US = 300 * SECOND_US  # in which a failing entrance reaches other countries; assumed
+_TELLING_US = 900 * SECOND_US  # after a block was told: later losses are no testimony; assumed
 _CLEARING_US = 600 * SECOND_US  # before the end, in which returns date it; assumed
 
 
@@ -107,6 +103,10 @@ class OutageEpisode:
         return self.state in (IncidentState.SUSPECTED, IncidentState.CONFIRMED)
 
     @property
+    def is_block(self) -> bool:
+        return self.kind is IncidentKind.COLLECTOR_BLOCKED
+
+    @property
     def confidence(self) -> float:
         """Return the confidence in the present kind."""
         limits = self.limits
@@ -141,8 +141,7 @@ class OutageEpisode:
 
         A block explains silences over its blocked carriers only.
         """
-        is_block = self.kind is IncidentKind.COLLECTOR_BLOCKED
-        return not is_block or set(lost_by) <= set(self.blocked_carriers)
+        return not self.is_block or set(lost_by) <= set(self.blocked_carriers)
 
     def grow(
         self,
@@ -178,13 +177,15 @@ class OutageEpisode:
         """Weigh what its vantages tell, and change its kind if that decides for another."""
         if self.state is IncidentState.WITHDRAWN and (self.is_refuted or self.ended is None):
             return  # gated or dropped: it never was
-        if self._is_unsteady(presence, now_us):
+        if self._is_unsteady(presence, now_us) or self._fails_elsewhere(presence, now_us):
             self.is_refuted = True
             self._close(IncidentState.WITHDRAWN, self.closed_us or now_us)
             return
         silenced = self._list_silenced(presence, now_us)
-        if not self.replays and not any(s.tells_cause for s in silenced):
-            return  # nobody tells anything
+        told_us = self.kinds[-1].at_us if self.kinds else self.suspected_us
+        has_decided = self.is_block and now_us - told_us > _TELLING_US
+        if has_decided or not (self.replays or any(s.tells_cause for s in silenced)):
+            return  # nobody tells anything, or anything new
         self.evidence = weigh_evidence(silenced, self.replays, now_us, self.limits)
         if self.evidence.has_stopped(self.limits):
             self._close(IncidentState.WITHDRAWN, self.closed_us or now_us)
@@ -205,6 +206,15 @@ class OutageEpisode:
         if not is_cut or closed_us - started_us > BRIEF_US or now_us - closed_us > STEADY_US:
             return False
         return have_broken_on(self._vantages_inside(presence), closed_us, self.limits)
+
+    def _fails_elsewhere(self, presence: PresenceTracker, now_us: int) -> bool:
+        """Return whether what looked like a block fails in other countries too, a little later."""
+        started_us = self.started.earliest_us
+        if not (self.is_block and self.is_open and now_us - started_us <= _BLOCK_US):
+            return False
+        since_us = started_us - int(self.limits.spread_s * SECOND_US)
+        where = presence, self.country, since_us
+        return confounders.are_failing_elsewhere(*where, self.blocked_carriers)
 
     def explain_as(self, kind: IncidentKind, now_us: int) -> None:
         if kind is not self.kind:
@@ -270,8 +280,8 @@ class OutageEpisode:
         vantages = self._vantages_inside(presence)
         candidates = [s for s in vantages if s.place.access != "hosting"] or vantages
         voters, _ = select_established(candidates, now_us, self.limits, self.limits.witnesses)
-        # Over midnight lines get new names, the silent ones not: a bound would end the outage.
-        silent_votes = count_silent(voters, is_lower_bound=False)
+        carriers = self.blocked_carriers if self.is_block else ()
+        silent_votes = count_dark(voters, carriers, self.from_us, now_us)
         known = sum_votes(silent_votes).votes  # data centers that voted for it are not in it
         min_votes = min(float(self.limits.votes), known, *(cell.votes for cell in self.parts))
         dark_cells = localize(silent_votes, self.limits.confirm_share, min_votes, self.limits)
@@ -280,7 +290,7 @@ class OutageEpisode:
             return has_votes and self._is_clearing(vantages, now_us)
         self._clear_us = None
         self._last = dark_cells
-        return self._detect_opening(vantages, now_us, presence, other_outages)
+        return not self.is_block and self._detect_opening(vantages, now_us, presence, other_outages)
 
     def add_replay(self, replay: OfflineReport) -> None:
         """Add the report of one of its vantages, which may decide what it was."""
@@ -336,7 +346,7 @@ class OutageEpisode:
             for s in presence.list_country(self.country)
             if (s.is_live or (s.is_silent and s.lost_us >= self.from_us))
             and is_inside(s.place)
-            and (not self.carrier or self.carrier in (s.witness.carrier, s.lost_by))
+            and (not self.carrier or self.carrier in (s.witness.carrier, s.lost_by, s.home))
         ]
 
     def _is_clearing(self, vantages: Sequence[VantagePresence], now_us: int) -> bool:
@@ -345,14 +355,12 @@ class OutageEpisode:
         if now_us - self._clear_us < self.limits.clear_s * SECOND_US:
             return True
         since_us = self._clear_us - _CLEARING_US
-        return_times_us = [
-            s.back_us
-            for s in vantages
-            if s.is_live
-            and s.back_us >= since_us
-            and any(p.scope.includes(s.place) for p in self._last)
+        back = [
+            v for v in vantages if v.is_live and any(p.scope.includes(v.place) for p in self._last)
         ]
-        self.ended = bracket_return(return_times_us or [self._clear_us], self.limits)
+        back_us = [v.back_us for v in back if v.back_us >= since_us] or [self._clear_us]
+        home_us = [v.home_us for v in back] if self.is_block else []
+        self.ended = bracket_end(back_us, home_us, self.started, self.limits)
         was_seen = self.confirmed_us is not None and not self._was_transit(now_us)
         self._close(IncidentState.CLOSED if was_seen else IncidentState.WITHDRAWN, now_us)
         return False
@@ -377,24 +385,14 @@ class OutageEpisode:
     ) -> bool:
         """Detect an opening: more returns than by chance, which last."""
         if self._back is None:
-            returned = list_returned(vantages, self.turns, self.started, now_us, self.limits)
-            networks = {s.witness.prefix for s in returned}
-            silent_networks = {s.witness.prefix for s in vantages if s.is_silent}
-            chances = [self.limits.back_chance] * len(silent_networks | networks)
-            line_count = count_lines(networks)
-            is_enough = line_count >= self.limits.burst
-            if is_enough and upper_tail(chances, line_count) <= self.limits.back_alpha:
-                self._back = now_us, min(s.back_us for s in returned)
+            returned_us = find_returns(vantages, self.turns, self.started, now_us, self.limits)
+            self._back = None if returned_us is None else (now_us, returned_us)
             return self._back is not None
         evaluated_us, first_us = self._back
         if now_us - evaluated_us < self.limits.back_hold_s * SECOND_US:
             return True
         self._back = None
-        phase = find_opening(vantages, first_us, now_us, self.limits)
-        if phase is not None:
-            dark_cells = [part for outage in other_outages for part in outage.parts]
-            cells = tuple(
-                exclude_dark_cells(cell, dark_cells, presence, now_us) for cell in phase.parts
-            )
-            self.turns.append(replace(phase, parts=cells))
+        dark_cells = [part for outage in other_outages for part in outage.parts]
+        phase = find_opening(presence, vantages, first_us, now_us, dark_cells)
+        self.turns += [phase] if phase is not None else []
         return False

@@ -375,3 +375,16 @@ def count_live(
     """Count the vantages' votes; being live is a hit."""
     hits = ((s.witness, s.is_live) for s in vantages)
     return count_votes(hits, nat_votes, is_lower_bound=is_lower_bound)
+
+
+def count_dark(
+    vantages: Iterable[VantagePresence], carriers: Collection[str], since_us: int, now_us: int
+) -> VotesByPlace:
+    """Count the vantages' votes; a hit is silent, or here but kept from one of the carriers.
+
+    Over midnight lines get new names, the silent ones not: a lower bound would end an outage.
+    """
+    hits = (
+        (s.witness, s.is_silent or s.is_kept_from(carriers, since_us, now_us)) for s in vantages
+    )
+    return count_votes(hits, THRESHOLDS.nat_votes, is_lower_bound=False)

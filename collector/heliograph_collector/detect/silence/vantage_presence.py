@@ -1,9 +1,10 @@
 """The presence of one vantage: its status, its losses and returns, and its churn."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
 
-from heliograph.units import SECOND_US
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.stats.churn import ChurnRecord
 from heliograph_collector.model.signals import (
     Fault,
@@ -15,6 +16,8 @@ from heliograph_collector.model.signals import (
 
 _POWER_US = 900 * SECOND_US  # from mains to battery to its loss; the longer window of a burst
 UPLOAD_WAIT_US = 600 * SECOND_US  # for a returned vantage to upload its measurements; assumed
+# After it nobody may try a lost carrier again, as where the plan names another one first; assumed.
+_KEPT_US = 7 * DAY_US
 _RESTART_US = 600 * SECOND_US  # from a goodbye until a program that begins again is back; assumed
 
 
@@ -41,6 +44,9 @@ class VantagePresence:
     rerouted_us: int = 0  # … and before that, by another
     moved_us: int = 0  # when it took another carrier before a loss was noticed …
     moved_from: str = ""  # … in place of this one
+    home: str = ""  # the carrier that it had before it took another, until it is back by it …
+    left_home_us: int = 0  # … when it was lost by it, or left it …
+    home_us: int = 0  # … and when it was back by it
     report: OfflineReport | None = None  # the latest, which may come before its loss is noticed
     on_battery: bool | None = None
     battery_us: int = 0  # when it went from mains to its battery; 0: not so
@@ -84,6 +90,11 @@ class VantagePresence:
         """Return whether it came back by another carrier than it was lost by."""
         return self.rerouted_us >= self.lost_us > 0
 
+    def is_kept_from(self, carriers: Collection[str], since_us: int, now_us: int) -> bool:
+        """Return whether it left one of these carriers since a time, and is not back by it."""
+        is_recent = since_us <= self.left_home_us and now_us - self.left_home_us <= _KEPT_US
+        return self.home in carriers and is_recent
+
     def mark_silent(self, heard_us: int, at_us: int, closed_us: int = 0) -> None:
         self.status = PresenceStatus.SILENT
         self.heard_us = heard_us
@@ -98,10 +109,13 @@ class VantagePresence:
         self.lost_us = at_us
         self.rerouted_us = at_us
         self.lost_by = self.moved_from
+        if self.home == self.moved_from:
+            self.left_home_us = at_us
 
     def note_return(self, signal: VantageArrival) -> None:
         """Note the way and the power of an arrival, before it changes the status."""
         at_us = signal.at_us
+        self._note_home(signal)
         if self.is_live and signal.witness.carrier != self.witness.carrier:
             self.moved_us = at_us
             self.moved_from = self.witness.carrier
@@ -119,6 +133,15 @@ class VantagePresence:
             self.ran_on = signal.same_boot or (is_known and not is_rebooted)
         self.note_power(signal.on_battery, at_us)
         self._note_restart(signal)
+
+    def _note_home(self, signal: VantageArrival) -> None:
+        carrier = signal.witness.carrier
+        if carrier == self.home:
+            self.home = ""
+            self.home_us = signal.at_us
+        elif not self.home and carrier != self.witness.carrier:
+            self.home = self.witness.carrier
+            self.left_home_us = signal.at_us if self.is_live else max(self.lost_us, self.left_us)
 
     def _note_restart(self, signal: VantageArrival) -> None:
         is_new_edition = bool(self.edition) and signal.edition not in ("", self.edition)
