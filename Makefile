@@ -38,7 +38,7 @@ quick: $(VENV)/ready-dev ## lint, types, architecture, and the tests that start 
 	@$(MAKE) --no-print-directory -j 2 check pure
 
 pure: $(VENV)/ready-dev
-	$(PYTEST) --quick -q -n 2 --dist loadgroup --no-loadscope-reorder
+	HELIOGRAPH_EXAMPLES=$${HELIOGRAPH_EXAMPLES:-few} $(PYTEST) --quick -q -n 2 --dist loadgroup --no-loadscope-reorder
 
 # What is asked of each is the environment's; here stands what is asked of all where nobody says.
 soak: export HELIOGRAPH_ADAPTIVE_SEEDS ?= 300

@@ -22,6 +22,8 @@ import yaml
 
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1 import intake_pb2_grpc
+from heliograph_collector import cli
+from heliograph_collector.cli import serve as serve_command
 from heliograph_collector.cli.doctor import check_readiness
 from heliograph_collector.fleet import Fleet, open_keyring
 from support.intake import CLOCK, Caller, greeted, measurement, receipts
@@ -180,10 +182,19 @@ def test_a_taken_port_is_told_in_a_sentence(home: Served, tmp_path: Path) -> Non
     ],
 )
 def test_what_is_wrong_with_the_configuration_is_told(
-    tmp_path: Path, config: str, says: str
+    tmp_path: Path,
+    config: str,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(serve_command, "configure_logging", lambda _format: None)
     (tmp_path / "geo.mmdb").write_bytes(b"nonsense")
-    assert says in refused(start(tmp_path / "data", config=NO_CONTROL + config))
+    file = tmp_path / "collector.yml"
+    file.write_text(NO_CONTROL + config)
+    command = ["serve", "--data", str(tmp_path / "data"), "--config", str(file)]
+    assert cli.main([*command, "--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"]) == 1
+    assert says in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -10,6 +10,7 @@ from random import Random
 import msgspec
 import pytest
 
+from support.examples import choose
 from support.honest import mutation
 from support.honest.case import HONEST, KNOWN_FAILURES, Case, read_cases
 from support.honest.score import (
@@ -82,7 +83,7 @@ def test_names_addresses_and_order_decide_nothing(
 ) -> None:
     folder = tmp_path_factory.mktemp("changed")
     moved = []
-    for outcome in select_written(outcomes):
+    for outcome in choose(select_written(outcomes)):
         random = Random(f"{SEED} {outcome.case.case}")
         changed = mutation.change_immaterial_facts(outcome.case, random)
         if changed is None:
@@ -98,7 +99,7 @@ def test_one_more_address_that_works_makes_nothing_worse(
 ) -> None:
     folder = tmp_path_factory.mktemp("favored")
     worse = []
-    for outcome in select_written(outcomes):
+    for outcome in choose(select_written(outcomes)):
         favored = mutation.add_working_address(outcome.case)
         if favored is None:
             continue
@@ -114,7 +115,7 @@ def test_a_sealed_lookup_that_agrees_and_a_control_that_fails_alike_clear_the_ne
     """Whatever the document, but for known block pages, addresses and private answers."""
     folder = tmp_path_factory.mktemp("cleared")
     blocked = []
-    for outcome in select_written(outcomes):
+    for outcome in choose(select_written(outcomes)):
         sealed = mutation.let_sealed_lookup_agree(outcome.case)
         alike = mutation.fail_control_alike(outcome.case)
         for changed, layers in ((sealed, "dns"), (alike, "")):

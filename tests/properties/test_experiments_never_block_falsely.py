@@ -23,7 +23,7 @@ from heliograph_agent.net.probe_message import TlsProbeMessage
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.failure_semantics import METHOD_BY_FAILURE
 from heliograph_collector.model.records import ControlView, VerdictState
-from support.examples import IS_SOAK, limit_examples
+from support.examples import IS_SOAK, choose, limit_examples
 from support.fake_net import FakeNet
 from support.fake_world import World
 from support.hand_clock import HandClock
@@ -196,7 +196,7 @@ async def _troubled(experiment: Experiment, trouble: Trouble, stop_at: int = 10_
 @ALL
 def test_never_when_the_anchors_failed(experiment: Experiment) -> None:
     links = [link for link in Link if link is not Link.ONLINE]
-    for index, trouble in enumerate(TROUBLES):
+    for index, trouble in enumerate(choose(TROUBLES)):
         here = whole_run(experiment, trouble)
         for link in links if IS_SOAK else (links[index % len(links)],):
             assert blocked(here, good(experiment), link) == set(), f"{trouble.name}, {link}"
@@ -204,7 +204,7 @@ def test_never_when_the_anchors_failed(experiment: Experiment) -> None:
 
 @ALL
 def test_never_when_it_was_cancelled_and_nobody_interferes(experiment: Experiment) -> None:
-    for at in range(len(good(experiment).observations)):
+    for at in choose(range(len(good(experiment).observations))):
         here = asyncio.run(run(experiment, world(), at))
         assert any(step.failure is Failure.INTERRUPTED for step in here.observations), at
         assert blocked(here, good(experiment)) == set(), at
@@ -214,7 +214,7 @@ def test_never_when_it_was_cancelled_and_nobody_interferes(experiment: Experimen
 def test_cancelling_blocks_nothing_that_would_not_be_blocked(experiment: Experiment) -> None:
     """Whatever else happens on the network: what is blocked then is blocked in the whole run."""
     at_target = experiment.target_kind != "service" or experiment.name == "outside_in"
-    for trouble in [t for t in TROUBLES if t.everywhere != at_target]:
+    for trouble in choose([t for t in TROUBLES if t.everywhere != at_target]):
         whole = whole_run(experiment, trouble)
         judged = blocked(whole, good(experiment))
         count = len(whole.observations)

@@ -5,6 +5,7 @@ the collector once, and the agent forgets what the receipts name, and nothing el
 """
 
 import json
+import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -20,7 +21,7 @@ from support.programs import agent, ask, collector
 from support.waiting import until_now
 from support.zstd_library import zstd
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("by hand")]
 PLAN = f"""
 heartbeat_s: 5
 limits: {{target_pause_s: 1}}
@@ -36,6 +37,9 @@ class Hands:
     def __init__(self, folder: Path) -> None:
         self.data, self.state = folder / "data", folder / "agent"
         self.stick, self.back = folder / "results.bundle", folder / "results.bundle.receipts"
+
+    def meet(self, folder: Path) -> None:
+        """The agent joins; afterwards the two never meet."""
         plan = folder / "plan.yml"
         plan.write_text(PLAN % (free_port(), free_port()))
         ask(collector("plan", "set", "--data", self.data, plan))
@@ -43,6 +47,7 @@ class Hands:
             invite = ask(collector("invite", "--data", self.data)).strip()
             ask(agent("join", invite, "--yes", "--state", local_targets.allow(self.state)))
             until_now(lambda: "http" in served.places)
+        self.measure()
 
     def measure(self) -> None:
         ask(agent("run", "--once", "--state", self.state))
@@ -73,9 +78,20 @@ def failing(command: list[str]) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
-def test_results_go_over_by_file_once_and_are_forgotten_on_receipt(tmp_path: Path) -> None:
-    hands = Hands(tmp_path)
-    hands.measure()
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which an agent has joined and measured; each test has a copy."""
+    folder = tmp_path_factory.mktemp("joined")
+    Hands(folder).meet(folder)
+    return folder
+
+
+@pytest.fixture
+def hands(joined: Path, tmp_path: Path) -> Hands:
+    return Hands(shutil.copytree(joined, tmp_path / "hands"))
+
+
+def test_results_go_over_by_file_once_and_are_forgotten_on_receipt(hands: Hands) -> None:
     hands.export(str(hands.stick))
     first = hands.stick.read_bytes()
     hands.export(str(hands.stick))
@@ -102,9 +118,7 @@ def test_results_go_over_by_file_once_and_are_forgotten_on_receipt(tmp_path: Pat
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_what_a_stick_must_not_do(tmp_path: Path) -> None:
-    hands = Hands(tmp_path)
-    hands.measure()
+def test_what_a_stick_must_not_do(hands: Hands, tmp_path: Path) -> None:
     hands.export(str(hands.stick))
     whole = hands.stick.read_bytes()
 

@@ -3,10 +3,13 @@
 An agent enrols and loses its collector; what it reads out is at the collector once, as a report.
 """
 
+import io
 import json
+import shutil
 import sqlite3
 import subprocess
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +18,15 @@ import pytest
 
 from heliograph import keys, voice_code
 from heliograph.clock import SystemClock
+from heliograph_agent.runtime.volatile_file import VolatileFile
 from heliograph_agent.state import State
+from heliograph_collector import cli
 from heliograph_collector.fleet import Fleet, VoiceCodeStore
 from support import local_targets, loopback_plan, serve_process
 from support.ports import free_port
 from support.programs import agent, ask, collector
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("voice")]
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,12 @@ class Line:
         return dict(json.loads(ask(collector("import", "code", code, "--json", *self.at))))
 
     def refused(self, code: str, *options: str) -> str:
-        command = collector("import", "code", code, *options, *self.at)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert done.stderr.startswith("heliograph-collector: ")
-        return done.stderr
+        """What the command says, in this process: a start of each would take the longest."""
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as error:
+            assert cli.main(["import", "code", code, *options, *self.at]) == 1
+        assert out.getvalue() == ""
+        assert error.getvalue().startswith("heliograph-collector: ")
+        return error.getvalue()
 
     def of_minute(self, back: int) -> str:
         """What this agent would have said so many minutes ago."""
@@ -76,15 +82,26 @@ class Line:
         return int(found[0])
 
 
-@pytest.fixture
-def line(tmp_path: Path) -> Line:
-    loopback_plan.prepare(tmp_path, free_port())  # nobody answers there
-    made = Line(tmp_path / "data", tmp_path / "agent")
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which an agent has joined a collector; each test has a copy."""
+    folder = tmp_path_factory.mktemp("joined")
+    loopback_plan.prepare(folder, free_port())  # nobody answers there
+    made = Line(folder / "data", folder / "agent")
     with serve_process.served(made.data, config=made.config) as served:
         served.wait_for("http")
         invite = ask(collector("invite", *made.at)).strip()
         ask(agent("join", invite, "--yes", "--state", local_targets.allow(made.state)))
-    return made
+    return folder
+
+
+@pytest.fixture
+def line(joined: Path, tmp_path: Path) -> Iterator[Line]:
+    folder = shutil.copytree(joined, tmp_path / "line")
+    yield Line(folder / "data", folder / "agent")
+    known = State(folder / "agent").collector()
+    assert known is not None
+    VolatileFile(known.agent).remove()  # the one part that all copies share
 
 
 def test_what_was_read_out_is_taken_once_with_and_without_a_running_collector(line: Line) -> None:

@@ -24,7 +24,7 @@ from support.intake import Call, Caller, channel, enrolled, greeted, receipts
 from support.waiting import until_true
 
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.xdist_group("nats")]
-SCHEDULES = int(environ.get("HELIOGRAPH_CLUSTER_SCHEDULES", "2"))
+SCHEDULES = int(environ.get("HELIOGRAPH_CLUSTER_SCHEDULES", "1"))
 SEED = int(environ.get("HELIOGRAPH_SEED", "1"))
 AGENTS = 6
 ENDED = (TimeoutError, AssertionError, asyncio.InvalidStateError)  # a stream that is over

@@ -1,18 +1,32 @@
-"""How many examples a property draws: all in `make soak`, every eighth of them elsewhere.
+"""How much of what is drawn or listed by the hundred is played: all in `make soak`, else a part.
 
-Where CI is set Hypothesis draws the same examples each time, so that a run proves no more than the
-one before; what many seeds find, the soak finds.
+HELIOGRAPH_EXAMPLES is `all`, `few` (`make quick`) or not set. Where CI is set Hypothesis draws the
+same examples each time, so that a run proves no more than the one before; what many seeds find,
+the soak finds.
 """
 
 import os
+from collections.abc import Sequence
+from typing import TypeVar
 
-IS_SOAK = os.environ.get("HELIOGRAPH_EXAMPLES") == "all"
+_T = TypeVar("_T")
+_AMOUNT = os.environ.get("HELIOGRAPH_EXAMPLES", "")
+IS_SOAK = _AMOUNT == "all"
+IS_QUICK = _AMOUNT == "few"
 
 
 def draw_seeds(count: int) -> range:
-    """Seeds of worlds that are drawn by chance, by the same rule."""
+    """Seeds of worlds that are drawn by chance, by the rule of examples."""
     return range(limit_examples(count))
 
 
 def limit_examples(count: int) -> int:
-    return count if IS_SOAK else -(-count // 8)
+    """How many examples of a property: every eighth in CI, every 32nd in `make quick`."""
+    if IS_SOAK:
+        return count
+    return -(-count // (32 if IS_QUICK else 8))
+
+
+def choose(listed: Sequence[_T], every: int = 4) -> Sequence[_T]:
+    """All that is listed, and in `make quick` one of `every`: CI plays the rest."""
+    return listed[::every] if IS_QUICK else listed

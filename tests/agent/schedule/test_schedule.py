@@ -137,7 +137,7 @@ def test_missed_runs_are_not_repeated_in_a_burst(hours: int) -> None:
     assert busiest <= 3
 
 
-@settings(max_examples=2, deadline=None)
+@settings(max_examples=limit_examples(4), deadline=None)
 @given(
     cost=st.integers(10_000, 3_000_000),
     interval_s=st.integers(900, 3_600),

@@ -47,7 +47,7 @@ COUNTRIES = ("KZ", "DE", "BR", "JP", "ZA")
 LOST = "heliograph_judge_workers_lost_total"
 SECRET = b"s" * 32
 ROWS = 64  # of a block
-KILLS = max(1, int(os.environ.get("HELIOGRAPH_KILLS", "24")) // 8)
+KILLS = max(1, int(os.environ.get("HELIOGRAPH_KILLS", "8")) // 8)
 SERVICES = load_shipped_services().services
 
 

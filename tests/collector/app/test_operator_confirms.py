@@ -20,6 +20,8 @@ from support.serve_process import NO_CONTROL, Served, served
 from support.two_cuts import history, incidents, written
 from support.waiting import until, until_now
 
+pytestmark = pytest.mark.xdist_group("browser")
+
 ALERTS = """\
 feed: {{url: "https://sun.example.org"}}
 alerts:

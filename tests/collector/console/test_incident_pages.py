@@ -48,6 +48,8 @@ from support.incident_book import (
 from support.kazakhstan_votes import evening
 from support.operator_journey import log_in, publish
 
+pytestmark = pytest.mark.xdist_group("browser")
+
 FIXED = Vantage(country="KZ", asn=9198, access="fixed")
 RECEIVERS = (
     Receiver(name="newsroom", kind=ReceiverKind.WEBHOOK, url="https://desk.example.org/x"),

@@ -17,6 +17,8 @@ from support.operator_journey import agents_join, invite, log_in
 from support.serve_process import served
 from support.tcp_server import say_nothing, serving
 
+pytestmark = pytest.mark.xdist_group("browser")
+
 PLACES = (("KZ", 9198), ("KZ", 206026), ("IR", 44244), ("BY", 6697), ("ZZ", 0))
 PATHS = (
     "/console", "/console/fleet", "/console/fleet/coverage", "/console/invites", "/console/plan",

@@ -12,6 +12,8 @@ from support.kazakhstan_votes import feed, long_evening
 from support.past_days import past
 from support.site import Serve
 
+pytestmark = pytest.mark.xdist_group("browser")
+
 STORIES = ("/countries/KZ", f"/incidents/{TELEGRAM}", f"/incidents/{MOBILE}")
 SERVICE = "/services/telegram"
 EMBED = f"/incidents/{ALMATY}/embed"

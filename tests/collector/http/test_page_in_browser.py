@@ -14,7 +14,7 @@ from support.incident_book import KEY, blocking, book, closed, silence
 from support.kazakhstan_votes import evening
 from support.site import Serve
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 CELL = "cell-KZ-9198-fixed-whatsapp"
 LATE = (NOW_US, NOW_US + BIN_US)
 

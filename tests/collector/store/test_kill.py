@@ -1,6 +1,6 @@
 """Killed again and again at random moments: nothing acknowledged is lost, nothing is double.
 
-`HELIOGRAPH_KILLS` times, 30 unless told.
+`HELIOGRAPH_KILLS` times, 12 unless told.
 """
 
 import json
@@ -14,7 +14,7 @@ import pytest
 from support.programs import CLEAN
 
 TESTS = Path(__file__).parents[2]
-KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "30"))
+KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "12"))
 
 
 @pytest.mark.slow

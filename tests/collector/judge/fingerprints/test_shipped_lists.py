@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from heliograph.observation import Http
 from heliograph_collector.judge.fingerprints import (
     Fingerprint,
@@ -68,19 +66,19 @@ def draw_location(fingerprint: Fingerprint, condition: Condition) -> str:
     return f"http://{literal}.isp.{end.any_of[0].literal}/"
 
 
-@pytest.mark.parametrize(("file", "line"), PAGES, ids=lambda x: getattr(x, "name", ""))
-def test_each_line_finds_its_own_page(file: str, line: Fingerprint) -> None:
-    page = draw_page(line)
-    assert line.source
-    assert line.matches(PageText(page)), page
-    deciding = match_page(page)
-    assert deciding is not None
-    assert deciding.is_blocking == line.is_blocking
-    likeness = compare_pages(page, PLAIN)
-    is_listed = likeness is Likeness.BLOCK and not line.has_common_words
-    assert (is_listed or likeness is Likeness.NOTICE) == line.is_blocking
-    assert (likeness is Likeness.NOTICE) == line.has_common_words
-    assert compare_pages(page, page) not in (Likeness.BLOCK, Likeness.REDIRECTED)
+def test_each_line_finds_its_own_page() -> None:
+    for file, line in PAGES:
+        name, page = f"{file}: {line.name}", draw_page(line)
+        assert line.source, name
+        assert line.matches(PageText(page)), (name, page)
+        deciding = match_page(page)
+        assert deciding is not None, name
+        assert deciding.is_blocking == line.is_blocking, name
+        likeness = compare_pages(page, PLAIN)
+        is_listed = likeness is Likeness.BLOCK and not line.has_common_words
+        assert (is_listed or likeness is Likeness.NOTICE) == line.is_blocking, name
+        assert (likeness is Likeness.NOTICE) == line.has_common_words, name
+        assert compare_pages(page, page) not in (Likeness.BLOCK, Likeness.REDIRECTED), name
 
 
 def test_names_are_unique_and_no_plain_page_has_a_line() -> None:

@@ -15,12 +15,12 @@ from heliograph_lab.evaluate.world import figures
 from heliograph_lab.evaluate.world.events import GapReport, ServiceTested, SessionBegan
 from heliograph_lab.evaluate.world.families import FAMILIES, WorldDraw, draw_world, list_draws
 from heliograph_lab.evaluate.world.render import render_events, render_replay
-from support.examples import draw_seeds
+from support.examples import choose, draw_seeds
 
 WORLD = Path(figures.__file__).parent
 README = (WORLD.parent / "README.md").read_text()
 LONG = ("tested", "block", "partial")  # many votes: seconds each
-SHORT = [d for d in list_draws(1, "tuning") if d.family not in LONG]
+SHORT = choose([d for d in list_draws(1, "tuning") if d.family not in LONG])
 NAMED = [f"{d.family}-{d.kind}-{d.seed}" for d in SHORT]
 
 
