@@ -215,6 +215,27 @@ async def test_replicas_beyond_the_servers_are_refused(
         await open_and_close(nats_server.settings("three", replicas=3), tmp_path)
 
 
+async def test_servers_that_have_not_met_yet_are_asked_again(settings: JournalSettings) -> None:
+    """What three real servers said to a collector that started with them (nats-server 2.15)."""
+    refused = nats.js.errors.BadRequestError(
+        code=400, err_code=10_005, description="no suitable peers for placement, peer offline"
+    )
+    answers: list[Exception | None] = [refused, refused, None]
+
+    async def create() -> None:
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+
+    connection = NatsConnection(settings)
+    await connection.open()
+    await connection.ask(create)
+    connection.patience_s = 0
+    answers = [refused]
+    with pytest.raises(JournalError, match="no suitable peers"):
+        await connection.ask(create)
+    await connection.close()
+
+
 async def test_doctor_describes_servers(settings: JournalSettings, tmp_path: Path) -> None:
     assert "creates it at its first start" in await describe_servers(settings)
     await open_and_close(settings, tmp_path)

@@ -36,6 +36,8 @@ UNANSWERED = (
     nats.js.errors.NoStreamResponseError,
     nats.js.errors.ServiceUnavailableError,
 )
+# "No suitable peers for placement", with status 400: servers that start together have not met yet.
+_NOT_ENOUGH_SERVERS = 10_005
 PASSED_ON = (nats.js.errors.NotFoundError, nats.js.errors.KeyWrongLastSequenceError)
 _LOG = logging.getLogger("heliograph.journal")
 _P = ParamSpec("_P")
@@ -168,9 +170,11 @@ class NatsConnection:
                 if asyncio.get_running_loop().time() >= deadline_s:
                     raise self.build_failure(error) from error
             except nats.js.errors.APIError as error:
-                raise JournalError(
-                    f"The journal's servers refuse a request ({error.description})."
-                ) from error
+                is_starting = error.err_code == _NOT_ENOUGH_SERVERS
+                if not is_starting or asyncio.get_running_loop().time() >= deadline_s:
+                    raise JournalError(
+                        f"The journal's servers refuse a request ({error.description})."
+                    ) from error
             await asyncio.sleep(RETRY_S)
 
     async def close(self) -> None:
