@@ -258,12 +258,17 @@ class WorstDayReader:
     def _limit_to_part(self, headline: Statement) -> Statement:
         """A page that leads with the dark part of its place says nothing of the rest.
 
-        Nor does one that leads with an incident of a part, of a place that the script has lit.
+        Nor does one that leads with an incident of a part, of a place that the script has lit; one
+        of a wider place speaks of that.
         """
+        if headline.claim != "offline":
+            return headline
         share = self.truth.dark_share(headline.place, self.clock.second or 0.0)
         told_of = self.told_of.get(headline.words, set())
-        is_of_part = bool(told_of) and not any(p.covers(headline.place) for p in told_of)
-        is_part = headline.claim == "offline" and (0 < share < 1 or (share == 0 and is_of_part))
+        wider = [place for place in told_of if place.covers(headline.place)]
+        if share == 0 and wider:
+            return replace(headline, place=wider[0])
+        is_part = 0 < share < 1 or (share == 0 and told_of)
         return replace(headline, claim="unknown") if is_part else headline
 
     async def _read_tellings(

@@ -140,9 +140,15 @@ def _describe_present(view: SubjectView, t: Locale) -> str:
         if view.subject.kind == "service" and title in told:
             return headlines.describe_present(view.snapshot, t)  # which says where
         return t("subject.told", subject=title, told=told)
-    if headlines.has_reachable(columns):
-        return t("subject.fine", subject=title, n=len(columns))
+    heard = [column for column in columns if not _is_gone(column, view.snapshot.k)]
+    if headlines.has_reachable(heard):
+        return t("subject.fine", subject=title, n=len(heard))
     return t("subject.unjudged", subject=title)
+
+
+def _is_gone(column: NetworkColumn, k: int) -> bool:
+    """Return whether nobody who may be counted is connected, of those who were lately."""
+    return column.silent >= max(k, 1) > column.connected
 
 
 def _describe_rest(view: SubjectView, headline: str, t: Locale) -> str:
