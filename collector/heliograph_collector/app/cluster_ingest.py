@@ -38,10 +38,12 @@ from heliograph_collector.app.ingest_messages import (
 from heliograph_collector.app.remote_ingest import (
     ACCEPT_S,
     BUSY,
+    HostMirror,
     RemoteSession,
     build_pace,
     find_bad_measurements,
 )
+from heliograph_collector.app.session_search import SessionSearch
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.collector_faults import (
     COLLECTOR,
@@ -60,6 +62,7 @@ from heliograph_collector.ingest.presence import ConnectionTable, DisconnectReas
 from heliograph_collector.ingest.role_changes import update_lost
 from heliograph_collector.model.line_names import choose_name
 from heliograph_collector.model.records import Block, JournalRow, RowKind
+from heliograph_collector.model.signals import FaultReason
 from heliograph_collector.store.journal.journal import JournalError
 
 if TYPE_CHECKING:
@@ -69,21 +72,6 @@ if TYPE_CHECKING:
 TICK_S = 1.0  # as often as ingest in this process looks for lost agents
 MAX_ORDERS = 100_000  # that wait to be sent
 log = logging.getLogger("heliograph.intake")
-
-
-class _HostMirror:
-    """The sessions of one host; what is offered to one is sent to the host."""
-
-    def __init__(self, name: str, orders: "asyncio.Queue[tuple[str, HostOrder]]") -> None:
-        self.name = name
-        self.sessions: dict[int, RemoteSession] = {}
-        self._orders = orders
-
-    def offer(self, message: HostOrder) -> bool:
-        if self._orders.full():
-            return False
-        self._orders.put_nowait((self.name, message))
-        return True
 
 
 class ClusterIngest:
@@ -106,7 +94,7 @@ class ClusterIngest:
         self._bus = bus
         self._journal = journal
         self._clock = clock
-        self._hosts: dict[str, _HostMirror] = {}
+        self._hosts: dict[str, HostMirror] = {}
         self._batches: dict[bytes, int | None] = {}
         self._orders: asyncio.Queue[tuple[str, HostOrder]] = asyncio.Queue(MAX_ORDERS)
         self._numbers = count(1)
@@ -114,6 +102,8 @@ class ClusterIngest:
         self._spans: list[TimeSpan] = []  # in which the journal stored nothing
         self._network_fault: SuspectedFault | None = None
         self._all_lost_us: int | None = None  # when the last of all hosts was heard; wall clock
+        self._is_takeover = True  # hosts watched before the start that may continue
+        self._search = SessionSearch(journal, self.board, self.connections)
         self._last_reading = read_clocks(clock)
 
     @property
@@ -173,6 +163,7 @@ class ClusterIngest:
         self._extend_deadlines()
         if self._bus.is_connected:
             self._judge_hosts()
+            await self._search.learn(self._last_reading)
             await self._write_rows()
 
     async def _take_reports(self) -> None:
@@ -193,29 +184,39 @@ class ClusterIngest:
         await self._journal.note_position(report.position)
         self._journal.hosts.note(host, report.ranges_applied)
         is_new = host not in self._hosts
-        mirror = self._hosts.setdefault(host, _HostMirror(host, self._orders))
+        mirror = self._hosts.setdefault(host, HostMirror(host, self._orders))
         is_whole = report.open_keys is not None
         if not self.board.note(host, report.number, is_whole=is_whole, now_us=now_us):
-            mirror.offer(Resync())
+            mirror.offer(Resync(with_past=not mirror.has_told_past))
             return
         if self._all_lost_us is not None:
             self._await_all(self._all_lost_us)
             self._all_lost_us = None
         if is_new:  # its next reports may have waited: their agents' rows precede the start's
-            mirror.offer(Resync())
-        if report.open_keys is not None:
-            self._keep_only(mirror, set(report.open_keys))
-        if report.sessions is not None:
-            self._follow(mirror, report.sessions, now_us - report.at_us, is_new=not report.is_again)
+            mirror.offer(Resync(with_past=True))
+        self._follow_report(mirror, report, now_us)
         if report.is_last:
             self._lose_host(host, now_us)
 
-    def _keep_only(self, mirror: _HostMirror, keys: set[int]) -> None:
+    def _follow_report(self, mirror: HostMirror, report: HostReport, now_us: int) -> None:
+        ahead_us = now_us - report.at_us
+        if report.is_again:
+            self._search.note_told(now_us)
+        if report.open_keys is not None:
+            self._keep_only(mirror, set(report.open_keys))
+        if report.is_past:
+            mirror.has_told_past = True
+        if report.sessions is not None and report.is_past:
+            self._search.add_past(report.sessions, mirror, ahead_us)
+        elif report.sessions is not None:
+            self._follow(mirror, report.sessions, ahead_us, is_new=not report.is_again)
+
+    def _keep_only(self, mirror: HostMirror, keys: set[int]) -> None:
         """End sessions that ended unnoticed: nobody knows when."""
         for key in [key for key in mirror.sessions if key not in keys]:
             self._end_unnoticed(mirror, key)
 
-    def _end_unnoticed(self, mirror: _HostMirror, key: int) -> None:
+    def _end_unnoticed(self, mirror: HostMirror, key: int) -> None:
         session = mirror.sessions.pop(key)
         agent = session.agent.id
         sessions = self.connections.list_of_agents([agent])
@@ -229,7 +230,7 @@ class ClusterIngest:
             self.board.add_unknown([UnknownAgent(agent, country, since_us, session.arrived_us)])
 
     def _follow(
-        self, mirror: _HostMirror, report: SessionsChanged, ahead_us: int, *, is_new: bool
+        self, mirror: HostMirror, report: SessionsChanged, ahead_us: int, *, is_new: bool
     ) -> None:
         for record in report.added:
             self._begin(mirror, record, ahead_us, is_new=is_new)
@@ -244,7 +245,7 @@ class ClusterIngest:
                 mirror.sessions[key].agent = agent
         self._follow_states(mirror, report.states)
 
-    def _end(self, mirror: _HostMirror, departure: Departure, ahead_us: int) -> None:
+    def _end(self, mirror: HostMirror, departure: Departure, ahead_us: int) -> None:
         """End a session; a stop of its host says nothing of the agent."""
         session = mirror.sessions.get(departure.key)
         if session is None or departure.reason == DisconnectReason.STOPPED:
@@ -258,7 +259,7 @@ class ClusterIngest:
         self.connections.remove(session, reason, departure.goodbye_reason, 0)
         self._batches.pop(session.agent.id, None)
 
-    def _follow_states(self, mirror: _HostMirror, states: Sequence[SessionState]) -> None:
+    def _follow_states(self, mirror: HostMirror, states: Sequence[SessionState]) -> None:
         for state in states:
             session = mirror.sessions.get(state.key)
             if session is not None:
@@ -266,17 +267,20 @@ class ClusterIngest:
                 self._batches[session.agent.id] = state.remaining_batches
 
     def _begin(
-        self, mirror: _HostMirror, record: SessionRecord, ahead_us: int, *, is_new: bool
+        self, mirror: HostMirror, record: SessionRecord, ahead_us: int, *, is_new: bool
     ) -> None:
         self.board.note_present(record.agent.id, record.arrived_us + ahead_us)
         session = mirror.sessions.get(record.key)
         if session is None:
             session = mirror.sessions[record.key] = RemoteSession.mirror(record, mirror, ahead_us)
+            self._search.note_session(session)
             self.connections.add(session)
             self.directory.record_sighting(session.build_sighting(self._clock.wall_us()))
         if not is_new:  # it may have been awaited, or given up
             now_us = self._clock.wall_us()
-            self._rows.append(_name_line(session.build_row(RowKind.ARRIVAL, now_us)))
+            arrived_us = now_us - (self._clock.monotonic_us() - session.arrived_us)
+            row = session.build_row(RowKind.ARRIVAL, now_us, min(arrived_us, now_us))
+            self._rows.append(_name_line(row))
 
     def _extend_deadlines(self) -> None:
         """Add a time in which this process stood still, or had no server, to all others."""
@@ -322,6 +326,7 @@ class ClusterIngest:
         since_us = reading.wall_us - (reading.monotonic_us - heard_us)
         if not len(self.board) and self._all_lost_us is None:
             self._all_lost_us = since_us
+            self._is_takeover = False
         if mirror is None:
             return
         countries = {session.vantage.country for session in mirror.sessions.values()}
@@ -336,8 +341,8 @@ class ClusterIngest:
         """Write what was decided, and the losses; what fails is repeated."""
         reading = self._last_reading
         lost = []
-        if self.board.is_trusted(reading.monotonic_us) and self._all_lost_us is None:
-            lost = self.connections.find_lost(reading.monotonic_us, self.directory.heartbeat_s)
+        if self._all_lost_us is None:
+            lost = self._search.find_lost(reading, self.directory.heartbeat_s)
         losses = [
             _name_line(connection.build_lost_row(reading.wall_us, reading.monotonic_us))
             for connection in update_lost(lost, self.directory)
@@ -360,6 +365,7 @@ class ClusterIngest:
             agent=COLLECTOR,
             received_us=now_us,
             heard_us=min(heard_us, now_us),
+            carrier=FaultReason.TAKEOVER.value if self._is_takeover else "",
         )
 
 

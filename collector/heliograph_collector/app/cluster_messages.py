@@ -35,10 +35,13 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True):
     sessions: SessionsChanged | None = None
     is_again: bool = False  # these sessions were reported before, perhaps to another leader
     is_last: bool = False  # it stops: its agents will come to others
+    is_past: bool = False  # these sessions ended lately, before a leader asked for them
 
 
 class Resync(msgspec.Struct, frozen=True, tag=True):
-    """Report all sessions again."""
+    """Report all sessions again; `with_past` those too that ended while another led, or nobody."""
+
+    with_past: bool = False
 
 
 HostOrder: TypeAlias = Offer | Pace | BadMeasurements | Resync

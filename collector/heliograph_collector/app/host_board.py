@@ -5,7 +5,7 @@ States of a host: *unsynced* (its reports have a gap: it is asked for all its se
 agents are unknown, and none of any host is called silent: it may be there. A dead host leaves the
 board. Its agents stay unknown, until one is seen at another host, or GRACE_US is over: then they
 are no longer counted, neither as present nor as silent. A host of the same name that is heard again
-begins unsynced. If a host dies unsynced, nobody is called silent for GRACE_US: all may be there.
+begins unsynced. If a host dies unsynced, nobody is called silent for GRACE_US who may be there.
 
 At a *start* (a leader's, or after no host was heard) detectors await all agents for GRACE_US. It
 continues until each host has told its sessions, and is written again meanwhile: an agent of a host
@@ -57,7 +57,7 @@ class HostBoard:
 
     _hosts: dict[str, _Host] = field(default_factory=dict)
     _unknown: dict[bytes, UnknownAgent] = field(default_factory=dict)
-    _blind_until_us: int = 0  # a host died whose sessions were not all known
+    blind_until_us: int = 0  # a host died whose sessions were not all known
     _start_us: int | None = None  # of the start that continues; wall clock
     _start_written_us: int = 0
 
@@ -89,7 +89,7 @@ class HostBoard:
         }
         for name in dead:
             if not self._hosts.pop(name).is_synced:
-                self._blind_until_us = now_us + GRACE_US
+                self.blind_until_us = now_us + GRACE_US
         return dead
 
     def has_all_told(self) -> bool:
@@ -97,13 +97,17 @@ class HostBoard:
         return bool(self._hosts) and all(host.is_synced for host in self._hosts.values())
 
     def is_trusted(self, now_us: int) -> bool:
-        """Return whether every host is fresh and synced, so that who is nowhere is missing."""
-        is_blind = now_us < self._blind_until_us
-        return (
-            not is_blind
-            and self.has_all_told()
-            and all(now_us - host.heard_us < STALE_US for host in self._hosts.values())
+        """Return whether every host is fresh and synced, so that who is nowhere is missing.
+
+        While it `is_blind`, that holds only of those who are known not to be at the dead host.
+        """
+        return self.has_all_told() and all(
+            now_us - host.heard_us < STALE_US for host in self._hosts.values()
         )
+
+    def is_blind(self, now_us: int) -> bool:
+        """Return whether a host died lately of which not all sessions were known."""
+        return now_us < self.blind_until_us
 
     def note_start(self, start_us: int, now_us: int) -> None:
         """Take note that a start is written; `start_us` is by the wall clock."""
@@ -128,7 +132,7 @@ class HostBoard:
 
         Reports that waited meanwhile may be taken already: nobody is heard later than now.
         """
-        self._blind_until_us += stalled_us
+        self.blind_until_us += stalled_us
         for host in self._hosts.values():
             host.heard_us = min(host.heard_us + stalled_us, now_us)
         self._unknown = {

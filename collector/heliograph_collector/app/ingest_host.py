@@ -43,6 +43,7 @@ from heliograph_collector.app.fleet_sharing import (
     LeaderClient,
     check_key_files,
 )
+from heliograph_collector.app.host_board import GRACE_US
 from heliograph_collector.app.ingest_messages import (
     Accept,
     Accepted,
@@ -77,6 +78,8 @@ if TYPE_CHECKING:
 REPORT_S = 1.0  # nobody decides by sessions within a second
 CUT_OFF_US = 30 * SECOND_US  # assumed; nothing is acknowledged here meanwhile
 MAX_SESSIONS = 500  # of one report: some 200 kB
+PAST_US = GRACE_US  # kept so long: then agents are no longer awaited
+MAX_PAST = 20_000  # assumed; a cut of a large country, of one host's agents
 log = logging.getLogger("heliograph.intake")
 
 
@@ -177,10 +180,11 @@ class HostReporter:
         self._journal = journal
         self._ingest = ingest
         self._clock = clock
-        self._sessions = SessionReporter(ingest)
+        self._sessions = SessionReporter(ingest, MAX_PAST)
         self._number = 0
         self._connected_us = clock.monotonic_us()
         self._is_again = True  # until a leader has all sessions
+        self._wants_past = False  # it asked for those that ended
 
     async def run(self) -> None:
         """Report each REPORT_S; never return."""
@@ -224,6 +228,7 @@ class HostReporter:
         match order:
             case Resync():
                 self._is_again = True
+                self._wants_past |= order.with_past
             case Offer():
                 connection = self._sessions.find(order.key)
                 if connection is not None:
@@ -246,15 +251,22 @@ class HostReporter:
             await self._send(sessions, open_keys, is_again=is_again, is_last=is_last)
             open_keys = None
             if sessions is None or len(sessions.states) < MAX_SESSIONS:
-                return
+                break
+        if self._wants_past:
+            self._wants_past = False
+            since_us = self._clock.monotonic_us() - PAST_US
+            for past in self._sessions.list_past(since_us, MAX_SESSIONS):
+                await self._send(past, None, is_past=True)
+            await self._send(None, None, is_past=True)
 
     async def _send(
         self,
         sessions: SessionsChanged | None,
         open_keys: list[int] | None,
         *,
-        is_again: bool,
-        is_last: bool,
+        is_again: bool = False,
+        is_last: bool = False,
+        is_past: bool = False,
     ) -> None:
         self._number += 1
         if sessions is not None:
@@ -270,6 +282,7 @@ class HostReporter:
             sessions=sessions,
             is_again=is_again,
             is_last=is_last,
+            is_past=is_past,
         )
         await self._bus.publish(f"{REPORT}.{self._name}", encode(report))
 

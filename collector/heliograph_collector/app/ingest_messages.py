@@ -73,6 +73,7 @@ class SessionRecord(msgspec.Struct, frozen=True, array_like=True):
     location: PeerLocation
     hello: bytes
     arrived_us: int  # monotonic; both processes read the same clock
+    row_us: int = 0  # of the row of its arrival
 
 
 class SessionState(msgspec.Struct, frozen=True, array_like=True):

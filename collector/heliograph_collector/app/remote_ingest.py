@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from heliograph.observation import Link
 from heliograph.units import SECOND_US
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.app.cluster_messages import HostOrder
 from heliograph_collector.app.ingest_messages import (
     Accept,
     Accepted,
@@ -74,6 +75,7 @@ class RemoteSession(AgentConnection):
             location=record.location,
             hello=pb.Hello.FromString(record.hello),
             last_heard_us=record.arrived_us + ahead_us,
+            row_us=record.row_us,
             outbox=_UNUSED_OUTBOX,
             key=record.key,
             process=process,
@@ -94,6 +96,22 @@ class RemoteSession(AgentConnection):
             access=self.vantage.access,
             charter=min(self.hello.charter_version, 2**31),
         )
+
+
+class HostMirror:
+    """The sessions of one host; what is offered to one is sent to the host."""
+
+    def __init__(self, name: str, orders: "asyncio.Queue[tuple[str, HostOrder]]") -> None:
+        self.name = name
+        self.sessions: dict[int, RemoteSession] = {}
+        self.has_told_past = False  # this leader has those that ended before it led
+        self._orders = orders
+
+    def offer(self, message: HostOrder) -> bool:
+        if self._orders.full():
+            return False
+        self._orders.put_nowait((self.name, message))
+        return True
 
 
 def build_pace(load: JudgeLoad, open_countries: Collection[str]) -> Pace:

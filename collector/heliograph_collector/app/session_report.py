@@ -1,5 +1,6 @@
 """Reports of the open sessions, for stages in another process: what changed since the last one."""
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import count, islice
 
@@ -11,14 +12,16 @@ from heliograph_collector.app.ingest_messages import (
 )
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest.build import IngestServices
-from heliograph_collector.ingest.presence import AgentConnection
+from heliograph_collector.ingest.presence import AgentConnection, DisconnectReason
 
 
 class SessionReporter:
     """Composes reports; each session has a number in them."""
 
-    def __init__(self, ingest: IngestServices) -> None:
+    def __init__(self, ingest: IngestServices, kept: int = 0) -> None:
+        """Prepare to report the sessions of `ingest`, and keep so many that ended."""
         self._ingest = ingest
+        self._past: deque[tuple[SessionRecord, Departure]] = deque(maxlen=kept)
         self._numbers = count(1)
         self._keys: dict[AgentConnection, int] = {}
         self._by_key: dict[int, AgentConnection] = {}
@@ -37,6 +40,19 @@ class SessionReporter:
         """Let the next reports have all open sessions, with the numbers that they have."""
         self._agents.clear()
         self._states.clear()
+
+    def list_past(self, since_us: int, limit: int) -> Iterator[SessionsChanged]:
+        """Yield the sessions that ended and were heard since then, so many at a time."""
+        past = [each for each in self._past if each[1].heard_us >= since_us]
+        for first in range(0, len(past), limit):
+            group = past[first : first + limit]
+            yield SessionsChanged(
+                added=[record for record, _ in group],
+                agents=[],
+                states=[],
+                ended=[],
+                departures=[departure for _, departure in group],
+            )
 
     def compose(self, limit: int | None = None) -> SessionsChanged | None:
         """Return what is new, None for nothing; with a limit, of so many sessions at most."""
@@ -81,13 +97,16 @@ class SessionReporter:
             if connection.departure is not None:
                 reason, goodbye_reason = connection.departure
                 key = self._keys[connection]
-                yield Departure(
+                departure = Departure(
                     key,
                     reason.value,
                     goodbye_reason,
                     connection.last_heard_us,
                     connection.ended_us,
                 )
+                if reason is not DisconnectReason.STOPPED:  # which says nothing of the agent
+                    self._past.append((_build_record(key, connection), departure))
+                yield departure
 
     def _take_up(self, connection: AgentConnection) -> int:
         key = self._keys[connection] = next(self._numbers)
@@ -119,4 +138,5 @@ def _build_record(key: int, connection: AgentConnection) -> SessionRecord:
         location=connection.location,
         hello=connection.hello.SerializeToString(),
         arrived_us=connection.arrived_us,
+        row_us=connection.row_us,
     )

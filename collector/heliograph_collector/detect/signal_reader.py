@@ -96,7 +96,9 @@ class SignalReader:
         yield from self._expire_post_only(row.received_us)
         self._expire_words(row.received_us)
         if row.kind is RowKind.START:
-            yield Fault(row.heard_us or row.received_us, row.received_us, FaultReason.RESTART)
+            is_takeover = row.carrier == FaultReason.TAKEOVER
+            reason = FaultReason.TAKEOVER if is_takeover else FaultReason.RESTART
+            yield Fault(row.heard_us or row.received_us, row.received_us, reason)
         elif row.kind is RowKind.FAULT:
             yield from _parse_fault(row)
         elif row.role is AgentRole.VOLUNTEER:

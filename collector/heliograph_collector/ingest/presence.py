@@ -61,6 +61,7 @@ class AgentConnection:
     plan_version: int = 0
     charter_version: int = 0
     arrived_us: int = field(init=False)
+    row_us: int = 0  # `received_us` of the row of its arrival, by which others find it
     interval_percent: int = 0  # of its plan's, as wanted; 0: not decided (`ingest.pacing`)
     told_percent: int = 0  # … as its agent was told in this session
     told_us: int = 0
@@ -105,6 +106,8 @@ class AgentConnection:
 
     def build_row(self, kind: RowKind, received_us: int, heard_us: int = 0) -> JournalRow:
         """Build a presence row, whose body is the hello with region, access and epoch."""
+        if kind is RowKind.ARRIVAL and not self.row_us:
+            self.row_us = received_us
         return JournalRow(
             kind=kind,
             agent=self.agent.id,

@@ -65,6 +65,7 @@ class FaultReason(StrEnum):
     """The reason why the collector could not observe."""
 
     RESTART = "restart"  # the collector did not run, so silences of that time are unknown
+    TAKEOVER = "takeover"  # another leads, and hosts watched all the time, as far as they live
     PROBE = "probe"  # the collector's own connection to the Internet failed
     CARRIER = "carrier"  # an edge or a carrier failed
     UPDATE = "update"  # agents were being updated

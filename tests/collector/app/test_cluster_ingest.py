@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from heliograph import services
@@ -32,6 +33,7 @@ from support.hand_clock import HandClock
 from support.intake import HOST
 
 SECOND = 1_000_000
+ROW_US = 1_641_380_400_000_099  # of each arrival; when the clock begins
 SILENCE_S = 38  # 2.5 heartbeats of 15 s, and a little
 
 
@@ -40,6 +42,7 @@ class WrittenJournal:
     """What was written, by a journal that may be down; it knows no host."""
 
     rows: list[JournalRow] = field(default_factory=list)
+    arrivals: list[JournalRow] = field(default_factory=list)  # that hosts wrote
     position: int = 0
     alive_before_us: int = 1
     is_down: bool = False
@@ -56,6 +59,9 @@ class WrittenJournal:
 
     async def note_position(self, position: int) -> None:
         self.position = max(self.position, position)
+
+    async def read_arrivals(self, since_us: int) -> list[JournalRow]:
+        return self.arrivals
 
     async def append(self, rows: Sequence[JournalRow]) -> list[int | None]:
         if self.is_down:
@@ -104,8 +110,21 @@ class Led:
             location=PeerLocation(country="KZ", asn=9198),
             hello=pb.Hello(country="KZ").SerializeToString(),
             arrived_us=self.clock.monotonic_us() + 7,
+            row_us=ROW_US,
         )
         return SessionsChanged(added=[record], agents=[], states=[], ended=[])
+
+    async def tell_past(self, host: str, agent: int, reason: str, *, ended_s: int) -> None:
+        """Tell of a session that ended before this leader asked."""
+        heard_us = self.clock.monotonic_us() + 7 - ended_s * SECOND
+        changes = self.session(agent, key=90 + agent)
+        (record,) = changes.added
+        past = SessionsChanged(
+            added=[msgspec.structs.replace(record, arrived_us=heard_us - SECOND)],
+            agents=[], states=[], ended=[],
+            departures=[Departure(90 + agent, reason, "", heard_us)],
+        )  # fmt: skip
+        await self.report(host, sessions=past, is_past=True)
 
     async def leave(self, host: str, reason: str, goodbye: str = "", key: int = 1) -> None:
         heard_us = self.clock.monotonic_us() + 7
@@ -233,6 +252,45 @@ async def test_new_leader_asks_for_all_and_records_their_arrivals(led: Led) -> N
     assert not led.ingest.problems()
 
 
+async def test_agent_that_left_while_none_led_is_lost_at_once(led: Led) -> None:
+    """But not one that is at another host by then, and not before each host has told."""
+    led.clock.advance_us(100 * SECOND)
+    await led.ingest.judge()
+    led.ingest.board.expect("b", led.clock.monotonic_us())
+    await led.report("a")
+    await led.tell_past("a", 0, "silent", ended_s=SILENCE_S)
+    await led.tell_past("a", 1, "silent", ended_s=SILENCE_S)
+    await led.pass_time(3, "a")
+    assert RowKind.LOST not in led.journal.list_kinds()
+    await led.arrive("b", 1)
+    await led.pass_time(3, "a", "b")
+    (lost,) = [row for row in led.journal.rows if row.kind is RowKind.LOST]
+    assert lost.agent == led.agents[0].id
+    heard_s = (led.clock.wall_us() - lost.heard_us) / SECOND
+    assert heard_s == pytest.approx(SILENCE_S + 6, abs=1)
+    arrived = [row.agent for row in led.journal.rows if row.kind is RowKind.ARRIVAL]
+    assert arrived == [led.agents[1].id], "the other is not here"
+
+
+@pytest.mark.parametrize("went_there", [False, True])
+async def test_agent_is_lost_beside_a_dead_host_only_if_it_did_not_go_there(
+    led: Led, went_there: bool
+) -> None:
+    """A host dies before it told this leader anything; the journal has who arrived there."""
+    led.ingest.board.expect("b", led.clock.monotonic_us())
+    await led.report("a")
+    await led.arrive("a", 0)
+    told = JournalRow(kind=RowKind.ARRIVAL, agent=led.agents[0].id, received_us=ROW_US)
+    written_again = replace(told, received_us=ROW_US + 5, heard_us=ROW_US)
+    elsewhere = [replace(told, received_us=ROW_US + 7)] if went_there else []
+    led.journal.arrivals = [told, written_again, *elsewhere]
+    await led.leave("a", "silent")
+    await led.pass_time(DEAD_US // SECOND + SILENCE_S, "a")
+    assert (RowKind.LOST in led.journal.list_kinds()) is not went_there
+    await led.pass_time(GRACE_US // SECOND, "a")
+    assert RowKind.LOST in led.journal.list_kinds(), "who did not come back is lost in the end"
+
+
 async def test_loss_of_all_hosts_is_a_restart_and_no_silence(led: Led) -> None:
     await led.report("a")
     await led.arrive("a", 0)
@@ -245,6 +303,7 @@ async def test_loss_of_all_hosts_is_a_restart_and_no_silence(led: Led) -> None:
     assert kinds == [RowKind.START, RowKind.FAULT, RowKind.START, RowKind.ARRIVAL]
     starts = [row for row in led.journal.rows if row.kind is RowKind.START]
     assert {row.heard_us for row in starts[1:]} == {heard_us}, "one fault that goes on"
+    assert [row.carrier for row in starts] == ["takeover", *[""] * (len(starts) - 1)]
 
 
 async def test_own_stall_or_lost_link_makes_nobody_silent(led: Led) -> None:

@@ -66,15 +66,16 @@ def test_agent_of_a_dead_host_is_back_or_given_up() -> None:
     assert board.take_given_up(NOW + 2 * GRACE_US) == []
 
 
-def test_host_that_dies_before_it_told_all_leaves_nobody_judged() -> None:
+def test_host_that_dies_before_it_told_all_makes_blind_for_a_while() -> None:
     board = HostBoard()
     heard(board, "a", 1)
     board.expect("b", NOW)
     heard(board, "a", 2, NOW + DEAD_US)
     board.take_dead(NOW + DEAD_US)
-    assert not board.is_trusted(NOW + DEAD_US)
+    assert board.is_blind(NOW + DEAD_US)
     heard(board, "a", 3, NOW + DEAD_US + GRACE_US)
     assert board.is_trusted(NOW + DEAD_US + GRACE_US)
+    assert not board.is_blind(NOW + DEAD_US + GRACE_US)
 
 
 def test_start_goes_on_until_each_host_has_told_all() -> None:

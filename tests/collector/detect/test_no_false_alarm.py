@@ -1,5 +1,6 @@
 """What is not a cut raises none: chance, ourselves, carriers, the power, one Wi-Fi, sleep."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -77,6 +78,40 @@ def test_cut_during_a_restart_is_found_after_it() -> None:
     (incident,) = detect(signals)
     assert incident.scope == Scope("KZ")
     assert (incident.confirmed_us or 0) <= at(ONSET + 30 + 180 + 60)
+
+
+def test_cut_during_a_takeover_is_found_as_soon_as_hosts_tell_of_it() -> None:
+    """They watched while nobody led: who left was cut, and nobody waits for a grace."""
+    rng = Random(7)
+    signals = live(everybody(), rng, 4, cuts=[Cut(ONSET + 10, END, KZ, 2.0)])
+    told_us = at(ONSET + 50)
+    missed = range(at(ONSET) + 1, told_us)
+    signals = [
+        replace(s, at_us=told_us) if isinstance(s, VantageLoss) and s.at_us in missed else s
+        for s in signals
+    ]
+    signals.append(Fault(at(ONSET), at(ONSET + 30), FaultReason.TAKEOVER))
+    spared = [w for w in everybody() if not KZ(w)]
+    signals += [VantageArrival(at(ONSET + 31 + rng.uniform(0, 3)), w) for w in spared]
+    (incident,) = detect(signals)
+    assert incident.scope == Scope("KZ")
+    assert (incident.suspected_us or 0) <= at(ONSET + 90)
+    findings = detect_silence(signals, UNTIL)
+    assert [(gap.why, gap.until_us) for gap in findings.coverage_gaps] == [
+        ("restart", at(ONSET + 30))
+    ]
+
+
+def test_takeover_alone_is_no_incident() -> None:
+    """Whose host died with the leader comes to another one; a few never do."""
+    rng = Random(3)
+    signals = live(everybody(), rng, 4)
+    signals.append(Fault(at(ONSET), at(ONSET + 30), FaultReason.TAKEOVER))
+    for w in everybody():
+        back_s = 150 if rng.random() < 0.3 else 3
+        if rng.random() < 0.97:
+            signals.append(VantageArrival(at(ONSET + 31 + rng.uniform(0, back_s)), w))
+    assert detect(signals) == []
 
 
 @pytest.mark.parametrize("why", [FaultReason.UPDATE, FaultReason.PROBE, FaultReason.CARRIER])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.detector_state import CoverageGap
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence, affects
 from heliograph_collector.model.signals import Fault, FaultReason, VantageLoss
 from heliograph_collector.model.thresholds import Thresholds
@@ -17,7 +18,12 @@ class Blackout:
     affected: list[VantagePresence]
 
     def explains(self, signal: VantageLoss, vantage: VantagePresence) -> bool:
-        """Return whether the fault explains a loss; a stall only of one not heard since."""
+        """Return whether the fault explains a loss; a stall only of one not heard since.
+
+        A takeover explains none that is told: a host watched that session all the time.
+        """
+        if self.fault.why is FaultReason.TAKEOVER:
+            return False
         is_heard_since = (
             self.fault.why is FaultReason.STALLED and signal.heard_us > self.fault.until_us
         )
@@ -27,6 +33,17 @@ class Blackout:
     def is_continued_by(self, fault: Fault) -> bool:
         """Return whether this is the same fault, reported again because it continues."""
         return replace(self.fault, until_us=fault.until_us) == fault
+
+
+def build_gap(fault: Fault, until_us: int) -> CoverageGap:
+    """Build the coverage gap of a fault that ends, with its grace, at `until_us`.
+
+    After a stall or a takeover, who is missing is found without waiting for the grace.
+    """
+    is_takeover = fault.why is FaultReason.TAKEOVER
+    why = FaultReason.RESTART if is_takeover else fault.why
+    end_us = fault.until_us if is_takeover or fault.why is FaultReason.STALLED else until_us
+    return CoverageGap(fault.at_us, end_us, why.value, fault.country)
 
 
 def compute_grace_us(fault: Fault, limits: Thresholds) -> int:

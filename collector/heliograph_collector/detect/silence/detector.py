@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.level import fall, presence_level
 from heliograph_collector.detect.silence import confounders
-from heliograph_collector.detect.silence.blackout import Blackout, compute_grace_us
+from heliograph_collector.detect.silence.blackout import Blackout, build_gap, compute_grace_us
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
 from heliograph_collector.detect.silence.detector_state import CoverageGap, SilenceDetectorState
 from heliograph_collector.detect.silence.outage import OutageEpisode
@@ -272,15 +272,13 @@ class SilenceDetector:
 
     def _on_fault(self, fault: Fault) -> None:
         if (
-            fault.why is FaultReason.RESTART
+            fault.why in (FaultReason.RESTART, FaultReason.TAKEOVER)
             and fault.at_us == fault.until_us
             and not self._presence.vantages
         ):
             return  # the first start ever: no vantage is expected
         until_us = fault.until_us + compute_grace_us(fault, self._limits)
-        is_stall = fault.why is FaultReason.STALLED
-        gap_end_us = fault.until_us if is_stall else until_us
-        gap = CoverageGap(fault.at_us, gap_end_us, fault.why.value, fault.country)
+        gap = build_gap(fault, until_us)
         self._blackouts = [b for b in self._blackouts if b.until_us >= fault.at_us]
         blackout = next((b for b in self._blackouts if b.is_continued_by(fault)), None)
         if blackout is None:
@@ -289,11 +287,12 @@ class SilenceDetector:
             self.coverage_gaps.append(gap)
         else:
             self.coverage_gaps = [
-                gap if replace(b, until_us=gap_end_us) == gap else b for b in self.coverage_gaps
+                gap if replace(b, until_us=gap.until_us) == gap else b for b in self.coverage_gaps
             ]
             blackout.until_us = max(until_us, blackout.until_us)
-        for silences in self._recent_silences.values():
-            self._defer_silences(silences, blackout)
+        if fault.why is not FaultReason.TAKEOVER:
+            for silences in self._recent_silences.values():
+                self._defer_silences(silences, blackout)
         self._add_timer(blackout.until_us, "settle", blackout)
 
     def _defer_silences(self, silences: deque[VantagePresence], blackout: Blackout) -> None:

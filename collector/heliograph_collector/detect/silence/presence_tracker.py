@@ -187,9 +187,9 @@ class PresenceTracker:
         return vantage
 
     def suspend(self, fault: Fault) -> list[VantagePresence]:
-        """Return the live vantages that a fault affects; a restart makes them awaited."""
+        """Return the live vantages that a fault affects; a start makes them awaited."""
         affected = [s for s in self.vantages.values() if s.is_live and affects(fault, s)]
-        if fault.why is FaultReason.RESTART:
+        if fault.why in (FaultReason.RESTART, FaultReason.TAKEOVER):
             for vantage in affected:
                 vantage.status = PresenceStatus.AWAITED
                 vantage.heard_us = fault.at_us

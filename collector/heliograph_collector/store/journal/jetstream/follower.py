@@ -5,6 +5,7 @@ A bucket is a stream too: each key is a subject, of which the newest message is 
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import NamedTuple
 
 import nats.errors
@@ -29,7 +30,15 @@ class StreamEntry(NamedTuple):
 class StreamFollower:
     """Reader of one stream by a subject pattern, which remembers how far it has come."""
 
-    def __init__(self, connection: NatsConnection, stream: str, subject: str) -> None:
+    def __init__(
+        self,
+        connection: NatsConnection,
+        stream: str,
+        subject: str,
+        since: datetime | None = None,
+    ) -> None:
+        """Prepare to read from the first message, or the first that a server got at `since`."""
+        self._since = since
         self._connection = connection
         self._stream = stream
         self._subject = subject
@@ -52,9 +61,12 @@ class StreamFollower:
 
     @asynccontextmanager
     async def _consume(self) -> AsyncIterator[JetStreamContext.PullSubscription]:
+        is_by_time = self._since is not None and not self.position
+        policy = DeliverPolicy.BY_START_TIME if is_by_time else DeliverPolicy.BY_START_SEQUENCE
         config = ConsumerConfig(
-            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=self.position + 1,
+            deliver_policy=policy,
+            opt_start_seq=None if is_by_time else self.position + 1,
+            opt_start_time=self._since if is_by_time else None,
             ack_policy=AckPolicy.NONE,
             num_replicas=1,
             mem_storage=True,

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import nats.js.errors
@@ -25,6 +26,7 @@ from heliograph_collector.store.journal.jetstream.connection import (
     NatsConnection,
     ServerSettings,
 )
+from heliograph_collector.store.journal.jetstream.follower import StreamFollower
 from heliograph_collector.store.journal.jetstream.host_register import HostRegister
 from heliograph_collector.store.journal.jetstream.lease import AppendPermission, JournalLease
 from heliograph_collector.store.journal.jetstream.row_reader import RecentRows, RowReader
@@ -153,6 +155,14 @@ class JetStreamJournal:
     async def read_body(self, agent: bytes, sequence: int) -> bytes | None:
         message = await self._reader.read_at_leader(self._subjects.envelope(agent, sequence))
         return None if message is None else decode_message(message.seq or 0, message.data).body
+
+    async def read_arrivals(self, since_us: int) -> list[JournalRow]:
+        """Return the arrivals that the servers got since a time. Raises JournalError."""
+        since = datetime.fromtimestamp(since_us / 1_000_000, UTC)
+        stream, subject = self._subjects.name, self._subjects.presence
+        entries = await StreamFollower(self._connection, stream, subject, since).read_new()
+        rows = (build_row(e.position, decode_message(e.position, e.content)) for e in entries)
+        return [row for row in rows if row.kind is RowKind.ARRIVAL]
 
     async def wait_beyond(self, position: int, timeout_s: float) -> bool:
         """Wait until the position passes `position`; return False on timeout."""
