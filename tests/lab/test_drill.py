@@ -7,24 +7,31 @@ agents are without grpcio (`lean` in topology.yml): their sessions travel in pol
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lab.country import drill, incident_check, page_reader
+from lab.country.cluster import ClusterCountry, build_store, cluster_country
 from lab.country.country import Country, country
-from lab.country.pace import Pace
-from lab.country.scenario import Script, script
-from lab.country.topology import COLLECTOR_NAME, CONTROL, topology
+from lab.country.pace import DrillClock, Pace
+from lab.country.scenario import Place, Script, script
+from lab.country.topology import COLLECTOR_NAME, CONTROL, TOPOLOGY, topology
 from lab.country.world import require_for_test
 from support.programs import eventually
+from support.values import present
 from support.worst_day.reader import WorstDayReader
 
 SCENARIOS = Path(__file__).with_name("scenarios")
 LONG, SHORT = SCENARIOS / "kazakhstan-2022.yml", SCENARIOS / "kazakhstan-short.yml"
 NOT_A_CUT = SCENARIOS / "not-a-cut.yml"
+FIRST_ROW_S = 90.0  # issue 21: of a cluster that loses three of its machines meanwhile
+KILL_EACH_S = 6.0
 STORED_S = 300.0  # every measurement is read, page by page, each time
 WHOLE = os.environ.get("HELIOGRAPH_DRILL") == "whole"
 SCRIPT, PACE = (LONG, 1.0) if WHOLE else (SHORT, 4.0)
@@ -55,6 +62,76 @@ def test_api_tells_each_step_of_january_2022(tmp_path: Path) -> None:
 @pytest.mark.skipif(not WHOLE, reason="half an hour: make soak plays it")
 def test_api_tells_a_block_of_us_and_a_power_failure_from_a_cut(tmp_path: Path) -> None:
     check_drill(tmp_path, NOT_A_CUT, 1.0, SPARING, OTHER_ENTRANCE)
+
+
+@pytest.mark.skipif(not WHOLE, reason="by the machine's clock: make soak plays it")
+def test_a_cluster_tells_the_cut_though_three_of_its_machines_die_in_it(tmp_path: Path) -> None:
+    """An ingest host, the collector that leads and the leading broker, in the first 20 seconds."""
+    description = yaml.safe_load(TOPOLOGY.read_text()) | {"lean": []}
+    with cluster_country(tmp_path, description) as made:
+        made.collect(SPARING, build_store())
+        made.populate()
+        wait_for_sessions(made)
+        drilled = script(SHORT, made.topology)
+        drill.wait_for_calm(made, list(drilled.steps[0].states))
+        clock = DrillClock(made.pace)
+        cut_s = float(drilled.steps[0].lasts_s)
+        with ThreadPoolExecutor(1) as hands:
+            killing = hands.submit(kill_machines, made, clock, cut_s)
+            played = drill.play(made, drilled, print, clock)
+            told_s, unknown = killing.result()
+        found, looks = drill.wait_for_looks(made, played)
+        print("\n".join([*drill.table(played), *map(str, looks)]))
+        print(f"first row {told_s:.0f} s after the cut")
+        assert list_wrong_words(played, unknown) == []
+        assert [look for look in looks if not look.found] == []
+        assert incident_check.too_loud(found) == []
+        check_accounts(made)
+        assert told_s <= FIRST_ROW_S
+
+
+def list_wrong_words(played: Sequence[drill.Played], unknown: set[Place]) -> list[str]:
+    """List what was told wrong; of places of which nobody can know no more than that is told."""
+    return [
+        f"{one.step.id} {place}: {word}"
+        for one in played
+        for place, state in one.step.states.items()
+        for word in (one.words[place].live, one.words[place].later)
+        if word not in drill.ACCEPTED[state]
+        and not (state == "cut" and place in unknown and word in ("nothing", "degraded"))
+    ]
+
+
+def kill_machines(
+    made: ClusterCountry, clock: DrillClock, cut_s: float
+) -> tuple[float, set[Place]]:
+    """Kill three during the cut.
+
+    Returns:
+        How long after the cut a row told of it, and the places whose agents were all at the host.
+    """
+    eventually(lambda: clock.second is not None, "the first step", 600)
+    began_s = present(clock.began_s) + cut_s
+    clock.pace.sleep_until(began_s)
+    there = made.list_agents_at("ingest1")
+    places = {(agent.network, agent.region) for agent in made.topology.agents}
+    unknown = {place for place in places if set(made.names(*place)) <= there}
+    print(f"ingest1 has {len(there)} agents: all of {sorted(unknown)}")
+    broker = made.find_leading_broker()
+    for number, name in enumerate(("ingest1", "leader1", broker), 1):
+        clock.pace.sleep_until(began_s + KILL_EACH_S * number)
+        made.kill_machine(name)
+        print(f"{present(clock.second) - cut_s:6.1f} s  {name} is killed")
+    made.lead("leader2")
+    print(f"{present(clock.second) - cut_s:6.1f} s  leader2 leads")
+    eventually(lambda: find_rows(made), "a row on the cut")
+    return present(clock.second) - cut_s, unknown
+
+
+def find_rows(made: ClusterCountry) -> list[dict[str, Any]]:
+    with suppress(RuntimeError):  # it is busy, and asks to come again
+        return [row for row in drill.incidents(made) if row["kind"] == "network_silence"]
+    return []
 
 
 def check_drill(

@@ -73,6 +73,7 @@ class Country:
         self.gates = {n.name: Gate(world, n, folder) for n in country.networks}
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
         self.door = f"{country.collector_name}:7443"  # what invites say
+        self.pages = PAGES
         self.planned_services: list[str] = []
         self._webs: dict[str, subprocess.Popen[bytes]] = {}
         self._stack = ExitStack()
@@ -261,7 +262,7 @@ class Country:
 
     def get_many(self, asked: Sequence[tuple[str, Mapping[str, str | int]]]) -> list[Any]:
         """Several answers over one connection; a process for each would take longer than it."""
-        urls = [f"http://{PAGES}{path}{'?' + urlencode(q) if q else ''}" for path, q in asked]
+        urls = [f"http://{self.pages}{path}{'?' + urlencode(q) if q else ''}" for path, q in asked]
         said = self.world.run(
             ABROAD, "curl", "--silent", "--fail-with-body", "--max-time", "60", "--header",
             operator_header(self.folder / "data"), *urls, timeout=60 * len(urls) + 60,
@@ -302,8 +303,10 @@ class Country:
     def _collector(self, *arguments: str) -> list[str]:
         places = ("--data", str(self.folder / "data"), "--config", f"{self.folder}/collector.yml")
         words = 2 if arguments[0] in ("plan", "agents", "import") else 1
-        command = collector(*arguments[:words], *places, *arguments[words:])
-        return self._paced(command)
+        return self.collector_command(*arguments[:words], *places, *arguments[words:])
+
+    def collector_command(self, *arguments: str) -> list[str]:
+        return self._paced(collector(*arguments))
 
     def _agent(self, name: str, *arguments: str | Path) -> list[str]:
         command = agent(*arguments)
@@ -331,7 +334,7 @@ class Country:
 
     def _ready(self) -> bool:
         with contextlib.suppress(RuntimeError):
-            self.world.run(ABROAD, "curl", "--silent", "--fail", f"http://{PAGES}/readyz")
+            self.world.run(ABROAD, "curl", "--silent", "--fail", f"http://{self.pages}/readyz")
             return True
         return False
 

@@ -28,8 +28,8 @@ def lines(country: Topology, abroad_addresses: Iterable[str]) -> Iterator[str]:
         yield from _space(space, RESOLVER)
     for space in (BORDER, *(n.gate for n in country.networks)):
         yield f"ip netns exec {space} sysctl -qw {' '.join(FORWARDING)}"
-    yield from _cable(ABROAD, BORDER, ABROAD_WIRE, f"{SIX_WIRE}:a")
-    yield from _cable(DOMESTIC, BORDER, DOMESTIC_WIRE, f"{SIX_WIRE}:d")
+    yield from cable(ABROAD, BORDER, ABROAD_WIRE, f"{SIX_WIRE}:a")
+    yield from cable(DOMESTIC, BORDER, DOMESTIC_WIRE, f"{SIX_WIRE}:d")
     # What passes a gate are packets as they are on a line, not the kernel's bundles of them.
     yield f"ip -n {ABROAD} link set out gso_max_segs 1"
     yield from _own(ABROAD, (*abroad_addresses, ABROAD_SIX))
@@ -43,7 +43,7 @@ def lines(country: Topology, abroad_addresses: Iterable[str]) -> Iterator[str]:
 
 
 def _network(network: Network) -> Iterator[str]:
-    yield from _cable(network.gate, BORDER, network.wire, f"{SIX_WIRE}:{network.index + 1}")
+    yield from cable(network.gate, BORDER, network.wire, f"{SIX_WIRE}:{network.index + 1}")
     yield from _own(network.gate, (network.resolver,))
     yield f"ip -n {BORDER} route add {network.prefix} via {network.wire[0]}"
     if network.ipv6:
@@ -86,7 +86,7 @@ def _own(space: str, addresses: Iterable[str]) -> Iterator[str]:
         yield f"ip -n {space} address add {literal} dev lo {flag}".rstrip()
 
 
-def _cable(space: str, other: str, wire: tuple[str, str], six: str) -> Iterator[str]:
+def cable(space: str, other: str, wire: tuple[str, str], six: str) -> Iterator[str]:
     """`space` sees it as `out`, and its default route leads that way; the other as its name."""
     yield f"ip -n {space} link add out type veth peer name {space} netns {other}"
     for at, device, address, last in ((space, "out", wire[0], 1), (other, space, wire[1], 2)):

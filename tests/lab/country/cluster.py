@@ -1,0 +1,174 @@
+"""The country with its collector on many machines: each role a namespace of its own, abroad.
+
+    agents ── … ── border ── abroad ── broker1 … 3, ingest1 … 3, leader1, leader2
+                             balancer
+
+What comes to the collector's address is passed on to one ingest host, drawn for each connection,
+alive or not: a balancer that knows nothing of its hosts.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab.country import wiring
+from lab.country.country import UP_S, Country
+from lab.country.topology import ABROAD, COLLECTOR, topology
+from lab.country.world import world
+from support.nats_servers import find_program
+from support.programs import eventually, kill
+
+BROKERS = ("broker1", "broker2", "broker3")
+INGEST = ("ingest1", "ingest2", "ingest3")
+LEADERS = ("leader1", "leader2")
+MACHINES = (*BROKERS, *INGEST, *LEADERS)
+ROLES = {"leader": ["judge", "detect", "publish", "console", "jobs"], "ingest": ["ingest"]}
+SIX_WIRE = "2a0d:5600:c"  # machines are the other ends of cables whose numbers these are
+
+
+def locate_machine(name: str) -> str:
+    return f"45.92.{1 + MACHINES.index(name)}.1"
+
+
+class ClusterCountry(Country):
+    """A country whose collector is on MACHINES; `machines` are those whose program runs."""
+
+    machines: dict[str, "subprocess.Popen[bytes]"]
+
+    def wire(self) -> None:
+        """Wire the country, the machines beside it, and the balancer."""
+        super().wire()
+        self.machines = {}
+        lines = [f"ip netns exec {ABROAD} sysctl -qw {' '.join(wiring.FORWARDING)}"]
+        for number, name in enumerate(MACHINES, 1):
+            here = locate_machine(name)
+            lines += [
+                f"ip netns add {name}",
+                f"ip -n {name} link set lo up",
+                *wiring.cable(name, ABROAD, (here, f"{here[:-1]}2"), f"{SIX_WIRE}{number}"),
+            ]
+        self.world.script(lines)
+        self.world.run(ABROAD, "nft", "-f", "-", text=_balance())
+
+    def start_collector(self) -> None:
+        """Start brokers, the one that leads, the one that waits, and ingest hosts."""
+        for name in BROKERS:
+            self.start_machine(name)
+        self.start_machine("leader1")
+        eventually(partial(self._listens, "leader1", 8080), "leader1, see its log", UP_S)
+        keys = self.folder / "data" / "keys"
+        for name in ("leader2", *INGEST):
+            shutil.copytree(keys, self.folder / name / "keys")
+            self.start_machine(name)
+        for name in INGEST:
+            eventually(partial(self._listens, name, 7443), f"{name}, see its log", UP_S)
+        self.lead("leader1")
+
+    def start_machine(self, name: str) -> None:
+        if name in BROKERS:
+            self._write(f"{name}.nats", _configure_broker(name, self.folder))
+            command = [find_program(), "-c", f"{self.folder}/{name}.nats"]
+        else:
+            command = self._serve(name)
+        self.machines[name] = self.start(name, name, command)
+
+    def kill_machine(self, name: str) -> None:
+        kill(self.machines.pop(name))
+
+    def list_agents_at(self, name: str) -> set[str]:
+        """The agents whose sessions are at an ingest host; the balancer leaves addresses alone."""
+        peers = self.world.run(name, "ss", "-Htn", "state", "established", "sport", "=", ":7443")
+        return {place.name for place in self.topology.agents if f"{place.address}]" in peers}
+
+    def lead(self, name: str) -> None:
+        """Wait until this collector leads and serves pages; the API is asked there then."""
+        self.pages = f"{locate_machine(name)}:8080"
+        eventually(self._ready, f"{name} leads, see {self.folder}/{name}.log", UP_S)
+
+    def find_leading_broker(self) -> str:
+        """The server that leads the journal's stream, as the servers themselves say."""
+        for name in BROKERS:
+            with suppress(RuntimeError):
+                said = self.world.run(
+                    ABROAD, "curl", "--silent", "--max-time", "5",
+                    f"http://{locate_machine(name)}:8222/jsz?streams=true&accounts=true",
+                )  # fmt: skip
+                return _find_stream_leader(yaml.safe_load(said))
+        raise AssertionError("no broker answers")
+
+    def _serve(self, name: str) -> list[str]:
+        role = name.rstrip("123")
+        data = "data" if name == "leader1" else name
+        settings = yaml.safe_load((self.folder / "collector.yml").read_text())
+        here = locate_machine(name)
+        listens = {"http": f"{here}:8080"} if role == "leader" else {"grpc": f"{here}:7443"}
+        settings |= {"roles": ROLES[role], **listens}
+        self._write(f"{name}.yml", yaml.safe_dump(settings))
+        places = ("--data", f"{self.folder}/{data}", "--config", f"{self.folder}/{name}.yml")
+        return self.collector_command("serve", *places)
+
+    def _listens(self, name: str, port: int) -> bool:
+        return f":{port} " in self.world.run(name, "ss", "-Hltn")
+
+
+def build_store(more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The part of a collector's configuration that lets it share the brokers' journal."""
+    urls = ",".join(f"nats://{locate_machine(name)}:4222" for name in BROKERS)
+    return {"store": {"journal": urls}, **(more or {})}
+
+
+def _configure_broker(name: str, folder: Path) -> str:
+    here = locate_machine(name)
+    routes = ", ".join(f"nats://{locate_machine(other)}:6222" for other in BROKERS)
+    return "\n".join(
+        [
+            f"listen: {here}:4222",
+            f"http: {here}:8222",
+            f"server_name: {name}",
+            "max_payload: 4MB",
+            f"jetstream {{ store_dir: '{folder}/{name}-store' }}",
+            f"cluster {{ name: c, listen: {here}:6222, routes: [{routes}] }}",
+        ]
+    )
+
+
+def _find_stream_leader(document: Any) -> str:
+    streams = [
+        stream for account in document["account_details"] for stream in account["stream_detail"]
+    ]
+    journal = next(stream for stream in streams if stream["name"] == "heliograph")
+    return str(journal["cluster"]["leader"])
+
+
+def _balance() -> str:
+    """Of what is made here too: the control's connections."""
+    hosts = ", ".join(f"{number} : {locate_machine(name)}" for number, name in enumerate(INGEST))
+    rule = (
+        f"ip daddr {COLLECTOR} tcp dport 7443 dnat to numgen random mod {len(INGEST)} "
+        f"map {{ {hosts} }}"
+    )
+    chains = "\n".join(
+        f"chain {hook} {{ type nat hook {hook} priority -100; {rule}; }}"
+        for hook in ("prerouting", "output")
+    )
+    return f"table ip balancer {{\n{chains}\n}}\n"
+
+
+@contextmanager
+def cluster_country(folder: Path, description: Mapping[str, Any]) -> Iterator[ClusterCountry]:
+    """Wired, with its sites up; without collector and agents."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with world() as place:
+        made = ClusterCountry(place, topology(description), folder)
+        try:
+            made.wire()
+            made.serve_sites()
+            yield made
+        finally:
+            made.close()
