@@ -39,6 +39,7 @@ ENV = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("
 MOST_MS = 20.0  # that a stranger's input may hold a loop between two yields
 
 
+@pytest.mark.slow  # test_work_between_yields.py counts the same work in lines
 async def test_no_input_holds_a_listener(tmp_path: Path) -> None:
     """All at the same time: what counts is CPU time, of which each loop has its own."""
     async with asyncio.TaskGroup() as group:

@@ -17,7 +17,7 @@ import yaml
 from support.ports import free_port
 from support.programs import agent, ask, collector, cost_of, eventually, started
 
-RUNS = 7
+RUNS = 5
 # As it is installed by default: the extra `fast` is there to trade memory for speed.
 PLAIN = """
 import runpy, sys

@@ -54,18 +54,18 @@ class Kind:
 def kinds(http: int, https: int, dns: int, ca_file: str) -> Iterator[Kind]:
     tls = {"ca_file": ca_file, "server_name": NAME}
     v4 = {"preferred_ip_protocol": "ip4"}
-    yield Kind("tcp", 3.0, 1.6, 1500, "tcp", f"{HOST}:{http}",
+    yield Kind("tcp", 3.0, 1.6, 700, "tcp", f"{HOST}:{http}",
                {"prober": "tcp", "tcp": v4}, f"{HOST}:{http}")  # fmt: skip
-    yield Kind("http", 6.0, 1.1, 1200, "web", f"http://{HOST}:{http}/",
+    yield Kind("http", 6.0, 1.1, 500, "web", f"http://{HOST}:{http}/",
                {"prober": "http", "http": v4}, f"http://{HOST}:{http}/")  # fmt: skip
-    yield Kind("https", 1.6, 0.8, 600, "web", f"https://{HOST}:{https}/",
+    yield Kind("https", 1.6, 0.8, 300, "web", f"https://{HOST}:{https}/",
                {"prober": "http", "http": {**v4, "tls_config": {"ca_file": ca_file}}},
                f"https://{HOST}:{https}/")  # fmt: skip
-    yield Kind("dns", 5.0, 1.5, 2000, "dns", NAME,
+    yield Kind("dns", 5.0, 1.5, 800, "dns", NAME,
                {"prober": "dns", "dns": {**v4, "query_name": NAME, "query_type": "A"}},
                f"{HOST}:{dns}",
                {"engines": "udp", "types": "A", "resolver": f"{HOST}:{dns}"})  # fmt: skip
-    yield Kind("tls", 1.1, 0.65, 600, "tls", f"{HOST}:{https}",
+    yield Kind("tls", 1.1, 0.65, 300, "tls", f"{HOST}:{https}",
                {"prober": "tcp", "tcp": {**v4, "tls": True, "tls_config": tls}},
                f"{HOST}:{https}", {"server_name": NAME})  # fmt: skip
 

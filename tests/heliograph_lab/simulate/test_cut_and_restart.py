@@ -73,7 +73,7 @@ def test_killed_collector_reports_no_agent_silent(tmp_path: Path) -> None:
     the time is over (180 s) that the detectors allow them for it."""
     times_s = [10 + APART_S * number for number in range(RESTARTS)]
     events = "\n  - ".join(RESTART.format(*divmod(at_s, 60)) for at_s in times_s)
-    minutes = 4 * SPEED + times_s[-1] // 60
+    minutes = 7 * SPEED // 2 + times_s[-1] // 60
     report = simulate(tmp_path, events, minutes=minutes, load="none")
     assert [r["back_s"] is not None for r in report["restarts"]] == [True] * RESTARTS
     assert report["published"]
