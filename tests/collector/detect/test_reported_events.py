@@ -124,3 +124,22 @@ def test_cut_in_a_lasting_block_of_our_entrance_is_told(seed: int, tmp_path: Pat
     assert block.kind is IncidentKind.COLLECTOR_BLOCKED
     assert cut.kind is IncidentKind.SILENCE
     assert seconds_after(AT + 3 * HOUR, cut.confirmed_us) <= 90
+
+
+def lose_packets_for_long(land: Land) -> None:
+    """All sessions break in a minute; each is back after minutes, and breaks again."""
+    land.settle()
+    for person in land.select():
+        second = AT + land.rng.uniform(0, 60)
+        while second < AT + 2 * HOUR:
+            lasts = 40 + land.rng.expovariate(1 / 600)
+            person.downs.append(Down(second, second + lasts))
+            second += lasts + 30 + land.rng.expovariate(1 / 600)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4])
+def test_long_packet_loss_that_begins_at_once_is_no_cut(seed: int, tmp_path: Path) -> None:
+    """Returns pause for over a minute by chance; in a cut nobody comes back before."""
+    land = create_land(seed, 5)
+    lose_packets_for_long(land)
+    assert not play(land, tmp_path)

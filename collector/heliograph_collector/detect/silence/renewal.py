@@ -7,7 +7,7 @@ for minutes at this time of an earlier day, that is its habit, and a cut must la
 """
 
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Protocol
 
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
@@ -31,7 +31,10 @@ _WAIT_US = int(WAIT_S * SECOND_US)
 _SAME_TIME_US = 15 * MINUTE_US  # of a day: a step of habits (level/cell_counts.py)
 _BRIEF_US = 10 * MINUTE_US  # what is silent for longer is no renewal; assumed
 _HABIT_FACTOR = 2  # so much longer than it was must a silence last to be a cut; assumed
-_STEP_US = 25 * SECOND_US  # from the fifth to four fifths of a cut at once, at most; assumed
+_STEP_US = 20 * SECOND_US  # from the fifth to four fifths of a cut at once, at most; assumed
+_STEADY_LINES = 4  # that came back one by one, so that others will: hardly any does in a cut …
+_STEADY_SHARE = 0.1  # … and of those that fell silent; assumed
+_STEADY_US = 10 * MINUTE_US  # for which a cut waits while a fifth came back and more do; assumed
 _SLOW_SHARE = 0.02  # … where they fell more slowly: one of fifty; assumed
 _CLOSED_SHARE = 0.8  # of the silent: nearly all; assumed
 _BEGUN_US = 15 * MINUTE_US  # from a program's new beginning to its end, if it fails; assumed
@@ -58,6 +61,8 @@ def may_be_renewal(
     """Return whether these cells may be back soon, by what returns or by their habit."""
     silent_us = now_us - since_us
     if silent_us <= _WAIT_US and _are_returning(cells, vantages, since_us, now_us):
+        return True
+    if silent_us <= _STEADY_US and _have_returned(cells, vantages, since_us, now_us):
         return True
     if silent_us > _HABIT_FACTOR * _BRIEF_US:
         return False
@@ -159,11 +164,7 @@ def _are_returning(
     the whole country, where many do. Where they fell one after another, as sessions do that break
     by themselves, few are enough.
     """
-
-    @cache  # many vantages share few places
-    def is_inside(place: VantageLocation) -> bool:
-        return any(cell.scope.includes(place) for cell in cells)
-
+    is_inside = cache(partial(_includes, cells))  # many vantages share few places
     fallen = [v for v in vantages if v.lost_us >= since_us]
     networks = {v.place.asn for v in fallen if is_inside(v.place)}
     near = [v for v in fallen if v.place.asn in networks]
@@ -173,6 +174,29 @@ def _are_returning(
     return _has_returned(near, least, _RETURNED_SHARE, now_us) or _has_returned(
         fallen, _RETURNED_LINES, _MANY_SHARE, now_us
     )
+
+
+def _have_returned(
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], since_us: int, now_us: int
+) -> bool:
+    """Return whether a tenth came back one by one, or after `WAIT_S` a fifth, and more do.
+
+    So they do where packets are lost for minutes. In a cut nobody does, and at its end all at once.
+    """
+    is_inside = cache(partial(_includes, cells))  # many vantages share few places
+    fallen = [v for v in vantages if v.lost_us >= since_us and is_inside(v.place)]
+    returned_us = [v.back_us for v in fallen if v.is_live]
+    if len(returned_us) < _STEADY_LINES:
+        return False
+    if quantile(returned_us, 0.9) - quantile(returned_us, 0.1) <= _STEP_US:
+        return False
+    if now_us - since_us <= _WAIT_US:
+        return len(returned_us) >= _STEADY_SHARE * len(fallen)
+    return _has_returned(fallen, _STEADY_LINES, 2 * _STEADY_SHARE, now_us)
+
+
+def _includes(cells: Sequence[AffectedCell], place: VantageLocation) -> bool:
+    return any(cell.scope.includes(place) for cell in cells)
 
 
 def _have_fallen_slowly(fallen: Sequence[VantagePresence]) -> bool:
