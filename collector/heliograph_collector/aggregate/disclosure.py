@@ -63,6 +63,7 @@ BIN_S = 300  # the narrowest bin for k persons, and the time between two instant
 FINE_FACTOR = 2  # times k in narrower bins; assumed
 SETTLE_US = 30 * SECOND_US  # from the arrival of an envelope until its votes are stored; assumed
 _STATES = STATES
+_STATE_NAMES = [(state, state.value) for state in STATES]  # `value` is a slow property
 _bin_of = attrgetter("country", "service", "start_us", "bin_s")
 _place_of = attrgetter("country", "region", "asn", "access", "start_us", "bin_s")
 _scope_of = attrgetter("country", "region", "asn", "access", "service", "start_us")
@@ -257,7 +258,8 @@ def _sum_cells(cells: Sequence[Cell]) -> Cell:
         return first
     networks: Counter[VerdictState] = Counter()
     for cell in cells:
-        networks.update(_estimate_networks(cell))
+        for voted, share in _estimate_networks(cell).items():
+            networks[voted] = networks.get(voted, 0) + share  # type: ignore[assignment]
     state = decide_state(networks)
     layer, method = _find_cause(cells, state) if state in TROUBLES else ("", "")
     total = networks.total()
@@ -269,7 +271,7 @@ def _sum_cells(cells: Sequence[Cell]) -> Cell:
         method = ",".join(functions)
     return replace(
         first,
-        **{s.value: sum(getattr(c, s.value) for c in cells) for s in _STATES},
+        **{name: sum([getattr(c, name) for c in cells]) for _, name in _STATE_NAMES},
         vantages=sum(c.vantages for c in cells),
         silent=sum(c.silent for c in cells),
         established=sum(c.counted for c in cells),
@@ -317,7 +319,7 @@ def _estimate_networks(cell: Cell) -> dict[VerdictState, float]:
     Confidence is agreeing networks over all of them plus one (`compute_confidence`).
     """
     agreeing = min(cell.confidence * (cell.prefixes + 1), cell.prefixes)
-    counts = {s: getattr(cell, s.value) for s in _STATES}
+    counts = {s: getattr(cell, name) for s, name in _STATE_NAMES}
     # Of the networks that reach a partial service, some find all of it working.
     if cell.state in (VerdictState.UNKNOWN, VerdictState.PARTIAL):
         agreeing = 0.0

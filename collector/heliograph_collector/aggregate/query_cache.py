@@ -34,7 +34,7 @@ from heliograph_collector.aggregate.vote_counts import count_votes
 from heliograph_collector.aggregate.wider_scopes import widen_silences
 from heliograph_collector.model.records import Cell, Count, SilenceCount
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
-from heliograph_collector.store.heard_votes import VerdictRow, select_many, tally_votes
+from heliograph_collector.store.heard_votes import VerdictRow, list_votes, select_many
 from heliograph_collector.store.losses import Losses
 from heliograph_collector.store.queries import PlaceFilter
 
@@ -374,7 +374,7 @@ def _count(verdicts: Sequence[VerdictRow], query: _DayQuery, k: int) -> list[Cou
     if k > 1:
         least = find_least(k, query.bin_s)
         verdicts = select_many(verdicts, query.bin_s, _list_fields(query), least)
-    votes = tally_votes(verdicts, query.bin_s, query.merged_fields)
+    votes = list_votes(verdicts, query.bin_s, query.merged_fields)
     return count_votes(votes, query.since_us, query.until_us, query.bin_s)
 
 

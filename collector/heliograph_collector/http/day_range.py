@@ -9,7 +9,7 @@ from heliograph.units import DAY_US, HOUR_US, SECOND_US
 from heliograph_collector.http.api.parameters import FIRST_DAY, LAST_DAY, QueryValues, write_time
 from heliograph_collector.http.history_rows import FULL_SHARE, find_worst
 from heliograph_collector.http.problem import bad_parameter
-from heliograph_collector.model.history import HOURS, DayRow
+from heliograph_collector.model.history import HOURS
 
 MAX_DAYS = 1_100  # as of the aggregation
 LAST_DAYS: Mapping[str, int] = {"week": 7, "month": 30}
@@ -89,11 +89,6 @@ def encode_last_days(at_us: int, days: int) -> str:
     """Return the parameters of the last days, the one in progress included."""
     tomorrow_us = (at_us // DAY_US + 1) * DAY_US
     return urlencode(DayRange(tomorrow_us - days * DAY_US, tomorrow_us).parameters)
-
-
-def find_bin(row: DayRow, since_us: int, width: int) -> int:
-    """Return the index of the first bin of a day; bins are `width` hours wide, from `since_us`."""
-    return (row.day_us - since_us) // (width * HOUR_US)
 
 
 @lru_cache(maxsize=1024)  # most days are like the day before

@@ -95,7 +95,14 @@ def select_many(
 def tally_votes(
     rows: Iterable[VerdictRow], bin_s: int, merged_fields: Collection[str] = ()
 ) -> list[Vote]:
-    """Return the votes that are heard, in order; merged over fields of place and service.
+    """Return the votes that are heard, in order; merged over fields of place and service."""
+    return sorted(list_votes(rows, bin_s, merged_fields), key=_sort_key)
+
+
+def list_votes(
+    rows: Iterable[VerdictRow], bin_s: int, merged_fields: Collection[str] = ()
+) -> list[Vote]:
+    """Return the votes of `tally_votes`, in no order.
 
     A young vantage has no vote in a cell where an established one reports another state.
     """
@@ -106,7 +113,7 @@ def tally_votes(
         for index, blank in blanks:
             fields[index] = blank
         merged[*fields, nym].append(vantage)
-    return sorted((_build_vote(key, parts) for key, parts in merged.items()), key=_sort_key)
+    return [_build_vote(key, parts) for key, parts in merged.items()]
 
 
 def _tally(rows: Iterable[VerdictRow], bin_us: int) -> Mapping[_Place, _Vantage]:

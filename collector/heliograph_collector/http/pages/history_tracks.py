@@ -7,7 +7,7 @@ from functools import lru_cache
 from heliograph.units import HOUR_US
 from heliograph_collector.http import labels
 from heliograph_collector.http.charts import timeline_rows
-from heliograph_collector.http.day_range import DayRange, find_bin, merge_day
+from heliograph_collector.http.day_range import DayRange, merge_day
 from heliograph_collector.http.history_rows import FULL_SHARE, find_worst
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages.country_timeline import BinMark, TimelineRow
@@ -39,16 +39,16 @@ def build_tracks(days: Sequence[DayRow], day_range: DayRange) -> list[Track]:
     by_id: dict[_RowId, list[DayRow]] = {}
     for day in days:
         by_id.setdefault(day[:6], []).append(day)
-    return [_build_track(key, by_id[key], day_range) for key in sorted(by_id)]
+    starts = day_range.starts
+    width = day_range.bin_hours
+    return [_build_track(key, by_id[key], starts, width) for key in sorted(by_id)]
 
 
-def _build_track(key: _RowId, rows: Sequence[DayRow], days: DayRange) -> Track:
-    starts = days.starts
+def _build_track(key: _RowId, rows: Sequence[DayRow], starts: range, width: int) -> Track:
     marks: list[BinMark | None] = [None] * len(starts)
     shares = [1.0] * len(starts)
-    width = days.bin_hours
     for row in rows:
-        first = find_bin(row, days.since_us, width)
+        first = (row.day_us - starts.start) // starts.step
         day_marks, day_shares = _draw_day(row.hours, row.shares, width)
         if 0 <= first < len(starts):
             marks[first : first + len(day_marks)] = day_marks

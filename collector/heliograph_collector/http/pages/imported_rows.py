@@ -180,10 +180,11 @@ def _build_row(
 
 def _build_bars(row: ImportedRow, days: DayRange) -> TimelineRow:
     """Build one bar a day, however wide the bins of the chart are."""
-    bins_a_day = DAY_US // days.starts.step
-    marks: list[BinMark | None] = [None] * len(days.starts)
+    starts = days.starts
+    bins_a_day = DAY_US // starts.step
+    marks: list[BinMark | None] = [None] * len(starts)
     for day_us, counts in row.days.items():
-        first = (day_us - days.since_us) // days.starts.step
+        first = (day_us - days.since_us) // starts.step
         if 0 <= first < len(marks):
             mark = BinMark(decide_imported(counts).value)
             marks[first : first + bins_a_day] = [mark] * bins_a_day
