@@ -12,7 +12,7 @@ from heliograph_collector.judge.fingerprints.near_wording import (
     MIN_WORDS,
     has_near_words,
 )
-from heliograph_collector.judge.fingerprints.page_text import PageText, extract_words
+from heliograph_collector.judge.fingerprints.page_text import PageText
 from heliograph_collector.judge.fingerprints.pattern import Pattern, PatternType
 
 # A line without a country confirms only by an address or by this much text; assumed.
@@ -161,7 +161,7 @@ def list_authorities(fingerprints: Iterable[Fingerprint]) -> frozenset[str]:
     notices = (f.conditions for f in fingerprints if f.is_blocking and f.max_words)
     groups = (conditions[-1] for conditions in notices if len(conditions) > 1)
     return LAW_WORDS | frozenset(
-        extract_words(pattern.literal)
+        pattern.words
         for group in groups
         if group.surface is Surface.WORDS
         for pattern in group.any_of
@@ -206,7 +206,7 @@ def _find_in_body(pattern: Pattern, page: PageText) -> bool:
 
 def _find_in_title(pattern: Pattern, page: PageText) -> bool:
     if pattern.type is PatternType.FULL:
-        return extract_words(pattern.literal) in page.title_words
+        return pattern.words in page.title_words
     return any(pattern.find_in(title) for title in page.titles)
 
 
@@ -232,7 +232,7 @@ def _is_own_host(pattern: Pattern, page: PageText) -> bool:
 
 
 def _find_words(pattern: Pattern, page: PageText) -> bool:
-    return extract_words(pattern.literal) in page.visible_words
+    return pattern.words in page.visible_words
 
 
 def _find_near_words(pattern: Pattern, page: PageText) -> bool:

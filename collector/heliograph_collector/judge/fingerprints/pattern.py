@@ -91,13 +91,17 @@ class Pattern:
         return extract_words(match[1]) if match else ""
 
     @cached_property
+    def words(self) -> str:
+        """Return its words, without tags and punctuation."""
+        return extract_words(self.literal)
+
+    @cached_property
     def identifying_words(self) -> str:
         """Return words that identify the page in its visible text, "" if there are none."""
         if self.pieces or self.host or self.title:
             return ""
-        words = extract_words(self.literal)
         has_markup = "<" in self.literal or '="' in self.literal
-        return "" if has_markup and len(words) < MIN_WORDS else words
+        return "" if has_markup and len(self.words) < MIN_WORDS else self.words
 
     @cached_property
     def required_word(self) -> str:
@@ -105,7 +109,7 @@ class Pattern:
 
         The first and the last word of a pattern may be parts of longer ones.
         """
-        words = (self.identifying_words or self.title or extract_words(self.literal)).split()
+        words = (self.identifying_words or self.title or self.words).split()
         inner_words = () if self.pieces else words[1:-1]
         return max(inner_words, key=len, default="")
 
