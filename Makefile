@@ -50,6 +50,7 @@ soak: export HELIOGRAPH_COMMITS ?= 60
 soak: export HELIOGRAPH_EXAMPLES ?= all
 soak: export HELIOGRAPH_FOREIGN_SEEDS ?= 20
 soak: export HELIOGRAPH_KILLS ?= 200
+soak: export HELIOGRAPH_LAB_SCHEDULES ?= 30
 soak: export HELIOGRAPH_SCHEDULES ?= 1000
 soak: export HELIOGRAPH_DARK ?= whole
 soak: export HELIOGRAPH_HIDDEN_POSIX ?= whole

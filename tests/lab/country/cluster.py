@@ -40,11 +40,17 @@ class ClusterCountry(Country):
     """A country whose collector is on MACHINES; `machines` are those whose program runs."""
 
     machines: dict[str, "subprocess.Popen[bytes]"]
+    broker_mb = 0  # of each server's disk; 0: the machine's
 
     def wire(self) -> None:
         """Wire the country, the machines beside it, and the balancer."""
         super().wire()
         self.machines = {}
+        for name in BROKERS if self.broker_mb else ():
+            store = f"{self.folder}/{name}-store"
+            self.world.run("", "mkdir", store)
+            size = f"size={self.broker_mb}m"
+            self.world.run("", "mount", "-t", "tmpfs", "-o", size, "lab", store)
         lines = [f"ip netns exec {ABROAD} sysctl -qw {' '.join(wiring.FORWARDING)}"]
         for number, name in enumerate(MACHINES, 1):
             here = locate_machine(name)
@@ -78,6 +84,21 @@ class ClusterCountry(Country):
             command = self._serve(name)
         self.machines[name] = self.start(name, name, command)
 
+    def restart_ended(self) -> None:
+        """Start programs that ended by themselves, as systemd does."""
+        for name in [name for name, process in self.machines.items() if process.poll() is not None]:
+            self.start_machine(name)
+
+    def plug_in(self, name: str) -> None:
+        """Set a machine's cable up again, with the route that went with it."""
+        here = locate_machine(name)
+        self.world.script(
+            [
+                f"ip -n {name} link set out up",
+                f"ip -n {name} route add default via {here[:-1]}2",
+            ]
+        )
+
     def kill_machine(self, name: str) -> None:
         kill(self.machines.pop(name))
 
@@ -90,6 +111,19 @@ class ClusterCountry(Country):
         """Wait until this collector leads and serves pages; the API is asked there then."""
         self.pages = f"{locate_machine(name)}:8080"
         eventually(self._ready, f"{name} leads, see {self.folder}/{name}.log", UP_S)
+
+    def find_leader(self) -> None:
+        """Wait until one of the collectors leads; the API is asked there then."""
+
+        def leads() -> bool:
+            self.restart_ended()
+            for name in LEADERS:
+                self.pages = f"{locate_machine(name)}:8080"
+                if self._ready():
+                    return True
+            return False
+
+        eventually(leads, "a collector that leads", UP_S)
 
     def find_leading_broker(self) -> str:
         """The server that leads the journal's stream, as the servers themselves say."""
@@ -161,11 +195,14 @@ def _balance() -> str:
 
 
 @contextmanager
-def cluster_country(folder: Path, description: Mapping[str, Any]) -> Iterator[ClusterCountry]:
+def cluster_country(
+    folder: Path, description: Mapping[str, Any], broker_mb: int = 0
+) -> Iterator[ClusterCountry]:
     """Wired, with its sites up; without collector and agents."""
     folder.mkdir(parents=True, exist_ok=True)
     with world() as place:
         made = ClusterCountry(place, topology(description), folder)
+        made.broker_mb = broker_mb
         try:
             made.wire()
             made.serve_sites()

@@ -1,0 +1,143 @@
+"""Faults by chance on the machines of a cluster, while real agents measure and nothing is cut.
+
+One machine after the other is killed, cut off, slow, or has a full disk, and is mended. Asked of
+it: what was acknowledged is stored once, no vantage is called silent for a fault of ours, and the
+alert log is one chain.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from os import environ
+from pathlib import Path
+
+import pytest
+
+from heliograph_collector.fleet import open_keyring
+from heliograph_collector.incidents.log_file import LOG_FILE_NAME, read_lines, verify_lines
+from lab.country import drill
+from lab.country.accounts import check_accounts
+from lab.country.cluster import (
+    BROKERS,
+    INGEST,
+    LEADERS,
+    ClusterCountry,
+    build_store,
+    cluster_country,
+)
+from lab.country.topology import small_country
+from lab.country.world import require_for_test
+from support.programs import eventually
+
+SCHEDULES = int(environ.get("HELIOGRAPH_LAB_SCHEDULES", "0"))
+SEED = int(environ.get("HELIOGRAPH_SEED", "1"))
+FAULTS_EACH = 4
+LASTS_S = (2.0, 8.0, 20.0, 45.0)  # shorter and longer than a lease, a dead host, a cut-off one
+BROKER_MB = 48
+DRAIN_S = 600.0
+NETWORKS = {"one": {"ala": 2, "nqz": 2}, "two": {"ala": 2, "nqz": 2}}
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.slow,
+    pytest.mark.timeout(14_000),
+    pytest.mark.xdist_group("drill"),
+    pytest.mark.skipif(not SCHEDULES, reason="minutes for each schedule: make soak plays them"),
+]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterCountry]:
+    require_for_test()
+    described = small_country(NETWORKS, {"ala": "KZ-75", "nqz": "KZ-71"})
+    with cluster_country(tmp_path_factory.mktemp("faults"), described, BROKER_MB) as made:
+        made.collect(drill.plan(every_s=30, heartbeat_s=4, messengers=("telegram",)), build_store())
+        made.populate()
+        yield made
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + SCHEDULES))
+def test_faults_of_machines_lose_nothing_and_silence_nobody(
+    made: ClusterCountry, seed: int
+) -> None:
+    rng = random.Random(seed)
+    for _ in range(FAULTS_EACH):
+        act, name = rng.choice(list_faults())
+        lasts_s = rng.choice(LASTS_S)
+        began_s = time.monotonic()
+        print(f"{seed}: {name} is {act.__name__} for {lasts_s:.0f} s", flush=True)
+        act(made, name, lasts_s)
+        until_s = time.time()
+        eventually(partial(has_all, made, until_s), "all acknowledged", DRAIN_S)
+        print(f"{seed}: all acknowledged {time.monotonic() - began_s:.0f} s after it", flush=True)
+    made.find_leader()
+    assert [row for row in drill.incidents(made) if row["kind"] == "network_silence"] == []
+    assert list_silent(made) == []
+    for leader in LEADERS:
+        check_log(made, leader)
+
+
+def test_each_result_is_stored_once_in_the_end(made: ClusterCountry) -> None:
+    made.find_leader()
+    check_accounts(made)
+
+
+def has_all(made: ClusterCountry, until_s: float) -> bool:
+    """Whether agents hold nothing from before; who ended meanwhile is started again."""
+    made.restart_ended()
+    return not drill.behind(made, until_s)
+
+
+def list_faults() -> list[tuple[Callable[[ClusterCountry, str, float], None], str]]:
+    machines = (*BROKERS, *INGEST, *LEADERS)
+    anywhere = [(act, name) for act in (killed, cut, slow) for name in machines]
+    return [*anywhere, *((full, name) for name in BROKERS)]
+
+
+def killed(made: ClusterCountry, name: str, lasts_s: float) -> None:
+    made.kill_machine(name)
+    time.sleep(lasts_s)
+    made.start_machine(name)
+
+
+def cut(made: ClusterCountry, name: str, lasts_s: float) -> None:
+    """Its cable is pulled, and plugged in again."""
+    made.world.run(name, "ip", "link", "set", "out", "down")
+    time.sleep(lasts_s)
+    made.plug_in(name)
+
+
+def slow(made: ClusterCountry, name: str, lasts_s: float) -> None:
+    """What it sends waits in a long queue."""
+    rule = ("root", "tbf", "rate", "256kbit", "burst", "16kb", "latency", "800ms")
+    made.world.run(name, "tc", "qdisc", "add", "dev", "out", *rule)
+    time.sleep(lasts_s)
+    made.world.run(name, "tc", "qdisc", "del", "dev", "out", "root")
+
+
+def full(made: ClusterCountry, name: str, lasts_s: float) -> None:
+    """Its operator frees the disk, and starts the server again, as the manual says."""
+    store = f"{made.folder}/{name}-store"
+    with suppress(RuntimeError):
+        made.world.run("", "dd", "if=/dev/zero", f"of={store}/filler", "bs=64k")
+    time.sleep(lasts_s)
+    made.world.run("", "rm", f"{store}/filler")
+    made.kill_machine(name)
+    made.start_machine(name)
+
+
+def list_silent(made: ClusterCountry) -> list[str]:
+    """The minutes in which a vantage was called silent."""
+    answer = made.get(
+        "/api/v1/timeline", country=made.topology.country, bin="1m", service="anchors"
+    )
+    return [f"{cell['start']}: {cell['silent']}" for cell in answer["cells"] if cell["silent"]]
+
+
+def check_log(made: ClusterCountry, leader: str) -> None:
+    """Raise where its alert log is no chain of signed entries."""
+    data = made.folder / ("data" if leader == "leader1" else leader)
+    file = Path(data) / LOG_FILE_NAME
+    if file.exists():
+        verify_lines(read_lines(file), open_keyring(data, ()).log.public)
