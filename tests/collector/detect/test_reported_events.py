@@ -83,14 +83,14 @@ def test_event_is_told_as_what_it_is(name: str, seed: int, tmp_path: Path) -> No
     assert not list(find_faults(land, play(land, tmp_path), scene))
 
 
-def block_for_hours(land: Land, until: float) -> None:
+def block_for_hours(land: Land, until: float, longest: float = 5_400) -> None:
     """Our entrance is blocked until then; agents by another try it again after minutes to hours."""
     land.settle()
     for person in land.select():
         since = AT + land.rng.uniform(0, 30)
-        found = since + 15 + land.rng.expovariate(1 / 90)
+        found = since + 15 + min(land.rng.expovariate(1 / 90), longest / 4)
         person.downs.append(Down(since, found, entrance="second"))
-        back = until + land.rng.uniform(60, 5_400)
+        back = until + land.rng.uniform(60, longest)
         person.downs.append(Down(back - 50, back, entrance="main"))
 
 
@@ -111,6 +111,21 @@ def test_block_of_our_entrance_lasts_until_agents_are_back_by_it(seed: int, tmp_
     assert seconds_after(until, ended.ended.earliest_us) <= 0
     assert 0 <= seconds_after(until, ended.closed_us) <= 5_400
     assert not [turn for turn in ended.turns if turn.way == "opening"]
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_end_of_a_short_block_is_no_return_by_another_way(seed: int, tmp_path: Path) -> None:
+    """Four minutes: all are here by another entrance a few minutes before it is over."""
+    until = AT + 240
+    land = create_land(seed, 2)
+    block_for_hours(land, until, longest=400)
+    told, *_ = play(land, tmp_path)
+    assert told.kind is IncidentKind.COLLECTOR_BLOCKED
+    assert told.state is IncidentState.CLOSED
+    assert told.ended is not None
+    assert told.started.latest_us <= told.ended.earliest_us
+    assert seconds_after(until, told.ended.earliest_us) <= 0
+    assert seconds_after(until, told.ended.latest_us) >= 0
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

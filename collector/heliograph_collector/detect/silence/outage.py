@@ -358,9 +358,11 @@ class OutageEpisode:
         back = [
             v for v in vantages if v.is_live and any(p.scope.includes(v.place) for p in self._last)
         ]
-        back_us = [v.back_us for v in back if v.back_us >= since_us] or [self._clear_us]
+        # Who is here by another way than the lost one says nothing of the end of a block.
+        returned = [v for v in back if not (self.is_block and v.is_rerouted)]
+        back_us = [v.back_us for v in returned if v.back_us >= since_us]
         home_us = [v.home_us for v in back] if self.is_block else []
-        self.ended = bracket_end(back_us, home_us, self.started, self.limits)
+        self.ended = bracket_end(back_us or [self._clear_us], home_us, self.started, self.limits)
         was_seen = self.confirmed_us is not None and not self._was_transit(now_us)
         self._close(IncidentState.CLOSED if was_seen else IncidentState.WITHDRAWN, now_us)
         return False
