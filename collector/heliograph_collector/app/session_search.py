@@ -51,7 +51,7 @@ class SessionSearch:
         self._discard_us = 0  # when to forget old ones next
 
     def note_told(self, now_us: int) -> None:
-        """Take note that a host tells of open sessions, perhaps not yet of all."""
+        """Take note that a host lists open sessions, and may list more in its next report."""
         self._told_us = now_us
 
     def note_session(self, session: RemoteSession) -> None:

@@ -20,7 +20,7 @@ class Blackout:
     def explains(self, signal: VantageLoss, vantage: VantagePresence) -> bool:
         """Return whether the fault explains a loss; a stall only of one not heard since.
 
-        A takeover explains none that is told: a host watched that session all the time.
+        A takeover explains none: a host watched that session all the time, and reported its loss.
         """
         if self.fault.why is FaultReason.TAKEOVER:
             return False

@@ -358,7 +358,7 @@ class OutageEpisode:
         back = [
             v for v in vantages if v.is_live and any(p.scope.includes(v.place) for p in self._last)
         ]
-        # Who is here by another way than the lost one says nothing of the end of a block.
+        # A return by another way than the lost one does not date the end of a block.
         returned = [v for v in back if not (self.is_block and v.is_rerouted)]
         back_us = [v.back_us for v in returned if v.back_us >= since_us]
         home_us = [v.home_us for v in back] if self.is_block else []

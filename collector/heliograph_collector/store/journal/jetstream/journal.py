@@ -159,8 +159,10 @@ class JetStreamJournal:
     async def read_arrivals(self, since_us: int) -> list[JournalRow]:
         """Return the arrivals that the servers got since a time. Raises JournalError."""
         since = datetime.fromtimestamp(since_us / 1_000_000, UTC)
-        stream, subject = self._subjects.name, self._subjects.presence
-        entries = await StreamFollower(self._connection, stream, subject, since).read_new()
+        follower = StreamFollower(
+            self._connection, self._subjects.name, self._subjects.presence, since
+        )
+        entries = await follower.read_new()
         rows = (build_row(e.position, decode_message(e.position, e.content)) for e in entries)
         return [row for row in rows if row.kind is RowKind.ARRIVAL]
 
