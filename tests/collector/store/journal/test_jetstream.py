@@ -7,6 +7,7 @@ servers, of which some are killed.
 import asyncio
 import shutil
 import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -234,6 +235,18 @@ async def test_servers_that_have_not_met_yet_are_asked_again(settings: JournalSe
     with pytest.raises(JournalError, match="no suitable peers"):
         await connection.ask(create)
     await connection.close()
+
+
+async def test_arrivals_are_read_by_the_servers_time(
+    settings: JournalSettings, tmp_path: Path
+) -> None:
+    arrival = JournalRow(kind=RowKind.ARRIVAL, agent=ANNA, received_us=7)  # its host's clock is off
+    async with open_jetstream(settings, tmp_path) as journal:
+        await journal.append([envelope(1), arrival, LOST])
+        now_us = time.time_ns() // 1_000
+        (read,) = await journal.read_arrivals(now_us - 600_000_000)
+        assert (read.agent, read.received_us) == (ANNA, 7)
+        assert await journal.read_arrivals(now_us + 600_000_000) == []
 
 
 async def test_doctor_describes_servers(settings: JournalSettings, tmp_path: Path) -> None:
