@@ -8,7 +8,7 @@ alert log is one chain.
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from os import environ
 from pathlib import Path
@@ -63,11 +63,12 @@ def test_faults_of_machines_lose_nothing_and_silence_nobody(
 ) -> None:
     rng = random.Random(seed)
     for _ in range(FAULTS_EACH):
-        act, name = rng.choice(list_faults())
+        fault, name = rng.choice(list_faults())
         lasts_s = rng.choice(LASTS_S)
         began_s = time.monotonic()
-        print(f"{seed}: {name} is {act.__name__} for {lasts_s:.0f} s", flush=True)
-        act(made, name, lasts_s)
+        print(f"{seed}: {name} is {fault.__name__} for {lasts_s:.0f} s", flush=True)
+        with fault(made, name):
+            time.sleep(lasts_s)  # leases, deadlines and clocks of the programs are real
         until_s = time.time()
         eventually(partial(has_all, made, until_s), "all acknowledged", DRAIN_S)
         print(f"{seed}: all acknowledged {time.monotonic() - began_s:.0f} s after it", flush=True)
@@ -89,39 +90,46 @@ def has_all(made: ClusterCountry, until_s: float) -> bool:
     return not drill.behind(made, until_s)
 
 
-def list_faults() -> list[tuple[Callable[[ClusterCountry, str, float], None], str]]:
+Fault = Callable[[ClusterCountry, str], AbstractContextManager[None]]
+
+
+def list_faults() -> list[tuple[Fault, str]]:
     machines = (*BROKERS, *INGEST, *LEADERS)
-    anywhere = [(act, name) for act in (killed, cut, slow) for name in machines]
+    anywhere = [(fault, name) for fault in (killed, cut, slow) for name in machines]
     return [*anywhere, *((full, name) for name in BROKERS)]
 
 
-def killed(made: ClusterCountry, name: str, lasts_s: float) -> None:
+@contextmanager
+def killed(made: ClusterCountry, name: str) -> Iterator[None]:
     made.kill_machine(name)
-    time.sleep(lasts_s)
+    yield
     made.start_machine(name)
 
 
-def cut(made: ClusterCountry, name: str, lasts_s: float) -> None:
+@contextmanager
+def cut(made: ClusterCountry, name: str) -> Iterator[None]:
     """Its cable is pulled, and plugged in again."""
     made.world.run(name, "ip", "link", "set", "out", "down")
-    time.sleep(lasts_s)
+    yield
     made.plug_in(name)
 
 
-def slow(made: ClusterCountry, name: str, lasts_s: float) -> None:
+@contextmanager
+def slow(made: ClusterCountry, name: str) -> Iterator[None]:
     """What it sends waits in a long queue."""
     rule = ("root", "tbf", "rate", "256kbit", "burst", "16kb", "latency", "800ms")
     made.world.run(name, "tc", "qdisc", "add", "dev", "out", *rule)
-    time.sleep(lasts_s)
+    yield
     made.world.run(name, "tc", "qdisc", "del", "dev", "out", "root")
 
 
-def full(made: ClusterCountry, name: str, lasts_s: float) -> None:
-    """Its operator frees the disk, and starts the server again, as the manual says."""
+@contextmanager
+def full(made: ClusterCountry, name: str) -> Iterator[None]:
+    """Its operator frees the disk and starts the server again, as deploy/cluster says."""
     store = f"{made.folder}/{name}-store"
     with suppress(RuntimeError):
         made.world.run("", "dd", "if=/dev/zero", f"of={store}/filler", "bs=64k")
-    time.sleep(lasts_s)
+    yield
     made.world.run("", "rm", f"{store}/filler")
     made.kill_machine(name)
     made.start_machine(name)
@@ -132,6 +140,7 @@ def list_silent(made: ClusterCountry) -> list[str]:
     answer = made.get(
         "/api/v1/timeline", country=made.topology.country, bin="1m", service="anchors"
     )
+    assert any(cell["vantages"] for cell in answer["cells"]), "nobody is counted at all"
     return [f"{cell['start']}: {cell['silent']}" for cell in answer["cells"] if cell["silent"]]
 
 

@@ -81,15 +81,16 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def eventually(answer: Callable[[], _T | None], what: str, deadline_s: float = 240) -> _T:
-    """Poll another process until `answer` is truthy, for a quarter of the time at most.
+    """Poll another process until `answer` is truthy, for a quarter of the time.
 
-    Many an answer is a command of its own, and takes the processor from what is waited for.
+    Many an answer is a command of its own, and takes the processor from what is waited for. No
+    pause is longer than 2 s, so that a slow answer delays nothing more.
     """
     end = time.monotonic() + deadline_s
     while (began := time.monotonic()) < end:
         if got := answer():
             return got
-        time.sleep(max(0.05, 3 * (time.monotonic() - began)))
+        time.sleep(min(max(0.05, 3 * (time.monotonic() - began)), 2.0))  # another process works
     raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
 
 

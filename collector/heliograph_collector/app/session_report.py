@@ -104,7 +104,8 @@ class SessionReporter:
                     connection.last_heard_us,
                     connection.ended_us,
                 )
-                if reason is not DisconnectReason.STOPPED:  # which says nothing of the agent
+                # A stop says nothing of the agent; beside one leader for good none are kept.
+                if self._past.maxlen and reason is not DisconnectReason.STOPPED:
                     self._past.append((_build_record(key, connection), departure))
                 yield departure
 

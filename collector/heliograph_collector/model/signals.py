@@ -82,6 +82,11 @@ class Fault:
     country: str = ""  # "" is every country
     carrier: str = ""  # "" is every carrier
 
+    @property
+    def is_start(self) -> bool:
+        """Return whether a collector began, so that the vantages of before are awaited."""
+        return self.why in (FaultReason.RESTART, FaultReason.TAKEOVER)
+
 
 @dataclass(frozen=True, slots=True)
 class OfflineReport:

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from lab.country import wiring
-from lab.country.country import UP_S, Country
+from lab.country.country import UP_S, Country, serving
 from lab.country.topology import ABROAD, COLLECTOR, topology
 from lab.country.world import world
 from support.nats_servers import find_program
@@ -199,13 +199,8 @@ def cluster_country(
     folder: Path, description: Mapping[str, Any], broker_mb: int = 0
 ) -> Iterator[ClusterCountry]:
     """Wired, with its sites up; without collector and agents."""
-    folder.mkdir(parents=True, exist_ok=True)
     with world() as place:
-        made = ClusterCountry(place, topology(description), folder)
-        made.broker_mb = broker_mb
-        try:
-            made.wire()
-            made.serve_sites()
+        built = ClusterCountry(place, topology(description), folder)
+        built.broker_mb = broker_mb
+        with serving(built) as made:
             yield made
-        finally:
-            made.close()

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import yaml
@@ -50,6 +50,7 @@ from support.programs import (
     started,
 )
 
+Made = TypeVar("Made", bound="Country")
 LISTENS, PAGES = f"{COLLECTOR}:7443", f"{COLLECTOR}:8080"
 UP_S = 240.0
 JOIN_AT_ONCE = 4
@@ -66,6 +67,7 @@ class Country:
         tested: Iterable[str] = servers.TESTED,
         pace: Pace | None = None,
     ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.world, self.topology, self.folder = world, country, folder
         self.pace = pace or Pace()
         self.abroad = servers.abroad(country, tested)
@@ -370,12 +372,18 @@ def country(
     `description` is a topology, by default that of topology.yml; `tested` names services of the
     shipped list that have servers abroad; `pace` is the clock of its agents and its collector.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with world() as place:
-        made = Country(place, topology(description), folder, tested, pace)
-        try:
-            made.wire()
-            made.serve_sites()
+        built = Country(place, topology(description), folder, tested, pace)
+        with serving(built) as made:
             yield made
-        finally:
-            made.close()
+
+
+@contextmanager
+def serving(made: Made) -> Iterator[Made]:
+    """Wire a country and start its sites; close it, whatever happens."""
+    try:
+        made.wire()
+        made.serve_sites()
+        yield made
+    finally:
+        made.close()

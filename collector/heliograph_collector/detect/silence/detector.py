@@ -271,11 +271,7 @@ class SilenceDetector:
                 self._schedule_after_retry(at_us + vantage.telling_us, country)
 
     def _on_fault(self, fault: Fault) -> None:
-        if (
-            fault.why in (FaultReason.RESTART, FaultReason.TAKEOVER)
-            and fault.at_us == fault.until_us
-            and not self._presence.vantages
-        ):
+        if fault.is_start and fault.at_us == fault.until_us and not self._presence.vantages:
             return  # the first start ever: no vantage is expected
         until_us = fault.until_us + compute_grace_us(fault, self._limits)
         gap = build_gap(fault, until_us)

@@ -40,7 +40,6 @@ from heliograph_collector.model.scope import Scope, scopes_of
 from heliograph_collector.model.seniority import find_seniority
 from heliograph_collector.model.signals import (
     Fault,
-    FaultReason,
     Goodbye,
     OfflineReport,
     VantageArrival,
@@ -189,7 +188,7 @@ class PresenceTracker:
     def suspend(self, fault: Fault) -> list[VantagePresence]:
         """Return the live vantages that a fault affects; a start makes them awaited."""
         affected = [s for s in self.vantages.values() if s.is_live and affects(fault, s)]
-        if fault.why in (FaultReason.RESTART, FaultReason.TAKEOVER):
+        if fault.is_start:
             for vantage in affected:
                 vantage.status = PresenceStatus.AWAITED
                 vantage.heard_us = fault.at_us
