@@ -251,6 +251,17 @@ def envelope(position: int, received_s: float) -> JournalRow:
     return JournalRow(kind=RowKind.ENVELOPE, agent=agent, received_us=at(received_s))
 
 
+async def test_coverage_says_within_a_minute_that_a_result_waits(tmp_path: Path) -> None:
+    async with DetectorRun(tmp_path) as run:
+        await run.journal.append([envelope(1, 0.0)])
+        await run.play([], 60, tick_s=1)
+        assert run.detector.list_gaps(at(0), run.clock.wall) == []
+        await run.play([], 62, tick_s=1)
+        (gap,) = run.detector.list_gaps(at(0), run.clock.wall)
+        assert (gap.reason, gap.since_us, gap.until_us) == ("judging", at(0), None)
+        assert run.detector.problems()
+
+
 async def test_block_is_told_while_it_lasts_although_judging_falls_behind(tmp_path: Path) -> None:
     """The judge does a fifth of its load: of each five minutes it reads the first."""
     block_since, block_until, caught_up = 900.0, 12_000.0, 6_000.0

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from heliograph_collector.detect import Incident, detect_silence
+from heliograph_collector.detect import Incident, SilenceDetector, detect_silence
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
@@ -16,6 +16,7 @@ from heliograph_collector.model.signals import (
     VantageLocation,
     VantageLoss,
     VantageRef,
+    sort_signals,
 )
 from support.examples import IS_SOAK, draw_seeds
 from support.presence_model import (
@@ -97,8 +98,35 @@ def test_cut_during_a_takeover_is_found_as_soon_as_hosts_tell_of_it() -> None:
     assert incident.scope == Scope("KZ")
     assert (incident.suspected_us or 0) <= at(ONSET + 90)
     findings = detect_silence(signals, UNTIL)
-    assert [(gap.why, gap.until_us) for gap in findings.coverage_gaps] == [
-        ("restart", at(ONSET + 30))
+    assert [(gap.country, gap.until_us) for gap in findings.coverage_gaps] == [
+        ("", at(ONSET + 30)),
+        ("KZ", at(ONSET + 60)),
+    ]
+
+
+def test_coverage_says_whose_agents_a_takeover_awaits() -> None:
+    """Their host died with the leader; half of one country, and a tenth of the others, were there.
+
+    They come to another host within a minute. A tenth would hide no cut of a region.
+    """
+    signals = live(everybody(), Random(7), 4)
+    signals.append(Fault(at(ONSET), at(ONSET + 30), FaultReason.TAKEOVER))
+    late = [w for w in everybody() if KZ(w)][::2] + [w for w in everybody() if not KZ(w)][::10]
+    for witness in everybody():
+        back_s = 60 if witness in late else 3
+        signals.append(VantageArrival(at(ONSET + 30 + back_s), witness))
+    detector = SilenceDetector()
+    for signal in sort_signals(signals):
+        if signal.at_us <= at(ONSET + 60):
+            detector.on_signal(signal)
+    detector.advance_to(at(ONSET + 60))
+    told = [(gap.since_us, gap.country) for gap in detector.coverage_gaps if gap.country]
+    assert told == [(at(ONSET), "KZ")]
+    assert detector.coverage_gaps[-1].until_us > at(ONSET + 60), "as long as they are awaited"
+    findings = detect_silence(signals, UNTIL)
+    assert [(gap.country, gap.until_us) for gap in findings.coverage_gaps] == [
+        ("", at(ONSET + 30)),
+        ("KZ", at(ONSET + 100)),
     ]
 
 

@@ -1,12 +1,21 @@
 """Blackout: a fault of the collector, and the vantages whose silence it explains."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.detector_state import CoverageGap
-from heliograph_collector.detect.silence.vantage_presence import VantagePresence, affects
+from heliograph_collector.detect.silence.vantage_presence import (
+    PresenceStatus,
+    VantagePresence,
+    affects,
+)
 from heliograph_collector.model.signals import Fault, FaultReason, VantageLoss
 from heliograph_collector.model.thresholds import Thresholds
+
+_REVIEW_US = 10 * SECOND_US  # hosts have told their sessions by then; assumed
+_AWAITED_SHARE = 0.2  # of a country, whose silence may hide a cut of a region; assumed
 
 
 @dataclass(slots=True)
@@ -34,11 +43,47 @@ class Blackout:
         """Return whether this is the same fault, reported again because it continues."""
         return replace(self.fault, until_us=fault.until_us) == fault
 
+    def list_reviews_us(self, fault: Fault) -> range:
+        """List when to see, after a report of a takeover, of which countries many are awaited."""
+        if fault.why is not FaultReason.TAKEOVER:
+            return range(0)
+        return range(fault.until_us + _REVIEW_US, self.until_us, _REVIEW_US)
+
+    def review_gaps(self, gaps: Sequence[CoverageGap], now_us: int) -> list[CoverageGap]:
+        """Return the gaps with those of the countries of which many are awaited after a takeover.
+
+        Their agents may be at a host that died with the leader. Each gap lasts until the missing
+        are known, or ends now if they have come back.
+        """
+        if self.fault.why is not FaultReason.TAKEOVER:
+            return list(gaps)
+        why = FaultReason.RESTART.value
+        open_gaps = {
+            country: CoverageGap(self.fault.at_us, self.until_us, why, country)
+            for country in self._list_unseen()
+        }
+        reviewed = []
+        for gap in gaps:
+            is_open = bool(gap.country) and (gap.since_us, gap.why) == (self.fault.at_us, why)
+            if is_open and gap.until_us > now_us:
+                reviewed.append(open_gaps.pop(gap.country, replace(gap, until_us=now_us)))
+            else:
+                reviewed.append(gap)
+        return [*reviewed, *open_gaps.values()]
+
+    def _list_unseen(self) -> list[str]:
+        known = Counter(v.place.country for v in self.affected)
+        awaited = Counter(
+            v.place.country for v in self.affected if v.status is PresenceStatus.AWAITED
+        )
+        return sorted(c for c, count in awaited.items() if count >= _AWAITED_SHARE * known[c])
+
 
 def build_gap(fault: Fault, until_us: int) -> CoverageGap:
     """Build the coverage gap of a fault that ends, with its grace, at `until_us`.
 
-    After a stall or a takeover, who is missing is found without waiting for the grace.
+    After a stall or a takeover, who is missing is found without waiting for the grace, but for
+    agents of hosts that died too (`review_gaps`).
     """
     is_takeover = fault.why is FaultReason.TAKEOVER
     why = FaultReason.RESTART if is_takeover else fault.why

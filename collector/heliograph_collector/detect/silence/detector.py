@@ -289,7 +289,8 @@ class SilenceDetector:
         if fault.why is not FaultReason.TAKEOVER:
             for silences in self._recent_silences.values():
                 self._defer_silences(silences, blackout)
-        self._add_timer(blackout.until_us, "settle", blackout)
+        for due_us in (*blackout.list_reviews_us(fault), blackout.until_us):
+            self._add_timer(due_us, "settle", blackout)
 
     def _defer_silences(self, silences: deque[VantagePresence], blackout: Blackout) -> None:
         """Defer silences since a heartbeat before the fault, as it may explain them."""
@@ -302,8 +303,9 @@ class SilenceDetector:
                 silences.remove(vantage)
 
     def _resolve_blackout(self, blackout: Blackout, now_us: int) -> None:
-        if now_us < blackout.until_us:
-            return  # the fault continued; the timer of its last report resolves it
+        if now_us < blackout.until_us:  # a review, or of a fault that continued
+            self.coverage_gaps = blackout.review_gaps(self.coverage_gaps, now_us)
+            return
         vantages = list({id(vantage): vantage for vantage in blackout.affected}.values())
         for vantage in self._presence.resolve_fault(vantages, blackout.fault, now_us):
             self._on_silent(vantage)
