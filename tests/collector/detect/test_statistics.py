@@ -16,7 +16,12 @@ from heliograph_collector.detect.stats.churn import (
     silences_per_day,
 )
 from heliograph_collector.detect.stats.localization import localize
-from heliograph_collector.detect.stats.tails import chernoff_bound, log_beta_binomial, upper_tail
+from heliograph_collector.detect.stats.tails import (
+    cease_chance,
+    chernoff_bound,
+    log_beta_binomial,
+    upper_tail,
+)
 from heliograph_collector.detect.stats.voting import (
     count_votes,
     established_votes,
@@ -55,6 +60,15 @@ def test_tail_of_equal_chances_is_binomial_and_below_the_bound() -> None:
     for k in range(1, 30):
         assert chernoff_bound(40 * 0.05, k) >= upper_tail([0.05] * 40, k)
     assert 0 < upper_tail([0.001] * 100_000, 500) < 1e-150, "a huge cell has the bound"
+
+
+def test_chance_that_events_cease_is_that_of_a_binomial() -> None:
+    """At most k come later: of the first n + k events n or more fall in the earlier time."""
+    for n, k, times in product((1, 5, 30), (0, 1, 7), (0.2, 1.0, 3.0)):
+        truth = upper_tail([1 / (1 + times)] * (n + k), n)
+        assert cease_chance(n, k, times) == pytest.approx(truth, rel=1e-9)
+    assert cease_chance(0, 0, 100.0) == 1.0, "who never came back has not ceased to"
+    assert cease_chance(30, 0, 0.0) == 1.0, "no time has passed"
 
 
 def test_beta_binomial_chances_sum_to_one() -> None:

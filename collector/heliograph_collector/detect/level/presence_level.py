@@ -22,10 +22,10 @@ at fault, and nothing is judged.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import median
 
-from heliograph.units import DAY_US, SECOND_US
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.level.batteries import is_battery_order
 from heliograph_collector.detect.level.cell_counts import (
     ABSENT_US,
@@ -42,9 +42,10 @@ from heliograph_collector.detect.level.cell_counts import (
     is_named,
     select_counted,
 )
+from heliograph_collector.detect.level.cell_level import CellLevel
 from heliograph_collector.detect.level.darkness import is_cut_off
-from heliograph_collector.detect.level.fall import SAMPLE_US, LevelFall
-from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
+from heliograph_collector.detect.level.fall import LevelFall
+from heliograph_collector.detect.level.habit import LevelHabit
 from heliograph_collector.detect.level.local_time import is_busy_hour
 from heliograph_collector.detect.level.promotion import ConfirmedFall, darken_outages, promote_falls
 from heliograph_collector.detect.silence import confounders
@@ -63,58 +64,6 @@ HABIT = "habit"  # reason against a confirmation: people may have switched off
 KEPT_DAYS = 15
 _LEAST_SHARE = 0.05  # below it nothing is compared
 _SUDDEN_US = 130 * SECOND_US  # in which four fifths of a cut fall silent
-DAY_SPREAD = 0.04  # of the share, before the habit is learned
-_STEPS_A_DAY = DAY_US // STEP_US
-
-
-@dataclass(slots=True)
-class CellLevel:
-    """The habit of one cell, and its fall while there is one."""
-
-    habit: LevelHabit
-    step: int  # number of the current step since 1970
-    well_us: int  # the last sample in which chance explains all silences
-    lowest: float = 1.0  # share in the current step
-    share: float = 1.0  # at the last sample
-    is_tainted: bool = False  # a cut was confirmed in the current step
-    is_cut: bool = False  # at the last sample, in all of it or a part
-    is_low: bool = False  # at the last sample: not usual, but it may be chance
-    dark_samples: int = 0  # in a row that could confirm the fall
-    well_samples: int = 0  # in a row that could end it
-    fall: LevelFall | None = None
-    usual: UsualLevel | None = None  # in the current step
-
-    def sample(self, share: float, step: int, *, is_cut: bool) -> None:
-        """Take a share; steps that have ended enter the habit, but those with a cut in them."""
-        if step > self.step:
-            self.habit.add(None if self.is_tainted else self.lowest)
-            for _ in range(min(step - self.step - 1, self.habit.most_steps)):
-                self.habit.add(None if self.is_tainted else self.share)
-            self.step = step
-            self.lowest = share
-            self.is_tainted = False
-            self.usual = _find_usual(self.habit)
-        self.is_tainted |= is_cut
-        self.lowest = min(self.lowest, share)
-        self.share = share
-
-    def note_cut(self, is_cut: bool, now_us: int) -> None:
-        """Forget the silences of a cut whose end was told: who is not back yet is no new fall."""
-        if self.is_cut and not is_cut:
-            self.well_us = now_us
-        self.is_cut = is_cut
-
-    def end_fall(self, now_us: int) -> LevelFall | None:
-        """Count a sample that has not fallen; return the fall if it is over."""
-        self.well_samples += 1
-        fall = self.fall
-        if fall is None or self.well_samples < 2:
-            return None
-        fall.ended = Bracket(now_us - 2 * SAMPLE_US, now_us - SAMPLE_US)
-        fall.closed_us = now_us
-        self.fall = None
-        self.well_us = now_us
-        return fall
 
 
 @dataclass(slots=True)
@@ -146,10 +95,9 @@ class PresenceLevels:
             outages: Its open outages; those inside a fall that is confirmed grow to it.
         """
         limits = presence.limits
-        is_cut = any(outage.confirmed_us for outage in outages)
         # Where votes were too few for a burst, more may have gone since.
         explaining = [o for o in outages if o.confirmed_us or o.held != (confounders.FEW,)]
-        self._note_cuts(country, [outage for outage in outages if outage.confirmed_us], now_us)
+        cut_step = self._note_cuts(country, [o for o in outages if o.confirmed_us], now_us)
         darken_outages(outages, presence, now_us)
         places = {
             place: list(select_counted(members.values(), now_us, limits))
@@ -168,7 +116,7 @@ class PresenceLevels:
         for scope, count in sorted(totals.items(), key=_width_key):
             cell = self._find_cell(scope, now_us)
             share = round(1.0 - count.silent / count.size, 3)
-            cell.sample(share, now_us // STEP_US, is_cut=is_cut)
+            cell.sample(share, now_us // STEP_US, cut_step)
             if is_common or cell.usual is None:
                 continue
             usual = cell.usual.scale(kept)
@@ -214,16 +162,22 @@ class PresenceLevels:
             if scope.country == country
         )
 
-    def _note_cuts(self, country: str, cuts: Sequence[OutageEpisode], now_us: int) -> None:
-        """Note where cuts are; one that was found while a cell fell began with that."""
+    def _note_cuts(self, country: str, cuts: Sequence[OutageEpisode], now_us: int) -> int | None:
+        """Note where cuts are; one that was found while a cell fell began with that.
+
+        Returns:
+            The step in which the first of them began.
+        """
         parts = [part.scope for outage in cuts for part in outage.parts]
+        cut_step = min((cut.started.earliest_us // STEP_US for cut in cuts), default=None)
         for scope, cell in self.cells.items():
             if scope.country != country:
                 continue
-            cell.note_cut(_is_overlapped(scope, parts), now_us)
+            cell.note_cut(cut_step, now_us, is_here=_is_overlapped(scope, parts))
             for cut in cuts:
                 if any(scope.is_within(part.scope) for part in cut.parts):
                     cut.from_us = min(cut.from_us, _find_beginning(cell, cut))
+        return cut_step
 
     def _find_cell(self, scope: Scope, now_us: int) -> CellLevel:
         cell = self.cells.get(scope)
@@ -345,7 +299,8 @@ def _update_fall(
     if cell.dark_samples < 2 or not is_named(test.scope, fallen, limits):
         return None
     since_us = fall.started.earliest_us
-    in_order = is_battery_order(sample.select_fallen(Scope(test.scope.country), since_us), since_us)
+    # Lines that an open outage explains tell the order too.
+    in_order = is_battery_order([v for held in sample.places.values() for v in held], since_us)
     fall.held = _find_doubts(fall, part, fallen, sample, in_order=in_order)
     if fall.held:
         return None
@@ -378,19 +333,6 @@ def _find_doubts(
     if confounders.find_blocked_carrier(fallen, fall.started.earliest_us, limits) is not None:
         return (confounders.CARRIER,)
     return (confounders.ONE_LINE,) if is_one_line((part,), fallen, limits) else ()
-
-
-def _find_usual(habit: LevelHabit) -> UsualLevel | None:
-    """Return the usual share; of a single day it is what most of it exceeded.
-
-    The median would follow a fall of half a day.
-    """
-    usual = habit.find_usual()
-    if usual is None or usual.days >= LEARNED_DAYS:
-        return usual
-    recent = sorted(value for value in habit.values[-_STEPS_A_DAY:] if value is not None)
-    middle = recent[round(0.9 * (len(recent) - 1))]
-    return replace(usual, middle=middle, spread=DAY_SPREAD)
 
 
 def _width_key(item: tuple[Scope, CellCount]) -> tuple[int, Scope]:

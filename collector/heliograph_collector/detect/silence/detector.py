@@ -10,9 +10,8 @@ evaluated in between: the same signals give the same incidents. In each country:
 3. The candidate's OutageEpisode is evaluated ("follow") 10 s after each change while it is open:
    parts return or go dark again, or all of it is over (outage.py).
 
-A fault of the collector opens a blackout. Losses found until `grace_s` after it are deferred. A
-timer ("settle") then counts the vantages that are still missing as lost at that time, because a
-silence during a fault proves nothing. The time of the blackout is a coverage gap.
+A fault of the collector opens a blackout, a coverage gap. Losses found until `grace_s` after it are
+deferred, as they prove nothing. A timer ("settle") then counts who is missing as lost at that time.
 """
 
 import heapq
@@ -26,11 +25,12 @@ from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.blackout import Blackout, build_gap, compute_grace_us
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
 from heliograph_collector.detect.silence.detector_state import CoverageGap, SilenceDetectorState
+from heliograph_collector.detect.silence.merging import select_outside
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.restored_outage import restore_outage
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence, affects
-from heliograph_collector.incidents.incident import Incident, IncidentKind
+from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
@@ -138,14 +138,12 @@ class SilenceDetector:
                 is_open=outage.is_open,
             )
             for outage in list(self._outages)
-            if outage.kind is IncidentKind.COLLECTOR_BLOCKED
-            and (outage.is_open or (outage.closed_us or 0) >= since_us)
+            if outage.is_block and (outage.is_open or (outage.closed_us or 0) >= since_us)
         ]
 
     def list_live(self) -> list[VantageRef]:
         """List the vantages that are here."""
-        vantages = self._presence.vantages.values()
-        return [v.witness for v in vantages if v.is_live]
+        return [v.witness for v in self._presence.vantages.values() if v.is_live]
 
     def country_of(self, pseudonym: str) -> str:
         """Return the country of a vantage, "" if it is unknown."""
@@ -159,10 +157,8 @@ class SilenceDetector:
         return SilenceDetectorState(
             seats=list(self._presence.vantages.values()),
             pools=[(*where, record) for where, record in self._presence.pools.items()],
-            fresh={c: _list_pseudonyms(s) for c, s in self._recent_silences.items() if s},
-            blackouts=[
-                (b.fault, b.until_us, _list_pseudonyms(b.affected)) for b in self._blackouts
-            ],
+            fresh={c: _list_nyms(s) for c, s in self._recent_silences.items() if s},
+            blackouts=[(b.fault, b.until_us, _list_nyms(b.affected)) for b in self._blackouts],
             darks=self._outages,
             cases=[(c, outage_index.get(id(c.dark), -1)) for c in self._candidates.values()],
             blind=self.coverage_gaps,
@@ -338,27 +334,35 @@ class SilenceDetector:
     ) -> None:
         country = candidate.country
         if outcome is CandidateOutcome.GATED:
-            self.coverage_gaps.append(
-                CoverageGap(candidate.found_us, now_us, confounders.COMMON, country)
-            )
-        if outcome is CandidateOutcome.SETTLED:
-            self._recent_silences[country].clear()
+            gap = CoverageGap(candidate.found_us, now_us, confounders.COMMON, country)
+            self.coverage_gaps.append(gap)
         del self._candidates[country]
+        if outcome is CandidateOutcome.SETTLED:
+            self._keep_outside(country, now_us)
+            self._schedule(fall.next_sample_us(now_us), "level", country)  # no habit holds a cut
         self._schedule(now_us + _FOLLOW_US, "follow", country)
 
+    def _keep_outside(self, country: str, now_us: int) -> None:
+        """Keep the silences that no open outage holds: another part may be falling silent."""
+        outages = self._open_outages(country)
+        outside = deque(select_outside(outages, self._recent_silences[country]))
+        self._recent_silences[country] = outside
+        if len(outside) >= self._limits.burst and any(o.grown_us == now_us for o in outages):
+            self._schedule(self._presence.next_look_us(country, now_us), "look", country)
+
     def _may_be_habit(self, candidate: OutageCandidate, now_us: int) -> bool:
-        open_outages = self._open_outages(candidate.country)
-        if any(outage.confirmed_us and not outage.is_block for outage in open_outages):
+        country = candidate.country
+        if any(o.confirmed_us and not o.is_block for o in self._open_outages(country)):
             return False  # a cut grows
-        burst_us = candidate.burst_us
-        return self._levels.may_be_habit(self._presence, candidate.country, burst_us, now_us)
+        return self._levels.may_be_habit(self._presence, country, candidate.burst_us, now_us)
 
     def _evaluate_levels(self, country: str, now_us: int) -> None:
         candidate = self._candidates.get(country)
         draft = None if candidate is None else candidate.dark
-        outages = [outage for outage in self._open_outages(country) if outage is not draft]
+        outages = [o for o in self._open_outages(country) if o is not draft]
         self._outages += self._levels.evaluate(self._presence, country, now_us, outages)
-        if self._levels.is_falling(country):
+        is_new = any(outage.confirmed_us == now_us for outage in self._open_outages(country))
+        if is_new or self._levels.is_falling(country):
             self._schedule(fall.next_sample_us(now_us), "level", country)
 
     def _follow_outages(self, country: str, now_us: int) -> None:
@@ -370,7 +374,7 @@ class SilenceDetector:
         if not needs_follow_up:
             outages = self._open_outages(country)
             for outage in outages:
-                others = [other for other in outages if other is not outage]
+                others = [o for o in outages if o is not outage]
                 needs_follow_up |= outage.follow(self._presence, now_us, others)
         if needs_follow_up:
             self._schedule(now_us + _FOLLOW_US, "follow", country)
@@ -392,5 +396,5 @@ class SilenceDetector:
             self._schedule_after_retry(signal.at_us, country)
 
 
-def _list_pseudonyms(vantages: Iterable[VantagePresence]) -> list[str]:
+def _list_nyms(vantages: Iterable[VantagePresence]) -> list[str]:
     return [vantage.witness.nym for vantage in vantages]

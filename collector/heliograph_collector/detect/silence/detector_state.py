@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from heliograph_collector.detect.level import fall, presence_level
+from heliograph_collector.detect.level import fall
+from heliograph_collector.detect.level.cell_level import CellLevel
 from heliograph_collector.detect.silence.candidate import OutageCandidate
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -40,5 +41,5 @@ class SilenceDetectorState:
     set: list[tuple[str, str]]
     number: int
     fired_us: int
-    levels: list[tuple[Scope, presence_level.CellLevel]]
+    levels: list[tuple[Scope, CellLevel]]
     falls: list[fall.LevelFall]

@@ -1,6 +1,6 @@
 """Merging of outages: which one holds another, and cells that lie in others."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
@@ -47,6 +47,15 @@ def list_silent(
     return [
         s for s in vantages if s.is_silent and any(cell.scope.includes(s.place) for cell in cells)
     ]
+
+
+def select_outside(
+    outages: Collection[OutageEpisode], silences: Iterable[VantagePresence]
+) -> Iterator[VantagePresence]:
+    """Yield the silences that none of the outages explains."""
+    for s in silences:
+        if not any(o.holds(s.place) and o.explains([s.lost_by]) for o in outages):
+            yield s
 
 
 def _narrowness(outage: OutageEpisode) -> tuple[int, int]:

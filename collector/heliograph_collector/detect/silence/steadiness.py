@@ -12,7 +12,7 @@ from typing import Protocol
 
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.detect.stats.tails import lower_tail, quantile
+from heliograph_collector.detect.stats.tails import cease_chance, quantile
 from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
@@ -31,6 +31,7 @@ APART_US = 3 * MINUTE_US  # between the tenth and nine tenths of such losses; a 
 REJOIN_US = 6 * MINUTE_US  # … and of such returns; after a cut agents retry within five; assumed
 SETTLED_US = 2 * MINUTE_US  # from the first silence of a cut until nobody comes back; assumed
 CEASED_CHANCE = 1e-4  # assumed
+EARLIER_US = (5 * MINUTE_US, 10 * MINUTE_US, FLAP_US)  # in which returns are counted; assumed
 HERE_US = 5 * MINUTE_US  # for which all are here after one fault; assumed
 
 
@@ -98,15 +99,33 @@ def is_flapping(
 def have_returns_ceased(vantages: Iterable[VantagePresence], since_us: int, now_us: int) -> bool:
     """Return whether sessions that broke and came back before do not come back any more.
 
-    Where packets are lost, returns go on at a rate. That of the last `FLAP_US` before the silence
-    is known at least: each vantage counts once, by its last return. If chance hardly leaves so few
-    returns since then (Poisson), the loss has become a cut.
+    Where packets are lost, returns go on at a rate: that of a time before the silence. It is known
+    at least, as each vantage counts once, by its last return; more of it in a shorter time. If
+    chance hardly leaves so few since then, the loss has become a cut. A silence begins when told,
+    or when nine tenths of those who are silent had been lost.
     """
-    returns_us = [v.rejoined_us for v in vantages]
-    before = sum(since_us - FLAP_US <= at_us < since_us for at_us in returns_us)
-    after = sum(since_us + SETTLED_US <= at_us for at_us in returns_us)
-    expected = before * max(0, now_us - since_us - SETTLED_US) / FLAP_US
-    return lower_tail(expected, after) <= CEASED_CHANCE
+    present = list(vantages)
+    returns_us = [v.rejoined_us for v in present]
+    lost_us = [v.lost_us for v in present if v.is_silent]
+    begun = [(since_us, since_us + SETTLED_US)]
+    begun += [(quantile(lost_us, 0.9),) * 2] if lost_us else []
+    return any(
+        _have_ceased(returns_us, before_us, after_us, now_us) for before_us, after_us in begun
+    )
+
+
+def _have_ceased(returns_us: Sequence[int], before_us: int, after_us: int, now_us: int) -> bool:
+    after = sum(after_us <= at_us for at_us in returns_us)
+    later_us = max(0, now_us - after_us)
+    return any(
+        cease_chance(
+            sum(before_us - earlier_us <= at_us < before_us for at_us in returns_us),
+            after,
+            later_us / earlier_us,
+        )
+        <= CEASED_CHANCE / len(EARLIER_US)
+        for earlier_us in EARLIER_US
+    )
 
 
 def _includes(cells: Sequence[AffectedCell], place: VantageLocation) -> bool:

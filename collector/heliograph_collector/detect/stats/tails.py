@@ -45,12 +45,18 @@ def chernoff_bound(mean: float, k: int) -> float:
     return 1.0 if k <= mean else math.exp(k - mean - k * math.log(k / mean))
 
 
-def lower_tail(mean: float, k: int) -> float:
-    """Return P(X <= k) for a Poisson count X with this mean."""
-    term = math.exp(-mean)
+def cease_chance(before: int, after: int, times: float) -> float:
+    """Return P(at most `after` events) in a time, of which `before` came in an earlier one.
+
+    Both are Poisson counts of one unknown rate, so that the later is negative binomial.
+
+    Args:
+        times: The later time as a multiple of the earlier.
+    """
+    term = (1.0 + times) ** -before
     total = term
-    for count in range(1, k + 1):
-        term *= mean / count
+    for count in range(1, after + 1):
+        term *= (before + count - 1) / count * times / (1.0 + times)
         total += term
     return total
 

@@ -1,0 +1,85 @@
+"""The level of one cell: its habit, and its fall while there is one."""
+
+from dataclasses import dataclass, replace
+
+from heliograph.units import DAY_US
+from heliograph_collector.detect.level.cell_counts import LEARNED_DAYS, STEP_US
+from heliograph_collector.detect.level.fall import SAMPLE_US, LevelFall
+from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
+from heliograph_collector.incidents.incident import Bracket
+
+DAY_SPREAD = 0.04  # of the share, before the habit is learned; assumed
+_STEPS_A_DAY = DAY_US // STEP_US
+
+
+@dataclass(slots=True)
+class CellLevel:
+    """The habit of one cell, and its fall while there is one."""
+
+    habit: LevelHabit
+    step: int  # number of the current step since 1970
+    well_us: int  # the last sample in which chance explains all silences
+    lowest: float = 1.0  # share in the current step
+    share: float = 1.0  # at the last sample
+    cut_step: int | None = None  # since which a cut in the country keeps steps out of the habit
+    is_cut: bool = False  # at the last sample, in all of it or a part
+    is_low: bool = False  # at the last sample: not usual, but it may be chance
+    dark_samples: int = 0  # in a row that could confirm the fall
+    well_samples: int = 0  # in a row that could end it
+    fall: LevelFall | None = None
+    usual: UsualLevel | None = None  # in the current step
+
+    def sample(self, share: float, step: int, cut_step: int | None) -> None:
+        """Take a share; steps that have ended enter the habit, but those with a cut in them.
+
+        Args:
+            cut_step: Since which the country has a cut that is not over; None if there is none.
+        """
+        if step > self.step:
+            quiet = min(step - self.step - 1, self.habit.most_steps)
+            for number, value in enumerate([self.lowest, *[self.share] * quiet], self.step):
+                is_kept = self.cut_step is None or number < self.cut_step
+                self.habit.add(value if is_kept else None)
+            self.step = step
+            self.lowest = share
+            self.cut_step = cut_step
+            self.usual = find_usual(self.habit)
+        self.lowest = min(self.lowest, share)
+        self.share = share
+
+    def note_cut(self, cut_step: int | None, now_us: int, *, is_here: bool) -> None:
+        """Note since when the country has a cut, and whether it may share vantages with the cell.
+
+        Who is not back when its end is told is no new fall. A cell of which a cut explains all
+        silences has no samples.
+        """
+        if self.is_cut and not is_here:
+            self.well_us = now_us
+        self.is_cut = is_here
+        if cut_step is not None:
+            self.cut_step = cut_step if self.cut_step is None else min(cut_step, self.cut_step)
+
+    def end_fall(self, now_us: int) -> LevelFall | None:
+        """Count a sample that has not fallen; return the fall if it is over."""
+        self.well_samples += 1
+        fall = self.fall
+        if fall is None or self.well_samples < 2:
+            return None
+        fall.ended = Bracket(now_us - 2 * SAMPLE_US, now_us - SAMPLE_US)
+        fall.closed_us = now_us
+        self.fall = None
+        self.well_us = now_us
+        return fall
+
+
+def find_usual(habit: LevelHabit) -> UsualLevel | None:
+    """Return the usual share; of a single day it is what most of it exceeded.
+
+    The median would follow a fall of half a day.
+    """
+    usual = habit.find_usual()
+    if usual is None or usual.days >= LEARNED_DAYS:
+        return usual
+    recent = sorted(value for value in habit.values[-_STEPS_A_DAY:] if value is not None)
+    middle = recent[round(0.9 * (len(recent) - 1))]
+    return replace(usual, middle=middle, spread=DAY_SPREAD)
