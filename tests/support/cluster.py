@@ -26,6 +26,8 @@ from support.nats_servers import NatsServers, nats_servers
 from support.serve_process import NO_CONTROL, Served, start
 
 PUBLISH = "publish"
+JUDGE = "judge"
+ALONE = "judge:\n  workers: 0\n"  # a leader that starts no judge process of its own
 LEADING = "judge,detect,publish,console,jobs"
 NAME = "heliograph"
 
@@ -54,6 +56,7 @@ class Cluster:
     leaders: dict[int, Served] = field(default_factory=dict)
     hosts: dict[int, IngestHost] = field(default_factory=dict)
     publishers: dict[int, Served] = field(default_factory=dict)
+    judges: dict[int, Served] = field(default_factory=dict)
     store_url: str = ""  # "" for one embedded in each collector that leads
     k_anonymity: int = 5
 
@@ -65,9 +68,10 @@ class Cluster:
     def keyring(self) -> Keyring:
         return open_keyring(self.directory / "leader0", [HOST])
 
-    def start_leader(self, number: int) -> Served:
+    def start_leader(self, number: int, options: str = "") -> Served:
         data = self._create_data(f"leader{number}")
-        served = self.leaders[number] = start(data, "--roles", LEADING, config=self._config())
+        config = self._config() + options
+        served = self.leaders[number] = start(data, "--roles", LEADING, config=config)
         return served
 
     def start_host(self, number: int) -> IngestHost:
@@ -85,6 +89,14 @@ class Cluster:
         served = self.publishers[number] = start(data, "--roles", PUBLISH, config=self._config())
         return served
 
+    def start_judge(self, number: int) -> Served:
+        """A host that offers one judge process."""
+        data = self._create_data(f"judge{number}")
+        config = f"{self._config()}judge:\n  workers: 1\n"
+        served = self.judges[number] = start(data, "--roles", JUDGE, config=config)
+        served.wait_for("roles")
+        return served
+
     def find_leader(self) -> int:
         """The number of the collector that leads."""
         return next(n for n, served in self.leaders.items() if "http" in served.places)
@@ -99,7 +111,8 @@ class Cluster:
 
     def stop(self) -> None:
         ingest = [host.served for host in self.hosts.values()]
-        everyone = [*self.leaders.values(), *ingest, *self.publishers.values()]
+        beside = [*self.publishers.values(), *self.judges.values()]
+        everyone = [*self.leaders.values(), *ingest, *beside]
         for served in everyone:
             if served.process.poll() is None:
                 served.process.kill()

@@ -1,14 +1,19 @@
-"""Messages between ingest hosts and the collector that leads, by the servers of the journal.
+"""Messages between hosts and the collector that leads, by the servers of the journal.
 
-Reports and orders may be lost, and then the leader asks for all (`Resync`). What a host asks of the
-leader is answered after the servers' quorum has it. No message has an address of a volunteer:
-a line is named as in the journal, by keyed hashes for single days.
+Ingest: reports and orders may be lost, and then the leader asks for all (`Resync`). What a host
+asks of the leader is answered after the servers' quorum has it. No message has an address of a
+volunteer: a line is named as in the journal, by keyed hashes for single days.
+
+Judging: a host offers judge processes (`JudgeOffer`); the leader assigns one to itself, and then
+writes to it and reads from it. It asks for everything, so that each answer tells that the host
+lives, and it may ask again: parts are numbered. No message has a key.
 """
 
 from typing import TypeAlias, TypeVar
 
 import msgspec
 
+from heliograph.plan import Service
 from heliograph_collector.app.ingest_messages import (
     BadMeasurements,
     Offer,
@@ -21,6 +26,8 @@ REPORT = "host.report"  # words of subjects; the host's name follows these two
 ORDER = "host.order"
 ASK = "fleet.ask"
 ACCEPT = "host.accept"
+OFFER = "judge.offer"
+WORK = "judge.work"
 IDENTITY = "identity"  # the key of the fleet's table that is no row
 
 
@@ -64,6 +71,56 @@ class FleetReply(msgspec.Struct, frozen=True, kw_only=True):
     agent: EnrolledAgent | None = None
 
 
+class Assignment(msgspec.Struct, frozen=True, order=True):
+    """Whose a judge process is; a greater assignment takes it from a smaller one.
+
+    The servers count terms: each lease of the journal has a greater one than the lease before. So
+    a leader that has lost its lease cannot take a process from the next leader.
+    """
+
+    term: int = 0  # of the leader
+    number: int = 0  # of its assignments
+
+
+class JudgeOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """A judge process that can be had, each second; the subject ends with its name."""
+
+    version: str  # of program and rules; a leader takes its own version only
+    held_by: Assignment
+
+
+class Assign(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Start a process for this assignment; asked again until it is ready."""
+
+    assignment: Assignment
+    services: list[Service]
+
+
+class WriteBytes(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Pass on bytes to the process."""
+
+    assignment: Assignment
+    part: int  # the number of this part, from 0
+    content: bytes
+
+
+class ReadBytes(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Pass back what the process wrote."""
+
+    assignment: Assignment
+    part: int
+
+
+JudgeWork: TypeAlias = Assign | WriteBytes | ReadBytes
+
+
+class WorkReply(msgspec.Struct, frozen=True, kw_only=True):
+    is_held: bool = True  # False: the process has another assignment, or none
+    is_ready: bool = True  # False: it is starting
+    is_ended: bool = False
+    content: bytes = b""  # of ReadBytes; b"": the process has written nothing yet
+
+
 class MessageError(Exception):
     """The other side sent what is no message of this version."""
 
@@ -73,6 +130,9 @@ _ENCODER = msgspec.msgpack.Encoder()
 _REPORTS = msgspec.msgpack.Decoder(HostReport)
 _ORDERS: msgspec.msgpack.Decoder[HostOrder] = msgspec.msgpack.Decoder(HostOrder)
 _REQUESTS = msgspec.msgpack.Decoder(FleetRequest)
+_OFFERS = msgspec.msgpack.Decoder(JudgeOffer)
+_WORK: msgspec.msgpack.Decoder[JudgeWork] = msgspec.msgpack.Decoder(JudgeWork)
+_WORK_REPLIES = msgspec.msgpack.Decoder(WorkReply)
 _REPLIES = msgspec.msgpack.Decoder(FleetReply)
 
 
@@ -95,6 +155,18 @@ def decode_request(content: bytes) -> FleetRequest:
 
 def decode_reply(content: bytes) -> FleetReply:
     return _decode(_REPLIES, content)
+
+
+def decode_offer(content: bytes) -> JudgeOffer:
+    return _decode(_OFFERS, content)
+
+
+def decode_work(content: bytes) -> JudgeWork:
+    return _decode(_WORK, content)
+
+
+def decode_work_reply(content: bytes) -> WorkReply:
+    return _decode(_WORK_REPLIES, content)
 
 
 def _decode(decoder: "msgspec.msgpack.Decoder[_T]", content: bytes) -> _T:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,8 +23,14 @@ from heliograph_collector.fleet import Fleet, Keyring, agent_keys
 from heliograph_collector.fleet.forgetting import forget_agent
 from heliograph_collector.fleet.quarantine import record_clone, record_fork
 from heliograph_collector.fleet.registry import EnrolledAgent, EnrolmentRefusedError
-from heliograph_collector.fleet.replica import apply_rows, read_rows, replace_rows
+from heliograph_collector.fleet.replica import (
+    ReplicaError,
+    apply_rows,
+    read_rows,
+    replace_rows,
+)
 from heliograph_collector.ingest.agent_directory import AgentDirectory
+from heliograph_collector.store.journal.journal import JournalError
 
 if TYPE_CHECKING:
     from heliograph_collector.store.journal.jetstream.bus import Bus, SharedTable
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
 Rule: TypeAlias = Callable[[Fleet, bytes, int], bool]
 POLL_S = 1.0  # assumed; how late a host learns of an agent that was revoked
 ASK_S = 8.0  # an agent waits 10 s for an enrolment
+log = logging.getLogger("heliograph.fleet")
 _KEY_FILES = ("signing.key", "log.key", "sealing.key", "secret.key", "tls.pem")
 
 
@@ -82,6 +90,15 @@ class FleetFollower:
             changes = dict(await self._table.read_new())
             changes.pop(IDENTITY, None)
             await asyncio.to_thread(apply_rows, self._fleet, changes)
+
+    async def follow(self) -> None:
+        """Apply what is new, each POLL_S; never return."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await self.update()
+            except (JournalError, ReplicaError, sqlite3.Error) as error:
+                log.warning("The fleet stays as it was: %s", error)
 
 
 class FleetPublisher:

@@ -10,11 +10,9 @@ are heard and acknowledged as ever. Without servers it acknowledges nothing, and
 import asyncio
 import logging
 import random
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -36,7 +34,6 @@ from heliograph_collector.app.cluster_messages import (
 )
 from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.fleet_sharing import (
-    POLL_S,
     FleetFollower,
     HostDirectory,
     HostFleet,
@@ -124,7 +121,7 @@ async def run_ingest_host(config: Config, servers: JournalSettings) -> AsyncIter
         stack.push_async_callback(reporter.report_end)
         group = await stack.enter_async_context(asyncio.TaskGroup())
         await stack.enter_async_context(host.bus.answer(ACCEPT, reporter.accept, is_shared=True))
-        for run in (reporter.run, reporter.follow_orders, partial(_follow_fleet, follower)):
+        for run in (reporter.run, reporter.follow_orders, follower.follow):
             stack.callback(group.create_task(run()).cancel)
         yield
 
@@ -152,16 +149,6 @@ def _build_config(
         trusted_proxies=config.trusted_proxies,
         directory=directory,
     )
-
-
-async def _follow_fleet(follower: FleetFollower) -> None:
-    """Follow the fleet; never return."""
-    while True:
-        await asyncio.sleep(POLL_S)
-        try:
-            await follower.update()
-        except (JournalError, ReplicaError, sqlite3.Error) as error:
-            log.warning("The fleet stays as it was: %s", error)
 
 
 class HostReporter:

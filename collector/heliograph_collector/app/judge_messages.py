@@ -42,6 +42,7 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Decode envelopes; the process keeps the records for the next JudgeRequest."""
 
     rows: list[JournalRow]
+    is_past: bool = False  # judged before: nobody wants the records
 
 
 class DecodeReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -83,6 +83,8 @@ class RequestHandler:
     def _decode(self, request: DecodeRequest) -> DecodeReply:
         decoded = read_rows(request.rows, self._pseudonyms)
         self._decoded = decoded.records
+        if request.is_past:
+            return DecodeReply(chunks=[], failures=[])
         return DecodeReply(chunks=encode_chunks(decoded.records), failures=decoded.failures)
 
     def _judge(self, request: JudgeRequest) -> JudgeReply:

@@ -15,7 +15,8 @@ journal, beside the work of the others) and then *joins* between two blocks, whe
 all rows before the next.
 
 A collector that keeps up judges in its own process, as one with one core does always: processes
-start when BEHIND_BLOCKS blocks in a row left rows waiting.
+start when BEHIND_BLOCKS blocks in a row left rows waiting. They run on this machine or on others
+(`judge_role.RemoteWorkers`), with the same verdicts.
 """
 
 import asyncio
@@ -37,11 +38,10 @@ from heliograph_collector.app.judge_messages import (
     Chunk,
     DecodeRequest,
     JudgeRequest,
-    JudgeSetup,
     decode_chunks,
     encode_chunks,
 )
-from heliograph_collector.app.worker_process import WorkerLostError, WorkerProcess, start_worker
+from heliograph_collector.app.worker_process import WorkerLostError, WorkerProcess
 from heliograph_collector.control.assessor import Assessor, Selection
 from heliograph_collector.control.target_key import weigh_measurement
 from heliograph_collector.judge.fingerprints.library import LIBRARY, ListSource
@@ -77,6 +77,18 @@ class JournalHistory(Protocol):
     async def read(self, after: int, limit: int, *, limit_bytes: int) -> list[JournalRow]: ...
 
 
+class WorkerSource(Protocol):
+    """Where judge processes come from. Implemented by LocalWorkers and RemoteWorkers."""
+
+    def has_room(self, count: int) -> bool:
+        """Return whether another may be started beside `count` that there are."""
+        ...
+
+    async def start(self) -> WorkerProcess:
+        """Start one. Raises WorkerLostError."""
+        ...
+
+
 @dataclass(slots=True)
 class _Newcomer:
     """A process that learns; `through` is the last row that it took up."""
@@ -96,27 +108,29 @@ class _Part:
 
 
 class JudgeWorkers:
-    """Judge rows in up to `limit` processes, which `run` starts and ends, or else in this one."""
+    """Judge rows in processes of some sources, which `run` starts and ends, or else in this one.
+
+    The first source that has room is asked for the next process.
+    """
 
     def __init__(
         self,
         assessor: Assessor,
-        setup: JudgeSetup,
+        sources: Sequence[WorkerSource],
         history: JournalHistory,
         lists: ListSource,
         *,
-        limit: int,
+        pseudonyms: Pseudonyms,
         clock: Clock,
         rng: random.Random,
         registry: CollectorRegistry,
     ) -> None:
         LIBRARY.watch(lists)
         self._assessor = assessor
-        self._pseudonyms = Pseudonyms(setup.secret)
+        self._pseudonyms = pseudonyms
         self._local = LocalJudge(assessor, self._pseudonyms)
-        self._setup = setup
+        self._sources = sources
         self._history = history
-        self._limit = limit
         self._clock = clock
         self._rng = rng
         self._workers: list[WorkerProcess] = []
@@ -170,8 +184,9 @@ class JudgeWorkers:
     def is_starting(self) -> bool:
         return self._vacancy.is_set()
 
-    def list_pids(self) -> list[int]:
-        return [worker.pid for worker in self._workers]
+    def list_names(self) -> list[str]:
+        """List the processes that judge now, by id or by the name under which they are offered."""
+        return [worker.name for worker in self._workers]
 
     def measure_cpu_s(self) -> float:
         """Return the CPU time of all judge processes, as of their last answers."""
@@ -198,13 +213,16 @@ class JudgeWorkers:
         while self._newcomers:
             await self._admit(self._newcomers.pop())
         is_due = self._clock.monotonic_us() >= self._start_at_us
-        if self._is_wanted and is_due and len(self._workers) < self._limit:
+        if self._is_wanted and is_due and self._find_source() is not None:
             self._vacancy.set()
 
     async def _bring_up(self) -> None:
         """Start a process, and let it learn what the others know."""
+        source = self._find_source()
+        if source is None:
+            return
         try:
-            worker = await start_worker(self._setup)
+            worker = await source.start()
             newcomer = _Newcomer(worker, max(0, self._judged_through - RESTORED_ROWS))
             try:
                 await self._teach(newcomer, JOIN_ROWS)
@@ -215,6 +233,10 @@ class JudgeWorkers:
             self._note_loss(f"A judge process could not start ({error})")
         else:
             self._newcomers.append(newcomer)
+
+    def _find_source(self) -> WorkerSource | None:
+        count = len(self._workers)
+        return next((source for source in self._sources if source.has_room(count)), None)
 
     async def _admit(self, newcomer: _Newcomer) -> None:
         """Let a process that has learned take up what was judged since, and join."""
@@ -239,7 +261,7 @@ class JudgeWorkers:
             if not rows:
                 newcomer.through = self._judged_through
                 return
-            await newcomer.worker.decode(DecodeRequest(rows=_list_envelopes(rows)))
+            await newcomer.worker.decode(DecodeRequest(rows=_list_envelopes(rows), is_past=True))
             await newcomer.worker.judge(_NOTHING_TO_JUDGE, 0)
             newcomer.through = rows[-1].position
 
@@ -316,7 +338,7 @@ class JudgeWorkers:
         worker.kill()
         self._workers.remove(worker)
         self._ended_cpu_us += worker.cpu_us
-        self._note_loss(f"Judge process {worker.pid} is lost ({error}), and no result with it")
+        self._note_loss(f"Judge process {worker.name} is lost ({error}), and no result with it")
 
     def _note_loss(self, sentence: str) -> None:
         self._lost_workers.inc()

@@ -96,11 +96,13 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
         context = open_context(config, leading.journal, stack, fence)
         stack.callback(context.endpoint_file.remove)
         ingest = build_ingest(context, leading)
-        # A late import: the libraries of the other roles take seconds to load.
+        # Late imports: the libraries of the other roles take seconds to load.
+        from heliograph_collector.app.judge_role import RemoteWorkers
         from heliograph_collector.app.workers import Workers
 
+        remote = RemoteWorkers(leading.bus, leading.term, context.services.services)
         reporter = PublicReporter(leading.bus, secrets.token_hex(8), context.services.version)
-        workers = Workers(context, ingest, (ingest,), (reporter,))
+        workers = Workers(context, ingest, (ingest,), (reporter,), (remote,))
         with explain_errors(JournalError, ReplicaError):
             await publisher.publish()
             await ingest.start()
@@ -110,6 +112,7 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
             partial(_publish_fleet, publisher),
             partial(_end_with_lease, leading, fence),
             ingest.run,
+            remote.run,
             workers.run,
             partial(workers.report, reporter),
         ]

@@ -26,11 +26,12 @@ from heliograph_collector.app.context import (
 from heliograph_collector.app.ingest_host import run_ingest_host
 from heliograph_collector.app.ingest_messages import VERSION, FleetChanged, IngestSetup
 from heliograph_collector.app.ingest_supervisor import IngestSupervisor
+from heliograph_collector.app.judge_host import run_judge_host
 from heliograph_collector.app.leader import run_leader
 from heliograph_collector.app.listeners import ListenerPorts, OtherListeners, open_listeners
 from heliograph_collector.app.remote_ingest import RemoteIngest
 from heliograph_collector.config.errors import CannotServeError
-from heliograph_collector.config.roles import INGEST, PUBLISH, STORE_ROLES
+from heliograph_collector.config.roles import INGEST, JUDGE, PUBLISH, STORE_ROLES
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet.plans import announce_entrances
 from heliograph_collector.ingest.agent_directory import AgentDirectory
@@ -44,7 +45,7 @@ MISSING_INGEST = (
 )
 
 MISSING_SERVERS = (
-    "The role publish alone reads what another collector tells by servers: name them in "
+    "The roles judge and publish run alone beside a collector that leads, by servers: name them in "
     "store.journal, or add the other roles."
 )
 
@@ -103,9 +104,11 @@ def _find_cluster_part(
     Raises CannotServeError.
     """
     servers = config.journal
-    if config.roles == {PUBLISH}:
+    if config.roles in ({JUDGE}, {PUBLISH}):
         if servers is None:
             raise CannotServeError(MISSING_SERVERS)
+        if config.roles == {JUDGE}:
+            return partial(run_judge_host, servers=servers)
         # A late import: the libraries of pages and store take seconds to load.
         from heliograph_collector.app.publish_host import run_publish_host
 

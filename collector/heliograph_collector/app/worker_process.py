@@ -1,10 +1,11 @@
-"""One judge process, from the side of `serve`: it is started, asked and ended here."""
+"""One judge process, from the side of who asks it: it is started, asked and ended here."""
 
 import asyncio
 import logging
 import socket
 import sys
 from contextlib import suppress
+from typing import Protocol
 
 from heliograph_collector.app.frames import (
     HEADER_BYTES,
@@ -39,8 +40,28 @@ class WorkerLostError(Exception):
     """The process ended, hangs, or answered what is no answer."""
 
 
-class WorkerProcess:
-    """A judge process that runs. After a WorkerLostError it is ended, and asked no more."""
+class WorkerStream(Protocol):
+    """Bytes to a judge process and from it. Implemented by ProcessStream and RemoteStream."""
+
+    name: str
+
+    async def write(self, content: bytes) -> None:
+        """Send bytes. Raises OSError."""
+        ...
+
+    async def read_exactly(self, count: int) -> bytes:
+        """Read that many bytes. Raises OSError, EOFError."""
+        ...
+
+    async def stop(self) -> None:
+        """Let the process end."""
+        ...
+
+    def kill(self) -> None: ...
+
+
+class ProcessStream:
+    """A judge process on this machine."""
 
     def __init__(
         self,
@@ -48,14 +69,49 @@ class WorkerProcess:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
+        self.name = str(process.pid)
         self._process = process
         self._reader = reader
         self._writer = writer
+
+    async def write(self, content: bytes) -> None:
+        self._writer.write(content)
+        await self._writer.drain()
+
+    async def read_exactly(self, count: int) -> bytes:
+        return await self._reader.readexactly(count)
+
+    async def read(self, limit: int) -> bytes:
+        """Read what is there, b"" at the end. Raises OSError."""
+        return await self._reader.read(limit)
+
+    async def stop(self) -> None:
+        """Close the stream, at which the process ends, and kill it if it does not."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self._process.wait()
+        except TimeoutError:
+            self.kill()
+            await self._process.wait()
+
+    def kill(self) -> None:
+        self._writer.close()
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+
+class WorkerProcess:
+    """A judge process that runs. After a WorkerLostError it is ended, and asked no more."""
+
+    def __init__(self, stream: WorkerStream) -> None:
+        self._stream = stream
         self.cpu_us = 0  # as of its last answer
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
+    def name(self) -> str:
+        """Return its process id; of one elsewhere, the name under which it is offered."""
+        return self._stream.name
 
     async def decode(self, request: DecodeRequest) -> DecodeReply:
         """Decode envelopes. Raises WorkerLostError."""
@@ -78,19 +134,10 @@ class WorkerProcess:
         await self._exchange(setup, START_S, reads_reply=False)
 
     async def stop(self) -> None:
-        """Close the stream, at which the process ends, and kill it if it does not."""
-        self._writer.close()
-        try:
-            async with asyncio.timeout(STOP_S):
-                await self._process.wait()
-        except TimeoutError:
-            self.kill()
-            await self._process.wait()
+        await self._stream.stop()
 
     def kill(self) -> None:
-        self._writer.close()
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        self._stream.kill()
 
     async def _exchange(
         self, request: JudgeMessage, deadline_s: float, *, reads_reply: bool = True
@@ -101,8 +148,7 @@ class WorkerProcess:
         """
         try:
             async with asyncio.timeout(deadline_s):
-                self._writer.write(encode_frame(request))
-                await self._writer.drain()
+                await self._stream.write(encode_frame(request))
                 reply = await self._read_message() if reads_reply else None
                 status = await self._read_message()
         except (OSError, EOFError, TimeoutError, FrameError) as error:
@@ -118,12 +164,12 @@ class WorkerProcess:
         return reply
 
     async def _read_message(self) -> JudgeMessage:
-        length = decode_length(await self._reader.readexactly(HEADER_BYTES))
-        return decode_message(await self._reader.readexactly(length))
+        length = decode_length(await self._stream.read_exactly(HEADER_BYTES))
+        return decode_message(await self._stream.read_exactly(length))
 
 
-async def start_worker(setup: JudgeSetup) -> WorkerProcess:
-    """Start a judge process. Raises WorkerLostError."""
+async def start_stream(setup: JudgeSetup) -> ProcessStream:
+    """Start a judge process on this machine, ready to be asked. Raises WorkerLostError."""
     parent_socket, child_socket = socket.socketpair()
     with child_socket:
         try:
@@ -137,6 +183,22 @@ async def start_worker(setup: JudgeSetup) -> WorkerProcess:
             parent_socket.close()
             raise WorkerLostError(str(error)) from error
     reader, writer = await asyncio.open_unix_connection(sock=parent_socket, limit=_BUFFER)
-    worker = WorkerProcess(process, reader, writer)
-    await worker.set_up(setup)
-    return worker
+    stream = ProcessStream(process, reader, writer)
+    await WorkerProcess(stream).set_up(setup)
+    return stream
+
+
+class LocalWorkers:
+    """Judge processes of this machine, up to a limit."""
+
+    def __init__(self, setup: JudgeSetup, limit: int) -> None:
+        self.setup = setup
+        self._limit = limit
+
+    def has_room(self, count: int) -> bool:
+        """Return whether another may be started beside `count` that there are."""
+        return count < self._limit
+
+    async def start(self) -> WorkerProcess:
+        """Start one. Raises WorkerLostError."""
+        return WorkerProcess(await start_stream(self.setup))

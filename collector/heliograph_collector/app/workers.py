@@ -10,6 +10,7 @@ from heliograph_collector.app.context import AppContext
 from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.findings_role import FindingsRole
 from heliograph_collector.app.judge_role import build_judge, build_writer
+from heliograph_collector.app.judge_workers import WorkerSource
 from heliograph_collector.app.pace_role import PaceRole
 from heliograph_collector.app.public_report import PublicReporter
 from heliograph_collector.app.publish_role import PublishRole, build_live_feed
@@ -62,12 +63,14 @@ class Workers:
         ingest: IngestStage,
         others: Sequence[ProblemSource] = (),
         listeners: Sequence[BlockListener] = (),
+        elsewhere: Sequence[WorkerSource] = (),
     ) -> None:
         """Build all roles around a running ingest stage.
 
         Args:
             others: Parts outside of these roles that can keep the collector from being ready.
             listeners: Parts outside of these roles that are to hear of judged blocks.
+            elsewhere: Sources of judge processes on other hosts.
         """
         self._context = context
         self._others = others
@@ -89,7 +92,7 @@ class Workers:
             *self._jobs.listeners,
             *listeners,
         )
-        self._judge = build_judge(context)
+        self._judge = build_judge(context, elsewhere)
         self._writer = build_writer(context, self._store, self._judge, all_listeners)
         self._pace = PaceRole(context, ingest, self._detector, self._writer)
         self._findings = FindingsRole(self._publish.snapshot_cache, ingest.connections)

@@ -16,7 +16,7 @@ from heliograph.clock import Clock, SystemClock
 from heliograph.units import DAY_US
 from heliograph_collector.cli import add_common_options, load_cli_config
 from heliograph_collector.cli.finding import Finding, Level, select_certificate
-from heliograph_collector.config.roles import PUBLISH
+from heliograph_collector.config.roles import JUDGE, PUBLISH
 
 if TYPE_CHECKING:
     from heliograph_collector.config.journal_settings import JournalSettings
@@ -82,6 +82,9 @@ def examine(config: "Config") -> list[Finding]:
             check_pages(config),
             check_contact(config),
         ]
+    if config.roles == {JUDGE}:
+        servers = [check_servers(config.journal)] if config.journal else []
+        return [data_finding, check_judges(config.data), *servers]
     return [
         data_finding,
         check_root(config.data),
@@ -152,6 +155,17 @@ def check_root(data: Path) -> Finding:
     root = charter.root
     sentence = f"{root.threshold} of {len(root.keys)} root shares sign, and none is here."
     return Finding(Level.OK, "root of trust", sentence)
+
+
+def check_judges(data: Path) -> Finding:
+    """Check that `serve` offers judge processes."""
+    from heliograph_collector.config.endpoint_file import read_endpoint
+
+    if read_endpoint(data, "roles") != JUDGE:
+        sentence = f"`serve` does not run on {data}: start it."
+        return Finding(Level.FAILURE, "judges", sentence)
+    sentence = "Judge processes are offered; heliograph_judge_workers of the leader counts them."
+    return Finding(Level.OK, "judges", sentence)
 
 
 def check_readiness(data: Path) -> Finding:

@@ -3,9 +3,10 @@
 from collections.abc import Collection
 
 INGEST = "ingest"  # it can run alone
-PUBLISH = "publish"  # it can run alone too, beside a collector that leads a cluster
-ROLES = (INGEST, "judge", "detect", PUBLISH, "console", "jobs", "control")
-STORE_ROLES = ("judge", "detect", PUBLISH, "jobs")  # they share the store of one process
+JUDGE = "judge"  # it and the next can run alone too, beside a collector that leads a cluster
+PUBLISH = "publish"
+ROLES = (INGEST, JUDGE, "detect", PUBLISH, "console", "jobs", "control")
+STORE_ROLES = (JUDGE, "detect", PUBLISH, "jobs")  # they share the store of one process
 
 
 def check_roles(roles: Collection[str]) -> frozenset[str]:
@@ -13,7 +14,7 @@ def check_roles(roles: Collection[str]) -> frozenset[str]:
     wanted = frozenset(roles)
     if unknown := sorted(wanted.difference(ROLES)):
         raise ValueError(f"{unknown[0]!r} is no role: use some of {', '.join(ROLES)}")
-    if wanted == {PUBLISH}:
+    if wanted in ({JUDGE}, {PUBLISH}):
         return wanted
     missing = [role for role in STORE_ROLES if role not in wanted]
     if 0 < len(missing) < len(STORE_ROLES):

@@ -15,7 +15,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from heliograph.clock import Clock, SystemClock
-from heliograph.codec import measurement_to_pb
 from heliograph.services import load_shipped_services
 from heliograph_collector.app import worker_count, worker_process
 from heliograph_collector.app.judge_messages import (
@@ -25,6 +24,7 @@ from heliograph_collector.app.judge_messages import (
     encode_chunks,
 )
 from heliograph_collector.app.judge_workers import JournalHistory, JudgeWorkers
+from heliograph_collector.app.worker_process import LocalWorkers
 from heliograph_collector.control.assessor import Assessor
 from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.judge import judge
@@ -32,20 +32,17 @@ from heliograph_collector.judge import writer as writer_module
 from heliograph_collector.judge.row_judge import JudgedRows
 from heliograph_collector.judge.writer import StoreWriter
 from heliograph_collector.model.expiry_clock import ExpiryClock
-from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
+from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.journal.journal import Journal
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.store import Store
-from support.control_records import RESET, WORKS
 from support.hand_clock import HandClock
-from support.rows import ANNA, NAMES, US, envelope_row
-from support.scenario import NOON_US, measurement
+from support.judged_rows import SECRET, build_rows
+from support.rows import NAMES, US
 from support.waiting import until_true
 
-COUNTRIES = ("KZ", "DE", "BR", "JP", "ZA")
 LOST = "heliograph_judge_workers_lost_total"
-SECRET = b"s" * 32
 ROWS = 64  # of a block
 KILLS = max(1, int(os.environ.get("HELIOGRAPH_KILLS", "8")) // 8)
 SERVICES = load_shipped_services().services
@@ -54,40 +51,6 @@ SERVICES = load_shipped_services().services
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "BLOCK_ROWS", ROWS)
-
-
-def build_rows(count: int, seed: int = 1) -> list[JournalRow]:
-    """Envelopes of controls and volunteers on three targets, presence, and what is no envelope."""
-    rng = random.Random(seed)
-    rows: list[JournalRow] = []
-    for position in range(1, count + 1):
-        at_us = NOON_US + position * US
-        number = rng.randrange(12)
-        results = [
-            replace(
-                measurement(rng.choice([WORKS, RESET]), started_us=at_us),
-                target=f"https://t{rng.randrange(3)}.example/",
-            )
-            for _ in range(rng.randrange(1, 4))
-        ]
-        row = replace(
-            envelope_row(*map(measurement_to_pb, results), sequence=position, position=position),
-            agent=bytes([number]) * 16,
-            country=COUNTRIES[number % 5],
-            prefix=f"net{number}",
-            role=AgentRole.CONTROL if number < 2 else AgentRole.VOLUNTEER,
-            received_us=at_us,
-            since_s=1,
-        )
-        kind = rng.randrange(10)
-        if kind == 0:
-            row = replace(row, body=b"junk")
-        elif kind == 1:
-            row = JournalRow(kind=RowKind.LOST, agent=ANNA, received_us=at_us, position=position)
-        elif kind == 2:
-            row = replace(row, received_us=at_us + 200 * 86_400 * US)  # an impossible time
-        rows.append(row)
-    return rows
 
 
 @dataclass
@@ -100,6 +63,10 @@ class RowHistory:
         return [row for row in self.rows if row.position > after][:limit]
 
 
+def build_setup(data: Path) -> JudgeSetup:
+    return JudgeSetup(version=VERSION, data=str(data), secret=SECRET, services=list(SERVICES))
+
+
 @asynccontextmanager
 async def judging(
     data: Path,
@@ -110,10 +77,10 @@ async def judging(
 ) -> AsyncIterator[JudgeWorkers]:
     workers = JudgeWorkers(
         Assessor(judge, SERVICES),
-        JudgeSetup(version=VERSION, data=str(data), secret=SECRET, services=list(SERVICES)),
+        [LocalWorkers(build_setup(data), limit)],
         history,
         SignedLists(data),
-        limit=limit,
+        pseudonyms=Pseudonyms(SECRET),
         clock=clock or HandClock(),
         rng=random.Random(1),
         registry=registry or CollectorRegistry(),
@@ -163,24 +130,24 @@ async def test_same_verdicts_whoever_judges_and_whoever_is_killed(
         await until_joined(workers, 2)  # … and have learned what was judged before they began
         results += await judge_all(workers, rows[40:80])
         for at, number in ((80, signal.SIGKILL), (96, signal.SIGSTOP)):
-            (victim, _) = workers.list_pids()
+            victim, _ = workers.list_names()
             block = asyncio.ensure_future(judge_all(workers, rows[at : at + 8]))
             await asyncio.sleep(0)  # the request is on its way
-            os.kill(victim, number)
+            os.kill(int(victim), number)
             monkeypatch.setattr(worker_process, "ANSWER_S", 5.0)  # what hangs is lost too
             results += await block
             monkeypatch.undo()
             results += await judge_all(workers, rows[at + 8 : at + 16])
-            assert victim not in workers.list_pids()
+            assert victim not in workers.list_names()
             clock.advance_us(120 * US)  # beyond the longest pause before another start
             await until_joined(workers, 2)
         results += await judge_all(workers, rows[112:])
         assert workers.measure_cpu_s() > 0
-        pids = workers.list_pids()
+        names = workers.list_names()
     assert results == expected
-    for pid in pids:
+    for name in names:
         with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+            os.kill(int(name), 0)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +205,9 @@ async def test_process_that_cannot_start_costs_nothing(
         results = await judge_all(workers, rows)
         await until_lost(registry, 1)
         monkeypatch.undo()
-        workers._setup = msgspec.structs.replace(workers._setup, version="older")
+        (source,) = workers._sources
+        assert isinstance(source, LocalWorkers)
+        source.setup = msgspec.structs.replace(source.setup, version="older")
         clock.advance_us(120 * US)
         await workers.judge([], is_behind=True)
         await until_lost(registry, 2)
@@ -275,8 +244,8 @@ async def test_killed_processes_lose_nothing_and_store_nothing_twice(
                 rows = [replace(row, sequence=row.sequence + 1_000 * len(expected)) for row in rows]
                 expected += [record.id for record in read_rows(rows, Pseudonyms(SECRET)).records]
                 await journal.append([row for row in rows if row.kind is RowKind.ENVELOPE])
-            if killed_count <= lost_count < KILLS and (pids := workers.list_pids()):
-                os.kill(random.Random(killed_count).choice(pids), signal.SIGKILL)
+            if killed_count <= lost_count < KILLS and (names := workers.list_names()):
+                os.kill(int(random.Random(killed_count).choice(names)), signal.SIGKILL)
                 killed_count += 1
             await asyncio.sleep(0.01)
         task.cancel()

@@ -236,3 +236,13 @@ def test_a_host_that_only_publishes_is_asked_for_what_it_needs(tmp_path: Path) -
     warning = check_no_keys(folder)
     assert warning.level is Level.WARNING
     assert "signing.key" in warning.sentence
+
+
+def test_a_host_that_only_judges_is_asked_whether_it_does(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    config = Config(data=folder, roles=frozenset({"judge"}))
+    assert [f.subject for f in examine(config)] == ["data directory", "judges"]
+    assert examine(config)[1].level is Level.FAILURE
+    EndpointFile(config).publish(roles="judge")
+    assert examine(config)[1].level is Level.OK

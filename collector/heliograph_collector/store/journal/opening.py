@@ -13,6 +13,7 @@ from heliograph_collector.store.journal.protocol import JournalProtocol
 if TYPE_CHECKING:
     from heliograph_collector.store.journal.jetstream.cluster import (
         HostSide,
+        JudgeSide,
         LeadingJournal,
         PublishedSide,
     )
@@ -72,6 +73,15 @@ async def open_published(servers: "ServerSettings") -> "AsyncIterator[PublishedS
         from heliograph_collector.store.journal.jetstream.cluster import open_published_side
     async with open_published_side(servers) as published:
         yield published
+
+
+@asynccontextmanager
+async def open_to_judge(servers: "ServerSettings") -> "AsyncIterator[JudgeSide]":
+    """Open what a host that only judges needs, inside the block. Raises JournalError."""
+    with _explain_missing_library():
+        from heliograph_collector.store.journal.jetstream.cluster import open_judge_side
+    async with open_judge_side(servers) as side:
+        yield side
 
 
 def _check_moved(data: Path) -> None:

@@ -22,7 +22,10 @@ from heliograph_collector.config.journal_settings import JournalSettings
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.jetstream import lease
 from heliograph_collector.store.journal.jetstream.bus import Bus, SharedLog, SharedTable
-from heliograph_collector.store.journal.jetstream.cluster import open_published_side
+from heliograph_collector.store.journal.jetstream.cluster import (
+    open_judge_side,
+    open_published_side,
+)
 from heliograph_collector.store.journal.jetstream.connection import NatsConnection
 from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal, open_jetstream
 from heliograph_collector.store.journal.journal import (
@@ -348,8 +351,32 @@ async def test_shipped_configuration_serves_its_users(tmp_path: Path) -> None:
             assert await again.append([envelope(1)]) == [None]
             assert [row.position for row in await again.read(0, 10)] == [2]
         assert "only three" in await describe_servers(settings)
+        await check_judge(settings)
         (tmp_path / "publisher").write_text("publisher:REPLACE-ME-TOO")
         await check_publisher(settings, replace(settings, credentials_file=tmp_path / "publisher"))
+
+
+async def hear_published(sender: Bus, reader: Bus, heard: str, topic: str) -> None:
+    """What one side sends the other hears."""
+    hearing = asyncio.ensure_future(anext(reader.listen(heard)))
+
+    async def is_heard() -> bool:
+        await sender.publish(topic, b"report")
+        return hearing.done()
+
+    await until(is_heard)
+    assert hearing.result() == (topic.rpartition(".")[2], b"report")
+
+
+async def check_judge(settings: JournalSettings) -> None:
+    """It offers, and answers who leads."""
+
+    async def answer(content: bytes) -> bytes:
+        return content.upper()
+
+    async with open_judge_side(settings) as side, side.bus.answer("judge.work.a", answer):
+        await hear_published(side.bus, side.bus, "judge.offer.*", "judge.offer.a")
+        assert await side.bus.ask("judge.work.a", b"work", 10) == b"WORK"
 
 
 async def check_publisher(settings: JournalSettings, fewer_rights: JournalSettings) -> None:
@@ -361,14 +388,7 @@ async def check_publisher(settings: JournalSettings, fewer_rights: JournalSettin
     table = await SharedTable.open(connection, settings)
     await shared.append(1, b"the leader's")
     async with open_published_side(fewer_rights) as published:
-        hearing = asyncio.ensure_future(anext(published.bus.listen("public")))
-
-        async def is_heard() -> bool:
-            await leader.publish("public", b"report")
-            return hearing.done()
-
-        await until(is_heard)
-        assert hearing.result() == ("public", b"report")
+        await hear_published(leader, published.bus, "public", "public")
         assert await published.log.read_after(0) == [b"the leader's"]
         client = published.bus._connection.client
         for subject in ("heliograph-log", "$KV.heliograph-fleet.a"):

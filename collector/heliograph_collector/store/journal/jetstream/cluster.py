@@ -28,6 +28,7 @@ class LeadingJournal:
     bus: Bus
     table: SharedTable
     log: SharedLog
+    term: int  # the next leader's is greater
 
     async def wait_until_lost(self) -> None:
         """Wait until another collector leads."""
@@ -40,6 +41,14 @@ class HostSide:
 
     name: str
     journal: HostJournal
+    bus: Bus
+    table: SharedTable
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSide:
+    """What a host that only judges has: it writes nothing."""
+
     bus: Bus
     table: SharedTable
 
@@ -67,6 +76,7 @@ async def open_leading_journal(
             Bus(connection, settings.name),
             await SharedTable.open(connection, settings),
             await SharedLog.open(connection, settings),
+            journal.term,
         )
 
 
@@ -87,6 +97,20 @@ async def open_published_side(settings: ServerSettings) -> AsyncIterator[Publish
         connection.patience_s = PATIENCE_S
         yield PublishedSide(
             Bus(connection, settings.name), SharedLog(connection, f"{settings.name}-log")
+        )
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def open_judge_side(settings: ServerSettings) -> AsyncIterator[JudgeSide]:
+    """Connect as a host that only judges, inside the block. Raises JournalError."""
+    connection = NatsConnection(settings)
+    try:
+        await connection.open()
+        connection.patience_s = PATIENCE_S
+        yield JudgeSide(
+            Bus(connection, settings.name), await SharedTable.open(connection, settings)
         )
     finally:
         await connection.close()

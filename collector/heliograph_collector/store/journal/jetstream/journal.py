@@ -73,6 +73,7 @@ async def open_jetstream(
         async with lease.keep():
             journal = await _open_journal(connection, lease, settings)
             journal.lost = lease.lost
+            journal.term = lease.term
             connection.patience_s = PATIENCE_S
             try:
                 yield journal
@@ -98,6 +99,7 @@ class JetStreamJournal:
         subjects = Subjects(settings.name)
         self.id = read_id(info)
         self.lost = asyncio.Event()  # set when another collector has taken the journal
+        self.term = 0  # of the lease by which it was opened; the next one's is greater
         self.alive_before_us = 0
         self.expiry_before_us = 0
         self.envelopes_kept_us = settings.kept_hours * HOUR_US

@@ -56,6 +56,7 @@ class JournalLease:
         self._owner = owner  # the name of the data directory; then, of this process
         self._value = owner + b":" + secrets.token_hex(8).encode()
         self._revision = 0
+        self.term = 0  # the revision at which it was taken: greater than that of any lease before
         self._renewed_s = 0.0
         self._is_lost = False
         self.lost = asyncio.Event()
@@ -86,6 +87,7 @@ class JournalLease:
                 is_logged = True
                 await asyncio.sleep(STANDBY_S)
             else:
+                lease.term = lease._revision
                 return lease
 
     @asynccontextmanager
