@@ -11,12 +11,16 @@ import pytest
 from hypothesis import settings
 
 from support import browser_reader, quick
+from support.examples import limit_examples
 
 # The lab plays drill and matrix one after the other in one worker; they mostly wait.
 FIRST = "drill"
 
-# On a busy machine any example may take long: the time decides no test.
-settings.register_profile("suite", parent=settings(), deadline=None)
+# On a busy machine any example may take long: the time decides no test. Where a property states no
+# number of its own, CI draws Hypothesis's default of 100, `make quick` 25 and `make soak` 800.
+settings.register_profile(
+    "suite", parent=settings(), deadline=None, max_examples=limit_examples(800)
+)
 settings.load_profile("suite")
 
 os.environ["LANGUAGE"] = "en"  # whatever the developer's; every child inherits it
@@ -26,6 +30,7 @@ gc.disable()  # what is collected stays to the end; to look for garbage in it ta
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="the pure tests: see support/quick.py")
+    parser.addoption("--long", action="store_true", help="with --quick: those marked long, too")
 
 
 def pytest_configure() -> None:
@@ -44,7 +49,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The long ones first: they mostly wait, and at the end everybody would wait for them."""
     if config.getoption("quick"):
-        items[:] = [item for item in items if not any(map(item.get_closest_marker, quick.LONG))]
+        left_out = quick.LEFT_OUT - ({"long"} if config.getoption("long") else set())
+        items[:] = [item for item in items if not any(map(item.get_closest_marker, left_out))]
         quick.refuse_the_rest()
     items.sort(key=_turn)
 

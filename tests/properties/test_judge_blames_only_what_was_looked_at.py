@@ -164,6 +164,7 @@ def test_a_fact_in_favour_never_makes_it_worse(case: Drawn, data: st.DataObject)
         assert verdict.state is not VerdictState.BLOCKED, verdict
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layer", ["dns", "tcp", "tls"])
 def test_real_blocks_are_among_what_is_drawn(layer: str) -> None:
     """Or the tests above would prove nothing."""

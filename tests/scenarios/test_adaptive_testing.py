@@ -10,6 +10,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pytest
+
 from heliograph.experiments import REGISTRY
 from heliograph.experiments.messengers import LIGHT_S, MessengerConfig
 from heliograph.failure import Failure, Operation
@@ -248,6 +250,7 @@ def measure_delay(plan: Plan, seed: int, service: str) -> float:
 MESSENGERS = sorted({line.service for line in PLAN.tasks if line.options})
 
 
+@pytest.mark.long
 def test_block_of_a_messenger_is_told_within_five_minutes() -> None:
     """At the 95th percentile; without tests out of turn it takes longer."""
     services = [MESSENGERS[seed % len(MESSENGERS)] for seed in range(SEEDS)]

@@ -14,6 +14,8 @@ from os import environ
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.app.cluster_ingest import ClusterIngest
 from heliograph_collector.app.cluster_messages import decode_order, decode_report, encode
@@ -334,6 +336,7 @@ class Simulation:
                 self.wrong.append(f"an agent is {self.status.get(model.record.id)} in the end")
 
 
+@pytest.mark.long
 async def test_no_fault_of_ours_makes_an_agent_silent(tmp_path: Path) -> None:
     clock = HandClock()
     total: Counter[str] = Counter()

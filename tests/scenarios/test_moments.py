@@ -365,6 +365,7 @@ MOMENTS: Sequence[tuple[Callable[[World], IncidentBook], Words]] = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("k", choose([5, 1]))
 @pytest.mark.parametrize(("play", "words"), MOMENTS, ids=[play.__name__ for play, _ in MOMENTS])
 async def test_every_output_of_a_moment_agrees(

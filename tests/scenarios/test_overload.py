@@ -190,6 +190,7 @@ def _run_before(history: History, rng: random.Random) -> History:
     return replace(history, starts=starts)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("blocked_min", [4, 15])
 def test_a_block_is_found_within_five_minutes_at_twice_the_capacity(blocked_min: int) -> None:
     """While the pace is being found, and once it is."""

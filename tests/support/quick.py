@@ -1,7 +1,8 @@
 """Which tests are pure: they start no program, no namespace, no browser and no store's engine.
 
 `pytest --quick` runs them alone. A file is pure when neither it nor what it imports of the tests
-names any of the means; a test that finds another way in fails there, and says so.
+names any of the means; a test that finds another way in fails there, and says so. Of the pure
+tests those marked `long` are left to CI, and played with `--long`.
 """
 
 import ast
@@ -20,7 +21,7 @@ MEANS = frozenset({
 })  # fmt: skip
 # Where no import shows it: a call, or a shared fixture.
 WORDS = re.compile(r"create_subprocess|os\.fork\(|\breader: browser_reader|mark\.lab\b")
-LONG = ("lab", "slow", "replay", "real")
+LEFT_OUT = frozenset({"lab", "slow", "replay", "long", "real"})
 STARTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.exec", "os.posix_spawn"})
 
 

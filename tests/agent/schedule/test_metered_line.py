@@ -3,6 +3,8 @@
 import itertools
 from dataclasses import replace
 
+import pytest
+
 from heliograph.services import load_shipped_services
 from heliograph.traffic_estimate import describe_rarity
 from heliograph_agent.schedule import Allowance, make_rounds
@@ -10,6 +12,7 @@ from heliograph_collector.fleet.plans import build_default_plan
 from support.schedule_simulation import DAY, PricedSimulation, S
 
 
+@pytest.mark.long
 def test_a_mobile_line_checks_every_messenger_each_ten_minutes() -> None:
     """By 300 MB a month, of the default plan's two thousand."""
     plan = build_default_plan(load_shipped_services()).for_role("volunteer")

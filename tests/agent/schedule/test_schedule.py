@@ -85,6 +85,7 @@ def test_unhindered_task_keeps_interval() -> None:
         assert len(times) == pytest.approx(120, rel=0.05)
 
 
+@pytest.mark.long
 def test_starts_follow_no_grid() -> None:
     """Nobody who counts packets can tell an agent by its clockwork."""
     simulation = Simulation(plan_of(every(600, "h.example.test:443"))).run(30 * DAY)
@@ -137,6 +138,7 @@ def test_missed_runs_are_not_repeated_in_a_burst(hours: int) -> None:
     assert busiest <= 3
 
 
+@pytest.mark.long
 @settings(max_examples=limit_examples(4), deadline=None)
 @given(
     cost=st.integers(10_000, 3_000_000),
@@ -153,6 +155,7 @@ def test_monthly_bytes_are_limited(cost: int, interval_s: int, seed: int) -> Non
         assert spent <= bytes_per_month + 8 * cost, "and what was under way when it was spent"
 
 
+@pytest.mark.long
 def test_allowance_is_spread_over_days() -> None:
     """Anchors alone would cost fifteen times the month's bytes, and leave none for the rest."""
     plan = plan_of(

@@ -92,6 +92,7 @@ async def test_export_ends_merging(tmp_path: Path) -> None:
         assert len(await spool.list_waiting(5)) == 2
 
 
+@pytest.mark.long
 async def test_summaries_count_every_run(tmp_path: Path) -> None:
     """Twelve days in a room for few: the onset stays whole, changes stay, every run is counted."""
     clock, rng = HandClock(), random.Random(7)

@@ -82,6 +82,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, by
     return home, asyncio.run(fill(home / "spool.db"))
 
 
+@pytest.mark.long
 async def test_flipped_bits_lose_only_hit_rows(
     filled: tuple[Path, dict[int, bytes]], tmp_path: Path
 ) -> None:
@@ -219,6 +220,7 @@ async def test_interrupted_salvage_is_continued(
     assert names == {"", ".damaged", ".floor", ".lock"}
 
 
+@pytest.mark.long
 async def test_damage_found_while_running_is_repaired(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     async with open_spool(path) as spool:
@@ -243,6 +245,7 @@ async def test_file_in_use_by_another_process_is_not_repaired(damaged: Path) -> 
             await add(second, 0)
 
 
+@pytest.mark.long
 async def test_restored_backup_gives_no_number_twice(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     async with open_spool(path) as spool:

@@ -48,6 +48,7 @@ async def read_remaining(spool: Spool) -> dict[int, str]:
     return dict(sorted((m.sequence, m.target) for batch in batches for m in batch.measurements))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("every", [1, 5, 10_000])
 async def test_eviction_thins_routine_in_the_middle(
     spool: Spool, tmp_path: Path, every: int
@@ -87,6 +88,7 @@ async def test_full_spool_refuses_and_keeps_changes(spool: Spool) -> None:
     assert await add(spool, "there is room again", Priority.P1) > taken[-1]
 
 
+@pytest.mark.long
 async def test_reserve_takes_change_after_anomalies(spool: Spool) -> None:
     """Anomalies cannot fill the spool so far that a change finds no room."""
     for _ in range(2):

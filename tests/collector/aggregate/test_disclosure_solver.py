@@ -206,6 +206,7 @@ def list_few(people: People, own: People, feed: Feed) -> list[Hidden]:
     ]
 
 
+@pytest.mark.long
 def test_the_solver_recovers_nothing_from_atoms() -> None:
     few_count = 0
     recovered = []

@@ -93,6 +93,7 @@ async def test_bad_receivers_are_told_in_a_sentence(ways: dict[str, Any], said: 
         assert len(desk.came) == 1, "and nothing is followed"
 
 
+@pytest.mark.long
 async def test_a_packed_bomb_in_thanks_is_not_unpacked() -> None:
     """300 kB that unpack to 300 MB; they are read as what they are, bytes."""
     squeezer = zlib.compressobj(9, wbits=31)

@@ -45,6 +45,7 @@ def verified(data: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[
     return code, json.loads(capsys.readouterr().out)["again"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", draw_seeds(4))
 async def test_all_entries_are_reproduced(
     seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -54,6 +55,7 @@ async def test_all_entries_are_reproduced(
     assert verified(tmp_path, capsys) == (0, {"agreed": entries, "differ": [], "uncovered": {}})
 
 
+@pytest.mark.long
 async def test_forged_entry_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By whoever holds the key: the chain holds, the rows do not bear it."""
     entries = await history(tmp_path, 1)
@@ -71,6 +73,7 @@ async def test_forged_entry_differs(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert f"otherwise: {entries + 1}" in capsys.readouterr().out
 
 
+@pytest.mark.long
 async def test_entries_without_checkpoint_are_counted_by_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -77,6 +77,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.long
 async def test_an_honest_reader_is_answered_among_all_of_them() -> None:
     feed = evening().feed(bus=EventBus("t", readers=40))
     await CellEvents(feed).publish_changes()

@@ -59,6 +59,7 @@ def draw_iran(rng: Random) -> str:
     return json.dumps({"type": "signals", "requestParameters": {}, "data": [signals]})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1])
 def test_irans_fade_is_aimed_at_in_the_first_bin_that_shows_it(
     seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -100,6 +101,7 @@ def draw_uganda(rng: Random) -> Iterator[Json]:
             )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1])
 def test_ugandas_block_is_told_within_four_hours_of_a_few_rows_each(
     seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -260,6 +260,7 @@ async def test_lock_is_no_oracle_for_codes_names_or_passwords(
     assert await caller.log_in(code=code_at(backend, SECRET)) == 303
 
 
+@pytest.mark.long
 async def test_known_device_passes_a_lock_until_its_cookie_ends(
     caller: Caller, backend: FakeBackend
 ) -> None:

@@ -190,6 +190,7 @@ def test_stale_vantages_leave_the_sample() -> None:
     assert _reached(world, 120).reached_vantages == 24
 
 
+@pytest.mark.long
 def test_a_quarter_of_an_hour_of_each_country_is_kept() -> None:
     """Sixty countries of many vantages have room for ten results of each of 240 vantages."""
     world = PeerBaseline(observations=240 * 2 * 10)

@@ -58,6 +58,7 @@ def play(
     engine.close_bins(rows_[-1].received_us - CLOSE_US)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", draw_seeds(2))
 def test_restored_engine_continues_the_same(seed: int, tmp_path: Path) -> None:
     every, said = rows(seed), heard(seed)

@@ -33,6 +33,7 @@ def crash_again_and_again(land: Land) -> None:
     stop_again_and_again(land, closed=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(SEEDS))
 @pytest.mark.parametrize("build", [crash, crash_again_and_again])
 def test_programs_that_end_and_begin_again_are_no_cut(

@@ -340,6 +340,7 @@ def break_fast(land: Land) -> None:
             person.downs.append(Down(since, since + HOUR + land.rng.gauss(0, 600)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(SEEDS))
 @pytest.mark.parametrize("build", [fail_after_update, fail_some_routes, break_fast, lose_packets])
 def test_what_is_no_cut_is_never_confirmed_as_one(
@@ -358,6 +359,7 @@ def stop_agents(land: Land) -> None:
         person.downs.append(Down(since, AT + 180 + land.rng.uniform(0, 600), ran_on=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(SEEDS))
 @pytest.mark.parametrize("build", [stop_agents, stop_again_and_again])
 def test_what_turns_out_to_be_no_cut_is_withdrawn(

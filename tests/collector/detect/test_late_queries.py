@@ -104,6 +104,7 @@ def only(run: DetectorRun) -> IncidentRecord:
     return incident
 
 
+@pytest.mark.long
 async def test_block_missed_live_is_logged_with_its_true_bracket(tmp_path: Path) -> None:
     evening = Evening(late=lambda _: True)
     async with DetectorRun(tmp_path) as run:
@@ -139,6 +140,7 @@ class Memory:
         return found
 
 
+@pytest.mark.long
 async def test_kill_between_upload_and_evaluation_loses_nothing(tmp_path: Path) -> None:
     """The block is in the store, and what it says of the past was only in mind."""
     evening = Evening(late=lambda _: True)
@@ -177,6 +179,7 @@ async def test_recovery_begins_before_bins_that_wait_to_be_rolled_up(tmp_path: P
     assert memory.asked == [None, 4, 10]
 
 
+@pytest.mark.long
 async def test_amendment_is_retried_when_the_disk_is_full(tmp_path: Path) -> None:
     evening = Evening(late=lambda _: True)
     async with DetectorRun(tmp_path) as run:
@@ -193,6 +196,7 @@ async def test_amendment_is_retried_when_the_disk_is_full(tmp_path: Path) -> Non
         assert holds(only(run).started, ONSET, slack_s=1)
 
 
+@pytest.mark.long
 async def test_bracket_of_a_known_incident_is_corrected_under_its_id(tmp_path: Path) -> None:
     """Six of eighteen were there at once; the others had measured sooner, and come late."""
     evening = Evening(late=lambda w: w.place.asn not in (101, 201))
@@ -209,6 +213,7 @@ async def test_bracket_of_a_known_incident_is_corrected_under_its_id(tmp_path: P
         assert only(run).started == after.started  # it is known after a restart too
 
 
+@pytest.mark.long
 async def test_store_failures_are_retried_with_smaller_windows(tmp_path: Path) -> None:
     evening = Evening(late=lambda _: True)
     async with DetectorRun(tmp_path) as run:
@@ -230,6 +235,7 @@ async def test_store_failures_are_retried_with_smaller_windows(tmp_path: Path) -
         assert holds(only(run).started, ONSET, slack_s=1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_doubt", [False, True], ids=["few failures", "doubt"])
 async def test_late_votes_that_show_no_block_reopen_nothing(tmp_path: Path, is_doubt: bool) -> None:
     """Few failures come late all day, as verdicts change with the control; doubt has no vote."""
@@ -262,6 +268,7 @@ async def test_coverage_says_within_a_minute_that_a_result_waits(tmp_path: Path)
         assert run.detector.problems()
 
 
+@pytest.mark.long
 async def test_block_is_told_while_it_lasts_although_judging_falls_behind(tmp_path: Path) -> None:
     """The judge does a fifth of its load: of each five minutes it reads the first."""
     block_since, block_until, caught_up = 900.0, 12_000.0, 6_000.0

@@ -45,6 +45,7 @@ def detect(signals: Signals) -> list[Incident]:
     return confirmed(detect_silence(signals, UNTIL).incidents)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("churn", [1.0, 4.0, 12.0])
 def test_quiet_days_raise_no_incident(churn: float) -> None:
     """The manual has the figures of quiet years."""
@@ -289,6 +290,7 @@ def test_cut_is_found_soon_after_sessions_came_back_together(
     assert at(ONSET) < (incident.confirmed_us or 0) <= at(ONSET + 60)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("up_s", "down_s"), [(600.0, 1_000.0), (180.0, 360.0)])
 def test_sessions_that_break_and_come_back_are_no_cut_that_stands(
     up_s: float, down_s: float

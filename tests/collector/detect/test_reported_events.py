@@ -19,6 +19,7 @@ from support.foreign_world import (
 from support.reported_events import SCENES
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(SEEDS))
 @pytest.mark.parametrize("name", SCENES)
 def test_event_is_told_as_what_it_is(name: str, seed: int, tmp_path: Path) -> None:
@@ -97,6 +98,7 @@ def lose_packets_for_long(land: Land) -> None:
             second += lasts + 30 + land.rng.expovariate(1 / 600)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [0, 1, 4])
 def test_long_packet_loss_that_begins_at_once_is_no_cut(seed: int, tmp_path: Path) -> None:
     """Returns pause for over a minute by chance; in a cut nobody comes back before."""

@@ -77,6 +77,7 @@ async def test_cut_is_logged_closed_and_reproducible(tmp_path: Path) -> None:
             assert 0 < rows.first <= rows.last <= run.journal.position
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", [ONSET + 45, ONSET + 600, END + 45])
 async def test_restart_in_the_middle_keeps_the_incident(tmp_path: Path, moment: float) -> None:
     """The collector is away for twenty seconds; who was here comes back within a minute."""
@@ -176,6 +177,7 @@ async def test_goodbyes_of_all_are_a_coverage_gap_and_no_incident(tmp_path: Path
         )
 
 
+@pytest.mark.long
 async def test_cell_under_k_is_not_published(tmp_path: Path) -> None:
     """The city's twelve are too few for k = 15; the country is not."""
     cuts = [Cut(ONSET, END, lambda w: KZ(w) and w.place.region == "ALA", 2.0)]

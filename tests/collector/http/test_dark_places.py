@@ -59,6 +59,7 @@ async def test_no_green_over_a_country_without_power() -> None:
         assert await read_green(client) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("k", [1, 5])
 @pytest.mark.parametrize("state", [IncidentState.SUSPECTED, IncidentState.CONFIRMED])
 async def test_no_green_over_a_dark_country(k: int, state: IncidentState) -> None:

@@ -63,6 +63,7 @@ def list_known_agents(server: IngestServer) -> Iterator[Caller]:
         yield caller
 
 
+@pytest.mark.long
 async def test_known_agents_of_one_carrier_upload_beside_a_flood_from_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

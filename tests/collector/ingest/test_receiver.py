@@ -62,6 +62,7 @@ async def test_submit_and_post_share_one_deduplication(tmp_path: Path) -> None:
         assert row.carrier == "submit"
 
 
+@pytest.mark.long
 async def test_flood_by_way_of_a_relay_delays_no_other_relay(tmp_path: Path) -> None:
     """Whose vantage an envelope is of is not asked of a relay's address; whose flood it is, is."""
     async with agent_at(tmp_path) as (server, caller):

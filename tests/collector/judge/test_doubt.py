@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -184,6 +185,7 @@ def _speaks_in_favor(m: Measurement) -> Callable[[int], bool]:
     return holds
 
 
+@pytest.mark.long
 def test_worse_control_never_leaves_blocking_and_confidence_falls_with_its_age() -> None:
     """Losing the control, its freshness or its link leaves no blocking behind, but a known one."""
     for scenario in SCENARIOS:

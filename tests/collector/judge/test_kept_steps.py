@@ -37,6 +37,7 @@ def assess(
         yield from assessor.assess(records[first : first + BLOCK])
 
 
+@pytest.mark.long
 def test_steps_of_controls_that_stay_grouped_change_no_verdict(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -128,6 +128,7 @@ async def test_a_cut_is_a_loss_without_a_word_and_they_come_back(tmp_path: Path)
         assert {row.agent for row in await home.rows(RowKind.LOST)} == {a.id for a in agents[:3]}
 
 
+@pytest.mark.long
 async def test_while_our_address_is_blocked_results_come_by_post_or_at_the_return(
     tmp_path: Path,
 ) -> None:

@@ -157,6 +157,7 @@ def test_a_publisher_that_fails_everywhere_cuts_nobody() -> None:
     assert len(found(worlds[3], *fine)) == 1
 
 
+@pytest.mark.long
 def test_minutes_of_a_fortnight_are_judged_in_bearable_time() -> None:
     (incident,) = found(readings([*[100.0] * (15 * 1_440), 10.0], step_us=MINUTE_US))
     assert incident.confirmed_us == 15 * DAY_US + MINUTE_US

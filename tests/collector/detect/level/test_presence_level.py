@@ -98,6 +98,7 @@ def test_a_country_that_drains_is_told_while_a_third_is_left() -> None:
     assert told[0].parts[0].votes >= 30  # enough to be shown
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("over_s", [1_200.0, 2 * HOUR], ids=["fast", "slow"])
 def test_evenings_are_learned_and_the_first_is_a_doubt_at_most(over_s: float) -> None:
     rng = Random(3)

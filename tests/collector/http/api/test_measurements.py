@@ -129,6 +129,7 @@ async def test_who_asks_much_at_once_and_knows_it_is_kept_from_nothing(client: S
     assert await asyncio.gather(*(ask() for _ in range(20))) == [200] * 20
 
 
+@pytest.mark.long
 async def test_a_guesser_from_many_networks_is_slow_too(serve: Serve, world: World) -> None:
     client = await serve(world.feed(operator_hash=KEPT, client_address=first_hop))
     path, answers = "/api/v1/measurements", []

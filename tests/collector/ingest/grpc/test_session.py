@@ -218,6 +218,7 @@ async def test_old_session_is_ended_with_advice_and_without_loss(
         assert await session.server.rows(RowKind.LOST, RowKind.GOODBYE) == []
 
 
+@pytest.mark.long
 async def test_sessions_may_be_more_than_concurrent_calls(tmp_path: Path) -> None:
     """The bound of 200 is on work: sessions only wait."""
     async with ingest_server(tmp_path, heartbeat_s=300) as server, AsyncExitStack() as stack:

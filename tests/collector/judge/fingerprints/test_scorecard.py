@@ -135,6 +135,7 @@ def test_our_corpus() -> None:
     assert (score.blocks, score.innocents) >= (25, 45)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda m: m.__name__)
 def test_pages_that_changed_are_known(mutate: Callable[[str], str]) -> None:
     answers = [answer for line in LINES if (answer := draw_answer(line, mutate))]
@@ -298,6 +299,7 @@ def test_a_redirect_to_a_host_named_so() -> None:
         assert find_fingerprint(answer, INDEX) is None
 
 
+@pytest.mark.long
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = ["--data", str(tmp_path)]
     assert main(["fingerprints", "score", str(CORPUS), "--json", *data]) == 0

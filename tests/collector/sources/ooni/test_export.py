@@ -92,6 +92,7 @@ def test_it_is_ooni_s_base_format_and_oonidata_reads_it(scenario: Scenario) -> N
         assert loaded.test_keys.accessible == keys["accessible"]
 
 
+@pytest.mark.long
 def test_and_back_through_our_import_the_verdicts_are_the_same() -> None:
     """In one test, since to know which documents tell all takes a verdict of each."""
     # A document says nothing of what the collector knows of a vantage from elsewhere, nor of whose

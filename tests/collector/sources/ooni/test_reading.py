@@ -227,6 +227,7 @@ def test_import_prints_no_control_characters(
     assert len(out.splitlines()) == 1
 
 
+@pytest.mark.long
 def test_measurement_full_of_addresses_is_judged() -> None:
     """It once took minutes: every address was held against every other, for every connection."""
     answers = [{"answer_type": "A", "ipv4": f"93.{n // 250}.{n % 250}.7"} for n in range(512)]

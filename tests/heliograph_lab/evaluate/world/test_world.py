@@ -131,6 +131,7 @@ def test_a_country_drains_to_its_last_vantage() -> None:
         assert 7 * 3_600 < truth.spread_s < 15 * 3_600
 
 
+@pytest.mark.long
 def test_tests_come_as_often_as_the_default_plan_asks_and_fail_in_part() -> None:
     world = draw_world(WorldDraw("partial", 1))
     tests = [e for e in render_events(world) if isinstance(e, ServiceTested)]
@@ -165,6 +166,7 @@ def test_vantages_check_lightly_and_are_asked_after_failures_of_two_networks() -
     assert max(runs_by_hour.values()) <= 5 * 5  # five vantages, four times an hour
 
 
+@pytest.mark.long
 def test_votes_of_a_backlog_are_read_at_its_end() -> None:
     replay = play("backlog")
     ((since_us, until_us),) = replay.backlogs
