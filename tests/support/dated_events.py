@@ -69,6 +69,39 @@ def cut_each_night(land: Land) -> None:
         land.cut(people_of(land), since, since + 8 * HOUR, 300)
 
 
+def cut_each_night_slowly(land: Land) -> None:
+    """Nightly cuts that take a quarter of an hour, from the first night on (assumed)."""
+    land.settle()
+    for day in range(12):
+        since = day * DAY + 19 * HOUR
+        land.cut(people_of(land), since, since + 9 * HOUR, 900)
+
+
+def sleep_after_cuts(land: Land) -> None:
+    """People switch off each night; from the fourth to the sixth all is cut an hour after that."""
+    land.settle(phones=(12, 10))
+    sleepers = [p for p in people_of(land) if land.rng.random() < 0.65]
+    for day in range(13):
+        for person in sleepers:
+            since = day * DAY + 18 * HOUR + land.rng.gauss(0, 1_500)
+            if day not in (3, 4, 5):
+                person.downs.append(Down(since, since + 9 * HOUR + land.rng.gauss(0, 1_500)))
+        if day in (3, 4, 5):
+            land.cut(people_of(land), day * DAY + 19 * HOUR, day * DAY + 28 * HOUR, 20)
+
+
+def end_curfew(land: Land) -> None:
+    """From the first night on all is cut; after six nights people switch off as ever (assumed)."""
+    land.settle(phones=(12, 10))
+    sleepers = [p for p in people_of(land) if land.rng.random() < 0.65]
+    for day in range(6):
+        land.cut(people_of(land), day * DAY + 19 * HOUR, day * DAY + 28 * HOUR, 400)
+    for day in range(6, 13):
+        for person in sleepers:
+            since = day * DAY + 18 * HOUR + land.rng.gauss(0, 1_500)
+            person.downs.append(Down(since, since + 9 * HOUR + land.rng.gauss(0, 1_500)))
+
+
 def fail_grid(land: Land) -> None:
     """A national grid collapses in a second; masts last for hours; days (Cuba, October 2024)."""
     land.settle()
@@ -281,6 +314,17 @@ SCENES = {
         cut_each_night,
         360,
         tuple(Outage(COUNTRY, d * DAY + 20 * HOUR, 500) for d in (1, 4, 7, 8, 11, 12, 13, 14)),
+    ),
+    "slow cuts night after night": Scene(
+        cut_each_night_slowly,
+        300,
+        tuple(Outage(COUNTRY, d * DAY + 19 * HOUR, 1_800) for d in (1, 4, 7, 10, 11)),
+    ),
+    "sleepers": Scene(
+        sleep_after_cuts, 320, tuple(Outage(COUNTRY, d * DAY + 19 * HOUR) for d in (3, 4, 5))
+    ),
+    "a curfew's end": Scene(
+        end_curfew, 320, tuple(Outage(COUNTRY, d * DAY + 19 * HOUR, 1_800) for d in range(6))
     ),
     "a grid": Scene(fail_grid, 60, right=(FIXED,)),  # nothing tells it until machines are back
     "a grid for hours": Scene(fail_grid_for_hours, 24, right=(FIXED,)),

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, replace
 
 from heliograph.units import DAY_US
-from heliograph_collector.detect.level.cell_counts import LEARNED_DAYS, STEP_US
+from heliograph_collector.detect.level.cell_counts import DARK_SHARE, LEARNED_DAYS, STEP_US
 from heliograph_collector.detect.level.fall import SAMPLE_US, LevelFall
 from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
 from heliograph_collector.incidents.incident import Bracket
 
 DAY_SPREAD = 0.04  # of the share, before the habit is learned; assumed
 _STEPS_A_DAY = DAY_US // STEP_US
+_CUT_DAYS = 2  # with a cut at the same time of day: it is no habit of people; assumed
 
 
 @dataclass(slots=True)
@@ -75,11 +76,30 @@ class CellLevel:
 def find_usual(habit: LevelHabit) -> UsualLevel | None:
     """Return the usual share; of a single day it is what most of it exceeded.
 
-    The median would follow a fall of half a day.
+    The median would follow a fall of half a day. At an hour of cuts dark days are left out.
     """
-    usual = habit.find_usual()
-    if usual is None or usual.days >= LEARNED_DAYS:
+    is_cut_hour = _is_cut_hour(habit)
+    above = DARK_SHARE if is_cut_hour else -1.0
+    usual = habit.find_usual(above)
+    if usual is None:
+        return None
+    usual = replace(usual, is_cut_hour=is_cut_hour)
+    recent = sorted(v for v in habit.values[-_STEPS_A_DAY:] if v is not None and v > above)
+    if usual.days >= LEARNED_DAYS or not recent:
         return usual
-    recent = sorted(value for value in habit.values[-_STEPS_A_DAY:] if value is not None)
     middle = recent[round(0.9 * (len(recent) - 1))]
     return replace(usual, middle=middle, spread=DAY_SPREAD)
+
+
+def _is_cut_hour(habit: LevelHabit) -> bool:
+    """Return whether cuts were confirmed at this time of day, and it was never dark before them.
+
+    A curfew comes each night, more or less suddenly. A night of it that could not be confirmed
+    would else be the habit that explains all later ones.
+    """
+    days = list(enumerate(habit.list_days()))
+    cut = [number for number, (_, is_cut) in days if is_cut]
+    if len(cut) < _CUT_DAYS:
+        return False
+    dark = [n for n, (low, is_cut) in days if low is not None and low <= DARK_SHARE and not is_cut]
+    return len(cut) >= len(dark) and cut[-1] > max(dark, default=-1)

@@ -20,6 +20,7 @@ from heliograph_collector.model.thresholds import Thresholds
 LASTING_US = 10 * MINUTE_US  # of a silence; assumed
 # Before the habit is learned, more votes than chance makes of those that a habit silences at most:
 ALONE_CHANCE = 1e-3  # assumed
+CUT_HOUR_CHANCE = 0.05  # … where cuts were confirmed at this time of earlier days; assumed
 ALONE_SHARE = 0.8  # at night; in the evenings that an outside audit played 75 % did; assumed …
 LINES_SHARE = 0.9  # … and of fixed lines: nearly all phones may sleep; assumed
 CLOSED_SHARE = 0.6  # by day, of fixed lines: of offices on a free day; assumed
@@ -27,23 +28,32 @@ AWAY_SHARE = 0.1  # by day, of all others; assumed
 
 
 def is_cut_off(
-    fallen: Sequence[VantagePresence], now_us: int, limits: Thresholds, *, is_learned: bool
+    fallen: Sequence[VantagePresence],
+    now_us: int,
+    limits: Thresholds,
+    *,
+    is_learned: bool,
+    is_cut_hour: bool,
 ) -> bool:
     """Return whether so many stay silent that no habit explains it.
 
     Args:
         fallen: Established vantages of one country that are here, or fell silent in the fall.
         is_learned: What is usual at this time of day is known, and the cell fell below it.
+        is_cut_hour: It was cut off at this time of earlier days.
     """
     lasting = list(_exclude_brief(fallen, now_us))
     votes = sum_votes(count_silent(lasting))
     if votes.votes < limits.votes or votes.share < limits.confirm_share:
         return False
-    is_dark = is_learned or _exceeds_habit(lasting, now_us, limits)
+    chance = CUT_HOUR_CHANCE if is_cut_hour else ALONE_CHANCE
+    is_dark = is_learned or _exceeds_habit(lasting, now_us, limits, chance)
     return is_dark and not _is_flapping(fallen, now_us, limits)
 
 
-def _exceeds_habit(lasting: Sequence[VantagePresence], now_us: int, limits: Thresholds) -> bool:
+def _exceeds_habit(
+    lasting: Sequence[VantagePresence], now_us: int, limits: Thresholds, chance: float
+) -> bool:
     """Return whether no habit that is not learned yet explains so many silences.
 
     People who switched off in the evening are back by day, so a silence that lasts until then is
@@ -53,7 +63,7 @@ def _exceeds_habit(lasting: Sequence[VantagePresence], now_us: int, limits: Thre
     busy = sum_votes(
         count_votes((v.witness, v.is_silent and is_busy_hour(country, v.lost_us)) for v in lasting)
     )
-    if busy.share >= limits.confirm_share and _is_more([(busy, AWAY_SHARE)]):
+    if busy.share >= limits.confirm_share and _is_more([(busy, AWAY_SHARE)], chance):
         return True
     lines = sum_votes(count_silent([v for v in lasting if v.place.access == "fixed"]))
     others = sum_votes(count_silent([v for v in lasting if v.place.access != "fixed"]))
@@ -63,16 +73,16 @@ def _exceeds_habit(lasting: Sequence[VantagePresence], now_us: int, limits: Thre
         and is_waking_hour(country, now_us)
         and not have_lines_gone_first([v for v in lasting if v.is_silent])
     ):
-        return _is_more([(lines, CLOSED_SHARE), (others, AWAY_SHARE)])
+        return _is_more([(lines, CLOSED_SHARE), (others, AWAY_SHARE)], chance)
     if lines.votes < limits.votes or lines.share < LINES_SHARE:
         return False
-    return _is_more([(sum_votes(count_silent(lasting)), ALONE_SHARE)])
+    return _is_more([(sum_votes(count_silent(lasting)), ALONE_SHARE)], chance)
 
 
-def _is_more(groups: Sequence[tuple[VoteCount, float]]) -> bool:
+def _is_more(groups: Sequence[tuple[VoteCount, float]], chance: float) -> bool:
     """Return whether chance does not make so many hits of groups, each with its usual share."""
     chances = [share for votes, share in groups for _ in range(round(votes.votes))]
-    return upper_tail(chances, round(sum(votes.hits for votes, _ in groups))) <= ALONE_CHANCE
+    return upper_tail(chances, round(sum(votes.hits for votes, _ in groups))) <= chance
 
 
 def _is_flapping(fallen: Sequence[VantagePresence], now_us: int, limits: Thresholds) -> bool:

@@ -37,6 +37,7 @@ class UsualLevel:
     earlier_lowest: float | None  # at this time on earlier days; None: not seen yet
     weekday_lowest: float | None  # of the same weekday, less an outage; None: not seen yet
     days: int  # days that have a value at this time of day
+    is_cut_hour: bool = False  # at this time of day cuts were confirmed again and again
 
     def scale(self, share: float) -> "UsualLevel":
         """Return the level of which this share is left everywhere."""
@@ -60,13 +61,18 @@ class LevelHabit:
         if len(self.values) > self.most_steps + self._steps_a_day:
             del self.values[: -self.most_steps]
 
-    def find_usual(self) -> UsualLevel | None:
-        """Return what is usual at the next step; None without enough values."""
-        by_day = [list(self._values_near(days)) for days in range(1, _DAYS + 1)]
+    def find_usual(self, above: float = -1.0) -> UsualLevel | None:
+        """Return what is usual at the next step; None without enough values.
+
+        Args:
+            above: Values that are not are left out.
+        """
+        by_day = [[v for v in self._values_near(days) if v > above] for days in range(1, _DAYS + 1)]
         values = [value for day in by_day for value in day]
         earlier_lowest = min(values, default=None)
         if len(values) < _LEAST:
-            values = [value for value in self.values[-self._steps_a_day :] if value is not None]
+            recent = self.values[-self._steps_a_day :]
+            values = [value for value in recent if value is not None and value > above]
             by_day = [values]
         if len(values) < _LEAST:
             return None
@@ -86,6 +92,16 @@ class LevelHabit:
         lowest = sorted(min(week) for week in weeks if week)
         return lowest[len(lowest) >= _OUTLIER_WEEKS] if lowest else None
 
+    def list_days(self) -> Iterator[tuple[float | None, bool]]:
+        """Yield of each earlier day, the newest first, its lowest value about this time of day.
+
+        Beside it whether some were left out: the cell was cut off. None: all, or not known yet.
+        """
+        for days in range(1, _DAYS + 1):
+            values = list(self._slots_near(days))
+            known = [value for value in values if value is not None]
+            yield min(known, default=None), len(known) < len(values)
+
     def measure_swing(self) -> float:
         """Return the low level of the last day as a share of the high one."""
         values = sorted(value for value in self.values[-self._steps_a_day :] if value is not None)
@@ -104,14 +120,16 @@ class LevelHabit:
 
     def _values_near(self, days: int) -> Iterator[float]:
         """Yield the values around this time of day, some days ago."""
+        return (value for value in self._slots_near(days) if value is not None)
+
+    def _slots_near(self, days: int) -> Iterator[float | None]:
         day = self._steps_a_day
         near = max(1, round(_NEAR_US / self.step_us)) if day > 2 else 0
         count = len(self.values)
         for offset in range(-near, near + 1, max(1, -(-2 * near // _MAX_NEAR))):
             index = count - days * day + offset
-            value = self.values[index] if 0 <= index < count else None
-            if value is not None:
-                yield value
+            if 0 <= index < count:
+                yield self.values[index]
 
 
 def _mean_deviation(by_day: Iterable[Sequence[float]], middle: float) -> float:

@@ -138,6 +138,8 @@ class PresenceLevels:
         """
         cell = self.cells.get(Scope(country))
         usual = None if cell is None else cell.usual
+        if usual is not None and usual.is_cut_hour:
+            return False
         if usual is not None and usual.earlier_lowest is not None:
             lowest = usual.earlier_lowest
             share = count_share(presence, country, now_us)  # the last sample was before the burst
@@ -292,9 +294,8 @@ def _update_fall(
     part = build_part(test.scope, fallen)
     if part.votes * part.share > fall.part.votes * fall.part.share:
         fall.part = part
-    is_dark = test.exceeds_world and is_cut_off(
-        fallen, sample.now_us, limits, is_learned=test.is_learned
-    )
+    hour = {"is_learned": test.is_learned, "is_cut_hour": test.usual.is_cut_hour}
+    is_dark = test.exceeds_world and is_cut_off(fallen, sample.now_us, limits, **hour)
     cell.dark_samples = cell.dark_samples + 1 if is_dark else 0
     if cell.dark_samples < 2 or not is_named(test.scope, fallen, limits):
         return None

@@ -5,6 +5,7 @@ most may be silent at any time and each for minutes only: results still arrive f
 That is no cut, however many are silent at once.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache, partial
@@ -105,7 +106,9 @@ def have_returns_ceased(vantages: Iterable[VantagePresence], since_us: int, now_
     or when nine tenths of those who are silent had been lost.
     """
     present = list(vantages)
-    returns_us = [v.rejoined_us for v in present]
+    returns_us = sorted(v.rejoined_us for v in present if v.rejoined_us)
+    if not returns_us:
+        return False
     lost_us = [v.lost_us for v in present if v.is_silent]
     begun = [(since_us, since_us + SETTLED_US)]
     begun += [(quantile(lost_us, 0.9),) * 2] if lost_us else []
@@ -115,16 +118,16 @@ def have_returns_ceased(vantages: Iterable[VantagePresence], since_us: int, now_
 
 
 def _have_ceased(returns_us: Sequence[int], before_us: int, after_us: int, now_us: int) -> bool:
-    after = sum(after_us <= at_us for at_us in returns_us)
+    """Return whether few of these returns, in order, are not earlier than a time, by chance."""
+    earlier = bisect_left(returns_us, before_us)
+    after = len(returns_us) - bisect_left(returns_us, after_us)
     later_us = max(0, now_us - after_us)
     return any(
         cease_chance(
-            sum(before_us - earlier_us <= at_us < before_us for at_us in returns_us),
-            after,
-            later_us / earlier_us,
+            earlier - bisect_left(returns_us, before_us - span_us), after, later_us / span_us
         )
         <= CEASED_CHANCE / len(EARLIER_US)
-        for earlier_us in EARLIER_US
+        for span_us in EARLIER_US
     )
 
 
