@@ -275,7 +275,10 @@ class JudgeWorkers:
         for part in parts:
             decoded.records += part.decoded.records
             decoded.failures += part.decoded.failures
-        selection = await asyncio.to_thread(self._assessor.select, select_sane(decoded.records))
+        records = select_sane(decoded.records)
+        if not records:  # what is due is judged with the next results, as in one process
+            return collect_judged(decoded, ())
+        selection = await asyncio.to_thread(self._assessor.select, records)
         verdicts = await self._judge_selection(selection, parts)
         judged = await asyncio.to_thread(self._assessor.conclude, selection, verdicts)
         return collect_judged(decoded, judged)
