@@ -1,0 +1,40 @@
+"""Hundreds of pages are looked at over the same evening, whose bins are counted once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+
+import pytest
+
+from heliograph_collector.http import snapshot_cache
+from heliograph_collector.http.snapshot_cache import roll_up_merged
+from heliograph_collector.model.records import Cell, SilenceCount, Vote
+
+
+@lru_cache(maxsize=4_096)
+def _roll_up(
+    votes: tuple[Vote, ...],
+    silences: tuple[SilenceCount, ...],
+    window: tuple[int, int, int],
+    merged_fields: tuple[tuple[str, str | int], ...],
+) -> tuple[Cell, ...]:
+    return tuple(roll_up_merged(votes, silences, window, dict(merged_fields)))
+
+
+def _roll_up_once(
+    votes: Sequence[Vote],
+    silences: Sequence[SilenceCount],
+    window: tuple[int, int, int],
+    merged_fields: Mapping[str, str | int],
+) -> list[Cell]:
+    return list(_roll_up(tuple(votes), tuple(silences), window, tuple(merged_fields.items())))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bins_counted_once() -> Iterator[None]:
+    """To count the evening's bins takes most of the time of a test; equal votes give equal cells.
+
+    Only here: elsewhere a snapshot counts what it reads.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshot_cache, "roll_up_merged", _roll_up_once)
+        yield
