@@ -177,6 +177,16 @@ def test_block_that_nobody_tells_of_is_no_cut_first(
         assert incident.confirmed_us == incident.kinds[-1].at_us, "confirmed as what it is"
 
 
+@pytest.mark.parametrize("seed", [5, 10, 13, 16])
+def test_block_that_nobody_tells_of_is_told_soon(seed: int, tmp_path: Path) -> None:
+    """Who finds another way after others did tells it at once; in play 5 few find it."""
+    land = create_land(seed)
+    block_entrance(land)
+    (incident,) = play(land, tmp_path)
+    assert incident.kind is IncidentKind.COLLECTOR_BLOCKED
+    assert seconds_after(AT, incident.confirmed_us) <= (340 if seed == 5 else 300)
+
+
 def fail_power_of_country(land: Land) -> None:
     """Most lines at once, others with their batteries, phones with their masts."""
     land.settle()

@@ -26,7 +26,6 @@ from heliograph_collector.detect.stats.voting import (
     count_votes,
     established_votes,
     is_established,
-    select_voters,
     sum_votes,
 )
 from heliograph_collector.incidents.incident import IncidentState
@@ -46,15 +45,6 @@ def log_likelihood_ratio(votes: VoteCount, rate: float, limits: Thresholds) -> f
     return blocked - log_beta_binomial(
         votes.hits, votes.votes, min(rate, limits.p_bad), limits.spread
     )
-
-
-def select_votes(
-    votes: Sequence[ServiceVote], now_us: int, limits: Thresholds
-) -> list[ServiceVote]:
-    """Select the votes that count; a young one only if no established one contradicts."""
-    hits = ((o.witness, o.standing in FAILING_VALUES) for o in votes)
-    pseudonyms = {voter.nym for voter, _ in select_voters(hits, now_us, limits)}
-    return [o for o in votes if o.witness.nym in pseudonyms]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -141,6 +131,8 @@ class CountryService:
             episode.judge_bin(votes, voters, now_us, down=down)
             if episode.is_open and others.fail_with(episode):
                 episode.mark_elsewhere(now_us)
+            if episode.state is IncidentState.CLOSED:
+                self._forget_evidence(episode)
         if down:  # failures here are no evidence for a block here
             self.sums.clear()
             self.recent_cells.clear()
@@ -209,7 +201,16 @@ class CountryService:
         confirmed = self.confirmed
         for episode in confirmed:
             episode.check_recovery(votes, tests, now_us)
+            if not episode.is_open:
+                self._forget_evidence(episode)
         return any(not episode.is_open for episode in confirmed)
+
+    def _forget_evidence(self, ended: BlockingEpisode) -> None:
+        """Forget the evidence of a block that ended: the next one there needs its own."""
+        self.sums.update(dict.fromkeys(filter(ended.includes, self.sums), 0.0))
+        self.recent_cells = [
+            tuple(cell for cell in cells if not ended.touches(cell)) for cells in self.recent_cells
+        ]
 
     def forget(self, closed_since_us: int, voted_since_us: int) -> None:
         """Drop blocks closed before a time, and vantages without votes since another."""

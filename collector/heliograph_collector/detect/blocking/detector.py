@@ -6,7 +6,7 @@ fails everywhere is down, not blocked.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -14,7 +14,6 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.country_service import (
     CountryService,
     CountryServiceState,
-    select_votes,
 )
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.latest_votes import (
@@ -28,11 +27,12 @@ from heliograph_collector.detect.stats.voting import (
     VoteCount,
     count_votes,
     is_established,
+    select_voters,
     sum_votes,
 )
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.seniority import find_seniority
-from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 
@@ -281,8 +281,17 @@ class BlockingDetector:
         by_country: defaultdict[str, list[ServiceVote]] = defaultdict(list)
         for vote in list_worst_votes(service.latest, new_voters):
             by_country[vote.witness.place.country].append(vote)
-        votes_by_country = {c: select_votes(v, now_us, self.limits) for c, v in by_country.items()}
+        votes_by_country = {c: _select_votes(v, now_us, self.limits) for c, v in by_country.items()}
         return votes_by_country, new_voters
+
+
+def _select_votes(
+    votes: Sequence[ServiceVote], now_us: int, limits: Thresholds
+) -> list[ServiceVote]:
+    """Select the votes that count; a young one only if no established one contradicts."""
+    hits = ((o.witness, o.standing in FAILING_VALUES) for o in votes)
+    pseudonyms = {voter.nym for voter, _ in select_voters(hits, now_us, limits)}
+    return [o for o in votes if o.witness.nym in pseudonyms]
 
 
 def _sum_others(counts: Mapping[str, VoteCount], country: str) -> VoteCount:

@@ -46,7 +46,8 @@ class EvasionTest:
 
     @cached_property
     def _silenced(self) -> list[VantagePresence]:
-        return self.presence.list_fallen(self.country, self.since_us)
+        fallen = self.presence.list_fallen(self.country, self.since_us)
+        return [vantage for vantage in fallen if not vantage.is_home]
 
     @cached_property
     def is_known(self) -> bool:

@@ -133,7 +133,7 @@ def _list_rerouted(testimony: Sequence["_Testimony"], limits: Thresholds) -> lis
     prompt = [t.is_rerouted and t.is_prompt for t in testimony]
     prompt_votes = _count(testimony, prompt)
     has_evaded = prompt_votes >= max(limits.witnesses, _PROMPT_SHARE * len(testimony))
-    told = [t.is_rerouted for t in testimony] if has_evaded else prompt
+    told = [t.is_evading for t in testimony] if has_evaded else prompt
     told_votes = _count(testimony, told)
     others = [t.is_rejoined and not is_told for t, is_told in zip(testimony, told, strict=True)]
     is_many = told_votes >= limits.rerouted_share * (told_votes + _count(testimony, others))
@@ -161,7 +161,7 @@ class _Testimony:
         """Return whether it says that its link works, or is here by another carrier."""
         if self.report is not None and self.report.online is not None:
             return self.report.online
-        return self.vantage.is_rerouted and self._tells_no_link
+        return self._came_another_way
 
     @property
     def is_offline(self) -> bool:
@@ -170,8 +170,16 @@ class _Testimony:
     @property
     def is_rerouted(self) -> bool:
         """Return whether it is back by another carrier, and tells at most that it had power."""
-        is_other_way = self.vantage.is_rerouted and self._tells_no_link
-        return is_other_way and self._stays_away_since(self.vantage.rerouted_us)
+        return self._came_another_way and self._stays_away_since(self.vantage.rerouted_us)
+
+    @property
+    def is_evading(self) -> bool:
+        """Return the same where others have shown that the lost carrier stays dead."""
+        return self.is_rerouted or (self._came_another_way and not self.is_rejoined)
+
+    @property
+    def _came_another_way(self) -> bool:
+        return self.vantage.is_rerouted and self._tells_no_link
 
     @property
     def is_rejoined(self) -> bool:

@@ -90,6 +90,14 @@ class VantagePresence:
         """Return whether it came back by another carrier than it was lost by."""
         return self.rerouted_us >= self.lost_us > 0
 
+    @property
+    def is_home(self) -> bool:
+        """Return whether it came from its last loss back to the carrier that it had left before.
+
+        Agents try that one again, and drop the other for it: that one is not blocked.
+        """
+        return self.witness.carrier != self.lost_by and self.home_us > self.heard_us > 0
+
     def is_kept_from(self, carriers: Collection[str], since_us: int, now_us: int) -> bool:
         """Return whether it left one of these carriers since a time, and is not back by it."""
         is_recent = since_us <= self.left_home_us and now_us - self.left_home_us <= _KEPT_US

@@ -22,6 +22,7 @@ from support.presence_model import KZ, at, confirmed, country, people, service_v
 ONSET, END, UNTIL = 3_600.0, 7_200.0, 9_000.0
 FEED_S = 1.5  # from a decision to the row
 SITES = {("KZ", 101), ("KZ", 202), ("XA", 201), ("XB", 103), ("XC", 102), ("XC", 203)}
+GOOD = (VoteValue.GOOD,)
 Where = Callable[[VantageRef], bool]
 
 
@@ -119,6 +120,23 @@ def test_service_outage_seen_here_first_is_withdrawn(lead_s: float) -> None:
     assert {i.state for i in incidents} <= {IncidentState.WITHDRAWN}
     assert all(i.held == ("down_elsewhere",) for i in incidents)
     assert lead_s > 60 or confirmed(incidents) == []
+
+
+def test_end_of_a_block_is_no_new_block() -> None:
+    """One city tests last after the end, when two of the last three minutes had failed."""
+    at_home = country(each=2)
+    city = [w for w in at_home if w.place.region == "VOS"]
+    rest = [w for w in at_home if w not in city]
+    phases = {w.nym: 110 * number / len(rest) for number, w in enumerate(rest)}
+    phases |= {w.nym: 125.0 + number for number, w in enumerate(city)}
+    opinions = votes(world(), Random(1), lambda _: False)
+    for witness in at_home:
+        for turn in range(int(UNTIL / 150)):
+            second = 150 * turn + phases[witness.nym]
+            cause = (VoteValue.BLOCKED, "tls", "timeout") if ONSET <= second < END else ()
+            opinions.append(ServiceVote(at(second), witness, "telegram", *(cause or GOOD)))
+    found = detect_blocking(opinions, at(0), at(UNTIL))
+    assert [(i.scope, i.state) for i in found] == [(Scope("KZ"), IncidentState.CLOSED)]
 
 
 def test_missing_votes_neither_open_nor_close_a_block() -> None:
