@@ -184,8 +184,8 @@ def _split_regions(cells: Sequence[Cell], k: int) -> list[Cell]:
     rest_cells = [cell for region in regions if region not in large_regions for cell in region]
     while large_regions and 0 < _persons(rest_cells) < k:
         rest_cells += large_regions.pop()
-    groups = [*large_regions, [replace(cell, region="") for cell in rest_cells]]
-    return [_sum_cells(group) for group in groups if group]
+    rest = [_sum_cells(rest_cells, region="")] if rest_cells else []
+    return [_sum_cells(region) for region in large_regions] + rest
 
 
 def _persons(cells: Iterable[Cell]) -> int:
@@ -251,9 +251,11 @@ def _group_cells(cells: Iterable[Cell], *fields: str) -> list[list[Cell]]:
     return [groups[key] for key in sorted(groups, key=str)]
 
 
-def _sum_cells(cells: Sequence[Cell]) -> Cell:
-    """Sum cells of different vantages under the place of the first."""
+def _sum_cells(cells: Sequence[Cell], region: str | None = None) -> Cell:
+    """Sum cells of different vantages under the place of the first, or a region of it."""
     first = cells[0]
+    if region is not None and first.region != region:  # only what changes is copied
+        first = replace(first, region=region)
     if len(cells) == 1:
         return first
     networks: Counter[VerdictState] = Counter()

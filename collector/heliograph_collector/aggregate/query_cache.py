@@ -30,11 +30,11 @@ from heliograph_collector.aggregate.disclosure import (
     list_atom_fields,
 )
 from heliograph_collector.aggregate.rollup import fill_bins, roll_up_bins
-from heliograph_collector.aggregate.vote_counts import count_votes
+from heliograph_collector.aggregate.vote_counts import count_verdicts
 from heliograph_collector.aggregate.wider_scopes import widen_silences
 from heliograph_collector.model.records import Cell, Count, SilenceCount
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
-from heliograph_collector.store.heard_votes import VerdictRow, list_votes, select_many
+from heliograph_collector.store.heard_votes import VerdictRow, select_many
 from heliograph_collector.store.losses import Losses
 from heliograph_collector.store.queries import PlaceFilter
 
@@ -374,8 +374,8 @@ def _count(verdicts: Sequence[VerdictRow], query: _DayQuery, k: int) -> list[Cou
     if k > 1:
         least = find_least(k, query.bin_s)
         verdicts = select_many(verdicts, query.bin_s, _list_fields(query), least)
-    votes = list_votes(verdicts, query.bin_s, query.merged_fields)
-    return count_votes(votes, query.since_us, query.until_us, query.bin_s)
+    window = (query.since_us, query.until_us, query.bin_s)
+    return count_verdicts(verdicts, *window, query.merged_fields)
 
 
 def _list_fields(query: _DayQuery) -> set[str]:

@@ -2,8 +2,8 @@
 
 The engine counts votes itself where there are many (`vote_queries.query_counts`), and then takes
 0.2 to 0.4 s of CPU to read the question, however short its answer. A question for plain rows takes
-20 ms, and 1,800 of them are counted here in 15 ms (ten million measurements a month). The rule is
-that of `vote_queries.build_vantage_sql`, and tests compare the two.
+20 ms, and they are counted here, or in `aggregate/vote_counts.py` where nobody asks for the votes.
+The rule is that of `vote_queries.build_vantage_sql`, and tests compare the two.
 """
 
 from collections import Counter, defaultdict
@@ -23,8 +23,9 @@ _COLUMNS = (
     "country, region, asn, access, service, toUnixTimestamp64Micro(started), nym, prefix, "
     "seniority, state, layer, method, function"
 )
-_AT = 5  # position of the time
-_NYM = 6  # position of the pseudonym
+TIME = 5  # position in a row; the place and service are before it
+_NYM = 6
+_SENIORITY = 8
 _NO_CAUSE = (0, "", "")
 _ESTABLISHED = Seniority.ESTABLISHED.value
 _STATES = {state.value: state for state in VerdictState}
@@ -82,7 +83,7 @@ def select_many(
     """
     bin_us = bin_s * SECOND_US
     columns = [[row[_PLACE.index(name)] for row in rows] for name in fields]
-    keys = list(zip([row[_AT] // bin_us for row in rows], *columns, strict=True))
+    keys = list(zip([row[TIME] // bin_us for row in rows], *columns, strict=True))
     verdicts = Counter(keys)  # most places have too few of them, whosever they are
     vantages: defaultdict[_Place, set[str]] = defaultdict(set)
     for key, row in zip(keys, rows, strict=True):
@@ -95,32 +96,43 @@ def select_many(
 def tally_votes(
     rows: Iterable[VerdictRow], bin_s: int, merged_fields: Collection[str] = ()
 ) -> list[Vote]:
-    """Return the votes that are heard, in order; merged over fields of place and service."""
-    return sorted(list_votes(rows, bin_s, merged_fields), key=_sort_key)
-
-
-def list_votes(
-    rows: Iterable[VerdictRow], bin_s: int, merged_fields: Collection[str] = ()
-) -> list[Vote]:
-    """Return the votes of `tally_votes`, in no order.
+    """Return the votes that are heard, in order; merged over fields of place and service.
 
     A young vantage has no vote in a cell where an established one reports another state.
     """
     audible = _list_heard(_tally(rows, bin_s * SECOND_US))
     merged: defaultdict[_Place, list[_Vantage]] = defaultdict(list)
-    blanks = [(_PLACE.index(name), _MERGED[name]) for name in merged_fields]
-    for (*fields, nym), vantage in audible.items():
-        for index, blank in blanks:
-            fields[index] = blank
-        merged[*fields, nym].append(vantage)
-    return [_build_vote(key, parts) for key, parts in merged.items()]
+    for key, vantage in audible.items():
+        merged[*merge_place(key[:TIME], merged_fields), *key[TIME:]].append(vantage)
+    return sorted([_build_vote(key, parts) for key, parts in merged.items()], key=_sort_key)
+
+
+def select_heard(rows: Sequence[VerdictRow], bin_s: int) -> Sequence[VerdictRow]:
+    """Return the verdicts of the votes that are heard."""
+    if all(row[_SENIORITY] == _ESTABLISHED for row in rows):
+        return rows
+    bin_us = bin_s * SECOND_US
+    audible = _list_heard(_tally(rows, bin_us))
+    return [row for row in rows if _find_key(row, bin_us) in audible]
+
+
+def merge_place(place: Sequence[Any], merged_fields: Collection[str]) -> tuple[Any, ...]:
+    """Return place and service with an empty value for each merged field."""
+    return tuple(
+        _MERGED[name] if name in merged_fields else value
+        for name, value in zip(_PLACE, place, strict=True)
+    )
+
+
+def _find_key(row: VerdictRow, bin_us: int) -> _Place:
+    return (*row[:TIME], row[TIME] // bin_us * bin_us, row[_NYM])
 
 
 def _tally(rows: Iterable[VerdictRow], bin_us: int) -> Mapping[_Place, _Vantage]:
     tallies: dict[_Place, _Vantage] = {}
     for row in rows:
-        at_us, nym, prefix, seniority, state_name, layer, method, function = row[_AT:]
-        key = (*row[:_AT], at_us // bin_us * bin_us, nym)
+        at_us, _, prefix, seniority, state_name, layer, method, function = row[TIME:]
+        key = _find_key(row, bin_us)
         vantage = tallies.get(key)
         if vantage is None:
             vantage = tallies[key] = _Vantage()

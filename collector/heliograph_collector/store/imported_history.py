@@ -7,7 +7,6 @@ are read by the key of each day.
 """
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -58,7 +57,7 @@ _STATES = ("reachable", "partial", "blocked", "down", "unknown")
 _Key = tuple[str, str, str, str]  # country, source, test, target
 
 
-_NETWORKS = msgspec.json.Decoder(dict[int, int])
+_NETWORKS = msgspec.json.Decoder(dict[str, int])
 
 
 class _Record(NamedTuple):
@@ -194,10 +193,11 @@ def _build_row(key: _Key, days: Sequence[_Record]) -> ImportedRow:
 
 
 def _sum_networks(days: Iterable[_Record]) -> Mapping[int, int]:
-    networks: Counter[int] = Counter()
+    networks: dict[str, int] = {}  # a Counter takes twice as long
     for day in days:
-        networks.update(_NETWORKS.decode(day.networks))
-    return networks
+        for asn, blocked in _NETWORKS.decode(day.networks).items():
+            networks[asn] = networks.get(asn, 0) + blocked
+    return {int(asn): blocked for asn, blocked in networks.items()}
 
 
 def _build_condition(filters: ImportedFilter) -> tuple[str, list[object]]:

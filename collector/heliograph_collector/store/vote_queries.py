@@ -9,7 +9,7 @@ because messaging works, and its blocked functions are counted beside (`partial_
 the detectors read the verdicts themselves.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -33,7 +33,11 @@ STATES = (VerdictState.REACHABLE, VerdictState.BLOCKED, VerdictState.DOWN, Verdi
 
 def decide_majority(counts: Mapping[VerdictState, int]) -> VerdictState:
     """Return the most frequent state; a tie or a lead of unknown is unknown."""
-    numbers = [counts.get(state, 0) for state in STATES]
+    return find_majority([counts.get(state, 0) for state in STATES])
+
+
+def find_majority(numbers: Sequence[int]) -> VerdictState:
+    """Return `decide_majority` of counts in the order of STATES."""
     most = max(numbers)
     return STATES[numbers.index(most)] if numbers.count(most) == 1 else VerdictState.UNKNOWN
 

@@ -9,7 +9,7 @@ import pytest
 
 from heliograph.observation import Measurement
 from heliograph_collector.aggregate.rollup import roll_up, roll_up_bins
-from heliograph_collector.aggregate.vote_counts import count_votes
+from heliograph_collector.aggregate.vote_counts import count_verdicts, count_votes
 from heliograph_collector.model.records import (
     TIME_BAD,
     AgentRole,
@@ -166,9 +166,10 @@ async def test_engine_and_memory_count_the_same_whatever_is_said(store: Store, s
         counts = await store.counts(*window, wider=wider)
         verdicts = await store.votable(*window[:2], None)
         votes = tally_votes(verdicts, 300, wider)
-        in_memory = sorted(count_votes(votes, *window), key=vote_queries.get_key)
-        assert [plain(count) for count in in_memory] == [plain(count) for count in counts], wider
-        assert roll_up_bins(in_memory, [], *window) == roll_up_bins(counts, [], *window) != []
+        for unsorted in (count_votes(votes, *window), count_verdicts(verdicts, *window, wider)):
+            in_memory = sorted(unsorted, key=vote_queries.get_key)
+            assert [plain(c) for c in in_memory] == [plain(count) for count in counts], wider
+            assert roll_up_bins(in_memory, [], *window) == roll_up_bins(counts, [], *window) != []
     with pytest.raises(TooMuchError, match="More than 199 verdicts"):
         await store.votable(*window[:2], 199)
 
