@@ -302,7 +302,9 @@ async def test_files_are_offered_with_their_list_ranges_and_tags(
         assert (part.status, await part.read()) == (206, b"PAR1")
         tag = {"If-None-Match": answer.headers["ETag"]}
         assert (await client.get(file["url"], headers=tag)).status == 304
-        assert f'href="/dumps/{FILE}">2022-01-05</a>' in await client.html("/dumps/")
+        page = await client.html("/dumps/")
+        assert f'href="/dumps/{FILE}">2022-01-05</a>' in page
+        assert "cells-2022-01-[01-31].parquet" in page  # how to read a month of them
         assert await client.json("/dumps/", headers={"Accept": "application/json"}) == index
         told = await client.json("/dumps/README.json")
         assert [column["name"] for column in told["columns"]] == [name for name, _ in SCHEMA]

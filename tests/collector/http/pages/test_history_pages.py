@@ -141,6 +141,12 @@ async def test_a_network_that_only_the_archive_knows_has_its_pages(
         await site.problem(f"{path}?asn=77", 404)
 
 
+async def test_days_without_our_data_do_not_speak_of_now(site: Site) -> None:
+    html = await site.html("/countries/KZ?since=2021-12-01&until=2021-12-02")
+    assert '<p class="none">No data of ours from these days.' in html
+    assert "No data now" not in html
+
+
 async def test_open_ends_and_long_ranges(site: Site) -> None:
     html = await site.html(f"/incidents?country=kz&{DAYS}")
     assert 'href="/countries/KZ?since=2022-01-01&amp;until=2022-01-05"' in html
