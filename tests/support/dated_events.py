@@ -313,18 +313,22 @@ SCENES = {
     "cuts for two weeks of nights": Scene(
         cut_each_night,
         360,
-        tuple(Outage(COUNTRY, d * DAY + 20 * HOUR, 500) for d in (1, 4, 7, 8, 11, 12, 13, 14)),
+        tuple(Outage(COUNTRY, d * DAY + 20 * HOUR, 500, 8 * HOUR) for d in range(1, 15)),
     ),
     "slow cuts night after night": Scene(
         cut_each_night_slowly,
         300,
-        tuple(Outage(COUNTRY, d * DAY + 19 * HOUR, 1_800) for d in (1, 4, 7, 10, 11)),
+        tuple(Outage(COUNTRY, d * DAY + 19 * HOUR, 1_800, 9 * HOUR) for d in range(12)),
     ),
     "sleepers": Scene(
-        sleep_after_cuts, 320, tuple(Outage(COUNTRY, d * DAY + 19 * HOUR) for d in (3, 4, 5))
+        sleep_after_cuts,
+        320,
+        tuple(Outage(COUNTRY, d * DAY + 19 * HOUR, 180, 9 * HOUR) for d in (3, 4, 5)),
     ),
     "a curfew's end": Scene(
-        end_curfew, 320, tuple(Outage(COUNTRY, d * DAY + 19 * HOUR, 1_800) for d in range(6))
+        end_curfew,
+        320,
+        tuple(Outage(COUNTRY, d * DAY + 19 * HOUR, 1_800, 9 * HOUR) for d in range(6)),
     ),
     "a grid": Scene(fail_grid, 60, right=(FIXED,)),  # nothing tells it until machines are back
     "a grid for hours": Scene(fail_grid_for_hours, 24, right=(FIXED,)),

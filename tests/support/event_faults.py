@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from heliograph.units import SECOND_US
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageLocation
 from support.foreign_world import AT, Land, Person, seconds_after
 from support.reported_events import Outage, Scene
@@ -14,8 +15,8 @@ UNPUBLISHED_US = 240 * SECOND_US  # in which a block of us is no news to the pub
 def find_faults(land: Land, incidents: Sequence[Incident], scene: Scene) -> Iterator[str]:
     """Yield what is wrong with what was confirmed; what is grave begins with "GRAVE"."""
     cuts = [i for i in incidents if i.kind is IncidentKind.SILENCE or _was_called_cut(i)]
-    right = (*scene.right, *(outage.scope for outage in scene.outages))
     for incident in cuts:
+        right = [*scene.right, *_list_dark(incident, scene)]
         cells = [part.scope for part in incident.parts]
         if not all(any(cell.is_within(scope) for scope in right) for cell in cells):
             stands = incident.state in (IncidentState.CONFIRMED, IncidentState.CLOSED)
@@ -32,6 +33,13 @@ def find_faults(land: Land, incidents: Sequence[Incident], scene: Scene) -> Iter
             yield f"wrong: {incident.parts[0].scope} told as a block of us"
     for outage in scene.outages:
         yield from _find_missed(land, cuts, outage)
+
+
+def _list_dark(incident: Incident, scene: Scene) -> Iterator[Scope]:
+    """Yield the cells that were cut off when it was confirmed."""
+    for outage in scene.outages:
+        if seconds_after(outage.at, incident.confirmed_us) <= outage.lasts_s:
+            yield outage.scope
 
 
 def _was_called_cut(incident: Incident) -> bool:

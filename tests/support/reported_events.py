@@ -5,6 +5,7 @@ says which cells are cut off and when, and in which cells an outage is right to 
 nothing asks for it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,11 +22,12 @@ MINUTE = 60.0
 
 @dataclass(frozen=True)
 class Outage:
-    """A cell that is cut off at a time, to be confirmed within so many seconds."""
+    """A cell that is cut off at a time, to be confirmed within so many seconds; how long it is."""
 
     scope: Scope
     at: float = AT
     within_s: float = 180.0
+    lasts_s: float = math.inf
 
 
 @dataclass(frozen=True)

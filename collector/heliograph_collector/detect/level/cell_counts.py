@@ -82,7 +82,8 @@ class CellTest:
 
     @property
     def is_learned(self) -> bool:
-        return self.usual.days >= LEARNED_DAYS
+        """Return whether a habit is known; what people do at an hour of cuts is not."""
+        return self.usual.days >= LEARNED_DAYS and not self.usual.is_cut_hour
 
     @property
     def exceeds_world(self) -> bool:
