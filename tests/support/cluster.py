@@ -70,14 +70,14 @@ class Cluster:
 
     def start_leader(self, number: int, options: str = "") -> Served:
         data = self._create_data(f"leader{number}")
-        config = self._config() + options
+        config = self.build_config() + options
         served = self.leaders[number] = start(data, "--roles", LEADING, config=config)
         return served
 
     def start_host(self, number: int) -> IngestHost:
         data = self._create_data(f"host{number}")
         address = f"127.0.0.{10 + number}:0"  # of its own, as machines have
-        served = start(data, "--roles", "ingest", "--grpc", address, config=self._config())
+        served = start(data, "--roles", "ingest", "--grpc", address, config=self.build_config())
         served.wait_for("grpc")
         host = self.hosts[number] = IngestHost(served, self.keyring, self)
         return host
@@ -86,13 +86,15 @@ class Cluster:
         """A host that only publishes; its directory is empty, without a key."""
         data = self.directory / f"publisher{number}"
         data.mkdir(exist_ok=True)
-        served = self.publishers[number] = start(data, "--roles", PUBLISH, config=self._config())
+        served = self.publishers[number] = start(
+            data, "--roles", PUBLISH, config=self.build_config()
+        )
         return served
 
     def start_judge(self, number: int) -> Served:
         """A host that offers one judge process."""
         data = self._create_data(f"judge{number}")
-        config = f"{self._config()}judge:\n  workers: 1\n"
+        config = f"{self.build_config()}judge:\n  workers: 1\n"
         served = self.judges[number] = start(data, "--roles", JUDGE, config=config)
         served.wait_for("roles")
         return served
@@ -129,7 +131,7 @@ class Cluster:
                 shutil.copytree(keys, data / "keys")
         return data
 
-    def _config(self) -> str:
+    def build_config(self) -> str:
         urls = ",".join(self.settings.urls)
         url = f"  url: {self.store_url}\n" if self.store_url else ""
         feed = f"feed:\n  k_anonymity: {self.k_anonymity}\n"

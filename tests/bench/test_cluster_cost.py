@@ -1,0 +1,273 @@
+"""CPU of a result by role, side by side: one machine, its journal on servers, and several hosts.
+
+The same envelopes of the default plan go to each form, one form after the other in one run: first
+those that wake the judges, then those that are measured. HELIOGRAPH_BENCH_RESULTS is the number of
+the latter. What a process takes while nothing arrives is measured after them, and left out.
+Printed are figures; asserted is that all is judged, by the judges that each form has.
+"""
+
+import asyncio
+import os
+import shutil
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import grpc
+import pytest
+
+from heliograph import envelope
+from heliograph.v1 import intake_pb2 as pb
+from heliograph.v1 import intake_pb2_grpc
+from heliograph.v1.envelope_pb2 import Envelope
+from heliograph_collector.fleet import Keyring, open_keyring
+from heliograph_collector.fleet.keyring import SealingKeys
+from heliograph_lab.simulate.agent import derive_key
+from support.cluster import ALONE, Cluster, cluster
+from support.intake import Call, Caller, channel, greeted, receipts, say_goodbye
+from support.load_bench import table
+from support.programs import cost_of
+from support.serve_process import NO_CONTROL, Served, start
+from support.unit_load import build_fleet, build_workload, list_batches, write_load
+from support.waiting import until
+
+RESULTS = int(os.environ.get("HELIOGRAPH_BENCH_RESULTS", "400"))
+WAKING = 1_300  # a leader asks for judges after four blocks of 256 that left some
+JOINING = 400  # sent by fours until all of them judge: each begins with a block
+AGENTS = 48
+IN_FLIGHT = 16
+IDLE_S = 15.0
+SETTLE_S = 10.0  # cells of five minutes follow their results after so long
+
+
+class Sealed(NamedTuple):
+    agent: int
+    envelope: Envelope
+
+
+@dataclass
+class Form:
+    """One way to run a collector."""
+
+    name: str
+    leader: Served
+    entrances: Sequence["Entrance"]
+    list_roles: Callable[[], dict[str, list[int]]]  # process ids
+    judges: int = 0
+
+    def measure(self) -> Counter[str]:
+        """CPU seconds so far, by role."""
+        pids = self.list_roles()
+        return Counter({role: sum(cost_of(pid).cpu_s for pid in pids[role]) for role in pids})
+
+    def read_metric(self, name: str) -> float:
+        _, text = self.leader.get("/metrics", operator=True)
+        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
+
+    async def wait_judged(self) -> None:
+        """Wait until nothing waits: the detectors have read what was sent, and all is judged."""
+
+        async def is_judged() -> bool:
+            waiting_s = await asyncio.to_thread(self.read_metric, "heliograph_judge_lag_seconds")
+            return not waiting_s
+
+        await asyncio.sleep(3)  # detectors read what is new each second
+        await until(is_judged, 1_200)
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """What a caller must know of a host; its agents are enrolled."""
+
+    endpoint: str
+    keyring: Keyring
+
+    def invite(self) -> bytes:
+        raise NotImplementedError
+
+
+def seal_load(data: Path, envelopes: int) -> list[Sealed]:
+    """Enroll the fleet, and measure and seal its first results."""
+    write_load(data, data.with_suffix(".none"), agents=AGENTS, results=0)
+    (data / "journal.db").unlink()
+    (sealing_key,) = SealingKeys(data).list_all()
+    begun_s = time.time() - 6 * 3_600
+    sealed = []
+    for actor, batch in list_batches(build_workload(), build_fleet(AGENTS), begun_s, envelopes):
+        signer = derive_key(0, actor.number)[0]
+        body = envelope.seal_batch(batch, signer, sealing_key.public)
+        sealed.append(Sealed(actor.number, Envelope.FromString(body)))
+    return sealed
+
+
+async def send(entrances: Sequence[Entrance], load: Sequence[Sealed]) -> None:
+    """Send each agent's envelopes in a session of its own, until all are acknowledged."""
+    by_agent: defaultdict[int, list[Envelope]] = defaultdict(list)
+    for sealed in load:
+        by_agent[sealed.agent].append(sealed.envelope)
+    at_once = asyncio.Semaphore(8)
+    async with asyncio.TaskGroup() as group:
+        for number, envelopes in by_agent.items():
+            group.create_task(
+                send_all(entrances[number % len(entrances)], number, envelopes, at_once)
+            )
+
+
+async def greeted_when_free(stub: "intake_pb2_grpc.IntakeAsyncStub", caller: Caller) -> Call:
+    """Say hello again while the collector is busy, as agents do."""
+    while True:
+        try:
+            return await greeted(stub, caller)
+        except grpc.aio.AioRpcError as refused:
+            if refused.details() != "busy":
+                raise
+            await asyncio.sleep(1)
+
+
+async def send_all(
+    entrance: Entrance, number: int, envelopes: Sequence[Envelope], at_once: asyncio.Semaphore
+) -> None:
+    caller = Caller(entrance.keyring, derive_key(0, number)[0])
+    async with at_once, channel(entrance) as stub:
+        call = await greeted_when_free(stub, caller)
+        for at in range(0, len(envelopes), IN_FLIGHT):
+            part = envelopes[at : at + IN_FLIGHT]
+            for each in part:
+                await call.write(pb.AgentMessage(envelope=each))
+            for receipt in await receipts(call, len(part)):
+                assert receipt.status == pb.STATUS_STORED, receipt
+        await say_goodbye(call)
+
+
+@asynccontextmanager
+async def on_one_machine(folder: Path, base: Path) -> AsyncIterator[Form]:
+    """All roles in one process, with the journal in its directory."""
+    data = folder / "embedded"
+    shutil.copytree(base, data)
+    served = start(data, config=NO_CONTROL + ALONE)
+    try:
+        await asyncio.to_thread(served.wait_for, "http")
+        yield Form(
+            "embedded", served, [find_entrance(served)], lambda: {"serve": list_pids(served)}
+        )
+    finally:
+        stop(served)
+
+
+@asynccontextmanager
+async def on_servers(folder: Path, base: Path) -> AsyncIterator[Form]:
+    """All roles in one process, with the journal on three servers."""
+    data = folder / "servers"
+    folder.joinpath("one").mkdir()
+    shutil.copytree(base, data)
+    with cluster(folder / "one") as running:
+        served = start(data, config=running.build_config() + ALONE)
+
+        def list_roles() -> dict[str, list[int]]:
+            return {"serve": list_pids(served), "NATS servers": list_servers(running)}
+
+        try:
+            await asyncio.to_thread(served.wait_for, "http")
+            yield Form("JetStream, R = 3", served, [find_entrance(served)], list_roles)
+        finally:
+            stop(served)
+
+
+@asynccontextmanager
+async def on_hosts(folder: Path, base: Path) -> AsyncIterator[Form]:
+    """Two ingest hosts, two hosts that judge, and the collector that leads."""
+    folder.joinpath("many").mkdir()
+    shutil.copytree(base, folder / "many" / "leader0")
+    with cluster(folder / "many") as running:
+        leader = running.start_leader(0, ALONE)
+        await asyncio.to_thread(leader.wait_for, "http")
+        hosts = [await asyncio.to_thread(running.start_host, number) for number in range(2)]
+        for number in range(2):
+            await asyncio.to_thread(running.start_judge, number)
+
+        def list_roles() -> dict[str, list[int]]:
+            return {
+                "leader": list_pids(leader),
+                "ingest": list_pids(*(host.served for host in hosts)),
+                "judge": list_pids(*running.judges.values()),
+                "NATS servers": list_servers(running),
+            }
+
+        entrances = [Entrance(host.endpoint, host.keyring) for host in hosts]
+        yield Form("2 ingest, 2 judge", leader, entrances, list_roles, judges=2)
+
+
+def list_pids(*programs: Served) -> list[int]:
+    """List programs and their children."""
+    pids = [program.process.pid for program in programs]
+    children = [Path(f"/proc/{pid}/task/{pid}/children").read_text().split() for pid in pids]
+    return pids + [int(pid) for each in children for pid in each]
+
+
+def list_servers(running: Cluster) -> list[int]:
+    return [process.pid for process in running.servers.processes if process is not None]
+
+
+def find_entrance(served: Served) -> Entrance:
+    return Entrance(str(served.places["grpc"]), open_keyring(served.data, ()))
+
+
+def stop(served: Served) -> None:
+    served.process.kill()
+    served.process.wait()
+    print(served.log.read_text()[-2_000:])
+
+
+async def measure(form: Form, load: Sequence[Sealed]) -> list[tuple[str, ...]]:
+    """Wake the judges, then measure; return lines of the table."""
+    await send(form.entrances, load[:WAKING])
+    await form.wait_judged()
+    for at in range(WAKING, WAKING + JOINING, 4):
+        if form.read_metric("heliograph_judge_workers ") == form.judges:
+            break
+        await send(form.entrances, load[at : at + 4])
+        await form.wait_judged()
+    await asyncio.sleep(SETTLE_S)
+    lines = await measure_last(form, load[-RESULTS:])
+    assert form.read_metric("heliograph_judge_workers ") == form.judges
+    return lines
+
+
+async def measure_last(form: Form, load: Sequence[Sealed]) -> list[tuple[str, ...]]:
+    begun_s = time.monotonic()
+    before = form.measure()
+    await send(form.entrances, load)
+    await form.wait_judged()
+    await asyncio.sleep(SETTLE_S)
+    seconds = time.monotonic() - begun_s
+    spent = form.measure()
+    await asyncio.sleep(IDLE_S)
+    idle = form.measure()
+    lines: list[tuple[str, ...]] = []
+    total_ms = 0.0
+    for role in spent:
+        idle_share = (idle[role] - spent[role]) / IDLE_S
+        net_ms = 1e3 * (spent[role] - before[role] - idle_share * seconds) / len(load)
+        total_ms += net_ms
+        lines.append((form.name, role, f"{net_ms:.2f}", f"{100 * idle_share:.0f}"))
+    return [*lines, (form.name, "all", f"{total_ms:.2f}", "")]
+
+
+@pytest.mark.slow
+@pytest.mark.real
+@pytest.mark.xdist_group("nats")
+@pytest.mark.timeout(3_600)
+async def test_a_result_costs_what_is_stated_wherever_it_is_judged(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    load = await asyncio.to_thread(seal_load, base, WAKING + JOINING + RESULTS)
+    lines: list[tuple[str, ...]] = [("form", "role", "CPU ms a result", "idle % of a core")]
+    for form in (on_one_machine, on_hosts, on_servers):
+        async with form(tmp_path, base) as running:
+            lines += await measure(running, load)
+            print(os.getloadavg(), lines, flush=True)
+    print(f"\n{RESULTS} results, load {os.getloadavg()[0]:.1f}.\n{table(lines)}")
