@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from support.dated_events import SCENES
-from support.event_faults import find_faults
+from support.event_faults import check_event, find_faults
 from support.foreign_world import create_land, play
 
 SEEDS = int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "0"))
@@ -28,4 +28,4 @@ def test_event_is_told_as_what_it_is(name: str, seed: int, tmp_path: Path) -> No
     scene = SCENES[name]
     land = create_land(seed, scene.hours)
     scene.build(land)
-    assert not list(find_faults(land, play(land, tmp_path), scene))
+    check_event(name, seed, list(find_faults(land, play(land, tmp_path), scene)))

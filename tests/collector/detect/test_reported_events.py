@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
-from support.event_faults import find_faults
+from support.event_faults import check_event, find_faults
 from support.foreign_world import (
     AT,
     HOUR,
@@ -26,7 +26,7 @@ def test_event_is_told_as_what_it_is(name: str, seed: int, tmp_path: Path) -> No
     scene = SCENES[name]
     land = create_land(seed, scene.hours)
     scene.build(land)
-    assert not list(find_faults(land, play(land, tmp_path), scene))
+    check_event(name, seed, list(find_faults(land, play(land, tmp_path), scene)))
 
 
 def block_for_hours(land: Land, until: float, longest: float = 5_400) -> None:
