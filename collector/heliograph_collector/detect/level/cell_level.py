@@ -51,7 +51,7 @@ class CellLevel:
     def note_cut(self, cut_step: int | None, now_us: int, *, is_here: bool) -> None:
         """Note since when the country has a cut, and whether it may share vantages with the cell.
 
-        Who is not back when its end is told is no new fall. A cell of which a cut explains all
+        Vantages that are not back at its end are no new fall. A cell of which a cut explains all
         silences has no samples.
         """
         if self.is_cut and not is_here:
