@@ -40,7 +40,7 @@ WAKING = 1_300  # a leader asks for judges after four blocks of 256 that left so
 JOINING = 400  # sent by fours until all of them judge: each begins with a block
 AGENTS = 48
 IN_FLIGHT = 16
-IDLE_S = 15.0
+IDLE_S = 15.0  # in which what a process takes by itself is measured
 SETTLE_S = 10.0  # cells of five minutes follow their results after so long
 
 
@@ -86,9 +86,6 @@ class Entrance:
     endpoint: str
     keyring: Keyring
 
-    def invite(self) -> bytes:
-        raise NotImplementedError
-
 
 def seal_load(data: Path, envelopes: int) -> list[Sealed]:
     """Enroll the fleet, and measure and seal its first results."""
@@ -125,7 +122,7 @@ async def greeted_when_free(stub: "intake_pb2_grpc.IntakeAsyncStub", caller: Cal
         except grpc.aio.AioRpcError as refused:
             if refused.details() != "busy":
                 raise
-            await asyncio.sleep(1)
+            await asyncio.sleep(1)  # no event tells when a real collector is free
 
 
 async def send_all(
@@ -219,7 +216,6 @@ def find_entrance(served: Served) -> Entrance:
 def stop(served: Served) -> None:
     served.process.kill()
     served.process.wait()
-    print(served.log.read_text()[-2_000:])
 
 
 async def measure(form: Form, load: Sequence[Sealed]) -> list[tuple[str, ...]]:
@@ -269,5 +265,4 @@ async def test_a_result_costs_what_is_stated_wherever_it_is_judged(tmp_path: Pat
     for form in (on_one_machine, on_hosts, on_servers):
         async with form(tmp_path, base) as running:
             lines += await measure(running, load)
-            print(os.getloadavg(), lines, flush=True)
     print(f"\n{RESULTS} results, load {os.getloadavg()[0]:.1f}.\n{table(lines)}")

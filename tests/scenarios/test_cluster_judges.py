@@ -66,7 +66,7 @@ class Leader:
         while len(names := set(self.workers.list_names())) != count or len(self.blocks) < enough:
             if (self.writer.behind or 0) < 8 * ROWS:
                 await self._append(build_rows(ROWS, seed=len(self.appended)))
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # real hosts join when they have started
         return names
 
     async def _append(self, rows: list[JournalRow]) -> None:

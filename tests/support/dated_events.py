@@ -15,6 +15,7 @@ from support.reported_events import (
     PHONES,
     Outage,
     Scene,
+    break_sessions,
     fall,
     people_of,
     use_messenger,
@@ -212,12 +213,7 @@ def move_collector(land: Land) -> None:
 def flood_lines(land: Land) -> None:
     """An operator is under attack: its lines lose and regain their sessions for two hours."""
     land.settle()
-    for person in land.select(asn=10):
-        at = AT + land.rng.expovariate(1 / 240)
-        while at < AT + 2 * HOUR:
-            lasts = 40 + land.rng.expovariate(1 / 120)
-            person.downs.append(Down(at, at + lasts))
-            at += lasts + land.rng.expovariate(1 / 300)
+    break_sessions(land, land.select(asn=10), 2, first=240, gone=120, here=300)
 
 
 def cut_at_midnight(land: Land) -> None:

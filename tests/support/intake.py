@@ -77,6 +77,11 @@ class Reachable(Protocol):
     def endpoint(self) -> str: ...
     @property
     def keyring(self) -> Keyring: ...
+
+
+class Inviting(Reachable, Protocol):
+    """One that lets agents in."""
+
     def invite(self) -> bytes: ...
 
 
@@ -246,7 +251,7 @@ async def tunnel(server: IngestServer, source: str) -> AsyncIterator[int]:
                 end.close()
 
 
-async def enrolled(server: Reachable, signer: keys.SigningKey | None = None) -> Caller:
+async def enrolled(server: Inviting, signer: keys.SigningKey | None = None) -> Caller:
     """A new volunteer, let in over the wire; with a key of its own, or `signer`."""
     caller = Caller(server.keyring, signer) if signer else Caller(server.keyring)
     async with channel(server) as stub:

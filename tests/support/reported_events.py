@@ -52,6 +52,18 @@ def fall(land: Land, people: Sequence[Person], since: float, spread: float, last
         person.downs.append(Down(at, at + lasts * land.rng.uniform(0.8, 1.2)))
 
 
+def break_sessions(
+    land: Land, people: Sequence[Person], hours: float, *, first: float, gone: float, here: float
+) -> None:
+    """Let sessions break and come back for hours, each after exponential times of these means."""
+    for person in people:
+        at = AT + land.rng.expovariate(1 / first)
+        while at < AT + hours * HOUR:
+            lasts = 40 + land.rng.expovariate(1 / gone)  # shorter ones are not noticed
+            person.downs.append(Down(at, at + lasts))
+            at += lasts + land.rng.expovariate(1 / here)
+
+
 def use_messenger(
     land: Land, people: Sequence[Person], span: tuple[float, float], bad: tuple[float, float]
 ) -> None:
@@ -125,12 +137,8 @@ def cut_for_exams(land: Land) -> None:
 def slow_phones(land: Land) -> None:
     """Phones are held at 2G: sessions end after minutes, and begin again after minutes."""
     land.settle()
-    for person in land.select(access="mobile"):
-        at = AT + land.rng.expovariate(1 / 200)
-        while at < AT + 3 * HOUR:
-            lasts = 45 + land.rng.expovariate(1 / 150)
-            person.downs.append(Down(at, at + lasts))
-            at += lasts + land.rng.expovariate(1 / 300)
+    phones = land.select(access="mobile")
+    break_sessions(land, phones, 3, first=200, gone=150, here=300)
 
 
 def lose_resolvers(land: Land) -> None:
@@ -277,12 +285,8 @@ def attack_entrance(land: Land) -> None:
 def fill_stadium(land: Land) -> None:
     """For two hours the masts of one region are overloaded: phones are gone for minutes."""
     land.settle(phones=(16, 14))
-    for person in land.select(region="A", access="mobile"):
-        at = AT + land.rng.expovariate(1 / 600)
-        while at < AT + 2 * HOUR:
-            lasts = 40 + land.rng.expovariate(1 / 240)
-            person.downs.append(Down(at, at + lasts))
-            at += lasts + land.rng.expovariate(1 / 400)
+    phones = land.select(region="A", access="mobile")
+    break_sessions(land, phones, 2, first=600, gone=240, here=400)
 
 
 def allow_lists_by_region(land: Land) -> None:

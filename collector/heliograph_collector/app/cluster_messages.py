@@ -28,6 +28,7 @@ ASK = "fleet.ask"
 ACCEPT = "host.accept"
 OFFER = "judge.offer"
 WORK = "judge.work"
+PART_BYTES = 1_048_576  # of a message; the servers take 2 MiB at least (connection.MIN_PAYLOAD)
 IDENTITY = "identity"  # the key of the fleet's table that is no row
 
 

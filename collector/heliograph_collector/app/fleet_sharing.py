@@ -18,6 +18,7 @@ from heliograph_collector.app.cluster_messages import (
     decode_reply,
     encode,
 )
+from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.fleet import Fleet, Keyring, agent_keys
 from heliograph_collector.fleet.forgetting import forget_agent
@@ -79,6 +80,15 @@ class FleetFollower:
             )
         await asyncio.to_thread(replace_rows, self._fleet, rows)
         return True
+
+    async def load_shared(self, keyring: Keyring) -> None:
+        """Read what the collector that leads has written. Raises CannotServeError."""
+        with explain_errors(JournalError, ReplicaError):
+            is_there = await self.load(keyring)
+        if not is_there:
+            raise CannotServeError(
+                "No collector has led this journal yet: start the one with the other roles first."
+            )
 
     async def update(self) -> None:
         """Apply what is new. Raises JournalError, ReplicaError, sqlite3.Error."""

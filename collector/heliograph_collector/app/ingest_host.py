@@ -59,7 +59,6 @@ from heliograph_collector.config.journal_settings import JournalSettings
 from heliograph_collector.config.roles import INGEST
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import Keyring, KeysError, open_keyring
-from heliograph_collector.fleet.replica import ReplicaError
 from heliograph_collector.ingest.build import IngestConfig, IngestServices
 from heliograph_collector.ingest.geo.lookup import PeerLocation
 from heliograph_collector.ingest.pacing import JudgeLoad
@@ -99,12 +98,7 @@ async def run_ingest_host(config: Config, servers: JournalSettings) -> AsyncIter
             fleet = HostFleet(config.data, client)
             stack.callback(fleet.close)
         follower = FleetFollower(fleet, host.table)
-        with explain_errors(JournalError, ReplicaError):
-            is_there = await follower.load(keyring)
-        if not is_there:
-            raise CannotServeError(
-                "No collector has led this journal yet: start the one with the other roles first."
-            )
+        await follower.load_shared(keyring)
         clock = GuardedClock(BootClock(), 0)
         endpoint_file = EndpointFile(config)
         stack.callback(endpoint_file.remove)

@@ -18,6 +18,7 @@ from typing import Protocol
 from heliograph.plan import Service
 from heliograph_collector.app.cluster_messages import (
     OFFER,
+    PART_BYTES,
     WORK,
     Assign,
     Assignment,
@@ -36,19 +37,16 @@ from heliograph_collector.app.judge_messages import VERSION, JudgeSetup
 from heliograph_collector.app.worker_count import choose_worker_count
 from heliograph_collector.app.worker_process import WorkerLostError, start_stream
 from heliograph_collector.config.endpoint_file import EndpointFile
-from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.journal_settings import JournalSettings
 from heliograph_collector.config.roles import JUDGE
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import Fleet, KeysError, open_keyring
-from heliograph_collector.fleet.replica import ReplicaError
 from heliograph_collector.store.journal.journal import JournalError
 from heliograph_collector.store.journal.opening import open_to_judge
 
-OFFER_S = 1.0
+OFFER_S = 1.0  # assumed; a leader takes none that is older than five (judge_role.FRESH_S)
 HOLD_S = 1.0  # of a question for bytes that are not there yet
 WRITE_S = 2.0  # a process reads at once, unless it hangs
-PART_BYTES = 1_048_576
 log = logging.getLogger("heliograph.judge")
 
 
@@ -205,12 +203,7 @@ async def run_judge_host(config: Config, servers: JournalSettings) -> AsyncItera
             fleet = Fleet(config.data)  # the lists of fingerprints
             stack.callback(fleet.close)
         follower = FleetFollower(fleet, side.table)
-        with explain_errors(JournalError, ReplicaError):
-            is_there = await follower.load(keyring)
-        if not is_there:
-            raise CannotServeError(
-                "No collector has led this journal yet: start the one with the other roles first."
-            )
+        await follower.load_shared(keyring)
         endpoint_file = EndpointFile(config)
         stack.callback(endpoint_file.remove)
         start = partial(_start_process, str(config.data), keyring.secret)

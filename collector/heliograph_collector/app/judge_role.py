@@ -18,6 +18,7 @@ from typing import Protocol
 from heliograph.plan import Service
 from heliograph_collector.app.cluster_messages import (
     OFFER,
+    PART_BYTES,
     WORK,
     Assign,
     Assignment,
@@ -50,11 +51,10 @@ from heliograph_collector.store.journal.journal import JournalBusyError
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.store import Store
 
-PART_BYTES = 1_048_576  # of a message; the servers take 2 MiB at least (connection.MIN_PAYLOAD)
 MOST_WORKERS = 32  # assumed; each takes up the results of all others, which is not divided
 FRESH_S = 5.0  # of an offer; they come each second
 TRY_S = 3.0  # of one question; a host holds it for a second at most
-RETRY_S = 0.25
+RETRY_S = 0.25  # assumed; a host that starts its link again is not asked in a loop
 LOST_S = 5.0  # assumed; a host whose server was killed finds the next one in 1 to 3 s
 _LOG = logging.getLogger("heliograph.judge")
 

@@ -16,7 +16,7 @@ from heliograph_collector.model.records import VerdictState, Vote
 from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.clickhouse import TooMuchError
 from heliograph_collector.store.queries import Query, WhereClause
-from heliograph_collector.store.vote_queries import STATES, decide_majority
+from heliograph_collector.store.vote_queries import decide_majority
 
 VerdictRow = tuple[Any, ...]  # the columns of `query_verdicts`
 _COLUMNS = (
@@ -93,18 +93,13 @@ def select_many(
     return [row for key, row in zip(keys, rows, strict=True) if key in many]
 
 
-def tally_votes(
-    rows: Iterable[VerdictRow], bin_s: int, merged_fields: Collection[str] = ()
-) -> list[Vote]:
-    """Return the votes that are heard, in order; merged over fields of place and service.
+def tally_votes(rows: Iterable[VerdictRow], bin_s: int) -> list[Vote]:
+    """Return the votes that are heard, in order.
 
     A young vantage has no vote in a cell where an established one reports another state.
     """
     audible = _list_heard(_tally(rows, bin_s * SECOND_US))
-    merged: defaultdict[_Place, list[_Vantage]] = defaultdict(list)
-    for key, vantage in audible.items():
-        merged[*merge_place(key[:TIME], merged_fields), *key[TIME:]].append(vantage)
-    return sorted([_build_vote(key, parts) for key, parts in merged.items()], key=_sort_key)
+    return sorted([_build_vote(key, said) for key, said in audible.items()], key=_sort_key)
 
 
 def select_heard(rows: Sequence[VerdictRow], bin_s: int) -> Sequence[VerdictRow]:
@@ -165,20 +160,12 @@ def _list_heard(tallies: Mapping[_Place, _Vantage]) -> dict[_Place, _Vantage]:
     }
 
 
-def _build_vote(key: _Place, parts: Sequence[_Vantage]) -> Vote:
+def _build_vote(key: _Place, said: _Vantage) -> Vote:
     country, region, asn, access, service, start_us, nym = key
-    first = parts[0]
-    counts: Mapping[VerdictState, int] = first.counts
-    is_old = first.is_old
-    prefix = first.last[1]
-    if len(parts) > 1:
-        counts = {state: sum([p.counts.get(state, 0) for p in parts]) for state in STATES}
-        is_old = any(p.is_old for p in parts)
-        prefix = max([part.last for part in parts])[1]
-    causes = [(-p.causes.total(), *p.cause[1:]) for p in parts if p.causes]
-    _, layer, method = min(causes) if causes else _NO_CAUSE
-    functions = [p.functions for p in parts if p.functions]
-    partial, function = _sum_functions(functions) if functions else (0, "")
+    counts = said.counts
+    _, layer, method = said.cause
+    functions = said.functions or Counter()
+    _, function = min(((-n, names) for names, n in functions.items()), default=(0, ""))
     return Vote(
         country=country,
         region=region,
@@ -187,20 +174,14 @@ def _build_vote(key: _Place, parts: Sequence[_Vantage]) -> Vote:
         service=service,
         start_us=start_us,
         pseudonym=nym,
-        prefix=prefix,
+        prefix=said.last[1],
         reachable=counts.get(VerdictState.REACHABLE, 0),
         blocked=counts.get(VerdictState.BLOCKED, 0),
         down=counts.get(VerdictState.DOWN, 0),
         unknown=counts.get(VerdictState.UNKNOWN, 0),
         layer=layer,
         method=method,
-        partial=partial,
+        partial=functions.total(),
         function=function,
-        seniority=Seniority.ESTABLISHED if is_old else Seniority.YOUNG,
+        seniority=Seniority.ESTABLISHED if said.is_old else Seniority.YOUNG,
     )
-
-
-def _sum_functions(parts: Iterable[Counter[str]]) -> tuple[int, str]:
-    """Return how many partial verdicts there are, and what the most of them name."""
-    functions: Counter[str] = sum(parts, Counter())
-    return functions.total(), min((-n, names) for names, n in functions.items())[1]

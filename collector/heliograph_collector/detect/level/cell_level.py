@@ -44,7 +44,7 @@ class CellLevel:
             self.step = step
             self.lowest = share
             self.cut_step = cut_step
-            self.usual = find_usual(self.habit)
+            self.usual = _find_usual(self.habit)
         self.lowest = min(self.lowest, share)
         self.share = share
 
@@ -73,7 +73,7 @@ class CellLevel:
         return fall
 
 
-def find_usual(habit: LevelHabit) -> UsualLevel | None:
+def _find_usual(habit: LevelHabit) -> UsualLevel | None:
     """Return the usual share; of a single day it is what most of it exceeded.
 
     The median would follow a fall of half a day. At an hour of cuts dark days are left out.

@@ -294,8 +294,13 @@ def _update_fall(
     part = build_part(test.scope, fallen)
     if part.votes * part.share > fall.part.votes * fall.part.share:
         fall.part = part
-    hour = {"is_learned": test.is_learned, "is_cut_hour": test.usual.is_cut_hour}
-    is_dark = test.exceeds_world and is_cut_off(fallen, sample.now_us, limits, **hour)
+    is_dark = test.exceeds_world and is_cut_off(
+        fallen,
+        sample.now_us,
+        limits,
+        is_learned=test.is_learned,
+        is_cut_hour=test.usual.is_cut_hour,
+    )
     cell.dark_samples = cell.dark_samples + 1 if is_dark else 0
     if cell.dark_samples < 2 or not is_named(test.scope, fallen, limits):
         return None

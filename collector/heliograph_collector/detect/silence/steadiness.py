@@ -118,7 +118,11 @@ def have_returns_ceased(vantages: Iterable[VantagePresence], since_us: int, now_
 
 
 def _have_ceased(returns_us: Sequence[int], before_us: int, after_us: int, now_us: int) -> bool:
-    """Return whether few of these returns, in order, are not earlier than a time, by chance."""
+    """Return whether chance leaves so few returns since `after_us`, by the rate before `before_us`.
+
+    Args:
+        returns_us: The returns, in order of time.
+    """
     earlier = bisect_left(returns_us, before_us)
     after = len(returns_us) - bisect_left(returns_us, after_us)
     later_us = max(0, now_us - after_us)
