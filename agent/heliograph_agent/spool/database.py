@@ -39,6 +39,8 @@ from heliograph_agent.spool.schema import PAGE, VERSION
 from heliograph_agent.spool.sealing import BatchSealer
 
 BUSY_S = 5.0
+SEQUENCES = ("measurement", "envelope")  # tables that SQLite counts
+MAX_SEQUENCE = 1 << 62  # above every wall clock in microseconds, and far below SQLite's last number
 # Errors of the disk, the lock or the process, never of the file itself.
 ENVIRONMENT_ERRORS = frozenset(
     {
@@ -179,6 +181,8 @@ class SpoolDatabase:
             clear_rows = salvage_rows(damaged, self._sibling_path("head"), target)
             operations = self._make_operations(target)
             doubtful_through = operations.drop_doubtful()
+            if is_damaged:
+                operations.drop_rows_older_than_envelopes()
             operations.raise_sequences(is_doubtful=True)
             self._encrypt_rows(operations, clear_rows, doubtful_through)
             operations.count_gap("damaged", int(is_damaged))
@@ -230,9 +234,8 @@ def _find_sound_version(path: Path, *, is_exclusive: bool = False) -> int:
             tables = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
             names = {name for (name,) in tables} - {"sqlite_sequence"}
             version = _read_version(db)
-            if version == VERSION:
-                for table, columns in COLUMNS.items():  # a flipped bit may rename one
-                    db.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 names of ours
+            if version == VERSION and not _has_sound_tables(db):
+                return 0
     except DAMAGE as error:
         if isinstance(error, sqlite3.Error) and _sqlite_code(error) in ENVIRONMENT_ERRORS:
             raise
@@ -243,6 +246,19 @@ def _find_sound_version(path: Path, *, is_exclusive: bool = False) -> int:
         return VERSION
     is_known_version = 0 < version <= VERSION
     return version if is_known_version and names - {"epoch"} == set(COLUMNS) else 0
+
+
+def _has_sound_tables(db: sqlite3.Connection) -> bool:
+    """Return whether the last numbers can be true. Raises one of DAMAGE if a column is missing."""
+    for table, columns in COLUMNS.items():  # a flipped bit may rename one
+        db.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 names of ours
+    given = dict(db.execute("SELECT name, seq FROM sqlite_sequence"))
+    for table in SEQUENCES:
+        ((highest,),) = db.execute(f"SELECT coalesce(max(sequence), 0) FROM {table}")  # noqa: S608 names of ours
+        last = given.pop(table, 0)
+        if not (isinstance(last, int) and highest <= last < MAX_SEQUENCE):
+            return False
+    return not given
 
 
 def is_damage(error: sqlite3.Error) -> bool:

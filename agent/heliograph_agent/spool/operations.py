@@ -12,7 +12,7 @@ from heliograph.clock import Clock
 from heliograph.observation import Epoch
 from heliograph.units import minute_of
 from heliograph.v1 import observation_pb2 as pb
-from heliograph_agent.spool.batching import BatchCloser
+from heliograph_agent.spool.batching import CLASSES, BatchCloser
 from heliograph_agent.spool.compaction import Compaction, raise_sequence
 from heliograph_agent.spool.eviction import SHEDDABLE, evict_rows
 from heliograph_agent.spool.loss_counts import ACKED, LossCounts
@@ -143,6 +143,24 @@ class SpoolOperations:
         ).fetchall()
         self.count_gap("unreadable", open_rows + sum(measurements for (measurements,) in youngest))
         return marks.measurement
+
+    def drop_rows_older_than_envelopes(self) -> None:
+        """Drop open results of a damaged file that an envelope may hold too.
+
+        A full disk can stop the journal's way into the file between two pages. If the journal is
+        damaged then, old pages show results as open whose envelope stands in new ones, or was sent.
+        A copy's number is drawn before that of the envelope that takes its row. So a result is in
+        doubt if its copy is older than an envelope of its class, or than one that was offered.
+        """
+        marks = self._offer_marks.read_marks()
+        offered = marks.envelope if marks else 0
+        for best, worst in CLASSES:
+            dropped = self.db.execute(
+                "DELETE FROM measurement WHERE priority BETWEEN ? AND ? AND number < max(?, ("
+                "SELECT coalesce(max(sequence), 0) FROM envelope WHERE priority BETWEEN ? AND ?))",
+                (int(best), int(worst), offered, int(best), int(worst)),
+            ).rowcount
+            self.count_gap("unreadable", dropped)
 
     def offer_forked_again(self) -> None:
         """Offer batches again that a collector of an earlier version refused as forked.

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import random
+import resource
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from heliograph_agent.spool import Priority, Spool, SpoolError
+from heliograph_agent.spool.schema import PAGE
 from heliograph_agent.spool.sequence_marks import (
     BLOCK,
     ENVELOPE_BLOCK,
@@ -21,6 +23,8 @@ from heliograph_agent.spool.sequence_marks import (
 from support.results import EPOCH, close_all, contents, measurement, open_spool
 
 BATCHES, OPEN = 12, 120
+SHORT = 120_000  # bytes of the longest file
+FRAME = 24 + PAGE  # of the journal
 
 
 def target(number: int) -> str:
@@ -296,3 +300,91 @@ async def test_schema_with_invalid_text_is_repaired(tmp_path: Path) -> None:
     async with open_spool(path) as spool:
         await close_all(spool)
         assert dict(await spool.list_waiting(1_000)) == before
+
+
+@pytest.mark.parametrize(
+    ("read", "written"),
+    [
+        (b"sqlite_sequence(name,seq)", b"sqlite_sequence(nime,seq)"),
+        (b"sqlite_sequence(name,seq)", b"sqlite_sequence(name,sep)"),
+    ],
+)
+async def test_renamed_column_of_the_last_numbers_is_repaired(
+    tmp_path: Path, read: bytes, written: bytes
+) -> None:
+    """A single bit, after which no number could be given again, and nothing be measured."""
+    path = tmp_path / "spool.db"
+    before = await fill(path)
+    whole = path.read_bytes()
+    assert whole.count(read) == 1
+    path.write_bytes(whole.replace(read, written))
+    async with open_spool(path) as spool:
+        await close_all(spool)
+        assert dict(await spool.list_waiting(1_000)) == before
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE sqlite_sequence SET seq = -5 WHERE name = 'measurement'",
+        f"UPDATE sqlite_sequence SET seq = {(1 << 63) - 1}",
+        "UPDATE sqlite_sequence SET seq = 2",
+        "UPDATE sqlite_sequence SET seq = 'x'",
+        "UPDATE sqlite_sequence SET name = 'measuremant' WHERE name = 'measurement'",
+        "DELETE FROM sqlite_sequence WHERE name = 'measurement'",
+    ],
+)
+async def test_last_number_that_cannot_be_true_is_repaired(tmp_path: Path, harm: str) -> None:
+    path = tmp_path / "spool.db"
+    before = await fill(path)
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute(harm)
+        db.commit()
+    async with open_spool(path) as spool:
+        assert await add(spool, 0) > BATCHES * 4 + OPEN
+        await close_all(spool)
+        waiting = dict(await spool.list_waiting(1_000))
+    assert {n: body for n, body in waiting.items() if n in before} == before
+    assert len(waiting) == len(before) + 1
+
+
+async def fill_while_no_file_grows(path: Path, rng: random.Random) -> None:
+    """Offline, until the journal's way into the file stops between two pages."""
+    async with open_spool(path) as spool:
+        for number in range(60):
+            noise = rng.randbytes(rng.choice((10, 400, 1_000))).hex()
+            result = measurement(f"t{number}", services_version=noise)
+            with contextlib.suppress(SpoolError):
+                await spool.append(result, EPOCH, Priority(rng.randrange(4)))
+            with contextlib.suppress(SpoolError):
+                while rng.random() < 0.3 and await spool.close_batch(6_208, is_offline=True):
+                    pass
+        shutil.copytree(path.parent, path.parent.with_name("killed"))
+
+
+@pytest.mark.parametrize("seed", [1, 5, 19, 29])
+async def test_file_half_written_back_with_a_damaged_journal_sends_nothing_twice(
+    tmp_path: Path, seed: int
+) -> None:
+    """Its new pages have envelopes, and its old ones show their results as open."""
+    (tmp_path / "first").mkdir(exist_ok=True)
+    whole, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SHORT, hard))
+    try:
+        await fill_while_no_file_grows(tmp_path / "first" / "spool.db", random.Random(seed))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (whole, hard))
+    damaged = 0
+    for frame in range(SHORT // FRAME):
+        path = tmp_path / str(frame) / "spool.db"
+        shutil.copytree(tmp_path / "killed", path.parent)
+        with path.with_name("spool.db-wal").open("r+b") as journal:
+            journal.seek(32 + frame * FRAME + 100)
+            journal.write(b"flipped")
+        async with open_spool(path) as spool:
+            await close_all(spool)
+            waiting = await spool.list_waiting(1_000)
+            damaged += (await spool.read_counts()).dropped.get("damaged", 0)
+        sent = [target for _, body in waiting for target in contents(body).values()]
+        assert len(sent) == len(set(sent)), f"frame {frame}"
+    assert damaged, "some frame left a file of old and new pages"
