@@ -31,7 +31,7 @@ BLOCK_ROWS = 256
 # Assumed, all of them:
 BLOCK_BYTES = 1_048_576  # of compressed bodies: at most about ten thousand measurements
 BLOCKS_AHEAD = 1  # judged blocks that wait for the store
-LINGER_S = 0.25  # collects envelopes that arrive together into one block
+LINGER_S = 0.25  # collects envelopes that arrive together into one block, where it is not full
 IDLE_S = 60.0
 _PAUSES = Backoff(0.25, 30.0, (0.5, 1.0))  # after failures of the store; assumed
 RESTORED_ROWS = 5_000  # of the journal; a few seconds at the start
@@ -151,7 +151,7 @@ class StoreWriter:
             if not await self._journal.wait_beyond(after, IDLE_S):
                 await self._trim(self._cursor or 0)
                 continue
-            if self._linger_s:
+            if self._journal.position - after < BLOCK_ROWS:
                 await asyncio.sleep(self._linger_s)
             committed = self._journal.position
             rows = await self._read(after)

@@ -97,6 +97,7 @@ class WriterHarness:
         self,
         judge: BlockAssessor | None = None,
         clock: Clock | None = None,
+        linger_s: float = 0,
     ) -> StoreWriter:
         clock = clock or SystemClock()
         return StoreWriter(
@@ -107,7 +108,7 @@ class WriterHarness:
             expiry=ExpiryClock(clock, clock.wall_us(), 0),
             rng=random.Random(1),
             listeners=[self],
-            linger_s=0,
+            linger_s=linger_s,
         )
 
 
@@ -194,6 +195,14 @@ async def test_blocks_are_judged_while_one_is_stored(bench: WriterHarness) -> No
     ends = [block.last for block in bench.told]
     assert [block.first for block in bench.told] == [1, *(end + 1 for end in ends[:-1])]
     assert [len(block.judged) for block in bench.told] == [*[BLOCK_ROWS] * 5, 1]
+
+
+async def test_full_block_waits_for_no_more_rows(bench: WriterHarness) -> None:
+    sequences = range(1, BLOCK_ROWS + 2)
+    await bench.journal.append([envelope_row(measurement_pb(), sequence=n) for n in sequences])
+    async with running(bench.writer(linger_s=3_600).run()):
+        await bench.until(lambda: bool(bench.told))
+    assert [(block.first, block.last) for block in bench.told] == [(1, BLOCK_ROWS)]
 
 
 async def test_writer_repeats_a_pending_block(bench: WriterHarness) -> None:
