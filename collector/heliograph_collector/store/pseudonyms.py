@@ -9,6 +9,7 @@ from heliograph.units import DAY_S, DAY_US
 
 _MEASUREMENT = b"heliograph measurement v1\0"
 _VANTAGE = b"heliograph vantage v1\0"
+_KEPT = 256  # names; assumed
 
 
 class Pseudonyms:
@@ -16,6 +17,8 @@ class Pseudonyms:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        # All parts of a round have one vantage and one reporter.
+        self._name = lru_cache(_KEPT)(self._compute_name)
 
     def measurement(self, agent: bytes, sequence: int, index: int) -> str:
         """Return 32 hex digits for a measurement, equal on every replay."""
@@ -24,12 +27,14 @@ class Pseudonyms:
 
     def vantage(self, agent: bytes, country: str, asn: int, at_us: int) -> str:
         """Return 16 hex digits that change with the network and the UTC month."""
-        month = _name_month(at_us // DAY_US)
-        return self._digest(_VANTAGE, agent + f"{country} {asn} {month}".encode())[:8].hex()
+        return self._name(agent, country, asn, _name_month(at_us // DAY_US))
 
     def reporter(self, agent: bytes, at_us: int) -> str:
         """Return 16 hex digits, the same on all networks, which no store ever holds."""
         return self.vantage(agent, "", 0, at_us)
+
+    def _compute_name(self, agent: bytes, country: str, asn: int, month: str) -> str:
+        return self._digest(_VANTAGE, agent + f"{country} {asn} {month}".encode())[:8].hex()
 
     def _digest(self, purpose: bytes, message: bytes) -> bytes:
         return hmac.digest(self._secret, purpose + message, hashlib.sha256)

@@ -10,6 +10,7 @@ True
 from heliograph.codec.checks import MAX_TEXT, CodecError, replace_controls_in
 from heliograph.codec.measurement import (
     MAX_OBSERVATIONS,
+    decode_round,
     epoch_from_pb,
     epoch_to_pb,
     measurement_from_pb,
@@ -34,6 +35,7 @@ __all__ = [
     "MAX_OBSERVATIONS",
     "MAX_TEXT",
     "CodecError",
+    "decode_round",
     "entrance_to_pb",
     "entrances_from_pb",
     "epoch_from_pb",

@@ -1,5 +1,7 @@
 """Convert measurements and epochs to protobuf and back."""
 
+from dataclasses import replace
+
 from heliograph import observation as o
 from heliograph.codec.checks import CodecError, check_count, check_text, parse_word
 from heliograph.codec.encoding import build_message
@@ -74,26 +76,26 @@ def _clear_shared(part: opb.Measurement) -> None:
         part.ClearField(name)  # type: ignore[arg-type] # the stub wants each name as a literal
 
 
-def _parts_from_pb(m: opb.Measurement) -> tuple[o.Measurement, ...]:
-    """Decode the light checks of a round, whole, with the facts that they share."""
+def _check_parts(m: opb.Measurement) -> None:
     check_count("parts", m.parts, MAX_PARTS)
-    if not m.parts:
-        return ()
     if m.observations or m.HasField("summary") or m.HasField("digest"):
         raise CodecError("parts", "beside observations")
     if sum(len(part.observations) for part in m.parts) > MAX_OBSERVATIONS:
         raise CodecError("parts", f"more than {MAX_OBSERVATIONS} steps in all")
     if any(p.parts or p.HasField("summary") or p.HasField("digest") for p in m.parts):
         raise CodecError("parts", "a part has more than its steps")
-    return tuple(map(measurement_from_pb, split_round(m)))
 
 
 def split_round(m: opb.Measurement) -> tuple[opb.Measurement, ...]:
     """Return the light checks of a round, whole and unchecked; any other measurement itself."""
-    shared = {name: getattr(m, name) for name in _SHARED if name != "clock_offset_us"}
+    if not m.parts:
+        return (m,)
+    shared = opb.Measurement(
+        **{name: getattr(m, name) for name in _SHARED if name != "clock_offset_us"}
+    )
     if m.HasField("clock_offset_us"):
-        shared["clock_offset_us"] = m.clock_offset_us
-    return tuple(_fill_part(part, opb.Measurement(**shared)) for part in m.parts) or (m,)
+        shared.clock_offset_us = m.clock_offset_us
+    return tuple(_fill_part(part, shared) for part in m.parts)
 
 
 def _fill_part(part: opb.Measurement, shared: opb.Measurement) -> opb.Measurement:
@@ -115,6 +117,21 @@ def _certificates_from_pb(m: opb.Measurement) -> tuple[bytes, ...]:
 
 def measurement_from_pb(m: opb.Measurement) -> o.Measurement:
     """Decode a measurement. Raises CodecError."""
+    return decode_round(m)[0]
+
+
+def decode_round(m: opb.Measurement) -> tuple[o.Measurement, tuple[opb.Measurement, ...]]:
+    """Decode a measurement, and return what `split_round` makes of it. Raises CodecError."""
+    measurement = _fields_from_pb(m)
+    if not m.parts:
+        return measurement, (m,)
+    _check_parts(m)
+    messages = split_round(m)
+    return replace(measurement, parts=tuple(map(_fields_from_pb, messages))), messages
+
+
+def _fields_from_pb(m: opb.Measurement) -> o.Measurement:
+    """Decode all but the parts."""
     check_count("observations", m.observations, MAX_OBSERVATIONS)
     return o.Measurement(
         sequence=m.sequence,
@@ -139,7 +156,6 @@ def measurement_from_pb(m: opb.Measurement) -> o.Measurement:
         trigger=check_text("trigger", m.trigger, MAX_TRIGGER),
         is_light=m.is_light,
         certificates=_certificates_from_pb(m),
-        parts=_parts_from_pb(m),
     )
 
 

@@ -57,9 +57,10 @@ def observation_from_pb(index: int, x: opb.Observation) -> o.Observation:
 
 
 def _dns_from_pb(d: opb.DnsFacts) -> o.Dns:
-    if not d.later and d.ByteSize() <= _MAX_KEPT_BYTES:
-        return _decode_kept_dns(d.SerializeToString())
-    return _decode_dns(d)
+    if d.later:
+        return _decode_dns(d)
+    message = d.SerializeToString()  # `ByteSize` would do so as well
+    return _decode_kept_dns(message) if len(message) <= _MAX_KEPT_BYTES else _decode_dns(d)
 
 
 @lru_cache(_KEPT)
@@ -104,13 +105,17 @@ def _udp_from_pb(u: opb.UdpFacts) -> o.Udp:
 
 
 def _tcp_from_pb(t: opb.TcpFacts) -> o.Tcp:
-    return o.Tcp(address=check_text("tcp.address", t.address), port=check_port("tcp.port", t.port))
+    return _build_tcp(t.address, t.port)
+
+
+@lru_cache(_KEPT)  # one that is refused is not kept
+def _build_tcp(address: str, port: int) -> o.Tcp:
+    return o.Tcp(address=check_text("tcp.address", address), port=check_port("tcp.port", port))
 
 
 def _tls_from_pb(t: opb.TlsFacts) -> o.Tls:
-    if t.ByteSize() <= _MAX_KEPT_BYTES:
-        return _decode_kept_tls(t.SerializeToString())
-    return _decode_tls(t)
+    message = t.SerializeToString()
+    return _decode_kept_tls(message) if len(message) <= _MAX_KEPT_BYTES else _decode_tls(t)
 
 
 @lru_cache(_KEPT)
@@ -149,9 +154,10 @@ def _decode_tls(t: opb.TlsFacts) -> o.Tls:
 
 
 def _http_from_pb(h: opb.HttpFacts) -> o.Http:
-    if not h.arrivals and h.ByteSize() <= _MAX_KEPT_BYTES:
-        return _decode_kept_http(h.SerializeToString())
-    return _decode_http(h)
+    if h.arrivals:
+        return _decode_http(h)
+    message = h.SerializeToString()  # `ByteSize` would do so as well
+    return _decode_kept_http(message) if len(message) <= _MAX_KEPT_BYTES else _decode_http(h)
 
 
 @lru_cache(_KEPT)

@@ -7,13 +7,13 @@ are kept as failures.
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from google.protobuf.message import DecodeError
 
-from heliograph.codec import CodecError, epoch_from_pb, measurement_from_pb, split_round
+from heliograph.codec import CodecError, decode_round, epoch_from_pb, split_round
 from heliograph.envelope import EnvelopeError, decompress_batch
 from heliograph.failure import Operation
 from heliograph.observation import Epoch, Exchange, Link, Measurement, Observation
@@ -138,12 +138,14 @@ def read_bodies(rows: Iterable[JournalRow], pseudonyms: Pseudonyms) -> dict[str,
         with contextlib.suppress(EnvelopeError):
             batch = decompress_batch(row.body)
             for index, message in enumerate(batch.measurements):
-                for part, body in enumerate(_list_bodies(message)):
+                for part, body in enumerate(_list_bodies(message, split_round(message))):
                     bodies[_name_part(row, index, part, pseudonyms)] = body
     return bodies
 
 
-def _list_bodies(message: observation_pb2.Measurement) -> list[bytes]:
+def _list_bodies(
+    message: observation_pb2.Measurement, parts: Sequence[observation_pb2.Measurement]
+) -> list[bytes]:
     """List the bodies of a measurement's parts; none of a digest, whose reports are made here.
 
     Certificates have a table of their own, and what this version does not know is not stored.
@@ -151,7 +153,7 @@ def _list_bodies(message: observation_pb2.Measurement) -> list[bytes]:
     if message.HasField("digest"):
         return []
     bodies = []
-    for whole in split_round(message):
+    for whole in parts:
         whole.ClearField("certificates")
         whole.DiscardUnknownFields()
         bodies.append(whole.SerializeToString())
@@ -168,12 +170,13 @@ def _decode_envelope(row: JournalRow, pseudonyms: Pseudonyms, decoded: DecodedRo
     except EnvelopeError as error:
         decoded.failures.append(_build_failure(row, -1, error.reason, row.body))
         return
-    epochs = _decode_epochs(batch)
+    vantages = _decode_vantages(row, batch)
+    undeclared = Vantage.from_peer(row.country, row.asn, _UNKNOWN_EPOCH)
     is_unfolded = False
     for index, message in enumerate(batch.measurements):
         try:
-            measurement = measurement_from_pb(message)
-            epoch = epochs.get(measurement.epoch, _UNKNOWN_EPOCH)
+            measurement, parts = decode_round(message)
+            vantage = vantages.get(measurement.epoch, undeclared)
             reports = list(measurement.list_parts())
             # This unfolds one digest per batch, which is all that agents send.
             if measurement.digest is not None and not is_unfolded:
@@ -181,19 +184,22 @@ def _decode_envelope(row: JournalRow, pseudonyms: Pseudonyms, decoded: DecodedRo
                 is_unfolded = len(reports) > 1
             names = [_name_part(row, index, part, pseudonyms) for part in range(len(reports))]
             decoded.records += [
-                _build_record(row, name, report, epoch, pseudonyms)
+                _build_record(row, name, report, vantage, pseudonyms)
                 for name, report in zip(names, reports, strict=True)
             ]
-            decoded.bodies.update(zip(names, _list_bodies(message), strict=False))
+            decoded.bodies.update(zip(names, _list_bodies(message, parts), strict=False))
         except CodecError as error:
             body = message.SerializeToString()
             decoded.failures.append(_build_failure(row, index, str(error)[:200], body))
 
 
 def _build_record(
-    row: JournalRow, identity: str, measurement: Measurement, epoch: Epoch, pseudonyms: Pseudonyms
+    row: JournalRow,
+    identity: str,
+    measurement: Measurement,
+    vantage: Vantage,
+    pseudonyms: Pseudonyms,
 ) -> ReceivedMeasurement:
-    vantage = Vantage.from_peer(row.country, row.asn, epoch)
     effective_us = effective_time_us(measurement, row.received_us)
     return ReceivedMeasurement(
         id=identity,
@@ -244,14 +250,14 @@ def _parse_fault_reason(body: bytes) -> str:
     return str(fault.get("why", ""))[:32] if isinstance(fault, dict) else ""
 
 
-def _decode_epochs(batch: envelope_pb2.Batch) -> dict[str, Epoch]:
-    """Decode epochs; measurements of an invalid one have no declared vantage."""
-    epochs: dict[str, Epoch] = {}
+def _decode_vantages(row: JournalRow, batch: envelope_pb2.Batch) -> dict[str, Vantage]:
+    """Decode the vantage of each epoch; measurements of an invalid one have no declared vantage."""
+    vantages: dict[str, Vantage] = {}
     for message in batch.epochs:
         with contextlib.suppress(CodecError):
             epoch = epoch_from_pb(message)
-            epochs[epoch.id] = epoch
-    return epochs
+            vantages[epoch.id] = Vantage.from_peer(row.country, row.asn, epoch)
+    return vantages
 
 
 def _build_failure(row: JournalRow, index: int, reason: str, body: bytes) -> DecodeFailure:
