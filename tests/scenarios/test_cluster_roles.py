@@ -8,58 +8,22 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from os import environ
 
-import grpc
 import pytest
 
-from heliograph.v1 import intake_pb2 as pb
-from heliograph.v1.envelope_pb2 import Envelope
 from heliograph_collector.model.records import RowKind
 from support.cluster import Cluster, IngestHost, cluster, find_leading_broker, read_log, read_rows
-from support.intake import Call, Caller, channel, enrolled, greeted, receipts
+from support.intake import enrolled
+from support.spooling_agent import SpoolingAgent
 from support.waiting import until_true
 
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.xdist_group("nats")]
 SCHEDULES = int(environ.get("HELIOGRAPH_CLUSTER_SCHEDULES", "1"))
 SEED = int(environ.get("HELIOGRAPH_SEED", "1"))
 AGENTS = 6
-ENDED = (TimeoutError, AssertionError, asyncio.InvalidStateError)  # a stream that is over
 ACTS = ("host", "leader", "broker")
-
-
-@dataclass
-class MovingAgent:
-    """An agent with a spool, which tries another host whenever its connection ends."""
-
-    caller: Caller
-    rng: random.Random
-    spool: dict[int, Envelope] = field(default_factory=dict)
-    acknowledged: list[int] = field(default_factory=list)
-    connections: int = 0
-
-    async def run(self, hosts: Callable[[], list[IngestHost]], stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            with suppress(grpc.aio.AioRpcError, *ENDED):
-                async with asyncio.timeout(20), channel(self.rng.choice(hosts())) as stub:
-                    call = await greeted(stub, self.caller)
-                    self.connections += 1
-                    while not stop.is_set():
-                        await self._send(call)
-            await asyncio.sleep(0.05)
-
-    async def _send(self, call: Call) -> None:
-        number = len(self.acknowledged) + 1
-        envelope = self.spool.setdefault(number, self.caller.envelope(number))
-        await call.write(pb.AgentMessage(envelope=envelope))
-        (receipt,) = await receipts(call, 1)
-        if receipt.status in (pb.STATUS_STORED, pb.STATUS_DUPLICATE):
-            assert receipt.sequence == number
-            self.acknowledged.append(number)
-        await asyncio.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +42,7 @@ class Schedule:
     def __init__(self, running: Cluster, rng: random.Random) -> None:
         self._running = running
         self._rng = rng
-        self.agents: list[MovingAgent] = []
+        self.agents: list[SpoolingAgent] = []
         self.gaps_s: dict[str, list[float]] = {}
 
     def list_hosts(self) -> list[IngestHost]:
@@ -87,7 +51,7 @@ class Schedule:
     async def run(self) -> None:
         for _ in range(AGENTS):
             caller = await enrolled(self._rng.choice(self.list_hosts()))
-            self.agents.append(MovingAgent(caller, random.Random(self._rng.random())))
+            self.agents.append(SpoolingAgent(caller, random.Random(self._rng.random())))
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for agent in self.agents:

@@ -29,7 +29,8 @@ from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.guarded_clock import BootClock, GuardedClock
 from heliograph_collector.store.backup import BackupError, check_restored
 from heliograph_collector.store.journal.journal import DirectoryInUseError, JournalError
-from heliograph_collector.store.journal.opening import FILE, open_journal
+from heliograph_collector.store.journal.moved_journal import FILE
+from heliograph_collector.store.journal.opening import open_journal
 from heliograph_collector.store.journal.protocol import JournalProtocol, JudgedJournal
 from heliograph_collector.store.journal.shared_journal import SharedJournal
 

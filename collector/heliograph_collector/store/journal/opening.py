@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heliograph_collector.store.journal.journal import Journal, JournalError
-from heliograph_collector.store.journal.moved_journal import MovedJournal
+from heliograph_collector.store.journal.moved_journal import (
+    FILE,
+    MovedJournal,
+    check_not_moved,
+    find_old_file,
+)
 from heliograph_collector.store.journal.protocol import JournalProtocol
 
 if TYPE_CHECKING:
@@ -19,8 +24,6 @@ if TYPE_CHECKING:
     )
     from heliograph_collector.store.journal.jetstream.connection import ServerSettings
 
-FILE = "journal.db"
-
 
 @asynccontextmanager
 async def open_journal(
@@ -31,6 +34,7 @@ async def open_journal(
     Raises JournalError, DirectoryInUseError.
     """
     if servers is None:
+        check_not_moved(data)
         journal = Journal(data / FILE)
         try:
             yield journal
@@ -105,9 +109,7 @@ async def describe_servers(servers: "ServerSettings") -> str:
 
 def read_journal_id(data: Path) -> str:
     """Return the id of the journal in a data directory. Raises JournalError."""
-    file = data / FILE
-    if not file.exists():
-        raise JournalError(f"{file} is not there: there is no journal to move.")
+    file = find_old_file(data)
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db:
             return str(db.execute("SELECT id FROM journal").fetchone()[0])

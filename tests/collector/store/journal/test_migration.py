@@ -75,8 +75,13 @@ async def test_journal_is_moved_whole(
     await check_moved(settings, tmp_path, old_rows)
     async with open_journal(tmp_path, settings) as journal:
         assert journal.id == id_
-    with pytest.raises(JournalError, match="there is no journal to move"):
+    with pytest.raises(JournalError, match=r"was moved already. Start `serve`"):
         await move_to_servers(settings, tmp_path, MARKS)
+    with pytest.raises(JournalError, match="was moved to servers"):
+        async with open_journal(tmp_path, None):
+            pass
+    with pytest.raises(JournalError, match="was moved already"):
+        await move_to_servers(replace(settings, name="other"), tmp_path, MARKS)
 
 
 @pytest.mark.parametrize("step", ["_store_state", "_send_rows", "_compare"])
@@ -117,6 +122,71 @@ def break_off_later(send: object) -> object:
         await send(move, row, position)  # type: ignore[operator]
 
     return send_some
+
+
+async def test_kill_at_the_last_step_leaves_both_closed_until_the_next_try(
+    settings: JournalSettings,
+    tmp_path: Path,
+    old_rows: list[JournalRow],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def break_off(*args: object) -> None:
+        raise StoppedError
+
+    monkeypatch.setattr(migration, "finish_stream", break_off)
+    with pytest.raises(StoppedError):
+        await move_to_servers(settings, tmp_path, MARKS)
+    monkeypatch.undo()
+    for servers, said in ((None, "was moved to servers"), (settings, "was not wholly moved")):
+        with pytest.raises(JournalError, match=said):
+            async with open_journal(tmp_path, servers):
+                pass
+    moved = await move_to_servers(settings, tmp_path, MARKS)
+    assert moved.rows == len(old_rows)
+    await check_moved(settings, tmp_path, old_rows)
+
+
+async def test_name_that_a_power_cut_undid_is_given_again(
+    settings: JournalSettings, tmp_path: Path, old_rows: list[JournalRow]
+) -> None:
+    """Hosts may have stored rows on the servers meanwhile, which stay."""
+    await move_to_servers(settings, tmp_path, MARKS)
+    (tmp_path / "host").mkdir()
+    async with open_journal(tmp_path / "host", settings) as journal:
+        assert await journal.append([envelope(BERIK, 1)]) == [COUNT + 1]
+    (tmp_path / "journal.db.moved").rename(tmp_path / "journal.db")
+    with pytest.raises(JournalError, match="migrate"):
+        async with open_journal(tmp_path, settings):
+            pass
+    assert (await move_to_servers(settings, tmp_path, MARKS)).rows == len(old_rows)
+    async with open_journal(tmp_path, settings) as journal:
+        assert journal.position == COUNT + 1
+
+
+async def test_rows_trimmed_between_two_tries_let_the_move_begin_again(
+    settings: JournalSettings,
+    tmp_path: Path,
+    old_rows: list[JournalRow],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Back out, work on, and move later: other rows are gone then, and all positions differ."""
+    monkeypatch.setattr(migration, "_WINDOW", 64)
+    monkeypatch.setattr(migration._Move, "_send", break_off_later(migration._Move._send))
+    with pytest.raises(StoppedError):
+        await move_to_servers(settings, tmp_path, MARKS)
+    monkeypatch.undo()
+    async with open_journal(tmp_path, None) as journal:
+        assert await journal.append([envelope(BERIK, 1)]) == [COUNT + 1]
+        await journal.trim(TRIMMED + 100, TRIMMED + 100)
+        rows = await journal.read(0, 10_000)
+    moved = await move_to_servers(settings, tmp_path, MARKS)
+    assert (moved.rows, moved.last) == (len(rows), COUNT + 1)
+    async with open_journal(tmp_path, settings) as moved_journal:
+        moved_rows = await moved_journal.read(0, 10_000)
+        assert [replace(r, position=0) for r in moved_rows] == [
+            replace(r, position=0) for r in rows
+        ]
+        assert await moved_journal.append([envelope(ANNA, 1), envelope(ANNA, 302)]) == [None, None]
 
 
 async def test_moves_that_would_renumber_or_mix_are_refused(

@@ -7,14 +7,19 @@ the detectors, which are among the newest, stay true: nothing is judged twice, n
 This is checked: no row at or after such a mark may have a gap behind it.
 
 Steps, each of which may be repeated after a crash:
-1. The stream is created at its first position, with a mark that it is unfinished; `serve` refuses
-   such a stream.
+1. The stream is created at its first position, with a mark that it is unfinished; `serve` and hosts
+   refuse such a stream. One of an earlier try begins again where rows were trimmed since then,
+   because their gaps give other positions: nobody ever read it.
 2. The ranges of trimmed sequences, the alive mark and the expiry are stored.
 3. The rows are sent in order, each with the position that must come before it: what is there
    already is not sent again, and no other order can come about.
 4. Everything is read back, and compared by number and hash.
-5. The mark is removed, and `journal.db` gets another name. Until then the old journal is whole,
-   and `serve` uses it if `store.journal` is taken out of the configuration.
+5. `journal.db` gets another name: the last step. Until then the old journal is whole, and `serve`
+   uses it if `store.journal` is taken out of the configuration; afterwards `serve` refuses to begin
+   an empty one in its place.
+6. The mark is removed. No row can be acknowledged on both sides: the file is closed to `serve`
+   before the stream is open to it. A crash between the two leaves both closed, until the move is
+   run again.
 """
 
 import asyncio
@@ -28,6 +33,7 @@ from pathlib import Path
 import nats.js.errors
 from nats.js.api import StreamInfo
 
+from heliograph.durable_file import move_file
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.store.directory_lock import DirectoryLock
 from heliograph_collector.store.journal.group_commit import JournalError
@@ -51,15 +57,19 @@ from heliograph_collector.store.journal.jetstream.stored_rows import (
 from heliograph_collector.store.journal.jetstream.streams import (
     JournalState,
     create_stream,
+    find_stream,
     finish_stream,
     is_unfinished,
     open_state,
     read_id,
 )
-from heliograph_collector.store.journal.moved_journal import MovedJournal
+from heliograph_collector.store.journal.moved_journal import (
+    MOVED_FILE,
+    MovedJournal,
+    find_old_file,
+)
 from heliograph_collector.store.journal.tables import read_rows
 
-MOVED = "journal.db.moved"
 _WINDOW = 256
 _WINDOW_BYTES = 8_388_608
 _EXPECTED = "Nats-Expected-Last-Sequence"
@@ -103,8 +113,6 @@ class OldJournal:
 
 def open_old(file: Path) -> OldJournal:
     """Open the file of a stopped collector. Raises JournalError."""
-    if not file.exists():
-        raise JournalError(f"{file} is not there: there is no journal to move.")
     db = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     try:
         row = db.execute("SELECT id, alive_us, expiry_us FROM journal").fetchone()
@@ -128,11 +136,15 @@ async def move_journal(
     """See `opening.move_to_servers`."""
     lock = DirectoryLock(data, "journal")
     try:
-        with closing((old := open_old(data / "journal.db")).db):
-            _check_marks(old, marks)
-            async with _connect(settings, data) as connection:
-                moved = await _Move(connection, settings, old).run()
-        (data / "journal.db").rename(data / MOVED)
+        file = find_old_file(data)
+        async with _connect(settings, data) as connection:
+            with closing((old := open_old(file)).db):
+                _check_marks(old, marks)
+                move = _Move(connection, settings, old, is_renamed=file.name == MOVED_FILE)
+                moved = await move.copy()
+            if not move.is_renamed:
+                move_file(file, data / MOVED_FILE)
+            await finish_stream(connection, settings)
         return moved
     finally:
         lock.release()
@@ -162,30 +174,56 @@ async def _connect(settings: ServerSettings, data: Path) -> AsyncIterator[NatsCo
 
 class _Move:
     def __init__(
-        self, connection: NatsConnection, settings: ServerSettings, old: OldJournal
+        self,
+        connection: NatsConnection,
+        settings: ServerSettings,
+        old: OldJournal,
+        *,
+        is_renamed: bool,
     ) -> None:
+        self.is_renamed = is_renamed  # by an earlier try, which ended before its last step
         self._connection = connection
         self._settings = settings
         self._old = old
         self._subjects = Subjects(settings.name)
         self._reader = RowReader(connection, self._subjects, RecentRows())
 
-    async def run(self) -> MovedJournal:
-        info = await create_stream(
-            self._connection, self._settings, self._old.id, first=self._old.first
-        )
-        self._check_stream(info)
+    async def copy(self) -> MovedJournal:
+        """Copy what is missing, and compare all. Raises JournalError."""
+        info = await self._prepare_stream()
         state = await open_state(self._connection, self._settings)
         ranges = self._read_ranges()
         if is_unfinished(info):
             await self._store_state(state, ranges)
             await self._send_rows()
-        moved = await self._compare(state, ranges)
-        await finish_stream(self._connection, self._settings)
-        return moved
+        return await self._compare(state, ranges)
+
+    async def _prepare_stream(self) -> StreamInfo:
+        """Create the stream, or find the one of an earlier try. Raises JournalError."""
+        if self.is_renamed:
+            info = await find_stream(self._connection, self._settings)
+            if info is None or read_id(info) != self._old.id or not is_unfinished(info):
+                raise JournalError(
+                    f"There is no journal to move: {MOVED_FILE} was moved already. Start `serve`."
+                )
+            return info
+        info = await self._create_stream()
+        is_begun = read_id(info) == self._old.id and is_unfinished(info)
+        if is_begun and (info.config.first_seq or 1) != self._old.first:
+            await self._connection.ask(self._connection.js.delete_stream, self._settings.name)
+            info = await self._create_stream()
+        self._check_stream(info)
+        return info
+
+    async def _create_stream(self) -> StreamInfo:
+        return await create_stream(
+            self._connection, self._settings, self._old.id, first=self._old.first
+        )
 
     def _check_stream(self, info: StreamInfo) -> None:
-        if read_id(info) != self._old.id or info.state.last_seq > self._old.last:
+        """Check whose the stream is; a finished one may have rows of hosts. Raises JournalError."""
+        has_others = is_unfinished(info) and info.state.last_seq > self._old.last
+        if read_id(info) != self._old.id or has_others:
             raise JournalError(
                 f"The stream {self._settings.name} on the journal's servers is not a move of this "
                 "journal: give store.journal another name."
@@ -265,7 +303,10 @@ def _raise_unless_unanswered(failures: list[BaseException]) -> None:
     """Raise the first failure, if it is not one that goes by: others follow from it."""
     first = failures[0]
     if isinstance(first, nats.js.errors.APIError) and not isinstance(first, UNANSWERED):
-        raise JournalError(f"The journal's servers refuse a row ({first.description}).")
+        raise JournalError(
+            f"The journal's servers refuse a row ({first.description}). Mend that, and run "
+            "`migrate` again; until then `serve` works without store.journal."
+        )
     if not isinstance(first, UNANSWERED):
         raise first
 

@@ -29,6 +29,14 @@ def is_unfinished(info: StreamInfo) -> bool:
     return _UNFINISHED in (info.config.metadata or {})
 
 
+async def find_stream(connection: NatsConnection, settings: ServerSettings) -> StreamInfo | None:
+    """Return the stream, None if it is not there. Raises JournalError."""
+    try:
+        return await connection.ask(connection.js.stream_info, settings.name)
+    except nats.js.errors.NotFoundError:
+        return None
+
+
 async def create_stream(
     connection: NatsConnection, settings: ServerSettings, id_: str = "", *, first: int = 0
 ) -> StreamInfo:
@@ -36,11 +44,9 @@ async def create_stream(
 
     With an id it is the goal of a move, and unfinished; `first` is the position of its first row.
     """
-    js = connection.js
-    try:
-        return await connection.ask(js.stream_info, settings.name)
-    except nats.js.errors.NotFoundError:
-        pass
+    info = await find_stream(connection, settings)
+    if info is not None:
+        return info
     subjects = Subjects(settings.name)
     config = StreamConfig(
         name=settings.name,
@@ -55,7 +61,7 @@ async def create_stream(
         first_seq=first or None,
         metadata={_ID: id_, _UNFINISHED: "yes"} if id_ else {_ID: secrets.token_hex(8)},
     )
-    return await connection.ask(js.add_stream, config)
+    return await connection.ask(connection.js.add_stream, config)
 
 
 async def open_stream(connection: NatsConnection, settings: ServerSettings) -> StreamInfo:
