@@ -25,7 +25,7 @@ from heliograph_collector.app.cluster_messages import (
     decode_report,
     encode,
 )
-from heliograph_collector.app.host_board import HostBoard, UnknownAgent
+from heliograph_collector.app.host_board import HostBoard, UnknownAgent, UnknownTimes
 from heliograph_collector.app.ingest_messages import (
     Accept,
     Accepted,
@@ -51,6 +51,7 @@ from heliograph_collector.ingest.collector_faults import (
     SuspectedFault,
     TimeSpan,
     build_fault_row,
+    build_host_row,
     is_cut_off,
     read_clocks,
     run_alive_marks,
@@ -102,6 +103,7 @@ class ClusterIngest:
         self._spans: list[TimeSpan] = []  # in which the journal stored nothing
         self._network_fault: SuspectedFault | None = None
         self._all_lost_us: int | None = None  # when the last of all hosts was heard; wall clock
+        self._unknown_times = UnknownTimes()
         self._is_takeover = True  # hosts watched before the start that may continue
         self._search = SessionSearch(journal, self.board, self.connections)
         self._last_reading = read_clocks(clock)
@@ -305,6 +307,9 @@ class ClusterIngest:
         for unknown in self.board.take_given_up(reading.monotonic_us):
             if not self.connections.list_of_agents([unknown.agent]):
                 self._rows.append(unknown.build_goodbye(wall_us))
+        countries = self.board.list_unknown_countries(reading.monotonic_us)
+        for country, unknown_time in self._unknown_times.list_changes(countries, wall_us).items():
+            self._rows.append(build_host_row(unknown_time, country, wall_us))
         is_failing = is_cut_off(self.connections.control_links())
         self._network_fault, span = update_fault(self._network_fault, is_failing, wall_us)
         self._rows += [build_fault_row("probe", span)] if span else []
@@ -332,10 +337,13 @@ class ClusterIngest:
         countries = {session.vantage.country for session in mirror.sessions.values()}
         for key in list(mirror.sessions):
             self._end_unnoticed(mirror, key)
+        self.board.note_doubt(countries)
         self._rows += [
             build_fault_row("stalled", TimeSpan(since_us, reading.wall_us), country)
             for country in sorted(countries)
         ]
+        if self._all_lost_us is None:  # else all agents are awaited, which has a gap of its own
+            self._unknown_times.begin(countries, since_us)
 
     async def _write_rows(self) -> None:
         """Write what was decided, and the losses; what fails is repeated."""

@@ -12,11 +12,11 @@ continues until each host has told its sessions, and is written again meanwhile:
 that has not told may be there. So it is after a stall of this process, which took from that time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
 
 from heliograph.units import SECOND_US
-from heliograph_collector.ingest.collector_faults import REPEAT_US
+from heliograph_collector.ingest.collector_faults import REPEAT_US, TimeSpan
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 
 STALE_US = 5 * SECOND_US  # hosts report each second; five lost ones are no slip; assumed
@@ -52,11 +52,40 @@ class UnknownAgent:
 
 
 @dataclass(slots=True)
+class UnknownTimes:
+    """Countries with agents that were at a dead host, each since a time; by the wall clock.
+
+    Coverage is told at once that it ends with GRACE_US, and when it ends earlier or later.
+    """
+
+    _told: dict[str, TimeSpan] = field(default_factory=dict)
+
+    def begin(self, countries: Iterable[str], since_us: int) -> None:
+        for country in countries:
+            since_us = min(since_us, self._told.get(country, TimeSpan(since_us, 0)).since_us)
+            self._told[country] = TimeSpan(since_us, 0)
+
+    def list_changes(self, unknown: Container[str], now_us: int) -> dict[str, TimeSpan]:
+        """Return what is to be told now; `unknown` are the countries with such agents still."""
+        changes: dict[str, TimeSpan] = {}
+        for country, told in list(self._told.items()):
+            if country not in unknown:
+                del self._told[country]
+                if told.until_us:  # else nobody was missing
+                    changes[country] = TimeSpan(told.since_us, max(told.since_us, now_us))
+            elif now_us >= told.until_us:
+                changes[country] = TimeSpan(told.since_us, now_us + GRACE_US)
+                self._told[country] = changes[country]
+        return changes
+
+
+@dataclass(slots=True)
 class HostBoard:
     """The hosts by name, and the agents of dead ones."""
 
     _hosts: dict[str, _Host] = field(default_factory=dict)
     _unknown: dict[bytes, UnknownAgent] = field(default_factory=dict)
+    _doubtful: set[str] = field(default_factory=set)  # countries, while it is blind
     blind_until_us: int = 0  # a host died whose sessions were not all known
     _start_us: int | None = None  # of the start that continues; wall clock
     _start_written_us: int = 0
@@ -153,6 +182,16 @@ class HostBoard:
     def is_unknown(self, agent: bytes) -> bool:
         """Return whether its newest session was at a dead host."""
         return agent in self._unknown
+
+    def note_doubt(self, countries: Iterable[str]) -> None:
+        """Take note of the countries of a dead host, which may have had more agents of them."""
+        self._doubtful.update(countries)
+
+    def list_unknown_countries(self, now_us: int) -> set[str]:
+        """List the countries of agents whose newest session was, or may be, at a dead host."""
+        if not self.is_blind(now_us):
+            self._doubtful.clear()
+        return self._doubtful.union(unknown.country for unknown in self._unknown.values())
 
     def clear_unknown(self) -> None:
         """Forget them all: the detectors await every agent."""

@@ -262,7 +262,8 @@ def _parse_fault(row: JournalRow) -> Iterator[VantageSignal]:
         reason = FaultReason(content.get("why", ""))
         country = str(content.get("country", ""))
         carrier = str(content.get("carrier", ""))
-        yield Fault(row.heard_us or row.received_us, row.received_us, reason, country, carrier)
+        until_us = int(content.get("until_us", row.received_us))
+        yield Fault(row.heard_us or row.received_us, until_us, reason, country, carrier)
 
 
 def _vantage_ref(pseudonym: str, row: JournalRow) -> VantageRef | None:

@@ -7,8 +7,8 @@ A stall is a time in which the event loop hung or the machine slept. A suspected
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from heliograph.clock import Clock
@@ -183,7 +183,16 @@ def build_fault_row(
 
     `reason` is probe, stalled, carrier or update.
     """
-    fields = {"why": reason, "country": country, "carrier": carrier}
+    return _build_row({"why": reason, "country": country, "carrier": carrier}, span)
+
+
+def build_host_row(span: TimeSpan, country: str, now_us: int) -> JournalRow:
+    """Build the row of agents that are unknown for a time that may end later than now."""
+    fields = {"why": "host", "country": country, "until_us": span.until_us}
+    return replace(_build_row(fields, span), received_us=now_us)
+
+
+def _build_row(fields: Mapping[str, object], span: TimeSpan) -> JournalRow:
     return JournalRow(
         kind=RowKind.FAULT,
         agent=COLLECTOR,

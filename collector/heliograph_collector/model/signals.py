@@ -70,6 +70,7 @@ class FaultReason(StrEnum):
     CARRIER = "carrier"  # an edge or a carrier failed
     UPDATE = "update"  # agents were being updated
     STALLED = "stalled"  # the collector's process stood still, or its journal stored nothing
+    HOST = "host"  # agents that were at an ingest host that died are unknown; delays no loss
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,55 +22,21 @@ from heliograph_collector.app.ingest_messages import (
     SessionRecord,
     SessionsChanged,
 )
+from heliograph_collector.detect.signal_reader import SignalReader
+from heliograph_collector.detect.silence.detector import CoverageGap, SilenceDetector
 from heliograph_collector.fleet import Fleet, open_keyring
 from heliograph_collector.fleet.plans import build_default_plan, issue_plan
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.geo.lookup import GeoLookup, PeerLocation
 from heliograph_collector.model.records import JournalRow, RowKind
-from heliograph_collector.store.journal.journal import JournalBusyError
 from support.hand_clock import HandClock
 from support.intake import HOST
+from support.written_journal import WrittenJournal
 
 SECOND = 1_000_000
 ROW_US = 1_641_380_400_000_099  # of each arrival; when the clock begins
 SILENCE_S = 38  # 2.5 heartbeats of 15 s, and a little
-
-
-@dataclass
-class WrittenJournal:
-    """What was written, by a journal that may be down; it knows no host."""
-
-    rows: list[JournalRow] = field(default_factory=list)
-    arrivals: list[JournalRow] = field(default_factory=list)  # that hosts wrote
-    position: int = 0
-    alive_before_us: int = 1
-    is_down: bool = False
-
-    @property
-    def hosts(self) -> "WrittenJournal":
-        return self
-
-    def note(self, host: str, applied: int) -> None:
-        pass
-
-    async def list_all(self) -> list[str]:
-        return []
-
-    async def note_position(self, position: int) -> None:
-        self.position = max(self.position, position)
-
-    async def read_arrivals(self, since_us: int) -> list[JournalRow]:
-        return self.arrivals
-
-    async def append(self, rows: Sequence[JournalRow]) -> list[int | None]:
-        if self.is_down:
-            raise JournalBusyError("no quorum")
-        self.rows += rows
-        return [None] * len(rows)
-
-    def list_kinds(self) -> list[RowKind]:
-        return [row.kind for row in self.rows]
 
 
 @dataclass
@@ -149,6 +115,16 @@ class Led:
         return orders
 
 
+def read_gaps(rows: Sequence[JournalRow]) -> list[CoverageGap]:
+    """The gaps in coverage that the detectors tell of these rows."""
+    reader = SignalReader(b"s" * 32)
+    detector = SilenceDetector()
+    for row in rows:
+        for signal in reader.read_row(row):
+            detector.on_signal(signal)
+    return detector.coverage_gaps
+
+
 @pytest.fixture
 async def led(tmp_path: Path) -> AsyncIterator[Led]:
     clock = HandClock()
@@ -220,12 +196,30 @@ async def test_agents_of_a_dead_host_are_unknown_and_then_not_counted(led: Led) 
     await led.arrive("a", 0, key=1)
     await led.arrive("a", 1, key=2)
     await led.pass_time(DEAD_US // SECOND, "b")
-    assert led.journal.list_kinds() == [RowKind.START, RowKind.FAULT]
+    assert led.journal.list_kinds() == [RowKind.START, RowKind.FAULT, RowKind.FAULT]
     assert b'"country":"KZ"' in led.journal.rows[1].body
     await led.arrive("b", 1, key=1)
     await led.pass_time(2 * GRACE_US // SECOND, "b")
-    assert led.journal.list_kinds() == [RowKind.START, RowKind.FAULT, RowKind.GOODBYE]
-    assert led.journal.rows[2].agent == led.agents[0].id
+    assert led.journal.list_kinds()[3:] == [RowKind.GOODBYE, RowKind.FAULT]
+    goodbye = led.journal.rows[3]
+    assert goodbye.agent == led.agents[0].id
+    (gap,) = read_gaps(led.journal.rows[1:])
+    assert gap.country == "KZ"
+    assert gap.until_us == goodbye.received_us, "as long as one of them was unknown"
+    assert gap.until_us - gap.since_us == pytest.approx(DEAD_US + GRACE_US, abs=2 * SECOND)
+
+
+async def test_gap_of_a_dead_host_ends_when_its_agents_are_back(led: Led) -> None:
+    for host in ("a", "b"):
+        await led.report(host)
+    await led.arrive("a", 0)
+    await led.pass_time(DEAD_US // SECOND + 20, "b")
+    (gap,) = read_gaps(led.journal.rows[1:])
+    assert gap.until_us > led.clock.wall_us() + GRACE_US // 2, "it is open"
+    await led.arrive("b", 0)
+    await led.pass_time(2, "b")
+    (gap,) = read_gaps(led.journal.rows[1:])
+    assert led.clock.wall_us() - 2 * SECOND <= gap.until_us <= led.clock.wall_us()
 
 
 async def test_nobody_is_lost_while_a_host_is_not_heard(led: Led) -> None:

@@ -10,8 +10,9 @@ from heliograph_collector.app.host_board import (
     STALE_US,
     HostBoard,
     UnknownAgent,
+    UnknownTimes,
 )
-from heliograph_collector.ingest.collector_faults import REPEAT_US
+from heliograph_collector.ingest.collector_faults import REPEAT_US, TimeSpan
 
 NOW = 1_000_000_000
 ANNA = UnknownAgent(b"A" * 16, "KZ", NOW)
@@ -64,6 +65,32 @@ def test_agent_of_a_dead_host_is_back_or_given_up() -> None:
     assert board.take_given_up(NOW + GRACE_US - 1) == []
     assert board.take_given_up(NOW + GRACE_US) == [ANNA]
     assert board.take_given_up(NOW + 2 * GRACE_US) == []
+
+
+def test_coverage_is_told_how_long_agents_of_a_country_are_unknown() -> None:
+    times = UnknownTimes()
+    times.begin(["KZ", "DE", "FR"], NOW)
+    first = TimeSpan(NOW, NOW + DEAD_US + GRACE_US)
+    assert times.list_changes({"KZ", "FR"}, NOW + DEAD_US) == {"KZ": first, "FR": first}
+    assert times.list_changes({"KZ", "FR"}, NOW + DEAD_US + 1) == {}
+    back_us = NOW + 2 * DEAD_US
+    assert times.list_changes({"KZ"}, back_us) == {"FR": TimeSpan(NOW, back_us)}
+    times.begin(["KZ"], NOW + DEAD_US)  # another host died
+    longer = TimeSpan(NOW, back_us + GRACE_US)
+    assert times.list_changes({"KZ"}, back_us) == {"KZ": longer}
+    late_us = longer.until_us  # the leader stood still: they are unknown for longer
+    assert times.list_changes({"KZ"}, late_us) == {"KZ": TimeSpan(NOW, late_us + GRACE_US)}
+    assert times.list_changes(set(), late_us + 1) == {"KZ": TimeSpan(NOW, late_us + 1)}
+    assert times.list_changes(set(), late_us + 2) == {}
+
+
+def test_country_of_a_host_that_had_not_told_all_is_unknown_while_it_is_blind() -> None:
+    board = HostBoard()
+    board.note("a", 7, is_whole=False, now_us=NOW)
+    assert board.take_dead(NOW + DEAD_US) == {"a": NOW}
+    board.note_doubt(["KZ"])
+    assert board.list_unknown_countries(NOW + DEAD_US + GRACE_US - 1) == {"KZ"}
+    assert board.list_unknown_countries(NOW + DEAD_US + GRACE_US) == set()
 
 
 def test_host_that_dies_before_it_told_all_makes_blind_for_a_while() -> None:

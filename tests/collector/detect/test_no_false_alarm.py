@@ -131,6 +131,21 @@ def test_coverage_says_whose_agents_a_takeover_awaits() -> None:
     ]
 
 
+def test_gap_for_agents_of_a_dead_host_delays_no_cut() -> None:
+    """It is told with its expected end, and ends when the last of them came to another host."""
+    signals = live(everybody(), Random(7), 4, cuts=[Cut(ONSET, END, KZ, 2.0)])
+    host = Fault(at(ONSET - 30), at(ONSET + 165), FaultReason.HOST, "KZ")
+    (incident,) = detect([*signals, host])
+    (without,) = detect(signals)
+    assert incident.confirmed_us == without.confirmed_us
+    ended = replace(host, until_us=at(ONSET + 40))
+    for told in ([host], [host, ended]):
+        findings = detect_silence([*signals, *told], UNTIL)
+        gap = findings.coverage_gaps[0]
+        assert (gap.country, gap.why, gap.until_us) == ("KZ", "stalled", told[-1].until_us)
+        assert len(findings.coverage_gaps) == 1
+
+
 def test_takeover_alone_is_no_incident() -> None:
     """Whose host died with the leader comes to another one; a few never do."""
     rng = Random(3)

@@ -14,6 +14,11 @@ from heliograph_collector.detect.silence.vantage_presence import (
 from heliograph_collector.model.signals import Fault, FaultReason, VantageLoss
 from heliograph_collector.model.thresholds import Thresholds
 
+_PUBLIC_REASONS = {
+    FaultReason.TAKEOVER: FaultReason.RESTART,
+    FaultReason.HOST: FaultReason.STALLED,
+}
+_WITHOUT_GRACE = (FaultReason.TAKEOVER, FaultReason.STALLED, FaultReason.HOST)
 _REVIEW_US = 10 * SECOND_US  # hosts have told their sessions by then; assumed
 _AWAITED_SHARE = 0.2  # of a country, whose silence may hide a cut of a region; assumed
 
@@ -79,16 +84,26 @@ class Blackout:
         return sorted(c for c, count in awaited.items() if count >= _AWAITED_SHARE * known[c])
 
 
-def build_gap(fault: Fault, until_us: int) -> CoverageGap:
+def _build_gap(fault: Fault, until_us: int) -> CoverageGap:
     """Build the coverage gap of a fault that ends, with its grace, at `until_us`.
 
     After a stall or a takeover, who is missing is found without waiting for the grace, but for
     agents of hosts that died too (`review_gaps`).
     """
-    is_takeover = fault.why is FaultReason.TAKEOVER
-    why = FaultReason.RESTART if is_takeover else fault.why
-    end_us = fault.until_us if is_takeover or fault.why is FaultReason.STALLED else until_us
+    why = _PUBLIC_REASONS.get(fault.why, fault.why)
+    end_us = fault.until_us if fault.why in _WITHOUT_GRACE else until_us
     return CoverageGap(fault.at_us, end_us, why.value, fault.country)
+
+
+def put_gap(gaps: Sequence[CoverageGap], fault: Fault, until_us: int) -> list[CoverageGap]:
+    """Return the gaps with that of a fault, or with another end of the one that it continues."""
+    gap = _build_gap(fault, until_us)
+    others = list(gaps)
+    for number, other in enumerate(gaps):
+        if replace(other, until_us=gap.until_us) == gap:
+            others[number] = gap
+            return others
+    return [*others, gap]
 
 
 def compute_grace_us(fault: Fault, limits: Thresholds) -> int:

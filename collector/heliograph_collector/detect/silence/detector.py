@@ -17,12 +17,12 @@ deferred, as they prove nothing. A timer ("settle") then counts who is missing a
 import heapq
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.level import fall, presence_level
 from heliograph_collector.detect.silence import confounders
-from heliograph_collector.detect.silence.blackout import Blackout, build_gap, compute_grace_us
+from heliograph_collector.detect.silence.blackout import Blackout, compute_grace_us, put_gap
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
 from heliograph_collector.detect.silence.detector_state import CoverageGap, SilenceDetectorState
 from heliograph_collector.detect.silence.merging import select_outside
@@ -270,17 +270,15 @@ class SilenceDetector:
         if fault.is_start and fault.at_us == fault.until_us and not self._presence.vantages:
             return  # the first start ever: no vantage is expected
         until_us = fault.until_us + compute_grace_us(fault, self._limits)
-        gap = build_gap(fault, until_us)
+        self.coverage_gaps = put_gap(self.coverage_gaps, fault, until_us)
+        if fault.why is FaultReason.HOST:
+            return  # who is missing elsewhere is found without delay
         self._blackouts = [b for b in self._blackouts if b.until_us >= fault.at_us]
         blackout = next((b for b in self._blackouts if b.is_continued_by(fault)), None)
         if blackout is None:
             blackout = Blackout(fault, until_us, self._presence.suspend(fault))
             self._blackouts.append(blackout)
-            self.coverage_gaps.append(gap)
         else:
-            self.coverage_gaps = [
-                gap if replace(b, until_us=gap.until_us) == gap else b for b in self.coverage_gaps
-            ]
             blackout.until_us = max(until_us, blackout.until_us)
         if fault.why is not FaultReason.TAKEOVER:
             for silences in self._recent_silences.values():
