@@ -100,7 +100,7 @@ class CountryBin:
     services: Mapping[str, TimelineRow]
     networks: Mapping[NetworkGroup, TimelineRow]
     regions: Mapping[str, TimelineRow]
-    is_silent: bool = False  # enough fell silent for services without measurements to be silent
+    is_silent: bool = False  # enough fell silent, and no service was measured
 
 
 _NOTHING = TimelineRow(marks=(None,), shares=(1.0,))
@@ -217,7 +217,7 @@ def compose_bin(
         services=timeline.services,
         networks=timeline.networks,
         regions=timeline.regions,
-        is_silent=bool(_silent_bins(country_cells, disclosure.k)),
+        is_silent=not timeline.services and bool(_silent_bins(country_cells, disclosure.k)),
     )
 
 
@@ -316,10 +316,12 @@ def _build_service_rows(
 ) -> dict[str, TimelineRow]:
     """Build the rows; a service that is not tested here does not fall silent among those that are.
 
-    Where none is tested in the whole window, the silence may be why, and all show it.
+    Where none is tested in the whole window, the silence may be why, and all show it. Where one is
+    measured in a bin, some vantages are still heard, and the others have no data, as in history.
     """
-    tested = {c.service for c in shown_cells if c.service and c.vantages >= max(k, 1)}
-    silent_bins = _silent_bins(shown_cells, k)
+    measured_cells = [c for c in shown_cells if c.service and c.vantages >= max(k, 1)]
+    tested = {c.service for c in measured_cells}
+    silent_bins = _silent_bins(shown_cells, k) - {c.start_us for c in measured_cells}
     return {
         name: _build_row(
             [c for c in shown_cells if c.service == name],

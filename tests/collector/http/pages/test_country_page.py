@@ -84,6 +84,28 @@ async def test_a_country_in_the_dark_is_not_green_by_the_one_who_is_left(serve: 
     assert (last["state"], last["vantages"], last["silent"]) == ("unknown", 0, 10)
 
 
+@pytest.mark.parametrize("k", [1, 5])
+async def test_what_nobody_measured_is_not_silent_while_others_are_heard(
+    serve: Serve, k: int
+) -> None:
+    """In a large country a few agents are always lost, and not every service is due in a bin."""
+    world = World()
+    world.votes += crowd(20, VerdictState.REACHABLE, NOW_US - 6 * HOUR, NOW_US)
+    world.votes += crowd(
+        9, VerdictState.REACHABLE, NOW_US - 6 * HOUR, NOW_US - 4 * HOUR, service="signal"
+    )
+    world.silences += [
+        SilenceCount(country="KZ", region="", asn=7, access="fixed", start_us=at_us, vantages=6)
+        for at_us in range(NOW_US // BIN_US * BIN_US - 6 * HOUR, NOW_US, BIN_US)
+    ]
+    page = await open_page(serve, "/countries/KZ", world, k_anonymity=k)
+    _, _, row = page.html.partition('id="service-signal"')
+    assert "reachable 5 Jan" in row.partition("</td>")[0]
+    assert "silent" not in row.partition("</td>")[0]
+    assert page.text["service-signal-now"].endswith("no data")
+    assert page.text["network-KZ-7-fixed-now"].endswith("silent"), "and who is, is named"
+
+
 @pytest.mark.parametrize("path", ["/", "/?country=KZ", "/countries/KZ"])
 async def test_no_page_sounds_well_minutes_into_a_silence(serve: Serve, path: str) -> None:
     """What was measured before it is still fresh, and all of it was well."""

@@ -77,8 +77,18 @@ def dark_world() -> World:
     return world
 
 
+def half_dark_world() -> World:
+    """A network of the country falls silent, in which alone a service was tested."""
+    world = dark_world()
+    world.votes += crowd(9, VerdictState.REACHABLE, NOW_US - 9 * HOUR_US, NOW_US, asn=7)
+    world.votes += crowd(
+        9, VerdictState.REACHABLE, NOW_US - 9 * HOUR_US, NOW_US - HOUR_US, service="signal"
+    )
+    return world
+
+
 @pytest.mark.parametrize("k", [1, 5])
-@pytest.mark.parametrize("make", [long_evening, dark_world])
+@pytest.mark.parametrize("make", [long_evening, dark_world, half_dark_world])
 async def test_what_is_kept_is_what_a_reader_would_count(make: Any, k: int) -> None:
     feed = make().feed(k_anonymity=k)
     charts = DayCharts(feed)
