@@ -39,6 +39,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
+from typing import Any
 
 from heliograph.units import SECOND_US
 from heliograph_collector.aggregate.bands import band_floor, floor_tenths
@@ -66,7 +67,8 @@ _STATES = STATES
 _STATE_NAMES = [(state, state.value) for state in STATES]  # `value` is a slow property
 _bin_of = attrgetter("country", "service", "start_us", "bin_s")
 _place_of = attrgetter("country", "region", "asn", "access", "start_us", "bin_s")
-_scope_of = attrgetter("country", "region", "asn", "access", "service", "start_us")
+_SCOPE = ("country", "region", "asn", "access", "service", "start_us")
+_scope_of = attrgetter(*_SCOPE)
 
 
 def find_instant(now_us: int, k: int) -> int:
@@ -229,8 +231,9 @@ def _merge_cells(cells: Sequence[Cell], merged_fields: Collection[str]) -> list[
     """Return the sums of cells over place fields."""
     if not merged_fields:
         return list(cells)
-    merged_cells = sorted((_merge_fields(c, merged_fields) for c in cells), key=_scope_of)
-    return [_sum_cells(list(group)) for _, group in groupby(merged_cells, key=_scope_of)]
+    kept_fields = [name for name in _SCOPE if name not in merged_fields]
+    sums = [_sum_cells(group) for group in _group_cells(cells, *kept_fields)]
+    return sorted((_merge_fields(c, merged_fields) for c in sums), key=_scope_of)
 
 
 def _merge_fields(cell: Cell, names: Collection[str]) -> Cell:
@@ -244,11 +247,11 @@ def _merge_fields(cell: Cell, names: Collection[str]) -> Cell:
 
 
 def _group_cells(cells: Iterable[Cell], *fields: str) -> list[list[Cell]]:
-    groups: dict[object, list[Cell]] = {}
+    groups: dict[Any, list[Cell]] = {}
     key_of = attrgetter(*fields)
     for cell in cells:
         groups.setdefault(key_of(cell), []).append(cell)
-    return [groups[key] for key in sorted(groups, key=str)]
+    return [groups[key] for key in sorted(groups)]
 
 
 def _sum_cells(cells: Sequence[Cell], region: str | None = None) -> Cell:

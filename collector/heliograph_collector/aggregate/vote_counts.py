@@ -6,14 +6,14 @@ Votes, or the single verdicts of few, are counted here; of many verdicts the eng
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from heliograph.units import SECOND_US
 from heliograph_collector.aggregate.cell_state import TROUBLES, most_common_cause
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import Count, VerdictState, Vote
 from heliograph_collector.model.seniority import Seniority
-from heliograph_collector.store.heard_votes import TIME, VerdictRow, merge_place, select_heard
+from heliograph_collector.store.heard_votes import TIME, VerdictRow, merge_places, select_heard
 from heliograph_collector.store.partial_votes import (
     Causes,
     PartialVote,
@@ -44,11 +44,23 @@ class CellKey(NamedTuple):
 
 PlaceKey = tuple[str, str, int, str]
 _HomeKey = tuple[str, int, str, str, int]  # a cell without its region, and a bin
-_Voters = Mapping[str, "_Voter"]  # by pseudonym
+
+
+class _VantageVote(NamedTuple):
+    """What one vantage says in a cell and bin."""
+
+    state: VerdictState
+    line: str  # of its latest vote
+    is_established: bool
+    cause: tuple[str, str]  # layer and method of a trouble
+    functions: tuple[str, ...]  # that it finds blocked
+
+
+_Votes = Mapping[tuple[CellKey, int], Sequence[_VantageVote]]  # by cell and bin
 
 
 class _Voter:
-    """One vantage: its counts, its causes, and the network of its latest vote."""
+    """One vantage with several verdicts: its counts, its causes, and the network of the latest."""
 
     __slots__ = ("_causes", "counts", "functions", "is_established", "last_seen")
 
@@ -95,9 +107,17 @@ class _Voter:
             return ()
         return split_functions(min(counts, key=lambda names: (-counts[names], names)))
 
-    @property
-    def cause(self) -> tuple[str, str]:
-        """The commonest cause; of merged places, that of the place with most failures."""
+    def decide(self) -> _VantageVote:
+        return _VantageVote(
+            find_majority(self.counts),
+            self.last_seen[1],
+            self.is_established,
+            self.find_cause(),
+            self.list_blocked_functions(),
+        )
+
+    def find_cause(self) -> tuple[str, str]:
+        """Return the commonest cause; of merged places, that of the place with most failures."""
         if not self._causes:
             return ("", "")
         parts = [(-part.total(), *most_common_cause(part)) for part in self._causes.values()]
@@ -114,7 +134,9 @@ def count_votes(votes: Iterable[Vote], since_us: int, until_us: int, bin_s: int)
         if since_us <= vote.start_us < until_us:
             key = CellKey(vote.country, vote.region, vote.asn, vote.access, vote.service)
             voters_by_cell[key, vote.start_us // bin_us * bin_us][vote.pseudonym].add(vote)
-    return _count_cells(voters_by_cell)
+    return _count_cells(
+        {cell: [v.decide() for v in voters.values()] for cell, voters in voters_by_cell.items()}
+    )
 
 
 def count_verdicts(
@@ -126,26 +148,58 @@ def count_verdicts(
 ) -> list[Count]:
     """Count single verdicts as `count_votes` counts the votes of `tally_votes`."""
     bin_us = bin_s * SECOND_US
-    voters_by_cell: defaultdict[tuple[CellKey, int], defaultdict[str, _Voter]]
-    voters_by_cell = defaultdict(_no_voters)
-    places = {row[:TIME] for row in rows}  # fewer by far than the rows
-    keys = {place: CellKey(*merge_place(place, merged_fields)) for place in places}
-    for row in select_heard(rows, bin_s):
+    rows_by_cell: defaultdict[tuple[tuple[Any, ...], int], list[VerdictRow]] = defaultdict(list)
+    heard = select_heard(rows, bin_s)
+    for row, place in zip(heard, merge_places(heard, merged_fields), strict=True):
         start_us = row[TIME] // bin_us * bin_us
         if since_us <= start_us < until_us:
-            voters_by_cell[keys[row[:TIME]], start_us][row[TIME + 1]].add_verdict(row)
-    return _count_cells(voters_by_cell)
+            rows_by_cell[place, start_us].append(row)
+    return _count_cells(
+        {
+            (CellKey._make(place), start_us): _list_votes(cell_rows)
+            for (place, start_us), cell_rows in rows_by_cell.items()
+        }
+    )
 
 
 def _no_voters() -> defaultdict[str, _Voter]:
     return defaultdict(_Voter)
 
 
-def _count_cells(voters_by_cell: Mapping[tuple[CellKey, int], _Voters]) -> list[Count]:
-    homes = _list_line_regions(voters_by_cell)
+def _list_votes(rows: Sequence[VerdictRow]) -> list[_VantageVote]:
+    """List the vote of each vantage in one cell and bin; most have a single verdict there."""
+    by_vantage: defaultdict[str, list[VerdictRow]] = defaultdict(list)
+    for row in rows:
+        by_vantage[row[TIME + 1]].append(row)
     return [
-        _count_voters(key, start_us, list(voters.values()), homes[_find_home(key, start_us)])
-        for (key, start_us), voters in voters_by_cell.items()
+        _read_vote(own_rows[0]) if len(own_rows) == 1 else _join_verdicts(own_rows)
+        for own_rows in by_vantage.values()
+    ]
+
+
+def _read_vote(row: VerdictRow) -> _VantageVote:
+    _, _, line, seniority, state, layer, method, function = row[TIME:]
+    return _VantageVote(
+        STATES[_POSITIONS[state]],
+        line,
+        seniority == _ESTABLISHED,
+        (layer, method) if state in TROUBLES else ("", ""),
+        split_functions(function) if state == VerdictState.PARTIAL else (),
+    )
+
+
+def _join_verdicts(rows: Sequence[VerdictRow]) -> _VantageVote:
+    voter = _Voter()
+    for row in rows:
+        voter.add_verdict(row)
+    return voter.decide()
+
+
+def _count_cells(votes_by_cell: _Votes) -> list[Count]:
+    homes = _list_line_regions(votes_by_cell)
+    return [
+        _count_votes(key, start_us, votes, homes[_find_home(key, start_us)])
+        for (key, start_us), votes in votes_by_cell.items()
     ]
 
 
@@ -153,21 +207,18 @@ def _find_home(key: CellKey, start_us: int) -> _HomeKey:
     return key.country, key.asn, key.access, key.service, start_us
 
 
-def _list_line_regions(
-    voters_by_cell: Mapping[tuple[CellKey, int], _Voters],
-) -> dict[_HomeKey, dict[str, str]]:
+def _list_line_regions(votes_by_cell: _Votes) -> dict[_HomeKey, dict[str, str]]:
     """Return the one region of each line: the first that established vantages declare.
 
     Regions are the vantages' own words, so keys of one line could claim to be in many. Of names for
     several days, only those of the day that has most in the network count.
     """
     homes: defaultdict[_HomeKey, dict[str, str]] = defaultdict(dict)
-    for (key, start_us), voters in voters_by_cell.items():
+    for (key, start_us), votes in votes_by_cell.items():
         regions = homes[_find_home(key, start_us)]
-        for voter in voters.values():
-            if voter.is_established:
-                line = voter.last_seen[1]
-                regions[line] = min(key.region, regions.get(line, key.region))
+        for vote in votes:
+            if vote.is_established:
+                regions[vote.line] = min(key.region, regions.get(vote.line, key.region))
     return {home: _select_best_day(regions) for home, regions in homes.items()}
 
 
@@ -179,21 +230,19 @@ def _select_best_day(regions: dict[str, str]) -> dict[str, str]:
     return {line: region for line, region in regions.items() if read_day(line) == best}
 
 
-def _count_voters(
-    key: CellKey, start_us: int, voters: Sequence[_Voter], regions: Mapping[str, str]
+def _count_votes(
+    key: CellKey, start_us: int, votes: Sequence[_VantageVote], regions: Mapping[str, str]
 ) -> Count:
-    votes = [find_majority(v.counts) for v in voters]
     vantages = _count_states(votes)
-    networks = _network_votes(voters, votes, vantages)
-    seniors = [v for v in voters if v.is_established]
-    if len(seniors) == len(voters):
+    networks = _network_votes(votes, vantages)
+    seniors = [vote for vote in votes if vote.is_established]
+    if len(seniors) == len(votes):
         senior_vantages = vantages
         senior_networks = networks
     else:
-        senior_votes = [vote for v, vote in zip(voters, votes, strict=True) if v.is_established]
-        senior_vantages = _count_states(senior_votes)
-        senior_networks = _network_votes(seniors, senior_votes, senior_vantages)
-    lines = {v.last_seen[1] for v in seniors}
+        senior_vantages = _count_states(seniors)
+        senior_networks = _network_votes(seniors, senior_vantages)
+    lines = {vote.line for vote in seniors}
     country, region, asn, access, service = key
     return Count(
         country=country,
@@ -207,43 +256,44 @@ def _count_voters(
         established_vantages=senior_vantages,
         established_networks=senior_networks,
         persons=sum([regions.get(line) == region for line in lines]),
-        causes=_count_causes(voters, votes),
+        causes=_count_causes(votes),
     )
 
 
-def _count_states(states: Iterable[VerdictState]) -> dict[VerdictState, int]:
+def _count_states(votes: Iterable[_VantageVote]) -> dict[VerdictState, int]:
     """Count as a Counter does, which takes longer to make than the few states of most cells."""
     counts: dict[VerdictState, int] = {}
-    for state in states:
-        counts[state] = counts.get(state, 0) + 1
+    for vote in votes:
+        counts[vote.state] = counts.get(vote.state, 0) + 1
     return counts
 
 
-def _count_causes(voters: Sequence[_Voter], votes: Sequence[VerdictState]) -> Causes:
+def _count_causes(votes: Sequence[_VantageVote]) -> Causes:
     """Count what is behind troubles; most cells have none."""
-    pairs = list(zip(voters, votes, strict=True))
-    troubles = [(vote, *v.cause) for v, vote in pairs if vote in TROUBLES]
+    troubles = [(vote.state, *vote.cause) for vote in votes if vote.state in TROUBLES]
     causes: Causes = Counter(troubles) if troubles else Counter()
-    if any(v.functions for v in voters):
+    if any(vote.functions for vote in votes):
         causes += count_partial(
-            PartialVote(v.last_seen[1], vote, v.is_established, v.list_blocked_functions())
-            for v, vote in pairs
+            PartialVote(vote.line, vote.state, vote.is_established, vote.functions)
+            for vote in votes
         )
     return causes
 
 
 def _network_votes(
-    voters: Sequence[_Voter],
-    vantage_votes: Sequence[VerdictState],
-    vantages: dict[VerdictState, int],
+    votes: Sequence[_VantageVote], vantages: dict[VerdictState, int]
 ) -> dict[VerdictState, int]:
     """Count one vote per network prefix; vantages without a prefix share one vote."""
-    if len({voter.last_seen[1] for voter in voters}) == len(voters):
+    if len({vote.line for vote in votes}) == len(votes):
         return vantages
     by_network: defaultdict[str, list[VerdictState]] = defaultdict(list)
-    for voter, vote in zip(voters, vantage_votes, strict=True):
-        by_network[voter.last_seen[1]].append(vote)
-    return _count_states([_join_votes(votes) for votes in by_network.values()])
+    for vote in votes:
+        by_network[vote.line].append(vote.state)
+    counts: dict[VerdictState, int] = {}
+    for states in by_network.values():
+        state = _join_votes(states)
+        counts[state] = counts.get(state, 0) + 1
+    return counts
 
 
 def _join_votes(votes: Sequence[VerdictState]) -> VerdictState:

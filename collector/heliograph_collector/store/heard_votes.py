@@ -8,6 +8,7 @@ The rule is that of `vote_queries.build_vantage_sql`, and tests compare the two.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import repeat
 from operator import attrgetter
 from typing import Any
 
@@ -111,12 +112,15 @@ def select_heard(rows: Sequence[VerdictRow], bin_s: int) -> Sequence[VerdictRow]
     return [row for row in rows if _find_key(row, bin_us) in audible]
 
 
-def merge_place(place: Sequence[Any], merged_fields: Collection[str]) -> tuple[Any, ...]:
-    """Return place and service with an empty value for each merged field."""
-    return tuple(
-        _MERGED[name] if name in merged_fields else value
-        for name, value in zip(_PLACE, place, strict=True)
-    )
+def merge_places(
+    rows: Sequence[VerdictRow], merged_fields: Collection[str]
+) -> Iterable[tuple[Any, ...]]:
+    """Return place and service of each row with an empty value for each merged field."""
+    columns = [
+        repeat(empty, len(rows)) if name in merged_fields else [row[position] for row in rows]
+        for position, (name, empty) in enumerate(_MERGED.items())
+    ]
+    return zip(*columns, strict=True)
 
 
 def _find_key(row: VerdictRow, bin_us: int) -> _Place:

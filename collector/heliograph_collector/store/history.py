@@ -125,7 +125,7 @@ class HistoryTable:
         try:
             ((first, last),) = self._db.execute("SELECT min(day), max(day) FROM days")
             with closing(self._db.execute(query, (*values, MAX_ROWS + 1))) as cursor:
-                rows = [DayRow(_AXES[axis], *fields) for axis, *fields in cursor]
+                rows = [DayRow._make((_AXES[row[0]], *row[1:])) for row in cursor]
         except sqlite3.Error as error:
             raise HistoryError(_describe_error(self._file, error)) from error
         if len(rows) > MAX_ROWS:

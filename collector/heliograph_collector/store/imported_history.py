@@ -181,13 +181,14 @@ def _read_days(
 
 def _build_row(key: _Key, days: Sequence[_Record]) -> ImportedRow:
     country, source, test, target = key
+    counts = {record.day * DAY_US: record.counts for record in days}
     return ImportedRow(
         country=country,
         source=source,
         test=test,
         target=target,
-        total=StateCounts(*map(sum, zip(*(record.counts for record in days), strict=True))),
-        days={record.day * DAY_US: record.counts for record in days},
+        total=StateCounts(*map(sum, zip(*counts.values(), strict=True))),
+        days=counts,
         blocked_networks=_sum_networks(days),
     )
 

@@ -62,18 +62,16 @@ class Losses:
             fields: The fields of a place in which at least so many persons must be silent.
             least: Where they are fewer, there is no count.
         """
+        positions = [_PLACE.index(name) for name in fields]
         lost: dict[tuple[Any, ...], tuple[set[str], set[tuple[str, str]]]]
         lost = defaultdict(_no_vantages)
-        for loss in self.losses:
-            if not since_us - DAY_US <= loss.at_us < until_us:
-                continue
+        for loss in self._list_many(since_us - DAY_US, until_us, positions, least):
             for start_us in self._list_bins(loss, since_us, until_us, bin_s * SECOND_US):
                 vantages, lines = lost[loss.place, start_us]
                 vantages.add(loss.nym)
                 if loss.is_old:
                     lines.add(loss.line)
         if least > 1:
-            positions = [_PLACE.index(name) for name in fields]
             keys = {key: (key[1], *(key[0][n] for n in positions)) for key in lost}
             persons: Counter[tuple[Any, ...]] = Counter()  # or more: a line is one in a place
             for key, (_, lines) in lost.items():
@@ -83,6 +81,17 @@ class Losses:
             (network, start_us, len(vantages), tuple(lines))
             for (network, start_us), (vantages, lines) in lost.items()
         )
+
+    def _list_many(
+        self, since_us: int, until_us: int, positions: Sequence[int], least: int
+    ) -> list[_Loss]:
+        """List the losses of places that lost enough persons in all, so maybe in one bin."""
+        losses = [loss for loss in self.losses if since_us <= loss.at_us < until_us]
+        if least <= 1:
+            return losses
+        places = [tuple([loss.place[n] for n in positions]) for loss in losses]
+        persons = Counter(p for p, loss in zip(places, losses, strict=True) if loss.is_old)
+        return [loss for p, loss in zip(places, losses, strict=True) if persons[p] >= least]
 
     def _list_bins(self, loss: _Loss, since_us: int, until_us: int, bin_us: int) -> Iterator[int]:
         """List the bins that ended before the vantage returned, or sent what it had measured."""
