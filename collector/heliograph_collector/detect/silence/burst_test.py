@@ -1,7 +1,7 @@
 """Burst test: compare the new silences of a cell with those expected by chance."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -66,10 +66,12 @@ def burst_tail(
 
     A network is newly silent if more than half of its vantages are. Its chance is the highest
     chance of its vantages. A mobile one, which may be a carrier's NAT, stands for up to
-    `nat_votes`: by the same share of them.
+    `nat_votes`, each for as many vantages in the order of their chances: by the same share of them,
+    rounded, as one phone that is left does not make four fifths of five.
     """
     silence_ids = {id(vantage) for vantage in new_silences}
     networks: dict[str, list[float]] = {}
+    phones: defaultdict[str, list[float]] = defaultdict(list)  # chances behind a NAT, by network
     for place, members in presence.places[scope.country].items():
         if not scope.includes(place):
             continue
@@ -85,15 +87,24 @@ def burst_tail(
             network[0] += 1
             network[1] += is_new
             rate = blend_rate(vantage.own, pool_rate, presence.limits)
-            network[2] = max(network[2], vantage.floor, silence_chance(rate, window_s))
+            chance = max(vantage.floor, silence_chance(rate, window_s))
+            network[2] = max(network[2], chance)
+            if is_mobile:
+                phones[vantage.witness.prefix].append(chance)
     chances: list[float] = []
     silent_by_day: Counter[str] = Counter()  # the day with most is a lower bound (`line_names`)
     for name, (n, k, chance, is_nat) in networks.items():
         units = min(presence.limits.nat_votes, int(n)) if is_nat and name else 1
-        chances += [chance] * units
-        silent_by_day[read_day(name)] += int(units * k / n) if units > 1 else 2 * k > n
+        chances += _split_chances(phones[name], units) if units > 1 else [chance]
+        silent_by_day[read_day(name)] += round(units * k / n) if units > 1 else 2 * k > n
     silent = max(silent_by_day.values(), default=0)
     return upper_tail(chances, silent) if silent >= presence.limits.burst else 1.0
+
+
+def _split_chances(chances: Sequence[float], units: int) -> list[float]:
+    """Return the highest chance of each of `units` parts: one restless phone spoils one."""
+    ordered = sorted(chances, reverse=True)
+    return [ordered[part * len(ordered) // units] for part in range(units)]
 
 
 def select_significant(
