@@ -14,6 +14,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from heliograph.plan import Service
+from heliograph.zstd_frame import ZstdFrameError, compress_frame, decompress_frame
 from heliograph_collector.app.ingest_messages import (
     BadMeasurements,
     Offer,
@@ -102,7 +103,7 @@ class WriteBytes(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     assignment: Assignment
     part: int  # the number of this part, from 0
-    content: bytes
+    content: bytes  # packed, see `pack_part`
 
 
 class ReadBytes(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -110,6 +111,7 @@ class ReadBytes(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     assignment: Assignment
     part: int
+    wanted: int  # bytes; fewer are no answer yet, unless they are PART_BYTES
 
 
 JudgeWork: TypeAlias = Assign | WriteBytes | ReadBytes
@@ -119,12 +121,16 @@ class WorkReply(msgspec.Struct, frozen=True, kw_only=True):
     is_held: bool = True  # False: the process has another assignment, or none
     is_ready: bool = True  # False: it is starting
     is_ended: bool = False
-    content: bytes = b""  # of ReadBytes; b"": the process has written nothing yet
+    content: bytes = b""  # of ReadBytes, packed; b"": the process has not written so much yet
 
 
 class MessageError(Exception):
     """The other side sent what is no message of this version."""
 
+
+# At the least effort, records of the lab's load shrink from 17.6 to 1.1 kB a result in 20 us; rows
+# are compressed already, and take 2 ms a megabyte.
+_PART_LEVEL = 1
 
 _T = TypeVar("_T")
 _ENCODER = msgspec.msgpack.Encoder()
@@ -139,6 +145,19 @@ _REPLIES = msgspec.msgpack.Decoder(FleetReply)
 
 def encode(message: msgspec.Struct) -> bytes:
     return _ENCODER.encode(message)
+
+
+def pack_part(content: bytes) -> bytes:
+    """Compress a part of what goes to a judge process or comes from it, PART_BYTES at most."""
+    return compress_frame(content, _PART_LEVEL)
+
+
+def unpack_part(content: bytes) -> bytes:
+    """Decompress a part. Raises MessageError."""
+    try:
+        return decompress_frame(content, PART_BYTES)
+    except ZstdFrameError as error:
+        raise MessageError(str(error)) from error
 
 
 def decode_report(content: bytes) -> HostReport:

@@ -30,6 +30,8 @@ from heliograph_collector.app.cluster_messages import (
     WriteBytes,
     decode_work,
     encode,
+    pack_part,
+    unpack_part,
 )
 from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.fleet_sharing import FleetFollower, check_key_files
@@ -87,6 +89,7 @@ class JudgeSlot:
         self._changing = asyncio.Lock()  # one process ends before the next one starts
         self._written_count = 0
         self._read_count = 0
+        self._unsent = bytearray()  # what the process wrote, and nobody has got yet
         self._last_read = b""
 
     async def run(self) -> None:
@@ -122,7 +125,7 @@ class JudgeSlot:
             return encode(WorkReply(is_held=False))
         try:
             return encode(await self._serve(request))
-        except (OSError, EOFError):
+        except (OSError, EOFError, MessageError):
             self._is_ended = True
             return encode(WorkReply(is_ended=True))
 
@@ -146,6 +149,7 @@ class JudgeSlot:
             self._is_ended = process is None
             self._written_count = 0
             self._read_count = 0
+            self._unsent.clear()
             self._settled.set()
 
     async def _serve(self, request: JudgeWork) -> WorkReply:
@@ -165,7 +169,7 @@ class JudgeSlot:
         """Pass on bytes, unless they were passed on before. Raises OSError, EOFError."""
         if request.part == self._written_count:
             async with asyncio.timeout(WRITE_S):
-                await process.write(request.content)
+                await process.write(unpack_part(request.content))
             self._written_count += 1
         elif request.part > self._written_count:
             raise EOFError("a part is missing")
@@ -174,14 +178,20 @@ class JudgeSlot:
         """Return what the process wrote, or what was returned before. Raises OSError, EOFError."""
         if request.part < self._read_count:
             return self._last_read
+        wanted = min(request.wanted, PART_BYTES)
         with suppress(TimeoutError):
             async with asyncio.timeout(HOLD_S):
-                self._last_read = await process.read(PART_BYTES)
-            if not self._last_read:
-                raise EOFError("the process ended")
-            self._read_count += 1
-            return self._last_read
-        return b""
+                while len(self._unsent) < wanted:
+                    content = await process.read(PART_BYTES - len(self._unsent))
+                    if not content:
+                        raise EOFError("the process ended")
+                    self._unsent += content
+        if len(self._unsent) < wanted:
+            return b""
+        self._last_read = pack_part(bytes(self._unsent))
+        self._unsent.clear()
+        self._read_count += 1
+        return self._last_read
 
 
 async def _start_process(data: str, secret: bytes, services: Sequence[Service]) -> OfferedProcess:

@@ -31,6 +31,8 @@ from heliograph_collector.app.cluster_messages import (
     decode_offer,
     decode_work_reply,
     encode,
+    pack_part,
+    unpack_part,
 )
 from heliograph_collector.app.context import AppContext
 from heliograph_collector.app.judge_messages import VERSION, JudgeSetup
@@ -93,17 +95,23 @@ class RemoteStream:
         for start in range(0, len(content), PART_BYTES):
             part = content[start : start + PART_BYTES]
             await self._ask(
-                WriteBytes(assignment=self._assignment, part=self._written_count, content=part)
+                WriteBytes(
+                    assignment=self._assignment,
+                    part=self._written_count,
+                    content=pack_part(part),
+                )
             )
             self._written_count += 1
 
     async def read_exactly(self, count: int) -> bytes:
         """Read that many bytes. Raises OSError, EOFError."""
-        while len(self._unread) < count:
-            reply = await self._ask(ReadBytes(assignment=self._assignment, part=self._read_count))
+        while (wanted := count - len(self._unread)) > 0:
+            reply = await self._ask(
+                ReadBytes(assignment=self._assignment, part=self._read_count, wanted=wanted)
+            )
             if reply.content:
                 self._read_count += 1
-                self._unread += reply.content
+                self._unread += _unpack_reply(reply)
         content = bytes(self._unread[:count])
         del self._unread[:count]
         return content
@@ -141,6 +149,14 @@ def _check_reply(content: bytes) -> WorkReply:
     if reply.is_ended:
         raise EOFError("it ended on its host")
     return reply
+
+
+def _unpack_reply(reply: WorkReply) -> bytes:
+    """Return the bytes of a reply. Raises OSError."""
+    try:
+        return unpack_part(reply.content)
+    except MessageError as error:
+        raise ConnectionError(str(error)) from error
 
 
 class RemoteWorkers:

@@ -16,6 +16,8 @@ from heliograph_collector.app.cluster_messages import (
     WriteBytes,
     decode_work_reply,
     encode,
+    pack_part,
+    unpack_part,
 )
 from heliograph_collector.app.judge_host import JudgeSlot
 from heliograph_collector.app.judge_messages import VERSION
@@ -68,16 +70,18 @@ def test_the_next_leader_takes_a_process_and_the_last_one_is_refused() -> None:
     async def story(clock: VirtualClock) -> None:
         async with asyncio.TaskGroup() as group:
             slot = Slot(group)
-            assert not (await slot.ask(WriteBytes(assignment=first, part=0, content=b"a"))).is_held
+            assert not (
+                await slot.ask(WriteBytes(assignment=first, part=0, content=pack_part(b"a")))
+            ).is_held
             assert (await slot.ask(Assign(assignment=first, services=[]))).is_ready
-            await slot.ask(WriteBytes(assignment=first, part=0, content=b"old"))
+            await slot.ask(WriteBytes(assignment=first, part=0, content=pack_part(b"old")))
             assert (await slot.ask(Assign(assignment=second, services=[]))).is_ready
             assert not (await slot.ask(Assign(assignment=first, services=[]))).is_held
-            assert not (await slot.ask(ReadBytes(assignment=first, part=0))).is_held
+            assert not (await slot.ask(ReadBytes(assignment=first, part=0, wanted=1))).is_held
             old, new = slot.processes
             assert old.is_stopped
             assert not new.is_stopped
-            assert (await slot.ask(ReadBytes(assignment=second, part=0))).content == b""
+            assert (await slot.ask(ReadBytes(assignment=second, part=0, wanted=1))).content == b""
 
     run_virtually(story)
 
@@ -90,13 +94,33 @@ def test_what_is_asked_again_is_done_once() -> None:
             slot = Slot(group)
             for _ in range(2):
                 assert (await slot.ask(Assign(assignment=held, services=[]))).is_ready
-                await slot.ask(WriteBytes(assignment=held, part=0, content=b"once"))
+                await slot.ask(WriteBytes(assignment=held, part=0, content=pack_part(b"once")))
             for _ in range(2):
-                reply = await slot.ask(ReadBytes(assignment=held, part=0))
-                assert reply.content == b"once"
+                reply = await slot.ask(ReadBytes(assignment=held, part=0, wanted=4))
+                assert unpack_part(reply.content) == b"once"
             assert len(slot.processes) == 1
-            late = await slot.ask(WriteBytes(assignment=held, part=7, content=b"gap"))
+            late = await slot.ask(WriteBytes(assignment=held, part=7, content=pack_part(b"gap")))
             assert late.is_ended, "a part between is missing"
+
+    run_virtually(story)
+
+
+def test_part_holds_all_that_is_wanted_as_soon_as_it_is_there() -> None:
+    """So a reply comes in few messages, though a process writes it in many pieces."""
+    held = Assignment(1, 1)
+
+    async def story(clock: VirtualClock) -> None:
+        async with asyncio.TaskGroup() as group:
+            slot = Slot(group)
+            await slot.ask(Assign(assignment=held, services=[]))
+            (process,) = slot.processes
+            process.written.put_nowait(b"ab")
+            wanted = ReadBytes(assignment=held, part=0, wanted=4)
+            assert (await slot.ask(wanted)).content == b"", "half of it is kept"
+            process.written.put_nowait(b"cdef")
+            assert unpack_part((await slot.ask(wanted)).content) == b"abcdef"
+            damaged = WriteBytes(assignment=held, part=0, content=b"no frame")
+            assert (await slot.ask(damaged)).is_ended
 
     run_virtually(story)
 
