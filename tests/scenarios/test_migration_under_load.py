@@ -287,7 +287,9 @@ async def test_moved_journal_loses_and_repeats_nothing(running: Cluster, tmp_pat
     callers = fleet[:EARLIER_AGENTS]
     rng = random.Random(SEED)
     earlier = await write_earlier(data, build_earlier_rows(callers, RESULTS, rng))
-    agents = [SpoolingAgent(caller, rng, 0.5) for caller in fleet[EARLIER_AGENTS:]]
+    agents = [
+        SpoolingAgent(caller, rng, pause_s=0.5, retry_s=2) for caller in fleet[EARLIER_AGENTS:]
+    ]
     proof = Proof(Pseudonyms(keyring.secret), earlier, agents)
     moved = Collector(data, keyring, running.build_config())
     try:

@@ -20,6 +20,7 @@ class SpoolingAgent:
     caller: Caller
     rng: random.Random
     pause_s: float = 0.02
+    retry_s: float = 0.05
     spool: dict[int, Envelope] = field(default_factory=dict)
     acknowledged: list[int] = field(default_factory=list)
     connections: int = 0
@@ -35,7 +36,7 @@ class SpoolingAgent:
                     self.connections += 1
                     while not stop.is_set():
                         await self._send(call)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(self.retry_s)
 
     async def _send(self, call: Call) -> None:
         number = len(self.acknowledged) + 1
