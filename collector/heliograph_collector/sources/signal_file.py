@@ -197,6 +197,11 @@ class _SignalReader:
     def _build_vote(self, line: VoteLine) -> tuple[int, ServiceVote]:
         """Build a vote; a vantage without a country is that of an earlier line."""
         earlier = self._vantages.get(line.vantage) if not line.country else None
+        if not line.country and earlier is None:
+            raise ValueError(
+                f"no line before it has the place of {line.vantage!r}; name its country, "
+                "or put its arrival first"
+            )
         vantage = earlier or self._build_vantage(line)
         at_us = _parse_time(line.at, "at")
         arrived_us = (

@@ -138,6 +138,10 @@ def test_a_fall_of_two_sources_is_one_incident(play: Play) -> None:
         ({"kind": "arrival", "at": "noon", "vantage": "a", "country": "KZ"}, "'noon' is no time"),
         ({"kind": "arrival", "at": 1, "vantage": "a", "country": "Iran"}, "not two capitals"),
         ({"kind": "loss", "at": 1, "vantage": "b"}, "arrival of 'b'; add it"),
+        (
+            {"kind": "vote", "at": 1, "vantage": "b", "service": "signal", "value": "blocked"},
+            "the place of 'b'; name its country",
+        ),
         ({**VOTE, "at": 1, "vantage": "a", "value": "slow"}, "`$.value`"),
         (levels([1.0], source="rtt_ms")[0], "'rtt_ms' is a time, whose fall is no outage"),
         (levels([-1.0])[0], "`$.value`"),
