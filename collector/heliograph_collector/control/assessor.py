@@ -70,10 +70,8 @@ class ControlContext:
 
     def view_of(self, record: ReceivedMeasurement) -> ControlView:
         """Return the fresh control, else a volunteer in its place, with peer comparisons."""
-        view = replace(
-            self._cache.view_of(record),
-            peer_comparisons=self._peers.compare_peers(record),
-            profile=self._profiles.profile_of(record),
+        view = self._cache.view_of(
+            record, self._peers.compare_peers(record), self._profiles.profile_of(record)
         )
         if view.age_us is not None and view.age_us <= WINDOW_US:
             return view

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import islice
 from operator import itemgetter
@@ -19,12 +19,19 @@ from heliograph_collector.control.target_key import (
     make_target_key,
     weigh_measurement,
 )
-from heliograph_collector.model.control_look import MAX_LOOKS, ControlLook
-from heliograph_collector.model.records import AgentRole, ControlView, ReceivedMeasurement
+from heliograph_collector.model.control_look import MAX_LOOKS, ControlLook, VantageProfile
+from heliograph_collector.model.records import (
+    AgentRole,
+    ControlView,
+    PeerComparison,
+    ReceivedMeasurement,
+)
 from heliograph_collector.model.same_object import SameObject
 
 _DEPTH = {operation: depth for depth, operation in enumerate(Operation, start=1)}
 _by_time = itemgetter(0)
+NO_PEERS: Mapping[str, PeerComparison] = {}
+NO_PROFILE = VantageProfile()
 
 
 _Entry = tuple[int, int, ReceivedMeasurement]  # start, number, result
@@ -70,8 +77,18 @@ class ControlCache:
             self._forget(*self._order.popleft())
         return True
 
-    def find_view(self, measurement: Measurement, at_us: int) -> ControlView:
+    def find_view(
+        self,
+        measurement: Measurement,
+        at_us: int,
+        peers: Mapping[str, PeerComparison] = NO_PEERS,
+        profile: VantageProfile = NO_PROFILE,
+    ) -> ControlView:
         """Return the best control result for this target near this time, and further looks.
+
+        Args:
+            peers: Results of other countries, by endpoint.
+            profile: That of the vantage.
 
         Returns:
             A view without measurement when no control is within STALE_US.
@@ -92,7 +109,7 @@ class ControlCache:
         ]
         day = find_day([record for _, _, record in (*nearest, *visits)])
         looks = choose_looks((*fresh, *visits), measurement, at_us, day)
-        make_view = self._prepare_view(measurement)
+        make_view = self._prepare_view(measurement, peers, profile)
         if best is None:
             return make_view(looks=looks)
         started_us, _, record = best
@@ -105,15 +122,22 @@ class ControlCache:
             looks=looks,
         )
 
-    def view_of(self, record: ReceivedMeasurement) -> ControlView:
+    def view_of(
+        self,
+        record: ReceivedMeasurement,
+        peers: Mapping[str, PeerComparison] = NO_PEERS,
+        profile: VantageProfile = NO_PROFILE,
+    ) -> ControlView:
         """Return the control view; a control is its own, so it can never be blocked."""
         measurement = record.measurement
         if record.role is AgentRole.CONTROL:
-            make_view = self._prepare_view(measurement)
+            make_view = self._prepare_view(measurement, peers, profile)
             return make_view(measurement=measurement, age_us=0, link=record.link)
-        return self.find_view(measurement, record.started_us)
+        return self.find_view(measurement, record.started_us, peers, profile)
 
-    def _prepare_view(self, measurement: Measurement) -> partial[ControlView]:
+    def _prepare_view(
+        self, measurement: Measurement, peers: Mapping[str, PeerComparison], profile: VantageProfile
+    ) -> partial[ControlView]:
         """Return what makes a view that has all that the plan says of the service."""
         service = measurement.service
         return partial(
@@ -121,6 +145,8 @@ class ControlCache:
             groups=self._groups.get(service, {}),
             functions=self._functions.get(service, {}),
             first_way=self._first_ways.get(service, frozenset()),
+            peer_comparisons=peers,
+            profile=profile,
         )
 
     def _forget(self, key: Key, source: _Source, entry: _Entry) -> None:
@@ -155,7 +181,10 @@ def _find_around(entries: Sequence[_Entry], at_us: int) -> list[_Entry]:
     everybody. Of two equally near, the later comes first.
     """
     at = bisect_right(entries, at_us, key=_by_time)
-    return sorted(entries[max(0, at - 1) : at + 1], key=partial(_rank_nearness, at_us=at_us))
+    around = [*entries[max(0, at - 1) : at + 1]]
+    if len(around) == 2 and around[1][0] - at_us <= at_us - around[0][0]:
+        around.reverse()
+    return around
 
 
 def _rank_nearness(entry: _Entry, at_us: int) -> tuple[int, int]:
@@ -226,7 +255,13 @@ def choose_looks(
 
 
 def find_day(records: Sequence[ReceivedMeasurement]) -> int:
-    """Return the last day for which one of the records names its line, 0 without records."""
+    """Return the last day for which one of the records names its line.
+
+    Returns:
+        0 without records, or where each has an AS, which names its network on every day.
+    """
+    if all(record.vantage.asn for record in records):
+        return 0
     return max((record.line_day for record in records), default=0)
 
 

@@ -103,6 +103,7 @@ class PeerBaseline:
         # Of each vantage's latest result, by target and country; and capped, at the last result.
         self._counts: dict[tuple[Key, str], Counter[tuple[str, str]]] = {}
         self._last_counts: dict[tuple[Key, str], dict[tuple[str, str], int]] = {}
+        self._changed_counts: set[tuple[Key, str]] = set()  # since the last result
 
     def update(self, record: ReceivedMeasurement) -> bool:
         """Add a result; return whether its country's counts changed.
@@ -140,6 +141,9 @@ class PeerBaseline:
         self._substitutes.clear()
         if is_late:
             return previous is None or previous.reached_by_endpoint != result.reached_by_endpoint
+        if country_key not in self._changed_counts:
+            return False
+        self._changed_counts.discard(country_key)
         previous_counts = self._last_counts.get(country_key)
         self._last_counts[country_key] = self._cap_counts(country_key)
         return previous_counts != self._last_counts[country_key]
@@ -211,11 +215,16 @@ class PeerBaseline:
         latest: _PeerResult | None,
     ) -> None:
         """Count a vantage's latest result in place of the one before."""
+        before = previous.list_outcomes() if previous is not None else []
+        after = latest.list_outcomes() if latest is not None else []
+        if before == after and country_key in self._last_counts:
+            return  # as nearly always
         counts = self._counts.setdefault(country_key, Counter())
-        for outcome in previous.list_outcomes() if previous is not None else ():
+        for outcome in before:
             counts[outcome] -= 1
-        for outcome in latest.list_outcomes() if latest is not None else ():
+        for outcome in after:
             counts[outcome] += 1
+        self._changed_counts.add(country_key)
 
     def _cap_counts(self, country_key: tuple[Key, str]) -> dict[tuple[str, str], int]:
         """Return a country's present outcomes by endpoint, each capped at MIN_PEERS."""
@@ -246,6 +255,7 @@ class PeerBaseline:
             del countries[result.country]
             self._last_counts.pop((key, result.country), None)
             self._counts.pop((key, result.country), None)
+            self._changed_counts.discard((key, result.country))
         if not countries:
             del self._results[key]
 
@@ -330,12 +340,13 @@ def _make_peer_key(record: ReceivedMeasurement) -> _PeerKey:
 
 def _make_result(record: ReceivedMeasurement, previous: _PeerResult | None) -> _PeerResult:
     reached_by_endpoint = extract_outcomes(record.measurement)
-    worked = {label: record.started_us for label, good in reached_by_endpoint.items() if good}
+    started_us = record.started_us
+    worked = {label: started_us for label, good in reached_by_endpoint.items() if good}
     return _PeerResult(
         pseudonym=record.pseudonym,
         prefix=record.prefix,
         country=record.vantage.country,
-        started_us=record.started_us,
+        started_us=started_us,
         is_established=record.seniority is Seniority.ESTABLISHED,
         reached_by_endpoint=reached_by_endpoint,
         last_success_us={**previous.last_success_us, **worked} if previous else worked,

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from heliograph.observation import Measurement
-from heliograph_collector.control.vantage_facts import ERRORS, find_pages
+from heliograph_collector.control.vantage_facts import ERRORS, extract_facts
 from heliograph_collector.control.vantage_memory import NAMES_ENOUGH, VantageMemory
 from heliograph_collector.model.page_digest import (
     find_owner_label,
@@ -65,7 +65,7 @@ class SharedPages:
     def update(self, record: ReceivedMeasurement) -> None:
         """Take up the pages of a control or of an established vantage."""
         is_control = record.role is AgentRole.CONTROL
-        for digest in filter(None, find_pages(record.measurement).values()):
+        for digest in filter(None, extract_facts(record.measurement).pages.values()):
             witnesses = self._witnesses.setdefault(digest, {})
             if len(witnesses) < WITNESSES_KEPT or is_control:
                 witnesses[record.pseudonym] = Witness(record.vantage.country, is_control)

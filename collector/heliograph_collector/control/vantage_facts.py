@@ -17,6 +17,7 @@ from heliograph.observation import Dns, Measurement, Observation
 from heliograph.plan import ANCHORS, HELLO
 from heliograph_collector.model.control_look import HelloSize
 from heliograph_collector.model.page_digest import digest_page, read_host
+from heliograph_collector.model.same_object import SameObject
 
 NEUTRAL_LABEL = "neutral"  # of dns_integrity
 WHOAMI_LABEL = "whoami_system"  # of dns_integrity; the answer is the asking resolver's network
@@ -51,6 +52,9 @@ class ChainFact:
     is_verified: bool = False
 
 
+VERIFIED = ChainFact(is_verified=True)
+
+
 class HelloFinding(StrEnum):
     """What one run of `hello` shows of a name, without any control."""
 
@@ -83,13 +87,26 @@ class VantageFacts:
     passed_hellos: frozenset[HelloSize] = frozenset()
     private_answers: Mapping[str, str] = field(default_factory=dict)  # addresses by name
     pages: Mapping[str, str] = field(default_factory=dict)  # digests by name, "" of a site's own
+    private_issuers: frozenset[str] = frozenset()  # of whatever chain
+    foreign_leaves: frozenset[str] = frozenset()  # digests, of whatever chain
 
 
 def extract_facts(measurement: Measurement) -> VantageFacts:
-    """Extract the facts; an experiment that asks servers for names of others has none of TLS."""
+    """Extract the facts, once for all that ask while a block is judged.
+
+    An experiment that asks servers for names of others has no `chains`.
+    """
+    return _extract_facts(SameObject(measurement))
+
+
+@lru_cache(2_048)  # measurements; a block of the default plan has some 1,300
+def _extract_facts(kept: SameObject[Measurement]) -> VantageFacts:
+    measurement = kept.value
+    shown = list(_iter_chains(measurement))
+    strangers = [chain for _, chain in shown if chain.leaf]  # of somebody else
     chains: dict[str, ChainFact] = {}
     if measurement.experiment not in FOREIGN_NAMES:
-        for name, chain in _iter_chains(measurement):
+        for name, chain in shown:
             chains[name] = _merge_chains(chains[name], chain) if name in chains else chain
     lookups = [(x, x.dns) for x in measurement.observations if x.dns]
     answers = dict(_iter_answers(lookups))
@@ -107,6 +124,8 @@ def extract_facts(measurement: Measurement) -> VantageFacts:
         passed_hellos=frozenset(_iter_passed_hellos(measurement)),
         private_answers=find_private_answers(measurement),
         pages=find_pages(measurement),
+        private_issuers=frozenset(chain.issuer for chain in strangers) - {""},
+        foreign_leaves=frozenset(chain.leaf for chain in strangers) - {""},
     )
 
 
@@ -143,25 +162,6 @@ def _iter_passed_hellos(measurement: Measurement) -> Iterator[HelloSize]:
             yield HelloSize(":" in tcp.address, step.tls.hello_bytes > ONE_SEGMENT)
 
 
-def list_private_issuers(measurement: Measurement) -> frozenset[str]:
-    """List the issuers of chains that no authority of the trust store signed."""
-    if not _meets_strangers(measurement):
-        return frozenset()
-    return frozenset(chain.issuer for _, chain in _iter_chains(measurement)) - {""}
-
-
-def list_foreign_leaves(measurement: Measurement) -> frozenset[str]:
-    """List the digests of certificates that are somebody else's."""
-    if not _meets_strangers(measurement):
-        return frozenset()
-    return frozenset(chain.leaf for _, chain in _iter_chains(measurement)) - {""}
-
-
-def _meets_strangers(measurement: Measurement) -> bool:
-    """Return whether any step met a certificate of somebody else, which few do."""
-    return not {x.failure for x in measurement.observations}.isdisjoint(FOREIGN_FAILURES)
-
-
 def _iter_chains(measurement: Measurement) -> Iterator[tuple[str, ChainFact]]:
     for observation in measurement.observations:
         tls = observation.tls
@@ -169,7 +169,7 @@ def _iter_chains(measurement: Measurement) -> Iterator[tuple[str, ChainFact]]:
             continue
         name = _fold(tls.server_name)
         if observation.failure is None:
-            yield name, ChainFact(is_verified=True)
+            yield name, VERIFIED
         elif observation.failure in FOREIGN_FAILURES and tls.chain and tls.chain[0].sha256:
             leaf = tls.chain[0]
             is_untrusted = observation.failure is Failure.SSL_UNKNOWN_AUTHORITY

@@ -171,6 +171,11 @@ class VantageMemory:
         """Return whether the system's resolver lies about most neutral names; None: not known."""
         return (self._summary or self._summarize()).sealed_disagrees
 
+    @property
+    def _has_odd_hellos(self) -> bool:
+        """Return whether any name has a finding other than that hellos pass, as few vantages do."""
+        return bool((self._summary or self._summarize()).odd_hellos)
+
     def _summarize(self, known: "_VantageSummary | None" = None) -> "_VantageSummary":
         """Summarize the facts; `known` is a summary of the same answers."""
         if known is None:
@@ -237,11 +242,11 @@ class VantageMemory:
             return True
         near: set[str] = set()
         leaves: set[str] = set()
-        for name, (time_us, chain) in self.chains.items():
+        for name, (time_us, chain) in reversed(self.chains.items()):
             if abs(time_us - at_us) > WINDOW_US:
                 continue
             if chain.is_verified or not chain.leaf:
-                return False  # as nearly always, after one name
+                return False  # as nearly always, after the newest name
             near.add(name)
             leaves.add(chain.leaf)
         is_neutral = not self.neutral_names.keys().isdisjoint(near)
@@ -252,6 +257,8 @@ class VantageMemory:
 
         ALL_NAMES, if it was at every name that was tried, and two were.
         """
+        if not self._has_odd_hellos:
+            return frozenset()
         near = {
             name: hello.finding is HelloFinding.OWN_FILTERED
             for name, (time_us, hello) in self.hellos.items()
@@ -265,12 +272,11 @@ class VantageMemory:
         """List the sizes of hellos that passed near this time, at whatever name."""
         hour = at_us // PASSED_US
         passed = self.passed_hellos
-        near = [(size, (size, hour - 1), (size, hour), (size, hour + 1)) for size in HELLO_SIZES]
         return frozenset(
             [
                 s
-                for s, before, now, after in near
-                if now in passed or before in passed or after in passed
+                for s in HELLO_SIZES
+                if (s, hour) in passed or (s, hour - 1) in passed or (s, hour + 1) in passed
             ]
         )
 
@@ -278,6 +284,8 @@ class VantageMemory:
         self, at_us: int, finding: HelloFinding = HelloFinding.BROWSERS_DROPPED
     ) -> dict[str, tuple[int, str]]:
         """Return the age of the news, and the address, where browsers' hellos were dropped."""
+        if not self._has_odd_hellos:
+            return {}
         return {
             name: (abs(time_us - at_us), hello.address)
             for name, (time_us, hello) in self.hellos.items()

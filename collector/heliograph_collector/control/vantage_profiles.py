@@ -27,7 +27,7 @@ record leads one name astray, not several to one host.
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from heliograph.observation import Link
@@ -37,11 +37,6 @@ from heliograph_collector.control.vantage_facts import (
     AnswerKind,
     HelloFinding,
     extract_facts,
-    find_hellos,
-    find_pages,
-    find_private_answers,
-    list_foreign_leaves,
-    list_private_issuers,
 )
 from heliograph_collector.control.vantage_memory import (
     DROPPED_US,
@@ -139,8 +134,9 @@ class VantageProfiles:
         if memory is None or record.role is AgentRole.CONTROL:
             return VantageProfile()
         network = _network_of(memory)
-        issuers = islice(sorted(list_private_issuers(record.measurement)), ISSUERS_ASKED)
-        leaves = islice(sorted(list_foreign_leaves(record.measurement)), ISSUERS_ASKED)
+        facts = extract_facts(record.measurement)
+        issuers = islice(sorted(facts.private_issuers), ISSUERS_ASKED)
+        leaves = islice(sorted(facts.foreign_leaves), ISSUERS_ASKED)
         dropped = memory.list_dropped_browsers(record.started_us)
         confirmed = frozenset(
             name
@@ -156,10 +152,10 @@ class VantageProfiles:
             shared_leaves=frozenset(x for x in leaves if self._is_leaf_shared(network, x)),
             shared_answers=frozenset(
                 address
-                for name, address in find_private_answers(record.measurement).items()
+                for name, address in facts.private_answers.items()
                 if self._is_answer_shared(network, name, address)
             ),
-            shared_pages=self._find_shared_pages(network, record),
+            shared_pages=self._find_shared_pages(network, facts.pages),
             fake_addresses=memory.fake_addresses,
             sealed_disagrees=memory.sealed_disagrees,
             portal=True if memory.meets_portal(record.started_us) else None,
@@ -206,9 +202,8 @@ class VantageProfiles:
             self._is_shared[key] = met >= max(needed, spared)
         return self._is_shared[key]
 
-    def _find_shared_pages(self, network: Topic, record: ReceivedMeasurement) -> dict[str, int]:
+    def _find_shared_pages(self, network: Topic, pages: Mapping[str, str]) -> dict[str, int]:
         """Find the names whose page stands in place of other sites, and count its prefixes."""
-        pages = find_pages(record.measurement)
         counts = {n: self._count_page_prefixes(network, digest) for n, digest in pages.items()}
         return {name: count for name, count in counts.items() if count}
 
@@ -264,7 +259,7 @@ class VantageProfiles:
 
     def _note_server_issuers(self, record: ReceivedMeasurement) -> None:
         """Note what a control met; its own country's network may intercept its TLS as well."""
-        for issuer in list_private_issuers(record.measurement):
+        for issuer in extract_facts(record.measurement).private_issuers:
             self._server_issuers.setdefault(issuer, set()).add(record.vantage.country)
             self._server_issuers.move_to_end(issuer)
         while len(self._server_issuers) > SERVER_ISSUERS:
@@ -272,7 +267,7 @@ class VantageProfiles:
 
     def _note_answers(self, record: ReceivedMeasurement) -> None:
         """Note which server answers browsers' hellos, and so does not drop them itself."""
-        for name, hello in find_hellos(record.measurement).items():
+        for name, hello in extract_facts(record.measurement).hellos.items():
             key = (name, hello.address)
             self._answers_to_browsers.pop(key, None)
             if hello.answers_browsers and record.link is Link.ONLINE:
@@ -319,12 +314,8 @@ def make_issuer_topic(record: ReceivedMeasurement) -> Topic:
 
 def list_topics(record: ReceivedMeasurement) -> tuple[Topic, ...]:
     """List the topics whose changes may change the verdicts on a measurement."""
-    measurement = record.measurement
-    if (
-        list_foreign_leaves(measurement)
-        or find_private_answers(measurement)
-        or any(find_pages(measurement).values())
-    ):
+    facts = extract_facts(record.measurement)
+    if facts.foreign_leaves or facts.private_answers or any(facts.pages.values()):
         return (make_vantage_topic(record), make_issuer_topic(record))
     return (make_vantage_topic(record),)
 

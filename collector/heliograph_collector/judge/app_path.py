@@ -8,7 +8,7 @@ Where the first ones answer nothing fell back, whatever else is blocked.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from heliograph.observation import Measurement, Observation
+from heliograph.observation import Measurement
 from heliograph.plan import APP_PATH
 from heliograph_collector.judge.service_rules import (
     FIRST_WAY_WORKS,
@@ -44,17 +44,16 @@ def find_app_path(measurement: Measurement, first_way: frozenset[str] = frozense
     An answer in the app's own protocol counts, and a verified handshake; nothing in clear does,
     which anybody on the path could say.
     """
-    steps = [(i, x) for i, x in enumerate(measurement.observations) if _is_path(x)]
+    observations = measurement.observations
+    steps = [(i, x) for i, x in enumerate(observations) if x.endpoint.startswith(APP_PATH)]
+    if not steps:
+        return AppPath(first_way=first_way)
     label = next((x.endpoint for _, x in steps if x.failure is None and (x.exchange or x.tls)), "")
     return AppPath(
         first_way=first_way,
         endpoint=label.removeprefix(APP_PATH),
         step_indices=tuple(i for i, x in steps if x.endpoint == label),
     )
-
-
-def _is_path(observation: Observation) -> bool:
-    return observation.endpoint.startswith(APP_PATH)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+import msgspec
+
 from heliograph.failure import Operation
 from heliograph.observation import Link
 from heliograph_collector.judge.confidence import STALE_US
@@ -87,8 +89,7 @@ class ControlSource:
         return LookResult.FAILED if any(s.method for s in lookups) else LookResult.NONE
 
 
-@dataclass(frozen=True, slots=True)
-class ControlLooks:
+class ControlLooks(msgspec.Struct, frozen=True):
     """All fresh control results on a target, and the best one's connections of one page."""
 
     sources: tuple[ControlSource, ...] = ()

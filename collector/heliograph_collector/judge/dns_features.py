@@ -73,6 +73,8 @@ def find_private_features(vantage: EndpointView, control: EndpointView) -> Itera
     """Yield where addresses are private or reserved: here, elsewhere or everywhere."""
     own_addresses = _select_counted(vantage)
     control_addresses = control.own_addresses
+    if not own_addresses and not control_addresses and not vantage.encrypted_addresses:
+        return
     is_private_elsewhere = bool(control_addresses) and all(map(is_bogon, control_addresses))
     if is_private_elsewhere and all(map(is_bogon, own_addresses)):
         yield Feature.BOGON_EVERYWHERE  # also where a guard against DNS rebinding hides it

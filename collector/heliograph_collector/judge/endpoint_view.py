@@ -141,6 +141,8 @@ class EndpointView(msgspec.Struct, frozen=True, dict=True):
 
     @lazy
     def system_lookups(self) -> tuple[ObservedStep, ...]:
+        if not self.lookups:
+            return ()
         return tuple(
             [
                 s
@@ -164,6 +166,11 @@ class EndpointView(msgspec.Struct, frozen=True, dict=True):
     @lazy
     def own_addresses(self) -> frozenset[str]:
         return collect_addresses(self.own_lookups)
+
+    @lazy
+    def has_ipv4(self) -> bool:
+        """Return whether the own lookups gave any IPv4 address."""
+        return any(":" not in address for address in self.own_addresses)
 
     @lazy
     def other_addresses(self) -> frozenset[str]:
@@ -222,10 +229,11 @@ class EndpointView(msgspec.Struct, frozen=True, dict=True):
     @lazy
     def is_cleartext(self) -> bool:
         """Return whether the page is requested by cleartext HTTP, without TLS."""
-        urls = [
-            s.observation.http.url for a in self.attempts for s in a.steps if s.observation.http
-        ]
-        return (urls[0] if urls else self.url).lower().startswith("http://")
+        for attempt in self.attempts:
+            for step in attempt.steps:
+                if step.observation.http:
+                    return step.observation.http.url.lower().startswith("http://")
+        return self.url.lower().startswith("http://")
 
     @lazy
     def validations(self) -> tuple[ConnectionAttempt, ...]:

@@ -6,6 +6,8 @@ from enum import Enum, auto
 class Feature(Enum):
     """Feature that features.py establishes once and that rules combine."""
 
+    __hash__ = object.__hash__  # Enum's own is of the name, in Python, for each set of features
+
     # the vantage
     NOT_MEASURED = auto()
     NO_STEPS = auto()

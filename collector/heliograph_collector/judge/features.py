@@ -1,7 +1,6 @@
 """Feature extraction: from observations to all that the decision table reads."""
 
 from collections.abc import Iterator, Set
-from dataclasses import dataclass
 from itertools import chain
 
 import msgspec
@@ -92,8 +91,7 @@ class ComparisonInput(msgspec.Struct, frozen=True, kw_only=True):
     function: str = ""  # of an endpoint, where its service names any: what people use it for
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(msgspec.Struct, frozen=True):
     """Input of the decision table for one endpoint."""
 
     present: frozenset[Feature]

@@ -38,6 +38,8 @@ def extract_fingerprint_features(
     A block address of another country is a sign only where others got another answer: it may be
     private there, or somebody else's by now.
     """
+    if not vantage.lookups and vantage.page is None:
+        return
     others = [*control.lookups, *(s for s in vantage.other_lookups if _is_sealed(s))]
     have_others_looked = any(s.has_succeeded for s in others)
     answers = frozenset(answer for step in others for answer in _list_answers(step))

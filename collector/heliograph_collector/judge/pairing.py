@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urljoin
 
 from msgspec.structs import replace
@@ -11,7 +12,7 @@ from heliograph.failure import Operation
 from heliograph.observation import Http, Link, Measurement
 from heliograph.plan import APP_PATH
 from heliograph_collector.judge.control_looks import ControlLooks, ControlSource, list_sources
-from heliograph_collector.judge.endpoint_view import EMPTY_VIEW, EndpointView
+from heliograph_collector.judge.endpoint_view import CACHE_SIZE, EMPTY_VIEW, EndpointView
 from heliograph_collector.judge.features import ComparisonInput
 from heliograph_collector.judge.measurement_steps import (
     MeasurementSteps,
@@ -19,6 +20,7 @@ from heliograph_collector.judge.measurement_steps import (
     group_steps,
 )
 from heliograph_collector.judge.page_comparison import is_related_host
+from heliograph_collector.model.control_look import VantageProfile
 from heliograph_collector.model.records import ControlView, ReceivedMeasurement
 
 MAX_HOPS = 10  # redirects that the web experiment follows at most
@@ -28,8 +30,13 @@ HOP = re.compile(r"(?:redirect-([1-9]\d?))?")  # labels of the web experiment fo
 
 def list_endpoint_labels(measurement: Measurement | None) -> tuple[str, ...]:
     """List a service's endpoint labels in order; empty for a page or single target."""
-    labels = dict.fromkeys(x.endpoint for x in measurement.observations) if measurement else ()
-    return tuple(x for x in labels if not HOP.fullmatch(x) and not x.startswith(APP_PATH))
+    labels = dict.fromkeys([x.endpoint for x in measurement.observations]) if measurement else ()
+    return tuple([x for x in labels if _is_endpoint_label(x)])
+
+
+@lru_cache(CACHE_SIZE)
+def _is_endpoint_label(label: str) -> bool:
+    return not HOP.fullmatch(label) and not label.startswith(APP_PATH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +48,13 @@ class Pairing:
     own_steps: MeasurementSteps
     control_steps: MeasurementSteps
     sources: tuple[ControlSource, ...]
+    has_foreign_resolver: bool  # the vantage asks a resolver in another network than its own
 
     def pair_endpoint(self, label: str) -> ComparisonInput:
         """Pair one endpoint of a service with the same endpoint of the control."""
         control_view = self.control_steps.get_view(label)
-        paired = self._build_input(self.own_steps.build_view(label), control_view)
-        function = self.control.functions.get(label)
-        return replace(paired, function=function) if function else paired
+        function = self.control.functions.get(label, "")
+        return self._build_input(self.own_steps.build_view(label), control_view, function)
 
     def pair_page(self) -> ComparisonInput:
         """Pair the last believable page of the redirect chain with the control's page.
@@ -81,21 +88,20 @@ class Pairing:
         )
 
     def _build_input(
-        self, vantage_view: EndpointView, control_view: EndpointView
+        self, vantage_view: EndpointView, control_view: EndpointView, function: str = ""
     ) -> ComparisonInput:
         has_control = self.control.measurement is not None
-        control_has_ipv4 = any(":" not in address for address in control_view.own_addresses)
         return ComparisonInput(
             vantage=vantage_view.add_context(
                 control_asked_system=bool(control_view.system_lookups),
-                control_has_ipv4=control_has_ipv4,
+                control_has_ipv4=control_view.has_ipv4,
                 ipv6_works=self.own_steps.ipv6_works,
             ),
             control=control_view.as_control,
             looks=ControlLooks(self.sources, control_view.attempts, control_view.own_addresses),
             country=self.record.vantage.country,
             profile=self.control.profile,
-            has_foreign_resolver=self._has_foreign_resolver(),
+            has_foreign_resolver=self.has_foreign_resolver,
             vantage_steps=self.own_steps,
             is_imported=not self.record.pseudonym,  # only our agents have one
             clock_us=self.record.measurement.started_us,
@@ -103,19 +109,8 @@ class Pairing:
             not_measured=bool(self.record.measurement.not_measured),
             age_us=self.control.age_us if has_control else None,
             control_link=self.control.link if has_control else Link.UNKNOWN,
+            function=function,
         )
-
-    def _has_foreign_resolver(self) -> bool:
-        """Return whether the vantage asks a resolver in another network than its own.
-
-        Many a provider has several networks; where the profile knows it, its word decides.
-        """
-        profile = self.control.profile
-        if profile.has_foreign_resolver is not None:
-            return profile.has_foreign_resolver
-        own_asn = self.record.vantage.asn
-        is_known = profile.resolver_network.startswith("AS") and own_asn != 0
-        return is_known and profile.resolver_network != f"AS{own_asn}"
 
 
 def pair_steps(record: ReceivedMeasurement, control: ControlView) -> Pairing:
@@ -138,7 +133,19 @@ def pair_steps(record: ReceivedMeasurement, control: ControlView) -> Pairing:
         own_steps,
         control_steps,
         list_sources(control, control_steps),
+        _has_foreign_resolver(record.vantage.asn, control.profile),
     )
+
+
+def _has_foreign_resolver(own_asn: int, profile: VantageProfile) -> bool:
+    """Return whether a vantage asks a resolver in another network than its own.
+
+    Many a provider has several networks; where the profile knows it, its word decides.
+    """
+    if profile.has_foreign_resolver is not None:
+        return profile.has_foreign_resolver
+    is_known = profile.resolver_network.startswith("AS") and own_asn != 0
+    return is_known and profile.resolver_network != f"AS{own_asn}"
 
 
 def _build_hops(steps: MeasurementSteps, url: str) -> list[EndpointView]:
