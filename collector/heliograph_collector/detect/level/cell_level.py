@@ -9,6 +9,7 @@ from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
 from heliograph_collector.incidents.incident import Bracket
 
 DAY_SPREAD = 0.04  # of the share, before the habit is learned; assumed
+QUIET_SHARE = 0.7  # lowest share of a day in which few switch off; assumed
 _STEPS_A_DAY = DAY_US // STEP_US
 _CUT_DAYS = 2  # with a cut at the same time of day: it is no habit of people; assumed
 
@@ -47,6 +48,16 @@ class CellLevel:
             self.usual = _find_usual(self.habit)
         self.lowest = min(self.lowest, share)
         self.share = share
+
+    def had_quiet_day(self, before_us: int) -> bool:
+        """Return whether the day before a time, and its night, are known and never were dark.
+
+        Who does not switch off at night does not in the next one either.
+        """
+        end = len(self.habit.values) - max(0, self.step - before_us // STEP_US)
+        values = self.habit.values[max(0, end - _STEPS_A_DAY) : max(0, end)]
+        shares = [share for share in values if share is not None]
+        return len(shares) == _STEPS_A_DAY and min(shares) >= QUIET_SHARE
 
     def note_cut(self, cut_step: int | None, now_us: int, *, is_here: bool) -> None:
         """Note since when the country has a cut, and whether it may share vantages with the cell.

@@ -10,9 +10,10 @@ spread do not explain so many silences (the generalized likelihood ratio of a bi
   (in a country of fewer than `few` vantages: in the last day).
 - suspected → confirmed: of the votes, `confirm_share` fell silent since then and stayed so for ten
   minutes, twice in a row, and no part of the cell explains them. Until three days at this time of
-  day are known, people may have switched off: then those count who went at an hour at which few do
-  or stay away by day, or it takes nearly all, lines too. It becomes an outage, or an open outage
-  inside it grows to it (promotion.py): what follows is one incident for both channels.
+  day are known, or a whole day and night in which few went, people may have switched off: then
+  those count who went at an hour at which few do or stay away by day, or it takes nearly all, lines
+  too. It becomes an outage, or an open outage inside it grows to it (promotion.py): what follows is
+  one incident for both channels.
 - suspected → withdrawn: the share is usual again, twice in a row.
 
 The habit keeps the lowest share of each quarter of an hour, so that brief reconnections that are
@@ -208,7 +209,7 @@ class PresenceLevels:
             cell.is_low = not test.is_usual
             cell.dark_samples = cell.dark_samples + 1 if test.has_fallen() else 0
             if cell.dark_samples >= 2 and not self._is_part(test.scope):
-                cell.fall = _open_fall(cell.well_us, test, sample)
+                cell.fall = _open_fall(cell, test, sample)
                 cell.dark_samples = cell.well_samples = 0
         elif test.is_usual:
             over = cell.end_fall(sample.now_us)
@@ -239,8 +240,9 @@ def _is_overlapped(scope: Scope, parts: Sequence[Scope]) -> bool:
     )
 
 
-def _open_fall(since_us: int, test: CellTest, sample: Sample) -> LevelFall | None:
+def _open_fall(cell: CellLevel, test: CellTest, sample: Sample) -> LevelFall | None:
     """Open a fall; None if too few are silent."""
+    since_us = cell.well_us
     scope = test.scope
     limits = sample.limits
     fallen = sample.select_fallen(scope, since_us)
@@ -261,7 +263,7 @@ def _open_fall(since_us: int, test: CellTest, sample: Sample) -> LevelFall | Non
         suspected_us=sample.now_us,
         part=part,
         id=incident_id("level", "", scope, started, names),
-        held=() if test.is_learned else (HABIT,),
+        held=() if test.is_learned or cell.had_quiet_day(since_us) else (HABIT,),
         confidence=round(min(limits.low, part.share), 3),
     )
 
@@ -298,7 +300,7 @@ def _update_fall(
         fallen,
         sample.now_us,
         limits,
-        is_learned=test.is_learned,
+        is_learned=test.is_learned or cell.had_quiet_day(fall.started.earliest_us),
         is_cut_hour=test.usual.is_cut_hour,
     )
     cell.dark_samples = cell.dark_samples + 1 if is_dark else 0

@@ -130,6 +130,20 @@ def test_a_fade_of_a_first_night_is_told_when_nobody_is_back_by_day(size: int, l
     assert (day[0].confidence <= 0.5) == (size < 10)
 
 
+@pytest.mark.parametrize(("slept", "confirmed"), [(6, ["national"]), (18, [])])
+def test_a_fade_of_a_second_night_is_confirmed_where_few_slept_in_the_first(
+    slept: int, confirmed: list[str]
+) -> None:
+    rng = Random(8)
+    people = rng.sample(country(each=2), 36)
+    signals = [*arrived(people), *off(people[:slept], EVENING, HOUR, rng)]
+    signals += back(people[:slept], EVENING + 9 * HOUR, HOUR, rng)
+    signals += off(people[:27], DAY + EVENING, HOUR, rng)
+    (told,) = watched(signals, 24 + 17 + 1.5)
+    assert told
+    assert [i.label for i in told if i.confirmed_us] == confirmed
+
+
 def test_a_power_failure_of_a_night_is_a_doubt_at_most_when_masts_have_failed_as_well() -> None:
     rng = Random(9)
     people = country(each=2)
