@@ -228,20 +228,21 @@ async def kill_often(collector: Collector, rng: random.Random, span_s: float) ->
     return lives_s
 
 
-async def wait_leading_broker(running: Cluster) -> int:
-    """A move that begins again deletes the stream, and creates it."""
+async def wait_leading_broker(running: Cluster, process: "subprocess.Popen[str]") -> int:
+    """A move that begins again deletes the stream, and creates it; 0 if it ended before."""
     async with asyncio.timeout(WAIT_S):
-        while True:
+        while process.poll() is None:
             with suppress(NotFoundError, AssertionError):
                 return await find_leading_broker(running)
             await asyncio.sleep(0.02)
+    return 0
 
 
 async def finish(collector: Collector, running: Cluster) -> float:
     """Run `migrate` to its end, with a kill of the leading server meanwhile; return seconds."""
     begun_s = time.monotonic()
     process = collector.migrate()
-    number = await wait_leading_broker(running)
+    number = await wait_leading_broker(running, process)
     running.servers.kill(number)
     running.servers.start(number)
     await asyncio.to_thread(running.servers.wait, number)

@@ -4,7 +4,7 @@ Theory of operation. The new journal has the id of the old one, and its newest r
 of the old newest row. The rows before it follow without gaps, which trimmed rows had left. So all
 rows after the oldest gap keep their positions, and the cursor of the store and the checkpoint of
 the detectors, which are among the newest, stay true: nothing is judged twice, nothing is left out.
-This is checked: no row at or after such a mark may have a gap behind it.
+This is checked: no row at or after such a mark may have a gap behind it, unless it is before all.
 
 Steps, each of which may be repeated after a crash:
 1. The stream is created at its first position, with a mark that it is unfinished; `serve` and hosts
@@ -96,7 +96,7 @@ class OldJournal:
 
     def find_position(self, rank: int) -> int:
         """Return the position of the row before the one of a rank, 0 for the first."""
-        if rank == 0:
+        if rank == 0 or not self.count:
             return 0
         query = "SELECT position FROM log ORDER BY position LIMIT 1 OFFSET ?"
         return int(self.db.execute(query, (rank - 1,)).fetchone()[0])
@@ -152,8 +152,9 @@ async def move_journal(
 
 def _check_marks(old: OldJournal, marks: Mapping[str, int]) -> None:
     gap = old.find_last_gap()
+    oldest = old.find_position(1)
     for name, position in marks.items():
-        if position < gap and old.count:
+        if oldest <= position < gap and old.count:  # who has read none of them reads all
             raise JournalError(
                 f"{name} is at {position} of the journal, before a gap at {gap}: start `serve` "
                 "with the old journal until it has caught up, and stop it."
