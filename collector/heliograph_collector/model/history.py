@@ -63,6 +63,7 @@ class HistoryFilter:
     asn: int = 0
     service: str = ""
     only_trouble: bool = False  # days with a trouble or a silence
+    only_newest: bool = False  # one row, of the newest day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

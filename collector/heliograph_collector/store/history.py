@@ -120,11 +120,12 @@ class HistoryTable:
             f"SELECT {', '.join(DayRow._fields)} FROM "  # noqa: S608 fixed names
             f"(SELECT *, day * {DAY_US} AS day_us FROM rows {_choose_index(filters)}) "
             f"WHERE {condition} "
-            "ORDER BY day LIMIT ?"
+            f"ORDER BY day {'DESC' if filters.only_newest else ''} LIMIT ?"
         )
+        most = 1 if filters.only_newest else MAX_ROWS + 1
         try:
             ((first, last),) = self._db.execute("SELECT min(day), max(day) FROM days")
-            with closing(self._db.execute(query, (*values, MAX_ROWS + 1))) as cursor:
+            with closing(self._db.execute(query, (*values, most))) as cursor:
                 rows = [DayRow._make((_AXES[row[0]], *row[1:])) for row in cursor]
         except sqlite3.Error as error:
             raise HistoryError(_describe_error(self._file, error)) from error

@@ -88,6 +88,7 @@ class CountryView:
     too_much: bool = False
     has_days: bool = False  # the history has the last day or the one in progress
     names: NetworkNamer
+    last_days: tuple[str, str] = ("", "")  # as of a `SubjectView`
 
 
 def render_country(
@@ -126,6 +127,7 @@ def render_country(
         recent=view.recent,
         looked=bool(country_snapshot.columns),
         headline=headline,
+        last_days=view.last_days,
         line=find_line(view.recent, headline),
         below=_describe_below(country_snapshot, view.recent, headline, ended, t),
         windows=_list_windows(view, snapshot.at_us),

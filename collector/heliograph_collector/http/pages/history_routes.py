@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
+from heliograph.units import DAY_US
 from heliograph_collector.http import i18n
 from heliograph_collector.http.api.incidents import request_origin
 from heliograph_collector.http.api.parameters import (
@@ -21,7 +22,13 @@ from heliograph_collector.http.api.parameters import (
     QueryValues,
 )
 from heliograph_collector.http.backend import Feed, find_service
-from heliograph_collector.http.day_range import DayRange, read_day_range
+from heliograph_collector.http.day_range import (
+    LAST_DAYS,
+    DayRange,
+    encode_last_days,
+    read_day_range,
+)
+from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_document import IncidentFilter
 from heliograph_collector.http.pages.archive_page import parse_form
@@ -43,6 +50,13 @@ _AXES: Mapping[str, Sequence[Axis]] = {
     "network": (Axis.NETWORK_SERVICE,),
     "region": (Axis.REGION_SERVICE,),
 }
+# One axis, because an index is in the order of days only for one.
+_LAST_AXES: Mapping[str, Axis] = {
+    "country": Axis.SERVICE,
+    "service": Axis.SERVICE,
+    "network": Axis.NETWORK,
+    "region": Axis.REGION,
+}
 _BLOCKED = MARK_CODES["blocked"]
 _SITE_AXES: Mapping[str, Axis] = {"country": Axis.SITE, "network": Axis.NETWORK_SITE}
 
@@ -51,6 +65,33 @@ def wants_days(request: web.Request) -> bool:
     """Return whether a request names days; an hour by the minute has `until` and `bin`."""
     query = request.query
     return "since" in query or ("until" in query and "bin" not in query)
+
+
+async def find_last_days(feed: Feed, subject: Subject, t: Locale) -> tuple[str, str]:
+    """Return a text and the address of a subject's last month with data; "" twice without any.
+
+    Who comes for history to a page without present data sees at once where it is.
+    """
+    service = subject.filters.get("service", "")
+    filters = HistoryFilter(
+        axes=(Axis.SITE if "/" in service else _LAST_AXES[subject.kind],),
+        since_us=0,
+        until_us=feed.clock.wall_us() + DAY_US,
+        country=subject.filters.get("country", ""),
+        region=subject.filters.get("region", ""),
+        asn=read_asn(subject),
+        service=service,
+        only_newest=True,
+    )
+    try:
+        rows = (await feed.read_history(filters)).rows
+    except StoreError:
+        return "", ""
+    if not rows:
+        return "", ""
+    last_us = rows[0].day_us
+    told = t("history.last_data", day=i18n.format_day(t.lang, i18n.to_datetime(last_us)))
+    return told, f"{subject.path}?{encode_last_days(last_us, LAST_DAYS['month'])}"
 
 
 class HistoryPages:

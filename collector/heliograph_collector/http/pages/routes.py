@@ -54,7 +54,7 @@ from heliograph_collector.http.pages.front_page import (
     html_response,
     render_unavailable,
 )
-from heliograph_collector.http.pages.history_routes import HistoryPages, wants_days
+from heliograph_collector.http.pages.history_routes import HistoryPages, find_last_days, wants_days
 from heliograph_collector.http.pages.incident_page import PageContext, TimelineData
 from heliograph_collector.http.pages.present import read_present
 from heliograph_collector.http.pages.recent_incidents import select_recent
@@ -140,6 +140,9 @@ class PageRoutes:
             too_much=is_too_much,
             has_days=has_days,
             names=self._feed.network_names,
+            last_days=("", "")
+            if any(column.group.country == code for column in snapshot.columns)
+            else await find_last_days(self._feed, build_country(code, t), t),
         )
         return form_response(
             await asyncio.to_thread(

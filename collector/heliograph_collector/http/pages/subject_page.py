@@ -83,6 +83,7 @@ class SubjectView:
     incidents: RecentIncidents
     silences: str = ""  # of a service: a sentence on the silent places
     names: NetworkNamer
+    last_days: tuple[str, str] = ("", "")  # without present data, of the last: text, address
 
 
 def render_subject(view: SubjectView, t: Locale, assets: Mapping[str, str], base: str) -> str:
@@ -111,6 +112,7 @@ def render_subject(view: SubjectView, t: Locale, assets: Mapping[str, str], base
             for name, days in LAST_DAYS.items()
         ],
         timeline=f"/api/v1/timeline?{urlencode({**subject.timeline, 'bin': '1h'})}",
+        last_days=view.last_days,
         groups=shown,
         omitted=omitted_count,
         axis=sparkline.draw_axis(view.snapshot.bins, t),

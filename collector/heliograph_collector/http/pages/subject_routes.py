@@ -30,6 +30,7 @@ from heliograph_collector.http.pages.front_page import form_response, render_una
 from heliograph_collector.http.pages.history_routes import (
     DAY_PARAMETERS,
     HistoryPages,
+    find_last_days,
     wants_days,
 )
 from heliograph_collector.http.pages.present import read_present
@@ -83,7 +84,7 @@ class SubjectRoutes:
             return await self._history.respond(request, subject)
         snapshot = await self._read_snapshot()
         part = snapshot and subject_page.select_service(snapshot, name, title)
-        return self._respond(request, subject, part, IncidentFilter(service=name))
+        return await self._respond(request, subject, part, IncidentFilter(service=name))
 
     async def show_network(self, request: web.Request) -> web.Response:
         """Respond with a network, by AS9198 or as9198; a bare number leads there.
@@ -115,7 +116,7 @@ class SubjectRoutes:
         )
         if wants_days(request):
             return await self._history.respond(request, subject)
-        return self._respond(request, subject, part, incident_filter, countries)
+        return await self._respond(request, subject, part, incident_filter, countries)
 
     async def show_region(self, request: web.Request) -> web.Response:
         """Respond with a region, by its code with or without the country's."""
@@ -140,7 +141,7 @@ class SubjectRoutes:
         snapshot = await self._read_snapshot()
         part = snapshot and subject_page.select_region(snapshot, country, region)
         incident_filter = IncidentFilter(country=country, region=region)
-        return self._respond(request, subject, part, incident_filter, [country])
+        return await self._respond(request, subject, part, incident_filter, [country])
 
     async def search(self, request: web.Request) -> web.Response:
         """Respond with the pages that a text names: countries, regions, services, networks.
@@ -178,7 +179,7 @@ class SubjectRoutes:
         except StoreError:
             return None
 
-    def _respond(
+    async def _respond(
         self,
         request: web.Request,
         subject: Subject,
@@ -204,6 +205,9 @@ class SubjectRoutes:
             incidents=recent,
             silences=self._describe_silences(snapshot, t) if subject.kind == "service" else "",
             names=self._feed.network_names,
+            last_days=("", "")
+            if snapshot.columns
+            else await find_last_days(self._feed, subject, t),
         )
         base = self._feed.public_url or request_origin(request)
         return form_response(subject_page.render_subject(view, t, self._assets, base))

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from heliograph_collector.http.day_range import MAX_DAYS
 from heliograph_collector.http.i18n import LANGS
 from heliograph_collector.model.history import CellHistory
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+from support.fake_feed import World
 from support.kazakhstan_votes import evening
 from support.past_days import feed_with_past, past
 from support.site import Serve, Site, open_page
@@ -58,6 +60,27 @@ async def test_a_service_leads_to_the_operators_that_blocked_it(site: Site) -> N
     rows = await read_rows(site, f"{KZ}&service=telegram")
     assert "blocked" in find_row(rows, "AS9198 fixed")
     assert "reachable" in find_row(rows, "AS29355 mobile")
+
+
+@pytest.mark.parametrize(
+    "path", ["/services/telegram", "/countries/KZ", "/countries/KZ/KZ-75", "/networks/AS9198"]
+)
+@pytest.mark.parametrize("lang", LANGS)
+async def test_without_present_data_a_page_leads_to_the_last_past_ones(
+    serve: Serve, tmp_path: Path, path: str, lang: str
+) -> None:
+    """Who comes for history sees at once when the last was, and where it is."""
+    site = await serve(World().feed(**past(tmp_path)))
+    above, _, _ = (await site.html(f"{path}?lang={lang}")).partition('id="below"')
+    (href,) = re.findall(r'href="([^"]*until=2022-01-04[^"]*)"', above)
+    if lang == "en":
+        assert "Last data: 4 January 2022. Show the 30 days until then" in above
+    assert 'class="bar ' in await site.html(unescape(href)), "there are bars"
+
+
+async def test_a_page_with_present_data_does_not_send_its_reader_away(site: Site) -> None:
+    for path in ("/services/telegram", "/countries/KZ", "/networks/AS9198"):
+        assert "Last data" not in await site.html(path)
 
 
 @pytest.mark.parametrize(
