@@ -28,6 +28,8 @@ WAYS: Sequence[tuple[dict[str, Any], Sequence[str]]] = (
     ({"width": 390, "dark": True}, (STORIES[0], f"/incidents/{ALMATY}", f"/incidents/{DOUBT}")),
 )
 _NO_SUCH = "the server responded with a status of 404"
+_CUT_TABLES = """[...document.querySelectorAll('.parts')]
+  .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.innerText)"""
 _FOCUS = "document.activeElement.getAttribute('href')"
 
 
@@ -77,6 +79,19 @@ async def test_it_reads_without_a_script(serve: Serve, reader: Open) -> None:
         await seen.page.click(f'#lanes a[href="/incidents/{ALMATY}"]')
         await seen.page.wait_for_url(f"**/incidents/{ALMATY}")
         assert "reporting" in await seen.text("#picture")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lang", ["en", "ru", "fa"])
+async def test_a_phone_shows_all_columns_of_an_incident(
+    serve: Serve, reader: Open, lang: str
+) -> None:
+    """The last one says which places were spared."""
+    async with reader(await origin(serve), lang=lang, width=390) as seen:
+        for path in STORIES:
+            await seen.goto(path)
+            told = await seen.page.evaluate(_CUT_TABLES)
+            assert told == [], path
 
 
 @pytest.mark.slow
