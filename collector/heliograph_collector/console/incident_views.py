@@ -91,7 +91,7 @@ def build_row(incident: IncidentDocument) -> IncidentRow:
         labels.label_code("kind", incident.kind),
         labels.describe_confidence(incident.confidence),
     ]
-    facts += [f"{_format_band(parts[0].votes)} votes"] if parts else []
+    facts += [f"{_format_band(parts[0].votes)} vantage points"] if parts else []
     return IncidentRow(
         id=incident.id,
         sentence=incident.sentence,
@@ -155,7 +155,7 @@ def _build_facts(incident: IncidentDocument) -> list[tuple[str, str]]:
         *describe_publication(incident),
         ("Detector", f"{incident.detected}; {confirmed_at}"),
         ("Operator", _describe_operator(incident)),
-        ("How sure", incident_text.describe_confidence(incident)),
+        ("Confidence", incident_text.describe_confidence(incident)),
     ]
     return [(name, value) for name, value in facts if value]
 

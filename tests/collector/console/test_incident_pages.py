@@ -1,5 +1,6 @@
 """The operator sees what the detectors found, says something of it, and the log keeps it."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -308,8 +309,10 @@ async def test_a_viewer_sees_and_says_nothing(scene: Scene) -> None:
     browser = scene.caller
     await browser.log_in(VIEWER)
     _, page = await browser.get(f"{CASES}/{TELEGRAM}")
-    assert "Who says so" in page
-    assert "Say something" not in page
+    assert "Affected places and counts" in page
+    assert "no gate speaks" not in page
+    assert re.search(r"<time>2022-01-05 \d\d:\d\d:\d\d UTC</time>", page), "a time has its zone"
+    assert "Post an update" not in page
     before = len(scene.ledger.book.entries)
     assert (await browser.post(f"{CASES}/{TELEGRAM}", {"act": "confirmed", "seen": "99"}))[0] == 403
     assert (await browser.post("/console/alerts", {"id": "msg_0"}))[0] == 403
