@@ -90,7 +90,7 @@ def _refusal_reason(operator_entry: OperatorEntry, history: IncidentHistory) -> 
     if act is OperatorAct.ANNOTATED and history.note_count >= MAX_NOTES:
         return f"It has {MAX_NOTES} notes, and takes no more."
     if act is OperatorAct.WITHDRAWN and not operator_entry.note:
-        return "A withdrawal wants a reason, which readers will see."
+        return "A reason is required to withdraw; readers will see it."
     if act is OperatorAct.WITHDRAWN and state.state == "withdrawn":
         return "It is withdrawn already."
     if act is OperatorAct.CONFIRMED and history.operator_verdict is OperatorAct.CONFIRMED:

@@ -170,7 +170,7 @@ def test_what_may_not_be_said_is_refused_with_its_cure(desk: Desk) -> None:
     desk.finds(CERTAIN)
     for act, text, why in (
         (OperatorAct.ANNOTATED, " \n ", "wants some text"),
-        (OperatorAct.WITHDRAWN, "", "wants a reason"),
+        (OperatorAct.WITHDRAWN, "", "reason is required"),
         (OperatorAct.ANNOTATED, "x" * 501, "at most 500"),
         (OperatorAct.ANNOTATED, "left \u202eright", r"U\+202E"),
     ):

@@ -290,7 +290,7 @@ async def test_refusals_keep_what_was_typed(scene: Scene) -> None:
     seen = await read_seen(browser, TELEGRAM)
     here = f"{CASES}/{TELEGRAM}"
     status, page = await browser.post(here, {"act": "withdrawn", "seen": seen, "text": ""})
-    assert (status, "wants a reason" in page) == (409, True)
+    assert (status, "reason is required" in page) == (409, True)
     scene.log_incidents(replace(scene.ledger.last_logged[TELEGRAM], confidence=0.7))
     withdrawn = {"act": "withdrawn", "seen": seen, "text": "<b>ours</b>"}
     status, page = await browser.post(here, withdrawn)

@@ -138,6 +138,8 @@ def _describe_present(view: SubjectView, t: Locale) -> str:
         return t("subject.no_data", subject=title)
     troubles = headlines.list_troubles(columns, view.snapshot.services, t)
     if troubles:
+        if view.subject.kind == "network" and len(columns) == 1:  # no "1 of 1 networks"
+            return headlines.describe_group(columns[0], view.snapshot, t)
         told = t("now.semicolon").join(troubles)
         if view.subject.kind == "service" and title in told:
             return headlines.describe_present(view.snapshot, t)  # which says where

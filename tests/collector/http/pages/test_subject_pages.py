@@ -56,6 +56,16 @@ async def test_a_subject_says_what_the_status_says(
             assert shown in (states[match.group(1)], "nothing")
 
 
+async def test_a_network_alone_is_told_as_on_the_front_page(serve: Serve) -> None:
+    """Not as "blocked in 1 of 1 networks"."""
+    site = await serve(feed(long_evening()))
+    line = (await site.page("/")).text["line-KZ-9198-fixed"]
+    page = await site.page("/networks/AS9198")
+    assert "Telegram blocked" in line
+    assert line in page.text["headline"] + page.text["below"]
+    assert "of 1 networks" not in page.html
+
+
 async def test_an_incident_leads_the_page_of_its_service_network_and_region(serve: Serve) -> None:
     client = await serve(feed(long_evening()))
     service = await client.page("/services/telegram")
