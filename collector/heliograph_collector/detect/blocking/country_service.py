@@ -6,7 +6,6 @@ Theory of operation. Every cell sums log-likelihood ratios of its bins (Page's C
 of the world fails too, nothing is summed. episode.py describes the end of an episode.
 """
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -14,12 +13,17 @@ from dataclasses import dataclass, field
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
+from heliograph_collector.detect.blocking.evidence import CellEvidence
 from heliograph_collector.detect.blocking.flapping import FlappingVantages, find_partial
 from heliograph_collector.detect.blocking.latest_votes import NewVoters
 from heliograph_collector.detect.blocking.other_countries import OtherCountries
-from heliograph_collector.detect.silence.burst_test import alarm_threshold
-from heliograph_collector.detect.stats.localization import attach_persons, count_by_cell, localize
-from heliograph_collector.detect.stats.tails import log_beta_binomial, quantile
+from heliograph_collector.detect.stats.localization import (
+    attach_persons,
+    count_by_cell,
+    localize,
+    narrow_cells,
+)
+from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
     VotesByPlace,
@@ -33,19 +37,6 @@ from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-_MOST_NATS = 60.0  # of a sum, so that the evidence of a long block can fall again; assumed
-
-
-def log_likelihood_ratio(votes: VoteCount, rate: float, limits: Thresholds) -> float:
-    """Return the evidence for a block in one bin, in nats.
-
-    It is ln BB(k|n, p1) - ln BB(k|n, p0), with p1 = `p_bad` and p0 = `rate`.
-    """
-    blocked = log_beta_binomial(votes.hits, votes.votes, limits.p_bad, limits.spread)
-    return blocked - log_beta_binomial(
-        votes.hits, votes.votes, min(rate, limits.p_bad), limits.spread
-    )
-
 
 @dataclass(slots=True, kw_only=True)
 class CountryServiceState:
@@ -53,6 +44,7 @@ class CountryServiceState:
 
     country: str
     sums: list[tuple[Scope, float]]
+    tested: list[tuple[Scope, VoteCount]] = field(default_factory=list)
     last_good: dict[str, int]
     first_bad: dict[str, ServiceVote]
     held: list[tuple[AffectedCell, ...]]
@@ -67,7 +59,7 @@ class CountryService:
     country: str
     service: str
     limits: Thresholds
-    sums: dict[Scope, float] = field(default_factory=dict)  # evidence by cell, nats
+    evidence: CellEvidence = field(default_factory=CellEvidence)
     last_good: dict[str, int] = field(default_factory=dict)
     first_bad: dict[str, ServiceVote] = field(default_factory=dict)
     recent_cells: list[tuple[AffectedCell, ...]] = field(default_factory=list)  # of the last bins
@@ -77,7 +69,8 @@ class CountryService:
     def state(self) -> CountryServiceState:
         return CountryServiceState(
             country=self.country,
-            sums=list(self.sums.items()),
+            sums=list(self.evidence.sums.items()),
+            tested=list(self.evidence.tested.items()),
             last_good=self.last_good,
             first_bad=self.first_bad,
             held=self.recent_cells,
@@ -91,7 +84,7 @@ class CountryService:
             state.country,
             service,
             THRESHOLDS,
-            dict(state.sums),
+            CellEvidence(dict(state.sums), dict(state.tested)),
             state.last_good,
             state.first_bad,
             state.held,
@@ -123,8 +116,13 @@ class CountryService:
             o for o in votes if o.witness.nym in voters and o.standing is not VoteValue.DOWN
         ]
         hits = ((o.witness, o.standing in FAILING_VALUES) for o in counted_votes)
-        self._update_sums(self._count_cells(count_votes(hits)), rate)
-        self._add_repeats([o for o in votes if o.witness.nym in new_voters.repeating])
+        self.evidence.add_bin(self._count_cells(count_votes(hits)), rate, self.limits)
+        repeated = (
+            (o.witness, o.standing in FAILING_VALUES)
+            for o in votes
+            if o.witness.nym in new_voters.repeating
+        )
+        self.evidence.add_repeats(self._count_cells(count_votes(repeated)), self.limits)
         self.flapping.record_tests(counted_votes)
         for episode in self._open_episodes():
             episode.flapping = self.flapping.prevail_in(episode, votes, now_us, self.limits)
@@ -134,20 +132,15 @@ class CountryService:
             if episode.state is IncidentState.CLOSED:
                 self._forget_evidence(episode)
         if down:  # failures here are no evidence for a block here
-            self.sums.clear()
+            self.evidence.clear()
             self.recent_cells.clear()
             return
-        nats = self._count_needed_nats()
+        nats = self.evidence.count_needed_nats(self.limits)
         flapping_cells = self.flapping.find_cells(votes, rate, nats, now_us, self.limits)
         self._hold_partial(flapping_cells, now_us, others)
-        loud = self._find_loud_scopes()
+        loud = self.evidence.find_loud(self.limits)
         if loud or any(self.recent_cells):
             self._raise_alarms(votes, now_us, loud, others)
-
-    def _count_needed_nats(self) -> float:
-        """Return the evidence that an alarm of a cell needs."""
-        budget = self.limits.reach_alarms_per_year
-        return alarm_threshold(len(self.sums) - 1, budget, self.limits.bin_s)
 
     def _hold_partial(
         self, cells: Mapping[AffectedCell, float], now_us: int, others: OtherCountries
@@ -165,21 +158,6 @@ class CountryService:
             episode.mark_elsewhere(now_us)
         elif not episode.is_doubted(now_us):
             episode.hold_partial(cells, now_us)
-
-    def _find_loud_scopes(self) -> frozenset[Scope]:
-        """Return the cells whose sums are over their threshold.
-
-        The country has one budget of false alarms, as for silences, and all other cells share
-        another: a country of few vantages does not pay for its many cells.
-        """
-        limits = self.limits
-        national = alarm_threshold(1, limits.reach_alarms_per_year, limits.bin_s)
-        other = self._count_needed_nats()
-        return frozenset(
-            scope
-            for scope, total in self.sums.items()
-            if total >= (national if scope.is_national else other)
-        )
 
     def _open_episodes(self) -> list[BlockingEpisode]:
         return [b for b in self.episodes if b.is_open]
@@ -207,7 +185,8 @@ class CountryService:
 
     def _forget_evidence(self, ended: BlockingEpisode) -> None:
         """Forget the evidence of a block that ended: the next one there needs its own."""
-        self.sums.update(dict.fromkeys(filter(ended.includes, self.sums), 0.0))
+        sums = self.evidence.sums
+        sums.update(dict.fromkeys(filter(ended.includes, sums), 0.0))
         self.recent_cells = [
             tuple(cell for cell in cells if not ended.touches(cell)) for cells in self.recent_cells
         ]
@@ -244,34 +223,13 @@ class CountryService:
         cells = count_by_cell(votes)
         if not confirmed:
             return cells
-        unexplained = {p: t for p, t in votes.items() if not any(b.holds(p) for b in confirmed)}
-        other_cells = count_by_cell(unexplained)
+        other_cells = count_by_cell(self._select_outside(votes))
         return {
             scope: vote_count
             if any(b.includes(scope) for b in confirmed)
             else other_cells.get(scope, VoteCount())
             for scope, vote_count in cells.items()
         }
-
-    def _update_sums(self, cells: dict[Scope, VoteCount], rate: float) -> None:
-        """Update Page's CUSUM of each cell, never below 0; without votes it stays."""
-        for scope, vote_count in cells.items():
-            before = self.sums.setdefault(scope, 0.0)
-            # A sum of 0 cannot fall, and a bin without a hit cannot raise it.
-            if before > 0.0 or vote_count.hits:
-                step = log_likelihood_ratio(vote_count, rate, self.limits)
-                self.sums[scope] = min(_MOST_NATS, max(0.0, before + step))
-
-    def _add_repeats(self, votes: Sequence[ServiceVote]) -> None:
-        """Add the evidence of second looks that failed too: that the first was no accident.
-
-        Not that of another test: `repeat_share` of what fails at a vantage by itself fails again.
-        """
-        nats = math.log(self.limits.p_bad / self.limits.repeat_share)
-        hits = ((o.witness, o.standing in FAILING_VALUES) for o in votes)
-        for scope, vote_count in self._count_cells(count_votes(hits)).items():
-            if self.sums.get(scope, 0.0) > 0.0:
-                self.sums[scope] = min(_MOST_NATS, self.sums[scope] + nats * vote_count.hits)
 
     def _raise_alarms(
         self,
@@ -297,9 +255,13 @@ class CountryService:
         self.recent_cells = [*self.recent_cells, confirmed_cells][-3:]
         steady_cells = self._steady_cells(confirmed_cells, votes, now_us)
         new_cells = self._select_unexplained(steady_cells, votes_by_place)
-        new_cells = new_cells or self._select_unexplained(loud_cells, all_votes)
-        if new_cells:
-            self._open_episode(new_cells, now_us)
+        lasting = self._find_lasting(now_us)
+        if lasting is None:
+            new_cells = new_cells or self._select_unexplained(loud_cells, all_votes)
+            if new_cells:
+                self._open_episode(new_cells, now_us)
+        elif new_cells:
+            self._grow(lasting, new_cells, votes_by_place, persons, now_us, others)
         for episode in self.episodes:
             touched = tuple(p for p in steady_cells if episode.touches(p))
             if not episode.is_open or episode.confirmed_us is not None or not touched:
@@ -319,8 +281,7 @@ class CountryService:
         self, cells: Sequence[AffectedCell], votes: VotesByPlace
     ) -> tuple[AffectedCell, ...]:
         """Select cells whose part outside confirmed blocks suffices alone."""
-        confirmed = self.confirmed
-        outside = {p: t for p, t in votes.items() if not any(b.holds(p) for b in confirmed)}
+        outside = self._select_outside(votes)
         counts = [
             (cell, sum_votes({p: t for p, t in outside.items() if cell.scope.includes(p)}))
             for cell in cells
@@ -372,21 +333,54 @@ class CountryService:
         else:
             self._start_episode(cells, now_us)
 
+    def _find_lasting(self, now_us: int) -> BlockingEpisode | None:
+        """Return the confirmed block whose next phase another one would be."""
+        since_us = now_us - int(self.limits.resume_s * SECOND_US)
+        return next((b for b in self.confirmed if b.changed_us >= since_us), None)
+
+    def _grow(
+        self,
+        lasting: BlockingEpisode,
+        cells: tuple[AffectedCell, ...],
+        votes: VotesByPlace,
+        persons: VotesByPlace,
+        now_us: int,
+        others: OtherCountries,
+    ) -> None:
+        """Extend a block to more cells, of which a part may be in it already."""
+        outside = self._select_outside(votes)
+        inner = localize(outside, self.limits.confirm_share, self.limits.burst, self.limits)
+        inner = narrow_cells(inner, outside)  # no wider than what was not blocked before
+        new_cells = tuple(c for c in inner if any(c.scope.is_within(p.scope) for p in cells))
+        new_cells = attach_persons(new_cells or cells, self._select_outside(persons))
+        draft = self._draft_episode(new_cells, now_us)
+        if not others.fail_with(draft):
+            lasting.grow(cells, new_cells, draft.started, now_us)
+
+    def _select_outside(self, votes: VotesByPlace) -> VotesByPlace:
+        """Select the votes outside confirmed blocks."""
+        confirmed = self.confirmed
+        return {p: t for p, t in votes.items() if not any(b.holds(p) for b in confirmed)}
+
     def _start_episode(self, cells: tuple[AffectedCell, ...], now_us: int) -> BlockingEpisode:
+        episode = self._draft_episode(cells, now_us)
+        episode.wary = self._recently_closed(cells, now_us)
+        self.episodes.append(episode)
+        return episode
+
+    def _draft_episode(self, cells: tuple[AffectedCell, ...], now_us: int) -> BlockingEpisode:
         failures = [
             o
             for o in self.first_bad.values()
             if any(p.scope.includes(o.witness.place) for p in cells)
+            and not any(b.holds(o.witness.place) for b in self.confirmed)
         ]
         last_successes = [
             self.last_good[o.witness.nym] for o in failures if o.witness.nym in self.last_good
         ]
-        episode = BlockingEpisode.open_new(
+        return BlockingEpisode.open_new(
             self.service, cells, failures, last_successes, now_us, self.limits
         )
-        episode.wary = self._recently_closed(cells, now_us)
-        self.episodes.append(episode)
-        return episode
 
     def _recently_closed(self, cells: tuple[AffectedCell, ...], now_us: int) -> bool:
         since_us = now_us - int(self.limits.wary_s * SECOND_US)

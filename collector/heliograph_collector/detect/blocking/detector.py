@@ -8,6 +8,7 @@ fails everywhere is down, not blocked.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Protocol
 
 from heliograph.units import SECOND_US
@@ -45,6 +46,7 @@ class WorldVotes(Protocol):
 
 
 _AHEAD_BINS = 5  # a vote of a clock further ahead counts at the end of these bins; assumed
+_MIN_COUNTRIES = 3  # others, whose median shows more than their sum; assumed
 _FORGET_US = 48 * 3_600 * SECOND_US  # assumed
 
 
@@ -266,8 +268,7 @@ class BlockingDetector:
                 new_voters,
                 end_us,
                 failing_rate(world_count, limits),
-                down=world_count.votes >= limits.witnesses
-                and world_count.share >= limits.world_down,
+                down=_is_down(world_count, counts, country, limits),
                 others=OtherCountries(country, votes_by_country, end_us, limits),
             )
 
@@ -296,6 +297,21 @@ def _select_votes(
 
 def _sum_others(counts: Mapping[str, VoteCount], country: str) -> VoteCount:
     return sum_votes(counts).without(counts.get(country, VoteCount()))
+
+
+def _is_down(
+    world: VoteCount, counts: Mapping[str, VoteCount], country: str, limits: Thresholds
+) -> bool:
+    """Return whether a service fails in the rest of the world.
+
+    Half of the votes may be those of one large country that blocks it: where three have enough
+    votes, the median country fails too.
+    """
+    if world.votes < limits.witnesses or world.share < limits.world_down:
+        return False
+    others = [count for name, count in counts.items() if name != country]
+    shares = [count.share for count in others if count.votes >= limits.witnesses]
+    return len(shares) < _MIN_COUNTRIES or median(shares) >= limits.world_down
 
 
 def _sort_key(vote: ServiceVote) -> tuple[int, str, str]:

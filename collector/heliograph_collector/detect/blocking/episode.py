@@ -14,12 +14,13 @@ share of the time (flapping.py) is partial, and never clear: it only looks so by
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.blocking.evidence import dominant_cause, hint_functions
+from heliograph_collector.detect.blocking.lifting import find_lifting, is_lifted
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import VoteCount, established_votes, sum_votes
 from heliograph_collector.incidents.incident import (
@@ -27,6 +28,8 @@ from heliograph_collector.incidents.incident import (
     Incident,
     IncidentKind,
     IncidentState,
+    PhaseChange,
+    PhaseDirection,
     hint_on_the_hour,
     incident_id,
 )
@@ -40,11 +43,6 @@ from heliograph_collector.model.signals import (
 )
 from heliograph_collector.model.thresholds import Thresholds
 
-_KINDS = {
-    VoteValue.BLOCKED: IncidentKind.BLOCKING,
-    VoteValue.THROTTLED: IncidentKind.THROTTLING,
-    VoteValue.PARTIAL: IncidentKind.PARTIAL,
-}
 DOWN = "down_elsewhere"
 ELSEWHERE = "elsewhere"
 
@@ -73,9 +71,11 @@ class BlockingEpisode:
     held: tuple[str, ...] = ()
     elsewhere_us: int | None = None  # last bin in which other countries failed alike
     hints: tuple[str, ...] = ()  # the functions that alone are blocked
+    turns: list[PhaseChange] = field(default_factory=list)
     wary: bool = False  # a block of these cells closed within wary_s before
     flapping: bool = False  # most of its vantages now fail and now work
     _clear: int = 0  # clear bins in a row
+    _lifting: int = 0  # bins in a row in which a part of it was clear
     _bad: dict[str, int] = field(default_factory=dict)  # last failure by vantage
     _good: dict[str, int] = field(default_factory=dict)  # first success after it
     _lately: list[ServiceVote] = field(default_factory=list)  # of the last clear_span_s
@@ -131,17 +131,25 @@ class BlockingEpisode:
             confidence=incident.confidence,
             state=incident.state,
             confirmed_us=incident.confirmed_us,
+            turns=list(incident.turns),
         )
 
     @property
     def is_open(self) -> bool:
         return self.state in (IncidentState.SUSPECTED, IncidentState.CONFIRMED)
 
+    @property
+    def changed_us(self) -> int:
+        """Return when its latest phase was seen."""
+        return self.turns[-1].seen_us if self.turns else self.confirmed_us or self.suspected_us
+
     def may_be_partial(self, now_us: int) -> bool:
         """Return whether a lasting partial may be this episode, open or closed lately."""
         is_partial = self.kind is IncidentKind.PARTIAL
         if self.is_open:
-            return is_partial or self.flapping or self.confirmed_us is None
+            young_us = int(self.limits.clear_bins * self.limits.fresh_s * SECOND_US)
+            is_young = now_us - (self.confirmed_us or now_us) <= young_us
+            return is_partial or self.flapping or is_young
         lately_s = self.limits.resume_s if is_partial else self.limits.wary_s
         is_recent = now_us - (self.closed_us or 0) <= lately_s * SECOND_US
         return is_recent and self.state is IncidentState.CLOSED
@@ -153,10 +161,13 @@ class BlockingEpisode:
         )
 
     def holds(self, location: VantageLocation) -> bool:
-        return any(cell.scope.includes(location) for cell in self.parts)
+        """Return whether it blocks a place; not where it was lifted."""
+        is_named = any(cell.scope.includes(location) for cell in self.parts)
+        return is_named and not (self.turns and is_lifted(self.turns, Scope(*location)))
 
     def includes(self, scope: Scope) -> bool:
-        return any(scope.is_within(cell.scope) for cell in self.parts)
+        is_named = any(scope.is_within(cell.scope) for cell in self.parts)
+        return is_named and not is_lifted(self.turns, scope)
 
     def contains(self, cells: Iterable[AffectedCell]) -> bool:
         return all(self.includes(cell.scope) for cell in cells)
@@ -170,11 +181,36 @@ class BlockingEpisode:
         ]
         self.parts = (*cells, *outside)
 
+    def grow(
+        self,
+        cells: tuple[AffectedCell, ...],
+        new_cells: tuple[AffectedCell, ...],
+        started: Bracket,
+        now_us: int,
+    ) -> None:
+        """Extend a confirmed block; `new_cells` were blocked later, as a phase of their own."""
+        latest = self.turns[-1] if self.turns else None
+        latest_us = (latest.when if latest else self.started).latest_us
+        is_same_step = started.earliest_us - latest_us < self.limits.windows_s[0] * SECOND_US
+        if latest is not None and latest.way is PhaseDirection.CUT and is_same_step:
+            self.turns[-1] = replace(latest, parts=(*latest.parts, *new_cells))
+        elif latest is not None or not is_same_step:
+            if latest is None or self.turns[0].way is PhaseDirection.OPENING:
+                seen_us = self.confirmed_us or now_us
+                first = PhaseChange(PhaseDirection.CUT, self.parts, self.started, seen_us)
+                self.turns.insert(0, first)
+            self.turns.append(PhaseChange(PhaseDirection.CUT, new_cells, started, now_us))
+        self.widen(cells)
+        self._rate_confidence()
+
     def confirm(self, cells: tuple[AffectedCell, ...], now_us: int) -> None:
         self.parts = cells
         self.held = ()
         self.state = IncidentState.CONFIRMED
         self.confirmed_us = now_us
+        self._rate_confidence()
+
+    def _rate_confidence(self) -> None:
         votes = sum(part.votes for part in self.parts)
         agreement = sum(part.votes * part.share for part in self.parts) / (votes + 1)
         is_low = votes < self.limits.few
@@ -189,7 +225,7 @@ class BlockingEpisode:
             self.closed_us = None
             self.ended = None
         new_cells = [cell for cell in cells if not self.includes(cell.scope)]
-        if new_cells or self.kind is not IncidentKind.PARTIAL:
+        if new_cells:
             self.widen(tuple(replace(cell, share=share) for cell, share in cells.items()))
         self.kind = IncidentKind.PARTIAL
         self._clear = 0
@@ -232,6 +268,20 @@ class BlockingEpisode:
         is_quick = self._clear and not self.wary and self._has_recovered(self._lately, now_us)
         if self._clear >= needed_bins or is_quick:
             self._close(now_us)
+        elif self.confirmed_us is not None and self.kind is not IncidentKind.PARTIAL:
+            self._detect_lifting(votes_inside, now_us)
+
+    def _detect_lifting(self, votes_inside: Sequence[ServiceVote], now_us: int) -> None:
+        lifting = find_lifting(votes_inside, self._bad, self._good, now_us, self.limits)
+        self._lifting = self._lifting + 1 if lifting is not None else 0
+        if lifting is None or self._lifting < self.limits.clear_bins:
+            return
+        self._lifting = 0
+        self.turns.append(lifting)
+        for vote in votes_inside:
+            if not self.holds(vote.witness.place):  # its times say nothing of the end of the rest
+                self._bad.pop(vote.witness.nym, None)
+                self._good.pop(vote.witness.nym, None)
 
     def check_recovery(
         self, country_votes: Sequence[ServiceVote], tests: Sequence[ServiceVote], now_us: int
@@ -286,6 +336,7 @@ class BlockingEpisode:
             service=self.service,
             layer=self.layer,
             method=self.method,
+            turns=tuple(self.turns),
             held=self.held,
             hints=(*hint_on_the_hour(self.started), *self.hints),
         )
@@ -347,24 +398,3 @@ class BlockingEpisode:
         self.closed_us = now_us
         was_confirmed = self.confirmed_us is not None
         self.state = IncidentState.CLOSED if was_confirmed else IncidentState.WITHDRAWN
-
-
-def dominant_cause(failures: Iterable[ServiceVote]) -> tuple[IncidentKind, str, str]:
-    """Return the commonest (kind, layer, method); a tie goes to the worse kind."""
-    value_counts = Counter(o.standing for o in failures)
-    order = (VoteValue.BLOCKED, VoteValue.PARTIAL, VoteValue.THROTTLED)
-    worst = max(order, key=value_counts.__getitem__)
-    cause_counts = Counter((o.layer, o.method) for o in failures if o.standing is worst)
-    layer, method = max(sorted(cause_counts), key=cause_counts.__getitem__, default=("", ""))
-    return _KINDS[worst], layer, method
-
-
-def hint_functions(kind: IncidentKind, failures: Sequence[ServiceVote]) -> tuple[str, ...]:
-    """Return a hint for each function that most votes of a partial blocking name."""
-    if kind is not IncidentKind.PARTIAL:
-        return ()
-    partial_votes = [o for o in failures if o.standing is VoteValue.PARTIAL]
-    names = Counter(name for o in partial_votes for name in o.function.split(",") if name)
-    return tuple(
-        f"blocked_{name}" for name in sorted(names) if 2 * names[name] > len(partial_votes)
-    )

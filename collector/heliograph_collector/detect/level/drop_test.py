@@ -4,8 +4,9 @@ Theory of operation. A step is low below 80 % of the usual level if it is also b
 lowest value of the past, or out of the spread. Low steps add up (CUSUM): each adds its distance in
 spreads, 6 at most, less 4. A sum of 2 is suspected, 4 is confirmed; so one step of six spreads is
 suspected and two are confirmed, and a slow fall needs more steps. One step below half of the usual
-level is confirmed at once. A suspected drop ends with one step that is not low, a confirmed one
-with two. An unknown step neither begins nor ends a drop.
+level is confirmed at once, if it took ten minutes or more: of shorter ones a month has thousands,
+and a telescope's noise halves one of them by chance. A suspected drop ends with one step that is
+not low, a confirmed one with two. An unknown step neither begins nor ends a drop.
 
 Until a level has been seen on the same weekday, this may be a first weekend, and a level that
 people let swing by day must fall further. Until it has been seen on `learned_days` at this time of
@@ -21,8 +22,10 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-from heliograph.units import DAY_US
+from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
+
+_SHORT_US = 10 * MINUTE_US  # a shorter step confirms nothing alone; assumed
 
 
 class DropStage(Enum):
@@ -131,7 +134,8 @@ class DropTest:
         )
 
     def _raise_stage(self, share: float) -> None:
-        is_certain = self.score >= self.limits.confirm or share < self.limits.half
+        is_deep = share < self.limits.half and self.habit.step_us >= _SHORT_US
+        is_certain = self.score >= self.limits.confirm or is_deep
         if is_certain and (self.is_learned or share <= self.limits.alone_share):
             self.stage = DropStage.CONFIRMED
         elif self.stage is not DropStage.CONFIRMED:

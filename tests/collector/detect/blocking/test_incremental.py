@@ -114,8 +114,8 @@ def test_verdict_judged_again_is_no_second_vote() -> None:
             each.close_bins(at(60 * (minute + 1)))
         for vote in votes_in(minute):
             detector.add_vote(replace(vote, layer="dns"))
-    sums = detector.services["signal"].countries["KZ"].sums
-    assert sums == reference.services["signal"].countries["KZ"].sums
+    sums = detector.services["signal"].countries["KZ"].evidence.sums
+    assert sums == reference.services["signal"].countries["KZ"].evidence.sums
 
 
 # ---- between two minutes: is a block over?

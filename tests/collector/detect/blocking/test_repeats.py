@@ -42,7 +42,7 @@ def run(votes: list[ServiceVote], until_s: int) -> BlockingDetector:
 
 
 def sum_of(detector: BlockingDetector) -> float:
-    sums = detector.services["viber"].countries["KZ"].sums
+    sums = detector.services["viber"].countries["KZ"].evidence.sums
     return max(total for scope, total in sums.items() if scope.is_national)
 
 

@@ -110,6 +110,14 @@ def test_low_steps_suspect_and_confirm(values: Values, expected: list[DropStage]
     assert stages([*WELL, *values])[48:] == expected
 
 
+def test_one_step_of_minutes_confirms_nothing() -> None:
+    """A telescope's five minutes are halved by noise about once a month."""
+    five_us = 5 * MINUTE_US
+    assert stages([*[100.0] * 288, 10.0, 100.0], five_us)[-2:] == [S, W]
+    assert stages([*[100.0] * 288, 10.0, 10.0], five_us)[-2:] == [S, C]
+    assert stages([*[100.0] * 144, 10.0], 2 * five_us)[-1] is C
+
+
 def test_a_slow_fall_adds_up_where_no_step_stands_out() -> None:
     rng = random.Random(3)
     usual = [100 + rng.gauss(0, 4) for _ in range(24 * 14)]
@@ -159,8 +167,9 @@ def test_a_publisher_that_fails_everywhere_cuts_nobody() -> None:
 
 @pytest.mark.long
 def test_minutes_of_a_fortnight_are_judged_in_bearable_time() -> None:
-    (incident,) = found(readings([*[100.0] * (15 * 1_440), 10.0], step_us=MINUTE_US))
-    assert incident.confirmed_us == 15 * DAY_US + MINUTE_US
+    (incident,) = found(readings([*[100.0] * (15 * 1_440), 10.0, 10.0], step_us=MINUTE_US))
+    assert incident.suspected_us == 15 * DAY_US + MINUTE_US
+    assert incident.confirmed_us == 15 * DAY_US + 2 * MINUTE_US
 
 
 def evenings(n: int, quiet: float = 0.25) -> list[float]:

@@ -1,0 +1,117 @@
+"""Evidence for a block: sums of log-likelihood ratios by cell, and the cause that failures name."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from heliograph_collector.detect.silence.burst_test import alarm_threshold
+from heliograph_collector.detect.stats.tails import log_beta_binomial
+from heliograph_collector.detect.stats.voting import VoteCount
+from heliograph_collector.incidents.incident import IncidentKind
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import ServiceVote, VoteValue
+from heliograph_collector.model.thresholds import Thresholds
+
+_MOST_NATS = 60.0  # of a sum, so that the evidence of a long block can fall again; assumed
+_RECENT_TESTS = 40.0  # after so many more, an earlier one counts half; assumed
+_KINDS = {
+    VoteValue.BLOCKED: IncidentKind.BLOCKING,
+    VoteValue.THROTTLED: IncidentKind.THROTTLING,
+    VoteValue.PARTIAL: IncidentKind.PARTIAL,
+}
+
+
+def log_likelihood_ratio(votes: VoteCount, rate: float, limits: Thresholds) -> float:
+    """Return the evidence for a block in one bin, in nats.
+
+    It is ln BB(k|n, p1) - ln BB(k|n, p0), with p1 = `p_bad` and p0 = `rate`.
+    """
+    blocked = log_beta_binomial(votes.hits, votes.votes, limits.p_bad, limits.spread)
+    return blocked - log_beta_binomial(
+        votes.hits, votes.votes, min(rate, limits.p_bad), limits.spread
+    )
+
+
+@dataclass(slots=True)
+class CellEvidence:
+    """Page's CUSUM of each cell in nats, never below 0, and the tests since it was 0.
+
+    Where tests are rare the fresh votes are a sample of the vantages, and a third that always fails
+    is most of it by chance, again and again. The tests since then are no such sample.
+    """
+
+    sums: dict[Scope, float] = field(default_factory=dict)
+    tested: dict[Scope, VoteCount] = field(default_factory=dict)
+
+    def add_bin(self, cells: Mapping[Scope, VoteCount], rate: float, limits: Thresholds) -> None:
+        """Add the votes of a bin; without votes a sum stays."""
+        for scope, vote_count in cells.items():
+            before = self.sums.setdefault(scope, 0.0)
+            if before == 0.0:
+                self.tested.pop(scope, None)
+            # A sum of 0 cannot fall, and a bin without a hit cannot raise it.
+            if before > 0.0 or vote_count.hits:
+                step = log_likelihood_ratio(vote_count, rate, limits)
+                self.sums[scope] = min(_MOST_NATS, max(0.0, before + step))
+                self._count_tests(scope, vote_count)
+
+    def _count_tests(self, scope: Scope, vote_count: VoteCount) -> None:
+        tested = self.tested.setdefault(scope, VoteCount())
+        left = 0.5 ** (vote_count.votes / _RECENT_TESTS)
+        tested.votes = tested.votes * left + vote_count.votes
+        tested.hits = tested.hits * left + vote_count.hits
+
+    def add_repeats(self, cells: Mapping[Scope, VoteCount], limits: Thresholds) -> None:
+        """Add the evidence of second looks that failed too: that the first was no accident.
+
+        Not that of another test: `repeat_share` of what fails at a vantage by itself fails again.
+        """
+        nats = math.log(limits.p_bad / limits.repeat_share)
+        for scope, vote_count in cells.items():
+            if self.sums.get(scope, 0.0) > 0.0:
+                self.sums[scope] = min(_MOST_NATS, self.sums[scope] + nats * vote_count.hits)
+
+    def count_needed_nats(self, limits: Thresholds) -> float:
+        """Return the evidence that an alarm of a cell needs."""
+        return alarm_threshold(len(self.sums) - 1, limits.reach_alarms_per_year, limits.bin_s)
+
+    def find_loud(self, limits: Thresholds) -> frozenset[Scope]:
+        """Return the cells whose sums are over their threshold, and in which most tests failed.
+
+        The country has one budget of false alarms, as for silences, and all other cells share
+        another: a country of few vantages does not pay for its many cells.
+        """
+        national = alarm_threshold(1, limits.reach_alarms_per_year, limits.bin_s)
+        other = self.count_needed_nats(limits)
+        return frozenset(
+            scope
+            for scope, total in self.sums.items()
+            if total >= (national if scope.is_national else other)
+            and self.tested[scope].share >= limits.confirm_share
+        )
+
+    def clear(self) -> None:
+        self.sums.clear()
+        self.tested.clear()
+
+
+def dominant_cause(failures: Iterable[ServiceVote]) -> tuple[IncidentKind, str, str]:
+    """Return the commonest (kind, layer, method); a tie goes to the worse kind."""
+    value_counts = Counter(o.standing for o in failures)
+    order = (VoteValue.BLOCKED, VoteValue.PARTIAL, VoteValue.THROTTLED)
+    worst = max(order, key=value_counts.__getitem__)
+    cause_counts = Counter((o.layer, o.method) for o in failures if o.standing is worst)
+    layer, method = max(sorted(cause_counts), key=cause_counts.__getitem__, default=("", ""))
+    return _KINDS[worst], layer, method
+
+
+def hint_functions(kind: IncidentKind, failures: Sequence[ServiceVote]) -> tuple[str, ...]:
+    """Return a hint for each function that most votes of a partial blocking name."""
+    if kind is not IncidentKind.PARTIAL:
+        return ()
+    partial_votes = [o for o in failures if o.standing is VoteValue.PARTIAL]
+    names = Counter(name for o in partial_votes for name in o.function.split(",") if name)
+    return tuple(
+        f"blocked_{name}" for name in sorted(names) if 2 * names[name] > len(partial_votes)
+    )

@@ -1,0 +1,82 @@
+"""Lifting of a block: the cells in which a service works again while the block lasts elsewhere."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from heliograph_collector.detect.stats.localization import attach_persons, localize
+from heliograph_collector.detect.stats.tails import quantile
+from heliograph_collector.detect.stats.voting import (
+    VoteCount,
+    count_votes,
+    established_votes,
+    is_established,
+    sum_votes,
+)
+from heliograph_collector.incidents.incident import Bracket, PhaseChange, PhaseDirection
+from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
+from heliograph_collector.model.thresholds import Thresholds
+
+_RATE = 0.04  # of failures where a service works: that of the prior
+
+
+def find_lifting(
+    votes: Sequence[ServiceVote],
+    failed_us: Mapping[str, int],
+    worked_us: Mapping[str, int],
+    now_us: int,
+    limits: Thresholds,
+) -> PhaseChange | None:
+    """Find the cells in which a block was lifted; None if it lasts everywhere, or ends everywhere.
+
+    Most vantages of a cell that failed work again. What was tested since then in the rest fails
+    still, as in no end of a whole block, and what was tested in the cell works.
+
+    Args:
+        votes: The fresh votes of the blocked cells.
+        failed_us: The last failure of each vantage, by pseudonym.
+        worked_us: The first success after it.
+    """
+    known = [o for o in votes if o.standing is not VoteValue.DOWN]
+    back = {o.witness.nym for o in known if o.standing is VoteValue.GOOD} & worked_us.keys()
+    if len(back) < limits.votes:
+        return None
+    hits = [(o.witness, o.witness.nym in back) for o in known]
+    by_place, has_established = established_votes(hits, now_us, limits)
+    cells = localize(by_place, limits.confirm_share, limits.votes, limits)
+    if not cells or not has_established:
+        return None
+    inside = [o for o in known if _is_in(cells, o)]
+    lifted = [o.witness.nym for o in inside if o.witness.nym in back]
+    since_us = quantile([worked_us[nym] for nym in lifted], 0.5)
+    here = _count_failures([o for o in inside if o.at_us >= since_us], now_us, limits)
+    rest = _count_failures(
+        [o for o in known if o.at_us >= since_us and not _is_in(cells, o)], now_us, limits
+    )
+    lasts = rest.votes >= limits.witnesses and rest.share >= limits.confirm_share
+    works = (here.votes - here.hits) * math.log((1 - _RATE) / 0.5) + here.hits * math.log(
+        _RATE / 0.5
+    )
+    if not lasts or works < limits.clear_nats:
+        return None
+    persons = count_votes((w, hit) for w, hit in hits if is_established(w, now_us, limits))
+    bracket = Bracket(
+        quantile([failed_us[nym] for nym in lifted], 0.1),
+        quantile([worked_us[nym] for nym in lifted], 0.9),
+    )
+    return PhaseChange(PhaseDirection.OPENING, attach_persons(cells, persons), bracket, now_us)
+
+
+def is_lifted(turns: Sequence[PhaseChange], scope: Scope) -> bool:
+    """Return whether the latest change of a cell was a lifting."""
+    own = [turn for turn in turns if any(scope.is_within(part.scope) for part in turn.parts)]
+    return bool(own) and own[-1].way is PhaseDirection.OPENING
+
+
+def _is_in(cells: Sequence[AffectedCell], vote: ServiceVote) -> bool:
+    return any(cell.scope.includes(vote.witness.place) for cell in cells)
+
+
+def _count_failures(votes: Sequence[ServiceVote], now_us: int, limits: Thresholds) -> VoteCount:
+    hits = ((o.witness, o.standing in FAILING_VALUES) for o in votes)
+    return sum_votes(established_votes(hits, now_us, limits, limits.witnesses)[0])

@@ -1,0 +1,92 @@
+"""A block that reaches operators by turns, or leaves them so, is one incident with dated phases."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from zlib import crc32
+
+from heliograph_collector.detect.replay import replay_signals
+from heliograph_collector.incidents.incident import Incident, IncidentState, PhaseDirection
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.sources.signal_file import read_signals
+from support.dated_blocks import Block, BlockScene, build_votes
+from support.foreign_world import AT, HOUR, Person, create_land, seconds_after
+
+LINES, PHONES = (16, 12), (12, 10)
+
+
+def confirmed(scene: BlockScene, tmp_path: Path, seed: int = 0) -> list[Incident]:
+    land = create_land(seed, scene.hours)
+    build_votes(scene, land)
+    content = read_signals(land.write(tmp_path / "signals.jsonl"))
+    incidents = replay_signals(content.signals, content.votes, content.levels).incidents
+    return [i for i in incidents if i.confirmed_us is not None]
+
+
+def block(asn: int, since: float, until: float) -> Block:
+    return Block("telegram", Scope("KZ", asn=asn), since, until - since)
+
+
+def steps(incident: Incident, way: PhaseDirection, asn: int) -> Sequence[float]:
+    """The seconds at which an operator was told as blocked, or as open again."""
+    own = [turn for turn in incident.turns if turn.way is way]
+    return [
+        seconds_after(AT, turn.seen_us)
+        for turn in own
+        if any(part.scope.asn == asn for part in turn.parts)
+    ]
+
+
+def test_operators_by_turns_are_phases_of_one_block(tmp_path: Path) -> None:
+    """2.5 h apart: version 35 told the second one without a date, and the third apart."""
+    ends = AT + 10 * HOUR
+    blocks = [block(asn, AT + n * 2.5 * HOUR, ends) for n, asn in enumerate((10, 11))]
+    blocks += [block(asn, AT + 5 * HOUR, ends) for asn in (20, 21)]
+    scene = BlockScene(tuple(blocks), hours=13, lines=LINES, phones=PHONES)
+    (incident,) = confirmed(scene, tmp_path)
+    assert incident.turns[0].parts[0].scope == Scope("KZ", asn=10)  # the first one's own date
+    (second,) = steps(incident, PhaseDirection.CUT, 11)
+    assert 0 <= second - 2.5 * HOUR <= 600
+    phones = [t for t in incident.turns if t.parts[0].scope.access == "mobile"]
+    assert 0 <= seconds_after(AT + 5 * HOUR, phones[0].seen_us) <= 900
+    assert phones[0].when.earliest_us < phones[0].seen_us - 200_000_000
+    assert seconds_after(ends, incident.closed_us) < 700
+
+
+def test_operators_that_lift_a_block_are_told(tmp_path: Path) -> None:
+    """One lifts it after an hour, blocks again two hours later, and all lift it at the end."""
+    ends = AT + 6 * HOUR
+    blocks = [block(asn, AT, ends) for asn in (11, 20, 21)]
+    blocks += [block(10, AT, AT + HOUR), block(10, AT + 3 * HOUR, ends)]
+    scene = BlockScene(tuple(blocks), hours=10, lines=LINES, phones=PHONES)
+    (incident,) = confirmed(scene, tmp_path)
+    (opened,) = steps(incident, PhaseDirection.OPENING, 10)
+    assert HOUR <= opened <= HOUR + 900
+    again = steps(incident, PhaseDirection.CUT, 10)[-1]
+    assert 3 * HOUR <= again <= 3 * HOUR + 900
+    assert 0 <= seconds_after(ends, incident.closed_us) < 700
+
+
+def test_last_operator_keeps_a_block_open(tmp_path: Path) -> None:
+    """Two thirds lift it: it was told as over, though the largest operator still blocks."""
+    blocks = [block(asn, AT, AT + HOUR) for asn in (11, 20, 21)] + [block(10, AT, AT + 5 * HOUR)]
+    scene = BlockScene(tuple(blocks), hours=8, lines=LINES, phones=PHONES)
+    (incident,) = confirmed(scene, tmp_path)
+    assert incident.state is IncidentState.CLOSED
+    assert 0 <= seconds_after(AT + 5 * HOUR, incident.closed_us) < 700
+
+
+def test_third_that_always_fails_is_no_block_where_tests_are_rare(tmp_path: Path) -> None:
+    """Fresh votes are a sample: version 35 confirmed blocks again and again."""
+
+    def fail(person: Person, service: str, at: float) -> str:
+        is_third = person.country == "KZ" and crc32(person.name.encode()) % 100 < 30
+        return "blocked" if is_third and service == "signal" and at >= AT else ""
+
+    assert confirmed(BlockScene(hours=8, fails=fail), tmp_path, seed=1) == []
+
+
+def test_two_countries_by_one_order_are_both_told(tmp_path: Path) -> None:
+    """The larger one has half of the other's world: that looked like a service that is down."""
+    blocks = (Block("telegram"), Block("telegram", Scope("TR")))
+    told = confirmed(BlockScene(blocks), tmp_path)
+    assert {i.scope for i in told} == {Scope("KZ"), Scope("TR")}
