@@ -51,7 +51,7 @@ SEED = int(os.environ.get("HELIOGRAPH_SEED", "1"))
 EARLIER_AGENTS = 48
 AGENTS = 8  # that send while all this happens
 WAIT_S = 3_600.0
-LAG = "heliograph_judge_lag_seconds"
+LAGS = ("heliograph_judge_lag_seconds ", "heliograph_detector_behind_seconds ")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.real,
@@ -88,12 +88,16 @@ class Collector:
         assert await asyncio.to_thread(self.running.stop) == 0
 
     async def wait_judged(self, lag_s: float = 5.0) -> None:
-        """Wait until no result waits longer for its verdict; with 0, until none waits."""
+        """Wait until no result waits longer for its verdict; with 0, until none waits.
+
+        Nobody judges before the detectors have caught up, and nothing is late then either.
+        """
 
         def read_lag_s() -> float:
             _, text = self.running.get("/metrics", operator=True)
-            lines = [line for line in text.splitlines() if line.startswith(LAG)]
-            return float(lines[0].split()[-1])
+            lines = [line for line in text.splitlines() if line.startswith(LAGS)]
+            assert len(lines) == len(LAGS)
+            return max(float(line.split()[-1]) for line in lines)
 
         async def is_judged() -> bool:
             return await asyncio.to_thread(read_lag_s) <= lag_s
