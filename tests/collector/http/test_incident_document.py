@@ -133,6 +133,18 @@ SENTENCES = [
          f"Kazakhstan about 13:04 {DAY} and is ongoing."),
     ),
     (
+        blocking(turns=_STEPS[:1]),
+        ("Blocking of Telegram began on AS9198 fixed in "
+         f"Kazakhstan about 13:04 {DAY} and is ongoing. "
+         "Blocking of Telegram began on fixed lines about 13:23 UTC."),
+    ),
+    (
+        blocking(turns=_STEPS),
+        ("Blocking of Telegram began on AS9198 fixed in "
+         f"Kazakhstan about 13:04 {DAY} and is ongoing. "
+         f"Blocking of Telegram began on fixed lines about 13:23 {DAY} and ended about 13:33 UTC."),
+    ),
+    (
         closed(silence(minutes=30, started=incident_book.bracket(30, 600)), 10),
         (f"Kazakhstan went offline between 13:03 and 13:14 {DAY} and came back about "
          "13:33 UTC."),

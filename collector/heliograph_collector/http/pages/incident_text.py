@@ -91,17 +91,16 @@ def _describe_plainly(incident: IncidentSummary, t: Locale) -> str:
     }
     if _is_one_way(incident):
         return t("story.silence", **values)
-    is_in_network = all(part.asn or part.access for part in incident.parts)
-    block_key = "story.blocking_on" if is_in_network else "story.blocking_in"
-    key = _SILENCE_STORIES.get(incident.kind, block_key)
+    key = _SILENCE_STORIES.get(incident.kind, _block_story(incident.parts))
     if incident.state == "suspected":
         key = _MAY_BE.get(key, key)
-    return t(
-        key,
-        what=labels.label_code("kind", incident.kind, t.lang),
-        title=incident.title,
-        **values,
-    )
+    what = labels.label_code("kind", incident.kind, t.lang)
+    return t(key, what=what, title=incident.title, **values)
+
+
+def _block_story(parts: Sequence[PartDocument]) -> str:
+    is_in_network = all(part.asn or part.access for part in parts)
+    return "story.blocking_on" if is_in_network else "story.blocking_in"
 
 
 def mark_direction(label: str, t: Locale) -> str:
@@ -133,21 +132,17 @@ def _describe_end(incident: IncidentSummary, t: Locale) -> str:
 
 
 def _describe_latest_turns(incident: IncidentSummary, t: Locale) -> list[str]:
-    """Describe where the other parts of an open silence stand now: the last turn of each."""
-    if incident.kind not in _SILENCE_STORIES or incident.state != "confirmed":
+    """Describe where the other parts of an open incident stand now: the last turn of each."""
+    if incident.state != "confirmed":
         return []
     turns = _list_latest_turns(incident)[-_MAX_TURNS:]
     days = [_stated_day(bracket) for bracket in [incident.started, *(turn.when for turn in turns)]]
-    return [
-        _describe_turn(
-            incident,
-            turn,
-            describe_place(turn.parts, incident.scope, t, is_country_stated=True),
-            describe_about(turn.when, day, t),
-            t,
-        )
-        for turn, day in zip(turns, days, strict=False)
-    ]
+    sentences = []
+    for turn, day in zip(turns, days, strict=False):
+        place_text = describe_place(turn.parts, incident.scope, t, is_country_stated=True)
+        when = describe_about(turn.when, day, t)
+        sentences.append(_describe_turn(incident, turn, place_text, when, t))
+    return sentences
 
 
 def _list_latest_turns(incident: IncidentSummary) -> list[TurnDocument]:
@@ -156,9 +151,7 @@ def _list_latest_turns(incident: IncidentSummary) -> list[TurnDocument]:
     for turn in incident.turns:
         if turn.parts:
             cells = tuple(part.to_scope() for part in turn.parts)
-            latest = {
-                earlier: told for earlier, told in latest.items() if not _covers(cells, earlier)
-            }
+            latest = {old: told for old, told in latest.items() if not _covers(cells, old)}
             latest[cells] = turn
     return list(latest.values())
 
@@ -331,9 +324,29 @@ def describe_phase_change(
 def _describe_turn(
     incident: IncidentSummary, turn: TurnDocument, place_text: str, when: str, t: Locale
 ) -> str:
-    key = _ONE_WAY_TURNS[turn.way] if _is_one_way(incident) else f"story.{turn.way}"
-    statement = t(key, place=place_text, when=when)
+    if incident.kind not in _SILENCE_STORIES:
+        statement = _describe_block_turn(incident, turn, place_text, when, t)
+    else:
+        key = _ONE_WAY_TURNS[turn.way] if _is_one_way(incident) else f"story.{turn.way}"
+        statement = t(key, place=place_text, when=when)
     return statement[0].upper() + statement[1:]
+
+
+def _describe_block_turn(
+    incident: IncidentSummary, turn: TurnDocument, place_text: str, when: str, t: Locale
+) -> str:
+    """Describe where a block began later, or ended while it lasts elsewhere: nothing is offline."""
+    what = labels.label_code("kind", incident.kind, t.lang)
+    began = when
+    ended = ""
+    if turn.way == "opening":
+        cells = [part.to_scope() for part in turn.parts]
+        cuts = [c for c in incident.turns[: incident.turns.index(turn)] if c.way == "cut"]
+        here = [c.when for c in cuts if _covers([part.to_scope() for part in c.parts], cells)]
+        began = describe_about([incident.started, *here][-1], t=t)
+        ended = t("story.over", when=when)
+    key = _block_story(turn.parts)
+    return t(key, what=what, title=incident.title, place=place_text, began=began, ended=ended)
 
 
 def list_steps(incident: IncidentSummary, t: Locale = ENGLISH) -> list[tuple[str, str]]:
