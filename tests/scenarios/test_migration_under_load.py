@@ -102,7 +102,7 @@ class Collector:
         async def is_judged() -> bool:
             return await asyncio.to_thread(read_lag_s) <= lag_s
 
-        await asyncio.sleep(3)  # detectors read what is new each second
+        await asyncio.sleep(3)  # both gauges are 0 until a start's first looks, a second apart
         await until(is_judged, WAIT_S)
 
     def migrate(self) -> "subprocess.Popen[str]":
@@ -238,7 +238,7 @@ async def wait_leading_broker(running: Cluster, process: "subprocess.Popen[str]"
         while process.poll() is None:
             with suppress(NotFoundError, AssertionError):
                 return await find_leading_broker(running)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # between questions: no event tells that a stream begins
     return 0
 
 

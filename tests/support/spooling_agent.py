@@ -36,7 +36,7 @@ class SpoolingAgent:
                     self.connections += 1
                     while not stop.is_set():
                         await self._send(call)
-            await asyncio.sleep(self.retry_s)
+            await asyncio.sleep(self.retry_s)  # as an agent does whose collector is away
 
     async def _send(self, call: Call) -> None:
         number = len(self.acknowledged) + 1
@@ -46,4 +46,4 @@ class SpoolingAgent:
         if receipt.status in (pb.STATUS_STORED, pb.STATUS_DUPLICATE):
             assert receipt.sequence == number
             self.acknowledged.append(number)
-        await asyncio.sleep(self.pause_s)
+        await asyncio.sleep(self.pause_s)  # the rate of its results

@@ -35,11 +35,10 @@ from heliograph_agent.spool.salvage import (
     has_own_header,
     salvage_rows,
 )
-from heliograph_agent.spool.schema import PAGE, VERSION
+from heliograph_agent.spool.schema import PAGE, SEQUENCED, VERSION
 from heliograph_agent.spool.sealing import BatchSealer
 
 BUSY_S = 5.0
-SEQUENCES = ("measurement", "envelope")  # tables that SQLite counts
 MAX_SEQUENCE = 1 << 62  # above every wall clock in microseconds, and far below SQLite's last number
 # Errors of the disk, the lock or the process, never of the file itself.
 ENVIRONMENT_ERRORS = frozenset(
@@ -253,7 +252,7 @@ def _has_sound_tables(db: sqlite3.Connection) -> bool:
     for table, columns in COLUMNS.items():  # a flipped bit may rename one
         db.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 names of ours
     given = dict(db.execute("SELECT name, seq FROM sqlite_sequence"))
-    for table in SEQUENCES:
+    for table in SEQUENCED:
         ((highest,),) = db.execute(f"SELECT coalesce(max(sequence), 0) FROM {table}")  # noqa: S608 names of ours
         last = given.pop(table, 0)
         if not (isinstance(last, int) and highest <= last < MAX_SEQUENCE):

@@ -20,7 +20,7 @@ from heliograph_agent.spool.open_rows import OpenRows
 from heliograph_agent.spool.priority import BoundError, FreedRoom, Priority
 from heliograph_agent.spool.quota import Quota
 from heliograph_agent.spool.row_cipher import RowCipher
-from heliograph_agent.spool.schema import HIDDEN, PAGE, checksum
+from heliograph_agent.spool.schema import HIDDEN, PAGE, SEQUENCED, checksum
 from heliograph_agent.spool.sealing import BatchSealer, EnvelopeSealer, OpenRow
 from heliograph_agent.spool.send_order import order_waiting
 from heliograph_agent.spool.sequence_marks import BLOCK, SequenceMarks
@@ -285,7 +285,7 @@ class SpoolOperations:
         """Raise the sequences above all numbers that a lost database may have given."""
         marks = self.sequence_marks.read_marks()
         offer_marks = self._offer_marks.read_marks()
-        for table in ("measurement", "envelope"):
+        for table in SEQUENCED:
             last = self._last_sequence(table)
             if marks is None:
                 minimum = self._clock.wall_us() if is_doubtful else last

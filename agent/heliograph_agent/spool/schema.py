@@ -12,6 +12,8 @@ HOUR = 10
 DAY = 20
 HIDDEN = HOUR  # ranks from here on are not sent
 
+SEQUENCED = ("measurement", "envelope")  # tables of which SQLite keeps the last number
+
 # All times are whole minutes. The body of an open measurement is encrypted by the process `life`.
 # Its `copy` is an envelope with it alone, numbered `number`, which only a later life sends; without
 # a copy the number is 0.

@@ -233,14 +233,14 @@ def _select_best_day(regions: dict[str, str]) -> dict[str, str]:
 def _count_votes(
     key: CellKey, start_us: int, votes: Sequence[_VantageVote], regions: Mapping[str, str]
 ) -> Count:
-    vantages = _count_states(votes)
+    vantages = _count_states([vote.state for vote in votes])
     networks = _network_votes(votes, vantages)
     seniors = [vote for vote in votes if vote.is_established]
     if len(seniors) == len(votes):
         senior_vantages = vantages
         senior_networks = networks
     else:
-        senior_vantages = _count_states(seniors)
+        senior_vantages = _count_states([vote.state for vote in seniors])
         senior_networks = _network_votes(seniors, senior_vantages)
     lines = {vote.line for vote in seniors}
     country, region, asn, access, service = key
@@ -260,11 +260,11 @@ def _count_votes(
     )
 
 
-def _count_states(votes: Iterable[_VantageVote]) -> dict[VerdictState, int]:
+def _count_states(states: Iterable[VerdictState]) -> dict[VerdictState, int]:
     """Count as a Counter does, which takes longer to make than the few states of most cells."""
     counts: dict[VerdictState, int] = {}
-    for vote in votes:
-        counts[vote.state] = counts.get(vote.state, 0) + 1
+    for state in states:
+        counts[state] = counts.get(state, 0) + 1
     return counts
 
 
@@ -289,11 +289,7 @@ def _network_votes(
     by_network: defaultdict[str, list[VerdictState]] = defaultdict(list)
     for vote in votes:
         by_network[vote.line].append(vote.state)
-    counts: dict[VerdictState, int] = {}
-    for states in by_network.values():
-        state = _join_votes(states)
-        counts[state] = counts.get(state, 0) + 1
-    return counts
+    return _count_states([_join_votes(states) for states in by_network.values()])
 
 
 def _join_votes(votes: Sequence[VerdictState]) -> VerdictState:

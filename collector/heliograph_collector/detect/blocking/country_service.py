@@ -44,7 +44,7 @@ class CountryServiceState:
 
     country: str
     sums: list[tuple[Scope, float]]
-    tested: list[tuple[Scope, VoteCount]] = field(default_factory=list)
+    tested: list[tuple[Scope, VoteCount]]
     last_good: dict[str, int]
     first_bad: dict[str, ServiceVote]
     held: list[tuple[AffectedCell, ...]]

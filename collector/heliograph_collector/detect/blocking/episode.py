@@ -13,16 +13,20 @@ intermittent, so it needs `wary_bins`. Bins with too few votes count for neither
 share of the time (flapping.py) is partial, and never clear: it only looks so by chance.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.blocking.evidence import dominant_cause, hint_functions
+from heliograph_collector.detect.blocking.evidence import (
+    compute_working_nats,
+    count_ending_votes,
+    count_failures,
+    dominant_cause,
+    hint_functions,
+)
 from heliograph_collector.detect.blocking.lifting import find_lifting, is_lifted
 from heliograph_collector.detect.stats.tails import quantile
-from heliograph_collector.detect.stats.voting import VoteCount, established_votes, sum_votes
 from heliograph_collector.incidents.incident import (
     Bracket,
     Incident,
@@ -38,7 +42,6 @@ from heliograph_collector.model.signals import (
     FAILING_VALUES,
     ServiceVote,
     VantageLocation,
-    VantageRef,
     VoteValue,
 )
 from heliograph_collector.model.thresholds import Thresholds
@@ -251,7 +254,7 @@ class BlockingEpisode:
             self._withdraw(now_us, DOWN)
             return
         self._record_votes(votes_inside)
-        vote_count = self._count_failures(votes_inside, now_us)
+        vote_count = count_failures(votes_inside, now_us, self.limits)
         new_votes = [o for o in votes_inside if o.witness.nym in voters]
         self._lately = self._recent_tests(new_votes, now_us)
         if vote_count.votes < self.limits.witnesses:
@@ -288,7 +291,7 @@ class BlockingEpisode:
     ) -> None:
         """Close the episode between two bins if the newest tests alone show its end."""
         votes_inside = self._votes_inside(country_votes)
-        vote_count = self._count_failures(votes_inside, now_us)
+        vote_count = count_failures(votes_inside, now_us, self.limits)
         if (
             self.wary
             or self.flapping
@@ -361,24 +364,9 @@ class BlockingEpisode:
         """
         limits = self.limits
         failing = {o.witness.nym for o in tests if o.standing in FAILING_VALUES}
-        recent_count = self._count_votes(
-            ((o.witness, o.witness.nym in failing) for o in tests), now_us
-        )
-        rate = limits.prior_bad / (limits.prior_bad + limits.prior_good)
-        success_nats = (recent_count.votes - recent_count.hits) * math.log((1 - rate) / 0.5)
-        return success_nats + recent_count.hits * math.log(rate / 0.5) >= limits.clear_nats
-
-    def _count_failures(self, votes_inside: Iterable[ServiceVote], now_us: int) -> VoteCount:
-        hits = (
-            (o.witness, o.standing in FAILING_VALUES)
-            for o in votes_inside
-            if o.standing is not VoteValue.DOWN
-        )
-        return self._count_votes(hits, now_us)
-
-    def _count_votes(self, hits: Iterable[tuple[VantageRef, bool]], now_us: int) -> VoteCount:
-        """Count votes, by the established vantages if they suffice to end an episode."""
-        return sum_votes(established_votes(hits, now_us, self.limits, self.limits.witnesses)[0])
+        hits = ((o.witness, o.witness.nym in failing) for o in tests)
+        recent_count = count_ending_votes(hits, now_us, limits)
+        return compute_working_nats(recent_count, limits) >= limits.clear_nats
 
     def _record_votes(self, votes_inside: Iterable[ServiceVote]) -> None:
         for vote in votes_inside:

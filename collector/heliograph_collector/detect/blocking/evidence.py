@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 
 from heliograph_collector.detect.silence.burst_test import alarm_threshold
 from heliograph_collector.detect.stats.tails import log_beta_binomial
-from heliograph_collector.detect.stats.voting import VoteCount
+from heliograph_collector.detect.stats.voting import VoteCount, established_votes, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import ServiceVote, VoteValue
+from heliograph_collector.model.signals import (
+    FAILING_VALUES,
+    ServiceVote,
+    VantageRef,
+    VoteValue,
+)
 from heliograph_collector.model.thresholds import Thresholds
 
 _MOST_NATS = 60.0  # of a sum, so that the evidence of a long block can fall again; assumed
@@ -31,6 +36,30 @@ def log_likelihood_ratio(votes: VoteCount, rate: float, limits: Thresholds) -> f
     return blocked - log_beta_binomial(
         votes.hits, votes.votes, min(rate, limits.p_bad), limits.spread
     )
+
+
+def compute_working_nats(votes: VoteCount, limits: Thresholds) -> float:
+    """Return the evidence that a service works, in nats.
+
+    It fails one time in 25 (the prior) then, against one that fails every other time.
+    """
+    rate = limits.prior_bad / (limits.prior_bad + limits.prior_good)
+    successes = (votes.votes - votes.hits) * math.log((1 - rate) / 0.5)
+    return successes + votes.hits * math.log(rate / 0.5)
+
+
+def count_ending_votes(
+    hits: Iterable[tuple[VantageRef, bool]], now_us: int, limits: Thresholds
+) -> VoteCount:
+    """Count votes, by the established vantages if they suffice to end an episode."""
+    return sum_votes(established_votes(hits, now_us, limits, limits.witnesses)[0])
+
+
+def count_failures(votes: Iterable[ServiceVote], now_us: int, limits: Thresholds) -> VoteCount:
+    """Count failing votes so, without those of services that are down."""
+    known = (o for o in votes if o.standing is not VoteValue.DOWN)
+    hits = ((o.witness, o.standing in FAILING_VALUES) for o in known)
+    return count_ending_votes(hits, now_us, limits)
 
 
 @dataclass(slots=True)

@@ -1,23 +1,19 @@
 """Lifting of a block: the cells in which a service works again while the block lasts elsewhere."""
 
-import math
 from collections.abc import Mapping, Sequence
 
+from heliograph_collector.detect.blocking.evidence import compute_working_nats, count_failures
 from heliograph_collector.detect.stats.localization import attach_persons, localize
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import (
-    VoteCount,
     count_votes,
     established_votes,
     is_established,
-    sum_votes,
 )
 from heliograph_collector.incidents.incident import Bracket, PhaseChange, PhaseDirection
 from heliograph_collector.model.scope import AffectedCell, Scope
-from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
+from heliograph_collector.model.signals import ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
-
-_RATE = 0.04  # of failures where a service works: that of the prior
 
 
 def find_lifting(
@@ -49,15 +45,11 @@ def find_lifting(
     inside = [o for o in known if _is_in(cells, o)]
     lifted = [o.witness.nym for o in inside if o.witness.nym in back]
     since_us = quantile([worked_us[nym] for nym in lifted], 0.5)
-    here = _count_failures([o for o in inside if o.at_us >= since_us], now_us, limits)
-    rest = _count_failures(
-        [o for o in known if o.at_us >= since_us and not _is_in(cells, o)], now_us, limits
-    )
+    recent = [o for o in known if o.at_us >= since_us]
+    here = count_failures([o for o in recent if _is_in(cells, o)], now_us, limits)
+    rest = count_failures([o for o in recent if not _is_in(cells, o)], now_us, limits)
     lasts = rest.votes >= limits.witnesses and rest.share >= limits.confirm_share
-    works = (here.votes - here.hits) * math.log((1 - _RATE) / 0.5) + here.hits * math.log(
-        _RATE / 0.5
-    )
-    if not lasts or works < limits.clear_nats:
+    if not lasts or compute_working_nats(here, limits) < limits.clear_nats:
         return None
     persons = count_votes((w, hit) for w, hit in hits if is_established(w, now_us, limits))
     bracket = Bracket(
@@ -75,8 +67,3 @@ def is_lifted(turns: Sequence[PhaseChange], scope: Scope) -> bool:
 
 def _is_in(cells: Sequence[AffectedCell], vote: ServiceVote) -> bool:
     return any(cell.scope.includes(vote.witness.place) for cell in cells)
-
-
-def _count_failures(votes: Sequence[ServiceVote], now_us: int, limits: Thresholds) -> VoteCount:
-    hits = ((o.witness, o.standing in FAILING_VALUES) for o in votes)
-    return sum_votes(established_votes(hits, now_us, limits, limits.witnesses)[0])

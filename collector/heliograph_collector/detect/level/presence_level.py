@@ -263,9 +263,14 @@ def _open_fall(cell: CellLevel, test: CellTest, sample: Sample) -> LevelFall | N
         suspected_us=sample.now_us,
         part=part,
         id=incident_id("level", "", scope, started, names),
-        held=() if test.is_learned or cell.had_quiet_day(since_us) else (HABIT,),
+        held=() if _is_habit_known(cell, test, since_us) else (HABIT,),
         confidence=round(min(limits.low, part.share), 3),
     )
+
+
+def _is_habit_known(cell: CellLevel, test: CellTest, since_us: int) -> bool:
+    """Return whether what people do at this time is known, or that few switch off at any."""
+    return test.is_learned or cell.had_quiet_day(since_us)
 
 
 def _is_common_mode(others: Sequence[CellLevel]) -> bool:
@@ -300,7 +305,7 @@ def _update_fall(
         fallen,
         sample.now_us,
         limits,
-        is_learned=test.is_learned or cell.had_quiet_day(fall.started.earliest_us),
+        is_learned=_is_habit_known(cell, test, fall.started.earliest_us),
         is_cut_hour=test.usual.is_cut_hour,
     )
     cell.dark_samples = cell.dark_samples + 1 if is_dark else 0

@@ -98,12 +98,8 @@ def _build_gap(fault: Fault, until_us: int) -> CoverageGap:
 def put_gap(gaps: Sequence[CoverageGap], fault: Fault, until_us: int) -> list[CoverageGap]:
     """Return the gaps with that of a fault, or with another end of the one that it continues."""
     gap = _build_gap(fault, until_us)
-    others = list(gaps)
-    for number, other in enumerate(gaps):
-        if replace(other, until_us=gap.until_us) == gap:
-            others[number] = gap
-            return others
-    return [*others, gap]
+    told = [gap if replace(other, until_us=gap.until_us) == gap else other for other in gaps]
+    return told if gap in told else [*told, gap]
 
 
 def compute_grace_us(fault: Fault, limits: Thresholds) -> int:
