@@ -78,7 +78,7 @@ class Agent:
     uplink: Uplink = field(init=False)
 
     agent_id: bytes = keys.agent_id(SIGNER.public)
-    heartbeat_s: int = 1
+    heartbeat_s: int = 10  # three without an answer end a session: a busy machine must not
 
     def __post_init__(self) -> None:
         dial_context = self.dial_context or DialContext(self.clock, random.SystemRandom())

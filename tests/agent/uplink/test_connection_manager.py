@@ -81,6 +81,7 @@ async def test_frozen_session_falls_back_to_post(
     def freeze(so_far: bytes, piece: bytes) -> bytes:
         return piece if len(so_far) < 9_000 else b""
 
+    agent.heartbeat_s = 1
     async with (
         intake(who=who) as collector,
         front(collector.port, freeze) as port,
@@ -218,6 +219,7 @@ async def test_better_transport_is_probed_and_preferred(
     clock: HandClock, aged_spool: Spool, tmp_path: Path, who: Identity, away: Collector
 ) -> None:
     agent = Agent(State(tmp_path), aged_spool, who, clock=clock)
+    agent.heartbeat_s = 1
     async with post_entrance(away, tmp_path) as entrance, running(agent, away, entrance):
         await agent.deliver()
         async with serving(away, away.port):
