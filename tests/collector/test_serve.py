@@ -77,6 +77,9 @@ async def test_results_go_from_the_door_to_the_page(home: Served) -> None:
         call.cancel()
     assert 'heliograph_envelopes_total{carrier="session"' in home.get("/metrics", operator=True)[1]
     assert home.get("/metrics")[0] == 401
+    loaded = home.list_loaded_files()
+    assert "pyarrow" in loaded
+    assert "pandas" not in loaded, "46 MB that nothing here uses"
 
 
 def operator(home: Served, password: str) -> str:

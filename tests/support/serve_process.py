@@ -51,6 +51,9 @@ class Served:
         finally:
             connection.close()
 
+    def list_loaded_files(self) -> str:
+        return Path(f"/proc/{self.process.pid}/maps").read_text()
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(120)  # a starved machine loads the store first

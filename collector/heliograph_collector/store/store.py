@@ -47,7 +47,7 @@ from heliograph_collector.store.daily_totals import (
     query_marks,
 )
 from heliograph_collector.store.directory_lock import DirectoryInUseError
-from heliograph_collector.store.losses import Losses, read_losses
+from heliograph_collector.store.losses import Losses, read_losses, read_silences
 from heliograph_collector.store.queries import PlaceFilter, Query
 from heliograph_collector.store.retention import PARTITION_BY_TABLE, Retention, choose_retention
 from heliograph_collector.store.table_snapshot import StoreSnapshot, TableSnapshot, TableSummary
@@ -180,8 +180,7 @@ class Store:
     ) -> list[SilenceCount]:
         """Count, per place and bin, the vantages lost without goodbye at the bin's end."""
         clause = queries.filter_place(**filters)
-        query = queries.query_silences(clause, since_us, until_us, bin_s)
-        return queries.count_silences(await self._read_rows(query))
+        return await read_silences(self._read_rows, clause, since_us, until_us, bin_s)
 
     async def losses(
         self, since_us: int, until_us: int, most: int, **filters: Unpack[PlaceFilter]
