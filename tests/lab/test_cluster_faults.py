@@ -22,6 +22,7 @@ from lab.country.accounts import check_accounts
 from lab.country.cluster import (
     BROKERS,
     INGEST,
+    JUDGES,
     LEADERS,
     ClusterCountry,
     build_store,
@@ -94,7 +95,7 @@ Fault = Callable[[ClusterCountry, str], AbstractContextManager[None]]
 
 
 def list_faults() -> list[tuple[Fault, str]]:
-    machines = (*BROKERS, *INGEST, *LEADERS)
+    machines = (*BROKERS, *INGEST, *LEADERS, *JUDGES)
     anywhere = [(fault, name) for fault in (killed, cut, slow) for name in machines]
     return [*anywhere, *((full, name) for name in BROKERS)]
 

@@ -1,10 +1,11 @@
 """The country with its collector on many machines: each role a namespace of its own, abroad.
 
-    agents ── … ── border ── abroad ── broker1 … 3, ingest1 … 3, leader1, leader2
+    agents ── … ── border ── abroad ── broker1 … 3, ingest1 … 3, leader1, leader2, judge1, judge2
                              balancer
 
 What comes to the collector's address is passed on to one ingest host, drawn for each connection,
-alive or not: a balancer that knows nothing of its hosts.
+alive or not: a balancer that knows nothing of its hosts. The leaders judge on the hosts that judge,
+from their first block, and have no judge process of their own.
 """
 
 import shutil
@@ -17,18 +18,24 @@ from typing import Any
 
 import yaml
 
-from lab.country import wiring
+from lab.country import early_judges, wiring
 from lab.country.country import UP_S, Country, serving
 from lab.country.topology import ABROAD, COLLECTOR, topology
 from lab.country.world import world
 from support.nats_servers import find_program
-from support.programs import eventually, kill
+from support.programs import PYTHONPATH, eventually, kill, operator_header
 
 BROKERS = ("broker1", "broker2", "broker3")
 INGEST = ("ingest1", "ingest2", "ingest3")
 LEADERS = ("leader1", "leader2")
-MACHINES = (*BROKERS, *INGEST, *LEADERS)
-ROLES = {"leader": ["judge", "detect", "publish", "console", "jobs"], "ingest": ["ingest"]}
+JUDGES = ("judge1", "judge2")
+MACHINES = (*BROKERS, *INGEST, *LEADERS, *JUDGES)
+ROLES = {
+    "leader": ["judge", "detect", "publish", "console", "jobs"],
+    "ingest": ["ingest"],
+    "judge": ["judge"],
+}
+COUNT = "heliograph_judge_workers"
 SIX_WIRE = "2a0d:5600:c"  # machines are the other ends of cables whose numbers these are
 
 
@@ -63,13 +70,13 @@ class ClusterCountry(Country):
         self.world.run(ABROAD, "nft", "-f", "-", text=_balance())
 
     def start_collector(self) -> None:
-        """Start brokers, the one that leads, the one that waits, and ingest hosts."""
+        """Start brokers, the one that leads, the one that waits, and hosts of single roles."""
         for name in BROKERS:
             self.start_machine(name)
         self.start_machine("leader1")
         eventually(partial(self._listens, "leader1", 8080), "leader1, see its log", UP_S)
         keys = self.folder / "data" / "keys"
-        for name in ("leader2", *INGEST):
+        for name in ("leader2", *INGEST, *JUDGES):
             shutil.copytree(keys, self.folder / name / "keys")
             self.start_machine(name)
         for name in INGEST:
@@ -125,6 +132,16 @@ class ClusterCountry(Country):
 
         eventually(leads, "a collector that leads", UP_S)
 
+    def count_judges(self) -> int:
+        """The processes that judge for the collector that leads; 0 where none answers."""
+        header = operator_header(self.folder / "data")
+        url = f"http://{self.pages}/metrics"
+        with suppress(RuntimeError):
+            said = self.world.run(ABROAD, "curl", "--silent", "--fail", "--header", header, url)
+            lines = said.splitlines()
+            return int(float(next(x for x in lines if x.startswith(f"{COUNT} ")).split()[1]))
+        return 0
+
     def find_leading_broker(self) -> str:
         """The server that leads the journal's stream, as the servers themselves say."""
         for name in BROKERS:
@@ -141,11 +158,19 @@ class ClusterCountry(Country):
         data = "data" if name == "leader1" else name
         settings = yaml.safe_load((self.folder / "collector.yml").read_text())
         here = locate_machine(name)
-        listens = {"http": f"{here}:8080"} if role == "leader" else {"grpc": f"{here}:7443"}
-        settings |= {"roles": ROLES[role], **listens}
+        own: dict[str, dict[str, Any]] = {
+            "leader": {"http": f"{here}:8080", "judge": {"workers": 0}},
+            "ingest": {"grpc": f"{here}:7443"},
+            "judge": {"judge": {"workers": 1}},
+        }
+        settings |= {"roles": ROLES[role], **own[role]}
         self._write(f"{name}.yml", yaml.safe_dump(settings))
         places = ("--data", f"{self.folder}/{data}", "--config", f"{self.folder}/{name}.yml")
-        return self.collector_command("serve", *places)
+        command = self.collector_command("serve", *places)
+        if role != "leader":
+            return command
+        command[2] = early_judges.__name__
+        return ["env", f"PYTHONPATH={PYTHONPATH}", *command]
 
     def _listens(self, name: str, port: int) -> bool:
         return f":{port} " in self.world.run(name, "ss", "-Hltn")
