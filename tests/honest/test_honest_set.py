@@ -78,6 +78,7 @@ def test_documents_are_of_the_format_that_oonis_own_reader_takes() -> None:
             assert loaded.probe_cc == document["probe_cc"]
 
 
+@pytest.mark.long
 def test_names_addresses_and_order_decide_nothing(
     outcomes: list[Outcome], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -94,6 +95,7 @@ def test_names_addresses_and_order_decide_nothing(
     assert moved == []
 
 
+@pytest.mark.long
 def test_one_more_address_that_works_makes_nothing_worse(
     outcomes: list[Outcome], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -6,6 +6,7 @@ Over the catalogue's rows as they are, and with failures cured, steps lost and c
 from dataclasses import replace
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,6 +70,7 @@ def changed_rows(draw: st.DrawFn) -> tuple[ReceivedMeasurement, ControlView]:
     return replace(row.taken, measurement=seen), view
 
 
+@pytest.mark.long
 @settings(max_examples=limit_examples(2_000), deadline=None)
 @given(changed_rows())
 def test_a_changed_row_has_the_same_verdicts(

@@ -294,6 +294,7 @@ def small_blocks_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge_workers, "JOIN_ROWS", BLOCK)
 
 
+@pytest.mark.long
 def test_every_row_is_stored_once_with_the_verdicts_of_one_process(tmp_path: Path) -> None:
     total: Counter[str] = Counter()
     for seed in range(SEED, SEED + SCHEDULES):

@@ -21,6 +21,7 @@ ONCE_WRONG = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "seed"), [*ONCE_WRONG, *((name, seed) for seed in range(SEEDS) for name in SCENES)]
 )

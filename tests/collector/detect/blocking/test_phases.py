@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from zlib import crc32
 
+import pytest
+
 from heliograph_collector.detect.replay import replay_signals
 from heliograph_collector.incidents.incident import Incident, IncidentState, PhaseDirection
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.sources.signal_file import read_signals
 from support.dated_blocks import Block, BlockScene, build_votes
 from support.foreign_world import AT, HOUR, Person, create_land, seconds_after
+
+pytestmark = pytest.mark.long
 
 LINES, PHONES = (16, 12), (12, 10)
 
