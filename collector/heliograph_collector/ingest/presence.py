@@ -19,7 +19,7 @@ from itertools import chain, pairwise
 from heliograph.observation import Link
 from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.fleet.registry import EnrolledAgent
+from heliograph_collector.fleet.registry import AgentSighting, EnrolledAgent
 from heliograph_collector.ingest.geo.lookup import PeerLocation
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind, Vantage
 from heliograph_collector.model.seniority import Seniority, find_seniority
@@ -101,8 +101,23 @@ class AgentConnection:
     def end(self, reason: DisconnectReason) -> None:
         """Wake the task of this session to end it for this reason."""
         self.end_reason = self.end_reason or reason
+        self.wake()
+
+    def wake(self) -> None:
+        """End the read of this session, which then finds the reason."""
         if self.read_timeout is not None and not self.read_timeout.expired():
             self.read_timeout.reschedule(asyncio.get_running_loop().time())
+
+    def build_sighting(self, wall_us: int) -> AgentSighting:
+        return AgentSighting(
+            agent=self.agent.id,
+            at_s=wall_us // 1_000_000,
+            version=self.hello.agent_version[:64],
+            country=self.vantage.country,
+            asn=self.vantage.asn,
+            access=self.vantage.access,
+            charter=min(self.hello.charter_version, 2**31),
+        )
 
     def build_row(self, kind: RowKind, received_us: int, heard_us: int = 0) -> JournalRow:
         """Build a presence row, whose body is the hello with region, access and epoch."""

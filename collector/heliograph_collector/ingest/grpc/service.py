@@ -41,7 +41,6 @@ from heliograph_collector.ingest.grpc.session import (
     HelloRefusedError,
     accept_hello,
     advise_cloned,
-    build_sighting,
     offer_plan,
 )
 from heliograph_collector.ingest.grpc.strangers import StrangerConnections
@@ -275,7 +274,7 @@ class IntakeService(IntakeServicer):
             await self._receiver.journal.append([connection.build_row(RowKind.ARRIVAL, wall_us)])
         except JournalError:
             raise HelloRefusedError("journal", grpc.StatusCode.UNAVAILABLE) from None
-        self._receiver.directory.record_sighting(build_sighting(connection, wall_us))
+        self._receiver.directory.record_sighting(connection.build_sighting(wall_us))
         self._receiver.metrics.count_region(connection.hello.region, connection.vantage)
         self._receiver.metrics.sessions.set(len(self._connections))
 

@@ -24,7 +24,7 @@ from heliograph.v1 import envelope_pb2 as epb
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet import agent_keys
 from heliograph_collector.fleet.forgetting import ERASE
-from heliograph_collector.fleet.registry import AgentSighting, EnrolledAgent, EnrolmentRefusedError
+from heliograph_collector.fleet.registry import EnrolledAgent, EnrolmentRefusedError
 from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.collector_faults import StallMonitor
@@ -39,6 +39,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[pb.AgentMessage, pb.CollectorMess
 ReceiptQueue: TypeAlias = "asyncio.Queue[asyncio.Task[pb.Receipt] | None]"
 
 _LINKS = frozenset(Link)
+_RECHECK_S = 1.0  # of an end that no read met; assumed
 POWER_ROW_US = 60_000_000  # between two rows on the power of one agent's machine; assumed
 # gRPC status by the reason of the end; other reasons end with OK.
 STATUS_BY_REASON = {
@@ -173,6 +174,8 @@ class AgentSession:
             rate_limits.MAX_SESSION_S * rng.uniform(0.9, 1.1) * 1_000_000
         )
         self._bad_count = 0
+        self._watching: asyncio.TimerHandle
+        self._writing = asyncio.Lock()
         self._power_row_us = receiver.clock.monotonic_us() - POWER_ROW_US
         self.goodbye_reason = ""
 
@@ -180,10 +183,11 @@ class AgentSession:
         offer_plan(self._connection, self._receiver)
         if self._connection.agent.cloned_s is not None:
             advise_cloned(self._connection)
-        await self._request_new_key()
+        self._watch()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._write_outbox())
+                await self._request_new_key()
                 receipts_task = group.create_task(self._send_receipts())
                 reason = await self._read_messages(group)
                 await self._receipts.put(None)
@@ -193,11 +197,13 @@ class AgentSession:
                 await self._connection.outbox.put(None)
         except* _SlowReaderError:
             reason = DisconnectReason.SLOW
+        finally:
+            self._watching.cancel()
         return reason
 
     async def _read_messages(self, group: asyncio.TaskGroup) -> DisconnectReason:
         while True:
-            message = await self._receive(group)
+            message = await self._receive()
             if isinstance(message, DisconnectReason):
                 return message
             self._connection.last_heard_us = self._receiver.clock.monotonic_us()
@@ -236,30 +242,28 @@ class AgentSession:
     def _release_slot(self, _: asyncio.Task[pb.Receipt]) -> None:
         self._receiver.slots.release()
 
-    async def _receive(self, group: asyncio.TaskGroup) -> pb.AgentMessage | DisconnectReason:
-        """Receive a message; the read continues over timeouts, so that none is lost."""
-        read_task = group.create_task(self._read_message())
-        try:
-            while (reason := self._find_end_reason()) is None:
-                try:
-                    async with asyncio.timeout(
-                        self._remaining_s()
-                    ) as self._connection.read_timeout:
-                        message = await asyncio.shield(read_task)
-                except TimeoutError:
-                    continue
-                finally:
-                    self._connection.read_timeout = None
-                if _is_message(message):
-                    return message
-                is_closed = message is grpc.aio.EOF
-                return DisconnectReason.CLOSED if is_closed else DisconnectReason.MISBEHAVED
+    async def _receive(self) -> pb.AgentMessage | DisconnectReason:
+        """Receive a message; a read that is ended loses its message, so `_watch` ends the last."""
+        if (reason := self._find_end_reason()) is not None:
             return reason
+        try:
+            async with asyncio.timeout(None) as self._connection.read_timeout:
+                message: object = await self._context.read()
+        except TimeoutError:
+            return self._find_end_reason() or DisconnectReason.SILENT
         finally:
-            read_task.cancel()
+            self._connection.read_timeout = None
+        if _is_message(message):
+            return message
+        return DisconnectReason.CLOSED if message is grpc.aio.EOF else DisconnectReason.MISBEHAVED
 
-    async def _read_message(self) -> object:
-        return await self._context.read()
+    def _watch(self) -> None:
+        """End the read when the session's time has come; one timer does for all reads."""
+        is_over = self._find_end_reason() is not None
+        if is_over:
+            self._connection.wake()
+        wait_s = _RECHECK_S if is_over else self._remaining_s()
+        self._watching = asyncio.get_running_loop().call_later(wait_s, self._watch)
 
     def _find_end_reason(self) -> DisconnectReason | None:
         """Return the reason to end the session now, or None."""
@@ -283,7 +287,7 @@ class AgentSession:
             self._connection.link = Link(heartbeat.link)
         self._connection.queued_count = heartbeat.queued
         await self._record_power(heartbeat)
-        self._receiver.directory.record_sighting(build_sighting(self._connection, received_us))
+        self._receiver.directory.record_sighting(self._connection.build_sighting(received_us))
         offer_plan(self._connection, self._receiver)
         clock = pb.Clock(
             heartbeat_sent_us=heartbeat.sent_us,
@@ -347,11 +351,19 @@ class AgentSession:
             await self._send(pb.CollectorMessage(ack=pb.Ack(receipts=[receipt])))
 
     async def _send(self, message: pb.CollectorMessage) -> None:
-        await self._connection.outbox.put(message)
+        """Write a message, or queue it behind those that wait."""
+        if self._writing.locked() or not self._connection.outbox.empty():
+            await self._connection.outbox.put(message)
+        else:
+            await self._write(message)
 
     async def _write_outbox(self) -> None:
-        """Write the stream, in one task, because gRPC allows one write at a time."""
         while (message := await self._connection.outbox.get()) is not None:
+            await self._write(message)
+
+    async def _write(self, message: pb.CollectorMessage) -> None:
+        """Write a message after the present one, because gRPC allows one write at a time."""
+        async with self._writing:
             try:
                 async with asyncio.timeout(rate_limits.RPC_S):
                     await self._context.write(message)
@@ -378,19 +390,6 @@ def offer_plan(connection: AgentConnection, receiver: EnvelopeReceiver) -> None:
 def advise_cloned(connection: AgentConnection) -> None:
     """Queue the advice that two machines use the key; a full outbox waits for a receipt."""
     connection.offer(pb.CollectorMessage(advice=pb.Advice(reason="cloned")))
-
-
-def build_sighting(connection: AgentConnection, wall_us: int) -> AgentSighting:
-    vantage = connection.vantage
-    return AgentSighting(
-        agent=connection.agent.id,
-        at_s=wall_us // 1_000_000,
-        version=connection.hello.agent_version[:64],
-        country=vantage.country,
-        asn=vantage.asn,
-        access=vantage.access,
-        charter=min(connection.hello.charter_version, 2**31),
-    )
 
 
 def _build_renewed(public_key: bytes, expires_s: int) -> pb.CollectorMessage:
