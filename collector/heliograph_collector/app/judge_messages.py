@@ -48,6 +48,7 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class DecodeReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     chunks: list[Chunk]
     failures: list[DecodeFailure]
+    bodies: dict[str, bytes]  # by id: see `Block.bodies`
 
 
 class JudgeRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -84,8 +84,10 @@ class RequestHandler:
         decoded = read_rows(request.rows, self._pseudonyms)
         self._decoded = decoded.records
         if request.is_past:
-            return DecodeReply(chunks=[], failures=[])
-        return DecodeReply(chunks=encode_chunks(decoded.records), failures=decoded.failures)
+            return DecodeReply(chunks=[], failures=[], bodies={})
+        return DecodeReply(
+            chunks=encode_chunks(decoded.records), failures=decoded.failures, bodies=decoded.bodies
+        )
 
     def _judge(self, request: JudgeRequest) -> JudgeReply:
         LIBRARY.refresh()

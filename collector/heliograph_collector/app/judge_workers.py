@@ -58,7 +58,7 @@ from heliograph_collector.model.records import (
     RowKind,
     Verdict,
 )
-from heliograph_collector.store.journal.decode import DecodedRows, read_bodies, read_rows
+from heliograph_collector.store.journal.decode import DecodedRows, read_rows
 from heliograph_collector.store.journal.journal import JournalError
 from heliograph_collector.store.pseudonyms import Pseudonyms
 
@@ -267,14 +267,13 @@ class JudgeWorkers:
 
     async def _judge_apart(self, rows: Sequence[JournalRow]) -> JudgedRows:
         """Judge in the processes; what a lost one leaves is done here."""
-        envelopes = _list_envelopes(rows)
-        parts = _divide_rows(envelopes, self._workers)
+        parts = _divide_rows(_list_envelopes(rows), self._workers)
         await asyncio.gather(*(self._decode_part(part) for part in parts))
         decoded = read_rows([r for r in rows if r.kind is not RowKind.ENVELOPE], self._pseudonyms)
-        decoded.bodies = await asyncio.to_thread(read_bodies, envelopes, self._pseudonyms)
         for part in parts:
             decoded.records += part.decoded.records
             decoded.failures += part.decoded.failures
+            decoded.bodies |= part.decoded.bodies
         records = select_sane(decoded.records)
         if not records:  # what is due is judged with the next results, as in one process
             return collect_judged(decoded, ())
@@ -293,7 +292,9 @@ class JudgeWorkers:
                 part.worker = None
             else:
                 part.chunks = reply.chunks
-                part.decoded = DecodedRows(records=records, failures=reply.failures)
+                part.decoded = DecodedRows(
+                    records=records, failures=reply.failures, bodies=reply.bodies
+                )
                 return
         part.decoded = await asyncio.to_thread(read_rows, part.rows, self._pseudonyms)
         part.chunks = await asyncio.to_thread(encode_chunks, part.decoded.records)

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from google.protobuf.message import DecodeError
 
-from heliograph.codec import CodecError, decode_round, epoch_from_pb, split_round
+from heliograph.codec import CodecError, decode_round, epoch_from_pb
 from heliograph.envelope import EnvelopeError, decompress_batch
 from heliograph.failure import Operation
 from heliograph.observation import Epoch, Exchange, Link, Measurement, Observation
@@ -129,18 +129,6 @@ def read_rows(rows: Iterable[JournalRow], pseudonyms: Pseudonyms) -> DecodedRows
         else:
             decoded.presence.append(_build_presence(row, pseudonyms))
     return decoded
-
-
-def read_bodies(rows: Iterable[JournalRow], pseudonyms: Pseudonyms) -> dict[str, bytes]:
-    """Read what of envelopes is stored as it came, by id, without a check of what it says."""
-    bodies: dict[str, bytes] = {}
-    for row in rows:
-        with contextlib.suppress(EnvelopeError):
-            batch = decompress_batch(row.body)
-            for index, message in enumerate(batch.measurements):
-                for part, body in enumerate(_list_bodies(message, split_round(message))):
-                    bodies[_name_part(row, index, part, pseudonyms)] = body
-    return bodies
 
 
 def _list_bodies(

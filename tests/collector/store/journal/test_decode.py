@@ -10,7 +10,7 @@ from heliograph.v1 import intake_pb2
 from heliograph.v1 import observation_pb2 as opb
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.model.seniority import Seniority
-from heliograph_collector.store.journal.decode import read_bodies, read_rows
+from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from support.rows import ANNA, DAY, NAMES, T0, US, envelope_row, measurement_pb
 from support.unit_load import build_fleet, build_row, build_workload, list_batches
@@ -74,7 +74,6 @@ def test_a_body_is_kept_as_its_record_would_be_encoded() -> None:
         if record.measurement.experiment != "digest"
     }
     assert read.bodies == {name: body.SerializeToString() for name, body in encoded.items()}
-    assert read_bodies([*rows, replace(rows[0], body=b"none")], NAMES) == read.bodies
 
 
 def test_impossible_time_counts_from_arrival() -> None:
