@@ -116,6 +116,8 @@ class ImportedRow:
     total: StateCounts
     days: Mapping[int, StateCounts]  # by midnight, microseconds UTC
     blocked_networks: Mapping[int, int]  # measurements that found it blocked, by ASN
+    # The same by midnight, of networks most of whose measurements of the day found it blocked.
+    agreeing_networks: Mapping[int, Mapping[int, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

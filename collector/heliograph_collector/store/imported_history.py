@@ -1,6 +1,6 @@
 """Days of imported results, from the counts by day that `ImportedResults.add` keeps.
 
-A month of one country has hundreds of thousands of counts. So `target_sums` has them summed over
+A month of one country has hundreds of thousands of counts. So `day_sums` has them summed over
 networks, and which of these found how much blocked. The targets are chosen by partial indexes,
 which hold only what was found blocked and tests without a target, and then the counts of these few
 are read by the key of each day.
@@ -21,22 +21,25 @@ from heliograph_collector.model.imported import (
 )
 
 DAYS_SCHEMA = """
-CREATE TABLE IF NOT EXISTS target_sums (
+CREATE TABLE IF NOT EXISTS day_sums (
   country TEXT NOT NULL, day INTEGER NOT NULL, source TEXT NOT NULL, test TEXT NOT NULL,
   target TEXT NOT NULL, reachable INTEGER NOT NULL, partial INTEGER NOT NULL,
   blocked INTEGER NOT NULL, down INTEGER NOT NULL, unknown INTEGER NOT NULL,
   newest_us INTEGER NOT NULL, imported_us INTEGER NOT NULL, networks TEXT NOT NULL,
+  agreeing_networks TEXT NOT NULL,
   PRIMARY KEY (country, day, source, test, target)
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS target_sums_blocked
-  ON target_sums (country, day, blocked) WHERE blocked > 0;
-CREATE INDEX IF NOT EXISTS target_sums_plain ON target_sums (country, day) WHERE target = '';
-CREATE INDEX IF NOT EXISTS target_sums_plain_test ON target_sums (test, day) WHERE target = '';
-CREATE INDEX IF NOT EXISTS target_sums_target ON target_sums (target, day) WHERE target != '';
+CREATE INDEX IF NOT EXISTS day_sums_blocked
+  ON day_sums (country, day, blocked) WHERE blocked > 0;
+CREATE INDEX IF NOT EXISTS day_sums_plain ON day_sums (country, day) WHERE target = '';
+CREATE INDEX IF NOT EXISTS day_sums_plain_test ON day_sums (test, day) WHERE target = '';
+CREATE INDEX IF NOT EXISTS day_sums_target ON day_sums (target, day) WHERE target != '';
 CREATE INDEX IF NOT EXISTS day_counts_blocked_asn
   ON day_counts (asn, day, blocked) WHERE blocked > 0;
 CREATE INDEX IF NOT EXISTS day_counts_plain_asn ON day_counts (asn, day) WHERE target = '';
--- Earlier versions chose targets from the counts of networks, and summed these for each page.
+-- Earlier versions chose targets from the counts of networks, and summed these for each page;
+-- their sums did not tell in which networks most measurements of a day agreed.
+DROP TABLE IF EXISTS target_sums;
 DROP INDEX IF EXISTS day_counts_blocked;
 DROP INDEX IF EXISTS day_counts_plain;
 DROP INDEX IF EXISTS day_counts_plain_test;
@@ -44,13 +47,19 @@ DROP INDEX IF EXISTS day_counts_target;
 DROP INDEX IF EXISTS day_counts_blocking;
 DROP TABLE IF EXISTS target_days;
 """
-SUM_NETWORKS = """
-INSERT INTO target_sums
+# Two thirds of those that know, of which a quarter of all: as aggregate/cell_state decides.
+_AGREE = """
+blocked > 0 AND blocked >= 0.66 * (reachable + partial + blocked + down)
+  AND blocked >= 0.25 * (reachable + partial + blocked + down + unknown)
+"""
+SUM_NETWORKS = f"""
+INSERT INTO day_sums
 SELECT country, day, source, test, target, sum(reachable), sum(partial), sum(blocked), sum(down),
   sum(unknown), max(newest_us), max(imported_us),
-  json_group_object(asn, blocked) FILTER (WHERE blocked > 0)
+  json_group_object(asn, blocked) FILTER (WHERE blocked > 0),
+  json_group_object(asn, blocked) FILTER (WHERE {_AGREE})
 FROM day_counts
-"""
+"""  # noqa: S608 fixed text
 TARGET_GROUPS = " GROUP BY country, day, source, test, target"
 _LONG_DAYS = 62  # beyond them half as many targets are read; assumed
 _STATES = ("reachable", "partial", "blocked", "down", "unknown")
@@ -58,6 +67,7 @@ _Key = tuple[str, str, str, str]  # country, source, test, target
 
 
 _NETWORKS = msgspec.json.Decoder(dict[str, int])
+_NO_NETWORKS = "{}"
 
 
 class _Record(NamedTuple):
@@ -72,6 +82,7 @@ class _Record(NamedTuple):
     newest_us: int
     imported_us: int
     networks: str  # JSON: measurements that found it blocked, by ASN
+    agreeing_networks: str  # JSON: the same, of networks of which most measurements agree
 
     @property
     def counts(self) -> StateCounts:
@@ -138,7 +149,7 @@ def _choose_keys(
 
 def _choose_table(filters: ImportedFilter) -> str:
     """Return the table of a question: that of the sums has no network."""
-    return "target_sums" if filters.asn is None else "day_counts"
+    return "day_sums" if filters.asn is None else "day_counts"
 
 
 def _read_days(
@@ -154,10 +165,11 @@ def _read_days(
     places = ", ".join(["(?, ?, ?, ?, ?)"] * len(keys))
     columns = ", ".join(f"c.{name}" for name in (*_STATES, "newest_us", "imported_us"))
     table = _choose_table(filters)
-    networks = "c.networks"
+    networks = "c.networks, c.agreeing_networks"
     condition = ""
     if filters.asn is not None:
-        networks = "iif(c.blocked, json_object(c.asn || '', c.blocked), '{}')"
+        known = "json_object(c.asn || '', c.blocked)"
+        networks = f"iif(c.blocked, {known}, '{{}}'), iif({_AGREE}, {known}, '{{}}')"
         condition = "AND c.asn = ?"
     records = db.execute(
         "WITH RECURSIVE days (day) AS (SELECT ? UNION ALL SELECT day + 1 FROM days WHERE day < ?), "  # noqa: S608 fixed names
@@ -190,6 +202,11 @@ def _build_row(key: _Key, days: Sequence[_Record]) -> ImportedRow:
         total=StateCounts(*map(sum, zip(*counts.values(), strict=True))),
         days=counts,
         blocked_networks=_sum_networks(days),
+        agreeing_networks={
+            record.day * DAY_US: _read_networks(record.agreeing_networks)
+            for record in days
+            if record.agreeing_networks != _NO_NETWORKS
+        },
     )
 
 
@@ -199,6 +216,10 @@ def _sum_networks(days: Iterable[_Record]) -> Mapping[int, int]:
         for asn, blocked in _NETWORKS.decode(day.networks).items():
             networks[asn] = networks.get(asn, 0) + blocked
     return {int(asn): blocked for asn, blocked in networks.items()}
+
+
+def _read_networks(document: str) -> Mapping[int, int]:
+    return {int(asn): blocked for asn, blocked in _NETWORKS.decode(document).items()}
 
 
 def _build_condition(filters: ImportedFilter) -> tuple[str, list[object]]:

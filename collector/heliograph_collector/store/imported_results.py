@@ -147,7 +147,7 @@ class ImportedResults:
         A reader that finds counts writes nothing, so that it never waits for an import.
         """
         has_sums, has_counts, has_results = self._db.execute(
-            "SELECT EXISTS (SELECT 1 FROM target_sums), EXISTS (SELECT 1 FROM day_counts), "
+            "SELECT EXISTS (SELECT 1 FROM day_sums), EXISTS (SELECT 1 FROM day_counts), "
             "EXISTS (SELECT 1 FROM results)"
         ).fetchone()
         if has_sums or not (has_counts or has_results):
@@ -155,14 +155,14 @@ class ImportedResults:
         with self._db:
             if not has_counts:
                 self._db.execute(f"{_COUNT_DAYS} WHERE true {_DAY_GROUPS}")
-            self._db.execute("DELETE FROM target_sums")
+            self._db.execute("DELETE FROM day_sums")
             self._db.execute(f"{SUM_NETWORKS} {TARGET_GROUPS}")
 
     def _count_days_again(self, days: Iterable[tuple[str, int]]) -> None:
         """Count (country, day) again from their results. Raises sqlite3.Error."""
         for country, day in days:
             place = (country, day)
-            for table in ("day_counts", "target_sums"):
+            for table in ("day_counts", "day_sums"):
                 self._db.execute(
                     f"DELETE FROM {table} WHERE country = ? AND day = ?",  # noqa: S608 fixed names
                     place,

@@ -1,13 +1,16 @@
 """What other projects measured in the chosen days, as rows of another table. Pure.
 
 A bar is a day: blocked or reachable where two thirds of the measurements that know say so, as for a
-cell of ours, else in doubt. Nobody here knows the vantages, so nothing else is concluded.
+cell of ours, else in doubt. What one network blocks is blocked too, as in our rows, in a lower bar:
+there two thirds of that network's measurements must say so, three or more on days in a row. Nobody
+here knows the vantages, so nothing else is concluded.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from urllib.parse import urlsplit
 
 from heliograph.units import DAY_US
@@ -32,6 +35,7 @@ from heliograph_collector.model.records import VerdictState
 MAX_TARGETS = 25  # of one page: those found blocked most often; assumed
 REPORTERS = {"ioda": "IODA", "radar": "Cloudflare Radar"}
 _MAX_NAMED = 4  # networks that a row names
+_LEAST_BLOCKED = 3  # measurements of a network; one or two may be one poor line; assumed
 _MAX_SENTENCE_NAMES = 5  # targets that the sentence names
 
 
@@ -60,11 +64,12 @@ def build_imported_table(
     """Build the table, titled by country where all rows are one service; None without rows."""
     if not imported.rows and not imported.outages:
         return None
+    rows = [
+        _build_row(row, _name_row(row, titles, t, by_country=by_country), days, names, t)
+        for row in imported.rows
+    ]
     return ImportedTable(
-        rows=[
-            _build_row(row, _name_row(row, titles, t, by_country=by_country), days, names, t)
-            for row in imported.rows
-        ],
+        rows=sorted(rows, key=lambda row: row.state != VerdictState.BLOCKED),
         sources=[IMPORT_SOURCES[name] for name in sorted({row.source for row in imported.rows})],
         omitted=imported.targets - len(imported.rows),
         newest=i18n.format_day(t.lang, i18n.to_datetime(imported.newest_us))
@@ -160,10 +165,11 @@ def _build_row(
     names: NetworkNamer,
     t: Locale,
 ) -> CountryRow:
+    blocking = find_blocking_networks(row)
     blocked_days = [
         day
         for day, counts in sorted(row.days.items())
-        if decide_imported(counts) is VerdictState.BLOCKED
+        if day in blocking or decide_imported(counts) is VerdictState.BLOCKED
     ]
     state = VerdictState.BLOCKED if blocked_days else decide_imported(row.total)
     return CountryRow(
@@ -173,26 +179,52 @@ def _build_row(
         state=state.value,
         symbol=labels.SYMBOLS[state],
         label=labels.label_code("state", state.value, t.lang),
-        cause=" · ".join(_list_facts(row, blocked_days, names, t)),
-        chart=timeline_rows.draw_row(_build_bars(row, days), days.starts, t),
+        cause=" · ".join(_list_facts(row, blocked_days, blocking, names, t)),
+        chart=timeline_rows.draw_row(_build_bars(row, blocking, days), days.starts, t),
     )
 
 
-def _build_bars(row: ImportedRow, days: DayRange) -> TimelineRow:
+def find_blocking_networks(row: ImportedRow) -> Mapping[int, Mapping[int, int]]:
+    """Find the networks that blocked, by day: how many of their measurements say so."""
+    days_of: dict[int, list[int]] = {}
+    for day, networks in sorted(row.agreeing_networks.items()):
+        for asn in networks:
+            days_of.setdefault(asn, []).append(day)
+    blocking: dict[int, dict[int, int]] = {}
+    for asn, days in days_of.items():
+        for _, run in groupby(enumerate(days), lambda place: place[1] - place[0] * DAY_US):
+            counts = {day: row.agreeing_networks[day][asn] for _, day in run}
+            if sum(counts.values()) >= _LEAST_BLOCKED:
+                for day, blocked in counts.items():
+                    blocking.setdefault(day, {})[asn] = blocked
+    return blocking
+
+
+def _build_bars(
+    row: ImportedRow, blocking: Mapping[int, Mapping[int, int]], days: DayRange
+) -> TimelineRow:
     """Build one bar a day, however wide the bins of the chart are."""
     starts = days.starts
     bins_a_day = DAY_US // starts.step
     marks: list[BinMark | None] = [None] * len(starts)
+    shares = [1.0] * len(starts)
     for day_us, counts in row.days.items():
         first = (day_us - days.since_us) // starts.step
         if 0 <= first < len(marks):
             mark = BinMark(decide_imported(counts).value)
+            if mark != BinMark.BLOCKED and day_us in blocking:
+                mark = BinMark.BLOCKED
+                shares[first : first + bins_a_day] = [counts.blocked / sum(counts)] * bins_a_day
             marks[first : first + bins_a_day] = [mark] * bins_a_day
-    return TimelineRow(marks=tuple(marks), shares=(1.0,) * len(marks))
+    return TimelineRow(marks=tuple(marks), shares=tuple(shares))
 
 
 def _list_facts(
-    row: ImportedRow, blocked_days: Sequence[int], names: NetworkNamer, t: Locale
+    row: ImportedRow,
+    blocked_days: Sequence[int],
+    blocking: Mapping[int, Mapping[int, int]],
+    names: NetworkNamer,
+    t: Locale,
 ) -> list[str]:
     """List on which days it was blocked, in how many measurements, and in which networks."""
     total = sum(row.total)
@@ -207,7 +239,8 @@ def _list_facts(
         )
         facts.append(since if since == until else t("history.from_to", since=since, until=until))
     facts.append(t("history.imported_blocked", n=row.total.blocked, total=total))
-    return facts + list_networks(row.blocked_networks, names, t)
+    counts = sum(map(Counter, blocking.values()), Counter[int]()) or row.blocked_networks
+    return facts + list_networks(counts, names, t)
 
 
 def list_networks(counts: Mapping[int, int], names: NetworkNamer, t: Locale) -> list[str]:

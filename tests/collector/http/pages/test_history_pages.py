@@ -3,18 +3,23 @@
 import csv
 import io
 import re
+from contextlib import closing
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
 import pytest
 
+from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.http.day_range import MAX_DAYS
 from heliograph_collector.http.i18n import LANGS
 from heliograph_collector.model.history import CellHistory
+from heliograph_collector.model.records import VerdictState
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+from heliograph_collector.store.imported_results import ImportedResults
 from support.fake_feed import World
 from support.kazakhstan_votes import evening
-from support.past_days import feed_with_past, past
+from support.past_days import JAN_1, feed_with_past, list_results, past, read_past
 from support.site import Serve, Site, open_page
 
 DAYS = "since=2022-01-01&until=2022-01-05"
@@ -124,6 +129,32 @@ async def test_what_others_measured_has_their_name_and_license_and_is_apart(
     assert "www.facebook.com" in lede
     document = await bare.json(f"/api/v1/history?country=KZ&{DAYS}")
     assert document["rows"] == [], "theirs are in no file of ours"
+
+
+async def test_what_one_network_blocks_is_no_green_row(serve: Serve, tmp_path: Path) -> None:
+    """Where others measured four networks, and the largest alone blocked."""
+    blocked = {(9198, "telegram", n) for n in (1, 2)} | {(29355, "signal", 1)}
+    results = [
+        replace(
+            list_results()[0], key=f"{asn} {test} {day} {n}", asn=asn, test=test,
+            started_us=JAN_1 + day * DAY_US + n * HOUR_US,
+            state=VerdictState.BLOCKED if (asn, test, day) in blocked else VerdictState.REACHABLE,
+        )
+        for asn in (9198, 29355, 48503, 21299)
+        for test in ("telegram", "signal")
+        for day in range(4)
+        for n in range(2)
+    ]  # fmt: skip
+    with closing(ImportedResults(tmp_path / "imported.db")) as imported:
+        imported.add(results, JAN_1 + 9 * DAY_US, 1)
+    others = await serve(evening().feed(**read_past(tmp_path)))
+    telegram = find_row(await read_rows(others, KZ, others=True), "Telegram")
+    assert "blocked on 2 of 4 days with data · 2 Jan to 3 Jan" in telegram
+    assert "blocked in 4 of 32 measurements · AS9198" in telegram
+    signal = find_row(await read_rows(others, KZ, others=True), "Signal")
+    assert "reachable blocked in 2 of 32" in signal, "two may be one poor line"
+    lede = (await others.html(KZ)).partition('id="others-title"')[0]
+    assert "Other projects found blocked: Telegram." in lede
 
 
 @pytest.mark.parametrize(
