@@ -11,7 +11,7 @@ from functools import cache
 from urllib.parse import urlencode
 
 from heliograph.regions import list_regions
-from heliograph.units import SECOND_US
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.http import labels
 from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.day_range import DayRange
@@ -28,6 +28,20 @@ _MAX_NAMES = 300  # of networks with such a name, of which those with data come 
 _YEAR = re.compile("(199[0-9]|20[0-9]{2})(?:-(0[1-9]|1[0-2]))?", re.ASCII)
 _PLAIN = str.maketrans("۰۱۲۳۴۵۶۷۸۹", "0123456789", "\u0654")  # no hamza above a Persian letter
 _IN = ("in", "во", "в", "در")  # before a month
+_WEEK = (
+    "week", "неделя", "недели", "неделе", "неделю", "апта", "аптада", "аптасы", "هفته",
+)  # fmt: skip
+_MONTH = ("month", "месяц", "месяца", "месяце", "ай", "айда", "айы", "ماه")
+# → days, the one in progress included
+_SPANS: Mapping[str, int] = {**dict.fromkeys(_WEEK, 7), **dict.fromkeys(_MONTH, 30)}
+_WHICH = frozenset({  # beside such a word
+    "the", "this", "last", "past", "in", "for", "за", "на", "эта", "эту", "этой", "этот",
+    "этом", "последний", "последнюю", "последняя", "прошлый", "прошлую", "прошлой", "осы",
+    "соңғы", "өткен", "این", "گذشته", "اخیر", "در",
+})  # fmt: skip
+_WORD = re.compile(r"\w+")
+_ENDS = ".,?!\u061f"
+_LONGEST_ENDING = 3  # letters that a case adds to a name
 _LEAST_STEM = 4  # letters
 _NUMBER = re.compile("(?:as)?([0-9]{1,10})", re.ASCII)
 
@@ -51,22 +65,31 @@ class SearchResult:
 
 
 def render_search(
-    query: str, days: DayRange | None, index: SearchIndex, t: Locale, assets: Mapping[str, str]
+    query: str,
+    days: DayRange | None,
+    now_us: int,
+    index: SearchIndex,
+    t: Locale,
+    assets: Mapping[str, str],
 ) -> str:
     """Render the form with what was found; `days` are those that the results lead to.
 
-    Without them a month or a year in the text is: "Kazakhstan January 2022" is what readers write.
+    Without them a month or a year in the text is: "Kazakhstan January 2022" is what readers write,
+    and "Iran last month", and whole questions.
     """
+    sought = query
     if days is None:
-        query, days = split_days_off(query)
+        sought, days = split_days_off(query)
+    if days is None:
+        sought, days = _split_span_off(query, now_us)
     chosen = {} if days is None else days.parameters
     suffix = f"?{urlencode(chosen)}" if chosen else ""
-    groups = find_results(query, index, t) if query else []
+    groups = find_results(sought, index, t) if sought else []
     return render_template(
         "search.html",
         t=t,
         assets=assets,
-        query=query,
+        query=sought,
         groups=[
             (t(f"search.{kind}"), results if kind == "incidents" else _add_days(results, suffix))
             for kind, results in groups
@@ -86,10 +109,12 @@ def _add_days(results: Iterable[SearchResult], suffix: str) -> list[SearchResult
 def find_results(query: str, index: SearchIndex, t: Locale) -> list[tuple[str, list[SearchResult]]]:
     """Find (kind, results), names that begin with the text first."""
     text = _fold(query)
-    countries = [
-        SearchResult(labels.country_name(code, t.lang), f"/countries/{code}", code)
-        for code in _match(text, _country_names())
-    ]
+    groups = _find_by_name(text, index, t)
+    return groups if any(results for _, results in groups) else _find_in_sentence(text, index, t)
+
+
+def _find_by_name(text: str, index: SearchIndex, t: Locale) -> list[tuple[str, list[SearchResult]]]:
+    countries = _list_countries(_match(text, _country_names()), t)
     regions = [
         SearchResult(
             labels.region_name(code, t.lang),
@@ -108,11 +133,72 @@ def find_results(query: str, index: SearchIndex, t: Locale) -> list[tuple[str, l
     ]
 
 
+def _find_in_sentence(
+    text: str, index: SearchIndex, t: Locale
+) -> list[tuple[str, list[SearchResult]]]:
+    """Find the countries and services that a question names."""
+    words = _WORD.findall(text)
+    titles = {name: [_fold(title)] for name, title in index.services.items()}
+    services = [name for name, names in titles.items() if _is_named(names, words)]
+    countries = [code for code, names in _country_names().items() if _is_named(names, words)]
+    incidents = [
+        incident
+        for incident in index.incidents
+        if (incident.scope.country in countries or not countries)
+        and (incident.scope.service in services or not services)
+    ]
+    is_found = countries or services
+    return [
+        ("services", [_describe_service(name, index) for name in services]),
+        ("countries", _list_countries(countries, t)),
+        ("incidents", _list_incidents(incidents, t) if is_found else []),
+    ]
+
+
+def _is_named(names: Iterable[str], words: Sequence[str]) -> bool:
+    """Tell whether one of the names, longer than a code, is among the words, in any case."""
+    text = f" {' '.join(words)} "
+    for name in names:
+        plain = " ".join(_WORD.findall(name))
+        if len(plain) > 2 and f" {plain} " in text:
+            return True
+        if plain.isascii() or len(plain) < _LEAST_STEM:  # English names do not change
+            continue
+        stem = plain[:-1] if len(plain) > _LEAST_STEM else plain
+        longest = len(plain) + _LONGEST_ENDING
+        if any(word.startswith(stem) and len(word) <= longest for word in words):
+            return True
+    return False
+
+
+def _list_countries(codes: Iterable[str], t: Locale) -> list[SearchResult]:
+    return [
+        SearchResult(labels.country_name(code, t.lang), f"/countries/{code}", code)
+        for code in codes
+    ]
+
+
+def _split_span_off(query: str, now_us: int) -> tuple[str, DayRange | None]:
+    """Split a text into what is sought and its last week or month, as a page's links have it."""
+    parts = query.translate(_PLAIN).split()
+    words = [part.strip(_ENDS).casefold() for part in parts]
+    span = next((_SPANS[word] for word in words if word in _SPANS), 0)
+    sought = [
+        part
+        for part, word in zip(parts, words, strict=True)
+        if word not in _SPANS and word not in _WHICH
+    ]
+    if not (span and sought):
+        return query, None
+    tomorrow_us = (now_us // DAY_US + 1) * DAY_US
+    return " ".join(sought).rstrip(_ENDS), DayRange(tomorrow_us - span * DAY_US, tomorrow_us)
+
+
 def split_days_off(query: str) -> tuple[str, DayRange | None]:
     """Split a text into what is sought and the month or year in it, in any of the languages."""
     parts = query.translate(_PLAIN).split()
     for position, part in enumerate(parts):
-        if match := _YEAR.fullmatch(part.rstrip(".,")):
+        if match := _YEAR.fullmatch(part.rstrip(_ENDS)):
             year = int(match[1])
             month = int(match[2] or 0)
             names = {
@@ -125,13 +211,15 @@ def split_days_off(query: str) -> tuple[str, DayRange | None]:
             while sought and sought[-1].casefold() in _IN:
                 sought.pop()
             if sought:
-                return " ".join(sought).rstrip(","), _span_days(year, month or names.get(named, 0))
+                return " ".join(sought).rstrip(_ENDS), _span_days(
+                    year, month or names.get(named, 0)
+                )
     return query, None
 
 
 def _find_month(claim: str) -> int:
     """Return the number of a month's name, in any of its cases; 0 for another word."""
-    text = _fold(claim.rstrip(".,"))
+    text = _fold(claim.rstrip(_ENDS))
     return next((n for n, names in _month_names().items() if _is_month(text, names)), 0)
 
 
@@ -160,11 +248,12 @@ def _month_names() -> Mapping[int, Collection[str]]:
 def _find_services(text: str, index: SearchIndex) -> list[SearchResult]:
     names = {name: [_fold(name), _fold(title)] for name, title in index.services.items()}
     names |= {target: [_fold(labels.format_target(target))] for target in index.targets}
-    return [
-        SearchResult(labels.service_title(name, index.services), f"/services/{name}", name)
-        for name in _match(text, names)
-        if "/" not in name
-    ][:_MAX_RESULTS]
+    found = [name for name in _match(text, names) if "/" not in name]
+    return [_describe_service(name, index) for name in found[:_MAX_RESULTS]]
+
+
+def _describe_service(name: str, index: SearchIndex) -> SearchResult:
+    return SearchResult(labels.service_title(name, index.services), f"/services/{name}", name)
 
 
 def _find_networks(text: str, index: SearchIndex, t: Locale) -> list[SearchResult]:
@@ -189,13 +278,21 @@ def _find_incidents(
     text: str, countries: Collection[str], index: SearchIndex, t: Locale
 ) -> list[SearchResult]:
     """Find an incident by its id, and the newest of the services and countries that are named."""
-    return [
-        SearchResult(describe_incident(incident, t), f"/incidents/{incident.id}")
+    found = [
+        incident
         for incident in index.incidents
         if incident.id == text
         or incident.scope.country in countries
         or (incident.scope.service and text in _fold(incident.scope.service))
-    ][:_MAX_INCIDENTS]
+    ]
+    return _list_incidents(found, t)
+
+
+def _list_incidents(incidents: Sequence[IncidentDocument], t: Locale) -> list[SearchResult]:
+    return [
+        SearchResult(describe_incident(incident, t), f"/incidents/{incident.id}")
+        for incident in incidents[:_MAX_INCIDENTS]
+    ]
 
 
 def _match(text: str, names: Mapping[str, Iterable[str]]) -> list[str]:

@@ -160,10 +160,11 @@ class SubjectRoutes:
             incidents=self._incident_cache.all_incidents(),
         )
         days = None
+        now_us = self._feed.clock.wall_us()
         if FIRST_DAY in values or LAST_DAY in values:
-            days = read_day_range(values, self._feed.clock.wall_us())
+            days = read_day_range(values, now_us)
         return form_response(
-            await asyncio.to_thread(render_search, query, days, index, t, self._assets)
+            await asyncio.to_thread(render_search, query, days, now_us, index, t, self._assets)
         )
 
     def _find_past_service(self, claim: str) -> str:

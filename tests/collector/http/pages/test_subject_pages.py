@@ -251,6 +251,35 @@ async def test_a_month_in_the_text_leads_to_its_days(
     assert f"/countries/KZ?since={since}&until={until}" in links(page)
 
 
+WEEK = "?since=2021-12-30&until=2022-01-05"  # the evening is that of 5 January
+MONTH = "?since=2021-12-07&until=2022-01-05"
+JANUARY = "?since=2022-01-01&until=2022-01-31"
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("Which services were blocked in Kazakhstan in January 2022?", {f"countries/KZ{JANUARY}"}),
+        ("Какие сервисы блокировали в Казахстане в январе 2022?", {f"countries/KZ{JANUARY}"}),
+        ("Has Telegram been blocked anywhere this week?", {f"services/telegram{WEEK}"}),
+        ("Telegram за неделю", {f"services/telegram{WEEK}"}),
+        ("تلگرام این هفته Telegram", {f"services/telegram{WEEK}"}),
+        ("Iran last month", {f"countries/IR{MONTH}"}),
+        ("Give me a picture of Iran's last month for print", {f"countries/IR{MONTH}"}),
+        ("Иран за последний месяц", {f"countries/IR{MONTH}"}),
+        ("ایران ماه گذشته", {f"countries/IR{MONTH}"}),
+        ("Is Telegram blocked in Iran?", {"services/telegram", "countries/IR"}),
+        ("Is it blocked?", set()),
+    ],
+)
+async def test_a_question_leads_to_what_it_names(serve: Serve, text: str, paths: set[str]) -> None:
+    """As people ask; "is" and "it" are Iceland's and Italy's codes."""
+    client = await serve(feed(long_evening()))
+    page = await client.page(f"/search?{urlencode({'q': text})}")
+    found = {x for x in links(page) if re.match("/(countries|services)/[^/]+$", x)}
+    assert found == {f"/{path}" for path in paths}
+
+
 async def test_a_year_alone_and_chosen_days_stay_what_they_are(serve: Serve) -> None:
     client = await serve(feed(long_evening()))
     page = await client.page("/search?q=2022&lang=en")
