@@ -67,7 +67,8 @@ class HistoryView:
     services: Mapping[str, str]  # titles
     names: NetworkNamer
     too_much: bool = False
-    # Of a country: service → network → days on which it was found blocked there.
+    # Of a country: service → network → days on which it was found blocked there; of a service the
+    # same by country.
     blocking_networks: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     k: int
     now_us: int
@@ -263,8 +264,9 @@ def _build_row(track: Track, bars: TimelineRow, view: HistoryView, t: Locale) ->
     title, subtitle, path = _name_row(track, view, t)
     state = track.worst or "nothing"
     facts = [describe_track(track, t)]
-    networks = view.blocking_networks.get(track.id[5])
-    if networks and track.id[0] is Axis.SERVICE and state == BinMark.BLOCKED:
+    is_service = view.subject.kind == "service"
+    networks = view.blocking_networks.get(track.id[1] if is_service else track.id[5])
+    if networks and state == BinMark.BLOCKED and (is_service or track.id[0] is Axis.SERVICE):
         facts += list_networks(networks, view.names, t)
     return CountryRow(
         id="-".join(("days", *(str(part) for part in track.id))),

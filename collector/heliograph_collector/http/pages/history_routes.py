@@ -181,10 +181,12 @@ class HistoryPages:
     async def _count_blocking_networks(
         self, subject: Subject, service: str, days: DayRange
     ) -> Mapping[str, Mapping[int, int]]:
-        """Count days on which networks blocked the services of a country, for its page."""
-        if service or subject.kind != "country":
+        """Count days on which networks blocked, by service of a country or country of a service."""
+        is_service = subject.kind == "service"
+        if not is_service and (service or subject.kind != "country"):
             return {}
-        filter_ = _build_filter(subject, "", days, Axis.NETWORK_SERVICE)
+        axis = Axis.NETWORK_SITE if "/" in service else Axis.NETWORK_SERVICE
+        filter_ = _build_filter(subject, service, days, axis)
         try:
             rows = (await self._feed.read_history(filter_)).rows
         except TooMuchError:
@@ -192,7 +194,8 @@ class HistoryPages:
         counts: dict[str, Counter[int]] = {}
         for row in rows:
             if _BLOCKED in row.hours:
-                counts.setdefault(row.service, Counter())[row.asn] += 1
+                key = row.country if is_service else row.service
+                counts.setdefault(key, Counter())[row.asn] += 1
         return counts
 
     async def _read_imported(

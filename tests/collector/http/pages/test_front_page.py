@@ -80,6 +80,7 @@ async def test_calm_is_said_only_of_where_enough_look(serve: Serve) -> None:
     )
     page = await read(serve, World().feed(public_key=KEY))
     assert page.text["headline"] == "No country can be shown yet: too few volunteers measure."
+    assert page.html.index('id="lookup-title"') < page.html.index('id="nothing-title"'), "past days"
 
 
 async def test_the_map_says_what_the_list_says_and_nothing_of_few(serve: Serve) -> None:

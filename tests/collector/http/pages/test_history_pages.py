@@ -65,6 +65,9 @@ async def test_a_service_leads_to_the_operators_that_blocked_it(site: Site) -> N
     rows = await read_rows(site, f"{KZ}&service=telegram")
     assert "blocked" in find_row(rows, "AS9198 fixed")
     assert "reachable" in find_row(rows, "AS29355 mobile")
+    country = find_row(await read_rows(site, f"/services/telegram?{DAYS}"), "Kazakhstan")
+    assert "AS9198" in country, "whoever asks where finds by whom"
+    assert "AS29355" not in country
 
 
 @pytest.mark.parametrize(
