@@ -170,6 +170,7 @@ def envelope_row(
     batch = envelope_pb2.Batch(
         agent=ANNA,
         sequence=sequence,
+        agent_version="0.9",
         epochs=[opb.Epoch(id="e", country="RU", region="MOW", access="mobile")],
         measurements=measurements,
     )

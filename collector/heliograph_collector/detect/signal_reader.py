@@ -382,6 +382,7 @@ def _service_vote(measurement: ReceivedMeasurement, overall: Verdict) -> Service
         measurement.measurement.experiment + LIGHT_SOURCE * measurement.measurement.is_light,
         overall.function,
         measurement.measurement.trigger,
+        measurement.edition,
     )
 
 

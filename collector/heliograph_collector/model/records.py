@@ -121,10 +121,7 @@ def is_possible_time(at_us: int, received_us: int) -> bool:
 
 
 def effective_time_us(measurement: Measurement, received_us: int) -> int:
-    """Return the start, or the arrival if the start is an impossible time.
-
-    Otherwise the store would create a partition for any week that a clock can name.
-    """
+    """Return the start, or the arrival if that is impossible: a clock can name any week."""
     corrected_us = _corrected_us(measurement)
     return corrected_us if is_possible_time(corrected_us, received_us) else received_us
 
@@ -147,6 +144,7 @@ class ReceivedMeasurement:
     measurement: Measurement
     seniority: Seniority = Seniority.YOUNG  # at the start; the date of enrollment is not stored
     reporter: str = ""  # of the agent on every network for a month; never stored
+    edition: str = ""  # of its program; never stored
 
     @property
     def started_us(self) -> int:

@@ -133,6 +133,7 @@ class ServiceVote:
     source: str = ""  # the experiment; the worst vote counts if several test one service
     function: str = ""  # names of the functions that are blocked, with commas
     trigger: str = ""  # heliograph.observation.Trigger of a test out of its turn
+    edition: str = ""  # of its agent; "" is unknown
 
     @property
     def is_light(self) -> bool:

@@ -5,8 +5,10 @@ silence of a farewell: bad lines are named with their remedy, and then nothing i
 """
 
 import re
+from bisect import bisect_right
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
 
 import msgspec
@@ -52,6 +54,8 @@ from heliograph_collector.sources.timestamps import find_time_range, parse_times
 LIMITS = LineLimits(1 << 16, MAX_EXPANDED_BYTES, MAX_ROWS)
 DELIVERY_US = 17 * SECOND_US  # half of the 30 s between two batches of an agent, 2 s to judge it
 _COUNTRY = re.compile(r"[A-Z]{2}")
+_RESTART_US = 600 * SECOND_US  # as `detect/silence/renewal.py` has it
+_RESTARTED = "(restarted)"  # edition of an agent that says none and began again
 
 _DECODER = msgspec.json.Decoder(SignalLine)
 
@@ -79,6 +83,7 @@ def read_signals(path: Path) -> SignalInput:
                 )
                 break
             reader.read_line(number, line)
+    reader.add_editions()
     reader.check_times()
     reader.check_levels()
     if complaints.sentences:
@@ -98,6 +103,8 @@ class _SignalReader:
         self._complaints = complaints
         self._vantages: dict[str, VantageRef] = {}
         self._boots: dict[str, str] = {}
+        self._left_us: dict[str, int] = {}  # last goodbye
+        self._editions: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
 
     def read_line(self, number: int, line: bytes) -> None:
         body = line.strip()
@@ -113,6 +120,16 @@ class _SignalReader:
             self._complain(number, f"{error}; {_list_keys(body)}")
         except (ValueError, RecursionError) as error:
             self._complain(number, str(error))
+
+    def add_editions(self) -> None:
+        """Give each vote the edition of its vantage's latest arrival before it."""
+        for name, editions in self._editions.items():
+            stated = [(at_us, edition) for at_us, edition in editions if edition != _RESTARTED]
+            self._editions[name] = sorted(stated or editions)
+        self.content.votes = [
+            (arrived_us, replace(vote, edition=self._find_edition(vote)))
+            for arrived_us, vote in self.content.votes
+        ]
 
     def check_times(self) -> None:
         """Complain about times far from the others, which a wrong unit would explain."""
@@ -154,6 +171,7 @@ class _SignalReader:
         if line.vantage not in self._vantages:
             raise ValueError(f"no line before it has the arrival of {line.vantage!r}; add it")
         if isinstance(line, GoodbyeLine):
+            self._left_us[line.vantage] = at_us
             return Goodbye(at_us, line.vantage)
         if isinstance(line, LossLine):
             heard_us = (
@@ -180,6 +198,10 @@ class _SignalReader:
         is_rebooted = bool(line.boot and earlier_boot) and line.boot != earlier_boot
         uptime_s = 0 if is_rebooted and line.uptime_s is None else line.uptime_s
         is_same_boot = bool(earlier_boot) and line.boot == earlier_boot
+        is_restart = 0 < at_us - self._left_us.get(line.vantage, 0) <= _RESTART_US
+        edition = line.edition or (_RESTARTED if is_restart else "")
+        if edition:
+            self._editions[line.vantage].append((at_us, edition))
         return VantageArrival(at_us, vantage, line.on_battery, uptime_s, line.edition, is_same_boot)
 
     def _build_vantage(self, line: ArrivalLine | VoteLine) -> VantageRef:
@@ -218,7 +240,13 @@ class _SignalReader:
             line.method,
             line.experiment,
             line.functions,
+            edition=line.edition,
         )
+
+    def _find_edition(self, vote: ServiceVote) -> str:
+        known = self._editions.get(vote.witness.nym, [])
+        index = bisect_right(known, vote.at_us, key=itemgetter(0))
+        return vote.edition or (known[index - 1][1] if index else "")
 
 
 def _build_reading(line: LevelLine) -> LevelReading:

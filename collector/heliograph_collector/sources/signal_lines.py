@@ -96,6 +96,7 @@ class VoteLine(_VantageLine, frozen=True, kw_only=True, tag="vote"):
     method: Text = ""
     experiment: Text = ""
     functions: Text = ""
+    edition: Text = ""  # of its agent; "": that of its latest arrival
 
 
 class LevelLine(_PlacedLine, frozen=True, kw_only=True, tag="level"):

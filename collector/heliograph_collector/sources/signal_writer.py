@@ -119,6 +119,7 @@ def _build_vote_line(vote: ServiceVote) -> VoteLine:
         method=vote.method,
         experiment=vote.source,
         functions=vote.function,
+        edition=vote.edition,
         **vote.witness.place._asdict(),
     )
 

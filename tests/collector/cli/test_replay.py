@@ -106,6 +106,23 @@ def test_a_block_told_by_two_tests_an_hour_is_found_within_four(play: Play) -> N
     assert str(incident["confirmed"]) <= "2026-01-04T04:00:00.000000Z"
 
 
+def test_votes_have_the_edition_that_their_vantage_had_then(tmp_path: Path) -> None:
+    known = {"kind": "arrival", "country": "UG", "vantage": "a"}
+    silent = known | {"vantage": "b"}
+    lines: list[Line] = [
+        known | {"at": moment(0), "edition": "1"},
+        known | {"at": moment(2), "edition": "2"},
+        silent | {"at": moment(0)},
+        {"kind": "goodbye", "vantage": "b", "at": moment(1.9)},
+        silent | {"at": moment(2)},
+        *(VOTE | {"at": moment(h), "vantage": v, "value": "down"} for v in "ab" for h in (1, 3)),
+        VOTE | {"at": moment(4), "vantage": "a", "value": "down", "edition": "3"},
+    ]
+    (tmp_path / "editions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    votes = [vote for _, vote in read_signals(tmp_path / "editions.jsonl").votes]
+    assert [vote.edition for vote in votes] == ["1", "2", "", "(restarted)", "3"]
+
+
 def test_votes_that_came_hours_late_count_when_they_were_measured(
     play: Play, tmp_path: Path
 ) -> None:

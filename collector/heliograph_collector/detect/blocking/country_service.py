@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.blocking.editions import AgentEditions, EditionDoubts
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.evidence import CellEvidence
 from heliograph_collector.detect.blocking.flapping import FlappingVantages, find_partial
@@ -101,6 +102,7 @@ class CountryService:
         *,
         down: bool,
         others: OtherCountries,
+        editions: AgentEditions,
     ) -> None:
         """Evaluate one bin; `record_times` comes first.
 
@@ -110,6 +112,7 @@ class CountryService:
             rate: The failing rate of the other countries.
             down: True if `world_down` of the votes of other countries fail.
             others: The votes of the other countries.
+            editions: Those of all vantages.
         """
         voters = new_voters.pseudonyms
         counted_votes = [
@@ -126,7 +129,8 @@ class CountryService:
         self.flapping.record_tests(counted_votes)
         for episode in self._open_episodes():
             episode.flapping = self.flapping.prevail_in(episode, votes, now_us, self.limits)
-            episode.judge_bin(votes, voters, now_us, down=down)
+            is_same_fault = down and others.mostly_fail_like(episode)
+            episode.judge_bin(votes, voters, now_us, down=down, is_same_fault=is_same_fault)
             if episode.is_open and others.fail_with(episode):
                 episode.mark_elsewhere(now_us)
             if episode.state is IncidentState.CLOSED:
@@ -140,7 +144,8 @@ class CountryService:
         self._hold_partial(flapping_cells, now_us, others)
         loud = self.evidence.find_loud(self.limits)
         if loud or any(self.recent_cells):
-            self._raise_alarms(votes, now_us, loud, others)
+            doubts = EditionDoubts(editions, self.first_bad, self.last_good, others)
+            self._raise_alarms(votes, now_us, loud, others, doubts.select(votes))
 
     def _hold_partial(
         self, cells: Mapping[AffectedCell, float], now_us: int, others: OtherCountries
@@ -237,6 +242,7 @@ class CountryService:
         now_us: int,
         loud: AbstractSet[Scope],
         others: OtherCountries,
+        doubted: AbstractSet[str],
     ) -> None:
         limits = self.limits
         hits = [
@@ -247,7 +253,8 @@ class CountryService:
         all_votes = count_votes(hits)
         persons = count_votes((w, hit) for w, hit in hits if is_established(w, now_us, limits))
         loud_cells = attach_persons(self._localize_loud(all_votes, limits.burst, loud), persons)
-        votes_by_place, has_established = established_votes(hits, now_us, limits)
+        certain = [(w, hit) for w, hit in hits if w.nym not in doubted]
+        votes_by_place, has_established = established_votes(certain, now_us, limits)
         confirmed_cells = (
             self._localize_loud(votes_by_place, limits.votes, loud) if has_established else ()
         )
@@ -263,6 +270,7 @@ class CountryService:
         elif new_cells:
             self._grow(lasting, new_cells, votes_by_place, persons, now_us, others)
         for episode in self.episodes:
+            episode.mark_edition(votes, doubted)
             touched = tuple(p for p in steady_cells if episode.touches(p))
             if not episode.is_open or episode.confirmed_us is not None or not touched:
                 continue

@@ -16,6 +16,7 @@ from heliograph_collector.detect.blocking.country_service import (
     CountryService,
     CountryServiceState,
 )
+from heliograph_collector.detect.blocking.editions import AgentEditions
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.latest_votes import (
     NewVoters,
@@ -91,6 +92,7 @@ class BlockingDetectorState:
     since_us: int
     waiting: list[ServiceVote]
     services: list[tuple[str, list[ServiceVote], list[CountryServiceState]]]
+    editions: AgentEditions = field(default_factory=AgentEditions)
 
 
 class BlockingDetector:
@@ -106,6 +108,7 @@ class BlockingDetector:
         self.since_us = since_us
         self.waiting_votes: list[ServiceVote] = []  # of the open bin and later ones
         self.services: dict[str, ServiceVotes] = {}
+        self.editions = AgentEditions()
         self._world = world
 
     def state(self) -> BlockingDetectorState:
@@ -117,12 +120,14 @@ class BlockingDetector:
                 (name, list(s.latest.values()), [front.state() for front in s.countries.values()])
                 for name, s in self.services.items()
             ],
+            editions=self.editions,
         )
 
     @classmethod
     def from_state(cls, state: BlockingDetectorState) -> "BlockingDetector":
         detector = cls(state.since_us)
         detector.waiting_votes = state.waiting
+        detector.editions = state.editions
         for name, latest, countries in state.services:
             detector.services[name] = ServiceVotes(
                 {(vote.witness.nym, vote.source): vote for vote in latest},
@@ -224,10 +229,12 @@ class BlockingDetector:
         for service in self.services.values():
             for country in service.countries.values():
                 country.forget(before_us, self.since_us - _FORGET_US)
+        self.editions.forget(self.since_us - _FORGET_US)
 
     def _close_bin(self, end_us: int) -> None:
         due_votes = sorted((o for o in self.waiting_votes if o.at_us < end_us), key=_sort_key)
         self.waiting_votes = [o for o in self.waiting_votes if o.at_us >= end_us]
+        self.editions.record(due_votes)
         votes: defaultdict[str, list[ServiceVote]] = defaultdict(list)
         for vote in due_votes:
             votes[vote.service].append(vote)
@@ -270,6 +277,7 @@ class BlockingDetector:
                 failing_rate(world_count, limits),
                 down=_is_down(world_count, counts, country, limits),
                 others=OtherCountries(country, votes_by_country, end_us, limits),
+                editions=self.editions,
             )
 
     def _add_votes(

@@ -5,7 +5,8 @@ Theory of operation. States and transitions:
 - suspected → confirmed: `confirm`, by CountryService.
 - suspected → withdrawn: it is clear, or the service is down in the other countries as well.
 - confirmed → closed: it is clear.
-- confirmed → withdrawn: within `fresh_s` the service is down, or fails alike in other countries.
+- confirmed → withdrawn: within `fresh_s` the service is down, or fails alike in other countries;
+  within `join_s` it fails alike in nearly all of them, as what a new edition breaks.
 
 It is clear after `clear_bins` bins in a row with at most `clear_share` failing, or sooner if the
 tests of the last `clear_span_s` alone show it. A block that returns within `wary_s` of an end is
@@ -48,6 +49,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 DOWN = "down_elsewhere"
 ELSEWHERE = "elsewhere"
+EDITION = "restarts"  # one word for programs that begin again, and fail
 
 
 @dataclass(slots=True, kw_only=True)
@@ -240,6 +242,7 @@ class BlockingEpisode:
         now_us: int,
         *,
         down: bool,
+        is_same_fault: bool = False,
     ) -> None:
         """Evaluate one more bin.
 
@@ -247,10 +250,11 @@ class BlockingEpisode:
             country_votes: The fresh votes of its country.
             voters: Pseudonyms of vantages that voted in this bin.
             down: True if the other countries fail as well.
+            is_same_fault: True if nearly all of them do so in the same way.
         """
         votes_inside = self._votes_inside(country_votes)
-        fresh_us = int(self.limits.fresh_s * SECOND_US)
-        if down and now_us - (self.confirmed_us or now_us) <= fresh_us:
+        lately_s = self.limits.join_s if is_same_fault else self.limits.fresh_s
+        if down and now_us - (self.confirmed_us or now_us) <= lately_s * SECOND_US:
             self._withdraw(now_us, DOWN)
             return
         self._record_votes(votes_inside)
@@ -313,6 +317,12 @@ class BlockingEpisode:
             self.held = (ELSEWHERE,)
         elif now_us - self.confirmed_us <= int(self.limits.fresh_s * SECOND_US):
             self._withdraw(now_us, ELSEWHERE)
+
+    def mark_edition(self, votes: Iterable[ServiceVote], doubted: AbstractSet[str]) -> None:
+        """Hold a suspicion while an edition of the agents may be what fails there."""
+        is_touched = any(o.witness.nym in doubted for o in self._votes_inside(votes))
+        if is_touched and self.confirmed_us is None and not self.held:
+            self.held = (EDITION,)
 
     def _withdraw(self, now_us: int, reason: str) -> None:
         self.state = IncidentState.WITHDRAWN

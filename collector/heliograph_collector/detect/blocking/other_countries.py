@@ -13,6 +13,8 @@ from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, Vote
 from heliograph_collector.model.thresholds import Thresholds
 
 _MIN_VOTES = 2  # of a cell that fails elsewhere; assumed
+_MOST_COUNTRIES = 0.75  # all but one of four …; assumed
+_MIN_COUNTRIES = 3  # … and three at least; assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,29 @@ class OtherCountries:
         ]
         limits = self.limits
         return sum(hits) >= max(limits.elsewhere, limits.elsewhere_share * len(hits))
+
+    def mostly_fail_like(self, episode: BlockingEpisode) -> bool:
+        """Return whether nearly all of these countries fail in the same way, since whenever."""
+        cause = (episode.layer, episode.method)
+        limits = self.limits
+        shares = []
+        for name, country in self.votes_by_country.items():
+            hits = (
+                (o.witness, o.standing in FAILING_VALUES and (o.layer, o.method) == cause)
+                for o in country.votes
+                if o.standing is not VoteValue.DOWN
+                and is_established(o.witness, self.now_us, limits)
+            )
+            count = sum_votes(count_votes(hits))
+            if name != self.home and count.votes >= limits.witnesses:
+                shares.append(count.share)
+        failing = [share for share in shares if share >= limits.confirm_share]
+        return len(failing) >= max(_MIN_COUNTRIES, _MOST_COUNTRIES * len(shares))
+
+    def list_votes(self) -> list[ServiceVote]:
+        """Return the votes of these countries."""
+        others = (country for name, country in self.votes_by_country.items() if name != self.home)
+        return [vote for country in others for vote in country.votes]
 
     def select_worse(self, cells: Mapping[AffectedCell, float]) -> Mapping[AffectedCell, float]:
         """Select the cells that fail more of the time than these countries do now.

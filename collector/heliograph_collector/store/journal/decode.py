@@ -172,7 +172,7 @@ def _decode_envelope(row: JournalRow, pseudonyms: Pseudonyms, decoded: DecodedRo
                 is_unfolded = len(reports) > 1
             names = [_name_part(row, index, part, pseudonyms) for part in range(len(reports))]
             decoded.records += [
-                _build_record(row, name, report, vantage, pseudonyms)
+                _build_record(row, name, report, vantage, pseudonyms, batch.agent_version)
                 for name, report in zip(names, reports, strict=True)
             ]
             decoded.bodies.update(zip(names, _list_bodies(message, parts), strict=False))
@@ -187,6 +187,7 @@ def _build_record(
     measurement: Measurement,
     vantage: Vantage,
     pseudonyms: Pseudonyms,
+    edition: str,
 ) -> ReceivedMeasurement:
     effective_us = effective_time_us(measurement, row.received_us)
     return ReceivedMeasurement(
@@ -200,6 +201,7 @@ def _build_record(
         measurement=measurement,
         seniority=row.seniority_at(effective_us),
         reporter=pseudonyms.reporter(row.agent, row.received_us),
+        edition=edition[:64],
     )
 
 

@@ -22,6 +22,7 @@ def test_country_of_peer_precedes_declared_one() -> None:
     known, unknown, nowhere = read_rows([*rows, nowhere_row], NAMES).records
     assert known.vantage.country == "KZ"
     assert (known.vantage.access, known.vantage.region) == ("mobile", "")
+    assert known.edition == "0.9"
     assert (unknown.vantage.country, unknown.vantage.region) == ("RU", "RU-MOW")
     assert (nowhere.vantage.country, nowhere.vantage.access) == ("ZZ", "unknown")
 

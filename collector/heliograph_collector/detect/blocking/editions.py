@@ -1,0 +1,168 @@
+"""Editions of agents: whether failures began with another edition of the program.
+
+Theory of operation. A block begins at one moment, for programs of every edition; an edition that
+breaks a test begins where and when it is installed. So a failure is in doubt if its vantage reached
+the service last by an earlier edition, and failed first by the present one. What is in doubt
+confirms nothing, until others decide it: vantages whose failures did not begin so (it is a block if
+they fail too), and where they are too few other countries with the same edition.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.blocking.other_countries import OtherCountries
+from heliograph_collector.detect.stats.tails import quantile
+from heliograph_collector.detect.stats.voting import (
+    VoteCount,
+    count_votes,
+    is_established,
+    sum_votes,
+)
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
+
+_HOSTING = "hosting"  # often not blocked, so that it contradicts nothing elsewhere
+# Assumed, all of them:
+_WAIT_US = 1_800 * SECOND_US  # until other countries have the edition too
+_BEFORE_US = 900 * SECOND_US  # failures of one block begin within it: the longest usual interval
+_HERE_US = 3_600 * SECOND_US  # who tested nothing for so long says nothing
+
+
+@dataclass(slots=True)
+class AgentEdition:
+    """The edition of one vantage's agent; "" if it does not say."""
+
+    vantage: VantageRef
+    name: str
+    since_us: int  # its first measurement by this edition
+    tested_us: int  # its latest
+    is_change: bool = False  # it measured by another one before
+
+
+@dataclass(slots=True)
+class AgentEditions:
+    """The editions of agents, by the pseudonym of the vantage."""
+
+    by_vantage: dict[str, AgentEdition] = field(default_factory=dict)
+
+    def record(self, votes: Iterable[ServiceVote]) -> None:
+        """Record the editions of new votes, in order of time; later calls may have earlier ones."""
+        for vote in votes:
+            known = self.by_vantage.get(vote.witness.nym)
+            if known is not None and vote.edition in ("", known.name):
+                if vote.edition == known.name:
+                    known.since_us = min(known.since_us, vote.at_us)
+                known.tested_us = max(known.tested_us, vote.at_us)
+                known.vantage = vote.witness
+            elif known is None or vote.at_us > known.tested_us:
+                self.by_vantage[vote.witness.nym] = AgentEdition(
+                    vote.witness, vote.edition, vote.at_us, vote.at_us, known is not None
+                )
+
+    def forget(self, before_us: int) -> None:
+        self.by_vantage = {n: e for n, e in self.by_vantage.items() if e.tested_us >= before_us}
+
+    def name(self, vote: ServiceVote) -> str:
+        edition = self.by_vantage.get(vote.witness.nym)
+        return "" if edition is None else edition.name
+
+
+@dataclass(frozen=True, slots=True)
+class EditionDoubts:
+    """What is known of the failures in one country; `first_bad` and `last_good` are by vantage."""
+
+    editions: AgentEditions
+    first_bad: Mapping[str, ServiceVote]
+    last_good: Mapping[str, int]
+    others: OtherCountries  # of this bin
+
+    def select(self, votes: Sequence[ServiceVote]) -> frozenset[str]:
+        """Return the vantages whose failures are in doubt, of the fresh votes of the country."""
+        begun = [o for o in votes if o.standing in FAILING_VALUES and self._has_begun(o)]
+        if not begun:
+            return frozenset()
+        known = self._list_known([self.first_bad[o.witness.nym].at_us for o in begun])
+        doubted: set[str] = set()
+        for asn in {o.witness.place.asn for o in begun}:
+            own = [o for o in begun if o.witness.place.asn == asn]
+            if self._is_doubted(own, known):
+                doubted |= {o.witness.nym for o in own}
+        return frozenset(doubted)
+
+    def _has_begun(self, vote: ServiceVote) -> bool:
+        """Return whether a vantage's failures began with the present edition of its agent."""
+        name = vote.witness.nym
+        edition = self.editions.by_vantage.get(name)
+        if edition is None or not edition.is_change or name not in self.first_bad:
+            return False
+        return self.last_good.get(name, 0) < edition.since_us <= self.first_bad[name].at_us
+
+    def _list_known(self, begun_us: Sequence[int]) -> list[tuple[AgentEdition, bool]]:
+        """List the country's other vantages that tested since then, and whether they fail."""
+        since_us = quantile(begun_us, 0.1)
+        known = []
+        for name, edition in self.editions.by_vantage.items():
+            vantage = edition.vantage
+            is_here = edition.tested_us >= self.others.now_us - _HERE_US
+            if vantage.place.country != self.others.home or not is_here:
+                continue
+            failure = self.first_bad.get(name)
+            is_failing = failure is not None and failure.at_us >= since_us - _BEFORE_US
+            has_voted = is_failing or (failure is None and self.last_good.get(name, 0) >= since_us)
+            is_own = failure is not None and self._has_begun(failure)
+            if has_voted and not is_own and self._is_established(vantage):
+                known.append((edition, is_failing))
+        return known
+
+    def _is_doubted(
+        self, begun: Sequence[ServiceVote], known: Sequence[tuple[AgentEdition, bool]]
+    ) -> bool:
+        """Return whether an edition may be all that fails in one network.
+
+        Args:
+            begun: The failures there that began with an edition.
+            known: The country's other vantages, and whether they fail.
+        """
+        limits = self.others.limits
+        asn = begun[0].witness.place.asn
+        near = _count((e.vantage, hit) for e, hit in known if e.vantage.place.asn == asn)
+        home = _count((e.vantage, hit) for e, hit in known if e.vantage.place.access != _HOSTING)
+        has_near = near.votes >= limits.witnesses
+        older = near if has_near else home
+        if older.hits >= limits.witnesses and older.share >= limits.confirm_share:
+            return False
+        if has_near:
+            return True
+        names = {self.editions.name(o) for o in begun}
+        if home.votes >= limits.witnesses:
+            return True
+        return not (self._began_at_once(begun) and self._work(self._list_abroad(names)))
+
+    def _list_abroad(self, names: set[str]) -> list[tuple[VantageRef, bool]]:
+        return [
+            (o.witness, o.standing in FAILING_VALUES)
+            for o in self.others.list_votes()
+            if self.editions.name(o) in names
+            and o.standing not in (VoteValue.DOWN, VoteValue.UNKNOWN)
+            and self._is_established(o.witness)
+        ]
+
+    def _work(self, hits: Iterable[tuple[VantageRef, bool]]) -> bool:
+        """Return whether most of these reach the service."""
+        count = _count(hits)
+        limits = self.others.limits
+        return count.votes >= limits.witnesses and count.share <= 1 - limits.confirm_share
+
+    def _began_at_once(self, begun: Sequence[ServiceVote]) -> bool:
+        """Return whether one moment, half an hour ago, explains these failures as well."""
+        bad_us = [self.first_bad[o.witness.nym].at_us for o in begun]
+        good_us = [self.last_good.get(o.witness.nym, 0) for o in begun]
+        is_old = self.others.now_us - min(bad_us) >= _WAIT_US
+        return is_old and quantile(good_us, 0.9) <= quantile(bad_us, 0.1)
+
+    def _is_established(self, vantage: VantageRef) -> bool:
+        return is_established(vantage, self.others.now_us, self.others.limits)
+
+
+def _count(hits: Iterable[tuple[VantageRef, bool]]) -> VoteCount:
+    return sum_votes(count_votes(hits))
