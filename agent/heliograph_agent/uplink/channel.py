@@ -70,6 +70,7 @@ def open_channel(target: str, certificate: str, name: str | None = None) -> "grp
             ("grpc.enable_http_proxy", 0),
             ("grpc.min_reconnect_backoff_ms", 1_000),
             ("grpc.max_reconnect_backoff_ms", 1_000),
+            ("grpc.http2.bdp_probe", 0),  # no ping after each answer, which fills no line
         ),
     )
 

@@ -98,6 +98,8 @@ def build_server_options(sessions: int) -> list[tuple[str, int]]:
         ("grpc.http2.min_ping_interval_without_data_ms", 300_000),
         ("grpc.http2.max_ping_strikes", 2),
         ("grpc.so_reuseport", 0),
+        # gRPC measures each line after what it reads, by a ping; a heartbeat fills no line.
+        ("grpc.http2.bdp_probe", 0),
     ]
 
 

@@ -32,6 +32,7 @@ _OPTIONS = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.min_reconnect_backoff_ms", 1_000),
     ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.http2.bdp_probe", 0),  # as an agent's
 )
 
 
