@@ -3,9 +3,10 @@
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from itertools import islice
 from operator import itemgetter
+from typing import overload
 
 from heliograph.failure import Operation
 from heliograph.observation import Link, Measurement
@@ -94,21 +95,17 @@ class ControlCache:
             A view without measurement when no control is within STALE_US.
         """
         sources = self._entries_by_target.get(make_target_key(measurement), {})
-        around = [
-            _find_around(entries, at_us) for (is_part, _), entries in sources.items() if not is_part
-        ]
+        around: list[list[_Entry]] = []
+        visits: list[_Entry] = []
+        for (is_part, _), entries in sources.items():
+            if is_part:
+                visits += _list_fresh(entries, at_us)
+            else:
+                around.append(_find_around(entries, at_us))
         nearest = [entries[0] for entries in around if abs(entries[0][0] - at_us) <= STALE_US]
-        best = max(nearest, key=partial(_rank_control, at_us=at_us), default=None)
-        others = [entry for entries in around for entry in entries if entry is not best]
-        fresh = [entry for entry in others if abs(entry[0] - at_us) <= WINDOW_US]
-        visits = [
-            entry
-            for (is_part, _), entries in sources.items()
-            if is_part
-            for entry in _list_fresh(entries, at_us)
-        ]
+        best = _choose_best(nearest, at_us)
         day = find_day([record for _, _, record in (*nearest, *visits)])
-        looks = choose_looks((*fresh, *visits), measurement, at_us, day)
+        looks = ChosenLooks(around, visits, best, measurement, at_us, day)
         make_view = self._prepare_view(measurement, peers, profile)
         if best is None:
             return make_view(looks=looks)
@@ -191,6 +188,12 @@ def _rank_nearness(entry: _Entry, at_us: int) -> tuple[int, int]:
     return abs(entry[0] - at_us), -entry[0]
 
 
+def _choose_best(nearest: Sequence[_Entry], at_us: int) -> _Entry | None:
+    if len(nearest) > 1:
+        return max(nearest, key=partial(_rank_control, at_us=at_us))
+    return nearest[0] if nearest else None
+
+
 def _rank_control(entry: _Entry, at_us: int) -> tuple[bool, int, int, str]:
     """Rank fresh before stale controls, then by success, which shows a working target."""
     started_us, _, record = entry
@@ -209,6 +212,43 @@ def _sum_depths(kept: SameObject[Measurement]) -> int:
             depth = max(deepest.get(observation.endpoint, 0), _DEPTH[observation.operation])
             deepest[observation.endpoint] = depth
     return sum(deepest.values())
+
+
+class ChosenLooks(Sequence[ControlLook]):
+    """Further looks, chosen at the first question: of what passed nobody asks for any."""
+
+    def __init__(
+        self,
+        around: Sequence[Sequence[_Entry]],
+        visits: Sequence[_Entry],
+        best: _Entry | None,
+        measurement: Measurement,
+        at_us: int,
+        day: int,
+    ) -> None:
+        self._around = around
+        self._visits = visits
+        self._best = best
+        self._measurement = measurement
+        self._at_us = at_us
+        self._day = day
+
+    @cached_property
+    def _looks(self) -> tuple[ControlLook, ...]:
+        others = [entry for entries in self._around for entry in entries if entry is not self._best]
+        fresh = [entry for entry in others if abs(entry[0] - self._at_us) <= WINDOW_US]
+        return choose_looks((*fresh, *self._visits), self._measurement, self._at_us, self._day)
+
+    @overload
+    def __getitem__(self, index: int) -> ControlLook: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[ControlLook]: ...
+
+    def __getitem__(self, index: int | slice) -> ControlLook | Sequence[ControlLook]:
+        return self._looks[index]
+
+    def __len__(self) -> int:
+        return len(self._looks)
 
 
 def choose_looks(

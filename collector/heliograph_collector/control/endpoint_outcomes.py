@@ -27,7 +27,9 @@ def extract_outcomes(measurement: Measurement) -> dict[str, bool]:
     """Return by endpoint whether all operations succeeded, without doubtful endpoints."""
     by_endpoint: dict[str, list[Observation]] = {}
     for observation in measurement.observations:
-        label = "" if HOP.fullmatch(observation.endpoint) else observation.endpoint
+        label = observation.endpoint
+        if label.startswith("redirect-") and HOP.fullmatch(label):
+            label = ""
         by_endpoint.setdefault(label, []).append(observation)
     reached_by_endpoint = {
         label: _decide_outcome(observations) for label, observations in by_endpoint.items()
@@ -36,14 +38,16 @@ def extract_outcomes(measurement: Measurement) -> dict[str, bool]:
 
 
 def _decide_outcome(observations: Sequence[Observation]) -> bool | None:
-    if any(x.failure is Failure.INTERRUPTED for x in observations):
-        return None
-    passed = {x.operation for x in observations if x.failure is None}
-    failed = {
-        x.operation
-        for x in observations
-        if x.failure not in VANTAGE_FAILURES and x.failure and _counts_as_failure(x)
-    }
+    passed: set[Operation] = set()
+    failed: set[Operation] = set()
+    for observation in observations:
+        failure = observation.failure
+        if failure is None:
+            passed.add(observation.operation)
+        elif failure is Failure.INTERRUPTED:
+            return None
+        elif failure not in VANTAGE_FAILURES and _counts_as_failure(observation):
+            failed.add(observation.operation)
     if failed - passed:
         return False
     return True if passed - {Operation.RESOLVE} else None

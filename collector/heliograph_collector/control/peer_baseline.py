@@ -72,13 +72,11 @@ class _PeerResult:
 
     def list_outcomes(self) -> list[tuple[str, str]]:
         """List what it adds to the counts of its country."""
+        if self.is_good:
+            return [*((label, "up") for label in self.reached_by_endpoint), ("", "complete")]
         outcomes = [(label, "up" if up else "") for label, up in self.reached_by_endpoint.items()]
-        outcomes += [
-            (label, "fell")
-            for label, up in self.reached_by_endpoint.items()
-            if not up and self.has_fallen(label)
-        ]
-        return [*outcomes, ("", "complete")] if self.is_good else outcomes
+        fallen = (label for label in self.reached_by_endpoint if self.has_fallen(label))
+        return [*outcomes, *((label, "fell") for label in fallen)]
 
 
 class PeerBaseline:

@@ -5,7 +5,7 @@ minds it. What happens to neutral names happens for a reason of the vantage's ow
 """
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -13,7 +13,7 @@ from functools import lru_cache
 from heliograph.address import is_special_purpose
 from heliograph.experiments.web import BROWSER_HELLOS, ONE_SEGMENT
 from heliograph.failure import HELLO_CUTS, Failure, Operation
-from heliograph.observation import Dns, Measurement, Observation
+from heliograph.observation import Dns, Measurement, Observation, Tls
 from heliograph.plan import ANCHORS, HELLO
 from heliograph_collector.model.control_look import HelloSize
 from heliograph_collector.model.page_digest import digest_page, read_host
@@ -32,6 +32,9 @@ DENIALS = (Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_REFUSED_ERROR, Failure.DNS_NO
 OK = 200
 ERRORS = 400  # 4xx and 5xx: RFC 9110 sections 15.5 and 15.6
 FAKE_NETWORK = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; tunnels make up addresses of it
+
+Lookups = Sequence[tuple[Observation, Dns]]  # steps and what they say
+Handshakes = Sequence[tuple[Observation, Tls]]
 
 
 class AnswerKind(StrEnum):
@@ -90,6 +93,12 @@ class VantageFacts:
     private_issuers: frozenset[str] = frozenset()  # of whatever chain
     foreign_leaves: frozenset[str] = frozenset()  # digests, of whatever chain
 
+    @property
+    def is_plain(self) -> bool:
+        """Return whether nothing calls for what other vantages of the network tell."""
+        is_odd = self.private_issuers or self.foreign_leaves or self.private_answers
+        return not (is_odd or any(self.pages.values()) or AnswerKind.FALSE in self.answers.values())
+
 
 def extract_facts(measurement: Measurement) -> VantageFacts:
     """Extract the facts, once for all that ask while a block is judged.
@@ -102,16 +111,20 @@ def extract_facts(measurement: Measurement) -> VantageFacts:
 @lru_cache(2_048)  # measurements; a block of the default plan has some 1,300
 def _extract_facts(kept: SameObject[Measurement]) -> VantageFacts:
     measurement = kept.value
-    shown = list(_iter_chains(measurement))
+    steps = measurement.observations
+    lookups = [(x, x.dns) for x in steps if x.dns is not None]
+    handshakes = [(x, x.tls) for x in steps if x.tls is not None]
+    shown = list(_iter_chains(handshakes))
     strangers = [chain for _, chain in shown if chain.leaf]  # of somebody else
     chains: dict[str, ChainFact] = {}
     if measurement.experiment not in FOREIGN_NAMES:
         for name, chain in shown:
             chains[name] = _merge_chains(chains[name], chain) if name in chains else chain
-    lookups = [(x, x.dns) for x in measurement.observations if x.dns]
     answers = dict(_iter_answers(lookups))
     neutral_names = frozenset(_iter_neutral_names(measurement))
-    answers |= dict.fromkeys(_iter_tunneled(measurement) & neutral_names, AnswerKind.FAKE)
+    if neutral_names:
+        tunneled = _iter_tunneled(steps, handshakes)
+        answers |= dict.fromkeys((x for x in tunneled if x in neutral_names), AnswerKind.FAKE)
     return VantageFacts(
         chains=chains,
         answers=answers,
@@ -121,8 +134,8 @@ def _extract_facts(kept: SameObject[Measurement]) -> VantageFacts:
         neutral_names=neutral_names,
         resolver_network=_find_resolver_network(lookups),
         hellos=find_hellos(measurement),
-        passed_hellos=frozenset(_iter_passed_hellos(measurement)),
-        private_answers=find_private_answers(measurement),
+        passed_hellos=frozenset(_iter_passed_hellos(steps, handshakes)),
+        private_answers=dict(_iter_private_answers(lookups)),
         pages=find_pages(measurement),
         private_issuers=frozenset(chain.issuer for chain in strangers) - {""},
         foreign_leaves=frozenset(chain.leaf for chain in strangers) - {""},
@@ -139,33 +152,30 @@ def find_pages(measurement: Measurement) -> dict[str, str]:
     return pages
 
 
-def find_private_answers(measurement: Measurement) -> dict[str, str]:
-    """Find the names for which the system's resolver gave one address that is no public one."""
-    return {
-        _fold(x.dns.name): x.dns.addresses[0]
-        for x in measurement.observations
-        if x.dns is not None and x.dns.engine == SYSTEM_ENGINES[0] and x.dns.query_type == "A"
-        if x.failure is None
-        and len(x.dns.addresses) == 1
-        and is_special_purpose(x.dns.addresses[0])
-    }
+def _iter_private_answers(lookups: Lookups) -> Iterator[tuple[str, str]]:
+    """Yield the names for which the system's resolver gave one address that is no public one."""
+    for observation, dns in lookups:
+        if observation.failure is None and (dns.engine, dns.query_type) == (SYSTEM_ENGINES[0], "A"):
+            addresses = dns.addresses
+            if len(addresses) == 1 and is_special_purpose(addresses[0]):
+                yield _fold(dns.name), addresses[0]
 
 
-def _iter_passed_hellos(measurement: Measurement) -> Iterator[HelloSize]:
+def _iter_passed_hellos(
+    steps: Sequence[Observation], handshakes: Handshakes
+) -> Iterator[HelloSize]:
     """Yield the sizes of hellos whose handshakes over TCP ended well, where the agent tells."""
-    steps = measurement.observations
-    for step in steps:
+    for step, tls in handshakes:
         if step.operation is not Operation.TLS_HANDSHAKE or step.failure is not None:
             continue
         tcp = steps[step.parent].tcp if step.parent is not None else None
-        if tcp is not None and step.tls is not None and step.tls.hello_bytes:
-            yield HelloSize(":" in tcp.address, step.tls.hello_bytes > ONE_SEGMENT)
+        if tcp is not None and tls.hello_bytes:
+            yield HelloSize(":" in tcp.address, tls.hello_bytes > ONE_SEGMENT)
 
 
-def _iter_chains(measurement: Measurement) -> Iterator[tuple[str, ChainFact]]:
-    for observation in measurement.observations:
-        tls = observation.tls
-        if observation.operation not in HANDSHAKES or tls is None or not tls.server_name:
+def _iter_chains(handshakes: Handshakes) -> Iterator[tuple[str, ChainFact]]:
+    for observation, tls in handshakes:
+        if observation.operation not in HANDSHAKES or not tls.server_name:
             continue
         name = _fold(tls.server_name)
         if observation.failure is None:
@@ -228,7 +238,7 @@ def _merge_chains(first: ChainFact, second: ChainFact) -> ChainFact:
     )
 
 
-def _iter_answers(lookups: list[tuple[Observation, Dns]]) -> Iterator[tuple[str, AnswerKind]]:
+def _iter_answers(lookups: Lookups) -> Iterator[tuple[str, AnswerKind]]:
     for observation, dns in lookups:
         if dns.engine not in SYSTEM_ENGINES or dns.query_type != "A":
             continue
@@ -264,24 +274,19 @@ def _iter_neutral_names(measurement: Measurement) -> Iterator[str]:
                 yield _fold(observation.tls.server_name)
 
 
-def _iter_tunneled(measurement: Measurement) -> frozenset[str]:
-    """Return names whose right certificate was shown at an address that is no public one.
+def _iter_tunneled(steps: Sequence[Observation], handshakes: Handshakes) -> Iterator[str]:
+    """Yield names whose right certificate was shown at an address that is no public one.
 
     No server of a neutral name is there: a tunnel of the vantage's own answers.
     """
-    steps = measurement.observations
-    return frozenset(
-        [
-            _fold(x.tls.server_name)
-            for x in steps
-            if x.tls and x.failure is None and x.operation in HANDSHAKES and x.parent is not None
-            if (end := x.udp or steps[x.parent].tcp) and ":" not in end.address
-            if is_special_purpose(end.address)
-        ]
-    )
+    for x, tls in handshakes:
+        if x.failure is None and x.operation in HANDSHAKES and x.parent is not None:
+            end = x.udp or steps[x.parent].tcp
+            if end and ":" not in end.address and is_special_purpose(end.address):
+                yield _fold(tls.server_name)
 
 
-def _find_resolver_network(lookups: list[tuple[Observation, Dns]]) -> str:
+def _find_resolver_network(lookups: Lookups) -> str:
     networks = (
         answer.data
         for observation, dns in lookups

@@ -17,7 +17,7 @@ from heliograph_collector.control.vantage_facts import (
     HelloFinding,
     extract_facts,
 )
-from heliograph_collector.model.control_look import ALL_NAMES, HelloSize
+from heliograph_collector.model.control_look import ALL_NAMES, HelloSize, VantageProfile
 from heliograph_collector.model.records import ReceivedMeasurement
 from heliograph_collector.model.seniority import Seniority
 
@@ -74,10 +74,13 @@ class VantageMemory:
     repeated_pages: frozenset[str] = frozenset()  # digests that stand under several names
     sees_selection: bool = False  # neutral names verify, or else any name: nobody decrypts all
     _summary: "_VantageSummary | None" = None
+    # Of the present facts, by the hour and whether a portal stood: see `get_profile`.
+    _profiles: dict[tuple[int, bool], VantageProfile] = field(default_factory=dict)
 
     def update(self, record: ReceivedMeasurement) -> bool:
         """Take up newer facts of a measurement; return whether the profile changes."""
         before = self._summary or self._summarize()
+        self._profiles.clear()
         facts = extract_facts(record.measurement)
         at_us = record.started_us
         self.received_us = max(self.received_us, record.received_us)
@@ -93,23 +96,28 @@ class VantageMemory:
             digests = Counter(digest for _, digest in self.pages.values() if digest)
             repeated = (digest for digest, count in digests.items() if count >= NAMES_ENOUGH)
             self.repeated_pages = frozenset(repeated)
+        hour = self.newest_us // PASSED_US
         self.newest_us = max(self.newest_us, at_us)
-        hour = at_us // PASSED_US
-        _put_names(self.passed_hellos, dict.fromkeys((size, hour) for size in facts.passed_hellos))
+        passed = dict.fromkeys([(size, at_us // PASSED_US) for size in facts.passed_hellos])
+        has_new_hour = _put_names(self.passed_hellos, passed) or hour != self.newest_us // PASSED_US
         has_new_seals = not facts.sealed_names <= self.sealed.keys()
         for name in facts.sealed_names:
             self.sealed.pop(name, None)
             self.sealed[name] = at_us
         has_new_seals = _forget_oldest(self.sealed) or has_new_seals
         self.resolver_network = facts.resolver_network or self.resolver_network
-        if record.measurement.experiment == ANCHORS:
+        is_anchors = record.measurement.experiment == ANCHORS
+        if is_anchors:
             self._note_link(record.link, at_us)
         if has_new_chains or has_new_names:  # a later time of the same facts changes nothing here
             self._conclude_from_chains()
-        self._summary = self._summarize(
-            None if has_new_answers or has_new_names or has_new_seals else before
-        )
-        return before != self._summary
+        has_new_lies = has_new_answers or has_new_names or has_new_seals
+        may_differ = has_new_chains or has_new_lies or has_new_hour or is_anchors
+        if may_differ or facts.hellos or facts.resolver_network:
+            self._summary = self._summarize(None if has_new_lies else before)
+            return before != self._summary
+        self._summary = before
+        return False
 
     def _conclude_from_chains(self) -> None:
         self.own_issuer = self._find_own_issuer()
@@ -161,6 +169,20 @@ class VantageMemory:
         names = frozenset(times_us)
         return names if len(others - names) >= len(names) else frozenset()
 
+    def get_profile(self, at_us: int) -> VantageProfile:
+        """Return what the memory tells by itself; one object until the next result comes."""
+        key = (at_us // PASSED_US, self.meets_portal(at_us))
+        if key not in self._profiles:
+            self._profiles[key] = VantageProfile(
+                resolver_network=self.resolver_network,
+                own_interceptor_issuer=self.own_issuer,
+                fake_addresses=self.fake_addresses,
+                sealed_disagrees=self.sealed_disagrees,
+                portal=True if key[1] else None,
+                passed_hellos=self.list_passed_hellos(at_us),
+            )
+        return self._profiles[key]
+
     @property
     def fake_addresses(self) -> bool | None:
         """Return whether a tunnel answers names with addresses that it made up."""
@@ -172,7 +194,7 @@ class VantageMemory:
         return (self._summary or self._summarize()).sealed_disagrees
 
     @property
-    def _has_odd_hellos(self) -> bool:
+    def has_odd_hellos(self) -> bool:
         """Return whether any name has a finding other than that hellos pass, as few vantages do."""
         return bool((self._summary or self._summarize()).odd_hellos)
 
@@ -257,7 +279,7 @@ class VantageMemory:
 
         ALL_NAMES, if it was at every name that was tried, and two were.
         """
-        if not self._has_odd_hellos:
+        if not self.has_odd_hellos:
             return frozenset()
         near = {
             name: hello.finding is HelloFinding.OWN_FILTERED
@@ -284,7 +306,7 @@ class VantageMemory:
         self, at_us: int, finding: HelloFinding = HelloFinding.BROWSERS_DROPPED
     ) -> dict[str, tuple[int, str]]:
         """Return the age of the news, and the address, where browsers' hellos were dropped."""
-        if not self._has_odd_hellos:
+        if not self.has_odd_hellos:
             return {}
         return {
             name: (abs(time_us - at_us), hello.address)
@@ -325,6 +347,8 @@ def _put_all(memory: dict[str, tuple[int, _Fact]], facts: Mapping[str, _Fact], a
     Returns:
         Whether any name is new or gone, or has another fact than before, whatever the time.
     """
+    if not facts:  # as mostly; a memory is never over the bound before
+        return False
     is_changed = False
     for name, fact in facts.items():
         previous = memory.pop(name, None)
@@ -336,6 +360,8 @@ def _put_all(memory: dict[str, tuple[int, _Fact]], facts: Mapping[str, _Fact], a
 
 def _put_names(memory: dict[_Name, None], names: dict[_Name, None]) -> bool:
     """Put new names at the end of a memory; return whether any is new or gone."""
+    if not names:
+        return False
     is_changed = not names.keys() <= memory.keys()
     memory |= names
     return _forget_oldest(memory) or is_changed

@@ -28,6 +28,7 @@ record leads one name astray, not several to one host.
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 
 from heliograph.observation import Link
@@ -133,8 +134,11 @@ class VantageProfiles:
         memory = self._vantages.get(make_vantage_topic(record))
         if memory is None or record.role is AgentRole.CONTROL:
             return VantageProfile()
-        network = _network_of(memory)
+        profile = memory.get_profile(record.started_us)
         facts = extract_facts(record.measurement)
+        if facts.is_plain and not memory.has_odd_hellos:  # as nearly always
+            return profile
+        network = _network_of(memory)
         issuers = islice(sorted(facts.private_issuers), ISSUERS_ASKED)
         leaves = islice(sorted(facts.foreign_leaves), ISSUERS_ASKED)
         dropped = memory.list_dropped_browsers(record.started_us)
@@ -144,10 +148,9 @@ class VantageProfiles:
             if age_us <= DROPPED_US and self._answers_browsers(name, address, record.started_us)
         )
         doubted = memory.list_dropped_browsers(record.started_us, HelloFinding.BROWSERS_IN_DOUBT)
-        return VantageProfile(
-            resolver_network=memory.resolver_network,
+        return replace(
+            profile,
             own_filter=True if self._is_lie_of_house(memory, record) else None,
-            own_interceptor_issuer=memory.own_issuer,
             shared_issuers=frozenset(i for i in issuers if self._is_issuer_shared(network, i)),
             shared_leaves=frozenset(x for x in leaves if self._is_leaf_shared(network, x)),
             shared_answers=frozenset(
@@ -156,13 +159,9 @@ class VantageProfiles:
                 if self._is_answer_shared(network, name, address)
             ),
             shared_pages=self._find_shared_pages(network, facts.pages),
-            fake_addresses=memory.fake_addresses,
-            sealed_disagrees=memory.sealed_disagrees,
-            portal=True if memory.meets_portal(record.started_us) else None,
             filtered_hellos=memory.list_filtered_hellos(record.started_us),
             dropped_browsers=confirmed,
             doubted_browsers=(frozenset(dropped) - confirmed) | frozenset(doubted),
-            passed_hellos=memory.list_passed_hellos(record.started_us),
         )
 
     def count_vantages(self) -> int:

@@ -26,6 +26,7 @@ from heliograph_collector.judge.endpoint_view import (
     ObservedStep,
 )
 from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
+from heliograph_collector.judge.lazy_attribute import lazy
 from heliograph_collector.judge.measurement_steps import (
     NO_STEPS,
     MeasurementSteps,
@@ -89,12 +90,28 @@ class ControlSource:
         return LookResult.FAILED if any(s.method for s in lookups) else LookResult.NONE
 
 
+class ControlSources(msgspec.Struct, frozen=True, dict=True):
+    """The fresh results of a view, grouped when an endpoint first asks for them."""
+
+    view: ControlView = ControlView()
+    steps: MeasurementSteps = NO_STEPS  # of the view's own measurement
+
+    @lazy
+    def fresh(self) -> tuple[ControlSource, ...]:
+        """Return the results that are fresh and online, the best one first."""
+        return list_sources(self.view, self.steps)
+
+
 class ControlLooks(msgspec.Struct, frozen=True):
     """All fresh control results on a target, and the best one's connections of one page."""
 
-    sources: tuple[ControlSource, ...] = ()
+    found: ControlSources = ControlSources()
     paired: tuple[ConnectionAttempt, ...] = ()
     own_addresses: frozenset[str] = frozenset()  # that the control's own lookup gave for the page
+
+    @property
+    def sources(self) -> tuple[ControlSource, ...]:
+        return self.found.fresh
 
     @property
     def network_count(self) -> int:

@@ -13,7 +13,7 @@ from heliograph.host_name import encode_host
 from heliograph.observation import Http, Observation, Tcp, Udp
 from heliograph_collector.judge.failure_semantics import (
     LOCAL_FAILURES,
-    OPERATION_DEPTH,
+    find_depth,
     find_method,
 )
 from heliograph_collector.judge.lazy_attribute import lazy
@@ -271,8 +271,7 @@ class EndpointView(msgspec.Struct, frozen=True, dict=True):
 
     @lazy
     def depth(self) -> int:
-        depths = [OPERATION_DEPTH.get(operation, 0) for operation in self.passed_operations]
-        return max(depths, default=0)
+        return find_depth(self.passed_operations)
 
     def find_steps(self, operation: Operation) -> tuple[ObservedStep, ...]:
         """Find the steps of one operation in the own attempts."""

@@ -6,6 +6,7 @@ Every failure is in `METHOD_BY_FAILURE` for some step (interference, by this met
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
@@ -118,6 +119,19 @@ NEGOTIATION_ALERTS = frozenset({40, 70, 71, 86, 120})
 INCONCLUSIVE_FAILURES = frozenset(
     {Failure.UNKNOWN_FAILURE, Failure.HTTP_INVALID_REDIRECT_LOCATION_HOST}
 )
+
+
+@lru_cache  # of some ten sets of steps
+def find_depth(operations: frozenset[Op]) -> int:
+    """Find the depth of the deepest of these steps, 0 of none."""
+    return max([OPERATION_DEPTH.get(operation, 0) for operation in operations], default=0)
+
+
+@lru_cache
+def list_deepest(operations: frozenset[Op]) -> frozenset[Op]:
+    """List the deepest of these steps."""
+    depth = find_depth(operations)
+    return frozenset([o for o in operations if OPERATION_DEPTH.get(o, 0) == depth])
 
 
 def find_method(operation: Op, failure: Failure | None) -> str:

@@ -1,6 +1,7 @@
 """Feature extraction: from observations to all that the decision table reads."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
+from functools import lru_cache
 from itertools import chain
 
 import msgspec
@@ -33,6 +34,7 @@ from heliograph_collector.judge.endpoint_view import (
 from heliograph_collector.judge.failure_semantics import (
     LOCAL_FAILURES,
     OPERATION_DEPTH,
+    list_deepest,
 )
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprint_evidence import extract_fingerprint_features
@@ -112,8 +114,8 @@ def extract_success(comparison_input: ComparisonInput) -> Features | None:
     is_plain = passed and vantage.is_resolved and not vantage.has_failed_attempt
     if not is_plain or comparison_input.redirect_endless:
         return None
-    doubts = set(_find_control_features(comparison_input))
-    present = {*doubts, *_find_vantage_features(comparison_input), *_find_passed_features(passed)}
+    doubts = list(_find_control_features(comparison_input))
+    present = {*_list_passed_features(passed), *doubts, *_find_vantage_features(comparison_input)}
     if not HANDSHAKES.isdisjoint(passed):
         present.update(_find_browser_features(comparison_input))
         return Features(frozenset(present), None, _find_deepest_indices(vantage))
@@ -281,17 +283,17 @@ def _find_ipv6_features(vantage: EndpointView, control: EndpointView) -> Iterato
         yield Feature.IPV6_FAILURE
 
 
-def _find_passed_features(passed: Set[Operation]) -> Iterator[Feature]:
-    yield from (
-        feature for operation, feature in FEATURE_BY_OPERATION.items() if operation in passed
-    )
+@lru_cache  # of some ten sets of steps
+def _list_passed_features(passed: frozenset[Operation]) -> frozenset[Feature]:
+    """List the features of the steps that passed."""
+    return frozenset([f for operation, f in FEATURE_BY_OPERATION.items() if operation in passed])
 
 
 def _find_progress_features(
     vantage: EndpointView, control: EndpointView, deciding_failure: DecidingFailure | None
 ) -> Iterator[Feature]:
     passed = vantage.passed_operations
-    yield from _find_passed_features(passed)
+    yield from _list_passed_features(passed)
     if deciding_failure is not None:
         yield Feature.FAILED
     if Failure.UNKNOWN_FAILURE in vantage.failures and any(
@@ -377,11 +379,10 @@ def _list_later_steps(view: EndpointView) -> list[ObservedStep]:
 
 
 def _find_deepest_indices(vantage: EndpointView) -> tuple[int, ...]:
-    passed = vantage.passed_operations
-    deepest = [o for o in passed if OPERATION_DEPTH.get(o, 0) == vantage.depth]
+    deepest = list_deepest(vantage.passed_operations)
     steps = [(s.index, s.observation) for s in _list_steps(vantage)]
     return tuple([i for i, x in steps if x.failure is None and x.operation in deepest])
 
 
 def _list_steps(view: EndpointView) -> list[ObservedStep]:
-    return [*view.lookups, *(s for a in view.attempts for s in a.steps)]
+    return [*view.lookups, *[s for a in view.attempts for s in a.steps]]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 from typing import TypeVar
 
 from heliograph.failure import Failure, Operation
@@ -191,11 +192,10 @@ def _group_observations(
 ) -> MeasurementSteps:
     lookups: list[tuple[str, ObservedStep]] = []
     roots: list[int] = []
-    parts: defaultdict[tuple[str, int], list[ObservedStep]] = defaultdict(list)
     wholes: defaultdict[int, list[ObservedStep]] = defaultdict(list)
     known_steps = beside.steps_by_observation
     for index, observation in enumerate(observations):
-        step = known_steps.get(id(observation))
+        step = known_steps.get(id(observation)) if known_steps else None
         if step is None or step.index != index:
             step = ObservedStep(index, observation)
         root = _find_root(observations, roots, index)
@@ -203,14 +203,32 @@ def _group_observations(
         if observation.operation is Operation.RESOLVE:
             lookups.append((observation.endpoint, step))
         else:
-            parts[observation.endpoint, root].append(step)
             wholes[root].append(step)
     attempts = {root: _make_attempt(root, tuple(w), beside) for root, w in wholes.items()}
-    labeled = (
-        (label, _select_part(attempts[root], steps)) for (label, root), steps in parts.items()
-    )
     all_attempts = tuple(attempts.values())
-    return MeasurementSteps(all_attempts, _group(labeled), _group(lookups), certificates)
+    return MeasurementSteps(all_attempts, _group_by_label(attempts), _group(lookups), certificates)
+
+
+def _group_by_label(attempts: Mapping[int, ConnectionAttempt]) -> dict[str, Attempts]:
+    """Group the connections, by their first steps, by the labels that their steps carry."""
+    labeled: list[tuple[str, ConnectionAttempt]] = []
+    for attempt in attempts.values():
+        label = attempt.steps[0].observation.endpoint
+        if any(step.observation.endpoint != label for step in attempt.steps):
+            return _group_parts(attempts)
+        labeled.append((label, attempt))
+    return _group(labeled)
+
+
+def _group_parts(attempts: Mapping[int, ConnectionAttempt]) -> dict[str, Attempts]:
+    """Group the parts of connections whose steps carry several labels, in order of the steps."""
+    parts: defaultdict[tuple[str, int], list[ObservedStep]] = defaultdict(list)
+    steps = ((step.index, root, step) for root, a in attempts.items() for step in a.steps)
+    for _, root, step in sorted(steps, key=itemgetter(0)):
+        parts[step.observation.endpoint, root].append(step)
+    return _group(
+        [(label, _select_part(attempts[root], steps)) for (label, root), steps in parts.items()]
+    )
 
 
 def _make_attempt(
@@ -241,4 +259,4 @@ def _group(items: Iterable[tuple[_Key, _Value]]) -> dict[_Key, tuple[_Value, ...
     grouped: defaultdict[_Key, list[_Value]] = defaultdict(list)
     for key, value in items:
         grouped[key].append(value)
-    return {key: tuple(values) for key, values in grouped.items()}
+    return {key: tuple(values) for key, values in grouped.items()} if grouped else {}

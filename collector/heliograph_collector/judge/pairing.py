@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from heliograph.failure import Operation
 from heliograph.observation import Http, Link, Measurement
 from heliograph.plan import APP_PATH
-from heliograph_collector.judge.control_looks import ControlLooks, ControlSource, list_sources
+from heliograph_collector.judge.control_looks import ControlLooks, ControlSources
 from heliograph_collector.judge.endpoint_view import CACHE_SIZE, EMPTY_VIEW, EndpointView
 from heliograph_collector.judge.features import ComparisonInput
 from heliograph_collector.judge.measurement_steps import (
@@ -47,7 +47,7 @@ class Pairing:
     control: ControlView
     own_steps: MeasurementSteps
     control_steps: MeasurementSteps
-    sources: tuple[ControlSource, ...]
+    sources: ControlSources
     has_foreign_resolver: bool  # the vantage asks a resolver in another network than its own
 
     def pair_endpoint(self, label: str) -> ComparisonInput:
@@ -132,7 +132,7 @@ def pair_steps(record: ReceivedMeasurement, control: ControlView) -> Pairing:
         control,
         own_steps,
         control_steps,
-        list_sources(control, control_steps),
+        ControlSources(control, control_steps),
         _has_foreign_resolver(record.vantage.asn, control.profile),
     )
 

@@ -1,7 +1,7 @@
 """Records: the rows that the stages of the collector exchange."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -394,5 +394,5 @@ class ControlView:
     peer_comparisons: Mapping[str, PeerComparison] = field(default_factory=dict)  # "" is a page
     is_substitute: bool = False  # not a control, but a foreign vantage that others corroborate
     network: str = ""  # the control's own, as prefix or ASN; "" unknown
-    looks: tuple[ControlLook, ...] = ()  # newest first, at most MAX_LOOKS
+    looks: Sequence[ControlLook] = ()  # newest first, at most MAX_LOOKS
     profile: VantageProfile = field(default_factory=VantageProfile)  # of the compared vantage
