@@ -10,7 +10,10 @@ Example:
     print(overall.state, overall.rule, overall.confidence)
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from heliograph.experiments import ANCHORS
 from heliograph.observation import Measurement
@@ -231,13 +234,13 @@ def _judge_endpoint(comparison_input: ComparisonInput, endpoint: str = "") -> Ve
     if rule.id == DEAD_EDGE:
         features = extract_features(comparison_input, elsewhere=True)
         rule = decide(features)
-    evidence = set(features.deepest_indices)
+    evidence: Collection[int] = features.deepest_indices
     if (
         rule.state in (VerdictState.BLOCKED, VerdictState.DOWN) or rule.id in UNEXPLAINED
     ) and features.deciding_failure is not None:
         evidence = {s.index for s in features.deciding_failure.steps}
     if rule.support is not None and rule.support[0] in features.present:
-        evidence |= set(features.contradicting_indices)
+        evidence = {*evidence, *features.contradicting_indices}
     return Verdict(
         state=rule.state,
         rule=rule.id,

@@ -6,7 +6,9 @@ Where the first ones answer nothing fell back, whatever else is blocked.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from heliograph.observation import Measurement
 from heliograph.plan import APP_PATH

@@ -1,8 +1,10 @@
 """Fingerprints as evidence: features of known addresses and pages, and their names in verdicts."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from heliograph.observation import Dns, Observation
 from heliograph_collector.judge.endpoint_view import (
@@ -60,7 +62,8 @@ def _match_answers(vantage: EndpointView, others: AbstractSet[str]) -> Iterator[
         own = tuple(a for a in dns.answers if canonicalize_answer(a.data) not in others)
         if not own:
             continue
-        fingerprint = match_answer(dns if own == dns.answers else replace(dns, answers=own))
+        is_whole = own == dns.answers
+        fingerprint = match_answer(dns if is_whole else dataclasses.replace(dns, answers=own))
         if fingerprint is not None:
             yield fingerprint
 

@@ -6,8 +6,10 @@ whether the service works. Where it is not blocked, another function that is mak
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypedDict
+
+from msgspec.structs import replace
 
 from heliograph.plan import ServiceFunction
 from heliograph_collector.judge.app_path import (
@@ -201,7 +203,7 @@ def _judge_groups(
     verdicts: Sequence[Verdict], groups: Mapping[str, str], *, is_messaging: bool = False
 ) -> Verdict:
     voting_groups = _group_verdicts(verdicts, groups)
-    tally = replace(_count_endpoints(verdicts, voting_groups), is_messaging=is_messaging)
+    tally = _count_endpoints(verdicts, voting_groups, is_messaging=is_messaging)
     rule = select_service_rule(tally)
     deciding = [v for v in verdicts if v.state is rule.state]
     if rule is GROUP_BLOCKED:
@@ -307,7 +309,10 @@ def _group_verdicts(verdicts: Sequence[Verdict], groups: Mapping[str, str]) -> l
 
 
 def _count_endpoints(
-    verdicts: Sequence[Verdict], voting_groups: Sequence[Sequence[Verdict]]
+    verdicts: Sequence[Verdict],
+    voting_groups: Sequence[Sequence[Verdict]],
+    *,
+    is_messaging: bool,
 ) -> EndpointTally:
     states = [{v.state for v in group} for group in voting_groups]
     return EndpointTally(
@@ -316,6 +321,7 @@ def _count_endpoints(
         groups_blocked=sum(map(_is_blocked, voting_groups)),
         groups_down=states.count({VerdictState.DOWN}),
         groups_reachable=sum(VerdictState.REACHABLE in group_states for group_states in states),
+        is_messaging=is_messaging,
     )
 
 

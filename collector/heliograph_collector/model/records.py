@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
+
 from heliograph.observation import ACCESSES, Access, Epoch, Link, Measurement
 from heliograph.plan import ServiceFunction
 from heliograph.regions import find_region
@@ -25,8 +27,7 @@ LIGHT_CHECK = "light"  # in place of an endpoint: the verdict on the one that a 
 class VerdictState(StrEnum):
     """The state of a verdict.
 
-    Partial: a function other than messaging is blocked. Down: the control fails too. Unknown: in
-    doubt.
+    Partial: a function beside messaging is blocked. Down: the control fails too. Unknown: doubt.
     """
 
     REACHABLE = "reachable"
@@ -165,8 +166,7 @@ class ReceivedMeasurement:
         return self.measurement.link
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The result of judging one endpoint, or the whole target if `endpoint` is ""."""
 
     state: VerdictState

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import date
 from functools import cache
 from operator import attrgetter
 from typing import Any, TypedDict, TypeVar, cast
+
+import msgspec
 
 from heliograph.codec import CodecError, measurement_from_pb, replace_controls_in
 from heliograph.units import DAY_US, SECOND_US
@@ -328,7 +330,9 @@ FROM system.parts WHERE active AND database = currentDatabase()"""
 @cache
 def list_fields(record_type: type) -> list[str]:
     """List the fields of a record, which its query selects in the same order."""
-    return [field.name for field in fields(record_type)]
+    is_struct = issubclass(record_type, msgspec.Struct)
+    listed = msgspec.structs.fields(record_type) if is_struct else fields(record_type)
+    return [field.name for field in listed]
 
 
 def build_record(record_type: Callable[..., _Record], values: Sequence[Any]) -> _Record:
@@ -354,7 +358,7 @@ def parse_record(row: tuple[Any, ...]) -> ReceivedMeasurement:
 def parse_verdict(row: tuple[Any, ...]) -> VerdictRow:
     id_, judged, state, *details = row
     verdict = build_record(Verdict, (VerdictState(state), *details))
-    return id_, judged, replace(verdict, evidence=tuple(verdict.evidence))
+    return id_, judged, msgspec.structs.replace(verdict, evidence=tuple(verdict.evidence))
 
 
 def parse_cell(row: tuple[Any, ...]) -> Cell:

@@ -7,6 +7,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from heliograph_collector.detect.recovery import RecoveredVotes
@@ -29,7 +30,7 @@ from support.presence_model import at, country, world
 from support.rows import block, blocked, reachable, taken
 
 ONSET, END, BACK, UNTIL = 7_200.0, 10_800.0, 14_400.0, 14_700.0
-BLOCKED = replace(blocked(), reachable_endpoints=0, endpoints=0)
+BLOCKED = msgspec.structs.replace(blocked(), reachable_endpoints=0, endpoints=0)
 
 
 def said(

@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import replace
 
+import msgspec
+
 from heliograph.observation import Link
 from heliograph_collector.http import basic_auth
 from heliograph_collector.http.api.stream import CellEvents
@@ -15,7 +17,7 @@ from support.rows import block, blocked, reachable, taken
 from support.site import Serve, Site
 
 MINUTE = 60_000_000
-BLOCKED, REACHABLE = replace(blocked(), evidence=()), reachable()
+BLOCKED, REACHABLE = msgspec.structs.replace(blocked(), evidence=()), reachable()
 
 
 def judged(number: int, minutes: int, verdict: Verdict) -> JudgedMeasurement:

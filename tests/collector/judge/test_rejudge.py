@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from heliograph.observation import Link
@@ -141,7 +142,7 @@ async def test_a_late_upload_finds_the_control_of_its_time(store: Store) -> None
 
 
 async def test_labels_that_a_rule_no_longer_gives_are_gone(store: Store) -> None:
-    stale = (OLD, replace(OLD, endpoint="gone"))
+    stale = (OLD, msgspec.structs.replace(OLD, endpoint="gone"))
     await fill(store, (CONTROL, stale))
     await run(store)
     found = await store.measurement(CONTROL.id)
@@ -161,7 +162,7 @@ async def test_only_the_country_and_the_hours_that_were_asked_for(store: Store) 
 async def test_a_rule_that_changed_meanwhile_is_the_one_that_counts(store: Store) -> None:
     def stricter(one: ReceivedMeasurement, control: ControlView) -> tuple[Verdict, ...]:
         return tuple(
-            replace(v, state=VerdictState.UNKNOWN, rule="tls.new", confidence=0.0)
+            msgspec.structs.replace(v, state=VerdictState.UNKNOWN, rule="tls.new", confidence=0.0)
             if v.rule == "tls.reset_after_hello"
             else v
             for v in judge(one, control)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from heliograph_collector.model.records import TIME_BAD, AgentRole
@@ -24,7 +25,9 @@ async def alone(store: Store, **changes: object) -> AggregationRow:
 
 async def test_each_state_is_counted_and_known_page_confirmed(store: Store) -> None:
     controls = [(replace(one, role=AgentRole.CONTROL), v) for one, v in said(PAGE, 3, first=50)]
-    bad = [(one, (replace(v[0], rule=TIME_BAD),)) for one, v in said(PAGE, 2, first=60)]
+    bad = [
+        (one, (msgspec.structs.replace(v[0], rule=TIME_BAD),)) for one, v in said(PAGE, 2, first=60)
+    ]
     parts = [(one, (reachable(), blocked("dc1"))) for one, _ in said(reachable(), 4, 2, first=40)]
     doubt = [*said(DOWN, 1, first=20), *said(UNKNOWN, 2, first=30)]
     seen = [*said(blocked(), 3), *said(PAGE, 2, first=10), *doubt]

@@ -1,9 +1,9 @@
 """Days that are summed: the answers are the same as if everything were counted at each question."""
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from heliograph_collector.aggregate.cell_updater import DailyUpdater
@@ -78,7 +78,7 @@ async def test_withdrawn_verdicts_leave_summed_days(store: Store) -> None:
     rows = said(blocked(), 3)
     await keep(store, *rows)
     await keeper(store).update_due_days()
-    bad = replace(blocked(), rule="time.bad")
+    bad = msgspec.structs.replace(blocked(), rule="time.bad")
     await store.replace_verdicts(
         [Judgement(measurement=t, verdicts=(bad,), number=9) for t, _ in rows]
     )

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 
+import msgspec
 import pytest
 
 from heliograph.observation import Measurement
@@ -46,7 +47,7 @@ async def test_engine_and_memory_agree_on_every_majority(store: Store) -> None:
 
 async def test_opinions_are_volunteers_whole_verdicts_in_order(store: Store) -> None:
     control = taken(4, role=AgentRole.CONTROL)
-    bad_time = replace(reachable(), rule=TIME_BAD)
+    bad_time = msgspec.structs.replace(reachable(), rule=TIME_BAD)
     await keep(
         store,
         (taken(1, at_us=T0 + 9), (blocked(), reachable("dc1"))),
@@ -102,8 +103,8 @@ async def test_only_age_gives_a_vote_and_young_vantages_one_of_low_confidence(
 
 async def test_engine_and_memory_agree_on_partial_cells(store: Store) -> None:
     """Lines with and without established vantages, several functions, and verdicts that mix."""
-    partial = replace(reachable(), state=VerdictState.PARTIAL, function="web")
-    both = replace(partial, function="calls,web")
+    partial = msgspec.structs.replace(reachable(), state=VerdictState.PARTIAL, function="web")
+    both = msgspec.structs.replace(partial, function="calls,web")
     young = Seniority.YOUNG
     rows: list[list[tuple[int, str, Verdict, Seniority | None]]] = [
         [(1, "one", partial, None), (2, "two", both, None)],
@@ -141,11 +142,10 @@ WIDER: Sequence[tuple[str, ...]] = (
 async def test_engine_and_memory_count_the_same_whatever_is_said(store: Store, seed: int) -> None:
     """Two hundred verdicts of a few vantages that move, with every state, cause and age."""
     draw = random.Random(seed)
-    partial = replace(reachable(), state=VerdictState.PARTIAL, function="web")
-    said = [
-        blocked(), replace(blocked(), layer="dns", method="injected"), DOWN, UNKNOWN, reachable(),
-        reachable(), partial, replace(partial, function="calls,web"),
-    ]  # fmt: skip
+    partial = msgspec.structs.replace(reachable(), state=VerdictState.PARTIAL, function="web")
+    injected = msgspec.structs.replace(blocked(), layer="dns", method="injected")
+    both = msgspec.structs.replace(partial, function="calls,web")
+    said = [blocked(), injected, DOWN, UNKNOWN, reachable(), reachable(), partial, both]
     judged: list[JudgedMeasurement] = []
     for number in range(200):
         record = taken(
@@ -211,7 +211,7 @@ def by_minute(tally: Sequence[WorldTally]) -> list[tuple[float, int, int]]:
 
 
 async def test_world_tally_counts_one_vote_per_foreign_network(store: Store) -> None:
-    partly = replace(blocked(), state=VerdictState.REACHABLE)
+    partly = msgspec.structs.replace(blocked(), state=VerdictState.REACHABLE)
     await keep(
         store,
         (elsewhere(1, T0, "a", "one"), (blocked(),)),

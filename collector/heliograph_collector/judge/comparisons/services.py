@@ -6,7 +6,8 @@ and the verdict on the whole service.
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from heliograph.failure import Failure, Operation
@@ -55,7 +56,9 @@ def judged(number: int) -> JudgedMeasurement:
         number, at_us=NOW_US, steps=steps, vantage=Vantage(country="KZ", asn=9198, access="fixed")
     )
     record = replace(record, id=f"{number:032x}", prefix="secretprefixhash")
-    return record, (replace(blocked(), rule="tls-reset-after-hello", evidence=(2,)),)
+    return record, (
+        msgspec.structs.replace(blocked(), rule="tls-reset-after-hello", evidence=(2,)),
+    )
 
 
 @pytest.fixture
