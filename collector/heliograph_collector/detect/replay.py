@@ -4,29 +4,27 @@ Time advances as in a collector: minutes close `CLOSE_US` after their end, block
 their end in between, and votes that come too late to count reopen their past.
 
 Votes of a service in a country that are too sparse for minutes, such as OONI's, are detected in
-bins of an hour with votes of three hours: with minutes, hourly runs would never meet.
+bins of an hour (sparse_votes.py): with minutes, hourly runs would never meet.
 """
 
 import heapq
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter, itemgetter
-from statistics import median
 
-from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
+from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US, DetectorEngine
 from heliograph_collector.detect.late_data import LateVotes, apply_amendments, find_amendments
 from heliograph_collector.detect.level.detector import detect_levels
 from heliograph_collector.detect.silence.detector import CoverageGap
+from heliograph_collector.detect.sparse_votes import count_median, detect_sparse
 from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.model.level import LevelReading
 from heliograph_collector.model.signals import ServiceVote, VantageSignal, sort_signals
 from heliograph_collector.model.thresholds import THRESHOLDS
 
-HOURLY = replace(THRESHOLDS, bin_s=3_600.0, fresh_s=10_800.0)  # assumed
 _AFTER_US = 1_800 * SECOND_US  # after the last signal, so that what is pending is decided; assumed
 
 TimedVote = tuple[int, ServiceVote]  # with the time at which the collector has judged it
@@ -57,7 +55,7 @@ def replay_signals(
         incidents += live.run()
         coverage_gaps = tuple(live.engine.coverage_gaps())
         late_votes = live.late_count
-    incidents += _detect_sparse(sparse)
+    incidents += detect_sparse(sparse)
     until_us = max((reading.until_us for reading in levels), default=0)
     incidents += _fold_levels(incidents, detect_levels(levels, until_us))
     return ReplayResult(tuple(sorted(incidents, key=_onset_key)), coverage_gaps, late_votes)
@@ -148,31 +146,12 @@ def _split_sparse(votes: Sequence[TimedVote]) -> tuple[list[ServiceVote], list[T
     sparse: list[ServiceVote] = []
     dense: list[TimedVote] = []
     for group in groups.values():
-        times_us = sorted(vote.at_us for _, vote in group)
-        fresh_us = int(THRESHOLDS.fresh_s * SECOND_US)
-        counts = [
-            index + 1 - bisect_left(times_us, at_us - fresh_us)
-            for index, at_us in enumerate(times_us)
-        ]
-        if median(counts) < THRESHOLDS.votes:
-            sparse += [vote for _, vote in group]
+        own = [vote for _, vote in group]
+        if count_median(own, int(THRESHOLDS.fresh_s * SECOND_US)) < THRESHOLDS.votes:
+            sparse += own
         else:
             dense += group
     return sparse, dense
-
-
-def _detect_sparse(votes: Iterable[ServiceVote]) -> list[Incident]:
-    """Detect in hours, one service at a time, because pages are many and each run reads all."""
-    by_service: defaultdict[str, list[ServiceVote]] = defaultdict(list)
-    for vote in votes:
-        by_service[vote.service].append(vote)
-    incidents: list[Incident] = []
-    for own in by_service.values():
-        times_us = [vote.at_us for vote in own]
-        since_us = min(times_us) // HOUR_US * HOUR_US
-        until_us = (max(times_us) // HOUR_US + 1) * HOUR_US
-        incidents += detect_blocking(own, since_us, until_us, HOURLY)
-    return incidents
 
 
 def _fold_levels(incidents: Sequence[Incident], levels: Iterable[Incident]) -> list[Incident]:

@@ -106,6 +106,32 @@ def test_a_block_told_by_two_tests_an_hour_is_found_within_four(play: Play) -> N
     assert str(incident["confirmed"]) <= "2026-01-04T04:00:00.000000Z"
 
 
+def test_a_block_told_by_a_row_an_hour_waits_for_five(play: Play) -> None:
+    """In twenty days one row an hour by day; three hours never had five."""
+    hours = [24 * day + hour for day in range(20) for hour in range(6, 22)]
+    onset = 24 * 18 + 8
+    rows = [
+        VOTE
+        | {"at": moment(hour + 0.5), "vantage": f"{hour}", "layer": "tcp"}
+        | {"value": "blocked" if hour >= onset else "reachable"}
+        for hour in hours
+    ]
+    (incident,) = play(rows).incidents
+    assert incident["state"] == "confirmed"
+    assert str(incident["confirmed"]) <= "2026-01-19T13:00:00.000000Z"
+
+
+def test_a_network_in_which_all_rows_fail_has_no_onset(play: Play) -> None:
+    rows = [
+        VOTE
+        | {"at": moment(hour + asn / 10), "asn": asn, "vantage": f"{hour}-{asn}"}
+        | {"value": "blocked" if asn == 3 else "reachable"}
+        for hour in range(240)
+        for asn in (1, 2, 3)
+    ]
+    assert play(rows).incidents == []
+
+
 def test_votes_have_the_edition_that_their_vantage_had_then(tmp_path: Path) -> None:
     known = {"kind": "arrival", "country": "UG", "vantage": "a"}
     silent = known | {"vantage": "b"}

@@ -1,20 +1,16 @@
 """Detectors for imported events: level drops, and blocking in bins of an hour.
 
-Both are those of the collector (`detect/level`, `detect/replay.py`). A series counts addresses or
-queries, not vantages. An alarm names the sources whose level fell, and no number of observers. It
-is readable at the end of its step; the delay of the publisher is unknown.
+Both are those of the collector (`detect/level`, `detect/sparse_votes.py`). A series counts
+addresses or queries, not vantages. An alarm names the sources whose level fell, and no number of
+observers. It is readable at the end of its step; the delay of the publisher is unknown.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
-from heliograph.units import HOUR_US
-from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.detect.level.detector import detect_levels
-from heliograph_collector.detect.replay import HOURLY
+from heliograph_collector.detect.sparse_votes import detect_sparse
 from heliograph_collector.incidents.incident import Incident, IncidentKind
-from heliograph_collector.model.signals import ServiceVote
 from heliograph_collector.sources.replay import Alarm, Replay
 from heliograph_collector.sources.replay import Kind as AlarmKind
 from heliograph_collector.sources.signal_writer import list_readings
@@ -23,24 +19,12 @@ from heliograph_collector.sources.signal_writer import list_readings
 def detect_hourly(replay: Replay) -> Sequence[Alarm]:
     """Detect blocking in irregular measurements, such as OONI's.
 
-    It is the live detector with bins of an hour and votes of three hours. With bins of a minute,
-    hourly runs would be in different bins. Suspected and confirmed alarms come at the end of their
-    hour.
+    It is the live detector with bins of an hour, and votes of three hours or more. With bins of a
+    minute, hourly runs would be in different bins. Suspected and confirmed alarms come at the end
+    of their hour.
     """
-    if not replay.opinions:
-        return ()
-    since_us = replay.since_us // HOUR_US * HOUR_US
-    until_us = -(-replay.until_us // HOUR_US) * HOUR_US
-    votes_by_service: defaultdict[str, list[ServiceVote]] = defaultdict(list)
-    for vote in replay.opinions:
-        votes_by_service[vote.service].append(vote)
-    alarms = [
-        alarm
-        # One service at a time, because there are many pages and each run reads all its votes.
-        for service_votes in votes_by_service.values()
-        for incident in detect_blocking(service_votes, since_us, until_us, HOURLY)
-        for alarm in _hourly_alarms(incident)
-    ]
+    incidents = detect_sparse(replay.opinions)
+    alarms = [alarm for incident in incidents for alarm in _hourly_alarms(incident)]
     return sorted(alarms, key=attrgetter("at_us", "scope", "service"))
 
 

@@ -1,0 +1,108 @@
+"""Blocking in votes that are too few for minutes, such as OONI's rows.
+
+Bins are hours, and votes count for 3, 6 or 12 hours: for as long as half of them need until five
+have come. What fails in one network alone since its first row has no onset there, and is left out.
+Votes of more than 3 hours are so few that the usual failures of the service count: by OONI's rules
+1 to 15 % of the rows of a service that works are anomalies.
+"""
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from heliograph.units import DAY_US, HOUR_US
+from heliograph_collector.detect.blocking.detector import detect_blocking
+from heliograph_collector.detect.stats.voting import VoteCount
+from heliograph_collector.incidents.incident import Incident
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
+from heliograph_collector.model.thresholds import THRESHOLDS
+
+# Assumed, all of them:
+_HOURLY = replace(THRESHOLDS, bin_s=3_600.0, fresh_s=10_800.0)
+_SPANS_HOURS = (3, 6, 12)
+_MIN_FAILURES = 5  # rows of a network, all of which fail, that show that it always does
+_HISTORY_DAYS = 30
+_MOST_USUAL = 0.4  # so that a service that often fails is not taken for one that is down
+
+
+def detect_sparse(votes: Iterable[ServiceVote]) -> list[Incident]:
+    """Detect in hours, one service at a time, because pages are many and each run reads all."""
+    by_service: defaultdict[str, list[ServiceVote]] = defaultdict(list)
+    for vote in votes:
+        by_service[vote.service].append(vote)
+    return [
+        incident for own in by_service.values() for incident in _detect_service(_drop_constant(own))
+    ]
+
+
+def count_median(votes: Iterable[ServiceVote], span_us: int) -> float:
+    """Return how many votes of their country came within a span up to the median vote."""
+    times_us: defaultdict[str, list[int]] = defaultdict(list)
+    for vote in votes:
+        times_us[vote.witness.place.country].append(vote.at_us)
+    return median(
+        index + 1 - bisect_left(own_us, at_us - span_us)
+        for own_us in map(sorted, times_us.values())
+        for index, at_us in enumerate(own_us)
+    )
+
+
+def _detect_service(votes: Sequence[ServiceVote]) -> tuple[Incident, ...]:
+    hours = next(
+        (h for h in _SPANS_HOURS if count_median(votes, h * HOUR_US) >= THRESHOLDS.votes),
+        _SPANS_HOURS[-1],
+    )
+    # What is suspected while the same votes count is one suspicion.
+    limits = replace(_HOURLY, fresh_s=3_600.0 * hours, join_s=7_200.0 * hours)
+    is_one_country = len({vote.witness.place.country for vote in votes}) == 1
+    is_usual = is_one_country and hours > _SPANS_HOURS[0]
+    times_us = [vote.at_us for vote in votes]
+    since_us = min(times_us) // HOUR_US * HOUR_US
+    until_us = (max(times_us) // HOUR_US + 1) * HOUR_US
+    usual = _UsualFailures.from_votes(votes) if is_usual else None
+    return detect_blocking(votes, since_us, until_us, limits, world=usual)
+
+
+def _drop_constant(votes: Sequence[ServiceVote]) -> list[ServiceVote]:
+    """Drop networks in which all rows fail, if the service works in others of the country."""
+    networks = Counter(_network(vote) for vote in votes)
+    working = {_network(vote) for vote in votes if vote.standing is VoteValue.GOOD}
+    countries = {country for country, _ in working}
+    return [
+        vote
+        for vote in votes
+        if _network(vote) in working
+        or networks[_network(vote)] < _MIN_FAILURES
+        or vote.witness.place.country not in countries
+    ]
+
+
+def _network(vote: ServiceVote) -> tuple[str, int]:
+    return vote.witness.place.country, vote.witness.place.asn
+
+
+@dataclass(frozen=True, slots=True)
+class _UsualFailures:
+    """The votes of earlier days, in place of those of other countries."""
+
+    days: dict[int, VoteCount]  # by the day since 1970; without those on which most failed
+
+    @classmethod
+    def from_votes(cls, votes: Iterable[ServiceVote]) -> "_UsualFailures":
+        days: defaultdict[int, VoteCount] = defaultdict(VoteCount)
+        for vote in votes:
+            if vote.standing not in (VoteValue.UNKNOWN, VoteValue.DOWN):
+                days[vote.at_us // DAY_US].add(VoteCount(1, vote.standing in FAILING_VALUES))
+        limits = THRESHOLDS
+        return cls({day: n for day, n in days.items() if n.share < limits.confirm_share})
+
+    def count_bin(self, end_us: int) -> VoteCount:
+        """Count the votes of the days before yesterday."""
+        today = end_us // DAY_US
+        past = VoteCount()
+        for day in range(today - _HISTORY_DAYS, today - 1):
+            past.add(self.days.get(day, VoteCount()))
+        past.hits = min(past.hits, _MOST_USUAL * past.votes)
+        return past
