@@ -350,8 +350,8 @@ def parse_record(row: tuple[Any, ...]) -> ReceivedMeasurement:
     except CodecError:  # stored before control characters were refused
         replace_controls_in(message)
         measurement = measurement_from_pb(message)
-    reporter = ""  # never stored
-    values = (*identity, AgentRole(role), vantage, measurement, Seniority(seniority), reporter)
+    unstored = ("", "")  # its reporter, and the edition of its program
+    values = (*identity, AgentRole(role), vantage, measurement, Seniority(seniority), *unstored)
     return build_record(ReceivedMeasurement, values)
 
 
