@@ -2,7 +2,9 @@
 
 The same envelopes of the default plan go to each form, one form after the other in one run: first
 those that wake the judges, then those that are measured. HELIOGRAPH_BENCH_RESULTS is the number of
-the latter. What a process takes while nothing arrives is measured after them, and left out.
+the latter; of a few hundred, each process judges most for the first time. They come as fast as they
+are taken, or HELIOGRAPH_BENCH_RATE a second: then blocks are small. What a process takes while
+nothing arrives is measured after them, and left out.
 Printed are figures; asserted is that all is judged, by the judges that each form has.
 """
 
@@ -35,7 +37,8 @@ from support.serve_process import NO_CONTROL, Served, start
 from support.unit_load import build_fleet, build_workload, list_batches, write_load
 from support.waiting import until
 
-RESULTS = int(os.environ.get("HELIOGRAPH_BENCH_RESULTS", "400"))
+RESULTS = int(os.environ.get("HELIOGRAPH_BENCH_RESULTS", "2000"))
+RATE = float(os.environ.get("HELIOGRAPH_BENCH_RATE", "0"))  # of all agents; 0: no limit
 WAKING = 1_300  # a leader asks for judges after four blocks of 256 that left some
 JOINING = 400  # sent by fours until all of them judge: each begins with a block
 AGENTS = 48
@@ -101,17 +104,17 @@ def seal_load(data: Path, envelopes: int) -> list[Sealed]:
     return sealed
 
 
-async def send(entrances: Sequence[Entrance], load: Sequence[Sealed]) -> None:
+async def send(entrances: Sequence[Entrance], load: Sequence[Sealed], rate: float = 0.0) -> None:
     """Send each agent's envelopes in a session of its own, until all are acknowledged."""
     by_agent: defaultdict[int, list[Envelope]] = defaultdict(list)
     for sealed in load:
         by_agent[sealed.agent].append(sealed.envelope)
-    at_once = asyncio.Semaphore(8)
+    at_once = asyncio.Semaphore(AGENTS if rate else 8)
+    pause_s = AGENTS / rate if rate else 0.0  # of an agent, after each envelope
     async with asyncio.TaskGroup() as group:
         for number, envelopes in by_agent.items():
-            group.create_task(
-                send_all(entrances[number % len(entrances)], number, envelopes, at_once)
-            )
+            entrance = entrances[number % len(entrances)]
+            group.create_task(send_all(entrance, number, envelopes, at_once, pause_s))
 
 
 async def greeted_when_free(stub: "intake_pb2_grpc.IntakeAsyncStub", caller: Caller) -> Call:
@@ -126,17 +129,24 @@ async def greeted_when_free(stub: "intake_pb2_grpc.IntakeAsyncStub", caller: Cal
 
 
 async def send_all(
-    entrance: Entrance, number: int, envelopes: Sequence[Envelope], at_once: asyncio.Semaphore
+    entrance: Entrance,
+    number: int,
+    envelopes: Sequence[Envelope],
+    at_once: asyncio.Semaphore,
+    pause_s: float,
 ) -> None:
+    in_flight = 1 if pause_s else IN_FLIGHT
     caller = Caller(entrance.keyring, derive_key(0, number)[0])
     async with at_once, channel(entrance) as stub:
         call = await greeted_when_free(stub, caller)
-        for at in range(0, len(envelopes), IN_FLIGHT):
-            part = envelopes[at : at + IN_FLIGHT]
+        await asyncio.sleep(pause_s * number / AGENTS)  # the agents' turns
+        for at in range(0, len(envelopes), in_flight):
+            part = envelopes[at : at + in_flight]
             for each in part:
                 await call.write(pb.AgentMessage(envelope=each))
             for receipt in await receipts(call, len(part)):
                 assert receipt.status == pb.STATUS_STORED, receipt
+            await asyncio.sleep(pause_s)
         await say_goodbye(call)
 
 
@@ -236,7 +246,7 @@ async def measure(form: Form, load: Sequence[Sealed]) -> list[tuple[str, ...]]:
 async def measure_last(form: Form, load: Sequence[Sealed]) -> list[tuple[str, ...]]:
     begun_s = time.monotonic()
     before = form.measure()
-    await send(form.entrances, load)
+    await send(form.entrances, load, RATE)
     await form.wait_judged()
     await asyncio.sleep(SETTLE_S)
     seconds = time.monotonic() - begun_s
@@ -265,4 +275,5 @@ async def test_a_result_costs_what_is_stated_wherever_it_is_judged(tmp_path: Pat
     for form in (on_one_machine, on_hosts, on_servers):
         async with form(tmp_path, base) as running:
             lines += await measure(running, load)
-    print(f"\n{RESULTS} results, load {os.getloadavg()[0]:.1f}.\n{table(lines)}")
+    how = f"{RATE:.0f} a second" if RATE else "as fast as they are taken"
+    print(f"\n{RESULTS} results, {how}, load {os.getloadavg()[0]:.1f}.\n{table(lines)}")
