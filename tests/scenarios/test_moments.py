@@ -7,6 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
+from msgspec import structs
 
 from heliograph.observation import Link
 from heliograph_collector.http.app import build_app
@@ -77,7 +78,7 @@ def add(
                         country=country,
                     )  # fmt: skip
                     world.votes += [
-                        replace(v, region=region, pseudonym=f"{region}{v.pseudonym}",
+                        structs.replace(v, region=region, pseudonym=f"{region}{v.pseudonym}",
                                 prefix=f"{region}{v.prefix}")
                         for v in votes
                     ]  # fmt: skip
@@ -379,7 +380,7 @@ async def test_every_output_of_a_moment_agrees(
     if k > 1:  # what is public then is older by five minutes
         world.clock.advance_us(6 * MINUTE)
         world.votes += [
-            replace(vote, start_us=vote.start_us + BIN_US)
+            structs.replace(vote, start_us=vote.start_us + BIN_US)
             for vote in world.votes
             if vote.start_us // BIN_US == NOW_US // BIN_US
         ]

@@ -12,6 +12,7 @@ from random import Random
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
+from msgspec import structs
 
 from heliograph.observation import Link
 from heliograph_collector.http.app import build_app
@@ -150,7 +151,7 @@ def _play_world(chance: Random, dark: tuple[str, str, int, str], k: int) -> tupl
             until_us = cut_us if is_dark else NOW_US
             votes = crowd(count, state, NOW_US - 7_200_000_000, until_us, asn=asn, access=access)
             world.votes += [
-                replace(v, region=region, pseudonym=f"{region}{v.pseudonym}",
+                structs.replace(v, region=region, pseudonym=f"{region}{v.pseudonym}",
                         prefix=f"{region}{v.prefix}")
                 for v in votes
             ]  # fmt: skip

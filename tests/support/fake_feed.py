@@ -6,6 +6,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from msgspec import structs
 from prometheus_client import CollectorRegistry
 
 from heliograph.network_shares import NetworkKey
@@ -207,7 +208,11 @@ def _within(
 def _rebin(row: _Row, bin_s: int) -> _Row:
     width = bin_s * 1_000_000
     start_us = row.start_us // width * width
-    return row if start_us == row.start_us else replace(row, start_us=start_us)
+    if start_us == row.start_us:
+        return row
+    if isinstance(row, Vote):
+        return structs.replace(row, start_us=start_us)
+    return replace(row, start_us=start_us)
 
 
 def vote(

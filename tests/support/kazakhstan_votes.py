@@ -1,7 +1,6 @@
 """The evening of 5 January 2022 in Kazakhstan as votes: what pages and feeds are looked at with."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -143,4 +142,6 @@ def feed(world: World, **changes: Any) -> Feed:
 def _placed(vote: Vote) -> Vote:
     number = int(vote.pseudonym.rpartition("-")[2])
     region = next((code for below, code in _REGIONS if number < below), "")
-    return replace(vote, region=region) if vote.country == "KZ" and vote.asn == 9198 else vote
+    return (
+        structs.replace(vote, region=region) if vote.country == "KZ" and vote.asn == 9198 else vote
+    )

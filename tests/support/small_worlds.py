@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from heliograph.observation import Link
 from heliograph.units import DAY_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
@@ -62,7 +64,7 @@ class Cast:
             for name, blocked, first_us, prefix in _list_people(place, crowd, joined_us):
                 state = VerdictState.BLOCKED if blocked else VerdictState.REACHABLE
                 world.votes += [
-                    replace(
+                    structs.replace(
                         vote(name, state, at_us, asn=place[0], access=place[1]),
                         region=place[2], prefix=prefix, start_us=at_us,
                     )

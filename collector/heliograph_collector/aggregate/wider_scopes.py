@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from operator import attrgetter
 from typing import Any
+
+from msgspec.structs import replace
 
 from heliograph_collector.model.records import SilenceCount, Vote
 from heliograph_collector.model.seniority import Seniority

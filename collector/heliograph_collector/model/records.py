@@ -224,8 +224,7 @@ class Cell:
         return self.silent if self.silent_established is None else self.silent_established
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vote:
+class Vote(msgspec.Struct, frozen=True, kw_only=True):
     """Count one volunteer's verdicts on the whole of one service (endpoint "") in one bin."""
 
     country: str

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from heliograph_collector.aggregate.bands import floor_tenths
 from heliograph_collector.aggregate.cell_state import list_functions
@@ -35,7 +36,7 @@ def people(place: Place, crowd: Crowd, start_us: int = NOON_US) -> list[Vote]:
     asn, region = place
     states = [BLOCKED] * crowd[1] + [REACHABLE] * (crowd[0] - crowd[1])
     return [
-        replace(vote(f"{asn}{region}{n}", state, start_us, asn=asn), region=region)
+        structs.replace(vote(f"{asn}{region}{n}", state, start_us, asn=asn), region=region)
         for n, state in enumerate(states)
     ]
 
@@ -67,7 +68,7 @@ def test_small_networks_are_together_and_too_few_nowhere() -> None:
 
 
 def test_keys_of_yesterday_hide_nobody() -> None:
-    keys = [replace(v, seniority=Seniority.YOUNG) for v in network(1, 40)]
+    keys = [structs.replace(v, seniority=Seniority.YOUNG) for v in network(1, 40)]
     assert show([*keys, *network(2, 9)]) == {2: (9, 0)}
     assert show([*keys[:4], *network(1, 1)]) == {}
 

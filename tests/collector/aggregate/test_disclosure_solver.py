@@ -15,6 +15,7 @@ from itertools import pairwise, product
 from random import Random
 
 import pytest
+from msgspec import structs
 
 from heliograph_collector.aggregate.bands import band_bounds
 from heliograph_collector.aggregate.disclosure import Disclosure
@@ -58,7 +59,9 @@ class Published:
 def publish(people: People) -> Published:
     """Publish by the real code."""
     votes = [
-        replace(vote(f"{place}{n}", VerdictState.REACHABLE, NOON_US, asn=place[0]), region=place[1])
+        structs.replace(
+            vote(f"{place}{n}", VerdictState.REACHABLE, NOON_US, asn=place[0]), region=place[1]
+        )
         for place, count in people.items()
         for n in range(count)
     ]

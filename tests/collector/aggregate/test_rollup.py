@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from heliograph_collector.aggregate.cell_state import (
     compute_confidence,
@@ -238,7 +239,10 @@ def test_a_cell_tells_how_many_met_it_in_which_layer() -> None:
 
 
 def test_a_vantage_that_moved_counts_in_the_network_of_its_last_verdict() -> None:
-    moved = [vote("a", prefix="x"), replace(vote("a", prefix="w"), start_us=NOON_US + 60_000_000)]
+    moved = [
+        vote("a", prefix="x"),
+        structs.replace(vote("a", prefix="w"), start_us=NOON_US + 60_000_000),
+    ]
     for votes in (moved, moved[::-1]):
         (cell,) = roll([*votes, vote("b", prefix="w")])
         assert (cell.vantages, cell.prefixes) == (2, 1)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
+from msgspec import structs
 
 from heliograph.observation import Link
 from heliograph_collector.http.api.stream import CellEvents
@@ -119,7 +120,7 @@ async def test_a_network_that_is_only_in_a_dark_region_is_dark_before_its_next_c
     """Counts of who is here are public minutes later; where a network measured is public before."""
     world = country_before_the_cut()
     regions = {9198: "ALA", 29355: "AST"}
-    world.votes = [replace(vote, region=regions.get(vote.asn, "")) for vote in world.votes]
+    world.votes = [structs.replace(vote, region=regions.get(vote.asn, "")) for vote in world.votes]
     world.links = [
         LinkCount(country="KZ", asn=asn, access=access, link=Link.ONLINE, vantages=vantages)
         for asn, access, vantages in ((9198, "fixed", 30), (29355, "mobile", 20))
@@ -225,9 +226,8 @@ async def test_a_service_is_silent_only_while_nobody_measures_it(
     world = country_before_the_cut()
     if later_votes:
         verdict, asn, access = later_votes
-        first_us = NOW_US + 20 * 60 * SECOND
-        until_us = first_us + 40 * 60 * SECOND
-        world.votes += crowd(20, verdict, first_us, until_us, asn=asn, access=access)
+        span = (NOW_US + 20 * 60 * SECOND, NOW_US + 60 * 60 * SECOND)
+        world.votes += crowd(20, verdict, *span, asn=asn, access=access)
     feed = world.feed(book=book(replace(cut(IncidentState.CONFIRMED), **changes)))
     world.clock.wall = NOW_US + minutes * 60 * SECOND
     async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:

@@ -1,10 +1,9 @@
 """Status, timeline, incidents and coverage held side by side: nobody subtracts a small cell."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from heliograph.observation import Link
 from heliograph_collector.aggregate import rollup
@@ -150,7 +149,9 @@ async def test_the_page_tells_no_more_than_the_status(serve: Serve) -> None:
         first_us = NOW_US - 4 * BIN_US
         votes = crowd(25, VerdictState.REACHABLE, first_us, NOW_US + BIN_US)
         different = [
-            replace(v, reachable=0, blocked=1) for v in votes if v.pseudonym in _first(others)
+            structs.replace(v, reachable=0, blocked=1)
+            for v in votes
+            if v.pseudonym in _first(others)
         ]
         world.votes = [v for v in votes if v.pseudonym not in _first(others)] + different
         client = await serve(world.feed())

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from heliograph_collector.incidents.incident import Incident, PhaseDirection
 from heliograph_collector.incidents.incident import IncidentState as Doubt
@@ -304,7 +305,7 @@ async def test_a_region_is_not_blocked_by_a_bin_from_before_the_end(serve: Serve
     """As services beside it; where the block is open, and only in a part, it stays blocked."""
     world = World()
     rows = crowd(9, VerdictState.BLOCKED, NOW_US - 40 * MINUTE, NOW_US - 6 * MINUTE)
-    world.votes += [replace(v, region="KZ-75") for v in rows]
+    world.votes += [structs.replace(v, region="KZ-75") for v in rows]
     block = blocking(minutes=38, parts=(part(26.0, "KZ"),))
     other = blocking("5166" * 4, 20, service="signal", parts=(part(9.0, "KZ", "", 7, "fixed"),))
     for incidents, told in (
@@ -331,7 +332,7 @@ async def test_a_country_is_marked_where_its_networks_fell_one_by_one(
     for asn, access in ((9198, "fixed"), (29355, "mobile")):
         where = {"asn": asn, "access": access}
         rows = crowd(9, VerdictState.REACHABLE, NOW_US - 5 * HOUR, NOW_US, **where)
-        world.votes += [replace(v, region="KZ-75") for v in rows]
+        world.votes += [structs.replace(v, region="KZ-75") for v in rows]
     page = await open_page(serve, "/countries/KZ", world, book=book(story))
     names = ("service-telegram", "region-KZ-75")
     texts = [page.html.partition(f'id="{name}"')[2].partition("</td>")[0] for name in names]
@@ -342,7 +343,7 @@ async def test_a_country_is_marked_where_its_networks_fell_one_by_one(
 def _vote_each_minute(n: int) -> list[Vote]:
     once = crowd(n, VerdictState.REACHABLE, NOW_US, NOW_US + 1)
     minutes = range(NOW_US - 5 * HOUR, NOW_US, MINUTE)
-    return [replace(v, start_us=at_us) for at_us in minutes for v in once]
+    return [structs.replace(v, start_us=at_us) for at_us in minutes for v in once]
 
 
 async def test_a_country_zooms_to_the_minute(serve: Serve) -> None:

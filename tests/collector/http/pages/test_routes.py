@@ -2,10 +2,10 @@
 
 # ruff: noqa: RUF001 -- ranges are set with a dash
 
-import dataclasses
 from itertools import product
 
 import pytest
+from msgspec import structs
 from msgspec.structs import replace
 
 from heliograph_collector.aggregate.rollup import blank_cell
@@ -112,7 +112,7 @@ async def test_an_incident_zooms_to_the_minute(serve: Serve) -> None:
         world = World()
         once = crowd(30, VerdictState.BLOCKED, NOW_US, NOW_US + 1)
         times = range(ago(minutes + 60), NOW_US, MINUTE)
-        world.votes += [dataclasses.replace(v, start_us=at_us) for at_us in times for v in once]
+        world.votes += [structs.replace(v, start_us=at_us) for at_us in times for v in once]
         logged = blocking(minutes=minutes, parts=(part(26.0, "KZ"),))
         site = await serve(world.feed(book=book(logged), public_key=KEY.public))
         page = await site.page(f"/incidents/{TELEGRAM}")
