@@ -209,12 +209,15 @@ def format_network(asn: int, access: str) -> str:
 def _list_facts(record: ReceivedMeasurement) -> list[tuple[str, str]]:
     """List what is known of a measurement beside its steps; what is empty is left out."""
     measurement = record.measurement
+    link = labels.label_code("link", measurement.link)
+    if measurement.link == "offline":  # of a network that word means that nobody reports
+        link = "offline: nothing is judged"
     facts = (
         ("Pseudonym", f"{record.pseudonym}, {record.seniority.value}"),
         ("Experiment", f"{measurement.experiment}, version {measurement.experiment_version}"),
         ("Service", measurement.service),
         ("Target", measurement.target),
-        ("Link", labels.label_code("link", measurement.link)),
+        ("Link", link),
         ("Reason", measurement.trigger.replace("_", " ")),
         ("Plan", f"version {measurement.plan_version}" if measurement.plan_version else ""),
         ("Service list", measurement.services_version),

@@ -8,7 +8,13 @@ from aiohttp import web
 
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.http.api.coverage import check_span
-from heliograph_collector.http.api.parameters import COUNTRY, SINCE, UNTIL, parse, write_time
+from heliograph_collector.http.api.parameters import (
+    COUNTRY,
+    FIRST_DAY,
+    LAST_DAY,
+    parse,
+    write_time,
+)
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import respond_json
 from heliograph_collector.model.imported import (
@@ -23,7 +29,7 @@ from heliograph_collector.model.published.imported import (
     ImportSourceDocument,
 )
 
-IMPORTED = (COUNTRY, SINCE, UNTIL)
+IMPORTED = (COUNTRY, FIRST_DAY, LAST_DAY)
 _WEEK_US = 7 * DAY_US
 _MAX_AGE_S = 300
 
@@ -35,8 +41,8 @@ class ImportedApi:
     async def __call__(self, request: web.Request) -> web.Response:
         values = parse(request.query, IMPORTED)
         now_us = self._feed.clock.wall_us() // SECOND_US * SECOND_US
-        until_us = values.get(UNTIL, now_us)
-        since_us = values.get(SINCE, until_us - _WEEK_US)
+        until_us = values.get(LAST_DAY, now_us)
+        since_us = values.get(FIRST_DAY, until_us - _WEEK_US)
         check_span(since_us, until_us)
         country = values.get(COUNTRY, "")
         filters = ImportedFilter(since_us=since_us, until_us=until_us, country=country)

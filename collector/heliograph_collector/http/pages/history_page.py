@@ -94,8 +94,9 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
         by_country=subject.kind == "service",
     )
     told = _describe_troubles(tracks, view, t)
-    if imported and not tracks:  # else "no data of ours" would hide what is below
-        told = f"{told} {describe_imported(imported, t)}".strip()
+    if imported:  # else our sentence would hide what is below
+        own = {row.title for group in groups for row in group.rows if row.state == "blocked"}
+        told = f"{told} {describe_imported(imported, own, t)}".strip()
     return render_template(
         "history.html",
         t=t,

@@ -7,7 +7,7 @@ here knows the vantages, so nothing else is concluded.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
@@ -80,9 +80,13 @@ def build_imported_table(
     )
 
 
-def describe_imported(table: ImportedTable, t: Locale) -> str:
-    """Return a sentence that names what others found blocked; "" for nothing."""
-    names = [row.title for row in table.rows if row.state == VerdictState.BLOCKED]
+def describe_imported(table: ImportedTable, told: Container[str], t: Locale) -> str:
+    """Return a sentence that names what others found blocked and is not told; "" for nothing."""
+    names = [
+        row.title
+        for row in table.rows
+        if row.state == VerdictState.BLOCKED and row.title not in told
+    ]
     shown = list(dict.fromkeys(names))[:_MAX_SENTENCE_NAMES]
     if not shown:
         return ""

@@ -37,3 +37,10 @@ async def test_a_year_is_the_most(serve: Serve) -> None:
     client = await serve(World().feed())
     answer = await client.get("/api/v1/imported?since=2010-01-01T00:00:00Z")
     assert answer.status == 400
+
+
+async def test_days_are_those_of_the_pages(serve: Serve) -> None:
+    """The last day is included, as in the address of a page and in the history."""
+    client = await serve(World().feed())
+    body = await client.json("/api/v1/imported?country=KZ&since=2022-01-01&until=2022-01-31")
+    assert (body["since"], body["until"]) == ("2022-01-01T00:00:00Z", "2022-02-01T00:00:00Z")
