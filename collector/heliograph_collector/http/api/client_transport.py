@@ -18,10 +18,10 @@ Which services were blocked in Kazakhstan in January 2022, when, and on which op
                 if run["state"] == "blocked":
                     print(service, run["since"], run["until"], f"AS{row['asn']}", row["operator"])
 
-A time without a run is one in which nobody looked, or too few: no sign that all was well. Runs are in
-steps of `bin_s` seconds, an hour for up to seven days, and a step is blocked if a part of it was.
-Times are UTC, `license` is that of the answer. What other projects measured, day by day under their licenses,
-may say it where no volunteer of ours looked:
+A time without a run is one in which nobody looked, or too few: no sign that all was well. Runs are
+in steps of `bin_s` seconds, an hour for up to seven days; a step is blocked if a part of it was.
+Times are UTC, `license` is that of the answer. What other projects measured, day by day under their
+licenses, may say it where no volunteer of ours looked:
 
     for cell in client.get_imported(country="KZ", since=since, until=until)["cells"]:
         if cell["blocked"] > cell["reachable"] + cell["partial"]:

@@ -92,7 +92,7 @@ class HistoryCharts:
         base = self._feed.public_url or request_origin(request)
         publisher = self._feed.publisher
         credit = " · ".join(
-            filter(None, ("Heliograph", publisher.operator, publisher.license, base))
+            filter(None, ("Heliograph", publisher.operator, publisher.license, base, "UTC"))
         )
         return await asyncio.to_thread(_render, view, credit, t)
 

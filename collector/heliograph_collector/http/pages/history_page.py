@@ -115,6 +115,7 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
         csv=f"/api/v1/history?{urlencode({**_api_parameters(view), 'format': 'csv'})}",
         json=f"/api/v1/history?{urlencode(_api_parameters(view))}",
         picture=f"/charts/history.png?{urlencode(_api_parameters(view))}",
+        drawing=f"/charts/history.svg?{urlencode(_api_parameters(view))}",  # sharp in print
         frame=f"/charts/history?{urlencode(_api_parameters(view))}",
         step=t(f"chart.step_{view.days.bin_s}"),
         lines=[build_line(incident, t) for incident in view.incidents[:_MAX_INCIDENTS]],

@@ -258,7 +258,12 @@ async def test_a_chart_is_a_table_and_a_picture(site: Site) -> None:
     svg = f"/charts/history.svg?country=KZ&{DAYS}&lang=ru"
     async with site.get(svg) as answer:
         assert "sandbox" in answer.headers["Content-Security-Policy"]
-        assert "Казахстан" in await answer.text()
+        drawn = await answer.text()
+    assert "Казахстан" in drawn
+    assert "UTC" in drawn, "it is printed without its page"
+    assert f'href="/charts/history.svg?country=KZ&amp;{DAYS}"'.replace("&until", "&amp;until") in (
+        await site.html(KZ)
+    )
     async with site.get(f"/charts/history.png?country=KZ&{DAYS}") as answer:
         assert (await answer.read()).startswith(b"\x89PNG")
         assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
