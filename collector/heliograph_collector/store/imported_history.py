@@ -168,8 +168,8 @@ def _read_days(
     networks = "c.networks, c.agreeing_networks"
     condition = ""
     if filters.asn is not None:
-        known = "json_object(c.asn || '', c.blocked)"
-        networks = f"iif(c.blocked, {known}, '{{}}'), iif({_AGREE}, {known}, '{{}}')"
+        blocking = "json_object(c.asn || '', c.blocked)"
+        networks = f"iif(c.blocked, {blocking}, '{{}}'), iif({_AGREE}, {blocking}, '{{}}')"
         condition = "AND c.asn = ?"
     records = db.execute(
         "WITH RECURSIVE days (day) AS (SELECT ? UNION ALL SELECT day + 1 FROM days WHERE day < ?), "  # noqa: S608 fixed names

@@ -7,10 +7,9 @@ here knows the vantages, so nothing else is concluded.
 """
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
 from urllib.parse import urlsplit
 
 from heliograph.units import DAY_US
@@ -69,7 +68,10 @@ def build_imported_table(
         for row in imported.rows
     ]
     return ImportedTable(
-        rows=sorted(rows, key=lambda row: row.state != VerdictState.BLOCKED),
+        rows=[
+            *(row for row in rows if row.state == VerdictState.BLOCKED),
+            *(row for row in rows if row.state != VerdictState.BLOCKED),
+        ],
         sources=[IMPORT_SOURCES[name] for name in sorted({row.source for row in imported.rows})],
         omitted=imported.targets - len(imported.rows),
         newest=i18n.format_day(t.lang, i18n.to_datetime(imported.newest_us))
@@ -80,12 +82,12 @@ def build_imported_table(
     )
 
 
-def describe_imported(table: ImportedTable, told: Container[str], t: Locale) -> str:
-    """Return a sentence that names what others found blocked and is not told; "" for nothing."""
+def describe_imported(table: ImportedTable, ours_blocked: Container[str], t: Locale) -> str:
+    """Return a sentence that names what others alone found blocked; "" for nothing."""
     names = [
         row.title
         for row in table.rows
-        if row.state == VerdictState.BLOCKED and row.title not in told
+        if row.state == VerdictState.BLOCKED and row.title not in ours_blocked
     ]
     shown = list(dict.fromkeys(names))[:_MAX_SENTENCE_NAMES]
     if not shown:
@@ -196,12 +198,23 @@ def find_blocking_networks(row: ImportedRow) -> Mapping[int, Mapping[int, int]]:
             days_of.setdefault(asn, []).append(day)
     blocking: dict[int, dict[int, int]] = {}
     for asn, days in days_of.items():
-        for _, run in groupby(enumerate(days), lambda place: place[1] - place[0] * DAY_US):
-            counts = {day: row.agreeing_networks[day][asn] for _, day in run}
+        for run in _split_runs(days):
+            counts = {day: row.agreeing_networks[day][asn] for day in run}
             if sum(counts.values()) >= _LEAST_BLOCKED:
                 for day, blocked in counts.items():
                     blocking.setdefault(day, {})[asn] = blocked
     return blocking
+
+
+def _split_runs(days: Iterable[int]) -> list[list[int]]:
+    """Split days in their order where one is missing."""
+    runs: list[list[int]] = []
+    for day in days:
+        if runs and runs[-1][-1] == day - DAY_US:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+    return runs
 
 
 def _build_bars(

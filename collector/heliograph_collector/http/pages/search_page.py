@@ -137,10 +137,10 @@ def _find_in_sentence(
     text: str, index: SearchIndex, t: Locale
 ) -> list[tuple[str, list[SearchResult]]]:
     """Find the countries and services that a question names."""
-    words = _WORD.findall(text)
+    tokens = _WORD.findall(text)
     titles = {name: [_fold(title)] for name, title in index.services.items()}
-    services = [name for name, names in titles.items() if _is_named(names, words)]
-    countries = [code for code, names in _country_names().items() if _is_named(names, words)]
+    services = [name for name, names in titles.items() if _is_named(names, tokens)]
+    countries = [code for code, names in _country_names().items() if _is_named(names, tokens)]
     incidents = [
         incident
         for incident in index.incidents
@@ -155,18 +155,18 @@ def _find_in_sentence(
     ]
 
 
-def _is_named(names: Iterable[str], words: Sequence[str]) -> bool:
+def _is_named(names: Iterable[str], tokens: Sequence[str]) -> bool:
     """Tell whether one of the names, longer than a code, is among the words, in any case."""
-    text = f" {' '.join(words)} "
+    sentence = f" {' '.join(tokens)} "
     for name in names:
         plain = " ".join(_WORD.findall(name))
-        if len(plain) > 2 and f" {plain} " in text:
+        if len(plain) > 2 and f" {plain} " in sentence:
             return True
         if plain.isascii() or len(plain) < _LEAST_STEM:  # English names do not change
             continue
         stem = plain[:-1] if len(plain) > _LEAST_STEM else plain
         longest = len(plain) + _LONGEST_ENDING
-        if any(word.startswith(stem) and len(word) <= longest for word in words):
+        if any(token.startswith(stem) and len(token) <= longest for token in tokens):
             return True
     return False
 
@@ -181,12 +181,12 @@ def _list_countries(codes: Iterable[str], t: Locale) -> list[SearchResult]:
 def _split_span_off(query: str, now_us: int) -> tuple[str, DayRange | None]:
     """Split a text into what is sought and its last week or month, as a page's links have it."""
     parts = query.translate(_PLAIN).split()
-    words = [part.strip(_ENDS).casefold() for part in parts]
-    span = next((_SPANS[word] for word in words if word in _SPANS), 0)
+    tokens = [part.strip(_ENDS).casefold() for part in parts]
+    span = next((_SPANS[token] for token in tokens if token in _SPANS), 0)
     sought = [
         part
-        for part, word in zip(parts, words, strict=True)
-        if word not in _SPANS and word not in _WHICH
+        for part, token in zip(parts, tokens, strict=True)
+        if token not in _SPANS and token not in _WHICH
     ]
     if not (span and sought):
         return query, None
@@ -248,8 +248,8 @@ def _month_names() -> Mapping[int, Collection[str]]:
 def _find_services(text: str, index: SearchIndex) -> list[SearchResult]:
     names = {name: [_fold(name), _fold(title)] for name, title in index.services.items()}
     names |= {target: [_fold(labels.format_target(target))] for target in index.targets}
-    found = [name for name in _match(text, names) if "/" not in name]
-    return [_describe_service(name, index) for name in found[:_MAX_RESULTS]]
+    listed = [name for name in _match(text, names) if "/" not in name]
+    return [_describe_service(name, index) for name in listed[:_MAX_RESULTS]]
 
 
 def _describe_service(name: str, index: SearchIndex) -> SearchResult:
@@ -278,14 +278,14 @@ def _find_incidents(
     text: str, countries: Collection[str], index: SearchIndex, t: Locale
 ) -> list[SearchResult]:
     """Find an incident by its id, and the newest of the services and countries that are named."""
-    found = [
+    incidents = [
         incident
         for incident in index.incidents
         if incident.id == text
         or incident.scope.country in countries
         or (incident.scope.service and text in _fold(incident.scope.service))
     ]
-    return _list_incidents(found, t)
+    return _list_incidents(incidents, t)
 
 
 def _list_incidents(incidents: Sequence[IncidentDocument], t: Locale) -> list[SearchResult]:
