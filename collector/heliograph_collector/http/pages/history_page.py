@@ -28,6 +28,7 @@ from heliograph_collector.http.pages.history_tracks import (
     rank_track,
 )
 from heliograph_collector.http.pages.imported_rows import (
+    ImportedTable,
     build_imported_table,
     describe_imported,
     list_networks,
@@ -49,6 +50,8 @@ MAX_ROWS = 40  # of one group: more are counted, the worst are shown; assumed
 _MAX_INCIDENTS = 20  # of the list; the archive has all of them
 _SYMBOLS = {**{s.value: labels.SYMBOLS[s] for s in VerdictState}, "silent": "∅"}
 _MAX_NAMED = 8  # rows that the sentence names
+_MAX_ANSWERS = 4  # lines before the table; on a phone they fill the first screen
+_PLACE_ROWS = (f"days-{Axis.NETWORK}-", f"days-{Axis.REGION}-")  # of all services together
 _DASH = "\N{EN DASH}"
 _CHART_ORDER = (*(axis for axis in Axis if "service" in axis), Axis.SITE, Axis.NETWORK_SITE,
                 Axis.NETWORK, Axis.REGION)  # fmt: skip
@@ -105,6 +108,7 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
         subject=subject,
         title=title,
         told=told,
+        answers=_list_answers(groups, imported),
         below=_describe_archive(view, t),
         address=address,
         now_path=subject.path,
@@ -136,6 +140,19 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
             when=i18n.format_day(t.lang, i18n.to_datetime(view.now_us)),
         ),
     )
+
+
+def _list_answers(
+    groups: Sequence[RowGroup], imported: ImportedTable | None
+) -> list[tuple[str, str]]:
+    """List what was blocked, when and by whom, in the words of the rows; of others without ours."""
+    rows = [row for group in groups for row in group.rows if not row.id.startswith(_PLACE_ROWS)]
+    source = ""
+    if imported and not rows:
+        rows = list(imported.rows)
+        source = "".join(f"{publisher.name} · " for publisher in imported.sources)
+    blocked = [row for row in rows if row.state == VerdictState.BLOCKED]
+    return [(row.title, f"{source}{row.cause}") for row in blocked[:_MAX_ANSWERS]]
 
 
 def page_address(view: HistoryView) -> str:

@@ -48,6 +48,10 @@ def find_row(rows: list[str], start: str) -> str:
 async def test_a_country_names_what_was_blocked_when_and_how(site: Site) -> None:
     html = await site.html(KZ)
     assert "at least one network: Telegram, Signal and" in html
+    answer = TAGS.sub("", html.partition('<ul class="answers">')[2].partition("</ul>")[0])
+    assert "Telegram: on 2 of 4 days with data · 3 Jan 00:00 to 5 Jan 00:00 · TLS" in answer
+    assert "AS9198" in answer, "by whom is in the first screen"
+    assert "WhatsApp" not in answer
     rows = await read_rows(site, KZ)
     telegram = find_row(rows, "Telegram")
     assert "on 2 of 4 days with data · 3 Jan 00:00 to 5 Jan 00:00 · TLS: reset" in telegram
@@ -159,6 +163,7 @@ async def test_what_one_network_blocks_is_no_green_row(serve: Serve, tmp_path: P
     assert "reachable blocked in 2 of 32" in signal, "two may be one poor line"
     lede = (await others.html(KZ)).partition('id="others-title"')[0]
     assert "Other projects found blocked: Telegram." in lede
+    assert "OONI · on 2 of 4 days with data" in lede
 
 
 @pytest.mark.parametrize(
