@@ -116,11 +116,7 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
         chosen_until=view.days.parameters["until"],
         chosen_service=view.service,
         archive=f"/incidents?{urlencode(filters)}",
-        csv=f"/api/v1/history?{urlencode({**_api_parameters(view), 'format': 'csv'})}",
-        json=f"/api/v1/history?{urlencode(_api_parameters(view))}",
-        picture=f"/charts/history.png?{urlencode(_api_parameters(view))}",
-        drawing=f"/charts/history.svg?{urlencode(_api_parameters(view))}",  # sharp in print
-        frame=f"/charts/history?{urlencode(_api_parameters(view))}",
+        **_list_addresses(view),
         step=t(f"chart.step_{view.days.bin_s}"),
         lines=[build_line(incident, t) for incident in view.incidents[:_MAX_INCIDENTS]],
         incident_count=len(view.incidents),
@@ -140,6 +136,18 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
             when=i18n.format_day(t.lang, i18n.to_datetime(view.now_us)),
         ),
     )
+
+
+def _list_addresses(view: HistoryView) -> Mapping[str, str]:
+    """List where our rows are as a table, a document, a picture and a frame."""
+    parameters = urlencode(_api_parameters(view))
+    return {
+        "csv": f"/api/v1/history?{parameters}&format=csv",
+        "json": f"/api/v1/history?{parameters}",
+        "picture": f"/charts/history.png?{parameters}",
+        "drawing": f"/charts/history.svg?{parameters}",  # sharp in print
+        "frame": f"/charts/history?{parameters}",
+    }
 
 
 def _list_answers(
