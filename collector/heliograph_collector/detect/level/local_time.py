@@ -11,6 +11,7 @@ BUSY_HOURS = range(7, 16)
 # … at which who sleeps late is up, and no evening has begun; offices may be closed. Assumed. In
 # Ramadan people sleep until eleven after the prayer at dawn, and leave all for the meal at sunset.
 WAKING_HOURS = range(11, 18)
+_PRAYER_HOURS = range(11, 15)
 
 
 def is_busy_hour(country: str, at_us: int) -> bool:
@@ -21,6 +22,18 @@ def is_busy_hour(country: str, at_us: int) -> bool:
 def is_waking_hour(country: str, at_us: int) -> bool:
     """Return whether hardly anybody sleeps at this local time; False for an unknown country."""
     return _find_hour(country, at_us) in WAKING_HOURS
+
+
+def is_friday_noon(country: str, at_us: int) -> bool:
+    """Return whether the prayer of a Friday may begin at this local time.
+
+    It follows noon by the sun, up to an hour and a half from that of standard time.
+    """
+    return _find_hour(country, at_us) in _PRAYER_HOURS and _is_friday(country, at_us)
+
+
+def _is_friday(country: str, at_us: int) -> bool:
+    return (at_us + _load_offsets()[country]) // DAY_US % 7 == 1  # 1 January 1970 was a Thursday
 
 
 def _find_hour(country: str, at_us: int) -> int | None:

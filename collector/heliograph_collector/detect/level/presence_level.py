@@ -52,16 +52,17 @@ from heliograph_collector.detect.level.promotion import ConfirmedFall, darken_ou
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.merging import is_one_line
 from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.prayer import may_be_prayer
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.renewal import have_restarted
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.incidents.incident import Bracket, incident_id
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 # Assumed, all of them:
 POWER_SHARE = 0.2  # of the silent, whose power failed before their loss: it may be the power
-HABIT = "habit"  # reason against a confirmation: people may have switched off
 KEPT_DAYS = 15
 _LEAST_SHARE = 0.05  # below it nothing is compared
 _SUDDEN_US = 130 * SECOND_US  # in which four fifths of a cut fall silent
@@ -263,7 +264,7 @@ def _open_fall(cell: CellLevel, test: CellTest, sample: Sample) -> LevelFall | N
         suspected_us=sample.now_us,
         part=part,
         id=incident_id("level", "", scope, started, names),
-        held=() if _is_habit_known(cell, test, since_us) else (HABIT,),
+        held=() if _is_habit_known(cell, test, since_us) else (confounders.HABIT,),
         confidence=round(min(limits.low, part.share), 3),
     )
 
@@ -343,9 +344,17 @@ def _find_doubts(
         return (confounders.POWER,)
     if have_restarted((part,), silent, sample.now_us, limits):
         return (confounders.RESTARTS,)
+    at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
+    if may_be_prayer(at_home, _find_first_loss(silent), sample.now_us, limits):
+        return (confounders.HABIT,)
     if confounders.find_blocked_carrier(fallen, fall.started.earliest_us, limits) is not None:
         return (confounders.CARRIER,)
     return (confounders.ONE_LINE,) if is_one_line((part,), fallen, limits) else ()
+
+
+def _find_first_loss(silent: Sequence[VantagePresence]) -> int:
+    """Return when most began to fall: the tenth, because the first may be chance."""
+    return quantile([vantage.lost_us for vantage in silent], 0.1)
 
 
 def _width_key(item: tuple[Scope, CellCount]) -> tuple[int, Scope]:

@@ -24,6 +24,7 @@ from heliograph_collector.detect.silence.burst_test import has_burst, select_sig
 from heliograph_collector.detect.silence.evasion import EvasionTest, select_reports
 from heliograph_collector.detect.silence.holds import list_holds
 from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.prayer import may_be_prayer
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.steadiness import are_steady, is_flapping
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -236,8 +237,11 @@ class _Evaluation:
             or renewal.may_have_ended(cells, voters, self._burst_us, *at)
             or renewal.may_be_renewal(cells, voters, self._others, self._burst_us, at[0])
         )
-        if has_restarted and self._candidate.dark is not None:
-            self._candidate.dark.held = (confounders.RESTARTS,)
+        is_prayer = may_be_prayer(voters, self._burst_us, *at)
+        self._is_renewal |= is_prayer
+        if (has_restarted or is_prayer) and self._candidate.dark is not None:
+            reason = confounders.RESTARTS if has_restarted else confounders.HABIT
+            self._candidate.dark.held = (reason,)
         return self._is_renewal
 
     def _decide_blocked(

@@ -25,6 +25,7 @@ POWER = "power"
 FEW = "few_votes"
 YOUNG = "young_vantages"
 RESTARTS = "restarts"
+HABIT = "habit"  # people may have switched off
 
 
 _LIVING_SHARE = 0.34  # of the other countries, that must live on to acquit the collector; assumed
