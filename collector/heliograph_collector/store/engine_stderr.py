@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ CGROUP_FILES = (
     Path("/sys/fs/cgroup/memory/memory.stat"),  # version 1
 )
 _CGROUP_TRACE = re.compile(rb"Cannot use cgroups reader.*?\(version [^)]*\)\n?", re.DOTALL)
+# Of two that held stderr at once, the second one would leave it in the first one's file for good.
+_HOLDING = threading.Lock()
 
 
 @contextmanager
@@ -25,9 +28,9 @@ def drop_cgroup_trace(cgroup_files: Iterable[Path] = CGROUP_FILES) -> Iterator[N
     if any(path.exists() for path in cgroup_files):
         yield
         return
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
+    with _HOLDING, tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        stderr = os.dup(2)
         os.dup2(held.fileno(), 2)
         try:
             yield

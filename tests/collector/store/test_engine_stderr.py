@@ -1,6 +1,7 @@
 """No C++ stack trace at the start where no cgroups are, and nothing else is lost."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,17 @@ def test_only_the_trace_is_dropped(
     os.write(2, b"later\n")
     trace = TRACE.decode() if has_cgroups else ""
     assert capfd.readouterr().err == f"before\n{trace}after\nlater\n"
+
+
+def test_readers_that_start_together_lose_no_later_line(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def start(number: int) -> None:
+        with drop_cgroup_trace([tmp_path / "nothing"]):
+            os.write(2, b"%d\n" % number)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(start, range(200)))
+    os.write(2, b"later\n")
+    lines = capfd.readouterr().err.split()
+    assert sorted(lines) == sorted([*map(str, range(200)), "later"])
