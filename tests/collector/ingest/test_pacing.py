@@ -181,7 +181,7 @@ async def test_a_session_is_told_its_intervals_with_a_heartbeat(tmp_path: Path) 
         pacing = Pacing(HandClock(), CollectorRegistry())
         pacing.load.share = 0.5
         pacing.update(connections, IDLE, ())
-        assert (await session.beat()).HasField("clock")
-        advice = (await session.beat()).advice
+        # It may come with the answer to the heartbeat before, which is still under way.
+        answers = [await session.beat() for _ in range(3)]
+        (advice,) = [answer.advice for answer in answers if answer.HasField("advice")]
         assert advice.interval_percent == 800, "it is new, and has no vote yet"
-        assert (await session.beat()).HasField("clock")
