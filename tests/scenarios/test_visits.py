@@ -227,7 +227,7 @@ async def test_control_visits_edges_that_only_a_vantage_was_led_to(tmp_path: Pat
             await collector.find(AgentRole.VOLUNTEER, target, is_visit=False)
             for target in (works, dead)
         ]
-        assert [collector.views[record.id].looks for record in met] == [(), ()]
+        assert not any(collector.views[record.id].looks for record in met)
         collector.dispatcher.send_orders()  # too early: nobody may pair the visit with a vantage
         await stack.enter_async_context(serving(hang_up, EDGE, port=ports[0]))
         collector.clock.ahead_us = 180 * SECOND_US
