@@ -342,7 +342,7 @@ class ClusterIngest:
             build_fault_row("stalled", TimeSpan(since_us, reading.wall_us), country)
             for country in sorted(countries)
         ]
-        if self._all_lost_us is None:  # else all agents are awaited, which has a gap of its own
+        if self._all_lost_us is None:  # else all agents are awaited, which has its own gap
             self._unknown_times.begin(countries, since_us)
 
     async def _write_rows(self) -> None:

@@ -55,7 +55,7 @@ class UnknownAgent:
 class UnknownTimes:
     """Countries with agents that were at a dead host, each since a time; by the wall clock.
 
-    Coverage is told at once that it ends with GRACE_US, and when it ends earlier or later.
+    Coverage learns at once that it ends with GRACE_US, and when it ends earlier or later.
     """
 
     _told: dict[str, TimeSpan] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class UnknownTimes:
             self._told[country] = TimeSpan(since_us, 0)
 
     def list_changes(self, unknown: Container[str], now_us: int) -> dict[str, TimeSpan]:
-        """Return what is to be told now; `unknown` are the countries with such agents still."""
+        """Return what is new for coverage; `unknown` are the countries with such agents still."""
         changes: dict[str, TimeSpan] = {}
         for country, told in list(self._told.items()):
             if country not in unknown:
