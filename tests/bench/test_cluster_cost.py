@@ -146,7 +146,7 @@ async def send_all(
                 await call.write(pb.AgentMessage(envelope=each))
             for receipt in await receipts(call, len(part)):
                 assert receipt.status == pb.STATUS_STORED, receipt
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(pause_s)  # the rate that is measured; 0 where there is no limit
         await say_goodbye(call)
 
 

@@ -130,7 +130,7 @@ def build_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_PrintVersion, nargs=0, help="print the version and exit")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS if not argv or argv[0] not in COMMANDS else argv[:1]:
+    for name in argv[:1] if argv and argv[0] in COMMANDS else COMMANDS:
         _import_command(name).add_parser(commands)
     return top
 

@@ -189,7 +189,7 @@ def _rank_nearness(entry: _Entry, at_us: int) -> tuple[int, int]:
 
 
 def _choose_best(nearest: Sequence[_Entry], at_us: int) -> _Entry | None:
-    if len(nearest) > 1:
+    if len(nearest) > 1:  # else nothing is ranked, which reads the whole result
         return max(nearest, key=partial(_rank_control, at_us=at_us))
     return nearest[0] if nearest else None
 
