@@ -8,18 +8,17 @@ the sermon, as in Zahedan in 2022, leaves hardly any phone.
 from collections import defaultdict
 from collections.abc import Sequence
 
-from heliograph.units import MINUTE_US, SECOND_US
+from heliograph.units import MINUTE_US
 from heliograph_collector.detect.level.local_time import is_friday_noon
 from heliograph_collector.detect.silence.presence_tracker import count_silent
+from heliograph_collector.detect.silence.renewal import have_fallen_slowly
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
 from heliograph_collector.model.signals import VantageRef
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 # Assumed, all of them:
 _LASTS_US = 75 * MINUTE_US  # from the first that leaves to the last that is back
-_STEP_US = 20 * SECOND_US  # from the fifth to four fifths of what falls at once, at most
 _LINES_SHARE = 0.34  # of fixed lines that are silent by themselves, at most
 _EACH_SHARE = 0.2  # of the phones of each operator, at least: people of all go
 _MOST_SHARE = 0.88  # of all phones: an order leaves less (onset curves: 1 to 12 %)
@@ -42,8 +41,7 @@ def may_be_prayer(
     living = all_phones.votes - all_phones.hits
     if lines.share > _LINES_SHARE or all_phones.share > _MOST_SHARE or living < limits.lines:
         return False
-    lost_us = [v.lost_us for v in phones if v.is_silent]
-    if not lost_us or quantile(lost_us, 0.8) - quantile(lost_us, 0.2) <= _STEP_US:
+    if not have_fallen_slowly([v for v in phones if v.is_silent]):
         return False
     gone = _count_gone(phones, since_us)
     return all(c.share >= _EACH_SHARE for c in gone.values() if c.votes >= limits.witnesses)

@@ -168,7 +168,7 @@ def _are_returning(
     fallen = [v for v in vantages if v.lost_us >= since_us]
     networks = {v.place.asn for v in fallen if is_inside(v.place)}
     near = [v for v in fallen if v.place.asn in networks]
-    if _have_fallen_slowly(near):
+    if have_fallen_slowly(near):
         return _has_returned(near, 1, _SLOW_SHARE, now_us)
     least = _RETURNED_LINES if any(cell.scope.is_national for cell in cells) else 1
     return _has_returned(near, least, _RETURNED_SHARE, now_us) or _has_returned(
@@ -199,7 +199,7 @@ def _includes(cells: Sequence[AffectedCell], place: VantageLocation) -> bool:
     return any(cell.scope.includes(place) for cell in cells)
 
 
-def _have_fallen_slowly(fallen: Sequence[VantagePresence]) -> bool:
+def have_fallen_slowly(fallen: Sequence[VantagePresence]) -> bool:
     """Return whether it took most of these longer than a cut at once; the first may be churn."""
     lost_us = [v.lost_us for v in fallen]
     return bool(lost_us) and quantile(lost_us, 0.8) - quantile(lost_us, 0.2) > _STEP_US
