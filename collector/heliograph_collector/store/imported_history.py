@@ -47,8 +47,9 @@ DROP INDEX IF EXISTS day_counts_target;
 DROP INDEX IF EXISTS day_counts_blocking;
 DROP TABLE IF EXISTS target_days;
 """
-# Two thirds of those that know, of which a quarter of all: as aggregate/cell_state decides.
-_AGREE = """
+# Two thirds of those that know, and a quarter of all: as aggregate/cell_state decides (a test
+# compares them).
+MOST_AGREE = """
 blocked > 0 AND blocked >= 0.66 * (reachable + partial + blocked + down)
   AND blocked >= 0.25 * (reachable + partial + blocked + down + unknown)
 """
@@ -57,7 +58,7 @@ INSERT INTO day_sums
 SELECT country, day, source, test, target, sum(reachable), sum(partial), sum(blocked), sum(down),
   sum(unknown), max(newest_us), max(imported_us),
   json_group_object(asn, blocked) FILTER (WHERE blocked > 0),
-  json_group_object(asn, blocked) FILTER (WHERE {_AGREE})
+  json_group_object(asn, blocked) FILTER (WHERE {MOST_AGREE})
 FROM day_counts
 """  # noqa: S608 fixed text
 TARGET_GROUPS = " GROUP BY country, day, source, test, target"
@@ -169,7 +170,7 @@ def _read_days(
     condition = ""
     if filters.asn is not None:
         blocking = "json_object(c.asn || '', c.blocked)"
-        networks = f"iif(c.blocked, {blocking}, '{{}}'), iif({_AGREE}, {blocking}, '{{}}')"
+        networks = f"iif(c.blocked, {blocking}, '{{}}'), iif({MOST_AGREE}, {blocking}, '{{}}')"
         condition = "AND c.asn = ?"
     records = db.execute(
         "WITH RECURSIVE days (day) AS (SELECT ? UNION ALL SELECT day + 1 FROM days WHERE day < ?), "  # noqa: S608 fixed names

@@ -5,20 +5,24 @@ import os
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from heliograph.units import DAY_US
 from heliograph_collector.cli import main
+from heliograph_collector.http.pages.imported_rows import decide_imported
 from heliograph_collector.model.imported import (
     IMPORT_SOURCES,
     OONI,
     ImportedCell,
     ImportedFilter,
     ImportedResult,
+    StateCounts,
 )
 from heliograph_collector.model.records import VerdictState
+from heliograph_collector.store.imported_history import MOST_AGREE
 from heliograph_collector.store.imported_results import (
     FILE,
     ImportedResults,
@@ -163,3 +167,13 @@ def test_damaged_file_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"no database at all" * 100)
     with pytest.raises(ImportedResultsError, match="restore a backup"):
         ImportedResults(tmp_path / FILE)
+
+
+def test_a_network_agrees_where_a_cell_of_its_counts_would_be_blocked() -> None:
+    """The store sums by the rule of cells in its own language."""
+    columns = ", ".join(f":{name} AS {name}" for name in StateCounts._fields)
+    with closing(sqlite3.connect(":memory:")) as db:
+        for counts in map(StateCounts._make, product(range(5), repeat=5)):
+            question = f"SELECT {MOST_AGREE} FROM (SELECT {columns})"
+            ((agrees,),) = db.execute(question, counts._asdict())
+            assert agrees == (decide_imported(counts) is VerdictState.BLOCKED), counts
