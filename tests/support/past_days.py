@@ -7,7 +7,7 @@ from typing import Any
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.history_rows import HourCount, build_day_rows
-from heliograph_collector.model.history import CellHistory, HistoryFilter
+from heliograph_collector.model.history import BlockingNetwork, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedFilter, ImportedHistory, ImportedResult
 from heliograph_collector.model.records import VerdictState
 from heliograph_collector.store.history import HistoryReader, HistoryTable
@@ -96,10 +96,17 @@ def read_past(folder: Path) -> dict[str, Any]:
     async def read_history(filters: HistoryFilter) -> CellHistory:
         return history.read(filters)
 
+    async def count_blocking_networks(filters: HistoryFilter) -> list[BlockingNetwork]:
+        return history.count_blocking_networks(filters)
+
     async def read_imported(filters: ImportedFilter, most: int) -> ImportedHistory:
         return others.read_history(filters, most)
 
-    return {"read_history": read_history, "read_imported": read_imported}
+    return {
+        "read_history": read_history,
+        "count_blocking_networks": count_blocking_networks,
+        "read_imported": read_imported,
+    }
 
 
 def feed_with_past(folder: Path, **changes: Any) -> Feed:

@@ -22,13 +22,8 @@ from heliograph_collector.fleet.plans import list_targets, list_untested
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.backend import Publisher, build_method
-from heliograph_collector.http.live_feed import (
-    AgentSessions,
-    AnnotationSource,
-    DetectorLog,
-    FeedSettings,
-    LiveFeed,
-)
+from heliograph_collector.http.live_feed import FeedSettings, LiveFeed
+from heliograph_collector.http.live_ports import AgentSessions, AnnotationSource, DetectorLog
 from heliograph_collector.http.pages.day_charts import DayCharts
 from heliograph_collector.http.server import open_http
 from heliograph_collector.http.snapshot_cache import SnapshotCache

@@ -27,7 +27,7 @@ from heliograph_collector.app.roles import (
     create_store,
 )
 from heliograph_collector.detect.recovery import VerdictRecovery
-from heliograph_collector.http.live_feed import ProblemSource
+from heliograph_collector.http.live_ports import ProblemSource
 from heliograph_collector.http.published_incidents import PublishedIncidents
 from heliograph_collector.http.readiness import Readiness
 from heliograph_collector.ingest.pacing import JudgeLoad

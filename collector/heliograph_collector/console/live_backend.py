@@ -43,7 +43,7 @@ from heliograph_collector.fleet.trust_chain import ensure_charter, load_charter_
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_evidence import EvidenceSource
-from heliograph_collector.http.live_feed import ConnectionCounts, EnrolledAgents, OriginFinder
+from heliograph_collector.http.live_ports import ConnectionCounts, EnrolledAgents, OriginFinder
 from heliograph_collector.http.rate_limit import LOCAL_ORIGIN
 
 _MAX_DRY_RUN = 50_000  # measurements: some minutes of one core at most

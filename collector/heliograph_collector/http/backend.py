@@ -18,7 +18,7 @@ from heliograph_collector.incidents.published.annotation import AnnotationDocume
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.filters import MeasurementFilter
-from heliograph_collector.model.history import CellHistory, HistoryFilter
+from heliograph_collector.model.history import BlockingNetwork, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedHistory
 from heliograph_collector.model.judgement import MeasurementPage
 from heliograph_collector.model.records import (
@@ -283,6 +283,10 @@ class Feed(Protocol):
     async def read_history(self, filters: HistoryFilter) -> CellHistory:
         """Return past days as the daily files have them."""
         return CellHistory()
+
+    async def count_blocking_networks(self, filters: HistoryFilter) -> Sequence[BlockingNetwork]:
+        """Count the past days on which each network blocked a service."""
+        return []
 
     def annotations(self, incident: str) -> Sequence[AnnotationDocument]:
         """List what outside sources report beside an incident."""

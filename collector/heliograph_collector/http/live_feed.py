@@ -3,11 +3,10 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
@@ -15,7 +14,6 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from heliograph.clock import Clock
 from heliograph.experiments import ANCHORS, is_for_controls
 from heliograph.network_shares import NetworkKey
-from heliograph.observation import Link
 from heliograph.plan import EndpointKind, Service
 from heliograph.services import Services
 from heliograph.units import DAY_US, SECOND_US
@@ -33,11 +31,18 @@ from heliograph_collector.http.backend import (
 )
 from heliograph_collector.http.basic_auth import hash_password
 from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.http.live_ports import (
+    AgentSessions,
+    AnnotationSource,
+    DetectorLog,
+    HistorySource,
+    ImportedSource,
+    ProblemSource,
+)
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
-from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.filters import MeasurementFilter
-from heliograph_collector.model.history import CellHistory, HistoryFilter
+from heliograph_collector.model.history import BlockingNetwork, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedHistory
 from heliograph_collector.model.judgement import MeasurementPage
 from heliograph_collector.model.records import (
@@ -55,81 +60,6 @@ from heliograph_collector.store.store import DirectoryInUseError, Store, StoreEr
 
 _RETRY_S = 5.0
 log = logging.getLogger("heliograph")
-
-
-class ConnectionCounts(Protocol):
-    """Counts of the agents with a live session."""
-
-    def count_links(
-        self, now_us: int | None = None
-    ) -> Mapping[tuple[str, int, str, Link], int]: ...
-    def count_established_links(self, now_us: int) -> Mapping[tuple[str, int, str, Link], int]: ...
-    def count_by_role(self) -> Mapping[str, int]: ...
-
-
-class EnrolledAgents(Protocol):
-    def count_enrolled(self) -> int: ...
-
-
-class Origin(Protocol):
-    @property
-    def networks(self) -> Sequence[NetworkKey]: ...
-
-
-class OriginFinder(Protocol):
-    def find_origin(self, address_chain: str) -> IPv4Address | IPv6Address | None:
-        """Find the last address of the chain that is not one of our own proxies."""
-        ...
-
-    def locate(self, address_chain: str, now_us: int) -> Origin: ...
-
-
-class AgentSessions(Protocol):
-    """The running ingest stage, as the feed sees it."""
-
-    @property
-    def connections(self) -> ConnectionCounts: ...
-    @property
-    def directory(self) -> EnrolledAgents: ...
-    @property
-    def geo(self) -> OriginFinder: ...
-    def accept(
-        self, envelope: bytes, forwarded_for: str, *, elsewhere: bool
-    ) -> Awaitable[Receipt]: ...
-
-
-class DetectorLog(Protocol):
-    """The incidents and coverage gaps that the detectors found."""
-
-    @property
-    def book(self) -> IncidentBook: ...
-    def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]: ...
-    def list_blocked(self, since_us: int) -> Sequence[BlockedEntrance]: ...
-
-
-class AnnotationSource(Protocol):
-    def list_annotations(self, incident: str) -> Sequence[Mapping[str, object]]:
-        """List what outside sources report beside an incident."""
-        ...
-
-
-class ImportedSource(Protocol):
-    def count_cells(self, filters: ImportedFilter, bin_s: int) -> Sequence[ImportedCell]:
-        """Count what was imported from other projects. Raises StoreError."""
-
-    def read_history(self, filters: ImportedFilter, most: int) -> ImportedHistory: ...
-
-
-class HistorySource(Protocol):
-    def read(self, filters: HistoryFilter) -> CellHistory:
-        """Read past days as published. Raises StoreError."""
-        ...
-
-
-class ProblemSource(Protocol):
-    def problems(self) -> Sequence[str]:
-        """List reasons not to be ready, as sentences; empty if there are none."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,6 +242,9 @@ class LiveFeed(Feed):
 
     async def read_history(self, filters: HistoryFilter) -> CellHistory:
         return await asyncio.to_thread(self._history.read, filters)
+
+    async def count_blocking_networks(self, filters: HistoryFilter) -> Sequence[BlockingNetwork]:
+        return await asyncio.to_thread(self._history.count_blocking_networks, filters)
 
     def annotations(self, incident: str) -> Sequence[AnnotationDocument]:
         records = self._annotations.list_annotations(incident)

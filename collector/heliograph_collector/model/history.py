@@ -66,6 +66,15 @@ class HistoryFilter:
     only_newest: bool = False  # one row, of the newest day
 
 
+class BlockingNetwork(NamedTuple):
+    """On how many days a network blocked a service in at least one hour."""
+
+    country: str
+    service: str
+    asn: int
+    days: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellHistory:
     """The rows of a question, and the days that are known at all."""

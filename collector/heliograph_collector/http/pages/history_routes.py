@@ -4,7 +4,6 @@ They read the history of daily files and memory alone: no question of theirs rea
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from aiohttp import web
@@ -38,7 +37,7 @@ from heliograph_collector.http.pages.imported_rows import MAX_TARGETS
 from heliograph_collector.http.pages.subject_page import Subject
 from heliograph_collector.http.problem import bad_parameter, unknown_name
 from heliograph_collector.incidents.published.incident import IncidentDocument
-from heliograph_collector.model.history import MARK_CODES, Axis, CellHistory, HistoryFilter
+from heliograph_collector.model.history import Axis, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedFilter, ImportedHistory
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 
@@ -57,7 +56,6 @@ _LAST_AXES: Mapping[str, Axis] = {
     "network": Axis.NETWORK,
     "region": Axis.REGION,
 }
-_BLOCKED = MARK_CODES["blocked"]
 _SITE_AXES: Mapping[str, Axis] = {"country": Axis.SITE, "network": Axis.NETWORK_SITE}
 
 
@@ -135,6 +133,7 @@ class HistoryPages:
         listed = self._find_service(claim)
         service = listed or claim
         history, too_much = await self._read_history(subject, service, days)
+        blocking = {} if too_much else await self._count_blocking_networks(subject, service, days)
         imported = await self._read_imported(subject, service, days)
         if claim and not (listed or history.rows or imported.rows or too_much):
             raise unknown_name("service", claim, ", ".join(feed.services))
@@ -148,7 +147,7 @@ class HistoryPages:
             services=feed.services,
             names=feed.network_names,
             too_much=too_much,
-            blocking_networks=await self._count_blocking_networks(subject, service, days),
+            blocking_networks=blocking,
             k=feed.k_anonymity,
             now_us=feed.clock.wall_us(),
         )
@@ -187,15 +186,10 @@ class HistoryPages:
             return {}
         axis = Axis.NETWORK_SITE if "/" in service else Axis.NETWORK_SERVICE
         filter_ = _build_filter(subject, service, days, axis)
-        try:
-            rows = (await self._feed.read_history(filter_)).rows
-        except TooMuchError:
-            return {}  # the page of a service has them
-        counts: dict[str, Counter[int]] = {}
-        for row in rows:
-            if _BLOCKED in row.hours:
-                key = row.country if is_service else row.service
-                counts.setdefault(key, Counter())[row.asn] += 1
+        counts: dict[str, dict[int, int]] = {}
+        for network in await self._feed.count_blocking_networks(filter_):
+            key = network.country if is_service else network.service
+            counts.setdefault(key, {})[network.asn] = network.days
         return counts
 
     async def _read_imported(

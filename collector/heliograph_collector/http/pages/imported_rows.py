@@ -191,14 +191,21 @@ def _build_row(
 
 
 def find_blocking_networks(row: ImportedRow) -> Mapping[int, Mapping[int, int]]:
-    """Find the networks that blocked, by day: how many of their measurements say so."""
-    days_of: dict[int, list[int]] = {}
-    for day, networks in sorted(row.agreeing_networks.items()):
-        for asn in networks:
-            days_of.setdefault(asn, []).append(day)
+    """Find the networks that blocked, by day: how many of their measurements say so.
+
+    A day with enough of them needs no look at the days around it, and most days have enough.
+    """
+    days = sorted(row.agreeing_networks)
     blocking: dict[int, dict[int, int]] = {}
-    for asn, days in days_of.items():
-        for run in _split_runs(days):
+    sparse: set[int] = set()  # networks with a day of too few measurements
+    for day in days:
+        networks = row.agreeing_networks[day]
+        enough = {asn: blocked for asn, blocked in networks.items() if blocked >= _LEAST_BLOCKED}
+        sparse |= networks.keys() - enough.keys()
+        if enough:
+            blocking[day] = enough
+    for asn in sparse:
+        for run in _split_runs(day for day in days if asn in row.agreeing_networks[day]):
             counts = {day: row.agreeing_networks[day][asn] for day in run}
             if sum(counts.values()) >= _LEAST_BLOCKED:
                 for day, blocked in counts.items():
