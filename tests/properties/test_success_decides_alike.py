@@ -1,8 +1,12 @@
 """Who looks at nothing more where every connection passed finds what all features would give.
 
+So does who looks at nothing more where IPv6 alone was tried, in vain.
+
+
 Over the catalogue's rows as they are, and with failures cured, steps lost and controls in doubt.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -12,13 +16,15 @@ from hypothesis import strategies as st
 
 from heliograph.observation import Link, Measurement
 from heliograph_collector import judge as judging
-from heliograph_collector.judge.features import ComparisonInput, Features, extract_success
+from heliograph_collector.judge.features import ComparisonInput, Features
+from heliograph_collector.judge.quick_features import extract_success, extract_vain_ipv6
 from heliograph_collector.judge.rules import decide
 from heliograph_collector.model.control_look import VantageProfile
 from heliograph_collector.model.records import ControlView, ReceivedMeasurement, Verdict
 from support.examples import limit_examples
 from support.scenario import MINUTE_US, catalogue, keep_observations
 
+Extract = Callable[[ComparisonInput], Features | None]
 ROWS = catalogue()
 AGES_US = (0, 10 * MINUTE_US, 20 * MINUTE_US)  # fresh, older, stale
 PROFILES = (
@@ -31,7 +37,10 @@ PROFILES = (
 
 
 def judge_with_all_features(record: ReceivedMeasurement, view: ControlView) -> tuple[Verdict, ...]:
-    with patch.object(judging, "extract_success", return_value=None):
+    with (
+        patch.object(judging, "extract_success", return_value=None),
+        patch.object(judging, "extract_vain_ipv6", return_value=None),
+    ):
         return judging.judge(record, view)
 
 
@@ -79,18 +88,24 @@ def test_a_changed_row_has_the_same_verdicts(
     assert judging.judge(*case) == judge_with_all_features(*case)
 
 
-def test_it_decides_by_each_rule_of_success() -> None:
+def test_they_decide_by_each_of_their_rules() -> None:
     """Or the tests above would prove nothing."""
     decided: set[str] = set()
 
-    def extract_and_note(comparison: ComparisonInput) -> Features | None:
-        features = extract_success(comparison)
-        if features is not None:
-            decided.add(decide(features).id)
-        return features
+    def note(extract: Extract) -> Extract:
+        def extract_and_note(comparison: ComparisonInput) -> Features | None:
+            features = extract(comparison)
+            if features is not None:
+                decided.add(decide(features).id)
+            return features
 
-    with patch.object(judging, "extract_success", extract_and_note):
+        return extract_and_note
+
+    with (
+        patch.object(judging, "extract_success", note(extract_success)),
+        patch.object(judging, "extract_vain_ipv6", note(extract_vain_ipv6)),
+    ):
         for row in ROWS:
             judging.judge(row.taken, row.control)
-    ways = ("https", "tls", "protocol", "tcp", "dns")
-    assert {f"reached.{way}" for way in ways} <= decided
+    ways = ("https", "tls", "protocol", "tcp", "dns", "http")
+    assert {"none.ipv6", *(f"reached.{way}" for way in ways)} <= decided

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from operator import attrgetter
 
+import msgspec
+
 from heliograph.observation import Link
 from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.control.endpoint_outcomes import extract_outcomes
@@ -45,8 +47,7 @@ _PeerKey = tuple[Key, str, int]  # target, country, minute
 _by_time = attrgetter("started_us")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PeerResult:
+class _PeerResult(msgspec.Struct, frozen=True, kw_only=True):
     """Outcome of one vantage at one time, with the last success of each endpoint."""
 
     pseudonym: str

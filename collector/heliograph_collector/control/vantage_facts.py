@@ -6,9 +6,11 @@ minds it. What happens to neutral names happens for a reason of the vantage's ow
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+
+import msgspec
 
 from heliograph.address import is_special_purpose
 from heliograph.experiments.web import BROWSER_HELLOS, ONE_SEGMENT
@@ -77,8 +79,7 @@ class HelloFact:
     answers_browsers: bool  # all of them
 
 
-@dataclass(frozen=True, slots=True)
-class VantageFacts:
+class VantageFacts(msgspec.Struct, frozen=True):
     """Facts of one measurement, by name where they are of a name."""
 
     chains: Mapping[str, ChainFact]
@@ -86,10 +87,11 @@ class VantageFacts:
     sealed_names: frozenset[str]  # that a sealed lookup resolved
     neutral_names: frozenset[str]
     resolver_network: str  # "" unknown
-    hellos: Mapping[str, HelloFact] = field(default_factory=dict)  # by name
+    hellos: Mapping[str, HelloFact] = msgspec.field(default_factory=dict)  # by name
     passed_hellos: frozenset[HelloSize] = frozenset()
-    private_answers: Mapping[str, str] = field(default_factory=dict)  # addresses by name
-    pages: Mapping[str, str] = field(default_factory=dict)  # digests by name, "" of a site's own
+    private_answers: Mapping[str, str] = msgspec.field(default_factory=dict)  # addresses by name
+    # Digests by name, "" of a site's own:
+    pages: Mapping[str, str] = msgspec.field(default_factory=dict)
     private_issuers: frozenset[str] = frozenset()  # of whatever chain
     foreign_leaves: frozenset[str] = frozenset()  # digests, of whatever chain
 

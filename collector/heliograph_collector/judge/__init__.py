@@ -28,10 +28,10 @@ from heliograph_collector.judge.features import (
     ComparisonInput,
     Features,
     extract_features,
-    extract_success,
 )
 from heliograph_collector.judge.fingerprint_evidence import ANSWER_RULES, name_fingerprints
 from heliograph_collector.judge.pairing import list_endpoint_labels, pair_steps
+from heliograph_collector.judge.quick_features import extract_success, extract_vain_ipv6
 from heliograph_collector.judge.rules import RULES, RULES_VERSION, Rule, decide
 from heliograph_collector.judge.service_rules import SERVICE_RULES
 from heliograph_collector.judge.service_verdict import discount_flaky, judge_service
@@ -229,7 +229,11 @@ def _judge_endpoints(record: ReceivedMeasurement, control: ControlView) -> tuple
 
 
 def _judge_endpoint(comparison_input: ComparisonInput, endpoint: str = "") -> Verdict:
-    features = extract_success(comparison_input) or extract_features(comparison_input)
+    features = (
+        extract_success(comparison_input)
+        or extract_vain_ipv6(comparison_input)
+        or extract_features(comparison_input)
+    )
     rule = decide(features)
     if rule.id == DEAD_EDGE:
         features = extract_features(comparison_input, elsewhere=True)

@@ -8,6 +8,7 @@ Where the first ones answer nothing fell back, whatever else is blocked.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 from msgspec.structs import replace
 
 from heliograph.observation import Measurement
@@ -24,8 +25,7 @@ NOT_TRIED_RULES = ("none.local", "none.ipv6")  # the machine has no such link, s
 FIRST_WAY_CONFIDENCE = 0.8  # of one answer where the same place failed just before; assumed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppPath:
+class AppPath(msgspec.Struct, frozen=True, kw_only=True):
     """The endpoints that an app tries first, and the one by which it connected in its order."""
 
     first_way: frozenset[str] = frozenset()  # ids; empty where the list names no stages

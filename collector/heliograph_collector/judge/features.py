@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import chain
 
 import msgspec
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Http, Link
 from heliograph.plan import ServiceFunction
-from heliograph_collector.judge.certificates import HANDSHAKES, extract_certificate_features
+from heliograph_collector.judge.certificates import extract_certificate_features
 from heliograph_collector.judge.confidence import STALE_US
 from heliograph_collector.judge.control_looks import NO_LOOKS, ControlLooks, LookResult
 from heliograph_collector.judge.deciding_failure import (
@@ -21,7 +20,6 @@ from heliograph_collector.judge.deciding_failure import (
 from heliograph_collector.judge.dns_features import (
     extract_address_features,
     extract_lookup_features,
-    find_private_features,
     is_teredo,
 )
 from heliograph_collector.judge.endpoint_view import (
@@ -62,7 +60,6 @@ FEATURE_BY_OPERATION = {
     Operation.HTTP_ROUND_TRIP: Feature.ANSWERED,
     Operation.EXCHANGE: Feature.PROTOCOL_ANSWERED,
 }
-PAGELESS = frozenset({Operation.RESOLVE, Operation.CONNECT, Operation.EXCHANGE})
 WEB_PORTS = (80, 443)  # of http and https URLs: RFC 9110, sections 4.2.1 and 4.2.2
 # RFC 9110 section 15.6. Not 503: CDNs answer robots with it, and the page is there.
 TROUBLE = (500, 502, 504)
@@ -102,43 +99,10 @@ class Features(msgspec.Struct, frozen=True):
     contradicting_indices: tuple[int, ...] = ()  # lookups by other resolvers that got addresses
 
 
-def extract_success(comparison_input: ComparisonInput) -> Features | None:
-    """Extract what decides where every connection passed, None where more must be looked at.
-
-    Nearly all endpoints of a day are such, and the rest of their features decides nothing: no
-    control refutes a certificate, and what went as far as the control's is compared in its lookups
-    and its page alone. A page and a suspicious lookup get all features.
-    """
-    vantage = comparison_input.vantage
-    passed = vantage.passed_operations
-    is_plain = passed and vantage.is_resolved and not vantage.has_failed_attempt
-    if not is_plain or comparison_input.redirect_endless:
-        return None
-    doubts = list(_find_control_features(comparison_input))
-    present = {*_list_passed_features(passed), *doubts, *_find_vantage_features(comparison_input)}
-    if not HANDSHAKES.isdisjoint(passed):
-        present.update(_find_browser_features(comparison_input))
-        return Features(frozenset(present), None, _find_deepest_indices(vantage))
-    control = EMPTY_VIEW if doubts else comparison_input.control
-    is_compared = doubts or _is_as_far(vantage, control)
-    if not passed <= PAGELESS or not is_compared or _is_answer_odd(comparison_input, control):
-        return None
-    if not doubts:
-        present.add(Feature.AS_FAR_AS_CONTROL)
-    return Features(frozenset(present), None, _find_deepest_indices(vantage))
-
-
-def _is_answer_odd(comparison_input: ComparisonInput, control: EndpointView) -> bool:
-    """Return whether any answer of a lookup is known or private."""
-    vantage = comparison_input.vantage
-    known = extract_fingerprint_features(vantage, control, comparison_input.country)
-    return any(True for _ in chain(known, find_private_features(vantage, control)))
-
-
 def extract_features(comparison_input: ComparisonInput, *, elsewhere: bool = False) -> Features:
     """Extract all features; `elsewhere`: of what fails at the addresses of other resolvers."""
     vantage = comparison_input.vantage
-    control_doubts = set(_find_control_features(comparison_input))
+    control_doubts = set(find_control_features(comparison_input))
     control = EMPTY_VIEW if control_doubts else comparison_input.control
     looks = NO_LOOKS if control_doubts else comparison_input.looks
     deciding_failure = find_deciding_failure(vantage, control, looks)
@@ -155,8 +119,8 @@ def extract_features(comparison_input: ComparisonInput, *, elsewhere: bool = Fal
         comparison_input.landing,
     )
     present = {
-        *_find_vantage_features(comparison_input),
-        *_find_ipv6_features(vantage, control),
+        *find_vantage_features(comparison_input),
+        *find_ipv6_features(vantage, control),
         *_find_progress_features(vantage, control, deciding_failure),
         *control_doubts,
         *_compare_with_control(sides, deciding_failure),
@@ -164,7 +128,7 @@ def extract_features(comparison_input: ComparisonInput, *, elsewhere: bool = Fal
         *extract_address_features(sides, deciding_failure),
         *extract_certificate_features(sides, deciding_failure, comparison_input.clock_us),
         *extract_hello_features(sides, deciding_failure),
-        *_find_browser_features(comparison_input),
+        *find_endpoint_browser_features(comparison_input),
         *extract_page_features(sides),
         *extract_fingerprint_features(vantage, control, comparison_input.country),
     }
@@ -178,7 +142,7 @@ def extract_features(comparison_input: ComparisonInput, *, elsewhere: bool = Fal
         s.index for s in vantage.other_lookups if s.has_succeeded and collect_addresses((s,))
     )
     return Features(
-        frozenset(present), deciding_failure, _find_deepest_indices(vantage), contradicting_indices
+        frozenset(present), deciding_failure, find_deepest_indices(vantage), contradicting_indices
     )
 
 
@@ -224,7 +188,7 @@ def _find_liar_features(sides: Sides) -> Iterator[Feature]:
         yield Feature.RESOLVER_LIES
 
 
-def _find_browser_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
+def find_endpoint_browser_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
     if comparison_input.link is not Link.ONLINE:
         return
     is_web = comparison_input.is_page or comparison_input.function == ServiceFunction.WEB
@@ -233,7 +197,7 @@ def _find_browser_features(comparison_input: ComparisonInput) -> Iterator[Featur
     )
 
 
-def _find_control_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
+def find_control_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
     if comparison_input.age_us is None:
         yield Feature.CONTROL_MISSING
     elif comparison_input.control_link is not Link.ONLINE:
@@ -244,7 +208,7 @@ def _find_control_features(comparison_input: ComparisonInput) -> Iterator[Featur
         yield Feature.CONTROL_REDIRECTED_AWAY
 
 
-def _find_vantage_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
+def find_vantage_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
     vantage = comparison_input.vantage
     link = Link.CAPTIVE if comparison_input.profile.portal else comparison_input.link
     if link is not Link.ONLINE:
@@ -269,7 +233,7 @@ def _has_local_failure(vantage: EndpointView) -> bool:
     return any(s.is_local and s.index not in ipv6_indices for s in _list_steps(vantage))
 
 
-def _find_ipv6_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
+def find_ipv6_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
     """Yield a feature for IPv6 failures, which a vantage without IPv6 causes itself.
 
     A failure at an address that only a forger gives says nothing of the vantage's IPv6.
@@ -284,7 +248,7 @@ def _find_ipv6_features(vantage: EndpointView, control: EndpointView) -> Iterato
 
 
 @lru_cache  # of some ten sets of steps
-def _list_passed_features(passed: frozenset[Operation]) -> frozenset[Feature]:
+def list_passed_features(passed: frozenset[Operation]) -> frozenset[Feature]:
     """List the features of the steps that passed."""
     return frozenset([f for operation, f in FEATURE_BY_OPERATION.items() if operation in passed])
 
@@ -293,14 +257,14 @@ def _find_progress_features(
     vantage: EndpointView, control: EndpointView, deciding_failure: DecidingFailure | None
 ) -> Iterator[Feature]:
     passed = vantage.passed_operations
-    yield from _list_passed_features(passed)
+    yield from list_passed_features(passed)
     if deciding_failure is not None:
         yield Feature.FAILED
     if Failure.UNKNOWN_FAILURE in vantage.failures and any(
         s.observation.failure is Failure.UNKNOWN_FAILURE for s in _list_later_steps(vantage)
     ):
         yield Feature.UNCLEAR_FAILURE
-    if _is_as_far(vantage, control):
+    if is_as_far(vantage, control):
         yield Feature.AS_FAR_AS_CONTROL
     for step in vantage.find_steps(Operation.READ_BODY):
         if step.method == "slow_body":
@@ -311,7 +275,7 @@ def _find_progress_features(
         yield Feature.FROZEN
 
 
-def _is_as_far(vantage: EndpointView, control: EndpointView) -> bool:
+def is_as_far(vantage: EndpointView, control: EndpointView) -> bool:
     has_only_resolved = vantage.depth == OPERATION_DEPTH[Operation.RESOLVE]
     is_cut = has_only_resolved and bool(vantage.own_attempts)
     return vantage.depth >= control.depth > 0 and not is_cut
@@ -378,7 +342,7 @@ def _list_later_steps(view: EndpointView) -> list[ObservedStep]:
     return [s for a in view.own_attempts for s in a.steps if s.operation is not Operation.CONNECT]
 
 
-def _find_deepest_indices(vantage: EndpointView) -> tuple[int, ...]:
+def find_deepest_indices(vantage: EndpointView) -> tuple[int, ...]:
     deepest = list_deepest(vantage.passed_operations)
     steps = [(s.index, s.observation) for s in _list_steps(vantage)]
     return tuple([i for i, x in steps if x.failure is None and x.operation in deepest])

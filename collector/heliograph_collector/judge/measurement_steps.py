@@ -8,10 +8,11 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
 from typing import TypeVar
+
+import msgspec
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement, Observation
@@ -32,8 +33,7 @@ _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True)
-class MeasurementSteps:
+class MeasurementSteps(msgspec.Struct, frozen=True, dict=True):
     """All steps of a measurement; a connection has one object for all who ask for it."""
 
     attempts: Attempts  # whole, whatever labels their steps carry

@@ -6,7 +6,7 @@ from dataclasses import replace
 from heliograph.failure import HELLO_CUTS, Operation
 from heliograph.observation import Http
 from heliograph_collector.judge.control_looks import LookResult
-from heliograph_collector.judge.endpoint_view import ConnectionAttempt, parse_host
+from heliograph_collector.judge.endpoint_view import ConnectionAttempt, EndpointView, parse_host
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprints import (
     match_block_page,
@@ -58,6 +58,14 @@ def extract_page_features(sides: Sides) -> Iterator[Feature]:
         yield from features
         if _is_shared(page, control.page[1], sides, features):
             yield Feature.PAGE_SHARED
+
+
+def has_same_page(vantage: EndpointView, control: EndpointView) -> bool:
+    """Return whether both got the same page in clear, where no connection of the vantage failed."""
+    if vantage.page is None or control.page is None:
+        return False
+    is_clear = Operation.TLS_HANDSHAKE not in vantage.passed_operations | control.passed_operations
+    return is_clear and compare_pages(vantage.page[1], control.page[1]) is Likeness.SAME
 
 
 def _is_shared(page: Http, control: Http, sides: Sides, features: list[Feature]) -> bool:

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urljoin
 
+import msgspec
 from msgspec.structs import replace
 
 from heliograph.failure import Operation
@@ -39,8 +39,7 @@ def _is_endpoint_label(label: str) -> bool:
     return not HOP.fullmatch(label) and not label.startswith(APP_PATH)
 
 
-@dataclass(frozen=True, slots=True)
-class Pairing:
+class Pairing(msgspec.Struct, frozen=True):
     """A measurement beside its controls, with the steps of each grouped once."""
 
     record: ReceivedMeasurement

@@ -1,6 +1,6 @@
 """Both sides of a comparison: the vantage and its profile, the control and all its looks."""
 
-from dataclasses import dataclass
+import msgspec
 
 from heliograph.observation import Http
 from heliograph_collector.judge.control_looks import ControlLooks
@@ -9,8 +9,7 @@ from heliograph_collector.judge.measurement_steps import NO_STEPS, MeasurementSt
 from heliograph_collector.model.control_look import VantageProfile
 
 
-@dataclass(frozen=True, slots=True)
-class Sides:
+class Sides(msgspec.Struct, frozen=True):
     """One endpoint or page as both sides saw it."""
 
     vantage: EndpointView
