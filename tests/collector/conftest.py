@@ -1,4 +1,4 @@
-"""Fixtures of the collector's tests: an open store and an open fleet.db."""
+"""Fixtures of the collector's tests: an open store, an open fleet.db, and a real nats-server."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from heliograph_collector.fleet import Fleet
 from heliograph_collector.store.store import Store, StoreLimits
+from support.nats_servers import NatsServers, nats_servers
 from support.stores import open_store
 
 
@@ -21,3 +22,9 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
     opened = Fleet(tmp_path)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServers]:
+    with nats_servers(tmp_path_factory.mktemp("nats")) as servers:
+        yield servers

@@ -1,7 +1,8 @@
 """Three brokers, two ingest hosts and two collectors that may lead, as real processes; some killed.
 
 Asked of it: what was acknowledged is stored once, whichever host took it and whatever was killed;
-no agent is called silent for a fault of ours; the alert log is one chain.
+no agent is called silent for a fault of ours; the alert log is one chain, the audit trail too; and
+whoever may use the console of one leader may use that of the next.
 """
 
 import asyncio
@@ -11,10 +12,22 @@ from collections import Counter
 from collections.abc import Iterator
 from os import environ
 
+import pyotp
 import pytest
 
+from heliograph_collector.app.shared_audit import LEAD
+from heliograph_collector.fleet import audit_log
 from heliograph_collector.model.records import RowKind
-from support.cluster import Cluster, IngestHost, cluster, find_leading_broker, read_log, read_rows
+from support.cluster import (
+    Cluster,
+    IngestHost,
+    cluster,
+    find_leading_broker,
+    read_audit,
+    read_log,
+    read_rows,
+)
+from support.console_client import log_in
 from support.intake import enrolled
 from support.spooling_agent import SpoolingAgent
 from support.waiting import until_true
@@ -23,7 +36,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.xdist_group("nats"
 SCHEDULES = int(environ.get("HELIOGRAPH_CLUSTER_SCHEDULES", "1"))
 SEED = int(environ.get("HELIOGRAPH_SEED", "1"))
 AGENTS = 6
-ACTS = ("host", "leader", "broker")
+PASSWORD = "a password of ten"
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +56,7 @@ class Schedule:
         self._running = running
         self._rng = rng
         self.agents: list[SpoolingAgent] = []
+        self.user = f"user{rng.getrandbits(32):x}"
         self.gaps_s: dict[str, list[float]] = {}
 
     def list_hosts(self) -> list[IngestHost]:
@@ -82,11 +96,26 @@ class Schedule:
     async def _kill_leader(self) -> None:
         running = self._running
         number = running.find_leader()
+        totp = await self._add_user(number)
+        now_s = int(time.time())
+        assert await log_in(running.leaders[number], self.user, PASSWORD, totp.at(now_s))
         began_s = time.monotonic()
         running.kill(running.leaders[number])
-        await asyncio.to_thread(running.leaders[1 - number].wait_for, "http")
+        successor = running.leaders[1 - number]
+        await asyncio.to_thread(successor.wait_for, "http")
         self._note("leader", began_s)
         running.start_leader(number)
+        assert not await log_in(successor, self.user, PASSWORD, totp.at(now_s)), "used before"
+        assert await log_in(successor, self.user, PASSWORD, totp.at(int(time.time()) + 30))
+
+    async def _add_user(self, number: int) -> pyotp.TOTP:
+        """Add a user with a second factor by commands, and wait until the leader knows them."""
+        await self._running.run_operator(number, "add", self.user, typed=PASSWORD)
+        uri = await self._running.run_operator(number, "totp", self.user)
+        mirror = self._running.leaders[number].data / "operators.json"
+        secret = str(pyotp.parse_uri(uri.strip()).secret)
+        await until_true(lambda: mirror.exists() and secret in mirror.read_text())
+        return pyotp.TOTP(secret)
 
     async def _kill_broker(self) -> None:
         servers = self._running.servers
@@ -118,4 +147,21 @@ async def test_kills_lose_nothing_repeat_nothing_and_silence_nobody(
     assert sum(agent.connections for agent in schedule.agents) > AGENTS, "agents moved"
     proof = running.verify_log(running.find_leader())
     assert (proof.bad, proof.entries) == (None, len(await read_log(running)))
+    await check_trail(running, schedule.user)
     print(f"seed {seed}: {len(acknowledged)} acknowledged; gaps in s: {schedule.gaps_s}")
+
+
+async def check_trail(running: Cluster, user: str) -> None:
+    """Each action is there once, in order, and the leader's file is the trail of all leaders."""
+    lines = await read_audit(running)
+    file = running.leaders[running.find_leader()].data / audit_log.FILE_NAME
+    assert file.read_bytes().splitlines() == lines
+    entries = [entry for line in lines if (entry := audit_log.parse_line(line))]
+    actions = [(e.did, e.outcome) for e in entries if user in (e.who, e.about.partition(" ")[0])]
+    assert actions == [
+        ("operator.add", "done"), ("operator.totp", "done"), ("login", "done"),
+        ("login", "refused"), ("login", "done"),
+    ]  # fmt: skip
+    terms = [int(entry.about.removeprefix("term ")) for entry in entries if entry.did == LEAD]
+    assert terms == sorted(set(terms))
+    assert len(terms) >= 2

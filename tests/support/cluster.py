@@ -7,7 +7,10 @@
 Agents are `support.intake.Caller`s; whichever host takes them, their rows are in one stream.
 """
 
+import asyncio
 import shutil
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
@@ -99,6 +102,18 @@ class Cluster:
         served.wait_for("roles")
         return served
 
+    async def run_operator(self, number: int, *words: str, typed: str = "") -> str:
+        """Run the command `operator` on the machine of a collector; return what it prints."""
+        data = self.leaders[number].data
+        command = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "heliograph_collector", "operator", *words),
+            *("--data", str(data), "--config", str(data.with_suffix(".yml"))),
+            stdin=PIPE, stdout=PIPE,
+        )  # fmt: skip
+        printed, _ = await command.communicate(typed.encode() + b"\n")
+        assert command.returncode == 0
+        return printed.decode()
+
     def find_leader(self) -> int:
         """The number of the collector that leads."""
         return next(n for n, served in self.leaders.items() if "http" in served.places)
@@ -172,6 +187,13 @@ async def read_log(running: Cluster) -> list[bytes]:
     """The entries of the shared alert log."""
     async with open_connection(running) as connection:
         log = await SharedLog.open(connection, running.settings)
+        return await log.read_after(0)
+
+
+async def read_audit(running: Cluster) -> list[bytes]:
+    """The lines of the shared audit trail."""
+    async with open_connection(running) as connection:
+        log = await SharedLog.open_audit(connection, running.settings)
         return await log.read_after(0)
 
 

@@ -25,6 +25,7 @@ from heliograph_collector.console.backend import (
 )
 from heliograph_collector.fleet import Fleet, format_invite
 from heliograph_collector.fleet.audit_log import AuditLog
+from heliograph_collector.fleet.operator_file import OperatorFile
 from heliograph_collector.fleet.operators import Operators
 from heliograph_collector.fleet.passwords import hash_password
 from heliograph_collector.fleet.plan_file import parse_plan
@@ -85,7 +86,7 @@ class FakeBackend(ConsoleBackend):
         self.data = data
         self.fleet = Fleet(data)
         self.trail = AuditLog(data)
-        self.operators = Operators(data, PASSWORD)
+        self.operators = Operators(OperatorFile(data), PASSWORD)
         if VIEWER not in self.operators.read_people():
             self.operators.add(VIEWER, "viewer", hash_password(PASSWORD), 0)
 

@@ -13,6 +13,7 @@ from heliograph.address import list_hosts
 from heliograph.hello_profiles import read_profiles
 from heliograph.services import Services, load_services
 from heliograph.yaml_document import YamlError
+from heliograph_collector.app.console_records import ConsoleRecords, open_files
 from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.ingest_supervisor import IngestSupervisor
 from heliograph_collector.config.endpoint_file import EndpointFile
@@ -31,7 +32,7 @@ from heliograph_collector.store.backup import BackupError, check_restored
 from heliograph_collector.store.journal.journal import DirectoryInUseError, JournalError
 from heliograph_collector.store.journal.moved_journal import FILE
 from heliograph_collector.store.journal.opening import open_journal
-from heliograph_collector.store.journal.protocol import JournalProtocol, JudgedJournal
+from heliograph_collector.store.journal.protocol import JudgedJournal, OwnedJournal
 from heliograph_collector.store.journal.shared_journal import SharedJournal
 
 
@@ -50,6 +51,7 @@ class AppContext:
     bus: EventBus
     clock: GuardedClock
     expiry: ExpiryClock
+    records: ConsoleRecords
     fence: EntryFence | None = None  # of the alert log
     rng: random.Random = field(default_factory=random.SystemRandom)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
@@ -90,7 +92,7 @@ async def open_shared_journal(
         await supervisor.stop()
 
 
-async def open_own_journal(config: Config, stack: AsyncExitStack) -> JournalProtocol:
+async def open_own_journal(config: Config, stack: AsyncExitStack) -> OwnedJournal:
     """Open the journal in this process; `stack` closes it. Raises CannotServeError."""
     with explain_errors(DirectoryInUseError, JournalError, data=config.data):
         return await stack.enter_async_context(open_journal(config.data, config.journal))
@@ -108,8 +110,14 @@ def open_context(
     journal: JudgedJournal,
     stack: AsyncExitStack,
     fence: EntryFence | None = None,
+    records: ConsoleRecords | None = None,
 ) -> AppContext:
-    """Open what the roles share; `stack` closes it. Raises CannotServeError."""
+    """Open what the roles share; `stack` closes it. Raises CannotServeError.
+
+    Args:
+        fence: What publishes the alert log's entries before they are written, if any.
+        records: What the console keeps; None for files of the data directory.
+    """
     data = config.data
     with explain_errors(KeysError, YamlError, data=data):
         services = load_services(config.services_file)
@@ -136,5 +144,6 @@ def open_context(
         bus=EventBus(secrets.token_hex(4)),
         clock=clock,
         fence=fence,
+        records=records or open_files(data),
         expiry=ExpiryClock(clock, journal.expiry_before_us, journal.alive_before_us),
     )

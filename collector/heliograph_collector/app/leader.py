@@ -25,6 +25,7 @@ from heliograph_collector.app.cluster_messages import (
     decode_request,
     encode,
 )
+from heliograph_collector.app.console_records import take_over_records
 from heliograph_collector.app.context import AppContext, open_context, open_geo
 from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.fleet_sharing import (
@@ -93,7 +94,8 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
             leading = await stack.enter_async_context(open_leading(servers, config.data))
             publisher = await _take_over_fleet(config, leading, stack)
             fence = await _take_over_log(config.data, leading)
-        context = open_context(config, leading.journal, stack, fence)
+        shared = await take_over_records(config, servers, leading.term, stack)
+        context = open_context(config, leading.journal, stack, fence, shared.records)
         stack.callback(context.endpoint_file.remove)
         ingest = build_ingest(context, leading)
         # Late imports: the libraries of the other roles take seconds to load.
@@ -115,6 +117,7 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
             remote.run,
             workers.run,
             partial(workers.report, reporter),
+            shared.run,
         ]
         group = await stack.enter_async_context(asyncio.TaskGroup())
         answerer = partial(_answer_request, context.fleet, publisher)

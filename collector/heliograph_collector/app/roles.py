@@ -217,6 +217,8 @@ def build_console(
         evidence=LiveEvidence(store, feed),
         dry_runner=StoreDryRunner(store, context.services.services, context.config.data),
         voice_codes=VoiceCodeProver(context.config.data, context.clock),
+        operators=context.records.operators,
+        trail=context.records.trail,
     )
     try:
         return LiveConsoleBackend(sources)

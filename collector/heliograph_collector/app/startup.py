@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from functools import partial
 
 from heliograph.address import list_hosts
+from heliograph_collector.app.console_records import take_over_records
 from heliograph_collector.app.context import (
     AppContext,
     open_context,
@@ -69,7 +70,12 @@ async def run_collector(config: Config) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         if supervisor is None:
             own_journal = await open_own_journal(config, stack)
-            context = open_context(config, own_journal, stack)
+            records = None
+            if config.journal is not None:
+                shared = await take_over_records(config, config.journal, own_journal.term, stack)
+                records = shared.records
+                runs.append(shared.run)
+            context = open_context(config, own_journal, stack, records=records)
             stack.callback(context.endpoint_file.remove)
             ingest: IngestServices | RemoteIngest = await open_ingest(context, own_journal, stack)
         else:

@@ -3,6 +3,9 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,8 @@ from heliograph_collector.cli import (
 )
 
 if TYPE_CHECKING:
-    from heliograph_collector.fleet.operators import Operators
+    from heliograph_collector.app.console_records import AuditLines
+    from heliograph_collector.fleet.operators import Operators, Person
 
 ACTIONS = {
     "add": ("add a user", "operator add vera --role viewer"),
@@ -54,45 +58,101 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         add_common_options(action)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What an action does, and what it says afterwards."""
+
+    apply: "Callable[[Operators], None]"
+    sentence: str
+    qr_code: bool = False  # the sentence is a URI for a telephone
+
+
 def run(args: argparse.Namespace) -> int:
-    from heliograph_collector.fleet.operators import Operators, OperatorsError
+    from heliograph_collector.app.console_records import run_with_operators
+    from heliograph_collector.fleet.operators import OperatorsError
+    from heliograph_collector.store.journal.journal import JournalError
 
     config = load_cli_config(args)
     if not config.data.is_dir():
         raise CommandError(f"{config.data} holds no collector: name its --data directory.")
     try:
-        operators = Operators(config.data)
         if args.action == "list":
-            return _print_people(operators, as_json=args.json)
-        _run_action(args, operators)
-        _write_audit_entry(args)
+            return _print_people(run_with_operators(config, _list_people), as_json=args.json)
+        run_with_operators(config, partial(_check_action, args))
+        change = _build_change(args)  # it may ask for a password, with no server connected
+        run_with_operators(config, partial(_run_change, args, change))
     except OperatorsError as error:
         raise CommandError(f"{error}.") from error
+    except JournalError as error:
+        raise CommandError(str(error)) from error
+    print(change.sentence)
+    if change.qr_code:
+        print_qr_code(change.sentence)
     return 0
 
 
-def _run_action(args: argparse.Namespace, operators: "Operators") -> None:
-    """Run the action. Raises OperatorsError."""
-    from heliograph.clock import SystemClock
+def _list_people(operators: "Operators", _: "AuditLines") -> "list[Person]":
+    return sorted(operators.read_people().values(), key=attrgetter("name"))
 
+
+def _check_action(args: argparse.Namespace, operators: "Operators", _: "AuditLines") -> None:
+    """Check what can be checked before a password is asked for. Raises OperatorsError."""
     if args.action == "add":
         operators.check_can_add(args.name)
-        operators.add(
-            args.name, args.role, _read_password_hash(), SystemClock().wall_us() // 1_000_000
-        )
-        print(f"{args.name} may come in as {args.role}.")
-    elif args.action == "remove":
-        operators.remove(args.name)
-        print(f"{args.name} is turned away.")
     elif args.action == "passwd":
         operators.check_can_set(args.name)
-        operators.set_hash(args.name, _read_password_hash())
-        print(f"{args.name} has another password and was logged out.")
-    elif args.off:
-        operators.set_totp(args.name, "")
-        print(f"{args.name} logs in without a second factor.")
-    else:
-        _set_up_totp(args.name, operators)
+
+
+def _build_change(args: argparse.Namespace) -> Change:
+    from heliograph.clock import SystemClock
+
+    name = args.name
+    if args.action == "add":
+        new_hash = _read_password_hash()
+        now_s = SystemClock().wall_us() // 1_000_000
+        return Change(
+            apply=lambda operators: operators.add(name, args.role, new_hash, now_s),
+            sentence=f"{name} may come in as {args.role}.",
+        )
+    if args.action == "remove":
+        return Change(
+            apply=lambda operators: operators.remove(name), sentence=f"{name} is turned away."
+        )
+    if args.action == "passwd":
+        new_hash = _read_password_hash()
+        return Change(
+            apply=lambda operators: operators.set_hash(name, new_hash),
+            sentence=f"{name} has another password and was logged out.",
+        )
+    if args.off:
+        return Change(
+            apply=lambda operators: operators.set_totp(name, ""),
+            sentence=f"{name} logs in without a second factor.",
+        )
+    return _build_totp(name)
+
+
+def _build_totp(name: str) -> Change:
+    import pyotp
+
+    secret = pyotp.random_base32()
+    uri = pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name="Heliograph")
+    return Change(
+        apply=lambda operators: operators.set_totp(name, secret), sentence=uri, qr_code=True
+    )
+
+
+def _run_change(
+    args: argparse.Namespace, change: Change, operators: "Operators", trail: "AuditLines"
+) -> None:
+    """Change the users, and write the audit trail. Raises OperatorsError, OSError."""
+    from heliograph.clock import SystemClock
+    from heliograph_collector.fleet.audit_log import format_line
+
+    change.apply(operators)
+    subject = f"{args.name} as {args.role}" if args.action == "add" else args.name
+    now_us = SystemClock().wall_us()
+    trail.append_line(format_line(now_us, "command line", f"operator.{args.action}", subject))
 
 
 def _read_password_hash() -> str:
@@ -117,18 +177,7 @@ def _read_password_hash() -> str:
     return hash_password(password)
 
 
-def _set_up_totp(name: str, operators: "Operators") -> None:
-    import pyotp
-
-    secret = pyotp.random_base32()
-    operators.set_totp(name, secret)
-    uri = pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name="Heliograph")
-    print(uri)
-    print_qr_code(uri)
-
-
-def _print_people(operators: "Operators", *, as_json: bool) -> int:
-    persons = sorted(operators.read_people().values(), key=attrgetter("name"))
+def _print_people(persons: "Sequence[Person]", *, as_json: bool) -> int:
     if as_json:
         documents = [
             {"name": p.name, "role": p.role, "second_factor": bool(p.totp)} for p in persons
@@ -140,14 +189,3 @@ def _print_people(operators: "Operators", *, as_json: bool) -> int:
     for person in persons:
         print(format_line(person.name, person.role, "yes" if person.totp else "no"))
     return 0
-
-
-def _write_audit_entry(args: argparse.Namespace) -> None:
-    from heliograph.clock import SystemClock
-    from heliograph_collector.fleet.audit_log import AuditLog
-
-    subject = f"{args.name} as {args.role}" if args.action == "add" else args.name
-    now_us = SystemClock().wall_us()
-    AuditLog(load_cli_config(args).data).add(
-        now_us, "command line", f"operator.{args.action}", subject
-    )

@@ -35,7 +35,7 @@ from heliograph_collector.console.incidents import IncidentPages, OperatorLog
 from heliograph_collector.console.measurements import MeasurementPages
 from heliograph_collector.fleet import EnrolledAgent, Fleet, Keyring, KeysError, format_invite
 from heliograph_collector.fleet.audit_log import AuditLog
-from heliograph_collector.fleet.operators import Operators
+from heliograph_collector.fleet.operators import OperatorDocument, Operators
 from heliograph_collector.fleet.password_file import read_password
 from heliograph_collector.fleet.plan_file import parse_plan
 from heliograph_collector.fleet.plans import issue_plan, load_current_plan
@@ -161,6 +161,8 @@ class ConsoleSources:
     evidence: EvidenceSource
     dry_runner: DryRunner
     voice_codes: VoiceCodes
+    operators: OperatorDocument
+    trail: AuditLog
 
 
 class BlindSpan(Protocol):
@@ -198,8 +200,8 @@ class LiveConsoleBackend(ConsoleBackend):
         self._sources = sources
         self._config = config
         self.clock = sources.clock
-        self.operators = Operators(config.data, read_password(sources.password_file))
-        self.trail = AuditLog(config.data)
+        self.operators = Operators(sources.operators, read_password(sources.password_file))
+        self.trail = sources.trail
         self.secret = hmac.digest(sources.keyring.secret, b"heliograph console v1", "sha256")
         self.services = sources.services
         self.services_source = str(config.services_file or "shipped with this edition")

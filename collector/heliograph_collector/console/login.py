@@ -240,7 +240,7 @@ class LoginPages:
                 self._backend.operators.use_step, person.name, step
             )
         except (OperatorsError, OSError):
-            raise Problem(503, "No second factor", "operators.json cannot be written.") from None
+            raise Problem(503, "No second factor", "The users cannot be stored.") from None
 
     def _known_browser(self, request: web.Request, name: str) -> str:
         """Return the proof of an earlier login by this name; "" without one that still holds."""

@@ -1,15 +1,17 @@
 """Audit log in DATA/audit.jsonl: append-only, one JSON line per action.
 
-It contains no secret and no address. Pages are read backwards, newest first.
+It contains no secret and no address. Pages are read backwards, newest first. In a cluster each line
+is first appended to the log that the servers keep (`AuditFence`), and the file follows that.
 """
 
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 FILE_NAME = "audit.jsonl"
 MAX_TEXT = 200  # characters per field
@@ -28,11 +30,45 @@ class AuditEntry:
     note: str = ""
 
 
+class AuditFence(Protocol):
+    """The log of all collectors of a cluster, of which one may write at a time."""
+
+    def publish(self, line: bytes) -> list[bytes]:
+        """Append a line; return what the file lacks, this line last. Raises OSError."""
+        ...
+
+    def read_new(self) -> list[bytes]:
+        """Return the lines of others that the file lacks. Raises OSError."""
+        ...
+
+
+def format_line(
+    now_us: int,
+    actor: str,
+    action: str,
+    subject: str = "",
+    *,
+    refused: bool = False,
+    note: str = "",
+) -> bytes:
+    """Format an entry as a line without its newline."""
+    entry = AuditEntry(
+        at=datetime.fromtimestamp(now_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        who=actor[:MAX_TEXT],
+        did=action[:MAX_TEXT],
+        about=subject[:MAX_TEXT],
+        outcome="refused" if refused else "done",
+        note=note[:MAX_TEXT],
+    )
+    return json.dumps(asdict(entry), ensure_ascii=True).encode()
+
+
 class AuditLog:
     """Audit log, safe from any thread; one write call per line keeps processes apart."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, fence: AuditFence | None = None) -> None:
         self._file = data / FILE_NAME
+        self._fence = fence
         self._lock = threading.Lock()
 
     def add(
@@ -46,19 +82,25 @@ class AuditLog:
         note: str = "",
     ) -> None:
         """Append an entry and sync it to disk. Raises OSError."""
-        entry = AuditEntry(
-            at=datetime.fromtimestamp(now_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            who=actor[:MAX_TEXT],
-            did=action[:MAX_TEXT],
-            about=subject[:MAX_TEXT],
-            outcome="refused" if refused else "done",
-            note=note[:MAX_TEXT],
-        )
-        line = json.dumps(asdict(entry), ensure_ascii=True).encode() + b"\n"
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        handle = os.open(self._file, flags, 0o600)
-        with self._lock, os.fdopen(handle, "wb", buffering=0) as stream:
-            stream.write(line)
+        self.append_line(format_line(now_us, actor, action, subject, refused=refused, note=note))
+
+    def append_line(self, line: bytes) -> None:
+        """Append a line of `format_line` and sync it to disk. Raises OSError."""
+        with self._lock:
+            self._write([line] if self._fence is None else self._fence.publish(line))
+
+    def adopt_new(self) -> None:
+        """Append what others wrote into the log of the cluster. Raises OSError."""
+        if self._fence is not None:
+            with self._lock:
+                self._write(self._fence.read_new())
+
+    def _write(self, lines: Sequence[bytes]) -> None:
+        if not lines:
+            return
+        handle = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(handle, "wb", buffering=0) as stream:
+            stream.write(b"".join(line + b"\n" for line in lines))
             os.fsync(handle)
 
     def read_page(self, before: int | None, limit: int) -> tuple[list[AuditEntry], int]:
@@ -73,7 +115,7 @@ class AuditLog:
         entries: list[AuditEntry] = []
         offset = 0
         for offset, line in self._read_backwards(before):
-            entry = _parse_line(line)
+            entry = parse_line(line)
             if entry is not None:
                 entries.append(entry)
             if len(entries) == limit:
@@ -104,7 +146,7 @@ class AuditLog:
                 yield 0, remainder
 
 
-def _parse_line(line: bytes) -> AuditEntry | None:
+def parse_line(line: bytes) -> AuditEntry | None:
     """Parse a line; return None for one that a crash cut off."""
     try:
         return AuditEntry(**json.loads(line))

@@ -58,6 +58,17 @@ def open_keyring(data: Path, hosts: Sequence[str]) -> Keyring:
         ) from error
 
 
+def read_secret(data: Path) -> bytes:
+    """Read the secret of a collector that has one. Raises KeysError."""
+    file = data / "keys" / "secret.key"
+    try:
+        return _read_file(file)
+    except OSError as error:
+        raise KeysError(
+            f"{file} cannot be read ({error.strerror}): name the --data directory of a collector."
+        ) from error
+
+
 def root_key_file(data: Path) -> Path:
     """Return the file of the key that signs charters; it may be kept offline."""
     return data / "keys" / "root.key"

@@ -1,26 +1,21 @@
-"""Console users in DATA/operators.json; `operator` changes it while `serve` runs.
+"""Console users; `operator` changes them while `serve` runs.
 
-The user `operator` always exists; its password is in the password file.
+They are one document, in a file (`operator_file`) or on the servers of a cluster. The user
+`operator` always exists; its password is in the password file.
 """
 
-import fcntl
 import json
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from typing import Protocol
 
-from heliograph.durable_file import replace_file
 from heliograph_collector.fleet.passwords import hash_password
 
 ROLES = ("viewer", "operator")  # each role includes the rights of the one before it
 BUILT_IN_OPERATOR = "operator"
-FILE_NAME = "operators.json"
 MAX_PEOPLE = 200
 _NAME = re.compile(r"[a-z][a-z0-9._-]{0,31}")
-_MAX_FILE_BYTES = 262_144
 
 
 class OperatorsError(Exception):
@@ -47,40 +42,55 @@ class Person:
         return self.role, self.hash, self.totp
 
 
-class Operators:
-    """Console users, safe from any thread and across processes."""
+class OperatorDocument(Protocol):
+    """Where the users are kept; safe from any thread and across processes."""
 
-    def __init__(self, data: Path, password: str = "") -> None:
+    @property
+    def name(self) -> str:
+        """Return its name, for sentences."""
+        ...
+
+    def read(self) -> bytes | None:
+        """Return the content, the same object until it changes; None if there is none.
+
+        Raises OSError.
+        """
+        ...
+
+    def change(self, edit: Callable[[bytes | None], bytes]) -> None:
+        """Replace the content by what `edit` makes of the present one, all or nothing.
+
+        `edit` is called again where another process was first. Raises what it raises, OSError.
+        """
+        ...
+
+
+class Operators:
+    """Console users, as the document has them."""
+
+    def __init__(self, document: OperatorDocument, password: str = "") -> None:
         """Open the users; `password` is that of `operator`. Raises OperatorsError."""
-        self._file = data / FILE_NAME
+        self._document = document
         hashed = hash_password(password) if password else ""
         self._built_in = Person(name=BUILT_IN_OPERATOR, role="operator", hash=hashed)
-        self._cached_people: tuple[object, dict[str, Person]] = (None, {})
+        self._cached_people: tuple[bytes | None, dict[str, Person]] = (None, {})
         self.read_people()
 
     def read_people(self) -> dict[str, Person]:
-        """Return users by name, from the file if it changed. Raises OperatorsError."""
+        """Return users by name, parsed if the document changed. Raises OperatorsError."""
         try:
-            file_status = self._file.stat()
-        except FileNotFoundError:
-            return {BUILT_IN_OPERATOR: self._built_in}
-        file_version = (file_status.st_mtime_ns, file_status.st_size, file_status.st_ino)
-        if self._cached_people[0] != file_version:
-            self._cached_people = (file_version, self._parse_file())
+            content = self._document.read()
+        except OSError as error:
+            raise self._build_damage() from error
+        if content is None:
+            return self._parse(None)
+        if self._cached_people[0] is not content:
+            self._cached_people = (content, self._parse(content))
         return self._cached_people[1]
 
     def check_can_add(self, name: str) -> None:
         """Check a new name before asking for a password. Raises OperatorsError."""
-        if not _NAME.fullmatch(name):
-            raise OperatorsError(
-                f"{name[:64]!r} is no name: 1 to 32 of a-z, 0-9, dot, dash and underscore, "
-                "a letter first"
-            )
-        people = self.read_people()
-        if name in people:
-            raise OperatorsError(f"{name} is there already; `operator passwd` changes it")
-        if len(people) >= MAX_PEOPLE:
-            raise OperatorsError(f"there are {MAX_PEOPLE} already: remove somebody first")
+        _check_can_add(self.read_people(), name)
 
     def check_can_set(self, name: str) -> None:
         """Check that this user's password can be changed. Raises OperatorsError."""
@@ -88,49 +98,75 @@ class Operators:
         _find_person(self.read_people(), name)
 
     def add(self, name: str, role: str, password_hash: str, now_s: int) -> None:
-        """Add a user. Raises OperatorsError."""
-        with self._edit_people() as people:
-            self.check_can_add(name)
+        """Add a user. Raises OperatorsError, OSError; as the others."""
+
+        def change(people: dict[str, Person]) -> None:
+            _check_can_add(people, name)
             people[name] = Person(name=name, role=role, hash=password_hash, since_s=now_s)
 
+        self._edit_people(change)
+
     def remove(self, name: str) -> None:
-        """Remove a user. Raises OperatorsError."""
-        with self._edit_people() as people:
+        def change(people: dict[str, Person]) -> None:
             _check_not_built_in(name)
             _find_person(people, name)
             del people[name]
 
+        self._edit_people(change)
+
     def set_hash(self, name: str, password_hash: str) -> None:
-        """Set a user's password hash. Raises OperatorsError."""
-        with self._edit_people() as people:
-            self.check_can_set(name)
-            people[name] = replace(people[name], hash=password_hash)
+        """Set a user's password hash."""
+
+        def change(people: dict[str, Person]) -> None:
+            _check_not_built_in(name)
+            people[name] = replace(_find_person(people, name), hash=password_hash)
+
+        self._edit_people(change)
 
     def set_totp(self, name: str, secret: str) -> None:
-        """Set the second factor, or remove it if empty. Raises OperatorsError."""
-        with self._edit_people() as people:
+        """Set the second factor, or remove it if empty."""
+
+        def change(people: dict[str, Person]) -> None:
             people[name] = replace(_find_person(people, name), totp=secret, used_step=0)
+
+        self._edit_people(change)
 
     def use_step(self, name: str, step: int) -> bool:
         """Use up a TOTP step; return False if it or a later step was used."""
-        with self._edit_people() as people:
+
+        def change(people: dict[str, Person]) -> None:
             person = _find_person(people, name)
             if step <= person.used_step:
-                return False
+                raise _UsedStepError
             people[name] = replace(person, used_step=step)
-            return True
 
-    def _parse_file(self) -> dict[str, Person]:
         try:
-            with self._file.open("rb") as stream:
-                document = json.loads(stream.read(_MAX_FILE_BYTES))
+            self._edit_people(change)
+        except _UsedStepError:
+            return False
+        return True
+
+    def _edit_people(self, change: Callable[[dict[str, Person]], None]) -> None:
+        def edit(content: bytes | None) -> bytes:
+            people = dict(self._parse(content))
+            change(people)
+            records = {name: _build_record(person) for name, person in people.items()}
+            return json.dumps({"people": records}, indent=1).encode()
+
+        self._document.change(edit)
+
+    def _parse(self, content: bytes | None) -> dict[str, Person]:
+        if content is None:
+            return {BUILT_IN_OPERATOR: self._built_in}
+        try:
+            document = json.loads(content)
             people = {
                 name: Person(name=name, **fields) for name, fields in document["people"].items()
             }
             if any(person.role not in ROLES for person in people.values()):
                 raise ValueError("unknown role")
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise OperatorsError(f"{self._file} is damaged: restore it from a backup") from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise self._build_damage() from error
         built_in = people.get(BUILT_IN_OPERATOR, self._built_in)
         return {
             BUILT_IN_OPERATOR: replace(
@@ -139,17 +175,12 @@ class Operators:
             **{name: person for name, person in people.items() if name != BUILT_IN_OPERATOR},
         }
 
-    @contextmanager
-    def _edit_people(self) -> Iterator[dict[str, Person]]:
-        """Yield the users under a lock, and write all or nothing when the block ends."""
-        with self._file.with_suffix(".lock").open("a") as lock:
-            os.fchmod(lock.fileno(), 0o600)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            people = dict(self.read_people())
-            yield people
-            records = {name: _build_record(person) for name, person in people.items()}
-            document = json.dumps({"people": records}, indent=1)
-            replace_file(self._file, document.encode())
+    def _build_damage(self) -> OperatorsError:
+        return OperatorsError(f"{self._document.name} is damaged: restore it from a backup")
+
+
+class _UsedStepError(Exception):
+    """This TOTP code, or a later one, was used."""
 
 
 def _build_record(person: Person) -> dict[str, object]:
@@ -157,6 +188,18 @@ def _build_record(person: Person) -> dict[str, object]:
     record = asdict(person)
     del record["name"]
     return {**record, "hash": ""} if person.name == BUILT_IN_OPERATOR else record
+
+
+def _check_can_add(people: dict[str, Person], name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise OperatorsError(
+            f"{name[:64]!r} is no name: 1 to 32 of a-z, 0-9, dot, dash and underscore, "
+            "a letter first"
+        )
+    if name in people:
+        raise OperatorsError(f"{name} is there already; `operator passwd` changes it")
+    if len(people) >= MAX_PEOPLE:
+        raise OperatorsError(f"there are {MAX_PEOPLE} already: remove somebody first")
 
 
 def _find_person(people: dict[str, Person], name: str) -> Person:

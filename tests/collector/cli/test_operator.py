@@ -1,52 +1,60 @@
 """`heliograph-collector operator` as typed, and that what it changes holds in the console."""
 
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from heliograph_collector import cli
 from heliograph_collector.fleet import operators, passwords
-from heliograph_collector.fleet.audit_log import AuditLog
+from heliograph_collector.fleet.operator_file import OperatorFile
 from heliograph_collector.fleet.operators import Operators, OperatorsError
+from support.console_records import BUILT_IN_PASSWORD, Records, in_files, on_servers
+from support.nats_servers import NatsServers
+
+NATS = (pytest.mark.real, pytest.mark.xdist_group("nats"))
 
 
-def run(data: Path, *words: str, typed: str = "") -> int:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.stdin", io.StringIO(typed))
-        return cli.main(["operator", *words, "--data", str(data)])
+@pytest.fixture(params=["files", pytest.param("servers", marks=NATS)])
+def records(request: pytest.FixtureRequest, tmp_path: Path) -> Records:
+    """The same suite runs over both places where users and trail are kept."""
+    if request.param == "files":
+        return in_files(tmp_path)
+    return on_servers(tmp_path, request.getfixturevalue("nats_server"))
 
 
 def test_operator_is_added_changed_and_removed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    records: Records, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(tmp_path, "add", "vera", "--role", "viewer", typed="a long password\n") == 0
-    assert run(tmp_path, "totp", "vera") == 0
+    assert records.run("add", "vera", "--role", "viewer", typed="a long password\n") == 0
+    assert records.run("totp", "vera") == 0
     assert "otpauth://totp/Heliograph:vera" in capsys.readouterr().out
-    people = Operators(tmp_path, "the file's password")
-    vera = people.read_people()["vera"]
+    vera = records.read_people()["vera"]
     assert passwords.verify_password(vera.hash, "a long password")
-    assert run(tmp_path, "passwd", "vera", typed="another password\n") == 0
-    assert passwords.verify_password(people.read_people()["vera"].hash, "another password"), (
-        "at once"
-    )
-    assert run(tmp_path, "totp", "vera", "--off") == 0
-    assert run(tmp_path, "totp", "operator") == 0
-    assert passwords.verify_password(people.read_people()["operator"].hash, "the file's password")
+    assert records.run("passwd", "vera", typed="another password\n") == 0
+    assert passwords.verify_password(records.read_people()["vera"].hash, "another password")
+    assert records.run("totp", "vera", "--off") == 0
+    assert records.run("totp", "operator") == 0
+    assert passwords.verify_password(records.read_people()["operator"].hash, BUILT_IN_PASSWORD)
     capsys.readouterr()
-    assert run(tmp_path, "list", "--json") == 0
+    assert records.run("list", "--json") == 0
     assert json.loads(capsys.readouterr().out) == [
         {"name": "operator", "role": "operator", "second_factor": True},
         {"name": "vera", "role": "viewer", "second_factor": False},
     ]
-    assert run(tmp_path, "remove", "vera") == 0
-    assert set(people.read_people()) == {"operator"}
-    kept = (tmp_path / "operators.json").read_text() + (tmp_path / "audit.jsonl").read_text()
-    assert "password" not in kept.replace("operator.passwd", "")
-    deeds, _ = AuditLog(tmp_path).read_page(None, 20)
-    assert [deed.did for deed in deeds][-2:] == ["operator.totp", "operator.add"]
+    assert records.run("remove", "vera") == 0
+    assert set(records.read_people()) == {"operator"}
+    assert b"password" not in records.read_stored().replace(b"operator.passwd", b"")
+    assert [(entry.did, entry.about) for entry in records.read_trail()] == [
+        ("operator.add", "vera as viewer"), ("operator.totp", "vera"), ("operator.passwd", "vera"),
+        ("operator.totp", "vera"), ("operator.totp", "operator"), ("operator.remove", "vera"),
+    ]  # fmt: skip
+
+
+def test_running_console_sees_a_change_of_its_file_at_once(tmp_path: Path) -> None:
+    people = Operators(OperatorFile(tmp_path), BUILT_IN_PASSWORD)
+    assert in_files(tmp_path).run("add", "vera", typed="a long password\n") == 0
+    assert set(people.read_people()) == {"operator", "vera"}
 
 
 @pytest.mark.parametrize(
@@ -62,29 +70,40 @@ def test_operator_is_added_changed_and_removed(
     ],
 )
 def test_refusals_change_nothing(
-    tmp_path: Path,
+    records: Records,
     capsys: pytest.CaptureFixture[str],
     words: Sequence[str],
     typed: str,
     sentence: str,
 ) -> None:
-    assert run(tmp_path, *words, typed=typed) == 1
+    assert records.run(*words, typed=typed) == 1
     assert sentence in capsys.readouterr().err
-    assert not (tmp_path / "operators.json").exists()
-    assert not (tmp_path / "audit.jsonl").exists()
+    assert records.read_stored() == b""
 
 
 def test_damaged_file_admits_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "operators.json").write_text('{"people": {"vera": {"role": "king", "hash": ""}}}')
-    assert run(tmp_path, "list") == 1
+    assert in_files(tmp_path).run("list") == 1
     assert "restore it from a backup" in capsys.readouterr().err
     with pytest.raises(OperatorsError):
-        Operators(tmp_path, "the file's password")
+        Operators(OperatorFile(tmp_path), BUILT_IN_PASSWORD)
 
 
 def test_operators_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operators, "MAX_PEOPLE", 2)
-    people = operators.Operators(tmp_path)
+    people = operators.Operators(OperatorFile(tmp_path))
     people.add("vera", "viewer", "x", 0)
     with pytest.raises(OperatorsError, match="remove somebody"):
         people.add("one-more", "viewer", "x", 0)
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("nats")
+def test_users_do_not_open_with_another_key(
+    tmp_path: Path, nats_server: NatsServers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = on_servers(tmp_path, nats_server)
+    assert records.run("add", "vera", typed="a long password\n") == 0
+    (tmp_path / "keys" / "secret.key").write_bytes(b"another" * 5)
+    assert records.run("list") == 1
+    assert "copy the folder keys" in capsys.readouterr().err

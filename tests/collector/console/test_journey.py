@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector.console.backend import DryRun, VerdictChangeCount
+from heliograph_collector.fleet.operator_file import OperatorFile
 from heliograph_collector.fleet.operators import Operators
 from heliograph_collector.fleet.passwords import hash_password
 from support.browser_reader import Open, Reader
@@ -109,7 +110,7 @@ async def test_an_operator_invites_and_sees_the_agent_join(reader: Open, tmp_pat
                     await _sees_it_come(seen)
                     await _changes_the_plan(seen)
                     await _revokes(seen)
-            operators = Operators(data)  # as the command does it
+            operators = Operators(OperatorFile(data))  # as the command does it
             operators.add(VIEWER, "viewer", hash_password(PASSWORD), 0)
             async with reader(origin, expected=("403",)) as seen:
                 await log_in(seen, PASSWORD, VIEWER)

@@ -46,6 +46,10 @@ class JournalBusyError(JournalError):
     """Temporary failure: too much is queued or the commit was late; try again later."""
 
 
+class FencedError(JournalError):
+    """Another process has written what this one wanted to write."""
+
+
 class JournalFullError(JournalError):
     """The disk is full or fails."""
 

@@ -16,6 +16,7 @@ from heliograph_collector.store.directory_lock import DirectoryInUseError, Direc
 from heliograph_collector.store.disk_errors import describe_database_error, describe_os_error
 from heliograph_collector.store.journal import tables as table
 from heliograph_collector.store.journal.group_commit import (
+    FencedError,
     GroupCommitter,
     JournalBusyError,
     JournalError,
@@ -28,6 +29,7 @@ __all__ = [
     "MAX_BODY",
     "MAX_SEQUENCE",
     "DirectoryInUseError",
+    "FencedError",
     "Journal",
     "JournalBusyError",
     "JournalError",
@@ -50,6 +52,7 @@ class Journal(JournalFile):
 
         Raises JournalError, DirectoryInUseError.
         """
+        self.term = 0
         try:
             self._lock = DirectoryLock(path.parent, "journal")
         except OSError as error:

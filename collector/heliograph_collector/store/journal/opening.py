@@ -13,10 +13,11 @@ from heliograph_collector.store.journal.moved_journal import (
     check_not_moved,
     find_old_file,
 )
-from heliograph_collector.store.journal.protocol import JournalProtocol
+from heliograph_collector.store.journal.protocol import OwnedJournal
 
 if TYPE_CHECKING:
     from heliograph_collector.store.journal.jetstream.cluster import (
+        ConsoleSide,
         HostSide,
         JudgeSide,
         LeadingJournal,
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def open_journal(
-    data: Path, servers: "ServerSettings | None"
-) -> AsyncIterator[JournalProtocol]:
+async def open_journal(data: Path, servers: "ServerSettings | None") -> AsyncIterator[OwnedJournal]:
     """Open the journal inside the block: in the data directory, or on servers.
 
     Raises JournalError, DirectoryInUseError.
@@ -77,6 +76,15 @@ async def open_published(servers: "ServerSettings") -> "AsyncIterator[PublishedS
         from heliograph_collector.store.journal.jetstream.cluster import open_published_side
     async with open_published_side(servers) as published:
         yield published
+
+
+@asynccontextmanager
+async def open_console(servers: "ServerSettings") -> "AsyncIterator[ConsoleSide]":
+    """Open the users and the audit trail inside the block. Raises JournalError."""
+    with _explain_missing_library():
+        from heliograph_collector.store.journal.jetstream.cluster import open_console_side
+    async with open_console_side(servers) as side:
+        yield side
 
 
 @asynccontextmanager

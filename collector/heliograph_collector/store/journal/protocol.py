@@ -47,3 +47,9 @@ class JournalProtocol(JudgedJournal, Protocol):
     async def append(
         self, rows: Sequence[JournalRow], *, deadline_s: float = ...
     ) -> list[int | None]: ...
+
+
+class OwnedJournal(JournalProtocol, Protocol):
+    """The journal as the collector that owns it opens it."""
+
+    term: int  # of its ownership: the next owner's is greater; 0 where no other can own it

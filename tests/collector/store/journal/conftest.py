@@ -1,6 +1,6 @@
 """The journals that one suite runs over: SQLite, and a real nats-server."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TypeAlias
@@ -10,16 +10,10 @@ import pytest
 
 from heliograph_collector.store.journal.opening import open_journal
 from heliograph_collector.store.journal.protocol import JournalProtocol
-from support.nats_servers import NatsServers, nats_servers
+from support.nats_servers import NatsServers
 
 OpenJournal: TypeAlias = Callable[[], AbstractAsyncContextManager[JournalProtocol]]
 NATS = (pytest.mark.real, pytest.mark.xdist_group("nats"))
-
-
-@pytest.fixture(scope="session")
-def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServers]:
-    with nats_servers(tmp_path_factory.mktemp("nats")) as servers:
-        yield servers
 
 
 @pytest.fixture(params=["sqlite", pytest.param("nats", marks=NATS)])

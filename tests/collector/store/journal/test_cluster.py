@@ -11,11 +11,11 @@ import pytest
 from heliograph_collector.config.journal_settings import JournalSettings
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.jetstream import host_journal, host_register
-from heliograph_collector.store.journal.jetstream.bus import FencedError, SharedLog, SharedTable
+from heliograph_collector.store.journal.jetstream.bus import SharedLog, SharedTable
 from heliograph_collector.store.journal.jetstream.connection import NatsConnection
 from heliograph_collector.store.journal.jetstream.host_journal import open_host_journal
 from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal, open_jetstream
-from heliograph_collector.store.journal.journal import JournalError
+from heliograph_collector.store.journal.journal import FencedError, JournalError
 from heliograph_collector.store.journal.opening import open_beside_hosts, open_leading
 from support.nats_servers import NatsServers
 from support.waiting import until_true

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 from nats.js.api import KeyValueConfig, StorageType, StreamConfig
 from nats.js.kv import KeyValue
 
-from heliograph_collector.store.journal.group_commit import JournalBusyError, JournalError
+from heliograph_collector.store.journal.group_commit import FencedError, JournalBusyError
 from heliograph_collector.store.journal.jetstream.connection import (
     UNANSWERED,
     NatsConnection,
@@ -24,10 +24,6 @@ from heliograph_collector.store.journal.jetstream.follower import StreamFollower
 
 MAX_UNREAD_BYTES = 67_108_864  # of a subscription; more is lost, and asked for again
 _WRONG_LAST = 10_071  # err_code: the stream's last message is another than the expected one
-
-
-class FencedError(JournalError):
-    """Another leader has written what this one wanted to write."""
 
 
 class Bus:
@@ -89,6 +85,26 @@ class Bus:
                 await subscription.unsubscribe()
 
 
+async def put_after(
+    connection: NatsConnection, bucket: KeyValue, key: str, content: bytes, last: int
+) -> int:
+    """Store a value over that of a revision, 0 for none; return its own revision.
+
+    Raises FencedError if there is another one, JournalError.
+    """
+    try:
+        return await connection.ask(bucket.update, key, content, last=last)
+    except nats.js.errors.KeyWrongLastSequenceError:
+        pass
+    try:  # an earlier try of ours may be stored, and its answer lost
+        entry = await connection.ask(bucket.get, key)
+    except nats.js.errors.KeyNotFoundError:
+        raise connection.build_failure() from None
+    if (entry.value or b"") != content:
+        raise FencedError(f"Another collector leads, and has written {key}.") from None
+    return entry.revision or 0
+
+
 class SharedTable:
     """The bucket NAME-fleet: keys and values that one process writes and others follow."""
 
@@ -122,38 +138,38 @@ class SharedTable:
         Raises FencedError if another process wrote it since, JournalError.
         """
         last = self._revisions.get(key, 0)
-        try:
-            self._revisions[key] = await self._connection.ask(
-                self._bucket.update, key, content, last=last
-            )
-        except nats.js.errors.KeyWrongLastSequenceError:
-            await self._resolve(key, content)
-
-    async def _resolve(self, key: str, content: bytes) -> None:
-        """Find out whether an earlier try of ours was stored, and its answer lost."""
-        try:
-            entry = await self._connection.ask(self._bucket.get, key)
-        except nats.js.errors.KeyNotFoundError:
-            raise self._connection.build_failure() from None
-        if (entry.value or b"") != content:
-            raise FencedError("Another collector leads, and has written the fleet.") from None
-        self._revisions[key] = entry.revision or 0
+        self._revisions[key] = await put_after(self._connection, self._bucket, key, content, last)
 
 
 class SharedLog:
-    """The stream NAME-log: its message n is entry n, and follows message n - 1."""
+    """A stream as NAME-log: its message n is entry n, and follows message n - 1."""
 
-    def __init__(self, connection: NatsConnection, name: str) -> None:
+    def __init__(self, connection: NatsConnection, name: str, subject: str = "") -> None:
         self._connection = connection
         self._name = name
+        self._subject = subject or name
 
     @classmethod
     async def open(cls, connection: NatsConnection, settings: ServerSettings) -> "SharedLog":
-        """Open the stream, and create it if it is not there. Raises JournalError."""
-        name = f"{settings.name}-log"
+        """Open the alert log, and create it if it is not there. Raises JournalError."""
+        return await cls._open(connection, settings, f"{settings.name}-log", "")
+
+    @classmethod
+    async def open_audit(cls, connection: NatsConnection, settings: ServerSettings) -> "SharedLog":
+        """Open the audit trail, and create it if it is not there. Raises JournalError.
+
+        Its subject is one that users of earlier configurations of the servers may write.
+        """
+        name = settings.name
+        return await cls._open(connection, settings, f"{name}-audit", f"{name}.audit")
+
+    @classmethod
+    async def _open(
+        cls, connection: NatsConnection, settings: ServerSettings, name: str, subject: str
+    ) -> "SharedLog":
         config = StreamConfig(
             name=name,
-            subjects=[name],
+            subjects=[subject or name],
             storage=StorageType.FILE,
             num_replicas=settings.replicas,
             deny_delete=True,
@@ -163,11 +179,16 @@ class SharedLog:
             await connection.ask(connection.js.stream_info, name)
         except nats.js.errors.NotFoundError:
             await connection.ask(connection.js.add_stream, config)
-        return cls(connection, name)
+        return cls(connection, name, subject)
+
+    async def count(self) -> int:
+        """Return the number of the last entry, 0 before the first. Raises JournalError."""
+        info = await self._connection.ask(self._connection.js.stream_info, self._name)
+        return info.state.last_seq
 
     async def read_after(self, number: int) -> list[bytes]:
         """Return the entries after a number. Raises JournalError."""
-        follower = StreamFollower(self._connection, self._name, self._name)
+        follower = StreamFollower(self._connection, self._name, self._subject)
         follower.position = number
         return [entry.content or b"" for entry in await follower.read_new()]
 
@@ -182,7 +203,7 @@ class SharedLog:
 
     async def _publish(self, line: bytes, *, stream: str, headers: dict[str, str]) -> None:
         try:
-            await self._connection.js.publish(self._name, line, stream=stream, headers=headers)
+            await self._connection.js.publish(self._subject, line, stream=stream, headers=headers)
         except nats.js.errors.APIError as error:
             if error.err_code == _WRONG_LAST:
                 raise _NotLastError from error

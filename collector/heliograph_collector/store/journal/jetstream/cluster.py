@@ -1,4 +1,4 @@
-"""What a process of a cluster has of the servers: the journal, messages, the fleet, the log."""
+"""What a process of a cluster has of the servers: journal, messages, fleet, logs and users."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,6 +16,7 @@ from heliograph_collector.store.journal.jetstream.host_journal import (
     open_host_journal,
 )
 from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal, open_jetstream
+from heliograph_collector.store.journal.jetstream.shared_value import SharedValue
 
 PUBLISHER_INBOX = "_PUBLISHER"  # else its user could read what others are answered
 
@@ -61,6 +62,14 @@ class PublishedSide:
     log: SharedLog
 
 
+@dataclass(frozen=True, slots=True)
+class ConsoleSide:
+    """What the console keeps for the next collector that leads."""
+
+    operators: SharedValue
+    audit: SharedLog
+
+
 @asynccontextmanager
 async def open_leading_journal(
     settings: ServerSettings, data: Path
@@ -97,6 +106,21 @@ async def open_published_side(settings: ServerSettings) -> AsyncIterator[Publish
         connection.patience_s = PATIENCE_S
         yield PublishedSide(
             Bus(connection, settings.name), SharedLog(connection, f"{settings.name}-log")
+        )
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def open_console_side(settings: ServerSettings) -> AsyncIterator[ConsoleSide]:
+    """Connect as a console or a command inside the block. Raises JournalError."""
+    connection = NatsConnection(settings)
+    try:
+        await connection.open()
+        connection.patience_s = PATIENCE_S
+        yield ConsoleSide(
+            await SharedValue.open(connection, settings, "operators"),
+            await SharedLog.open_audit(connection, settings),
         )
     finally:
         await connection.close()

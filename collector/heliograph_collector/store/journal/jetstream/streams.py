@@ -162,14 +162,19 @@ class JournalState:
 
 async def open_state(connection: NatsConnection, settings: ServerSettings) -> JournalState:
     """Open the bucket, and create it if it is not there. Raises JournalError."""
+    bucket = await open_state_bucket(connection, settings)
+    return JournalState(connection, bucket, f"{settings.name}-state")
+
+
+async def open_state_bucket(connection: NatsConnection, settings: ServerSettings) -> KeyValue:
+    """Open NAME-state, which others keep values in too. Raises JournalError."""
     js = connection.js
     name = f"{settings.name}-state"
     try:
-        bucket = await connection.ask(js.key_value, name)
+        return await connection.ask(js.key_value, name)
     except nats.js.errors.NotFoundError:
         config = KeyValueConfig(bucket=name, replicas=settings.replicas, direct=False)
-        bucket = await connection.ask(js.create_key_value, config)
-    return JournalState(connection, bucket, name)
+        return await connection.ask(js.create_key_value, config)
 
 
 def _partition_key(partition: int) -> str:

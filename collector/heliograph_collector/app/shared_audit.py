@@ -1,0 +1,147 @@
+"""Audit trail of a cluster: one log on the servers, whoever leads.
+
+Theory of operation. Line n of the trail is message n of the stream NAME-audit, which the servers
+take only after message n - 1, and never delete. The file of the collector that leads follows it.
+A collector that takes the lease appends a line of its own with the lease's term, before it shows a
+console; commands on any host append too. Who finds that others wrote reads them and tries again,
+unless one of them has a greater term: then another collector leads, and this one writes no more.
+"""
+
+import asyncio
+import errno
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from heliograph.durable_file import replace_file
+from heliograph_collector.fleet.audit_log import FILE_NAME, format_line, parse_line
+from heliograph_collector.incidents.log_file import cut_torn_line, read_lines
+from heliograph_collector.store.journal.journal import FencedError, JournalError
+
+LEAD = "collector.lead"
+APPEND_S = 20.0  # of one line; the servers are asked for 10 s
+PAUSE_S = 5.0  # assumed; after a failure lines are refused at once, so that threads do not queue up
+_T = TypeVar("_T")
+
+
+class LineLog(Protocol):
+    """The log on the servers. Every method raises JournalError."""
+
+    async def count(self) -> int: ...
+    async def read_after(self, number: int) -> list[bytes]: ...
+    async def append(self, number: int, line: bytes) -> None:
+        """Append line `number`; raises FencedError if the last one is not the one before it."""
+        ...
+
+
+class SharedAudit:
+    """The log as an `audit_log.AuditFence`; lines come from threads."""
+
+    def __init__(self, lines: LineLog, term: int = 0) -> None:
+        """Prepare; `term` is that of the lease, 0 for a command, which needs none."""
+        self._lines = lines
+        self._term = term
+        self._loop = asyncio.get_running_loop()
+        self._lock = asyncio.Lock()
+        self._count = 0  # lines that were read or written
+        self._unwritten: list[bytes] = []  # … of them, those that the file lacks
+        self._paused_until_s = 0.0  # by the loop's clock
+
+    def publish(self, line: bytes) -> list[bytes]:
+        return self._wait(self.append(line))
+
+    def read_new(self) -> list[bytes]:
+        return self._wait(self._read_new())
+
+    def append_line(self, line: bytes) -> None:
+        """Append a line of a command, which has no file. Raises OSError."""
+        self.publish(line)
+
+    async def start(self) -> None:
+        """Begin after the last line, as a command does. Raises JournalError."""
+        self._count = await self._lines.count()
+
+    async def take_over(self, data: Path, now_us: int) -> None:
+        """Begin to lead: the file becomes the log, and what the file alone had is appended.
+
+        Raises JournalError, OSError.
+        """
+        file = data / FILE_NAME
+        await asyncio.to_thread(cut_torn_line, file)
+        own = await asyncio.to_thread(lambda: list(read_lines(file)))
+        shared = await self._lines.read_after(0)
+        self._count = len(shared)
+        lead = format_line(now_us, "collector", LEAD, f"term {self._term}")
+        for line in (*list_missing(own, shared), lead):
+            shared += await self.append(line)
+        await asyncio.to_thread(replace_file, file, [line + b"\n" for line in shared])
+
+    async def append(self, line: bytes) -> list[bytes]:
+        """Append a line; return what was added since the last call, this line last.
+
+        Raises FencedError if another collector leads, JournalError.
+        """
+        async with self._lock:
+            while True:
+                try:
+                    await self._lines.append(self._count + 1, line)
+                except FencedError:
+                    await self._follow()
+                else:
+                    self._count += 1
+                    self._unwritten.append(line)
+                    return self._take_unwritten()
+
+    async def _read_new(self) -> list[bytes]:
+        async with self._lock:
+            await self._follow()
+            return self._take_unwritten()
+
+    async def _follow(self) -> None:
+        """Read the lines of others; terms of before our own line do not count."""
+        lines = await self._lines.read_after(self._count)
+        self._count += len(lines)
+        self._unwritten += lines
+        if self._term and any(_read_term(line) > self._term for line in lines):
+            raise FencedError("Another collector leads, and keeps the audit trail.")
+
+    def _take_unwritten(self) -> list[bytes]:
+        lines = self._unwritten
+        self._unwritten = []
+        return lines
+
+    def _wait(self, work: Coroutine[None, None, _T]) -> _T:
+        if self._loop.time() < self._paused_until_s:
+            work.close()
+            raise OSError(errno.EIO, "the journal's servers did not answer just now")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result(APPEND_S)
+        except (JournalError, CancelledError, TimeoutError) as error:
+            self._paused_until_s = self._loop.time() + PAUSE_S
+            raise OSError(errno.EIO, str(error) or "no answer") from error
+        finally:
+            future.cancel()
+
+
+def list_missing(own: Sequence[bytes], shared: Sequence[bytes]) -> list[bytes]:
+    """List the lines of a file that the log lacks, in their order."""
+    left = Counter(shared)
+    missing = []
+    for line in own:
+        if left[line]:
+            left[line] -= 1
+        else:
+            missing.append(line)
+    return missing
+
+
+def _read_term(line: bytes) -> int:
+    """Return the term of a line by which a collector took the lead, 0 of all others."""
+    entry = parse_line(line)
+    if entry is None or entry.did != LEAD:
+        return 0
+    digits = entry.about.removeprefix("term ")
+    return int(digits) if digits.isdecimal() else 0
