@@ -30,7 +30,8 @@ from heliograph_collector.fleet.operators import Operators
 from heliograph_collector.fleet.passwords import hash_password
 from heliograph_collector.fleet.plan_file import parse_plan
 from heliograph_collector.fleet.plans import issue_plan
-from heliograph_collector.fleet.registry import AgentSighting
+from heliograph_collector.fleet.registry import AgentSighting, EnrolledAgent
+from heliograph_collector.fleet.session_records import SessionEnd
 from heliograph_collector.http.app import build_app
 from heliograph_collector.ingest.voice_codes import ProvenReport
 from support.fake_feed import World
@@ -77,7 +78,8 @@ class FakeBackend(ConsoleBackend):
         self.clock: HandClock = clock or HandClock()
         self.origin = "somewhere"
         self.live_agents: dict[bytes, LiveAgent] = {}
-        self.departures: dict[bytes, tuple[str, str]] = {}
+        self.ends: dict[bytes, SessionEnd] = {}
+        self.silences: dict[bytes, str] = {}
         self.ingest_status = INGEST
         self.dry_run_result: DryRun | None = None
         self.stored_codes = 0
@@ -113,8 +115,11 @@ class FakeBackend(ConsoleBackend):
     def list_live_agents(self) -> dict[bytes, LiveAgent]:
         return self.live_agents
 
-    def find_departure(self, agent: bytes) -> tuple[str, str] | None:
-        return self.departures.get(agent)
+    def find_end(self, agent: bytes) -> SessionEnd | None:
+        return self.ends.get(agent)
+
+    def find_silence(self, agent: EnrolledAgent) -> str:
+        return self.silences.get(agent.id, "")
 
     def create_invite(self, role: str, uses: int, lifetime_s: int) -> str:
         now_s = self.now_s()

@@ -259,6 +259,7 @@ class ClusterIngest:
         if reason is not DisconnectReason.GOODBYE and self.board.is_unknown(session.agent.id):
             reason = DisconnectReason.STOPPED
         self.connections.remove(session, reason, departure.goodbye_reason, 0)
+        self.directory.record_end(self.connections.build_end(session, self._clock.wall_us()))
         self._batches.pop(session.agent.id, None)
 
     def _follow_states(self, mirror: HostMirror, states: Sequence[SessionState]) -> None:

@@ -268,6 +268,8 @@ class HostDirectory(AgentDirectory):
     def flush_sightings(self) -> None:
         """Forget sightings: the leader records where it sees agents."""
         self._sightings.clear()
+        self._ends.clear()
+        self._refusals.clear()
         self._results.clear()
 
     def _ask(self, action: str, agent: bytes, public_key: bytes, now_s: int) -> FleetReply:

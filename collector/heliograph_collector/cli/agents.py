@@ -2,14 +2,27 @@
 
 import argparse
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from heliograph.clock import SystemClock
 from heliograph.units import SECOND_US
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.fleet import EnrolledAgent, Fleet
+from heliograph_collector.fleet.absence import (
+    AgentRecord,
+    is_farewell,
+    is_seen_now,
+    list_reasons,
+)
 from heliograph_collector.fleet.quarantine import clear_quarantine, vouch_for
+from heliograph_collector.fleet.session_records import (
+    read_ends,
+    read_plan_version,
+    read_refusals,
+)
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -46,7 +59,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    fleet = Fleet(load_cli_config(args).data)
+    data = load_cli_config(args).data
+    fleet = Fleet(data)
     try:
         if args.action == "revoke":
             return _revoke_agent(fleet, args.id)
@@ -55,15 +69,64 @@ def run(args: argparse.Namespace) -> int:
         if args.action == "vouch":
             return _vouch_for_agent(fleet, args.id)
         agents = fleet.list_agents()
+        reasons = _list_reasons(fleet, agents, data)
     finally:
         fleet.close()
     if args.json:
-        print(_format_json(agents))
+        print(_format_json(agents, reasons))
     elif agents:
-        print("\n".join(_format_table(agents)))
+        print("\n".join(_format_table(agents, reasons)))
     else:
         print("No agent is enrolled; `heliograph-collector invite` prints a line that lets one in.")
     return 0
+
+
+def _list_reasons(
+    fleet: Fleet, agents: Sequence[EnrolledAgent], data: Path
+) -> Mapping[bytes, Sequence[str]]:
+    """List by agent what is on record of why it is silent, or its results are."""
+    now_s = SystemClock().wall_us() // SECOND_US
+    ends = read_ends(fleet)
+    refusals = read_refusals(fleet)
+    plan = read_plan_version(fleet)
+    lost = [
+        a
+        for a in agents
+        if a.last_seen_s
+        and not is_seen_now(a, ends.get(a.id), now_s)
+        and not is_farewell(ends.get(a.id))
+    ]
+    incidents = _find_incidents(lost, data) if lost else {}
+    return {
+        agent.id: list_reasons(
+            agent,
+            AgentRecord(
+                end=ends.get(agent.id),
+                refusal=refusals.get(agent.id),
+                incident=incidents.get(agent.id, ""),
+                plan=plan,
+            ),
+            now_s,
+        )
+        for agent in agents
+    }
+
+
+def _find_incidents(agents: Sequence[EnrolledAgent], data: Path) -> Mapping[bytes, str]:
+    """Find in the log the silence in which each agent was lost."""
+    from heliograph_collector.incidents.log_file import LOG_FILE_NAME, read_book
+    from heliograph_collector.incidents.silence_search import find_silence
+    from heliograph_collector.model.signals import VantageLocation
+
+    incidents = read_book(data / LOG_FILE_NAME).incidents()
+    return {
+        agent.id: find_silence(
+            incidents,
+            VantageLocation(agent.country, "", agent.asn, agent.access),
+            (agent.last_seen_s or 0) * SECOND_US,
+        )
+        for agent in agents
+    }
 
 
 def _clear_agent(fleet: Fleet, id_prefix: str) -> int:
@@ -113,11 +176,14 @@ def _describe_state(agent: EnrolledAgent) -> str:
     return f"in quarantine, {agent.agreements} agreements{place}"
 
 
-def _format_table(agents: list[EnrolledAgent]) -> list[str]:
+def _format_table(
+    agents: Sequence[EnrolledAgent], reasons: Mapping[bytes, Sequence[str]]
+) -> Iterator[str]:
+    """Format a line for each agent, and one below for each reason why it is silent."""
     format_line = "{:<34}{:<11}{:<9}{:<9}{:<9}{:<22}{}".format
-    header = format_line("ID", "ROLE", "COUNTRY", "NETWORK", "ACCESS", "LAST SEEN", "STATE")
-    return [header] + [
-        format_line(
+    yield format_line("ID", "ROLE", "COUNTRY", "NETWORK", "ACCESS", "LAST SEEN", "STATE")
+    for a in agents:
+        yield format_line(
             a.id.hex(),
             a.role,
             a.country,
@@ -126,11 +192,11 @@ def _format_table(agents: list[EnrolledAgent]) -> list[str]:
             _format_time(a.last_seen_s) or "never",
             _describe_state(a),
         ).rstrip()
-        for a in agents
-    ]
+        if a.revoked_s is None:
+            yield from (f"    {reason}" for reason in reasons[a.id])
 
 
-def _format_json(agents: list[EnrolledAgent]) -> str:
+def _format_json(agents: Sequence[EnrolledAgent], reasons: Mapping[bytes, Sequence[str]]) -> str:
     rows = [
         {
             "id": agent.id.hex(),
@@ -149,6 +215,7 @@ def _format_json(agents: list[EnrolledAgent]) -> str:
             "agreements": agent.agreements,
             "has_place": bool(agent.has_place),
             "charter": agent.charter,
+            "silent_because": list(reasons[agent.id]),
         }
         for agent in agents
     ]

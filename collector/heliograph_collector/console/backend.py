@@ -9,7 +9,8 @@ from heliograph.plan import Plan
 from heliograph.services import Services
 from heliograph_collector.fleet.audit_log import AuditLog
 from heliograph_collector.fleet.operators import Operators
-from heliograph_collector.fleet.registry import Fleet
+from heliograph_collector.fleet.registry import EnrolledAgent, Fleet
+from heliograph_collector.fleet.session_records import SessionEnd
 
 
 class InvalidInputError(Exception):
@@ -108,11 +109,12 @@ class ConsoleBackend(Protocol):
 
     def list_live_agents(self) -> Mapping[bytes, LiveAgent]: ...
 
-    def find_departure(self, agent: bytes) -> tuple[str, str] | None:
-        """Return how an absent agent's last session ended, and the reason of its goodbye.
+    def find_end(self, agent: bytes) -> SessionEnd | None:
+        """Return the end of an agent's last session but the present one."""
+        ...
 
-        None of one that was not here since the collector started.
-        """
+    def find_silence(self, agent: EnrolledAgent) -> str:
+        """Return the id of the silence in which an agent was last seen; "" if there is none."""
         ...
 
     def create_invite(self, role: str, uses: int, lifetime_s: int) -> str:

@@ -8,6 +8,9 @@ from aiohttp import web
 from heliograph_collector.console import fleet_table, forms, health_summary, templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
 from heliograph_collector.console.backend import ConsoleBackend
+from heliograph_collector.fleet.absence import AgentRecord, list_reasons
+from heliograph_collector.fleet.registry import EnrolledAgent
+from heliograph_collector.fleet.session_records import read_plan_version, read_refusals
 from heliograph_collector.http.problem import Problem
 
 MAX_CELLS = 100  # shown cells of the coverage
@@ -54,14 +57,25 @@ class FleetPages:
     async def show_agent(self, request: web.Request) -> web.StreamResponse:
         rows = await list_rows(self._backend)
         row = _find_row(rows, request.match_info["id"])
-        departure = self._backend.find_departure(row.agent.id)
+        now_s = self._backend.clock.wall_us() // 1_000_000
+        record = await asyncio.to_thread(self._read_record, row.agent)
         return templates.render(
             request,
             "agent.html",
             row=row,
-            departure=fleet_table.describe_departure(departure, row.agent.last_seen_s),
+            record=record,
+            reasons=list_reasons(row.agent, record, now_s, is_here=row.live is not None),
             neighbors=fleet_table.describe_neighbors(row, rows),
-            now_s=self._backend.clock.wall_us() // 1_000_000,
+            now_s=now_s,
+        )
+
+    def _read_record(self, agent: EnrolledAgent) -> AgentRecord:
+        fleet = self._backend.fleet
+        return AgentRecord(
+            end=self._backend.find_end(agent.id),
+            refusal=read_refusals(fleet).get(agent.id),
+            incident=self._backend.find_silence(agent),
+            plan=read_plan_version(fleet),
         )
 
     async def describe(self, request: web.Request) -> web.StreamResponse:

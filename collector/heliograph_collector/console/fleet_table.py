@@ -90,43 +90,6 @@ def build_rows(
     return sorted(fleet_rows, key=_rank_row)
 
 
-# How a session ended (`ingest.presence.DisconnectReason`), and what that says of the agent.
-_DEPARTURES = {
-    "goodbye": "it said goodbye",
-    "closed": "its connection broke off: its machine, its line or something on the way",
-    "silent": "it fell silent on an open connection, as when a line is cut or a machine hangs",
-    "renewed": "we ended its session because of its age, and it has not come back",
-    "replaced": "a newer session took the place of its last one",
-    "slow": "it did not read what we sent, so we ended its session",
-    "misbehaved": "it broke the protocol, so we ended its session; look for a newer version",
-    "revoked": "it was revoked",
-    "stopped": "its session ended when the collector's intake stopped; no more is known",
-}
-_GOODBYES = {
-    "shutdown": "its program or its machine was stopped",
-    "pause": "its volunteer paused it",
-    "leave": "its volunteer left",
-    "sleep": "its machine went to sleep",
-    "update": "it was being updated",
-    "network_change": "it changed its network",
-}  # words of the protocol; another word of an agent's is not shown
-
-
-def describe_departure(departure: tuple[str, str] | None, last_seen_s: int | None) -> str:
-    """Say why an absent agent is not here, as far as its last session tells."""
-    if departure is None and last_seen_s is None:
-        return (
-            "it joined and has never connected: `heliograph-agent run` may not run there, or its "
-            "line may not reach us; `heliograph-agent status` on its machine says which"
-        )
-    if departure is None:
-        return "not known: it was not here since the collector started"
-    reason, goodbye_reason = departure
-    sentence = _DEPARTURES.get(reason, reason)
-    more = _GOODBYES.get(goodbye_reason) if reason == "goodbye" else None
-    return f"{sentence}: {more}" if more else sentence
-
-
 def describe_neighbors(row: FleetRow, rows: Iterable[FleetRow]) -> str:
     """Say how many others of its network are here: a cut takes all, a machine one."""
     others = [

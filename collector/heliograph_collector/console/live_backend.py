@@ -39,12 +39,15 @@ from heliograph_collector.fleet.operators import OperatorDocument, Operators
 from heliograph_collector.fleet.password_file import read_password
 from heliograph_collector.fleet.plan_file import parse_plan
 from heliograph_collector.fleet.plans import issue_plan, load_current_plan
+from heliograph_collector.fleet.session_records import SessionEnd
 from heliograph_collector.fleet.trust_chain import ensure_charter, load_charter_digest
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_evidence import EvidenceSource
 from heliograph_collector.http.live_ports import ConnectionCounts, EnrolledAgents, OriginFinder
 from heliograph_collector.http.rate_limit import LOCAL_ORIGIN
+from heliograph_collector.incidents.silence_search import find_silence
+from heliograph_collector.model.signals import VantageLocation
 
 _MAX_DRY_RUN = 50_000  # measurements: some minutes of one core at most
 _DRY_RUN_TIMEOUT_S = 120.0
@@ -96,7 +99,10 @@ class SessionPlace(Protocol):
 class SessionTable(ConnectionCounts, Protocol):
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[LiveSession]: ...
-    def find_departure(self, agent: bytes) -> tuple[str, str] | None: ...
+
+
+class KnownAgents(EnrolledAgents, Protocol):
+    def find_end(self, agent: bytes) -> SessionEnd | None: ...
 
 
 class LiveIngest(Protocol):
@@ -107,7 +113,7 @@ class LiveIngest(Protocol):
     @property
     def connections(self) -> SessionTable: ...
     @property
-    def directory(self) -> EnrolledAgents: ...
+    def directory(self) -> KnownAgents: ...
     @property
     def geo(self) -> OriginFinder: ...
     def remaining_batches(self, agent: bytes) -> int | None: ...
@@ -255,8 +261,13 @@ class LiveConsoleBackend(ConsoleBackend):
             for connection in ingest.connections
         }
 
-    def find_departure(self, agent: bytes) -> tuple[str, str] | None:
-        return self._sources.ingest.connections.find_departure(agent)
+    def find_end(self, agent: bytes) -> SessionEnd | None:
+        return self._sources.ingest.directory.find_end(agent)
+
+    def find_silence(self, agent: EnrolledAgent) -> str:
+        place = VantageLocation(agent.country, "", agent.asn, agent.access)
+        seen_us = (agent.last_seen_s or 0) * SECOND_US
+        return find_silence(self._sources.feed.book.incidents(), place, seen_us)
 
     def create_invite(self, role: str, uses: int, lifetime_s: int) -> str:
         config = self._config

@@ -53,6 +53,13 @@ CREATE INDEX IF NOT EXISTS quarantine_networks_by_agent ON quarantine_networks (
 CREATE TABLE IF NOT EXISTS quarantine_counts (
   network TEXT PRIMARY KEY, agents INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS session_ends (
+  agent BLOB PRIMARY KEY, at_s INTEGER NOT NULL, reason TEXT NOT NULL, goodbye_reason TEXT NOT NULL,
+  plan INTEGER NOT NULL, clock_ahead_s INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refusals (
+  agent BLOB PRIMARY KEY, at_s INTEGER NOT NULL, what TEXT NOT NULL, reason TEXT NOT NULL
+) WITHOUT ROWID;
 """
 # Columns added by later versions.
 _ADDED_COLUMNS = {
@@ -93,6 +100,15 @@ END;
 CREATE TRIGGER IF NOT EXISTS agent_deleted AFTER DELETE ON agents BEGIN
   DELETE FROM quarantine_networks WHERE agent = old.id;
   DELETE FROM agent_keys WHERE agent = old.id;
+END;
+CREATE TRIGGER IF NOT EXISTS agent_revoked AFTER UPDATE OF revoked_s ON agents
+WHEN new.revoked_s IS NOT NULL BEGIN
+  DELETE FROM session_ends WHERE agent = new.id;
+  DELETE FROM refusals WHERE agent = new.id;
+END;
+CREATE TRIGGER IF NOT EXISTS agent_removed AFTER DELETE ON agents BEGIN
+  DELETE FROM session_ends WHERE agent = old.id;
+  DELETE FROM refusals WHERE agent = old.id;
 END;
 INSERT OR IGNORE INTO quarantine_networks
   SELECT '', id FROM agents WHERE trial_s IS NOT NULL AND result_s = 0 AND revoked_s IS NULL

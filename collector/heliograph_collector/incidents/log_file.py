@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -28,7 +29,13 @@ from heliograph_collector.incidents.published.incident import EvidenceRows, Evid
 from heliograph_collector.incidents.published.log import DetectorBody, EntryBody, OperatorBody
 from heliograph_collector.incidents.record import incident_record
 from heliograph_collector.incidents.sealed_basis import seal_basis
-from heliograph_collector.incidents.state import DETECTOR, EMPTY_HEAD, OPERATOR
+from heliograph_collector.incidents.state import (
+    DETECTOR,
+    EMPTY_HEAD,
+    OPERATOR,
+    IncidentBook,
+    LogEntry,
+)
 from heliograph_collector.model.thresholds import DETECT_VERSION
 
 FORMAT = 2  # since 2 the detector's rows and exact times are sealed (sealed_basis.py)
@@ -316,6 +323,18 @@ def read_lines(file: Path) -> Iterator[bytes]:
     with file.open("rb") as stream:
         while line := stream.readline(MAX_LINE + 2):
             yield line.removesuffix(b"\n")
+
+
+def read_book(file: Path) -> IncidentBook:
+    """Read the incidents of a log without proving it, up to a line that is not whole.
+
+    Another process may be writing its last line. Raises OSError.
+    """
+    book = IncidentBook()
+    with suppress(msgspec.MsgspecError):
+        for number, line in enumerate(read_lines(file), 1):
+            book.append(LogEntry(number, hash_of(line), line, body_of(line)))
+    return book
 
 
 def cut_torn_line(file: Path) -> int:

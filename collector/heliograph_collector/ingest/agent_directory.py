@@ -20,6 +20,12 @@ from heliograph_collector.fleet.quarantine import (
     record_results,
 )
 from heliograph_collector.fleet.registry import AgentSighting, EnrolledAgent, Fleet, hash_token
+from heliograph_collector.fleet.session_records import (
+    Refusal,
+    SessionEnd,
+    read_ends,
+    record_sessions,
+)
 from heliograph_collector.fleet.trust_chain import load_charters
 
 log = logging.getLogger("heliograph.intake")
@@ -40,6 +46,8 @@ class AgentDirectory:
         self.fleet = fleet
         self._agents: dict[bytes, EnrolledAgent] = {}
         self._sightings: dict[bytes, AgentSighting] = {}
+        self._ends: dict[bytes, SessionEnd] = {}
+        self._refusals: dict[bytes, Refusal] = {}
         self._results: dict[bytes, int] = {}  # last accepted results of agents in quarantine
         self._changed: set[bytes] = set()  # agents that this process put into quarantine
         self._data_version = -1
@@ -136,6 +144,20 @@ class AgentDirectory:
     def record_sighting(self, sighting: AgentSighting) -> None:
         self._sightings[sighting.agent] = sighting
 
+    def record_end(self, end: SessionEnd | None) -> None:
+        """Record the end of an agent's last session; None is of one that has another."""
+        if end is not None:
+            self._ends[end.agent] = end
+
+    def find_end(self, agent: bytes) -> SessionEnd | None:
+        """Return the end of an agent's last session but the present one. Raises sqlite3.Error."""
+        return self._ends.get(agent) or read_ends(self.fleet).get(agent)
+
+    def record_refusal(self, refusal: Refusal) -> None:
+        """Record what was refused to an agent that is known, for whoever asks why it is silent."""
+        if refusal.agent in self._agents:
+            self._refusals[refusal.agent] = refusal
+
     def record_result(self, agent: EnrolledAgent, at_s: int) -> None:
         """Record an accepted result, which keeps an agent's place in quarantine."""
         if agent.trial_s is not None:
@@ -177,6 +199,12 @@ class AgentDirectory:
         self._sightings = {}
         if sightings:
             self.fleet.record_sightings(list(sightings.values()))
+        ends = self._ends
+        self._ends = {}
+        refusals = self._refusals
+        self._refusals = {}
+        if ends or refusals:
+            record_sessions(self.fleet, ends.values(), refusals.values())
         results = self._results
         self._results = {}
         if results:

@@ -20,6 +20,7 @@ from heliograph.observation import Link
 from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.registry import AgentSighting, EnrolledAgent
+from heliograph_collector.fleet.session_records import SessionEnd
 from heliograph_collector.ingest.geo.lookup import PeerLocation
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind, Vantage
 from heliograph_collector.model.seniority import Seniority, find_seniority
@@ -30,7 +31,7 @@ _RETURNING_REASON = "network_change"  # reason of a goodbye before a return
 # A living session is heard every 15 s. Later than that it may be our own kernel that gives a dead
 # line up: with unconfirmed data after 20 s at the earliest (gRFC A18, `grpc.keepalive_timeout_ms`).
 _CLOSED_US = 17 * SECOND_US
-_MAX_DEPARTURES = 100_000  # in memory, about 10 MB; the oldest is forgotten first
+_MAX_WORD = 32  # characters of a goodbye's reason; assumed, the longest of ours has 14
 
 
 class DisconnectReason(StrEnum):
@@ -58,6 +59,7 @@ class AgentConnection:
     outbox: "asyncio.Queue[pb.CollectorMessage | None]"
     link: Link = Link.UNKNOWN
     queued_count: int = 0  # envelopes in its spool, by its last heartbeat
+    clock_ahead_us: int = 0  # the agent's clock before ours, by its last heartbeat
     plan_version: int = 0
     charter_version: int = 0
     arrived_us: int = field(init=False)
@@ -157,7 +159,6 @@ class ConnectionTable:
     _connections: dict[bytes, list[AgentConnection]] = field(default_factory=dict)
     _missing: dict[bytes, AgentConnection] = field(default_factory=dict)
     _count: int = 0  # sessions; kept because every arrival reads it
-    _departures: dict[bytes, tuple[DisconnectReason, str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self._count
@@ -175,14 +176,20 @@ class ConnectionTable:
         connections.append(connection)
         self._count += 1
         self._missing.pop(connection.agent.id, None)
-        self._departures.pop(connection.agent.id, None)
 
-    def find_departure(self, agent: bytes) -> tuple[DisconnectReason, str] | None:
-        """Return how the last session of an absent agent ended, and the reason of its goodbye.
-
-        None while it is connected, and of one that was not here since the collector started.
-        """
-        return self._departures.get(agent)
+    def build_end(self, connection: AgentConnection, wall_us: int) -> SessionEnd | None:
+        """Build the record of a removed session's end; None while its agent has another one."""
+        if connection.departure is None or connection.agent.id in self._connections:
+            return None
+        reason, goodbye_reason = connection.departure
+        return SessionEnd(
+            agent=connection.agent.id,
+            at_s=wall_us // SECOND_US,
+            reason=reason.value,
+            goodbye_reason=goodbye_reason[:_MAX_WORD],
+            plan=min(connection.hello.plan_version, 2**31),
+            clock_ahead_s=connection.clock_ahead_us // SECOND_US,
+        )
 
     def remove(
         self,
@@ -200,8 +207,7 @@ class ConnectionTable:
         connections = self._connections.get(connection.agent.id, [])
         if connection not in connections:
             return None
-        departure = reason, goodbye_reason
-        connection.departure = departure
+        connection.departure = reason, goodbye_reason
         is_newest = connections[-1] is connection
         connections.remove(connection)
         self._count -= 1
@@ -210,7 +216,6 @@ class ConnectionTable:
         if connections and (is_used_elsewhere or not (is_final and is_newest)):
             return None
         del self._connections[connection.agent.id]
-        self._note_departure(connection.agent.id, departure)
         self._count -= len(connections)
         for leftover in connections:
             leftover.end(DisconnectReason.REPLACED)
@@ -219,11 +224,6 @@ class ConnectionTable:
         if reason not in (DisconnectReason.REVOKED, DisconnectReason.STOPPED):
             self._missing[connection.agent.id] = connection
         return None
-
-    def _note_departure(self, agent: bytes, departure: tuple[DisconnectReason, str]) -> None:
-        if len(self._departures) >= _MAX_DEPARTURES:
-            del self._departures[next(iter(self._departures))]
-        self._departures[agent] = departure
 
     def find_cloned(self, heartbeat_s: int) -> list[AgentConnection]:
         """Find sessions of agents that use two at once; report each only once.

@@ -13,6 +13,7 @@ from heliograph.v1 import envelope_pb2 as pb
 from heliograph.v1 import intake_pb2 as ipb
 from heliograph_collector.fleet import quarantine
 from heliograph_collector.fleet.registry import EnrolledAgent
+from heliograph_collector.fleet.session_records import Refusal
 from heliograph_collector.ingest import envelope_opener, rate_limits
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION, GeoLookup, PeerLocation
@@ -138,6 +139,9 @@ class EnvelopeReceiver:
         self.metrics.acknowledge_seconds.observe(
             (self.clock.monotonic_us() - started_us) / 1_000_000
         )
+        if bearer is not None and receipt.status == ipb.STATUS_REJECTED:
+            now_s = self.clock.wall_us() // 1_000_000
+            self.directory.record_refusal(Refusal(bearer.id, now_s, "results", reason))
         return self._count_receipt(carrier, receipt, reason)
 
     async def _open_and_store(

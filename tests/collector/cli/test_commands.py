@@ -16,6 +16,7 @@ import pytest
 from heliograph.experiments import NAMES
 from heliograph.keys import SigningKey
 from heliograph.services import load_shipped_services
+from heliograph.units import SECOND_US
 from heliograph.v1.intake_pb2 import Invite
 from heliograph.yaml_document import read_yaml
 from heliograph_agent.experiments import REGISTRY
@@ -24,6 +25,10 @@ from heliograph_collector.cli import CommandError
 from heliograph_collector.cli.invite import check_directory, parse_duration_s
 from heliograph_collector.fleet import Fleet, open_keyring, plan_file
 from heliograph_collector.fleet.plans import build_default_plan, load_current_plan
+from heliograph_collector.fleet.registry import AgentSighting
+from heliograph_collector.fleet.session_records import Refusal, SessionEnd, record_sessions
+from heliograph_collector.incidents.log_file import LOG_FILE_NAME
+from support.incident_book import ago, book, silence
 
 
 class Ran(NamedTuple):
@@ -127,6 +132,35 @@ def test_agents_are_listed_and_revoked_by_id_prefix(run: Command, tmp_path: Path
     for unclear in ("ffff" * 8, first[:2]):
         ran = run("agents", "revoke", unclear)
         assert (ran.code, "no agent's id begins" in ran.err) == (1, True)
+
+
+def test_the_list_says_why_agents_are_silent(run: Command, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    paused, lost, never = (bytes.fromhex(enrolled(data, n)) for n in (1, 2, 3))
+    fleet = Fleet(data)
+    seen_s = ago(20) // SECOND_US
+    place = {"version": "0.1", "country": "KZ", "asn": 29355, "access": "mobile"}
+    fleet.record_sightings(
+        [AgentSighting(agent=agent, at_s=seen_s, **place) for agent in (paused, lost)]  # type: ignore[arg-type] # a table
+    )
+    ends = [
+        SessionEnd(paused, seen_s, "goodbye", "pause", 1, 0),
+        SessionEnd(lost, seen_s, "silent", "", 1, 0),
+    ]
+    record_sessions(fleet, ends, [Refusal(never, seen_s, "session", "bad_signature")])
+    fleet.close()
+    incident = silence(minutes=21)
+    lines = [entry.line + b"\n" for entry in book(incident).entries]
+    (data / LOG_FILE_NAME).write_bytes(b"".join(lines) + b'{"body": torn')
+    rows = {
+        row["id"]: row["silent_because"] for row in json.loads(run("agents", "list", "--json").out)
+    }
+    assert rows[paused.hex()] == ["it said goodbye: its volunteer paused it"]
+    assert rows[lost.hex()][1:] == [f"it was lost in incident {incident.id} of its network"]
+    assert "not by its key" in rows[never.hex()][1]
+    table = run("agents", "list").out.splitlines()
+    assert "    it said goodbye: its volunteer paused it" in table
+    assert all(f"    {reason}" in table for reason in rows[lost.hex()])
 
 
 def test_shown_plan_can_be_set_again(run: Command, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from heliograph_collector.console.live_backend import describe_lost_times
 from heliograph_collector.fleet.forgetting import forget_agent
 from heliograph_collector.fleet.invites import list_invites
 from heliograph_collector.fleet.plans import build_default_plan, load_current_plan
+from heliograph_collector.fleet.session_records import SessionEnd
 from heliograph_collector.model.records import BlindTime
 from support.console_backend import PLAN, VIEWER, Caller, FakeBackend, live_agent
 
@@ -43,7 +44,7 @@ async def test_revoking_wants_the_id_again(caller: Caller, backend: FakeBackend)
 @pytest.mark.parametrize(
     ("departure", "words"),
     [
-        (None, "not known: it was not here since the collector started"),
+        (None, "undetermined: no end of its last session is on record"),
         (("goodbye", "pause"), "it said goodbye: its volunteer paused it"),
         (("goodbye", "<b>"), "it said goodbye</dd>"),  # an agent's own words are not shown
         (("silent", ""), "it fell silent on an open connection"),
@@ -56,7 +57,7 @@ async def test_page_of_an_absent_agent_says_why_it_may_be_silent(
     agent, other, _ = (backend.enrol(n) for n in (1, 2, 3))
     backend.enrol(4, asn=1)
     if departure:
-        backend.departures[agent] = departure
+        backend.ends[agent] = SessionEnd(agent, backend.now_s(), *departure, 1, 0)
     backend.live_agents[other] = live_agent()
     await caller.log_in()
     _, page = await caller.get(f"/console/fleet/{agent.hex()}")

@@ -137,13 +137,16 @@ def test_half_open_session_of_returned_agent_is_no_loss() -> None:
 
 def test_how_the_last_session_ended_is_known_until_the_return() -> None:
     presence = table(old := connection(), new := connection(heard_us=9))
-    name = old.agent.id
     presence.remove(old, DisconnectReason.SILENT, "", 10)
-    assert presence.find_departure(name) is None  # it has another session
+    assert presence.build_end(old, 10) is None  # it has another session
     presence.remove(new, DisconnectReason.GOODBYE, "pause", 11)
-    assert presence.find_departure(name) == (DisconnectReason.GOODBYE, "pause")
+    end = presence.build_end(new, 11_000_000)
+    assert end is not None
+    assert (end.agent, end.at_s, end.reason, end.goodbye_reason) == (
+        new.agent.id, 11, "goodbye", "pause",
+    )  # fmt: skip
     presence.add(connection(heard_us=12))
-    assert presence.find_departure(name) is None
+    assert presence.build_end(new, 12) is None
 
 
 def test_goodbye_ends_older_half_open_sessions() -> None:

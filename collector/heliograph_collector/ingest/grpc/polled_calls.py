@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 
 from heliograph.http_envelope import ENROL_PATH, EnvelopeRequest
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.ingest.grpc.hello import Context
 from heliograph_collector.ingest.grpc.polled_call import (
     MAX_UNPROVEN_BYTES,
     CallEndedError,
@@ -24,7 +25,6 @@ from heliograph_collector.ingest.grpc.polled_call import (
     UnaryCall,
 )
 from heliograph_collector.ingest.grpc.service import EnrolContext, IntakeService
-from heliograph_collector.ingest.grpc.session import Context
 
 _LINGER_S = 60.0  # for the agent to learn of the end; assumed
 _NAME_BYTES = 16

@@ -34,12 +34,10 @@ from heliograph_collector.ingest.collector_faults import (
 )
 from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION, PeerLocation
 from heliograph_collector.ingest.grpc import call_metadata, polled_call
+from heliograph_collector.ingest.grpc.hello import Context, HelloRefusedError, accept_hello
 from heliograph_collector.ingest.grpc.session import (
     STATUS_BY_REASON,
     AgentSession,
-    Context,
-    HelloRefusedError,
-    accept_hello,
     advise_cloned,
     offer_plan,
 )
@@ -286,6 +284,7 @@ class IntakeService(IntakeServicer):
         connection.ended_us = self._receiver.clock.monotonic_us()
         row = self._connections.remove(connection, reason, goodbye_reason, wall_us)
         self._queue_row(row)
+        self._receiver.directory.record_end(self._connections.build_end(connection, wall_us))
         self._receiver.metrics.sessions.set(len(self._connections))
         self._receiver.metrics.disconnects.labels(reason).inc()
 

@@ -1,7 +1,7 @@
 """Session of one agent: a gRPC stream from the hello to the end.
 
-States: *challenged* (nonce sent), *accepted* (hello verified), *open*, *ended* for a
-`DisconnectReason`. While open, the agent sends heartbeats, envelopes and renewals, and the
+States: *challenged* (nonce sent) and *accepted* (hello verified) in `hello.py`, *open*, *ended* for
+a `DisconnectReason`. While open, the agent sends heartbeats, envelopes and renewals, and the
 collector sends clocks, receipts, plans and advice. Receipts are sent in the order of their
 envelopes, so that a receipt for an envelope that could not be opened (sequence 0) still shows which
 one it is. No input of an agent raises an exception here.
@@ -9,33 +9,28 @@ one it is. No input of an agent raises an exception here.
 
 import asyncio
 import random
-import secrets
 import sqlite3
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TypeAlias, TypeGuard
+from typing import TypeAlias
 
 import grpc
 
 from heliograph import keys
 from heliograph.observation import Link
-from heliograph.pending_connections import PendingConnections
 from heliograph.v1 import envelope_pb2 as epb
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet import agent_keys
 from heliograph_collector.fleet.forgetting import ERASE
-from heliograph_collector.fleet.registry import EnrolledAgent, EnrolmentRefusedError
+from heliograph_collector.fleet.registry import EnrolmentRefusedError
 from heliograph_collector.ingest import rate_limits
-from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.collector_faults import StallMonitor
-from heliograph_collector.ingest.geo.lookup import PeerLocation
+from heliograph_collector.ingest.grpc.hello import Context, is_message
 from heliograph_collector.ingest.pacing import build_advice
 from heliograph_collector.ingest.presence import AgentConnection, DisconnectReason
 from heliograph_collector.ingest.receiver import EnvelopeReceiver
 from heliograph_collector.model.records import RowKind
 from heliograph_collector.store.journal.journal import JournalError
 
-Context: TypeAlias = "grpc.aio.ServicerContext[pb.AgentMessage, pb.CollectorMessage]"
 ReceiptQueue: TypeAlias = "asyncio.Queue[asyncio.Task[pb.Receipt] | None]"
 
 _LINKS = frozenset(Link)
@@ -51,104 +46,8 @@ STATUS_BY_REASON = {
 }
 
 
-class HelloRefusedError(Exception):
-    """Refused session; `outcome` is one of a few fixed words."""
-
-    def __init__(
-        self, outcome: str, status: grpc.StatusCode = grpc.StatusCode.UNAUTHENTICATED
-    ) -> None:
-        super().__init__(outcome)
-        self.outcome = outcome
-        self.status = status
-
-
 class _SlowReaderError(Exception):
     """The agent did not read a message in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class _AnsweredChallenge:
-    """A hello, and what it must sign: this nonce, for the collector with this pin."""
-
-    hello: pb.Hello
-    nonce: bytes
-    pin: bytes
-
-    def is_signed_by(self, public_key: bytes) -> bool:
-        signature = self.hello.signature
-        return keys.verify_bound(public_key, signature, keys.HELLO, self.pin, self.nonce)
-
-
-async def accept_hello(
-    context: Context,
-    receiver: EnvelopeReceiver,
-    location: PeerLocation,
-    pending: PendingConnections,
-    pin: bytes,
-) -> AgentConnection:
-    """Send a challenge and verify the hello that answers it. Raises HelloRefusedError."""
-    nonce = secrets.token_bytes(32)
-    try:
-        async with pending.hold_place(location.networks, rate_limits.HELLO_S):
-            await context.write(pb.CollectorMessage(challenge=pb.Challenge(nonce=nonce)))
-            message: object = await context.read()
-    except TimeoutError:
-        raise HelloRefusedError("late", grpc.StatusCode.DEADLINE_EXCEEDED) from None
-    if not _is_message(message) or not message.HasField("hello"):
-        raise HelloRefusedError("no_hello", grpc.StatusCode.INVALID_ARGUMENT)
-    agent = await _authenticate_hello(
-        _AnsweredChallenge(message.hello, nonce, pin),
-        receiver.directory,
-        receiver.clock.wall_us() // 1_000_000,
-    )
-    return AgentConnection(
-        agent=agent,
-        location=location,
-        hello=message.hello,
-        last_heard_us=receiver.clock.monotonic_us(),
-        outbox=asyncio.Queue(2 * rate_limits.MAX_IN_FLIGHT),
-        plan_version=message.hello.plan_version,
-        charter_version=message.hello.charter_version,
-    )
-
-
-async def _authenticate_hello(
-    answer: _AnsweredChallenge, directory: AgentDirectory, now_s: int
-) -> EnrolledAgent:
-    """Return the agent that signed the challenge, or raise HelloRefusedError."""
-    if answer.hello.ByteSize() > rate_limits.MAX_HELLO_BYTES:
-        raise HelloRefusedError("too_large", grpc.StatusCode.INVALID_ARGUMENT)
-    try:
-        agent = await directory.find(answer.hello.agent)
-    except JournalError:
-        raise HelloRefusedError("journal", grpc.StatusCode.UNAVAILABLE) from None
-    if agent is None:
-        raise HelloRefusedError("unknown_agent")
-    if not answer.is_signed_by(agent.public_key):
-        return await _authenticate_other_key(agent, answer, directory, now_s)
-    if agent.revoked_s is not None:
-        raise HelloRefusedError("revoked")
-    if agent_keys.is_too_old(agent, now_s):
-        raise HelloRefusedError("key_expired")
-    return agent
-
-
-async def _authenticate_other_key(
-    agent: EnrolledAgent, answer: _AnsweredChallenge, directory: AgentDirectory, now_s: int
-) -> EnrolledAgent:
-    """Confirm the next key by its first hello, and refuse an earlier key.
-
-    A hello by an earlier key comes from a copy of the agent's state.
-    """
-    for key in directory.list_keys(agent.id)[1:]:
-        if not answer.is_signed_by(key):
-            continue
-        if agent.revoked_s is not None:
-            raise HelloRefusedError("revoked")
-        if await asyncio.to_thread(directory.confirm_next_key, agent, key, now_s):
-            return directory.get(agent.id) or agent
-        raise HelloRefusedError("key_replaced")
-    raise HelloRefusedError("bad_signature")
 
 
 class AgentSession:
@@ -253,7 +152,7 @@ class AgentSession:
             return self._find_end_reason() or DisconnectReason.SILENT
         finally:
             self._connection.read_timeout = None
-        if _is_message(message):
+        if is_message(message):
             return message
         return DisconnectReason.CLOSED if message is grpc.aio.EOF else DisconnectReason.MISBEHAVED
 
@@ -286,6 +185,7 @@ class AgentSession:
         if heartbeat.link in _LINKS:
             self._connection.link = Link(heartbeat.link)
         self._connection.queued_count = heartbeat.queued
+        self._connection.clock_ahead_us = heartbeat.sent_us - received_us
         await self._record_power(heartbeat)
         self._receiver.directory.record_sighting(self._connection.build_sighting(received_us))
         offer_plan(self._connection, self._receiver)
@@ -369,11 +269,6 @@ class AgentSession:
                     await self._context.write(message)
             except TimeoutError:
                 raise _SlowReaderError from None
-
-
-def _is_message(message: object) -> TypeGuard[pb.AgentMessage]:
-    """Return False for EOF, which is the end, and for None, which is unparsable bytes."""
-    return isinstance(message, pb.AgentMessage)
 
 
 def offer_plan(connection: AgentConnection, receiver: EnvelopeReceiver) -> None:

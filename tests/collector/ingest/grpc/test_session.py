@@ -12,7 +12,9 @@ from heliograph import codec, keys
 from heliograph.observation import Link
 from heliograph.v1 import envelope_pb2, plan_pb2
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.fleet import Fleet
 from heliograph_collector.fleet.plans import issue_plan, load_current_plan
+from heliograph_collector.fleet.session_records import read_ends, read_refusals
 from heliograph_collector.ingest import rate_limits
 from heliograph_collector.model.records import Block, RowKind
 from heliograph_collector.store.journal.decode import read_rows
@@ -74,6 +76,32 @@ async def test_restart_keeps_envelopes_and_agents(tmp_path: Path) -> None:
         (receipt,) = await receipts(call, 1)
         assert receipt.status == pb.STATUS_DUPLICATE
         call.cancel()
+
+
+async def test_ends_and_refusals_stay_on_record_over_a_restart(tmp_path: Path) -> None:
+    async with open_session(tmp_path) as session:
+        server, caller = session.server, session.caller
+        strange = caller.envelope(2)
+        strange.key_id = b"elsewher"
+        await session.write(envelope=strange)
+        await session.receipts()
+        other = await enrolled(server)
+        forged = await refuse_hello(server, other, keys.SigningKey(b"o" * 32))
+        assert forged == "bad_signature"
+        await session.say_goodbye()
+        await server.wait_connected(0)
+        assert server.intake.directory.find_end(caller.id) is not None, "at once"
+    fleet = Fleet(tmp_path)
+    end = read_ends(fleet)[caller.id]
+    assert (end.reason, end.goodbye_reason, end.plan) == ("goodbye", "shutdown", 1)
+    refusals = {r.agent: (r.what, r.reason) for r in read_refusals(fleet).values()}
+    assert refusals == {
+        caller.id: ("results", "unknown_key"),
+        other.id: ("session", "bad_signature"),
+    }
+    fleet.revoke_agent(caller.id, 9)
+    assert read_ends(fleet) == {}, "what is revoked needs no other reason"
+    fleet.close()
 
 
 async def test_session_refuses_envelope_of_unknown_key_in_its_turn(session: OpenSession) -> None:

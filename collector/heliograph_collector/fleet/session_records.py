@@ -1,0 +1,65 @@
+"""How each agent's last session ended, and what was refused last, in DATA/fleet.db.
+
+An agent that is here again has an end that is older than its last sighting. What erases itself or
+is revoked has neither. On a cluster the leader knows the ends, and nobody keeps refusals.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
+
+from heliograph_collector.fleet.registry import Fleet
+
+_INSERT_END = """
+INSERT OR REPLACE INTO session_ends
+SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (
+  SELECT 1 FROM agents WHERE id = ?1 AND revoked_s IS NULL
+)
+"""
+_INSERT_REFUSAL = """
+INSERT OR REPLACE INTO refusals
+SELECT ?1, ?2, ?3, ?4 WHERE EXISTS (SELECT 1 FROM agents WHERE id = ?1 AND revoked_s IS NULL)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnd:
+    """The end of an agent's last session; the fields are the columns."""
+
+    agent: bytes
+    at_s: int
+    reason: str  # `ingest.presence.DisconnectReason`
+    goodbye_reason: str  # a word of the agent's
+    plan: int  # the version that it had when the session began
+    clock_ahead_s: int  # its clock before ours at its last heartbeat; behind: negative
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was refused to an agent last; the fields are the columns."""
+
+    agent: bytes
+    at_s: int
+    what: str  # "session" or "results"
+    reason: str  # of the hello or of the receipt
+
+
+def record_sessions(fleet: Fleet, ends: Iterable[SessionEnd], refusals: Iterable[Refusal]) -> None:
+    """Replace what is known of these agents. Raises sqlite3.Error."""
+    with fleet.transaction() as db:
+        db.executemany(_INSERT_END, map(astuple, ends))
+        db.executemany(_INSERT_REFUSAL, map(astuple, refusals))
+
+
+def read_ends(fleet: Fleet) -> Mapping[bytes, SessionEnd]:
+    """Read the end of each agent's last session."""
+    return {row[0]: SessionEnd(*row) for row in fleet.read_rows("SELECT * FROM session_ends")}
+
+
+def read_plan_version(fleet: Fleet) -> int:
+    """Read the version of the present plan; 0 before the first."""
+    return int(fleet.read_rows("SELECT coalesce(max(version), 0) FROM plans")[0][0])
+
+
+def read_refusals(fleet: Fleet) -> Mapping[bytes, Refusal]:
+    """Read the last refusal of each agent."""
+    return {row[0]: Refusal(*row) for row in fleet.read_rows("SELECT * FROM refusals")}
