@@ -46,6 +46,7 @@ def build_publisher(config: Config) -> Publisher:
         contact=config.contact,
         license=config.license,
         license_url=LICENSES[config.license],
+        measurements_days=config.observations_days,
         partners=read_partners(config.partners_file),
     )
 

@@ -103,6 +103,8 @@ def read_partners(file: Path | None) -> dict[str, str]:
         fields = line.partition("#")[0].split()
         if not fields:
             continue
+        if fields[2:] == ["-"]:  # as `sha256sum` prints it
+            fields.pop()
         if len(fields) != 2 or not re.fullmatch("[0-9a-f]{64}", fields[1]):
             raise CannotServeError(
                 f"{file}, line {number}: must be NAME SHA256, the latter of the partner's key: "

@@ -157,6 +157,7 @@ class Publisher:
     contact: str = ""  # mailto: or https:; "" if not configured
     license: str = DEFAULT_LICENSE  # SPDX
     license_url: str = "https://creativecommons.org/licenses/by/4.0/"
+    measurements_days: int = 0  # how long measurements are kept; 0: not told
     partners: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of a key, hex → its owner
 
 

@@ -84,14 +84,21 @@ class BulkApi:
         return partner
 
     def _read_day(self, claim: str) -> int:
-        """Return the beginning of a day that is over. Raises Problem 404."""
+        """Return the beginning of a day that is over and still kept. Raises Problem 404.
+
+        Of a day that retention dropped an empty answer would say that nobody measured.
+        """
         try:
             day = datetime.strptime(claim, "%Y-%m-%d").replace(tzinfo=UTC)
         except ValueError:
             raise _no_day("A day is written 2022-01-05.") from None
         day_us = round(day.timestamp()) * 1_000_000
-        if day_us + DAY_US + _GRACE_US > self._feed.clock.wall_us():
+        now_us = self._feed.clock.wall_us()
+        if day_us + DAY_US + _GRACE_US > now_us:
             raise _no_day("That day is not over; its file comes half an hour after its end (UTC).")
+        kept_days = self._feed.publisher.measurements_days
+        if kept_days and day_us + (kept_days + 1) * DAY_US <= now_us:
+            raise _no_day(f"Measurements are kept for {kept_days} days; that day is older.")
         return day_us
 
     async def _iter_lines(self, day_us: int, country: str) -> AsyncGenerator[bytes, None]:

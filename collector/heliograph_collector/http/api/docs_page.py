@@ -23,6 +23,7 @@ from heliograph_collector.http.templates import render_template
 _MAX_AGE_S = 300
 _MAX_ENUM = 8  # a longer list of values is only called by its type
 _QUOTED = re.compile("`([^`]+)`")
+_READERS = ("", "partner", "operator")  # by the ways in which each may prove itself
 _ANCHORS = str.maketrans({"/": "-", "{": "", "}": "", ".": "-"})
 
 
@@ -41,7 +42,7 @@ class ApiOperation:
     method: str
     path: str
     summary: str
-    operator: bool
+    reader: str  # "" is everyone
     parameters: list[ParameterRow]
     answers: list[tuple[str, str, str]]  # status, meaning, media types
     fields: list[tuple[str, str, str]]  # of a successful response: name, type, meaning
@@ -110,7 +111,7 @@ def _build_operation(
         method=method.upper(),
         path=path,
         summary=operation.summary,
-        operator=bool(operation.security),
+        reader=_READERS[len(operation.security)],
         parameters=[
             ParameterRow(
                 name=p.name,

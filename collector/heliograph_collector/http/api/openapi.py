@@ -30,6 +30,8 @@ from heliograph_collector.http.api.openapi_document import (
     SecurityScheme,
 )
 from heliograph_collector.http.api.openapi_operations import (
+    OPERATOR,
+    PARTNERS,
     Content,
     get,
     get_incident,
@@ -231,7 +233,7 @@ def _list_operator_data() -> dict[str, OperationObject]:
             "The evidence.",
             json_content(measurement.MeasurementsDocument),
             measurements.LIST_PARAMETERS,
-            is_operator=True,
+            security=OPERATOR,
         ),
         "/api/v1/measurements/{id}": get(
             "getMeasurement",
@@ -240,7 +242,7 @@ def _list_operator_data() -> dict[str, OperationObject]:
             measurements.ITEM_PARAMETERS,
             more=(path_parameter("id", "^[0-9a-f]{32}$"),),
             responses={"404": refusal("Not known, or no longer.")},
-            is_operator=True,
+            security=OPERATOR,
         ),
         "/api/v1/bulk/{day}": get(
             "getBulk",
@@ -251,10 +253,10 @@ def _list_operator_data() -> dict[str, OperationObject]:
             more=(path_parameter("day", bulk.DAY_PATTERN),),
             responses={
                 "401": refusal("For partners only."),
-                "404": refusal("Not a day that is over, or no country."),
+                "404": refusal("Not a day that is over and still kept, or no country."),
                 "429": refusal("Another day is on its way to this key."),
             },
-            is_operator=True,
+            security=PARTNERS,
         ),
         "/.well-known/security.txt": get(
             "getSecurityTxt", "Whom to tell of a vulnerability.", media_content("text/plain")

@@ -1,6 +1,7 @@
 """Operations of the OpenAPI document, with the refusals that all of them share."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -18,6 +19,10 @@ from heliograph_collector.model.published import files
 
 Content = dict[str, MediaType]
 
+Security: TypeAlias = tuple[dict[str, tuple[str, ...]], ...]
+OPERATOR: Security = ({"password": ()}, {"bearer": ()})
+PARTNERS: Security = ({"bearer": ()},)
+
 
 def get(
     operation_id: str,
@@ -27,7 +32,7 @@ def get(
     *,
     more: tuple[ParameterObject, ...] = (),
     responses: Mapping[str, ResponseObject] | None = None,
-    is_operator: bool = False,
+    security: Security = (),
 ) -> OperationObject:
     """Build a GET operation; `more` are parameters outside the query."""
     all_responses = {
@@ -36,7 +41,7 @@ def get(
         "404": refusal("Unknown country, region, network or service; names what would do."),
         "429": refusal("Your network asks too often; Retry-After says when to come again."),
         "503": refusal("The store does not answer just now, or too many ask."),
-        **({"401": refusal("For the operator only.")} if is_operator else {}),
+        **({"401": refusal("For the operator only.")} if security else {}),
         **(responses or {}),
     }
     return OperationObject(
@@ -44,7 +49,7 @@ def get(
         summary=summary,
         parameters=(*map(_build_parameter, parameters), *more),
         responses=all_responses,
-        security=({"password": ()}, {"bearer": ()}) if is_operator else (),
+        security=security,
     )
 
 

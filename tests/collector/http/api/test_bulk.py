@@ -59,7 +59,9 @@ def build_world(*rows: JudgedMeasurement) -> World:
 
 
 def build_feed(world: World, **changes: Any) -> Feed:
-    return world.feed(publisher=Publisher(partners={DIGEST: "archive"}), **changes)
+    return world.feed(
+        publisher=Publisher(partners={DIGEST: "archive"}, measurements_days=30), **changes
+    )
 
 
 async def read_lines(serve: Serve, feed: Feed, path: str = PATH) -> list[dict[str, Any]]:
@@ -112,6 +114,7 @@ async def test_nothing_singles_a_vantage_out(serve: Serve) -> None:
         (PATH, {"Authorization": f"Bearer {DIGEST}"}, 401, "partners"),
         ("/api/v1/bulk/2022-01-06", BEARER, 404, "not over"),
         ("/api/v1/bulk/2022-02-30", BEARER, 404, "2022-01-05"),
+        ("/api/v1/bulk/2021-12-01", BEARER, 404, "kept for 30 days"),
         (f"{PATH}?contry=KZ", BEARER, 400, "contry"),
     ],
 )
@@ -163,6 +166,8 @@ def test_keys_of_partners_are_read_from_their_file(tmp_path: Path) -> None:
     file = tmp_path / "partners"
     file.write_text(f"# name, SHA-256\narchive {DIGEST}  # since 2026\n\n")
     assert build_publisher(Config(partners_file=file)).partners == {DIGEST: "archive"}
+    file.write_text(f"archive {DIGEST}  -\n")
+    assert build_publisher(Config(partners_file=file)).partners == {DIGEST: "archive"}, "sha256sum"
     file.write_text(f"archive {DIGEST}\nnewsroom {KEY[:-1]}\n")
     with pytest.raises(CannotServeError, match="line 2: must be NAME SHA256") as caught:
         build_publisher(Config(partners_file=file))
