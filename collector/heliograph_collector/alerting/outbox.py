@@ -26,6 +26,9 @@ MAX_FINISHED = 500  # finished messages of one receiver in the delivery log
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS place (one INTEGER PRIMARY KEY CHECK (one = 1), entry INTEGER NOT NULL,
   head TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS outbox (one INTEGER PRIMARY KEY CHECK (one = 1), id TEXT NOT NULL
+  DEFAULT (lower(hex(randomblob(8))))) STRICT;
+INSERT OR IGNORE INTO outbox (one) VALUES (1);
 CREATE TABLE IF NOT EXISTS waiting (number INTEGER PRIMARY KEY, receiver TEXT NOT NULL,
   entry INTEGER NOT NULL, alert TEXT NOT NULL, came_us INTEGER NOT NULL,
   UNIQUE (receiver, entry)) STRICT;
@@ -114,14 +117,40 @@ class Outbox:
     ) -> None:
         """Store (receiver, alert) pairs, and that the log was read up to `entry`."""
         with self._begin_write() as db:
-            for receiver, alert in alerts:
-                db.execute(
-                    "INSERT OR IGNORE INTO waiting (receiver, entry, alert, came_us) "
-                    "VALUES (?, ?, ?, ?)",
-                    (receiver, alert["entry"], json.dumps(alert), now_us),
-                )
-                _drop_oldest(db, receiver)
+            _insert_alerts(db, alerts, now_us)
             db.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?)", (entry, head))
+
+    def replace(
+        self, alerts: Iterable[tuple[str, IncidentAlert]], entry: int, head: str, now_us: int
+    ) -> None:
+        """Give up what is not delivered, and store these alerts instead, as `queue_alerts` does."""
+        with self._begin_write() as db:
+            db.execute("DELETE FROM waiting")
+            db.execute("DELETE FROM dropped")
+            db.execute(
+                "UPDATE message SET due_us = NULL, state = 'given_up', "
+                "said = 'left to another collector' WHERE due_us IS NOT NULL"
+            )
+            _insert_alerts(db, alerts, now_us)
+            db.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?)", (entry, head))
+
+    def read_id(self) -> str:
+        """Return what tells this outbox from that of another collector."""
+        with self._lock:
+            return str(self._db.execute("SELECT id FROM outbox").fetchone()[0])
+
+    def list_unfinished(self) -> dict[str, list[int]]:
+        """List by receiver the entries whose alerts have neither arrived nor been given up."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT receiver, entry FROM waiting UNION SELECT receiver, "
+                "json_extract(each.value, '$.entry') FROM message, json_each(message.alerts) AS "
+                "each WHERE due_us IS NOT NULL ORDER BY 1, 2"
+            ).fetchall()
+        entries: dict[str, list[int]] = {}
+        for receiver, entry in rows:
+            entries.setdefault(receiver, []).append(entry)
+        return entries
 
     def read_waiting(self, receiver: str, now_us: int) -> tuple[int | None, list[int]]:
         """Read when the oldest alert was queued, and the recent messages.
@@ -221,6 +250,17 @@ class Outbox:
             Delivery(id_, receiver, json.loads(alerts), *others)
             for id_, receiver, alerts, *others in rows
         ]
+
+
+def _insert_alerts(
+    db: sqlite3.Connection, alerts: Iterable[tuple[str, IncidentAlert]], now_us: int
+) -> None:
+    for receiver, alert in alerts:
+        db.execute(
+            "INSERT OR IGNORE INTO waiting (receiver, entry, alert, came_us) VALUES (?, ?, ?, ?)",
+            (receiver, alert["entry"], json.dumps(alert), now_us),
+        )
+        _drop_oldest(db, receiver)
 
 
 def _drop_oldest(db: sqlite3.Connection, receiver: str) -> None:

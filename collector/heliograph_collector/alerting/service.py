@@ -7,48 +7,38 @@ import asyncio
 import logging
 import random
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
 from heliograph.clock import Clock
 from heliograph_collector.alerting.dispatcher import AlertDispatcher, Transports
 from heliograph_collector.alerting.email import SmtpSender
+from heliograph_collector.alerting.handover import DeliveryHandover, HandoverValue
 from heliograph_collector.alerting.http_client import DeliveryError, HttpSender
-from heliograph_collector.alerting.message import build_alert, build_sample
+from heliograph_collector.alerting.incident_alerts import (
+    IncidentReader,
+    collect_alerts,
+    is_of_log,
+)
+from heliograph_collector.alerting.message import build_sample
 from heliograph_collector.alerting.outbox import Delivery, Outbox
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.named_files import read_secret
 from heliograph_collector.config.outgoing_http import open_session
-from heliograph_collector.config.receivers import IncidentAlert, Receiver
-from heliograph_collector.incidents.published.incident import IncidentDocument
-from heliograph_collector.incidents.state import EMPTY_HEAD, IncidentBook, LogEntry
+from heliograph_collector.config.receivers import Receiver
+from heliograph_collector.incidents.state import EMPTY_HEAD, IncidentBook
+from heliograph_collector.store.journal.journal import JournalError
 
 log = logging.getLogger("heliograph.courier")
 
 _HEARTBEAT_S = 30.0
 _RETRY_S = 5.0
 _ENTRIES_PER_READ = 200
-
-
-class IncidentReader(Protocol):
-    """Incidents as readers of the feed see them."""
-
-    def describe_incident(self, entries: Sequence[LogEntry]) -> tuple[IncidentDocument, str] | None:
-        """Return the API document after these entries, and a summary of its evidence.
-
-        None if k-anonymity withholds the incident.
-        """
-        ...
-
-    def watch_changes(self, heartbeat_s: float) -> AsyncGenerator[None, None]:
-        """Yield at once, after every event, and after `heartbeat_s` without one."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +62,11 @@ class AlertService:
         clock: Clock,
         rng: random.Random,
         registry: CollectorRegistry,
+        shared: HandoverValue | None = None,
     ) -> None:
+        """Prepare; `shared` is what all who may lead a cluster share, if it is one."""
         self._config = config
+        self._shared = shared
         self._book = book
         self._reader = reader
         self._clock = clock
@@ -126,9 +119,25 @@ class AlertService:
                 rng=self._rng,
                 registry=self._registry,
             )
+            handover = self._shared and DeliveryHandover(self._shared, outbox)
+            if handover:
+                await self._take_over(handover)
             async with asyncio.TaskGroup() as group:
                 group.create_task(dispatcher.run())
                 group.create_task(self._follow_log(outbox, dispatcher))
+                if handover:
+                    group.create_task(handover.share(dispatcher))
+
+    async def _take_over(self, handover: DeliveryHandover) -> None:
+        while True:
+            try:
+                await handover.take_over(
+                    self._book, self._reader, self.receivers, self._clock.wall_us()
+                )
+            except (JournalError, sqlite3.Error, OSError) as error:
+                await self._wait_for_outbox(error)
+            else:
+                return
 
     async def _follow_log(self, outbox: Outbox, dispatcher: AlertDispatcher) -> None:
         """Follow the log; start at its end on the first run or in a different log."""
@@ -164,34 +173,14 @@ class AlertService:
 def find_position(outbox: Outbox, book: IncidentBook, now_us: int) -> int:
     """Return the number of the last entry that was handled."""
     position = outbox.read_position()
-    entries = book.entries
     if position is not None:
-        number, head = position
-        is_same_log = number <= len(entries) and (number == 0 or entries[number - 1].hash == head)
-        if is_same_log:
-            return number
+        if is_of_log(book, *position):
+            return position[0]
         log.warning("The alert log is not the one that was read before: reading starts at its end.")
-    last_number = len(entries)
-    outbox.queue_alerts(
-        (), last_number, entries[last_number - 1].hash if last_number else EMPTY_HEAD, now_us
-    )
+    last_number = len(book.entries)
+    head = book.entries[-1].hash if last_number else EMPTY_HEAD
+    outbox.queue_alerts((), last_number, head, now_us)
     return last_number
-
-
-def collect_alerts(
-    book: IncidentBook, entries: Sequence[LogEntry], reader: IncidentReader
-) -> list[IncidentAlert]:
-    """Build the alerts of these entries, each as published at that entry."""
-    alerts: list[IncidentAlert] = []
-    for entry in entries:
-        preceding = [
-            earlier for earlier in book.entries_of(entry.incident) if earlier.number <= entry.number
-        ]
-        published = reader.describe_incident(preceding)
-        new_alert = published and build_alert(entry.number, entry.hash, entry.body, *published)
-        if new_alert:
-            alerts.append(new_alert)
-    return alerts
 
 
 @asynccontextmanager

@@ -2,11 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 from heliograph.address import list_hosts
 from heliograph.clock import SystemClock
@@ -18,31 +17,25 @@ from heliograph_collector.config.journal_settings import JournalSettings
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import KeysError, open_keyring
 from heliograph_collector.fleet.audit_log import AuditLog
-from heliograph_collector.fleet.keyring import read_secret
 from heliograph_collector.fleet.operator_file import OperatorFile
-from heliograph_collector.fleet.operators import OperatorDocument, Operators, OperatorsError
+from heliograph_collector.fleet.operators import OperatorDocument, OperatorsError
 from heliograph_collector.store.journal.journal import JournalError
 from heliograph_collector.store.journal.opening import open_console
 
+if TYPE_CHECKING:
+    from heliograph_collector.alerting.handover import HandoverValue
+
 POLL_S = 1.0  # assumed; how late a console learns of a user whom a command removed
 log = logging.getLogger("heliograph.console")
-_T = TypeVar("_T")
-
-
-class AuditLines(Protocol):
-    """Where a command writes what it did. Implemented by AuditLog and SharedAudit."""
-
-    def append_line(self, line: bytes) -> None:
-        """Append a line of `audit_log.format_line`. Raises OSError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
 class ConsoleRecords:
-    """The users and the audit trail as a console has them."""
+    """The users and the audit trail as a console has them, and what goes with them."""
 
     operators: OperatorDocument
     trail: AuditLog
+    alerts: "HandoverValue | None" = None  # what notifications keep, if they are shared
 
 
 def open_files(data: Path) -> ConsoleRecords:
@@ -53,10 +46,12 @@ def open_files(data: Path) -> ConsoleRecords:
 class SharedRecords:
     """The records on the servers, and the files of this collector that follow them."""
 
-    def __init__(self, operators: SharedOperators, audit: SharedAudit, data: Path) -> None:
+    def __init__(
+        self, operators: SharedOperators, trail: AuditLog, alerts: "HandoverValue"
+    ) -> None:
         self._operators = operators
-        self._trail = AuditLog(data, audit)
-        self.records = ConsoleRecords(operators, self._trail)
+        self._trail = trail
+        self.records = ConsoleRecords(operators, trail, alerts)
 
     async def run(self) -> None:
         """Take up what commands change, each POLL_S, until cancelled."""
@@ -90,29 +85,4 @@ async def take_over_records(
         except OperatorsError as error:
             raise CannotServeError(f"{error}.") from error
         await audit.take_over(data, SystemClock().wall_us())
-    return SharedRecords(operators, audit, data)
-
-
-def run_with_operators(config: Config, action: Callable[[Operators, AuditLines], _T]) -> _T:
-    """Run a command's action on the users. Raises KeysError, JournalError, OperatorsError."""
-    if config.journal is None:
-        records = open_files(config.data)
-        return action(Operators(records.operators), records.trail)
-    try:
-        return asyncio.run(_run_shared(config.data, config.journal, action))
-    except OSError as error:
-        if isinstance(error.__cause__, JournalError):
-            raise error.__cause__ from None
-        raise
-
-
-async def _run_shared(
-    data: Path, servers: JournalSettings, action: Callable[[Operators, AuditLines], _T]
-) -> _T:
-    secret = read_secret(data)
-    async with open_console(servers) as side:
-        document = SharedOperators(side.operators, secret)
-        await document.start(data)
-        audit = SharedAudit(side.audit)
-        await audit.start()
-        return await asyncio.to_thread(lambda: action(Operators(document), audit))
+    return SharedRecords(operators, AuditLog(data, audit), side.alerts)

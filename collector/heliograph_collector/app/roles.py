@@ -188,6 +188,7 @@ def build_alerts(context: AppContext, feed: Feed) -> AlertService:
         clock=context.clock,
         rng=context.rng,
         registry=context.registry,
+        shared=context.records.alerts,
     )
 
 

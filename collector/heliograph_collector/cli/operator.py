@@ -18,7 +18,7 @@ from heliograph_collector.cli import (
 )
 
 if TYPE_CHECKING:
-    from heliograph_collector.app.console_records import AuditLines
+    from heliograph_collector.app.operator_changes import AuditLines
     from heliograph_collector.fleet.operators import Operators, Person
 
 ACTIONS = {
@@ -68,7 +68,7 @@ class Change:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_collector.app.console_records import run_with_operators
+    from heliograph_collector.app.operator_changes import run_with_operators
     from heliograph_collector.fleet.operators import OperatorsError
     from heliograph_collector.store.journal.journal import JournalError
 

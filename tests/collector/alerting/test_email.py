@@ -15,8 +15,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope
 
 from heliograph_collector.alerting.email import OutgoingMail, SmtpSender, build_mail
 from heliograph_collector.alerting.http_client import DeliveryError
+from heliograph_collector.alerting.incident_alerts import collect_alerts
 from heliograph_collector.alerting.message import Message
-from heliograph_collector.alerting.service import collect_alerts
 from heliograph_collector.config import outgoing_http
 from heliograph_collector.config.receivers import Receiver, ReceiverKind
 from support.fake_feed import NOW_US, published

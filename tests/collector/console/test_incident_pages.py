@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from heliograph_collector.alerting.incident_alerts import collect_alerts
 from heliograph_collector.alerting.outbox import Delivery
-from heliograph_collector.alerting.service import collect_alerts
 from heliograph_collector.config.receivers import Receiver, ReceiverKind
 from heliograph_collector.console.alerts import AlertPages
 from heliograph_collector.console.app import add_routes

@@ -64,10 +64,11 @@ class PublishedSide:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSide:
-    """What the console keeps for the next collector that leads."""
+    """What console and notifications keep for the next collector that leads."""
 
     operators: SharedValue
     audit: SharedLog
+    alerts: SharedValue
 
 
 @asynccontextmanager
@@ -121,6 +122,7 @@ async def open_console_side(settings: ServerSettings) -> AsyncIterator[ConsoleSi
         yield ConsoleSide(
             await SharedValue.open(connection, settings, "operators"),
             await SharedLog.open_audit(connection, settings),
+            await SharedValue.open(connection, settings, "alerts"),
         )
     finally:
         await connection.close()

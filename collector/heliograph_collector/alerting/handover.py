@@ -1,0 +1,124 @@
+"""Notifications of a cluster: the collector that leads next continues them.
+
+Theory of operation. The outbox is a file of the collector that leads. After each change that
+collector tells the servers how far it has read the log, and which alerts have not arrived. One that
+finds what another outbox told drops what its own file still had to send, sends what had not
+arrived, and reads the log from there. So each alert is delivered at least once; what arrived in the
+last second of a leader that died may come again, under another id.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from heliograph_collector.alerting.incident_alerts import (
+    IncidentReader,
+    collect_alerts,
+    is_of_log,
+)
+from heliograph_collector.alerting.outbox import Outbox
+from heliograph_collector.config.receivers import Receiver
+from heliograph_collector.incidents.state import IncidentBook
+from heliograph_collector.store.journal.journal import FencedError, JournalError
+
+SHARE_S = 1.0  # assumed; what arrived in this time may be sent again by the next leader
+log = logging.getLogger("heliograph.courier")
+
+
+class HandoverValue(Protocol):
+    """A value that all share who may lead. Both methods raise JournalError.
+
+    Implemented by jetstream.shared_value.SharedValue.
+    """
+
+    async def read(self) -> bytes | None: ...
+    async def write(self, content: bytes) -> None:
+        """Replace what was read or written last; raises FencedError if another process did."""
+        ...
+
+
+class ChangeCounter(Protocol):
+    """What knows when the outbox has changed. Implemented by AlertDispatcher."""
+
+    @property
+    def change_count(self) -> int: ...
+
+
+class Handover(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a leader has come with its notifications."""
+
+    outbox: str  # id of its outbox
+    entry: int  # of the log, the last that was read
+    head: str  # its hash
+    unfinished: dict[str, list[int]]  # by receiver: entries whose alerts have not arrived
+
+
+class DeliveryHandover:
+    """What one outbox takes over, and hands over."""
+
+    def __init__(self, value: HandoverValue, outbox: Outbox) -> None:
+        self._value = value
+        self._outbox = outbox
+
+    async def take_over(
+        self,
+        book: IncidentBook,
+        reader: IncidentReader,
+        receivers: Sequence[Receiver],
+        now_us: int,
+    ) -> None:
+        """Continue where the last leader was. Raises JournalError, sqlite3.Error."""
+        content = await self._value.read()
+        if content is None:
+            return
+        try:
+            told = msgspec.json.decode(content, type=Handover)
+        except msgspec.MsgspecError as error:
+            log.warning("What the last leader told of its alerts is not understood: %s", error)
+            return
+        if told.outbox == await asyncio.to_thread(self._outbox.read_id):
+            return
+        if not is_of_log(book, told.entry, told.head):
+            log.warning("The last leader told of alerts of another log: they are not sent.")
+            return
+        numbers = {number for numbers in told.unfinished.values() for number in numbers}
+        entries = [book.entries[number - 1] for number in sorted(numbers) if number <= told.entry]
+        alerts = await asyncio.to_thread(collect_alerts, book, entries, reader)
+        queued = [
+            (receiver.name, alert)
+            for alert in alerts
+            for receiver in receivers
+            if alert["entry"] in told.unfinished.get(receiver.name, ())
+        ]
+        await asyncio.to_thread(self._outbox.replace, queued, told.entry, told.head, now_us)
+
+    async def share(self, changes: ChangeCounter) -> None:
+        """Tell of each change, until cancelled or until another collector leads."""
+        told_count = -1
+        while True:
+            count = changes.change_count
+            if count != told_count:
+                try:
+                    await self._value.write(await asyncio.to_thread(self._describe))
+                    told_count = count
+                except FencedError:
+                    log.warning("Another collector leads, and sends the alerts.")
+                    return
+                except (JournalError, sqlite3.Error) as error:
+                    log.error("The next leader may send alerts again: %s", error)
+            await asyncio.sleep(SHARE_S)
+
+    def _describe(self) -> bytes:
+        number, head = self._outbox.read_position() or (0, "")
+        return msgspec.json.encode(
+            Handover(
+                outbox=self._outbox.read_id(),
+                entry=number,
+                head=head,
+                unfinished=self._outbox.list_unfinished(),
+            )
+        )
