@@ -39,7 +39,7 @@ from support.waiting import until
 
 RESULTS = int(os.environ.get("HELIOGRAPH_BENCH_RESULTS", "2000"))
 RATE = float(os.environ.get("HELIOGRAPH_BENCH_RATE", "0"))  # of all agents; 0: no limit
-WAKING = 1_300  # a leader asks for judges after four blocks of 256 that left some
+WAKING = 2_600  # a leader asks for judges after four blocks of 512 that left some
 JOINING = 400  # sent by fours until all of them judge: each begins with a block
 AGENTS = 48
 IN_FLIGHT = 16

@@ -31,6 +31,7 @@ from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.envelope_opener import check_batch
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.row_judge import JudgedRows, collect_judged
+from heliograph_collector.judge.writer import BLOCK_ROWS
 from heliograph_collector.model.records import (
     AgentRole,
     Block,
@@ -43,7 +44,6 @@ from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.store import Store
 from heliograph_collector.store.table_snapshot import TableSummary
 
-BLOCK = 256  # as the writer takes them at most
 AT_ONCE = 16  # appends that wait for one commit
 MINUTE_US = 60_000_000
 EXPORTED = "rows.json"
@@ -76,8 +76,8 @@ def envelopes_of(file: Path) -> Iterator[envelope_pb2.Envelope]:
 
 
 def blocks_of(rows: Sequence[JournalRow]) -> Iterator[Sequence[JournalRow]]:
-    for at in range(0, len(rows), BLOCK):
-        yield rows[at : at + BLOCK]
+    for at in range(0, len(rows), BLOCK_ROWS):
+        yield rows[at : at + BLOCK_ROWS]
 
 
 async def stages(data: Path, file: Path, folder: Path) -> dict[str, object]:
@@ -143,7 +143,7 @@ def _open(
 
 async def _stored(data: Path) -> list[JournalRow]:
     journal = Journal(data / "journal.db")
-    rows = await journal.read(0, 4 * BLOCK, kinds=(RowKind.ENVELOPE,))
+    rows = await journal.read(0, 4 * BLOCK_ROWS, kinds=(RowKind.ENVELOPE,))
     await journal.close()
     return rows
 
@@ -154,7 +154,7 @@ async def _store(blocks: Sequence[JudgedRows], folder: Path, meter: Meter) -> di
     await store.insert_block(Block(journal="first", first=1, last=1))  # loads its libraries
     with meter.stage("columns and insert"):
         for number, rows in enumerate(blocks):  # by positions, or no measurement would be new
-            bounds = (number * BLOCK + 1, (number + 1) * BLOCK)
+            bounds = (number * BLOCK_ROWS + 1, (number + 1) * BLOCK_ROWS)
             await store.insert_block(
                 Block(
                     journal="j",

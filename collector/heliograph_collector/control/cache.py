@@ -3,7 +3,7 @@
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from itertools import islice
 from operator import itemgetter
 from typing import overload
@@ -21,13 +21,13 @@ from heliograph_collector.control.target_key import (
     weigh_measurement,
 )
 from heliograph_collector.model.control_look import MAX_LOOKS, ControlLook, VantageProfile
+from heliograph_collector.model.identity_cache import keep_by_identity
 from heliograph_collector.model.records import (
     AgentRole,
     ControlView,
     PeerComparison,
     ReceivedMeasurement,
 )
-from heliograph_collector.model.same_object import SameObject
 
 _DEPTH = {operation: depth for depth, operation in enumerate(Operation, start=1)}
 _by_time = itemgetter(0)
@@ -199,15 +199,15 @@ def _rank_control(entry: _Entry, at_us: int) -> tuple[bool, int, int, str]:
     started_us, _, record = entry
     age_us = abs(started_us - at_us)
     is_fresh = age_us <= WINDOW_US
-    depth = _sum_depths(SameObject(record.measurement)) if is_fresh else 0
+    depth = _sum_depths(record.measurement) if is_fresh else 0
     return is_fresh, depth, -age_us, record.pseudonym
 
 
-@lru_cache(1_024)  # results of controls, as many as the judge keeps
-def _sum_depths(kept: SameObject[Measurement]) -> int:
+@keep_by_identity(1_024)  # results of controls, as many as the judge keeps
+def _sum_depths(measurement: Measurement) -> int:
     """Sum the depths of the deepest successful step of each endpoint."""
     deepest: dict[str, int] = {}
-    for observation in kept.value.observations:
+    for observation in measurement.observations:
         if observation.failure is None:
             depth = max(deepest.get(observation.endpoint, 0), _DEPTH[observation.operation])
             deepest[observation.endpoint] = depth

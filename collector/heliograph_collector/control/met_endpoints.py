@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 from heliograph.address import parse_literal
 from heliograph.observation import Measurement, Observation
 from heliograph.visit_servers import make_redirect_label
-from heliograph_collector.model.same_object import SameObject
+from heliograph_collector.model.identity_cache import keep_by_identity
 
 REDIRECT = "redirect-"  # labels of the web experiment for the pages after redirects
 HTTPS = 443
@@ -25,14 +24,10 @@ class MetEndpoint(NamedTuple):
     protocol: str  # tcp, udp
 
 
+@keep_by_identity(1_024)  # results of controls, as many as the judge keeps
 def list_met_endpoints(measurement: Measurement) -> frozenset[MetEndpoint]:
     """List the endpoints of a measurement; an address that is no literal is left out."""
-    return _list_met(SameObject(measurement))
-
-
-@lru_cache(1_024)  # results of controls, as many as the judge keeps
-def _list_met(kept: SameObject[Measurement]) -> frozenset[MetEndpoint]:
-    return frozenset(list_outcomes(kept.value))
+    return frozenset(list_outcomes(measurement))
 
 
 def list_outcomes(measurement: Measurement) -> dict[MetEndpoint, bool]:

@@ -8,8 +8,8 @@ elsewhere may replace it, if enough vantages elsewhere reach the target.
 import hashlib
 from bisect import bisect_right
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from operator import attrgetter
 
@@ -295,38 +295,44 @@ def _hash_pseudonym(pseudonym: str) -> bytes:
 class _Summary:
     results: tuple[_PeerResult, ...]
     substitutes: tuple[_PeerResult, ...]  # candidates to replace a control
+    _comparisons: dict[str, PeerComparison] = field(default_factory=dict)
 
     @cached_property
-    def comparisons(self) -> Mapping[str, PeerComparison]:
-        """Compare by endpoint; a network whose vantages disagree has no vote there."""
-        labels = {label for result in self.results for label in result.reached_by_endpoint}
-        return {
-            label: _compare_endpoint(
-                label, [s for s in self.results if label in s.reached_by_endpoint]
-            )
-            for label in labels
-        }
+    def labels(self) -> Collection[str]:
+        return dict.fromkeys(x for result in self.results for x in result.reached_by_endpoint)
+
+    def compare(self, label: str) -> PeerComparison:
+        """Compare the vantages at an endpoint; a network that disagrees has no vote there.
+
+        Raises KeyError where no vantage met it.
+        """
+        if label not in self._comparisons:
+            met = [s for s in self.results if label in s.reached_by_endpoint]
+            if not met:
+                raise KeyError(label)
+            self._comparisons[label] = _compare_endpoint(label, met)
+        return self._comparisons[label]
 
 
 class _LazyComparisons(Mapping[str, PeerComparison]):
-    """Mapping that is computed on first access."""
+    """Mapping whose values are computed on first access: of many endpoints mostly one is read."""
 
     def __init__(self, baseline: PeerBaseline, record: ReceivedMeasurement) -> None:
         self._baseline = baseline
         self._record = record
 
     @cached_property
-    def _comparisons(self) -> Mapping[str, PeerComparison]:
-        return self._baseline.get_summary(self._record).comparisons
+    def _summary(self) -> _Summary:
+        return self._baseline.get_summary(self._record)
 
     def __getitem__(self, label: str) -> PeerComparison:
-        return self._comparisons[label]
+        return self._summary.compare(label)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._comparisons)
+        return iter(self._summary.labels)
 
     def __len__(self) -> int:
-        return len(self._comparisons)
+        return len(self._summary.labels)
 
 
 def _make_peer_key(record: ReceivedMeasurement) -> _PeerKey:

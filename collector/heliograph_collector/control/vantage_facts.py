@@ -18,8 +18,8 @@ from heliograph.failure import HELLO_CUTS, Failure, Operation
 from heliograph.observation import Dns, Measurement, Observation, Tls
 from heliograph.plan import ANCHORS, HELLO
 from heliograph_collector.model.control_look import HelloSize
+from heliograph_collector.model.identity_cache import keep_by_identity
 from heliograph_collector.model.page_digest import digest_page, read_host
-from heliograph_collector.model.same_object import SameObject
 
 NEUTRAL_LABEL = "neutral"  # of dns_integrity
 WHOAMI_LABEL = "whoami_system"  # of dns_integrity; the answer is the asking resolver's network
@@ -102,17 +102,12 @@ class VantageFacts(msgspec.Struct, frozen=True):
         return not (is_odd or any(self.pages.values()) or AnswerKind.FALSE in self.answers.values())
 
 
+@keep_by_identity(8_192)  # measurements; a block of the default plan has some 2,600
 def extract_facts(measurement: Measurement) -> VantageFacts:
     """Extract the facts, once for all that ask while a block is judged.
 
     An experiment that asks servers for names of others has no `chains`.
     """
-    return _extract_facts(SameObject(measurement))
-
-
-@lru_cache(2_048)  # measurements; a block of the default plan has some 1,300
-def _extract_facts(kept: SameObject[Measurement]) -> VantageFacts:
-    measurement = kept.value
     steps = measurement.observations
     lookups = [(x, x.dns) for x in steps if x.dns is not None]
     handshakes = [(x, x.tls) for x in steps if x.tls is not None]

@@ -193,6 +193,7 @@ def _group_observations(
     lookups: list[tuple[str, ObservedStep]] = []
     roots: list[int] = []
     wholes: defaultdict[int, list[ObservedStep]] = defaultdict(list)
+    is_mixed = False  # whether the steps of any connection carry several labels
     known_steps = beside.steps_by_observation
     for index, observation in enumerate(observations):
         step = known_steps.get(id(observation)) if known_steps else None
@@ -204,20 +205,15 @@ def _group_observations(
             lookups.append((observation.endpoint, step))
         else:
             wholes[root].append(step)
+            is_mixed = is_mixed or observation.endpoint != observations[root].endpoint
     attempts = {root: _make_attempt(root, tuple(w), beside) for root, w in wholes.items()}
     all_attempts = tuple(attempts.values())
-    return MeasurementSteps(all_attempts, _group_by_label(attempts), _group(lookups), certificates)
-
-
-def _group_by_label(attempts: Mapping[int, ConnectionAttempt]) -> dict[str, Attempts]:
-    """Group the connections, by their first steps, by the labels that their steps carry."""
-    labeled: list[tuple[str, ConnectionAttempt]] = []
-    for attempt in attempts.values():
-        label = attempt.steps[0].observation.endpoint
-        if any(step.observation.endpoint != label for step in attempt.steps):
-            return _group_parts(attempts)
-        labeled.append((label, attempt))
-    return _group(labeled)
+    by_label = (
+        _group_parts(attempts)
+        if is_mixed
+        else _group([(observations[root].endpoint, a) for root, a in attempts.items()])
+    )
+    return MeasurementSteps(all_attempts, by_label, _group(lookups), certificates)
 
 
 def _group_parts(attempts: Mapping[int, ConnectionAttempt]) -> dict[str, Attempts]:

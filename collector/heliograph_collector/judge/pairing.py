@@ -21,6 +21,7 @@ from heliograph_collector.judge.measurement_steps import (
 )
 from heliograph_collector.judge.page_comparison import is_related_host
 from heliograph_collector.model.control_look import VantageProfile
+from heliograph_collector.model.identity_cache import keep_by_identity
 from heliograph_collector.model.records import ControlView, ReceivedMeasurement
 
 MAX_HOPS = 10  # redirects that the web experiment follows at most
@@ -28,6 +29,7 @@ MAX_HOPS = 10  # redirects that the web experiment follows at most
 HOP = re.compile(r"(?:redirect-([1-9]\d?))?")  # labels of the web experiment for a chain of pages
 
 
+@keep_by_identity(1_024)  # results of controls, as many as are kept grouped
 def list_endpoint_labels(measurement: Measurement | None) -> tuple[str, ...]:
     """List a service's endpoint labels in order; empty for a page or single target."""
     labels = dict.fromkeys([x.endpoint for x in measurement.observations]) if measurement else ()

@@ -25,8 +25,8 @@ BLOCK = 16
 def judge_anew(record: ReceivedMeasurement, control: ControlView) -> tuple[Verdict, ...]:
     """Judge as if nothing had been judged before."""
     measurement_steps._kept_steps.clear()
-    met_endpoints._list_met.cache_clear()
-    control_cache._sum_depths.cache_clear()
+    met_endpoints.list_met_endpoints._entries.clear()
+    control_cache._sum_depths._entries.clear()
     return judge(record, control)
 
 
