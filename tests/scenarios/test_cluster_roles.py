@@ -15,8 +15,11 @@ from os import environ
 import pyotp
 import pytest
 
+from heliograph import keys
+from heliograph.voice_code import ServiceState, StatusReport, format_digits, make_code
 from heliograph_collector.app.shared_audit import LEAD
 from heliograph_collector.fleet import audit_log
+from heliograph_collector.ingest.voice_reports import CARRIER
 from heliograph_collector.model.records import RowKind
 from support.cluster import (
     Cluster,
@@ -28,7 +31,7 @@ from support.cluster import (
     read_rows,
 )
 from support.console_client import log_in
-from support.intake import enrolled
+from support.intake import Caller, enrolled
 from support.spooling_agent import SpoolingAgent
 from support.waiting import until_true
 
@@ -110,8 +113,8 @@ class Schedule:
 
     async def _add_user(self, number: int) -> pyotp.TOTP:
         """Add a user with a second factor by commands, and wait until the leader knows them."""
-        await self._running.run_operator(number, "add", self.user, typed=PASSWORD)
-        uri = await self._running.run_operator(number, "totp", self.user)
+        await self._running.run_command(number, "operator", "add", self.user, typed=PASSWORD)
+        uri = await self._running.run_command(number, "operator", "totp", self.user)
         mirror = self._running.leaders[number].data / "operators.json"
         secret = str(pyotp.parse_uri(uri.strip()).secret)
         await until_true(lambda: mirror.exists() and secret in mirror.read_text())
@@ -137,18 +140,30 @@ async def test_kills_lose_nothing_repeat_nothing_and_silence_nobody(
 ) -> None:
     schedule = Schedule(running, random.Random(seed))
     await schedule.run()
+    await import_code(running, schedule.agents[0].caller)
     rows = await read_rows(running)
     own = {agent.caller.id for agent in schedule.agents}
     stored = Counter((r.agent, r.sequence) for r in rows if r.kind is RowKind.ENVELOPE)
     acknowledged = {(a.caller.id, n) for a in schedule.agents for n in a.acknowledged}
     assert acknowledged <= stored.keys()
     assert set(stored.values()) == {1}
+    codes = [row.agent for row in rows if row.carrier == CARRIER and row.agent in own]
+    assert codes == [schedule.agents[0].caller.id]
     assert not [r for r in rows if r.kind is RowKind.LOST and r.agent in own]
     assert sum(agent.connections for agent in schedule.agents) > AGENTS, "agents moved"
     proof = running.verify_log(running.find_leader())
     assert (proof.bad, proof.entries) == (None, len(await read_log(running)))
     await check_trail(running, schedule.user)
     print(f"seed {seed}: {len(acknowledged)} acknowledged; gaps in s: {schedule.gaps_s}")
+
+
+async def import_code(running: Cluster, caller: Caller) -> None:
+    """Take in what an agent's owner reads out by telephone, where the leader runs."""
+    report = StatusReport(int(time.time()) // 60, {"telegram": ServiceState.ANSWERS})
+    key = running.keyring.sealing.derive_shared_key(caller.signer.public, keys.CODE)
+    code = format_digits(make_code(report, key, caller.id))
+    said = await running.run_command(running.find_leader(), "import", "code", code)
+    assert "Kept" not in said, "the journal has it"
 
 
 async def check_trail(running: Cluster, user: str) -> None:

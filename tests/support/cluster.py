@@ -102,11 +102,11 @@ class Cluster:
         served.wait_for("roles")
         return served
 
-    async def run_operator(self, number: int, *words: str, typed: str = "") -> str:
-        """Run the command `operator` on the machine of a collector; return what it prints."""
+    async def run_command(self, number: int, *words: str, typed: str = "") -> str:
+        """Run a command on the machine of a collector; return what it prints."""
         data = self.leaders[number].data
         command = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "heliograph_collector", "operator", *words),
+            *(sys.executable, "-m", "heliograph_collector", *words),
             *("--data", str(data), "--config", str(data.with_suffix(".yml"))),
             stdin=PIPE, stdout=PIPE,
         )  # fmt: skip

@@ -39,10 +39,11 @@ from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.journal_settings import JournalSettings
 from heliograph_collector.config.settings import Config
 from heliograph_collector.detect.log_takeover import AlertLogError, adopt_lines, list_own_lines
-from heliograph_collector.fleet import Fleet, KeysError, open_keyring
+from heliograph_collector.fleet import Fleet, KeysError, VoiceCodeStore, open_keyring
 from heliograph_collector.fleet.plans import announce_entrances
 from heliograph_collector.fleet.replica import ReplicaError, read_rows
 from heliograph_collector.ingest.agent_directory import AgentDirectory
+from heliograph_collector.ingest.voice_reports import watch_codes
 from heliograph_collector.store.journal.journal import DirectoryInUseError, JournalError
 from heliograph_collector.store.journal.opening import open_leading
 
@@ -111,6 +112,7 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
         runs: list[Callable[[], Coroutine[None, None, None]]] = [
             context.renewal.run,
             ingest.directory.watch_fleet,
+            partial(watch_codes, VoiceCodeStore(context.fleet), ingest.directory, leading.journal),
             partial(_publish_fleet, publisher),
             partial(_end_with_lease, leading, fence),
             ingest.run,
