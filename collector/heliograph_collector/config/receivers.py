@@ -75,6 +75,7 @@ INCIDENT_KINDS = (
     "service_blocking",
     "throttling",
     "partial",
+    "isolation",
     "collector_blocked",
     "power",
 )

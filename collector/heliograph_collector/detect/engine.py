@@ -5,8 +5,9 @@ be reproduced from the checkpoint and the rows that it names.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from heliograph.plan import ANCHORS
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import BlockingDetector, BlockingDetectorState
 from heliograph_collector.detect.link_readings import Word
@@ -19,12 +20,14 @@ from heliograph_collector.detect.silence.detector import (
 from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.incidents.log_writer import REOPEN_WINDOW_US
 from heliograph_collector.model.records import JournalRow
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
     Goodbye,
     ServiceVote,
     VantageArrival,
     VantageLoss,
     VantageSignal,
+    VoteValue,
 )
 from heliograph_collector.model.thresholds import DETECT_VERSION, THRESHOLDS
 
@@ -54,6 +57,8 @@ class CoverageMonitor:
 CLOSE_US = 20 * SECOND_US  # from the end of a bin to its evaluation, for late votes; assumed
 RECOVERY_CHECK_US = 10 * SECOND_US  # between two checks for the end of a block; assumed
 _GAPS_KEPT_US = 90 * DAY_US  # assumed
+# After a silence is over: two retries, and two tests of anchors (300 s) as long as votes are fresh.
+_RETURNING_US = 720 * SECOND_US
 _MAX_LATE_ROWS = 1_000  # that an entry can name; assumed
 
 # (since, until, votes): the closed bins [since, until), or a recovery check at `until`, and the
@@ -93,6 +98,7 @@ class DetectorEngine:
     late_rows: list[tuple[int, int]] = field(default_factory=list)  # (position, time evaluated)
     _now_us: int = 0
     _checked_us: int = 0
+    _silences: tuple[int, list[Scope]] | None = None  # (asked at, their cells)
 
     @classmethod
     def create(cls, journal: str, secret: bytes, at_us: int) -> "DetectorEngine":
@@ -160,11 +166,30 @@ class DetectorEngine:
         return engine
 
     def add_vote(self, vote: ServiceVote) -> bool:
-        """Add a vote; return whether it came in time to count."""
+        """Add a vote; return whether it came in time to count.
+
+        One on hosts abroad tells of its time alone: nothing is detected again for a late one.
+        """
+        if vote.standing is VoteValue.ISOLATED and self._is_silent(vote):
+            vote = replace(vote, standing=VoteValue.UNKNOWN)
         if not self.blocking.add_vote(vote):
-            return False
+            return vote.source == ANCHORS
         self.pending_votes.append(vote)
         return True
+
+    def _is_silent(self, vote: ServiceVote) -> bool:
+        """Return whether the vote's place fell silent, or was until lately.
+
+        Who was cut off and is back may bring, as its first word, that nothing answered just now.
+        Where people leave one by one (`level`) they return so.
+        """
+        if self._silences is None or self._silences[0] != self._now_us:
+            since_us = self._now_us - _RETURNING_US
+            found = self.silence.findings().incidents
+            bursts = [i for i in found if i.method != "level"]
+            recent = [i for i in bursts if i.closed_us is None or i.closed_us >= since_us]
+            self._silences = (self._now_us, [part.scope for i in recent for part in i.parts])
+        return any(scope.includes(vote.witness.place) for scope in self._silences[1])
 
     def close_bins(self, bin_end_us: int) -> ReplayBatch | None:
         """Evaluate bins up to this end; return their votes, or None if none closed."""

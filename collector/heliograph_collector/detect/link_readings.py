@@ -9,7 +9,8 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Link
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph.v1.observation_pb2 import Digest, Measurement, Observation
-from heliograph_collector.model.records import JournalRow
+from heliograph_collector.model.records import JournalRow, Verdict
+from heliograph_collector.model.signals import VoteValue
 
 _MINUTE_CARRIERS = frozenset({"code", "dns"})  # their reports name the minute, rounded down
 _FOREIGN = "foreign"  # the class of anchors abroad, and the start of their endpoints' names
@@ -29,6 +30,12 @@ class Word:
     at_us: int
     carrier: str
     readings: list[LinkReading]
+
+
+def read_link_vote(verdict: Verdict) -> VoteValue:
+    """Return the vote of a verdict on anchors: how many of them answer says nothing of the link."""
+    is_isolated = verdict.method == VoteValue.ISOLATED
+    return VoteValue.ISOLATED if is_isolated else VoteValue(verdict.state)
 
 
 def read_links(row: JournalRow) -> Iterator[LinkReading]:

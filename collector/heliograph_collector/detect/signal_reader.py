@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from google.protobuf.message import DecodeError
 
+from heliograph.plan import ANCHORS
 from heliograph.units import SECOND_US
 from heliograph.v1.intake_pb2 import Hello
-from heliograph_collector.detect.link_readings import LinkReading, Word, read_links
+from heliograph_collector.detect.link_readings import LinkReading, Word, read_link_vote, read_links
 from heliograph_collector.detect.silence.vantage_presence import UPLOAD_WAIT_US
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import (
@@ -49,7 +50,6 @@ from heliograph_collector.model.signals import (
     derive_vote_value,
 )
 
-LINK_RULES = "anchors."  # prefix of rules on the vantage's own link, which is no service
 SLOW_METHODS = ("throttled", "frozen")  # methods that let a few bytes through
 
 _PURPOSE = b"detect"
@@ -336,8 +336,7 @@ def read_votes(
     for measurement, verdicts in judged:
         overall = next((v for v in verdicts if v.endpoint in ("", LIGHT_CHECK)), None)
         is_listed = services is None or measurement.measurement.service in services
-        is_counted = is_listed and _has_vote(measurement)
-        if overall and is_counted and not overall.rule.startswith(LINK_RULES):
+        if overall and is_listed and _has_vote(measurement):
             yield _service_vote(measurement, overall)
 
 
@@ -372,14 +371,15 @@ def _service_vote(measurement: ReceivedMeasurement, overall: Verdict) -> Service
     at_us = min(measurement.started_us, measurement.received_us)
     first_us = latest_enrollment_us(measurement.seniority, at_us)
     location = _location(measurement.vantage)
+    experiment = measurement.measurement.experiment
     return ServiceVote(
         at_us,
         VantageRef(measurement.pseudonym, measurement.prefix, location, first_us),
         measurement.measurement.service,
-        _vote_value(overall),
+        read_link_vote(overall) if experiment == ANCHORS else _vote_value(overall),
         overall.layer,
         overall.method,
-        measurement.measurement.experiment + LIGHT_SOURCE * measurement.measurement.is_light,
+        experiment + LIGHT_SOURCE * measurement.measurement.is_light,
         overall.function,
         measurement.measurement.trigger,
         measurement.edition,

@@ -13,7 +13,7 @@ places, that says that it works: one that began before the block is blocked now,
 unknown, if the block is confirmed, until the incident says that the place is back; unless the
 network reached it from before the block on without a break, for two whole bins: it is spared,
 though the incident may not name it. After the end or a part's return an incident withholds a
-reading that says blocked.
+reading that says blocked. An open isolation withholds what worked before it, of all services.
 """
 
 from collections.abc import Iterable, Sequence
@@ -84,6 +84,11 @@ class DarkPlaces:
             incident
             for incident in incidents
             if incident.kind == IncidentKind.BLOCKING and incident.state in OPEN_STATES
+        ]
+        self._isolations = [
+            incident
+            for incident in incidents
+            if incident.kind == IncidentKind.ISOLATION and incident.state in OPEN_STATES
         ]
         self._ended_blocks = [
             incident
@@ -173,16 +178,13 @@ class DarkPlaces:
         Returns:
             Microseconds UTC; 0 if no open block covers the place.
         """
-        return max(
-            (
-                find_latest_cut(block, area)
-                for block in self._blocks
-                if service in ("", block.scope.service)
-                and find_return(block, area) == NOT_BACK_US
-                and not (only_confirmed and block.state != "confirmed")
-            ),
-            default=0,
-        )
+        blocks = [
+            block
+            for block in self._blocks
+            if service in ("", block.scope.service)
+            and not (only_confirmed and block.state != "confirmed")
+        ]
+        return _find_open_since(blocks, area)
 
     def list_blocked_services(self, area: Scope) -> set[str]:
         """List the services of which an open, confirmed block covers the whole place now."""
@@ -205,7 +207,7 @@ class DarkPlaces:
 
     def hide_readings(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot without readings and links from before the places went dark."""
-        if not (self._silences or self._blocks or self._confirmed):
+        if not (self._silences or self._blocks or self._isolations or self._confirmed):
             return snapshot
         connected = (c for c in snapshot.columns if self._is_connected(c, snapshot))
         places = DarkPlaces(self._incidents, map(locate, connected))
@@ -258,7 +260,9 @@ class DarkPlaces:
 
     def _find_withheld(self, reading: ServiceReading, cell: Cell, area: Scope) -> Withheld | None:
         """Return why an open block outdates a reading of its service; None if none does."""
-        reasons = set()
+        isolated_us = _find_open_since(self._isolations, area)
+        is_outdated = cell.state in _WORKING and cell.start_us < isolated_us
+        reasons = {Withheld.DOUBTED} if is_outdated else set()
         for block in self._blocks:
             if block.scope.service != cell.service:
                 continue
@@ -359,6 +363,12 @@ class DarkPlaces:
             and min(missing, column.silent) >= max(k, 1)
             and missing >= _MOST * column.vantages
         )
+
+
+def _find_open_since(incidents: Iterable[IncidentSummary], area: Scope) -> int:
+    """Return the latest time at which one that lasts can have begun in the whole place, or 0."""
+    lasting = (i for i in incidents if find_return(i, area) == NOT_BACK_US)
+    return max((find_latest_cut(incident, area) for incident in lasting), default=0)
 
 
 def locate(column: NetworkColumn) -> Scope:

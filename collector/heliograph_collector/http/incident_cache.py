@@ -111,12 +111,14 @@ def rank_severity(incident: IncidentSummary) -> tuple[bool, bool, str, bool, int
     """Rank cuts and blocks first, of these whole countries' silences, then what is sure.
 
     Of what is alike silences come first, then the wider scope. What may have cut a country off is
-    graver than the block of one service that is sure; a confirmed silence stands before both.
+    graver than the block of one service that is sure; a confirmed silence, or isolation, stands
+    before both.
     """
     scope = incident.scope
     narrowness = bool(scope.region) + bool(scope.asn) + bool(scope.access)
     is_silence = incident.kind == IncidentKind.SILENCE
-    is_sure_silence = is_silence and incident.state == "confirmed"
-    is_grave = is_sure_silence or is_national_silence(incident)
+    is_cut = is_silence or incident.kind == IncidentKind.ISOLATION
+    is_sure_cut = is_cut and incident.state == "confirmed"
+    is_grave = is_sure_cut or is_national_silence(incident)
     # "confirmed" comes before "suspected"
-    return not is_counted(incident), not is_grave, incident.state, not is_silence, narrowness
+    return not is_counted(incident), not is_grave, incident.state, not is_cut, narrowness

@@ -26,6 +26,7 @@ class IncidentKind(StrEnum):
     BLOCKING = "service_blocking"
     THROTTLING = "throttling"
     PARTIAL = "partial"
+    ISOLATION = "isolation"  # connected to this collector, and nothing abroad answers
     COLLECTOR_BLOCKED = "collector_blocked"  # silent, but only towards this collector
     POWER = "power"
 

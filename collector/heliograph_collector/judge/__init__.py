@@ -30,6 +30,7 @@ from heliograph_collector.judge.features import (
     extract_features,
 )
 from heliograph_collector.judge.fingerprint_evidence import ANSWER_RULES, name_fingerprints
+from heliograph_collector.judge.isolation import ISOLATED, is_isolated
 from heliograph_collector.judge.pairing import list_endpoint_labels, pair_steps
 from heliograph_collector.judge.quick_features import extract_success, extract_vain_ipv6
 from heliograph_collector.judge.rules import RULES, RULES_VERSION, Rule, decide
@@ -221,7 +222,7 @@ def _judge_endpoints(record: ReceivedMeasurement, control: ControlView) -> tuple
         light = (replace(v, endpoint=LIGHT_CHECK) for v in checked[:1])
         return (*checked, *(apply_app_path(v, app_path) for v in light))
     if experiment == ANCHORS:
-        return (*verdicts, _judge_anchors(verdicts))
+        return (*verdicts, _judge_anchors(verdicts, is_isolated(record, control)))
     if experiment in SERVICE_COMPARISONS:
         return SERVICE_COMPARISONS[experiment](record, control, verdicts)
     verdicts = discount_flaky(verdicts, control.peer_comparisons)
@@ -266,12 +267,15 @@ def _select_strength(rule: Rule, features: Features) -> float:
     return min(strength, WEAK_STRENGTH) if is_weak else strength
 
 
-def _judge_anchors(verdicts: tuple[Verdict, ...]) -> Verdict:
+def _judge_anchors(verdicts: tuple[Verdict, ...], is_alone: bool) -> Verdict:
     """Judge the vantage's link by its anchors; failing anchors are never blocking."""
     reached = [v for v in verdicts if v.state is VerdictState.REACHABLE]
+    state = VerdictState.REACHABLE if reached and not is_alone else VerdictState.UNKNOWN
+    silent_rule = "anchors.isolated" if is_alone else "anchors.silent"
     return Verdict(
-        state=VerdictState.REACHABLE if reached else VerdictState.UNKNOWN,
-        rule="anchors.reached" if reached else "anchors.silent",
+        state=state,
+        rule="anchors.reached" if state is VerdictState.REACHABLE else silent_rule,
+        method=ISOLATED if is_alone else "",
         confidence=max((v.confidence for v in reached), default=0.0),
         evidence=tuple(sorted({index for v in reached for index in v.evidence})),
         reachable_endpoints=len(reached),

@@ -113,11 +113,14 @@ class VoteValue(StrEnum):
     BLOCKED = "blocked"
     THROTTLED = "throttled"
     PARTIAL = "partial"  # k of n endpoints
+    ISOLATED = "isolated"  # of hosts abroad: none answers
     DOWN = "down"
     UNKNOWN = "unknown"
 
 
-FAILING_VALUES = frozenset((VoteValue.BLOCKED, VoteValue.THROTTLED, VoteValue.PARTIAL))
+FAILING_VALUES = frozenset(
+    (VoteValue.BLOCKED, VoteValue.THROTTLED, VoteValue.PARTIAL, VoteValue.ISOLATED)
+)
 
 
 @dataclass(frozen=True, slots=True)

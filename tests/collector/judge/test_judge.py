@@ -30,7 +30,7 @@ ROWS: tuple[ComparisonRule, ...] = (
 )
 JUDGING_RULES: tuple[Rule | ComparisonRule, ...] = (*RULES, *ROWS)
 ALL_RULES: tuple[Rule | ComparisonRule | ServiceRule, ...] = (*JUDGING_RULES, *SERVICE_RULES)
-ANCHOR_RULES = {"anchors.reached", "anchors.silent"}
+ANCHOR_RULES = {"anchors.isolated", "anchors.reached", "anchors.silent"}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)

@@ -232,7 +232,8 @@ class BlockingEpisode:
         new_cells = [cell for cell in cells if not self.includes(cell.scope)]
         if new_cells:
             self.widen(tuple(replace(cell, share=share) for cell, share in cells.items()))
-        self.kind = IncidentKind.PARTIAL
+        if self.kind is not IncidentKind.ISOLATION:
+            self.kind = IncidentKind.PARTIAL
         self._clear = 0
 
     def judge_bin(

@@ -24,6 +24,7 @@ _KINDS = {
     VoteValue.BLOCKED: IncidentKind.BLOCKING,
     VoteValue.THROTTLED: IncidentKind.THROTTLING,
     VoteValue.PARTIAL: IncidentKind.PARTIAL,
+    VoteValue.ISOLATED: IncidentKind.ISOLATION,
 }
 
 
@@ -128,7 +129,7 @@ class CellEvidence:
 def dominant_cause(failures: Iterable[ServiceVote]) -> tuple[IncidentKind, str, str]:
     """Return the commonest (kind, layer, method); a tie goes to the worse kind."""
     value_counts = Counter(o.standing for o in failures)
-    order = (VoteValue.BLOCKED, VoteValue.PARTIAL, VoteValue.THROTTLED)
+    order = (VoteValue.ISOLATED, VoteValue.BLOCKED, VoteValue.PARTIAL, VoteValue.THROTTLED)
     worst = max(order, key=value_counts.__getitem__)
     cause_counts = Counter((o.layer, o.method) for o in failures if o.standing is worst)
     layer, method = max(sorted(cause_counts), key=cause_counts.__getitem__, default=("", ""))

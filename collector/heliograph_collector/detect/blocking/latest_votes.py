@@ -18,6 +18,7 @@ _BY_SEVERITY = (
     VoteValue.THROTTLED,
     VoteValue.PARTIAL,
     VoteValue.BLOCKED,
+    VoteValue.ISOLATED,
 )
 
 

@@ -16,7 +16,7 @@ from heliograph_collector.incidents.published.incident import AlertDocument, Inc
 
 _CAP = "urn:oasis:names:tc:emergency:cap:1.2"
 _CERTAINTY = {"suspected": "Possible", "withdrawn": "Unlikely"}  # else Observed
-_OUTAGES = (IncidentKind.SILENCE, IncidentKind.POWER)
+_OUTAGES = (IncidentKind.SILENCE, IncidentKind.ISOLATION, IncidentKind.POWER)
 
 
 def build_message(incident: IncidentDocument, base: str, sender: str, seed: str) -> str:

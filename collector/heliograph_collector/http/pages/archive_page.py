@@ -44,7 +44,7 @@ PAGE_SIZE = 50
 _FILTER_NAMES = ("country", "region", "asn", "service", "state", "kind", "since", "until")
 _FEED_NAMES = ("country", "region", "asn", "service", "state", "kind")
 _STATES = ("confirmed", "suspected", "closed", "withdrawn")
-_KINDS = ("network_silence", "service_blocking", "throttling", "partial", "power",
+_KINDS = ("network_silence", "service_blocking", "throttling", "partial", "isolation", "power",
           "collector_blocked")  # fmt: skip
 
 

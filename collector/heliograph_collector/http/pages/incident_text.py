@@ -32,6 +32,7 @@ _MAY_BE = {  # of what is only suspected
     "story.blocking_in": "story.may_blocking_in",
     "story.blocks_on": "story.may_blocks_on",
     "story.blocks_in": "story.may_blocks_in",
+    "story.isolated": "story.may_isolated",
 }
 _NETWORKS = ("mobile", "fixed", "hosting")
 _MAX_NAMED = 3  # cells named in a sentence
@@ -91,14 +92,16 @@ def _describe_plainly(incident: IncidentSummary, t: Locale) -> str:
     }
     if _is_one_way(incident):
         return t("story.silence", **values)
-    key = _SILENCE_STORIES.get(incident.kind, _block_story(incident.parts))
+    key = _SILENCE_STORIES.get(incident.kind, _block_story(incident, incident.parts))
     if incident.state == "suspected":
         key = _MAY_BE.get(key, key)
     what = labels.label_code("kind", incident.kind, t.lang)
     return t(key, what=what, title=incident.title, **values)
 
 
-def _block_story(parts: Sequence[PartDocument]) -> str:
+def _block_story(incident: IncidentSummary, parts: Sequence[PartDocument]) -> str:
+    if incident.kind == "isolation":
+        return "story.isolated"
     is_in_network = all(part.asn or part.access for part in parts)
     return "story.blocking_on" if is_in_network else "story.blocking_in"
 
@@ -345,7 +348,7 @@ def _describe_block_turn(
         here = [c.when for c in cuts if _covers([part.to_scope() for part in c.parts], cells)]
         began = describe_about([incident.started, *here][-1], t=t)
         ended = t("story.over", when=when)
-    key = _block_story(turn.parts)
+    key = _block_story(incident, turn.parts)
     return t(key, what=what, title=incident.title, place=place_text, began=began, ended=ended)
 
 
@@ -384,11 +387,8 @@ def describe_confidence(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
 
 
 def _describe_share(share: float, t: Locale) -> str:
-    return (
-        t("story.all")
-        if share >= 1
-        else t("story.at_least", share=i18n.format_percent(t.lang, share))
-    )
+    least = i18n.format_percent(t.lang, share)
+    return t("story.all") if share >= 1 else t("story.at_least", share=least)
 
 
 def _describe_day(when: datetime, stated_day: date | None, t: Locale) -> str:

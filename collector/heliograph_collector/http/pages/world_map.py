@@ -25,6 +25,7 @@ from heliograph_collector.model.records import VerdictState
 SYMBOLS = {  # worst first
     "silent": "○",
     "partly_silent": "◌",
+    "isolated": "⊘",
     "blocked": "✕",
     "suspected": "!",
     "down": "▼",
@@ -33,7 +34,7 @@ SYMBOLS = {  # worst first
     "unknown": "?",
     "nothing": DASH,
 }
-TROUBLED_STATES = ("silent", "partly_silent", "blocked", "down", "partial")
+TROUBLED_STATES = ("silent", "partly_silent", "isolated", "blocked", "down", "partial")
 _MAX_LINES = 6
 
 
@@ -141,6 +142,8 @@ def country_state(
         return "silent"
     if "network_silence" in confirmed:
         return "silent" if _is_all_silent(columns) else "partly_silent"
+    if "isolation" in confirmed:
+        return "isolated"
     if confirmed or "blocked" in network_states:
         return "blocked"
     if counted:

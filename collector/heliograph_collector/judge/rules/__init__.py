@@ -28,7 +28,7 @@ __all__ = ["RULES", "RULES_VERSION", "Rule", "decide"]
 
 CACHE_SIZE = 4096  # endpoints of a service mostly have the same features; assumed
 LAYERS: tuple[Rule, ...] = (*DNS, *TCP, *TLS, *QUIC, *PROTOCOL, *HTTP)
-RULES_VERSION = 26
+RULES_VERSION = 27
 RULES: tuple[Rule, ...] = (
     *PRECONDITIONS,
     *MISDIRECTION,

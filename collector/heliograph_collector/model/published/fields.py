@@ -40,6 +40,7 @@ IncidentKindName = Annotated[
                 "service_blocking",
                 "throttling",
                 "partial",
+                "isolation",
                 "recovery",
                 "collector_blocked",
                 "power",
