@@ -1,9 +1,11 @@
 """The overview and the health page, and a dry run of the current rules."""
 
 from collections import Counter
+from datetime import UTC, datetime
 
 from aiohttp import web
 
+from heliograph.units import SECOND_US
 from heliograph_collector.console import fleet_table, health_summary, templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
 from heliograph_collector.console.backend import DryRun, InvalidInputError
@@ -91,14 +93,28 @@ class HealthPages:
     def _render_rules(
         self, request: web.Request, *, status: int = 200, error_text: str = ""
     ) -> web.Response:
+        dry_run = self._last_dry_run
+        changes = dry_run.changes if dry_run else ()
+        moves = [c for c in changes if (c.state_before, c.before) != (c.state_after, c.after)]
+        moved = sum(move.count for move in moves)
         return templates.render(
             request,
             "rules.html",
             status=status,
             rules=self._backend.rules_version,
-            rehearsed=self._last_dry_run,
+            rehearsed=dry_run,
+            moves=moves,
+            moved=moved,
+            kept=sum(change.count for change in changes) - moved,
+            since=_format_bound(dry_run.since_us) if dry_run else "",
+            until=_format_bound(dry_run.until_us) if dry_run else "",
             wrong=error_text,
         )
+
+
+def _format_bound(at_us: int) -> str:
+    """Format a time as `rejudge` takes it."""
+    return f"{datetime.fromtimestamp(at_us // SECOND_US, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _list_backlogs(rows: list[fleet_table.FleetRow]) -> list[fleet_table.FleetRow]:

@@ -263,13 +263,24 @@ async def test_what_the_rules_of_today_would_move(caller: Caller, backend: FakeB
         state_before="blocked", state_after="unknown", count=31,
     )  # fmt: skip
     backend.dry_run_result = DryRun(
-        since_us=0, until_us=1, judged_count=9_000, changed_count=31, is_complete=False,
+        since_us=0, until_us=1_000_000, judged_count=9_000, changed_count=31, is_complete=False,
         changes=[moved],
     )  # fmt: skip
     assert await caller.post("/console/rules", {}) == (303, "/console/rules")
     _, page = await caller.get("/console/rules")
     assert "tls.reset_twice" in page
     assert "There were more" in page
+    assert "rejudge --since 1970-01-01T00:00:00Z --until 1970-01-01T00:00:01Z" in page
+    surer = replace(moved, after=moved.before, state_after=moved.state_before, count=7)
+    backend.dry_run_result = replace(backend.dry_run_result, changes=[moved, surer])
+    await caller.post("/console/rules", {})
+    _, page = await caller.get("/console/rules")
+    assert "31 verdicts would change, and 7 verdicts would keep state and rule" in page
+    assert page.count("tls.reset<") == 1, "no row of what looks the same"
+    backend.dry_run_result = replace(backend.dry_run_result, changes=[surer])
+    await caller.post("/console/rules", {})
+    _, page = await caller.get("/console/rules")
+    assert "No verdict would change" in page
 
 
 async def test_a_code_is_understood_before_it_is_stored(
