@@ -40,6 +40,7 @@ from heliograph_collector.model.scope import Scope, scopes_of
 from heliograph_collector.model.seniority import find_seniority
 from heliograph_collector.model.signals import (
     Fault,
+    FaultReason,
     Goodbye,
     OfflineReport,
     VantageArrival,
@@ -75,12 +76,18 @@ class PresenceTracker:
     silence_tallies: defaultdict[str, dict[str, SilenceTally]] = field(
         default_factory=partial(defaultdict, dict)
     )
+    # By country: those awaited since a restart, whom nobody watched meanwhile
+    unwatched: defaultdict[str, dict[str, VantagePresence]] = field(
+        default_factory=partial(defaultdict, dict)
+    )
     places: defaultdict[str, dict[VantageLocation, dict[str, VantagePresence]]] = field(
         default_factory=partial(defaultdict, dict)
     )  # by country
 
     def note_change(self, vantage: VantagePresence) -> None:
         """Count a vantage whose status, loss, deferral, line or age changed."""
+        if vantage.status is not PresenceStatus.AWAITED:
+            self.unwatched[vantage.place.country].pop(vantage.witness.nym, None)
         if not self.tallies[vantage.place.country]:
             self.tally(vantage.place.country)  # counts it
         for tally in self._list_tallies(vantage.place.country):
@@ -118,6 +125,8 @@ class PresenceTracker:
             self.vantages[vantage.witness.nym] = vantage
             self._enter_place(vantage)
             self.note_change(vantage)
+            if vantage.status is PresenceStatus.AWAITED:
+                self.unwatched[vantage.place.country][vantage.witness.nym] = vantage
             if vantage.is_expected:
                 self._count_live(vantage, +1)
 
@@ -192,6 +201,8 @@ class PresenceTracker:
             for vantage in affected:
                 vantage.status = PresenceStatus.AWAITED
                 vantage.heard_us = fault.at_us
+                if fault.why is FaultReason.RESTART:
+                    self.unwatched[vantage.place.country][vantage.witness.nym] = vantage
                 self.note_change(vantage)
         return affected
 

@@ -10,8 +10,9 @@ from heliograph_collector.detect.silence.presence_tracker import (
 )
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import attach_persons, localize
-from heliograph_collector.detect.stats.voting import VotesByPlace, is_established
+from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace, is_established
 from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.signals import VantageLocation
 
 
 class CountryVoters:
@@ -56,12 +57,31 @@ class CountryVoters:
     @cached_property
     def votes(self) -> VotesByPlace:
         if not self._tally.young:
-            return self._tally.established.list_by_place()
-        return count_silent(self.all_voters)
+            return self._add_unwatched(self._tally.established.list_by_place())
+        return self._add_unwatched(count_silent(self.all_voters))
 
     @cached_property
     def deciding_votes(self) -> VotesByPlace:
-        return self._tally.established.list_by_place() if self.is_established else self.votes
+        if not self.is_established:
+            return self.votes
+        return self._add_unwatched(self._tally.established.list_by_place())
+
+    def _add_unwatched(self, votes: VotesByPlace) -> VotesByPlace:
+        """Add who is awaited since a restart, as not silent.
+
+        Without them a cell would be wider than what fell silent: its other places seem to have
+        no vantages until these are back, or found missing when the restart is settled.
+        """
+        limits = self._presence.limits
+        awaited = [
+            v
+            for v in self._presence.unwatched[self._country].values()
+            if is_established(v.witness, self._now_us, limits)
+        ]
+        if not awaited:
+            return votes
+        counted = count_silent(awaited, is_lower_bound=False)
+        return {place: _sum(votes, counted, place) for place in {**votes, **counted}}
 
     def attach_persons(self, cells: Sequence[AffectedCell]) -> tuple[AffectedCell, ...]:
         """Return the cells with the established persons in them."""
@@ -89,3 +109,11 @@ class CountryVoters:
             if localize(votes, limits.confirm_share, limits.votes, limits):
                 return True
         return False
+
+
+def _sum(first: VotesByPlace, second: VotesByPlace, place: VantageLocation) -> VoteCount:
+    total = VoteCount()
+    for votes in (first, second):
+        if place in votes:
+            total.add(votes[place])
+    return total
