@@ -25,6 +25,7 @@ settings.load_profile("suite")
 
 os.environ["LANGUAGE"] = "en"  # whatever the developer's; every child inherits it
 
+_LONGEST_NAME = 200  # characters of a parameter that a test is named by
 gc.disable()  # what is collected stays to the end; to look for garbage in it takes as long again
 
 
@@ -61,8 +62,12 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Bytes are no name: each worker may draw them anew, and then no two collect the same tests."""
-    return argname if isinstance(val, bytes) else None
+    """Bytes are no name: each worker may draw them anew, and then no two collect the same tests.
+
+    Nor is a long text: workers, reports and logs repeat it (there were names of two megabytes).
+    """
+    is_long = isinstance(val, str) and len(val) > _LONGEST_NAME
+    return argname if isinstance(val, bytes) or is_long else None
 
 
 def _turn(item: pytest.Item) -> tuple[bool, float, bool]:

@@ -8,6 +8,7 @@ from heliograph.observation import Epoch, Measurement
 from heliograph.v1 import envelope_pb2 as pb
 from heliograph_lab.simulate.script import Actor
 
+ANCHORS_SERVICE = "anchors"
 EPOCH = "e1"
 BOOT = "b1"
 
@@ -18,6 +19,14 @@ def is_failing(actor: Actor, service: str, second: float, rng: random.Random) ->
         trouble.service == service
         and trouble.since_s <= second < trouble.until_s
         and rng.random() < trouble.share
+        for trouble in actor.troubles
+    )
+
+
+def is_isolated(actor: Actor, second: float) -> bool:
+    """Return whether no anchor answers the actor now, so that it does not know its link."""
+    return any(
+        trouble.service == ANCHORS_SERVICE and trouble.since_s <= second < trouble.until_s
         for trouble in actor.troubles
     )
 

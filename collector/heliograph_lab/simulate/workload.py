@@ -23,7 +23,7 @@ from heliograph.plan import ANCHORS, LIGHT_ROUND, Plan, PlannedTask, Service
 from heliograph.services import Services
 from heliograph_collector.fleet.plans import build_default_plan
 from heliograph_lab.simulate.hosts import derive_host
-from heliograph_lab.simulate.measuring import BOOT, EPOCH, is_failing
+from heliograph_lab.simulate.measuring import ANCHORS_SERVICE, BOOT, EPOCH, is_failing, is_isolated
 from heliograph_lab.simulate.script import Actor
 from heliograph_lab.simulate.visits import (
     InterferenceMethod,
@@ -43,7 +43,6 @@ from heliograph_lab.simulate.visits import (
 
 WEB = "web"
 HELLO = "hello"
-ANCHORS_SERVICE = "anchors"
 _IPV4_TRIED = 2  # addresses of one name, where the experiment has no option for it
 _RESOLVERS = (
     ("system", ""),
@@ -263,7 +262,7 @@ class Workload:
             boot=BOOT,
             runtime_us=recorder.now_us,
             epoch=EPOCH,
-            link=Link.ONLINE,
+            link=Link.UNKNOWN if is_isolated(actor, second) else Link.ONLINE,
             plan_version=self.plan.version,
             services_version=self.plan.services_version,
             not_measured=reason,
