@@ -103,6 +103,22 @@ def end_curfew(land: Land) -> None:
             person.downs.append(Down(since, since + 9 * HOUR + land.rng.gauss(0, 1_500)))
 
 
+def block_tunnels(land: Land) -> None:
+    """Three fifths turn VPNs on as a messenger goes; hours later VPNs go too (Iran, 2022)."""
+    land.settle(phones=(12, 10))
+    for person in people_of(land):
+        if land.rng.random() < 0.6:
+            at = AT + land.rng.expovariate(1 / 600)
+            way = {"closed": True, "country": "NL", "asn": 9_009}
+            prefix = f"NL-{land.rng.randint(0, 5)}"
+            since = AT + 2.5 * HOUR + land.rng.uniform(0, 20)
+            home = {"country": "KZ", "asn": person.asn, "prefix": person.prefix}
+            person.downs += [
+                Down(at, at + land.rng.uniform(4, 70), prefix=prefix, **way),  # type: ignore[arg-type]
+                Down(since, since + land.rng.uniform(60, 1_800), **home),  # type: ignore[arg-type]
+            ]
+
+
 def fail_grid(land: Land) -> None:
     """A national grid collapses in a second; masts last for hours; days (Cuba, October 2024)."""
     land.settle()
@@ -326,6 +342,7 @@ SCENES = {
         320,
         tuple(Outage(COUNTRY, d * DAY + 19 * HOUR, 1_800, 9 * HOUR) for d in range(6)),
     ),
+    "VPNs": Scene(block_tunnels, 8),
     "a grid": Scene(fail_grid, 60, right=(FIXED,)),  # nothing tells it until machines are back
     "a grid for hours": Scene(fail_grid_for_hours, 24, right=(FIXED,)),
     "crashed machines": Scene(crash_machines, 40),

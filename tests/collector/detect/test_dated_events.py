@@ -17,6 +17,7 @@ ONCE_WRONG = (
     ("a grid for hours", 2),  # phones whose masts' batteries ended were told as a cut
     ("slow cuts night after night", 0),  # from the third on they were taken for a habit
     ("a curfew's end", 0),  # nights of sleepers after it were told as cuts by 32
+    ("VPNs", 0),  # their servers' network was told as silent up to 39
     ("slow, then dark", 3),  # told after eleven minutes
 )
 

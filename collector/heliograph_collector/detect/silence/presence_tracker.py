@@ -141,13 +141,14 @@ class PresenceTracker:
     def on_arrival(self, signal: VantageArrival) -> VantagePresence | None:
         """Record an arrival; another location starts a new presence.
 
-        A new vantage has no presence until it arrives again, after 24 minutes at most
-        (`MAX_SESSION_S`), as an older one.
+        One new, or new in its country, has none until it comes as an older one (`MAX_SESSION_S`).
         """
-        witness = signal.witness
+        vantage = self.vantages.get(signal.witness.nym)
+        witness = vantage.date_stay(signal.witness, signal.at_us) if vantage else signal.witness
         if not find_seniority(witness.first_us, signal.at_us, self.limits).has_vote:
+            if vantage is not None:
+                self._mark_away(vantage, signal.at_us)
             return None
-        vantage = self.vantages.get(witness.nym)
         if vantage is None:
             vantage = self.vantages[witness.nym] = VantagePresence(witness, PresenceStatus.AWAY)
         elif vantage.place != witness.place:

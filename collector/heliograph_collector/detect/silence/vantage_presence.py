@@ -1,7 +1,7 @@
 """The presence of one vantage: its status, its losses and returns, and its churn."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from heliograph.units import DAY_US, SECOND_US
@@ -18,6 +18,7 @@ _POWER_US = 900 * SECOND_US  # from mains to battery to its loss; the longer win
 UPLOAD_WAIT_US = 600 * SECOND_US  # for a returned vantage to upload its measurements; assumed
 # After it nobody may try a lost carrier again, as where the plan names another one first; assumed.
 _KEPT_US = 7 * DAY_US
+_MAX_STAYS = 8  # countries; in a ninth a vantage stays young; assumed
 _RESTART_US = 600 * SECOND_US  # from a goodbye until a program that begins again is back; assumed
 
 
@@ -58,6 +59,7 @@ class VantagePresence:
     deferred: bool = False  # its silence began in a fault of the collector
     floor: float = 0.0  # least chance of its silence, after a fault of the collector
     own: ChurnRecord = field(default_factory=ChurnRecord)
+    stays: dict[str, int] = field(default_factory=dict)  # countries, and when it was first in each
 
     @property
     def place(self) -> VantageLocation:
@@ -119,6 +121,18 @@ class VantagePresence:
         self.lost_by = self.moved_from
         if self.home == self.moved_from:
             self.left_home_us = at_us
+
+    def date_stay(self, witness: VantageRef, at_us: int) -> VantageRef:
+        """Return an arriving witness as no older than its first arrival in its country.
+
+        Who turns a VPN on in a block is abroad by its address, and all at once home again when that
+        is blocked too: it knows nothing of the country of the VPN.
+        """
+        self.stays.setdefault(self.place.country, self.witness.first_us)
+        since_us = self.stays.get(witness.place.country, at_us)
+        if len(self.stays) < _MAX_STAYS:
+            self.stays.setdefault(witness.place.country, since_us)
+        return replace(witness, first_us=since_us) if since_us > witness.first_us else witness
 
     def note_return(self, signal: VantageArrival) -> None:
         """Note the way and the power of an arrival, before it changes the status."""
