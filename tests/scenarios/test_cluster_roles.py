@@ -7,9 +7,11 @@ whoever may use the console of one leader may use that of the next.
 
 import asyncio
 import random
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from os import environ
 
 import pyotp
@@ -21,6 +23,7 @@ from heliograph_collector.app.shared_audit import LEAD
 from heliograph_collector.fleet import audit_log
 from heliograph_collector.ingest.voice_reports import CARRIER
 from heliograph_collector.model.records import RowKind
+from heliograph_collector.store.journal.tables import read_rows as read_stored_rows
 from support.cluster import (
     Cluster,
     IngestHost,
@@ -154,7 +157,20 @@ async def test_kills_lose_nothing_repeat_nothing_and_silence_nobody(
     proof = running.verify_log(running.find_leader())
     assert (proof.bad, proof.entries) == (None, len(await read_log(running)))
     await check_trail(running, schedule.user)
+    await check_backup(running, schedule.user)
     print(f"seed {seed}: {len(acknowledged)} acknowledged; gaps in s: {schedule.gaps_s}")
+
+
+async def check_backup(running: Cluster, user: str) -> None:
+    """A backup of the running leader has what the servers have."""
+    before = await read_rows(running)
+    saved = running.directory / f"saved-{user}"
+    await running.run_command(running.find_leader(), "backup", str(saved), "--no-proof")
+    with closing(sqlite3.connect(saved / "data" / "journal.db")) as db:
+        assert read_stored_rows(db, 0, len(before), 1 << 30) == before
+    assert user in (saved / "data" / "operators.json").read_text()
+    trail = (saved / "data" / audit_log.FILE_NAME).read_bytes().splitlines()
+    assert trail == await read_audit(running)
 
 
 async def import_code(running: Cluster, caller: Caller) -> None:

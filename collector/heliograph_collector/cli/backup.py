@@ -16,6 +16,7 @@ from heliograph_collector.config.roles import INGEST
 from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
+    from heliograph_collector.config.journal_settings import JournalSettings
     from heliograph_collector.store.backup.archive import Manifest
     from heliograph_collector.store.backup.encryption import BackupKey, SealedKey
     from heliograph_collector.store.backup.save import TableSource
@@ -54,13 +55,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 def run(args: argparse.Namespace) -> int:
     config = load_cli_config(args)
     directory = args.directory.expanduser()
-    if config.journal is not None:
-        raise CommandError(
-            "backup saves a journal in the data directory, and this one is on servers "
-            "(store.journal): save them with NATS's own tools, and the data directory while "
-            "`serve` is stopped."
-        )
-    if not (config.data / "journal.db").exists():
+    is_there = (config.data / ("journal.db" if config.journal is None else "keys")).exists()
+    if not is_there:
         raise CommandError(f"{config.data} holds no collector: name its --data directory.")
     with report_as_command_error(), keep_files_private():
         manifest = asyncio.run(_save(config, directory, args))
@@ -83,8 +79,28 @@ async def _save(config: Config, directory: Path, args: argparse.Namespace) -> "M
         _open_scratch(args.scratch or config.data / SCRATCH) as scratch,
         _open_source(config) as source,
     ):
-        proof = None if args.no_proof else RestoreProof(config, scratch)
-        return await save_backup(source, config.data, directory, scratch, proof=proof, key=key)
+        return await save_backup(
+            source,
+            config.data,
+            directory,
+            scratch,
+            journal=JournalOnServers(config.journal, config.data) if config.journal else None,
+            proof=None if args.no_proof else RestoreProof(config, scratch),
+            key=key,
+        )
+
+
+class JournalOnServers:
+    """The journal of a collector with `store.journal`."""
+
+    def __init__(self, servers: "JournalSettings", data: Path) -> None:
+        self._servers = servers
+        self._data = data
+
+    async def copy(self, file: Path) -> None:
+        from heliograph_collector.store.journal.opening import copy_from_servers
+
+        await copy_from_servers(self._servers, self._data, file)
 
 
 @contextmanager

@@ -11,8 +11,12 @@ import pytest
 from heliograph.clock import SystemClock
 from heliograph.keys import SigningKey
 from heliograph_collector import cli
+from heliograph_collector.config.journal_settings import JournalSettings
 from heliograph_collector.fleet import Fleet, open_keyring
 from heliograph_collector.store.journal.journal import Journal
+from heliograph_collector.store.journal.opening import open_journal
+from support.console_records import on_servers
+from support.nats_servers import NatsServers
 from support.rows import block, envelope_row, measurement_pb, reachable, taken
 from support.stores import open_store
 
@@ -44,14 +48,13 @@ def list_open(folder: Path) -> list[Path]:
     return [path for path in found if path.stat().st_mode & 0o077]
 
 
-async def fill(data: Path) -> str:
-    """One envelope in the store, one only in the journal, and an invite."""
-    journal = Journal(data / "journal.db")
-    await journal.append([envelope_row(measurement_pb(NOW_US), sequence=n) for n in (1, 2)])
-    async with open_store(data) as store:
-        await store.insert_block(block(1, 1, (ONE, (reachable(),)), journal=journal.id))
-    await journal.close()
-    return journal.id
+async def fill(data: Path, servers: JournalSettings | None = None) -> str:
+    """One envelope in the store, and one only in the journal."""
+    async with open_journal(data, servers) as journal:
+        await journal.append([envelope_row(measurement_pb(NOW_US), sequence=n) for n in (1, 2)])
+        async with open_store(data) as store:
+            await store.insert_block(block(1, 1, (ONE, (reachable(),)), journal=journal.id))
+        return journal.id
 
 
 async def look(data: Path) -> tuple[str, int, int, bool]:
@@ -96,6 +99,21 @@ def test_restored_collector_goes_on(tmp_path: Path, capsys: pytest.CaptureFixtur
     restored.close()
     assert "exists already" in refused(capsys, "backup", saved, "--data", data)
     assert "empty --data directory" in refused(capsys, "restore", saved, "--data", again)
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("nats")
+def test_collector_with_servers_goes_on_without_them(
+    tmp_path: Path, nats_server: NatsServers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, saved, again = tmp_path / "data", tmp_path / "saved", tmp_path / "again"
+    data.mkdir()
+    records = on_servers(data, nats_server)
+    journal = asyncio.run(fill(data, records.settings))
+    assert cli.main(["backup", str(saved), *records.options]) == 0
+    assert "proved by a restore" in capsys.readouterr().out
+    assert cli.main(["restore", str(saved), "--data", str(again)]) == 0
+    assert asyncio.run(look(again)) == (journal, 2, 1, True)
 
 
 def test_backup_refuses_empty_and_used_directories(

@@ -45,6 +45,24 @@ class TableSource(Protocol):
     def read_table(self, table: str) -> AsyncGenerator[bytes, None]: ...
 
 
+class JournalSource(Protocol):
+    """The journal, in the data directory or on servers."""
+
+    async def copy(self, file: Path) -> None:
+        """Copy it, as it is at one moment, into a new file. Raises BackupError, JournalError."""
+        ...
+
+
+class JournalInFile:
+    """The journal of a data directory."""
+
+    def __init__(self, data: Path) -> None:
+        self._file = data / JOURNAL
+
+    async def copy(self, file: Path) -> None:
+        _copy_database(self._file, file)
+
+
 class BackupProof(Protocol):
     """Check of a finished backup; it raises BackupError or StoreError."""
 
@@ -57,6 +75,7 @@ async def save_backup(
     directory: Path,
     scratch: Path,
     *,
+    journal: JournalSource | None = None,
     proof: BackupProof | None = None,
     key: tuple[BackupKey, SealedKey] | None = None,
 ) -> Manifest:
@@ -66,16 +85,19 @@ async def save_backup(
         source: The store; blocks wait only while its tables are cloned.
         data: The data directory, which may be in use.
         scratch: An empty directory for copies of databases, which are never in clear elsewhere.
+        journal: The journal; None for the file in the data directory.
         proof: Check to pass before the directory appears; None for no check.
         key: Key to encrypt with, and the same sealed to the recipient; None for no encryption.
 
     Raises:
-        BackupError, StoreError: With a sentence.
+        BackupError, StoreError, JournalError: With a sentence.
     """
+    journal = journal or JournalInFile(data)
     unfinished = directory.with_name(directory.name + ".unfinished")
     try:
         _create_directory(directory, unfinished)
-        manifest = await _save_all(source, data, scratch, ArchiveWriter(unfinished, key))
+        writer = ArchiveWriter(unfinished, key)
+        manifest = await _save_all(source, journal, data, scratch, writer)
         if proof:
             await proof.prove(unfinished, key[0] if key else None)
         unfinished.rename(directory)
@@ -100,7 +122,7 @@ def _create_directory(directory: Path, unfinished: Path) -> None:
 
 
 async def _save_all(
-    source: TableSource, data: Path, scratch: Path, writer: ArchiveWriter
+    source: TableSource, journal: JournalSource, data: Path, scratch: Path, writer: ArchiveWriter
 ) -> Manifest:
     for name in _FILES_BEFORE:
         _save_path(writer, data, name, scratch)
@@ -110,13 +132,16 @@ async def _save_all(
                 async with aclosing(source.read_table(table.name)) as pieces:
                     async for piece in pieces:
                         file.write(piece)
-    journal, last_position = _save_journal(writer, data, scratch, snapshot.positions)
+    copy = scratch / JOURNAL
+    copy.unlink(missing_ok=True)
+    await journal.copy(copy)
+    id_, last_position = _save_journal(writer, copy, snapshot.positions)
     for name in _FILES_AFTER:
         _save_path(writer, data, name, scratch)
     manifest = Manifest(
         version=__version__,
-        journal=journal,
-        position=snapshot.positions.get(journal, 0),
+        journal=id_,
+        position=snapshot.positions.get(id_, 0),
         last_position=last_position,
         tables=snapshot.tables,
         files=tuple(writer.files),
@@ -125,11 +150,11 @@ async def _save_all(
     return manifest
 
 
-def _save_journal(
-    writer: ArchiveWriter, data: Path, scratch: Path, positions: dict[str, int]
-) -> tuple[str, int]:
-    """Save the journal; return its id and last position. Raises BackupError."""
-    copy = _copy_database(data / JOURNAL, scratch)
+def _save_journal(writer: ArchiveWriter, copy: Path, positions: dict[str, int]) -> tuple[str, int]:
+    """Save a copy of the journal, and delete it; return its id and its last position.
+
+    Raises BackupError.
+    """
     with closing(sqlite3.connect(copy)) as db:
         ((journal,),) = db.execute("SELECT id FROM journal")
         last_position = read_last_position(db)
@@ -147,7 +172,8 @@ def _save_path(writer: ArchiveWriter, data: Path, name: str, scratch: Path) -> N
     """Save a file or folder of the data directory, if it is there."""
     path = data / name
     if path.suffix == ".db" and path.exists():
-        copy = _copy_database(path, scratch)
+        copy = scratch / path.name
+        _copy_database(path, copy)
         _save_stream(writer, copy, f"data/{name}")
         copy.unlink()
         return
@@ -190,9 +216,8 @@ def _find_last_line(stream: BinaryIO, size: int) -> int:
     return end
 
 
-def _copy_database(source: Path, scratch: Path) -> Path:
+def _copy_database(source: Path, copy: Path) -> None:
     """Copy a database that others write, as it is at one moment."""
-    copy = scratch / source.name
     copy.unlink(missing_ok=True)
     open_private(copy).close()
     try:
@@ -200,4 +225,3 @@ def _copy_database(source: Path, scratch: Path) -> Path:
             db.backup(target)
     except sqlite3.Error as error:
         raise BackupError(describe_database_error(source, error)) from error
-    return copy

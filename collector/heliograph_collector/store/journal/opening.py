@@ -115,6 +115,17 @@ async def describe_servers(servers: "ServerSettings") -> str:
     return await describe_replicas(servers)
 
 
+async def copy_from_servers(servers: "ServerSettings", data: Path, file: Path) -> None:
+    """Copy a journal on servers into a new file. Raises JournalError, sqlite3.Error.
+
+    Args:
+        data: The data directory of the collector that leads.
+    """
+    with _explain_missing_library():
+        from heliograph_collector.store.journal.jetstream.copying import copy_journal
+    await copy_journal(servers, data, file)
+
+
 def read_journal_id(data: Path) -> str:
     """Return the id of the journal in a data directory. Raises JournalError."""
     file = find_old_file(data)

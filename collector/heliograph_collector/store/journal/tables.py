@@ -205,6 +205,32 @@ def read_rows(
     return rows
 
 
+def insert_as_numbered(db: sqlite3.Connection, rows: Iterable[JournalRow]) -> None:
+    """Insert rows at their own positions, into the copy of another journal."""
+    marks = ", ".join("?" * len(_COLUMNS))
+    db.execute("BEGIN")
+    db.executemany(
+        f"INSERT INTO log ({', '.join(_COLUMNS)}) VALUES ({marks})",  # noqa: S608 fixed text
+        ([getattr(row, name) for name in _COLUMNS] for row in rows),
+    )
+    db.execute("COMMIT")
+
+
+def complete_copy(
+    db: sqlite3.Connection,
+    last_position: int,
+    ranges: Iterable[tuple[bytes, int, int]],
+    journal: tuple[str, int, int],
+) -> None:
+    """Add what a copy has beside its rows; `journal` is id, alive mark and expiry."""
+    db.execute("BEGIN")
+    db.executemany("INSERT INTO forgotten VALUES (?, ?, ?)", ranges)
+    db.execute("UPDATE journal SET id = ?, alive_us = ?, expiry_us = ?", journal)
+    db.execute("DELETE FROM sqlite_sequence WHERE name = 'log'")
+    db.execute("INSERT INTO sqlite_sequence VALUES ('log', ?)", (last_position,))
+    db.execute("COMMIT")
+
+
 def copy_database(db: sqlite3.Connection, target: Path) -> None:
     """Write a consistent copy while another connection writes."""
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -46,18 +46,25 @@ class StreamFollower:
 
     async def read_new(self) -> list[StreamEntry]:
         """Return the entries since the last call. Raises JournalError."""
+        return [entry async for entries in self.read_batches() for entry in entries]
+
+    async def read_batches(self) -> AsyncIterator[list[StreamEntry]]:
+        """Yield the entries since the last call, some at a time. Raises JournalError."""
         info = await self._connection.ask(self._connection.js.stream_info, self._stream)
         if info.state.last_seq <= self.position:
-            return []
-        entries: list[StreamEntry] = []
+            return
+        last = info.state.last_seq
         async with self._consume() as consumer:
-            pending = (await self._connection.ask(consumer.consumer_info)).num_pending or 0
+            pending = await self._count_pending(consumer)
             while pending > 0:
                 messages = await self._fetch(consumer, min(_BATCH, pending))
                 pending -= len(messages)
-                entries += map(_build_entry, messages)
-        self.position = max([info.state.last_seq, *(entry.position for entry in entries)])
-        return entries
+                if not messages:  # some may have been deleted since they were counted
+                    pending = min(pending, await self._count_pending(consumer))
+                entries = list(map(_build_entry, messages))
+                last = max([last, *(entry.position for entry in entries)])
+                yield entries
+        self.position = last
 
     @asynccontextmanager
     async def _consume(self) -> AsyncIterator[JetStreamContext.PullSubscription]:
@@ -80,11 +87,17 @@ class StreamFollower:
         finally:
             await consumer.unsubscribe()
 
+    async def _count_pending(self, consumer: JetStreamContext.PullSubscription) -> int:
+        return (await self._connection.ask(consumer.consumer_info)).num_pending or 0
+
     async def _fetch(self, consumer: JetStreamContext.PullSubscription, count: int) -> list[Msg]:
+        """Fetch some messages, none if there are none. Raises JournalError."""
         try:
             return await consumer.fetch(count, timeout=_FETCH_S)
         except nats.errors.TimeoutError:
-            raise self._connection.build_failure() from None
+            if await self._count_pending(consumer):
+                raise self._connection.build_failure() from None
+            return []
 
 
 def _build_entry(message: Msg) -> StreamEntry:

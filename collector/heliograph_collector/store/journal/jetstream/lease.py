@@ -181,6 +181,17 @@ class JournalLease:
         self._renewed_s = began_s
 
 
+async def is_led_by_another(connection: NatsConnection, name: str, data: Path) -> bool:
+    """Return whether a collector of another data directory has the lease. Raises JournalError."""
+    try:
+        bucket = await connection.ask(connection.js.key_value, f"{name}-lease")
+        entry = await connection.ask(bucket.get, _KEY)
+    except nats.js.errors.NotFoundError:  # of the bucket, or of the key
+        return False
+    owner = await asyncio.to_thread(_read_owner, data / _FILE)
+    return not (entry.value or b"").startswith(owner + b":")
+
+
 def _read_owner(file: Path) -> bytes:
     """Read the name of this data directory's collector, which is drawn once."""
     try:

@@ -8,7 +8,7 @@ a million agents have some 130 kB in each.
 
 import bisect
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from heliograph_collector.store.journal.tables import merge_ranges
 
@@ -49,6 +49,12 @@ class SequenceRanges:
         """Add a range that touches none of the agent's others."""
         ranges = [*_RANGE.iter_unpack(self._packed_by_agent.get(agent, b"")), (first, last)]
         self._put(agent, b"".join(_RANGE.pack(*one) for one in sorted(ranges)))
+
+    def list_ranges(self) -> Iterator[tuple[bytes, int, int]]:
+        """Yield agent, first and last of each range."""
+        for agent, packed in self._packed_by_agent.items():
+            for first, last in _RANGE.iter_unpack(packed):
+                yield agent, first, last
 
     @property
     def agents(self) -> int:
