@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +32,7 @@ from heliograph_collector.console.backend import (
 from heliograph_collector.console.formats import format_second
 from heliograph_collector.console.incident_views import count_open
 from heliograph_collector.console.incidents import IncidentPages, OperatorLog
+from heliograph_collector.console.lost_times import describe_lost_times
 from heliograph_collector.console.measurements import MeasurementPages
 from heliograph_collector.fleet import EnrolledAgent, Fleet, Keyring, KeysError, format_invite
 from heliograph_collector.fleet.audit_log import AuditLog
@@ -169,29 +170,6 @@ class ConsoleSources:
     voice_codes: VoiceCodes
     operators: OperatorDocument
     trail: AuditLog
-
-
-class BlindSpan(Protocol):
-    """A time in which nothing was judged, and why."""
-
-    @property
-    def since_us(self) -> int: ...
-
-    @property
-    def until_us(self) -> int | None: ...
-
-    @property
-    def reason(self) -> str: ...
-
-
-def describe_lost_times(gaps: Iterable[BlindSpan], now_us: int) -> list[str]:
-    """Return a sentence on each time that a wrong clock cost."""
-    return [
-        f"From {format_second(gap.since_us)} UTC nothing was judged for "
-        f"{((gap.until_us or now_us) - gap.since_us) // SECOND_US} s: the clock had been ahead."
-        for gap in gaps
-        if gap.reason == "clock"
-    ]
 
 
 class LiveConsoleBackend(ConsoleBackend):
