@@ -31,12 +31,16 @@ class Blackout:
     until_us: int
     affected: list[VantagePresence]
 
+    @property
+    def is_takeover(self) -> bool:
+        return self.fault.why is FaultReason.TAKEOVER
+
     def explains(self, signal: VantageLoss, vantage: VantagePresence) -> bool:
         """Return whether the fault explains a loss; a stall only of one not heard since.
 
         A takeover explains none: a host watched that session all the time, and reported its loss.
         """
-        if self.fault.why is FaultReason.TAKEOVER:
+        if self.is_takeover:
             return False
         is_heard_since = (
             self.fault.why is FaultReason.STALLED and signal.heard_us > self.fault.until_us
@@ -60,7 +64,7 @@ class Blackout:
         Their agents may be at a host that died with the leader. Each gap lasts until the missing
         are known, or ends now if they have come back.
         """
-        if self.fault.why is not FaultReason.TAKEOVER:
+        if not self.is_takeover:
             return list(gaps)
         why = FaultReason.RESTART.value
         open_gaps = {

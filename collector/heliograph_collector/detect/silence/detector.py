@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.level import fall, presence_level
-from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence import confounders, voters
 from heliograph_collector.detect.silence.blackout import Blackout, compute_grace_us, put_gap
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
 from heliograph_collector.detect.silence.detector_state import CoverageGap, SilenceDetectorState
@@ -299,6 +299,8 @@ class SilenceDetector:
     def _resolve_blackout(self, blackout: Blackout, now_us: int) -> None:
         if now_us < blackout.until_us:  # a review, or of a fault that continued
             self.coverage_gaps = blackout.review_gaps(self.coverage_gaps, now_us)
+            for country in voters.end_wait(self._presence) if blackout.is_takeover else ():
+                self._schedule(now_us, "look", country)
             return
         vantages = list({id(vantage): vantage for vantage in blackout.affected}.values())
         for vantage in self._presence.resolve_fault(vantages, blackout.fault, now_us):

@@ -40,7 +40,6 @@ from heliograph_collector.model.scope import Scope, scopes_of
 from heliograph_collector.model.seniority import find_seniority
 from heliograph_collector.model.signals import (
     Fault,
-    FaultReason,
     Goodbye,
     OfflineReport,
     VantageArrival,
@@ -76,7 +75,7 @@ class PresenceTracker:
     silence_tallies: defaultdict[str, dict[str, SilenceTally]] = field(
         default_factory=partial(defaultdict, dict)
     )
-    # By country: those awaited since a restart, whom nobody watched meanwhile
+    # By country: those awaited since a start, of whom nothing is known
     unwatched: defaultdict[str, dict[str, VantagePresence]] = field(
         default_factory=partial(defaultdict, dict)
     )
@@ -86,7 +85,9 @@ class PresenceTracker:
 
     def note_change(self, vantage: VantagePresence) -> None:
         """Count a vantage whose status, loss, deferral, line or age changed."""
-        if vantage.status is not PresenceStatus.AWAITED:
+        if vantage.status is PresenceStatus.AWAITED:
+            self.unwatched[vantage.place.country][vantage.witness.nym] = vantage
+        else:
             self.unwatched[vantage.place.country].pop(vantage.witness.nym, None)
         if not self.tallies[vantage.place.country]:
             self.tally(vantage.place.country)  # counts it
@@ -125,8 +126,6 @@ class PresenceTracker:
             self.vantages[vantage.witness.nym] = vantage
             self._enter_place(vantage)
             self.note_change(vantage)
-            if vantage.status is PresenceStatus.AWAITED:
-                self.unwatched[vantage.place.country][vantage.witness.nym] = vantage
             if vantage.is_expected:
                 self._count_live(vantage, +1)
 
@@ -202,8 +201,6 @@ class PresenceTracker:
             for vantage in affected:
                 vantage.status = PresenceStatus.AWAITED
                 vantage.heard_us = fault.at_us
-                if fault.why is FaultReason.RESTART:
-                    self.unwatched[vantage.place.country][vantage.witness.nym] = vantage
                 self.note_change(vantage)
         return affected
 

@@ -67,10 +67,10 @@ class CountryVoters:
         return self._add_unwatched(self._tally.established.list_by_place())
 
     def _add_unwatched(self, votes: VotesByPlace) -> VotesByPlace:
-        """Add who is awaited since a restart, as not silent.
+        """Add who is awaited since a start of ours, as not silent.
 
         Without them a cell would be wider than what fell silent: its other places seem to have
-        no vantages until these are back, or found missing when the restart is settled.
+        no vantages until these are back, or found missing when the start is settled.
         """
         limits = self._presence.limits
         awaited = [
@@ -109,6 +109,21 @@ class CountryVoters:
             if localize(votes, limits.confirm_share, limits.votes, limits):
                 return True
         return False
+
+
+def end_wait(presence: PresenceTracker) -> list[str]:
+    """Stop counting who is awaited in places of which others are known; list the countries.
+
+    After a takeover hosts have told whom they have. Who is awaited still was at a host that died,
+    and would hide for `grace_s` that the others of his place are silent.
+    """
+    countries = [country for country, awaited in presence.unwatched.items() if awaited]
+    for country in countries:
+        members = presence.list_country(country)
+        known = {v.place for v in members if v.is_live or v.is_silent}
+        awaited = presence.unwatched[country]
+        presence.unwatched[country] = {n: v for n, v in awaited.items() if v.place not in known}
+    return countries
 
 
 def _sum(first: VotesByPlace, second: VotesByPlace, place: VantageLocation) -> VoteCount:
