@@ -20,7 +20,7 @@ from heliograph_collector.fleet.absence import (
 from heliograph_collector.fleet.quarantine import clear_quarantine, vouch_for
 from heliograph_collector.fleet.session_records import (
     read_ends,
-    read_plan_version,
+    read_plan_issue,
     read_refusals,
 )
 
@@ -88,7 +88,7 @@ def _list_reasons(
     now_s = SystemClock().wall_us() // SECOND_US
     ends = read_ends(fleet)
     refusals = read_refusals(fleet)
-    plan = read_plan_version(fleet)
+    plan = read_plan_issue(fleet)
     lost = [
         a
         for a in agents

@@ -163,6 +163,8 @@ def _print_report(report: "RejudgeReport", *, as_json: bool, is_dry_run: bool) -
         print(_format_example(example))
     verb = "would change" if is_dry_run else "changed"
     print(f"{report.judged_count} measurements judged again, {report.changed_count} {verb}.")
+    if kept := report.count_kept():
+        print(f"{kept} verdicts keep state and rule, with another confidence or evidence.")
     if report.bin_count:
         print(f"{report.bin_count} five-minute bins of cells were rolled up again.")
 

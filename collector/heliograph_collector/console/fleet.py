@@ -10,7 +10,7 @@ from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl,
 from heliograph_collector.console.backend import ConsoleBackend
 from heliograph_collector.fleet.absence import AgentRecord, list_reasons
 from heliograph_collector.fleet.registry import EnrolledAgent
-from heliograph_collector.fleet.session_records import read_plan_version, read_refusals
+from heliograph_collector.fleet.session_records import read_plan_issue, read_refusals
 from heliograph_collector.http.problem import Problem
 
 MAX_CELLS = 100  # shown cells of the coverage
@@ -75,7 +75,7 @@ class FleetPages:
             end=self._backend.find_end(agent.id),
             refusal=read_refusals(fleet).get(agent.id),
             incident=self._backend.find_silence(agent),
-            plan=read_plan_version(fleet),
+            plan=read_plan_issue(fleet),
         )
 
     async def describe(self, request: web.Request) -> web.StreamResponse:

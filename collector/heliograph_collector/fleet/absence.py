@@ -5,7 +5,7 @@ which it was lost, its clock and its plan where they were wrong. Where none of t
 reason is undetermined.
 
 Example:
-    record = AgentRecord(end=ends.get(agent.id), refusal=refusals.get(agent.id), plan=7)
+    record = AgentRecord(end=ends.get(agent.id), refusal=refusals.get(agent.id))
     reasons = list_reasons(agent, record, now_s)  # [] while it is here
 """
 
@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 
 from heliograph.units import HOUR_S, MINUTE_S
 from heliograph_collector.fleet.registry import EnrolledAgent
-from heliograph_collector.fleet.session_records import Refusal, SessionEnd
+from heliograph_collector.fleet.session_records import PlanIssue, Refusal, SessionEnd
 
 # An agent here is heard every minute at least (a poll), and written down every 30 s.
 HERE_S = 3 * MINUTE_S
 _REFUSED_S = HOUR_S  # before the last sighting: what was refused earlier is past; assumed
+_SESSION_S = 30 * MINUTE_S  # no session is longer (`rate_limits.MAX_SESSION_S`)
 _CLOCK_S = 10 * MINUTE_S  # what a clock may be wrong by before it is told; assumed
 
 # How a session ended (`ingest.presence.DisconnectReason`), and what that says of the agent.
@@ -64,7 +65,7 @@ class AgentRecord:
     end: SessionEnd | None = None
     refusal: Refusal | None = None
     incident: str = ""  # the id of one that was open in its network when it was lost
-    plan: int = 0  # the version of the present plan
+    plan: PlanIssue | None = None  # the present one
 
 
 def list_reasons(
@@ -129,15 +130,20 @@ def _describe_refusal(refusal: Refusal) -> str:
     return f"{subject} of its name refused {_format_time(refusal.at_s)}: {cause}"
 
 
-def _list_defects(end: SessionEnd, plan: int) -> list[str]:
-    """List what was wrong with an agent in its last session."""
+def _list_defects(end: SessionEnd, plan: PlanIssue | None) -> list[str]:
+    """List what was wrong with an agent in its last session.
+
+    A plan that was issued in the session, or after it, is none that the agent did not take.
+    """
     defects = []
     if abs(end.clock_ahead_s) >= _CLOCK_S:
         way = "ahead" if end.clock_ahead_s > 0 else "behind"
         hours = abs(end.clock_ahead_s) / HOUR_S
         defects.append(f"its clock was {hours:,.1f} h {way} in its last session")
-    if end.plan < plan:
-        defects.append(f"its last session began with plan {end.plan}; {plan} is the present one")
+    if plan is not None and end.plan < plan.version and plan.issued_s < end.at_s - _SESSION_S:
+        defects.append(
+            f"its last session began with plan {end.plan}; {plan.version} is the present one"
+        )
     return defects
 
 

@@ -6,7 +6,9 @@ is revoked has neither. On a cluster the leader knows the ends, and nobody keeps
 
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
+from typing import NamedTuple
 
+from heliograph.v1 import plan_pb2 as pb
 from heliograph_collector.fleet.registry import Fleet
 
 _INSERT_END = """
@@ -43,6 +45,11 @@ class Refusal:
     reason: str  # of the hello or of the receipt
 
 
+class PlanIssue(NamedTuple):
+    version: int
+    issued_s: int
+
+
 def record_sessions(fleet: Fleet, ends: Iterable[SessionEnd], refusals: Iterable[Refusal]) -> None:
     """Replace what is known of these agents. Raises sqlite3.Error."""
     with fleet.transaction() as db:
@@ -55,9 +62,11 @@ def read_ends(fleet: Fleet) -> Mapping[bytes, SessionEnd]:
     return {row[0]: SessionEnd(*row) for row in fleet.read_rows("SELECT * FROM session_ends")}
 
 
-def read_plan_version(fleet: Fleet) -> int:
-    """Read the version of the present plan; 0 before the first."""
-    return int(fleet.read_rows("SELECT coalesce(max(version), 0) FROM plans")[0][0])
+def read_plan_issue(fleet: Fleet) -> PlanIssue | None:
+    """Read the version of the present plan and when it was issued; None before the first."""
+    row = fleet.read_plan()
+    plan = None if row is None else pb.Plan.FromString(row[0])
+    return None if plan is None else PlanIssue(plan.version, plan.issued_s)
 
 
 def read_refusals(fleet: Fleet) -> Mapping[bytes, Refusal]:

@@ -70,6 +70,11 @@ class VerdictChange:
     experiment: str = ""
     is_vote: bool = True  # the verdict on the whole target, and not of one endpoint
 
+    @property
+    def is_kept(self) -> bool:
+        """Return whether state and rule are the same, and confidence or evidence is not."""
+        return (self.state_before, self.before) == (self.state_after, self.after)
+
 
 @dataclass(frozen=True, slots=True)
 class ChangedMeasurement:
@@ -97,6 +102,10 @@ class RejudgeReport:
         self.changes[changed.change] += 1
         if len(self.firsts) < MAX_FIRSTS:
             self.firsts.setdefault(changed.change, changed)
+
+    def count_kept(self) -> int:
+        """Count changed verdicts that keep state and rule, with other confidence or evidence."""
+        return sum(count for change, count in self.changes.items() if change.is_kept)
 
     def count_votes(self) -> Counter[tuple[str, str, str, str]]:
         """Count changed votes by experiment, service, and state before and after."""

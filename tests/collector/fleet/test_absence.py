@@ -7,7 +7,7 @@ import pytest
 from heliograph.units import HOUR_S
 from heliograph_collector.fleet.absence import AgentRecord, list_reasons
 from heliograph_collector.fleet.registry import EnrolledAgent
-from heliograph_collector.fleet.session_records import Refusal, SessionEnd
+from heliograph_collector.fleet.session_records import PlanIssue, Refusal, SessionEnd
 
 NOW_S = 1_000_000
 SEEN_S = NOW_S - HOUR_S
@@ -38,10 +38,13 @@ REFUSED = Refusal(b"a", SEEN_S + 60, "session", "key_expired")
             ["broke off"],  # it was let in after that
         ),
         (
-            AgentRecord(end=replace(CLOSED, clock_ahead_s=-3 * HOUR_S), plan=4),
+            AgentRecord(
+                end=replace(CLOSED, clock_ahead_s=-3 * HOUR_S), plan=PlanIssue(4, SEEN_S - HOUR_S)
+            ),
             ["broke off", "clock was 3.0 h behind", "began with plan 3; 4 is the present one"],
         ),
-        (AgentRecord(end=replace(CLOSED, clock_ahead_s=60), plan=3), ["broke off"]),
+        (AgentRecord(end=replace(CLOSED, clock_ahead_s=60), plan=PlanIssue(3, 0)), ["broke off"]),
+        (AgentRecord(end=CLOSED, plan=PlanIssue(4, SEEN_S)), ["broke off"]),  # issued since
     ],
 )
 def test_reasons_of_an_absent_agent(record: AgentRecord, reasons: list[str]) -> None:
@@ -54,7 +57,7 @@ def test_reasons_of_an_absent_agent(record: AgentRecord, reasons: list[str]) -> 
 def test_an_agent_that_is_here_has_reasons_only_for_refused_results() -> None:
     here = replace(AGENT, last_seen_s=NOW_S - 60)
     refusal = Refusal(b"a", NOW_S - 90, "results", "unknown_version")
-    assert list_reasons(here, AgentRecord(end=CLOSED, plan=9), NOW_S) == []
+    assert list_reasons(here, AgentRecord(end=CLOSED, plan=PlanIssue(9, 0)), NOW_S) == []
     (reason,) = list_reasons(here, AgentRecord(refusal=refusal), NOW_S)
     assert "results of its name refused 1970-01-12 13:45 UTC" in reason
     ended = replace(CLOSED, at_s=NOW_S - 30, reason="goodbye", goodbye_reason="shutdown")

@@ -174,6 +174,16 @@ async def test_a_rule_that_changed_meanwhile_is_the_one_that_counts(store: Store
     assert (move.before, move.after, count) == ("tls.reset_after_hello", "tls.new", 1)
     assert (move.state_before, move.state_after) == ("blocked", "unknown")
     assert (await said(store))["n2"] == ("unknown", "tls.new")
+    assert report.count_kept() == 0
+
+
+async def test_verdicts_that_are_only_surer_are_told_apart(store: Store) -> None:
+    def surer(one: ReceivedMeasurement, control: ControlView) -> tuple[Verdict, ...]:
+        return tuple(msgspec.structs.replace(v, confidence=0.01) for v in judge(one, control))
+
+    await fill(store, *Assessor(judge).assess([CONTROL, CUT]))
+    report = await run(store, by=surer)
+    assert report.count_kept() == report.changes.total() > 0
 
 
 def test_as_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
