@@ -1,39 +1,34 @@
 """Conversion of records to the Arrow columns of each table."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from heliograph.codec import measurement_to_pb
 from heliograph_collector.model.judgement import Judgement
-from heliograph_collector.model.records import ReceivedMeasurement, Verdict
+from heliograph_collector.model.records import ReceivedMeasurement
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
 
+NO_BODIES: Mapping[str, bytes] = {}
 # Name of the column, its kind, and the path of attributes from a row to the value.
 Column = tuple[str, str, str]
 
-_DEFAULT_BY_KIND = {"text": "", "bool": False, "optional": None}  # others: 0
 
-
-@dataclass(frozen=True, slots=True)
-class MeasurementRecord:
-    """What the rows of a measurement and of its verdicts share."""
+class StoredMeasurement(msgspec.Struct, frozen=True):
+    """What the row of a measurement and those of its verdicts are made of."""
 
     record: ReceivedMeasurement
+    received_body: bytes  # as it came, b"" where it was not kept
 
     @property
     def service(self) -> str:
         """Return the service, or the single target, by which votes are counted."""
         return self.record.measurement.service or self.record.measurement.target
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMeasurement(MeasurementRecord):
-    """Row of `measurements`."""
-
-    received_body: bytes  # as it came, b"" where it was not kept
 
     @property
     def body(self) -> bytes:
@@ -43,14 +38,6 @@ class StoredMeasurement(MeasurementRecord):
         if measurement.certificates:  # they have a table of their own
             measurement = replace(measurement, certificates=())
         return measurement_to_pb(measurement).SerializeToString()
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictRecord(MeasurementRecord):
-    """Row of `verdicts`; the highest number of a judgement replaces all others."""
-
-    verdict: Verdict
-    judged: int
 
 
 def _same_names(kind: str, path: str, *names: str) -> list[Column]:
@@ -67,18 +54,15 @@ _SHARED_COLUMNS = [
     *_same_names("text", "record.vantage", *_PLACE),
     *_same_names("uint32", "record.vantage", "asn"),
     *_same_names("text", "record.measurement", "experiment"),
-]
-_VOTER_COLUMNS = [
     ("nym", "text", "record.pseudonym"),
     *_same_names("text", "record", "prefix", "link"),
     *_same_names("text", "record", "seniority"),
     *_same_names("text", "record.measurement", "target"),
+    ("received", "time", "record.received_us"),
 ]
 _COLUMNS_BY_TABLE: dict[str, list[Column]] = {
-    "measurements": [
-        *_SHARED_COLUMNS,
-        *_VOTER_COLUMNS,
-        ("received", "time", "record.received_us"),
+    "shared": _SHARED_COLUMNS,
+    "measurements": [  # beside those that are shared
         ("body", "bytes", "body"),
         *_same_names("uint64", "record", "position"),
         *_same_names("text", "record.measurement", "not_measured", "services_version"),
@@ -86,16 +70,12 @@ _COLUMNS_BY_TABLE: dict[str, list[Column]] = {
         *_same_names("uint64", "record.measurement", "runtime_us", "plan_version"),
     ],
     "verdicts": [
-        *_SHARED_COLUMNS,
-        *_VOTER_COLUMNS,
-        ("received", "time", "record.received_us"),
-        *_same_names("uint64", "", "judged"),
-        *_same_names("text", "verdict", "endpoint", "state", "layer", "method", "rule", "issuer"),
-        *_same_names("text", "verdict", "fingerprint", "function"),
-        *_same_names("bool", "verdict", "confirmed"),
-        *_same_names("float64", "verdict", "confidence"),
-        *_same_names("uint16s", "verdict", "evidence"),
-        *_same_names("uint16", "verdict", "reachable_endpoints", "endpoints"),
+        *_same_names("text", "", "endpoint", "state", "layer", "method", "rule", "issuer"),
+        *_same_names("text", "", "fingerprint", "function"),
+        *_same_names("bool", "", "confirmed"),
+        *_same_names("float64", "", "confidence"),
+        *_same_names("uint16s", "", "evidence"),
+        *_same_names("uint16", "", "reachable_endpoints", "endpoints"),
     ],
     "certificates": [
         *_same_names("text", "", "sha256"),
@@ -142,6 +122,7 @@ def build_table(table: str, rows: Iterable[object], **constants: str | int) -> "
     """Build the columns of a table from its records.
 
     Args:
+        table: Its name; "shared" are the columns that `measurements` and `verdicts` both have.
         rows: One object for each row, whose attributes are the values.
         constants: Values of columns that all rows share.
     """
@@ -150,18 +131,48 @@ def build_table(table: str, rows: Iterable[object], **constants: str | int) -> "
     records = list(rows)
     columns = {}
     for name, kind, path in _COLUMNS_BY_TABLE[table]:
-        if name in constants:
-            values = [constants[name]] * len(records)
-        else:
-            values = _read_column(records, kind, path)
-        columns[name] = pa.array(values, _find_arrow_type(kind))
+        is_constant = name in constants
+        values = [constants[name]] * len(records) if is_constant else map(attrgetter(path), records)
+        columns[name] = pa.array(values, _find_arrow_type(kind), size=len(records))
     return pa.table(columns)
 
 
-def list_verdicts(judgements: Iterable[Judgement]) -> Iterator[VerdictRecord]:
-    for judgement in judgements:
-        for verdict in judgement.verdicts:
-            yield VerdictRecord(judgement.measurement, verdict, judgement.number)
+class JudgedTables:
+    """Rows of measurements and of their verdicts, whose shared columns are read once."""
+
+    def __init__(
+        self, judgements: Sequence[Judgement], bodies: Mapping[str, bytes] = NO_BODIES
+    ) -> None:
+        self._judgements = judgements
+        self._stored = [
+            StoredMeasurement(j.measurement, bodies.get(j.measurement.id, b"")) for j in judgements
+        ]
+        self._shared = build_table("shared", self._stored)
+
+    def build_measurements(self, first: int) -> "pa.Table":
+        """Build the rows of the measurements at this journal position and after it."""
+        chosen = [i for i, s in enumerate(self._stored) if s.record.position >= first]
+        own = build_table("measurements", [self._stored[i] for i in chosen])
+        return _join(self._shared, chosen, own)
+
+    def build_verdicts(self) -> "pa.Table":
+        """Build the rows of all verdicts; the highest number of a judgement replaces all others."""
+        import pyarrow as pa
+
+        owners = [i for i, j in enumerate(self._judgements) for _ in j.verdicts]
+        own = build_table("verdicts", [v for j in self._judgements for v in j.verdicts])
+        numbers = pa.array([self._judgements[i].number for i in owners], pa.uint64())
+        return _join(self._shared, owners, own.append_column("judged", numbers))
+
+
+def _join(shared: "pa.Table", rows: Sequence[int], own: "pa.Table") -> "pa.Table":
+    """Put columns beside those of the shared rows at these indices, in order."""
+    import pyarrow as pa
+
+    joined = shared.take(pa.array(rows, pa.int64()))
+    for name in own.column_names:
+        joined = joined.append_column(name, own.column(name))
+    return joined
 
 
 def drop_present(
@@ -172,15 +183,6 @@ def drop_present(
 
     keys = zip(*(rows.column(name).to_pylist() for name in key), strict=True)
     return rows.filter(pa.array([row_key not in present_keys for row_key in keys], pa.bool_()))
-
-
-def _read_column(records: Sequence[object], kind: str, path: str) -> list[Any]:
-    """Read one path of all records, with the default of the kind where a part is missing."""
-    values: list[Any] = list(records)
-    for name in path.split("."):
-        values = [None if value is None else getattr(value, name) for value in values]
-    default = _DEFAULT_BY_KIND.get(kind, 0)
-    return [default if value is None else value for value in values]
 
 
 def _find_arrow_type(kind: str) -> "pa.DataType":

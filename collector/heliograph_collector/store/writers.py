@@ -1,16 +1,15 @@
 """Writers of blocks and cells; only the writing thread may call them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from heliograph_collector.model.judgement import Judgement
 from heliograph_collector.model.records import Block, Cell
 from heliograph_collector.store import queries
 from heliograph_collector.store.arrow_rows import (
-    StoredMeasurement,
+    JudgedTables,
     build_table,
     drop_present,
-    list_verdicts,
 )
 from heliograph_collector.store.certificates import CertificateSelector
 from heliograph_collector.store.clickhouse import ClickHouse
@@ -79,28 +78,11 @@ class BlockWriter:
         engine: after a kill it refused the replay of a block whose rows were missing.
         """
         is_replay = self.read_mark(block.journal, BEGUN_MARK) == (block.first, block.last)
-        new_records = [judged for judged in block.judged if judged[0].position >= block.first]
-        judgements = [
-            Judgement(measurement=t, verdicts=v, number=block.last) for t, v in block.judged
-        ]
-        rows_by_table: dict[str, Iterable[object]] = {
-            "presence": block.presence,
-            "quarantine": block.refused,
-            "certificates": self._certificates.select(
-                (record for record, _ in new_records), is_replay=is_replay
-            ),
-            "verdicts": list_verdicts(judgements),
-            "measurements": [
-                StoredMeasurement(record, block.bodies.get(record.id, b""))
-                for record, _ in new_records
-            ],
-        }
         self._daily_totals.mark_changed((t.started_us, t.vantage.country) for t, _ in block.judged)
         token = f"{block.journal}-{block.first}-{block.last}"
         if not is_replay:
             self._write_mark(block, BEGUN_MARK)
-        for table, table_rows in rows_by_table.items():
-            rows = build_table(table, table_rows, journal=block.journal)
+        for table, rows in self._build_tables(block, is_replay=is_replay):
             # A certificate that comes twice is one row after a merge, and one in each answer.
             has_key = is_replay and table != "certificates"
             self._clickhouse.insert(
@@ -108,12 +90,26 @@ class BlockWriter:
             )
         self._write_mark(block, DONE_MARK)
 
+    def _build_tables(self, block: Block, *, is_replay: bool) -> "Iterator[tuple[str, pa.Table]]":
+        """Yield the rows of each table when those before it are written, in order."""
+        yield "presence", build_table("presence", block.presence, journal=block.journal)
+        yield "quarantine", build_table("quarantine", block.refused, journal=block.journal)
+        new_records = (record for record, _ in block.judged if record.position >= block.first)
+        certificates = self._certificates.select(new_records, is_replay=is_replay)
+        yield "certificates", build_table("certificates", certificates)
+        tables = JudgedTables(
+            [Judgement(measurement=t, verdicts=v, number=block.last) for t, v in block.judged],
+            block.bodies,
+        )
+        yield "verdicts", tables.build_verdicts()
+        yield "measurements", tables.build_measurements(block.first)
+
     def put_judgements(self, judgements: Sequence[Judgement]) -> None:
         """Write judgements that replace those with lower numbers. Raises StoreError."""
         self._daily_totals.mark_changed(
             (j.measurement.started_us, j.measurement.vantage.country) for j in judgements
         )
-        self._clickhouse.insert("verdicts", build_table("verdicts", list_verdicts(judgements)), "")
+        self._clickhouse.insert("verdicts", JudgedTables(judgements).build_verdicts(), "")
 
     def _drop_present(self, table: str, rows: "pa.Table", block: Block) -> "pa.Table":
         sql, key = _build_present_query(table)
