@@ -10,7 +10,7 @@ from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl,
 from heliograph_collector.console.backend import ConsoleBackend
 from heliograph_collector.fleet.absence import AgentRecord, list_reasons
 from heliograph_collector.fleet.registry import EnrolledAgent
-from heliograph_collector.fleet.session_records import read_plan_issue, read_refusals
+from heliograph_collector.fleet.session_records import read_plan_issue, read_refusal
 from heliograph_collector.http.problem import Problem
 
 MAX_CELLS = 100  # shown cells of the coverage
@@ -73,7 +73,7 @@ class FleetPages:
         fleet = self._backend.fleet
         return AgentRecord(
             end=self._backend.find_end(agent.id),
-            refusal=read_refusals(fleet).get(agent.id),
+            refusal=read_refusal(fleet, agent.id),
             incident=self._backend.find_silence(agent),
             plan=read_plan_issue(fleet),
         )

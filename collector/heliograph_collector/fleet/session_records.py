@@ -62,6 +62,16 @@ def read_ends(fleet: Fleet) -> Mapping[bytes, SessionEnd]:
     return {row[0]: SessionEnd(*row) for row in fleet.read_rows("SELECT * FROM session_ends")}
 
 
+def read_end(fleet: Fleet, agent: bytes) -> SessionEnd | None:
+    rows = fleet.read_rows("SELECT * FROM session_ends WHERE agent = ?", agent)
+    return SessionEnd(*rows[0]) if rows else None
+
+
+def read_refusal(fleet: Fleet, agent: bytes) -> Refusal | None:
+    rows = fleet.read_rows("SELECT * FROM refusals WHERE agent = ?", agent)
+    return Refusal(*rows[0]) if rows else None
+
+
 def read_plan_issue(fleet: Fleet) -> PlanIssue | None:
     """Read the version of the present plan and when it was issued; None before the first."""
     row = fleet.read_plan()

@@ -23,7 +23,7 @@ from heliograph_collector.fleet.registry import AgentSighting, EnrolledAgent, Fl
 from heliograph_collector.fleet.session_records import (
     Refusal,
     SessionEnd,
-    read_ends,
+    read_end,
     record_sessions,
 )
 from heliograph_collector.fleet.trust_chain import load_charters
@@ -151,7 +151,7 @@ class AgentDirectory:
 
     def find_end(self, agent: bytes) -> SessionEnd | None:
         """Return the end of an agent's last session but the present one. Raises sqlite3.Error."""
-        return self._ends.get(agent) or read_ends(self.fleet).get(agent)
+        return self._ends.get(agent) or read_end(self.fleet, agent)
 
     def record_refusal(self, refusal: Refusal) -> None:
         """Record what was refused to an agent that is known, for whoever asks why it is silent."""
