@@ -9,7 +9,6 @@ unless one of them has a greater term: then another collector leads, and this on
 
 import asyncio
 import errno
-from collections import Counter
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -47,6 +46,7 @@ class SharedAudit:
         self._lock = asyncio.Lock()
         self._count = 0  # lines that were read or written
         self._unwritten: list[bytes] = []  # … of them, those that the file lacks
+        self._is_replaced = False  # for good
         self._paused_until_s = 0.0  # by the loop's clock
 
     def publish(self, line: bytes) -> list[bytes]:
@@ -85,6 +85,7 @@ class SharedAudit:
         """
         async with self._lock:
             while True:
+                self._check_leading()
                 try:
                     await self._lines.append(self._count + 1, line)
                 except FencedError:
@@ -105,6 +106,10 @@ class SharedAudit:
         self._count += len(lines)
         self._unwritten += lines
         if self._term and any(_read_term(line) > self._term for line in lines):
+            self._is_replaced = True
+
+    def _check_leading(self) -> None:
+        if self._is_replaced:
             raise FencedError("Another collector leads, and keeps the audit trail.")
 
     def _take_unwritten(self) -> list[bytes]:
@@ -128,14 +133,8 @@ class SharedAudit:
 
 def list_missing(own: Sequence[bytes], shared: Sequence[bytes]) -> list[bytes]:
     """List the lines of a file that the log lacks, in their order."""
-    left = Counter(shared)
-    missing = []
-    for line in own:
-        if left[line]:
-            left[line] -= 1
-        else:
-            missing.append(line)
-    return missing
+    present = frozenset(shared)
+    return [line for line in own if line not in present]
 
 
 def _read_term(line: bytes) -> int:
