@@ -262,24 +262,56 @@ class VoteHistory(Protocol):
 async def reevaluate(
     history: VoteHistory,
     reopened: ReopenedWindow,
-    window: tuple[int, int],
     incidents: Sequence[Incident],
-    closed_us: int,
+    live: BlockingDetector,
 ) -> dict[str, Incident]:
     """Detect a past window again with all data; return amendments. Raises StoreError.
 
-    The window is read piece by piece. A piece with too many rows for one query is halved, down to
-    one bin.
+    Where that shows a block, the votes of its time on other services are read too, since what fails
+    no more than these is none.
+
+    Args:
+        history: The stored votes.
+        reopened: The window.
+        incidents: The published incidents.
+        live: The live detector, which says how far it is and which services there are.
     """
-    since_us, until_us = window
-    past = _PastDetector(reopened.service, since_us)
+    since_us, until_us = reopened.bounds(live.since_us, incidents)
+    detector = await _detect_past(history, reopened, since_us, until_us, _OtherVotes())
+    others = _OtherVotes(
+        tuple(name for name in live.services if name != reopened.service),
+        tuple(
+            (i.started.earliest_us - LEAD_US, i.confirmed_us)
+            for i in detector.incidents()
+            if i.confirmed_us is not None
+        ),
+    )
+    if others.services and others.spans_us:
+        detector = await _detect_past(history, reopened, since_us, until_us, others)
+    reevaluated = [i for i in detector.incidents() if i.service == reopened.service]
+    is_current = until_us >= live.since_us // MINUTE_US * MINUTE_US
+    return find_amendments(
+        incidents, reevaluated, reopened, since_us, until_us, is_current=is_current
+    )
+
+
+async def _detect_past(
+    history: VoteHistory,
+    reopened: ReopenedWindow,
+    since_us: int,
+    until_us: int,
+    others: "_OtherVotes",
+) -> BlockingDetector:
+    """Detect a window piece by piece.
+
+    A piece with too many rows for one query is halved, down to one bin.
+    """
+    past = _PastDetector(since_us)
     piece_us = _PIECE_US
     while past.until_us < until_us:
         end_us = min(past.until_us + piece_us, until_us)
         try:
-            stored_votes = await history.opinions(
-                reopened.service, reopened.country, past.until_us, end_us
-            )
+            votes = await _read_piece(history, reopened, past.until_us, end_us, others)
             world_tallies = await history.world_tally(
                 reopened.service, reopened.country, past.until_us, end_us, _BIN_S, fresh_s=_FRESH_S
             )
@@ -288,28 +320,49 @@ async def reevaluate(
                 raise
             piece_us = max(_BIN_US, piece_us // 2 // _BIN_US * _BIN_US)
             continue
-        await asyncio.to_thread(past.read_piece, stored_votes, world_tallies, end_us)
-    is_current = until_us >= closed_us // MINUTE_US * MINUTE_US
-    reevaluated = past.detector.incidents()
-    return find_amendments(
-        incidents, reevaluated, reopened, since_us, until_us, is_current=is_current
-    )
+        await asyncio.to_thread(past.read_piece, votes, world_tallies, end_us)
+    return past.detector
+
+
+async def _read_piece(
+    history: VoteHistory,
+    reopened: ReopenedWindow,
+    since_us: int,
+    until_us: int,
+    others: "_OtherVotes",
+) -> list[ServiceVote]:
+    names = [reopened.service, *others.select(since_us, until_us)]
+    votes: list[ServiceVote] = []
+    for name in names:
+        stored = await history.opinions(name, reopened.country, since_us, until_us)
+        votes += read_stored_votes(stored, name)
+    return sorted(votes, key=attrgetter("at_us"))
+
+
+@dataclass(frozen=True, slots=True)
+class _OtherVotes:
+    """The other services whose votes are read, and when: until a block was confirmed."""
+
+    services: tuple[str, ...] = ()
+    spans_us: tuple[tuple[int, int], ...] = ()
+
+    def select(self, since_us: int, until_us: int) -> tuple[str, ...]:
+        is_near = any(begin < until_us and since_us <= end for begin, end in self.spans_us)
+        return self.services if is_near else ()
 
 
 class _PastDetector:
     """A detector of a past window, which reads it piece by piece."""
 
-    def __init__(self, service: str, since_us: int) -> None:
-        self._service = service
+    def __init__(self, since_us: int) -> None:
         self._world = _StoredWorld({})
         self.detector = BlockingDetector(since_us, world=self._world)
         self.until_us = since_us
 
     def read_piece(
-        self, stored_votes: Sequence[StoredVote], tallies: Sequence[WorldTally], end_us: int
+        self, votes: Sequence[ServiceVote], tallies: Sequence[WorldTally], end_us: int
     ) -> None:
         self._world.counts = {t.start_us: VoteCount(t.good + t.bad, t.bad) for t in tallies}
-        votes = sorted(read_stored_votes(stored_votes, self._service), key=attrgetter("at_us"))
         for vote in votes:
             self.detector.close_bins(vote.at_us // _BIN_US * _BIN_US)
             self.detector.add_vote(vote)

@@ -16,7 +16,12 @@ from operator import attrgetter, itemgetter
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US, DetectorEngine
-from heliograph_collector.detect.late_data import LateVotes, apply_amendments, find_amendments
+from heliograph_collector.detect.late_data import (
+    LateVotes,
+    ReopenedWindow,
+    apply_amendments,
+    find_amendments,
+)
 from heliograph_collector.detect.level.detector import detect_levels
 from heliograph_collector.detect.silence.detector import CoverageGap
 from heliograph_collector.detect.sparse_votes import count_median, detect_sparse
@@ -117,13 +122,12 @@ class _LiveReplay:
             return
         closed_us = self.engine.blocking.since_us
         since_us, until_us = window.bounds(closed_us, incidents)
-        votes = [
-            vote for vote in self._read_votes[window.service] if since_us <= vote.at_us < until_us
-        ]
         reevaluated = [
             incident
-            for incident in detect_blocking(votes, since_us, until_us)
-            if incident.scope.country == window.country
+            for incident in detect_blocking(
+                self._select_votes(window, since_us, until_us), since_us, until_us
+            )
+            if (incident.service, incident.scope.country) == (window.service, window.country)
         ]
         self._amendments |= find_amendments(
             incidents,
@@ -133,6 +137,18 @@ class _LiveReplay:
             until_us,
             is_current=until_us >= closed_us // MINUTE_US * MINUTE_US,
         )
+
+    def _select_votes(
+        self, window: ReopenedWindow, since_us: int, until_us: int
+    ) -> list[ServiceVote]:
+        """Select the votes on a window's service, and of its country on other services."""
+        return [
+            vote
+            for service, votes in self._read_votes.items()
+            for vote in votes
+            if since_us <= vote.at_us < until_us
+            and (service == window.service or vote.witness.place.country == window.country)
+        ]
 
 
 def _split_sparse(votes: Sequence[TimedVote]) -> tuple[list[ServiceVote], list[TimedVote]]:

@@ -320,12 +320,9 @@ class DetectorRunner:
             late_window = self._open_window = self._late_data.pop_due(now_us, open_incidents)
         if late_window is None:
             return False
-        closed_us = self._state.detectors.blocking.since_us
-        window = late_window.bounds(closed_us, open_incidents)
+        live = self._state.detectors.blocking
         try:
-            amendments = await reevaluate(
-                self._past, late_window, window, open_incidents, closed_us
-            )
+            amendments = await reevaluate(self._past, late_window, open_incidents, live)
             async with self._lock:
                 await asyncio.to_thread(self._state.amend, amendments)
         except (StoreError, OSError) as error:

@@ -6,7 +6,6 @@ Theory of operation. Every cell sums log-likelihood ratios of its bins (Page's C
 of the world fails too, nothing is summed. episode.py describes the end of an episode.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -16,15 +15,17 @@ from heliograph_collector.detect.blocking.editions import AgentEditions, Edition
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.evidence import CellEvidence
 from heliograph_collector.detect.blocking.flapping import FlappingVantages, find_partial
+from heliograph_collector.detect.blocking.known_votes import KnownVotes
 from heliograph_collector.detect.blocking.latest_votes import NewVoters
 from heliograph_collector.detect.blocking.other_countries import OtherCountries
+from heliograph_collector.detect.blocking.other_services import OtherServices
+from heliograph_collector.detect.blocking.steady_cells import find_steady
 from heliograph_collector.detect.stats.localization import (
     attach_persons,
     count_by_cell,
     localize,
     narrow_cells,
 )
-from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
     VotesByPlace,
@@ -51,6 +52,7 @@ class CountryServiceState:
     held: list[tuple[AffectedCell, ...]]
     found: list[BlockingEpisode]
     flapping: FlappingVantages = field(default_factory=FlappingVantages)
+    known: KnownVotes = field(default_factory=KnownVotes)
 
 
 @dataclass(slots=True)
@@ -66,6 +68,7 @@ class CountryService:
     recent_cells: list[tuple[AffectedCell, ...]] = field(default_factory=list)  # of the last bins
     episodes: list[BlockingEpisode] = field(default_factory=list)
     flapping: FlappingVantages = field(default_factory=FlappingVantages)
+    known: KnownVotes = field(default_factory=KnownVotes)
 
     def state(self) -> CountryServiceState:
         return CountryServiceState(
@@ -77,6 +80,7 @@ class CountryService:
             held=self.recent_cells,
             found=self.episodes,
             flapping=self.flapping,
+            known=self.known,
         )
 
     @classmethod
@@ -91,6 +95,7 @@ class CountryService:
             state.held,
             state.found,
             state.flapping,
+            state.known,
         )
 
     def judge_bin(
@@ -102,6 +107,7 @@ class CountryService:
         *,
         down: bool,
         others: OtherCountries,
+        usual: OtherServices,
         editions: AgentEditions,
     ) -> None:
         """Evaluate one bin; `record_times` comes first.
@@ -112,6 +118,7 @@ class CountryService:
             rate: The failing rate of the other countries.
             down: True if `world_down` of the votes of other countries fail.
             others: The votes of the other countries.
+            usual: The votes of this country on other services.
             editions: Those of all vantages.
         """
         voters = new_voters.pseudonyms
@@ -119,18 +126,22 @@ class CountryService:
             o for o in votes if o.witness.nym in voters and o.standing is not VoteValue.DOWN
         ]
         hits = ((o.witness, o.standing in FAILING_VALUES) for o in counted_votes)
-        self.evidence.add_bin(self._count_cells(count_votes(hits)), rate, self.limits)
+        limits = self.limits
+        self.evidence.add_bin(self._count_cells(count_votes(hits)), rate, usual, limits)
         repeated = (
             (o.witness, o.standing in FAILING_VALUES)
             for o in votes
             if o.witness.nym in new_voters.repeating
         )
-        self.evidence.add_repeats(self._count_cells(count_votes(repeated)), self.limits)
+        self.evidence.add_repeats(self._count_cells(count_votes(repeated)), usual, limits)
         self.flapping.record_tests(counted_votes)
         for episode in self._open_episodes():
-            episode.flapping = self.flapping.prevail_in(episode, votes, now_us, self.limits)
+            episode.flapping = self.flapping.prevail_in(episode, votes, usual, now_us, limits)
             is_same_fault = down and others.mostly_fail_like(episode)
-            episode.judge_bin(votes, voters, now_us, down=down, is_same_fault=is_same_fault)
+            usual_rate = max(usual.failing_rate(cell.scope) for cell in episode.parts)
+            episode.judge_bin(
+                votes, voters, usual_rate, now_us, down=down, is_same_fault=is_same_fault
+            )
             if episode.is_open and others.fail_with(episode):
                 episode.mark_elsewhere(now_us)
             if episode.state is IncidentState.CLOSED:
@@ -139,10 +150,10 @@ class CountryService:
             self.evidence.clear()
             self.recent_cells.clear()
             return
-        nats = self.evidence.count_needed_nats(self.limits)
-        flapping_cells = self.flapping.find_cells(votes, rate, nats, now_us, self.limits)
+        nats = self.evidence.count_needed_nats(limits)
+        flapping_cells = self.flapping.find_cells(votes, rate, usual, nats, now_us, limits)
         self._hold_partial(flapping_cells, now_us, others)
-        loud = self.evidence.find_loud(self.limits)
+        loud = self.evidence.find_loud(limits)
         if loud or any(self.recent_cells):
             doubts = EditionDoubts(editions, self.first_bad, self.last_good, others)
             self._raise_alarms(votes, now_us, loud, others, doubts.select(votes))
@@ -192,6 +203,8 @@ class CountryService:
         """Forget the evidence of a block that ended: the next one there needs its own."""
         sums = self.evidence.sums
         sums.update(dict.fromkeys(filter(ended.includes, sums), 0.0))
+        names = [n for n, vote in self.known.newest.items() if ended.holds(vote.witness.place)]
+        self.flapping.drop_steady(names)
         self.recent_cells = [
             tuple(cell for cell in cells if not ended.touches(cell)) for cells in self.recent_cells
         ]
@@ -202,6 +215,7 @@ class CountryService:
             b for b in self.episodes if b.is_open or (b.closed_us or 0) >= closed_since_us
         ]
         self.flapping.forget(voted_since_us)
+        self.known.forget(voted_since_us)
         self.last_good = {n: at for n, at in self.last_good.items() if at >= voted_since_us}
         if not self._open_episodes():
             self.first_bad = {n: o for n, o in self.first_bad.items() if o.at_us >= voted_since_us}
@@ -211,6 +225,7 @@ class CountryService:
 
         This comes before any country is judged, because `OtherCountries` compares these times.
         """
+        self.known.record(votes)
         for vote in votes:
             pseudonym = vote.witness.nym
             if vote.standing in FAILING_VALUES:
@@ -252,15 +267,18 @@ class CountryService:
         ]
         all_votes = count_votes(hits)
         persons = count_votes((w, hit) for w, hit in hits if is_established(w, now_us, limits))
-        loud_cells = attach_persons(self._localize_loud(all_votes, limits.burst, loud), persons)
+        loud_cells = self._localize_loud(all_votes, limits.burst, loud, now_us)
+        loud_cells = attach_persons(loud_cells, persons)
         certain = [(w, hit) for w, hit in hits if w.nym not in doubted]
         votes_by_place, has_established = established_votes(certain, now_us, limits)
         confirmed_cells = (
-            self._localize_loud(votes_by_place, limits.votes, loud) if has_established else ()
+            self._localize_loud(votes_by_place, limits.votes, loud, now_us)
+            if has_established
+            else ()
         )
         confirmed_cells = attach_persons(confirmed_cells, persons)
         self.recent_cells = [*self.recent_cells, confirmed_cells][-3:]
-        steady_cells = self._steady_cells(confirmed_cells, votes, now_us)
+        steady_cells = find_steady(self.recent_cells, votes, now_us, limits)
         new_cells = self._select_unexplained(steady_cells, votes_by_place)
         lasting = self._find_lasting(now_us)
         if lasting is None:
@@ -280,9 +298,13 @@ class CountryService:
                 episode.confirm(touched, now_us)
 
     def _localize_loud(
-        self, votes: VotesByPlace, min_votes: float, loud: AbstractSet[Scope]
+        self, votes: VotesByPlace, min_votes: float, loud: AbstractSet[Scope], now_us: int
     ) -> tuple[AffectedCell, ...]:
-        cells = localize(votes, self.limits.confirm_share, min_votes, self.limits)
+        def mostly_fails(scope: Scope) -> bool:
+            return self.known.mostly_fail(scope, self.first_bad, now_us, limits)
+
+        limits = self.limits
+        cells = localize(votes, limits.confirm_share, min_votes, limits, mostly_fails)
         return tuple(p for p in cells if p.scope in loud)
 
     def _select_unexplained(
@@ -299,39 +321,6 @@ class CountryService:
             for cell, count in counts
             if count.votes >= self.limits.burst and count.share >= self.limits.confirm_share
         )
-
-    def _steady_cells(
-        self, present: Sequence[AffectedCell], votes: Sequence[ServiceVote], now_us: int
-    ) -> tuple[AffectedCell, ...]:
-        """Return the cells that stood out for long enough.
-
-        Either they did in `hold_bins` of the last three bins. Or they do now, and most of the
-        failures there are spread over `hold_span_s`: where tests are rare, the same votes would
-        only be counted once more in the next bin.
-        """
-        latest_cells = {cell.scope: cell for cells in self.recent_cells for cell in cells}
-        occurrences = Counter(cell.scope for cells in self.recent_cells for cell in cells)
-        spread = {cell.scope for cell in present if self._is_spread(cell, votes, now_us)}
-        return tuple(
-            p
-            for scope, p in latest_cells.items()
-            if occurrences[scope] >= self.limits.hold_bins or scope in spread
-        )
-
-    def _is_spread(self, cell: AffectedCell, votes: Sequence[ServiceVote], now_us: int) -> bool:
-        """Return whether the middle failures of a cell are `hold_span_s` apart.
-
-        The outer fifths are left out: one line that fails for hours spreads nothing.
-        """
-        times_us = [
-            o.at_us
-            for o in votes
-            if o.standing in FAILING_VALUES
-            and cell.scope.includes(o.witness.place)
-            and is_established(o.witness, now_us, self.limits)
-        ]
-        span_us = quantile(times_us, 0.8) - quantile(times_us, 0.2) if times_us else 0
-        return span_us >= self.limits.hold_span_s * SECOND_US
 
     def _open_episode(self, cells: tuple[AffectedCell, ...], now_us: int) -> None:
         since_us = now_us - int(self.limits.join_s * SECOND_US)

@@ -18,6 +18,7 @@ from heliograph_collector.detect.blocking.country_service import (
 )
 from heliograph_collector.detect.blocking.editions import AgentEditions
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
+from heliograph_collector.detect.blocking.flapping import FlappingVantages
 from heliograph_collector.detect.blocking.latest_votes import (
     NewVoters,
     VoterKey,
@@ -25,6 +26,11 @@ from heliograph_collector.detect.blocking.latest_votes import (
     update_latest,
 )
 from heliograph_collector.detect.blocking.other_countries import CountryVotes, OtherCountries
+from heliograph_collector.detect.blocking.other_services import (
+    CountryTests,
+    OtherServices,
+    group_tests,
+)
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
     count_votes,
@@ -83,6 +89,14 @@ class ServiceVotes:
 
     latest: dict[VoterKey, ServiceVote] = field(default_factory=dict)
     countries: dict[str, CountryService] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceBin:
+    """The fresh votes on one service by country, and who has a new one, in one bin."""
+
+    by_country: Mapping[str, list[ServiceVote]]
+    new_voters: NewVoters
 
 
 @dataclass(slots=True, kw_only=True)
@@ -238,20 +252,38 @@ class BlockingDetector:
         votes: defaultdict[str, list[ServiceVote]] = defaultdict(list)
         for vote in due_votes:
             votes[vote.service].append(vote)
-        for name in sorted(self.services.keys() | votes.keys()):
-            service = self.services.setdefault(name, ServiceVotes())
-            self._judge_service(name, service, votes[name], end_us)
+        names = sorted(self.services.keys() | votes.keys())
+        bins = {name: self._open_bin(name, votes[name], end_us) for name in names}
+        by_service = {name: service_bin.by_country for name, service_bin in bins.items()}
+        tests = group_tests(by_service, self._list_flapping(), end_us, self.limits)
+        for name, service_bin in bins.items():
+            self._judge_service(name, service_bin, tests, end_us)
         self.since_us = end_us
 
-    def _judge_service(
-        self, name: str, service: ServiceVotes, votes: list[ServiceVote], end_us: int
-    ) -> None:
-        limits = self.limits
+    def _open_bin(self, name: str, votes: list[ServiceVote], end_us: int) -> ServiceBin:
+        """Add the votes of a bin on one service."""
+        service = self.services.setdefault(name, ServiceVotes())
         by_country, new_voters = self._add_votes(service, votes, end_us)
         for country, country_votes in by_country.items():
             service.countries.setdefault(
-                country, CountryService(country, name, limits)
+                country, CountryService(country, name, self.limits)
             ).record_times(country_votes)
+        return ServiceBin(by_country, new_voters)
+
+    def _list_flapping(self) -> dict[str, dict[str, FlappingVantages]]:
+        """List the flapping vantages by country and service."""
+        flapping: defaultdict[str, dict[str, FlappingVantages]] = defaultdict(dict)
+        for name, service in self.services.items():
+            for country, country_service in service.countries.items():
+                flapping[country][name] = country_service.flapping
+        return flapping
+
+    def _judge_service(
+        self, name: str, service_bin: ServiceBin, tests: Mapping[str, CountryTests], end_us: int
+    ) -> None:
+        limits = self.limits
+        service = self.services[name]
+        by_country = service_bin.by_country
         votes_by_country = {
             country: CountryVotes(country_votes, service.countries[country].first_bad)
             for country, country_votes in by_country.items()
@@ -272,11 +304,12 @@ class BlockingDetector:
                 world_count = self._world.count_bin(end_us)
             front.judge_bin(
                 by_country.get(country, ()),
-                new_voters,
+                service_bin.new_voters,
                 end_us,
                 failing_rate(world_count, limits),
                 down=_is_down(world_count, counts, country, limits),
                 others=OtherCountries(country, votes_by_country, end_us, limits),
+                usual=OtherServices(name, tests[country]),
                 editions=self.editions,
             )
 

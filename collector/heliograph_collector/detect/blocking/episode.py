@@ -240,6 +240,7 @@ class BlockingEpisode:
         self,
         country_votes: Sequence[ServiceVote],
         voters: AbstractSet[str],
+        usual_rate: float,
         now_us: int,
         *,
         down: bool,
@@ -250,6 +251,7 @@ class BlockingEpisode:
         Args:
             country_votes: The fresh votes of its country.
             voters: Pseudonyms of vantages that voted in this bin.
+            usual_rate: The failing rate of other services in its cells.
             down: True if the other countries fail as well.
             is_same_fault: True if nearly all of them do so in the same way.
         """
@@ -271,7 +273,8 @@ class BlockingEpisode:
             failing = [o for o in votes_inside if o.standing in FAILING_VALUES]
             self.kind, self.layer, self.method = dominant_cause(failing)
             self.hints = hint_functions(self.kind, failing)
-        self._clear = self._clear + 1 if vote_count.share <= self.limits.clear_share else 0
+        clear_share = usual_rate + (1 - usual_rate) * self.limits.clear_share
+        self._clear = self._clear + 1 if vote_count.share <= clear_share else 0
         needed_bins = self.limits.wary_bins if self.wary else self.limits.clear_bins
         is_quick = self._clear and not self.wary and self._has_recovered(self._lately, now_us)
         if self._clear >= needed_bins or is_quick:

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from heliograph_collector.detect.silence.burst_test import alarm_threshold
 from heliograph_collector.detect.stats.tails import log_beta_binomial
@@ -20,12 +21,23 @@ from heliograph_collector.model.thresholds import Thresholds
 
 _MOST_NATS = 60.0  # of a sum, so that the evidence of a long block can fall again; assumed
 _RECENT_TESTS = 40.0  # after so many more, an earlier one counts half; assumed
+_DOUBT_NATS = 3.0  # of a sum, from which other services are asked: chance seldom has more; assumed
+_SPREAD = 0.7  # of the failing rates of services, in deviations of one test; assumed
+_NOISE = 0.05  # failing rate of other services, which a calm network has less than; assumed
 _KINDS = {
     VoteValue.BLOCKED: IncidentKind.BLOCKING,
     VoteValue.THROTTLED: IncidentKind.THROTTLING,
     VoteValue.PARTIAL: IncidentKind.PARTIAL,
     VoteValue.ISOLATED: IncidentKind.ISOLATION,
 }
+
+
+class UsualFailures(Protocol):
+    """How much fails in a country anyway, of whatever service. Implemented by OtherServices."""
+
+    def failing_rate(self, scope: Scope) -> float:
+        """Return the failing rate of other services in a cell."""
+        ...
 
 
 def log_likelihood_ratio(votes: VoteCount, rate: float, limits: Thresholds) -> float:
@@ -37,6 +49,15 @@ def log_likelihood_ratio(votes: VoteCount, rate: float, limits: Thresholds) -> f
     return blocked - log_beta_binomial(
         votes.hits, votes.votes, min(rate, limits.p_bad), limits.spread
     )
+
+
+def _bound_usual(usual: UsualFailures, scope: Scope, limits: Thresholds) -> float:
+    """Bound the failing rate that other services explain: theirs differ, and are a sample."""
+    rate = usual.failing_rate(scope)
+    if rate < _NOISE:
+        return rate
+    bound = rate + _SPREAD * math.sqrt(rate * (1 - rate))
+    return min(bound, (rate + limits.p_bad) / 2)
 
 
 def compute_working_nats(votes: VoteCount, limits: Thresholds) -> float:
@@ -74,8 +95,21 @@ class CellEvidence:
     sums: dict[Scope, float] = field(default_factory=dict)
     tested: dict[Scope, VoteCount] = field(default_factory=dict)
 
-    def add_bin(self, cells: Mapping[Scope, VoteCount], rate: float, limits: Thresholds) -> None:
-        """Add the votes of a bin; without votes a sum stays."""
+    def add_bin(
+        self,
+        cells: Mapping[Scope, VoteCount],
+        rate: float,
+        usual: UsualFailures,
+        limits: Thresholds,
+    ) -> None:
+        """Add the votes of a bin; without votes a sum stays.
+
+        Args:
+            cells: The votes by cell.
+            rate: The failing rate of the service in other countries.
+            usual: That of other services here. What fails no more than these is no evidence.
+            limits: The thresholds.
+        """
         for scope, vote_count in cells.items():
             before = self.sums.setdefault(scope, 0.0)
             if before == 0.0:
@@ -83,6 +117,11 @@ class CellEvidence:
             # A sum of 0 cannot fall, and a bin without a hit cannot raise it.
             if before > 0.0 or vote_count.hits:
                 step = log_likelihood_ratio(vote_count, rate, limits)
+                if (
+                    before + step > _DOUBT_NATS
+                    and (other := _bound_usual(usual, scope, limits)) > rate
+                ):
+                    step = min(step, log_likelihood_ratio(vote_count, other, limits))
                 self.sums[scope] = min(_MOST_NATS, max(0.0, before + step))
                 self._count_tests(scope, vote_count)
 
@@ -92,14 +131,18 @@ class CellEvidence:
         tested.votes = tested.votes * left + vote_count.votes
         tested.hits = tested.hits * left + vote_count.hits
 
-    def add_repeats(self, cells: Mapping[Scope, VoteCount], limits: Thresholds) -> None:
+    def add_repeats(
+        self, cells: Mapping[Scope, VoteCount], usual: UsualFailures, limits: Thresholds
+    ) -> None:
         """Add the evidence of second looks that failed too: that the first was no accident.
 
-        Not that of another test: `repeat_share` of what fails at a vantage by itself fails again.
+        Not that of another test: `repeat_share` of what fails at a vantage by itself fails again,
+        and more of it where more fails of whatever service.
         """
-        nats = math.log(limits.p_bad / limits.repeat_share)
         for scope, vote_count in cells.items():
-            if self.sums.get(scope, 0.0) > 0.0:
+            if self.sums.get(scope, 0.0) > 0.0 and vote_count.hits:
+                again = max(limits.repeat_share, _bound_usual(usual, scope, limits))
+                nats = math.log(limits.p_bad / min(again, limits.p_bad))
                 self.sums[scope] = min(_MOST_NATS, self.sums[scope] + nats * vote_count.hits)
 
     def count_needed_nats(self, limits: Thresholds) -> float:

@@ -12,13 +12,14 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import Protocol
 
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.stats.localization import attach_persons, localize
 from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
-from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import (
     FAILING_VALUES,
     ServiceVote,
@@ -33,6 +34,19 @@ _MIN_TESTS = 6
 _MIN_CHANGES = 3
 MIN_EXCESS = 0.2  # of failing tests over the rate of the other countries: no noise of a service
 _MOST_FAILING = 0.85  # of the present votes; more is a block that is on and off
+_LASTING_EXCESS = 0.1  # over other services, with which a partial lasts
+
+
+class UsualFlapping(Protocol):
+    """What flaps in a country of other services. Implemented by OtherServices."""
+
+    def failing_rate(self, scope: Scope) -> float:
+        """Return which share of the fresh votes on other services fails in a cell."""
+        ...
+
+    def flapping_share(self, scope: Scope) -> float:
+        """Return which share of the latest tests of other services failed by chance there."""
+        ...
 
 
 @dataclass(slots=True)
@@ -84,27 +98,48 @@ class FlappingVantages:
             n: recent for n, recent in self.tests.items() if recent.tested_us >= before_us
         }
 
+    def drop_steady(self, pseudonyms: Iterable[str]) -> None:
+        """Drop the tests of vantages of which they show that they do not flap: a block ended."""
+        for pseudonym in pseudonyms:
+            recent = self.tests.get(pseudonym)
+            if recent is not None and recent.count >= _MIN_TESTS and not recent.is_flapping:
+                del self.tests[pseudonym]
+
     def prevail_in(
         self,
         episode: BlockingEpisode,
         votes: Iterable[ServiceVote],
+        usual: UsualFlapping,
         now_us: int,
         limits: Thresholds,
     ) -> bool:
         """Return whether most of the established that have a vote are flapping.
 
-        A partial lasts until few are.
+        A partial lasts until few are, or until other services flap as much.
         """
         inside = [vote for vote in votes if episode.holds(vote.witness.place)]
         count = sum_votes(count_votes(self._list_hits(inside, now_us, limits)))
         is_partial = episode.kind is IncidentKind.PARTIAL
         share = limits.clear_share if is_partial else limits.confirm_share
-        return count.votes >= limits.witnesses and count.share >= share
+        if count.votes < limits.witnesses or count.share < share:
+            return False
+        scopes = [cell.scope for cell in episode.parts]
+        lately = max(map(usual.flapping_share, scopes))
+        present = max(map(usual.failing_rate, scopes))
+        now_failing = sum(vote.standing in FAILING_VALUES for vote in inside) / len(inside)
+        is_usual = present >= _LASTING_EXCESS and now_failing < present + _LASTING_EXCESS
+        return not is_usual and self._failing_share(inside) >= lately + _LASTING_EXCESS
+
+    def mean_share(self, votes: Collection[ServiceVote]) -> float:
+        """Return which share of their tests vantages failed by chance: not what always fails."""
+        shares = [self._share_of(vote) for vote in votes]
+        return sum(share for share in shares if share <= _MOST_FAILING) / len(shares)
 
     def find_cells(
         self,
         votes: Sequence[ServiceVote],
         rate: float,
+        usual: UsualFlapping,
         nats: float,
         now_us: int,
         limits: Thresholds,
@@ -114,6 +149,7 @@ class FlappingVantages:
         Args:
             votes: The fresh votes of the country.
             rate: The failing rate of the other countries.
+            usual: That of other services here.
             nats: The evidence against chance that an alarm needs.
         """
         hits = self._list_hits(votes, now_us, limits)
@@ -123,17 +159,20 @@ class FlappingVantages:
         cells = localize(votes_by_place, limits.confirm_share, limits.votes, limits)
         cells = attach_persons(cells, votes_by_place)
         failing: dict[AffectedCell, float] = {}
-        chance = _flapping_chance(rate)
         for cell in cells:
-            flapping = upper_tail([chance] * round(cell.votes), round(cell.votes * cell.share))
-            if flapping > math.exp(-nats):
-                continue
             inside = [vote for vote in votes if cell.scope.includes(vote.witness.place)]
             now_failing = sum(vote.standing in FAILING_VALUES for vote in inside) / len(inside)
-            shares = [self._failing_share(vote) for vote in inside]
-            share = round(sum(shares) / len(shares), 3)
-            is_failing = rate + MIN_EXCESS <= now_failing <= _MOST_FAILING
-            if is_failing and share >= rate + MIN_EXCESS:
+            share = round(self._failing_share(inside), 3)
+            if not rate + MIN_EXCESS <= min(share, now_failing) or now_failing > _MOST_FAILING:
+                continue
+            present = max(rate, usual.failing_rate(cell.scope))
+            lately = max(rate, usual.flapping_share(cell.scope))
+            chance = _flapping_chance(rate)
+            flapping = upper_tail([chance] * round(cell.votes), round(cell.votes * cell.share))
+            is_worse = now_failing >= present + MIN_EXCESS and share >= lately + MIN_EXCESS
+            tests = sum(self._count_of(vote) for vote in inside)
+            is_sure = tests * _divergence(share, lately) >= nats
+            if is_worse and is_sure and flapping <= math.exp(-nats):
                 failing[cell] = share
         return failing
 
@@ -150,9 +189,22 @@ class FlappingVantages:
         recent = self.tests.get(vote.witness.nym)
         return recent is not None and recent.is_flapping
 
-    def _failing_share(self, vote: ServiceVote) -> float:
+    def _failing_share(self, votes: Collection[ServiceVote]) -> float:
+        return sum(map(self._share_of, votes)) / len(votes)
+
+    def _count_of(self, vote: ServiceVote) -> int:
+        recent = self.tests.get(vote.witness.nym)
+        return recent.count if recent is not None else 0
+
+    def _share_of(self, vote: ServiceVote) -> float:
         recent = self.tests.get(vote.witness.nym)
         return recent.share if recent is not None else 0.0
+
+
+def _divergence(share: float, rate: float) -> float:
+    """Return the evidence of each test for a failing share over a rate, in nats."""
+    works = (1.0 - share) * math.log((1.0 - share) / (1.0 - rate)) if share < 1.0 else 0.0
+    return share * math.log(share / rate) + works
 
 
 def find_partial(

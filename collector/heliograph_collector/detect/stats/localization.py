@@ -8,7 +8,7 @@ greedy).
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace, sum_votes
@@ -20,30 +20,42 @@ _VOTE_TOLERANCE = 1e-6  # votes are sums of fractions; assumed
 
 
 def localize(
-    votes: VotesByPlace, share: float, min_votes: float, limits: Thresholds = THRESHOLDS
+    votes: VotesByPlace,
+    share: float,
+    min_votes: float,
+    limits: Thresholds = THRESHOLDS,
+    may_name: Callable[[Scope], bool] = lambda scope: True,
 ) -> tuple[AffectedCell, ...]:
     """Return the cells that explain the votes.
 
     Args:
         share: The least share of hits in a cell.
         min_votes: The least number of votes in a cell.
+        may_name: Whether a cell that explains them may be named.
     """
     if all(count.share < share - _VOTE_TOLERANCE for count in votes.values()):
         return ()  # no cell has a larger share than all of its places
-    return _Localization(votes, share, min_votes - _VOTE_TOLERANCE, limits).name_cells()
+    least = min_votes - _VOTE_TOLERANCE
+    return _Localization(votes, share, least, limits, may_name).name_cells()
 
 
 class _Localization:
     """One localization: the votes, and the conditions for a cell."""
 
     def __init__(
-        self, votes: VotesByPlace, share: float, min_votes: float, limits: Thresholds
+        self,
+        votes: VotesByPlace,
+        share: float,
+        min_votes: float,
+        limits: Thresholds,
+        may_name: Callable[[Scope], bool],
     ) -> None:
         self._remaining = votes
         self._all_cells = count_by_cell(votes)
         self._share = share
         self._min_votes = min_votes
         self._limits = limits
+        self._may_name = may_name
 
     def name_cells(self) -> tuple[AffectedCell, ...]:
         affected: list[AffectedCell] = []
@@ -69,6 +81,7 @@ class _Localization:
             if vote_count.votes >= self._min_votes
             and vote_count.share >= self._share <= self._all_cells[scope].share
             and (not scope.is_national or len(networks) >= self._limits.networks)
+            and self._may_name(scope)
         ]
         gain, _, scope = max(ranked, default=(0.0, 0, None))
         return scope if gain > self._limits.explain else None
@@ -96,6 +109,7 @@ class _Localization:
                 if cells[cell].votes >= self._min_votes
                 and cells[cell].share >= self._share
                 and self._gain(cells[cell]) > explain
+                and self._may_name(cell)
             ]
             gain = sum(self._gain(cells[cell]) - explain for cell in children)
             if len(children) > 1 and gain > best_gain:

@@ -1,0 +1,69 @@
+"""The newest vote of every vantage: whether most of a cell are blocked, or only most in a sample.
+
+Theory of operation. Fresh votes are a sample where tests are rarer than votes are fresh, and half
+of a country is most of a sample by chance, again and again: a block that reached one vantage after
+another was national at 20 of 38. So a cell is named only if most of all its vantages fail. What a
+vantage said before the block says nothing of it: where most fail since one moment, those that did
+not test since then are unknown, and the cell is named as soon as before. Where vantage after
+vantage begins to fail, those that worked since the middle one began do contradict.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.stats.tails import quantile
+from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
+from heliograph_collector.model.thresholds import Thresholds
+
+_KNOWN_S = 1_800.0  # an older vote says nothing of a vantage; assumed
+
+
+@dataclass(slots=True)
+class KnownVotes:
+    """The newest vote of each vantage of a country on one service, by pseudonym."""
+
+    newest: dict[str, ServiceVote] = field(default_factory=dict)
+
+    def record(self, votes: Iterable[ServiceVote]) -> None:
+        """Record fresh votes."""
+        self.newest.update((vote.witness.nym, vote) for vote in votes)
+
+    def forget(self, before_us: int) -> None:
+        self.newest = {n: vote for n, vote in self.newest.items() if vote.at_us >= before_us}
+
+    def mostly_fail(
+        self, scope: Scope, first_bad: Mapping[str, ServiceVote], now_us: int, limits: Thresholds
+    ) -> bool:
+        """Return whether most vantages of a cell fail, of those that say something of the block.
+
+        Args:
+            scope: The cell.
+            first_bad: The first failure of each vantage that fails.
+            now_us: The end of the bin.
+            limits: The thresholds.
+        """
+        inside = self._select(scope, now_us, limits)
+        begun_us = [first_bad[o.witness.nym].at_us for o in inside if o.witness.nym in first_bad]
+        if not begun_us:
+            return True
+        since_us = quantile(begun_us, 0.5)
+        hits = [
+            (o.witness, o.standing in FAILING_VALUES)
+            for o in inside
+            if o.standing in FAILING_VALUES or o.at_us >= since_us
+        ]
+        return sum_votes(count_votes(hits)).share >= limits.confirm_share
+
+    def _select(self, scope: Scope, now_us: int, limits: Thresholds) -> Sequence[ServiceVote]:
+        since_us = now_us - int(max(_KNOWN_S, limits.fresh_s) * SECOND_US)
+        return [
+            o
+            for o in self.newest.values()
+            if o.at_us >= since_us
+            and o.standing is not VoteValue.DOWN
+            and scope.includes(o.witness.place)
+            and is_established(o.witness, now_us, limits)
+        ]

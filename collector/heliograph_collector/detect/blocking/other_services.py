@@ -1,0 +1,190 @@
+"""Votes of the same country on other services: how much fails there of whatever service.
+
+Theory of operation. What is congested, or a resolver that fails, fails tests of all services alike,
+each by chance. A block fails one service, and leaves the rest as it was, at the same vantages in
+the same minutes. So a cell's failures of one service are evidence only as far as they exceed those
+of the median other service there. A service whose tests fail from some moment on, or always, is
+left out of that: it may be blocked itself, and a state may block most of what is tested.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from itertools import accumulate
+from statistics import median_low
+
+from heliograph_collector.detect.blocking.flapping import FlappingVantages
+from heliograph_collector.detect.stats.voting import is_established
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import (
+    FAILING_VALUES,
+    ServiceVote,
+    VantageLocation,
+    VoteValue,
+)
+from heliograph_collector.model.thresholds import Thresholds
+
+# Assumed, all of them:
+_MIN_TESTS = 3  # of a service in a cell
+_MIN_VOTES = 8  # of all other services in a cell
+_ALWAYS = 0.85  # failing share of what is blocked
+_WORKS = 0.04  # failing rate before a block, as the prior has it
+_FAILS = 0.9  # … and during it, as `Thresholds.p_bad`
+TestsByPlace = Mapping[VantageLocation, Sequence[tuple[int, bool]]]  # (time, whether it failed)
+
+
+@dataclass(frozen=True, slots=True)
+class CountryTests:
+    """The fresh votes of one country on all services, in one bin."""
+
+    votes_by_service: Mapping[str, Sequence[ServiceVote]]
+    flapping_by_service: Mapping[str, FlappingVantages]
+    now_us: int
+    limits: Thresholds
+    _failing: set[str] = field(default_factory=set)
+    _places: dict[str, TestsByPlace] = field(default_factory=dict)
+    _cells: dict[tuple[Scope, Scope | None], dict[str, list[bool]]] = field(default_factory=dict)
+
+    def list_failing(self) -> AbstractSet[str]:
+        """List the services of which a test failed."""
+        if not self._failing:
+            self._failing.update(
+                service
+                for service, votes in self.votes_by_service.items()
+                if any(vote.standing in FAILING_VALUES for vote in votes)
+            )
+        return self._failing
+
+    def list_tests(self, scope: Scope, without: Scope | None = None) -> Mapping[str, list[bool]]:
+        """Return by service whether the tests in a cell failed, in order of time."""
+        tests = self._cells.get((scope, without))
+        if tests is None:
+            tests = self._cells[scope, without] = {
+                service: self._list_failed(service, scope, without)
+                for service in self.votes_by_service
+            }
+        return tests
+
+    def flapping_shares(self, scope: Scope) -> Mapping[str, float]:
+        """Return by service which share of the latest tests failed by chance."""
+        shares = {}
+        for service, votes in self.votes_by_service.items():
+            inside = [o for o in votes if scope.includes(o.witness.place) and self._counts(o)]
+            if len(inside) >= _MIN_TESTS:
+                shares[service] = self.flapping_by_service[service].mean_share(inside)
+        return shares
+
+    def _list_failed(self, service: str, scope: Scope, without: Scope | None) -> list[bool]:
+        if service not in self._places:
+            self._places[service] = self._group_by_place(self.votes_by_service[service])
+        inside = [
+            test
+            for place, tests in self._places[service].items()
+            if scope.includes(place) and (without is None or not without.includes(place))
+            for test in tests
+        ]
+        if any(has_failed for _, has_failed in inside):
+            inside.sort()  # without a failure the order says nothing
+        return [has_failed for _, has_failed in inside]
+
+    def _group_by_place(self, votes: Sequence[ServiceVote]) -> TestsByPlace:
+        tests: defaultdict[VantageLocation, list[tuple[int, bool]]] = defaultdict(list)
+        for vote in votes:
+            if self._counts(vote):
+                tests[vote.witness.place].append((vote.at_us, vote.standing in FAILING_VALUES))
+        return tests
+
+    def _counts(self, vote: ServiceVote) -> bool:
+        is_old = is_established(vote.witness, self.now_us, self.limits)
+        return is_old and vote.standing is not VoteValue.DOWN
+
+
+@dataclass(frozen=True, slots=True)
+class OtherServices:
+    """What fails of the other services of a country."""
+
+    service: str
+    tests: CountryTests
+
+    def failing_rate(self, scope: Scope) -> float:
+        """Return the failing rate of the median other service, in a cell or around it.
+
+        A small cell has few tests, so that what fails in the rest of its network, region or kind of
+        access counts as well. Where a block is of this cell alone, the rest works.
+        """
+        failing = self.tests.list_failing()
+        others = len(self.tests.votes_by_service) - 1
+        if 2 * len(failing - {self.service}) < others:
+            return 0.0  # as on nearly all calm days
+        around = [self._median_rate(wider, scope) for wider in _list_wider(scope)]
+        return max([self._median_rate(scope, None), *around])
+
+    def _median_rate(self, scope: Scope, without: Scope | None) -> float:
+        tests = self.tests.list_tests(scope, without)
+        others = [failed for service, failed in tests.items() if service != self.service]
+        if sum(map(len, others)) < _MIN_VOTES:
+            return 0.0
+        rates = [_find_rate(failed) for failed in others if len(failed) >= _MIN_TESTS]
+        chance = [rate for rate in rates if rate < _ALWAYS]
+        return median_low(chance) if chance else 0.0
+
+    def flapping_share(self, scope: Scope) -> float:
+        """Return which share of its latest tests the median other service failed by chance."""
+        shares = self.tests.flapping_shares(scope)
+        others = [share for service, share in shares.items() if service != self.service]
+        return median_low(others) if others else 0.0
+
+
+def group_tests(
+    votes_by_service: Mapping[str, Mapping[str, Sequence[ServiceVote]]],
+    flapping: Mapping[str, Mapping[str, FlappingVantages]],
+    now_us: int,
+    limits: Thresholds,
+) -> dict[str, CountryTests]:
+    """Group the fresh votes of each service and country by country.
+
+    Args:
+        votes_by_service: The votes by service and country.
+        flapping: The flapping vantages by country and service, of every country.
+        now_us: The end of the bin.
+        limits: The thresholds.
+    """
+    by_country: defaultdict[str, dict[str, Sequence[ServiceVote]]] = defaultdict(dict)
+    for service, own_votes in votes_by_service.items():
+        for country, votes in own_votes.items():
+            by_country[country][service] = votes
+    return {
+        country: CountryTests(by_country[country], by_service, now_us, limits)
+        for country, by_service in flapping.items()
+    }
+
+
+def _list_wider(scope: Scope) -> list[Scope]:
+    """List the cells that name one dimension less."""
+    wider = (scope._replace(region=""), scope._replace(asn=0), scope._replace(access=""))
+    return [cell for cell in wider if cell != scope]
+
+
+def _find_rate(failed: Sequence[bool]) -> float:
+    """Return which share of a service's tests fails, since the moment that explains them best.
+
+    One moment between works and fails is compared with failures by chance; all are as likely.
+    """
+    hits = sum(failed)
+    share = hits / len(failed)
+    if share in (0.0, 1.0):
+        return share
+    chance = hits * math.log(share) + (len(failed) - hits) * math.log(1 - share)
+    before = sum(math.log(_WORKS if hit else 1 - _WORKS) for hit in failed)
+    gains = accumulate(map(_compare_rates, reversed(failed)))
+    most, count = max((nats, count) for count, nats in enumerate(gains, 1))
+    if before + most - math.log(len(failed)) <= chance:
+        return share
+    return sum(failed[-count:]) / count
+
+
+def _compare_rates(hit: bool) -> float:
+    """Return the evidence of one test for a block, in nats."""
+    return math.log(_FAILS / _WORKS) if hit else math.log((1 - _FAILS) / (1 - _WORKS))

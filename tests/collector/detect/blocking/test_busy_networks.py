@@ -1,0 +1,68 @@
+"""What fails of all services alike is no block of one, and half of a country is not the country."""
+
+import os
+
+import pytest
+
+from heliograph_collector.detect.replay import replay_signals
+from heliograph_collector.model.scope import Scope
+from support.congested_evenings import (
+    BLOCKS,
+    BUSY,
+    DELIVERY_US,
+    MESSENGERS,
+    ROLLOUTS,
+    Blocked,
+    Busy,
+    Evening,
+    find_evening_faults,
+    list_named,
+    list_votes,
+    share_blocked,
+)
+from support.foreign_world import AT, HOUR
+
+SEEDS = min(2, int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "0")))
+NOISE = 0.06  # of the vantages fail by chance just then
+
+# Short ones in each run, all else by `make soak`.
+SHORT = {
+    "a third of all": Evening((Busy(0.35, at=AT - HOUR),), hours=3, services=MESSENGERS),
+    "half of phones, no credit": Evening(
+        (Busy(1, Scope("KZ", access="mobile"), AT - HOUR, lines=0.5, always=True),),
+        hours=3,
+        services=MESSENGERS,
+    ),
+    "a block while a third fails": Evening(
+        (Busy(0.35, at=AT - HOUR),),
+        (Blocked("whatsapp", lasts=HOUR, within_s=900),),
+        hours=3,
+        services=MESSENGERS,
+    ),
+}
+SCENES = SHORT | BUSY | BLOCKS
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"), [*((n, 0) for n in SHORT), *((n, s) for s in range(SEEDS) for n in SCENES)]
+)
+def test_evening_is_told_as_what_it_is(name: str, seed: int) -> None:
+    evening = SCENES[name]
+    votes, _ = list_votes(evening, seed)
+    incidents = replay_signals((), [(vote.at_us + DELIVERY_US, vote) for vote in votes]).incidents
+    assert not list(find_evening_faults(evening, incidents))
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"), [("to all, 2 h", 0), *((n, s) for s in range(SEEDS) for n in ROLLOUTS)]
+)
+def test_roll_out_is_named_where_most_are_reached(name: str, seed: int) -> None:
+    """Version 39 named the country at 20 of 38, where the fresh votes were a sample."""
+    evening = ROLLOUTS[name]
+    votes, here = list_votes(evening, seed)
+    named = [
+        (scope, share_blocked(evening.blocks[0], here, scope, second))
+        for second, scope in list_named(votes)
+    ]
+    assert named
+    assert not [(scope, share) for scope, share in named if share < 0.6 - NOISE]
