@@ -151,7 +151,9 @@ class CountryService:
             self.recent_cells.clear()
             return
         nats = self.evidence.count_needed_nats(limits)
-        flapping_cells = self.flapping.find_cells(votes, rate, usual, nats, now_us, limits)
+        flapping_cells = self.flapping.find_cells(
+            votes, rate, usual, self.confirmed, nats, now_us, limits
+        )
         self._hold_partial(flapping_cells, now_us, others)
         loud = self.evidence.find_loud(limits)
         if loud or any(self.recent_cells):

@@ -126,7 +126,7 @@ class FlappingVantages:
         scopes = [cell.scope for cell in episode.parts]
         lately = max(map(usual.flapping_share, scopes))
         present = max(map(usual.failing_rate, scopes))
-        now_failing = sum(vote.standing in FAILING_VALUES for vote in inside) / len(inside)
+        now_failing = _count_share(inside)
         is_usual = present >= _LASTING_EXCESS and now_failing < present + _LASTING_EXCESS
         return not is_usual and self._failing_share(inside) >= lately + _LASTING_EXCESS
 
@@ -140,6 +140,7 @@ class FlappingVantages:
         votes: Sequence[ServiceVote],
         rate: float,
         usual: UsualFlapping,
+        blocks: Sequence[BlockingEpisode],
         nats: float,
         now_us: int,
         limits: Thresholds,
@@ -150,6 +151,7 @@ class FlappingVantages:
             votes: The fresh votes of the country.
             rate: The failing rate of the other countries.
             usual: That of other services here.
+            blocks: The confirmed blocks, which alone make no partial of a wider cell.
             nats: The evidence against chance that an alarm needs.
         """
         hits = self._list_hits(votes, now_us, limits)
@@ -161,7 +163,8 @@ class FlappingVantages:
         failing: dict[AffectedCell, float] = {}
         for cell in cells:
             inside = [vote for vote in votes if cell.scope.includes(vote.witness.place)]
-            now_failing = sum(vote.standing in FAILING_VALUES for vote in inside) / len(inside)
+            rest = [o for o in inside if not any(b.holds(o.witness.place) for b in blocks)]
+            now_failing = min(map(_count_share, (inside, rest or inside)))
             share = round(self._failing_share(inside), 3)
             if not rate + MIN_EXCESS <= min(share, now_failing) or now_failing > _MOST_FAILING:
                 continue
@@ -199,6 +202,10 @@ class FlappingVantages:
     def _share_of(self, vote: ServiceVote) -> float:
         recent = self.tests.get(vote.witness.nym)
         return recent.share if recent is not None else 0.0
+
+
+def _count_share(votes: Collection[ServiceVote]) -> float:
+    return sum(vote.standing in FAILING_VALUES for vote in votes) / len(votes)
 
 
 def _divergence(share: float, rate: float) -> float:
