@@ -6,7 +6,7 @@ Theory of operation. Every cell sums log-likelihood ratios of its bins (Page's C
 of the world fails too, nothing is summed. episode.py describes the end of an episode.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -36,7 +36,7 @@ from heliograph_collector.detect.stats.voting import (
 )
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope
-from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 
@@ -121,20 +121,9 @@ class CountryService:
             usual: The votes of this country on other services.
             editions: Those of all vantages.
         """
-        voters = new_voters.pseudonyms
-        counted_votes = [
-            o for o in votes if o.witness.nym in voters and o.standing is not VoteValue.DOWN
-        ]
-        hits = ((o.witness, o.standing in FAILING_VALUES) for o in counted_votes)
         limits = self.limits
-        self.evidence.add_bin(self._count_cells(count_votes(hits)), rate, usual, limits)
-        repeated = (
-            (o.witness, o.standing in FAILING_VALUES)
-            for o in votes
-            if o.witness.nym in new_voters.repeating
-        )
-        self.evidence.add_repeats(self._count_cells(count_votes(repeated)), usual, limits)
-        self.flapping.record_tests(counted_votes)
+        voters = new_voters.pseudonyms
+        self._add_evidence(votes, new_voters, rate, usual)
         for episode in self._open_episodes():
             episode.flapping = self.flapping.prevail_in(episode, votes, usual, now_us, limits)
             is_same_fault = down and others.mostly_fail_like(episode)
@@ -159,6 +148,25 @@ class CountryService:
         if loud or any(self.recent_cells):
             doubts = EditionDoubts(editions, self.first_bad, self.last_good, others)
             self._raise_alarms(votes, now_us, loud, others, doubts.select(votes))
+
+    def _add_evidence(
+        self,
+        votes: Sequence[ServiceVote],
+        new_voters: NewVoters,
+        rate: float,
+        usual: OtherServices,
+    ) -> None:
+        """Add the new votes of a bin to the evidence of their cells."""
+        limits = self.limits
+        voters = new_voters.pseudonyms
+        counted_votes = [
+            o for o in votes if o.witness.nym in voters and o.standing is not VoteValue.DOWN
+        ]
+        cells = self._count_cells(count_votes(_list_hits(counted_votes)))
+        self.evidence.add_bin(cells, rate, usual, limits)
+        repeated = _list_hits(o for o in votes if o.witness.nym in new_voters.repeating)
+        self.evidence.add_repeats(self._count_cells(count_votes(repeated)), usual, limits)
+        self.flapping.record_tests(counted_votes)
 
     def _hold_partial(
         self, cells: Mapping[AffectedCell, float], now_us: int, others: OtherCountries
@@ -262,11 +270,7 @@ class CountryService:
         doubted: AbstractSet[str],
     ) -> None:
         limits = self.limits
-        hits = [
-            (o.witness, o.standing in FAILING_VALUES)
-            for o in votes
-            if o.standing is not VoteValue.DOWN
-        ]
+        hits = _list_hits(o for o in votes if o.standing is not VoteValue.DOWN)
         all_votes = count_votes(hits)
         persons = count_votes((w, hit) for w, hit in hits if is_established(w, now_us, limits))
         loud_cells = self._localize_loud(all_votes, limits.burst, loud, now_us)
@@ -389,3 +393,7 @@ class CountryService:
             and any(b.touches(cell) for cell in cells)
             for b in self.episodes
         )
+
+
+def _list_hits(votes: Iterable[ServiceVote]) -> list[tuple[VantageRef, bool]]:
+    return [(o.witness, o.standing in FAILING_VALUES) for o in votes]

@@ -300,12 +300,9 @@ class BlockingEpisode:
         """Close the episode between two bins if the newest tests alone show its end."""
         votes_inside = self._votes_inside(country_votes)
         vote_count = count_failures(votes_inside, now_us, self.limits)
-        if (
-            self.wary
-            or self.flapping
-            or vote_count.votes < self.limits.witnesses
-            or vote_count.share > self.limits.clear_share
-        ):
+        has_votes = vote_count.votes >= self.limits.witnesses
+        is_clear = vote_count.share <= self.limits.clear_share
+        if self.wary or self.flapping or not (has_votes and is_clear):
             return
         if self._has_recovered(self._recent_tests(self._votes_inside(tests), now_us), now_us):
             self._record_votes(votes_inside)
