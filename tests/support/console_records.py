@@ -7,6 +7,7 @@ assert "vera" in records.read_people()
 
 import asyncio
 import io
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -14,9 +15,11 @@ from uuid import uuid4
 import pytest
 
 from heliograph_collector import cli
-from heliograph_collector.app.console_records import open_files
+from heliograph_collector.app.console_records import open_files, take_over_records
+from heliograph_collector.app.shared_audit import LEAD
 from heliograph_collector.app.shared_operators import SharedOperators
 from heliograph_collector.config.journal_settings import JournalSettings
+from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import open_keyring
 from heliograph_collector.fleet.audit_log import AuditEntry, parse_line
 from heliograph_collector.fleet.operators import Operators, Person
@@ -66,6 +69,10 @@ class ServerRecords(Records):
     def options(self) -> list[str]:
         return ["--config", str(self.data / "collector.yml"), *super().options]
 
+    async def lead(self) -> None:
+        async with AsyncExitStack() as stack:
+            await take_over_records(Config(data=self.data), self.settings, 1, stack)
+
     def read_people(self) -> dict[str, Person]:
         async def read() -> dict[str, Person]:
             async with open_console(self.settings) as side:
@@ -84,7 +91,9 @@ class ServerRecords(Records):
         return asyncio.run(read())
 
     def read_trail(self) -> list[AuditEntry]:
-        return [entry for line in self.read_lines() if (entry := parse_line(line))]
+        """The entries of commands, oldest first."""
+        entries = (parse_line(line) for line in self.read_lines())
+        return [entry for entry in entries if entry and entry.did != LEAD]
 
     def read_stored(self) -> bytes:
         async def read() -> bytes:
@@ -98,12 +107,18 @@ def in_files(data: Path) -> Records:
     return Records(data)
 
 
-def on_servers(data: Path, servers: NatsServers) -> ServerRecords:
-    """Records of a name of their own; the data directory gets keys and a configuration."""
+def on_servers(data: Path, servers: NatsServers, *, is_begun: bool = True) -> ServerRecords:
+    """Records of a name of their own; the data directory gets keys and a configuration.
+
+    If `is_begun`, a collector has led with them.
+    """
     settings = servers.settings(f"t{uuid4().hex[:16]}")
     open_keyring(data, [HOST])
     (data / "collector.yml").write_text(
         f"store:\n  journal:\n    servers: [{', '.join(settings.urls)}]\n"
         f"    name: {settings.name}\n    replicas: {settings.replicas}\n"
     )
-    return ServerRecords(data, settings)
+    records = ServerRecords(data, settings)
+    if is_begun:
+        asyncio.run(records.lead())
+    return records

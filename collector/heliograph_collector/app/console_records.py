@@ -81,7 +81,7 @@ async def take_over_records(
         operators = SharedOperators(side.operators, secret, mirror=data)
         audit = SharedAudit(side.audit, term)
         try:
-            await operators.start(data)
+            await operators.take_over(data)
         except OperatorsError as error:
             raise CannotServeError(f"{error}.") from error
         await audit.take_over(data, SystemClock().wall_us())

@@ -49,7 +49,7 @@ async def _run_shared(
     secret = read_secret(data)
     async with open_console(servers) as side:
         document = SharedOperators(side.operators, secret)
-        await document.start(data)
+        await document.start()
         audit = SharedAudit(side.audit)
         await audit.start()
         return await asyncio.to_thread(lambda: action(Operators(document), audit))

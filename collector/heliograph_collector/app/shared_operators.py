@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 from heliograph.durable_file import replace_file
 from heliograph_collector.fleet.operator_file import FILE_NAME, OperatorFile
 from heliograph_collector.fleet.operator_seal import seal_operators, unseal_operators
+from heliograph_collector.fleet.operators import OperatorsError
 from heliograph_collector.store.journal.journal import FencedError, JournalError
 
 if TYPE_CHECKING:
     from heliograph_collector.store.journal.jetstream.shared_value import SharedValue
 
+_NOBODY = b'{"people": {}}'  # but the built-in operator
 CHANGE_S = 20.0  # of one change; the servers are asked for 10 s
 
 
@@ -69,19 +71,28 @@ class SharedOperators:
             replace_file(self._mirror / FILE_NAME, content)
             self._mirrored = content
 
-    async def start(self, data: Path) -> None:
-        """Read the users; who finds none stores those of its own data directory.
+    async def take_over(self, data: Path) -> None:
+        """Read the users as who leads; the first one stores those of its own data directory.
 
         Raises JournalError, OperatorsError, OSError.
         """
         own = await asyncio.to_thread(OperatorFile(data).read)
         async with self._lock:
             await self._read()
-            if self._content is None and own is not None:
+            if self._content is None:
                 with suppress(FencedError):
-                    await self._write(own)
+                    await self._write(own or _NOBODY)
                 await self._read()
         await asyncio.to_thread(self.write_mirror)
+
+    async def start(self) -> None:
+        """Read the users as a command, which must not make its own file that of all.
+
+        Raises JournalError, OperatorsError.
+        """
+        await self._read()
+        if self._content is None:
+            raise OperatorsError("no collector has begun with these servers yet: start `serve`")
 
     async def update(self) -> None:
         """Read what others have changed. Raises JournalError, OperatorsError, OSError."""

@@ -76,9 +76,10 @@ def test_refusals_change_nothing(
     typed: str,
     sentence: str,
 ) -> None:
+    before = records.read_stored()
     assert records.run(*words, typed=typed) == 1
     assert sentence in capsys.readouterr().err
-    assert records.read_stored() == b""
+    assert records.read_stored() == before
 
 
 def test_damaged_file_admits_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,3 +108,15 @@ def test_users_do_not_open_with_another_key(
     (tmp_path / "keys" / "secret.key").write_bytes(b"another" * 5)
     assert records.run("list") == 1
     assert "copy the folder keys" in capsys.readouterr().err
+
+
+@pytest.mark.real
+@pytest.mark.xdist_group("nats")
+def test_file_of_any_machine_does_not_become_that_of_all(
+    tmp_path: Path, nats_server: NatsServers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert in_files(tmp_path).run("add", "outdated", typed="a long password\n") == 0
+    records = on_servers(tmp_path, nats_server, is_begun=False)
+    assert records.run("list") == 1
+    assert "start `serve`" in capsys.readouterr().err
+    assert records.read_stored() == b""
