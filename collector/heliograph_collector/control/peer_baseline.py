@@ -1,8 +1,7 @@
 """Peer baseline: bounded record of how other countries reach the same targets.
 
-It answers two questions. Does a target fail at once in many unrelated countries where it worked
-before? Then the cause is an outage and not censorship. Is a control missing? Then a result from
-elsewhere may replace it, if enough vantages elsewhere reach the target.
+Does a target fail at once in many unrelated countries where it worked before? Then the cause is an
+outage. Is a control missing? A result from elsewhere replaces it, if enough vantages there agree.
 """
 
 import hashlib
@@ -37,8 +36,7 @@ from heliograph_collector.model.seniority import Seniority
 
 BIN_US = 5 * MINUTE_US  # assumed
 SAMPLE_SIZE = 24  # assumed; vantages kept for one target and country, however many it has …
-# … and for one target in all countries, so that the memory holds WINDOW_US of each of them: with
-# 480 it held 8 minutes of the default plan.
+# … and for one target in all: with 480 the memory held 8 minutes of the default plan, not WINDOW_US.
 WORLD_SAMPLE_SIZE = 240
 MIN_PEERS = 3  # assumed; vantages, countries and networks that must succeed to replace a control
 OUTSIDE_IN = "outside_in"  # compared with the results of all experiments on the same target
