@@ -277,6 +277,8 @@ class Workload:
         interference = None if actor.control else self.interference.get((actor.country, service))
         if is_failing(actor, service, second, rng):
             interference = InterferenceMethod.SILENCE
+        if is_isolated(actor, second):
+            interference = InterferenceMethod.DROPPED
         return NetworkConditions(
             round_trip_us=network_rng.randint(*_ROUND_TRIP_US),
             ipv6=network_rng.random() < _IPV6_SHARE or actor.control,
