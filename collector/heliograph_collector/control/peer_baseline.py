@@ -36,7 +36,7 @@ from heliograph_collector.model.seniority import Seniority
 
 BIN_US = 5 * MINUTE_US  # assumed
 SAMPLE_SIZE = 24  # assumed; vantages kept for one target and country, however many it has …
-# … and for one target in all: with 480 the memory held 8 minutes of the default plan, not WINDOW_US.
+# … and for one target in all: with 480 it held 8 minutes of the default plan, not WINDOW_US.
 WORLD_SAMPLE_SIZE = 240
 MIN_PEERS = 3  # assumed; vantages, countries and networks that must succeed to replace a control
 OUTSIDE_IN = "outside_in"  # compared with the results of all experiments on the same target
