@@ -63,6 +63,7 @@ class DeliveryHandover:
     def __init__(self, value: HandoverValue, outbox: Outbox) -> None:
         self._value = value
         self._outbox = outbox
+        self._told: tuple[int, tuple[int, str] | None] = (-1, None)  # changes, and the position
 
     async def take_over(
         self,
@@ -98,22 +99,30 @@ class DeliveryHandover:
 
     async def share(self, changes: ChangeCounter) -> None:
         """Tell of each change, until cancelled or until another collector leads."""
-        told_count = -1
         while True:
-            count = changes.change_count
-            if count != told_count:
-                try:
-                    await self._value.write(await asyncio.to_thread(self._describe))
-                    told_count = count
-                except FencedError:
-                    log.warning("Another collector leads, and sends the alerts.")
-                    return
-                except (JournalError, sqlite3.Error) as error:
-                    log.error("The next leader may send alerts again: %s", error)
+            try:
+                await self.tell(changes)
+            except FencedError:
+                log.warning("Another collector leads, and sends the alerts.")
+                return
+            except (JournalError, sqlite3.Error) as error:
+                log.error("The next leader may send alerts again: %s", error)
             await asyncio.sleep(SHARE_S)
 
-    def _describe(self) -> bytes:
-        number, head = self._outbox.read_position() or (0, "")
+    async def tell(self, changes: ChangeCounter) -> None:
+        """Tell what has changed, if anything has. Raises JournalError, FencedError, sqlite3.Error.
+
+        An outbox that has not begun to read the log tells nothing: the next leader would read all
+        of it, and send the alerts of years.
+        """
+        position = await asyncio.to_thread(self._outbox.read_position)
+        state = (changes.change_count, position)
+        if position is None or state == self._told:
+            return
+        await self._value.write(await asyncio.to_thread(self._describe, *position))
+        self._told = state
+
+    def _describe(self, number: int, head: str) -> bytes:
         return msgspec.json.encode(
             Handover(
                 outbox=self._outbox.read_id(),

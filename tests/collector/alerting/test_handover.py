@@ -1,14 +1,13 @@
 """The collector that leads next sends what the one before could not, and nothing twice."""
 
-import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from heliograph_collector.alerting.handover import DeliveryHandover
 from heliograph_collector.alerting.incident_alerts import collect_alerts
+from heliograph_collector.alerting.service import find_position
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.store.journal.journal import FencedError
 from support.dispatcher_office import DESK, Office
@@ -32,7 +31,6 @@ class Value:
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
         self._revision = 0
-        self.written = asyncio.Event()
 
     async def read(self) -> bytes | None:
         self._revision = self._servers.revision
@@ -44,7 +42,6 @@ class Value:
         self._servers.revision += 1
         self._revision = self._servers.revision
         self._servers.content = content
-        self.written.set()
 
 
 class Leader:
@@ -60,16 +57,8 @@ class Leader:
         now_us = self.office.clock.wall_us()
         await self._handover.take_over(log, published({}), [DESK], now_us)
 
-    async def share(self) -> None:
-        """Tell once of what has changed; return at once where another leads."""
-        self.value.written.clear()
-        sharing = asyncio.create_task(self._handover.share(self.office.dispatcher))
-        written = asyncio.create_task(self.value.written.wait())
-        await asyncio.wait([sharing, written], return_when=asyncio.FIRST_COMPLETED)
-        for task in (sharing, written):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+    async def tell(self) -> None:
+        await self._handover.tell(self.office.dispatcher)
 
     async def take(self, number: int) -> None:
         """Read an entry of the log, and queue its alert."""
@@ -109,7 +98,7 @@ async def test_next_leader_sends_what_had_not_arrived_and_that_alone(
     for number in lost:
         await first.take(number)
     await first.office.works(60)
-    await first.share()
+    await first.tell()
     await second.take(arrives)  # of the time when it led itself, long ago
     await second.begin()
     await second.office.works(60)
@@ -128,7 +117,7 @@ async def test_leader_that_starts_again_keeps_its_messages_and_their_ids(
     await first.take(list_called()[0])
     first.office.post.down = True
     await first.office.works()
-    await first.share()
+    await first.tell()
     before = first.office.outbox.list_deliveries()
     await first.begin()
     assert first.office.outbox.list_deliveries() == before
@@ -140,12 +129,14 @@ async def test_leader_that_was_replaced_tells_nothing_any_more(
 ) -> None:
     first, second = leaders
     await first.begin()
-    await first.share()
-    await second.begin()
-    await second.share()
-    told = servers.content
     await first.take(list_called()[0])
-    await first.share()
+    await first.tell()
+    await second.begin()
+    await second.tell()
+    told = servers.content
+    await first.take(list_called()[1])
+    with pytest.raises(FencedError):
+        await first.tell()
     assert servers.content == told
 
 
@@ -154,7 +145,31 @@ async def test_alerts_of_another_log_are_not_sent(leaders: tuple[Leader, Leader]
     await first.begin()
     first.office.post.down = True
     await first.take(list_called()[0])
-    await first.share()
+    await first.tell()
     await second.begin(book(silence("c" * 16)))
     await second.office.works(60)
     assert second.office.post.sent == []
+
+
+async def test_leader_that_has_read_nothing_lets_nobody_send_the_alerts_of_years(
+    leaders: tuple[Leader, Leader], servers: Servers
+) -> None:
+    first, second = leaders
+    await first.begin()
+    await first.tell()
+    await second.begin()
+    last = len(EVENING.entries)
+    assert find_position(second.office.outbox, EVENING, 1) == last
+
+
+async def test_entries_that_call_nobody_are_told_as_read(leaders: tuple[Leader, Leader]) -> None:
+    first, second = leaders
+    await first.begin()
+    assert find_position(first.office.outbox, EVENING, 1) == len(EVENING.entries)
+    await first.tell()
+    await second.begin()
+    assert second.office.outbox.read_position() == first.office.outbox.read_position()
+    first.office.outbox.queue_alerts((), 1, EVENING.entries[0].hash, 2)
+    await first.tell()
+    await second.begin()
+    assert second.office.outbox.read_position() == (1, EVENING.entries[0].hash)
