@@ -69,6 +69,35 @@ def test_restart_of_the_collector_is_a_gap_and_no_incident(seed: int, back_s: fl
     assert findings.coverage_gaps[0].until_us == at(ONSET + 30 + 180)
 
 
+@pytest.mark.parametrize("down_s", [20, 600, 3_600])
+def test_what_came_back_while_the_collector_was_down_is_not_dated_later(down_s: float) -> None:
+    """An hour of ours, or three days until a backup is restored, is none of the country's."""
+    end = ONSET + 300 + down_s / 2
+    signals = live(everybody(), Random(5), 4, churn=0, cuts=[Cut(ONSET, end, KZ, 3.0)])
+    down = range(at(ONSET + 300), at(ONSET + 300 + down_s))
+    signals = [s for s in signals if s.at_us < down.start]
+    signals.append(Fault(down.start, down.stop, FaultReason.RESTART))
+    rng = Random(5)
+    signals += [VantageArrival(down.stop + 1 + rng.randrange(30_000_000), w) for w in everybody()]
+    (incident,) = confirmed(detect_silence(signals, UNTIL).incidents)
+    assert incident.ended is not None
+    assert incident.ended.earliest_us <= at(end) <= incident.ended.latest_us
+    assert incident.ended.earliest_us >= incident.started.latest_us
+
+
+@pytest.mark.parametrize("down_s", [20, 600, 3_600])
+def test_what_fell_silent_while_the_collector_was_down_is_not_dated_sooner(down_s: float) -> None:
+    signals = [s for s in live(everybody(), Random(5), 4, churn=0) if s.at_us < at(ONSET)]
+    up_us = at(ONSET + down_s)
+    signals.append(Fault(at(ONSET), up_us, FaultReason.RESTART))
+    rng = Random(5)
+    spared = [w for w in everybody() if not KZ(w)]
+    signals += [VantageArrival(up_us + 1 + rng.randrange(30_000_000), w) for w in spared]
+    (incident,) = confirmed(detect_silence(signals, UNTIL).incidents)
+    assert incident.started.earliest_us <= at(ONSET)
+    assert incident.started.latest_us >= up_us, "it may have been just before the start"
+
+
 def test_cut_during_a_restart_is_found_after_it() -> None:
     rng = Random(7)
     signals = live(everybody(), rng, 4, cuts=[Cut(ONSET + 10, END, KZ, 2.0)])

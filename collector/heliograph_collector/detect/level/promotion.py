@@ -64,8 +64,8 @@ class ConfirmedFall:
     def _grow(self, outage: OutageEpisode, limits: Thresholds, now_us: int) -> None:
         """Date the cells that it adds by those that fell silent outside the outage."""
         new_cells = find_new_cells(self.fallen, [outage], limits)
-        later_us = [v.heard_us for v in self.fallen if v.is_silent and not outage.holds(v.place)]
-        started = bracket_onset(later_us, limits) if later_us else outage.started
+        later = [v for v in self.fallen if v.is_silent and not outage.holds(v.place)]
+        started = bracket_onset(later, limits) if later else outage.started
         outage.from_us = min(outage.from_us, self.fall.started.earliest_us)
         outage.grow((self.part,), new_cells or (self.part,), started, now_us)
         outage.method = METHOD

@@ -1,15 +1,51 @@
 """Brackets of the onset and of the end of a silence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.incidents.incident import Bracket
+from heliograph_collector.model.signals import FaultReason
 from heliograph_collector.model.thresholds import Thresholds
 
 # Between two attempts at a lost way while another works: six hours and a quarter (the agent's).
 _PROBE_US = 27_000 * SECOND_US
+_DEAF = (FaultReason.RESTART.value, FaultReason.STALLED.value, FaultReason.PROBE.value)
+
+
+class BlindGap(Protocol):
+    """A coverage gap, its grace included."""
+
+    @property
+    def since_us(self) -> int: ...
+    @property
+    def until_us(self) -> int: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def country(self) -> str: ...
+
+
+class Silence(Protocol):
+    """A silence of one vantage; `floor` is not 0 where it was found after a fault of ours."""
+
+    heard_us: int
+    lost_us: int
+    floor: float
+
+
+class DatedOutage(Protocol):
+    country: str
+    started: Bracket
+
+
+class Watch(Protocol):
+    """When the collector watched."""
+
+    limits: Thresholds
+    gaps: Sequence[BlindGap]
 
 
 def bracket_return(return_times_us: Sequence[int], limits: Thresholds) -> Bracket:
@@ -25,22 +61,41 @@ def bracket_return(return_times_us: Sequence[int], limits: Thresholds) -> Bracke
 
 
 def bracket_end(
-    back_us: Sequence[int], home_us: Sequence[int], started: Bracket, limits: Thresholds
+    back_us: Sequence[int], home_us: Sequence[int], outage: DatedOutage, watch: Watch
 ) -> Bracket:
     """Bracket the end by those who were silent until then, or by more who had another way.
 
     Args:
         home_us: When these were back by the way that they were lost by, which they try seldom.
+        outage: What ended.
+        watch: When nobody watched.
     """
+    started = outage.started
     after_us = [at_us for at_us in home_us if at_us > started.latest_us]
-    if len(after_us) <= len(back_us):
-        return bracket_return(back_us, limits)
-    ended = bracket_return(after_us, limits)
-    earliest_us = max(started.latest_us, ended.earliest_us - _PROBE_US)
-    return replace(ended, earliest_us=earliest_us)
+    ended = bracket_return(after_us if len(after_us) > len(back_us) else back_us, watch.limits)
+    earliest_us = reach_into_gaps(ended, watch.gaps, outage.country).earliest_us
+    if len(after_us) > len(back_us):
+        earliest_us = min(earliest_us, ended.earliest_us - _PROBE_US)
+    if earliest_us < ended.earliest_us:
+        ended = replace(ended, earliest_us=max(started.latest_us, earliest_us))
+    return ended
 
 
-def bracket_onset(heard_times_us: Sequence[int], limits: Thresholds) -> Bracket:
-    """Bracket the onset without the tenth at either end, which may be chance."""
+def reach_into_gaps(returned: Bracket, gaps: Iterable[BlindGap], country: str) -> Bracket:
+    """Return the bracket of a return, from when we were blind, if it was seen right after that."""
+    earliest_us = returned.earliest_us
+    for gap in gaps:
+        is_ours = gap.why in _DEAF and gap.country in ("", country)
+        if is_ours and gap.since_us < returned.earliest_us <= gap.until_us:
+            earliest_us = min(earliest_us, gap.since_us)
+    return replace(returned, earliest_us=earliest_us)
+
+
+def bracket_onset(silences: Sequence[Silence], limits: Thresholds) -> Bracket:
+    """Bracket the onset without the tenth at either end, which may be chance.
+
+    Who is missing after a fault of ours may have fallen silent at any time until that was found.
+    """
     beat_us = int(limits.beat_s * SECOND_US)
-    return Bracket(quantile(heard_times_us, 0.1), quantile(heard_times_us, 0.9) + beat_us)
+    silent_by_us = [s.lost_us if s.floor else s.heard_us + beat_us for s in silences]
+    return Bracket(quantile([s.heard_us for s in silences], 0.1), quantile(silent_by_us, 0.9))

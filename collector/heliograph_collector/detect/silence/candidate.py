@@ -346,8 +346,8 @@ class _Evaluation:
         cells = self._voters.attach_persons(cells)
         fallen = [s for s in vantages if s.lost_us >= candidate.burst_us]
         silent = merging.list_silent(cells, vantages) or fallen
-        burst_times_us = [s.heard_us for s in silent if s.lost_us >= candidate.burst_us]
-        started = bracket_onset(burst_times_us or [s.heard_us for s in silent], self._limits)
+        burst = [s for s in silent if s.lost_us >= candidate.burst_us]
+        started = bracket_onset(burst or silent, self._limits)
         outage = candidate.dark
         if outage is None:
             scope = enclosing_scope(p.scope for p in cells)

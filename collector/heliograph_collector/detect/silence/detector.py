@@ -370,12 +370,12 @@ class SilenceDetector:
         for outage in self._recent_outages(country, now_us):
             if candidate is None or outage is not candidate.dark:
                 outage.reconsider(self._presence, now_us)
-        needs_follow_up = country in self._candidates
-        if not needs_follow_up:
-            outages = self._open_outages(country)
-            for outage in outages:
-                others = [o for o in outages if o is not outage]
-                needs_follow_up |= outage.follow(self._presence, now_us, others)
+        self._presence.gaps = self.coverage_gaps
+        outages = self._open_outages(country) if candidate is None else []
+        needs_follow_up = candidate is not None
+        for outage in outages:
+            others = [o for o in outages if o is not outage]
+            needs_follow_up |= outage.follow(self._presence, now_us, others)
         if needs_follow_up:
             self._schedule(now_us + _FOLLOW_US, "follow", country)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.silence.brackets import bracket_return
+from heliograph_collector.detect.silence.brackets import bracket_return, reach_into_gaps
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
     count_live,
@@ -108,7 +108,8 @@ def find_opening(
         return None
     established = [s for s in members if is_established(s.witness, now_us, limits)]
     cells = attach_persons(narrow_cells(cells, votes), count_live(established, nat_votes=1))
-    bracket = bracket_return([s.back_us for s in members if s.is_live], limits)
+    returned = bracket_return([s.back_us for s in members if s.is_live], limits)
+    bracket = reach_into_gaps(returned, presence.gaps, cells[0].scope.country)
     open_cells = (_exclude_dark_cells(cell, dark_cells, presence, now_us) for cell in cells)
     return PhaseChange(PhaseDirection.OPENING, tuple(open_cells), bracket, now_us)
 

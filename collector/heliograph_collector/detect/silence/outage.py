@@ -22,7 +22,7 @@ from functools import cache
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
-from heliograph_collector.detect.silence.brackets import bracket_end
+from heliograph_collector.detect.silence.brackets import Watch, bracket_end
 from heliograph_collector.detect.silence.explanation import SilenceEvidence, weigh_evidence
 from heliograph_collector.detect.silence.openings import find_opening, find_returns
 from heliograph_collector.detect.silence.presence_tracker import (
@@ -287,7 +287,7 @@ class OutageEpisode:
         dark_cells = localize(silent_votes, self.limits.confirm_share, min_votes, self.limits)
         if not dark_cells:
             has_votes = sum_votes(count_live(voters, is_lower_bound=False)).hits >= self.needed
-            return has_votes and self._is_clearing(vantages, now_us)
+            return has_votes and self._is_clearing(vantages, now_us, presence)
         self._clear_us = None
         self._last = dark_cells
         return not self.is_block and self._detect_opening(vantages, now_us, presence, other_outages)
@@ -349,7 +349,7 @@ class OutageEpisode:
             and (not self.carrier or self.carrier in (s.witness.carrier, s.lost_by, s.home))
         ]
 
-    def _is_clearing(self, vantages: Sequence[VantagePresence], now_us: int) -> bool:
+    def _is_clearing(self, vantages: Sequence[VantagePresence], now_us: int, watch: Watch) -> bool:
         if self._clear_us is None:
             self._clear_us = now_us
         if now_us - self._clear_us < self.limits.clear_s * SECOND_US:
@@ -362,7 +362,7 @@ class OutageEpisode:
         returned = [v for v in back if not (self.is_block and v.is_rerouted)]
         back_us = [v.back_us for v in returned if v.back_us >= since_us]
         home_us = [v.home_us for v in back] if self.is_block else []
-        self.ended = bracket_end(back_us or [self._clear_us], home_us, self.started, self.limits)
+        self.ended = bracket_end(back_us or [self._clear_us], home_us, self, watch)
         was_seen = self.confirmed_us is not None and not self._was_transit(now_us)
         self._close(IncidentState.CLOSED if was_seen else IncidentState.WITHDRAWN, now_us)
         return False

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.brackets import BlindGap
 from heliograph_collector.detect.silence.vantage_presence import (
     PresenceStatus,
     VantagePresence,
@@ -75,6 +76,7 @@ class PresenceTracker:
     silence_tallies: defaultdict[str, dict[str, SilenceTally]] = field(
         default_factory=partial(defaultdict, dict)
     )
+    gaps: Sequence[BlindGap] = ()  # of our coverage, in which no return could be seen
     # By country: those awaited since a start, of whom nothing is known
     unwatched: defaultdict[str, dict[str, VantagePresence]] = field(
         default_factory=partial(defaultdict, dict)
