@@ -178,7 +178,6 @@ BUSY = {
     "half of all": Evening((Busy(0.50),)),
     "half of all, 4 services": Evening((Busy(0.50),), services=MESSENGERS),
     "half of all, 2 h": Evening((Busy(0.50, lasts=2 * HOUR, ramp=600),), hours=5),
-    "70 in 100": Evening((Busy(0.70),)),
     "one network, a third": Evening((Busy(0.35, Scope("KZ", asn=10)),)),
     "one network, half": Evening((Busy(0.50, Scope("KZ", asn=10)),)),
     "phones, a third": Evening((Busy(0.35, MOBILE),)),

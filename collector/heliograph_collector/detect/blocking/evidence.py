@@ -22,7 +22,7 @@ from heliograph_collector.model.thresholds import Thresholds
 _MOST_NATS = 60.0  # of a sum, so that the evidence of a long block can fall again; assumed
 _RECENT_TESTS = 40.0  # after so many more, an earlier one counts half; assumed
 _DOUBT_NATS = 3.0  # of a sum, from which other services are asked: chance seldom has more; assumed
-_SPREAD = 0.7  # of the failing rates of services, in deviations of one test; assumed
+_SPREAD = 0.4  # of the failing rates of services, in deviations of one test; assumed
 _NOISE = 0.05  # failing rate of other services, which a calm network has less than; assumed
 _KINDS = {
     VoteValue.BLOCKED: IncidentKind.BLOCKING,
@@ -35,7 +35,7 @@ _KINDS = {
 class UsualFailures(Protocol):
     """How much fails in a country anyway, of whatever service. Implemented by OtherServices."""
 
-    def failing_rate(self, scope: Scope) -> float:
+    def usual_rate(self, scope: Scope) -> float:
         """Return the failing rate of other services in a cell."""
         ...
 
@@ -53,7 +53,7 @@ def log_likelihood_ratio(votes: VoteCount, rate: float, limits: Thresholds) -> f
 
 def _bound_usual(usual: UsualFailures, scope: Scope, limits: Thresholds) -> float:
     """Bound the failing rate that other services explain: theirs differ, and are a sample."""
-    rate = usual.failing_rate(scope)
+    rate = usual.usual_rate(scope)
     if rate < _NOISE:
         return rate
     bound = rate + _SPREAD * math.sqrt(rate * (1 - rate))

@@ -44,6 +44,7 @@ class CountryTests:
     now_us: int
     limits: Thresholds
     _failing: set[str] = field(default_factory=set)
+    _shares: dict[Scope, dict[str, float]] = field(default_factory=dict)
     _places: dict[str, TestsByPlace] = field(default_factory=dict)
     _cells: dict[tuple[Scope, Scope | None], dict[str, list[bool]]] = field(default_factory=dict)
 
@@ -69,7 +70,9 @@ class CountryTests:
 
     def flapping_shares(self, scope: Scope) -> Mapping[str, float]:
         """Return by service which share of the latest tests failed by chance."""
-        shares = {}
+        if scope in self._shares:
+            return self._shares[scope]
+        shares = self._shares[scope] = {}
         for service, votes in self.votes_by_service.items():
             inside = [o for o in votes if scope.includes(o.witness.place) and self._counts(o)]
             if len(inside) >= _MIN_TESTS:
@@ -114,12 +117,23 @@ class OtherServices:
         A small cell has few tests, so that what fails in the rest of its network, region or kind of
         access counts as well. Where a block is of this cell alone, the rest works.
         """
-        failing = self.tests.list_failing()
-        others = len(self.tests.votes_by_service) - 1
-        if 2 * len(failing - {self.service}) < others:
+        if not self._do_many_fail():
             return 0.0  # as on nearly all calm days
         around = [self._median_rate(wider, scope) for wider in _list_wider(scope)]
         return max([self._median_rate(scope, None), *around])
+
+    def usual_rate(self, scope: Scope) -> float:
+        """Return that rate, or the one of a cell's latest tests, which swings less.
+
+        Where few vantages are, the median service fails none of the few fresh tests now and then.
+        """
+        if not self._do_many_fail():
+            return 0.0
+        return max(self.failing_rate(scope), self.flapping_share(scope))
+
+    def _do_many_fail(self) -> bool:
+        failing = self.tests.list_failing() - {self.service}
+        return 2 * len(failing) >= len(self.tests.votes_by_service) - 1
 
     def _median_rate(self, scope: Scope, without: Scope | None) -> float:
         tests = self.tests.list_tests(scope, without)
