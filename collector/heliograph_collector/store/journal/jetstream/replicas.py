@@ -1,8 +1,12 @@
-"""The copies of a journal's stream on its servers, for `doctor`."""
+"""The copies of a journal and of what goes with it on its servers, for `doctor`."""
 
 import nats.js.errors
+from nats.js.api import StreamInfo
 
 from heliograph_collector.store.journal.jetstream.connection import NatsConnection, ServerSettings
+
+# Beside the journal's own stream; a bucket is a stream too. Some are only there with several hosts.
+_STREAMS = ("KV_{}-state", "KV_{}-lease", "KV_{}-fleet", "{}-log", "{}-audit")
 
 
 async def describe_replicas(settings: ServerSettings) -> str:
@@ -13,18 +17,32 @@ async def describe_replicas(settings: ServerSettings) -> str:
     connection = NatsConnection(settings)
     await connection.open()
     try:
-        info = await connection.ask(connection.js.stream_info, settings.name)
-    except nats.js.errors.NotFoundError:
-        return f"there is no stream {settings.name} yet: `serve` creates it at its first start."
+        journal = await _find(connection, settings.name)
+        names = [pattern.format(settings.name) for pattern in _STREAMS]
+        others = [await _find(connection, name) for name in names]
     finally:
         await connection.close()
-    copies = info.cluster.replicas or [] if info.cluster else []
-    late = [copy.name or "?" for copy in copies if copy.offline or not copy.current]
+    if journal is None:
+        return f"there is no stream {settings.name} yet: `serve` creates it at its first start."
+    late = {name for info in (journal, *others) for name in _list_late(info)}
     if late:
         return f"copies are missing or behind at {', '.join(sorted(late))}: start these servers."
-    if (info.config.num_replicas or 1) < 3:
+    if (journal.config.num_replicas or 1) < 3:
         return (
-            f"{info.config.num_replicas or 1} of its servers has it: only three survive the loss "
-            "of one (replicas of store.journal)."
+            f"{journal.config.num_replicas or 1} of its servers has it: only three survive the "
+            "loss of one (replicas of store.journal)."
         )
     return ""
+
+
+async def _find(connection: NatsConnection, name: str) -> StreamInfo | None:
+    try:
+        return await connection.ask(connection.js.stream_info, name)
+    except nats.js.errors.NotFoundError:
+        return None
+
+
+def _list_late(info: StreamInfo | None) -> list[str]:
+    """List the servers whose copy is missing or behind."""
+    copies = info.cluster.replicas or [] if info and info.cluster else []
+    return [copy.name or "?" for copy in copies if copy.offline or not copy.current]
