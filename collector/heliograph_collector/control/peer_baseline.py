@@ -300,10 +300,7 @@ class _Summary:
         return dict.fromkeys(x for result in self.results for x in result.reached_by_endpoint)
 
     def compare(self, label: str) -> PeerComparison:
-        """Compare the vantages at an endpoint; a network that disagrees has no vote there.
-
-        Raises KeyError where no vantage met it.
-        """
+        """Compare vantages that met it; a network that disagrees has no vote. Raises KeyError."""
         if label not in self._comparisons:
             met = [s for s in self.results if label in s.reached_by_endpoint]
             if not met:
