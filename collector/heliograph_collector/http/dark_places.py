@@ -169,6 +169,10 @@ class DarkPlaces:
             (find_latest_cut(silence, area) for silence in self._list_silences(area)), default=0
         )
 
+    def isolated_since(self, area: Scope) -> int:
+        """Return the latest time at which the place can have been isolated, as `blocked_since`."""
+        return _find_open_since(self._isolations, area)
+
     def blocked_since(self, area: Scope, service: str = "", *, only_confirmed: bool = False) -> int:
         """Return the latest time at which an open block of the whole place can have begun.
 
@@ -260,8 +264,7 @@ class DarkPlaces:
 
     def _find_withheld(self, reading: ServiceReading, cell: Cell, area: Scope) -> Withheld | None:
         """Return why an open block outdates a reading of its service; None if none does."""
-        isolated_us = _find_open_since(self._isolations, area)
-        is_outdated = cell.state in _WORKING and cell.start_us < isolated_us
+        is_outdated = cell.state in _WORKING and cell.start_us < self.isolated_since(area)
         reasons = {Withheld.DOUBTED} if is_outdated else set()
         for block in self._blocks:
             if block.scope.service != cell.service:

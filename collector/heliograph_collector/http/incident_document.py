@@ -34,6 +34,7 @@ from heliograph_collector.incidents.published.incident import (
 from heliograph_collector.incidents.published.log import (
     CellRecord,
     DetectorBody,
+    IncidentRecord,
     OperatorBody,
     PhaseRecord,
 )
@@ -112,7 +113,7 @@ def build_state(
         withdrawn_by=logged.withdrawn_by,
         operator=_floor_statements(logged.operator) if logged.operator else None,
         scope=record.scope,
-        title=labels.service_title(record.scope.service, titles) if record.scope.service else "",
+        title=_find_title(record, titles),
         sentence="",
         started=_widen_bracket(record.started, step_us),
         ended=_widen_bracket(record.ended, step_us) if record.ended else None,
@@ -120,7 +121,7 @@ def build_state(
         confirmed=_floor_optional(record.confirmed, step_us),
         closed=_floor_optional(record.closed, step_us),
         layer=record.layer,
-        method=record.method,
+        method="" if record.kind == IncidentKind.ISOLATION else record.method,
         confidence=record.confidence if k <= 1 else floor_tenths(record.confidence),
         parts=parts,
         turns=tuple(turn for turn in turns if turn.parts),
@@ -131,6 +132,12 @@ def build_state(
     kinds = [replace(kind, at=_floor_time(kind.at, step_us)) for kind in record.kinds]
     summary = replace(summary, phases=list_phases(summary, kinds))
     return replace(summary, sentence=incident_text.describe_incident(summary))
+
+
+def _find_title(record: IncidentRecord, titles: Mapping[str, str]) -> str:
+    """Return the service's title; the anchors that an isolation is seen by are no news."""
+    is_named = record.scope.service and record.kind != IncidentKind.ISOLATION
+    return labels.service_title(record.scope.service, titles) if is_named else ""
 
 
 def _floor_statements(statements: OperatorStatements) -> OperatorStatements:

@@ -60,6 +60,17 @@ async def test_no_green_over_a_country_without_power() -> None:
         assert await read_green(client) == []
 
 
+async def test_no_green_over_a_country_that_reaches_nothing_abroad() -> None:
+    world = country_before_the_cut()
+    feed = world.feed(k_anonymity=5)
+    world.clock.wall = CUT_US + 60 * SECOND
+    apart = cut(IncidentState.CONFIRMED, kind=IncidentKind.ISOLATION, service="anchors")
+    feed.book = book(apart)
+    async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
+        assert await read_green(client) == []
+        assert 'id="map-KZ" class="isolated"' in await client.html("/")
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("k", [1, 5])
 @pytest.mark.parametrize("state", [IncidentState.SUSPECTED, IncidentState.CONFIRMED])

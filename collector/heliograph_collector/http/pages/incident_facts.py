@@ -8,6 +8,7 @@ from heliograph_collector.http import anonymity, i18n, labels
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import HistoryStep
 from heliograph_collector.http.pages import incident_text
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.annotation import AnnotatedEntity, AnnotationDocument
 from heliograph_collector.incidents.published.incident import (
     AlertDocument,
@@ -95,9 +96,11 @@ class HistoryRow:
 
 def list_facts(incident: IncidentSummary, t: Locale) -> list[tuple[str, str]]:
     """List names and values in the order of readers' interest."""
+    is_isolation = incident.kind == IncidentKind.ISOLATION
+    what = t("kind.isolation") if is_isolation else t("incident.all_traffic")
     facts = [
         ("where", incident_text.describe_place(incident.parts, incident.scope, t)),
-        ("what", incident.title or t("incident.all_traffic")),
+        ("what", incident.title or what),
         ("began", incident_text.describe_bracket(incident.started, t=t)),
         ("ended", _describe_ended(incident, t)),
         ("how", _describe_method(incident, t)),

@@ -297,7 +297,8 @@ def _mark_blocked_row(
     if start_us < dark_places.blocked_since(place, service, only_confirmed=True):
         blocked = max(row.blocked, len(dark_places.list_blocked_services(place)))
         return replace(row, present=BinMark.BLOCKED, blocked=blocked)
-    if start_us < dark_places.blocked_since(place, service):
+    doubted_us = max(dark_places.blocked_since(place, service), dark_places.isolated_since(place))
+    if start_us < doubted_us:
         return replace(row, present=BinMark.UNKNOWN)
     if dark_places.blocked_since(place, service, only_confirmed=True):
         return replace(row, present=BinMark.UNKNOWN)  # newer results contradict the block
