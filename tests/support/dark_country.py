@@ -1,5 +1,6 @@
 """A country that reported until a minute ago, and the incident of its cut."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,9 @@ from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.model.records import VerdictState
 from support.fake_feed import BIN_US, NOW_US, World, crowd
 from support.incident_book import part, silence
+from support.site import Site
 
+STATES = re.compile(r'id="([A-Za-z0-9-]+)" class="([^"]*)"')
 SECOND = 1_000_000
 CUT_US = NOW_US // BIN_US * BIN_US + 70 * SECOND
 
@@ -31,3 +34,22 @@ def cut(state: IncidentState, *where: Any, **changes: Any) -> Incident:
         incident, state=state, suspected_us=at_us,
         confirmed_us=at_us if state is IncidentState.CONFIRMED else None,
     )  # fmt: skip
+
+
+async def read_green(client: Site, country: str = "KZ") -> list[str]:
+    """All that says of a country that something works there now."""
+    status = await client.json(f"/api/v1/status?country={country}")
+    green = [
+        f"{group['asn']} {service['service']}"
+        for group in status["groups"]
+        for service in group["services"]
+        if service["state"] == "reachable"
+    ]
+    for path in ("/", f"/?country={country}", f"/countries/{country}"):
+        page = await client.html(path)
+        green += [
+            f"{path} {id_}"
+            for id_, classes in STATES.findall(page)
+            if "reachable" in classes.split() and not re.search("-DE|-de-", id_)
+        ]
+    return green

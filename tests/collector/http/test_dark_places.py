@@ -22,33 +22,20 @@ from heliograph_collector.incidents.incident import Incident, IncidentKind, Inci
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.records import SilenceCount, VerdictState
 from heliograph_collector.model.scope import Scope
-from support.dark_country import CUT_US, SECOND, country_before_the_cut, cut
+from support.dark_country import (
+    CUT_US,
+    SECOND,
+    STATES,
+    country_before_the_cut,
+    cut,
+    read_green,
+)
 from support.examples import draw_seeds
 from support.fake_feed import BIN_US, NOW_US, World, crowd
 from support.incident_book import MINUTE, blocking, book, closed, opening, part
 from support.site import Site
 
 _LINES = re.compile(r'<li id="line-KZ-[^>]*>([^<]*)<')
-_STATES = re.compile(r'id="([A-Za-z0-9-]+)" class="([^"]*)"')
-
-
-async def read_green(client: Site, country: str = "KZ") -> list[str]:
-    """All that says of a country that something works there now."""
-    status = await client.json(f"/api/v1/status?country={country}")
-    green = [
-        f"{group['asn']} {service['service']}"
-        for group in status["groups"]
-        for service in group["services"]
-        if service["state"] == "reachable"
-    ]
-    for path in ("/", f"/?country={country}", f"/countries/{country}"):
-        page = await client.html(path)
-        green += [
-            f"{path} {id_}"
-            for id_, classes in _STATES.findall(page)
-            if "reachable" in classes.split() and not re.search("-DE|-de-", id_)
-        ]
-    return green
 
 
 async def test_no_green_over_a_country_without_power() -> None:
@@ -58,17 +45,6 @@ async def test_no_green_over_a_country_without_power() -> None:
     feed.book = book(cut(IncidentState.CONFIRMED, kind=IncidentKind.POWER))
     async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
         assert await read_green(client) == []
-
-
-async def test_no_green_over_a_country_that_reaches_nothing_abroad() -> None:
-    world = country_before_the_cut()
-    feed = world.feed(k_anonymity=5)
-    world.clock.wall = CUT_US + 60 * SECOND
-    apart = cut(IncidentState.CONFIRMED, kind=IncidentKind.ISOLATION, service="anchors")
-    feed.book = book(apart)
-    async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
-        assert await read_green(client) == []
-        assert 'id="map-KZ" class="isolated"' in await client.html("/")
 
 
 @pytest.mark.long
@@ -140,7 +116,7 @@ async def test_a_network_that_is_only_in_a_dark_region_is_dark_before_its_next_c
     feed = world.feed(k_anonymity=5, book=book(cut(IncidentState.CONFIRMED, "KZ", "ALA")))
     async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
         links = {g["asn"]: g["link"] for g in (await client.json("/api/v1/status"))["groups"]}
-        states = dict(_STATES.findall(await client.html("/countries/KZ")))
+        states = dict(STATES.findall(await client.html("/countries/KZ")))
         asns = re.findall(r"29355|9198", " ".join(await read_green(client)))
     assert (links[9198], links[29355]) == ("offline", "online")
     assert states["network-KZ-9198-fixed-now"] == "silent"
@@ -162,7 +138,7 @@ async def test_a_network_that_a_national_cut_spares_is_online(second: int, link:
     feed = world.feed(k_anonymity=1, book=book(cut(IncidentState.CONFIRMED)))
     async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
         links = {g["asn"]: g["link"] for g in (await client.json("/api/v1/status"))["groups"]}
-        states = dict(_STATES.findall(await client.html("/countries/KZ")))
+        states = dict(STATES.findall(await client.html("/countries/KZ")))
         pages = {asn: await client.page(f"/networks/AS{asn}") for asn in (48716, 9198)}
         green = {line for line in await read_green(client) if "48716" not in line}
     assert (links[48716], links[9198], links[29355]) == (link, "offline", "offline")
@@ -242,7 +218,7 @@ async def test_a_service_is_silent_only_while_nobody_measures_it(
     feed = world.feed(book=book(replace(cut(IncidentState.CONFIRMED), **changes)))
     world.clock.wall = NOW_US + minutes * 60 * SECOND
     async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
-        states = dict(_STATES.findall(await client.html("/countries/KZ")))
+        states = dict(STATES.findall(await client.html("/countries/KZ")))
     assert state in states["service-telegram-now"].split()
 
 
@@ -277,7 +253,7 @@ async def test_no_reading_from_before_a_block_says_that_the_service_works(
     feed = world.feed(book=book(incident))
     async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
         asns = re.findall(r"29355|9198", " ".join(await read_green(client)))
-        states = dict(_STATES.findall(await client.html("/countries/KZ")))
+        states = dict(STATES.findall(await client.html("/countries/KZ")))
         lines = _LINES.findall(await client.html("/?country=KZ"))
     assert sorted(set(asns)) == green
     assert [
@@ -329,7 +305,7 @@ async def test_nothing_works_where_an_open_confirmed_block_says_that_it_does_not
     async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
         status = await client.json("/api/v1/status?country=KZ")
         paths = ("/countries/KZ", "/?country=KZ", "/services/telegram")
-        states_of = {path: dict(_STATES.findall(await client.html(path))) for path in paths}
+        states_of = {path: dict(STATES.findall(await client.html(path))) for path in paths}
     telegram = {
         (group["asn"], group["access"]): row["state"]
         for group in status["groups"]
@@ -370,7 +346,7 @@ async def test_no_country_reaches_what_one_operator_blocks() -> None:
     world.clock.wall = CUT_US
     async with Site(TestServer(build_app(world.feed()), host="127.0.0.1")) as client:
         page = await client.html("/countries/KZ")
-    assert dict(_STATES.findall(page))["service-telegram-now"].split()[0] == "partial"
+    assert dict(STATES.findall(page))["service-telegram-now"].split()[0] == "partial"
     assert "blocked in 1 of 2 networks" in page
 
 
@@ -406,6 +382,6 @@ async def test_a_block_is_over_in_every_row_once_its_vantages_reach_the_service(
     feed = world.feed(k_anonymity=5, book=book(ended))
     async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
         [group] = (await client.json("/api/v1/status"))["groups"]
-        states = dict(_STATES.findall(await client.html("/countries/KZ")))
+        states = dict(STATES.findall(await client.html("/countries/KZ")))
     rows = ("service-telegram-now", "network-KZ-9198-fixed-now")
     assert {group["services"][0]["state"], *(states[row] for row in rows)} == {"reachable"}

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph_collector.http.pages import incident_text
-from heliograph_collector.incidents.incident import IncidentKind, PhaseDirection
+from heliograph_collector.incidents.incident import PhaseDirection
 from heliograph_collector.incidents.published.incident import BracketDocument
 from heliograph_collector.model.scope import Scope
 from support import incident_book
@@ -197,20 +196,6 @@ async def test_one_plain_sentence_with_its_uncertainty(
     serve: Serve, incident: Any, sentence: str
 ) -> None:
     assert (await one(serve, incident))["sentence"] == sentence
-
-
-async def test_isolation_names_no_service_and_no_block(serve: Serve) -> None:
-    national = (part(26.0, "KZ"),)
-    apart = blocking(kind=IncidentKind.ISOLATION, service="anchors", parts=national, layer="")
-
-    document = await one(serve, replace(apart, method="isolated"))
-
-    assert document["sentence"].startswith("Isolation of Kazakhstan from hosts abroad began ")
-    assert (document["title"], document["method"]) == ("", "")
-    client = await serve(World().feed(book=book(replace(apart, method="isolated"))))
-    page = await client.html(f"/incidents/{apart.id}")
-    assert "/services/anchors" not in page
-    assert "is blocked" not in page.partition("Methodology")[0]
 
 
 async def test_numbers_are_bands_and_times_are_whole_seconds(serve: Serve) -> None:
