@@ -5,9 +5,11 @@ folder is synced too.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+
+MAX_LINE = 262_144  # bytes, of a log
 
 
 def replace_file(
@@ -91,3 +93,31 @@ def sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_lines(file: Path) -> Iterator[bytes]:
+    """Yield lines without newlines; none without a file. Raises OSError."""
+    if not file.exists():
+        return
+    with file.open("rb") as stream:
+        while line := stream.readline(MAX_LINE + 2):
+            yield line.removesuffix(b"\n")
+
+
+def cut_torn_line(file: Path) -> int:
+    """Move a last line without newline to a `.torn` file; return its bytes.
+
+    It was never acknowledged, because `append` had not returned. Raises OSError.
+    """
+    if not file.exists():
+        return 0
+    with file.open("r+b") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - MAX_LINE - 1))
+        tail = stream.read()
+        torn = tail[tail.rfind(b"\n") + 1 :]
+        if torn:
+            file.with_suffix(".torn").write_bytes(torn)
+            stream.truncate(size - len(torn))
+            os.fsync(stream.fileno())
+    return len(torn)

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.durable_file import read_lines
 from heliograph_collector.fleet import open_keyring
-from heliograph_collector.incidents.log_file import LOG_FILE_NAME, read_lines, verify_lines
+from heliograph_collector.incidents.log_file import LOG_FILE_NAME, verify_lines
 from lab.country import drill
 from lab.country.accounts import check_accounts
 from lab.country.cluster import (

@@ -16,9 +16,10 @@ from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from heliograph.durable_file import read_lines
 from heliograph_collector.config.journal_settings import JournalSettings
 from heliograph_collector.fleet import Fleet, Keyring, open_keyring
-from heliograph_collector.incidents.log_file import LOG_FILE_NAME, Proof, read_lines, verify_lines
+from heliograph_collector.incidents.log_file import LOG_FILE_NAME, Proof, verify_lines
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.store.journal.jetstream.bus import SharedLog
 from heliograph_collector.store.journal.jetstream.connection import NatsConnection

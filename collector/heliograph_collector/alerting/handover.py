@@ -23,21 +23,28 @@ from heliograph_collector.alerting.incident_alerts import (
 from heliograph_collector.alerting.outbox import Outbox
 from heliograph_collector.config.receivers import Receiver
 from heliograph_collector.incidents.state import IncidentBook
-from heliograph_collector.store.journal.journal import FencedError, JournalError
 
 SHARE_S = 1.0  # assumed; what arrived in this time may be sent again by the next leader
 log = logging.getLogger("heliograph.courier")
 
 
-class HandoverValue(Protocol):
-    """A value that all share who may lead. Both methods raise JournalError.
+class HandoverError(Exception):
+    """The value cannot be read or written now."""
 
-    Implemented by jetstream.shared_value.SharedValue.
+
+class ReplacedError(HandoverError):
+    """Another collector leads."""
+
+
+class HandoverValue(Protocol):
+    """A value that all share who may lead. Both methods raise HandoverError.
+
+    Implemented by app.console_records.SharedAlerts.
     """
 
     async def read(self) -> bytes | None: ...
     async def write(self, content: bytes) -> None:
-        """Replace what was read or written last; raises FencedError if another process did."""
+        """Replace what was read or written last; raises ReplacedError if another process did."""
         ...
 
 
@@ -72,7 +79,7 @@ class DeliveryHandover:
         receivers: Sequence[Receiver],
         now_us: int,
     ) -> None:
-        """Continue where the last leader was. Raises JournalError, sqlite3.Error."""
+        """Continue where the last leader was. Raises HandoverError, sqlite3.Error."""
         content = await self._value.read()
         if content is None:
             return
@@ -102,15 +109,15 @@ class DeliveryHandover:
         while True:
             try:
                 await self.tell(changes)
-            except FencedError:
+            except ReplacedError:
                 log.warning("Another collector leads, and sends the alerts.")
                 return
-            except (JournalError, sqlite3.Error) as error:
+            except (HandoverError, sqlite3.Error) as error:
                 log.error("The next leader may send alerts again: %s", error)
             await asyncio.sleep(SHARE_S)
 
     async def tell(self, changes: ChangeCounter) -> None:
-        """Tell what has changed, if anything has. Raises JournalError, FencedError, sqlite3.Error.
+        """Tell what has changed, if anything has. Raises HandoverError, sqlite3.Error.
 
         An outbox that has not begun to read the log tells nothing: the next leader would read all
         of it, and send the alerts of years.

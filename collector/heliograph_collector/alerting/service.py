@@ -18,7 +18,11 @@ from prometheus_client import CollectorRegistry
 from heliograph.clock import Clock
 from heliograph_collector.alerting.dispatcher import AlertDispatcher, Transports
 from heliograph_collector.alerting.email import SmtpSender
-from heliograph_collector.alerting.handover import DeliveryHandover, HandoverValue
+from heliograph_collector.alerting.handover import (
+    DeliveryHandover,
+    HandoverError,
+    HandoverValue,
+)
 from heliograph_collector.alerting.http_client import DeliveryError, HttpSender
 from heliograph_collector.alerting.incident_alerts import (
     IncidentReader,
@@ -32,7 +36,6 @@ from heliograph_collector.config.named_files import read_secret
 from heliograph_collector.config.outgoing_http import open_session
 from heliograph_collector.config.receivers import Receiver
 from heliograph_collector.incidents.state import EMPTY_HEAD, IncidentBook
-from heliograph_collector.store.journal.journal import JournalError
 
 log = logging.getLogger("heliograph.courier")
 
@@ -134,7 +137,7 @@ class AlertService:
                 await handover.take_over(
                     self._book, self._reader, self.receivers, self._clock.wall_us()
                 )
-            except (JournalError, sqlite3.Error, OSError) as error:
+            except (HandoverError, sqlite3.Error, OSError) as error:
                 await self._wait_for_outbox(error)
             else:
                 return

@@ -5,7 +5,7 @@ import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from heliograph.address import list_hosts
 from heliograph.clock import SystemClock
@@ -19,7 +19,7 @@ from heliograph_collector.fleet import KeysError, open_keyring
 from heliograph_collector.fleet.audit_log import AuditLog
 from heliograph_collector.fleet.operator_file import OperatorFile
 from heliograph_collector.fleet.operators import OperatorDocument, OperatorsError
-from heliograph_collector.store.journal.journal import JournalError
+from heliograph_collector.store.journal.journal import FencedError, JournalError
 from heliograph_collector.store.journal.opening import open_console
 
 if TYPE_CHECKING:
@@ -41,6 +41,41 @@ class ConsoleRecords:
 def open_files(data: Path) -> ConsoleRecords:
     """Open the records of a collector that shares none."""
     return ConsoleRecords(OperatorFile(data), AuditLog(data))
+
+
+class ServerValue(Protocol):
+    """A value on the servers. Both methods raise JournalError, `write` FencedError too.
+
+    Implemented by jetstream.shared_value.SharedValue.
+    """
+
+    async def read(self) -> bytes | None: ...
+    async def write(self, content: bytes) -> None: ...
+
+
+class SharedAlerts:
+    """A value on the servers as a `HandoverValue`."""
+
+    def __init__(self, value: ServerValue) -> None:
+        self._value = value
+
+    async def read(self) -> bytes | None:
+        from heliograph_collector.alerting.handover import HandoverError
+
+        try:
+            return await self._value.read()
+        except JournalError as error:
+            raise HandoverError(str(error)) from error
+
+    async def write(self, content: bytes) -> None:
+        from heliograph_collector.alerting.handover import HandoverError, ReplacedError
+
+        try:
+            await self._value.write(content)
+        except FencedError as error:
+            raise ReplacedError(str(error)) from error
+        except JournalError as error:
+            raise HandoverError(str(error)) from error
 
 
 class SharedRecords:
@@ -85,4 +120,4 @@ async def take_over_records(
         except OperatorsError as error:
             raise CannotServeError(f"{error}.") from error
         await audit.take_over(data, SystemClock().wall_us())
-    return SharedRecords(operators, AuditLog(data, audit), side.alerts)
+    return SharedRecords(operators, AuditLog(data, audit), SharedAlerts(side.alerts))

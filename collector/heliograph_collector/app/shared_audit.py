@@ -1,8 +1,8 @@
-"""Audit trail of a cluster: one log on the servers, whoever leads.
+"""Audit trail of a cluster: one log on the servers, for each leader the same.
 
 Theory of operation. Line n of the trail is message n of the stream NAME-audit, which the servers
 take only after message n - 1, and never delete. The file of the collector that leads follows it.
-A collector that takes the lease appends a line of its own with the lease's term, before it shows a
+A collector that takes the lease appends a line with the lease's term, before it shows a
 console; commands on any host append too. Who finds that others wrote reads them and tries again,
 unless one of them has a greater term: then another collector leads, and this one writes no more.
 """
@@ -14,9 +14,8 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from heliograph.durable_file import replace_file
+from heliograph.durable_file import cut_torn_line, read_lines, replace_file
 from heliograph_collector.fleet.audit_log import FILE_NAME, format_line, parse_line
-from heliograph_collector.incidents.log_file import cut_torn_line, read_lines
 from heliograph_collector.store.journal.journal import FencedError, JournalError
 
 LEAD = "collector.lead"

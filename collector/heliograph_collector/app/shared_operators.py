@@ -1,7 +1,7 @@
 """Console users of a cluster: one encrypted value on the servers.
 
-Whoever changes it, a console or a command on any host, writes over the value that it read; so a
-code of a second factor counts once, whichever collector leads. The collector that leads keeps
+A console, or a command on any host, that changes it writes over the value that it read; so a code
+of a second factor counts once, whichever collector leads. The collector that leads keeps
 DATA/operators.json equal to it, for backups and for the way back to one machine.
 """
 
@@ -72,7 +72,7 @@ class SharedOperators:
             self._mirrored = content
 
     async def take_over(self, data: Path) -> None:
-        """Read the users as who leads; the first one stores those of its own data directory.
+        """Read the users as who leads; the first one stores those of its data directory.
 
         Raises JournalError, OperatorsError, OSError.
         """

@@ -116,13 +116,14 @@ def _find_incidents(agents: Sequence[EnrolledAgent], data: Path) -> Mapping[byte
     """Find in the log the silence in which each agent was lost."""
     from heliograph_collector.incidents.log_file import LOG_FILE_NAME, read_book
     from heliograph_collector.incidents.silence_search import find_silence
-    from heliograph_collector.model.signals import VantageLocation
 
     incidents = read_book(data / LOG_FILE_NAME).incidents()
     return {
         agent.id: find_silence(
             incidents,
-            VantageLocation(agent.country, "", agent.asn, agent.access),
+            agent.country,
+            agent.asn,
+            agent.access,
             (agent.last_seen_s or 0) * SECOND_US,
         )
         for agent in agents

@@ -89,7 +89,8 @@ def _read_log(file: Path) -> tuple[Iterable[bytes], str]:
 
     The file may also be the feed's JSON answer (`/api/v1/log`).
     """
-    from heliograph_collector.incidents.log_file import canonical_json, read_lines
+    from heliograph.durable_file import read_lines
+    from heliograph_collector.incidents.log_file import canonical_json
 
     with file.open("rb") as stream:
         prefix = stream.read(len(_FEED_PREFIX))

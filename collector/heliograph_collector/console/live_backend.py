@@ -48,7 +48,6 @@ from heliograph_collector.http.incident_evidence import EvidenceSource
 from heliograph_collector.http.live_ports import ConnectionCounts, EnrolledAgents, OriginFinder
 from heliograph_collector.http.rate_limit import LOCAL_ORIGIN
 from heliograph_collector.incidents.silence_search import find_silence
-from heliograph_collector.model.signals import VantageLocation
 
 _MAX_DRY_RUN = 50_000  # measurements: some minutes of one core at most
 _DRY_RUN_TIMEOUT_S = 120.0
@@ -243,9 +242,9 @@ class LiveConsoleBackend(ConsoleBackend):
         return self._sources.ingest.directory.find_end(agent)
 
     def find_silence(self, agent: EnrolledAgent) -> str:
-        place = VantageLocation(agent.country, "", agent.asn, agent.access)
         seen_us = (agent.last_seen_s or 0) * SECOND_US
-        return find_silence(self._sources.feed.book.incidents(), place, seen_us)
+        incidents = self._sources.feed.book.incidents()
+        return find_silence(incidents, agent.country, agent.asn, agent.access, seen_us)
 
     def create_invite(self, role: str, uses: int, lifetime_s: int) -> str:
         config = self._config

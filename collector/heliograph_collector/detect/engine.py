@@ -168,7 +168,7 @@ class DetectorEngine:
     def add_vote(self, vote: ServiceVote) -> bool:
         """Add a vote; return whether it came in time to count.
 
-        One on hosts abroad tells of its time alone: nothing is detected again for a late one.
+        One on hosts abroad counts for its time alone: nothing is detected again for a late one.
         """
         if vote.standing is VoteValue.ISOLATED and self._is_silent(vote):
             vote = replace(vote, standing=VoteValue.UNKNOWN)

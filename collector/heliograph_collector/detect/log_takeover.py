@@ -8,6 +8,7 @@ host that only publishes follows it (`FollowedLog`).
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from heliograph.durable_file import cut_torn_line, read_lines
 from heliograph_collector.incidents.log_file import (
     LOG_FILE_NAME,
     AlertLogError,
@@ -16,8 +17,6 @@ from heliograph_collector.incidents.log_file import (
     EntryFence,
     append_durably,
     body_of,
-    cut_torn_line,
-    read_lines,
 )
 from heliograph_collector.incidents.state import IncidentBook, LogEntry
 

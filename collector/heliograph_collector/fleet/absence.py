@@ -1,6 +1,6 @@
 """Say why an agent is silent, as far as what is on record tells. Pure.
 
-Only what is known is told: how its last session ended, what was refused to it, the incident in
+It states only what is known: how its last session ended, what was refused to it, the incident in
 which it was lost, its clock and its plan where they were wrong. Where none of that is known the
 reason is undetermined.
 
@@ -20,7 +20,7 @@ from heliograph_collector.fleet.session_records import PlanIssue, Refusal, Sessi
 HERE_S = 3 * MINUTE_S
 _REFUSED_S = HOUR_S  # before the last sighting: what was refused earlier is past; assumed
 _SESSION_S = 30 * MINUTE_S  # no session is longer (`rate_limits.MAX_SESSION_S`)
-_CLOCK_S = 10 * MINUTE_S  # what a clock may be wrong by before it is told; assumed
+_CLOCK_S = 10 * MINUTE_S  # what a clock may be wrong by without a word of it; assumed
 
 # How a session ended (`ingest.presence.DisconnectReason`), and what that says of the agent.
 _ENDS = {
@@ -44,8 +44,8 @@ _GOODBYES = {
 }  # words of the protocol; another word of an agent's is not shown
 _REFUSALS = {
     "key_expired": "its key is too old; a new invite and `join INVITE` let it in again",
-    "key_replaced": "it used an earlier key of its own, as a copy of its state does",
-    "bad_signature": "the signature is not by its key; whoever knows its id can cause this",
+    "key_replaced": "it used its earlier key, as a copy of its state does",
+    "bad_signature": "the signature is not by its key; anybody who knows its id can cause this",
     "unknown_version": "its results are in a format that this collector does not know: update the "
     "older of the two",
     "unknown_key": "its results are sealed to a key that this collector does not have",

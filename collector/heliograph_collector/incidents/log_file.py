@@ -19,7 +19,7 @@ from typing import Protocol
 
 import msgspec
 
-from heliograph.durable_file import sync_folder
+from heliograph.durable_file import MAX_LINE, cut_torn_line, read_lines, sync_folder
 from heliograph.keys import ALERT, SigningKey
 from heliograph.keys import verify as signed_by
 from heliograph.timestamps import format_timestamp
@@ -40,7 +40,6 @@ from heliograph_collector.model.thresholds import DETECT_VERSION
 
 FORMAT = 2  # since 2 the detector's rows and exact times are sealed (sealed_basis.py)
 _FORMATS = (1, FORMAT)
-MAX_LINE = 262_144
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,15 +315,6 @@ class AlertLog:
         return lines
 
 
-def read_lines(file: Path) -> Iterator[bytes]:
-    """Yield lines without newlines; none without a file. Raises OSError."""
-    if not file.exists():
-        return
-    with file.open("rb") as stream:
-        while line := stream.readline(MAX_LINE + 2):
-            yield line.removesuffix(b"\n")
-
-
 def read_book(file: Path) -> IncidentBook:
     """Read the incidents of a log without proving it, up to a line that is not whole.
 
@@ -335,25 +325,6 @@ def read_book(file: Path) -> IncidentBook:
         for number, line in enumerate(read_lines(file), 1):
             book.append(LogEntry(number, hash_of(line), line, body_of(line)))
     return book
-
-
-def cut_torn_line(file: Path) -> int:
-    """Move a last line without newline to a `.torn` file; return its bytes.
-
-    It was never acknowledged, because `append` had not returned. Raises OSError.
-    """
-    if not file.exists():
-        return 0
-    with file.open("r+b") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - MAX_LINE - 1))
-        tail = stream.read()
-        torn = tail[tail.rfind(b"\n") + 1 :]
-        if torn:
-            file.with_suffix(".torn").write_bytes(torn)
-            stream.truncate(size - len(torn))
-            os.fsync(stream.fileno())
-    return len(torn)
 
 
 def append_durably(file: Path, content: bytes) -> None:

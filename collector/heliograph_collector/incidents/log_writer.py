@@ -4,6 +4,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from heliograph.durable_file import read_lines
 from heliograph.keys import SigningKey
 from heliograph.timestamps import parse_timestamp
 from heliograph.units import DAY_US, MINUTE_US
@@ -21,7 +22,6 @@ from heliograph_collector.incidents.log_file import (
     body_of,
     entry_body,
     hash_of,
-    read_lines,
 )
 from heliograph_collector.incidents.operator_entries import (
     ChangedError,

@@ -12,12 +12,15 @@ from heliograph_collector.model.signals import VantageLocation
 _SLACK_US = MINUTE_US  # between the last sighting of an agent and its silence: a poll
 
 
-def find_silence(incidents: Iterable[LoggedIncident], location: VantageLocation, at_us: int) -> str:
-    """Return the id of a silence that covered a place at a time; "" if none did.
+def find_silence(
+    incidents: Iterable[LoggedIncident], country: str, asn: int, access: str, at_us: int
+) -> str:
+    """Return the id of a silence that covered a network at a time; "" if none did.
 
-    Of several it is the first, and none that was withdrawn. A silence of regions covers no place
-    whose region is unknown.
+    Of several it is the first, and none that was withdrawn. A silence of regions covers
+    none of them, since an agent's region is not known here.
     """
+    location = VantageLocation(country, "", asn, access)
     return next(
         (
             logged.record.id

@@ -154,7 +154,7 @@ class AgentDirectory:
         return self._ends.get(agent) or read_end(self.fleet, agent)
 
     def record_refusal(self, refusal: Refusal) -> None:
-        """Record what was refused to an agent that is known, for whoever asks why it is silent."""
+        """Record what was refused to a known agent, for operators who ask why it is silent."""
         if refusal.agent in self._agents:
             self._refusals[refusal.agent] = refusal
 

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector.alerting.handover import DeliveryHandover
+from heliograph_collector.alerting.handover import DeliveryHandover, ReplacedError
 from heliograph_collector.alerting.incident_alerts import collect_alerts
 from heliograph_collector.alerting.service import find_position
 from heliograph_collector.incidents.state import IncidentBook
-from heliograph_collector.store.journal.journal import FencedError
 from support.dispatcher_office import DESK, Office
 from support.fake_feed import published
 from support.incident_book import book, closed, silence
@@ -38,7 +37,7 @@ class Value:
 
     async def write(self, content: bytes) -> None:
         if self._revision != self._servers.revision:
-            raise FencedError("Another collector leads.")
+            raise ReplacedError("Another collector leads.")
         self._servers.revision += 1
         self._revision = self._servers.revision
         self._servers.content = content
@@ -135,7 +134,7 @@ async def test_leader_that_was_replaced_tells_nothing_any_more(
     await second.tell()
     told = servers.content
     await first.take(list_called()[1])
-    with pytest.raises(FencedError):
+    with pytest.raises(ReplacedError):
         await first.tell()
     assert servers.content == told
 

@@ -7,9 +7,10 @@ from random import Random
 import pytest
 from msgspec.structs import replace
 
+from heliograph.durable_file import read_lines
 from heliograph_collector.cli import main
 from heliograph_collector.detect import checkpoint
-from heliograph_collector.incidents.log_file import LOG_FILE_NAME, AlertLog, body_of, read_lines
+from heliograph_collector.incidents.log_file import LOG_FILE_NAME, AlertLog, body_of
 from heliograph_collector.incidents.published.log import DetectorBody
 from heliograph_collector.model.signals import Fault, FaultReason, VantageArrival
 from support.detector_run import KEY, DetectorRun, rows_of

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from heliograph.clock import SystemClock
+from heliograph.durable_file import read_lines
 from heliograph_collector.cli import main
-from heliograph_collector.incidents.log_file import LOG_FILE_NAME, body_of, read_lines
+from heliograph_collector.incidents.log_file import LOG_FILE_NAME, body_of
 from heliograph_collector.incidents.published.log import OperatorBody
 from support.browser_reader import Open, Reader
 from support.operator_journey import log_in, publish

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.durable_file import read_lines
 from heliograph.keys import ALERT
 from heliograph_collector.cli import main
 from heliograph_collector.http.api import feeds
@@ -22,7 +23,6 @@ from heliograph_collector.incidents.log_file import (
     EntryBasis,
     Proof,
     canonical_json,
-    read_lines,
     verify_lines,
 )
 from heliograph_collector.incidents.log_writer import IncidentLogWriter

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.durable_file import read_lines
 from heliograph_collector.alerting.incident_alerts import collect_alerts
 from heliograph_collector.alerting.outbox import Delivery
 from heliograph_collector.config.receivers import Receiver, ReceiverKind
@@ -23,7 +24,6 @@ from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.incidents.log_file import (
     LOG_FILE_NAME,
     EntryBasis,
-    read_lines,
     verify_lines,
 )
 from heliograph_collector.incidents.log_writer import IncidentLogWriter

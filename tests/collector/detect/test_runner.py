@@ -8,11 +8,12 @@ from random import Random
 
 import pytest
 
+from heliograph.durable_file import read_lines
 from heliograph.v1.intake_pb2 import Hello
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.reproduce import get_rows
 from heliograph_collector.detect.runner import LogUnusableError
-from heliograph_collector.incidents.log_file import LOG_FILE_NAME, read_lines, verify_lines
+from heliograph_collector.incidents.log_file import LOG_FILE_NAME, verify_lines
 from heliograph_collector.incidents.published.log import DetectorBody
 from heliograph_collector.incidents.sealed_basis import open_basis
 from heliograph_collector.model.records import JournalRow

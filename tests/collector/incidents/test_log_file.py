@@ -9,6 +9,7 @@ from random import Random
 import msgspec
 import pytest
 
+from heliograph.durable_file import read_lines
 from heliograph.keys import ALERT, SigningKey
 from heliograph.timestamps import format_timestamp
 from heliograph_collector.cli import main
@@ -24,7 +25,6 @@ from heliograph_collector.incidents.log_file import (
     canonical_json,
     entry_body,
     hash_of,
-    read_lines,
     verify_lines,
 )
 from heliograph_collector.incidents.published.log import DetectorBody

@@ -33,5 +33,6 @@ CUT = silence(
 def test_a_silence_is_that_of_the_agent(
     incident: object, place: VantageLocation, minutes: float, is_found: bool
 ) -> None:
-    found = find_silence(book(incident).incidents(), place, ago(minutes))  # type: ignore[arg-type]
+    incidents = book(incident).incidents()  # type: ignore[arg-type]
+    found = find_silence(incidents, place.country, place.asn, place.access, ago(minutes))
     assert bool(found) is is_found

@@ -122,7 +122,7 @@ async def _authenticate_other_key(
 def _refuse_known(
     agent: EnrolledAgent, outcome: str, directory: AgentDirectory, now_s: int
 ) -> HelloRefusedError:
-    """Build the refusal of whoever names this agent, and record it for the operator."""
+    """Build the refusal of a hello that names this agent, and record it for the operator."""
     directory.record_refusal(Refusal(agent.id, now_s, "session", outcome))
     return HelloRefusedError(outcome)
 
