@@ -117,8 +117,9 @@ def wait_for_calm(country: Country, places: Sequence[Place]) -> None:
 
     def is_calm() -> bool:
         asked_s = int(country.pace.now_s())
-        if set(words(country, places, asked_s // 60 * 60 - 60, 120)) == {"ok"}:
-            return True
+        with suppress(RuntimeError):  # a network has no page before its first result
+            if set(words(country, places, asked_s // 60 * 60 - 60, 120)) == {"ok"}:
+                return True
         country.pace.sleep_until(asked_s + AGAIN_S)  # each question is work for the collector
         return False
 

@@ -40,7 +40,7 @@ class World:
         return [*self._enter, *inside, *argv]
 
     def run(self, space: str, *argv: str, text: str = "", timeout: float = 60) -> str:
-        """Standard output; a failure raises with standard error in its message."""
+        """Standard output; a failure raises with what it said."""
         done = subprocess.run(
             self.command(space, argv),
             input=text,
@@ -50,7 +50,8 @@ class World:
             check=False,
         )
         if done.returncode:
-            raise RuntimeError(f"{space}: {' '.join(argv)}: {done.stderr.strip()[:2_000]}")
+            said = (done.stderr or done.stdout).strip()  # a refusal's body, of `curl --silent`
+            raise RuntimeError(f"{space}: {' '.join(argv)}: {said[-2_000:]}")
         return done.stdout
 
     def script(self, lines: Sequence[str], space: str = "") -> None:
