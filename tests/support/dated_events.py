@@ -109,14 +109,12 @@ def block_tunnels(land: Land) -> None:
     for person in people_of(land):
         if land.rng.random() < 0.6:
             at = AT + land.rng.expovariate(1 / 600)
-            way = {"closed": True, "country": "NL", "asn": 9_009}
-            prefix = f"NL-{land.rng.randint(0, 5)}"
+            away = Down(at, at + land.rng.uniform(4, 70), closed=True, country="NL", asn=9_009)
+            away.prefix = f"NL-{land.rng.randint(0, 5)}"
             since = AT + 2.5 * HOUR + land.rng.uniform(0, 20)
-            home = {"country": "KZ", "asn": person.asn, "prefix": person.prefix}
-            person.downs += [
-                Down(at, at + land.rng.uniform(4, 70), prefix=prefix, **way),  # type: ignore[arg-type]
-                Down(since, since + land.rng.uniform(60, 1_800), **home),  # type: ignore[arg-type]
-            ]
+            home = Down(since, since + land.rng.uniform(60, 1_800), country="KZ", asn=person.asn)
+            home.prefix = person.prefix
+            person.downs += [away, home]
 
 
 def fail_grid(land: Land) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.incidents.silence_search import find_silence
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageLocation
@@ -31,8 +31,8 @@ CUT = silence(
     ],
 )
 def test_a_silence_is_that_of_the_agent(
-    incident: object, place: VantageLocation, minutes: float, is_found: bool
+    incident: Incident, place: VantageLocation, minutes: float, is_found: bool
 ) -> None:
-    incidents = book(incident).incidents()  # type: ignore[arg-type]
+    incidents = book(incident).incidents()
     found = find_silence(incidents, place.country, place.asn, place.access, ago(minutes))
     assert bool(found) is is_found

@@ -101,42 +101,36 @@ async def open_host_side(settings: ServerSettings) -> AsyncIterator[HostSide]:
 @asynccontextmanager
 async def open_published_side(settings: ServerSettings) -> AsyncIterator[PublishedSide]:
     """Connect as a host that only publishes, inside the block. Raises JournalError."""
-    connection = NatsConnection(settings, PUBLISHER_INBOX)
-    try:
-        await connection.open()
-        connection.patience_s = PATIENCE_S
-        yield PublishedSide(
-            Bus(connection, settings.name), SharedLog(connection, f"{settings.name}-log")
-        )
-    finally:
-        await connection.close()
+    async with _connect(NatsConnection(settings, PUBLISHER_INBOX)) as connection:
+        log = SharedLog(connection, f"{settings.name}-log")
+        yield PublishedSide(Bus(connection, settings.name), log)
 
 
 @asynccontextmanager
 async def open_console_side(settings: ServerSettings) -> AsyncIterator[ConsoleSide]:
     """Connect as a console or a command inside the block. Raises JournalError."""
-    connection = NatsConnection(settings)
-    try:
-        await connection.open()
-        connection.patience_s = PATIENCE_S
+    async with _connect(NatsConnection(settings)) as connection:
         yield ConsoleSide(
             await SharedValue.open(connection, settings, "operators"),
             await SharedLog.open_audit(connection, settings),
             await SharedValue.open(connection, settings, "alerts"),
         )
-    finally:
-        await connection.close()
 
 
 @asynccontextmanager
 async def open_judge_side(settings: ServerSettings) -> AsyncIterator[JudgeSide]:
     """Connect as a host that only judges, inside the block. Raises JournalError."""
-    connection = NatsConnection(settings)
+    async with _connect(NatsConnection(settings)) as connection:
+        table = await SharedTable.open(connection, settings)
+        yield JudgeSide(Bus(connection, settings.name), table)
+
+
+@asynccontextmanager
+async def _connect(connection: NatsConnection) -> AsyncIterator[NatsConnection]:
+    """Connect inside the block, and wait for each answer no longer than one who leads does."""
     try:
         await connection.open()
         connection.patience_s = PATIENCE_S
-        yield JudgeSide(
-            Bus(connection, settings.name), await SharedTable.open(connection, settings)
-        )
+        yield connection
     finally:
         await connection.close()
