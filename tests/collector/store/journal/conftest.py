@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from heliograph_collector.config.journal_settings import JournalSettings
 from heliograph_collector.store.journal.opening import open_journal
 from heliograph_collector.store.journal.protocol import JournalProtocol
 from support.nats_servers import NatsServers
@@ -19,10 +20,7 @@ NATS = (pytest.mark.real, pytest.mark.xdist_group("nats"))
 @pytest.fixture(params=["sqlite", pytest.param("nats", marks=NATS)])
 def open_again(request: pytest.FixtureRequest) -> OpenJournal:
     """Opens the journal of this test, the same one each time."""
-    servers = None
-    if request.param == "nats":
-        nats_server: NatsServers = request.getfixturevalue("nats_server")
-        servers = nats_server.settings(f"t{uuid4().hex[:16]}")
+    servers = request.getfixturevalue("settings") if request.param == "nats" else None
     return partial(open_journal, request.getfixturevalue("tmp_path"), servers)
 
 
@@ -30,3 +28,9 @@ def open_again(request: pytest.FixtureRequest) -> OpenJournal:
 async def journal(open_again: OpenJournal) -> AsyncIterator[JournalProtocol]:
     async with open_again() as journal:
         yield journal
+
+
+@pytest.fixture
+def settings(nats_server: NatsServers) -> JournalSettings:
+    """Names on the server that no other test has."""
+    return nats_server.settings(f"t{uuid4().hex[:16]}")

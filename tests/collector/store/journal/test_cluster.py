@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -17,7 +16,6 @@ from heliograph_collector.store.journal.jetstream.host_journal import open_host_
 from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal, open_jetstream
 from heliograph_collector.store.journal.journal import FencedError, JournalError
 from heliograph_collector.store.journal.opening import open_beside_hosts, open_leading
-from support.nats_servers import NatsServers
 from support.waiting import until_true
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("nats")]
@@ -28,11 +26,6 @@ def envelope(sequence: int) -> JournalRow:
     return JournalRow(
         kind=RowKind.ENVELOPE, agent=ANNA, sequence=sequence, received_us=1_000, body=b"body"
     )
-
-
-@pytest.fixture
-def settings(nats_server: NatsServers) -> JournalSettings:
-    return nats_server.settings(f"t{uuid4().hex[:16]}")
 
 
 @asynccontextmanager

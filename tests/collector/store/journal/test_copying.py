@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -16,7 +15,6 @@ from heliograph_collector.store.journal.opening import (
     move_to_servers,
     open_journal,
 )
-from support.nats_servers import NatsServers
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("nats")]
 ANNA, BERIK = b"A" * 16, b"B" * 16
@@ -29,11 +27,6 @@ def envelope(agent: bytes, sequence: int) -> JournalRow:
     return JournalRow(
         kind=RowKind.ENVELOPE, agent=agent, sequence=sequence, received_us=sequence, body=b"body"
     )
-
-
-@pytest.fixture
-def settings(nats_server: NatsServers) -> JournalSettings:
-    return nats_server.settings(f"t{uuid4().hex[:16]}")
 
 
 async def fill(settings: JournalSettings, data: Path) -> tuple[str, list[JournalRow]]:

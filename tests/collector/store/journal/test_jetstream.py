@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import nats
 import pytest
@@ -41,11 +40,6 @@ def envelope(sequence: int, body: bytes = b"body", at_us: int = 1_000) -> Journa
     return JournalRow(
         kind=RowKind.ENVELOPE, agent=ANNA, sequence=sequence, received_us=at_us, body=body
     )
-
-
-@pytest.fixture
-def settings(nats_server: NatsServers) -> JournalSettings:
-    return nats_server.settings(f"t{uuid4().hex[:16]}")
 
 
 async def open_and_close(settings: JournalSettings, data: Path) -> None:
