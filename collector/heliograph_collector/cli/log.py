@@ -63,14 +63,21 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"{file} is not there: name the log's file, or its --data directory.")
     public_key = _parse_public_key(args.key) if args.key else _load_public_key(data)
     lines, head = _read_log(file)
-    proof = verify_lines(lines, public_key, (args.head or head).lower())
+    head = (args.head or head).lower()
+    proof = verify_lines(lines, public_key, head)
+    if args.file and not (head or proof.entries or proof.bad):
+        raise CommandError(
+            f"{file} holds no entry, so nothing was verified: download the log again, "
+            "or name with --head the hash that its end must have."
+        )
     reproduction = (
         _reproduce_entries(_read_log(file)[0], proof.entries, data) if args.again else None
     )
     if args.json:
         print(_format_json(proof, reproduction))
     else:
-        print("\n".join([_format_proof(proof), *(reproduction.describe() if reproduction else ())]))
+        again = reproduction.describe() if reproduction else ()
+        print("\n".join([_format_proof(proof, head), *again]))
     return 0 if proof.bad is None and not (reproduction and reproduction.differ) else 1
 
 
@@ -125,11 +132,15 @@ def _load_public_key(data: Path) -> bytes:
         raise CommandError(f"{file} is damaged: restore it from a backup.") from None
 
 
-def _format_proof(proof: "Proof") -> str:
+def _format_proof(proof: "Proof", expected_head: str) -> str:
+    if proof.bad is None and not proof.entries:
+        return "The log has no entry yet."
     summary = f"{proof.entries} entries hold: in order, unaltered, signed by this key."
     if proof.acts:
         summary += f" {proof.acts} of them are the operator's own words."
     head = f"Head {proof.head}"
+    if proof.bad is None and not expected_head:
+        head += "\nEntries after it may be missing: compare the published head, or pass --head."
     if proof.bad is None:
         return f"{summary}\n{head}"
     return f"Entry {proof.bad} is bad: {proof.why}.\nBefore it {summary}\n{head}"
