@@ -29,7 +29,7 @@ suite: $(VENV)/ready-dev
 	@$(MAKE) --no-print-directory tests
 
 tests: $(VENV)/ready-dev
-	$(PYTEST) -n 6 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=20
+	$(PYTEST) -n 7 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=20
 
 short-benches: $(VENV)/ready-dev
 	$(PYTEST) tests/bench -q -s -m "not slow" -p no:cacheprovider

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadGroupScheduling
 
 from support import browser_reader, quick
+from support.both_ends import BothEnds, find_turn
 from support.examples import limit_examples
-
-# The lab plays drill and matrix one after the other in one worker; they mostly wait.
-FIRST = "drill"
 
 # On a busy machine any example may take long: the time decides no test. Where a property states no
 # number of its own, CI draws Hypothesis's default of 100, `make quick` 25 and `make soak` 800.
@@ -48,12 +48,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The long ones first: they mostly wait, and at the end everybody would wait for them."""
+    """The long ones that mostly wait first, those that compute last: see support/both_ends.py."""
     if config.getoption("quick"):
         left_out = quick.LEFT_OUT - ({"long"} if config.getoption("long") else set())
         items[:] = [item for item in items if not any(map(item.get_closest_marker, left_out))]
         quick.refuse_the_rest()
-    items.sort(key=_turn)
+    items.sort(key=find_turn)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGroupScheduling | None:
+    return BothEnds(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 def pytest_collection_finish() -> None:
@@ -68,15 +73,6 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """
     is_long = isinstance(val, str) and len(val) > _LONGEST_NAME
     return argname if isinstance(val, bytes) or is_long else None
-
-
-def _turn(item: pytest.Item) -> tuple[bool, float, bool]:
-    """Sort the lab's long group first, then by the time that a test asks for."""
-    group = item.get_closest_marker("xdist_group")
-    limit = item.get_closest_marker("timeout")
-    seconds = float(limit.args[0]) if limit and limit.args else 0.0
-    first = group is not None and group.args[0] == FIRST
-    return not first, -seconds, item.get_closest_marker("slow") is None
 
 
 @pytest.fixture(autouse=True)

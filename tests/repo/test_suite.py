@@ -1,9 +1,14 @@
 """The suite's own machinery does what the Makefile asks of it."""
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
+from xdist.workermanage import WorkerController
 
 from lab.country.pace import BEHIND_S, Pace
 from support import quick
+from support.both_ends import BothEnds
 
 
 @pytest.mark.skipif(
@@ -15,6 +20,34 @@ def test_a_group_stays_with_one_worker(request: pytest.FixtureRequest) -> None:
     if not request.config.getoption("loadgroup"):
         pytest.skip("run without --dist loadgroup")
     assert request.node.nodeid.endswith("@together")
+
+
+class _Worker:
+    """What the scheduler knows of a worker: its name, and how to send it tests."""
+
+    shutting_down = False
+
+    def __init__(self, name: str) -> None:
+        self.gateway = SimpleNamespace(id=name)
+        self.tests: list[int] = []
+
+    def send_runtest_some(self, tests: list[int]) -> None:
+        self.tests += tests
+
+
+def test_every_second_worker_takes_from_the_back_and_groups_stay_whole() -> None:
+    option = SimpleNamespace(loadscopereorder=False)
+    config = SimpleNamespace(getvalue=lambda _: ["3*popen"], option=option)
+    scheduler = BothEnds(cast("pytest.Config", config))
+    workers = [_Worker(f"gw{number}") for number in range(3)]
+    nodes = [cast("WorkerController", worker) for worker in workers]
+    tests = ["a.py::t@g", "a.py::u@g", *(f"b.py::t{number}" for number in range(6)), "c.py::t"]
+    for node in nodes:
+        scheduler.add_node(node)
+    for node in nodes:
+        scheduler.add_node_collection(node, tests)
+    scheduler.schedule()
+    assert [worker.tests for worker in workers] == [[0, 1, 3], [8, 7], [2, 4]]
 
 
 def test_what_starts_programs_by_any_way_is_not_pure() -> None:

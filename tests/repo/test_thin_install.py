@@ -125,6 +125,7 @@ def test_the_lean_agent_is_small(lean: Path) -> None:
     assert size <= 45e6
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("install")
 def test_the_lean_agent_joins_and_outlives_its_collector(lean: Path, tmp_path: Path) -> None:
     """What it measured arrives once, through a kill of the collector."""
