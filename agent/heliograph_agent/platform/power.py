@@ -1,4 +1,4 @@
-"""Read whether this machine runs on its battery, and coarsely how long it has been up.
+"""Read whether this machine runs on its battery, how long it has been up, and since which boot.
 
 A power cut shows in both, and a cut line in neither. Desktops and servers have no battery, so they
 do not know of their power.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 # Linux: Documentation/ABI/testing/sysfs-class-power
 POWER_SUPPLIES = Path("/sys/class/power_supply")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # Linux: random(4)
 MAX_SUPPLIES = 16  # assumed; a laptop has two to four
 MAX_WORD = 32  # bytes of a word in one of its files
 _SUPPLY_KINDS = ("Mains", "USB", "Wireless")
@@ -46,6 +47,14 @@ def read_uptime_s() -> int | None:
     """Return how long this machine has been up, coarsely; None after a day, or if not known."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux
     return None if clock is None else coarsen_uptime(time.clock_gettime(clock))
+
+
+def read_boot_id(file: Path = BOOT_ID) -> bytes | None:
+    """Return what is equal throughout a boot and at no other; None where no system says it."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None
 
 
 def coarsen_uptime(uptime_s: float) -> int | None:

@@ -29,7 +29,7 @@ from heliograph_agent.consent import (
     narrow_plan,
     read_consent,
 )
-from heliograph_agent.platform.boot import read_boot_id
+from heliograph_agent.platform.power import read_boot_id
 from heliograph_agent.runtime.vantage import DeclaredVantage
 from heliograph_agent.state import (
     CONSENT,
