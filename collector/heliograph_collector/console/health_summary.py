@@ -1,12 +1,14 @@
 """One plain line per health topic for the operator. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from heliograph.observation import Link
+from heliograph.units import SECOND_US
 from heliograph_collector.console.backend import IngestStatus
 from heliograph_collector.console.fleet_table import FleetRow
-from heliograph_collector.console.formats import format_count, format_size
+from heliograph_collector.console.formats import format_count, format_second, format_size
 
 BACKLOG_ENVELOPES = 20  # envelopes in one spool: more than an agent without backlog holds
 LOW_DISK_BYTES = 2_000_000_000
@@ -128,3 +130,26 @@ def summarize_spools(rows: Sequence[FleetRow]) -> StatusLine:
     return StatusLine(
         "good", f"No backlog: {format_count(sum(queued_counts), 'envelope')} on the way."
     )
+
+
+class BlindSpan(Protocol):
+    """A time in which nothing was judged, and why."""
+
+    @property
+    def since_us(self) -> int: ...
+
+    @property
+    def until_us(self) -> int | None: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+def describe_lost_times(gaps: Iterable[BlindSpan], now_us: int) -> list[str]:
+    """Return a sentence on each time that a wrong clock cost."""
+    return [
+        f"From {format_second(gap.since_us)} UTC nothing was judged for "
+        f"{((gap.until_us or now_us) - gap.since_us) // SECOND_US} s: the clock had been ahead."
+        for gap in gaps
+        if gap.reason == "clock"
+    ]

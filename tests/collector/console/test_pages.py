@@ -11,7 +11,7 @@ from heliograph.services import load_shipped_services
 from heliograph_agent.consent import consent_scope
 from heliograph_collector.console import plans
 from heliograph_collector.console.backend import DryRun, VerdictChangeCount
-from heliograph_collector.console.lost_times import describe_lost_times
+from heliograph_collector.console.health_summary import describe_lost_times
 from heliograph_collector.fleet.forgetting import forget_agent
 from heliograph_collector.fleet.invites import list_invites
 from heliograph_collector.fleet.plans import build_default_plan, load_current_plan
