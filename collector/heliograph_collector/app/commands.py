@@ -10,8 +10,8 @@ from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
     from heliograph_collector.config.journal_settings import JournalSettings
-    from heliograph_collector.detect.log_reproduction import Reproduction
     from heliograph_collector.detect.replay import ReplayResult
+    from heliograph_collector.detect.reproduce import Reproduction
     from heliograph_collector.judge.fingerprints.library import ListSource
     from heliograph_collector.model.published.files import DumpFile
     from heliograph_collector.model.records import ControlView, ReceivedMeasurement
@@ -139,7 +139,7 @@ def replay_file(path: Path) -> "ReplayResult":
 
 def reproduce_log(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction":
     """Make the entries of a log again from the journal. Raises CannotServeError."""
-    from heliograph_collector.detect.log_reproduction import ReproductionError, reproduce
+    from heliograph_collector.detect.reproduce import ReproductionError, reproduce
 
     try:
         return reproduce(lines, entries, data)

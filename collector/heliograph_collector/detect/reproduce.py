@@ -1,45 +1,116 @@
-"""Reproduce log entries from the checkpoint and the rows that they name."""
+"""Recompute entries of an alert log from the checkpoints and journal rows that they name.
 
-from collections.abc import Iterable, Sequence
+`reproduce` does it for the log of a data directory: `log verify --again`.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
 from msgspec import UnsetType
 
+from heliograph.keys import SigningKey
 from heliograph.timestamps import parse_timestamp
 from heliograph_collector.detect import checkpoint
+from heliograph_collector.detect.checkpoint import FOLDER
 from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayBatch
 from heliograph_collector.incidents.diff import publishable
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
-from heliograph_collector.incidents.log_file import Reproduction
+from heliograph_collector.incidents.log_file import Reproduction, body_of
 from heliograph_collector.incidents.published.incident import EvidenceRows
 from heliograph_collector.incidents.published.log import DetectorBody, IncidentRecord
 from heliograph_collector.incidents.record import incident_record, parse_incident
+from heliograph_collector.incidents.sealed_basis import SealedBasisError, open_basis
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.thresholds import DETECT_VERSION
+from heliograph_collector.store.journal.tables import read_rows
 
+__all__ = ["Reproduction", "ReproductionError", "get_rows", "reproduce"]
+
+OPERATOR_ENTRIES = "that are the operator's own words"
 OTHER_VERSION = "of another version of the detectors"
 USES_STORE = "that rest on verdicts in the store"
 NO_BASIS = "whose rows are sealed to another key"
 NO_CHECKPOINT = "whose checkpoint is gone"
 NO_ROWS = "whose rows are gone"
 NO_VERDICTS = "whose verdicts are gone"
+# in one read
+_MAX_ROWS = 1_000
+_MAX_BYTES = 1 << 26
 
 
-class RowSource(Protocol):
-    """Rows of the journal."""
+class ReproductionError(Exception):
+    """The log cannot be recomputed here; the text is a sentence for the user."""
 
-    def read_between(self, after: int, last: int) -> Iterable[JournalRow]:
-        """Read the rows of positions (after, last], in order."""
-        ...
+
+@dataclass(frozen=True, slots=True)
+class _JournalRows:
+    """Rows of a journal that may be in use."""
+
+    db: sqlite3.Connection
+
+    def read_between(self, after: int, last: int) -> Iterator[JournalRow]:
+        while after < last and (batch := read_rows(self.db, after, _MAX_ROWS, _MAX_BYTES)):
+            yield from (row for row in batch if row.position <= last)
+            after = batch[-1].position
+
+
+def reproduce(lines: Iterable[bytes], entries: int, data: Path) -> Reproduction:
+    """Recompute the first `entries` of a log; works while the collector runs.
+
+    Raises ReproductionError.
+    """
+    secret = data / "keys" / "secret.key"
+    log_key = data / "keys" / "log.key"
+    if not log_key.exists():
+        log_key = data / "keys" / "signing.key"  # which signed the log before it had its own
+    journal = data / "journal.db"
+    for required_file in (secret, log_key, journal):
+        if not required_file.exists():
+            raise ReproductionError(
+                f"{required_file} is not there: --again wants the collector's --data."
+            )
+    operator_numbers: list[int] = []
+    key = SigningKey(log_key.read_bytes())
+    bodies = _iter_detector_bodies(islice(lines, entries), operator_numbers, key)
+    try:
+        with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=10)) as db:
+            oldest_position = next((row.position for row in read_rows(db, 0, 1, 1)), 1 << 62)
+            comparison = reproduce_entries(
+                bodies, data / FOLDER, secret.read_bytes(), _JournalRows(db), oldest_position
+            )
+    except sqlite3.Error as error:
+        raise ReproductionError(f"{journal} cannot be read ({error}).") from error
+    if operator_numbers:
+        comparison.uncovered[OPERATOR_ENTRIES] = len(operator_numbers)
+    return comparison
+
+
+def _iter_detector_bodies(
+    lines: Iterable[bytes], operator_numbers: list[int], key: SigningKey
+) -> Iterator[tuple[int, DetectorBody]]:
+    """Yield the detector's bodies with numbers; collect those of the operator.
+
+    An operator's entry cannot be computed. A body that is sealed to another key stays sealed.
+    """
+    for number, line in enumerate(lines, 1):
+        body = body_of(line)
+        if isinstance(body, DetectorBody):
+            with suppress(SealedBasisError):
+                body = open_basis(body, key)
+            yield number, body
+        else:
+            operator_numbers.append(number)
 
 
 def reproduce_entries(
     bodies: Iterable[tuple[int, DetectorBody]],
     folder: Path,
     secret: bytes,
-    rows: RowSource,
+    rows: _JournalRows,
     oldest: int,
 ) -> Reproduction:
     """Reproduce the numbered bodies of a verified log. Raises OSError.
@@ -101,7 +172,7 @@ class _Replay:
             and parse_timestamp(body.window.until) >= self.until_us
         )
 
-    def incidents(self, body: DetectorBody, rows: RowSource) -> Sequence[Incident]:
+    def incidents(self, body: DetectorBody, rows: _JournalRows) -> Sequence[Incident]:
         basis = get_rows(body)
         self.late_rows = basis.late
         self.until_us = parse_timestamp(body.window.until)

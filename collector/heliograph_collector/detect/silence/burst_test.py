@@ -1,10 +1,14 @@
-"""Burst test: compare the new silences of a cell with those expected by chance."""
+"""Burst test: compare the new silences of a cell with those expected by chance.
+
+`list_holds` says when a test may decide again although no signal came.
+"""
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.renewal import PART_HOLD_S, WAIT_S
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.churn import blend_rate, silence_chance
 from heliograph_collector.detect.stats.tails import chernoff_bound, upper_tail
@@ -15,6 +19,8 @@ from heliograph_collector.model.thresholds import Thresholds
 _YEAR_S = 365.25 * 86_400  # a Julian year
 # Share of the lowest pool's rate: the screening must keep the steadiest cell. Assumed.
 _SCREENING_FACTOR = 0.25
+_HOLDS_S = (35.0, 45.0, 90.0, 120.0, 150.0)  # assumed
+_ENDED_WAITS = (1.0, 1.2)  # for agents that may have ended; assumed
 
 
 def tail_limit(scope: Scope, cells: int, limits: Thresholds) -> float:
@@ -120,3 +126,16 @@ def select_significant(
         if burst_tail(presence, cell.scope, new_silences, window_s)
         <= tail_limit(cell.scope, presence.live_cell_counts[cell.scope.country], presence.limits)
     )
+
+
+def list_holds(limits: Thresholds, *, may_have_ended: bool) -> list[float]:
+    """List the seconds after the first silence of a burst at which a test may decide again.
+
+    Args:
+        may_have_ended: A connection was closed, and no fault of the collector explains it.
+    """
+    tests = {limits.hold_s, limits.hold_low_s, PART_HOLD_S, limits.transit_s + limits.tick_s}
+    tests |= {limits.transit_told_s + limits.tick_s}
+    if may_have_ended:
+        tests |= {length * WAIT_S + limits.tick_s for length in _ENDED_WAITS}
+    return sorted(tests | set(_HOLDS_S))

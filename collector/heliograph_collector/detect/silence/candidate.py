@@ -20,9 +20,8 @@ from enum import Enum
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders, merging, renewal
 from heliograph_collector.detect.silence.brackets import bracket_onset
-from heliograph_collector.detect.silence.burst_test import has_burst, select_significant
+from heliograph_collector.detect.silence.burst_test import has_burst, list_holds, select_significant
 from heliograph_collector.detect.silence.evasion import EvasionTest, select_reports
-from heliograph_collector.detect.silence.holds import list_holds
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.prayer import may_be_prayer
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
