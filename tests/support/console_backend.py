@@ -17,10 +17,11 @@ from heliograph_collector.console.access import AccessControl
 from heliograph_collector.console.app import add_routes
 from heliograph_collector.console.backend import (
     ConsoleBackend,
-    DryRun,
+    DryRunStatus,
     IngestStatus,
     InvalidInputError,
     LiveAgent,
+    TriedList,
     VoiceReport,
 )
 from heliograph_collector.fleet import Fleet, format_invite
@@ -81,7 +82,7 @@ class FakeBackend(ConsoleBackend):
         self.ends: dict[bytes, SessionEnd] = {}
         self.silences: dict[bytes, str] = {}
         self.ingest_status = INGEST
-        self.dry_run_result: DryRun | None = None
+        self.dry_run_status = DryRunStatus()
         self.stored_codes = 0
         self.change_markers: dict[str, object] = {}
         self.open_incidents: dict[str, int] = {}
@@ -140,10 +141,16 @@ class FakeBackend(ConsoleBackend):
     def read_ingest_status(self) -> IngestStatus:
         return self.ingest_status
 
-    async def dry_run(self) -> DryRun:
-        if self.dry_run_result is None:
-            raise InvalidInputError("The store does not answer.")
-        return self.dry_run_result
+    async def start_dry_run(self, tried: TriedList | None) -> None:
+        if tried is not None and not tried.name.endswith(".csv"):
+            raise InvalidInputError(f"{tried.name}: its ending is none of .csv.")
+        if self.dry_run_status.is_running:
+            raise InvalidInputError("The past is being judged already: wait for that to end.")
+        name = tried.name if tried else ""
+        self.dry_run_status = DryRunStatus(list_name=name, is_running=True, judged_count=800)
+
+    def read_dry_run(self) -> DryRunStatus:
+        return self.dry_run_status
 
     def prove_voice_code(self, voice_text: str, source: str, *, is_kept: bool) -> VoiceReport:
         if voice_text.strip() != "12345":

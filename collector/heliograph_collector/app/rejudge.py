@@ -1,15 +1,18 @@
 """The judge over stored measurements, for the command and for the console's dry run."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
 from heliograph.plan import Service
 from heliograph_collector.aggregate.cell_updater import CellRefresher
-from heliograph_collector.console.backend import DryRun, VerdictChangeCount
+from heliograph_collector.console.backend import DryRun, TriedList, VerdictChangeCount
 from heliograph_collector.control import STALE_US, ControlContext
 from heliograph_collector.fleet.signed_lists import SignedLists
-from heliograph_collector.judge.fingerprints.library import LIBRARY
+from heliograph_collector.judge.fingerprints.library import LIBRARY, FingerprintList
+from heliograph_collector.judge.fingerprints.list_reader import FingerprintError
+from heliograph_collector.judge.fingerprints.list_summary import read_named_list
 from heliograph_collector.judge.rejudge import RejudgeReport, RejudgeScope, rejudge
 from heliograph_collector.store.store import Store, StoreError
 
@@ -26,23 +29,25 @@ async def rejudge_store(
     is_written: bool,
     on_progress: Callable[[int], None] | None = None,
     max_judged: int = 0,
+    tried: FingerprintList | None = None,
 ) -> RejudgeReport:
     """Judge `scope` again by the current rules and lists. Raises StoreError.
 
-    See `judge.rejudge`; `data` is the collector's directory.
+    See `judge.rejudge`; `data` is the collector's directory, and `tried` a list that is not in use.
     """
     LIBRARY.watch(SignedLists(data))
     LIBRARY.refresh()
-    return await rejudge(
-        store,
-        ControlContext(services, observations=_MAX_OBSERVATIONS),
-        CellRefresher(store),
-        scope,
-        control_reach_us=STALE_US,
-        is_written=is_written,
-        on_progress=on_progress,
-        max_judged=max_judged,
-    )
+    with LIBRARY.try_list(tried) if tried else nullcontext():
+        return await rejudge(
+            store,
+            ControlContext(services, observations=_MAX_OBSERVATIONS),
+            CellRefresher(store),
+            scope,
+            control_reach_us=STALE_US,
+            is_written=is_written,
+            on_progress=on_progress,
+            max_judged=max_judged,
+        )
 
 
 class StoreDryRunner:
@@ -53,9 +58,24 @@ class StoreDryRunner:
         self._data = data
         self._services = services
 
-    async def run_dry(self, since_us: int, until_us: int, max_judged: int) -> DryRun:
+    def check_list(self, tried: TriedList) -> None:
+        """Check that a list can be tried. Raises ValueError with the place and the cure."""
+        try:
+            read_named_list(tried.name, tried.content)
+        except FingerprintError as error:
+            raise ValueError(str(error)) from error
+
+    async def run_dry(
+        self,
+        since_us: int,
+        until_us: int,
+        max_judged: int,
+        tried: TriedList | None,
+        on_progress: Callable[[int], None],
+    ) -> DryRun:
         """Judge a window again and store nothing. Raises OSError if the store fails."""
         scope = RejudgeScope(since_us=since_us, until_us=until_us)
+        tried_list = read_named_list(tried.name, tried.content) if tried else None
         try:
             report = await rejudge_store(
                 self._store,
@@ -64,6 +84,8 @@ class StoreDryRunner:
                 data=self._data,
                 is_written=False,
                 max_judged=max_judged,
+                on_progress=on_progress,
+                tried=tried_list,
             )
         except StoreError as error:
             raise OSError(str(error)) from error

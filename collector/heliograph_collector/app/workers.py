@@ -134,6 +134,7 @@ class Workers:
                 group.create_task(self._writer.run())
                 group.create_task(self._visits.run())
                 group.create_task(self._publish.run())
+                group.create_task(self._console.run_dry_runs())
                 group.create_task(self._findings.run())
                 group.create_task(self._jobs.run(PublishedIncidents(self._publish.feed)))
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, astuple
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import SystemClock
@@ -23,6 +24,7 @@ from heliograph_collector.cli.backup import report_as_command_error
 from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
+    from heliograph_collector.judge.fingerprints.library import FingerprintList
     from heliograph_collector.judge.rejudge import (
         ChangedMeasurement,
         RejudgeReport,
@@ -44,7 +46,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         description="Judges stored measurements again after a rule changed, writes the verdicts "
         "that changed, counts them by experiment and service, and names ten of them. Stop serve "
         "first: the embedded store has one owner "
-        "at a time; agents keep their results meanwhile.",
+        "at a time; agents keep their results meanwhile. The console's page Rules tries a list "
+        "while serve runs.",
     )
     command.add_argument(
         "--since",
@@ -60,6 +63,11 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--service", metavar="NAME", default="", help="only this service or target"
     )
     command.add_argument("--dry-run", action="store_true", help="only list what would change")
+    command.add_argument(
+        "--list",
+        metavar="FILE",
+        help="with --dry-run: try a list of fingerprints that is not in use",
+    )
     command.add_argument("--json", action="store_true", help="print one JSON object")
     add_common_options(command)
 
@@ -99,13 +107,35 @@ def run(args: argparse.Namespace) -> int:
         country=args.country or "",
         service=args.service,
     )
+    tried = _read_tried_list(args.list, is_dry_run=args.dry_run) if args.list else None
     with report_as_command_error():
-        report = asyncio.run(_run_rejudge(config, scope, write=not args.dry_run))
+        report = asyncio.run(_run_rejudge(config, scope, tried, write=not args.dry_run))
     _print_report(report, as_json=args.json, is_dry_run=args.dry_run)
     return 0
 
 
-async def _run_rejudge(config: Config, scope: "RejudgeScope", *, write: bool) -> "RejudgeReport":
+def _read_tried_list(path: str, *, is_dry_run: bool) -> "FingerprintList":
+    from heliograph_collector.judge.fingerprints.list_reader import MAX_BYTES, FingerprintError
+    from heliograph_collector.judge.fingerprints.list_summary import read_named_list
+
+    if not is_dry_run:
+        raise CommandError(
+            "--list only tries a list: add --dry-run, or take it into use first with "
+            f"`heliograph-collector fingerprints import {path}`."
+        )
+    file = Path(path).expanduser()
+    try:
+        with file.open("rb") as stream:
+            return read_named_list(file.name, stream.read(MAX_BYTES + 1))
+    except FingerprintError as error:
+        raise CommandError(f"{error}.") from error
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
+
+
+async def _run_rejudge(
+    config: Config, scope: "RejudgeScope", tried: "FingerprintList | None", *, write: bool
+) -> "RejudgeReport":
     from heliograph.services import load_services
     from heliograph.yaml_document import YamlError
     from heliograph_collector.app.commands import build_store
@@ -128,6 +158,7 @@ async def _run_rejudge(config: Config, scope: "RejudgeScope", *, write: bool) ->
             data=config.data,
             is_written=write,
             on_progress=_print_progress,
+            tried=tried,
         )
     finally:
         await store.close()

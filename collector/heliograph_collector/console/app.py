@@ -14,6 +14,7 @@ from heliograph_collector.console.health import HealthPages, HomePage
 from heliograph_collector.console.invites import InvitePages
 from heliograph_collector.console.login import LoginPages
 from heliograph_collector.console.plans import PlanPages
+from heliograph_collector.console.rules import RulesPages
 from heliograph_collector.console.voice_page import VoiceCodePage
 from heliograph_collector.http.headers import start_event_stream
 from heliograph_collector.http.problem import Problem
@@ -101,6 +102,7 @@ PAGE_GROUPS = (
     InvitePages,
     PlanPages,
     HealthPages,
+    RulesPages,
     VoiceCodePage,
     AuditPage,
 )

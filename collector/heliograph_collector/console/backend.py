@@ -70,6 +70,25 @@ class DryRun:
     changes: Sequence[VerdictChangeCount]
 
 
+@dataclass(frozen=True, slots=True)
+class TriedList:
+    """A list of fingerprints that is not in use; its name's ending tells its format."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRunStatus:
+    """The dry run that was asked for last: how far it is, or its end."""
+
+    list_name: str = ""  # of the list that it tries, "" for the lists in use
+    is_running: bool = False
+    judged_count: int = 0  # measurements judged so far; it counts hour by hour
+    result: DryRun | None = None
+    error: str = ""  # why it has no result
+
+
 class VoiceReport(Protocol):
     """A code by telephone whose proof is valid."""
 
@@ -131,9 +150,11 @@ class ConsoleBackend(Protocol):
 
     def read_ingest_status(self) -> IngestStatus: ...
 
-    async def dry_run(self) -> DryRun:
-        """Judge the last day again and store nothing. Raises InvalidInputError."""
+    async def start_dry_run(self, tried: TriedList | None) -> None:
+        """Begin to judge the last day again, storing nothing. Raises InvalidInputError."""
         ...
+
+    def read_dry_run(self) -> DryRunStatus: ...
 
     def prove_voice_code(self, voice_text: str, source: str, *, is_kept: bool) -> VoiceReport:
         """Verify a code of a source, and store it if `is_kept`. Raises InvalidInputError."""

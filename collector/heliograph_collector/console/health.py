@@ -1,14 +1,11 @@
-"""The overview and the health page, and a dry run of the current rules."""
+"""The overview and the health page."""
 
 from collections import Counter
-from datetime import UTC, datetime
 
 from aiohttp import web
 
-from heliograph.units import SECOND_US
 from heliograph_collector.console import fleet_table, health_summary, templates
-from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
-from heliograph_collector.console.backend import DryRun, InvalidInputError
+from heliograph_collector.console.access import VIEWER, AccessControl, AddRoute
 from heliograph_collector.console.fleet import list_rows
 
 
@@ -51,12 +48,9 @@ class HealthPages:
     def __init__(self, access_control: AccessControl) -> None:
         self._access_control = access_control
         self._backend = access_control.backend
-        self._last_dry_run: DryRun | None = None
 
     def routes(self, add_route: AddRoute) -> None:
         add_route("GET", "/console/health", VIEWER, self.show)
-        add_route("GET", "/console/rules", VIEWER, self.show_rules)
-        add_route("POST", "/console/rules", OPERATOR, self.dry_run)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         rows = await list_rows(self._backend)
@@ -78,43 +72,6 @@ class HealthPages:
             of_spools=health_summary.summarize_spools(rows),
             backlogs=_list_backlogs(rows),
         )
-
-    async def show_rules(self, request: web.Request) -> web.StreamResponse:
-        return self._render_rules(request)
-
-    async def dry_run(self, request: web.Request) -> web.StreamResponse:
-        await self._access_control.record_audit(request, "rules.rehearse")
-        try:
-            self._last_dry_run = await self._backend.dry_run()
-        except InvalidInputError as error:
-            return self._render_rules(request, status=409, error_text=str(error))
-        return templates.redirect("/console/rules")
-
-    def _render_rules(
-        self, request: web.Request, *, status: int = 200, error_text: str = ""
-    ) -> web.Response:
-        dry_run = self._last_dry_run
-        changes = dry_run.changes if dry_run else ()
-        moves = [c for c in changes if (c.state_before, c.before) != (c.state_after, c.after)]
-        moved = sum(move.count for move in moves)
-        return templates.render(
-            request,
-            "rules.html",
-            status=status,
-            rules=self._backend.rules_version,
-            rehearsed=dry_run,
-            moves=moves,
-            moved=moved,
-            kept=sum(change.count for change in changes) - moved,
-            since=_format_bound(dry_run.since_us) if dry_run else "",
-            until=_format_bound(dry_run.until_us) if dry_run else "",
-            wrong=error_text,
-        )
-
-
-def _format_bound(at_us: int) -> str:
-    """Format a time as `rejudge` takes it."""
-    return f"{datetime.fromtimestamp(at_us // SECOND_US, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _list_backlogs(rows: list[fleet_table.FleetRow]) -> list[fleet_table.FleetRow]:

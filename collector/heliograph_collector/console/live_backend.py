@@ -1,6 +1,5 @@
 """The running console's data: from the fleet, ingest, the writer and the rules."""
 
-import asyncio
 import hashlib
 import hmac
 import shutil
@@ -23,12 +22,14 @@ from heliograph_collector.console.alerts import AlertPages, Notifications
 from heliograph_collector.console.app import add_routes
 from heliograph_collector.console.backend import (
     ConsoleBackend,
-    DryRun,
+    DryRunStatus,
     IngestStatus,
     InvalidInputError,
     LiveAgent,
+    TriedList,
     VoiceReport,
 )
+from heliograph_collector.console.dry_runs import DryRunner, DryRuns
 from heliograph_collector.console.formats import format_second
 from heliograph_collector.console.health_summary import describe_lost_times
 from heliograph_collector.console.incident_views import count_open
@@ -49,8 +50,6 @@ from heliograph_collector.http.live_ports import ConnectionCounts, EnrolledAgent
 from heliograph_collector.http.rate_limit import LOCAL_ORIGIN
 from heliograph_collector.incidents.silence_search import find_silence
 
-_MAX_DRY_RUN = 50_000  # measurements: some minutes of one core at most
-_DRY_RUN_TIMEOUT_S = 120.0
 _PULSE_US = 5_000_000  # interval at which constantly changing figures are published
 _WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - compared, to keep them out of invites
 
@@ -133,12 +132,6 @@ class JournalEnd(Protocol):
     def position(self) -> int: ...
 
 
-class DryRunner(Protocol):
-    async def run_dry(self, since_us: int, until_us: int, max_judged: int) -> DryRun:
-        """Judge a window again and store nothing. Raises OSError if the store fails."""
-        ...
-
-
 class VoiceCodes(Protocol):
     def prove_code(
         self, voice_text: str, fleet: Fleet, source: str, *, is_kept: bool
@@ -191,7 +184,7 @@ class LiveConsoleBackend(ConsoleBackend):
         self.rules_version = sources.rules_version
         self.fleet = Fleet(config.data)
         self._incident_cache = IncidentCache(sources.feed)
-        self._dry_run_lock = asyncio.Lock()
+        self._dry_runs = DryRuns(sources.dry_runner, sources.clock)
 
     def close(self) -> None:
         self.fleet.close()
@@ -332,23 +325,15 @@ class LiveConsoleBackend(ConsoleBackend):
                     measurements[sample_labels["outcome"]] = int(sample.value)
         return envelopes, measurements
 
-    async def dry_run(self) -> DryRun:
-        if self._dry_run_lock.locked():
-            raise InvalidInputError("The past is being judged already: wait for that to end.")
-        async with self._dry_run_lock:
-            until_us = self.clock.wall_us()
-            try:
-                async with asyncio.timeout(_DRY_RUN_TIMEOUT_S):
-                    return await self._sources.dry_runner.run_dry(
-                        until_us - DAY_US, until_us, _MAX_DRY_RUN
-                    )
-            except TimeoutError:
-                raise InvalidInputError(
-                    f"A day could not be judged in {_DRY_RUN_TIMEOUT_S:g} s: stop `serve`, and say "
-                    "`heliograph-collector rejudge --dry-run`."
-                ) from None
-            except OSError as error:
-                raise InvalidInputError(f"The store does not answer: {error}") from error
+    async def start_dry_run(self, tried: TriedList | None) -> None:
+        await self._dry_runs.start(tried)
+
+    def read_dry_run(self) -> DryRunStatus:
+        return self._dry_runs.status
+
+    async def run_dry_runs(self) -> None:
+        """Run the dry runs that operators ask for, until cancelled."""
+        await self._dry_runs.run()
 
     def prove_voice_code(self, voice_text: str, source: str, *, is_kept: bool) -> VoiceReport:
         try:
@@ -376,4 +361,5 @@ class LiveConsoleBackend(ConsoleBackend):
             "log": self._sources.feed.book.head,
             "alerts": self._sources.alerts.change_count,
             "health": (tuple(self._sources.feed.problems()), clock.monotonic_us() // _PULSE_US),
+            "rules": self._dry_runs.status,
         }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector.console.backend import DryRun, VerdictChangeCount
+from heliograph_collector.console.backend import DryRun, DryRunStatus, VerdictChangeCount
 from heliograph_collector.fleet.operator_file import OperatorFile
 from heliograph_collector.fleet.operators import Operators
 from heliograph_collector.fleet.passwords import hash_password
@@ -41,11 +41,12 @@ def fill_backend(data: Path) -> Iterator[FakeBackend]:
             state_before="blocked", state_after="unknown", count=31,
         )  # fmt: skip
         now_us = backend.clock.wall_us()
-        backend.dry_run_result = DryRun(
+        result = DryRun(
             since_us=now_us - 86_400_000_000, until_us=now_us, judged_count=48_211,
             changed_count=35, is_complete=True,
             changes=[moved, replace(moved, service="whatsapp", count=4)],
         )  # fmt: skip
+        backend.dry_run_status = DryRunStatus(list_name="mine.csv", result=result)
         yield backend
     finally:
         backend.fleet.close()

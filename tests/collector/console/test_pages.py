@@ -10,7 +10,7 @@ from heliograph.keys import SigningKey
 from heliograph.services import load_shipped_services
 from heliograph_agent.consent import consent_scope
 from heliograph_collector.console import plans
-from heliograph_collector.console.backend import DryRun, VerdictChangeCount
+from heliograph_collector.console.backend import DryRun, DryRunStatus, VerdictChangeCount
 from heliograph_collector.console.health_summary import describe_lost_times
 from heliograph_collector.fleet.forgetting import forget_agent
 from heliograph_collector.fleet.invites import list_invites
@@ -255,32 +255,58 @@ async def test_health_in_one_line_each(caller: Caller, backend: FakeBackend) -> 
 
 async def test_what_the_rules_of_today_would_move(caller: Caller, backend: FakeBackend) -> None:
     await caller.log_in()
-    status, page = await caller.post("/console/rules", {})
-    assert status == 409
-    assert "The store does not answer." in page
     moved = VerdictChangeCount(
         country="KZ", service="telegram", before="tls.reset", after="tls.reset_twice",
         state_before="blocked", state_after="unknown", count=31,
     )  # fmt: skip
-    backend.dry_run_result = DryRun(
+    result = DryRun(
         since_us=0, until_us=1_000_000, judged_count=9_000, changed_count=31, is_complete=False,
         changes=[moved],
     )  # fmt: skip
-    assert await caller.post("/console/rules", {}) == (303, "/console/rules")
+    backend.dry_run_status = DryRunStatus(result=result)
     _, page = await caller.get("/console/rules")
     assert "tls.reset_twice" in page
     assert "There were more" in page
     assert "rejudge --since 1970-01-01T00:00:00Z --until 1970-01-01T00:00:01Z" in page
     surer = replace(moved, after=moved.before, state_after=moved.state_before, count=7)
-    backend.dry_run_result = replace(backend.dry_run_result, changes=[moved, surer])
-    await caller.post("/console/rules", {})
+    backend.dry_run_status = DryRunStatus(result=replace(result, changes=[moved, surer]))
     _, page = await caller.get("/console/rules")
     assert "31 verdicts would change, and 7 verdicts would keep state and rule" in page
     assert page.count("tls.reset<") == 1, "no row of what looks the same"
-    backend.dry_run_result = replace(backend.dry_run_result, changes=[surer])
-    await caller.post("/console/rules", {})
+    backend.dry_run_status = DryRunStatus(result=replace(result, changes=[surer]))
     _, page = await caller.get("/console/rules")
     assert "No verdict would change" in page
+
+
+async def test_dry_run_does_not_hold_the_page_and_says_how_far_it_is(
+    caller: Caller, backend: FakeBackend
+) -> None:
+    await caller.log_in()
+    assert await caller.post("/console/rules", {}) == (303, "/console/rules")
+    _, page = await caller.get("/console/rules")
+    assert "800 measurements so far" in page
+    status, page = await caller.post("/console/rules", {})
+    assert status == 409
+    assert "wait for that to end" in page
+    backend.dry_run_status = DryRunStatus(error="The store does not answer.")
+    _, page = await caller.get("/console/rules")
+    assert "The store does not answer." in page
+    assert did(caller)[0] == ("rules.rehearse", "done")
+
+
+async def test_list_can_be_tried_and_a_bad_one_comes_back_with_what_was_typed(
+    caller: Caller, backend: FakeBackend
+) -> None:
+    await caller.log_in()
+    status, page = await caller.post("/console/rules", {"name": "mine.txt", "list": "a,b\r\nc,d"})
+    assert status == 409
+    assert "mine.txt: its ending is none of .csv." in page
+    assert 'value="mine.txt"' in page
+    assert "a,b\nc,d</textarea>" in page
+    tried = {"name": "mine.csv", "list": "a,b\r\nc,d"}
+    assert await caller.post("/console/rules", tried) == (303, "/console/rules")
+    _, page = await caller.get("/console/rules")
+    assert "with <code>mine.csv</code>" in page
 
 
 async def test_a_code_is_understood_before_it_is_stored(

@@ -8,6 +8,8 @@ import ipaddress
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
@@ -37,6 +39,8 @@ SHIPPED = "heliograph"  # name of the lists that come with the program
 MAX_LISTS = 64
 CACHE_SIZE = 4096  # answers; many measurements get the same few; assumed
 
+# The lists of a dry run: seen by its own task and the threads that this starts, by no other judge.
+_TRIED: "ContextVar[FingerprintIndex | None]" = ContextVar("tried lists", default=None)
 _LOG = logging.getLogger(__name__)
 
 
@@ -152,6 +156,8 @@ class FingerprintLibrary:
     @property
     def index(self) -> FingerprintIndex:
         """Return the index; the first call reads the lists."""
+        if (tried := _TRIED.get()) is not None:
+            return tried
         if self._index is None:
             self._index = FingerprintIndex(load_shipped())
         return self._index
@@ -165,6 +171,16 @@ class FingerprintLibrary:
             self._index = None
             self._stamp = None
         self.refresh()
+
+    @contextmanager
+    def try_list(self, tried: FingerprintList) -> Iterator[None]:
+        """Use a list in place of the one of its name, in this context and its threads alone."""
+        others = (each for each in self.index.lists if each.name != tried.name)
+        token = _TRIED.set(FingerprintIndex((*others, tried)))
+        try:
+            yield
+        finally:
+            _TRIED.reset(token)
 
     def refresh(self) -> None:
         """Reload the lists if they changed; a bad one is logged and left out.

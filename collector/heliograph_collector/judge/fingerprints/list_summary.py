@@ -48,11 +48,16 @@ class PlainFormat:
 
     def check(self, name: str, content: bytes) -> None:
         """Check that a list and its name are usable. Raises FingerprintError."""
-        if not _NAME.fullmatch(name):
-            raise FingerprintError(
-                f"{name!r}: a list's name has letters, digits, `.`, `_` and `-`; give --name"
-            )
-        parse_list(name, content)
+        read_named_list(name, content)
+
+
+def read_named_list(name: str, content: bytes) -> FingerprintList:
+    """Read a list that an operator named. Raises FingerprintError."""
+    if not _NAME.fullmatch(name):
+        raise FingerprintError(
+            f"{name!r}: a list's name has letters, digits, `.`, `_` and `-`; give --name"
+        )
+    return FingerprintList(name, parse_list(name, content))
 
 
 def summarize_shipped() -> list[ListSummary]:
