@@ -11,27 +11,22 @@ Printed are figures; asserted are ratios, and that nothing is lost.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from heliograph import keys
 from heliograph.clock import SystemClock
-from heliograph.codec import plan_to_pb
 from heliograph.services import load_shipped_services
-from heliograph_lab.simulate.addresses import assign_addresses
-from heliograph_lab.simulate.agent import derive_key
 from heliograph_lab.simulate.channel import connect_endpoint, read_invite
-from heliograph_lab.simulate.collector_process import CollectorProcess, InviteLines, start_collector
-from heliograph_lab.simulate.script import Actor
+from heliograph_lab.simulate.collector_process import CollectorProcess
 from heliograph_lab.simulate.subscriber import IncidentSubscriber
 from heliograph_lab.simulate.workload import build_load_plan
 from support.load_bench import Phase, Reader, Sender, Stretch, answer_of, program, table
-from support.load_sender import Enrol, Report, Seal
+from support.load_fleet import COUNTRIES, connected_fleet
+from support.load_sender import Report, Seal
 from support.programs import cost_of
 from support.stage_costs import STAGES
 
@@ -40,8 +35,6 @@ LONG = AGENTS > 300
 FLOOD = 2_000 if LONG else 256
 PHASE_S = 240.0 if LONG else 5.0
 INCIDENT_S = 420.0 if LONG else 0.0  # how long the public row is waited for
-CONTROLS = 2
-COUNTRIES = ("KZ", "DE", "FR", "BR")
 PLANTED = {0.5: "signal", 1.0: "whatsapp", 2.0: "telegram"}  # share of capacity → what is blocked
 CLOCK = SystemClock()
 # Of the limit's CPU, which is measured in the same run: a regression shows on a loaded machine too.
@@ -72,43 +65,10 @@ class Measured:
         return self.flood.results / self.flood.drained_s
 
 
-def fleet() -> list[Actor]:
-    people = [
-        Actor(n, COUNTRIES[n % len(COUNTRIES)], asn=100 + n % 12, access="fixed")
-        for n in range(AGENTS - CONTROLS)
-    ]
-    first = len(people)
-    return [*people, *(Actor(first + n, "ZZ", control=True) for n in range(CONTROLS))]
-
-
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[tuple[CollectorProcess, Sender]]:
-    """A collector without tasks of its own, everybody enrolled long ago and connected."""
-    actors = fleet()
-    feed = {"feed": {"k_anonymity": 1}}  # so that the aggregation counts every result
-    async with AsyncExitStack() as stack:
-        own, invites = await stack.enter_async_context(
-            start_collector(tmp_path, actors, 15, CLOCK, settings=feed)
-        )
-        await own.wait_until_ready()
-        sender = Sender(await stack.enter_async_context(program("support.load_sender")))
-        await sender.enrol(_enrolment(actors, invites))
-        ages = {keys.agent_id(derive_key(0, a.number)[0].public): 60.0 for a in actors}
-        await asyncio.to_thread(own.set_enrollment_age, ages, CLOCK)
-        await asyncio.sleep(2.5)  # until the collector has noticed
-        await sender.connect()
-        yield own, sender
-
-
-def _enrolment(actors: Sequence[Actor], invites: InviteLines) -> Enrol:
-    plan = build_load_plan("plan", load_shipped_services(), [], 60.0)
-    return Enrol(
-        door=connect_endpoint(read_invite(invites.volunteers)),
-        control_token=read_invite(invites.controls).token,
-        actors=list(actors),
-        addresses=assign_addresses(actors),
-        plan=plan_to_pb(plan).SerializeToString(),
-    )
+    async with connected_fleet(tmp_path, AGENTS) as connected:
+        yield connected
 
 
 @pytest.mark.slow

@@ -148,7 +148,7 @@ async def check_blocks(leader: Leader) -> None:
         assert block.first == last + 1
         last = block.last
         taken = [leader.appended[position] for position in range(block.first, last + 1)]
-        expected = await alone.judge(taken, is_behind=False)
+        expected = await alone.judge(await alone.decode(taken, is_behind=False))
         assert block.judged == expected.judged
         assert block.refused == expected.refused
     assert last == len(leader.appended)

@@ -274,7 +274,8 @@ class Simulation:
             for block in leader.store.blocks:
                 assert block.first == last + 1
                 last = block.last
-                expected = await alone.judge(self.rows[block.first - 1 : last], is_behind=False)
+                decoded = await alone.decode(self.rows[block.first - 1 : last], is_behind=False)
+                expected = await alone.judge(decoded)
                 assert block.judged == expected.judged
                 assert block.refused == expected.refused
                 assert block.presence == expected.presence

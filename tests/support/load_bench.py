@@ -96,12 +96,15 @@ class Reader:
     _session: aiohttp.ClientSession | None = None
 
     async def get(self, path: str, **asked: str) -> Any:
+        return json.loads(await self.text(path, **asked))
+
+    async def text(self, path: str, **asked: str) -> str:
         session = self._session = self._session or aiohttp.ClientSession()
         headers = {"Authorization": f"Bearer {self.password}"}
         url = f"http://{self.http}{path}"
         async with session.get(url, params=asked, headers=headers) as answer:
             answer.raise_for_status()
-            return await answer.json()
+            return await answer.text()
 
     async def close(self) -> None:
         if self._session is not None:

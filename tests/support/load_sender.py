@@ -59,6 +59,7 @@ class Seal:
     country: str = ""
     service: str = ""
     planted_s: float = 0.0
+    seal_us: int = SEAL_US
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +154,7 @@ class Fleet:
     def seal(self, order: Seal) -> Report:
         """Everything at its time, which begins when this is done. Takes a while."""
         began = _cpu_s()
-        report = Report(begun_us=CLOCK.wall_us() + order.results * SEAL_US + 500_000)
+        report = Report(begun_us=CLOCK.wall_us() + order.results * order.seal_us + 500_000)
         planted = replace(
             self._workload, interference={(order.country, order.service): InterferenceMethod.RESET}
         )

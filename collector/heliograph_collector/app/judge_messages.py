@@ -1,8 +1,9 @@
 """Messages between `serve` and its judge processes.
 
 `serve` sends a request and reads its reply before it sends the next, so nothing queues in the
-stream. Results of agents travel as chunks: lists of at most CHUNK_RECORDS records that are encoded
-once and decoded where they are read, because decoding one holds the interpreter's lock.
+stream. The two requests of a block have its number, since the next block may be decoded before this
+one is judged. Results of agents travel as chunks: lists of at most CHUNK_RECORDS records that are
+encoded once and decoded where they are read, because decoding one holds the interpreter's lock.
 """
 
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ class JudgeSetup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Decode envelopes; the process keeps the records for the next JudgeRequest."""
 
+    number: int  # of the block
     rows: list[JournalRow]
     is_past: bool = False  # judged before: nobody wants the records
 
@@ -57,6 +59,7 @@ class JudgeRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     The results are those of `before`, those that the process decoded itself, and those of `after`.
     """
 
+    number: int  # of the block
     before: list[Chunk]
     after: list[Chunk]
     judged: list[int]  # indices of results with a possible time, in the order of the journal

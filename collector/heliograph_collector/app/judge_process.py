@@ -70,7 +70,7 @@ class RequestHandler:
         LIBRARY.watch(SignedLists(Path(setup.data)))
         self._pseudonyms = Pseudonyms(setup.secret)
         self._context_judge = ContextJudge(judge, ControlContext(setup.services))
-        self._decoded: list[ReceivedMeasurement] = []
+        self._decoded: dict[int, list[ReceivedMeasurement]] = {}  # by number of their block
 
     def answer(self, request: JudgeMessage) -> DecodeReply | JudgeReply:
         """Answer a request. Raises FrameError."""
@@ -82,7 +82,7 @@ class RequestHandler:
 
     def _decode(self, request: DecodeRequest) -> DecodeReply:
         decoded = read_rows(request.rows, self._pseudonyms)
-        self._decoded = decoded.records
+        self._decoded[request.number] = decoded.records
         if request.is_past:
             return DecodeReply(chunks=[], failures=[], bodies={})
         return DecodeReply(
@@ -92,11 +92,17 @@ class RequestHandler:
     def _judge(self, request: JudgeRequest) -> JudgeReply:
         LIBRARY.refresh()
         before = decode_chunks(request.before)
-        records = select_sane([*before, *self._decoded, *decode_chunks(request.after)])
-        self._decoded = []
+        own = self._take_decoded(request.number)
+        records = select_sane([*before, *own, *decode_chunks(request.after)])
         self._context_judge.restore(records)
         share = [*(records[index] for index in request.judged), *decode_chunks(request.due)]
         return JudgeReply(verdicts=[self._context_judge.judge(record) for record in share])
+
+    def _take_decoded(self, number: int) -> list[ReceivedMeasurement]:
+        """Take the records of a block; of earlier ones nothing was to be judged."""
+        records = self._decoded.pop(number, [])
+        self._decoded = {n: kept for n, kept in self._decoded.items() if n > number}
+        return records
 
 
 def answer_requests(reader: BinaryIO, writer: BinaryIO, log: WorkerLog) -> None:

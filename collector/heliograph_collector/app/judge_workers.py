@@ -8,6 +8,9 @@ requests of each process:
 1. *decode*: each decodes a part of the block's envelopes and returns the records.
 2. *judge*: each gets the records of the others, takes up all of them, and judges its share.
 
+The next block may be decoded before this one is judged: a process works on it while `serve` takes
+up the records of this one.
+
 Shares are of equal size by the number of observations. A process that is lost costs no result:
 `serve` does its part of the same block itself, with the same verdicts, and stores the block once
 with its bounds as always. Meanwhile another is started. It *learns* (takes up the last rows of the
@@ -31,9 +34,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from heliograph.backoff import Backoff
 from heliograph.clock import Clock
-from heliograph_collector.app.frames import (
-    FrameError,
-)
+from heliograph_collector.app.frames import FrameError
 from heliograph_collector.app.judge_messages import (
     Chunk,
     DecodeRequest,
@@ -45,19 +46,9 @@ from heliograph_collector.app.worker_process import WorkerLostError, WorkerProce
 from heliograph_collector.control.assessor import Assessor, Selection
 from heliograph_collector.control.target_key import weigh_measurement
 from heliograph_collector.judge.fingerprints.library import LIBRARY, ListSource
-from heliograph_collector.judge.row_judge import (
-    JudgedRows,
-    LocalJudge,
-    collect_judged,
-    select_sane,
-)
+from heliograph_collector.judge.row_judge import JudgedRows, LocalJudge, collect_judged, select_sane
 from heliograph_collector.judge.writer import BLOCK_BYTES, BLOCK_ROWS, RESTORED_ROWS
-from heliograph_collector.model.records import (
-    JournalRow,
-    ReceivedMeasurement,
-    RowKind,
-    Verdict,
-)
+from heliograph_collector.model.records import JournalRow, ReceivedMeasurement, RowKind, Verdict
 from heliograph_collector.store.journal.decode import DecodedRows, read_rows
 from heliograph_collector.store.journal.journal import JournalError
 from heliograph_collector.store.pseudonyms import Pseudonyms
@@ -66,7 +57,7 @@ BEHIND_BLOCKS = 4  # assumed; a second's burst of a few agents is judged without
 JOIN_ROWS = 256  # assumed; a newcomer takes up so many while the others wait, in 0.3 s
 _RESTARTS = Backoff(1.0, 60.0)
 
-_NOTHING_TO_JUDGE = JudgeRequest(before=[], after=[], judged=[], due=[])
+_PAST = 0  # the number of what a newcomer learns; blocks begin with 1
 
 _LOG = logging.getLogger("heliograph.judge")
 
@@ -107,6 +98,14 @@ class _Part:
     decoded: DecodedRows = field(default_factory=DecodedRows)
 
 
+@dataclass(slots=True, kw_only=True)
+class _PartedRows(DecodedRows):
+    """A block that processes decoded."""
+
+    number: int
+    parts: list[_Part]
+
+
 class JudgeWorkers:
     """Judge rows in processes of some sources, which `run` starts and ends, or else in this one.
 
@@ -140,7 +139,8 @@ class JudgeWorkers:
         self._is_wanted = False
         self._failures = 0
         self._start_at_us = 0  # monotonic
-        self._judged_through = 0
+        self._decoded_through = 0
+        self._block_number = _PAST
         self._ended_cpu_us = 0
         self._lost_workers = Counter(
             "heliograph_judge_workers_lost",
@@ -164,18 +164,24 @@ class JudgeWorkers:
     async def restore(self, rows: Sequence[JournalRow]) -> None:
         """Take up rows that were judged before this process began."""
         await self._local.restore(rows)
-        self._judged_through = rows[-1].position if rows else self._judged_through
+        self._decoded_through = rows[-1].position if rows else self._decoded_through
 
-    async def judge(self, rows: Sequence[JournalRow], *, is_behind: bool) -> JudgedRows:
-        """Judge rows once. Raises JournalError."""
-        await asyncio.to_thread(LIBRARY.refresh)
+    async def decode(self, rows: Sequence[JournalRow], *, is_behind: bool) -> DecodedRows:
+        """Decode the rows of the next block. Raises JournalError."""
         await self._match_load(is_behind=is_behind)
         if self._workers:
-            results = await self._judge_apart(rows)
+            decoded: DecodedRows = await self._decode_apart(rows)
         else:
-            results = await self._local.judge(rows, is_behind=is_behind)
-        self._judged_through = rows[-1].position if rows else self._judged_through
-        return results
+            decoded = await self._local.decode(rows, is_behind=is_behind)
+        self._decoded_through = rows[-1].position if rows else self._decoded_through
+        return decoded
+
+    async def judge(self, decoded: DecodedRows) -> JudgedRows:
+        """Judge a block once, where it was decoded."""
+        await asyncio.to_thread(LIBRARY.refresh)
+        if isinstance(decoded, _PartedRows):
+            return await self._judge_apart(decoded)
+        return await self._local.judge(decoded)
 
     def count_workers(self) -> int:
         return len(self._workers)
@@ -223,7 +229,7 @@ class JudgeWorkers:
             return
         try:
             worker = await source.start()
-            newcomer = _Newcomer(worker, max(0, self._judged_through - RESTORED_ROWS))
+            newcomer = _Newcomer(worker, max(0, self._decoded_through - RESTORED_ROWS))
             try:
                 await self._teach(newcomer, JOIN_ROWS)
             except BaseException:
@@ -251,41 +257,50 @@ class JudgeWorkers:
         _LOG.info("Judge processes beside serve: %s.", len(self._workers))
 
     async def _teach(self, newcomer: _Newcomer, remaining: int) -> None:
-        """Let a process take up judged rows until `remaining` are left.
+        """Let a process take up rows of earlier blocks until `remaining` are left.
 
         Raises WorkerLostError, JournalError.
         """
-        while newcomer.through < self._judged_through - remaining:
+        nothing = JudgeRequest(number=_PAST, before=[], after=[], judged=[], due=[])
+        while newcomer.through < self._decoded_through - remaining:
             read = await self._history.read(newcomer.through, BLOCK_ROWS, limit_bytes=BLOCK_BYTES)
-            rows = [row for row in read if row.position <= self._judged_through]
+            rows = [row for row in read if row.position <= self._decoded_through]
             if not rows:
-                newcomer.through = self._judged_through
+                newcomer.through = self._decoded_through
                 return
-            await newcomer.worker.decode(DecodeRequest(rows=_list_envelopes(rows), is_past=True))
-            await newcomer.worker.judge(_NOTHING_TO_JUDGE, 0)
+            past = DecodeRequest(number=_PAST, rows=_list_envelopes(rows), is_past=True)
+            await newcomer.worker.decode(past)
+            await newcomer.worker.judge(nothing, 0)
             newcomer.through = rows[-1].position
 
-    async def _judge_apart(self, rows: Sequence[JournalRow]) -> JudgedRows:
-        """Judge in the processes; what a lost one leaves is done here."""
+    async def _decode_apart(self, rows: Sequence[JournalRow]) -> _PartedRows:
+        """Decode in the processes; what a lost one leaves is done here."""
+        self._block_number += 1
+        number = self._block_number
         parts = _divide_rows(_list_envelopes(rows), self._workers)
-        await asyncio.gather(*(self._decode_part(part) for part in parts))
-        decoded = read_rows([r for r in rows if r.kind is not RowKind.ENVELOPE], self._pseudonyms)
+        await asyncio.gather(*(self._decode_part(part, number) for part in parts))
+        here = read_rows([r for r in rows if r.kind is not RowKind.ENVELOPE], self._pseudonyms)
+        decoded = _PartedRows(presence=here.presence, number=number, parts=parts)
         for part in parts:
             decoded.records += part.decoded.records
             decoded.failures += part.decoded.failures
             decoded.bodies |= part.decoded.bodies
+        return decoded
+
+    async def _judge_apart(self, decoded: _PartedRows) -> JudgedRows:
+        """Judge in the processes; what a lost one leaves is done here."""
         records = select_sane(decoded.records)
         if not records:  # what is due is judged with the next results, as in one process
             return collect_judged(decoded, ())
         selection = await asyncio.to_thread(self._assessor.select, records)
-        verdicts = await self._judge_selection(selection, parts)
+        verdicts = await self._judge_selection(selection, decoded)
         judged = await asyncio.to_thread(self._assessor.conclude, selection, verdicts)
         return collect_judged(decoded, judged)
 
-    async def _decode_part(self, part: _Part) -> None:
+    async def _decode_part(self, part: _Part, number: int) -> None:
         if part.worker is not None:
             try:
-                reply = await part.worker.decode(DecodeRequest(rows=part.rows))
+                reply = await part.worker.decode(DecodeRequest(number=number, rows=part.rows))
                 records = await asyncio.to_thread(decode_chunks, reply.chunks)
             except (WorkerLostError, FrameError) as error:
                 self._lose(part.worker, error)
@@ -300,15 +315,15 @@ class JudgeWorkers:
         part.chunks = await asyncio.to_thread(encode_chunks, part.decoded.records)
 
     async def _judge_selection(
-        self, selection: Selection, parts: Sequence[_Part]
+        self, selection: Selection, decoded: _PartedRows
     ) -> list[tuple[Verdict, ...]]:
         """Judge a selection in the processes that decoded a part; return verdicts in its order."""
         records = selection.list_records()
-        judging = [number for number, part in enumerate(parts) if part.worker is not None]
+        judging = [at for at, part in enumerate(decoded.parts) if part.worker in self._workers]
         shares = _divide_records(records, max(1, len(judging)))
         work = [
-            self._judge_share(selection, share, parts, number)
-            for share, number in zip(shares, judging or [0], strict=True)
+            self._judge_share(selection, share, decoded, at)
+            for share, at in zip(shares, judging or [0], strict=True)
         ]
         verdicts: dict[int, tuple[Verdict, ...]] = {}
         for share, found in zip(shares, await asyncio.gather(*work), strict=True):
@@ -316,16 +331,18 @@ class JudgeWorkers:
         return [verdicts[index] for index in range(len(records))]
 
     async def _judge_share(
-        self, selection: Selection, share: Sequence[int], parts: Sequence[_Part], number: int
+        self, selection: Selection, share: Sequence[int], decoded: _PartedRows, at: int
     ) -> list[tuple[Verdict, ...]]:
         """Judge the records with the indices of a share, in the process of one part."""
         records = selection.list_records()
-        worker = parts[number].worker
+        parts = decoded.parts
+        worker = parts[at].worker
         if worker is not None:
             due = [records[index] for index in share if index >= len(selection.block)]
             request = JudgeRequest(
-                before=[chunk for part in parts[:number] for chunk in part.chunks],
-                after=[chunk for part in parts[number + 1 :] for chunk in part.chunks],
+                number=decoded.number,
+                before=[chunk for part in parts[:at] for chunk in part.chunks],
+                after=[chunk for part in parts[at + 1 :] for chunk in part.chunks],
                 judged=[index for index in share if index < len(selection.block)],
                 due=await asyncio.to_thread(encode_chunks, due),
             )
@@ -340,6 +357,8 @@ class JudgeWorkers:
 
     def _lose(self, worker: WorkerProcess, error: Exception) -> None:
         worker.kill()
+        if worker not in self._workers:  # the other request to it has failed before
+            return
         self._workers.remove(worker)
         self._ended_cpu_us += worker.cpu_us
         self._note_loss(f"Judge process {worker.name} is lost ({error}), and no result with it")

@@ -106,6 +106,8 @@ class WorkerProcess:
 
     def __init__(self, stream: WorkerStream) -> None:
         self._stream = stream
+        self._turn = asyncio.Lock()  # one exchange at a time, each with its deadline
+        self._is_ended = False
         self.cpu_us = 0  # as of its last answer
 
     @property
@@ -137,6 +139,7 @@ class WorkerProcess:
         await self._stream.stop()
 
     def kill(self) -> None:
+        self._is_ended = True
         self._stream.kill()
 
     async def _exchange(
@@ -147,7 +150,9 @@ class WorkerProcess:
         The process is killed where this fails, as by cancellation: the stream would be out of step.
         """
         try:
-            async with asyncio.timeout(deadline_s):
+            async with self._turn, asyncio.timeout(deadline_s):
+                if self._is_ended:
+                    raise EOFError("it has ended")
                 await self._stream.write(encode_frame(request))
                 reply = await self._read_message() if reads_reply else None
                 status = await self._read_message()

@@ -47,7 +47,7 @@ class JudgedRows:
 
 
 class RowJudge(Protocol):
-    """Judge of journal rows, in their order and one call at a time.
+    """Judge of journal rows, block by block in their order, with one call of each kind at a time.
 
     Implemented by LocalJudge, and by app.judge_workers.JudgeWorkers.
     """
@@ -56,8 +56,15 @@ class RowJudge(Protocol):
         """Take up rows that were judged before this process began."""
         ...
 
-    async def judge(self, rows: Sequence[JournalRow], *, is_behind: bool) -> JudgedRows:
-        """Judge rows once; `is_behind` tells that more rows wait already."""
+    async def decode(self, rows: Sequence[JournalRow], *, is_behind: bool) -> DecodedRows:
+        """Decode the rows of a block, perhaps while the block before it is judged.
+
+        `is_behind` tells that more rows wait already.
+        """
+        ...
+
+    async def judge(self, decoded: DecodedRows) -> JudgedRows:
+        """Judge what `decode` returned, once and in the order of the blocks."""
         ...
 
 
@@ -71,14 +78,16 @@ class LocalJudge:
     async def restore(self, rows: Sequence[JournalRow]) -> None:
         await asyncio.to_thread(self._restore, rows)
 
-    async def judge(self, rows: Sequence[JournalRow], *, is_behind: bool) -> JudgedRows:
-        return await asyncio.to_thread(self._judge, rows)
+    async def decode(self, rows: Sequence[JournalRow], *, is_behind: bool) -> DecodedRows:
+        return await asyncio.to_thread(read_rows, rows, self._pseudonyms)
+
+    async def judge(self, decoded: DecodedRows) -> JudgedRows:
+        return await asyncio.to_thread(self._judge, decoded)
 
     def _restore(self, rows: Sequence[JournalRow]) -> None:
         self._assessor.restore(select_sane(read_rows(rows, self._pseudonyms).records))
 
-    def _judge(self, rows: Sequence[JournalRow]) -> JudgedRows:
-        decoded = read_rows(rows, self._pseudonyms)
+    def _judge(self, decoded: DecodedRows) -> JudgedRows:
         records = select_sane(decoded.records)
         return collect_judged(decoded, self._assessor.assess(records) if records else ())
 

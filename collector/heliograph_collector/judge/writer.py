@@ -3,16 +3,18 @@
 The writer starts by asking the store for its cursor and for a pending block. It passes the last
 rows before the cursor to the judge, which keeps controls and profiles in memory. It commits a
 pending block again with the same bounds, so that the store recognizes it. Then it repeats: wait for
-journal rows, judge them, insert them as one block, advance the cursor, and trim the journal once an
-hour. The next blocks are judged while a block is inserted, BLOCKS_AHEAD and one more at most; they
-are inserted in order. While the store is unavailable, the writer retries, the journal grows, agents
-notice nothing, and `problems` reports it.
+journal rows, decode and judge them, insert them as one block, advance the cursor, and trim the
+journal once an hour. While a block is judged, the next is decoded as soon as it is full: so a judge
+process need not wait for `serve`. The next blocks are judged while a block is inserted,
+BLOCKS_AHEAD and one more at most; they are inserted in order. While the store is unavailable, the
+writer retries, the journal grows, agents notice nothing, and `problems` reports it.
 """
 
 import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
 
 from heliograph.backoff import Backoff
@@ -21,6 +23,7 @@ from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.judge.row_judge import RowJudge
 from heliograph_collector.model.expiry_clock import ExpiryTime
 from heliograph_collector.model.records import Block, JournalRow
+from heliograph_collector.store.journal.decode import DecodedRows
 from heliograph_collector.store.journal.journal import JournalError
 from heliograph_collector.store.journal.protocol import JudgedJournal
 from heliograph_collector.store.store import StoreError
@@ -61,6 +64,13 @@ class BlockStore(Protocol):
     async def insert_block(self, block: Block) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _DecodedBlock:
+    first: int
+    last: int
+    rows: DecodedRows
+
+
 class _Retries:
     """Repeats of one kind of work, and its present error, "" while it succeeds."""
 
@@ -91,7 +101,7 @@ class _Retries:
 class StoreWriter:
     """Judge journal rows and write them to the store, block by block.
 
-    The judge gets one call at a time. The listeners get every stored block.
+    The listeners get every stored block.
     """
 
     def __init__(
@@ -125,12 +135,12 @@ class StoreWriter:
         await self._restore_judge(self._cursor)
         pending = await self._store_retries.repeat(self._store.pending, journal)
         if pending is not None:  # the same bounds again, so that the store recognizes the block
-            await self._store_block(
-                await self._judge_rows(*pending, await self._read_range(*pending))
-            )
+            await self._store_block(await self._judge_block(await self._decode_pending(*pending)))
+        decoded = asyncio.Queue[_DecodedBlock](1)
         blocks = asyncio.Queue[Block](BLOCKS_AHEAD)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._judge_blocks(self._cursor, blocks))
+            group.create_task(self._decode_blocks(self._cursor, decoded))
+            group.create_task(self._judge_blocks(decoded, blocks))
             group.create_task(self._store_blocks(blocks))
 
     @property
@@ -146,19 +156,39 @@ class StoreWriter:
             return sentences or ["The store has not answered yet."]
         return sentences
 
-    async def _judge_blocks(self, after: int, blocks: "asyncio.Queue[Block]") -> None:
-        """Judge rows after a position, and queue them as blocks; forever."""
+    async def _decode_blocks(self, after: int, decoded: "asyncio.Queue[_DecodedBlock]") -> None:
+        """Read and decode rows after a position, and queue them; forever."""
         while True:
             if not await self._journal.wait_beyond(after, IDLE_S):
                 await self._trim(self._cursor or 0)
                 continue
             if self._journal.position - after < BLOCK_ROWS:
                 await asyncio.sleep(self._linger_s)
+                await self._wait_until_due(after, decoded)
             committed = self._journal.position
             rows = await self._read(after)
             last = rows[-1].position if rows else committed
-            await blocks.put(await self._judge_rows(after + 1, last, rows))
+            await decoded.put(await self._decode_rows(after + 1, last, rows))
             after = last
+
+    async def _wait_until_due(self, after: int, decoded: "asyncio.Queue[_DecodedBlock]") -> None:
+        """Wait until a block is full or nothing is judged: a small block costs as much to store."""
+        async with asyncio.TaskGroup() as group:
+            tasks = (
+                group.create_task(self._journal.wait_beyond(after + BLOCK_ROWS - 1, IDLE_S)),
+                group.create_task(decoded.join()),
+            )
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+
+    async def _judge_blocks(
+        self, decoded: "asyncio.Queue[_DecodedBlock]", blocks: "asyncio.Queue[Block]"
+    ) -> None:
+        """Judge decoded blocks, and queue them for the store; forever."""
+        while True:
+            await blocks.put(await self._judge_block(await decoded.get()))
+            decoded.task_done()
 
     async def _store_blocks(self, blocks: "asyncio.Queue[Block]") -> None:
         """Store queued blocks, in order; forever."""
@@ -174,13 +204,22 @@ class StoreWriter:
             await self._judge.restore([row for row in rows if row.position <= cursor])
             after = rows[-1].position
 
-    async def _judge_rows(self, first: int, last: int, rows: Sequence[JournalRow]) -> Block:
-        """Judge rows once, because the judge keeps state."""
-        results = await self._judge.judge(rows, is_behind=self._journal.position > last)
+    async def _decode_pending(self, first: int, last: int) -> _DecodedBlock:
+        return await self._decode_rows(first, last, await self._read_range(first, last))
+
+    async def _decode_rows(
+        self, first: int, last: int, rows: Sequence[JournalRow]
+    ) -> _DecodedBlock:
+        is_behind = self._journal.position > last
+        return _DecodedBlock(first, last, await self._judge.decode(rows, is_behind=is_behind))
+
+    async def _judge_block(self, decoded: _DecodedBlock) -> Block:
+        """Judge a block once, because the judge keeps state."""
+        results = await self._judge.judge(decoded.rows)
         return Block(
             journal=self._journal.id,
-            first=first,
-            last=last,
+            first=decoded.first,
+            last=decoded.last,
             judged=results.judged,
             presence=results.presence,
             refused=results.refused,

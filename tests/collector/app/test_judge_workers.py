@@ -95,8 +95,15 @@ async def judge_all(
     workers: JudgeWorkers, rows: Sequence[JournalRow], *, is_behind: bool = True
 ) -> list[JudgedRows]:
     return [
-        await workers.judge(rows[at : at + 8], is_behind=is_behind) for at in range(0, len(rows), 8)
+        await judge_block(workers, rows[at : at + 8], is_behind=is_behind)
+        for at in range(0, len(rows), 8)
     ]
+
+
+async def judge_block(
+    workers: JudgeWorkers, rows: Sequence[JournalRow], *, is_behind: bool = True
+) -> JudgedRows:
+    return await workers.judge(await workers.decode(rows, is_behind=is_behind))
 
 
 async def until_lost(registry: CollectorRegistry, count: int) -> None:
@@ -107,7 +114,7 @@ async def until_joined(workers: JudgeWorkers, count: int) -> None:
     """Judge nothing until that many processes have joined."""
     async with asyncio.timeout(240):
         while workers.count_workers() < count:
-            await workers.judge([], is_behind=True)
+            await judge_block(workers, [])
             await asyncio.sleep(0.01)
 
 
@@ -209,7 +216,7 @@ async def test_process_that_cannot_start_costs_nothing(
         assert isinstance(source, LocalWorkers)
         source.setup = msgspec.structs.replace(source.setup, version="older")
         clock.advance_us(120 * US)
-        await workers.judge([], is_behind=True)
+        await judge_block(workers, [])
         await until_lost(registry, 2)
     async with judging(tmp_path, RowHistory(rows), 0) as alone:
         assert results == await judge_all(alone, rows)

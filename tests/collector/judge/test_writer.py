@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from heliograph.clock import Clock, SystemClock
-from heliograph_collector.judge.row_judge import NO_VERDICT, BlockAssessor, LocalJudge
+from heliograph_collector.judge import writer as writer_module
+from heliograph_collector.judge.row_judge import (
+    NO_VERDICT,
+    BlockAssessor,
+    JudgedRows,
+    LocalJudge,
+    RowJudge,
+)
 from heliograph_collector.judge.writer import BLOCK_ROWS, BLOCKS_AHEAD, StoreWriter
 from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.filters import MeasurementFilter
@@ -23,6 +30,7 @@ from heliograph_collector.model.records import (
     ReceivedMeasurement,
     RowKind,
 )
+from heliograph_collector.store.journal.decode import DecodedRows
 from heliograph_collector.store.journal.journal import Journal
 from heliograph_collector.store.store import Store, StoreError
 from support.hand_clock import HandClock
@@ -74,6 +82,23 @@ class Judge:
         return [(record, (reachable(),)) for record in block]
 
 
+class HeldJudge(LocalJudge):
+    """Judges when it may, and counts the blocks that it decodes before."""
+
+    def __init__(self) -> None:
+        super().__init__(Judge(), NAMES)
+        self.decoded_count = 0
+        self.may_judge = asyncio.Event()
+
+    async def decode(self, rows: Sequence[JournalRow], *, is_behind: bool) -> DecodedRows:
+        self.decoded_count += 1
+        return await super().decode(rows, is_behind=is_behind)
+
+    async def judge(self, decoded: DecodedRows) -> JudgedRows:
+        await self.may_judge.wait()
+        return await super().judge(decoded)
+
+
 class WriterHarness:
     """A journal, a store and the blocks that the writer told of."""
 
@@ -98,12 +123,13 @@ class WriterHarness:
         judge: BlockAssessor | None = None,
         clock: Clock | None = None,
         linger_s: float = 0,
+        row_judge: RowJudge | None = None,
     ) -> StoreWriter:
         clock = clock or SystemClock()
         return StoreWriter(
             self.journal,
             self.store,
-            LocalJudge(judge or Judge(), NAMES),
+            row_judge or LocalJudge(judge or Judge(), NAMES),
             clock=clock,
             expiry=ExpiryClock(clock, clock.wall_us(), 0),
             rng=random.Random(1),
@@ -146,6 +172,22 @@ async def test_writer_makes_judged_blocks_in_order(bench: WriterHarness) -> None
     assert [len(first.judged), len(first.presence), len(second.judged)] == [2, 1, 1]
     assert first.judged[0][1] == (reachable(),)
     assert writer.problems() == []
+
+
+async def test_next_block_is_decoded_while_one_is_judged_once_it_is_full(
+    bench: WriterHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "BLOCK_ROWS", 2)
+    await bench.journal.append(
+        [envelope_row(measurement_pb(), sequence=number) for number in range(1, 6)]
+    )
+    judge = HeldJudge()
+    async with running(bench.writer(row_judge=judge).run()):
+        await until_true(lambda: judge.decoded_count == 2)
+        judge.may_judge.set()
+        await bench.until(lambda: len(bench.told) == 3)
+    assert [(block.first, block.last) for block in bench.told] == [(1, 2), (3, 4), (5, 5)]
+    assert [len(block.judged) for block in bench.told] == [2, 2, 1]
 
 
 async def test_restarted_judge_learns_from_judged_rows(bench: WriterHarness) -> None:

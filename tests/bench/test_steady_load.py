@@ -1,0 +1,84 @@
+"""A steady rate of the default plan's results before a real collector: does it keep up, how late is
+the newest visible result, and whose CPU does it take.
+
+HELIOGRAPH_BENCH_RATE is the rate, 450 results a second; HELIOGRAPH_BENCH_SECONDS for how long, 60
+(the limit that we want is 600 s with a lag of at most 5 s); HELIOGRAPH_BENCH_AGENTS of how many
+agents. Envelopes are sealed beforehand by a process of its own. Printed are figures; asserted is
+that nothing is lost, and that the collector falls behind by no more than a tenth of the time.
+"""
+
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from heliograph_lab.simulate.collector_process import CollectorProcess
+from support.load_bench import Phase, Reader, Sender, Stretch, table
+from support.load_fleet import connected_fleet
+from support.load_sender import Seal
+from support.programs import cost_of
+
+AGENTS = int(os.environ.get("HELIOGRAPH_BENCH_AGENTS", "48"))
+RATE = int(os.environ.get("HELIOGRAPH_BENCH_RATE", "450"))
+SECONDS = int(os.environ.get("HELIOGRAPH_BENCH_SECONDS", "60"))
+SEAL_US = 3_500  # a result; sealed earlier, the sending waits
+WARM = 512  # results; before them the engine and the rules have done nothing
+FURTHEST_BEHIND = 0.1  # of the time, on a machine that others use too
+_ROLE = re.compile(r'heliograph_role_cpu_seconds\{role="(\w+)"\} (\S+)')
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[tuple[CollectorProcess, Sender]]:
+    async with connected_fleet(tmp_path, AGENTS) as connected:
+        yield connected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7_200)
+async def test_a_steady_rate_is_judged_as_it_comes(
+    bench: tuple[CollectorProcess, Sender],
+) -> None:
+    own, sender = bench
+    reader = Reader(own.http, (own.data / "keys" / "operator.password").read_text().strip())
+    stretch = Stretch(sender, reader, own.pid, 0)
+    warm = await sender.seal(Seal(results=WARM, seconds=1.0, seal_us=SEAL_US))
+    await stretch.run("warm", paced=False, sealed=warm, incident_s=0)
+    stretch.before = await reader.visible()
+    order = Seal(results=RATE * SECONDS, seconds=SECONDS, seal_us=SEAL_US)
+    sealed = await sender.seal(order)
+    before = await _read_roles(reader)
+    phase = await stretch.run("steady", paced=True, sealed=sealed, incident_s=0)
+    after = await _read_roles(reader)
+    await reader.close()
+    await sender.leave()
+    spent = {role: after[role] - before[role] for role in after}
+    print(_report(phase, spent, cost_of(own.pid).rss_kib / 1_024))
+    assert phase.sent.receipts == {"stored": phase.results}
+    assert phase.drained_s <= SECONDS * (1 + FURTHEST_BEHIND) + 5.0
+
+
+async def _read_roles(reader: Reader) -> dict[str, float]:
+    """CPU seconds of `serve` and of its judge processes."""
+    return {role: float(value) for role, value in _ROLE.findall(await reader.text("/metrics"))}
+
+
+def _report(phase: Phase, spent: dict[str, float], rss_mib: float) -> str:
+    sent = phase.sent
+    rows = [
+        ("quantity", "measured", "of what"),
+        ("results", f"{phase.results}", f"{RATE} a second for {SECONDS} s"),
+        ("until the last was visible, s", f"{phase.drained_s:.1f}", "from the first sent"),
+        ("lag, s", f"{phase.lag_s:.1f}", "greatest age of the newest visible result"),
+        ("acknowledgement, p50, ms", f"{sent.latency_ms(0.5):.0f}", "from when it was due"),
+        ("acknowledgement, p99, ms", f"{sent.latency_ms(0.99):.0f}", ""),
+        *(
+            (f"CPU ms a result, {role}", f"{1e3 * cpu_s / phase.results:.2f}", "")
+            for role, cpu_s in spent.items()
+        ),
+        ("CPU ms a result, the generator", f"{1e3 * sent.cpu_s / phase.results:.2f}", "sending"),
+        ("RSS, MiB", f"{rss_mib:.0f}", "`serve`"),
+    ]
+    load = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    return f"\n{AGENTS} agents, one result an envelope. {load}.\n{table(rows)}"
