@@ -33,6 +33,9 @@ from support.serve_process import NO_CONTROL, Served, served, start
 from support.tcp_server import say_nothing, tcp_server
 from support.waiting import until_now
 
+# Else each worker of the suite starts a collector for those that it plays.
+only_looks = pytest.mark.xdist_group("serve")
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
@@ -64,6 +67,7 @@ async def enrolled(home: Served, stub: "intake_pb2_grpc.IntakeAsyncStub") -> Cal
     return caller
 
 
+@only_looks
 async def test_results_go_from_the_door_to_the_page(home: Served) -> None:
     until_now(lambda: home.get("/readyz")[0] == 200)
     async with stub_of(home) as stub:
@@ -90,6 +94,7 @@ def operator(home: Served, password: str) -> str:
         return connection.getresponse().read().decode()
 
 
+@only_looks
 def test_the_log_says_where_the_page_is_and_where_the_password(home: Served) -> None:
     wanted = (f"http://{home.places['http']}/", str(home.data / "keys" / "operator.password"))
     # The entrances are open, and their places written down, before the log says so.
@@ -97,6 +102,7 @@ def test_the_log_says_where_the_page_is_and_where_the_password(home: Served) -> 
     assert len(home.log.read_text().splitlines()) < 10
 
 
+@only_looks
 def test_nobody_else_on_the_machine_can_read_what_it_keeps(home: Served) -> None:
     """Also where the directory was made by somebody else, and lets everybody in."""
     assert home.places  # it runs
@@ -117,6 +123,7 @@ def test_damaged_fleet_is_told_in_a_sentence(tmp_path: Path) -> None:
     assert "fleet.db cannot be used (it is damaged): restore a backup" in refused(start(tmp_path))
 
 
+@only_looks
 async def test_malformed_requests_are_one_line_of_the_log(home: Served) -> None:
     """Anybody can send them, to each service, without a login."""
     before = len(home.log.read_text().splitlines())
@@ -139,6 +146,7 @@ async def test_malformed_requests_are_one_line_of_the_log(home: Served) -> None:
     assert not [line for line in written if "DecodeError" in line or line.startswith((" ", "Trac"))]
 
 
+@only_looks
 def test_backup_of_a_running_collector_serves_elsewhere(home: Served, tmp_path: Path) -> None:
     """The proof is a restore; the second collector has the first one's keys and page."""
     saved, data = tmp_path / "saved", tmp_path / "again"
@@ -164,10 +172,12 @@ def refused(collector: Served) -> str:
     return log
 
 
+@only_looks
 def test_a_second_one_on_the_same_directory_is_refused(home: Served) -> None:
     assert "in use by another process" in refused(start(home.data))
 
 
+@only_looks
 def test_a_taken_port_is_told_in_a_sentence(home: Served, tmp_path: Path) -> None:
     for option, place in (("--grpc", home.places["grpc"]), ("--http", home.places["http"])):
         log = refused(start(tmp_path / option, option, str(place)))
@@ -246,6 +256,7 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     assert {r.sequence for r in again if r.status == pb.STATUS_STORED} == set(range(1, 41)) - kept
 
 
+@only_looks
 def test_a_caller_that_says_nothing_is_shown_the_door(home: Served) -> None:
     """Slowloris: neither a silent TCP connection nor half a handshake may stay."""
     place = ("127.0.0.1", home.grpc_port)
@@ -285,6 +296,7 @@ def test_the_control_comes_back_when_killed_and_goes_when_we_do(tmp_path: Path) 
             until_now(lambda: control_of(home.data) == 0)
 
 
+@only_looks
 def test_health_and_reflection_answer(home: Served) -> None:
     from grpc_health.v1 import health_pb2
     from grpc_reflection.v1alpha import reflection_pb2
@@ -309,6 +321,7 @@ def test_health_and_reflection_answer(home: Served) -> None:
         assert "heliograph.v1.Intake" in names
 
 
+@only_looks
 def test_dashboard_and_alarm_rules_ask_for_figures_that_there_are(home: Served) -> None:
     """By their names, and by their labels' names where a running collector has a sample."""
     text = home.get("/metrics", operator=True)[1]
