@@ -12,9 +12,12 @@ import gc
 YOUNG_OBJECTS = 50_000
 YOUNG_SEARCHES = 20
 OLDER_SEARCHES = 20
+# Of a judge process. A block of 512 results is some 100,000 objects, which go with it and are never
+# searched so: at 50,000 that took 15 % of its time. It has no event loop that a search would hold.
+YOUNG_BESIDE_BLOCK = 500_000
 
 
-def limit_garbage_search() -> None:
+def limit_garbage_search(young_objects: int = YOUNG_OBJECTS) -> None:
     """Leave out what is loaded by now, which stays, and search the rest less often.
 
     Searched again and again, whenever somebody's messages have made enough objects, what is loaded
@@ -22,4 +25,4 @@ def limit_garbage_search() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, YOUNG_SEARCHES, OLDER_SEARCHES)
+    gc.set_threshold(young_objects, YOUNG_SEARCHES, OLDER_SEARCHES)

@@ -20,7 +20,7 @@ from heliograph_collector.app.frames import (
     decode_length,
     encode_frame,
 )
-from heliograph_collector.app.garbage_search import limit_garbage_search
+from heliograph_collector.app.garbage_search import YOUNG_BESIDE_BLOCK, limit_garbage_search
 from heliograph_collector.app.judge_messages import (
     MAX_LOG_MESSAGES,
     VERSION,
@@ -113,7 +113,7 @@ def answer_requests(reader: BinaryIO, writer: BinaryIO, log: WorkerLog) -> None:
     if setup.version != VERSION:
         raise FrameError(f"serve is version {setup.version}, the judge process is {VERSION}")
     handler = RequestHandler(setup)
-    limit_garbage_search()
+    limit_garbage_search(YOUNG_BESIDE_BLOCK)
     _send_status(writer, log)
     while (request := read_message(reader)) is not None:
         writer.write(encode_frame(handler.answer(request)))
