@@ -27,6 +27,7 @@ from heliograph_collector.app.cluster_messages import (
 )
 from heliograph_collector.app.console_records import take_over_records
 from heliograph_collector.app.context import AppContext, open_context, open_geo
+from heliograph_collector.app.detector_handover import DetectorHandover
 from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.fleet_sharing import (
     POLL_S,
@@ -95,6 +96,7 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
             leading = await stack.enter_async_context(open_leading(servers, config.data))
             publisher = await _take_over_fleet(config, leading, stack)
             fence = await _take_over_log(config.data, leading)
+            handover = await _take_over_detectors(config, leading)
         shared = await take_over_records(config, servers, leading.term, stack)
         context = open_context(config, leading.journal, stack, fence, shared.records)
         stack.callback(context.endpoint_file.remove)
@@ -120,6 +122,7 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
             workers.run,
             partial(workers.report, reporter),
             shared.run,
+            handover.run,
         ]
         group = await stack.enter_async_context(asyncio.TaskGroup())
         answerer = partial(_answer_request, context.fleet, publisher)
@@ -177,6 +180,15 @@ async def _take_over_log(data: Path, leading: "LeadingJournal") -> LogFence:
     else:
         await asyncio.to_thread(adopt_lines, data, shared[len(own) :])
     return LogFence(leading.log)
+
+
+async def _take_over_detectors(config: Config, leading: "LeadingJournal") -> DetectorHandover:
+    """Let the detectors resume from what the last leader's had learned."""
+    with explain_errors(KeysError, data=config.data):
+        secret = open_keyring(config.data, list_hosts(config.grpc, config.endpoint)).secret
+    handover = DetectorHandover(leading.detectors, secret, config.data)
+    await handover.take_over()
+    return handover
 
 
 async def _publish_fleet(publisher: FleetPublisher) -> None:

@@ -86,12 +86,17 @@ def load_state(file: Path, secret: bytes) -> tuple[DetectorEngine, str] | None:
     """Load a state; None if it is damaged or of another version."""
     try:
         content = decompress_frame(file.read_bytes(), _MAX_STATE_BYTES)
-        if msgspec.json.decode(content, type=_StateVersion).version != DETECT_VERSION:
+        if read_state_version(content) != DETECT_VERSION:
             return None
         state = msgspec.json.decode(content, type=EngineState)
         return DetectorEngine.from_state(state, secret), hashlib.sha256(content).hexdigest()
     except _DAMAGED:
         return None
+
+
+def read_state_version(content: bytes) -> int:
+    """Read the detector version of an unpacked state. Raises ValueError."""
+    return msgspec.json.decode(content, type=_StateVersion).version
 
 
 def find_state(folder: Path, hash_: str) -> Path | None:
@@ -117,6 +122,17 @@ def read_batches(file: Path) -> Iterator[ReplayBatch]:
     """Read batches in order, up to the first that a crash left incomplete."""
     for batch, _ in _read_with_offsets(file):
         yield batch
+
+
+def find_whole_end(content: bytes) -> int:
+    """Find the end of the last batch that is whole, in bytes of a file of batches."""
+    end = 0
+    while len(header := content[end : end + _LENGTH.size]) == _LENGTH.size:
+        next_end = end + _LENGTH.size + _LENGTH.unpack(header)[0]
+        if next_end > len(content):
+            break
+        end = next_end
+    return end
 
 
 def repair(file: Path) -> None:

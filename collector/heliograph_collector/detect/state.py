@@ -31,6 +31,7 @@ _REWRITE_US = 60 * SECOND_US  # until entries that the rate limit of revisions d
 _AMENDED_FILE = "amended.json"
 _POSITION_FILE = "heard.json"
 _BEGINNING_FILE = "began.json"
+SMALL_FILES = (_AMENDED_FILE, _POSITION_FILE, _BEGINNING_FILE)
 
 
 @dataclass(frozen=True, kw_only=True)

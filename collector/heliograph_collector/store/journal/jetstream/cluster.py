@@ -16,6 +16,7 @@ from heliograph_collector.store.journal.jetstream.host_journal import (
     open_host_journal,
 )
 from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal, open_jetstream
+from heliograph_collector.store.journal.jetstream.shared_object import SharedObject
 from heliograph_collector.store.journal.jetstream.shared_value import SharedValue
 
 PUBLISHER_INBOX = "_PUBLISHER"  # else its user could read what others are answered
@@ -29,6 +30,7 @@ class LeadingJournal:
     bus: Bus
     table: SharedTable
     log: SharedLog
+    detectors: SharedObject
     term: int  # the next leader's is greater
 
     async def wait_until_lost(self) -> None:
@@ -86,6 +88,7 @@ async def open_leading_journal(
             Bus(connection, settings.name),
             await SharedTable.open(connection, settings),
             await SharedLog.open(connection, settings),
+            await SharedObject.open(connection, settings, "detectors", journal.term),
             journal.term,
         )
 
