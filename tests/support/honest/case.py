@@ -6,6 +6,7 @@ cases. `pattern` rows write many cases of one form: `$1`, `$2` … are replaced 
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -123,6 +124,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return "grave" if state == "blocked" or is_block_missed else "wrong"
 
 
+@cache
 def read_cases(folder: Path = HONEST) -> tuple[Case, ...]:
     """Raises msgspec.ValidationError where a case is not of the form."""
     others = {PACKETS, KNOWN_FAILURES, KNOWN_PACKET_FAILURES}
@@ -131,6 +133,7 @@ def read_cases(folder: Path = HONEST) -> tuple[Case, ...]:
     return tuple(msgspec.convert({**entry, "kind": kind}, Case) for kind, entry in entries)
 
 
+@cache
 def read_packet_cases(folder: Path = HONEST) -> tuple[Case, ...]:
     entries = [entry for entry in read_yaml(folder / PACKETS) if "case" in entry]
     return tuple(msgspec.convert({**entry, "kind": "packets"}, Case) for entry in entries)
