@@ -27,7 +27,9 @@ def extract_outcomes(measurement: Measurement) -> dict[str, bool]:
     """Return by endpoint whether all operations succeeded, without doubtful endpoints."""
     by_endpoint: dict[str, list[Observation]] = {}
     for observation in measurement.observations:
-        label = "" if HOP.fullmatch(observation.endpoint) else observation.endpoint
+        label = observation.endpoint
+        if label.startswith("redirect-") and HOP.fullmatch(label):
+            label = ""
         by_endpoint.setdefault(label, []).append(observation)
     reached_by_endpoint = {
         label: _decide_outcome(observations) for label, observations in by_endpoint.items()

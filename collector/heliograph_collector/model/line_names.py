@@ -31,12 +31,19 @@ class LineKey:
 
     secret: bytes = field(repr=False)
     line: bytes = field(repr=False)  # a keyed hash too: no address outlives its lookup
+    # Each envelope asks for the same day or two, and two hashes cost 8 µs:
+    _names: dict[int, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_network(cls, secret: bytes, network: bytes) -> "LineKey":
         return cls(secret, hmac.digest(secret, b"line " + network, hashlib.sha256))
 
     def name_day(self, day: int) -> str:
+        if day not in self._names:
+            self._names[day] = self._compute_name(day)
+        return self._names[day]
+
+    def _compute_name(self, day: int) -> str:
         day_key = hmac.digest(self.secret, b"line day %d" % day, hashlib.sha256)
         return f"{day:05d}.{hmac.digest(day_key, self.line, hashlib.sha256)[:5].hex()}"
 
