@@ -1,8 +1,9 @@
 """Three brokers, two ingest hosts and two collectors that may lead, as real processes; some killed.
 
 Asked of it: what was acknowledged is stored once, whichever host took it and whatever was killed;
-no agent is called silent for a fault of ours; the alert log is one chain, the audit trail too; and
-whoever may use the console of one leader may use that of the next.
+no agent is called silent for a fault of ours; the alert log is one chain, the audit trail too;
+whoever may use the console of one leader may use that of the next; and what its detectors learned
+is there.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from os import environ
 
 import pyotp
@@ -20,6 +22,7 @@ import pytest
 from heliograph import keys
 from heliograph.voice_code import ServiceState, StatusReport, format_digits, make_code
 from heliograph_collector.app.shared_audit import LEAD
+from heliograph_collector.detect.checkpoint import FOLDER, list_states
 from heliograph_collector.fleet import audit_log
 from heliograph_collector.ingest.voice_reports import CARRIER
 from heliograph_collector.model.records import RowKind
@@ -29,6 +32,7 @@ from support.cluster import (
     IngestHost,
     cluster,
     find_leading_broker,
+    is_handed_over,
     read_audit,
     read_log,
     read_rows,
@@ -36,7 +40,7 @@ from support.cluster import (
 from support.console_client import log_in
 from support.intake import Caller, enrolled
 from support.spooling_agent import SpoolingAgent
-from support.waiting import until_true
+from support.waiting import until, until_true
 
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.xdist_group("nats")]
 SCHEDULES = int(environ.get("HELIOGRAPH_CLUSTER_SCHEDULES", "1"))
@@ -105,11 +109,14 @@ class Schedule:
         totp = await self._add_user(number)
         now_s = int(time.time())
         assert await log_in(running.leaders[number], self.user, PASSWORD, totp.at(now_s))
+        await until(partial(is_handed_over, running))
         began_s = time.monotonic()
         running.kill(running.leaders[number])
         successor = running.leaders[1 - number]
         await asyncio.to_thread(successor.wait_for, "http")
         self._note("leader", began_s)
+        learned = {file.name for file in list_states(running.leaders[number].data / FOLDER)}
+        assert learned <= {file.name for file in list_states(successor.data / FOLDER)}
         running.start_leader(number)
         assert not await log_in(successor, self.user, PASSWORD, totp.at(now_s)), "used before"
         assert await log_in(successor, self.user, PASSWORD, totp.at(int(time.time()) + 30))

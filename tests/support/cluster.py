@@ -198,6 +198,13 @@ async def read_audit(running: Cluster) -> list[bytes]:
         return await log.read_after(0)
 
 
+async def is_handed_over(running: Cluster) -> bool:
+    """Whether the servers have what some leader's detectors learned."""
+    async with open_connection(running) as connection:
+        bucket = await connection.js.key_value(f"{NAME}-state")
+        return any(key.startswith("detectors.") for key in await bucket.keys())
+
+
 async def find_leading_broker(running: Cluster) -> int:
     """The number of the server that leads the journal's stream."""
     async with open_connection(running) as connection:

@@ -22,6 +22,7 @@ from heliograph_collector.fleet.server_seal import SealError, seal, unseal
 from heliograph_collector.store.journal.journal import FencedError, JournalError
 
 HANDOVER_S = 60.0  # assumed; what came later is replayed from the store, as after a crash
+BEGIN_S = 1.0  # the same, until a first checkpoint is there
 PART_BYTES = 1_048_576  # servers take messages of twice as much
 _PURPOSE = b"heliograph detectors v1"
 _LABEL = b"label"  # the parts are named by their numbers
@@ -90,7 +91,8 @@ class DetectorHandover:
                 self._note_trouble(str(error))
             else:
                 self._last_trouble = ""
-            await asyncio.sleep(HANDOVER_S)  # what is new is counted in minutes; no event tells
+            # What is new is counted in minutes, and no event tells of it.
+            await asyncio.sleep(HANDOVER_S if self._part_count else BEGIN_S)
 
     async def store_news(self) -> None:
         """Store what is new. Raises JournalError, StateHandoverError, OSError."""
