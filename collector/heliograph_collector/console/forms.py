@@ -9,7 +9,7 @@ from aiohttp import web
 from heliograph_collector.http.problem import Problem
 
 MAX_BODY_BYTES = 524_288  # the longest is a plan in a text field
-_MAX_FIELDS = 100
+_MAX_FIELDS = 2_000  # a plan of 512 tasks has three for each
 _DEADLINE_S = 10.0
 _FORM = "application/x-www-form-urlencoded"
 

@@ -7,6 +7,7 @@ from operator import attrgetter
 
 from aiohttp import web
 
+from heliograph.experiments import NAMES
 from heliograph.plan import LIGHT, Plan, PlannedTask, Service
 from heliograph.services import parse_services
 from heliograph.yaml_document import YamlError
@@ -14,6 +15,7 @@ from heliograph_collector.console import fleet_table, templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
 from heliograph_collector.console.backend import InvalidInputError
 from heliograph_collector.console.fleet import list_rows
+from heliograph_collector.console.plan_form import PlanForm, build_plan, fill_form, read_fields
 from heliograph_collector.fleet.plan_file import render_plan
 from heliograph_collector.fleet.plans import list_plans, load_current_plan, load_plan
 from heliograph_collector.http.problem import Problem
@@ -194,6 +196,7 @@ class PlanPages:
     def routes(self, add_route: AddRoute) -> None:
         add_route("GET", "/console/plan", VIEWER, self.show)
         add_route("GET", "/console/plan/edit", OPERATOR, self.edit)
+        add_route("POST", "/console/plan/form", OPERATOR, self.preview_form)
         add_route("POST", "/console/plan/preview", OPERATOR, self.preview)
         add_route("POST", "/console/plan/send", OPERATOR, self.send)
         add_route("GET", "/console/plan/{version}", VIEWER, self.show_version)
@@ -223,7 +226,20 @@ class PlanPages:
         plan = (
             await self._read_version(from_version) if from_version else await self._read_current()
         )
-        return self._render_editor(request, render_plan(plan) if plan else "")
+        form = fill_form(plan) if plan else None
+        return self._render_editor(request, render_plan(plan) if plan else "", form=form)
+
+    async def preview_form(self, request: web.Request) -> web.StreamResponse:
+        """Preview the plan that the form's fields make of the version that they are of."""
+        fields = self._access_control.checked_form(request)
+        plan = await self._read_version(fields.get("version", ""))
+        form = read_fields(plan, fields)
+        try:
+            plan_yaml = render_plan(build_plan(plan, form))
+            new_plan = await asyncio.to_thread(self._backend.read_plan, plan_yaml, FIELD_NAME)
+        except InvalidInputError as error:
+            return self._render_editor(request, render_plan(plan), form=form, error_text=str(error))
+        return await self._render_preview(request, plan_yaml, new_plan)
 
     async def preview(self, request: web.Request) -> web.StreamResponse:
         plan_yaml = self._access_control.checked_form(request).get("plan", "").replace("\r\n", "\n")
@@ -231,6 +247,11 @@ class PlanPages:
             new_plan = await asyncio.to_thread(self._backend.read_plan, plan_yaml, FIELD_NAME)
         except InvalidInputError as error:
             return self._render_editor(request, plan_yaml, error_text=str(error))
+        return await self._render_preview(request, plan_yaml, new_plan)
+
+    async def _render_preview(
+        self, request: web.Request, plan_yaml: str, new_plan: Plan
+    ) -> web.Response:
         current_plan = await self._read_current()
         rows = await list_rows(self._backend)
         return templates.render(
@@ -309,11 +330,25 @@ class PlanPages:
         )
 
     def _render_editor(
-        self, request: web.Request, plan_yaml: str, *, error_text: str = "", status: int = 200
+        self,
+        request: web.Request,
+        plan_yaml: str,
+        *,
+        form: PlanForm | None = None,
+        error_text: str = "",
+        status: int = 200,
     ) -> web.Response:
         status = 400 if error_text and status == 200 else status
         return templates.render(
-            request, "editor.html", status=status, text=plan_yaml, wrong=error_text
+            request,
+            "editor.html",
+            status=status,
+            text=plan_yaml,
+            form=form,
+            wrong=error_text,
+            unit=describe_task,
+            experiments=NAMES,
+            services=self._backend.services.services,
         )
 
     async def _read_current(self) -> Plan | None:

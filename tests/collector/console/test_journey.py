@@ -137,9 +137,9 @@ async def _sees_it_come(seen: Reader) -> None:
 async def _changes_the_plan(seen: Reader) -> None:
     page = seen.page
     await seen.goto("/console/plan/edit")
-    text = await page.input_value("#plan")
-    await page.fill("#plan", text.replace("interval_s: 10", "interval_s: 20", 1))
-    await page.click("text=Preview")
+    assert await page.input_value("[name=interval-0]") == "10 s"
+    await page.fill("[name=interval-0]", "20 s")
+    await page.click("form[action$=form] button")
     assert "every 10 s → every 20 s" in await seen.text(".changes")
     assert "stays within what volunteers agreed to" in await seen.text("main")
     await page.click("text=Sign and send")
@@ -206,8 +206,9 @@ async def test_a_form_of_a_session_that_is_over_does_nothing(
     async with console(backend) as caller, reader(caller.origin, expected=("401",)) as seen:
         await log_in(seen, PASSWORD)
         await seen.goto("/console/plan/edit")
+        await seen.page.click("summary")
         await seen.page.fill("#plan", PLAN.replace("600", "300"))
-        await seen.page.click("text=Preview")
+        await seen.page.click("details button")
         assert "every 10 min → every 5 min" in await seen.text(".changes")
         backend.clock.advance_us(31 * 60_000_000)
         await seen.page.click("text=Sign and send")
