@@ -38,6 +38,7 @@ from heliograph_collector.model.records import RowKind
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
 from heliograph_collector.sources.csv_table import read_series
+from heliograph_collector.sources.entity import CountryNames
 from heliograph_collector.sources.ooni.vote_replay import read_ooni_replay
 from heliograph_collector.sources.signal_file import read_signals
 from heliograph_collector.store.journal.decode import read_rows
@@ -129,7 +130,7 @@ def _read_plan(_file: Path, data: bytes) -> None:
 
 def _read_series(file: Path, data: bytes) -> None:
     file.write_bytes(data)
-    read_series(file, Scope(country="KZ"), Complaints())
+    read_series(file, Scope(country="KZ"), Complaints(), CountryNames({"kazakhstan": "KZ"}))
 
 
 def _read_signals(file: Path, data: bytes) -> None:
@@ -170,6 +171,19 @@ SIGNATURES = b"""- {id: x, scope: provider, source: ours, countries: [RU], statu
   words: [[blocked, denied]], text: [this page is blocked, by order]}
 """
 SERIES = b"time,value\n2022-01-05T00:00:00Z,1\n2022-01-05T00:05:00Z,2\n"
+RADAR = b"""{"success": true, "result": {"meta": {}, "serie_0": {
+  "timestamps": ["2022-01-05T00:00:00Z", "2022-01-05T01:00:00Z"], "values": ["0.7", "0.1"]}}}"""
+ROWS_OF_OONI = [
+    {
+        "anomaly": True, "confirmed": False, "failure": False, "input": "https://x.com/",
+        "measurement_start_time": "2022-01-05T00:00:00Z", "probe_asn": "AS9198", "probe_cc": "KZ",
+        "report_id": "r", "test_name": "web_connectivity",
+    }
+]  # fmt: skip
+COUNTS = (
+    b"anomaly_count,confirmed_count,failure_count,measurement_count,measurement_start_day,ok_count\n"
+    b"3,1,0,9,2022-01-05,5\n"
+)
 SIGNALS = b"""{"kind":"arrival","at":"2022-01-05T00:00:00Z","vantage":"a","country":"KZ","asn":9198}
 {"kind":"loss","at":"2022-01-05T00:05:00Z","vantage":"a"}
 {"kind":"level","at":"2022-01-05T00:06:00Z","step_s":300,"value":7,"country":"KZ","source":"bgp"}
@@ -190,6 +204,9 @@ SIGNED_LISTS = json.dumps(
 IMPORTERS: dict[str, tuple[Callable[[Path, bytes], None], str, bytes]] = {
     "ioda": (_read_event, "x.json", (FIXTURES / "ioda-signals.json").read_bytes()),
     "csv": (_read_event, "ioda-export-IR.csv", (FIXTURES / "ioda-export-IR.csv").read_bytes()),
+    "radar": (_read_event, "KZ.json", RADAR),
+    "rows": (_read_event, "x.json", json.dumps({"metadata": {}, "results": ROWS_OF_OONI}).encode()),
+    "counts": (_read_event, "KZ.csv", COUNTS),
     "atlas": (_read_event, "x.jsonl", (FIXTURES / "atlas-connections.jsonl").read_bytes()),
     "ooni": (_read_ooni, "x.json", json.dumps(OONI).encode()),
     "replay": (_read_replay, "x.json", json.dumps(OONI).encode()),

@@ -123,9 +123,11 @@ class RuleVoter:
 
 def load_event(path: Path, entity: str = "") -> "ImportResult":
     """Load a public series, see `event_file.load_event`. Raises ImportRefusedError."""
+    from heliograph_collector.http.labels import list_country_codes
     from heliograph_collector.sources import event_file
+    from heliograph_collector.sources.entity import CountryNames
 
-    return event_file.load_event(path, entity, RuleVoter())
+    return event_file.load_event(path, entity, RuleVoter(), CountryNames(list_country_codes()))
 
 
 def replay_file(path: Path) -> "ReplayResult":

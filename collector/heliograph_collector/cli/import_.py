@@ -84,7 +84,7 @@ def _import_series(args: argparse.Namespace) -> int:
         imported = load_event(args.path.expanduser(), args.entity)
     except ImportRefusedError as error:
         raise CommandError(str(error)) from error
-    for sentence in imported.complaints:
+    for sentence in (*imported.complaints, *imported.notes):
         print(sanitize_text(f"heliograph-collector: {sentence}"), file=sys.stderr)
     with args.signals.expanduser().open("wb") as file:
         count = write_signals(imported.replay, file)

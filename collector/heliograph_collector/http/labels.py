@@ -3,6 +3,8 @@
 The texts are in http/locale. The default language is English, as in the API.
 """
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
@@ -20,6 +22,12 @@ SYMBOLS = {
 }
 # Codes that are no country of ISO 3166-1: "not known", and Kosovo's in the tables of networks.
 _OTHER_CODES = ("ZZ", "XK")
+_OFFICIAL_NAMES = (  # in files of IODA, beside the usual ones
+    ("russian federation", "RU"),
+    ("syrian arab republic", "SY"),
+    ("turkiye", "TR"),
+    ("viet nam", "VN"),
+)
 LOW_CONFIDENCE = 0.5  # up to this the word is "low"; assumed
 _REGION_LANGS = ("en", "ru", "kk", "fa")  # the columns of regions.tab
 LAYERS = {"dns": "DNS", "tcp": "TCP", "tls": "TLS", "http": "HTTP", "quic": "QUIC"}
@@ -67,6 +75,23 @@ def service_title(name: str, titles: Mapping[str, str]) -> str:
 def list_countries() -> Iterable[str]:
     """List the codes of ISO 3166-1."""
     return _load_countries().keys()
+
+
+def list_country_codes() -> Mapping[str, str]:
+    """Return the codes of countries by their English names, in lower case and words alone.
+
+    A name that two countries share without what stands in brackets is none.
+    """
+    usual = [(_list_words(name), code) for code, name in _load_countries().items()]
+    short = [
+        (_list_words(name.partition(" (")[0]), code) for code, name in _load_countries().items()
+    ]
+    counts = Counter(name for name, _ in short)
+    return dict((*(pair for pair in short if counts[pair[0]] == 1), *usual, *_OFFICIAL_NAMES))
+
+
+def _list_words(name: str) -> str:
+    return " ".join(re.findall(r"[^\W\d_]+", name.lower()))
 
 
 def find_country(claim: str) -> str:

@@ -17,6 +17,7 @@ class Complaints:
     """Sentences about skipped parts; beyond MAX_SENTENCES they are only counted."""
 
     sentences: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # on what each file of its kind holds
     omitted_count: int = 0
 
     def add(self, location: str, reason: str) -> None:
@@ -24,6 +25,11 @@ class Complaints:
             self.sentences.append(f"{location}: {reason}.")
         else:
             self.omitted_count += 1
+
+    def add_note(self, location: str, note: str) -> None:
+        """Add a sentence on what is no part of an import, such as losses beside levels."""
+        if len(self.notes) < MAX_SENTENCES:
+            self.notes.append(f"{location}: {note}.")
 
     def list_sentences(self) -> tuple[str, ...]:
         if not self.omitted_count:
@@ -33,11 +39,12 @@ class Complaints:
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """Imported replay, without truths; `format` is ioda, csv, atlas or ooni."""
+    """Imported replay, without truths; `format` is ioda, csv, radar, atlas or ooni."""
 
     format: str
     replay: Replay
     complaints: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def describe_location(path: Path, line: int = 0) -> str:

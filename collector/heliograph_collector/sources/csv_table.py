@@ -1,65 +1,67 @@
 """Reader of CSV tables of levels over time.
 
-Layouts: IODA's export (one column per source), `time,value`, or one row per value. The step is the
-most common difference of times, and each value belongs to the step that contains its time. Rows
-without a valid time and repeated times get a complaint.
+Layouts: IODA's export (one column per source), Cloudflare Radar's, `time,value`, one row per value
+with its source or its place, or a column for each country. The step is the most common difference
+of times, and each value belongs to the step that contains its time. Rows without a valid time and
+times with a second, other value get a complaint.
 """
 
-import csv
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, pairwise
+from dataclasses import dataclass
 from pathlib import Path
 
-from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.sources.complaints import (
     Complaints,
     ImportRefusedError,
     describe_location,
 )
-from heliograph_collector.sources.json_objects import MAX_STEPS, read_file
+from heliograph_collector.sources.entity import CountryNames, RowPlaces
 from heliograph_collector.sources.level_names import find_misfit
 from heliograph_collector.sources.replay import Series
-from heliograph_collector.sources.timestamps import find_time_range, parse_timestamp
-from heliograph_collector.sources.typed_reader import as_number
+from heliograph_collector.sources.series import build_series
+from heliograph_collector.sources.table_file import (
+    Table,
+    TimeColumns,
+    find_time_columns,
+    open_table,
+)
+from heliograph_collector.sources.timestamps import find_time_range
 
 SOURCES: Mapping[str, str] = {  # words in a column's name → source, first match
     "bgp": "bgp",
     "active probing": "ping-slash24",
     "ping": "ping-slash24",
+    "ucsd": "ucsd-nt",
     "telescope": "merit-nt",
     "merit": "merit-nt",
-    "ucsd": "ucsd-nt",
     "google": "gtr",
     "gtr": "gtr",
     "mozilla": "mozilla",
 }
-_TIMES = ("time", "date", "timestamp", "datetime", "ts")
-_MAX_COLUMNS = 256
-Points = dict[str, dict[int, float | None]]
+_EMPTY = frozenset(("", "-", "null", "none", "nan", "na", "n/a"))
+Key = tuple[Scope | None, str]  # place, None where the file names none, and source
+Points = dict[Key, dict[int, float | None]]
 
 
-def read_series(path: Path, scope: Scope, complaints: Complaints) -> list[Series]:
-    header, rows = _open_table(path)
-    time_column = _find_time_column(path, header)
-    points = _collect_points(path, header, rows, time_column, complaints)
-    points = _drop_distant(path, _drop_misfits(path, points, complaints), complaints)
-    times_us = sorted({at_us for column in points.values() for at_us in column})
-    if len(times_us) < 2:
-        raise ImportRefusedError(f"{path} holds fewer than two times with a value: no series.")
-    step_us = Counter(b - a for a, b in pairwise(times_us)).most_common(1)[0][0]
-    if (times_us[-1] - times_us[0]) // step_us > MAX_STEPS:
-        raise ImportRefusedError(
-            f"{path} spans {(times_us[-1] - times_us[0]) // step_us} steps of "
-            f"{step_us / SECOND_US:g} s, more than {MAX_STEPS}: cut it into parts."
-        )
-    return [
-        _build_series(name, scope, times_us[0], times_us[-1], step_us, values)
-        for name, values in points.items()
-        if any(value is not None for value in values.values())
-    ]
+def read_series(
+    path: Path, scope: Scope, complaints: Complaints, countries: CountryNames
+) -> list[Series]:
+    """Read all series of a file; `scope` is where those are that name no place."""
+    layout = _find_layout(open_table(path), complaints, countries)
+    points = _drop_distant(path, _collect_points(layout, complaints), complaints)
+    series_list: list[Series] = []
+    reasons: list[str] = []
+    for (place, source), levels in points.items():
+        try:
+            series_list.append(build_series(place or scope, source, levels))
+        except ValueError as error:
+            reasons.append(str(error))
+    if not series_list:
+        reason = reasons[0] if reasons else "holds no series of numbers"
+        raise ImportRefusedError(f"{path} {reason}.")
+    return series_list
 
 
 def guess_source(column: str) -> str:
@@ -71,79 +73,126 @@ def guess_source(column: str) -> str:
     )
 
 
-def _open_table(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
-    body = read_file(path).decode("utf-8", "replace")
-    first_line = body.partition("\n")[0]
-    delimiter = max(",;\t", key=first_line.count)
-    reader = csv.reader(io.StringIO(body), delimiter=delimiter)
-    csv.field_size_limit(1 << 20)
-    try:
-        header = next(reader, [])
-        has_no_header = header[:1] and parse_timestamp(header[0]) is not None
-    except csv.Error as error:
-        raise ImportRefusedError(f"{path} is no table ({error}).") from error
-    if has_no_header:  # the first row is data
-        names = ["time", *(f"value {i}" if i > 1 else "value" for i in range(1, len(header)))]
-        return names, _number_rows(path, chain((header,), reader), 1)
-    return header[:_MAX_COLUMNS], _number_rows(path, reader, 2)
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where the values of a table stand, and what they belong to."""
+
+    table: Table
+    times: TimeColumns
+    columns: Mapping[int, Key]
+    places: RowPlaces
+    source_column: int | None  # of a table with one row per value
+
+    def read_cells(self, row: Sequence[str]) -> Iterator[tuple[Key, str]]:
+        place = self.places.read(row)
+        for column, (own_place, name) in self.columns.items():
+            if column >= len(row):
+                continue
+            if self.source_column is None:
+                yield (place or own_place, name), row[column]
+            elif self.source_column < len(row) and row[self.source_column].strip():
+                yield (place, guess_source(row[self.source_column])), row[column]
 
 
-def _number_rows(
-    path: Path, reader: Iterator[list[str]], first: int
-) -> Iterator[tuple[int, list[str]]]:
-    try:
-        yield from enumerate(reader, first)
-    except csv.Error as error:
-        raise ImportRefusedError(f"{path} cannot be read on as a table ({error}).") from error
+def _find_layout(table: Table, complaints: Complaints, countries: CountryNames) -> _Layout:
+    """Find the columns of values. Raises ImportRefusedError if none can be levels."""
+    times = find_time_columns(table)
+    places = RowPlaces.from_header(table.lower_names, countries)
+    lower_names = table.lower_names
+    source_column = None
+    if "datasource" in lower_names and "value" in lower_names:
+        source_column = lower_names.index("datasource")
+    taken = {times.column, times.clock, *places.columns, source_column}
+    columns = [
+        column
+        for column, name in enumerate(lower_names)
+        if column not in taken and name and (source_column is None or name == "value")
+    ]
+    fitting = _drop_misfits(table, columns, complaints)
+    keys = _name_columns(table, fitting, countries, is_placed=bool(places.columns))
+    return _Layout(table, times, keys, places, source_column)
 
 
-def _find_time_column(path: Path, header: Sequence[str]) -> int:
-    for column, name in enumerate(header):
-        tokens = name.strip().lower().replace("(", " ").replace("_", " ").split()
-        if tokens and tokens[0] in _TIMES:
-            return column
-    raise ImportRefusedError(
-        f"{path} has no column of times: name one `time` in its first line, the values beside it."
-    )
+def _drop_misfits(table: Table, columns: Sequence[int], complaints: Complaints) -> list[int]:
+    """Leave out columns that are no levels. Raises ImportRefusedError if none remains."""
+    fitting: list[int] = []
+    reasons: list[str] = []
+    for column in columns:
+        cells = [row[column] for _, row in table.rows if column < len(row)]
+        values = [table.parse_number(cell) for cell in cells]
+        reason = find_misfit(table.header[column], values)
+        if reason is not None:
+            reasons.append(reason)
+            complaints.add(describe_location(table.path), reason)
+        elif any(value is not None for value in values):
+            fitting.append(column)
+            _complain_of_words(table, column, values, cells, complaints)
+    if reasons and not fitting:
+        raise ImportRefusedError(f"{table.path}: {reasons[0]}.")
+    return fitting
 
 
-def _collect_points(
-    path: Path,
-    header: Sequence[str],
-    rows: Iterator[tuple[int, list[str]]],
-    time_column: int,
+def _complain_of_words(
+    table: Table,
+    column: int,
+    values: Sequence[float | None],
+    cells: Sequence[str],
     complaints: Complaints,
-) -> Points:
-    lower_names = [name.strip().lower() for name in header]
-    is_long = "datasource" in lower_names and "value" in lower_names
+) -> None:
+    words = sum(
+        value is None and cell.strip().lower() not in _EMPTY
+        for value, cell in zip(values, cells, strict=True)
+    )
+    if words:
+        name = table.header[column].strip()
+        complaints.add(describe_location(table.path), f"{words} cells of {name!r} are no numbers")
+
+
+def _name_columns(
+    table: Table, columns: Sequence[int], countries: CountryNames, *, is_placed: bool
+) -> dict[int, Key]:
+    """Name the source of each column; a column that a country names is a level of it."""
+    places = [countries.find_exactly(table.header[column]) for column in columns]
+    if columns and all(places) and not is_placed:
+        return {
+            column: (Scope(code), "value") for column, code in zip(columns, places, strict=True)
+        }
+    sources = {column: guess_source(table.header[column]) for column in columns}
+    counts = Counter(sources.values())
+    return {
+        column: (None, source if counts[source] == 1 else table.header[column].strip()[:64])
+        for column, source in sources.items()
+    }
+
+
+def _collect_points(layout: _Layout, complaints: Complaints) -> Points:
     points: Points = defaultdict(dict)
-    for line, row in rows:
-        if not any(cell.strip() for cell in row):
-            continue
-        at_us = parse_timestamp(row[time_column]) if time_column < len(row) else None
+    path = layout.table.path
+    for line, row in layout.table.rows:
+        at_us = layout.times.read(row)
         if at_us is None:
             complaints.add(describe_location(path, line), "its time cannot be read")
             continue
-        cells = (
-            _read_long_row(row, lower_names)
-            if is_long
-            else _read_wide_row(row, header, time_column)
-        )
-        for name, value in cells:
-            if at_us in points[name]:
+        for key, cell in layout.read_cells(row):
+            value = layout.table.parse_number(cell)
+            value = None if value is not None and value < 0 else value
+            before = points[key].get(at_us)
+            if before is not None and value is not None and before != value:
                 complaints.add(
                     describe_location(path, line), "its time was there before; the later counts"
                 )
-            points[name][at_us] = value
-    return points
+            points[key][at_us] = before if value is None else value
+    if layout.source_column is None:
+        return points
+    return _drop_source_misfits(path, points, complaints)
 
 
-def _drop_misfits(path: Path, points: Points, complaints: Complaints) -> Points:
-    """Leave out columns that are no levels. Raises ImportRefusedError if none remains."""
-    misfits = {name: find_misfit(name, list(column.values())) for name, column in points.items()}
+def _drop_source_misfits(path: Path, points: Points, complaints: Complaints) -> Points:
+    """Leave out sources of rows that are no levels. Raises ImportRefusedError if none remains."""
+    misfits = {key: find_misfit(key[1], list(column.values())) for key, column in points.items()}
     for reason in filter(None, misfits.values()):
         complaints.add(describe_location(path), reason)
-    fitting = {name: column for name, column in points.items() if not misfits[name]}
+    fitting = {key: column for key, column in points.items() if not misfits[key]}
     if points and not fitting:
         raise ImportRefusedError(f"{path}: {next(filter(None, misfits.values()))}.")
     return fitting
@@ -160,42 +209,6 @@ def _drop_distant(path: Path, points: Points, complaints: Complaints) -> Points:
         f"{distant_count} times lie over 200 days from the others; they are left out",
     )
     return {
-        name: {at_us: value for at_us, value in column.items() if low_us <= at_us <= high_us}
-        for name, column in points.items()
+        key: {at_us: value for at_us, value in column.items() if low_us <= at_us <= high_us}
+        for key, column in points.items()
     }
-
-
-def _read_long_row(
-    row: Sequence[str], lower_names: Sequence[str]
-) -> Iterator[tuple[str, float | None]]:
-    cell = dict(zip(lower_names, row, strict=False))
-    if cell.get("datasource"):
-        yield guess_source(cell["datasource"]), _parse_level(cell.get("value", ""))
-
-
-def _read_wide_row(
-    row: Sequence[str], header: Sequence[str], time_column: int
-) -> Iterator[tuple[str, float | None]]:
-    for column, name in enumerate(header):
-        if column != time_column and column < len(row) and name.strip():
-            yield guess_source(name), _parse_level(row[column])
-
-
-def _parse_level(cell: str) -> float | None:
-    value = as_number(cell.strip().replace("%", ""))
-    return None if value is not None and value < 0 else value
-
-
-def _build_series(
-    name: str,
-    scope: Scope,
-    since_us: int,
-    last_us: int,
-    step_us: int,
-    levels: Mapping[int, float | None],
-) -> Series:
-    values: list[float | None] = [None] * ((last_us - since_us) // step_us + 1)
-    for at_us, value in levels.items():
-        if value is not None:
-            values[(at_us - since_us) // step_us] = value
-    return Series(scope, name, since_us, step_us, tuple(values))

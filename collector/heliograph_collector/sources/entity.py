@@ -1,6 +1,8 @@
 """Scope of a series: a country, a region of it, or a network; "ZZ" is unknown."""
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import msgspec
@@ -12,6 +14,91 @@ UNKNOWN_COUNTRY = "ZZ"
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _CAPITALS = re.compile(r"(?<![A-Za-z])([A-Z]{2})(?![A-Za-z])")
 _NETWORK = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE)
+
+
+_WORDS = re.compile(r"[^\W\d_]+")
+_COUNTRIES = (
+    "entitycode", "country", "country_code", "countrycode", "country code", "cc", "probe_cc",
+    "location", "iso2", "iso", "alpha2", "clientcountryalpha2",
+)  # fmt: skip
+_REGIONS = ("region", "province", "state", "city")
+_NETWORKS = ("asn", "probe_asn", "clientasn")
+
+
+@dataclass(frozen=True, slots=True)
+class CountryNames:
+    """Codes of countries by their names in lower case."""
+
+    codes: Mapping[str, str] = field(default_factory=dict)
+
+    def find_exactly(self, text: str) -> str:
+        """Return the code that a text is, or whose name it is; "" if it is neither."""
+        text = text.strip()
+        is_code = text.upper() in self.codes.values() and len(text) == 2 and text.isupper()
+        return text if is_code else self.codes.get(" ".join(_split_words(text)), "")
+
+    def guess(self, stem: str) -> Scope:
+        """Return the country whose two capitals, or else whose name, a file's name contains."""
+        capitals = {code for code in _CAPITALS.findall(stem) if self._is_code(code)}
+        if len(capitals) == 1:
+            return Scope(capitals.pop())
+        words = _split_words(stem)
+        spans = ((i, j) for i in range(len(words)) for j in range(i + 1, len(words) + 1))
+        names = sorted((" ".join(words[i:j]) for i, j in spans), key=len, reverse=True)
+        code = next((self.codes[name] for name in names if name in self.codes), UNKNOWN_COUNTRY)
+        return Scope(code)
+
+    def _is_code(self, code: str) -> bool:
+        return not self.codes or code in self.codes.values()
+
+
+@dataclass(frozen=True, slots=True)
+class RowPlaces:
+    """The columns of a table that name the place of each row."""
+
+    countries: CountryNames
+    country: int | None = None
+    region: int | None = None
+    network: int | None = None
+
+    @classmethod
+    def from_header(cls, lower_names: Sequence[str], countries: CountryNames) -> "RowPlaces":
+        def find(names: Sequence[str]) -> int | None:
+            return next((lower_names.index(name) for name in names if name in lower_names), None)
+
+        return cls(countries, find(_COUNTRIES), find(_REGIONS), find(_NETWORKS))
+
+    @property
+    def columns(self) -> list[int]:
+        return [c for c in (self.country, self.region, self.network) if c is not None]
+
+    def read(self, row: Sequence[str]) -> Scope | None:
+        """Return the place of a row; None if it names no country."""
+        country = _get_cell(row, self.country)
+        network = _NETWORK.fullmatch(_get_cell(row, self.network))
+        region = _get_cell(row, self.region)
+        code = country.upper() if _COUNTRY.fullmatch(country.upper()) else ""
+        code = code or self.countries.find_exactly(country)
+        if not code and not network:
+            return _read_whole(country)
+        asn = int(network[1]) % 2**32 if network else 0
+        return Scope(code or UNKNOWN_COUNTRY, region=region[:64], asn=asn)
+
+
+def _get_cell(row: Sequence[str], column: int | None) -> str:
+    return row[column].strip() if column is not None and column < len(row) else ""
+
+
+def _read_whole(entity: str) -> Scope | None:
+    """Read an entity such as IR/Tehran or AS44244."""
+    try:
+        return parse_entity(entity)
+    except ValueError:
+        return None
+
+
+def _split_words(text: str) -> list[str]:
+    return _WORDS.findall(text.lower())
 
 
 def _read_code(value: object) -> str:
@@ -43,12 +130,6 @@ def parse_entity(entity: str) -> Scope:
     if network and not rest:
         return Scope(UNKNOWN_COUNTRY, asn=int(network[1]) % 2**32)
     raise ValueError(f"{entity!r} names no entity: write IR, IR/Tehran, IR/AS44244 or AS44244")
-
-
-def guess_country(stem: str) -> Scope:
-    """Return the country whose two capitals a file's name contains."""
-    codes = _CAPITALS.findall(stem)
-    return Scope(codes[0] if len(codes) == 1 else UNKNOWN_COUNTRY)
 
 
 def parse_ioda_scope(entity: IodaEntity) -> Scope:

@@ -1,28 +1,37 @@
 """Files of real events: recognize the format by the content and load a replay."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.sources import csv_table, ioda, ripe_atlas
+from heliograph_collector.sources import csv_table, ioda, radar, ripe_atlas
 from heliograph_collector.sources.complaints import Complaints, ImportRefusedError, ImportResult
-from heliograph_collector.sources.entity import UNKNOWN_COUNTRY, guess_country, parse_entity
+from heliograph_collector.sources.entity import UNKNOWN_COUNTRY, CountryNames, parse_entity
 from heliograph_collector.sources.json_objects import JsonObject, looks_like_json, read_objects
+from heliograph_collector.sources.ooni.row_votes import (
+    is_row,
+    is_row_table,
+    read_rows_replay,
+)
 from heliograph_collector.sources.ooni.vote_replay import Voter, read_ooni_replay
 from heliograph_collector.sources.replay import Replay, Series
+from heliograph_collector.sources.series import merge_series
 
 SUFFIXES = (".json", ".jsonl", ".txt", ".csv", ".tsv")
 _MAX_OBJECTS = 50  # of a file, read to recognize its format; assumed
 _MAX_FILES = 10_000  # assumed
 
 
-def load_event(path: Path, entity: str, voter: Voter) -> ImportResult:
+def load_event(path: Path, entity: str, voter: Voter, countries: CountryNames) -> ImportResult:
     """Load a file, or a folder of files of one format. Raises ImportRefusedError.
 
     Args:
-        entity: The country, region or ASN if the file names none: IR, IR/Tehran, AS44244.
+        entity: The country, region or ASN if the file names none: IR, IR/Tehran, AS44244. Of a
+            file that names several, the one that is read.
         voter: Derives the votes of OONI's measurements.
+        countries: Codes by the names that files and columns have.
     """
     try:
         scope = parse_entity(entity) if entity else None
@@ -39,26 +48,32 @@ def load_event(path: Path, entity: str, voter: Voter) -> ImportResult:
         replay = ripe_atlas.load_replay(paths, scope, complaints)
     elif kind == "ooni":
         replay = read_ooni_replay(paths, voter, complaints)
+    elif kind == "ooni-rows":
+        replay = read_rows_replay(paths, scope, complaints, countries)
     else:
-        replay = _read_levels(paths, kind, scope, complaints)
-    return ImportResult(kind, replay, complaints.list_sentences())
+        replay = _read_levels(paths, kind, scope, complaints, countries)
+    return ImportResult(kind, replay, complaints.list_sentences(), tuple(complaints.notes))
 
 
 def detect_format(path: Path) -> str:
-    """Return ioda, atlas, ooni or csv. Raises ImportRefusedError on another format."""
+    """Return ioda, radar, atlas, ooni, ooni-rows or csv. Raises ImportRefusedError on another."""
     if not looks_like_json(path):
-        return "csv"
+        return "ooni-rows" if is_row_table(path) else "csv"
     for item in islice(read_objects(path, Complaints()), _MAX_OBJECTS):
         if ripe_atlas.is_atlas(item):
             return "atlas"
+        if is_row(item):
+            return "ooni-rows"
         if is_ooni_measurement(item):
             return "ooni"
         if ioda.is_ioda(item):
             return "ioda"
+        if radar.is_radar(item):
+            return "radar"
     raise ImportRefusedError(
-        f"{path} is of no format that is known: IODA's signals (JSON, CSV), RIPE Atlas's "
-        "connection events (JSON, one a line or a list), OONI's measurements (JSON, one a line), "
-        "or a table of time and value."
+        f"{path} is of no format that is known: IODA's signals (JSON, CSV), Cloudflare Radar's "
+        "series (JSON, CSV), RIPE Atlas's connection events (JSON, one a line or a list), OONI's "
+        "measurements, rows or counts (JSON, CSV), or a table of time and value."
     )
 
 
@@ -81,16 +96,25 @@ def _is_event_file(path: Path) -> bool:
 
 
 def _read_levels(
-    paths: Sequence[Path], kind: str, scope: Scope | None, complaints: Complaints
+    paths: Sequence[Path],
+    kind: str,
+    scope: Scope | None,
+    complaints: Complaints,
+    countries: CountryNames,
 ) -> Replay:
     all_series: list[Series] = []
     for path in paths:
+        place = scope or countries.guess(path.stem)
         if kind == "ioda":
-            all_series += ioda.read_series(path, scope, complaints)
+            all_series += ioda.read_series(path, complaints)
+        elif kind == "radar":
+            all_series += radar.read_series(path, place, complaints, countries)
         else:
-            all_series += csv_table.read_series(path, scope or guess_country(path.stem), complaints)
+            all_series += csv_table.read_series(path, place, complaints, countries)
     if not all_series:
-        raise ImportRefusedError(f"{paths[0]} holds no series of numbers.")
+        reason = complaints.sentences[0] if complaints.sentences else ""
+        raise ImportRefusedError(f"{paths[0]} holds no series of numbers. {reason}".strip())
+    all_series = merge_series(_select_place(all_series, scope, paths[0]), complaints)
     if Scope(UNKNOWN_COUNTRY) in {series.scope._replace(region="") for series in all_series}:
         complaints.add(
             str(paths[0]), "it does not tell of which country it is; it is called ZZ: name it"
@@ -106,6 +130,24 @@ def _read_levels(
         vantages=(),
         series=tuple(all_series),
     )
+
+
+def _select_place(all_series: list[Series], scope: Scope | None, path: Path) -> list[Series]:
+    """Give the place to series of one other place; of several places, select it.
+
+    Raises:
+        ImportRefusedError: The file names several places, and not this one.
+    """
+    places = sorted({series.scope for series in all_series})
+    if scope is None or places == [scope]:
+        return all_series
+    if len(places) == 1:
+        return [replace(series, scope=scope) for series in all_series]
+    chosen = [series for series in all_series if series.scope == scope]
+    if not chosen:
+        names = ", ".join(place.country for place in places[:8])
+        raise ImportRefusedError(f"{path} has series of several places ({names}), none as asked.")
+    return chosen
 
 
 def is_ooni_measurement(item: JsonObject) -> bool:

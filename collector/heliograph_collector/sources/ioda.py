@@ -1,8 +1,9 @@
 """Reader of `signals/raw` of IODA's API, version 2: one series per signal.
 
 An answer is `{"type": …, "data": [[signal, …], …]}`. A signal holds entityType, entityCode,
-datasource, from, until, step (seconds) and values, where null means unknown. Loss, latency and
-sarima hold lists instead of numbers and are no levels.
+datasource, subtype, from, until, step (seconds) and values, where null means unknown. Loss, latency
+and sarima hold lists instead of numbers and are no levels: each answer has them, so they get a note
+and no complaint. Google's has a subtype for each of its services.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 from heliograph.units import SECOND_US
-from heliograph_collector.model.scope import Scope
 from heliograph_collector.sources.complaints import Complaints, describe_location
 from heliograph_collector.sources.entity import IodaEntity, parse_ioda_scope
 from heliograph_collector.sources.json_objects import (
@@ -25,6 +25,7 @@ from heliograph_collector.sources.timestamps import Timestamp
 from heliograph_collector.sources.typed_reader import Text64, as_number, read_struct
 
 MAX_STEP_S = 604_800  # a week; assumed
+_USUAL_SUBTYPES = ("", "WEB_SEARCH")  # what `gtr` means without a subtype
 
 
 def _read_values(value: object) -> list[object] | None:
@@ -35,20 +36,30 @@ class IodaSignal(IodaEntity, frozen=True, rename={"since_us": "from"}):
     """One signal; an item of `values` that is no number is unknown."""
 
     datasource: Text64 = ""
+    subtype: Text64 = ""
     since_us: Timestamp = None
     step: float | None = None
     values: Annotated[list[object] | None, _read_values] = None
 
 
-def read_series(path: Path, scope: Scope | None, complaints: Complaints) -> list[Series]:
-    """Read all series of a file; `scope` replaces the entity in the file."""
+class _NoLevelError(ValueError):
+    """Error for a signal that is no level, as some of each answer are."""
+
+
+def read_series(path: Path, complaints: Complaints) -> list[Series]:
+    """Read all series of a file."""
     series_list: list[Series] = []
     for item in read_objects(path, complaints):
+        location = describe_location(path, item.line)
+        if error_text := item.fields.get("error"):
+            complaints.add(location, f"IODA answered with an error ({str(error_text)[:120]})")
         for signal in _iterate_signals(item):
             try:
-                series_list.append(_build_series(signal, scope))
+                series_list.append(_build_series(signal))
+            except _NoLevelError as error:
+                complaints.add_note(location, str(error))
             except ValueError as error:
-                complaints.add(describe_location(path, item.line), str(error))
+                complaints.add(location, str(error))
     return series_list
 
 
@@ -62,9 +73,11 @@ def _iterate_signals(item: JsonObject) -> Iterator[IodaSignal]:
     return (read_struct(IodaSignal, fields) for fields in iterate_objects(signals))
 
 
-def _build_series(signal: IodaSignal, scope: Scope | None) -> Series:
+def _build_series(signal: IodaSignal) -> Series:
     """Build the series of a signal. Raises ValueError with the reason why it is left out."""
     source = signal.datasource
+    if signal.subtype not in _USUAL_SUBTYPES:
+        source = f"{source}.{signal.subtype.lower()}"[:64]
     if not source or signal.values is None:
         raise ValueError("a signal lacks its datasource or its values")
     if signal.since_us is None or signal.step is None or not 1 <= signal.step <= MAX_STEP_S:
@@ -72,15 +85,15 @@ def _build_series(signal: IodaSignal, scope: Scope | None) -> Series:
     if len(signal.values) > MAX_STEPS:
         raise ValueError(f"the signal {source!r} has more than {MAX_STEPS} values")
     if any(isinstance(value, list | dict) for value in signal.values):
-        raise ValueError(f"the signal {source!r} holds lists, no levels; it is left out")
+        raise _NoLevelError(f"the signal {source!r} holds lists, no levels; it is left out")
     levels = [as_number(value) for value in signal.values]
     if misfit := find_misfit(source, levels):
         raise ValueError(misfit)
     if all(level is None for level in levels):
-        raise ValueError(f"the signal {source!r} has no value that is known")
+        raise _NoLevelError(f"the signal {source!r} has no value that is known")
     step_us = round(signal.step * SECOND_US)
     return Series(
-        scope or parse_ioda_scope(signal),
+        parse_ioda_scope(signal),
         source,
         signal.since_us,
         step_us,

@@ -15,7 +15,10 @@ _DELAYS = frozenset({
 _CODES = frozenset({"status", "statuscode", "errno", "httpcode"})
 _FAILURES = frozenset({
     "loss", "losses", "error", "errors", "failure", "failures", "timeouts", "retransmits",
-    "anomalies", "blocked",
+    "anomalies", "anomaly", "blocked", "confirmed",
+})  # fmt: skip
+_OTHERS = frozenset({
+    "previous", "expected", "forecast", "predicted", "sarima", "baseline", "threshold",
 })  # fmt: skip
 # Codes that servers send (RFC 9110, and 520 to 526 of a CDN).
 _HTTP_CODES = frozenset({
@@ -34,6 +37,8 @@ def find_misfit(name: str, values: Iterable[float | None] = ()) -> str | None:
         return f"{name!r} is a code, which is no quantity; {remedy}"
     if tokens & _FAILURES:
         return f"{name!r} counts failures, whose fall is no outage; {remedy}"
+    if tokens & _OTHERS:
+        return f"{name!r} is of another time, or expected, and no level of its own; leave it out"
     distinct = {value for value in values if value is not None}
     if len(distinct - {0}) > 1 and distinct <= _HTTP_CODES and 200 in distinct:
         return f"{name!r} holds status codes of HTTP, which are no quantity; {remedy}"

@@ -12,7 +12,7 @@ _LATEST_US = 4_102_444_800 * SECOND_US  # year 2100
 _MAX_DISTANCE_US = 200 * DAY_US
 # "7/28/2020  17:00:00 PM" means 5 p.m.: an hour above 12 decides alone.
 _AMERICAN = re.compile(
-    r"(?:[A-Za-z]+,\s*)?(?:(\d{1,2})/(\d{1,2})/(\d{4})|([A-Z][a-z]+) (\d{1,2}), (\d{4}),)"
+    r"(?:[A-Za-z]+,\s*)?(?:(\d{1,2})/(\d{1,2})/(\d{4})|([A-Z][a-z]+) (\d{1,2}), (\d{4}),?)"
     r"\s+(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?\s*([AP]M)?"
 )
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -29,7 +29,7 @@ def parse_timestamp(value: object) -> int | None:
     if not isinstance(value, str):
         return None
     try:
-        parsed = datetime.fromisoformat(value.strip().removesuffix(" UTC"))
+        parsed = datetime.fromisoformat(value.strip().removesuffix(" UTC").replace(" +", "+"))
     except ValueError:
         return _parse_american(value.strip())
     parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -232,7 +232,9 @@ def read_measurement(measurement: OoniDocument) -> ImportedMeasurement:
     """Convert a measurement. Raises only UnreadableError, whatever the document holds."""
     name = measurement.test_name
     if not name:
-        raise UnreadableError("it has no test_name, so it is no measurement of OONI's")
+        raise UnreadableError(
+            "it has no test_name, so it is no measurement of OONI's; `import series` reads rows"
+        )
     test = TEST_READERS.get(name) or TEST_READERS.get(normalize_test_name(name))
     if test is None:
         raise UnreadableError(f"the test {name[:40]!r} is not known here")

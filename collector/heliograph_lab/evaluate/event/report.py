@@ -43,12 +43,15 @@ _ACCESS = ("mobile", "fixed", "hosting")
 EARLY_US = 7_200 * SECOND_US  # assumed
 MAX_LINES = 40  # alarms of one detector in the text; assumed
 
+_ROWS: Mapping[str, Detector] = {"hourly": detect_hourly, "ooni": CONTENDERS["ooni"].run}
 _LEVELS: Mapping[str, Detector] = {"level": detect_level_drops, "ioda": CONTENDERS["ioda"].run}
 DETECTORS_BY_FORMAT: Mapping[str, Mapping[str, Detector]] = {
     "ioda": _LEVELS,
     "csv": _LEVELS,
+    "radar": _LEVELS,
     "atlas": {name: CONTENDERS[name].run for name in (OWN_DETECTOR, "ioda", "disco")},
-    "ooni": {"hourly": detect_hourly, "ooni": CONTENDERS["ooni"].run},
+    "ooni": _ROWS,
+    "ooni-rows": _ROWS,
 }
 
 

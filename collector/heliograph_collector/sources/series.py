@@ -1,0 +1,72 @@
+"""Series from points in time, and one series of each source of a place."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+
+from heliograph.units import SECOND_US
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.sources.complaints import Complaints
+from heliograph_collector.sources.json_objects import MAX_STEPS
+from heliograph_collector.sources.replay import Series
+
+
+def build_series(scope: Scope, source: str, levels: Mapping[int, float | None]) -> Series:
+    """Build a series in the commonest step of its known values.
+
+    Raises:
+        ValueError: Fewer than two values are known, or they span too many steps.
+    """
+    known = {at_us: value for at_us, value in levels.items() if value is not None}
+    times_us = sorted(known)
+    if len(times_us) < 2:
+        raise ValueError("holds fewer than two times with a value: no series")
+    span_us = times_us[-1] - times_us[0]
+    step_us = Counter(b - a for a, b in pairwise(times_us)).most_common(1)[0][0]
+    if span_us // step_us > MAX_STEPS:
+        raise ValueError(
+            f"spans {span_us // step_us} steps of {step_us / SECOND_US:g} s, "
+            f"more than {MAX_STEPS}: cut it into parts"
+        )
+    values: list[float | None] = [None] * (span_us // step_us + 1)
+    for at_us, value in known.items():
+        values[(at_us - times_us[0]) // step_us] = value
+    return Series(scope, source, times_us[0], step_us, tuple(values))
+
+
+def merge_series(all_series: Iterable[Series], complaints: Complaints) -> list[Series]:
+    """Merge the series of one source and place, as of downloads that overlap.
+
+    Those of another step than the longest are left out: the same source in other steps is no
+    second one.
+    """
+    groups: defaultdict[tuple[Scope, str], list[Series]] = defaultdict(list)
+    for series in all_series:
+        groups[series.scope, series.source].append(series)
+    return [_merge_group(group, complaints) for group in groups.values()]
+
+
+def _merge_group(group: list[Series], complaints: Complaints) -> Series:
+    if len(group) == 1:
+        return group[0]
+    longest = max(group, key=lambda series: len(series.values))
+    step_us = longest.step_us
+    fitting = [
+        s for s in group if s.step_us == step_us and (s.since_us - longest.since_us) % step_us == 0
+    ]
+    if len(fitting) < len(group):
+        complaints.add(
+            f"{longest.scope.country} {longest.source}",
+            f"{len(group) - len(fitting)} series of it have other steps than the longest one, and "
+            "are left out",
+        )
+    levels: dict[int, float] = {}
+    for series in fitting:
+        for index, value in enumerate(series.values):
+            if value is not None:
+                levels[series.since_us + index * step_us] = value
+    since_us = min(levels)
+    values: list[float | None] = [None] * ((max(levels) - since_us) // step_us + 1)
+    for at_us, value in levels.items():
+        values[(at_us - since_us) // step_us] = value
+    return Series(longest.scope, longest.source, since_us, step_us, tuple(values))

@@ -1,0 +1,152 @@
+"""Reader of tables as programs export them: the header, the rows, their times and numbers.
+
+A file may begin with a byte order mark and be separated by commas, semicolons or tabs. Times stand
+in one column, or a date and a clock stand in two. Where no name tells the column of times, the
+first one that holds times since 2000 is it.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from heliograph.units import SECOND_US
+from heliograph_collector.sources.complaints import ImportRefusedError
+from heliograph_collector.sources.json_objects import read_file
+from heliograph_collector.sources.timestamps import parse_timestamp
+from heliograph_collector.sources.typed_reader import as_number
+
+_TIMES = ("time", "date", "timestamp", "timestamps", "datetime", "ts", "day", "hour")
+_LAST_WORDS = ("timestamp", "timestamps", "datetime")  # of `Serie_0 timestamps`
+_STARTS = ("measurement_start_time", "measurement_start_day", "test_start_time")  # OONI's
+_CLOCKS = ("time", "hour", "clock")
+_YEAR_2000_US = 946_684_800 * SECOND_US
+_SAMPLE_ROWS = 20  # in which a column of times is looked for; assumed
+_MAX_COLUMNS = 256
+_DAY_MONTH = re.compile(r"(\d{1,2})([/.])(\d{1,2})\2(\d{4})(.*)", re.DOTALL)
+_THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The rows of a file by line, each of as many cells as it has."""
+
+    path: Path
+    header: list[str]
+    rows: list[tuple[int, list[str]]]
+    is_comma_decimal: bool  # in `97,5`: the file is separated by something else
+
+    @property
+    def lower_names(self) -> list[str]:
+        return [name.strip().lower() for name in self.header]
+
+    def parse_number(self, cell: str) -> float | None:
+        """Parse a number; a percent sign and separators of thousands are dropped."""
+        text = cell.strip().replace("%", "").replace("\u00a0", "").replace(" ", "")
+        if "," in text:
+            is_decimal = self.is_comma_decimal and text.count(",") == 1
+            if not is_decimal and not _THOUSANDS.fullmatch(text):
+                return None
+            text = text.replace(",", "." if is_decimal else "")
+        return as_number(text)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeColumns:
+    """The column of times, and the one of clocks where the former holds dates alone."""
+
+    column: int
+    clock: int | None = None
+    is_day_first: bool = False
+
+    def read(self, row: Sequence[str]) -> int | None:
+        """Return the time of a row; None if it has none."""
+        if self.column >= len(row):
+            return None
+        text = self._order_day(row[self.column].strip())
+        if self.clock is None or self.clock >= len(row):
+            return parse_timestamp(text)
+        clock = row[self.clock].strip()
+        return parse_timestamp(
+            f"{text} {clock.zfill(2)}:00" if clock.isdecimal() else f"{text} {clock}"
+        )
+
+    def _order_day(self, text: str) -> str:
+        match = _DAY_MONTH.fullmatch(text) if self.is_day_first else None
+        if match is None:
+            return text
+        return f"{match[4]}-{match[3].zfill(2)}-{match[1].zfill(2)}{match[5]}"
+
+
+def open_table(path: Path) -> Table:
+    """Read a table. Raises ImportRefusedError if the file is none."""
+    body = read_file(path).decode("utf-8", "replace")
+    first_line = body.partition("\n")[0]
+    delimiter = max(",;\t", key=first_line.count)
+    csv.field_size_limit(1 << 20)
+    reader = csv.reader(io.StringIO(body), delimiter=delimiter)
+    try:
+        lines = [(line, row) for line, row in enumerate(reader, 1) if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise ImportRefusedError(f"{path} is no table ({error}).") from error
+    header = lines[0][1][:_MAX_COLUMNS] if lines else []
+    if header and parse_timestamp(header[0]) is not None:  # the first row is data
+        names = ["time", *(f"value {i}" if i > 1 else "value" for i in range(1, len(header)))]
+        return Table(path, names, lines, delimiter != ",")
+    return Table(path, header, lines[1:], delimiter != ",")
+
+
+def find_time_columns(table: Table) -> TimeColumns:
+    """Find the times by the names of columns, else by what they hold.
+
+    Raises:
+        ImportRefusedError: No column holds times.
+    """
+    words = [_split_words(name) for name in table.header]
+    named = (
+        *(i for i, name in enumerate(table.lower_names) if name in _STARTS),
+        *(i for i, own in enumerate(words) if own and own[0] in _TIMES),
+        *(i for i, own in enumerate(words) if own and own[-1] in _LAST_WORDS),
+    )
+    column = named[0] if named else _find_by_content(table)
+    if column is None:
+        raise ImportRefusedError(
+            f"{table.path} has no column of times: name one `time` in its first line, the values "
+            "beside it."
+        )
+    cells = [row[column] for _, row in table.rows if column < len(row)]
+    clock = _find_clock(table, column, words)
+    return TimeColumns(column, clock, _has_day_first(cells))
+
+
+def _find_by_content(table: Table) -> int | None:
+    sample = [row for _, row in table.rows[:_SAMPLE_ROWS]]
+    for column in range(len(table.header)):
+        times_us = [parse_timestamp(row[column]) for row in sample if column < len(row)]
+        if times_us and all(at_us is not None and at_us > _YEAR_2000_US for at_us in times_us):
+            return column
+    return None
+
+
+def _find_clock(table: Table, column: int, words: Sequence[Sequence[str]]) -> int | None:
+    """Find the clocks beside a column of dates alone."""
+    if words[column] and words[column][0] not in ("date", "day"):
+        return None
+    sample = [row[column].strip() for _, row in table.rows[:_SAMPLE_ROWS] if column < len(row)]
+    if any(":" in cell for cell in sample):
+        return None
+    return next(
+        (i for i, own in enumerate(words) if i != column and own and own[0] in _CLOCKS), None
+    )
+
+
+def _has_day_first(cells: Sequence[str]) -> bool:
+    """Return whether dates such as 13/1/2026 and 8.1.2026 begin with the day."""
+    matches = [match for cell in cells if (match := _DAY_MONTH.fullmatch(cell.strip()))]
+    return any(match[2] == "." or int(match[1]) > 12 for match in matches)
+
+
+def _split_words(name: str) -> list[str]:
+    return re.sub(r"[(_\-]", " ", name.strip().lower()).split()
