@@ -60,7 +60,7 @@ def replay_signals(
         incidents += live.run()
         coverage_gaps = tuple(live.engine.coverage_gaps())
         late_votes = live.late_count
-    incidents += detect_sparse(sparse)
+    incidents += detect_sparse(sparse, (vote for _, vote in dense))
     until_us = max((reading.until_us for reading in levels), default=0)
     incidents += _fold_levels(incidents, detect_levels(levels, until_us))
     return ReplayResult(tuple(sorted(incidents, key=_onset_key)), coverage_gaps, late_votes)

@@ -3,17 +3,21 @@
 Bins are hours, and votes count for 3, 6 or 12 hours: for as long as half of them need until five
 have come. What fails in one network alone since its first row has no onset there, and is left out.
 Votes of more than 3 hours are so few that the usual failures of the service count: by OONI's rules
-1 to 15 % of the rows of a service that works are anomalies.
+1 to 15 % of the rows of a service that works are anomalies. What fails as often as other services
+of the country, by their latest tests, is no block (`sparse_context.py`).
 """
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from statistics import median
 
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
+from heliograph_collector.detect.sparse_context import RecentTests
+from heliograph_collector.detect.sparse_dates import date_incident
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
@@ -27,13 +31,24 @@ _HISTORY_DAYS = 30
 _MOST_USUAL = 0.4  # so that a service that often fails is not taken for one that is down
 
 
-def detect_sparse(votes: Iterable[ServiceVote]) -> list[Incident]:
-    """Detect in hours, one service at a time, because pages are many and each run reads all."""
+def detect_sparse(
+    votes: Iterable[ServiceVote], others: Iterable[ServiceVote] = ()
+) -> list[Incident]:
+    """Detect in hours, one service at a time, because pages are many and each run reads all.
+
+    Args:
+        votes: The votes that are too few for minutes.
+        others: All other votes, on whatever service, which are compared with these.
+    """
     by_service: defaultdict[str, list[ServiceVote]] = defaultdict(list)
-    for vote in votes:
+    for vote in sorted(votes, key=attrgetter("at_us", "witness.nym")):
         by_service[vote.service].append(vote)
+    recent = RecentTests((*others, *(vote for own in by_service.values() for vote in own)))
     return [
-        incident for own in by_service.values() for incident in _detect_service(_drop_constant(own))
+        date_incident(incident, own)
+        for own in map(_drop_constant, by_service.values())
+        if sum(vote.standing in FAILING_VALUES for vote in own) >= THRESHOLDS.burst
+        for incident in _detect_service(own, recent)
     ]
 
 
@@ -49,20 +64,22 @@ def count_median(votes: Iterable[ServiceVote], span_us: int) -> float:
     )
 
 
-def _detect_service(votes: Sequence[ServiceVote]) -> tuple[Incident, ...]:
+def _detect_service(votes: Sequence[ServiceVote], recent: RecentTests) -> tuple[Incident, ...]:
     hours = next(
         (h for h in _SPANS_HOURS if count_median(votes, h * HOUR_US) >= THRESHOLDS.votes),
         _SPANS_HOURS[-1],
     )
     # What is suspected while the same votes count is one suspicion.
     limits = replace(_HOURLY, fresh_s=3_600.0 * hours, join_s=7_200.0 * hours)
+    if not any(vote.witness.place.asn for vote in votes):  # counts of all networks together
+        limits = replace(limits, networks=0)
     is_one_country = len({vote.witness.place.country for vote in votes}) == 1
     is_usual = is_one_country and hours > _SPANS_HOURS[0]
     times_us = [vote.at_us for vote in votes]
     since_us = min(times_us) // HOUR_US * HOUR_US
     until_us = (max(times_us) // HOUR_US + 1) * HOUR_US
     usual = _UsualFailures.from_votes(votes) if is_usual else None
-    return detect_blocking(votes, since_us, until_us, limits, world=usual)
+    return detect_blocking(votes, since_us, until_us, limits, usual, recent)
 
 
 def _drop_constant(votes: Sequence[ServiceVote]) -> list[ServiceVote]:

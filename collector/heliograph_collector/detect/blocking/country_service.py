@@ -127,7 +127,7 @@ class CountryService:
         for episode in self._open_episodes():
             episode.flapping = self.flapping.prevail_in(episode, votes, usual, now_us, limits)
             is_same_fault = down and others.mostly_fail_like(episode)
-            usual_rate = max(usual.failing_rate(cell.scope) for cell in episode.parts)
+            usual_rate = max(usual.clearing_rate(cell.scope) for cell in episode.parts)
             episode.judge_bin(
                 votes, voters, usual_rate, now_us, down=down, is_same_fault=is_same_fault
             )

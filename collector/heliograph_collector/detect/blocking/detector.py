@@ -52,6 +52,14 @@ class WorldVotes(Protocol):
         ...
 
 
+class ContextVotes(Protocol):
+    """Votes of the same country on other services, which the detector itself does not judge."""
+
+    def list_recent(self, country: str, end_us: int) -> Mapping[str, Sequence[ServiceVote]]:
+        """List by service the recent votes at the end of a bin."""
+        ...
+
+
 _AHEAD_BINS = 5  # a vote of a clock further ahead counts at the end of these bins; assumed
 _MIN_COUNTRIES = 3  # others, whose median shows more than their sum; assumed
 _FORGET_US = 48 * 3_600 * SECOND_US  # assumed
@@ -63,6 +71,7 @@ def detect_blocking(
     until_us: int,
     limits: Thresholds = THRESHOLDS,
     world: WorldVotes | None = None,
+    context: ContextVotes | None = None,
 ) -> tuple[Incident, ...]:
     """Detect blocking in the votes of [since, until), in whole bins.
 
@@ -70,8 +79,9 @@ def detect_blocking(
 
     Args:
         world: Replaces the votes of the other countries if `votes` are of one country.
+        context: The votes on services that are not judged, to compare these with.
     """
-    detector = BlockingDetector(since_us, limits, world)
+    detector = BlockingDetector(since_us, limits, world, context)
     width = detector.width_us
     bins: defaultdict[int, list[ServiceVote]] = defaultdict(list)
     for vote in votes:
@@ -116,7 +126,11 @@ class BlockingDetector:
     """
 
     def __init__(
-        self, since_us: int, limits: Thresholds = THRESHOLDS, world: WorldVotes | None = None
+        self,
+        since_us: int,
+        limits: Thresholds = THRESHOLDS,
+        world: WorldVotes | None = None,
+        context: ContextVotes | None = None,
     ) -> None:
         self.limits = limits
         self.since_us = since_us
@@ -124,6 +138,7 @@ class BlockingDetector:
         self.services: dict[str, ServiceVotes] = {}
         self.editions = AgentEditions()
         self._world = world
+        self._context = context
 
     def state(self) -> BlockingDetectorState:
         """Return the state to save at once, because it shares parts with the detector."""
@@ -255,7 +270,9 @@ class BlockingDetector:
         names = sorted(self.services.keys() | votes.keys())
         bins = {name: self._open_bin(name, votes[name], end_us) for name in names}
         by_service = {name: service_bin.by_country for name, service_bin in bins.items()}
-        tests = group_tests(by_service, self._list_flapping(), end_us, self.limits)
+        flapping = self._list_flapping()
+        recent = {c: self._context.list_recent(c, end_us) for c in flapping if self._context}
+        tests = group_tests(by_service, flapping, end_us, self.limits, recent)
         for name, service_bin in bins.items():
             self._judge_service(name, service_bin, tests, end_us)
         self.since_us = end_us

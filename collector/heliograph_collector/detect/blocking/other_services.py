@@ -43,6 +43,7 @@ class CountryTests:
     flapping_by_service: Mapping[str, FlappingVantages]
     now_us: int
     limits: Thresholds
+    is_of_a_day: bool = False  # tests of a day, which say little of the present bin
     _failing: set[str] = field(default_factory=set)
     _shares: dict[Scope, dict[str, float]] = field(default_factory=dict)
     _places: dict[str, TestsByPlace] = field(default_factory=dict)
@@ -75,8 +76,9 @@ class CountryTests:
         shares = self._shares[scope] = {}
         for service, votes in self.votes_by_service.items():
             inside = [o for o in votes if scope.includes(o.witness.place) and self._counts(o)]
-            if len(inside) >= _MIN_TESTS:
-                shares[service] = self.flapping_by_service[service].mean_share(inside)
+            flapping = self.flapping_by_service.get(service)
+            if len(inside) >= _MIN_TESTS and flapping is not None:
+                shares[service] = flapping.mean_share(inside)
         return shares
 
     def _list_failed(self, service: str, scope: Scope, without: Scope | None) -> list[bool]:
@@ -131,6 +133,10 @@ class OtherServices:
             return 0.0
         return max(self.failing_rate(scope), self.flapping_share(scope))
 
+    def clearing_rate(self, scope: Scope) -> float:
+        """Return the failing rate that is no block any more, which tests of a day do not know."""
+        return 0.0 if self.tests.is_of_a_day else self.failing_rate(scope)
+
     def _do_many_fail(self) -> bool:
         failing = self.tests.list_failing() - {self.service}
         return 2 * len(failing) >= len(self.tests.votes_by_service) - 1
@@ -156,6 +162,7 @@ def group_tests(
     flapping: Mapping[str, Mapping[str, FlappingVantages]],
     now_us: int,
     limits: Thresholds,
+    context: Mapping[str, Mapping[str, Sequence[ServiceVote]]],
 ) -> dict[str, CountryTests]:
     """Group the fresh votes of each service and country by country.
 
@@ -164,13 +171,20 @@ def group_tests(
         flapping: The flapping vantages by country and service, of every country.
         now_us: The end of the bin.
         limits: The thresholds.
+        context: Votes on services that are not judged, by country and service.
     """
     by_country: defaultdict[str, dict[str, Sequence[ServiceVote]]] = defaultdict(dict)
     for service, own_votes in votes_by_service.items():
         for country, votes in own_votes.items():
             by_country[country][service] = votes
     return {
-        country: CountryTests(by_country[country], by_service, now_us, limits)
+        country: CountryTests(
+            {**context.get(country, {}), **by_country[country]},
+            by_service,
+            now_us,
+            limits,
+            is_of_a_day=country in context,
+        )
         for country, by_service in flapping.items()
     }
 

@@ -3,17 +3,20 @@
 Theory of operation. Each source of a cell has a drop test. The first low source of a cell opens its
 episode, suspected; the first one that is confirmed confirms it. It is over when no source is low: a
 confirmed episode is closed, a suspected one withdrawn. A source whose median country is low at the
-same step has failed itself, and that step is unknown. An episode inside a wider one of the same two
+same step has failed itself, and that step is unknown. A source that another one of its cell
+contradicts (`contradiction.py`) only suspects, and so does the last step of a series alone: it may
+be of a part of its time. An episode inside a wider one of the same two
 hours is a part of it. A level counts addresses or queries and no vantages: there are no votes, and
 the confidence is never high.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.level.contradiction import FRESH_US, is_contradicted
 from heliograph_collector.detect.level.drop_test import DropStage, DropTest
 from heliograph_collector.detect.level.habit import LevelHabit
 from heliograph_collector.incidents.incident import (
@@ -44,6 +47,7 @@ class _SourceLevel:
     well_us: int  # start of the last step that was well
     low_us: int = 0  # end of the first low step
     back_us: int = 0  # start of the first well step after it
+    known_us: int = 0  # end of the last known step
 
     def skip_to(self, at_us: int) -> None:
         """Add unknown steps up to a reading; a gap of a month leaves no past."""
@@ -58,6 +62,7 @@ class _SourceLevel:
         self.next_us = reading.until_us
         if stage is DropStage.UNKNOWN:
             return stage
+        self.known_us = reading.until_us
         if self.test.well_steps == 0:
             self.low_us = self.low_us if before else reading.until_us
         elif self.test.well_steps == 1:
@@ -125,7 +130,13 @@ class LevelEpisode:
 class LevelDetector:
     """The incremental detector, which reads levels in order of the ends of their steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_us: Mapping[tuple[str, Scope], int] | None = None) -> None:
+        """Create a detector.
+
+        Args:
+            last_us: The ends of series that are known to end, by source and scope.
+        """
+        self._last_us = last_us or {}
         self._levels: dict[tuple[str, Scope], _SourceLevel] = {}
         self._episodes: defaultdict[Scope, list[LevelEpisode]] = defaultdict(list)
         self._pending: list[LevelReading] = []  # of one end
@@ -195,7 +206,8 @@ class LevelDetector:
                 started = Bracket(level.well_us, level.low_us)
                 episode = LevelEpisode(reading.scope, started, reading.until_us)
                 episodes.append(episode)
-            is_certain = test.stage is DropStage.CONFIRMED
+            is_low_step = test.stage is DropStage.CONFIRMED and test.well_steps == 0
+            is_certain = is_low_step and not self._is_doubtful(reading, level)
             episode.sources[reading.source] = is_certain or episode.sources.get(
                 reading.source, False
             )
@@ -204,6 +216,24 @@ class LevelDetector:
                 episode.confirmed_us = reading.until_us
         elif episode is not None and reading.source in episode.sources:
             self._close_if_over(episode, reading, level)
+
+    def _is_doubtful(self, reading: LevelReading, level: _SourceLevel) -> bool:
+        """Return whether a low step may be of the source alone, or of a part of its time."""
+        own = {
+            source: other
+            for (source, scope), other in self._levels.items()
+            if scope == reading.scope and source != reading.source
+        }
+        is_last = reading.until_us == self._last_us.get((reading.source, reading.scope))
+        is_joined = any(o.test.is_low and o.low_us < reading.until_us for o in own.values())
+        if is_last and level.low_us == reading.until_us and not is_joined:
+            return True
+        others = {
+            source: other.test.lost_share
+            for source, other in own.items()
+            if other.known_us >= reading.at_us - FRESH_US
+        }
+        return is_contradicted(reading, level.test.lost_share, others)
 
     def _close_if_over(
         self, episode: LevelEpisode, reading: LevelReading, level: _SourceLevel
@@ -219,8 +249,9 @@ class LevelDetector:
 
 def detect_levels(readings: Iterable[LevelReading], until_us: int) -> tuple[Incident, ...]:
     """Detect drops in the readings up to a time; the order of readings is free."""
-    detector = LevelDetector()
-    for reading in sorted(readings, key=_order_key):
+    ordered = sorted(readings, key=_order_key)
+    detector = LevelDetector({(r.source, r.scope): r.until_us for r in ordered})
+    for reading in ordered:
         detector.add(reading)
     detector.advance_to(until_us)
     return detector.incidents()

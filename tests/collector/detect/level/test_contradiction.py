@@ -1,0 +1,64 @@
+"""A source of a cell that falls alone: its own failure, a holiday, or the end of a file."""
+
+import math
+
+import pytest
+
+from heliograph.units import HOUR_US
+from heliograph_collector.detect.level.detector import detect_levels
+from heliograph_collector.incidents.incident import Incident, IncidentState
+from heliograph_collector.model.level import LevelReading
+from heliograph_collector.model.scope import Scope
+
+FELL = 24 * 20 + 10  # hours
+SOURCES = ("bgp", "gtr", "merit-nt", "ping-slash24")
+
+
+def play(lost: dict[str, float], lasts_h: int = 5, rest_h: int = 24) -> list[Incident]:
+    """Play three weeks of four sources; each loses its share of its level for some hours."""
+    readings = []
+    for hour in range(FELL + lasts_h + rest_h):
+        swing = 1 + 0.1 * math.sin(hour * math.tau / 24)
+        for source in SOURCES:
+            share = 1 - lost.get(source, 0.0) * (FELL <= hour < FELL + lasts_h)
+            level = 100 * share * (swing if source == "gtr" else 1)
+            readings.append(LevelReading(hour * HOUR_US, HOUR_US, Scope("IR"), source, level))
+    return list(detect_levels(readings, readings[-1].until_us))
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        {"merit-nt": 1.0},
+        {"merit-nt": 0.6},
+        {"bgp": 0.6},
+        {"gtr": 1.0},
+        {"ping-slash24": 1.0},
+        {"gtr": 0.4},  # a holiday
+    ],
+)
+def test_a_source_that_falls_alone_is_suspected_and_withdrawn(lost: dict[str, float]) -> None:
+    assert [incident.state for incident in play(lost)] == [IncidentState.WITHDRAWN]
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        {"ping-slash24": 0.97, "gtr": 0.98, "merit-nt": 1.0, "bgp": 0.14},  # Iran, January 2026
+        {"gtr": 0.6},  # phones alone: their addresses never answered probes
+        {"ping-slash24": 0.5},
+        {"bgp": 0.9, "ping-slash24": 0.9},
+    ],
+)
+def test_a_cut_is_confirmed_by_the_sources_that_show_it(lost: dict[str, float]) -> None:
+    (incident,) = play(lost)
+    assert incident.state is IncidentState.CLOSED
+    assert incident.confirmed_us is not None
+    assert incident.confirmed_us <= (FELL + 2) * HOUR_US
+
+
+def test_the_last_step_of_a_file_may_be_a_part_of_its_time() -> None:
+    (incident,) = play({"ping-slash24": 0.9}, lasts_h=1, rest_h=0)
+    assert incident.state is IncidentState.SUSPECTED
+    (incident,) = play({"ping-slash24": 0.9}, lasts_h=2, rest_h=0)
+    assert incident.state is IncidentState.CONFIRMED
