@@ -7,7 +7,7 @@ import pytest
 from heliograph.translation import use_language
 from heliograph_agent.cli import LOCALE
 from heliograph_agent.cli.circumvention import OLD_US, RISKS, describe_tools
-from heliograph_agent.cli.local_page import format_page
+from heliograph_agent.cli.page import format_page
 from heliograph_agent.consent.risk import RiskTier
 from heliograph_agent.runtime.status_file import AgentStatus
 from support.findings import AT_S, told

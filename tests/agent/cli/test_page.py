@@ -7,7 +7,7 @@ import pytest
 
 from heliograph.translation import use_language
 from heliograph_agent.cli import LOCALE
-from heliograph_agent.cli.local_page import MAX_HEAD, LocalPage, format_page, serve_page
+from heliograph_agent.cli.page import MAX_HEAD, LocalPage, format_page, serve_page
 from heliograph_agent.cli.results import format_results
 from support.findings import told
 from support.values import present
