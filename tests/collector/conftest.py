@@ -7,6 +7,7 @@ import pytest
 
 from heliograph_collector.fleet import Fleet
 from heliograph_collector.store.store import Store, StoreLimits
+from support.leading_terms import LeadingTerms
 from support.nats_servers import NatsServers, nats_servers
 from support.stores import open_store
 
@@ -28,3 +29,10 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServers]:
     with nats_servers(tmp_path_factory.mktemp("nats")) as servers:
         yield servers
+
+
+@pytest.fixture
+async def terms(nats_server: NatsServers) -> AsyncIterator[LeadingTerms]:
+    terms = LeadingTerms(nats_server)
+    yield terms
+    await terms.close()

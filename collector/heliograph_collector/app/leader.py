@@ -35,6 +35,8 @@ from heliograph_collector.app.fleet_sharing import (
     FleetPublisher,
     apply_request,
 )
+from heliograph_collector.app.handover_loop import run_handover
+from heliograph_collector.app.notes_handover import NotesHandover
 from heliograph_collector.app.public_report import PublicReporter
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.journal_settings import JournalSettings
@@ -96,7 +98,7 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
             leading = await stack.enter_async_context(open_leading(servers, config.data))
             publisher = await _take_over_fleet(config, leading, stack)
             fence = await _take_over_log(config.data, leading)
-            handover = await _take_over_detectors(config, leading)
+            handovers = await _take_over_files(config, leading)
         shared = await take_over_records(config, servers, leading.term, stack)
         context = open_context(config, leading.journal, stack, fence, shared.records)
         stack.callback(context.endpoint_file.remove)
@@ -122,7 +124,7 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
             workers.run,
             partial(workers.report, reporter),
             shared.run,
-            handover.run,
+            *(partial(run_handover, handover) for handover in handovers),
         ]
         group = await stack.enter_async_context(asyncio.TaskGroup())
         answerer = partial(_answer_request, context.fleet, publisher)
@@ -182,13 +184,18 @@ async def _take_over_log(data: Path, leading: "LeadingJournal") -> LogFence:
     return LogFence(leading.log)
 
 
-async def _take_over_detectors(config: Config, leading: "LeadingJournal") -> DetectorHandover:
-    """Let the detectors resume from what the last leader's had learned."""
-    with explain_errors(KeysError, data=config.data):
-        secret = open_keyring(config.data, list_hosts(config.grpc, config.endpoint)).secret
-    handover = DetectorHandover(leading.detectors, secret, config.data)
-    await handover.take_over()
-    return handover
+async def _take_over_files(
+    config: Config, leading: "LeadingJournal"
+) -> tuple[DetectorHandover, NotesHandover]:
+    """Write what the last leader's detectors and sources had learned into this directory."""
+    data = config.data
+    with explain_errors(KeysError, data=data):
+        secret = open_keyring(data, list_hosts(config.grpc, config.endpoint)).secret
+    detectors = DetectorHandover(leading.detectors, secret, data)
+    notes = NotesHandover(leading.notes, secret, data)
+    await detectors.take_over()
+    await notes.take_over()
+    return detectors, notes
 
 
 async def _publish_fleet(publisher: FleetPublisher) -> None:

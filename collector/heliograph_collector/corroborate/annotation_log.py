@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from heliograph.durable_file import replace_file
 from heliograph_collector.corroborate.annotation import (
     Annotation,
     AnnotationRecord,
@@ -23,6 +24,7 @@ from heliograph_collector.corroborate.annotation import (
 from heliograph_collector.corroborate.incident import Entity
 
 FILE = "corroboration.jsonl"
+_OLDER = ".jsonl.1"
 MAX_BYTES = 8_388_608
 MAX_INCIDENTS = 1_000
 MAX_LINE_BYTES = 8_192
@@ -73,7 +75,7 @@ class AnnotationLog:
 
     @property
     def _older(self) -> Path:
-        return self._file.with_suffix(".jsonl.1")
+        return self._file.with_suffix(_OLDER)
 
     def _remember(self, annotation: Annotation) -> bool:
         by_subject = self._annotations.setdefault(annotation.incident, {})
@@ -104,6 +106,29 @@ class AnnotationLog:
             self._remember(from_record(record.get("incident", ""), record))
         except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
             return
+
+
+def read_notes(folder: Path) -> bytes:
+    """Read the newest lines of both files, MAX_BYTES at most."""
+    file = folder / FILE
+    files = (file.with_suffix(_OLDER), file)
+    return _cut_old(b"".join(line for each in files for line in _read_lines(each, MAX_BYTES)))
+
+
+def adopt_notes(folder: Path, content: bytes) -> None:
+    """Let the files be lines from elsewhere, after own ones that are not there. Raises OSError."""
+    own = read_notes(folder).splitlines(keepends=True)
+    known = set(content.splitlines(keepends=True))
+    missing = [line for line in own if line not in known]
+    replace_file(folder / FILE, _cut_old(b"".join(missing) + content))
+    (folder / FILE).with_suffix(_OLDER).unlink(missing_ok=True)
+
+
+def _cut_old(content: bytes) -> bytes:
+    """Return the last lines, MAX_BYTES at most."""
+    if len(content) <= MAX_BYTES:
+        return content
+    return content[content.index(b"\n", len(content) - MAX_BYTES - 1) + 1 :]
 
 
 def _read_lines(file: Path, max_bytes: int) -> Iterator[bytes]:

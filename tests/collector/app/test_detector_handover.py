@@ -1,26 +1,24 @@
 """What detectors learn, on a real nats-server: the next leader knows it, whoever led before not."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from uuid import uuid4
 
 import pytest
 
 from heliograph.units import HOUR_US
-from heliograph_collector.app.detector_handover import PART_BYTES, DetectorHandover
+from heliograph_collector.app.detector_handover import DetectorHandover
+from heliograph_collector.app.sealed_value import PART_BYTES
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.engine import DetectorEngine
 from heliograph_collector.detect.state import DetectorConfig, DetectorState
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.signals import ServiceVote, VantageArrival, VoteValue, sort_signals
-from heliograph_collector.store.journal.jetstream.connection import NatsConnection
-from heliograph_collector.store.journal.jetstream.shared_object import SharedObject
 from heliograph_collector.store.journal.journal import FencedError
 from support.detector_run import KEY
 from support.journal_rows import SECRET, row_of
-from support.nats_servers import NatsServers
+from support.leading_terms import LeadingTerms
 from support.presence_model import Signals, at, country, drop
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("nats")]
@@ -30,41 +28,6 @@ DAY = 24 * HOUR
 EVENING = 17 * HOUR  # 22 h in Kazakhstan
 DAYS = 4  # that the first leader lives
 KILLED = DAYS * DAY + EVENING - HOUR
-
-
-class Servers:
-    """Connections of collectors to one server, each of which may lead."""
-
-    def __init__(self, server: NatsServers) -> None:
-        self._settings = server.settings(f"t{uuid4().hex[:16]}")
-        self._connection = NatsConnection(self._settings)
-
-    async def lead(self, term: int, data: Path, secret: bytes = SECRET) -> DetectorHandover:
-        """Begin to lead in a term, with the detectors' files of a data directory."""
-        if not self._connection.is_connected:
-            await self._connection.open()
-        value = await SharedObject.open(self._connection, self._settings, "detectors", term)
-        handover = DetectorHandover(value, secret, data)
-        await handover.take_over()
-        return handover
-
-    async def list_keys(self) -> list[str]:
-        bucket = await self._connection.js.key_value(f"{self._settings.name}-state")
-        return await bucket.keys()
-
-    async def damage(self, key: str) -> None:
-        bucket = await self._connection.js.key_value(f"{self._settings.name}-state")
-        await bucket.put(key, b"\x00" * 64)
-
-    async def close(self) -> None:
-        await self._connection.close()
-
-
-@pytest.fixture
-async def servers(nats_server: NatsServers) -> AsyncIterator[Servers]:
-    servers = Servers(nats_server)
-    yield servers
-    await servers.close()
 
 
 def evenings() -> tuple[list[JournalRow], list[JournalRow]]:
@@ -86,6 +49,15 @@ def evenings() -> tuple[list[JournalRow], list[JournalRow]]:
     rows = [row_of(signal, n) for n, signal in enumerate(sort_signals(signals), 1)]
     before = [row for row in rows if row.received_us <= at(KILLED)]
     return before, rows[len(before) :]
+
+
+async def lead(
+    terms: LeadingTerms, term: int, data: Path, secret: bytes = SECRET
+) -> DetectorHandover:
+    """Begin to lead in a term, with the detectors' files of a data directory."""
+    handover = DetectorHandover(await terms.open("detectors", term), secret, data)
+    await handover.take_over()
+    return handover
 
 
 def open_state(data: Path, last_position: int, now_us: int) -> DetectorState:
@@ -116,15 +88,15 @@ def list_told(state: DetectorState) -> list[str]:
 
 @pytest.mark.parametrize("is_handed_over", [True, False])
 async def test_next_leader_knows_what_is_usual_of_an_evening(
-    is_handed_over: bool, tmp_path: Path, servers: Servers
+    is_handed_over: bool, tmp_path: Path, terms: LeadingTerms
 ) -> None:
     """Who learned it doubts no such evening, and tells a fade in it; another doubts it."""
     before, after = evenings()
     first = open_state(tmp_path / "first", 0, at(0))
     read(first, before, at(KILLED))
-    await (await servers.lead(1, tmp_path / "first")).store_news()  # then it is killed
+    await (await lead(terms, 1, tmp_path / "first")).store_news()  # then it is killed
     if is_handed_over:
-        await servers.lead(2, tmp_path / "next")
+        await lead(terms, 2, tmp_path / "next")
     successor = open_state(tmp_path / "next", before[-1].position, at(KILLED))
     if not is_handed_over:  # all that the journal has: those who are here
         rows = [row_of(VantageArrival(at(KILLED), v), 1) for v in country(each=2)]
@@ -138,10 +110,10 @@ async def test_next_leader_knows_what_is_usual_of_an_evening(
         assert list_told(successor) == [IncidentState.CONFIRMED]
 
 
-async def test_votes_since_the_checkpoint_come_too(tmp_path: Path, servers: Servers) -> None:
+async def test_votes_since_the_checkpoint_come_too(tmp_path: Path, terms: LeadingTerms) -> None:
     data = tmp_path / "first"
     saved = checkpoint.save_state(data / "detect", DetectorEngine.create(JOURNAL, SECRET, at(0)))
-    leader = await servers.lead(1, data)
+    leader = await lead(terms, 1, data)
     vote = ServiceVote(at(0), country()[0], "signal", VoteValue.BLOCKED, "tls", "reset")
     batches = [(at(60 * n), at(60 * n + 60), [vote] * (1 + 9_000 * n)) for n in range(3)]
     for batch in batches:
@@ -150,43 +122,43 @@ async def test_votes_since_the_checkpoint_come_too(tmp_path: Path, servers: Serv
     with saved.votes_file.open("ab") as stream:
         stream.write(b"\x00\x00\x01\x00torn")
     await leader.store_news()
-    await servers.lead(2, tmp_path / "next")
+    await lead(terms, 2, tmp_path / "next")
     copied = tmp_path / "next" / "detect" / saved.file.name
     assert copied.read_bytes() == saved.file.read_bytes()
     assert list(checkpoint.read_batches(copied.with_suffix(".opinions"))) == batches
 
 
-async def test_leader_that_was_replaced_stores_nothing(tmp_path: Path, servers: Servers) -> None:
+async def test_leader_that_was_replaced_stores_nothing(tmp_path: Path, terms: LeadingTerms) -> None:
     engine = DetectorEngine.create(JOURNAL, SECRET, at(0))
     for name in ("first", "second"):
         checkpoint.save_state(tmp_path / name / "detect", engine)
         engine.read_rows(evenings()[0][:40])
-    first = await servers.lead(1, tmp_path / "first")
+    first = await lead(terms, 1, tmp_path / "first")
     await first.store_news()
-    second = await servers.lead(2, tmp_path / "second")
+    second = await lead(terms, 2, tmp_path / "second")
     checkpoint.save_state(tmp_path / "first" / "detect", engine)
     with pytest.raises(FencedError):
         await first.store_news()
     await second.store_news()
     with pytest.raises(FencedError):
-        await servers.lead(1, tmp_path / "first")
-    await servers.lead(3, tmp_path / "third")
+        await lead(terms, 1, tmp_path / "first")
+    await lead(terms, 3, tmp_path / "third")
     (kept,) = checkpoint.list_states(tmp_path / "third" / "detect")
     assert kept.name == checkpoint.list_states(tmp_path / "second" / "detect")[0].name
 
 
 async def test_large_state_is_stored_in_parts_and_old_parts_are_removed(
-    tmp_path: Path, servers: Servers
+    tmp_path: Path, terms: LeadingTerms
 ) -> None:
     folder = tmp_path / "first" / "detect"
     saved = checkpoint.save_state(folder, DetectorEngine.create(JOURNAL, SECRET, at(0)))
     saved.votes_file.write_bytes(_batch_of(3 * PART_BYTES))
-    leader = await servers.lead(1, tmp_path / "first")
+    leader = await lead(terms, 1, tmp_path / "first")
     await leader.store_news()
-    assert len(await servers.list_keys()) == 1 + 4
+    assert len(await terms.list_keys()) == 1 + 4
     saved.votes_file.write_bytes(b"")  # as after another checkpoint
     await leader.store_news()
-    assert len(await servers.list_keys()) == 1 + 1
+    assert len(await terms.list_keys()) == 1 + 1
 
 
 def _batch_of(size: int) -> bytes:
@@ -198,17 +170,17 @@ def _batch_of(size: int) -> bytes:
 async def test_what_cannot_be_used_is_left_out_and_logged(
     trouble: str,
     tmp_path: Path,
-    servers: Servers,
+    terms: LeadingTerms,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = tmp_path / "first"
     checkpoint.save_state(data / "detect", DetectorEngine.create(JOURNAL, SECRET, at(0)))
-    await (await servers.lead(1, data)).store_news()
+    await (await lead(terms, 1, data)).store_news()
     if trouble == "damaged":
-        await servers.damage("detectors.1.1.0")
+        await terms.damage("detectors.1.1.0")
     if trouble == "other version":
         monkeypatch.setattr("heliograph_collector.detect.state_handover.DETECT_VERSION", 0)
-    await servers.lead(2, tmp_path / "next", b"x" * 32 if trouble == "other keys" else SECRET)
+    await lead(terms, 2, tmp_path / "next", b"x" * 32 if trouble == "other keys" else SECRET)
     assert checkpoint.list_states(tmp_path / "next" / "detect") == []
     assert "cannot be used" in caplog.text

@@ -31,6 +31,7 @@ class LeadingJournal:
     table: SharedTable
     log: SharedLog
     detectors: SharedObject
+    notes: SharedObject
     term: int  # the next leader's is greater
 
     async def wait_until_lost(self) -> None:
@@ -89,6 +90,7 @@ async def open_leading_journal(
             await SharedTable.open(connection, settings),
             await SharedLog.open(connection, settings),
             await SharedObject.open(connection, settings, "detectors", journal.term),
+            await SharedObject.open(connection, settings, "notes", journal.term),
             journal.term,
         )
 

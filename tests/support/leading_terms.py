@@ -1,0 +1,32 @@
+"""What collectors that lead one after the other keep on a real nats-server for each other."""
+
+from uuid import uuid4
+
+from heliograph_collector.store.journal.jetstream.connection import NatsConnection
+from heliograph_collector.store.journal.jetstream.shared_object import SharedObject
+from support.nats_servers import NatsServers
+
+
+class LeadingTerms:
+    """Values of one cluster; none of its leaders says goodbye."""
+
+    def __init__(self, server: NatsServers) -> None:
+        self._settings = server.settings(f"t{uuid4().hex[:16]}")
+        self._connection = NatsConnection(self._settings)
+
+    async def open(self, key: str, term: int) -> SharedObject:
+        """A value as the leader of a term has it."""
+        if not self._connection.is_connected:
+            await self._connection.open()
+        return await SharedObject.open(self._connection, self._settings, key, term)
+
+    async def list_keys(self) -> list[str]:
+        bucket = await self._connection.js.key_value(f"{self._settings.name}-state")
+        return await bucket.keys()
+
+    async def damage(self, key: str) -> None:
+        bucket = await self._connection.js.key_value(f"{self._settings.name}-state")
+        await bucket.put(key, b"\x00" * 64)
+
+    async def close(self) -> None:
+        await self._connection.close()
