@@ -53,6 +53,7 @@ from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.http.templates import load_templates
 
 _STATIC = {
+    "chart.js": "text/javascript",
     "page.css": "text/css",
     "stories.css": "text/css",
     "page.js": "text/javascript",

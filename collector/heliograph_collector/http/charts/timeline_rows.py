@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from markupsafe import Markup, escape
 
-from heliograph.units import DAY_US, HOUR_US, MINUTE_US
+from heliograph.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.http import i18n
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import end_time, parse_us
@@ -180,14 +180,15 @@ def _draw_lines(starts: range, height: int) -> Markup:
 
 
 def draw_axis(starts: range, t: Locale) -> Markup:
-    """Draw days, and hours if the window is short."""
+    """Draw days, and hours if the window is short; `static/chart.js` reads the window from it."""
     label_markup = Markup("").join(
         Markup('<text x="{}" y="10">{}</text>').format(x, _format_label(at_us, starts, t))
         for x, at_us in _iter_marks(starts)
     )
-    return Markup('<svg class="axis" aria-hidden="true" width="100%" height="13">{}</svg>').format(
-        label_markup
-    )
+    return Markup(
+        '<svg class="axis" aria-hidden="true" width="100%" height="13"'
+        ' data-since="{}" data-step="{}" data-bins="{}">{}</svg>'
+    ).format(starts.start // SECOND_US, starts.step // SECOND_US, len(starts), label_markup)
 
 
 def _format_label(at_us: int, starts: range, t: Locale) -> str:
