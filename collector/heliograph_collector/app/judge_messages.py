@@ -1,9 +1,9 @@
 """Messages between `serve` and its judge processes.
 
 `serve` sends a request and reads its reply before it sends the next, so nothing queues in the
-stream. The two requests of a block have its number, since the next block may be decoded before this
-one is judged. Results of agents travel as chunks: lists of at most CHUNK_RECORDS records that are
-encoded once and decoded where they are read, because decoding one holds the interpreter's lock.
+stream. The next block may be decoded before this one is taken up and judged. Results of agents
+travel as chunks: lists of at most CHUNK_RECORDS records that are encoded once and decoded where
+they are read, because decoding one holds the interpreter's lock.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ import msgspec
 from heliograph import __version__
 from heliograph.plan import Service
 from heliograph_collector.app.frames import FrameError
+from heliograph_collector.control.assessor import TakenUp
 from heliograph_collector.judge import RULES_VERSION
 from heliograph_collector.model.records import (
     DecodeFailure,
@@ -40,7 +41,7 @@ class JudgeSetup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Decode envelopes; the process keeps the records for the next JudgeRequest."""
+    """Decode envelopes; the process keeps the records until their block is taken up."""
 
     number: int  # of the block
     rows: list[JournalRow]
@@ -53,15 +54,24 @@ class DecodeReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     bodies: dict[str, bytes]  # by id: see `Block.bodies`
 
 
-class JudgeRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Take up all results of a block, and judge a share of them.
+class TakeUpRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Take up all results of a block.
 
-    The results are those of `before`, those that the process decoded itself, and those of `after`.
+    They are those of `before`, those that the process decoded itself, and those of `after`.
     """
 
     number: int  # of the block
     before: list[Chunk]
     after: list[Chunk]
+
+
+class TakeUpReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    taken_up: TakenUp
+
+
+class JudgeRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Judge a share of the block that was taken up last."""
+
     judged: list[int]  # indices of results with a possible time, in the order of the journal
     due: list[Chunk]  # older measurements, all of which are judged again
 
@@ -78,7 +88,14 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 JudgeMessage: TypeAlias = (
-    JudgeSetup | DecodeRequest | DecodeReply | JudgeRequest | JudgeReply | WorkerStatus
+    JudgeSetup
+    | DecodeRequest
+    | DecodeReply
+    | TakeUpRequest
+    | TakeUpReply
+    | JudgeRequest
+    | JudgeReply
+    | WorkerStatus
 )
 
 _ENCODER = msgspec.msgpack.Encoder()

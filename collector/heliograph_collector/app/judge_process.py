@@ -30,6 +30,8 @@ from heliograph_collector.app.judge_messages import (
     JudgeReply,
     JudgeRequest,
     JudgeSetup,
+    TakeUpReply,
+    TakeUpRequest,
     WorkerStatus,
     decode_chunks,
     decode_message,
@@ -71,11 +73,14 @@ class RequestHandler:
         self._pseudonyms = Pseudonyms(setup.secret)
         self._context_judge = ContextJudge(judge, ControlContext(setup.services))
         self._decoded: dict[int, list[ReceivedMeasurement]] = {}  # by number of their block
+        self._block: list[ReceivedMeasurement] = []  # that was taken up last
 
-    def answer(self, request: JudgeMessage) -> DecodeReply | JudgeReply:
+    def answer(self, request: JudgeMessage) -> DecodeReply | TakeUpReply | JudgeReply:
         """Answer a request. Raises FrameError."""
         if isinstance(request, DecodeRequest):
             return self._decode(request)
+        if isinstance(request, TakeUpRequest):
+            return self._take_up(request)
         if isinstance(request, JudgeRequest):
             return self._judge(request)
         raise FrameError(f"{type(request).__name__} is no request")
@@ -89,13 +94,15 @@ class RequestHandler:
             chunks=encode_chunks(decoded.records), failures=decoded.failures, bodies=decoded.bodies
         )
 
-    def _judge(self, request: JudgeRequest) -> JudgeReply:
-        LIBRARY.refresh()
+    def _take_up(self, request: TakeUpRequest) -> TakeUpReply:
         before = decode_chunks(request.before)
         own = self._take_decoded(request.number)
-        records = select_sane([*before, *own, *decode_chunks(request.after)])
-        self._context_judge.restore(records)
-        share = [*(records[index] for index in request.judged), *decode_chunks(request.due)]
+        self._block = select_sane([*before, *own, *decode_chunks(request.after)])
+        return TakeUpReply(taken_up=self._context_judge.take_up(self._block))
+
+    def _judge(self, request: JudgeRequest) -> JudgeReply:
+        LIBRARY.refresh()
+        share = [*(self._block[index] for index in request.judged), *decode_chunks(request.due)]
         return JudgeReply(verdicts=[self._context_judge.judge(record) for record in share])
 
     def _take_decoded(self, number: int) -> list[ReceivedMeasurement]:

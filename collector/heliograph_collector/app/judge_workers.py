@@ -1,21 +1,23 @@
 """Judge rows in several processes, of which any may die at any time.
 
-Theory of operation. `serve` keeps the order of the journal, the assessor with its open measurements
-and a control context. Each judge process has a control context too, which gets the same results in
-the same order, so every process finds the same verdicts on a record. A block takes two
-requests of each process:
+Theory of operation. `serve` keeps the order of the journal, and the assessor with its open
+measurements. Each judge process has a control context, which gets the same results in the same
+order, so every process finds the same verdicts on a record. A block takes three requests of each
+process:
 
 1. *decode*: each decodes a part of the block's envelopes and returns the records.
-2. *judge*: each gets the records of the others, takes up all of them, and judges its share.
+2. *take up*: each gets the records of the others, and takes up all of them. The first answer tells
+   which older measurements they concern.
+3. *judge*: each judges a share of the block and of those older measurements.
 
-The next block may be decoded before this one is judged: a process works on it while `serve` takes
-up the records of this one.
+The next block may be decoded before this one is taken up: a process works on it while `serve` takes
+in what it decoded before. Shares are of equal size by the number of observations.
 
-Shares are of equal size by the number of observations. A process that is lost costs no result:
-`serve` does its part of the same block itself, with the same verdicts, and stores the block once
-with its bounds as always. Meanwhile another is started. It *learns* (takes up the last rows of the
-journal, beside the work of the others) and then *joins* between two blocks, when it has taken up
-all rows before the next.
+A process that is lost costs no result: `serve` does its part of the same block itself, with the
+same verdicts, and stores the block once with its bounds as always. It takes up nothing while others
+do, so before it judges it *learns* what they took up alone. Meanwhile another process is started.
+That one learns too (the last rows of the journal, beside the work of the others) and then *joins*
+between two blocks, when it has taken up all rows before the next.
 
 A collector that keeps up judges in its own process, as one with one core does always: processes
 start when BEHIND_BLOCKS blocks in a row left rows waiting. They run on this machine or on others
@@ -27,7 +29,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -36,15 +38,21 @@ from heliograph.backoff import Backoff
 from heliograph.clock import Clock
 from heliograph_collector.app.frames import FrameError
 from heliograph_collector.app.judge_messages import (
-    Chunk,
     DecodeRequest,
-    JudgeRequest,
+    TakeUpRequest,
     decode_chunks,
     encode_chunks,
 )
+from heliograph_collector.app.judge_parts import (
+    BlockPart,
+    PartedRows,
+    build_judge_request,
+    divide_records,
+    divide_rows,
+    list_envelopes,
+)
 from heliograph_collector.app.worker_process import WorkerLostError, WorkerProcess
-from heliograph_collector.control.assessor import Assessor, Selection
-from heliograph_collector.control.target_key import weigh_measurement
+from heliograph_collector.control.assessor import Assessor, Selection, TakenUp
 from heliograph_collector.judge.fingerprints.library import LIBRARY, ListSource
 from heliograph_collector.judge.row_judge import JudgedRows, LocalJudge, collect_judged, select_sane
 from heliograph_collector.judge.writer import BLOCK_BYTES, BLOCK_ROWS, RESTORED_ROWS
@@ -58,6 +66,7 @@ JOIN_ROWS = 256  # assumed; a newcomer takes up so many while the others wait, i
 _RESTARTS = Backoff(1.0, 60.0)
 
 _PAST = 0  # the number of what a newcomer learns; blocks begin with 1
+_TAKE_UP_PAST = TakeUpRequest(number=_PAST, before=[], after=[])
 
 _LOG = logging.getLogger("heliograph.judge")
 
@@ -86,24 +95,6 @@ class _Newcomer:
 
     worker: WorkerProcess
     through: int
-
-
-@dataclass(slots=True)
-class _Part:
-    """A part of a block: who decodes it, and what it holds."""
-
-    worker: WorkerProcess | None  # None: `serve` itself
-    rows: list[JournalRow] = field(default_factory=list)
-    chunks: list[Chunk] = field(default_factory=list)
-    decoded: DecodedRows = field(default_factory=DecodedRows)
-
-
-@dataclass(slots=True, kw_only=True)
-class _PartedRows(DecodedRows):
-    """A block that processes decoded."""
-
-    number: int
-    parts: list[_Part]
 
 
 class JudgeWorkers:
@@ -140,6 +131,9 @@ class JudgeWorkers:
         self._failures = 0
         self._start_at_us = 0  # monotonic
         self._decoded_through = 0
+        self._judged_through = 0
+        self._learned_through = 0  # by this process
+        self._learning = asyncio.Lock()
         self._block_number = _PAST
         self._ended_cpu_us = 0
         self._lost_workers = Counter(
@@ -164,7 +158,8 @@ class JudgeWorkers:
     async def restore(self, rows: Sequence[JournalRow]) -> None:
         """Take up rows that were judged before this process began."""
         await self._local.restore(rows)
-        self._decoded_through = rows[-1].position if rows else self._decoded_through
+        through = rows[-1].position if rows else self._decoded_through
+        self._decoded_through = self._judged_through = self._learned_through = through
 
     async def decode(self, rows: Sequence[JournalRow], *, is_behind: bool) -> DecodedRows:
         """Decode the rows of the next block. Raises JournalError."""
@@ -179,9 +174,15 @@ class JudgeWorkers:
     async def judge(self, decoded: DecodedRows) -> JudgedRows:
         """Judge a block once, where it was decoded."""
         await asyncio.to_thread(LIBRARY.refresh)
-        if isinstance(decoded, _PartedRows):
-            return await self._judge_apart(decoded)
-        return await self._local.judge(decoded)
+        last = max((record.position for record in decoded.records), default=self._judged_through)
+        if isinstance(decoded, PartedRows):
+            results = await self._judge_apart(decoded, last)
+        else:
+            await self._learn(self._judged_through)
+            results = await self._local.judge(decoded)
+            self._learned_through = last
+        self._judged_through = last
+        return results
 
     def count_workers(self) -> int:
         return len(self._workers)
@@ -261,43 +262,85 @@ class JudgeWorkers:
 
         Raises WorkerLostError, JournalError.
         """
-        nothing = JudgeRequest(number=_PAST, before=[], after=[], judged=[], due=[])
         while newcomer.through < self._decoded_through - remaining:
-            read = await self._history.read(newcomer.through, BLOCK_ROWS, limit_bytes=BLOCK_BYTES)
-            rows = [row for row in read if row.position <= self._decoded_through]
+            rows = await self._read_history(newcomer.through, self._decoded_through)
             if not rows:
                 newcomer.through = self._decoded_through
                 return
-            past = DecodeRequest(number=_PAST, rows=_list_envelopes(rows), is_past=True)
+            past = DecodeRequest(number=_PAST, rows=list_envelopes(rows), is_past=True)
             await newcomer.worker.decode(past)
-            await newcomer.worker.judge(nothing, 0)
+            await newcomer.worker.take_up(_TAKE_UP_PAST, len(rows))
             newcomer.through = rows[-1].position
 
-    async def _decode_apart(self, rows: Sequence[JournalRow]) -> _PartedRows:
+    async def _read_history(self, after: int, through: int) -> list[JournalRow]:
+        """Read the next rows of the journal up to a position. Raises JournalError."""
+        read = await self._history.read(after, BLOCK_ROWS, limit_bytes=BLOCK_BYTES)
+        return [row for row in read if row.position <= through]
+
+    async def _learn(self, through: int) -> None:
+        """Take up here what others took up alone, RESTORED_ROWS of it at most."""
+        async with self._learning:
+            after = max(self._learned_through, through - RESTORED_ROWS)
+            try:
+                while after < through and (rows := await self._read_history(after, through)):
+                    await self._local.restore(rows)
+                    after = rows[-1].position
+            except JournalError as error:  # the less is known, the more stays in doubt
+                _LOG.error("What judge processes knew cannot be read again: %s", error)
+            self._learned_through = max(self._learned_through, through)
+
+    async def _decode_apart(self, rows: Sequence[JournalRow]) -> PartedRows:
         """Decode in the processes; what a lost one leaves is done here."""
         self._block_number += 1
         number = self._block_number
-        parts = _divide_rows(_list_envelopes(rows), self._workers)
+        parts = divide_rows(list_envelopes(rows), self._workers)
         await asyncio.gather(*(self._decode_part(part, number) for part in parts))
         here = read_rows([r for r in rows if r.kind is not RowKind.ENVELOPE], self._pseudonyms)
-        decoded = _PartedRows(presence=here.presence, number=number, parts=parts)
+        decoded = PartedRows(presence=here.presence, number=number, parts=parts)
         for part in parts:
             decoded.records += part.decoded.records
             decoded.failures += part.decoded.failures
             decoded.bodies |= part.decoded.bodies
         return decoded
 
-    async def _judge_apart(self, decoded: _PartedRows) -> JudgedRows:
+    async def _judge_apart(self, decoded: PartedRows, last: int) -> JudgedRows:
         """Judge in the processes; what a lost one leaves is done here."""
         records = select_sane(decoded.records)
         if not records:  # what is due is judged with the next results, as in one process
             return collect_judged(decoded, ())
-        selection = await asyncio.to_thread(self._assessor.select, records)
-        verdicts = await self._judge_selection(selection, decoded)
+        taken_up = await self._take_up(decoded, records, last)
+        selection = await asyncio.to_thread(self._assessor.select, records, taken_up)
+        verdicts = await self._judge_selection(selection, decoded, last)
         judged = await asyncio.to_thread(self._assessor.conclude, selection, verdicts)
         return collect_judged(decoded, judged)
 
-    async def _decode_part(self, part: _Part, number: int) -> None:
+    async def _take_up(
+        self, decoded: PartedRows, records: Sequence[ReceivedMeasurement], last: int
+    ) -> TakenUp:
+        """Take up a block in all processes that decoded a part, or here without any."""
+        work = [self._take_up_part(decoded, at) for at in self._list_judging(decoded)]
+        replies = [reply for reply in await asyncio.gather(*work) if reply is not None]
+        if replies:  # all of them say the same
+            return replies[0]
+        await self._learn(self._judged_through)
+        self._learned_through = last
+        return await asyncio.to_thread(self._assessor.take_up, records)
+
+    async def _take_up_part(self, decoded: PartedRows, at: int) -> TakenUp | None:
+        worker = decoded.parts[at].worker
+        if worker is None:
+            return None
+        try:
+            return await worker.take_up(decoded.build_take_up(at), len(decoded.records))
+        except WorkerLostError as error:
+            self._lose(worker, error)
+            return None
+
+    def _list_judging(self, decoded: PartedRows) -> list[int]:
+        """List the parts whose processes are there still."""
+        return [at for at, part in enumerate(decoded.parts) if part.worker in self._workers]
+
+    async def _decode_part(self, part: BlockPart, number: int) -> None:
         if part.worker is not None:
             try:
                 reply = await part.worker.decode(DecodeRequest(number=number, rows=part.rows))
@@ -306,24 +349,21 @@ class JudgeWorkers:
                 self._lose(part.worker, error)
                 part.worker = None
             else:
-                part.chunks = reply.chunks
-                part.decoded = DecodedRows(
-                    records=records, failures=reply.failures, bodies=reply.bodies
-                )
+                part.take_reply(reply, records)
                 return
         part.decoded = await asyncio.to_thread(read_rows, part.rows, self._pseudonyms)
         part.chunks = await asyncio.to_thread(encode_chunks, part.decoded.records)
 
     async def _judge_selection(
-        self, selection: Selection, decoded: _PartedRows
+        self, selection: Selection, decoded: PartedRows, last: int
     ) -> list[tuple[Verdict, ...]]:
-        """Judge a selection in the processes that decoded a part; return verdicts in its order."""
+        """Judge a selection in the processes that took up the block, in its order."""
         records = selection.list_records()
-        judging = [at for at, part in enumerate(decoded.parts) if part.worker in self._workers]
-        shares = _divide_records(records, max(1, len(judging)))
+        judging = [decoded.parts[at].worker for at in self._list_judging(decoded)] or [None]
+        shares = divide_records(records, len(judging))
         work = [
-            self._judge_share(selection, share, decoded, at)
-            for share, at in zip(shares, judging or [0], strict=True)
+            self._judge_share(selection, share, worker, last)
+            for share, worker in zip(shares, judging, strict=True)
         ]
         verdicts: dict[int, tuple[Verdict, ...]] = {}
         for share, found in zip(shares, await asyncio.gather(*work), strict=True):
@@ -331,29 +371,17 @@ class JudgeWorkers:
         return [verdicts[index] for index in range(len(records))]
 
     async def _judge_share(
-        self, selection: Selection, share: Sequence[int], decoded: _PartedRows, at: int
+        self, selection: Selection, share: Sequence[int], worker: WorkerProcess | None, last: int
     ) -> list[tuple[Verdict, ...]]:
-        """Judge the records with the indices of a share, in the process of one part."""
-        records = selection.list_records()
-        parts = decoded.parts
-        worker = parts[at].worker
+        """Judge the records with the indices of a share, in a process or here."""
         if worker is not None:
-            due = [records[index] for index in share if index >= len(selection.block)]
-            request = JudgeRequest(
-                number=decoded.number,
-                before=[chunk for part in parts[:at] for chunk in part.chunks],
-                after=[chunk for part in parts[at + 1 :] for chunk in part.chunks],
-                judged=[index for index in share if index < len(selection.block)],
-                due=await asyncio.to_thread(encode_chunks, due),
-            )
+            request = await asyncio.to_thread(build_judge_request, selection, share)
             try:
                 return (await worker.judge(request, len(share))).verdicts
             except WorkerLostError as error:
                 self._lose(worker, error)
-        return await asyncio.to_thread(self._judge_here, [records[index] for index in share])
-
-    def _judge_here(self, records: Sequence[ReceivedMeasurement]) -> list[tuple[Verdict, ...]]:
-        return [self._assessor.judge(record) for record in records]
+        await self._learn(last)
+        return await asyncio.to_thread(self._assessor.judge_share, selection, share)
 
     def _lose(self, worker: WorkerProcess, error: Exception) -> None:
         worker.kill()
@@ -369,30 +397,3 @@ class JudgeWorkers:
         pause_s = _RESTARTS.draw_s(self._failures, self._rng)
         self._start_at_us = self._clock.monotonic_us() + round(pause_s * 1_000_000)
         _LOG.warning("%s; another starts in %.0f s or later.", sentence, pause_s)
-
-
-def _list_envelopes(rows: Sequence[JournalRow]) -> list[JournalRow]:
-    return [row for row in rows if row.kind is RowKind.ENVELOPE]
-
-
-def _divide_rows(rows: Sequence[JournalRow], workers: Sequence[WorkerProcess]) -> list[_Part]:
-    """Divide rows into as many runs as there are workers, of about the same number of bytes."""
-    total = sum(len(row.body) for row in rows)
-    parts = [_Part(worker) for worker in workers]
-    size = 0
-    for row in rows:
-        number = min(size * len(parts) // max(1, total), len(parts) - 1)
-        parts[number].rows.append(row)
-        size += len(row.body)
-    return parts
-
-
-def _divide_records(records: Sequence[ReceivedMeasurement], count: int) -> list[list[int]]:
-    """Divide the indices of records into shares with about the same number of observations."""
-    shares: list[list[int]] = [[] for _ in range(count)]
-    weights = [0] * count
-    for index, record in enumerate(records):
-        lightest = weights.index(min(weights))
-        shares[lightest].append(index)
-        weights[lightest] += weigh_measurement(record.measurement)
-    return shares

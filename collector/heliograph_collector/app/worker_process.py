@@ -14,16 +14,18 @@ from heliograph_collector.app.frames import (
     encode_frame,
 )
 from heliograph_collector.app.judge_messages import (
-    CHUNK_RECORDS,
     DecodeReply,
     DecodeRequest,
     JudgeMessage,
     JudgeReply,
     JudgeRequest,
     JudgeSetup,
+    TakeUpReply,
+    TakeUpRequest,
     WorkerStatus,
     decode_message,
 )
+from heliograph_collector.control.assessor import TakenUp
 
 # Assumed: after so long, and so much more for each record and for each envelope, it hangs. A record
 # takes 2 ms to decode and 4 ms to judge on a core that nothing else uses.
@@ -122,11 +124,16 @@ class WorkerProcess:
             raise WorkerLostError(f"answered with {type(reply).__name__}")
         return reply
 
+    async def take_up(self, request: TakeUpRequest, count: int) -> TakenUp:
+        """Take up a block of `count` records. Raises WorkerLostError."""
+        reply = await self._exchange(request, ANSWER_S + RECORD_S * count)
+        if not isinstance(reply, TakeUpReply):
+            raise WorkerLostError(f"answered with {type(reply).__name__}")
+        return reply.taken_up
+
     async def judge(self, request: JudgeRequest, count: int) -> JudgeReply:
         """Judge a share of `count` records of a block. Raises WorkerLostError."""
-        chunk_count = len(request.before) + len(request.after)
-        context_count = count + CHUNK_RECORDS * chunk_count
-        reply = await self._exchange(request, ANSWER_S + RECORD_S * context_count)
+        reply = await self._exchange(request, ANSWER_S + RECORD_S * count)
         if not isinstance(reply, JudgeReply) or len(reply.verdicts) != count:
             raise WorkerLostError(f"answered with {type(reply).__name__}")
         return reply

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+import msgspec
+
 from heliograph.observation import Link
 from heliograph.plan import Service
 from heliograph_collector.control.cache import ControlCache
@@ -95,6 +97,13 @@ REJUDGED_SHARE = 5  # … and of a large block one for every five of it
 FINAL_RULE_PREFIXES = ("link.", "none.not_measured")  # rules whose doubt no control can remove
 
 
+class TakenUp(msgspec.Struct, frozen=True):
+    """What the results of a block may change in verdicts on others."""
+
+    informative: tuple[int, ...]  # indices of results that may change those on the same target
+    changed_topics: tuple[Topic, ...]
+
+
 class ContextJudge:
     """A control context and the judge that reads it; a bug costs only the record that meets it.
 
@@ -106,14 +115,10 @@ class ContextJudge:
         self._judge = judge
         self._context = context
 
-    def update(self, records: Iterable[ReceivedMeasurement]) -> list[ReceivedMeasurement]:
-        """Take up results; return those that may change verdicts on the same target."""
-        return [record for record in records if self._update_context(record)]
-
-    def restore(self, records: Iterable[ReceivedMeasurement]) -> None:
-        """Take up results that were judged before; nothing is judged again because of them."""
-        self.update(records)
-        self.take_changed_topics()
+    def take_up(self, records: Iterable[ReceivedMeasurement]) -> TakenUp:
+        """Take up results, which later verdicts are found by."""
+        informative = [at for at, record in enumerate(records) if self._update_context(record)]
+        return TakenUp(tuple(informative), self._context.take_changed_topics())
 
     def judge(self, record: ReceivedMeasurement) -> tuple[Verdict, ...]:
         """Judge a record against the context."""
@@ -122,10 +127,6 @@ class ContextJudge:
         except RULE_BUGS:
             _LOG.exception("Measurement %s could not be judged; it is stored", record.id)
             return (NOT_JUDGED,)
-
-    def take_changed_topics(self) -> tuple[Topic, ...]:
-        """Return the topics that changed since the last call."""
-        return self._context.take_changed_topics()
 
     def _update_context(self, record: ReceivedMeasurement) -> bool:
         try:
@@ -150,8 +151,8 @@ class Selection:
 class Assessor:
     """Judge blocks in order; return older measurements whose verdicts changed too.
 
-    `assess` does all of it. A caller that judges elsewhere calls `select`, judges, and calls
-    `conclude`.
+    `assess` does all of it. A caller that judges elsewhere takes up the block there, calls
+    `select`, judges, and calls `conclude`.
     """
 
     def __init__(
@@ -169,22 +170,27 @@ class Assessor:
 
     def restore(self, records: Sequence[ReceivedMeasurement]) -> None:
         """Take up what results that are judged already tell of targets and vantages."""
-        self._context_judge.restore(records)
+        self._context_judge.take_up(records)
 
     def assess(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
         """Judge the whole block, and due measurements that its results may change."""
-        selection = self.select(block)
-        return self.conclude(selection, [self.judge(r) for r in selection.list_records()])
+        selection = self.select(block, self.take_up(block))
+        everything = range(len(block) + len(selection.due))
+        return self.conclude(selection, self.judge_share(selection, everything))
 
-    def select(self, block: Sequence[ReceivedMeasurement]) -> Selection:
-        """Take up the results of a block, and choose what is judged with it.
+    def take_up(self, block: Sequence[ReceivedMeasurement]) -> TakenUp:
+        """Take up the results of a block."""
+        return self._context_judge.take_up(block)
+
+    def select(self, block: Sequence[ReceivedMeasurement], taken_up: TakenUp) -> Selection:
+        """Choose what is judged with a block that was taken up.
 
         A bounded number of due measurements is chosen; later blocks take the rest. The bound keeps
         new measurements from waiting when results change everywhere at once.
         """
-        informative = self._context_judge.update(block)
+        informative = [block[at] for at in taken_up.informative]
         self._due.update(dict.fromkeys(self._open_measurements.find_near(informative)))
-        for topic in self._context_judge.take_changed_topics():
+        for topic in taken_up.changed_topics:
             self._due.update(self._open_measurements.find_on_topic(topic))
         identities = {record.id for record in block}
         due: list[JudgedMeasurement] = []
@@ -196,9 +202,10 @@ class Assessor:
                 due.append(previous)
         return Selection(block, due)
 
-    def judge(self, record: ReceivedMeasurement) -> tuple[Verdict, ...]:
-        """Judge a record of the present selection."""
-        return self._context_judge.judge(record)
+    def judge_share(self, selection: Selection, share: Iterable[int]) -> list[tuple[Verdict, ...]]:
+        """Judge the records of the present selection that have these indices."""
+        records = selection.list_records()
+        return [self._context_judge.judge(records[index]) for index in share]
 
     def conclude(
         self, selection: Selection, verdicts: Sequence[tuple[Verdict, ...]]

@@ -157,5 +157,5 @@ def test_bug_in_the_memory_costs_its_evidence(monkeypatch: pytest.MonkeyPatch) -
         context, "update", dict[ReceivedMeasurement, bool]().__getitem__
     )  # a KeyError
     context_judge = ContextJudge(judge, context)
-    assert context_judge.update([control]) == []
+    assert context_judge.take_up([control]).informative == ()
     assert context_judge.judge(control)[-1].state is VerdictState.REACHABLE
