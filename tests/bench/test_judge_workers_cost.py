@@ -7,10 +7,11 @@ is the number of results, 3,072. Printed are figures; asserted is that two share
 """
 
 import asyncio
+import gc
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from heliograph.clock import SystemClock
 from heliograph.services import load_shipped_services
+from heliograph_collector.app.garbage_search import limit_garbage_search
 from heliograph_collector.app.judge_messages import VERSION, JudgeSetup
 from heliograph_collector.app.judge_workers import JudgeWorkers
 from heliograph_collector.app.worker_process import LocalWorkers
@@ -56,9 +58,19 @@ class Figures:
         return self.judge_s / max(1, self.processes)
 
 
+@pytest.fixture
+def rare_garbage_search() -> Iterator[None]:
+    """As in `serve` once it has started."""
+    limits = gc.get_threshold()
+    limit_garbage_search()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*limits)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3_600)
-async def test_judge_processes_share_the_work(tmp_path: Path) -> None:
+async def test_judge_processes_share_the_work(tmp_path: Path, rare_garbage_search: None) -> None:
     rows = await asyncio.to_thread(_list_rows, RESULTS + WARM)
     folders = [tmp_path / f"{count}" for count in range(3)]
     for folder in folders:
