@@ -49,7 +49,7 @@ def read_series(
     path: Path, scope: Scope, complaints: Complaints, countries: CountryNames
 ) -> list[Series]:
     """Read all series of a file; `scope` is where those are that name no place."""
-    layout = _find_layout(open_table(path), complaints, countries)
+    layout = _find_layout(open_table(path, complaints), complaints, countries)
     points = _drop_distant(path, _collect_points(layout, complaints), complaints)
     series_list: list[Series] = []
     reasons: list[str] = []

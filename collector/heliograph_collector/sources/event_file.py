@@ -1,6 +1,6 @@
 """Files of real events: recognize the format by the content and load a replay."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from heliograph_collector.sources.ooni.row_votes import (
 from heliograph_collector.sources.ooni.vote_replay import Voter, read_ooni_replay
 from heliograph_collector.sources.replay import Replay, Series
 from heliograph_collector.sources.series import merge_series
+from heliograph_collector.sources.table_file import has_times
 
 SUFFIXES = (".json", ".jsonl", ".txt", ".csv", ".tsv")
 _MAX_OBJECTS = 50  # of a file, read to recognize its format; assumed
@@ -60,16 +61,9 @@ def detect_format(path: Path) -> str:
     if not looks_like_json(path):
         return "ooni-rows" if is_row_table(path) else "csv"
     for item in islice(read_objects(path, Complaints()), _MAX_OBJECTS):
-        if ripe_atlas.is_atlas(item):
-            return "atlas"
-        if is_row(item):
-            return "ooni-rows"
-        if is_ooni_measurement(item):
-            return "ooni"
-        if ioda.is_ioda(item):
-            return "ioda"
-        if radar.is_radar(item):
-            return "radar"
+        for name, is_of_it in _FORMATS.items():
+            if is_of_it(item):
+                return name
     raise ImportRefusedError(
         f"{path} is of no format that is known: IODA's signals (JSON, CSV), Cloudflare Radar's "
         "series (JSON, CSV), RIPE Atlas's connection events (JSON, one a line or a list), OONI's "
@@ -153,3 +147,13 @@ def _select_place(all_series: list[Series], scope: Scope | None, path: Path) -> 
 def is_ooni_measurement(item: JsonObject) -> bool:
     fields = item.fields
     return "test_name" in fields and ("test_keys" in fields or "measurement_start_time" in fields)
+
+
+_FORMATS: Mapping[str, Callable[[JsonObject], bool]] = {  # the first that an object is of
+    "atlas": ripe_atlas.is_atlas,
+    "ooni-rows": is_row,
+    "ooni": is_ooni_measurement,
+    "ioda": ioda.is_ioda,
+    "radar": radar.is_radar,
+    "csv": has_times,
+}

@@ -1,6 +1,7 @@
 """Reader of tables as programs export them: the header, the rows, their times and numbers.
 
-A file may begin with a byte order mark and be separated by commas, semicolons or tabs. Times stand
+A file may begin with a byte order mark and be separated by commas, semicolons or tabs. Flat objects
+of JSON are rows too, and their keys the header. Times stand
 in one column, or a date and a clock stand in two. Where no name tells the column of times, the
 first one that holds times since 2000 is it.
 """
@@ -13,8 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heliograph.units import SECOND_US
-from heliograph_collector.sources.complaints import ImportRefusedError
-from heliograph_collector.sources.json_objects import read_file
+from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
+from heliograph_collector.sources.json_objects import (
+    JsonObject,
+    looks_like_json,
+    read_file,
+    read_objects,
+)
 from heliograph_collector.sources.timestamps import parse_timestamp
 from heliograph_collector.sources.typed_reader import as_number
 
@@ -80,8 +86,10 @@ class TimeColumns:
         return f"{match[4]}-{match[3].zfill(2)}-{match[1].zfill(2)}{match[5]}"
 
 
-def open_table(path: Path) -> Table:
+def open_table(path: Path, complaints: Complaints) -> Table:
     """Read a table. Raises ImportRefusedError if the file is none."""
+    if looks_like_json(path):
+        return _read_object_table(path, complaints)
     body = read_file(path).decode("utf-8", "replace")
     first_line = body.partition("\n")[0]
     delimiter = max(",;\t", key=first_line.count)
@@ -96,6 +104,38 @@ def open_table(path: Path) -> Table:
         names = ["time", *(f"value {i}" if i > 1 else "value" for i in range(1, len(header)))]
         return Table(path, names, lines, delimiter != ",")
     return Table(path, header, lines[1:], delimiter != ",")
+
+
+def has_times(item: JsonObject) -> bool:
+    """Return whether an object is a row with a time and a number."""
+    table = _list_rows(Path(), [item])
+    try:
+        times = find_time_columns(table)
+    except ImportRefusedError:
+        return False
+    is_time = all(times.read(row) is not None for _, row in table.rows)
+    return is_time and any(
+        column != times.column and table.parse_number(cell) is not None
+        for _, row in table.rows
+        for column, cell in enumerate(row)
+    )
+
+
+def _read_object_table(path: Path, complaints: Complaints) -> Table:
+    return _list_rows(path, list(read_objects(path, complaints)))
+
+
+def _list_rows(path: Path, items: Sequence[JsonObject]) -> Table:
+    names = list(dict.fromkeys(name for item in items for name in item.fields))[:_MAX_COLUMNS]
+    rows = [
+        (item.line or number, [_format_cell(item.fields.get(name)) for name in names])
+        for number, item in enumerate(items, 1)
+    ]
+    return Table(path, names, rows, is_comma_decimal=False)
+
+
+def _format_cell(value: object) -> str:
+    return str(value) if isinstance(value, str | int | float) else ""
 
 
 def find_time_columns(table: Table) -> TimeColumns:

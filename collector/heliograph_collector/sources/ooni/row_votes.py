@@ -5,8 +5,9 @@ A page of `/api/v1/measurements` lists a row for each measurement, with OONI's c
 The tables of OONI's pipeline have the same columns, or those of its analysis (`tcp_blocked` …).
 Where the steps are at hand, `import ooni` judges these instead; here OONI's word is all there is.
 
-An anomaly is a failing vote, `failure` none. A row's voter is its report, as in `vote_replay`; each
-count is a voter of its own, spread over its hour or day.
+An anomaly is a failing vote, `failure` none. A row's voter is its report, as in `vote_replay`.
+Where a table names none, the rows of ten minutes by one network and resolver are one voter: a run
+tests many pages of one host. Each count is a voter of its own, spread over its hour or day.
 """
 
 import hashlib
@@ -34,6 +35,7 @@ _TIMES = ("measurement_start_time", "measurement_start_day", "test_start_time")
 _LAYERS = ("dns", "tcp", "tls")
 _BLOCKED_SCORE = 0.5  # of OONI's analysis, from which a layer counts as blocked; assumed
 _MOST_VOTES_AN_HOUR = 24  # of one count: more of them say no more, and are scaled; assumed
+_RUN_US = 10 * MINUTE_US  # of one run; assumed
 _TRUE = ("t", "true", "1")
 _ACCESS = {"mobile": "mobile", "wifi": "fixed", "wired_ethernet": "fixed"}
 Fields = Mapping[str, object]
@@ -48,7 +50,7 @@ def is_row(item: JsonObject) -> bool:
 
 def is_row_table(path: Path) -> bool:
     try:
-        header = open_table(path).lower_names
+        header = open_table(path, Complaints()).lower_names
     except ImportRefusedError:
         return False
     return _is_row_fields(dict.fromkeys(header, ""))
@@ -95,7 +97,7 @@ def _read_rows(path: Path, complaints: Complaints) -> Iterator[tuple[int, Fields
             for fields in _iterate_rows(item.fields):
                 yield item.line, fields
         return
-    table = open_table(path)
+    table = open_table(path, complaints)
     for line, row in table.rows:
         yield line, dict(zip(table.lower_names, row, strict=False))
 
@@ -139,8 +141,8 @@ def _build_votes(fields: Fields, place: Scope, otherwise: str) -> list[ServiceVo
     value = _read_value(fields)
     if value is VoteValue.UNKNOWN:
         return []
-    marks = (fields.get("report_id") or fields.get("measurement_uid") or at_us, witness_place.asn)
-    witness = _make_voter(marks, witness_place)
+    run = (at_us // _RUN_US, fields.get("resolver_asn"), fields.get("network_type"))
+    witness = _make_voter((fields.get("report_id") or run, witness_place.asn), witness_place)
     layer = _find_layer(fields) if value is VoteValue.BLOCKED else ""
     test_name = str(fields.get("test_name") or "")[:64]
     return [ServiceVote(at_us, witness, service, value, layer, source=test_name)]

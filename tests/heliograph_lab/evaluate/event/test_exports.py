@@ -75,6 +75,15 @@ def test_each_country_of_a_table_is_a_series_of_its_own(tmp_path: Path) -> None:
 PLACES = (("IR", 5), ("AZ", 90))
 
 
+def test_flat_objects_are_rows(tmp_path: Path) -> None:
+    rows = [{"timestamp": at.isoformat(), "country": "IR", "index": 7} for at in HOURS]
+    whole = write(tmp_path, "whole.json", rows)
+    nested = write(tmp_path, "lines.jsonl", "\n".join(map(json.dumps, rows)))
+    for path in (whole, nested):
+        (series,) = load_event(path).replay.series
+        assert (series.scope, series.source, series.values) == (IR, "index", (7, 7, 7))
+
+
 def test_the_country_is_known_by_its_name_in_the_files_name(tmp_path: Path) -> None:
     table = join("time,value", [f"{at:%Y-%m-%dT%H}:00Z,5" for at in HOURS])
     names = {
@@ -191,6 +200,14 @@ def test_a_table_of_oonis_pipeline_has_the_same_rows(tmp_path: Path) -> None:
     table = join(scores, ["x.com,20294,UG,2026-01-18 06:00:00,u1,0,0.75,0"])
     (vote,) = load_event(write(tmp_path, "analysis.csv", table)).replay.opinions
     assert (vote.standing, vote.layer) == (VoteValue.BLOCKED, "tcp")
+
+
+def test_one_run_over_many_pages_of_a_host_is_one_voter(tmp_path: Path) -> None:
+    header = "input,domain,probe_asn,probe_cc,resolver_asn,measurement_start_time,anomaly"
+    rows = [f"https://x.com/{n},x.com,20294,UG,20294,2026-01-18 06:00:0{n},t" for n in range(8)]
+    rows.append("https://x.com/,x.com,20294,UG,39351,2026-01-18 06:00:00,t")
+    votes = load_event(write(tmp_path, "rows.csv", join(header, rows))).replay.opinions
+    assert len({vote.witness.prefix for vote in votes}) == 2
 
 
 def test_oonis_counts_are_votes_spread_over_their_hour(tmp_path: Path) -> None:
