@@ -1,5 +1,7 @@
 """Console users of a cluster: one encrypted value on the servers.
 
+Their second factors are secrets that must be there in clear to check a code.
+
 A console, or a command on any host, that changes it writes over the value that it read; so a code
 of a second factor counts once, whichever collector leads. The collector that leads keeps
 DATA/operators.json equal to it, for backups and for the way back to one machine.
@@ -16,13 +18,14 @@ from typing import TYPE_CHECKING
 
 from heliograph.durable_file import replace_file
 from heliograph_collector.fleet.operator_file import FILE_NAME, OperatorFile
-from heliograph_collector.fleet.operator_seal import seal_operators, unseal_operators
 from heliograph_collector.fleet.operators import OperatorsError
+from heliograph_collector.fleet.server_seal import SealError, seal, unseal
 from heliograph_collector.store.journal.journal import FencedError, JournalError
 
 if TYPE_CHECKING:
     from heliograph_collector.store.journal.jetstream.shared_value import SharedValue
 
+_PURPOSE = b"heliograph operators v1"
 _NOBODY = b'{"people": {}}'  # but the built-in operator
 CHANGE_S = 20.0  # of one change; the servers are asked for 10 s
 
@@ -110,13 +113,24 @@ class SharedOperators:
                     await self._read()
 
     async def _write(self, content: bytes) -> None:
-        await self._value.write(seal_operators(self._secret, content))
+        await self._value.write(seal(self._secret, _PURPOSE, content))
         self._content = content
 
     async def _read(self) -> None:
         sealed = await self._value.read()
         if sealed is None:
             return
-        content = unseal_operators(self._secret, sealed)
+        content = _unseal_operators(self._secret, sealed)
         if content != self._content:  # else the same object, by which readers know it
             self._content = content
+
+
+def _unseal_operators(secret: bytes, sealed: bytes) -> bytes:
+    """Decrypt the users. Raises OperatorsError."""
+    try:
+        return unseal(secret, _PURPOSE, sealed)
+    except SealError:
+        raise OperatorsError(
+            "the users of the console on the journal's servers do not open with keys/secret.key: "
+            "copy the folder keys of the collector that leads"
+        ) from None
