@@ -200,9 +200,12 @@ async def read_audit(running: Cluster) -> list[bytes]:
 
 async def is_handed_over(running: Cluster) -> bool:
     """Whether the servers have what some leader's detectors learned."""
+    keys = f"$KV.{NAME}-state.detectors.>"
     async with open_connection(running) as connection:
-        bucket = await connection.js.key_value(f"{NAME}-state")
-        return any(key.startswith("detectors.") for key in await bucket.keys())
+        info = await connection.ask(
+            connection.js.stream_info, f"KV_{NAME}-state", subjects_filter=keys
+        )
+    return bool(info.state.subjects)
 
 
 async def find_leading_broker(running: Cluster) -> int:

@@ -27,6 +27,7 @@ from heliograph_collector.model.thresholds import DETECT_VERSION
 
 MAX_STATE_BYTES = 256 * 1_048_576  # packed, as its file is; assumed
 _MAX_BESIDE_BYTES = 64 * 1_048_576  # of the small files, unpacked; assumed
+_MAX_PACKED_BESIDE_BYTES = 1_048_576  # servers take messages of twice as much
 
 
 class StateHandoverError(Exception):
@@ -90,6 +91,8 @@ class StateReader:
                 Beside(state=newest.name, state_bytes=self._state_bytes, files=files)
             )
         )
+        if len(beside) > _MAX_PACKED_BESIDE_BYTES:
+            raise StateHandoverError(f"the files beside {newest.name} have {len(beside)} bytes")
         if not is_other and not new_votes and beside == self._beside:
             return None
         self._beside = beside
