@@ -190,6 +190,8 @@ class VisitPlanner:
         target = make_target_key(record.measurement)
         labels = {v.endpoint for v in verdicts if _is_in_doubt(v)}
         due_us = self._draw_due_us(now_us)
+        if not labels:  # as nearly always
+            return
         for met in sorted(list_met_endpoints(record.measurement)):
             planned = self._planned.find(target, met.label)
             if planned is None or not _is_doubted(planned, met, labels):
