@@ -38,7 +38,8 @@ class Down:
     closed: bool = False  # its agent ended, or a box on its way reset the connection
     country: str = ""  # to which it has moved by then …
     asn: int = 0  # … or another network …
-    prefix: str = ""  # … or another prefix
+    prefix: str = ""  # … or another prefix …
+    access: str = ""  # … or another kind of line
 
 
 @dataclass
@@ -135,6 +136,7 @@ class Land:
             person.country = down.country or person.country
             person.asn = down.asn or person.asn
             person.prefix = down.prefix or person.prefix
+            person.access = down.access or person.access
             uptime: dict[str, object] = {"uptime_s": 60 if down.rebooted else 5 * int(DAY)}
             is_known = down.rebooted or down.ran_on
             lines.append(_arrive(person, back, uptime if is_known else {}))
