@@ -49,6 +49,7 @@ from heliograph_collector.detect.level.fall import LevelFall
 from heliograph_collector.detect.level.habit import LevelHabit
 from heliograph_collector.detect.level.local_time import is_busy_hour
 from heliograph_collector.detect.level.promotion import ConfirmedFall, darken_outages, promote_falls
+from heliograph_collector.detect.level.removal import may_be_removal
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.merging import is_one_line
 from heliograph_collector.detect.silence.outage import OutageEpisode
@@ -346,6 +347,9 @@ def _find_doubts(
         return (confounders.RESTARTS,)
     at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
     if may_be_prayer(at_home, _find_first_loss(silent), sample.now_us, limits):
+        return (confounders.HABIT,)
+    of_a_day = sample.select_fallen(fall.scope, sample.now_us - ABSENT_US)
+    if may_be_removal(fall.scope, of_a_day, sample.now_us - fall.started.earliest_us):
         return (confounders.HABIT,)
     if confounders.find_blocked_carrier(fallen, fall.started.earliest_us, limits) is not None:
         return (confounders.CARRIER,)

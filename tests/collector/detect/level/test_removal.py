@@ -1,0 +1,69 @@
+"""An app that is removed from phones over a day is no cut of phones; a slow cut is one."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from heliograph.units import DAY_US, HOUR_US
+from heliograph_collector.detect.level.removal import may_be_removal
+from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
+from heliograph_collector.incidents.incident import Incident
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import VantageLocation, VantageRef
+from support.foreign_world import AT, DAY, HOUR, SEEDS, Down, create_land, play
+
+PHONES = Scope("KZ", access="mobile")
+
+
+def lose(hours: list[float], access: str = "mobile") -> list[VantagePresence]:
+    place = VantageLocation("KZ", "", 20, access)
+    return [
+        VantagePresence(
+            VantageRef(f"v{number}", f"v{number}", place),
+            PresenceStatus.SILENT,
+            lost_us=round(DAY_US + hour * HOUR_US),
+        )
+        for number, hour in enumerate(hours)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scope", "hours", "access", "lasts_h", "is_doubted"),
+    [
+        (PHONES, [2.0 * n for n in range(12)], "mobile", 22, True),
+        (PHONES, [1.0 * n for n in range(12)], "mobile", 11, True),
+        (PHONES, [0.35 * n for n in range(12)], "mobile", 5, False),  # a cut that fades in four
+        (PHONES, [0, 5, 9, *(20 + 0.2 * n for n in range(9))], "mobile", 22, False),
+        (PHONES, [20 + 0.2 * n for n in range(9)], "mobile", 30, True),  # its first ones are gone
+        (Scope("KZ"), [2.0 * n for n in range(12)], "mobile", 22, False),  # no line stands
+        (Scope("KZ", asn=10), [2.0 * n for n in range(12)], "fixed", 22, False),
+    ],
+)
+def test_phones_that_went_over_a_day_confirm_nothing(
+    scope: Scope, hours: list[float], access: str, lasts_h: int, *, is_doubted: bool
+) -> None:
+    assert may_be_removal(scope, lose(hours, access), lasts_h * HOUR_US) is is_doubted
+
+
+def remove_from_phones(seed: int, over: float, tmp_path: Path) -> list[Incident]:
+    land = create_land(seed, 30)
+    land.settle()
+    for phone in land.select(access="mobile"):
+        if land.rng.random() < 0.9:
+            phone.downs.append(Down(AT + land.rng.random() * over, math.inf))
+    return play(land, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("over", [12 * HOUR, DAY])
+def test_a_removal_is_no_confirmed_cut(over: float, seed: int, tmp_path: Path) -> None:
+    assert not remove_from_phones(seed, over, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_cut_of_phones_that_fades_over_four_hours_is_told(seed: int, tmp_path: Path) -> None:
+    (incident,) = remove_from_phones(seed, 4 * HOUR, tmp_path)
+    assert [part.scope for part in incident.parts] == [PHONES]
