@@ -40,10 +40,13 @@ async def test_name_gives_addresses_with_their_chain(opening: Opening, resolver:
     seen = await net.resolve("alias.example.test", endpoint="web")
     dns = dns_of(seen)
     assert seen.is_success
-    assert [(a.type, a.data, a.ttl_s) for a in dns.answers] == [
-        ("CNAME", "www.example.test", 60),
-        ("A", "127.0.0.1", 300),
+    assert [(a.type, a.data) for a in dns.answers] == [
+        ("CNAME", "www.example.test"),
+        ("A", "127.0.0.1"),
     ]
+    # The resolver counts down what it holds since another test asked.
+    alias_s, address_s = (a.ttl_s for a in dns.answers)
+    assert 0 < alias_s <= 60 < address_s <= 300
     assert (dns.engine, dns.resolver, dns.name, dns.rcode) == (
         "system",
         "",
