@@ -85,6 +85,7 @@ class JudgeSlot:
         self._held_by = Assignment()
         self._process: OfferedProcess | None = None  # of the assignment that holds it
         self._is_ended = False
+        self._is_closed = False  # no process is started any more
         self._settled = asyncio.Event()  # the process has started, or could not
         self._changing = asyncio.Lock()  # one process ends before the next one starts
         self._written_count = 0
@@ -96,13 +97,19 @@ class JudgeSlot:
         """Offer the process each OFFER_S, and serve who holds it; until cancelled."""
         try:
             async with asyncio.TaskGroup() as group, self._answering(group):
-                while True:
-                    offer = JudgeOffer(version=VERSION, held_by=self._held_by)
-                    await self._bus.publish(f"{OFFER}.{self._name}", encode(offer))
-                    await asyncio.sleep(OFFER_S)
+                await self._offer()
         finally:
             if self._process is not None:
                 await self._process.stop()
+
+    async def _offer(self) -> None:
+        try:
+            while True:
+                offer = JudgeOffer(version=VERSION, held_by=self._held_by)
+                await self._bus.publish(f"{OFFER}.{self._name}", encode(offer))
+                await asyncio.sleep(OFFER_S)
+        finally:
+            self._is_closed = True  # a message that came before may be answered after this
 
     def _answering(self, group: asyncio.TaskGroup) -> AbstractAsyncContextManager[None]:
         return self._bus.answer(f"{WORK}.{self._name}", partial(self.answer, group))
@@ -114,7 +121,8 @@ class JudgeSlot:
         except MessageError as error:
             log.warning("A message to a judge process is not understood: %s", error)
             return encode(WorkReply(is_held=False))
-        if isinstance(request, Assign) and request.assignment > self._held_by:
+        is_later = request.assignment > self._held_by and not self._is_closed
+        if isinstance(request, Assign) and is_later:
             self._held_by = request.assignment
             self._is_ended = False
             self._settled.clear()

@@ -12,7 +12,7 @@ from heliograph_collector.app.ingest_messages import (
 )
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest.build import IngestServices
-from heliograph_collector.ingest.presence import AgentConnection, DisconnectReason
+from heliograph_collector.ingest.presence import AgentConnection
 
 
 class SessionReporter:
@@ -104,8 +104,9 @@ class SessionReporter:
                     connection.last_heard_us,
                     connection.ended_us,
                 )
-                # A stop says nothing of the agent; beside one leader for good none are kept.
-                if self._past.maxlen and reason is not DisconnectReason.STOPPED:
+                # Beside one leader for good none are kept. A stop says nothing of the agent, but it
+                # was here later than at a host where an older session of it fell silent.
+                if self._past.maxlen:
                     self._past.append((_build_record(key, connection), departure))
                 yield departure
 

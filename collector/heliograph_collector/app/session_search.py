@@ -92,10 +92,17 @@ class SessionSearch:
         return [c for c in lost if self._arrivals[c.agent.id] <= self._told[c.agent.id]]
 
     def _follow_past(self) -> None:
-        """End the sessions of agents that are nowhere now; the newest decides."""
+        """End the sessions of agents that are nowhere now; the newest decides.
+
+        It may be at a host that is not heard: then nothing is known of the agent.
+        """
         for session, reason, goodbye_reason in sorted(self._past, key=_arrived_us):
             agent = session.agent.id
-            if not (self._connections.list_of_agents([agent]) or self._board.is_unknown(agent)):
+            is_newest = session.row_us >= max(self._told[agent], default=0)
+            is_elsewhere = self._connections.list_of_agents([agent]) or self._board.is_unknown(
+                agent
+            )
+            if is_newest and not is_elsewhere:
                 self._connections.add(session)
                 self._connections.remove(session, reason, goodbye_reason, 0)
         self._past.clear()

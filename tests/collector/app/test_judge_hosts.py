@@ -1,6 +1,8 @@
 """What a host that only judges refuses, and what the leader refuses of it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,17 @@ class Process:
         self.is_stopped = True
 
 
+class SilentBus:
+    """A bus on which nobody hears or asks."""
+
+    async def publish(self, topic: str, content: bytes) -> bool:
+        return True
+
+    @asynccontextmanager
+    async def answer(self, topic: str, handler: object) -> AsyncIterator[None]:
+        yield
+
+
 class Slot:
     """A slot that is asked without a bus."""
 
@@ -56,8 +69,14 @@ class Slot:
             self.processes.append(Process())
             return self.processes[-1]
 
-        nothing: Any = None
-        self._slot = JudgeSlot("slot", nothing, start)
+        bus: Any = SilentBus()
+        self._slot = JudgeSlot("slot", bus, start)
+
+    async def run_for(self, seconds: float) -> None:
+        """Offer the process for so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._slot.run()
 
     async def ask(self, request: JudgeWork) -> WorkReply:
         return decode_work_reply(await self._slot.answer(self._group, encode(request)))
@@ -82,6 +101,20 @@ def test_the_next_leader_takes_a_process_and_the_last_one_is_refused() -> None:
             assert old.is_stopped
             assert not new.is_stopped
             assert (await slot.ask(ReadBytes(assignment=second, part=0, wanted=1))).content == b""
+
+    run_virtually(story)
+
+
+def test_message_that_comes_while_a_host_ends_starts_nothing() -> None:
+    """Its leader asks another host, and no process is left behind."""
+
+    async def story(clock: VirtualClock) -> None:
+        async with asyncio.TaskGroup() as group:
+            slot = Slot(group)
+            await slot.run_for(1.5)
+            reply = await slot.ask(Assign(assignment=Assignment(1, 1), services=[]))
+            assert not reply.is_held
+        assert slot.processes == []
 
     run_virtually(story)
 
