@@ -42,5 +42,5 @@ async def run_handover(handover: Handover) -> None:
         if trouble and trouble != last_trouble:
             log.warning("%s is not stored for the next leader: %s", handover.what, trouble)
         last_trouble = trouble
-        # What is new is counted in minutes, and no event tells of it.
+        # What is new is counted in minutes, and no event announces it.
         await asyncio.sleep(HANDOVER_S if handover.is_begun else BEGIN_S)

@@ -1,7 +1,7 @@
 """Dates of blocks in sparse votes, whose voters hardly ever vote twice.
 
 The brackets of the live detector are those of vantages that worked and then failed. Where each row
-is a voter of its own, they are the rows around the moment that divides the rows best: before it a
+is a separate voter, they are the rows around the moment that divides the rows best: before it a
 service fails now and then, after it nearly always.
 """
 

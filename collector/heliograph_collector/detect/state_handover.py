@@ -2,7 +2,7 @@
 
 The newest checkpoint is handed over whole, then the votes since as they are appended to its file.
 With them go the small files beside it: amendments, the position of the verdicts, the beginning.
-Whoever takes that over resumes as after a restart.
+The collector that takes that over resumes as after a restart.
 """
 
 import hashlib

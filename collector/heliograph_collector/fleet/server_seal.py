@@ -22,7 +22,7 @@ def seal(secret: bytes, purpose: bytes, content: bytes, name: bytes = b"") -> by
     """Encrypt content under a new random nonce, which comes first.
 
     Args:
-        purpose: Each has a key of its own.
+        purpose: Each has a separate key.
         name: What the content is; it opens only under the same name.
     """
     nonce = secrets.token_bytes(_NONCE_BYTES)

@@ -38,7 +38,7 @@ def find_misfit(name: str, values: Iterable[float | None] = ()) -> str | None:
     if tokens & _FAILURES:
         return f"{name!r} counts failures, whose fall is no outage; {remedy}"
     if tokens & _OTHERS:
-        return f"{name!r} is of another time, or expected, and no level of its own; leave it out"
+        return f"{name!r} is of another time, or expected, and not a level; leave it out"
     distinct = {value for value in values if value is not None}
     if len(distinct - {0}) > 1 and distinct <= _HTTP_CODES and 200 in distinct:
         return f"{name!r} holds status codes of HTTP, which are no quantity; {remedy}"

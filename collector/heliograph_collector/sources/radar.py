@@ -2,7 +2,7 @@
 
 An answer is `{"success": true, "result": {"meta": …, "serie_0": {"timestamps": […], "values":
 ["0.71", …]}}}`; each serie of a comparison has the name that was asked for. The numbers are text,
-and the place stands in none of it: the file's name, a serie's name, or whoever imports it says it.
+and the place stands in none of it: the file's name, a serie's name or the importing user says it.
 Groups of a serie that are shares of one whole are no levels.
 """
 

@@ -1,7 +1,7 @@
 """Whether phones went so slowly that people may have removed the app.
 
 Theory of operation. The slowest cuts known have taken nine tenths after four hours (Iran 2019 and
-2026). An app that a store withdraws, or that people are told to remove, goes from phones over a
+2026). An app that a store withdraws, or that people are asked to remove, goes from phones over a
 day, while lines live on. Nothing that phones say tells the two apart: they say nothing. So phones
 alone, most of which never went within that time, confirm nothing.
 """

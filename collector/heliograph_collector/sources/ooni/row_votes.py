@@ -7,7 +7,7 @@ Where the steps are at hand, `import ooni` judges these instead; here OONI's wor
 
 An anomaly is a failing vote, `failure` none. A row's voter is its report, as in `vote_replay`.
 Where a table names none, the rows of ten minutes by one network and resolver are one voter: a run
-tests many pages of one host. Each count is a voter of its own, spread over its hour or day.
+tests many pages of one host. Each count is a separate voter, spread over its hour or day.
 """
 
 import hashlib

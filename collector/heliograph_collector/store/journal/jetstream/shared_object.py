@@ -1,6 +1,6 @@
 """One large value in the bucket NAME-state, which the collector that leads keeps for the next.
 
-Theory of operation. A head names the parts. Each part has a key of its own and is stored before the
+Theory of operation. A head names the parts. Each part has a separate key and is stored before the
 head that names it, so a reader finds a whole value, the present one or the one before. Who begins
 to lead writes its term into the head. The head of an earlier leader, which follows another one, is
 refused from then on, and its parts have other keys. Parts that no head names any more are removed.
