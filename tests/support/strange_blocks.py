@@ -5,7 +5,7 @@ tests each service once in eight minutes, and looks a second time after a first 
 """
 
 from collections.abc import Callable, Mapping
-from zlib import crc32
+from hashlib import blake2b
 
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import Scope
@@ -54,7 +54,7 @@ def measure(
 
 def draw(*key: object) -> float:
     """Draw from 0 to 1, the same for the same key."""
-    return crc32(repr(key).encode()) / 2**32
+    return int.from_bytes(blake2b(repr(key).encode(), digest_size=8).digest()) / 2**64
 
 
 def is_local(person: Person) -> bool:

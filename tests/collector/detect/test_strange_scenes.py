@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from support import strange_absences, strange_blocks, strange_cuts
+from support import strange_absences, strange_blocks, strange_cuts, strange_endings
 from support.strange_truths import play_scene
 
 # Up to three draws of each were looked at when the scenes were written.
 SEEDS = min(3, int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "0")))
-SCENES = {**strange_cuts.SCENES, **strange_absences.SCENES, **strange_blocks.SCENES}
+SCENES = (
+    strange_cuts.SCENES | strange_absences.SCENES | strange_blocks.SCENES | strange_endings.SCENES
+)
 # What is nearest to a grave error, or plays in a moment, is played in each run, all by `make soak`.
 ALWAYS = (
     ("laptops opened at a satellite", 0),  # those who reach us by another network, and tell so
@@ -20,6 +22,7 @@ ALWAYS = (
     ("sessions reset", 0),
     ("a constellation", 0),
     ("a block of five", 0),
+    ("tested each two hours", 0),
 )
 
 
