@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from support import strange_absences, strange_blocks, strange_cuts, strange_endings
+from heliograph_collector.detect.replay import replay_signals
+from heliograph_collector.incidents.incident import Incident, IncidentState
+from heliograph_collector.sources.signal_file import read_signals
+from support import (
+    strange_absences,
+    strange_blocks,
+    strange_cuts,
+    strange_endings,
+    strange_failures,
+)
+from support.foreign_world import AT, clock, create_land
+from support.reported_events import MINUTE
 from support.strange_truths import play_scene
 
 # Up to three draws of each were looked at when the scenes were written.
@@ -13,6 +24,7 @@ SEEDS = min(3, int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "0")))
 SCENES = (
     strange_cuts.SCENES | strange_absences.SCENES | strange_blocks.SCENES | strange_endings.SCENES
 )
+SCENES |= strange_failures.SCENES
 # What is nearest to a grave error, or plays in a moment, is played in each run, all by `make soak`.
 ALWAYS = (
     ("laptops opened at a satellite", 0),  # those who reach us by another network, and tell so
@@ -23,6 +35,8 @@ ALWAYS = (
     ("a constellation", 0),
     ("a block of five", 0),
     ("tested each two hours", 0),
+    ("names refused", 0),
+    ("a block beside old editions", 0),
 )
 
 
@@ -32,3 +46,19 @@ ALWAYS = (
 )
 def test_scene_is_told_as_what_it_is(name: str, seed: int, tmp_path: Path) -> None:
     assert play_scene(SCENES[name], seed, tmp_path) == []
+
+
+@pytest.mark.parametrize("seed", range(1 + SEEDS))
+def test_root_that_an_old_edition_lacks_is_no_block(seed: int, tmp_path: Path) -> None:
+    """What the first minutes told, before other editions had tested, is withdrawn."""
+    incidents = _play_expired_root(seed, tmp_path)
+    told = [i for i in incidents if i.confirmed_us is not None]
+    assert {i.state for i in told} <= {IncidentState.WITHDRAWN}
+    assert all((i.closed_us or 0) / 1e6 < clock(AT + 15 * MINUTE) for i in told)
+
+
+def _play_expired_root(seed: int, folder: Path) -> list[Incident]:
+    land = create_land(seed, 6)
+    strange_failures.expire_root(land)
+    content = read_signals(land.write(folder / "signals.jsonl"))
+    return list(replay_signals(content.signals, content.votes, content.levels).incidents)

@@ -294,7 +294,7 @@ class CountryService:
         elif new_cells:
             self._grow(lasting, new_cells, votes_by_place, persons, now_us, others)
         for episode in self.episodes:
-            episode.mark_edition(votes, doubted)
+            episode.mark_edition(votes, doubted, now_us)
             touched = tuple(p for p in steady_cells if episode.touches(p))
             if not episode.is_open or episode.confirmed_us is not None or not touched:
                 continue

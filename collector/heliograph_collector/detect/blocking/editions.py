@@ -5,12 +5,22 @@ breaks a test begins where and when it is installed. So a failure is in doubt if
 the service last by an earlier edition, and failed first by the present one. What is in doubt
 confirms nothing, until others decide it: vantages whose failures did not begin so (it is a block if
 they fail too), and where they are too few other countries with the same edition.
+
+The world may change in place of the edition: a root certificate expires that an old one relies on.
+Then the edition fails, and others work, in the same networks and in other countries alike. That
+too is in doubt, by an exact test of editions against failures (`edition_split.py`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.blocking.edition_split import (
+    EditionTest,
+    do_others_fail,
+    is_explained,
+    list_failing_editions,
+)
 from heliograph_collector.detect.blocking.other_countries import OtherCountries
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import (
@@ -78,6 +88,55 @@ class EditionDoubts:
 
     def select(self, votes: Sequence[ServiceVote]) -> frozenset[str]:
         """Return the vantages whose failures are in doubt, of the fresh votes of the country."""
+        return self._select_begun(votes) | self._select_split(votes)
+
+    def _select_split(self, votes: Sequence[ServiceVote]) -> frozenset[str]:
+        """Return the vantages of editions that fail where others work, here or elsewhere."""
+        failures = [o for o in votes if o.standing in FAILING_VALUES]
+        here = self._list_latest([f.at_us for f in map(self._find_first, failures) if f])
+        failing = list_failing_editions(here, self.others.limits)
+        if not failing:
+            return frozenset()
+        if do_others_fail(here, failing, self.others.limits):
+            return frozenset()
+        tests = [*here, *self._list_tests(self.others.list_votes())]
+        if not is_explained(tests, failing):
+            return frozenset()
+        return frozenset(o.witness.nym for o in votes if self.editions.name(o) in failing)
+
+    def _find_first(self, vote: ServiceVote) -> ServiceVote | None:
+        return self.first_bad.get(vote.witness.nym)
+
+    def _list_latest(self, begun_us: Sequence[int]) -> list[EditionTest]:
+        """List what the country's vantages found last, since failures began at these times."""
+        if not begun_us:
+            return []
+        since_us = quantile(begun_us, 0.1)
+        tests = []
+        for name, edition in self.editions.by_vantage.items():
+            is_home = edition.vantage.place.country == self.others.home
+            if not (is_home and edition.name and self._is_here(edition)):
+                continue
+            failure = self.first_bad.get(name)
+            has_voted = failure is not None or self.last_good.get(name, 0) >= since_us
+            if has_voted and self._is_established(edition.vantage):
+                tests.append(EditionTest(edition.name, edition.vantage, failure is not None))
+        return tests
+
+    def _is_here(self, edition: AgentEdition) -> bool:
+        return edition.tested_us >= self.others.now_us - _HERE_US
+
+    def _list_tests(self, votes: Iterable[ServiceVote]) -> list[EditionTest]:
+        tests = []
+        for vote in votes:
+            edition = self.editions.name(vote)
+            is_counted = vote.standing not in (VoteValue.DOWN, VoteValue.UNKNOWN)
+            if edition and is_counted and self._is_established(vote.witness):
+                tests.append(EditionTest(edition, vote.witness, vote.standing in FAILING_VALUES))
+        return tests
+
+    def _select_begun(self, votes: Sequence[ServiceVote]) -> frozenset[str]:
+        """Return the vantages whose failures began with their edition, and may be its own."""
         begun = [o for o in votes if o.standing in FAILING_VALUES and self._has_begun(o)]
         if not begun:
             return frozenset()
@@ -103,8 +162,7 @@ class EditionDoubts:
         known = []
         for name, edition in self.editions.by_vantage.items():
             vantage = edition.vantage
-            is_here = edition.tested_us >= self.others.now_us - _HERE_US
-            if vantage.place.country != self.others.home or not is_here:
+            if vantage.place.country != self.others.home or not self._is_here(edition):
                 continue
             failure = self.first_bad.get(name)
             is_failing = failure is not None and failure.at_us >= since_us - _BEFORE_US

@@ -5,8 +5,8 @@ Theory of operation. States and transitions:
 - suspected → confirmed: `confirm`, by CountryService.
 - suspected → withdrawn: it is clear, or the service is down in the other countries as well.
 - confirmed → closed: it is clear.
-- confirmed → withdrawn: within `fresh_s` the service is down, or fails alike in other countries;
-  within `join_s` it fails alike in nearly all of them, as what a new edition breaks.
+- confirmed → withdrawn: within `fresh_s` the service is down, or fails alike in other countries, or
+  for one edition alone; within `join_s` it fails alike in nearly all of them.
 
 It is clear after `clear_bins` bins in a row with at most `clear_share` failing, or sooner if the
 tests of the last `clear_span_s` alone show it. A block that returns within `wary_s` of an end is
@@ -20,10 +20,9 @@ from dataclasses import dataclass, field, replace
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.evidence import (
-    compute_working_nats,
-    count_ending_votes,
     count_failures,
     dominant_cause,
+    has_recovered,
     hint_functions,
 )
 from heliograph_collector.detect.blocking.lifting import find_lifting, is_lifted
@@ -276,7 +275,9 @@ class BlockingEpisode:
         clear_share = usual_rate + (1 - usual_rate) * self.limits.clear_share
         self._clear = self._clear + 1 if vote_count.share <= clear_share else 0
         needed_bins = self.limits.wary_bins if self.wary else self.limits.clear_bins
-        is_quick = self._clear and not self.wary and self._has_recovered(self._lately, now_us)
+        is_quick = (
+            self._clear and not self.wary and has_recovered(self._lately, now_us, self.limits)
+        )
         if self._clear >= needed_bins or is_quick:
             self._close(now_us)
         elif self.confirmed_us is not None and self.kind is not IncidentKind.PARTIAL:
@@ -304,7 +305,8 @@ class BlockingEpisode:
         is_clear = vote_count.share <= self.limits.clear_share
         if self.wary or self.flapping or not (has_votes and is_clear):
             return
-        if self._has_recovered(self._recent_tests(self._votes_inside(tests), now_us), now_us):
+        recent_tests = self._recent_tests(self._votes_inside(tests), now_us)
+        if has_recovered(recent_tests, now_us, self.limits):
             self._record_votes(votes_inside)
             self._close(now_us)
 
@@ -316,14 +318,22 @@ class BlockingEpisode:
         if self.confirmed_us is None:
             self.elsewhere_us = now_us
             self.held = (ELSEWHERE,)
-        elif now_us - self.confirmed_us <= int(self.limits.fresh_s * SECOND_US):
+        elif self._is_new(now_us):
             self._withdraw(now_us, ELSEWHERE)
 
-    def mark_edition(self, votes: Iterable[ServiceVote], doubted: AbstractSet[str]) -> None:
-        """Hold a suspicion while an edition of the agents may be what fails there."""
-        is_touched = any(o.witness.nym in doubted for o in self._votes_inside(votes))
-        if is_touched and self.confirmed_us is None and not self.held:
-            self.held = (EDITION,)
+    def mark_edition(
+        self, votes: Iterable[ServiceVote], doubted: AbstractSet[str], now_us: int
+    ) -> None:
+        """Hold or withdraw the episode: an edition may be what fails there, or is all that does."""
+        inside = [o for o in self._votes_inside(votes) if o.standing in FAILING_VALUES]
+        are_doubted = [o.witness.nym in doubted for o in inside]
+        if self.confirmed_us is None:
+            self.held = self.held or ((EDITION,) if any(are_doubted) else ())
+        elif self.is_open and inside and all(are_doubted) and self._is_new(now_us):
+            self._withdraw(now_us, EDITION)
+
+    def _is_new(self, now_us: int) -> bool:
+        return now_us - (self.confirmed_us or 0) <= int(self.limits.fresh_s * SECOND_US)
 
     def _withdraw(self, now_us: int, reason: str) -> None:
         self.state = IncidentState.WITHDRAWN
@@ -366,18 +376,6 @@ class BlockingEpisode:
             for o in (*self._lately, *new_votes)
             if o.standing is not VoteValue.DOWN and o.at_us >= since_us
         ]
-
-    def _has_recovered(self, tests: Sequence[ServiceVote], now_us: int) -> bool:
-        """Return whether the newest tests alone show recovery.
-
-        Their likelihood ratio must reach `clear_nats`: a service that fails one time in 25 against
-        one that fails every other time. One failure marks its vantage as failing.
-        """
-        limits = self.limits
-        failing = {o.witness.nym for o in tests if o.standing in FAILING_VALUES}
-        hits = ((o.witness, o.witness.nym in failing) for o in tests)
-        recent_count = count_ending_votes(hits, now_us, limits)
-        return compute_working_nats(recent_count, limits) >= limits.clear_nats
 
     def _record_votes(self, votes_inside: Iterable[ServiceVote]) -> None:
         for vote in votes_inside:

@@ -188,3 +188,15 @@ def hint_functions(kind: IncidentKind, failures: Sequence[ServiceVote]) -> tuple
     return tuple(
         f"blocked_{name}" for name in sorted(names) if 2 * names[name] > len(partial_votes)
     )
+
+
+def has_recovered(tests: Sequence[ServiceVote], now_us: int, limits: Thresholds) -> bool:
+    """Return whether the newest tests alone show recovery.
+
+    Their likelihood ratio must reach `clear_nats`: a service that fails one time in 25 against one
+    that fails every other time. One failure marks its vantage as failing.
+    """
+    failing = {o.witness.nym for o in tests if o.standing in FAILING_VALUES}
+    hits = ((o.witness, o.witness.nym in failing) for o in tests)
+    recent_count = count_ending_votes(hits, now_us, limits)
+    return compute_working_nats(recent_count, limits) >= limits.clear_nats

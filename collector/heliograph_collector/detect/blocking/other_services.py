@@ -4,7 +4,8 @@ Theory of operation. What is congested, or a resolver that fails, fails tests of
 each by chance. A block fails one service, and leaves the rest as it was, at the same vantages in
 the same minutes. So a cell's failures of one service are evidence only as far as they exceed those
 of the median other service there. A service whose tests fail from some moment on, or always, is
-left out of that: it may be blocked itself, and a state may block most of what is tested.
+left out of that: it may be blocked itself, and a state may block most of what is tested. So is a
+test that somebody answered in the service's place: no line that is too full makes up an answer.
 """
 
 import math
@@ -32,6 +33,21 @@ _MIN_VOTES = 8  # of all other services in a cell
 _ALWAYS = 0.85  # failing share of what is blocked
 _WORKS = 0.04  # failing rate before a block, as the prior has it
 _FAILS = 0.9  # … and during it, as `Thresholds.p_bad`
+# What a full line or a tired resolver does not do: an answer that is not the service's.
+_ANSWERED = frozenset(
+    {
+        "block_address",
+        "block_page",
+        "bogon",
+        "certificate",
+        "certificate_substitution",
+        "hijack",
+        "injected",
+        "no_answer",
+        "nxdomain",
+        "tls_interception",
+    }
+)
 TestsByPlace = Mapping[VantageLocation, Sequence[tuple[int, bool]]]  # (time, whether it failed)
 
 
@@ -102,8 +118,9 @@ class CountryTests:
         return tests
 
     def _counts(self, vote: ServiceVote) -> bool:
-        is_old = is_established(vote.witness, self.now_us, self.limits)
-        return is_old and vote.standing is not VoteValue.DOWN
+        if vote.standing is VoteValue.DOWN or vote.method in _ANSWERED:
+            return False
+        return is_established(vote.witness, self.now_us, self.limits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,71 @@
+"""Failures of names and of old editions of the agent, written apart from the detectors."""
+
+import math
+
+from heliograph_collector.model.scope import Scope
+from support.foreign_world import AT, HOUR, Land, Person
+from support.reported_events import MINUTE
+from support.strange_blocks import CERTIFICATE, DNS, FOREIGN, GOOD, Said, draw, is_local, measure
+from support.strange_truths import COUNTRY, StrangeScene, Truth, may
+
+OPERATORS = {10: AT, 20: AT + 80 * MINUTE, 11: AT + 160 * MINUTE, 21: AT + 240 * MINUTE}
+
+
+def refuse_names(land: Land) -> None:
+    """Resolvers of one operator after another refuse all foreign names; 3 of 10 use others'.
+
+    A shutdown of names alone: lines, addresses and domestic sites work.
+    """
+    land.settle()
+
+    def judge(person: Person, service: str, at: float) -> Said:
+        is_shut = is_local(person) and at >= OPERATORS.get(person.asn, land.end)
+        has_own = draw("resolver", person.name) < 0.3
+        return DNS if is_shut and service in FOREIGN and not has_own else GOOD
+
+    measure(land, judge)
+
+
+def expire_root(land: Land) -> None:
+    """An old edition of our agent does not know a site's new root certificate.
+
+    As DST Root CA X3 of 30 September 2021: from one second on. The agent brings its roots along;
+    two thirds here have the old edition, a seventh elsewhere.
+    """
+    land.settle(phones=(14, 12))
+
+    def judge(person: Person, service: str, at: float) -> Said:
+        is_old = draw("old", person.name) < (0.65 if person.country == "KZ" else 0.15)
+        is_bad = is_old and at >= AT and service in ("newspaper", "signal")
+        return {**(CERTIFICATE if is_bad else GOOD), "edition": "1.4" if is_old else "1.6"}
+
+    measure(land, judge)
+
+
+def block_beside_old_editions(land: Land) -> None:
+    """Two thirds have the old edition, and Signal is blocked for all of the country."""
+    land.settle(phones=(14, 12))
+
+    def judge(person: Person, service: str, at: float) -> Said:
+        is_old = draw("old", person.name) < (0.65 if person.country == "KZ" else 0.15)
+        is_bad = is_local(person) and AT <= at < AT + 3 * HOUR and service == "signal"
+        return {**(CERTIFICATE if is_bad else GOOD), "edition": "1.4" if is_old else "1.6"}
+
+    measure(land, judge)
+
+
+SCENES = {
+    "names refused": StrangeScene(
+        refuse_names,
+        (
+            *(may(COUNTRY, service) for service in FOREIGN),
+            Truth(COUNTRY, AT + 4 * HOUR, math.inf, "telegram", 1_800, is_suspicion_enough=True),
+        ),
+        9,
+    ),
+    "a block beside old editions": StrangeScene(
+        block_beside_old_editions,
+        (Truth(Scope("KZ"), AT, AT + 3 * HOUR, "signal", 420),),
+        5,
+    ),
+}
