@@ -5,7 +5,17 @@ import math
 from heliograph_collector.model.scope import Scope
 from support.foreign_world import AT, HOUR, Land, Person
 from support.reported_events import MINUTE
-from support.strange_blocks import CERTIFICATE, DNS, FOREIGN, GOOD, Said, draw, is_local, measure
+from support.strange_blocks import (
+    CERTIFICATE,
+    DNS,
+    FOREIGN,
+    GOOD,
+    TLS,
+    Said,
+    draw,
+    is_local,
+    measure,
+)
 from support.strange_truths import COUNTRY, StrangeScene, Truth, may
 
 OPERATORS = {10: AT, 20: AT + 80 * MINUTE, 11: AT + 160 * MINUTE, 21: AT + 240 * MINUTE}
@@ -22,6 +32,17 @@ def refuse_names(land: Land) -> None:
         is_shut = is_local(person) and at >= OPERATORS.get(person.asn, land.end)
         has_own = draw("resolver", person.name) < 0.3
         return DNS if is_shut and service in FOREIGN and not has_own else GOOD
+
+    measure(land, judge)
+
+
+def block_most(land: Land) -> None:
+    """Boxes on 7 of 10 lines drop 5 of 7 services, as Russia's TSPU, which are not everywhere."""
+    land.settle()
+
+    def judge(person: Person, service: str, at: float) -> Said:
+        is_bad = is_local(person) and AT <= at < AT + 6 * HOUR and service in FOREIGN
+        return TLS if is_bad and draw("box", person.name) >= 0.3 else GOOD
 
     measure(land, judge)
 
@@ -55,6 +76,16 @@ def block_beside_old_editions(land: Land) -> None:
 
 
 SCENES = {
+    # Five tests in a row, one in eight minutes, tell a vantage that always fails from one that
+    # fails by chance.
+    "most is blocked on most lines": StrangeScene(
+        block_most,
+        tuple(
+            Truth(COUNTRY, AT, AT + 6 * HOUR, service, 2_700, 1_800, is_suspicion_enough=True)
+            for service in FOREIGN
+        ),
+        8,
+    ),
     "names refused": StrangeScene(
         refuse_names,
         (

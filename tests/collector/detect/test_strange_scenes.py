@@ -36,6 +36,7 @@ ALWAYS = (
     ("a block of five", 0),
     ("tested each two hours", 0),
     ("names refused", 0),
+    ("most is blocked on most lines", 0),
     ("a block beside old editions", 0),
 )
 

@@ -32,6 +32,7 @@ from heliograph_collector.model.thresholds import Thresholds
 _KEPT = 12  # tests of a vantage
 _MIN_TESTS = 6
 _MIN_CHANGES = 3
+_ALWAYS = 0b11111  # the last five failed: of half that fail by chance, one vantage in 32
 MIN_EXCESS = 0.2  # of failing tests over the rate of the other countries: no noise of a service
 _MOST_FAILING = 0.85  # of the present votes; more is a block that is on and off
 _LASTING_EXCESS = 0.1  # over other services, with which a partial lasts
@@ -92,6 +93,11 @@ class FlappingVantages:
                 recent.add(vote)
                 if not recent.bits:
                     del self.tests[pseudonym]
+
+    def always_fails(self, pseudonym: str) -> bool:
+        """Return whether a vantage's tests fail since some moment, and not by chance."""
+        recent = self.tests.get(pseudonym)
+        return recent is not None and recent.bits & _ALWAYS == _ALWAYS
 
     def forget(self, before_us: int) -> None:
         self.tests = {

@@ -5,7 +5,8 @@ each by chance. A block fails one service, and leaves the rest as it was, at the
 the same minutes. So a cell's failures of one service are evidence only as far as they exceed those
 of the median other service there. A service whose tests fail from some moment on, or always, is
 left out of that: it may be blocked itself, and a state may block most of what is tested. So is a
-test that somebody answered in the service's place: no line that is too full makes up an answer.
+vantage whose tests of a service all fail, and a test that somebody answered in the service's place:
+no line that is too full fails each time, or makes up an answer.
 """
 
 import math
@@ -119,6 +120,9 @@ class CountryTests:
 
     def _counts(self, vote: ServiceVote) -> bool:
         if vote.standing is VoteValue.DOWN or vote.method in _ANSWERED:
+            return False
+        flapping = self.flapping_by_service.get(vote.service)
+        if flapping is not None and flapping.always_fails(vote.witness.nym):
             return False
         return is_established(vote.witness, self.now_us, self.limits)
 
