@@ -41,7 +41,7 @@ def block_most(land: Land) -> None:
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
-        is_bad = is_local(person) and AT <= at < AT + 6 * HOUR and service in FOREIGN
+        is_bad = is_local(person) and AT <= at < AT + 2 * HOUR and service in FOREIGN
         return TLS if is_bad and draw("box", person.name) >= 0.3 else GOOD
 
     measure(land, judge)
@@ -81,10 +81,10 @@ SCENES = {
     "most is blocked on most lines": StrangeScene(
         block_most,
         tuple(
-            Truth(COUNTRY, AT, AT + 6 * HOUR, service, 2_700, 1_800, is_suspicion_enough=True)
+            Truth(COUNTRY, AT, AT + 2 * HOUR, service, 2_700, 1_800, is_suspicion_enough=True)
             for service in FOREIGN
         ),
-        8,
+        4,
     ),
     "names refused": StrangeScene(
         refuse_names,

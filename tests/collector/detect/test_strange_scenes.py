@@ -35,7 +35,6 @@ ALWAYS = (
     ("a constellation", 0),
     ("a block of five", 0),
     ("tested each two hours", 0),
-    ("names refused", 0),
     ("most is blocked on most lines", 0),
     ("a block beside old editions", 0),
 )

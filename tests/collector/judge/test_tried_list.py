@@ -13,6 +13,7 @@ from heliograph_collector.app.rejudge import StoreDryRunner
 from heliograph_collector.console.backend import InvalidInputError, TriedList
 from heliograph_collector.console.dry_runs import DryRuns
 from heliograph_collector.control import Assessor
+from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.fingerprints.library import LIBRARY, load_shipped
 from heliograph_collector.model.records import (
@@ -68,6 +69,7 @@ async def fill_at(url: str) -> None:
 async def test_dry_run_beside_a_running_judge_leaves_its_lists_alone(store: Store) -> None:
     """`serve` itself judges in the process of the console where the machine is small."""
     await fill(store)
+    LIBRARY.watch(SignedLists(Path("none")))  # other tests of this process have lists of their own
     runs = DryRuns(StoreDryRunner(store, (), Path("none")), HandClock())
     await runs.start(TriedList("mine.csv", LIST.encode()))
     assert runs.status.is_running

@@ -270,13 +270,20 @@ def nginx_command(folder: Path, name: str) -> list[str]:
 
 
 def _anchors(country: Topology) -> Service:
-    """Ours, in the lab's own world: abroad by name and address, a site at home, a portal's test."""
+    """Ours, in the lab's own world: abroad by name and address, a site at home, a portal's test.
+
+    Three hosts abroad, as an isolation needs, where the country has a name for the third.
+    """
     of = "connectivity"
     name, home = country.abroad_names[3], country.domestic_names[0]
     made = (
         ("resolver-a", EndpointKind.DNS, name, 53, "/", "resolver"),
         ("captive-a", EndpointKind.HTTP, name, 80, "/generate_204", "captive"),
         ("foreign-a", EndpointKind.HTTPS, name, 443, "/generate_204", "foreign"),
+        *(
+            ("foreign-b", EndpointKind.HTTPS, other, 443, "/generate_204", "foreign")
+            for other in country.abroad_names[4:5]
+        ),
         ("foreign-address", EndpointKind.TCP, RESOLVER, 53, "/", "foreign"),
         ("domestic-a", EndpointKind.HTTPS, home, 443, "/generate_204", "domestic"),
     )
