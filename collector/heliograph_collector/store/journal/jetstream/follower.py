@@ -4,7 +4,7 @@ A bucket is a stream too: each key is a subject, of which the newest message is 
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import NamedTuple
 
@@ -85,7 +85,8 @@ class StreamFollower:
         try:
             yield consumer
         finally:
-            await consumer.unsubscribe()
+            with suppress(nats.errors.Error):  # the servers drop it by themselves
+                await consumer.unsubscribe()
 
     async def _count_pending(self, consumer: JetStreamContext.PullSubscription) -> int:
         return (await self._connection.ask(consumer.consumer_info)).num_pending or 0
@@ -98,6 +99,8 @@ class StreamFollower:
             if await self._count_pending(consumer):
                 raise self._connection.build_failure() from None
             return []
+        except nats.errors.Error as error:  # the consumer's server ended, or has no leader now
+            raise self._connection.build_failure(error) from error
 
 
 def _build_entry(message: Msg) -> StreamEntry:
