@@ -65,6 +65,11 @@ def is_during(at: float, hours: float, since: float = AT) -> bool:
     return since <= at < since + hours * HOUR
 
 
+def is_blocked(person: Person, service: str, at: float) -> bool:
+    """Return whether the block of most scenes holds: of one messenger, for four hours."""
+    return service == "telegram" and is_local(person) and is_during(at, 4)
+
+
 def block_then_cut(land: Land) -> None:
     """A messenger is blocked; 40 min later phones are cut off; lines get it back before phones do.
 
@@ -112,7 +117,7 @@ def fail_worldwide_beside(land: Land) -> None:
     def judge(person: Person, service: str, at: float) -> Said:
         if service == "whatsapp" and is_during(at, 1):
             return TCP if at < AT + 180 else DOWN
-        is_bad = service == "telegram" and is_local(person) and is_during(at, 4)
+        is_bad = is_blocked(person, service, at)
         return TLS if is_bad else GOOD
 
     measure(land, judge)
@@ -139,7 +144,7 @@ def lose_half_of_controls(land: Land) -> None:
     def judge(person: Person, service: str, at: float) -> Said:
         if is_during(at, 3, AT - 300) and draw(person.name, service, at) < 0.5:
             return UNKNOWN
-        is_bad = service == "telegram" and is_local(person) and is_during(at, 4)
+        is_bad = is_blocked(person, service, at)
         return TLS if is_bad else GOOD
 
     measure(land, judge)
@@ -150,7 +155,7 @@ def mislead_half_of_controls(land: Land) -> None:
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
-        is_bad = service == "telegram" and is_local(person) and is_during(at, 4)
+        is_bad = is_blocked(person, service, at)
         return (DOWN if draw(person.name, at) < 0.5 else TLS) if is_bad else GOOD
 
     measure(land, judge)
@@ -165,7 +170,7 @@ def deny_by_newcomers(land: Land) -> None:
             person.downs.append(Down(land.start + 90, max(land.start + 200, person.enrolled)))
 
     def judge(person: Person, service: str, at: float) -> Said:
-        is_bad = service == "telegram" and is_local(person) and is_during(at, 4)
+        is_bad = is_blocked(person, service, at)
         return TLS if is_bad and person.enrolled < 0 else GOOD
 
     measure(land, judge)
@@ -177,7 +182,7 @@ def block_by_ipv6(land: Land) -> None:
 
     def judge(person: Person, service: str, at: float) -> Said:
         has_both = draw("ipv6", person.name) < 0.5
-        is_bad = service == "telegram" and is_local(person) and is_during(at, 4)
+        is_bad = is_blocked(person, service, at)
         return PARTIAL if is_bad and has_both else GOOD
 
     measure(land, judge)
@@ -200,7 +205,7 @@ def block_few(land: Land) -> None:
     land.people = [p for p in land.people if not (p.country == "KZ" and p.access == "hosting")]
 
     def judge(person: Person, service: str, at: float) -> Said:
-        is_bad = service == "telegram" and is_local(person) and is_during(at, 4)
+        is_bad = is_blocked(person, service, at)
         return TLS if is_bad else GOOD
 
     measure(land, judge)
@@ -211,7 +216,7 @@ def upgrade_in_block(land: Land) -> None:
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
-        is_bad = service == "telegram" and is_local(person) and is_during(at, 4)
+        is_bad = is_blocked(person, service, at)
         return TLS if is_bad else GOOD
 
     ready = AT + 15 * MINUTE

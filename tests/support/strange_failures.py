@@ -13,6 +13,7 @@ from support.strange_blocks import (
     TLS,
     Said,
     draw,
+    is_during,
     is_local,
     measure,
 )
@@ -41,7 +42,7 @@ def block_most(land: Land) -> None:
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
-        is_bad = is_local(person) and AT <= at < AT + 2 * HOUR and service in FOREIGN
+        is_bad = is_local(person) and is_during(at, 2) and service in FOREIGN
         return TLS if is_bad and draw("box", person.name) >= 0.3 else GOOD
 
     measure(land, judge)
@@ -56,9 +57,8 @@ def expire_root(land: Land) -> None:
     land.settle(phones=(14, 12))
 
     def judge(person: Person, service: str, at: float) -> Said:
-        is_old = draw("old", person.name) < (0.65 if person.country == "KZ" else 0.15)
-        is_bad = is_old and at >= AT and service in ("newspaper", "signal")
-        return {**(CERTIFICATE if is_bad else GOOD), "edition": "1.4" if is_old else "1.6"}
+        is_bad = _is_old(person) and at >= AT and service in ("newspaper", "signal")
+        return _say_with_edition(person, is_bad=is_bad)
 
     measure(land, judge)
 
@@ -68,11 +68,19 @@ def block_beside_old_editions(land: Land) -> None:
     land.settle(phones=(14, 12))
 
     def judge(person: Person, service: str, at: float) -> Said:
-        is_old = draw("old", person.name) < (0.65 if person.country == "KZ" else 0.15)
-        is_bad = is_local(person) and AT <= at < AT + 3 * HOUR and service == "signal"
-        return {**(CERTIFICATE if is_bad else GOOD), "edition": "1.4" if is_old else "1.6"}
+        is_bad = is_local(person) and is_during(at, 3) and service == "signal"
+        return _say_with_edition(person, is_bad=is_bad)
 
     measure(land, judge)
+
+
+def _is_old(person: Person) -> bool:
+    return draw("old", person.name) < (0.65 if person.country == "KZ" else 0.15)
+
+
+def _say_with_edition(person: Person, *, is_bad: bool) -> Said:
+    edition = "1.4" if _is_old(person) else "1.6"
+    return {**(CERTIFICATE if is_bad else GOOD), "edition": edition}
 
 
 SCENES = {

@@ -1,5 +1,6 @@
 """The judge over stored measurements, for the command and for the console's dry run."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -75,7 +76,9 @@ class StoreDryRunner:
     ) -> DryRun:
         """Judge a window again and store nothing. Raises OSError if the store fails."""
         scope = RejudgeScope(since_us=since_us, until_us=until_us)
-        tried_list = read_named_list(tried.name, tried.content) if tried else None
+        tried_list = (
+            await asyncio.to_thread(read_named_list, tried.name, tried.content) if tried else None
+        )
         try:
             report = await rejudge_store(
                 self._store,

@@ -78,13 +78,13 @@ async def test_dry_run_beside_a_running_judge_leaves_its_lists_alone(store: Stor
     running = asyncio.create_task(runs.run())
     while runs.status.is_running:
         assert len(LIBRARY.index.lists) == SHIPPED
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the lists are looked at in each turn of the run
     running.cancel()
     assert runs.status.list_name == "mine.csv"
     assert runs.status.judged_count == 2
     result = runs.status.result
     assert result is not None
-    ((change,),) = (result.changes,)
+    (change,) = result.changes
     assert (change.state_after, change.after, change.count) == ("blocked", "http.block_page", 1)
 
 

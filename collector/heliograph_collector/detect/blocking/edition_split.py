@@ -17,8 +17,8 @@ from heliograph_collector.model.signals import VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
 # Of a split by chance; assumed. Three failing vantages of one edition beside seven working ones of
-# others in one network are enough. By chance one block of a hundred is told later, if it reaches a
-# part of a network's vantages, and mostly those of one edition.
+# others in one network are enough. By chance one block of a hundred is detected later, if it
+# reaches a part of a network's vantages, and mostly those of one edition.
 _CHANCE = 0.01
 _MIN_HITS = 2  # of an edition; assumed
 
