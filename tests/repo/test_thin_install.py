@@ -125,6 +125,9 @@ def test_the_lean_agent_is_small(lean: Path) -> None:
     assert size <= 45e6
 
 
+CONNECTED = "connected to the collector"  # logged at a collector's first answer
+
+
 @pytest.mark.slow
 @pytest.mark.xdist_group("install")
 def test_the_lean_agent_joins_and_outlives_its_collector(lean: Path, tmp_path: Path) -> None:
@@ -142,11 +145,12 @@ def test_the_lean_agent_joins_and_outlives_its_collector(lean: Path, tmp_path: P
         invite = programs.collector("invite", "--data", data, "--endpoint", endpoint)
         programs.ask([*agent, "join", programs.ask(invite).strip(), "--yes", *state])
         with programs.started([*agent, "run", *state], log):
-            first = programs.eventually(lambda: list_stored(data), "a result")
+            programs.eventually(lambda: list_stored(data), "a result")
             served.stop(signal.SIGKILL)
+            before = len(list_stored(data))  # listed when nothing can arrive any more
             with serve_process.served(data, *door):
-                programs.eventually(lambda: len(list_stored(data)) > len(first), "a later result")
-    assert log.read_text().count("connected to the collector") >= 2
+                programs.eventually(lambda: len(list_stored(data)) > before, "a later result")
+                programs.eventually(lambda: log.read_text().count(CONNECTED) >= 2, "its receipt")
     assert "Traceback" not in log.read_text()
     stored = list_stored(data)
     assert len(set(stored)) == len(stored)
