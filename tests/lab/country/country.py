@@ -266,8 +266,8 @@ class Country:
         """Several answers over one connection; a process for each would take longer than it."""
         urls = [f"http://{self.pages}{path}{'?' + urlencode(q) if q else ''}" for path, q in asked]
         said = self.world.run(
-            ABROAD, "curl", "--silent", "--fail-with-body", "--max-time", "60", "--header",
-            operator_header(self.folder / "data"), *urls, timeout=60 * len(urls) + 60,
+            ABROAD, "curl", "--silent", "--fail-with-body", "--fail-early", "--max-time", "60",
+            "--header", operator_header(self.folder / "data"), *urls, timeout=60 * len(urls) + 60,
         )  # fmt: skip
         return list(_documents(said))
 
