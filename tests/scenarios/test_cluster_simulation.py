@@ -1,9 +1,8 @@
 """Ingest hosts and a leader over a model of the broker, in virtual time, with faults by chance.
 
-The code of both roles is the real one; broker, agents and clocks are played. Asked of it: no agent
-that could come is called silent, whatever of ours was killed, cut off, slow or late; one that fell
-silent while nothing failed is found; and while agents of a killed host are unknown, coverage has a
-gap.
+Both roles' code is real; broker, agents and clocks are played. Asked of it: no agent that could
+come is called silent, whatever of ours was killed, cut off, slow or late; one that fell silent is
+found, and returns only when it can; coverage has a gap while agents of a killed host are unknown.
 """
 
 import asyncio
@@ -26,18 +25,14 @@ from heliograph_collector.fleet import Fleet
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.geo.lookup import GeoLookup, PeerLocation
-from heliograph_collector.ingest.presence import (
-    AgentConnection,
-    ConnectionTable,
-    DisconnectReason,
-)
+from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable, DisconnectReason
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import JournalBusyError
 from support.hand_clock import HandClock
 
 SCHEDULES = int(environ.get("HELIOGRAPH_CLUSTER_SIMULATIONS", "40"))
 SEED = int(environ.get("HELIOGRAPH_SEED", "1"))
-FOUND = (1_201, 1_215, 1_248, 1_914)  # seeds that found a fault, played always
+FOUND = (255, 257, 279, 1_201, 1_215, 1_248, 1_914)  # seeds that found a fault, played always
 SECOND = 1_000_000
 STEPS = 900
 HOSTS = 3
@@ -102,6 +97,7 @@ class ModelBus:
 class ModelIngest:
     """What a reporter reads of an ingest stage."""
 
+    directory: AgentDirectory
     connections: ConnectionTable = field(default_factory=ConnectionTable)
 
     def remaining_batches(self, agent: bytes) -> None:
@@ -109,10 +105,12 @@ class ModelIngest:
 
 
 class ModelHost:
-    def __init__(self, name: str, journal: ModelJournal, clock: HandClock) -> None:
+    def __init__(
+        self, name: str, journal: ModelJournal, directory: AgentDirectory, clock: HandClock
+    ) -> None:
         self.name = name
         self.bus = ModelBus()
-        self.ingest = ModelIngest()
+        self.ingest = ModelIngest(directory)
         self.paused_until = 0
         self.paused_s = 0
         self.cut_until = 0
@@ -155,7 +153,7 @@ class Simulation:
         self.status: dict[bytes, str] = {}
         self.awaited_until: dict[bytes, int] = {}
         self.start_us = 0  # of the last row of a start
-        self.gap_until = 0  # step until which coverage has a gap for a dead host
+        self.gap_until_us = 0  # until when coverage has a gap for a dead host; by its wall clock
         self.disturbed = 0  # step at which a leader was last away, or without servers
         self.checked = 0
         self.wrong: list[str] = []
@@ -164,7 +162,7 @@ class Simulation:
 
     def create_host(self) -> ModelHost:
         self.runs += 1
-        return ModelHost(f"h{self.runs}", self.journal, self.clock)
+        return ModelHost(f"h{self.runs}", self.journal, self.directory, self.clock)
 
     def create_leader(self) -> ClusterIngest:
         parts: Any = (self.bus, self.journal, self.directory, self.geo, self.clock)
@@ -321,10 +319,9 @@ class Simulation:
                         if status == "awaited":
                             self.awaited_until[agent] = self.step + AWAIT_S
                 case RowKind.FAULT if (fault := json.loads(row.body))["why"] == "host":
-                    rest_us = fault["until_us"] - row.received_us
-                    self.gap_until = self.step + rest_us // SECOND
+                    self.gap_until_us = fault["until_us"]
                 case RowKind.ARRIVAL:
-                    self.status[row.agent] = "live"
+                    self.call_present(row)
                 case RowKind.GOODBYE:
                     self.status[row.agent] = "away"
                 case RowKind.LOST if self.status.get(row.agent) in ("live", "awaited"):
@@ -345,7 +342,7 @@ class Simulation:
             if self.step - max(agent.host_died, self.disturbed) <= TOLD_S:
                 continue
             self.counts["unknown"] += 1
-            if self.step >= self.gap_until:
+            if self.clock.wall_us() >= self.gap_until_us:
                 self.wrong.append(f"step {self.step}: agents are unknown, and coverage has no gap")
 
     def end_waits(self) -> None:
@@ -353,10 +350,18 @@ class Simulation:
             if status == "awaited" and self.step >= self.awaited_until[agent]:
                 self.call_silent(agent, "awaited in vain", 0)
 
+    def find(self, agent: bytes) -> ModelAgent:
+        return next(each for each in self.agents if each.record.id == agent)
+
+    def call_present(self, row: JournalRow) -> None:
+        if self.status.get(row.agent) == "silent" and self.find(row.agent).is_dark(self.step):
+            self.wrong.append(f"step {self.step}: an agent that is cut off has returned")
+        self.status[row.agent] = "live"
+
     def call_silent(self, agent: bytes, reason: str, unheard_s: int) -> None:
         self.status[agent] = "silent"
-        (model,) = [each for each in self.agents if each.record.id == agent]
         self.counts[reason] += 1
+        model = self.find(agent)
         if not model.is_dark(self.step - 1) and self.step - model.willing_since > 10:
             self.wrong.append(f"step {self.step}: an agent that could come was {reason}")
 

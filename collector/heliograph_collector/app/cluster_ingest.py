@@ -7,7 +7,7 @@ goodbye, an envelope) are the hosts'; a start, a loss and a fault are written he
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from heliograph.clock import Clock
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.app.cluster_messages import (
-    ACCEPT,
     ORDER,
     REPORT,
     HostOrder,
@@ -27,19 +26,15 @@ from heliograph_collector.app.cluster_messages import (
 )
 from heliograph_collector.app.host_board import HostBoard, UnknownAgent, UnknownTimes
 from heliograph_collector.app.ingest_messages import (
-    Accept,
-    Accepted,
     Departure,
     SessionRecord,
     SessionsChanged,
     SessionState,
-    decode_message,
 )
 from heliograph_collector.app.remote_ingest import (
-    ACCEPT_S,
-    BUSY,
     HostMirror,
     RemoteSession,
+    accept_elsewhere,
     build_pace,
     find_bad_measurements,
 )
@@ -228,8 +223,15 @@ class ClusterIngest:
         if is_newest:  # an older one elsewhere is half-open, and ends soon
             self._batches.pop(agent, None)
             country = session.vantage.country
-            since_us = self._clock.monotonic_us()
-            self.board.add_unknown([UnknownAgent(agent, country, since_us, session.arrived_us)])
+            reading = read_clocks(self._clock)
+            unknown = UnknownAgent(agent, country, reading.monotonic_us, session.arrived_us)
+            self.board.add_unknown([unknown])
+            self._begin_gap({country: reading.wall_us})
+
+    def _begin_gap(self, since_us: Mapping[str, int]) -> None:
+        """Let coverage tell of countries with agents that are unknown, each since a time."""
+        if self._all_lost_us is None:  # else all agents are awaited, which has its own gap
+            self._unknown_times.begin(since_us)
 
     def _follow(
         self, mirror: HostMirror, report: SessionsChanged, ahead_us: int, *, is_new: bool
@@ -279,7 +281,7 @@ class ClusterIngest:
             self._search.note_session(session)
             self.connections.add(session)
             self.directory.record_sighting(session.build_sighting(self._clock.wall_us()))
-        if not is_new:  # it may have been awaited, or given up
+        if not is_new or record.was_unheard:  # it may have been awaited, or given up
             now_us = self._clock.wall_us()
             arrived_us = now_us - (self._clock.monotonic_us() - session.arrived_us)
             row = session.build_row(RowKind.ARRIVAL, now_us, min(arrived_us, now_us))
@@ -308,6 +310,7 @@ class ClusterIngest:
         for unknown in self.board.take_given_up(reading.monotonic_us):
             if not self.connections.list_of_agents([unknown.agent]):
                 self._rows.append(unknown.build_goodbye(wall_us))
+        self._begin_gap(self._search.find_withheld(reading, self.directory.heartbeat_s))
         countries = self.board.list_unknown_countries(reading.monotonic_us)
         for country, unknown_time in self._unknown_times.list_changes(countries, wall_us).items():
             self._rows.append(build_host_row(unknown_time, country, wall_us))
@@ -343,8 +346,7 @@ class ClusterIngest:
             build_fault_row("stalled", TimeSpan(since_us, reading.wall_us), country)
             for country in sorted(countries)
         ]
-        if self._all_lost_us is None:  # else all agents are awaited, which has its own gap
-            self._unknown_times.begin(countries, since_us)
+        self._begin_gap(dict.fromkeys(countries, since_us))
 
     async def _write_rows(self) -> None:
         """Write what was decided, and the losses; what fails is repeated."""
@@ -384,17 +386,3 @@ def _name_line(row: JournalRow) -> JournalRow:
 
 def _is_no_goodbye(departure: Departure) -> bool:
     return departure.reason != DisconnectReason.GOODBYE
-
-
-async def accept_elsewhere(
-    bus: "Bus", number: int, envelope: bytes, forwarded_for: str, *, elsewhere: bool
-) -> pb.Receipt:
-    """Let one of the ingest hosts accept an envelope that came to an HTTP server."""
-    request = Accept(
-        number=number, envelope=envelope, forwarded_for=forwarded_for, elsewhere=elsewhere
-    )
-    try:
-        answer = decode_message(await bus.ask(ACCEPT, encode(request), ACCEPT_S))
-    except JournalError:
-        return BUSY
-    return pb.Receipt.FromString(answer.receipt) if isinstance(answer, Accepted) else BUSY

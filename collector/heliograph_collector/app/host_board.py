@@ -12,7 +12,7 @@ continues until each host has told its sessions, and is written again meanwhile:
 that has not told may be there. So it is after a stall of this process, which took from that time.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from heliograph.units import SECOND_US
@@ -60,10 +60,12 @@ class UnknownTimes:
 
     _told: dict[str, TimeSpan] = field(default_factory=dict)
 
-    def begin(self, countries: Iterable[str], since_us: int) -> None:
-        for country in countries:
-            since_us = min(since_us, self._told.get(country, TimeSpan(since_us, 0)).since_us)
-            self._told[country] = TimeSpan(since_us, 0)
+    def begin(self, since_us: Mapping[str, int]) -> None:
+        """Begin the time of each of these countries, if none of it is told that began earlier."""
+        for country, began_us in since_us.items():
+            told = self._told.get(country)
+            if told is None or began_us < told.since_us:
+                self._told[country] = TimeSpan(began_us, 0)
 
     def list_changes(self, unknown: Container[str], now_us: int) -> dict[str, TimeSpan]:
         """Return what is new for coverage; `unknown` are the countries with such agents still."""

@@ -228,7 +228,7 @@ class HostReporter:
             open_keys = self._sessions.list_keys()
             self._sessions.report_again()
         while True:
-            sessions = self._sessions.compose(MAX_SESSIONS)
+            sessions = self._sessions.compose(MAX_SESSIONS, self._clock.monotonic_us())
             await self._send(sessions, open_keys, is_again=is_again, is_last=is_last)
             open_keys = None
             if sessions is None or len(sessions.states) < MAX_SESSIONS:

@@ -74,6 +74,7 @@ class SessionRecord(msgspec.Struct, frozen=True, array_like=True):
     hello: bytes
     arrived_us: int  # monotonic; both processes read the same clock
     row_us: int = 0  # of the row of its arrival
+    was_unheard: bool = False  # its agent may have been given up before it was heard here again
 
 
 class SessionState(msgspec.Struct, frozen=True, array_like=True):

@@ -11,8 +11,8 @@ from heliograph.clock import Clock
 from heliograph.observation import Link
 from heliograph.units import SECOND_US
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.app.cluster_ingest import accept_elsewhere
 from heliograph_collector.app.public_report import PublicReport
+from heliograph_collector.app.remote_ingest import accept_elsewhere
 from heliograph_collector.detect.log_takeover import FollowedLog, ForgedLogError
 from heliograph_collector.http.backend import AgentCounts
 from heliograph_collector.http.beginning import BEFORE_START

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import count
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from heliograph.observation import Link
 from heliograph.units import SECOND_US
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.app.cluster_messages import HostOrder
+from heliograph_collector.app.cluster_messages import ACCEPT, HostOrder, encode
 from heliograph_collector.app.ingest_messages import (
     Accept,
     Accepted,
@@ -30,6 +30,7 @@ from heliograph_collector.app.ingest_messages import (
     SessionRecord,
     SessionsChanged,
     SessionState,
+    decode_message,
 )
 from heliograph_collector.app.ingest_supervisor import IngestSupervisor
 from heliograph_collector.fleet.registry import AgentSighting
@@ -38,7 +39,11 @@ from heliograph_collector.ingest.geo.lookup import GeoLookup
 from heliograph_collector.ingest.pacing import JudgeLoad
 from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable, DisconnectReason
 from heliograph_collector.model.records import Block
+from heliograph_collector.store.journal.journal import JournalError
 from heliograph_collector.store.journal.shared_journal import SharedJournal
+
+if TYPE_CHECKING:
+    from heliograph_collector.store.journal.jetstream.bus import Bus
 
 ACCEPT_S = 30.0  # as long as an append to the journal may take
 _RETRY_S = 5
@@ -245,3 +250,17 @@ class RemoteIngest:
         self.connections.remove(session, DisconnectReason.STOPPED, "", 0)
         if not self.connections.list_of_agents([session.agent.id]):
             self._batches.pop(session.agent.id, None)
+
+
+async def accept_elsewhere(
+    bus: "Bus", number: int, envelope: bytes, forwarded_for: str, *, elsewhere: bool
+) -> pb.Receipt:
+    """Let one of the ingest hosts accept an envelope that came to an HTTP server."""
+    request = Accept(
+        number=number, envelope=envelope, forwarded_for=forwarded_for, elsewhere=elsewhere
+    )
+    try:
+        answer = decode_message(await bus.ask(ACCEPT, encode(request), ACCEPT_S))
+    except JournalError:
+        return BUSY
+    return pb.Receipt.FromString(answer.receipt) if isinstance(answer, Accepted) else BUSY

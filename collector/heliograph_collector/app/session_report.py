@@ -27,6 +27,7 @@ class SessionReporter:
         self._by_key: dict[int, AgentConnection] = {}
         self._agents: dict[int, EnrolledAgent] = {}
         self._states: dict[int, SessionState] = {}
+        self._unheard: set[int] = set()  # that wait to be told until they are heard
 
     def find(self, key: int) -> AgentConnection | None:
         """Return the session of a number; it may have ended since the last report."""
@@ -54,14 +55,18 @@ class SessionReporter:
                 departures=[departure for _, departure in group],
             )
 
-    def compose(self, limit: int | None = None) -> SessionsChanged | None:
-        """Return what is new, None for nothing; with a limit, of so many sessions at most."""
+    def compose(self, limit: int | None = None, now_us: int = 0) -> SessionsChanged | None:
+        """Return what is new, None for nothing; with a limit, of so many sessions at most.
+
+        With a limit, a session that was not heard for too long is not told (again) before it is
+        heard. Where this host stood still, its agent may have left long ago.
+        """
         open_connections = list(self._ingest.connections)
         closed = set(self._keys).difference(open_connections)
         departures = list(self._list_departures(closed))
         ended = self._forget(closed)
         if limit is not None:
-            open_connections = list(islice(self._list_changed(open_connections), limit))
+            open_connections = list(islice(self._list_changed(open_connections, now_us), limit))
         added = []
         agents = []
         states = []
@@ -69,7 +74,9 @@ class SessionReporter:
             key = self._keys.get(connection) or self._take_up(connection)
             if key not in self._agents:
                 self._agents[key] = connection.agent
-                added.append(_build_record(key, connection))
+                was_unheard = key in self._unheard
+                self._unheard.discard(key)
+                added.append(_build_record(key, connection, was_unheard=was_unheard))
             elif self._agents[key] is not connection.agent:
                 self._agents[key] = connection.agent
                 agents.append((key, connection.agent))
@@ -83,11 +90,16 @@ class SessionReporter:
             added=added, agents=agents, states=states, ended=ended, departures=departures
         )
 
-    def _list_changed(self, connections: list[AgentConnection]) -> Iterator[AgentConnection]:
+    def _list_changed(
+        self, connections: list[AgentConnection], now_us: int
+    ) -> Iterator[AgentConnection]:
         """Yield the connections of which `compose` has something new to report."""
+        heartbeat_s = self._ingest.directory.heartbeat_s
         for connection in connections:
             key = self._keys.get(connection, 0)
-            if self._agents.get(key) is not connection.agent or self._states.get(
+            if key not in self._agents and connection.is_unheard(now_us, heartbeat_s):
+                self._unheard.add(key or self._take_up(connection))
+            elif self._agents.get(key) is not connection.agent or self._states.get(
                 key
             ) != self._build_state(key, connection):
                 yield connection
@@ -121,6 +133,7 @@ class SessionReporter:
             del self._by_key[key]
             self._agents.pop(key, None)
             self._states.pop(key, None)
+            self._unheard.discard(key)
         return keys
 
     def _build_state(self, key: int, connection: AgentConnection) -> SessionState:
@@ -133,7 +146,9 @@ class SessionReporter:
         )
 
 
-def _build_record(key: int, connection: AgentConnection) -> SessionRecord:
+def _build_record(
+    key: int, connection: AgentConnection, *, was_unheard: bool = False
+) -> SessionRecord:
     return SessionRecord(
         key=key,
         agent=connection.agent,
@@ -141,4 +156,5 @@ def _build_record(key: int, connection: AgentConnection) -> SessionRecord:
         hello=connection.hello.SerializeToString(),
         arrived_us=connection.arrived_us,
         row_us=connection.row_us,
+        was_unheard=was_unheard,
     )

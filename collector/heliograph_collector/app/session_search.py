@@ -91,6 +91,24 @@ class SessionSearch:
             return []
         return [c for c in lost if self._arrivals[c.agent.id] <= self._told[c.agent.id]]
 
+    def find_withheld(self, reading: ClockReading, heartbeat_s: int) -> dict[str, int]:
+        """Find the countries of agents that are silent too long, and may be at a dead host.
+
+        They count as in doubt. Returns since when the first of each was not heard; wall clock.
+        """
+        if not self._board.is_blind(reading.monotonic_us):
+            return {}
+        since_us: dict[str, int] = {}
+        found = set(self.find_lost(reading, heartbeat_s))
+        for connection in self._connections.find_lost(reading.monotonic_us, heartbeat_s):
+            if connection not in found:
+                unheard_us = reading.monotonic_us - connection.last_heard_us
+                country = connection.vantage.country
+                earliest_us = since_us.get(country, reading.wall_us)
+                since_us[country] = min(earliest_us, reading.wall_us - unheard_us)
+        self._board.note_doubt(since_us)
+        return since_us
+
     def _follow_past(self) -> None:
         """End the sessions of agents that are nowhere now; the newest decides.
 

@@ -90,8 +90,14 @@ class AgentConnection:
 
         A session by polls brings a heartbeat with each poll.
         """
-        beat_s = max(heartbeat_s, self.hello.poll_s)
-        return max(self.last_heard_us, self.silence_from_us) + silence_limit_us(beat_s)
+        return max(self.last_heard_us, self.silence_from_us) + self._silence_limit_us(heartbeat_s)
+
+    def is_unheard(self, now_us: int, heartbeat_s: int) -> bool:
+        """Return whether it was not heard for too long, whether or not the collector stalled."""
+        return self.last_heard_us + self._silence_limit_us(heartbeat_s) <= now_us
+
+    def _silence_limit_us(self, heartbeat_s: int) -> int:
+        return silence_limit_us(max(heartbeat_s, self.hello.poll_s))
 
     def offer(self, message: pb.CollectorMessage) -> bool:
         """Queue a message; return False where the agent does not read what waits already."""
