@@ -13,6 +13,7 @@ from support import (
     strange_blocks,
     strange_cuts,
     strange_endings,
+    strange_fades,
     strange_failures,
 )
 from support.foreign_world import AT, clock, create_land
@@ -24,7 +25,7 @@ SEEDS = min(3, int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "0")))
 SCENES = (
     strange_cuts.SCENES | strange_absences.SCENES | strange_blocks.SCENES | strange_endings.SCENES
 )
-SCENES |= strange_failures.SCENES
+SCENES |= strange_failures.SCENES | strange_fades.SCENES
 # What is nearest to a grave error, or plays in a moment, is played in each run, all by `make soak`.
 ALWAYS = (
     ("laptops opened at a satellite", 0),  # those who reach us by another network, and tell so
@@ -37,6 +38,8 @@ ALWAYS = (
     ("tested each two hours", 0),
     ("most is blocked on most lines", 0),
     ("a block beside old editions", 0),
+    ("lines fade, data centers stay", 0),
+    ("a city behind one address fades", 0),
 )
 
 

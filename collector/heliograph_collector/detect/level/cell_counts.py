@@ -13,7 +13,7 @@ from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import attach_persons, hit_networks, localize
 from heliograph_collector.detect.stats.tails import upper_tail
-from heliograph_collector.detect.stats.voting import is_established, sum_votes
+from heliograph_collector.detect.stats.voting import VoteCount, is_established, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
@@ -252,16 +252,43 @@ def _count_lasting(absent: Sequence[VantagePresence], now_us: int) -> dict[int, 
     }
 
 
-def is_named(scope: Scope, fallen: Sequence[VantagePresence], limits: Thresholds) -> bool:
-    """Return whether the silences are those of this cell, and not of a part of it."""
-    cells = localize(count_silent(fallen), limits.confirm_share, limits.votes, limits)
-    return any(scope.is_within(cell.scope) for cell in cells) or _is_split(scope, cells, fallen)
+@dataclass(frozen=True, slots=True)
+class FallenCells:
+    """The cells that explain the silences of a fallen cell."""
+
+    scope: Scope
+    cells: tuple[AffectedCell, ...]
+    votes: VoteCount  # of the fallen cell
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether the silences are those of the cell, and not of a part of it."""
+        return any(self.scope.is_within(cell.scope) for cell in self.cells) or self._is_split
+
+    @property
+    def _is_split(self) -> bool:
+        """Return whether nearly all are silent, in parts of which each is named."""
+        return len(self.cells) > 1 and self._are_complete and self.votes.share >= WHOLE_SHARE
+
+    @property
+    def _are_complete(self) -> bool:
+        hits = sum(cell.votes * cell.share for cell in self.cells)
+        return hits >= SPLIT_SHARE * self.votes.hits
+
+    def list_narrower(self) -> tuple[Scope, ...]:
+        """List the parts of which nearly all silences are; () if it is the cell itself.
+
+        Where all volunteers but two have fixed lines, those two do not make it a country's fall.
+        """
+        scopes = tuple(cell.scope for cell in self.cells)
+        is_each_tested = all(scope.named_fields == 1 for scope in scopes)
+        return scopes if not self.is_whole and is_each_tested and self._are_complete else ()
 
 
-def _is_split(
-    scope: Scope, cells: Sequence[AffectedCell], fallen: Sequence[VantagePresence]
-) -> bool:
-    """Return whether nearly all silent votes of a cell are in parts of it, of several networks."""
-    votes = sum_votes(count_silent(fallen))
-    hits = sum(cell.votes * cell.share for cell in cells)
-    return len(cells) > 1 and hits >= SPLIT_SHARE * votes.hits and votes.share >= WHOLE_SHARE
+def find_fallen_cells(
+    scope: Scope, fallen: Sequence[VantagePresence], limits: Thresholds
+) -> FallenCells:
+    """Find which cells explain the silences of one."""
+    votes = count_silent(fallen)
+    cells = localize(votes, limits.confirm_share, limits.votes, limits)
+    return FallenCells(scope, cells, sum_votes(votes))

@@ -34,6 +34,8 @@ class LevelFall:
     ended: Bracket | None = None
     held: tuple[str, ...] = ()
     confidence: float = 0.0
+    narrower: tuple[Scope, ...] = ()  # cells that explain it: they fall by themselves
+    is_told: bool = False  # by the fall of the cell that explains it
 
     @property
     def is_open(self) -> bool:

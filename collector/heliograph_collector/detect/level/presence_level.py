@@ -14,7 +14,9 @@ spread do not explain so many silences (the generalized likelihood ratio of a bi
   those count who went at an hour at which few do or stay away by day, or it takes nearly all, lines
   too. It becomes an outage, or an open outage inside it grows to it (promotion.py): what follows is
   one incident for both channels.
-- suspected → withdrawn: the share is usual again, twice in a row.
+  Where other cells of one dimension explain a country's fall (all but two data centers have fixed
+  lines), these fall by themselves; a single one keeps the country's name, and is one incident.
+- suspected → withdrawn: the share is usual again, twice in a row, or outages explain the silent.
 
 The habit keeps the lowest share of each quarter of an hour, so that brief reconnections that are
 forced every night are a habit too. Time of a confirmed cut does not enter it. What the median of
@@ -23,7 +25,7 @@ at fault, and nothing is judged.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from heliograph.units import SECOND_US
@@ -40,7 +42,7 @@ from heliograph_collector.detect.level.cell_counts import (
     build_part,
     count_cells,
     count_share,
-    is_named,
+    find_fallen_cells,
     select_counted,
 )
 from heliograph_collector.detect.level.cell_level import CellLevel
@@ -79,7 +81,7 @@ class PresenceLevels:
     def list_falls(self) -> Iterator[LevelFall]:
         yield from self.past
         for cell in self.cells.values():
-            if cell.fall is not None:
+            if cell.fall is not None and not cell.fall.is_told:
                 yield cell.fall
 
     def forget(self, before_us: int) -> None:
@@ -199,9 +201,24 @@ class PresenceLevels:
         ]
 
     def _is_part(self, scope: Scope) -> bool:
-        """Return whether the whole country falls, of which the cell is a part."""
+        """Return whether the whole country falls, of which the cell is a part.
+
+        What explains the country's fall falls by itself.
+        """
         country = self.cells.get(Scope(scope.country))
-        return not scope.is_national and country is not None and country.fall is not None
+        fall = None if country is None else country.fall
+        return not scope.is_national and fall is not None and scope not in fall.narrower
+
+    def _narrow_country(self, fall: LevelFall | None) -> LevelFall | None:
+        """Let a part whose fall explains that of its country have its name: it is one incident."""
+        country = self.cells.get(Scope(fall.scope.country)) if fall else None
+        wider = country.fall if country else None
+        if fall is None or wider is None or wider.narrower != (fall.scope,):
+            return fall
+        narrowed = replace(fall, id=wider.id, suspected_us=wider.suspected_us)
+        wider.id = fall.id
+        wider.is_told = True
+        return narrowed
 
     def _judge(self, cell: CellLevel, test: CellTest, sample: Sample) -> ConfirmedFall | None:
         if test.is_explained:
@@ -211,11 +228,13 @@ class PresenceLevels:
             cell.is_low = not test.is_usual
             cell.dark_samples = cell.dark_samples + 1 if test.has_fallen() else 0
             if cell.dark_samples >= 2 and not self._is_part(test.scope):
-                cell.fall = _open_fall(cell, test, sample)
+                cell.fall = self._narrow_country(_open_fall(cell, test, sample))
                 cell.dark_samples = cell.well_samples = 0
-        elif test.is_usual:
+        elif test.is_usual or not sample.exceeds_outages(
+            sample.select_fallen(test.scope, fall.started.earliest_us)
+        ):
             over = cell.end_fall(sample.now_us)
-            self.past += [over] if over is not None else []
+            self.past += [over] if over is not None and not over.is_told else []
         else:
             cell.well_samples = 0
             return _update_fall(cell, fall, test, sample)
@@ -311,7 +330,10 @@ def _update_fall(
         is_cut_hour=test.usual.is_cut_hour,
     )
     cell.dark_samples = cell.dark_samples + 1 if is_dark else 0
-    if cell.dark_samples < 2 or not is_named(test.scope, fallen, limits):
+    cells = find_fallen_cells(test.scope, fallen, limits)
+    fall.narrower = cells.list_narrower() if test.scope.is_national else ()
+    fall.is_told = fall.is_told and bool(fall.narrower)
+    if cell.dark_samples < 2 or not cells.is_whole:
         return None
     since_us = fall.started.earliest_us
     # Lines that an open outage explains tell the order too.

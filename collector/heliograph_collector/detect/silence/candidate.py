@@ -92,7 +92,8 @@ class OutageCandidate:
         return now_us - self.found_us >= limits.give_up_s * SECOND_US
 
     def withdraw(self, now_us: int) -> CandidateOutcome:
-        if self.dark is not None:
+        # The level may have confirmed it meanwhile, by all that fell silent and not by a burst.
+        if self.dark is not None and self.dark.confirmed_us is None:
             self.dark.state = IncidentState.WITHDRAWN
             self.dark.closed_us = now_us
         return CandidateOutcome.GATED if self.gated else CandidateOutcome.DROPPED

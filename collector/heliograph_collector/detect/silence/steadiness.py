@@ -147,8 +147,10 @@ def has_flapped(vantages: Sequence[VantagePresence], since_us: int, limits: Thre
     again = [v for v in vantages if v.is_silent and since_us < v.rejoined_us < v.lost_us]
     again = _exclude_steps(again, limits)
     silent = _count(vantages, [v.is_silent for v in vantages], limits)
-    least = max(limits.witnesses, AGAIN_SHARE * silent.hits)
-    if len(again) < limits.witnesses or _count(again, [True] * len(again), limits).hits < least:
+    names = {v.witness.nym for v in again}
+    # Of a whole city behind one NAT two may have been lost again, which are not its votes.
+    hits = _count(vantages, [v.witness.nym in names for v in vantages], limits).hits
+    if len(again) < limits.witnesses or hits < max(limits.witnesses, AGAIN_SHARE * silent.hits):
         return False
     if _is_mixed(again):
         return True

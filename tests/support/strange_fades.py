@@ -1,0 +1,67 @@
+"""Countries that go dark line by line over hours, in fleets that are of one kind.
+
+Written apart from the detectors. How fast: Iran 2019 took hours from operator to operator, and 2026
+three hours. That fleets are of one kind is what happens: a campaign reaches the customers of an
+operator, one building, or people with a spare computer and no phone for it.
+"""
+
+import math
+
+from support.foreign_world import AT, HOUR, Down, Land, Person
+from support.reported_events import MINUTE
+from support.strange_truths import COUNTRY, StrangeScene, Truth
+
+_AT = AT + 48 * HOUR  # after two days and nights
+
+
+def fade_lines(land: Land) -> None:
+    """Lines alone, of three operators; two data centers stay, which no order concerns."""
+    land.settle(lines=(60, 30, 20), phones=())
+    _fade(land, [p for p in land.people if p.access == "fixed" and p.country == "KZ"], 100)
+
+
+def fade_few_lines(land: Land) -> None:
+    """The same of 31 lines at four operators."""
+    land.settle(lines=(13, 8, 6, 4), phones=())
+    _fade(land, [p for p in land.people if p.access == "fixed" and p.country == "KZ"], 55)
+
+
+def fade_city(land: Land) -> None:
+    """Two thirds of all stand behind one address of a city's operator, the phones behind three."""
+    land.settle(lines=(), phones=())
+    land.add("KZ", 205, 10, "fixed", nat=1)
+    land.add("KZ", 95, 21, "mobile", nat=3)
+    for person in land.people:
+        _break_by_chance(land, person)
+    _fade(land, [p for p in land.people if p.access != "hosting" and p.country == "KZ"], 14)
+
+
+def _break_by_chance(land: Land, person: Person) -> None:
+    """Add brief silences, of which some people have one a day and others twenty."""
+    rate = land.rng.gammavariate(2, 5 / (24 * HOUR))
+    second = land.start + land.rng.expovariate(rate)
+    while second < land.end:
+        lasts = land.rng.lognormvariate(math.log(150), 1.4)
+        person.downs.append(Down(second, second + lasts))
+        second += lasts + land.rng.expovariate(rate)
+
+
+def _fade(land: Land, people: list[Person], half_min: float) -> None:
+    """Let half fall until then, nine tenths in twice the time, for good until 6 h have passed."""
+    for person in people:
+        share = land.rng.uniform(0.001, 0.999)
+        after = half_min * (1 + math.log(share / (1 - share)) / math.log(9))
+        if share < 0.94:
+            back = _AT + 6 * HOUR + land.rng.uniform(0, 600)
+            person.downs.append(Down(_AT + max(0.0, after * MINUTE), back, told=False))
+
+
+def _truth(half_min: float) -> tuple[Truth, ...]:
+    return (Truth(COUNTRY, _AT, _AT + 6 * HOUR, "", 2 * half_min * MINUTE, 1_800),)
+
+
+SCENES = {
+    "lines fade, data centers stay": StrangeScene(fade_lines, _truth(100), 63, most=1),
+    "few lines fade": StrangeScene(fade_few_lines, _truth(60), 63, most=1),
+    "a city behind one address fades": StrangeScene(fade_city, _truth(20), 63, most=1),
+}
