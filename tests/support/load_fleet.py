@@ -2,7 +2,7 @@
 start."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -21,6 +21,9 @@ from support.load_sender import Enrol
 
 CONTROLS = 2
 COUNTRIES = ("KZ", "DE", "FR", "BR")
+# So that the aggregation counts every result. What pages show is then read anew after each block,
+# and not each five minutes as with the default.
+COUNTS_ALL = {"feed": {"k_anonymity": 1}}
 NOTICED_S = 2.5  # until the collector has read from when its agents are
 
 
@@ -36,15 +39,14 @@ def list_actors(agents: int) -> list[Actor]:
 
 @asynccontextmanager
 async def connected_fleet(
-    folder: Path, agents: int
+    folder: Path, agents: int, settings: Mapping[str, object] = COUNTS_ALL
 ) -> AsyncIterator[tuple[CollectorProcess, Sender]]:
     """A collector without tasks of its own, everybody enrolled long ago and connected."""
     clock = SystemClock()
     actors = list_actors(agents)
-    feed = {"feed": {"k_anonymity": 1}}  # so that the aggregation counts every result
     async with AsyncExitStack() as stack:
         own, invites = await stack.enter_async_context(
-            start_collector(folder, actors, 15, clock, settings=feed)
+            start_collector(folder, actors, 15, clock, settings=settings)
         )
         await own.wait_until_ready()
         sender = Sender(await stack.enter_async_context(program("support.load_sender")))

@@ -15,6 +15,8 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from prometheus_client import Gauge
+
 from heliograph.plan import Service
 from heliograph_collector.app.cluster_messages import (
     OFFER,
@@ -252,7 +254,7 @@ def build_writer(
     context: AppContext, store: Store, judge: RowJudge, listeners: Sequence[BlockListener] = ()
 ) -> StoreWriter:
     """Build the judge role: it judges the journal into the store, and passes on stored blocks."""
-    return StoreWriter(
+    writer = StoreWriter(
         context.journal,
         store,
         judge,
@@ -261,3 +263,9 @@ def build_writer(
         rng=context.rng,
         listeners=listeners,
     )
+    Gauge(
+        "heliograph_unstored_rows",
+        "Rows of the journal that are not judged and stored yet.",
+        registry=context.registry,
+    ).set_function(lambda: writer.behind or 0)
+    return writer
