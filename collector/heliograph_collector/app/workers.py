@@ -84,13 +84,13 @@ class Workers:
         self._jobs = JobsRole(context, self._store, corroboration)
         self._visits = build_visits(context, ingest)
         all_listeners: tuple[BlockListener, ...] = (
-            self._detector,
             self._visits,
             build_early_runs(context, ingest),
             ingest.block_listener,
             self._publish,
             *self._jobs.listeners,
             *listeners,
+            self._detector,  # last: it stores how far all of them have got
         )
         self._judge = build_judge(context, elsewhere)
         self._writer = build_writer(context, self._store, self._judge, all_listeners)

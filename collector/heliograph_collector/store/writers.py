@@ -68,6 +68,7 @@ class BlockWriter:
     def __init__(self, clickhouse: ClickHouse, daily_totals: DailyTotals) -> None:
         self._clickhouse = clickhouse
         self._daily_totals = daily_totals
+        self._begun: dict[str, tuple[int, int]] = {}  # by journal, as far as it is known
         self._certificates = CertificateSelector(clickhouse)
 
     def put(self, block: Block) -> None:
@@ -77,11 +78,13 @@ class BlockWriter:
         queries for stored rows, because deduplication tokens are not reliable on the embedded
         engine: after a kill it refused the replay of a block whose rows were missing.
         """
-        is_replay = self.read_mark(block.journal, BEGUN_MARK) == (block.first, block.last)
+        begun = self._begun.pop(block.journal, None) or self.read_mark(block.journal, BEGUN_MARK)
+        is_replay = begun == (block.first, block.last)
         self._daily_totals.mark_changed((t.started_us, t.vantage.country) for t, _ in block.judged)
         token = f"{block.journal}-{block.first}-{block.last}"
         if not is_replay:
             self._write_mark(block, BEGUN_MARK)
+        self._begun[block.journal] = (block.first, block.last)
         for table, rows in self._build_tables(block, is_replay=is_replay):
             # A certificate that comes twice is one row after a merge, and one in each answer.
             has_key = is_replay and table != "certificates"

@@ -18,7 +18,7 @@ from heliograph_collector.judge.row_judge import (
     LocalJudge,
     RowJudge,
 )
-from heliograph_collector.judge.writer import BLOCK_ROWS, BLOCKS_AHEAD, StoreWriter
+from heliograph_collector.judge.writer import BLOCK_ROWS, BLOCKS_AHEAD, BUSY_ROWS, StoreWriter
 from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.records import (
@@ -245,6 +245,20 @@ async def test_full_block_waits_for_no_more_rows(bench: WriterHarness) -> None:
     async with running(bench.writer(linger_s=3_600).run()):
         await bench.until(lambda: bool(bench.told))
     assert [(block.first, block.last) for block in bench.told] == [(1, BLOCK_ROWS)]
+
+
+async def test_block_after_a_busy_one_is_collected_for_longer(
+    bench: WriterHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "BUSY_LINGER_S", 3_600.0)
+    rows = [envelope_row(measurement_pb(), sequence=n) for n in range(BUSY_ROWS + BLOCK_ROWS)]
+    await bench.journal.append(rows[:BUSY_ROWS])
+    async with running(bench.writer().run()):
+        await bench.until(lambda: bool(bench.told))
+        for first in range(BUSY_ROWS, len(rows), BLOCK_ROWS // 4):
+            await bench.journal.append(rows[first : first + BLOCK_ROWS // 4])
+        await bench.until(lambda: len(bench.told) == 2)
+    assert [len(block.judged) for block in bench.told] == [BUSY_ROWS, BLOCK_ROWS]
 
 
 async def test_writer_repeats_a_pending_block(bench: WriterHarness) -> None:
