@@ -50,6 +50,7 @@ from heliograph_collector.app.ingest_messages import (
 from heliograph_collector.app.listeners import OtherListeners, open_listeners
 from heliograph_collector.app.log_lines import configure_logging
 from heliograph_collector.app.session_report import SessionReporter
+from heliograph_collector.app.thread_turns import shorten_turns
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.fleet import Fleet, KeysError, open_keyring
 from heliograph_collector.ingest.build import IngestConfig, IngestServices
@@ -189,6 +190,7 @@ async def run_process(connection: socket.socket) -> None:
         configure_logging(setup.log)
         logging.getLogger(LOGGER).addFilter(MalformedRequestFilter(SystemClock()))
         limit_garbage_search()
+        shorten_turns()
         if setup.version != VERSION:
             raise CannotServeError(
                 f"serve is version {setup.version}, and its files are {VERSION}: restart it."

@@ -105,6 +105,7 @@ def _describe_cause(error: BaseException, data: Path) -> str:
 async def _run_until_stopped(config: "Config") -> int:
     from heliograph_collector.app.garbage_search import limit_garbage_search
     from heliograph_collector.app.startup import run_collector
+    from heliograph_collector.app.thread_turns import shorten_turns
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -117,6 +118,7 @@ async def _run_until_stopped(config: "Config") -> int:
             async with run_collector(config):
                 starting.cancel()
                 limit_garbage_search()
+                shorten_turns()
                 await stop.wait()
                 logging.getLogger("heliograph").info("Stopping.")
     return 0

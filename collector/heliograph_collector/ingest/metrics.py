@@ -20,6 +20,8 @@ class IngestMetrics:
             "Measurements: kept, of which bad (in quarantine) and time_bad (not judged).",
             ("outcome",),
         )
+        self._kept = self.measurements.labels("kept")
+        self._time_bad = self.measurements.labels("time_bad")
         self.bytes = counter("heliograph_envelope_bytes", "Sealed bytes that arrived.")
         self.acknowledge_seconds = Histogram(
             "heliograph_acknowledge_seconds",
@@ -52,8 +54,8 @@ class IngestMetrics:
 
     def count_measurements(self, kept_count: int, time_bad_count: int) -> None:
         """Count the measurements of one stored envelope."""
-        self.measurements.labels("kept").inc(kept_count)
-        self.measurements.labels("time_bad").inc(time_bad_count)
+        self._kept.inc(kept_count)
+        self._time_bad.inc(time_bad_count)
 
     def on_block(self, block: Block) -> None:
         """Count the measurements that were not decoded when the block was judged."""

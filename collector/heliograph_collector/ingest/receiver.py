@@ -214,6 +214,8 @@ class EnvelopeReceiver:
             return await self._resolve_duplicate(agent, row)
         self.directory.record_result(agent, received_us // 1_000_000)
         for epoch in opened.contents.batch.epochs:
+            if not epoch.region:  # as most: nothing to count
+                continue
             declared = ipb.Hello(country=epoch.country, region=epoch.region)
             vantage = Vantage.from_peer(location.country, location.asn, declared)
             self.metrics.count_region(epoch.region, vantage)

@@ -135,6 +135,17 @@ async def test_receiver_rejects_damaged_and_forged_envelopes(tmp_path: Path) -> 
         assert await server.rows(RowKind.ENVELOPE) == []
 
 
+async def test_refused_envelope_spoils_none_that_is_opened_beside_it(tmp_path: Path) -> None:
+    async with agent_at(tmp_path) as (server, caller):
+        sealed = [caller.seal(caller.batch(sequence)) for sequence in range(1, 41)]
+        sealed[::8] = [envelope[:-1] + bytes([envelope[-1] ^ 1]) for envelope in sealed[::8]]
+        answers = await asyncio.gather(*(posted(server, envelope) for envelope in sealed))
+        assert [a.reason for a in answers[::8]] == ["bad_seal"] * 5
+        stored = {a.sequence for a in answers if a.status == pb.STATUS_STORED}
+        assert stored == set(range(1, 41)) - {1, 9, 17, 25, 33}
+        assert {row.sequence for row in await server.rows(RowKind.ENVELOPE)} == stored
+
+
 async def test_oversized_message_ends_the_call_and_nothing_else(tmp_path: Path) -> None:
     async with agent_at(tmp_path) as (server, _), channel(server) as stub:
         huge = envelope_pb2.Envelope(version=1, sealed=bytes(262_144))

@@ -242,13 +242,25 @@ class AgentSession:
             await self._send(_build_renewed(renewal.public_key, now_s + agent_keys.KEY_LIFE_S))
 
     async def _send_receipts(self) -> None:
+        """Send receipts in order; those that are there at the same time share a message."""
+        receipts: list[pb.Receipt] = []
         while (receipt_task := await self._receipts.get()) is not None:
-            receipt = await receipt_task
-            if receipt.status == pb.STATUS_REJECTED:
-                self._bad_count += 1
-                if self._bad_count > rate_limits.MAX_BAD_ENVELOPES:
-                    self._connection.end(DisconnectReason.MISBEHAVED)
-            await self._send(pb.CollectorMessage(ack=pb.Ack(receipts=[receipt])))
+            if receipts and not receipt_task.done():
+                await self._send(_build_ack(receipts))
+                receipts = []
+            receipts.append(await receipt_task)
+            self._note_receipt(receipts[-1])
+            if self._receipts.empty():
+                await self._send(_build_ack(receipts))
+                receipts = []
+        if receipts:
+            await self._send(_build_ack(receipts))
+
+    def _note_receipt(self, receipt: pb.Receipt) -> None:
+        if receipt.status == pb.STATUS_REJECTED:
+            self._bad_count += 1
+            if self._bad_count > rate_limits.MAX_BAD_ENVELOPES:
+                self._connection.end(DisconnectReason.MISBEHAVED)
 
     async def _send(self, message: pb.CollectorMessage) -> None:
         """Write a message, or queue it behind those that wait."""
@@ -289,3 +301,7 @@ def advise_cloned(connection: AgentConnection) -> None:
 
 def _build_renewed(public_key: bytes, expires_s: int) -> pb.CollectorMessage:
     return pb.CollectorMessage(renewed=pb.Renewed(public_key=public_key, expires_s=expires_s))
+
+
+def _build_ack(receipts: list[pb.Receipt]) -> pb.CollectorMessage:
+    return pb.CollectorMessage(ack=pb.Ack(receipts=receipts))

@@ -2,7 +2,7 @@
 
 Theory of operation. A durable commit costs one sync of the disk, whatever it holds. So one thread
 owns the writing connection, and writes that arrive during a sync share the next one: a slow disk
-limits latency and not throughput.
+limits latency and not throughput. Their callers are woken together.
 
 States of a request:
 - *queued*: `submit` put it into `_queue` and awaits its future. A request that finds MAX_QUEUED
@@ -12,7 +12,7 @@ States of a request:
   the request that reaches MAX_COMMIT_BYTES. It can no longer be cancelled. If its deadline passes
   now, `submit` raises, and it may be committed all the same: the caller repeats it, and the journal
   finds the duplicate.
-- *done*: COMMIT returned, so the rows are on disk, and its future has the result. Waiters for a
+- *done*: COMMIT returned, so the rows are on disk, and its future gets the result. Waiters for a
   position wake up after that. A failed transaction fails all of its requests and stores none.
 
 `close` lets the writer commit what is queued, and then ends its thread.
@@ -23,7 +23,6 @@ import contextlib
 import sqlite3
 import threading
 from collections import deque
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -62,10 +61,25 @@ class JournalWrite(Protocol[_Result_co]):
     def apply(self, db: sqlite3.Connection) -> _Result_co: ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _CommitRequest:
+    """A write and who waits for it; `outcome` is its result, or what it failed with."""
+
     write: JournalWrite[Any]
-    future: Future[Any]
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[Any]"
+    is_cancelled: bool = False
+    outcome: Any = None
+    error: Exception | None = None
+
+    def resolve(self) -> None:
+        """Tell the waiter, in its event loop."""
+        if self.future.done():  # cancelled, or too late
+            return
+        if self.error is None:
+            self.future.set_result(self.outcome)
+        else:
+            self.future.set_exception(self.error)
 
 
 class GroupCommitter:
@@ -88,19 +102,25 @@ class GroupCommitter:
 
     async def submit(self, write: JournalWrite[_T], deadline_s: float) -> _T:
         """Apply a write; return its result once it is on disk. Raises JournalError."""
-        future: Future[_T] = Future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_T] = loop.create_future()
+        request = _CommitRequest(write, loop, future)
         with self._condition:
             self._check_capacity(write.size)
-            self._queue.append(_CommitRequest(write, future))
+            self._queue.append(request)
             self._queued_bytes += write.size
             self._condition.notify()
         try:
             async with asyncio.timeout(deadline_s):
-                return await asyncio.wrap_future(future)
+                return await future
         except TimeoutError:
             raise JournalBusyError(
                 "The journal did not commit in time: the disk is slow."
             ) from None
+        finally:
+            if future.cancelled():
+                with self._condition:
+                    request.is_cancelled = True
 
     async def wait_beyond(self, position: int, timeout_s: float) -> bool:
         """Wait until `last_position` passes `position`; return False on timeout."""
@@ -139,16 +159,14 @@ class GroupCommitter:
     def _run_writer(self) -> None:
         while batch := self._take_batch():
             try:
-                results = self._commit_batch(batch)
+                self._commit_batch(batch)
             except sqlite3.Error as error:
-                self._fail_batch(batch, error)
+                _fail(batch, self._translate_error(error))
             except Exception as error:  # noqa: BLE001 whatever a write raises fails its batch, or its callers would wait for ever
-                for request in batch:
-                    request.future.set_exception(error)
+                _fail(batch, error)
             else:
-                for request, result in zip(batch, results, strict=True):
-                    request.future.set_result(result)
                 self._wake_waiters()
+            _resolve(batch)
         self._db.close()
 
     def _take_batch(self) -> list[_CommitRequest]:
@@ -162,33 +180,30 @@ class GroupCommitter:
                 while self._queue and (not batch or size < MAX_COMMIT_BYTES):
                     request = self._queue.popleft()
                     self._queued_bytes -= request.write.size
-                    if request.future.set_running_or_notify_cancel():
+                    if not request.is_cancelled:
                         batch.append(request)
                         size += request.write.size
         return batch
 
-    def _commit_batch(self, batch: list[_CommitRequest]) -> list[Any]:
+    def _commit_batch(self, batch: list[_CommitRequest]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            results = [request.write.apply(self._db) for request in batch]
+            for request in batch:
+                request.outcome = request.write.apply(self._db)
             self._db.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back already
                 self._db.execute("ROLLBACK")
             raise
         self.last_position = read_last_position(self._db)
-        return results
 
-    def _fail_batch(self, batch: list[_CommitRequest], error: sqlite3.Error) -> None:
+    def _translate_error(self, error: sqlite3.Error) -> JournalError:
         code = getattr(error, "sqlite_errorcode", 0)  # errors of the Python module have no code
         if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            failure: JournalError = JournalBusyError("The journal is locked by another program.")
-        else:
-            failure = JournalFullError(
-                f"The journal {self._path} cannot grow ({error}): free space on its disk."
-            )
-        for request in batch:
-            request.future.set_exception(failure)
+            return JournalBusyError("The journal is locked by another program.")
+        return JournalFullError(
+            f"The journal {self._path} cannot grow ({error}): free space on its disk."
+        )
 
     def _wake_waiters(self) -> None:
         with self._condition:
@@ -196,3 +211,23 @@ class GroupCommitter:
         for loop, event in waiters:
             with contextlib.suppress(RuntimeError):  # the waiter's loop is closed
                 loop.call_soon_threadsafe(event.set)
+
+
+def _fail(batch: list[_CommitRequest], error: Exception) -> None:
+    for request in batch:
+        request.error = error
+
+
+def _resolve(batch: list[_CommitRequest]) -> None:
+    """Tell all waiters, with one call to each event loop: a call wakes it by a socket."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_CommitRequest]] = {}
+    for request in batch:
+        by_loop.setdefault(request.loop, []).append(request)
+    for loop, requests in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(_resolve_all, requests)
+
+
+def _resolve_all(requests: list[_CommitRequest]) -> None:
+    for request in requests:
+        request.resolve()
