@@ -1,18 +1,15 @@
 """Editions of agents against failures: whether an edition fails where others work.
 
 Only vantages of one network are compared, so that a block of a network whose agents are all of one
-edition is no split, nor one of a country where most are. The chance of the split that is seen,
-where editions do not matter, is exact: in each network the failures fall on its vantages like lots
-(Fisher, Statistical Methods for Research Workers, 21.02), and the networks' lots are added up, as
-Mantel and Haenszel do with strata (J. Natl. Cancer Inst. 22, 1959).
+edition is no split, nor one of a country where most are (`stats/lots.py`).
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from heliograph_collector.detect.stats.lots import compute_split_chance
 from heliograph_collector.model.signals import VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -60,14 +57,11 @@ def do_others_fail(
 
 def is_explained(tests: Sequence[EditionTest], failing: AbstractSet[str]) -> bool:
     """Return whether these editions explain what fails in their networks, and chance does not."""
-    hits = 0
-    chances = [1.0]  # that so many failures are of the failing editions, by their number
-    for inside in _list_mixed(tests, failing):
-        own = [test.has_failed for test in inside if test.edition in failing]
-        hits += sum(own)
-        failures = sum(test.has_failed for test in inside)
-        chances = _add_lots(chances, _draw_lots(len(inside), len(own), failures))
-    return hits > 0 and sum(chances[hits:]) <= _CHANCE
+    strata = [
+        [(test.edition in failing, test.has_failed) for test in inside]
+        for inside in _list_mixed(tests, failing)
+    ]
+    return compute_split_chance(strata) <= _CHANCE
 
 
 def _list_mixed(
@@ -81,21 +75,3 @@ def _list_mixed(
     for inside in by_network.values():
         if len({test.edition in failing for test in inside}) == 2:
             yield inside
-
-
-def _draw_lots(vantages: int, own: int, failures: int) -> list[float]:
-    """Return the chance of 0, 1, … of the failures among `own` of these vantages."""
-    every = math.comb(vantages, failures)
-    return [
-        math.comb(own, n) * math.comb(vantages - own, failures - n) / every if n <= failures else 0
-        for n in range(own + 1)
-    ]
-
-
-def _add_lots(chances: Sequence[float], more: Sequence[float]) -> list[float]:
-    """Return the chances of the sum of two independent numbers."""
-    total = [0.0] * (len(chances) + len(more) - 1)
-    for first, chance in enumerate(chances):
-        for second, other in enumerate(more):
-            total[first + second] += chance * other
-    return total

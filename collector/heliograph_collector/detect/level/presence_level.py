@@ -55,10 +55,9 @@ from heliograph_collector.detect.level.removal import may_be_removal
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.merging import is_one_line
 from heliograph_collector.detect.silence.outage import OutageEpisode
-from heliograph_collector.detect.silence.prayer import may_be_prayer
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.detect.silence.renewal import have_restarted
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.incidents.incident import Bracket, incident_id
 from heliograph_collector.model.scope import AffectedCell, Scope
@@ -365,11 +364,11 @@ def _find_doubts(
     is_told = failed >= POWER_SHARE * len(silent) or in_order
     if is_told or confounders.is_power_failure((part,), fallen, limits):
         return (confounders.POWER,)
-    if have_restarted((part,), silent, sample.now_us, limits):
-        return (confounders.RESTARTS,)
     at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
-    if may_be_prayer(at_home, _find_first_loss(silent), sample.now_us, limits):
-        return (confounders.HABIT,)
+    since_us = _find_first_loss(silent)
+    reason = find_voluntary_end((part,), at_home, since_us, sample.now_us, limits)
+    if reason:
+        return (reason,)
     of_a_day = sample.select_fallen(fall.scope, sample.now_us - ABSENT_US)
     if may_be_removal(fall.scope, of_a_day, sample.now_us - fall.started.earliest_us):
         return (confounders.HABIT,)

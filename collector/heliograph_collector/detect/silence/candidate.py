@@ -23,10 +23,10 @@ from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.burst_test import has_burst, list_holds, select_significant
 from heliograph_collector.detect.silence.evasion import EvasionTest, select_reports
 from heliograph_collector.detect.silence.outage import OutageEpisode
-from heliograph_collector.detect.silence.prayer import may_be_prayer
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.steadiness import are_steady, is_flapping
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
 from heliograph_collector.detect.silence.voters import CountryVoters
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
 from heliograph_collector.detect.stats.voting import sum_votes
@@ -230,17 +230,14 @@ class _Evaluation:
         """Return whether sessions may have been ended to begin again, or still end."""
         voters = self._voters.deciding
         at = self._now_us, self._limits
-        has_restarted = renewal.have_restarted(cells, voters, *at)
+        reason = find_voluntary_end(cells, voters, self._burst_us, *at)
         self._is_renewal = (
-            has_restarted
+            reason != ""
             or not are_steady(cells, voters, *at)
             or renewal.may_have_ended(cells, voters, self._burst_us, *at)
             or renewal.may_be_renewal(cells, voters, self._others, self._burst_us, at[0])
         )
-        is_prayer = may_be_prayer(voters, self._burst_us, *at)
-        self._is_renewal |= is_prayer
-        if (has_restarted or is_prayer) and self._candidate.dark is not None:
-            reason = confounders.RESTARTS if has_restarted else confounders.HABIT
+        if reason and self._candidate.dark is not None:
             self._candidate.dark.held = (reason,)
         return self._is_renewal
 

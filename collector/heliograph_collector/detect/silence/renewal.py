@@ -201,8 +201,13 @@ def _includes(cells: Sequence[AffectedCell], place: VantageLocation) -> bool:
 
 def have_fallen_slowly(fallen: Sequence[VantagePresence]) -> bool:
     """Return whether it took most of these longer than a cut at once; the first may be churn."""
+    return measure_middle(fallen) > _STEP_US
+
+
+def measure_middle(fallen: Sequence[VantagePresence]) -> int:
+    """Measure how long the middle three fifths of these took to fall silent; 0 for none."""
     lost_us = [v.lost_us for v in fallen]
-    return bool(lost_us) and quantile(lost_us, 0.8) - quantile(lost_us, 0.2) > _STEP_US
+    return quantile(lost_us, 0.8) - quantile(lost_us, 0.2) if lost_us else 0
 
 
 def _has_returned(
