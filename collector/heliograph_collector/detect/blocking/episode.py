@@ -178,11 +178,8 @@ class BlockingEpisode:
 
     def widen(self, cells: tuple[AffectedCell, ...]) -> None:
         """Replace the cells while unconfirmed; afterwards only add to them."""
-        outside = [
-            p
-            for p in (self.parts if self.confirmed_us is not None else ())
-            if not any(p.scope.is_within(new_cell.scope) for new_cell in cells)
-        ]
+        kept = self.parts if self.confirmed_us is not None else ()
+        outside = [p for p in kept if not any(p.scope.is_within(new.scope) for new in cells)]
         self.parts = (*cells, *outside)
 
     def grow(
@@ -225,15 +222,20 @@ class BlockingEpisode:
         if self.confirmed_us is None:
             self.confirm(tuple(cells), now_us)
         if self.state is IncidentState.CLOSED:
-            self.state = IncidentState.CONFIRMED
-            self.closed_us = None
-            self.ended = None
-        new_cells = [cell for cell in cells if not self.includes(cell.scope)]
-        if new_cells:
+            self.reopen()
+        if not self.contains(cells):
             self.widen(tuple(replace(cell, share=share) for cell, share in cells.items()))
         if self.kind is not IncidentKind.ISOLATION:
             self.kind = IncidentKind.PARTIAL
         self._clear = 0
+
+    def reopen(self) -> None:
+        self.state = IncidentState.CONFIRMED
+        self.closed_us = None
+        self.ended = None
+        self._clear = 0
+        self._bad.clear()
+        self._good.clear()
 
     def judge_bin(
         self,
@@ -275,10 +277,10 @@ class BlockingEpisode:
         clear_share = usual_rate + (1 - usual_rate) * self.limits.clear_share
         self._clear = self._clear + 1 if vote_count.share <= clear_share else 0
         needed_bins = self.limits.wary_bins if self.wary else self.limits.clear_bins
-        is_quick = (
-            self._clear and not self.wary and has_recovered(self._lately, now_us, self.limits)
-        )
-        if self._clear >= needed_bins or is_quick:
+        is_quick = self._clear > 0 and not self.wary
+        if self._clear >= needed_bins or (
+            is_quick and has_recovered(self._lately, now_us, self.limits)
+        ):
             self._close(now_us)
         elif self.confirmed_us is not None and self.kind is not IncidentKind.PARTIAL:
             self._detect_lifting(votes_inside, now_us)

@@ -35,6 +35,7 @@ _MIN_CHANGES = 3
 _ALWAYS = 0b11111  # the last five failed: of half that fail by chance, one vantage in 32
 MIN_EXCESS = 0.2  # of failing tests over the rate of the other countries: no noise of a service
 _MOST_FAILING = 0.85  # of the present votes; more is a block that is on and off
+_CEASED = 1e-5  # chance that so few fail though it lasts: of 20 that fail by halves, not one
 _LASTING_EXCESS = 0.1  # over other services, with which a partial lasts
 
 
@@ -121,7 +122,8 @@ class FlappingVantages:
     ) -> bool:
         """Return whether most of the established that have a vote are flapping.
 
-        A partial lasts until few are, or until other services flap as much.
+        A partial lasts until few are, or until other services flap as much; or until so few fail
+        at present as what fails a share of the time hardly ever does.
         """
         inside = [vote for vote in votes if episode.holds(vote.witness.place)]
         count = sum_votes(count_votes(self._list_hits(inside, now_us, limits)))
@@ -129,12 +131,20 @@ class FlappingVantages:
         share = limits.clear_share if is_partial else limits.confirm_share
         if count.votes < limits.witnesses or count.share < share:
             return False
+        if is_partial and self._have_ceased(inside):
+            return False
         scopes = [cell.scope for cell in episode.parts]
         lately = max(map(usual.flapping_share, scopes))
         present = max(map(usual.failing_rate, scopes))
         now_failing = _count_share(inside)
         is_usual = present >= _LASTING_EXCESS and now_failing < present + _LASTING_EXCESS
         return not is_usual and self._failing_share(inside) >= lately + _LASTING_EXCESS
+
+    def _have_ceased(self, votes: Collection[ServiceVote]) -> bool:
+        """Return whether fewer fail than chance leaves of the share that failed lately."""
+        failing = sum(vote.standing in FAILING_VALUES for vote in votes)
+        chances = [self._failing_share(votes)] * len(votes)
+        return upper_tail(chances, failing + 1) >= 1.0 - _CEASED
 
     def mean_share(self, votes: Collection[ServiceVote]) -> float:
         """Return which share of their tests vantages failed by chance: not what always fails."""

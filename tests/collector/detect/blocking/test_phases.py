@@ -94,3 +94,30 @@ def test_two_countries_by_one_order_are_both_told(tmp_path: Path) -> None:
     blocks = (Block("telegram"), Block("telegram", Scope("TR")))
     told = confirmed(BlockScene(blocks), tmp_path)
     assert {i.scope for i in told} == {Scope("KZ"), Scope("TR")}
+
+
+def test_block_that_returns_within_the_hour_is_the_same_with_an_opening(tmp_path: Path) -> None:
+    again = AT + 2 * HOUR + 1_800
+    blocks = [
+        Block("telegram", Scope("KZ"), AT, 2 * HOUR),
+        Block("telegram", Scope("KZ"), again, HOUR),
+    ]
+    scene = BlockScene(tuple(blocks), hours=6, lines=LINES, phones=PHONES)
+    (incident,) = confirmed(scene, tmp_path)
+    first, opening, second = incident.turns[:3]
+    assert [first.way, second.way] == [PhaseDirection.CUT] * 2
+    assert opening.way is PhaseDirection.OPENING
+    assert abs(seconds_after(AT + 2 * HOUR, opening.when.latest_us)) < 600
+    assert 0 <= seconds_after(again, second.seen_us) < 600
+    assert 0 <= seconds_after(again + HOUR, incident.closed_us) < 700
+
+
+def test_small_part_that_is_blocked_again_is_an_incident_of_its_own(tmp_path: Path) -> None:
+    """The headline of the first one would name the country, of which one operator is blocked."""
+    again = AT + 2 * HOUR + 1_800
+    part = Block("telegram", Scope("KZ", asn=11), again, HOUR)
+    blocks = [Block("telegram", Scope("KZ"), AT, 2 * HOUR), part]
+    scene = BlockScene(tuple(blocks), hours=6, lines=LINES, phones=PHONES)
+    national, own = confirmed(scene, tmp_path)
+    assert not national.turns
+    assert own.scope == Scope("KZ", asn=11)
