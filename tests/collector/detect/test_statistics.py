@@ -15,7 +15,7 @@ from heliograph_collector.detect.stats.churn import (
     silence_chance,
     silences_per_day,
 )
-from heliograph_collector.detect.stats.localization import localize
+from heliograph_collector.detect.stats.localization import localize, select_distinct
 from heliograph_collector.detect.stats.tails import (
     cease_chance,
     chernoff_bound,
@@ -206,6 +206,33 @@ def test_one_in_five_who_stay_do_not_break_up_a_country(seed: int) -> None:
 
 def test_one_network_is_not_a_country() -> None:
     assert localized(all_of(1, "", 30, region="")) == [Scope("KZ", asn=1)]
+
+
+def test_a_network_is_named_where_it_is_all_of_a_region() -> None:
+    votes = [*all_of(1, "fixed", 14), *all_of(2, "fixed", 14, hit=False, region="AST")]
+    assert localized(votes) == [Scope("KZ", asn=1)]
+
+
+def test_a_region_of_two_hit_networks_is_not_named_beside_them() -> None:
+    """All of two networks fail, and most of theirs are in one region, which stands out first."""
+    votes = [*all_of(1, "fixed", 7), *all_of(1, "fixed", 5, region="AST")]
+    votes += [*all_of(2, "mobile", 4), *all_of(2, "mobile", 3, region="VOS")]
+    votes += [*all_of(3, "fixed", 5, hit=False), *all_of(3, "fixed", 9, hit=False, region="AST")]
+    assert sorted(localized(votes)) == [Scope("KZ", asn=1), Scope("KZ", asn=2)]
+
+
+@pytest.mark.parametrize(("elsewhere", "is_named"), [(0, True), (6, False)])
+def test_a_small_cell_must_stand_out_from_what_fails_elsewhere(
+    elsewhere: int, is_named: bool
+) -> None:
+    small = people(VantageLocation("KZ", "ALA", 1, "fixed"), 6)
+    rest = people(VantageLocation("KZ", "AST", 2, "fixed"), 18)
+    votes = [(w, number < 4) for number, w in enumerate(small)]
+    votes += [(w, number < elsewhere) for number, w in enumerate(rest)]
+    counts = count_votes(votes)
+    cells = localize(counts, 0.6, 5)
+    assert cells
+    assert bool(select_distinct(cells, counts)) is is_named
 
 
 def test_cells_by_name() -> None:

@@ -12,9 +12,11 @@ from support import (
     strange_absences,
     strange_blocks,
     strange_cuts,
+    strange_departures,
     strange_endings,
     strange_fades,
     strange_failures,
+    strange_openings,
 )
 from support.foreign_world import AT, clock, create_land
 from support.reported_events import MINUTE
@@ -26,6 +28,7 @@ SCENES = (
     strange_cuts.SCENES | strange_absences.SCENES | strange_blocks.SCENES | strange_endings.SCENES
 )
 SCENES |= strange_failures.SCENES | strange_fades.SCENES
+SCENES |= strange_openings.SCENES | strange_departures.SCENES
 # What is nearest to a grave error, or plays in a moment, is played in each run, all by `make soak`.
 ALWAYS = (
     ("laptops opened at a satellite", 0),  # those who reach us by another network, and tell so
@@ -40,6 +43,13 @@ ALWAYS = (
     ("a block beside old editions", 0),
     ("lines fade, data centers stay", 0),
     ("a city behind one address fades", 0),
+    ("a feast's prayer", 0),
+    ("a campaign's clock", 0),
+    ("a campaign in a cut", 0),
+    ("a university alone", 0),
+    ("addresses hop", 0),  # 2.5 s, as each of the next two
+    ("lifted each hour", 0),
+    ("two ways", 0),
 )
 
 

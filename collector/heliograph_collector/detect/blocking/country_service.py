@@ -19,12 +19,14 @@ from heliograph_collector.detect.blocking.known_votes import KnownVotes
 from heliograph_collector.detect.blocking.latest_votes import NewVoters
 from heliograph_collector.detect.blocking.other_countries import OtherCountries
 from heliograph_collector.detect.blocking.other_services import OtherServices
+from heliograph_collector.detect.blocking.reopening import confirm_or_resume, was_closed_lately
 from heliograph_collector.detect.blocking.steady_cells import find_steady
 from heliograph_collector.detect.stats.localization import (
     attach_persons,
     count_by_cell,
     localize,
     narrow_cells,
+    select_distinct,
 )
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
@@ -293,7 +295,7 @@ class CountryService:
                 self._open_episode(new_cells, now_us)
         elif new_cells:
             self._grow(lasting, new_cells, votes_by_place, persons, now_us, others)
-        for episode in self.episodes:
+        for episode in [*self.episodes]:
             episode.mark_edition(votes, doubted, now_us)
             touched = tuple(p for p in steady_cells if episode.touches(p))
             if not episode.is_open or episode.confirmed_us is not None or not touched:
@@ -301,7 +303,7 @@ class CountryService:
             if others.fail_with(episode):
                 episode.mark_elsewhere(now_us)
             elif not episode.is_doubted(now_us):
-                episode.confirm(touched, now_us)
+                confirm_or_resume(self.episodes, episode, touched, now_us)
 
     def _localize_loud(
         self, votes: VotesByPlace, min_votes: float, loud: AbstractSet[Scope], now_us: int
@@ -311,7 +313,7 @@ class CountryService:
 
         limits = self.limits
         cells = localize(votes, limits.confirm_share, min_votes, limits, mostly_fails)
-        return tuple(p for p in cells if p.scope in loud)
+        return tuple(p for p in select_distinct(cells, votes, limits) if p.scope in loud)
 
     def _select_unexplained(
         self, cells: Sequence[AffectedCell], votes: VotesByPlace
@@ -367,7 +369,7 @@ class CountryService:
 
     def _start_episode(self, cells: tuple[AffectedCell, ...], now_us: int) -> BlockingEpisode:
         episode = self._draft_episode(cells, now_us)
-        episode.wary = self._recently_closed(cells, now_us)
+        episode.wary = was_closed_lately(self.episodes, cells, now_us, self.limits)
         self.episodes.append(episode)
         return episode
 
@@ -383,15 +385,6 @@ class CountryService:
         ]
         return BlockingEpisode.open_new(
             self.service, cells, failures, last_successes, now_us, self.limits
-        )
-
-    def _recently_closed(self, cells: tuple[AffectedCell, ...], now_us: int) -> bool:
-        since_us = now_us - int(self.limits.wary_s * SECOND_US)
-        return any(
-            b.state is IncidentState.CLOSED
-            and (b.closed_us or 0) >= since_us
-            and any(b.touches(cell) for cell in cells)
-            for b in self.episodes
         )
 
 

@@ -8,7 +8,7 @@ greedy).
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace, sum_votes
@@ -58,32 +58,51 @@ class _Localization:
         self._may_name = may_name
 
     def name_cells(self) -> tuple[AffectedCell, ...]:
-        affected: list[AffectedCell] = []
+        votes = self._remaining
+        scopes: list[Scope] = []
         cells = self._all_cells
         while best := self._find_best(cells):
             for scope in self._split(best):
-                inside = _select_inside(scope, self._remaining)
-                affected.append(_affected_cell(scope, inside, self._limits))
-                self._remaining = {p: t for p, t in self._remaining.items() if p not in inside}
+                scopes.append(scope)
+                self._remaining = _select_outside(scope, self._remaining)
             cells = count_by_cell(self._remaining)
+        affected: list[AffectedCell] = []
+        for scope in self._drop_needless(scopes, votes):
+            affected.append(_affected_cell(scope, _select_inside(scope, votes), self._limits))
+            votes = _select_outside(scope, votes)
         return tuple(affected)
+
+    def _drop_needless(self, scopes: Sequence[Scope], votes: VotesByPlace) -> list[Scope]:
+        """Drop cells that the later ones explain: most of what they leave of it lives on.
+
+        Where two operators are hit, a region in which most vantages are theirs may stand out first.
+        """
+        kept = [*scopes]
+        for scope in scopes:
+            rest = _select_inside(scope, votes)
+            for other in kept:
+                rest = _select_outside(other, rest) if other != scope else rest
+            if len(kept) > 1 and sum_votes(rest).share < self._share - _VOTE_TOLERANCE:
+                kept.remove(scope)
+        return kept
 
     def _find_best(self, cells: Mapping[Scope, VoteCount]) -> Scope | None:
         """Find the cell with the highest likelihood gain; None if none gains enough.
 
-        Of cells with the same gain it is the widest. A whole country needs hits of several
-        networks.
+        Of cells with the same gain it is the widest, and the network rather than the region that
+        it is all of: only the network is known to have failed. A whole country needs hits of
+        several networks.
         """
         networks = hit_networks(self._remaining)
         ranked = [
-            (round(self._gain(vote_count), 6), -scope.named_fields, scope)
+            (round(self._gain(vote_count), 6), -scope.named_fields, _names_network(scope), scope)
             for scope, vote_count in cells.items()
             if vote_count.votes >= self._min_votes
             and vote_count.share >= self._share <= self._all_cells[scope].share
             and (not scope.is_national or len(networks) >= self._limits.networks)
             and self._may_name(scope)
         ]
-        gain, _, scope = max(ranked, default=(0.0, 0, None))
+        gain, *_, scope = max(ranked, default=(0.0, 0, False, None))
         return scope if gain > self._limits.explain else None
 
     def _split(self, scope: Scope) -> tuple[Scope, ...]:
@@ -118,17 +137,49 @@ class _Localization:
         return best
 
     def _gain(self, vote_count: VoteCount) -> float:
-        """Return the gain of a hypothesis in log-likelihood, in nats."""
-        noise = self._limits.noise
-        share = min(max(vote_count.share, 1e-6), 1 - 1e-6)
-        misses = vote_count.votes - vote_count.hits
-        return vote_count.hits * math.log(share / noise) + misses * math.log(
-            (1 - share) / (1 - noise)
-        )
+        return _compute_gain(vote_count.votes, vote_count.share, self._limits.noise)
+
+
+def _compute_gain(votes: float, share: float, noise: float) -> float:
+    """Return the gain of a hypothesis over noise in log-likelihood, in nats."""
+    hits = votes * share
+    bounded = min(max(share, 1e-6), 1 - 1e-6)
+    misses = votes - hits
+    return hits * math.log(bounded / noise) + misses * math.log((1 - bounded) / (1 - noise))
+
+
+def select_distinct(
+    affected: Iterable[AffectedCell], votes: VotesByPlace, limits: Thresholds = THRESHOLDS
+) -> tuple[AffectedCell, ...]:
+    """Select the cells that stand out from the rest of the country, and not from noise alone.
+
+    Where a third fails by chance, or a block has reached a third of what is tested, most do in some
+    small cell (fewer votes than `few`).
+    """
+    cells = tuple(affected)
+    rest = votes
+    for cell in cells:
+        rest = _select_outside(cell.scope, rest)
+    count = sum_votes(rest)
+    share = min(count.share, limits.p_bad) if count.votes >= limits.votes else 0.0
+    noise = max(limits.noise, share)
+    return tuple(
+        cell
+        for cell in cells
+        if cell.votes >= limits.few or _compute_gain(cell.votes, cell.share, noise) > limits.explain
+    )
+
+
+def _names_network(scope: Scope) -> bool:
+    return scope.asn > 0 and not scope.region
 
 
 def _select_inside(scope: Scope, votes: VotesByPlace) -> VotesByPlace:
     return {at: count for at, count in votes.items() if scope.includes(at)}
+
+
+def _select_outside(scope: Scope, votes: VotesByPlace) -> VotesByPlace:
+    return {at: count for at, count in votes.items() if not scope.includes(at)}
 
 
 def attach_persons(
