@@ -19,7 +19,7 @@ from heliograph_collector.detect.blocking.known_votes import KnownVotes
 from heliograph_collector.detect.blocking.latest_votes import NewVoters
 from heliograph_collector.detect.blocking.other_countries import OtherCountries
 from heliograph_collector.detect.blocking.other_services import OtherServices
-from heliograph_collector.detect.blocking.reopening import confirm_or_resume, was_closed_lately
+from heliograph_collector.detect.blocking.reopening import confirm_block, was_closed_lately
 from heliograph_collector.detect.blocking.steady_cells import find_steady
 from heliograph_collector.detect.stats.localization import (
     attach_persons,
@@ -298,12 +298,12 @@ class CountryService:
         for episode in [*self.episodes]:
             episode.mark_edition(votes, doubted, now_us)
             touched = tuple(p for p in steady_cells if episode.touches(p))
-            if not episode.is_open or episode.confirmed_us is not None or not touched:
+            if not episode.is_open or episode.confirmed_us is not None:
                 continue
-            if others.fail_with(episode):
-                episode.mark_elsewhere(now_us)
-            elif not episode.is_doubted(now_us):
-                confirm_or_resume(self.episodes, episode, touched, now_us)
+            few = [p for p in loud_cells if episode.includes(p.scope) and p.votes < limits.votes]
+            touched = touched or self.known.select_failing(few, doubted, now_us, limits)
+            if touched:
+                confirm_block(self.episodes, episode, touched, others, now_us)
 
     def _localize_loud(
         self, votes: VotesByPlace, min_votes: float, loud: AbstractSet[Scope], now_us: int

@@ -9,16 +9,21 @@ vantage begins to fail, those that worked since the middle one began do contradi
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.stats.localization import attach_persons
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
-from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
 
 _KNOWN_S = 1_800.0  # an older vote says nothing of a vantage; assumed
+_TESTED_S = (
+    900.0  # in which each vantage has tested, by the default plan (480 s) or nearly; assumed
+)
 
 
 @dataclass(slots=True)
@@ -56,6 +61,33 @@ class KnownVotes:
             if o.standing in FAILING_VALUES or o.at_us >= since_us
         ]
         return sum_votes(count_votes(hits)).share >= limits.confirm_share
+
+    def select_failing(
+        self,
+        cells: Iterable[AffectedCell],
+        doubted: AbstractSet[str],
+        now_us: int,
+        limits: Thresholds,
+    ) -> tuple[AffectedCell, ...]:
+        """Select suspected cells in which enough fail, though too few of the votes are fresh.
+
+        Args:
+            cells: The suspected cells.
+            doubted: Vantages whose failures may have another cause.
+            now_us: The end of the bin.
+            limits: The thresholds.
+        """
+        since_us = now_us - int(_TESTED_S * SECOND_US)
+        failing: list[AffectedCell] = []
+        for cell in cells:
+            votes = [o for o in self._select(cell.scope, now_us, limits) if o.at_us >= since_us]
+            hits = [(o.witness, o.standing in FAILING_VALUES) for o in votes]
+            by_place = count_votes((w, hit) for w, hit in hits if w.nym not in doubted)
+            count = sum_votes(by_place)
+            if count.votes >= limits.votes and count.share >= limits.confirm_share:
+                known = replace(cell, votes=count.votes, share=count.share, lines=count.lines)
+                failing += attach_persons((known,), by_place)
+        return tuple(failing)
 
     def _select(self, scope: Scope, now_us: int, limits: Thresholds) -> Sequence[ServiceVote]:
         since_us = now_us - int(max(_KNOWN_S, limits.fresh_s) * SECOND_US)

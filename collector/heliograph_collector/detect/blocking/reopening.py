@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
+from heliograph_collector.detect.blocking.other_countries import OtherCountries
 from heliograph_collector.incidents.incident import (
     Bracket,
     IncidentState,
@@ -38,17 +39,29 @@ def was_closed_lately(
     )
 
 
-def confirm_or_resume(
+def confirm_block(
     episodes: list[BlockingEpisode],
     own: BlockingEpisode,
     cells: tuple[AffectedCell, ...],
+    others: OtherCountries,
     now_us: int,
 ) -> None:
-    """Confirm a block for these cells; where it goes on with another one, that one replaces it.
+    """Confirm a suspected block for these cells, unless other countries fail with it.
+
+    Where it goes on with another one, that one replaces it.
 
     Args:
         episodes: Those of the same service and country, with its own.
+        own: The suspected one.
+        cells: The cells that stand out.
+        others: The votes of the other countries.
+        now_us: The end of the bin.
     """
+    if others.fail_with(own):
+        own.mark_elsewhere(now_us)
+        return
+    if own.is_doubted(now_us):
+        return
     earlier = _find_interrupted(episodes, own, cells)
     if earlier is None:
         own.confirm(cells, now_us)
