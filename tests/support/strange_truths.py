@@ -63,12 +63,20 @@ def may(scope: Scope, service: str = "", at: float = AT, until: float = math.inf
 
 def play_scene(scene: StrangeScene, seed: int, folder: Path) -> list[str]:
     """Play a scene through the detectors; return what is wrong with what they told."""
+    places, incidents = play_incidents(scene, seed, folder)
+    return list(dict.fromkeys(find_faults(scene, places, incidents)))
+
+
+def play_incidents(
+    scene: StrangeScene, seed: int, folder: Path
+) -> tuple[list[VantageLocation], list[Incident]]:
+    """Play a scene through the detectors; return where vantages are at first, and all incidents."""
     land = create_land(seed, scene.hours)
     scene.build(land)
-    places = {p.name: VantageLocation(p.country, p.region, p.asn, p.access) for p in land.people}
+    places = [VantageLocation(p.country, p.region, p.asn, p.access) for p in land.people]
     content = read_signals(land.write(folder / "signals.jsonl"))
     incidents = replay_signals(content.signals, content.votes, content.levels).incidents
-    return list(dict.fromkeys(find_faults(scene, list(places.values()), incidents)))
+    return places, list(incidents)
 
 
 def find_faults(
@@ -144,7 +152,7 @@ def _find_missed(
     ends = [_seconds(i.closed_us) if i.closed_us else math.inf for _, i in told]
     if max(ends) < truth.until - _EARLY_S:
         yield f"{grave}{name} told as over {truth.until - max(ends):.0f} s before its end"
-    if min(ends) > truth.until + truth.ends_within_s:
+    if truth.ends_within_s < math.inf and min(ends) > truth.until + truth.ends_within_s:
         late = "never" if min(ends) == math.inf else f"{min(ends) - truth.until:.0f} s late"
         yield f"late: end of {name} told {late}"
 
@@ -166,6 +174,7 @@ def _list_told(
         if at_us is None or not is_same or is_withdrawn:
             continue
         steps = _list_statements(incident)
+        steps.append((steps[-1][0], incident.parts))  # all of it, when is not on record
         if truth.is_suspicion_enough:
             steps.append((incident.suspected_us, incident.parts))
         for step_us, parts in steps:
