@@ -332,14 +332,16 @@ class Simulation:
             self.end_waits()
 
     def check_coverage(self) -> None:
-        """While an agent of a killed host is neither seen nor given up, there is a gap."""
-        unknown = [
-            agent
-            for agent in self.agents
-            if agent.host_died and self.status.get(agent.record.id) == "live"
-        ]
-        for agent in unknown:
-            if self.step - max(agent.host_died, self.disturbed) <= TOLD_S:
+        """While an agent of a killed host is neither seen nor given up, there is a gap.
+
+        Not of one whose session the host had ended before: its silence may not be long enough yet.
+        """
+        for agent in self.agents:
+            is_unknown = agent.host_died and self.status.get(agent.record.id) == "live"
+            if not is_unknown or self.step - max(agent.host_died, self.disturbed) <= TOLD_S:
+                continue
+            missing = self.leader.connections._missing.get(agent.record.id)
+            if missing and missing.silent_at_us(HEARTBEAT_S) > self.clock.monotonic_us():
                 continue
             self.counts["unknown"] += 1
             if self.clock.wall_us() >= self.gap_until_us:

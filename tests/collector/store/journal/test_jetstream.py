@@ -86,6 +86,9 @@ async def test_rows_are_read_from_the_server_as_from_memory(
     async with open_jetstream(settings, tmp_path) as again:
         assert await again.read(0, 1_000) == remembered
         assert await again.read(60, 7) == remembered[20:27]
+        async with jetstream(settings) as servers:
+            await servers.purge_stream(settings.name)
+        assert await again.read(40, 60) == remembered[:60], "the next reader needs no server"
 
 
 async def test_position_follows_rows_whose_answer_was_lost(

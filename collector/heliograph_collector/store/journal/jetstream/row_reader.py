@@ -5,13 +5,14 @@ changes. That it has none proves nothing: it may be behind. Then the stream's le
 the next one, and must itself have come as far as this process knows that the stream has. So a
 reader that gets fewer rows than it asked for has read all up to the `position` from before.
 
-The newest rows are kept in memory: the judge and the detectors read each within seconds of its
-append, and the servers said which position it has.
+The newest rows are kept in memory, whoever appended them: the judge and the detectors read each
+within seconds of its append, and the servers said which position it has.
 """
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Collection
+from itertools import takewhile
 
 import nats.js.errors
 from nats.js.api import RawStreamMsg
@@ -31,13 +32,15 @@ _END = JournalRow(kind=RowKind.START, agent=b"", received_us=0, position=1 << 63
 
 
 class RecentRows:
-    """The newest appended rows by position, up to a limit of bytes."""
+    """The rows that were appended or read last by position, up to a limit of bytes."""
 
     def __init__(self) -> None:
         self._rows: OrderedDict[int, JournalRow] = OrderedDict()
         self._bytes = 0
 
     def add(self, position: int, row: JournalRow) -> None:
+        if position in self._rows:  # the judge and the detectors asked for it at the same time
+            return
         self._rows[position] = row
         self._bytes += len(row.body) + _ROW_BYTES
         while self._bytes > _KEPT_BYTES:
@@ -100,6 +103,9 @@ class RowReader:
     async def _get_window(self, first: int, last: int, limit: int) -> list[JournalRow]:
         """Get the next rows; the first of none is beyond `last`, and only if there is no other."""
         window = range(first, min(first + min(_WINDOW, limit), last + 1))
+        remembered = list(takewhile(bool, map(self._recent.get, window)))
+        if remembered:  # without a task for each
+            return [row for row in remembered if row is not None]
         found = await asyncio.gather(*map(self._get, window), return_exceptions=True)
         rows: list[JournalRow] = []
         for row in found:
@@ -123,7 +129,7 @@ class RowReader:
             )
         except nats.js.errors.NotFoundError:
             return None
-        return _build(message)
+        return self._remember(message)
 
     async def _read_presence(
         self, after: int, last: int, limit: int, kinds: Collection[RowKind]
@@ -152,9 +158,10 @@ class RowReader:
             if await self.read_last_position() < last:
                 raise self._connection.build_failure() from None
             return None
-        return _build(message)
+        return self._remember(message)
 
-
-def _build(message: RawStreamMsg) -> JournalRow:
-    position = message.seq or 0
-    return build_row(position, decode_message(position, message.data))
+    def _remember(self, message: RawStreamMsg) -> JournalRow:
+        position = message.seq or 0
+        row = build_row(position, decode_message(position, message.data))
+        self._recent.add(position, row)
+        return row
