@@ -19,6 +19,7 @@ from support.strange_blocks import (
 )
 from support.strange_truths import COUNTRY, StrangeScene, Truth, may
 
+NO_ANSWER: Said = {"value": "blocked", "layer": "dns", "method": "timeout"}
 OPERATORS = {10: AT, 20: AT + 80 * MINUTE, 11: AT + 160 * MINUTE, 21: AT + 240 * MINUTE}
 
 
@@ -33,6 +34,31 @@ def refuse_names(land: Land) -> None:
         is_shut = is_local(person) and at >= OPERATORS.get(person.asn, land.end)
         has_own = draw("resolver", person.name) < 0.3
         return DNS if is_shut and service in FOREIGN and not has_own else GOOD
+
+    measure(land, judge)
+
+
+def lose_resolver(land: Land) -> None:
+    """A firm whose resolvers three fifths of all lines use answers no name for 50 min.
+
+    Names at home fail as those abroad do (assumed share).
+    """
+    land.settle()
+
+    def judge(person: Person, _service: str, at: float) -> Said:
+        uses = is_local(person) and draw("firm", person.name) < 0.6
+        return NO_ANSWER if uses and is_during(at, 50 / 60) else GOOD
+
+    measure(land, judge)
+
+
+def drop_names(land: Land) -> None:
+    """A state's box drops all queries for the names of three messengers, and no other."""
+    land.settle()
+
+    def judge(person: Person, service: str, at: float) -> Said:
+        is_bad = is_local(person) and is_during(at, 2) and service in FOREIGN[:3]
+        return NO_ANSWER if is_bad else GOOD
 
     measure(land, judge)
 
@@ -84,6 +110,15 @@ def _say_with_edition(person: Person, *, is_bad: bool) -> Said:
 
 
 SCENES = {
+    "a resolver of many": StrangeScene(lose_resolver, (), 4),
+    "names dropped": StrangeScene(
+        drop_names,
+        tuple(
+            Truth(COUNTRY, AT, AT + 2 * HOUR, service, 480, layers=("dns",))
+            for service in FOREIGN[:3]
+        ),
+        4,
+    ),
     # Five tests in a row, one in eight minutes, tell a vantage that always fails from one that
     # fails by chance.
     "most is blocked on most lines": StrangeScene(

@@ -50,6 +50,8 @@ ALWAYS = (
     ("addresses hop", 0),  # 2.5 s, as each of the next two
     ("lifted each hour", 0),
     ("two ways", 0),
+    ("a resolver of many", 0),
+    ("names dropped", 0),
 )
 
 
