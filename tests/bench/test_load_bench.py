@@ -20,14 +20,21 @@ import pytest
 
 from heliograph.clock import SystemClock
 from heliograph.services import load_shipped_services
-from heliograph_lab.simulate.channel import connect_endpoint, read_invite
 from heliograph_lab.simulate.collector_process import CollectorProcess
 from heliograph_lab.simulate.subscriber import IncidentSubscriber
 from heliograph_lab.simulate.workload import build_load_plan
-from support.load_bench import Phase, Reader, Sender, Stretch, answer_of, program, table
+from support.load_bench import (
+    Phase,
+    Reader,
+    Sender,
+    Stretch,
+    answer_of,
+    bare_server,
+    table,
+)
+from support.load_bench import flood as flood_with
 from support.load_fleet import COUNTRIES, connected_fleet
 from support.load_sender import Report, Seal
-from support.programs import cost_of
 from support.stage_costs import STAGES
 
 AGENTS = int(os.environ.get("HELIOGRAPH_BENCH_AGENTS", "48"))
@@ -102,7 +109,8 @@ async def measure(own: CollectorProcess, sender: Sender, folder: Path) -> Measur
     await reader.close()
     await sender.leave()
     await own.kill()
-    bare, bare_cpu_us = await _bare(own, sender)
+    async with bare_server(own.data, sender) as pid:
+        bare, bare_cpu_us = await flood_with(sender, pid, FLOOD)
     stages = await answer_of(
         "support.stage_costs", "stages", str(own.data), str(folder / "envelopes"), str(folder)
     )
@@ -134,22 +142,6 @@ async def _paced(
     stretch = _stretch(own, sender, reader, await reader.visible())
     stretch.watch, stretch.country, stretch.service = watch, order.country, order.service
     return await stretch.run(f"{share:.0%}", paced=True, sealed=sealed, incident_s=INCIDENT_S)
-
-
-async def _bare(own: CollectorProcess, sender: Sender) -> tuple[Report, float]:
-    """The same kind of results before a server that does the least."""
-    async with program("support.bare_intake", str(own.data)) as process:
-        assert process.stdout is not None
-        invite = (await process.stdout.readline()).decode()
-        door = await asyncio.to_thread(connect_endpoint, read_invite(invite))
-        await sender.join(door)
-        await sender.seal(Seal(results=FLOOD, seconds=1.0))
-        await sender.connect()
-        before = cost_of(process.pid).cpu_s
-        report = await sender.send(paced=False)
-        spent_us = 1e6 * (cost_of(process.pid).cpu_s - before) / report.results
-        await sender.leave()
-        return report, spent_us
 
 
 def report(measured: Measured) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from heliograph_lab.simulate.channel import CollectorEndpoint
+from heliograph_lab.simulate.channel import CollectorEndpoint, connect_endpoint, read_invite
 from heliograph_lab.simulate.subscriber import IncidentSubscriber
 from support.load_sender import Enrol, Report, Seal, Send
 from support.programs import ask, cost_of, module_command
@@ -81,6 +81,26 @@ async def program(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+@asynccontextmanager
+async def bare_server(data: Path, sender: Sender) -> AsyncIterator[int]:
+    """A server that does the least, with the sender's agents; yield its process id."""
+    async with program("support.bare_intake", str(data)) as process:
+        assert process.stdout is not None
+        invite = (await process.stdout.readline()).decode()
+        await sender.join(await asyncio.to_thread(connect_endpoint, read_invite(invite)))
+        await sender.connect()
+        yield process.pid
+        await sender.leave()
+
+
+async def flood(sender: Sender, pid: int, results: int) -> tuple[Report, float]:
+    """Send results as fast as a process acknowledges; return its CPU µs of a result too."""
+    await sender.seal(Seal(results=results, seconds=1.0))
+    before_s = cost_of(pid).cpu_s
+    report = await sender.send(paced=False)
+    return report, 1e6 * (cost_of(pid).cpu_s - before_s) / report.results
 
 
 async def answer_of(*words: str) -> dict[str, Any]:

@@ -215,6 +215,7 @@ class Fleet:
     async def connect(self, group: asyncio.TaskGroup) -> None:
         """A session each, on a connection of its own, with heartbeats."""
         for agent in self._agents:
+            agent.arrived.clear()  # they may have been connected before
             agent.context.heartbeat_s = BEAT_S
             self._tasks.append(group.create_task(agent.run_until(math.inf)))
         for agent in self._agents:
