@@ -181,6 +181,6 @@ def _pad(signed: bytes) -> bytes:
 
 def _unpad(padded: bytes) -> bytes:
     end = _LENGTH + int.from_bytes(padded[:_LENGTH], "big")
-    if end > len(padded) or any(padded[end:]):
+    if end > len(padded) or padded.count(0, end) != len(padded) - end:
         raise EnvelopeError("bad_padding")
     return padded[_LENGTH:end]

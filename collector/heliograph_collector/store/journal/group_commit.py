@@ -96,7 +96,8 @@ class GroupCommitter:
         self._queued_bytes = 0
         self._condition = threading.Condition()
         self._is_closing = False
-        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+        # By which event loop to wake whom, once `last_position` passes a position.
+        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Event, int]] = []
         self._thread = threading.Thread(target=self._run_writer, name="journal-writer", daemon=True)
         self._thread.start()
 
@@ -124,7 +125,7 @@ class GroupCommitter:
 
     async def wait_beyond(self, position: int, timeout_s: float) -> bool:
         """Wait until `last_position` passes `position`; return False on timeout."""
-        waiter = (asyncio.get_running_loop(), asyncio.Event())
+        waiter = (asyncio.get_running_loop(), asyncio.Event(), position)
         with self._condition:
             if self.last_position > position:
                 return True
@@ -207,8 +208,8 @@ class GroupCommitter:
 
     def _wake_waiters(self) -> None:
         with self._condition:
-            waiters = list(self._waiters)
-        for loop, event in waiters:
+            waiters = [waiter for waiter in self._waiters if waiter[2] < self.last_position]
+        for loop, event, _ in waiters:
             with contextlib.suppress(RuntimeError):  # the waiter's loop is closed
                 loop.call_soon_threadsafe(event.set)
 
