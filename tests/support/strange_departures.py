@@ -3,6 +3,7 @@
 Written apart from the detectors, from reports and from physics.
 """
 
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import Scope
 from support.foreign_world import AT, DAY, HOUR, Down, Land
 from support.reported_events import MINUTE
@@ -50,7 +51,22 @@ def cut_one_network(land: Land) -> None:
     land.cut(land.select(), AT, AT + 5 * HOUR, 10)
 
 
+def ration_power(land: Land) -> None:
+    """Lines of a third of the country are without power for 4 h, thirds by turns, for a week.
+
+    By street and not by region (Lebanon, 2021): each network and region loses some of its lines.
+    """
+    land.settle(lines=(16, 14), phones=(8, 6))
+    for person in land.select(access="fixed"):
+        group = int(person.name[1:]) % 3
+        for turn in range(group, 42, 3):
+            at = AT + turn * 4 * HOUR + land.rng.uniform(0, 20)
+            until = at + 4 * HOUR + land.rng.uniform(-60, 200)
+            person.downs.append(Down(at, until, rebooted=land.rng.random() < 0.7))
+
+
 SCENES = {
+    "power by thirds": StrangeScene(ration_power, (), 7 * 24, (IncidentKind.POWER,)),
     "a feast's prayer": StrangeScene(pray_at_feast, (), 32),
     "a campaign's clock": StrangeScene(end_campaign_by_clock, (), 12),
     "a campaign in a cut": StrangeScene(cut_campaign_with_all, (Truth(until=AT + 3 * HOUR),), 6),

@@ -47,9 +47,8 @@ ALWAYS = (
     ("a campaign's clock", 0),
     ("a campaign in a cut", 0),
     ("a university alone", 0),
-    ("addresses hop", 0),  # 2.5 s, as each of the next two
-    ("lifted each hour", 0),
-    ("two ways", 0),
+    ("power by thirds", 0),
+    ("addresses hop", 0),
     ("a resolver of many", 0),
     ("names dropped", 0),
 )

@@ -35,6 +35,8 @@ _PARTIAL_SHARE = (
 )
 _FEW_SHARE = 0.34  # of a country, whose few silences may be chance; assumed
 _SPREAD_CHANCE = 1e-4  # of so many losses in the rest of the world by churn; assumed
+_RATIONED_US = 7 * DAY_US  # since which lines were without power together; assumed
+_TOGETHER_US = 300 * SECOND_US  # in which the lines of a street go; assumed
 _JOINT_SHARE = 0.34  # of all countries, that fall together as by one fault of ours; assumed
 
 
@@ -260,7 +262,8 @@ def is_power_failure(
 
     Phones have batteries, and a cut of a city's network begins with the mobiles. The fixed lines
     must be of several operators, and live on in no region, or in part of every operator. In one
-    region without phones of ours nothing distinguishes the two; a silent one does.
+    region without phones of ours nothing distinguishes the two; a silent one does. Or the lines
+    of one operator lost power together lately, and do so again.
     """
     regional = [s for s in vantages if any(_shares_region(cell, s) for cell in cells)]
     mobile = _sum_silent([s for s in regional if s.place.access == "mobile"])
@@ -272,7 +275,28 @@ def is_power_failure(
     is_mute = is_one_region and mobile.votes < limits.witnesses and not mobile.hits
     is_mute &= _are_lines(fixed)
     lives = mobile.votes >= limits.witnesses and mobile.share <= _PHONES_SHARE
+    if lives and _have_lost_power_before(_select_silent(cells, vantages)):
+        return True
     return (lives or is_mute) and len(silent_networks) > 1 and is_whole
+
+
+def _have_lost_power_before(silent: Sequence[VantagePresence]) -> bool:
+    """Return whether half of these lines lost power together lately, as where it is rationed.
+
+    Streets are without power by turns, so all lines of a small cell may be in one street.
+    """
+    if not _are_lines(silent):
+        return False
+    times_us = [v.powerless_us for v in silent if v.lost_us - v.powerless_us <= _RATIONED_US]
+    near = [[abs(other - at_us) <= _TOGETHER_US for other in times_us] for at_us in times_us]
+    together = [row for row in near if sum(row) >= THRESHOLDS.witnesses]
+    return 0 < len(silent) <= 2 * len(together)
+
+
+def _select_silent(
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]
+) -> list[VantagePresence]:
+    return [v for v in vantages if v.is_silent and any(c.scope.includes(v.place) for c in cells)]
 
 
 def may_be_order(cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]) -> bool:

@@ -52,6 +52,7 @@ class VantagePresence:
     on_battery: bool | None = None
     battery_us: int = 0  # when it went from mains to its battery; 0: not so
     power_failed: bool = False  # it went to its battery before its loss, or rebooted in it
+    powerless_us: int = 0  # when it was lost last in such a silence
     left_us: int = 0  # its last goodbye
     begun_us: int = 0  # when its agent last began again, or came with another edition
     edition: str = ""
@@ -152,6 +153,7 @@ class VantagePresence:
             is_known = signal.uptime_s is not None
             is_rebooted = is_known and (signal.uptime_s or 0) * SECOND_US < silent_us
             self.power_failed |= is_rebooted
+            self.powerless_us = self.lost_us if self.power_failed else self.powerless_us
             self.ran_on = signal.same_boot or (is_known and not is_rebooted)
         self.note_power(signal.on_battery, at_us)
         self._note_restart(signal)
