@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from support import odd_cuts, odd_mixtures, odd_services
+from support import odd_cuts, odd_mixtures, odd_names, odd_services
 from support.strange_truths import play_scene
 
 # Two draws of each were looked at when the scenes were written.
 SEEDS = min(2, int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "0")))
-SCENES = odd_cuts.SCENES | odd_mixtures.SCENES | odd_services.SCENES
+SCENES = odd_cuts.SCENES | odd_mixtures.SCENES | odd_names.SCENES | odd_services.SCENES
 # What is nearest to a grave error and plays in a moment is played in each run, all by `make soak`.
 ALWAYS = (
     ("a plan changes", 0),  # half of a dark country has said goodbye
@@ -21,6 +21,7 @@ ALWAYS = (
     ("two hundred newcomers", 0),
     ("our address, no other way", 0),
     ("a third given back", 0),
+    ("a resolver of many", 0),
 )
 
 
