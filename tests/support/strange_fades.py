@@ -1,4 +1,4 @@
-"""Countries that go dark line by line over hours, in fleets that are of one kind.
+"""Countries that go dark line by line over hours, or seem to, in fleets that are of one kind.
 
 Written apart from the detectors. How fast: Iran 2019 took hours from operator to operator, and 2026
 three hours. That fleets are of one kind is what happens: a campaign reaches the customers of an
@@ -7,6 +7,7 @@ operator, one building, or people with a spare computer and no phone for it.
 
 import math
 
+from heliograph_collector.incidents.incident import IncidentKind
 from support.foreign_world import AT, HOUR, Down, Land, Person
 from support.reported_events import MINUTE
 from support.strange_truths import COUNTRY, StrangeScene, Truth
@@ -36,6 +37,23 @@ def fade_city(land: Land) -> None:
     _fade(land, [p for p in land.people if p.access != "hosting" and p.country == "KZ"], 14)
 
 
+def block_address_of_few(land: Land) -> None:
+    """Our address is blocked; half of 15 find another entrance, most of these behind one address.
+
+    Phones and three lines have none. Operators follow within six minutes.
+    """
+    land.settle(lines=(), phones=())
+    lines = land.add("KZ", 8, 10, "fixed", nat=1) + land.add("KZ", 2, 12, "fixed")
+    phones = land.add("KZ", 4, 21, "mobile", nat=3)
+    for index, person in enumerate([*lines, *phones]):
+        since = _AT + {10: 60, 12: 0, 21: 310}[person.asn] + land.rng.uniform(0, 5)
+        if person in phones or index % 3 == 2:
+            person.downs.append(Down(since, _AT + 3 * HOUR + land.rng.uniform(0, 600)))
+            continue
+        back = since + land.rng.uniform(15, 60)
+        person.downs.append(Down(since, back, told=True, entrance="second"))
+
+
 def _break_by_chance(land: Land, person: Person) -> None:
     """Add brief silences, of which some people have one a day and others twenty."""
     rate = land.rng.gammavariate(2, 5 / (24 * HOUR))
@@ -62,6 +80,9 @@ def _truth(half_min: float) -> tuple[Truth, ...]:
 
 SCENES = {
     "lines fade, data centers stay": StrangeScene(fade_lines, _truth(100), 63, most=1),
+    "our address blocked for few": StrangeScene(
+        block_address_of_few, (), 60, (IncidentKind.COLLECTOR_BLOCKED,)
+    ),
     "few lines fade": StrangeScene(fade_few_lines, _truth(60), 63, most=1),
     "a city behind one address fades": StrangeScene(fade_city, _truth(20), 63, most=1),
 }

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Protocol
 
 from heliograph.units import DAY_US, MINUTE_US, SECOND_US
-from heliograph_collector.detect.blocking.detector import BlockingDetector
+from heliograph_collector.detect.blocking.detector import BlockingDetector, JudgedCell
 from heliograph_collector.detect.signal_reader import read_stored_votes
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Incident, IncidentState, carry_ids
@@ -24,6 +24,7 @@ _BIN_US = _BIN_S * SECOND_US
 _FRESH_S = int(THRESHOLDS.fresh_s)
 
 SETTLE_US = 30 * SECOND_US  # from the first late vote, because late votes come together; assumed
+TOLD_US = 270 * SECOND_US  # longer while the block is told and lasts; assumed
 MAX_WINDOW_US = 30 * DAY_US  # an agent offline for longer explains no incident of today; assumed
 _PIECE_US = 6 * 3_600 * SECOND_US  # of a window in one query, which bounds memory; assumed
 LEAD_US = 1_800 * SECOND_US  # an incident nearer to the start may have begun before; assumed
@@ -51,6 +52,19 @@ class ReopenedWindow:
         self.voters.add(vote.witness.nym)
         if vote.standing in FAILING_VALUES:
             self.failing.add(vote.witness.nym)
+
+    def is_due(self, now_us: int, incidents: Iterable[Incident]) -> bool:
+        """Return whether it is time: of what is told already, late votes change little.
+
+        A window due later than any can be was made while the clock was ahead.
+        """
+        is_told = any(
+            incident.confirmed_us is not None and incident.closed_us is None
+            for incident in incidents
+            if _is_same_service(incident, self)
+        )
+        wait_us = TOLD_US if is_told else 0
+        return not now_us - wait_us < self.due_us <= now_us + SETTLE_US
 
     def is_worthwhile(self, incidents: Iterable[Incident]) -> bool:
         """Return whether many late votes failed or an incident overlaps the window.
@@ -120,12 +134,7 @@ class LateVotes:
 
     def pop_due(self, now_us: int, incidents: Sequence[Incident]) -> ReopenedWindow | None:
         """Return the oldest due window; drop due windows that change nothing."""
-        due_windows = [
-            window
-            for window in self._windows.values()
-            # A window due later than any can be was made while the clock was ahead.
-            if not now_us < window.due_us <= now_us + SETTLE_US
-        ]
+        due_windows = [w for w in self._windows.values() if w.is_due(now_us, incidents)]
         for window in sorted(due_windows, key=attrgetter("due_us")):
             del self._windows[window.country, window.service]
             if window.is_worthwhile(incidents):
@@ -306,7 +315,7 @@ async def _detect_past(
 
     A piece with too many rows for one query is halved, down to one bin.
     """
-    past = _PastDetector(since_us)
+    past = _PastDetector(since_us, (reopened.service, reopened.country))
     piece_us = _PIECE_US
     while past.until_us < until_us:
         end_us = min(past.until_us + piece_us, until_us)
@@ -354,9 +363,9 @@ class _OtherVotes:
 class _PastDetector:
     """A detector of a past window, which reads it piece by piece."""
 
-    def __init__(self, since_us: int) -> None:
+    def __init__(self, since_us: int, judged: JudgedCell) -> None:
         self._world = _StoredWorld({})
-        self.detector = BlockingDetector(since_us, world=self._world)
+        self.detector = BlockingDetector(since_us, world=self._world, judged=judged)
         self.until_us = since_us
 
     def read_piece(

@@ -125,7 +125,10 @@ class _LiveReplay:
         reevaluated = [
             incident
             for incident in detect_blocking(
-                self._select_votes(window, since_us, until_us), since_us, until_us
+                self._select_votes(window, since_us, until_us),
+                since_us,
+                until_us,
+                judged=(window.service, window.country),
             )
             if (incident.service, incident.scope.country) == (window.service, window.country)
         ]

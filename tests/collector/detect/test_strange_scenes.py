@@ -51,6 +51,7 @@ ALWAYS = (
     ("addresses hop", 0),
     ("a resolver of many", 0),
     ("names dropped", 0),
+    ("our address blocked for few", 1),
 )
 
 

@@ -9,6 +9,7 @@ of the world fails too, nothing is summed. episode.py describes the end of an ep
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from functools import cache
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.editions import AgentEditions, EditionDoubts
@@ -160,15 +161,15 @@ class CountryService:
     ) -> None:
         """Add the new votes of a bin to the evidence of their cells."""
         limits = self.limits
-        voters = new_voters.pseudonyms
-        counted_votes = [
-            o for o in votes if o.witness.nym in voters and o.standing is not VoteValue.DOWN
-        ]
-        cells = self._count_cells(count_votes(_list_hits(counted_votes)))
+        cells = self._count_cells(count_votes(_list_hits(_select_new(votes, new_voters))))
         self.evidence.add_bin(cells, rate, usual, limits)
         repeated = _list_hits(o for o in votes if o.witness.nym in new_voters.repeating)
         self.evidence.add_repeats(self._count_cells(count_votes(repeated)), usual, limits)
-        self.flapping.record_tests(counted_votes)
+        self.record_tests(votes, new_voters)
+
+    def record_tests(self, votes: Sequence[ServiceVote], new_voters: NewVoters) -> None:
+        """Record how often vantages fail, with which other services are compared."""
+        self.flapping.record_tests(_select_new(votes, new_voters))
 
     def _hold_partial(
         self, cells: Mapping[AffectedCell, float], now_us: int, others: OtherCountries
@@ -311,6 +312,7 @@ class CountryService:
     def _localize_loud(
         self, votes: VotesByPlace, min_votes: float, loud: AbstractSet[Scope], now_us: int
     ) -> tuple[AffectedCell, ...]:
+        @cache
         def mostly_fails(scope: Scope) -> bool:
             return self.known.mostly_fail(scope, self.first_bad, now_us, limits)
 
@@ -389,6 +391,12 @@ class CountryService:
         return BlockingEpisode.open_new(
             self.service, cells, failures, last_successes, now_us, self.limits
         )
+
+
+def _select_new(votes: Sequence[ServiceVote], new_voters: NewVoters) -> list[ServiceVote]:
+    """Select the votes of a bin that count in it."""
+    names = new_voters.pseudonyms
+    return [o for o in votes if o.witness.nym in names and o.standing is not VoteValue.DOWN]
 
 
 def _list_hits(votes: Iterable[ServiceVote]) -> list[tuple[VantageRef, bool]]:

@@ -56,6 +56,9 @@ class WorldVotes(Protocol):
         ...
 
 
+JudgedCell = tuple[str, str]  # a service and a country
+
+
 class ContextVotes(Protocol):
     """Votes of the same country on other services, which the detector itself does not judge."""
 
@@ -76,6 +79,7 @@ def detect_blocking(
     limits: Thresholds = THRESHOLDS,
     world: WorldVotes | None = None,
     context: ContextVotes | None = None,
+    judged: JudgedCell | None = None,
 ) -> tuple[Incident, ...]:
     """Detect blocking in the votes of [since, until), in whole bins.
 
@@ -84,8 +88,9 @@ def detect_blocking(
     Args:
         world: Replaces the votes of the other countries if `votes` are of one country.
         context: The votes on services that are not judged, to compare these with.
+        judged: The only one that is judged; the others compare.
     """
-    detector = BlockingDetector(since_us, limits, world, context)
+    detector = BlockingDetector(since_us, limits, world, context, judged)
     width = detector.width_us
     bins: defaultdict[int, list[ServiceVote]] = defaultdict(list)
     for vote in votes:
@@ -124,10 +129,7 @@ class BlockingDetectorState:
 
 
 class BlockingDetector:
-    """The incremental detector, which reads votes one by one.
-
-    `since_us` is the start of the open bin.
-    """
+    """The incremental detector, which reads votes one by one; `since_us` begins the open bin."""
 
     def __init__(
         self,
@@ -135,6 +137,7 @@ class BlockingDetector:
         limits: Thresholds = THRESHOLDS,
         world: WorldVotes | None = None,
         context: ContextVotes | None = None,
+        judged: JudgedCell | None = None,
     ) -> None:
         self.limits = limits
         self.since_us = since_us
@@ -143,6 +146,7 @@ class BlockingDetector:
         self.editions = AgentEditions()
         self._world = world
         self._context = context
+        self._judged = judged
 
     def state(self) -> BlockingDetectorState:
         """Return the state to save at once, because it shares parts with the detector."""
@@ -284,7 +288,12 @@ class BlockingDetector:
         recent = {c: self._context.list_recent(c, end_us) for c in flapping if self._context}
         tests = group_tests(by_service, flapping, end_us, self.limits, recent)
         for name, service_bin in bins.items():
-            self._judge_service(name, service_bin, tests, end_us)
+            if self._judged is None or self._judged[0] == name:
+                self._judge_service(name, service_bin, tests, end_us)
+                continue
+            countries = self.services[name].countries
+            for country, country_votes in service_bin.by_country.items():
+                countries[country].record_tests(country_votes, service_bin.new_voters)
         self.since_us = end_us
 
     def _open_bin(self, name: str, votes: list[ServiceVote], end_us: int) -> ServiceBin:
@@ -323,6 +332,8 @@ class BlockingDetector:
             for c, v in by_country.items()
         }
         for country, front in sorted(service.countries.items()):
+            if self._judged not in (None, (name, country)):
+                continue  # its failures compare, and no more
             # Young vantages count only if the established ones are too few for a comparison.
             world_count = _sum_others(established, country)
             if world_count.votes < limits.witnesses:

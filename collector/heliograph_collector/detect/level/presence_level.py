@@ -53,6 +53,7 @@ from heliograph_collector.detect.level.local_time import is_busy_hour
 from heliograph_collector.detect.level.promotion import ConfirmedFall, darken_outages, promote_falls
 from heliograph_collector.detect.level.removal import may_be_removal
 from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.evasion import is_link_told
 from heliograph_collector.detect.silence.merging import is_one_line
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -373,6 +374,8 @@ def _find_doubts(
     if may_be_removal(fall.scope, of_a_day, sample.now_us - fall.started.earliest_us):
         return (confounders.HABIT,)
     if confounders.find_blocked_carrier(fallen, fall.started.earliest_us, limits) is not None:
+        return (confounders.CARRIER,)
+    if is_link_told(at_home, fall.started.earliest_us, limits):
         return (confounders.CARRIER,)
     return (confounders.ONE_LINE,) if is_one_line((part,), fallen, limits) else ()
 

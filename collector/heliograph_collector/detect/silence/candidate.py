@@ -92,8 +92,7 @@ class OutageCandidate:
         return now_us - self.found_us >= limits.give_up_s * SECOND_US
 
     def withdraw(self, now_us: int) -> CandidateOutcome:
-        # The level may have confirmed it meanwhile, by all that fell silent and not by a burst.
-        if self.dark is not None and self.dark.confirmed_us is None:
+        if self.dark is not None and self.dark.confirmed_us is None:  # else the level confirmed it
             self.dark.state = IncidentState.WITHDRAWN
             self.dark.closed_us = now_us
         return CandidateOutcome.GATED if self.gated else CandidateOutcome.DROPPED
@@ -148,10 +147,12 @@ class _Evaluation:
         candidate = self._candidate
         limits = self._limits
         since_us = candidate.burst_us - int(limits.spread_s * SECOND_US)
-        witnesses = confounders.hear_witnesses(self._presence, candidate.country, since_us)
+        where = self._presence, candidate.country, since_us
+        witnesses = confounders.hear_witnesses(*where)
         self._is_transit = witnesses.may_be_transit
         is_waiting = self._is_transit and self._evasion.may_be_transit(self._voters)
-        candidate.gated = is_waiting if self._is_transit else witnesses.is_hit
+        is_common = witnesses.is_hit and not confounders.are_others_back(*where, self._now_us)
+        candidate.gated = is_waiting if self._is_transit else is_common
         if candidate.gated and not self._is_transit:
             return self._withdraw_if_late(CandidateOutcome.GATED)
         if candidate.gated:

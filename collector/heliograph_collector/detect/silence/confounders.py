@@ -33,6 +33,7 @@ _PHONES_SHARE = 0.34  # of silent mobiles: masts without batteries go with the l
 _PARTIAL_SHARE = (
     0.85  # of operators that fell: up to 12 % of a real cut remain (onset curves); assumed
 )
+_BACK_SHARE = 0.85  # of those that a fault of ours hit, who are back after it; assumed
 _FEW_SHARE = 0.34  # of a country, whose few silences may be chance; assumed
 _SPREAD_CHANCE = 1e-4  # of so many losses in the rest of the world by churn; assumed
 _RATIONED_US = 7 * DAY_US  # since which lines were without power together; assumed
@@ -103,6 +104,23 @@ def hear_witnesses(
         fallen=sum(share >= limits.witness_share for share in shares),
         begun=sum(_begins(count, limits) for count in counts),
     )
+
+
+def are_others_back(presence: PresenceTracker, country: str, since_us: int, now_us: int) -> bool:
+    """Return whether the other countries that fell silent with it have been back for a while.
+
+    A fault of ours ends for all. Agents try again within `retry_s`, so a country of which nobody is
+    back so long after the others is cut off, though our fault hides when.
+    """
+    limits = presence.limits
+    settled_us = now_us - int((limits.retry_s + limits.beat_s) * SECOND_US)
+    are_back: list[bool] = []
+    for other in presence.countries:
+        hit = [v for v in presence.list_fallen(other, since_us) if other != country]
+        if len(hit) >= limits.witnesses:
+            back = [v.is_live and v.back_us <= settled_us for v in hit]
+            are_back.append(sum(back) >= _BACK_SHARE * len(hit))
+    return len(are_back) > 1 and sum(are_back) > len(are_back) / 2
 
 
 def find_only_carrier(presence: PresenceTracker, country: str, since_us: int) -> str:

@@ -19,9 +19,11 @@ from heliograph_collector.detect.stats.voting import count_votes, is_established
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import OfflineReport
+from heliograph_collector.model.thresholds import Thresholds
 
 _WAIT_US = 300 * SECOND_US  # time to detect a block of the collector; design/detection.md
 _RECENT_US = 60 * SECOND_US  # since which one found another way, else they have ceased; assumed
+_LINK_SHARE = 0.2  # of those that fell silent, who doubt a slow cut; assumed
 _EVADED_SHARE = 0.02  # of those that fell silent; in a cut nobody finds another way; assumed
 
 
@@ -140,6 +142,29 @@ class EvasionTest:
         )
         cells = localize(votes, limits.confirm_share, limits.votes, limits)
         return Evasion(evidence, cells, self._silenced) if cells else None
+
+
+def is_link_told(vantages: Iterable[VantagePresence], since_us: int, limits: Thresholds) -> bool:
+    """Return whether a fifth of those that lost us since then say that their link works.
+
+    They are here by another way, maybe since before their loss was noticed. They count by vantage,
+    because this only doubts: half of a country may stand behind one address, and its vote says
+    nothing of those who are here. Who came back by the same way may have been lost by chance.
+    """
+    before_us = since_us - _WAIT_US
+    present = list(vantages)
+    told = [vantage for vantage in present if _tells_link(vantage, before_us)]
+    names = {vantage.witness.nym for vantage in told}
+    names |= {vantage.witness.nym for vantage in present if vantage.lost_us >= before_us}
+    networks = {vantage.place.asn for vantage in told}
+    return len(networks) > 1 and len(told) >= max(limits.witnesses, _LINK_SHARE * len(names))
+
+
+def _tells_link(vantage: VantagePresence, since_us: int) -> bool:
+    report = vantage.report
+    is_told = report is not None and bool(report.online) and report.until_us >= since_us
+    is_moved = vantage.is_rerouted or vantage.moved_us >= since_us
+    return is_told and is_moved and vantage.is_live
 
 
 def select_reports(silenced: Iterable[VantagePresence]) -> dict[str, OfflineReport]:

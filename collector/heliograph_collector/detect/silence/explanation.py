@@ -131,7 +131,9 @@ def has_contrary_word(
 def _list_rerouted(testimony: Sequence["_Testimony"], limits: Thresholds) -> list[bool]:
     """List who tells by its return alone; nobody does where many came back by the lost carrier."""
     prompt = [t.is_rerouted and t.is_prompt for t in testimony]
-    prompt_votes = _count(testimony, prompt)
+    prompt_votes = _count(
+        testimony, [t.is_online or p for t, p in zip(testimony, prompt, strict=True)]
+    )
     has_evaded = prompt_votes >= max(limits.witnesses, _PROMPT_SHARE * len(testimony))
     told = [t.is_evading for t in testimony] if has_evaded else prompt
     told_votes = _count(testimony, told)

@@ -3,7 +3,8 @@
 Operators make lines dial in again at night, move phones to other NATs or fall back to 2G, and
 programs restart. All sessions of a network end within seconds, and each comes back after its own
 time, while others are still silent. In a cut nobody comes back. Where the same place was silent
-for minutes at this time of an earlier day, that is its habit, and a cut must last longer.
+for minutes at this time of an earlier day, that is its habit, and a cut must last longer. That of a
+whole country was none: no two operators make lines dial in again in one minute.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,7 @@ from heliograph.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import count_votes, sum_votes
-from heliograph_collector.incidents.incident import Bracket
+from heliograph_collector.incidents.incident import Bracket, IncidentState
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
@@ -47,6 +48,8 @@ class EarlierOutage(Protocol):
     parts: tuple[AffectedCell, ...]
     started: Bracket
     closed_us: int | None
+    confirmed_us: int | None
+    state: IncidentState
 
     def contains(self, cells: Sequence[AffectedCell]) -> bool: ...
 
@@ -138,10 +141,17 @@ def _find_usual_length_us(
         outage.closed_us - outage.started.earliest_us
         for outage in outages
         if outage.closed_us is not None
+        and not _was_country(outage)
         and _is_same_time(outage.started.earliest_us, since_us)
         and (outage.contains(cells) or _are_of_networks(cells, outage.parts))
     ]
     return max((length for length in lengths_us if length <= _BRIEF_US), default=0)
+
+
+def _was_country(outage: EarlierOutage) -> bool:
+    """Return whether a whole country was confirmed to be cut, and that stands."""
+    stands = outage.confirmed_us is not None and outage.state is IncidentState.CLOSED
+    return stands and any(part.scope.is_national and part.networks > 1 for part in outage.parts)
 
 
 def _are_of_networks(cells: Sequence[AffectedCell], parts: Sequence[AffectedCell]) -> bool:

@@ -100,10 +100,13 @@ class _Localization:
             if vote_count.votes >= self._min_votes
             and vote_count.share >= self._share <= self._all_cells[scope].share
             and (not scope.is_national or len(networks) >= self._limits.networks)
-            and self._may_name(scope)
         ]
-        gain, *_, scope = max(ranked, default=(0.0, 0, False, None))
-        return scope if gain > self._limits.explain else None
+        for gain, *_, scope in sorted(ranked, reverse=True):  # naming costs most
+            if gain <= self._limits.explain:
+                return None
+            if self._may_name(scope):
+                return scope
+        return None
 
     def _split(self, scope: Scope) -> tuple[Scope, ...]:
         """Split a cell into cells along one dimension if they explain more.
