@@ -22,6 +22,10 @@ from heliograph_collector.detect.late_data import (
     apply_amendments,
     find_amendments,
 )
+from heliograph_collector.detect.level.beginnings import (
+    DoubtfulBeginning,
+    find_doubtful_beginnings,
+)
 from heliograph_collector.detect.level.detector import detect_levels
 from heliograph_collector.detect.silence.detector import CoverageGap
 from heliograph_collector.detect.sparse_votes import count_median, detect_sparse
@@ -37,11 +41,15 @@ TimedVote = tuple[int, ServiceVote]  # with the time at which the collector has 
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """What the detectors found; `late_votes` came too late for the minute of their measurement."""
+    """What the detectors found; `late_votes` came too late for the minute of their measurement.
+
+    `doubtful` are series of levels of which nothing, or not the beginning, can be judged.
+    """
 
     incidents: tuple[Incident, ...]
     coverage_gaps: tuple[CoverageGap, ...]
     late_votes: int
+    doubtful: tuple[DoubtfulBeginning, ...] = ()
 
 
 def replay_signals(
@@ -63,7 +71,9 @@ def replay_signals(
     incidents += detect_sparse(sparse, (vote for _, vote in dense))
     until_us = max((reading.until_us for reading in levels), default=0)
     incidents += _fold_levels(incidents, detect_levels(levels, until_us))
-    return ReplayResult(tuple(sorted(incidents, key=_onset_key)), coverage_gaps, late_votes)
+    ordered_incidents = tuple(sorted(incidents, key=_onset_key))
+    doubtful = find_doubtful_beginnings(levels)
+    return ReplayResult(ordered_incidents, coverage_gaps, late_votes, doubtful)
 
 
 class _LiveReplay:

@@ -217,3 +217,31 @@ def test_codes_and_milliseconds_are_refused_as_levels(
     table.write_text(f"time,google,delay\n{moment(0)},7,3\n{moment(1)},8,3\n")
     assert cli.main(["import", "series", str(table), "--signals", target]) == 1
     assert [r.source for r in read_signals(Path(target)).levels] == ["gtr", "gtr"]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            [40.0] * 40 + [900.0] * 30,
+            "KZ (probes): begins on 2026-01-01T00:00 at 4% of its best day",
+        ),
+        ([900.0] * 12, "KZ (probes): 12 values are too few to judge any."),
+        ([900.0] * 40 + [40.0] * 30, ""),
+    ],
+)
+def test_series_that_cannot_be_judged_from_its_beginning_is_named(
+    play: Play, values: Sequence[float], said: str
+) -> None:
+    lines = [
+        {
+            "kind": "level",
+            "at": (T0 + timedelta(hours=hour)).timestamp(),
+            "step_s": 3600,
+            "country": "KZ",
+            "source": "probes",
+            "value": value,
+        }
+        for hour, value in enumerate(values)
+    ]
+    assert play(lines).err.startswith(said) if said else play(lines).err == ""

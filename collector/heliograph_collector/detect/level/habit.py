@@ -20,7 +20,7 @@ _MAD_TO_SIGMA = 1.4826  # of a normal distribution, as is the next
 _MEAN_DEVIATION_TO_SIGMA = 1.2533
 _DAYS = 14
 _WEEKS = 4
-_LEAST = 12
+LEAST_VALUES = 12  # of which a usual level is made
 _FLOOR = 0.02
 _OUTLIER_DAYS = 7  # of so many days one may have been an outage
 _OUTLIER_WEEKS = 3
@@ -70,11 +70,11 @@ class LevelHabit:
         by_day = [[v for v in self._values_near(days) if v > above] for days in range(1, _DAYS + 1)]
         values = [value for day in by_day for value in day]
         earlier_lowest = min(values, default=None)
-        if len(values) < _LEAST:
+        if len(values) < LEAST_VALUES:
             recent = self.values[-self._steps_a_day :]
             values = [value for value in recent if value is not None and value > above]
             by_day = [values]
-        if len(values) < _LEAST:
+        if len(values) < LEAST_VALUES:
             return None
         middle = median(values)
         spread = max(

@@ -1,0 +1,52 @@
+"""How series begin: whether one is too short to judge, or may begin within a drop.
+
+What is usual is learned from a series itself, so a drop in which it begins is its habit. That is
+not found, but can be said: its first values are far below those of its best day.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from heliograph.units import DAY_US
+from heliograph_collector.detect.level.habit import LEAST_VALUES
+from heliograph_collector.model.level import LevelReading
+from heliograph_collector.model.scope import Scope
+
+LOW_SHARE = 0.5  # of the best day, below which a beginning may be a drop; assumed
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulBeginning:
+    """A series of which nothing, or not the beginning, can be judged."""
+
+    source: str
+    scope: Scope
+    since_us: int
+    values: int
+    share: float  # of its best day, at which it begins
+
+    @property
+    def is_short(self) -> bool:
+        return self.values <= LEAST_VALUES
+
+
+def find_doubtful_beginnings(readings: Iterable[LevelReading]) -> tuple[DoubtfulBeginning, ...]:
+    """Find the series that are too short, or begin low; the order of readings is free."""
+    series: defaultdict[tuple[str, Scope], list[LevelReading]] = defaultdict(list)
+    for reading in readings:
+        series[reading.source, reading.scope].append(reading)
+    beginnings = (_build_beginning(*key, own) for key, own in sorted(series.items()))
+    return tuple(b for b in beginnings if b.is_short or b.share < LOW_SHARE)
+
+
+def _build_beginning(source: str, scope: Scope, own: list[LevelReading]) -> DoubtfulBeginning:
+    known = sorted((r.at_us, r.value) for r in own if r.value is not None)
+    by_day: defaultdict[int, list[float]] = defaultdict(list)
+    for at_us, value in known:
+        by_day[(at_us - known[0][0]) // DAY_US].append(value)
+    best = max((median(values) for values in by_day.values()), default=0.0)
+    first = median([value for _, value in known[:LEAST_VALUES]]) if known else 0.0
+    since_us = min(reading.at_us for reading in own)
+    return DoubtfulBeginning(source, scope, since_us, len(known), first / best if best else 1.0)
