@@ -161,7 +161,7 @@ class CountryService:
     ) -> None:
         """Add the new votes of a bin to the evidence of their cells."""
         limits = self.limits
-        cells = self._count_cells(count_votes(_list_hits(_select_new(votes, new_voters))))
+        cells = self._count_cells(count_votes(_list_hits(new_voters.select_new(votes))))
         self.evidence.add_bin(cells, rate, usual, limits)
         repeated = _list_hits(o for o in votes if o.witness.nym in new_voters.repeating)
         self.evidence.add_repeats(self._count_cells(count_votes(repeated)), usual, limits)
@@ -169,7 +169,7 @@ class CountryService:
 
     def record_tests(self, votes: Sequence[ServiceVote], new_voters: NewVoters) -> None:
         """Record how often vantages fail, with which other services are compared."""
-        self.flapping.record_tests(_select_new(votes, new_voters))
+        self.flapping.record_tests(new_voters.select_new(votes))
 
     def _hold_partial(
         self, cells: Mapping[AffectedCell, float], now_us: int, others: OtherCountries
@@ -391,12 +391,6 @@ class CountryService:
         return BlockingEpisode.open_new(
             self.service, cells, failures, last_successes, now_us, self.limits
         )
-
-
-def _select_new(votes: Sequence[ServiceVote], new_voters: NewVoters) -> list[ServiceVote]:
-    """Select the votes of a bin that count in it."""
-    names = new_voters.pseudonyms
-    return [o for o in votes if o.witness.nym in names and o.standing is not VoteValue.DOWN]
 
 
 def _list_hits(votes: Iterable[ServiceVote]) -> list[tuple[VantageRef, bool]]:

@@ -8,7 +8,6 @@ fails everywhere is down, not blocked.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
 from typing import Protocol
 
 from heliograph.units import SECOND_US
@@ -29,7 +28,11 @@ from heliograph_collector.detect.blocking.latest_votes import (
     list_worst_votes,
     update_latest,
 )
-from heliograph_collector.detect.blocking.other_countries import CountryVotes, OtherCountries
+from heliograph_collector.detect.blocking.other_countries import (
+    CountryVotes,
+    OtherCountries,
+    is_down,
+)
 from heliograph_collector.detect.blocking.other_services import (
     CountryTests,
     OtherServices,
@@ -68,7 +71,6 @@ class ContextVotes(Protocol):
 
 
 _AHEAD_BINS = 5  # a vote of a clock further ahead counts at the end of these bins; assumed
-_MIN_COUNTRIES = 3  # others, whose median shows more than their sum; assumed
 _FORGET_US = 48 * 3_600 * SECOND_US  # assumed
 
 
@@ -345,7 +347,7 @@ class BlockingDetector:
                 service_bin.new_voters,
                 end_us,
                 failing_rate(world_count, limits),
-                down=_is_down(world_count, counts, country, limits),
+                down=is_down(world_count, counts, country, limits),
                 others=OtherCountries(country, votes_by_country, end_us, limits),
                 usual=OtherServices(name, tests[country]),
                 editions=self.editions,
@@ -376,21 +378,6 @@ def _select_votes(
 
 def _sum_others(counts: Mapping[str, VoteCount], country: str) -> VoteCount:
     return sum_votes(counts).without(counts.get(country, VoteCount()))
-
-
-def _is_down(
-    world: VoteCount, counts: Mapping[str, VoteCount], country: str, limits: Thresholds
-) -> bool:
-    """Return whether a service fails in the rest of the world.
-
-    Half of the votes may be those of one large country that blocks it: where three have enough
-    votes, the median country fails too.
-    """
-    if world.votes < limits.witnesses or world.share < limits.world_down:
-        return False
-    others = [count for name, count in counts.items() if name != country]
-    shares = [count.share for count in others if count.votes >= limits.witnesses]
-    return len(shares) < _MIN_COUNTRIES or median(shares) >= limits.world_down
 
 
 def _sort_key(vote: ServiceVote) -> tuple[int, str, str]:

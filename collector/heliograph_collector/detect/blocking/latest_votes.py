@@ -33,6 +33,11 @@ class NewVoters:
     def pseudonyms(self) -> set[str]:
         return {pseudonym for pseudonym, _ in self.keys}
 
+    def select_new(self, votes: Iterable[ServiceVote]) -> list[ServiceVote]:
+        """Select the votes of the bin that count."""
+        names = self.pseudonyms
+        return [o for o in votes if o.witness.nym in names and o.standing is not VoteValue.DOWN]
+
 
 def update_latest(latest: dict[VoterKey, ServiceVote], votes: Iterable[ServiceVote]) -> NewVoters:
     """Store newer votes; return who has a new one.

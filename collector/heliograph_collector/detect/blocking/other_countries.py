@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.flapping import MIN_EXCESS
 from heliograph_collector.detect.stats.localization import count_by_cell
-from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
+from heliograph_collector.detect.stats.voting import (
+    VoteCount,
+    count_votes,
+    is_established,
+    sum_votes,
+)
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
@@ -15,6 +21,7 @@ from heliograph_collector.model.thresholds import Thresholds
 _MIN_VOTES = 2  # of a cell that fails elsewhere; assumed
 _MOST_COUNTRIES = 0.75  # all but one of four …; assumed
 _MIN_COUNTRIES = 3  # … and three at least; assumed
+_MEDIAN_COUNTRIES = 3  # whose median shows more than their sum; assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +128,18 @@ class OtherCountries:
             and vote_count.share >= self.limits.confirm_share
             for scope, vote_count in count_by_cell(count_votes(hits)).items()
         )
+
+
+def is_down(
+    world: VoteCount, counts: Mapping[str, VoteCount], country: str, limits: Thresholds
+) -> bool:
+    """Return whether a service fails in the rest of the world.
+
+    Half of the votes may be those of one large country that blocks it: where three have enough
+    votes, the median country fails too.
+    """
+    if world.votes < limits.witnesses or world.share < limits.world_down:
+        return False
+    others = [count for name, count in counts.items() if name != country]
+    shares = [count.share for count in others if count.votes >= limits.witnesses]
+    return len(shares) < _MEDIAN_COUNTRIES or median(shares) >= limits.world_down
