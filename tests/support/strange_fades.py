@@ -29,9 +29,18 @@ def fade_few_lines(land: Land) -> None:
 
 def fade_city(land: Land) -> None:
     """Two thirds of all stand behind one address of a city's operator, the phones behind three."""
+    _fade_city(land, 82, 38)
+
+
+def fade_large_city(land: Land) -> None:
+    """The same of 300, of whom some break by chance while the others fall."""
+    _fade_city(land, 205, 95)
+
+
+def _fade_city(land: Land, lines: int, phones: int) -> None:
     land.settle(lines=(), phones=())
-    land.add("KZ", 205, 10, "fixed", nat=1)
-    land.add("KZ", 95, 21, "mobile", nat=3)
+    land.add("KZ", lines, 10, "fixed", nat=1)
+    land.add("KZ", phones, 21, "mobile", nat=3)
     for person in land.people:
         _break_by_chance(land, person)
     _fade(land, [p for p in land.people if p.access != "hosting" and p.country == "KZ"], 14)
@@ -84,5 +93,6 @@ SCENES = {
         block_address_of_few, (), 60, (IncidentKind.COLLECTOR_BLOCKED,)
     ),
     "few lines fade": StrangeScene(fade_few_lines, _truth(60), 63, most=1),
+    "a large city fades": StrangeScene(fade_large_city, _truth(20), 63, most=1),
     "a city behind one address fades": StrangeScene(fade_city, _truth(20), 63, most=1),
 }

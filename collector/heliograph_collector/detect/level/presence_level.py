@@ -16,7 +16,8 @@ spread do not explain so many silences (the generalized likelihood ratio of a bi
   one incident for both channels.
   Where other cells of one dimension explain a country's fall (all but two data centers have fixed
   lines), these fall by themselves; a single one keeps the country's name, and is one incident.
-- suspected → withdrawn: the share is usual again, twice in a row, or outages explain the silent.
+- suspected → withdrawn: the share is usual again, twice in a row, or the fall that has its name
+  explains the silent.
 
 The habit keeps the lowest share of each quarter of an hour, so that brief reconnections that are
 forced every night are a habit too. Time of a confirmed cut does not enter it. What the median of
@@ -230,9 +231,7 @@ class PresenceLevels:
             if cell.dark_samples >= 2 and not self._is_part(test.scope):
                 cell.fall = self._narrow_country(_open_fall(cell, test, sample))
                 cell.dark_samples = cell.well_samples = 0
-        elif test.is_usual or not sample.exceeds_outages(
-            sample.select_fallen(test.scope, fall.started.earliest_us)
-        ):
+        elif test.is_usual or (fall.is_told and _is_explained(fall, sample)):
             over = cell.end_fall(sample.now_us)
             self.past += [over] if over is not None and not over.is_told else []
         else:
@@ -287,6 +286,12 @@ def _open_fall(cell: CellLevel, test: CellTest, sample: Sample) -> LevelFall | N
         held=() if _is_habit_known(cell, test, since_us) else (confounders.HABIT,),
         confidence=round(min(limits.low, part.share), 3),
     )
+
+
+def _is_explained(fall: LevelFall, sample: Sample) -> bool:
+    """Return whether most outside the outages live: what remains of it is no fall."""
+    fallen = sample.select_fallen(fall.scope, fall.started.earliest_us)
+    return not sample.exceeds_outages(fallen)
 
 
 def _is_habit_known(cell: CellLevel, test: CellTest, since_us: int) -> bool:
