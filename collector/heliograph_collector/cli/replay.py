@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 from heliograph_collector.cli import CommandError, add_command
 
 if TYPE_CHECKING:
-    from heliograph_collector.detect.level.beginnings import DoubtfulBeginning
     from heliograph_collector.incidents.incident import Incident
-    from heliograph_collector.model.scope import Scope
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -38,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     for incident in result.incidents:
         print(_encode_incident(incident) if args.json else _describe_incident(incident))
     for beginning in result.doubtful:
-        print(_describe_beginning(beginning), file=sys.stderr)
+        print(sanitize_text(beginning.describe()), file=sys.stderr)
     if not args.json:
         print(
             f"{len(result.incidents)} incidents, {len(result.coverage_gaps)} coverage gaps, "
@@ -71,33 +69,19 @@ def _count_seconds(since_us: int | None, until_us: int | None) -> float | None:
     return None if since_us is None or until_us is None else round((until_us - since_us) / 1e6, 1)
 
 
-def _describe_beginning(beginning: "DoubtfulBeginning") -> str:
-    from heliograph.timestamps import format_timestamp
-
-    name = f"{_name_place(beginning.scope)} ({beginning.source})"
-    if beginning.is_short:
-        return sanitize_text(f"{name}: {beginning.values} values are too few to judge any.")
-    since = format_timestamp(beginning.since_us)[:16]
-    return sanitize_text(
-        f"{name}: begins on {since} at {beginning.share:.0%} of its best day. It may begin within "
-        "a drop, which would be taken for usual: give a series that begins two weeks earlier."
-    )
-
-
-def _name_place(scope: "Scope") -> str:
-    parts = (scope.country, scope.region, f"AS{scope.asn}" * bool(scope.asn))
-    return "/".join(filter(None, parts))
-
-
 def _describe_incident(incident: "Incident") -> str:
     from heliograph.timestamps import format_timestamp
 
+    scope = incident.scope
+    location = "/".join(
+        filter(None, (scope.country, scope.region, f"AS{scope.asn}" * bool(scope.asn)))
+    )
     subject = incident.service or incident.layer or "all"
     since = format_timestamp(incident.started.latest_us)[:19]
     end = f" to {format_timestamp(incident.ended.latest_us)[:19]}" if incident.ended else ""
     return sanitize_text(
-        f"{_name_place(incident.scope)} {incident.label}: {incident.kind} ({subject}) "
-        f"{incident.state}, from {since}{end} UTC, confidence {incident.confidence:g}"
+        f"{location} {incident.label}: {incident.kind} ({subject}) {incident.state}, "
+        f"from {since}{end} UTC, confidence {incident.confidence:g}"
     )
 
 

@@ -24,7 +24,7 @@ _BIN_US = _BIN_S * SECOND_US
 _FRESH_S = int(THRESHOLDS.fresh_s)
 
 SETTLE_US = 30 * SECOND_US  # from the first late vote, because late votes come together; assumed
-TOLD_US = 270 * SECOND_US  # longer while the block is told and lasts; assumed
+PUBLISHED_US = 270 * SECOND_US  # longer while a published block is ongoing; assumed
 MAX_WINDOW_US = 30 * DAY_US  # an agent offline for longer explains no incident of today; assumed
 _PIECE_US = 6 * 3_600 * SECOND_US  # of a window in one query, which bounds memory; assumed
 LEAD_US = 1_800 * SECOND_US  # an incident nearer to the start may have begun before; assumed
@@ -54,16 +54,16 @@ class ReopenedWindow:
             self.failing.add(vote.witness.nym)
 
     def is_due(self, now_us: int, incidents: Iterable[Incident]) -> bool:
-        """Return whether it is time: of what is told already, late votes change little.
+        """Return whether it is time: late votes change little of a published block.
 
         A window due later than any can be was made while the clock was ahead.
         """
-        is_told = any(
+        is_published = any(
             incident.confirmed_us is not None and incident.closed_us is None
             for incident in incidents
             if _is_same_service(incident, self)
         )
-        wait_us = TOLD_US if is_told else 0
+        wait_us = PUBLISHED_US if is_published else 0
         return not now_us - wait_us < self.due_us <= now_us + SETTLE_US
 
     def is_worthwhile(self, incidents: Iterable[Incident]) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
+from heliograph.timestamps import format_timestamp
 from heliograph.units import DAY_US
 from heliograph_collector.detect.level.habit import LEAST_VALUES
 from heliograph_collector.model.level import LevelReading
@@ -30,6 +31,19 @@ class DoubtfulBeginning:
     @property
     def is_short(self) -> bool:
         return self.values <= LEAST_VALUES
+
+    def describe(self) -> str:
+        """Say what cannot be judged, and the cure."""
+        scope = self.scope
+        place = (scope.country, scope.region, f"AS{scope.asn}" * bool(scope.asn))
+        name = f"{'/'.join(filter(None, place))} ({self.source})"
+        if self.is_short:
+            return f"{name}: {self.values} values are too few to judge any."
+        return (
+            f"{name}: begins on {format_timestamp(self.since_us)[:16]} at {self.share:.0%} of its "
+            "best day. It may begin within a drop, which would be taken for usual: give a series "
+            "that begins two weeks earlier."
+        )
 
 
 def find_doubtful_beginnings(readings: Iterable[LevelReading]) -> tuple[DoubtfulBeginning, ...]:
