@@ -3,8 +3,8 @@
 Operators make lines dial in again at night, move phones to other NATs or fall back to 2G, and
 programs restart. All sessions of a network end within seconds, and each comes back after its own
 time, while others are still silent. In a cut nobody comes back. Where the same place was silent
-for minutes at this time of an earlier day, that is its habit, and a cut must last longer. That of a
-whole country was none: no two operators make lines dial in again in one minute.
+for minutes at this time of an earlier day, that is its habit, and a cut must last longer. What a
+whole country's people said was a cut was none: no two operators renew sessions in one minute.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,13 +12,14 @@ from functools import cache, partial
 from typing import Protocol
 
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
+from heliograph_collector.detect.silence.explanation import SilenceEvidence
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import count_votes, sum_votes
-from heliograph_collector.incidents.incident import Bracket, IncidentState
+from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import VantageLocation, VantageRef
-from heliograph_collector.model.thresholds import Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 # From the first silence in a part of a country until a cut differs from lines that dial in again:
 # these need 20 to 150 s (Padmanabhan et al., IMC 2016; redial assumed), so some are back by then.
@@ -50,6 +51,7 @@ class EarlierOutage(Protocol):
     closed_us: int | None
     confirmed_us: int | None
     state: IncidentState
+    evidence: SilenceEvidence
 
     def contains(self, cells: Sequence[AffectedCell]) -> bool: ...
 
@@ -149,9 +151,17 @@ def _find_usual_length_us(
 
 
 def _was_country(outage: EarlierOutage) -> bool:
-    """Return whether a whole country was confirmed to be cut, and that stands."""
+    """Return whether a whole country was confirmed to be cut, and its people say that it was.
+
+    Who switches off at noon each day says nothing of that time.
+    """
+    is_told = outage.evidence.explain(THRESHOLDS) is IncidentKind.SILENCE
     stands = outage.confirmed_us is not None and outage.state is IncidentState.CLOSED
-    return stands and any(part.scope.is_national and part.networks > 1 for part in outage.parts)
+    return (
+        is_told
+        and stands
+        and any(part.scope.is_national and part.networks > 1 for part in outage.parts)
+    )
 
 
 def _are_of_networks(cells: Sequence[AffectedCell], parts: Sequence[AffectedCell]) -> bool:
