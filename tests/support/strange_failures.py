@@ -63,6 +63,13 @@ def drop_names(land: Land) -> None:
     measure(land, judge)
 
 
+def drop_all_names(land: Land) -> None:
+    """The same with all names of a plan that tests nothing at home."""
+    drop_names(land)
+    tested = FOREIGN[:3]
+    land.faults = [fault for fault in land.faults if fault["service"] in tested]
+
+
 def block_most(land: Land) -> None:
     """Boxes on 7 of 10 lines drop 5 of 7 services, as Russia's TSPU, which are not everywhere."""
     land.settle()
@@ -111,6 +118,14 @@ def _say_with_edition(person: Person, *, is_bad: bool) -> Said:
 
 SCENES = {
     "a resolver of many": StrangeScene(lose_resolver, (), 4),
+    "all names dropped": StrangeScene(
+        drop_all_names,
+        tuple(
+            Truth(COUNTRY, AT, AT + 2 * HOUR, service, 1_200, layers=("dns",))
+            for service in FOREIGN[:3]
+        ),
+        4,
+    ),
     "names dropped": StrangeScene(
         drop_names,
         tuple(

@@ -52,6 +52,7 @@ ALWAYS = (
     ("a resolver of many", 0),
     ("names dropped", 0),
     ("our address blocked for few", 1),
+    ("all names dropped", 0),
 )
 
 

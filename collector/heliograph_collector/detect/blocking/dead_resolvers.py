@@ -3,7 +3,8 @@
 A resolver that many lines use fails for names at home and abroad, of whatever service. So a vantage
 abstains while every test that it made since the first such failure ended so. One name that it
 resolves meanwhile shows that others are withheld, and its votes count again. An answer that is no
-address is no dead resolver: that is how names are refused.
+address is no dead resolver: that is how names are refused. Nor does one firm's resolver serve a
+whole country: where hardly anybody resolves a name, all votes count.
 """
 
 from collections import defaultdict
@@ -16,6 +17,7 @@ from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, Vote
 
 _METHODS = frozenset({"servfail", "timeout"})
 _MIN_SERVICES = 3  # with no answer for any of their names; assumed
+_MOST = 0.75  # of a country's vantages, that no resolver but a state's serves; assumed
 _TESTED_US = 900 * SECOND_US  # in which each service was tested, as in known_votes.py; assumed
 
 
@@ -40,18 +42,29 @@ def list_unresolving(
         services: Each service in each country.
         now_us: The end of the bin.
     """
-    suspects: defaultdict[str, set[str]] = defaultdict(set)
-    for by_country in by_service:
-        for country, votes in by_country.items():
-            suspects[country].update(o.witness.nym for o in votes if _is_unanswered(o))
     own: defaultdict[str, list[TestedService]] = defaultdict(list)
     for service in services:
         own[service.country].append(service)
+    votes: defaultdict[str, list[ServiceVote]] = defaultdict(list)
+    for by_country in by_service:
+        for country, country_votes in by_country.items():
+            votes[country] += country_votes
     return {
-        country: {nym for nym in names if _resolves_nothing(nym, own[country], now_us)}
-        for country, names in suspects.items()
-        if names
+        country: _list_in_country(inside, own[country], now_us)
+        for country, inside in votes.items()
+        if any(map(_is_unanswered, inside))
     }
+
+
+def _list_in_country(
+    votes: Iterable[ServiceVote], services: Sequence[TestedService], now_us: int
+) -> AbstractSet[str]:
+    """List the vantages of one country that resolve nothing; none if nearly all do not."""
+    people = {o.witness.nym for o in votes if o.witness.place.access != "hosting"}
+    tests = {nym: _list_tests(nym, services, now_us) for nym in people}
+    known = {nym: own for nym, own in tests.items() if len(own) >= _MIN_SERVICES}
+    unresolving = {nym for nym, own in known.items() if all(map(_is_unanswered, own))}
+    return unresolving if len(unresolving) < _MOST * len(known) else frozenset()
 
 
 def select_resolving(
@@ -66,11 +79,13 @@ def select_resolving(
     }
 
 
-def _resolves_nothing(pseudonym: str, services: Sequence[TestedService], now_us: int) -> bool:
-    failures = [s.first_bad[pseudonym] for s in services if pseudonym in s.first_bad]
-    since_us = max(min(o.at_us for o in failures), now_us - _TESTED_US) if failures else now_us
-    tests = [o for o in _list_newest(pseudonym, services) if o.at_us >= since_us]
-    return len(tests) >= _MIN_SERVICES and all(map(_is_unanswered, tests))
+def _list_tests(
+    pseudonym: str, services: Sequence[TestedService], now_us: int
+) -> list[ServiceVote]:
+    """List the newest test of each service since the first that fails."""
+    begun_us = [s.first_bad[pseudonym].at_us for s in services if pseudonym in s.first_bad]
+    since_us = max([now_us - _TESTED_US, *([min(begun_us)] if begun_us else [])])
+    return [o for o in _list_newest(pseudonym, services) if o.at_us >= since_us]
 
 
 def _list_newest(pseudonym: str, services: Iterable[TestedService]) -> Iterator[ServiceVote]:

@@ -188,7 +188,9 @@ class FlappingVantages:
             lately = max(rate, usual.flapping_share(cell.scope))
             chance = _flapping_chance(rate)
             flapping = upper_tail([chance] * round(cell.votes), round(cell.votes * cell.share))
-            is_worse = now_failing >= present + MIN_EXCESS and share >= lately + MIN_EXCESS
+            # As of other services, without what always fails: a full line does of any service.
+            by_chance = self.mean_share(inside)
+            is_worse = now_failing >= present + MIN_EXCESS and by_chance >= lately + MIN_EXCESS
             tests = sum(self._count_of(vote) for vote in inside)
             is_sure = tests * _divergence(share, lately) >= nats
             if is_worse and is_sure and flapping <= math.exp(-nats):
