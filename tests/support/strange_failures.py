@@ -38,20 +38,6 @@ def refuse_names(land: Land) -> None:
     measure(land, judge)
 
 
-def lose_resolver(land: Land) -> None:
-    """A firm whose resolvers three fifths of all lines use answers no name for 50 min.
-
-    Names at home fail as those abroad do (assumed share).
-    """
-    land.settle()
-
-    def judge(person: Person, _service: str, at: float) -> Said:
-        uses = is_local(person) and draw("firm", person.name) < 0.6
-        return NO_ANSWER if uses and is_during(at, 50 / 60) else GOOD
-
-    measure(land, judge)
-
-
 def drop_names(land: Land) -> None:
     """A state's box drops all queries for the names of three messengers, and no other."""
     land.settle()
@@ -64,10 +50,15 @@ def drop_names(land: Land) -> None:
 
 
 def drop_all_names(land: Land) -> None:
-    """The same with all names of a plan that tests nothing at home."""
-    drop_names(land)
-    tested = FOREIGN[:3]
-    land.faults = [fault for fault in land.faults if fault["service"] in tested]
+    """It drops all five of a plan that tests nothing at home; 3 of 10 use other resolvers."""
+    land.settle()
+
+    def judge(person: Person, service: str, at: float) -> Said:
+        is_bad = is_local(person) and is_during(at, 2) and draw("elude", person.name) >= 0.3
+        return NO_ANSWER if is_bad else GOOD
+
+    measure(land, judge)
+    land.faults = [fault for fault in land.faults if fault["service"] in FOREIGN]
 
 
 def block_most(land: Land) -> None:
@@ -117,12 +108,11 @@ def _say_with_edition(person: Person, *, is_bad: bool) -> Said:
 
 
 SCENES = {
-    "a resolver of many": StrangeScene(lose_resolver, (), 4),
     "all names dropped": StrangeScene(
         drop_all_names,
         tuple(
-            Truth(COUNTRY, AT, AT + 2 * HOUR, service, 1_200, layers=("dns",))
-            for service in FOREIGN[:3]
+            Truth(COUNTRY, AT, AT + 2 * HOUR, service, 2_700, 1_800, is_suspicion_enough=True)
+            for service in FOREIGN
         ),
         4,
     ),

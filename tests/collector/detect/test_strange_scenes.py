@@ -49,8 +49,6 @@ ALWAYS = (
     ("a university alone", 0),
     ("power by thirds", 0),
     ("addresses hop", 0),
-    ("a resolver of many", 0),
-    ("names dropped", 0),
     ("our address blocked for few", 1),
     ("all names dropped", 0),
 )

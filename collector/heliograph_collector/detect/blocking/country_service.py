@@ -247,9 +247,6 @@ class CountryService:
                 self.last_good[pseudonym] = vote.at_us
                 self.first_bad.pop(pseudonym, None)
 
-    def find_newest(self, pseudonym: str) -> ServiceVote | None:
-        return self.known.newest.get(pseudonym)
-
     def _count_cells(self, votes: VotesByPlace) -> dict[Scope, VoteCount]:
         """Count the bin's votes by cell.
 

@@ -15,10 +15,6 @@ from heliograph_collector.detect.blocking.country_service import (
     CountryService,
     CountryServiceState,
 )
-from heliograph_collector.detect.blocking.dead_resolvers import (
-    list_unresolving,
-    select_resolving,
-)
 from heliograph_collector.detect.blocking.editions import AgentEditions
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.flapping import FlappingVantages
@@ -279,12 +275,6 @@ class BlockingDetector:
             votes[vote.service].append(vote)
         names = sorted(self.services.keys() | votes.keys())
         bins = {name: self._open_bin(name, votes[name], end_us) for name in names}
-        fronts = [front for s in self.services.values() for front in s.countries.values()]
-        silent = list_unresolving([b.by_country for b in bins.values()], fronts, end_us)
-        bins = {
-            name: replace(b, by_country=select_resolving(b.by_country, silent))
-            for name, b in bins.items()
-        }
         by_service = {name: service_bin.by_country for name, service_bin in bins.items()}
         flapping = self._list_flapping()
         recent = {c: self._context.list_recent(c, end_us) for c in flapping if self._context}

@@ -52,13 +52,8 @@ def log_likelihood_ratio(votes: VoteCount, rate: float, limits: Thresholds) -> f
 
 
 def _bound_usual(usual: UsualFailures, scope: Scope, limits: Thresholds) -> float:
-    """Bound the failing rate that other services explain: theirs differ, and are a sample.
-
-    Where most of whatever is tested fails, nothing tells a block of one service: it is unknown.
-    """
+    """Bound the failing rate that other services explain: theirs differ, and are a sample."""
     rate = usual.usual_rate(scope)
-    if rate >= limits.confirm_share:
-        return limits.p_bad
     if rate < _NOISE:
         return rate
     bound = rate + _SPREAD * math.sqrt(rate * (1 - rate))

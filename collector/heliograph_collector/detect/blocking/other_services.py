@@ -49,7 +49,6 @@ _ANSWERED = frozenset(
         "tls_interception",
     }
 )
-_NOBODY = ""  # no pseudonym: marks a set as filled
 TestsByPlace = Mapping[VantageLocation, Sequence[tuple[int, bool]]]  # (time, whether it failed)
 
 
@@ -63,7 +62,6 @@ class CountryTests:
     limits: Thresholds
     is_of_a_day: bool = False  # tests of a day, which say little of the present bin
     _failing: set[str] = field(default_factory=set)
-    _steady: set[str] = field(default_factory=set)
     _shares: dict[Scope, dict[str, float]] = field(default_factory=dict)
     _places: dict[str, TestsByPlace] = field(default_factory=dict)
     _cells: dict[tuple[Scope, Scope | None], dict[str, list[bool]]] = field(default_factory=dict)
@@ -124,28 +122,9 @@ class CountryTests:
         if vote.standing is VoteValue.DOWN or vote.method in _ANSWERED:
             return False
         flapping = self.flapping_by_service.get(vote.service)
-        pseudonym = vote.witness.nym
-        always_fails = flapping is not None and flapping.always_fails(pseudonym)
-        if always_fails and pseudonym in self._list_steady():
+        if flapping is not None and flapping.always_fails(vote.witness.nym):
             return False
         return is_established(vote.witness, self.now_us, self.limits)
-
-    def _list_steady(self) -> AbstractSet[str]:
-        """List the vantages at which some service never failed lately.
-
-        Where none is so, a line that is too full fails whatever it is asked.
-        """
-        if not self._steady:
-            self._steady.add(_NOBODY)
-            for service, votes in self.votes_by_service.items():
-                flapping = self.flapping_by_service.get(service)
-                self._steady.update(
-                    o.witness.nym
-                    for o in votes
-                    if o.standing is VoteValue.GOOD
-                    and (flapping is None or o.witness.nym not in flapping.tests)
-                )
-        return self._steady
 
 
 @dataclass(frozen=True, slots=True)
