@@ -26,20 +26,6 @@ from support.strange_truths import COUNTRY, StrangeScene, Truth, may
 NO_ANSWER: Said = {"value": "blocked", "layer": "dns", "method": "timeout"}
 
 
-def lose_resolver(land: Land) -> None:
-    """A firm whose resolvers three fifths of all lines use answers no name for 50 min.
-
-    Names at home fail as those abroad do.
-    """
-    land.settle()
-
-    def judge(person: Person, _service: str, at: float) -> Said:
-        uses = is_local(person) and draw("resolver", person.name) < 0.6
-        return NO_ANSWER if uses and is_during(at, 50 / 60) else GOOD
-
-    measure(land, judge)
-
-
 def swallow_foreign_names(land: Land) -> None:
     """All resolvers swallow questions for five foreign names for six hours; names at home work."""
     land.settle()
@@ -128,7 +114,6 @@ def _owed(*services: str, hours: float = 4, within_s: float = 600) -> tuple[Trut
 
 
 SCENES = {
-    "a resolver of many": StrangeScene(lose_resolver, (), 5),
     "foreign names swallowed": StrangeScene(
         swallow_foreign_names, _owed(*FOREIGN, hours=6, within_s=2_700), 9
     ),
