@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from support import odd_aftermath, odd_cuts, odd_mixtures, odd_names, odd_services
+from support import odd_aftermath, odd_cuts, odd_mixtures, odd_names, odd_returns, odd_services
 from support.strange_truths import play_scene
 
 # Two draws of each were looked at when the scenes were written.
 SEEDS = min(2, int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "0")))
 SCENES = odd_aftermath.SCENES | odd_cuts.SCENES | odd_mixtures.SCENES
-SCENES |= odd_names.SCENES | odd_services.SCENES
+SCENES |= odd_names.SCENES | odd_returns.SCENES | odd_services.SCENES
 # What is nearest to a grave error and plays in a moment is played in each run, all by `make soak`.
 ALWAYS = (
     ("a plan changes", 0),  # half of a dark country has said goodbye
@@ -23,6 +23,8 @@ ALWAYS = (
     ("our address, no other way", 0),
     ("a third given back", 0),
     ("lines after 3 days", 0),
+    ("one collector of two dies", 0),
+    ("cut while we are gone", 0),
 )
 
 

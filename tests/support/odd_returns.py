@@ -1,0 +1,78 @@
+"""Cuts that are alike each day, and cuts that begin while our own collectors fail.
+
+Written from physics, apart from the detectors.
+"""
+
+from support.foreign_world import AT, DAY, HOUR, Down, Land
+from support.odd_cuts import NOONS
+from support.reported_events import people_of
+from support.rough_fleets import join_silences
+from support.strange_truths import COUNTRY, StrangeScene, Truth, may
+
+
+def cut_five_minutes_daily(land: Land) -> None:
+    """All is cut off for five minutes at noon of each of eight days, and all say so afterwards."""
+    land.settle()
+    for at in NOONS:
+        land.cut(people_of(land), at, at + 300, 5)
+
+
+def pause_daily(land: Land) -> None:
+    """Seven of ten are off for some minutes each noon, and say nothing of it afterwards."""
+    land.settle(phones=(14, 12))
+    for at in NOONS:
+        for person in people_of(land):
+            if land.rng.random() < 0.7:
+                since = at + land.rng.uniform(0, 60)
+                person.downs.append(Down(since, since + land.rng.uniform(240, 420)))
+    join_silences(land)
+
+
+def hand_over(land: Land) -> None:
+    """One of our two collectors dies, and the other takes its agents; in this minute a cut begins.
+
+    Half of all agents everywhere are by the dead one; nothing declares it.
+    """
+    land.settle()
+    names = {p.name for p in people_of(land)}
+    for person in land.people:
+        at = AT + land.rng.uniform(0, 5)
+        if person.name in names:
+            cut = AT + 40 + land.rng.uniform(0, 10)
+            is_first = land.rng.random() < 0.5
+            person.downs.append(Down(at if is_first else cut, AT + 3 * HOUR, told=False))
+        elif land.rng.random() < 0.5:
+            person.downs.append(Down(at, at + 30 + land.rng.expovariate(1 / 20)))
+    join_silences(land)
+
+
+def cut_while_we_are_gone(land: Land) -> None:
+    """Our collector is gone for eight minutes, which nothing declares; in these a cut begins."""
+    land.settle()
+    names = {p.name for p in people_of(land)}
+    for person in land.people:
+        at = AT + land.rng.uniform(0, 3)
+        if person.name in names:
+            person.downs.append(Down(at, AT + 4 * HOUR + land.rng.uniform(0, 60), told=False))
+        else:
+            person.downs.append(Down(at, AT + 480 + land.rng.expovariate(1 / 40)))
+    join_silences(land)
+
+
+SCENES = {
+    "five minutes daily": StrangeScene(
+        cut_five_minutes_daily,
+        tuple(Truth(COUNTRY, at, at + 360, is_suspicion_enough=True) for at in NOONS),
+        9 * 24,
+    ),
+    # On the first two days it may be taken for a cut, as nobody says what it was.
+    "a pause daily": StrangeScene(
+        pause_daily, tuple(may(COUNTRY, "", at, at + DAY / 24) for at in NOONS[:2]), 9 * 24
+    ),
+    "one collector of two dies": StrangeScene(
+        hand_over, (Truth(COUNTRY, AT, AT + 3 * HOUR, "", 600),), 6
+    ),
+    "cut while we are gone": StrangeScene(
+        cut_while_we_are_gone, (Truth(until=AT + 4 * HOUR, within_s=900),), 7
+    ),
+}
