@@ -175,6 +175,11 @@ class ClickHouse:
     def cluster(self) -> str:
         return self._engine.cluster
 
+    @property
+    def is_only_writer(self) -> bool:
+        """Return whether no other process writes: an embedded store's directory is locked."""
+        return self._engine.embedded
+
     def open(self) -> None:
         """Lock the directory, start the engine and create the database.
 

@@ -169,7 +169,7 @@ class DailyTotals:
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
         # Days and countries that need no mark until a day is summed: asked for with each block, the
-        # engine takes 5 ms of CPU to answer.
+        # engine takes 5 ms of CPU to answer. Where another host may sum it, each block asks.
         self._marked: set[tuple[date, str]] = set()
 
     def mark_changed(self, keys: Iterable[tuple[int, str]]) -> None:
@@ -184,7 +184,8 @@ class DailyTotals:
                 self._insert_mark(day, country, "")
         if len(self._marked) + len(changed_days) > MAX_MARKED:
             self._marked.clear()
-        self._marked |= changed_days
+        if self._clickhouse.is_only_writer:
+            self._marked |= changed_days
 
     def sum_day(self, day: date, rule: AnonymityRule) -> bool:
         """Sum what is missing of a day; return whether anything was. Raises StoreError."""

@@ -68,7 +68,8 @@ class BlockWriter:
     def __init__(self, clickhouse: ClickHouse, daily_totals: DailyTotals) -> None:
         self._clickhouse = clickhouse
         self._daily_totals = daily_totals
-        self._begun: dict[str, tuple[int, int]] = {}  # by journal, as far as it is known
+        # By journal. Where other hosts write its blocks too, each block asks for the mark.
+        self._begun: dict[str, tuple[int, int]] = {}
         self._certificates = CertificateSelector(clickhouse)
 
     def put(self, block: Block) -> None:
@@ -84,7 +85,8 @@ class BlockWriter:
         token = f"{block.journal}-{block.first}-{block.last}"
         if not is_replay:
             self._write_mark(block, BEGUN_MARK)
-        self._begun[block.journal] = (block.first, block.last)
+        if self._clickhouse.is_only_writer:
+            self._begun[block.journal] = (block.first, block.last)
         for table, rows in self._build_tables(block, is_replay=is_replay):
             # A certificate that comes twice is one row after a merge, and one in each answer.
             has_key = is_replay and table != "certificates"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector.model.filters import CellFilter, MeasurementFilter
+from heliograph_collector.store.daily_totals import AnonymityRule, day_at
 from heliograph_collector.store.migrations import (
     MIGRATIONS_TABLE,
     cluster_substitutions,
@@ -17,7 +18,8 @@ from heliograph_collector.store.migrations import (
 )
 from heliograph_collector.store.store import Store, StoreError
 from support.clickhouse_front import open_front
-from support.rows import T0, US, block, blocked, observations, reachable, taken
+from support.crowds import said
+from support.rows import DAY, T0, US, block, blocked, observations, reachable, taken
 
 TESTS = Path(__file__).parents[2]
 
@@ -48,6 +50,44 @@ async def test_server_gives_the_same_answers(remote: Store) -> None:
     assert (await remote.measurements(MeasurementFilter(country="' OR 1=1"))).items == ()
     assert await remote.cells(CellFilter(since_us=T0, until_us=T0 + 1)) == []
     assert (await remote.health()).free_bytes is None
+
+
+@pytest.fixture
+async def second(remote: Store, port: int) -> AsyncIterator[Store]:
+    """The store of another host at the same server."""
+    store = Store(f"clickhouse://127.0.0.1:{port}", observations_days=99_999, verdicts_days=99_999)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def test_late_block_of_one_host_changes_a_day_that_another_has_summed(
+    remote: Store, second: Store
+) -> None:
+    """Two hosts write to one server; each has stored of that day before."""
+    day, rule = day_at(T0), AnonymityRule(1)
+    await remote.insert_block(block(1, 1, *said(blocked(), 3), journal="days"))
+    for number in (2, 3):
+        later = said(reachable(), 2, first=10 * number)
+        await remote.insert_block(block(number, number, *later, journal="days"))
+        await second.sum_day(day, rule)
+        assert day not in await second.list_due_days(T0 + 9 * DAY, rule, include_new=False)
+    await remote.insert_block(block(4, 4, *said(reachable(), 2, first=50), journal="days"))
+    assert day in await second.list_due_days(T0 + 9 * DAY, rule, include_new=False)
+
+
+async def test_block_that_another_host_began_is_repeated_by_its_bounds(
+    remote: Store, second: Store
+) -> None:
+    """A partition moves to another host, which ends in a block, and back."""
+    judged = (taken(7, steps=observations()), (blocked(),))
+    await remote.insert_block(block(1, 2, judged, journal="moved"))
+    people = [(taken(n, who=f"moved-{n}", position=n), (blocked(),)) for n in (4, 5)]
+    began = block(3, 9, *people, journal="moved")
+    await second.insert_block(began)
+    await remote.insert_block(began)
+    sql = "SELECT count() FROM measurements WHERE startsWith(nym, 'moved-')"
+    assert second._clickhouse.query_written(sql, {}) == [(2,)]
 
 
 async def test_unreachable_server_raises_and_may_be_retried() -> None:
