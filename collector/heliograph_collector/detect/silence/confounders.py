@@ -33,7 +33,7 @@ _PHONES_SHARE = 0.34  # of silent mobiles: masts without batteries go with the l
 _PARTIAL_SHARE = (
     0.85  # of operators that fell: up to 12 % of a real cut remain (onset curves); assumed
 )
-_BACK_SHARE = 0.85  # of those that a fault of ours hit, who are back after it; assumed
+_BACK_SHARE = 0.7  # of those that a fault of ours hit, who are back after it; assumed
 _FEW_SHARE = 0.34  # of a country, whose few silences may be chance; assumed
 _SPREAD_CHANCE = 1e-4  # of so many losses in the rest of the world by churn; assumed
 _RATIONED_US = 7 * DAY_US  # since which lines were without power together; assumed
@@ -120,7 +120,7 @@ def are_others_back(presence: PresenceTracker, country: str, since_us: int, now_
         if len(hit) >= limits.witnesses:
             back = [v.is_live and v.back_us <= settled_us for v in hit]
             are_back.append(sum(back) >= _BACK_SHARE * len(hit))
-    return len(are_back) > 1 and sum(are_back) > len(are_back) / 2
+    return len(are_back) > 1 and all(are_back)
 
 
 def find_only_carrier(presence: PresenceTracker, country: str, since_us: int) -> str:
