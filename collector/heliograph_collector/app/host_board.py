@@ -58,26 +58,26 @@ class UnknownTimes:
     Coverage learns at once that it ends with GRACE_US, and when it ends earlier or later.
     """
 
-    _told: dict[str, TimeSpan] = field(default_factory=dict)
+    _published: dict[str, TimeSpan] = field(default_factory=dict)
 
     def begin(self, since_us: Mapping[str, int]) -> None:
-        """Begin the time of each of these countries, if none of it is told that began earlier."""
+        """Begin the time of each of these countries, unless an earlier one is known."""
         for country, began_us in since_us.items():
-            told = self._told.get(country)
-            if told is None or began_us < told.since_us:
-                self._told[country] = TimeSpan(began_us, 0)
+            span = self._published.get(country)
+            if span is None or began_us < span.since_us:
+                self._published[country] = TimeSpan(began_us, 0)
 
     def list_changes(self, unknown: Container[str], now_us: int) -> dict[str, TimeSpan]:
         """Return what is new for coverage; `unknown` are the countries with such agents still."""
         changes: dict[str, TimeSpan] = {}
-        for country, told in list(self._told.items()):
+        for country, span in list(self._published.items()):
             if country not in unknown:
-                del self._told[country]
-                if told.until_us:  # else nobody was missing
-                    changes[country] = TimeSpan(told.since_us, max(told.since_us, now_us))
-            elif now_us >= told.until_us:
-                changes[country] = TimeSpan(told.since_us, now_us + GRACE_US)
-                self._told[country] = changes[country]
+                del self._published[country]
+                if span.until_us:  # else nobody was missing
+                    changes[country] = TimeSpan(span.since_us, max(span.since_us, now_us))
+            elif now_us >= span.until_us:
+                changes[country] = TimeSpan(span.since_us, now_us + GRACE_US)
+                self._published[country] = changes[country]
         return changes
 
 

@@ -27,7 +27,7 @@ class SessionReporter:
         self._by_key: dict[int, AgentConnection] = {}
         self._agents: dict[int, EnrolledAgent] = {}
         self._states: dict[int, SessionState] = {}
-        self._unheard: set[int] = set()  # that wait to be told until they are heard
+        self._unheard: set[int] = set()  # that are reported once they are heard
 
     def find(self, key: int) -> AgentConnection | None:
         """Return the session of a number; it may have ended since the last report."""

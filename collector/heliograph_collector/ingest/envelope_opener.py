@@ -25,7 +25,7 @@ from heliograph_collector.model.records import MAX_AHEAD_US, is_possible_time
 from heliograph_collector.store.journal.journal import MAX_SEQUENCE
 
 THREADS = 2
-GROUP = 8  # assumed; the first waits for the others, some 2 ms on a core of its own
+GROUP = 8  # assumed; the first waits for the others, some 2 ms on an idle core
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

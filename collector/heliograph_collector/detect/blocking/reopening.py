@@ -48,7 +48,7 @@ def confirm_block(
 ) -> None:
     """Confirm a suspected block for these cells, unless other countries fail with it.
 
-    Where it goes on with another one, that one replaces it.
+    Where it continues another one, that one replaces it.
 
     Args:
         episodes: Those of the same service and country, with its own.
@@ -73,7 +73,7 @@ def confirm_block(
 def _find_interrupted(
     episodes: Iterable[BlockingEpisode], own: BlockingEpisode, cells: Sequence[AffectedCell]
 ) -> BlockingEpisode | None:
-    """Return the block that a new one goes on with after an opening; None if it is another one.
+    """Return the block that a new one continues after an opening; None if it is another one.
 
     It ended within `wary_s`, and most of it is blocked again by the same layer and method.
     """

@@ -18,7 +18,7 @@ def find_voluntary_end(
     now_us: int,
     limits: Thresholds,
 ) -> str:
-    """Find why agents may have stopped themselves in these cells; "" if nothing says so.
+    """Find why agents may have stopped themselves in these cells; "" if nothing shows it.
 
     Args:
         cells: Those that fell silent.
