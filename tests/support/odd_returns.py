@@ -59,6 +59,16 @@ def cut_while_we_are_gone(land: Land) -> None:
     join_silences(land)
 
 
+def return_by_turns(land: Land) -> None:
+    """Our collector is gone for eight minutes; two countries' agents are back much later."""
+    land.settle()
+    for person in land.people:
+        late = 900 if person.country in ("KZ", "TR") else 0
+        back = AT + 480 + late + land.rng.expovariate(1 / 40)
+        person.downs.append(Down(AT + land.rng.uniform(0, 3), back))
+    join_silences(land)
+
+
 SCENES = {
     "five minutes daily": StrangeScene(
         cut_five_minutes_daily,
@@ -75,4 +85,5 @@ SCENES = {
     "cut while we are gone": StrangeScene(
         cut_while_we_are_gone, (Truth(until=AT + 4 * HOUR, within_s=900),), 7
     ),
+    "two countries back later": StrangeScene(return_by_turns, (), 6),
 }

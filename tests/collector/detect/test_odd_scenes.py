@@ -25,6 +25,7 @@ ALWAYS = (
     ("lines after 3 days", 0),
     ("one collector of two dies", 0),
     ("cut while we are gone", 0),
+    ("two countries back later", 1),
 )
 
 
