@@ -32,6 +32,13 @@ def fade_city(land: Land) -> None:
     _fade_city(land, 82, 38)
 
 
+def cut_city(land: Land) -> None:
+    """The same people, fewer, are cut off in 20 s."""
+    land.settle(lines=(), phones=())
+    people = land.add("KZ", 30, 10, "fixed", nat=1) + land.add("KZ", 20, 21, "mobile", nat=3)
+    land.cut(people, _AT, _AT + 3 * HOUR, 20)
+
+
 def fade_large_city(land: Land) -> None:
     """The same of 300, of whom some break by chance while the others fall."""
     _fade_city(land, 205, 95)
@@ -93,6 +100,9 @@ SCENES = {
         block_address_of_few, (), 60, (IncidentKind.COLLECTOR_BLOCKED,)
     ),
     "few lines fade": StrangeScene(fade_few_lines, _truth(60), 63, most=1),
+    "a city behind one address is cut": StrangeScene(
+        cut_city, (Truth(COUNTRY, _AT, _AT + 3 * HOUR),), 60, most=1
+    ),
     "a large city fades": StrangeScene(fade_large_city, _truth(20), 63, most=1),
     "a city behind one address fades": StrangeScene(fade_city, _truth(20), 63, most=1),
 }

@@ -43,6 +43,7 @@ ALWAYS = (
     ("a block beside old editions", 0),
     ("lines fade, data centers stay", 0),
     ("a city behind one address fades", 0),
+    ("a city behind one address is cut", 0),
     ("a feast's prayer", 0),
     ("a campaign's clock", 0),
     ("a campaign in a cut", 0),

@@ -51,7 +51,7 @@ class _Localization:
         may_name: Callable[[Scope], bool],
     ) -> None:
         self._remaining = votes
-        self._all_cells = count_by_cell(votes)
+        self._all_cells = _count_people(votes)
         self._share = share
         self._min_votes = min_votes
         self._limits = limits
@@ -65,7 +65,7 @@ class _Localization:
             for scope in self._split(best):
                 scopes.append(scope)
                 self._remaining = _select_outside(scope, self._remaining)
-            cells = count_by_cell(self._remaining)
+            cells = _count_people(self._remaining)
         affected: list[AffectedCell] = []
         for scope in self._drop_needless(scopes, votes):
             affected.append(_affected_cell(scope, _select_inside(scope, votes), self._limits))
@@ -232,6 +232,22 @@ def count_by_cell(votes_by_place: Mapping[VantageLocation, VoteCount]) -> dict[S
             cell.votes += votes
             cell.hits += hits
             cell.lines += lines
+    return cells
+
+
+def _count_people(votes_by_place: VotesByPlace) -> dict[Scope, VoteCount]:
+    """Count votes in every cell, in countries and regions without data centers that live.
+
+    They stay live in any cut. Two of them weigh more than a city behind one address.
+    """
+    cells = count_by_cell(votes_by_place)
+    people = {
+        p: t for p, t in votes_by_place.items() if p.access != "hosting" or 2 * t.hits > t.votes
+    }
+    if len(people) < len(votes_by_place):
+        wide = count_by_cell(people)
+        of_all = [scope for scope in cells if not scope.asn and not scope.access]
+        cells.update((scope, wide.get(scope, VoteCount())) for scope in of_all)
     return cells
 
 
