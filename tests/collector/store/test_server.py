@@ -22,6 +22,7 @@ from support.crowds import said
 from support.rows import DAY, T0, US, block, blocked, observations, reachable, taken
 
 TESTS = Path(__file__).parents[2]
+LATER = T0 + 40 * DAY  # of which no other test of this server asks
 
 
 @pytest.fixture(scope="module")
@@ -65,24 +66,26 @@ async def test_late_block_of_one_host_changes_a_day_that_another_has_summed(
     remote: Store, second: Store
 ) -> None:
     """Two hosts write to one server; each has stored of that day before."""
-    day, rule = day_at(T0), AnonymityRule(1)
-    await remote.insert_block(block(1, 1, *said(blocked(), 3), journal="days"))
+    day, rule = day_at(LATER), AnonymityRule(1)
+    await remote.insert_block(block(1, 1, *said(blocked(), 3, at_us=LATER), journal="days"))
     for number in (2, 3):
-        later = said(reachable(), 2, first=10 * number)
+        later = said(reachable(), 2, first=10 * number, at_us=LATER)
         await remote.insert_block(block(number, number, *later, journal="days"))
         await second.sum_day(day, rule)
-        assert day not in await second.list_due_days(T0 + 9 * DAY, rule, include_new=False)
-    await remote.insert_block(block(4, 4, *said(reachable(), 2, first=50), journal="days"))
-    assert day in await second.list_due_days(T0 + 9 * DAY, rule, include_new=False)
+        assert day not in await second.list_due_days(LATER + 9 * DAY, rule, include_new=False)
+    await remote.insert_block(
+        block(4, 4, *said(reachable(), 2, first=50, at_us=LATER), journal="days")
+    )
+    assert day in await second.list_due_days(LATER + 9 * DAY, rule, include_new=False)
 
 
 async def test_block_that_another_host_began_is_repeated_by_its_bounds(
     remote: Store, second: Store
 ) -> None:
     """A partition moves to another host, which ends in a block, and back."""
-    judged = (taken(7, steps=observations()), (blocked(),))
+    judged = (taken(7, at_us=LATER), (blocked(),))
     await remote.insert_block(block(1, 2, judged, journal="moved"))
-    people = [(taken(n, who=f"moved-{n}", position=n), (blocked(),)) for n in (4, 5)]
+    people = [(taken(n, at_us=LATER, who=f"moved-{n}", position=n), (blocked(),)) for n in (4, 5)]
     began = block(3, 9, *people, journal="moved")
     await second.insert_block(began)
     await remote.insert_block(began)

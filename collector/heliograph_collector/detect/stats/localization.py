@@ -16,6 +16,7 @@ from heliograph_collector.model.scope import AffectedCell, PlaceVotes, Scope, sc
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
+_LIVE_CENTER_WEIGHT = 0.01  # of a data center that lives, in its country; assumed
 _VOTE_TOLERANCE = 1e-6  # votes are sums of fractions; assumed
 
 
@@ -236,18 +237,17 @@ def count_by_cell(votes_by_place: Mapping[VantageLocation, VoteCount]) -> dict[S
 
 
 def _count_people(votes_by_place: VotesByPlace) -> dict[Scope, VoteCount]:
-    """Count votes in every cell, in countries and regions without data centers that live.
+    """Count votes in every cell, in that of a country nearly without data centers that live.
 
-    They stay live in any cut. Two of them weigh more than a city behind one address.
+    They stay live in any cut. Two of them weigh more than a city behind one address. Where nobody
+    but them lives, they still show that a part of the country fell alone.
     """
     cells = count_by_cell(votes_by_place)
-    people = {
-        p: t for p, t in votes_by_place.items() if p.access != "hosting" or 2 * t.hits > t.votes
-    }
-    if len(people) < len(votes_by_place):
-        wide = count_by_cell(people)
-        of_all = [scope for scope in cells if not scope.asn and not scope.access]
-        cells.update((scope, wide.get(scope, VoteCount())) for scope in of_all)
+    for location, count in votes_by_place.items():
+        if location.access == "hosting" and 2 * count.hits <= count.votes:
+            country = cells[Scope(location.country)]
+            country.votes -= count.votes * (1.0 - _LIVE_CENTER_WEIGHT)
+            country.hits -= count.hits * (1.0 - _LIVE_CENTER_WEIGHT)
     return cells
 
 
