@@ -24,9 +24,8 @@ from support.waiting import until_true
 RESULTS = int(os.environ.get("HELIOGRAPH_BENCH_RESULTS", "2500"))
 WARM = 300
 AGENTS = 48
-LEAST_SHARE = (
-    0.75  # of the bare server's CPU in ours; 0.92 to 0.94 of three runs, and 0.8 is wanted
-)
+# Of the bare server's CPU in ours; 0.92 to 0.94 of three runs, and 0.8 is wanted.
+LEAST_SHARE = 0.75
 
 
 @pytest.fixture

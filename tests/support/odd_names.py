@@ -11,6 +11,7 @@ from support.strange_blocks import (
     DOWN,
     FOREIGN,
     GOOD,
+    NO_ANSWER,
     SLOW,
     TCP,
     TLS,
@@ -22,8 +23,6 @@ from support.strange_blocks import (
     measure,
 )
 from support.strange_truths import COUNTRY, StrangeScene, Truth, may
-
-NO_ANSWER: Said = {"value": "blocked", "layer": "dns", "method": "timeout"}
 
 
 def swallow_foreign_names(land: Land) -> None:

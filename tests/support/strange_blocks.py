@@ -25,6 +25,7 @@ DOWN: Said = {"value": "down"}
 TLS: Said = {"value": "blocked", "layer": "tls", "method": "timeout"}
 TCP: Said = {"value": "blocked", "layer": "tcp", "method": "timeout"}
 DNS: Said = {"value": "blocked", "layer": "dns", "method": "nxdomain"}
+NO_ANSWER: Said = {"value": "blocked", "layer": "dns", "method": "timeout"}
 SLOW: Said = {"value": "throttled", "layer": "goodput", "method": "slow"}
 PARTIAL: Said = {"value": "partial", "layer": "tcp", "method": "timeout"}
 CERTIFICATE: Said = {"value": "blocked", "layer": "tls", "method": "certificate"}

@@ -10,6 +10,7 @@ from support.strange_blocks import (
     DNS,
     FOREIGN,
     GOOD,
+    NO_ANSWER,
     TLS,
     Said,
     draw,
@@ -19,7 +20,6 @@ from support.strange_blocks import (
 )
 from support.strange_truths import COUNTRY, StrangeScene, Truth, may
 
-NO_ANSWER: Said = {"value": "blocked", "layer": "dns", "method": "timeout"}
 OPERATORS = {10: AT, 20: AT + 80 * MINUTE, 11: AT + 160 * MINUTE, 21: AT + 240 * MINUTE}
 
 

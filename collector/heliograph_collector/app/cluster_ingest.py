@@ -310,7 +310,7 @@ class ClusterIngest:
         for unknown in self.board.take_given_up(reading.monotonic_us):
             if not self.connections.list_of_agents([unknown.agent]):
                 self._rows.append(unknown.build_goodbye(wall_us))
-        self._begin_gap(self._search.find_withheld(reading, self.directory.heartbeat_s))
+        self._begin_gap(self._search.note_withheld(reading, self.directory.heartbeat_s))
         countries = self.board.list_unknown_countries(reading.monotonic_us)
         for country, unknown_time in self._unknown_times.list_changes(countries, wall_us).items():
             self._rows.append(build_host_row(unknown_time, country, wall_us))

@@ -91,10 +91,10 @@ class SessionSearch:
             return []
         return [c for c in lost if self._arrivals[c.agent.id] <= self._told[c.agent.id]]
 
-    def find_withheld(self, reading: ClockReading, heartbeat_s: int) -> dict[str, int]:
-        """Find the countries of agents that are silent too long, and may be at a dead host.
+    def note_withheld(self, reading: ClockReading, heartbeat_s: int) -> dict[str, int]:
+        """Note as in doubt the countries of agents silent too long, which may be at a dead host.
 
-        They count as in doubt. Returns since when the first of each was not heard; wall clock.
+        Returns since when the first of each was not heard; wall clock.
         """
         if not self._board.is_blind(reading.monotonic_us):
             return {}

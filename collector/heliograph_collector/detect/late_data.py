@@ -297,7 +297,7 @@ async def reevaluate(
     )
     if others.services and others.spans_us:
         detector = await _detect_past(history, reopened, since_us, until_us, others)
-    reevaluated = [i for i in detector.incidents() if i.service == reopened.service]
+    reevaluated = detector.incidents()
     is_current = until_us >= live.since_us // MINUTE_US * MINUTE_US
     return find_amendments(
         incidents, reevaluated, reopened, since_us, until_us, is_current=is_current

@@ -132,16 +132,12 @@ class _LiveReplay:
             return
         closed_us = self.engine.blocking.since_us
         since_us, until_us = window.bounds(closed_us, incidents)
-        reevaluated = [
-            incident
-            for incident in detect_blocking(
-                self._select_votes(window, since_us, until_us),
-                since_us,
-                until_us,
-                judged=(window.service, window.country),
-            )
-            if (incident.service, incident.scope.country) == (window.service, window.country)
-        ]
+        reevaluated = detect_blocking(
+            self._select_votes(window, since_us, until_us),
+            since_us,
+            until_us,
+            judged=(window.service, window.country),
+        )
         self._amendments |= find_amendments(
             incidents,
             reevaluated,

@@ -123,10 +123,8 @@ def is_possible_time(at_us: int, received_us: int) -> bool:
 
 def effective_time_us(measurement: Measurement, received_us: int) -> int:
     """Return the start, or the arrival if that is impossible: a clock can name any week."""
-    # In one step: all stages ask, some ten times for each result.
-    corrected_us = measurement.started_us + (measurement.clock_offset_us or 0)
-    is_possible = -MAX_AGE_US <= corrected_us - received_us <= MAX_AHEAD_US
-    return corrected_us if is_possible else received_us
+    corrected_us = _corrected_us(measurement)
+    return corrected_us if is_possible_time(corrected_us, received_us) else received_us
 
 
 def _corrected_us(measurement: Measurement) -> int:

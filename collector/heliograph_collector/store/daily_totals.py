@@ -182,10 +182,11 @@ class DailyTotals:
         for day, country in sorted(changed_days):
             if day in stale and country not in stale[day]:
                 self._insert_mark(day, country, "")
+        if not self._clickhouse.is_only_writer:
+            return
         if len(self._marked) + len(changed_days) > MAX_MARKED:
             self._marked.clear()
-        if self._clickhouse.is_only_writer:
-            self._marked |= changed_days
+        self._marked |= changed_days
 
     def sum_day(self, day: date, rule: AnonymityRule) -> bool:
         """Sum what is missing of a day; return whether anything was. Raises StoreError."""

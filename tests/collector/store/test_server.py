@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,18 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield port
 
 
-@pytest.fixture
-async def remote(port: int) -> AsyncIterator[Store]:
+@asynccontextmanager
+async def open_remote(port: int) -> AsyncIterator[Store]:
     store = Store(f"clickhouse://127.0.0.1:{port}", observations_days=99_999, verdicts_days=99_999)
     await store.open()
     yield store
     await store.close()
+
+
+@pytest.fixture
+async def remote(port: int) -> AsyncIterator[Store]:
+    async with open_remote(port) as store:
+        yield store
 
 
 async def test_server_gives_the_same_answers(remote: Store) -> None:
@@ -56,10 +63,8 @@ async def test_server_gives_the_same_answers(remote: Store) -> None:
 @pytest.fixture
 async def second(remote: Store, port: int) -> AsyncIterator[Store]:
     """The store of another host at the same server."""
-    store = Store(f"clickhouse://127.0.0.1:{port}", observations_days=99_999, verdicts_days=99_999)
-    await store.open()
-    yield store
-    await store.close()
+    async with open_remote(port) as store:
+        yield store
 
 
 async def test_late_block_of_one_host_changes_a_day_that_another_has_summed(

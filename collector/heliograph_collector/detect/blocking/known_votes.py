@@ -21,9 +21,8 @@ from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, Vote
 from heliograph_collector.model.thresholds import Thresholds
 
 _KNOWN_S = 1_800.0  # an older vote says nothing of a vantage; assumed
-_TESTED_S = (
-    900.0  # in which each vantage has tested, by the default plan (480 s) or nearly; assumed
-)
+# In which each vantage has tested, by the default plan (480 s) or nearly; assumed.
+_TESTED_S = 900.0
 
 
 @dataclass(slots=True)

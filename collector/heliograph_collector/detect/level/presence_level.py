@@ -335,6 +335,8 @@ def _update_fall(
         is_cut_hour=test.usual.is_cut_hour,
     )
     cell.dark_samples = cell.dark_samples + 1 if is_dark else 0
+    if cell.dark_samples < 2 and not test.scope.is_national:
+        return None
     cells = find_fallen_cells(test.scope, fallen, limits)
     fall.narrower = cells.list_narrower() if test.scope.is_national else ()
     fall.is_told = fall.is_told and bool(fall.narrower)
@@ -378,9 +380,9 @@ def _find_doubts(
     of_a_day = sample.select_fallen(fall.scope, sample.now_us - ABSENT_US)
     if may_be_removal(fall.scope, of_a_day, sample.now_us - fall.started.earliest_us):
         return (confounders.HABIT,)
-    if confounders.find_blocked_carrier(fallen, fall.started.earliest_us, limits) is not None:
-        return (confounders.CARRIER,)
-    if is_link_told(at_home, fall.started.earliest_us, limits):
+    began_us = fall.started.earliest_us
+    blocked = confounders.find_blocked_carrier(fallen, began_us, limits)
+    if blocked is not None or is_link_told(at_home, began_us, limits):
         return (confounders.CARRIER,)
     return (confounders.ONE_LINE,) if is_one_line((part,), fallen, limits) else ()
 

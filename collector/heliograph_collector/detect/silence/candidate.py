@@ -92,7 +92,7 @@ class OutageCandidate:
         return now_us - self.found_us >= limits.give_up_s * SECOND_US
 
     def withdraw(self, now_us: int) -> CandidateOutcome:
-        if self.dark is not None and self.dark.confirmed_us is None:  # else the level confirmed it
+        if self.dark is not None:
             self.dark.state = IncidentState.WITHDRAWN
             self.dark.closed_us = now_us
         return CandidateOutcome.GATED if self.gated else CandidateOutcome.DROPPED

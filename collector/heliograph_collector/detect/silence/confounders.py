@@ -116,7 +116,7 @@ def are_others_back(presence: PresenceTracker, country: str, since_us: int, now_
     settled_us = now_us - int((limits.retry_s + limits.beat_s) * SECOND_US)
     are_back: list[bool] = []
     for other in presence.countries:
-        hit = [v for v in presence.list_fallen(other, since_us) if other != country]
+        hit = presence.list_fallen(other, since_us) if other != country else []
         if len(hit) >= limits.witnesses:
             back = [v.is_live and v.back_us <= settled_us for v in hit]
             are_back.append(sum(back) >= _BACK_SHARE * len(hit))

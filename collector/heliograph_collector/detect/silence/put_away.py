@@ -16,7 +16,7 @@ from heliograph_collector.detect.silence.renewal import measure_middle
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
 from heliograph_collector.model.signals import VantageRef
-from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
+from heliograph_collector.model.thresholds import Thresholds
 
 # Assumed, all of them:
 _LASTS_US = 75 * MINUTE_US  # from the first that leaves to the last that is back
@@ -48,7 +48,7 @@ def may_be_put_away(
     living = all_phones.votes - all_phones.hits
     if lines.share > _LINES_SHARE or all_phones.share > _MOST_SHARE or living < limits.lines:
         return False
-    gone = _count_gone(phones, since_us)
+    gone = _count_gone(phones, since_us, limits)
     if any(c.share < _EACH_SHARE for c in gone.values() if c.votes >= limits.witnesses):
         return False
     if sum(_tells_of_dead_link(v, since_us) for v in vantages) >= limits.witnesses:
@@ -78,10 +78,13 @@ def _group_by_operator(fallen: Sequence[VantagePresence]) -> list[list[VantagePr
     return [group for group in groups.values() if len(group) >= _MIN_PHONES]
 
 
-def _count_gone(phones: Sequence[VantagePresence], since_us: int) -> dict[int, VoteCount]:
+def _count_gone(
+    phones: Sequence[VantagePresence], since_us: int, limits: Thresholds
+) -> dict[int, VoteCount]:
     """Count by operator the phones that fell silent since then, also those that are back."""
     by_operator: defaultdict[int, list[tuple[VantageRef, bool]]] = defaultdict(list)
     for phone in phones:
         by_operator[phone.place.asn].append((phone.witness, phone.lost_us >= since_us))
-    nat_votes = THRESHOLDS.nat_votes
-    return {asn: sum_votes(count_votes(hits, nat_votes)) for asn, hits in by_operator.items()}
+    return {
+        asn: sum_votes(count_votes(hits, limits.nat_votes)) for asn, hits in by_operator.items()
+    }

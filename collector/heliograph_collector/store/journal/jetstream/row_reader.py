@@ -5,8 +5,8 @@ changes. That it has none proves nothing: it may be behind. Then the stream's le
 the next one, and must itself have come as far as this process knows that the stream has. So a
 reader that gets fewer rows than it asked for has read all up to the `position` from before.
 
-The newest rows are kept in memory, by any host: the judge and the detectors read each
-within seconds of its append, and the servers said which position it has.
+The newest rows are kept in memory, also those that other hosts appended: the judge and the
+detectors read each within seconds, and the servers said which position it has.
 """
 
 import asyncio
