@@ -118,6 +118,8 @@ class ImportedRow:
     blocked_networks: Mapping[int, int]  # measurements that found it blocked, by ASN
     # The same by midnight, of networks most of whose measurements of the day found it blocked.
     agreeing_networks: Mapping[int, Mapping[int, int]]
+    # On these days and those beside them, measurements of other networks that found it blocked.
+    partly_blocked: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

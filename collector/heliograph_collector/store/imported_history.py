@@ -195,6 +195,11 @@ def _read_days(
 def _build_row(key: _Key, days: Sequence[_Record]) -> ImportedRow:
     country, source, test, target = key
     counts = {record.day * DAY_US: record.counts for record in days}
+    agreeing = {
+        record.day: _NETWORKS.decode(record.agreeing_networks)
+        for record in days
+        if record.agreeing_networks != _NO_NETWORKS
+    }
     return ImportedRow(
         country=country,
         source=source,
@@ -203,12 +208,18 @@ def _build_row(key: _Key, days: Sequence[_Record]) -> ImportedRow:
         total=StateCounts(*map(sum, zip(*counts.values(), strict=True))),
         days=counts,
         blocked_networks=_sum_networks(days),
-        agreeing_networks={
-            record.day * DAY_US: _NETWORKS.decode(record.agreeing_networks)
-            for record in days
-            if record.agreeing_networks != _NO_NETWORKS
-        },
+        agreeing_networks={day * DAY_US: networks for day, networks in agreeing.items()},
+        partly_blocked=_sum_partly(days, agreeing),
     )
+
+
+def _sum_partly(
+    days: Iterable[_Record], agreeing: Mapping[int, Mapping[int, int]]
+) -> Mapping[int, int]:
+    """Sum what networks found that agree on no day: a block of some hours is less than a day's."""
+    networks = {asn for day in agreeing.values() for asn in day}
+    near = [day for day in days if agreeing.keys() & {day.day - 1, day.day, day.day + 1}]
+    return {asn: n for asn, n in _sum_networks(near).items() if asn not in networks}
 
 
 def _sum_networks(days: Iterable[_Record]) -> Mapping[int, int]:

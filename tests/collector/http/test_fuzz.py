@@ -22,6 +22,7 @@ PATHS = (
         "/api/v1/history",
         "/api/v1/imported",
         "/charts/history.svg",
+        "/charts/imported.svg",
         "/feeds/incidents.atom",
     ),
     *("/countries/KZ", "/feeds/incidents.json", "/dumps/", "/dumps/index.json", "/openapi.json"),

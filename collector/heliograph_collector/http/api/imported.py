@@ -4,10 +4,16 @@ It is their data, under their license, and all of it is public already; so no an
 applies. It is part of no cell, incident or daily file.
 """
 
+import csv
+import io
+from collections.abc import Sequence
+
 from aiohttp import web
 
 from heliograph.units import DAY_US, SECOND_US
+from heliograph_collector.http.api.aggregation import quote_formula
 from heliograph_collector.http.api.coverage import check_span
+from heliograph_collector.http.api.history import CSV, FORMAT
 from heliograph_collector.http.api.parameters import (
     COUNTRY,
     FIRST_DAY,
@@ -16,7 +22,7 @@ from heliograph_collector.http.api.parameters import (
     write_time,
 )
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.headers import respond_json
+from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.model.imported import (
     IMPORT_SOURCES,
     MAX_CELLS,
@@ -29,7 +35,7 @@ from heliograph_collector.model.published.imported import (
     ImportSourceDocument,
 )
 
-IMPORTED = (COUNTRY, FIRST_DAY, LAST_DAY)
+IMPORTED = (COUNTRY, FIRST_DAY, LAST_DAY, FORMAT)
 _WEEK_US = 7 * DAY_US
 _MAX_AGE_S = 300
 
@@ -47,6 +53,8 @@ class ImportedApi:
         country = values.get(COUNTRY, "")
         filters = ImportedFilter(since_us=since_us, until_us=until_us, country=country)
         cells = await self._feed.count_imported(filters)
+        if values.get(FORMAT) == "csv":
+            return respond_text(request, _format_csv(cells), CSV, max_age_s=_MAX_AGE_S)
         document = ImportedDocument(
             since=write_time(since_us),
             until=write_time(until_us),
@@ -82,3 +90,15 @@ def build_cell(cell: ImportedCell) -> ImportedCellDocument:
         newest=write_time(cell.newest_us),
         lag_s=cell.lag_us // SECOND_US,
     )
+
+
+def _format_csv(cells: Sequence[ImportedCell]) -> str:
+    """Format a line for each cell, which names the source's license."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow((*ImportedCellDocument.__struct_fields__, "license"))
+    for cell in cells:
+        document = build_cell(cell)
+        values = (getattr(document, name) for name in document.__struct_fields__)
+        writer.writerow((*map(quote_formula, values), IMPORT_SOURCES[cell.source].license))
+    return out.getvalue()

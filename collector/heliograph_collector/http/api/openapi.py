@@ -157,7 +157,7 @@ def _list_public_data() -> dict[str, OperationObject]:
         "/api/v1/imported": get(
             "getImported",
             "What other projects measured, by day, under their own licenses.",
-            json_content(imported.ImportedDocument),
+            json_content(imported.ImportedDocument) | {aggregation.CSV: MediaType(schema=_TEXT)},
             imported_api.IMPORTED,
             responses={"503": refusal("The file cannot be read.")},
         ),
@@ -324,25 +324,21 @@ def _list_pages() -> dict[str, OperationObject]:
         "/incidents/{id}/share.png": get_incident(
             "getIncidentPng", "Its picture.", media_content("image/png")
         ),
-        "/charts/history": get(
-            "embedHistory",
-            "The chart of chosen days, for other pages.",
-            html,
-            history_api.CHART_PARAMETERS,
-        ),
-        "/charts/history.svg": get(
-            "getHistorySvg",
-            "The same as a picture.",
-            media_content("image/svg+xml"),
-            history_api.CHART_PARAMETERS,
-        ),
-        "/charts/history.png": get(
-            "getHistoryPng",
-            "The same as a picture.",
-            media_content("image/png"),
-            history_api.CHART_PARAMETERS,
-        ),
+        **_list_charts("/charts/history", "History", "The chart of chosen days"),
+        **_list_charts("/charts/imported", "Imported", "The same of what other projects measured"),
         "/docs": get("showDocs", "This document for people.", html),
+    }
+
+
+def _list_charts(path: str, name: str, summary: str) -> dict[str, OperationObject]:
+    parameters = history_api.CHART_PARAMETERS
+    picture = "The same as a picture."
+    return {
+        path: get(
+            f"embed{name}", f"{summary}, for other pages.", media_content("text/html"), parameters
+        ),
+        f"{path}.svg": get(f"get{name}Svg", picture, media_content("image/svg+xml"), parameters),
+        f"{path}.png": get(f"get{name}Png", picture, media_content("image/png"), parameters),
     }
 
 

@@ -1,20 +1,22 @@
 """The chart of chosen days as an image: SVG, and PNG from it."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from heliograph_collector.http import labels
 from heliograph_collector.http.charts import timeline_rows
 from heliograph_collector.http.charts.share_image import DEFS, FAMILY
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.pages.country_timeline import TimelineRow
 
 WIDTH = 1200
 MAX_ROWS = 24  # of an image; the page has all; assumed
 _MARGIN = 40
 _NAMES = 400  # width of the column of names
-_ROW = 44
+_ROW = 58
+_LETTERS = 62  # of a line below a name
 _TOP = 132
 _STYLE = Markup("""
 text{fill:#1b222c}.soft{fill:#57616e}
@@ -28,7 +30,7 @@ text{fill:#1b222c}.soft{fill:#57616e}
 class ChartRow:
     title: str
     subtitle: str
-    row: TimelineRow
+    chart: Markup  # by `timeline_rows.draw_row`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,15 @@ class HistoryChart:
     footer: str
     legend: Sequence[tuple[str, str]]  # (class, label)
     starts: range
+
+
+def list_legend(t: Locale) -> list[tuple[str, str]]:
+    """List the class and the label of each state that a bar may have."""
+    states = ("reachable", "partial", "blocked", "down", "unknown")
+    return [
+        *((name, labels.label_code("state", name, t.lang)) for name in states),
+        ("silent", t("country.silent_now")),
+    ]
 
 
 def render_chart(chart: HistoryChart, t: Locale) -> str:
@@ -61,9 +72,12 @@ def render_chart(chart: HistoryChart, t: Locale) -> str:
         y = _TOP + 22 + index * _ROW
         body += [
             _draw_text(_shorten(row.title, 38), names_x, y + 15, 17, t, is_bold=True),
-            _draw_text(_shorten(row.subtitle, 62), names_x, y + 32, 12, t, is_soft=True),
+            *(
+                _draw_text(line, names_x, y + 32 + 14 * number, 12, t, is_soft=True)
+                for number, line in enumerate(_wrap(row.subtitle))
+            ),
             Markup('<svg x="{}" y="{}" width="{}" height="24">{}</svg>').format(
-                plot_x, y + 4, plot, timeline_rows.draw_row(row.row, chart.starts, t)
+                plot_x, y + 4, plot, row.chart
             ),
         ]
     body += _draw_legend(chart, height, t)
@@ -82,6 +96,11 @@ def render_chart(chart: HistoryChart, t: Locale) -> str:
         DEFS,
         Markup("").join(body),
     )
+
+
+def _wrap(text: str) -> list[str]:
+    """Break a text into the two lines that a row has."""
+    return textwrap.wrap(text, _LETTERS, max_lines=2, placeholder="\N{HORIZONTAL ELLIPSIS}")
 
 
 def _shorten(text: str, letters: int) -> str:

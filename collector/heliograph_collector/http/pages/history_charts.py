@@ -1,7 +1,11 @@
-"""`/charts/history`: the chart of chosen days as SVG, PNG, and a small page for frames."""
+"""Charts of chosen days as SVG, PNG, and a small page for frames.
+
+`/charts/history` draws what we measured, `/charts/imported` what other projects did: each under
+its own license, so no image has both.
+"""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from aiohttp import web
@@ -12,8 +16,8 @@ from heliograph_collector.http import i18n
 from heliograph_collector.http.api.history import CHART_PARAMETERS, read_subject
 from heliograph_collector.http.api.incidents import request_origin
 from heliograph_collector.http.api.parameters import ASN, parse
-from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.charts.history_chart import MAX_ROWS, render_chart
+from heliograph_collector.http.backend import Feed, Publisher
+from heliograph_collector.http.charts.history_chart import MAX_ROWS, HistoryChart, render_chart
 from heliograph_collector.http.charts.share_image import render_png
 from heliograph_collector.http.headers import respond_file
 from heliograph_collector.http.incident_cache import IncidentCache
@@ -22,6 +26,7 @@ from heliograph_collector.http.pages.front_page import html_response
 from heliograph_collector.http.pages.history_page import (
     HistoryView,
     build_chart,
+    build_others_chart,
     page_address,
     title_days,
 )
@@ -38,15 +43,36 @@ _IMAGE_TTL = Ttl(fresh_us=5 * MINUTE_US)
 _MAX_AGE_S = 300
 
 
+Build = Callable[[HistoryView, Publisher, str, i18n.Locale], HistoryChart]
+
+
+def build_own(view: HistoryView, publisher: Publisher, base: str, t: i18n.Locale) -> HistoryChart:
+    names = ("Heliograph", publisher.operator, publisher.license, base, "UTC")
+    return build_chart(view, " · ".join(filter(None, names)), MAX_ROWS, t)
+
+
+def build_others(
+    view: HistoryView, publisher: Publisher, base: str, t: i18n.Locale
+) -> HistoryChart:
+    """Build an image without our license: what it shows is not ours."""
+    return build_others_chart(view, base, MAX_ROWS, t)
+
+
 class HistoryCharts:
+    """The three forms of one chart, which `build` makes, at `path`."""
+
     def __init__(
         self,
+        path: str,
+        build: Build,
         feed: Feed,
         incident_cache: IncidentCache,
         snapshot_cache: SnapshotCache,
         known_networks: KnownNetworks,
         assets: Mapping[str, str],
     ) -> None:
+        self.path = path
+        self._build = build
         self._feed = feed
         self._snapshot_cache = snapshot_cache
         self._known_networks = known_networks
@@ -77,7 +103,7 @@ class HistoryCharts:
                 t=t,
                 assets=self._assets,
                 title=title_days(view, t),
-                picture=f"/charts/history.svg?{query}",
+                picture=f"{self.path}.svg?{query}",
                 path=page_address(view),
                 base=self._feed.public_url or request_origin(request),
             )
@@ -91,10 +117,9 @@ class HistoryCharts:
         t = i18n.request_locale(request)
         base = self._feed.public_url or request_origin(request)
         publisher = self._feed.publisher
-        credit = " · ".join(
-            filter(None, ("Heliograph", publisher.operator, publisher.license, base, "UTC"))
+        return await asyncio.to_thread(
+            lambda: render_chart(self._build(view, publisher, base, t), t)
         )
-        return await asyncio.to_thread(_render, view, credit, t)
 
     async def _read_view(self, request: web.Request) -> HistoryView:
         values = parse(request.query, CHART_PARAMETERS)
@@ -102,7 +127,3 @@ class HistoryCharts:
         subject = read_subject(values, t)
         await self._known_networks.require(values.get(ASN))
         return await self._pages.read_drawable(subject, values)
-
-
-def _render(view: HistoryView, credit: str, t: i18n.Locale) -> str:
-    return render_chart(build_chart(view, credit, MAX_ROWS, t), t)

@@ -14,7 +14,7 @@ from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.charts import timeline_rows
-from heliograph_collector.http.charts.history_chart import ChartRow, HistoryChart
+from heliograph_collector.http.charts.history_chart import ChartRow, HistoryChart, list_legend
 from heliograph_collector.http.dark_places import DarkPlaces
 from heliograph_collector.http.day_range import DayRange
 from heliograph_collector.http.i18n import Locale
@@ -29,6 +29,7 @@ from heliograph_collector.http.pages.history_tracks import (
 )
 from heliograph_collector.http.pages.imported_rows import (
     ImportedTable,
+    build_imported_chart,
     build_imported_table,
     describe_imported,
     list_networks,
@@ -87,15 +88,7 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
     address = page_address(view)
     filters = {**subject.filters, **view.days.parameters}
     title = title_days(view, t)
-    imported = build_imported_table(
-        view.imported,
-        view.days,
-        view.names,
-        view.services,
-        t,
-        now_us=view.now_us,
-        by_country=subject.kind == "service",
-    )
+    imported = _build_imported(view, t)
     told = _describe_troubles(tracks, view, t)
     if imported:  # else our sentence would hide what is below
         own = {row.title for group in groups for row in group.rows if row.state == "blocked"}
@@ -127,7 +120,6 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
         groups=groups,
         axis=timeline_rows.draw_axis(starts, t),
         imported=imported,
-        imported_json=f"/api/v1/imported?{urlencode(_imported_parameters(view))}",
         too_much=view.too_much,
         k=view.k,
         printed=t(
@@ -139,9 +131,15 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
 
 
 def _list_addresses(view: HistoryView) -> Mapping[str, str]:
-    """List where our rows are as a table, a document, a picture and a frame."""
+    """List where the rows are as a table, a document, a picture and a frame."""
     parameters = urlencode(_api_parameters(view))
+    imported = urlencode(_imported_parameters(view))
     return {
+        "imported_csv": f"/api/v1/imported?{imported}&format=csv",
+        "imported_json": f"/api/v1/imported?{imported}",
+        "imported_picture": f"/charts/imported.png?{parameters}",
+        "imported_drawing": f"/charts/imported.svg?{parameters}",
+        "imported_frame": f"/charts/imported?{parameters}",
         "csv": f"/api/v1/history?{parameters}&format=csv",
         "json": f"/api/v1/history?{parameters}",
         "picture": f"/charts/history.png?{parameters}",
@@ -179,7 +177,8 @@ def build_chart(view: HistoryView, credit: str, most: int, t: Locale) -> History
     for track, row in zip(shown, _draw_tracks(shown, view), strict=True):
         title, subtitle, _ = _name_row(track, view, t)
         told = " · ".join(filter(None, (subtitle, describe_track(track, t))))
-        rows.append(ChartRow(title=title, subtitle=told, row=row))
+        chart = timeline_rows.draw_row(row, view.days.starts, t)
+        rows.append(ChartRow(title=title, subtitle=told, chart=chart))
     left = len(tracks) - len(rows)
     return HistoryChart(
         title=title_days(view, t),
@@ -187,13 +186,32 @@ def build_chart(view: HistoryView, credit: str, most: int, t: Locale) -> History
         rows=rows,
         omitted=t("history.more_rows", n=left) if left else "",
         footer=credit,
-        legend=[
-            (name, labels.label_code("state", name, t.lang))
-            if name != "silent"
-            else (name, t("country.silent_now"))
-            for name in ("reachable", "partial", "blocked", "down", "unknown", "silent")
-        ],
+        legend=list_legend(t),
         starts=view.days.starts,
+    )
+
+
+def build_others_chart(view: HistoryView, address: str, most: int, t: Locale) -> HistoryChart:
+    """Build the image of what other projects measured."""
+    return build_imported_chart(
+        _build_imported(view, t),
+        view.days.starts,
+        most,
+        t,
+        title=title_days(view, t),
+        address=address,
+    )
+
+
+def _build_imported(view: HistoryView, t: Locale) -> ImportedTable | None:
+    return build_imported_table(
+        view.imported,
+        view.days,
+        view.names,
+        view.services,
+        t,
+        now_us=view.now_us,
+        by_country=view.subject.kind == "service",
     )
 
 

@@ -17,6 +17,7 @@ from heliograph_collector.aggregate.cell_state import decide_state
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.charts import timeline_rows
+from heliograph_collector.http.charts.history_chart import ChartRow, HistoryChart, list_legend
 from heliograph_collector.http.day_range import DayRange
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages.country_page import CountryRow
@@ -79,6 +80,35 @@ def build_imported_table(
         else "",
         outages=_build_outage_rows(imported.outages, days, now_us, t),
         credits=sorted({(x.attribution, x.url) for x in imported.outages}),
+    )
+
+
+def build_imported_chart(
+    table: ImportedTable | None, starts: range, most: int, t: Locale, *, title: str, address: str
+) -> HistoryChart:
+    """Build the table as an image that names whose data it shows, and under which license."""
+    table = table or ImportedTable(rows=(), sources=(), omitted=0, newest="")
+    listed = [*table.outages, *table.rows]
+    left = table.omitted + len(listed[most:])
+    return HistoryChart(
+        title=title,
+        sentence=describe_imported(table, (), t)
+        or t("history.others" if listed else "history.nothing_of_others"),
+        rows=[
+            ChartRow(title=row.title, subtitle=" · ".join((row.label, row.cause)), chart=row.chart)
+            for row in listed[:most]
+        ],
+        omitted=t("history.more_targets", n=left) if left else "",
+        footer=" · ".join(
+            (
+                *(f"{source.name}, {source.license}" for source in table.sources),
+                *(attribution for attribution, _ in table.credits),
+                t("history.judged_here", address=address),
+                "UTC",
+            )
+        ),
+        legend=list_legend(t),
+        starts=starts,
     )
 
 
@@ -264,7 +294,15 @@ def _list_facts(
         facts.append(since if since == until else t("history.from_to", since=since, until=until))
     facts.append(t("history.imported_blocked", n=row.total.blocked, total=total))
     counts = sum(map(Counter, blocking.values()), Counter[int]()) or row.blocked_networks
-    return facts + list_networks(counts, names, t)
+    facts += list_networks(counts, names, t)
+    partly = {
+        asn: blocked
+        for asn, blocked in row.partly_blocked.items()
+        if asn not in counts and blocked >= _LEAST_BLOCKED
+    }
+    if partly:
+        facts.append(t("history.partly", names=", ".join(list_networks(partly, names, t))))
+    return facts
 
 
 def list_networks(counts: Mapping[int, int], names: NetworkNamer, t: Locale) -> list[str]:

@@ -1,5 +1,8 @@
 """`/api/v1/imported`: other projects' results, under their names and licenses, and nowhere else."""
 
+import csv
+import io
+
 from heliograph_collector.model.imported import ImportedCell
 from support.fake_feed import NOW_US, World
 from support.site import Serve
@@ -24,6 +27,15 @@ async def test_cells_name_their_source_and_lag(serve: Serve) -> None:
     }]  # fmt: skip
     assert body["complete"] is True
     assert (await client.json("/api/v1/imported?country=IT"))["cells"] == []
+
+
+async def test_each_line_of_the_table_names_the_license(serve: Serve) -> None:
+    client = await serve(World(imported=[CELL]).feed())
+    async with client.get("/api/v1/imported?country=KZ&format=csv") as answer:
+        assert answer.content_type == "text/csv"
+        (row,) = csv.DictReader(io.StringIO(await answer.text()))
+    assert (row["test_name"], row["asn"], row["blocked"]) == ("signal", "9198", "12")
+    assert row["license"] == "CC-BY-NC-SA-4.0"
 
 
 async def test_imports_are_no_votes(serve: Serve) -> None:

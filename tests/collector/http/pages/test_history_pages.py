@@ -276,6 +276,54 @@ async def test_a_chart_is_a_table_and_a_picture(site: Site) -> None:
         assert "frame-ancestors *" in answer.headers["Content-Security-Policy"]
 
 
+async def test_what_others_measured_is_a_table_and_a_picture_under_their_license(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """Where we measured nothing, the picture for print is theirs and not an empty one."""
+
+    async def nothing(filters: object) -> CellHistory:
+        return CellHistory()
+
+    site = await serve(feed_with_past(tmp_path, read_history=nothing))
+    html = await site.html(KZ)
+    assert "/charts/history.png" not in html
+    paths = [a["href"] or "" for tag, a in (await site.page(KZ)).elements if tag == "a"]
+    svg, png, frame = (
+        next(path for path in paths if path.startswith(start))
+        for start in ("/charts/imported.svg", "/charts/imported.png", "/charts/imported?")
+    )
+    async with site.get(svg) as answer:
+        drawn = await answer.text()
+    assert "Other projects found blocked: " in drawn
+    assert "AS9198 and AS29355" in TAGS.sub(" ", drawn).replace("  ", " ")
+    assert "OONI, CC-BY-NC-SA-4.0 · judged by Heliograph" in drawn
+    assert "CC-BY-4.0" not in drawn, "what it shows is not ours to license"
+    async with site.get(png) as answer:
+        assert (await answer.read()).startswith(b"\x89PNG")
+    assert "/charts/imported.svg?" in await site.html(frame)
+    assert any(path.startswith("/api/v1/imported") and "csv" in path for path in paths)
+
+
+async def test_a_network_that_blocked_for_some_hours_of_a_blocked_day_is_named(
+    serve: Serve, tmp_path: Path
+) -> None:
+    blocked = {29355: range(8), 9198: range(5), 48503: range(2)}  # of eight measurements
+    results = [
+        replace(
+            list_results()[0], key=f"{asn} {n}", asn=asn, test="telegram",
+            started_us=JAN_1 + n * HOUR_US,
+            state=VerdictState.BLOCKED if n in hours else VerdictState.REACHABLE,
+        )
+        for asn, hours in blocked.items()
+        for n in range(8)
+    ]  # fmt: skip
+    with closing(ImportedResults(tmp_path / "imported.db")) as imported:
+        imported.add(results, JAN_1 + 9 * DAY_US, 1)
+    others = await serve(evening().feed(**read_past(tmp_path)))
+    row = find_row(await read_rows(others, KZ, others=True), "Telegram")
+    assert row.endswith("in 15 of 24 measurements · AS29355 · some measurements in AS9198"), row
+
+
 async def test_the_last_month_of_a_country_leads_to_its_picture(site: Site) -> None:
     page = await site.page("/countries/KZ?window=month")
     paths = [a.get("href") or "" for tag, a in page.elements if tag == "a"]

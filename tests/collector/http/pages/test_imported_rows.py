@@ -39,5 +39,6 @@ def _build_row(by_day: Mapping[int, Mapping[int, int]]) -> ImportedRow:
         total=StateCounts(0, 0, 0, 0, 0),
         days={},
         blocked_networks={},
+        partly_blocked={},
         agreeing_networks={day * DAY_US: networks for day, networks in by_day.items()},
     )

@@ -176,7 +176,7 @@ def blocked_days(*days: int, reachable: Sequence[int] = ()) -> ImportedHistory:
     counts |= {today_us + n * DAY_US: StateCounts(reachable=9) for n in reachable}
     row = ImportedRow(
         country="KZ", source="ooni", test="telegram", target="", total=StateCounts(),
-        days=counts, blocked_networks={}, agreeing_networks={},
+        days=counts, blocked_networks={}, agreeing_networks={}, partly_blocked={},
     )  # fmt: skip
     return ImportedHistory(rows=[row], newest_us=ago(60), imported_us=ago(0))
 
