@@ -21,6 +21,7 @@ import msgspec
 from heliograph.observation import Link
 from heliograph.plan import Service
 from heliograph_collector.control.cache import ControlCache
+from heliograph_collector.control.open_verdicts import list_awaited_topics, may_change
 from heliograph_collector.control.peer_baseline import PeerBaseline
 from heliograph_collector.control.target_key import (
     OBSERVATIONS_KEPT,
@@ -28,7 +29,7 @@ from heliograph_collector.control.target_key import (
     make_target_key,
     weigh_measurement,
 )
-from heliograph_collector.control.vantage_profiles import Topic, VantageProfiles, list_topics
+from heliograph_collector.control.vantage_profiles import Topic, VantageProfiles
 from heliograph_collector.model.judging import NOT_JUDGED, RULE_BUGS, Judge
 from heliograph_collector.model.records import (
     AgentRole,
@@ -36,7 +37,6 @@ from heliograph_collector.model.records import (
     JudgedMeasurement,
     ReceivedMeasurement,
     Verdict,
-    VerdictState,
 )
 
 CHANGED_TOPICS = 4_096  # assumed; more than one block changes
@@ -94,7 +94,6 @@ class ControlContext:
 
 REJUDGED_PER_BLOCK = 64  # assumed; measurements judged again with one block
 REJUDGED_SHARE = 5  # … and of a large block one for every five of it
-FINAL_RULE_PREFIXES = ("link.", "none.not_measured")  # rules whose doubt no control can remove
 
 
 class TakenUp(msgspec.Struct, frozen=True):
@@ -236,9 +235,9 @@ class _OpenMeasurements:
     def put(self, record: ReceivedMeasurement, verdicts: tuple[Verdict, ...]) -> None:
         self._remove(record.id)
         self._latest_us = max(self._latest_us, record.received_us)
-        if _may_change(verdicts):
+        if may_change(verdicts):
             self._judged_by_id[record.id] = (record, verdicts)
-            for topic in _list_all_topics(record):
+            for topic in list_awaited_topics(record, verdicts):
                 self._ids_by_topic[topic][record.id] = None
             self._remaining_weight -= weigh_measurement(record.measurement)
         while self._judged_by_id and (
@@ -272,22 +271,10 @@ class _OpenMeasurements:
         removed = self._judged_by_id.pop(identity, None)
         if removed is not None:
             self._remaining_weight += weigh_measurement(removed[0].measurement)
-            for topic in _list_all_topics(removed[0]):
+            for topic in list_awaited_topics(*removed):
                 del self._ids_by_topic[topic][identity]
                 if not self._ids_by_topic[topic]:
                     del self._ids_by_topic[topic]
-
-
-def _list_all_topics(record: ReceivedMeasurement) -> tuple[Topic, ...]:
-    return (make_target_key(record.measurement), *list_topics(record))
-
-
-def _may_change(verdicts: Sequence[Verdict]) -> bool:
-    """Return whether any verdict depends on the control or waits for it."""
-    return any(
-        v.state is not VerdictState.REACHABLE and not v.rule.startswith(FINAL_RULE_PREFIXES)
-        for v in verdicts
-    )
 
 
 def _has_time_in_window(times_us: Sequence[int], at_us: int) -> bool:

@@ -25,7 +25,6 @@ from heliograph.plan import Plan
 from heliograph.token_bucket import TokenBuckets
 from heliograph.units import HOUR_S, MINUTE_US, SECOND_US
 from heliograph.visits import MAX_VISITS, Visit
-from heliograph_collector.control.assessor import FINAL_RULE_PREFIXES
 from heliograph_collector.control.followed_failures import FollowedFailures
 from heliograph_collector.control.met_endpoints import (
     MetEndpoint,
@@ -33,6 +32,7 @@ from heliograph_collector.control.met_endpoints import (
     list_met_endpoints,
     list_outcomes,
 )
+from heliograph_collector.control.open_verdicts import is_open
 from heliograph_collector.control.target_key import WINDOW_US, Key, make_target_key
 from heliograph_collector.control.visit_policy import (
     Reporter,
@@ -52,7 +52,6 @@ from heliograph_collector.model.records import (
     JudgedMeasurement,
     ReceivedMeasurement,
     Verdict,
-    VerdictState,
 )
 
 MIN_DELAY_S = 60.0  # assumed
@@ -188,7 +187,7 @@ class VisitPlanner:
         if not self._quotas.has_room(record.vantage.country, now_us):
             return  # spared: it would be reported again with the next results
         target = make_target_key(record.measurement)
-        labels = {v.endpoint for v in verdicts if _is_in_doubt(v)}
+        labels = {v.endpoint for v in verdicts if is_open(v)}
         due_us = self._draw_due_us(now_us)
         if not labels:  # as nearly always
             return
@@ -333,12 +332,6 @@ def _is_report(record: ReceivedMeasurement, now_us: int) -> bool:
     """Tell whether a visit now would still be in time for a measurement that counts."""
     is_recent = abs(now_us - record.started_us) <= WINDOW_US
     return is_recent and record.role is AgentRole.VOLUNTEER and record.seniority.has_vote
-
-
-def _is_in_doubt(verdict: Verdict) -> bool:
-    return verdict.state is not VerdictState.REACHABLE and not verdict.rule.startswith(
-        FINAL_RULE_PREFIXES
-    )
 
 
 def _is_doubted(planned: PlannedEndpoint, met: MetEndpoint, labels: Collection[str]) -> bool:
