@@ -16,7 +16,7 @@ MAX_ROWS = 24  # of an image; the page has all; assumed
 _MARGIN = 40
 _NAMES = 400  # width of the column of names
 _ROW = 58
-_LETTERS = 62  # of a line below a name
+_LETTERS = 66  # of a line below a name
 _TOP = 132
 _STYLE = Markup("""
 text{fill:#1b222c}.soft{fill:#57616e}
