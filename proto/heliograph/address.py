@@ -5,6 +5,8 @@ import re
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+# What a listener asks for to have each address of its machine, and where this machine reaches it.
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 replaced, not bound
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
@@ -71,7 +73,7 @@ def list_hosts(*endpoints: str) -> list[str]:
 
 def format_dial_address(host: str, port: int) -> str:
     """Format the address by which this machine reaches its listener, even a wildcard."""
-    reachable_host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 replaced, not bound
+    reachable_host = WILDCARDS.get(host, host)
     return f"[{reachable_host}]:{port}" if ":" in reachable_host else f"{reachable_host}:{port}"
 
 

@@ -5,7 +5,7 @@ import logging
 import os
 from pathlib import Path
 
-from heliograph.address import format_dial_address, split_endpoint
+from heliograph.address import WILDCARDS, format_dial_address, split_endpoint
 from heliograph.durable_file import replace_file
 from heliograph_collector.config.settings import Config
 
@@ -31,9 +31,13 @@ class EndpointFile:
 
     def announce(self, listener: str, requested: str, port: int) -> str:
         """Publish and log an opened listener of `_LOG_LINES`; return its address."""
-        address = format_dial_address(split_endpoint(requested)[0], port)
+        host = split_endpoint(requested)[0]
+        address = format_dial_address(host, port)
         self.publish(**{listener: address})
-        log.info(_LOG_LINES[listener].format(zone=self._config.dns_zone), address)
+        line = _LOG_LINES[listener].format(zone=self._config.dns_zone)
+        if host in WILDCARDS:  # else an operator would think that nobody outside reaches it
+            line += ", and at each address of this machine"
+        log.info(line, address)
         return address
 
     def publish(self, **endpoints: str) -> None:
