@@ -17,7 +17,7 @@ from heliograph.error_group import find_first_error
 from heliograph.observation import Measurement
 from heliograph.v1 import envelope_pb2, plan_pb2
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_lab.simulate.channel import IntakeConnection
+from heliograph_lab.simulate.channel import EnrollmentRefusedError, IntakeConnection
 from heliograph_lab.simulate.outbox import VERSION, ResultSealer, name_status
 from heliograph_lab.simulate.past_block import PastBlock
 from heliograph_lab.simulate.script import Actor, AgentSilence
@@ -68,7 +68,7 @@ class VirtualAgent:
         return (("x-forwarded-for", self.address),) if self.address else ()
 
     async def enroll(self) -> None:
-        """Enroll, retrying until accepted. Raises grpc.aio.AioRpcError when refused."""
+        """Enroll, retrying until accepted. Raises EnrollmentRefusedError."""
         import grpc
 
         token = self.context.tokens[self.actor.control]
@@ -87,7 +87,10 @@ class VirtualAgent:
                 break
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.PERMISSION_DENIED:
-                    raise
+                    raise EnrollmentRefusedError(
+                        f"The collector let {self.context.tally.enrolled} of these agents in and "
+                        f"no more: {error.details()}. `invite --uses N` makes an invite for N."
+                    ) from error
                 self.context.tally.count_trouble(f"enrol {error.code().name.lower()}")
             await self.connection.drop()
             failures += 1

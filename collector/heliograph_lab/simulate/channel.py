@@ -36,6 +36,10 @@ _OPTIONS = (
 )
 
 
+class EnrollmentRefusedError(Exception):
+    """The collector does not let an agent in; the text is a sentence."""
+
+
 class EndpointError(Exception):
     """The collector cannot be reached; the message is a sentence."""
 

@@ -16,10 +16,16 @@ import msgspec
 
 from heliograph.clock import SystemClock
 from heliograph.codec import plan_from_pb
+from heliograph.error_group import find_first_error
 from heliograph.v1 import plan_pb2
 from heliograph_collector.ingest.rate_limits import raise_file_limit
 from heliograph_lab.simulate.agent import VirtualAgent, derive_key
-from heliograph_lab.simulate.channel import Channels, CollectorEndpoint, open_connections
+from heliograph_lab.simulate.channel import (
+    Channels,
+    CollectorEndpoint,
+    EnrollmentRefusedError,
+    open_connections,
+)
 from heliograph_lab.simulate.counters import AgentCounters
 from heliograph_lab.simulate.outbox import ResultSealer
 from heliograph_lab.simulate.post_entrance import PostEntrance, open_post_entrance
@@ -56,9 +62,16 @@ class Command:
 
 
 def main() -> int:
-    """Run the worker until its stdin ends."""
+    """Run the worker until its stdin ends, or until the collector refuses an agent."""
     with contextlib.suppress(KeyboardInterrupt):  # the parent handles Ctrl-C
-        asyncio.run(_main())
+        try:
+            asyncio.run(_main())
+        except BaseExceptionGroup as errors:
+            error = find_first_error(errors)
+            if not isinstance(error, EnrollmentRefusedError):
+                raise
+            sys.stderr.write(f"{error}\n")
+            return 1
     return 0
 
 

@@ -19,6 +19,7 @@ from heliograph_lab.simulate.channel import (
     Channels,
     CollectorEndpoint,
     EndpointError,
+    EnrollmentRefusedError,
     connect_endpoint,
     open_connections,
     read_invite,
@@ -201,6 +202,14 @@ async def test_killed_closes_without_a_goodbye(tmp_path: Path) -> None:
             (loss,) = await home.wait_rows(RowKind.LOST)
             running.cancel()
     assert loss.closed_us >= loss.heard_us > 0
+
+
+async def test_a_used_up_invite_is_said(tmp_path: Path) -> None:
+    async with ingest_server(tmp_path) as home:
+        (agent,) = await crew(home, [Actor(1, "KZ")])
+        agent.signer = derive_key(0, 2)[0]  # another one, by the same invite
+        with pytest.raises(EnrollmentRefusedError, match=r"let 1 of .* in and no more.*--uses N"):
+            await agent.enroll()
 
 
 async def test_an_invite_of_another_collector_is_refused(tmp_path: Path) -> None:
