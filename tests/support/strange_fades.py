@@ -49,7 +49,7 @@ def _fade_city(land: Land, lines: int, phones: int) -> None:
     land.add("KZ", lines, 10, "fixed", nat=1)
     land.add("KZ", phones, 21, "mobile", nat=3)
     for person in land.people:
-        _break_by_chance(land, person)
+        break_by_chance(land, person)
     _fade(land, [p for p in land.people if p.access != "hosting" and p.country == "KZ"], 14)
 
 
@@ -70,7 +70,7 @@ def block_address_of_few(land: Land) -> None:
         person.downs.append(Down(since, back, told=True, entrance="second"))
 
 
-def _break_by_chance(land: Land, person: Person) -> None:
+def break_by_chance(land: Land, person: Person) -> None:
     """Add brief silences, of which some people have one a day and others twenty."""
     rate = land.rng.gammavariate(2, 5 / (24 * HOUR))
     second = land.start + land.rng.expovariate(rate)

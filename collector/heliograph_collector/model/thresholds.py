@@ -8,7 +8,7 @@ lists the sources of formulas, and the false alarms that some version was measur
 
 from dataclasses import dataclass
 
-DETECT_VERSION = 52  # raised with any change of a number here or of a formula; log entries name it
+DETECT_VERSION = 53  # raised with any change of a number here or of a formula; log entries name it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ class Thresholds:
 
     # Voting
     votes: int = 5  # fewer confirm nothing; assumed
-    nat_votes: int = 5  # of one mobile prefix, which may be a carrier's NAT, in all places
+    nat_votes: int = 5  # of one prefix that may be a carrier's NAT, in all places (voting.py)
     lines: int = 2  # prefixes of a cell; one alone may be one box (merging.py)
     few: int = 10  # fewer give low confidence; assumed
     low: float = 0.5  # low confidence; assumed

@@ -12,8 +12,10 @@ from heliograph_collector.detect.silence.renewal import PART_HOLD_S, WAIT_S
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.churn import blend_rate, silence_chance
 from heliograph_collector.detect.stats.tails import chernoff_bound, upper_tail
+from heliograph_collector.detect.stats.voting import is_carrier_nat
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
+from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
 _YEAR_S = 365.25 * 86_400  # a Julian year
@@ -21,6 +23,8 @@ _YEAR_S = 365.25 * 86_400  # a Julian year
 _SCREENING_FACTOR = 0.25
 _HOLDS_S = (35.0, 45.0, 90.0, 120.0, 150.0)  # assumed
 _ENDED_WAITS = (1.0, 1.2)  # for agents that may have ended; assumed
+
+_Behind = tuple[float, bool, VantageLocation]  # a vantage's chance, whether it is newly silent
 
 
 def tail_limit(scope: Scope, cells: int, limits: Thresholds) -> float:
@@ -71,40 +75,53 @@ def burst_tail(
     """Return P(at least the observed number of networks are newly silent).
 
     A network is newly silent if more than half of its vantages are. Its chance is the highest
-    chance of its vantages. A mobile one, which may be a carrier's NAT, stands for up to
-    `nat_votes`, each for as many vantages in the order of their chances: by the same share of them,
-    rounded, as one phone that is left does not make four fifths of five.
+    chance of its vantages. A carrier's NAT stands for up to `nat_votes`, each for as many vantages
+    in the order of their chances: by the same share of them, rounded, as one phone that is left
+    does not make four fifths of five.
     """
+    limits = presence.limits
+    lines = _group_by_line(presence, scope, new_silences, window_s)
+    chances: list[float] = []
+    silent_by_day: Counter[str] = Counter()  # the day with most is a lower bound (`line_names`)
+    for name, behind in lines.items():
+        n = len(behind)
+        if n == 1:  # as most
+            chances.append(behind[0][0])
+            silent_by_day[read_day(name)] += behind[0][1]
+            continue
+        k = sum(is_new for _, is_new, _ in behind)
+        units = min(limits.nat_votes, n) if name and _is_carrier_nat(behind) else 1
+        chances += _split_chances([chance for chance, _, _ in behind], units)
+        silent_by_day[read_day(name)] += round(units * k / n) if units > 1 else 2 * k > n
+    silent = max(silent_by_day.values(), default=0)
+    return upper_tail(chances, silent) if silent >= limits.burst else 1.0
+
+
+def _group_by_line(
+    presence: PresenceTracker,
+    scope: Scope,
+    new_silences: Sequence[VantagePresence],
+    window_s: float,
+) -> dict[str, list[_Behind]]:
+    """Group the vantages of a cell that are live or newly silent by their prefix."""
     silence_ids = {id(vantage) for vantage in new_silences}
-    networks: dict[str, list[float]] = {}
-    phones: defaultdict[str, list[float]] = defaultdict(list)  # chances behind a NAT, by network
+    lines: defaultdict[str, list[_Behind]] = defaultdict(list)
     for place, members in presence.places[scope.country].items():
         if not scope.includes(place):
             continue
         pool_rate = presence.pool_rate(scope.country, place.access)
-        is_mobile = float(place.access == "mobile")
         for vantage in members.values():
             is_new = id(vantage) in silence_ids
-            if not (is_new or vantage.is_live):
-                continue
-            network = networks.get(vantage.witness.prefix)
-            if network is None:
-                network = networks[vantage.witness.prefix] = [0.0, 0.0, 0.0, is_mobile]
-            network[0] += 1
-            network[1] += is_new
-            rate = blend_rate(vantage.own, pool_rate, presence.limits)
-            chance = max(vantage.floor, silence_chance(rate, window_s))
-            network[2] = max(network[2], chance)
-            if is_mobile:
-                phones[vantage.witness.prefix].append(chance)
-    chances: list[float] = []
-    silent_by_day: Counter[str] = Counter()  # the day with most is a lower bound (`line_names`)
-    for name, (n, k, chance, is_nat) in networks.items():
-        units = min(presence.limits.nat_votes, int(n)) if is_nat and name else 1
-        chances += _split_chances(phones[name], units) if units > 1 else [chance]
-        silent_by_day[read_day(name)] += round(units * k / n) if units > 1 else 2 * k > n
-    silent = max(silent_by_day.values(), default=0)
-    return upper_tail(chances, silent) if silent >= presence.limits.burst else 1.0
+            if is_new or vantage.is_live:
+                rate = blend_rate(vantage.own, pool_rate, presence.limits)
+                chance = max(vantage.floor, silence_chance(rate, window_s))
+                lines[vantage.witness.prefix].append((chance, is_new, place))
+    return lines
+
+
+def _is_carrier_nat(behind: Sequence[_Behind]) -> bool:
+    regions = Counter(place.region for _, _, place in behind)
+    return is_carrier_nat(behind[0][2].access, [*regions.items()])
 
 
 def _split_chances(chances: Sequence[float], units: int) -> list[float]:

@@ -1,11 +1,13 @@
 """Merging of outages: which one holds another, and cells that lie in others."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
+from heliograph_collector.detect.stats.voting import is_carrier_nat
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
 from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell
@@ -98,12 +100,17 @@ def is_one_line(
 ) -> bool:
     """Return whether a single prefix is silent, which may be one box.
 
-    It is a carrier's NAT, and speaks for its own network, where many phones of several regions are
-    behind it.
+    It is a carrier's NAT, and speaks for its own network, where many phones or lines of several
+    regions are behind it.
     """
     silent = list_silent(cells, vantages)
     if count_lines(s.witness.prefix for s in silent) >= limits.lines:
         return False
-    regions = {s.place.region for s in silent if s.place.access == "mobile"} - {""}
-    is_nat = len(silent) >= limits.few and len(regions) > 1
+    is_nat = len(silent) >= limits.few and _are_of_several_regions(silent)
     return not is_nat or not all(cell.scope.asn for cell in cells)
+
+
+def _are_of_several_regions(vantages: Sequence[VantagePresence]) -> bool:
+    phones = {v.place.region for v in vantages if v.place.access == "mobile"} - {""}
+    lines = Counter(v.place.region for v in vantages if v.place.access == "fixed")
+    return len(phones) > 1 or is_carrier_nat("fixed", [*lines.items()])

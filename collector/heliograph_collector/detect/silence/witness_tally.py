@@ -10,7 +10,7 @@ enrollments, name the vantages that another time counts otherwise; only these ar
 from abc import ABC, abstractmethod
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
@@ -19,8 +19,9 @@ from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
     VotesByPlace,
+    is_carrier_nat,
     is_established,
-    weigh_phones,
+    weigh_nat,
 )
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.signals import VantageLocation, VantageRef
@@ -162,7 +163,7 @@ class VoteTally:
         places = self.groups[line]
         size, hits = places.get(place, (0, 0))
         # Other places keep their share of the line, unless it may be a NAT.
-        is_same_share = size > 0 and size + step > 0 and not _is_nat(line, place, nat_votes)
+        is_same_share = size > 0 and size + step > 0 and not _may_be_nat(line, places, nat_votes)
         affected = [place] if is_same_share else [*places]
         self._count_shapes(line, affected, -1, nat_votes)
         if not is_same_share:
@@ -188,13 +189,11 @@ class VoteTally:
         for place in affected:
             size, hits = places[place]
             is_hit = 2 * hits > size
-            is_nat = _is_nat(line, place, nat_votes)
-            units = 1.0
-            if is_nat and len(places) > 1:
-                phones = [n for other, (n, _) in places.items() if other.access == "mobile"]
-                units = weigh_phones(size, sum(phones), len(phones), nat_votes)
-            elif is_nat:
-                units = float(min(nat_votes, size))
+            is_nat = _may_be_nat(line, places, nat_votes)
+            same = places.items() if is_nat else ()
+            groups = [(other.region, n) for other, (n, _) in same if other.access == place.access]
+            is_nat = is_nat and is_carrier_nat(place.access, groups)
+            units = weigh_nat(size, groups, nat_votes) if is_nat else 1.0
             shape = len(places), units, units * hits / size if is_nat else float(is_hit), is_hit
             shapes = self.shapes[place.asn]
             counts = shapes.get(place)
@@ -222,8 +221,10 @@ class VoteTally:
                     self._forget_sum(place)
 
 
-def _is_nat(line: str, place: VantageLocation, nat_votes: int) -> bool:
-    return bool(line) and place.access == "mobile" and nat_votes > 1
+def _may_be_nat(line: str, places: Collection[VantageLocation], nat_votes: int) -> bool:
+    if not line or nat_votes <= 1:
+        return False
+    return len(places) > 1 or any(place.access == "mobile" for place in places)
 
 
 def _add_count(counts: Counter[_Key], key: _Key, step: int) -> None:

@@ -5,7 +5,7 @@ or a crowd of new keys could talk an outage away.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from heliograph.units import DAY_US
@@ -13,6 +13,12 @@ from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.seniority import Seniority, find_seniority
 from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
+
+NAT_ACCESSES = ("mobile", "fixed")
+_NAT_LINES = 5  # fewer may be an office with branches; assumed
+_NAT_OUTSIDE = 2  # of them, outside the region that most say; assumed
+
+Group = tuple[str, int]  # a region, and the vantages of one prefix in a place there
 
 
 @dataclass(slots=True)
@@ -55,15 +61,14 @@ def count_votes(
     claimed locations give it no more votes.
 
     Args:
-        nat_votes: The votes of a mobile network at most, one per vantage, wherever these are:
-            whole cities share the prefix of a carrier's NAT.
+        nat_votes: The votes of a carrier's NAT at most, one per vantage, wherever these are:
+            whole cities share its prefix (`is_carrier_nat`).
         is_lower_bound: Votes of an AS whose names are of several days may be of the same lines.
             Together they weigh as much as those of the day that has most, unless this is False.
     """
     # No object per group, because detectors spend most time here and in `scopes_of`.
     groups: dict[tuple[str, VantageLocation], list[int]] = {}  # [vantages, hits]
     spans: defaultdict[tuple[str, str], int] = defaultdict(int)
-    phones: defaultdict[tuple[str, str], list[int]] = defaultdict(list)  # by mobile place
     for vantage, hit in votes:
         key = vantage.prefix, vantage.place
         group = groups.get(key)
@@ -74,18 +79,16 @@ def count_votes(
             group[0] += 1
             group[1] += hit
     votes_by_place: defaultdict[VantageLocation, VoteCount] = defaultdict(VoteCount)
-    for (prefix, location), (group_size, _) in groups.items() if nat_votes > 1 else ():
-        if location.access == "mobile" and spans[prefix, location.country] > 1:
-            phones[prefix, location.country].append(group_size)
+    nats = _find_nats(groups, spans) if nat_votes > 1 else {}
     has_several_days = len({read_day(prefix) for prefix, _ in spans if prefix}) > 1
     day_weights = _weigh_days(groups) if is_lower_bound and has_several_days else {}
     for (prefix, location), (group_size, hits) in groups.items():
         line = day_weights.get(location.asn, 1.0) / spans[prefix, location.country]
         vote_count = votes_by_place[location]
         vote_count.lines += line
-        if nat_votes > 1 and location.access == "mobile" and prefix:
-            sizes = phones.get((prefix, location.country)) or (group_size,)
-            weight = line * weigh_phones(group_size, sum(sizes), len(sizes), nat_votes)
+        nat = nats.get((prefix, location.country, location.access))
+        if nat is not None:
+            weight = line * weigh_nat(group_size, nat, nat_votes)
             vote_count.votes += weight
             vote_count.hits += weight * hits / group_size
         else:
@@ -94,9 +97,42 @@ def count_votes(
     return dict(votes_by_place)
 
 
-def weigh_phones(here: int, everywhere: int, places: int, nat_votes: int) -> float:
-    """Return the votes of a NAT's phones in one place, in shares of their line in a place."""
-    return places * min(nat_votes, everywhere) * here / everywhere
+def _find_nats(
+    groups: Mapping[tuple[str, VantageLocation], Sequence[int]],
+    spans: Mapping[tuple[str, str], int],
+) -> dict[tuple[str, str, str], list[Group]]:
+    """Find the prefixes that may be carriers' NATs: their groups by prefix, country and access."""
+    shared: defaultdict[tuple[str, str, str], list[Group]] = defaultdict(list)
+    for (prefix, location), (size, _) in groups.items():
+        access = location.access
+        is_shared = access in NAT_ACCESSES and spans[prefix, location.country] > 1
+        if prefix and (access == "mobile" or is_shared):
+            shared[prefix, location.country, access].append((location.region, size))
+    return {key: sizes for key, sizes in shared.items() if is_carrier_nat(key[2], sizes)}
+
+
+def is_carrier_nat(access: str, groups: Sequence[Group]) -> bool:
+    """Return whether a prefix with these groups of one access may be a carrier's NAT.
+
+    Phones are behind one. Lines are where several regions share their prefix, and in none of them
+    are all but one: an office or a campus is in one region, but one of its agents may say another.
+    """
+    if access == "mobile":
+        return True
+    if access not in NAT_ACCESSES or len(groups) < 2:
+        return False
+    by_region = Counter[str]()
+    for region, size in groups:
+        by_region[region] += size
+    everywhere = by_region.total() - by_region.pop("", 0)
+    outside = everywhere - max(by_region.values(), default=0)
+    return everywhere >= _NAT_LINES and outside >= _NAT_OUTSIDE
+
+
+def weigh_nat(here: int, groups: Sequence[Group], nat_votes: int) -> float:
+    """Return the votes of a NAT's vantages in one place, in shares of their line in a place."""
+    everywhere = sum(size for _, size in groups)
+    return len(groups) * min(nat_votes, everywhere) * here / everywhere
 
 
 def _weigh_days(networks: Iterable[tuple[str, VantageLocation]]) -> dict[int, float]:

@@ -36,7 +36,9 @@ LINES = ("", "19000.a", "19000.b", "19001.a", "19001.c", "plain")
 
 
 def draw_vantage(rng: Random, number: int) -> VantageRef:
-    place = VantageLocation("KZ", rng.choice("AB"), rng.choice((1, 2)), rng.choice(("mobile", "")))
+    place = VantageLocation(
+        "KZ", rng.choice("AB"), rng.choice((1, 2)), rng.choice(("mobile", "fixed", ""))
+    )
     first_us = at(0) - rng.randrange(2 * DAY_US, 30 * DAY_US)
     return VantageRef(f"n{number}", rng.choice(LINES), place, first_us, rng.choice(("x", "y")))
 
