@@ -69,6 +69,21 @@ def return_by_turns(land: Land) -> None:
     join_silences(land)
 
 
+def return_one_by_one(land: Land, lines: tuple[int, ...] = (14, 10)) -> None:
+    """The same, and one country's agents are back one after another, in 15 min in the mean."""
+    land.settle(lines=lines)
+    for person in land.people:
+        mean_s = 900 if person.country == "KZ" else 40
+        back = AT + 480 + land.rng.expovariate(1 / mean_s)
+        person.downs.append(Down(AT + land.rng.uniform(0, 3), back))
+    join_silences(land)
+
+
+def return_of_few(land: Land) -> None:
+    """The same of a few."""
+    return_one_by_one(land, (3, 2))
+
+
 SCENES = {
     "five minutes daily": StrangeScene(
         cut_five_minutes_daily,
@@ -86,4 +101,6 @@ SCENES = {
         cut_while_we_are_gone, (Truth(until=AT + 4 * HOUR, within_s=900),), 7
     ),
     "two countries back later": StrangeScene(return_by_turns, (), 6),
+    "one country back slowly": StrangeScene(return_one_by_one, (), 6),
+    "few back slowly": StrangeScene(return_of_few, (), 6),
 }

@@ -5,12 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from support import odd_aftermath, odd_cuts, odd_mixtures, odd_names, odd_returns, odd_services
+from support import (
+    odd_addresses,
+    odd_aftermath,
+    odd_cuts,
+    odd_mixtures,
+    odd_names,
+    odd_returns,
+    odd_services,
+)
 from support.strange_truths import play_scene
 
 # Two draws of each were looked at when the scenes were written.
 SEEDS = min(2, int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "0")))
-SCENES = odd_aftermath.SCENES | odd_cuts.SCENES | odd_mixtures.SCENES
+SCENES = odd_addresses.SCENES | odd_aftermath.SCENES | odd_cuts.SCENES | odd_mixtures.SCENES
 SCENES |= odd_names.SCENES | odd_returns.SCENES | odd_services.SCENES
 # What is nearest to a grave error and plays in a moment is played in each run, all by `make soak`.
 ALWAYS = (
@@ -26,6 +34,9 @@ ALWAYS = (
     ("one collector of two dies", 0),
     ("cut while we are gone", 0),
     ("two countries back later", 1),
+    ("one country back slowly", 0),
+    ("hundreds behind one address", 0),
+    ("a campus without power", 0),
 )
 
 

@@ -155,8 +155,9 @@ class _Evaluation:
         candidate.gated = is_waiting if self._is_transit else is_common
         if candidate.gated and not self._is_transit:
             return self._withdraw_if_late(CandidateOutcome.GATED)
-        if candidate.gated:
-            self._is_late = False  # it stays suspected until `transit_s` has passed
+        is_ours = witnesses.is_hit and not self._is_transit
+        if candidate.gated or (is_ours and confounders.may_return_slowly(*where, self._now_us)):
+            self._is_late = False  # it stays suspected until the wait has passed
             return self._suspect()
         blocked = self._find_blocked_carrier()
         self._is_doubtful = blocked is not None and blocked.living_share >= limits.told_share / 2

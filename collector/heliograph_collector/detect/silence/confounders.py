@@ -34,6 +34,11 @@ _PARTIAL_SHARE = (
     0.85  # of operators that fell: up to 12 % of a real cut remain (onset curves); assumed
 )
 _BACK_SHARE = 0.7  # of those that a fault of ours hit, who are back after it; assumed
+# Agents that come back after a fault of ours one after another, after so long in the mean …
+_SLOW_S = 1_200.0  # … are expected to be so many in a time in which none may be back …
+_RETURNS = 4.0  # … which chance leaves in 2 %; assumed, all of them
+_LONG_S = 480.0  # the longest such time, of few
+_MOST_S = 1_200.0  # after which it is a cut though some come back: few of 60 % would be silent
 _FEW_SHARE = 0.34  # of a country, whose few silences may be chance; assumed
 _SPREAD_CHANCE = 1e-4  # of so many losses in the rest of the world by churn; assumed
 _RATIONED_US = 7 * DAY_US  # since which lines were without power together; assumed
@@ -106,14 +111,16 @@ def hear_witnesses(
     )
 
 
-def are_others_back(presence: PresenceTracker, country: str, since_us: int, now_us: int) -> bool:
+def are_others_back(
+    presence: PresenceTracker, country: str, since_us: int, now_us: int, wait_s: float = 0.0
+) -> bool:
     """Return whether the other countries that fell silent with it have been back for a while.
 
     A fault of ours ends for all. Agents try again within `retry_s`, so a country of which nobody is
     back so long after the others is cut off, though our fault hides when.
     """
     limits = presence.limits
-    settled_us = now_us - int((limits.retry_s + limits.beat_s) * SECOND_US)
+    settled_us = now_us - int(max(wait_s, limits.retry_s + limits.beat_s) * SECOND_US)
     are_back: list[bool] = []
     for other in presence.countries:
         hit = presence.list_fallen(other, since_us) if other != country else []
@@ -121,6 +128,22 @@ def are_others_back(presence: PresenceTracker, country: str, since_us: int, now_
             back = [v.is_live and v.back_us <= settled_us for v in hit]
             are_back.append(sum(back) >= _BACK_SHARE * len(hit))
     return len(are_back) > 1 and all(are_back)
+
+
+def may_return_slowly(presence: PresenceTracker, country: str, since_us: int, now_us: int) -> bool:
+    """Return whether who is silent after a fault of ours may only be late, one after another.
+
+    Our other entrance, or the way to us, may be slow for one country. Then somebody returns within
+    a time that is the shorter, the more are silent; in a cut nobody does.
+    """
+    fallen = [v for v in presence.list_fallen(country, since_us) if v.place.access != "hosting"]
+    silent = sum(v.is_silent for v in fallen)
+    wait_s = min(_RETURNS * _SLOW_S / max(1, silent), _LONG_S)
+    waited_us = now_us - int(wait_s * SECOND_US)
+    if not any(v.is_live and v.back_us >= waited_us for v in fallen):
+        return not are_others_back(presence, country, since_us, now_us, wait_s)
+    is_dark = silent >= presence.limits.confirm_share * len(fallen)
+    return not is_dark or not are_others_back(presence, country, since_us, now_us, _MOST_S)
 
 
 def find_only_carrier(presence: PresenceTracker, country: str, since_us: int) -> str:
