@@ -82,11 +82,12 @@ class SharedRecords:
     """The records on the servers, and the files of this collector that follow them."""
 
     def __init__(
-        self, operators: SharedOperators, trail: AuditLog, alerts: "HandoverValue"
+        self, operators: SharedOperators, audit: SharedAudit, data: Path, alerts: "HandoverValue"
     ) -> None:
         self._operators = operators
-        self._trail = trail
-        self.records = ConsoleRecords(operators, trail, alerts)
+        self._audit = audit
+        self._trail = AuditLog(data, audit)
+        self.records = ConsoleRecords(operators, self._trail, alerts)
 
     async def run(self) -> None:
         """Take up what commands change, each POLL_S, until cancelled."""
@@ -94,6 +95,7 @@ class SharedRecords:
             await asyncio.sleep(POLL_S)
             try:
                 await self._operators.update()
+                await self._audit.follow()
                 await asyncio.to_thread(self._trail.adopt_new)
             except (JournalError, OperatorsError, OSError) as error:
                 log.warning("Users and audit trail stay as they were: %s", error)
@@ -120,4 +122,4 @@ async def take_over_records(
         except OperatorsError as error:
             raise CannotServeError(f"{error}.") from error
         await audit.take_over(data, SystemClock().wall_us())
-    return SharedRecords(operators, AuditLog(data, audit), SharedAlerts(side.alerts))
+    return SharedRecords(operators, audit, data, SharedAlerts(side.alerts))

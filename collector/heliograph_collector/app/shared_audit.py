@@ -5,23 +5,31 @@ take only after message n - 1, and never delete. The file of the collector that 
 A collector that takes the lease appends a line with the lease's term, before it shows a
 console; commands on any host append too. Who finds that others wrote reads them and tries again,
 unless one of them has a greater term: then another collector leads, and this one writes no more.
+
+While the servers choose a leader, as after the end of one of them, a line waits: a log-in then
+takes some seconds more. A line that had no answer for so long fails, and those that come within
+PAUSE_S after it fail at once. What is read meanwhile may fail too, and lets no line fail.
 """
 
 import asyncio
 import errno
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from heliograph.durable_file import cut_torn_line, read_lines, replace_file
 from heliograph_collector.fleet.audit_log import FILE_NAME, format_line, parse_line
-from heliograph_collector.store.journal.journal import FencedError, JournalError
+from heliograph_collector.store.journal.journal import (
+    FencedError,
+    JournalBusyError,
+    JournalError,
+)
 
 LEAD = "collector.lead"
 APPEND_S = 20.0  # of one line; the servers are asked for 10 s
-PAUSE_S = 5.0  # assumed; after a failure lines are refused at once, so that threads do not queue up
-_T = TypeVar("_T")
+FOLLOW_S = 5.0  # assumed; reading gives way to lines after it
+PAUSE_S = 5.0  # assumed; after a failure lines are refused at once, so that none queue up
 
 
 class LineLog(Protocol):
@@ -49,10 +57,19 @@ class SharedAudit:
         self._paused_until_s = 0.0  # by the loop's clock
 
     def publish(self, line: bytes) -> list[bytes]:
-        return self._wait(self.append(line))
+        if self._loop.time() < self._paused_until_s:
+            raise OSError(errno.EIO, "the journal's servers did not answer just now")
+        future = asyncio.run_coroutine_threadsafe(self.append(line), self._loop)
+        try:
+            return future.result(APPEND_S)
+        except (JournalError, CancelledError, TimeoutError) as error:
+            self._paused_until_s = self._loop.time() + PAUSE_S
+            raise OSError(errno.EIO, str(error) or "no answer") from error
+        finally:
+            future.cancel()
 
-    def read_new(self) -> list[bytes]:
-        return self._wait(self._read_new())
+    def take_new(self) -> list[bytes]:
+        return self._take_unwritten()
 
     def append_line(self, line: bytes) -> None:
         """Append a line of a command, which has no file. Raises OSError."""
@@ -94,10 +111,13 @@ class SharedAudit:
                     self._unwritten.append(line)
                     return self._take_unwritten()
 
-    async def _read_new(self) -> list[bytes]:
-        async with self._lock:
-            await self._follow()
-            return self._take_unwritten()
+    async def follow(self) -> None:
+        """Read what others wrote, for `take_new`. Raises JournalError."""
+        try:
+            async with asyncio.timeout(FOLLOW_S), self._lock:
+                await self._follow()
+        except TimeoutError:
+            raise JournalBusyError("The journal's servers have not answered in time.") from None
 
     async def _follow(self) -> None:
         """Read the lines of others; terms of before our own line do not count."""
@@ -115,19 +135,6 @@ class SharedAudit:
         lines = self._unwritten
         self._unwritten = []
         return lines
-
-    def _wait(self, work: Coroutine[None, None, _T]) -> _T:
-        if self._loop.time() < self._paused_until_s:
-            work.close()
-            raise OSError(errno.EIO, "the journal's servers did not answer just now")
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result(APPEND_S)
-        except (JournalError, CancelledError, TimeoutError) as error:
-            self._paused_until_s = self._loop.time() + PAUSE_S
-            raise OSError(errno.EIO, str(error) or "no answer") from error
-        finally:
-            future.cancel()
 
 
 def list_missing(own: Sequence[bytes], shared: Sequence[bytes]) -> list[bytes]:

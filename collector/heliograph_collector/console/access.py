@@ -6,8 +6,9 @@ The roles are those of `fleet.operators`, and NOBODY for pages before the login.
 import asyncio
 import hmac
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from functools import wraps
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial, wraps
 
 from aiohttp import web
 
@@ -24,6 +25,7 @@ VIEWER = ROLES[0]
 OPERATOR = ROLES[1]
 LOGIN = "/console/login"
 _FORM = web.RequestKey("form", Mapping[str, str])
+MAX_LINES = 64  # assumed; of the audit trail that wait, each with a request that waits
 LIVE_HEADER = "X-Heliograph-Live"  # of a page that refreshes itself, possibly without a user
 PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 AddRoute = Callable[[str, str, str, PageHandler], None]  # method, path, role, page
@@ -33,6 +35,8 @@ class AccessControl:
     def __init__(self, backend: ConsoleBackend) -> None:
         self.backend = backend
         self.sessions = Sessions(backend.clock)
+        self._line_turn = asyncio.Lock()  # a line may wait for the journal's servers in its thread
+        self._line_count = 0  # of lines that are written, or wait for it
 
     def require(self, request: web.Request, role: str) -> LoginSession:
         """Return the session if its role allows the request. Raises Problem 401, 403."""
@@ -92,21 +96,30 @@ class AccessControl:
         session = templates.session_of(request)
         actor = session.name if session else "-"
         now_us = self.backend.clock.wall_us()
+        add = partial(self.backend.trail.add, refused=is_refused, note=note)
         try:
-            await asyncio.to_thread(
-                self.backend.trail.add,
-                now_us,
-                actor,
-                action,
-                subject,
-                refused=is_refused,
-                note=note,
-            )
+            with self._line_place():
+                async with self._line_turn:
+                    await asyncio.to_thread(add, now_us, actor, action, subject)
         except OSError as error:
             log.error("the audit trail cannot be written: %s", error.strerror)
             raise Problem(
-                503, "No trail", "The audit trail cannot be written, so nothing was done."
+                503,
+                "No trail",
+                "The audit trail cannot be written now, so nothing was done.",
+                headers={"Retry-After": "5"},
             ) from error
+
+    @contextmanager
+    def _line_place(self) -> Iterator[None]:
+        """Hold a line's place in the queue. Raises Problem 503."""
+        if self._line_count >= MAX_LINES:
+            raise Problem(503, "Busy", "The audit trail is busy.", headers={"Retry-After": "5"})
+        self._line_count += 1
+        try:
+            yield
+        finally:
+            self._line_count -= 1
 
     def checked_form(self, request: web.Request) -> Mapping[str, str]:
         """Return the form of a POST, already checked."""

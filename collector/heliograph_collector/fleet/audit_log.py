@@ -37,8 +37,8 @@ class AuditFence(Protocol):
         """Append a line; return what the file lacks, this line last. Raises OSError."""
         ...
 
-    def read_new(self) -> list[bytes]:
-        """Return the lines of others that the file lacks. Raises OSError."""
+    def take_new(self) -> list[bytes]:
+        """Return the lines of others that were read, and that the file lacks."""
         ...
 
 
@@ -90,10 +90,10 @@ class AuditLog:
             self._write([line] if self._fence is None else self._fence.publish(line))
 
     def adopt_new(self) -> None:
-        """Append what others wrote into the log of the cluster. Raises OSError."""
+        """Append what was read of others' lines in the log of the cluster. Raises OSError."""
         if self._fence is not None:
             with self._lock:
-                self._write(self._fence.read_new())
+                self._write(self._fence.take_new())
 
     def _write(self, lines: Sequence[bytes]) -> None:
         if not lines:

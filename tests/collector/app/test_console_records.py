@@ -180,3 +180,22 @@ async def test_servers_that_are_away_refuse_each_line_and_are_not_waited_for_by_
             await asyncio.to_thread(trail.add, NOW_US, "vera", "agent.revoke")
     assert dead.asked == 1
     assert trail.read_page(None, 10) == ([], 0)
+
+
+class HalfDeadLog(DeadLog):
+    """A log that cannot be read, as its reader's server was killed, and can be written."""
+
+    async def read_after(self, number: int) -> list[bytes]:
+        raise JournalBusyError("No server of the journal can be reached.")
+
+    async def append(self, number: int, line: bytes) -> None:
+        self.asked += 1
+
+
+async def test_line_is_stored_though_those_of_others_could_not_be_read(tmp_path: Path) -> None:
+    audit = SharedAudit(HalfDeadLog(), 1)
+    trail = AuditLog(tmp_path, audit)
+    with pytest.raises(JournalBusyError):
+        await audit.follow()
+    await asyncio.to_thread(trail.add, NOW_US, "vera", "login")
+    assert [entry.did for entry in trail.read_page(None, 10)[0]] == ["login"]

@@ -1,13 +1,17 @@
 """Who comes into the console, by which cookie, and what a foreign page cannot do."""
 
+import asyncio
 import re
+import threading
+from pathlib import Path
 
 import pytest
 
-from heliograph_collector.console import login
+from heliograph_collector.console import access, login
 from heliograph_collector.console.access import NOBODY, OPERATOR
 from heliograph_collector.console.access import VIEWER as VIEWERS
 from heliograph_collector.console.sessions import IDLE_US, LIFETIME_US
+from heliograph_collector.fleet.audit_log import AuditLog
 from heliograph_collector.http.rate_limit import (
     FREE_TRIES,
     LOCAL_ORIGIN,
@@ -15,6 +19,7 @@ from heliograph_collector.http.rate_limit import (
     LoginThrottle,
 )
 from support.console_backend import PASSWORD, VIEWER, Caller, FakeBackend, console
+from support.waiting import until_true
 
 SECRET = "JBSWY3DPEHPK3PXP" * 2
 OPEN = {"/console/login", "/console/static/{name}"}
@@ -351,3 +356,42 @@ async def test_without_a_trail_nobody_comes_in(backend: FakeBackend) -> None:
     trail.mkdir()
     async with console(backend) as caller:
         assert await caller.log_in() == 503
+
+
+class SlowTrail(AuditLog):
+    """A trail whose lines wait for servers that choose a leader."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data)
+        self.has_leader = threading.Event()
+        self.waiting = 0
+
+    def append_line(self, line: bytes) -> None:
+        self.waiting += 1
+        assert self.has_leader.wait(60)
+        super().append_line(line)
+
+
+async def until_waiting(caller: Caller, count: int) -> None:
+    await until_true(lambda: caller.gate._line_count == count)
+
+
+async def test_log_ins_wait_for_the_trail_and_keep_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each thread that waits is one that the judge in the same process lacks."""
+    monkeypatch.setattr(access, "MAX_LINES", 3)
+    backend = FakeBackend(tmp_path)
+    backend.trail = trail = SlowTrail(tmp_path)
+    form = {"name": "operator", "password": PASSWORD}
+    async with console(backend) as caller:
+        log_ins = []
+        for count in (1, 2, 3):
+            await caller.get("/console/login")
+            log_ins.append(asyncio.ensure_future(caller.post("/console/login", form)))
+            await until_waiting(caller, count)
+        status, page = await try_login(caller, password=PASSWORD)
+        assert (status, "audit trail is busy" in page, trail.waiting) == (503, True, 1)
+        trail.has_leader.set()
+        assert await asyncio.gather(*log_ins) == [(303, "/console")] * 3
+    backend.fleet.close()
