@@ -2,7 +2,8 @@
 
 The brackets of the live detector are those of vantages that worked and then failed. Where each row
 is a separate voter, they are the rows around the moment that divides the rows best: before it a
-service fails now and then, after it nearly always.
+service fails now and then, after it nearly always. It does not lie before two days without a row,
+after which a single failure says nothing of what was before.
 """
 
 import math
@@ -10,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
+from heliograph.units import DAY_US
 from heliograph_collector.incidents.incident import Bracket, Incident
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 
 _WORKS = 0.04  # failing rate before a block, as the prior has it
 _FAILS = 0.9  # … and during it, as `Thresholds.p_bad`
+_SILENT_US = 2 * DAY_US  # without a row; assumed
 
 
 def date_incident(incident: Incident, votes: Sequence[ServiceVote]) -> Incident:
@@ -44,7 +47,10 @@ def _says_something(incident: Incident, vote: ServiceVote) -> bool:
 def _find_last_rise(votes: Sequence[ServiceVote]) -> int:
     """Return the index from which on nearly all votes fail."""
     gains = list(accumulate(map(_weigh, reversed(votes))))
-    return len(votes) - 1 - gains.index(max(gains))
+    first = len(votes) - 1 - gains.index(max(gains))
+    indices = range(len(votes) - 1, first, -1)
+    gaps = (i for i in indices if votes[i].at_us - votes[i - 1].at_us > _SILENT_US)
+    return next(gaps, first)
 
 
 def _find_end(votes: Sequence[ServiceVote]) -> Bracket | None:

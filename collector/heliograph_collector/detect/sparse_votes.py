@@ -4,7 +4,8 @@ Bins are hours, and votes count for 3, 6 or 12 hours: for as long as half of the
 have come. What fails in one network alone since its first row has no onset there, and is left out.
 Votes of more than 3 hours are so few that the usual failures of the service count: by OONI's rules
 1 to 15 % of the rows of a service that works are anomalies. What fails as often as other services
-of the country, by their latest tests, is no block (`sparse_context.py`).
+of the country, by their latest tests, is no block (`sparse_context.py`). What fails row after row
+in one network where it hardly ever did is told before five have failed (`sparse_runs.py`).
 """
 
 from bisect import bisect_left
@@ -18,6 +19,7 @@ from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.detect.sparse_context import RecentTests
 from heliograph_collector.detect.sparse_dates import date_incident
+from heliograph_collector.detect.sparse_runs import add_runs, find_runs
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
@@ -43,13 +45,16 @@ def detect_sparse(
     by_service: defaultdict[str, list[ServiceVote]] = defaultdict(list)
     for vote in sorted(votes, key=attrgetter("at_us", "witness.nym")):
         by_service[vote.service].append(vote)
-    recent = RecentTests((*others, *(vote for own in by_service.values() for vote in own)))
-    return [
-        date_incident(incident, own)
-        for own in map(_drop_constant, by_service.values())
-        if sum(vote.standing in FAILING_VALUES for vote in own) >= THRESHOLDS.burst
-        for incident in _detect_service(own, recent)
-    ]
+    all_votes = (*others, *(vote for own in by_service.values() for vote in own))
+    recent = RecentTests(all_votes)
+    runs = find_runs(all_votes)
+    incidents: list[Incident] = []
+    for service, service_votes in by_service.items():
+        own = _drop_constant(service_votes)
+        if sum(vote.standing in FAILING_VALUES for vote in own) >= THRESHOLDS.burst:
+            found = [date_incident(incident, own) for incident in _detect_service(own, recent)]
+            incidents += add_runs(found, runs.get(service, ()))
+    return incidents
 
 
 def count_median(votes: Iterable[ServiceVote], span_us: int) -> float:

@@ -228,6 +228,7 @@ def test_codes_and_milliseconds_are_refused_as_levels(
         ),
         ([900.0] * 12, "KZ (probes): 12 values are too few to judge any."),
         ([900.0] * 40 + [40.0] * 30, ""),
+        (([100.0] * 12 + [700.0] * 12) * 4, ""),  # it begins at midnight
     ],
 )
 def test_series_that_cannot_be_judged_from_its_beginning_is_named(

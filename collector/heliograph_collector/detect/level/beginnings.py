@@ -1,7 +1,7 @@
 """How series begin: whether one is too short to judge, or may begin within a drop.
 
 What is usual is learned from a series itself, so a drop in which it begins is its habit. That is
-not found, but can be said: its first values are far below those of its best day.
+not found, but can be said: its first values are far below those of its best day at the same hours.
 """
 
 from collections import defaultdict
@@ -57,10 +57,13 @@ def find_doubtful_beginnings(readings: Iterable[LevelReading]) -> tuple[Doubtful
 
 def _build_beginning(source: str, scope: Scope, own: list[LevelReading]) -> DoubtfulBeginning:
     known = sorted((r.at_us, r.value) for r in own if r.value is not None)
-    by_day: defaultdict[int, list[float]] = defaultdict(list)
-    for at_us, value in known:
-        by_day[(at_us - known[0][0]) // DAY_US].append(value)
-    best = max((median(values) for values in by_day.values()), default=0.0)
-    first = median([value for _, value in known[:LEAST_VALUES]]) if known else 0.0
     since_us = min(reading.at_us for reading in own)
+    by_day: defaultdict[int, list[float]] = defaultdict(list)
+    beginning = known[:LEAST_VALUES]
+    for at_us, value in known:
+        day, clock_us = divmod(at_us - beginning[0][0], DAY_US)
+        if clock_us <= beginning[-1][0] - beginning[0][0]:
+            by_day[day].append(value)
+    best = max((median(values) for values in by_day.values()), default=0.0)
+    first = median([value for _, value in beginning]) if beginning else 0.0
     return DoubtfulBeginning(source, scope, since_us, len(known), first / best if best else 1.0)

@@ -19,7 +19,7 @@ _STANDS = 0.2  # share that a source that stands may have lost, as a low step mu
 _SHALLOW = 0.5  # lost share that a holiday may explain
 _ROUTES = "bgp"
 _PROBES = "ping-slash24"
-_TELESCOPES = ("merit-nt", "ucsd-nt")
+TELESCOPES = ("merit-nt", "ucsd-nt")
 _REQUESTS = ("gtr", "mozilla")  # what the names of these begin with
 
 
@@ -34,9 +34,9 @@ def is_contradicted(reading: LevelReading, lost: float, lost_shares: Mapping[str
     standing = {
         source
         for source, share in lost_shares.items()
-        if share <= _STANDS and source != _ROUTES and source not in _TELESCOPES
+        if share <= _STANDS and source != _ROUTES and source not in TELESCOPES
     }
-    if reading.source in _TELESCOPES or reading.value == 0:
+    if reading.source in TELESCOPES or reading.value == 0:
         return bool(standing)
     is_explained = reading.source == _ROUTES
     if reading.source.startswith(_REQUESTS):

@@ -4,10 +4,11 @@ Theory of operation. Each source of a cell has a drop test. The first low source
 episode, suspected; the first one that is confirmed confirms it. It is over when no source is low: a
 confirmed episode is closed, a suspected one withdrawn. A source whose median country is low at the
 same step has failed itself, and that step is unknown. A source that another one of its cell
-contradicts (`contradiction.py`) only suspects, and so does the last step of a series alone: it may
-be of a part of its time. An episode inside a wider one of the same two
-hours is a part of it. A level counts addresses or queries and no vantages: there are no votes, and
-the confidence is never high.
+contradicts (`contradiction.py`) only suspects, and a telescope not even that: of a small country it
+hears a handful. The last step of a series alone only suspects too, since it may be of a part of its
+time, and so does a first step of nothing at all: tables have 0 where a value is missing. An episode
+inside a wider one of the same two hours is a part of it. A level counts addresses or queries and no
+vantages: there are no votes, and the confidence is never high.
 """
 
 from collections import defaultdict
@@ -16,7 +17,11 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.level.contradiction import FRESH_US, is_contradicted
+from heliograph_collector.detect.level.contradiction import (
+    FRESH_US,
+    TELESCOPES,
+    is_contradicted,
+)
 from heliograph_collector.detect.level.drop_test import DropStage, DropTest
 from heliograph_collector.detect.level.habit import LevelHabit
 from heliograph_collector.incidents.incident import (
@@ -202,6 +207,8 @@ class LevelDetector:
         episode = episodes[-1] if episodes and episodes[-1].is_open else None
         test = level.test
         if test.is_low:
+            if episode is None and self._is_noise(reading, level):
+                return
             if episode is None:
                 started = Bracket(level.well_us, level.low_us)
                 episode = LevelEpisode(reading.scope, started, reading.until_us)
@@ -217,23 +224,35 @@ class LevelDetector:
         elif episode is not None and reading.source in episode.sources:
             self._close_if_over(episode, reading, level)
 
+    def _is_noise(self, reading: LevelReading, level: _SourceLevel) -> bool:
+        """Return whether a telescope alone is low, which another source contradicts."""
+        return reading.source in TELESCOPES and self._is_contradicted(reading, level)
+
     def _is_doubtful(self, reading: LevelReading, level: _SourceLevel) -> bool:
         """Return whether a low step may be of the source alone, or of a part of its time."""
-        own = {
+        own = self._find_others(reading)
+        is_last = reading.until_us == self._last_us.get((reading.source, reading.scope))
+        is_joined = any(o.test.is_low and o.low_us < reading.until_us for o in own.values())
+        is_first = level.low_us == reading.until_us
+        if is_first and not is_joined and (is_last or not reading.value):
+            return True
+        return self._is_contradicted(reading, level)
+
+    def _is_contradicted(self, reading: LevelReading, level: _SourceLevel) -> bool:
+        others = {
+            source: other.test.lost_share
+            for source, other in self._find_others(reading).items()
+            if other.known_us >= reading.at_us - FRESH_US
+        }
+        return is_contradicted(reading, level.test.lost_share, others)
+
+    def _find_others(self, reading: LevelReading) -> dict[str, _SourceLevel]:
+        """Return the levels of the other sources of a cell."""
+        return {
             source: other
             for (source, scope), other in self._levels.items()
             if scope == reading.scope and source != reading.source
         }
-        is_last = reading.until_us == self._last_us.get((reading.source, reading.scope))
-        is_joined = any(o.test.is_low and o.low_us < reading.until_us for o in own.values())
-        if is_last and level.low_us == reading.until_us and not is_joined:
-            return True
-        others = {
-            source: other.test.lost_share
-            for source, other in own.items()
-            if other.known_us >= reading.at_us - FRESH_US
-        }
-        return is_contradicted(reading, level.test.lost_share, others)
 
     def _close_if_over(
         self, episode: LevelEpisode, reading: LevelReading, level: _SourceLevel

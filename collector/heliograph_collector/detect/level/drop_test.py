@@ -5,8 +5,11 @@ lowest value of the past, or out of the spread. Low steps add up (CUSUM): each a
 spreads, 6 at most, less 4. A sum of 2 is suspected, 4 is confirmed; so one step of six spreads is
 suspected and two are confirmed, and a slow fall needs more steps. One step below half of the usual
 level is confirmed at once, if it took ten minutes or more: of shorter ones a month has thousands,
-and a telescope's noise halves one of them by chance. A suspected drop ends with one step that is
-not low, a confirmed one with two. An unknown step neither begins nor ends a drop.
+and a telescope's noise halves one of them by chance. So is one step of half an hour, the mean of
+several rounds of probing, that lies below two thirds of all that was seen at this time of day, and
+ten spreads out: Iran's of 8 January 2026, 16:30, lost 45 % where 2 % are usual. A suspected drop
+ends with one step that is not low, a confirmed one with two. An unknown step neither begins nor
+ends a drop.
 
 Until a level has been seen on the same weekday, this may be a first weekend, and a level that
 people let swing by day must fall further. Until it has been seen on `learned_days` at this time of
@@ -15,7 +18,9 @@ day, and once on this weekday, people's habits could explain any fall. Then only
 
 Steps of a confirmed drop enter the past as the usual level for at most 7 days, so that a long drop
 does not become usual and a habit does; those below half of it for 28 days, because shutdowns have
-lasted for weeks (Iran 2026: 19 days) and no habit halves a level. All numbers are assumed.
+lasted for weeks (Iran 2026: 19 days) and no habit halves a level. Where the usual level is only
+that of the last day, they enter as unknown: its middle is usual at no time of day, and the nights
+after the drop would be drops. All numbers are assumed.
 """
 
 import math
@@ -26,6 +31,9 @@ from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
 
 _SHORT_US = 10 * MINUTE_US  # a shorter step confirms nothing alone; assumed
+_LONG_US = 30 * MINUTE_US  # of a step that may confirm at less than half lost; assumed
+_SURE_SPREADS = 10.0  # that such a step is out; assumed
+_SURE_DAYS = 3  # that were seen at its time of day; assumed
 
 
 class DropStage(Enum):
@@ -49,9 +57,10 @@ class DropLimits:
     deep_days: float = 28.0  # the same where the level is below `half`
     learned_days: int = 0
     alone_share: float = 1.0
+    sure_share: float = 0.0  # of the lowest value seen; one long step below it is confirmed
 
 
-SERIES_LIMITS = DropLimits()
+SERIES_LIMITS = DropLimits(sure_share=2 / 3)
 # Vantages are few and people; their first evenings and weekends are no cut.
 PRESENCE_LIMITS = DropLimits(learned_days=3, alone_share=0.15)
 
@@ -68,10 +77,14 @@ class DropTest:
     is_learned: bool = False  # the habit excludes an evening or a weekend
     well_steps: int = 0  # in a row, up to the last known one
     _confirmed_steps: int = 0
+    _last_usual: UsualLevel | None = None  # a drop may outlast the day that was learned
 
     def observe(self, value: float | None) -> DropStage:
         """Judge the next step and add it to the habit."""
         usual = self.habit.find_usual()
+        if usual is None and self.stage is DropStage.CONFIRMED:
+            usual = self._last_usual
+        self._last_usual = usual
         stage = self.judge(value, usual)
         self._confirmed_steps = (
             self._confirmed_steps + 1 if self.stage is DropStage.CONFIRMED else 0
@@ -80,7 +93,7 @@ class DropTest:
         days = self.limits.deep_days if is_deep else self.limits.paint_days
         most = days * DAY_US / self.habit.step_us
         is_painted = stage is DropStage.CONFIRMED and self._confirmed_steps <= most
-        self.habit.add(usual.middle if is_painted and usual is not None else value)
+        self.habit.add(_paint(usual) if is_painted else value)
         return stage
 
     def judge(self, value: float | None, usual: UsualLevel | None, noise: float = 0.0) -> DropStage:
@@ -100,7 +113,7 @@ class DropTest:
             self.well_steps = 0
             self.score += weight
             if self.score >= self.limits.suspect:
-                self._raise_stage(value / usual.middle)
+                self._raise_stage(value, usual)
         return self.stage
 
     @property
@@ -133,16 +146,32 @@ class DropTest:
             usual.days >= limits.learned_days and usual.weekday_lowest is not None
         )
 
-    def _raise_stage(self, share: float) -> None:
+    def _raise_stage(self, value: float, usual: UsualLevel) -> None:
+        share = value / usual.middle
         is_deep = share < self.limits.half and self.habit.step_us >= _SHORT_US
-        is_certain = self.score >= self.limits.confirm or is_deep
+        is_certain = self.score >= self.limits.confirm or is_deep or self._is_sure(value, usual)
         if is_certain and (self.is_learned or share <= self.limits.alone_share):
             self.stage = DropStage.CONFIRMED
         elif self.stage is not DropStage.CONFIRMED:
             self.stage = DropStage.SUSPECTED
+
+    def _is_sure(self, value: float, usual: UsualLevel) -> bool:
+        """Return whether one long step is so low that it needs no second one."""
+        return (
+            self.habit.step_us >= _LONG_US
+            and usual.is_of_hour
+            and usual.days >= _SURE_DAYS
+            and value < self.limits.sure_share * usual.lowest
+            and usual.middle - value >= _SURE_SPREADS * usual.spread
+        )
 
     def _add_well_step(self) -> None:
         self.well_steps += 1
         if self.stage is not DropStage.CONFIRMED or self.well_steps >= 2:
             self.stage = DropStage.WELL
             self.score = 0.0
+
+
+def _paint(usual: UsualLevel | None) -> float | None:
+    """Return what enters the past in place of a step of a drop."""
+    return usual.middle if usual is not None and usual.is_of_hour else None

@@ -38,6 +38,7 @@ class UsualLevel:
     weekday_lowest: float | None  # of the same weekday, less an outage; None: not seen yet
     days: int  # days that have a value at this time of day
     is_cut_hour: bool = False  # at this time of day cuts were confirmed again and again
+    is_of_hour: bool = True  # of this time of day; else of the whole last day
 
     def scale(self, share: float) -> "UsualLevel":
         """Return the level of which this share is left everywhere."""
@@ -70,7 +71,8 @@ class LevelHabit:
         by_day = [[v for v in self._values_near(days) if v > above] for days in range(1, _DAYS + 1)]
         values = [value for day in by_day for value in day]
         earlier_lowest = min(values, default=None)
-        if len(values) < LEAST_VALUES:
+        is_of_hour = len(values) >= LEAST_VALUES
+        if not is_of_hour:
             recent = self.values[-self._steps_a_day :]
             values = [value for value in recent if value is not None and value > above]
             by_day = [values]
@@ -84,7 +86,9 @@ class LevelHabit:
         )
         days = sum(bool(day) for day in by_day)
         lowest = self._find_weekday_lowest()
-        return UsualLevel(middle, spread, min(values), earlier_lowest, lowest, days)
+        return UsualLevel(
+            middle, spread, min(values), earlier_lowest, lowest, days, is_of_hour=is_of_hour
+        )
 
     def _find_weekday_lowest(self) -> float | None:
         """Return the lowest value of this weekday; of three weeks or more one may be an outage."""

@@ -29,8 +29,6 @@ def play(lost: dict[str, float], lasts_h: int = 5, rest_h: int = 24) -> list[Inc
 @pytest.mark.parametrize(
     "lost",
     [
-        {"merit-nt": 1.0},
-        {"merit-nt": 0.6},
         {"bgp": 0.6},
         {"gtr": 1.0},
         {"ping-slash24": 1.0},
@@ -39,6 +37,13 @@ def play(lost: dict[str, float], lasts_h: int = 5, rest_h: int = 24) -> list[Inc
 )
 def test_a_source_that_falls_alone_is_suspected_and_withdrawn(lost: dict[str, float]) -> None:
     assert [incident.state for incident in play(lost)] == [IncidentState.WITHDRAWN]
+
+
+@pytest.mark.parametrize("lost", [0.6, 1.0])
+def test_a_telescope_alone_is_not_even_suspected(lost: float) -> None:
+    assert play({"merit-nt": lost}) == []
+    (incident,) = play({"merit-nt": lost, "gtr": 0.6})
+    assert incident.layer == "gtr,merit-nt"  # it is one of the sources that show a cut
 
 
 @pytest.mark.parametrize(

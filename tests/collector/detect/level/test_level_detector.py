@@ -61,6 +61,29 @@ def test_how_low_is_low(share: float, stage: DropStage) -> None:
     assert stages([*days(10), share * days(11)[24 * 10]])[-1] is stage
 
 
+def test_one_step_of_half_an_hour_far_below_all_that_was_seen_is_confirmed() -> None:
+    """Probes of Iran on 8 January 2026: 97 % by day, 89 % the evening before, then 53 %."""
+    draw = random.Random(8)
+    past = [97 + draw.gauss(0, 1) for _ in range(48 * 5)]
+    past[-44:-36] = [89.0] * 8
+    for step_us, stage in ((30 * MINUTE_US, C), (10 * MINUTE_US, S)):  # one round may fail itself
+        assert stages([*past * 3, 53.3], step_us)[-1] is stage
+    assert stages([*past[: 48 * 2], 53.3], 30 * MINUTE_US)[-1] is S  # two days are too few
+    assert stages([*past, 64.0], 30 * MINUTE_US)[-1] is S
+    assert stages([*past, 53.3], 30 * MINUTE_US, PRESENCE_LIMITS)[-1] is S
+
+
+@pytest.mark.parametrize("hours", [16, 20])
+def test_the_nights_after_a_long_drop_are_none_where_no_night_was_seen_before(hours: int) -> None:
+    """The file begins on the day of the drop, so its middle is that of an afternoon."""
+    before = days(2)[6 : 6 + hours]
+    drop = [1.0] * 24 * 19
+    after = [*days(30)[: 24 * 30]][(6 + hours) % 24 :]
+    told = stages([*before, *drop, *after])
+    assert told[hours + 1] is C
+    assert C not in told[hours + 24 * 19 + 24 :]
+
+
 def test_a_restless_level_must_fall_further() -> None:
     """Every other hour half of the one before: 70 % of the middle is nothing to speak of."""
     noisy = [100.0 if h % 2 else 50.0 for h in range(24 * 10)]

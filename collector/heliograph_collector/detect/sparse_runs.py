@@ -1,0 +1,294 @@
+"""Runs of failing rows in one network, which tell of a block before five rows have failed.
+
+Theory of operation. A row's voter never returns, so the rows of the hours before an onset stand
+against a block for as long as they count. A run begins with a failing row, and each row that
+follows adds its evidence in nats (CUSUM): of a block against the usual failures of the service in
+this network. Further failures count against how often another one followed in the last month, one
+of six before anything is known: a host with a bad line fails again, and no row names its host. A
+run ends where its sum is used up, or after half a day without a failing row.
+
+It tells of a block where all of this holds:
+
+- The odds are a thousand to one, shared among all services and networks that have a past.
+- At least three voters failed, and two more than in any run of the last month: what failed in a
+  row before, such as the rows of one host with a bad line, will do so again.
+- They lie two hours apart, what is over sooner is a fault of an hour, and six at most; and in the
+  six hours before at least three rows worked: the network is tested by more than one host.
+- At most a fifth of the rows of other services here, and of this one in other countries, fails
+  meanwhile: an evening on which half of all fails by chance has such runs.
+
+Uganda, January 2026, rows of one network and one page: the third row fails after 3.3 h, the fifth
+after 6.6 h.
+"""
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+
+from heliograph.units import DAY_US, HOUR_US
+from heliograph_collector.detect.blocking.evidence import dominant_cause
+from heliograph_collector.detect.stats.voting import VoteCount
+from heliograph_collector.incidents.incident import (
+    Bracket,
+    Incident,
+    IncidentState,
+    hint_on_the_hour,
+    incident_id,
+)
+from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
+from heliograph_collector.model.thresholds import THRESHOLDS
+
+# Assumed, all of them:
+_NEEDED_NATS = math.log(1_000)
+_FOLLOWED = (1.0, 6.0)  # failures that were followed by another, of how many: the prior
+_LEAST_VOTERS = 3
+_LEAST_PAST = 60  # rows of the month before, without which nothing is usual …
+_LEAST_PAST_US = 14 * DAY_US  # … and the time over which they lie
+_SPAN_US = 2 * HOUR_US
+_RECENT_US = 6 * HOUR_US
+_LEAST_GOOD = 3  # rows in that time before the run
+_GAP_US = 12 * HOUR_US  # without a failing row: what follows is another run
+_PAST_US = 30 * DAY_US
+_TICK_US = HOUR_US // 4  # a row is judged at the end of its quarter of an hour
+_JOIN_US = DAY_US  # what the hours tell later of the same cell is the same block
+_USUAL_SHARE = 0.2  # of all rows fail on usual days: by OONI's rules 1 to 15 %
+_CONFIDENCE = 0.4  # less than with five voters
+
+Cell = tuple[str, str, int]  # service, country, network
+
+
+@dataclass(frozen=True, slots=True)
+class FailingRun:
+    """A run that tells of a block, with what was known of it then."""
+
+    scope: Scope
+    failures: tuple[ServiceVote, ...]
+    last_good_us: int
+    told_us: int
+    ended_us: int | None  # the row by which it was over
+
+    def to_incident(self) -> Incident:
+        first = self.failures[0]
+        kind, layer, method = dominant_cause(self.failures)
+        started = Bracket(self.last_good_us or first.at_us, first.at_us)
+        voters = [vote.witness.nym for vote in self.failures]
+        return Incident(
+            id=incident_id("reach", first.service, self.scope, started, voters),
+            kind=kind,
+            state=IncidentState.CONFIRMED if self.ended_us is None else IncidentState.CLOSED,
+            parts=(AffectedCell(self.scope, float(len(voters)), 1.0, 1),),
+            started=started,
+            suspected_us=self.told_us,
+            confidence=_CONFIDENCE,
+            confirmed_us=self.told_us,
+            ended=None
+            if self.ended_us is None
+            else Bracket(self.failures[-1].at_us, self.ended_us),
+            closed_us=self.ended_us,
+            service=first.service,
+            layer=layer,
+            method=method,
+            hints=hint_on_the_hour(started),
+        )
+
+
+def find_runs(votes: Iterable[ServiceVote]) -> dict[str, list[FailingRun]]:
+    """Find the runs of each service that tell of a block.
+
+    Args:
+        votes: The votes on all services, which compare with each other.
+    """
+    known = sorted(filter(_is_known, votes), key=attrgetter("at_us", "witness.nym"))
+    cells: defaultdict[Cell, list[ServiceVote]] = defaultdict(list)
+    for vote in known:
+        cells[_cell(vote)].append(vote)
+    tested = {cell: own for cell, own in cells.items() if len(own) > _LEAST_PAST}
+    needed = _NEEDED_NATS + math.log(max(1, len(tested)))
+    runs: defaultdict[str, list[FailingRun]] = defaultdict(list)
+    for cell, own in tested.items():
+        works_elsewhere = _Context(cell, known).works
+        runs[cell[0]] += _CellRuns(cell, needed, works_elsewhere).list_runs(own)
+    return runs
+
+
+def add_runs(incidents: Iterable[Incident], runs: Iterable[FailingRun]) -> list[Incident]:
+    """Add the runs of a service to its incidents; those that tell of the same block become one."""
+    merged = list(incidents)
+    for run in runs:
+        same = next((i for i, other in enumerate(merged) if _is_same(run, other)), None)
+        if same is None:
+            merged.append(run.to_incident())
+        else:
+            merged[same] = _tell_earlier(merged[same], run)
+    return merged
+
+
+def _is_same(run: FailingRun, incident: Incident) -> bool:
+    scope = incident.scope
+    closed_us = incident.closed_us or run.told_us
+    return (
+        (scope.is_within(run.scope) or run.scope.is_within(scope))
+        and incident.suspected_us <= run.told_us + _JOIN_US
+        and closed_us >= run.told_us
+    )
+
+
+def _tell_earlier(incident: Incident, run: FailingRun) -> Incident:
+    """Return the incident as of when the run told of it, if that was earlier."""
+    if incident.confirmed_us is not None and incident.confirmed_us <= run.told_us:
+        return incident
+    own = run.to_incident()
+    started = incident.started if incident.started.latest_us <= run.told_us else own.started
+    if incident.confirmed_us is None:  # the hours never confirmed it
+        return replace(own, id=incident.id, suspected_us=min(incident.suspected_us, run.told_us))
+    return replace(
+        incident,
+        started=started,
+        suspected_us=min(incident.suspected_us, run.told_us),
+        confirmed_us=run.told_us,
+    )
+
+
+@dataclass(slots=True)
+class _CellRuns:
+    """The rows of one service in one network, in order of time."""
+
+    cell: Cell
+    needed: float
+    works_elsewhere: Callable[[int, int], bool]
+    past: deque[ServiceVote] = field(default_factory=deque)
+    lengths: deque[tuple[int, int]] = field(default_factory=deque)  # end and voters of past runs
+    follows: deque[tuple[int, bool]] = field(default_factory=deque)  # whether it failed after one
+    failures: list[ServiceVote] = field(default_factory=list)  # of the run, one of each voter
+    nats: float = 0.0
+    good_us: int = 0  # the last row that worked
+    before_us: int = 0  # … before the run
+    told_us: int | None = None
+    told_failures: tuple[ServiceVote, ...] = ()
+
+    def list_runs(self, votes: Sequence[ServiceVote]) -> Iterator[FailingRun]:
+        for vote in votes:
+            if self.failures and vote.at_us - self.failures[-1].at_us > _GAP_US:
+                yield from self._end_run(vote.at_us)
+            self._record_following(vote)
+            self._add(vote)
+            if self.failures and self.nats <= 0.0:
+                yield from self._end_run(vote.at_us)
+            elif self.told_us is None and self._tells(vote.at_us):
+                self.told_us = (vote.at_us // _TICK_US + 1) * _TICK_US
+                self.told_failures = tuple(self.failures)
+            self.past.append(vote)
+        yield from self._end_run(None)
+
+    def _add(self, vote: ServiceVote) -> None:
+        """Add the evidence of a row; of a voter only its first failure counts."""
+        rate = self._usual_rate(vote.at_us)
+        if vote.standing is VoteValue.GOOD:
+            self.good_us = vote.at_us
+            step = math.log((1 - THRESHOLDS.p_bad) / (1 - rate))
+            self.nats = max(0.0, self.nats + step)
+        elif all(vote.witness.nym != other.witness.nym for other in self.failures):
+            if not self.failures:
+                self.before_us = self.good_us
+            else:
+                rate = max(rate, self._following_rate(vote.at_us))
+            self.failures.append(vote)
+            step = math.log(THRESHOLDS.p_bad / rate)
+            self.nats = min(self.needed + THRESHOLDS.clear_nats, self.nats + step)
+
+    def _usual_rate(self, now_us: int) -> float:
+        """Return how often the service failed here up to yesterday, under the prior."""
+        while self.past and self.past[0].at_us < now_us - _PAST_US:
+            self.past.popleft()
+        count = VoteCount()
+        for vote in self.past:
+            if vote.at_us < now_us - DAY_US:
+                count.add(VoteCount(1, vote.standing in FAILING_VALUES))
+        bad = THRESHOLDS.prior_bad
+        rate = (bad + count.hits) / (bad + THRESHOLDS.prior_good + count.votes)
+        return min(rate, 0.5 * THRESHOLDS.p_bad)
+
+    def _following_rate(self, now_us: int) -> float:
+        """Return how often a failure was followed by that of another voter, up to this run."""
+        while self.follows and self.follows[0][0] < now_us - _PAST_US:
+            self.follows.popleft()
+        since_us = self.failures[0].at_us
+        before = [has_failed for at_us, has_failed in self.follows if at_us < since_us]
+        bad, total = _FOLLOWED
+        return min((bad + sum(before)) / (total + len(before)), 0.5 * THRESHOLDS.p_bad)
+
+    def _record_following(self, vote: ServiceVote) -> None:
+        last = self.past[-1] if self.past else None
+        if last is None or last.standing is VoteValue.GOOD or last.witness == vote.witness:
+            return
+        if vote.at_us - last.at_us > _GAP_US:
+            return
+        self.follows.append((vote.at_us, vote.standing is not VoteValue.GOOD))
+
+    def _tells(self, now_us: int) -> bool:
+        since_us = self.failures[0].at_us if self.failures else now_us
+        while self.lengths and self.lengths[0][0] < now_us - _PAST_US:
+            self.lengths.popleft()
+        longest = max((voters for _, voters in self.lengths), default=0)
+        return (
+            self.nats >= self.needed
+            and len(self.failures) >= max(_LEAST_VOTERS, longest + 2)
+            and _SPAN_US <= self.failures[-1].at_us - since_us <= _RECENT_US
+            and self._is_known(since_us)
+            and self.works_elsewhere(since_us, now_us)
+        )
+
+    def _is_known(self, since_us: int) -> bool:
+        """Return whether there were enough rows before, and lately."""
+        before = [vote for vote in self.past if vote.at_us < since_us]
+        lately = [vote for vote in before if vote.at_us >= since_us - _RECENT_US]
+        return (
+            len(before) >= _LEAST_PAST
+            and before[0].at_us <= since_us - _LEAST_PAST_US
+            and sum(vote.standing is VoteValue.GOOD for vote in lately) >= _LEAST_GOOD
+        )
+
+    def _end_run(self, at_us: int | None) -> Iterator[FailingRun]:
+        if self.told_us is not None:
+            _, country, asn = self.cell
+            yield FailingRun(
+                Scope(country, asn=asn), self.told_failures, self.before_us, self.told_us, at_us
+            )
+        elif self.failures and at_us is not None:
+            self.lengths.append((at_us, len(self.failures)))
+        self.failures = []
+        self.nats = 0.0
+        self.told_us = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """The rows of other services in a country, and of the same one in other countries."""
+
+    cell: Cell
+    votes: Sequence[ServiceVote]  # in order of time
+
+    def works(self, since_us: int, until_us: int) -> bool:
+        """Return whether both work; what has no rows says nothing."""
+        here = VoteCount()
+        abroad = VoteCount()
+        service, country, _ = self.cell
+        for vote in self.votes:
+            if since_us <= vote.at_us <= until_us:
+                is_here = vote.witness.place.country == country
+                if is_here != (vote.service == service):
+                    count = here if is_here else abroad
+                    count.add(VoteCount(1, vote.standing in FAILING_VALUES))
+        return all(count.share <= _USUAL_SHARE for count in (here, abroad))
+
+
+def _is_known(vote: ServiceVote) -> bool:
+    return vote.standing is VoteValue.GOOD or vote.standing in FAILING_VALUES
+
+
+def _cell(vote: ServiceVote) -> Cell:
+    place = vote.witness.place
+    return vote.service, place.country, place.asn

@@ -1,0 +1,98 @@
+"""Runs of failing rows in one network: what is told before five rows have failed, and what not."""
+
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+
+from heliograph.units import DAY_US, HOUR_US
+from heliograph_collector.detect.replay import replay_signals
+from heliograph_collector.incidents.incident import Incident, IncidentState
+from heliograph_collector.model.signals import ServiceVote, VantageLocation, VantageRef, VoteValue
+
+BEGAN_US = 1_764_806_400_000_000  # 4 December 2025
+ONSET_H = 45 * 24 + 5.8  # 18 January 2026, 05:46
+MTN = 20294
+GOOD = (0.8, 2.8, 2.9, 4.2, 5.4)  # hours of that day, as OONI's rows of Uganda have them
+BAD = (5.8, 6.7, 9.0, 10.2, 12.0, 12.4, 12.7, 13.2)
+
+
+def row(hour: float, *, is_bad: bool, service: str = "x.com", asn: int = MTN) -> ServiceVote:
+    name = f"{hour}-{asn}"
+    witness = VantageRef(name, name, VantageLocation("UG", "", asn, ""))
+    value = VoteValue.BLOCKED if is_bad else VoteValue.GOOD
+    return ServiceVote(BEGAN_US + round(hour * HOUR_US), witness, service, value)
+
+
+def past(rng: Random, days: int = 44, a_day: int = 3, chance: float = 0.02) -> list[ServiceVote]:
+    return [
+        row(24 * day + rng.uniform(0, 24), is_bad=rng.random() < chance)
+        for day in range(days)
+        for _ in range(a_day)
+    ]
+
+
+def on_the_day(good: Sequence[float] = GOOD, bad: Sequence[float] = BAD) -> list[ServiceVote]:
+    return [row(45 * 24 + h, is_bad=h in bad) for h in (*good, *bad)]
+
+
+def confirm(votes: Sequence[ServiceVote]) -> list[Incident]:
+    incidents = replay_signals((), [(vote.at_us, vote) for vote in votes]).incidents
+    return [incident for incident in incidents if incident.confirmed_us is not None]
+
+
+def hours_after_onset(incident: Incident) -> float:
+    assert incident.confirmed_us is not None
+    return (incident.confirmed_us - BEGAN_US) / HOUR_US - ONSET_H
+
+
+def test_a_block_is_told_by_the_third_row_that_fails() -> None:
+    """Uganda 2026 in shape: OONI's own detector, edd 10, flagged it after 13 hours."""
+    (told,) = confirm([*past(Random(1)), *on_the_day()])
+    assert told.state is IncidentState.CONFIRMED
+    assert (told.scope.country, told.scope.asn, told.service) == ("UG", MTN, "x.com")
+    assert 3.2 < hours_after_onset(told) <= 3.6
+    assert told.started.latest_us == BEGAN_US + round(ONSET_H * HOUR_US)
+
+
+def test_a_run_that_ends_at_once_is_closed() -> None:
+    after = [row(45 * 24 + 10 + n / 4, is_bad=False) for n in range(8)]
+    (told,) = confirm([*past(Random(1)), *on_the_day(bad=BAD[:3]), *after])
+    assert told.state is IncidentState.CLOSED
+    assert told.confidence < 0.5
+    assert told.ended is not None
+    assert told.ended.latest_us < BEGAN_US + 45 * DAY_US + 12 * HOUR_US
+
+
+@pytest.mark.parametrize(
+    "votes",
+    [
+        [*past(Random(1), days=10), *on_the_day()],  # ten days, 35 days before
+        [*past(Random(1), chance=0.2), *on_the_day()],  # it often fails
+        [*past(Random(1)), *on_the_day(good=())],  # who fails may be the only host
+        [*past(Random(1)), *on_the_day(bad=(5.8, 6.0, 6.2, 6.4))],  # of one hour
+        [*past(Random(1)), *on_the_day(bad=(5.8, 12.0, 17.5))],  # hours apart
+        [*past(Random(1)), *on_the_day(good=(*GOOD, 6.0, 8.0))],  # between them it worked
+    ],
+)
+def test_what_less_than_five_rows_cannot_tell_waits(votes: Sequence[ServiceVote]) -> None:
+    assert not any(0 < hours_after_onset(told) <= 3.6 for told in confirm(votes))
+
+
+def test_what_failed_in_a_row_before_will_do_so_again() -> None:
+    host = [row(24 * day + hour, is_bad=True) for day in (20, 30) for hour in (3.0, 4.0, 5.0)]
+    votes = sorted([*past(Random(1)), *host], key=lambda vote: vote.at_us)
+    told = confirm([*votes, *on_the_day()])
+    assert not any(0 < hours_after_onset(incident) <= 3.6 for incident in told)
+
+
+@pytest.mark.parametrize(("others_fail", "is_early"), [(False, True), (True, False)])
+def test_other_services_that_fail_as_well_are_the_line_of_a_host(
+    others_fail: bool, is_early: bool
+) -> None:
+    others = [
+        row(45 * 24 + h + 0.1, is_bad=others_fail and h >= 5.8, service="bbc.com")
+        for h in (*GOOD, *BAD)
+    ]
+    told = [i for i in confirm([*past(Random(1)), *on_the_day(), *others]) if i.service == "x.com"]
+    assert (hours_after_onset(told[0]) <= 3.6 if told else False) is is_early
