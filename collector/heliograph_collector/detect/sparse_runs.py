@@ -178,7 +178,8 @@ class _CellRuns:
             if self.failures and self.nats <= 0.0:
                 yield from self._end_run(vote.at_us)
             elif self.told_us is None and self._tells(vote.at_us):
-                self.told_us = (vote.at_us // _TICK_US + 1) * _TICK_US
+                tick_us = _TICK_US if self.cell[2] else HOUR_US  # counts are of whole hours
+                self.told_us = (vote.at_us // tick_us + 1) * tick_us
                 self.told_failures = tuple(self.failures)
             self.past.append(vote)
         yield from self._end_run(None)

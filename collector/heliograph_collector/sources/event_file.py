@@ -9,6 +9,7 @@ from heliograph_collector.model.scope import Scope
 from heliograph_collector.sources import csv_table, ioda, radar, ripe_atlas
 from heliograph_collector.sources.complaints import Complaints, ImportRefusedError, ImportResult
 from heliograph_collector.sources.entity import UNKNOWN_COUNTRY, CountryNames, parse_entity
+from heliograph_collector.sources.foreign_file import refuse_foreign
 from heliograph_collector.sources.json_objects import JsonObject, looks_like_json, read_objects
 from heliograph_collector.sources.ooni.row_votes import (
     is_row,
@@ -20,7 +21,7 @@ from heliograph_collector.sources.replay import Replay, Series
 from heliograph_collector.sources.series import merge_series
 from heliograph_collector.sources.table_file import has_times
 
-SUFFIXES = (".json", ".jsonl", ".txt", ".csv", ".tsv")
+SUFFIXES = (".json", ".jsonl", ".txt", ".csv", ".tsv", ".sql")
 _MAX_OBJECTS = 50  # of a file, read to recognize its format; assumed
 _MAX_FILES = 10_000  # assumed
 
@@ -58,12 +59,19 @@ def load_event(path: Path, entity: str, voter: Voter, countries: CountryNames) -
 
 def detect_format(path: Path) -> str:
     """Return ioda, radar, atlas, ooni, ooni-rows or csv. Raises ImportRefusedError on another."""
+    refuse_foreign(path)
     if not looks_like_json(path):
         return "ooni-rows" if is_row_table(path) else "csv"
+    has_objects = False
     for item in islice(read_objects(path, Complaints()), _MAX_OBJECTS):
+        has_objects = True
         for name, is_of_it in _FORMATS.items():
             if is_of_it(item):
                 return name
+    if not has_objects:
+        raise ImportRefusedError(
+            f"{path} begins as JSON and holds no object that is whole: download it again."
+        )
     raise ImportRefusedError(
         f"{path} is of no format that is known: IODA's signals (JSON, CSV), Cloudflare Radar's "
         "series (JSON, CSV), RIPE Atlas's connection events (JSON, one a line or a list), OONI's "

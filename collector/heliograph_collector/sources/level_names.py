@@ -15,7 +15,7 @@ _DELAYS = frozenset({
 _CODES = frozenset({"status", "statuscode", "errno", "httpcode"})
 _FAILURES = frozenset({
     "loss", "losses", "error", "errors", "failure", "failures", "timeouts", "retransmits",
-    "anomalies", "anomaly", "blocked", "confirmed",
+    "anomalies", "anomaly", "blocked", "confirmed", "outage", "outages", "unreachable", "offline",
 })  # fmt: skip
 _OTHERS = frozenset({
     "previous", "expected", "forecast", "predicted", "sarima", "baseline", "threshold",

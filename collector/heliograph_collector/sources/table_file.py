@@ -1,9 +1,9 @@
 """Reader of tables as programs export them: the header, the rows, their times and numbers.
 
-A file may begin with a byte order mark and be separated by commas, semicolons or tabs. Flat objects
-of JSON are rows too, and their keys the header. Times stand
-in one column, or a date and a clock stand in two. Where no name tells the column of times, the
-first one that holds times since 2000 is it.
+A file may begin with a byte order mark, with comments (`#`) or a title of one cell, and be
+separated by commas, semicolons or tabs. Flat objects of JSON are rows too, and their keys the
+header; so are the rows of SQL's INSERT. Times stand in one column, or a date and a clock stand in
+two. Where no name tells the column of times, the first one that holds times since 2000 is it.
 """
 
 import csv
@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from heliograph.units import SECOND_US
@@ -21,6 +22,7 @@ from heliograph_collector.sources.json_objects import (
     read_file,
     read_objects,
 )
+from heliograph_collector.sources.sql_rows import is_insert, read_inserts
 from heliograph_collector.sources.timestamps import parse_timestamp
 from heliograph_collector.sources.typed_reader import as_number
 
@@ -31,6 +33,7 @@ _CLOCKS = ("time", "hour", "clock")
 _YEAR_2000_US = 946_684_800 * SECOND_US
 _SAMPLE_ROWS = 20  # in which a column of times is looked for; assumed
 _MAX_COLUMNS = 256
+_PREAMBLE_LINES = 20  # at most before the header; assumed
 _DAY_MONTH = re.compile(r"(\d{1,2})([/.])(\d{1,2})\2(\d{4})(.*)", re.DOTALL)
 _THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
 
@@ -91,12 +94,14 @@ def open_table(path: Path, complaints: Complaints) -> Table:
     if looks_like_json(path):
         return _read_object_table(path, complaints)
     body = read_file(path).decode("utf-8", "replace")
-    first_line = body.partition("\n")[0]
-    delimiter = max(",;\t", key=first_line.count)
+    if is_insert(body):
+        inserts = list(enumerate(read_inserts(body)))
+        return Table(path, inserts[0][1][:_MAX_COLUMNS], inserts[1:], is_comma_decimal=False)
+    delimiter = _guess_delimiter(body)
     csv.field_size_limit(1 << 20)
-    reader = csv.reader(io.StringIO(body), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter)
     try:
-        lines = [(line, row) for line, row in enumerate(reader, 1) if any(map(str.strip, row))]
+        lines = _drop_preamble([(n, r) for n, r in enumerate(reader, 1) if any(map(str.strip, r))])
     except csv.Error as error:
         raise ImportRefusedError(f"{path} is no table ({error}).") from error
     header = lines[0][1][:_MAX_COLUMNS] if lines else []
@@ -104,6 +109,21 @@ def open_table(path: Path, complaints: Complaints) -> Table:
         names = ["time", *(f"value {i}" if i > 1 else "value" for i in range(1, len(header)))]
         return Table(path, names, lines, delimiter != ",")
     return Table(path, header, lines[1:], delimiter != ",")
+
+
+def _guess_delimiter(body: str) -> str:
+    """Guess what separates cells, by the first lines: one may be a title."""
+    first_lines = "\n".join(islice(body.splitlines(), _PREAMBLE_LINES + 1))
+    return max(",;\t", key=first_lines.count)
+
+
+def _drop_preamble(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """Drop comments, and lines of one cell before the header of a wider table."""
+    rows = [(n, row) for n, row in lines if not row[0].lstrip().startswith("#")]
+    widths = [sum(map(bool, row)) for _, row in rows[: _PREAMBLE_LINES + 1]]
+    if not widths or widths[-1] < 2:
+        return rows
+    return rows[next(i for i, width in enumerate(widths) if width > 1) :]
 
 
 def has_times(item: JsonObject) -> bool:
@@ -164,7 +184,9 @@ def find_time_columns(table: Table) -> TimeColumns:
 def _find_by_content(table: Table) -> int | None:
     sample = [row for _, row in table.rows[:_SAMPLE_ROWS]]
     for column in range(len(table.header)):
-        times_us = [parse_timestamp(row[column]) for row in sample if column < len(row)]
+        cells = [row[column] for row in sample if column < len(row)]
+        read = TimeColumns(0, is_day_first=_has_day_first(cells)).read
+        times_us = [read([cell]) for cell in cells]
         if times_us and all(at_us is not None and at_us > _YEAR_2000_US for at_us in times_us):
             return column
     return None

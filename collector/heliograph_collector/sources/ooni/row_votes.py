@@ -7,7 +7,8 @@ Where the steps are at hand, `import ooni` judges these instead; here OONI's wor
 
 An anomaly is a failing vote, `failure` none. A row's voter is its report, as in `vote_replay`.
 Where a table names none, the rows of ten minutes by one network and resolver are one voter: a run
-tests many pages of one host. Each count is a separate voter, spread over its hour or day.
+tests many pages of one host. Each count is a separate voter. What a count of a day holds is known
+at the day's end, so all of it counts in the last hour.
 """
 
 import hashlib
@@ -151,7 +152,7 @@ def _build_votes(fields: Fields, place: Scope, otherwise: str) -> list[ServiceVo
 def _spread_counts(
     fields: Fields, at_us: int, width_us: int, place: VantageLocation, service: str
 ) -> Iterator[ServiceVote]:
-    """Yield the votes of counts, evenly over their hour or day."""
+    """Yield the votes of counts, evenly over the last hour of their time."""
     good = _read_count(fields, "ok_count")
     bad = _read_count(fields, "anomaly_count") + _read_count(fields, "confirmed_count")
     if "ok_count" not in fields:  # before 2022
@@ -163,9 +164,8 @@ def _spread_counts(
         is_bad = (index + 1) * bad // total > index * bad // total
         witness = _make_voter((at_us, place.asn, service, index), place)
         value = VoteValue.BLOCKED if is_bad else VoteValue.GOOD
-        yield ServiceVote(
-            at_us + (2 * index + 1) * width_us // (2 * count), witness, service, value
-        )
+        known_us = at_us + width_us - HOUR_US + (2 * index + 1) * HOUR_US // (2 * count)
+        yield ServiceVote(known_us, witness, service, value)
 
 
 def _read_place(fields: Fields, place: Scope) -> VantageLocation:

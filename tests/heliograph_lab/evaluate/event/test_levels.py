@@ -125,8 +125,8 @@ def test_a_file_that_does_not_tell_its_country_says_so(tmp_path: Path) -> None:
         ("a.csv", "time,value\n1767000000,5\n1767000001,6\n1767886200,7\n", "more than 200000"),
         ("a.json", '{"hello": "world"}', "is of no format that is known"),
         ("a.json", '{"datasource": "bgp", "values": [1]}', "holds no series of numbers"),
-        ("a.json", "", "has no column of times"),
-        ("a.json", "[[[[[[[[[[", "is of no format that is known"),
+        ("a.json", "", "is empty"),
+        ("a.json", "[[[[[[[[[[", "holds no object that is whole"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_a_sentence(
