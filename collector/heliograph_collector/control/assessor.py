@@ -14,12 +14,12 @@ from bisect import bisect_left
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import msgspec
 
 from heliograph.observation import Link
 from heliograph.plan import Service
+from heliograph.units import SECOND_US
 from heliograph_collector.control.cache import ControlCache
 from heliograph_collector.control.open_verdicts import list_awaited_topics, may_change
 from heliograph_collector.control.peer_baseline import PeerBaseline
@@ -94,6 +94,9 @@ class ControlContext:
 
 REJUDGED_PER_BLOCK = 64  # assumed; measurements judged again with one block
 REJUDGED_SHARE = 5  # … and of a large block one for every five of it
+# Assumed. With 450 results a second some result calls for each open measurement in each block: they
+# were judged again each second for 15 minutes, which took a sixth of the judge's time.
+REJUDGED_AFTER_US = 30 * SECOND_US
 
 
 class TakenUp(msgspec.Struct, frozen=True):
@@ -185,7 +188,8 @@ class Assessor:
         """Choose what is judged with a block that was taken up.
 
         A bounded number of due measurements is chosen; later blocks take the rest. The bound keeps
-        new measurements from waiting when results change everywhere at once.
+        new measurements from waiting when results change everywhere at once. Those that were judged
+        again a moment ago come last, and with REJUDGED_PER_BLOCK at most.
         """
         informative = [block[at] for at in taken_up.informative]
         self._due.update(dict.fromkeys(self._open_measurements.find_near(informative)))
@@ -194,12 +198,22 @@ class Assessor:
         identities = {record.id for record in block}
         due: list[JudgedMeasurement] = []
         limit = max(REJUDGED_PER_BLOCK, len(block) // REJUDGED_SHARE)
-        for identity in list(islice(self._due, limit)):
+        for identity in self._choose_due(limit):
             del self._due[identity]
-            previous = self._open_measurements.get(identity)
+            previous = self._open_measurements.take_again(identity)
             if previous is not None and identity not in identities:
                 due.append(previous)
         return Selection(block, due)
+
+    def _choose_due(self, limit: int) -> list[str]:
+        waiting: list[str] = []
+        recent: list[str] = []
+        for identity in self._due:
+            is_recent = self._open_measurements.was_judged_again(identity)
+            (recent if is_recent else waiting).append(identity)
+            if len(waiting) == limit:
+                break
+        return [*waiting, *recent[: max(0, REJUDGED_PER_BLOCK - len(waiting))]]
 
     def judge_share(self, selection: Selection, share: Iterable[int]) -> list[tuple[Verdict, ...]]:
         """Judge the records of the present selection that have these indices."""
@@ -229,6 +243,7 @@ class _OpenMeasurements:
     def __init__(self, observations: int) -> None:
         self._judged_by_id: OrderedDict[str, JudgedMeasurement] = OrderedDict()
         self._ids_by_topic: defaultdict[Topic, dict[str, None]] = defaultdict(dict)
+        self._judged_again_us: dict[str, int] = {}  # in time of arrival
         self._remaining_weight = observations
         self._latest_us = 0
 
@@ -246,8 +261,17 @@ class _OpenMeasurements:
         ):
             self._remove(next(iter(self._judged_by_id)))
 
-    def get(self, identity: str) -> JudgedMeasurement | None:
-        return self._judged_by_id.get(identity)
+    def take_again(self, identity: str) -> JudgedMeasurement | None:
+        """Return a measurement that is judged again now, None if it is no longer open."""
+        judged = self._judged_by_id.get(identity)
+        if judged is not None:
+            self._judged_again_us[identity] = self._latest_us
+        return judged
+
+    def was_judged_again(self, identity: str) -> bool:
+        """Return whether this was within REJUDGED_AFTER_US, with the same verdicts."""
+        at_us = self._judged_again_us.get(identity)
+        return at_us is not None and self._latest_us - at_us < REJUDGED_AFTER_US
 
     def find_near(self, informative: Sequence[ReceivedMeasurement]) -> Iterator[str]:
         """Yield ids of open measurements near a new result on the same target."""
@@ -269,6 +293,7 @@ class _OpenMeasurements:
 
     def _remove(self, identity: str) -> None:
         removed = self._judged_by_id.pop(identity, None)
+        self._judged_again_us.pop(identity, None)
         if removed is not None:
             self._remaining_weight += weigh_measurement(removed[0].measurement)
             for topic in list_awaited_topics(*removed):

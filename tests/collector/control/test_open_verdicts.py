@@ -1,12 +1,15 @@
 """What a later control judges again: all that it may change, and no IPv6 that is missing here."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from heliograph_collector.control import Assessor
+from heliograph_collector.control.assessor import REJUDGED_PER_BLOCK
 from heliograph_collector.judge import judge
-from heliograph_collector.model.records import ReceivedMeasurement, Verdict
-from support.control_records import Steps, build_control, build_record
+from heliograph_collector.model.records import ControlView, ReceivedMeasurement, Verdict
+from support.control_records import RESET, Steps, build_control, build_record
+from support.control_records import WORKS as PAGE
 
 TELEGRAM: dict[str, Any] = {"experiment": "telegram", "service": "telegram"}
 VAIN: Steps = [{"connect 2a00:1::8": "generic_timeout_error"}]
@@ -54,3 +57,27 @@ def test_another_endpoint_in_doubt_keeps_the_whole_measurement_waiting() -> None
     assert rule_of("dc-1", verdicts) == "none.ipv6"
     later = build_control({"dc-1": WORKS, "dc-2": IPV4}, 2, **TELEGRAM)
     assert list_due(assessor, [later]) == ["KZ"]
+
+
+def test_a_full_block_judges_again_few_that_were_judged_again_a_moment_ago() -> None:
+    judged: list[str] = []
+
+    def note(record: ReceivedMeasurement, control: ControlView, /) -> tuple[Verdict, ...]:
+        judged.append(record.pseudonym)
+        return judge(record, control)
+
+    assessor = Assessor(note)
+    assessor.assess([build_record(RESET, 0, nym=f"open-{n}") for n in range(80)])
+
+    def count_again(second: int) -> int:
+        """In a block of 500 others and a control, which finds it down as well."""
+        elsewhere = build_record(PAGE, second / 60, target="https://other.example/")
+        others = [replace(elsewhere, id=f"{second}-{n}") for n in range(500)]
+        judged.clear()
+        assessor.assess([*others, build_control(RESET, second / 60)])
+        return sum(name.startswith("open-") for name in judged)
+
+    assert [count_again(second) for second in (1, 2)] == [80, 80]  # new verdicts, then the same
+    assert [count_again(second) for second in (3, 4)] == [REJUDGED_PER_BLOCK] * 2
+    count_again(40)  # the time of a block counts from the next one on
+    assert count_again(41) == 80
