@@ -15,8 +15,8 @@ class FrameError(Exception):
     """The other side of the stream sent what is no frame of ours."""
 
 
-def encode_frame(message: msgspec.Struct) -> bytes:
-    """Encode a message with its length. Raises FrameError."""
+def encode_frame(message: msgspec.Struct | msgspec.Raw) -> bytes:
+    """Encode a message, or one that is encoded, with its length. Raises FrameError."""
     body = _ENCODER.encode(message)
     if len(body) > MAX_FRAME:
         raise FrameError(f"a message of {len(body)} bytes is over {MAX_FRAME}")

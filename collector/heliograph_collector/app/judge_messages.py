@@ -12,10 +12,12 @@ from typing import TypeAlias
 import msgspec
 
 from heliograph import __version__
+from heliograph.observation import Link, Measurement
 from heliograph.plan import Service
 from heliograph_collector.app.frames import FrameError
 from heliograph_collector.control.assessor import TakenUp
 from heliograph_collector.judge import RULES_VERSION
+from heliograph_collector.model.control_look import VantageProfile
 from heliograph_collector.model.records import (
     DecodeFailure,
     JournalRow,
@@ -41,7 +43,7 @@ class JudgeSetup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Decode envelopes; the process keeps the records until their block is taken up."""
+    """Decode envelopes; the process keeps the records until a later block is judged."""
 
     number: int  # of the block
     rows: list[JournalRow]
@@ -55,14 +57,10 @@ class DecodeReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class TakeUpRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Take up all results of a block.
-
-    They are those of `before`, those that the process decoded itself, and those of `after`.
-    """
+    """Take up all results of a block: what the process decoded itself, then those of `others`."""
 
     number: int  # of the block
-    before: list[Chunk]
-    after: list[Chunk]
+    others: list[Chunk]
 
 
 class TakeUpReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -70,14 +68,63 @@ class TakeUpReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class JudgeRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Judge a share of the block that was taken up last."""
+    """Judge a share of the block that was taken up last, in the process that did so."""
 
     judged: list[int]  # indices of results with a possible time, in the order of the journal
     due: list[Chunk]  # older measurements, all of which are judged again
 
 
+class ViewShare(msgspec.Struct, frozen=True, kw_only=True):
+    """What another process, without the context, judges of the block that was taken up last."""
+
+    judge: int  # the number of that process
+    judged: list[int]  # indices, as in JudgeRequest
+    own: list[int]  # … and of the same results among those that it decoded
+
+
+class FindViewsRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Find what the results of some shares are compared with; all such processes are named."""
+
+    number: int  # of the block
+    shares: list[ViewShare]
+
+
+class FindViewsReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    requests: list[msgspec.Raw]  # a ViewedRequest for each share, which `serve` passes on
+
+
+class SentView(msgspec.Struct, frozen=True, array_like=True):
+    """A ControlView without peers and further looks: see `sent_views`."""
+
+    measurement: int  # its number; NO_MEASUREMENT, or OWN_MEASUREMENT: that of the record
+    age_us: int | None
+    is_later: bool | None
+    link: Link
+    network: str
+    is_substitute: bool
+    profile: int  # index in the request
+
+
+NO_MEASUREMENT = -1
+OWN_MEASUREMENT = -2
+
+
+class ViewedRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Judge results that the process decoded itself, by what they are compared with."""
+
+    number: int  # of the block
+    own: list[int]  # indices of the results
+    views: list[SentView | None]  # None: that could not be found
+    profiles: list[VantageProfile]
+    first_measurement: int  # the number of the first of `measurements`; 0: forget all others
+    measurements: list[Measurement]  # that are named for the first time
+    forgotten: list[int]  # measurements that are not named any more
+
+
 class JudgeReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    verdicts: list[tuple[Verdict, ...]]  # of `judged`, then of `due`
+    """Verdicts in the order of the request; None where one depends on what was not sent."""
+
+    verdicts: list[tuple[Verdict, ...] | None]
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -94,6 +141,9 @@ JudgeMessage: TypeAlias = (
     | TakeUpRequest
     | TakeUpReply
     | JudgeRequest
+    | FindViewsRequest
+    | FindViewsReply
+    | ViewedRequest
     | JudgeReply
     | WorkerStatus
 )

@@ -1,6 +1,7 @@
 """Parts of a block that judge processes decode, and the shares that they judge; pure."""
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from heliograph_collector.app.judge_messages import (
@@ -12,9 +13,12 @@ from heliograph_collector.app.judge_messages import (
 )
 from heliograph_collector.app.worker_process import WorkerProcess
 from heliograph_collector.control.assessor import Selection
-from heliograph_collector.control.target_key import weigh_measurement
 from heliograph_collector.model.records import JournalRow, ReceivedMeasurement, RowKind
 from heliograph_collector.store.journal.decode import DecodedRows
+
+# What the process with the context does for the block of others, beside what decoding and judging
+# an own part of a block takes: taking up, and finding views. Measured: 0.35 of 0.7 ms a result.
+CONTEXT_WORK = 0.5
 
 
 @dataclass(slots=True)
@@ -39,13 +43,10 @@ class PartedRows(DecodedRows):
     number: int
     parts: list[BlockPart]
 
-    def build_take_up(self, at: int) -> TakeUpRequest:
-        """Build the request to the process that decoded a part."""
-        return TakeUpRequest(
-            number=self.number,
-            before=[chunk for part in self.parts[:at] for chunk in part.chunks],
-            after=[chunk for part in self.parts[at + 1 :] for chunk in part.chunks],
-        )
+    def build_take_up(self) -> TakeUpRequest:
+        """Build the request to the process that decoded the first part."""
+        others = [chunk for part in self.parts[1:] for chunk in part.chunks]
+        return TakeUpRequest(number=self.number, others=others)
 
 
 def list_envelopes(rows: Sequence[JournalRow]) -> list[JournalRow]:
@@ -53,25 +54,43 @@ def list_envelopes(rows: Sequence[JournalRow]) -> list[JournalRow]:
 
 
 def divide_rows(rows: Sequence[JournalRow], workers: Sequence[WorkerProcess]) -> list[BlockPart]:
-    """Divide rows into as many runs as there are workers, of about the same number of bytes."""
+    """Divide rows into a run for each worker, by bytes; the first one has the context."""
     total = sum(len(row.body) for row in rows)
     parts = [BlockPart(worker) for worker in workers]
+    other = min((1.0 + CONTEXT_WORK) / len(parts), 1.0 / max(1, len(parts) - 1))
+    ends = [max(0.0, 1.0 - other * (len(parts) - 1 - at)) for at in range(len(parts))]
     size = 0
     for row in rows:
-        number = min(size * len(parts) // max(1, total), len(parts) - 1)
+        number = bisect_right(ends, size / max(1, total), hi=len(parts) - 1)
         parts[number].rows.append(row)
         size += len(row.body)
     return parts
 
 
-def divide_records(records: Sequence[ReceivedMeasurement], count: int) -> list[list[int]]:
-    """Divide the indices of records into shares with about the same number of observations."""
-    shares: list[list[int]] = [[] for _ in range(count)]
-    weights = [0] * count
-    for index, record in enumerate(records):
-        lightest = weights.index(min(weights))
-        shares[lightest].append(index)
-        weights[lightest] += weigh_measurement(record.measurement)
+@dataclass(slots=True)
+class Share:
+    """What one process judges of a block."""
+
+    worker: WorkerProcess
+    judged: list[int] = field(default_factory=list)  # indices of results with a possible time
+    own: list[int] = field(default_factory=list)  # … and of the same among what it decoded
+
+
+def list_shares(decoded: PartedRows, workers: Collection[WorkerProcess]) -> list[Share]:
+    """List what each of these processes decoded of a block, as its share."""
+    shares: list[Share] = []
+    index = 0
+    for part in decoded.parts:
+        share = Share(part.worker) if part.worker is not None else None
+        for at, record in enumerate(part.decoded.records):
+            if record.is_time_bad:
+                continue
+            if share is not None:
+                share.judged.append(index)
+                share.own.append(at)
+            index += 1
+        if share is not None and share.worker in workers:
+            shares.append(share)
     return shares
 
 

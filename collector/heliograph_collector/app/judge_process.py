@@ -12,7 +12,9 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
+
+import msgspec
 
 from heliograph_collector.app.frames import (
     HEADER_BYTES,
@@ -26,24 +28,28 @@ from heliograph_collector.app.judge_messages import (
     VERSION,
     DecodeReply,
     DecodeRequest,
+    FindViewsReply,
+    FindViewsRequest,
     JudgeMessage,
     JudgeReply,
     JudgeRequest,
     JudgeSetup,
     TakeUpReply,
     TakeUpRequest,
+    ViewedRequest,
     WorkerStatus,
     decode_chunks,
     decode_message,
     encode_chunks,
 )
+from heliograph_collector.app.sent_views import NotSentError, ViewReader, ViewSender
 from heliograph_collector.control import ControlContext
-from heliograph_collector.control.assessor import ContextJudge
+from heliograph_collector.control.assessor import ContextJudge, judge_by_view
 from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.fingerprints.library import LIBRARY
 from heliograph_collector.judge.row_judge import select_sane
-from heliograph_collector.model.records import ReceivedMeasurement
+from heliograph_collector.model.records import ControlView, ReceivedMeasurement, Verdict
 from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.pseudonyms import Pseudonyms
 
@@ -65,8 +71,11 @@ class WorkerLog(logging.Handler):
         return messages
 
 
+Reply: TypeAlias = DecodeReply | TakeUpReply | FindViewsReply | JudgeReply
+
+
 class RequestHandler:
-    """Answer requests from a control context that it builds from them."""
+    """Answer requests, with a control context of what was taken up, or by views of another's."""
 
     def __init__(self, setup: JudgeSetup) -> None:
         LIBRARY.watch(SignedLists(Path(setup.data)))
@@ -74,13 +83,19 @@ class RequestHandler:
         self._context_judge = ContextJudge(judge, ControlContext(setup.services))
         self._decoded: dict[int, list[ReceivedMeasurement]] = {}  # by number of their block
         self._block: list[ReceivedMeasurement] = []  # that was taken up last
+        self._senders: dict[int, ViewSender] = {}  # by number of the process that judges by them
+        self._reader = ViewReader(setup.services)
 
-    def answer(self, request: JudgeMessage) -> DecodeReply | TakeUpReply | JudgeReply:
+    def answer(self, request: JudgeMessage) -> Reply:
         """Answer a request. Raises FrameError."""
         if isinstance(request, DecodeRequest):
             return self._decode(request)
         if isinstance(request, TakeUpRequest):
             return self._take_up(request)
+        if isinstance(request, FindViewsRequest):
+            return self._find_views(request)
+        if isinstance(request, ViewedRequest):
+            return self._judge_by_views(request)
         if isinstance(request, JudgeRequest):
             return self._judge(request)
         raise FrameError(f"{type(request).__name__} is no request")
@@ -95,21 +110,50 @@ class RequestHandler:
         )
 
     def _take_up(self, request: TakeUpRequest) -> TakeUpReply:
-        before = decode_chunks(request.before)
-        own = self._take_decoded(request.number)
-        self._block = select_sane([*before, *own, *decode_chunks(request.after)])
+        own = self._list_decoded(request.number)
+        self._block = select_sane([*own, *decode_chunks(request.others)])
         return TakeUpReply(taken_up=self._context_judge.take_up(self._block))
+
+    def _find_views(self, request: FindViewsRequest) -> FindViewsReply:
+        """Build the requests for other processes; one that is not named is gone."""
+        self._senders = {
+            share.judge: self._senders.get(share.judge) or ViewSender() for share in request.shares
+        }
+        requests = []
+        for share in request.shares:
+            records = [self._block[index] for index in share.judged]
+            views = list(map(self._context_judge.find_view, records))
+            sender = self._senders[share.judge]
+            viewed = sender.build_request(request.number, share.own, records, views)
+            requests.append(msgspec.Raw(msgspec.msgpack.encode(viewed)))
+        return FindViewsReply(requests=requests)
 
     def _judge(self, request: JudgeRequest) -> JudgeReply:
         LIBRARY.refresh()
         share = [*(self._block[index] for index in request.judged), *decode_chunks(request.due)]
         return JudgeReply(verdicts=[self._context_judge.judge(record) for record in share])
 
-    def _take_decoded(self, number: int) -> list[ReceivedMeasurement]:
-        """Take the records of a block; of earlier ones nothing was to be judged."""
-        records = self._decoded.pop(number, [])
-        self._decoded = {n: kept for n, kept in self._decoded.items() if n > number}
-        return records
+    def _judge_by_views(self, request: ViewedRequest) -> JudgeReply:
+        LIBRARY.refresh()
+        decoded = self._list_decoded(request.number)
+        records = [decoded[index] for index in request.own]
+        views = self._reader.read(request, records)
+        return JudgeReply(verdicts=list(map(_judge_by_view, records, views)))
+
+    def _list_decoded(self, number: int) -> list[ReceivedMeasurement]:
+        """List the records of a block, and forget those of earlier ones."""
+        self._decoded = {n: kept for n, kept in self._decoded.items() if n >= number}
+        return self._decoded.get(number, [])
+
+
+def _judge_by_view(
+    record: ReceivedMeasurement, view: ControlView | None
+) -> tuple[Verdict, ...] | None:
+    """Judge a record; None where that depends on what was not sent."""
+    try:
+        return judge_by_view(judge, record, view) if view is not None else None
+    except NotSentError:
+        return None
 
 
 def answer_requests(reader: BinaryIO, writer: BinaryIO, log: WorkerLog) -> None:

@@ -55,7 +55,7 @@ from heliograph_collector.store.journal.journal import JournalBusyError
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.store import Store
 
-MOST_WORKERS = 32  # assumed; each takes up the results of all others, which is not divided
+MOST_WORKERS = 32  # assumed; one of them takes up the results of all others
 FRESH_S = 5.0  # of an offer; they come each second
 TRY_S = 3.0  # of one question; a host holds it for a second at most
 RETRY_S = 0.25  # assumed; a host that starts its link again is not asked in a loop

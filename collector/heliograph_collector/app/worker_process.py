@@ -1,11 +1,14 @@
 """One judge process, from the side of who asks it: it is started, asked and ended here."""
 
 import asyncio
+import itertools
 import logging
 import socket
 import sys
 from contextlib import suppress
 from typing import Protocol
+
+import msgspec
 
 from heliograph_collector.app.frames import (
     HEADER_BYTES,
@@ -16,6 +19,8 @@ from heliograph_collector.app.frames import (
 from heliograph_collector.app.judge_messages import (
     DecodeReply,
     DecodeRequest,
+    FindViewsReply,
+    FindViewsRequest,
     JudgeMessage,
     JudgeReply,
     JudgeRequest,
@@ -26,6 +31,7 @@ from heliograph_collector.app.judge_messages import (
     decode_message,
 )
 from heliograph_collector.control.assessor import TakenUp
+from heliograph_collector.model.records import Verdict
 
 # Assumed: after so long, and so much more for each record and for each envelope, it hangs. A record
 # takes 2 ms to decode and 4 ms to judge on a core that nothing else uses.
@@ -34,6 +40,7 @@ RECORD_S = 0.1
 START_S = 120.0  # of a new process; nobody waits for it
 STOP_S = 1.0  # `serve` stops within two seconds
 _BUFFER = 1_048_576
+_NUMBERS = itertools.count(1)
 
 _LOG = logging.getLogger("heliograph.judge")
 
@@ -111,6 +118,7 @@ class WorkerProcess:
         self._turn = asyncio.Lock()  # one exchange at a time, each with its deadline
         self._is_ended = False
         self.cpu_us = 0  # as of its last answer
+        self.number = next(_NUMBERS)  # no other one has it
 
     @property
     def name(self) -> str:
@@ -131,12 +139,28 @@ class WorkerProcess:
             raise WorkerLostError(f"answered with {type(reply).__name__}")
         return reply.taken_up
 
-    async def judge(self, request: JudgeRequest, count: int) -> JudgeReply:
-        """Judge a share of `count` records of a block. Raises WorkerLostError."""
+    async def find_views(self, request: FindViewsRequest, count: int) -> list[msgspec.Raw]:
+        """Find the views of `count` records; return a request to pass on for each share.
+
+        Raises WorkerLostError.
+        """
+        reply = await self._exchange(request, ANSWER_S + RECORD_S * count)
+        if not isinstance(reply, FindViewsReply) or len(reply.requests) != len(request.shares):
+            raise WorkerLostError(f"answered with {type(reply).__name__}")
+        return reply.requests
+
+    async def judge(
+        self, request: JudgeRequest | msgspec.Raw, count: int
+    ) -> list[tuple[Verdict, ...] | None]:
+        """Judge a share of `count` records of a block. Raises WorkerLostError.
+
+        Args:
+            request: To a process without the context, what the one with it made.
+        """
         reply = await self._exchange(request, ANSWER_S + RECORD_S * count)
         if not isinstance(reply, JudgeReply) or len(reply.verdicts) != count:
             raise WorkerLostError(f"answered with {type(reply).__name__}")
-        return reply
+        return reply.verdicts
 
     async def set_up(self, setup: JudgeSetup) -> None:
         """Give a new process what it needs. Raises WorkerLostError."""
@@ -150,7 +174,7 @@ class WorkerProcess:
         self._stream.kill()
 
     async def _exchange(
-        self, request: JudgeMessage, deadline_s: float, *, reads_reply: bool = True
+        self, request: JudgeMessage | msgspec.Raw, deadline_s: float, *, reads_reply: bool = True
     ) -> JudgeMessage | None:
         """Send a request and read its reply, if it has one, and the status after it.
 

@@ -106,11 +106,22 @@ class TakenUp(msgspec.Struct, frozen=True):
     changed_topics: tuple[Topic, ...]
 
 
+def judge_by_view(
+    judge: Judge, record: ReceivedMeasurement, view: ControlView
+) -> tuple[Verdict, ...]:
+    """Judge a record; a bug costs only the record that meets it."""
+    try:
+        return judge(record, view)
+    except RULE_BUGS:
+        _LOG.exception("Measurement %s could not be judged; it is stored", record.id)
+        return (NOT_JUDGED,)
+
+
 class ContextJudge:
     """A control context and the judge that reads it; a bug costs only the record that meets it.
 
-    Two of them that got the same results in the same order find the same verdicts, so each judge
-    process has one (app/judge_process.py).
+    Two of them that got the same results in the same order find the same verdicts: that of `serve`
+    and that of a judge process (app/judge_process.py).
     """
 
     def __init__(self, judge: Judge, context: ControlContext) -> None:
@@ -124,11 +135,16 @@ class ContextJudge:
 
     def judge(self, record: ReceivedMeasurement) -> tuple[Verdict, ...]:
         """Judge a record against the context."""
+        view = self.find_view(record)
+        return (NOT_JUDGED,) if view is None else judge_by_view(self._judge, record, view)
+
+    def find_view(self, record: ReceivedMeasurement) -> ControlView | None:
+        """Find what a record is compared with, None where that meets a bug."""
         try:
-            return self._judge(record, self._context.view_of(record))
+            return self._context.view_of(record)
         except RULE_BUGS:
-            _LOG.exception("Measurement %s could not be judged; it is stored", record.id)
-            return (NOT_JUDGED,)
+            _LOG.exception("Measurement %s could not be compared; it is stored", record.id)
+            return None
 
     def _update_context(self, record: ReceivedMeasurement) -> bool:
         try:

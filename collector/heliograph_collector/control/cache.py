@@ -106,7 +106,7 @@ class ControlCache:
         best = _choose_best(nearest, at_us)
         day = find_day([record for _, _, record in (*nearest, *visits)])
         looks = ChosenLooks(around, visits, best, measurement, at_us, day)
-        make_view = self._prepare_view(measurement, peers, profile)
+        make_view = self.prepare_view(measurement, peers, profile)
         if best is None:
             return make_view(looks=looks)
         started_us, _, record = best
@@ -128,11 +128,11 @@ class ControlCache:
         """Return the control view; a control is its own, so it can never be blocked."""
         measurement = record.measurement
         if record.role is AgentRole.CONTROL:
-            make_view = self._prepare_view(measurement, peers, profile)
+            make_view = self.prepare_view(measurement, peers, profile)
             return make_view(measurement=measurement, age_us=0, link=record.link)
         return self.find_view(measurement, record.started_us, peers, profile)
 
-    def _prepare_view(
+    def prepare_view(
         self, measurement: Measurement, peers: Mapping[str, PeerComparison], profile: VantageProfile
     ) -> partial[ControlView]:
         """Return what makes a view that has all that the plan says of the service."""

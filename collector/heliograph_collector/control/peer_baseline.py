@@ -216,7 +216,9 @@ class PeerBaseline:
         after = latest.list_outcomes() if latest is not None else []
         if before == after and country_key in self._last_counts:
             return  # as nearly always
-        counts = self._counts.setdefault(country_key, Counter())
+        counts = self._counts.get(country_key)
+        if counts is None:
+            counts = self._counts[country_key] = Counter()
         for outcome in before:
             counts[outcome] -= 1
         for outcome in after:
@@ -225,8 +227,9 @@ class PeerBaseline:
 
     def _cap_counts(self, country_key: tuple[Key, str]) -> dict[tuple[str, str], int]:
         """Return a country's present outcomes by endpoint, each capped at MIN_PEERS."""
-        counts = self._counts.get(country_key, Counter())
-        return {outcome: min(times, MIN_PEERS) for outcome, times in counts.items() if times}
+        counts = self._counts.get(country_key)
+        items = counts.items() if counts else ()
+        return {outcome: min(times, MIN_PEERS) for outcome, times in items if times}
 
     def _list_related_keys(self, key: Key) -> Iterable[Key]:
         if key[1] != OUTSIDE_IN:

@@ -1,0 +1,188 @@
+"""What a result is compared with, as one judge process sends it to the others.
+
+Theory of operation. One process has the control context. For each result that another one judges it
+sends a view: what the rules compare the result with. Views of a block name the same few results of
+controls, and so do those of later blocks. So each process gets a control's result once, and it is
+named by a number from then on; the process forgets those that no view has named for longest. What
+few verdicts read (peers, and further looks) is not sent: a verdict that depends on it is found by
+the process with the context.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NoReturn, overload
+
+from heliograph.observation import Measurement
+from heliograph.plan import Service
+from heliograph_collector.app.frames import FrameError
+from heliograph_collector.app.judge_messages import (
+    NO_MEASUREMENT,
+    OWN_MEASUREMENT,
+    SentView,
+    ViewedRequest,
+)
+from heliograph_collector.control.cache import ControlCache
+from heliograph_collector.model.control_look import ControlLook, VantageProfile
+from heliograph_collector.model.records import (
+    ControlView,
+    PeerComparison,
+    ReceivedMeasurement,
+)
+
+# That a process keeps between two requests. Assumed: as many as the control cache has of seven
+# steps each, the mean of the default plan (control.target_key.OBSERVATIONS_KEPT).
+MEASUREMENTS_KEPT = 6_000
+
+
+class NotSentError(Exception):
+    """A verdict depends on a part of its view that was not sent."""
+
+
+class NotSentPeers(Mapping[str, PeerComparison]):
+    """Peers that were not sent; each question raises NotSentError."""
+
+    def __getitem__(self, label: str) -> NoReturn:
+        raise NotSentError
+
+    def __iter__(self) -> Iterator[str]:
+        raise NotSentError
+
+    def __len__(self) -> NoReturn:
+        raise NotSentError
+
+
+class NotSentLooks(Sequence[ControlLook]):
+    """Further looks that were not sent; each question raises NotSentError."""
+
+    @overload
+    def __getitem__(self, index: int) -> NoReturn: ...
+    @overload
+    def __getitem__(self, index: slice) -> NoReturn: ...
+
+    def __getitem__(self, index: int | slice) -> NoReturn:
+        raise NotSentError
+
+    def __len__(self) -> NoReturn:
+        raise NotSentError
+
+
+_NO_PEERS = NotSentPeers()
+_NO_LOOKS = NotSentLooks()
+
+
+class ViewSender:
+    """Side of the process with the context, for one other process: what that has been sent."""
+
+    def __init__(self) -> None:
+        # By identity, which the measurement keeps from being another's; the last named stands last:
+        self._numbers: OrderedDict[int, tuple[int, Measurement]] = OrderedDict()
+        self._count = 0
+        self._new: list[Measurement] = []  # in the present request
+        self._profiles: dict[int, tuple[int, VantageProfile]] = {}  # … by identity, with its index
+
+    def build_request(
+        self,
+        number: int,
+        own: list[int],
+        records: Sequence[ReceivedMeasurement],
+        views: Sequence[ControlView | None],
+    ) -> ViewedRequest:
+        """Build the request to judge records by their views; `own` is where that process has them.
+
+        Args:
+            number: Of the block.
+        """
+        forgotten = list(self._iter_forgotten())
+        first = self._count
+        self._new = []
+        self._profiles = {}
+        sent = [self._pack(*compared) for compared in zip(records, views, strict=True)]
+        return ViewedRequest(
+            number=number,
+            own=own,
+            views=sent,
+            profiles=[profile for _, profile in self._profiles.values()],
+            first_measurement=first,
+            measurements=self._new,
+            forgotten=forgotten,
+        )
+
+    def _iter_forgotten(self) -> Iterator[int]:
+        while len(self._numbers) > MEASUREMENTS_KEPT:
+            yield self._numbers.popitem(last=False)[1][0]
+
+    def _pack(self, record: ReceivedMeasurement, view: ControlView | None) -> SentView | None:
+        if view is None:
+            return None
+        is_own = view.measurement is record.measurement
+        return SentView(
+            measurement=OWN_MEASUREMENT if is_own else self._name(view.measurement),
+            age_us=view.age_us,
+            is_later=view.is_later,
+            link=view.link,
+            network=view.network,
+            is_substitute=view.is_substitute,
+            profile=self._name_profile(view.profile),
+        )
+
+    def _name(self, measurement: Measurement | None) -> int:
+        """Return the number of a measurement, which is sent if the process lacks it."""
+        if measurement is None:
+            return NO_MEASUREMENT
+        key = id(measurement)
+        if key in self._numbers:
+            self._numbers.move_to_end(key)
+        else:
+            self._numbers[key] = (self._count, measurement)
+            self._count += 1
+            self._new.append(measurement)
+        return self._numbers[key][0]
+
+    def _name_profile(self, profile: VantageProfile) -> int:
+        return self._profiles.setdefault(id(profile), (len(self._profiles), profile))[0]
+
+
+class ViewReader:
+    """Side of a process without the context: what it was sent, and must not have forgotten."""
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self._plan = ControlCache(services)  # without results: what the plan says of services
+        self._measurements: dict[int, Measurement] = {}
+
+    def read(
+        self, request: ViewedRequest, records: Sequence[ReceivedMeasurement]
+    ) -> list[ControlView | None]:
+        """Read the views of a request on these records. Raises FrameError."""
+        if not request.first_measurement:  # another process has the context than before
+            self._measurements.clear()
+        for number in request.forgotten:
+            self._measurements.pop(number, None)
+        self._measurements.update(enumerate(request.measurements, request.first_measurement))
+        try:
+            return [
+                self._build(record.measurement, sent, request.profiles)
+                if sent is not None
+                else None
+                for record, sent in zip(records, request.views, strict=True)
+            ]
+        except (LookupError, ValueError) as error:
+            raise FrameError(f"a view names what was not sent ({error})") from error
+
+    def _build(
+        self, measurement: Measurement, sent: SentView, profiles: Sequence[VantageProfile]
+    ) -> ControlView:
+        make_view = self._plan.prepare_view(measurement, _NO_PEERS, profiles[sent.profile])
+        return make_view(
+            measurement=self._find(sent.measurement, measurement),
+            age_us=sent.age_us,
+            is_later=sent.is_later,
+            link=sent.link,
+            network=sent.network,
+            is_substitute=sent.is_substitute,
+            looks=_NO_LOOKS,
+        )
+
+    def _find(self, number: int, own: Measurement) -> Measurement | None:
+        if number < 0:
+            return own if number == OWN_MEASUREMENT else None
+        return self._measurements[number]
