@@ -245,7 +245,8 @@ class PeerBaseline:
         self._remaining_weight += result.weight
         self._weights[result.country] -= result.weight
         is_latest = history[-1] is result
-        history[:] = [candidate for candidate in history if candidate is not result]
+        at = next(at for at, each in enumerate(history) if each is result)  # mostly the first
+        del history[at]
         if is_latest:
             latest = history[-1] if history else None
             self._replace_outcomes((key, result.country), result, latest)
