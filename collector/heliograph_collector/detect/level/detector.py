@@ -2,11 +2,11 @@
 
 Theory of operation. Each source of a cell has a drop test. The first low source of a cell opens its
 episode, suspected; the first one that is confirmed confirms it. It is over when no source is low: a
-confirmed episode is closed, a suspected one withdrawn. A source whose median country is low at the
-same step has failed itself, and that step is unknown. A source that another one of its cell
-contradicts (`contradiction.py`) only suspects, and a telescope not even that: of a small country it
-hears a handful. The last step of a series alone only suspects too, since it may be of a part of its
-time, and so does a first step of nothing at all: tables have 0 where a value is missing. An episode
+confirmed episode is closed, a suspected one withdrawn. Where a source falls in nearly all countries
+it has failed itself (`common_dip.py`). A source that another one of its cell contradicts
+(`contradiction.py`) only suspects, and a telescope not even that: of a small country it hears a
+handful. The last step of a series alone only suspects too, since it may be of a part of its time,
+and so does a first step of nothing at all: tables have 0 where a value is missing. An episode
 inside a wider one of the same two hours is a part of it. A level counts addresses or queries and no
 vantages: there are no votes, and the confidence is never high.
 """
@@ -14,9 +14,9 @@ vantages: there are no votes, and the confidence is never high.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from statistics import median
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.level.common_dip import correct_value, find_common_share
 from heliograph_collector.detect.level.contradiction import (
     FRESH_US,
     TELESCOPES,
@@ -36,7 +36,6 @@ from heliograph_collector.model.level import LevelReading
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
-MIN_COUNTRIES = 3  # others that can show that a source itself failed; assumed
 ONE_SOURCE = 0.5  # confidence; assumed, as are the next two
 SEVERAL_SOURCES = 0.7
 SUSPECTED = 0.3
@@ -176,23 +175,25 @@ class LevelDetector:
     def _judge_step(self, readings: Iterable[LevelReading]) -> None:
         """Judge what one source told at one time."""
         own = {reading.scope: reading for reading in readings}
-        is_failed = self._has_source_failed(own.values())
+        common = self._find_common_share(own.values())
         for reading in own.values():
             level = self._find_level(reading)
             level.skip_to(reading.at_us)
-            stage = level.observe(reading, None if is_failed else reading.value)
+            usual = level.test.habit.find_usual() if common < 1.0 else None
+            value = correct_value(reading.value, usual.middle if usual else None, common)
+            stage = level.observe(reading, value)
             if stage is not DropStage.UNKNOWN:
                 self._update_episode(reading, level)
 
-    def _has_source_failed(self, readings: Iterable[LevelReading]) -> bool:
-        """Return whether the median country is far below its usual level."""
+    def _find_common_share(self, readings: Iterable[LevelReading]) -> float:
+        """Return what the source has left in all countries."""
         shares = []
         for reading in readings:
             level = self._levels.get((reading.source, reading.scope))
             usual = level.test.habit.find_usual() if level and reading.scope.is_national else None
             if usual is not None and usual.middle > 0 and reading.value is not None:
                 shares.append(reading.value / usual.middle)
-        return len(shares) > MIN_COUNTRIES and median(shares) < 0.5
+        return find_common_share(shares)
 
     def _find_level(self, reading: LevelReading) -> _SourceLevel:
         key = (reading.source, reading.scope)

@@ -206,3 +206,40 @@ def test_evenings_and_weekends_of_people_are_learned_and_no_cut_before() -> None
     assert not {S, C} & set(stages(week * 4, limits=PRESENCE_LIMITS)[24 * 14 :])
     assert stages([*week * 3, *evenings(1)[:22], 0.05], limits=PRESENCE_LIMITS)[-1] is C
     assert stages([*evenings(1)[:12], 0.05], limits=PRESENCE_LIMITS)[-1] is C  # nine tenths gone
+
+
+@pytest.mark.parametrize("left", [0.05, 0.3, 0.6, 0.8])
+@pytest.mark.parametrize("step_us", [10 * MINUTE_US, HOUR_US])
+def test_a_source_that_loses_a_part_of_all_countries_has_failed_itself(
+    left: float, step_us: int
+) -> None:
+    """A prober that is lost takes a fifth or half of every country, for an hour or six."""
+    draw = random.Random(5)
+    a_day = DAY_US // step_us
+    fault = range(a_day, a_day + 6)
+
+    def values(lost_alone: float) -> list[float | None]:
+        dip = left * draw.uniform(0.85, 1.15)
+        return [
+            1_000
+            * draw.uniform(0.99, 1.01)
+            * (dip if step in fault else 1)
+            * (lost_alone if step in fault[2:] else 1)
+            for step in range(a_day + 24)
+        ]
+
+    names = ("IR", "TR", "KZ", "PK", "SN", "UG")
+    calm = [readings(values(1.0), "ping-slash24", Scope(name), step_us) for name in names]
+    assert not found(*calm)
+    calm[0] = readings(values(0.1), "ping-slash24", IR, step_us)
+    told = [incident.scope for incident in found(*calm) if incident.confirmed_us is not None]
+    assert told == ([IR] if left >= 0.3 else [])  # of 5 % nothing can be told
+
+
+def test_two_of_five_countries_behind_one_cable_fell_by_themselves() -> None:
+    shares = {"CI": 0.2, "LR": 0.4, "SN": 1.0, "UG": 1.0, "KZ": 1.0}
+    series = [
+        readings([100.0] * 24 * 3 + [100.0 * share] * 5, "ping-slash24", Scope(name))
+        for name, share in shares.items()
+    ]
+    assert {incident.scope.country for incident in found(*series)} == {"CI", "LR"}
