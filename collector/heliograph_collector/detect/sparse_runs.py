@@ -22,9 +22,11 @@ after 6.6 h.
 """
 
 import math
+from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from operator import attrgetter
 
 from heliograph.units import DAY_US, HOUR_US
@@ -110,7 +112,7 @@ def find_runs(votes: Iterable[ServiceVote]) -> dict[str, list[FailingRun]]:
     runs: defaultdict[str, list[FailingRun]] = defaultdict(list)
     for cell, own in tested.items():
         works_elsewhere = _Context(cell, known).works
-        runs[cell[0]] += _CellRuns(cell, needed, works_elsewhere).list_runs(own)
+        runs[cell[0]] += _CellRuns(cell, needed, works_elsewhere, _Past(own)).list_runs()
     return runs
 
 
@@ -159,18 +161,20 @@ class _CellRuns:
     cell: Cell
     needed: float
     works_elsewhere: Callable[[int, int], bool]
-    past: deque[ServiceVote] = field(default_factory=deque)
+    past: "_Past"
     lengths: deque[tuple[int, int]] = field(default_factory=deque)  # end and voters of past runs
     follows: deque[tuple[int, bool]] = field(default_factory=deque)  # whether it failed after one
     failures: list[ServiceVote] = field(default_factory=list)  # of the run, one of each voter
+    voters: set[str] = field(default_factory=set)  # of these failures
+    last: ServiceVote | None = None
     nats: float = 0.0
     good_us: int = 0  # the last row that worked
     before_us: int = 0  # … before the run
     told_us: int | None = None
     told_failures: tuple[ServiceVote, ...] = ()
 
-    def list_runs(self, votes: Sequence[ServiceVote]) -> Iterator[FailingRun]:
-        for vote in votes:
+    def list_runs(self) -> Iterator[FailingRun]:
+        for vote in self.past.votes:
             if self.failures and vote.at_us - self.failures[-1].at_us > _GAP_US:
                 yield from self._end_run(vote.at_us)
             self._record_following(vote)
@@ -181,7 +185,7 @@ class _CellRuns:
                 tick_us = _TICK_US if self.cell[2] else HOUR_US  # counts are of whole hours
                 self.told_us = (vote.at_us // tick_us + 1) * tick_us
                 self.told_failures = tuple(self.failures)
-            self.past.append(vote)
+            self.last = vote
         yield from self._end_run(None)
 
     def _add(self, vote: ServiceVote) -> None:
@@ -191,23 +195,19 @@ class _CellRuns:
             self.good_us = vote.at_us
             step = math.log((1 - THRESHOLDS.p_bad) / (1 - rate))
             self.nats = max(0.0, self.nats + step)
-        elif all(vote.witness.nym != other.witness.nym for other in self.failures):
+        elif vote.witness.nym not in self.voters:
             if not self.failures:
                 self.before_us = self.good_us
             else:
                 rate = max(rate, self._following_rate(vote.at_us))
             self.failures.append(vote)
+            self.voters.add(vote.witness.nym)
             step = math.log(THRESHOLDS.p_bad / rate)
             self.nats = min(self.needed + THRESHOLDS.clear_nats, self.nats + step)
 
     def _usual_rate(self, now_us: int) -> float:
         """Return how often the service failed here up to yesterday, under the prior."""
-        while self.past and self.past[0].at_us < now_us - _PAST_US:
-            self.past.popleft()
-        count = VoteCount()
-        for vote in self.past:
-            if vote.at_us < now_us - DAY_US:
-                count.add(VoteCount(1, vote.standing in FAILING_VALUES))
+        count = self.past.count_between(now_us - _PAST_US, now_us - DAY_US)
         bad = THRESHOLDS.prior_bad
         rate = (bad + count.hits) / (bad + THRESHOLDS.prior_good + count.votes)
         return min(rate, 0.5 * THRESHOLDS.p_bad)
@@ -222,7 +222,7 @@ class _CellRuns:
         return min((bad + sum(before)) / (total + len(before)), 0.5 * THRESHOLDS.p_bad)
 
     def _record_following(self, vote: ServiceVote) -> None:
-        last = self.past[-1] if self.past else None
+        last = self.last
         if last is None or last.standing is VoteValue.GOOD or last.witness == vote.witness:
             return
         if vote.at_us - last.at_us > _GAP_US:
@@ -244,13 +244,11 @@ class _CellRuns:
 
     def _is_known(self, since_us: int) -> bool:
         """Return whether there were enough rows before, and lately."""
-        before = [vote for vote in self.past if vote.at_us < since_us]
-        lately = [vote for vote in before if vote.at_us >= since_us - _RECENT_US]
-        return (
-            len(before) >= _LEAST_PAST
-            and before[0].at_us <= since_us - _LEAST_PAST_US
-            and sum(vote.standing is VoteValue.GOOD for vote in lately) >= _LEAST_GOOD
-        )
+        before = self.past.count_between(since_us - _PAST_US, since_us)
+        early = self.past.count_between(since_us - _PAST_US, since_us - _LEAST_PAST_US)
+        lately = self.past.count_between(since_us - _RECENT_US, since_us)
+        is_long = before.votes >= _LEAST_PAST and early.votes > 0
+        return is_long and lately.votes - lately.hits >= _LEAST_GOOD
 
     def _end_run(self, at_us: int | None) -> Iterator[FailingRun]:
         if self.told_us is not None:
@@ -261,8 +259,25 @@ class _CellRuns:
         elif self.failures and at_us is not None:
             self.lengths.append((at_us, len(self.failures)))
         self.failures = []
+        self.voters = set()
         self.nats = 0.0
         self.told_us = None
+
+
+class _Past:
+    """The rows of a cell in order of time, which can be counted."""
+
+    def __init__(self, votes: Sequence[ServiceVote]) -> None:
+        self.votes = votes
+        self._times_us = [vote.at_us for vote in votes]
+        failures = (vote.standing in FAILING_VALUES for vote in votes)
+        self._failures = [0, *accumulate(failures)]  # before each row
+
+    def count_between(self, since_us: int, until_us: int) -> VoteCount:
+        """Count the rows of [since, until)."""
+        first = bisect_left(self._times_us, since_us)
+        end = max(first, bisect_left(self._times_us, until_us))
+        return VoteCount(end - first, self._failures[end] - self._failures[first])
 
 
 @dataclass(frozen=True, slots=True)
