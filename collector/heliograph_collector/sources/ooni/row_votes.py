@@ -161,11 +161,16 @@ def _spread_counts(
     total = good + bad
     count = min(total, _MOST_VOTES_AN_HOUR * (width_us // HOUR_US))
     for index in range(count):
-        is_bad = (index + 1) * bad // total > index * bad // total
+        is_bad = _count_bad(index + 1, bad, total) > _count_bad(index, bad, total)
         witness = _make_voter((at_us, place.asn, service, index), place)
         value = VoteValue.BLOCKED if is_bad else VoteValue.GOOD
         known_us = at_us + width_us - HOUR_US + (2 * index + 1) * HOUR_US // (2 * count)
         yield ServiceVote(known_us, witness, service, value)
+
+
+def _count_bad(index: int, bad: int, total: int) -> int:
+    """Count the failures among the first votes of a count, a few of which lie in the middle."""
+    return (2 * index * bad + total) // (2 * total)
 
 
 def _read_place(fields: Fields, place: Scope) -> VantageLocation:
