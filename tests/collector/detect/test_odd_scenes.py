@@ -13,13 +13,14 @@ from support import (
     odd_names,
     odd_returns,
     odd_services,
+    odd_spells,
 )
 from support.strange_truths import play_scene
 
 # Two draws of each were looked at when the scenes were written.
 SEEDS = min(2, int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "0")))
 SCENES = odd_addresses.SCENES | odd_aftermath.SCENES | odd_cuts.SCENES | odd_mixtures.SCENES
-SCENES |= odd_names.SCENES | odd_returns.SCENES | odd_services.SCENES
+SCENES |= odd_names.SCENES | odd_returns.SCENES | odd_services.SCENES | odd_spells.SCENES
 # What is nearest to a grave error and plays in a moment is played in each run, all by `make soak`.
 ALWAYS = (
     ("a plan changes", 0),  # half of a dark country has said goodbye

@@ -161,10 +161,14 @@ class CountryService:
     ) -> None:
         """Add the new votes of a bin to the evidence of their cells."""
         limits = self.limits
-        cells = self._count_cells(count_votes(_list_hits(new_voters.select_new(votes))))
-        self.evidence.add_bin(cells, rate, usual, limits)
-        repeated = _list_hits(o for o in votes if o.witness.nym in new_voters.repeating)
-        self.evidence.add_repeats(self._count_cells(count_votes(repeated)), usual, limits)
+        new = new_voters.select_new(votes)
+        again = [o for o in votes if o.witness.nym in new_voters.repeating]
+        is_small = sum_votes(count_votes(_list_hits(votes))).votes < limits.few
+        lasting = self.flapping.select_lasting(new) if is_small else []
+        first = [o for o in new if o not in lasting]
+        self.evidence.add_bin(self._count_cells(first), rate, usual, limits)
+        self.evidence.add_repeats(self._count_cells([*again, *lasting]), usual, limits)
+        self.evidence.count_tests(self._count_cells(lasting))
         self.record_tests(votes, new_voters)
 
     def record_tests(self, votes: Sequence[ServiceVote], new_voters: NewVoters) -> None:
@@ -247,16 +251,17 @@ class CountryService:
                 self.last_good[pseudonym] = vote.at_us
                 self.first_bad.pop(pseudonym, None)
 
-    def _count_cells(self, votes: VotesByPlace) -> dict[Scope, VoteCount]:
-        """Count the bin's votes by cell.
+    def _count_cells(self, votes: Iterable[ServiceVote]) -> dict[Scope, VoteCount]:
+        """Count votes by cell.
 
         Votes in a confirmed block are evidence only for cells inside that block.
         """
         confirmed = self.confirmed
-        cells = count_by_cell(votes)
+        by_place = count_votes(_list_hits(votes))
+        cells = count_by_cell(by_place)
         if not confirmed:
             return cells
-        other_cells = count_by_cell(self._select_outside(votes))
+        other_cells = count_by_cell(self._select_outside(by_place))
         return {
             scope: vote_count
             if any(b.includes(scope) for b in confirmed)

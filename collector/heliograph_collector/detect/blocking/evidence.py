@@ -131,6 +131,12 @@ class CellEvidence:
         tested.votes = tested.votes * left + vote_count.votes
         tested.hits = tested.hits * left + vote_count.hits
 
+    def count_tests(self, cells: Mapping[Scope, VoteCount]) -> None:
+        """Count tests that say little of their own, so that the failing share is that of all."""
+        for scope, vote_count in cells.items():
+            if self.sums.get(scope, 0.0) > 0.0:
+                self._count_tests(scope, vote_count)
+
     def add_repeats(
         self, cells: Mapping[Scope, VoteCount], usual: UsualFailures, limits: Thresholds
     ) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol
 
+from heliograph.units import MINUTE_US
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.stats.localization import attach_persons, localize
 from heliograph_collector.detect.stats.tails import upper_tail
@@ -36,6 +37,8 @@ _ALWAYS = 0b11111  # the last five failed: of half that fail by chance, one vant
 MIN_EXCESS = 0.2  # of failing tests over the rate of the other countries: no noise of a service
 _MOST_FAILING = 0.85  # of the present votes; more is a block that is on and off
 _CEASED = 1e-5  # chance that so few fail though it lasts: of 20 that fail by halves, not one
+_TWICE = 0b11  # the last two failed: a third one may be of the same spell
+_SPELL_US = 30 * MINUTE_US
 _LASTING_EXCESS = 0.1  # over other services, with which a partial lasts
 
 
@@ -99,6 +102,20 @@ class FlappingVantages:
         """Return whether a vantage's tests fail since some moment, and not by chance."""
         recent = self.tests.get(pseudonym)
         return recent is not None and recent.bits & _ALWAYS == _ALWAYS
+
+    def select_lasting(self, votes: Iterable[ServiceVote]) -> list[ServiceVote]:
+        """Select the failures of vantages whose last two tests failed too, not long ago.
+
+        In a row at one vantage they are one fact, and not ten: where few vantages are, what fails
+        for half an hour at three of five by chance is as much as a block.
+        """
+        return [vote for vote in votes if vote.standing in FAILING_VALUES and self._goes_on(vote)]
+
+    def _goes_on(self, vote: ServiceVote) -> bool:
+        recent = self.tests.get(vote.witness.nym)
+        if recent is None or vote.at_us - recent.tested_us > _SPELL_US:
+            return False
+        return recent.bits & _TWICE == _TWICE
 
     def forget(self, before_us: int) -> None:
         self.tests = {
