@@ -70,7 +70,7 @@ def _add_series_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
         "--entity",
         metavar="WHO",
         default="",
-        help="the place or network, where the file names none: IR, IR/Tehran, AS44244",
+        help="the place or network, where the file names none: IR, Iran, IR/Tehran, AS44244",
     )
 
 
@@ -86,8 +86,11 @@ def _import_series(args: argparse.Namespace) -> int:
         raise CommandError(str(error)) from error
     for sentence in (*imported.complaints, *imported.notes):
         print(sanitize_text(f"heliograph-collector: {sentence}"), file=sys.stderr)
-    with args.signals.expanduser().open("wb") as file:
-        count = write_signals(imported.replay, file)
+    try:
+        with args.signals.expanduser().open("wb") as file:
+            count = write_signals(imported.replay, file)
+    except OSError as error:
+        raise CommandError(f"{args.signals} cannot be written ({error.strerror}).") from error
     print(f"{count} signals written; run: heliograph-collector replay {args.signals}")
     return 1 if imported.complaints else 0
 

@@ -40,6 +40,7 @@ SOURCES: Mapping[str, str] = {  # words in a column's name → source, first mat
     "gtr": "gtr",
     "mozilla": "mozilla",
 }
+_BOUNDS = frozenset(("min", "max", "minimum", "maximum", "lower", "upper", "std", "stddev"))
 _EMPTY = frozenset(("", "-", "null", "none", "nan", "na", "n/a"))
 Key = tuple[Scope | None, str]  # place, None where the file names none, and source
 Points = dict[Key, dict[int, float | None]]
@@ -129,7 +130,17 @@ def _drop_misfits(table: Table, columns: Sequence[int], complaints: Complaints) 
             _complain_of_words(table, column, values, cells, complaints)
     if reasons and not fitting:
         raise ImportRefusedError(f"{table.path}: {reasons[0]}.")
-    return fitting
+    return _drop_bounds(table, fitting, complaints)
+
+
+def _drop_bounds(table: Table, columns: Sequence[int], complaints: Complaints) -> list[int]:
+    """Leave out the bounds of another column: they are no sources of their own."""
+    bounds = [c for c in columns if not _BOUNDS.isdisjoint(table.lower_names[c].split("_"))]
+    if len(bounds) in (0, len(columns)):
+        return list(columns)
+    names = ", ".join(table.header[column].strip() for column in bounds)
+    complaints.add_note(describe_location(table.path), f"{names}: bounds, no levels of their own")
+    return [column for column in columns if column not in bounds]
 
 
 def _complain_of_words(

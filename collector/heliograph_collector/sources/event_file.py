@@ -30,13 +30,13 @@ def load_event(path: Path, entity: str, voter: Voter, countries: CountryNames) -
     """Load a file, or a folder of files of one format. Raises ImportRefusedError.
 
     Args:
-        entity: The country, region or ASN if the file names none: IR, IR/Tehran, AS44244. Of a
-            file that names several, the one that is read.
+        entity: The country, region or ASN if the file names none: IR, Iran, IR/Tehran, AS44244.
+            Of a file that names several, the one that is read.
         voter: Derives the votes of OONI's measurements.
         countries: Codes by the names that files and columns have.
     """
     try:
-        scope = parse_entity(entity) if entity else None
+        scope = parse_entity(countries.find_exactly(entity) or entity) if entity else None
     except ValueError as error:
         raise ImportRefusedError(f"{error}.") from error
     paths = _event_files(path)
@@ -62,15 +62,14 @@ def detect_format(path: Path) -> str:
     refuse_foreign(path)
     if not looks_like_json(path):
         return "ooni-rows" if is_row_table(path) else "csv"
-    has_objects = False
-    for item in islice(read_objects(path, Complaints()), _MAX_OBJECTS):
-        has_objects = True
+    complaints = Complaints()
+    for item in islice(read_objects(path, complaints), _MAX_OBJECTS):
         for name, is_of_it in _FORMATS.items():
             if is_of_it(item):
                 return name
-    if not has_objects:
+    if complaints.sentences:
         raise ImportRefusedError(
-            f"{path} begins as JSON and holds no object that is whole: download it again."
+            f"{path} begins as JSON and is broken, or breaks off: download it again."
         )
     raise ImportRefusedError(
         f"{path} is of no format that is known: IODA's signals (JSON, CSV), Cloudflare Radar's "

@@ -35,6 +35,7 @@ from heliograph_collector.sources.json_objects import (
     LineLimits,
     iterate_lines,
     open_file,
+    read_head,
 )
 from heliograph_collector.sources.level_names import find_misfit
 from heliograph_collector.sources.signal_lines import (
@@ -71,6 +72,12 @@ class SignalInput:
 
 def read_signals(path: Path) -> SignalInput:
     """Read a file. Raises ImportRefusedError with a sentence for each bad line."""
+    head = read_head(path)
+    if head.strip() and b'"kind"' not in head:
+        raise ImportRefusedError(
+            f"{path} is no file of signals: `heliograph-collector import series {path} --signals "
+            "FILE` makes one of public data."
+        )
     complaints = Complaints()
     reader = _SignalReader(path, complaints)
     with open_file(path) as file:

@@ -200,6 +200,23 @@ def test_a_bad_line_is_named_with_its_remedy_and_nothing_is_replayed(
     assert why in played.err
 
 
+def test_public_data_is_shown_the_way_that_makes_signals_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "public.csv"
+    table.write_text("time,value\n" + "".join(f"{moment(h)},{90 + h}\n" for h in range(3)))
+    assert cli.main(["replay", str(table)]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f"import series {table} --signals" in said
+    target = str(tmp_path / "nowhere" / "out.jsonl")
+    assert cli.main(["import", "series", str(table), "--signals", target]) == 1
+    assert "out.jsonl cannot be written" in capsys.readouterr().err
+    target = str(tmp_path / "out.jsonl")
+    command = ["import", "series", str(table), "--entity", "Iran", "--signals", target]
+    assert cli.main(command) == 0
+    assert {r.scope.country for r in read_signals(Path(target)).levels} == {"IR"}
+
+
 def test_codes_and_milliseconds_are_refused_as_levels(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,6 +42,18 @@ def test_a_title_comments_and_other_languages_stand_before_the_values(
     assert (series.step_us, series.values) == (HOUR_US, levels)
 
 
+def test_the_bounds_of_a_mean_are_no_further_sources(tmp_path: Path) -> None:
+    path = tmp_path / "IR.csv"
+    path.write_text("time,min,max,avg\n2026-01-08 15:00,90,98,97.5\n2026-01-08 16:00,70,90,80\n")
+    made = load_event(path)
+    assert [(series.source, series.values) for series in made.replay.series] == [
+        ("avg", (97.5, 80))
+    ]
+    assert (made.complaints, len(made.notes)) == ((), 1)
+    path.write_text("time,max\n2026-01-08 15:00,98\n2026-01-08 16:00,90\n")
+    assert load_event(path).replay.series[0].source == "max"  # there is nothing else
+
+
 def test_a_dump_of_oonis_analysis_is_read_as_rows(tmp_path: Path) -> None:
     path = tmp_path / "ug-analysis.sql"
     path.write_text(
@@ -84,7 +96,11 @@ def test_counts_of_a_day_are_known_at_its_end(tmp_path: Path) -> None:
         ("time,value\n2026-01-08,1\n".encode("utf-16"), "is no text in UTF-8"),
         (
             b'{"metadata": {"count": 3}, "results": [{"anomaly": fal',
-            "holds no object that is whole",
+            "is broken, or breaks off",
+        ),
+        (
+            b'{"data": [[1767884400000, 97.5], [1767888000000, 80]]}',
+            "is of no format that is known",
         ),
         (b"time,outage_score\n2026-01-08 15:00,3\n2026-01-08 16:00,90\n", "counts failures"),
     ],

@@ -126,7 +126,7 @@ def test_a_file_that_does_not_tell_its_country_says_so(tmp_path: Path) -> None:
         ("a.json", '{"hello": "world"}', "is of no format that is known"),
         ("a.json", '{"datasource": "bgp", "values": [1]}', "holds no series of numbers"),
         ("a.json", "", "is empty"),
-        ("a.json", "[[[[[[[[[[", "holds no object that is whole"),
+        ("a.json", "[[[[[[[[[[", "is broken, or breaks off"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_a_sentence(
@@ -147,7 +147,7 @@ def test_paths_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     refused(tmp_path / "nowhere", "is not there")
     refused(tmp_path, "holds no file")
     table = write(tmp_path, "IR.csv", "time,value\n1767885600,5\n1767886200,6\n")
-    refused(table, "write IR, IR/Tehran", "Iran")
+    refused(table, "write IR, IR/Tehran", "Persepolis")
     write(tmp_path, "b.json", (FIXTURES / "ioda-signals.json").read_text())
     refused(tmp_path, "several formats")
     broken = tmp_path / "a.csv.gz"
