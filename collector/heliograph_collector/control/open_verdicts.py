@@ -17,17 +17,24 @@ def may_change(verdicts: Sequence[Verdict]) -> bool:
     return any(map(is_open, verdicts))
 
 
+def awaits_control(record: ReceivedMeasurement, verdicts: Sequence[Verdict]) -> bool:
+    """Return whether what a control sees may change any verdict on a measurement.
+
+    Not where all that is open is IPv6 which the vantage does not have. Of the load bench's
+    measurements that were judged again, those were nine of ten, and no verdict on them changed.
+    """
+    return may_change(verdicts) and not _lacks_ipv6(record.measurement, verdicts)
+
+
 def list_awaited_topics(
     record: ReceivedMeasurement, verdicts: Sequence[Verdict]
 ) -> tuple[Topic, ...]:
-    """List the topics whose changes may change the verdicts on a measurement.
+    """List the topics whose changes may change open verdicts on a measurement.
 
-    Its target is one, since controls look there, but not where all that is open is IPv6 which the
-    vantage does not have. Of the load bench's measurements that were judged again, those were nine
-    of ten, and no verdict on them changed.
+    Its target is one where controls may change them, since they look there.
     """
     topics = list_topics(record)
-    if _lacks_ipv6(record.measurement, verdicts):
+    if not awaits_control(record, verdicts):
         return topics
     return (make_target_key(record.measurement), *topics)
 

@@ -32,7 +32,7 @@ from heliograph_collector.control.met_endpoints import (
     list_met_endpoints,
     list_outcomes,
 )
-from heliograph_collector.control.open_verdicts import is_open
+from heliograph_collector.control.open_verdicts import awaits_control, is_open
 from heliograph_collector.control.target_key import WINDOW_US, Key, make_target_key
 from heliograph_collector.control.visit_policy import (
     Reporter,
@@ -186,11 +186,11 @@ class VisitPlanner:
     ) -> None:
         if not self._quotas.has_room(record.vantage.country, now_us):
             return  # spared: it would be reported again with the next results
+        due_us = self._draw_due_us(now_us)
+        if not awaits_control(record, verdicts):  # as nearly always
+            return
         target = make_target_key(record.measurement)
         labels = {v.endpoint for v in verdicts if is_open(v)}
-        due_us = self._draw_due_us(now_us)
-        if not labels:  # as nearly always
-            return
         for met in sorted(list_met_endpoints(record.measurement)):
             planned = self._planned.find(target, met.label)
             if planned is None or not _is_doubted(planned, met, labels):

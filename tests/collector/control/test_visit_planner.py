@@ -357,6 +357,23 @@ def test_service_endpoints_go_in_orders_of_bounded_size() -> None:
     assert visit.endpoint == "chat"
 
 
+@pytest.mark.parametrize(("reached", "count"), [("9.9.9.1", 0), ("2606:4700::2", 1)])
+def test_ipv6_is_visited_for_vantages_that_have_it(reached: str, count: int) -> None:
+    """No look at such an address changes a verdict on a vantage that reaches none."""
+    steps = {
+        "chat": [{"connect 2606:4700::1": "generic_timeout_error"}],
+        "dc": [{f"connect {reached}": "ok"}],
+    }
+    verdict = Verdict(state=VerdictState.UNKNOWN, rule="none.ipv6", endpoint="chat")
+
+    def met(nym: str) -> JudgedMeasurement:
+        record = build_record(steps, nym=nym, experiment="signal", service="signal")
+        established = replace(record, seniority=Seniority.ESTABLISHED, reporter=nym)
+        return replace(established, measurement=with_port(record.measurement, 443)), (verdict,)
+
+    assert len(orders(make_planner(), met("v1"), met("v2"))) == count
+
+
 def test_change_of_plan_drops_what_it_no_longer_names() -> None:
     planner = make_planner()
     planner.add(TWO, NOON_US)
