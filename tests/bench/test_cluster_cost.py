@@ -43,6 +43,7 @@ WAKING = 2_600  # a leader asks for judges after four blocks of 512 that left so
 JOINING = 400  # sent by fours until all of them judge: each begins with a block
 AGENTS = 48
 IN_FLIGHT = 16
+ASK_S = 0.5  # asked more often, the answers were a twentieth of what the leader takes
 IDLE_S = 15.0  # in which what a process takes by itself is measured
 SETTLE_S = 10.0  # cells of five minutes follow their results after so long
 
@@ -75,6 +76,7 @@ class Form:
         """Wait until nothing waits: the detectors have read what was sent, and all is judged."""
 
         async def is_judged() -> bool:
+            await asyncio.sleep(ASK_S)  # beside the pause of `until`
             waiting_s = await asyncio.to_thread(self.read_metric, "heliograph_judge_lag_seconds")
             return not waiting_s
 
