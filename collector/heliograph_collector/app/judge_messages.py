@@ -28,7 +28,8 @@ from heliograph_collector.model.records import (
 CHUNK_RECORDS = 32  # about 5 ms of decoding, as long as a thread keeps the lock anyhow
 MAX_LOG_MESSAGES = 20  # of one request
 
-VERSION = f"{__version__}, rules {RULES_VERSION}"
+MESSAGES_VERSION = 2  # of what stands here; 1 was without views
+VERSION = f"{__version__}, rules {RULES_VERSION}, messages {MESSAGES_VERSION}"
 
 Chunk: TypeAlias = bytes
 
