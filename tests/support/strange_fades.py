@@ -8,11 +8,13 @@ operator, one building, or people with a spare computer and no phone for it.
 import math
 
 from heliograph_collector.incidents.incident import IncidentKind
+from heliograph_collector.model.scope import Scope
 from support.foreign_world import AT, HOUR, Down, Land, Person
 from support.reported_events import MINUTE
 from support.strange_truths import COUNTRY, StrangeScene, Truth
 
 _AT = AT + 48 * HOUR  # after two days and nights
+_ONLY = Scope("KZ", asn=10)
 
 
 def fade_lines(land: Land) -> None:
@@ -25,6 +27,15 @@ def fade_few_lines(land: Land) -> None:
     """The same of 31 lines at four operators."""
     land.settle(lines=(13, 8, 6, 4), phones=())
     _fade(land, [p for p in land.people if p.access == "fixed" and p.country == "KZ"], 55)
+
+
+def fade_one_operator(land: Land) -> None:
+    """The same of six, who are all that measures, with the country's only operator."""
+    land.settle(lines=(), phones=())
+    people = land.add("KZ", 4, 10, "fixed") + land.add("KZ", 2, 10, "mobile")
+    for person in people:
+        break_by_chance(land, person)
+    _fade(land, people, 20)
 
 
 def fade_city(land: Land) -> None:
@@ -100,6 +111,9 @@ SCENES = {
         block_address_of_few, (), 60, (IncidentKind.COLLECTOR_BLOCKED,)
     ),
     "few lines fade": StrangeScene(fade_few_lines, _truth(60), 63, most=1),
+    "a country of one operator fades": StrangeScene(
+        fade_one_operator, (Truth(_ONLY, _AT, _AT + 6 * HOUR, "", 3_600, 1_800),), 63
+    ),
     "a city behind one address is cut": StrangeScene(
         cut_city, (Truth(COUNTRY, _AT, _AT + 3 * HOUR),), 60, most=1
     ),

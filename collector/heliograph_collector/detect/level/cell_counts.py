@@ -245,6 +245,33 @@ def count_cells(
     return {scope: count for scope, count in totals.items() if count.size}
 
 
+def find_lone_network(places: VantagesByPlace) -> int:
+    """Return the network that all vantages but data centers are in; 0 if they are in several."""
+    people = {at.asn for at, counted in places.items() if counted and at.access != "hosting"}
+    return people.pop() if len(people) == 1 else 0
+
+
+def select_tested(
+    counts: Mapping[Scope, CellCount], lone_network: int, limits: Thresholds
+) -> dict[Scope, CellCount]:
+    """Select the cells with enough vantages.
+
+    A country falls in two networks or more, so one that has a single one is tested as that.
+    """
+    return {
+        scope: count
+        for scope, count in counts.items()
+        if count.size >= limits.few
+        or (count.size >= limits.votes and _is_country(scope, lone_network))
+    }
+
+
+def _is_country(scope: Scope, lone_network: int) -> bool:
+    return scope.is_national or (
+        lone_network > 0 and scope == Scope(scope.country, "", lone_network)
+    )
+
+
 def _count_lasting(absent: Sequence[VantagePresence], now_us: int) -> dict[int, int]:
     return {
         lasting_us: sum(now_us - vantage.lost_us >= lasting_us for vantage in absent)

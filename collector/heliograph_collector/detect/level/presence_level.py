@@ -44,7 +44,9 @@ from heliograph_collector.detect.level.cell_counts import (
     count_cells,
     count_share,
     find_fallen_cells,
+    find_lone_network,
     select_counted,
+    select_tested,
 )
 from heliograph_collector.detect.level.cell_level import CellLevel
 from heliograph_collector.detect.level.darkness import is_cut_off
@@ -109,11 +111,8 @@ class PresenceLevels:
             place: list(select_counted(members.values(), now_us, limits))
             for place, members in presence.places[country].items()
         }
-        totals = {
-            scope: count
-            for scope, count in count_cells(places, explaining, now_us).items()
-            if count.size >= (limits.votes if scope.is_national else limits.few)
-        }
+        counts = count_cells(places, explaining, now_us)
+        totals = select_tested(counts, find_lone_network(places), limits)
         others = self._list_other_countries(country)
         is_common = _is_common_mode(others)
         kept = _find_kept_share(others)
