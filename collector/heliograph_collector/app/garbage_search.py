@@ -7,13 +7,15 @@ found in cycles. But each measurement makes some hundreds of objects that stay, 
 
 import gc
 
-# Objects that are new before the young ones are searched: some 5 MB, and what the longest request
-# leaves. Assumed, like the numbers of searches before the older ones are searched too.
-YOUNG_OBJECTS = 50_000
+# Objects that are new before the young ones are searched: some 20 MB, and what the longest request
+# leaves. A block of 512 results is some 100,000 objects in `serve`, which go with it: at 50,000
+# each block was searched, which took a tenth of its CPU. Assumed, like the numbers of searches
+# before the older ones are searched too.
+YOUNG_OBJECTS = 200_000
 YOUNG_SEARCHES = 20
 OLDER_SEARCHES = 20
-# Of a judge process. A block of 512 results is some 100,000 objects, which go with it and are never
-# searched so: at 50,000 that took 15 % of its time. It has no event loop that a search would hold.
+# Of a judge process, which has no event loop that a search would hold: at 50,000 that took 15 % of
+# its time.
 YOUNG_BESIDE_BLOCK = 500_000
 
 

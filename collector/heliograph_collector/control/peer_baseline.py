@@ -245,8 +245,7 @@ class PeerBaseline:
         self._remaining_weight += result.weight
         self._weights[result.country] -= result.weight
         is_latest = history[-1] is result
-        at = next(at for at, each in enumerate(history) if each is result)  # mostly the first
-        del history[at]
+        del history[next(at for at, each in enumerate(history) if each is result)]
         if is_latest:
             latest = history[-1] if history else None
             self._replace_outcomes((key, result.country), result, latest)

@@ -33,7 +33,7 @@ def test_garbage_in_cycles_stays_bounded() -> None:
     limit_garbage_search()
     alive = weakref.WeakSet[_Node]()
     most = 0
-    for _ in range(4 * YOUNG_OBJECTS):
+    for _ in range(2 * YOUNG_OBJECTS):
         alive.add(_Node())
         most = max(most, len(alive))
     assert YOUNG_OBJECTS // (4 * OBJECTS_EACH) < most <= YOUNG_OBJECTS
