@@ -21,6 +21,7 @@ from heliograph_collector.detect.level.contradiction import (
     FRESH_US,
     TELESCOPES,
     is_contradicted,
+    is_holiday_sized,
 )
 from heliograph_collector.detect.level.drop_test import DropStage, DropTest
 from heliograph_collector.detect.level.habit import LevelHabit
@@ -236,6 +237,8 @@ class LevelDetector:
         is_joined = any(o.test.is_low and o.low_us < reading.until_us for o in own.values())
         is_first = level.low_us == reading.until_us
         if is_first and not is_joined and (is_last or not reading.value):
+            return True
+        if not is_joined and is_holiday_sized(level.test):
             return True
         return self._is_contradicted(reading, level)
 

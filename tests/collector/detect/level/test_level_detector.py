@@ -243,3 +243,20 @@ def test_two_of_five_countries_behind_one_cable_fell_by_themselves() -> None:
         for name, share in shares.items()
     ]
     assert {incident.scope.country for incident in found(*series)} == {"CI", "LR"}
+
+
+@pytest.mark.parametrize(
+    ("left", "sources", "is_confirmed"),
+    [
+        (0.6, ("radar",), False),  # a holiday on a weekend
+        (0.3, ("radar",), True),
+        (0.6, ("radar", "gtr"), True),
+    ],
+)
+def test_what_a_holiday_could_take_from_one_series_alone_is_suspected(
+    left: float, sources: Sequence[str], is_confirmed: bool
+) -> None:
+    values = days(23)
+    values[22 * 24 + 6 : 22 * 24 + 14] = [left * v for v in values[22 * 24 + 6 : 22 * 24 + 14]]
+    told = found(*(readings(values, source) for source in sources))
+    assert [incident.confirmed_us is not None for incident in told] == [is_confirmed]
