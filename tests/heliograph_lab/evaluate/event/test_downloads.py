@@ -83,6 +83,11 @@ def test_counts_of_a_day_are_known_at_its_end(tmp_path: Path) -> None:
     first, *_, last = votes
     assert (first.standing, last.standing) == (VoteValue.GOOD, VoteValue.GOOD)  # no order is known
     assert {v.at_us // HOUR_US % 24 for v in votes} == {23}
+    day |= {"anomaly_count": 1, "ok_count": 1, "measurement_count": 2}
+    answer = {"result": [{**day, "measurement_start_day": "2026-01-18T05:00:00Z"}], "v": 0}
+    path.write_text(json.dumps(answer))
+    before, after = load_event(path).replay.opinions
+    assert (before.standing, after.standing) == (VoteValue.GOOD, VoteValue.BLOCKED)
 
 
 @pytest.mark.parametrize(
