@@ -93,15 +93,24 @@ class CellTest:
     @property
     def is_usual(self) -> bool:
         """Return whether the share is one that the cell has by habit."""
-        share = 1.0 - self.silent / self.size
-        earlier = self.usual.earlier_lowest
-        lowest = self.usual.middle if earlier is None else min(self.usual.middle, earlier)
-        is_near = share >= FALLEN_SHARE * lowest or self.silent <= self.expected
-        return is_near or (lowest <= DARK_SHARE and self._may_be_night(lowest))
+        return self.is_near_habit or self._may_be_night()
 
-    def _may_be_night(self, lowest: float) -> bool:
+    @property
+    def is_near_habit(self) -> bool:
+        """Return whether it needs no chance to be so."""
+        share = 1.0 - self.silent / self.size
+        return share >= FALLEN_SHARE * self._lowest or self.silent <= self.expected
+
+    @property
+    def _lowest(self) -> float:
+        earlier = self.usual.earlier_lowest
+        return self.usual.middle if earlier is None else min(self.usual.middle, earlier)
+
+    def _may_be_night(self) -> bool:
         """Return whether as many as in the darkest of earlier nights may be gone by chance."""
-        chance = 1.0 - lowest
+        if self._lowest > DARK_SHARE:
+            return False
+        chance = 1.0 - self._lowest
         if self.silent <= chance * self.size:
             return True
         return upper_tail([chance] * self.size, self.silent) > NIGHT_CHANCE

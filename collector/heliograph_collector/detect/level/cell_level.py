@@ -1,5 +1,6 @@
 """The level of one cell: its habit, and its fall while there is one."""
 
+import math
 from dataclasses import dataclass, replace
 
 from heliograph.units import DAY_US
@@ -10,6 +11,7 @@ from heliograph_collector.incidents.incident import Bracket
 
 DAY_SPREAD = 0.04  # of the share, before the habit is learned; assumed
 QUIET_SHARE = 0.7  # lowest share of a day in which few switch off; assumed
+_MOST_SIGMA = 1.645  # one tail of 5 % of a normal distribution
 _STEPS_A_DAY = DAY_US // STEP_US
 _CUT_DAYS = 2  # with a cut at the same time of day: it is no habit of people; assumed
 
@@ -54,10 +56,25 @@ class CellLevel:
 
         Who does not switch off at night does not in the next one either.
         """
+        shares = self._list_day(before_us)
+        return len(shares) == _STEPS_A_DAY and min(shares) >= QUIET_SHARE
+
+    def find_most_away(self, before_us: int, size: int) -> float | None:
+        """Return the largest share that may be away by habit; None without a whole day known.
+
+        It is what the darkest time of the day before shows, with nineteen chances of twenty.
+        """
+        shares = self._list_day(before_us)
+        if len(shares) < _STEPS_A_DAY:
+            return None
+        away = 1.0 - min(shares)
+        return away + _MOST_SIGMA * math.sqrt(away * (1.0 - away) / size)
+
+    def _list_day(self, before_us: int) -> list[float]:
+        """List the shares of the steps in the day before a time, as far as they are known."""
         end = len(self.habit.values) - max(0, self.step - before_us // STEP_US)
         values = self.habit.values[max(0, end - _STEPS_A_DAY) : max(0, end)]
-        shares = [share for share in values if share is not None]
-        return len(shares) == _STEPS_A_DAY and min(shares) >= QUIET_SHARE
+        return [share for share in values if share is not None]
 
     def note_cut(self, cut_step: int | None, now_us: int, *, is_here: bool) -> None:
         """Note since when the country has a cut, and whether it may share vantages with the cell.
@@ -71,8 +88,11 @@ class CellLevel:
         if cut_step is not None:
             self.cut_step = cut_step if self.cut_step is None else min(cut_step, self.cut_step)
 
-    def end_fall(self, now_us: int) -> LevelFall | None:
-        """Count a sample that has not fallen; return the fall if it is over."""
+    def end_fall(self, now_us: int, *, is_near_habit: bool) -> LevelFall | None:
+        """Count a sample that has not fallen; return the fall if it is over.
+
+        Where it takes chance to be a night, those who went may be of a fall that goes on.
+        """
         self.well_samples += 1
         fall = self.fall
         if fall is None or self.well_samples < 2:
@@ -80,7 +100,8 @@ class CellLevel:
         fall.ended = Bracket(now_us - 2 * SAMPLE_US, now_us - SAMPLE_US)
         fall.closed_us = now_us
         self.fall = None
-        self.well_us = now_us
+        if is_near_habit:
+            self.well_us = now_us
         return fall
 
 

@@ -34,6 +34,7 @@ def is_cut_off(
     *,
     is_learned: bool,
     is_cut_hour: bool,
+    most_away: float | None,
 ) -> bool:
     """Return whether so many stay silent that no habit explains it.
 
@@ -41,18 +42,23 @@ def is_cut_off(
         fallen: Established vantages of one country that are here, or fell silent in the fall.
         is_learned: What is usual at this time of day is known, and the cell fell below it.
         is_cut_hour: It was cut off at this time of earlier days.
+        most_away: The largest share that is away by habit, as far as one day shows; None: unknown.
     """
     lasting = list(_exclude_brief(fallen, now_us))
     votes = sum_votes(count_silent(lasting))
     if votes.votes < limits.votes or votes.share < limits.confirm_share:
         return False
     chance = CUT_HOUR_CHANCE if is_cut_hour else ALONE_CHANCE
-    is_dark = is_learned or _exceeds_habit(lasting, now_us, limits, chance)
+    is_dark = is_learned or _exceeds_habit(lasting, now_us, limits, chance, most_away)
     return is_dark and not _is_flapping(fallen, now_us, limits)
 
 
 def _exceeds_habit(
-    lasting: Sequence[VantagePresence], now_us: int, limits: Thresholds, chance: float
+    lasting: Sequence[VantagePresence],
+    now_us: int,
+    limits: Thresholds,
+    chance: float,
+    most_away: float | None,
 ) -> bool:
     """Return whether no habit that is not learned yet explains so many silences.
 
@@ -65,6 +71,8 @@ def _exceeds_habit(
     )
     if busy.share >= limits.confirm_share and _is_more([(busy, AWAY_SHARE)], chance):
         return True
+    if most_away is not None and most_away < ALONE_SHARE:
+        return _is_more([(sum_votes(count_silent(lasting)), most_away)], chance)
     lines = sum_votes(count_silent([v for v in lasting if v.place.access == "fixed"]))
     others = sum_votes(count_silent([v for v in lasting if v.place.access != "fixed"]))
     is_mixed = others.votes >= limits.witnesses  # lines alone may be offices, or lack power

@@ -12,8 +12,8 @@ spread do not explain so many silences (the generalized likelihood ratio of a bi
   minutes, twice in a row, and no part of the cell explains them. Until three days at this time of
   day are known, or a whole day and night in which few went, people may have switched off: then
   those count who went at an hour at which few do or stay away by day, or it takes nearly all, lines
-  too. It becomes an outage, or an open outage inside it grows to it (promotion.py): what follows is
-  one incident for both channels.
+  too, or more than chance makes of a night that is known. It becomes an outage, or an open outage
+  inside it grows to it (promotion.py): what follows is one incident for both channels.
   Where other cells of one dimension explain a country's fall (all but two data centers have fixed
   lines), these fall by themselves; a single one keeps the country's name, and is one incident.
 - suspected → withdrawn: the share is usual again, twice in a row, or the fall that has its name
@@ -231,7 +231,8 @@ class PresenceLevels:
                 cell.fall = self._narrow_country(_open_fall(cell, test, sample))
                 cell.dark_samples = cell.well_samples = 0
         elif test.is_usual or (fall.is_told and _is_explained(fall, sample)):
-            over = cell.end_fall(sample.now_us)
+            is_near = test.is_near_habit or fall.is_told
+            over = cell.end_fall(sample.now_us, is_near_habit=is_near)
             self.past += [over] if over is not None and not over.is_told else []
         else:
             cell.well_samples = 0
@@ -326,12 +327,14 @@ def _update_fall(
     part = build_part(test.scope, fallen)
     if part.votes * part.share > fall.part.votes * fall.part.share:
         fall.part = part
+    since_us = fall.started.earliest_us
     is_dark = test.exceeds_world and is_cut_off(
         fallen,
         sample.now_us,
         limits,
-        is_learned=_is_habit_known(cell, test, fall.started.earliest_us),
+        is_learned=_is_habit_known(cell, test, since_us),
         is_cut_hour=test.usual.is_cut_hour,
+        most_away=cell.find_most_away(since_us, test.size),
     )
     cell.dark_samples = cell.dark_samples + 1 if is_dark else 0
     if cell.dark_samples < 2 and not test.scope.is_national:
@@ -341,7 +344,6 @@ def _update_fall(
     fall.is_told = fall.is_told and bool(fall.narrower)
     if cell.dark_samples < 2 or not cells.is_whole:
         return None
-    since_us = fall.started.earliest_us
     # Lines that an open outage explains tell the order too.
     in_order = is_battery_order([v for held in sample.places.values() for v in held], since_us)
     fall.held = _find_doubts(fall, part, fallen, sample, in_order=in_order)

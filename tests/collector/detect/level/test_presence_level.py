@@ -144,6 +144,20 @@ def test_a_fade_of_a_second_night_is_confirmed_where_few_slept_in_the_first(
     assert [i.label for i in told if i.confirmed_us] == confirmed
 
 
+@pytest.mark.parametrize(("gone", "confirmed"), [(20, ["national"]), (15, [])])
+def test_a_known_night_explains_the_share_that_it_took_and_no_more(
+    gone: int, confirmed: list[str]
+) -> None:
+    """Of twenty people eight slept in the only night that is known."""
+    rng = Random(12)
+    people = rng.sample(country(each=2), 20)
+    signals = [*arrived(people), *off(people[:8], EVENING, HOUR, rng)]
+    signals += back(people[:8], EVENING + 9 * HOUR, HOUR, rng)
+    signals += off(people[:gone], DAY + EVENING, HOUR, rng)
+    (told,) = watched(signals, 24 + 17 + 1.5)
+    assert [i.label for i in told if i.confirmed_us] == confirmed
+
+
 def test_a_power_failure_of_a_night_is_a_doubt_at_most_when_masts_have_failed_as_well() -> None:
     rng = Random(9)
     people = country(each=2)
