@@ -193,7 +193,8 @@ class _Evaluation:
         is_low = any(cell.votes < limits.few for cell in cells)
         cells = self._select_significant(cells, self._voters.deciding)
         is_early = is_low and not self._is_held_long_enough(limits.hold_low_s)
-        is_early |= merging.is_one_line(cells, self._voters.deciding, limits)
+        held_us = self._now_us - self._candidate.hold_us(limits)
+        is_early |= merging.lacks_lines(cells, self._voters.deciding, held_us, limits)
         if sum_votes(votes).votes - sum(c.votes for c in cells) >= limits.votes:
             is_early |= not self._is_held_long_enough(renewal.PART_HOLD_S)
         if not cells or is_early or self._is_flapping(cells) or self._may_be_renewal(cells):

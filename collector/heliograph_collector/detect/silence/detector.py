@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.level import fall, presence_level
-from heliograph_collector.detect.silence import confounders, voters
+from heliograph_collector.detect.silence import confounders, evasion, voters
 from heliograph_collector.detect.silence.blackout import Blackout, compute_grace_us, put_gap
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
 from heliograph_collector.detect.silence.detector_state import CoverageGap, SilenceDetectorState
@@ -237,13 +237,13 @@ class SilenceDetector:
         self._schedule(due_us, f"retry {due_us}", country)
 
     def _on_lost(self, signal: VantageLoss) -> None:
-        vantage = self._presence.on_lost(signal)
-        if vantage is None:
+        if (vantage := self._presence.on_lost(signal)) is None:
             return
         for blackout in self._blackouts:
             if blackout.explains(signal, vantage):
-                self._presence.defer(vantage)
-                blackout.affected.append(vantage)
+                if vantage.is_silent:
+                    self._presence.defer(vantage)
+                    blackout.affected.append(vantage)
                 return
         self._on_silent(vantage)
 
@@ -313,7 +313,7 @@ class SilenceDetector:
             silences.popleft()
         candidate = self._candidates.get(country)
         if candidate is None:
-            burst = [s for s in silences if s.is_silent and not s.deferred]
+            burst = evasion.select_losses(silences)
             candidate = OutageCandidate.from_burst(self._presence, country, burst, now_us)
             if candidate is None or self._may_be_habit(candidate, now_us):
                 return

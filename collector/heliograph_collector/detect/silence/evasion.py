@@ -138,7 +138,7 @@ class EvasionTest:
         votes = count_votes(
             (v.witness, v.witness.nym in fallen)
             for v in self.presence.list_country(self.country)
-            if v.is_live or v.witness.nym in fallen
+            if v.witness.nym in fallen or (v.is_live and v.witness.carrier in evidence.lost_by)
         )
         cells = localize(votes, limits.confirm_share, limits.votes, limits)
         return Evasion(evidence, cells, self._silenced) if cells else None
@@ -165,6 +165,15 @@ def _tells_link(vantage: VantagePresence, since_us: int) -> bool:
     is_told = report is not None and bool(report.online) and report.until_us >= since_us
     is_moved = vantage.is_rerouted or vantage.moved_us >= since_us
     return is_told and is_moved and vantage.is_live
+
+
+def select_losses(vantages: Iterable[VantagePresence]) -> list[VantagePresence]:
+    """Select those that are silent, or are here by another carrier than they were lost by.
+
+    Where agents are spread over several entrances and find the next within a minute, hardly any
+    of those that lost a blocked one are silent at the same time.
+    """
+    return [v for v in vantages if not v.deferred and (v.is_silent or v.is_rerouted)]
 
 
 def select_reports(silenced: Iterable[VantagePresence]) -> dict[str, OfflineReport]:

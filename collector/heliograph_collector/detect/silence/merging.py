@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
@@ -12,6 +13,8 @@ from heliograph_collector.incidents.incident import IncidentKind, IncidentState
 from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
+
+_FEW_LINES_US = 150 * SECOND_US  # in which most find another way; below `give_up_s`; assumed
 
 
 def find_enclosing(
@@ -108,6 +111,31 @@ def is_one_line(
         return False
     is_nat = len(silent) >= limits.few and _are_of_several_regions(silent)
     return not is_nat or not all(cell.scope.asn for cell in cells)
+
+
+def lacks_lines(
+    cells: Sequence[AffectedCell],
+    vantages: Sequence[VantagePresence],
+    held_us: int,
+    limits: Thresholds,
+) -> bool:
+    """Return whether too few prefixes are silent to confirm it, or to do so yet.
+
+    A NAT has many votes and is one line. With a few others it is a region only when those that lost
+    us had time to find another way, and no country at once: the level decides.
+
+    Args:
+        held_us: For how long it has been so.
+    """
+    if is_one_line(cells, vantages, limits):
+        return True
+    silent = list_silent(cells, vantages)
+    people = [s for s in silent if s.place.access != "hosting"] or silent
+    lines = count_lines(s.witness.prefix for s in people)
+    if len(people) >= limits.few or lines >= limits.votes or all(c.scope.asn for c in cells):
+        return False
+    is_inflated = len(people) > lines and any(cell.scope.is_national for cell in cells)
+    return is_inflated or held_us < _FEW_LINES_US
 
 
 def _are_of_several_regions(vantages: Sequence[VantagePresence]) -> bool:

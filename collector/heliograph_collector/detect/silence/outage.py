@@ -137,10 +137,7 @@ class OutageEpisode:
         return (self.carrier,) if self.carrier else self.evidence.lost_by
 
     def explains(self, lost_by: Collection[str]) -> bool:
-        """Return whether it can explain silences over these carriers.
-
-        A block explains silences over its blocked carriers only.
-        """
+        """Return whether it can explain silences over these carriers; a block: over its own."""
         return not self.is_block or set(lost_by) <= set(self.blocked_carriers)
 
     def grow(
@@ -341,12 +338,13 @@ class OutageEpisode:
 
     def _vantages_inside(self, presence: PresenceTracker) -> list[VantagePresence]:
         is_inside = cache(self.holds)  # many vantages share few locations
+        carriers = self.blocked_carriers if self.carrier or self.is_block else ()
         return [
             s
             for s in presence.list_country(self.country)
             if (s.is_live or (s.is_silent and s.lost_us >= self.from_us))
             and is_inside(s.place)
-            and (not self.carrier or self.carrier in (s.witness.carrier, s.lost_by, s.home))
+            and s.uses(carriers)
         ]
 
     def _is_clearing(self, vantages: Sequence[VantagePresence], now_us: int, watch: Watch) -> bool:

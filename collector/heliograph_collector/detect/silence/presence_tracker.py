@@ -178,7 +178,7 @@ class PresenceTracker:
     def on_lost(self, signal: VantageLoss) -> VantagePresence | None:
         """Record a loss; return None if the vantage is unknown, not live or back again.
 
-        One that came by another carrier since it was last heard by the lost one stays live.
+        One that came by another carrier since the lost one was heard stays live, and is rerouted.
         """
         vantage = self.vantages.get(signal.nym)
         if vantage is None or not vantage.is_expected or vantage.since_us > signal.heard_us:
@@ -186,7 +186,7 @@ class PresenceTracker:
         if vantage.is_live and vantage.moved_us > signal.heard_us:
             vantage.mark_evaded(signal.heard_us, signal.at_us)
             self.note_change(vantage)
-            return None
+            return vantage
         self._record_presence(vantage, signal.heard_us, losses=1)
         self._count_live(vantage, -1)
         if signal.prefix:

@@ -101,6 +101,11 @@ class VantagePresence:
         """
         return self.witness.carrier != self.lost_by and self.home_us > self.heard_us > 0
 
+    def uses(self, carriers: Collection[str]) -> bool:
+        """Return whether it uses one of these carriers, or did before it lost it; of none, True."""
+        own = {self.witness.carrier, self.lost_by, self.home}
+        return not carriers or not own.isdisjoint(carriers)
+
     def is_kept_from(self, carriers: Collection[str], since_us: int, now_us: int) -> bool:
         """Return whether it left one of these carriers since a time, and is not back by it."""
         is_recent = since_us <= self.left_home_us and now_us - self.left_home_us <= _KEPT_US
