@@ -107,8 +107,8 @@ class JudgeProcesses:
         number = self._block_number
         parts = divide_rows(list_envelopes(rows), self.judging)
         await asyncio.gather(*(self._decode_part(part, number) for part in parts))
-        here = read_rows([r for r in rows if r.kind is not RowKind.ENVELOPE], self._pseudonyms)
-        decoded = PartedRows(presence=here.presence, number=number, parts=parts)
+        others = read_rows([r for r in rows if r.kind is not RowKind.ENVELOPE], self._pseudonyms)
+        decoded = PartedRows(presence=others.presence, number=number, parts=parts)
         for part in parts:
             decoded.records += part.decoded.records
             decoded.failures += part.decoded.failures
@@ -160,8 +160,8 @@ class JudgeProcesses:
             for share, request in zip(shares, requests, strict=False)
         ]
         verdicts: Verdicts = {}
-        for found in await asyncio.gather(self._ask_context(worker, selection, own), *work):
-            verdicts |= found
+        for part in await asyncio.gather(self._ask_context(worker, selection, own), *work):
+            verdicts |= part
         rest = [index for index in indices if index not in verdicts]
         return verdicts | await self._ask_context(worker, selection, rest)
 
@@ -199,7 +199,9 @@ class JudgeProcesses:
             self._lose(worker, error)
             return {}
         return {
-            index: found for index, found in zip(share, reply, strict=True) if found is not None
+            index: verdict
+            for index, verdict in zip(share, reply, strict=True)
+            if verdict is not None
         }
 
     def _lose(self, worker: WorkerProcess, error: Exception) -> None:

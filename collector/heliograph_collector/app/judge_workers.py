@@ -9,8 +9,8 @@ of the journal. The others decode and judge without one. A block goes so:
    tells which older measurements they concern.
 3. *find views*: it finds what the results of the others' parts are to be compared with (their
    views, see `sent_views`), which `serve` passes on.
-4. *judge*: each judges the results of its own part; that with the context those older measurements
-   too, and then what no view was enough for.
+4. *judge*: each judges the results of the part that it has; the one with the context judges older
+   measurements too, and then what no view was enough for.
 
 The next block may be decoded before this one is taken up: a process works on it while `serve` takes
 in what it decoded before. The process with the context decodes less than the others, and none of a

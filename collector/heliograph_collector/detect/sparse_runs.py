@@ -7,7 +7,7 @@ this network. Further failures count against how often another one followed in t
 of six before anything is known: a host with a bad line fails again, and no row names its host. A
 run ends where its sum is used up, or after half a day without a failing row.
 
-It tells of a block where all of this holds:
+It shows a block where all of these hold:
 
 - The odds are a thousand to one, shared among all services and networks that have a past.
 - At least three voters failed, and two more than in any run of the last month: what failed in a
@@ -64,7 +64,7 @@ Cell = tuple[str, str, int]  # service, country, network
 
 @dataclass(frozen=True, slots=True)
 class FailingRun:
-    """A run that tells of a block, with what was known of it then."""
+    """A run that shows a block, with the evidence at that time."""
 
     scope: Scope
     failures: tuple[ServiceVote, ...]
@@ -103,15 +103,15 @@ def find_runs(votes: Iterable[ServiceVote]) -> dict[str, list[FailingRun]]:
     Args:
         votes: The votes on all services, which compare with each other.
     """
-    known = sorted(filter(_is_known, votes), key=attrgetter("at_us", "witness.nym"))
+    judged = sorted(filter(_is_known, votes), key=attrgetter("at_us", "witness.nym"))
     cells: defaultdict[Cell, list[ServiceVote]] = defaultdict(list)
-    for vote in known:
+    for vote in judged:
         cells[_cell(vote)].append(vote)
     tested = {cell: own for cell, own in cells.items() if len(own) > _LEAST_PAST}
     needed = _NEEDED_NATS + math.log(max(1, len(tested)))
     runs: defaultdict[str, list[FailingRun]] = defaultdict(list)
     for cell, own in tested.items():
-        works_elsewhere = _Context(cell, known).works
+        works_elsewhere = _Context(cell, judged).works
         runs[cell[0]] += _CellRuns(cell, needed, works_elsewhere, _Past(own)).list_runs()
     return runs
 
@@ -289,16 +289,16 @@ class _Context:
 
     def works(self, since_us: int, until_us: int) -> bool:
         """Return whether both work; what has no rows says nothing."""
-        here = VoteCount()
+        domestic = VoteCount()
         abroad = VoteCount()
         service, country, _ = self.cell
         for vote in self.votes:
             if since_us <= vote.at_us <= until_us:
                 is_here = vote.witness.place.country == country
                 if is_here != (vote.service == service):
-                    count = here if is_here else abroad
+                    count = domestic if is_here else abroad
                     count.add(VoteCount(1, vote.standing in FAILING_VALUES))
-        return all(count.share <= _USUAL_SHARE for count in (here, abroad))
+        return all(count.share <= _USUAL_SHARE for count in (domestic, abroad))
 
 
 def _is_known(vote: ServiceVote) -> bool:

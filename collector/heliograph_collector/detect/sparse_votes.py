@@ -5,7 +5,7 @@ have come. What fails in one network alone since its first row has no onset ther
 Votes of more than 3 hours are so few that the usual failures of the service count: by OONI's rules
 1 to 15 % of the rows of a service that works are anomalies. What fails as often as other services
 of the country, by their latest tests, is no block (`sparse_context.py`). What fails row after row
-in one network where it hardly ever did is told before five have failed (`sparse_runs.py`).
+in one network where it hardly ever did is a block before five have failed (`sparse_runs.py`).
 """
 
 from bisect import bisect_left
@@ -52,8 +52,8 @@ def detect_sparse(
     for service, service_votes in by_service.items():
         own = _drop_constant(service_votes)
         if sum(vote.standing in FAILING_VALUES for vote in own) >= THRESHOLDS.burst:
-            found = [date_incident(incident, own) for incident in _detect_service(own, recent)]
-            incidents += add_runs(found, runs.get(service, ()))
+            dated = [date_incident(incident, own) for incident in _detect_service(own, recent)]
+            incidents += add_runs(dated, runs.get(service, ()))
     return incidents
 
 

@@ -32,7 +32,7 @@ def read_inserts(text: str) -> Iterator[list[str]]:
 def _read_rows(text: str, begin: int, end: int) -> Iterator[list[str]]:
     row: list[str] | None = None
     for token in _TOKEN.finditer(text, begin, end):
-        quoted, mark, word = token.groups()
+        quoted, mark, literal = token.groups()
         if mark == "(":
             row = []
         elif mark == ")" and row is not None:
@@ -40,5 +40,5 @@ def _read_rows(text: str, begin: int, end: int) -> Iterator[list[str]]:
             row = None
         elif row is not None and quoted is not None:
             row.append(_ESCAPE.sub(lambda match: match[1] or "'", quoted))
-        elif row is not None and word is not None:
-            row.append("" if word.upper() == "NULL" else word)
+        elif row is not None and literal is not None:
+            row.append("" if literal.upper() == "NULL" else literal)

@@ -162,12 +162,12 @@ class CountryService:
         """Add the new votes of a bin to the evidence of their cells."""
         limits = self.limits
         new = new_voters.select_new(votes)
-        again = [o for o in votes if o.witness.nym in new_voters.repeating]
+        repeated = [o for o in votes if o.witness.nym in new_voters.repeating]
         is_small = sum_votes(count_votes(_list_hits(votes))).votes < limits.few
         lasting = self.flapping.select_lasting(new) if is_small else []
         first = [o for o in new if o not in lasting]
         self.evidence.add_bin(self._count_cells(first), rate, usual, limits)
-        self.evidence.add_repeats(self._count_cells([*again, *lasting]), usual, limits)
+        self.evidence.add_repeats(self._count_cells([*repeated, *lasting]), usual, limits)
         self.evidence.count_tests(self._count_cells(lasting))
         self.record_tests(votes, new_voters)
 

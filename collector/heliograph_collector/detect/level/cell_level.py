@@ -91,7 +91,7 @@ class CellLevel:
     def end_fall(self, now_us: int, *, is_near_habit: bool) -> LevelFall | None:
         """Count a sample that has not fallen; return the fall if it is over.
 
-        Where it takes chance to be a night, those who went may be of a fall that goes on.
+        Where it takes chance to be a night, those who went may belong to a fall that continues.
         """
         self.well_samples += 1
         fall = self.fall

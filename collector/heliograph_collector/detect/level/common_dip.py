@@ -15,14 +15,14 @@ _LEAST_COUNTRIES = 4
 _MOST = (4, 5)  # of the countries
 _FELL = 0.9  # share of the usual level that they have less than
 _APART = 0.5  # of the common share, below which a country fell by itself
-_DEAD = 0.1  # common share of a source of which nothing can be told
+_DEAD = 0.1  # common share of a source that says nothing of any country
 
 
 def find_common_share(shares: Sequence[float]) -> float:
     """Return what a source has left everywhere, by the shares of its countries; 1.0: it works."""
     ordered = sorted(shares)
-    part, whole = _MOST
-    index = -(-len(ordered) * part // whole) - 1
+    numerator, denominator = _MOST
+    index = -(-len(ordered) * numerator // denominator) - 1
     if len(ordered) < _LEAST_COUNTRIES or ordered[index] >= _FELL:
         return 1.0
     return median(ordered)
