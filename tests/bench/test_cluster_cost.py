@@ -76,12 +76,11 @@ class Form:
         """Wait until nothing waits: the detectors have read what was sent, and all is judged."""
 
         async def is_judged() -> bool:
-            await asyncio.sleep(ASK_S)  # beside the pause of `until`
             waiting_s = await asyncio.to_thread(self.read_metric, "heliograph_judge_lag_seconds")
             return not waiting_s
 
         await asyncio.sleep(3)  # detectors read what is new each second
-        await until(is_judged, 1_200)
+        await until(is_judged, 1_200, pause_s=ASK_S)
 
 
 @dataclass(frozen=True)

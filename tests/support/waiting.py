@@ -7,12 +7,14 @@ from collections.abc import Awaitable, Callable
 PAUSE_S = 0.02
 
 
-async def until(true: Callable[[], Awaitable[bool]], deadline_s: float = 240.0) -> None:
-    """Returns once `true()` is; fails the test when that takes too long."""
-    for _ in range(int(deadline_s / PAUSE_S)):
+async def until(
+    true: Callable[[], Awaitable[bool]], deadline_s: float = 240.0, *, pause_s: float = PAUSE_S
+) -> None:
+    """Returns once `true()` is, asked after each pause; fails the test when that takes too long."""
+    for _ in range(int(deadline_s / pause_s)):
         if await true():
             return
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(pause_s)
     raise AssertionError(f"did not become true within {deadline_s} s")
 
 

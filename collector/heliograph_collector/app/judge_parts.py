@@ -68,7 +68,7 @@ def divide_rows(rows: Sequence[JournalRow], workers: Sequence[WorkerProcess]) ->
 
 
 @dataclass(slots=True)
-class Share:
+class JudgeShare:
     """What one process judges of a block."""
 
     worker: WorkerProcess
@@ -76,12 +76,12 @@ class Share:
     own: list[int] = field(default_factory=list)  # … and of the same among what it decoded
 
 
-def list_shares(decoded: PartedRows, workers: Collection[WorkerProcess]) -> list[Share]:
+def list_shares(decoded: PartedRows, workers: Collection[WorkerProcess]) -> list[JudgeShare]:
     """List what each of these processes decoded of a block, as its share."""
-    shares: list[Share] = []
+    shares: list[JudgeShare] = []
     index = 0
     for part in decoded.parts:
-        share = Share(part.worker) if part.worker is not None else None
+        share = JudgeShare(part.worker) if part.worker is not None else None
         for at, record in enumerate(part.decoded.records):
             if record.is_time_bad:
                 continue

@@ -22,8 +22,8 @@ from heliograph_collector.app.judge_messages import (
 )
 from heliograph_collector.app.judge_parts import (
     BlockPart,
+    JudgeShare,
     PartedRows,
-    Share,
     build_judge_request,
     divide_rows,
     list_envelopes,
@@ -166,7 +166,7 @@ class JudgeProcesses:
         return verdicts | await self._ask_context(worker, selection, rest)
 
     async def _find_views(
-        self, worker: WorkerProcess, shares: Sequence[Share], number: int
+        self, worker: WorkerProcess, shares: Sequence[JudgeShare], number: int
     ) -> Sequence[msgspec.Raw]:
         """Ask the process with the context for the requests to others, none if it is lost."""
         named = [

@@ -55,8 +55,10 @@ def _decide_outcome(observations: Sequence[Observation]) -> bool | None:
 
 def _counts_as_failure(observation: Observation) -> bool:
     """Return False for IPv6 connections and AAAA lookups."""
+    is_lookup = observation.dns is not None and observation.dns.query_type == "AAAA"
+    return not is_lookup and not is_over_ipv6(observation)
+
+
+def is_over_ipv6(observation: Observation) -> bool:
     end = observation.tcp or observation.udp
-    is_ipv6 = end is not None and ":" in end.address
-    return not is_ipv6 and not (
-        observation.dns is not None and observation.dns.query_type == "AAAA"
-    )
+    return end is not None and ":" in end.address

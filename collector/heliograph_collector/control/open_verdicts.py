@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from heliograph.failure import Operation
 from heliograph.observation import Measurement, Observation
+from heliograph_collector.control.endpoint_outcomes import is_over_ipv6
 from heliograph_collector.control.target_key import make_target_key
 from heliograph_collector.control.vantage_profiles import Topic, list_topics
 from heliograph_collector.model.records import ReceivedMeasurement, Verdict, VerdictState
@@ -62,13 +63,8 @@ def _lacks_ipv6(measurement: Measurement, verdicts: Sequence[Verdict]) -> bool:
 
 def _is_vain_ipv6(observation: Observation) -> bool:
     is_failed = observation.failure is not None and observation.operation is Operation.CONNECT
-    return is_failed and _is_ipv6(observation)
+    return is_failed and is_over_ipv6(observation)
 
 
 def _list_reached_ipv6(measurement: Measurement) -> Iterator[bool]:
-    return (x.failure is None and _is_ipv6(x) for x in measurement.observations)
-
-
-def _is_ipv6(observation: Observation) -> bool:
-    end = observation.tcp or observation.udp
-    return end is not None and ":" in end.address
+    return (x.failure is None and is_over_ipv6(x) for x in measurement.observations)

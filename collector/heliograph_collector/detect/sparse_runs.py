@@ -24,9 +24,9 @@ after 6.6 h.
 import math
 from bisect import bisect_left
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from itertools import accumulate, islice
 from operator import attrgetter
 
 from heliograph.units import DAY_US, HOUR_US
@@ -111,8 +111,7 @@ def find_runs(votes: Iterable[ServiceVote]) -> dict[str, list[FailingRun]]:
     needed = _NEEDED_NATS + math.log(max(1, len(tested)))
     runs: defaultdict[str, list[FailingRun]] = defaultdict(list)
     for cell, own in tested.items():
-        works_elsewhere = _Context(cell, judged).works
-        runs[cell[0]] += _CellRuns(cell, needed, works_elsewhere, _Past(own)).list_runs()
+        runs[cell[0]] += _CellRuns(cell, needed, _Context(cell, judged), _Past(own)).list_runs()
     return runs
 
 
@@ -160,7 +159,7 @@ class _CellRuns:
 
     cell: Cell
     needed: float
-    works_elsewhere: Callable[[int, int], bool]
+    context: "_Context"
     past: "_Past"
     lengths: deque[tuple[int, int]] = field(default_factory=deque)  # end and voters of past runs
     follows: deque[tuple[int, bool]] = field(default_factory=deque)  # whether it failed after one
@@ -239,7 +238,7 @@ class _CellRuns:
             and len(self.failures) >= max(_LEAST_VOTERS, longest + 2)
             and _SPAN_US <= self.failures[-1].at_us - since_us <= _RECENT_US
             and self._is_known(since_us)
-            and self.works_elsewhere(since_us, now_us)
+            and self.context.works(since_us, now_us)
         )
 
     def _is_known(self, since_us: int) -> bool:
@@ -292,12 +291,14 @@ class _Context:
         domestic = VoteCount()
         abroad = VoteCount()
         service, country, _ = self.cell
-        for vote in self.votes:
-            if since_us <= vote.at_us <= until_us:
-                is_here = vote.witness.place.country == country
-                if is_here != (vote.service == service):
-                    count = domestic if is_here else abroad
-                    count.add(VoteCount(1, vote.standing in FAILING_VALUES))
+        first = bisect_left(self.votes, since_us, key=attrgetter("at_us"))
+        for vote in islice(self.votes, first, None):
+            if vote.at_us > until_us:
+                break
+            is_here = vote.witness.place.country == country
+            if is_here != (vote.service == service):
+                count = domestic if is_here else abroad
+                count.add(VoteCount(1, vote.standing in FAILING_VALUES))
         return all(count.share <= _USUAL_SHARE for count in (domestic, abroad))
 
 

@@ -37,7 +37,7 @@ from heliograph_collector.http.pages.about import AboutPage
 from heliograph_collector.http.pages.archive_page import ArchivePage
 from heliograph_collector.http.pages.day_charts import DayCharts
 from heliograph_collector.http.pages.front_page import FrontPage
-from heliograph_collector.http.pages.history_charts import HistoryCharts, build_others, build_own
+from heliograph_collector.http.pages.history_charts import HistoryCharts
 from heliograph_collector.http.pages.methodology import MethodologyPage
 from heliograph_collector.http.pages.routes import PageRoutes
 from heliograph_collector.http.pages.subject_routes import SubjectRoutes, redirect_other_paths
@@ -173,13 +173,13 @@ def _add_pages(
     SiteFiles(feed, incident_cache, assets["mark.svg"]).add_routes(router)
     history_api = HistoryApi(feed, incident_cache, known_networks, assets)
     router.add_get("/api/v1/history", history_api.__call__)
-    for path, build in (("/charts/history", build_own), ("/charts/imported", build_others)):
+    for is_ours in (True, False):
         charts = HistoryCharts(
-            path, build, feed, incident_cache, snapshot_cache, known_networks, assets
+            feed, incident_cache, snapshot_cache, known_networks, assets, is_ours=is_ours
         )
-        router.add_get(path, charts.show_embed)
-        router.add_get(f"{path}.svg", charts.send_svg)
-        router.add_get(f"{path}.png", charts.send_png)
+        router.add_get(charts.path, charts.show_embed)
+        router.add_get(f"{charts.path}.svg", charts.send_svg)
+        router.add_get(f"{charts.path}.png", charts.send_png)
 
 
 def _build_limits(feed: Feed) -> list[Middleware]:

@@ -7,13 +7,15 @@ and literals are read: nothing is executed.
 import re
 from collections.abc import Iterator
 
-_BEGIN = re.compile(r"\s*(?:--[^\n]*\n\s*)*INSERT\s+INTO\s+[\w.`\"]+\s*\(([^)]*)\)\s*VALUES", re.I)
+_COMMENTS = re.compile(r"\s*(?:--[^\n]*\n\s*)*")
+_BEGIN = re.compile(r"INSERT\s+INTO\s+[\w.`\"]+\s*\(([^)]*)\)\s*VALUES", re.I)
 _TOKEN = re.compile(r"'((?:[^'\\]|\\.|'')*)'|([(),])|([^\s(),';]+)")
 _ESCAPE = re.compile(r"\\(.)|''")
 
 
 def is_insert(text: str) -> bool:
-    return _BEGIN.match(text) is not None
+    comments = _COMMENTS.match(text)
+    return _BEGIN.match(text, comments.end() if comments else 0) is not None
 
 
 def read_inserts(text: str) -> Iterator[list[str]]:

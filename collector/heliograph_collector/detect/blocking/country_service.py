@@ -163,8 +163,9 @@ class CountryService:
         limits = self.limits
         new = new_voters.select_new(votes)
         repeated = [o for o in votes if o.witness.nym in new_voters.repeating]
-        is_small = sum_votes(count_votes(_list_hits(votes))).votes < limits.few
-        lasting = self.flapping.select_lasting(new) if is_small else []
+        lasting = self.flapping.select_lasting(new)
+        if lasting and sum_votes(count_votes(_list_hits(votes))).votes >= limits.few:
+            lasting = []
         first = [o for o in new if o not in lasting]
         self.evidence.add_bin(self._count_cells(first), rate, usual, limits)
         self.evidence.add_repeats(self._count_cells([*repeated, *lasting]), usual, limits)

@@ -209,14 +209,15 @@ class LevelDetector:
         episode = episodes[-1] if episodes and episodes[-1].is_open else None
         test = level.test
         if test.is_low:
-            if episode is None and self._is_noise(reading, level):
+            others = self._find_others(reading)
+            if episode is None and _is_noise(reading, level, others):
                 return
             if episode is None:
                 started = Bracket(level.well_us, level.low_us)
                 episode = LevelEpisode(reading.scope, started, reading.until_us)
                 episodes.append(episode)
             is_low_step = test.stage is DropStage.CONFIRMED and test.well_steps == 0
-            is_certain = is_low_step and not self._is_doubtful(reading, level)
+            is_certain = is_low_step and not self._is_doubtful(reading, level, others)
             episode.sources[reading.source] = is_certain or episode.sources.get(
                 reading.source, False
             )
@@ -226,29 +227,18 @@ class LevelDetector:
         elif episode is not None and reading.source in episode.sources:
             self._close_if_over(episode, reading, level)
 
-    def _is_noise(self, reading: LevelReading, level: _SourceLevel) -> bool:
-        """Return whether a telescope alone is low, which another source contradicts."""
-        return reading.source in TELESCOPES and self._is_contradicted(reading, level)
-
-    def _is_doubtful(self, reading: LevelReading, level: _SourceLevel) -> bool:
+    def _is_doubtful(
+        self, reading: LevelReading, level: _SourceLevel, others: Mapping[str, _SourceLevel]
+    ) -> bool:
         """Return whether a low step may be of the source alone, or of a part of its time."""
-        own = self._find_others(reading)
         is_last = reading.until_us == self._last_us.get((reading.source, reading.scope))
-        is_joined = any(o.test.is_low and o.low_us < reading.until_us for o in own.values())
+        is_joined = any(o.test.is_low and o.low_us < reading.until_us for o in others.values())
         is_first = level.low_us == reading.until_us
         if is_first and not is_joined and (is_last or not reading.value):
             return True
         if not is_joined and is_holiday_sized(level.test):
             return True
-        return self._is_contradicted(reading, level)
-
-    def _is_contradicted(self, reading: LevelReading, level: _SourceLevel) -> bool:
-        others = {
-            source: other.test.lost_share
-            for source, other in self._find_others(reading).items()
-            if other.known_us >= reading.at_us - FRESH_US
-        }
-        return is_contradicted(reading, level.test.lost_share, others)
+        return _is_contradicted(reading, level, others)
 
     def _find_others(self, reading: LevelReading) -> dict[str, _SourceLevel]:
         """Return the levels of the other sources of a cell."""
@@ -282,3 +272,21 @@ def detect_levels(readings: Iterable[LevelReading], until_us: int) -> tuple[Inci
 
 def _order_key(reading: LevelReading) -> tuple[int, str, Scope]:
     return reading.until_us, reading.source, reading.scope
+
+
+def _is_noise(
+    reading: LevelReading, level: _SourceLevel, others: Mapping[str, _SourceLevel]
+) -> bool:
+    """Return whether a telescope alone is low, which another source contradicts."""
+    return reading.source in TELESCOPES and _is_contradicted(reading, level, others)
+
+
+def _is_contradicted(
+    reading: LevelReading, level: _SourceLevel, others: Mapping[str, _SourceLevel]
+) -> bool:
+    fresh = {
+        source: other.test.lost_share
+        for source, other in others.items()
+        if other.known_us >= reading.at_us - FRESH_US
+    }
+    return is_contradicted(reading, level.test.lost_share, fresh)

@@ -5,7 +5,7 @@ its own license, so no image has both.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from aiohttp import web
@@ -16,8 +16,8 @@ from heliograph_collector.http import i18n
 from heliograph_collector.http.api.history import CHART_PARAMETERS, read_subject
 from heliograph_collector.http.api.incidents import request_origin
 from heliograph_collector.http.api.parameters import ASN, parse
-from heliograph_collector.http.backend import Feed, Publisher
-from heliograph_collector.http.charts.history_chart import MAX_ROWS, HistoryChart, render_chart
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.charts.history_chart import MAX_ROWS, render_chart
 from heliograph_collector.http.charts.share_image import render_png
 from heliograph_collector.http.headers import respond_file
 from heliograph_collector.http.incident_cache import IncidentCache
@@ -43,36 +43,21 @@ _IMAGE_TTL = Ttl(fresh_us=5 * MINUTE_US)
 _MAX_AGE_S = 300
 
 
-Build = Callable[[HistoryView, Publisher, str, i18n.Locale], HistoryChart]
-
-
-def build_own(view: HistoryView, publisher: Publisher, base: str, t: i18n.Locale) -> HistoryChart:
-    names = ("Heliograph", publisher.operator, publisher.license, base, "UTC")
-    return build_chart(view, " · ".join(filter(None, names)), MAX_ROWS, t)
-
-
-def build_others(
-    view: HistoryView, publisher: Publisher, base: str, t: i18n.Locale
-) -> HistoryChart:
-    """Build an image without our license: what it shows is not ours."""
-    return build_others_chart(view, base, MAX_ROWS, t)
-
-
 class HistoryCharts:
-    """The three forms of one chart, which `build` makes, at `path`."""
+    """The three forms of the chart of what we measured, or of what others did, at `path`."""
 
     def __init__(
         self,
-        path: str,
-        build: Build,
         feed: Feed,
         incident_cache: IncidentCache,
         snapshot_cache: SnapshotCache,
         known_networks: KnownNetworks,
         assets: Mapping[str, str],
+        *,
+        is_ours: bool,
     ) -> None:
-        self.path = path
-        self._build = build
+        self.path = "/charts/history" if is_ours else "/charts/imported"
+        self._is_ours = is_ours
         self._feed = feed
         self._snapshot_cache = snapshot_cache
         self._known_networks = known_networks
@@ -117,13 +102,22 @@ class HistoryCharts:
         t = i18n.request_locale(request)
         base = self._feed.public_url or request_origin(request)
         publisher = self._feed.publisher
-        return await asyncio.to_thread(
-            lambda: render_chart(self._build(view, publisher, base, t), t)
+        names = ("Heliograph", publisher.operator, publisher.license, base, "UTC")
+        credit = " · ".join(filter(None, names))
+        build = (
+            partial(build_chart, view, credit)
+            if self._is_ours
+            else (
+                partial(build_others_chart, view, base)  # what it shows is not ours to license
+            )
         )
+        return await asyncio.to_thread(lambda: render_chart(build(MAX_ROWS, t), t))
 
     async def _read_view(self, request: web.Request) -> HistoryView:
         values = parse(request.query, CHART_PARAMETERS)
         t = i18n.request_locale(request)
         subject = read_subject(values, t)
         await self._known_networks.require(values.get(ASN))
-        return await self._pages.read_drawable(subject, values)
+        if self._is_ours:
+            return await self._pages.read_drawable(subject, values)
+        return await self._pages.read_view(subject, values, with_own=False)

@@ -125,15 +125,24 @@ class HistoryPages:
             raise TooMuchError("That is too much history for one answer; ask for fewer days.")
         return view
 
-    async def read_view(self, subject: Subject, values: QueryValues) -> HistoryView:
-        """Read all that is known of a subject in the chosen days. Raises Problem, StoreError."""
+    async def read_view(
+        self, subject: Subject, values: QueryValues, *, with_own: bool = True
+    ) -> HistoryView:
+        """Read all that is known of a subject in the chosen days, or what others measured alone.
+
+        Raises Problem, StoreError.
+        """
         feed = self._feed
         days = read_day_range(values, feed.clock.wall_us())
         claim = subject.filters.get("service", "") or values.get(SERVICE, "")
         listed = self._find_service(claim)
         service = listed or claim
-        history, too_much = await self._read_history(subject, service, days)
-        blocking = {} if too_much else await self._count_blocking_networks(subject, service, days)
+        history, too_much = CellHistory(), False
+        blocking: Mapping[str, Mapping[int, int]] = {}
+        if with_own:
+            history, too_much = await self._read_history(subject, service, days)
+        if with_own and not too_much:
+            blocking = await self._count_blocking_networks(subject, service, days)
         imported = await self._read_imported(subject, service, days)
         if claim and not (listed or history.rows or imported.rows or too_much):
             raise unknown_name("service", claim, ", ".join(feed.services))

@@ -14,6 +14,7 @@ from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.http.day_range import MAX_DAYS
 from heliograph_collector.http.i18n import LANGS
 from heliograph_collector.model.history import CellHistory
+from heliograph_collector.model.imported import ImportedResult
 from heliograph_collector.model.records import VerdictState
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 from heliograph_collector.store.imported_results import ImportedResults
@@ -38,6 +39,12 @@ async def read_rows(site: Site, path: str, *, others: bool = False) -> list[str]
     ours, _, theirs = (await site.html(path)).partition('id="others-title"')
     html = theirs if others else ours
     return [" ".join(TAGS.sub(" ", row).split()) for row in ROW.findall(html)]
+
+
+async def serve_imported(serve: Serve, folder: Path, results: list[ImportedResult]) -> Site:
+    with closing(ImportedResults(folder / "imported.db")) as imported:
+        imported.add(results, JAN_1 + 9 * DAY_US, 1)
+    return await serve(evening().feed(**read_past(folder)))
 
 
 def find_row(rows: list[str], start: str) -> str:
@@ -153,9 +160,7 @@ async def test_what_one_network_blocks_is_no_green_row(serve: Serve, tmp_path: P
         for day in range(4)
         for n in range(2)
     ]  # fmt: skip
-    with closing(ImportedResults(tmp_path / "imported.db")) as imported:
-        imported.add(results, JAN_1 + 9 * DAY_US, 1)
-    others = await serve(evening().feed(**read_past(tmp_path)))
+    others = await serve_imported(serve, tmp_path, results)
     telegram = find_row(await read_rows(others, KZ, others=True), "Telegram")
     assert "blocked on 2 of 4 days with data · 2 Jan to 3 Jan" in telegram
     assert "blocked in 4 of 32 measurements · AS9198" in telegram
@@ -317,9 +322,7 @@ async def test_a_network_that_blocked_for_some_hours_of_a_blocked_day_is_named(
         for asn, hours in blocked.items()
         for n in range(8)
     ]  # fmt: skip
-    with closing(ImportedResults(tmp_path / "imported.db")) as imported:
-        imported.add(results, JAN_1 + 9 * DAY_US, 1)
-    others = await serve(evening().feed(**read_past(tmp_path)))
+    others = await serve_imported(serve, tmp_path, results)
     row = find_row(await read_rows(others, KZ, others=True), "Telegram")
     assert row.endswith("in 15 of 24 measurements · AS29355 · some measurements in AS9198"), row
 
@@ -365,6 +368,8 @@ async def test_a_history_that_cannot_be_read_says_so(serve: Serve, tmp_path: Pat
         assert answer.status == 503
     site = await serve(feed_with_past(tmp_path / "two", read_history=too_much))
     assert "too many measurements to draw" in await site.html(KZ)
+    async with site.get(f"/charts/imported.svg?country=KZ&{DAYS}") as answer:
+        assert answer.status == 200, "what others measured is drawn without ours"
 
 
 async def test_too_many_rows_are_refused_and_no_empty_answer(
