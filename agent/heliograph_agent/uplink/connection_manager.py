@@ -6,9 +6,9 @@ States: an attempt on one transport, then a wait, then the next attempt, until `
   ends it.
 - A failure on the path (PATH_REASONS) leads to the next transport of the pass within a second,
   because another transport may avoid it.
-- Any other failure, and that of the last transport, ends the pass. The wait doubles with each
-  failed pass and is drawn with full jitter (reconnect_delay.py), because a whole country reconnects
-  at once. The collector may ask for a longer wait.
+- Any other failure, and that of the last transport, ends the pass. The wait after it grows and is
+  drawn with full jitter (reconnect_delay.py), because a whole country reconnects at once. The
+  collector may ask for a longer wait.
 - A session that breaks without a goodbye is reported by the next transport (session_loss.py).
 - A reply of the collector resets the count. `restart` resets it too, because on another network
   other transports may work. `shorten_wait` lowers it, because the link is online again.
@@ -24,6 +24,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from heliograph.observation import Link
 from heliograph.plan import Carrier, Entrance
 from heliograph.translation import mark
 from heliograph_agent.net.trace import StepTrace
@@ -34,7 +35,7 @@ from heliograph_agent.uplink.carrier import make_carrier
 from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.dns_beacon import DnsBeacon
 from heliograph_agent.uplink.plan_download import PlanDownload
-from heliograph_agent.uplink.reconnect_delay import ReconnectDelay
+from heliograph_agent.uplink.reconnect_delay import REFUSED_US, FailedPasses, ReconnectDelay
 from heliograph_agent.uplink.session import SessionAgent, UplinkContext
 from heliograph_agent.uplink.session_loss import PREPARE_S, SessionLoss
 from heliograph_agent.uplink.transports import (
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from heliograph_agent.uplink.single_post import PostTransport
     from heliograph_agent.uplink.stream_transport import StreamTransport
 
-SHORT_WAIT_FAILURES = 4  # after the link is online again; waits of up to 8 s
 STABLE_US = 180_000_000  # the network does not freeze a session that lasts so long
 MAX_QUEUED_ATTEMPTS = 64  # attempts that wait to be stored
 log = logging.getLogger("heliograph.uplink")
@@ -114,8 +114,7 @@ class Uplink:
         )
         self._session_loss = SessionLoss(self._clock)
         self._answer_timeout: asyncio.Timeout | None = None  # of the transport in use
-        self._failures = 0
-        self._wait_failures = 0  # failures that determine the next wait
+        self._failed_passes = FailedPasses()
         self._retry_after_s = 0
         self._active_transport: StreamTransport | PostTransport | None = None
         self._began_us = 0
@@ -134,13 +133,12 @@ class Uplink:
 
         Some wait remains, because the links of all agents return at once.
         """
-        if not self.status.connected and self._failures > SHORT_WAIT_FAILURES:
-            self._failures = self._wait_failures = SHORT_WAIT_FAILURES
+        if not self.status.connected and self._failed_passes.shorten():
             self._wake_event.set()
 
     def restart(self) -> None:
         """End the session after a network change, and try the best transport at once."""
-        self._failures = self._wait_failures = 0
+        self._failed_passes.reset()
         self._attempt_log.reset()
         self._selector.reset_network()
         self._wake_event.set()
@@ -162,8 +160,7 @@ class Uplink:
     async def run(self) -> None:
         """Run until `leave`; a later call runs again, for example after a pause."""
         self._leave_reason = ""
-        self._failures = 0
-        self._wait_failures = 0
+        self._failed_passes.reset()
         async with asyncio.TaskGroup() as group:
             writer_task = group.create_task(self._write_attempts())
             await self._run_attempts()
@@ -225,7 +222,7 @@ class Uplink:
 
     async def _send_beacon(self) -> None:
         """Send a DNS beacon when every transport has failed and both sides allow it."""
-        if self._leave_reason or not self._failures:
+        if self._leave_reason or not self._failed_passes.count:
             return
         is_word = self._session_loss.is_due
         self._session_loss.end()  # no other transport is left
@@ -272,14 +269,13 @@ class Uplink:
         if self._leave_reason:
             return
         if transport is not None and is_lost:
-            self._wait_failures = 1
+            self._failed_passes.for_wait = 1
             with suppress(UplinkError, StateError):  # then the pass keeps its order
                 self._selector.order_after_loss(transport, self._list_transports())
         elif self._is_pass_over(transport, reason):
-            self._failures += 1
-            self._wait_failures = self._failures
+            self._failed_passes.record_pass(is_refusal=self._is_refusal(reason))
         else:
-            self._wait_failures = 1  # the next transport within a second
+            self._failed_passes.for_wait = 1  # the next transport within a second
         if self.status.connected or reason != self.status.last_failure:
             log.warning(mark("%s; results are kept and sent later"), describe_reason(reason))
         self._set_status(
@@ -290,6 +286,12 @@ class Uplink:
                 last_failure_us=self._clock.wall_us(),
             )
         )
+
+    def _is_refusal(self, reason: Reason) -> bool:
+        """Return whether the transport was refused at once though the link is online."""
+        lasted_us = self._clock.monotonic_us() - self._began_us
+        is_online = self.context.agent.session_facts().link is Link.ONLINE
+        return reason is Reason.UNREACHABLE and lasted_us < REFUSED_US and is_online
 
     def _is_pass_over(self, transport: Transport | None, reason: Reason) -> bool:
         """Return whether the pass over all transports has ended.
@@ -308,14 +310,13 @@ class Uplink:
         return is_last
 
     async def _wait_retry(self) -> None:
-        seconds = (
-            self.reconnect_delay.draw_wait_s(self._wait_failures) if self._wait_failures else 0.0
-        )
+        passes = self._failed_passes
+        seconds = self.reconnect_delay.draw_wait_s(passes.for_wait) if passes.for_wait else 0.0
         seconds = max(seconds, float(self._retry_after_s))  # as the collector asked
         self._retry_after_s = 0
-        while await self._wait_woken(seconds) and self._wait_failures and not self._leave_reason:
-            seconds = min(seconds, self.reconnect_delay.draw_wait_s(self._wait_failures))
-        self._wait_failures = 0
+        while await self._wait_woken(seconds) and passes.for_wait and not self._leave_reason:
+            seconds = min(seconds, self.reconnect_delay.draw_wait_s(passes.for_wait))
+        passes.for_wait = 0
 
     async def _wait_woken(self, seconds: float) -> bool:
         self._wake_event.clear()
@@ -335,7 +336,7 @@ class Uplink:
 
     def note_reply(self) -> None:
         """Note that the collector answered by the transport in use."""
-        self._failures = 0
+        self._failed_passes.reset()
         self._session_loss.end()
         if self._answer_timeout is not None and not self._answer_timeout.expired():
             self._answer_timeout.reschedule(None)

@@ -1,7 +1,15 @@
-"""Delay old results after a long absence, as whole countries reconnect at once.
+"""Delay attempts to reconnect, and old results, as whole countries reconnect at once.
 
-The digest, changes and new results are sent at once. The rest of the backlog, P2 and P3, starts
-after a random wait of up to SPREAD_S.
+Theory of operation. The limit of the wait doubles with each failed pass over the transports, up to
+RECONNECT.limit_s. It does so on a dead link too: the attempt itself shows that the link is back,
+often before the anchors are measured again.
+
+A balancer that knows nothing of its hosts leads each connection to another one, so a refusal says
+little about the next connection. Once waits are longer than those of SHORT_WAIT_PASSES, a pass that
+was refused at once on an online link is repeated within a second, REPEATS times, before it counts.
+
+After a long absence the digest, changes and new results are sent at once. The rest of the backlog,
+P2 and P3, starts after a random wait of up to SPREAD_S.
 """
 
 import random
@@ -9,12 +17,49 @@ from dataclasses import dataclass
 
 from heliograph.backoff import Backoff
 from heliograph.clock import Clock
-from heliograph.units import HOUR_US
+from heliograph.units import HOUR_US, SECOND_US
 from heliograph_agent.spool import Spool
 
-RECONNECT = Backoff(1.0, 300.0)  # between attempts; assumed
+# Between attempts. The detectors count on the limit (`retry_s` of the collector's thresholds). When
+# a collector of 30,000 agents is back after an hour, 1,000 a second try at first and none after
+# 60 s; at 2.8 ms of CPU each (collector/README.md, "session") that is 2.8 cores, falling.
+RECONNECT = Backoff(1.0, 60.0)
+SHORT_WAIT_PASSES = 4  # waits of up to 8 s
+REFUSED_US = 5 * SECOND_US  # assumed; half of what a silent path takes (channel.CONNECT_S)
+REPEATS = 3  # with one dead host of three, 1 of 81 passes fails
 AWAY_US = HOUR_US  # least time without a reply of an absence, least age of a backlog
 SPREAD_S = 1_800.0
+
+
+@dataclass(slots=True)
+class FailedPasses:
+    """Count passes that failed in a row, and determine the next wait. Pure."""
+
+    count: int = 0
+    for_wait: int = 0  # the failures that determine the next wait, 0 for no wait
+    _repeats: int = 0  # of the last pass
+
+    def record_pass(self, *, is_refusal: bool) -> None:
+        """Count a failed pass, or have it repeated within a second if it was refused at once."""
+        if is_refusal and self.count >= SHORT_WAIT_PASSES and self._repeats < REPEATS:
+            self._repeats += 1
+            self.for_wait = 1
+            return
+        self._repeats = 0
+        self.count += 1
+        self.for_wait = self.count
+
+    def shorten(self) -> bool:
+        """Lower the next wait to a few seconds; return whether it was longer."""
+        is_long = self.count > SHORT_WAIT_PASSES
+        if is_long:
+            self.count = self.for_wait = SHORT_WAIT_PASSES
+            self._repeats = 0
+        return is_long
+
+    def reset(self) -> None:
+        """Forget all failures, because the collector answered or the network changed."""
+        self.count = self.for_wait = self._repeats = 0
 
 
 @dataclass(slots=True)

@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from heliograph.observation import Link
 from heliograph.plan import Carrier, Entrance
 from heliograph.v1 import envelope_pb2, intake_pb2
 from heliograph_agent.spool import Spool
@@ -276,3 +278,22 @@ async def test_network_change_tries_best_transport_first(
             await away.until(lambda: bool(away.hellos))
             await agent.deliver()
     assert_once_each(away, 2)
+
+
+@pytest.mark.parametrize(
+    ("link", "waits"), [(Link.ONLINE, [1, 2, 3, 4, 1, 1]), (Link.OFFLINE, [1, 2, 3, 4, 5, 6])]
+)
+async def test_refusal_on_an_online_link_is_tried_again_before_the_wait_grows(
+    agent: Agent, who: Identity, link: Link, waits: list[int]
+) -> None:
+    """A balancer leads to a dead host, until it leads to another one."""
+    agent.facts = replace(agent.facts, link=link)
+
+    def refuse(so_far: bytes, piece: bytes) -> bytes | None:
+        return piece if len(agent.waits) >= len(waits) else None
+
+    async with intake(who=who) as collector, front(collector.port, refuse) as port:
+        collector.said_endpoint = f"{HOST}:{port}"
+        async with running(agent, collector):
+            await agent.deliver()
+    assert agent.waits == waits

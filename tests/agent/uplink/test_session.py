@@ -9,7 +9,7 @@ from heliograph import keys
 from heliograph.clock import SystemClock
 from heliograph.v1 import envelope_pb2, intake_pb2
 from heliograph_agent.state import COLLECTOR
-from heliograph_agent.uplink.connection_manager import SHORT_WAIT_FAILURES
+from heliograph_agent.uplink.reconnect_delay import SHORT_WAIT_PASSES
 from heliograph_agent.uplink.transports import Reason
 from support.scripted_intake import (
     Collector,
@@ -260,7 +260,7 @@ async def test_shorten_wait_after_many_failures(agent: Agent, who: Identity) -> 
         await agent.until(lambda: 6 in agent.waits)
         agent.uplink.shorten_wait()
         await agent.until(lambda: agent.waits.count(6) == 2)
-    assert agent.waits == [1, 2, 3, 4, 5, 6, SHORT_WAIT_FAILURES, 5, 6]
+    assert agent.waits == [1, 2, 3, 4, 5, 6, SHORT_WAIT_PASSES, 5, 6]
 
 
 async def test_advice_pauses_batches(agent: Agent, who: Identity) -> None:
