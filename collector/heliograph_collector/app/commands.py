@@ -136,7 +136,7 @@ def replay_file(path: Path) -> "ReplayResult":
     from heliograph_collector.sources.signal_file import read_signals
 
     content = read_signals(path)
-    return replay_signals(content.signals, content.votes, content.levels)
+    return replay_signals(content.signals, content.votes, content.levels, content.until_us)
 
 
 def reproduce_log(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction":

@@ -37,11 +37,11 @@ def run(args: argparse.Namespace) -> int:
         print(_encode_incident(incident) if args.json else _describe_incident(incident))
     for beginning in result.doubtful:
         print(sanitize_text(beginning.describe()), file=sys.stderr)
+    blind = f"{len(result.coverage_gaps)} coverage gaps, {result.late_votes} votes that came late."
     if not args.json:
-        print(
-            f"{len(result.incidents)} incidents, {len(result.coverage_gaps)} coverage gaps, "
-            f"{result.late_votes} votes that came late."
-        )
+        print(f"{len(result.incidents)} incidents, {blind}")
+    elif result.coverage_gaps or result.late_votes:
+        print(blind, file=sys.stderr)
     return 0
 
 

@@ -34,7 +34,8 @@ from heliograph_collector.model.level import LevelReading
 from heliograph_collector.model.signals import ServiceVote, VantageSignal, sort_signals
 from heliograph_collector.model.thresholds import THRESHOLDS
 
-_AFTER_US = 1_800 * SECOND_US  # after the last signal, so that what is pending is decided; assumed
+# After the last signal of a file that names no end, so that what is pending is decided; assumed.
+_AFTER_US = 1_800 * SECOND_US
 
 TimedVote = tuple[int, ServiceVote]  # with the time at which the collector has judged it
 
@@ -56,15 +57,20 @@ def replay_signals(
     signals: Iterable[VantageSignal],
     votes: Sequence[TimedVote] = (),
     levels: Sequence[LevelReading] = (),
+    end_us: int = 0,
 ) -> ReplayResult:
-    """Run the detectors over signals, in whatever order they are."""
+    """Run the detectors over signals, in whatever order they are.
+
+    Args:
+        end_us: Until when the collector watched; 0: half an hour after the last signal.
+    """
     sparse, dense = _split_sparse(votes)
     ordered = sort_signals(signals)
     late_votes = 0
     incidents: list[Incident] = []
     coverage_gaps: tuple[CoverageGap, ...] = ()
     if ordered or dense:
-        live = _LiveReplay(ordered, sorted(dense, key=_vote_key))
+        live = _LiveReplay(ordered, sorted(dense, key=_vote_key), end_us)
         incidents += live.run()
         coverage_gaps = tuple(live.engine.coverage_gaps())
         late_votes = live.late_count
@@ -79,11 +85,14 @@ def replay_signals(
 class _LiveReplay:
     """The engine of a collector, and a runner's clock over it."""
 
-    def __init__(self, signals: Sequence[VantageSignal], votes: Sequence[TimedVote]) -> None:
+    def __init__(
+        self, signals: Sequence[VantageSignal], votes: Sequence[TimedVote], end_us: int
+    ) -> None:
         self._signals = signals
         self._votes = votes
         times_us = [signal.at_us for signal in signals] + [vote.at_us for _, vote in votes]
-        self._until_us = max([*(s.at_us for s in signals), *(at for at, _ in votes)]) + _AFTER_US
+        last_us = max([*(s.at_us for s in signals), *(at for at, _ in votes)])
+        self._until_us = max(last_us, end_us) if end_us else last_us + _AFTER_US
         self.engine = DetectorEngine.create("replay", b"", min(times_us))
         self.late_count = 0
         self._now_us = min(times_us) // RECOVERY_CHECK_US * RECOVERY_CHECK_US

@@ -13,11 +13,14 @@ from pathlib import Path
 
 import msgspec
 
+from heliograph.observation import Trigger
 from heliograph.units import SECOND_US
 from heliograph_collector.model.level import LevelReading
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
+    LIGHT_SOURCE,
     Fault,
+    FaultReason,
     Goodbye,
     OfflineReport,
     ServiceVote,
@@ -25,6 +28,7 @@ from heliograph_collector.model.signals import (
     VantageLoss,
     VantageRef,
     VantageSignal,
+    VoteValue,
 )
 from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
 from heliograph_collector.sources.json_objects import (
@@ -41,6 +45,7 @@ from heliograph_collector.sources.level_names import find_misfit
 from heliograph_collector.sources.signal_lines import (
     SHAPES,
     ArrivalLine,
+    EndLine,
     FaultLine,
     GoodbyeLine,
     LevelLine,
@@ -55,19 +60,33 @@ from heliograph_collector.sources.timestamps import find_time_range, parse_times
 LIMITS = LineLimits(1 << 16, MAX_EXPANDED_BYTES, MAX_ROWS)
 DELIVERY_US = 17 * SECOND_US  # half of the 30 s between two batches of an agent, 2 s to judge it
 _COUNTRY = re.compile(r"[A-Z]{2}")
+_ENUM_ERROR = re.compile(r"Invalid enum value .* - at `\$\.(\w+)`")
 _RESTART_US = 600 * SECOND_US  # as `detect/silence/renewal.py` has it
 _RESTARTED = "(restarted)"  # edition of an agent that says none and began again
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # editors of Windows write one
+_TOLERANCE_US = SECOND_US  # of times that are rounded, some to the second
+_CHOICES = {
+    "access": ("mobile", "fixed", "hosting"),
+    "value": tuple(VoteValue),
+    "reason": tuple(FaultReason),
+    "trigger": tuple(Trigger),
+}
 
 _DECODER = msgspec.json.Decoder(SignalLine)
 
 
 @dataclass(slots=True)
 class SignalInput:
-    """The content of a signal file, in order of time; votes with the time of their arrival."""
+    """The content of a signal file, in order of time; votes with the time of their arrival.
+
+    `until_us` is the end that the file names, 0 where it names none.
+    """
 
     signals: list[VantageSignal] = field(default_factory=list)
     votes: list[tuple[int, ServiceVote]] = field(default_factory=list)
     levels: list[LevelReading] = field(default_factory=list)
+    until_us: int = 0
 
 
 def read_signals(path: Path) -> SignalInput:
@@ -91,6 +110,7 @@ def read_signals(path: Path) -> SignalInput:
                 break
             reader.read_line(number, line)
     reader.add_editions()
+    reader.split_faults()
     reader.check_times()
     reader.check_levels()
     if complaints.sentences:
@@ -109,12 +129,13 @@ class _SignalReader:
         self._path = path
         self._complaints = complaints
         self._vantages: dict[str, VantageRef] = {}
+        self._carriers: set[str] = set()
         self._boots: dict[str, str] = {}
         self._left_us: dict[str, int] = {}  # last goodbye
         self._editions: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
 
     def read_line(self, number: int, line: bytes) -> None:
-        body = line.strip()
+        body = line.strip().removeprefix(_BYTE_ORDER_MARK)
         if not body:
             return
         try:
@@ -124,7 +145,7 @@ class _SignalReader:
             self.times_us.append((number, _parse_time(parsed.at, "at")))
             self._add_line(parsed)
         except msgspec.ValidationError as error:
-            self._complain(number, f"{error}; {_list_keys(body)}")
+            self._complain(number, f"{error}; {_find_remedy(error, body)}")
         except (ValueError, RecursionError) as error:
             self._complain(number, str(error))
 
@@ -137,6 +158,16 @@ class _SignalReader:
             (arrived_us, replace(vote, edition=self._find_edition(vote)))
             for arrived_us, vote in self.content.votes
         ]
+
+    def split_faults(self) -> None:
+        """Make a fault of each carrier that vantages have, of one that names half of it."""
+        signals: list[VantageSignal] = []
+        for signal in self.content.signals:
+            if isinstance(signal, Fault) and signal.carrier:
+                signals += [replace(signal, carrier=name) for name in self._list_carriers(signal)]
+            else:
+                signals.append(signal)
+        self.content.signals = signals
 
     def check_times(self) -> None:
         """Complain about times far from the others, which a wrong unit would explain."""
@@ -162,6 +193,8 @@ class _SignalReader:
             self.content.levels.append(_build_reading(line))
         elif isinstance(line, VoteLine):
             self.content.votes.append(self._build_vote(line))
+        elif isinstance(line, EndLine):
+            self.content.until_us = max(self.content.until_us, _parse_time(line.at, "at"))
         else:
             self.content.signals.append(self._build_signal(line))
 
@@ -170,9 +203,7 @@ class _SignalReader:
     ) -> VantageSignal:
         at_us = _parse_time(line.at, "at")
         if isinstance(line, FaultLine):
-            until_us = _parse_time(line.until, "until")
-            carrier = _join_carrier(line.transport, line.entrance)
-            return Fault(at_us, max(at_us, until_us), line.reason, line.country, carrier)
+            return _build_fault(line, at_us)
         if isinstance(line, ArrivalLine):
             return self._build_arrival(line, at_us)
         if line.vantage not in self._vantages:
@@ -180,22 +211,21 @@ class _SignalReader:
         if isinstance(line, GoodbyeLine):
             self._left_us[line.vantage] = at_us
             return Goodbye(at_us, line.vantage)
-        if isinstance(line, LossLine):
-            heard_us = (
-                at_us if line.last_heard is None else _parse_time(line.last_heard, "last_heard")
-            )
-            closed_us = 0 if line.closed is None else _parse_time(line.closed, "closed")
-            return VantageLoss(
-                at_us, line.vantage, min(at_us, heard_us), line.on_battery, closed_us=closed_us
-            )
+        return _build_loss(line, at_us) if isinstance(line, LossLine) else self._build_report(line)
+
+    def _build_report(self, line: ReportLine) -> OfflineReport:
+        at_us = _parse_time(line.at, "at")
+        until_us = _parse_past(line.until, "until", at_us)
+        own_transport = self._vantages[line.vantage].carrier.partition("/")[0]
+        transport = line.transport or (own_transport if line.entrance else "")
         return OfflineReport(
             at_us,
             line.vantage,
-            _parse_time(line.since, "since"),
-            _parse_time(line.until, "until"),
+            _parse_past(line.since, "since", until_us, "until"),
+            until_us,
             line.alive,
             line.online,
-            _join_carrier(line.transport, line.entrance),
+            _join_carrier(transport, line.entrance),
         )
 
     def _build_arrival(self, line: ArrivalLine, at_us: int) -> VantageArrival:
@@ -221,6 +251,7 @@ class _SignalReader:
             _join_carrier(line.transport, line.entrance),
         )
         self._vantages[line.vantage] = vantage
+        self._carriers.add(vantage.carrier)
         return vantage
 
     def _build_vote(self, line: VoteLine) -> tuple[int, ServiceVote]:
@@ -232,6 +263,7 @@ class _SignalReader:
                 "or put its arrival first"
             )
         vantage = earlier or self._build_vantage(line)
+        _check_place(line, vantage)
         at_us = _parse_time(line.at, "at")
         arrived_us = (
             at_us + DELIVERY_US
@@ -245,10 +277,22 @@ class _SignalReader:
             line.value,
             line.layer,
             line.method,
-            line.experiment,
+            line.experiment + LIGHT_SOURCE * line.light,
             line.functions,
+            line.trigger or "",
             edition=line.edition,
         )
+
+    def _list_carriers(self, fault: Fault) -> list[str]:
+        """List the carriers of a fault; where vantages have none of them, its own words."""
+        transport, _, entrance = fault.carrier.partition("/")
+        carriers = [
+            name
+            for name in sorted(self._carriers)
+            if transport in ("", name.partition("/")[0])
+            and entrance in ("", name.partition("/")[2])
+        ]
+        return carriers or [fault.carrier]
 
     def _find_edition(self, vote: ServiceVote) -> str:
         known = self._editions.get(vote.witness.nym, [])
@@ -267,6 +311,36 @@ def _build_reading(line: LevelLine) -> LevelReading:
     )
 
 
+def _build_fault(line: FaultLine, at_us: int) -> Fault:
+    if line.country:
+        _check_country(line.country)
+    until_us = _parse_time(line.until, "until")
+    if until_us < at_us:
+        raise ValueError("until is before at; correct one of them")
+    carrier = _join_carrier(line.transport, line.entrance)
+    return Fault(at_us, until_us, line.reason, line.country, carrier)
+
+
+def _build_loss(line: LossLine, at_us: int) -> VantageLoss:
+    heard_us = (
+        at_us if line.last_heard is None else _parse_past(line.last_heard, "last_heard", at_us)
+    )
+    closed_us = 0 if line.closed is None else _parse_past(line.closed, "closed", at_us)
+    return VantageLoss(at_us, line.vantage, heard_us, line.on_battery, closed_us=closed_us)
+
+
+def _check_place(line: VoteLine, vantage: VantageRef) -> None:
+    """Refuse a vote that is elsewhere than its vantage, which its own country would say."""
+    known = {**vantage.place._asdict(), "prefix": vantage.prefix}
+    for key in () if line.country else ("region", "asn", "access", "prefix"):
+        stated = getattr(line, key)
+        if stated and stated != known[key]:
+            raise ValueError(
+                f"{key} {stated!r} is not that of {line.vantage!r}, {known[key]!r}; "
+                "name the country too where the vote has a place of its own"
+            )
+
+
 def _check_country(country: str) -> None:
     if not _COUNTRY.fullmatch(country):
         raise ValueError(f"the country {country!r} is not two capitals; write it like KZ")
@@ -281,12 +355,23 @@ def _parse_time(value: Time, key: str) -> int:
     return at_us
 
 
+def _parse_past(value: Time, key: str, limit_us: int, limit: str = "at") -> int:
+    """Parse a time that may not be after another one of its line."""
+    at_us = _parse_time(value, key)
+    if at_us > limit_us + _TOLERANCE_US:
+        raise ValueError(f"{key} is after {limit}; correct one of them")
+    return min(at_us, limit_us)
+
+
 def _join_carrier(transport: str, entrance: str) -> str:
     return f"{transport}/{entrance}" if entrance else transport
 
 
-def _list_keys(body: bytes) -> str:
-    """Return the remedy for a line of the wrong shape: the keys that its kind has."""
+def _find_remedy(error: msgspec.ValidationError, body: bytes) -> str:
+    """Return the remedy for a line of the wrong shape: the values or the keys that it may have."""
+    named = _ENUM_ERROR.match(str(error))
+    if named and named[1] in _CHOICES:
+        return f"{named[1]} is one of {', '.join(_CHOICES[named[1]])}"
     try:
         kind = msgspec.json.decode(body, type=_KindLine).kind
     except (ValueError, RecursionError):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from heliograph.observation import Trigger
 from heliograph_collector.model.signals import FaultReason, VantageLocation, VoteValue
 
 SESSION = "session"  # the transport of a line that names none
@@ -96,7 +97,13 @@ class VoteLine(_VantageLine, frozen=True, kw_only=True, tag="vote"):
     method: Text = ""
     experiment: Text = ""
     functions: Text = ""
+    light: bool = False  # a check of one endpoint of a messenger, drawn by chance
+    trigger: Trigger | None = None  # of a test out of its turn
     edition: Text = ""  # of its agent; "": that of its latest arrival
+
+
+class EndLine(_Line, frozen=True, kw_only=True, tag="end"):
+    """The end of what was watched: time goes on until then, and no further."""
 
 
 class LevelLine(_PlacedLine, frozen=True, kw_only=True, tag="level"):
@@ -105,8 +112,10 @@ class LevelLine(_PlacedLine, frozen=True, kw_only=True, tag="level"):
     value: Annotated[float, Meta(ge=0)] | None
 
 
-SignalLine = ArrivalLine | GoodbyeLine | LossLine | ReportLine | FaultLine | VoteLine | LevelLine
+SignalLine = (
+    ArrivalLine | GoodbyeLine | LossLine | ReportLine | FaultLine | VoteLine | LevelLine | EndLine
+)
 
 SHAPES: tuple[type[SignalLine], ...] = (
-    ArrivalLine, GoodbyeLine, LossLine, ReportLine, FaultLine, VoteLine, LevelLine,
+    ArrivalLine, GoodbyeLine, LossLine, ReportLine, FaultLine, VoteLine, LevelLine, EndLine,
 )  # fmt: skip

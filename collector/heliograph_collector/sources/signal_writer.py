@@ -5,10 +5,12 @@ from typing import BinaryIO
 
 import msgspec
 
+from heliograph.observation import Trigger
 from heliograph.timestamps import format_timestamp
 from heliograph.units import SECOND_US
 from heliograph_collector.model.level import LevelReading
 from heliograph_collector.model.signals import (
+    LIGHT_SOURCE,
     Fault,
     Goodbye,
     ServiceVote,
@@ -117,7 +119,9 @@ def _build_vote_line(vote: ServiceVote) -> VoteLine:
         value=vote.standing,
         layer=vote.layer,
         method=vote.method,
-        experiment=vote.source,
+        experiment=vote.source.removesuffix(LIGHT_SOURCE),
+        light=vote.is_light,
+        trigger=Trigger(vote.trigger) if vote.trigger else None,
         functions=vote.function,
         edition=vote.edition,
         **vote.witness.place._asdict(),

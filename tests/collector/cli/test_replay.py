@@ -11,7 +11,14 @@ from typing import NamedTuple
 import pytest
 
 from heliograph_collector import cli
-from heliograph_collector.model.signals import VantageLoss, VantageSignal, sort_signals
+from heliograph_collector.model.signals import (
+    LIGHT_SOURCE,
+    Fault,
+    OfflineReport,
+    VantageLoss,
+    VantageSignal,
+    sort_signals,
+)
 from heliograph_collector.sources.replay import Replay
 from heliograph_collector.sources.signal_file import read_signals
 from heliograph_collector.sources.signal_writer import write_signals
@@ -198,6 +205,79 @@ def test_a_bad_line_is_named_with_its_remedy_and_nothing_is_replayed(
     assert (played.code, played.incidents) == (1, [])
     assert "signals.jsonl:50: " in played.err
     assert why in played.err
+
+
+ARRIVAL = {"kind": "arrival", "at": 60, "vantage": "a", "country": "KZ", "asn": 1}
+LOSS = {"kind": "loss", "at": 90, "vantage": "a"}
+REPORT = {"kind": "report", "at": 99, "vantage": "a", "since": 92, "until": 98, "alive": True}
+FAULT = {"kind": "fault", "at": 90, "until": 120, "reason": "carrier"}
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (LOSS | {"last_heard": 92}, "last_heard is after at"),
+        (LOSS | {"closed": 92}, "closed is after at"),
+        (REPORT | {"since": 100}, "since is after until"),
+        (REPORT | {"until": 120}, "until is after at"),
+        (FAULT | {"until": 80}, "until is before at"),
+        (FAULT | {"country": "kz"}, "not two capitals"),
+        (FAULT | {"reason": "transit"}, "reason is one of restart, takeover"),
+        (ARRIVAL | {"access": "wifi"}, "access is one of mobile, fixed, hosting"),
+        (
+            {"kind": "vote", "at": 99, "vantage": "a", "asn": 2, "service": "x", "value": "down"},
+            "asn 2 is not that of 'a', 1",
+        ),
+    ],
+)
+def test_what_contradicts_itself_is_refused(play: Play, line: Line, why: str) -> None:
+    played = play([ARRIVAL, line])
+    assert (played.code, played.incidents) == (1, [])
+    assert "signals.jsonl:2: " in played.err
+    assert why in played.err
+
+
+def test_a_fault_of_an_entrance_is_one_of_all_ways_to_it(tmp_path: Path) -> None:
+    ways = [("h2", "east"), ("post", "east"), ("h2", "west")]
+    lines: list[Line] = [
+        ARRIVAL | {"vantage": "/".join(way), "transport": way[0], "entrance": way[1]}
+        for way in ways
+    ]
+    report = REPORT | {"vantage": "post/east", "entrance": "west"}
+    signals = tmp_path / "ways.jsonl"
+    signals.write_text("\n".join(map(json.dumps, [FAULT | {"entrance": "east"}, *lines, report])))
+    read = read_signals(signals).signals
+    assert [s.carrier for s in read if isinstance(s, Fault)] == ["h2/east", "post/east"]
+    assert [s.carrier for s in read if isinstance(s, OfflineReport)] == ["post/west"]
+
+
+def test_checks_and_tests_out_of_turn_are_read_as_they_were_written(tmp_path: Path) -> None:
+    light, early = (
+        replace(vote, source=source, trigger=trigger)
+        for vote, source, trigger in zip(
+            service_votes(country()[:1], Random(1), 120, lambda *_: True),
+            ("messenger" + LIGHT_SOURCE, "messenger"),
+            ("", "early_run"),
+            strict=False,
+        )
+    )
+    with (tmp_path / "votes.jsonl").open("wb") as file:
+        write_signals(Replay("votes", 0, 0, 0, (), [light, early], (), ()), file)
+    assert [vote for _, vote in read_signals(tmp_path / "votes.jsonl").votes] == [light, early]
+    assert b'"light":true' in (tmp_path / "votes.jsonl").read_bytes()
+
+
+def test_time_goes_on_until_the_end_that_a_file_names(play: Play, tmp_path: Path) -> None:
+    """A file that stops with the cut's last loss, and what is watched of the cut after it."""
+    signals = sort_signals(
+        live([*country(), *world()], Random(1), 1.5, cuts=[Cut(1_800, 3_600, KZ)])
+    )
+    lines = [json.loads(line) for line in written(tmp_path / "cut.jsonl", signals).splitlines()]
+    dark = [line for line in lines if line["at"] < "2022-01-01T00:30:40"]
+    end = {"kind": "end", "at": "2022-01-01T00:30:45Z"}
+    (early,) = play([*dark, end]).incidents
+    (late,) = play([*dark, end | {"at": "2022-01-01T00:40:00Z"}]).incidents
+    assert (early["state"], late["state"]) == ("suspected", "confirmed")
 
 
 def test_public_data_is_shown_the_way_that_makes_signals_of_it(
