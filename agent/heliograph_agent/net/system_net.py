@@ -13,7 +13,7 @@ from heliograph.hello_profiles import HelloProfiles, get_requests, load_shipped_
 from heliograph.observation import Tcp, Udp
 from heliograph_agent.net import BROWSER_ALPN, MAX_BODY, QuicConnection
 from heliograph_agent.net.address_policy import ForbiddenAddressError
-from heliograph_agent.net.browser.visit import BrowserVisit
+from heliograph_agent.net.browser.page import BrowserVisit
 from heliograph_agent.net.config import NetConfig
 from heliograph_agent.net.dns.engines import DnsEngines
 from heliograph_agent.net.dns.system_resolver import Lookup, SystemResolver

@@ -9,7 +9,7 @@ all that when one works or when they come from two networks.
 
 A pass from before a failure does not show that the service worked at its time. So a *new* failure
 needs a look of after it, whatever was seen or ordered before; a lasting block, which look after
-look has shown (`followed_failures.py`), does not.
+look has shown (`visit_policy.py`), does not.
 Pure: the caller gives time and random numbers, and nothing is written to a disk.
 """
 
@@ -25,7 +25,6 @@ from heliograph.plan import Plan
 from heliograph.token_bucket import TokenBuckets
 from heliograph.units import HOUR_S, MINUTE_US, SECOND_US
 from heliograph.visits import MAX_VISITS, Visit
-from heliograph_collector.control.followed_failures import FollowedFailures
 from heliograph_collector.control.met_endpoints import (
     MetEndpoint,
     list_answers,
@@ -35,6 +34,7 @@ from heliograph_collector.control.met_endpoints import (
 from heliograph_collector.control.open_verdicts import awaits_control, is_open
 from heliograph_collector.control.target_key import WINDOW_US, Key, make_target_key
 from heliograph_collector.control.visit_policy import (
+    FollowedFailures,
     Reporter,
     VisitPolicy,
     are_independent,

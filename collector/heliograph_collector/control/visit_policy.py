@@ -10,21 +10,25 @@ that this client is a volunteer. So an address is visited only in these cases:
   a cloud's above all, a state rents an address within minutes.
 
 Special-purpose addresses and the collector's own entrances are never visited.
+
+A failure asks for a look of after it only if it is *new*, and not one of a lasting block. It is new
+in a country until passes of controls have followed FOLLOWED of its failures there within
+FOLLOWED_US. Of failures that no pass has followed yet, the first counts.
 """
 
 import ipaddress
+from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from heliograph.address import enclosing_network, is_special_purpose, parse_literal
-from heliograph.units import DAY_US, MINUTE_US
+from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import ReceivedMeasurement
 from heliograph_collector.model.seniority import Seniority
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 MIN_REPORTERS = 2  # established agents in different networks
 # Names of lines without a day changed with the UTC day at the start of a session, which ends after
 # 24 min ±10 % (ingest/rate_limits.py): earlier in the day, two of them may be of one line.
@@ -32,6 +36,9 @@ PREFIX_SETTLED_US = 30 * MINUTE_US
 # AS numbers whose owner rents out no servers: Telegram (RIPE), Meta (ARIN), Wikimedia (ARIN, RIPE;
 # wikitech.wikimedia.org/wiki/Network_design).
 OWNER_ASNS = frozenset({62041, 62014, 59930, 44907, 211157, 32934, 14907, 43821})
+FOLLOWED = 3  # assumed; two lost packets in an hour are no lasting block
+FOLLOWED_US = HOUR_US  # assumed; a lasting block is looked at every 10 to 20 min
+_Key = TypeVar("_Key")
 
 
 class AsnSource(Protocol):
@@ -103,3 +110,35 @@ def are_independent(reporters: Collection[Reporter]) -> bool:
 
 def _has_distinct_pair(reporters: Sequence[Reporter]) -> bool:
     return any(a.name != b.name and a.prefix != b.prefix for a in reporters for b in reporters)
+
+
+@dataclass(slots=True)
+class _Country:
+    failed_us: int | None = None  # of the first failure that no pass has followed
+    passes_us: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class FollowedFailures(Generic[_Key]):
+    """Remember failures and passes of endpoints; the endpoint longest without a failure goes."""
+
+    max_endpoints: int
+    _by_endpoint: OrderedDict[_Key, dict[str, _Country]] = field(default_factory=OrderedDict)
+
+    def add_failure(self, endpoint: _Key, country: str, at_us: int) -> bool:
+        """Note a failure; return whether it is new."""
+        countries = self._by_endpoint.setdefault(endpoint, {})
+        self._by_endpoint.move_to_end(endpoint)
+        if len(self._by_endpoint) > self.max_endpoints:
+            self._by_endpoint.popitem(last=False)
+        seen = countries.setdefault(country, _Country())
+        if seen.failed_us is None:
+            seen.failed_us = at_us
+        return sum(pass_us > at_us - FOLLOWED_US for pass_us in seen.passes_us) < FOLLOWED
+
+    def add_pass(self, endpoint: _Key, at_us: int) -> None:
+        """Note that the endpoint worked for a control."""
+        for seen in self._by_endpoint.get(endpoint, {}).values():
+            if seen.failed_us is not None and at_us > seen.failed_us:
+                seen.passes_us = (*seen.passes_us, at_us)[-FOLLOWED:]
+                seen.failed_us = None

@@ -2,7 +2,7 @@
 
 Observations hold the facts of a chain. The agent checked its signatures and named the fault. Its
 names and keys tell whether it ends at a public root, and its dates whether they include a time.
-`chain_signatures.py` checks signatures again where the bytes were kept.
+`certificates.py` checks signatures again where the bytes were kept.
 """
 
 import warnings

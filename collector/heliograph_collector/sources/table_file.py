@@ -2,14 +2,16 @@
 
 A file may begin with a byte order mark, with comments (`#`) or a title of one cell, and be
 separated by commas, semicolons or tabs. Flat objects of JSON are rows too, and their keys the
-header; so are the rows of SQL's INSERT. Times stand in one column, or a date and a clock stand in
-two. Where no name tells the column of times, the first one that holds times since 2000 is it.
+header; so are the rows of SQL's INSERT, in which OONI's pipeline keeps what its detector is tested
+with: only names of columns and literals are read, nothing is executed. Times stand in one column,
+or a date and a clock stand in two. Where no name tells the column of times, the first one that
+holds times since 2000 is it.
 """
 
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,7 +24,6 @@ from heliograph_collector.sources.json_objects import (
     read_file,
     read_objects,
 )
-from heliograph_collector.sources.sql_rows import is_insert, read_inserts
 from heliograph_collector.sources.timestamps import parse_timestamp
 from heliograph_collector.sources.typed_reader import as_number
 
@@ -36,6 +37,10 @@ _MAX_COLUMNS = 256
 _PREAMBLE_LINES = 20  # at most before the header; assumed
 _DAY_MONTH = re.compile(r"(\d{1,2})([/.])(\d{1,2})\2(\d{4})(.*)", re.DOTALL)
 _THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
+_COMMENTS = re.compile(r"\s*(?:--[^\n]*\n\s*)*")
+_BEGIN = re.compile(r"INSERT\s+INTO\s+[\w.`\"]+\s*\(([^)]*)\)\s*VALUES", re.I)
+_TOKEN = re.compile(r"'((?:[^'\\]|\\.|'')*)'|([(),])|([^\s(),';]+)")
+_ESCAPE = re.compile(r"\\(.)|''")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +99,8 @@ def open_table(path: Path, complaints: Complaints) -> Table:
     if looks_like_json(path):
         return _read_object_table(path, complaints)
     body = read_file(path).decode("utf-8", "replace")
-    if is_insert(body):
-        inserts = list(enumerate(read_inserts(body)))
+    if _is_insert(body):
+        inserts = list(enumerate(_read_inserts(body)))
         return Table(path, inserts[0][1][:_MAX_COLUMNS], inserts[1:], is_comma_decimal=False)
     delimiter = _guess_delimiter(body)
     csv.field_size_limit(1 << 20)
@@ -212,3 +217,36 @@ def _has_day_first(cells: Sequence[str]) -> bool:
 
 def _split_words(name: str) -> list[str]:
     return re.sub(r"[(_\-]", " ", name.strip().lower()).split()
+
+
+def _is_insert(text: str) -> bool:
+    comments = _COMMENTS.match(text)
+    return _BEGIN.match(text, comments.end() if comments else 0) is not None
+
+
+def _read_inserts(text: str) -> Iterator[list[str]]:
+    """Yield the names of the columns, then each row; NULL is an empty cell.
+
+    Further statements of the same table add their rows.
+    """
+    starts = list(_BEGIN.finditer(text))
+    for index, start in enumerate(starts):
+        if index == 0:
+            yield [name.strip(' `"\n') for name in start[1].split(",")]
+        end = starts[index + 1].start() if index + 1 < len(starts) else len(text)
+        yield from _read_rows(text, start.end(), end)
+
+
+def _read_rows(text: str, begin: int, end: int) -> Iterator[list[str]]:
+    row: list[str] | None = None
+    for token in _TOKEN.finditer(text, begin, end):
+        quoted, mark, literal = token.groups()
+        if mark == "(":
+            row = []
+        elif mark == ")" and row is not None:
+            yield row
+            row = None
+        elif row is not None and quoted is not None:
+            row.append(_ESCAPE.sub(lambda match: match[1] or "'", quoted))
+        elif row is not None and literal is not None:
+            row.append("" if literal.upper() == "NULL" else literal)

@@ -1,7 +1,8 @@
 """Results imported from other projects, in a file of their own: DATA/imported.db.
 
 They are apart from the store, so that no query of votes, cells or daily files can reach them, and
-so that a command adds to them while `serve` runs.
+so that a command adds to them while `serve` runs. Outages that other projects report stand beside
+them.
 
 Example:
     with closing(ImportedResults(data / FILE)) as imported:
@@ -31,11 +32,6 @@ from heliograph_collector.store.imported_history import (
     SUM_NETWORKS,
     TARGET_GROUPS,
     read_imported_history,
-)
-from heliograph_collector.store.reported_outages import (
-    OUTAGES_SCHEMA,
-    read_outages,
-    replace_outages,
 )
 from heliograph_collector.store.side_database import open_side_database
 
@@ -92,6 +88,22 @@ WHERE started_us >= :since_us AND started_us < :until_us
 GROUP BY source, country, asn, test, target, start_us
 ORDER BY start_us, country, asn, test, target, source LIMIT :most
 """
+_MAX_OUTAGES = 2_000  # of one question; assumed
+_OUTAGES_SCHEMA = """
+CREATE TABLE IF NOT EXISTS outages (
+  source TEXT NOT NULL, signal TEXT NOT NULL, country TEXT NOT NULL, asn INTEGER NOT NULL,
+  since_us INTEGER NOT NULL, until_us INTEGER, read_us INTEGER NOT NULL, url TEXT NOT NULL,
+  attribution TEXT NOT NULL, PRIMARY KEY (country, asn, source, signal, since_us)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS outages_by_network ON outages (asn, since_us) WHERE asn > 0;
+"""
+_OUTAGE_COLUMNS = (
+    "source", "signal", "country", "asn", "since_us", "until_us", "read_us", "url", "attribution",
+)  # fmt: skip
+_INSERT_OUTAGE = (
+    f"INSERT OR REPLACE INTO outages ({', '.join(_OUTAGE_COLUMNS)}) "  # noqa: S608 fixed names
+    f"VALUES ({', '.join(f':{name}' for name in _OUTAGE_COLUMNS)})"
+)
 
 
 class ImportedResultsError(StoreError):
@@ -105,7 +117,7 @@ class ImportedResults:
         """Open the file, and make it if it is missing. Raises ImportedResultsError."""
         self._file = file
         try:
-            self._db = open_side_database(file, _SCHEMA + DAYS_SCHEMA + OUTAGES_SCHEMA)
+            self._db = open_side_database(file, _SCHEMA + DAYS_SCHEMA + _OUTAGES_SCHEMA)
         except OSError as error:
             raise ImportedResultsError(f"{file} cannot be written ({error.strerror}).") from error
         except sqlite3.Error as error:
@@ -207,7 +219,7 @@ class ImportedResults:
         """Read whole days: the targets found blocked most often. Raises ImportedResultsError."""
         try:
             history = read_imported_history(self._db, filters, most)
-            return replace(history, outages=read_outages(self._db, filters))
+            return replace(history, outages=_read_outages(self._db, filters))
         except sqlite3.Error as error:
             raise ImportedResultsError(describe_database_error(self._file, error)) from error
 
@@ -221,7 +233,7 @@ class ImportedResults:
         """Replace what a source reports of a place in a window. Raises ImportedResultsError."""
         try:
             with self._db:
-                replace_outages(self._db, source, place, window, outages)
+                _replace_outages(self._db, source, place, window, outages)
         except sqlite3.Error as error:
             raise ImportedResultsError(describe_database_error(self._file, error)) from error
 
@@ -245,3 +257,42 @@ class ImportedReader:
             return ImportedHistory()
         with closing(ImportedResults(self._file)) as imported:
             return imported.read_history(filters, most)
+
+
+def _replace_outages(
+    db: sqlite3.Connection,
+    source: str,
+    place: tuple[str, int],
+    window: tuple[int, int],
+    outages: Iterable[ReportedOutage],
+) -> None:
+    """Replace what a source says of a place in a window. Raises sqlite3.Error.
+
+    Args:
+        db: The database, in a transaction of the caller.
+        source: Which was asked.
+        place: Country and ASN that it was asked about; 0 for the whole country.
+        window: From when until when, microseconds UTC.
+        outages: What the source answered.
+    """
+    db.execute(
+        "DELETE FROM outages WHERE source = ? AND country = ? AND asn = ? AND since_us < ? "
+        "AND coalesce(until_us, since_us) >= ?",
+        (source, *place, window[1], window[0]),
+    )
+    db.executemany(
+        _INSERT_OUTAGE, ({name: getattr(x, name) for name in _OUTAGE_COLUMNS} for x in outages)
+    )
+
+
+def _read_outages(db: sqlite3.Connection, filters: ImportedFilter) -> list[ReportedOutage]:
+    """Read the outages of a country as a whole, or of a network. Raises sqlite3.Error."""
+    if filters.test or filters.target is not None or not (filters.country or filters.asn):
+        return []
+    place = "asn = ? AND ? IN ('', country)" if filters.asn else "asn = ? AND country = ?"
+    records = db.execute(
+        f"SELECT {', '.join(_OUTAGE_COLUMNS)} FROM outages WHERE {place} AND since_us < ? "  # noqa: S608 fixed names
+        "AND (until_us IS NULL OR until_us >= ?) ORDER BY source, signal, since_us LIMIT ?",
+        (filters.asn or 0, filters.country, filters.until_us, filters.since_us, _MAX_OUTAGES),
+    )
+    return [ReportedOutage(**dict(zip(_OUTAGE_COLUMNS, record, strict=True))) for record in records]

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from heliograph_agent.cli import main
-from heliograph_agent.platform.service_files import (
+from heliograph_agent.platform.service_manager import (
+    ServiceError,
+    Systemd,
     make_launchd_plist,
     make_systemd_unit,
     make_windows_task,
 )
-from heliograph_agent.platform.service_manager import ServiceError, Systemd
 
 ODD = ("/opt/my venv/python", "-m", "heliograph_agent", "run", "--state", '/home/a $b/100%/"q"\\')
 TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"

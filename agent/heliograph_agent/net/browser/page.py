@@ -1,4 +1,7 @@
-"""Fetch one page with a browser's TLS and HTTP by curl_cffi, in three recorded steps."""
+"""Fetch one page with a browser's TLS and HTTP by curl_cffi, in three recorded steps.
+
+The steps are its handshake, the head of its reply and its body.
+"""
 
 import asyncio
 import hashlib
@@ -7,18 +10,23 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from heliograph.address import parse_literal
-from heliograph.failure import Failure
+from heliograph.error_group import find_first_error
+from heliograph.failure import Failure, Operation
 from heliograph.observation import Http, Tls
 from heliograph_agent.net.browser.relay import HOST, ObservingRelay
+from heliograph_agent.net.config import NetConfig
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.http.html_text import extract_title, make_single_line
 from heliograph_agent.net.http.http1 import list_header_names
 from heliograph_agent.net.http.response_parser import decode_location
+from heliograph_agent.net.step import FactSource, Step, StepFacts
+from heliograph_agent.net.tcp import read_segment_bytes
 from heliograph_agent.net.tls.fingerprint import add_shape
+from heliograph_agent.net.trace import ByteStream, StepResult
 
 _MAX_HEADER = 2_048
 _MAX_HEAD = 262_144  # bytes of headers, as many as Chromium takes
@@ -248,3 +256,86 @@ def merge_roots(ca_file: str) -> Iterator[str]:
 
 def _read_status(head: list[bytes]) -> int:
     return int(head[1]) if len(head) > 1 and head[1].isdigit() else 0
+
+
+class _StepMaker(Protocol):
+    """Make the steps of a net."""
+
+    def make_step(
+        self,
+        operation: Operation,
+        deadline_s: float,
+        on: StepResult | None,
+        endpoint: str | None = None,
+        source: FactSource | None = None,
+        facts: StepFacts | None = None,
+    ) -> Step: ...
+
+
+class _HandshakeFacts:
+    """Describe the handshake of a page."""
+
+    def __init__(self, page: BrowserPage) -> None:
+        self._page = page
+
+    def step_facts(self) -> StepFacts:
+        return {"tls": self._page.describe_handshake()}
+
+
+class _PageFacts:
+    """Describe the reply of a page."""
+
+    def __init__(self, page: BrowserPage) -> None:
+        self._page = page
+
+    def step_facts(self) -> StepFacts:
+        return {"http": self._page.describe_page()}
+
+
+class BrowserVisit:
+    """Fetch one page over an open stream."""
+
+    def __init__(self, stream: ByteStream, url: str, browser: str, token: bytes) -> None:
+        """Prepare the page. Raises ValueError without curl_cffi."""
+        self._stream = stream
+        self._relay = ObservingRelay(stream, token)
+        segment_bytes = read_segment_bytes(stream.writer.transport)
+        self._page = BrowserPage(self._relay, url, browser, segment_bytes)
+
+    async def run(self, steps: _StepMaker, config: NetConfig, body_limit: int) -> StepResult:
+        """Make the steps, up to the first that fails, and close the stream.
+
+        Raises ValueError when curl_cffi cannot send anything.
+        """
+        whole_s = config.tls_s + config.http_s + config.body_s
+        try:
+            async with asyncio.TaskGroup() as group:
+                relaying = group.create_task(self._relay.run())
+                group.create_task(self._page.run(config.ca_file, whole_s, body_limit))
+                try:
+                    return await self._make_steps(steps, config)
+                finally:
+                    self._relay.close()
+                    relaying.cancel()
+        except ExceptionGroup as errors:
+            raise find_first_error(errors) from errors
+
+    async def _make_steps(self, steps: _StepMaker, config: NetConfig) -> StepResult:
+        page = self._page
+        handshake = _HandshakeFacts(page)
+        reply = _PageFacts(page)
+        operation = Operation.TLS_HANDSHAKE
+        on = self._stream.step_result
+        with steps.make_step(operation, config.tls_s, on, source=handshake) as step:
+            await page.wait_handshake()
+        if not step.result.is_success:
+            return step.result
+        operation = Operation.HTTP_ROUND_TRIP
+        with steps.make_step(operation, config.http_s, step.result, source=reply) as step:
+            await page.wait_head()
+        if not step.result.is_success:
+            return step.result
+        operation = Operation.READ_BODY
+        with steps.make_step(operation, config.body_s, step.result, source=reply) as step:
+            await page.wait_body()
+        return step.result

@@ -1,4 +1,10 @@
-"""Incidents as Atom (RFC 4287) and JSON Feed 1.1: one updated entry each. Pure."""
+"""Incidents as Atom (RFC 4287), JSON Feed 1.1, and messages of CAP 1.2 (OASIS, 2010). Pure.
+
+In a feed an incident is one updated entry. In CAP each new entry of its log is a new message: the
+first an Alert, each later one an Update that names the one before, and a withdrawal a Cancel.
+Urgency and severity follow from the kind and the width alone; what they mean for people is not
+known, so nothing is Extreme.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,20 +14,30 @@ from uuid import NAMESPACE_URL, uuid5
 from xml.etree import ElementTree as ET
 
 from heliograph_collector.http import labels
+from heliograph_collector.http.incident_document import OPEN_STATES
 from heliograph_collector.http.pages import incident_text
+from heliograph_collector.http.pages.incident_text import describe_place
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.feed import (
     FeedAuthor,
     FeedExtension,
     FeedItem,
     JsonFeedDocument,
 )
-from heliograph_collector.incidents.published.incident import IncidentDocument, OperatorStatements
+from heliograph_collector.incidents.published.incident import (
+    AlertDocument,
+    IncidentDocument,
+    OperatorStatements,
+)
 
 CAP_MEDIA = "application/cap+xml"
 _ATOM = "http://www.w3.org/2005/Atom"
 _SUBTITLE = "What is cut, where, since when, and how sure that is."
 _NEVER = "1970-01-01T00:00:00Z"  # update time of a feed without entries
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_CAP = "urn:oasis:names:tc:emergency:cap:1.2"
+_CERTAINTY = {"suspected": "Possible", "withdrawn": "Unlikely"}  # else Observed
+_OUTAGES = (IncidentKind.SILENCE, IncidentKind.ISOLATION, IncidentKind.POWER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +105,7 @@ def _list_reasons(statements: OperatorStatements) -> list[str]:
     ]
 
 
-def build_urn(seed: str, name: str) -> str:
+def _build_urn(seed: str, name: str) -> str:
     """Build a permanent id that does not depend on the collector's address."""
     return uuid5(NAMESPACE_URL, f"heliograph:{seed}:{name}").urn
 
@@ -109,12 +125,12 @@ def build_atom(
     `is_cap`: the entries lead to the messages of CAP, in place of pages.
     """
     feed = ET.Element("feed", xmlns=_ATOM)
-    add_element(feed, "id", build_urn(seed, f"{'cap' if is_cap else 'feed'} {subject.name}"))
-    add_element(feed, "title", subject.title)
-    add_element(feed, "subtitle", _SUBTITLE)
-    add_element(feed, "rights", license_name)
-    add_element(feed, "updated", max((i.updated for i in incidents), default=_NEVER))
-    add_element(add_element(feed, "author"), "name", "Heliograph")
+    _add_element(feed, "id", _build_urn(seed, f"{'cap' if is_cap else 'feed'} {subject.name}"))
+    _add_element(feed, "title", subject.title)
+    _add_element(feed, "subtitle", _SUBTITLE)
+    _add_element(feed, "rights", license_name)
+    _add_element(feed, "updated", max((i.updated for i in incidents), default=_NEVER))
+    _add_element(_add_element(feed, "author"), "name", "Heliograph")
     _add_link(feed, "self", base + path, "application/atom+xml")
     _add_link(feed, "alternate", base + subject.page, "text/html")
     for incident in incidents:
@@ -125,12 +141,12 @@ def build_atom(
 def _add_entry(
     feed: ET.Element, incident: IncidentDocument, base: str, seed: str, *, is_cap: bool
 ) -> None:
-    entry = add_element(feed, "entry")
-    add_element(entry, "id", build_urn(seed, incident.id))
-    add_element(entry, "title", incident.sentence)
-    add_element(entry, "published", incident.alerts[0].at)
-    add_element(entry, "updated", incident.updated)
-    add_element(entry, "summary", summarize_incident(incident))
+    entry = _add_element(feed, "entry")
+    _add_element(entry, "id", _build_urn(seed, incident.id))
+    _add_element(entry, "title", incident.sentence)
+    _add_element(entry, "published", incident.alerts[0].at)
+    _add_element(entry, "updated", incident.updated)
+    _add_element(entry, "summary", summarize_incident(incident))
     message = f"{base}{incident.links.page}/cap.xml"
     if is_cap:
         _add_link(entry, "alternate", message, CAP_MEDIA)
@@ -147,7 +163,7 @@ def _list_tags(incident: IncidentDocument) -> list[str]:
     return [t for t in (incident.kind, incident.state, scope.country, scope.service) if t]
 
 
-def add_element(parent: ET.Element, name: str, content: str = "") -> ET.Element:
+def _add_element(parent: ET.Element, name: str, content: str = "") -> ET.Element:
     element = ET.SubElement(parent, name)
     element.text = _strip_invalid(content) or None
     return element
@@ -178,7 +194,7 @@ def build_json_feed(
 
 def _build_item(incident: IncidentDocument, base: str, seed: str) -> FeedItem:
     return FeedItem(
-        id=build_urn(seed, incident.id),
+        id=_build_urn(seed, incident.id),
         url=base + incident.links.page,
         title=incident.sentence,
         content_text=f"{incident.sentence} {summarize_incident(incident)}",
@@ -192,3 +208,82 @@ def _build_item(incident: IncidentDocument, base: str, seed: str) -> FeedItem:
             confidence=incident.confidence,
         ),
     )
+
+
+def build_cap_message(incident: IncidentDocument, base: str, sender: str, seed: str) -> str:
+    """Build the newest message of an incident.
+
+    Args:
+        base: Our address.
+        sender: The operator's address, without spaces and commas (CAP 1.2, 3.2.1).
+        seed: What identifies this collector.
+    """
+    newest = incident.alerts[-1]
+    alert = ET.Element("alert", xmlns=_CAP)
+    _add_element(alert, "identifier", _identify_cap_message(incident, newest, seed))
+    _add_element(alert, "sender", sender)
+    _add_element(alert, "sent", _format_cap_time(newest.at))
+    _add_element(alert, "status", "Actual")
+    _add_element(alert, "msgType", _choose_type(incident))
+    _add_element(alert, "scope", "Public")
+    earlier = [
+        f"{sender},{_identify_cap_message(incident, entry, seed)},{_format_cap_time(entry.at)}"
+        for entry in incident.alerts[:-1]
+    ]
+    if earlier:
+        _add_element(alert, "references", earlier[-1])
+    _add_element(alert, "incidents", incident.id)
+    _add_info(alert, incident, base)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(alert, encoding="unicode")
+
+
+def _identify_cap_message(incident: IncidentDocument, entry: AlertDocument, seed: str) -> str:
+    return _build_urn(seed, f"{incident.id} cap {entry.entry}")
+
+
+def _choose_type(incident: IncidentDocument) -> str:
+    if incident.state == "withdrawn":
+        return "Cancel"
+    return "Update" if len(incident.alerts) > 1 else "Alert"
+
+
+def _add_info(alert: ET.Element, incident: IncidentDocument, base: str) -> None:
+    info = _add_element(alert, "info")
+    is_open = incident.state in OPEN_STATES
+    _add_element(info, "language", "en")
+    _add_element(info, "category", "Infra")
+    _add_element(info, "event", labels.label_code("kind", incident.kind))
+    _add_element(info, "urgency", "Immediate" if is_open else "Past")
+    _add_element(info, "severity", _choose_severity(incident))
+    _add_element(info, "certainty", _CERTAINTY.get(incident.state, "Observed"))
+    _add_element(info, "onset", _format_cap_time(incident.started.latest))
+    _add_element(info, "headline", incident.sentence)
+    _add_element(info, "description", summarize_incident(incident))
+    _add_element(info, "web", base + incident.links.page)
+    if incident.scope.service:
+        _add_value(info, "parameter", "service", incident.scope.service)
+    area = _add_element(info, "area")
+    _add_element(area, "areaDesc", describe_place(incident.parts, incident.scope))
+    if incident.scope.country:
+        _add_value(area, "geocode", "ISO3166-1", incident.scope.country)
+    if incident.scope.region:
+        _add_value(area, "geocode", "ISO3166-2", incident.scope.region)
+
+
+def _choose_severity(incident: IncidentDocument) -> str:
+    scope = incident.scope
+    is_national = not (scope.region or scope.asn or scope.access)
+    if incident.kind in _OUTAGES:
+        return "Severe" if is_national else "Moderate"
+    return "Moderate" if is_national else "Minor"
+
+
+def _add_value(parent: ET.Element, name: str, value_name: str, value: str) -> None:
+    element = _add_element(parent, name)
+    _add_element(element, "valueName", value_name)
+    _add_element(element, "value", value)
+
+
+def _format_cap_time(timestamp: str) -> str:
+    """Format a time as CAP demands: whole seconds, and an offset in place of Z (3.3.2)."""
+    return f"{timestamp[:19]}+00:00"

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from heliograph_collector.http.api import cap, feeds
+from heliograph_collector.http.api import feeds
 from heliograph_collector.http.api.measurements import read_cursor, write_cursor
 from heliograph_collector.http.api.parameters import (
     ASN,
@@ -91,7 +91,7 @@ class IncidentApi:
         contact = self._feed.publisher.contact.removeprefix("mailto:")
         sender = contact or urlsplit(self._feed.public_url).hostname or "heliograph"
         base = self._feed.public_url or request_origin(request)
-        message = cap.build_message(incident, base, sender, self._feed.public_key.hex())
+        message = feeds.build_cap_message(incident, base, sender, self._feed.public_key.hex())
         return respond_text(request, message, feeds.CAP_MEDIA, max_age_s=60)
 
     async def get_json_feed(self, request: web.Request) -> web.Response:

@@ -2,7 +2,7 @@
 
 The columns are those of github.com/ooni/blocking-fingerprints; title, issuer and date are ours.
 JSON is a list of objects with the same keys, or one object a line; Censored Planet's lines with
-`fingerprint` and `pattern` are read too.
+`fingerprint` and `pattern` are read too. An entry of our YAML may have several conditions.
 
 Example:
     fingerprints = parse_list("fingerprints_http.csv", content)
@@ -12,8 +12,11 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
 
 from heliograph_collector.judge.fingerprints.fingerprint import (
     Condition,
@@ -23,11 +26,11 @@ from heliograph_collector.judge.fingerprints.fingerprint import (
     is_attributed,
 )
 from heliograph_collector.judge.fingerprints.pattern import (
+    Pattern,
     PatternError,
     PatternType,
     compile_pattern,
 )
-from heliograph_collector.judge.fingerprints.signature_file import read_signatures
 
 MAX_BYTES = 8 << 20  # OONI's list has 270 kB
 MAX_ROWS = 20_000
@@ -60,6 +63,8 @@ _SCOPE_IN_NAME = re.compile(r"(?:^|[._])(nat|isp|prod|corp|inst|fp)_")  # cp.c_i
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _UNKNOWN_COUNTRY = "ZZ"
 _MEASURED_ON = re.compile(r"/measurement/(\d{4})(\d{2})(\d{2})T")
+_Phrases = str | tuple[str, ...]
+_KindOfPage = Literal["challenge", "parked", "edge_error", "filter", "consent", "portal", "site"]
 
 
 class FingerprintError(ValueError):
@@ -89,7 +94,7 @@ def parse_list(name: str, content: bytes) -> tuple[Fingerprint, ...]:
 
 def _read_yaml(name: str, content: bytes) -> tuple[Fingerprint, ...]:
     try:
-        return read_signatures(content)
+        return _read_signatures(content)
     except (ValueError, RecursionError) as error:
         raise FingerprintError(f"{name}: {error}") from error
 
@@ -222,3 +227,71 @@ def _read_countries(location: str, value: str) -> tuple[str, ...]:
                 f"{location}: column expected_countries: {country!r} is no code of two letters"
             )
     return tuple(country for country in countries if country != _UNKNOWN_COUNTRY)
+
+
+class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry; a field with several phrases holds if one of them occurs."""
+
+    id: str
+    scope: FingerprintScope
+    source: Annotated[str, msgspec.Meta(min_length=1)]
+    kind: _KindOfPage | Literal[""] = ""
+    countries: tuple[str, ...] = ()
+    date: str = ""
+    title: _Phrases = ()
+    text: _Phrases = ()
+    location: _Phrases = ()
+    server: _Phrases = ()
+    issuer: _Phrases = ()
+    words: tuple[tuple[str, ...], ...] = ()  # groups; each has a phrase of the visible text
+    without: tuple[str, ...] = ()  # phrases of which the visible text has none
+    max_words: int = 0
+    redirect_word: tuple[str, ...] = ()
+    redirect_label: tuple[str, ...] = ()
+    redirect_end: tuple[str, ...] = ()
+    status: tuple[int, ...] = ()
+    headers: tuple[str, ...] = ()
+
+    def to_fingerprint(self) -> Fingerprint:
+        fields = (
+            (Surface.TITLE, self.title),
+            (Surface.BODY, self.text),
+            (Surface.LOCATION, self.location),
+            (Surface.SERVER, self.server),
+            (Surface.ISSUER, self.issuer),
+            (Surface.REDIRECT_WORD, self.redirect_word),
+            (Surface.REDIRECT_LABEL, self.redirect_label),
+            (Surface.REDIRECT_END, self.redirect_end),
+            *((Surface.WORDS, group) for group in self.words),
+        )
+        conditions = tuple(
+            Condition(surface, tuple(_compile_phrases(phrases)))
+            for surface, phrases in fields
+            if phrases
+        )
+        if not (conditions or self.headers or self.status):
+            raise PatternError(f"{self.id}: nothing to recognize it by; add a phrase")
+        return Fingerprint(
+            name=self.id,
+            scope=self.scope,
+            conditions=conditions,
+            kind_of_page=self.kind,
+            countries=self.countries,
+            source=self.source,
+            date=self.date,
+            status=self.status,
+            max_words=self.max_words,
+            without=tuple(_compile_phrases(self.without)),
+            headers=tuple(name.lower() for name in self.headers),
+        )
+
+
+def _read_signatures(content: bytes) -> tuple[Fingerprint, ...]:
+    """Read YAML entries. Raises msgspec.ValidationError, msgspec.DecodeError, PatternError."""
+    entries = msgspec.yaml.decode(content, type=tuple[_Entry, ...])
+    return tuple(entry.to_fingerprint() for entry in entries)
+
+
+def _compile_phrases(phrases: _Phrases) -> Iterable[Pattern]:
+    for phrase in (phrases,) if isinstance(phrases, str) else phrases:
+        yield compile_pattern(PatternType.CONTAINS, phrase)
