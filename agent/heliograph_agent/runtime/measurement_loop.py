@@ -19,9 +19,8 @@ from heliograph_agent.runtime.early_runs import (
     draw_look_delay_s,
     find_full_task,
 )
-from heliograph_agent.runtime.own_network import OwnSigns, update_signs
 from heliograph_agent.runtime.service_status import ServiceStates, service_states_of
-from heliograph_agent.runtime.vantage import classify_link
+from heliograph_agent.runtime.vantage import OwnSigns, classify_link, update_signs
 from heliograph_agent.schedule import (
     Allowance,
     EarlyStart,

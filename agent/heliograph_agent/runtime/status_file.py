@@ -64,7 +64,7 @@ class AgentStatus(QueueStatus, total=False):
     lives: Mapping[str, tuple[str, int]]
     absence: Absence | None  # the last long time without the collector
     findings: NetworkFindings | None  # what the collector publishes about this network
-    own_signs: Mapping[str, str]  # own_network.OwnSign → detail
+    own_signs: Mapping[str, str]  # vantage.OwnSign → detail
     allowance: Mapping[str, float]
 
 

@@ -1,20 +1,30 @@
-"""Derive the link state from the anchors, and begin an epoch for each network.
+"""Derive the link and what its own side does to traffic, and begin an epoch for each network.
 
 A doubtful link is `unknown`, because a wrong "online" would turn a dead link into a hundred blocked
 services.
+
+What this machine, its house or its network does to traffic is shown by `status`. Such a sign is for
+the volunteer alone: it is kept in memory, never on the disk, and ends with the epoch. The collector
+draws its own from the same observations (control/vantage_profiles.py).
 """
 
+import ipaddress
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Protocol
 
 from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Access, Epoch, Link, Observation
+from heliograph.observation import Access, Epoch, Link, Measurement, Observation
+from heliograph.plan import ANCHORS
 
 STABLE_US = 6_000_000  # a shorter stay on a network begins no epoch
+MAX_ISSUER = 200  # characters of a text that anybody on the way can choose; assumed
+FAKE_NETWORK = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; tunnels make up addresses of it
+SYSTEM_ENGINES = ("system", "hosts")
+DENIALS = (Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_REFUSED_ERROR)
 
 
 class AnchorState(Enum):
@@ -39,13 +49,13 @@ NO_ANSWER = NO_ROUTE | {
     Failure.GENERIC_TIMEOUT_ERROR,
     Failure.HOST_UNREACHABLE,
 }
-ANCHORS = ("foreign", "domestic", "resolver")  # an anchor's id begins with its kind
+ANCHOR_KINDS = ("foreign", "domestic", "resolver")  # an anchor's id begins with its kind
 
 
 def classify_link(observations: Iterable[Observation]) -> Link:
     """Classify the link from the observations of a `connectivity` measurement."""
     steps = tuple(observations)
-    foreign, domestic, resolver = (anchor_kind_state(steps, kind) for kind in ANCHORS)
+    foreign, domestic, resolver = (anchor_kind_state(steps, kind) for kind in ANCHOR_KINDS)
     if _is_captive(steps):
         return Link.CAPTIVE
     if foreign is AnchorState.REACHABLE:
@@ -217,3 +227,79 @@ class VantageTracker:
             ipv4=view.ipv4,
             ipv6=view.ipv6,
         )
+
+
+class OwnSign(StrEnum):
+    """Name what the own side does."""
+
+    DECRYPTS = "decrypts"  # with the issuer as detail
+    FILTERS = "filters"
+    DENIES = "denies"
+    TUNNELS = "tunnels"
+    CHANGES_WEB = "changes_web"
+
+
+OwnSigns = dict[str, str]  # OwnSign → detail, "" without one
+# An anchor result shows these or refutes them; the others stay until the epoch ends.
+_SHOWN_BY_ANCHORS = frozenset({OwnSign.DECRYPTS, OwnSign.DENIES, OwnSign.TUNNELS})
+
+
+def update_signs(signs: OwnSigns, measurement: Measurement) -> OwnSigns:
+    """Return the signs after a measurement; one that did not run changes nothing."""
+    if measurement.not_measured or not measurement.observations:
+        return signs
+    new_signs = dict(_iter_signs(measurement))
+    if measurement.experiment != ANCHORS:
+        return signs | {s: d for s, d in new_signs.items() if s not in _SHOWN_BY_ANCHORS}
+    return {s: d for s, d in signs.items() if s not in _SHOWN_BY_ANCHORS} | new_signs
+
+
+def _iter_signs(measurement: Measurement) -> Iterator[tuple[OwnSign, str]]:
+    steps = measurement.observations
+    anchors = [x for x in steps if x.endpoint.startswith(ANCHOR_KINDS) and not _is_domestic(x)]
+    issuer = _find_common_issuer(anchors)
+    if issuer:
+        yield OwnSign.DECRYPTS, issuer
+    answers = [list(_list_addresses(x)) for x in steps]
+    if any(addresses and all(map(_is_null, addresses)) for addresses in answers):
+        yield OwnSign.FILTERS, ""
+    if any(addresses and all(a in FAKE_NETWORK for a in addresses) for addresses in answers):
+        yield OwnSign.TUNNELS, ""
+    lookups = [x for x in anchors if x.dns and x.dns.query_type == "A" and x.failure is None]
+    denials = [x for x in anchors if x.dns and x.failure in DENIALS]
+    if len(denials) > len(lookups):
+        yield OwnSign.DENIES, ""
+    if any(x.exchange and x.exchange.differences for x in steps):
+        yield OwnSign.CHANGES_WEB, ""
+
+
+def _is_domestic(observation: Observation) -> bool:
+    return observation.endpoint.startswith("domestic")
+
+
+def _find_common_issuer(anchors: Sequence[Observation]) -> str:
+    """Return the issuer of all anchors' certificates that no known authority signed, else ""."""
+    handshakes = [x for x in anchors if x.operation is Operation.TLS_HANDSHAKE and x.tls]
+    issuers = {
+        x.tls.chain[0].issuer
+        if x.failure is Failure.SSL_UNKNOWN_AUTHORITY and x.tls and x.tls.chain
+        else ""
+        for x in handshakes
+        if x.failure in (None, Failure.SSL_UNKNOWN_AUTHORITY)
+    }
+    return issuers.pop()[:MAX_ISSUER] if len(issuers) == 1 else ""
+
+
+def _list_addresses(
+    observation: Observation,
+) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    if observation.dns and observation.failure is None and observation.dns.engine in SYSTEM_ENGINES:
+        for address in observation.dns.addresses:
+            try:
+                yield ipaddress.ip_address(address)
+            except ValueError:
+                continue
+
+
+def _is_null(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return address.is_unspecified or address.is_loopback

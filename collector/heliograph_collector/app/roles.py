@@ -5,7 +5,7 @@ controls, and for early runs of volunteers.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from aiohttp import ThreadedResolver
@@ -62,17 +62,20 @@ from heliograph_collector.http.running_day import FOLDER, RunningDay
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.agent_sessions import ControlSessions, VolunteerSessions
 from heliograph_collector.ingest.geo.lookup import GeoLookup
+from heliograph_collector.ingest.pacing import JudgeLoad
 from heliograph_collector.ingest.presence import ConnectionTable
 from heliograph_collector.ingest.quarantine_review import QuarantineReview
 from heliograph_collector.ingest.voice_codes import VoiceCodeProver
 from heliograph_collector.judge import RULES_VERSION
-from heliograph_collector.judge.writer import BlockListener
+from heliograph_collector.judge.writer import BlockListener, StoreWriter
 from heliograph_collector.store.backup.live import BackupServer
 from heliograph_collector.store.daily_totals import AnonymityRule
 from heliograph_collector.store.history import FILE as HISTORY_FILE
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.retention import RetentionJob
 from heliograph_collector.store.store import Store, StoreError
+
+PACE_LOOK_S = 10.0  # assumed; a step of the share takes 45 s
 
 
 def create_store(config: Config) -> Store:
@@ -298,3 +301,38 @@ def build_early_runs(context: AppContext, ingest: ConnectedAgents) -> EarlyRunDi
         clock=context.clock,
         registry=context.registry,
     )
+
+
+class _PacedSessions(Protocol):
+    """The connected agents. Implemented by the ingest stage."""
+
+    def set_pace(self, load: JudgeLoad, open_countries: Collection[str]) -> None:
+        """Decide how often each connected volunteer is to test."""
+        ...
+
+
+class PaceRole:
+    """Looks at load and incidents, and sets what sessions tell their agents."""
+
+    def __init__(
+        self,
+        context: AppContext,
+        sessions: _PacedSessions,
+        detector: DetectorRunner,
+        writer: StoreWriter,
+    ) -> None:
+        self._journal = context.journal
+        self._sessions = sessions
+        self._detector = detector
+        self._writer = writer
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        while True:
+            await asyncio.sleep(PACE_LOOK_S)
+            behind = self._writer.behind
+            if behind is None:  # the store has not answered yet
+                continue
+            arrived = self._journal.position
+            load = JudgeLoad(arrived, arrived - behind, self._detector.judge_lag.lag_us)
+            self._sessions.set_pace(load, self._detector.list_open_countries())

@@ -11,13 +11,13 @@ from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.findings_role import FindingsRole
 from heliograph_collector.app.judge_role import build_judge, build_writer
 from heliograph_collector.app.judge_workers import WorkerSource
-from heliograph_collector.app.pace_role import PaceRole
 from heliograph_collector.app.public_report import PublicReporter
 from heliograph_collector.app.publish_role import PublishRole, build_live_feed
 from heliograph_collector.app.roles import (
     ConnectedAgents,
     ControlRole,
     JobsRole,
+    PaceRole,
     build_alerts,
     build_console,
     build_corroboration,

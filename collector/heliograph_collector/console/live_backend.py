@@ -29,12 +29,12 @@ from heliograph_collector.console.backend import (
     TriedList,
     VoiceReport,
 )
-from heliograph_collector.console.dry_runs import DryRunner, DryRuns
 from heliograph_collector.console.formats import format_second
 from heliograph_collector.console.health_summary import describe_lost_times
 from heliograph_collector.console.incident_views import count_open
 from heliograph_collector.console.incidents import IncidentPages, OperatorLog
 from heliograph_collector.console.measurements import MeasurementPages
+from heliograph_collector.console.rules import DryRunner, DryRuns
 from heliograph_collector.fleet import EnrolledAgent, Fleet, Keyring, KeysError, format_invite
 from heliograph_collector.fleet.audit_log import AuditLog
 from heliograph_collector.fleet.operators import OperatorDocument, Operators

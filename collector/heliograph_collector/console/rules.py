@@ -1,13 +1,29 @@
-"""The rules: which are in use, and what they, or a list not yet in use, would change."""
+"""The rules: which are in use, and what they, or a list not yet in use, would change.
 
+The change is found by a dry run over the last day, one at a time, beside the pages that ask for it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 from aiohttp import web
 
-from heliograph.units import SECOND_US
+from heliograph.clock import Clock
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.console import templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
-from heliograph_collector.console.backend import DryRun, InvalidInputError, TriedList
+from heliograph_collector.console.backend import (
+    DryRun,
+    DryRunStatus,
+    InvalidInputError,
+    TriedList,
+)
+
+_MAX_JUDGED = 50_000  # measurements: some minutes of one core at most
+_TIMEOUT_S = 120.0
 
 
 class RulesPages:
@@ -75,3 +91,73 @@ def _describe_result(result: DryRun) -> dict[str, object]:
 
 def _format_bound(at_us: int) -> str:
     return f"{datetime.fromtimestamp(at_us // SECOND_US, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+class DryRunner(Protocol):
+    def check_list(self, tried: TriedList) -> None:
+        """Check that a list can be tried. Raises ValueError with the place and the cure."""
+        ...
+
+    async def run_dry(
+        self,
+        since_us: int,
+        until_us: int,
+        max_judged: int,
+        tried: TriedList | None,
+        on_progress: Callable[[int], None],
+    ) -> DryRun:
+        """Judge a window again and store nothing. Raises OSError if the store fails.
+
+        Args:
+            tried: Takes the place of the list of its name.
+            on_progress: Gets the number of judged measurements after each hour.
+        """
+        ...
+
+
+class DryRuns:
+    """Runs what operators ask for until cancelled; the last status stays."""
+
+    def __init__(self, runner: DryRunner, clock: Clock) -> None:
+        self._runner = runner
+        self._clock = clock
+        self._requests: asyncio.Queue[TriedList | None] = asyncio.Queue(1)
+        self.status = DryRunStatus()
+
+    async def start(self, tried: TriedList | None) -> None:
+        """Ask for a run. Raises InvalidInputError."""
+        if tried is not None:
+            try:
+                await asyncio.to_thread(self._runner.check_list, tried)
+            except ValueError as error:
+                raise InvalidInputError(f"{error}.") from error
+        if self.status.is_running:
+            raise InvalidInputError("The past is being judged already: wait for that to end.")
+        self._requests.put_nowait(tried)
+        self.status = DryRunStatus(list_name=tried.name if tried else "", is_running=True)
+
+    async def run(self) -> None:
+        while True:
+            tried = await self._requests.get()
+            self.status = await self._finish(tried)
+
+    async def _finish(self, tried: TriedList | None) -> DryRunStatus:
+        until_us = self._clock.wall_us()
+        ended = replace(self.status, is_running=False)
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                result = await self._runner.run_dry(
+                    until_us - DAY_US, until_us, _MAX_JUDGED, tried, self._note_progress
+                )
+        except TimeoutError:
+            return replace(
+                ended,
+                error=f"A day could not be judged in {_TIMEOUT_S:g} s: stop `serve`, and say "
+                "`heliograph-collector rejudge --dry-run`.",
+            )
+        except OSError as error:
+            return replace(ended, error=f"The store does not answer: {error}")
+        return replace(ended, result=result, judged_count=result.judged_count)
+
+    def _note_progress(self, judged_count: int) -> None:
+        self.status = replace(self.status, judged_count=judged_count)

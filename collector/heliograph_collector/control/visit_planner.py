@@ -34,17 +34,15 @@ from heliograph_collector.control.met_endpoints import (
 from heliograph_collector.control.open_verdicts import awaits_control, is_open
 from heliograph_collector.control.target_key import WINDOW_US, Key, make_target_key
 from heliograph_collector.control.visit_policy import (
+    NOTHING_PLANNED,
     FollowedFailures,
+    PlannedEndpoint,
     Reporter,
     VisitPolicy,
     are_independent,
     can_confirm,
-    make_reporter,
-)
-from heliograph_collector.control.visit_targets import (
-    NOTHING_PLANNED,
-    PlannedEndpoint,
     list_planned_endpoints,
+    make_reporter,
 )
 from heliograph_collector.model.control_look import ControlSite
 from heliograph_collector.model.records import (

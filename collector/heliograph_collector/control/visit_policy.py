@@ -1,5 +1,6 @@
-"""Decide which addresses a control may be asked to visit: no tool against anybody.
+"""Decide what a control may be asked to visit: no tool against anybody.
 
+It is an endpoint of the plan (`list_planned_endpoints`), at another address that a vantage met.
 A state can hand one client an address that nobody else gets. A visit there would tell the state
 that this client is a volunteer. So an address is visited only in these cases:
 
@@ -18,12 +19,16 @@ FOLLOWED_US. Of failures that no pass has followed yet, the first counts.
 
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
 from heliograph.address import enclosing_network, is_special_purpose, parse_literal
+from heliograph.experiments import is_visitable
+from heliograph.plan import EndpointKind, Plan, PlannedTask, Service
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US
+from heliograph.visit_servers import PAGES, find_redirect_host, list_page_hosts, list_servers
+from heliograph_collector.control.target_key import Key
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import ReceivedMeasurement
 from heliograph_collector.model.seniority import Seniority
@@ -39,6 +44,9 @@ OWNER_ASNS = frozenset({62041, 62014, 59930, 44907, 211157, 32934, 14907, 43821}
 FOLLOWED = 3  # assumed; two lost packets in an hour are no lasting block
 FOLLOWED_US = HOUR_US  # assumed; a lasting block is looked at every 10 to 20 min
 _Key = TypeVar("_Key")
+CONTROL = "control"
+HTTPS = 443
+_UDP_KINDS = (EndpointKind.STUN, EndpointKind.QUIC)
 
 
 class AsnSource(Protocol):
@@ -142,3 +150,81 @@ class FollowedFailures(Generic[_Key]):
             if seen.failed_us is not None and at_us > seen.failed_us:
                 seen.passes_us = (*seen.passes_us, at_us)[-FOLLOWED:]
                 seen.failed_us = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedEndpoint:
+    """One named endpoint of the controls' plan, as an order names it."""
+
+    experiment: str
+    service: str  # "" when the target stands alone
+    target: str  # "" when the service is the target
+    endpoint: str  # the label of its steps
+    port: int
+    protocol: str  # tcp, udp
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedEndpoints:
+    """What controls may visit, by target key and label, and the hosts of the plan's pages."""
+
+    by_label: Mapping[tuple[Key, str], PlannedEndpoint]
+    page_hosts: frozenset[str]
+
+    def find(self, target: Key, label: str) -> PlannedEndpoint | None:
+        """Find an endpoint, or the page after a redirect; None where the plan has none."""
+        planned = self.by_label.get((target, label))
+        page = self.by_label.get((target, ""))
+        if planned is not None or page is None or page.service:
+            return planned
+        is_allowed = page.experiment == PAGES and find_redirect_host(
+            label, page.target, self.page_hosts
+        )
+        return replace(page, endpoint=label, port=HTTPS) if is_allowed else None
+
+
+NOTHING_PLANNED = PlannedEndpoints({}, frozenset())
+
+
+def list_planned_endpoints(plan: Plan) -> PlannedEndpoints:
+    """List what controls may visit.
+
+    An endpoint that is an address is left out: every control measures it there already.
+    """
+    control_plan = plan.for_role(CONTROL)
+    services = {service.name: service for service in control_plan.services}
+    endpoints: dict[tuple[Key, str], PlannedEndpoint] = {}
+    for task in control_plan.expand_turns():
+        if not is_visitable(task.experiment):
+            continue
+        service = services.get(task.service)
+        planned = _list_service(task, service) if service is not None else _list_single(task)
+        for endpoint in planned:
+            key = (task.service or task.target, task.experiment)
+            endpoints.setdefault((key, endpoint.endpoint), endpoint)
+    return PlannedEndpoints(endpoints, list_page_hosts(control_plan.tasks))
+
+
+def _list_service(task: PlannedTask, service: Service) -> Iterator[PlannedEndpoint]:
+    for endpoint in service.list_planned_endpoints():
+        if endpoint.kind is not EndpointKind.DNS and not parse_literal(endpoint.host):
+            yield PlannedEndpoint(
+                experiment=task.experiment,
+                service=service.name,
+                target="",
+                endpoint=endpoint.id,
+                port=endpoint.port,
+                protocol="udp" if endpoint.kind in _UDP_KINDS else "tcp",
+            )
+
+
+def _list_single(task: PlannedTask) -> Iterator[PlannedEndpoint]:
+    for server in list_servers(task.experiment, task.target, task.options):
+        yield PlannedEndpoint(
+            experiment=task.experiment,
+            service="",
+            target=task.target,
+            endpoint=server.label,
+            port=server.port,
+            protocol=server.protocol,
+        )

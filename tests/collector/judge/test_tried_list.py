@@ -11,7 +11,7 @@ from heliograph.observation import Link
 from heliograph_collector import cli
 from heliograph_collector.app.rejudge import StoreDryRunner
 from heliograph_collector.console.backend import InvalidInputError, TriedList
-from heliograph_collector.console.dry_runs import DryRuns
+from heliograph_collector.console.rules import DryRuns
 from heliograph_collector.control import Assessor
 from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.judge import judge

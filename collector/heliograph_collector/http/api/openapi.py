@@ -15,10 +15,13 @@ from heliograph_collector.http.api import feeds as feed_texts
 from heliograph_collector.http.api import history as history_api
 from heliograph_collector.http.api import imported as imported_api
 from heliograph_collector.http.api.openapi_document import (
+    OPERATOR,
+    PARTNERS,
     ApiInfo,
     ApiServer,
     Components,
     Contact,
+    Content,
     License,
     MediaType,
     OpenApiDocument,
@@ -28,11 +31,6 @@ from heliograph_collector.http.api.openapi_document import (
     RequestBody,
     ResponseObject,
     SecurityScheme,
-)
-from heliograph_collector.http.api.openapi_operations import (
-    OPERATOR,
-    PARTNERS,
-    Content,
     get,
     get_incident,
     get_subject,

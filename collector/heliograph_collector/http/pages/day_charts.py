@@ -9,35 +9,46 @@ somebody reads countries, and none of before the collector began; until all are 
 waits for the store. The newest two bins are read again at each instant of publication, a bin that
 late data touched an hour after its last reading. Missing bins come newest first, one after the
 other.
+
+Meanwhile `compose_hours` makes a country's last day of what is at hand. The history has the hours
+up to the last one, and the snapshot the five minutes of six hours, both as they were published; so
+each bar is that of its hour, and the newest ones are those of their minutes.
 """
 
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
+from typing import Any
 
 from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.aggregate.cell_updater import list_cell_times
 from heliograph_collector.aggregate.disclosure import Disclosure, find_instant
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.beginning import find_beginning
+from heliograph_collector.http.history_rows import FULL_SHARE
 from heliograph_collector.http.pages.country_timeline import (
     MERGED_FIELDS,
     WINDOWS,
+    BinMark,
     CountryBin,
     CountryTimeline,
+    TimelineRow,
     compose_bin,
+    compose_timeline,
     drop_details,
     join_bins,
 )
+from heliograph_collector.http.snapshot import NetworkGroup
 from heliograph_collector.http.snapshot_cache import feed_disclosure, query_cells
+from heliograph_collector.model.history import MARKS, Axis, DayRow
 from heliograph_collector.model.records import Block, Cell
 from heliograph_collector.model.scope import ScopeFilter
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 
 log = logging.getLogger("heliograph.pages")
-
 _DAY = WINDOWS["day"]
 _WIDTH_US = _DAY.bin_s * SECOND_US
 _DETAILED_BINS = 3  # the newest, of which causes and counts are kept too
@@ -49,6 +60,8 @@ _RENEWAL_LIMIT_US = 5 * MINUTE_US  # as often as beyond k = 1
 _READING_SHARE = 40
 _PAUSE_S = 5.0  # without anything to read; assumed
 _ASKED_US = HOUR_US  # bars are kept so long after the last reader; assumed
+AXES = (Axis.SERVICE, Axis.NETWORK, Axis.REGION)
+_BIN_MARKS = (None, *(BinMark(mark) for mark in MARKS if mark))  # by the byte of an hour
 
 
 class DayCharts:
@@ -199,3 +212,65 @@ def _group_countries(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
     of_country = attrgetter("country")
     ordered = sorted(cells, key=of_country)
     return {country: list(group) for country, group in groupby(ordered, key=of_country)}
+
+
+def compose_hours(
+    days: Iterable[DayRow],
+    released: Sequence[Cell],
+    starts: range,
+    names: Sequence[str],
+    instant_us: int,
+) -> CountryTimeline:
+    """Compose the rows of one country.
+
+    Args:
+        days: The rows of its history, by service, network and region.
+        released: The newest cells that are public, merged over regions.
+        starts: The bins of the chart.
+        names: The services whose rows come first.
+        instant_us: The instant of publication of `released`.
+    """
+    width_us = starts.step
+    cells = [replace(c, start_us=c.start_us // width_us * width_us) for c in released]
+    everything = Disclosure(1, {*names, *(c.service for c in cells)}, instant_us)
+    newest = compose_timeline(everything, cells, (), starts, names)
+    by_axis: dict[Axis, dict[Any, list[DayRow]]] = {axis: {} for axis in AXES}
+    for day in days:
+        by_axis[day.axis].setdefault(_read_key(day), []).append(day)
+    return replace(
+        newest,
+        services=_join_rows(newest.services, by_axis[Axis.SERVICE], starts),
+        networks=_join_rows(newest.networks, by_axis[Axis.NETWORK], starts),
+        regions=_join_rows(newest.regions, by_axis[Axis.REGION], starts),
+    )
+
+
+def _read_key(day: DayRow) -> object:
+    """Return what a row is about, as the timeline names it."""
+    if day.axis is Axis.NETWORK:
+        return NetworkGroup(day.country, day.asn, day.access)
+    return day.region if day.axis is Axis.REGION else day.service
+
+
+def _join_rows(
+    newest: Mapping[Any, TimelineRow], days: Mapping[Any, Sequence[DayRow]], starts: range
+) -> dict[Any, TimelineRow]:
+    nothing = TimelineRow(marks=(None,) * len(starts), shares=(1.0,) * len(starts))
+    keys = [*newest, *(key for key in days if key not in newest)]
+    return {key: _join_row(newest.get(key, nothing), days.get(key, ()), starts) for key in keys}
+
+
+def _join_row(newest: TimelineRow, days: Iterable[DayRow], starts: range) -> TimelineRow:
+    """Fill the bins of which the newest cells say nothing with their hours."""
+    marks = list(newest.marks)
+    shares = list(newest.shares)
+    hours = {
+        day.day_us + hour * HOUR_US: (_BIN_MARKS[code], share / FULL_SHARE)
+        for day in days
+        for hour, (code, share) in enumerate(zip(day.hours, day.shares, strict=True))
+        if code
+    }
+    for index, start_us in enumerate(starts):
+        if marks[index] is None and start_us // HOUR_US * HOUR_US in hours:
+            marks[index], shares[index] = hours[start_us // HOUR_US * HOUR_US]
+    return replace(newest, marks=tuple(marks), shares=tuple(shares))

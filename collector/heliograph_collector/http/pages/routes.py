@@ -47,8 +47,7 @@ from heliograph_collector.http.pages.country_timeline import (
     CountryTimeline,
     choose_window,
 )
-from heliograph_collector.http.pages.day_charts import DayCharts
-from heliograph_collector.http.pages.day_hours import AXES, compose_hours
+from heliograph_collector.http.pages.day_charts import AXES, DayCharts, compose_hours
 from heliograph_collector.http.pages.front_page import (
     form_response,
     html_response,

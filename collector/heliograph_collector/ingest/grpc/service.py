@@ -43,8 +43,8 @@ from heliograph_collector.ingest.grpc.session import (
 )
 from heliograph_collector.ingest.grpc.strangers import StrangerConnections
 from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable, DisconnectReason
+from heliograph_collector.ingest.rate_limits import WorkSlots
 from heliograph_collector.ingest.submit import EnvelopeResponder
-from heliograph_collector.ingest.work_slots import WorkSlots
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import JournalError
 

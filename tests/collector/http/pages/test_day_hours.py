@@ -8,7 +8,7 @@ import aiohttp
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.pages.country_timeline import BinMark
-from heliograph_collector.http.pages.day_hours import compose_hours
+from heliograph_collector.http.pages.day_charts import compose_hours
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.model.history import MARK_CODES, Axis, DayRow
 from heliograph_collector.model.records import Cell, VerdictState
