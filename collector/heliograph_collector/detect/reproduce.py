@@ -17,9 +17,9 @@ from heliograph.timestamps import parse_timestamp
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.checkpoint import FOLDER
 from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayBatch
-from heliograph_collector.incidents.diff import publishable
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
 from heliograph_collector.incidents.log_file import Reproduction, body_of
+from heliograph_collector.incidents.public_cells import publishable
 from heliograph_collector.incidents.published.incident import EvidenceRows
 from heliograph_collector.incidents.published.log import DetectorBody, IncidentRecord
 from heliograph_collector.incidents.record import incident_record, parse_incident

@@ -17,9 +17,9 @@ from heliograph_collector.http import labels
 from heliograph_collector.http.anonymity import floor_tenths, format_band
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.pages import incident_text
-from heliograph_collector.incidents.diff import choose_step_us
 from heliograph_collector.incidents.incident import ONE_WAY, IncidentKind
 from heliograph_collector.incidents.phases import list_phases
+from heliograph_collector.incidents.public_cells import choose_step_us
 from heliograph_collector.incidents.published.incident import (
     AlertDocument,
     BracketDocument,

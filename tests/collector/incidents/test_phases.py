@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from heliograph.units import HOUR_US, MINUTE_US
-from heliograph_collector.incidents.diff import IncidentChange, coarsen, diff_incidents
+from heliograph_collector.incidents.diff import IncidentChange, diff_incidents
 from heliograph_collector.incidents.incident import (
     Bracket,
     Incident,
@@ -14,6 +14,7 @@ from heliograph_collector.incidents.incident import (
     PhaseDirection,
 )
 from heliograph_collector.incidents.log_writer import BLOCKED_DELAY_US, is_early
+from heliograph_collector.incidents.public_cells import coarsen
 from heliograph_collector.incidents.record import incident_record, parse_incident
 from heliograph_collector.model.scope import AffectedCell, Scope
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph_collector.incidents.diff import coarsen, diff_incidents
+from heliograph_collector.incidents.diff import diff_incidents
 from heliograph_collector.incidents.incident import Bracket
+from heliograph_collector.incidents.public_cells import coarsen
 from heliograph_collector.incidents.record import incident_record, parse_incident
 from support.incident_book import opening, part, silence
 

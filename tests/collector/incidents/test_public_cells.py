@@ -2,8 +2,8 @@
 
 import pytest
 
-from heliograph_collector.incidents.diff import publishable
 from heliograph_collector.incidents.incident import IncidentKind
+from heliograph_collector.incidents.public_cells import publishable
 from heliograph_collector.model.scope import AffectedCell, PlaceVotes, Scope
 from heliograph_collector.model.signals import VantageLocation
 from support.incident_book import silence
