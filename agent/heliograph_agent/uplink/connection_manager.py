@@ -131,9 +131,10 @@ class Uplink:
     def shorten_wait(self) -> None:
         """Shorten a long wait to a few seconds, because the link is online again.
 
-        Some wait remains, because the links of all agents return at once.
+        Some wait remains, because the links of all agents return at once; so does one that the
+        collector asked for.
         """
-        if not self.status.connected and self._failed_passes.shorten():
+        if not self.status.connected and not self._retry_after_s and self._failed_passes.shorten():
             self._wake_event.set()
 
     def restart(self) -> None:
@@ -313,10 +314,9 @@ class Uplink:
         passes = self._failed_passes
         seconds = self.reconnect_delay.draw_wait_s(passes.for_wait) if passes.for_wait else 0.0
         seconds = max(seconds, float(self._retry_after_s))  # as the collector asked
-        self._retry_after_s = 0
         while await self._wait_woken(seconds) and passes.for_wait and not self._leave_reason:
             seconds = min(seconds, self.reconnect_delay.draw_wait_s(passes.for_wait))
-        passes.for_wait = 0
+        passes.for_wait = self._retry_after_s = 0
 
     async def _wait_woken(self, seconds: float) -> bool:
         self._wake_event.clear()

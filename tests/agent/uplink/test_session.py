@@ -263,6 +263,21 @@ async def test_shorten_wait_after_many_failures(agent: Agent, who: Identity) -> 
     assert agent.waits == [1, 2, 3, 4, 5, 6, SHORT_WAIT_PASSES, 5, 6]
 
 
+async def test_an_online_link_shortens_no_wait_that_the_collector_asked_for(
+    agent: Agent, who: Identity
+) -> None:
+    async with intake(who=who) as collector, running(agent, collector, enroll=False):
+        await agent.until(lambda: len(agent.waits) > SHORT_WAIT_PASSES)
+        collector.full_for_s = 600
+        await agent.until(lambda: agent.uplink.status.last_failure == "busy")
+        count = len(agent.waits)
+        agent.uplink.shorten_wait()
+        await asyncio.sleep(0.05)  # five times its own patience
+        assert len(agent.waits) == count
+        agent.uplink.restart()  # on another network it tries at once
+        await agent.until(lambda: len(agent.waits) > count)
+
+
 async def test_advice_pauses_batches(agent: Agent, who: Identity) -> None:
     agent.heartbeat_s = 1
     async with intake(who=who) as collector, running(agent, collector):
