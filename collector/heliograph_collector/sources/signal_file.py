@@ -59,6 +59,7 @@ from heliograph_collector.sources.timestamps import find_time_range, parse_times
 
 LIMITS = LineLimits(1 << 16, MAX_EXPANDED_BYTES, MAX_ROWS)
 DELIVERY_US = 17 * SECOND_US  # half of the 30 s between two batches of an agent, 2 s to judge it
+_UNNAMED_NETWORKS = 4_200_000_000  # the first AS number for private use (RFC 6996)
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _ENUM_ERROR = re.compile(r"Invalid enum value .* - at `\$\.(\w+)`")
 _RESTART_US = 600 * SECOND_US  # as `detect/silence/renewal.py` has it
@@ -130,6 +131,7 @@ class _SignalReader:
         self._complaints = complaints
         self._vantages: dict[str, VantageRef] = {}
         self._carriers: set[str] = set()
+        self._unnamed_networks: dict[str, int] = {}  # by prefix
         self._boots: dict[str, str] = {}
         self._left_us: dict[str, int] = {}  # last goodbye
         self._editions: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -243,16 +245,25 @@ class _SignalReader:
 
     def _build_vantage(self, line: ArrivalLine | VoteLine) -> VantageRef:
         _check_country(line.country)
+        prefix = line.prefix or line.vantage
         vantage = VantageRef(
             line.vantage,
-            line.prefix or line.vantage,
-            line.location,
+            prefix,
+            line.location if line.asn else line.location._replace(asn=self._number(prefix)),
             0 if line.enrolled is None else _parse_time(line.enrolled, "enrolled"),
             _join_carrier(line.transport, line.entrance),
         )
         self._vantages[line.vantage] = vantage
         self._carriers.add(vantage.carrier)
         return vantage
+
+    def _number(self, prefix: str) -> int:
+        """Number the network of a prefix whose AS is unknown.
+
+        With one unknown network, no country would ever be silent in two.
+        """
+        next_number = _UNNAMED_NETWORKS + len(self._unnamed_networks)
+        return self._unnamed_networks.setdefault(prefix, next_number)
 
     def _build_vote(self, line: VoteLine) -> tuple[int, ServiceVote]:
         """Build a vote; a vantage without a country is that of an earlier line."""

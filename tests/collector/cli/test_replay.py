@@ -251,6 +251,19 @@ def test_a_fault_of_an_entrance_is_one_of_all_ways_to_it(tmp_path: Path) -> None
     assert [s.carrier for s in read if isinstance(s, OfflineReport)] == ["post/west"]
 
 
+def test_a_country_is_told_by_lines_that_name_no_network(play: Play, tmp_path: Path) -> None:
+    """The least keys that the manual allows; with one unknown network no country has two."""
+    signals = live([*country(), *world()], Random(1), 1.5, cuts=[Cut(1_800, 3_600, KZ)])
+    content = written(tmp_path / "least.jsonl", sort_signals(signals))
+    least = ("kind", "at", "vantage", "country")
+    lines = [
+        {key: value for key, value in json.loads(line).items() if key in least}
+        for line in content.splitlines()
+    ]
+    (incident,) = play(lines).incidents
+    assert (incident["label"], incident["state"]) == ("national", "closed")
+
+
 def test_checks_and_tests_out_of_turn_are_read_as_they_were_written(tmp_path: Path) -> None:
     light, early = (
         replace(vote, source=source, trigger=trigger)
