@@ -7,9 +7,9 @@ States: an attempt on one transport, then a wait, then the next attempt, until `
 - A failure on the path (PATH_REASONS) leads to the next transport of the pass within a second,
   because another transport may avoid it.
 - Any other failure, and that of the last transport, ends the pass. The wait after it grows and is
-  drawn with full jitter (reconnect_delay.py), because a whole country reconnects at once. The
+  drawn with full jitter (reconnection.py), because a whole country reconnects at once. The
   collector may ask for a longer wait.
-- A session that breaks without a goodbye is reported by the next transport (session_loss.py).
+- A session that breaks without a goodbye is reported by the next transport (reconnection.py).
 - A reply of the collector resets the count. `restart` resets it too, because on another network
   other transports may work. `shorten_wait` lowers it, because the link is online again.
 
@@ -35,9 +35,14 @@ from heliograph_agent.uplink.carrier import make_carrier
 from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.dns_beacon import DnsBeacon
 from heliograph_agent.uplink.plan_download import PlanDownload
-from heliograph_agent.uplink.reconnect_delay import REFUSED_US, FailedPasses, ReconnectDelay
+from heliograph_agent.uplink.reconnection import (
+    PREPARE_S,
+    REFUSED_US,
+    FailedPasses,
+    ReconnectDelay,
+    SessionLoss,
+)
 from heliograph_agent.uplink.session import SessionAgent, UplinkContext
-from heliograph_agent.uplink.session_loss import PREPARE_S, SessionLoss
 from heliograph_agent.uplink.transports import (
     SESSIONS,
     ConnectionStatus,

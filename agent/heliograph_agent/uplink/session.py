@@ -24,7 +24,7 @@ from heliograph_agent.state import Collector, State
 from heliograph_agent.uplink.channel import CONNECT_S, MessageStream
 from heliograph_agent.uplink.clock_offset import ClockExchange, ClockFilter
 from heliograph_agent.uplink.dial_context import DialContext
-from heliograph_agent.uplink.reconnect_delay import ReconnectDelay
+from heliograph_agent.uplink.reconnection import ReconnectDelay
 from heliograph_agent.uplink.send_window import SendWindow
 from heliograph_agent.uplink.transports import Reason, UplinkError
 

@@ -8,11 +8,10 @@ from typing import Protocol
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.app.context import AppContext
 from heliograph_collector.app.explained_errors import explain_errors
-from heliograph_collector.app.findings_role import FindingsRole
 from heliograph_collector.app.judge_role import build_judge, build_writer
 from heliograph_collector.app.judge_workers import WorkerSource
 from heliograph_collector.app.public_report import PublicReporter
-from heliograph_collector.app.publish_role import PublishRole, build_live_feed
+from heliograph_collector.app.publish_role import FindingsRole, PublishRole, build_live_feed
 from heliograph_collector.app.roles import (
     ConnectedAgents,
     ControlRole,

@@ -16,8 +16,13 @@ from heliograph_lab.evaluate.detectors import CONTENDERS
 from heliograph_lab.evaluate.scenario import play_scenario
 from heliograph_lab.evaluate.scenario_file import list_honest, load_scenario
 from heliograph_lab.evaluate.score import ReplayScore, score_replay
-from heliograph_lab.evaluate.world.families import HALVES, WorldDraw, draw_world, list_draws
-from heliograph_lab.evaluate.world.from_scenario import settle_scenario
+from heliograph_lab.evaluate.world.families import (
+    HALVES,
+    WorldDraw,
+    draw_world,
+    list_draws,
+    settle_scenario,
+)
 from heliograph_lab.evaluate.world.render import render_replay
 
 FILE = "file"  # the family of a user's scenarios

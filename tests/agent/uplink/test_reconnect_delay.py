@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from heliograph_agent.uplink.reconnect_delay import (
+from heliograph_agent.uplink.reconnection import (
     RECONNECT,
     SHORT_WAIT_PASSES,
     FailedPasses,

@@ -9,7 +9,7 @@ from heliograph import keys
 from heliograph.clock import SystemClock
 from heliograph.v1 import envelope_pb2, intake_pb2
 from heliograph_agent.state import COLLECTOR
-from heliograph_agent.uplink.reconnect_delay import SHORT_WAIT_PASSES
+from heliograph_agent.uplink.reconnection import SHORT_WAIT_PASSES
 from heliograph_agent.uplink.transports import Reason
 from support.scripted_intake import (
     Collector,

@@ -12,7 +12,7 @@ import pytest
 from heliograph.plan import Carrier, Entrance
 from heliograph.units import SECOND_US
 from heliograph.v1 import intake_pb2
-from heliograph_agent.uplink.session_loss import LEAST_BETWEEN_US, WORD_S, SessionLoss
+from heliograph_agent.uplink.reconnection import LEAST_BETWEEN_US, WORD_S, SessionLoss
 from heliograph_agent.uplink.transports import Transport, TransportSelector, list_transports
 from support.hand_clock import HandClock
 from support.post_entrance import post_entrance

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from heliograph.observation import Link
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.app.findings_role import tell_findings
+from heliograph_collector.app.publish_role import tell_findings
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.http.backend import AgentCounts
 from heliograph_collector.http.snapshot import (

@@ -24,7 +24,7 @@ from heliograph_lab.evaluate.scenario_file import (
     load_scenario,
 )
 from heliograph_lab.evaluate.scenario_model import EVENT_KINDS
-from heliograph_lab.evaluate.world.from_scenario import settle_scenario
+from heliograph_lab.evaluate.world.families import settle_scenario
 from heliograph_lab.evaluate.world.render import render_replay
 
 HEAD = """\
