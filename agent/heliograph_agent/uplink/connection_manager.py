@@ -44,6 +44,7 @@ from heliograph_agent.uplink.reconnection import (
 )
 from heliograph_agent.uplink.session import SessionAgent, UplinkContext
 from heliograph_agent.uplink.transports import (
+    PATH_REASONS,
     SESSIONS,
     ConnectionStatus,
     EntranceGuard,
@@ -62,9 +63,6 @@ if TYPE_CHECKING:
 STABLE_US = 180_000_000  # the network does not freeze a session that lasts so long
 MAX_QUEUED_ATTEMPTS = 64  # attempts that wait to be stored
 log = logging.getLogger("heliograph.uplink")
-
-# Another transport may avoid these; it cannot avoid the collector's refusal or a local error.
-PATH_REASONS = (Reason.UNREACHABLE, Reason.NO_ANSWER, Reason.PIN_MISMATCH)
 
 
 class UplinkPolicy(EntranceGuard, Protocol):
@@ -255,14 +253,10 @@ class Uplink:
     async def _handle_failure(self, transport: Transport | None, reason: Reason) -> None:
         is_session = transport is not None and transport.is_session
         is_broken = is_session and self.status.connected and reason in PATH_REASONS
-        if (
-            transport is None
-            or self._leave_reason
-            or not (is_broken and self._session_loss.begin())
-        ):
-            self._record_failure(transport, reason)
+        is_lost = is_broken and not self._leave_reason and self._session_loss.begin()
+        self._record_failure(transport, reason, is_lost=is_lost)
+        if not is_lost:
             return
-        self._record_failure(transport, reason, is_lost=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(PREPARE_S):
                 if await self.context.agent.prepare_word():

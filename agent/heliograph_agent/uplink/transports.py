@@ -61,6 +61,8 @@ class Reason(StrEnum):
     STATE = "state"  # the agent's files, not the network
 
 
+# Another transport may avoid these; it cannot avoid the collector's refusal or a local error.
+PATH_REASONS = (Reason.UNREACHABLE, Reason.NO_ANSWER, Reason.PIN_MISMATCH)
 SENTENCES = {
     Reason.UNREACHABLE: mark("the collector cannot be reached"),
     Reason.NO_ENTRANCE: mark(
