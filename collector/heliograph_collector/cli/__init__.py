@@ -12,6 +12,7 @@ import sqlite3
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,6 +75,7 @@ REQUIRED_LIBRARIES = (
     "prometheus_client",
     "pyotp",
 )
+WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - agents cannot dial these
 
 
 class CommandError(Exception):
@@ -215,6 +217,35 @@ def parse_endpoint(address: str) -> str:
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return address
+
+
+def find_public_endpoint(config: "Config", requested: str | None = None) -> str:
+    """Find the endpoint by option, settings or running `serve`. Raises CommandError."""
+    from heliograph.address import split_endpoint
+    from heliograph_collector.config.endpoint_file import read_endpoint
+
+    address = requested or config.endpoint or read_endpoint(config.data, "grpc") or config.grpc
+    if split_endpoint(address)[0] in WILDCARD_HOSTS:
+        raise CommandError(
+            f"agents cannot dial {address}: say --endpoint HOST:PORT, or set the key endpoint."
+        )
+    return str(address)
+
+
+def parse_day(argument: str) -> int:
+    """Parse a day for argparse and return its UTC midnight in µs."""
+    try:
+        midnight = datetime.strptime(argument, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{argument!r} is no day; allowed: a day such as 2022-01-05"
+        ) from None
+    return round(midnight.timestamp()) * 1_000_000
+
+
+def sanitize_text(content: str) -> str:
+    """Replace characters that could control the terminal."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in content)
 
 
 def _check_libraries(command: str) -> None:

@@ -10,9 +10,8 @@ import subprocess
 from hashlib import sha256
 
 from heliograph.address import is_special_purpose, parse_literal, split_endpoint
-from heliograph_collector.cli import CommandError
+from heliograph_collector.cli import CommandError, find_public_endpoint
 from heliograph_collector.cli.finding import Finding, Level, select_certificate
-from heliograph_collector.cli.invite import find_public_endpoint
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet.certificate import encode_public_key
 from heliograph_collector.fleet.invites import is_loopback
@@ -28,7 +27,7 @@ _HASH_HEX = 64
 def check_public(config: Config, helper: str) -> Finding:
     """Check that the address of invitations shows our key, as seen from `helper`, if given."""
     try:
-        address = find_public_endpoint(config, None)
+        address = find_public_endpoint(config)
         key = encode_public_key(select_certificate(tls_file(config.data).read_bytes()))
     except (CommandError, OSError, ValueError) as error:
         return Finding(Level.FAILURE, _SUBJECT, f"{error}")

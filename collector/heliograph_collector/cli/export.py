@@ -8,7 +8,6 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from heliograph_collector.cli import (
     add_common_options,
     check_store_exists,
     load_cli_config,
+    parse_day,
     print_progress,
 )
 from heliograph_collector.cli.backup import report_as_command_error
@@ -50,17 +50,6 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     parquet.add_argument("--json", action="store_true", help="print one JSON object")
     add_common_options(parquet)
-
-
-def parse_day(argument: str) -> int:
-    """Parse a day for argparse and return its UTC midnight in µs."""
-    try:
-        midnight = datetime.strptime(argument, "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{argument!r} is no day; allowed: a day such as 2022-01-05"
-        ) from None
-    return round(midnight.timestamp()) * 1_000_000
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,8 +15,8 @@ from heliograph_collector.cli import (
     bundle,
     load_cli_config,
     ooni,
+    sanitize_text,
 )
-from heliograph_collector.cli.replay import sanitize_text
 
 if TYPE_CHECKING:
     from heliograph.voice_code import StatusReport

@@ -12,17 +12,15 @@ from heliograph_collector.cli import (
     CommandError,
     add_command,
     add_common_options,
+    find_public_endpoint,
     load_cli_config,
     parse_endpoint,
     print_qr_code,
 )
-from heliograph_collector.config.endpoint_file import read_endpoint
-from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet.invites import is_loopback
 
 _SECONDS_BY_UNIT = {"m": 60, "h": 3_600, "d": 86_400}
 _MAX_EXPIRY_S = 366 * 86_400
-_WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - agents cannot dial these
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -126,16 +124,6 @@ def _describe_reach(address: str) -> None:
     if is_local:
         note += " Only agents on this machine reach that: say --endpoint HOST:PORT for others."
     print(note, file=sys.stderr)
-
-
-def find_public_endpoint(config: Config, requested: str | None) -> str:
-    """Find the endpoint by option, settings or running `serve`. Raises CommandError."""
-    address = requested or config.endpoint or read_endpoint(config.data, "grpc") or config.grpc
-    if split_endpoint(address)[0] in _WILDCARD_HOSTS:
-        raise CommandError(
-            f"agents cannot dial {address}: say --endpoint HOST:PORT, or set the key endpoint."
-        )
-    return str(address)
 
 
 def parse_uses(argument: str) -> int:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import CommandError, add_command
+from heliograph_collector.cli import CommandError, add_command, sanitize_text
 
 if TYPE_CHECKING:
     from heliograph_collector.incidents.incident import Incident
@@ -83,8 +83,3 @@ def _describe_incident(incident: "Incident") -> str:
         f"{location} {incident.label}: {incident.kind} ({subject}) {incident.state}, "
         f"from {since}{end} UTC, confidence {incident.confidence:g}"
     )
-
-
-def sanitize_text(content: str) -> str:
-    """Replace characters that could control the terminal."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in content)

@@ -5,8 +5,13 @@ import asyncio
 import random
 from typing import Any
 
-from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
-from heliograph_collector.cli.export import parse_day
+from heliograph_collector.cli import (
+    CommandError,
+    add_command,
+    add_common_options,
+    load_cli_config,
+    parse_day,
+)
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:

@@ -1,5 +1,9 @@
 """Extract features from certificates that did not verify.
 
+Observations hold the facts of a chain. The agent checked its signatures and named the fault. Its
+names and keys tell whether it ends at a root that browsers trust, and its dates whether they
+include a time.
+
 An agent keeps the bytes of certificates that did not verify (`Measurement.certificates`), so that
 signatures are checked again here. Its own judgment may be wrong: its list of authorities may be
 old, its clock may be off. And a name alone proves nothing: an interceptor may call an issuer by the
@@ -8,13 +12,18 @@ name of a public authority.
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from functools import cache, lru_cache
+from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 
 import certifi
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
@@ -25,7 +34,6 @@ from heliograph_collector.judge.endpoint_view import ObservedStep
 from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprints import find_interceptor, match_issuer
-from heliograph_collector.judge.public_roots import ChainKind, find_chain_kind, is_valid_at
 from heliograph_collector.judge.sides import Sides
 from heliograph_collector.model.control_look import VantageProfile
 
@@ -34,6 +42,22 @@ MAX_DEPTH = 8  # signatures on the way to a root; more are not followed, so a ch
 CACHE_SIZE = 512  # chains; one interceptor shows few; assumed
 # What the parser and the signatures raise for hostile bytes.
 _ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound)
+
+
+class ChainKind(StrEnum):
+    """Whose a chain is, as far as it is stored."""
+
+    PUBLIC = "public"  # it ends at a public root
+    PRIVATE = "private"  # it ends at an authority that is no public root
+    UNDETERMINED = "undetermined"  # it ends before any root
+
+
+@dataclass(frozen=True, slots=True)
+class _PublicRoots:
+    """Names and keys of the public roots."""
+
+    subjects: frozenset[str]  # RFC 4514
+    keys: frozenset[str]  # SHA-256 of the public key
 
 
 def extract_certificate_features(
@@ -52,7 +76,7 @@ def extract_certificate_features(
     if any(a.spki_sha256 == chain[0].spki_sha256 for a in leaves for chain in verified):
         yield Feature.SAME_KEY
     yield from _compare_issuers(leaves, verified)
-    if verified and not any(is_valid_at(chain[:1], clock_us) for chain in verified):
+    if verified and not any(_is_valid_at(chain[:1], clock_us) for chain in verified):
         yield Feature.CLOCK_OFF
     is_untrusted = deciding_failure.failure is Failure.SSL_UNKNOWN_AUTHORITY
     if is_untrusted and any(_names_requested_host(step) for step in deciding_failure.steps):
@@ -230,3 +254,39 @@ def _index_roots() -> Mapping[bytes, list[x509.Certificate]]:
 @cache
 def _build_store() -> Store:
     return Store(_load_roots())
+
+
+@cache
+def _load_public_roots() -> _PublicRoots:
+    """Load the roots of Mozilla's list, which certifi ships."""
+    roots = _load_roots()
+    with warnings.catch_warnings():  # some roots have serial numbers of an older fashion
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        subjects = frozenset(root.subject.rfc4514_string() for root in roots)
+    return _PublicRoots(subjects, frozenset(map(_hash_key, roots)))
+
+
+def _hash_key(certificate: x509.Certificate) -> str:
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return sha256(key).hexdigest()
+
+
+def find_chain_kind(chain: Sequence[Certificate]) -> ChainKind:
+    """Find whose a chain is, leaf first; a chain without certificates is undetermined."""
+    if not chain or not chain[0].sha256:
+        return ChainKind.UNDETERMINED
+    roots = _load_public_roots()
+    if any(certificate.spki_sha256 in roots.keys for certificate in chain):
+        return ChainKind.PUBLIC
+    top = chain[-1]
+    if top.issuer in roots.subjects:
+        return ChainKind.PUBLIC
+    is_linked = all(a.issuer == b.subject for a, b in pairwise(chain))
+    is_complete = is_linked and top.issuer == top.subject
+    return ChainKind.PRIVATE if is_complete else ChainKind.UNDETERMINED
+
+
+def _is_valid_at(chain: Sequence[Certificate], at_us: int) -> bool:
+    """Return whether the dates of every certificate include a time."""
+    at_s = at_us // 1_000_000
+    return all(c.not_before_s <= at_s <= c.not_after_s for c in chain)

@@ -18,8 +18,12 @@ from heliograph_collector.aggregate.cell_updater import CellRefresher
 from heliograph_collector.control import STALE_US, ControlContext
 from heliograph_collector.http.api.measurements import build_document
 from heliograph_collector.judge import judge
-from heliograph_collector.judge.certificates import find_signed_kind, proves_name
-from heliograph_collector.judge.public_roots import ChainKind, find_chain_kind
+from heliograph_collector.judge.certificates import (
+    ChainKind,
+    find_chain_kind,
+    find_signed_kind,
+    proves_name,
+)
 from heliograph_collector.judge.rejudge import RejudgeScope, rejudge
 from heliograph_collector.model.control_look import VantageProfile
 from heliograph_collector.model.records import (
