@@ -24,7 +24,7 @@ from heliograph.clock import SystemClock
 from heliograph.v1 import intake_pb2, intake_pb2_grpc
 from heliograph_collector.fleet import Fleet, Keyring, open_keyring
 from heliograph_lab.simulate.addresses import assign_addresses
-from heliograph_lab.simulate.collector_process import CollectorProcess, start_collector
+from heliograph_lab.simulate.processes import CollectorProcess, start_collector
 from heliograph_lab.simulate.script import Actor
 from heliograph_lab.simulate.subscriber import IncidentSubscriber, ObservedIncident
 from lab.country.pace import Pace

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.clock import SystemClock
-from heliograph_lab.simulate.collector_process import start_collector
+from heliograph_lab.simulate.processes import start_collector
 from support.load_bench import program
 from support.session_price import people, price
 from support.values import present

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_lab.simulate.collector_process import CollectorProcess
+from heliograph_lab.simulate.processes import CollectorProcess
 from support.load_bench import Sender, bare_server, flood, table
 from support.load_fleet import connected_fleet
 from support.load_sender import Report

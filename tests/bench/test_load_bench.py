@@ -20,7 +20,7 @@ import pytest
 
 from heliograph.clock import SystemClock
 from heliograph.services import load_shipped_services
-from heliograph_lab.simulate.collector_process import CollectorProcess
+from heliograph_lab.simulate.processes import CollectorProcess
 from heliograph_lab.simulate.subscriber import IncidentSubscriber
 from heliograph_lab.simulate.workload import build_load_plan
 from support.load_bench import (

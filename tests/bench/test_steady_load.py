@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_lab.simulate.collector_process import CollectorProcess
+from heliograph_lab.simulate.processes import CollectorProcess
 from support.load_bench import Phase, Reader, Sender, Stretch, table
 from support.load_fleet import connected_fleet
 from support.load_sender import Seal

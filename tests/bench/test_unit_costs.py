@@ -14,7 +14,7 @@ import pytest
 
 from heliograph.clock import SystemClock
 from heliograph.units import HOUR_S
-from heliograph_lab.simulate.collector_process import start_collector
+from heliograph_lab.simulate.processes import start_collector
 from support.load_bench import answer_of, table
 from support.session_price import Price, people, price
 from support.stage_costs import STAGES

@@ -13,7 +13,7 @@ from heliograph.services import load_shipped_services
 from heliograph_lab.simulate.addresses import assign_addresses
 from heliograph_lab.simulate.agent import derive_key
 from heliograph_lab.simulate.channel import connect_endpoint, read_invite
-from heliograph_lab.simulate.collector_process import CollectorProcess, InviteLines, start_collector
+from heliograph_lab.simulate.processes import CollectorProcess, InviteLines, start_collector
 from heliograph_lab.simulate.script import Actor
 from heliograph_lab.simulate.workload import build_load_plan
 from support.load_bench import Sender, program

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from heliograph_lab.simulate.addresses import assign_addresses
 from heliograph_lab.simulate.channel import connect_endpoint, read_invite
+from heliograph_lab.simulate.processes import start_workers
 from heliograph_lab.simulate.script import Actor
 from heliograph_lab.simulate.worker import Command, WorkerSetup
-from heliograph_lab.simulate.worker_pool import start_workers
 from support.programs import cost_of
 
 IDLE_S = 6.0

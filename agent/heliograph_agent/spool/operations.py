@@ -20,9 +20,8 @@ from heliograph_agent.spool.open_rows import OpenRows
 from heliograph_agent.spool.priority import BoundError, FreedRoom, Priority
 from heliograph_agent.spool.quota import Quota
 from heliograph_agent.spool.row_cipher import RowCipher
-from heliograph_agent.spool.schema import HIDDEN, PAGE, SEQUENCED, checksum
+from heliograph_agent.spool.schema import DIGEST, HIDDEN, PAGE, SEQUENCED, checksum
 from heliograph_agent.spool.sealing import BatchSealer, EnvelopeSealer, OpenRow
-from heliograph_agent.spool.send_order import order_waiting
 from heliograph_agent.spool.sequence_marks import BLOCK, SequenceMarks
 from heliograph_agent.spool.summarize import ENDS, roll_up_days, roll_up_hours
 
@@ -187,7 +186,7 @@ class SpoolOperations:
         """
         envelopes: list[tuple[int, bytes]] = []
         size = 0
-        for sequence in order_waiting(self.db, limit, skip_through):
+        for sequence in _order_waiting(self.db, limit, skip_through):
             if len(envelopes) >= limit or size > WAITING_BYTES:
                 break
             body = self._read_envelope(sequence)
@@ -316,3 +315,55 @@ class SpoolOperations:
         """Delete a corrupt row, and count its measurements as lost."""
         self.count_gap("unreadable", measurements)
         self.db.execute(f"DELETE FROM {table} WHERE sequence = ?", (sequence,))  # noqa: S608 names of ours
+
+
+def _order_waiting(db: sqlite3.Connection, limit: int, skip_through: int) -> Iterator[int]:
+    """Yield the numbers of waiting envelopes; P2 and P3 only above `skip_through`.
+
+    Why: after weeks offline a link may open for minutes, and may close again at any time. So
+    whatever was sent up to then has to tell as much as possible. The order is:
+
+    1. The digest, which covers the whole offline time in one small envelope.
+    2. P0 and P1 by age: how the link was, and what changed, from the onset of the outage on.
+    3. P2 and P3 from both ends of their list in turn. The newest show how things are now, and the
+       oldest how they began; the middle fills up last.
+
+    Only a receipt removes an envelope, so each call lists the rest again. The turns have to
+    alternate across calls too, although nothing remembers the last one. The parity of the remaining
+    count does that: each receipt changes it.
+    """
+    rest = f"priority IN ({Priority.P2:d}, {Priority.P3:d}) AND sequence > {skip_through:d}"
+    ((count,),) = db.execute(f"SELECT count(*) FROM envelope WHERE {rest}").fetchall()  # noqa: S608 names of ours
+    changes = f"priority IN ({Priority.P0:d}, {Priority.P1:d})"
+    yield from _list_ends(db, f"priority = {DIGEST:d}", "DESC", limit)
+    yield from _list_ends(db, changes, "ASC", limit)
+    yield from alternate_ends(
+        _list_ends(db, rest, "ASC", limit),
+        _list_ends(db, rest, "DESC", limit),
+        is_newest_first=count % 2 == 0,
+    )
+
+
+def alternate_ends(
+    oldest: Sequence[int], newest: Sequence[int], *, is_newest_first: bool
+) -> Iterator[int]:
+    """Yield each number once, from both ends of one list in turn.
+
+    Each end goes inward, and both may overlap.
+    """
+    ends = (iter(newest), iter(oldest)) if is_newest_first else (iter(oldest), iter(newest))
+    yielded: set[int] = set()
+    for pair in zip(*ends, strict=True):
+        for sequence in pair:
+            if sequence not in yielded:
+                yielded.add(sequence)
+                yield sequence
+
+
+def _list_ends(db: sqlite3.Connection, rank: str, direction: str, limit: int) -> list[int]:
+    rows = db.execute(
+        f"SELECT sequence FROM envelope INDEXED BY envelope_by_priority WHERE {rank}"  # noqa: S608 names of ours
+        f" ORDER BY sequence {direction} LIMIT ?",
+        (limit,),
+    )
+    return [sequence for (sequence,) in rows]

@@ -22,12 +22,15 @@ from heliograph_lab.simulate.channel import (
     connect_endpoint,
     read_invite,
 )
-from heliograph_lab.simulate.collector_process import (
+from heliograph_lab.simulate.counters import AgentCounters
+from heliograph_lab.simulate.processes import (
     CollectorProcess,
     CollectorProcessError,
+    WorkerError,
+    WorkerPool,
     start_collector,
+    start_workers,
 )
-from heliograph_lab.simulate.counters import AgentCounters
 from heliograph_lab.simulate.report import (
     Cost,
     CostMarks,
@@ -41,7 +44,6 @@ from heliograph_lab.simulate.report import (
 from heliograph_lab.simulate.script import Actor, CollectorRestart, Script, speed_up
 from heliograph_lab.simulate.subscriber import IncidentSubscriber
 from heliograph_lab.simulate.worker import Command, WorkerSetup
-from heliograph_lab.simulate.worker_pool import WorkerError, WorkerPool, start_workers
 from heliograph_lab.simulate.workload import Load, build_load_plan
 
 HEARTBEAT_S = 15

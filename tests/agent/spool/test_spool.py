@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from heliograph.observation import Epoch
 from heliograph_agent.spool import Priority, Spool, SpoolError
 from heliograph_agent.spool.loss_counts import QUARANTINED
-from heliograph_agent.spool.send_order import alternate_ends
+from heliograph_agent.spool.operations import alternate_ends
 from support.hand_clock import HandClock
 from support.results import (
     EPOCH,
