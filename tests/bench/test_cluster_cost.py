@@ -160,7 +160,7 @@ async def on_one_machine(folder: Path, base: Path) -> AsyncIterator[Form]:
     try:
         await asyncio.to_thread(served.wait_for, "http")
         yield Form(
-            "embedded", served, [find_entrance(served)], lambda: {"serve": list_pids(served)}
+            "embedded", served, [find_entrance(served)], lambda: {"serve": [served.process.pid]}
         )
     finally:
         stop(served)
@@ -176,7 +176,7 @@ async def on_servers(folder: Path, base: Path) -> AsyncIterator[Form]:
         served = start(data, config=running.build_config() + ALONE)
 
         def list_roles() -> dict[str, list[int]]:
-            return {"serve": list_pids(served), "NATS servers": list_servers(running)}
+            return {"serve": [served.process.pid], "NATS servers": list_servers(running)}
 
         try:
             await asyncio.to_thread(served.wait_for, "http")
@@ -199,21 +199,14 @@ async def on_hosts(folder: Path, base: Path) -> AsyncIterator[Form]:
 
         def list_roles() -> dict[str, list[int]]:
             return {
-                "leader": list_pids(leader),
-                "ingest": list_pids(*(host.served for host in hosts)),
-                "judge": list_pids(*running.judges.values()),
+                "leader": [leader.process.pid],
+                "ingest": [host.served.process.pid for host in hosts],
+                "judge": [judge.process.pid for judge in running.judges.values()],
                 "NATS servers": list_servers(running),
             }
 
         entrances = [Entrance(host.endpoint, host.keyring) for host in hosts]
         yield Form("2 ingest, 2 judge", leader, entrances, list_roles, judges=2)
-
-
-def list_pids(*programs: Served) -> list[int]:
-    """List programs and their children."""
-    pids = [program.process.pid for program in programs]
-    children = [Path(f"/proc/{pid}/task/{pid}/children").read_text().split() for pid in pids]
-    return pids + [int(pid) for each in children for pid in each]
 
 
 def list_servers(running: Cluster) -> list[int]:

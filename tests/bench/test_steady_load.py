@@ -3,9 +3,8 @@ the newest visible result, and whose CPU does it take.
 
 HELIOGRAPH_BENCH_RATE is the rate, 450 results a second; HELIOGRAPH_BENCH_SECONDS for how long, 60
 (the limit that we want is 600 s with a lag of at most 5 s); HELIOGRAPH_BENCH_AGENTS of how many
-agents; HELIOGRAPH_BENCH_INTAKE=1 takes ingest out of `serve`, into a process of its own. Envelopes
-are sealed beforehand by a process of its own. Printed are figures; asserted is that nothing is
-lost, since how far the collector falls behind depends on what else uses the cores.
+agents. Another process seals the envelopes beforehand. Printed are figures; asserted is that
+nothing is lost, since how far the collector falls behind depends on what else uses the cores.
 """
 
 import os
@@ -25,7 +24,6 @@ from support.programs import cost_of
 AGENTS = int(os.environ.get("HELIOGRAPH_BENCH_AGENTS", "48"))
 RATE = int(os.environ.get("HELIOGRAPH_BENCH_RATE", "450"))
 SECONDS = int(os.environ.get("HELIOGRAPH_BENCH_SECONDS", "60"))
-INTAKE = int(os.environ.get("HELIOGRAPH_BENCH_INTAKE", "0"))
 SEAL_US = 3_500  # a result, of the first ones; sealed earlier, the sending waits
 SEAL_ROOM = 1.5  # times what sealing the first ones took; assumed
 LEAST_SEAL_US = 500
@@ -36,8 +34,7 @@ _INTAKE = re.compile(r"^heliograph_ingest_cpu_seconds (\S+)", re.MULTILINE)
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[tuple[CollectorProcess, Sender]]:
-    intake = {"intake": {"trusted_proxies": ["127.0.0.0/8"], "processes": INTAKE}}
-    async with connected_fleet(tmp_path, AGENTS, intake) as connected:
+    async with connected_fleet(tmp_path, AGENTS, {}) as connected:
         yield connected
 
 
@@ -86,7 +83,7 @@ def _report(phase: Phase, spent: dict[str, float], rss_mib: float) -> str:
             for role, cpu_s in spent.items()
         ),
         ("CPU ms a result, the generator", f"{1e3 * sent.cpu_s / phase.results:.2f}", "sending"),
-        ("RSS, MiB", f"{rss_mib:.0f}", "`serve`"),
+        ("RSS, MiB", f"{rss_mib:.0f}", "of all processes"),
     ]
     load = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     return f"\n{AGENTS} agents, one result an envelope. {load}.\n{table(rows)}"

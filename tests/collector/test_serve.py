@@ -79,7 +79,8 @@ async def test_results_go_from_the_door_to_the_page(home: Served) -> None:
         password = (home.data / "keys" / "operator.password").read_text().strip()
         until_now(lambda: "https://news.example/" in operator(home, password))
         call.cancel()
-    assert 'heliograph_envelopes_total{carrier="session"' in home.get("/metrics", operator=True)[1]
+    counted = 'heliograph_envelopes_total{carrier="session"'
+    until_now(lambda: counted in home.get("/metrics", operator=True)[1])
     assert home.get("/metrics")[0] == 401
     loaded = home.list_loaded_files()
     assert "pyarrow" in loaded

@@ -82,7 +82,7 @@ def test_ingest_process_alone_is_killed_and_nothing_is_lost(tmp_path: Path) -> N
     """The pages answer all the while, from the same `serve`."""
     rng = random.Random(3)
     with listening_targets(240) as targets:
-        world = World(tmp_path, targets, ingest_processes=1)
+        world = World(tmp_path, targets)
         world.prepare()
         age_agents(world.home / "data")
         with (

@@ -3,7 +3,7 @@ start."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from heliograph import keys
@@ -25,6 +25,7 @@ COUNTRIES = ("KZ", "DE", "FR", "BR")
 # and not each five minutes as with the default.
 COUNTS_ALL = {"feed": {"k_anonymity": 1}}
 NOTICED_S = 2.5  # until the collector has read from when its agents are
+CLOCK = SystemClock()
 
 
 def list_actors(agents: int) -> list[Actor]:
@@ -42,28 +43,44 @@ async def connected_fleet(
     folder: Path, agents: int, settings: Mapping[str, object] = COUNTS_ALL
 ) -> AsyncIterator[tuple[CollectorProcess, Sender]]:
     """A collector without tasks of its own, everybody enrolled long ago and connected."""
-    clock = SystemClock()
     actors = list_actors(agents)
-    async with AsyncExitStack() as stack:
-        own, invites = await stack.enter_async_context(
-            start_collector(folder, actors, 15, clock, settings=settings)
-        )
+    async with start_collector(folder, actors, 15, CLOCK, settings=settings) as (own, invites):
         await own.wait_until_ready()
-        sender = Sender(await stack.enter_async_context(program("support.load_sender")))
-        await sender.enrol(_enrolment(actors, invites))
-        ages = {keys.agent_id(derive_key(0, a.number)[0].public): 60.0 for a in actors}
-        await asyncio.to_thread(own.set_enrollment_age, ages, clock)
-        await asyncio.sleep(NOTICED_S)
+        async with connected_sender(own, invites, actors, assign_addresses(actors)) as sender:
+            yield own, sender
+
+
+@asynccontextmanager
+async def connected_sender(
+    own: CollectorProcess,
+    invites: InviteLines,
+    actors: Sequence[Actor],
+    addresses: Mapping[int, str],
+) -> AsyncIterator[Sender]:
+    """A load generator with these agents, which the collector has known for long."""
+    async with program("support.load_sender") as process:
+        sender = Sender(process)
+        await sender.enrol(_enrolment(actors, invites, addresses))
+        await make_old(own, actors)
         await sender.connect()
-        yield own, sender
+        yield sender
 
 
-def _enrolment(actors: Sequence[Actor], invites: InviteLines) -> Enrol:
+async def make_old(own: CollectorProcess, actors: Sequence[Actor]) -> None:
+    """Let the collector take agents that are enrolled for established ones."""
+    ages = {keys.agent_id(derive_key(0, a.number)[0].public): a.known_days for a in actors}
+    await asyncio.to_thread(own.set_enrollment_age, ages, CLOCK)
+    await asyncio.sleep(NOTICED_S)
+
+
+def _enrolment(
+    actors: Sequence[Actor], invites: InviteLines, addresses: Mapping[int, str]
+) -> Enrol:
     plan = build_load_plan("plan", load_shipped_services(), [], 60.0)
     return Enrol(
         door=connect_endpoint(read_invite(invites.volunteers)),
         control_token=read_invite(invites.controls).token,
         actors=list(actors),
-        addresses=assign_addresses(actors),
+        addresses={actor.number: addresses[actor.number] for actor in actors},
         plan=plan_to_pb(plan).SerializeToString(),
     )

@@ -69,7 +69,7 @@ def started(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def cost_of(pid: int) -> Cost:
-    """Read CPU and RSS of a process that must be there."""
+    """Read CPU and RSS of a process that must be there, with its children."""
     return present(read_cost(pid, time.monotonic))
 
 

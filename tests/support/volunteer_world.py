@@ -36,8 +36,6 @@ class World:
         home: Path,
         targets: list[str],
         heartbeat_s: int = 15,
-        *,
-        ingest_processes: int = 0,
     ) -> None:
         self.home = home
         self.grpc, self.http = free_port(), free_port()
@@ -48,7 +46,6 @@ class World:
             "control": {"endpoints": []},
             "feed": {"k_anonymity": 1},
             "limits": limits,
-            "intake": {"processes": ingest_processes},
         }
         self.config.write_text(yaml.safe_dump(config))
         self.plan = home / "plan.yml"

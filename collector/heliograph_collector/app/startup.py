@@ -4,8 +4,8 @@ Ingest starts first and acknowledges at once, because it needs only the journal.
 takes seconds to load, and the HTTP server start after it. Ingest alone keeps what arrives in the
 journal, and the next `serve` with the other roles judges it.
 
-With `intake.processes: 1` ingest runs in a separate process (`ingest_process`), and the others
-see it through a `RemoteIngest`.
+Where the machine is no small one ingest runs in a separate process (`ingest_process`), and the
+others see it through a `RemoteIngest`.
 """
 
 import asyncio
@@ -31,6 +31,7 @@ from heliograph_collector.app.judge_host import run_judge_host
 from heliograph_collector.app.leader import run_leader
 from heliograph_collector.app.listeners import ListenerPorts, OtherListeners, open_listeners
 from heliograph_collector.app.remote_ingest import RemoteIngest
+from heliograph_collector.app.worker_count import choose_ingest_count
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.roles import INGEST, JUDGE, PUBLISH, STORE_ROLES
 from heliograph_collector.config.settings import Config
@@ -64,7 +65,7 @@ async def run_collector(config: Config) -> AsyncIterator[None]:
             yield
         return
     supervisor = None
-    if config.ingest_processes and not is_ingest_alone:
+    if not is_ingest_alone and _has_ingest_process(config):
         supervisor = build_supervisor(config)
     runs: list[Callable[[], Coroutine[None, None, None]]] = []
     async with AsyncExitStack() as stack:
@@ -126,6 +127,13 @@ def _find_cluster_part(
     if servers is not None and config.roles.isdisjoint(STORE_ROLES):
         return partial(run_ingest_host, servers=servers)
     return None
+
+
+def _has_ingest_process(config: Config) -> bool:
+    """Return whether ingest runs beside `serve`: with a journal on servers only if asked for."""
+    if config.ingest_processes is None and config.journal is not None:
+        return False
+    return choose_ingest_count(config.ingest_processes) > 0
 
 
 def build_supervisor(config: Config) -> IngestSupervisor:

@@ -1,4 +1,4 @@
-"""How many judge processes a machine carries, where the configuration does not say."""
+"""How many processes a machine carries, where the configuration does not say."""
 
 import os
 from pathlib import Path
@@ -14,10 +14,25 @@ def choose_worker_count(configured: int | None) -> int:
     """Return the configured number, else one less than the cores, and 0 on a small machine."""
     if configured is not None:
         return configured
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if read_memory_bytes() < SMALL_MEMORY_BYTES:
-        return 0
-    return max(0, min((cores or 1) - 1, MOST_WORKERS))
+    return 0 if _is_small() else min(_count_cores() - 1, MOST_WORKERS)
+
+
+def choose_ingest_count(configured: int | None) -> int:
+    """Return the configured number, else 1, and 0 on a machine of one core or small memory."""
+    if configured is not None:
+        return configured
+    return 0 if _is_small() or _count_cores() == 1 else 1
+
+
+def _is_small() -> bool:
+    return read_memory_bytes() < SMALL_MEMORY_BYTES
+
+
+def _count_cores() -> int:
+    """Return the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def read_memory_bytes() -> int:

@@ -74,7 +74,7 @@ class Config:
     trusted_proxies: tuple[Network, ...] = ()
     strangers: bool = False  # enroll agents without invite into quarantine
     batches_per_hour: int = 240  # agents close one batch every 30 s, and at once after a change
-    ingest_processes: int = 0  # 0: `serve` itself runs ingest
+    ingest_processes: int | None = None  # 0: `serve` itself runs ingest; None: by cores and memory
     judge_workers: int | None = None  # at most; None: by cores and memory
     corroborate: tuple[str, ...] = ()  # empty by default, because a query reveals what we watch
     partners_file: Path | None = None

@@ -15,7 +15,7 @@ _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """CPU seconds and resident memory of a process at one moment of a monotonic clock."""
+    """CPU seconds and resident memory of processes at one moment of a monotonic clock."""
 
     at_s: float
     cpu_s: float
@@ -23,14 +23,33 @@ class Cost:
 
 
 def read_cost(pid: int, clock_s: Callable[[], float]) -> Cost | None:
-    """Read the cost of a process (Linux); None without the process or /proc."""
+    """Read the cost of a process and of its children (Linux); None without the process or /proc.
+
+    Memory that they share counts for each.
+    """
+    at_s = clock_s()
+    if (own := _read_process(pid, at_s)) is None:
+        return None
+    costs = [own, *filter(None, (_read_process(child, at_s) for child in list_children(pid)))]
+    return Cost(at_s, sum(cost.cpu_s for cost in costs), sum(cost.rss_kib for cost in costs))
+
+
+def list_children(pid: int) -> list[int]:
+    """List what the main thread of a process started and what is still there (Linux)."""
+    try:
+        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _read_process(pid: int, at_s: float) -> Cost | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return None
     rss = next((x.split()[1] for x in status.splitlines() if x.startswith("VmRSS:")), "0")
-    return Cost(clock_s(), (int(stat[11]) + int(stat[12])) / _TICKS, int(rss))
+    return Cost(at_s, (int(stat[11]) + int(stat[12])) / _TICKS, int(rss))
 
 
 @dataclass(frozen=True, slots=True)

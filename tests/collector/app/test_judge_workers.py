@@ -158,22 +158,24 @@ async def test_same_verdicts_whoever_judges_and_whoever_is_killed(
 
 
 @pytest.mark.parametrize(
-    ("configured", "cores", "memory_gib", "count"),
+    ("configured", "cores", "memory_gib", "count", "ingest"),
     [
-        (None, 1, 8, 0),
-        (None, 2, 8, 1),
-        (None, 64, 8, 4),
-        (None, 8, 1, 0),
-        (0, 8, 8, 0),
-        (3, 1, 1, 3),
+        (None, 1, 8, 0, 0),
+        (None, 2, 8, 1, 1),
+        (None, 64, 8, 4, 1),
+        (None, 8, 1, 0, 0),
+        (0, 8, 8, 0, 0),
+        (3, 1, 1, 3, 3),
     ],
 )
 def test_small_machine_has_one_process(
-    configured: int | None, cores: int, memory_gib: int, count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    configured: int | None, cores: int, memory_gib: int, count: int, ingest: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     monkeypatch.setattr(worker_count, "read_memory_bytes", lambda: memory_gib * 2**30)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
     assert worker_count.choose_worker_count(configured) == count
+    assert worker_count.choose_ingest_count(configured) == ingest
 
 
 def test_memory_is_that_of_the_unit_or_container(
