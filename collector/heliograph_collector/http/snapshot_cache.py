@@ -17,11 +17,15 @@ from heliograph_collector.aggregate.vote_counts import CellKey
 from heliograph_collector.aggregate.wider_scopes import widen_silences, widen_votes
 from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
-from heliograph_collector.http.beginning import begin_at, find_beginning
 from heliograph_collector.http.dark_places import DarkPlaces
 from heliograph_collector.http.incident_document import OPEN_STATES, build_state, parse_us
-from heliograph_collector.http.outdated import blank_snapshot, mark_outdated
 from heliograph_collector.http.snapshot import Snapshot
+from heliograph_collector.http.snapshot_times import (
+    begin_at,
+    blank_snapshot,
+    find_beginning,
+    mark_outdated,
+)
 from heliograph_collector.incidents.state import LoggedIncident
 from heliograph_collector.model.records import Cell, SilenceCount, Vote
 from heliograph_collector.model.scope import ScopeFilter

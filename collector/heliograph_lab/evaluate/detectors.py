@@ -4,24 +4,32 @@ An alarm has the time at which a reader of the feed can see it. This is 1.5 s af
 the runner evaluates once a second, and the journal and the alert log are each synced to the disk
 first. Agents send their tests in batches every half minute. A minute of verdicts is judged
 `CLOSE_US` after its end, and later verdicts count in the next minute.
+
+Imported events have detectors of the collector too: `detect_level_drops` (`detect/level`) and
+`detect_hourly` (`detect/sparse_votes.py`). A series counts addresses or queries, not vantages. An
+alarm names the sources whose level fell, and no number of observers. It is readable at the end of
+its step; the delay of the publisher is unknown.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
 from zlib import crc32
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect import Incident, SilenceDetector, detect_silence
+from heliograph_collector.detect import SilenceDetector, detect_silence
 from heliograph_collector.detect.blocking.detector import BlockingDetector
 from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US
-from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
+from heliograph_collector.detect.level.detector import detect_levels
+from heliograph_collector.detect.sparse_votes import detect_sparse
+from heliograph_collector.incidents.incident import Bracket, Incident, IncidentKind, IncidentState
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import ServiceVote
 from heliograph_collector.sources.replay import Alarm, Detector, Replay
 from heliograph_collector.sources.replay import Kind as AlarmKind
+from heliograph_collector.sources.signal_writer import list_readings
 from heliograph_lab.evaluate.baselines.chocolatine import chocolatine
 from heliograph_lab.evaluate.baselines.disco import disco_prompt
 from heliograph_lab.evaluate.baselines.ioda import ioda_prompt
@@ -244,6 +252,65 @@ def _blocking_alarms(replay: Replay) -> list[Alarm]:
             rows.recovery_checks.add(now_us)
             rows.update(detector.incidents(), now_us)
     return rows.closed_rows(detector.incidents())
+
+
+def detect_hourly(replay: Replay) -> Sequence[Alarm]:
+    """Detect blocking in irregular measurements, such as OONI's.
+
+    It is the live detector with bins of an hour, and votes of three hours or more. With bins of a
+    minute, hourly runs would be in different bins. Suspected and confirmed alarms come at the end
+    of their hour.
+    """
+    incidents = detect_sparse(replay.opinions)
+    alarms = [alarm for incident in incidents for alarm in _hourly_alarms(incident)]
+    return sorted(alarms, key=attrgetter("at_us", "scope", "service"))
+
+
+def _hourly_alarms(incident: Incident) -> Iterator[Alarm]:
+    name: AlarmKind = "throttle" if incident.kind is IncidentKind.THROTTLING else "block"
+    stages = [(False, incident.suspected_us)]
+    stages += [(True, incident.confirmed_us)] if incident.confirmed_us is not None else []
+    for is_confirmed, at_us in stages:
+        for cell in incident.parts:
+            yield Alarm(
+                at_us=at_us,
+                scope=cell.scope,
+                service=incident.service,
+                kind=name,
+                started=(incident.started.earliest_us, incident.started.latest_us),
+                ended_at_us=incident.closed_us,
+                label=incident.label,
+                confirmed=is_confirmed,
+                layer=incident.layer,
+            )
+
+
+def detect_level_drops(replay: Replay) -> Sequence[Alarm]:
+    """Detect drops in the series of the replay, as a collector does."""
+    readings = [reading for series in replay.series for reading in list_readings(series)]
+    incidents = detect_levels(readings, replay.until_us)
+    alarms = [alarm for incident in incidents for alarm in _level_alarms(incident)]
+    return sorted(alarms, key=attrgetter("at_us", "scope", "layer"))
+
+
+def _level_alarms(incident: Incident) -> Iterator[Alarm]:
+    stages = [(False, incident.suspected_us)] * (incident.suspected_us != incident.confirmed_us)
+    stages += [(True, incident.confirmed_us)] if incident.confirmed_us is not None else []
+    ended = incident.ended
+    end = (ended.earliest_us, ended.latest_us) if ended else None
+    for is_confirmed, at_us in stages:
+        yield Alarm(
+            at_us=at_us,
+            scope=incident.scope,
+            service="",
+            kind="cut",
+            started=(incident.started.earliest_us, incident.started.latest_us),
+            ended_at_us=incident.closed_us,
+            confirmed=is_confirmed,
+            layer=incident.layer,
+            ended=end,
+            incident=incident.id,
+        )
 
 
 class Contender(NamedTuple):

@@ -27,7 +27,7 @@ from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.aggregate.cell_updater import list_cell_times
 from heliograph_collector.aggregate.disclosure import Disclosure, find_instant
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.beginning import find_beginning
+from heliograph_collector.http.snapshot_times import find_beginning
 from heliograph_collector.http.history_rows import FULL_SHARE
 from heliograph_collector.http.pages.country_timeline import (
     MERGED_FIELDS,

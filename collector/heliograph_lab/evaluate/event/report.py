@@ -35,9 +35,13 @@ from heliograph_collector.sources.json_objects import looks_like_json, read_file
 from heliograph_collector.sources.replay import Alarm, Detector, Replay, Truth, TruthKind
 from heliograph_collector.sources.timestamps import Timestamp, parse_timestamp
 from heliograph_collector.sources.typed_reader import Text256, read_struct
-from heliograph_lab.evaluate.detectors import CONTENDERS, OWN_DETECTOR
+from heliograph_lab.evaluate.detectors import (
+    CONTENDERS,
+    OWN_DETECTOR,
+    detect_hourly,
+    detect_level_drops,
+)
 from heliograph_lab.evaluate.document import Section, read_document
-from heliograph_lab.evaluate.event.detectors import detect_hourly, detect_level_drops
 
 _ACCESS = ("mobile", "fixed", "hosting")
 EARLY_US = 7_200 * SECOND_US  # assumed

@@ -12,7 +12,7 @@ from heliograph_collector.model.seniority import Seniority, find_seniority
 from heliograph_collector.model.signals import VoteValue
 from heliograph_collector.sources.complaints import ImportRefusedError
 from heliograph_lab.evaluate.baselines.ooni import ooni
-from heliograph_lab.evaluate.event.detectors import detect_hourly
+from heliograph_lab.evaluate.detectors import detect_hourly
 from support.ooni import DCS, TIMEOUT, Json, connect, fetch, frame, no_rows, request
 
 
