@@ -15,8 +15,8 @@ from heliograph_collector.app.public_report import PublicReport
 from heliograph_collector.app.remote_ingest import accept_elsewhere
 from heliograph_collector.detect.log_takeover import FollowedLog, ForgedLogError
 from heliograph_collector.http.backend import AgentCounts
-from heliograph_collector.http.snapshot_times import BEFORE_START
 from heliograph_collector.http.live_feed import LiveFeed
+from heliograph_collector.http.snapshot_times import BEFORE_START
 from heliograph_collector.ingest.geo.lookup import GeoLookup
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.records import BlindTime

@@ -348,7 +348,7 @@ def _check_place(line: VoteLine, vantage: VantageRef) -> None:
         if stated and stated != known[key]:
             raise ValueError(
                 f"{key} {stated!r} is not that of {line.vantage!r}, {known[key]!r}; "
-                "name the country too where the vote has a place of its own"
+                "name the country of the vote too if its place is another"
             )
 
 

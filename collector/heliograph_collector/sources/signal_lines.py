@@ -103,7 +103,7 @@ class VoteLine(_VantageLine, frozen=True, kw_only=True, tag="vote"):
 
 
 class EndLine(_Line, frozen=True, kw_only=True, tag="end"):
-    """The end of what was watched: time goes on until then, and no further."""
+    """The end of what was watched: time advances until then, and no further."""
 
 
 class LevelLine(_PlacedLine, frozen=True, kw_only=True, tag="level"):

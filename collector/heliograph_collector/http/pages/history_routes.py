@@ -137,7 +137,8 @@ class HistoryPages:
         claim = subject.filters.get("service", "") or values.get(SERVICE, "")
         listed = self._find_service(claim)
         service = listed or claim
-        history, too_much = CellHistory(), False
+        history = CellHistory()
+        too_much = False
         blocking: Mapping[str, Mapping[int, int]] = {}
         if with_own:
             history, too_much = await self._read_history(subject, service, days)
