@@ -1,4 +1,4 @@
-"""Ask IODA and Cloudflare Radar which outages they report of a place in past days."""
+"""Set up the sources of others, and ask them which outages they report of past days."""
 
 import random
 from collections.abc import Sequence
@@ -6,13 +6,15 @@ from contextlib import closing
 
 from heliograph.clock import Clock
 from heliograph.units import DAY_US
-from heliograph_collector.app.roles import build_source_settings
 from heliograph_collector.config import outgoing_http
+from heliograph_collector.config.named_files import read_prefixes, read_token
 from heliograph_collector.config.settings import Config
 from heliograph_collector.corroborate import (
+    CorroborationSettings,
     Entity,
     SourceContext,
     SourceError,
+    build_settings,
     build_source,
 )
 from heliograph_collector.corroborate.series import ClaimsEvidence, SourceEvidence
@@ -26,6 +28,18 @@ _MAX_DAYS = 30  # of one query: an answer has at most 20,000 points, one each fi
 
 class NotConfiguredError(Exception):
     """The configuration does not name the source; str() is a sentence with the cure."""
+
+
+def build_source_settings(config: Config) -> CorroborationSettings:
+    """Build the settings of the sources, with token and prefixes. Raises CannotServeError."""
+    return build_settings(
+        ris_url=config.ris_url,
+        ioda_url=config.ioda_url,
+        radar_url=config.radar_url,
+        prefixes=read_prefixes(config.prefixes_file) if config.prefixes_file else {},
+        token=read_token(config.radar_token_file) if "radar" in config.corroborate else "",
+        private_hosts=config.source_private_hosts,
+    )
 
 
 async def fetch_outages(
@@ -105,6 +119,7 @@ __all__ = [
     "REPORTERS",
     "NotConfiguredError",
     "SourceError",
+    "build_source_settings",
     "fetch_outages",
     "list_outages",
     "store_outages",

@@ -17,13 +17,13 @@ from heliograph_collector.alerting.service import AlertConfig, AlertService
 from heliograph_collector.app.commands import build_store
 from heliograph_collector.app.context import AppContext
 from heliograph_collector.app.explained_errors import explain_errors, explain_port
+from heliograph_collector.app.outside import build_source_settings
 from heliograph_collector.app.rejudge import StoreDryRunner
 from heliograph_collector.config import outgoing_http
 from heliograph_collector.config.errors import (
     CannotServeError,
     explain_unusable_store,
 )
-from heliograph_collector.config.named_files import read_prefixes, read_token
 from heliograph_collector.config.settings import Config
 from heliograph_collector.console.alerts import Notifications
 from heliograph_collector.console.live_backend import (
@@ -40,9 +40,7 @@ from heliograph_collector.control.visit_planner import VisitPlanner
 from heliograph_collector.control.visit_policy import VisitPolicy
 from heliograph_collector.corroborate import (
     Corroboration,
-    CorroborationSettings,
     PublishedFeed,
-    build_settings,
 )
 from heliograph_collector.detect.late_data import VoteHistory
 from heliograph_collector.detect.runner import DetectorRunner, LogUnusableError
@@ -154,18 +152,6 @@ class JobsRole:
             for run_loop in self._loops:
                 group.create_task(run_loop())
             group.create_task(self._corroboration.run(feed))
-
-
-def build_source_settings(config: Config) -> CorroborationSettings:
-    """Build the settings of the sources, with token and prefixes. Raises CannotServeError."""
-    return build_settings(
-        ris_url=config.ris_url,
-        ioda_url=config.ioda_url,
-        radar_url=config.radar_url,
-        prefixes=read_prefixes(config.prefixes_file) if config.prefixes_file else {},
-        token=read_token(config.radar_token_file) if "radar" in config.corroborate else "",
-        private_hosts=config.source_private_hosts,
-    )
 
 
 def build_corroboration(context: AppContext) -> Corroboration:

@@ -11,7 +11,8 @@ import pytest
 
 from heliograph.observation import Link
 from heliograph_collector.app.context import AppContext
-from heliograph_collector.app.roles import build_corroboration, build_source_settings
+from heliograph_collector.app.outside import build_source_settings
+from heliograph_collector.app.roles import build_corroboration
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.settings import Config, load_config
 from heliograph_collector.corroborate import SOURCES, Corroboration
