@@ -12,11 +12,10 @@ from heliograph.clock import Clock
 from heliograph.observation import Epoch
 from heliograph.units import minute_of
 from heliograph.v1 import observation_pb2 as pb
-from heliograph_agent.spool.batching import CLASSES, BatchCloser
 from heliograph_agent.spool.compaction import Compaction, raise_sequence
 from heliograph_agent.spool.eviction import SHEDDABLE, evict_rows
 from heliograph_agent.spool.loss_counts import ACKED, LossCounts
-from heliograph_agent.spool.open_rows import OpenRows
+from heliograph_agent.spool.open_rows import CLASSES, BatchCloser, OpenRows
 from heliograph_agent.spool.priority import BoundError, FreedRoom, Priority
 from heliograph_agent.spool.quota import Quota
 from heliograph_agent.spool.row_cipher import RowCipher
