@@ -65,13 +65,17 @@ def replay_signals(
         end_us: Until when the collector watched; 0: half an hour after the last signal.
     """
     sparse, dense = _split_sparse(votes)
+    sparse_groups = {_group_of(vote) for vote in sparse}
     ordered = sort_signals(signals)
     late_votes = 0
     incidents: list[Incident] = []
     coverage_gaps: tuple[CoverageGap, ...] = ()
     if ordered or dense:
-        live = _LiveReplay(ordered, sorted(dense, key=_vote_key), end_us)
-        incidents += live.run()
+        # A service that fails in countries of few votes too is down, so theirs are compared.
+        services = {vote.service for _, vote in dense}
+        compared = [timed for timed in votes if timed[1].service in services]
+        live = _LiveReplay(ordered, sorted(compared, key=_vote_key), end_us)
+        incidents += [i for i in live.run() if (i.scope.country, i.service) not in sparse_groups]
         coverage_gaps = tuple(live.engine.coverage_gaps())
         late_votes = live.late_count
     incidents += detect_sparse(sparse, (vote for _, vote in dense))
@@ -176,7 +180,7 @@ def _split_sparse(votes: Sequence[TimedVote]) -> tuple[list[ServiceVote], list[T
     """
     groups: defaultdict[tuple[str, str], list[TimedVote]] = defaultdict(list)
     for timed in votes:
-        groups[timed[1].witness.place.country, timed[1].service].append(timed)
+        groups[_group_of(timed[1])].append(timed)
     sparse: list[ServiceVote] = []
     dense: list[TimedVote] = []
     for group in groups.values():
@@ -186,6 +190,10 @@ def _split_sparse(votes: Sequence[TimedVote]) -> tuple[list[ServiceVote], list[T
         else:
             dense += group
     return sparse, dense
+
+
+def _group_of(vote: ServiceVote) -> tuple[str, str]:
+    return vote.witness.place.country, vote.service
 
 
 def _fold_levels(incidents: Sequence[Incident], levels: Iterable[Incident]) -> list[Incident]:

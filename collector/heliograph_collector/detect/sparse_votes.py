@@ -40,11 +40,12 @@ def detect_sparse(
 
     Args:
         votes: The votes that are too few for minutes.
-        others: All other votes, on whatever service, which are compared with these.
+        others: All other votes, on whatever service, which are compared with these. Those on a
+            service of these show whether it fails in other countries too.
     """
-    by_service: defaultdict[str, list[ServiceVote]] = defaultdict(list)
-    for vote in sorted(votes, key=attrgetter("at_us", "witness.nym")):
-        by_service[vote.service].append(vote)
+    others = tuple(others)
+    elsewhere = group_by_service(others)
+    by_service = group_by_service(votes)
     all_votes = (*others, *(vote for own in by_service.values() for vote in own))
     recent = RecentTests(all_votes)
     runs = find_runs(all_votes)
@@ -52,9 +53,18 @@ def detect_sparse(
     for service, service_votes in by_service.items():
         own = _drop_constant(service_votes)
         if sum(vote.standing in FAILING_VALUES for vote in own) >= THRESHOLDS.burst:
-            dated = [date_incident(incident, own) for incident in _detect_service(own, recent)]
+            found = _detect_service(own, elsewhere.get(service, ()), recent)
+            dated = [date_incident(incident, own) for incident in found]
             incidents += add_runs(dated, runs.get(service, ()))
     return incidents
+
+
+def group_by_service(votes: Iterable[ServiceVote]) -> dict[str, list[ServiceVote]]:
+    """Group votes by service, in order of time."""
+    by_service: defaultdict[str, list[ServiceVote]] = defaultdict(list)
+    for vote in sorted(votes, key=attrgetter("at_us", "witness.nym")):
+        by_service[vote.service].append(vote)
+    return by_service
 
 
 def count_median(votes: Iterable[ServiceVote], span_us: int) -> float:
@@ -69,7 +79,9 @@ def count_median(votes: Iterable[ServiceVote], span_us: int) -> float:
     )
 
 
-def _detect_service(votes: Sequence[ServiceVote], recent: RecentTests) -> tuple[Incident, ...]:
+def _detect_service(
+    votes: Sequence[ServiceVote], elsewhere: Sequence[ServiceVote], recent: RecentTests
+) -> list[Incident]:
     hours = next(
         (h for h in _SPANS_HOURS if count_median(votes, h * HOUR_US) >= THRESHOLDS.votes),
         _SPANS_HOURS[-1],
@@ -78,13 +90,14 @@ def _detect_service(votes: Sequence[ServiceVote], recent: RecentTests) -> tuple[
     limits = replace(_HOURLY, fresh_s=3_600.0 * hours, join_s=7_200.0 * hours)
     if not any(vote.witness.place.asn for vote in votes):  # counts of all networks together
         limits = replace(limits, networks=0)
-    is_one_country = len({vote.witness.place.country for vote in votes}) == 1
-    is_usual = is_one_country and hours > _SPANS_HOURS[0]
+    countries = {vote.witness.place.country for vote in votes}
+    is_usual = len(countries) == 1 and not elsewhere and hours > _SPANS_HOURS[0]
     times_us = [vote.at_us for vote in votes]
     since_us = min(times_us) // HOUR_US * HOUR_US
     until_us = (max(times_us) // HOUR_US + 1) * HOUR_US
     usual = _UsualFailures.from_votes(votes) if is_usual else None
-    return detect_blocking(votes, since_us, until_us, limits, usual, recent)
+    found = detect_blocking([*votes, *elsewhere], since_us, until_us, limits, usual, recent)
+    return [incident for incident in found if incident.scope.country in countries]
 
 
 def _drop_constant(votes: Sequence[ServiceVote]) -> list[ServiceVote]:

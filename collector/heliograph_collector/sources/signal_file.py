@@ -25,6 +25,7 @@ from heliograph_collector.model.signals import (
     OfflineReport,
     ServiceVote,
     VantageArrival,
+    VantageLocation,
     VantageLoss,
     VantageRef,
     VantageSignal,
@@ -249,7 +250,7 @@ class _SignalReader:
         vantage = VantageRef(
             line.vantage,
             prefix,
-            line.location if line.asn else line.location._replace(asn=self._number(prefix)),
+            self._locate(line, prefix),
             0 if line.enrolled is None else _parse_time(line.enrolled, "enrolled"),
             _join_carrier(line.transport, line.entrance),
         )
@@ -257,13 +258,15 @@ class _SignalReader:
         self._carriers.add(vantage.carrier)
         return vantage
 
-    def _number(self, prefix: str) -> int:
-        """Number the network of a prefix whose AS is unknown.
+    def _locate(self, line: ArrivalLine | VoteLine, prefix: str) -> VantageLocation:
+        """Return the location; an arrival without an AS is in a network of its prefix.
 
         With one unknown network, no country would ever be silent in two.
         """
+        if line.asn or isinstance(line, VoteLine):  # a vote's AS may be that of all, as in counts
+            return line.location
         next_number = _UNNAMED_NETWORKS + len(self._unnamed_networks)
-        return self._unnamed_networks.setdefault(prefix, next_number)
+        return line.location._replace(asn=self._unnamed_networks.setdefault(prefix, next_number))
 
     def _build_vote(self, line: VoteLine) -> tuple[int, ServiceVote]:
         """Build a vote; a vantage without a country is that of an earlier line."""
