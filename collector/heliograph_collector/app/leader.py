@@ -27,7 +27,6 @@ from heliograph_collector.app.cluster_messages import (
 )
 from heliograph_collector.app.console_records import take_over_records
 from heliograph_collector.app.context import AppContext, open_context, open_geo
-from heliograph_collector.app.detector_handover import DetectorHandover
 from heliograph_collector.app.explained_errors import explain_errors
 from heliograph_collector.app.fleet_sharing import (
     POLL_S,
@@ -35,8 +34,11 @@ from heliograph_collector.app.fleet_sharing import (
     FleetPublisher,
     apply_request,
 )
-from heliograph_collector.app.handover_loop import run_handover
-from heliograph_collector.app.notes_handover import NotesHandover
+from heliograph_collector.app.handovers import (
+    DetectorHandover,
+    NotesHandover,
+    run_handover,
+)
 from heliograph_collector.app.public_report import PublicReporter
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.journal_settings import JournalSettings

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector.app.notes_handover import NotesHandover
+from heliograph_collector.app.handovers import NotesHandover
 from heliograph_collector.corroborate.annotation import (
     Agreement,
     AgreementReason,

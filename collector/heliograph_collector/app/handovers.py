@@ -1,0 +1,148 @@
+"""What a leader of a cluster hands over to the next one, by way of its servers, and when.
+
+What its detectors have learned: the leader stores its newest checkpoint there, and each minute the
+votes since, sealed with a key that the servers do not have; what came later is replayed from the
+store, as after a crash. Who leads next writes them into its data directory before its detectors
+begin, so they resume as after a restart: with levels, habits, peers' histories and open incidents.
+What cannot be read is left out, and the detectors read presence from the journal.
+
+What other sources said of incidents: without it an incident that has ended would lose, with its
+leader, what IODA or RIS said of it, since they are asked about open incidents only.
+"""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Protocol
+
+from heliograph.zstd_frame import compress_frame, decompress_frame
+from heliograph_collector.app.sealed_value import LargeValue, SealedValue
+from heliograph_collector.corroborate.annotation_log import adopt_notes, read_notes
+from heliograph_collector.detect.state_handover import (
+    StateHandoverError,
+    StateReader,
+    adopt_state,
+)
+from heliograph_collector.fleet.server_seal import SealError
+from heliograph_collector.store.journal.journal import FencedError, JournalError
+
+HANDOVER_S = 60.0  # assumed; what comes later is lost with a leader that is killed
+BEGIN_S = 1.0  # the same, until something is stored
+_DETECTORS = b"heliograph detectors v1"  # purposes of the seal
+_NOTES = b"heliograph notes v1"
+_MAX_NOTES_BYTES = 67_108_864  # unpacked; more than the log keeps
+log = logging.getLogger("heliograph.cluster")
+
+
+class Handover(Protocol):
+    """What is handed over. Implemented by DetectorHandover and NotesHandover."""
+
+    what: str  # is stored, as words of a sentence
+
+    @property
+    def is_begun(self) -> bool:
+        """Return whether this leader has stored anything."""
+        ...
+
+    async def store_news(self) -> None:
+        """Store what is new. Raises JournalError, StateHandoverError, OSError."""
+        ...
+
+
+async def run_handover(handover: Handover) -> None:
+    """Store what is new, now and each HANDOVER_S, until another leads or until cancelled."""
+    last_trouble = ""
+    while True:
+        trouble = ""
+        try:
+            await handover.store_news()
+        except FencedError as error:
+            log.warning("%s is stored no more: %s", handover.what, error)
+            return
+        except (JournalError, StateHandoverError, OSError) as error:
+            trouble = str(error)
+        if trouble and trouble != last_trouble:
+            log.warning("%s is not stored for the next leader: %s", handover.what, trouble)
+        last_trouble = trouble
+        # What is new is counted in minutes, and no event announces it.
+        await asyncio.sleep(HANDOVER_S if handover.is_begun else BEGIN_S)
+
+
+class DetectorHandover:
+    """The checkpoint in a data directory, and its copy on the servers."""
+
+    what = "What the detectors learn"
+
+    def __init__(self, value: LargeValue, secret: bytes, data: Path) -> None:
+        self._value = SealedValue(value, secret, _DETECTORS)
+        self._data = data
+        self._reader = StateReader(data)
+        self._is_stored = False  # what the reader read last
+
+    async def take_over(self) -> None:
+        """Write what the last leader learned into the data directory. Raises JournalError."""
+        try:
+            stored = await self._value.take_over()
+            if stored is None:
+                return
+            label, content = stored
+            state = await asyncio.to_thread(adopt_state, self._data, label, content)
+        except (SealError, StateHandoverError, OSError) as error:
+            log.warning(
+                "What the last leader's detectors had learned cannot be used (%s): they read "
+                "presence from the journal, as far back as it is kept.",
+                error,
+            )
+        else:
+            if state:
+                log.info("The detectors resume from the last leader's checkpoint %s.", state)
+
+    @property
+    def is_begun(self) -> bool:
+        return self._value.part_count > 0
+
+    async def store_news(self) -> None:
+        """Store what is new. Raises JournalError, StateHandoverError, OSError."""
+        if not self._is_stored:
+            self._reader.forget()
+        self._is_stored = False
+        news = await asyncio.to_thread(self._reader.read_news)
+        if news is not None:
+            store = self._value.replace if news.is_other else self._value.extend
+            await store(news.beside, news.content)
+        self._is_stored = True
+
+
+class NotesHandover:
+    """The notes in a data directory, and their copy on the servers."""
+
+    what = "What other sources say of incidents"
+
+    def __init__(self, value: LargeValue, secret: bytes, data: Path) -> None:
+        self._value = SealedValue(value, secret, _NOTES)
+        self._data = data
+        self._stored = b""
+
+    @property
+    def is_begun(self) -> bool:
+        return True  # a first note can wait for a minute
+
+    async def take_over(self) -> None:
+        """Write the last leader's notes into the data directory. Raises JournalError."""
+        try:
+            stored = await self._value.take_over()
+            if stored is not None:
+                await asyncio.to_thread(self._adopt, stored[1])
+        except (SealError, OSError, ValueError) as error:
+            log.warning("The last leader's notes of other sources cannot be used (%s).", error)
+
+    async def store_news(self) -> None:
+        """Store the notes, if there are new ones. Raises JournalError, OSError."""
+        content = await asyncio.to_thread(read_notes, self._data)
+        if content and content != self._stored:
+            await self._value.replace(b"", compress_frame(content))
+            self._stored = content
+
+    def _adopt(self, packed: bytes) -> None:
+        """Raises ValueError, OSError."""
+        adopt_notes(self._data, decompress_frame(packed, _MAX_NOTES_BYTES))
