@@ -46,6 +46,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.xdist_group("nats"
 SCHEDULES = int(environ.get("HELIOGRAPH_CLUSTER_SCHEDULES", "1"))
 SEED = int(environ.get("HELIOGRAPH_SEED", "1"))
 AGENTS = 6
+PAUSE_S = 0.1  # of an agent, after each envelope
 PASSWORD = "a password of ten"
 
 
@@ -75,7 +76,8 @@ class Schedule:
     async def run(self) -> None:
         for _ in range(AGENTS):
             caller = await enrolled(self._rng.choice(self.list_hosts()))
-            self.agents.append(SpoolingAgent(caller, random.Random(self._rng.random())))
+            chance = random.Random(self._rng.random())
+            self.agents.append(SpoolingAgent(caller, chance, pause_s=PAUSE_S))
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for agent in self.agents:

@@ -40,7 +40,7 @@ from support.intake import HOST, Caller, channel, greeted, receipts
 from support.load_bench import table
 from support.ports import free_port
 from support.programs import CLEAN, collector
-from support.serve_process import NO_CONTROL, Served, start
+from support.serve_process import NO_CONTROL, NO_QUOTA, Served, start
 from support.spooling_agent import SpoolingAgent
 from support.stores import open_store
 from support.waiting import until, until_true
@@ -328,7 +328,7 @@ async def take_back(
     """Judge all, begin to move, and go on with the old journal; return its verdicts."""
     data = moved.data
     begun_s = time.monotonic()
-    await moved.start(NO_CONTROL)
+    await moved.start(NO_CONTROL + NO_QUOTA)
     await proof.wait_progress()
     await moved.wait_judged()
     proof.note("judged at first, s", f"{time.monotonic() - begun_s:.0f}")
@@ -343,7 +343,7 @@ async def take_back(
     proof.note("first move killed after, s", " ".join(f"{life:.1f}" for life in lives_s))
     again = await asyncio.to_thread(read_journal, data)
     assert again == rows, "the old journal is as it was"
-    await moved.start(NO_CONTROL)
+    await moved.start(NO_CONTROL + NO_QUOTA)
     await proof.wait_progress()
     await moved.wait_judged()
     await moved.stop()

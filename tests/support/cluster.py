@@ -27,7 +27,7 @@ from heliograph_collector.store.journal.jetstream.follower import StreamFollower
 from heliograph_collector.store.journal.jetstream.stored_rows import build_row, decode_message
 from support.intake import HOST, create_invite
 from support.nats_servers import NatsServers, nats_servers
-from support.serve_process import NO_CONTROL, Served, start
+from support.serve_process import NO_CONTROL, NO_QUOTA, Served, start
 
 PUBLISH = "publish"
 JUDGE = "judge"
@@ -151,7 +151,7 @@ class Cluster:
         urls = ",".join(self.settings.urls)
         url = f"  url: {self.store_url}\n" if self.store_url else ""
         feed = f"feed:\n  k_anonymity: {self.k_anonymity}\n"
-        return f"{NO_CONTROL}{feed}store:\n  journal: {urls}\n{url}"
+        return f"{NO_CONTROL}{NO_QUOTA}{feed}store:\n  journal: {urls}\n{url}"
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from pathlib import Path
 from support.waiting import until_now
 
 NO_CONTROL = "control:\n  endpoints: []\n"
+# Of one agent: those of tests send in a minute what others send in hours.
+NO_QUOTA = "limits:\n  batches_per_hour: 100000\n"
 
 
 @dataclass(frozen=True)
