@@ -218,6 +218,15 @@ def block_messenger(world: World) -> Truth:
     return Truth("service_blocking", "national", 480)
 
 
+def block_messenger_of_voters(world: World) -> Truth:
+    """Block it where there are votes alone, which name no network."""
+    truth = block_messenger(world)
+    for line in world.lines:
+        line["country"] = str(line["vantage"])[:2]
+    world.people.clear()
+    return truth
+
+
 def break_messenger(world: World) -> None:
     """Let the messenger itself fail in the whole world, where no control says so."""
     _test_messenger(world, lambda _, at: "blocked" if at > ONSET else "reachable")
@@ -235,5 +244,6 @@ SCENES: tuple[Callable[[World], Truth | None], ...] = (
     renumber,
     turn_vpn_on,
     block_messenger,
+    block_messenger_of_voters,
     break_messenger,
 )

@@ -10,7 +10,7 @@ bins of an hour (sparse_votes.py): with minutes, hourly runs would never meet.
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter, itemgetter
 
 from heliograph.units import MINUTE_US, SECOND_US
@@ -36,6 +36,7 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 
 # After the last signal of a file that names no end, so that what is pending is decided; assumed.
 _AFTER_US = 1_800 * SECOND_US
+_UNNAMED_NETWORKS = 4_250_000_000  # of the numbers for private use (RFC 6996)
 
 TimedVote = tuple[int, ServiceVote]  # with the time at which the collector has judged it
 
@@ -73,7 +74,7 @@ def replay_signals(
     if ordered or dense:
         # A service that fails in countries of few votes too is down, so theirs are compared.
         services = {vote.service for _, vote in dense}
-        compared = [timed for timed in votes if timed[1].service in services]
+        compared = _name_networks(timed for timed in votes if timed[1].service in services)
         live = _LiveReplay(ordered, sorted(compared, key=_vote_key), end_us)
         incidents += [i for i in live.run() if (i.scope.country, i.service) not in sparse_groups]
         coverage_gaps = tuple(live.engine.coverage_gaps())
@@ -190,6 +191,23 @@ def _split_sparse(votes: Sequence[TimedVote]) -> tuple[list[ServiceVote], list[T
         else:
             dense += group
     return sparse, dense
+
+
+def _name_networks(votes: Iterable[TimedVote]) -> list[TimedVote]:
+    """Give votes of an unknown AS the network of their prefix.
+
+    With one unknown network, no country would ever fail in two.
+    """
+    networks: dict[str, int] = {}
+    named: list[TimedVote] = []
+    for at_us, vote in votes:
+        witness = vote.witness
+        if not witness.place.asn:
+            asn = networks.setdefault(witness.prefix, _UNNAMED_NETWORKS + len(networks))
+            witness = replace(witness, place=witness.place._replace(asn=asn))
+            vote = replace(vote, witness=witness)
+        named.append((at_us, vote))
+    return named
 
 
 def _group_of(vote: ServiceVote) -> tuple[str, str]:
