@@ -1,10 +1,7 @@
-"""Late data: past windows to detect again, and the amended incidents.
-
-The live detector does not change. Its incidents are amended before they are written.
-"""
+"""Late data: past windows to detect again, and the amendments that they make (amendments.py)."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Protocol
@@ -185,54 +182,6 @@ def find_amendments(
         ):
             amended_by_id[incident.id] = replace(incident, state=IncidentState.WITHDRAWN)
     return amended_by_id
-
-
-def apply_amendments(
-    live: Sequence[Incident], amendments_by_id: Mapping[str, Incident]
-) -> list[Incident]:
-    """Return the amended live incidents, and amendments that were missed live.
-
-    A missed one that the live detector meanwhile sees as well gives it its beginning.
-    """
-    ids = {incident.id for incident in live}
-    missed = [i for name, i in amendments_by_id.items() if name not in ids]
-    amended_incidents = [
-        _amend_incident(incident, amendments_by_id.get(incident.id) or _find_same(incident, missed))
-        for incident in live
-    ]
-    return amended_incidents + [
-        m for m in missed if not any(m.overlaps(i) for i in amended_incidents)
-    ]
-
-
-def close_amendments(
-    live: Sequence[Incident], amendments_by_id: Mapping[str, Incident]
-) -> dict[str, Incident]:
-    """Return ongoing amendments that the live detector saw end, with that end."""
-    closed_by_id = {}
-    for name, amendment in amendments_by_id.items():
-        incident = _find_same(amendment, live) if amendment.closed_us is None else None
-        if incident is not None and incident.closed_us is not None:
-            closed_by_id[name] = replace(
-                amendment, state=incident.state, ended=incident.ended, closed_us=incident.closed_us
-            )
-    return closed_by_id
-
-
-def _find_same(incident: Incident, others: Iterable[Incident]) -> Incident | None:
-    return next((other for other in others if other.overlaps(incident)), None)
-
-
-def _amend_incident(incident: Incident, amendment: Incident | None) -> Incident:
-    if amendment is None:
-        return incident
-    is_over = incident.state in (IncidentState.CLOSED, IncidentState.WITHDRAWN)
-    if amendment.id != incident.id:
-        begins_earlier = amendment.started.earliest_us < incident.started.earliest_us
-        return replace(incident, started=amendment.started) if begins_earlier else incident
-    if is_over and amendment.state in (IncidentState.CLOSED, IncidentState.WITHDRAWN):
-        return amendment
-    return replace(incident, started=amendment.started)
 
 
 def _is_same_service(incident: Incident, window: ReopenedWindow) -> bool:

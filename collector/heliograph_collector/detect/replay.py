@@ -14,14 +14,10 @@ from dataclasses import dataclass, replace
 from operator import attrgetter, itemgetter
 
 from heliograph.units import MINUTE_US, SECOND_US
+from heliograph_collector.detect.amendments import apply_amendments, list_failing
 from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US, DetectorEngine
-from heliograph_collector.detect.late_data import (
-    LateVotes,
-    ReopenedWindow,
-    apply_amendments,
-    find_amendments,
-)
+from heliograph_collector.detect.late_data import LateVotes, ReopenedWindow, find_amendments
 from heliograph_collector.detect.level.beginnings import (
     DoubtfulBeginning,
     find_doubtful_beginnings,
@@ -114,7 +110,7 @@ class _LiveReplay:
             else:
                 self.engine.on_signal(item)
         self._advance_to(self._until_us)
-        return apply_amendments(self.engine.incidents(), self._amendments)
+        return self._list_incidents()
 
     def _add_vote(self, vote: ServiceVote, now_us: int) -> None:
         self._read_votes[vote.service].append(vote)
@@ -140,7 +136,7 @@ class _LiveReplay:
         """Detect the past again for late votes, as the runner does from the store."""
         if not self._late.has_votes:
             return
-        incidents = apply_amendments(self.engine.incidents(), self._amendments)
+        incidents = self._list_incidents()
         window = self._late.pop_due(self._now_us, incidents)
         if window is None:
             return
@@ -160,6 +156,10 @@ class _LiveReplay:
             until_us,
             is_current=until_us >= closed_us // MINUTE_US * MINUTE_US,
         )
+
+    def _list_incidents(self) -> list[Incident]:
+        failing = list_failing(self.engine.blocking, self._amendments)
+        return apply_amendments(self.engine.incidents(), self._amendments, failing)
 
     def _select_votes(
         self, window: ReopenedWindow, since_us: int, until_us: int

@@ -15,8 +15,12 @@ from heliograph.keys import SigningKey
 from heliograph.timestamps import parse_timestamp
 from heliograph.units import SECOND_US
 from heliograph_collector.detect import checkpoint
+from heliograph_collector.detect.amendments import (
+    apply_amendments,
+    close_amendments,
+    list_failing,
+)
 from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayBatch
-from heliograph_collector.detect.late_data import apply_amendments, close_amendments
 from heliograph_collector.detect.silence.detector import CoverageGap
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.incidents.log_file import LOG_FILE_NAME, EntryBasis, EntryFence
@@ -148,7 +152,8 @@ class DetectorState:
 
     def write_entries(self, now_us: int) -> Sequence[LogEntry]:
         """Write changes of incidents to the log. Raises OSError, AlertLogError."""
-        incidents = apply_amendments(self.detectors.incidents(), self._amendments)
+        failing = list_failing(self.detectors.blocking, self._amendments)
+        incidents = apply_amendments(self.detectors.incidents(), self._amendments, failing)
         written_us, previous = self._last_written
         if incidents == previous and now_us - written_us < _REWRITE_US:
             return ()
