@@ -380,12 +380,12 @@ class SilenceDetector:
             self._schedule(now_us + _FOLLOW_US, "follow", country)
 
     def _on_replay(self, signal: OfflineReport) -> None:
-        vantage = self._presence.note_report(signal)
-        if vantage is None:
+        if (vantage := self._presence.note_report(signal)) is None:
             return
+        if evasion.tells_unseen_loss(vantage, signal):
+            self._on_lost(VantageLoss(signal.at_us, signal.nym, signal.since_us))
         country = vantage.place.country
-        candidate = self._candidates.get(country)
-        if candidate is not None and signal.until_us >= candidate.burst_us:
+        if (candidate := self._candidates.get(country)) and signal.until_us >= candidate.burst_us:
             candidate.replays[signal.nym] = signal
         for outage in self._outages:
             over_us = outage.ended.latest_us if outage.ended else signal.at_us

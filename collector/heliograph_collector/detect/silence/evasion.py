@@ -127,10 +127,12 @@ class EvasionTest:
         if not self.is_known:
             return None
         limits = self.presence.limits
-        evidence = weigh_evidence(self._silenced, self.reports, self.now_us, limits)
+        evidence = weigh_evidence(
+            self._silenced, self.reports, self.now_us, limits, limits.nat_votes
+        )
         if evidence.explain(limits) is not IncidentKind.COLLECTOR_BLOCKED:
             return None
-        since_us = self.since_us - int(limits.spread_s * SECOND_US)
+        since_us = self.since_us - _WAIT_US  # an entrance may fail in one country after another
         where = self.presence, self.country, since_us, evidence.lost_by
         if confounders.are_failing_elsewhere(*where, is_early=self.is_early):
             return None
@@ -176,10 +178,29 @@ def select_losses(vantages: Iterable[VantagePresence]) -> list[VantagePresence]:
     return [v for v in vantages if not v.deferred and (v.is_silent or v.is_rerouted)]
 
 
-def select_reports(silenced: Iterable[VantagePresence]) -> dict[str, OfflineReport]:
-    """Select what vantages told of this silence, also before their loss was noticed."""
+def collect_reports(
+    presence: PresenceTracker, country: str, since_us: int
+) -> dict[str, OfflineReport]:
+    """Collect what those lost since a time told of it, also before their loss was noticed."""
+    lost = (presence.vantages[name] for name in presence.tally(country).list_lost(since_us))
     return {
         vantage.witness.nym: vantage.report
-        for vantage in silenced
-        if vantage.report is not None and vantage.report.until_us > vantage.heard_us
+        for vantage in lost
+        if (vantage.is_silent or vantage.is_rerouted)
+        and vantage.report is not None
+        and vantage.report.until_us > vantage.heard_us
     }
+
+
+def tells_unseen_loss(vantage: VantagePresence, report: OfflineReport) -> bool:
+    """Return whether a report tells of a session that broke, in place of which another came.
+
+    By the other carrier it was back before the loss was noticed, so that no row tells of that.
+    Who changes its carrier by intent has no gap to report; who comes home to the one that it had
+    left drops the other for it.
+    """
+    moved_us = vantage.moved_us
+    is_of_move = report.since_us < moved_us <= min(report.until_us + _RECENT_US, report.at_us)
+    is_known = vantage.lost_us >= moved_us
+    is_home = vantage.home_us >= moved_us
+    return vantage.is_live and bool(report.online) and is_of_move and not is_known and not is_home

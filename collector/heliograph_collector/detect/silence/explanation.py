@@ -19,6 +19,7 @@ some did, which nobody can in a cut, those that find it later tell the same.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.steadiness import REJOIN_US
@@ -85,10 +86,16 @@ def weigh_evidence(
     reports: Mapping[str, OfflineReport],
     now_us: int,
     limits: Thresholds,
+    nat_votes: int = 1,
 ) -> SilenceEvidence:
-    """Count the testimony of vantages that fell silent, whether or not they are back."""
+    """Count the testimony of vantages that fell silent, whether or not they are back.
+
+    Args:
+        nat_votes: The votes of a carrier's NAT at most.
+    """
     members = [s for s in silenced if is_established(s.witness, now_us, limits)]
     testimony = [_Testimony(s, reports.get(s.witness.nym), now_us, limits) for s in members]
+    count = partial(_count, testimony, nat_votes=nat_votes)
     rerouted = _list_rerouted(testimony, limits)
     stopped = [t.is_stopped for t in testimony]
     backs_us = [t.vantage.back_us for t in testimony if t.is_stopped]
@@ -98,12 +105,12 @@ def weigh_evidence(
         t.is_online or is_rerouted for t, is_rerouted in zip(testimony, rerouted, strict=True)
     ]
     return SilenceEvidence(
-        silent=_count(testimony, [True for _ in testimony]),
-        online=_count(testimony, online),
-        offline=_count(testimony, [t.is_offline for t in testimony]),
-        powerless=_count(testimony, [t.is_powerless for t in testimony]),
-        powered=_count(testimony, [t.is_powered for t in testimony]),
-        stopped=_count(testimony, stopped),
+        silent=count([True for _ in testimony]),
+        online=count(online),
+        offline=count([t.is_offline for t in testimony]),
+        powerless=count([t.is_powerless for t in testimony]),
+        powered=count([t.is_powered for t in testimony]),
+        stopped=count(stopped),
         lost_by=tuple(
             sorted({t.vantage.lost_by for t, told in zip(testimony, online, strict=True) if told})
         ),
@@ -224,8 +231,8 @@ class _Testimony:
         return int((self.limits.retry_s + self.limits.beat_s) * SECOND_US)
 
 
-def _count(testimony: Iterable[_Testimony], told: Iterable[bool]) -> float:
+def _count(testimony: Iterable[_Testimony], told: Iterable[bool], *, nat_votes: int = 1) -> float:
     votes: list[tuple[VantageRef, bool]] = [
         (each.vantage.witness, hit) for each, hit in zip(testimony, told, strict=True)
     ]
-    return sum_votes(count_votes(votes)).hits
+    return sum_votes(count_votes(votes, nat_votes)).hits

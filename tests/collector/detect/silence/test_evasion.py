@@ -5,9 +5,14 @@ from random import Random
 
 from heliograph_collector.detect import detect_silence
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
-from heliograph_collector.model.signals import OfflineReport, VantageArrival, VantageLoss
+from heliograph_collector.model.signals import (
+    OfflineReport,
+    VantageArrival,
+    VantageLoss,
+    VantageRef,
+)
 from support.examples import draw_seeds
-from support.presence_model import at, country, live, world
+from support.presence_model import Signals, at, country, live, world
 
 ONSET = 7_200.0
 
@@ -34,3 +39,80 @@ def test_a_block_of_the_entrance_that_half_use_is_told_though_few_are_silent_at_
         (told,) = detect_silence(signals, at(ONSET + 600)).incidents
         assert told.kind is IncidentKind.COLLECTOR_BLOCKED, seed
         assert told.state is IncidentState.CONFIRMED, "it goes on, though all have another way"
+
+
+def _change_entrance(vantage: VantageRef, rng: Random, spread_s: float) -> Signals:
+    """It loses the first, and is back by the second before a loss is noticed (37.5 s)."""
+    lost_s = ONSET + rng.uniform(0, spread_s)
+    back_s = lost_s + rng.uniform(12, 34)
+    report = OfflineReport(
+        at(back_s + rng.uniform(2, 10)),
+        vantage.nym,
+        at(lost_s),
+        at(back_s),
+        alive=True,
+        online=True,
+    )
+    return [VantageArrival(at(back_s), replace(vantage, carrier="session/1")), report]
+
+
+def _list_by_first() -> tuple[list[VantageRef], list[VantageRef]]:
+    own, others = country(each=1), world()
+    return [replace(v, carrier="session/0") for v in own], [
+        replace(v, carrier="session/0") for v in others
+    ]
+
+
+def test_agents_that_return_before_their_loss_is_noticed_tell_of_a_block() -> None:
+    """There is no row of their losses, and nobody is ever silent: they tell what the gap was."""
+    for seed in draw_seeds(4):
+        rng = Random(seed)
+        people, others = _list_by_first()
+        signals = live(people + others, rng, 4, churn=1.0)
+        for vantage in people:
+            signals += _change_entrance(vantage, rng, rng.choice((5.0, 120.0)))
+        (told,) = detect_silence(signals, at(ONSET + 420)).incidents
+        assert told.kind is IncidentKind.COLLECTOR_BLOCKED, seed
+        assert told.state is IncidentState.CONFIRMED, seed
+
+
+def test_entrance_that_fails_for_all_countries_is_no_block() -> None:
+    """Agents of every country take the second: it was ours, and nobody is cut off."""
+    for seed in draw_seeds(4):
+        rng = Random(seed)
+        people, others = _list_by_first()
+        signals = live(people + others, rng, 4, churn=1.0)
+        for vantage in people + others:
+            signals += _change_entrance(vantage, rng, 60.0)
+        assert detect_silence(signals, at(ONSET + 3_600)).incidents == (), seed
+
+
+def test_agents_that_change_the_entrance_by_intent_tell_of_no_block() -> None:
+    """A new plan names another entrance first: they have no gap to tell of."""
+    rng = Random(1)
+    people, others = _list_by_first()
+    signals = live(people + others, rng, 4, churn=1.0)
+    for vantage in people:
+        arrival = replace(vantage, carrier="session/1")
+        signals.append(VantageArrival(at(ONSET + rng.uniform(0, 60)), arrival))
+    assert detect_silence(signals, at(ONSET + 3_600)).incidents == ()
+
+
+def test_agents_that_tell_that_no_anchor_answered_tell_of_no_block() -> None:
+    """Listed hosts alone pass, and our second entrance is behind one: abroad nothing answers."""
+    for seed in draw_seeds(4):
+        rng = Random(seed)
+        people, others = _list_by_first()
+        signals = live(people + others, rng, 4, churn=1.0)
+        for vantage in people:
+            heard_s = ONSET - rng.uniform(0, 15)
+            signals.append(VantageLoss(at(heard_s + 37.5), vantage.nym, at(heard_s)))
+            back_s = ONSET + rng.uniform(5, 240)
+            signals.append(VantageArrival(at(back_s), replace(vantage, carrier="session/1")))
+            signals.append(
+                OfflineReport(
+                    at(back_s + 5), vantage.nym, at(heard_s), at(back_s), alive=True, online=False
+                )
+            )
+        kinds = {i.kind for i in detect_silence(signals, at(ONSET + 3_600)).incidents}
+        assert IncidentKind.COLLECTOR_BLOCKED not in kinds, seed
