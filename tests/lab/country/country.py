@@ -139,6 +139,8 @@ class Country:
             **({"post": {"listen": "0.0.0.0:7444"}} if self.topology.lean else {}),
             **(more or {}),
         }
+        if self.pace.factor != 1.0:  # a child lives by the machine's clock
+            settings["intake"] = {**settings.get("intake", {}), "processes": 0}
         self._write("collector.yml", yaml.safe_dump(settings))
         self.replace_plan(plan)
         self.start_collector()
