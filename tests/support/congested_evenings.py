@@ -252,6 +252,12 @@ BLOCKS = {
     ),
 }
 
+SLOWED = Evening(
+    blocks=tuple(Blocked(s, lasts=HOUR, share=0.85, within_s=900) for s in MESSENGERS),
+    hours=3,
+    services=MESSENGERS + DOMESTIC[:2],
+)
+
 ROLLOUTS = {
     "to all, 6 h": Evening(
         blocks=(Blocked("telegram", lasts=9 * HOUR, rollout=6 * HOUR),),

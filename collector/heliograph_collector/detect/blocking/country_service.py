@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.blocking.clearing import Clearing
 from heliograph_collector.detect.blocking.editions import AgentEditions, EditionDoubts
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.evidence import CellEvidence
@@ -129,11 +130,9 @@ class CountryService:
         self._add_evidence(votes, new_voters, rate, usual)
         for episode in self._open_episodes():
             episode.flapping = self.flapping.prevail_in(episode, votes, usual, now_us, limits)
-            is_same_fault = down and others.mostly_fail_like(episode)
-            usual_rate = max(usual.clearing_rate(cell.scope) for cell in episode.parts)
-            episode.judge_bin(
-                votes, voters, usual_rate, now_us, down=down, is_same_fault=is_same_fault
-            )
+            is_same = down and others.mostly_fail_like(episode)
+            clearing = Clearing(self.known, usual, now_us, limits)
+            episode.judge_bin(votes, voters, clearing, now_us, down=down, is_same_fault=is_same)
             if episode.is_open and others.fail_with(episode):
                 episode.mark_elsewhere(now_us)
             if episode.state is IncidentState.CLOSED:

@@ -19,6 +19,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.blocking.clearing import Clearing
 from heliograph_collector.detect.blocking.evidence import (
     count_failures,
     dominant_cause,
@@ -241,7 +242,7 @@ class BlockingEpisode:
         self,
         country_votes: Sequence[ServiceVote],
         voters: AbstractSet[str],
-        usual_rate: float,
+        clearing: Clearing,
         now_us: int,
         *,
         down: bool,
@@ -252,7 +253,7 @@ class BlockingEpisode:
         Args:
             country_votes: The fresh votes of its country.
             voters: Pseudonyms of vantages that voted in this bin.
-            usual_rate: The failing rate of other services in its cells.
+            clearing: What its votes are compared with.
             down: True if the other countries fail as well.
             is_same_fault: True if nearly all of them do so in the same way.
         """
@@ -274,8 +275,8 @@ class BlockingEpisode:
             failing = [o for o in votes_inside if o.standing in FAILING_VALUES]
             self.kind, self.layer, self.method = dominant_cause(failing)
             self.hints = hint_functions(self.kind, failing)
-        clear_share = usual_rate + (1 - usual_rate) * self.limits.clear_share
-        self._clear = self._clear + 1 if vote_count.share <= clear_share else 0
+        is_clear = clearing.is_clear(self.parts, vote_count.share)
+        self._clear = self._clear + 1 if is_clear else 0
         needed_bins = self.limits.wary_bins if self.wary else self.limits.clear_bins
         is_quick = self._clear > 0 and not self.wary
         if self._clear >= needed_bins or (

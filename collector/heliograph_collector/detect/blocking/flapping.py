@@ -139,8 +139,8 @@ class FlappingVantages:
     ) -> bool:
         """Return whether most of the established that have a vote are flapping.
 
-        A partial lasts until few are, or until other services flap as much; or until so few fail
-        at present as what fails a share of the time hardly ever does.
+        A partial lasts until few are, or until other services flap as much; it and any block until
+        so few fail at present as what fails a share of the time hardly ever does.
         """
         inside = [vote for vote in votes if episode.holds(vote.witness.place)]
         count = sum_votes(count_votes(self._list_hits(inside, now_us, limits)))
@@ -148,7 +148,7 @@ class FlappingVantages:
         share = limits.clear_share if is_partial else limits.confirm_share
         if count.votes < limits.witnesses or count.share < share:
             return False
-        if is_partial and self._have_ceased(inside):
+        if self._have_ceased(inside):
             return False
         scopes = [cell.scope for cell in episode.parts]
         lately = max(map(usual.flapping_share, scopes))

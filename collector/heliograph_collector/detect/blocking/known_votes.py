@@ -61,6 +61,12 @@ class KnownVotes:
         ]
         return sum_votes(count_votes(hits)).share >= limits.confirm_share
 
+    def count_share(self, cells: Iterable[AffectedCell], now_us: int, limits: Thresholds) -> float:
+        """Return which share of the vantages of cells fails, by what each said last."""
+        votes = {o.witness.nym: o for c in cells for o in self._select(c.scope, now_us, limits)}
+        hits = ((o.witness, o.standing in FAILING_VALUES) for o in votes.values())
+        return sum_votes(count_votes(hits)).share
+
     def select_failing(
         self,
         cells: Iterable[AffectedCell],

@@ -34,6 +34,8 @@ _MIN_VOTES = 8  # of all other services in a cell
 _ALWAYS = 0.85  # failing share of what is blocked
 _WORKS = 0.04  # failing rate before a block, as the prior has it
 _FAILS = 0.9  # … and during it, as `Thresholds.p_bad`
+_MIDDLE = 0.5  # rank of the service that others are compared with …
+_LEAST = 0.25  # … and of one than which hardly any fails less
 # What a full line or a tired resolver does not do: an answer that is not the service's.
 _ANSWERED = frozenset(
     {
@@ -140,10 +142,7 @@ class OtherServices:
         A small cell has few tests, so that what fails in the rest of its network, region or kind of
         access counts as well. Where a block is of this cell alone, the rest works.
         """
-        if not self._do_many_fail():
-            return 0.0  # as on nearly all calm days
-        around = [self._median_rate(wider, scope) for wider in _list_wider(scope)]
-        return max([self._median_rate(scope, None), *around])
+        return self._rate_around(scope, _MIDDLE)
 
     def usual_rate(self, scope: Scope) -> float:
         """Return that rate, or the one of a cell's latest tests, which swings less.
@@ -154,22 +153,36 @@ class OtherServices:
             return 0.0
         return max(self.failing_rate(scope), self.flapping_share(scope))
 
-    def clearing_rate(self, scope: Scope) -> float:
-        """Return the failing rate that is no block any more, which tests of a day do not know."""
-        return 0.0 if self.tests.is_of_a_day else self.failing_rate(scope)
+    def clearing_rate(self, scope: Scope, *, has_stayed: bool) -> float:
+        """Return the failing rate that is no block any more, which tests of a day do not know.
+
+        Args:
+            scope: The cell.
+            has_stayed: As much fails there as was told of the block, so that nearly all other
+                services must fail as well.
+        """
+        rank = _LEAST if has_stayed else _MIDDLE
+        return 0.0 if self.tests.is_of_a_day else self._rate_around(scope, rank)
+
+    def _rate_around(self, scope: Scope, rank: float) -> float:
+        if not self._do_many_fail():
+            return 0.0  # as on nearly all calm days
+        around = [self._find_typical_rate(wider, scope, rank) for wider in _list_wider(scope)]
+        return max([self._find_typical_rate(scope, None, rank), *around])
 
     def _do_many_fail(self) -> bool:
         failing = self.tests.list_failing() - {self.service}
         return 2 * len(failing) >= len(self.tests.votes_by_service) - 1
 
-    def _median_rate(self, scope: Scope, without: Scope | None) -> float:
+    def _find_typical_rate(self, scope: Scope, without: Scope | None, rank: float) -> float:
+        """Return the rate of the other service of this rank, in ascending order."""
         tests = self.tests.list_tests(scope, without)
         others = [failed for service, failed in tests.items() if service != self.service]
         if sum(map(len, others)) < _MIN_VOTES:
             return 0.0
         rates = [_find_rate(failed) for failed in others if len(failed) >= _MIN_TESTS]
-        chance = [rate for rate in rates if rate < _ALWAYS]
-        return median_low(chance) if chance else 0.0
+        chance = sorted(rate for rate in rates if rate < _ALWAYS)
+        return chance[int(rank * (len(chance) - 1))] if chance else 0.0
 
     def flapping_share(self, scope: Scope) -> float:
         """Return which share of its latest tests the median other service failed by chance."""

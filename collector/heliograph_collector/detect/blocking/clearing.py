@@ -1,0 +1,48 @@
+"""Whether the votes of one bin are clear of a block: it is compared with what was told of it.
+
+Theory of operation. Few votes are fresh where tests are rare, and by chance few of these fail in
+some minutes of a block. And where most services are slowed, the median one is no measure of what
+fails anyway. So while about as many vantages fail, by what each said last, as when the block was
+told, it is clear only where nearly all other services fail as much.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from heliograph_collector.detect.blocking.known_votes import KnownVotes
+from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.thresholds import Thresholds
+
+_STAYS = 0.5  # of the share that was told of a block: so much is no fall; assumed
+
+
+class OtherFailures(Protocol):
+    """How much other services fail in a country. Implemented by OtherServices."""
+
+    def clearing_rate(self, scope: Scope, *, has_stayed: bool) -> float:
+        """Return the failing rate in a cell that is no block any more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Clearing:
+    """What the votes on one block are compared with in one bin."""
+
+    known: KnownVotes
+    others: OtherFailures
+    now_us: int
+    limits: Thresholds
+
+    def is_clear(self, cells: Collection[AffectedCell], share: float) -> bool:
+        """Return whether so few fail as without a block.
+
+        Args:
+            cells: The cells of the block, as they were told.
+            share: Which share of the fresh votes in them fails.
+        """
+        known_share = self.known.count_share(cells, self.now_us, self.limits)
+        has_stayed = known_share >= _STAYS * max(cell.share for cell in cells)
+        rate = max(self.others.clearing_rate(cell.scope, has_stayed=has_stayed) for cell in cells)
+        failing = max(share, known_share) if has_stayed else share
+        return failing <= rate + (1 - rate) * self.limits.clear_share
