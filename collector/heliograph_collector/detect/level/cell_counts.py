@@ -2,11 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.detect.level.habit import UsualLevel
+from heliograph_collector.detect.level.stayers import have_stayers_gone
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
@@ -62,6 +63,7 @@ class CellTest:
     usual: UsualLevel
     cells: int  # of the country that are tested
     kept: float = 1.0  # share of their usual levels that other countries keep
+    have_stayers_gone: bool = False  # who was here for a day and a night: no habit takes them
 
     @property
     def size(self) -> int:
@@ -108,7 +110,7 @@ class CellTest:
 
     def _may_be_night(self) -> bool:
         """Return whether as many as in the darkest of earlier nights may be gone by chance."""
-        if self._lowest > DARK_SHARE:
+        if self._lowest > DARK_SHARE or self.have_stayers_gone:
             return False
         chance = 1.0 - self._lowest
         if self.silent <= chance * self.size:
@@ -152,6 +154,14 @@ class Sample:
     outages: Sequence[OutageEpisode]
     limits: Thresholds
     now_us: int
+
+    def have_stayers_gone(self, scope: Scope, count: CellCount) -> bool:
+        """Return whether the stayers of a whole country are gone, most of whose people are."""
+        is_dark = count.silent >= self.limits.confirm_share * count.size
+        if not is_dark or scope not in find_whole_cells(self.places):
+            return False
+        inside = [v for at, counted in self.places.items() if scope.includes(at) for v in counted]
+        return have_stayers_gone(inside, self.now_us, self.limits)
 
     def select_fallen(self, scope: Scope, since_us: int) -> list[VantagePresence]:
         """Select the cell's vantages that are here or fell silent since then."""
@@ -254,31 +264,29 @@ def count_cells(
     return {scope: count for scope, count in totals.items() if count.size}
 
 
-def find_lone_network(places: VantagesByPlace) -> int:
-    """Return the network that all vantages but data centers are in; 0 if they are in several."""
-    people = {at.asn for at, counted in places.items() if counted and at.access != "hosting"}
-    return people.pop() if len(people) == 1 else 0
+def find_whole_cells(places: VantagesByPlace) -> frozenset[Scope]:
+    """Return the country, and the cells of one dimension that all but data centers are in.
+
+    A country falls in two networks or more, so one that has a single one falls as that. Where all
+    have lines and a data center lives, these fall, and not the country.
+    """
+    counted = [at for at, members in places.items() if members]
+    people = [at for at in counted if at.access != "hosting"]
+    networks = {Scope(at.country, asn=at.asn) for at in people if at.asn}
+    accesses = {Scope(at.country, access=at.access) for at in people if len(people) < len(counted)}
+    lone = [cells for cells in (networks, accesses) if len(cells) == 1]
+    return frozenset({Scope(at.country) for at in counted}.union(*lone))
 
 
 def select_tested(
-    counts: Mapping[Scope, CellCount], lone_network: int, limits: Thresholds
+    counts: Mapping[Scope, CellCount], whole: Collection[Scope], limits: Thresholds
 ) -> dict[Scope, CellCount]:
-    """Select the cells with enough vantages.
-
-    A country falls in two networks or more, so one that has a single one is tested as that.
-    """
+    """Select the cells with enough vantages: of those that are the whole country fewer suffice."""
     return {
         scope: count
         for scope, count in counts.items()
-        if count.size >= limits.few
-        or (count.size >= limits.votes and _is_country(scope, lone_network))
+        if count.size >= (limits.votes if scope in whole else limits.few)
     }
-
-
-def _is_country(scope: Scope, lone_network: int) -> bool:
-    return scope.is_national or (
-        lone_network > 0 and scope == Scope(scope.country, "", lone_network)
-    )
 
 
 def _count_lasting(absent: Sequence[VantagePresence], now_us: int) -> dict[int, int]:

@@ -44,7 +44,7 @@ from heliograph_collector.detect.level.cell_counts import (
     count_cells,
     count_share,
     find_fallen_cells,
-    find_lone_network,
+    find_whole_cells,
     select_counted,
     select_tested,
 )
@@ -112,7 +112,7 @@ class PresenceLevels:
             for place, members in presence.places[country].items()
         }
         counts = count_cells(places, explaining, now_us)
-        totals = select_tested(counts, find_lone_network(places), limits)
+        totals = select_tested(counts, find_whole_cells(places), limits)
         others = self._list_other_countries(country)
         is_common = _is_common_mode(others)
         kept = _find_kept_share(others)
@@ -125,7 +125,8 @@ class PresenceLevels:
             if is_common or cell.usual is None:
                 continue
             usual = cell.usual.scale(kept)
-            test = CellTest(scope, count, usual, len(totals), kept)
+            have_gone = sample.have_stayers_gone(scope, count)
+            test = CellTest(scope, count, usual, len(totals), kept, have_gone)
             fall = self._judge(cell, test, sample)
             confirmed += [fall] if fall is not None else []
         return promote_falls(confirmed, outages, presence, now_us)
@@ -296,7 +297,7 @@ def _is_explained(fall: LevelFall, sample: Sample) -> bool:
 
 def _is_habit_known(cell: CellLevel, test: CellTest, since_us: int) -> bool:
     """Return whether what people do at this time is known, or that few switch off at any."""
-    return test.is_learned or cell.had_quiet_day(since_us)
+    return test.is_learned or test.have_stayers_gone or cell.had_quiet_day(since_us)
 
 
 def _is_common_mode(others: Sequence[CellLevel]) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from heliograph.units import DAY_US, SECOND_US
+from heliograph.units import DAY_US, HOUR_US, SECOND_US
 from heliograph_collector.detect.stats.churn import ChurnRecord
 from heliograph_collector.model.signals import (
     Fault,
@@ -20,6 +20,7 @@ UPLOAD_WAIT_US = 600 * SECOND_US  # for a returned vantage to upload its measure
 _KEPT_US = 7 * DAY_US
 _MAX_STAYS = 8  # countries; in a ninth a vantage stays young; assumed
 _RESTART_US = 600 * SECOND_US  # from a goodbye until a program that begins again is back; assumed
+LONG_US = HOUR_US  # of an absence that may be sleep; lines that fail are back sooner; assumed
 
 
 class PresenceStatus(Enum):
@@ -61,6 +62,7 @@ class VantagePresence:
     floor: float = 0.0  # least chance of its silence, after a fault of the collector
     own: ChurnRecord = field(default_factory=ChurnRecord)
     stays: dict[str, int] = field(default_factory=dict)  # countries, and when it was first in each
+    seen_us: int = 0  # its first arrival, or its return from its last long absence
 
     @property
     def place(self) -> VantageLocation:
@@ -111,6 +113,11 @@ class VantagePresence:
         is_recent = since_us <= self.left_home_us and now_us - self.left_home_us <= _KEPT_US
         return self.home in carriers and is_recent
 
+    def has_stayed(self, now_us: int) -> bool:
+        """Return whether it was not away for long in the day before its loss, or before now."""
+        until_us = self.heard_us if self.is_silent else now_us
+        return 0 < self.seen_us <= until_us - DAY_US
+
     def mark_silent(self, heard_us: int, at_us: int, closed_us: int = 0) -> None:
         self.status = PresenceStatus.SILENT
         self.heard_us = heard_us
@@ -144,6 +151,9 @@ class VantagePresence:
         """Note the way and the power of an arrival, before it changes the status."""
         at_us = signal.at_us
         self._note_home(signal)
+        gone_us = self.heard_us if self.is_silent else self.left_us
+        if not self.seen_us or (gone_us > self.since_us and at_us - gone_us >= LONG_US):
+            self.seen_us = at_us
         if self.is_live and signal.witness.carrier != self.witness.carrier:
             self.moved_us = at_us
             self.moved_from = self.witness.carrier

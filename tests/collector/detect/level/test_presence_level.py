@@ -158,6 +158,31 @@ def test_a_known_night_explains_the_share_that_it_took_and_no_more(
     assert [i.label for i in told if i.confirmed_us] == confirmed
 
 
+@pytest.mark.parametrize(
+    ("gone", "confirmed"), [(11, ["national"]), (8, [])], ids=["all but one", "half of the others"]
+)
+def test_who_did_not_sleep_in_the_known_night_does_not_in_the_next(
+    gone: int, confirmed: list[str]
+) -> None:
+    """Of twelve people five slept: that eleven do so tells nothing by its share alone."""
+    rng = Random(13)
+    people = rng.sample(country(each=2), 12)
+    signals = [*arrived(people), *off(people[:5], EVENING, HOUR, rng)]
+    signals += back(people[:5], EVENING + 9 * HOUR, HOUR, rng)
+    signals += off(people[:gone], DAY + EVENING, HOUR, rng)
+    (told,) = watched(signals, 24 + 17 + 1.5)
+    assert [i.label for i in told if i.confirmed_us] == confirmed
+
+
+def test_seven_lines_that_fade_beside_a_data_center_are_told_as_lines() -> None:
+    rng = Random(14)
+    lines = [one for one in country(each=3) if one.place.access == "fixed"][:7]
+    servers = make_people(VantageLocation("KZ", "ALA", 9, "hosting"), 1)
+    signals = [*arrived([*lines, *servers]), *off(lines, DAY + NOON, HOUR, rng)]
+    (told,) = watched(signals, 24 + 7 + 1.5)
+    assert [(i.state, i.label) for i in told] == [(IncidentState.CONFIRMED, "fixed-only")]
+
+
 def test_a_power_failure_of_a_night_is_a_doubt_at_most_when_masts_have_failed_as_well() -> None:
     rng = Random(9)
     people = country(each=2)
