@@ -218,7 +218,7 @@ class _SignalReader:
 
     def _build_report(self, line: ReportLine) -> OfflineReport:
         at_us = _parse_time(line.at, "at")
-        until_us = _parse_past(line.until, "until", at_us)
+        until_us = _parse_time(line.until, "until")  # of the agent's clock, which may be ahead
         own_transport = self._vantages[line.vantage].carrier.partition("/")[0]
         transport = line.transport or (own_transport if line.entrance else "")
         return OfflineReport(

@@ -219,7 +219,6 @@ FAULT = {"kind": "fault", "at": 90, "until": 120, "reason": "carrier"}
         (LOSS | {"last_heard": 92}, "last_heard is after at"),
         (LOSS | {"closed": 92}, "closed is after at"),
         (REPORT | {"since": 100}, "since is after until"),
-        (REPORT | {"until": 120}, "until is after at"),
         (FAULT | {"until": 80}, "until is before at"),
         (FAULT | {"country": "kz"}, "not two capitals"),
         (FAULT | {"reason": "transit"}, "reason is one of restart, takeover"),
