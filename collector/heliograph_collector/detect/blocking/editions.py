@@ -8,20 +8,19 @@ they fail too), and where they are too few other countries with the same edition
 
 The world may change in place of the edition: a root certificate expires that an old one relies on.
 Then the edition fails, and others work, in the same networks and in other countries alike. That
-too is in doubt, by an exact test of editions against failures (`edition_split.py`).
+too is in doubt, by an exact test of editions against failures. Only vantages of one network are
+compared in it, so that a block of a network whose agents are all of one edition is no split, nor
+one of a country where most are (`stats/lots.py`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.blocking.edition_split import (
-    EditionTest,
-    do_others_fail,
-    is_explained,
-    list_failing_editions,
-)
 from heliograph_collector.detect.blocking.other_countries import OtherCountries
+from heliograph_collector.detect.stats.lots import compute_split_chance
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
@@ -30,12 +29,75 @@ from heliograph_collector.detect.stats.voting import (
     sum_votes,
 )
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
+from heliograph_collector.model.thresholds import Thresholds
 
+# Of a split by chance; assumed. Three failing vantages of one edition beside seven working ones of
+# others in one network are enough. By chance one block of a hundred is detected later, if it
+# reaches a part of a network's vantages, and mostly those of one edition.
+_CHANCE = 0.01
+_MIN_HITS = 2  # of an edition; assumed
 _HOSTING = "hosting"  # often not blocked, so that it contradicts nothing elsewhere
 # Assumed, all of them:
 _WAIT_US = 1_800 * SECOND_US  # until other countries have the edition too
 _BEFORE_US = 900 * SECOND_US  # failures of one block begin within it: the longest usual interval
 _HERE_US = 3_600 * SECOND_US  # who tested nothing for so long says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class _EditionTest:
+    """The latest test of one vantage."""
+
+    edition: str
+    vantage: VantageRef
+    has_failed: bool
+
+
+def _list_failing_editions(tests: Sequence[_EditionTest], limits: Thresholds) -> AbstractSet[str]:
+    """List the editions of which most tests fail, if it is not all of them."""
+    results: defaultdict[str, list[bool]] = defaultdict(list)
+    for test in tests:
+        results[test.edition].append(test.has_failed)
+    failing = {
+        edition
+        for edition, failed in results.items()
+        if sum(failed) >= max(_MIN_HITS, limits.confirm_share * len(failed))
+    }
+    return failing if len(failing) < len(results) else frozenset()
+
+
+def _do_others_fail(
+    tests: Sequence[_EditionTest], failing: AbstractSet[str], limits: Thresholds
+) -> bool:
+    """Return whether the other editions fail too beside the failing ones, as in a block."""
+    others = [
+        test.has_failed
+        for inside in _list_mixed(tests, failing)
+        for test in inside
+        if test.edition not in failing
+    ]
+    return len(others) >= limits.witnesses and sum(others) >= limits.confirm_share * len(others)
+
+
+def _is_explained(tests: Sequence[_EditionTest], failing: AbstractSet[str]) -> bool:
+    """Return whether these editions explain what fails in their networks, and chance does not."""
+    strata = [
+        [(test.edition in failing, test.has_failed) for test in inside]
+        for inside in _list_mixed(tests, failing)
+    ]
+    return compute_split_chance(strata) <= _CHANCE
+
+
+def _list_mixed(
+    tests: Sequence[_EditionTest], failing: AbstractSet[str]
+) -> Iterator[list[_EditionTest]]:
+    """Yield the tests of each network in which both kinds of editions test."""
+    by_network: defaultdict[tuple[object, ...], list[_EditionTest]] = defaultdict(list)
+    for test in tests:
+        place = test.vantage.place
+        by_network[place.country, place.asn, place.access].append(test)
+    for inside in by_network.values():
+        if len({test.edition in failing for test in inside}) == 2:
+            yield inside
 
 
 @dataclass(slots=True)
@@ -94,20 +156,20 @@ class EditionDoubts:
         """Return the vantages of editions that fail where others work, here or elsewhere."""
         failures = [o for o in votes if o.standing in FAILING_VALUES]
         here = self._list_latest([f.at_us for f in map(self._find_first, failures) if f])
-        failing = list_failing_editions(here, self.others.limits)
+        failing = _list_failing_editions(here, self.others.limits)
         if not failing:
             return frozenset()
-        if do_others_fail(here, failing, self.others.limits):
+        if _do_others_fail(here, failing, self.others.limits):
             return frozenset()
         tests = [*here, *self._list_tests(self.others.list_votes())]
-        if not is_explained(tests, failing):
+        if not _is_explained(tests, failing):
             return frozenset()
         return frozenset(o.witness.nym for o in votes if self.editions.name(o) in failing)
 
     def _find_first(self, vote: ServiceVote) -> ServiceVote | None:
         return self.first_bad.get(vote.witness.nym)
 
-    def _list_latest(self, begun_us: Sequence[int]) -> list[EditionTest]:
+    def _list_latest(self, begun_us: Sequence[int]) -> list[_EditionTest]:
         """List what the country's vantages found last, since failures began at these times."""
         if not begun_us:
             return []
@@ -120,19 +182,19 @@ class EditionDoubts:
             failure = self.first_bad.get(name)
             has_voted = failure is not None or self.last_good.get(name, 0) >= since_us
             if has_voted and self._is_established(edition.vantage):
-                tests.append(EditionTest(edition.name, edition.vantage, failure is not None))
+                tests.append(_EditionTest(edition.name, edition.vantage, failure is not None))
         return tests
 
     def _is_here(self, edition: AgentEdition) -> bool:
         return edition.tested_us >= self.others.now_us - _HERE_US
 
-    def _list_tests(self, votes: Iterable[ServiceVote]) -> list[EditionTest]:
+    def _list_tests(self, votes: Iterable[ServiceVote]) -> list[_EditionTest]:
         tests = []
         for vote in votes:
             edition = self.editions.name(vote)
             is_counted = vote.standing not in (VoteValue.DOWN, VoteValue.UNKNOWN)
             if edition and is_counted and self._is_established(vote.witness):
-                tests.append(EditionTest(edition, vote.witness, vote.standing in FAILING_VALUES))
+                tests.append(_EditionTest(edition, vote.witness, vote.standing in FAILING_VALUES))
         return tests
 
     def _select_begun(self, votes: Sequence[ServiceVote]) -> frozenset[str]:

@@ -1,14 +1,138 @@
-"""Voluntary ends: silences that people and programs make themselves, and no order."""
+"""Voluntary ends: silences that people and programs make themselves, and no order.
 
+Phones are put away together. Most men leave or mute theirs for the prayer at noon of a Friday
+(Jumu'ah), and on the morning of a feast, which may be any day; so do those who sit an exam or go to
+a funeral. Phones of all operators go one after another, by minutes and not by operators; some stay,
+lines go on, and most are back within the hour. An order leaves hardly any phone, and takes each
+operator's at once.
+
+Cohorts stop together. A campaign's or a study's agents end by their clock, or with its funds: those
+that were enrolled on one day, in several networks at once, and nobody beside them. An order takes
+all of a place, whenever they enrolled.
+"""
+
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from heliograph.units import DAY_US, MINUTE_US, SECOND_US
+from heliograph_collector.detect.level.local_time import is_friday_noon
 from heliograph_collector.detect.silence import confounders
-from heliograph_collector.detect.silence.cohort import may_be_cohort
-from heliograph_collector.detect.silence.put_away import may_be_put_away
-from heliograph_collector.detect.silence.renewal import have_restarted
+from heliograph_collector.detect.silence.presence_tracker import count_silent
+from heliograph_collector.detect.silence.renewal import have_restarted, measure_middle
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.lots import compute_split_chance
+from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
 from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
+
+# Of phones; assumed, all of them:
+_LASTS_US = 75 * MINUTE_US  # from the first that leaves to the last that is back
+_LINES_SHARE = 0.34  # of fixed lines that are silent by themselves, at most
+_EACH_SHARE = 0.2  # of the phones of each operator, at least: people of all go
+_MOST_SHARE = 0.88  # of all phones: an order leaves less (onset curves: 1 to 12 %)
+# In which the middle three fifths fall silent, at least, also of each operator: people walk to a
+# place, an order takes a mast or a core at once. On a Friday at noon the hour itself tells.
+_PRAYER_US = 20 * SECOND_US
+_GATHER_US = 150 * SECOND_US
+_OPERATOR_US = 60 * SECOND_US
+_MIN_PHONES = 5  # of an operator, whose spread says something
+# Of cohorts; assumed, all of them:
+_MOST = 0.8  # of the cohort that are silent, and of the silent that are of it
+_LIVING_SHARE = 0.2  # of the others in the same places that are silent by themselves, at most
+_CHANCE = 1e-3  # that an order takes those of one day alone
+_NETWORKS = 2  # with two silent members each
+
+
+def _may_be_put_away(
+    vantages: Sequence[VantagePresence], since_us: int, now_us: int, limits: Thresholds
+) -> bool:
+    """Return whether phones of a country are silent since then as when people put them away.
+
+    Args:
+        vantages: The country's established vantages, here or silent.
+    """
+    country = vantages[0].place.country if vantages else ""
+    if now_us - since_us > _LASTS_US:
+        return False
+    lines = sum_votes(count_silent([v for v in vantages if v.place.access == "fixed"]))
+    phones = [v for v in vantages if v.place.access == "mobile"]
+    all_phones = sum_votes(count_silent(phones))
+    living = all_phones.votes - all_phones.hits
+    if lines.share > _LINES_SHARE or all_phones.share > _MOST_SHARE or living < limits.lines:
+        return False
+    gone = _count_gone(phones, since_us, limits)
+    if any(c.share < _EACH_SHARE for c in gone.values() if c.votes >= limits.witnesses):
+        return False
+    if sum(_tells_of_dead_link(v, since_us) for v in vantages) >= limits.witnesses:
+        return False
+    silent = [v for v in phones if v.is_silent]
+    if is_friday_noon(country, since_us):
+        return measure_middle(silent) > _PRAYER_US
+    fallen = [v for v in silent if v.lost_us >= since_us]
+    return measure_middle(fallen) > _GATHER_US and all(
+        measure_middle(group) > _OPERATOR_US for group in _group_by_operator(fallen)
+    )
+
+
+def _tells_of_dead_link(vantage: VantagePresence, since_us: int) -> bool:
+    """Return whether it ran while it was silent, and anchors did not answer; on Wi-Fi by now."""
+    report = vantage.report
+    if report is None or report.online is not False:
+        return False
+    return min(vantage.lost_us, report.until_us) >= since_us
+
+
+def _group_by_operator(fallen: Sequence[VantagePresence]) -> list[list[VantagePresence]]:
+    """List the phones that fell silent by operator, where they are enough to have a spread."""
+    groups: defaultdict[int, list[VantagePresence]] = defaultdict(list)
+    for phone in fallen:
+        groups[phone.place.asn].append(phone)
+    return [group for group in groups.values() if len(group) >= _MIN_PHONES]
+
+
+def _count_gone(
+    phones: Sequence[VantagePresence], since_us: int, limits: Thresholds
+) -> dict[int, VoteCount]:
+    """Count by operator the phones that fell silent since then, also those that are back."""
+    by_operator: defaultdict[int, list[tuple[VantageRef, bool]]] = defaultdict(list)
+    for phone in phones:
+        by_operator[phone.place.asn].append((phone.witness, phone.lost_us >= since_us))
+    return {
+        asn: sum_votes(count_votes(hits, limits.nat_votes)) for asn, hits in by_operator.items()
+    }
+
+
+def _may_be_cohort(vantages: Sequence[VantagePresence], since_us: int, limits: Thresholds) -> bool:
+    """Return whether those that fell silent since then are the agents of one day.
+
+    Only vantages of the same region, network and kind of access are compared: where a campaign's
+    agents are the only ones in a place, nothing tells its end from a cut.
+
+    Args:
+        vantages: The country's established vantages, here or silent.
+    """
+    silent = [v for v in vantages if v.is_silent and v.lost_us >= since_us]
+    if len(silent) < limits.votes:
+        return False
+    ((day, count),) = Counter(map(_find_day, silent)).most_common(1)
+    cohort_size = sum(_find_day(v) == day for v in vantages)
+    if count < _MOST * max(len(silent), cohort_size):
+        return False
+    networks = Counter(v.place.asn for v in silent if _find_day(v) == day)
+    if sum(number > 1 for number in networks.values()) < _NETWORKS:
+        return False
+    places: defaultdict[VantageLocation, list[tuple[bool, bool]]] = defaultdict(list)
+    for v in vantages:
+        places[v.place].append((_find_day(v) == day, v.is_silent and v.lost_us >= since_us))
+    mixed = [members for members in places.values() if len({own for own, _ in members}) > 1]
+    others = [is_silent for members in mixed for is_own, is_silent in members if not is_own]
+    is_alone = len(others) >= limits.votes and sum(others) <= _LIVING_SHARE * len(others)
+    return is_alone and compute_split_chance(mixed) <= _CHANCE
+
+
+def _find_day(vantage: VantagePresence) -> int:
+    return vantage.witness.first_us // DAY_US
 
 
 def find_voluntary_end(
@@ -29,6 +153,6 @@ def find_voluntary_end(
     """
     if have_restarted(cells, vantages, now_us, limits):
         return confounders.RESTARTS
-    if may_be_put_away(vantages, since_us, now_us, limits):
+    if _may_be_put_away(vantages, since_us, now_us, limits):
         return confounders.HABIT
-    return confounders.HABIT if may_be_cohort(vantages, since_us, limits) else ""
+    return confounders.HABIT if _may_be_cohort(vantages, since_us, limits) else ""
