@@ -2,7 +2,7 @@
 
 The live detector does not change. Its incidents are amended before they are written. Of a judge
 that is minutes behind it has few votes, or none: what it only suspects, and what it never sees end,
-is told as the window that was detected again shows it.
+stands as the window that was detected again shows it.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence

@@ -193,9 +193,9 @@ def collect_reports(
 
 
 def tells_unseen_loss(vantage: VantagePresence, report: OfflineReport) -> bool:
-    """Return whether a report tells of a session that broke, in place of which another came.
+    """Return whether a report is of a session that broke, in place of which another came.
 
-    By the other carrier it was back before the loss was noticed, so that no row tells of that.
+    By the other carrier it was back before the loss was noticed, so no row has that.
     Who changes its carrier by intent has no gap to report; who comes home to the one that it had
     left drops the other for it.
     """
