@@ -67,7 +67,6 @@ _RESTART_US = 600 * SECOND_US  # as `detect/silence/renewal.py` has it
 _RESTARTED = "(restarted)"  # edition of an agent that says none and began again
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # editors of Windows write one
-_TOLERANCE_US = SECOND_US  # of times that are rounded, some to the second
 _CHOICES = {
     "access": ("mobile", "fixed", "hosting"),
     "value": tuple(VoteValue),
@@ -218,14 +217,13 @@ class _SignalReader:
 
     def _build_report(self, line: ReportLine) -> OfflineReport:
         at_us = _parse_time(line.at, "at")
-        until_us = _parse_time(line.until, "until")  # of the agent's clock, which may be ahead
         own_transport = self._vantages[line.vantage].carrier.partition("/")[0]
         transport = line.transport or (own_transport if line.entrance else "")
         return OfflineReport(
             at_us,
             line.vantage,
-            _parse_past(line.since, "since", until_us, "until"),
-            until_us,
+            _parse_time(line.since, "since"),
+            _parse_time(line.until, "until"),
             line.alive,
             line.online,
             _join_carrier(transport, line.entrance),
@@ -336,11 +334,12 @@ def _build_fault(line: FaultLine, at_us: int) -> Fault:
 
 
 def _build_loss(line: LossLine, at_us: int) -> VantageLoss:
-    heard_us = (
-        at_us if line.last_heard is None else _parse_past(line.last_heard, "last_heard", at_us)
+    """Build a loss; who was heard or left after it by the file was heard or left then."""
+    heard_us = at_us if line.last_heard is None else _parse_time(line.last_heard, "last_heard")
+    closed_us = 0 if line.closed is None else min(at_us, _parse_time(line.closed, "closed"))
+    return VantageLoss(
+        at_us, line.vantage, min(at_us, heard_us), line.on_battery, closed_us=closed_us
     )
-    closed_us = 0 if line.closed is None else _parse_past(line.closed, "closed", at_us)
-    return VantageLoss(at_us, line.vantage, heard_us, line.on_battery, closed_us=closed_us)
 
 
 def _check_place(line: VoteLine, vantage: VantageRef) -> None:
@@ -367,14 +366,6 @@ def _parse_time(value: Time, key: str) -> int:
             f"{key} {value!r:.40} is no time; write 2026-01-08T16:30:00Z or seconds since 1970"
         )
     return at_us
-
-
-def _parse_past(value: Time, key: str, limit_us: int, limit: str = "at") -> int:
-    """Parse a time that may not be after another one of its line."""
-    at_us = _parse_time(value, key)
-    if at_us > limit_us + _TOLERANCE_US:
-        raise ValueError(f"{key} is after {limit}; correct one of them")
-    return min(at_us, limit_us)
 
 
 def _join_carrier(transport: str, entrance: str) -> str:
