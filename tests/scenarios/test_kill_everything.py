@@ -28,7 +28,7 @@ KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "6"))
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     with listening_targets(240) as targets:
-        yield World(tmp_path, targets)
+        yield World(tmp_path, targets, ingest_processes=1)
 
 
 def kill_again_and_again(
@@ -82,7 +82,7 @@ def test_ingest_process_alone_is_killed_and_nothing_is_lost(tmp_path: Path) -> N
     """The pages answer all the while, from the same `serve`."""
     rng = random.Random(3)
     with listening_targets(240) as targets:
-        world = World(tmp_path, targets)
+        world = World(tmp_path, targets, ingest_processes=1)
         world.prepare()
         age_agents(world.home / "data")
         with (

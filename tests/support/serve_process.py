@@ -13,6 +13,8 @@ from pathlib import Path
 from support.waiting import until_now
 
 NO_CONTROL = "control:\n  endpoints: []\n"
+# It starts sooner; ingest beside `serve` is tested where that is the subject, and in the lab.
+ONE_PROCESS = NO_CONTROL + "intake:\n  processes: 0\n"
 # Of one agent: those of tests send in a minute what others send in hours.
 NO_QUOTA = "limits:\n  batches_per_hour: 100000\n"
 
@@ -61,7 +63,7 @@ class Served:
         return self.process.wait(120)  # a starved machine loads the store first
 
 
-def start(data: Path, *options: str, config: str = NO_CONTROL) -> Served:
+def start(data: Path, *options: str, config: str = ONE_PROCESS) -> Served:
     """Free ports; the caller ends it."""
     file = data.with_suffix(".yml")
     file.write_text(config)
@@ -76,7 +78,7 @@ def start(data: Path, *options: str, config: str = NO_CONTROL) -> Served:
 
 
 @contextmanager
-def served(data: Path, *options: str, config: str = NO_CONTROL) -> Iterator[Served]:
+def served(data: Path, *options: str, config: str = ONE_PROCESS) -> Iterator[Served]:
     """Ended, and its log printed, whatever happens."""
     found = start(data, *options, config=config)
     try:

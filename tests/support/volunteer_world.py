@@ -36,6 +36,8 @@ class World:
         home: Path,
         targets: list[str],
         heartbeat_s: int = 15,
+        *,
+        ingest_processes: int = 0,
     ) -> None:
         self.home = home
         self.grpc, self.http = free_port(), free_port()
@@ -46,6 +48,7 @@ class World:
             "control": {"endpoints": []},
             "feed": {"k_anonymity": 1},
             "limits": limits,
+            "intake": {"processes": ingest_processes},
         }
         self.config.write_text(yaml.safe_dump(config))
         self.plan = home / "plan.yml"
