@@ -37,7 +37,7 @@ log = logging.getLogger("heliograph.cluster")
 class Handover(Protocol):
     """What is handed over. Implemented by DetectorHandover and NotesHandover."""
 
-    what: str  # is stored, as words of a sentence
+    subject: str  # what is stored, as words of a sentence
 
     @property
     def is_begun(self) -> bool:
@@ -57,12 +57,12 @@ async def run_handover(handover: Handover) -> None:
         try:
             await handover.store_news()
         except FencedError as error:
-            log.warning("%s is stored no more: %s", handover.what, error)
+            log.warning("%s is stored no more: %s", handover.subject, error)
             return
         except (JournalError, StateHandoverError, OSError) as error:
             trouble = str(error)
         if trouble and trouble != last_trouble:
-            log.warning("%s is not stored for the next leader: %s", handover.what, trouble)
+            log.warning("%s is not stored for the next leader: %s", handover.subject, trouble)
         last_trouble = trouble
         # What is new is counted in minutes, and no event announces it.
         await asyncio.sleep(HANDOVER_S if handover.is_begun else BEGIN_S)
@@ -71,7 +71,7 @@ async def run_handover(handover: Handover) -> None:
 class DetectorHandover:
     """The checkpoint in a data directory, and its copy on the servers."""
 
-    what = "What the detectors learn"
+    subject = "What the detectors learn"
 
     def __init__(self, value: LargeValue, secret: bytes, data: Path) -> None:
         self._value = SealedValue(value, secret, _DETECTORS)
@@ -116,7 +116,7 @@ class DetectorHandover:
 class NotesHandover:
     """The notes in a data directory, and their copy on the servers."""
 
-    what = "What other sources say of incidents"
+    subject = "What other sources say of incidents"
 
     def __init__(self, value: LargeValue, secret: bytes, data: Path) -> None:
         self._value = SealedValue(value, secret, _NOTES)

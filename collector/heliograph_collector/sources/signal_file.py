@@ -344,12 +344,12 @@ def _build_loss(line: LossLine, at_us: int) -> VantageLoss:
 
 def _check_place(line: VoteLine, vantage: VantageRef) -> None:
     """Refuse a vote that is elsewhere than its vantage, which its own country would say."""
-    known = {**vantage.place._asdict(), "prefix": vantage.prefix}
+    own = {**vantage.place._asdict(), "prefix": vantage.prefix}
     for key in () if line.country else ("region", "asn", "access", "prefix"):
         stated = getattr(line, key)
-        if stated and stated != known[key]:
+        if stated and stated != own[key]:
             raise ValueError(
-                f"{key} {stated!r} is not that of {line.vantage!r}, {known[key]!r}; "
+                f"{key} {stated!r} is not that of {line.vantage!r}, {own[key]!r}; "
                 "name the country of the vote too if its place is another"
             )
 

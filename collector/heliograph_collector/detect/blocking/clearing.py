@@ -29,7 +29,7 @@ class OtherFailures(Protocol):
 class Clearing:
     """What the votes on one block are compared with in one bin."""
 
-    known: KnownVotes
+    votes: KnownVotes
     others: OtherFailures
     now_us: int
     limits: Thresholds
@@ -41,7 +41,7 @@ class Clearing:
             cells: The cells of the block, as they were told.
             share: Which share of the fresh votes in them fails.
         """
-        known_share = self.known.count_share(cells, self.now_us, self.limits)
+        known_share = self.votes.count_share(cells, self.now_us, self.limits)
         has_stayed = known_share >= _STAYS * max(cell.share for cell in cells)
         rate = max(self.others.clearing_rate(cell.scope, has_stayed=has_stayed) for cell in cells)
         failing = max(share, known_share) if has_stayed else share

@@ -279,13 +279,13 @@ def find_whole_cells(places: VantagesByPlace) -> frozenset[Scope]:
 
 
 def select_tested(
-    counts: Mapping[Scope, CellCount], whole: Collection[Scope], limits: Thresholds
+    counts: Mapping[Scope, CellCount], whole_cells: Collection[Scope], limits: Thresholds
 ) -> dict[Scope, CellCount]:
     """Select the cells with enough vantages: of those that are the whole country fewer suffice."""
     return {
         scope: count
         for scope, count in counts.items()
-        if count.size >= (limits.votes if scope in whole else limits.few)
+        if count.size >= (limits.votes if scope in whole_cells else limits.few)
     }
 
 
