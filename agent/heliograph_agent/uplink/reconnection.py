@@ -1,9 +1,8 @@
 """Bound the word of a broken session, and delay attempts to reconnect and old results.
 
-Whole countries reconnect at once.
-Theory of operation. The limit of the wait doubles with each failed pass over the transports, up to
-RECONNECT.limit_s. It does so on a dead link too: the attempt itself shows that the link is back,
-often before the anchors are measured again.
+Theory of operation. Whole countries reconnect at once, so waits are random. Their limit doubles
+with each failed pass over the transports, up to RECONNECT.limit_s. It does so on a dead link too:
+the attempt itself shows that the link is back, often before the anchors are measured again.
 
 A balancer that knows nothing of its hosts leads each connection to another one, so a refusal says
 little about the next connection. Once waits are longer than those of SHORT_WAIT_PASSES, a pass that

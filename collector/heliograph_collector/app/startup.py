@@ -4,8 +4,8 @@ Ingest starts first and acknowledges at once, because it needs only the journal.
 takes seconds to load, and the HTTP server start after it. Ingest alone keeps what arrives in the
 journal, and the next `serve` with the other roles judges it.
 
-Where the machine is no small one ingest runs in a separate process (`ingest_process`), and the
-others see it through a `RemoteIngest`.
+Unless the machine is small, or `intake.processes` is 0, ingest runs in a separate process
+(`ingest_process`), and the others see it through a `RemoteIngest`.
 """
 
 import asyncio

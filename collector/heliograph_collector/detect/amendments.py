@@ -35,13 +35,17 @@ def apply_amendments(
     ids = {incident.id for incident in live}
     missed = [i for name, i in amendments_by_id.items() if name not in ids]
     amended_incidents: list[Incident] = []
+    used: set[str] = set()  # amendments that stand in the place of a live incident
     for incident in live:
         amendment = amendments_by_id.get(incident.id) or _find_same(incident, missed)
         amended = incident
         if amendment is not None:
             amended = _amend(incident, amendment, is_failing=incident.id in failing)
-        if not any(amended is other for other in amended_incidents):
-            amended_incidents.append(amended)
+        if amended is amendment:
+            if amended.id in used:
+                continue
+            used.add(amended.id)
+        amended_incidents.append(amended)
     return amended_incidents + [
         m for m in missed if not any(m.overlaps(i) for i in amended_incidents)
     ]

@@ -156,9 +156,8 @@ class Sample:
     now_us: int
 
     def have_stayers_gone(self, scope: Scope, count: CellCount) -> bool:
-        """Return whether the stayers of a whole country are gone, most of whose people are."""
-        is_dark = count.silent >= self.limits.confirm_share * count.size
-        if not is_dark or scope not in find_whole_cells(self.places):
+        """Return whether the stayers of a cell are gone, most of whose vantages are."""
+        if count.silent < self.limits.confirm_share * count.size:
             return False
         inside = [v for at, counted in self.places.items() if scope.includes(at) for v in counted]
         return have_stayers_gone(inside, self.now_us, self.limits)

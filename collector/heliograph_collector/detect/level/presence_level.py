@@ -112,7 +112,8 @@ class PresenceLevels:
             for place, members in presence.places[country].items()
         }
         counts = count_cells(places, explaining, now_us)
-        totals = select_tested(counts, find_whole_cells(places), limits)
+        whole_cells = find_whole_cells(places)
+        totals = select_tested(counts, whole_cells, limits)
         others = self._list_other_countries(country)
         is_common = _is_common_mode(others)
         kept = _find_kept_share(others)
@@ -125,7 +126,7 @@ class PresenceLevels:
             if is_common or cell.usual is None:
                 continue
             usual = cell.usual.scale(kept)
-            have_gone = sample.have_stayers_gone(scope, count)
+            have_gone = scope in whole_cells and sample.have_stayers_gone(scope, count)
             test = CellTest(scope, count, usual, len(totals), kept, have_gone)
             fall = self._judge(cell, test, sample)
             confirmed += [fall] if fall is not None else []
