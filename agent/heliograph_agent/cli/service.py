@@ -3,13 +3,9 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from heliograph.translation import translate as _
 from heliograph_agent import cli
-
-if TYPE_CHECKING:
-    from heliograph_agent.state import State
 
 
 def add_parser(commands: "cli.Subparsers") -> None:
@@ -25,14 +21,14 @@ def add_parser(commands: "cli.Subparsers") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_agent.platform.service_manager import ServiceError, find_manager
+    from heliograph_agent.runtime.service import ServiceError, find_service, make_command
 
     state = cli.get_state(args)
     try:
-        service = find_manager(state.root, Path.home())
+        service = find_service(state)
         if args.action == "install":
             state.joined_collector()  # a service that can only fail helps nobody
-            place = service.install(_make_command(state, Path(sys.argv[0])))
+            place = service.install(make_command(state, Path(sys.argv[0])))
             print(_("Installed and started: {place}").format(place=place))
             return 0
         if args.action == "uninstall":
@@ -46,14 +42,3 @@ def run(args: argparse.Namespace) -> int:
         raise cli.AgentCommandError(str(error)) from error
     print(_("installed, running") if is_running else _("installed, not running"))
     return 0 if is_running else 1
-
-
-def _make_command(state: "State", program: Path) -> tuple[str, ...]:
-    """Make the command that runs the agent on this directory, from any working directory.
-
-    `program` is how this process was started: a single-file build is started the same way, because
-    Python's -m would not find it again.
-    """
-    is_single_file = program.suffix == ".pex"
-    started = (str(program.resolve()),) if is_single_file else ("-m", "heliograph_agent")
-    return (sys.executable, *started, "run", "--state", str(state.root.resolve()))
