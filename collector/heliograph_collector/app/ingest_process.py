@@ -6,9 +6,9 @@ plan meanwhile. Then it opens the entrances and acknowledges what comes, whateve
 do. A flood at an entrance, or a crash here, costs the agents of this process a reconnection; they
 send again what was not acknowledged. It has no detector, no store, no page and no console.
 
-It reports positions of the journal as they are committed, sessions each SESSIONS_S, and its metrics
-each STATUS_S. `serve` asks it to pass messages on to sessions, and to take up envelopes that came
-to the HTTP server.
+It reports positions of the journal soon after they are committed, sessions each SESSIONS_S, and its
+metrics each STATUS_S. `serve` asks it to pass messages on to sessions, and to take up envelopes
+that came to the HTTP server.
 """
 
 import asyncio
@@ -64,6 +64,9 @@ from heliograph_collector.store.journal.protocol import JournalProtocol
 SESSIONS_S = 1.0  # assumed; nobody decides by sessions within a second
 STATUS_S = 5.0  # assumed: Prometheus asks each 15 s or more seldom
 POSITION_S = 60.0  # of one wait for a commit
+# Between two reports of positions. Assumed: a block of results is collected for a quarter of a
+# second or more, and each report wakes all in `serve` that wait for rows.
+REPORT_PAUSE_S = 0.05
 
 
 class IngestProcess:
@@ -135,6 +138,7 @@ class IngestProcess:
             if await journal.wait_beyond(reported, POSITION_S):
                 reported = journal.position
                 await self._link.send(Committed(position=reported))
+                await asyncio.sleep(REPORT_PAUSE_S)
 
     async def _report_sessions(self, reporter: SessionReporter) -> None:
         while True:
