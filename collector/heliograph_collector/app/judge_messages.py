@@ -4,16 +4,24 @@
 stream. The next block may be decoded before this one is taken up and judged. Results of agents
 travel as chunks: lists of at most CHUNK_RECORDS records that are encoded once and decoded where
 they are read, because decoding one holds the interpreter's lock.
+
+What the process with the context decodes comes to `serve` as *heads*: records without their steps.
+Of twenty results `serve` asks one or two for steps, and finds them in its body, which it stores.
 """
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from operator import attrgetter
+from types import GenericAlias
+from typing import Any, TypeAlias, get_type_hints
 
 import msgspec
 
 from heliograph import __version__
-from heliograph.observation import Link, Measurement
+from heliograph.codec import measurement_from_pb
+from heliograph.observation import Link, Measurement, Observation
 from heliograph.plan import Service
+from heliograph.v1 import observation_pb2
 from heliograph_collector.app.frames import FrameError
 from heliograph_collector.control.assessor import TakenUp
 from heliograph_collector.judge import RULES_VERSION
@@ -28,7 +36,7 @@ from heliograph_collector.model.records import (
 CHUNK_RECORDS = 32  # about 5 ms of decoding, as long as a thread keeps the lock anyhow
 MAX_LOG_MESSAGES = 20  # of one request
 
-MESSAGES_VERSION = 2  # of what stands here; 1 was without views
+MESSAGES_VERSION = 3  # of what stands here; 1 was without views, 2 without heads
 VERSION = f"{__version__}, rules {RULES_VERSION}, messages {MESSAGES_VERSION}"
 
 Chunk: TypeAlias = bytes
@@ -49,10 +57,11 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     number: int  # of the block
     rows: list[JournalRow]
     is_past: bool = False  # judged before: nobody wants the records
+    wants_heads: bool = False  # no other process takes the records up
 
 
 class DecodeReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    chunks: list[Chunk]
+    chunks: list[Chunk]  # of heads, where these were wanted
     failures: list[DecodeFailure]
     bodies: dict[str, bytes]  # by id: see `Block.bodies`
 
@@ -174,3 +183,94 @@ def decode_chunks(chunks: Sequence[Chunk]) -> list[ReceivedMeasurement]:
         return [record for chunk in chunks for record in _RECORDS.decode(chunk)]
     except msgspec.MsgspecError as error:
         raise FrameError(str(error)) from error
+
+
+class BodiedMeasurement(Measurement):
+    """A measurement whose steps are decoded from its body when somebody asks for them.
+
+    It equals, and travels as, any measurement with the same fields.
+    """
+
+    __slots__ = ("_body", "_steps")
+
+    _body: bytes
+    _steps: tuple[Observation, ...]
+
+    @classmethod
+    def from_body(cls, body: bytes, values: Mapping[str, Any]) -> "BodiedMeasurement":
+        """Build it from the values of all fields but the steps."""
+        measurement = cls(**values)
+        object.__setattr__(measurement, "_body", body)
+        return measurement
+
+    @property
+    def observations(self) -> tuple[Observation, ...]:
+        if self._body:
+            message = observation_pb2.Measurement.FromString(self._body)
+            object.__setattr__(self, "_steps", measurement_from_pb(message).observations)
+            object.__setattr__(self, "_body", b"")
+        return self._steps
+
+    @observations.setter
+    def observations(self, steps: tuple[Observation, ...]) -> None:
+        """Set the steps; only the constructor can, since all of it is frozen."""
+        object.__setattr__(self, "_steps", steps)
+        object.__setattr__(self, "_body", b"")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Measurement) and _get_fields(self) == _get_fields(other)
+
+    def __hash__(self) -> int:
+        return hash(_get_fields(self))
+
+
+_get_fields = attrgetter(*(field.name for field in fields(Measurement)))
+_RECORD_NAMES = [f.name for f in fields(ReceivedMeasurement) if f.name != "measurement"]
+_MEASUREMENT_NAMES = [f.name for f in fields(Measurement) if f.name != "observations"]
+_get_head = attrgetter(*_RECORD_NAMES, *(f"measurement.{name}" for name in _MEASUREMENT_NAMES))
+
+
+def _build_head_decoder() -> "msgspec.msgpack.Decoder[list[tuple[Any, ...]]]":
+    """Build the decoder of a chunk of heads: the values of both, and steps that are in no body."""
+    record_types = get_type_hints(ReceivedMeasurement)
+    measurement_types = get_type_hints(Measurement)
+    types = [record_types[name] for name in _RECORD_NAMES]
+    types += [measurement_types[name] for name in _MEASUREMENT_NAMES]
+    types.append(measurement_types["observations"] | None)
+    head: Any = GenericAlias(tuple, tuple(types))
+    return msgspec.msgpack.Decoder(GenericAlias(list, (head,)))
+
+
+_HEADS = _build_head_decoder()
+
+
+def encode_heads(
+    records: Sequence[ReceivedMeasurement], bodies: Mapping[str, bytes]
+) -> list[Chunk]:
+    """Encode records, in order, without the steps of those that have a body."""
+    heads = [
+        (*_get_head(record), None if record.id in bodies else record.measurement.observations)
+        for record in records
+    ]
+    starts = range(0, len(heads), CHUNK_RECORDS)
+    return [_ENCODER.encode(heads[start : start + CHUNK_RECORDS]) for start in starts]
+
+
+def decode_heads(chunks: Sequence[Chunk], bodies: Mapping[str, bytes]) -> list[ReceivedMeasurement]:
+    """Decode what `encode_heads` made. Raises FrameError."""
+    try:
+        return [_build_record(head, bodies) for chunk in chunks for head in _HEADS.decode(chunk)]
+    except (msgspec.MsgspecError, LookupError) as error:
+        raise FrameError(str(error)) from error
+
+
+def _build_record(head: tuple[Any, ...], bodies: Mapping[str, bytes]) -> ReceivedMeasurement:
+    record_values = dict(zip(_RECORD_NAMES, head, strict=False))
+    values = dict(zip(_MEASUREMENT_NAMES, head[len(_RECORD_NAMES) :], strict=False))
+    steps = head[-1]
+    measurement = (
+        BodiedMeasurement.from_body(bodies[record_values["id"]], values)
+        if steps is None
+        else Measurement(**values, observations=steps)
+    )
+    return ReceivedMeasurement(**record_values, measurement=measurement)

@@ -41,6 +41,7 @@ from heliograph_collector.app.judge_messages import (
     decode_chunks,
     decode_message,
     encode_chunks,
+    encode_heads,
 )
 from heliograph_collector.app.sent_views import NotSentError, ViewReader, ViewSender
 from heliograph_collector.control import ControlContext
@@ -105,9 +106,12 @@ class RequestHandler:
         self._decoded[request.number] = decoded.records
         if request.is_past:
             return DecodeReply(chunks=[], failures=[], bodies={})
-        return DecodeReply(
-            chunks=encode_chunks(decoded.records), failures=decoded.failures, bodies=decoded.bodies
+        chunks = (
+            encode_heads(decoded.records, decoded.bodies)
+            if request.wants_heads
+            else encode_chunks(decoded.records)
         )
+        return DecodeReply(chunks=chunks, failures=decoded.failures, bodies=decoded.bodies)
 
     def _take_up(self, request: TakeUpRequest) -> TakeUpReply:
         own = self._list_decoded(request.number)

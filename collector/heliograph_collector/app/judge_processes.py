@@ -13,11 +13,13 @@ from heliograph.backoff import Backoff
 from heliograph.clock import Clock
 from heliograph_collector.app.frames import FrameError
 from heliograph_collector.app.judge_messages import (
+    DecodeReply,
     DecodeRequest,
     FindViewsRequest,
     JudgeRequest,
     ViewShare,
     decode_chunks,
+    decode_heads,
     encode_chunks,
 )
 from heliograph_collector.app.judge_parts import (
@@ -31,7 +33,12 @@ from heliograph_collector.app.judge_parts import (
 )
 from heliograph_collector.app.worker_process import WorkerLostError, WorkerProcess
 from heliograph_collector.control.assessor import Selection, TakenUp
-from heliograph_collector.model.records import JournalRow, RowKind, Verdict
+from heliograph_collector.model.records import (
+    JournalRow,
+    ReceivedMeasurement,
+    RowKind,
+    Verdict,
+)
 from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.pseudonyms import Pseudonyms
 
@@ -106,7 +113,8 @@ class JudgeProcesses:
         self._block_number += 1
         number = self._block_number
         parts = divide_rows(list_envelopes(rows), self.judging)
-        await asyncio.gather(*(self._decode_part(part, number) for part in parts))
+        work = [self._decode_part(part, number, is_first=part is parts[0]) for part in parts]
+        await asyncio.gather(*work)
         others = read_rows([r for r in rows if r.kind is not RowKind.ENVELOPE], self._pseudonyms)
         decoded = PartedRows(presence=others.presence, number=number, parts=parts)
         for part in parts:
@@ -115,11 +123,13 @@ class JudgeProcesses:
             decoded.bodies |= part.decoded.bodies
         return decoded
 
-    async def _decode_part(self, part: BlockPart, number: int) -> None:
+    async def _decode_part(self, part: BlockPart, number: int, *, is_first: bool) -> None:
+        """Let a process decode its part; the first one has the context, and takes up all."""
         if part.worker is not None:
             try:
-                reply = await part.worker.decode(DecodeRequest(number=number, rows=part.rows))
-                records = await asyncio.to_thread(decode_chunks, reply.chunks)
+                request = DecodeRequest(number=number, rows=part.rows, wants_heads=is_first)
+                reply = await part.worker.decode(request)
+                records = await asyncio.to_thread(_decode_records, request, reply)
             except (WorkerLostError, FrameError) as error:
                 self._lose(part.worker, error)
                 part.worker = None
@@ -224,3 +234,10 @@ class JudgeProcesses:
         pause_s = _RESTARTS.draw_s(self._failures, self._rng)
         self._start_at_us = self._clock.monotonic_us() + round(pause_s * 1_000_000)
         _LOG.warning("%s; another starts in %.0f s or later.", sentence, pause_s)
+
+
+def _decode_records(request: DecodeRequest, reply: DecodeReply) -> list[ReceivedMeasurement]:
+    """Decode the records of a reply. Raises FrameError."""
+    if request.wants_heads:
+        return decode_heads(reply.chunks, reply.bodies)
+    return decode_chunks(reply.chunks)

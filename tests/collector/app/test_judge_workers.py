@@ -15,13 +15,18 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from heliograph.clock import Clock, SystemClock
+from heliograph.codec import measurement_to_pb
+from heliograph.observation import Digest, Link
 from heliograph.services import load_shipped_services
 from heliograph_collector.app import worker_count, worker_process
+from heliograph_collector.app.frames import FrameError
 from heliograph_collector.app.judge_messages import (
     VERSION,
     JudgeSetup,
     decode_chunks,
+    decode_heads,
     encode_chunks,
+    encode_heads,
 )
 from heliograph_collector.app.judge_workers import JournalHistory, JudgeWorkers
 from heliograph_collector.app.worker_process import LocalWorkers
@@ -37,9 +42,11 @@ from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.journal.journal import Journal
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.store import Store
+from support.control_records import RESET
 from support.hand_clock import HandClock
 from support.judged_rows import SECRET, build_rows
-from support.rows import NAMES, US
+from support.rows import NAMES, US, envelope_row
+from support.scenario import NOON_US, measurement
 from support.waiting import until_true
 
 LOST = "heliograph_judge_workers_lost_total"
@@ -227,6 +234,28 @@ async def test_process_that_cannot_start_costs_nothing(
 def test_records_arrive_as_they_were_sent() -> None:
     records = read_rows(build_rows(60), NAMES).records
     assert decode_chunks(encode_chunks(records)) == records
+
+
+def test_heads_are_the_records_whose_bodies_hold_their_steps() -> None:
+    certain = replace(
+        measurement(RESET), certificates=(b"der",), clock_offset_us=-1, link=Link.CAPTIVE
+    )
+    told = Digest(step_s=60, classes=("foreign", "dns"), lives=bytes([1, 1, 2, 2, 1, 3]))
+    digest = replace(
+        measurement(()), experiment="digest", digest=told, started_us=NOON_US - 300 * US
+    )
+    messages = map(measurement_to_pb, (certain, digest))
+    decoded = read_rows([*build_rows(60), envelope_row(*messages, sequence=61)], NAMES)
+    records = decoded.records
+    assert any(record.id not in decoded.bodies for record in records)  # made of a digest
+    heads = decode_heads(encode_heads(records, decoded.bodies), decoded.bodies)
+    assert heads == records
+    assert [hash(head.measurement) for head in heads] == [hash(r.measurement) for r in records]
+    assert decode_chunks(encode_chunks(heads)) == records  # as what is due travels
+    later = [replace(head.measurement, sequence=7).observations for head in heads]
+    assert later == [record.measurement.observations for record in records]
+    with pytest.raises(FrameError):
+        decode_heads(encode_heads(records, decoded.bodies), {})
 
 
 @pytest.mark.slow
