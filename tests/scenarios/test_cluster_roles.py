@@ -1,13 +1,14 @@
 """Three brokers, two ingest hosts and two collectors that may lead, as real processes; some killed.
 
-Asked of it: what was acknowledged is stored once, whichever host took it and whatever was killed;
-no agent is called silent for a fault of ours; the alert log is one chain, the audit trail too;
-whoever may use the console of one leader may use that of the next; and what its detectors learned
-is there.
+A leader is killed, or stopped and let go on when the next one leads. Asked of it: what was
+acknowledged is stored once, whichever host took it and whatever was killed; no agent is called
+silent for a fault of ours; the alert log is one chain, the audit trail too; whoever may use the
+console of one leader may use that of the next; and what its detectors learned is there.
 """
 
 import asyncio
 import random
+import signal
 import sqlite3
 import time
 from collections import Counter
@@ -46,6 +47,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.xdist_group("nats"
 SCHEDULES = int(environ.get("HELIOGRAPH_CLUSTER_SCHEDULES", "1"))
 SEED = int(environ.get("HELIOGRAPH_SEED", "1"))
 AGENTS = 6
+COMES_BACK_S = 60.0
 PAUSE_S = 0.1  # of an agent, after each envelope
 PASSWORD = "a password of ten"
 
@@ -113,10 +115,15 @@ class Schedule:
         assert await log_in(running.leaders[number], self.user, PASSWORD, totp.at(now_s))
         await until(partial(is_handed_over, running))
         began_s = time.monotonic()
-        running.kill(running.leaders[number])
+        ended = running.leaders[number].process
+        is_stopped = self._rng.random() < 0.5
+        ended.send_signal(signal.SIGSTOP if is_stopped else signal.SIGKILL)
         successor = running.leaders[1 - number]
         await asyncio.to_thread(successor.wait_for, "http")
-        self._note("leader", began_s)
+        self._note("stopped leader" if is_stopped else "leader", began_s)
+        if is_stopped:  # it finds that another leads, and ends by itself
+            ended.send_signal(signal.SIGCONT)
+        await asyncio.to_thread(ended.wait, COMES_BACK_S)
         learned = {file.name for file in list_states(running.leaders[number].data / FOLDER)}
         assert learned & {file.name for file in list_states(successor.data / FOLDER)}
         running.start_leader(number)

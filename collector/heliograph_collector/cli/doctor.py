@@ -89,9 +89,11 @@ def examine(config: "Config") -> list[Finding]:
         data_finding,
         check_root(config.data),
         check_readiness(config.data),
-        check_servers(config.journal)
-        if config.journal
-        else check_clock(config.data, SystemClock()),
+        *(
+            (check_servers(config.journal), check_leader(config.journal))
+            if config.journal
+            else (check_clock(config.data, SystemClock()),)
+        ),
         check_agents(config.data),
         check_intake(config.data),
         check_invites(config),
@@ -233,12 +235,6 @@ def check_clock(data: Path, clock: Clock) -> Finding:
     return Finding(Level.OK, "clock", "the journal has no time ahead of the clock.")
 
 
-def _check_journal(config: "Config") -> Finding:
-    if config.journal is None:
-        return check_clock(config.data, SystemClock())
-    return check_servers(config.journal)
-
-
 def check_servers(servers: "JournalSettings") -> Finding:
     """Check that the journal's servers answer, and that no copy of the stream is behind."""
     import asyncio
@@ -253,6 +249,28 @@ def check_servers(servers: "JournalSettings") -> Finding:
     if problem:
         return Finding(Level.WARNING, "journal", problem)
     return Finding(Level.OK, "journal", "its servers answer, and every copy is up to date.")
+
+
+def check_leader(servers: "JournalSettings") -> Finding:
+    """Check that a collector leads: detection, pages and all jobs are its own."""
+    import asyncio
+
+    from heliograph_collector.store.journal.journal import JournalError
+    from heliograph_collector.store.journal.opening import describe_leader
+
+    try:
+        leader = asyncio.run(describe_leader(servers))
+    except JournalError as error:
+        return Finding(Level.FAILURE, "leader", str(error))
+    if not leader:
+        sentence = (
+            "no collector leads: nothing is judged, detected or published, and no job is done, "
+            "until one does; within 20 s of its start, or see the log of those that wait."
+        )
+        return Finding(Level.WARNING, "leader", sentence)
+    return Finding(
+        Level.OK, "leader", f"{leader} leads; it detects and does all jobs, and no other."
+    )
 
 
 def check_agents(data: Path) -> Finding:

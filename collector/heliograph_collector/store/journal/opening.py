@@ -115,6 +115,16 @@ async def describe_servers(servers: "ServerSettings") -> str:
     return await describe_replicas(servers)
 
 
+async def describe_leader(servers: "ServerSettings") -> str:
+    """Return the machine and the term of who has the journal's lease, "" if nobody has it.
+
+    Raises JournalError.
+    """
+    with _explain_missing_library():
+        from heliograph_collector.store.journal.jetstream.replicas import describe_holder
+    return await describe_holder(servers)
+
+
 async def copy_from_servers(servers: "ServerSettings", data: Path, file: Path) -> None:
     """Copy a journal on servers into a new file. Raises JournalError, sqlite3.Error.
 

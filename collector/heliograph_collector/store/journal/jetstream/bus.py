@@ -23,7 +23,7 @@ from heliograph_collector.store.journal.jetstream.connection import (
 from heliograph_collector.store.journal.jetstream.follower import StreamFollower
 
 MAX_UNREAD_BYTES = 67_108_864  # of a subscription; more is lost, and asked for again
-_WRONG_LAST = 10_071  # err_code: the stream's last message is another than the expected one
+WRONG_LAST = 10_071  # err_code: the stream's last message is another than the expected one
 
 
 class Bus:
@@ -205,7 +205,7 @@ class SharedLog:
         try:
             await self._connection.js.publish(self._subject, line, stream=stream, headers=headers)
         except nats.js.errors.APIError as error:
-            if error.err_code == _WRONG_LAST:
+            if error.err_code == WRONG_LAST:
                 raise _NotLastError from error
             raise
 

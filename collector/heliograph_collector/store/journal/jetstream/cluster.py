@@ -15,7 +15,8 @@ from heliograph_collector.store.journal.jetstream.host_journal import (
     HostJournal,
     open_host_journal,
 )
-from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal, open_jetstream
+from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal, open_owned
+from heliograph_collector.store.journal.jetstream.lease import JournalLease
 from heliograph_collector.store.journal.jetstream.shared_object import SharedObject
 from heliograph_collector.store.journal.jetstream.shared_value import SharedValue
 
@@ -32,11 +33,16 @@ class LeadingJournal:
     log: SharedLog
     detectors: SharedObject
     notes: SharedObject
-    term: int  # the next leader's is greater
+    lease: JournalLease
+
+    @property
+    def term(self) -> int:
+        """Return the number of this leadership: the next leader's is greater."""
+        return self.lease.term
 
     async def wait_until_lost(self) -> None:
         """Wait until another collector leads."""
-        await self.journal.lost.wait()
+        await self.lease.lost.wait()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +88,16 @@ async def open_leading_journal(
 
     Raises JournalError, DirectoryInUseError.
     """
-    async with open_jetstream(settings, data, waits=True) as journal:
+    async with open_owned(settings, data, waits=True) as (journal, lease):
         connection = journal.connection
         yield LeadingJournal(
             journal,
             Bus(connection, settings.name),
             await SharedTable.open(connection, settings),
             await SharedLog.open(connection, settings),
-            await SharedObject.open(connection, settings, "detectors", journal.term),
-            await SharedObject.open(connection, settings, "notes", journal.term),
-            journal.term,
+            await SharedObject.open(connection, settings, "detectors", lease.term),
+            await SharedObject.open(connection, settings, "notes", lease.term),
+            lease,
         )
 
 

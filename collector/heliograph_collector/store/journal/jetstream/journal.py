@@ -28,7 +28,11 @@ from heliograph_collector.store.journal.jetstream.connection import (
 )
 from heliograph_collector.store.journal.jetstream.follower import StreamFollower
 from heliograph_collector.store.journal.jetstream.host_register import HostRegister
-from heliograph_collector.store.journal.jetstream.lease import AppendPermission, JournalLease
+from heliograph_collector.store.journal.jetstream.lease import (
+    AppendPermission,
+    JournalLease,
+    open_lease,
+)
 from heliograph_collector.store.journal.jetstream.row_reader import RecentRows, RowReader
 from heliograph_collector.store.journal.jetstream.row_trimmer import RowTrimmer
 from heliograph_collector.store.journal.jetstream.row_writer import RowWriter
@@ -53,10 +57,17 @@ APPEND_S = 12.0  # a new leader took 3 to 8 s; an agent hears of a retry before 
 
 
 @asynccontextmanager
-async def open_jetstream(
+async def open_jetstream(settings: ServerSettings, data: Path) -> AsyncIterator["JetStreamJournal"]:
+    """Open the journal, and own it inside the block. Raises JournalError, DirectoryInUseError."""
+    async with open_owned(settings, data) as (journal, _):
+        yield journal
+
+
+@asynccontextmanager
+async def open_owned(
     settings: ServerSettings, data: Path, *, waits: bool = False
-) -> AsyncIterator["JetStreamJournal"]:
-    """Open the journal, and own it inside the block; `waits` until it can be owned.
+) -> AsyncIterator[tuple["JetStreamJournal", JournalLease]]:
+    """Open the journal with its lease, inside the block; `waits` until it can be owned.
 
     Raises JournalError, DirectoryInUseError.
     """
@@ -67,16 +78,13 @@ async def open_jetstream(
     connection = NatsConnection(settings)
     try:
         await connection.open()
-        lease = await JournalLease.open(
-            connection, settings.name, settings.replicas, data, waits=waits
-        )
+        lease = await open_lease(connection, settings.name, settings.replicas, data, waits=waits)
         async with lease.keep():
             journal = await _open_journal(connection, lease, settings)
-            journal.lost = lease.lost
             journal.term = lease.term
             connection.patience_s = PATIENCE_S
             try:
-                yield journal
+                yield journal, lease
             finally:
                 journal.close_appends()
     finally:
@@ -98,7 +106,6 @@ class JetStreamJournal:
     ) -> None:
         subjects = Subjects(settings.name)
         self.id = read_id(info)
-        self.lost = asyncio.Event()  # set when another collector has taken the journal
         self.term = 0  # of the lease by which it was opened; the next one's is greater
         self.alive_before_us = 0
         self.expiry_before_us = 0
@@ -114,7 +121,9 @@ class JetStreamJournal:
         self._reader = RowReader(connection, subjects, self._recent)
         self._writer = RowWriter(connection, lease, subjects)
         self.hosts = HostRegister(connection, state)
-        self._trimmer = RowTrimmer(connection, subjects, self._writer, ranges, state, self.hosts)
+        self._trimmer = RowTrimmer(
+            connection, lease, subjects, self._writer, ranges, state, self.hosts
+        )
         self._grown = asyncio.Condition()
         self._is_closed = False
 

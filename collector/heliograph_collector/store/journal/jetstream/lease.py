@@ -1,37 +1,46 @@
-"""Ownership of a journal: one collector at a time, by a lease that the servers let expire.
+"""Ownership of a journal: one collector at a time, by a key on the servers.
 
-Theory of operation. The bucket NAME-lease forgets a key TTL_S after its last write. The owner
-creates the key, writes it again every RENEW_S against the revision that it wrote last, and appends
-nothing while its last renewal is older than TTL_S: it may have lost the lease without knowing.
-States:
-- *free*: the key is not there; the collector that creates it is the owner.
-- *owned*: another collector is refused at its start. One with the same data directory, which a lock
-  keeps for one process, takes the lease over at once: it is the same collector after a crash. So is
-  one with a copy of that directory on another machine; the first then loses the lease.
-- *lost*: another process wrote the key. It is final: all later appends fail.
+The key `owner` of the bucket NAME-lease names the holder (`lease_state.py` has the theory of
+operation, and decides). This module asks the servers, and does what was decided. The bucket forgets
+a key that is not renewed for TTL_S, so that one who starts then need not wait.
 """
 
 import asyncio
+import hashlib
 import logging
+import platform
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
+import nats.errors
 import nats.js.errors
 from nats.js.api import KeyValueConfig
 from nats.js.kv import KeyValue
 
+from heliograph.clock import Clock
+from heliograph_collector.model.guarded_clock import BootClock
 from heliograph_collector.store.journal.group_commit import JournalBusyError, JournalError
+from heliograph_collector.store.journal.jetstream.bus import WRONG_LAST
 from heliograph_collector.store.journal.jetstream.connection import NatsConnection
+from heliograph_collector.store.journal.jetstream.lease_state import (
+    TTL_S,
+    HeldLease,
+    Holder,
+    LeaseKey,
+    LeaseWatch,
+)
 
-TTL_S = 10.0  # assumed; takeovers were measured at TTL to TTL + 0.3 s
 RENEW_S = 2.0
 STANDBY_S = 0.5  # between two looks of one that waits for the lease
 _POLL_S = 0.1
+_MAX_HOST = 64
+_TRIES = 4  # of one renewal; two are needed where an answer was lost
 _KEY = "owner"
 _FILE = "journal.owner"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _LOG = logging.getLogger("heliograph.journal")
 
 
@@ -47,48 +56,112 @@ class LeaseTakenError(JournalError):
     """Another collector has the lease."""
 
 
+class LeaseKeyValue(Protocol):
+    """The key of the lease on the servers. Implemented by LeaseBucket.
+
+    Every method raises JournalError; a write may be stored all the same, at once or later.
+    """
+
+    async def read(self) -> LeaseKey: ...
+    async def write(self, content: bytes, last: int) -> int | None:
+        """Write over a revision; return the new one, None if another is the last."""
+        ...
+
+    async def give_back(self, last: int) -> None: ...
+
+
+class LeaseBucket:
+    """The bucket NAME-lease, whose one key each write names the last revision of all.
+
+    So a write that is late never replaces what somebody else wrote before it came.
+    """
+
+    def __init__(self, connection: NatsConnection, bucket: KeyValue, name: str) -> None:
+        self._connection = connection
+        self._bucket = bucket
+        self._name = f"{name}-lease"
+
+    @classmethod
+    async def open(cls, connection: NatsConnection, name: str, replicas: int) -> "LeaseBucket":
+        """Open the bucket, and create it if it is not there. Raises JournalError."""
+        config = KeyValueConfig(bucket=f"{name}-lease", ttl=TTL_S, replicas=replicas, direct=False)
+        bucket = await connection.ask(connection.js.create_key_value, config)
+        return cls(connection, bucket, name)
+
+    async def read(self) -> LeaseKey:
+        if (key := await self._find()) is not None:
+            return key
+        js = self._connection.js
+        info = await self._connection.ask(js.stream_info, f"KV_{self._name}")
+        # In this order: else a key that was written in between would be replaced.
+        counted = info.state.last_seq
+        return await self._find() or LeaseKey(counted, None, is_free=not counted)
+
+    async def _find(self) -> LeaseKey | None:
+        try:
+            entry = await self._connection.ask(self._bucket.get, _KEY)
+        except nats.js.errors.KeyNotFoundError as error:
+            deleted = error.entry
+            return LeaseKey(deleted.revision or 0, None, is_free=True) if deleted else None
+        return LeaseKey(entry.revision or 0, Holder.parse(entry.value or b""))
+
+    async def write(self, content: bytes, last: int) -> int | None:
+        try:
+            return await self._connection.ask(self._publish, content, last)
+        except nats.js.errors.KeyWrongLastSequenceError:
+            return None
+
+    async def _publish(self, content: bytes, last: int) -> int:
+        headers = {"Nats-Expected-Last-Sequence": str(last)}
+        subject = f"$KV.{self._name}.{_KEY}"
+        try:
+            receipt = await self._connection.js.publish(subject, content, headers=headers)
+        except nats.js.errors.APIError as error:
+            if error.err_code == WRONG_LAST:
+                raise nats.js.errors.KeyWrongLastSequenceError from error
+            raise
+        return receipt.seq
+
+    async def give_back(self, last: int) -> None:
+        if not self._connection.is_connected:
+            return
+        try:
+            async with asyncio.timeout(2.0):
+                await self._bucket.delete(_KEY, last=last)
+        except (TimeoutError, nats.errors.Error):
+            return  # it expires
+
+
 class JournalLease:
     """The lease of one collector."""
 
-    def __init__(self, connection: NatsConnection, bucket: KeyValue, owner: bytes) -> None:
-        self._connection = connection
-        self._bucket = bucket
-        self._owner = owner  # the name of the data directory; then, of this process
-        self._value = owner + b":" + secrets.token_hex(8).encode()
-        self._revision = 0
-        self.term = 0  # the revision at which it was taken: greater than that of any lease before
-        self._renewed_s = 0.0
-        self._is_lost = False
+    def __init__(self, key: LeaseKeyValue, clock: Clock, held: HeldLease) -> None:
+        self._key = key
+        self._clock = clock
+        self._held = held
         self.lost = asyncio.Event()
 
     @classmethod
-    async def open(
-        cls,
-        connection: NatsConnection,
-        name: str,
-        replicas: int,
-        data: Path,
-        *,
-        waits: bool = False,
-    ) -> "JournalLease":
-        """Take the lease; wait for it if `waits`. Raises JournalError, LeaseTakenError."""
-        config = KeyValueConfig(bucket=f"{name}-lease", ttl=TTL_S, replicas=replicas, direct=False)
-        bucket = await connection.ask(connection.js.create_key_value, config)
-        lease = cls(connection, bucket, await asyncio.to_thread(_read_owner, data / _FILE))
-        is_logged = False
-        while True:
-            try:
-                await connection.ask(lease._take, is_start=True)
-            except LeaseTakenError:
-                if not waits:
-                    raise
-                if not is_logged:
-                    _LOG.info("Another collector leads; this one takes over when it ends.")
-                is_logged = True
-                await asyncio.sleep(STANDBY_S)
-            else:
-                lease.term = lease._revision
-                return lease
+    async def take(
+        cls, key: LeaseKeyValue, clock: Clock, watch: LeaseWatch, own: Holder
+    ) -> "JournalLease | None":
+        """Look at the lease once, and take it if it may be taken. Raises JournalBusyError."""
+        last = watch.choose_revision(await key.read(), clock.monotonic_us())
+        if last is None:
+            return None
+        began_us = clock.monotonic_us()
+        revision = await key.write(own.encode(), last)
+        return None if revision is None else cls(key, clock, HeldLease(own, revision, began_us))
+
+    @property
+    def term(self) -> int:
+        """Return the revision at which it was taken: greater than that of any lease before."""
+        return self._held.term
+
+    @property
+    def is_held(self) -> bool:
+        """Return whether this process may work at this moment; any thread may ask."""
+        return self._held.is_held(self._clock.monotonic_us())
 
     @asynccontextmanager
     async def keep(self) -> AsyncIterator[None]:
@@ -107,96 +180,110 @@ class JournalLease:
             raise failure
 
     async def _renew_regularly(self) -> None:
-        while not self._is_lost:
+        while not self._held.is_lost:
             await asyncio.sleep(RENEW_S)
             try:
-                await self._connection.ask(self._renew)
+                await self.renew()
             except JournalBusyError:
                 continue  # no quorum: nobody else can take it either
-            except JournalError:
-                return  # lost
+            except JournalError as error:
+                _LOG.warning("The lease of the journal is not renewed: %s", error)
+
+    async def renew(self) -> None:
+        """Renew once; sets `lost` if another process may have it. Raises JournalError."""
+        held = self._held
+        began_us = self._clock.monotonic_us()
+        last = held.revision
+        for _ in range(_TRIES):
+            if (revision := await self._key.write(held.own.encode(), last)) is not None:
+                held.note_renewed(revision, began_us)
+                return
+            over = held.choose_revision(await self._key.read())
+            if over is None:
+                self.lost.set()
+                return
+            last = over
 
     async def wait_until_held(self) -> None:
         """Wait until the journal is ours at this moment; raise JournalError if it is lost."""
-        while True:
-            if self._is_lost:
+        while not self.is_held:
+            if self._held.is_lost:
                 raise JournalError(
                     "Another collector has taken the journal: stop one of the two, then start the "
                     "other again."
                 )
-            if asyncio.get_running_loop().time() - self._renewed_s <= TTL_S:
-                return
             await asyncio.sleep(_POLL_S)
 
     async def release(self) -> None:
         """Give the lease back, so that another collector may start at once."""
-        if self._is_lost or not self._connection.is_connected:
-            return
-        try:
-            async with asyncio.timeout(2.0):
-                await self._bucket.delete(_KEY, last=self._revision)
-        except (TimeoutError, nats.errors.Error):
-            return  # it expires
+        if not self._held.is_lost:
+            await self._key.give_back(self._held.revision)
 
-    async def _take(self, *, is_start: bool) -> None:
-        began_s = asyncio.get_running_loop().time()
-        try:
-            self._revision = await self._bucket.create(_KEY, self._value)
-        except (nats.js.errors.KeyWrongLastSequenceError, nats.js.errors.KeyNotFoundError):
-            await self._take_own(is_start=is_start)
-        self._renewed_s = began_s
 
-    async def _take_own(self, *, is_start: bool) -> None:
-        """Take our own lease, or at the start the one that our directory's last process left."""
-        try:
-            entry = await self._bucket.get(_KEY)
-        except nats.js.errors.KeyNotFoundError:
-            raise self._connection.build_failure() from None  # it expired just now: asked again
-        value = entry.value or b""
-        is_ours = value == self._value
-        if not is_ours and not (is_start and value.startswith(self._owner + b":")):
+async def open_lease(
+    connection: NatsConnection, name: str, replicas: int, data: Path, *, waits: bool = False
+) -> JournalLease:
+    """Take the lease; wait for it if `waits`. Raises JournalError, LeaseTakenError.
+
+    Args:
+        data: A directory that this process has locked.
+    """
+    key = await LeaseBucket.open(connection, name, replicas)
+    own = await asyncio.to_thread(_name_holder, data / _FILE)
+    watch = LeaseWatch(own, trusts_servers=not waits)
+    clock = BootClock()
+    is_logged = False
+    while (lease := await JournalLease.take(key, clock, watch, own)) is None:
+        if not waits:
             raise LeaseTakenError(
                 "Another collector uses this journal: stop that one, or give this one another "
                 "name in store.journal. After a crash it is free within 10 s."
             )
-        try:
-            self._revision = await self._bucket.update(_KEY, self._value, last=entry.revision)
-        except nats.js.errors.KeyWrongLastSequenceError:  # an earlier try of ours came later
-            raise self._connection.build_failure() from None
+        if not is_logged:
+            _LOG.info("Another collector leads; this one takes over when it ends.")
+        is_logged = True
+        await asyncio.sleep(STANDBY_S)
+    return lease
 
-    async def _renew(self) -> None:
-        """Renew; a key that expired while the servers had no quorum is created again."""
-        began_s = asyncio.get_running_loop().time()
-        try:
-            self._revision = await self._bucket.update(_KEY, self._value, last=self._revision)
-        except nats.js.errors.KeyWrongLastSequenceError:
-            try:
-                await self._take(is_start=False)
-            except JournalBusyError:
-                raise
-            except JournalError:
-                self._is_lost = True
-                self.lost.set()
-                raise
-        self._renewed_s = began_s
+
+async def read_lease(connection: NatsConnection, name: str) -> LeaseKey | None:
+    """Return the key of the lease, None if there never was one. Raises JournalError."""
+    try:
+        bucket = await connection.ask(connection.js.key_value, f"{name}-lease")
+    except nats.js.errors.NotFoundError:
+        return None
+    return await LeaseBucket(connection, bucket, name).read()
 
 
 async def is_led_by_another(connection: NatsConnection, name: str, data: Path) -> bool:
     """Return whether a collector of another data directory has the lease. Raises JournalError."""
-    try:
-        bucket = await connection.ask(connection.js.key_value, f"{name}-lease")
-        entry = await connection.ask(bucket.get, _KEY)
-    except nats.js.errors.NotFoundError:  # of the bucket, or of the key
+    key = await read_lease(connection, name)
+    holder = key.holder if key else None
+    own = await asyncio.to_thread(_name_holder, data / _FILE)
+    if holder is None:
         return False
-    owner = await asyncio.to_thread(_read_owner, data / _FILE)
-    return not (entry.value or b"").startswith(owner + b":")
+    is_copy = bool(holder.place) and holder.place != own.place
+    return holder.owner != own.owner or is_copy
 
 
-def _read_owner(file: Path) -> bytes:
-    """Read the name of this data directory's collector, which is drawn once."""
+def _name_holder(file: Path) -> Holder:
+    """Name this process: by its data directory, whose own name is drawn once, and its place."""
     try:
-        return file.read_bytes()
+        owner = file.read_bytes()
     except FileNotFoundError:
         owner = secrets.token_hex(16).encode()
         file.write_bytes(owner)
-        return owner
+    host = "".join(c for c in platform.node() if c.isascii() and (c.isalnum() or c in "-."))
+    run = secrets.token_hex(8).encode()
+    return Holder(owner, run, _find_place(file), host[:_MAX_HOST].encode())
+
+
+def _find_place(file: Path) -> bytes:
+    """Return what no copy of the file has, on this machine or another; b"" if unknown."""
+    try:
+        boot_id = _BOOT_ID.read_bytes()
+    except OSError:  # no Linux
+        return b""
+    status = file.stat()
+    named = b"%b %d %d" % (boot_id, status.st_dev, status.st_ino)
+    return hashlib.sha256(named).hexdigest()[:16].encode()

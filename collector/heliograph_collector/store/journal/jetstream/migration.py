@@ -42,7 +42,7 @@ from heliograph_collector.store.journal.jetstream.connection import (
     NatsConnection,
     ServerSettings,
 )
-from heliograph_collector.store.journal.jetstream.lease import JournalLease
+from heliograph_collector.store.journal.jetstream.lease import open_lease
 from heliograph_collector.store.journal.jetstream.row_reader import RecentRows, RowReader
 from heliograph_collector.store.journal.jetstream.sequence_ranges import (
     PARTITIONS,
@@ -166,7 +166,7 @@ async def _connect(settings: ServerSettings, data: Path) -> AsyncIterator[NatsCo
     connection = NatsConnection(settings)
     try:
         await connection.open()
-        lease = await JournalLease.open(connection, settings.name, settings.replicas, data)
+        lease = await open_lease(connection, settings.name, settings.replicas, data)
         async with lease.keep():
             yield connection
     finally:
@@ -240,6 +240,7 @@ class _Move:
     async def _store_state(self, state: JournalState, ranges: SequenceRanges) -> None:
         for partition in range(PARTITIONS):
             if content := ranges.dump(partition):
+                await state.get_ranges(partition)  # of an earlier try, which these replace
                 await state.put_ranges(partition, content)
         await state.put_marks(self._old.alive_us, self._old.expiry_us)
         await state.put_id(self._old.id)

@@ -1,9 +1,10 @@
-"""The copies of a journal and of what goes with it on its servers, for `doctor`."""
+"""Copies of a journal and of what goes with it on its servers, and who leads, for `doctor`."""
 
 import nats.js.errors
 from nats.js.api import StreamInfo
 
 from heliograph_collector.store.journal.jetstream.connection import NatsConnection, ServerSettings
+from heliograph_collector.store.journal.jetstream.lease import read_lease
 
 # Beside the journal's own stream; a bucket is a stream too. Some are only there with several hosts.
 _STREAMS = ("KV_{}-state", "KV_{}-lease", "KV_{}-fleet", "{}-log", "{}-audit")
@@ -33,6 +34,23 @@ async def describe_replicas(settings: ServerSettings) -> str:
             "loss of one (replicas of store.journal)."
         )
     return ""
+
+
+async def describe_holder(settings: ServerSettings) -> str:
+    """Return the machine and the number of who has the lease, "" if nobody has it.
+
+    Raises JournalError, if the servers cannot be used.
+    """
+    connection = NatsConnection(settings)
+    await connection.open()
+    try:
+        key = await read_lease(connection, settings.name)
+    finally:
+        await connection.close()
+    if key is None or key.holder is None:
+        return ""
+    host = key.holder.host.decode("ascii", "replace") or "a machine"
+    return f"{host} (lease renewed as number {key.revision})"
 
 
 async def _find(connection: NatsConnection, name: str) -> StreamInfo | None:

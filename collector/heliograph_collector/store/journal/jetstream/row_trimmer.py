@@ -7,7 +7,7 @@ a time when our clock was ahead must not keep rows for ever. Then, in this order
 2. Calls that began before must end, because their messages might come after the deletion.
 3. The ranges of all partitions that changed are stored by the servers' quorum.
 4. Each ingest host says that it has taken the ranges over, and has ended its earlier calls.
-5. The rows are deleted.
+5. The rows are deleted, unless the lease is lost by then.
 A crash between any two of these steps leaves sequences that are in the ranges and in the stream,
 and the next deletion begins again. A message that nobody answered may be on its way for long, in
 the buffers of a connection: its envelope is not deleted before `RowWriter.may_come` denies that.
@@ -22,8 +22,10 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.client import JetStreamContext
 
-from heliograph_collector.store.journal.jetstream.connection import NatsConnection
+from heliograph_collector.store.journal.group_commit import FencedError
+from heliograph_collector.store.journal.jetstream.connection import TRY_S, NatsConnection
 from heliograph_collector.store.journal.jetstream.host_register import HostRegister
+from heliograph_collector.store.journal.jetstream.lease import AppendPermission
 from heliograph_collector.store.journal.jetstream.row_writer import RowWriter
 from heliograph_collector.store.journal.jetstream.sequence_ranges import SequenceRanges
 from heliograph_collector.store.journal.jetstream.stored_rows import (
@@ -38,6 +40,7 @@ _BATCH = 1_000
 _IDLE_S = 300.0  # after which the servers drop the consumer of a trimmer that is gone
 _DRAIN_S = 60.0
 _POLL_S = 0.05
+_TRIES = 4  # two are needed where another leader wrote once
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class RowTrimmer:
     def __init__(
         self,
         connection: NatsConnection,
+        lease: AppendPermission,
         subjects: Subjects,
         writer: RowWriter,
         ranges: SequenceRanges,
@@ -60,6 +64,7 @@ class RowTrimmer:
         hosts: HostRegister,
     ) -> None:
         self._connection = connection
+        self._lease = lease
         self._subjects = subjects
         self._writer = writer
         self._ranges = ranges
@@ -82,6 +87,7 @@ class RowTrimmer:
                 break
             if old.sequences_by_agent:
                 await self._keep_sequences(old.sequences_by_agent)
+            await self._check_lease()
             await self._connection.ask(
                 self._connection.js.purge_stream,
                 self._subjects.name,
@@ -99,8 +105,31 @@ class RowTrimmer:
         await self._drain_calls()
         revision = 0
         for partition in sorted(changed):
-            revision = await self._state.put_ranges(partition, self._ranges.dump(partition))
+            revision = await self._store_ranges(partition)
         await self._hosts.wait_for_all(revision)
+
+    async def _store_ranges(self, partition: int) -> int:
+        """Store a partition's ranges; return the revision. Raises JournalError.
+
+        Between our reading and our writing another leader may have written some: one that lost the
+        lease without knowing, or the next one. Both only add sequences of rows that were stored, so
+        that all of them are kept.
+        """
+        for _ in range(_TRIES):
+            await self._check_lease()
+            try:
+                return await self._state.put_ranges(partition, self._ranges.dump(partition))
+            except FencedError:
+                self._ranges.merge(await self._state.get_ranges(partition))
+        raise self._connection.build_failure()
+
+    async def _check_lease(self) -> None:
+        """Wait until the lease is held. Raises JournalError."""
+        try:
+            async with asyncio.timeout(TRY_S):
+                await self._lease.wait_until_held()
+        except TimeoutError:
+            raise self._connection.build_failure() from None
 
     async def _drain_calls(self) -> None:
         """Wait until all calls of `append` ended that are in flight now."""

@@ -69,23 +69,36 @@ class SequenceRanges:
         return b"".join(parts)
 
     def load(self, content: bytes) -> None:
-        """Add what `dump` returned. Raises ValueError if it is damaged."""
-        at = 0
-        while at < len(content):
-            try:
-                agent, count = _HEAD.unpack_from(content, at)
-            except struct.error as error:
-                raise ValueError("ranges are cut off") from error
-            at += _HEAD.size
-            packed = content[at : at + count * _RANGE.size]
-            if len(packed) != count * _RANGE.size:
-                raise ValueError("ranges are cut off")
+        """Take what `dump` returned for its agents. Raises ValueError if it is damaged."""
+        for agent, packed in _iterate_agents(content):
             self._put(agent, packed)
-            at += len(packed)
+
+    def merge(self, content: bytes) -> None:
+        """Add what `dump` returned to what is there. Raises ValueError if it is damaged."""
+        for agent, packed in _iterate_agents(content):
+            own = self._packed_by_agent.get(agent, b"")
+            ranges = merge_ranges([*_RANGE.iter_unpack(own), *_RANGE.iter_unpack(packed)], ())
+            self._put(agent, b"".join(_RANGE.pack(*one) for one in ranges))
 
     def _put(self, agent: bytes, packed: bytes) -> None:
         self._packed_by_agent[agent] = packed
         self._agents_by_partition[agent[0]].add(agent)
+
+
+def _iterate_agents(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield each agent and its packed ranges. Raises ValueError."""
+    at = 0
+    while at < len(content):
+        try:
+            agent, count = _HEAD.unpack_from(content, at)
+        except struct.error as error:
+            raise ValueError("ranges are cut off") from error
+        at += _HEAD.size
+        packed = content[at : at + count * _RANGE.size]
+        if len(packed) != count * _RANGE.size:
+            raise ValueError("ranges are cut off")
+        yield agent, packed
+        at += len(packed)
 
 
 class _Starts:

@@ -7,6 +7,7 @@ from nats.js.api import DiscardPolicy, KeyValueConfig, StorageType, StreamConfig
 from nats.js.kv import KeyValue
 
 from heliograph_collector.store.journal.group_commit import JournalError
+from heliograph_collector.store.journal.jetstream.bus import put_after
 from heliograph_collector.store.journal.jetstream.connection import NatsConnection, ServerSettings
 from heliograph_collector.store.journal.jetstream.stored_rows import Subjects
 
@@ -97,13 +98,27 @@ class JournalState:
         self.name = name
         self._connection = connection
         self._bucket = bucket
+        self._revisions: dict[str, int] = {}  # of ranges, as they were read or written last
 
     async def put_ranges(self, partition: int, content: bytes) -> int:
-        """Store the ranges of a partition; return the revision of the bucket."""
-        return await self._put(_partition_key(partition), content)
+        """Store the ranges of a partition over those read last; return the bucket's revision.
+
+        Raises FencedError if another process wrote them since, JournalError.
+        """
+        key = _partition_key(partition)
+        last = self._revisions.get(key, 0)
+        revision = await put_after(self._connection, self._bucket, key, content, last)
+        self._revisions[key] = revision
+        return revision
 
     async def get_ranges(self, partition: int) -> bytes:
-        return await self._get(_partition_key(partition)) or b""
+        key = _partition_key(partition)
+        try:
+            entry = await self._connection.ask(self._bucket.get, key)
+        except nats.js.errors.KeyNotFoundError:
+            return b""
+        self._revisions[key] = entry.revision or 0
+        return entry.value or b""
 
     async def put_alive(self, at_us: int) -> None:
         await self._put(_ALIVE, str(at_us).encode())

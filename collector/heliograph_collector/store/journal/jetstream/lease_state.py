@@ -1,0 +1,127 @@
+"""What one process knows of the lease of a journal: decisions alone, without servers or clocks.
+
+Theory of operation. Who leads writes the key of the lease again and again, each time over the
+revision that it wrote last. Others look at it. Nobody asks a wall clock, and no server's: the
+holder counts from the moment at which it began a renewal, one who waits from the moment at which it
+saw the newest one, each by its own clock since boot. The second moment is the later one, so that
+the holder has stopped when the next one begins, however the clocks of servers jump. States:
+- *free*: nobody has written the key, or its holder gave it back. Who sees that takes it.
+- *held*: a renewal began HELD_S ago or later. Only now may its holder work.
+- *doubtful*: the last renewal is older. The holder does no work until one is answered. Others take
+  the lease when they have seen the same revision for TTL_S.
+- *lost*: another process wrote the key, or somebody may have. It is final: the process ends.
+
+A process that crashed leaves a lease that nobody renews. Its successor in the same directory of the
+same machine knows that it is dead, by the lock of the directory, and takes over at once. A copy of
+the directory has the same name and another place: it waits as any other. (Both would else take the
+lease from each other for ever.)
+
+A clock since boot stands still while a virtual machine does, and a process may be stopped between a
+look at the lease and its work. What such a holder writes to the servers is refused there, because
+each write names the revision or the term that it follows.
+"""
+
+from dataclasses import dataclass
+
+TTL_S = 10.0  # assumed; takeovers were measured at TTL to TTL + 0.3 s
+HELD_S = 9.5  # shorter, because of two clocks one may be slower
+_SECOND_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has the lease, as its key says."""
+
+    owner: bytes  # the name of the data directory, which copies of it have too
+    run: bytes  # of this process alone
+    place: bytes = b""  # machine since its boot, and file; b"" if unknown
+    host: bytes = b""  # what people call the machine
+
+    def encode(self) -> bytes:
+        """Return the content of the key; earlier versions read its first two fields."""
+        return b":".join((self.owner, self.run, self.place, self.host))
+
+    @classmethod
+    def parse(cls, content: bytes) -> "Holder":
+        """Parse the content of a key, of an earlier version too."""
+        owner, run, place, host, *_ = (*content.split(b":", 3), b"", b"", b"")
+        return cls(owner, run, place, host)
+
+    def is_same_directory(self, other: "Holder") -> bool:
+        """Return whether both are processes of one directory, of which one is alive at a time."""
+        return self.owner == other.owner and bool(self.place) and self.place == other.place
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseKey:
+    """The key as the servers have it. Without a holder they forgot it, if it is not free."""
+
+    revision: int  # the last that they counted
+    holder: Holder | None
+    is_free: bool = False  # never written, or given back
+
+
+class LeaseWatch:
+    """What one that waits has seen."""
+
+    def __init__(self, own: Holder, *, trusts_servers: bool) -> None:
+        """Begin with nothing seen.
+
+        Args:
+            trusts_servers: Whether a key that the servers forgot has no holder any more. So one
+                that does not wait starts at once, where it has no other beside it.
+        """
+        self._own = own
+        self._trusts_servers = trusts_servers
+        self._seen: tuple[int, int] | None = None  # the newest revision, and when it was seen first
+
+    def choose_revision(self, key: LeaseKey, now_us: int) -> int | None:
+        """Return the revision over which to take the lease; None: wait."""
+        if key.is_free or self._is_ours(key.holder):
+            return key.revision
+        if self._seen is None or key.revision != self._seen[0]:
+            self._seen = (key.revision, now_us)
+        is_forgotten = key.holder is None and self._trusts_servers
+        is_over = now_us - self._seen[1] >= TTL_S * _SECOND_US
+        return key.revision if is_forgotten or is_over else None
+
+    def _is_ours(self, holder: Holder | None) -> bool:
+        """Return whether an earlier try or an earlier process of ours has it."""
+        if holder is None:
+            return False
+        return holder.run == self._own.run or holder.is_same_directory(self._own)
+
+
+class HeldLease:
+    """What the holder knows."""
+
+    def __init__(self, own: Holder, revision: int, began_us: int) -> None:
+        """Begin with what was written.
+
+        Args:
+            began_us: When the write began that the servers have answered.
+        """
+        self.own = own
+        self.term = revision  # greater than that of any lease before
+        self.revision = revision
+        self.is_lost = False
+        self._renewed_us = began_us
+
+    def is_held(self, now_us: int) -> bool:
+        """Return whether the holder may work at this moment."""
+        return not self.is_lost and now_us - self._renewed_us <= HELD_S * _SECOND_US
+
+    def note_renewed(self, revision: int, began_us: int) -> None:
+        """Note that a write was answered."""
+        self.revision = revision
+        self._renewed_us = began_us
+
+    def choose_revision(self, key: LeaseKey) -> int | None:
+        """Return the revision over which to repeat a refused renewal; None: the lease is lost."""
+        is_forgotten = key.holder is None and not key.is_free
+        if is_forgotten and key.revision <= self.revision:  # nobody wrote it since we did
+            return key.revision
+        if key.holder is not None and key.holder.run == self.own.run:
+            return key.revision
+        self.is_lost = True
+        return None
