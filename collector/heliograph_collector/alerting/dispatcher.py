@@ -66,6 +66,13 @@ class Transports:
         return await self.http.send_request(request, is_private=receiver.private)
 
 
+class SendPermission(Protocol):
+    """What tells whether this process sends. Implemented by jetstream.lease.JournalLease."""
+
+    @property
+    def is_held(self) -> bool: ...
+
+
 class AlertDispatcher:
     def __init__(
         self,
@@ -76,8 +83,11 @@ class AlertDispatcher:
         clock: Clock,
         rng: random.Random,
         registry: CollectorRegistry | None = None,
+        permission: SendPermission | None = None,
     ) -> None:
+        """Prepare; without a permission all is sent."""
         self._outbox = outbox
+        self._permission = permission
         self.receivers = receivers
         self._transports = transports
         self._clock = clock
@@ -131,6 +141,8 @@ class AlertDispatcher:
             sqlite3.Error: The outbox cannot be used.
         """
         now_us = self._clock.wall_us()
+        if self._permission is not None and not self._permission.is_held:
+            return now_us + int(_RETRY_S * SECOND_US)  # another collector may send it
         compose_us = await asyncio.to_thread(self._compose_message, receiver, now_us)
         due_message = await asyncio.to_thread(self._outbox.next_due, receiver.name, now_us)
         if isinstance(due_message, DueMessage):

@@ -16,7 +16,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from heliograph.clock import Clock
-from heliograph_collector.alerting.dispatcher import AlertDispatcher, Transports
+from heliograph_collector.alerting.dispatcher import AlertDispatcher, SendPermission, Transports
 from heliograph_collector.alerting.email import SmtpSender
 from heliograph_collector.alerting.handover import (
     DeliveryHandover,
@@ -66,10 +66,17 @@ class AlertService:
         rng: random.Random,
         registry: CollectorRegistry,
         shared: HandoverValue | None = None,
+        permission: SendPermission | None = None,
     ) -> None:
-        """Prepare; `shared` is what all who may lead a cluster share, if it is one."""
+        """Prepare.
+
+        Args:
+            shared: What all who may lead a cluster share, if it is one.
+            permission: What must be held to send; None for nothing.
+        """
         self._config = config
         self._shared = shared
+        self._permission = permission
         self._book = book
         self._reader = reader
         self._clock = clock
@@ -121,6 +128,7 @@ class AlertService:
                 clock=self._clock,
                 rng=self._rng,
                 registry=self._registry,
+                permission=self._permission,
             )
             handover = self._shared and DeliveryHandover(self._shared, outbox)
             if handover:

@@ -19,16 +19,22 @@ if TYPE_CHECKING:
     from heliograph_collector.sources.complaints import ImportResult
     from heliograph_collector.sources.ooni import Complaint
     from heliograph_collector.sources.ooni.judged_import import JudgedImport
+    from heliograph_collector.store.clickhouse import WritePermission
     from heliograph_collector.store.journal.moved_journal import MovedJournal
     from heliograph_collector.store.store import Store
 
 
-def build_store(config: Config) -> "Store":
-    """Build the store without opening it. Raises StoreError."""
+def build_store(config: Config, permission: "WritePermission | None" = None) -> "Store":
+    """Build the store without opening it. Raises StoreError.
+
+    Args:
+        permission: What must be held to write to a server; None for nothing.
+    """
     from heliograph_collector.store.store import Store
 
     return Store(
         config.store,
+        permission=permission,
         observations_days=config.observations_days,
         verdicts_days=config.verdicts_days,
     )

@@ -29,6 +29,7 @@ from heliograph_collector.judge.fingerprints.list_summary import PlainFormat
 from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.guarded_clock import BootClock, GuardedClock
 from heliograph_collector.store.backup import BackupError, check_restored
+from heliograph_collector.store.clickhouse import WritePermission
 from heliograph_collector.store.journal.journal import DirectoryInUseError, JournalError
 from heliograph_collector.store.journal.moved_journal import FILE
 from heliograph_collector.store.journal.opening import open_journal
@@ -53,6 +54,7 @@ class AppContext:
     expiry: ExpiryClock
     records: ConsoleRecords
     fence: EntryFence | None = None  # of the alert log
+    permission: WritePermission | None = None  # to work where the next leader will; None: always
     rng: random.Random = field(default_factory=random.SystemRandom)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
@@ -111,12 +113,14 @@ def open_context(
     stack: AsyncExitStack,
     fence: EntryFence | None = None,
     records: ConsoleRecords | None = None,
+    permission: WritePermission | None = None,
 ) -> AppContext:
     """Open what the roles share; `stack` closes it. Raises CannotServeError.
 
     Args:
         fence: What publishes the alert log's entries before they are written, if any.
         records: What the console keeps; None for files of the data directory.
+        permission: What must be held to write to the store or to send notifications.
     """
     data = config.data
     with explain_errors(KeysError, YamlError, data=data):
@@ -144,6 +148,7 @@ def open_context(
         bus=EventBus(secrets.token_hex(4)),
         clock=clock,
         fence=fence,
+        permission=permission,
         records=records or open_files(data),
         expiry=ExpiryClock(clock, journal.expiry_before_us, journal.alive_before_us),
     )

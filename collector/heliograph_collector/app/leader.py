@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prometheus_client import CollectorRegistry, Gauge
+
 from heliograph.address import list_hosts
 from heliograph_collector.app.cluster_ingest import ClusterIngest
 from heliograph_collector.app.cluster_messages import (
@@ -102,7 +104,8 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
             fence = await _take_over_log(config.data, leading)
             handovers = await _take_over_files(config, leading)
         shared = await take_over_records(config, servers, leading.term, stack)
-        context = open_context(config, leading.journal, stack, fence, shared.records)
+        context = open_context(config, leading.journal, stack, fence, shared.records, leading.lease)
+        _measure_lease(leading, context.registry)
         stack.callback(context.endpoint_file.remove)
         ingest = build_ingest(context, leading)
         # Late imports: the libraries of the other roles take seconds to load.
@@ -134,6 +137,15 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
         for run in runs:
             stack.callback(group.create_task(run()).cancel)
         yield
+
+
+def _measure_lease(leading: "LeadingJournal", registry: CollectorRegistry) -> None:
+    """Put into the metrics that this collector leads, by which term, and whether it may work."""
+    term = "Number of the lease by which this collector leads and does all jobs."
+    Gauge("heliograph_leader_term", term, registry=registry).set(leading.term)
+    held = "1 while this collector may work by its lease, 0 while another may lead."
+    gauge = Gauge("heliograph_leader_lease_held", held, registry=registry)
+    gauge.set_function(lambda: float(leading.lease.is_held))
 
 
 def build_ingest(context: AppContext, leading: "LeadingJournal") -> ClusterIngest:

@@ -67,6 +67,7 @@ from heliograph_collector.ingest.voice_codes import VoiceCodeProver
 from heliograph_collector.judge import RULES_VERSION
 from heliograph_collector.judge.writer import BlockListener, StoreWriter
 from heliograph_collector.store.backup.live import BackupServer
+from heliograph_collector.store.clickhouse import WritePermission
 from heliograph_collector.store.daily_totals import AnonymityRule
 from heliograph_collector.store.history import FILE as HISTORY_FILE
 from heliograph_collector.store.pseudonyms import Pseudonyms
@@ -76,10 +77,10 @@ from heliograph_collector.store.store import Store, StoreError
 PACE_LOOK_S = 10.0  # assumed; a step of the share takes 45 s
 
 
-def create_store(config: Config) -> Store:
+def create_store(config: Config, permission: WritePermission | None = None) -> Store:
     """Build the store, not yet open. Raises CannotServeError."""
     try:
-        return build_store(config)
+        return build_store(config, permission)
     except StoreError as error:
         raise explain_unusable_store(error) from error
 
@@ -178,6 +179,7 @@ def build_alerts(context: AppContext, feed: Feed) -> AlertService:
         rng=context.rng,
         registry=context.registry,
         shared=context.records.alerts,
+        permission=context.permission,
     )
 
 

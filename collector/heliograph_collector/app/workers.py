@@ -73,7 +73,7 @@ class Workers:
         """
         self._context = context
         self._others = others
-        self._store = create_store(context.config)
+        self._store = create_store(context.config, context.permission)
         self._detector = build_detector(context, self._store)
         self._corroboration = corroboration = build_corroboration(context)
         feed = build_live_feed(context, self._store, ingest, self._detector, corroboration)

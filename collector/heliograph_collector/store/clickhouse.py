@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, TypeVarTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, TypeVarTuple, cast
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from heliograph_collector.store.directory_lock import DirectoryLock
@@ -149,11 +149,25 @@ class _Engine:
         }
 
 
+class WritePermission(Protocol):
+    """What tells whether this process may write to a server that others write to.
+
+    Implemented by jetstream.lease.JournalLease.
+    """
+
+    @property
+    def is_held(self) -> bool: ...
+
+
 class ClickHouse:
     """One writing and READERS reading handles, to embedded chDB or to a server."""
 
-    def __init__(self, url: str, limits: StoreLimits) -> None:
+    def __init__(
+        self, url: str, limits: StoreLimits, permission: WritePermission | None = None
+    ) -> None:
+        """Prepare; without a permission, and to an embedded engine, all is written."""
         self._engine = _Engine.from_url(url, limits)
+        self._permission = None if self._engine.embedded else permission
         self._lock: DirectoryLock | None = None
         self._writer = _Handle(self._engine, {"async_insert": 0, "max_threads": limits.threads})
         # One thread: agents and readers matter more than the speed of a backup.
@@ -217,6 +231,7 @@ class ClickHouse:
 
     def command(self, statement: str, parameters: Parameters | None = None) -> None:
         """Run one fixed statement; only the writing thread may call this or other writers."""
+        self._check_permission()
         self._writer.run(_run_command, statement, parameters)
 
     def insert(self, table: str, rows: "pa.Table", deduplication_token: str) -> None:
@@ -225,7 +240,13 @@ class ClickHouse:
         if self._engine.embedded or not deduplication_token:
             settings = _NO_DEDUPLICATION
         if rows.num_rows:
+            self._check_permission()
             self._writer.run(_insert_rows, table, rows, settings)
+
+    def _check_permission(self) -> None:
+        """Raise StoreError while another collector may write."""
+        if self._permission is not None and not self._permission.is_held:
+            raise StoreError("Another collector may lead: this one writes nothing to the store.")
 
     def export(self, sql: str) -> Generator[bytes, None, None]:
         """Stream the rows of a query in the engine's Native format, all in one thread."""

@@ -38,6 +38,7 @@ from heliograph_collector.store.clickhouse import (
     StoreError,
     StoreLimits,
     TooMuchError,
+    WritePermission,
     run_with_deadline,
 )
 from heliograph_collector.store.daily_totals import (
@@ -85,12 +86,13 @@ class Store:
         url: str,
         *,
         limits: StoreLimits | None = None,
+        permission: WritePermission | None = None,
         observations_days: int = 30,
         verdicts_days: int = 180,
         minutes_days: int = 2,
     ) -> None:
         """Prepare the store without connecting. Raises StoreError for an invalid `url`."""
-        self._clickhouse = ClickHouse(url, limits or StoreLimits())
+        self._clickhouse = ClickHouse(url, limits or StoreLimits(), permission)
         days_by_table = choose_retention(observations_days, verdicts_days, minutes_days)
         self._retention = Retention(self._clickhouse, days_by_table)
         self._daily_totals = DailyTotals(self._clickhouse)
@@ -126,8 +128,7 @@ class Store:
     async def pending(self, journal: str) -> tuple[int, int] | None:
         """Return the first and last position of a block that may be partly stored.
 
-        It must be inserted again with the same bounds, by which the store recognizes a replay. None
-        means that no block is pending.
+        It must be inserted again with the same bounds, which make it a replay; None: none is.
         """
         bounds = await self._run_write(self._block_writer.read_mark, journal, BEGUN_MARK)
         return bounds if bounds[1] > await self.cursor(journal) else None

@@ -18,6 +18,7 @@ from heliograph_collector.store.daily_totals import DailyTotals
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
 
+_LEAP = 1_000_000  # versions of cells; a process writes far fewer after it has lost its lease
 NO_BODIES: Mapping[str, bytes] = {}
 # Name of the column, its kind, and the path of attributes from a row to the value.
 _Column = tuple[str, str, str]
@@ -223,6 +224,7 @@ class CellWriter:
 
     The column `written` has the version. It was the machine's time in earlier versions, and no
     clock is asked now, so that one that was ahead or goes back cannot decide which cell counts.
+    Each process begins far above the one before, which may have a last write under way.
     """
 
     def __init__(self, clickhouse: ClickHouse) -> None:
@@ -235,15 +237,15 @@ class CellWriter:
         for cell in cells:
             by_table.setdefault(queries.CELL_TABLES.get(cell.bin_s, "cells"), []).append(cell)
         for table, table_cells in by_table.items():
-            version = self._read_version(table) + 1
+            version = self._choose_version(table)
             self._versions[table] = version
             self._clickhouse.insert(table, _build_table("cells", table_cells, written=version), "")
 
-    def _read_version(self, table: str) -> int:
+    def _choose_version(self, table: str) -> int:
         if table not in self._versions:
             sql = f"SELECT toUnixTimestamp64Micro(max(written)) FROM {table}"  # noqa: S608 the table is one of queries.CELL_TABLES or "cells"
-            return int(self._clickhouse.query_written(sql, {})[0][0])
-        return self._versions[table]
+            return int(self._clickhouse.query_written(sql, {})[0][0]) + _LEAP
+        return self._versions[table] + 1
 
 
 class BlockWriter:

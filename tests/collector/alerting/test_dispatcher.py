@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,22 @@ def told(found: IncidentBook) -> list[IncidentAlert]:
 def storm(n: int) -> list[IncidentAlert]:
     cuts = [silence(f"{i:016x}", 30 + i / 100) for i in range(n)]
     return [one for one in told(book(*cuts)) if one["called"]]
+
+
+@dataclass
+class Lease:
+    is_held: bool = False
+
+
+async def test_who_may_have_lost_the_lease_sends_nothing(office: Office) -> None:
+    """The next leader sends what had not arrived; this one might send it too."""
+    lease = office.dispatcher._permission = Lease()
+    await office.takes(told(book(silence())))
+    await office.works(600)
+    assert office.post.texts == []
+    lease.is_held = True
+    await office.works(10)
+    assert len(office.post.texts) == 1
 
 
 async def test_an_incident_and_its_end_are_two_messages(office: Office) -> None:

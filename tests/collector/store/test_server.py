@@ -5,11 +5,13 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from heliograph_collector.model.filters import CellFilter, MeasurementFilter
+from heliograph_collector.model.records import Cell, VerdictState
 from heliograph_collector.store.daily_totals import AnonymityRule, day_at
 from heliograph_collector.store.migrations import (
     MIGRATIONS_TABLE,
@@ -33,8 +35,13 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @asynccontextmanager
-async def open_remote(port: int) -> AsyncIterator[Store]:
-    store = Store(f"clickhouse://127.0.0.1:{port}", observations_days=99_999, verdicts_days=99_999)
+async def open_remote(port: int, lease: "Lease | None" = None) -> AsyncIterator[Store]:
+    store = Store(
+        f"clickhouse://127.0.0.1:{port}",
+        permission=lease,
+        observations_days=99_999,
+        verdicts_days=99_999,
+    )
     await store.open()
     yield store
     await store.close()
@@ -96,6 +103,42 @@ async def test_block_that_another_host_began_is_repeated_by_its_bounds(
     await remote.insert_block(began)
     sql = "SELECT count() FROM measurements WHERE startsWith(nym, 'moved-')"
     assert second._clickhouse.query_written(sql, {}) == [(2,)]
+
+
+async def test_cell_of_who_led_before_replaces_none_of_the_next(
+    remote: Store, second: Store
+) -> None:
+    """A leader that was stopped in the middle of a write comes back, and ends it."""
+    cell = Cell(
+        country="KZ", region="", asn=0, access="", service="telegram", start_us=LATER, bin_s=300,
+        vantages=9, reachable=9, blocked=0, down=0, unknown=0, silent=0,
+        state=VerdictState.REACHABLE, confidence=0.9,
+    )  # fmt: skip
+    silent = replace(cell, vantages=0, reachable=0, silent=9, state=VerdictState.UNKNOWN)
+    await remote.replace_cells([cell])
+    await second.replace_cells([silent])
+    await remote.replace_cells([cell])
+    wanted = CellFilter(since_us=LATER, until_us=LATER + 1, country="KZ")
+    assert await second.cells(wanted) == [silent]
+
+
+@dataclass
+class Lease:
+    is_held: bool = True
+
+
+async def test_who_may_have_lost_the_lease_writes_nothing(port: int) -> None:
+    lease = Lease()
+    async with open_remote(port, lease) as store:
+        first = block(1, 2, (taken(3, at_us=LATER), (blocked(),)), journal="led")
+        await store.insert_block(first)
+        lease.is_held = False
+        with pytest.raises(StoreError, match="Another collector may lead"):
+            await store.insert_block(block(3, 4, journal="led"))
+        with pytest.raises(StoreError, match="Another collector may lead"):
+            await store.sum_day(day_at(LATER), AnonymityRule(1))
+        assert await store.cursor("led") == 2
+        assert (await store.measurements(MeasurementFilter(country="KZ"))).items, "it reads on"
 
 
 async def test_unreachable_server_raises_and_may_be_retried() -> None:
