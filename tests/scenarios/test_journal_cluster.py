@@ -6,6 +6,7 @@ acknowledged and that is said; a collector that was killed goes on with the same
 
 import asyncio
 import random
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector.model.records import JournalRow, RowKind
+from heliograph_collector.store.journal.jetstream import connection, lease
 from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal, open_jetstream
 from heliograph_collector.store.journal.journal import JournalBusyError, JournalError
 from heliograph_collector.store.journal.opening import describe_servers
@@ -24,6 +26,7 @@ from support.waiting import until
 pytestmark = [pytest.mark.slow, pytest.mark.real, pytest.mark.xdist_group("nats")]
 KILLS = int(environ.get("HELIOGRAPH_BROKER_KILLS", "1"))
 SEED = int(environ.get("HELIOGRAPH_SEED", "1"))
+LOST = JournalRow(kind=RowKind.LOST, agent=b"A" * 16, received_us=1)
 AGENTS = 16  # that send at the same time, one envelope each
 
 
@@ -144,19 +147,42 @@ async def check_rows(journal: JetStreamJournal, senders: list[Sender]) -> None:
             assert position in (None, position_by_key[sender.agent, sequence])
 
 
+async def test_server_that_does_not_answer_is_left_for_another(
+    servers: NatsServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where its cable is pulled: the connection stays, and nothing comes by it."""
+    monkeypatch.setattr(lease, "RENEW_S", 0.2)
+    monkeypatch.setattr(lease, "RENEW_TRY_S", 0.5)
+    monkeypatch.setattr(connection, "PONG_S", 1)
+    async with open_jetstream(servers.settings("h"), tmp_path / "data") as journal:
+        number = find_connected(servers, journal)
+        servers.signal(number, signal.SIGSTOP)
+        try:
+            assert await journal.append([LOST], deadline_s=120) == [1]
+            assert find_connected(servers, journal) != number
+        finally:
+            servers.signal(number, signal.SIGCONT)
+
+
+def find_connected(servers: NatsServers, journal: JetStreamJournal) -> int:
+    url = journal.connection.client.connected_url
+    assert url is not None
+    assert url.port is not None
+    return servers.ports.index(url.port)
+
+
 async def test_without_a_quorum_nothing_is_acknowledged(
     servers: NatsServers, tmp_path: Path
 ) -> None:
     sender = Sender(b"A" * 16)
     settings = servers.settings("q")
-    lost = JournalRow(kind=RowKind.LOST, agent=b"A" * 16, received_us=1)
     async with open_jetstream(settings, tmp_path / "data") as journal:
         await sender.send(journal, 1)
         servers.kill(0)
         servers.kill(1)
         for _ in range(2):
             with pytest.raises(JournalBusyError, match=r"quorum|be reached"):
-                await journal.append([lost], deadline_s=1)
+                await journal.append([LOST], deadline_s=1)
         journal._connection.patience_s = 1.0
         with pytest.raises(JournalBusyError):
             await journal.mark_alive(1)
@@ -164,7 +190,7 @@ async def test_without_a_quorum_nothing_is_acknowledged(
         assert [row.position for row in await journal.read(0, 10)] == [1]
         servers.start(0)
         await asyncio.to_thread(servers.wait, 0)
-        (position,) = await journal.append([lost], deadline_s=240)
+        (position,) = await journal.append([LOST], deadline_s=240)
         await sender.send(journal, 2)
         rows = await journal.read(1, 10)
         assert [row.kind for row in rows] == [RowKind.LOST, RowKind.ENVELOPE]

@@ -20,6 +20,7 @@ CONNECT_S = 10.0  # assumed
 TRY_S = 5.0  # of one request: a new leader took 3 to 8 s, in which requests get no answer at all
 RETRY_S = 0.25
 PATIENCE_S = 2 * TRY_S
+PONG_S = 2  # assumed; a server answers a ping at once, without a quorum too
 OPEN_S = 60.0  # assumed; servers that start together choose several leaders one after the other
 PENDING_BYTES = 4_194_304  # that wait for a connection, of a client which sends only when connected
 MIN_PAYLOAD = 2_162_688  # bytes of a message: the journal's largest body, and its fields
@@ -167,6 +168,7 @@ class NatsConnection:
             except PASSED_ON:
                 raise
             except (*UNANSWERED, JournalBusyError) as error:
+                await self._leave_silent_server(error)
                 if asyncio.get_running_loop().time() >= deadline_s:
                     raise self.build_failure(error) from error
             except nats.js.errors.APIError as error:
@@ -176,6 +178,22 @@ class NatsConnection:
                         f"The journal's servers refuse a request ({error.description})."
                     ) from error
             await asyncio.sleep(RETRY_S)
+
+    async def _leave_silent_server(self, error: Exception) -> None:
+        """Connect to another server where ours does not even answer a ping: its link may be cut.
+
+        The library would notice after six minutes, by its own pings.
+        """
+        if not isinstance(error, nats.errors.TimeoutError):
+            return
+        connections = self._client.stats["reconnects"]
+        try:
+            await self._client.flush(PONG_S)
+        except nats.errors.FlushTimeoutError:
+            if self._client.stats["reconnects"] == connections:  # not of the one before
+                await self._client.force_reconnect()
+        except nats.errors.Error:
+            return  # it knows that it is not connected
 
     async def close(self) -> None:
         with suppress(AssertionError):  # the library's, if it has not begun to connect

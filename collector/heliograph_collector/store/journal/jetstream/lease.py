@@ -34,6 +34,7 @@ from heliograph_collector.store.journal.jetstream.lease_state import (
 )
 
 RENEW_S = 2.0
+RENEW_TRY_S = 2.0  # of one try, so that another server can be asked before the lease is doubtful
 STANDBY_S = 0.5  # between two looks of one that waits for the lease
 _POLL_S = 0.1
 _MAX_HOST = 64
@@ -115,7 +116,9 @@ class LeaseBucket:
         headers = {"Nats-Expected-Last-Sequence": str(last)}
         subject = f"$KV.{self._name}.{_KEY}"
         try:
-            receipt = await self._connection.js.publish(subject, content, headers=headers)
+            receipt = await self._connection.js.publish(
+                subject, content, timeout=RENEW_TRY_S, headers=headers
+            )
         except nats.js.errors.APIError as error:
             if error.err_code == WRONG_LAST:
                 raise nats.js.errors.KeyWrongLastSequenceError from error
