@@ -150,10 +150,7 @@ class _Engine:
 
 
 class WritePermission(Protocol):
-    """What tells whether this process may write to a server that others write to.
-
-    Implemented by jetstream.lease.JournalLease.
-    """
+    """What allows to write where others do too. Implemented by jetstream.lease.JournalLease."""
 
     @property
     def is_held(self) -> bool: ...
@@ -244,7 +241,6 @@ class ClickHouse:
             self._writer.run(_insert_rows, table, rows, settings)
 
     def _check_permission(self) -> None:
-        """Raise StoreError while another collector may write."""
         if self._permission is not None and not self._permission.is_held:
             raise StoreError("Another collector may lead: this one writes nothing to the store.")
 
