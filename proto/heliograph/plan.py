@@ -1,5 +1,6 @@
 """The plan: services, their endpoints, tasks and limits."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -72,6 +73,16 @@ class Entrance:
     addresses: tuple[str, ...] = ()  # tried after the resolver's answers
     server_name: str = ""  # sent in the ClientHello in place of the host
     pin: str = ""  # only for a relay: SHA-256 of its SubjectPublicKeyInfo, in hex
+
+    @property
+    def tag(self) -> int:
+        """Return 32 bits that name this address in a hello; never 0, which names none.
+
+        Both sides derive them from what the plan or the invite lists, so that a hello cannot hold
+        any other address. It is the same for all names in the ClientHello.
+        """
+        address = f"{self.carrier}://{self.host.lower()}:{self.port}".encode()
+        return int.from_bytes(hashlib.sha256(address).digest()[:4], "big") or 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,8 @@ from heliograph_agent.state import State
 from heliograph_agent.uplink.attempt_log import UplinkAttempt
 from heliograph_agent.uplink.connection_manager import Uplink
 from heliograph_agent.uplink.dial_context import DialContext
+from heliograph_agent.uplink.hello import SessionFacts
 from heliograph_agent.uplink.reconnection import ReconnectDelay
-from heliograph_agent.uplink.session import SessionFacts
 from support.results import EPOCH, measurement
 from support.scripted_intake import Collector, Identity
 

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from heliograph_agent.net.system_net import SystemNetFactory
     from heliograph_agent.runtime.runner import Runner
     from heliograph_agent.uplink.connection_manager import Uplink
-    from heliograph_agent.uplink.session import SessionFacts
+    from heliograph_agent.uplink.hello import SessionFacts
 
 __all__ = ["Agent", "AgentSettings", "read_settings"]
 
@@ -346,7 +346,7 @@ class Agent:
 
     def session_facts(self) -> "SessionFacts":
         """Describe this agent for hello and heartbeat."""
-        from heliograph_agent.uplink.session import SessionFacts
+        from heliograph_agent.uplink.hello import SessionFacts
 
         vantage = self.measurement_loop.vantage
         epoch = vantage.epoch

@@ -281,7 +281,8 @@ class PollTransport(StreamTransport):
         pin = context.read_collector().pin
         opener = LineOpener(context.dial_context, self._transport, pin)
         stream = PolledStream(opener, context.clock)
-        self._session = UplinkSession(context, self, max(POLL_S, self._heartbeat_s))
+        heartbeat_s = max(POLL_S, self._heartbeat_s)
+        self._session = UplinkSession(context, self, heartbeat_s, self._transport.tag)
         if self._leave_reason:
             self._session.leave(self._leave_reason)
         failure: UplinkError | None = None

@@ -14,16 +14,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from heliograph import __version__, keys
+from heliograph import keys
 from heliograph.clock import Clock
 from heliograph.error_group import find_first_error
-from heliograph.observation import Access, Link
 from heliograph.v1 import envelope_pb2, intake_pb2, plan_pb2
 from heliograph_agent.spool import Spool, SpoolError
 from heliograph_agent.state import Collector, State
 from heliograph_agent.uplink.channel import CONNECT_S, MessageStream
 from heliograph_agent.uplink.clock_offset import ClockExchange, ClockFilter
 from heliograph_agent.uplink.dial_context import DialContext
+from heliograph_agent.uplink.hello import SessionFacts, build_hello
 from heliograph_agent.uplink.reconnection import ReconnectDelay
 from heliograph_agent.uplink.send_window import SendWindow
 from heliograph_agent.uplink.transports import Reason, UplinkError
@@ -78,22 +78,6 @@ FOR_GOOD = ("leave", "erase")  # the second asks the collector to forget this ag
 FOR_GOOD_S = 5.0  # the same for `leave`, which is not urgent
 MIN_HEARTBEAT_S = 1
 MAX_HEARTBEAT_S = 300
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionFacts:
-    """Hold the agent's facts about itself for hello and heartbeat."""
-
-    boot: str
-    epoch: str = ""
-    link: Link = Link.UNKNOWN
-    country: str = ""
-    region: str = ""
-    access: Access = Access.UNKNOWN
-    plan_version: int = 0
-    charter_version: int = 0
-    on_battery: bool | None = None  # None where this machine does not know it
-    uptime_s: int | None = None  # of this machine, coarsely; None after a day
 
 
 class SessionAgent(Protocol):
@@ -178,8 +162,12 @@ class UplinkSession:
     The collector's side is heliograph_collector.ingest.grpc.service.IntakeService.
     """
 
-    def __init__(self, context: UplinkContext, listener: ReplyListener, heartbeat_s: int) -> None:
+    def __init__(
+        self, context: UplinkContext, listener: ReplyListener, heartbeat_s: int, entrance: int
+    ) -> None:
+        """Create a session by the entrance with this tag, 0 for one that is not said."""
         self._context = context
+        self._entrance = entrance
         self._agent = context.agent
         self._clock = context.clock
         self._listener = listener
@@ -224,20 +212,8 @@ class UplinkSession:
     async def _make_hello(self, nonce: bytes) -> intake_pb2.Hello:
         facts = self._agent.session_facts()
         context = keys.bind_context(keys.HELLO, self._context.read_collector().pin)
-        return intake_pb2.Hello(
-            agent=self._agent.agent_id,
-            signature=await self._agent.sign(context, nonce),
-            agent_version=__version__,
-            plan_version=facts.plan_version,
-            epoch=facts.epoch,
-            country=facts.country,
-            region=facts.region,
-            access=facts.access,
-            boot=facts.boot,
-            charter_version=facts.charter_version,
-            on_battery=facts.on_battery,
-            uptime_s=facts.uptime_s,
-        )
+        signature = await self._agent.sign(context, nonce)
+        return build_hello(self._agent.agent_id, signature, facts, self._entrance)
 
     async def _run_tasks(self, stream: MessageStream) -> None:
         try:

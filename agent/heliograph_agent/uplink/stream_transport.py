@@ -136,7 +136,9 @@ class StreamTransport:
                 target, session_target.certificate or collector.certificate, name
             ) as channel,
         ):
-            self._session = UplinkSession(self._context, self, self._heartbeat_s)
+            self._session = UplinkSession(
+                self._context, self, self._heartbeat_s, self._transport.tag
+            )
             try:
                 if self._leave_reason:
                     self._session.leave(self._leave_reason)

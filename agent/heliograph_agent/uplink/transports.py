@@ -134,6 +134,11 @@ class Transport:
         """Return whether another agent answers, whose own answers prove nothing."""
         return self.entrance.carrier is Carrier.RELAY
 
+    @property
+    def tag(self) -> int:
+        """Return the tag of its entrance for the hello; 0 by the proxy, which is another way."""
+        return 0 if self.is_proxied else self.entrance.tag
+
     def select_pin(self, collector: bytes) -> bytes:
         """Return the pin of the server; `collector` is the pin in the invite."""
         return bytes.fromhex(self.entrance.pin) if self.is_relay else collector

@@ -527,6 +527,7 @@ class Hello(_message.Message):
     ON_BATTERY_FIELD_NUMBER: _builtins.int
     UPTIME_S_FIELD_NUMBER: _builtins.int
     POLL_S_FIELD_NUMBER: _builtins.int
+    ENTRANCE_FIELD_NUMBER: _builtins.int
     agent: _builtins.bytes
     signature: _builtins.bytes
     """Ed25519 over context and the challenge's nonce (keys.verify_bound)"""
@@ -544,6 +545,10 @@ class Hello(_message.Message):
     """of the machine, at most this; absent after a day, or not known"""
     poll_s: _builtins.int
     """set by the collector: the session is one of polls, which come this often"""
+    entrance: _builtins.int
+    """heliograph.plan.Entrance.tag of the one that was dialed; 0 through a proxy, and of agents up to
+    0.1.0. Only what the collector lists is kept.
+    """
     def __init__(
         self,
         *,
@@ -560,10 +565,11 @@ class Hello(_message.Message):
         on_battery: _builtins.bool | None = ...,
         uptime_s: _builtins.int | None = ...,
         poll_s: _builtins.int = ...,
+        entrance: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_on_battery", b"_on_battery", "_uptime_s", b"_uptime_s", "on_battery", b"on_battery", "uptime_s", b"uptime_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_on_battery", b"_on_battery", "_uptime_s", b"_uptime_s", "access", b"access", "agent", b"agent", "agent_version", b"agent_version", "boot", b"boot", "charter_version", b"charter_version", "country", b"country", "epoch", b"epoch", "on_battery", b"on_battery", "plan_version", b"plan_version", "poll_s", b"poll_s", "region", b"region", "signature", b"signature", "uptime_s", b"uptime_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_on_battery", b"_on_battery", "_uptime_s", b"_uptime_s", "access", b"access", "agent", b"agent", "agent_version", b"agent_version", "boot", b"boot", "charter_version", b"charter_version", "country", b"country", "entrance", b"entrance", "epoch", b"epoch", "on_battery", b"on_battery", "plan_version", b"plan_version", "poll_s", b"poll_s", "region", b"region", "signature", b"signature", "uptime_s", b"uptime_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__on_battery: _TypeAlias = _typing.Literal["on_battery"]  # noqa: Y015
     _WhichOneofArgType__on_battery: _TypeAlias = _typing.Literal["_on_battery", b"_on_battery"]  # noqa: Y015

@@ -7,6 +7,7 @@ import pytest
 
 from heliograph import keys
 from heliograph.clock import SystemClock
+from heliograph.plan import Carrier, Entrance
 from heliograph.v1 import envelope_pb2, intake_pb2
 from heliograph_agent.state import COLLECTOR
 from heliograph_agent.uplink.reconnection import SHORT_WAIT_PASSES
@@ -32,6 +33,8 @@ async def test_acknowledged_envelopes_leave_spool(agent: Agent, who: Identity) -
         assert (await agent.spool.read_counts()).waiting == 0
         assert collector.stored == set(range(1, 41))
         assert collector.hellos[0].plan_version == 4
+        dialed = Entrance(carrier=Carrier.STREAM, host="127.0.0.1", port=collector.port)
+        assert collector.hellos[0].entrance == dialed.tag
         assert collector.heartbeats[0].link == "online"
 
 

@@ -1,6 +1,7 @@
 """Which transport is tried when: decisions alone, no clock and no network."""
 
 import random
+from dataclasses import replace
 
 from heliograph.plan import Carrier, Entrance
 from heliograph_agent.uplink.transports import (
@@ -42,6 +43,14 @@ def test_proxy_last_or_always() -> None:
     last = entrances(list_transports(f"{HOST}:7443", (POST,), ProxyUse.LAST))
     assert last == [(STREAM, False), (POST, False), (STREAM, True), (POST, True)]
     assert entrances(list_transports(f"{HOST}:7443", (POST,), ProxyUse.ALWAYS)) == last[2:]
+
+
+def test_the_hello_names_the_address_that_was_dialed() -> None:
+    """The collector derives the same from its own list: the value is a promise to it."""
+    assert f"{STREAM.tag:08x}" == "bb79a2a7"
+    assert Transport(STREAM).tag == replace(STREAM, host=HOST.upper(), server_name="x.example").tag
+    assert len({STREAM.tag, POST.tag, FRONT.tag, OTHER.tag}) == 4
+    assert Transport(STREAM, is_proxied=True).tag == 0, "the proxy is another way"
 
 
 def test_transport_names_are_unique() -> None:

@@ -1,0 +1,50 @@
+"""The hello: what an agent tells about itself and its way when a session begins.
+
+It names the entrance that was dialed, so that the collector can tell a block of one of its
+addresses from a loss of the agent's network. The collector's listener does not know that, because
+names, balancers and forwarders stand between. What is named is an address of the collector that the
+agent had from it, as 32 bits (`Entrance.tag`): nothing about the agent that it did not tell before.
+"""
+
+from dataclasses import dataclass
+
+from heliograph import __version__
+from heliograph.observation import Access, Link
+from heliograph.v1 import intake_pb2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFacts:
+    """Hold the agent's facts about itself for hello and heartbeat."""
+
+    boot: str
+    epoch: str = ""
+    link: Link = Link.UNKNOWN
+    country: str = ""
+    region: str = ""
+    access: Access = Access.UNKNOWN
+    plan_version: int = 0
+    charter_version: int = 0
+    on_battery: bool | None = None  # None where this machine does not know it
+    uptime_s: int | None = None  # of this machine, coarsely; None after a day
+
+
+def build_hello(
+    agent: bytes, signature: bytes, facts: SessionFacts, entrance: int
+) -> intake_pb2.Hello:
+    """Build the hello of a session by the entrance with this tag, 0 for one that is not said."""
+    return intake_pb2.Hello(
+        agent=agent,
+        signature=signature,
+        agent_version=__version__,
+        plan_version=facts.plan_version,
+        epoch=facts.epoch,
+        country=facts.country,
+        region=facts.region,
+        access=facts.access,
+        boot=facts.boot,
+        charter_version=facts.charter_version,
+        on_battery=facts.on_battery,
+        uptime_s=facts.uptime_s,
+        entrance=entrance,
+    )
