@@ -110,7 +110,7 @@ async def ingest_server(
         issue_plan(fleet, keyring.signing, plan, clock.wall_us() // 1_000_000)
     journal, registry = wrap(Journal(data / "journal.db")), CollectorRegistry()
     defaults: dict[str, Any] = {
-        "endpoint": f"{HOST}:0", "batches_per_hour": 100_000,
+        "endpoint": f"{HOST}:0", "public_endpoint": f"{HOST}:0", "batches_per_hour": 100_000,
         "country_file": Path("absent"), "asn_file": Path("absent"),
     }  # fmt: skip
     config = IngestConfig(

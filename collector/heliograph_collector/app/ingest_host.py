@@ -129,6 +129,7 @@ def _build_config(
 ) -> IngestConfig:
     return IngestConfig(
         endpoint=config.grpc,
+        public_endpoint=config.endpoint or config.grpc,
         data=config.data,
         fleet=directory.fleet,
         keyring=keyring,

@@ -10,6 +10,7 @@ import msgspec
 
 from heliograph import __version__
 from heliograph_collector.app.frames import FrameError
+from heliograph_collector.fleet.entrances import SESSION
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest.geo.lookup import PeerLocation
 
@@ -23,6 +24,7 @@ class IngestSetup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     log: str  # text or json
     data: str
     grpc: str
+    public_endpoint: str  # HOST:PORT that invites name
     post: str  # "" for none, as `dns`
     dns: str
     dns_zone: str
@@ -75,6 +77,7 @@ class SessionRecord(msgspec.Struct, frozen=True, array_like=True):
     arrived_us: int  # monotonic; both processes read the same clock
     row_us: int = 0  # of the row of its arrival
     was_unheard: bool = False  # its agent may have been given up before it was heard here again
+    carrier: str = SESSION  # and the entrance, where it is known
 
 
 class SessionState(msgspec.Struct, frozen=True, array_like=True):

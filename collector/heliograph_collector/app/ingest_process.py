@@ -108,6 +108,7 @@ class IngestProcess:
             keyring = open_keyring(data, setup.certificate_hosts)
         return IngestConfig(
             endpoint=setup.grpc,
+            public_endpoint=setup.public_endpoint,
             data=data,
             fleet=fleet,
             keyring=keyring,

@@ -81,6 +81,7 @@ class RemoteSession(AgentConnection):
             hello=pb.Hello.FromString(record.hello),
             last_heard_us=record.arrived_us + ahead_us,
             row_us=record.row_us,
+            carrier=record.carrier,
             outbox=_UNUSED_OUTBOX,
             key=record.key,
             process=process,

@@ -157,4 +157,5 @@ def _build_record(
         arrived_us=connection.arrived_us,
         row_us=connection.row_us,
         was_unheard=was_unheard,
+        carrier=connection.carrier,
     )

@@ -148,6 +148,7 @@ def build_supervisor(config: Config) -> IngestSupervisor:
             log=config.log,
             data=str(config.data.absolute()),
             grpc=config.grpc,
+            public_endpoint=config.endpoint or config.grpc,
             post=config.post,
             dns=config.dns_listener,
             dns_zone=config.dns_zone,
@@ -170,6 +171,7 @@ async def open_ingest(
     config = context.config
     ingest_config = IngestConfig(
         endpoint=config.grpc,
+        public_endpoint=config.endpoint or config.grpc,
         data=config.data,
         fleet=context.fleet,
         keyring=context.keyring,

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from heliograph.address import enclosing_network, format_dial_address, split_endpoint
 from heliograph.clock import Clock
 from heliograph.observation import Link
-from heliograph.plan import Plan
+from heliograph.plan import Entrance, Plan
 from heliograph.services import Services
 from heliograph.units import DAY_US, HOUR_US, SECOND_US
 from heliograph.yaml_document import YamlError, parse_yaml
@@ -37,6 +37,7 @@ from heliograph_collector.console.measurements import MeasurementPages
 from heliograph_collector.console.rules import DryRunner, DryRuns
 from heliograph_collector.fleet import EnrolledAgent, Fleet, Keyring, KeysError, format_invite
 from heliograph_collector.fleet.audit_log import AuditLog
+from heliograph_collector.fleet.entrances import describe_carriers, own_entrance
 from heliograph_collector.fleet.operators import OperatorDocument, Operators
 from heliograph_collector.fleet.password_file import read_password
 from heliograph_collector.fleet.plan_file import parse_plan
@@ -300,13 +301,22 @@ class LiveConsoleBackend(ConsoleBackend):
     def _list_blocked_entrances(self) -> list[str]:
         """Return a sentence on each block of this collector in the last hour, with its cure."""
         since_us = self.clock.wall_us() - HOUR_US
+        entrances = self._list_entrances()
         return [
             f"Since {format_second(blocked.since_us)} UTC agents in {blocked.country} do not reach "
-            f"us by {', '.join(blocked.carriers) or 'their entrance'} though their Internet works"
+            f"us by {describe_carriers(blocked.carriers, entrances)} though their Internet works"
             f"{'' if blocked.is_open else ', and came by another way'}: open another entrance "
             "(`entrances` in the configuration) and issue the plan again."
             for blocked in self._sources.feed.list_blocked(since_us)
         ]
+
+    def _list_entrances(self) -> list[Entrance]:
+        """List the entrance of invites, and those of the plan."""
+        config = self._config
+        current_plan = load_current_plan(self.fleet)
+        listed = () if current_plan is None else current_plan[0].entrances
+        own = own_entrance(config.endpoint or config.grpc, self._sources.ingest.port)
+        return [own, *listed]
 
     def _count_intake(self) -> tuple[list[tuple[str, str, str, int]], dict[str, int]]:
         envelopes = []

@@ -27,6 +27,7 @@ from heliograph_collector.fleet.session_records import (
     record_sessions,
 )
 from heliograph_collector.fleet.trust_chain import load_charters
+from heliograph_collector.ingest.entrance_names import EntranceNames
 
 log = logging.getLogger("heliograph.intake")
 
@@ -56,6 +57,7 @@ class AgentDirectory:
         self._other_keys: dict[bytes, tuple[bytes, ...]] = {}
         self._invites: frozenset[bytes] = frozenset()  # hashes of their tokens
         self.heartbeat_s = 15
+        self.entrances = EntranceNames()
         self.reload_fleet()
 
     def get(self, agent: bytes) -> EnrolledAgent | None:
@@ -188,6 +190,7 @@ class AgentDirectory:
             self.plan = signed
             self.plan_version = plan.version
             self.heartbeat_s = plan.heartbeat_s
+            self.entrances.replace_listed(plan.entrances)
             self.charter_version = (
                 trust_chain.decode_trust_root(charters[-1].charter).version if charters else 0
             )

@@ -13,6 +13,7 @@ from heliograph.address import split_endpoint
 from heliograph.clock import Clock
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.code_store import VoiceCodeStore
+from heliograph_collector.fleet.entrances import own_entrance
 from heliograph_collector.fleet.keyring import Keyring, SealingKeys, tls_file
 from heliograph_collector.fleet.registry import Fleet
 from heliograph_collector.ingest import rate_limits
@@ -41,6 +42,7 @@ class IngestConfig:
     """Dependencies and settings of the ingest stage."""
 
     endpoint: str
+    public_endpoint: str  # HOST:PORT that invites name; port 0 for the listener's
     data: Path
     fleet: Fleet
     keyring: Keyring
@@ -141,6 +143,7 @@ async def run_ingest(config: IngestConfig) -> AsyncIterator[IngestServices]:
             run_polled_calls(service) as calls,
             asyncio.TaskGroup() as group,
         ):
+            directory.entrances.add_own(own_entrance(config.public_endpoint, port))
             tasks = [
                 *_start_watches(group, config, service, port),
                 group.create_task(directory.watch_fleet(service)),

@@ -19,6 +19,7 @@ from itertools import chain, pairwise
 from heliograph.observation import Link
 from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.fleet.entrances import SESSION
 from heliograph_collector.fleet.registry import AgentSighting, EnrolledAgent
 from heliograph_collector.fleet.session_records import SessionEnd
 from heliograph_collector.ingest.geo.lookup import PeerLocation
@@ -57,6 +58,7 @@ class AgentConnection:
     hello: pb.Hello
     last_heard_us: int  # monotonic, as all times here
     outbox: "asyncio.Queue[pb.CollectorMessage | None]"
+    carrier: str = SESSION  # and the entrance, where it is known
     link: Link = Link.UNKNOWN
     queued_count: int = 0  # envelopes in its spool, by its last heartbeat
     clock_ahead_us: int = 0  # the agent's clock before ours, by its last heartbeat
@@ -139,6 +141,7 @@ class AgentConnection:
             asn=self.location.asn,
             prefix=self.location.name_days([received_us // DAY_US]),
             role=AgentRole(self.agent.result_role),
+            carrier=self.carrier,
             body=self.hello.SerializeToString(),
             heard_us=heard_us,
             since_s=self.agent.created_s,

@@ -90,7 +90,7 @@ class JournalRow:
     asn: int = 0
     prefix: str = ""  # names of the peer's line (`line_names`), for each day of its results
     role: AgentRole = AgentRole.VOLUNTEER
-    carrier: str = "session"  # session, submit, post
+    carrier: str = "session"  # session (and /entrance of an arrival or a loss), submit, post
     sequence: int = 0  # envelopes only
     # An envelope has its compressed batch; an arrival, goodbye or loss has a protobuf Hello; a
     # fault has JSON: why (probe, stalled, carrier, update), country and carrier ("" is every one).

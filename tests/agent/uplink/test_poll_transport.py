@@ -23,10 +23,11 @@ from heliograph_agent.enrolment import enrol
 from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.state import State
 from heliograph_agent.uplink.dial_context import DialContext
+from heliograph_agent.uplink.hello import SessionFacts
 from heliograph_agent.uplink.invite import Invite
 from heliograph_agent.uplink.poll_transport import LINES, MAX_UNREAD, LineOpener, PolledStream
-from heliograph_agent.uplink.session import SessionFacts
 from heliograph_agent.uplink.transports import Reason, UplinkError, list_transports
+from heliograph_collector.fleet.entrances import name_carrier
 from heliograph_collector.ingest.grpc.polled_call import PolledSession
 from heliograph_collector.model.records import RowKind
 from support.hand_clock import HandClock
@@ -77,6 +78,8 @@ async def lean(tmp_path: Path) -> AsyncIterator[LeanAgent]:
 
 
 async def test_it_enrolls_delivers_once_and_says_goodbye(lean: LeanAgent) -> None:
+    post = Entrance(carrier=Carrier.POST, host=HOST, port=lean.port)
+    lean.server.intake.directory.entrances.replace_listed([post])
     async with lean.running():
         await lean.agent.deliver(20)
         assert lean.agent.uplink.status.transport == f"poll://{HOST}:{lean.port}"
@@ -89,6 +92,7 @@ async def test_it_enrolls_delivers_once_and_says_goodbye(lean: LeanAgent) -> Non
         await lean.agent.until(lambda: bool(lean.agent.plans and lean.agent.findings))
     (arrival,) = await lean.server.rows(RowKind.ARRIVAL)
     assert pb.Hello.FromString(arrival.body).poll_s == POLL_S, "the row says how sharp silence is"
+    assert arrival.carrier == name_carrier(post)
     assert len(await lean.server.wait_rows(RowKind.GOODBYE)) == 1
     rows = await lean.server.rows(RowKind.ENVELOPE)
     assert sorted(row.sequence for row in rows) == [number_of(n) for n in range(1, 21)]

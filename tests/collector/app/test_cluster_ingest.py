@@ -77,6 +77,7 @@ class Led:
             hello=pb.Hello(country="KZ").SerializeToString(),
             arrived_us=self.clock.monotonic_us() + 7,
             row_us=ROW_US,
+            carrier="session/0a",
         )
         return SessionsChanged(added=[record], agents=[], states=[], ended=[])
 
@@ -162,6 +163,7 @@ async def test_agent_that_left_all_hosts_is_lost_since_it_was_heard(led: Led) ->
     assert led.journal.rows[1].agent == led.agents[0].id
     assert led.journal.rows[1].heard_us == heard_us
     assert led.journal.rows[1].closed_us == heard_us + SECOND
+    assert led.journal.rows[1].carrier == "session/0a"
 
 
 async def test_agent_that_moves_to_another_host_is_there(led: Led) -> None:

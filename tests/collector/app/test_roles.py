@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from heliograph.plan import Carrier, Entrance
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.app.context import AppContext, open_context, open_own_journal
 from heliograph_collector.app.judge_role import build_judge, build_writer
@@ -29,8 +30,11 @@ from heliograph_collector.app.roles import (
 from heliograph_collector.app.startup import open_ingest
 from heliograph_collector.config.endpoint_file import read_endpoint
 from heliograph_collector.config.settings import Config
+from heliograph_collector.fleet.entrances import name_carrier, own_entrance
+from heliograph_collector.fleet.plans import announce_entrances
 from heliograph_collector.incidents.operator_entries import OperatorEntry
 from heliograph_collector.incidents.state import IncidentBook, LogEntry
+from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.records import Block
 from heliograph_collector.model.signals import Fault, FaultReason
 from heliograph_collector.store.journal.journal import Journal
@@ -174,6 +178,23 @@ async def test_console_shows_its_login(context: AppContext, store: Store) -> Non
     app = web.Application()
     console.add_routes(app, QuietDetector())
     assert "password" in await read_page(app, "/console/login")
+    console.close()
+
+
+async def test_console_names_the_blocked_entrance(
+    context: AppContext, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Entrance(carrier=Carrier.STREAM, host="198.51.100.7", port=443)
+    announce_entrances(context.fleet, context.keyring.signing, (other,), 1)
+    feed = World().feed()
+    carriers = (name_carrier(own_entrance(context.config.grpc, 7_443)), name_carrier(other))
+    blocked = BlockedEntrance(country="KZ", carriers=carriers, since_us=T0, is_open=True)
+    monkeypatch.setattr(feed, "list_blocked", lambda _: [blocked])
+    console = build_console(
+        context, store, feed, Sessions(), SimpleNamespace(behind=0), build_alerts(context, feed)
+    )
+    (problem,) = console.read_ingest_status().problems
+    assert f"agents in KZ do not reach us by {HOST}:7443, 198.51.100.7:443 though" in problem
     console.close()
 
 

@@ -73,6 +73,7 @@ async def accept_hello(
         agent=agent,
         location=location,
         hello=message.hello,
+        carrier=receiver.directory.entrances.take_carrier(message.hello),
         last_heard_us=receiver.clock.monotonic_us(),
         outbox=asyncio.Queue(2 * rate_limits.MAX_IN_FLIGHT),
         plan_version=message.hello.plan_version,
