@@ -63,12 +63,21 @@ class FakeStore:
 class DetectorRun:
     """Open it with `async with`; a second one on the folder is the collector after a restart."""
 
-    def __init__(self, data: Path, *, start_s: float = 0.0, k_anonymity: int = 5) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        start_s: float = 0.0,
+        k_anonymity: int = 5,
+        journal: Journal | None = None,
+        clock: HandClock | None = None,
+    ) -> None:
         self.data = data
-        self.clock = HandClock(at(start_s))
+        self.clock = clock or HandClock(at(start_s))
         self.bus = EventBus("b", memory=100_000)
         self.store = FakeStore()
-        self.journal = Journal(data / "journal.db")
+        self._owns_journal = journal is None
+        self.journal = journal or Journal(data / "journal.db")
         self.registry = CollectorRegistry()
         self.config = DetectorConfig(
             data=data, journal=self.journal.id, secret=SECRET, key=KEY,
@@ -90,7 +99,8 @@ class DetectorRun:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.journal.close()
+        if self._owns_journal:
+            await self.journal.close()
 
     async def play(self, rows: Iterable[JournalRow], until_s: float, tick_s: float = 5.0) -> None:
         """Until that second of the world, a look every `tick_s`."""

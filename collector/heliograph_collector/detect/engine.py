@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from heliograph.plan import ANCHORS
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import BlockingDetector, BlockingDetectorState
-from heliograph_collector.detect.link_readings import Word
+from heliograph_collector.detect.link_readings import Word, report_lost_session
 from heliograph_collector.detect.signal_reader import Gap, SignalReader
 from heliograph_collector.detect.silence.detector import (
     CoverageGap,
@@ -19,7 +19,7 @@ from heliograph_collector.detect.silence.detector import (
 )
 from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.incidents.log_writer import REOPEN_WINDOW_US
-from heliograph_collector.model.records import JournalRow
+from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
     Goodbye,
@@ -129,8 +129,18 @@ class DetectorEngine:
             self.silence.advance_to(row.received_us)
             for signal in self.reader.read_row(row):
                 self.on_signal(signal)
+            if row.kind is RowKind.ENVELOPE:
+                self._read_unseen_loss(row)
             self.position = row.position
             self.received_us = row.received_us
+
+    def _read_unseen_loss(self, row: JournalRow) -> None:
+        """Read what an agent tells of a session in place of which it has one by another way."""
+        pseudonym = self.reader.derive_pseudonym(row.agent)
+        vantage = self.silence.find_vantage(pseudonym)
+        if vantage is not None and vantage.moved_us > vantage.lost_us:
+            for signal in report_lost_session(pseudonym, row, vantage.moved_us):
+                self.on_signal(signal)
 
     def on_signal(self, signal: VantageSignal) -> None:
         self.silence.on_signal(signal)
@@ -306,7 +316,8 @@ class DetectorEngine:
         if isinstance(signal, VantageArrival):
             country = signal.witness.place.country
         elif isinstance(signal, Goodbye | VantageLoss):
-            country = self.silence.country_of(signal.nym)
+            vantage = self.silence.find_vantage(signal.nym)
+            country = vantage.place.country if vantage else ""
         else:
             return
         if country:

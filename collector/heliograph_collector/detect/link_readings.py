@@ -1,18 +1,22 @@
 """Link readings: the state of an agent's connection at the times of its measurements."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from heliograph.envelope import EnvelopeError, decompress_batch
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Link
+from heliograph.observation import Link, Trigger
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph.v1.observation_pb2 import Digest, Measurement, Observation
 from heliograph_collector.model.records import JournalRow, Verdict
-from heliograph_collector.model.signals import VoteValue
+from heliograph_collector.model.signals import OfflineReport, VoteValue
 
 _MINUTE_CARRIERS = frozenset({"code", "dns"})  # their reports name the minute, rounded down
+# From the loss of a session until its agent has another one: it tells of it within 30 s (agent's
+# `WORD_S`), and a loss that takes longer than 37.5 s is noticed.
+_WORD_US = 60 * SECOND_US
 _FOREIGN = "foreign"  # the class of anchors abroad, and the start of their endpoints' names
 
 
@@ -52,6 +56,33 @@ def read_links(row: JournalRow) -> Iterator[LinkReading]:
             yield from _read_digest(m.digest, at_us)
         else:
             yield LinkReading(at_us, _read_link(m))
+
+
+def report_lost_session(pseudonym: str, row: JournalRow, moved_us: int) -> Iterator[OfflineReport]:
+    """Yield what an agent measured when its session broke, before it came by another way.
+
+    Its loss was not noticed, so that no row has it; but the measurement says why it was made.
+
+    Args:
+        moved_us: When it came by the other way.
+    """
+    if row.received_us - moved_us > _WORD_US:
+        return
+    with suppress(EnvelopeError):
+        for m in decompress_batch(row.body).measurements:
+            at_us = m.started_us + m.clock_offset_us
+            is_of_loss = m.trigger == Trigger.SESSION_LOST and moved_us - _WORD_US <= at_us
+            if is_of_loss and at_us <= moved_us:
+                yield OfflineReport(
+                    row.received_us,
+                    pseudonym,
+                    at_us,
+                    moved_us,
+                    alive=True,
+                    online=_read_link(m),
+                    measured_us=at_us,
+                )
+                return
 
 
 def _read_digest(digest: Digest, at_us: int) -> Iterator[LinkReading]:

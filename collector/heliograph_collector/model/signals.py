@@ -26,7 +26,21 @@ class VantageRef:
     prefix: str  # name of its line (`line_names`); all vantages with "" (unknown) are one line
     place: VantageLocation
     first_us: int = 0  # first seen at; young vantages confirm nothing
-    carrier: str = "session"  # its way to the collector; edges of a CDN are carriers too
+    # Its way to the collector: the transport, and after "/" the entrance, where that is known.
+    # Edges of a CDN are carriers too.
+    carrier: str = "session"
+
+
+def is_other_way(carrier: str, other: str) -> bool:
+    """Return whether two carriers are surely not the same way to the collector.
+
+    One without its entrance may lead to any entrance of its transport.
+    """
+    if carrier == other:
+        return False
+    transport, _, entrance = carrier.partition("/")
+    other_transport, _, other_entrance = other.partition("/")
+    return transport != other_transport or bool(entrance and other_entrance)
 
 
 @dataclass(frozen=True, slots=True)

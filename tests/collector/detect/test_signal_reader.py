@@ -12,6 +12,7 @@ from heliograph.v1 import observation_pb2 as opb
 from heliograph.v1.intake_pb2 import Hello
 from heliograph.zstd_frame import compress_frame
 from heliograph_collector.detect.engine import DetectorEngine
+from heliograph_collector.detect.link_readings import report_lost_session
 from heliograph_collector.detect.signal_reader import SignalReader
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
@@ -324,3 +325,51 @@ def test_agent_that_stops_posting_is_lost() -> None:
     assert told(*rows, later(390))[-2] == VantageLoss(at(390), KEY, at(90))
     losses = [s for s in told(*rows, here(100), later(390)) if isinstance(s, VantageLoss)]
     assert losses == [VantageLoss(at(50), KEY, at(12))], "it has a session"
+
+
+def lost_session(second: float, trigger: str = "session_lost") -> opb.Measurement:
+    made = deepcopy(PROVED)
+    made.started_us = at(second)
+    made.trigger = trigger
+    return made
+
+
+@pytest.mark.parametrize(
+    ("uploaded", "made", "is_told"),
+    [
+        (112, [(0, lost_session(95))], True),
+        (112, [(0, lost_session(20)), (0, lost_session(95))], True),
+        (112, [(0, lost_session(95, ""))], False),  # measured in its turn: it lost nothing
+        (112, [(0, lost_session(20))], False),  # of an earlier loss
+        (112, [(0, lost_session(105))], False),  # of the session that it has now
+        (190, [(0, lost_session(95))], False),  # too late to be of this one alone
+    ],
+)
+def test_agent_tells_of_the_session_that_it_lost_before_it_came_another_way(
+    uploaded: float, made: list[tuple[float, opb.Measurement]], is_told: bool
+) -> None:
+    """It moved at 100, and no row has its loss."""
+    batch = envelope_pb2.Batch(measurements=[m for _, m in made])
+    row = upload("anna", at(uploaded), [])
+    row = replace(row, body=compress_frame(batch.SerializeToString()))
+    report = OfflineReport(
+        at(uploaded), KEY, at(95), at(100), alive=True, online=True, measured_us=at(95)
+    )
+    assert list(report_lost_session(KEY, row, at(100))) == [report] * is_told
+    assert list(report_lost_session(KEY, replace(row, body=b"nonsense"), at(100))) == []
+
+
+@pytest.mark.parametrize("carrier", ["session/b", "session/a", "session"])
+def test_engine_reads_that_word_only_of_who_moved(carrier: str) -> None:
+    engine = DetectorEngine.create("j", SECRET, at(0))
+    word = envelope_pb2.Batch(measurements=[lost_session(95)])
+    uploaded = replace(
+        upload("anna", at(102), []),
+        body=compress_frame(word.SerializeToString()),
+        carrier="session",
+    )
+    first, second = (replace(here(second), carrier="session/a") for second in (10, 100))
+    engine.read_rows([first, replace(second, carrier=carrier), uploaded])
+    vantage = engine.silence.find_vantage(KEY)
+    assert vantage is not None
+    assert vantage.is_rerouted == (carrier == "session/b")

@@ -6,11 +6,11 @@ from operator import attrgetter
 
 from heliograph_collector.detect.level.cell_counts import build_part, is_absent, select_counted
 from heliograph_collector.detect.level.fall import LevelFall
-from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.merging import find_new_cells
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.silent_ways import list_silent_ways
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
 from heliograph_collector.model.scope import AffectedCell
@@ -55,7 +55,7 @@ class ConfirmedFall:
             suspected_us=self.fall.suspected_us,
             certainty=certainty,
             limits=limits,
-            ways=len(confounders.list_silent_ways(self.fallen, limits)),
+            ways=len(list_silent_ways(self.fallen, limits)),
             method=METHOD,
         )
         outage.confirm(now_us)

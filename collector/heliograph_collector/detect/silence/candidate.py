@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.silence import confounders, merging, renewal
+from heliograph_collector.detect.silence import confounders, merging, renewal, silent_ways
 from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.burst_test import has_burst, list_holds, select_significant
 from heliograph_collector.detect.silence.evasion import EvasionTest, collect_reports
@@ -204,10 +204,10 @@ class _Evaluation:
         certainty = confounders.compute_certainty(cells, witnesses, limits)
         outage = self._update_outage(cells, certainty, self._voters.deciding)
         inside = [s for s in self._voters.deciding if outage.holds(s.place)]
-        silent_ways = confounders.list_silent_ways(inside, limits)
+        votes_by_way = silent_ways.list_silent_ways(inside, limits)
         outage.is_joint = witnesses.may_be_transit
-        outage.ways = len(silent_ways)
-        outage.second_way = sum(silent_ways[1:2])
+        outage.ways = len(votes_by_way)
+        outage.second_way = sum(votes_by_way[1:2])
         self._presence.exclude_from_churn(merging.list_silent(cells, self._voters.all_voters))
         new_cells = merging.find_new_cells(self._voters.deciding, self._extended, limits)
         persons = self._voters.attach_persons(new_cells or narrow_cells(cells, votes))

@@ -7,6 +7,7 @@ from statistics import median
 
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
+from heliograph_collector.detect.silence.silent_ways import group_by_carrier
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.tails import chernoff_bound
@@ -245,13 +246,6 @@ def _exceeds_chance(presence: PresenceTracker, lost: Mapping[str, int], span_s: 
     return chernoff_bound(expected, count) <= _SPREAD_CHANCE
 
 
-def list_silent_ways(vantages: Sequence[VantagePresence], limits: Thresholds) -> list[float]:
-    """List the silent votes of carriers of which most are, the most first; one vote is none."""
-    counts = (_sum_silent(group) for group in _group_by_carrier(vantages).values())
-    silent = [c for c in counts if c.votes >= limits.ways and c.share >= limits.confirm_share]
-    return sorted((c.hits for c in silent), reverse=True)
-
-
 @dataclass(frozen=True, slots=True)
 class BlockedCarrier:
     """A carrier that is silent in cells where others live."""
@@ -268,7 +262,7 @@ def find_blocked_carrier(
 
     Only those count that used another carrier before: who changes it tells so in its reports.
     """
-    groups = _group_by_carrier(vantages)
+    groups = group_by_carrier(vantages)
     for carrier, group in groups.items() if len(groups) > 1 else ():
         cells = localize(count_silent(group), limits.confirm_share, limits.votes, limits)
         if not cells:
@@ -285,15 +279,6 @@ def find_blocked_carrier(
         if _is_alive(count, limits):
             return BlockedCarrier(carrier, cells, count.votes / _sum_silent(inside).votes)
     return None
-
-
-def _group_by_carrier(
-    vantages: Sequence[VantagePresence],
-) -> dict[str, list[VantagePresence]]:
-    groups: dict[str, list[VantagePresence]] = {}
-    for vantage in vantages:
-        groups.setdefault(vantage.witness.carrier, []).append(vantage)
-    return groups
 
 
 def is_power_failure(

@@ -145,10 +145,9 @@ class SilenceDetector:
         """List the vantages that are here."""
         return [v.witness for v in self._presence.vantages.values() if v.is_live]
 
-    def country_of(self, pseudonym: str) -> str:
-        """Return the country of a vantage, "" if it is unknown."""
-        vantage = self._presence.vantages.get(pseudonym)
-        return vantage.place.country if vantage else ""
+    def find_vantage(self, pseudonym: str) -> VantagePresence | None:
+        """Return a vantage as it is now, None if it is unknown."""
+        return self._presence.vantages.get(pseudonym)
 
     def state(self) -> SilenceDetectorState:
         """Return the state to save at once, because it shares parts with the detector."""

@@ -53,7 +53,7 @@ from heliograph_collector.incidents.incident import (
     hint_power_or_network,
 )
 from heliograph_collector.model.scope import AffectedCell, Scope
-from heliograph_collector.model.signals import OfflineReport, VantageLocation
+from heliograph_collector.model.signals import OfflineReport, VantageLocation, is_other_way
 from heliograph_collector.model.thresholds import Thresholds
 
 _NO_EVIDENCE = SilenceEvidence(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -138,7 +138,8 @@ class OutageEpisode:
 
     def explains(self, lost_by: Collection[str]) -> bool:
         """Return whether it can explain silences over these carriers; a block: over its own."""
-        return not self.is_block or set(lost_by) <= set(self.blocked_carriers)
+        own = self.blocked_carriers
+        return not self.is_block or all(any(not is_other_way(x, y) for y in own) for x in lost_by)
 
     def grow(
         self,

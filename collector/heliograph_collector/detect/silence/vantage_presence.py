@@ -12,6 +12,7 @@ from heliograph_collector.model.signals import (
     VantageArrival,
     VantageLocation,
     VantageRef,
+    is_other_way,
 )
 
 _POWER_US = 900 * SECOND_US  # from mains to battery to its loss; the longer window of a burst
@@ -88,7 +89,7 @@ class VantagePresence:
     @property
     def telling_us(self) -> int:
         """Return the time from its return until it has told what it measured in its silence."""
-        return 0 if self.witness.carrier != self.lost_by else UPLOAD_WAIT_US
+        return 0 if is_other_way(self.witness.carrier, self.lost_by) else UPLOAD_WAIT_US
 
     @property
     def is_rerouted(self) -> bool:
@@ -101,7 +102,8 @@ class VantagePresence:
 
         Agents try that one again, and drop the other for it: that one is not blocked.
         """
-        return self.witness.carrier != self.lost_by and self.home_us > self.heard_us > 0
+        is_other = is_other_way(self.witness.carrier, self.lost_by)
+        return is_other and self.home_us > self.heard_us > 0
 
     def uses(self, carriers: Collection[str]) -> bool:
         """Return whether it uses one of these carriers, or did before it lost it; of none, True."""
@@ -154,11 +156,11 @@ class VantagePresence:
         gone_us = self.heard_us if self.is_silent else self.left_us
         if not self.seen_us or (gone_us > self.since_us and at_us - gone_us >= LONG_US):
             self.seen_us = at_us
-        if self.is_live and signal.witness.carrier != self.witness.carrier:
+        if self.is_live and is_other_way(signal.witness.carrier, self.witness.carrier):
             self.moved_us = at_us
             self.moved_from = self.witness.carrier
         is_away = self.lost_us > 0 and self.rejoined_us < self.lost_us
-        if is_away and signal.witness.carrier == self.lost_by:
+        if is_away and not is_other_way(signal.witness.carrier, self.lost_by):
             self.rejoined_us = at_us
         elif is_away and self.rerouted_us < self.lost_us:
             self.rerouted_us = at_us
@@ -175,10 +177,10 @@ class VantagePresence:
 
     def _note_home(self, signal: VantageArrival) -> None:
         carrier = signal.witness.carrier
-        if carrier == self.home:
+        if self.home and not is_other_way(carrier, self.home):
             self.home = ""
             self.home_us = signal.at_us
-        elif not self.home and carrier != self.witness.carrier:
+        elif not self.home and is_other_way(carrier, self.witness.carrier):
             self.home = self.witness.carrier
             self.left_home_us = signal.at_us if self.is_live else max(self.lost_us, self.left_us)
 

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from random import Random
 
+import pytest
+
 from heliograph_collector.detect import detect_silence
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
 from heliograph_collector.model.signals import (
@@ -10,9 +12,10 @@ from heliograph_collector.model.signals import (
     VantageArrival,
     VantageLoss,
     VantageRef,
+    is_other_way,
 )
 from support.examples import draw_seeds
-from support.presence_model import Signals, at, country, live, world
+from support.presence_model import Signals, at, country, drop, live, world
 
 ONSET = 7_200.0
 
@@ -116,3 +119,50 @@ def test_agents_that_tell_that_no_anchor_answered_tell_of_no_block() -> None:
             )
         kinds = {i.kind for i in detect_silence(signals, at(ONSET + 3_600)).incidents}
         assert IncidentKind.COLLECTOR_BLOCKED not in kinds, seed
+
+
+@pytest.mark.parametrize("before", ["session/0", "session"])
+def test_agents_that_do_not_say_their_entrance_took_no_other(before: str) -> None:
+    """A program that is newer or older than the last one: it may have come back by the same."""
+    after = "session" if before != "session" else "session/0"
+    rng = Random(1)
+    people = [replace(v, carrier=before) for v in country(each=1)]
+    signals = live(people + world(), rng, 4, churn=1.0)
+    for vantage in people:
+        heard_s = ONSET - rng.uniform(0, 15)
+        signals.append(VantageLoss(at(heard_s + 37.5), vantage.nym, at(heard_s)))
+        back_s = ONSET + rng.uniform(45, 60)
+        signals.append(VantageArrival(at(back_s), replace(vantage, carrier=after)))
+    kinds = {i.kind for i in detect_silence(signals, at(ONSET + 600)).incidents}
+    assert IncidentKind.COLLECTOR_BLOCKED not in kinds
+    signals = [
+        replace(s, witness=replace(s.witness, carrier="session/1"))
+        if isinstance(s, VantageArrival) and s.witness.carrier == after
+        else s
+        for s in signals
+    ]
+    kinds = {i.kind for i in detect_silence(signals, at(ONSET + 600)).incidents}
+    assert (IncidentKind.COLLECTOR_BLOCKED in kinds) == (before == "session/0")
+
+
+def test_agents_that_do_not_say_their_entrance_are_no_second_way() -> None:
+    """Older ones may all use the one that the others name: a block of it explains the silence."""
+    rng = Random(1)
+    people = [
+        replace(v, carrier="session/0" if n % 2 else "session")
+        for n, v in enumerate(country(each=4))
+    ]
+    signals = live(people + world(), rng, 4, churn=1.0) + drop(people, ONSET, rng)
+    (told,) = detect_silence(signals, at(ONSET + 75)).incidents
+    assert told.confidence <= 0.6
+    assert "one_way" in told.hints
+
+
+def test_ways_differ_by_transport_or_by_two_known_entrances() -> None:
+    assert is_other_way("session/a", "session/b")
+    assert is_other_way("post", "session")
+    assert is_other_way("post", "session/a")
+    assert is_other_way("session", "")
+    assert not is_other_way("session/a", "session/a")
+    assert not is_other_way("session", "session/a")
+    assert not is_other_way("session/a", "session")

@@ -1,0 +1,31 @@
+"""The ways to the collector that fell silent: carriers, with their entrances if these are known."""
+
+from collections.abc import Iterable, Sequence
+
+from heliograph_collector.detect.silence.presence_tracker import count_silent
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.voting import sum_votes
+from heliograph_collector.model.thresholds import Thresholds
+
+
+def group_by_carrier(vantages: Iterable[VantagePresence]) -> dict[str, list[VantagePresence]]:
+    groups: dict[str, list[VantagePresence]] = {}
+    for vantage in vantages:
+        groups.setdefault(vantage.witness.carrier, []).append(vantage)
+    return groups
+
+
+def list_silent_ways(vantages: Sequence[VantagePresence], limits: Thresholds) -> list[float]:
+    """List the silent votes of carriers of which most are, the most first; one vote is none.
+
+    Those whose entrance is not known may use that of most others, and are no way beside it.
+    """
+    groups = group_by_carrier(vantages)
+    for carrier in [name for name in groups if "/" not in name]:
+        named = [name for name in groups if name.startswith(f"{carrier}/")]
+        if named:
+            most = max(named, key=lambda name: len(groups[name]))
+            groups[most] += groups.pop(carrier)
+    counts = (sum_votes(count_silent(group)) for group in groups.values())
+    silent = [c for c in counts if c.votes >= limits.ways and c.share >= limits.confirm_share]
+    return sorted((c.hits for c in silent), reverse=True)

@@ -1,0 +1,231 @@
+"""One of two gRPC entrances dies, for one country or for all, and people come back by the other.
+
+A real ingest stage, real sessions through ports in between, and the detector on its journal, all on
+one clock that the test turns. The hello alone tells the two entrances apart.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from heliograph.failure import Operation
+from heliograph.observation import Link, Observation, Trigger
+from heliograph.plan import Carrier, Entrance
+from heliograph.units import DAY_US, SECOND_US
+from heliograph.v1 import intake_pb2
+from heliograph_collector.fleet.entrances import describe_carriers
+from heliograph_collector.fleet.plans import announce_entrances
+from heliograph_collector.model.records import RowKind
+from heliograph_collector.store.journal.journal import Journal
+from heliograph_lab.simulate.addresses import assign_addresses, write_tables
+from heliograph_lab.simulate.script import Actor
+from support.detector_run import DetectorRun
+from support.hand_clock import HandClock
+from support.intake import (
+    Call,
+    Caller,
+    IngestServer,
+    channel,
+    hear,
+    ingest_server,
+    measurement,
+    receipts,
+    tunnel,
+)
+from support.waiting import PAUSE_S
+
+if TYPE_CHECKING:
+    from heliograph.v1.intake_pb2_grpc import IntakeAsyncStub
+
+FIRST = Entrance(carrier=Carrier.STREAM, host="first.example", port=443)
+SECOND = Entrance(carrier=Carrier.STREAM, host="second.example", port=443)
+KNOWN_S = 60 * DAY_US // SECOND_US
+WITHIN_US = 300 * SECOND_US  # design/detection.md
+STEP_S = 5  # of the clock; one of ten seconds would be a stall of the collector
+A_CONNECTION = 8  # sessions that the collector allows on one
+ACTORS = [
+    Actor(number, country, asn=asn, access="mobile" if asn == 1 else "fixed")
+    for number, (country, asn) in enumerate(
+        (country, asn)
+        for country, each in (("KZ", 6), ("XA", 3), ("XB", 3), ("XC", 3))
+        for asn in (1, 2, 3)
+        for _ in range(each)
+    )
+]
+
+
+@dataclass
+class Person:
+    """An agent in its country, which says which entrance it dialed."""
+
+    actor: Actor
+    address: str
+    caller: Caller
+    call: "Call | None" = None
+
+    async def come(self, stub: "IntakeAsyncStub", entrance: Entrance) -> None:
+        """Begin a session; a collector whose clock was turned may be busy for a second."""
+        call = stub.Session(metadata=(("x-forwarded-for", self.address),))
+        while not isinstance(challenge := await read(call), intake_pb2.CollectorMessage):
+            await asyncio.sleep(PAUSE_S)
+            call = stub.Session(metadata=(("x-forwarded-for", self.address),))
+        self.call = call
+        message = self.caller.hello(challenge.challenge.nonce)
+        message.hello.entrance = entrance.tag
+        message.hello.access = self.actor.access
+        await self.call.write(message)
+        await self.beat()
+
+    async def beat(self) -> None:
+        if self.call is not None:
+            heartbeat = intake_pb2.Heartbeat(sent_us=1, link="online")
+            await self.call.write(intake_pb2.AgentMessage(heartbeat=heartbeat))
+            while (await hear(self.call)).WhichOneof("message") != "clock":
+                pass
+
+    async def tell_anchors(self, at_us: int) -> None:
+        """Upload that a foreign anchor answered then."""
+        assert self.call is not None
+        step = Observation(
+            operation=Operation.TLS_HANDSHAKE, endpoint="foreign-a", started_us=0, duration_us=9
+        )
+        made = replace(
+            measurement(),
+            started_us=at_us,
+            link=Link.ONLINE,
+            observations=(step,),
+            trigger=Trigger.SESSION_LOST,
+        )
+        envelope = self.caller.envelope(1, [made])
+        await self.call.write(intake_pb2.AgentMessage(envelope=envelope))
+        await receipts(self.call, 1)
+
+
+async def read(call: Call) -> object:
+    """Return the next message, or None of a call that was refused."""
+    try:
+        return await call.read()
+    except grpc.aio.AioRpcError:
+        return None
+
+
+def make_prompt(journal: Journal) -> Journal:
+    """Let marks of life take no time: while one is written, the clock may be turned."""
+
+    async def mark_alive(at_us: int) -> None:
+        del at_us
+
+    journal.mark_alive = mark_alive  # type: ignore[method-assign]
+    return journal
+
+
+@dataclass
+class World:
+    """People of four countries at one collector with two entrances."""
+
+    server: IngestServer
+    run: DetectorRun
+    people: Sequence[Person]
+    control: Person
+    stack: AsyncExitStack
+    paths: dict[tuple[str, Entrance], AsyncExitStack] = field(default_factory=dict)
+
+    async def come(self, people: Sequence[Person], entrance: Entrance) -> None:
+        """Let them begin sessions; each country has a path of its own to an entrance."""
+        for country in sorted({person.actor.country for person in people}):
+            own = [person for person in people if person.actor.country == country]
+            path = await self.stack.enter_async_context(AsyncExitStack())
+            self.paths[country, entrance] = path
+            port = await path.enter_async_context(tunnel(self.server, "127.0.0.2"))
+            for first in range(0, len(own), A_CONNECTION):
+                stub = await path.enter_async_context(channel(self.server, port))
+                group = own[first : first + A_CONNECTION]
+                await asyncio.gather(*(person.come(stub, entrance) for person in group))
+
+    async def close_path(self, country: str, entrance: Entrance) -> list[Person]:
+        """Cut the path of a country to an entrance; return who loses a session by it."""
+        lost = [person for person in self.people if person.actor.country == country]
+        for person in lost:
+            person.call = None
+        await self.paths.pop((country, entrance)).aclose()
+        return lost
+
+    async def pass_time(self, seconds: int) -> None:
+        for _ in range(0, seconds, STEP_S):
+            self.run.clock.advance_us(STEP_S * SECOND_US)
+            await asyncio.gather(*(person.beat() for person in (self.control, *self.people)))
+            await self.run.look()
+
+
+@asynccontextmanager
+async def open_world(data: Path) -> AsyncIterator[World]:
+    clock = HandClock()
+    write_tables(ACTORS, data / "geo")
+    settings: dict[str, Any] = {
+        "trusted_proxies": (ip_network("127.0.0.0/8"),),
+        "country_file": data / "geo" / "country.table",
+        "asn_file": data / "geo" / "asn.table",
+    }
+    async with (
+        ingest_server(data, clock=clock, wrap=make_prompt, **settings) as server,
+        AsyncExitStack() as stack,
+    ):
+        now_s = clock.wall_us() // SECOND_US
+        announce_entrances(server.fleet, server.keyring.signing, (FIRST, SECOND), now_s)
+        addresses = assign_addresses(ACTORS)
+        people = [Person(a, addresses[a.number], Caller(server.keyring)) for a in ACTORS]
+        since_s = now_s - KNOWN_S
+        token = server.fleet.create_invite(
+            role="volunteer", uses=len(people), now_s=since_s, expires_s=since_s + 9
+        )
+        control = Person(Actor(-1, "KZ"), "127.0.0.1", Caller(server.keyring))
+        for person in people:
+            server.fleet.enrol_agent(token, person.caller.signer.public, "test", since_s)
+        token = server.fleet.create_invite(
+            role="control", uses=1, now_s=since_s, expires_s=since_s + 9
+        )
+        server.fleet.enrol_agent(token, control.caller.signer.public, "test", since_s)
+        server.intake.directory.reload_fleet(force=True)
+        await control.come(await stack.enter_async_context(channel(server)), FIRST)
+        async with DetectorRun(data, journal=server.journal, clock=clock) as run:
+            yield World(server, run, people, control, stack)
+
+
+@pytest.mark.parametrize("countries", [("KZ",), ("KZ", "XA", "XB", "XC")])
+async def test_entrance_that_dies(countries: Sequence[str], tmp_path: Path) -> None:
+    """In one country it is blocked; in all of them it is our own fault, and nothing is told."""
+    async with open_world(tmp_path) as world:
+        await world.come(world.people, FIRST)
+        await world.pass_time(120)
+        onset_us = world.run.clock.wall_us()
+        lost = [p for c in countries for p in await world.close_path(c, FIRST)]
+        await world.pass_time(30)
+        quick = lost[::2]
+        await world.come(quick, SECOND)
+        await asyncio.gather(*(p.tell_anchors(onset_us + 20 * SECOND_US) for p in quick))
+        await world.pass_time(15)
+        slow = lost[1::2]
+        await world.server.wait_rows(RowKind.LOST, len(slow))
+        await world.pass_time(15)
+        await world.come(slow, SECOND)
+        await asyncio.gather(*(p.tell_anchors(onset_us + 20 * SECOND_US) for p in slow))
+        await world.pass_time(225)
+        told = world.run.confirmed()
+        blocked = world.run.detector.list_blocked(onset_us)
+    assert world.run.clock.wall_us() - onset_us < WITHIN_US
+    if len(countries) > 1:
+        assert (told, blocked) == ([], [])
+        return
+    (incident,) = told
+    assert (incident.kind, incident.state) == ("collector_blocked", "confirmed")
+    (entrance,) = blocked
+    assert (entrance.country, entrance.is_open) == ("KZ", True)
+    assert describe_carriers(entrance.carriers, (FIRST, SECOND)) == "first.example:443"
+    assert f"{FIRST.tag:08x}" not in str(incident), "the public, and a censor, read it"
