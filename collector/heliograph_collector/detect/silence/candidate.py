@@ -21,7 +21,7 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders, merging, renewal, silent_ways
 from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.burst_test import has_burst, list_holds, select_significant
-from heliograph_collector.detect.silence.evasion import EvasionTest, collect_reports
+from heliograph_collector.detect.silence.evasion import EvasionTest, collect_reports, note_moves
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.steadiness import are_steady, is_flapping
@@ -121,12 +121,12 @@ class _Evaluation:
         self._now_us = now_us
         self._burst_us = candidate.burst_us
         self._is_late = candidate.is_late(now_us, self._limits)
-        silent = presence.list_silent(candidate.country, candidate.burst_us)
-        candidate.replays |= collect_reports(presence, candidate.country, candidate.burst_us)
+        where = presence, candidate.country, candidate.burst_us
+        note_moves(*where)
+        silent = presence.list_silent(*where[1:])
+        candidate.replays |= collect_reports(*where)
         candidate.has_closed |= any(vantage.closed_us for vantage in silent)
-        self._evasion = EvasionTest(
-            presence, candidate.country, candidate.burst_us, candidate.replays, now_us
-        )
+        self._evasion = EvasionTest(*where, candidate.replays, now_us)
         lost_by = {vantage.lost_by for vantage in silent if not vantage.deferred}
         self._others = [  # other outages of the country that may hold or precede this one
             o

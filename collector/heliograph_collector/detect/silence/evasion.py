@@ -18,7 +18,7 @@ from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import AffectedCell
-from heliograph_collector.model.signals import OfflineReport
+from heliograph_collector.model.signals import OfflineReport, VantageLoss
 from heliograph_collector.model.thresholds import Thresholds
 
 _WAIT_US = 300 * SECOND_US  # time to detect a block of the collector; design/detection.md
@@ -176,6 +176,29 @@ def select_losses(vantages: Iterable[VantagePresence]) -> list[VantagePresence]:
     of those that lost a blocked one are silent at the same time.
     """
     return [v for v in vantages if not v.deferred and (v.is_silent or v.is_rerouted)]
+
+
+def note_moves(presence: PresenceTracker, country: str, since_us: int) -> None:
+    """Note as lost who took another carrier as those of its own fell silent, before it was missed.
+
+    No row has that loss, and it may tell nothing of it; but who leaves by intent does so alone.
+    """
+    if len(presence.silence_tally(country).carriers) < 2:  # as nearly always
+        return
+    carriers = {vantage.lost_by for vantage in presence.list_silent(country, since_us)}
+    before_us = since_us - _RECENT_US
+    for vantage in list(presence.list_country(country)) if len(carriers) == 1 else ():
+        is_here = vantage.is_live and vantage.home_us < vantage.moved_us
+        is_unseen = vantage.lost_us < vantage.moved_us >= before_us
+        if is_here and is_unseen and vantage.moved_from in carriers:
+            moved_us = vantage.moved_us
+            presence.on_lost(VantageLoss(moved_us, vantage.witness.nym, moved_us - 1))
+
+
+def have_moved(presence: PresenceTracker, country: str, since_us: int) -> bool:
+    """Return whether several that were lost since a time are here by another carrier."""
+    fallen = presence.list_fallen(country, since_us)
+    return sum(v.is_live and v.is_rerouted for v in fallen) >= presence.limits.witnesses
 
 
 def collect_reports(

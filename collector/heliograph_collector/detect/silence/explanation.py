@@ -87,16 +87,20 @@ def weigh_evidence(
     now_us: int,
     limits: Thresholds,
     nat_votes: int = 1,
+    *,
+    is_cut: bool = False,
 ) -> SilenceEvidence:
     """Count the testimony of vantages that fell silent, whether or not they are back.
 
     Args:
         nat_votes: The votes of a carrier's NAT at most.
+        is_cut: A cut was told of them, so that no more of them will fall silent.
     """
     members = [s for s in silenced if is_established(s.witness, now_us, limits)]
     testimony = [_Testimony(s, reports.get(s.witness.nym), now_us, limits) for s in members]
     count = partial(_count, testimony, nat_votes=nat_votes)
-    rerouted = _list_rerouted(testimony, limits)
+    least = 1 if is_cut and len(testimony) < limits.few else limits.witnesses
+    rerouted = _list_rerouted(testimony, limits, least)
     stopped = [t.is_stopped for t in testimony]
     backs_us = [t.vantage.back_us for t in testimony if t.is_stopped]
     if not backs_us or quantile(backs_us, 0.9) - quantile(backs_us, 0.1) <= REJOIN_US:
@@ -135,13 +139,17 @@ def has_contrary_word(
     return _count(testimony, told) >= max(limits.witnesses, _PROMPT_SHARE * fallen)
 
 
-def _list_rerouted(testimony: Sequence["_Testimony"], limits: Thresholds) -> list[bool]:
-    """List who tells by its return alone; nobody does where many came back by the lost carrier."""
+def _list_rerouted(testimony: Sequence["_Testimony"], limits: Thresholds, least: int) -> list[bool]:
+    """List who tells by its return alone; nobody does where many came back by the lost carrier.
+
+    Args:
+        least: Votes of those that evade a block soon, or tell of one, at least.
+    """
     prompt = [t.is_rerouted and t.is_prompt for t in testimony]
     prompt_votes = _count(
         testimony, [t.is_online or p for t, p in zip(testimony, prompt, strict=True)]
     )
-    has_evaded = prompt_votes >= max(limits.witnesses, _PROMPT_SHARE * len(testimony))
+    has_evaded = prompt_votes >= max(least, _PROMPT_SHARE * len(testimony))
     told = [t.is_evading for t in testimony] if has_evaded else prompt
     told_votes = _count(testimony, told)
     others = [t.is_rejoined and not is_told for t, is_told in zip(testimony, told, strict=True)]

@@ -184,7 +184,8 @@ class OutageEpisode:
         has_decided = self.is_block and now_us - told_us > _TELLING_US
         if has_decided or not (self.replays or any(s.tells_cause for s in silenced)):
             return  # nobody tells anything, or anything new
-        self.evidence = weigh_evidence(silenced, self.replays, now_us, self.limits)
+        is_cut = self.confirmed_us is not None
+        self.evidence = weigh_evidence(silenced, self.replays, now_us, self.limits, is_cut=is_cut)
         if self.evidence.has_stopped(self.limits):
             self._close(IncidentState.WITHDRAWN, self.closed_us or now_us)
             return
