@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.detect.level.habit import UsualLevel
+from heliograph_collector.detect.level.nights import DOUBT_CHANCE, compute_chance
 from heliograph_collector.detect.level.stayers import have_stayers_gone
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.outage import OutageEpisode
@@ -26,7 +27,7 @@ STEP_US = 15 * MINUTE_US  # of the habit
 ABSENT_US = DAY_US  # a longer silence is a departure
 LEARNED_DAYS = 3
 DARK_SHARE = 0.6  # lowest share of earlier days at which switching off is a habit
-NIGHT_CHANCE = 1e-3  # of so many silences in a dark night of few vantages
+_NIGHT_CHANCE = 1e-3  # of so many silences in a night as dark as the darkest
 FALLEN_SHARE = 0.8
 ALARMS_PER_YEAR = 1.0  # budget of suspicions by chance, of all cells of a country
 SPLIT_SHARE = 0.9  # of the silent votes, in parts of which each is named
@@ -64,6 +65,7 @@ class CellTest:
     cells: int  # of the country that are tested
     kept: float = 1.0  # share of their usual levels that other countries keep
     have_stayers_gone: bool = False  # who was here for a day and a night: no habit takes them
+    nights: Sequence[float] = ()  # shares that were away, if most are now
 
     @property
     def size(self) -> int:
@@ -115,7 +117,9 @@ class CellTest:
         chance = 1.0 - self._lowest
         if self.silent <= chance * self.size:
             return True
-        return upper_tail([chance] * self.size, self.silent) > NIGHT_CHANCE
+        if self.nights and compute_chance(self.nights, self.silent, self.size) <= DOUBT_CHANCE:
+            return False  # the darkest night is not how each of them is
+        return upper_tail([chance] * self.size, self.silent) > _NIGHT_CHANCE
 
     def has_fallen(self) -> bool:
         """Return whether neither chance nor earlier days explain so many silences.
@@ -210,10 +214,10 @@ def select_counted(
             yield vantage
 
 
-def count_share(presence: PresenceTracker, country: str, now_us: int) -> float:
-    """Return the share of a country's counted vantages that are here."""
+def count_absent(presence: PresenceTracker, country: str, now_us: int) -> tuple[int, int]:
+    """Count the vantages of a country that are silent, and all that are counted."""
     counted = list(select_counted(presence.list_country(country), now_us, presence.limits))
-    return 1.0 - sum(map(is_absent, counted)) / max(1, len(counted))
+    return sum(map(is_absent, counted)), len(counted)
 
 
 def is_absent(vantage: VantagePresence) -> bool:

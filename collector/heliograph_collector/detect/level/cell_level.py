@@ -7,6 +7,7 @@ from heliograph.units import DAY_US
 from heliograph_collector.detect.level.cell_counts import DARK_SHARE, LEARNED_DAYS, STEP_US
 from heliograph_collector.detect.level.fall import SAMPLE_US, LevelFall
 from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
+from heliograph_collector.detect.level.nights import list_nights
 from heliograph_collector.incidents.incident import Bracket
 
 DAY_SPREAD = 0.04  # of the share, before the habit is learned; assumed
@@ -70,11 +71,19 @@ class CellLevel:
         away = 1.0 - min(shares)
         return away + _MOST_SIGMA * math.sqrt(away * (1.0 - away) / size)
 
+    def list_nights(self, before_us: int, *, is_day: bool) -> list[float]:
+        """List the shares that were away on whole days before a time (nights.py)."""
+        return list_nights(self.habit.values, self._find_step(before_us), is_day=is_day)
+
     def _list_day(self, before_us: int) -> list[float]:
         """List the shares of the steps in the day before a time, as far as they are known."""
-        end = len(self.habit.values) - max(0, self.step - before_us // STEP_US)
+        end = self._find_step(before_us)
         values = self.habit.values[max(0, end - _STEPS_A_DAY) : max(0, end)]
         return [share for share in values if share is not None]
+
+    def _find_step(self, at_us: int) -> int:
+        """Return the index of a time's step in the habit, to which the current one is no part."""
+        return len(self.habit.values) - max(0, self.step - at_us // STEP_US)
 
     def note_cut(self, cut_step: int | None, now_us: int, *, is_here: bool) -> None:
         """Note since when the country has a cut, and whether it may share vantages with the cell.

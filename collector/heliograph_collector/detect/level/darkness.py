@@ -44,7 +44,7 @@ def is_cut_off(
         is_cut_hour: It was cut off at this time of earlier days.
         most_away: The largest share that is away by habit, as far as one day shows; None: unknown.
     """
-    lasting = list(_exclude_brief(fallen, now_us))
+    lasting = list(exclude_brief(fallen, now_us))
     votes = sum_votes(count_silent(lasting))
     if votes.votes < limits.votes or votes.share < limits.confirm_share:
         return False
@@ -101,7 +101,7 @@ def _is_flapping(fallen: Sequence[VantagePresence], now_us: int, limits: Thresho
     return is_short and is_unsteady(fallen, now_us - FLAP_US, fallen, limits)
 
 
-def _exclude_brief(vantages: Iterable[VantagePresence], now_us: int) -> Iterator[VantagePresence]:
+def exclude_brief(vantages: Iterable[VantagePresence], now_us: int) -> Iterator[VantagePresence]:
     """Leave out brief silences, because sessions that break and return are no outage."""
     for vantage in vantages:
         if not vantage.is_silent or now_us - vantage.lost_us >= LASTING_US:

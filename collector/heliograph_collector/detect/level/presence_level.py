@@ -34,7 +34,6 @@ from heliograph_collector.detect.level.batteries import is_battery_order
 from heliograph_collector.detect.level.cell_counts import (
     ABSENT_US,
     DARK_SHARE,
-    FALLEN_SHARE,
     LEARNED_DAYS,
     STEP_US,
     CellCount,
@@ -42,7 +41,6 @@ from heliograph_collector.detect.level.cell_counts import (
     Sample,
     build_part,
     count_cells,
-    count_share,
     find_fallen_cells,
     find_whole_cells,
     select_counted,
@@ -52,7 +50,13 @@ from heliograph_collector.detect.level.cell_level import CellLevel
 from heliograph_collector.detect.level.darkness import is_cut_off
 from heliograph_collector.detect.level.fall import LevelFall
 from heliograph_collector.detect.level.habit import LevelHabit
-from heliograph_collector.detect.level.local_time import is_busy_hour
+from heliograph_collector.detect.level.night_test import (
+    is_habit_known,
+    is_rare,
+    is_small,
+    list_nights,
+    may_be_habit,
+)
 from heliograph_collector.detect.level.promotion import ConfirmedFall, darken_outages, promote_falls
 from heliograph_collector.detect.level.removal import may_be_removal
 from heliograph_collector.detect.silence import confounders
@@ -71,7 +75,6 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 POWER_SHARE = 0.2  # of the silent, whose power failed before their loss: it may be the power
 KEPT_DAYS = 15
 _LEAST_SHARE = 0.05  # below it nothing is compared
-_SUDDEN_US = 130 * SECOND_US  # in which four fifths of a cut fall silent
 
 
 @dataclass(slots=True)
@@ -126,8 +129,15 @@ class PresenceLevels:
             if is_common or cell.usual is None:
                 continue
             usual = cell.usual.scale(kept)
-            have_gone = scope in whole_cells and sample.have_stayers_gone(scope, count)
-            test = CellTest(scope, count, usual, len(totals), kept, have_gone)
+            is_dark = count.silent >= limits.suspect_share * count.size
+            nights = list_nights(cell, country, cell.well_us, now_us) if is_dark else []
+            have_gone = (
+                scope in whole_cells
+                and usual.days < LEARNED_DAYS
+                and is_rare(nights, count)
+                and sample.have_stayers_gone(scope, count)
+            )
+            test = CellTest(scope, count, usual, len(totals), kept, have_gone, nights)
             fall = self._judge(cell, test, sample)
             confirmed += [fall] if fall is not None else []
         return promote_falls(confirmed, outages, presence, now_us)
@@ -137,36 +147,23 @@ class PresenceLevels:
     ) -> bool:
         """Return whether people who switch off may explain a burst; this channel decides then.
 
-        They may in a country that is often dark at this hour, until it is darker than ever; before
-        that is learned, in slow bursts at hours when days end.
-
         Args:
             burst_us: The first silence of the burst.
         """
         cell = self.cells.get(Scope(country))
-        usual = None if cell is None else cell.usual
-        if usual is not None and usual.is_cut_hour:
-            return False
-        if usual is not None and usual.earlier_lowest is not None:
-            lowest = usual.earlier_lowest
-            share = count_share(presence, country, now_us)  # the last sample was before the burst
-            if lowest <= DARK_SHARE and share >= FALLEN_SHARE * lowest:
-                return True
-        is_learned = usual is not None and usual.days >= LEARNED_DAYS
-        if is_learned or is_busy_hour(country, now_us):
-            return False
-        return presence.measure_spread(country, burst_us) > _SUDDEN_US
+        return may_be_habit(cell, presence, country, burst_us, now_us)
 
     def is_falling(self, country: str) -> bool:
         """Return whether a cell has fallen, or did at the last sample: nothing more may come.
 
-        So has a dark cell of which nothing is usual yet. One that is low falls by lasting.
+        So has a dark cell of which nothing is usual yet. One that is low falls by lasting, and
+        where most of a country sleep they may not be back in the morning.
         """
         return any(
             cell.fall is not None
             or cell.dark_samples > 0
             or cell.is_low
-            or (cell.usual is None and cell.share < DARK_SHARE)
+            or (cell.share < DARK_SHARE and (cell.usual is None or scope.is_national))
             for scope, cell in self.cells.items()
             if scope.country == country
         )
@@ -285,7 +282,7 @@ def _open_fall(cell: CellLevel, test: CellTest, sample: Sample) -> LevelFall | N
         suspected_us=sample.now_us,
         part=part,
         id=incident_id("level", "", scope, started, names),
-        held=() if _is_habit_known(cell, test, since_us) else (confounders.HABIT,),
+        held=() if is_habit_known(cell, test, sample, since_us) else (confounders.HABIT,),
         confidence=round(min(limits.low, part.share), 3),
     )
 
@@ -294,11 +291,6 @@ def _is_explained(fall: LevelFall, sample: Sample) -> bool:
     """Return whether most outside the outages live: what remains of it is no fall."""
     fallen = sample.select_fallen(fall.scope, fall.started.earliest_us)
     return not sample.exceeds_outages(fallen)
-
-
-def _is_habit_known(cell: CellLevel, test: CellTest, since_us: int) -> bool:
-    """Return whether what people do at this time is known, or that few switch off at any."""
-    return test.is_learned or test.have_stayers_gone or cell.had_quiet_day(since_us)
 
 
 def _is_common_mode(others: Sequence[CellLevel]) -> bool:
@@ -325,18 +317,22 @@ def _update_fall(
 ) -> ConfirmedFall | None:
     """Let a fall grow; end and return it when most have fallen silent twice in a row."""
     limits = sample.limits
-    fallen = sample.select_fallen(test.scope, fall.started.earliest_us)
+    since_us = fall.started.earliest_us
+    is_known = is_habit_known(cell, test, sample, since_us)
+    # In a small country those that went before it was seen to fall make it no night.
+    is_all = is_known and test.scope.is_national and is_small(test, sample)
+    fallen = sample.select_fallen(test.scope, sample.now_us - ABSENT_US if is_all else since_us)
     part = build_part(test.scope, fallen)
     if part.votes * part.share > fall.part.votes * fall.part.share:
         fall.part = part
-    since_us = fall.started.earliest_us
+    most_away = None if is_small(test, sample) else cell.find_most_away(since_us, test.size)
     is_dark = test.exceeds_world and is_cut_off(
         fallen,
         sample.now_us,
         limits,
-        is_learned=_is_habit_known(cell, test, since_us),
+        is_learned=is_known,
         is_cut_hour=test.usual.is_cut_hour,
-        most_away=cell.find_most_away(since_us, test.size),
+        most_away=most_away,
     )
     cell.dark_samples = cell.dark_samples + 1 if is_dark else 0
     if cell.dark_samples < 2 and not test.scope.is_national:

@@ -1,6 +1,5 @@
 """The level channel on vantages: fades and drains are told, habits of people are learned."""
 
-from collections.abc import Iterable
 from random import Random
 
 import pytest
@@ -8,54 +7,17 @@ import pytest
 from heliograph_collector.detect.level.local_time import is_busy_hour
 from heliograph_collector.detect.silence.detector import SilenceDetector
 from heliograph_collector.detect.silence.outage import OutageEpisode
-from heliograph_collector.incidents.incident import Bracket, Incident, IncidentState
+from heliograph_collector.incidents.incident import Bracket, IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import (
-    VantageArrival,
     VantageLocation,
     VantageLoss,
-    VantageRef,
     sort_signals,
 )
 from heliograph_collector.model.thresholds import THRESHOLDS
-from support.presence_model import Signals, at, country, drop, live
+from support.presence_model import at, country, drop, live
 from support.presence_model import people as make_people
-
-HOUR = 3_600.0
-DAY = 24 * HOUR  # the world begins at midnight, which is five in the morning in Kazakhstan
-NOON = 7 * HOUR
-EVENING = 17 * HOUR
-
-
-def off(vantages: Iterable[VantageRef], since_s: float, over_s: float, rng: Random) -> Signals:
-    """One by one, each at its own moment, without a goodbye."""
-    return [
-        signal
-        for each in vantages
-        for signal in drop([each], since_s + rng.uniform(0, over_s), rng)
-    ]
-
-
-def back(vantages: Iterable[VantageRef], since_s: float, over_s: float, rng: Random) -> Signals:
-    return [VantageArrival(at(since_s + rng.uniform(0, over_s)), each) for each in vantages]
-
-
-def watched(signals: Signals, *hours: float) -> list[list[Incident]]:
-    """The incidents of Kazakhstan at each of these hours."""
-    detector = SilenceDetector()
-    pending = sort_signals(signals)
-    seen = []
-    for hour in hours:
-        while pending and pending[0].at_us <= at(hour * HOUR):
-            detector.on_signal(pending.pop(0))
-        detector.advance_to(at(hour * HOUR))
-        incidents = detector.findings().incidents
-        seen.append([i for i in incidents if i.state is not IncidentState.WITHDRAWN])
-    return seen
-
-
-def arrived(vantages: Iterable[VantageRef]) -> Signals:
-    return [VantageArrival(at(1), each) for each in vantages]
+from support.small_nights import DAY, EVENING, HOUR, NOON, arrived, back, off, watched
 
 
 def test_a_fade_of_three_hours_is_told_as_it_grows_and_is_one_incident() -> None:

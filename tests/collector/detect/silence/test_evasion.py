@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from heliograph_collector.detect import detect_silence
-from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
 from heliograph_collector.model.signals import (
     OfflineReport,
     VantageArrival,
@@ -16,6 +16,7 @@ from heliograph_collector.model.signals import (
 )
 from support.examples import draw_seeds
 from support.presence_model import Signals, at, country, drop, live, world
+from support.small_nights import DAY, EVENING, HOUR, arrived, back, off
 
 ONSET = 7_200.0
 
@@ -166,3 +167,51 @@ def test_ways_differ_by_transport_or_by_two_known_entrances() -> None:
     assert not is_other_way("session/a", "session/a")
     assert not is_other_way("session", "session/a")
     assert not is_other_way("session/a", "session")
+
+
+def test_three_of_eight_that_find_another_entrance_tell_of_a_block() -> None:
+    """The other five have none, and can never tell; one of the three is back before it is missed.
+
+    Nobody else tells anything, and nobody is back by the first.
+    """
+    for seed in draw_seeds(4):
+        rng = Random(seed)
+        people, others = _list_by_first()
+        eight = rng.sample(people, 8)
+        signals = live(eight + others, rng, 4, churn=0.0)
+        for vantage in eight[1:]:
+            heard_s = ONSET - rng.uniform(0, 15)
+            signals.append(VantageLoss(at(heard_s + 37.5), vantage.nym, at(heard_s)))
+        for vantage, back_s in zip(eight, (30.0, 170.0, 200.0), strict=False):
+            arrival = replace(vantage, carrier="session/1")
+            signals.append(VantageArrival(at(ONSET + back_s), arrival))
+        (told,) = detect_silence(signals, at(ONSET + 300)).incidents
+        assert told.kind is IncidentKind.COLLECTOR_BLOCKED, seed
+
+
+def test_who_finds_another_entrance_at_night_does_not_sleep() -> None:
+    """In a country in which most sleep at that hour, twelve people are back within two minutes."""
+    rng = Random(5)
+    people, others = _list_by_first()
+    twelve = rng.sample(people, 12)
+    signals = live(others, rng, 96, churn=0.1) + arrived(twelve)
+    for day in range(3):
+        asleep = rng.sample(twelve, 6)
+        signals += off(asleep, day * DAY + EVENING, HOUR, rng)
+        signals += back(asleep, day * DAY + EVENING + 7 * HOUR, HOUR, rng)
+    for vantage in twelve:
+        heard_s = 3 * DAY + EVENING + 3 * HOUR - rng.uniform(0, 15)
+        signals.append(VantageLoss(at(heard_s + 37.5), vantage.nym, at(heard_s)))
+        back_s = heard_s + rng.uniform(40, 120)
+        signals.append(VantageArrival(at(back_s), replace(vantage, carrier="session/1")))
+        report = OfflineReport(
+            at(back_s + 5), vantage.nym, at(heard_s), at(back_s), alive=True, online=True
+        )
+        signals.append(report)
+    (told,) = _list_since(signals, 3 * DAY + EVENING)
+    assert told.kind is IncidentKind.COLLECTOR_BLOCKED
+
+
+def _list_since(signals: Signals, since_s: float) -> list[Incident]:
+    found = detect_silence(signals, at(since_s + 4 * HOUR)).incidents
+    return [i for i in found if i.suspected_us >= at(since_s)]

@@ -1,0 +1,106 @@
+"""Whether people who sleep may be what fell silent, by the nights that a cell has had.
+
+Theory of operation. By day few switch off, so the burst channel and the darkness of a fall decide.
+At other hours a burst that may be told of a whole country, and a fall, are nights while chance
+makes such nights once a year (nights.py): they stay suspected until people who sleep are back by
+habit, or tell what they measured. Five people do not go to bed within a minute.
+"""
+
+from collections.abc import Sequence
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.level.cell_counts import (
+    ABSENT_US,
+    DARK_SHARE,
+    FALLEN_SHARE,
+    LEARNED_DAYS,
+    CellCount,
+    CellTest,
+    Sample,
+    count_absent,
+)
+from heliograph_collector.detect.level.cell_level import CellLevel
+from heliograph_collector.detect.level.darkness import CUT_HOUR_CHANCE, exclude_brief
+from heliograph_collector.detect.level.local_time import is_busy_hour, is_waking_hour
+from heliograph_collector.detect.level.nights import NIGHT_CHANCE, RARE_CHANCE, compute_chance
+from heliograph_collector.detect.silence.evasion import have_moved
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
+from heliograph_collector.detect.stats.voting import sum_votes
+
+# In which four fifths of a cut fall silent, assumed; until nights are known, …
+_SUDDEN_US = 130 * SECOND_US
+_AT_ONCE_US = 60 * SECOND_US  # … and in a night that may be as dark as some are
+
+
+def is_habit_known(cell: CellLevel, test: CellTest, sample: Sample, since_us: int) -> bool:
+    """Return whether what people do at this time is known, and is none of this."""
+    if test.have_stayers_gone:
+        return True
+    is_known = is_small(test, sample) or test.is_learned or cell.had_quiet_day(since_us)
+    return is_known and not may_be_night(cell, test, sample, since_us)
+
+
+def may_be_night(cell: CellLevel, test: CellTest, sample: Sample, since_us: int) -> bool:
+    """Return whether nights as dark as a fall come more often than once a year.
+
+    Who was away before it began is away as well. In a larger cell the darkest night is a measure
+    by itself (cell_counts.py).
+    """
+    if not is_small(test, sample):
+        return False
+    nights = list_nights(cell, test.scope.country, since_us, sample.now_us)
+    known = sample.select_fallen(test.scope, sample.now_us - ABSENT_US)
+    votes = sum_votes(count_silent(exclude_brief(known, sample.now_us)))
+    chance = compute_chance(nights, round(votes.hits), round(votes.votes))
+    return chance > (CUT_HOUR_CHANCE if test.usual.is_cut_hour else NIGHT_CHANCE)
+
+
+def is_rare(nights: Sequence[float], count: CellCount) -> bool:
+    """Return whether a night is so dark that who slept in the one before tells more than it."""
+    return bool(nights) and compute_chance(nights, count.silent, count.size) <= RARE_CHANCE
+
+
+def is_small(test: CellTest, sample: Sample) -> bool:
+    """Return whether single people make the share of a cell."""
+    return test.size < 2 * sample.limits.few
+
+
+def list_nights(cell: CellLevel, country: str, before_us: int, now_us: int) -> list[float]:
+    """List the shares of a cell that were away in the nights before a time; by day, by day."""
+    is_day = is_busy_hour(country, now_us) or is_waking_hour(country, now_us)
+    return cell.list_nights(before_us, is_day=is_day)
+
+
+def may_be_habit(
+    cell: CellLevel | None, presence: PresenceTracker, country: str, burst_us: int, now_us: int
+) -> bool:
+    """Return whether people who switch off may explain a burst in a country.
+
+    They may in a country that is often dark at this hour, until it is darker than ever; before
+    that is learned, in slow bursts at hours when days end.
+
+    Args:
+        cell: The level of the country, if it has one.
+        burst_us: The first silence of the burst.
+    """
+    usual = None if cell is None else cell.usual
+    is_cut_hour = usual is not None and usual.is_cut_hour
+    if is_cut_hour or have_moved(presence, country, burst_us):
+        return False  # who is here by another way does not sleep
+    lowest = None if usual is None else usual.earlier_lowest
+    if lowest is not None and lowest <= DARK_SHARE:
+        silent, size = count_absent(presence, country, now_us)  # the last sample was before it
+        if size - silent >= FALLEN_SHARE * lowest * size:
+            return True
+    if is_busy_hour(country, now_us):
+        return False
+    spread_us = presence.measure_spread(country, burst_us)
+    if cell is None or usual is None or usual.days < LEARNED_DAYS:
+        return spread_us > _SUDDEN_US
+    is_few = len(presence.list_silent(country, burst_us)) < presence.limits.votes
+    if spread_us <= _AT_ONCE_US and not is_few:
+        return False
+    silent, size = count_absent(presence, country, now_us)
+    nights = list_nights(cell, country, burst_us, now_us)
+    is_most = silent >= presence.limits.confirm_share * size
+    return is_most and compute_chance(nights, silent, size) > NIGHT_CHANCE

@@ -1,0 +1,70 @@
+"""Nights of small fleets: what sleepers may have made is a doubt, and what they cannot is told."""
+
+from random import Random
+
+import pytest
+
+from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.model.signals import VantageRef
+from support.presence_model import Signals, country
+from support.small_nights import DAY, EVENING, HOUR, arrived, back, off, watched
+
+LAST = 24 * 7 + EVENING / HOUR  # the eighth evening, in hours
+
+
+def sleep_in_turn(people: list[VantageRef], counts: list[int], rng: Random) -> Signals:
+    """In each night so many others sleep, silent from the evening until seven in the morning."""
+    signals = arrived(people)
+    for night, count in enumerate(counts):
+        asleep = rng.sample(people, count)
+        signals += off(asleep, night * DAY + EVENING, HOUR, rng)
+        signals += back(asleep, night * DAY + EVENING + 9 * HOUR, HOUR, rng)
+    return signals
+
+
+@pytest.mark.parametrize(
+    ("gone", "state"), [(8, IncidentState.SUSPECTED), (12, IncidentState.CONFIRMED)]
+)
+def test_three_nights_of_twelve_people_do_not_bound_the_fourth(
+    gone: int, state: IncidentState
+) -> None:
+    """Some sleep, each night others; that eight of them do comes by chance now and then."""
+    rng = Random(4)
+    people = rng.sample(country(each=2), 12)
+    signals = sleep_in_turn(people, [1, 3, 2], rng)
+    signals += off(rng.sample(people, gone), 3 * DAY + EVENING, 2 * HOUR, rng)
+    (night,) = watched(signals, 3 * 24 + EVENING / HOUR + 6)
+    assert [i.state for i in night] == [state]
+
+
+def test_eight_people_who_are_all_gone_are_told_though_five_once_slept() -> None:
+    """One dark night of seven is not how all of them are."""
+    rng = Random(32)
+    people = rng.sample(country(each=2), 8)
+    signals = sleep_in_turn(people, [2, 1, 1, 1, 5, 1, 1], rng)
+    signals += off(people, 7 * DAY + EVENING, HOUR, rng)
+    (night,) = watched(signals, LAST + 3)
+    assert [i.state for i in night] == [IncidentState.CONFIRMED]
+
+
+def test_what_may_be_a_night_is_told_when_sleepers_are_up() -> None:
+    """Half of eight people sleep in each night; in the last seven do, and are not back by noon."""
+    rng = Random(33)
+    people = rng.sample(country(each=2), 8)
+    signals = sleep_in_turn(people, [4, 3, 4, 3, 4, 2, 4], rng)
+    signals += off(people[:7], 7 * DAY + EVENING, HOUR, rng)
+    night, noon = watched(signals, LAST + 8, LAST + 14)
+    assert not [i for i in night if i.confirmed_us]
+    assert [i.state for i in noon] == [IncidentState.CONFIRMED]
+
+
+def test_those_that_stay_on_in_known_evenings_are_no_country_by_themselves() -> None:
+    """Three quarters switch off each evening, and most of the others in the fifth, one by one."""
+    rng = Random(34)
+    people = country(each=3)
+    signals = sleep_in_turn(people, [38, 42, 40, 41], rng)
+    order = rng.sample(people, len(people))
+    signals += off(order[:40], 4 * DAY + EVENING, HOUR, rng)
+    signals += off(order[40:49], 4 * DAY + EVENING + 4 * HOUR, HOUR / 7, rng)
+    (found,) = watched(signals, 4 * 24 + EVENING / HOUR + 9)
+    assert not [i for i in found if i.confirmed_us]
