@@ -85,7 +85,7 @@ check: $(VENV)/ready-dev ## lint, types, architecture
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-fmt: $(VENV)/ready-dev
+fmt: $(VENV)/ready-dev ## format the code and sort its imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

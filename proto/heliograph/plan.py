@@ -10,7 +10,7 @@ from heliograph.address import parse_literal
 
 ROLES = ("volunteer", "control")
 # A control is a server that tests every service whole within a quarter of an hour: by the default
-# plan 160 MB a day, where volunteers may move 67.
+# plan 190 MB a day, where volunteers may move 67.
 CONTROL_SHARE = 3
 LIGHT = "light"  # option of a task that visits one endpoint of its service, drawn by chance
 LIGHT_ROUND = "light_round"  # experiment of a result that holds the light checks of many services
@@ -49,7 +49,8 @@ class EndpointKind(StrEnum):
     QUIC = "quic"  # QUIC handshake with the real name
 
 
-_TLS_KINDS = (EndpointKind.TLS, EndpointKind.HTTPS, EndpointKind.WEBSOCKET)
+TLS_KINDS = frozenset((EndpointKind.TLS, EndpointKind.HTTPS, EndpointKind.WEBSOCKET))  # over TCP
+UDP_KINDS = frozenset((EndpointKind.STUN, EndpointKind.QUIC))
 
 
 class Carrier(StrEnum):
@@ -110,7 +111,7 @@ class Endpoint:
     @property
     def is_named_tls(self) -> bool:
         """Return whether a visit shows its name in a ClientHello over TCP."""
-        return self.kind in _TLS_KINDS and not parse_literal(self.host)
+        return self.kind in TLS_KINDS and not parse_literal(self.host)
 
 
 class ServiceFunction(StrEnum):

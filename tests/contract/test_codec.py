@@ -296,6 +296,25 @@ def test_plan_skips_entrance_of_unknown_carrier() -> None:
     assert entrance == plan.Entrance(carrier=plan.Carrier.POST, host="collector.example", port=443)
 
 
+def test_plan_skips_endpoint_of_unknown_kind() -> None:
+    """Else a plan with a new kind would stop the agents of all earlier versions."""
+    message = plan_pb2.Plan(
+        services=[
+            plan_pb2.Service(
+                name="time",
+                endpoints=[
+                    plan_pb2.Endpoint(id="new", kind="pigeon", host="roof.example", port=1),
+                    plan_pb2.Endpoint(id="web", kind="https", host="www.example", port=443),
+                ],
+            )
+        ],
+        tasks=[plan_pb2.PlannedTask(experiment="time", service="time", interval_s=60)],
+    )
+    decoded = codec.plan_from_pb(message)
+    assert [endpoint.id for endpoint in decoded.services[0].endpoints] == ["web"]
+    assert [task.service for task in decoded.tasks] == ["time"]
+
+
 @pytest.mark.parametrize(
     "entrances",
     [

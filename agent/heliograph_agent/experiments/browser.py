@@ -1,8 +1,9 @@
 """Fetch a page with the TLS and HTTP of a browser. See browser.md."""
 
 from heliograph.experiments.web import BrowserConfig
-from heliograph_agent.experiments.endpoints import find_addresses, parse_page
+from heliograph_agent.experiments.endpoints import find_addresses
 from heliograph_agent.experiments.experiment import BadTarget, CannotRun, Target
+from heliograph_agent.experiments.page_url import parse_page
 from heliograph_agent.net import Net
 
 

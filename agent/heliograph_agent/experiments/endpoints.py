@@ -3,14 +3,13 @@
 import asyncio
 import base64
 import ipaddress
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from heliograph.host_name import encode_host
-from heliograph.plan import Endpoint, EndpointKind, Service
+from heliograph.plan import TLS_KINDS, UDP_KINDS, Endpoint, EndpointKind, Service
 from heliograph_agent.experiments.experiment import BadTarget, CannotRun
 from heliograph_agent.net import BROWSER_ALPN, HTTP1_ALPN, ByteStream, Net, ProbeMessage, StepResult
 from heliograph_agent.protocols.messengers import (
@@ -26,13 +25,11 @@ IPV4_TRIED = 2  # addresses of one name to connect to, in the order of the answe
 IPV6_TRIED = 1
 BODY_LIMIT = 4_096  # the answer matters, not its page
 PORTS = {"http": 80, "https": 443}
-MAX_URL = 2_048  # characters
-_IN_TLS = (EndpointKind.TLS, EndpointKind.HTTPS, EndpointKind.WEBSOCKET)
-_SAFE = "%!$&'()*+,-./:;=?@_~[]"  # characters that need no escape in a URL
-_SCHEME = re.compile(r"(https?):(/*)", re.IGNORECASE)
-_QUERY_START = re.compile(r"[?#]")
-_STRIPPED = "".join(map(chr, range(0x21)))  # controls and space
-_REMOVED = str.maketrans("", "", "\t\n\r")
+_MESSAGES: Mapping[EndpointKind, Callable[[Net], ProbeMessage]] = {  # a new one each time
+    EndpointKind.MTPROTO: lambda net: MtprotoHello(net.random(MTPROTO_RANDOM_BYTES), net.wall_us()),
+    EndpointKind.NOISE: lambda net: NoiseHello(net.random(NOISE_RANDOM_BYTES)),
+    EndpointKind.STUN: lambda net: BindingRequest(net.random(STUN_RANDOM_BYTES)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +38,6 @@ class Address:
 
     literal: str
     lookup: StepResult | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Hold the parts of a URL, encoded for the request, and the label of its steps."""
-
-    url: str
-    scheme: str
-    host: str
-    port: int
-    label: str = ""
 
 
 def select_endpoints(service: Service, net: Net, *, light: bool) -> tuple[Endpoint, ...]:
@@ -267,52 +253,6 @@ def websocket_headers(origin: str, random_bytes: bytes) -> Mapping[str, str]:
 
 
 @lru_cache(maxsize=1_024)
-def parse_page(url: str, label: str = "") -> Page | None:
-    """Parse a URL; None when it is not an http or https URL with a host."""
-    try:
-        parts = urlsplit(url)
-        host = parse_host(unquote(parts.hostname or "", errors="strict"))
-        port = parts.port
-    except ValueError:
-        return None
-    if parts.scheme not in PORTS or not host or len(url) > MAX_URL:
-        return None
-    port = port or PORTS[parts.scheme]
-    return Page(_encode_url(parts, host, port), parts.scheme, host, port, label)
-
-
-def resolve_location(base: str, location: str) -> str:
-    """Resolve a Location as browsers do (url.spec.whatwg.org, section 4.4). Raises ValueError.
-
-    Backslashes count as slashes, and any number of slashes begins a host.
-    """
-    text = location.strip(_STRIPPED).translate(_REMOVED)
-    end = len(_QUERY_START.split(text, maxsplit=1)[0])
-    path = text[:end].replace("\\", "/")
-    scheme = _SCHEME.match(path)
-    if scheme is not None:
-        is_relative = not scheme[2] and base.lower().startswith(f"{scheme[1].lower()}:")
-        path = ("" if is_relative else f"{scheme[1]}://") + path[scheme.end() :]
-    elif path.startswith("//"):
-        path = "//" + path.lstrip("/")
-    return urljoin(base, path + text[end:])
-
-
-def _encode_url(parts: SplitResult, host: str, port: int) -> str:
-    """Encode a URL: host in IDNA, odd characters escaped, no fragment and no login."""
-    host_part = f"[{host}]" if ":" in host else host
-    return urlunsplit(
-        (
-            parts.scheme,
-            host_part if port == PORTS[parts.scheme] else f"{host_part}:{port}",
-            quote(parts.path, safe=_SAFE) or "/",
-            quote(parts.query, safe=_SAFE),
-            "",
-        )
-    )
-
-
-@lru_cache(maxsize=1_024)
 def is_literal(host: str) -> bool:
     """Tell whether `host` is an IPv4 or IPv6 address instead of a name."""
     try:
@@ -354,10 +294,6 @@ def parse_host_port(value: str, *, default_port: int | None = None) -> tuple[str
 async def _run_steps(endpoint: Endpoint, address: Address, net: Net) -> bool:
     """Run the steps of an endpoint's kind, up to the first that fails; return whether none did."""
     peer = (address.literal, endpoint.port)
-    if endpoint.kind is EndpointKind.STUN:
-        message = BindingRequest(net.random(STUN_RANDOM_BYTES))
-        result = await net.datagram(*peer, message, on=address.lookup, endpoint=endpoint.id)
-        return result.is_success
     if endpoint.kind is EndpointKind.QUIC:
         result, connection = await net.quic(
             *peer, endpoint.host, trust=endpoint.trust, on=address.lookup, endpoint=endpoint.id
@@ -365,13 +301,17 @@ async def _run_steps(endpoint: Endpoint, address: Address, net: Net) -> bool:
         if connection is not None:
             connection.close()
         return result.is_success
+    if endpoint.kind in UDP_KINDS:
+        message = _MESSAGES[endpoint.kind](net)
+        result = await net.datagram(*peer, message, on=address.lookup, endpoint=endpoint.id)
+        return result.is_success
     return await _run_tcp_steps(endpoint, address, net)
 
 
 async def _run_tcp_steps(endpoint: Endpoint, address: Address, net: Net) -> bool:
     async with open_stream(net, address, endpoint.port, label=endpoint.id) as connection:
         stream = connection
-        if stream is not None and endpoint.kind in _IN_TLS:
+        if stream is not None and endpoint.kind in TLS_KINDS:
             is_websocket = endpoint.kind is EndpointKind.WEBSOCKET
             alpn = endpoint.alpn or (HTTP1_ALPN if is_websocket else BROWSER_ALPN)
             _, stream = await net.handshake(stream, endpoint.host, alpn=alpn, trust=endpoint.trust)
@@ -391,9 +331,6 @@ async def _run_last_step(endpoint: Endpoint, stream: ByteStream, net: Net) -> bo
     elif endpoint.kind is EndpointKind.WEBSOCKET:
         headers = websocket_headers(f"https://{endpoint.host}", net.random(16))
         result = await net.http(stream, make_url(endpoint), headers=headers, body_limit=BODY_LIMIT)
-    elif endpoint.kind is EndpointKind.MTPROTO:
-        hello = MtprotoHello(net.random(MTPROTO_RANDOM_BYTES), net.wall_us())
-        result = await net.exchange(stream, hello)
-    elif endpoint.kind is EndpointKind.NOISE:
-        result = await net.exchange(stream, NoiseHello(net.random(NOISE_RANDOM_BYTES)))
+    elif endpoint.kind in _MESSAGES:
+        result = await net.exchange(stream, _MESSAGES[endpoint.kind](net))
     return result.is_success

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from heliograph.experiments.network import ThrottlingConfig
-from heliograph_agent.experiments.endpoints import Address, Page, find_addresses, parse_page
+from heliograph_agent.experiments.endpoints import Address, find_addresses
 from heliograph_agent.experiments.experiment import BadTarget, Target
+from heliograph_agent.experiments.page_url import Page, parse_page
 from heliograph_agent.net import Net
 
 # What Chromium asks for a film: compressed bytes would say less of the rate than is asked for.

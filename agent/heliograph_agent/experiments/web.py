@@ -16,16 +16,14 @@ from heliograph.experiments.web import WebConfig
 from heliograph_agent.experiments.endpoints import (
     PORTS,
     Address,
-    Page,
     extract_addresses,
     is_literal,
     is_public,
     list_visit_addresses,
-    parse_page,
-    resolve_location,
     try_handshake,
 )
 from heliograph_agent.experiments.experiment import BadTarget, Target
+from heliograph_agent.experiments.page_url import Page, parse_page, resolve_location
 from heliograph_agent.net import ByteStream, Net, StepResult
 
 # Cookies of one jar: RFC 6265 section 6.1 requires 50 for a domain.

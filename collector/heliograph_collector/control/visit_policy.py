@@ -25,7 +25,7 @@ from typing import Generic, Protocol, TypeVar
 
 from heliograph.address import enclosing_network, is_special_purpose, parse_literal
 from heliograph.experiments import is_visitable
-from heliograph.plan import EndpointKind, Plan, PlannedTask, Service
+from heliograph.plan import UDP_KINDS, EndpointKind, Plan, PlannedTask, Service
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph.visit_servers import PAGES, find_redirect_host, list_page_hosts, list_servers
 from heliograph_collector.control.target_key import Key
@@ -46,7 +46,6 @@ FOLLOWED_US = HOUR_US  # assumed; a lasting block is looked at every 10 to 20 mi
 _Key = TypeVar("_Key")
 CONTROL = "control"
 HTTPS = 443
-_UDP_KINDS = (EndpointKind.STUN, EndpointKind.QUIC)
 
 
 class AsnSource(Protocol):
@@ -214,7 +213,7 @@ def _list_service(task: PlannedTask, service: Service) -> Iterator[PlannedEndpoi
                 target="",
                 endpoint=endpoint.id,
                 port=endpoint.port,
-                protocol="udp" if endpoint.kind in _UDP_KINDS else "tcp",
+                protocol="udp" if endpoint.kind in UDP_KINDS else "tcp",
             )
 
 

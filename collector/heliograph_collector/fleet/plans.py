@@ -46,7 +46,7 @@ def load_plan(fleet: Fleet, version: int) -> Plan | None:
 
 
 PLAN_LIFE_S = 60 * 86_400  # after that agents use it for another half year, but it widens nothing
-# A volunteer's tasks take some 63 MB a day of these 66.7 where all names have both families
+# A volunteer's tasks take some 62 MB a day of these 66.7 where all names have both families
 # (heliograph.traffic_estimate). Tasks beyond the limit come later than planned.
 _BYTES_PER_MONTH = 2_000_000_000
 CONTROL_S = 780  # of a control, for what volunteers test less often; a tenth is jitter

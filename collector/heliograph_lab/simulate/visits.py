@@ -13,7 +13,7 @@ from typing import Any
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, DnsAnswer, Exchange, Http, Observation, Tcp, Tls, Udp
-from heliograph.plan import Endpoint, EndpointKind
+from heliograph.plan import TLS_KINDS, UDP_KINDS, Endpoint, EndpointKind
 from heliograph_lab.simulate.hosts import SimulatedHost, derive_host
 
 BODY_LIMIT = 4_096  # of an endpoint's page, as in the agent
@@ -24,13 +24,13 @@ SWITCHING_PROTOCOLS = 101
 _LOOKUP_US = 12_000
 _LOCAL_WORK_US = 3_000
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-_TLS_KINDS = (EndpointKind.TLS, EndpointKind.HTTPS, EndpointKind.WEBSOCKET)
 _STATUS_BY_PATH = {"/generate_204": 204, "/": 200}
 _EXCHANGES = {  # protocol, reply, bytes sent, bytes received
     EndpointKind.MTPROTO: ("mtproto", "res_pq", 108, 100),
     EndpointKind.NOISE: ("noise", "server_hello", 43, 350),
     EndpointKind.STUN: ("stun", "binding_success", 20, 32),
 }
+_DATAGRAMS = UDP_KINDS & _EXCHANGES.keys()
 
 
 class InterferenceMethod(StrEnum):
@@ -120,7 +120,7 @@ def visit_endpoint(
     if endpoint.kind is EndpointKind.DNS:
         return
     for address in addresses:
-        if endpoint.kind is EndpointKind.STUN:
+        if endpoint.kind in _DATAGRAMS:
             udp = Udp(address=address.literal, port=endpoint.port)
             failure = _connect_failure(address, recorder)
             _exchange_message(endpoint, address.lookup, recorder, udp, failure)
@@ -224,7 +224,7 @@ def is_ip_literal(name: str) -> bool:
 def _visit_address(endpoint: Endpoint, address: ResolvedAddress, recorder: StepLog) -> None:
     """Record the steps of the endpoint's kind at one address, up to a failure."""
     parent = connect_tcp(address, endpoint.port, recorder, endpoint.id)
-    if parent is not None and endpoint.kind in _TLS_KINDS:
+    if parent is not None and endpoint.kind in TLS_KINDS:
         parent = handshake_tls(endpoint.host, parent, recorder, endpoint.id)
     if parent is None:
         return

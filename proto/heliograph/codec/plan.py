@@ -9,7 +9,6 @@ from heliograph.codec.checks import (
     check_host,
     check_port,
     check_text,
-    parse_word,
 )
 from heliograph.codec.encoding import build_message
 from heliograph.v1 import plan_pb2 as ppb
@@ -18,6 +17,7 @@ MAX_ENTRANCES = 16
 MAX_ADDRESSES = 8  # addresses of one entrance
 PIN = 32
 _FUNCTIONS = frozenset(p.ServiceFunction)
+_KINDS = frozenset(p.EndpointKind)
 
 
 def plan_to_pb(plan: p.Plan) -> ppb.Plan:
@@ -89,7 +89,7 @@ def _service_from_pb(s: ppb.Service) -> p.Service:
         endpoints=tuple(
             p.Endpoint(
                 id=check_text("endpoint.id", e.id),
-                kind=parse_word("endpoint.kind", p.EndpointKind, e.kind),
+                kind=p.EndpointKind(e.kind),
                 host=check_text("endpoint.host", e.host, 253),
                 port=check_port("endpoint.port", e.port),
                 path=check_text("endpoint.path", e.path) or "/",
@@ -101,6 +101,7 @@ def _service_from_pb(s: ppb.Service) -> p.Service:
                 resolver=_check_resolver(e.resolver),
             )
             for e in s.endpoints
+            if e.kind in _KINDS  # a later version may know others
         ),
         functions=tuple(
             p.FunctionGroups(

@@ -15,7 +15,7 @@ TESTS = Path(__file__).parent
 # Messengers with a function of their own share a test file with those that have none.
 SHARED_TESTS = {"telegram", "whatsapp", "signal"}
 VISITS = {"signal", "telegram", "whatsapp"}  # they only visit a service
-SHARED_MODULES = {"experiment", "endpoints"}  # what experiments are made of
+SHARED_MODULES = {"experiment", "endpoints", "page_url"}  # what experiments are made of
 
 
 def test_every_entry_of_the_registry_has_its_function_and_every_function_an_entry() -> None:

@@ -10,8 +10,8 @@ import pytest
 from heliograph.experiments.web import WebConfig
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
-from heliograph_agent.experiments.endpoints import parse_page, resolve_location
 from heliograph_agent.experiments.experiment import Target
+from heliograph_agent.experiments.page_url import parse_page, resolve_location
 from heliograph_agent.experiments.web import web
 from heliograph_agent.net import ByteStream, StepResult, StepTrace
 from support.dns_server import answer, dns_server
