@@ -133,7 +133,7 @@ clean: ## everything made here, but not heliograph-data
 # From nothing each time: what is tested is what a user gets today, not what was the newest once.
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet "pip>=25.1"
 	$(BIN)/python -m pip install --quiet -e ".[collector]"
 	@touch $@
 
@@ -148,12 +148,12 @@ $(VENV)/ready-dev: $(VENV)/ready agent/raw/pyproject.toml $(STUBS)/ready
 
 $(RELEASE)/ready: pyproject.toml
 	$(PYTHON) -m venv --clear $(RELEASE)
-	$(RELEASE)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(RELEASE)/bin/python -m pip install --quiet "pip>=25.1"
 	$(RELEASE)/bin/python -m pip install --quiet --group release
 	@touch $@
 
 $(STUBS)/ready: pyproject.toml
 	$(PYTHON) -m venv --clear $(STUBS)
-	$(STUBS)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(STUBS)/bin/python -m pip install --quiet "pip>=25.1"
 	$(STUBS)/bin/python -m pip install --quiet --group stubs
 	@touch $@

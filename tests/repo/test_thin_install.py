@@ -24,6 +24,8 @@ FORBIDDEN = {
     "babel", "chdb-core", "grpcio-reflection", "grpcio-tools", "jinja2", "aioquic", "pylsqpack",
     "curl-cffi",
 }  # fmt: skip
+# All of them slow, so that they follow each other and one venv serves them.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("install")]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,6 @@ def run(
     )
 
 
-@pytest.mark.xdist_group("install")
 def test_no_library_of_the_collector_comes_along(bare: Path) -> None:
     listed = json.loads(run(bare / "python", "-m", "pip", "list", "--format=json").stdout)
     names = {entry["name"].lower() for entry in listed}
@@ -60,14 +61,12 @@ def test_no_library_of_the_collector_comes_along(bare: Path) -> None:
     assert "heliograph" in names
 
 
-@pytest.mark.xdist_group("install")
 def test_the_agent_runs_from_the_bare_install(bare: Path) -> None:
     listed = run(bare / "heliograph-agent", "experiments", "--json")
     assert listed.returncode == 0, listed.stderr
     assert "telegram" in listed.stdout
 
 
-@pytest.mark.xdist_group("install")
 def test_a_probe_runs_from_the_bare_install(bare: Path) -> None:
     """Port 9 of loopback refuses: the whole way from command to observation."""
     probed = run(bare / "heliograph-agent", "probe", "tcp", "127.0.0.1:9", "--json")
@@ -75,7 +74,6 @@ def test_a_probe_runs_from_the_bare_install(bare: Path) -> None:
     assert "connection_refused" in probed.stdout
 
 
-@pytest.mark.xdist_group("install")
 def test_the_collector_says_what_is_missing(bare: Path) -> None:
     answer = run(bare / "heliograph-collector", "serve")
     assert answer.returncode == 1
@@ -83,7 +81,6 @@ def test_the_collector_says_what_is_missing(bare: Path) -> None:
     assert "Traceback" not in answer.stderr
 
 
-@pytest.mark.xdist_group("install")
 def test_a_test_with_raw_packets_says_what_to_install(bare: Path) -> None:
     probed = run(bare / "heliograph-agent", "probe", "path", "127.0.0.1:9")
     assert "pip install ./agent/raw" in probed.stdout + probed.stderr
@@ -91,7 +88,6 @@ def test_a_test_with_raw_packets_says_what_to_install(bare: Path) -> None:
     assert "No module" not in probed.stderr
 
 
-@pytest.mark.xdist_group("install")
 def test_the_raw_packet_helper_is_found_beside_the_agent(
     bare: Path, wheels: Path, tmp_path: Path
 ) -> None:
@@ -114,7 +110,6 @@ def lean(bare: Path) -> Path:
     return bare
 
 
-@pytest.mark.xdist_group("install")
 def test_the_lean_agent_is_small(lean: Path) -> None:
     """All but pip and the collector, which `deploy/install lean` removes; at most 45 MB."""
     (packages,) = (lean.parent / "lib").glob("python*/site-packages")
@@ -128,8 +123,6 @@ def test_the_lean_agent_is_small(lean: Path) -> None:
 CONNECTED = "connected to the collector"  # logged at a collector's first answer
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("install")
 def test_the_lean_agent_joins_and_outlives_its_collector(lean: Path, tmp_path: Path) -> None:
     """What it measured arrives once, through a kill of the collector."""
     data, log = tmp_path / "data", tmp_path / "agent.log"

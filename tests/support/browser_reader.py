@@ -90,8 +90,12 @@ def chromium() -> str:
 
 @contextmanager
 def started() -> Iterator[str]:
-    """A browser without a window; gives its debugging door."""
-    program = chromium()
+    """A browser without a window; gives its debugging door.
+
+    Chromium's headless shell has the same engine and no browser around it, which takes a third of
+    the time of a page.
+    """
+    program = shutil.which("chromium-headless-shell") or chromium()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         where = f"--user-data-dir={profile}"
         process = subprocess.Popen(
