@@ -35,9 +35,9 @@ KILL_EACH_S = 5.0
 WHOLE = os.environ.get("HELIOGRAPH_DRILL") == "whole"
 SCRIPT, PACE = (LONG, 1.0) if WHOLE else (SHORT, 4.0)
 SPARING = drill.plan(every_s=30, heartbeat_s=4)
-# Nobody blocks a messenger in the short script: one of them shows that, at three fifths of the
+# Nobody blocks a messenger in the short script: one of them shows that, at less than half of the
 # load. The long script's turn with blocked messengers is test_operator_blocks_telegram's here.
-FRUGAL = drill.plan(every_s=30, heartbeat_s=4, messengers=("telegram",))
+FRUGAL = drill.plan(every_s=40, heartbeat_s=4, messengers=("telegram",))
 OTHER_ENTRANCE = {
     "post": {"listen": "0.0.0.0:7444"},
     "entrances": [
