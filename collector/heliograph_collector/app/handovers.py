@@ -8,10 +8,13 @@ What cannot be read is left out, and the detectors read presence from the journa
 
 What other sources said of incidents: without it an incident that has ended would lose, with its
 leader, what IODA or RIS said of it, since they are asked about open incidents only.
+
+The revisions of daily files: the next leader writes the files again, and counts on from these.
 """
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -24,20 +27,23 @@ from heliograph_collector.detect.state_handover import (
     adopt_state,
 )
 from heliograph_collector.fleet.server_seal import SealError
+from heliograph_collector.http.dump_writer import adopt_revisions, read_revisions
 from heliograph_collector.store.journal.journal import FencedError, JournalError
 
 HANDOVER_S = 60.0  # assumed; what comes later is lost with a leader that is killed
 BEGIN_S = 1.0  # the same, until something is stored
-_DETECTORS = b"heliograph detectors v1"  # purposes of the seal
-_NOTES = b"heliograph notes v1"
-_MAX_NOTES_BYTES = 67_108_864  # unpacked; more than the log keeps
+_DETECTORS = b"heliograph detectors v1"  # purpose of the seal
+_MAX_BYTES = 67_108_864  # unpacked; more than the log of notes keeps
 log = logging.getLogger("heliograph.cluster")
 
 
 class Handover(Protocol):
-    """What is handed over. Implemented by DetectorHandover and NotesHandover."""
+    """What is handed over. Implemented by DetectorHandover and FileHandover."""
 
-    subject: str  # what is stored, as words of a sentence
+    @property
+    def subject(self) -> str:
+        """Return what is stored, as words of a sentence."""
+        ...
 
     @property
     def is_begun(self) -> bool:
@@ -113,36 +119,90 @@ class DetectorHandover:
         self._is_stored = True
 
 
-class NotesHandover:
-    """The notes in a data directory, and their copy on the servers."""
+class HandedFile(Protocol):
+    """What fits into one content. Implemented by NotesFile and RevisionsFile."""
 
-    subject = "What other sources say of incidents"
+    @property
+    def subject(self) -> str:
+        """Return words of a sentence."""
+        ...
 
-    def __init__(self, value: LargeValue, secret: bytes, data: Path) -> None:
-        self._value = SealedValue(value, secret, _NOTES)
-        self._data = data
+    @property
+    def purpose(self) -> bytes:
+        """Return that of the seal."""
+        ...
+
+    def read(self) -> bytes:
+        """Return all, b"" if there is nothing. Raises OSError."""
+        ...
+
+    def adopt(self, content: bytes) -> None:
+        """Take over what the last leader had. Raises ValueError, OSError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NotesFile:
+    """What other sources said of incidents."""
+
+    data: Path
+    subject: str = "What other sources say of incidents"
+    purpose: bytes = b"heliograph notes v1"
+
+    def read(self) -> bytes:
+        return read_notes(self.data)
+
+    def adopt(self, content: bytes) -> None:
+        adopt_notes(self.data, content)
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionsFile:
+    """The revisions of daily files."""
+
+    folder: Path
+    subject: str = "The revisions of daily files"
+    purpose: bytes = b"heliograph revisions v1"
+
+    def read(self) -> bytes:
+        return read_revisions(self.folder)
+
+    def adopt(self, content: bytes) -> None:
+        adopt_revisions(self.folder, content)
+
+
+class FileHandover:
+    """A file in a data directory, and its copy on the servers."""
+
+    def __init__(self, value: LargeValue, secret: bytes, file: HandedFile) -> None:
+        self._value = SealedValue(value, secret, file.purpose)
+        self._file = file
         self._stored = b""
 
     @property
+    def subject(self) -> str:
+        return self._file.subject
+
+    @property
     def is_begun(self) -> bool:
-        return True  # a first note can wait for a minute
+        return True  # the first content can wait for a minute
 
     async def take_over(self) -> None:
-        """Write the last leader's notes into the data directory. Raises JournalError."""
+        """Take over what the last leader had. Raises JournalError."""
         try:
             stored = await self._value.take_over()
             if stored is not None:
                 await asyncio.to_thread(self._adopt, stored[1])
         except (SealError, OSError, ValueError) as error:
-            log.warning("The last leader's notes of other sources cannot be used (%s).", error)
+            log.warning("%s, as the last leader had it, cannot be used (%s).", self.subject, error)
 
     async def store_news(self) -> None:
-        """Store the notes, if there are new ones. Raises JournalError, OSError."""
-        content = await asyncio.to_thread(read_notes, self._data)
+        """Store the content, if it is new. Raises JournalError, OSError."""
+        content = await asyncio.to_thread(self._file.read)
         if content and content != self._stored:
             await self._value.replace(b"", compress_frame(content))
             self._stored = content
 
     def _adopt(self, packed: bytes) -> None:
         """Raises ValueError, OSError."""
-        adopt_notes(self._data, decompress_frame(packed, _MAX_NOTES_BYTES))
+        self._file.adopt(decompress_frame(packed, _MAX_BYTES))

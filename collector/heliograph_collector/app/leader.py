@@ -38,7 +38,10 @@ from heliograph_collector.app.fleet_sharing import (
 )
 from heliograph_collector.app.handovers import (
     DetectorHandover,
-    NotesHandover,
+    FileHandover,
+    Handover,
+    NotesFile,
+    RevisionsFile,
     run_handover,
 )
 from heliograph_collector.app.public_report import PublicReporter
@@ -198,18 +201,17 @@ async def _take_over_log(data: Path, leading: "LeadingJournal") -> LogFence:
     return LogFence(leading.log)
 
 
-async def _take_over_files(
-    config: Config, leading: "LeadingJournal"
-) -> tuple[DetectorHandover, NotesHandover]:
-    """Write what the last leader's detectors and sources had learned into this directory."""
+async def _take_over_files(config: Config, leading: "LeadingJournal") -> Sequence[Handover]:
+    """Write what the last leader's detectors, sources and jobs had into this directory."""
     data = config.data
     with explain_errors(KeysError, data=data):
         secret = open_keyring(data, list_hosts(config.grpc, config.endpoint)).secret
     detectors = DetectorHandover(leading.detectors, secret, data)
-    notes = NotesHandover(leading.notes, secret, data)
-    await detectors.take_over()
-    await notes.take_over()
-    return detectors, notes
+    notes = FileHandover(leading.notes, secret, NotesFile(data))
+    revisions = FileHandover(leading.revisions, secret, RevisionsFile(data / "dumps"))
+    for handover in (detectors, notes, revisions):
+        await handover.take_over()
+    return detectors, notes, revisions
 
 
 async def _publish_fleet(publisher: FleetPublisher) -> None:

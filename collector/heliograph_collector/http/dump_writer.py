@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,9 @@ from heliograph_collector.model.records import (
 )
 from heliograph_collector.store.store import Store, StoreError
 
+EARLIER_FILE = "earlier.json"  # beside the index: the files of who led a cluster before
+_REVISIONS = msgspec.json.Decoder(tuple[DumpFile, ...])
+
 log = logging.getLogger("heliograph.dumps")
 
 GRACE_US = HOUR_US // 2  # after a day's end, so that data in transit cause no second revision
@@ -52,6 +55,7 @@ class DumpStore:
     files: dict[str, DumpFile] = field(default_factory=dict)  # by day
     changed_us_by_day: dict[str, int] = field(default_factory=dict)
     license_name: str = DEFAULT_LICENSE
+    earlier: dict[str, DumpFile] = field(default_factory=dict)  # by day; due here, as they differ
 
     @classmethod
     def open(
@@ -73,13 +77,18 @@ class DumpStore:
         store.license_name = license_name
         if (index.k_anonymity, index.schema) == (k_anonymity, SCHEMA):
             store.changed_us_by_day = index.seen
+        for day, file in _choose_newest(read_earlier(folder), index.files).items():
+            if day not in store.files or store.files[day].sha256 != file.sha256:
+                store.earlier[day] = file
+                store.changed_us_by_day.pop(day, None)
         return store
 
     def record_dump(
         self, day: str, changed_us: int, written: WrittenDump | None, timestamp: str
     ) -> bool:
         """Record a written file and return whether it differs from the previous one."""
-        previous = self.files.pop(day, None)
+        own = self.files.pop(day, None)
+        previous = self.earlier.pop(day, own)
         self.changed_us_by_day[day] = changed_us
         if written is None:
             return previous is not None
@@ -111,6 +120,36 @@ class DumpStore:
             seen=self.changed_us_by_day,
         )
         replace_file(self.folder / INDEX_FILE, msgspec.json.encode(index), mode=0o644)
+
+
+def read_earlier(folder: Path) -> tuple[DumpFile, ...]:
+    """Read the list of an earlier leader's files; empty if it is missing or damaged."""
+    try:
+        return _REVISIONS.decode((folder / EARLIER_FILE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return ()
+
+
+def read_revisions(folder: Path) -> bytes:
+    """Return the newest revision of each day, for the next leader; b"" if there is none."""
+    files = _choose_newest(read_earlier(folder), read_index(folder).files)
+    return msgspec.json.encode([files[day] for day in sorted(files)]) if files else b""
+
+
+def adopt_revisions(folder: Path, content: bytes) -> None:
+    """Go on from the revisions of an earlier leader. Raises ValueError, OSError."""
+    _REVISIONS.decode(content)
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / EARLIER_FILE, content, mode=0o644)
+
+
+def _choose_newest(earlier: Iterable[DumpFile], own: Iterable[DumpFile]) -> Mapping[str, DumpFile]:
+    """Return the file of each day that has the greater revision; of equal ones the earlier's."""
+    newest = {file.day: file for file in own}
+    for file in earlier:
+        if file.day not in newest or newest[file.day].revision <= file.revision:
+            newest[file.day] = file
+    return newest
 
 
 def dump_name(day: str) -> str:

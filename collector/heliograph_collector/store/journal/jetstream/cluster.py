@@ -33,6 +33,7 @@ class LeadingJournal:
     log: SharedLog
     detectors: SharedObject
     notes: SharedObject
+    revisions: SharedObject
     lease: JournalLease
 
     @property
@@ -97,6 +98,7 @@ async def open_leading_journal(
             await SharedLog.open(connection, settings),
             await SharedObject.open(connection, settings, "detectors", lease.term),
             await SharedObject.open(connection, settings, "notes", lease.term),
+            await SharedObject.open(connection, settings, "revisions", lease.term),
             lease,
         )
 

@@ -1,11 +1,11 @@
-"""Notes of other sources, on a real nats-server: incidents keep them under the next leader."""
+"""Files of one leader and the next, on a real nats-server: notes, revisions of daily files."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from heliograph_collector.app.handovers import NotesHandover
+from heliograph_collector.app.handovers import FileHandover, NotesFile, RevisionsFile
 from heliograph_collector.corroborate.annotation import (
     Agreement,
     AgreementReason,
@@ -14,6 +14,9 @@ from heliograph_collector.corroborate.annotation import (
 )
 from heliograph_collector.corroborate.annotation_log import AnnotationLog
 from heliograph_collector.corroborate.incident import Entity
+from heliograph_collector.http.api.dumps import read_index
+from heliograph_collector.http.api.parquet import WrittenDump
+from heliograph_collector.http.dump_writer import DumpStore
 from support.journal_rows import SECRET
 from support.leading_terms import LeadingTerms
 
@@ -32,9 +35,9 @@ def open_notes(data: Path) -> AnnotationLog:
     return AnnotationLog(data)
 
 
-async def lead(terms: LeadingTerms, term: int, data: Path) -> NotesHandover:
+async def lead(terms: LeadingTerms, term: int, data: Path) -> FileHandover:
     open_notes(data)
-    handover = NotesHandover(await terms.open("notes", term), SECRET, data)
+    handover = FileHandover(await terms.open("notes", term), SECRET, NotesFile(data))
     await handover.take_over()
     return handover
 
@@ -54,6 +57,35 @@ async def test_next_leader_has_the_notes_of_all_before(tmp_path: Path, terms: Le
     notes = open_notes(tmp_path / "first")
     assert notes.list_annotations("ended") == [to_record(AGREES)]
     assert notes.list_annotations("unsent")
+
+
+async def lead_dumps(terms: LeadingTerms, term: int, folder: Path) -> FileHandover:
+    handover = FileHandover(await terms.open("revisions", term), SECRET, RevisionsFile(folder))
+    await handover.take_over()
+    return handover
+
+
+def write_day(folder: Path, digest: str, day: str = "2022-01-05") -> int:
+    """Write a daily file as the job does; return its revision."""
+    dumps = DumpStore.open(folder, 5, ())
+    written = WrittenDump(rows=1, bytes=1, sha256=digest * 64)
+    dumps.record_dump(day, 1, written, "2022-01-06T00:30:00Z")
+    dumps.save_index()
+    return dumps.files[day].revision
+
+
+async def test_next_leader_counts_revisions_on(tmp_path: Path, terms: LeadingTerms) -> None:
+    first = await lead_dumps(terms, 1, tmp_path / "first")
+    assert [write_day(tmp_path / "first", digest) for digest in ("a", "b")] == [1, 2]
+    await first.store_news()
+    second = await lead_dumps(terms, 2, tmp_path / "second")
+    assert read_index(tmp_path / "second").files == (), "no file is offered that is not there"
+    assert [write_day(tmp_path / "second", digest) for digest in ("b", "c")] == [2, 3]
+    assert write_day(tmp_path / "second", "e", "2022-01-06") == 1
+    await second.store_news()
+    await lead_dumps(terms, 3, tmp_path / "first")
+    assert not DumpStore.open(tmp_path / "first", 5, ()).changed_us_by_day, "it is due again"
+    assert [write_day(tmp_path / "first", digest) for digest in ("c", "d")] == [3, 4]
 
 
 async def test_damaged_notes_cost_no_own_note(
