@@ -40,10 +40,10 @@ def add_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
         kinds,
         "bundle",
         "a file that `heliograph-agent export` wrote",
-        "import bundle results.bundle | Exit code: 0 all taken in, 1 something was refused or has "
-        "to come again, 2 wrong usage.",
+        "import bundle results.bundle",
         description="Takes in a bundle of sealed results, each once, whether `serve` runs or not, "
-        "and writes the receipts that the agent reads with `export --receipts`.",
+        "and writes the receipts that the agent reads with `export --receipts`. "
+        "Exit code: 0 all taken in, 1 something was refused or has to come again, 2 wrong usage.",
     )
     command.add_argument("file", metavar="FILE", type=Path, help="the bundle")
     command.add_argument(

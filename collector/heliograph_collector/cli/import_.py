@@ -58,11 +58,11 @@ def _add_series_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
         kinds,
         "series",
         "series of IODA, RIPE Atlas, OONI, or a table of time and value",
-        "import series ioda-IR.csv --signals iran.jsonl | "
-        "Exit code: 0 all read, 1 something was left out, 2 wrong usage.",
+        "import series ioda-IR.csv --signals iran.jsonl",
         description="Writes public series as signals, which `replay` runs the detectors over. "
         "The format is known by its content: IODA's signals (JSON) or table (CSV), RIPE Atlas's "
-        "connection events, OONI's measurements, any table of time and value.",
+        "connection events, OONI's measurements, any table of time and value. "
+        "Exit code: 0 all read, 1 something was left out, 2 wrong usage.",
     )
     command.add_argument("path", metavar="PATH", type=Path, help="a file or a folder")
     command.add_argument("--signals", metavar="FILE", type=Path, required=True, help="to write")
@@ -100,11 +100,11 @@ def _add_code_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
         kinds,
         "code",
         "a code that `heliograph-agent code` printed",
-        "import code 72359 00003 47829 91468 50158 97012 | "
-        "Exit code: 0 taken in, 1 refused, 2 wrong usage.",
+        "import code 72359 00003 47829 91468 50158 97012",
         description="Takes in a code that was read out over the telephone, in digits or words, "
         "once, whether `serve` runs or not, and says what it said. It is kept as a report: it has "
-        "no vote on what is blocked.",
+        "no vote on what is blocked. "
+        "Exit code: 0 taken in, 1 refused, 2 wrong usage.",
     )
     command.add_argument("code", metavar="CODE", nargs="+", help="its groups, with or without gaps")
     command.add_argument(

@@ -30,11 +30,11 @@ def add_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
         kinds,
         "ooni",
         "OONI's measurement files",
-        "import ooni --json measurements/ | "
-        "Exit code: 0 all read, 1 something was left out or cut, 2 wrong usage.",
+        "import ooni --json measurements/",
         description="Judges OONI's measurements by our rules; what OONI concluded is not read. "
         "Files are .json (one, or a list) or .jsonl (one a line), plain or .gz; folders are "
-        "walked. What cannot be read gets a line on stderr, and the import continues.",
+        "walked. What cannot be read gets a line on stderr, and the import continues. "
+        "Exit code: 0 all read, 1 something was left out or cut, 2 wrong usage.",
     )
     ooni.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="a file or a folder")
     ooni.add_argument("--json", action="store_true", help="one JSON object a line")

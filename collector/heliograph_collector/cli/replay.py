@@ -16,10 +16,11 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         commands,
         "replay",
         "run the detectors over signals from a file",
-        "replay --json SIGNALS.jsonl | Exit code: 0 replayed, 1 refused, 2 wrong usage.",
+        "replay --json SIGNALS.jsonl",
         description="Plays presence, faults, votes and levels, one JSON object a line, through "
         "the detectors that a collector runs, and prints the incidents. `import series` writes "
-        "such files; sources/README.md describes their keys. Nothing is stored or published.",
+        "such files; sources/README.md describes their keys. Nothing is stored or published. "
+        "Exit code: 0 replayed, 1 refused, 2 wrong usage.",
     )
     command.add_argument("signals", metavar="SIGNALS", type=Path, help="a file of signals")
     command.add_argument("--json", action="store_true", help="one JSON object a line")

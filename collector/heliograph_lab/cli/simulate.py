@@ -25,10 +25,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         help="play a scenario with virtual agents against a real collector",
         description="Plays a scenario in real time with virtual agents: real keys, TLS, sessions, "
         "heartbeats, sealed envelopes. Unless an invite is given, it starts its own collector "
-        "in a temporary directory and reports its costs. Prints what was found, and when.",
-        epilog="Example: heliograph-collector simulate cut-in-five.yml --agents 10000 | "
+        "in a temporary directory and reports its costs. Prints what was found, and when. "
         "Exit code: 0 all agents came in, each cut was confirmed and nothing else; 1 not so; "
         "2 wrong usage.",
+        epilog="Example: heliograph-collector simulate cut-in-five.yml --agents 10000",
         allow_abbrev=False,
     )
     command.add_argument(

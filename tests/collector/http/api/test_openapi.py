@@ -9,6 +9,7 @@ import jsonschema_rs  # schemathesis needs it too
 import msgspec
 import pytest
 
+import heliograph_collector.http as http_package
 from heliograph_collector.http.api import (
     aggregation,
     coverage,
@@ -45,6 +46,17 @@ def test_it_names_each_route_and_no_other() -> None:
     assert OPERATIONS.keys() == {r for r in routes if not r[0].startswith("/static/")}
     ids = [operation["operationId"] for operation in OPERATIONS.values()]
     assert len(set(ids)) == len(ids)
+
+
+def test_the_manual_has_a_row_for_each_page_without_a_name_in_its_path() -> None:
+    manual = Path(http_package.__file__).with_name("README.md").read_text(encoding="utf-8")
+    pages = [
+        path
+        for (path, _), operation in OPERATIONS.items()
+        if "{" not in path and "text/html" in operation["responses"]["200"].get("content", {})
+    ]
+    assert len(pages) > 5
+    assert [page for page in pages if f"\n| `{page}" not in manual] == []
 
 
 @pytest.mark.parametrize(
