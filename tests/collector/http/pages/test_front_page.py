@@ -181,7 +181,7 @@ async def test_who_fell_silent_is_told_in_the_line_of_the_network(serve: Serve) 
         if (a.get("id") or "").startswith("line-KZ-29355")
     ]
     assert line[0] == "offline"
-    assert line[1] == "AS29355 mobile: silent: nothing is judged; 10\u201319 fell silent."
+    assert line[1] == "AS29355 mobile: offline: nothing is judged; 10\u201319 fell silent."
 
 
 @pytest.mark.parametrize("path", ["/", "/countries/FJ", "/?country=FJ"])

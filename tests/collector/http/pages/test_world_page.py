@@ -62,8 +62,8 @@ async def test_partly_blocked_service_says_what_works(serve: Serve, lang: str, w
 async def test_several_networks_are_summed_up_and_each_has_its_line(serve: Serve) -> None:
     text = (await read(serve, evening())).text
     assert text["headline"].startswith("Kazakhstan: Telegram is blocked in 1 of 3")
-    assert text["line-KZ-206026-mobile"] == "AS206026 mobile: silent \u2014 nothing is judged."
-    assert "vantages are silent: nothing is judged" in text["cell-KZ-206026-mobile-telegram"]
+    assert text["line-KZ-206026-mobile"] == "AS206026 mobile: offline \u2014 nothing is judged."
+    assert "offline: nothing is judged" in text["cell-KZ-206026-mobile-telegram"]
     assert text["land-KZ"].startswith("Kazakhstan")
     assert "down for everybody" in text["line-DE-3320-fixed"]
     assert "cut off from abroad" in text["headline"]
