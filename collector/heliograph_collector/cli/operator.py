@@ -1,13 +1,15 @@
 """Command `heliograph-collector operator`: manage console users."""
 
 import argparse
+import asyncio
 import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from heliograph_collector.cli import (
     CommandError,
@@ -18,7 +20,8 @@ from heliograph_collector.cli import (
 )
 
 if TYPE_CHECKING:
-    from heliograph_collector.app.operator_changes import AuditLines
+    from heliograph_collector.config.journal_settings import JournalSettings
+    from heliograph_collector.config.settings import Config
     from heliograph_collector.fleet.operators import Operators, Person
 
 ACTIONS = {
@@ -28,6 +31,7 @@ ACTIONS = {
     "passwd": ("set a user's password", "operator passwd vera"),
     "totp": ("set up or remove a user's second factor", "operator totp vera"),
 }
+_T = TypeVar("_T")
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -68,7 +72,6 @@ class Change:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_collector.app.operator_changes import run_with_operators
     from heliograph_collector.fleet.operators import OperatorsError
     from heliograph_collector.store.journal.journal import JournalError
 
@@ -77,10 +80,10 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"{config.data} holds no collector: name its --data directory.")
     try:
         if args.action == "list":
-            return _print_people(run_with_operators(config, _list_people), as_json=args.json)
-        run_with_operators(config, partial(_check_action, args))
+            return _print_people(_run_with_operators(config, _list_people), as_json=args.json)
+        _run_with_operators(config, partial(_check_action, args))
         change = _build_change(args)  # it may ask for a password, with no server connected
-        run_with_operators(config, partial(_run_change, args, change))
+        _run_with_operators(config, partial(_run_change, args, change))
     except OperatorsError as error:
         raise CommandError(f"{error}.") from error
     except JournalError as error:
@@ -91,11 +94,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _list_people(operators: "Operators", _: "AuditLines") -> "list[Person]":
+def _list_people(operators: "Operators", _: "_AuditLines") -> "list[Person]":
     return sorted(operators.read_people().values(), key=attrgetter("name"))
 
 
-def _check_action(args: argparse.Namespace, operators: "Operators", _: "AuditLines") -> None:
+def _check_action(args: argparse.Namespace, operators: "Operators", _: "_AuditLines") -> None:
     """Check what can be checked before a password is asked for. Raises OperatorsError."""
     if args.action == "add":
         operators.check_can_add(args.name)
@@ -143,7 +146,7 @@ def _build_totp(name: str) -> Change:
 
 
 def _run_change(
-    args: argparse.Namespace, change: Change, operators: "Operators", trail: "AuditLines"
+    args: argparse.Namespace, change: Change, operators: "Operators", trail: "_AuditLines"
 ) -> None:
     """Change the users, and write the audit trail. Raises OperatorsError, OSError."""
     from heliograph.clock import SystemClock
@@ -189,3 +192,50 @@ def _print_people(persons: "Sequence[Person]", *, as_json: bool) -> int:
     for person in persons:
         print(format_line(person.name, person.role, "yes" if person.totp else "no"))
     return 0
+
+
+class _AuditLines(Protocol):
+    """Where a command writes what it did. Implemented by AuditLog and SharedAudit."""
+
+    def append_line(self, line: bytes) -> None:
+        """Append a line of `audit_log.format_line`. Raises OSError."""
+        ...
+
+
+def _run_with_operators(config: "Config", action: "Callable[[Operators, _AuditLines], _T]") -> _T:
+    """Run an action on the users, in files or on the servers of a cluster.
+
+    Raises KeysError, JournalError, OperatorsError.
+    """
+    from heliograph_collector.fleet.audit_log import AuditLog
+    from heliograph_collector.fleet.operator_file import OperatorFile
+    from heliograph_collector.fleet.operators import Operators
+
+    if config.journal is None:
+        return action(Operators(OperatorFile(config.data)), AuditLog(config.data))
+    from heliograph_collector.store.journal.journal import JournalError
+
+    try:
+        return asyncio.run(_run_shared(config.data, config.journal, action))
+    except OSError as error:
+        if isinstance(error.__cause__, JournalError):
+            raise error.__cause__ from None
+        raise
+
+
+async def _run_shared(
+    data: Path, servers: "JournalSettings", action: "Callable[[Operators, _AuditLines], _T]"
+) -> _T:
+    from heliograph_collector.app.shared_audit import SharedAudit
+    from heliograph_collector.app.shared_operators import SharedOperators
+    from heliograph_collector.fleet.keyring import read_secret
+    from heliograph_collector.fleet.operators import Operators
+    from heliograph_collector.store.journal.opening import open_console
+
+    secret = read_secret(data)
+    async with open_console(servers) as side:
+        document = SharedOperators(side.operators, secret)
+        await document.start()
+        audit = SharedAudit(side.audit)
+        await audit.start()
+        return await asyncio.to_thread(lambda: action(Operators(document), audit))

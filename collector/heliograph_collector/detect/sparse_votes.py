@@ -4,8 +4,15 @@ Bins are hours, and votes count for 3, 6 or 12 hours: for as long as half of the
 have come. What fails in one network alone since its first row has no onset there, and is left out.
 Votes of more than 3 hours are so few that the usual failures of the service count: by OONI's rules
 1 to 15 % of the rows of a service that works are anomalies. What fails as often as other services
-of the country, by their latest tests, is no block (`sparse_context.py`). What fails row after row
-in one network where it hardly ever did is a block before five have failed (`sparse_runs.py`).
+of the country, by their latest tests, is no block. What fails row after row in one network where
+it hardly ever did is a block before five have failed (`sparse_runs.py`).
+
+What is congested, or a resolver that fails, fails tests of all services, each by chance
+(`blocking/other_services.py`). In the few hours in which sparse votes count, another service has
+hardly a test. So its latest tests of a day are taken: chance shows in them as failures now and
+then. A service whose latest tests all failed may be blocked itself, and says nothing; where those
+are most, nothing is compared, since a state may block most of what is tested. Nor is it where no
+more fails than on usual days: that is compared with the service's own past.
 
 The brackets of the live detector are those of vantages that worked and then failed. Where each row
 is a separate voter, they are the rows around the moment that divides the rows best: before it a
@@ -16,7 +23,7 @@ after which a single failure says nothing of what was before.
 import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import attrgetter
@@ -24,7 +31,6 @@ from statistics import median
 
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
-from heliograph_collector.detect.sparse_context import RecentTests
 from heliograph_collector.detect.sparse_runs import add_runs, find_runs
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Bracket, Incident
@@ -40,6 +46,67 @@ _SPANS_HOURS = (3, 6, 12)
 _MIN_FAILURES = 5  # rows of a network, all of which fail, that show that it always does
 _HISTORY_DAYS = 30
 _MOST_USUAL = 0.4  # so that a service that often fails is not taken for one that is down
+# Assumed too, of the other services' latest tests:
+_RECENT_US = 24 * HOUR_US
+_MOST_TESTS = 12  # of a service: of more, the earlier ones are of another time
+_MOST_SERVICES = 24  # of a country, those with the most tests
+_USUAL_SHARE = 0.2  # of all these tests fail on usual days: by OONI's rules 1 to 15 %
+_DOUBTFUL_TESTS = 3  # of a service that may be blocked: all of its latest ones failed
+
+
+class _RecentTests:
+    """The tests of the services of each country that are tested most."""
+
+    def __init__(self, votes: Iterable[ServiceVote]) -> None:
+        by_country: defaultdict[str, defaultdict[str, list[ServiceVote]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+        for vote in sorted(votes, key=attrgetter("at_us", "witness.nym")):
+            if vote.standing is VoteValue.GOOD or vote.standing in FAILING_VALUES:
+                by_country[vote.witness.place.country][vote.service].append(vote)
+        self._votes = {
+            country: {service: by_service[service] for service in _find_most_tested(by_service)}
+            for country, by_service in by_country.items()
+        }
+        self._recent: dict[tuple[str, int], Mapping[str, Sequence[ServiceVote]]] = {}
+
+    def list_recent(self, country: str, end_us: int) -> Mapping[str, Sequence[ServiceVote]]:
+        """List by service the latest tests before a time."""
+        key = (country, end_us)
+        if key not in self._recent:
+            self._recent[key] = self._find_recent(country, end_us)
+        return self._recent[key]
+
+    def _find_recent(self, country: str, end_us: int) -> Mapping[str, Sequence[ServiceVote]]:
+        recent = {
+            service: tests
+            for service, votes in self._votes.get(country, {}).items()
+            if len(tests := _select_recent(votes, end_us)) >= _DOUBTFUL_TESTS
+        }
+        clear = {service: tests for service, tests in recent.items() if not _may_be_blocked(tests)}
+        is_usual = _find_failing_share(clear.values()) <= _USUAL_SHARE
+        return {} if is_usual or 2 * len(clear) < len(recent) else clear
+
+
+def _find_most_tested(by_service: Mapping[str, Sequence[ServiceVote]]) -> list[str]:
+    counts = Counter({service: len(votes) for service, votes in by_service.items()})
+    return [service for service, _ in counts.most_common(_MOST_SERVICES)]
+
+
+def _select_recent(votes: Sequence[ServiceVote], end_us: int) -> Sequence[ServiceVote]:
+    time = attrgetter("at_us")
+    until = bisect_left(votes, end_us, key=time)
+    since = bisect_left(votes, end_us - _RECENT_US, key=time)
+    return votes[max(since, until - _MOST_TESTS) : until]
+
+
+def _find_failing_share(tests: Iterable[Sequence[ServiceVote]]) -> float:
+    failed = [vote.standing in FAILING_VALUES for own in tests for vote in own]
+    return sum(failed) / len(failed) if failed else 0.0
+
+
+def _may_be_blocked(tests: Sequence[ServiceVote]) -> bool:
+    return all(vote.standing in FAILING_VALUES for vote in tests[-_DOUBTFUL_TESTS:])
 
 
 def _date_incident(incident: Incident, votes: Sequence[ServiceVote]) -> Incident:
@@ -103,7 +170,7 @@ def detect_sparse(
     elsewhere = group_by_service(others)
     by_service = group_by_service(votes)
     all_votes = (*others, *(vote for own in by_service.values() for vote in own))
-    recent = RecentTests(all_votes)
+    recent = _RecentTests(all_votes)
     runs = find_runs(all_votes)
     incidents: list[Incident] = []
     for service, service_votes in by_service.items():
@@ -136,7 +203,7 @@ def count_median(votes: Iterable[ServiceVote], span_us: int) -> float:
 
 
 def _detect_service(
-    votes: Sequence[ServiceVote], elsewhere: Sequence[ServiceVote], recent: RecentTests
+    votes: Sequence[ServiceVote], elsewhere: Sequence[ServiceVote], recent: _RecentTests
 ) -> list[Incident]:
     hours = next(
         (h for h in _SPANS_HOURS if count_median(votes, h * HOUR_US) >= THRESHOLDS.votes),
