@@ -172,9 +172,9 @@ def _print_summaries(summaries: "list[ListSummary]") -> None:
 
 def _describe_counts(counts: Mapping[str, int]) -> str:
     largest = sorted(counts.items(), key=_get_count, reverse=True)
-    shown = ", ".join(f"{name} {count}" for name, count in largest[:MOST_SHOWN])
+    summary = ", ".join(f"{name} {count}" for name, count in largest[:MOST_SHOWN])
     rest = len(largest) - MOST_SHOWN
-    return f"{shown} and {rest} more" if rest > 0 else shown
+    return f"{summary} and {rest} more" if rest > 0 else summary
 
 
 def _get_count(item: tuple[str, int]) -> int:

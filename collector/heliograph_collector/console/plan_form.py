@@ -93,13 +93,13 @@ def _read_new_row(number: int, fields: Mapping[str, str]) -> NewTaskRow:
 
 def build_plan(plan: Plan, form: PlanForm) -> Plan:
     """Return the plan that a form asks for. Raises InvalidInputError."""
-    kept = [_change_task(row) for row in form.tasks if not row.is_removed]
+    remaining = [_change_task(row) for row in form.tasks if not row.is_removed]
     added = [_build_task(plan, row) for row in form.new_tasks if row.target]
-    if not (kept or added):
+    if not (remaining or added):
         raise InvalidInputError("A plan has at least one task: keep one.")
     return replace(
         plan,
-        tasks=(*kept, *added),
+        tasks=(*remaining, *added),
         heartbeat_s=_parse_range("Heartbeat", form.heartbeat_s, 1, 300),
         limits=Limits(
             bytes_per_month=_parse_bytes(plan, form.megabytes_per_month),

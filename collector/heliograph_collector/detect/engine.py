@@ -135,7 +135,7 @@ class DetectorEngine:
             self.received_us = row.received_us
 
     def _read_unseen_loss(self, row: JournalRow) -> None:
-        """Read what an agent tells of a session in place of which it has one by another way."""
+        """Read an agent's report on a session that another one, by another way, has replaced."""
         pseudonym = self.reader.derive_pseudonym(row.agent)
         vantage = self.silence.find_vantage(pseudonym)
         if vantage is not None and vantage.moved_us > vantage.lost_us:

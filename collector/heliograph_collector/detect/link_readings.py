@@ -14,7 +14,7 @@ from heliograph_collector.model.records import JournalRow, Verdict
 from heliograph_collector.model.signals import OfflineReport, VoteValue
 
 _MINUTE_CARRIERS = frozenset({"code", "dns"})  # their reports name the minute, rounded down
-# From the loss of a session until its agent has another one: it tells of it within 30 s (agent's
+# From the loss of a session until its agent has another one: its report comes within 30 s (agent's
 # `WORD_S`), and a loss that takes longer than 37.5 s is noticed.
 _WORD_US = 60 * SECOND_US
 _FOREIGN = "foreign"  # the class of anchors abroad, and the start of their endpoints' names

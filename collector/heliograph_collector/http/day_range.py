@@ -105,5 +105,5 @@ def merge_day(hours: bytes, shares: bytes, width: int) -> Sequence[tuple[int, in
 def _merge_hours(hours: bytes, shares: bytes) -> tuple[int, int]:
     """Merge hours to the worst mark, with the share of the judged hours that have it."""
     code, share = find_worst(hours)
-    kept = [part for hour, part in zip(hours, shares, strict=True) if hour == code]
-    return code, max(1, share * sum(kept) // (len(kept) * FULL_SHARE)) if code else 0
+    parts = [part for hour, part in zip(hours, shares, strict=True) if hour == code]
+    return code, max(1, share * sum(parts) // (len(parts) * FULL_SHARE)) if code else 0

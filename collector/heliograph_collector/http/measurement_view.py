@@ -289,9 +289,9 @@ def _name_subject(step: Observation) -> str:
 
 def _describe_control(control: Observation, facts: str) -> str:
     """Describe the outcome of a control's step, and what it found if that differs."""
-    found = _describe_facts(control)
+    facts_text = _describe_facts(control)
     outcome = _describe_outcome(control)
-    return f"{outcome}: {found}" if found and found != facts else outcome
+    return f"{outcome}: {facts_text}" if facts_text and facts_text != facts else outcome
 
 
 def _describe_outcome(step: Observation) -> str:
@@ -303,19 +303,19 @@ def _describe_outcome(step: Observation) -> str:
 
 def _describe_facts(step: Observation) -> str:
     """Describe what a step found, in one line."""
-    found: list[str] = []
+    details: list[str] = []
     if step.dns:
-        found = [answer.data for answer in step.dns.answers]
-        found += [f"rcode {step.dns.rcode}"] if step.dns.rcode else []
+        details = [answer.data for answer in step.dns.answers]
+        details += [f"rcode {step.dns.rcode}"] if step.dns.rcode else []
     elif step.tls:
-        found = [step.tls.version, *[f"issued by {c.issuer}" for c in step.tls.chain[:1]]]
-        found += [f"alert {step.tls.alert}"] if step.tls.alert is not None else []
+        details = [step.tls.version, *[f"issued by {c.issuer}" for c in step.tls.chain[:1]]]
+        details += [f"alert {step.tls.alert}"] if step.tls.alert is not None else []
     elif step.http and step.http.status:
-        found = [str(step.http.status), step.http.title, step.http.location, step.http.server]
-        found += [f"{step.http.body_bytes} bytes"] if step.http.body_bytes else []
+        details = [str(step.http.status), step.http.title, step.http.location, step.http.server]
+        details += [f"{step.http.body_bytes} bytes"] if step.http.body_bytes else []
     elif step.exchange:
-        found = [step.exchange.reply, *step.exchange.differences]
+        details = [step.exchange.reply, *step.exchange.differences]
     elif step.hop:
-        found = [step.hop.reply.replace("_", " "), step.hop.network]
-    text = ", ".join(filter(None, [*found, step.failure_detail]))
+        details = [step.hop.reply.replace("_", " "), step.hop.network]
+    text = ", ".join(filter(None, [*details, step.failure_detail]))
     return text if len(text) <= _MAX_FACTS else f"{text[:_MAX_FACTS]}…"

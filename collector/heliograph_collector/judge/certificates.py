@@ -179,8 +179,10 @@ def _select_bytes(
     chain: Sequence[Certificate], by_digest: Mapping[str, bytes]
 ) -> tuple[bytes, ...] | None:
     """Return the bytes of a whole chain, None where some were not kept."""
-    found = tuple(by_digest[c.sha256] for c in chain[: MAX_DEPTH + 1] if c.sha256 in by_digest)
-    return found if found and len(found) == len(chain) else None
+    certificates = tuple(
+        by_digest[c.sha256] for c in chain[: MAX_DEPTH + 1] if c.sha256 in by_digest
+    )
+    return certificates if certificates and len(certificates) == len(chain) else None
 
 
 @lru_cache(CACHE_SIZE)

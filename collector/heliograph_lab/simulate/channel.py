@@ -86,8 +86,8 @@ def connect_endpoint(invite: pb.Invite, endpoint: str = "") -> CollectorEndpoint
 
 
 def _find_post(invite: pb.Invite) -> str:
-    found = [e for e in invite.entrances if e.carrier == Carrier.POST]
-    return format_dial_address(found[0].host, found[0].port) if found else ""
+    posts = [e for e in invite.entrances if e.carrier == Carrier.POST]
+    return format_dial_address(posts[0].host, posts[0].port) if posts else ""
 
 
 def compute_pin(certificate: str) -> bytes:

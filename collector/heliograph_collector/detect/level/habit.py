@@ -140,5 +140,5 @@ def _mean_deviation(by_day: Iterable[Sequence[float]], middle: float) -> float:
     """Return the mean absolute deviation without the days that deviate most."""
     days = [[abs(value - middle) for value in day] for day in by_day if day]
     days.sort(key=fmean)
-    kept = days[: len(days) - len(days) // _OUTLIER_DAYS]
-    return fmean(deviation for day in kept for deviation in day)
+    typical = days[: len(days) - len(days) // _OUTLIER_DAYS]
+    return fmean(deviation for day in typical for deviation in day)

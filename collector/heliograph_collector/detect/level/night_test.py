@@ -1,7 +1,7 @@
 """Whether people who sleep may be what fell silent, by the nights that a cell has had.
 
 Theory of operation. By day few switch off, so the burst channel and the darkness of a fall decide.
-At other hours a burst that may be told of a whole country, and a fall, are nights while chance
+At other hours a burst that may become a national outage, and a fall, are nights while chance
 makes such nights once a year (nights.py): they stay suspected until people who sleep are back by
 habit, or tell what they measured. Five people do not go to bed within a minute.
 """
@@ -86,7 +86,7 @@ def may_be_habit(
     usual = None if cell is None else cell.usual
     is_cut_hour = usual is not None and usual.is_cut_hour
     if is_cut_hour or have_moved(presence, country, burst_us):
-        return False  # who is here by another way does not sleep
+        return False  # people who come by another way do not sleep
     lowest = None if usual is None else usual.earlier_lowest
     if lowest is not None and lowest <= DARK_SHARE:
         silent, size = count_absent(presence, country, now_us)  # the last sample was before it

@@ -179,7 +179,7 @@ def select_losses(vantages: Iterable[VantagePresence]) -> list[VantagePresence]:
 
 
 def note_moves(presence: PresenceTracker, country: str, since_us: int) -> None:
-    """Note as lost who took another carrier as those of its own fell silent, before it was missed.
+    """Note as lost who took another carrier as the others of the old one fell silent, unnoticed.
 
     No row has that loss, and it may tell nothing of it; but who leaves by intent does so alone.
     """

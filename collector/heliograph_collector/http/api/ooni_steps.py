@@ -165,9 +165,13 @@ class _OoniSteps:
 
     def _list_certificates(self, tls: Tls) -> list[OoniBinary]:
         """List the certificates of a chain that did not verify, where all of them were kept."""
-        kept = [self._certificates[c.sha256] for c in tls.chain if c.sha256 in self._certificates]
-        is_whole = len(kept) == len(tls.chain)
-        return [OoniBinary(data=b64encode(der).decode()) for der in kept] if is_whole else []
+        certificates = [
+            self._certificates[c.sha256] for c in tls.chain if c.sha256 in self._certificates
+        ]
+        is_whole = len(certificates) == len(tls.chain)
+        return (
+            [OoniBinary(data=b64encode(der).decode()) for der in certificates] if is_whole else []
+        )
 
     def build_request(self, index: int) -> OoniRequest:
         """Build a request; failure and size describe the body."""

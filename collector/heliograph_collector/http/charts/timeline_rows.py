@@ -48,11 +48,11 @@ def draw_row(track: TimelineRow, starts: range, t: Locale) -> Markup:
     """Draw one row, as wide as its table cell."""
     runs = list(iter_runs(track))
     spans = _clip_spans(track, starts)
-    told = escape(_describe_row(runs, spans, starts, t))
+    description = escape(_describe_row(runs, spans, starts, t))
     bars = "".join(_draw_bar(run, len(starts)) for run in runs if run[2])
     # A page has thousands of bars, and escaping their numbers took most of its time.
     return Markup(  # noqa: S704 -- numbers, and words of this module; the label is escaped
-        f'<svg class="ribbon" role="img" aria-label="{told}" width="100%" height="{HEIGHT}">'
+        f'<svg class="ribbon" role="img" aria-label="{description}" width="100%" height="{HEIGHT}">'
         f"{_draw_lines(starts, HEIGHT)}{bars}{_draw_spans(spans, starts)}</svg>"
     )
 

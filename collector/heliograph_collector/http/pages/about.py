@@ -46,7 +46,7 @@ def format_contact(contact: str) -> Markup:
     """Format a mailto: or https: URI as a link whose text people can copy; "" for none."""
     if not contact:
         return Markup()
-    shown = contact.removeprefix("mailto:").partition("?")[0]
+    address = contact.removeprefix("mailto:").partition("?")[0]
     if urlsplit(contact).scheme == "https":
-        shown = contact.removeprefix("https://")
-    return Markup('<a href="{}" rel="noreferrer"><bdi>{}</bdi></a>').format(contact, shown)
+        address = contact.removeprefix("https://")
+    return Markup('<a href="{}" rel="noreferrer"><bdi>{}</bdi></a>').format(contact, address)

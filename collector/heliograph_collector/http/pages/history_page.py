@@ -89,10 +89,10 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
     filters = {**subject.filters, **view.days.parameters}
     title = title_days(view, t)
     imported = _build_imported(view, t)
-    told = _describe_troubles(tracks, view, t)
+    sentence = _describe_troubles(tracks, view, t)
     if imported:  # else our sentence would hide what is below
         own = {row.title for group in groups for row in group.rows if row.state == "blocked"}
-        told = f"{told} {describe_imported(imported, own, t)}".strip()
+        sentence = f"{sentence} {describe_imported(imported, own, t)}".strip()
     return render_template(
         "history.html",
         t=t,
@@ -100,7 +100,7 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
         base=base,
         subject=subject,
         title=title,
-        told=told,
+        told=sentence,
         answers=_list_answers(groups, imported),
         below=_describe_archive(view, t),
         address=address,
@@ -176,9 +176,9 @@ def build_chart(view: HistoryView, credit: str, most: int, t: Locale) -> History
     shown = tracks[:most]
     for track, row in zip(shown, _draw_tracks(shown, view), strict=True):
         title, subtitle, _ = _name_row(track, view, t)
-        told = " · ".join(filter(None, (subtitle, describe_track(track, t))))
+        description = " · ".join(filter(None, (subtitle, describe_track(track, t))))
         chart = timeline_rows.draw_row(row, view.days.starts, t)
-        rows.append(ChartRow(title=title, subtitle=told, chart=chart))
+        rows.append(ChartRow(title=title, subtitle=description, chart=chart))
     left = len(tracks) - len(rows)
     return HistoryChart(
         title=title_days(view, t),
@@ -374,10 +374,10 @@ def _describe_troubles(tracks: Sequence[Track], view: HistoryView, t: Locale) ->
         pairs = zip(sorted(blocked, key=rank_track), named, strict=True)
         named = [name for track, name in pairs if track.id[0] in (Axis.SERVICE, Axis.SITE)]
     if named:
-        shown = named[:_MAX_NAMED]
-        if left := len(named) - len(shown):
-            return t("history.blocked_more", names=t("list.comma").join(shown), n=left)
-        return t("history.blocked", names=i18n.join_names(t.lang, shown))
+        listed = named[:_MAX_NAMED]
+        if left := len(named) - len(listed):
+            return t("history.blocked_more", names=t("list.comma").join(listed), n=left)
+        return t("history.blocked", names=i18n.join_names(t.lang, listed))
     if any(track.worst == "silent" for track in tracks):
         return t("history.silent")
     return t("history.none_blocked")

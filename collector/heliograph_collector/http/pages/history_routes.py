@@ -88,8 +88,8 @@ async def find_last_days(feed: Feed, subject: Subject, t: Locale) -> tuple[str, 
     if not rows:
         return "", ""
     last_us = rows[0].day_us
-    told = t("history.last_data", day=i18n.format_day(t.lang, i18n.to_datetime(last_us)))
-    return told, f"{subject.path}?{encode_last_days(last_us, LAST_DAYS['month'])}"
+    sentence = t("history.last_data", day=i18n.format_day(t.lang, i18n.to_datetime(last_us)))
+    return sentence, f"{subject.path}?{encode_last_days(last_us, LAST_DAYS['month'])}"
 
 
 class HistoryPages:

@@ -119,13 +119,13 @@ def describe_imported(table: ImportedTable, ours_blocked: Container[str], t: Loc
         for row in table.rows
         if row.state == VerdictState.BLOCKED and row.title not in ours_blocked
     ]
-    shown = list(dict.fromkeys(names))[:_MAX_SENTENCE_NAMES]
-    if not shown:
+    listed = list(dict.fromkeys(names))[:_MAX_SENTENCE_NAMES]
+    if not listed:
         return ""
-    if len(set(names)) > len(shown):
-        shown.append("…")
-        return t("history.others_blocked", names=t("list.comma").join(shown))
-    return t("history.others_blocked", names=i18n.join_names(t.lang, shown))
+    if len(set(names)) > len(listed):
+        listed.append("…")
+        return t("history.others_blocked", names=t("list.comma").join(listed))
+    return t("history.others_blocked", names=i18n.join_names(t.lang, listed))
 
 
 def _build_outage_rows(

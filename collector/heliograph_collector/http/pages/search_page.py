@@ -261,12 +261,12 @@ def _find_networks(text: str, index: SearchIndex, t: Locale) -> list[SearchResul
     countries = dict(index.networks)
     if number := _NUMBER.fullmatch(text):
         asn = int(number.group(1))
-        found = [n for n in countries if str(n).startswith(str(asn))]
-        found += [asn] if asn not in countries and index.names.name_network(asn) else []
+        networks = [n for n in countries if str(n).startswith(str(asn))]
+        networks += [asn] if asn not in countries and index.names.name_network(asn) else []
     else:
         named = index.names.find_networks(text, _MAX_NAMES) if len(text) > 2 else ()
-        found = sorted(named, key=lambda n: n not in countries)
-    return [_describe_network(n, countries.get(n, ""), index, t) for n in found[:_MAX_RESULTS]]
+        networks = sorted(named, key=lambda n: n not in countries)
+    return [_describe_network(n, countries.get(n, ""), index, t) for n in networks[:_MAX_RESULTS]]
 
 
 def _describe_network(asn: int, country: str, index: SearchIndex, t: Locale) -> SearchResult:

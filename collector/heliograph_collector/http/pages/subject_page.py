@@ -140,10 +140,10 @@ def _describe_present(view: SubjectView, t: Locale) -> str:
     if troubles:
         if view.subject.kind == "network" and len(columns) == 1:  # no "1 of 1 networks"
             return headlines.describe_group(columns[0], view.snapshot, t)
-        told = t("now.semicolon").join(troubles)
-        if view.subject.kind == "service" and title in told:
+        sentence = t("now.semicolon").join(troubles)
+        if view.subject.kind == "service" and title in sentence:
             return headlines.describe_present(view.snapshot, t)  # which says where
-        return t("subject.told", subject=title, told=told)
+        return t("subject.told", subject=title, told=sentence)
     heard = [column for column in columns if not _is_gone(column, view.snapshot.k)]
     if headlines.has_reachable(heard):
         return t("subject.fine", subject=title, n=len(heard))

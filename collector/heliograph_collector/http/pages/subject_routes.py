@@ -321,8 +321,8 @@ def find_other_path(path: str) -> str:
     """Return the address of what a guessed path names; "" if it names nothing or is the address."""
     for pattern, address in _OTHER_PATHS:
         if match := pattern.fullmatch(path):
-            found = address.format(*match.groups())
-            return found if found != path else ""
+            target = address.format(*match.groups())
+            return target if target != path else ""
     return ""
 
 

@@ -135,8 +135,8 @@ def _combine(facts: Facts) -> Facts:
 
 
 def _find_cut(name: str, facts: Facts) -> tuple[int, ...]:
-    found = [facts[f"{name}:{cut}"] for cut in CUTS if f"{name}:{cut}" in facts]
-    return found[0] if found else ()
+    cut_facts = [facts[f"{name}:{cut}"] for cut in CUTS if f"{name}:{cut}" in facts]
+    return cut_facts[0] if cut_facts else ()
 
 
 COMPARISON = QuicComparison("quic", RULES, GOALS)

@@ -70,25 +70,27 @@ def read_rows_replay(
             except ValueError as error:
                 complaints.add(describe_location(path, line), str(error))
     low_us, high_us = find_time_range([vote.at_us for vote in votes])
-    kept = sorted({v: None for v in votes if low_us <= v.at_us <= high_us}, key=attrgetter("at_us"))
-    if not kept:
+    selected = sorted(
+        {v: None for v in votes if low_us <= v.at_us <= high_us}, key=attrgetter("at_us")
+    )
+    if not selected:
         reason = complaints.sentences[0] if complaints.sentences else ""
         raise ImportRefusedError(
             f"{paths[0]} holds no row of OONI's that has a vote. {reason}".strip()
         )
-    if any(vote.witness.place.country == UNKNOWN_COUNTRY for vote in kept):
+    if any(vote.witness.place.country == UNKNOWN_COUNTRY for vote in selected):
         complaints.add(
             str(paths[0]), "it does not tell of which country it is; it is called ZZ: name it"
         )
     return Replay(
         name=paths[0].stem.partition(".")[0],
         seed=0,
-        since_us=kept[0].at_us // MINUTE_US * MINUTE_US,
-        until_us=(kept[-1].at_us // MINUTE_US + 1) * MINUTE_US,
+        since_us=selected[0].at_us // MINUTE_US * MINUTE_US,
+        until_us=(selected[-1].at_us // MINUTE_US + 1) * MINUTE_US,
         signals=(),
-        opinions=tuple(kept),
+        opinions=tuple(selected),
         truths=(),
-        vantages=tuple({vote.witness.nym: vote.witness for vote in kept}.values()),
+        vantages=tuple({vote.witness.nym: vote.witness for vote in selected}.values()),
     )
 
 

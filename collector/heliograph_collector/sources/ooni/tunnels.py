@@ -46,8 +46,8 @@ def read_tor_bootstrap(document: OoniDocument) -> ImportedMeasurement:
 def find_progress(keys: OoniKeys) -> int:
     """Find the last percentage that tor reported."""
     lines = (*keys.tor_log, *keys.tor_logs)
-    found = [int(match.group(1)) for line in lines if (match := _PROGRESS.search(line))]
-    return max((keys.tor_progress, *found))
+    percentages = [int(match.group(1)) for line in lines if (match := _PROGRESS.search(line))]
+    return max((keys.tor_progress, *percentages))
 
 
 def read_psiphon(document: OoniDocument) -> ImportedMeasurement:

@@ -44,8 +44,9 @@ class Holder:
     @classmethod
     def parse(cls, content: bytes) -> "Holder":
         """Parse the content of a key, of an earlier version too."""
-        owner, run, place, host, *_ = (*content.split(b":", 3), b"", b"", b"")
-        return cls(owner, run, place, host)
+        parts = content.split(b":", 3)
+        parts += [b""] * (4 - len(parts))
+        return cls(*parts)
 
     def is_same_directory(self, other: "Holder") -> bool:
         """Return whether both are processes of one directory, of which one is alive at a time."""
