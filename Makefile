@@ -131,8 +131,9 @@ clean: ## everything made here, but not heliograph-data
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # From nothing each time: what is tested is what a user gets today, not what was the newest once.
+# One of the same Python is kept: where no index is reached, what worked before still does.
 $(VENV)/ready: pyproject.toml
-	$(PYTHON) -m venv --clear $(VENV)
+	@test "$$($(BIN)/python -V 2>&1)" = "$$($(PYTHON) -V)" || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet "pip>=25.1"
 	$(BIN)/python -m pip install --quiet -e ".[collector]"
 	@touch $@

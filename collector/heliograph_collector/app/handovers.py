@@ -10,31 +10,98 @@ What other sources said of incidents: without it an incident that has ended woul
 leader, what IODA or RIS said of it, since they are asked about open incidents only.
 
 The revisions of daily files: the next leader writes the files again, and counts on from these.
+
+Each is a large value on the servers, sealed from them in parts.
 """
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from heliograph.zstd_frame import compress_frame, decompress_frame
-from heliograph_collector.app.sealed_value import LargeValue, SealedValue
 from heliograph_collector.corroborate.annotation_log import adopt_notes, read_notes
 from heliograph_collector.detect.state_handover import (
     StateHandoverError,
     StateReader,
     adopt_state,
 )
-from heliograph_collector.fleet.server_seal import SealError
+from heliograph_collector.fleet.server_seal import SealError, seal, unseal
 from heliograph_collector.http.dump_writer import adopt_revisions, read_revisions
 from heliograph_collector.store.journal.journal import FencedError, JournalError
 
+PART_BYTES = 1_048_576  # servers take messages of twice as much
+_LABEL = b"label"  # the parts are named by their numbers
 HANDOVER_S = 60.0  # assumed; what comes later is lost with a leader that is killed
 BEGIN_S = 1.0  # the same, until something is stored
 _DETECTORS = b"heliograph detectors v1"  # purpose of the seal
 _MAX_BYTES = 67_108_864  # unpacked; more than the log of notes keeps
 log = logging.getLogger("heliograph.cluster")
+
+
+class StoredParts(Protocol):
+    """A value as it was read; a part that is gone is b""."""
+
+    @property
+    def label(self) -> bytes: ...
+    @property
+    def parts(self) -> Sequence[bytes]: ...
+
+
+class LargeValue(Protocol):
+    """A value on the servers, of one leader. Its methods raise FencedError, JournalError.
+
+    Implemented by jetstream.shared_object.SharedObject.
+    """
+
+    async def take_over(self) -> StoredParts | None: ...
+    async def replace(self, label: bytes, parts: Sequence[bytes]) -> None: ...
+    async def extend(self, label: bytes, parts: Sequence[bytes]) -> None: ...
+
+
+class SealedValue:
+    """A label and content in parts. Every method raises FencedError, JournalError."""
+
+    def __init__(self, value: LargeValue, secret: bytes, purpose: bytes) -> None:
+        self._value = value
+        self._secret = secret
+        self._purpose = purpose
+        self.part_count = 0  # that this leader has stored
+
+    async def take_over(self) -> tuple[bytes, bytes] | None:
+        """Return label and content of the leader before, if any. Raises SealError too."""
+        stored = await self._value.take_over()
+        return None if stored is None else await asyncio.to_thread(self._open, stored)
+
+    async def replace(self, label: bytes, content: bytes) -> None:
+        parts = await asyncio.to_thread(self._seal_parts, content, 0)
+        await self._value.replace(self._seal(label, _LABEL), parts)
+        self.part_count = len(parts)
+
+    async def extend(self, label: bytes, content: bytes) -> None:
+        """Add content at the end, under another label."""
+        parts = await asyncio.to_thread(self._seal_parts, content, self.part_count)
+        await self._value.extend(self._seal(label, _LABEL), parts)
+        self.part_count += len(parts)
+
+    def _seal(self, content: bytes, name: bytes) -> bytes:
+        return seal(self._secret, self._purpose, content, name)
+
+    def _unseal(self, sealed: bytes, name: bytes) -> bytes:
+        return unseal(self._secret, self._purpose, sealed, name)
+
+    def _seal_parts(self, content: bytes, first: int) -> list[bytes]:
+        starts = range(0, len(content), PART_BYTES)
+        return [
+            self._seal(content[at : at + PART_BYTES], str(number).encode())
+            for number, at in enumerate(starts, first)
+        ]
+
+    def _open(self, stored: StoredParts) -> tuple[bytes, bytes]:
+        parts = [self._unseal(part, str(n).encode()) for n, part in enumerate(stored.parts)]
+        return self._unseal(stored.label, _LABEL), b"".join(parts)
 
 
 class Handover(Protocol):

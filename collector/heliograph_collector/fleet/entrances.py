@@ -1,12 +1,22 @@
 """Entrances of the collector: their names in the rows of sessions, and their addresses.
 
 A row names an entrance by its tag alone, so that neither journal nor checkpoints hold an address.
+
+Two things could tell by which one a session came. The listener that took the connection is the
+collector's own knowledge; but several entrances end at one listener, since names, forwarders and
+balancers lead to it, and gRPC tells a handler neither the local address nor the name in the
+ClientHello. So the agent says which it dialed, by a tag of 32 bits. It may lie, and gains nothing:
+it is one vote, as it is with what it says of its anchors. A tag is taken only if the plan lists its
+entrance, or it is the collector's own: any other is no known entrance, and is taken out of the
+hello before that is stored. So there are as many carriers as an operator lists, whatever agents
+say.
 """
 
 from collections.abc import Iterable
 
 from heliograph.address import format_dial_address, split_endpoint
 from heliograph.plan import Carrier, Entrance
+from heliograph.v1 import intake_pb2 as pb
 
 SESSION = "session"  # the carrier of a session by an entrance that is not known
 
@@ -26,3 +36,30 @@ def describe_carriers(carriers: Iterable[str], entrances: Iterable[Entrance]) ->
     """Describe carriers for operators: by the addresses of entrances, where these list them."""
     addresses = {name_carrier(e): format_dial_address(e.host, e.port) for e in entrances}
     return ", ".join(addresses.get(carrier, carrier) for carrier in carriers) or "their entrance"
+
+
+class EntranceNames:
+    """The carriers of sessions by the tags of the entrances that are known."""
+
+    def __init__(self) -> None:
+        self._own: dict[int, str] = {}
+        self._listed: dict[int, str] = {}
+
+    def add_own(self, entrance: Entrance) -> None:
+        """Add the entrance that every invite names, which no plan need list."""
+        self._own[entrance.tag] = name_carrier(entrance)
+
+    def replace_listed(self, entrances: Iterable[Entrance]) -> None:
+        """Replace the entrances of the plan; a relay has no sessions."""
+        self._listed = {
+            entrance.tag: name_carrier(entrance)
+            for entrance in entrances
+            if entrance.carrier is not Carrier.RELAY
+        }
+
+    def take_carrier(self, hello: pb.Hello) -> str:
+        """Return the carrier of a session, and take an unknown entrance out of its hello."""
+        carrier = self._listed.get(hello.entrance) or self._own.get(hello.entrance)
+        if carrier is None:
+            hello.ClearField("entrance")
+        return carrier or SESSION

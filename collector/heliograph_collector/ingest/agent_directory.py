@@ -13,6 +13,7 @@ from heliograph import trust_chain
 from heliograph.network_shares import NetworkKey
 from heliograph.v1 import plan_pb2 as pb
 from heliograph_collector.fleet import agent_keys
+from heliograph_collector.fleet.entrances import EntranceNames
 from heliograph_collector.fleet.forgetting import forget_agent
 from heliograph_collector.fleet.plans import load_current_plan
 from heliograph_collector.fleet.quarantine import (
@@ -27,7 +28,6 @@ from heliograph_collector.fleet.session_records import (
     record_sessions,
 )
 from heliograph_collector.fleet.trust_chain import load_charters
-from heliograph_collector.ingest.entrance_names import EntranceNames
 
 log = logging.getLogger("heliograph.intake")
 

@@ -7,8 +7,7 @@ from random import Random
 import pytest
 
 from heliograph.units import HOUR_US
-from heliograph_collector.app.handovers import DetectorHandover
-from heliograph_collector.app.sealed_value import PART_BYTES
+from heliograph_collector.app.handovers import PART_BYTES, DetectorHandover
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.engine import DetectorEngine
 from heliograph_collector.detect.state import DetectorConfig, DetectorState

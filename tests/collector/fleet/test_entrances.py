@@ -8,10 +8,14 @@ import pytest
 from heliograph.plan import Carrier, Entrance
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.app.session_report import SessionReporter
-from heliograph_collector.fleet.entrances import describe_carriers, name_carrier, own_entrance
+from heliograph_collector.fleet.entrances import (
+    EntranceNames,
+    describe_carriers,
+    name_carrier,
+    own_entrance,
+)
 from heliograph_collector.fleet.plans import announce_entrances
 from heliograph_collector.fleet.registry import EnrolledAgent
-from heliograph_collector.ingest.entrance_names import EntranceNames
 from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION
 from heliograph_collector.ingest.presence import AgentConnection
 from heliograph_collector.model.records import RowKind
