@@ -6,6 +6,7 @@ makes such nights once a year (nights.py): they stay suspected until people who 
 habit, or tell what they measured. Five people do not go to bed within a minute.
 """
 
+import math
 from collections.abc import Sequence
 
 from heliograph.units import SECOND_US
@@ -27,9 +28,10 @@ from heliograph_collector.detect.silence.evasion import have_moved
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
 from heliograph_collector.detect.stats.voting import sum_votes
 
-# In which four fifths of a cut fall silent, assumed; until nights are known, …
-_SUDDEN_US = 130 * SECOND_US
+# Assumed, all of them:
+_SUDDEN_US = 130 * SECOND_US  # in which four fifths of a cut fall silent, until nights are known …
 _AT_ONCE_US = 60 * SECOND_US  # … and in a night that may be as dark as some are
+_MOST = 0.8
 
 
 def is_habit_known(cell: CellLevel, test: CellTest, sample: Sample, since_us: int) -> bool:
@@ -94,13 +96,24 @@ def may_be_habit(
             return True
     if is_busy_hour(country, now_us):
         return False
-    spread_us = presence.measure_spread(country, burst_us)
     if cell is None or usual is None or usual.days < LEARNED_DAYS:
-        return spread_us > _SUDDEN_US
-    is_few = len(presence.list_silent(country, burst_us)) < presence.limits.votes
-    if spread_us <= _AT_ONCE_US and not is_few:
+        return presence.measure_spread(country, burst_us) > _SUDDEN_US
+    if _went_at_once(presence, country, burst_us):
         return False
     silent, size = count_absent(presence, country, now_us)
     nights = list_nights(cell, country, burst_us, now_us)
     is_most = silent >= presence.limits.confirm_share * size
     return is_most and compute_chance(nights, silent, size) > NIGHT_CHANCE
+
+
+def _went_at_once(presence: PresenceTracker, country: str, burst_us: int) -> bool:
+    """Return whether five or more went, of whom four fifths did within a minute.
+
+    Somebody may have gone by chance shortly before.
+    """
+    times_us = sorted(vantage.lost_us for vantage in presence.list_silent(country, burst_us))
+    if len(times_us) < presence.limits.votes:
+        return False
+    most_us = times_us[math.ceil(_MOST * len(times_us)) - 1 :]
+    spans_us = (last - first for first, last in zip(times_us, most_us, strict=False))
+    return min(spans_us) <= _AT_ONCE_US

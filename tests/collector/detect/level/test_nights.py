@@ -6,7 +6,7 @@ import pytest
 
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.signals import VantageRef
-from support.presence_model import Signals, country
+from support.presence_model import Signals, country, drop
 from support.small_nights import DAY, EVENING, HOUR, arrived, back, off, watched
 
 LAST = 24 * 7 + EVENING / HOUR  # the eighth evening, in hours
@@ -68,3 +68,13 @@ def test_those_that_stay_on_in_known_evenings_are_no_country_by_themselves() -> 
     signals += off(order[40:49], 4 * DAY + EVENING + 4 * HOUR, HOUR / 7, rng)
     (found,) = watched(signals, 4 * 24 + EVENING / HOUR + 9)
     assert not [i for i in found if i.confirmed_us]
+
+
+def test_a_cut_at_an_hour_at_which_most_sleep_is_told_at_once_though_one_went_before_it() -> None:
+    rng = Random(35)
+    people = country(each=2)
+    signals = sleep_in_turn(people, [28, 29, 28, 27], rng)
+    cut_s = 4 * DAY + EVENING + HOUR  # on an evening in which nobody sleeps
+    signals += drop(people[:1], cut_s - 90, rng) + drop(people[1:], cut_s, rng)
+    (told,) = watched(signals, cut_s / HOUR + 100 / 3_600)
+    assert [i.state for i in told] == [IncidentState.CONFIRMED]
