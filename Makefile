@@ -13,7 +13,7 @@ RELEASE := .venv-release
 # Where it is set, as in many an image, each worker of the suite would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test suite tests short-benches quick pure soak coverage check compiled fmt stubs translations bench lab drill plays locks sbom clean
+.PHONY: help run test suite checked tests short-benches quick pure soak coverage check compiled fmt stubs translations bench lab drill plays locks sbom clean
 
 run: $(VENV)/ready ## a collector, an agent on this machine and the page at http://127.0.0.1:8080/
 	@$(BIN)/python deploy/run.py
@@ -26,12 +26,15 @@ test: ## all that CI runs: lint, types, architecture; the whole suite; then shor
 	@$(MAKE) --no-print-directory suite
 	@$(MAKE) --no-print-directory short-benches
 
+# Side by side, since each waits for what the other does not use; what is wrong is shown at once.
 suite: $(VENV)/ready-dev
-	@$(MAKE) --no-print-directory -j 2 check compiled
-	@$(MAKE) --no-print-directory tests
+	@$(MAKE) --no-print-directory -j 2 checked compiled tests
 
-tests: $(VENV)/ready-dev
-	$(PYTEST) -n 7 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=20
+checked: $(VENV)/ready-dev
+	@nice -n 5 $(MAKE) --no-print-directory -j 1 check >$(VENV)/check.log 2>&1; status=$$?; cat $(VENV)/check.log; exit $$status
+
+tests: compiled
+	MAKEFLAGS= MFLAGS= $(PYTEST) -n 7 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=20
 
 short-benches: $(VENV)/ready-dev
 	$(PYTEST) tests/bench -q -s -m "not slow" -p no:cacheprovider
