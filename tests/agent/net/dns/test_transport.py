@@ -25,8 +25,9 @@ def twice(record: str) -> Script:
 
 
 async def failure_of(opening: Opening, script: Script, engine: str) -> Failure | None:
+    """Where nothing that came is a reply, the whole limit is waited for; else none decides."""
     with dns_server(script) as server:
-        net, trace = opening(dns_s=0.3)
+        net, trace = opening(dns_s=2.0)
         seen = await net.resolve(NAME, engine=engine, resolver=server.address)
     assert len(trace.observations) == 1
     return seen.observation.failure
