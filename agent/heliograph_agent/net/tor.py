@@ -27,6 +27,7 @@ _MAX_BRIDGES = 16
 _MAX_BRIDGE = 1_024  # characters
 _MAX_LINE = 8_192
 _ASK_S = 1.0  # for tor's answer about its traffic
+_END_S = 5.0  # assumed; a child that left tor's group may keep its output open
 _PROGRESS = re.compile(rb"Bootstrapped (\d{1,3})%")
 _TRAFFIC = re.compile(rb"traffic/(?:read|written)=(\d{1,15})")
 _NAME = re.compile(r"[A-Za-z0-9_]{1,32}")
@@ -137,22 +138,33 @@ def _format_torrc(folder: Path, lines: tuple[str, ...]) -> str:
 
 @asynccontextmanager
 async def _run_tor(program: str, torrc: Path) -> AsyncIterator[Process]:
-    """Run tor, and kill it and its children at the end."""
-    process = await asyncio.create_subprocess_exec(
-        program,
-        "-f", str(torrc),
-        "--defaults-torrc", os.devnull,
-        stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, limit=_MAX_LINE, start_new_session=True,
-        env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(torrc.parent)},
+    """Run tor, and kill it and its children at the end.
+
+    A cancellation waits until tor is started: asyncio would kill tor alone, and leave its children.
+    """
+    starting = asyncio.ensure_future(  # noqa: TID251 - awaited below in every case
+        asyncio.create_subprocess_exec(
+            program,
+            "-f", str(torrc),
+            "--defaults-torrc", os.devnull,
+            stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, limit=_MAX_LINE, start_new_session=True,
+            env={"PATH": os.environ.get("PATH", os.defpath), "HOME": str(torrc.parent)},
+        )
     )  # fmt: skip
     try:
-        yield process
+        yield await asyncio.shield(starting)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        while process.stdout is not None and await process.stdout.read(_MAX_LINE):
-            pass
-        await process.wait()
+        await _kill_group(await starting)
+
+
+async def _kill_group(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_END_S):
+            while process.stdout is not None and await process.stdout.read(_MAX_LINE):
+                pass
+            await process.wait()
 
 
 async def _read_traffic_bytes(control: Path) -> int:

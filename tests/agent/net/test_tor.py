@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,9 +87,15 @@ async def test_one_that_gets_no_further_ends_at_the_deadline(
     assert list(rest.iterdir()) == []
 
 
+@pytest.mark.parametrize("begins", [False, True], ids=["at work", "as it begins"])
 async def test_cancelled_it_is_killed_with_all_it_started(
-    opening: Opening, installed: Installing, tmp_path: Path
+    opening: Opening,
+    installed: Installing,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    begins: bool,
 ) -> None:
+    """Also where the loop has not yet been told that it runs, as on a busy machine."""
     told = tmp_path / "told"
     rest = installed(
         "import os",
@@ -96,11 +103,22 @@ async def test_cancelled_it_is_killed_with_all_it_started(
         f"if child: open({str(told)!r}, 'w').write(f'{{os.getpid()}} {{child}}.')",
         STAYS,
     )
+    is_started = asyncio.Event()
+    start = asyncio.create_subprocess_exec
+
+    async def start_slowly(*args: Any, **options: Any) -> asyncio.subprocess.Process:
+        process = await start(*args, **options)
+        await is_started.wait()
+        return process
+
+    if begins:
+        monkeypatch.setattr(asyncio, "create_subprocess_exec", start_slowly)
     net, trace = opening()
     task = asyncio.ensure_future(net.tor())
     async with asyncio.timeout(60):
         while not (told.exists() and told.read_text().endswith(".")):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+    asyncio.get_running_loop().call_later(0.05, is_started.set)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
