@@ -189,7 +189,7 @@ def test_three_of_eight_that_find_another_entrance_tell_of_a_block() -> None:
         assert told.kind is IncidentKind.COLLECTOR_BLOCKED, seed
 
 
-def test_who_finds_another_entrance_at_night_does_not_sleep() -> None:
+def test_agents_that_find_another_entrance_at_night_are_no_sleepers() -> None:
     """In a country in which most sleep at that hour, twelve people are back within two minutes."""
     rng = Random(5)
     people, others = _list_by_first()
