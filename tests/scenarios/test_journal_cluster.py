@@ -19,7 +19,7 @@ import pytest
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.jetstream import connection, lease
 from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal, open_jetstream
-from heliograph_collector.store.journal.journal import JournalBusyError, JournalError
+from heliograph_collector.store.journal.journal import JournalBusyError
 from heliograph_collector.store.journal.opening import describe_servers
 from support.nats_servers import NatsServers, nats_servers
 from support.waiting import until
@@ -62,7 +62,7 @@ class Sender:
         while True:
             try:
                 (self.acknowledged[sequence],) = await journal.append([row], deadline_s=3)
-            except JournalError:
+            except JournalBusyError:  # any other error is final
                 self.refused += 1
             else:
                 self.grown.set()

@@ -15,7 +15,7 @@ import pytest
 from heliograph_collector.store.journal.group_commit import JournalBusyError
 from heliograph_collector.store.journal.jetstream.lease import RENEW_S, STANDBY_S, JournalLease
 from heliograph_collector.store.journal.jetstream.lease_state import (
-    TTL_S,
+    FORGET_S,
     Holder,
     LeaseKey,
     LeaseWatch,
@@ -40,23 +40,23 @@ class ModelServers:
     clock_s: float = 0.0
     counted: int = 0
     stored: tuple[bytes | None, float] | None = None  # content, None for given back, and since when
-    late: list[tuple[float, bytes, int]] = field(default_factory=list)
+    late: list[tuple[float, float, bytes, int]] = field(default_factory=list)  # due, sent
     is_down: bool = False
 
     def advance(self, now_s: float) -> None:
         self.clock_s += STEP_S
-        if self.stored and self.clock_s - self.stored[1] > TTL_S:
-            self.stored = None
         due = [each for each in self.late if each[0] <= now_s]
         self.late = [each for each in self.late if each[0] > now_s]
-        for _, content, last in due:
-            self.store(content, last)
+        for _, sent_s, content, last in due:
+            self.store(content, last, sent_s)
+        if self.stored and self.clock_s - self.stored[1] > FORGET_S:
+            self.stored = None
 
-    def store(self, content: bytes | None, last: int) -> int | None:
+    def store(self, content: bytes | None, last: int, sent_s: float | None = None) -> int | None:
         if self.is_down or last != self.counted:
             return None
         self.counted += 1
-        self.stored = (content, self.clock_s)
+        self.stored = (content, self.clock_s if sent_s is None else sent_s)
         return self.counted
 
 
@@ -83,7 +83,7 @@ class ModelLink:
         fate = self._rng.random() if self.is_lossy else 1.0
         if fate < 0.2:
             due_s = self.now_s + self._rng.choice((1.0, 5.0, 30.0))
-            self._servers.late.append((due_s, content, last))
+            self._servers.late.append((due_s, self._servers.clock_s, content, last))
             raise JournalBusyError("late")
         revision = self._servers.store(content, last)
         if fate < 0.4:
@@ -219,6 +219,22 @@ class Simulation:
             self.wrong.append("nobody leads in the end")
         if self.terms[-1][0] > STEPS - QUIET_S / STEP_S:
             self.wrong.append("the lease changed without a fault")
+
+
+async def test_leader_whose_renewal_waited_for_a_quorum_leads_on() -> None:
+    """The servers store it with the time at which it was sent, and forget by that time."""
+    servers = ModelServers()
+    collector = ModelCollector(0, servers, random.Random(SEED))
+    for step in range(120):
+        now_s = step * STEP_S
+        if now_s == 5:
+            servers.late.append((36.0, servers.clock_s, collector.own.encode(), servers.counted))
+        servers.is_down = 5 <= now_s < 36
+        servers.advance(now_s)
+        collector.clock.advance_us(int(STEP_S * 1_000_000))
+        await collector.act(step)
+    assert collector.works
+    assert collector.runs == 1
 
 
 @pytest.mark.long

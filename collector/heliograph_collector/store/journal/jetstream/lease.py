@@ -2,7 +2,7 @@
 
 The key `owner` of the bucket NAME-lease names the holder (`lease_state.py` has the theory of
 operation, and decides). This module asks the servers, and does what was decided. The bucket forgets
-a key that is not renewed for TTL_S, so that one who starts then need not wait.
+a key that is not renewed for FORGET_S, so that one who starts then need not wait.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from heliograph_collector.store.journal.group_commit import JournalBusyError, Jo
 from heliograph_collector.store.journal.jetstream.bus import WRONG_LAST
 from heliograph_collector.store.journal.jetstream.connection import NatsConnection
 from heliograph_collector.store.journal.jetstream.lease_state import (
-    TTL_S,
+    FORGET_S,
     HeldLease,
     Holder,
     LeaseKey,
@@ -85,8 +85,12 @@ class LeaseBucket:
     @classmethod
     async def open(cls, connection: NatsConnection, name: str, replicas: int) -> "LeaseBucket":
         """Open the bucket, and create it if it is not there. Raises JournalError."""
-        config = KeyValueConfig(bucket=f"{name}-lease", ttl=TTL_S, replicas=replicas, direct=False)
-        bucket = await connection.ask(connection.js.create_key_value, config)
+        js = connection.js
+        try:  # one of an earlier version forgets sooner
+            bucket = await connection.ask(js.key_value, f"{name}-lease")
+        except nats.js.errors.NotFoundError:
+            config = KeyValueConfig(f"{name}-lease", ttl=FORGET_S, replicas=replicas, direct=False)
+            bucket = await connection.ask(js.create_key_value, config)
         return cls(connection, bucket, name)
 
     async def read(self) -> LeaseKey:
@@ -240,7 +244,7 @@ async def open_lease(
         if not waits:
             raise LeaseTakenError(
                 "Another collector uses this journal: stop that one, or give this one another "
-                "name in store.journal. After a crash it is free within 10 s."
+                "name in store.journal. After a crash it is free within a minute."
             )
         if not is_logged:
             _LOG.info("Another collector leads; this one takes over when it ends.")
