@@ -5,6 +5,9 @@ changes. That it has none proves nothing: it may be behind. Then the stream's le
 the next one, and must itself have come as far as this process knows that the stream has. So a
 reader that gets fewer rows than it asked for has read all up to the `position` from before.
 
+Rows that follow each other come many at a time (row_feed.py). Where one is left out, and where none
+come in this way, rows are asked for by their positions, and then of the leader.
+
 The newest rows are kept in memory, also those that other hosts appended: the judge and the
 detectors read each within seconds, and the servers said which position it has.
 """
@@ -19,6 +22,7 @@ from nats.js.api import RawStreamMsg
 
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.jetstream.connection import NatsConnection
+from heliograph_collector.store.journal.jetstream.row_feed import RowFeed
 from heliograph_collector.store.journal.jetstream.stored_rows import (
     Subjects,
     build_row,
@@ -61,6 +65,7 @@ class RowReader:
         self._connection = connection
         self._subjects = subjects
         self._recent = recent
+        self._feed = RowFeed(connection, subjects.name)
 
     async def read(
         self,
@@ -106,8 +111,9 @@ class RowReader:
         remembered = list(takewhile(bool, map(self._recent.get, window)))
         if remembered:  # without a task for each
             return [row for row in remembered if row is not None]
+        if rows := await self._read_feed(first, min(limit, last + 1 - first)):
+            return rows
         found = await asyncio.gather(*map(self._get, window), return_exceptions=True)
-        rows: list[JournalRow] = []
         for row in found:
             if isinstance(row, BaseException):
                 raise row
@@ -118,6 +124,13 @@ class RowReader:
             return rows
         next_row = await self._get_next(first, last, ">")
         return [next_row or _END]
+
+    async def _read_feed(self, first: int, count: int) -> list[JournalRow]:
+        """Read the next rows up to the first position that is left out."""
+        rows = await self._feed.read(first, count)
+        for row in rows:
+            self._recent.add(row.position, row)
+        return [row for position, row in enumerate(rows, first) if row.position == position]
 
     async def _get(self, position: int) -> JournalRow | None:
         row = self._recent.get(position)
