@@ -4,7 +4,8 @@ States of a day: *new* (no mark), *summed* (a mark with country ""), *stale* for
 mark with that country and a higher version). Before further verdicts of a summed day are inserted,
 their country gets its mark. The country is then counted from verdicts until the day is summed
 again. So a crash between any two writes leaves a correct but slower answer. Only one process
-writes at a time.
+writes at a time. One that was stopped before a write may make it after the next process has begun:
+a sum's mark is therefore numbered before its verdicts are read, below each change from then on.
 """
 
 from collections.abc import Iterable, Sequence
@@ -181,7 +182,7 @@ class DailyTotals:
         stale = _find_stale(marks)
         for day, country in sorted(changed_days):
             if day in stale and country not in stale[day]:
-                self._insert_mark(day, country, "")
+                self._insert_mark(day, country, "", self._read_version() + 2)
         if not self._clickhouse.is_only_writer:
             return
         if len(self._marked) + len(changed_days) > MAX_MARKED:
@@ -191,11 +192,12 @@ class DailyTotals:
     def sum_day(self, day: date, rule: AnonymityRule) -> bool:
         """Sum what is missing of a day; return whether anything was. Raises StoreError."""
         self._marked.clear()
+        version = self._read_version() + 1
         stale = _find_stale(self._read_marks({day}), rule.signature)
         if stale.get(day) == []:
             return False
         self._replace_totals(day, stale.get(day, []), rule)
-        self._insert_mark(day, "", rule.signature)
+        self._insert_mark(day, "", rule.signature, version)
         return True
 
     def list_due(self, before_us: int, rule: AnonymityRule, include_new: bool) -> list[date]:
@@ -225,11 +227,17 @@ FROM ({build_cells_sql(clause)} UNION ALL SELECT {key}, {zeros} FROM days WHERE 
 GROUP BY {key}"""  # noqa: S608 fixed text, values are parameters
         self._clickhouse.command(sql, clause.parameters | old_clause.parameters | rule.parameters)
 
-    def _insert_mark(self, day: date, country: str, signature: str) -> None:
-        sql = """
-INSERT INTO day_marks SELECT {day:Date}, {country:String}, {sign:String},
-  (SELECT max(version) FROM day_marks) + 1"""
-        self._clickhouse.command(sql, {"day": day, "country": country, "sign": signature})
+    def _insert_mark(self, day: date, country: str, signature: str, version: int) -> None:
+        sql = (
+            "INSERT INTO day_marks SELECT {day:Date}, {country:String}, {sign:String}, "
+            "{version:UInt64}"
+        )
+        mark = {"day": day, "country": country, "sign": signature, "version": version}
+        self._clickhouse.command(sql, mark)
+
+    def _read_version(self) -> int:
+        """Return the highest version of all marks."""
+        return int(self._clickhouse.query_written("SELECT max(version) FROM day_marks", {})[0][0])
 
     def _read_marks(self, days: Iterable[date]) -> list[Any]:
         clause = WhereClause().add_condition("day IN {days:Array(Date)}", days=sorted(days) or None)

@@ -134,3 +134,27 @@ async def test_crash_between_writes_keeps_answers_right(
         await keeper(store, MIDNIGHT + 7 * DAY).update_due_days()
         assert await store.list_due_days(MIDNIGHT + 7 * DAY, BY, include_new=True) == []
         assert await answers(store) == live
+
+
+async def test_late_mark_of_an_earlier_leader_hides_no_change(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stopped before its last write, and makes it after the next one has summed the day."""
+    late: list[Any] = []
+    put = ClickHouse.command
+
+    def hold_mark(self: ClickHouse, statement: str, parameters: Any = None) -> None:
+        if "INTO day_marks" in statement:
+            late.append((statement, parameters))
+        else:
+            put(self, statement, parameters)
+
+    await keep(store, *said(blocked(), 3))
+    with monkeypatch.context() as stopped:
+        stopped.setattr(ClickHouse, "command", hold_mark)
+        await keeper(store).update_due_days()
+    assert await keeper(store).update_due_days() == 1
+    await keep(store, *said(reachable(), 2, first=20), number=2)
+    for write in late:
+        await store._run_write(store._clickhouse.command, *write)
+    assert await answers(store) == await counted_live(store)
