@@ -6,7 +6,6 @@ minds it. What happens to neutral names happens for a reason of the vantage's ow
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
@@ -47,8 +46,7 @@ class AnswerKind(StrEnum):
     FALSE = "false"  # denied, or private: a lie, if the name is neutral
 
 
-@dataclass(frozen=True, slots=True)
-class ChainFact:
+class ChainFact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The certificates that a name showed in one measurement."""
 
     issuer: str = ""  # of a chain that no authority of the trust store signed
@@ -70,8 +68,7 @@ class HelloFinding(StrEnum):
     PASSES = "passes"  # ours
 
 
-@dataclass(frozen=True, slots=True)
-class HelloFact:
+class HelloFact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one run of `hello` shows, at which address."""
 
     finding: HelloFinding
@@ -79,7 +76,7 @@ class HelloFact:
     answers_browsers: bool  # all of them
 
 
-class VantageFacts(msgspec.Struct, frozen=True):
+class VantageFacts(msgspec.Struct, frozen=True, array_like=True):
     """Facts of one measurement, by name where they are of a name."""
 
     chains: Mapping[str, ChainFact]
@@ -102,7 +99,7 @@ class VantageFacts(msgspec.Struct, frozen=True):
         return not (is_odd or any(self.pages.values()) or AnswerKind.FALSE in self.answers.values())
 
 
-@keep_by_identity(8_192)  # measurements; a block of the default plan has some 2,600
+@keep_by_identity(8_192)  # the half is more than the 2,600 of a block of the default plan
 def extract_facts(measurement: Measurement) -> VantageFacts:
     """Extract the facts, once for all that ask while a block is judged.
 
@@ -116,7 +113,9 @@ def extract_facts(measurement: Measurement) -> VantageFacts:
     chains: dict[str, ChainFact] = {}
     if measurement.experiment not in FOREIGN_NAMES:
         for name, chain in shown:
-            chains[name] = _merge_chains(chains[name], chain) if name in chains else chain
+            known = chains.setdefault(name, chain)
+            if known is not chain:
+                chains[name] = _merge_chains(known, chain)
     answers = dict(_iter_answers(lookups))
     neutral_names = frozenset(_iter_neutral_names(measurement))
     if neutral_names:
@@ -134,16 +133,16 @@ def extract_facts(measurement: Measurement) -> VantageFacts:
         passed_hellos=frozenset(_iter_passed_hellos(steps, handshakes)),
         private_answers=dict(_iter_private_answers(lookups)),
         pages=find_pages(measurement),
-        private_issuers=frozenset(chain.issuer for chain in strangers) - {""},
-        foreign_leaves=frozenset(chain.leaf for chain in strangers) - {""},
+        private_issuers=frozenset([chain.issuer for chain in strangers if chain.issuer]),
+        foreign_leaves=frozenset([chain.leaf for chain in strangers]),
     )
 
 
 def find_pages(measurement: Measurement) -> dict[str, str]:
     """Find the digests of the pages that came in clear, "" of those that are no notice's."""
     pages: dict[str, str] = {}
-    for http in (x.http for x in measurement.observations):
-        if http is not None and OK <= http.status < ERRORS and http.url.startswith("http://"):
+    for http in [x.http for x in measurement.observations if x.http is not None]:
+        if OK <= http.status < ERRORS and http.url.startswith("http://"):
             name = read_host(http)
             pages[name] = digest_page(http) or pages.get(name, "")
     return pages
@@ -261,14 +260,15 @@ def _is_fake(address: str) -> bool:
 
 def _iter_neutral_names(measurement: Measurement) -> Iterator[str]:
     """Yield the names of foreign anchors, or that of the experiment's neutral lookup."""
-    is_of_anchors = measurement.experiment == ANCHORS
-    for observation in measurement.observations:
-        is_anchor = is_of_anchors and not observation.endpoint.startswith("domestic")
-        if is_anchor or observation.endpoint == NEUTRAL_LABEL:
-            if observation.dns:
-                yield _fold(observation.dns.name)
-            if observation.tls and observation.tls.server_name:
-                yield _fold(observation.tls.server_name)
+    if measurement.experiment == ANCHORS:
+        neutral = [x for x in measurement.observations if not x.endpoint.startswith("domestic")]
+    else:
+        neutral = [x for x in measurement.observations if x.endpoint == NEUTRAL_LABEL]
+    for observation in neutral:
+        if observation.dns:
+            yield _fold(observation.dns.name)
+        if observation.tls and observation.tls.server_name:
+            yield _fold(observation.tls.server_name)
 
 
 def _iter_tunneled(steps: Sequence[Observation], handshakes: Handshakes) -> Iterator[str]:

@@ -19,6 +19,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from heliograph.units import DAY_US
 
@@ -51,6 +52,12 @@ class LineKey:
 def read_day(name: str) -> str:
     """Return the day of a name as text, "" for a name without one."""
     return name[:_DAY_CHARS] if name[_DAY_CHARS : _DAY_CHARS + 1] == "." else ""
+
+
+@lru_cache(4_096)  # names; the results of a control's line have one a day
+def number_day(name: str) -> int:
+    """Return the day of a name, 0 for a name without one."""
+    return int(read_day(name) or 0)
 
 
 def choose_name(names: str, at_us: int) -> str:

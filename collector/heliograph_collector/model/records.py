@@ -146,20 +146,21 @@ class ReceivedMeasurement:
     seniority: Seniority = Seniority.YOUNG  # at the start; the date of enrollment is not stored
     reporter: str = ""  # of the agent on every network for a month; never stored
     edition: str = ""  # of its program; never stored
+    # Found once, since each stage asks for them. The start is on the collector's clock, as far as
+    # the agent knew its offset.
+    started_us: int = field(init=False, repr=False, compare=False)
+    is_time_bad: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def started_us(self) -> int:
-        """Return the start on the collector's clock, as far as the agent knew its offset."""
-        return effective_time_us(self.measurement, self.received_us)
+    def __post_init__(self) -> None:
+        corrected_us = _corrected_us(self.measurement)
+        is_possible = is_possible_time(corrected_us, self.received_us)
+        object.__setattr__(self, "started_us", corrected_us if is_possible else self.received_us)
+        object.__setattr__(self, "is_time_bad", not is_possible)
 
     @property
     def line_day(self) -> int:
         """Return the day since 1970 for which `prefix` names the line."""
-        return int(line_names.read_day(self.prefix) or self.received_us // DAY_US)
-
-    @property
-    def is_time_bad(self) -> bool:
-        return not is_possible_time(_corrected_us(self.measurement), self.received_us)
+        return line_names.number_day(self.prefix) or self.received_us // DAY_US
 
     @property
     def link(self) -> Link:

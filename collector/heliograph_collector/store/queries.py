@@ -330,9 +330,9 @@ FROM system.parts WHERE active AND database = currentDatabase()"""
 @cache
 def list_fields(record_type: type) -> list[str]:
     """List the fields of a record, which its query selects in the same order."""
-    is_struct = issubclass(record_type, msgspec.Struct)
-    listed = msgspec.structs.fields(record_type) if is_struct else fields(record_type)
-    return [field.name for field in listed]
+    if issubclass(record_type, msgspec.Struct):
+        return [field.name for field in msgspec.structs.fields(record_type)]
+    return [each.name for each in fields(cast("Any", record_type)) if each.init]
 
 
 def build_record(record_type: Callable[..., _Record], values: Sequence[Any]) -> _Record:

@@ -36,23 +36,31 @@ def observation_to_pb(observation: o.Observation) -> opb.Observation:
 
 
 def observation_from_pb(index: int, x: opb.Observation) -> o.Observation:
-    if x.HasField("parent") and x.parent >= index:
+    """Decode a step. Raises CodecError.
+
+    A collector decodes forty for each result, so that each field is read once.
+    """
+    has = x.HasField
+    parent = x.parent if has("parent") else None
+    if parent is not None and parent >= index:
         raise CodecError("observation.parent", "must name an earlier observation")
+    failure = x.failure
+    detail = x.failure_detail
     return o.Observation(
         operation=parse_word("observation.operation", Operation, x.operation),
         started_us=x.started_us,
         duration_us=x.duration_us,
-        failure=parse_word("observation.failure", Failure, x.failure) if x.failure else None,
-        failure_detail=check_lines("observation.failure_detail", x.failure_detail),
-        parent=x.parent if x.HasField("parent") else None,
+        failure=parse_word("observation.failure", Failure, failure) if failure else None,
+        failure_detail=check_lines("observation.failure_detail", detail) if detail else "",
+        parent=parent,
         endpoint=check_text("observation.endpoint", x.endpoint),
-        dns=_dns_from_pb(x.dns) if x.HasField("dns") else None,
-        tcp=_tcp_from_pb(x.tcp) if x.HasField("tcp") else None,
-        tls=_tls_from_pb(x.tls) if x.HasField("tls") else None,
-        http=_http_from_pb(x.http) if x.HasField("http") else None,
-        udp=_udp_from_pb(x.udp) if x.HasField("udp") else None,
-        exchange=_exchange_from_pb(x.exchange) if x.HasField("exchange") else None,
-        hop=_hop_from_pb(x.hop) if x.HasField("hop") else None,
+        dns=_dns_from_pb(x.dns) if has("dns") else None,
+        tcp=_tcp_from_pb(x.tcp) if has("tcp") else None,
+        tls=_tls_from_pb(x.tls) if has("tls") else None,
+        http=_http_from_pb(x.http) if has("http") else None,
+        udp=_udp_from_pb(x.udp) if has("udp") else None,
+        exchange=_exchange_from_pb(x.exchange) if has("exchange") else None,
+        hop=_hop_from_pb(x.hop) if has("hop") else None,
     )
 
 
