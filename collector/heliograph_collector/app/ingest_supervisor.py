@@ -33,7 +33,9 @@ from heliograph_collector.config.errors import CannotServeError
 
 START_S = 120.0  # of a new process, until it holds the journal, and again until it listens
 STOP_S = 1.5  # `serve` stops within two seconds; gRPC gives its calls 0.7
-_RESTARTS = Backoff(0.5, 30.0)
+# Between starts that failed in a row, as of a process that is killed before it listens. No agent is
+# heard meanwhile, and a start takes a second of CPU; assumed.
+_RESTARTS = Backoff(0.5, 5.0)
 
 _Reply = TypeVar("_Reply", Opened, Listening)
 
