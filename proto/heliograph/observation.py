@@ -297,6 +297,11 @@ class Measurement:
     certificates: tuple[bytes, ...] = ()  # DER, each once, of chains that did not verify
     parts: tuple["Measurement", ...] = ()  # of a round of light checks, in place of observations
 
+    @property
+    def step_count(self) -> int:
+        """Return the number of observations."""
+        return len(self.observations)
+
     def list_parts(self) -> tuple["Measurement", ...]:
         """Return the light checks of a round; of any other measurement itself."""
         return self.parts or (self,)

@@ -2,11 +2,13 @@
 
 `serve` sends a request and reads its reply before it sends the next, so nothing queues in the
 stream. The next block may be decoded before this one is taken up and judged. Results of agents
-travel as chunks: lists of at most CHUNK_RECORDS records that are encoded once and decoded where
-they are read, because decoding one holds the interpreter's lock.
+travel as chunks: lists of at most CHUNK_RECORDS that are encoded once and decoded where they are
+read, because decoding one holds the interpreter's lock.
 
-What the process with the context decodes comes to `serve` as *heads*: records without their steps.
-Of twenty results `serve` asks one or two for steps, and finds them in its body, which it stores.
+What a process decodes comes to `serve` as *heads*: records without their steps. Of twenty results
+`serve` asks one or two for steps, and finds them in its body, which it stores. `serve` passes heads
+and bodies of all other processes on to the one with the context, with the *evidence* in which that
+finds what it would have read from the steps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +26,7 @@ from heliograph.plan import Service
 from heliograph.v1 import observation_pb2
 from heliograph_collector.app.frames import FrameError
 from heliograph_collector.control.assessor import TakenUp
+from heliograph_collector.control.evidence import Evidence, collect_evidence
 from heliograph_collector.judge import RULES_VERSION
 from heliograph_collector.model.control_look import VantageProfile
 from heliograph_collector.model.records import (
@@ -32,11 +35,12 @@ from heliograph_collector.model.records import (
     ReceivedMeasurement,
     Verdict,
 )
+from heliograph_collector.store.journal.decode import DecodedRows
 
 CHUNK_RECORDS = 32  # about 5 ms of decoding, as long as a thread keeps the lock anyhow
 MAX_LOG_MESSAGES = 20  # of one request
 
-MESSAGES_VERSION = 3  # of what stands here; 1 was without views, 2 without heads
+MESSAGES_VERSION = 4  # of what stands here; 1 had no views, 2 no heads, 3 no evidence
 VERSION = f"{__version__}, rules {RULES_VERSION}, messages {MESSAGES_VERSION}"
 
 Chunk: TypeAlias = bytes
@@ -57,20 +61,30 @@ class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     number: int  # of the block
     rows: list[JournalRow]
     is_past: bool = False  # judged before: nobody wants the records
-    wants_heads: bool = False  # no other process takes the records up
+    wants_evidence: bool = False  # another process takes the records up
+
+
+class DecodedPart(msgspec.Struct, frozen=True, kw_only=True):
+    """Records that one process decoded, in order."""
+
+    heads: list[Chunk]
+    bodies: dict[str, bytes]  # by id: see `Block.bodies`
+    evidence: list[Chunk]  # on each record, where it was wanted
+
+
+EMPTY_PART = DecodedPart(heads=[], bodies={}, evidence=[])
 
 
 class DecodeReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    chunks: list[Chunk]  # of heads, where these were wanted
+    part: DecodedPart
     failures: list[DecodeFailure]
-    bodies: dict[str, bytes]  # by id: see `Block.bodies`
 
 
 class TakeUpRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Take up all results of a block: what the process decoded itself, then those of `others`."""
 
     number: int  # of the block
-    others: list[Chunk]
+    others: list[DecodedPart]
 
 
 class TakeUpReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -161,6 +175,7 @@ JudgeMessage: TypeAlias = (
 _ENCODER = msgspec.msgpack.Encoder()
 _MESSAGES: msgspec.msgpack.Decoder[JudgeMessage] = msgspec.msgpack.Decoder(JudgeMessage)
 _RECORDS = msgspec.msgpack.Decoder(list[ReceivedMeasurement])
+_EVIDENCE = msgspec.msgpack.Decoder(list[Evidence])
 
 
 def decode_message(body: bytes) -> JudgeMessage:
@@ -172,9 +187,13 @@ def decode_message(body: bytes) -> JudgeMessage:
 
 
 def encode_chunks(records: Sequence[ReceivedMeasurement]) -> list[Chunk]:
-    """Encode records, in order."""
-    starts = range(0, len(records), CHUNK_RECORDS)
-    return [_ENCODER.encode(records[start : start + CHUNK_RECORDS]) for start in starts]
+    """Encode records with their steps, in order."""
+    return _encode_list(records)
+
+
+def _encode_list(items: Sequence[object]) -> list[Chunk]:
+    starts = range(0, len(items), CHUNK_RECORDS)
+    return [_ENCODER.encode(items[start : start + CHUNK_RECORDS]) for start in starts]
 
 
 def decode_chunks(chunks: Sequence[Chunk]) -> list[ReceivedMeasurement]:
@@ -191,16 +210,20 @@ class BodiedMeasurement(Measurement):
     It equals, and travels as, any measurement with the same fields.
     """
 
-    __slots__ = ("_body", "_steps")
+    __slots__ = ("_body", "_step_count", "_steps")
 
     _body: bytes
+    _step_count: int
     _steps: tuple[Observation, ...]
 
     @classmethod
-    def from_body(cls, body: bytes, values: Mapping[str, Any]) -> "BodiedMeasurement":
+    def from_body(
+        cls, body: bytes, values: Mapping[str, Any], step_count: int
+    ) -> "BodiedMeasurement":
         """Build it from the values of all fields but the steps."""
         measurement = cls(**values)
         object.__setattr__(measurement, "_body", body)
+        object.__setattr__(measurement, "_step_count", step_count)
         return measurement
 
     @property
@@ -217,6 +240,11 @@ class BodiedMeasurement(Measurement):
         object.__setattr__(self, "_steps", steps)
         object.__setattr__(self, "_body", b"")
 
+    @property
+    def step_count(self) -> int:
+        """Return the number of steps, of which none is decoded for this."""
+        return self._step_count if self._body else len(self._steps)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Measurement) and _get_fields(self) == _get_fields(other)
 
@@ -225,18 +253,21 @@ class BodiedMeasurement(Measurement):
 
 
 _get_fields = attrgetter(*(field.name for field in fields(Measurement)))
-_RECORD_NAMES = [f.name for f in fields(ReceivedMeasurement) if f.name != "measurement"]
+_RECORD_NAMES = [f.name for f in fields(ReceivedMeasurement) if f.init and f.name != "measurement"]
 _MEASUREMENT_NAMES = [f.name for f in fields(Measurement) if f.name != "observations"]
 _get_head = attrgetter(*_RECORD_NAMES, *(f"measurement.{name}" for name in _MEASUREMENT_NAMES))
 
 
 def _build_head_decoder() -> "msgspec.msgpack.Decoder[list[tuple[Any, ...]]]":
-    """Build the decoder of a chunk of heads: the values of both, and steps that are in no body."""
+    """Build the decoder of a chunk of heads.
+
+    A head has the values of both, and last the steps, or their number where a body has them.
+    """
     record_types = get_type_hints(ReceivedMeasurement)
     measurement_types = get_type_hints(Measurement)
     types = [record_types[name] for name in _RECORD_NAMES]
     types += [measurement_types[name] for name in _MEASUREMENT_NAMES]
-    types.append(measurement_types["observations"] | None)
+    types.append(measurement_types["observations"] | int)
     head: Any = GenericAlias(tuple, tuple(types))
     return msgspec.msgpack.Decoder(GenericAlias(list, (head,)))
 
@@ -244,23 +275,37 @@ def _build_head_decoder() -> "msgspec.msgpack.Decoder[list[tuple[Any, ...]]]":
 _HEADS = _build_head_decoder()
 
 
-def encode_heads(
-    records: Sequence[ReceivedMeasurement], bodies: Mapping[str, bytes]
-) -> list[Chunk]:
+def encode_part(decoded: DecodedRows, *, has_evidence: bool = False) -> DecodedPart:
     """Encode records, in order, without the steps of those that have a body."""
-    heads = [
-        (*_get_head(record), None if record.id in bodies else record.measurement.observations)
-        for record in records
-    ]
-    starts = range(0, len(heads), CHUNK_RECORDS)
-    return [_ENCODER.encode(heads[start : start + CHUNK_RECORDS]) for start in starts]
+    records = decoded.records
+    heads = [(*_get_head(record), _encode_steps(record, decoded.bodies)) for record in records]
+    evidence = [collect_evidence(x.measurement) for x in records] if has_evidence else []
+    return DecodedPart(
+        heads=_encode_list(heads), bodies=decoded.bodies, evidence=_encode_list(evidence)
+    )
 
 
-def decode_heads(chunks: Sequence[Chunk], bodies: Mapping[str, bytes]) -> list[ReceivedMeasurement]:
-    """Decode what `encode_heads` made. Raises FrameError."""
+def _encode_steps(
+    record: ReceivedMeasurement, bodies: Mapping[str, bytes]
+) -> tuple[Observation, ...] | int:
+    measurement = record.measurement
+    return measurement.step_count if record.id in bodies else measurement.observations
+
+
+def decode_heads(part: DecodedPart) -> list[ReceivedMeasurement]:
+    """Decode the records of a part. Raises FrameError."""
     try:
-        return [_build_record(head, bodies) for chunk in chunks for head in _HEADS.decode(chunk)]
+        heads = [head for chunk in part.heads for head in _HEADS.decode(chunk)]
+        return [_build_record(head, part.bodies) for head in heads]
     except (msgspec.MsgspecError, LookupError) as error:
+        raise FrameError(str(error)) from error
+
+
+def decode_evidence(part: DecodedPart) -> list[Evidence]:
+    """Decode the evidence on the records of a part, in their order. Raises FrameError."""
+    try:
+        return [evidence for chunk in part.evidence for evidence in _EVIDENCE.decode(chunk)]
+    except msgspec.MsgspecError as error:
         raise FrameError(str(error)) from error
 
 
@@ -269,8 +314,8 @@ def _build_record(head: tuple[Any, ...], bodies: Mapping[str, bytes]) -> Receive
     values = dict(zip(_MEASUREMENT_NAMES, head[len(_RECORD_NAMES) :], strict=False))
     steps = head[-1]
     measurement = (
-        BodiedMeasurement.from_body(bodies[record_values["id"]], values)
-        if steps is None
+        BodiedMeasurement.from_body(bodies[record_values["id"]], values, steps)
+        if isinstance(steps, int)
         else Measurement(**values, observations=steps)
     )
     return ReceivedMeasurement(**record_values, measurement=measurement)

@@ -24,6 +24,7 @@ from heliograph_collector.app.frames import (
 )
 from heliograph_collector.app.garbage_search import YOUNG_BESIDE_BLOCK, limit_garbage_search
 from heliograph_collector.app.judge_messages import (
+    EMPTY_PART,
     MAX_LOG_MESSAGES,
     VERSION,
     DecodeReply,
@@ -39,13 +40,15 @@ from heliograph_collector.app.judge_messages import (
     ViewedRequest,
     WorkerStatus,
     decode_chunks,
+    decode_evidence,
+    decode_heads,
     decode_message,
-    encode_chunks,
-    encode_heads,
+    encode_part,
 )
 from heliograph_collector.app.sent_views import NotSentError, ViewReader, ViewSender
 from heliograph_collector.control import ControlContext
 from heliograph_collector.control.assessor import ContextJudge, judge_by_view
+from heliograph_collector.control.evidence import Evidence
 from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.fingerprints.library import LIBRARY
@@ -105,18 +108,20 @@ class RequestHandler:
         decoded = read_rows(request.rows, self._pseudonyms)
         self._decoded[request.number] = decoded.records
         if request.is_past:
-            return DecodeReply(chunks=[], failures=[], bodies={})
-        chunks = (
-            encode_heads(decoded.records, decoded.bodies)
-            if request.wants_heads
-            else encode_chunks(decoded.records)
-        )
-        return DecodeReply(chunks=chunks, failures=decoded.failures, bodies=decoded.bodies)
+            return DecodeReply(part=EMPTY_PART, failures=[])
+        part = encode_part(decoded, has_evidence=request.wants_evidence)
+        return DecodeReply(part=part, failures=decoded.failures)
 
     def _take_up(self, request: TakeUpRequest) -> TakeUpReply:
-        own = self._list_decoded(request.number)
-        self._block = select_sane([*own, *decode_chunks(request.others)])
-        return TakeUpReply(taken_up=self._context_judge.take_up(self._block))
+        records = [*self._list_decoded(request.number)]
+        evidence: dict[str, Evidence] = {}
+        for part in request.others:
+            others = decode_heads(part)
+            ids = (record.id for record in others)
+            evidence.update(zip(ids, decode_evidence(part), strict=False))
+            records += others
+        self._block = select_sane(records)
+        return TakeUpReply(taken_up=self._context_judge.take_up(self._block, evidence))
 
     def _find_views(self, request: FindViewsRequest) -> FindViewsReply:
         """Build the requests for other processes; one that is not named is gone."""

@@ -5,6 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -13,14 +14,12 @@ from heliograph.backoff import Backoff
 from heliograph.clock import Clock
 from heliograph_collector.app.frames import FrameError
 from heliograph_collector.app.judge_messages import (
-    DecodeReply,
     DecodeRequest,
     FindViewsRequest,
     JudgeRequest,
     ViewShare,
-    decode_chunks,
     decode_heads,
-    encode_chunks,
+    encode_part,
 )
 from heliograph_collector.app.judge_parts import (
     BlockPart,
@@ -33,12 +32,7 @@ from heliograph_collector.app.judge_parts import (
 )
 from heliograph_collector.app.worker_process import WorkerLostError, WorkerProcess
 from heliograph_collector.control.assessor import Selection, TakenUp
-from heliograph_collector.model.records import (
-    JournalRow,
-    ReceivedMeasurement,
-    RowKind,
-    Verdict,
-)
+from heliograph_collector.model.records import JournalRow, RowKind, Verdict
 from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.pseudonyms import Pseudonyms
 
@@ -127,9 +121,10 @@ class JudgeProcesses:
         """Let a process decode its part; the first one has the context, and takes up all."""
         if part.worker is not None:
             try:
-                request = DecodeRequest(number=number, rows=part.rows, wants_heads=is_first)
-                reply = await part.worker.decode(request)
-                records = await asyncio.to_thread(_decode_records, request, reply)
+                reply = await part.worker.decode(
+                    DecodeRequest(number=number, rows=part.rows, wants_evidence=not is_first)
+                )
+                records = await asyncio.to_thread(decode_heads, reply.part)
             except (WorkerLostError, FrameError) as error:
                 self._lose(part.worker, error)
                 part.worker = None
@@ -137,7 +132,9 @@ class JudgeProcesses:
                 part.take_reply(reply, records)
                 return
         part.decoded = await asyncio.to_thread(read_rows, part.rows, self._pseudonyms)
-        part.chunks = await asyncio.to_thread(encode_chunks, part.decoded.records)
+        if not is_first:
+            encode = partial(encode_part, part.decoded, has_evidence=True)
+            part.sent = await asyncio.to_thread(encode)
 
     def find_context(self, decoded: PartedRows) -> WorkerProcess | None:
         """Find the process that can take up a block, since it decoded its first part."""
@@ -234,10 +231,3 @@ class JudgeProcesses:
         pause_s = _RESTARTS.draw_s(self._failures, self._rng)
         self._start_at_us = self._clock.monotonic_us() + round(pause_s * 1_000_000)
         _LOG.warning("%s; another starts in %.0f s or later.", sentence, pause_s)
-
-
-def _decode_records(request: DecodeRequest, reply: DecodeReply) -> list[ReceivedMeasurement]:
-    """Decode the records of a reply. Raises FrameError."""
-    if request.wants_heads:
-        return decode_heads(reply.chunks, reply.bodies)
-    return decode_chunks(reply.chunks)

@@ -21,6 +21,7 @@ from heliograph.observation import Link
 from heliograph.plan import Service
 from heliograph.units import SECOND_US
 from heliograph_collector.control.cache import ControlCache
+from heliograph_collector.control.evidence import Evidence, keep_evidence
 from heliograph_collector.control.open_verdicts import list_awaited_topics, may_change
 from heliograph_collector.control.peer_baseline import PeerBaseline
 from heliograph_collector.control.target_key import (
@@ -39,6 +40,7 @@ from heliograph_collector.model.records import (
     Verdict,
 )
 
+NO_EVIDENCE: Mapping[str, Evidence] = {}
 CHANGED_TOPICS = 4_096  # assumed; more than one block changes
 
 _LOG = logging.getLogger(__name__)
@@ -128,9 +130,22 @@ class ContextJudge:
         self._judge = judge
         self._context = context
 
-    def take_up(self, records: Iterable[ReceivedMeasurement]) -> TakenUp:
-        """Take up results, which later verdicts are found by."""
-        informative = [at for at, record in enumerate(records) if self._update_context(record)]
+    def take_up(
+        self,
+        records: Iterable[ReceivedMeasurement],
+        evidence: Mapping[str, Evidence] = NO_EVIDENCE,
+    ) -> TakenUp:
+        """Take up results, which later verdicts are found by.
+
+        Args:
+            evidence: By id, of records whose steps are not at hand.
+        """
+        informative: list[int] = []
+        for index, record in enumerate(records):
+            if record.id in evidence:
+                keep_evidence(record.measurement, evidence[record.id])
+            if self._update_context(record):
+                informative.append(index)
         return TakenUp(tuple(informative), self._context.take_changed_topics())
 
     def judge(self, record: ReceivedMeasurement) -> tuple[Verdict, ...]:

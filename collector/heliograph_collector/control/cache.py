@@ -158,7 +158,7 @@ class ControlCache:
 
 def _is_usable(record: ReceivedMeasurement) -> bool:
     """Return whether this is a control's result with steps and working anchors."""
-    has_run = bool(record.measurement.observations) and not record.measurement.not_measured
+    has_run = bool(record.measurement.step_count) and not record.measurement.not_measured
     return record.role is AgentRole.CONTROL and record.link is Link.ONLINE and has_run
 
 

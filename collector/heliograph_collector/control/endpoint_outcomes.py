@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement, Observation
+from heliograph_collector.model.identity_cache import keep_by_identity
 
 HOP = re.compile(r"redirect-\d{1,2}")  # all pages of a redirect chain are one endpoint
 
@@ -23,6 +24,7 @@ VANTAGE_FAILURES = frozenset(
 )
 
 
+@keep_by_identity(64)  # it is asked for once, just after what another process found is kept
 def extract_outcomes(measurement: Measurement) -> dict[str, bool]:
     """Return by endpoint whether all operations succeeded, without doubtful endpoints."""
     by_endpoint: dict[str, list[Observation]] = {}

@@ -18,4 +18,4 @@ def make_target_key(measurement: Measurement) -> Key:
 
 def weigh_measurement(measurement: Measurement) -> int:
     """Return the memory that a measurement takes, in observations."""
-    return 1 + len(measurement.observations)
+    return 1 + measurement.step_count

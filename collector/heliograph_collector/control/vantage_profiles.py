@@ -333,7 +333,7 @@ def _is_telling(record: ReceivedMeasurement) -> bool:
     """Return whether the result is evidence on the vantage: one run over a link that worked."""
     measurement = record.measurement
     return (
-        bool(measurement.observations)
+        bool(measurement.step_count)
         and not measurement.not_measured
         and not record.is_time_bad
         and record.link in (Link.ONLINE, Link.CAPTIVE)

@@ -22,15 +22,19 @@ from heliograph_collector.app import worker_count, worker_process
 from heliograph_collector.app.frames import FrameError
 from heliograph_collector.app.judge_messages import (
     VERSION,
+    DecodedPart,
     JudgeSetup,
     decode_chunks,
+    decode_evidence,
     decode_heads,
     encode_chunks,
-    encode_heads,
+    encode_part,
 )
 from heliograph_collector.app.judge_workers import JournalHistory, JudgeWorkers
 from heliograph_collector.app.worker_process import LocalWorkers
-from heliograph_collector.control.assessor import Assessor
+from heliograph_collector.control import ControlContext
+from heliograph_collector.control.assessor import Assessor, ContextJudge
+from heliograph_collector.control.evidence import collect_evidence
 from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.judge import judge
 from heliograph_collector.judge import writer as writer_module
@@ -248,14 +252,35 @@ def test_heads_are_the_records_whose_bodies_hold_their_steps() -> None:
     decoded = read_rows([*build_rows(60), envelope_row(*messages, sequence=61)], NAMES)
     records = decoded.records
     assert any(record.id not in decoded.bodies for record in records)  # made of a digest
-    heads = decode_heads(encode_heads(records, decoded.bodies), decoded.bodies)
+    part = encode_part(decoded)
+    heads = decode_heads(part)
+    assert [head.measurement.step_count for head in heads] == [
+        len(record.measurement.observations) for record in records
+    ]
     assert heads == records
     assert [hash(head.measurement) for head in heads] == [hash(r.measurement) for r in records]
     assert decode_chunks(encode_chunks(heads)) == records  # as what is due travels
     later = [replace(head.measurement, sequence=7).observations for head in heads]
     assert later == [record.measurement.observations for record in records]
     with pytest.raises(FrameError):
-        decode_heads(encode_heads(records, decoded.bodies), {})
+        decode_heads(msgspec.structs.replace(part, bodies={}))
+
+
+def test_context_finds_the_same_by_heads_and_evidence() -> None:
+    """As the process with the context, of what another one decoded."""
+    decoded = read_rows(build_rows(160), NAMES)
+    sent = msgspec.msgpack.encode(encode_part(decoded, has_evidence=True))
+    part = msgspec.msgpack.decode(sent, type=DecodedPart)
+    heads = decode_heads(part)
+    found = decode_evidence(part)
+    assert found == [collect_evidence(record.measurement) for record in decoded.records]
+    evidence = {head.id: each for head, each in zip(heads, found, strict=True)}
+    whole, apart = (ContextJudge(judge, ControlContext(SERVICES)) for _ in range(2))
+    for at in range(0, len(heads), 8):
+        block = slice(at, at + 8)
+        assert apart.take_up(heads[block], evidence) == whole.take_up(decoded.records[block])
+        records = zip(heads[block], decoded.records[block], strict=True)
+        assert all(apart.judge(head) == whole.judge(record) for head, record in records)
 
 
 @pytest.mark.slow
