@@ -16,12 +16,15 @@ import grpc
 import pytest
 
 from heliograph.failure import Operation
-from heliograph.observation import Link, Observation, Trigger
+from heliograph.http_envelope import EnvelopeRequest
+from heliograph.observation import Link, Measurement, Observation, Trigger
 from heliograph.plan import Carrier, Entrance
 from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1 import intake_pb2
 from heliograph_collector.fleet.entrances import describe_carriers
 from heliograph_collector.fleet.plans import announce_entrances
+from heliograph_collector.incidents.published.log import IncidentRecord
+from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.records import RowKind
 from heliograph_collector.store.journal.journal import Journal
 from heliograph_lab.simulate.addresses import assign_addresses, write_tables
@@ -50,15 +53,17 @@ KNOWN_S = 60 * DAY_US // SECOND_US
 WITHIN_US = 300 * SECOND_US  # design/detection.md
 STEP_S = 5  # of the clock; one of ten seconds would be a stall of the collector
 A_CONNECTION = 8  # sessions that the collector allows on one
+OTHERS = ("XA", "XB", "XC")
 ACTORS = [
     Actor(number, country, asn=asn, access="mobile" if asn == 1 else "fixed")
     for number, (country, asn) in enumerate(
         (country, asn)
-        for country, each in (("KZ", 6), ("XA", 3), ("XB", 3), ("XC", 3))
+        for country, each in (("KZ", 6), *((other, 3) for other in OTHERS))
         for asn in (1, 2, 3)
         for _ in range(each)
     )
 ]
+CONTROL = Actor(len(ACTORS), "XD", asn=4, access="hosting")
 
 
 @dataclass
@@ -79,6 +84,7 @@ class Person:
         self.call = call
         message = self.caller.hello(challenge.challenge.nonce)
         message.hello.entrance = entrance.tag
+        message.hello.country = self.actor.country
         message.hello.access = self.actor.access
         await self.call.write(message)
         await self.beat()
@@ -93,19 +99,28 @@ class Person:
     async def tell_anchors(self, at_us: int) -> None:
         """Upload that a foreign anchor answered then."""
         assert self.call is not None
+        envelope = self.caller.envelope(1, [self._measure_anchors(at_us)])
+        await self.call.write(intake_pb2.AgentMessage(envelope=envelope))
+        await receipts(self.call, 1)
+
+    async def post_anchors(self, server: IngestServer, at_us: int) -> None:
+        """Tell the same by POST, without a session."""
+        sealed = self.caller.seal(self.caller.batch(1, [self._measure_anchors(at_us)]))
+        request = EnvelopeRequest(envelope=sealed, sender=self.caller.prove(sealed))
+        reply = await server.intake.responder.respond(request, self.address)
+        assert reply.receipt.status == intake_pb2.STATUS_STORED
+
+    def _measure_anchors(self, at_us: int) -> Measurement:
         step = Observation(
             operation=Operation.TLS_HANDSHAKE, endpoint="foreign-a", started_us=0, duration_us=9
         )
-        made = replace(
+        return replace(
             measurement(),
             started_us=at_us,
             link=Link.ONLINE,
             observations=(step,),
             trigger=Trigger.SESSION_LOST,
         )
-        envelope = self.caller.envelope(1, [made])
-        await self.call.write(intake_pb2.AgentMessage(envelope=envelope))
-        await receipts(self.call, 1)
 
 
 async def read(call: Call) -> object:
@@ -151,7 +166,8 @@ class World:
 
     async def close_path(self, country: str, entrance: Entrance) -> list[Person]:
         """Cut the path of a country to an entrance; return who loses a session by it."""
-        lost = [person for person in self.people if person.actor.country == country]
+        everybody = (*self.people, self.control)
+        lost = [person for person in everybody if person.actor.country == country]
         for person in lost:
             person.call = None
         await self.paths.pop((country, entrance)).aclose()
@@ -165,9 +181,10 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(data: Path) -> AsyncIterator[World]:
+async def open_world(data: Path, countries: Sequence[str]) -> AsyncIterator[World]:
     clock = HandClock()
-    write_tables(ACTORS, data / "geo")
+    actors = [actor for actor in ACTORS if actor.country in countries]
+    write_tables((*actors, CONTROL), data / "geo")
     settings: dict[str, Any] = {
         "trusted_proxies": (ip_network("127.0.0.0/8"),),
         "country_file": data / "geo" / "country.table",
@@ -179,13 +196,13 @@ async def open_world(data: Path) -> AsyncIterator[World]:
     ):
         now_s = clock.wall_us() // SECOND_US
         announce_entrances(server.fleet, server.keyring.signing, (FIRST, SECOND), now_s)
-        addresses = assign_addresses(ACTORS)
-        people = [Person(a, addresses[a.number], Caller(server.keyring)) for a in ACTORS]
+        addresses = assign_addresses((*actors, CONTROL))
+        people = [Person(a, addresses[a.number], Caller(server.keyring)) for a in actors]
         since_s = now_s - KNOWN_S
         token = server.fleet.create_invite(
             role="volunteer", uses=len(people), now_s=since_s, expires_s=since_s + 9
         )
-        control = Person(Actor(-1, "KZ"), "127.0.0.1", Caller(server.keyring))
+        control = Person(CONTROL, addresses[CONTROL.number], Caller(server.keyring))
         for person in people:
             server.fleet.enrol_agent(token, person.caller.signer.public, "test", since_s)
         token = server.fleet.create_invite(
@@ -193,39 +210,81 @@ async def open_world(data: Path) -> AsyncIterator[World]:
         )
         server.fleet.enrol_agent(token, control.caller.signer.public, "test", since_s)
         server.intake.directory.reload_fleet(force=True)
-        await control.come(await stack.enter_async_context(channel(server)), FIRST)
         async with DetectorRun(data, journal=server.journal, clock=clock) as run:
             yield World(server, run, people, control, stack)
 
 
-@pytest.mark.parametrize("countries", [("KZ",), ("KZ", "XA", "XB", "XC")])
-async def test_entrance_that_dies(countries: Sequence[str], tmp_path: Path) -> None:
-    """In one country it is blocked; in all of them it is our own fault, and nothing is told."""
-    async with open_world(tmp_path) as world:
-        await world.come(world.people, FIRST)
-        await world.pass_time(120)
-        onset_us = world.run.clock.wall_us()
-        lost = [p for c in countries for p in await world.close_path(c, FIRST)]
-        await world.pass_time(30)
-        quick = lost[::2]
-        await world.come(quick, SECOND)
-        await asyncio.gather(*(p.tell_anchors(onset_us + 20 * SECOND_US) for p in quick))
-        await world.pass_time(15)
-        slow = lost[1::2]
-        await world.server.wait_rows(RowKind.LOST, len(slow))
-        await world.pass_time(15)
-        await world.come(slow, SECOND)
-        await asyncio.gather(*(p.tell_anchors(onset_us + 20 * SECOND_US) for p in slow))
-        await world.pass_time(225)
-        told = world.run.confirmed()
-        blocked = world.run.detector.list_blocked(onset_us)
+async def lose_first(
+    world: World, countries: Sequence[str], *, by_post: bool = False
+) -> tuple[list[IncidentRecord], list[BlockedEntrance]]:
+    """Let countries lose the first entrance; return what is confirmed, and what operators see.
+
+    Args:
+        by_post: Half of them say their word by POST before they come by the second entrance, and
+            before their loss is noticed.
+    """
+    await world.pass_time(120)
+    onset_us = world.run.clock.wall_us()
+    lost = [p for c in countries for p in await world.close_path(c, FIRST)]
+    if world.control in lost:
+        await world.come([world.control], SECOND)
+        lost.remove(world.control)
+    await world.pass_time(30)
+    quick = lost[::2]
+    measured_us = onset_us + 20 * SECOND_US
+    if by_post:
+        await asyncio.gather(*(p.post_anchors(world.server, measured_us) for p in quick))
+    await world.come(quick, SECOND)
+    if not by_post:
+        await asyncio.gather(*(p.tell_anchors(measured_us) for p in quick))
+    await world.pass_time(15)
+    slow = lost[1::2]
+    await world.server.wait_rows(RowKind.LOST, len(slow))
+    await world.pass_time(15)
+    await world.come(slow, SECOND)
+    await asyncio.gather(*(p.tell_anchors(measured_us) for p in slow))
+    await world.pass_time(225)
     assert world.run.clock.wall_us() - onset_us < WITHIN_US
-    if len(countries) > 1:
-        assert (told, blocked) == ([], [])
+    records = [logged.record for logged in world.run.detector.book.incidents()]
+    return records, world.run.detector.list_blocked(onset_us)
+
+
+@pytest.mark.parametrize("by_post", [False, True])
+@pytest.mark.parametrize("fallen", [("KZ",), ("KZ", *OTHERS, "XD")])
+async def test_entrance_that_dies(fallen: Sequence[str], by_post: bool, tmp_path: Path) -> None:
+    """In one country it is blocked; in all of them it is our own fault, and nothing is told."""
+    async with open_world(tmp_path, ("KZ", *OTHERS)) as world:
+        await world.come((*world.people, world.control), FIRST)
+        records, blocked = await lose_first(world, fallen, by_post=by_post)
+    confirmed = [record for record in records if record.confirmed]
+    if len(fallen) > 1:
+        assert (confirmed, blocked) == ([], [])
         return
-    (incident,) = told
+    (incident,) = confirmed
     assert (incident.kind, incident.state) == ("collector_blocked", "confirmed")
     (entrance,) = blocked
-    assert (entrance.country, entrance.is_open) == ("KZ", True)
+    assert (entrance.country, entrance.is_open, entrance.is_seen) == ("KZ", True, True)
     assert describe_carriers(entrance.carriers, (FIRST, SECOND)) == "first.example:443"
     assert f"{FIRST.tag:08x}" not in str(incident), "the public, and a censor, read it"
+
+
+@pytest.mark.parametrize("control", ["stays", "loses it too", "is absent", "is beside us"])
+async def test_entrance_of_a_fleet_of_one_country(control: str, tmp_path: Path) -> None:
+    """A control elsewhere tells a block from our own dead entrance; without one it is in doubt."""
+    async with open_world(tmp_path, ("KZ",)) as world:
+        if control == "is beside us":
+            world.control.address = "127.0.0.1"
+        users = world.people if control == "is absent" else (*world.people, world.control)
+        await world.come(users, FIRST)
+        fallen = ("KZ", "XD") if control == "loses it too" else ("KZ",)
+        records, blocked = await lose_first(world, fallen)
+    if control == "loses it too":
+        assert ([r for r in records if r.confirmed], blocked) == ([], [])
+        return
+    (incident,) = records
+    (entrance,) = blocked
+    is_known = control == "stays"
+    state = "confirmed" if is_known else "suspected"
+    assert (incident.kind, incident.state) == ("collector_blocked", state)
+    assert incident.held == (() if is_known else ("entrance_unseen",))
+    assert entrance.is_seen is is_known

@@ -52,6 +52,13 @@ from heliograph_collector.http.rate_limit import LOCAL_ORIGIN
 from heliograph_collector.incidents.silence_search import find_silence
 
 _PULSE_US = 5_000_000  # interval at which constantly changing figures are published
+_BLOCK_CURE = (
+    "open another entrance (`entrances` in the configuration) and issue the plan again."
+)
+_DOUBTED_CURE = (
+    "nobody elsewhere uses that entrance, so it may have failed by itself. Look at it from another "
+    "network: `heliograph-collector doctor --public HOST:PORT`."
+)
 _WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - compared, to keep them out of invites
 
 
@@ -305,8 +312,8 @@ class LiveConsoleBackend(ConsoleBackend):
         return [
             f"Since {format_second(blocked.since_us)} UTC agents in {blocked.country} do not reach "
             f"us by {describe_carriers(blocked.carriers, entrances)} though their Internet works"
-            f"{'' if blocked.is_open else ', and came by another way'}: open another entrance "
-            "(`entrances` in the configuration) and issue the plan again."
+            f"{'' if blocked.is_open else ', and came by another way'}: "
+            f"{_BLOCK_CURE if blocked.is_seen else _DOUBTED_CURE}"
             for blocked in self._sources.feed.list_blocked(since_us)
         ]
 

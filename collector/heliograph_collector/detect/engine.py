@@ -10,8 +10,13 @@ from dataclasses import dataclass, field, replace
 from heliograph.plan import ANCHORS
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import BlockingDetector, BlockingDetectorState
-from heliograph_collector.detect.link_readings import Word, report_lost_session
-from heliograph_collector.detect.signal_reader import Gap, SignalReader
+from heliograph_collector.detect.link_readings import (
+    Gap,
+    Word,
+    report_early_word,
+    report_lost_session,
+)
+from heliograph_collector.detect.signal_reader import SignalReader
 from heliograph_collector.detect.silence.detector import (
     CoverageGap,
     SilenceDetector,
@@ -127,20 +132,32 @@ class DetectorEngine:
                 self.late_rows.append((row.position, max(known_us, self._now_us)))
                 self.advance_to(known_us)
             self.silence.advance_to(row.received_us)
-            for signal in self.reader.read_row(row):
+            pseudonym = self.reader.derive_pseudonym(row.agent)
+            word = self.reader.words.get(pseudonym) if row.kind is RowKind.ARRIVAL else None
+            for signal in self.reader.read_named_row(row, pseudonym):
                 self.on_signal(signal)
-            if row.kind is RowKind.ENVELOPE:
-                self._read_unseen_loss(row)
+            if row.kind is RowKind.ENVELOPE or word is not None:
+                self._read_unseen_loss(pseudonym, row, word)
             self.position = row.position
             self.received_us = row.received_us
 
-    def _read_unseen_loss(self, row: JournalRow) -> None:
-        """Read an agent's report on a session that another one, by another way, has replaced."""
-        pseudonym = self.reader.derive_pseudonym(row.agent)
+    def _read_unseen_loss(self, pseudonym: str, row: JournalRow, word: Word | None) -> None:
+        """Read an agent's report on a session that another one, by another way, has replaced.
+
+        Args:
+            word: What it told before this arrival; None of an envelope.
+        """
         vantage = self.silence.find_vantage(pseudonym)
-        if vantage is not None and vantage.moved_us > vantage.lost_us:
-            for signal in report_lost_session(pseudonym, row, vantage.moved_us):
-                self.on_signal(signal)
+        if vantage is None or vantage.moved_us <= vantage.lost_us:
+            return
+        if word is None:
+            reports = report_lost_session(pseudonym, row, vantage.moved_us)
+        elif vantage.moved_us == row.received_us:
+            reports = report_early_word(pseudonym, word, vantage.moved_us)
+        else:
+            return
+        for report in reports:
+            self.on_signal(report)
 
     def on_signal(self, signal: VantageSignal) -> None:
         self.silence.on_signal(signal)
@@ -314,7 +331,7 @@ class DetectorEngine:
 
     def _update_coverage(self, signal: VantageSignal) -> None:
         if isinstance(signal, VantageArrival):
-            country = signal.witness.place.country
+            country = "" if signal.is_control else signal.witness.place.country
         elif isinstance(signal, Goodbye | VantageLoss):
             vantage = self.silence.find_vantage(signal.nym)
             country = vantage.place.country if vantage else ""

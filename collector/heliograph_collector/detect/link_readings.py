@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from heliograph.envelope import EnvelopeError, decompress_batch
@@ -11,12 +12,13 @@ from heliograph.observation import Link, Trigger
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph.v1.observation_pb2 import Digest, Measurement, Observation
 from heliograph_collector.model.records import JournalRow, Verdict
-from heliograph_collector.model.signals import OfflineReport, VoteValue
+from heliograph_collector.model.signals import OfflineReport, VantageRef, VoteValue
 
 _MINUTE_CARRIERS = frozenset({"code", "dns"})  # their reports name the minute, rounded down
 # From the loss of a session until its agent has another one: its report comes within 30 s (agent's
 # `WORD_S`), and a loss that takes longer than 37.5 s is noticed.
 _WORD_US = 60 * SECOND_US
+MARGIN_US = 15 * SECOND_US  # a heartbeat: a measurement this near either end proves nothing
 _FOREIGN = "foreign"  # the class of anchors abroad, and the start of their endpoints' names
 
 
@@ -25,6 +27,7 @@ class LinkReading(NamedTuple):
 
     at_us: int
     is_online: bool | None
+    is_of_loss: bool = False  # made because a session broke
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,21 @@ class Word:
     at_us: int
     carrier: str
     readings: list[LinkReading]
+
+
+@dataclass(slots=True)
+class Gap:
+    """A silence of one vantage, until its offline report."""
+
+    since_us: int  # last heard
+    boot: str  # last boot id
+    back_us: int = 0  # its return, 0 before
+    rebooted: bool = False
+    witness: VantageRef | None = None  # at the time of the loss
+    margin_us: int = MARGIN_US  # how long it may have been there unheard: a heartbeat, or a poll
+    is_told: bool = False  # that it was alive, after its return
+    online: bool | None = None  # whether foreign anchors answered when it first tried them …
+    measured_us: int = 0  # … at this time
 
 
 def read_link_vote(verdict: Verdict) -> VoteValue:
@@ -55,7 +73,7 @@ def read_links(row: JournalRow) -> Iterator[LinkReading]:
         if m.HasField("digest"):
             yield from _read_digest(m.digest, at_us)
         else:
-            yield LinkReading(at_us, _read_link(m))
+            yield LinkReading(at_us, _read_link(m), m.trigger == Trigger.SESSION_LOST)
 
 
 def report_lost_session(pseudonym: str, row: JournalRow, moved_us: int) -> Iterator[OfflineReport]:
@@ -83,6 +101,55 @@ def report_lost_session(pseudonym: str, row: JournalRow, moved_us: int) -> Itera
                     measured_us=at_us,
                 )
                 return
+
+
+def report_early_word(pseudonym: str, word: Word, moved_us: int) -> Iterator[OfflineReport]:
+    """Yield the same of a word that came by itself, before its agent came by the other way."""
+    since_us = moved_us - _WORD_US
+    told = [r for r in word.readings if r.is_of_loss and since_us <= r.at_us <= moved_us]
+    if told:
+        first = min(told, key=attrgetter("at_us"))
+        yield OfflineReport(
+            moved_us,
+            pseudonym,
+            first.at_us,
+            moved_us,
+            alive=True,
+            online=first.is_online,
+            carrier=word.carrier,
+            measured_us=first.at_us,
+        )
+
+
+def report_gap(
+    pseudonym: str, gap: Gap, word: Word, *, margin_us: int | None = None
+) -> Iterator[OfflineReport]:
+    """Yield what a vantage measured in its silence, if that is news.
+
+    Before its return only anchors are news; later measurements never revise earlier ones.
+    """
+    until_us = gap.back_us - gap.margin_us if gap.back_us else word.at_us
+    since_us = gap.since_us + (gap.margin_us if margin_us is None else margin_us)
+    inside = [r for r in word.readings if since_us <= r.at_us <= until_us]
+    first = min((r for r in inside if r.is_online is not None), default=None)
+    is_earlier = first is not None and (gap.online is None or first.at_us < gap.measured_us)
+    is_news = first is not None and is_earlier and first.is_online is not gap.online
+    if first is not None and is_earlier:
+        gap.online = first.is_online
+        gap.measured_us = first.at_us
+    if not inside or not (is_news or (gap.back_us and not gap.is_told)):
+        return
+    gap.is_told = gap.back_us > 0
+    yield OfflineReport(
+        word.at_us,
+        pseudonym,
+        gap.since_us,
+        gap.back_us or max(r.at_us for r in inside),
+        alive=True,
+        online=gap.online,
+        carrier="" if word.carrier == "session" else word.carrier,
+        measured_us=gap.measured_us,
+    )
 
 
 def _read_digest(digest: Digest, at_us: int) -> Iterator[LinkReading]:

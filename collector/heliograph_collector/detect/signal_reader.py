@@ -17,7 +17,15 @@ from google.protobuf.message import DecodeError
 from heliograph.plan import ANCHORS
 from heliograph.units import SECOND_US
 from heliograph.v1.intake_pb2 import Hello
-from heliograph_collector.detect.link_readings import LinkReading, Word, read_link_vote, read_links
+from heliograph_collector.detect.link_readings import (
+    MARGIN_US,
+    Gap,
+    LinkReading,
+    Word,
+    read_link_vote,
+    read_links,
+    report_gap,
+)
 from heliograph_collector.detect.silence.vantage_presence import UPLOAD_WAIT_US
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import (
@@ -59,25 +67,9 @@ _RELAYED_CARRIERS = frozenset({"bundle", "code", "dns", "relay"})
 # An agent that only posts has no heartbeat, but a batch every half minute; assumed.
 _POST_US = 300 * SECOND_US
 _FRESH_US = 120 * SECOND_US  # only a newer measurement shows that its agent is live; assumed
-_MARGIN_US = 15 * SECOND_US  # a heartbeat: a measurement this near either end proves nothing
 _MAX_MARGIN_US = 60 * SECOND_US  # of a hello that says more; polls come every 25 s
-_WORD_READINGS = 16  # kept of each word; a round of anchors is one
+_WORD_READINGS = 16  # kept of each agent's words, those of anchors first; a round of them is one
 _BESIDE_SESSIONS = frozenset({"bundle", "session"})  # an agent with a session may use these
-
-
-@dataclass(slots=True)
-class Gap:
-    """A silence of one vantage, until its offline report."""
-
-    since_us: int  # last heard
-    boot: str  # last boot id
-    back_us: int = 0  # its return, 0 before
-    rebooted: bool = False
-    witness: VantageRef | None = None  # at the time of the loss
-    margin_us: int = _MARGIN_US  # how long it may have been there unheard: a heartbeat, or a poll
-    is_told: bool = False  # that it was alive, after its return
-    online: bool | None = None  # whether foreign anchors answered when it first tried them …
-    measured_us: int = 0  # … at this time
 
 
 @dataclass(slots=True)
@@ -92,6 +84,10 @@ class SignalReader:
 
     def read_row(self, row: JournalRow) -> Iterator[VantageSignal]:
         """Yield the signals of a row, after those that became due before it."""
+        return self.read_named_row(row, self.derive_pseudonym(row.agent))
+
+    def read_named_row(self, row: JournalRow, pseudonym: str) -> Iterator[VantageSignal]:
+        """Yield the same; the caller has derived the pseudonym of the row's agent."""
         yield from self._expire_returns(row.received_us)
         yield from self._expire_post_only(row.received_us)
         self._expire_words(row.received_us)
@@ -102,10 +98,11 @@ class SignalReader:
         elif row.kind is RowKind.FAULT:
             yield from _parse_fault(row)
         elif row.role is AgentRole.VOLUNTEER:
-            yield from self._read_vantage(row)
-        elif row.role is AgentRole.QUARANTINE and row.kind is not RowKind.ENVELOPE:
+            yield from self._read_vantage(pseudonym, row)
+        elif row.role is AgentRole.CONTROL:
+            yield from _read_control(pseudonym, row)
+        elif row.kind is not RowKind.ENVELOPE:
             # It may have counted before: what does not count is neither present nor silent.
-            pseudonym = self.derive_pseudonym(row.agent)
             self.gaps.pop(pseudonym, None)
             self.post_only.pop(pseudonym, None)
             self.words.pop(pseudonym, None)
@@ -122,8 +119,7 @@ class SignalReader:
         """Return the pseudonym of an agent, 16 hex digits."""
         return hmac.digest(self.secret, _PURPOSE + agent, hashlib.sha256)[:8].hex()
 
-    def _read_vantage(self, row: JournalRow) -> Iterator[VantageSignal]:
-        pseudonym = self.derive_pseudonym(row.agent)
+    def _read_vantage(self, pseudonym: str, row: JournalRow) -> Iterator[VantageSignal]:
         if row.kind is RowKind.ENVELOPE:
             yield from self._read_envelope(pseudonym, row)
             return
@@ -136,7 +132,7 @@ class SignalReader:
             heard_us = row.heard_us or row.received_us - _DEFAULT_SILENCE_US
             witness = _vantage_ref(pseudonym, row)
             hello = _parse_hello(row)
-            margin_us = min(max(_MARGIN_US, hello.poll_s * SECOND_US), _MAX_MARGIN_US)
+            margin_us = min(max(MARGIN_US, hello.poll_s * SECOND_US), _MAX_MARGIN_US)
             self.gaps[pseudonym] = Gap(heard_us, hello.boot, witness=witness, margin_us=margin_us)
             yield VantageLoss(
                 row.received_us,
@@ -194,17 +190,18 @@ class SignalReader:
         if (is_away or is_post_only) and _is_here(row.carrier, readings, at_us):
             yield from self._note_post(pseudonym, row.carrier, at_us)
         if gap is not None:
-            yield from _report_gap(pseudonym, gap, Word(at_us, row.carrier, readings))
+            yield from report_gap(pseudonym, gap, Word(at_us, row.carrier, readings))
 
     def _keep_word(self, pseudonym: str, row: JournalRow) -> None:
         """Keep what came by another way than a session, whose loss may not be noticed yet."""
         if row.carrier in _BESIDE_SESSIONS:
             return
         since_us = row.received_us - _FRESH_US
-        readings = [r for r in read_links(row) if r.at_us >= since_us][-_WORD_READINGS:]
-        self.words.pop(pseudonym, None)  # keeps the order
-        if readings:
-            self.words[pseudonym] = Word(row.received_us, row.carrier, readings)
+        earlier = self.words.pop(pseudonym, None)  # keeps the order
+        every = (*(earlier.readings if earlier else ()), *read_links(row))
+        fresh = sorted((r for r in every if r.at_us >= since_us), key=_tells_nothing)
+        if fresh:
+            self.words[pseudonym] = Word(row.received_us, row.carrier, fresh[:_WORD_READINGS])
 
     def _read_early_word(self, pseudonym: str, word: Word, now_us: int) -> Iterator[VantageSignal]:
         """Yield what an agent told after its last heartbeat and before the loss was noticed.
@@ -214,7 +211,7 @@ class SignalReader:
         gap = self.gaps[pseudonym]
         if word.at_us <= gap.since_us:
             return
-        yield from _report_gap(pseudonym, gap, replace(word, at_us=now_us), margin_us=0)
+        yield from report_gap(pseudonym, gap, replace(word, at_us=now_us), margin_us=0)
         if _is_here(word.carrier, word.readings, now_us):
             yield from self._note_post(pseudonym, word.carrier, now_us)
 
@@ -266,6 +263,25 @@ def _parse_fault(row: JournalRow) -> Iterator[VantageSignal]:
         yield Fault(row.heard_us or row.received_us, until_us, reason, country, carrier)
 
 
+def _read_control(pseudonym: str, row: JournalRow) -> Iterator[VantageSignal]:
+    """Yield the session of a control whose address is in a known country.
+
+    One without may be beside the collector, whatever country it declares, and shows as little of
+    the way to an entrance as our own connection to it would.
+    """
+    witness = None if row.country == UNPLACED else _vantage_ref(pseudonym, row)
+    if row.kind is RowKind.LOST:
+        yield VantageLoss(row.received_us, pseudonym, row.heard_us)
+    elif row.kind is RowKind.ARRIVAL and witness is not None:
+        yield VantageArrival(row.received_us, witness, is_control=True)
+    elif row.kind is not RowKind.ENVELOPE:
+        yield Goodbye(row.received_us, pseudonym)
+
+
+def _tells_nothing(reading: LinkReading) -> bool:
+    return reading.is_online is None
+
+
 def _vantage_ref(pseudonym: str, row: JournalRow) -> VantageRef | None:
     """Build the vantage of an arrival or a loss; None if its country is unknown."""
     vantage = Vantage.from_peer(row.country, row.asn, _parse_hello(row))
@@ -292,37 +308,6 @@ def _is_here(carrier: str, readings: Iterable[LinkReading], at_us: int) -> bool:
     """Return whether an agent without a session sent, by itself, what it has just measured."""
     is_posting = carrier not in _RELAYED_CARRIERS | {"session"}
     return is_posting and max((r.at_us for r in readings), default=0) >= at_us - _FRESH_US
-
-
-def _report_gap(
-    pseudonym: str, gap: Gap, word: Word, *, margin_us: int | None = None
-) -> Iterator[OfflineReport]:
-    """Yield what a vantage measured in its silence, if that is news.
-
-    Before its return only anchors are news; later measurements never revise earlier ones.
-    """
-    until_us = gap.back_us - gap.margin_us if gap.back_us else word.at_us
-    since_us = gap.since_us + (gap.margin_us if margin_us is None else margin_us)
-    inside = [r for r in word.readings if since_us <= r.at_us <= until_us]
-    first = min((r for r in inside if r.is_online is not None), default=None)
-    is_earlier = first is not None and (gap.online is None or first.at_us < gap.measured_us)
-    is_news = first is not None and is_earlier and first.is_online is not gap.online
-    if first is not None and is_earlier:
-        gap.online = first.is_online
-        gap.measured_us = first.at_us
-    if not inside or not (is_news or (gap.back_us and not gap.is_told)):
-        return
-    gap.is_told = gap.back_us > 0
-    yield OfflineReport(
-        word.at_us,
-        pseudonym,
-        gap.since_us,
-        gap.back_us or max(r.at_us for r in inside),
-        alive=True,
-        online=gap.online,
-        carrier="" if word.carrier == "session" else word.carrier,
-        measured_us=gap.measured_us,
-    )
 
 
 def read_votes(

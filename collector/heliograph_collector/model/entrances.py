@@ -11,3 +11,4 @@ class BlockedEntrance:
     carriers: tuple[str, ...]
     since_us: int
     is_open: bool  # they are still silent: they found no other way
+    is_seen: bool = True  # others show that it lives, or else it may have failed by itself

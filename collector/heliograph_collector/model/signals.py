@@ -53,6 +53,7 @@ class VantageArrival:
     uptime_s: int | None = None  # of its machine; less than its silence lasted: it had rebooted
     edition: str = ""  # of its agent; "" is unknown
     same_boot: bool = False  # its machine is known to have run through its silence
+    is_control: bool = False  # of the operator: it has no vote, and shows that an entrance lives
 
 
 @dataclass(frozen=True, slots=True)

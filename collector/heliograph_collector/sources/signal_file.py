@@ -72,6 +72,7 @@ _CHOICES = {
     "value": tuple(VoteValue),
     "reason": tuple(FaultReason),
     "trigger": tuple(Trigger),
+    "role": ("volunteer", "control"),
 }
 
 _DECODER = msgspec.json.Decoder(SignalLine)
@@ -240,7 +241,15 @@ class _SignalReader:
         edition = line.edition or (_RESTARTED if is_restart else "")
         if edition:
             self._editions[line.vantage].append((at_us, edition))
-        return VantageArrival(at_us, vantage, line.on_battery, uptime_s, line.edition, is_same_boot)
+        return VantageArrival(
+            at_us,
+            vantage,
+            line.on_battery,
+            uptime_s,
+            line.edition,
+            is_same_boot,
+            is_control=line.role == "control",
+        )
 
     def _build_vantage(self, line: ArrivalLine | VoteLine) -> VantageRef:
         _check_country(line.country)

@@ -58,6 +58,7 @@ class ArrivalLine(_VantageLine, frozen=True, kw_only=True, tag="arrival"):
     uptime_s: Seconds | None = None
     boot: Text = ""
     edition: Text = ""  # of its agent
+    role: Literal["volunteer", "control"] = "volunteer"
 
 
 class GoodbyeLine(_Line, frozen=True, kw_only=True, tag="goodbye"):

@@ -105,6 +105,7 @@ def _build_arrival_line(signal: VantageArrival, at: str) -> ArrivalLine:
         on_battery=signal.on_battery,
         uptime_s=signal.uptime_s,
         edition=signal.edition,
+        role="control" if signal.is_control else "volunteer",
         **witness.place._asdict(),
     )
 

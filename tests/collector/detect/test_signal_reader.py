@@ -12,7 +12,6 @@ from heliograph.v1 import observation_pb2 as opb
 from heliograph.v1.intake_pb2 import Hello
 from heliograph.zstd_frame import compress_frame
 from heliograph_collector.detect.engine import DetectorEngine
-from heliograph_collector.detect.link_readings import report_lost_session
 from heliograph_collector.detect.signal_reader import SignalReader
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
@@ -110,9 +109,7 @@ def test_unknown_fault_is_skipped(body: bytes) -> None:
     assert told(replace(fault(Fault(at(1), at(9), FaultReason.PROBE)), body=body)) == []
 
 
-def test_controls_and_unplaced_agents_are_no_vantages() -> None:
-    for row in (here(10), lost(50, 12), row_of(Goodbye(at(5), "anna"))):
-        assert told(replace(row, role=AgentRole.CONTROL)) == []
+def test_unplaced_agents_are_no_vantages() -> None:
     (signal,) = told(replace(here(10), country="ZZ"))
     assert isinstance(signal, Goodbye)
 
@@ -311,6 +308,15 @@ def test_block_of_our_address_is_never_a_cut_where_words_come_before_losses(carr
     assert set(kinds) == {IncidentKind.COLLECTOR_BLOCKED}
 
 
+def test_word_stays_heard_when_other_results_follow_it_by_post() -> None:
+    """A batch is sealed every half minute, which is sooner than a loss is noticed."""
+    word = replace(measured(112, [(108, deepcopy(PROVED))]), carrier="post")
+    made = [(n, opb.Measurement()) for n in range(109, 129)]
+    results = replace(measured(130, made), carrier="post")
+    (report,) = words(here(0), word, results, lost_at_home(137, 100))
+    assert (report.at_us, report.online, report.measured_us) == (at(137), True, at(108))
+
+
 def test_agent_that_posts_again_is_back_again() -> None:
     rows = [here(0), lost_at_home(50, 12), by_post(60), later(390), by_post(800)]
     assert [type(s) for s in told(*rows) if getattr(s, "nym", KEY) == KEY] == [
@@ -327,49 +333,22 @@ def test_agent_that_stops_posting_is_lost() -> None:
     assert losses == [VantageLoss(at(50), KEY, at(12))], "it has a session"
 
 
-def lost_session(second: float, trigger: str = "session_lost") -> opb.Measurement:
-    made = deepcopy(PROVED)
-    made.started_us = at(second)
-    made.trigger = trigger
-    return made
+def test_rows_of_a_control_are_of_its_session_alone() -> None:
+    def control(row: JournalRow) -> JournalRow:
+        return replace(row, role=AgentRole.CONTROL)
+
+    came, lost_row, left = (control(row) for row in (here(0), lost_at_home(137, 100), goodbye(150)))
+    (arrived,) = told(came)
+    assert isinstance(arrived, VantageArrival)
+    assert arrived.is_control
+    assert arrived.witness.carrier == "session"
+    assert told(lost_row) == [VantageLoss(at(137), KEY, at(100))]
+    assert told(left) == [Goodbye(at(150), KEY)]
+    assert told(control(by_post(60))) == []
+    body = Hello(country="DE").SerializeToString()
+    beside_us = control(replace(here(0), country="ZZ", body=body))
+    assert told(beside_us) == [Goodbye(at(0), KEY)], "it may be on the collector's machine"
 
 
-@pytest.mark.parametrize(
-    ("uploaded", "made", "is_told"),
-    [
-        (112, [(0, lost_session(95))], True),
-        (112, [(0, lost_session(20)), (0, lost_session(95))], True),
-        (112, [(0, lost_session(95, ""))], False),  # measured in its turn: it lost nothing
-        (112, [(0, lost_session(20))], False),  # of an earlier loss
-        (112, [(0, lost_session(105))], False),  # of the session that it has now
-        (190, [(0, lost_session(95))], False),  # too late to be of this one alone
-    ],
-)
-def test_agent_tells_of_the_session_that_it_lost_before_it_came_another_way(
-    uploaded: float, made: list[tuple[float, opb.Measurement]], is_told: bool
-) -> None:
-    """It moved at 100, and no row has its loss."""
-    batch = envelope_pb2.Batch(measurements=[m for _, m in made])
-    row = upload("anna", at(uploaded), [])
-    row = replace(row, body=compress_frame(batch.SerializeToString()))
-    report = OfflineReport(
-        at(uploaded), KEY, at(95), at(100), alive=True, online=True, measured_us=at(95)
-    )
-    assert list(report_lost_session(KEY, row, at(100))) == [report] * is_told
-    assert list(report_lost_session(KEY, replace(row, body=b"nonsense"), at(100))) == []
-
-
-@pytest.mark.parametrize("carrier", ["session/b", "session/a", "session"])
-def test_engine_reads_that_word_only_of_who_moved(carrier: str) -> None:
-    engine = DetectorEngine.create("j", SECRET, at(0))
-    word = envelope_pb2.Batch(measurements=[lost_session(95)])
-    uploaded = replace(
-        upload("anna", at(102), []),
-        body=compress_frame(word.SerializeToString()),
-        carrier="session",
-    )
-    first, second = (replace(here(second), carrier="session/a") for second in (10, 100))
-    engine.read_rows([first, replace(second, carrier=carrier), uploaded])
-    vantage = engine.silence.find_vantage(KEY)
-    assert vantage is not None
-    assert vantage.is_rerouted == (carrier == "session/b")
+def goodbye(second: float) -> JournalRow:
+    return row_of(Goodbye(at(second), "anna"))

@@ -60,6 +60,7 @@ from heliograph_collector.detect.level.night_test import (
 from heliograph_collector.detect.level.promotion import ConfirmedFall, darken_outages, promote_falls
 from heliograph_collector.detect.level.removal import may_be_removal
 from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
 from heliograph_collector.detect.silence.evasion import is_link_told
 from heliograph_collector.detect.silence.merging import is_one_line
 from heliograph_collector.detect.silence.outage import OutageEpisode
@@ -119,6 +120,7 @@ class PresenceLevels:
         totals = select_tested(counts, whole_cells, limits)
         others = self._list_other_countries(country)
         is_common = _is_common_mode(others)
+        is_common |= have_ways_fallen(presence, country, now_us - ABSENT_US, now_us)
         kept = _find_kept_share(others)
         sample = Sample(places, explaining, limits, now_us)
         confirmed: list[ConfirmedFall] = []

@@ -21,6 +21,12 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders, merging, renewal, silent_ways
 from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.burst_test import has_burst, list_holds, select_significant
+from heliograph_collector.detect.silence.entrance_view import (
+    UNSEEN,
+    EntranceView,
+    have_ways_fallen,
+    view_entrance,
+)
 from heliograph_collector.detect.silence.evasion import EvasionTest, collect_reports, note_moves
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -128,15 +134,9 @@ class _Evaluation:
         candidate.has_closed |= any(vantage.closed_us for vantage in silent)
         self._evasion = EvasionTest(*where, candidate.replays, now_us)
         lost_by = {vantage.lost_by for vantage in silent if not vantage.deferred}
-        self._others = [  # other outages of the country that may hold or precede this one
-            o
-            for o in outages
-            if o is not candidate.dark and o.country == candidate.country and o.explains(lost_by)
-        ]
+        self._others = merging.list_others(outages, candidate.dark, candidate.country, lost_by)
         since_us = now_us - int(self._limits.join_s * SECOND_US)
-        self._extended = [  # open outages that this one may extend
-            o for o in self._others if o.is_open and max(o.grown_us, o.suspected_us) >= since_us
-        ]
+        self._extended = merging.list_extensible(self._others, since_us)
         candidate.from_us = min([candidate.burst_us, *(o.from_us for o in self._extended)])
         self._voters = CountryVoters(presence, candidate.country, candidate.from_us, now_us)
         self._is_transit = False  # our way to some countries may be broken
@@ -152,6 +152,7 @@ class _Evaluation:
         self._is_transit = witnesses.may_be_transit
         is_waiting = self._is_transit and self._evasion.may_be_transit(self._voters)
         is_common = witnesses.is_hit and not confounders.are_others_back(*where, self._now_us)
+        is_common |= have_ways_fallen(*where[:2], candidate.burst_us, self._now_us)
         candidate.gated = is_waiting if self._is_transit else is_common
         if candidate.gated and not self._is_transit:
             return self._withdraw_if_late(CandidateOutcome.GATED)
@@ -159,7 +160,7 @@ class _Evaluation:
         if candidate.gated or (is_ours and confounders.may_return_slowly(*where, self._now_us)):
             self._is_late = False  # it stays suspected until the wait has passed
             return self._suspect()
-        blocked = self._find_blocked_carrier()
+        blocked = self._voters.find_blocked_carrier(self._burst_us)
         self._is_doubtful = blocked is not None and blocked.living_share >= limits.told_share / 2
         if blocked is not None and blocked.living_share >= limits.told_share:
             return self._decide_blocked(blocked, since_us)
@@ -171,11 +172,6 @@ class _Evaluation:
                 return outcome
             self._is_late &= not self._is_renewal and not self._evasion.is_possible
         return self._suspect()
-
-    def _find_blocked_carrier(self) -> confounders.BlockedCarrier | None:
-        if not self._voters.may_be_blocked():
-            return None
-        return confounders.find_blocked_carrier(self._voters.deciding, self._burst_us, self._limits)
 
     def _is_held_long_enough(self, hold_s: float) -> bool:
         held_us = self._now_us - self._candidate.hold_us(self._limits)
@@ -250,7 +246,8 @@ class _Evaluation:
         """Tell that one carrier is blocked here, unless it fails elsewhere too."""
         where = self._presence, self._candidate.country
         users = confounders.hear_witnesses(*where, since_us, blocked.carrier)
-        if users.is_hit:
+        view = view_entrance(*where, blocked.carrier, self._burst_us)
+        if users.is_hit or view is EntranceView.FELL:
             return self._withdraw_if_late(CandidateOutcome.GATED)
         if users.begun and self._evasion.is_early:
             return CandidateOutcome.PENDING  # it may fail in one country after another
@@ -262,15 +259,17 @@ class _Evaluation:
         certainty = confounders.compute_certainty(cells, witnesses, self._limits)
         outage = self._update_outage(cells, certainty, group)
         outage.carrier = blocked.carrier
-        return self._publish_blocked(outage, merging.list_silent(cells, group))
+        silenced = merging.list_silent(cells, group)
+        return self._publish_blocked(outage, silenced, is_seen=view is EntranceView.LIVES)
 
     def _publish_blocked(
-        self, outage: OutageEpisode, silenced: Iterable[VantagePresence]
+        self, outage: OutageEpisode, silenced: Iterable[VantagePresence], *, is_seen: bool
     ) -> CandidateOutcome:
         self._presence.exclude_from_churn(silenced)
         self._publish(outage)
-        outage.explain_as(IncidentKind.COLLECTOR_BLOCKED, self._now_us)
-        outage.confirm(self._now_us)
+        outage.explain_as(IncidentKind.COLLECTOR_BLOCKED, self._now_us, is_seen=is_seen)
+        if is_seen:
+            outage.confirm(self._now_us)
         return CandidateOutcome.SETTLED
 
     def _find_rerouted(self) -> bool:
@@ -280,7 +279,8 @@ class _Evaluation:
             outage = self._update_outage(found.cells, self._limits.low, found.silenced)
             outage.evidence = found.evidence
             outage.replays = dict(self._candidate.replays)
-            self._publish_blocked(outage, [s for s in found.silenced if outage.holds(s.place)])
+            silenced = [s for s in found.silenced if outage.holds(s.place)]
+            self._publish_blocked(outage, silenced, is_seen=found.is_seen)
         return found is not None
 
     def _is_confined(self) -> bool:
@@ -392,7 +392,7 @@ class _Evaluation:
             settled.grown_us = self._now_us
             settled.absorb(own)
         self._publish(settled)
-        if settled.state is IncidentState.SUSPECTED:
+        if settled.state is IncidentState.SUSPECTED and UNSEEN not in settled.held:
             if not is_power or confounders.may_be_order(own.parts, self._voters.deciding):
                 settled.confirm(self._now_us)
             settled.held = (confounders.POWER,) if is_power else ()

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.level import fall, presence_level
-from heliograph_collector.detect.silence import confounders, evasion, voters
+from heliograph_collector.detect.silence import blocked_entrances, confounders, evasion, voters
 from heliograph_collector.detect.silence.blackout import Blackout, compute_grace_us, put_gap
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
 from heliograph_collector.detect.silence.detector_state import CoverageGap, SilenceDetectorState
@@ -90,6 +90,8 @@ class SilenceDetector:
     def on_signal(self, signal: VantageSignal) -> None:
         """Handle one signal; signals must come in order of time."""
         self.advance_to(signal.at_us)
+        if self._presence.controls.take(signal):
+            return
         if isinstance(signal, VantageLoss):
             self._on_lost(signal)
         elif isinstance(signal, VantageArrival):
@@ -130,16 +132,7 @@ class SilenceDetector:
 
     def list_blocked(self, since_us: int) -> list[BlockedEntrance]:
         """List blocks of the collector that are open, or ended since a time."""
-        return [
-            BlockedEntrance(
-                country=outage.country,
-                carriers=outage.blocked_carriers,
-                since_us=outage.started.earliest_us,
-                is_open=outage.is_open,
-            )
-            for outage in list(self._outages)
-            if outage.is_block and (outage.is_open or (outage.closed_us or 0) >= since_us)
-        ]
+        return blocked_entrances.list_blocked(list(self._outages), since_us)
 
     def list_live(self) -> list[VantageRef]:
         """List the vantages that are here."""
@@ -155,6 +148,7 @@ class SilenceDetector:
         outage_index = {id(outage): index for index, outage in enumerate(self._outages)}
         return SilenceDetectorState(
             seats=list(self._presence.vantages.values()),
+            controls=self._presence.controls,
             pools=[(*where, record) for where, record in self._presence.pools.items()],
             fresh={c: _list_nyms(s) for c, s in self._recent_silences.items() if s},
             blackouts=[(b.fault, b.until_us, _list_nyms(b.affected)) for b in self._blackouts],
@@ -179,6 +173,7 @@ class SilenceDetector:
         """Restore a detector. Raises KeyError, IndexError."""
         detector = cls()
         detector._presence.restore(state.seats)
+        detector._presence.controls = state.controls
         detector._presence.pools.update({(c, access): record for c, access, record in state.pools})
         vantages = detector._presence.vantages
         for country, pseudonyms in state.fresh.items():

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from heliograph_collector.detect.level import fall
 from heliograph_collector.detect.level.cell_level import CellLevel
 from heliograph_collector.detect.silence.candidate import OutageCandidate
+from heliograph_collector.detect.silence.control_sessions import ControlSessions
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.churn import ChurnRecord
@@ -30,6 +31,7 @@ class SilenceDetectorState:
     """
 
     seats: list[VantagePresence]
+    controls: ControlSessions
     pools: list[tuple[str, str, ChurnRecord]]
     fresh: dict[str, list[str]]
     blackouts: list[tuple[Fault, int, list[str]]]

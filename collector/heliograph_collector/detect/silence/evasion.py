@@ -6,6 +6,7 @@ from functools import cached_property
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.entrance_view import EntranceView, view_entrances
 from heliograph_collector.detect.silence.explanation import (
     SilenceEvidence,
     has_contrary_word,
@@ -34,6 +35,7 @@ class Evasion:
     evidence: SilenceEvidence
     cells: tuple[AffectedCell, ...]
     silenced: Sequence[VantagePresence]  # whether or not they are back
+    is_seen: bool  # others show that the entrance lives
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,10 @@ class EvasionTest:
         where = self.presence, self.country, since_us, evidence.lost_by
         if confounders.are_failing_elsewhere(*where, is_early=self.is_early):
             return None
+        own = self.presence, self.country, self._silenced
+        view = view_entrances(*own, evidence.lost_by, self.since_us)
+        if view is EntranceView.FELL:
+            return None
         fallen = {vantage.witness.nym for vantage in self._silenced}
         votes = count_votes(
             (v.witness, v.witness.nym in fallen)
@@ -143,7 +149,8 @@ class EvasionTest:
             if v.witness.nym in fallen or (v.is_live and v.witness.carrier in evidence.lost_by)
         )
         cells = localize(votes, limits.confirm_share, limits.votes, limits)
-        return Evasion(evidence, cells, self._silenced) if cells else None
+        is_seen = view is EntranceView.LIVES
+        return Evasion(evidence, cells, self._silenced, is_seen) if cells else None
 
 
 def is_link_told(vantages: Iterable[VantagePresence], since_us: int, limits: Thresholds) -> bool:

@@ -17,6 +17,22 @@ from heliograph_collector.model.thresholds import Thresholds
 _FEW_LINES_US = 150 * SECOND_US  # in which most find another way; below `give_up_s`; assumed
 
 
+def list_others(
+    outages: Iterable[OutageEpisode],
+    own: OutageEpisode | None,
+    country: str,
+    lost_by: Collection[str],
+) -> list[OutageEpisode]:
+    """List the other outages of a country that may hold or precede silences by these carriers."""
+    others = [o for o in outages if o is not own and o.country == country]
+    return [outage for outage in others if outage.explains(lost_by)]
+
+
+def list_extensible(outages: Iterable[OutageEpisode], since_us: int) -> list[OutageEpisode]:
+    """List the open outages that began or grew since a time: what falls now may extend them."""
+    return [o for o in outages if o.is_open and max(o.grown_us, o.suspected_us) >= since_us]
+
+
 def find_enclosing(
     outages: Iterable[OutageEpisode], cells: Sequence[AffectedCell], since_us: int
 ) -> OutageEpisode | None:

@@ -23,6 +23,7 @@ from functools import cache
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.brackets import Watch, bracket_end
+from heliograph_collector.detect.silence.entrance_view import UNSEEN, EntranceView, view_entrances
 from heliograph_collector.detect.silence.explanation import SilenceEvidence, weigh_evidence
 from heliograph_collector.detect.silence.openings import find_opening, find_returns
 from heliograph_collector.detect.silence.presence_tracker import (
@@ -31,12 +32,7 @@ from heliograph_collector.detect.silence.presence_tracker import (
     count_live,
     select_established,
 )
-from heliograph_collector.detect.silence.steadiness import (
-    BRIEF_US,
-    STEADY_US,
-    has_flapped,
-    have_broken_on,
-)
+from heliograph_collector.detect.silence.refutation import is_refuted
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.voting import sum_votes
@@ -57,9 +53,7 @@ from heliograph_collector.model.signals import OfflineReport, VantageLocation, i
 from heliograph_collector.model.thresholds import Thresholds
 
 _NO_EVIDENCE = SilenceEvidence(0.0, 0.0, 0.0, 0.0, 0.0)
-_YOUNG_US = 3_600 * SECOND_US  # in which a cut may turn out to be sessions that flap; assumed
 _TRANSIT_US = 1_800 * SECOND_US  # a cable is not repaired so soon, a route of ours is; assumed
-_BLOCK_US = 300 * SECOND_US  # in which a failing entrance reaches other countries; assumed
 _TELLING_US = 900 * SECOND_US  # after a block was told: later losses are no testimony; assumed
 _CLEARING_US = 600 * SECOND_US  # before the end, in which returns date it; assumed
 
@@ -110,10 +104,11 @@ class OutageEpisode:
     def confidence(self) -> float:
         """Return the confidence in the present kind."""
         limits = self.limits
+        most = limits.low if UNSEEN in self.held else limits.several_ways
         if self._count_told() is not None:
-            return self.evidence.confidence(self.kind, limits)
+            return min(most, self.evidence.confidence(self.kind, limits))
         if self.kind is not IncidentKind.SILENCE:
-            return min(self.certainty, limits.several_ways)
+            return min(most, self.certainty)
         is_proven = self.evidence.explain(limits) is IncidentKind.SILENCE
         is_several = is_proven or self.ways >= limits.ways
         caps = [self.certainty, limits.several_ways if is_several else limits.one_way]
@@ -175,9 +170,8 @@ class OutageEpisode:
         """Weigh what its vantages tell, and change its kind if that decides for another."""
         if self.state is IncidentState.WITHDRAWN and (self.is_refuted or self.ended is None):
             return  # gated or dropped: it never was
-        if self._is_unsteady(presence, now_us) or self._fails_elsewhere(presence, now_us):
-            self.is_refuted = True
-            self._close(IncidentState.WITHDRAWN, self.closed_us or now_us)
+        if is_refuted(self, presence, now_us):
+            self._refute(now_us)
             return
         silenced = self._list_silenced(presence, now_us)
         told_us = self.kinds[-1].at_us if self.kinds else self.suspected_us
@@ -192,35 +186,41 @@ class OutageEpisode:
         kind = self.evidence.explain(self.limits)
         if self.carrier and kind is IncidentKind.SILENCE:
             return  # others live there by other carriers: anchors of ours failed as well
-        if kind is not None and self.evidence.silent >= self.limits.votes:
+        is_told = kind is self.kind and UNSEEN in self.held  # more of the same confirms nothing
+        if kind is None or is_told or self.evidence.silent < self.limits.votes:
+            return
+        if kind is self.kind or kind is not IncidentKind.COLLECTOR_BLOCKED:
             self.explain_as(kind, now_us)
+        else:
+            self._explain_as_block(presence, silenced, now_us)
 
-    def _is_unsteady(self, presence: PresenceTracker, now_us: int) -> bool:
-        """Return whether its sessions break and come back, also after its end, if it was brief."""
-        started_us = self.started.earliest_us
-        is_cut = (self.state, self.kind) == (IncidentState.CLOSED, IncidentKind.SILENCE)
-        closed_us = self.closed_us or now_us
-        if self.is_open and now_us - started_us <= _YOUNG_US:
-            return has_flapped(self._vantages_inside(presence), started_us, self.limits)
-        if not is_cut or closed_us - started_us > BRIEF_US or now_us - closed_us > STEADY_US:
-            return False
-        return have_broken_on(self._vantages_inside(presence), closed_us, self.limits)
+    def _explain_as_block(
+        self, presence: PresenceTracker, silenced: Sequence[VantagePresence], now_us: int
+    ) -> None:
+        """Tell a block of the entrance that most lost, unless that fell for controls too."""
+        view = view_entrances(presence, self.country, silenced, self.blocked_carriers, self.from_us)
+        is_seen = view is EntranceView.LIVES
+        if view is EntranceView.FELL:
+            self._refute(now_us)
+        elif is_seen or self.state is not IncidentState.WITHDRAWN:
+            self.explain_as(IncidentKind.COLLECTOR_BLOCKED, now_us, is_seen=is_seen)
 
-    def _fails_elsewhere(self, presence: PresenceTracker, now_us: int) -> bool:
-        """Return whether what looked like a block fails in other countries too, a little later."""
-        started_us = self.started.earliest_us
-        if not (self.is_block and self.is_open and now_us - started_us <= _BLOCK_US):
-            return False
-        since_us = started_us - int(self.limits.spread_s * SECOND_US)
-        where = presence, self.country, since_us
-        return confounders.are_failing_elsewhere(*where, self.blocked_carriers)
+    def _refute(self, now_us: int) -> None:
+        self.is_refuted = True
+        self._close(IncidentState.WITHDRAWN, self.closed_us or now_us)
 
-    def explain_as(self, kind: IncidentKind, now_us: int) -> None:
-        if kind is not self.kind:
+    def explain_as(self, kind: IncidentKind, now_us: int, *, is_seen: bool = True) -> None:
+        """Take an explanation; it confirms nothing unless others show it too (`is_seen`)."""
+        is_other = kind is not self.kind
+        is_doubted = confounders.POWER in self.held or (is_other and UNSEEN in self.held)
+        if is_other:
             first = KindChange(self.kind, self.confirmed_us or self.suspected_us)
             self.kinds = [*(self.kinds or [first]), KindChange(kind, now_us)]
             self.kind = kind
-        if self.state is IncidentState.SUSPECTED and confounders.POWER in self.held:
+            self.held = tuple(code for code in self.held if code != UNSEEN)
+        if not is_seen:
+            self.held = (UNSEEN,)
+        elif self.state is IncidentState.SUSPECTED and is_doubted:
             self.confirm(now_us)
         elif self.state is IncidentState.WITHDRAWN:
             self.state = IncidentState.CLOSED
@@ -276,7 +276,7 @@ class OutageEpisode:
         """
         if now_us <= self.started.latest_us:
             return False  # restored from the log, while earlier rows are read again
-        vantages = self._vantages_inside(presence)
+        vantages = self.list_inside(presence)
         candidates = [s for s in vantages if s.place.access != "hosting"] or vantages
         voters, _ = select_established(candidates, now_us, self.limits, self.limits.witnesses)
         carriers = self.blocked_carriers if self.is_block else ()
@@ -338,7 +338,7 @@ class OutageEpisode:
         is_one_way = self.ways < self.limits.ways and not is_proven
         return (*hints, ONE_WAY) if is_one_way and self.kind is IncidentKind.SILENCE else hints
 
-    def _vantages_inside(self, presence: PresenceTracker) -> list[VantagePresence]:
+    def list_inside(self, presence: PresenceTracker) -> list[VantagePresence]:
         is_inside = cache(self.holds)  # many vantages share few locations
         carriers = self.blocked_carriers if self.carrier or self.is_block else ()
         return [

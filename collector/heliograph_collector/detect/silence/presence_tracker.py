@@ -13,6 +13,7 @@ from functools import partial
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.brackets import BlindGap
+from heliograph_collector.detect.silence.control_sessions import ControlSessions
 from heliograph_collector.detect.silence.vantage_presence import (
     PresenceStatus,
     VantagePresence,
@@ -65,8 +66,7 @@ class PresenceTracker:
         default_factory=partial(defaultdict, dict)
     )
     live_counts: Counter[Scope] = field(default_factory=Counter)
-    # by country: cells with a live vantage
-    live_cell_counts: Counter[str] = field(default_factory=Counter)
+    live_cell_counts: Counter[str] = field(default_factory=Counter)  # cells with a live vantage
     pools: defaultdict[tuple[str, str], ChurnRecord] = field(
         default_factory=partial(defaultdict, ChurnRecord)
     )
@@ -77,6 +77,7 @@ class PresenceTracker:
         default_factory=partial(defaultdict, dict)
     )
     gaps: Sequence[BlindGap] = ()  # of our coverage, in which no return could be seen
+    controls: ControlSessions = field(default_factory=ControlSessions)
     # By country: those awaited since a start, of whom nothing is known
     unwatched: defaultdict[str, dict[str, VantagePresence]] = field(
         default_factory=partial(defaultdict, dict)
@@ -211,8 +212,7 @@ class PresenceTracker:
     ) -> list[VantagePresence]:
         """Mark vantages that did not return from a fault as silent now; return them.
 
-        Their `floor` is the share missing in other countries, which the fault itself explains. It
-        is 0.5 if too few others are known.
+        Their `floor` is the share missing in other countries, 0.5 if too few of these are known.
         """
         present_vantages = [s for s in affected if s.status is not PresenceStatus.AWAY]
         missing_vantages = [

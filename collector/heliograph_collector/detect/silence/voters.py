@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 
+from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
     count_silent,
@@ -96,7 +97,13 @@ class CountryVoters:
         votes = self._tally.bound_votes() if self._tally.young else self.votes
         return bool(localize(votes, share, 0.0, self._presence.limits))
 
-    def may_be_blocked(self) -> bool:
+    def find_blocked_carrier(self, before_us: int) -> confounders.BlockedCarrier | None:
+        """Find a carrier that is silent in cells where users of others since before live on."""
+        if not self._may_be_blocked():
+            return None
+        return confounders.find_blocked_carrier(self.deciding, before_us, self._presence.limits)
+
+    def _may_be_blocked(self) -> bool:
         """Return False if no carrier of several is silent anywhere, found by the tallies alone."""
         carriers = sorted(self._tally.carriers)
         if len(carriers) < 2 or not self.is_established:

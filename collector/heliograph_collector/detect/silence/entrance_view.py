@@ -1,0 +1,89 @@
+"""What others show of an entrance of ours that the people of one country lost.
+
+Theory. A block of an entrance in one country, and its end for everybody, look alike to the people
+of that country: they lose it, and come back by another one. Somebody else has to tell which it is:
+
+- *lives*: a control outside the country, or any established vantage, was here by the entrance
+  before the loss, and still is.
+- *fell*: nobody was, and a control outside lost it in these minutes too: the fault is ours.
+- *unseen*: nobody was, and no control used it. Who comes by it later tells nothing of that time,
+  because it may have been repaired.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from enum import Enum
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.tails import quantile
+from heliograph_collector.detect.stats.voting import is_established
+
+UNSEEN = "entrance_unseen"  # counter-evidence: it may be our own fault
+_WAIT_US = 300 * SECOND_US  # in which a failing entrance reaches one place after another; assumed
+
+
+class EntranceView(Enum):
+    """What others show of an entrance."""
+
+    LIVES = 1
+    FELL = 2
+    UNSEEN = 3
+
+
+def view_entrance(
+    presence: PresenceTracker, country: str, carrier: str, since_us: int
+) -> EntranceView:
+    """Return what others show of a carrier that people of a country lost since a time."""
+    controls = presence.controls
+    before_us = since_us - int(presence.limits.spread_s * SECOND_US)
+    if controls.holds(country, carrier, before_us) or any(
+        _holds(vantage, carrier, before_us)
+        and is_established(vantage.witness, before_us, presence.limits)
+        for vantage in presence.vantages.values()
+    ):
+        return EntranceView.LIVES
+    has_fallen = controls.has_lost(country, carrier, before_us, since_us + _WAIT_US)
+    return EntranceView.FELL if has_fallen else EntranceView.UNSEEN
+
+
+def view_entrances(
+    presence: PresenceTracker,
+    country: str,
+    silenced: Iterable[VantagePresence],
+    carriers: Collection[str],
+    since_us: int,
+) -> EntranceView:
+    """Return what others show of that of some carriers by which most were lost since a time."""
+    counts = Counter(vantage.lost_by for vantage in silenced if vantage.lost_by in carriers)
+    carrier = max(counts, key=counts.__getitem__, default="")
+    return view_entrance(presence, country, carrier, since_us)
+
+
+def have_ways_fallen(presence: PresenceTracker, country: str, since_us: int, now_us: int) -> bool:
+    """Return whether each way by which a country's vantages are silent fell for controls too.
+
+    Agents try again within `retry_s`: who is silent for longer after a control is back by that way
+    is cut off.
+    """
+    if not any(session.lost_us for session in presence.controls.sessions.values()):
+        return False  # as nearly always
+    silent = [v for v in presence.list_silent(country, since_us) if not v.deferred]
+    if not silent:
+        return False
+    onset_us = quantile([vantage.lost_us for vantage in silent], 0.1)  # the first may be chance
+    limits = presence.limits
+    settled_us = now_us - int((limits.retry_s + limits.beat_s) * SECOND_US)
+    return all(
+        view_entrance(presence, country, carrier, onset_us) is EntranceView.FELL
+        and not presence.controls.holds(country, carrier, settled_us)
+        for carrier in {vantage.lost_by for vantage in silent}
+    )
+
+
+def _holds(vantage: VantagePresence, carrier: str, since_us: int) -> bool:
+    """Return whether a vantage has been here by a carrier since a time."""
+    changed_us = (vantage.since_us, vantage.back_us, vantage.moved_us, vantage.home_us)
+    is_through = vantage.lost_us <= since_us and max(changed_us) <= since_us
+    return vantage.is_live and vantage.witness.carrier == carrier and is_through

@@ -1,0 +1,66 @@
+"""Refutation: what is known of an outage later shows that none was."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.steadiness import (
+    BRIEF_US,
+    STEADY_US,
+    has_flapped,
+    have_broken_on,
+)
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
+from heliograph_collector.model.thresholds import Thresholds
+
+_YOUNG_US = 3_600 * SECOND_US  # in which a cut may turn out to be sessions that flap; assumed
+_BLOCK_US = 300 * SECOND_US  # in which a failing entrance reaches other countries; assumed
+
+
+class RefutableOutage(Protocol):
+    """What is read of an outage. Implemented by `OutageEpisode`."""
+
+    country: str
+    started: Bracket
+    kind: IncidentKind
+    state: IncidentState
+    closed_us: int | None
+    limits: Thresholds
+
+    @property
+    def is_open(self) -> bool: ...
+    @property
+    def is_block(self) -> bool: ...
+    @property
+    def blocked_carriers(self) -> tuple[str, ...]: ...
+    def list_inside(self, presence: PresenceTracker) -> Sequence[VantagePresence]: ...
+
+
+def is_refuted(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
+    """Return whether its sessions only flap, or what seemed a block fails in other countries."""
+    return _is_unsteady(outage, presence, now_us) or _fails_elsewhere(outage, presence, now_us)
+
+
+def _is_unsteady(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
+    """Return whether its sessions break and come back, also after its end, if it was brief."""
+    started_us = outage.started.earliest_us
+    is_cut = (outage.state, outage.kind) == (IncidentState.CLOSED, IncidentKind.SILENCE)
+    closed_us = outage.closed_us or now_us
+    if outage.is_open and now_us - started_us <= _YOUNG_US:
+        return has_flapped(outage.list_inside(presence), started_us, outage.limits)
+    if not is_cut or closed_us - started_us > BRIEF_US or now_us - closed_us > STEADY_US:
+        return False
+    return have_broken_on(outage.list_inside(presence), closed_us, outage.limits)
+
+
+def _fails_elsewhere(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
+    """Return whether what looked like a block fails in other countries too, a little later."""
+    started_us = outage.started.earliest_us
+    if not (outage.is_block and outage.is_open and now_us - started_us <= _BLOCK_US):
+        return False
+    since_us = started_us - int(outage.limits.spread_s * SECOND_US)
+    where = presence, outage.country, since_us
+    return confounders.are_failing_elsewhere(*where, outage.blocked_carriers)

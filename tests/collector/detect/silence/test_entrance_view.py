@@ -1,0 +1,191 @@
+"""People of one country lose an entrance that nobody else of them uses: is it blocked, or dead?"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from random import Random
+
+import msgspec
+import pytest
+
+from heliograph_collector.detect.silence.control_sessions import ControlSessions
+from heliograph_collector.detect.silence.detector import SilenceDetector
+from heliograph_collector.detect.silence.detector_state import SilenceDetectorState
+from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
+from heliograph_collector.model.signals import (
+    Fault,
+    FaultReason,
+    Goodbye,
+    OfflineReport,
+    VantageArrival,
+    VantageLocation,
+    VantageLoss,
+    VantageRef,
+    VantageSignal,
+    sort_signals,
+)
+from support.examples import draw_seeds
+from support.presence_model import OLD_US, Signals, at, country, drop, live, people
+
+ONSET = 7_200.0
+FIRST = "session/0"
+SECOND = "session/1"
+BLOCKED = IncidentKind.COLLECTOR_BLOCKED
+CONTROL = VantageRef("control", "", VantageLocation("DE"), OLD_US, FIRST)
+
+
+def detect(signals: Iterable[VantageSignal], until_s: float) -> list[Incident]:
+    """Detect as a collector that starts again from a checkpoint a minute before the onset."""
+    detector = SilenceDetector()
+    is_restored = False
+    for signal in sort_signals(s for s in signals if s.at_us <= at(until_s)):
+        if signal.at_us >= at(ONSET - 60) and not is_restored:
+            stored = msgspec.json.encode(detector.state())
+            state = msgspec.json.decode(stored, type=SilenceDetectorState)
+            detector = SilenceDetector.from_state(state)
+            is_restored = True
+        detector.on_signal(signal)
+    detector.advance_to(at(until_s))
+    return list(detector.findings().incidents)
+
+
+def lose_first(rng: Random, share: float = 1.0) -> Signals:
+    """People of one country, who use the first entrance; a share of them finds the second."""
+    persons = [replace(v, carrier=FIRST) for v in country(each=1)]
+    signals: Signals = live(persons, rng, 4, churn=0.0)
+    for person in persons:
+        heard_s = ONSET - rng.uniform(0, 15)
+        signals.append(VantageLoss(at(heard_s + 37.5), person.nym, at(heard_s)))
+        if rng.random() >= share:
+            continue
+        back_s = heard_s + 37.5 + rng.uniform(5, 60)
+        signals.append(VantageArrival(at(back_s), replace(person, carrier=SECOND)))
+        report = OfflineReport(
+            at(back_s + 2), person.nym, at(heard_s), at(back_s), alive=True, online=True,
+            measured_us=at(ONSET + 20),
+        )  # fmt: skip
+        signals.append(report)
+    return signals
+
+
+def arrive(
+    carrier: str = FIRST, second: float = 0.0, where: str = "DE", nym: str = "control"
+) -> VantageArrival:
+    place = VantageLocation(where)
+    control = replace(CONTROL, nym=nym, carrier=carrier, place=place)
+    return VantageArrival(at(second), control, is_control=True)
+
+
+LOST = VantageLoss(at(ONSET + 30), "control", at(ONSET - 7))
+MOVED = arrive(SECOND, ONSET + 18)
+
+
+@pytest.mark.parametrize("renews", [False, True])
+def test_control_that_stays_at_an_entrance_shows_that_it_is_blocked(renews: bool) -> None:
+    """Its session may be renewed meanwhile, and the collector may have begun again before."""
+    for seed in draw_seeds(4):
+        signals = [*lose_first(Random(seed)), arrive()]
+        if renews:
+            signals.append(Fault(at(3_600), at(3_605), FaultReason.RESTART))
+            signals += [arrive(second=3_610), arrive(second=ONSET + 10)]
+            persons = [replace(v, carrier=FIRST) for v in country(each=1)]
+            signals += [VantageArrival(at(3_612), v) for v in persons]
+        (told,) = detect(signals, ONSET + 300)
+        assert (told.kind, told.state) == (BLOCKED, IncidentState.CONFIRMED), seed
+        assert not told.held
+
+
+@pytest.mark.parametrize(
+    "falls",
+    [
+        [LOST, arrive(SECOND, ONSET + 60)],
+        [MOVED],  # before its loss was noticed
+        [MOVED, arrive(FIRST, ONSET + 80)],  # it was repaired: people stay by the other for hours
+        [LOST],
+    ],
+    ids=["lost", "moved", "repaired", "gone"],
+)
+@pytest.mark.parametrize("share", [1.0, 0.6, 0.0])
+def test_entrance_that_controls_lost_too_is_our_own_fault(
+    falls: list[VantageSignal], share: float
+) -> None:
+    """Nothing is told of it, whether or not people find another entrance."""
+    for seed in draw_seeds(4):
+        signals = [*lose_first(Random(seed), share), arrive(), *falls]
+        until_s = ONSET + (150 if falls[-1].at_us > at(ONSET + 70) else 1_200)
+        found = detect(signals, until_s)
+        assert [i for i in found if i.confirmed_us or i.kind is BLOCKED] == [], seed
+
+
+UNSEEN = {
+    "nobody": [],
+    "a control in the same country": [arrive(where="KZ")],
+    "a control by the other entrance": [arrive(SECOND)],
+    "a control that came later": [arrive(second=ONSET + 60)],
+    "a control that had left": [arrive(), Goodbye(at(ONSET - 600), "control")],
+    "a control that lost it long ago": [
+        arrive(), VantageLoss(at(3_600), "control", at(3_560)), arrive(SECOND, 3_700)
+    ],
+    "people elsewhere by the other entrance": [
+        VantageArrival(at(0), replace(v, carrier=SECOND)) for v in country("XA", each=1)
+    ],
+    "people elsewhere whom we hardly know": [
+        VantageArrival(at(0), replace(v, carrier=FIRST, first_us=at(-3 * 86_400)))
+        for v in people(VantageLocation("XA"), 1)
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNSEEN)
+def test_entrance_that_nobody_else_used_is_only_suspected(case: str) -> None:
+    for seed in draw_seeds(4):
+        (told,) = detect([*lose_first(Random(seed)), *UNSEEN[case]], ONSET + 1_200)
+        assert (told.kind, told.state) == (BLOCKED, IncidentState.SUSPECTED), (case, seed)
+        assert told.held == ("entrance_unseen",)
+        assert told.confirmed_us is None
+        assert told.confidence <= 0.5
+
+
+def test_one_person_elsewhere_at_the_entrance_shows_that_it_lives() -> None:
+    for seed in draw_seeds(4):
+        (other,) = people(VantageLocation("XA"), 1)
+        signals = [*lose_first(Random(seed)), VantageArrival(at(0), replace(other, carrier=FIRST))]
+        (told,) = detect(signals, ONSET + 300)
+        assert (told.kind, told.state) == (BLOCKED, IncidentState.CONFIRMED), seed
+
+
+def test_cut_in_the_minute_in_which_a_control_lost_its_session_is_told_once_it_is_back() -> None:
+    """A fault of ours ends for all: who stays away though the control is back is cut off."""
+    for seed in draw_seeds(4):
+        rng = Random(seed)
+        persons = [replace(v, carrier=FIRST) for v in country(each=1)]
+        signals = [*live(persons, rng, 4, churn=0.0), *drop(persons, ONSET, rng), arrive(), LOST]
+        signals.append(arrive(FIRST, ONSET + 50))
+        (told,) = detect(signals, ONSET + 180)
+        assert (told.kind, told.state) == (IncidentKind.SILENCE, IncidentState.CONFIRMED), seed
+
+
+def test_cut_that_turns_out_to_be_only_ours_is_corrected_though_nobody_else_can_look() -> None:
+    """They tell it when it has been confirmed; then it stands no more, and is no sure block."""
+    rng = Random(1)
+    persons = [replace(v, carrier=FIRST) for v in country(each=1)]
+    signals: Signals = [*live(persons, rng, 4, churn=0.0), *drop(persons, ONSET, rng)]
+    for person in persons:
+        back_s = ONSET + 400 + rng.uniform(0, 60)
+        signals.append(VantageArrival(at(back_s), replace(person, carrier=SECOND)))
+        report = OfflineReport(
+            at(back_s + 2), person.nym, at(ONSET), at(back_s), alive=True, online=True
+        )
+        signals.append(report)
+    (early,) = detect(signals, ONSET + 300)
+    assert (early.kind, early.state) == (IncidentKind.SILENCE, IncidentState.CONFIRMED)
+    (told,) = detect(signals, ONSET + 1_200)
+    assert (told.kind, told.held) == (BLOCKED, ("entrance_unseen",))
+    assert told.confidence <= 0.5
+
+
+def test_volunteer_that_was_a_control_is_none_any_more() -> None:
+    controls = ControlSessions()
+    assert controls.take(arrive())
+    assert controls.holds("KZ", FIRST, at(0))
+    assert not controls.take(replace(arrive(second=60), is_control=False))
+    assert not controls.holds("KZ", FIRST, at(0))
