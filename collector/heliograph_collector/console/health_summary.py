@@ -5,14 +5,38 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from heliograph.observation import Link
+from heliograph.plan import Entrance
 from heliograph.units import SECOND_US
 from heliograph_collector.console.backend import IngestStatus
 from heliograph_collector.console.fleet_table import FleetRow
 from heliograph_collector.console.formats import format_count, format_second, format_size
+from heliograph_collector.fleet.entrances import describe_carriers
 
 BACKLOG_ENVELOPES = 20  # envelopes in one spool: more than an agent without backlog holds
 LOW_DISK_BYTES = 2_000_000_000
 _HARMLESS = ("duplicate", "stored")
+_OPEN_ANOTHER = "open another entrance (`entrances` in the configuration) and issue the plan again."
+_LOOK = "look at it from another network: `heliograph-collector doctor --public HOST:PORT`."
+
+
+class UnreachedEntrance(Protocol):
+    """An entrance that some do not reach. Implemented by model.entrances.BlockedEntrance."""
+
+    @property
+    def country(self) -> str:
+        """Return the country of those, "" for controls."""
+        ...
+
+    @property
+    def carriers(self) -> tuple[str, ...]: ...
+    @property
+    def since_us(self) -> int: ...
+    @property
+    def is_open(self) -> bool: ...
+    @property
+    def is_seen(self) -> bool:
+        """Return whether others show that it lives."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +45,23 @@ class StatusLine:
 
     severity: str
     sentence: str
+
+
+def describe_blocked(blocked: UnreachedEntrance, entrances: Iterable[Entrance]) -> str:
+    """Describe an entrance that agents or controls do not reach, and what to do."""
+    began = f"Since {format_second(blocked.since_us)} UTC"
+    carriers = describe_carriers(blocked.carriers, entrances)
+    if not blocked.country:
+        return (
+            f"{began} controls do not reach us by {carriers}, and came by another way. That "
+            f"entrance may be dead: {_LOOK}"
+        )
+    doubt = f"nobody elsewhere uses that entrance, so it may have failed by itself: {_LOOK}"
+    return (
+        f"{began} agents in {blocked.country} do not reach us by {carriers} though their Internet "
+        f"works{'' if blocked.is_open else ', and came by another way'}: "
+        f"{_OPEN_ANOTHER if blocked.is_seen else doubt}"
+    )
 
 
 def summarize_incidents(counts_by_state: Mapping[str, int]) -> StatusLine:

@@ -29,15 +29,14 @@ from heliograph_collector.console.backend import (
     TriedList,
     VoiceReport,
 )
-from heliograph_collector.console.formats import format_second
-from heliograph_collector.console.health_summary import describe_lost_times
+from heliograph_collector.console.health_summary import describe_blocked, describe_lost_times
 from heliograph_collector.console.incident_views import count_open
 from heliograph_collector.console.incidents import IncidentPages, OperatorLog
 from heliograph_collector.console.measurements import MeasurementPages
 from heliograph_collector.console.rules import DryRunner, DryRuns
 from heliograph_collector.fleet import EnrolledAgent, Fleet, Keyring, KeysError, format_invite
 from heliograph_collector.fleet.audit_log import AuditLog
-from heliograph_collector.fleet.entrances import describe_carriers, own_entrance
+from heliograph_collector.fleet.entrances import own_entrance
 from heliograph_collector.fleet.operators import OperatorDocument, Operators
 from heliograph_collector.fleet.password_file import read_password
 from heliograph_collector.fleet.plan_file import parse_plan
@@ -52,13 +51,6 @@ from heliograph_collector.http.rate_limit import LOCAL_ORIGIN
 from heliograph_collector.incidents.silence_search import find_silence
 
 _PULSE_US = 5_000_000  # interval at which constantly changing figures are published
-_BLOCK_CURE = (
-    "open another entrance (`entrances` in the configuration) and issue the plan again."
-)
-_DOUBTED_CURE = (
-    "nobody elsewhere uses that entrance, so it may have failed by itself. Look at it from another "
-    "network: `heliograph-collector doctor --public HOST:PORT`."
-)
 _WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - compared, to keep them out of invites
 
 
@@ -306,16 +298,11 @@ class LiveConsoleBackend(ConsoleBackend):
         )
 
     def _list_blocked_entrances(self) -> list[str]:
-        """Return a sentence on each block of this collector in the last hour, with its cure."""
+        """Return a sentence on each entrance that somebody did not reach in the last hour."""
         since_us = self.clock.wall_us() - HOUR_US
         entrances = self._list_entrances()
-        return [
-            f"Since {format_second(blocked.since_us)} UTC agents in {blocked.country} do not reach "
-            f"us by {describe_carriers(blocked.carriers, entrances)} though their Internet works"
-            f"{'' if blocked.is_open else ', and came by another way'}: "
-            f"{_BLOCK_CURE if blocked.is_seen else _DOUBTED_CURE}"
-            for blocked in self._sources.feed.list_blocked(since_us)
-        ]
+        listed = self._sources.feed.list_blocked(since_us)
+        return [describe_blocked(blocked, entrances) for blocked in listed]
 
     def _list_entrances(self) -> list[Entrance]:
         """List the entrance of invites, and those of the plan."""

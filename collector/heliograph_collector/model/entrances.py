@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class BlockedEntrance:
     """A place whose agents do not reach the collector by these carriers. For operators alone."""
 
-    country: str
+    country: str  # "" is of controls, in whatever place: the entrance itself may be dead
     carriers: tuple[str, ...]
     since_us: int
     is_open: bool  # they are still silent: they found no other way

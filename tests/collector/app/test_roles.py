@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from types import SimpleNamespace
@@ -189,12 +190,18 @@ async def test_console_names_the_blocked_entrance(
     feed = World().feed()
     carriers = (name_carrier(own_entrance(context.config.grpc, 7_443)), name_carrier(other))
     blocked = BlockedEntrance(country="KZ", carriers=carriers, since_us=T0, is_open=True)
-    monkeypatch.setattr(feed, "list_blocked", lambda _: [blocked])
+    doubted = replace(blocked, carriers=carriers[1:], is_seen=False)
+    dead = replace(blocked, country="", carriers=carriers[1:])
+    monkeypatch.setattr(feed, "list_blocked", lambda _: [blocked, doubted, dead])
     console = build_console(
         context, store, feed, Sessions(), SimpleNamespace(behind=0), build_alerts(context, feed)
     )
-    (problem,) = console.read_ingest_status().problems
-    assert f"agents in KZ do not reach us by {HOST}:7443, 198.51.100.7:443 though" in problem
+    problems = console.read_ingest_status().problems
+    assert f"agents in KZ do not reach us by {HOST}:7443, 198.51.100.7:443 though" in problems[0]
+    assert "open another entrance" in problems[0]
+    for problem in problems[1:]:
+        assert "198.51.100.7:443" in problem
+        assert "heliograph-collector doctor --public" in problem
     console.close()
 
 

@@ -1,15 +1,21 @@
-"""Blocks of the collector as operators see them, from the outages that they are."""
+"""Entrances that people or controls do not reach, as operators see them."""
 
 from collections.abc import Iterable
 
+from heliograph.units import DAY_US
+from heliograph_collector.detect.silence.control_sessions import ControlSessions
 from heliograph_collector.detect.silence.entrance_view import UNSEEN
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.model.entrances import BlockedEntrance
 
+_KEPT_US = 7 * DAY_US  # after which an entrance that no control uses was given up; assumed
 
-def list_blocked(outages: Iterable[OutageEpisode], since_us: int) -> list[BlockedEntrance]:
-    """List blocks of the collector that are open, or ended since a time."""
-    return [
+
+def list_blocked(
+    outages: Iterable[OutageEpisode], controls: ControlSessions, since_us: int
+) -> list[BlockedEntrance]:
+    """List blocks of the collector that are open, or ended since a time, and dead entrances."""
+    blocks = [
         BlockedEntrance(
             country=outage.country,
             carriers=outage.blocked_carriers,
@@ -19,4 +25,17 @@ def list_blocked(outages: Iterable[OutageEpisode], since_us: int) -> list[Blocke
         )
         for outage in outages
         if outage.is_block and (outage.is_open or (outage.closed_us or 0) >= since_us)
+    ]
+    return [*blocks, *_list_fallen(controls, since_us - _KEPT_US)]
+
+
+def _list_fallen(controls: ControlSessions, since_us: int) -> list[BlockedEntrance]:
+    """List entrances that controls lost since a time, who came by others, and none is back."""
+    here = [session for session in list(controls.sessions.values()) if session.is_here]
+    used = {session.carrier for session in here}
+    lost = dict(item for session in here for item in list(session.lost_us.items()))
+    return [
+        BlockedEntrance(country="", carriers=(carrier,), since_us=at_us, is_open=True)
+        for carrier, at_us in sorted(lost.items())
+        if carrier not in used and at_us >= since_us
     ]

@@ -131,8 +131,9 @@ class SilenceDetector:
         self._levels.forget(before_us)
 
     def list_blocked(self, since_us: int) -> list[BlockedEntrance]:
-        """List blocks of the collector that are open, or ended since a time."""
-        return blocked_entrances.list_blocked(list(self._outages), since_us)
+        """List blocks of the collector that are open, or ended since a time, and dead entrances."""
+        outages = list(self._outages)
+        return blocked_entrances.list_blocked(outages, self._presence.controls, since_us)
 
     def list_live(self) -> list[VantageRef]:
         """List the vantages that are here."""

@@ -7,10 +7,12 @@ from random import Random
 import msgspec
 import pytest
 
+from heliograph_collector.detect.silence.blocked_entrances import list_blocked
 from heliograph_collector.detect.silence.control_sessions import ControlSessions
 from heliograph_collector.detect.silence.detector import SilenceDetector
 from heliograph_collector.detect.silence.detector_state import SilenceDetectorState
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
+from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.signals import (
     Fault,
     FaultReason,
@@ -111,7 +113,8 @@ def test_entrance_that_controls_lost_too_is_our_own_fault(
     """Nothing is told of it, whether or not people find another entrance."""
     for seed in draw_seeds(4):
         signals = [*lose_first(Random(seed), share), arrive(), *falls]
-        until_s = ONSET + (150 if falls[-1].at_us > at(ONSET + 70) else 1_200)
+        is_repaired = falls[-1].at_us > at(ONSET + 70)  # who has no other way would be back soon
+        until_s = ONSET + (150 if is_repaired and share < 1 else 1_200)
         found = detect(signals, until_s)
         assert [i for i in found if i.confirmed_us or i.kind is BLOCKED] == [], seed
 
@@ -181,6 +184,16 @@ def test_cut_that_turns_out_to_be_only_ours_is_corrected_though_nobody_else_can_
     (told,) = detect(signals, ONSET + 1_200)
     assert (told.kind, told.held) == (BLOCKED, ("entrance_unseen",))
     assert told.confidence <= 0.5
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_operators_see_an_entrance_that_a_control_left_until_one_is_back(is_back: bool) -> None:
+    controls = ControlSessions()
+    for signal in [arrive(), MOVED, *[arrive(nym="another", second=ONSET + 90)] * is_back]:
+        assert controls.take(signal)
+    listed = list_blocked([], controls, at(ONSET - 3_000))
+    dead = BlockedEntrance(country="", carriers=(FIRST,), since_us=MOVED.at_us, is_open=True)
+    assert listed == ([] if is_back else [dead])
 
 
 def test_volunteer_that_was_a_control_is_none_any_more() -> None:
