@@ -48,8 +48,6 @@ class ControlSessions:
         if isinstance(signal, VantageArrival):
             if signal.is_control:
                 self._note_arrival(signal)
-            else:
-                self.sessions.pop(signal.witness.nym, None)  # it has become a volunteer's
             return signal.is_control
         session = self.sessions.get(signal.nym)
         if session is not None and isinstance(signal, VantageLoss | Goodbye):

@@ -194,11 +194,3 @@ def test_operators_see_an_entrance_that_a_control_left_until_one_is_back(is_back
     listed = list_blocked([], controls, at(ONSET - 3_000))
     dead = BlockedEntrance(country="", carriers=(FIRST,), since_us=MOVED.at_us, is_open=True)
     assert listed == ([] if is_back else [dead])
-
-
-def test_volunteer_that_was_a_control_is_none_any_more() -> None:
-    controls = ControlSessions()
-    assert controls.take(arrive())
-    assert controls.holds("KZ", FIRST, at(0))
-    assert not controls.take(replace(arrive(second=60), is_control=False))
-    assert not controls.holds("KZ", FIRST, at(0))
