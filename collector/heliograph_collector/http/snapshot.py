@@ -10,6 +10,7 @@ from heliograph.observation import Link
 from heliograph_collector.aggregate.disclosure import find_instant
 from heliograph_collector.http import labels
 from heliograph_collector.http.backend import AgentCounts, LinkCount
+from heliograph_collector.http.network_presence import count_silent, find_link
 from heliograph_collector.model.records import Cell, VerdictState
 
 BIN_S = 300
@@ -294,23 +295,12 @@ def _build_column(
     silent = max(_recent_silences(group, by_key, bins), default=0)
     return NetworkColumn(
         group=group,
-        link=links.most_common(1)[0][0] if links else Link.UNKNOWN,
+        link=find_link(links),
         vantages=vantages,
-        silent=_count_silent(silent, connected, vantages if fresh_cells else None),
+        silent=count_silent(silent, connected, vantages if fresh_cells else None),
         readings=readings,
         connected=connected,
     )
-
-
-def _count_silent(silent: int, connected: int, vantages: int | None) -> int:
-    """Return how many are still silent.
-
-    A bin counts all that fell silent in its twenty minutes; most may be back. Without fresh cells
-    (`vantages` None) nobody knows who is connected now, so all are back or none is known to be.
-    """
-    if vantages is None:
-        return silent if connected < silent else 0
-    return min(silent, vantages - connected)
 
 
 def _recent_silences(

@@ -150,6 +150,23 @@ def test_links_alone_make_no_network_public() -> None:
     assert len(take([], k=1, links=[few, many]).columns) == 2
 
 
+@pytest.mark.parametrize(
+    ("offline", "online", "link"),
+    [(5, 4, Link.OFFLINE), (4, 4, Link.ONLINE), (4, 3, Link.ONLINE), (6, 0, Link.OFFLINE)],
+)
+def test_network_is_offline_only_by_the_word_of_more_than_half(
+    offline: int, online: int, link: Link
+) -> None:
+    """By that the map is dark; one says that it does not know."""
+    counts = {Link.OFFLINE: offline, Link.ONLINE: online, Link.UNKNOWN: 1 if offline < 5 else 0}
+    links = [
+        LinkCount(country="KZ", asn=1, access="fixed", link=state, vantages=count)
+        for state, count in counts.items()
+    ]
+    (column,) = take(crowd(6, OK, CURRENT, CURRENT + 1, asn=1), links=links).columns
+    assert column.link is link
+
+
 def test_blind_spots_are_told_once_somebody_has_looked() -> None:
     early = crowd(6, OK, CURRENT - 9 * BIN_US, CURRENT - 6 * BIN_US)
     late = crowd(6, OK, CURRENT - 2 * BIN_US, CURRENT)

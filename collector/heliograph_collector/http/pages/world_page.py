@@ -265,7 +265,7 @@ def build_cell(
         where=place_text,
         state=name,
         symbol=labels.SYMBOLS[state] if state else _SYMBOLS[name],
-        label=t("country.silent_now")
+        label=t("now.offline_word")
         if name == "silent"
         else labels.label_code("state", name, t.lang),
         cause=_describe_cause(column, reading, has_trouble, t),
