@@ -164,6 +164,37 @@ def block_address(world: World) -> Truth:
     return Truth("collector_blocked", "national", 300)
 
 
+def block_address_of_one_country(world: World) -> Truth:
+    """Block an address that this country alone uses, and a control elsewhere, which stays."""
+    _leave_one_country(world)
+    _watch(world, 0, "a")
+    return block_address(world)
+
+
+def lose_address_of_one_country(world: World) -> None:
+    """Let that address die: the control comes by another entrance, before its loss is noticed."""
+    _leave_one_country(world)
+    _watch(world, 0, "a")
+    _watch(world, 6.5 * 3_600 + 9, "b")
+    block_address(world)
+
+
+def lose_address_without_control(world: World) -> None:
+    """Nobody elsewhere can tell whether it is blocked or dead."""
+    _leave_one_country(world)
+    block_address(world)
+
+
+def _leave_one_country(world: World) -> None:
+    world.people = world.of("KZ")
+
+
+def _watch(world: World, after_s: float, entrance: str) -> None:
+    """Let a control begin a session."""
+    control = {"vantage": "control", "country": "DE", "role": "control", "entrance": entrance}
+    world.lines.append({"kind": "arrival", "at": START + after_s, **control})
+
+
 def block_only_address(world: World) -> Truth:
     """Block the only address; people tell of it when they are back, so it is relabeled then."""
     for person in world.of("KZ"):
@@ -238,6 +269,9 @@ SCENES: tuple[Callable[[World], Truth | None], ...] = (
     break_cable,
     cut_in_restart,
     block_address,
+    block_address_of_one_country,
+    lose_address_of_one_country,
+    lose_address_without_control,
     block_only_address,
     break_transit,
     break_entrance,
