@@ -220,8 +220,8 @@ async def lose_first(
     """Let countries lose the first entrance; return what is confirmed, and what operators see.
 
     Args:
-        by_post: Half of them say their word by POST before they come by the second entrance, and
-            before their loss is noticed.
+        by_post: All say their word by POST and come by the second entrance, before their loss is
+            noticed. Else half come before that, and all tell it in their new session.
     """
     await world.pass_time(120)
     onset_us = world.run.clock.wall_us()
@@ -230,7 +230,7 @@ async def lose_first(
         await world.come([world.control], SECOND)
         lost.remove(world.control)
     await world.pass_time(30)
-    quick = lost[::2]
+    quick = lost if by_post else lost[::2]
     measured_us = onset_us + 20 * SECOND_US
     if by_post:
         await asyncio.gather(*(p.post_anchors(world.server, measured_us) for p in quick))
@@ -238,7 +238,7 @@ async def lose_first(
     if not by_post:
         await asyncio.gather(*(p.tell_anchors(measured_us) for p in quick))
     await world.pass_time(15)
-    slow = lost[1::2]
+    slow = [person for person in lost if person not in quick]
     await world.server.wait_rows(RowKind.LOST, len(slow))
     await world.pass_time(15)
     await world.come(slow, SECOND)
