@@ -62,24 +62,27 @@ def view_entrances(
 
 
 def have_ways_fallen(presence: PresenceTracker, country: str, since_us: int, now_us: int) -> bool:
-    """Return whether each way by which a country's vantages are silent fell for controls too.
+    """Return whether the ways by which a country's vantages are silent fell for controls too.
 
-    Agents try again within `retry_s`: who is silent for longer after a control is back by that way
-    is cut off.
+    A few may be silent by others, by chance. Agents try again within `retry_s`: who is silent for
+    longer after a control is back by that way is cut off.
     """
     if not any(session.lost_us for session in presence.controls.sessions.values()):
         return False  # as nearly always
     silent = [v for v in presence.list_silent(country, since_us) if not v.deferred]
     if not silent:
         return False
-    onset_us = quantile([vantage.lost_us for vantage in silent], 0.1)  # the first may be chance
+    onset_us = quantile([vantage.lost_us for vantage in silent], 0.5)  # an entrance falls at once
     limits = presence.limits
     settled_us = now_us - int((limits.retry_s + limits.beat_s) * SECOND_US)
-    return all(
-        view_entrance(presence, country, carrier, onset_us) is EntranceView.FELL
+    counts = Counter(vantage.lost_by for vantage in silent)
+    explained = sum(
+        count
+        for carrier, count in counts.items()
+        if view_entrance(presence, country, carrier, onset_us) is EntranceView.FELL
         and not presence.controls.holds(country, carrier, settled_us)
-        for carrier in {vantage.lost_by for vantage in silent}
     )
+    return explained >= (1.0 - limits.alive_share) * len(silent)
 
 
 def _holds(vantage: VantagePresence, carrier: str, since_us: int) -> bool:

@@ -111,8 +111,11 @@ def test_entrance_that_controls_lost_too_is_our_own_fault(
     falls: list[VantageSignal], share: float
 ) -> None:
     """Nothing is told of it, whether or not people find another entrance."""
+    (other,) = people(VantageLocation("KZ", "ALA", 1, "mobile"), 1)
+    by_second = VantageArrival(at(0), replace(other, nym="other", carrier=SECOND))
+    by_chance = VantageLoss(at(ONSET - 600), "other", at(ONSET - 640))
     for seed in draw_seeds(4):
-        signals = [*lose_first(Random(seed), share), arrive(), *falls]
+        signals = [*lose_first(Random(seed), share), arrive(), *falls, by_second, by_chance]
         is_repaired = falls[-1].at_us > at(ONSET + 70)  # who has no other way would be back soon
         until_s = ONSET + (150 if is_repaired and share < 1 else 1_200)
         found = detect(signals, until_s)
