@@ -46,7 +46,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command.add_argument(
         "--public",
         action="store_true",
-        help="check too whether the address of invites is reached from outside",
+        help="check too whether the addresses of invites and entrances are reached from outside",
     )
     command.add_argument(
         "--from",
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if args.public or args.helper:
         from heliograph_collector.cli.doctor_public import check_public
 
-        findings.append(check_public(config, args.helper))
+        findings += check_public(config, args.helper)
     for finding in findings:
         print(f"{finding.level.value:8} {finding.subject:15} {finding.sentence}")
     return 1 if any(finding.level is Level.FAILURE for finding in findings) else 0

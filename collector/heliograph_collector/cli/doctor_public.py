@@ -1,4 +1,4 @@
-"""`doctor --public`: whether the address of invitations is reached from outside.
+"""`doctor --public`: whether the addresses of invitations and entrances are reached from outside.
 
 A machine cannot prove that about itself: its own connections need not pass the router and firewall
 that a stranger's do. So another machine asks, by SSH, with one command of OpenSSL that prints the
@@ -9,7 +9,13 @@ import shlex
 import subprocess
 from hashlib import sha256
 
-from heliograph.address import is_special_purpose, parse_literal, split_endpoint
+from heliograph.address import (
+    format_dial_address,
+    is_special_purpose,
+    parse_literal,
+    split_endpoint,
+)
+from heliograph.plan import Carrier
 from heliograph_collector.cli import CommandError, find_public_endpoint
 from heliograph_collector.cli.finding import Finding, Level, select_certificate
 from heliograph_collector.config.settings import Config
@@ -24,17 +30,34 @@ _SSH_FAILED = 255  # exit code of ssh(1) for its own errors
 _HASH_HEX = 64
 
 
-def check_public(config: Config, helper: str) -> Finding:
-    """Check that the address of invitations shows our key, as seen from `helper`, if given."""
+def check_public(config: Config, helper: str) -> list[Finding]:
+    """Check that invitations' address and all entrances show our key, as seen from `helper`.
+
+    Without one, how to look is said of each.
+    """
     try:
-        address = find_public_endpoint(config)
+        own = find_public_endpoint(config)
         key = encode_public_key(select_certificate(tls_file(config.data).read_bytes()))
     except (CommandError, OSError, ValueError) as error:
-        return Finding(Level.FAILURE, _SUBJECT, f"{error}")
+        return [Finding(Level.FAILURE, _SUBJECT, f"{error}")]
+    if is_loopback(split_endpoint(own)[0]):
+        sentence = f"invites name {own}, which is this machine alone: set the key endpoint."
+        return [Finding(Level.FAILURE, _SUBJECT, sentence)]
+    addresses = dict.fromkeys((own, *_list_entrances(config)))
+    return [_check_address(address, key, helper) for address in addresses]
+
+
+def _list_entrances(config: Config) -> list[str]:
+    """List the addresses that agents learn from the plan; a relay shows a key of its own."""
+    grpc_port = split_endpoint(config.grpc)[1]
+    post_port = split_endpoint(config.post)[1] if config.post else 0
+    entrances = config.list_entrances(grpc_port, post_port)
+    own = [entrance for entrance in entrances if entrance.carrier is not Carrier.RELAY]
+    return [format_dial_address(entrance.host, entrance.port) for entrance in own]
+
+
+def _check_address(address: str, key: bytes, helper: str) -> Finding:
     host = split_endpoint(address)[0]
-    if is_loopback(host):
-        sentence = f"invites name {address}, which is this machine alone: set the key endpoint."
-        return Finding(Level.FAILURE, _SUBJECT, sentence)
     command = build_command(address)
     expected = sha256(key).hexdigest()
     if helper:

@@ -16,7 +16,7 @@ BACKLOG_ENVELOPES = 20  # envelopes in one spool: more than an agent without bac
 LOW_DISK_BYTES = 2_000_000_000
 _HARMLESS = ("duplicate", "stored")
 _OPEN_ANOTHER = "open another entrance (`entrances` in the configuration) and issue the plan again."
-_LOOK = "look at it from another network: `heliograph-collector doctor --public HOST:PORT`."
+_LOOK = "look at it from another network: `heliograph-collector doctor --public` says how."
 
 
 class UnreachedEntrance(Protocol):

@@ -11,6 +11,7 @@ from threading import Thread
 import pytest
 
 from heliograph.address import split_endpoint
+from heliograph.plan import Carrier, Entrance
 from heliograph_collector import cli
 from heliograph_collector.cli import doctor_public
 from heliograph_collector.cli.doctor import (
@@ -91,25 +92,35 @@ def test_another_machine_proves_the_address_of_invites(
     monkeypatch.setattr(doctor_public, "is_loopback", lambda _: False)
     own = (data / "keys" / "tls.pem").read_bytes()
     with tls_listener(data, own) as address:
-        finding = check_public(Config(data=data, endpoint=address), "elsewhere")
+        (finding,) = check_public(Config(data=data, endpoint=address), "elsewhere")
         if ssh != _OTHER_MACHINE:
             ssl.get_server_certificate(split_endpoint(address))  # the listener waits for one
     assert (finding.level, told in finding.sentence) == (level, True), finding.sentence
     if ssh == _OTHER_MACHINE:
         with tls_listener(data, make_certificate([])) as address:
-            foreign = check_public(Config(data=data, endpoint=address), "elsewhere")
+            (foreign,) = check_public(Config(data=data, endpoint=address), "elsewhere")
         assert (foreign.level, "another key" in foreign.sentence) == (Level.FAILURE, True)
-        closed = check_public(Config(data=data, endpoint=address), "elsewhere")
+        (closed,) = check_public(Config(data=data, endpoint=address), "elsewhere")
         assert (closed.level, "no TLS handshake" in closed.sentence) == (Level.FAILURE, True)
 
 
 def test_nothing_is_claimed_of_an_address_that_nobody_asked_from_outside(data: Path) -> None:
-    alone = check_public(Config(data=data, endpoint="192.0.2.1:7443"), "")
+    entrances = tuple(
+        Entrance(carrier=carrier, host=host, port=443)
+        for carrier, host in (
+            (Carrier.STREAM, "192.0.2.2"),
+            (Carrier.POST, "192.0.2.2"),
+            (Carrier.RELAY, "192.0.2.3"),
+        )
+    )
+    config = Config(data=data, endpoint="192.0.2.1:7443", entrances=entrances)
+    alone, second = check_public(config, "")
     assert alone.level is Level.WARNING
     assert "cannot be proved from this machine" in alone.sentence
     assert "openssl s_client -connect 192.0.2.1:7443" in alone.sentence
     assert sha256(encode_public_key(own_certificate(data))).hexdigest() in alone.sentence
-    local = check_public(Config(data=data, endpoint="127.0.0.1:7443"), "")
+    assert "openssl s_client -connect 192.0.2.2:443" in second.sentence
+    (local,) = check_public(Config(data=data, endpoint="127.0.0.1:7443"), "")
     assert (local.level, "this machine alone" in local.sentence) == (Level.FAILURE, True)
 
 

@@ -122,7 +122,7 @@ def test_entrance_that_controls_lost_too_is_our_own_fault(
         assert [i for i in found if i.confirmed_us or i.kind is BLOCKED] == [], seed
 
 
-UNSEEN = {
+UNSEEN: dict[str, list[VantageSignal]] = {
     "nobody": [],
     "a control in the same country": [arrive(where="KZ")],
     "a control by the other entrance": [arrive(SECOND)],
