@@ -24,6 +24,7 @@ from heliograph.v1 import intake_pb2
 from heliograph_collector.fleet.entrances import describe_carriers, name_carrier
 from heliograph_collector.fleet.plans import announce_entrances
 from heliograph_collector.incidents.published.log import IncidentRecord
+from heliograph_collector.ingest import collector_faults
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.records import RowKind
 from heliograph_collector.store.journal.journal import Journal
@@ -190,10 +191,12 @@ async def open_world(data: Path, countries: Sequence[str]) -> AsyncIterator[Worl
         "country_file": data / "geo" / "country.table",
         "asn_file": data / "geo" / "asn.table",
     }
-    async with (
-        ingest_server(data, clock=clock, wrap=make_prompt, **settings) as server,
-        AsyncExitStack() as stack,
-    ):
+    async with AsyncExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        # Each step of the clock is seen by itself: two together would be a stall of the collector.
+        patch.setattr(collector_faults, "CHECK_INTERVAL_S", 0.001)
+        opening = ingest_server(data, clock=clock, wrap=make_prompt, **settings)
+        server = await stack.enter_async_context(opening)
         now_s = clock.wall_us() // SECOND_US
         announce_entrances(server.fleet, server.keyring.signing, (FIRST, SECOND), now_s)
         addresses = assign_addresses((*actors, CONTROL))
@@ -249,8 +252,9 @@ async def lose_first(
     return records, world.run.detector.list_blocked(onset_us)
 
 
-@pytest.mark.parametrize("by_post", [False, True])
-@pytest.mark.parametrize("fallen", [("KZ",), ("KZ", *OTHERS, "XD")])
+@pytest.mark.parametrize(
+    ("fallen", "by_post"), [(("KZ",), False), (("KZ",), True), (("KZ", *OTHERS, "XD"), False)]
+)
 async def test_entrance_that_dies(fallen: Sequence[str], by_post: bool, tmp_path: Path) -> None:
     """In one country it is blocked; in all of them it is our own fault, and nothing is told."""
     async with open_world(tmp_path, ("KZ", *OTHERS)) as world:
@@ -272,14 +276,13 @@ async def test_entrance_that_dies(fallen: Sequence[str], by_post: bool, tmp_path
     assert f"{FIRST.tag:08x}" not in str(incident), "the public, and a censor, read it"
 
 
-@pytest.mark.parametrize("control", ["stays", "loses it too", "uses the other", "is beside us"])
+@pytest.mark.parametrize("control", ["stays", "loses it too", "is beside us"])
 async def test_entrance_of_a_fleet_of_one_country(control: str, tmp_path: Path) -> None:
     """A control elsewhere tells a block from our own dead entrance; without one it is in doubt."""
     async with open_world(tmp_path, ("KZ",)) as world:
         if control == "is beside us":
             world.control.address = "127.0.0.1"
-        await world.come(world.people, FIRST)
-        await world.come([world.control], SECOND if control == "uses the other" else FIRST)
+        await world.come((*world.people, world.control), FIRST)
         fallen = ("KZ", "XD") if control == "loses it too" else ("KZ",)
         records, blocked = await lose_first(world, fallen)
     (entrance,) = blocked
