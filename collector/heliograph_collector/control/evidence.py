@@ -11,7 +11,7 @@ from heliograph_collector.control.endpoint_outcomes import extract_outcomes
 from heliograph_collector.control.vantage_facts import VantageFacts, extract_facts
 
 
-class Evidence(msgspec.Struct, frozen=True, array_like=True):
+class Evidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the steps of one measurement tell of its endpoints and of its vantage."""
 
     outcomes: dict[str, bool]  # see `extract_outcomes`

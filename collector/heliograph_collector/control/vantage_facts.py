@@ -76,7 +76,7 @@ class HelloFact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     answers_browsers: bool  # all of them
 
 
-class VantageFacts(msgspec.Struct, frozen=True, array_like=True):
+class VantageFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Facts of one measurement, by name where they are of a name."""
 
     chains: Mapping[str, ChainFact]
