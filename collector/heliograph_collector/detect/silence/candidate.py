@@ -234,7 +234,7 @@ class _Evaluation:
             reason != ""
             or not are_steady(cells, voters, *at)
             or renewal.may_have_ended(cells, voters, self._burst_us, *at)
-            or renewal.may_be_renewal(cells, voters, self._others, self._burst_us, at[0])
+            or renewal.may_be_renewal(cells, voters, self._others, self._burst_us, *at)
         )
         if reason and self._candidate.dark is not None:
             self._candidate.dark.held = (reason,)

@@ -3,8 +3,10 @@
 Operators make lines dial in again at night, move phones to other NATs or fall back to 2G, and
 programs restart. All sessions of a network end within seconds, and each comes back after its own
 time, while others are still silent. In a cut nobody comes back. Where the same place was silent
-for minutes at this time of an earlier day, that is its habit, and a cut must last longer. What a
-whole country's people said was a cut was none: no two operators renew sessions in one minute.
+for minutes at this time of an earlier day, that is its habit, and a cut must last longer. So must
+one of lines of which most had a break each by itself at this time of the last two days: routers
+dial in again by their own clocks, night after night, whether or not that was ever suspected. What a
+whole country's people said was a cut was no habit: no two operators renew sessions in one minute.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +15,7 @@ from typing import Protocol
 
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.silence.explanation import SilenceEvidence
-from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_presence import BRIEF_US, VantagePresence
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import count_votes, sum_votes
 from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
@@ -31,7 +33,7 @@ _RECENT_US = 60 * SECOND_US  # since which somebody came back, else returns have
 WAIT_S = 300.0  # for returns to end; a redial that takes longer is an outage; assumed
 _WAIT_US = int(WAIT_S * SECOND_US)
 _SAME_TIME_US = 15 * MINUTE_US  # of a day: a step of habits (level/cell_counts.py)
-_BRIEF_US = 10 * MINUTE_US  # what is silent for longer is no renewal; assumed
+_DUE_SHARE = 0.5  # of the silent, whose break is due: chance makes it of few; assumed
 _HABIT_FACTOR = 2  # so much longer than it was must a silence last to be a cut; assumed
 _STEP_US = 20 * SECOND_US  # from the fifth to four fifths of a cut at once, at most; assumed
 _STEADY_LINES = 4  # that came back one by one, so that others will: hardly any does in a cut …
@@ -62,16 +64,55 @@ def may_be_renewal(
     outages: Iterable[EarlierOutage],
     since_us: int,
     now_us: int,
+    limits: Thresholds,
 ) -> bool:
     """Return whether these cells may be back soon, by what returns or by their habit."""
+    outages = list(outages)
     silent_us = now_us - since_us
     if silent_us <= _WAIT_US and _are_returning(cells, vantages, since_us, now_us):
         return True
     if silent_us <= _STEADY_US and _have_returned(cells, vantages, since_us, now_us):
         return True
-    if silent_us > _HABIT_FACTOR * _BRIEF_US:
+    if silent_us > _HABIT_FACTOR * BRIEF_US:
         return False
-    return silent_us <= _HABIT_FACTOR * _find_usual_length_us(cells, outages, since_us)
+    if silent_us <= _HABIT_FACTOR * _find_usual_length_us(cells, outages, since_us):
+        return True
+    return any(_are_breaks_due(cell, vantages, outages, now_us, limits) for cell in cells)
+
+
+def _are_breaks_due(
+    cell: AffectedCell,
+    vantages: Sequence[VantagePresence],
+    outages: Sequence[EarlierOutage],
+    now_us: int,
+    limits: Thresholds,
+) -> bool:
+    """Return whether lines that break at this time of each day may be most of the silent here.
+
+    Each is due for twice as long as its own break lasted. What is silent beside them, or for
+    longer, is a cut if it is enough without them.
+    """
+    inside = [v for v in vantages if cell.scope.includes(v.place)]
+    due = [v.is_silent and _is_break_due(v, outages, now_us) for v in inside]
+    if not any(due):
+        return False
+    silent = [(v.witness, is_due) for v, is_due in zip(inside, due, strict=True) if v.is_silent]
+    if _share([w for w, _ in silent], [is_due for _, is_due in silent], limits) < _DUE_SHARE:
+        return False
+    others = [v.is_silent and not is_due for v, is_due in zip(inside, due, strict=True)]
+    return _share([v.witness for v in inside], others, limits) < limits.confirm_share
+
+
+def _is_break_due(vantage: VantagePresence, outages: Sequence[EarlierOutage], now_us: int) -> bool:
+    """Return whether it broke at this time of the last days, and may be back as soon as then."""
+    begin_us, length_us = vantage.find_usual_break()
+    if now_us - vantage.heard_us > _HABIT_FACTOR * length_us:
+        return False
+    return not any(
+        outage.started.earliest_us <= begin_us <= (outage.closed_us or now_us)
+        and _was_country(outage)
+        for outage in outages
+    )
 
 
 def may_have_ended(
@@ -147,7 +188,7 @@ def _find_usual_length_us(
         and _is_same_time(outage.started.earliest_us, since_us)
         and (outage.contains(cells) or _are_of_networks(cells, outage.parts))
     ]
-    return max((length for length in lengths_us if length <= _BRIEF_US), default=0)
+    return max((length for length in lengths_us if length <= BRIEF_US), default=0)
 
 
 def _was_country(outage: EarlierOutage) -> bool:

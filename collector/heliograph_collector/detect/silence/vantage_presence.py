@@ -16,12 +16,19 @@ from heliograph_collector.model.signals import (
 )
 
 _POWER_US = 900 * SECOND_US  # from mains to battery to its loss; the longer window of a burst
+BOOT_US = 300 * SECOND_US  # from the return of power until a machine and its way work; assumed
 UPLOAD_WAIT_US = 600 * SECOND_US  # for a returned vantage to upload its measurements; assumed
 # After it nobody may try a lost carrier again, as where the plan names another one first; assumed.
 _KEPT_US = 7 * DAY_US
 _MAX_STAYS = 8  # countries; in a ninth a vantage stays young; assumed
 _RESTART_US = 600 * SECOND_US  # from a goodbye until a program that begins again is back; assumed
 LONG_US = HOUR_US  # of an absence that may be sleep; lines that fail are back sooner; assumed
+BRIEF_US = 600 * SECOND_US  # of a session that was ended to begin again; assumed
+# Operators end sessions after 24 h, or a router does at one time of each night (Padmanabhan et al.,
+# IMC 2016). One night may be missed by chance, so two are looked at.
+_BREAK_DAYS = 2
+_SAME_TIME_US = 900 * SECOND_US  # either way: a step of habits (level/cell_counts.py)
+_MAX_BREAKS = 16  # of a vantage; one that breaks more often has no such habit; assumed
 
 
 class PresenceStatus(Enum):
@@ -55,6 +62,7 @@ class VantagePresence:
     battery_us: int = 0  # when it went from mains to its battery; 0: not so
     power_failed: bool = False  # it went to its battery before its loss, or rebooted in it
     powerless_us: int = 0  # when it was lost last in such a silence
+    booted_us: int = 0  # when it came back last as its machine began
     left_us: int = 0  # its last goodbye
     begun_us: int = 0  # when its agent last began again, or came with another edition
     edition: str = ""
@@ -64,6 +72,7 @@ class VantagePresence:
     own: ChurnRecord = field(default_factory=ChurnRecord)
     stays: dict[str, int] = field(default_factory=dict)  # countries, and when it was first in each
     seen_us: int = 0  # its first arrival, or its return from its last long absence
+    breaks: tuple[tuple[int, int], ...] = ()  # (begin, length) of its last brief silences
 
     @property
     def place(self) -> VantageLocation:
@@ -120,6 +129,18 @@ class VantagePresence:
         until_us = self.heard_us if self.is_silent else now_us
         return 0 < self.seen_us <= until_us - DAY_US
 
+    def find_usual_break(self) -> tuple[int, int]:
+        """Return begin and length of the longest break at the time of its loss on earlier days.
+
+        Of the days that are looked at; (0, 0) if it had none at this time of day.
+        """
+        usual = (0, 0)
+        for begin_us, length_us in self.breaks:
+            days, apart_us = divmod(self.heard_us - begin_us + _SAME_TIME_US, DAY_US)
+            if 1 <= days <= _BREAK_DAYS and apart_us <= 2 * _SAME_TIME_US and length_us > usual[1]:
+                usual = (begin_us, length_us)
+        return usual
+
     def mark_silent(self, heard_us: int, at_us: int, closed_us: int = 0) -> None:
         self.status = PresenceStatus.SILENT
         self.heard_us = heard_us
@@ -167,13 +188,24 @@ class VantagePresence:
         if self.is_silent:
             self.back_us = at_us
             silent_us = at_us - self.heard_us
+            self._note_break(silent_us)
             is_known = signal.uptime_s is not None
             is_rebooted = is_known and (signal.uptime_s or 0) * SECOND_US < silent_us
             self.power_failed |= is_rebooted
             self.powerless_us = self.lost_us if self.power_failed else self.powerless_us
+            if is_rebooted and (signal.uptime_s or 0) * SECOND_US <= BOOT_US:
+                self.booted_us = at_us
             self.ran_on = signal.same_boot or (is_known and not is_rebooted)
         self.note_power(signal.on_battery, at_us)
         self._note_restart(signal)
+
+    def _note_break(self, length_us: int) -> None:
+        """Keep a brief silence, which may return at the same time of the next days."""
+        if self.deferred or length_us > BRIEF_US:
+            return
+        since_us = self.heard_us - _BREAK_DAYS * DAY_US - _SAME_TIME_US
+        recent = [brief for brief in self.breaks if brief[0] >= since_us]
+        self.breaks = (*recent[1 - _MAX_BREAKS :], (self.heard_us, length_us))
 
     def _note_home(self, signal: VantageArrival) -> None:
         carrier = signal.witness.carrier

@@ -24,7 +24,7 @@ from support.presence_model import (
 )
 
 AT = 7_200.0
-DAY = 86_400.0
+HOUR, DAY = 3_600.0, 86_400.0
 LINES = people(VantageLocation("KZ", "ALA", 201, "fixed"), 6)
 LINES += people(VantageLocation("KZ", "AST", 201, "fixed"), 8)
 
@@ -93,6 +93,33 @@ def test_habit_delays_a_cut_by_twice_its_length_and_hides_none() -> None:
     (cut,) = [i for i in cuts(signals, AT + 2 * DAY + 900) if i.started.earliest_us > at(DAY)]
     assert cut.kind is IncidentKind.SILENCE
     assert 300 * SECOND_US < (cut.confirmed_us or 0) - at(AT + 2 * DAY) < 800 * SECOND_US
+
+
+@pytest.fixture
+def nights() -> Signals:
+    """Two nights in which each line dials in at its own time, so that nothing was suspected."""
+    rng = Random(3)
+    signals = live(country() + LINES + world(), rng, 51, churn=1.0)
+    for day in range(2):
+        for number, line in enumerate(LINES):
+            signals += renew([line], AT + day * DAY + 107 * number, rng, 20, (150, 240))
+    assert detect_silence(signals, at(AT + 2 * DAY - HOUR)).incidents == ()
+    return signals
+
+
+def test_lines_that_dial_in_by_their_own_clocks_may_all_do_so_at_once(nights: Signals) -> None:
+    nights += renew(LINES, AT + 2 * DAY + 750, Random(3), 20, (150, 240))
+    assert cuts(nights, AT + 2 * DAY + HOUR) == []
+
+
+@pytest.mark.parametrize(("after_s", "least_s", "most_s"), [(0, 300, 600), (3 * HOUR, 0, 120)])
+def test_lines_that_are_cut_when_they_dial_in_are_told_once_they_should_be_back(
+    nights: Signals, after_s: float, least_s: float, most_s: float
+) -> None:
+    since_s = AT + 2 * DAY + 750 + after_s
+    nights += drop(LINES, since_s, Random(4))
+    (cut,) = cuts(nights, since_s + 900)
+    assert least_s < ((cut.confirmed_us or 0) - at(since_s)) / SECOND_US < most_s
 
 
 @pytest.mark.parametrize("seed", draw_seeds(3))
