@@ -7,6 +7,7 @@ fails everywhere is down, not blocked.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -34,6 +35,7 @@ from heliograph_collector.detect.blocking.other_services import (
     OtherServices,
     group_tests,
 )
+from heliograph_collector.detect.blocking.walled_links import WalledLinks, drop_walled
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
     count_votes,
@@ -124,6 +126,7 @@ class BlockingDetectorState:
     waiting: list[ServiceVote]
     services: list[tuple[str, list[ServiceVote], list[CountryServiceState]]]
     editions: AgentEditions = field(default_factory=AgentEditions)
+    links: WalledLinks = field(default_factory=WalledLinks)
 
 
 class BlockingDetector:
@@ -142,6 +145,7 @@ class BlockingDetector:
         self.waiting_votes: list[ServiceVote] = []  # of the open bin and later ones
         self.services: dict[str, ServiceVotes] = {}
         self.editions = AgentEditions()
+        self.links = WalledLinks()
         self._world = world
         self._context = context
         self._judged = judged
@@ -156,6 +160,7 @@ class BlockingDetector:
                 for name, s in self.services.items()
             ],
             editions=self.editions,
+            links=self.links,
         )
 
     @classmethod
@@ -163,6 +168,7 @@ class BlockingDetector:
         detector = cls(state.since_us)
         detector.waiting_votes = state.waiting
         detector.editions = state.editions
+        detector.links = state.links
         for name, latest, countries in state.services:
             detector.services[name] = ServiceVotes(
                 {(vote.witness.nym, vote.source): vote for vote in latest},
@@ -265,16 +271,19 @@ class BlockingDetector:
             for country in service.countries.values():
                 country.forget(before_us, self.since_us - _FORGET_US)
         self.editions.forget(self.since_us - _FORGET_US)
+        self.links.forget(self.since_us - _FORGET_US)
 
     def _close_bin(self, end_us: int) -> None:
         due_votes = sorted((o for o in self.waiting_votes if o.at_us < end_us), key=_sort_key)
         self.waiting_votes = [o for o in self.waiting_votes if o.at_us >= end_us]
         self.editions.record(due_votes)
+        self.links.record(due_votes, {n: s.countries for n, s in self.services.items()})
         votes: defaultdict[str, list[ServiceVote]] = defaultdict(list)
         for vote in due_votes:
             votes[vote.service].append(vote)
         names = sorted(self.services.keys() | votes.keys())
-        bins = {name: self._open_bin(name, votes[name], end_us) for name in names}
+        walled = self.links.list_walled(self.editions.by_vantage.values(), end_us)
+        bins = {name: self._open_bin(name, votes[name], walled, end_us) for name in names}
         by_service = {name: service_bin.by_country for name, service_bin in bins.items()}
         flapping = self._list_flapping()
         recent = {c: self._context.list_recent(c, end_us) for c in flapping if self._context}
@@ -288,14 +297,19 @@ class BlockingDetector:
                 countries[country].record_tests(country_votes, service_bin.new_voters)
         self.since_us = end_us
 
-    def _open_bin(self, name: str, votes: list[ServiceVote], end_us: int) -> ServiceBin:
-        """Add the votes of a bin on one service."""
+    def _open_bin(
+        self, name: str, votes: list[ServiceVote], walled: AbstractSet[str], end_us: int
+    ) -> ServiceBin:
+        """Add the votes of a bin on one service, without those of walled vantages."""
         service = self.services.setdefault(name, ServiceVotes())
-        by_country, new_voters = self._add_votes(service, votes, end_us)
-        for country, country_votes in by_country.items():
-            service.countries.setdefault(
+        fresh, new_voters = self._add_votes(service, votes, end_us)
+        by_country: dict[str, list[ServiceVote]] = {}
+        for country, country_votes in fresh.items():
+            front = service.countries.setdefault(
                 country, CountryService(country, name, self.limits)
-            ).record_times(country_votes)
+            )
+            by_country[country] = drop_walled(front, country_votes, walled)
+            front.record_times(by_country[country])
         return ServiceBin(by_country, new_voters)
 
     def _list_flapping(self) -> dict[str, dict[str, FlappingVantages]]:
