@@ -34,7 +34,7 @@ SPLIT_SHARE = 0.9  # of the silent votes, in parts of which each is named
 WHOLE_SHARE = 0.8  # of all votes of a cell: it is named although its parts are
 MIN_NOISE = 0.02  # least share of vantages that are silent by chance
 # Brief silences, which most are by chance, are over after a time; the share that lasts longer
-# (all but the first for countries alone):
+# (all but the first for whole countries alone):
 LASTING_NOISE = {30 * MINUTE_US: 0.5, 60 * MINUTE_US: 0.25, 180 * MINUTE_US: 1 / 16}
 _LOOKS_A_YEAR = 365.25 * DAY_US / STEP_US
 
@@ -66,6 +66,7 @@ class CellTest:
     kept: float = 1.0  # share of their usual levels that other countries keep
     have_stayers_gone: bool = False  # who was here for a day and a night: no habit takes them
     nights: Sequence[float] = ()  # shares that were away, if most are now
+    is_whole: bool = False  # all people of the country are in it
 
     @property
     def size(self) -> int:
@@ -138,7 +139,7 @@ class CellTest:
                 365.25 * DAY_US / lasting_us,
             )
             for lasting_us, noise in LASTING_NOISE.items()
-            if self.scope.is_national or lasting_us == min(LASTING_NOISE)
+            if self.is_whole or lasting_us == min(LASTING_NOISE)
         )
 
     def _exceeds_chance(self, silent: int, expected: float, looks_a_year: float) -> bool:

@@ -57,7 +57,12 @@ from heliograph_collector.detect.level.night_test import (
     list_nights,
     may_be_habit,
 )
-from heliograph_collector.detect.level.promotion import ConfirmedFall, darken_outages, promote_falls
+from heliograph_collector.detect.level.promotion import (
+    ConfirmedFall,
+    darken_outages,
+    is_power_told,
+    promote_falls,
+)
 from heliograph_collector.detect.level.removal import may_be_removal
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
@@ -133,13 +138,14 @@ class PresenceLevels:
             usual = cell.usual.scale(kept)
             is_dark = count.silent >= limits.suspect_share * count.size
             nights = list_nights(cell, country, cell.well_us, now_us) if is_dark else []
+            is_whole = scope in whole_cells
             have_gone = (
-                scope in whole_cells
+                is_whole
                 and usual.days < LEARNED_DAYS
                 and is_rare(nights, count)
                 and sample.have_stayers_gone(scope, count)
             )
-            test = CellTest(scope, count, usual, len(totals), kept, have_gone, nights)
+            test = CellTest(scope, count, usual, len(totals), kept, have_gone, nights, is_whole)
             fall = self._judge(cell, test, sample)
             confirmed += [fall] if fall is not None else []
         return promote_falls(confirmed, outages, presence, now_us)
@@ -269,7 +275,7 @@ def _open_fall(cell: CellLevel, test: CellTest, sample: Sample) -> LevelFall | N
     fallen = sample.select_fallen(scope, since_us)
     part = build_part(scope, fallen)
     # Of few that went one by one some were silent already when the country was last well.
-    is_small = scope.is_national and test.size < limits.few
+    is_small = test.is_whole and test.size < limits.few
     absent_us = sample.now_us - ABSENT_US if is_small else since_us
     absent = build_part(scope, sample.select_fallen(scope, absent_us))
     is_narrow = scope.is_national and absent.networks < limits.networks
@@ -322,7 +328,7 @@ def _update_fall(
     since_us = fall.started.earliest_us
     is_known = is_habit_known(cell, test, sample, since_us)
     # In a small country those that went before it was seen to fall make it no night.
-    is_all = is_known and test.scope.is_national and is_small(test, sample)
+    is_all = is_known and test.is_whole and is_small(test, sample)
     fallen = sample.select_fallen(test.scope, sample.now_us - ABSENT_US if is_all else since_us)
     part = build_part(test.scope, fallen)
     if part.votes * part.share > fall.part.votes * fall.part.share:
@@ -347,7 +353,7 @@ def _update_fall(
     # Lines that an open outage explains tell the order too.
     in_order = is_battery_order([v for held in sample.places.values() for v in held], since_us)
     fall.held = _find_doubts(fall, part, fallen, sample, in_order=in_order)
-    if fall.held:
+    if fall.held and not is_power_told(fall, fallen, limits, sample.now_us):
         return None
     cell.fall = None
     cell.dark_samples = 0
@@ -374,7 +380,7 @@ def _find_doubts(
     if is_told or confounders.is_power_failure((part,), fallen, limits):
         return (confounders.POWER,)
     at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
-    since_us = _find_first_loss(silent)
+    since_us = quantile([v.lost_us for v in silent], 0.1)  # the first may be chance
     reason = find_voluntary_end((part,), at_home, since_us, sample.now_us, limits)
     if reason:
         return (reason,)
@@ -386,11 +392,6 @@ def _find_doubts(
     if blocked is not None or is_link_told(at_home, began_us, limits):
         return (confounders.CARRIER,)
     return (confounders.ONE_LINE,) if is_one_line((part,), fallen, limits) else ()
-
-
-def _find_first_loss(silent: Sequence[VantagePresence]) -> int:
-    """Return when most began to fall: the tenth, because the first may be chance."""
-    return quantile([vantage.lost_us for vantage in silent], 0.1)
 
 
 def _width_key(item: tuple[Scope, CellCount]) -> tuple[int, Scope]:

@@ -6,7 +6,9 @@ from operator import attrgetter
 
 from heliograph_collector.detect.level.cell_counts import build_part, is_absent, select_counted
 from heliograph_collector.detect.level.fall import LevelFall
+from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.brackets import bracket_onset
+from heliograph_collector.detect.silence.explanation import weigh_evidence
 from heliograph_collector.detect.silence.merging import find_new_cells
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -30,12 +32,16 @@ class ConfirmedFall:
     def promote(
         self, outages: Sequence[OutageEpisode], limits: Thresholds, now_us: int
     ) -> OutageEpisode | None:
-        """Let an open outage inside it grow to it; return a new outage if there is none."""
+        """Let an open outage inside it grow to it; return a new outage if there is none.
+
+        One that is held as a power failure, and told as one, is an outage by itself.
+        """
         certainty = self._compute_certainty(limits)
         inside = [
             outage
             for outage in outages
             if outage.kind is IncidentKind.SILENCE
+            and not self.fall.held
             and all(part.scope.is_within(self.fall.scope) for part in outage.parts)
         ]
         if not inside:
@@ -57,8 +63,10 @@ class ConfirmedFall:
             limits=limits,
             ways=len(list_silent_ways(self.fallen, limits)),
             method=METHOD,
+            held=self.fall.held,
         )
-        outage.confirm(now_us)
+        if not outage.held:
+            outage.confirm(now_us)
         return outage
 
     def _grow(self, outage: OutageEpisode, limits: Thresholds, now_us: int) -> None:
@@ -78,6 +86,17 @@ class ConfirmedFall:
         return round(min(most, part.votes * part.share / (part.votes + 1)), 3)
 
 
+def is_power_told(
+    fall: LevelFall, fallen: Sequence[VantagePresence], limits: Thresholds, now_us: int
+) -> bool:
+    """Return whether a fall is held as a power failure, and its machines tell of one."""
+    if fall.held != (confounders.POWER,):
+        return False
+    silenced = [v for v in fallen if v.lost_us >= fall.started.earliest_us]
+    evidence = weigh_evidence(silenced, {}, now_us, limits)
+    return evidence.silent >= limits.votes and evidence.explain(limits) is IncidentKind.POWER
+
+
 def promote_falls(
     falls: Sequence[ConfirmedFall],
     outages: Sequence[OutageEpisode],
@@ -88,7 +107,9 @@ def promote_falls(
     new_outages: list[OutageEpisode] = []
     for fall in falls:
         outage = fall.promote([*outages, *new_outages], presence.limits, now_us)
-        new_outages += [outage] if outage is not None else []
+        if outage is not None:
+            new_outages.append(outage)
+            outage.reconsider(presence, now_us)
         presence.exclude_from_churn(v for v in fall.fallen if v.is_silent)
     return new_outages
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from heliograph.units import DAY_US, SECOND_US
+from heliograph_collector.detect.silence.grid_regions import fail_by_region
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
 from heliograph_collector.detect.silence.silent_ways import group_by_carrier
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -287,9 +288,9 @@ def is_power_failure(
     """Return whether the fixed lines of whole regions fail while their mobiles live.
 
     Phones have batteries, and a cut of a city's network begins with the mobiles. The fixed lines
-    must be of several operators, and live on in no region, or in part of every operator. In one
-    region without phones of ours nothing distinguishes the two; a silent one does. Or the lines
-    of one operator lost power together lately, and do so again.
+    must be of several operators, and live on in no region, or in part of every operator, or in
+    whole regions. In one region without phones of ours nothing distinguishes the two; a silent one
+    does. Or the lines of one operator lost power together lately, and do so again.
     """
     regional = [s for s in vantages if any(_shares_region(cell, s) for cell in cells)]
     mobile = _sum_silent([s for s in regional if s.place.access == "mobile"])
@@ -297,7 +298,7 @@ def is_power_failure(
     silent_networks = {s.place.asn for s in fixed if s.is_silent}
     is_one_region = len({cell.scope.region for cell in cells}) == 1 and bool(cells[0].scope.region)
     is_most = _sum_silent(fixed).share >= 1.0 - limits.alive_share
-    is_whole = is_one_region or is_most or _are_mixed(fixed, limits)
+    is_whole = is_one_region or is_most or _may_be_grid(fixed, limits)
     is_mute = is_one_region and mobile.votes < limits.witnesses and not mobile.hits
     is_mute &= _are_lines(fixed)
     lives = mobile.votes >= limits.witnesses and mobile.share <= _PHONES_SHARE
@@ -329,7 +330,11 @@ def may_be_order(cells: Sequence[AffectedCell], vantages: Sequence[VantagePresen
     """Return whether whole operators of a country fell silent, as by an order or a cable."""
     is_country = any(not cell.scope.region for cell in cells)
     fixed = [v for v in vantages if v.place.access not in ("mobile", "hosting")]
-    return is_country and not _are_mixed(fixed, THRESHOLDS)
+    return is_country and not _may_be_grid(fixed, THRESHOLDS)
+
+
+def _may_be_grid(lines: Sequence[VantagePresence], limits: Thresholds) -> bool:
+    return _are_mixed(lines, limits) or fail_by_region(lines, limits)
 
 
 def _are_mixed(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:

@@ -7,7 +7,9 @@ Each vantage that fell silent may give testimony, at once or when it is back:
 - *offline*: the first that it measured in the silence was that no foreign anchor answers.
 - *stopped*: its machine is known to have run through the silence, and the agent, back for ten
   minutes by the same way, tells nothing of it. One that runs always does: it had stopped itself.
-- *powerless*: it went from mains to battery before its loss, or its machine rebooted in it.
+- *powerless*: it went from mains to battery before its loss, or its machine rebooted in it. Where
+  lines alone fell, and machines began in the minutes in which these came back, those that ran on
+  are laptops behind a dead router: they tell what they would in a cut, and contradict nothing.
 
 A cause is named when at least `told_share` of the silent votes tell it and few contradict. Fewer
 vantages may be wrong or collude, and only lower the confidence that it is a cut. A return by
@@ -17,13 +19,18 @@ retries may have had no time to measure in between, and its return is all that i
 some did, which nobody can in a cut, those that find it later tell the same.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.steadiness import REJOIN_US
-from heliograph_collector.detect.silence.vantage_presence import UPLOAD_WAIT_US, VantagePresence
+from heliograph_collector.detect.silence.vantage_presence import (
+    BOOT_US,
+    UPLOAD_WAIT_US,
+    VantagePresence,
+)
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
@@ -44,12 +51,13 @@ class SilenceEvidence:
     powered: float  # it measured in the silence, so it had power
     lost_by: tuple[str, ...] = ()  # carriers of those that were online
     stopped: float = 0.0  # its machine ran, and it was not there to measure
+    booted: float = 0.0  # its machine began as lines came back, where these alone fell
 
     def explain(self, limits: Thresholds) -> IncidentKind | None:
         """Return the kind that the testimony decides for; None if it decides nothing."""
         if self._decides(self.online, self.offline, limits):
             return IncidentKind.COLLECTOR_BLOCKED
-        if self._decides(self.powerless, self.powered, limits):
+        if self._decides(self.powerless, self.powered, limits) or self._have_lines_booted(limits):
             return IncidentKind.POWER
         return IncidentKind.SILENCE if self._decides(self.offline, self.online, limits) else None
 
@@ -75,6 +83,10 @@ class SilenceEvidence:
         """Return whether some testimony speaks against a cut, but too little decides."""
         return max(self.online, self.powerless) >= limits.witnesses
 
+    def _have_lines_booted(self, limits: Thresholds) -> bool:
+        known = max(self.silent, self.powerless + self.powered)
+        return self.booted >= max(limits.witnesses, limits.told_share * known)
+
     def _decides(self, told: float, against: float, limits: Thresholds) -> bool:
         return told >= max(
             limits.witnesses, limits.told_share * self.silent
@@ -89,15 +101,20 @@ def weigh_evidence(
     nat_votes: int = 1,
     *,
     is_cut: bool = False,
+    since_us: int = 0,
 ) -> SilenceEvidence:
     """Count the testimony of vantages that fell silent, whether or not they are back.
 
     Args:
         nat_votes: The votes of a carrier's NAT at most.
         is_cut: A cut was told of them, so that no more of them will fall silent.
+        since_us: What an earlier silence since then told of power counts too, where power comes and
+            goes; 0 if only the last silence counts.
     """
     members = [s for s in silenced if is_established(s.witness, now_us, limits)]
-    testimony = [_Testimony(s, reports.get(s.witness.nym), now_us, limits) for s in members]
+    testimony = [
+        _Testimony(s, reports.get(s.witness.nym), now_us, limits, since_us) for s in members
+    ]
     count = partial(_count, testimony, nat_votes=nat_votes)
     least = 1 if is_cut and len(testimony) < limits.few else limits.witnesses
     rerouted = _list_rerouted(testimony, limits, least)
@@ -115,10 +132,31 @@ def weigh_evidence(
         powerless=count([t.is_powerless for t in testimony]),
         powered=count([t.is_powered for t in testimony]),
         stopped=count(stopped),
+        booted=count(_list_booted(testimony)),
         lost_by=tuple(
             sorted({t.vantage.lost_by for t, told in zip(testimony, online, strict=True) if told})
         ),
     )
+
+
+def _list_booted(testimony: Sequence["_Testimony"]) -> list[bool]:
+    """List the machines that began as lines of their region came back, where lines alone fell.
+
+    Who is off by night begins in the morning, when a cut of that night is over for long.
+    """
+    if any(t.vantage.place.access != "fixed" for t in testimony):
+        return [False] * len(testimony)
+    back_us: defaultdict[str, list[int]] = defaultdict(list)
+    for each in testimony:
+        if each.is_powered and each.vantage.back_us >= each.vantage.heard_us:
+            back_us[each.vantage.place.region].append(each.vantage.back_us)
+    latest_us = {region: quantile(times_us, 0.8) for region, times_us in back_us.items()}
+    return [
+        t.has_booted
+        and t.vantage.booted_us
+        <= latest_us.get(t.vantage.place.region, t.vantage.booted_us) + BOOT_US
+        for t in testimony
+    ]
 
 
 def has_contrary_word(
@@ -165,6 +203,7 @@ class _Testimony:
     report: OfflineReport | None
     now_us: int
     limits: Thresholds
+    told_since_us: int = 0
 
     @property
     def is_online(self) -> bool:
@@ -216,7 +255,14 @@ class _Testimony:
 
     @property
     def is_powerless(self) -> bool:
-        return self.vantage.power_failed or (self.report is not None and not self.report.alive)
+        if self.vantage.power_failed or self._is_told(self.vantage.powerless_us):
+            return True
+        return self.report is not None and not self.report.alive
+
+    @property
+    def has_booted(self) -> bool:
+        """Return whether its machine began as its line came back."""
+        return self._is_told(self.vantage.booted_us)
 
     @property
     def is_stopped(self) -> bool:
@@ -228,6 +274,12 @@ class _Testimony:
     @property
     def is_powered(self) -> bool:
         return not self.is_powerless and self.report is not None
+
+    def _is_told(self, lost_us: int) -> bool:
+        """Return whether what it told of an earlier silence holds: nothing newer is known of it."""
+        latest_us = self.vantage.lost_us
+        is_new = self.report is not None and self.report.until_us > self.vantage.heard_us
+        return lost_us >= (latest_us if is_new else self.told_since_us or latest_us) > 0
 
     def _stays_away_since(self, since_us: int) -> bool:
         """Return whether the lost carrier stayed dead for longer than a retry and a heartbeat."""

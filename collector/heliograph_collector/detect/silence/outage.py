@@ -10,10 +10,9 @@ Theory of operation. States and transitions:
 - closed → confirmed: dark again within `resume_s`; the time between becomes an opening.
 - withdrawn → closed: late reports tell what it was.
 
-What explains it (`kind`) may change in every state, also long after its end: `kinds` has the dates.
-While it is open, phases date its changes; one that grows begins another phase. An opening needs
-more returns within `back_window_s` than chance makes (`back_alpha`), and must last `back_hold_s`. A
-cut is a new candidate inside the cells.
+What explains it (`kind`, `kinds`) may change in every state, also long after its end. While it is
+open, phases date its changes; one that grows begins another. An opening needs more returns within
+`back_window_s` than chance makes (`back_alpha`), for `back_hold_s`. A cut is a new candidate.
 """
 
 from collections.abc import Collection, Sequence
@@ -178,8 +177,9 @@ class OutageEpisode:
         has_decided = self.is_block and now_us - told_us > _TELLING_US
         if has_decided or not (self.replays or any(s.tells_cause for s in silenced)):
             return  # nobody tells anything, or anything new
+        told = silenced, self.replays, now_us, self.limits
         is_cut = self.confirmed_us is not None
-        self.evidence = weigh_evidence(silenced, self.replays, now_us, self.limits, is_cut=is_cut)
+        self.evidence = weigh_evidence(*told, is_cut=is_cut, since_us=self.from_us)
         if self.evidence.has_stopped(self.limits):
             self._close(IncidentState.WITHDRAWN, self.closed_us or now_us)
             return

@@ -294,11 +294,15 @@ def test_half_of_a_country_of_eight_that_goes_one_by_one_for_long_is_suspected()
     assert [(i.state, i.label) for i in later] == [(IncidentState.SUSPECTED, "national")]
 
 
-def test_three_of_a_country_of_eight_that_stay_away_for_hours_are_suspected() -> None:
+@pytest.mark.parametrize("label", ["national", "one-operator"])
+def test_three_of_a_country_of_eight_that_stay_away_for_hours_are_suspected(label: str) -> None:
     """One of them was gone before, so that only two went since the country was well."""
     rng = Random(16)
     people = rng.sample(country(each=2), 8)
+    if label == "one-operator":  # the only one of a small country
+        lines = make_people(VantageLocation("KZ", "ALA", 201, "fixed"), 4)
+        people = lines + make_people(VantageLocation("KZ", "ALA", 201, "mobile"), 4)
     gone = [*off(people[:1], NOON - HOUR, 0, rng), *off(people[1:3], NOON, HOUR, rng)]
     soon, later = watched([*arrived(people), *gone], NOON / HOUR + 3, NOON / HOUR + 4.2)
     assert soon == []
-    assert [(i.state, i.label) for i in later] == [(IncidentState.SUSPECTED, "national")]
+    assert [(i.state, i.label) for i in later] == [(IncidentState.SUSPECTED, label)]

@@ -1,0 +1,114 @@
+"""Power that fails by regions or by turns is told as such, or held; an order is a cut."""
+
+from collections.abc import Iterable
+from random import Random
+
+import pytest
+
+from heliograph_collector.detect import detect_silence
+from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.model.signals import (
+    OfflineReport,
+    VantageArrival,
+    VantageLocation,
+    VantageLoss,
+    VantageRef,
+)
+from support.presence_model import Signals, at, confirmed, country, drop, live, people, world
+
+HOUR = 3_600.0
+ONSET = 2 * HOUR
+REGIONS = ("ALA", "AST", "VOS", "KAR")
+LINES = [
+    line
+    for region in REGIONS
+    for asn, count in ((201, 1), (202, 1), (203, 1))
+    for line in people(VantageLocation("KZ", region, asn, "fixed"), count)
+]
+PHONES = [
+    phone for region in REGIONS for phone in people(VantageLocation("KZ", region, 101, "mobile"), 3)
+]
+
+
+@pytest.mark.parametrize(
+    ("fallen", "state"),
+    [
+        ([v for v in LINES if v.place.region != "KAR"], IncidentState.SUSPECTED),
+        (LINES, IncidentState.CONFIRMED),
+    ],
+    ids=["three regions", "all lines"],
+)
+def test_lines_without_signs_are_held_where_regions_fail_and_phones_live(
+    fallen: Iterable[VantageRef], state: IncidentState
+) -> None:
+    rng = Random(1)
+    signals = live(LINES + PHONES + world(), rng, 4, churn=1.0)
+    signals += drop(fallen, ONSET, rng)
+    (incident,) = detect_silence(signals, at(ONSET + 1_200)).incidents
+    assert (incident.state, incident.held) == (state, ("power",))
+    assert incident.confidence <= 0.5
+
+
+def _shed(lines: list[VantageRef], since_s: float, until_s: float, rng: Random) -> Signals:
+    """Half are boxes, which boot when power is back; half are laptops behind a dead router."""
+    signals: Signals = []
+    for number, line in enumerate(lines):
+        heard_s = since_s - rng.uniform(0, 15)
+        back_s = until_s + rng.uniform(60, 180)
+        is_box = number % 2 == 0
+        uptime_s = int(back_s - until_s) - 30 if is_box else 90_000
+        signals.append(VantageLoss(at(heard_s + 37.5), line.nym, at(heard_s)))
+        signals.append(VantageArrival(at(back_s), line, uptime_s=uptime_s))
+        if not is_box:
+            told = at(back_s + 3), line.nym, at(heard_s + 20), at(back_s)
+            signals.append(OfflineReport(*told, alive=True, online=False))
+    return signals
+
+
+def test_power_by_turns_stays_power_although_laptops_ran_on() -> None:
+    rng = Random(2)
+    lines = people(VantageLocation("KZ", "ALA", 201, "fixed"), 6)
+    lines += people(VantageLocation("KZ", "ALA", 202, "fixed"), 6)
+    signals = live(lines + PHONES + world(), rng, 20, churn=1.0)
+    for turn in range(3):
+        since_s = ONSET + turn * 5 * HOUR
+        signals += _shed(lines, since_s, since_s + 2 * HOUR, rng)
+    for until_s in (ONSET + 3 * HOUR, ONSET + 6 * HOUR, 19 * HOUR):
+        told = confirmed(detect_silence(signals, at(until_s)).incidents)
+        assert {incident.kind for incident in told} == {IncidentKind.POWER}
+
+
+def test_lines_that_go_to_their_batteries_one_by_one_are_no_mere_suspicion() -> None:
+    """Eight in 200 s are too few for a burst, so the level finds them."""
+    rng = Random(4)
+    signals = live(LINES + PHONES + world(), rng, 8, churn=1.0)
+    signals += [VantageArrival(at(60), line, on_battery=False) for line in LINES]
+    for line in [v for v in LINES if v.place.region in ("ALA", "AST", "VOS")][:8]:
+        heard_s = 3 * ONSET + rng.uniform(0, 500)
+        lost = at(heard_s + 37.5), line.nym, at(heard_s)
+        signals.append(VantageLoss(*lost, on_battery=True))
+    (incident,) = detect_silence(signals, at(3 * ONSET + 1_800)).incidents
+    assert (incident.kind, incident.state) == (IncidentKind.POWER, IncidentState.CONFIRMED)
+
+
+@pytest.mark.parametrize("is_night", [False, True])
+def test_lines_that_are_cut_are_no_power_failure_of_machines_that_began_then(
+    *, is_night: bool
+) -> None:
+    """Half began in the cut, long before it was over; or in the morning, long after that."""
+    rng = Random(3)
+    signals = live(country(each=2) + world(), rng, 8, churn=1.0)
+    lines = [v for v in country(each=2) if v.place.access == "fixed"]
+    for number, line in enumerate(lines):
+        (loss,) = drop([line], ONSET, rng)
+        back_s = ONSET + HOUR + rng.uniform(0, 60)
+        uptime_s = 90_000
+        if number % 2 == 0:
+            back_s += is_night * rng.uniform(1, 3) * HOUR
+            uptime_s = 60 if is_night else 1_800
+        signals += [loss, VantageArrival(at(back_s), line, uptime_s=uptime_s)]
+        told = at(back_s + 3), line.nym, at(ONSET + 20), at(back_s)
+        if uptime_s == 90_000:
+            signals.append(OfflineReport(*told, alive=True, online=False))
+    (cut,) = confirmed(detect_silence(signals, at(8 * HOUR)).incidents)
+    assert (cut.kind, cut.state) == (IncidentKind.SILENCE, IncidentState.CLOSED)
