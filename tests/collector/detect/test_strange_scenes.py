@@ -18,7 +18,7 @@ from support import (
     strange_failures,
     strange_openings,
 )
-from support.foreign_world import AT, clock, create_land
+from support.foreign_world import AT, HOUR, Down, clock, create_land
 from support.reported_events import MINUTE
 from support.strange_truths import play_scene
 
@@ -77,3 +77,20 @@ def _play_expired_root(seed: int, folder: Path) -> list[Incident]:
     strange_failures.expire_root(land)
     content = read_signals(land.write(folder / "signals.jsonl"))
     return list(replay_signals(content.signals, content.votes, content.levels).incidents)
+
+
+@pytest.mark.parametrize("seed", [20, *range(SEEDS)])
+def test_country_that_drains_before_all_others_is_no_cut(seed: int, tmp_path: Path) -> None:
+    """Our certificate expires: sessions break one by one everywhere, and nobody comes back."""
+    land = create_land(seed, 9)
+    land.settle()
+    until = AT + 6.5 * HOUR
+    for person in land.people:
+        since = AT + land.rng.expovariate(1 / (2.9 * HOUR))
+        if since < until:
+            back = until + land.rng.uniform(0, 600)
+            is_closed = land.rng.random() < 0.4
+            person.downs.append(Down(since, back, closed=is_closed, told=True))
+    content = read_signals(land.write(tmp_path / "signals.jsonl"))
+    incidents = replay_signals(content.signals, content.votes, content.levels).incidents
+    assert not [i for i in incidents if i.scope.is_national and i.confirmed_us is not None]

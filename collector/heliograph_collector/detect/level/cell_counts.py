@@ -64,6 +64,7 @@ class CellTest:
     usual: UsualLevel
     cells: int  # of the country that are tested
     kept: float = 1.0  # share of their usual levels that other countries keep
+    is_world_falling: bool = False  # others lose still, and may be as dark soon
     have_stayers_gone: bool = False  # who was here for a day and a night: no habit takes them
     nights: Sequence[float] = ()  # shares that were away, if most are now
     is_whole: bool = False  # all people of the country are in it
@@ -93,7 +94,7 @@ class CellTest:
     @property
     def exceeds_world(self) -> bool:
         """Return whether the cell fell further than all countries do."""
-        return self.kept == 1.0 or self.has_fallen()
+        return self.kept == 1.0 or (self.has_fallen() and not self.is_world_falling)
 
     @property
     def is_usual(self) -> bool:

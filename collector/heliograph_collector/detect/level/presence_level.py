@@ -21,13 +21,12 @@ spread do not explain so many silences (the generalized likelihood ratio of a bi
 
 The habit keeps the lowest share of each quarter of an hour, so that brief reconnections that are
 forced every night are a habit too. Time of a confirmed cut does not enter it. What the median of
-the other countries lost (a tenth or more) is expected here too; when that is 40 %, the collector is
-at fault, and nothing is judged.
+the other countries lost (a tenth or more) is expected here too, and nothing is confirmed while they
+lose more (common_dip.py); when that is 40 %, the collector is at fault, and nothing is judged.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.level.batteries import is_battery_order
@@ -47,6 +46,11 @@ from heliograph_collector.detect.level.cell_counts import (
     select_tested,
 )
 from heliograph_collector.detect.level.cell_level import CellLevel
+from heliograph_collector.detect.level.common_dip import (
+    are_falling,
+    find_kept_share,
+    is_common_mode,
+)
 from heliograph_collector.detect.level.darkness import is_cut_off
 from heliograph_collector.detect.level.fall import LevelFall
 from heliograph_collector.detect.level.habit import LevelHabit
@@ -80,7 +84,6 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 # Assumed, all of them:
 POWER_SHARE = 0.2  # of the silent, whose power failed before their loss: it may be the power
 KEPT_DAYS = 15
-_LEAST_SHARE = 0.05  # below it nothing is compared
 
 
 @dataclass(slots=True)
@@ -124,9 +127,10 @@ class PresenceLevels:
         whole_cells = find_whole_cells(places)
         totals = select_tested(counts, whole_cells, limits)
         others = self._list_other_countries(country)
-        is_common = _is_common_mode(others)
+        is_common = is_common_mode(others)
         is_common |= have_ways_fallen(presence, country, now_us - ABSENT_US, now_us)
-        kept = _find_kept_share(others)
+        kept = find_kept_share(others)
+        is_falling = kept < 1.0 and are_falling(others)
         sample = Sample(places, explaining, limits, now_us)
         confirmed: list[ConfirmedFall] = []
         for scope, count in sorted(totals.items(), key=_width_key):
@@ -145,7 +149,9 @@ class PresenceLevels:
                 and is_rare(nights, count)
                 and sample.have_stayers_gone(scope, count)
             )
-            test = CellTest(scope, count, usual, len(totals), kept, have_gone, nights, is_whole)
+            test = CellTest(
+                scope, count, usual, len(totals), kept, is_falling, have_gone, nights, is_whole
+            )
             fall = self._judge(cell, test, sample)
             confirmed += [fall] if fall is not None else []
         return promote_falls(confirmed, outages, presence, now_us)
@@ -299,25 +305,6 @@ def _is_explained(fall: LevelFall, sample: Sample) -> bool:
     """Return whether most outside the outages live: what remains of it is no fall."""
     fallen = sample.select_fallen(fall.scope, fall.started.earliest_us)
     return not sample.exceeds_outages(fallen)
-
-
-def _is_common_mode(others: Sequence[CellLevel]) -> bool:
-    """Return whether the median of the other countries has fallen."""
-    fallen = [1.0 - cell.share for cell in others]
-    return len(fallen) > 1 and median(fallen) >= THRESHOLDS.witness_share * 2
-
-
-def _find_kept_share(others: Sequence[CellLevel]) -> float:
-    """Return what the median of the other countries keeps of its usual share.
-
-    A program that stops our agents everywhere takes more of them in some country by chance.
-    """
-    kept = [
-        min(1.0, cell.share / max(_LEAST_SHARE, cell.usual.middle if cell.usual else 1.0))
-        for cell in others
-    ]
-    share = median(kept) if len(kept) > 1 else 1.0
-    return share if share <= 1.0 - THRESHOLDS.witness_share / 2 else 1.0
 
 
 def _update_fall(

@@ -195,7 +195,8 @@ class _Evaluation:
             is_early |= not self._is_held_long_enough(renewal.PART_HOLD_S)
         if not cells or is_early or self._is_flapping(cells) or self._may_be_renewal(cells):
             return None
-        if self._evasion.is_possible or self._may_be_carrier(witnesses, since_us):
+        self._is_doubtful = self._evasion.is_doubted or self._may_be_carrier(witnesses, since_us)
+        if self._is_doubtful or self._evasion.is_possible:
             return None
         certainty = confounders.compute_certainty(cells, witnesses, limits)
         outage = self._update_outage(cells, certainty, self._voters.deciding)
@@ -222,8 +223,7 @@ class _Evaluation:
         where = self._presence, self._candidate.country
         carrier = confounders.find_only_carrier(*where, self._candidate.from_us)
         is_down = is_kept or confounders.is_carrier_down(*where, since_us, carrier, witnesses)
-        self._is_doubtful = bool(carrier) and is_down
-        return self._is_doubtful
+        return bool(carrier) and is_down
 
     def _may_be_renewal(self, cells: Sequence[AffectedCell]) -> bool:
         """Return whether sessions may have been ended to begin again, or still end."""

@@ -24,6 +24,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 _WAIT_US = 300 * SECOND_US  # time to detect a block of the collector; design/detection.md
 _RECENT_US = 60 * SECOND_US  # since which one found another way, else they have ceased; assumed
+_DOUBT_SHARE = 0.1  # of those that fell silent, who doubt any cut if nobody contradicts; assumed
 _LINK_SHARE = 0.2  # of those that fell silent, who doubt a slow cut; assumed
 _EVADED_SHARE = 0.02  # of those that fell silent; in a cut nobody finds another way; assumed
 
@@ -65,6 +66,19 @@ class EvasionTest:
         A few who lie delay a cut for as long as a few who come back do, and never hide it.
         """
         return self.is_early and (self.is_told or (self._is_evading and self._have_evaded))
+
+    @property
+    def is_doubted(self) -> bool:
+        """Return whether too many say that their link works for a cut, though few for a block.
+
+        In a cut nobody measures that foreign anchors answer, and who has a network of another kind
+        comes by the same entrance. They count by vantage, because this only doubts.
+        """
+        words = [(v.place.asn, self.reports.get(v.witness.nym)) for v in self._silenced]
+        online_asns = [asn for asn, word in words if word is not None and word.online]
+        is_denied = any(word is not None and word.online is False for _, word in words)
+        least = max(self.presence.limits.witnesses, _DOUBT_SHARE * len(self._silenced))
+        return not is_denied and len(online_asns) >= least and len(set(online_asns)) > 1
 
     @property
     def is_early(self) -> bool:

@@ -215,3 +215,25 @@ def test_agents_that_find_another_entrance_at_night_are_no_sleepers() -> None:
 def _list_since(signals: Signals, since_s: float) -> list[Incident]:
     found = detect_silence(signals, at(since_s + 4 * HOUR)).incidents
     return [i for i in found if i.suspected_us >= at(since_s)]
+
+
+@pytest.mark.parametrize("seed", draw_seeds(4))
+def test_few_who_find_another_way_leave_a_silence_in_doubt(seed: int) -> None:
+    """Nobody measures in a cut that foreign anchors answer; too few say so to name a block."""
+    rng = Random(seed)
+    vantages = country(each=3)
+    evaders = rng.sample(vantages, len(vantages) // 5)
+    lost = [vantage for vantage in vantages if vantage not in evaders]
+    signals = live(vantages + world(), rng, 4, churn=0) + drop(lost, ONSET, rng)
+    for vantage in evaders:
+        heard_s = ONSET - rng.uniform(0, 15)
+        back_s = heard_s + 37.5 + rng.uniform(-20, 5)
+        told = OfflineReport(
+            at(back_s + 2), vantage.nym, at(heard_s), at(back_s), alive=True, online=True,
+            carrier="post", measured_us=at(heard_s + 20),
+        )  # fmt: skip
+        signals.append(VantageLoss(at(heard_s + 37.5), vantage.nym, at(heard_s)))
+        signals += [VantageArrival(at(back_s), replace(vantage, carrier="post")), told]
+    (incident,) = detect_silence(signals, at(ONSET + 3_600)).incidents
+    assert (incident.state, incident.confirmed_us) == (IncidentState.SUSPECTED, None)
+    assert incident.scope.is_national
