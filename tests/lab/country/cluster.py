@@ -23,7 +23,7 @@ from lab.country.country import UP_S, Country, serving
 from lab.country.topology import ABROAD, COLLECTOR, topology
 from lab.country.world import world
 from support.nats_servers import find_program
-from support.programs import PYTHONPATH, eventually, kill, operator_header
+from support.programs import PYTHONPATH, ask, eventually, kill, operator_header
 
 BROKERS = ("broker1", "broker2", "broker3")
 INGEST = ("ingest1", "ingest2", "ingest3")
@@ -132,6 +132,14 @@ class ClusterCountry(Country):
 
         eventually(leads, "a collector that leads", UP_S)
 
+    def import_(self, *arguments: str) -> str:
+        """What came by hand, taken in beside the collector that leads."""
+        leader = next(name for name in LEADERS if self.pages == f"{locate_machine(name)}:8080")
+        data = self.folder / _name_data(leader)
+        places = ("--data", str(data), "--config", f"{self.folder}/collector.yml")
+        command = self.collector_command("import", arguments[0], *places, *arguments[1:])
+        return ask(self.world.command(ABROAD, command))
+
     def count_judges(self) -> int:
         """The processes that judge for the collector that leads; 0 where none answers."""
         header = operator_header(self.folder / "data")
@@ -155,7 +163,7 @@ class ClusterCountry(Country):
 
     def _serve(self, name: str) -> list[str]:
         role = name.rstrip("123")
-        data = "data" if name == "leader1" else name
+        data = _name_data(name)
         settings = yaml.safe_load((self.folder / "collector.yml").read_text())
         here = locate_machine(name)
         own: dict[str, dict[str, Any]] = {
@@ -174,6 +182,11 @@ class ClusterCountry(Country):
 
     def _listens(self, name: str, port: int) -> bool:
         return f":{port} " in self.world.run(name, "ss", "-Hltn")
+
+
+def _name_data(machine: str) -> str:
+    """Return the name of a machine's data directory; the first leader's is made before it."""
+    return "data" if machine == "leader1" else machine
 
 
 def build_store(more: Mapping[str, Any] | None = None) -> dict[str, Any]:
