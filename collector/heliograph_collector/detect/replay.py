@@ -15,7 +15,6 @@ from operator import attrgetter, itemgetter
 
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.detect.amendments import apply_amendments, list_failing
-from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US, DetectorEngine
 from heliograph_collector.detect.late_data import LateVotes, ReopenedWindow, find_amendments
 from heliograph_collector.detect.level.beginnings import (
@@ -23,6 +22,7 @@ from heliograph_collector.detect.level.beginnings import (
     find_doubtful_beginnings,
 )
 from heliograph_collector.detect.level.detector import detect_levels
+from heliograph_collector.detect.past_runs import PastRuns
 from heliograph_collector.detect.silence.detector import CoverageGap
 from heliograph_collector.detect.sparse_votes import count_median, detect_sparse
 from heliograph_collector.incidents.incident import Incident, IncidentState
@@ -98,6 +98,7 @@ class _LiveReplay:
         self.late_count = 0
         self._now_us = min(times_us) // RECOVERY_CHECK_US * RECOVERY_CHECK_US
         self._late = LateVotes()
+        self._past = PastRuns()
         self._amendments: dict[str, Incident] = {}
         self._read_votes: defaultdict[str, list[ServiceVote]] = defaultdict(list)
 
@@ -114,6 +115,7 @@ class _LiveReplay:
 
     def _add_vote(self, vote: ServiceVote, now_us: int) -> None:
         self._read_votes[vote.service].append(vote)
+        self._past.note(vote)
         if not self.engine.add_vote(vote):
             self.late_count += 1
             self._late.add(vote, now_us)
@@ -142,12 +144,9 @@ class _LiveReplay:
             return
         closed_us = self.engine.blocking.since_us
         since_us, until_us = window.bounds(closed_us, incidents)
-        reevaluated = detect_blocking(
-            self._select_votes(window, since_us, until_us),
-            since_us,
-            until_us,
-            judged=(window.service, window.country),
-        )
+        votes = self._select_votes(window, since_us, until_us)
+        judged = window.service, window.country
+        reevaluated = self._past.detect(votes, since_us, until_us, judged)
         self._amendments |= find_amendments(
             incidents,
             reevaluated,

@@ -164,8 +164,10 @@ class BlockingDetector:
         )
 
     @classmethod
-    def from_state(cls, state: BlockingDetectorState) -> "BlockingDetector":
-        detector = cls(state.since_us)
+    def from_state(
+        cls, state: BlockingDetectorState, judged: JudgedCell | None = None
+    ) -> "BlockingDetector":
+        detector = cls(state.since_us, judged=judged)
         detector.waiting_votes = state.waiting
         detector.editions = state.editions
         detector.links = state.links
@@ -305,9 +307,8 @@ class BlockingDetector:
         fresh, new_voters = self._add_votes(service, votes, end_us)
         by_country: dict[str, list[ServiceVote]] = {}
         for country, country_votes in fresh.items():
-            front = service.countries.setdefault(
-                country, CountryService(country, name, self.limits)
-            )
+            front = CountryService(country, name, self.limits)
+            front = service.countries.setdefault(country, front)
             by_country[country] = drop_walled(front, country_votes, walled)
             front.record_times(by_country[country])
         return ServiceBin(by_country, new_voters)

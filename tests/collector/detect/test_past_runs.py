@@ -1,0 +1,44 @@
+"""A window that late votes reopen again goes on from where it is still right, to the same end."""
+
+from random import Random
+
+from heliograph.units import MINUTE_US, SECOND_US
+from heliograph_collector.detect.blocking.detector import detect_blocking
+from heliograph_collector.detect.past_runs import PastRuns
+from heliograph_collector.model.signals import ServiceVote, VoteValue
+from support.presence_model import BLOCKED_TLS, KZ, T0, at, country
+
+HOUR = 3_600.0
+JUDGED = ("telegram", "KZ")
+
+
+def _list_votes(rng: Random) -> list[tuple[int, ServiceVote]]:
+    """List votes with the times at which they are read: a third of them ten minutes late or so."""
+    timed: list[tuple[int, ServiceVote]] = []
+    for vantage in [*country(each=1), *country("KG", each=1)]:
+        for service in ("signal", "telegram"):
+            now_s = rng.uniform(0, 300)
+            while now_s < 4 * HOUR:
+                is_blocked = KZ(vantage) and service == "telegram" and HOUR <= now_s < 3 * HOUR
+                verdict = BLOCKED_TLS if is_blocked else (VoteValue.GOOD, "", "")
+                vote = ServiceVote(at(now_s), vantage, service, *verdict)
+                late_s = rng.expovariate(1 / 600) if rng.random() < 0.3 else 0.0
+                timed.append((vote.at_us + int((20 + late_s) * SECOND_US), vote))
+                now_s += 300 * rng.uniform(0.85, 1.15)
+    return sorted(timed, key=lambda pair: pair[0])
+
+
+def test_each_run_finds_what_one_from_the_beginning_does() -> None:
+    timed = _list_votes(Random(1))
+    runs = PastRuns()
+    read: list[ServiceVote] = []
+    for end_s in (1.2, 1.3, 1.5, 1.8, 2.4, 2.5, 3.1, 3.2, 3.9):
+        until_us = at(end_s * HOUR) // MINUTE_US * MINUTE_US
+        while timed and timed[0][0] < until_us:
+            vote = timed.pop(0)[1]
+            runs.note(vote)
+            read.append(vote)
+        inside = [vote for vote in read if vote.at_us < until_us]
+        anew = detect_blocking(inside, T0, until_us, judged=JUDGED)
+        assert runs.detect(inside, T0, until_us, JUDGED) == anew
+    assert [incident.service for incident in anew] == ["telegram"]
