@@ -148,7 +148,7 @@ class _Evaluation:
         limits = self._limits
         since_us = candidate.burst_us - int(limits.spread_s * SECOND_US)
         where = self._presence, candidate.country, since_us
-        witnesses = confounders.hear_witnesses(*where)
+        witnesses = confounders.hear_witnesses(*where, apart=self._evasion.apart)
         self._is_transit = witnesses.may_be_transit
         is_waiting = self._is_transit and self._evasion.may_be_transit(self._voters)
         is_common = witnesses.is_hit and not confounders.are_others_back(*where, self._now_us)

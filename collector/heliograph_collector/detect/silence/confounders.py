@@ -72,7 +72,12 @@ class WitnessStatement:
 
 
 def hear_witnesses(
-    presence: PresenceTracker, country: str, since_us: int, carrier: str = ""
+    presence: PresenceTracker,
+    country: str,
+    since_us: int,
+    carrier: str = "",
+    *,
+    apart: Collection[str] = (),
 ) -> WitnessStatement:
     """Hear the other countries about silences since a time.
 
@@ -81,9 +86,11 @@ def hear_witnesses(
 
     Args:
         carrier: Hear only vantages of this carrier; "" is every one.
+        apart: Countries that fell by themselves, which are not heard.
     """
     limits = presence.limits
-    tallies = [presence.tally(other, carrier) for other in presence.countries if other != country]
+    others = [other for other in presence.countries if other != country and other not in apart]
+    tallies = [presence.tally(other, carrier) for other in others]
     established = [tally.sum_established(since_us) for tally in tallies]
     if sum(nat_votes for _, nat_votes in established) >= limits.witnesses:
         counts = [count for count, _ in established]
@@ -175,12 +182,14 @@ def are_failing_elsewhere(
     carriers: Collection[str],
     *,
     is_early: bool = False,
+    apart: Collection[str] = (),
 ) -> bool:
     """Return whether these carriers, one at least, fall silent in the median country too.
 
     An entrance that fails may reach one country after another: while it is early, one is enough.
     """
-    users = [hear_witnesses(presence, country, since_us, carrier) for carrier in carriers]
+    where = presence, country, since_us
+    users = [hear_witnesses(*where, carrier, apart=apart) for carrier in carriers]
     return bool(users) and all(u.is_hit or (is_early and u.begun > 0) for u in users)
 
 

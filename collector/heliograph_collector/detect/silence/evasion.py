@@ -26,6 +26,8 @@ _WAIT_US = 300 * SECOND_US  # time to detect a block of the collector; design/de
 _RECENT_US = 60 * SECOND_US  # since which one found another way, else they have ceased; assumed
 _DOUBT_SHARE = 0.1  # of those that fell silent, who doubt any cut if nobody contradicts; assumed
 _LINK_SHARE = 0.2  # of those that fell silent, who doubt a slow cut; assumed
+_DARK_SHARE = 0.9  # of those that fell, a few of whom fell by chance and are back; assumed
+_APART_CHANCE = 1e-3  # that nobody of a country finds the way that others find; assumed
 _EVADED_SHARE = 0.02  # of those that fell silent; in a cut nobody finds another way; assumed
 
 
@@ -125,6 +127,34 @@ class EvasionTest:
             return False
         return has_contrary_word(self._silenced, self.reports, self.now_us, self.presence.limits)
 
+    @cached_property
+    def apart(self) -> list[str]:
+        """The other countries that fell by themselves.
+
+        In a fault of ours people elsewhere would find another way as often as they do here, in the
+        same minutes. Of a country that is cut nobody does.
+        """
+        since_us = self.since_us - int(self.presence.limits.spread_s * SECOND_US)
+        fallen = self._list_lost(self.country, since_us)
+        moved = sum(v.is_rerouted for v in fallen)
+        if moved < self.presence.limits.witnesses:
+            return []
+        stuck_share = 1.0 - moved / len(fallen)
+        others = [other for other in self.presence.countries if other != self.country]
+        return [other for other in others if self._fell_apart(other, since_us, stuck_share)]
+
+    def _fell_apart(self, country: str, since_us: int, stuck_share: float) -> bool:
+        fallen = self._list_lost(country, since_us)
+        is_dark = sum(v.is_silent for v in fallen) >= _DARK_SHARE * len(fallen)
+        has_way = any(v.is_rerouted for v in fallen)
+        return is_dark and not has_way and stuck_share ** len(fallen) <= _APART_CHANCE
+
+    def _list_lost(self, country: str, since_us: int) -> list[VantagePresence]:
+        """List who was lost since a time, also if back, without a look at all others."""
+        names = self.presence.tally(country).list_lost(since_us)
+        lost = map(self.presence.vantages.__getitem__, names)
+        return [vantage for vantage in lost if not vantage.deferred]
+
     def may_be_transit(self, voters: CountryVoters) -> bool:
         """Return whether our way to several countries may be broken, and not be mended yet.
 
@@ -150,7 +180,7 @@ class EvasionTest:
             return None
         since_us = self.since_us - _WAIT_US  # an entrance may fail in one country after another
         where = self.presence, self.country, since_us, evidence.lost_by
-        if confounders.are_failing_elsewhere(*where, is_early=self.is_early):
+        if confounders.are_failing_elsewhere(*where, is_early=self.is_early, apart=self.apart):
             return None
         own = self.presence, self.country, self._silenced
         view = view_entrances(*own, evidence.lost_by, self.since_us)

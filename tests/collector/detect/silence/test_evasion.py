@@ -91,6 +91,40 @@ def test_entrance_that_fails_for_all_countries_is_no_block() -> None:
         assert detect_silence(signals, at(ONSET + 3_600)).incidents == (), seed
 
 
+def test_cut_next_door_hides_no_block_of_the_entrance() -> None:
+    """In the same minute; in a fault of ours some would find the second there too."""
+    for seed in draw_seeds(4):
+        rng = Random(seed)
+        people, others = _list_by_first()
+        cut = [v for v in others if v.place.country == "XA"]
+        signals = live(people + others, rng, 4, churn=1.0) + drop(cut, ONSET - 20, rng)
+        for vantage in people:
+            heard_s = ONSET - rng.uniform(0, 15)
+            signals.append(VantageLoss(at(heard_s + 37.5), vantage.nym, at(heard_s)))
+            back_s = ONSET + rng.uniform(20, 80)
+            signals.append(VantageArrival(at(back_s), replace(vantage, carrier="session/1")))
+        told = detect_silence(signals, at(ONSET + 300)).incidents
+        confirmed = {i.scope.country: i.kind for i in told if i.confirmed_us is not None}
+        assert confirmed["KZ"] is IncidentKind.COLLECTOR_BLOCKED, seed
+
+
+def test_fault_of_ours_in_two_countries_is_no_block_of_either() -> None:
+    """Some of both find the second."""
+    for seed in draw_seeds(4):
+        rng = Random(seed)
+        people, others = _list_by_first()
+        both = people + [v for v in others if v.place.country == "XA"]
+        signals = live(people + others, rng, 4, churn=1.0)
+        for vantage in both:
+            heard_s = ONSET - rng.uniform(0, 15)
+            signals.append(VantageLoss(at(heard_s + 37.5), vantage.nym, at(heard_s)))
+            back_s = ONSET + rng.uniform(20, 150)
+            carrier = rng.choice(("session/0", "session/1"))
+            signals.append(VantageArrival(at(back_s), replace(vantage, carrier=carrier)))
+        told = detect_silence(signals, at(ONSET + 450)).incidents
+        assert [i for i in told if i.confirmed_us is not None] == [], seed
+
+
 def test_agents_that_change_the_entrance_by_intent_tell_of_no_block() -> None:
     """A new plan names another entrance first: they have no gap to tell of."""
     rng = Random(1)

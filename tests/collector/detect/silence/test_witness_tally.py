@@ -2,6 +2,7 @@
 
 import cProfile
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import replace
 from random import Random
 
@@ -140,12 +141,17 @@ def test_work_grows_with_the_losses_and_not_with_their_square() -> None:
 
 
 def recount_witnesses(
-    presence: PresenceTracker, country: str, since_us: int, carrier: str = ""
+    presence: PresenceTracker,
+    country: str,
+    since_us: int,
+    carrier: str = "",
+    *,
+    apart: Collection[str] = (),
 ) -> confounders.WitnessStatement:
     """Hear the witnesses with a tally that counts all vantages now, and none before."""
     fresh = PresenceTracker()
     fresh.restore(presence.vantages.values())
-    return HEAR(fresh, country, since_us, carrier)
+    return HEAR(fresh, country, since_us, carrier, apart=apart)
 
 
 HEAR = confounders.hear_witnesses
@@ -188,9 +194,14 @@ def test_evaluation_counts_only_what_has_changed(monkeypatch: pytest.MonkeyPatch
     hear_witnesses = confounders.hear_witnesses
 
     def hear(
-        presence: PresenceTracker, code: str, since_us: int, carrier: str = ""
+        presence: PresenceTracker,
+        code: str,
+        since_us: int,
+        carrier: str = "",
+        *,
+        apart: Collection[str] = (),
     ) -> confounders.WitnessStatement:
-        statements.append(hear_witnesses(presence, code, since_us, carrier))
+        statements.append(hear_witnesses(presence, code, since_us, carrier, apart=apart))
         return statements[-1]
 
     monkeypatch.setattr(confounders, "hear_witnesses", hear)
