@@ -100,12 +100,19 @@ def seal_batch(batch: pb.Batch, signer: keys.SigningKey, collector: bytes) -> by
 
 
 def open_envelope(
-    envelope: pb.Envelope, key: keys.SealingKey, public_key_of: Callable[[bytes], bytes | None]
+    envelope: pb.Envelope,
+    key: keys.SealingKey,
+    public_key_of: Callable[[bytes], bytes | None],
+    *,
+    max_batch: int = MAX_BATCH,
 ) -> VerifiedBatch:
     """Undo `seal_batch` and verify the signature.
 
     `public_key_of` maps an agent id to its Ed25519 key, None if not enrolled. Raises
     EnvelopeError with the reason. Sizes are checked before any byte is decompressed.
+
+    Args:
+        max_batch: Bytes of the batch once decompressed; a larger one is too_large.
     """
     signed = _unseal(envelope, key)
     public = public_key_of(signed.agent)
@@ -113,7 +120,7 @@ def open_envelope(
         raise EnvelopeError("unknown_agent")
     if not _is_signed(signed, public, key, envelope.version):
         raise EnvelopeError("bad_signature")
-    batch = decompress_batch(signed.batch)
+    batch = decompress_batch(signed.batch, max_batch)
     if batch.agent != signed.agent:
         raise EnvelopeError("bad_batch")
     return VerifiedBatch(signed.agent, batch.sequence, batch, signed.batch)
@@ -126,10 +133,10 @@ def _is_signed(signed: pb.SignedBatch, public: bytes, key: keys.SealingKey, vers
     return keys.verify(public, signed.signature, keys.BATCH, key.public + signed.batch)
 
 
-def decompress_batch(compressed: bytes) -> pb.Batch:
+def decompress_batch(compressed: bytes, max_bytes: int = MAX_BATCH) -> pb.Batch:
     """Decompress the batch in a journal row. Raises EnvelopeError."""
     try:
-        return pb.Batch.FromString(decompress_frame(compressed, MAX_BATCH))
+        return pb.Batch.FromString(decompress_frame(compressed, max_bytes))
     except ZstdFrameSizeError as error:
         raise EnvelopeError("too_large") from error
     except ZstdFrameError as error:

@@ -3,7 +3,8 @@
 An envelope that comes alone is opened at once. Those that follow within PAUSE_S are opened
 together, GROUP at most, and so they share a commit of the journal too. Small ones are opened in the
 event loop: to send a group to a thread and back costs as much as to open one or two of them. A
-group with a large one is opened in one of a few threads.
+group with a large one is opened in one of a few threads, and so is one that is small and turns out
+large when it is unsealed: no agent holds the loop by what it sends.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ GROUP = 16  # assumed; the first waits for the others, some 3 ms on an idle core
 # envelopes a second they came each 2 ms, and each went alone to the disk.
 PAUSE_S = 0.015
 SMALL_BYTES = 24_576  # sealed; some ten results, which take 0.3 ms
+SMALL_BATCH = 131_072  # bytes of it once decompressed; assumed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,42 +110,64 @@ class EnvelopeOpener:
                 self._pause = loop.call_later(PAUSE_S, self._end_pause, loop)
             group = [self._waiting.popleft() for _ in range(count)]
             if all(len(request.message.sealed) <= SMALL_BYTES for request in group):
-                self._open_group(group)
-                _resolve(group)
-            else:
-                self._busy_count += 1
-                self._threads.submit(self._open_apart, group, loop)
+                self._open_here(group, loop)
+                return
+            self._open_apart(group, loop)
+
+    def _open_here(self, group: list[_OpenRequest], loop: asyncio.AbstractEventLoop) -> None:
+        """Open a group of small ones; what else waits comes after the loop's other work."""
+        large = [request for request in group if not self._open_small(request)]
+        _resolve([request for request in group if request not in large])
+        if large:
+            self._open_apart(large, loop)
+        if self._waiting:
+            loop.call_soon(self._start_groups, loop)
 
     def _end_pause(self, loop: asyncio.AbstractEventLoop) -> None:
         self._pause = None
         self._start_groups(loop)
 
     def _open_apart(self, group: list[_OpenRequest], loop: asyncio.AbstractEventLoop) -> None:
+        self._busy_count += 1
+        self._threads.submit(self._open_in_thread, group, loop)
+
+    def _open_in_thread(self, group: list[_OpenRequest], loop: asyncio.AbstractEventLoop) -> None:
         """Open a group, in a thread."""
-        self._open_group(group)
+        for request in group:
+            self._open_request(request, envelope.MAX_BATCH)
         with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(self._finish_group, group, loop)
 
-    def _open_group(self, group: list[_OpenRequest]) -> None:
-        for request in group:
-            try:
-                request.opened = self._open(request.message, request.received_us)
-            except Exception as error:  # noqa: BLE001 whatever it is, the caller gets it, or it would wait for ever
-                request.error = error
+    def _open_small(self, request: _OpenRequest) -> bool:
+        """Open a request in the event loop; return False if it is large inside."""
+        self._open_request(request, SMALL_BATCH)
+        error = request.error
+        if not isinstance(error, envelope.EnvelopeError) or error.reason != "too_large":
+            return True
+        request.error = None
+        return False
+
+    def _open_request(self, request: _OpenRequest, max_batch: int) -> None:
+        try:
+            request.opened = self._open(request.message, request.received_us, max_batch)
+        except Exception as error:  # noqa: BLE001 whatever it is, the caller gets it, or it would wait for ever
+            request.error = error
 
     def _finish_group(self, group: list[_OpenRequest], loop: asyncio.AbstractEventLoop) -> None:
         self._busy_count -= 1
         self._start_groups(loop)
         _resolve(group)
 
-    def _open(self, message: pb.Envelope, received_us: int) -> OpenedEnvelope:
+    def _open(self, message: pb.Envelope, received_us: int, max_batch: int) -> OpenedEnvelope:
         envelope.find_info(message)  # an unknown version is refused before any file is read
         key = self._sealing_keys.find(message.key_id)
         if key is None:
             raise envelope.EnvelopeError("unknown_key")
-        return check_batch(self._unseal(message, key), received_us)
+        return check_batch(self._unseal(message, key, max_batch), received_us)
 
-    def _unseal(self, message: pb.Envelope, key: SealingKey) -> envelope.VerifiedBatch:
+    def _unseal(
+        self, message: pb.Envelope, key: SealingKey, max_batch: int
+    ) -> envelope.VerifiedBatch:
         """Unseal and verify by the agent's present key, then by each earlier one."""
         agent_keys: Sequence[bytes] = ()
 
@@ -155,7 +179,7 @@ class EnvelopeOpener:
         key_index = 0
         while True:
             try:
-                return envelope.open_envelope(message, key, find_key)
+                return envelope.open_envelope(message, key, find_key, max_batch=max_batch)
             except envelope.EnvelopeError as error:
                 key_index += 1
                 if error.reason != "bad_signature" or key_index >= len(agent_keys):
