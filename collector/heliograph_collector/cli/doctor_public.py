@@ -48,7 +48,7 @@ def check_public(config: Config, helper: str) -> list[Finding]:
 
 
 def _list_entrances(config: Config) -> list[str]:
-    """List the addresses that agents learn from the plan; a relay shows a key of its own."""
+    """List the addresses that agents learn from the plan; a relay shows its own key."""
     grpc_port = split_endpoint(config.grpc)[1]
     post_port = split_endpoint(config.post)[1] if config.post else 0
     entrances = config.list_entrances(grpc_port, post_port)

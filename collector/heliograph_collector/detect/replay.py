@@ -5,36 +5,82 @@ their end in between, and votes that come too late to count reopen their past.
 
 Votes of a service in a country that are too sparse for minutes, such as OONI's, are detected in
 bins of an hour (sparse_votes.py): with minutes, hourly runs would never meet.
+
+A block that lasts is detected again from its beginning whenever votes came late, so that hours are
+computed anew for votes that are minutes late. The state of a run is stored each quarter of an hour.
+The next run of the same window resumes at the last state that has all votes of its time; each vote
+that is read later drops the states that lack it.
+
+What is usual is learned from a series itself, so a drop in which it begins is its habit. That is
+not found, but can be said: its first values are far below those of its best day at the same hours.
 """
 
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter, itemgetter
+from statistics import median
 
-from heliograph.units import MINUTE_US, SECOND_US
+import msgspec
+
+from heliograph.timestamps import format_timestamp
+from heliograph.units import DAY_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.amendments import apply_amendments, list_failing
+from heliograph_collector.detect.blocking.detector import (
+    BlockingDetector,
+    BlockingDetectorState,
+    JudgedCell,
+)
 from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US, DetectorEngine
 from heliograph_collector.detect.late_data import LateVotes, ReopenedWindow, find_amendments
-from heliograph_collector.detect.level.beginnings import (
-    DoubtfulBeginning,
-    find_doubtful_beginnings,
-)
 from heliograph_collector.detect.level.detector import detect_levels
-from heliograph_collector.detect.past_runs import PastRuns
+from heliograph_collector.detect.level.habit import LEAST_VALUES
 from heliograph_collector.detect.silence.detector import CoverageGap
 from heliograph_collector.detect.sparse_votes import count_median, detect_sparse
 from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.model.level import LevelReading
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import ServiceVote, VantageSignal, sort_signals
 from heliograph_collector.model.thresholds import THRESHOLDS
+
+LOW_SHARE = 0.5  # of the best day, below which a beginning may be a drop; assumed
+
+_STEP_US = 15 * MINUTE_US  # between two states; most late votes are later by less; assumed
 
 # After the last signal of a file that names no end, so that what is pending is decided; assumed.
 _AFTER_US = 1_800 * SECOND_US
 _UNNAMED_NETWORKS = 4_250_000_000  # of the numbers for private use (RFC 6996)
 
 TimedVote = tuple[int, ServiceVote]  # with the time at which the collector has judged it
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulBeginning:
+    """A series of which nothing, or not the beginning, can be judged."""
+
+    source: str
+    scope: Scope
+    since_us: int
+    values: int
+    share: float  # of its best day, at which it begins
+
+    @property
+    def is_short(self) -> bool:
+        return self.values <= LEAST_VALUES
+
+    def describe(self) -> str:
+        """Say what cannot be judged, and the cure."""
+        scope = self.scope
+        place = (scope.country, scope.region, f"AS{scope.asn}" * bool(scope.asn))
+        name = f"{'/'.join(filter(None, place))} ({self.source})"
+        if self.is_short:
+            return f"{name}: {self.values} values are too few to judge any."
+        return (
+            f"{name}: begins on {format_timestamp(self.since_us)[:16]} at {self.share:.0%} of its "
+            "best day. It may begin within a drop, which would be taken for usual: give a series "
+            "that begins two weeks earlier."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,3 +271,89 @@ def _vote_key(timed: TimedVote) -> tuple[int, int, str, str]:
 
 
 _onset_key = attrgetter("started.earliest_us", "id")
+
+
+@dataclass(slots=True)
+class _PastRun:
+    """The states of the last run of one window, in order of time."""
+
+    since_us: int
+    states: dict[int, bytes] = field(default_factory=dict)
+
+    def drop_states(self, after_us: int) -> None:
+        for at_us in [at_us for at_us in self.states if at_us > after_us]:
+            del self.states[at_us]
+
+
+class PastRuns:
+    """The last run of each window, by its service and country."""
+
+    def __init__(self) -> None:
+        self._runs: dict[JudgedCell, _PastRun] = {}
+
+    def note(self, vote: ServiceVote) -> None:
+        """Drop the states that lack a vote which is read only now."""
+        for (service, country), run in self._runs.items():
+            if vote.service == service or vote.witness.place.country == country:
+                run.drop_states(vote.at_us)
+
+    def detect(
+        self, votes: Iterable[ServiceVote], since_us: int, until_us: int, judged: JudgedCell
+    ) -> tuple[Incident, ...]:
+        """Detect blocking in a window as `detect_blocking` does, from the last state that holds.
+
+        Args:
+            votes: All votes of the window, of its service and of its country.
+            since_us: The window.
+            until_us: Its end.
+            judged: Its service and country.
+        """
+        run = self._runs.get(judged)
+        if run is None or run.since_us != since_us:
+            run = self._runs[judged] = _PastRun(since_us)
+        run.drop_states(until_us)
+        detector = _resume(run, judged)
+        width_us = detector.width_us
+        bins: defaultdict[int, list[ServiceVote]] = defaultdict(list)
+        for vote in votes:
+            if vote.at_us >= detector.since_us:
+                bins[(vote.at_us - since_us) // width_us].append(vote)
+        first = (detector.since_us - since_us) // width_us
+        for index in range(first, max(0, (until_us - since_us) // width_us)):
+            for vote in bins.get(index, ()):
+                detector.add_vote(vote)
+            end_us = since_us + (index + 1) * width_us
+            detector.close_bins(end_us)
+            if end_us % _STEP_US == 0:
+                run.states[end_us] = msgspec.json.encode(detector.state())
+        return detector.incidents()
+
+
+def _resume(run: _PastRun, judged: JudgedCell) -> BlockingDetector:
+    if not run.states:
+        return BlockingDetector(run.since_us, judged=judged)
+    state = msgspec.json.decode(run.states[max(run.states)], type=BlockingDetectorState)
+    return BlockingDetector.from_state(state, judged)
+
+
+def find_doubtful_beginnings(readings: Iterable[LevelReading]) -> tuple[DoubtfulBeginning, ...]:
+    """Find the series that are too short, or begin low; the order of readings is free."""
+    series: defaultdict[tuple[str, Scope], list[LevelReading]] = defaultdict(list)
+    for reading in readings:
+        series[reading.source, reading.scope].append(reading)
+    beginnings = (_build_beginning(*key, own) for key, own in sorted(series.items()))
+    return tuple(b for b in beginnings if b.is_short or b.share < LOW_SHARE)
+
+
+def _build_beginning(source: str, scope: Scope, own: list[LevelReading]) -> DoubtfulBeginning:
+    known = sorted((r.at_us, r.value) for r in own if r.value is not None)
+    since_us = min(reading.at_us for reading in own)
+    by_day: defaultdict[int, list[float]] = defaultdict(list)
+    beginning = known[:LEAST_VALUES]
+    for at_us, value in known:
+        day, clock_us = divmod(at_us - beginning[0][0], DAY_US)
+        if clock_us <= beginning[-1][0] - beginning[0][0]:
+            by_day[day].append(value)
+    best = max((median(values) for values in by_day.values()), default=0.0)
+    first = median([value for _, value in beginning]) if beginning else 0.0
+    return DoubtfulBeginning(source, scope, since_us, len(known), first / best if best else 1.0)

@@ -39,7 +39,7 @@ class LinkTests:
     asn: int
     mute: float = 0.0
     told: float = _BEFORE
-    services: list[str] = field(default_factory=list)  # that could not be told
+    services: list[str] = field(default_factory=list)  # whose state is unknown
     at_us: int = 0  # of the latest test
     is_walled: bool = False
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.detect.level.habit import UsualLevel
 from heliograph_collector.detect.level.nights import DOUBT_CHANCE, compute_chance
-from heliograph_collector.detect.level.stayers import have_stayers_gone
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
@@ -21,6 +20,10 @@ from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
+
+_LASTING_US = 10 * MINUTE_US  # of a silence; assumed
+_AWAY_SHARE = 0.2  # of stayers that are away at one time; assumed
+_CHANCE = 1e-3  # that so many are, though nothing befell them; assumed
 
 # Assumed, all of them:
 STEP_US = 15 * MINUTE_US  # of the habit
@@ -341,3 +344,22 @@ def find_fallen_cells(
     votes = count_silent(fallen)
     cells = localize(votes, limits.confirm_share, limits.votes, limits)
     return FallenCells(scope, cells, sum_votes(votes))
+
+
+def have_stayers_gone(vantages: Iterable[VantagePresence], now_us: int, limits: Thresholds) -> bool:
+    """Return whether more stayers are away than go by themselves.
+
+    Stayers were here for a whole day and night. Of a fleet of ten a share says little: that nine
+    are away, of whom four go to sleep each night, is what chance makes of such a night now and
+    then. But who sleeps does so each day. Who was not away for an hour in the day and night before
+    its loss goes by accident alone, or on a day like none before, and then few do at a time.
+    """
+    stayers = [v for v in vantages if v.has_stayed(now_us) and not _is_brief(v, now_us)]
+    votes = sum_votes(count_silent(stayers))
+    if votes.hits < limits.votes or votes.share < limits.confirm_share:
+        return False
+    return upper_tail([_AWAY_SHARE] * round(votes.votes), round(votes.hits)) <= _CHANCE
+
+
+def _is_brief(vantage: VantagePresence, now_us: int) -> bool:
+    return vantage.is_silent and now_us - vantage.lost_us < _LASTING_US

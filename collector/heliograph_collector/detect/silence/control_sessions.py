@@ -4,7 +4,7 @@ Theory of operation. A control is an agent of the operator's in a place without 
 no vote on its country. But it holds a session by one of our entrances, as every agent does, and
 loses that one with the people of a country if the entrance itself fails. For each control this
 keeps where it is, the entrance of its session, and when it last lost a session by each entrance. A
-session is lost when its row says so, and when the control comes by another entrance while it was
+session is lost by a row of that, and when the control comes by another entrance while it was
 thought to be here: it had found that one before its loss was noticed. After a start of the
 collector a control is awaited, and shows nothing until it is back.
 """

@@ -1,6 +1,6 @@
 """Grid regions: whether lines fail where a grid fails, or where an order or a cable does.
 
-A grid takes all lines of a region, whoever their operator is. An order takes operators, and so does
+A grid takes all lines of a region, by whichever operator. An order takes operators, and so does
 a cable.
 """
 

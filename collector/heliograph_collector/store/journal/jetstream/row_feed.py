@@ -1,7 +1,7 @@
 """Rows of the stream in their order, many for one request.
 
 Theory of operation. A row that is asked for by its position costs a request and an answer. A reader
-that goes on where it stopped gets rows from a *feed*: a consumer on the servers, which they keep
+that resumes where it stopped gets rows from a *feed*: a consumer on the servers, which they keep
 for IDLE_S after the last request. A feed is *closed*, or *open* at the position of the next row.
 
 A row may be lost on the way (a reconnection, a full buffer), or by that server: then its position

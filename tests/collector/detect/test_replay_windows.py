@@ -4,7 +4,7 @@ from random import Random
 
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
-from heliograph_collector.detect.past_runs import PastRuns
+from heliograph_collector.detect.replay import PastRuns
 from heliograph_collector.model.signals import ServiceVote, VoteValue
 from support.presence_model import BLOCKED_TLS, KZ, T0, at, country
 
