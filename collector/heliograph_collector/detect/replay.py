@@ -7,7 +7,7 @@ Votes of a service in a country that are too sparse for minutes, such as OONI's,
 bins of an hour (sparse_votes.py): with minutes, hourly runs would never meet.
 
 A block that lasts is detected again from its beginning whenever votes came late, so that hours are
-computed anew for votes that are minutes late. The state of a run is stored each quarter of an hour.
+computed again for votes minutes late. The state of a run is stored each quarter of an hour.
 The next run of the same window resumes at the last state that has all votes of its time; each vote
 that is read later drops the states that lack it.
 

@@ -66,11 +66,6 @@ class _OpenRequest:
             self.future.set_exception(self.error)
 
 
-def _resolve(group: Sequence[_OpenRequest]) -> None:
-    for request in group:
-        request.resolve()
-
-
 class EnvelopeOpener:
     """Open envelopes: unseal, check the signature, count measurements.
 
@@ -116,8 +111,12 @@ class EnvelopeOpener:
 
     def _open_here(self, group: list[_OpenRequest], loop: asyncio.AbstractEventLoop) -> None:
         """Open a group of small ones; what else waits comes after the loop's other work."""
-        large = [request for request in group if not self._open_small(request)]
-        _resolve([request for request in group if request not in large])
+        large: list[_OpenRequest] = []
+        for request in group:
+            if self._open_small(request):
+                request.resolve()
+            else:
+                large.append(request)
         if large:
             self._open_apart(large, loop)
         if self._waiting:
@@ -156,7 +155,8 @@ class EnvelopeOpener:
     def _finish_group(self, group: list[_OpenRequest], loop: asyncio.AbstractEventLoop) -> None:
         self._busy_count -= 1
         self._start_groups(loop)
-        _resolve(group)
+        for request in group:
+            request.resolve()
 
     def _open(self, message: pb.Envelope, received_us: int, max_batch: int) -> OpenedEnvelope:
         envelope.find_info(message)  # an unknown version is refused before any file is read

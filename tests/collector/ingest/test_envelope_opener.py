@@ -70,7 +70,7 @@ async def test_loop_has_its_turn_between_groups(opener: EnvelopeOpener) -> None:
     waiting += [asyncio.create_task(opener.open(seal(10 + n), NOW_US)) for n in range(count)]
     most = done = 0
     while done < len(waiting):
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a turn of the loop: that is what is counted
         newly_done = sum(task.done() for task in waiting) - done
         most = max(most, newly_done)
         done += newly_done

@@ -307,10 +307,10 @@ class BlockingDetector:
         fresh, new_voters = self._add_votes(service, votes, end_us)
         by_country: dict[str, list[ServiceVote]] = {}
         for country, country_votes in fresh.items():
-            front = CountryService(country, name, self.limits)
-            front = service.countries.setdefault(country, front)
-            by_country[country] = drop_walled(front, country_votes, walled)
-            front.record_times(by_country[country])
+            new = CountryService(country, name, self.limits)
+            country_service = service.countries.setdefault(country, new)
+            by_country[country] = drop_walled(country_service, country_votes, walled)
+            country_service.record_times(by_country[country])
         return ServiceBin(by_country, new_voters)
 
     def _list_flapping(self) -> dict[str, dict[str, FlappingVantages]]:

@@ -21,9 +21,9 @@ from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
-_LASTING_US = 10 * MINUTE_US  # of a silence; assumed
+_STAYER_GONE_US = 10 * MINUTE_US  # of a silence; assumed
 _AWAY_SHARE = 0.2  # of stayers that are away at one time; assumed
-_CHANCE = 1e-3  # that so many are, though nothing befell them; assumed
+_STAYERS_CHANCE = 1e-3  # that so many are, though nothing befell them; assumed
 
 # Assumed, all of them:
 STEP_US = 15 * MINUTE_US  # of the habit
@@ -169,7 +169,7 @@ class Sample:
         if count.silent < self.limits.confirm_share * count.size:
             return False
         inside = [v for at, counted in self.places.items() if scope.includes(at) for v in counted]
-        return have_stayers_gone(inside, self.now_us, self.limits)
+        return _have_stayers_gone(inside, self.now_us, self.limits)
 
     def select_fallen(self, scope: Scope, since_us: int) -> list[VantagePresence]:
         """Select the cell's vantages that are here or fell silent since then."""
@@ -346,7 +346,9 @@ def find_fallen_cells(
     return FallenCells(scope, cells, sum_votes(votes))
 
 
-def have_stayers_gone(vantages: Iterable[VantagePresence], now_us: int, limits: Thresholds) -> bool:
+def _have_stayers_gone(
+    vantages: Iterable[VantagePresence], now_us: int, limits: Thresholds
+) -> bool:
     """Return whether more stayers are away than go by themselves.
 
     Stayers were here for a whole day and night. Of a fleet of ten a share says little: that nine
@@ -358,8 +360,8 @@ def have_stayers_gone(vantages: Iterable[VantagePresence], now_us: int, limits: 
     votes = sum_votes(count_silent(stayers))
     if votes.hits < limits.votes or votes.share < limits.confirm_share:
         return False
-    return upper_tail([_AWAY_SHARE] * round(votes.votes), round(votes.hits)) <= _CHANCE
+    return upper_tail([_AWAY_SHARE] * round(votes.votes), round(votes.hits)) <= _STAYERS_CHANCE
 
 
 def _is_brief(vantage: VantagePresence, now_us: int) -> bool:
-    return vantage.is_silent and now_us - vantage.lost_us < _LASTING_US
+    return vantage.is_silent and now_us - vantage.lost_us < _STAYER_GONE_US

@@ -40,13 +40,13 @@ from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 # Assumed, all of them:
-FRESH_US = 2 * HOUR_US  # a reading of another source that is older says nothing
+_FRESH_US = 2 * HOUR_US  # a reading of another source that is older says nothing
 _STANDS = 0.2  # share that a source that stands may have lost, as a low step must
 _SHALLOW = 0.5  # lost share that a holiday may explain
 _SWING = 0.7  # level by night as a share of that by day, below which people's days show
 _ROUTES = "bgp"
 _PROBES = "ping-slash24"
-TELESCOPES = ("merit-nt", "ucsd-nt")
+_TELESCOPES = ("merit-nt", "ucsd-nt")
 _REQUESTS = ("gtr", "mozilla")  # what the names of these begin with
 
 ONE_SOURCE = 0.5  # confidence; assumed, as are the next two
@@ -248,7 +248,7 @@ class LevelDetector:
         is_first = level.low_us == reading.until_us
         if is_first and not is_joined and (is_last or not reading.value):
             return True
-        if not is_joined and is_holiday_sized(level.test):
+        if not is_joined and _is_holiday_sized(level.test):
             return True
         return _is_contradicted(reading, level, others)
 
@@ -290,41 +290,29 @@ def _is_noise(
     reading: LevelReading, level: _SourceLevel, others: Mapping[str, _SourceLevel]
 ) -> bool:
     """Return whether a telescope alone is low, which another source contradicts."""
-    return reading.source in TELESCOPES and _is_contradicted(reading, level, others)
+    return reading.source in _TELESCOPES and _is_contradicted(reading, level, others)
 
 
 def _is_contradicted(
     reading: LevelReading, level: _SourceLevel, others: Mapping[str, _SourceLevel]
 ) -> bool:
-    fresh = {
-        source: other.test.lost_share
-        for source, other in others.items()
-        if other.known_us >= reading.at_us - FRESH_US
-    }
-    return is_contradicted(reading, level.test.lost_share, fresh)
-
-
-def is_holiday_sized(test: DropTest) -> bool:
-    """Return whether people who keep a holiday could explain how far a level fell."""
-    return test.lost_share < _SHALLOW and test.habit.measure_swing() < _SWING
-
-
-def is_contradicted(reading: LevelReading, lost: float, lost_shares: Mapping[str, float]) -> bool:
-    """Return whether other sources of the cell show that only this one fell.
-
-    Args:
-        reading: The low reading.
-        lost: What it lost of its usual level.
-        lost_shares: What the other sources lost of theirs, as last known.
-    """
+    """Return whether other sources of the cell show that only this one fell."""
     standing = {
         source
-        for source, share in lost_shares.items()
-        if share <= _STANDS and source != _ROUTES and source not in TELESCOPES
+        for source, other in others.items()
+        if other.known_us >= reading.at_us - _FRESH_US
+        and other.test.lost_share <= _STANDS
+        and source != _ROUTES
+        and source not in _TELESCOPES
     }
-    if reading.source in TELESCOPES or reading.value == 0:
+    if reading.source in _TELESCOPES or reading.value == 0:
         return bool(standing)
     is_explained = reading.source == _ROUTES
     if reading.source.startswith(_REQUESTS):
-        is_explained = lost < _SHALLOW
+        is_explained = level.test.lost_share < _SHALLOW
     return is_explained and _PROBES in standing
+
+
+def _is_holiday_sized(test: DropTest) -> bool:
+    """Return whether people who keep a holiday could explain how far a level fell."""
+    return test.lost_share < _SHALLOW and test.habit.measure_swing() < _SWING

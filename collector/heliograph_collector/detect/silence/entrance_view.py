@@ -21,7 +21,7 @@ from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import is_established
 
 UNSEEN = "entrance_unseen"  # counter-evidence: it may be our own fault
-_WAIT_US = 300 * SECOND_US  # in which a failing entrance reaches one place after another; assumed
+FAIL_US = 300 * SECOND_US  # in which a failing entrance reaches one place after another; assumed
 
 
 class EntranceView(Enum):
@@ -44,7 +44,7 @@ def view_entrance(
         for vantage in presence.vantages.values()
     ):
         return EntranceView.LIVES
-    has_fallen = controls.has_lost(country, carrier, before_us, since_us + _WAIT_US)
+    has_fallen = controls.has_lost(country, carrier, before_us, since_us + FAIL_US)
     return EntranceView.FELL if has_fallen else EntranceView.UNSEEN
 
 

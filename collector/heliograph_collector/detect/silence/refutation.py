@@ -5,6 +5,7 @@ from typing import Protocol
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.entrance_view import FAIL_US
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.steadiness import (
     BRIEF_US,
@@ -17,7 +18,6 @@ from heliograph_collector.incidents.incident import Bracket, IncidentKind, Incid
 from heliograph_collector.model.thresholds import Thresholds
 
 _YOUNG_US = 3_600 * SECOND_US  # in which a cut may turn out to be sessions that flap; assumed
-_BLOCK_US = 300 * SECOND_US  # in which a failing entrance reaches other countries; assumed
 
 
 class RefutableOutage(Protocol):
@@ -59,7 +59,7 @@ def _is_unsteady(outage: RefutableOutage, presence: PresenceTracker, now_us: int
 def _fails_elsewhere(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
     """Return whether what looked like a block fails in other countries too, a little later."""
     started_us = outage.started.earliest_us
-    if not (outage.is_block and outage.is_open and now_us - started_us <= _BLOCK_US):
+    if not (outage.is_block and outage.is_open and now_us - started_us <= FAIL_US):
         return False
     since_us = started_us - int(outage.limits.spread_s * SECOND_US)
     where = presence, outage.country, since_us

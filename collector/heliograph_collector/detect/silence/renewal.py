@@ -15,7 +15,11 @@ from typing import Protocol
 
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.silence.explanation import SilenceEvidence
-from heliograph_collector.detect.silence.vantage_presence import BRIEF_US, VantagePresence
+from heliograph_collector.detect.silence.vantage_presence import (
+    BRIEF_US,
+    SAME_TIME_US,
+    VantagePresence,
+)
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import count_votes, sum_votes
 from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
@@ -32,7 +36,6 @@ _MANY_SHARE = 0.25  # … in other networks than those that are silent; assumed
 _RECENT_US = 60 * SECOND_US  # since which somebody came back, else returns have ceased; assumed
 WAIT_S = 300.0  # for returns to end; a redial that takes longer is an outage; assumed
 _WAIT_US = int(WAIT_S * SECOND_US)
-_SAME_TIME_US = 15 * MINUTE_US  # of a day: a step of habits (level/cell_counts.py)
 _DUE_SHARE = 0.5  # of the silent, whose break is due: chance makes it of few; assumed
 _HABIT_FACTOR = 2  # so much longer than it was must a silence last to be a cut; assumed
 _STEP_US = 20 * SECOND_US  # from the fifth to four fifths of a cut at once, at most; assumed
@@ -212,8 +215,8 @@ def _are_of_networks(cells: Sequence[AffectedCell], parts: Sequence[AffectedCell
 
 
 def _is_same_time(earlier_us: int, now_us: int) -> bool:
-    days, apart_us = divmod(now_us - earlier_us + _SAME_TIME_US, DAY_US)
-    return days >= 1 and apart_us <= 2 * _SAME_TIME_US
+    days, apart_us = divmod(now_us - earlier_us + SAME_TIME_US, DAY_US)
+    return days >= 1 and apart_us <= 2 * SAME_TIME_US
 
 
 def _are_returning(

@@ -27,7 +27,7 @@ BRIEF_US = 600 * SECOND_US  # of a session that was ended to begin again; assume
 # Operators end sessions after 24 h, or a router does at one time of each night (Padmanabhan et al.,
 # IMC 2016). One night may be missed by chance, so two are looked at.
 _BREAK_DAYS = 2
-_SAME_TIME_US = 900 * SECOND_US  # either way: a step of habits (level/cell_counts.py)
+SAME_TIME_US = 900 * SECOND_US  # either way: a step of habits (level/cell_counts.py)
 _MAX_BREAKS = 16  # of a vantage; one that breaks more often has no such habit; assumed
 
 
@@ -136,8 +136,8 @@ class VantagePresence:
         """
         usual = (0, 0)
         for begin_us, length_us in self.breaks:
-            days, apart_us = divmod(self.heard_us - begin_us + _SAME_TIME_US, DAY_US)
-            if 1 <= days <= _BREAK_DAYS and apart_us <= 2 * _SAME_TIME_US and length_us > usual[1]:
+            days, apart_us = divmod(self.heard_us - begin_us + SAME_TIME_US, DAY_US)
+            if 1 <= days <= _BREAK_DAYS and apart_us <= 2 * SAME_TIME_US and length_us > usual[1]:
                 usual = (begin_us, length_us)
         return usual
 
@@ -203,7 +203,7 @@ class VantagePresence:
         """Keep a brief silence, which may return at the same time of the next days."""
         if self.deferred or length_us > BRIEF_US:
             return
-        since_us = self.heard_us - _BREAK_DAYS * DAY_US - _SAME_TIME_US
+        since_us = self.heard_us - _BREAK_DAYS * DAY_US - SAME_TIME_US
         recent = [brief for brief in self.breaks if brief[0] >= since_us]
         self.breaks = (*recent[1 - _MAX_BREAKS :], (self.heard_us, length_us))
 
