@@ -13,7 +13,7 @@ import msgspec
 from heliograph.codec import CodecError, measurement_from_pb, replace_controls_in
 from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1.observation_pb2 import Measurement as MeasurementPb
-from heliograph_collector.model.filters import CellFilter, MeasurementFilter
+from heliograph_collector.model.filters import CellFilter
 from heliograph_collector.model.records import (
     LIGHT_CHECK,
     TIME_BAD,
@@ -223,31 +223,6 @@ _RECORD_COLUMNS = (
     "id, position, toUnixTimestamp64Micro(received) AS received_us, nym, prefix, role, country, "
     "asn, access, region, body, seniority"
 )
-
-
-def query_measurement_ids(
-    filters: MeasurementFilter, after: tuple[int, str] | None, limit: int
-) -> Query:
-    """Select (id, started) of measurements, newest first, after (started, id).
-
-    It leaves out message bodies, which only the rows of the page need.
-    """
-    clause = WhereClause().add_place(
-        filters.country or None, filters.region or None, filters.asn, filters.access or None
-    )
-    clause.add_time_range("started", filters.since_us, filters.until_us)
-    clause.add_service(filters.service or None)
-    clause.add_condition("experiment = {experiment:String}", experiment=filters.experiment or None)
-    clause.add_condition("role = {role:String}", role=filters.role or None)
-    if filters.state:
-        id_sql = f"SELECT id FROM verdicts FINAL WHERE {clause.sql} AND endpoint = ''"  # noqa: S608 fixed text, values are parameters
-        clause.add_condition(f"id IN ({id_sql} AND state = {{state:String}})", state=filters.state)
-    clause.add_condition("target = {target:String}", target=filters.target or None)
-    clause.add_cursor("<", after)
-    sql = f"""
-SELECT id, toUnixTimestamp64Micro(started) AS started_us FROM measurements FINAL WHERE {clause.sql}
-ORDER BY started DESC, id DESC LIMIT {{limit:UInt32}}"""  # noqa: S608 fixed text, values are parameters
-    return Query(sql, clause.parameters | {"limit": limit})
 
 
 def query_measurements(page: Sequence[tuple[str, int]]) -> Query:

@@ -49,6 +49,7 @@ from heliograph_collector.store.daily_totals import (
 )
 from heliograph_collector.store.directory_lock import DirectoryInUseError
 from heliograph_collector.store.losses import Losses, read_losses, read_silences
+from heliograph_collector.store.page_ids import find_page_ids
 from heliograph_collector.store.queries import PlaceFilter, Query
 from heliograph_collector.store.retention import PARTITION_BY_TABLE, Retention, choose_retention
 from heliograph_collector.store.table_snapshot import StoreSnapshot, TableSnapshot, TableSummary
@@ -244,9 +245,7 @@ class Store:
         """Return a page, newest first. Raises ValueError for an invalid cursor."""
         after = queries.parse_cursor(cursor)
         size = max(1, min(limit, MAX_PAGE_SIZE))
-        page_ids = await self._read_rows(
-            queries.query_measurement_ids(measurement_filter, after, size + 1)
-        )
+        page_ids = await find_page_ids(self._read_rows, measurement_filter, after, size + 1)
         if not page_ids:
             return MeasurementPage(items=())
         id_, started_us = page_ids[:size][-1]

@@ -159,6 +159,27 @@ async def test_pages_list_each_measurement_once(store: Store) -> None:
         await store.measurements(MeasurementFilter(), "x'); DROP", 7)
 
 
+async def test_pages_reach_back_over_any_pause(store: Store) -> None:
+    """Two in the newest minute, then a row after ever longer pauses, weeks in the end."""
+    pauses_us = [0, US, HOUR // 2, *(n * n * HOUR for n in range(1, 15))]
+    times_us = [T0 + 60 * 24 * HOUR - after_us for after_us in pauses_us]
+    rows = [(taken(n, at_us=at_us), (reachable(),)) for n, at_us in enumerate(times_us)]
+    await keep(store, *rows)
+    seen: list[int] = []
+    cursor = ""
+    while cursor or not seen:
+        page = await store.measurements(MeasurementFilter(), cursor, 2)
+        seen += [record.started_us for record, _ in page.items]
+        cursor = page.next
+    assert seen == times_us
+    early = MeasurementFilter(until_us=times_us[3])
+    page = await store.measurements(early, "", 3)
+    assert [record.started_us for record, _ in page.items] == times_us[4:7]
+    late = MeasurementFilter(since_us=times_us[2])
+    page = await store.measurements(late)
+    assert [record.started_us for record, _ in page.items] == times_us[:3]
+
+
 async def test_measurements_are_filtered(store: Store) -> None:
     await keep(
         store,
