@@ -5,7 +5,9 @@ of a country is most of a sample by chance, again and again: a block that reache
 another was national at 20 of 38. So a cell is named only if most of all its vantages fail. What a
 vantage said before the block says nothing of it: where most fail since one moment, those that did
 not test since then are unknown, and the cell is named as soon as before. Where vantage after
-vantage begins to fail, those that worked since the middle one began do contradict.
+vantage begins to fail, those that worked since the middle one began do contradict. So do controls
+that fail in the same minutes: a site of a network that delivers for others may fail for a few
+countries, and most failures there are `down`, while tests whose control met another site are not.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +23,7 @@ from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, Vote
 from heliograph_collector.model.thresholds import Thresholds
 
 _KNOWN_S = 1_800.0  # an older vote says nothing of a vantage; assumed
+_DOWN_SHARE = 0.5  # of the fresh failures, that controls share; assumed
 # In which each vantage has tested, by the default plan (480 s) or nearly; assumed.
 _TESTED_S = 900.0
 
@@ -49,6 +52,8 @@ class KnownVotes:
             now_us: The end of the bin.
             limits: The thresholds.
         """
+        if self._is_mostly_down(scope, now_us, limits):
+            return False
         inside = self._select(scope, now_us, limits)
         begun_us = [first_bad[o.witness.nym].at_us for o in inside if o.witness.nym in first_bad]
         if not begun_us:
@@ -60,6 +65,22 @@ class KnownVotes:
             if o.standing in FAILING_VALUES or o.at_us >= since_us
         ]
         return sum_votes(count_votes(hits)).share >= limits.confirm_share
+
+    def _is_mostly_down(self, scope: Scope, now_us: int, limits: Thresholds) -> bool:
+        """Return whether more fresh failures of a cell were their controls' too than were not.
+
+        Then the service fails, or a part of it that serves this place, and controls see the rest.
+        """
+        since_us = now_us - int(limits.fresh_s * SECOND_US)
+        hits = (
+            (o.witness, o.standing is VoteValue.DOWN)
+            for o in self.newest.values()
+            if o.at_us >= since_us
+            and (o.standing is VoteValue.DOWN or o.standing in FAILING_VALUES)
+            and scope.includes(o.witness.place)
+            and is_established(o.witness, now_us, limits)
+        )
+        return sum_votes(count_votes(hits)).share > _DOWN_SHARE
 
     def count_share(self, cells: Iterable[AffectedCell], now_us: int, limits: Thresholds) -> float:
         """Return which share of the vantages of cells fails, by what each said last."""

@@ -3,7 +3,8 @@
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from operator import itemgetter
 from statistics import median
 
 from heliograph.units import MINUTE_US
@@ -11,15 +12,18 @@ from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.tails import quantile
 
 _LINES_FIRST_SIGMAS = 2.2  # of a rank sum: 1.4 % by chance; five before three suffice; assumed
+_OPERATOR_CHANCE = 0.01  # that operators of lines which a grid takes go in turn so; assumed
 _TURNS_US = 15 * MINUTE_US  # between the tenth and nine tenths of a network's phones; assumed
 _BRIEF_US = 10 * MINUTE_US  # of a silence that is over, by chance; assumed
-_PHONES = 3  # of a network that tell how it fell; assumed
+_MEMBERS = 3  # of a network or region that tell how it fell; assumed
 
 
 def is_battery_order(vantages: Sequence[VantagePresence], since_us: int) -> bool:
     """Return whether since a time lines went first, and then each network's phones by turns.
 
-    They go with their masts; an order cuts a network's phones at one time. Who is back counts too.
+    They go with their masts; an order cuts a network's phones at one time. Nor did lines go
+    operator by operator: a grid takes regions, and a state that orders one operator after another
+    may come to the phones last. Who is back counts too.
     """
     fallen = [v for v in vantages if v.lost_us >= since_us and not _was_brief(v)]
     lost_us: defaultdict[int, list[int]] = defaultdict(list)
@@ -29,10 +33,10 @@ def is_battery_order(vantages: Sequence[VantagePresence], since_us: int) -> bool
     spreads_us = [
         quantile(times_us, 0.9) - quantile(times_us, 0.1)
         for times_us in lost_us.values()
-        if len(times_us) >= _PHONES
+        if len(times_us) >= _MEMBERS
     ]
     is_by_turns = bool(spreads_us) and median(spreads_us) > _TURNS_US
-    return is_by_turns and have_lines_gone_first(fallen)
+    return is_by_turns and have_lines_gone_first(fallen) and not _went_by_operator(fallen)
 
 
 def _was_brief(vantage: VantagePresence) -> bool:
@@ -49,3 +53,32 @@ def have_lines_gone_first(vantages: Sequence[VantagePresence]) -> bool:
     first = sum(len(phones_us) - bisect_right(phones_us, lost_us) for lost_us in lines_us)
     sigma = math.sqrt(pairs * (len(lines_us) + len(phones_us) + 1) / 12)
     return first - pairs / 2 > _LINES_FIRST_SIGMAS * sigma
+
+
+def _went_by_operator(vantages: Sequence[VantagePresence]) -> bool:
+    """Return whether lines went operator by operator, and not region by region."""
+    lines = [vantage for vantage in vantages if vantage.place.access == "fixed"]
+    by_operator = _compute_chance((v.place.asn, v.lost_us) for v in lines)
+    by_region = _compute_chance((v.place.region, v.lost_us) for v in lines)
+    return by_operator <= min(_OPERATOR_CHANCE, by_region)
+
+
+def _compute_chance(times: Iterable[tuple[Hashable, int]]) -> float:
+    """Return by what chance groups differ so in their times; 1 if there are too few.
+
+    The test of Kruskal and Wallis, with chi-squared as Wilson and Hilferty approximate it.
+    """
+    ranks: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for rank, (group, _) in enumerate(sorted(times, key=itemgetter(1)), 1):
+        ranks[group].append(rank)
+    groups = [group for group in ranks.values() if len(group) >= _MEMBERS]
+    count = sum(map(len, groups))
+    freedom = len(groups) - 1
+    if freedom < 1:
+        return 1.0
+    middle = sum(map(sum, groups)) / count
+    between = sum(len(group) * (sum(group) / len(group) - middle) ** 2 for group in groups)
+    within = sum((rank - middle) ** 2 for group in groups for rank in group)
+    ratio = ((count - 1) * between / within / freedom) ** (1 / 3)
+    spread = 2 / (9 * freedom)
+    return math.erfc((ratio - 1 + spread) / math.sqrt(2 * spread)) / 2

@@ -15,8 +15,8 @@ mostly stay in one (Iran 2026: 86 % at the lowest), so that routes that stand co
 and routes that fall are no cut while what they lead to answers. A telescope hears stray packets
 alone. A fall to nothing at all while another source stands is that of a collector: in the darkest
 cuts some remainder answered (1 to 12 %). People ask for less on a holiday, while their lines answer
-as ever; no holiday halves it. So what people's days show in, and which fell by less than half and
-alone, may be a holiday too.
+as ever; no holiday halves it, nor takes more than twice what a night takes. So what people's days
+show in, and which fell by so little and alone, may be a holiday too.
 """
 
 from collections import defaultdict
@@ -42,8 +42,8 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 # Assumed, all of them:
 _FRESH_US = 2 * HOUR_US  # a reading of another source that is older says nothing
 _STANDS = 0.2  # share that a source that stands may have lost, as a low step must
-_SHALLOW = 0.5  # lost share that a holiday may explain
-_SWING = 0.7  # level by night as a share of that by day, below which people's days show
+_SHALLOW = 0.5  # lost share that a holiday may explain …
+_NIGHTS = 2.0  # … and no more than so many times what a night takes
 _ROUTES = "bgp"
 _PROBES = "ping-slash24"
 _TELESCOPES = ("merit-nt", "ucsd-nt")
@@ -314,5 +314,9 @@ def _is_contradicted(
 
 
 def _is_holiday_sized(test: DropTest) -> bool:
-    """Return whether people who keep a holiday could explain how far a level fell."""
-    return test.lost_share < _SHALLOW and test.habit.measure_swing() < _SWING
+    """Return whether people who keep a holiday could explain how far a level fell.
+
+    What a night takes from it is people's, and the rest answers by night as on a holiday.
+    """
+    night_share = 1.0 - test.habit.measure_usual_swing()
+    return test.lost_share < min(_SHALLOW, _NIGHTS * night_share)

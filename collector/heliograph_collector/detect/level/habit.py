@@ -25,6 +25,7 @@ _FLOOR = 0.02
 _OUTLIER_DAYS = 7  # of so many days one may have been an outage
 _OUTLIER_WEEKS = 3
 _HIGH_QUANTILE = 0.9
+_SWING_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,14 @@ class LevelHabit:
 
     def measure_swing(self) -> float:
         """Return the low level of the last day as a share of the high one."""
-        values = sorted(value for value in self.values[-self._steps_a_day :] if value is not None)
-        high = values[round(_HIGH_QUANTILE * (len(values) - 1))] if values else 0.0
-        low = values[round((1 - _HIGH_QUANTILE) * (len(values) - 1))] if values else 0.0
-        return low / high if high > 0 else 1.0
+        return _measure_swing(self.values[-self._steps_a_day :])
+
+    def measure_usual_swing(self) -> float:
+        """Return the same of the middle one of the days before the last, which may be a fall."""
+        day = self._steps_a_day
+        ends = range(-day, -(_SWING_DAYS + 1) * day, -day)
+        days = [self.values[end - day : end] for end in ends if len(self.values) >= day - end]
+        return median(map(_measure_swing, days)) if days else self.measure_swing()
 
     @property
     def most_steps(self) -> int:
@@ -134,6 +139,13 @@ class LevelHabit:
             index = count - days * day + offset
             if 0 <= index < count:
                 yield self.values[index]
+
+
+def _measure_swing(day: Iterable[float | None]) -> float:
+    values = sorted(value for value in day if value is not None)
+    high = values[round(_HIGH_QUANTILE * (len(values) - 1))] if values else 0.0
+    low = values[round((1 - _HIGH_QUANTILE) * (len(values) - 1))] if values else 0.0
+    return low / high if high > 0 else 1.0
 
 
 def _mean_deviation(by_day: Iterable[Sequence[float]], middle: float) -> float:

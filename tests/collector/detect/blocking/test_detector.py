@@ -282,3 +282,15 @@ def test_block_again_within_the_hour_closes_slower(seed: int) -> None:
         seed, 12, lambda now_s, _: now_s >= ONSET and (now_s - ONSET) % 540 < 360
     )
     assert len(incidents) <= 2
+
+
+def test_failures_that_most_controls_share_are_those_of_a_part_of_the_service() -> None:
+    """A site of a network that delivers for others fails for one country and its controls."""
+    rng = Random(5)
+    opinions = [
+        replace(o, standing=VoteValue.DOWN, layer="", method="")
+        if o.standing is VoteValue.BLOCKED and o.layer == "tcp" and rng.random() < 0.85
+        else o
+        for o in votes(country(each=3) + world(), rng, KZ, layer="tcp", noise=0.0)
+    ]
+    assert detect(opinions) == []

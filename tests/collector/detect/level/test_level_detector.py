@@ -260,3 +260,15 @@ def test_what_a_holiday_could_take_from_one_series_alone_is_suspected(
     values[22 * 24 + 6 : 22 * 24 + 14] = [left * v for v in values[22 * 24 + 6 : 22 * 24 + 14]]
     told = found(*(readings(values, source) for source in sources))
     assert [incident.confirmed_us is not None for incident in told] == [is_confirmed]
+
+
+@pytest.mark.parametrize(("deepest", "is_confirmed"), [(0.28, False), (0.45, True)])
+def test_shallow_dip_by_day_of_a_series_with_shallow_nights_may_be_a_holiday(
+    deepest: float, *, is_confirmed: bool
+) -> None:
+    """Nights take a fifth of it; the dip comes with the day, and goes with it."""
+    values = days(23, 88.0, 112.0)
+    for hour in range(4, 23):
+        values[22 * 24 + hour] *= 1 - deepest * math.sin(math.pi * (hour - 4) / 19)
+    told = found(readings(values, "ping-slash24"), readings([900.0] * len(values)))
+    assert [incident.confirmed_us is not None for incident in told] == [is_confirmed]

@@ -15,6 +15,7 @@ from heliograph_collector.model.signals import (
     VantageRef,
 )
 from support.presence_model import Signals, at, confirmed, country, drop, live, people, world
+from support.small_nights import NOON, arrived, off, watched
 
 HOUR = 3_600.0
 ONSET = 2 * HOUR
@@ -112,3 +113,15 @@ def test_lines_that_are_cut_are_no_power_failure_of_machines_that_began_then(
             signals.append(OfflineReport(*told, alive=True, online=False))
     (cut,) = confirmed(detect_silence(signals, at(8 * HOUR)).incidents)
     assert (cut.kind, cut.state) == (IncidentKind.SILENCE, IncidentState.CLOSED)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_operators_that_fade_one_after_another_are_cut_though_lines_went_first(seed: int) -> None:
+    rng = Random(seed)
+    own = country(each=3)
+    signals = arrived(own)
+    for turn, asn in enumerate((201, 202, 203, 101, 102, 103)):
+        group = [v for v in own if v.place.asn == asn]
+        signals += off(group, NOON + turn * 1_800, 4_000, rng)
+    told = confirmed(watched(signals, NOON / HOUR + 4)[0])
+    assert "national" in {incident.label for incident in told}
