@@ -4,6 +4,7 @@ import pytest
 
 from heliograph_collector.store.journal.jetstream.lease_state import (
     HELD_S,
+    RENEWED_S,
     TTL_S,
     HeldLease,
     Holder,
@@ -45,8 +46,29 @@ def test_each_renewal_begins_the_wait_anew() -> None:
     watch = LeaseWatch(ONE, trusts_servers=False)
     for second in range(100):
         assert watch.choose_revision(LeaseKey(second, TWO), second * S) is None
-    assert watch.choose_revision(LeaseKey(99, None), 108 * S) is None, "forgotten too early"
+    for second in range(100, 109):
+        assert watch.choose_revision(LeaseKey(99, None), second * S) is None, "forgotten too early"
     assert watch.choose_revision(LeaseKey(99, None), 109 * S) == 99
+
+
+def test_holder_that_the_servers_did_not_answer_may_renew_first() -> None:
+    """All that time nobody could renew; the holder lives, or it does not."""
+    watch = LeaseWatch(ONE, trusts_servers=False)
+    assert watch.choose_revision(LeaseKey(7, TWO), 0) is None
+    renewed_s = 45 + int(RENEWED_S)  # they have a quorum again after 45 s
+    for second in range(45, renewed_s):
+        assert watch.choose_revision(LeaseKey(7, TWO), second * S) is None
+    for second in range(renewed_s, renewed_s + int(TTL_S)):
+        assert watch.choose_revision(LeaseKey(8, TWO), second * S) is None, "it lives"
+    assert watch.choose_revision(LeaseKey(8, TWO), (renewed_s + int(TTL_S)) * S) == 8
+
+
+def test_holder_that_does_not_renew_after_an_outage_is_followed() -> None:
+    """However often the servers fall silent: it is waited for once."""
+    watch = LeaseWatch(ONE, trusts_servers=False)
+    looks_s = [0, 45, 52, 60]
+    taken_s = [at for at in looks_s if watch.choose_revision(LeaseKey(7, TWO), at * S) is not None]
+    assert taken_s == [52, 60]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,10 @@ A renewal that nobody answers may be stored once the servers have a quorum again
 which it was sent. Its holder reads the key then, and finds itself, if the servers remember the key
 for longer than they had no quorum (FORGET_S). Else it cannot know whose the last one was.
 
+Nobody can renew while the servers have no quorum. Who waits would find the lease old enough as soon
+as they have one, and a holder that lives would lose it by chance, for one that must begin anew. So
+after a time without answers who waits leaves the holder RENEWED_S, once for each revision.
+
 A process that crashed leaves a lease that nobody renews. Its successor in the same directory of the
 same machine knows that it is dead, by the lock of the directory, and takes over at once. A copy of
 the directory has the same name and another place: it waits as any other. (Both would else take the
@@ -30,6 +34,8 @@ from dataclasses import dataclass
 TTL_S = 10.0  # assumed; takeovers were measured at TTL to TTL + 0.3 s
 FORGET_S = 60.0  # of the servers; three that were killed and started again led after 31 s at most
 HELD_S = 9.5  # shorter, because of two clocks one may be slower
+UNANSWERED_S = 5.0  # between two looks at the lease: one request to the servers is given up then
+RENEWED_S = 5.0  # a holder tries each 2 s, for 2 s, and leaves a server that is silent in 2 s
 _SECOND_US = 1_000_000
 
 
@@ -79,17 +85,29 @@ class LeaseWatch:
         """
         self._own = own
         self._trusts_servers = trusts_servers
-        self._seen: tuple[int, int] | None = None  # the newest revision, and when it was seen first
+        self._seen: int | None = None  # the newest revision
+        self._due_us = 0  # when it is old enough
+        self._looked_us = 0  # when the servers answered last
+        self._has_waited = False  # for a holder that the servers did not answer
 
     def choose_revision(self, key: LeaseKey, now_us: int) -> int | None:
         """Return the revision over which to take the lease; None: wait."""
         if key.is_free or self._is_ours(key.holder):
             return key.revision
-        if self._seen is None or key.revision != self._seen[0]:
-            self._seen = (key.revision, now_us)
+        self._note_look(key.revision, now_us)
         is_forgotten = key.holder is None and self._trusts_servers
-        is_over = now_us - self._seen[1] >= TTL_S * _SECOND_US
-        return key.revision if is_forgotten or is_over else None
+        return key.revision if is_forgotten or now_us >= self._due_us else None
+
+    def _note_look(self, revision: int, now_us: int) -> None:
+        is_unanswered = now_us - self._looked_us >= UNANSWERED_S * _SECOND_US
+        self._looked_us = now_us
+        if revision != self._seen:
+            self._seen = revision
+            self._due_us = now_us + int(TTL_S * _SECOND_US)
+            self._has_waited = False
+        elif is_unanswered and not self._has_waited:
+            self._due_us = max(self._due_us, now_us + int(RENEWED_S * _SECOND_US))
+            self._has_waited = True
 
     def _is_ours(self, holder: Holder | None) -> bool:
         """Return whether an earlier try or an earlier process of ours has it."""
