@@ -10,6 +10,7 @@ from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.journal.journal import JournalError
 
 CHECK_INTERVAL_S = 10.0
+PROBLEM_INTERVAL_S = 1.0  # while something fails: a proxy asks about as often, and must see the end
 TIMEOUT_S = 20.0
 MIN_FREE_BYTES = 256 * 1_048_576  # bytes: some hours of envelopes, and space for a merge
 _MIB = 1_048_576
@@ -52,7 +53,7 @@ class Readiness:
     async def run(self) -> None:
         while True:
             await self.run_checks()
-            await asyncio.sleep(CHECK_INTERVAL_S)
+            await asyncio.sleep(PROBLEM_INTERVAL_S if self._problems else CHECK_INTERVAL_S)
 
     async def run_checks(self) -> None:
         problems = [

@@ -7,10 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from heliograph_collector.http import readiness as readiness_module
 from heliograph_collector.http.readiness import MIN_FREE_BYTES, Readiness
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.journal.journal import JournalError
 from support.hand_clock import HandClock
+from support.waiting import until_true
 
 HANG = TimeoutError()
 FULL = JournalError("The disk is full.")
@@ -21,16 +23,16 @@ class Part:
     """A journal or a store that fails as it is told."""
 
     def __init__(self, error: Exception | None) -> None:
-        self._error = error
+        self.error = error
 
     async def mark_alive(self, now_us: int) -> None:
         await self.health()
 
     async def health(self) -> None:
-        if self._error is HANG:
+        if self.error is HANG:
             await asyncio.Event().wait()
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
 
 def build_readiness(
@@ -70,3 +72,20 @@ async def test_each_reason_is_told(
         set_free(monkeypatch, MIN_FREE_BYTES)
         await readiness.run_checks()
         assert readiness.problems() == []
+
+
+async def test_end_of_a_problem_is_seen_before_the_next_regular_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy would leave a collector alone that works again."""
+    monkeypatch.setattr(readiness_module, "CHECK_INTERVAL_S", 3_600.0)
+    monkeypatch.setattr(readiness_module, "PROBLEM_INTERVAL_S", 0.001)
+    journal = Part(FULL)
+    readiness = Readiness(journal, Part(None), tmp_path, HandClock())
+    set_free(monkeypatch, MIN_FREE_BYTES)
+    async with asyncio.TaskGroup() as group:
+        checking = group.create_task(readiness.run())
+        await until_true(lambda: bool(readiness.problems()))
+        journal.error = None
+        await until_true(lambda: not readiness.problems(), 5.0)
+        checking.cancel()
