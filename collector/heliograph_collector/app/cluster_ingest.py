@@ -125,11 +125,14 @@ class ClusterIngest:
         return self._batches.get(agent)
 
     def problems(self) -> list[str]:
-        """Return a sentence while no ingest host is heard."""
-        is_heard = self.board.is_trusted(self._clock.monotonic_us())
-        if is_heard:
+        """Return a sentence while an ingest host is not heard: nobody is called silent then."""
+        now_us = self._clock.monotonic_us()
+        if self.board.is_trusted(now_us):
             return []
-        return [f"Ingest hosts are not heard; {len(self.board)} are expected."]
+        if not len(self.board):
+            return ["No ingest host is heard."]
+        unheard = self.board.count_unheard(now_us)
+        return [f"{unheard} of {len(self.board)} ingest hosts are not heard."]
 
     async def accept(self, envelope: bytes, forwarded_for: str, *, elsewhere: bool) -> pb.Receipt:
         """Let one of the hosts accept an envelope from the HTTP server."""
@@ -150,6 +153,7 @@ class ClusterIngest:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._take_reports())
             group.create_task(self._send_orders())
+            group.create_task(self._journal.hosts.run())
             group.create_task(run_alive_marks(self._journal, self._clock, self._spans))
             while True:
                 await asyncio.sleep(TICK_S)

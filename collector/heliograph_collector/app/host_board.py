@@ -132,8 +132,13 @@ class HostBoard:
 
         While it `is_blind`, that holds only of those who are known not to be at the dead host.
         """
-        return self.has_all_told() and all(
-            now_us - host.heard_us < STALE_US for host in self._hosts.values()
+        return bool(self._hosts) and not self.count_unheard(now_us)
+
+    def count_unheard(self, now_us: int) -> int:
+        """Return how many hosts are stale, or have not told all their sessions."""
+        return sum(
+            not host.is_synced or now_us - host.heard_us >= STALE_US
+            for host in self._hosts.values()
         )
 
     def is_blind(self, now_us: int) -> bool:

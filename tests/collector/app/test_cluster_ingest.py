@@ -241,7 +241,7 @@ async def test_new_leader_asks_for_all_and_records_their_arrivals(led: Led) -> N
     led.numbers["a"] = 40  # it has reported to another
     await led.arrive("a", 0)
     assert [type(order) for order in led.list_orders()] == [Resync]
-    assert led.ingest.problems()
+    assert led.ingest.problems() == ["1 of 1 ingest hosts are not heard."]
     await led.arrive("a", 0, open_keys=[1], is_again=True)
     await led.ingest.judge()
     assert led.journal.list_kinds() == [RowKind.START, RowKind.ARRIVAL]

@@ -18,7 +18,7 @@ from heliograph_collector.store.journal.jetstream.sequence_ranges import Sequenc
 from heliograph_collector.store.journal.jetstream.streams import open_state
 from heliograph_collector.store.journal.journal import FencedError, JournalError
 from heliograph_collector.store.journal.opening import open_beside_hosts, open_leading
-from support.waiting import until_true
+from support.waiting import until, until_true
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("nats")]
 ANNA = b"A" * 16
@@ -81,6 +81,50 @@ async def test_rows_are_deleted_after_all_hosts_know_their_numbers(
     ):
         assert await h.append([envelope(2)]) == [None], "a later host reads them at its start"
         assert await again.hosts.list_all() != []
+
+
+async def test_dead_host_is_removed_and_registers_again_if_it_comes_back(
+    settings: JournalSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each later leader waits for it; and rows are kept until one that came back knows all."""
+    monkeypatch.setattr(host_journal, "POLL_S", 0.01)
+    monkeypatch.setattr(host_register, "LOOK_S", 0.01)
+    monkeypatch.setattr(host_register, "CONFIRM_S", 0.05)
+    async with (
+        open_jetstream(settings, tmp_path) as leader,
+        open_host_journal(settings) as (name, _, _),
+    ):
+
+        async def is_removed() -> bool:
+            return await leader.hosts.list_all() == []
+
+        async def is_registered() -> bool:
+            return await leader.hosts.list_all() == [name]
+
+        assert await is_registered()
+        async with asyncio.TaskGroup() as group:
+            looking = group.create_task(leader.hosts.run())
+            monkeypatch.setattr(host_register, "LATE_S", 0.05)
+            await until(is_removed, 20.0)
+            monkeypatch.setattr(host_register, "LATE_S", 600.0)
+            monkeypatch.setattr(host_journal, "AGAIN_S", 0.0)  # its last reading was long ago
+            await until(is_registered, 20.0)
+            looking.cancel()
+
+
+async def test_host_that_registers_again_meanwhile_is_not_removed(
+    settings: JournalSettings, tmp_path: Path
+) -> None:
+    async with open_jetstream(settings, tmp_path), connected(settings) as connection:
+        state = await open_state(connection, settings)
+        before = await state.put_host("one")
+        assert await state.find_host("one") == before
+        again = await state.put_host("one")
+        await state.remove_host("one", before)
+        assert await state.list_hosts() == ["one"]
+        await state.remove_host("one", again)
+        assert await state.list_hosts() == []
+        assert await state.find_host("one") == 0
 
 
 async def test_numbers_that_two_leaders_deleted_are_all_kept(

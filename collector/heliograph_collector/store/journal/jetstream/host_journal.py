@@ -4,8 +4,9 @@ Theory of operation. The servers refuse a repeat whichever host brings it, as lo
 first; after that the ranges do (sequence_ranges.py), which every host follows. A host registers,
 reads the ranges, and then reads each POLL_S what has become new. It appends nothing while its last
 reading is older than FENCE_S, so that a leader which has not heard of it for longer may delete
-rows. Rows that only the leader decides on (a start, a loss, a fault) are dropped here: an agent
-that left this host may be at another.
+rows. Where it is older than AGAIN_S the leader may have removed the host, which registers again
+before it reads. Rows that only the leader decides on (a start, a loss, a fault) are dropped here:
+an agent that left this host may be at another.
 """
 
 import asyncio
@@ -35,7 +36,8 @@ from heliograph_collector.store.journal.jetstream.streams import (
 )
 
 POLL_S = 1.0  # assumed; far below FENCE_S
-FENCE_S = LATE_S / 20  # far below LATE_S, after which the leader forgets a host
+FENCE_S = LATE_S / 20  # far below LATE_S, after which the leader removes a host
+AGAIN_S = LATE_S / 2  # below it too
 _WAIT_S = 0.1  # until a server that is behind is asked again
 _LEADERS_ROWS = frozenset({RowKind.START, RowKind.LOST, RowKind.FAULT})
 
@@ -51,30 +53,34 @@ class RangeFollower:
         self._ranges = ranges
         self._host = host
         self._follower = StreamFollower(connection, f"KV_{bucket}", f"$KV.{bucket}.{RANGES}*")
-        self._read_s = -FENCE_S
+        self._registered = 0  # the revision at which it did so last
+        self._read_s = -AGAIN_S
         self._updated = asyncio.Event()
 
-    async def start(self) -> None:
-        """Register, then read all ranges. Raises JournalError."""
-        registered = await self._state.put_host(self._host)
-        while True:
-            await self.update()
-            if self._follower.position >= registered:  # else a server that is behind answered
-                return
-            await asyncio.sleep(_WAIT_S)
-
     async def update(self) -> int:
-        """Read what is new; return the revision up to which ranges are known."""
-        began_s = asyncio.get_running_loop().time()
+        """Read what is new; return the revision up to which ranges are known.
+
+        Registers before the first time, and after a long time without. Raises JournalError.
+        """
+        if asyncio.get_running_loop().time() - self._read_s >= AGAIN_S:
+            self._registered = await self._state.put_host(self._host)
+        while True:
+            began_s = asyncio.get_running_loop().time()
+            await self._read_ranges()
+            if self._follower.position >= self._registered:  # else a server that is behind answered
+                break
+            await asyncio.sleep(_WAIT_S)
+        self._read_s = began_s
+        self._updated.set()
+        return self._follower.position
+
+    async def _read_ranges(self) -> None:
         for entry in await self._follower.read_new():
             if entry.content is not None:
                 try:
                     self._ranges.load(entry.content)
                 except ValueError as error:
                     raise JournalError(f"The bucket {self._state.name} is damaged.") from error
-        self._read_s = began_s
-        self._updated.set()
-        return self._follower.position
 
     async def wait_until_held(self) -> None:
         """Wait until the ranges are known as of a moment ago."""
@@ -85,7 +91,7 @@ class RangeFollower:
     async def unregister(self) -> None:
         with suppress(JournalError, TimeoutError):
             async with asyncio.timeout(2.0):
-                await self._state.remove_host(self._host)
+                await self._state.remove_host(self._host, self._registered)
 
 
 class HostJournal(JetStreamJournal):
@@ -175,5 +181,5 @@ async def _open(
     state = await open_state(connection, settings)
     ranges = SequenceRanges()
     follower = RangeFollower(connection, state, ranges, host)
-    await follower.start()
+    await follower.update()
     return follower, HostJournal(connection, follower, settings, state, ranges, info)

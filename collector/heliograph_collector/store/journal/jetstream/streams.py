@@ -146,10 +146,20 @@ class JournalState:
         """Register an ingest host; return the revision of the bucket."""
         return await self._put(f"{HOST}{host}", b"")
 
-    async def remove_host(self, host: str) -> None:
+    async def find_host(self, host: str) -> int:
+        """Return the revision at which a host registered last, 0 for none."""
+        try:
+            entry = await self._connection.ask(self._bucket.get, f"{HOST}{host}")
+        except nats.js.errors.KeyNotFoundError:
+            return 0
+        return entry.revision or 0
+
+    async def remove_host(self, host: str, revision: int) -> None:
+        """Remove a host, unless it registered after a revision."""
         await self._connection.ask(
             self._connection.js.purge_stream,
             self._stream,
+            seq=revision + 1,
             subject=f"$KV.{self.name}.{HOST}{host}",
         )
 
