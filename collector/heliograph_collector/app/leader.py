@@ -11,7 +11,7 @@ knowing cannot write any more; it ends.
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +54,11 @@ from heliograph_collector.fleet.plans import announce_entrances
 from heliograph_collector.fleet.replica import ReplicaError, read_rows
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.voice_reports import watch_codes
-from heliograph_collector.store.journal.journal import DirectoryInUseError, JournalError
+from heliograph_collector.store.journal.journal import (
+    DirectoryInUseError,
+    JournalBusyError,
+    JournalError,
+)
 from heliograph_collector.store.journal.opening import open_leading
 
 if TYPE_CHECKING:
@@ -100,6 +104,11 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
             "The role control needs ingest in the same process: leave it out of roles, and run "
             "controls as agents (control.endpoints: [])."
         )
+    # Late imports, for hosts that run no such role: these libraries take seconds to load. Who waits
+    # loads them meanwhile, and who has the lease can renew it then.
+    from heliograph_collector.app.judge_role import RemoteWorkers
+    from heliograph_collector.app.workers import Workers
+
     async with AsyncExitStack() as stack:
         with explain_errors(DirectoryInUseError, JournalError, data=config.data):
             leading = await stack.enter_async_context(open_leading(servers, config.data))
@@ -111,10 +120,6 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
         _measure_lease(leading, context.registry)
         stack.callback(context.endpoint_file.remove)
         ingest = build_ingest(context, leading)
-        # Late imports: the libraries of the other roles take seconds to load.
-        from heliograph_collector.app.judge_role import RemoteWorkers
-        from heliograph_collector.app.workers import Workers
-
         remote = RemoteWorkers(leading.bus, leading.term, context.services.services)
         reporter = PublicReporter(leading.bus, secrets.token_hex(8), context.services.version)
         workers = Workers(context, ingest, (ingest,), (reporter,), (remote,))
@@ -215,10 +220,11 @@ async def _take_over_files(config: Config, leading: "LeadingJournal") -> Sequenc
 
 
 async def _publish_fleet(publisher: FleetPublisher) -> None:
-    """Publish the fleet's changes; never return. Raises JournalError if another leads."""
+    """Publish the fleet's changes; never return. Raises FencedError if another leads."""
     while True:
         await asyncio.sleep(POLL_S)
-        await publisher.publish()
+        with suppress(JournalBusyError):  # without a quorum nobody else can write them either
+            await publisher.publish()
 
 
 async def _end_with_lease(leading: "LeadingJournal", fence: LogFence) -> None:
