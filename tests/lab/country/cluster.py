@@ -8,16 +8,21 @@ alive or not: a balancer that knows nothing of its hosts. The leaders judge on t
 from their first block, and have no judge process of their own.
 """
 
+import json
 import shutil
+import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from heliograph_agent.spool.schema import HIDDEN
+from heliograph_agent.state import SPOOL
 from lab.country import early_judges, wiring
 from lab.country.country import UP_S, Country, serving
 from lab.country.topology import ABROAD, COLLECTOR, topology
@@ -36,6 +41,12 @@ ROLES = {
     "judge": ["judge"],
 }
 COUNT = "heliograph_judge_workers"
+READY = "is ready"
+_OLDEST = """
+SELECT min(stored_us) FROM (
+  SELECT stored_us FROM envelope WHERE priority < ? UNION ALL SELECT stored_us FROM measurement
+)
+"""
 SIX_WIRE = "2a0d:5600:c"  # machines are the other ends of cables whose numbers these are
 
 
@@ -94,6 +105,7 @@ class ClusterCountry(Country):
     def restart_ended(self) -> None:
         """Start programs that ended by themselves, as systemd does."""
         for name in [name for name, process in self.machines.items() if process.poll() is not None]:
+            print(f"  {name} ended by itself, and is started again", flush=True)
             self.start_machine(name)
 
     def plug_in(self, name: str) -> None:
@@ -109,6 +121,16 @@ class ClusterCountry(Country):
     def kill_machine(self, name: str) -> None:
         kill(self.machines.pop(name))
 
+    def list_behind(self, until_s: float) -> list[str]:
+        """Agents whose spool holds something from before this moment; they tell once a minute."""
+        oldest_us = {name: self._read_oldest_us(name) for name in self.agents}
+        return [name for name, at in oldest_us.items() if at is not None and at < until_s * 1e6]
+
+    def _read_oldest_us(self, name: str) -> int | None:
+        with closing(sqlite3.connect(self.folder / name / SPOOL, timeout=60)) as spool:
+            (oldest_us,) = spool.execute(_OLDEST, (HIDDEN,)).fetchone()
+        return None if oldest_us is None else int(oldest_us)
+
     def list_agents_at(self, name: str) -> set[str]:
         """The agents whose sessions are at an ingest host; the balancer leaves addresses alone."""
         peers = self.world.run(name, "ss", "-Htn", "state", "established", "sport", "=", ":7443")
@@ -120,17 +142,36 @@ class ClusterCountry(Country):
         eventually(self._ready, f"{name} leads, see {self.folder}/{name}.log", UP_S)
 
     def find_leader(self) -> None:
-        """Wait until one of the collectors leads; the API is asked there then."""
+        """Wait until one of the collectors leads and is ready; the API is asked there then.
 
-        def leads() -> bool:
+        What each says until then is printed, with the seconds since: it may lead, and lack a host.
+        """
+        began_s = time.monotonic()
+        answers: dict[str, str] = {}
+
+        def is_any_ready() -> bool:
             self.restart_ended()
             for name in LEADERS:
                 self.pages = f"{locate_machine(name)}:8080"
-                if self._ready():
+                answer = self._ask_ready()
+                if answer != answers.get(name):
+                    print(f"  {time.monotonic() - began_s:.1f} s: {name} {answer}", flush=True)
+                answers[name] = answer
+                if answer == READY:
                     return True
             return False
 
-        eventually(leads, "a collector that leads", UP_S)
+        eventually(is_any_ready, "a collector that leads", UP_S)
+
+    def _ask_ready(self) -> str:
+        """What the collector there says of itself; one that waits does not answer."""
+        url = f"http://{self.pages}/readyz"
+        try:
+            said = self.world.run(ABROAD, "curl", "--silent", "--max-time", "5", url)
+        except RuntimeError:
+            return "does not answer"
+        problems = json.loads(said)["problems"]
+        return f"says: {' '.join(problems)}" if problems else READY
 
     def import_(self, *arguments: str) -> str:
         """What came by hand, taken in beside the collector that leads."""
