@@ -32,6 +32,7 @@ from heliograph_collector.model.control_look import VantageProfile
 from heliograph_collector.model.records import (
     DecodeFailure,
     JournalRow,
+    PeerComparison,
     ReceivedMeasurement,
     Verdict,
 )
@@ -40,7 +41,7 @@ from heliograph_collector.store.journal.decode import DecodedRows
 CHUNK_RECORDS = 32  # about 5 ms of decoding, as long as a thread keeps the lock anyhow
 MAX_LOG_MESSAGES = 20  # of one request
 
-MESSAGES_VERSION = 4  # of what stands here; 1 had no views, 2 no heads, 3 no evidence
+MESSAGES_VERSION = 5  # of what stands here; 1 had no views, 2 no heads, 3 no evidence, 4 no looks
 VERSION = f"{__version__}, rules {RULES_VERSION}, messages {MESSAGES_VERSION}"
 
 Chunk: TypeAlias = bytes
@@ -117,8 +118,17 @@ class FindViewsReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     requests: list[msgspec.Raw]  # a ViewedRequest for each share, which `serve` passes on
 
 
+class SentLook(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A control's result that may become a further look; `measurement` is its number."""
+
+    started_us: int
+    measurement: int
+    link: Link
+    network: str
+
+
 class SentView(msgspec.Struct, frozen=True, array_like=True):
-    """A ControlView without peers and further looks: see `sent_views`."""
+    """A ControlView whose peers are those of endpoints that failed: see `sent_views`."""
 
     measurement: int  # its number; NO_MEASUREMENT, or OWN_MEASUREMENT: that of the record
     age_us: int | None
@@ -127,8 +137,11 @@ class SentView(msgspec.Struct, frozen=True, array_like=True):
     network: str
     is_substitute: bool
     profile: int  # index in the request
+    looks: int  # index in the request, or NO_LOOKS
+    peers: dict[str, PeerComparison | None]  # None: nobody elsewhere met the endpoint
 
 
+NO_LOOKS = -1
 NO_MEASUREMENT = -1
 OWN_MEASUREMENT = -2
 
@@ -140,6 +153,7 @@ class ViewedRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     own: list[int]  # indices of the results
     views: list[SentView | None]  # None: that could not be found
     profiles: list[VantageProfile]
+    looks: list[list[SentLook]]  # each as several views have it
     first_measurement: int  # the number of the first of `measurements`; 0: forget all others
     measurements: list[Measurement]  # that are named for the first time
     forgotten: list[int]  # measurements that are not named any more

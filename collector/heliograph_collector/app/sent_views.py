@@ -3,25 +3,29 @@
 Theory of operation. One process has the control context. For each result that another one judges it
 sends a view: what the rules compare the result with. Views of a block name the same few results of
 controls, and so do those of later blocks. So each process gets a control's result once, and it is
-named by a number from then on; the process forgets those that no view has named for longest. What
-few verdicts read (peers, and further looks) is not sent: a verdict that depends on it is found by
-the process with the context.
+named by a number from then on; the process forgets those that no view has named for longest.
+Further looks are sent as those that may become some, since the process has the steps by which they
+are chosen. Of the peers those are sent that an endpoint's failure asks for. A verdict that depends
+on others is found by the process with the context.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NoReturn, overload
+from typing import NoReturn
 
 from heliograph.observation import Measurement
 from heliograph.plan import Service
 from heliograph_collector.app.frames import FrameError
 from heliograph_collector.app.judge_messages import (
+    NO_LOOKS,
     NO_MEASUREMENT,
     OWN_MEASUREMENT,
+    SentLook,
     SentView,
     ViewedRequest,
 )
-from heliograph_collector.control.cache import ControlCache
+from heliograph_collector.control.cache import ChosenLooks, ControlCache, LookCandidate
+from heliograph_collector.control.endpoint_outcomes import extract_outcomes
 from heliograph_collector.model.control_look import ControlLook, VantageProfile
 from heliograph_collector.model.records import (
     ControlView,
@@ -38,36 +42,28 @@ class NotSentError(Exception):
     """A verdict depends on a part of its view that was not sent."""
 
 
-class NotSentPeers(Mapping[str, PeerComparison]):
-    """Peers that were not sent; each question raises NotSentError."""
+class SentPeers(Mapping[str, PeerComparison]):
+    """Peers at the endpoints that were sent; a question for others raises NotSentError."""
 
-    def __getitem__(self, label: str) -> NoReturn:
-        raise NotSentError
+    def __init__(self, sent: Mapping[str, PeerComparison | None]) -> None:
+        self._sent = sent
 
-    def __iter__(self) -> Iterator[str]:
-        raise NotSentError
+    def __getitem__(self, label: str) -> PeerComparison:
+        if label not in self._sent:
+            raise NotSentError
+        comparison = self._sent[label]
+        if comparison is None:
+            raise KeyError(label)
+        return comparison
 
-    def __len__(self) -> NoReturn:
-        raise NotSentError
-
-
-class NotSentLooks(Sequence[ControlLook]):
-    """Further looks that were not sent; each question raises NotSentError."""
-
-    @overload
-    def __getitem__(self, index: int) -> NoReturn: ...
-    @overload
-    def __getitem__(self, index: slice) -> NoReturn: ...
-
-    def __getitem__(self, index: int | slice) -> NoReturn:
+    def __iter__(self) -> NoReturn:
         raise NotSentError
 
     def __len__(self) -> NoReturn:
         raise NotSentError
 
 
-_NO_PEERS = NotSentPeers()
-_NO_LOOKS = NotSentLooks()
+_Looks = tuple[LookCandidate, ...]
 
 
 class ViewSender:
@@ -79,6 +75,8 @@ class ViewSender:
         self._count = 0
         self._new: list[Measurement] = []  # in the present request
         self._profiles: dict[int, tuple[int, VantageProfile]] = {}  # … by identity, with its index
+        # … with their index, by identity of the measurements and by networks:
+        self._looks: dict[tuple[tuple[int, str], ...], tuple[int, list[SentLook]]] = {}
 
     def build_request(
         self,
@@ -96,12 +94,14 @@ class ViewSender:
         first = self._count
         self._new = []
         self._profiles = {}
+        self._looks = {}
         sent = [self._pack(*compared) for compared in zip(records, views, strict=True)]
         return ViewedRequest(
             number=number,
             own=own,
             views=sent,
             profiles=[profile for _, profile in self._profiles.values()],
+            looks=[sent for _, sent in self._looks.values()],
             first_measurement=first,
             measurements=self._new,
             forgotten=forgotten,
@@ -123,6 +123,8 @@ class ViewSender:
             network=view.network,
             is_substitute=view.is_substitute,
             profile=self._name_profile(view.profile),
+            looks=self._name_looks(view.looks),
+            peers=_find_peers(record.measurement, view.peer_comparisons),
         )
 
     def _name(self, measurement: Measurement | None) -> int:
@@ -140,6 +142,28 @@ class ViewSender:
 
     def _name_profile(self, profile: VantageProfile) -> int:
         return self._profiles.setdefault(id(profile), (len(self._profiles), profile))[0]
+
+    def _name_looks(self, looks: Sequence[ControlLook]) -> int:
+        """Return the index of what may become further looks, of which a control has none."""
+        candidates = looks.list_candidates() if isinstance(looks, ChosenLooks) else ()
+        if not candidates:
+            return NO_LOOKS
+        key = tuple([(id(each.measurement), each.network) for each in candidates])
+        if key not in self._looks:
+            sent = [
+                SentLook(each.started_us, self._name(each.measurement), each.link, each.network)
+                for each in candidates
+            ]
+            self._looks[key] = (len(self._looks), sent)
+        return self._looks[key][0]
+
+
+def _find_peers(
+    measurement: Measurement, peers: Mapping[str, PeerComparison]
+) -> dict[str, PeerComparison | None]:
+    """Find the peers at the endpoints that failed: of others hardly a verdict asks for any."""
+    outcomes = extract_outcomes(measurement)
+    return {label: peers.get(label) for label, is_good in outcomes.items() if not is_good}
 
 
 class ViewReader:
@@ -159,19 +183,25 @@ class ViewReader:
             self._measurements.pop(number, None)
         self._measurements.update(enumerate(request.measurements, request.first_measurement))
         try:
+            looks = [self._read_looks(sent) for sent in request.looks]
             return [
-                self._build(record.measurement, sent, request.profiles)
-                if sent is not None
-                else None
+                self._build(record, sent, request.profiles, looks) if sent is not None else None
                 for record, sent in zip(records, request.views, strict=True)
             ]
         except (LookupError, ValueError) as error:
             raise FrameError(f"a view names what was not sent ({error})") from error
 
     def _build(
-        self, measurement: Measurement, sent: SentView, profiles: Sequence[VantageProfile]
+        self,
+        record: ReceivedMeasurement,
+        sent: SentView,
+        profiles: Sequence[VantageProfile],
+        looks: Sequence[_Looks],
     ) -> ControlView:
-        make_view = self._plan.prepare_view(measurement, _NO_PEERS, profiles[sent.profile])
+        measurement = record.measurement
+        peers = SentPeers(sent.peers)
+        make_view = self._plan.prepare_view(measurement, peers, profiles[sent.profile])
+        candidates = () if sent.looks == NO_LOOKS else looks[sent.looks]
         return make_view(
             measurement=self._find(sent.measurement, measurement),
             age_us=sent.age_us,
@@ -179,7 +209,15 @@ class ViewReader:
             link=sent.link,
             network=sent.network,
             is_substitute=sent.is_substitute,
-            looks=_NO_LOOKS,
+            looks=ChosenLooks(lambda: candidates, measurement, record.started_us),
+        )
+
+    def _read_looks(self, sent: Sequence[SentLook]) -> _Looks:
+        return tuple(
+            LookCandidate(
+                each.started_us, self._measurements[each.measurement], each.link, each.network
+            )
+            for each in sent
         )
 
     def _find(self, number: int, own: Measurement) -> Measurement | None:

@@ -2,11 +2,11 @@
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import islice
 from operator import itemgetter
-from typing import overload
+from typing import NamedTuple, overload
 
 from heliograph.failure import Operation
 from heliograph.observation import Link, Measurement
@@ -37,6 +37,15 @@ NO_PROFILE = VantageProfile()
 
 _Entry = tuple[int, int, ReceivedMeasurement]  # start, number, result
 _Source = tuple[bool, str]  # whether they look at a part of the target, and the control's pseudonym
+
+
+class LookCandidate(NamedTuple):
+    """A control's result on the same target that may become a further look."""
+
+    started_us: int
+    measurement: Measurement
+    link: Link  # the control's own, as is the next
+    network: str
 
 
 class ControlCache:
@@ -105,7 +114,8 @@ class ControlCache:
         nearest = [entries[0] for entries in around if abs(entries[0][0] - at_us) <= STALE_US]
         best = _choose_best(nearest, at_us)
         day = find_day([record for _, _, record in (*nearest, *visits)])
-        looks = ChosenLooks(around, visits, best, measurement, at_us, day)
+        list_candidates = partial(_list_candidates, around, visits, best, at_us, day)
+        looks = ChosenLooks(list_candidates, measurement, at_us)
         make_view = self.prepare_view(measurement, peers, profile)
         if best is None:
             return make_view(looks=looks)
@@ -184,8 +194,8 @@ def _find_around(entries: Sequence[_Entry], at_us: int) -> list[_Entry]:
     return around
 
 
-def _rank_nearness(entry: _Entry, at_us: int) -> tuple[int, int]:
-    return abs(entry[0] - at_us), -entry[0]
+def _rank_nearness(candidate: LookCandidate, at_us: int) -> tuple[int, int]:
+    return abs(candidate.started_us - at_us), -candidate.started_us
 
 
 def _choose_best(nearest: Sequence[_Entry], at_us: int) -> _Entry | None:
@@ -214,30 +224,44 @@ def _sum_depths(measurement: Measurement) -> int:
     return sum(deepest.values())
 
 
+def _list_candidates(
+    around: Iterable[Sequence[_Entry]],
+    visits: Iterable[_Entry],
+    best: _Entry | None,
+    at_us: int,
+    day: int,
+) -> tuple[LookCandidate, ...]:
+    """List the fresh results beside the best one.
+
+    Args:
+        at_us: Time of the compared measurement.
+        day: The day whose prefixes name networks.
+    """
+    others = [entry for entries in around for entry in entries if entry is not best]
+    fresh = [entry for entry in others if abs(entry[0] - at_us) <= WINDOW_US]
+    return tuple(
+        LookCandidate(started_us, record.measurement, record.link, name_network(record, day))
+        for started_us, _, record in (*fresh, *visits)
+    )
+
+
 class ChosenLooks(Sequence[ControlLook]):
     """Further looks, chosen at the first question: of what passed nobody asks for any."""
 
     def __init__(
         self,
-        around: Sequence[Sequence[_Entry]],
-        visits: Sequence[_Entry],
-        best: _Entry | None,
+        list_candidates: Callable[[], Sequence[LookCandidate]],
         measurement: Measurement,
         at_us: int,
-        day: int,
     ) -> None:
-        self._around = around
-        self._visits = visits
-        self._best = best
+        """Prepare; the measurement is the compared one, `at_us` its time."""
+        self.list_candidates = list_candidates
         self._measurement = measurement
         self._at_us = at_us
-        self._day = day
 
     @cached_property
     def _looks(self) -> tuple[ControlLook, ...]:
-        others = [entry for entries in self._around for entry in entries if entry is not self._best]
-        fresh = [entry for entry in others if abs(entry[0] - self._at_us) <= WINDOW_US]
-        return choose_looks((*fresh, *self._visits), self._measurement, self._at_us, self._day)
+        return choose_looks(self.list_candidates(), self._measurement, self._at_us)
 
     @overload
     def __getitem__(self, index: int) -> ControlLook: ...
@@ -252,7 +276,7 @@ class ChosenLooks(Sequence[ControlLook]):
 
 
 def choose_looks(
-    entries: Sequence[_Entry], measurement: Measurement, at_us: int, day: int
+    candidates: Sequence[LookCandidate], measurement: Measurement, at_us: int
 ) -> tuple[ControlLook, ...]:
     """Choose at most MAX_LOOKS results, newest first.
 
@@ -261,36 +285,36 @@ def choose_looks(
     after it, comes before one that repeats a look.
 
     Args:
-        entries: Fresh results of controls on the same target, without the best control's.
-        at_us: Time of the compared measurement.
-        day: The day whose prefixes name networks.
+        candidates: Fresh results of controls on the same target, without the best control's.
+        measurement: The compared one.
+        at_us: Its time.
     """
-    if not entries:
+    if not candidates:
         return ()
     met = list_met_endpoints(measurement)
     covered: set[tuple[MetEndpoint, str, bool]] = set()
-    adding: list[_Entry] = []
-    repeating: list[_Entry] = []
-    for entry in sorted(entries, key=partial(_rank_nearness, at_us=at_us)):
-        started_us, _, record = entry
-        place = (name_network(record, day), started_us > at_us)
-        looks = {(end, *place) for end in met & list_met_endpoints(record.measurement)}
+    adding: list[LookCandidate] = []
+    repeating: list[LookCandidate] = []
+    for candidate in sorted(candidates, key=partial(_rank_nearness, at_us=at_us)):
+        other = candidate.measurement
+        place = (candidate.network, candidate.started_us > at_us)
+        looks = {(end, *place) for end in met & list_met_endpoints(other)}
         if not looks <= covered:
-            adding.append(entry)
-        elif looks or not (record.measurement.is_visit or record.measurement.is_light):
-            repeating.append(entry)
+            adding.append(candidate)
+        elif looks or not (other.is_visit or other.is_light):
+            repeating.append(candidate)
         covered |= looks
     chosen = (*adding, *repeating)[:MAX_LOOKS]
     return tuple(
         ControlLook(
-            measurement=record.measurement,
-            age_us=abs(started_us - at_us),
-            link=record.link,
-            network=name_network(record, day),
-            is_visit=record.measurement.is_visit,
-            is_later=started_us > at_us,
+            measurement=candidate.measurement,
+            age_us=abs(candidate.started_us - at_us),
+            link=candidate.link,
+            network=candidate.network,
+            is_visit=candidate.measurement.is_visit,
+            is_later=candidate.started_us > at_us,
         )
-        for started_us, _, record in sorted(chosen, key=_by_time, reverse=True)
+        for candidate in sorted(chosen, key=_by_time, reverse=True)
     )
 
 
