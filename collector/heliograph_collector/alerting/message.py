@@ -196,7 +196,9 @@ def _format_alert(alert: IncidentAlert, base: str) -> list[str]:
 
 
 def _format_sentence(alert: IncidentAlert) -> str:
-    return f"{_PREFIXES.get(alert['change'], '')}{alert['incident']['sentence']}"
+    is_lowered = alert["change"] == "suspected" and alert["called"]  # it was told as confirmed
+    change = "relabeled" if is_lowered else alert["change"]
+    return f"{_PREFIXES.get(change, '')}{alert['incident']['sentence']}"
 
 
 def _format_alert_link(alert: IncidentAlert, base: str, prefix: str) -> str:

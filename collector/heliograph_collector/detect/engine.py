@@ -103,7 +103,7 @@ class DetectorEngine:
     late_rows: list[tuple[int, int]] = field(default_factory=list)  # (position, time evaluated)
     _now_us: int = 0
     _checked_us: int = 0
-    _silences: tuple[int, list[Scope]] | None = None  # (asked at, their cells)
+    _silences: tuple[int, list[tuple[Scope, int]]] | None = None  # (asked at, their cells)
 
     @classmethod
     def create(cls, journal: str, secret: bytes, at_us: int) -> "DetectorEngine":
@@ -205,18 +205,29 @@ class DetectorEngine:
         return True
 
     def _is_silent(self, vote: ServiceVote) -> bool:
-        """Return whether the vote's place fell silent, or was until lately.
+        """Return whether the vote may be of who fell silent with its place, also until lately.
 
         Who was cut off and is back may bring, as its first word, that nothing answered just now.
-        Where people leave one by one (`level`) they return so.
+        Where people leave one by one (`level`) they return so. Where all that are here were here
+        before, it is so: an entrance in the country carries sessions, and nothing abroad answers.
         """
+        place = vote.witness.place
+        begun_us = [since for scope, since in self._list_silences() if scope.includes(place)]
+        if not begun_us:
+            return False
+        live = [v for v in self.silence.list_inside(Scope(*place)) if v.is_live]
+        return not live or any(vantage.changed_us >= min(begun_us) for vantage in live)
+
+    def _list_silences(self) -> list[tuple[Scope, int]]:
+        """List the cells that are silent, or were until lately, and since when."""
         if self._silences is None or self._silences[0] != self._now_us:
-            since_us = self._now_us - _RETURNING_US
+            over_us = self._now_us - _RETURNING_US
             found = self.silence.findings().incidents
             bursts = [i for i in found if i.method != "level"]
-            recent = [i for i in bursts if i.closed_us is None or i.closed_us >= since_us]
-            self._silences = (self._now_us, [part.scope for i in recent for part in i.parts])
-        return any(scope.includes(vote.witness.place) for scope in self._silences[1])
+            recent = [i for i in bursts if i.closed_us is None or i.closed_us >= over_us]
+            cells = [(part.scope, i.started.earliest_us) for i in recent for part in i.parts]
+            self._silences = (self._now_us, cells)
+        return self._silences[1]
 
     def close_bins(self, bin_end_us: int) -> ReplayBatch | None:
         """Evaluate bins up to this end; return their votes, or None if none closed."""

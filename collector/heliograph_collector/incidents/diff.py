@@ -14,7 +14,7 @@ from heliograph_collector.incidents.record import incident_record
 
 
 class IncidentChange(StrEnum):
-    SUSPECTED = "suspected"
+    SUSPECTED = "suspected"  # also of one that was confirmed, and is in doubt
     CONFIRMED = "confirmed"
     REVISED = "revised"
     CLOSED = "closed"
@@ -28,7 +28,7 @@ class Revision:
     """One change of an incident; `alert` notifies subscribers.
 
     An incident alerts at most twice, at its confirmation and at its end; and when another
-    explanation corrects what an alert said.
+    explanation, or a doubt, corrects what an alert said.
     """
 
     change: IncidentChange
@@ -99,6 +99,8 @@ def _is_alert(
         return not was_opened
     if change is IncidentChange.RELABELED:
         return was_opened
+    if change is IncidentChange.SUSPECTED:
+        return was_opened and (incident.id, change) not in alerts_sent
     if change in (IncidentChange.CLOSED, IncidentChange.WITHDRAWN):
         skipped_confirmation = change is IncidentChange.CLOSED and incident.confirmed_us is not None
         return (was_opened or skipped_confirmation) and not was_ended

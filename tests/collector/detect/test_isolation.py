@@ -91,6 +91,25 @@ def test_end_of_a_cut_is_no_isolation_though_its_last_tests_arrive_at_once(
     assert [i.kind for i in incidents] == [IncidentKind.SILENCE]
 
 
+def test_country_of_which_a_quarter_comes_by_an_entrance_at_home_is_told_as_isolated(
+    tmp_path: Path,
+) -> None:
+    """Listed hosts alone pass, and the others are cut off: no lost way of ours explains that."""
+    land = create_land(5)
+    land.settle(lines=(18, 14), phones=(14, 12))
+    at_home = {person.name for person in people_of(land)[::4]}
+    for person in land.select():
+        person.entrance = "home" if person.name in at_home else "main"
+    land.cut([p for p in land.select() if p.name not in at_home], AT, AT + 5 * HOUR)
+    use_anchors(land, lambda person, at: person.country == "KZ" and at >= AT)
+
+    told = {incident.kind: incident for incident in play(land, tmp_path)}
+
+    assert [part.scope for part in told[IncidentKind.ISOLATION].parts] == [COUNTRY]
+    assert 0 < seconds_after(AT, told[IncidentKind.ISOLATION].confirmed_us) <= 600
+    assert IncidentKind.COLLECTOR_BLOCKED not in told
+
+
 def test_isolation_that_ends_in_a_cut_is_told_as_both(tmp_path: Path) -> None:
     land = create_land(2)
     land.settle()

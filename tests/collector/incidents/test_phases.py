@@ -68,6 +68,15 @@ def test_part_of_a_wider_cut_that_returns_is_a_recovery() -> None:
     ]
 
 
+def test_cut_that_comes_into_doubt_calls_those_who_were_called_once() -> None:
+    doubted = replace(STEPWISE, state=IncidentState.SUSPECTED, confirmed_us=None)
+    told = (STEPWISE.id, IncidentChange.CONFIRMED)
+    corrected = (STEPWISE.id, IncidentChange.SUSPECTED)
+    for sent, alert in (([], False), ([told], True), ([told, corrected], False)):
+        _, (revision,) = diff_incidents([STEPWISE], [doubted], sent)
+        assert (revision.change, revision.alert) == (IncidentChange.SUSPECTED, alert)
+
+
 def test_another_explanation_is_a_phase_and_calls_those_who_were_called() -> None:
     changed_us = T0 + 4 * MINUTE_US
     kinds = (KindChange(IncidentKind.SILENCE, T0), KindChange(IncidentKind.POWER, changed_us))

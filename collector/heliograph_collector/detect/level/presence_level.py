@@ -70,7 +70,7 @@ from heliograph_collector.detect.level.promotion import (
 from heliograph_collector.detect.level.removal import may_be_removal
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
-from heliograph_collector.detect.silence.evasion import is_link_told
+from heliograph_collector.detect.silence.evasion import doubts_fall
 from heliograph_collector.detect.silence.merging import is_one_line
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -376,7 +376,7 @@ def _find_doubts(
         return (confounders.HABIT,)
     began_us = fall.started.earliest_us
     blocked = confounders.find_blocked_carrier(fallen, began_us, limits)
-    if blocked is not None or is_link_told(at_home, began_us, limits):
+    if blocked is not None or doubts_fall(at_home, began_us, sample.now_us, limits):
         return (confounders.CARRIER,)
     return (confounders.ONE_LINE,) if is_one_line((part,), fallen, limits) else ()
 

@@ -14,7 +14,7 @@ from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.silent_ways import list_silent_ways
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -77,7 +77,7 @@ class ConfirmedFall:
         outage.from_us = min(outage.from_us, self.fall.started.earliest_us)
         outage.grow((self.part,), new_cells or (self.part,), started, now_us)
         outage.method = METHOD
-        if outage.state is IncidentState.SUSPECTED:
+        if outage.may_be_confirmed:
             outage.confirm(now_us)
 
     def _compute_certainty(self, limits: Thresholds) -> float:

@@ -22,7 +22,6 @@ from heliograph_collector.detect.silence import confounders, merging, renewal, s
 from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.burst_test import has_burst, list_holds, select_significant
 from heliograph_collector.detect.silence.entrance_view import (
-    UNSEEN,
     EntranceView,
     have_ways_fallen,
     view_entrance,
@@ -159,7 +158,8 @@ class _Evaluation:
         is_ours = witnesses.is_hit and not self._is_transit
         if candidate.gated or (is_ours and confounders.may_return_slowly(*where, self._now_us)):
             self._is_late = False  # it stays suspected until the wait has passed
-            return self._suspect()
+            is_blocked = self._is_transit and self._evasion.is_lasting and self._find_rerouted()
+            return CandidateOutcome.SETTLED if is_blocked else self._suspect()
         blocked = self._voters.find_blocked_carrier(self._burst_us)
         self._is_doubtful = blocked is not None and blocked.living_share >= limits.told_share / 2
         if blocked is not None and blocked.living_share >= limits.told_share:
@@ -195,8 +195,8 @@ class _Evaluation:
             is_early |= not self._is_held_long_enough(renewal.PART_HOLD_S)
         if not cells or is_early or self._is_flapping(cells) or self._may_be_renewal(cells):
             return None
-        self._is_doubtful = self._evasion.is_doubted or self._may_be_carrier(witnesses, since_us)
-        if self._is_doubtful or self._evasion.is_possible:
+        self._is_doubtful = self._may_be_carrier(witnesses, since_us)
+        if self._is_doubtful or self._evasion.is_doubted or self._evasion.is_possible:
             return None
         certainty = confounders.compute_certainty(cells, witnesses, limits)
         outage = self._update_outage(cells, certainty, self._voters.deciding)
@@ -309,8 +309,10 @@ class _Evaluation:
             outage.held = (confounders.FEW,)
         else:
             is_lone = merging.is_one_line(cells, self._voters.deciding, limits)
-            reason = confounders.CARRIER if self._is_doubtful else confounders.YOUNG
+            is_told = self._evasion.is_doubted and self._voters.is_established
+            reason = confounders.CARRIER if self._is_doubtful or is_told else confounders.YOUNG
             outage.held = (confounders.ONE_LINE if is_lone else reason,)
+            outage.is_doubted = is_told and not self._is_doubtful and not is_lone
         self._publish(outage)
         return CandidateOutcome.SETTLED
 
@@ -336,10 +338,7 @@ class _Evaluation:
         return select_significant(affected, self._presence, fallen, window_s)
 
     def _update_outage(
-        self,
-        cells: tuple[AffectedCell, ...],
-        certainty: float,
-        vantages: Sequence[VantagePresence],
+        self, cells: tuple[AffectedCell, ...], certainty: float, vantages: Sequence[VantagePresence]
     ) -> OutageEpisode:
         """Update the candidate's outage, or open it."""
         candidate = self._candidate
@@ -392,7 +391,7 @@ class _Evaluation:
             settled.grown_us = self._now_us
             settled.absorb(own)
         self._publish(settled)
-        if settled.state is IncidentState.SUSPECTED and UNSEEN not in settled.held:
+        if settled.may_be_confirmed:
             if not is_power or confounders.may_be_order(own.parts, self._voters.deciding):
                 settled.confirm(self._now_us)
             settled.held = (confounders.POWER,) if is_power else ()

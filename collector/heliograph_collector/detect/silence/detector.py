@@ -27,8 +27,8 @@ from heliograph_collector.detect.silence.candidate import CandidateOutcome, Outa
 from heliograph_collector.detect.silence.detector_state import CoverageGap, SilenceDetectorState
 from heliograph_collector.detect.silence.merging import select_outside
 from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.outage_record import build_incident, restore_outage
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.detect.silence.restored_outage import restore_outage
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence, affects
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.entrances import BlockedEntrance
@@ -116,7 +116,7 @@ class SilenceDetector:
                 handlers.get(name, self._follow_outages)(target, at_us)
 
     def findings(self) -> Findings:
-        outages = [outage.to_incident() for outage in self._outages]
+        outages = [build_incident(outage) for outage in self._outages]
         falls = [level.to_incident() for level in self._levels.list_falls()]
         return Findings(tuple(fall.join_channels(outages, falls)), tuple(self.coverage_gaps))
 
@@ -142,6 +142,10 @@ class SilenceDetector:
     def find_vantage(self, pseudonym: str) -> VantagePresence | None:
         """Return a vantage as it is now, None if it is unknown."""
         return self._presence.vantages.get(pseudonym)
+
+    def list_inside(self, scope: Scope) -> Iterable[VantagePresence]:
+        """List the vantages of a cell, also those that are away."""
+        return self._presence.list_inside(scope)
 
     def state(self) -> SilenceDetectorState:
         """Return the state to save at once, because it shares parts with the detector."""

@@ -87,6 +87,5 @@ def have_ways_fallen(presence: PresenceTracker, country: str, since_us: int, now
 
 def _holds(vantage: VantagePresence, carrier: str, since_us: int) -> bool:
     """Return whether a vantage has been here by a carrier since a time."""
-    changed_us = (vantage.since_us, vantage.back_us, vantage.moved_us, vantage.home_us)
-    is_through = vantage.lost_us <= since_us and max(changed_us) <= since_us
+    is_through = vantage.lost_us <= since_us and vantage.changed_us <= since_us
     return vantage.is_live and vantage.witness.carrier == carrier and is_through

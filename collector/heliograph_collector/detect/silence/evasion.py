@@ -9,13 +9,14 @@ from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.entrance_view import EntranceView, view_entrances
 from heliograph_collector.detect.silence.explanation import (
     SilenceEvidence,
-    has_contrary_word,
+    are_links_told,
     weigh_evidence,
 )
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voters import CountryVoters
 from heliograph_collector.detect.stats.localization import localize
+from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import AffectedCell
@@ -24,8 +25,6 @@ from heliograph_collector.model.thresholds import Thresholds
 
 _WAIT_US = 300 * SECOND_US  # time to detect a block of the collector; design/detection.md
 _RECENT_US = 60 * SECOND_US  # since which one found another way, else they have ceased; assumed
-_DOUBT_SHARE = 0.1  # of those that fell silent, who doubt any cut if nobody contradicts; assumed
-_LINK_SHARE = 0.2  # of those that fell silent, who doubt a slow cut; assumed
 _DARK_SHARE = 0.9  # of those that fell, a few of whom fell by chance and are back; assumed
 _APART_CHANCE = 1e-3  # that nobody of a country finds the way that others find; assumed
 _EVADED_SHARE = 0.02  # of those that fell silent; in a cut nobody finds another way; assumed
@@ -63,24 +62,22 @@ class EvasionTest:
 
     @property
     def is_possible(self) -> bool:
-        """Return whether some say that their link works, so that a cut waits for others.
+        """Return whether there is time yet for a block, and some say that their link works.
 
-        A few who lie delay a cut for as long as a few who come back do, and never hide it.
+        A few who lie delay a cut for as long as a few who come back do.
         """
-        return self.is_early and (self.is_told or (self._is_evading and self._have_evaded))
+        return self.is_early and (self.is_doubted or (self._is_evading and self._have_evaded))
 
-    @property
+    @cached_property
     def is_doubted(self) -> bool:
-        """Return whether too many say that their link works for a cut, though few for a block.
-
-        In a cut nobody measures that foreign anchors answer, and who has a network of another kind
-        comes by the same entrance. They count by vantage, because this only doubts.
-        """
-        words = [(v.place.asn, self.reports.get(v.witness.nym)) for v in self._silenced]
-        online_asns = [asn for asn, word in words if word is not None and word.online]
-        is_denied = any(word is not None and word.online is False for _, word in words)
-        least = max(self.presence.limits.witnesses, _DOUBT_SHARE * len(self._silenced))
-        return not is_denied and len(online_asns) >= least and len(set(online_asns)) > 1
+        """Return whether too many say that their link works for a cut, though few for a block."""
+        return self.is_known and are_links_told(
+            self._silenced,
+            self.reports,
+            self.now_us,
+            self.presence.limits,
+            is_early=self.is_early,
+        )
 
     @property
     def is_early(self) -> bool:
@@ -121,11 +118,14 @@ class EvasionTest:
         return sum_votes(count_votes(pairs, self.presence.limits.nat_votes)).share >= _EVADED_SHARE
 
     @cached_property
-    def is_told(self) -> bool:
-        """Return whether some say that their link works."""
-        if not self.is_known:
+    def is_lasting(self) -> bool:
+        """Return whether a failing entrance would have reached others by now, or be mended."""
+        if not self._silenced:
             return False
-        return has_contrary_word(self._silenced, self.reports, self.now_us, self.presence.limits)
+        first_us = quantile([vantage.heard_us for vantage in self._silenced], 0.1)
+        rejoined = sum(vantage.rejoined_us > vantage.lost_us for vantage in self._silenced)
+        is_dead = rejoined <= self.presence.limits.alive_share * len(self._silenced)
+        return is_dead and self.now_us - first_us > _WAIT_US
 
     @cached_property
     def apart(self) -> list[str]:
@@ -166,7 +166,7 @@ class EvasionTest:
             return True
         if silent_us > limits.transit_told_s * SECOND_US:
             return False
-        return self.is_told or confounders.is_partial(voters.deciding_votes, limits)
+        return self.is_doubted or confounders.is_partial(voters.deciding_votes, limits)
 
     def find(self) -> Evasion | None:
         """Find the block that vantages tell of; None if they tell of none."""
@@ -180,7 +180,8 @@ class EvasionTest:
             return None
         since_us = self.since_us - _WAIT_US  # an entrance may fail in one country after another
         where = self.presence, self.country, since_us, evidence.lost_by
-        if confounders.are_failing_elsewhere(*where, is_early=self.is_early, apart=self.apart):
+        is_early = self.is_early and not self.is_lasting
+        if confounders.are_failing_elsewhere(*where, is_early=is_early, apart=self.apart):
             return None
         own = self.presence, self.country, self._silenced
         view = view_entrances(*own, evidence.lost_by, self.since_us)
@@ -197,27 +198,15 @@ class EvasionTest:
         return Evasion(evidence, cells, self._silenced, is_seen) if cells else None
 
 
-def is_link_told(vantages: Iterable[VantagePresence], since_us: int, limits: Thresholds) -> bool:
-    """Return whether a fifth of those that lost us since then say that their link works.
+def doubts_fall(
+    vantages: Iterable[VantagePresence], since_us: int, now_us: int, limits: Thresholds
+) -> bool:
+    """Return whether too many that lost us since then say that their link works for a cut.
 
-    They are here by another way, maybe since before their loss was noticed. They count by vantage,
-    because this only doubts: half of a country may stand behind one address, and its vote says
-    nothing of those who are here. Who came back by the same way may have been lost by chance.
+    Some may be here by another way since before the fall was seen.
     """
-    before_us = since_us - _WAIT_US
-    present = list(vantages)
-    told = [vantage for vantage in present if _tells_link(vantage, before_us)]
-    names = {vantage.witness.nym for vantage in told}
-    names |= {vantage.witness.nym for vantage in present if vantage.lost_us >= before_us}
-    networks = {vantage.place.asn for vantage in told}
-    return len(networks) > 1 and len(told) >= max(limits.witnesses, _LINK_SHARE * len(names))
-
-
-def _tells_link(vantage: VantagePresence, since_us: int) -> bool:
-    report = vantage.report
-    is_told = report is not None and bool(report.online) and report.until_us >= since_us
-    is_moved = vantage.is_rerouted or vantage.moved_us >= since_us
-    return is_told and is_moved and vantage.is_live
+    lost = [vantage for vantage in vantages if vantage.lost_us >= since_us - _WAIT_US]
+    return are_links_told(lost, select_reports(lost), now_us, limits)
 
 
 def select_losses(vantages: Iterable[VantagePresence]) -> list[VantagePresence]:
@@ -256,7 +245,12 @@ def collect_reports(
     presence: PresenceTracker, country: str, since_us: int
 ) -> dict[str, OfflineReport]:
     """Collect what those lost since a time told of it, also before their loss was noticed."""
-    lost = (presence.vantages[name] for name in presence.tally(country).list_lost(since_us))
+    names = presence.tally(country).list_lost(since_us)
+    return select_reports(presence.vantages[name] for name in names)
+
+
+def select_reports(lost: Iterable[VantagePresence]) -> dict[str, OfflineReport]:
+    """Select the reports of lost vantages on their last silence, by pseudonym."""
     return {
         vantage.witness.nym: vantage.report
         for vantage in lost

@@ -12,14 +12,15 @@ Each vantage that fell silent may give testimony, at once or when it is back:
   are laptops behind a dead router: they tell what they would in a cut, and contradict nothing.
 
 A cause is named when at least `told_share` of the silent votes tell it and few contradict. Fewer
-vantages may be wrong or collude, and only lower the confidence that it is a cut. A return by
-another carrier without a measurement is counted as online only where hardly anybody returned by
-the lost one: after a cut agents come back by all ways. An agent that finds the other way within two
-retries may have had no time to measure in between, and its return is all that it has to tell. Where
-some did, which nobody can in a cut, those that find it later tell the same.
+vantages may be wrong or collude, and only leave a cut in doubt (`are_links_told`), or lower the
+confidence in it. A return by another carrier without a measurement is counted as online only where
+hardly anybody returned by the lost one: after a cut agents come back by all ways. An agent that
+finds the other way within two retries may have had no time to measure in between, and its return is
+all that it has to tell. Where some did, which nobody can in a cut, those that find it later tell
+the same.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +38,7 @@ from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.signals import OfflineReport, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
+_DOUBT_SHARE = 0.1  # of those that fell silent, whose words leave a cut in doubt; assumed
 _PROMPT_SHARE = 0.1  # of those that fell silent, who evade a block within two retries; assumed
 
 
@@ -159,22 +161,56 @@ def _list_booted(testimony: Sequence["_Testimony"]) -> list[bool]:
     ]
 
 
-def has_contrary_word(
+def are_links_told(
     silenced: Iterable[VantagePresence],
     reports: Mapping[str, OfflineReport],
     now_us: int,
     limits: Thresholds,
+    *,
+    is_early: bool = False,
 ) -> bool:
-    """Return whether a tenth say that their network works, although it is too early to decide.
+    """Return whether too many say that their links work for a cut, though they name no block.
 
-    Nobody can say so in a cut. A third of the votes are needed to name another cause, and the lost
-    carrier must have stayed dead; until then the cause is open.
+    Nobody can say so in a cut, and who has a link of another kind comes back by the same entrance.
+    So a tenth of the votes are enough, of three vantages, in two networks where a tenth fell in
+    each of two; unless so many say that no anchor answered that these are two fifths of all words.
+
+    Args:
+        silenced: The vantages that fell silent, whether or not they are back.
+        reports: What they told, by pseudonym.
+        now_us: The present time.
+        limits: The thresholds.
+        is_early: There was no time yet for a lost carrier to stay dead, nor for who is here by
+            another one to tell more than that.
     """
-    members = [s for s in silenced if is_established(s.witness, now_us, limits)]
-    testimony = [_Testimony(s, reports.get(s.witness.nym), now_us, limits) for s in members]
-    told = [not t.is_rejoined and t.claims_link for t in testimony]
-    fallen = _count(testimony, [True for _ in testimony])
-    return _count(testimony, told) >= max(limits.witnesses, _PROMPT_SHARE * fallen)
+    members = [v for v in silenced if is_established(v.witness, now_us, limits)]
+    testimony = [_Testimony(v, reports.get(v.witness.nym), now_us, limits) for v in members]
+    told = [t for t in testimony if t.claims_link(is_early=is_early)]
+    if len(told) < limits.witnesses:
+        return False
+    fallen = Counter(vantage.place.asn for vantage in members)
+    large = sum(count >= _DOUBT_SHARE * len(members) for count in fallen.values())
+    if len({t.vantage.place.asn for t in told}) < min(limits.networks, large):
+        return False
+    weights = _weigh_members(members, limits)
+    online = sum(weights[t.vantage.witness.prefix] for t in told)
+    offline = sum(weights[t.vantage.witness.prefix] for t in testimony if t.is_offline)
+    least = _DOUBT_SHARE * sum(weights[vantage.witness.prefix] for vantage in members)
+    return online >= max(least, limits.confirm_share * (online + offline))
+
+
+def _weigh_members(members: Iterable[VantagePresence], limits: Thresholds) -> dict[str, float]:
+    """Return by line the part that each of its members has in its vote.
+
+    Those who are here say nothing of the others of their line, who are silent.
+    """
+    lines: defaultdict[str, list[tuple[VantageRef, bool]]] = defaultdict(list)
+    for vantage in members:
+        lines[vantage.witness.prefix].append((vantage.witness, False))
+    return {
+        prefix: sum_votes(count_votes(line, limits.nat_votes)).votes / len(line)
+        for prefix, line in lines.items()
+    }
 
 
 def _list_rerouted(testimony: Sequence["_Testimony"], limits: Thresholds, least: int) -> list[bool]:
@@ -212,9 +248,16 @@ class _Testimony:
             return False
         return self._stays_away_since(report.measured_us or report.since_us)
 
-    @property
-    def claims_link(self) -> bool:
-        """Return whether it says that its link works, or is here by another carrier."""
+    def claims_link(self, *, is_early: bool) -> bool:
+        """Return whether it says that its link works while its lost carrier stays dead.
+
+        Args:
+            is_early: That has not lasted yet, and its return by another carrier says as much.
+        """
+        if self.is_rejoined:
+            return False
+        if not is_early:
+            return self.is_online
         if self.report is not None and self.report.online is not None:
             return self.report.online
         return self._came_another_way

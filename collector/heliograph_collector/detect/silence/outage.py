@@ -3,6 +3,8 @@
 Theory of operation. States and transitions:
 
 - suspected → confirmed: by its candidate, or by what its vantages tell (explanation.py).
+- confirmed → suspected: a cut of which too many say that their links work, though too few name a
+  block; confirmed again as soon as what they tell decides.
 - suspected → withdrawn: by its candidate, or because it ended unconfirmed.
 - suspected, confirmed, closed → withdrawn: its vantages came back and were lost again, each by
   itself; or other countries fell silent with it, and half an hour later it was over.
@@ -23,7 +25,11 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.brackets import Watch, bracket_end
 from heliograph_collector.detect.silence.entrance_view import UNSEEN, EntranceView, view_entrances
-from heliograph_collector.detect.silence.explanation import SilenceEvidence, weigh_evidence
+from heliograph_collector.detect.silence.explanation import (
+    SilenceEvidence,
+    are_links_told,
+    weigh_evidence,
+)
 from heliograph_collector.detect.silence.openings import find_opening, find_returns
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
@@ -36,15 +42,12 @@ from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.voting import sum_votes
 from heliograph_collector.incidents.incident import (
-    ONE_WAY,
     Bracket,
-    Incident,
     IncidentKind,
     IncidentState,
     KindChange,
     PhaseChange,
     PhaseDirection,
-    hint_on_the_hour,
     hint_power_or_network,
 )
 from heliograph_collector.model.scope import AffectedCell, Scope
@@ -87,6 +90,7 @@ class OutageEpisode:
     replays: dict[str, OfflineReport] = field(default_factory=dict)  # by pseudonym
     needed: float = 0.0  # live votes before its end, if its silent vantages are unknown
     is_refuted: bool = False  # its sessions only broke and came back
+    is_doubted: bool = False  # by nothing but those who say that their links work
     _clear_us: int | None = None
     _last: tuple[AffectedCell, ...] = ()
     _back: tuple[int, int] | None = None  # (evaluated at, first return) of a possible opening
@@ -104,14 +108,15 @@ class OutageEpisode:
         """Return the confidence in the present kind."""
         limits = self.limits
         most = limits.low if UNSEEN in self.held else limits.several_ways
-        if self._count_told() is not None:
+        if self.count_told() is not None:
             return min(most, self.evidence.confidence(self.kind, limits))
         if self.kind is not IncidentKind.SILENCE:
             return min(most, self.certainty)
         is_proven = self.evidence.explain(limits) is IncidentKind.SILENCE
         is_several = is_proven or self.ways >= limits.ways
         caps = [self.certainty, limits.several_ways if is_several else limits.one_way]
-        if not is_proven and (self.evidence.doubts_cut(limits) or confounders.POWER in self.held):
+        is_doubtful = self.is_doubted or confounders.POWER in self.held
+        if not is_proven and (is_doubtful or self.evidence.doubts_cut(limits)):
             caps.append(limits.low)
         return min(caps)
 
@@ -125,6 +130,13 @@ class OutageEpisode:
         self.state = IncidentState.CONFIRMED
         self.confirmed_us = at_us
         self.held = ()
+        self.is_doubted = False
+
+    @property
+    def may_be_confirmed(self) -> bool:
+        """Return whether it waits for no more than silent votes."""
+        is_suspected = self.state is IncidentState.SUSPECTED
+        return is_suspected and not self.is_doubted and UNSEEN not in self.held
 
     @property
     def blocked_carriers(self) -> tuple[str, ...]:
@@ -186,6 +198,7 @@ class OutageEpisode:
         kind = self.evidence.explain(self.limits)
         if self.carrier and kind is IncidentKind.SILENCE:
             return  # others live there by other carriers: anchors of ours failed as well
+        self._doubt_cut(silenced, now_us)
         is_told = kind is self.kind and UNSEEN in self.held  # more of the same confirms nothing
         if kind is None or is_told or self.evidence.silent < self.limits.votes:
             return
@@ -193,6 +206,16 @@ class OutageEpisode:
             self.explain_as(kind, now_us)
         else:
             self._explain_as_block(presence, silenced, now_us)
+
+    def _doubt_cut(self, silenced: Sequence[VantagePresence], now_us: int) -> None:
+        """Confirm a cut no longer of which too many say that their links work."""
+        is_cut = self.kind is IncidentKind.SILENCE and self.state is IncidentState.CONFIRMED
+        is_cut &= self.evidence.explain(self.limits) is None
+        if is_cut and are_links_told(silenced, self.replays, now_us, self.limits):
+            self.state = IncidentState.SUSPECTED
+            self.confirmed_us = None
+            self.held = (confounders.CARRIER,)
+            self.is_doubted = True
 
     def _explain_as_block(
         self, presence: PresenceTracker, silenced: Sequence[VantagePresence], now_us: int
@@ -213,6 +236,8 @@ class OutageEpisode:
         """Take an explanation; it confirms nothing unless others show it too (`is_seen`)."""
         is_other = kind is not self.kind
         is_doubted = confounders.POWER in self.held or (is_other and UNSEEN in self.held)
+        is_doubted |= self.is_doubted
+        self.is_doubted = False
         if is_other:
             first = KindChange(self.kind, self.confirmed_us or self.suspected_us)
             self.kinds = [*(self.kinds or [first]), KindChange(kind, now_us)]
@@ -301,42 +326,11 @@ class OutageEpisode:
         if is_held and hints == ("network_cut",):
             self.confirm(replay.at_us)
 
-    def to_incident(self) -> Incident:
-        return Incident(
-            id=self.id,
-            kind=self.kind,
-            state=self.state,
-            parts=self.parts,
-            started=self.started,
-            suspected_us=self.suspected_us,
-            confidence=self.confidence,
-            confirmed_us=self.confirmed_us,
-            ended=self.ended,
-            closed_us=self.closed_us,
-            turns=tuple(self.turns),
-            kinds=tuple(self.kinds),
-            method=self.method,
-            held=self.held,
-            reports=len(self.replays),
-            told=self._count_told(),
-            several=self.evidence.count_several(self.second_way),
-            hints=self._list_hints(),
-        )
-
-    def _count_told(self) -> float | None:
+    def count_told(self) -> float | None:
         """Return the votes that tell its kind; None if a living carrier or the log told it."""
         is_power = self.kind is IncidentKind.POWER
         is_told = is_power or (self.kind is IncidentKind.COLLECTOR_BLOCKED and not self.carrier)
         return self.evidence.count_told(self.kind) if is_told and self.evidence.silent else None
-
-    def _list_hints(self) -> tuple[str, ...]:
-        hints = hint_on_the_hour(self.started)
-        if self.kind is IncidentKind.COLLECTOR_BLOCKED:
-            return hints
-        hints += hint_power_or_network(self.replays.values())
-        is_proven = self.evidence.explain(self.limits) is IncidentKind.SILENCE
-        is_one_way = self.ways < self.limits.ways and not is_proven
-        return (*hints, ONE_WAY) if is_one_way and self.kind is IncidentKind.SILENCE else hints
 
     def list_inside(self, presence: PresenceTracker) -> list[VantagePresence]:
         is_inside = cache(self.holds)  # many vantages share few locations

@@ -106,6 +106,11 @@ class VantagePresence:
         return self.rerouted_us >= self.lost_us > 0
 
     @property
+    def changed_us(self) -> int:
+        """Return when it came, came back or changed its way last."""
+        return max(self.since_us, self.back_us, self.moved_us, self.home_us)
+
+    @property
     def is_home(self) -> bool:
         """Return whether it came from its last loss back to the carrier that it had left before.
 

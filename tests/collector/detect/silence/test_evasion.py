@@ -1,6 +1,8 @@
 """Agents that find another entrance tell of a block before many are silent at one time."""
 
+from collections.abc import Iterable
 from dataclasses import replace
+from operator import attrgetter
 from random import Random
 
 import pytest
@@ -251,6 +253,23 @@ def _list_since(signals: Signals, since_s: float) -> list[Incident]:
     return [i for i in found if i.suspected_us >= at(since_s)]
 
 
+def _evade(
+    vantages: Iterable[VantageRef], rng: Random, first_s: float, last_s: float, *, online: bool
+) -> Signals:
+    """All lose us, and come by post at a time after the onset; each tells what it measured."""
+    signals: Signals = []
+    for vantage in vantages:
+        heard_s = ONSET - rng.uniform(0, 15)
+        back_s = ONSET + rng.uniform(first_s, last_s)
+        told = OfflineReport(
+            at(back_s + 2), vantage.nym, at(heard_s), at(back_s), alive=True, online=online,
+            carrier="post", measured_us=at(heard_s + 20),
+        )  # fmt: skip
+        signals.append(VantageLoss(at(heard_s + 37.5), vantage.nym, at(heard_s)))
+        signals += [VantageArrival(at(back_s), replace(vantage, carrier="post")), told]
+    return sorted(signals, key=attrgetter("at_us"))
+
+
 @pytest.mark.parametrize("seed", draw_seeds(4))
 def test_few_who_find_another_way_leave_a_silence_in_doubt(seed: int) -> None:
     """Nobody measures in a cut that foreign anchors answer; too few say so to name a block."""
@@ -259,15 +278,71 @@ def test_few_who_find_another_way_leave_a_silence_in_doubt(seed: int) -> None:
     evaders = rng.sample(vantages, len(vantages) // 5)
     lost = [vantage for vantage in vantages if vantage not in evaders]
     signals = live(vantages + world(), rng, 4, churn=0) + drop(lost, ONSET, rng)
-    for vantage in evaders:
-        heard_s = ONSET - rng.uniform(0, 15)
-        back_s = heard_s + 37.5 + rng.uniform(-20, 5)
-        told = OfflineReport(
-            at(back_s + 2), vantage.nym, at(heard_s), at(back_s), alive=True, online=True,
-            carrier="post", measured_us=at(heard_s + 20),
-        )  # fmt: skip
-        signals.append(VantageLoss(at(heard_s + 37.5), vantage.nym, at(heard_s)))
-        signals += [VantageArrival(at(back_s), replace(vantage, carrier="post")), told]
+    signals += _evade(evaders, rng, 10, 40, online=True)
     (incident,) = detect_silence(signals, at(ONSET + 3_600)).incidents
     assert (incident.state, incident.confirmed_us) == (IncidentState.SUSPECTED, None)
     assert incident.scope.is_national
+
+
+@pytest.mark.parametrize(("online", "offline"), [(8, 0), (8, 2), (0, 8), (3, 5), (3, 0)])
+def test_cut_that_was_confirmed_before_the_words_came_is_looked_at_again(
+    online: int, offline: int
+) -> None:
+    """Of 54 a tenth say that anchors answered, and are most who say anything; else it stands."""
+    for seed in draw_seeds(4):
+        rng = Random(seed)
+        vantages = country(each=3)
+        rng.shuffle(vantages)
+        lost = vantages[online + offline :]
+        signals = live(vantages + world(), rng, 4, churn=0) + drop(lost, ONSET, rng)
+        signals += _evade(vantages[:online], rng, 130, 600, online=True)
+        signals += _evade(vantages[online : online + offline], rng, 130, 600, online=False)
+        (before,) = detect_silence(signals, at(ONSET + 120)).incidents
+        assert before.state is IncidentState.CONFIRMED
+        (after,) = detect_silence(signals, at(ONSET + 3_600)).incidents
+        is_doubted = online == 8
+        state = IncidentState.SUSPECTED if is_doubted else IncidentState.CONFIRMED
+        assert (after.state, after.kind) == (state, IncidentKind.SILENCE), seed
+        assert (after.confirmed_us is None, after.held) == (
+            is_doubted,
+            ("carrier",) if is_doubted else (),
+        )
+
+
+@pytest.mark.parametrize("is_lie", [True, False])
+def test_cut_in_doubt_is_decided_by_what_all_others_tell_at_its_end(is_lie: bool) -> None:
+    """It is the cut that was told at first, or a block of us; and neither is withdrawn."""
+    for seed in draw_seeds(4):
+        rng = Random(seed)
+        vantages = country(each=3)
+        rng.shuffle(vantages)
+        end_s = ONSET + 7_200
+        signals = live(vantages + world(), rng, 6, churn=0) + drop(vantages[8:], ONSET, rng, end_s)
+        signals += _evade(vantages[:8], rng, 130, 600, online=True)
+        for vantage in vantages[8:]:
+            back_s = end_s + 65
+            signals.append(
+                OfflineReport(
+                    at(back_s), vantage.nym, at(ONSET), at(back_s), alive=True, online=not is_lie
+                )
+            )
+        (told,) = detect_silence(signals, at(end_s + 3_600)).incidents
+        kind = IncidentKind.SILENCE if is_lie else IncidentKind.COLLECTOR_BLOCKED
+        assert (told.kind, told.state) == (kind, IncidentState.CLOSED), seed
+        assert told.confirmed_us is not None
+
+
+def test_entrance_that_is_blocked_in_two_countries_at_once_is_told_in_both() -> None:
+    """Three others live on by it. Our own way to two of five fails so for minutes, no longer."""
+    for seed in draw_seeds(4):
+        rng = Random(seed)
+        people = country(each=2)
+        others = world(each=2)
+        both = people + [v for v in others if v.place.country == "XA"]
+        signals = live(people + others, rng, 4, churn=1.0)
+        stuck = set(rng.sample(both, len(both) // 6))
+        signals += drop(stuck, ONSET, rng)
+        signals += _evade([v for v in both if v not in stuck], rng, 30, 200, online=True)
+        told = detect_silence(signals, at(ONSET + 340)).incidents
+        confirmed = {i.scope.country: i.kind for i in told if i.confirmed_us is not None}
+        assert confirmed == dict.fromkeys(("KZ", "XA"), IncidentKind.COLLECTOR_BLOCKED), seed

@@ -158,7 +158,7 @@ def test_true_cut_stays_one_whatever_way_agents_return(case: str) -> None:
             assert incident.confidence > 0.6, "what they measured decides"
 
 
-def test_a_third_that_feigns_does_not_explain_a_cut_away() -> None:
+def test_a_quarter_that_feigns_leaves_a_cut_in_doubt_and_does_not_explain_it_away() -> None:
     vantages = country(each=2)
     colluding = vantages[::4]
     for seed in draw_seeds(2):
@@ -168,9 +168,8 @@ def test_a_third_that_feigns_does_not_explain_a_cut_away() -> None:
         signals += drop(honest, ONSET, rng, END)
         signals += blocked_signals(colluding, rng, Return((20, 60)), 1.0)
         (incident,) = detect_silence(signals, at(ONSET + 1_800)).incidents
-        assert is_cut(incident)
-        assert incident.confirmed_us is not None
-        assert incident.confirmed_us < at(ONSET + 360), "they delay it by minutes"
+        assert (incident.kind, incident.state) == (IncidentKind.SILENCE, IncidentState.SUSPECTED)
+        assert incident.scope.is_national
         assert incident.confidence <= 0.5, "their word is heard, and decides nothing"
 
 
