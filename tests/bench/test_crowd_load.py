@@ -1,11 +1,14 @@
 """A crowd of real sessions with heartbeats, results at the default plan's rate beside them, and a
-country that is cut: how late is its row, and whose memory and CPU does it take.
+country that is cut: how late is its row, how soon do pages answer meanwhile, and whose memory and
+CPU does it take.
 
 HELIOGRAPH_BENCH_SESSIONS is the crowd, 300; a sixth of it is the country (30,000 and 5,000 are what
 one machine is meant for; they want `ulimit -n` and the range of local ports wide enough).
 HELIOGRAPH_BENCH_RATE is the rate of results, 4, and HELIOGRAPH_BENCH_SECONDS for how long, 150: the
-cut comes in the middle. The crowd sends heartbeats alone; 48 agents send the results, of the plan's
-own mix, sealed beforehand, since sealing takes more CPU than all that a collector does with them.
+cut comes after a third of it. 450 a second for 90 s is all that two cores carry: beside it the row
+should come within 60 s, and pages as soon as ever. The crowd sends heartbeats alone; 48 agents send
+the results, of the plan's own mix, sealed beforehand, since sealing takes more CPU than all that a
+collector does with them.
 """
 
 import asyncio
@@ -34,6 +37,7 @@ from heliograph_lab.simulate.worker import Command, WorkerSetup
 from support.load_bench import Phase, Reader, Sender, Stretch, table
 from support.load_fleet import CLOCK, connected_sender, list_actors, make_old
 from support.load_sender import Seal
+from support.page_watch import PageWatch
 from support.programs import cost_of
 
 SESSIONS = int(os.environ.get("HELIOGRAPH_BENCH_SESSIONS", "300"))
@@ -41,7 +45,7 @@ RATE = float(os.environ.get("HELIOGRAPH_BENCH_RATE", "4"))
 SECONDS = float(os.environ.get("HELIOGRAPH_BENCH_SECONDS", "150"))
 SENDERS = 48
 CUT = "UA"
-CUT_S = SECONDS / 2
+CUT_S = SECONDS / 3
 WORLD = ("US", "IN", "ID", "NG", "MX", "JP", "TR", "VN", "PH", "EG", "IR", "IT", "ZA", "KE", "CO",
          "ES", "AR", "PL", "MA", "PE", "RO", "CL", "NL", "SE", "GR")  # fmt: skip
 COUNTRIES = (*WORLD, CUT)
@@ -49,6 +53,9 @@ NETWORKS = 8  # of a country, half of them mobile
 PER_PROCESS = 5_000  # agents
 WARM = 256
 PATIENCE_S = 900.0
+# What somebody at a screen reads of a cut, and what clients ask for.
+PAGES = ("/", f"/countries/{CUT}", f"/countries/{CUT}?window=week", "/countries/KZ",
+         "/services/signal", "/incidents", "/api/v1/status", "/api/v1/incidents")  # fmt: skip
 _ROLE = re.compile(r'heliograph_role_cpu_seconds\{role="(\w+)"\} (\S+)')
 
 
@@ -128,6 +135,7 @@ async def test_a_cut_is_told_beside_a_crowd_and_nothing_is_lost(bench: Crowd) ->
     own, sender, pool = bench.own, bench.sender, bench.pool
     reader = Reader(own.http, (own.data / "keys" / "operator.password").read_text().strip())
     watch = IncidentSubscriber(own.http, CLOCK)
+    pages = PageWatch(own.http, PAGES)
     stretch = Stretch(sender, reader, own.pid, None, patience_s=PATIENCE_S)
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(watch.run())
@@ -143,13 +151,16 @@ async def test_a_cut_is_told_beside_a_crowd_and_nothing_is_lost(bench: Crowd) ->
         await pool.send_command(Command("begin", lead_s))
         onset_s = time.monotonic() + lead_s + CUT_S
         before, beats = await _read_costs(reader, pool), pool.counters.answers
+        reading = group.create_task(pages.run())
         phase = await stretch.run("crowd", paced=True, sealed=sealed, incident_s=0)
         after, beats = await _read_costs(reader, pool), pool.counters.answers - beats
+        reading.cancel()
         watching.cancel()
     told = [seen for seen in watch.incidents.values() if seen.is_silence]
     spent = {name: after[name] - before[name] for name in after}
     await reader.close()
     print(_report(phase, spent, beats, told, onset_s, _list_memory(own.pid)))
+    print(pages.report())
     assert phase.sent.receipts == {"stored": phase.results}
     assert told
     assert {seen.scope["country"] for seen in told} == {CUT}
