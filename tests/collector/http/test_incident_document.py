@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.incidents.incident import PhaseDirection
-from heliograph_collector.incidents.published.incident import BracketDocument
+from heliograph_collector.incidents.published.incident import (
+    BracketDocument,
+    CellScope,
+    PartDocument,
+)
 from heliograph_collector.model.scope import Scope
 from support import incident_book
 from support.fake_feed import World
@@ -98,6 +102,17 @@ def test_a_bracket_in_words_is_never_narrower_than_it_is(after: int, seconds: in
         for day, clock in zip(days, told, strict=True)
     )
     assert first <= low <= high <= last
+
+
+def test_no_region_seems_to_be_that_of_a_part_that_names_none() -> None:
+    rest: dict[str, Any] = {"country": "KZ", "share": 1.0, "networks": 1, "spared": ()}
+    parts = [
+        PartDocument(region="", asn=9198, access="fixed", votes="20-49", **rest),
+        PartDocument(region="KZ-75", asn=29355, access="mobile", votes="10-19", **rest),
+    ]
+    country = CellScope(country="KZ", region="", asn=0, access="")
+    text = incident_text.describe_place(parts, country)
+    assert text == "AS29355 mobile in Almaty and AS9198 fixed in Kazakhstan"
 
 
 async def test_one_says_all_of_it(serve: Serve) -> None:

@@ -43,6 +43,8 @@ from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
+_LEAST_LINES = 3  # prefixes of a block: a NAT's five votes are one box; assumed
+
 
 @dataclass(slots=True, kw_only=True)
 class CountryServiceState:
@@ -284,12 +286,15 @@ class CountryService:
         loud_cells = self._localize_loud(all_votes, limits.burst, loud, now_us)
         loud_cells = attach_persons(loud_cells, persons)
         certain = [(w, hit) for w, hit in hits if w.nym not in doubted]
-        votes_by_place, has_established = established_votes(certain, now_us, limits)
+        votes_by_place, has_established = established_votes(
+            certain, now_us, limits, nat_votes=limits.nat_votes
+        )
         confirmed_cells = (
             self._localize_loud(votes_by_place, limits.votes, loud, now_us)
             if has_established
             else ()
         )
+        confirmed_cells = tuple(c for c in confirmed_cells if c.lines >= _LEAST_LINES)
         confirmed_cells = attach_persons(confirmed_cells, persons)
         self.recent_cells = [*self.recent_cells, confirmed_cells][-3:]
         steady_cells = find_steady(self.recent_cells, votes, now_us, limits)

@@ -15,6 +15,7 @@ from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
 
 _FEW_LINES_US = 150 * SECOND_US  # in which most find another way; below `give_up_s`; assumed
+_NATION_LINES = 3  # prefixes of a whole country; two may be one operator's boxes; assumed
 
 
 def list_others(
@@ -137,8 +138,9 @@ def lacks_lines(
 ) -> bool:
     """Return whether too few prefixes are silent to confirm it, or to do so yet.
 
-    A NAT has many votes and is one line. With a few others it is a region only when those that lost
-    us had time to find another way, and no country at once: the level decides.
+    A NAT has many votes and is one line. With a few others it is a region, or a country of which
+    nobody is heard, only when those that lost us had time to find another way. A country of which
+    somebody is heard it is not: the level decides.
 
     Args:
         held_us: For how long it has been so.
@@ -150,8 +152,9 @@ def lacks_lines(
     lines = count_lines(s.witness.prefix for s in people)
     if len(people) >= limits.few or lines >= limits.votes or all(c.scope.asn for c in cells):
         return False
-    is_inflated = len(people) > lines and any(cell.scope.is_national for cell in cells)
-    return is_inflated or held_us < _FEW_LINES_US
+    shares = [cell.share for cell in cells if cell.scope.is_national]
+    is_inflated = any(lines < _NATION_LINES for share in shares)
+    return (is_inflated and len(people) > lines) or held_us < _FEW_LINES_US
 
 
 def _are_of_several_regions(vantages: Sequence[VantagePresence]) -> bool:

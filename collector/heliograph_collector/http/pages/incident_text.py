@@ -183,18 +183,19 @@ def describe_place(
 ) -> str:
     """Describe a place as "mobile networks and AS9198 in Kazakhstan".
 
-    Others are "Kazakhstan" or "Almaty, Kazakhstan". A country that the sentence before states is
-    omitted beside its parts.
+    Others are "Kazakhstan" or "Almaty, Kazakhstan". Parts of regions come first, so that no region
+    seems to be that of the parts before it. A country that the sentence before states is omitted
+    beside its parts.
     """
     country = labels.country_name(scope.country, t.lang)
     cells: Sequence[CellScope] = parts or [scope]
-    names = [describe_cell(cell, t) for cell in cells]
+    names = [describe_cell(cell, t) for cell in sorted(cells, key=lambda cell: not cell.region)]
     if not all(names):
         place_text = country
     elif is_country_stated:
         place_text = _join_names(names, t)
     else:
-        inside = any(cell.region for cell in cells)
+        inside = all(cell.region for cell in cells)
         key = "story.in_region" if inside else "story.in_country"
         place_text = t(key, names=_join_names(names, t), country=country)
     spared_cells = [describe_spared(part, other, t) for part in parts for other in part.spared]

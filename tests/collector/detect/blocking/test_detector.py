@@ -78,6 +78,21 @@ def test_block_in_one_network_of_five_vantages_is_confirmed_and_closed(seed: int
     assert seconds(incident.closed_us) - END <= 240
 
 
+@pytest.mark.parametrize(("prefixes", "is_told"), [(4, True), (2, False)])
+def test_phones_of_a_nat_have_five_votes_of_a_block(prefixes: int, is_told: bool) -> None:
+    """Of an operator's eight phones behind four prefixes; two prefixes may be one box."""
+    place = VantageLocation("KZ", "ALA", 101, "mobile")
+    phones = [
+        replace(phone, prefix=f"nat{number % prefixes}")
+        for number, phone in enumerate(people(place, 8))
+    ]
+    rest = [w for w in country(each=1) if w.place.asn != 101]
+    opinions = votes(phones + rest, Random(2), lambda w: w.place.asn == 101)
+    opinions += votes(world(), Random(3), lambda _: False)
+    told = [(i.scope, i.confidence <= 0.5) for i in detect(opinions)]
+    assert told == ([(Scope("KZ", asn=101), True)] if is_told else [])
+
+
 @pytest.mark.parametrize(
     ("bad", "kind"),
     [

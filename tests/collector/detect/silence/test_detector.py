@@ -251,3 +251,28 @@ def test_first_start_is_no_coverage_gap() -> None:
     (incident,) = confirmed(findings.incidents)
     assert seconds(incident.confirmed_us) - onset <= 60
     assert findings.coverage_gaps == ()
+
+
+def list_few_people() -> list[VantageRef]:
+    """Six people behind four prefixes of three operators."""
+    return [
+        *people(VantageLocation("KZ", "ALA", 101, "mobile"), 3, prefix="nat"),
+        *people(VantageLocation("KZ", "AST", 101, "mobile"), 1),
+        *people(VantageLocation("KZ", "AST", 102, "mobile"), 1),
+        *people(VantageLocation("KZ", "VOS", 201, "fixed"), 1),
+    ]
+
+
+@pytest.mark.parametrize("seed", draw_seeds(3))
+def test_a_country_of_few_people_behind_a_nat_is_told_once_none_found_another_way(
+    seed: int,
+) -> None:
+    rng = Random(seed)
+    few = list_few_people()
+    signals = live(few + world(), rng, 4, churn=1.0) + drop(few, ONSET, rng, END)
+    (incident,) = detect_silence(signals, at(ONSET + 240)).incidents
+    assert (incident.state, incident.scope) == (IncidentState.CONFIRMED, Scope("KZ"))
+    assert incident.confidence <= 0.5
+    two = few[:4]
+    signals = live(two + world(), rng, 4, churn=1.0) + drop(two, ONSET, rng, END)
+    assert confirmed(detect_silence(signals, at(ONSET + 240)).incidents) == []
