@@ -40,6 +40,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 _DOUBT_SHARE = 0.1  # of those that fell silent, whose words leave a cut in doubt; assumed
 _PROMPT_SHARE = 0.1  # of those that fell silent, who evade a block within two retries; assumed
+_LOST_SHARE = 0.1  # of those online, who lost a carrier, if that is blocked; assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +136,21 @@ def weigh_evidence(
         powered=count([t.is_powered for t in testimony]),
         stopped=count(stopped),
         booted=count(_list_booted(testimony)),
-        lost_by=tuple(
-            sorted({t.vantage.lost_by for t, told in zip(testimony, online, strict=True) if told})
+        lost_by=_list_lost_ways(
+            t.vantage.lost_by for t, is_told in zip(testimony, online, strict=True) if is_told
         ),
     )
+
+
+def _list_lost_ways(lost_by: Iterable[str]) -> tuple[str, ...]:
+    """List the carriers that a tenth of those online lost: by others single ones go by chance.
+
+    A block explains all silences over its carriers, so one that returned by another entrance and
+    was lost there once more would hide a cut of those that are on it.
+    """
+    counts = Counter(lost_by)
+    least = _LOST_SHARE * counts.total()
+    return tuple(sorted(carrier for carrier, count in counts.items() if count >= least))
 
 
 def _list_booted(testimony: Sequence["_Testimony"]) -> list[bool]:

@@ -26,7 +26,7 @@ from heliograph_collector.model.signals import (
     sort_signals,
 )
 from support.examples import draw_seeds
-from support.presence_model import OLD_US, Signals, at, country, drop, live, people
+from support.presence_model import OLD_US, Signals, at, country, drop, live, people, world
 
 ONSET = 7_200.0
 FIRST = "session/0"
@@ -168,6 +168,20 @@ def test_cut_in_the_minute_in_which_a_control_lost_its_session_is_told_once_it_i
         signals.append(arrive(FIRST, ONSET + 50))
         (told,) = detect(signals, ONSET + 180)
         assert (told.kind, told.state) == (IncidentKind.SILENCE, IncidentState.CONFIRMED), seed
+
+
+def test_block_of_one_entrance_hides_no_cut_of_those_that_took_another() -> None:
+    """One of them lost the other too, which makes that no part of the block."""
+    for seed in draw_seeds(2):
+        rng = Random(seed)
+        others = [replace(v, carrier=FIRST) for v in world()]
+        signals = [*lose_first(rng), *live(others, rng, 4, churn=0.0), arrive()]
+        persons = [replace(v, carrier=SECOND) for v in country(each=1)]
+        signals += drop(persons[:1], ONSET + 600, rng)
+        signals += drop(persons[1:], ONSET + 2_400, rng)
+        told = detect(signals, ONSET + 2_700)
+        kinds = {incident.kind for incident in told if incident.state is IncidentState.CONFIRMED}
+        assert kinds == {BLOCKED, IncidentKind.SILENCE}, seed
 
 
 def test_cut_that_turns_out_to_be_only_ours_is_corrected_though_nobody_else_can_look() -> None:
