@@ -44,6 +44,7 @@ def list_phases(
         for kind in _list_kinds(incident.kind, kinds)
         for phase in phases
         if kind.holds_at_begin or not phase.is_recovery
+        if not kind.until or phase.seen <= kind.until
     )
 
 

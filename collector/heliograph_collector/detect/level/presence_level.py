@@ -65,6 +65,7 @@ from heliograph_collector.detect.level.promotion import (
     ConfirmedFall,
     darken_outages,
     is_power_told,
+    list_power_failures,
     promote_falls,
 )
 from heliograph_collector.detect.level.removal import may_be_removal
@@ -77,7 +78,7 @@ from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
 from heliograph_collector.detect.stats.tails import quantile
-from heliograph_collector.incidents.incident import Bracket, incident_id
+from heliograph_collector.incidents.incident import Bracket, IncidentKind, incident_id
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
@@ -337,14 +338,17 @@ def _update_fall(
     fall.is_told = fall.is_told and bool(fall.narrower)
     if cell.dark_samples < 2 or not cells.is_whole:
         return None
-    # Lines that an open outage explains tell the order too.
-    in_order = is_battery_order([v for held in sample.places.values() for v in held], since_us)
+    # Lines that an open outage explains tell the order too, which phones may follow hours later.
+    failures = list_power_failures(sample.outages, fall)
+    began_us = min([since_us, *(failure.from_us for failure in failures)])
+    in_order = is_battery_order([v for held in sample.places.values() for v in held], began_us)
     fall.held = _find_doubts(fall, part, fallen, sample, in_order=in_order)
-    if fall.held and not is_power_told(fall, fallen, limits, sample.now_us):
+    told = [failure for failure in failures if in_order and failure.kind is IncidentKind.POWER]
+    if fall.held and not told and not is_power_told(fall, fallen, limits, sample.now_us):
         return None
     cell.fall = None
     cell.dark_samples = 0
-    return ConfirmedFall(fall, part, fallen)
+    return ConfirmedFall(fall, part, fallen, told[0] if told else None)
 
 
 def _find_doubts(

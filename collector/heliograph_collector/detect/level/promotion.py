@@ -1,15 +1,16 @@
 """Promotion of a confirmed fall: it becomes an outage, or an open outage grows to it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
+from heliograph.units import HOUR_US
 from heliograph_collector.detect.level.cell_counts import build_part, is_absent, select_counted
 from heliograph_collector.detect.level.fall import LevelFall
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.explanation import weigh_evidence
-from heliograph_collector.detect.silence.merging import find_new_cells
+from heliograph_collector.detect.silence.merging import find_new_cells, merge_cells
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.silent_ways import list_silent_ways
@@ -19,6 +20,7 @@ from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
 
 METHOD = "level"
+_MASTS_US = 12 * HOUR_US  # for which the batteries of masts last at most; assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +30,21 @@ class ConfirmedFall:
     fall: LevelFall
     part: AffectedCell
     fallen: Sequence[VantagePresence]
+    failure: OutageEpisode | None = None  # of the power, which phones follow as masts fail
 
     def promote(
-        self, outages: Sequence[OutageEpisode], limits: Thresholds, now_us: int
+        self, outages: Sequence[OutageEpisode], presence: PresenceTracker, now_us: int
     ) -> OutageEpisode | None:
         """Let an open outage inside it grow to it; return a new outage if there is none.
 
         One that is held as a power failure, and told as one, is an outage by itself.
         """
+        limits = presence.limits
         certainty = self._compute_certainty(limits)
+        if self.failure is not None:
+            parts = merge_cells(presence, self.failure.parts, (self.part,))
+            self._grow(self.failure, parts, limits, now_us)
+            return None
         inside = [
             outage
             for outage in outages
@@ -47,7 +55,7 @@ class ConfirmedFall:
         if not inside:
             return self._open_outage(certainty, limits, now_us)
         outage = min(inside, key=attrgetter("suspected_us"))
-        self._grow(outage, limits, now_us)
+        self._grow(outage, (self.part,), limits, now_us)
         outage.certainty = max(outage.certainty, certainty)
         return None
 
@@ -69,13 +77,19 @@ class ConfirmedFall:
             outage.confirm(now_us)
         return outage
 
-    def _grow(self, outage: OutageEpisode, limits: Thresholds, now_us: int) -> None:
+    def _grow(
+        self,
+        outage: OutageEpisode,
+        parts: tuple[AffectedCell, ...],
+        limits: Thresholds,
+        now_us: int,
+    ) -> None:
         """Date the cells that it adds by those that fell silent outside the outage."""
         new_cells = find_new_cells(self.fallen, [outage], limits)
         later = [v for v in self.fallen if v.is_silent and not outage.holds(v.place)]
         started = bracket_onset(later, limits) if later else outage.started
         outage.from_us = min(outage.from_us, self.fall.started.earliest_us)
-        outage.grow((self.part,), new_cells or (self.part,), started, now_us)
+        outage.grow(parts, new_cells or (self.part,), started, now_us)
         outage.method = METHOD
         if outage.may_be_confirmed:
             outage.confirm(now_us)
@@ -84,6 +98,24 @@ class ConfirmedFall:
         part = self.part
         most = limits.unwitnessed if part.votes >= limits.few else limits.low
         return round(min(most, part.votes * part.share / (part.votes + 1)), 3)
+
+
+def list_power_failures(outages: Iterable[OutageEpisode], fall: LevelFall) -> list[OutageEpisode]:
+    """List the open outages whose places a fall shares, and which may be power failures.
+
+    The first comes first. Masts have batteries for hours, and lines none.
+    """
+    least_us = fall.started.earliest_us - _MASTS_US
+    return sorted(
+        (
+            outage
+            for outage in outages
+            if (outage.kind is IncidentKind.POWER or confounders.POWER in outage.held)
+            and outage.from_us >= least_us
+            and any(part.scope.region in ("", fall.scope.region) for part in outage.parts)
+        ),
+        key=attrgetter("from_us"),
+    )
 
 
 def is_power_told(
@@ -106,7 +138,7 @@ def promote_falls(
     """Let open outages grow to falls; return the new outages of all other falls."""
     new_outages: list[OutageEpisode] = []
     for fall in falls:
-        outage = fall.promote([*outages, *new_outages], presence.limits, now_us)
+        outage = fall.promote([*outages, *new_outages], presence, now_us)
         if outage is not None:
             new_outages.append(outage)
             outage.reconsider(presence, now_us)

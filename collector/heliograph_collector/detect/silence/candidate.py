@@ -122,7 +122,6 @@ class _Evaluation:
         self._candidate = candidate
         self._presence = presence
         self._limits = presence.limits
-        self._outages = outages
         self._now_us = now_us
         self._burst_us = candidate.burst_us
         self._is_late = candidate.is_late(now_us, self._limits)
@@ -136,6 +135,8 @@ class _Evaluation:
         self._others = merging.list_others(outages, candidate.dark, candidate.country, lost_by)
         since_us = now_us - int(self._limits.join_s * SECOND_US)
         self._extended = merging.list_extensible(self._others, since_us)
+        kept = outages, self._others, self._extended
+        self._open = merging.OpenOutages(*kept, presence, now_us)
         candidate.from_us = min([candidate.burst_us, *(o.from_us for o in self._extended)])
         self._voters = CountryVoters(presence, candidate.country, candidate.from_us, now_us)
         self._is_transit = False  # our way to some countries may be broken
@@ -184,7 +185,7 @@ class _Evaluation:
         limits = self._limits
         votes = self._voters.deciding_votes
         cells = localize(votes, limits.confirm_share, limits.votes, limits)
-        if not cells or not self._is_confined():
+        if not cells or not self._is_confined() or self._have_young_fallen_beside(cells):
             return None
         is_low = any(cell.votes < limits.few for cell in cells)
         cells = self._select_significant(cells, self._voters.deciding)
@@ -210,6 +211,15 @@ class _Evaluation:
         persons = self._voters.attach_persons(new_cells or narrow_cells(cells, votes))
         self._settle_outage(outage, persons)
         return CandidateOutcome.SETTLED
+
+    def _have_young_fallen_beside(self, cells: Sequence[AffectedCell]) -> bool:
+        """Return whether young vantages fell too, outside a cut that holds all the established."""
+        cuts = [outage for outage in self._others if outage.is_open and outage.confirmed_us]
+        if not any(cut.contains(cells) for cut in cuts):
+            return False
+        silent = [v for v in self._voters.all_voters if v.is_silent]
+        beside = merging.select_outside(cuts, set(silent) - set(self._voters.deciding))
+        return len(list(beside)) >= self._limits.burst
 
     def _is_flapping(self, cells: Sequence[AffectedCell]) -> bool:
         voters = self._voters.all_voters
@@ -263,13 +273,16 @@ class _Evaluation:
         return self._publish_blocked(outage, silenced, is_seen=view is EntranceView.LIVES)
 
     def _publish_blocked(
-        self, outage: OutageEpisode, silenced: Iterable[VantagePresence], *, is_seen: bool
+        self, own: OutageEpisode, silenced: Iterable[VantagePresence], *, is_seen: bool
     ) -> CandidateOutcome:
         self._presence.exclude_from_churn(silenced)
-        self._publish(outage)
-        outage.explain_as(IncidentKind.COLLECTOR_BLOCKED, self._now_us, is_seen=is_seen)
-        if is_seen:
-            outage.confirm(self._now_us)
+        block = self._open.merge_block(own)
+        if block is None:
+            self._open.publish(own)
+            own.explain_as(IncidentKind.COLLECTOR_BLOCKED, self._now_us, is_seen=is_seen)
+        block = block or own
+        if is_seen and (block is own or block.state is IncidentState.SUSPECTED):
+            block.confirm(self._now_us)
         return CandidateOutcome.SETTLED
 
     def _find_rerouted(self) -> bool:
@@ -313,7 +326,7 @@ class _Evaluation:
             reason = confounders.CARRIER if self._is_doubtful or is_told else confounders.YOUNG
             outage.held = (confounders.ONE_LINE if is_lone else reason,)
             outage.is_doubted = is_told and not self._is_doubtful and not is_lone
-        self._publish(outage)
+        self._open.publish(outage)
         return CandidateOutcome.SETTLED
 
     def _withdraw_if_late(self, outcome: CandidateOutcome) -> CandidateOutcome:
@@ -361,36 +374,19 @@ class _Evaluation:
                 limits=self._limits,
             )
             if not self._extended:
-                self._publish(outage)
+                self._open.publish(outage)
         outage.parts = cells
         outage.started = started
         outage.certainty = certainty
         outage.grown_us = self._now_us
         return outage
 
-    def _publish(self, outage: OutageEpisode) -> None:
-        if not any(published is outage for published in self._outages):
-            self._outages.append(outage)
-
     def _settle_outage(self, own: OutageEpisode, narrowed_cells: tuple[AffectedCell, ...]) -> None:
         """Merge the outage into one that holds or precedes it, or confirm it."""
         is_power = confounders.is_power_failure(own.parts, self._voters.deciding, self._limits)
-        since_us = self._now_us - int(self._limits.resume_s * SECOND_US)
-        enclosing = merging.find_enclosing(self._others, own.parts, since_us)
-        if enclosing is not None:
-            self._outages[:] = [outage for outage in self._outages if outage is not own]
-            if enclosing.had_reopened(narrowed_cells):  # else these are late losses of its cut
-                enclosing.resume(narrowed_cells, own.started, self._now_us)
+        settled = self._open.merge(own, narrowed_cells)
+        if settled is None:
             return
-        settled = own
-        if self._extended:
-            settled = self._extended[0]
-            self._outages[:] = [outage for outage in self._outages if outage is not own]
-            merged = merging.merge_cells(self._presence, settled.parts, own.parts)
-            settled.grow(merged, narrowed_cells, own.started, self._now_us)
-            settled.grown_us = self._now_us
-            settled.absorb(own)
-        self._publish(settled)
         if settled.may_be_confirmed:
             if not is_power or confounders.may_be_order(own.parts, self._voters.deciding):
                 settled.confirm(self._now_us)

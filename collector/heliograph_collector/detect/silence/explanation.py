@@ -39,6 +39,7 @@ from heliograph_collector.model.signals import OfflineReport, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
 _DOUBT_SHARE = 0.1  # of those that fell silent, whose words leave a cut in doubt; assumed
+_SIGNS_SHARE = 0.2  # of those that fell silent as in a power failure; the others have no battery
 _PROMPT_SHARE = 0.1  # of those that fell silent, who evade a block within two retries; assumed
 _LOST_SHARE = 0.1  # of those online, who lost a carrier, if that is blocked; assumed
 
@@ -55,12 +56,13 @@ class SilenceEvidence:
     lost_by: tuple[str, ...] = ()  # carriers of those that were online
     stopped: float = 0.0  # its machine ran, and it was not there to measure
     booted: float = 0.0  # its machine began as lines came back, where these alone fell
+    is_grid: bool = False  # lines fell as by a grid, which a third need not tell
 
     def explain(self, limits: Thresholds) -> IncidentKind | None:
         """Return the kind that the testimony decides for; None if it decides nothing."""
         if self._decides(self.online, self.offline, limits):
             return IncidentKind.COLLECTOR_BLOCKED
-        if self._decides(self.powerless, self.powered, limits) or self._have_lines_booted(limits):
+        if self._is_power(limits) or self._have_lines_booted(limits):
             return IncidentKind.POWER
         return IncidentKind.SILENCE if self._decides(self.offline, self.online, limits) else None
 
@@ -86,6 +88,11 @@ class SilenceEvidence:
         """Return whether some testimony speaks against a cut, but too little decides."""
         return max(self.online, self.powerless) >= limits.witnesses
 
+    def _is_power(self, limits: Thresholds) -> bool:
+        share = _SIGNS_SHARE if self.is_grid else limits.told_share
+        is_many = self.powerless >= max(limits.witnesses, share * self.silent)
+        return is_many and self.powerless >= limits.confirm_share * (self.powerless + self.powered)
+
     def _have_lines_booted(self, limits: Thresholds) -> bool:
         known = max(self.silent, self.powerless + self.powered)
         return self.booted >= max(limits.witnesses, limits.told_share * known)
@@ -104,6 +111,7 @@ def weigh_evidence(
     nat_votes: int = 1,
     *,
     is_cut: bool = False,
+    is_grid: bool = False,
     since_us: int = 0,
 ) -> SilenceEvidence:
     """Count the testimony of vantages that fell silent, whether or not they are back.
@@ -111,6 +119,9 @@ def weigh_evidence(
     Args:
         nat_votes: The votes of a carrier's NAT at most.
         is_cut: A cut was told of them, so that no more of them will fall silent.
+        is_grid: They are held as a power failure for how they fell. Then a fifth suffices that
+            tell of it, as most machines have no battery; and phones, which have, contradict
+            nothing: their masts fail.
         since_us: What an earlier silence since then told of power counts too, where power comes and
             goes; 0 if only the last silence counts.
     """
@@ -118,6 +129,7 @@ def weigh_evidence(
     testimony = [
         _Testimony(s, reports.get(s.witness.nym), now_us, limits, since_us) for s in members
     ]
+    powered = [t.is_powered and not (is_grid and t.is_phone) for t in testimony]
     count = partial(_count, testimony, nat_votes=nat_votes)
     least = 1 if is_cut and len(testimony) < limits.few else limits.witnesses
     rerouted = _list_rerouted(testimony, limits, least)
@@ -133,9 +145,10 @@ def weigh_evidence(
         online=count(online),
         offline=count([t.is_offline for t in testimony]),
         powerless=count([t.is_powerless for t in testimony]),
-        powered=count([t.is_powered for t in testimony]),
+        powered=count(powered),
         stopped=count(stopped),
         booted=count(_list_booted(testimony)),
+        is_grid=is_grid,
         lost_by=_list_lost_ways(
             t.vantage.lost_by for t, is_told in zip(testimony, online, strict=True) if is_told
         ),
@@ -329,6 +342,10 @@ class _Testimony:
     @property
     def is_powered(self) -> bool:
         return not self.is_powerless and self.report is not None
+
+    @property
+    def is_phone(self) -> bool:
+        return self.vantage.place.access == "mobile"
 
     def _is_told(self, lost_us: int) -> bool:
         """Return whether what it told of an earlier silence holds: nothing newer is known of it."""

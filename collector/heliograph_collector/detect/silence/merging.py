@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.outage import OutageEpisode
@@ -113,6 +115,78 @@ def _is_inside(presence: PresenceTracker, cell: AffectedCell, outer: AffectedCel
         if s.status is not PresenceStatus.AWAY and cell.scope.includes(s.place)
     }
     return bool(locations) and all(map(outer.scope.includes, locations))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOutages:
+    """The published outages, into which that of a candidate may merge."""
+
+    published: list[OutageEpisode]  # of all countries
+    others: Sequence[OutageEpisode]  # of its country, that may hold or precede its silences …
+    extended: Sequence[OutageEpisode]  # … of these the open ones that it extends
+    presence: PresenceTracker
+    now_us: int
+
+    def publish(self, own: OutageEpisode) -> None:
+        if not any(outage is own for outage in self.published):
+            self.published.append(own)
+
+    def merge(
+        self, own: OutageEpisode, new_cells: tuple[AffectedCell, ...]
+    ) -> OutageEpisode | None:
+        """Merge a cut into one that holds or precedes it; return which, None if nothing is new."""
+        since_us = self.now_us - int(self.presence.limits.resume_s * SECOND_US)
+        enclosing = find_enclosing(self.others, own.parts, since_us)
+        if enclosing is not None:
+            self._drop(own)
+            if enclosing.had_reopened(new_cells):  # else these are late losses of its cut
+                enclosing.resume(new_cells, own.started, self.now_us)
+            return None
+        if not self.extended:
+            self.publish(own)
+            return own
+        self._drop(own)
+        self._extend(self.extended[0], own, new_cells)
+        self.publish(self.extended[0])
+        return self.extended[0]
+
+    def merge_block(self, own: OutageEpisode) -> OutageEpisode | None:
+        """Merge a block into an open one of the same carriers; return that, None without one.
+
+        One that reaches box after box, or operator after operator, is one block.
+        """
+        carriers = own.blocked_carriers
+        blocks = [
+            outage
+            for outage in self.published
+            if outage.country == own.country
+            and outage is not own
+            and outage.is_open
+            and outage.is_block
+            and outage.explains(carriers)
+        ]
+        if not blocks or not carriers:
+            return None
+        self._drop(own)
+        block = min(blocks, key=attrgetter("suspected_us"))
+        new_cells = tuple(cell for cell in own.parts if not block.contains([cell]))
+        if new_cells:
+            self._extend(block, own, new_cells)
+        block.replays |= own.replays
+        if own.evidence.online > block.evidence.online:
+            block.evidence = own.evidence
+        return block
+
+    def _extend(
+        self, outage: OutageEpisode, own: OutageEpisode, new_cells: tuple[AffectedCell, ...]
+    ) -> None:
+        merged = merge_cells(self.presence, outage.parts, own.parts)
+        outage.grow(merged, new_cells, own.started, self.now_us)
+        outage.grown_us = self.now_us
+        outage.absorb(own)
+
+    def _drop(self, own: OutageEpisode) -> None:
+        self.published[:] = [outage for outage in self.published if outage is not own]
 
 
 def is_one_line(

@@ -190,8 +190,10 @@ class OutageEpisode:
         if has_decided or not (self.replays or any(s.tells_cause for s in silenced)):
             return  # nobody tells anything, or anything new
         told = silenced, self.replays, now_us, self.limits
-        is_cut = self.confirmed_us is not None
-        self.evidence = weigh_evidence(*told, is_cut=is_cut, since_us=self.from_us)
+        is_grid = confounders.POWER in self.held or self.kind is IncidentKind.POWER
+        self.evidence = weigh_evidence(
+            *told, is_cut=self.confirmed_us is not None, is_grid=is_grid, since_us=self.from_us
+        )
         if self.evidence.has_stopped(self.limits):
             self._close(IncidentState.WITHDRAWN, self.closed_us or now_us)
             return
@@ -294,11 +296,7 @@ class OutageEpisode:
     def follow(
         self, presence: PresenceTracker, now_us: int, other_outages: Sequence["OutageEpisode"] = ()
     ) -> bool:
-        """Evaluate the outage; return whether to repeat it without a new signal.
-
-        Args:
-            other_outages: The other open outages of this country.
-        """
+        """Evaluate it beside the others of its country; return whether to repeat it soon."""
         if now_us <= self.started.latest_us:
             return False  # restored from the log, while earlier rows are read again
         vantages = self.list_inside(presence)

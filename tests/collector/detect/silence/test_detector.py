@@ -1,6 +1,7 @@
 """Cuts are found in time, named as what they are, and over when they are over."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -276,3 +277,17 @@ def test_a_country_of_few_people_behind_a_nat_is_told_once_none_found_another_wa
     two = few[:4]
     signals = live(two + world(), rng, 4, churn=1.0) + drop(two, ONSET, rng, END)
     assert confirmed(detect_silence(signals, at(ONSET + 240)).incidents) == []
+
+
+def test_young_vantages_that_fall_with_the_few_established_make_the_country_suspected() -> None:
+    """Ten phones of one operator are old; all others came in the week before, and none is left."""
+    rng = Random(4)
+    old = people(VantageLocation("KZ", "ALA", 110, "mobile"), 5)
+    old += people(VantageLocation("KZ", "AST", 110, "mobile"), 5)
+    young = [replace(v, first_us=at(-5 * 86_400)) for v in country(each=2)]
+    signals = live([*old, *young, *world()], rng, 4, churn=1.0) + drop([*old, *young], ONSET, rng)
+    told = detect_silence(signals, at(ONSET + 420)).incidents
+    assert {(i.label, i.state, i.confidence) for i in told} == {
+        ("one-operator", IncidentState.CONFIRMED, 0.6),
+        ("national", IncidentState.SUSPECTED, 0.5),
+    }

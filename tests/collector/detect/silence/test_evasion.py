@@ -346,3 +346,26 @@ def test_entrance_that_is_blocked_in_two_countries_at_once_is_told_in_both() -> 
         told = detect_silence(signals, at(ONSET + 340)).incidents
         confirmed = {i.scope.country: i.kind for i in told if i.confirmed_us is not None}
         assert confirmed == dict.fromkeys(("KZ", "XA"), IncidentKind.COLLECTOR_BLOCKED), seed
+
+
+@pytest.mark.parametrize("over_s", [300.0, 900.0])
+def test_block_that_reaches_box_after_box_is_one(over_s: float) -> None:
+    """Each line loses the first entrance at its own moment, and finds the second."""
+    for seed in draw_seeds(4):
+        rng = Random(seed)
+        people, others = _list_by_first()
+        signals = live(people + others, rng, 4, churn=1.0)
+        for vantage in rng.sample(people, round(0.8 * len(people))):
+            lost_s = ONSET + rng.uniform(0, over_s)
+            back_s = lost_s + 37.5 + rng.uniform(5, 60)
+            signals.append(VantageLoss(at(lost_s + 37.5), vantage.nym, at(lost_s)))
+            signals.append(VantageArrival(at(back_s), replace(vantage, carrier="session/1")))
+            signals.append(
+                OfflineReport(
+                    at(back_s + 2), vantage.nym, at(lost_s), at(back_s), alive=True, online=True,
+                    carrier="session/1", measured_us=at(lost_s + 20),
+                )
+            )  # fmt: skip
+        told = detect_silence(signals, at(ONSET + 1_800)).incidents
+        blocks = [i for i in told if i.confirmed_us is not None]
+        assert [i.kind for i in blocks] == [IncidentKind.COLLECTOR_BLOCKED], seed

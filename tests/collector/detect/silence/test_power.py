@@ -7,6 +7,7 @@ import pytest
 
 from heliograph_collector.detect import detect_silence
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.incidents.record import incident_record
 from heliograph_collector.model.signals import (
     OfflineReport,
     VantageArrival,
@@ -14,8 +15,9 @@ from heliograph_collector.model.signals import (
     VantageLoss,
     VantageRef,
 )
+from support.examples import draw_seeds
 from support.presence_model import Signals, at, confirmed, country, drop, live, people, world
-from support.small_nights import NOON, arrived, off, watched
+from support.small_nights import DAY, NOON, arrived, off, watched
 
 HOUR = 3_600.0
 ONSET = 2 * HOUR
@@ -113,6 +115,50 @@ def test_lines_that_are_cut_are_no_power_failure_of_machines_that_began_then(
             signals.append(OfflineReport(*told, alive=True, online=False))
     (cut,) = confirmed(detect_silence(signals, at(8 * HOUR)).incidents)
     assert (cut.kind, cut.state) == (IncidentKind.SILENCE, IncidentState.CLOSED)
+
+
+def _black_out(own: list[VantageRef], onset_s: float, rng: Random) -> Signals:
+    """Town by town in 20 min; a quarter of the lines tell of a battery, masts last for hours."""
+    town_s = {region: onset_s + rng.uniform(0, 1_200) for region in ("ALA", "AST", "VOS")}
+    signals: Signals = []
+    for number, vantage in enumerate(own):
+        heard_s = town_s[vantage.place.region] + rng.uniform(0, 20)
+        has_battery = vantage.place.access == "fixed" and number % 4 == 0
+        if has_battery:
+            signals.append(VantageArrival(at(60), vantage, on_battery=False))
+            signals.append(VantageArrival(at(heard_s), vantage, on_battery=True))
+            heard_s += rng.uniform(5, 60)
+        elif vantage.place.access == "mobile":
+            heard_s += rng.uniform(0.3, 4) * HOUR
+        lost = at(heard_s + 37.5), vantage.nym, at(heard_s)
+        signals.append(VantageLoss(*lost, on_battery=True if has_battery else None))
+    return signals
+
+
+def _list_grid_users() -> list[VantageRef]:
+    lines = [vantage for vantage in country(each=3) if vantage.place.access == "fixed"]
+    places = [VantageLocation("KZ", region, 101, "mobile") for region in ("ALA", "AST", "VOS")]
+    return lines + [phone for place in places for phone in people(place, 8)]
+
+
+def test_few_batteries_tell_of_the_power_at_once_where_lines_fall_as_by_a_grid() -> None:
+    for seed in draw_seeds(6):
+        rng = Random(seed)
+        own = _list_grid_users()
+        signals = live(own + world(), rng, 4, churn=1.0) + _black_out(own, ONSET, rng)
+        (told,) = confirmed(detect_silence(signals, at(ONSET + 1_500)).incidents)
+        assert told.kind is IncidentKind.POWER, seed
+
+
+def test_phones_that_follow_with_their_masts_belong_to_the_power_failure() -> None:
+    rng = Random(6)
+    own = _list_grid_users()
+    signals = arrived(own) + _black_out(own, 3 * DAY + NOON, rng)
+    for told in map(confirmed, watched(signals, 72 + 8, 72 + 11, 72 + 13)):
+        assert [incident.kind for incident in told] == [IncidentKind.POWER]
+    phases = incident_record(told[0]).phases
+    assert {phase.scope.access for phase in phases if phase.kind == "power"} == {"fixed", "mobile"}
+    assert {phase.scope.access for phase in phases if phase.kind != "power"} == {"fixed"}
 
 
 @pytest.mark.parametrize("seed", [0, 1])
