@@ -151,31 +151,44 @@ class OpenOutages:
         return self.extended[0]
 
     def merge_block(self, own: OutageEpisode) -> OutageEpisode | None:
-        """Merge a block into an open one of the same carriers; return that, None without one.
+        """Merge a block into one of the same carriers, open or lately over; return which, if any.
 
-        One that reaches box after box, or operator after operator, is one block.
+        One that reaches box after box, or operator after operator, is one block, and so is one that
+        lets sessions live for a minute and resets them again.
         """
-        carriers = own.blocked_carriers
-        blocks = [
-            outage
-            for outage in self.published
-            if outage.country == own.country
-            and outage is not own
-            and outage.is_open
-            and outage.is_block
-            and outage.explains(carriers)
-        ]
-        if not blocks or not carriers:
+        block = min(self._list_blocks(own), key=attrgetter("suspected_us"), default=None)
+        if block is None:
             return None
         self._drop(own)
-        block = min(blocks, key=attrgetter("suspected_us"))
         new_cells = tuple(cell for cell in own.parts if not block.contains([cell]))
-        if new_cells:
+        if not block.is_open:
+            block.resume(own.parts, own.started, self.now_us)
+            block.parts = merge_cells(self.presence, block.parts, own.parts)
+        elif new_cells:
             self._extend(block, own, new_cells)
         block.replays |= own.replays
         if own.evidence.online > block.evidence.online:
             block.evidence = own.evidence
         return block
+
+    def _list_blocks(self, own: OutageEpisode) -> list[OutageEpisode]:
+        """List the blocks of its country that are open, or closed lately, by its carriers."""
+        carriers = own.blocked_carriers
+        since_us = self.now_us - int(self.presence.limits.resume_s * SECOND_US)
+        blocks = [
+            outage
+            for outage in self.published
+            if outage is not own
+            and outage.country == own.country
+            and outage.is_block
+            and outage.explains(carriers)
+        ]
+        closed = IncidentState.CLOSED
+        return [
+            block
+            for block in (blocks if carriers else [])
+            if block.is_open or (block.state is closed and (block.closed_us or 0) >= since_us)
+        ]
 
     def _extend(
         self, outage: OutageEpisode, own: OutageEpisode, new_cells: tuple[AffectedCell, ...]

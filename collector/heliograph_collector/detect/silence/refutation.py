@@ -49,6 +49,8 @@ def _is_unsteady(outage: RefutableOutage, presence: PresenceTracker, now_us: int
     started_us = outage.started.earliest_us
     is_cut = (outage.state, outage.kind) == (IncidentState.CLOSED, IncidentKind.SILENCE)
     closed_us = outage.closed_us or now_us
+    if outage.is_block:
+        return False  # resets that end each session again, while people say that their links work
     if outage.is_open and now_us - started_us <= _YOUNG_US:
         return has_flapped(outage.list_inside(presence), started_us, outage.limits)
     if not is_cut or closed_us - started_us > BRIEF_US or now_us - closed_us > STEADY_US:

@@ -369,3 +369,29 @@ def test_block_that_reaches_box_after_box_is_one(over_s: float) -> None:
         told = detect_silence(signals, at(ONSET + 1_800)).incidents
         blocks = [i for i in told if i.confirmed_us is not None]
         assert [i.kind for i in blocks] == [IncidentKind.COLLECTOR_BLOCKED], seed
+
+
+def test_sessions_that_are_reset_again_and_again_are_one_block() -> None:
+    """Each lives for a minute; three of five say by post in between that anchors answered."""
+    rng = Random(8)
+    people, others = _list_by_first()
+    signals = live(people + others, rng, 4, churn=1.0)
+    for vantage in people:
+        lost_s = ONSET + rng.uniform(0, 20)
+        while lost_s < ONSET + 2_400:
+            back_s = lost_s + rng.uniform(45, 400)
+            lost = at(lost_s), vantage.nym, at(lost_s - 5)
+            signals.append(VantageLoss(*lost, closed_us=at(lost_s)))
+            signals.append(VantageArrival(at(back_s), vantage))
+            if rng.random() < 0.6:
+                told_s = lost_s + rng.uniform(30, 44)
+                signals.append(
+                    OfflineReport(
+                        at(told_s), vantage.nym, at(lost_s - 5), at(told_s), alive=True,
+                        online=True, carrier="post", measured_us=at(lost_s + 20),
+                    )
+                )  # fmt: skip
+            lost_s = back_s + rng.uniform(15, 90)
+    told = detect_silence(signals, at(ONSET + 3_600)).incidents
+    blocks = [i for i in told if i.confirmed_us is not None]
+    assert [(i.kind, i.label) for i in blocks] == [(IncidentKind.COLLECTOR_BLOCKED, "national")]
