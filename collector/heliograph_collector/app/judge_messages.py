@@ -137,11 +137,12 @@ class SentView(msgspec.Struct, frozen=True, array_like=True):
     network: str
     is_substitute: bool
     profile: int  # index in the request
-    looks: int  # index in the request, or NO_LOOKS
+    looks: int  # index in the request; NO_LOOKS, or LOOKS_NOT_SENT
     peers: dict[str, PeerComparison | None]  # None: nobody elsewhere met the endpoint
 
 
 NO_LOOKS = -1
+LOOKS_NOT_SENT = -2
 NO_MEASUREMENT = -1
 OWN_MEASUREMENT = -2
 

@@ -5,18 +5,20 @@ sends a view: what the rules compare the result with. Views of a block name the 
 controls, and so do those of later blocks. So each process gets a control's result once, and it is
 named by a number from then on; the process forgets those that no view has named for longest.
 Further looks are sent as those that may become some, since the process has the steps by which they
-are chosen. Of the peers those are sent that an endpoint's failure asks for. A verdict that depends
-on others is found by the process with the context.
+are chosen; where visits are many, of results alone that did not succeed everywhere. Of the peers
+those are sent that an endpoint's failure asks for. A verdict that depends on others is found by the
+process with the context.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NoReturn
+from typing import NoReturn, overload
 
 from heliograph.observation import Measurement
 from heliograph.plan import Service
 from heliograph_collector.app.frames import FrameError
 from heliograph_collector.app.judge_messages import (
+    LOOKS_NOT_SENT,
     NO_LOOKS,
     NO_MEASUREMENT,
     OWN_MEASUREMENT,
@@ -36,6 +38,9 @@ from heliograph_collector.model.records import (
 # That a process keeps between two requests. Assumed: as many as the control cache has of seven
 # steps each, the mean of the default plan (control.target_key.OBSERVATIONS_KEPT).
 MEASUREMENTS_KEPT = 6_000
+# What may become further looks of a result that succeeded at each endpoint: one of twelve asks for
+# them. Two controls make three or four, and a country in doubt hundreds of visits. Assumed.
+LOOKS_OF_SUCCESS = 32
 
 
 class NotSentError(Exception):
@@ -63,6 +68,22 @@ class SentPeers(Mapping[str, PeerComparison]):
         raise NotSentError
 
 
+class NotSentLooks(Sequence[ControlLook]):
+    """Further looks that were not sent; each question raises NotSentError."""
+
+    @overload
+    def __getitem__(self, index: int) -> NoReturn: ...
+    @overload
+    def __getitem__(self, index: slice) -> NoReturn: ...
+
+    def __getitem__(self, index: int | slice) -> NoReturn:
+        raise NotSentError
+
+    def __len__(self) -> NoReturn:
+        raise NotSentError
+
+
+_LOOKS_NOT_SENT = NotSentLooks()
 _Looks = tuple[LookCandidate, ...]
 
 
@@ -115,6 +136,8 @@ class ViewSender:
         if view is None:
             return None
         is_own = view.measurement is record.measurement
+        outcomes = extract_outcomes(record.measurement)
+        has_succeeded = bool(outcomes) and all(outcomes.values())
         return SentView(
             measurement=OWN_MEASUREMENT if is_own else self._name(view.measurement),
             age_us=view.age_us,
@@ -123,8 +146,8 @@ class ViewSender:
             network=view.network,
             is_substitute=view.is_substitute,
             profile=self._name_profile(view.profile),
-            looks=self._name_looks(view.looks),
-            peers=_find_peers(record.measurement, view.peer_comparisons),
+            looks=self._name_looks(view.looks, LOOKS_OF_SUCCESS if has_succeeded else None),
+            peers={} if has_succeeded else _find_peers(outcomes, view.peer_comparisons),
         )
 
     def _name(self, measurement: Measurement | None) -> int:
@@ -143,11 +166,13 @@ class ViewSender:
     def _name_profile(self, profile: VantageProfile) -> int:
         return self._profiles.setdefault(id(profile), (len(self._profiles), profile))[0]
 
-    def _name_looks(self, looks: Sequence[ControlLook]) -> int:
+    def _name_looks(self, looks: Sequence[ControlLook], most: int | None) -> int:
         """Return the index of what may become further looks, of which a control has none."""
         candidates = looks.list_candidates() if isinstance(looks, ChosenLooks) else ()
         if not candidates:
             return NO_LOOKS
+        if most is not None and len(candidates) > most:
+            return LOOKS_NOT_SENT
         key = tuple([(id(each.measurement), each.network) for each in candidates])
         if key not in self._looks:
             sent = [
@@ -159,10 +184,9 @@ class ViewSender:
 
 
 def _find_peers(
-    measurement: Measurement, peers: Mapping[str, PeerComparison]
+    outcomes: Mapping[str, bool], peers: Mapping[str, PeerComparison]
 ) -> dict[str, PeerComparison | None]:
     """Find the peers at the endpoints that failed: of others hardly a verdict asks for any."""
-    outcomes = extract_outcomes(measurement)
     return {label: peers.get(label) for label, is_good in outcomes.items() if not is_good}
 
 
@@ -201,7 +225,6 @@ class ViewReader:
         measurement = record.measurement
         peers = SentPeers(sent.peers)
         make_view = self._plan.prepare_view(measurement, peers, profiles[sent.profile])
-        candidates = () if sent.looks == NO_LOOKS else looks[sent.looks]
         return make_view(
             measurement=self._find(sent.measurement, measurement),
             age_us=sent.age_us,
@@ -209,7 +232,7 @@ class ViewReader:
             link=sent.link,
             network=sent.network,
             is_substitute=sent.is_substitute,
-            looks=ChosenLooks(lambda: candidates, measurement, record.started_us),
+            looks=_choose_looks(sent, looks, record),
         )
 
     def _read_looks(self, sent: Sequence[SentLook]) -> _Looks:
@@ -224,3 +247,12 @@ class ViewReader:
         if number < 0:
             return own if number == OWN_MEASUREMENT else None
         return self._measurements[number]
+
+
+def _choose_looks(
+    sent: SentView, looks: Sequence[_Looks], record: ReceivedMeasurement
+) -> Sequence[ControlLook]:
+    if sent.looks < 0:
+        return () if sent.looks == NO_LOOKS else _LOOKS_NOT_SENT
+    candidates = looks[sent.looks]
+    return ChosenLooks(lambda: candidates, record.measurement, record.started_us)

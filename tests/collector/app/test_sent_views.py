@@ -8,6 +8,7 @@ from heliograph_collector.app import sent_views
 from heliograph_collector.app.judge_messages import ViewedRequest
 from heliograph_collector.app.sent_views import NotSentError, ViewReader, ViewSender
 from heliograph_collector.control import ControlContext, extract_outcomes
+from heliograph_collector.control.cache import ChosenLooks
 from heliograph_collector.store.journal.decode import read_rows
 from support.judged_rows import build_rows
 from support.rows import NAMES
@@ -46,7 +47,11 @@ def test_views_arrive_as_they_were_found(monkeypatch: pytest.MonkeyPatch) -> Non
     assert looks_count > 20
 
 
-def test_peers_of_failed_endpoints_arrive_and_no_others() -> None:
+def test_peers_and_looks_of_failed_endpoints_arrive_and_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of looks, where they are more than what is sent of a success."""
+    monkeypatch.setattr(sent_views, "LOOKS_OF_SUCCESS", 0)
     records = read_rows(build_rows(160), NAMES).records
     context = ControlContext(SERVICES)
     for record in records:
@@ -67,6 +72,13 @@ def test_peers_of_failed_endpoints_arrive_and_no_others() -> None:
                 peers = view.peer_comparisons.get(label)
                 assert received.peer_comparisons.get(label) == peers
                 compared += peers is not None
+        outcomes = extract_outcomes(record.measurement).values()
+        candidates = view.looks.list_candidates() if isinstance(view.looks, ChosenLooks) else ()
+        if outcomes and all(outcomes) and candidates:
+            with pytest.raises(NotSentError):
+                bool(received.looks)
+        else:
+            assert list(received.looks) == list(view.looks)
         with pytest.raises(NotSentError):
             bool(received.peer_comparisons)
     assert compared > 0
