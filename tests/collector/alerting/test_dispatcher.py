@@ -205,6 +205,17 @@ def test_particulars_and_notes_call_nobody() -> None:
         assert build_alert(1, entries[0].hash, body, incident, "") is None
 
 
+def test_cut_that_comes_into_doubt_is_a_correction_for_those_who_were_called() -> None:
+    entries = book(silence()).entries
+    incident = build_document(entries, {}, 5)
+    assert incident is not None
+    body = structs.replace(entries[0].body, alert=True, change="suspected")
+    alert = build_alert(1, entries[0].hash, body, incident, "")
+    assert alert is not None
+    assert DESK.accepts(alert)
+    assert format_title(Message(id="1", alerts=[alert])).startswith("Corrected: ")
+
+
 async def test_a_receiver_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
     """Real tasks, real servers: one never answers, the other is told at once."""
     async with receiving(hang=True) as dead, receiving() as well, open_transports("", {}) as ways:

@@ -269,7 +269,7 @@ class _Testimony:
     @property
     def is_online(self) -> bool:
         report = self.report
-        if report is None or not report.online:
+        if report is None or not report.online or self._is_elsewhere:
             return False
         return self._stays_away_since(report.measured_us or report.since_us)
 
@@ -304,6 +304,15 @@ class _Testimony:
     @property
     def _came_another_way(self) -> bool:
         return self.vantage.is_rerouted and self._tells_no_link
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Return whether it is back by the lost carrier in another network, as over a satellite.
+
+        So the entrance answers, and what it measured says nothing of the network that it had left.
+        """
+        networks = {self.vantage.lost_in, self.vantage.place.asn}
+        return self.is_rejoined and 0 not in networks and len(networks) > 1
 
     @property
     def is_rejoined(self) -> bool:

@@ -49,6 +49,7 @@ class VantagePresence:
     lost_us: int = 0
     back_us: int = 0  # last return from a silence
     closed_us: int = 0  # as in `VantageLoss`, of its last loss
+    lost_in: int = 0  # the network that it was lost in; 0 is unknown
     lost_by: str = ""  # the carrier that it was lost by …
     rejoined_us: int = 0  # … its first return by the same one …
     rerouted_us: int = 0  # … and before that, by another
@@ -151,6 +152,7 @@ class VantagePresence:
         self.heard_us = heard_us
         self.lost_us = at_us
         self.closed_us = closed_us
+        self.lost_in = self.place.asn
         self.lost_by = self.witness.carrier
         self.power_failed = self.battery_us > 0 and at_us - self.battery_us <= _POWER_US
 

@@ -211,3 +211,24 @@ def test_operators_see_an_entrance_that_a_control_left_until_one_is_back(is_back
     listed = list_blocked([], controls, at(ONSET - 3_000))
     dead = BlockedEntrance(country="", carriers=(FIRST,), since_us=MOVED.at_us, is_open=True)
     assert listed == ([] if is_back else [dead])
+
+
+def test_links_over_a_satellite_to_the_same_entrance_explain_no_cut_away() -> None:
+    """Two fifths are back by it from another network, and their anchors answer there."""
+    for seed in draw_seeds(4):
+        rng = Random(seed)
+        persons = [replace(v, carrier=FIRST) for v in country(each=2)]
+        rng.shuffle(persons)
+        signals: Signals = live(persons, rng, 4, churn=0.0) + drop(persons[14:], ONSET, rng)
+        for person in persons[:14]:
+            heard_s = ONSET - rng.uniform(0, 15)
+            back_s = ONSET + rng.uniform(100, 140)
+            dish = replace(person, place=person.place._replace(asn=14_593, access="fixed"))
+            signals.append(VantageLoss(at(heard_s + 37.5), person.nym, at(heard_s)))
+            signals.append(VantageArrival(at(back_s), replace(dish, prefix=f"dish {dish.nym}")))
+            signals.append(
+                OfflineReport(at(back_s + 2), dish.nym, at(heard_s), at(back_s), True, online=True)
+            )
+        (told,) = detect([*signals, arrive()], ONSET + 3_000)
+        assert (told.kind, told.state) == (IncidentKind.SILENCE, IncidentState.CONFIRMED), seed
+        assert told.kinds == ()
