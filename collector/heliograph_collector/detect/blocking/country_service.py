@@ -43,8 +43,6 @@ from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-_LEAST_LINES = 3  # prefixes of a block: a NAT's five votes are one box; assumed
-
 
 @dataclass(slots=True, kw_only=True)
 class CountryServiceState:
@@ -289,13 +287,11 @@ class CountryService:
         votes_by_place, has_established = established_votes(
             certain, now_us, limits, nat_votes=limits.nat_votes
         )
-        confirmed_cells = (
-            self._localize_loud(votes_by_place, limits.votes, loud, now_us)
-            if has_established
-            else ()
-        )
-        confirmed_cells = tuple(c for c in confirmed_cells if c.lines >= _LEAST_LINES)
-        confirmed_cells = attach_persons(confirmed_cells, persons)
+        confirmed_cells: tuple[AffectedCell, ...] = ()
+        if has_established:
+            cells = self._localize_loud(votes_by_place, limits.votes, loud, now_us)
+            cells = tuple(c for c in cells if c.lines > limits.lines)  # a NAT's votes are one box
+            confirmed_cells = attach_persons(cells, persons)
         self.recent_cells = [*self.recent_cells, confirmed_cells][-3:]
         steady_cells = find_steady(self.recent_cells, votes, now_us, limits)
         new_cells = self._select_unexplained(steady_cells, votes_by_place)
