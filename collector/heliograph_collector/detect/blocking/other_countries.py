@@ -97,10 +97,14 @@ class OtherCountries:
     def _fails_alike(self, episode: BlockingEpisode, country: CountryVotes) -> bool:
         """Return whether a cell of the country failed alike.
 
-        Cells of several dimensions do not count, because they are too many for so few votes. As in
-        a confirmation, a third of a cell that colludes changes nothing, and young vantages do not
-        count.
+        A part of a delivery network fails for some in each country, so where it is two thirds here
+        fewer are enough there; and for some it works now and then, so that where it began alike it
+        is alike for as long as it fails. Cells of several dimensions do not count, because they are
+        too many for so few votes. As in a confirmation, a third of a cell that colludes changes
+        nothing, and young vantages do not count.
         """
+        least_share = self.limits.confirm_share * max(part.share for part in episode.parts)
+        has_begun_alike = episode.is_doubted(self.now_us)
         apart_us = int(self.limits.fresh_s * SECOND_US)
         since_us = episode.started.earliest_us - apart_us
         until_us = episode.started.latest_us + apart_us
@@ -111,7 +115,7 @@ class OtherCountries:
                 vote.standing in FAILING_VALUES
                 and (vote.layer, vote.method) == (episode.layer, episode.method)
                 and first_failure is not None
-                and since_us <= first_failure.at_us <= until_us
+                and (has_begun_alike or since_us <= first_failure.at_us <= until_us)
             )
 
         hits = [
@@ -125,7 +129,7 @@ class OtherCountries:
         return any(
             scope.named_fields <= 1
             and vote_count.hits >= _MIN_VOTES
-            and vote_count.share >= self.limits.confirm_share
+            and vote_count.share >= least_share
             for scope, vote_count in count_by_cell(count_votes(hits)).items()
         )
 

@@ -137,6 +137,20 @@ def test_service_outage_seen_here_first_is_withdrawn(lead_s: float) -> None:
     assert lead_s > 60 or confirmed(incidents) == []
 
 
+@pytest.mark.parametrize("seed", [1, 4])
+def test_part_of_a_delivery_network_that_fails_for_three_countries_is_no_block(seed: int) -> None:
+    """For three of five people in each, four tests of five."""
+    rng = Random(seed)
+    vantages = country(each=1) + world(7)
+    near = [w for w in vantages if KZ(w) or w.place.country in ("XA", "XB")]
+    hit = {w.nym for w in near if rng.random() < 0.62}
+    opinions = service_votes(
+        vantages, rng, UNTIL,
+        lambda w, now_s: ONSET <= now_s < END and w.nym in hit and rng.random() < 0.8,
+    )  # fmt: skip
+    assert detect(opinions) == []
+
+
 def test_end_of_a_block_is_no_new_block() -> None:
     """One city tests last after the end, when two of the last three minutes had failed."""
     at_home = country(each=2)
