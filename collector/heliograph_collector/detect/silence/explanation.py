@@ -205,7 +205,7 @@ def are_links_told(
         reports: What they told, by pseudonym.
         now_us: The present time.
         limits: The thresholds.
-        is_early: There was no time yet for a lost carrier to stay dead, nor for who is here by
+        is_early: There was no time yet for a lost carrier to stay dead, nor for those back by
             another one to tell more than that.
     """
     members = [v for v in silenced if is_established(v.witness, now_us, limits)]

@@ -16,7 +16,7 @@ which it was sent. Its holder reads the key then, and finds itself, if the serve
 for longer than they had no quorum (FORGET_S). Else it cannot know whose the last one was.
 
 Nobody can renew while the servers have no quorum. Who waits would find the lease old enough as soon
-as they have one, and a holder that lives would lose it by chance, for one that must begin anew. So
+as they have one, and a holder that lives would lose it by chance to one that has to start. So
 after a time without answers who waits leaves the holder RENEWED_S, once for each revision.
 
 A process that crashed leaves a lease that nobody renews. Its successor in the same directory of the
