@@ -15,7 +15,7 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.clearing import Clearing
 from heliograph_collector.detect.blocking.editions import AgentEditions, EditionDoubts
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
-from heliograph_collector.detect.blocking.evidence import CellEvidence
+from heliograph_collector.detect.blocking.evidence import CellEvidence, has_lines
 from heliograph_collector.detect.blocking.flapping import FlappingVantages, find_partial
 from heliograph_collector.detect.blocking.known_votes import KnownVotes
 from heliograph_collector.detect.blocking.latest_votes import NewVoters
@@ -290,8 +290,7 @@ class CountryService:
         confirmed_cells: tuple[AffectedCell, ...] = ()
         if has_established:
             cells = self._localize_loud(votes_by_place, limits.votes, loud, now_us)
-            cells = tuple(c for c in cells if c.lines > limits.lines)  # a NAT's votes are one box
-            confirmed_cells = attach_persons(cells, persons)
+            confirmed_cells = attach_persons([c for c in cells if has_lines(c, limits)], persons)
         self.recent_cells = [*self.recent_cells, confirmed_cells][-3:]
         steady_cells = find_steady(self.recent_cells, votes, now_us, limits)
         new_cells = self._select_unexplained(steady_cells, votes_by_place)

@@ -10,7 +10,7 @@ from heliograph_collector.detect.silence.burst_test import alarm_threshold
 from heliograph_collector.detect.stats.tails import log_beta_binomial
 from heliograph_collector.detect.stats.voting import VoteCount, established_votes, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
-from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import (
     FAILING_VALUES,
     ServiceVote,
@@ -19,6 +19,7 @@ from heliograph_collector.model.signals import (
 )
 from heliograph_collector.model.thresholds import Thresholds
 
+_FEW_LINES_SHARE = 0.9  # of the votes, where a NAT's make them enough; assumed
 _MOST_NATS = 60.0  # of a sum, so that the evidence of a long block can fall again; assumed
 _RECENT_TESTS = 40.0  # after so many more, an earlier one counts half; assumed
 _DOUBT_NATS = 3.0  # of a sum, from which other services are asked: chance seldom has more; assumed
@@ -58,6 +59,17 @@ def _bound_usual(usual: UsualFailures, scope: Scope, limits: Thresholds) -> floa
         return rate
     bound = rate + _SPREAD * math.sqrt(rate * (1 - rate))
     return min(bound, (rate + limits.p_bad) / 2)
+
+
+def has_lines(cell: AffectedCell, limits: Thresholds) -> bool:
+    """Return whether enough prefixes fail to confirm a block.
+
+    Where a carrier's NAT makes the votes enough, three prefixes must fail, and nearly all: half of
+    the phones behind it may have no credit.
+    """
+    if cell.lines >= min(cell.votes, limits.votes):
+        return True
+    return cell.lines > limits.lines and cell.share >= _FEW_LINES_SHARE
 
 
 def compute_working_nats(votes: VoteCount, limits: Thresholds) -> float:
