@@ -10,7 +10,7 @@ import shutil
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import nats
@@ -239,6 +239,27 @@ async def test_servers_that_have_not_met_yet_are_asked_again(settings: JournalSe
     answers = [refused]
     with pytest.raises(JournalError, match="no suitable peers"):
         await connection.ask(create)
+    await connection.close()
+
+
+async def test_cancellation_that_the_library_swallows_ends_the_task(
+    settings: JournalSettings,
+) -> None:
+    """As `asyncio.wait_for` of Python 3.11 does where the answer comes in the same turn."""
+    connection = NatsConnection(settings)
+    await connection.open()
+    is_asked = asyncio.Event()
+
+    async def answer_at_the_end() -> None:
+        is_asked.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async with asyncio.TaskGroup() as group:
+        asking = group.create_task(connection.ask(answer_at_the_end))
+        await is_asked.wait()
+        asking.cancel()
+    assert asking.cancelled()
     await connection.close()
 
 

@@ -19,6 +19,7 @@ from heliograph_collector.store.journal.jetstream.connection import (
     UNANSWERED,
     NatsConnection,
     ServerSettings,
+    keeping_cancellation,
 )
 from heliograph_collector.store.journal.jetstream.follower import StreamFollower
 
@@ -51,9 +52,10 @@ class Bus:
         """Ask, and return the first answer. Raises JournalBusyError."""
         try:
             self._connection.check()
-            answer = await self._connection.client.request(
-                f"{self._name}.{topic}", content, timeout=timeout_s
-            )
+            async with keeping_cancellation():
+                answer = await self._connection.client.request(
+                    f"{self._name}.{topic}", content, timeout=timeout_s
+                )
         except UNANSWERED:
             raise JournalBusyError("No collector leads at the moment.") from None
         return answer.data

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypedDict, TypeVar
 
@@ -164,7 +164,8 @@ class NatsConnection:
         while True:
             try:
                 self.check()
-                return await request(*args, **kwargs)
+                async with keeping_cancellation():
+                    return await request(*args, **kwargs)
             except PASSED_ON:
                 raise
             except (*UNANSWERED, JournalBusyError) as error:
@@ -243,6 +244,20 @@ class NatsConnection:
                 "ca_file, certificate_file and key_file must be PEM that this user may read."
             ) from error
         return {"tls": context}
+
+
+@asynccontextmanager
+async def keeping_cancellation() -> AsyncIterator[None]:
+    """Raise CancelledError at the end where a cancellation came meanwhile and was swallowed.
+
+    `asyncio.wait_for` of Python 3.11, by which the library waits, does so where the answer came in
+    the same turn of the loop (cpython issue 86296). The task would run on, and hold its group.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    yield
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 def read_credentials(file: Path | None) -> "ConnectOptions":

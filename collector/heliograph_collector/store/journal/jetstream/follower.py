@@ -13,7 +13,10 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.client import JetStreamContext
 
-from heliograph_collector.store.journal.jetstream.connection import NatsConnection
+from heliograph_collector.store.journal.jetstream.connection import (
+    NatsConnection,
+    keeping_cancellation,
+)
 
 _BATCH = 500
 _FETCH_S = 5.0
@@ -94,7 +97,8 @@ class StreamFollower:
     async def _fetch(self, consumer: JetStreamContext.PullSubscription, count: int) -> list[Msg]:
         """Fetch some messages, none if there are none. Raises JournalError."""
         try:
-            return await consumer.fetch(count, timeout=_FETCH_S)
+            async with keeping_cancellation():
+                return await consumer.fetch(count, timeout=_FETCH_S)
         except nats.errors.TimeoutError:
             if await self._count_pending(consumer):
                 raise self._connection.build_failure() from None
