@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import aiohttp
 
+from heliograph_lab.evaluate.intervals import quantile
 from support.load_bench import table
 
 PAUSE_S = 0.25  # between two pages; assumed: some persons who read at the same time
@@ -39,10 +40,5 @@ class PageWatch:
 
 
 def _build_row(path: str, took_ms: Sequence[float]) -> tuple[str, ...]:
-    ranks = (_rank(took_ms, share) for share in (0.5, 0.95, 1.0))
+    ranks = (f"{quantile(took_ms, share):.0f}" for share in (0.5, 0.95, 1.0))
     return (f"{len(took_ms)}", *ranks, path)
-
-
-def _rank(took_ms: Sequence[float], share: float) -> str:
-    ordered = sorted(took_ms)
-    return f"{ordered[min(len(ordered) - 1, int(share * len(ordered)))]:.0f}" if ordered else "-"

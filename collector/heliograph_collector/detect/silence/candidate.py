@@ -277,10 +277,8 @@ class _Evaluation:
     ) -> CandidateOutcome:
         self._presence.exclude_from_churn(silenced)
         block = self._open.merge_block(own)
-        if block is None:
-            self._open.publish(own)
+        if block is own:
             own.explain_as(IncidentKind.COLLECTOR_BLOCKED, self._now_us, is_seen=is_seen)
-        block = block or own
         if is_seen and (block is own or block.state is IncidentState.SUSPECTED):
             block.confirm(self._now_us)
         return CandidateOutcome.SETTLED

@@ -62,7 +62,9 @@ class SilenceEvidence:
         """Return the kind that the testimony decides for; None if it decides nothing."""
         if self._decides(self.online, self.offline, limits):
             return IncidentKind.COLLECTOR_BLOCKED
-        if self._is_power(limits) or self._have_lines_booted(limits):
+        share = _SIGNS_SHARE if self.is_grid else limits.told_share
+        is_power = self._decides(self.powerless, self.powered, limits, share)
+        if is_power or self._have_lines_booted(limits):
             return IncidentKind.POWER
         return IncidentKind.SILENCE if self._decides(self.offline, self.online, limits) else None
 
@@ -88,19 +90,17 @@ class SilenceEvidence:
         """Return whether some testimony speaks against a cut, but too little decides."""
         return max(self.online, self.powerless) >= limits.witnesses
 
-    def _is_power(self, limits: Thresholds) -> bool:
-        share = _SIGNS_SHARE if self.is_grid else limits.told_share
-        is_many = self.powerless >= max(limits.witnesses, share * self.silent)
-        return is_many and self.powerless >= limits.confirm_share * (self.powerless + self.powered)
-
     def _have_lines_booted(self, limits: Thresholds) -> bool:
         known = max(self.silent, self.powerless + self.powered)
         return self.booted >= max(limits.witnesses, limits.told_share * known)
 
-    def _decides(self, told: float, against: float, limits: Thresholds) -> bool:
-        return told >= max(
-            limits.witnesses, limits.told_share * self.silent
-        ) and told >= limits.confirm_share * (told + against)
+    def _decides(
+        self, told: float, against: float, limits: Thresholds, share: float | None = None
+    ) -> bool:
+        """Return whether a share of the silent votes, `told_share` by default, outweighs others."""
+        least = (limits.told_share if share is None else share) * self.silent
+        is_most = told >= limits.confirm_share * (told + against)
+        return is_most and told >= max(limits.witnesses, least)
 
 
 def weigh_evidence(

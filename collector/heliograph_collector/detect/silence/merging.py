@@ -17,7 +17,6 @@ from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
 
 _FEW_LINES_US = 150 * SECOND_US  # in which most find another way; below `give_up_s`; assumed
-_NATION_LINES = 3  # prefixes of a whole country; two may be one operator's boxes; assumed
 
 
 def list_others(
@@ -150,15 +149,16 @@ class OpenOutages:
         self.publish(self.extended[0])
         return self.extended[0]
 
-    def merge_block(self, own: OutageEpisode) -> OutageEpisode | None:
-        """Merge a block into one of the same carriers, open or lately over; return which, if any.
+    def merge_block(self, own: OutageEpisode) -> OutageEpisode:
+        """Merge a block into one of the same carriers, open or lately over; return which.
 
         One that reaches box after box, or operator after operator, is one block, and so is one that
         lets sessions live for a minute and resets them again.
         """
         block = min(self._list_blocks(own), key=attrgetter("suspected_us"), default=None)
         if block is None:
-            return None
+            self.publish(own)
+            return own
         self._drop(own)
         new_cells = tuple(cell for cell in own.parts if not block.contains([cell]))
         if not block.is_open:
@@ -225,9 +225,9 @@ def lacks_lines(
 ) -> bool:
     """Return whether too few prefixes are silent to confirm it, or to do so yet.
 
-    A NAT has many votes and is one line. With a few others it is a region, or a country of which
-    nobody is heard, only when those that lost us had time to find another way. A country of which
-    somebody is heard it is not: the level decides.
+    A NAT has many votes and is one line. With a few others it is a region or a country only when
+    those that lost us had time to find another way, and a country only with more than two lines:
+    two may be one operator's boxes.
 
     Args:
         held_us: For how long it has been so.
@@ -239,9 +239,9 @@ def lacks_lines(
     lines = count_lines(s.witness.prefix for s in people)
     if len(people) >= limits.few or lines >= limits.votes or all(c.scope.asn for c in cells):
         return False
-    shares = [cell.share for cell in cells if cell.scope.is_national]
-    is_inflated = any(lines < _NATION_LINES for share in shares)
-    return (is_inflated and len(people) > lines) or held_us < _FEW_LINES_US
+    is_inflated = len(people) > lines and lines <= limits.lines
+    is_national = any(cell.scope.is_national for cell in cells)
+    return (is_inflated and is_national) or held_us < _FEW_LINES_US
 
 
 def _are_of_several_regions(vantages: Sequence[VantagePresence]) -> bool:

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Sequence
 from functools import cache, partial
 from typing import Protocol
 
-from heliograph.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
+from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.silence.explanation import SilenceEvidence
 from heliograph_collector.detect.silence.vantage_presence import (
     BRIEF_US,
-    SAME_TIME_US,
     VantagePresence,
+    count_days,
 )
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import count_votes, sum_votes
@@ -188,7 +188,7 @@ def _find_usual_length_us(
         for outage in outages
         if outage.closed_us is not None
         and not _was_country(outage)
-        and _is_same_time(outage.started.earliest_us, since_us)
+        and count_days(outage.started.earliest_us, since_us) >= 1
         and (outage.contains(cells) or _are_of_networks(cells, outage.parts))
     ]
     return max((length for length in lengths_us if length <= BRIEF_US), default=0)
@@ -212,11 +212,6 @@ def _are_of_networks(cells: Sequence[AffectedCell], parts: Sequence[AffectedCell
     """Return whether earlier parts lie in the networks of all cells: most may have been back."""
     networks = {part.scope.asn for part in parts} - {0}
     return all(cell.scope.asn in networks for cell in cells)
-
-
-def _is_same_time(earlier_us: int, now_us: int) -> bool:
-    days, apart_us = divmod(now_us - earlier_us + SAME_TIME_US, DAY_US)
-    return days >= 1 and apart_us <= 2 * SAME_TIME_US
 
 
 def _are_returning(

@@ -27,7 +27,7 @@ BRIEF_US = 600 * SECOND_US  # of a session that was ended to begin again; assume
 # Operators end sessions after 24 h, or a router does at one time of each night (Padmanabhan et al.,
 # IMC 2016). One night may be missed by chance, so two are looked at.
 _BREAK_DAYS = 2
-SAME_TIME_US = 900 * SECOND_US  # either way: a step of habits (level/cell_counts.py)
+_SAME_TIME_US = 900 * SECOND_US  # either way: a step of habits (level/cell_counts.py)
 _MAX_BREAKS = 16  # of a vantage; one that breaks more often has no such habit; assumed
 
 
@@ -142,8 +142,8 @@ class VantagePresence:
         """
         usual = (0, 0)
         for begin_us, length_us in self.breaks:
-            days, apart_us = divmod(self.heard_us - begin_us + SAME_TIME_US, DAY_US)
-            if 1 <= days <= _BREAK_DAYS and apart_us <= 2 * SAME_TIME_US and length_us > usual[1]:
+            days = count_days(begin_us, self.heard_us)
+            if 1 <= days <= _BREAK_DAYS and length_us > usual[1]:
                 usual = (begin_us, length_us)
         return usual
 
@@ -210,7 +210,7 @@ class VantagePresence:
         """Keep a brief silence, which may return at the same time of the next days."""
         if self.deferred or length_us > BRIEF_US:
             return
-        since_us = self.heard_us - _BREAK_DAYS * DAY_US - SAME_TIME_US
+        since_us = self.heard_us - _BREAK_DAYS * DAY_US - _SAME_TIME_US
         recent = [brief for brief in self.breaks if brief[0] >= since_us]
         self.breaks = (*recent[1 - _MAX_BREAKS :], (self.heard_us, length_us))
 
@@ -244,3 +244,9 @@ def affects(fault: Fault, vantage: VantagePresence) -> bool:
     """Return whether a fault of the collector affects this vantage."""
     is_in_country = fault.country in ("", vantage.place.country)
     return is_in_country and fault.carrier in ("", vantage.witness.carrier)
+
+
+def count_days(earlier_us: int, later_us: int) -> int:
+    """Return how many days lie between two times of the same time of day; 0 if it is another."""
+    days, apart_us = divmod(later_us - earlier_us + _SAME_TIME_US, DAY_US)
+    return days if apart_us <= 2 * _SAME_TIME_US else 0

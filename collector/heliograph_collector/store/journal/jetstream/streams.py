@@ -113,9 +113,8 @@ class JournalState:
 
     async def get_ranges(self, partition: int) -> bytes:
         key = _partition_key(partition)
-        try:
-            entry = await self._connection.ask(self._bucket.get, key)
-        except nats.js.errors.KeyNotFoundError:
+        entry = await self._find(key)
+        if entry is None:
             return b""
         self._revisions[key] = entry.revision or 0
         return entry.value or b""
@@ -148,11 +147,8 @@ class JournalState:
 
     async def find_host(self, host: str) -> int:
         """Return the revision at which a host registered last, 0 for none."""
-        try:
-            entry = await self._connection.ask(self._bucket.get, f"{HOST}{host}")
-        except nats.js.errors.KeyNotFoundError:
-            return 0
-        return entry.revision or 0
+        entry = await self._find(f"{HOST}{host}")
+        return (entry.revision or 0) if entry else 0
 
     async def remove_host(self, host: str, revision: int) -> None:
         """Remove a host, unless it registered after a revision."""
@@ -179,8 +175,12 @@ class JournalState:
         return await self._connection.ask(self._bucket.put, key, value)
 
     async def _get(self, key: str) -> bytes | None:
+        entry = await self._find(key)
+        return entry.value if entry else None
+
+    async def _find(self, key: str) -> KeyValue.Entry | None:
         try:
-            return (await self._connection.ask(self._bucket.get, key)).value
+            return await self._connection.ask(self._bucket.get, key)
         except nats.js.errors.KeyNotFoundError:
             return None
 
