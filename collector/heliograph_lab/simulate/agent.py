@@ -21,7 +21,7 @@ from heliograph_lab.simulate.channel import EnrollmentRefusedError, IntakeConnec
 from heliograph_lab.simulate.outbox import VERSION, ResultSealer, name_status
 from heliograph_lab.simulate.past_block import PastBlock
 from heliograph_lab.simulate.script import Actor, AgentSilence
-from heliograph_lab.simulate.worker_context import WorkerContext
+from heliograph_lab.simulate.worker_context import AgentEnrollment, WorkerContext
 from heliograph_lab.simulate.workload import Schedule
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ RETRY_AFTER_KEY = "retry-after-s"
 MAX_WAIT_S = 60.0
 RETRIES = Backoff(1.0, MAX_WAIT_S)
 SILENT_BEATS = 3
+HEARTBEATS_S = (1, 300)  # least and most that an agent takes of an advice; intake.proto, Advice
 
 
 @dataclass(slots=True, eq=False)
@@ -51,6 +52,7 @@ class VirtualAgent:
     outbox: ResultSealer
     plan_version: int = 0
     heard_s: float = 0.0
+    heartbeat_s: float = 0.0  # of the present session: the plan's until the collector advises it
     retry_after_s: float = 0.0  # asked by the collector
     is_leaving: bool = False  # after a goodbye, when the end of the stream is expected
     call: "Call | None" = None
@@ -69,6 +71,13 @@ class VirtualAgent:
 
     async def enroll(self) -> None:
         """Enroll, retrying until accepted. Raises EnrollmentRefusedError."""
+        held = self.context.earlier or await self._request_enrollment()
+        self.outbox.sealing_key = held.sealing_key
+        self.plan_version = held.plan_version
+        self.context.heartbeat_s = float(held.heartbeat_s)
+        self.context.tally.enrolled += 1
+
+    async def _request_enrollment(self) -> AgentEnrollment:
         import grpc
 
         token = self.context.tokens[self.actor.control]
@@ -96,10 +105,7 @@ class VirtualAgent:
             failures += 1
             await asyncio.sleep(RETRIES.draw_s(failures, self.rng))
         plan = plan_pb2.Plan.FromString(answer.plan.plan)
-        self.outbox.sealing_key = answer.sealing_key
-        self.plan_version = plan.version
-        self.context.heartbeat_s = float(plan.heartbeat_s or 15)
-        self.context.tally.enrolled += 1
+        return AgentEnrollment(answer.sealing_key, plan.version, plan.heartbeat_s or 15)
 
     async def run_until(self, until_s: float) -> None:
         """Run from the first connection to the end of the script, then send a goodbye."""
@@ -136,7 +142,7 @@ class VirtualAgent:
 
     async def _measure_past_block(self, silence: AgentSilence, until_s: float) -> None:
         zero_s = await asyncio.shield(self.context.start_time)
-        noticed_s = self.heard_s + SILENT_BEATS * self.context.heartbeat_s
+        noticed_s = self.heard_s + SILENT_BEATS * (self.heartbeat_s or self.context.heartbeat_s)
         past_block = PastBlock(
             self.schedule, self.outbox, self.context, self.rng, self.address, noticed_s
         )
@@ -240,6 +246,7 @@ class VirtualAgent:
     async def _exchange_messages(self, call: "Call") -> None:
         """Send and read messages until the end. Raises AioRpcError, TimeoutError."""
         self.heard_s = asyncio.get_running_loop().time()
+        self.heartbeat_s = self.context.heartbeat_s
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._send_heartbeats(call))]
@@ -262,6 +269,16 @@ class VirtualAgent:
                 case "ack":
                     for receipt in message.ack.receipts:
                         tally.count_receipt(name_status(receipt.status))
+                case "advice":
+                    self._follow_advice(message.advice)
+
+    def _follow_advice(self, advice: pb.Advice) -> None:
+        """Follow what the collector asks for, as an agent does."""
+        if advice.heartbeat_s:
+            least_s, most_s = HEARTBEATS_S
+            self.heartbeat_s = float(min(max(advice.heartbeat_s, least_s), most_s))
+        if advice.interval_percent:
+            self.schedule.stretch(advice.interval_percent, self.heard_s)
 
     async def _send_heartbeats(self, call: "Call") -> None:
         """Send heartbeats from a random offset, which desynchronizes the fleet.
@@ -269,20 +286,19 @@ class VirtualAgent:
         Raises TimeoutError after three heartbeats without a message.
         """
         loop = asyncio.get_running_loop()
-        beat_s = self.context.heartbeat_s
-        await asyncio.sleep(self.rng.uniform(0.0, beat_s))
+        await asyncio.sleep(self.rng.uniform(0.0, self.heartbeat_s))
         while True:
             if not self.awake.is_set():
                 await self.awake.wait()
                 self.heard_s = loop.time()
-            if loop.time() - self.heard_s > SILENT_BEATS * beat_s:
+            if loop.time() - self.heard_s > SILENT_BEATS * self.heartbeat_s:
                 raise TimeoutError
             sent_us = self.context.clock.wall_us()
             await self._write_message(
                 call, pb.AgentMessage(heartbeat=pb.Heartbeat(sent_us=sent_us, link="online"))
             )
             self.context.tally.heartbeats += 1
-            await asyncio.sleep(beat_s)
+            await asyncio.sleep(self.heartbeat_s)
 
     async def _measure(self, call: "Call") -> None:
         """Run due tasks concurrently; never returns."""

@@ -30,7 +30,7 @@ from heliograph_lab.simulate.counters import AgentCounters
 from heliograph_lab.simulate.outbox import ResultSealer
 from heliograph_lab.simulate.post_entrance import PostEntrance, open_post_entrance
 from heliograph_lab.simulate.script import Actor
-from heliograph_lab.simulate.worker_context import WorkerContext
+from heliograph_lab.simulate.worker_context import AgentEnrollment, WorkerContext
 from heliograph_lab.simulate.workload import Workload
 
 MAX_LINE = 256 * 1_048_576
@@ -51,6 +51,7 @@ class WorkerSetup:
     seconds: float
     shared: bool
     seed: int
+    earlier: AgentEnrollment | None = None  # None: they enroll by an invite
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ async def _run_agents(
         start_time=asyncio.get_running_loop().create_future(),
         speed=setup.speed,
         post=post,
+        earlier=setup.earlier,
     )
     agents = _build_agents(setup, context)
     connect_event = asyncio.Event()

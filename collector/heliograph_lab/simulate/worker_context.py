@@ -13,6 +13,15 @@ from heliograph_lab.simulate.workload import Run, Workload
 MAX_HANDSHAKES = 500  # at once in one process, whose agents share a processor; assumed
 
 
+@dataclass(frozen=True, slots=True)
+class AgentEnrollment:
+    """What an agent holds from its enrollment on."""
+
+    sealing_key: bytes
+    plan_version: int
+    heartbeat_s: int
+
+
 def _limit_handshakes() -> asyncio.Semaphore:
     return asyncio.Semaphore(MAX_HANDSHAKES)
 
@@ -30,6 +39,7 @@ class WorkerContext:
     heartbeat_s: float = 15.0
     speed: float = 1.0  # divides the duration of a run
     post: PostEntrance | None = None  # the way past a blocked address; None: there is none
+    earlier: AgentEnrollment | None = None  # None: its agents enroll by an invite
 
     def measure(self, actor: Actor, run: Run) -> Measurement:
         """Generate the measurement of a run."""

@@ -19,7 +19,14 @@ from heliograph.experiments.messengers import MessengerConfig
 from heliograph.experiments.network import StunConfig
 from heliograph.experiments.web import BROWSER_HELLOS, OutsideInConfig
 from heliograph.observation import Arrival, Http, Link, Measurement
-from heliograph.plan import ANCHORS, LIGHT_ROUND, Plan, PlannedTask, Service
+from heliograph.plan import (
+    ANCHORS,
+    LIGHT_ROUND,
+    MAX_INTERVAL_PERCENT,
+    Plan,
+    PlannedTask,
+    Service,
+)
 from heliograph.services import Services
 from heliograph_collector.fleet.plans import build_default_plan
 from heliograph_lab.simulate.hosts import derive_host
@@ -144,6 +151,7 @@ def _build_full_page(head: Http, name: str) -> Http:
 Load = Literal["plan", "scenario", "none"]
 NOT_MEASURED = "No turn within 120 s: the agent has more to do than its limits let."
 _JITTER = 0.1  # of an interval, to either side, as in the agent
+_STRETCHED_S = 15 * 60.0  # that a wish for longer intervals holds; intake.proto, Advice
 _IPV6_SHARE = 0.4  # share of volunteers with IPv6; every control has it
 LOSS_SHARE = 0.003  # share of connections and datagrams lost without interference
 _NOT_MEASURED_SHARE = 0.002  # share of results without a measurement
@@ -170,6 +178,8 @@ class Schedule:
     rng: random.Random
     speed: float = 1.0  # divides every interval
     pending: list[Run] = field(default_factory=list)
+    interval_percent: int = 100  # of the plan's intervals, for routine work
+    stretched_until_s: float = 0.0
 
     def start(self, now_s: float) -> None:
         """Discard pending runs and schedule the first run of every task."""
@@ -181,11 +191,38 @@ class Schedule:
 
     def next_run(self, now_s: float) -> Run:
         """Return the next run, at `now_s` if it is overdue; skip missed runs."""
+        if self.interval_percent != 100 and now_s >= self.stretched_until_s:
+            self.stretch(100, now_s)
         run = replace(self.pending[0], at_s=max(now_s, self.pending[0].at_s))
         interval_s = self.rounds[run.task_index][0].interval_s / self.speed
+        interval_s *= self._percent_of(run, self.interval_percent) / 100
         wait_s = interval_s * self.rng.uniform(1 - _JITTER, 1 + _JITTER)
         heapq.heapreplace(self.pending, Run(run.at_s + wait_s, run.task_index, run.number + 1))
         return run
+
+    def stretch(self, percent: int, now_s: float) -> None:
+        """Follow a wish for longer intervals as an agent does; only the anchors keep theirs.
+
+        Each task keeps the share of its interval that has passed, and so the share that is left.
+        """
+        percent = min(max(percent, 100), MAX_INTERVAL_PERCENT)
+        before = self.interval_percent
+        self.pending = [
+            replace(
+                run,
+                at_s=now_s
+                + (run.at_s - now_s)
+                * self._percent_of(run, percent)
+                / self._percent_of(run, before),
+            )
+            for run in self.pending
+        ]
+        heapq.heapify(self.pending)
+        self.interval_percent = percent
+        self.stretched_until_s = now_s + _STRETCHED_S
+
+    def _percent_of(self, run: Run, percent: int) -> int:
+        return 100 if self.rounds[run.task_index][0].experiment == ANCHORS else percent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -111,6 +111,26 @@ async def test_they_come_in_beat_measure_and_say_goodbye(tmp_path: Path, shared:
         assert not stage.tally.troubles
 
 
+async def test_they_follow_what_a_collector_advises(tmp_path: Path) -> None:
+    async with ingest_server(tmp_path / "data", heartbeat_s=1) as home:
+        (agent,) = await crew(home, [Actor(1, "KZ")], measuring=True)
+        stage = agent.context
+        async with asyncio.TaskGroup() as group:
+            living = group.create_task(agent.run_until(60.0))
+            await until_true(lambda: stage.tally.answers >= 2)
+            (session,) = home.intake.connections
+            assert session.offer(
+                pb.CollectorMessage(advice=pb.Advice(heartbeat_s=900, interval_percent=250))
+            )
+            await until_true(lambda: agent.heartbeat_s != 1.0)
+            assert (agent.heartbeat_s, agent.schedule.interval_percent) == (300.0, 250)
+            await asyncio.sleep(1.5)  # the one that it slept for may still come
+            heartbeats = stage.tally.heartbeats
+            await asyncio.sleep(1.5)
+            assert stage.tally.heartbeats == heartbeats
+            living.cancel()
+
+
 async def test_a_cut_is_a_loss_without_a_word_and_they_come_back(tmp_path: Path) -> None:
     """The connection hangs: the collector finds out by the missing heartbeats alone."""
     actors = [Actor(n, "KZ", silences=[AgentSilence(0.0, 5.0)]) for n in range(3)]

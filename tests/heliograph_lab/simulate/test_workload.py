@@ -13,7 +13,7 @@ import pytest
 from heliograph.experiments.messengers import CORE_S, LIGHT_S
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement, Observation
-from heliograph.plan import PlannedTask, Service
+from heliograph.plan import ANCHORS, PlannedTask, Service
 from heliograph.services import load_shipped_services
 from heliograph_agent.experiments.endpoints import make_url
 from heliograph_agent.experiments.experiment import Target
@@ -181,3 +181,27 @@ def test_speed_divides_the_intervals() -> None:
     slow, fast = runs
     assert [run.task_index for run in slow] == [run.task_index for run in fast]
     assert fast[2].at_s == pytest.approx(slow[2].at_s / 10)
+
+
+def test_a_wish_for_longer_intervals_spares_the_anchors_and_ends_by_itself() -> None:
+    hour_s = 3_600.0
+
+    def count_runs(percent: int, hours: float = 0.2) -> Counter[bool]:
+        """Count the runs of a day by whether they are routine, under a wish that lasts so long."""
+        schedule = Workload(plan=PLAN).build_schedule(VOLUNTEER)
+        schedule.start(0.0)
+        runs: Counter[bool] = Counter()
+        now_s = asked_s = 0.0
+        while now_s < 24 * hour_s:
+            if percent > 100 and asked_s <= now_s < hours * hour_s:
+                schedule.stretch(percent, now_s)
+                asked_s = now_s + 300
+            run = schedule.next_run(now_s)
+            now_s = run.at_s
+            runs[schedule.rounds[run.task_index][0].experiment != ANCHORS] += 1
+        return runs
+
+    plain, slow, returned = count_runs(100), count_runs(400, 24), count_runs(400)
+    assert plain[True] / slow[True] == pytest.approx(4, rel=0.15)
+    assert plain[False] / slow[False] == pytest.approx(1, rel=0.05)
+    assert returned[True] / plain[True] == pytest.approx(1, rel=0.05)
