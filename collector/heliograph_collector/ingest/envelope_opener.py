@@ -79,6 +79,7 @@ class EnvelopeOpener:
         self._waiting: deque[_OpenRequest] = deque()
         self._busy_count = 0  # threads that have a group
         self._pause: asyncio.TimerHandle | None = None  # while one runs, a small group waits for it
+        self._is_scheduled = False  # what waits is looked at in the loop's next turn
 
     async def open(self, message: pb.Envelope, received_us: int) -> OpenedEnvelope:
         """Open an envelope. Raises EnvelopeError. The caller limits how many may wait."""
@@ -119,12 +120,21 @@ class EnvelopeOpener:
                 large.append(request)
         if large:
             self._open_apart(large, loop)
-        if self._waiting:
-            loop.call_soon(self._start_groups, loop)
+        self._start_later(loop)
+
+    def _start_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start groups in the next turn, only one of small ones by all that ask for it."""
+        if self._waiting and not self._is_scheduled:
+            self._is_scheduled = True
+            loop.call_soon(self._start_scheduled, loop)
+
+    def _start_scheduled(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_scheduled = False
+        self._start_groups(loop)
 
     def _end_pause(self, loop: asyncio.AbstractEventLoop) -> None:
         self._pause = None
-        self._start_groups(loop)
+        self._start_later(loop)
 
     def _open_apart(self, group: list[_OpenRequest], loop: asyncio.AbstractEventLoop) -> None:
         self._busy_count += 1
@@ -154,7 +164,7 @@ class EnvelopeOpener:
 
     def _finish_group(self, group: list[_OpenRequest], loop: asyncio.AbstractEventLoop) -> None:
         self._busy_count -= 1
-        self._start_groups(loop)
+        self._start_later(loop)
         for request in group:
             request.resolve()
 

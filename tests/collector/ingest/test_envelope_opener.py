@@ -1,6 +1,8 @@
 """Whatever an agent sends, the event loop has its turn between one group and the next."""
 
 import asyncio
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -12,7 +14,12 @@ from heliograph.v1 import observation_pb2 as opb
 from heliograph_collector.fleet.keyring import SealingKeys
 from heliograph_collector.ingest import envelope_opener
 from heliograph_collector.ingest.agent_directory import AgentDirectory
-from heliograph_collector.ingest.envelope_opener import GROUP, SMALL_BATCH, EnvelopeOpener
+from heliograph_collector.ingest.envelope_opener import (
+    GROUP,
+    SMALL_BATCH,
+    THREADS,
+    EnvelopeOpener,
+)
 
 SIGNER = keys.SigningKey(bytes(range(32)))
 COLLECTOR = keys.SealingKey(bytes(range(32, 64)))
@@ -62,12 +69,26 @@ async def test_envelope_that_is_large_inside_is_opened_apart(
     assert dict(threads) == {1: False, 2: True}
 
 
-async def test_loop_has_its_turn_between_groups(opener: EnvelopeOpener) -> None:
-    """Large ones keep both threads busy, and what waits meanwhile is more than a group."""
+async def test_loop_has_its_turn_between_groups(
+    opener: EnvelopeOpener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large ones keep both threads busy and end in one turn, and what waits is several groups."""
+    loop = asyncio.get_running_loop()
+    call_soon = loop.call_soon_threadsafe
+    ended = threading.Semaphore(0)
+
+    def call_and_count(callback: Callable[..., object], *args: object) -> object:
+        handle = call_soon(callback, *args)
+        ended.release()
+        return handle
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", call_and_count)
     large = [seal(n, inside=4 * SMALL_BATCH) for n in range(1, 3)]
-    count = 6 * GROUP
     waiting = [asyncio.create_task(opener.open(each, NOW_US)) for each in large]
-    waiting += [asyncio.create_task(opener.open(seal(10 + n), NOW_US)) for n in range(count)]
+    waiting += [asyncio.create_task(opener.open(seal(10 + n), NOW_US)) for n in range(6 * GROUP)]
+    await asyncio.sleep(0)  # all are asked for
+    for _ in range(THREADS):
+        assert ended.acquire(timeout=60.0)  # the loop stands meanwhile
     most = done = 0
     while done < len(waiting):
         await asyncio.sleep(0)  # a turn of the loop: that is what is counted
@@ -75,4 +96,4 @@ async def test_loop_has_its_turn_between_groups(opener: EnvelopeOpener) -> None:
         most = max(most, newly_done)
         done += newly_done
     opener.close()
-    assert 1 <= most <= 3 * GROUP  # two threads may end in one turn
+    assert GROUP <= most <= 2 * GROUP + 1  # what a thread had, and one group of what waits
