@@ -27,6 +27,7 @@ class SessionReporter:
         self._by_key: dict[int, AgentConnection] = {}
         self._agents: dict[int, EnrolledAgent] = {}
         self._states: dict[int, SessionState] = {}
+        self._heard: dict[int, tuple[int, int]] = {}  # of `_is_unchanged`, at the last look
         self._unheard: set[int] = set()  # that are reported once they are heard
 
     def find(self, key: int) -> AgentConnection | None:
@@ -41,6 +42,7 @@ class SessionReporter:
         """Let the next reports have all open sessions, with the numbers that they have."""
         self._agents.clear()
         self._states.clear()
+        self._heard.clear()
 
     def list_past(self, since_us: int, limit: int) -> Iterator[SessionsChanged]:
         """Yield the sessions that ended and were heard since then, so many at a time."""
@@ -80,6 +82,8 @@ class SessionReporter:
             elif self._agents[key] is not connection.agent:
                 self._agents[key] = connection.agent
                 agents.append((key, connection.agent))
+            elif limit is None and self._is_unchanged(key, connection):
+                continue
             state = self._build_state(key, connection)
             if state != self._states.get(key):
                 self._states[key] = state
@@ -103,6 +107,17 @@ class SessionReporter:
                 key
             ) != self._build_state(key, connection):
                 yield connection
+
+    def _is_unchanged(self, key: int, connection: AgentConnection) -> bool:
+        """Return whether a session has the state that it had when its agent was heard last.
+
+        What an agent may still send grows meanwhile; that is reported with its next heartbeat.
+        """
+        heard = (connection.last_heard_us, connection.plan_version)
+        if self._heard.get(key) == heard:
+            return True
+        self._heard[key] = heard
+        return False
 
     def _list_departures(self, closed: set[AgentConnection]) -> Iterator[Departure]:
         for connection in closed:
@@ -133,6 +148,7 @@ class SessionReporter:
             del self._by_key[key]
             self._agents.pop(key, None)
             self._states.pop(key, None)
+            self._heard.pop(key, None)
             self._unheard.discard(key)
         return keys
 

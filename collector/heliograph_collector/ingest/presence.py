@@ -168,6 +168,7 @@ class ConnectionTable:
     _connections: dict[bytes, list[AgentConnection]] = field(default_factory=dict)
     _missing: dict[bytes, AgentConnection] = field(default_factory=dict)
     _count: int = 0  # sessions; kept because every arrival reads it
+    _several: set[bytes] = field(default_factory=set)  # agents that have had two sessions at once
 
     def __len__(self) -> int:
         return self._count
@@ -183,6 +184,8 @@ class ConnectionTable:
         if len(connections) >= MAX_CONNECTIONS_PER_AGENT:
             connections[0].end(DisconnectReason.REPLACED)
         connections.append(connection)
+        if len(connections) > 1:
+            self._several.add(connection.agent.id)
         self._count += 1
         self._missing.pop(connection.agent.id, None)
 
@@ -241,7 +244,10 @@ class ConnectionTable:
         session never is.
         """
         cloned = []
-        for connections in self._connections.values():
+        for agent in list(self._several):
+            connections = self._connections.get(agent, [])
+            if len(connections) < 2:
+                self._several.discard(agent)
             for older, newer in pairwise(connections):
                 late_us = older.last_heard_us - newer.arrived_us
                 if late_us > 2 * heartbeat_s * 1_000_000 and not (
@@ -298,7 +304,8 @@ class ConnectionTable:
 
     def control_links(self) -> list[Link]:
         """Return the link state of each connected control."""
-        return [c.link for c in self.list_newest() if c.agent.role == AgentRole.CONTROL]
+        sessions = self._connections.values()
+        return [each[-1].link for each in sessions if each[-1].agent.role == AgentRole.CONTROL]
 
     def count_by_role(self) -> Counter[str]:
         """Count connected agents by role."""

@@ -18,6 +18,7 @@ from heliograph_collector.ingest import envelope_opener, rate_limits
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION, GeoLookup, PeerLocation
 from heliograph_collector.ingest.metrics import IngestMetrics
+from heliograph_collector.ingest.write_deadlines import WriteDeadlines
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind, Vantage
 from heliograph_collector.store.journal.journal import JournalError
 from heliograph_collector.store.journal.protocol import JournalProtocol
@@ -49,6 +50,7 @@ class EnvelopeReceiver:
         self.metrics = metrics
         # A session takes a slot before it passes an envelope on, and waits without one.
         self.slots = asyncio.Semaphore(rate_limits.MAX_ENVELOPES_IN_WORK)
+        self.write_deadlines = WriteDeadlines(rate_limits.RPC_S)  # of all sessions
         self._opener = opener
         self._agent_rates = rate_limits.build_agent_rates(batches_per_hour)
         self._stranger_rates = rate_limits.build_stranger_rates()

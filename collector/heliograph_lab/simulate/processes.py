@@ -25,7 +25,7 @@ from heliograph.plan import Plan
 from heliograph.services import load_shipped_services
 from heliograph.units import DAY_S
 from heliograph_collector.fleet import Fleet, format_invite, open_keyring
-from heliograph_collector.fleet.plans import issue_plan
+from heliograph_collector.fleet.plans import issue_plan, load_current_plan
 from heliograph_lab.simulate.addresses import write_tables
 from heliograph_lab.simulate.counters import AgentCounters, sum_counters
 from heliograph_lab.simulate.outbox import VERSION
@@ -185,7 +185,7 @@ async def start_collector(
         heartbeat_s=heartbeat_s,
     )
     with closing(Fleet(data)) as fleet:
-        plan = issue_plan(fleet, keyring.signing, plan, now_s)
+        issue_plan(fleet, keyring.signing, plan, now_s)
         _write_enrolled(fleet, enrolled, now_s)
         tokens = [
             fleet.create_invite(
@@ -199,10 +199,18 @@ async def start_collector(
     try:
         await collector.start()
         volunteers, controls = (format_invite(collector.grpc, keyring.pin, t) for t in tokens)
-        enrollment = AgentEnrollment(keyring.sealing.public, plan.version, heartbeat_s)
+        version = await asyncio.to_thread(_read_plan_version, data)
+        enrollment = AgentEnrollment(keyring.sealing.public, version, heartbeat_s)
         yield collector, InviteLines(volunteers, controls, enrollment)
     finally:
         await asyncio.shield(collector.kill())
+
+
+def _read_plan_version(data: Path) -> int:
+    """Read which plan the collector serves: at its start it issued one with more in it."""
+    with closing(Fleet(data)) as fleet:
+        current = load_current_plan(fleet)
+    return 0 if current is None else current[0].version
 
 
 def _write_enrolled(fleet: Fleet, enrolled: Mapping[bytes, float], now_s: int) -> None:

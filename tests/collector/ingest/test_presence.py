@@ -2,12 +2,15 @@
 
 import asyncio
 import random
+from itertools import pairwise
+from unittest.mock import Mock
 
 import pytest
 
 from heliograph.observation import Link
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet import EnrolledAgent
+from heliograph_collector.ingest import presence as presence_module
 from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION, PeerLocation
 from heliograph_collector.ingest.presence import (
     AgentConnection,
@@ -126,6 +129,24 @@ def test_half_open_session_is_no_second_machine() -> None:
     older.last_heard_us += 1
     assert presence.find_cloned(BEAT_S) == [older, newer]
     assert presence.find_cloned(BEAT_S) == [], "reported once"
+
+
+def test_only_agents_with_several_sessions_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crowd of agents with one session each costs nothing, each second."""
+    pairs = Mock(side_effect=pairwise)
+    monkeypatch.setattr(presence_module, "pairwise", pairs)
+    crowd = [connection(bytes([number])) for number in range(100)]
+    presence = table(*crowd, second := connection(bytes([7]), heard_us=1_000_000))
+    assert presence.find_cloned(BEAT_S) == []
+    assert pairs.call_count == 1
+    presence.remove(second, DisconnectReason.CLOSED, "", 10)
+    presence.find_cloned(BEAT_S)
+    presence.find_cloned(BEAT_S)
+    assert pairs.call_count == 2, "once after one of the two has ended"
+    third = connection(bytes([7]), heard_us=2_000_000)
+    presence.add(third)
+    crowd[7].last_heard_us = third.arrived_us + 2 * BEAT_S * 1_000_000 + 1
+    assert presence.find_cloned(BEAT_S) == [crowd[7], third]
 
 
 def test_half_open_session_of_returned_agent_is_no_loss() -> None:

@@ -165,13 +165,21 @@ class AgentSession:
         self._watching = asyncio.get_running_loop().call_later(wait_s, self._watch)
 
     def _find_end_reason(self) -> DisconnectReason | None:
-        """Return the reason to end the session now, or None."""
-        self._stall_monitor.check()
-        if self._connection.end_reason is None and self._remaining_s() > 0:
-            return None
+        """Return the reason to end the session now, or None.
+
+        Only a session that seems to be over checks for a stall, which can but lengthen it: each
+        message would read the clocks twice more.
+        """
+        connection = self._connection
+        if connection.end_reason is None:
+            if self._remaining_s() > 0:
+                return None
+            self._stall_monitor.check()
+            if self._remaining_s() > 0:
+                return None
         is_expired = self._expires_us <= self._silent_at_us()
         default_reason = DisconnectReason.RENEWED if is_expired else DisconnectReason.SILENT
-        return self._connection.end_reason or default_reason
+        return connection.end_reason or default_reason
 
     def _remaining_s(self) -> float:
         deadline_us = min(self._silent_at_us(), self._expires_us)
@@ -276,11 +284,15 @@ class AgentSession:
     async def _write(self, message: pb.CollectorMessage) -> None:
         """Write a message after the present one, because gRPC allows one write at a time."""
         async with self._writing:
+            timeout = asyncio.timeout(None)
             try:
-                async with asyncio.timeout(rate_limits.RPC_S):
+                async with timeout:
+                    self._receiver.write_deadlines.add(timeout)
                     await self._context.write(message)
             except TimeoutError:
                 raise _SlowReaderError from None
+            finally:
+                self._receiver.write_deadlines.discard(timeout)
 
 
 def offer_plan(connection: AgentConnection, receiver: EnvelopeReceiver) -> None:
