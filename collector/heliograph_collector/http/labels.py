@@ -11,6 +11,7 @@ from importlib.resources import files
 
 from heliograph_collector.http import i18n
 from heliograph_collector.http.i18n import DEFAULT, translate
+from heliograph_collector.incidents.incident import MOST_SERVICES
 from heliograph_collector.model.records import VerdictState
 
 SYMBOLS = {
@@ -68,6 +69,8 @@ def format_target(target: str) -> str:
 
 def service_title(name: str, titles: Mapping[str, str]) -> str:
     """Return the title of a service, else its name formatted as a target."""
+    if name == MOST_SERVICES:
+        return "most services"
     configured_title = titles.get(name, name)
     return format_target(name) if configured_title == name else configured_title
 

@@ -17,6 +17,7 @@ from heliograph_collector.model.signals import OfflineReport
 
 _RECURRENCE_US = 4 * DAY_US  # "Destination Unreachable"
 CAUSE_HINTS = ("network_cut", "power_cut")
+MOST_SERVICES = "most-services"  # stands for a service where tests of all fail by chance
 ONE_WAY = "one_way"  # hint: a block of the collector would look the same
 _CLEAR_SHARE = 0.6  # of the vantages with a report; assumed
 

@@ -16,6 +16,7 @@ from heliograph_collector.detect.blocking.country_service import (
     CountryService,
     CountryServiceState,
 )
+from heliograph_collector.detect.blocking.degraded_countries import DegradedCountries
 from heliograph_collector.detect.blocking.editions import AgentEditions
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.flapping import FlappingVantages
@@ -23,11 +24,13 @@ from heliograph_collector.detect.blocking.latest_votes import (
     NewVoters,
     VoterKey,
     list_worst_votes,
+    select_votes,
     update_latest,
 )
 from heliograph_collector.detect.blocking.other_countries import (
     CountryVotes,
     OtherCountries,
+    failing_rate,
     is_down,
 )
 from heliograph_collector.detect.blocking.other_services import (
@@ -40,12 +43,11 @@ from heliograph_collector.detect.stats.voting import (
     VoteCount,
     count_votes,
     is_established,
-    select_voters,
     sum_votes,
 )
-from heliograph_collector.incidents.incident import Incident
+from heliograph_collector.incidents.incident import MOST_SERVICES, Incident
 from heliograph_collector.model.seniority import find_seniority
-from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
+from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 
@@ -127,6 +129,7 @@ class BlockingDetectorState:
     services: list[tuple[str, list[ServiceVote], list[CountryServiceState]]]
     editions: AgentEditions = field(default_factory=AgentEditions)
     links: WalledLinks = field(default_factory=WalledLinks)
+    degraded: DegradedCountries = field(default_factory=DegradedCountries)
 
 
 class BlockingDetector:
@@ -146,6 +149,7 @@ class BlockingDetector:
         self.services: dict[str, ServiceVotes] = {}
         self.editions = AgentEditions()
         self.links = WalledLinks()
+        self.degraded = DegradedCountries()
         self._world = world
         self._context = context
         self._judged = judged
@@ -161,6 +165,7 @@ class BlockingDetector:
             ],
             editions=self.editions,
             links=self.links,
+            degraded=self.degraded,
         )
 
     @classmethod
@@ -171,6 +176,7 @@ class BlockingDetector:
         detector.waiting_votes = state.waiting
         detector.editions = state.editions
         detector.links = state.links
+        detector.degraded = state.degraded
         for name, latest, countries in state.services:
             detector.services[name] = ServiceVotes(
                 {(vote.witness.nym, vote.source): vote for vote in latest},
@@ -252,15 +258,19 @@ class BlockingDetector:
         )
 
     def incidents(self) -> tuple[Incident, ...]:
-        return tuple(
+        of_services = tuple(
             episode.to_incident()
             for _, service in sorted(self.services.items())
             for country in service.countries.values()
             for episode in country.episodes
         )
+        return of_services + self.degraded.incidents()
 
     def restore(self, incident: Incident) -> None:
         """Restore an incident from the log, without its votes."""
+        if incident.service == MOST_SERVICES:
+            self.degraded.restore(incident)
+            return
         country = incident.scope.country
         countries = self.services.setdefault(incident.service, ServiceVotes()).countries
         countries.setdefault(
@@ -274,6 +284,7 @@ class BlockingDetector:
                 country.forget(before_us, self.since_us - _FORGET_US)
         self.editions.forget(self.since_us - _FORGET_US)
         self.links.forget(self.since_us - _FORGET_US)
+        self.degraded.forget(before_us)
 
     def _close_bin(self, end_us: int) -> None:
         due_votes = sorted((o for o in self.waiting_votes if o.at_us < end_us), key=_sort_key)
@@ -297,6 +308,9 @@ class BlockingDetector:
             countries = self.services[name].countries
             for country, country_votes in service_bin.by_country.items():
                 countries[country].record_tests(country_votes, service_bin.new_voters)
+        if self._judged is None:
+            by_name = {name: service.countries for name, service in self.services.items()}
+            self.degraded.judge_bin(by_service, by_name, end_us, self.limits)
         self.since_us = end_us
 
     def _open_bin(
@@ -368,17 +382,8 @@ class BlockingDetector:
         by_country: defaultdict[str, list[ServiceVote]] = defaultdict(list)
         for vote in list_worst_votes(service.latest, new_voters):
             by_country[vote.witness.place.country].append(vote)
-        votes_by_country = {c: _select_votes(v, now_us, self.limits) for c, v in by_country.items()}
+        votes_by_country = {c: select_votes(v, now_us, self.limits) for c, v in by_country.items()}
         return votes_by_country, new_voters
-
-
-def _select_votes(
-    votes: Sequence[ServiceVote], now_us: int, limits: Thresholds
-) -> list[ServiceVote]:
-    """Select the votes that count; a young one only if no established one contradicts."""
-    hits = ((o.witness, o.standing in FAILING_VALUES) for o in votes)
-    pseudonyms = {voter.nym for voter, _ in select_voters(hits, now_us, limits)}
-    return [o for o in votes if o.witness.nym in pseudonyms]
 
 
 def _sum_others(counts: Mapping[str, VoteCount], country: str) -> VoteCount:
@@ -387,13 +392,6 @@ def _sum_others(counts: Mapping[str, VoteCount], country: str) -> VoteCount:
 
 def _sort_key(vote: ServiceVote) -> tuple[int, str, str]:
     return vote.at_us, vote.witness.nym, vote.standing
-
-
-def failing_rate(world: VoteCount, limits: Thresholds) -> float:
-    """Return the failing rate of the other countries, under a beta prior."""
-    bad = limits.prior_bad
-    good = limits.prior_good
-    return (bad + world.hits) / (bad + good + world.votes)
 
 
 def _vote_hit(vote: ServiceVote) -> tuple[VantageRef, bool]:

@@ -1,14 +1,16 @@
 """The newest votes on one service, by vantage and experiment, and the new voters."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from heliograph_collector.detect.stats.voting import select_voters
 from heliograph_collector.model.signals import (
     FAILING_VALUES,
     LIGHT_SOURCE,
     ServiceVote,
     VoteValue,
 )
+from heliograph_collector.model.thresholds import Thresholds
 
 VoterKey = tuple[str, str]  # (pseudonym, experiment)
 _BY_SEVERITY = (
@@ -97,6 +99,15 @@ def list_worst_votes(
             new_voters.keys.discard((pair[0].witness.nym, pair[0].source))
             worst[vote.witness.nym] = pair[1]
     return worst.values()
+
+
+def select_votes(
+    votes: Sequence[ServiceVote], now_us: int, limits: Thresholds
+) -> list[ServiceVote]:
+    """Select the votes that count; a young one only if no established one contradicts."""
+    hits = ((o.witness, o.standing in FAILING_VALUES) for o in votes)
+    pseudonyms = {voter.nym for voter, _ in select_voters(hits, now_us, limits)}
+    return [o for o in votes if o.witness.nym in pseudonyms]
 
 
 def _severity_key(vote: ServiceVote) -> tuple[int, int, str]:

@@ -147,3 +147,10 @@ def is_down(
     others = [count for name, count in counts.items() if name != country]
     shares = [count.share for count in others if count.votes >= limits.witnesses]
     return len(shares) < _MEDIAN_COUNTRIES or median(shares) >= limits.world_down
+
+
+def failing_rate(world: VoteCount, limits: Thresholds) -> float:
+    """Return the failing rate of the other countries, under a beta prior."""
+    bad = limits.prior_bad
+    good = limits.prior_good
+    return (bad + world.hits) / (bad + good + world.votes)

@@ -37,7 +37,7 @@ _FAILS = 0.9  # … and during it, as `Thresholds.p_bad`
 _MIDDLE = 0.5  # rank of the service that others are compared with …
 _LEAST = 0.25  # … and of one than which hardly any fails less
 # What a full line or a tired resolver does not do: an answer that is not the service's.
-_ANSWERED = frozenset(
+ANSWERED = frozenset(
     {
         "block_address",
         "block_page",
@@ -121,7 +121,7 @@ class CountryTests:
         return tests
 
     def _counts(self, vote: ServiceVote) -> bool:
-        if vote.standing is VoteValue.DOWN or vote.method in _ANSWERED:
+        if vote.standing is VoteValue.DOWN or vote.method in ANSWERED:
             return False
         flapping = self.flapping_by_service.get(vote.service)
         if flapping is not None and flapping.always_fails(vote.witness.nym):

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.incidents.incident import ONE_WAY
+from heliograph_collector.incidents.incident import MOST_SERVICES, ONE_WAY
 from heliograph_collector.incidents.published.incident import (
     BracketDocument,
     CellScope,
@@ -100,10 +100,10 @@ def _describe_plainly(incident: IncidentSummary, t: Locale) -> str:
 
 
 def _block_story(incident: IncidentSummary, parts: Sequence[PartDocument]) -> str:
-    if incident.kind == "isolation":
-        return "story.isolated"
     is_in_network = all(part.asn or part.access for part in parts)
-    return "story.blocking_on" if is_in_network else "story.blocking_in"
+    blocking = "story.blocking_on" if is_in_network else "story.blocking_in"
+    story = "story.isolated" if incident.kind == "isolation" else blocking
+    return "story.degraded" if incident.scope.service == MOST_SERVICES else story
 
 
 def mark_direction(label: str, t: Locale) -> str:

@@ -8,8 +8,9 @@ from random import Random
 import pytest
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.blocking.detector import detect_blocking, failing_rate
+from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.detect.blocking.evidence import log_likelihood_ratio
+from heliograph_collector.detect.blocking.other_countries import failing_rate
 from heliograph_collector.detect.engine import CLOSE_US
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
