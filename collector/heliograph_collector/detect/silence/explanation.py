@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.steadiness import REJOIN_US
 from heliograph_collector.detect.silence.vantage_presence import (
     BOOT_US,
@@ -34,73 +35,13 @@ from heliograph_collector.detect.silence.vantage_presence import (
 )
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
-from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.signals import OfflineReport, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
 _DOUBT_SHARE = 0.1  # of those that fell silent, whose words leave a cut in doubt; assumed
-_SIGNS_SHARE = 0.2  # of those that fell silent as in a power failure; the others have no battery
+_SMALL_FLEET = 20  # that fell silent: one or two of them are a tenth; assumed
 _PROMPT_SHARE = 0.1  # of those that fell silent, who evade a block within two retries; assumed
 _LOST_SHARE = 0.1  # of those online, who lost a carrier, if that is blocked; assumed
-
-
-@dataclass(frozen=True, slots=True)
-class SilenceEvidence:
-    """The established votes of those that fell silent, and what they tell."""
-
-    silent: float
-    online: float
-    offline: float
-    powerless: float
-    powered: float  # it measured in the silence, so it had power
-    lost_by: tuple[str, ...] = ()  # carriers of those that were online
-    stopped: float = 0.0  # its machine ran, and it was not there to measure
-    booted: float = 0.0  # its machine began as lines came back, where these alone fell
-    is_grid: bool = False  # lines fell as by a grid, which a third need not tell
-
-    def explain(self, limits: Thresholds) -> IncidentKind | None:
-        """Return the kind that the testimony decides for; None if it decides nothing."""
-        if self._decides(self.online, self.offline, limits):
-            return IncidentKind.COLLECTOR_BLOCKED
-        share = _SIGNS_SHARE if self.is_grid else limits.told_share
-        is_power = self._decides(self.powerless, self.powered, limits, share)
-        if is_power or self._have_lines_booted(limits):
-            return IncidentKind.POWER
-        return IncidentKind.SILENCE if self._decides(self.offline, self.online, limits) else None
-
-    def has_stopped(self, limits: Thresholds) -> bool:
-        """Return whether the agents themselves had stopped."""
-        return self._decides(self.stopped, self.online + self.offline, limits)
-
-    def confidence(self, kind: IncidentKind, limits: Thresholds) -> float:
-        """Return the confidence in a block of the collector or in a power failure."""
-        told = self.count_told(kind)
-        against = self.powered if kind is IncidentKind.POWER else self.offline
-        return round(min(limits.several_ways, told / (told + against + 1)), 3)
-
-    def count_told(self, kind: IncidentKind) -> float:
-        """Return the votes that tell a block of the collector or a power failure."""
-        return self.powerless if kind is IncidentKind.POWER else self.online
-
-    def count_several(self, second_way: float | None) -> float | None:
-        """Return the votes that show more than one silent way; None if that is unknown."""
-        return None if second_way is None else max(second_way, self.offline)
-
-    def doubts_cut(self, limits: Thresholds) -> bool:
-        """Return whether some testimony speaks against a cut, but too little decides."""
-        return max(self.online, self.powerless) >= limits.witnesses
-
-    def _have_lines_booted(self, limits: Thresholds) -> bool:
-        known = max(self.silent, self.powerless + self.powered)
-        return self.booted >= max(limits.witnesses, limits.told_share * known)
-
-    def _decides(
-        self, told: float, against: float, limits: Thresholds, share: float | None = None
-    ) -> bool:
-        """Return whether a share of the silent votes, `told_share` by default, outweighs others."""
-        least = (limits.told_share if share is None else share) * self.silent
-        is_most = told >= limits.confirm_share * (told + against)
-        return is_most and told >= max(limits.witnesses, least)
 
 
 def weigh_evidence(
@@ -193,6 +134,7 @@ def are_links_told(
     limits: Thresholds,
     *,
     is_early: bool = False,
+    is_standing: bool = False,
 ) -> bool:
     """Return whether too many say that their links work for a cut, though they name no block.
 
@@ -207,21 +149,36 @@ def are_links_told(
         limits: The thresholds.
         is_early: There was no time yet for a lost carrier to stay dead, nor for those back by
             another one to tell more than that.
+        is_standing: The cut was told. Then one or two may be enough, who could else keep a true one
+            of a small fleet from being told at all.
     """
     members = [v for v in silenced if is_established(v.witness, now_us, limits)]
     testimony = [_Testimony(v, reports.get(v.witness.nym), now_us, limits) for v in members]
     told = [t for t in testimony if t.claims_link(is_early=is_early)]
     if len(told) < limits.witnesses:
-        return False
-    fallen = Counter(vantage.place.asn for vantage in members)
-    large = sum(count >= _DOUBT_SHARE * len(members) for count in fallen.values())
-    if len({t.vantage.place.asn for t in told}) < min(limits.networks, large):
+        is_enough = is_standing and _suffice_of_few(testimony, told)
+    else:
+        fallen = Counter(vantage.place.asn for vantage in members)
+        large = sum(count >= _DOUBT_SHARE * len(members) for count in fallen.values())
+        is_enough = len({t.vantage.place.asn for t in told}) >= min(limits.networks, large)
+    if not is_enough:
         return False
     weights = _weigh_members(members, limits)
     online = sum(weights[t.vantage.witness.prefix] for t in told)
     offline = sum(weights[t.vantage.witness.prefix] for t in testimony if t.is_offline)
     least = _DOUBT_SHARE * sum(weights[vantage.witness.prefix] for vantage in members)
     return online >= max(least, limits.confirm_share * (online + offline))
+
+
+def _suffice_of_few(testimony: Sequence["_Testimony"], claims: Sequence["_Testimony"]) -> bool:
+    """Return whether one or two are enough to doubt the cut of a small fleet.
+
+    They are in the network that they were lost in, which a satellite is not, and nobody is back by
+    the lost carrier, as on a line that was spared, or says that no anchor answered.
+    """
+    is_small = 0 < len(testimony) <= _SMALL_FLEET
+    is_against = any(t.is_offline or t.is_back for t in testimony)
+    return is_small and not is_against and all(claim.is_settled for claim in claims)
 
 
 def _weigh_members(members: Iterable[VantagePresence], limits: Thresholds) -> dict[str, float]:
@@ -286,6 +243,17 @@ class _Testimony:
         if self.report is not None and self.report.online is not None:
             return self.report.online
         return self._came_another_way
+
+    @property
+    def is_settled(self) -> bool:
+        """Return whether it claims that from the network that it was lost in, and is still here."""
+        vantage = self.vantage
+        is_same = vantage.lost_in == vantage.place.asn != 0
+        return vantage.is_live and is_same and self.is_online
+
+    @property
+    def is_back(self) -> bool:
+        return self.is_rejoined and self.vantage.is_live
 
     @property
     def is_offline(self) -> bool:

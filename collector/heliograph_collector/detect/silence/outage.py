@@ -26,7 +26,6 @@ from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.brackets import Watch, bracket_end
 from heliograph_collector.detect.silence.entrance_view import UNSEEN, EntranceView, view_entrances
 from heliograph_collector.detect.silence.explanation import (
-    SilenceEvidence,
     are_links_told,
     weigh_evidence,
 )
@@ -38,6 +37,7 @@ from heliograph_collector.detect.silence.presence_tracker import (
     select_established,
 )
 from heliograph_collector.detect.silence.refutation import is_refuted
+from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.voting import sum_votes
@@ -213,7 +213,8 @@ class OutageEpisode:
         """Confirm a cut no longer of which too many say that their links work."""
         is_cut = self.kind is IncidentKind.SILENCE and self.state is IncidentState.CONFIRMED
         is_cut &= self.evidence.explain(self.limits) is None
-        if is_cut and are_links_told(silenced, self.replays, now_us, self.limits):
+        testimony = silenced, self.replays, now_us, self.limits
+        if is_cut and are_links_told(*testimony, is_standing=True):
             self.state = IncidentState.SUSPECTED
             self.confirmed_us = None
             self.held = (confounders.CARRIER,)

@@ -14,7 +14,7 @@ from functools import cache, partial
 from typing import Protocol
 
 from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
-from heliograph_collector.detect.silence.explanation import SilenceEvidence
+from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.vantage_presence import (
     BRIEF_US,
     VantagePresence,

@@ -1,0 +1,67 @@
+"""What the vantages that fell silent tell, as votes: a cut, a power failure, or a block of us."""
+
+from dataclasses import dataclass
+
+from heliograph_collector.incidents.incident import IncidentKind
+from heliograph_collector.model.thresholds import Thresholds
+
+_SIGNS_SHARE = 0.2  # of those that fell silent as in a power failure; the others have no battery
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceEvidence:
+    """The established votes of those that fell silent, and what they tell."""
+
+    silent: float
+    online: float
+    offline: float
+    powerless: float
+    powered: float  # it measured in the silence, so it had power
+    lost_by: tuple[str, ...] = ()  # carriers of those that were online
+    stopped: float = 0.0  # its machine ran, and it was not there to measure
+    booted: float = 0.0  # its machine began as lines came back, where these alone fell
+    is_grid: bool = False  # lines fell as by a grid, which a third need not tell
+
+    def explain(self, limits: Thresholds) -> IncidentKind | None:
+        """Return the kind that the testimony decides for; None if it decides nothing."""
+        if self._decides(self.online, self.offline, limits):
+            return IncidentKind.COLLECTOR_BLOCKED
+        share = _SIGNS_SHARE if self.is_grid else limits.told_share
+        is_power = self._decides(self.powerless, self.powered, limits, share)
+        if is_power or self._have_lines_booted(limits):
+            return IncidentKind.POWER
+        return IncidentKind.SILENCE if self._decides(self.offline, self.online, limits) else None
+
+    def has_stopped(self, limits: Thresholds) -> bool:
+        """Return whether the agents themselves had stopped."""
+        return self._decides(self.stopped, self.online + self.offline, limits)
+
+    def confidence(self, kind: IncidentKind, limits: Thresholds) -> float:
+        """Return the confidence in a block of the collector or in a power failure."""
+        told = self.count_told(kind)
+        against = self.powered if kind is IncidentKind.POWER else self.offline
+        return round(min(limits.several_ways, told / (told + against + 1)), 3)
+
+    def count_told(self, kind: IncidentKind) -> float:
+        """Return the votes that tell a block of the collector or a power failure."""
+        return self.powerless if kind is IncidentKind.POWER else self.online
+
+    def count_several(self, second_way: float | None) -> float | None:
+        """Return the votes that show more than one silent way; None if that is unknown."""
+        return None if second_way is None else max(second_way, self.offline)
+
+    def doubts_cut(self, limits: Thresholds) -> bool:
+        """Return whether some testimony speaks against a cut, but too little decides."""
+        return max(self.online, self.powerless) >= limits.witnesses
+
+    def _have_lines_booted(self, limits: Thresholds) -> bool:
+        known = max(self.silent, self.powerless + self.powered)
+        return self.booted >= max(limits.witnesses, limits.told_share * known)
+
+    def _decides(
+        self, told: float, against: float, limits: Thresholds, share: float | None = None
+    ) -> bool:
+        """Return whether a share of the silent votes, `told_share` by default, outweighs others."""
+        least = (limits.told_share if share is None else share) * self.silent
+        is_most = told >= limits.confirm_share * (told + against)
+        return is_most and told >= max(limits.witnesses, least)
