@@ -7,9 +7,11 @@ Each vantage that fell silent may give testimony, at once or when it is back:
 - *offline*: the first that it measured in the silence was that no foreign anchor answers.
 - *stopped*: its machine is known to have run through the silence, and the agent, back for ten
   minutes by the same way, tells nothing of it. One that runs always does: it had stopped itself.
-- *powerless*: it went from mains to battery before its loss, or its machine rebooted in it. Where
-  lines alone fell, and machines began in the minutes in which these came back, those that ran on
-  are laptops behind a dead router: they tell what they would in a cut, and contradict nothing.
+- *powerless*: it went from mains to battery before its loss, or its machine rebooted in it and had
+  measured nothing in it before. One that had says nothing of power: it was restarted, or switched
+  off for a night, as nearly all are in a cut of days. Where lines alone fell, and machines began in
+  the minutes in which these came back, those that ran on are laptops behind a dead router: they
+  tell what they would in a cut, and contradict nothing.
 
 A cause is named when at least `told_share` of the silent votes tell it and few contradict. Fewer
 vantages may be wrong or collude, and only leave a cut in doubt (`are_links_told`), or lower the
@@ -300,6 +302,8 @@ class _Testimony:
 
     @property
     def is_powerless(self) -> bool:
+        if self.report is None and self.vantage.may_have_measured(self.now_us):
+            return False
         if self.vantage.power_failed or self._is_told(self.vantage.powerless_us):
             return True
         return self.report is not None and not self.report.alive
@@ -307,7 +311,7 @@ class _Testimony:
     @property
     def has_booted(self) -> bool:
         """Return whether its machine began as its line came back."""
-        return self._is_told(self.vantage.booted_us)
+        return self._is_told(self.vantage.booted_us) and not self.vantage.has_measured
 
     @property
     def is_stopped(self) -> bool:
@@ -318,7 +322,8 @@ class _Testimony:
 
     @property
     def is_powered(self) -> bool:
-        return not self.is_powerless and self.report is not None
+        is_known = self.report is not None and not self.vantage.rebooted
+        return is_known and not self.is_powerless
 
     @property
     def is_phone(self) -> bool:

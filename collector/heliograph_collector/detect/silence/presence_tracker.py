@@ -137,7 +137,7 @@ class PresenceTracker:
         vantage = self.vantages.get(report.nym)
         if vantage is None or not is_established(vantage.witness, report.at_us, self.limits):
             return None
-        vantage.report = report
+        vantage.note_report(report)
         return vantage
 
     def on_arrival(self, signal: VantageArrival) -> VantagePresence | None:

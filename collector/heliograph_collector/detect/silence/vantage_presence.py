@@ -61,8 +61,9 @@ class VantagePresence:
     report: OfflineReport | None = None  # the latest, which may come before its loss is noticed
     on_battery: bool | None = None
     battery_us: int = 0  # when it went from mains to its battery; 0: not so
-    power_failed: bool = False  # it went to its battery before its loss, or rebooted in it
-    powerless_us: int = 0  # when it was lost last in such a silence
+    lost_on_battery: bool = False  # it went to its battery before its loss
+    rebooted: bool = False  # its machine began in its last silence
+    powerless_us: int = 0  # when it was lost last in a silence in which its power failed
     booted_us: int = 0  # when it came back last as its machine began
     left_us: int = 0  # its last goodbye
     begun_us: int = 0  # when its agent last began again, or came with another edition
@@ -94,7 +95,31 @@ class VantagePresence:
     @property
     def tells_cause(self) -> bool:
         """Return whether its loss or its return says something of what the silence was."""
-        return self.power_failed or self.is_rerouted or self.ran_on or self.closed_us > 0
+        is_of_power = self.lost_on_battery or self.rebooted
+        return is_of_power or self.is_rerouted or self.ran_on or self.closed_us > 0
+
+    @property
+    def has_measured(self) -> bool:
+        """Return whether it measured in its last silence, so that it fell silent with power."""
+        report = self.report
+        return report is not None and report.alive and report.until_us > self.heard_us
+
+    def may_have_measured(self, now_us: int) -> bool:
+        """Return whether its uploads may yet tell that it measured before its machine rebooted.
+
+        One whose machine began as its way came back is taken for powerless at once.
+        """
+        is_early = self.rebooted and not self.lost_on_battery and self.booted_us != self.back_us
+        return is_early and now_us - self.back_us < UPLOAD_WAIT_US
+
+    @property
+    def power_failed(self) -> bool:
+        """Return whether it fell silent because its power failed.
+
+        A machine that measured in the silence and began again later was restarted, or switched off
+        for a night: in a cut of days nearly all are.
+        """
+        return self.lost_on_battery or (self.rebooted and not self.has_measured)
 
     @property
     def telling_us(self) -> int:
@@ -154,7 +179,8 @@ class VantagePresence:
         self.closed_us = closed_us
         self.lost_in = self.place.asn
         self.lost_by = self.witness.carrier
-        self.power_failed = self.battery_us > 0 and at_us - self.battery_us <= _POWER_US
+        self.lost_on_battery = self.battery_us > 0 and at_us - self.battery_us <= _POWER_US
+        self.rebooted = False
 
     def mark_evaded(self, heard_us: int, at_us: int) -> None:
         """Mark the loss of a session in place of which it has one by another carrier already."""
@@ -198,13 +224,22 @@ class VantagePresence:
             self._note_break(silent_us)
             is_known = signal.uptime_s is not None
             is_rebooted = is_known and (signal.uptime_s or 0) * SECOND_US < silent_us
-            self.power_failed |= is_rebooted
+            self.rebooted = is_rebooted
             self.powerless_us = self.lost_us if self.power_failed else self.powerless_us
             if is_rebooted and (signal.uptime_s or 0) * SECOND_US <= BOOT_US:
                 self.booted_us = at_us
             self.ran_on = signal.same_boot or (is_known and not is_rebooted)
         self.note_power(signal.on_battery, at_us)
         self._note_restart(signal)
+
+    def note_report(self, report: OfflineReport) -> None:
+        """Keep what it told; a reboot later in a silence in which it measured is no power failure.
+
+        Its return is known before what it measured, and told of a power failure until then.
+        """
+        self.report = report
+        if self.powerless_us == self.lost_us and not self.power_failed:
+            self.powerless_us = 0
 
     def _note_break(self, length_us: int) -> None:
         """Keep a brief silence, which may return at the same time of the next days."""

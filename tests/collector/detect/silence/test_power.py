@@ -171,3 +171,44 @@ def test_operators_that_fade_one_after_another_are_cut_though_lines_went_first(s
         signals += off(group, NOON + turn * 1_800, 4_000, rng)
     told = confirmed(watched(signals, NOON / HOUR + 4)[0])
     assert "national" in {incident.label for incident in told}
+
+
+def _restart_in_cut(
+    vantages: Iterable[VantageRef], since_s: float, rng: Random, told_after_s: float
+) -> Signals:
+    """All measure that no anchor answers; seven tenths are switched off later, and begin again."""
+    signals: Signals = []
+    for number, vantage in enumerate(vantages):
+        heard_s = since_s - rng.uniform(0, 15)
+        back_s = since_s + 10 * HOUR + rng.uniform(0, 120)
+        uptime_s = 90_000 if number % 10 > 6 else int(rng.uniform(0.5, 3) * HOUR)
+        told = at(back_s + told_after_s), vantage.nym, at(heard_s + 20), at(back_s)
+        signals += [
+            VantageLoss(at(heard_s + 37.5), vantage.nym, at(heard_s)),
+            VantageArrival(at(back_s), vantage, uptime_s=uptime_s),
+            OfflineReport(*told, alive=True, online=False),
+        ]
+    return signals
+
+
+@pytest.mark.parametrize("told_after_s", [3.0, 240.0])
+def test_a_cut_in_which_machines_are_switched_off_is_no_power_failure(told_after_s: float) -> None:
+    """Up to version 77 seven tenths that began again in a night outweighed what all had told."""
+    rng = Random(5)
+    fallen = country(each=2)
+    signals = live(fallen, rng, 1.9, churn=1.0) + live(world(), rng, 15, churn=1.0)
+    signals += _restart_in_cut(fallen, ONSET, rng, told_after_s)
+    end_s = ONSET + 10 * HOUR
+    for until_s in (end_s + 150, end_s + 500, end_s + 2 * HOUR):
+        (incident,) = confirmed(detect_silence(signals, at(until_s)).incidents)
+        assert (incident.kind, incident.kinds) == (IncidentKind.SILENCE, ())
+
+
+def test_lines_cut_on_two_nights_are_not_held_for_the_power_of_the_first() -> None:
+    rng = Random(6)
+    operator = people(VantageLocation("KZ", "ALA", 204, "fixed"), 12)
+    signals = live(operator + LINES + PHONES + world(), rng, 26, churn=1.0)
+    signals += _restart_in_cut(operator, ONSET, rng, 3.0)
+    signals += drop(operator, ONSET + 20 * HOUR, rng)
+    *_, latest = confirmed(detect_silence(signals, at(ONSET + 21 * HOUR)).incidents)
+    assert (latest.kind, latest.held) == (IncidentKind.SILENCE, ())
