@@ -18,7 +18,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.silence import confounders, merging, renewal, silent_ways
+from heliograph_collector.detect.silence import (
+    confounders,
+    merging,
+    renewal,
+    silent_ways,
+    witness_statement,
+)
 from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.burst_test import has_burst, list_holds, select_significant
 from heliograph_collector.detect.silence.entrance_view import (
@@ -62,6 +68,7 @@ class OutageCandidate:
     dark: OutageEpisode | None = None  # its outage, published unless it extends another
     gated: bool = False
     has_closed: bool = False  # a connection of it was closed
+    witnesses: witness_statement.WitnessStatement | None = None  # as heard last
     replays: dict[str, OfflineReport] = field(default_factory=dict)  # while it is pending
 
     @classmethod
@@ -148,7 +155,10 @@ class _Evaluation:
         limits = self._limits
         since_us = candidate.burst_us - int(limits.spread_s * SECOND_US)
         where = self._presence, candidate.country, since_us
-        witnesses = confounders.hear_witnesses(*where, apart=self._evasion.apart)
+        latest = witness_statement.hear_witnesses(*where, apart=self._evasion.apart)
+        held_us = self._now_us - candidate.burst_us
+        witnesses = witness_statement.keep_acquittal(candidate.witnesses, latest, held_us)
+        candidate.witnesses = witnesses
         self._is_transit = witnesses.may_be_transit
         is_waiting = self._is_transit and self._evasion.may_be_transit(self._voters)
         is_common = witnesses.is_hit and not confounders.are_others_back(*where, self._now_us)
@@ -179,13 +189,15 @@ class _Evaluation:
         return self._voters.is_established and held_us >= hold_s * SECOND_US
 
     def _confirm(
-        self, witnesses: confounders.WitnessStatement, since_us: int
+        self, witnesses: witness_statement.WitnessStatement, since_us: int
     ) -> CandidateOutcome | None:
         """Confirm the cells that are still silent; None if there are none, or it is too early."""
         limits = self._limits
         votes = self._voters.deciding_votes
         cells = localize(votes, limits.confirm_share, limits.votes, limits)
-        if not cells or not self._is_confined() or self._have_young_fallen_beside(cells):
+        where = self._presence, self._candidate.country, self._burst_us
+        is_spreading = confounders.is_spreading(*where, self._now_us)
+        if not cells or is_spreading or self._have_young_fallen_beside(cells):
             return None
         is_low = any(cell.votes < limits.few for cell in cells)
         cells = self._select_significant(cells, self._voters.deciding)
@@ -225,7 +237,7 @@ class _Evaluation:
         voters = self._voters.all_voters
         return is_flapping(cells, voters, self._burst_us, self._others, self._now_us, self._limits)
 
-    def _may_be_carrier(self, witnesses: confounders.WitnessStatement, since_us: int) -> bool:
+    def _may_be_carrier(self, witnesses: witness_statement.WitnessStatement, since_us: int) -> bool:
         """Return whether one carrier is silent that fails elsewhere too, or did at first."""
         is_kept = any(outage.held == (confounders.CARRIER,) for outage in self._extended)
         if not is_kept and not witnesses.are_several:
@@ -255,7 +267,7 @@ class _Evaluation:
     ) -> CandidateOutcome:
         """Tell that one carrier is blocked here, unless it fails elsewhere too."""
         where = self._presence, self._candidate.country
-        users = confounders.hear_witnesses(*where, since_us, blocked.carrier)
+        users = witness_statement.hear_witnesses(*where, since_us, blocked.carrier)
         view = view_entrance(*where, blocked.carrier, self._burst_us)
         if users.is_hit or view is EntranceView.FELL:
             return self._withdraw_if_late(CandidateOutcome.GATED)
@@ -265,7 +277,7 @@ class _Evaluation:
         cells = self._select_significant(blocked.cells, group)
         if not cells or not self._is_held_long_enough(self._limits.hold_low_s):
             return self._withdraw_if_late(CandidateOutcome.DROPPED)
-        witnesses = confounders.WitnessStatement(is_known=True)
+        witnesses = witness_statement.WitnessStatement(is_known=True)
         certainty = confounders.compute_certainty(cells, witnesses, self._limits)
         outage = self._update_outage(cells, certainty, group)
         outage.carrier = blocked.carrier
@@ -293,12 +305,6 @@ class _Evaluation:
             silenced = [s for s in found.silenced if outage.holds(s.place)]
             self._publish_blocked(outage, silenced, is_seen=found.is_seen)
         return found is not None
-
-    def _is_confined(self) -> bool:
-        """Return whether no other countries begin too, or `spread_hold_s` has passed."""
-        country = self._candidate.country
-        is_over = self._now_us - self._burst_us >= self._limits.spread_hold_s * SECOND_US
-        return is_over or not confounders.is_spreading(self._presence, country, self._burst_us)
 
     def _suspect(self) -> CandidateOutcome:
         limits = self._limits

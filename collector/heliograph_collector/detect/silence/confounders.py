@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from heliograph.units import DAY_US, SECOND_US
+from heliograph_collector.detect.silence import witness_statement
 from heliograph_collector.detect.silence.grid_regions import fail_by_region
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
 from heliograph_collector.detect.silence.silent_ways import group_by_carrier
@@ -30,7 +30,6 @@ RESTARTS = "restarts"
 HABIT = "habit"  # people may have switched off
 
 
-_LIVING_SHARE = 0.34  # of the other countries, that must live on to acquit the collector; assumed
 _PHONES_SHARE = 0.34  # of silent mobiles: masts without batteries go with the lines; assumed
 _PARTIAL_SHARE = (
     0.85  # of operators that fell: up to 12 % of a real cut remain (onset curves); assumed
@@ -41,83 +40,9 @@ _SLOW_S = 1_200.0  # … are expected to be so many in a time in which none may 
 _RETURNS = 4.0  # … which chance leaves in 2 %; assumed, all of them
 _LONG_S = 480.0  # the longest such time, of few
 _MOST_S = 1_200.0  # after which it is a cut though some come back: few of 60 % would be silent
-_FEW_SHARE = 0.34  # of a country, whose few silences may be chance; assumed
 _SPREAD_CHANCE = 1e-4  # of so many losses in the rest of the world by churn; assumed
 _RATIONED_US = 7 * DAY_US  # since which lines were without power together; assumed
 _TOGETHER_US = 300 * SECOND_US  # in which the lines of a street go; assumed
-_JOINT_SHARE = 0.34  # of all countries, that fall together as by one fault of ours; assumed
-
-
-@dataclass(frozen=True, slots=True)
-class WitnessStatement:
-    """What the other countries show about the moment in which a country fell silent."""
-
-    is_known: bool = False  # they have enough votes for a comparison
-    is_hit: bool = False  # the median country fell silent too
-    lives_on: bool = False  # … yet many did not at all, so the collector is not down
-    is_joint: bool = False  # whole countries fell with it, too many for coincidence
-    countries: int = 0  # with enough votes …
-    fallen: int = 0  # … of which a share fell silent too …
-    begun: int = 0  # … or at least began to: half of that share, and no few by chance
-
-    @property
-    def may_be_transit(self) -> bool:
-        """Return whether our way to some countries may be broken, while others live on."""
-        return self.lives_on and (self.is_hit or self.is_joint)
-
-    @property
-    def are_several(self) -> bool:
-        """Return whether two countries or more fell silent too, if not as far."""
-        return self.fallen > 1
-
-
-def hear_witnesses(
-    presence: PresenceTracker,
-    country: str,
-    since_us: int,
-    carrier: str = "",
-    *,
-    apart: Collection[str] = (),
-) -> WitnessStatement:
-    """Hear the other countries about silences since a time.
-
-    The median country decides, so that a second country that is cut at the same time does not. A
-    vantage that was silent for a moment was hit too: it counts though it is back.
-
-    Args:
-        carrier: Hear only vantages of this carrier; "" is every one.
-        apart: Countries that fell by themselves, which are not heard.
-    """
-    limits = presence.limits
-    others = [other for other in presence.countries if other != country and other not in apart]
-    tallies = [presence.tally(other, carrier) for other in others]
-    established = [tally.sum_established(since_us) for tally in tallies]
-    if sum(nat_votes for _, nat_votes in established) >= limits.witnesses:
-        counts = [count for count, _ in established]
-    else:  # too few are established: the young are heard too
-        counts = [tally.sum_every(since_us) for tally in tallies]
-    world = VoteCount()
-    for count in counts:
-        world.add(count)
-    if world.votes < limits.witnesses:
-        return WitnessStatement()
-    counts = [count for count in counts if count.votes >= limits.witnesses]
-    shares = [count.share for count in counts]
-    share = median(shares) if len(shares) > 1 else world.share
-    living = [count for count in counts if _lives_on(count, limits)]
-    is_many = len(living) >= _LIVING_SHARE * len(counts)
-    lives_on = is_many and sum(count.votes for count in living) >= limits.votes
-    fallen = sum(share >= limits.suspect_share for share in shares)
-    is_joint = fallen > 0 and 1 + fallen >= _JOINT_SHARE * (1 + len(shares))
-    return WitnessStatement(
-        is_known=True,
-        is_hit=share >= limits.witness_share,
-        lives_on=lives_on,
-        is_joint=is_joint,
-        countries=len(shares),
-        fallen=sum(share >= limits.witness_share for share in shares),
-        begun=sum(_begins(count, limits) for count in counts),
-    )
 
 
 def are_others_back(
@@ -163,15 +88,19 @@ def find_only_carrier(presence: PresenceTracker, country: str, since_us: int) ->
 
 
 def is_carrier_down(
-    presence: PresenceTracker, country: str, since_us: int, carrier: str, world: WitnessStatement
+    presence: PresenceTracker,
+    country: str,
+    since_us: int,
+    carrier: str,
+    world: witness_statement.WitnessStatement,
 ) -> bool:
     """Return whether a carrier falls in nearly all other countries that use it.
 
     Then those that live on by others, which there must be, say nothing about its entrance.
     """
-    users = hear_witnesses(presence, country, since_us, carrier)
+    users = witness_statement.hear_witnesses(presence, country, since_us, carrier)
     living = users.countries - users.fallen
-    is_falling = users.are_several and living < _LIVING_SHARE * users.countries
+    is_falling = users.are_several and living < witness_statement.LIVING_SHARE * users.countries
     return is_falling and users.countries < world.countries
 
 
@@ -189,22 +118,12 @@ def are_failing_elsewhere(
     An entrance that fails may reach one country after another: while it is early, one is enough.
     """
     where = presence, country, since_us
-    users = [hear_witnesses(*where, carrier, apart=apart) for carrier in carriers]
+    users = [witness_statement.hear_witnesses(*where, carrier, apart=apart) for carrier in carriers]
     return bool(users) and all(u.is_hit or (is_early and u.begun > 0) for u in users)
 
 
-def _begins(count: VoteCount, limits: Thresholds) -> bool:
-    return count.hits >= limits.burst and count.share >= limits.witness_share / 2
-
-
-def _lives_on(count: VoteCount, limits: Thresholds) -> bool:
-    """Return whether a country lives on; in a small one three silences by themselves are 25 %."""
-    is_few = count.hits <= limits.burst and count.share <= _FEW_SHARE
-    return is_few or count.share < limits.witness_share
-
-
 def compute_certainty(
-    cells: Sequence[AffectedCell], witnesses: WitnessStatement, limits: Thresholds
+    cells: Sequence[AffectedCell], witnesses: witness_statement.WitnessStatement, limits: Thresholds
 ) -> float:
     """Return how certain it is that these cells fell silent, and not by chance or our fault."""
     votes = sum(cell.votes for cell in cells)
@@ -216,13 +135,17 @@ def compute_certainty(
     return round(min(caps), 3)
 
 
-def is_spreading(presence: PresenceTracker, country: str, burst_us: int) -> bool:
+def is_spreading(presence: PresenceTracker, country: str, burst_us: int, now_us: int) -> bool:
     """Return whether other countries begin to fall silent too, within `spread_s`.
+
+    After `spread_hold_s` the rest of the world decides.
 
     A fault of the collector may reach country after country, so the candidate waits for the others:
     where two lost a tenth, or all but the one that lost most lost more than chance explains.
     """
     limits = presence.limits
+    if now_us - burst_us >= limits.spread_hold_s * SECOND_US:
+        return False
     apart_us = int(limits.spread_s * SECOND_US)
     since_us = burst_us - apart_us
     until_us = burst_us + apart_us

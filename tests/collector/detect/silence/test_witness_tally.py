@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from heliograph.units import DAY_US, SECOND_US
-from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence import witness_statement
 from heliograph_collector.detect.silence.detector import SilenceDetector, detect_silence
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
@@ -147,14 +147,14 @@ def recount_witnesses(
     carrier: str = "",
     *,
     apart: Collection[str] = (),
-) -> confounders.WitnessStatement:
+) -> witness_statement.WitnessStatement:
     """Hear the witnesses with a tally that counts all vantages now, and none before."""
     fresh = PresenceTracker()
     fresh.restore(presence.vantages.values())
     return HEAR(fresh, country, since_us, carrier, apart=apart)
 
 
-HEAR = confounders.hear_witnesses
+HEAR = witness_statement.hear_witnesses
 
 
 @pytest.mark.parametrize("seed", draw_seeds(3))
@@ -168,7 +168,7 @@ def test_incidents_are_those_of_a_recount(seed: int, monkeypatch: pytest.MonkeyP
     signals = live(country() + world(4), rng, 1.0, churn=20.0, cuts=cuts)
     signals.append(Fault(at(600), at(620), FaultReason.PROBE))
     expected = detect_silence(signals, at(3_600))
-    monkeypatch.setattr(confounders, "hear_witnesses", recount_witnesses)
+    monkeypatch.setattr(witness_statement, "hear_witnesses", recount_witnesses)
     assert detect_silence(signals, at(3_600)) == expected
     assert "KZ" in {incident.scope.country for incident in expected.incidents}
 
@@ -190,8 +190,8 @@ def test_evaluation_counts_only_what_has_changed(monkeypatch: pytest.MonkeyPatch
     for vantage in refs + others:
         detector.on_signal(VantageArrival(at(0), vantage))
     monkeypatch.setattr(VoteTally, "update", count_update)
-    statements: list[confounders.WitnessStatement] = []
-    hear_witnesses = confounders.hear_witnesses
+    statements: list[witness_statement.WitnessStatement] = []
+    hear_witnesses = witness_statement.hear_witnesses
 
     def hear(
         presence: PresenceTracker,
@@ -200,11 +200,11 @@ def test_evaluation_counts_only_what_has_changed(monkeypatch: pytest.MonkeyPatch
         carrier: str = "",
         *,
         apart: Collection[str] = (),
-    ) -> confounders.WitnessStatement:
+    ) -> witness_statement.WitnessStatement:
         statements.append(hear_witnesses(presence, code, since_us, carrier, apart=apart))
         return statements[-1]
 
-    monkeypatch.setattr(confounders, "hear_witnesses", hear)
+    monkeypatch.setattr(witness_statement, "hear_witnesses", hear)
     for i, vantage in enumerate(refs):
         lost_us = at(7_200) + i * SECOND_US // 4
         detector.on_signal(VantageLoss(lost_us, vantage.nym, lost_us - 30 * SECOND_US))
