@@ -14,7 +14,7 @@ from heliograph_collector.detect.silence.presence_tracker import (
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
 from heliograph_collector.detect.stats.tails import upper_tail
-from heliograph_collector.detect.stats.voting import is_established, sum_votes
+from heliograph_collector.detect.stats.voting import VotesByPlace, is_established, sum_votes
 from heliograph_collector.incidents.incident import Bracket, PhaseChange, PhaseDirection
 from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell, Scope
@@ -22,6 +22,25 @@ from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
 _STRAGGLE_US = 1_800 * SECOND_US  # in which late returns belong to an opening; assumed
+# Nats that a cell must explain beside those who are away anywhere: four of five where a fifth is,
+# five of five where four tenths are; six of nine where three tenths are is chance. Assumed.
+_DARK_NATS = 4.0
+
+
+def list_dark_cells(
+    votes: VotesByPlace, min_votes: float, limits: Thresholds, turns: Sequence[PhaseChange]
+) -> tuple[AffectedCell, ...]:
+    """Return the cells of an outage that are still dark.
+
+    Who went to bed in a curfew is not back at its end, and in one small cell of many these are most
+    by chance. So where most have come back, a cell is dark only by more than those who are away
+    everywhere explain.
+    """
+    away_share = sum_votes(votes).share
+    is_open = bool(turns) and turns[-1].way is PhaseDirection.OPENING
+    if is_open and limits.noise < away_share <= 1.0 - limits.confirm_share:
+        limits = replace(limits, noise=away_share, explain=_DARK_NATS)
+    return localize(votes, limits.confirm_share, min_votes, limits)
 
 
 def _exclude_dark_cells(

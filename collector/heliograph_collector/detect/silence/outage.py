@@ -29,7 +29,7 @@ from heliograph_collector.detect.silence.explanation import (
     are_links_told,
     weigh_evidence,
 )
-from heliograph_collector.detect.silence.openings import find_opening, find_returns
+from heliograph_collector.detect.silence.openings import find_opening, find_returns, list_dark_cells
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
     count_dark,
@@ -39,7 +39,6 @@ from heliograph_collector.detect.silence.presence_tracker import (
 from heliograph_collector.detect.silence.refutation import is_refuted
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.voting import sum_votes
 from heliograph_collector.incidents.incident import (
     Bracket,
@@ -307,7 +306,7 @@ class OutageEpisode:
         silent_votes = count_dark(voters, carriers, self.from_us, now_us)
         known = sum_votes(silent_votes).votes  # data centers that voted for it are not in it
         min_votes = min(float(self.limits.votes), known, *(cell.votes for cell in self.parts))
-        dark_cells = localize(silent_votes, self.limits.confirm_share, min_votes, self.limits)
+        dark_cells = list_dark_cells(silent_votes, min_votes, self.limits, self.turns)
         if not dark_cells:
             has_votes = sum_votes(count_live(voters, is_lower_bound=False)).hits >= self.needed
             return has_votes and self._is_clearing(vantages, now_us, presence)
@@ -390,4 +389,4 @@ class OutageEpisode:
         dark_cells = [part for outage in other_outages for part in outage.parts]
         phase = find_opening(presence, vantages, first_us, now_us, dark_cells)
         self.turns += [phase] if phase is not None else []
-        return False
+        return phase is not None  # it may be over by that

@@ -193,7 +193,7 @@ def _restart_in_cut(
 
 @pytest.mark.parametrize("told_after_s", [3.0, 240.0])
 def test_a_cut_in_which_machines_are_switched_off_is_no_power_failure(told_after_s: float) -> None:
-    """Up to version 77 seven tenths that began again in a night outweighed what all had told."""
+    """Up to version 79 seven tenths that began again in a night outweighed what all had told."""
     rng = Random(5)
     fallen = country(each=2)
     signals = live(fallen, rng, 1.9, churn=1.0) + live(world(), rng, 15, churn=1.0)

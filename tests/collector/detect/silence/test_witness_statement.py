@@ -28,7 +28,7 @@ def lose_share(code: str, share: float, since_s: float) -> Signals:
 def test_three_of_five_countries_are_cut_while_people_elsewhere_go_to_bed(
     share: float, *, is_told: bool
 ) -> None:
-    """Version 77 withdrew the cuts when a fifth of the median other country had gone."""
+    """Version 79 withdrew the cuts when a fifth of the median other country had gone."""
     rng = Random(7)
     vantages = country(each=4) + world(each=4)
     signals = live(vantages, rng, 1.9, churn=0.5)
