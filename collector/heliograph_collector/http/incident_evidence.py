@@ -14,6 +14,7 @@ from heliograph_collector.http.measurement_view import (
     build_line,
     format_network,
 )
+from heliograph_collector.incidents.incident import tested_service
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.judgement import MeasurementPage
@@ -104,7 +105,10 @@ class EvidenceReader:
             ]
             silences = await self._feed.silences(*window, country=scope.country)
             return count_silences(silences, country_links)
-        votes = await self._feed.votes(*window, country=scope.country, service=scope.service)
+        service = tested_service(scope.service)
+        if not service:  # all tests of a country for hours are too much to count for a page
+            return []
+        votes = await self._feed.votes(*window, country=scope.country, service=service)
         return count_votes(votes)
 
     async def _list_measurements(
@@ -119,7 +123,7 @@ class EvidenceReader:
             region=scope.region,
             asn=scope.asn or None,
             access=scope.access,
-            service=scope.service,
+            service=tested_service(scope.service),
             state=VerdictState.BLOCKED.value,
             since_us=since_us,
             until_us=until_us,

@@ -22,6 +22,11 @@ ONE_WAY = "one_way"  # hint: a block of the collector would look the same
 _CLEAR_SHARE = 0.6  # of the vantages with a report; assumed
 
 
+def tested_service(service: str) -> str:
+    """Return the service whose tests an incident is seen by; "" for the tests of all services."""
+    return "" if service == MOST_SERVICES else service
+
+
 class IncidentKind(StrEnum):
     SILENCE = "network_silence"
     BLOCKING = "service_blocking"

@@ -15,7 +15,7 @@ from heliograph_collector.http import i18n
 from heliograph_collector.http.charts import episode_chart
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import end_time, parse_us
-from heliograph_collector.incidents.incident import IncidentKind
+from heliograph_collector.incidents.incident import IncidentKind, tested_service
 from heliograph_collector.incidents.published.incident import CellScope, IncidentSummary
 from heliograph_collector.model.published.status import CellDocument
 from heliograph_collector.model.scope import ScopeFilter
@@ -113,7 +113,7 @@ def timeline_filter(incident: IncidentSummary) -> ScopeFilter:
         region=cell.region or None,
         asn=cell.asn or None,
         access=cell.access or None,
-        service=incident.scope.service or None,
+        service=tested_service(incident.scope.service) or None,
     )
 
 

@@ -24,6 +24,7 @@ from heliograph_collector.http.pages.incident_text import ENGLISH
 from heliograph_collector.http.pages.recent_incidents import build_line
 from heliograph_collector.http.pages.structured_data import describe_article
 from heliograph_collector.http.templates import render_template
+from heliograph_collector.incidents.incident import tested_service
 from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentSummary
 from heliograph_collector.model.imported import ImportedHistory
 from heliograph_collector.model.published.status import CellDocument
@@ -97,6 +98,7 @@ def render_incident(
         badges=_list_badges(incident, t),
         under_way=incident.state in OPEN_STATES,
         silence=not incident.scope.service,
+        linked_service="" if "/" in (name := tested_service(incident.scope.service)) else name,
         picture=drawn,
         charted=incident_chart.has_votes(timeline_data.rows),
         legend=list_legend(incident, drawn, t),
