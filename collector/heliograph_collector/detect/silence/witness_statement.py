@@ -95,7 +95,8 @@ def keep_acquittal(
     """Return the earlier statement where others lived on, and only churn can have changed that.
 
     A wait of half an hour adds the losses of half an hour to theirs: those of people who go to bed
-    make a fifth of a small country. A fault of ours that reaches them late takes half of one.
+    make a fifth of a small country. A fault of ours that reaches them late takes half of one, and
+    one that is over gives a country back.
 
     Args:
         earlier: The statement that was kept at the last evaluation; None at the first.
@@ -104,7 +105,7 @@ def keep_acquittal(
     """
     if earlier is None or not earlier.lives_on or waited_us < _COMMON_US:
         return latest
-    return latest if latest.halved > earlier.halved else earlier
+    return earlier if latest.halved == earlier.halved else latest
 
 
 def _begins(count: VoteCount, limits: Thresholds) -> bool:

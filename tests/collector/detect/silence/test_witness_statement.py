@@ -41,10 +41,12 @@ def test_three_of_five_countries_are_cut_while_people_elsewhere_go_to_bed(
     assert not is_told or cuts == set(CUT)
 
 
-def test_only_countries_that_fall_by_half_revoke_an_acquittal() -> None:
+def test_only_countries_that_fall_by_half_or_return_revoke_an_acquittal() -> None:
     earlier = WitnessStatement(is_known=True, lives_on=True, countries=4, halved=2)
     bedtime = WitnessStatement(is_known=True, is_hit=True, countries=4, fallen=4, halved=2)
     fault = WitnessStatement(is_known=True, is_hit=True, countries=4, fallen=4, halved=3)
+    over = WitnessStatement(is_known=True, lives_on=True, countries=4, halved=1)
+    assert keep_acquittal(earlier, over, 600 * SECOND) is over
     assert keep_acquittal(None, bedtime, 600 * SECOND) is bedtime
     assert keep_acquittal(earlier, bedtime, 200 * SECOND) is bedtime
     assert keep_acquittal(earlier, bedtime, 600 * SECOND) is earlier
