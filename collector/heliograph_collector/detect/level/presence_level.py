@@ -68,7 +68,7 @@ from heliograph_collector.detect.level.promotion import (
     list_power_failures,
     promote_falls,
 )
-from heliograph_collector.detect.level.removal import may_be_removal
+from heliograph_collector.detect.level.removal import may_be_departures, may_be_removal
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
 from heliograph_collector.detect.silence.evasion import doubts_fall
@@ -376,7 +376,8 @@ def _find_doubts(
     if reason:
         return (reason,)
     of_a_day = sample.select_fallen(fall.scope, sample.now_us - ABSENT_US)
-    if may_be_removal(fall.scope, of_a_day, sample.now_us - fall.started.earliest_us):
+    lasts_us = sample.now_us - fall.started.earliest_us
+    if may_be_removal(fall.scope, of_a_day, lasts_us) or may_be_departures(fallen, of_a_day):
         return (confounders.HABIT,)
     began_us = fall.started.earliest_us
     blocked = confounders.find_blocked_carrier(fallen, began_us, limits)

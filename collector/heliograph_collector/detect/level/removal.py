@@ -1,9 +1,10 @@
-"""Whether phones went so slowly that people may have removed the app.
+"""Whether vantages went so slowly that people may have left, or removed the app from phones.
 
 Theory of operation. The slowest cuts known have taken nine tenths after four hours (Iran 2019 and
 2026). An app that a store withdraws, or that people are asked to remove, goes from phones over a
 day, while lines live on. Nothing that phones say tells the two apart: they say nothing. So phones
-alone, most of which never went within that time, confirm nothing.
+alone, most of which never went within that time, confirm nothing. Where people of all kinds leave
+one by one, as after arrests, not even two fifths of a day's losses come within four hours.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from heliograph_collector.model.scope import Scope
 
 _SLOWEST_US = 4 * HOUR_US  # in which a cut has taken nine tenths
 _MOST = 0.7  # of a day's losses within that time are no removal; assumed
+_SPREAD = 0.4  # … and fewer than these are one by one; of even losses it is a sixth; assumed
 
 
 def may_be_removal(scope: Scope, fallen: Sequence[VantagePresence], lasts_us: int) -> bool:
@@ -28,6 +30,25 @@ def may_be_removal(scope: Scope, fallen: Sequence[VantagePresence], lasts_us: in
         return False
     if lasts_us > DAY_US:
         return True
-    lost_us = sorted(vantage.lost_us for vantage in silent)
-    most = max(sum(since <= at < since + _SLOWEST_US for at in lost_us) for since in lost_us)
-    return most < _MOST * len(lost_us)
+    return _count_most(silent) < _MOST * len(silent)
+
+
+def may_be_departures(
+    fallen: Sequence[VantagePresence], of_a_day: Sequence[VantagePresence]
+) -> bool:
+    """Return whether people may have left one by one, of whatever kind of access.
+
+    Args:
+        fallen: Those that fell silent since a fall began.
+        of_a_day: Those of its cell that fell silent in the last day. Where they are fewer than half
+            of the others, the fall was before, and says nothing of how it came.
+    """
+    silent = [vantage for vantage in of_a_day if vantage.is_silent]
+    is_seen = 2 * len(silent) >= sum(vantage.is_silent for vantage in fallen)
+    return bool(silent) and is_seen and _count_most(silent) < _SPREAD * len(silent)
+
+
+def _count_most(silent: Sequence[VantagePresence]) -> int:
+    """Return how many went within the time that the slowest cut takes, at most."""
+    lost_us = [vantage.lost_us for vantage in silent]
+    return max(sum(since <= at < since + _SLOWEST_US for at in lost_us) for since in lost_us)

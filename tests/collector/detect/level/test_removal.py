@@ -1,4 +1,4 @@
-"""An app that is removed from phones over a day is no cut of phones; a slow cut is one."""
+"""An app that is removed from phones over a day is no cut of phones, nor are people who leave."""
 
 import math
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.units import DAY_US, HOUR_US
-from heliograph_collector.detect.level.removal import may_be_removal
+from heliograph_collector.detect.level.removal import may_be_departures, may_be_removal
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.scope import Scope
@@ -46,6 +46,25 @@ def test_phones_that_went_over_a_day_confirm_nothing(
     assert may_be_removal(scope, lose(hours, access), lasts_h * HOUR_US) is is_doubted
 
 
+@pytest.mark.parametrize(
+    ("hours", "before", "is_doubted"),
+    [
+        ([2.0 * n for n in range(12)], 0, True),
+        ([2.0 * n for n in range(12)], 12, True),  # as many in the day before
+        ([2.0 * n for n in range(12)], 13, False),  # most fell before, nobody sees how
+        ([*(2.0 * n for n in range(8)), *(18 + 0.4 * n for n in range(8))], 0, False),  # sleep, cut
+        ([0.35 * n for n in range(12)], 0, False),
+        ([], 8, False),
+    ],
+)
+def test_departures_of_a_day_confirm_nothing(
+    hours: list[float], before: int, *, is_doubted: bool
+) -> None:
+    of_a_day = lose(hours, "fixed")
+    fallen = [*of_a_day, *lose([-10.0] * before)]
+    assert may_be_departures(fallen, of_a_day) is is_doubted
+
+
 def remove_from_phones(seed: int, over: float, tmp_path: Path) -> list[Incident]:
     land = create_land(seed, 30)
     land.settle()
@@ -67,3 +86,15 @@ def test_a_removal_is_no_confirmed_cut(over: float, seed: int, tmp_path: Path) -
 def test_a_cut_of_phones_that_fades_over_four_hours_is_told(seed: int, tmp_path: Path) -> None:
     (incident,) = remove_from_phones(seed, 4 * HOUR, tmp_path)
     assert [part.scope for part in incident.parts] == [PHONES]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_people_who_leave_one_by_one_are_no_confirmed_cut(seed: int, tmp_path: Path) -> None:
+    """As after arrests; up to version 81 this was a cut of the country in six plays of six."""
+    land = create_land(seed, 30)
+    land.settle()
+    for vantage in land.select():
+        if land.rng.random() < 0.75:
+            vantage.downs.append(Down(AT + land.rng.random() * DAY, math.inf))
+    assert not play(land, tmp_path)
