@@ -72,6 +72,7 @@ soak: export HELIOGRAPH_ATTACK_S ?= 60
 soak: export HELIOGRAPH_FLEET ?= 10000
 soak: export HELIOGRAPH_BENCH_ROWS ?= 10000000
 soak: export HELIOGRAPH_BENCH_AGENTS ?= 3000
+soak: export HELIOGRAPH_BENCH_SESSIONS ?= 30000
 soak: $(VENV)/ready-dev coverage ## hours: the long drill, long kills, many seeds, long benches, and coverage
 	$(PYTEST) -n 5 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=60
 	for seed in 2 3 4 5; do HELIOGRAPH_SEED=$$seed $(PYTEST) tests/scenarios/test_fault_schedules.py -q || exit 1; done

@@ -165,21 +165,13 @@ class AgentSession:
         self._watching = asyncio.get_running_loop().call_later(wait_s, self._watch)
 
     def _find_end_reason(self) -> DisconnectReason | None:
-        """Return the reason to end the session now, or None.
-
-        Only a session that seems to be over checks for a stall, which can but lengthen it: each
-        message would read the clocks twice more.
-        """
-        connection = self._connection
-        if connection.end_reason is None:
-            if self._remaining_s() > 0:
-                return None
-            self._stall_monitor.check()
-            if self._remaining_s() > 0:
-                return None
+        """Return the reason to end the session now, or None."""
+        self._stall_monitor.check()  # at each message too: its gaps are what shows a stall
+        if self._connection.end_reason is None and self._remaining_s() > 0:
+            return None
         is_expired = self._expires_us <= self._silent_at_us()
         default_reason = DisconnectReason.RENEWED if is_expired else DisconnectReason.SILENT
-        return connection.end_reason or default_reason
+        return self._connection.end_reason or default_reason
 
     def _remaining_s(self) -> float:
         deadline_us = min(self._silent_at_us(), self._expires_us)

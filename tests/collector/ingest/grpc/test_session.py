@@ -4,7 +4,6 @@ import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import Mock
 
 import grpc
 import pytest
@@ -17,7 +16,6 @@ from heliograph_collector.fleet import Fleet
 from heliograph_collector.fleet.plans import issue_plan, load_current_plan
 from heliograph_collector.fleet.session_records import read_ends, read_refusals
 from heliograph_collector.ingest import rate_limits
-from heliograph_collector.ingest.collector_faults import StallMonitor
 from heliograph_collector.model.records import Block, RowKind
 from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.pseudonyms import Pseudonyms
@@ -65,16 +63,6 @@ async def test_session_stores_and_acknowledges_envelopes_in_order(session: OpenS
     rows = await session.server.rows(RowKind.ENVELOPE)
     assert sorted(row.sequence for row in rows) == list(range(1, 17))
     assert {(row.agent, row.carrier) for row in rows} == {(session.caller.id, "session")}
-
-
-async def test_a_message_checks_for_no_stall_unless_the_session_seems_over(
-    session: OpenSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    checks = Mock(side_effect=StallMonitor.check, autospec=True)
-    monkeypatch.setattr(StallMonitor, "check", lambda monitor: checks(monitor))
-    await session.send(*range(1, 51))
-    await session.receipts(50)
-    assert checks.call_count < 25, "each second, whatever comes"
 
 
 async def test_restart_keeps_envelopes_and_agents(tmp_path: Path) -> None:
