@@ -88,7 +88,7 @@ def build_row(incident: IncidentDocument) -> IncidentRow:
         marks.append(f"{len(operator.notes)} note{'s' if len(operator.notes) > 1 else ''}")
     parts = incident.parts
     facts = [
-        labels.label_code("kind", incident.kind),
+        labels.kind_label(incident.kind, incident.scope.service),
         labels.describe_confidence(incident.confidence),
     ]
     facts += [f"{_format_band(parts[0].votes)} vantage points"] if parts else []

@@ -40,6 +40,11 @@ def label_code(kind: str, code: str, lang: str = DEFAULT) -> str:
     return translate(lang, key) if i18n.has_entry(lang, key) else code.replace("_", " ")
 
 
+def kind_label(kind: str, service: str, lang: str = DEFAULT) -> str:
+    """Return the label of an incident's kind; a degraded country is no "partial blocking"."""
+    return label_code("kind", "degraded" if service == MOST_SERVICES else kind, lang)
+
+
 def _english_labels(kind: str) -> dict[str, str]:
     prefix = f"{kind}."
     keys = [key for key in i18n.load_catalogue(DEFAULT) if key.startswith(prefix)]

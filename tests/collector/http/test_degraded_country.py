@@ -23,3 +23,7 @@ async def test_it_names_no_service_and_counts_the_tests_of_all(serve: Serve) -> 
     assert "/services/most-services" not in page
     assert "service=most-services" not in page
     assert "/api/v1/timeline?country=KZ&amp;since=" in page
+    for path in (f"/incidents/{degraded.id}", "/", "/countries/KZ"):
+        page = await client.html(path)
+        assert "partial blocking" not in page, "lines that are full look the same"
+        assert "many tests fail" in page

@@ -252,7 +252,7 @@ def _add_info(alert: ET.Element, incident: IncidentDocument, base: str) -> None:
     is_open = incident.state in OPEN_STATES
     _add_element(info, "language", "en")
     _add_element(info, "category", "Infra")
-    _add_element(info, "event", labels.label_code("kind", incident.kind))
+    _add_element(info, "event", labels.kind_label(incident.kind, incident.scope.service))
     _add_element(info, "urgency", "Immediate" if is_open else "Past")
     _add_element(info, "severity", _choose_severity(incident))
     _add_element(info, "certainty", _CERTAINTY.get(incident.state, "Observed"))

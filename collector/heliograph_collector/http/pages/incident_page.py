@@ -176,7 +176,7 @@ def _list_badges(incident: IncidentSummary, t: Locale) -> list[tuple[str, str]]:
     state = labels.label_code("incident_state", incident.state, t.lang)
     if incident.state in OPEN_STATES:
         state = t("incident.open", state=state)
-    kind = labels.label_code("kind", incident.kind, t.lang)
+    kind = labels.kind_label(incident.kind, incident.scope.service, t.lang)
     label = [("", incident.label)] if t.lang == ENGLISH.lang else []
     return [(incident.state, state), ("", kind), *label]
 
@@ -193,7 +193,11 @@ def list_legend(incident: IncidentSummary, drawn: Markup, t: Locale) -> list[tup
 def format_badge(incident: IncidentSummary, t: Locale) -> str:
     """Format kind and state for the share image."""
     state = labels.label_code("incident_state", incident.state, t.lang)
-    return t("share.badge", kind=labels.label_code("kind", incident.kind, t.lang), state=state)
+    return t(
+        "share.badge",
+        kind=labels.kind_label(incident.kind, incident.scope.service, t.lang),
+        state=state,
+    )
 
 
 def _describe_chart(timeline_data: TimelineData, t: Locale) -> str:

@@ -95,7 +95,7 @@ def _describe_plainly(incident: IncidentSummary, t: Locale) -> str:
     key = _SILENCE_STORIES.get(incident.kind, _block_story(incident, incident.parts))
     if incident.state == "suspected":
         key = _MAY_BE.get(key, key)
-    what = labels.label_code("kind", incident.kind, t.lang)
+    what = labels.kind_label(incident.kind, incident.scope.service, t.lang)
     return t(key, what=what, title=incident.title, **values)
 
 
@@ -340,7 +340,7 @@ def _describe_block_turn(
     incident: IncidentSummary, turn: TurnDocument, place_text: str, when: str, t: Locale
 ) -> str:
     """Describe where a block began later, or ended while it lasts elsewhere: nothing is offline."""
-    what = labels.label_code("kind", incident.kind, t.lang)
+    what = labels.kind_label(incident.kind, incident.scope.service, t.lang)
     began = when
     ended = ""
     if turn.way == "opening":

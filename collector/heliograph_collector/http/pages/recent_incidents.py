@@ -122,7 +122,7 @@ def _build_lead(incidents: Sequence[IncidentSummary], t: Locale) -> IncidentLine
 def build_line(incident: IncidentSummary, t: Locale = ENGLISH) -> IncidentLine:
     line_facts = [
         labels.label_code("incident_state", incident.state, t.lang),
-        labels.label_code("kind", incident.kind, t.lang),
+        labels.kind_label(incident.kind, incident.scope.service, t.lang),
     ]
     # "confirmed · low confidence" contradicts itself; the incident's page says how sure, and why.
     is_unclear = incident.state == "confirmed" and incident.confidence <= labels.LOW_CONFIDENCE
