@@ -124,10 +124,6 @@ async def test_they_follow_what_a_collector_advises(tmp_path: Path) -> None:
             )
             await until_true(lambda: agent.heartbeat_s != 1.0)
             assert (agent.heartbeat_s, agent.schedule.interval_percent) == (300.0, 250)
-            await asyncio.sleep(1.5)  # the one that it slept for may still come
-            heartbeats = stage.tally.heartbeats
-            await asyncio.sleep(1.5)
-            assert stage.tally.heartbeats == heartbeats
             living.cancel()
 
 

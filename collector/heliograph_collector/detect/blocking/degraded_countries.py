@@ -52,7 +52,6 @@ ALL_SERVICES = "all_services"  # the reason against a confirmation
 # Assumed, all of them:
 _KNOWN_US = 30 * MINUTE_US  # an older test says nothing of a vantage
 _RECENT = 0b11111111  # the last eight tests of a vantage of one service …
-_RECENT_TESTS = 8
 _CHANGES = 3  # … that changed so often; a block that begins and ends is two changes
 _LATEST = 0b111  # the last three, which show the present rate
 _LATEST_TESTS = 3
@@ -196,17 +195,17 @@ class DegradedCountries:
             if count.share < _CALM and own.ongoing is None:
                 own.degraded_bins = 0
                 continue
-            results = [
-                list_results(by_country[name], now_us, limits)
-                for by_country in services.values()
-                if name in by_country
-            ]
             if _do_others_fail(counts, name, limits):
                 own.degraded_bins = 0
                 own.check_end(now_us, is_clear=True)
                 continue
-            own.judge_bin(find_degraded(name, results, limits), now_us, limits)
-            own.check_end(now_us, is_clear=is_clear(results))
+            judged = _select_judged(
+                list_results(by_country[name], now_us, limits)
+                for by_country in services.values()
+                if name in by_country
+            )
+            own.judge_bin(find_degraded(name, judged, limits), now_us, limits)
+            own.check_end(now_us, is_clear=is_clear(judged))
 
     def incidents(self) -> tuple[Incident, ...]:
         return tuple(
@@ -244,16 +243,15 @@ def list_results(service: CountryService, now_us: int, limits: Thresholds) -> li
 
 
 def find_degraded(
-    country: str, services: Iterable[Sequence[RecentResults]], limits: Thresholds
+    country: str, judged: Sequence[Sequence[RecentResults]], limits: Thresholds
 ) -> DegradedCell | None:
     """Return the country as a cell if it is degraded.
 
     Args:
         country: Its code.
-        services: The recent results of each service.
+        judged: The recent results of each service that is judged.
         limits: The thresholds.
     """
-    judged = _select_judged(services)
     impaired = sum(_find_share(results) >= _SERVICE_SHARE for results in judged)
     if len(judged) < _MIN_SERVICES or impaired < _SERVICES * len(judged):
         return None
@@ -271,9 +269,8 @@ def find_degraded(
     return DegradedCell(cells[0], [witness.nym for witness, is_impaired in hits if is_impaired])
 
 
-def is_clear(services: Iterable[Sequence[RecentResults]]) -> bool:
+def is_clear(judged: Sequence[Sequence[RecentResults]]) -> bool:
     """Return whether hardly any of the latest tests fails, or of the median service none."""
-    judged = _select_judged(services)
     if not judged:
         return False
     share = _find_share([result for results in judged for result in results])
@@ -317,12 +314,12 @@ def _is_everywhere(by_place: VotesByPlace, limits: Thresholds) -> bool:
 
     A network is compared with three votes of others at least.
     """
-    counts = [sum_votes(by_place)]
-    for place in by_place:
-        counts.append(_count_outside(by_place, Scope(place.country, asn=place.asn)))
-        areas = Scope(place.country, place.region), Scope(place.country, access=place.access)
-        outside = (_count_outside(by_place, area) for area in areas if area.named_fields)
-        counts += [count for count in outside if count.votes >= limits.witnesses]
+    networks = {Scope(place.country, asn=place.asn) for place in by_place}
+    areas = {Scope(place.country, place.region) for place in by_place}
+    areas |= {Scope(place.country, access=place.access) for place in by_place}
+    counts = [sum_votes(by_place), *(_count_outside(by_place, network) for network in networks)]
+    outside = (_count_outside(by_place, area) for area in areas if area.named_fields)
+    counts += [count for count in outside if count.votes >= limits.witnesses]
     return all(
         count.votes >= limits.witnesses and count.share >= limits.confirm_share for count in counts
     )

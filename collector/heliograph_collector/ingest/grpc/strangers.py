@@ -156,7 +156,7 @@ async def _list_sockets() -> dict[int, int]:
         return {}
     for first in range(0, len(names), _PER_YIELD):
         sockets.update(_find_sockets(names[first : first + _PER_YIELD]))
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a turn of the loop for others
     return sockets
 
 
