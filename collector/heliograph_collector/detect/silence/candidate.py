@@ -196,8 +196,9 @@ class _Evaluation:
         votes = self._voters.deciding_votes
         cells = localize(votes, limits.confirm_share, limits.votes, limits)
         where = self._presence, self._candidate.country, self._burst_us
-        is_spreading = confounders.is_spreading(*where, self._now_us)
-        if not cells or is_spreading or self._have_young_fallen_beside(cells):
+        if not cells or confounders.is_spreading(*where, self._now_us):
+            return None
+        if self._have_young_fallen_beside(cells):
             return None
         is_low = any(cell.votes < limits.few for cell in cells)
         cells = self._select_significant(cells, self._voters.deciding)
