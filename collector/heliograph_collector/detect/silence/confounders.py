@@ -55,13 +55,15 @@ def are_others_back(
     """
     limits = presence.limits
     settled_us = now_us - int(max(wait_s, limits.retry_s + limits.beat_s) * SECOND_US)
-    are_back: list[bool] = []
+    count = 0
     for other in presence.countries:
         hit = presence.list_fallen(other, since_us) if other != country else []
-        if len(hit) >= limits.witnesses:
-            back = [v.is_live and v.back_us <= settled_us for v in hit]
-            are_back.append(sum(back) >= _BACK_SHARE * len(hit))
-    return len(are_back) > 1 and all(are_back)
+        if len(hit) < limits.witnesses:
+            continue
+        if sum(v.is_live and v.back_us <= settled_us for v in hit) < _BACK_SHARE * len(hit):
+            return False  # the others need not be read, each of which is a whole country
+        count += 1
+    return count > 1
 
 
 def may_return_slowly(presence: PresenceTracker, country: str, since_us: int, now_us: int) -> bool:
