@@ -72,10 +72,10 @@ def format_target(target: str) -> str:
     return plain if path else host or target
 
 
-def service_title(name: str, titles: Mapping[str, str]) -> str:
+def service_title(name: str, titles: Mapping[str, str], lang: str = DEFAULT) -> str:
     """Return the title of a service, else its name formatted as a target."""
     if name == MOST_SERVICES:
-        return "most services"
+        return translate(lang, "incident.most_services")
     configured_title = titles.get(name, name)
     return format_target(name) if configured_title == name else configured_title
 

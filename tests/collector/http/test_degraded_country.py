@@ -27,3 +27,7 @@ async def test_it_names_no_service_and_counts_the_tests_of_all(serve: Serve) -> 
         page = await client.html(path)
         assert "partial blocking" not in page, "lines that are full look the same"
         assert "many tests fail" in page
+
+    page = await client.html(f"/incidents/{degraded.id}?lang=ru")
+    assert "большинство сервисов" in page
+    assert "most services" not in page

@@ -85,7 +85,7 @@ class ArchivePage:
             state=values.get(INCIDENT_STATE, ""),
             kind=values.get(KIND, ""),
             countries=self._list_countries(values.get(COUNTRY, ""), t),
-            services=self._list_services(known or ""),
+            services=self._list_services(known or "", t.lang),
             states=_STATES,
             kinds=_KINDS,
             months=_group_by_month(rows, t),
@@ -104,14 +104,14 @@ class ArchivePage:
         names = [(code, labels.country_name(code, t.lang)) for code in codes if code]
         return sorted(names, key=lambda pair: pair[1])
 
-    def _list_services(self, chosen: str) -> list[tuple[str, str]]:
+    def _list_services(self, chosen: str, lang: str) -> list[tuple[str, str]]:
         """List (name, title) of services: of public incidents, of the plan, the chosen one."""
         incidents = self._incident_cache.all_incidents()
         titles = {i.scope.service: i.title for i in incidents if i.scope.service}
         titles |= self._feed.services
         if chosen:
-            titles.setdefault(chosen, labels.service_title(chosen, self._feed.services))
-        return list(titles.items())
+            titles.setdefault(chosen, chosen)
+        return [(name, labels.service_title(name, titles, lang)) for name in titles]
 
 
 def parse_form(request: web.Request, parameters: Sequence[Parameter[object]]) -> QueryValues:

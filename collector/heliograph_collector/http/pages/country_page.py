@@ -291,7 +291,7 @@ def _build_service_rows(
     network_count = len(timeline.networks)
     rows = []
     for name, track in timeline.services.items():
-        title = allow_breaks(labels.service_title(name, titles))
+        title = allow_breaks(labels.service_title(name, titles, t.lang))
         row = _build_row(sparkline.build_slug("service", name), title, "", track, timeline, t)
         row = replace(row, path=service_path(name))
         if row.state == "partial" and not row.cause:

@@ -8,7 +8,7 @@ from heliograph_collector.http import anonymity, i18n, labels
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import HistoryStep
 from heliograph_collector.http.pages import incident_text
-from heliograph_collector.incidents.incident import IncidentKind
+from heliograph_collector.incidents.incident import MOST_SERVICES, IncidentKind
 from heliograph_collector.incidents.published.annotation import AnnotatedEntity, AnnotationDocument
 from heliograph_collector.incidents.published.incident import (
     AlertDocument,
@@ -96,11 +96,9 @@ class HistoryRow:
 
 def list_facts(incident: IncidentSummary, t: Locale) -> list[tuple[str, str]]:
     """List names and values in the order of readers' interest."""
-    is_isolation = incident.kind == IncidentKind.ISOLATION
-    what = t("kind.isolation") if is_isolation else t("incident.all_traffic")
     facts = [
         ("where", incident_text.describe_place(incident.parts, incident.scope, t)),
-        ("what", incident.title or what),
+        ("what", _describe_subject(incident, t)),
         ("began", incident_text.describe_bracket(incident.started, t=t)),
         ("ended", _describe_ended(incident, t)),
         ("how", _describe_method(incident, t)),
@@ -109,6 +107,14 @@ def list_facts(incident: IncidentSummary, t: Locale) -> list[tuple[str, str]]:
         ("how_sure", _describe_confidence(incident, t)),
     ]
     return [(t(f"incident.{name}"), value) for name, value in facts if value]
+
+
+def _describe_subject(incident: IncidentSummary, t: Locale) -> str:
+    """Describe what is disturbed: a service by its title, or all traffic."""
+    if incident.scope.service == MOST_SERVICES:
+        return t("incident.most_services")
+    what = t("kind.isolation") if incident.kind == IncidentKind.ISOLATION else ""
+    return incident.title or what or t("incident.all_traffic")
 
 
 def _describe_method(incident: IncidentSummary, t: Locale) -> str:
