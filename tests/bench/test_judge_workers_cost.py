@@ -3,7 +3,7 @@
 Rows of the default plan's own load wait in a journal; the writer judges them into a store with no
 judge process, one and two. On two cores `serve` needs a core for itself, so what a second process
 brings is read from CPU: the CPU of one process beside that of each of two. HELIOGRAPH_BENCH_RESULTS
-is the number of results, 3,072. Printed are figures; asserted is that two share the work.
+is the number of results, 12,288. Printed are figures; asserted is that two share the work.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from support.load_bench import table
 from support.unit_load import build_fleet, build_row, build_workload, list_batches
 from support.waiting import until_true
 
-RESULTS = int(os.environ.get("HELIOGRAPH_BENCH_RESULTS", "3072"))
+RESULTS = int(os.environ.get("HELIOGRAPH_BENCH_RESULTS", "12288"))
 WARM = 1_024  # before the figures
 AGENTS = 48
 SECRET = bytes(32)
