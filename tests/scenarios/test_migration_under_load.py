@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import os
 import random
+import signal
 import sqlite3
 import subprocess
 import time
@@ -34,7 +35,14 @@ from heliograph_collector.store.journal.journal import Journal
 from heliograph_collector.store.journal.moved_journal import FILE, MOVED_FILE
 from heliograph_collector.store.journal.tables import read_rows as read_file
 from heliograph_collector.store.pseudonyms import Pseudonyms
-from support.cluster import Cluster, cluster, find_leading_broker, read_rows
+from support.cluster import (
+    Cluster,
+    cluster,
+    count_rows,
+    find_leading_broker,
+    open_connection,
+    read_rows,
+)
 from support.earlier_results import Key, build_earlier_rows, enroll, write_earlier
 from support.intake import HOST, Caller, channel, greeted, receipts
 from support.load_bench import table
@@ -51,6 +59,7 @@ SEED = int(os.environ.get("HELIOGRAPH_SEED", "1"))
 EARLIER_AGENTS = 48
 AGENTS = 8  # that send while all this happens
 WAIT_S = 3_600.0
+SLICE_S = 0.05  # of a move, between two looks at how far it is
 LAGS = ("heliograph_judge_lag_seconds ", "heliograph_detector_behind_seconds ")
 pytestmark = [
     pytest.mark.slow,
@@ -217,19 +226,34 @@ async def sending(
             stop.set()
 
 
-async def kill_often(collector: Collector, rng: random.Random, span_s: float) -> list[float]:
-    """Run `migrate` and kill it, again and again; stop early where one came to its end."""
-    lives_s: list[float] = []
-    for _ in range(KILLS):
-        process = collector.migrate()
-        life_s = rng.uniform(0.2, span_s)
-        await asyncio.sleep(life_s)  # the moment of the kill is the test's input
-        process.kill()
-        await asyncio.to_thread(process.communicate)
-        lives_s.append(life_s)
-        if not (collector.data / FILE).exists():
-            break
-    return lives_s
+async def kill_often(
+    collector: Collector, running: Cluster, rng: random.Random, rows: int, most: float
+) -> list[int]:
+    """Run `migrate` and kill it, again and again; stop early where one came to its end.
+
+    A moment is drawn as a share of the rows, up to `most`, of those that are not on the servers
+    yet. It runs by slices with a look after each, so that no speed decides. Return how many were
+    there at each kill.
+    """
+    counts: list[int] = []
+    async with open_connection(running) as connection:
+        count = 0
+        for _ in range(KILLS):
+            wanted = rng.uniform(min(count, most * rows), most * rows)
+            process = collector.migrate()
+            is_first = True
+            while (is_first or count < wanted) and process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                await asyncio.sleep(SLICE_S)
+                process.send_signal(signal.SIGSTOP)
+                count = await count_rows(connection)
+                is_first = False
+            process.kill()
+            await asyncio.to_thread(process.communicate)
+            counts.append(count)
+            if not (collector.data / FILE).exists():
+                break
+    return counts
 
 
 async def wait_leading_broker(running: Cluster, process: "subprocess.Popen[str]") -> int:
@@ -299,7 +323,7 @@ async def test_moved_journal_loses_and_repeats_nothing(running: Cluster, tmp_pat
     moved = Collector(data, keyring, running.build_config())
     try:
         async with sending(moved, agents) as stop_sending:
-            before = await take_back(moved, proof, rng)
+            before = await take_back(moved, proof, running, rng)
             await move(moved, proof, running, rng)
             stop_sending()
         trimmed = [callers[1].envelope(sequence) for sequence in (1, 2)]
@@ -323,7 +347,7 @@ async def test_moved_journal_loses_and_repeats_nothing(running: Cluster, tmp_pat
 
 
 async def take_back(
-    moved: Collector, proof: Proof, rng: random.Random
+    moved: Collector, proof: Proof, running: Cluster, rng: random.Random
 ) -> dict[str, tuple[str, ...]]:
     """Judge all, begin to move, and go on with the old journal; return its verdicts."""
     data = moved.data
@@ -338,9 +362,9 @@ async def take_back(
     proof.trimmed = await trim(data, RESULTS // 10)
     rows = await asyncio.to_thread(read_journal, data)
     proof.check_journal("before", rows)
-    lives_s = await kill_often(moved, rng, span_s=0.5 + RESULTS / 10_000)
-    assert (data / FILE).exists(), "the move came to its end: it is to be given up before"
-    proof.note("first move killed after, s", " ".join(f"{life:.1f}" for life in lives_s))
+    counts = await kill_often(moved, running, rng, len(rows), most=0.6)
+    assert (data / FILE).exists(), f"the move came to its end, not to be given up: {counts}"
+    proof.note("first move killed after, rows", " ".join(map(str, counts)))
     again = await asyncio.to_thread(read_journal, data)
     assert again == rows, "the old journal is as it was"
     await moved.start(NO_CONTROL + NO_QUOTA)
@@ -360,8 +384,8 @@ async def move(moved: Collector, proof: Proof, running: Cluster, rng: random.Ran
     more = await trim(moved.data, RESULTS // 5)  # as serve may have done since the first try
     proof.trimmed |= more
     old = await asyncio.to_thread(read_journal, moved.data)
-    lives_s = await kill_often(moved, rng, span_s=1 + RESULTS / 3_000)
-    proof.note("second move killed after, s", " ".join(f"{life:.1f}" for life in lives_s))
+    counts = await kill_often(moved, running, rng, len(old), most=1.0)
+    proof.note("second move killed after, rows", " ".join(map(str, counts)))
     proof.note("its last run, s", f"{await finish(moved, running):.0f}")
     assert (moved.data / MOVED_FILE).exists()
     assert not (moved.data / FILE).exists()

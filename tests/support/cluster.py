@@ -12,9 +12,11 @@ import shutil
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from nats.js.errors import NotFoundError
 
 from heliograph.durable_file import read_lines
 from heliograph_collector.config.journal_settings import JournalSettings
@@ -206,6 +208,14 @@ async def is_handed_over(running: Cluster) -> bool:
             connection.js.stream_info, f"KV_{NAME}-state", subjects_filter=keys
         )
     return bool(info.state.subjects)
+
+
+async def count_rows(connection: NatsConnection) -> int:
+    """Count the rows of the journal's stream; 0 where there is none."""
+    with suppress(NotFoundError):
+        info = await connection.ask(connection.js.stream_info, NAME)
+        return info.state.messages
+    return 0
 
 
 async def find_leading_broker(running: Cluster) -> int:

@@ -112,6 +112,8 @@ class CountryDegradation:
     calm_bins: int = 0  # in a row
     degraded_bins: int = 0  # less those since then that were not
     clear_bins: int = 0  # in a row
+    is_restored: bool = False  # from the log, until the first bin: no test of before is known
+    clear_from_us: int = 0  # before it too few tests are known again to call it clear
     episodes: list[BlockingEpisode] = field(default_factory=list)
 
     @property
@@ -137,7 +139,10 @@ class CountryDegradation:
             self.episodes.append(self._start_episode(degraded, now_us, limits))
 
     def check_end(self, now_us: int, *, is_clear: bool) -> None:
-        self.clear_bins = self.clear_bins + 1 if is_clear else 0
+        if self.is_restored:
+            self.is_restored = False
+            self.clear_from_us = now_us + _ENDED_US
+        self.clear_bins = self.clear_bins + 1 if is_clear and now_us >= self.clear_from_us else 0
         episode = self.ongoing
         if episode is not None and self.clear_bins >= _CLEAR_BINS:
             # Closed, though never confirmed: that so many tests failed is no error.
@@ -216,10 +221,12 @@ class DegradedCountries:
         """Restore an incident from the log, without its tests."""
         country = incident.scope.country
         new = CountryDegradation(country=country, calm_us=incident.started.earliest_us)
+        own = self.countries.setdefault(country, new)
+        own.is_restored = own.is_restored or incident.closed_us is None
         episode = BlockingEpisode.from_incident(incident, THRESHOLDS)
         episode.held = incident.held
         episode.closed_us = incident.closed_us
-        self.countries.setdefault(country, new).episodes.append(episode)
+        own.episodes.append(episode)
 
     def forget(self, before_us: int) -> None:
         """Drop episodes that ended before a time."""

@@ -81,9 +81,13 @@ OTHERS = SHORT_OTHERS | {
 }
 
 
-def detect_degraded(votes: Sequence[ServiceVote], *, resume: bool = False) -> list[Incident]:
-    """Detect in these votes; `resume`: by way of a checkpoint after each hour."""
+def detect_degraded(
+    votes: Sequence[ServiceVote], restored: Sequence[Incident] = (), *, resume: bool = False
+) -> list[Incident]:
+    """Detect in these votes after a restart; `resume`: by way of a checkpoint after each hour."""
     detector = BlockingDetector(votes[0].at_us // MINUTE_US * MINUTE_US)
+    for incident in restored:
+        detector.restore(incident)
     for vote in votes:
         is_closed = detector.close_bins(vote.at_us // MINUTE_US * MINUTE_US)
         if resume and is_closed and detector.since_us % (60 * MINUTE_US) == 0:
@@ -138,3 +142,16 @@ def test_suspicion_is_restored_from_the_log() -> None:
     assert [(i.id, i.held, i.closed_us) for i in detector.incidents()] == [
         (i.id, i.held, i.closed_us) for i in incidents
     ]
+
+
+@pytest.mark.parametrize("seed", range(4, 5 + SEEDS))
+def test_suspicion_that_is_restored_lasts_as_long_as_the_failures(seed: int) -> None:
+    """As after an update: no checkpoint of the version before is read, and no test is known."""
+    votes, _ = list_votes(Evening((Busy(0.3, lasts=LASTS),), hours=6), seed)
+    restart = AT + LASTS / 2
+    before = [vote for vote in votes if seconds_after(restart, vote.at_us) < 0]
+    (suspected,) = detect_degraded(before)
+    assert suspected.closed_us is None
+    (lasting,) = detect_degraded(votes[len(before) :], [suspected])
+    assert lasting.id == suspected.id
+    assert 0 < seconds_after(AT + LASTS, lasting.closed_us) < HOUR
