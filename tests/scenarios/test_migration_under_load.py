@@ -231,23 +231,21 @@ async def kill_often(
 ) -> list[int]:
     """Run `migrate` and kill it, again and again; stop early where one came to its end.
 
-    A moment is drawn as a share of the rows, up to `most`, of those that are not on the servers
-    yet. It runs by slices with a look after each, so that no speed decides. Return how many were
-    there at each kill.
+    A moment is drawn as a share of the rows, up to `most`, each later than the one before. It runs
+    by slices with a look after each, so that no speed decides. Return how many were on the servers
+    at each kill.
     """
     counts: list[int] = []
     async with open_connection(running) as connection:
-        count = 0
-        for _ in range(KILLS):
-            wanted = rng.uniform(min(count, most * rows), most * rows)
+        for number in range(KILLS):
+            wanted = (number + rng.random()) / KILLS * most * rows
             process = collector.migrate()
-            is_first = True
-            while (is_first or count < wanted) and process.poll() is None:
+            count = -1
+            while count < wanted and process.poll() is None:
                 process.send_signal(signal.SIGCONT)
                 await asyncio.sleep(SLICE_S)
                 process.send_signal(signal.SIGSTOP)
                 count = await count_rows(connection)
-                is_first = False
             process.kill()
             await asyncio.to_thread(process.communicate)
             counts.append(count)
