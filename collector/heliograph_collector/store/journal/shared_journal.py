@@ -4,7 +4,6 @@ Another process appends, and tells how far it has come. This one reads, and dele
 deletes are short transactions of SQLite, between which those of the writer find their turn.
 """
 
-import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from heliograph_collector.store.disk_errors import describe_database_error
 from heliograph_collector.store.journal import tables as table
 from heliograph_collector.store.journal.group_commit import JournalError
 from heliograph_collector.store.journal.journal_file import JournalFile
+from heliograph_collector.store.journal.position_waiters import PositionWaiters
 
 MAX_MARK_AGE_US = 30 * SECOND_US  # the writer marks itself alive each 5 s; assumed: six are no slip
 
@@ -24,30 +24,22 @@ class SharedJournal(JournalFile):
         """Open the file. Raises JournalError."""
         try:
             super().__init__(path)
-            self._position = table.read_last_position(self._reader)
+            self._growth = PositionWaiters(table.read_last_position(self._reader))
         except sqlite3.Error as error:
             raise JournalError(describe_database_error(f"The journal {path}", error)) from error
-        self._grown = asyncio.Condition()
 
     @property
     def position(self) -> int:
         """Return the highest position that the writer told of."""
-        return self._position
+        return self._growth.position
 
     async def note_position(self, position: int) -> None:
         """Take note of the writer's last commit, and wake who waits for it."""
-        async with self._grown:
-            self._position = max(self._position, position)
-            self._grown.notify_all()
+        self._growth.advance(position)
 
     async def wait_beyond(self, position: int, timeout_s: float) -> bool:
         """Wait for a commit after `position`; return False on timeout."""
-        try:
-            async with asyncio.timeout(timeout_s), self._grown:
-                await self._grown.wait_for(lambda: self._position > position)
-        except TimeoutError:
-            return False
-        return True
+        return await self._growth.wait_beyond(position, timeout_s)
 
     async def mark_alive(self, at_us: int) -> None:
         """Check that the writer has marked itself alive; it alone knows whether it hears agents.

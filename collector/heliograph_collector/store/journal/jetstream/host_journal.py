@@ -114,7 +114,7 @@ class HostJournal(JetStreamJournal):
     async def mark_alive(self, at_us: int) -> None:
         """Check that the servers answer; the leader marks the collector alive."""
         await self._hold()
-        await self._advance(await self._reader.read_last_position())
+        self._growth.advance(await self._reader.read_last_position())
 
     async def mark_expiry(self, at_us: int) -> None:
         raise JournalError("An ingest host deletes nothing.")

@@ -52,6 +52,7 @@ from heliograph_collector.store.journal.jetstream.streams import (
     read_id,
 )
 from heliograph_collector.store.journal.journal import check_row
+from heliograph_collector.store.journal.position_waiters import PositionWaiters
 
 APPEND_S = 12.0  # a new leader took 3 to 8 s; an agent hears of a retry before its own deadline
 
@@ -110,7 +111,7 @@ class JetStreamJournal:
         self.alive_before_us = 0
         self.expiry_before_us = 0
         self.envelopes_kept_us = settings.kept_hours * HOUR_US
-        self._position = info.state.last_seq
+        self._growth = PositionWaiters(info.state.last_seq)
         self._connection = connection
         self._lease = lease
         self.connection = connection
@@ -124,13 +125,12 @@ class JetStreamJournal:
         self._trimmer = RowTrimmer(
             connection, lease, subjects, self._writer, ranges, state, self.hosts
         )
-        self._grown = asyncio.Condition()
         self._is_closed = False
 
     @property
     def position(self) -> int:
         """Return the highest position that this process knows to be stored."""
-        return self._position
+        return self._growth.position
 
     async def append(
         self, rows: Sequence[JournalRow], *, deadline_s: float = APPEND_S
@@ -150,7 +150,7 @@ class JetStreamJournal:
             if position is not None:
                 positions[index] = position
                 self._recent.add(position, replace(rows[index], position=position))
-                await self._advance(position)
+        self._growth.advance(max(filter(None, positions), default=0))
         return positions
 
     async def read(
@@ -161,7 +161,7 @@ class JetStreamJournal:
         limit_bytes: int = 16_777_216,
         kinds: Collection[RowKind] | None = None,
     ) -> list[JournalRow]:
-        return await self._reader.read(after, self._position, limit, limit_bytes, kinds)
+        return await self._reader.read(after, self.position, limit, limit_bytes, kinds)
 
     async def read_body(self, agent: bytes, sequence: int) -> bytes | None:
         message = await self._reader.read_at_leader(self._subjects.envelope(agent, sequence))
@@ -179,18 +179,13 @@ class JetStreamJournal:
 
     async def wait_beyond(self, position: int, timeout_s: float) -> bool:
         """Wait until the position passes `position`; return False on timeout."""
-        try:
-            async with asyncio.timeout(timeout_s), self._grown:
-                await self._grown.wait_for(lambda: self._position > position)
-        except TimeoutError:
-            return self._position > position
-        return True
+        return await self._growth.wait_beyond(position, timeout_s)
 
     async def mark_alive(self, at_us: int) -> None:
         """Record that the collector is alive, and learn of rows whose answers were lost."""
         await self._hold()
         await self._state.put_alive(at_us)
-        await self._advance(await self._reader.read_last_position())
+        self._growth.advance(await self._reader.read_last_position())
 
     async def mark_expiry(self, at_us: int) -> None:
         await self._hold()
@@ -212,7 +207,7 @@ class JetStreamJournal:
 
     async def note_position(self, position: int) -> None:
         """Take note of a row that another process appended, and wake who waits for it."""
-        await self._advance(position)
+        self._growth.advance(position)
 
     def close_appends(self) -> None:
         """Refuse later appends; `open_jetstream` closes the rest."""
@@ -222,7 +217,7 @@ class JetStreamJournal:
         """Read what the bucket has. Raises JournalError."""
         marked_us = await self._state.get_alive()
         newest_us = 0
-        if self._position:
+        if self.position:
             newest_us = await self._read_newest_us()
         self.alive_before_us = max(marked_us, newest_us)
         self.expiry_before_us = await self._state.get_expiry()
@@ -240,7 +235,7 @@ class JetStreamJournal:
         stored_id = await self._state.get_id()
         if stored_id == self.id:
             return
-        if self._position:
+        if self.position:
             raise JournalError(
                 f"The bucket {self._subjects.name}-state does not belong to the stream "
                 f"{self._subjects.name}: restore both of one moment, or give store.journal "
@@ -250,12 +245,6 @@ class JetStreamJournal:
 
     def _is_trimmed(self, row: JournalRow) -> bool:
         return row.kind is RowKind.ENVELOPE and self._ranges.contains(row.agent, row.sequence)
-
-    async def _advance(self, position: int) -> None:
-        if position > self._position:
-            self._position = position
-            async with self._grown:
-                self._grown.notify_all()
 
     async def _hold(self) -> None:
         """Wait until the lease is held. Raises JournalError."""

@@ -32,6 +32,7 @@ IDLE_S = 60.0  # after which the servers drop the consumer of a reader that is g
 ANSWER_S = 2.0  # assumed; then single rows are asked for, which finds a server that answers
 PAUSE_S = 5.0  # assumed; a new leader of the servers took 3 to 8 s
 MAX_UNREAD_BYTES = 67_108_864  # of the subscription; the library drops what is more
+_SHORT_REPLY_TOKENS = 9  # of a message's reply subject without a domain
 _STATUS = "Status"  # header of what is no row: the end of an answer
 _ENDS = frozenset({"404", "408", "409"})  # there is no more now, or none within MAX_BYTES
 
@@ -151,6 +152,19 @@ class RowFeed:
 
     def _build_row(self, message: Msg) -> JournalRow:
         """Build the row of a message. Raises JournalError."""
-        position = message.metadata.sequence.stream
+        position = read_position(message.reply)
         self._position = position + 1
         return build_row(position, decode_message(position, message.data))
+
+
+def read_position(reply: str) -> int:
+    """Read a message's position from the subject for acknowledgments. Raises JournalError.
+
+    It is $JS.ACK, two or no tokens on the domain, then stream, consumer, number of deliveries and
+    position; `Msg.metadata` of the library reads a time and four numbers more, for each row.
+    """
+    tokens = reply.split(".")
+    at = 5 if len(tokens) == _SHORT_REPLY_TOKENS else 7
+    if tokens[:2] != ["$JS", "ACK"] or len(tokens) <= at or not tokens[at].isdecimal():
+        raise JournalError("The journal's servers send a row without its position.")
+    return int(tokens[at])

@@ -20,6 +20,7 @@ from itertools import islice
 from secrets import token_bytes
 
 import nats.js.errors
+from nats.js.api import Header
 
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.group_commit import (
@@ -31,11 +32,11 @@ from heliograph_collector.store.journal.group_commit import (
 )
 from heliograph_collector.store.journal.jetstream.connection import (
     RETRY_S,
-    TRY_S,
     UNANSWERED,
     NatsConnection,
 )
 from heliograph_collector.store.journal.jetstream.lease import AppendPermission
+from heliograph_collector.store.journal.jetstream.row_publisher import RowPublisher
 from heliograph_collector.store.journal.jetstream.stored_rows import (
     RECEIVED,
     TOKEN_BYTES,
@@ -61,6 +62,7 @@ class RowWriter:
         self._connection = connection
         self._lease = lease
         self._subjects = subjects
+        self._publisher = RowPublisher(connection)
         self._queued_bytes = 0
         self._token_by_row: OrderedDict[JournalRow, bytes] = OrderedDict()
         self.calls_in_flight: set[object] = set()
@@ -103,7 +105,7 @@ class RowWriter:
 
     async def _append_row(self, row: JournalRow) -> int | None:
         """Send until it is stored or refused; the caller's deadline ends it."""
-        token = self._token_by_row.pop(row, None) or token_bytes(TOKEN_BYTES)
+        token = self._take_token(row) or token_bytes(TOKEN_BYTES)
         subject = self._subjects.of_row(row, token)
         payload = encode_row(row, token)
         try:
@@ -114,7 +116,7 @@ class RowWriter:
                 except (*UNANSWERED, JournalBusyError):
                     self._note_unanswered(row, token)
                 await asyncio.sleep(RETRY_S)
-                self._token_by_row.pop(row, None)
+                self._take_token(row)
         except asyncio.CancelledError:
             self._note_unanswered(row, token)
             raise
@@ -122,11 +124,9 @@ class RowWriter:
     async def _send(
         self, subject: str, payload: bytes, token: bytes, row: JournalRow
     ) -> int | None:
-        headers = {RECEIVED: str(row.received_us)}
+        headers = {RECEIVED: str(row.received_us), Header.EXPECTED_STREAM: self._subjects.name}
         try:
-            receipt = await self._connection.js.publish(
-                subject, payload, timeout=TRY_S, stream=self._subjects.name, headers=headers
-            )
+            return await self._publisher.publish(subject, payload, headers)
         except nats.js.errors.APIError as error:
             if error.err_code == _REFUSED:
                 return await self._resolve_refusal(subject, token, error)
@@ -137,7 +137,6 @@ class RowWriter:
             raise JournalError(
                 f"The journal's servers refuse a row ({error.description})."
             ) from error
-        return receipt.seq
 
     async def _resolve_refusal(
         self, subject: str, token: bytes, refusal: nats.js.errors.APIError
@@ -169,6 +168,10 @@ class RowWriter:
         """Return whether a message that nobody answered may still be on its way."""
         newest_s = next(reversed(self._late_until_s.values()), 0.0)
         return newest_s > asyncio.get_running_loop().time()
+
+    def _take_token(self, row: JournalRow) -> bytes | None:
+        """Take the token of an equal row that nobody answered, which envelopes never have."""
+        return self._token_by_row.pop(row, None) if self._token_by_row else None
 
     def _note_unanswered(self, row: JournalRow, token: bytes) -> None:
         if row.kind is not RowKind.ENVELOPE:
