@@ -4,6 +4,8 @@ Each vantage that fell silent may give testimony, at once or when it is back:
 
 - *online*: foreign anchors answered it while the carrier that it was lost by stayed dead for longer
   than an agent waits between two attempts. Then its network worked and the way to us did not.
+- *interrupted*: the same, but it tells only when it is back by the lost carrier, within minutes.
+  Sessions break so where lines dial in again, a NAT restarts, or IPv6 fails; a block lasts.
 - *offline*: the first that it measured in the silence was that no foreign anchor answers.
 - *stopped*: its machine is known to have run through the silence, and the agent, back for ten
   minutes by the same way, tells nothing of it. One that runs always does: it had stopped itself.
@@ -32,6 +34,7 @@ from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.steadiness import REJOIN_US
 from heliograph_collector.detect.silence.vantage_presence import (
     BOOT_US,
+    BRIEF_US,
     UPLOAD_WAIT_US,
     VantagePresence,
 )
@@ -90,6 +93,7 @@ def weigh_evidence(
         powerless=count([t.is_powerless for t in testimony]),
         powered=count(powered),
         stopped=count(stopped),
+        interrupted=count([t.is_interrupted for t in testimony]),
         booted=count(_list_booted(testimony)),
         is_grid=is_grid,
         lost_by=_list_lost_ways(
@@ -227,6 +231,24 @@ class _Testimony:
 
     @property
     def is_online(self) -> bool:
+        return self._has_link and not self._was_brief
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Return whether its link worked, and its lost carrier did again too soon for a block."""
+        return self._has_link and self._was_brief
+
+    @property
+    def _was_brief(self) -> bool:
+        """Return whether it told only when it was back by the lost carrier, after minutes."""
+        vantage = self.vantage
+        if vantage.is_rerouted or not self.is_rejoined or self.report is None:
+            return False
+        silent_us = vantage.rejoined_us - vantage.heard_us
+        return silent_us <= BRIEF_US and self.report.at_us >= vantage.rejoined_us
+
+    @property
+    def _has_link(self) -> bool:
         report = self.report
         if report is None or not report.online or self._is_elsewhere:
             return False

@@ -193,7 +193,7 @@ class OutageEpisode:
         self.evidence = weigh_evidence(
             *told, is_cut=self.confirmed_us is not None, is_grid=is_grid, since_us=self.from_us
         )
-        if self.evidence.has_stopped(self.limits):
+        if self.evidence.has_stopped(self.limits) or self.evidence.was_interrupted(self.limits):
             self._close(IncidentState.WITHDRAWN, self.closed_us or now_us)
             return
         kind = self.evidence.explain(self.limits)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.thresholds import Thresholds
 
+_INTERRUPTED_SHARE = 0.5  # of those that fell silent, so that hardly a cell is dark; assumed
 _SIGNS_SHARE = 0.2  # of those that fell silent as in a power failure; the others have no battery
 
 
@@ -19,6 +20,7 @@ class SilenceEvidence:
     powered: float  # it measured in the silence, so it had power
     lost_by: tuple[str, ...] = ()  # carriers of those that were online
     stopped: float = 0.0  # its machine ran, and it was not there to measure
+    interrupted: float = 0.0  # its link worked, and the lost carrier was back within minutes
     booted: float = 0.0  # its machine began as lines came back, where these alone fell
     is_grid: bool = False  # lines fell as by a grid, which a third need not tell
 
@@ -35,6 +37,11 @@ class SilenceEvidence:
     def has_stopped(self, limits: Thresholds) -> bool:
         """Return whether the agents themselves had stopped."""
         return self._decides(self.stopped, self.online + self.offline, limits)
+
+    def was_interrupted(self, limits: Thresholds) -> bool:
+        """Return whether sessions broke for minutes while links worked: no cut, and no block."""
+        against = self.online + self.offline
+        return self._decides(self.interrupted, against, limits, _INTERRUPTED_SHARE)
 
     def confidence(self, kind: IncidentKind, limits: Thresholds) -> float:
         """Return the confidence in a block of the collector or in a power failure."""
