@@ -16,6 +16,7 @@ from heliograph_collector.detect.blocking.clearing import Clearing
 from heliograph_collector.detect.blocking.editions import AgentEditions, EditionDoubts
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.evidence import CellEvidence, has_lines
+from heliograph_collector.detect.blocking.failed_resolvers import select_unresolved
 from heliograph_collector.detect.blocking.flapping import FlappingVantages, find_partial
 from heliograph_collector.detect.blocking.known_votes import KnownVotes
 from heliograph_collector.detect.blocking.latest_votes import NewVoters
@@ -146,10 +147,10 @@ class CountryService:
             votes, rate, usual, self.confirmed, nats, now_us, limits
         )
         self._hold_partial(flapping_cells, now_us, others)
-        loud = self.evidence.find_loud(limits)
-        if loud or any(self.recent_cells):
-            doubts = EditionDoubts(editions, self.first_bad, self.last_good, others)
-            self._raise_alarms(votes, now_us, loud, others, doubts.select(votes))
+        if (loud := self.evidence.find_loud(limits)) or any(self.recent_cells):
+            doubts = EditionDoubts(editions, self.first_bad, self.last_good, others).select(votes)
+            doubts |= select_unresolved(votes, self.first_bad, usual.tests)
+            self._raise_alarms(votes, now_us, loud, others, doubts)
 
     def _add_evidence(
         self,
@@ -275,7 +276,7 @@ class CountryService:
         now_us: int,
         loud: AbstractSet[Scope],
         others: OtherCountries,
-        doubted: AbstractSet[str],
+        doubted: Mapping[str, str],
     ) -> None:
         limits = self.limits
         hits = _list_hits(o for o in votes if o.standing is not VoteValue.DOWN)
@@ -302,7 +303,7 @@ class CountryService:
         elif new_cells:
             self._grow(lasting, new_cells, votes_by_place, persons, now_us, others)
         for episode in [*self.episodes]:
-            episode.mark_edition(votes, doubted, now_us)
+            episode.mark_doubt(votes, doubted, now_us)
             touched = tuple(p for p in steady_cells if episode.touches(p))
             if not episode.is_open or episode.confirmed_us is not None:
                 continue

@@ -19,7 +19,7 @@ from statistics import median_low
 
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.detect.blocking.country_service import CountryService
-from heliograph_collector.detect.blocking.episode import BlockingEpisode
+from heliograph_collector.detect.blocking.episode import ALL_SERVICES, BlockingEpisode
 from heliograph_collector.detect.blocking.other_services import ANSWERED
 from heliograph_collector.detect.stats.localization import attach_persons
 from heliograph_collector.detect.stats.voting import (
@@ -46,8 +46,6 @@ from heliograph_collector.model.signals import (
     VoteValue,
 )
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
-
-ALL_SERVICES = "all_services"  # the reason against a confirmation
 
 # Assumed, all of them:
 _KNOWN_US = 30 * MINUTE_US  # an older test says nothing of a vantage

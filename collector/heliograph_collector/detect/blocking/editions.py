@@ -31,6 +31,8 @@ from heliograph_collector.detect.stats.voting import (
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
 
+EDITION = "restarts"  # one word for programs that begin again, and fail
+
 # Of a split by chance; assumed. Three failing vantages of one edition beside seven working ones of
 # others in one network are enough. By chance one block of a hundred is detected later, if it
 # reaches a part of a network's vantages, and mostly those of one edition.
@@ -148,9 +150,12 @@ class EditionDoubts:
     last_good: Mapping[str, int]
     others: OtherCountries  # of this bin
 
-    def select(self, votes: Sequence[ServiceVote]) -> frozenset[str]:
-        """Return the vantages whose failures are in doubt, of the fresh votes of the country."""
-        return self._select_begun(votes) | self._select_split(votes)
+    def select(self, votes: Sequence[ServiceVote]) -> dict[str, str]:
+        """Return the vantages whose failures are in doubt, of the fresh votes of the country.
+
+        The reason is beside each.
+        """
+        return dict.fromkeys(self._select_begun(votes) | self._select_split(votes), EDITION)
 
     def _select_split(self, votes: Sequence[ServiceVote]) -> frozenset[str]:
         """Return the vantages of editions that fail where others work, here or elsewhere."""

@@ -49,7 +49,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 DOWN = "down_elsewhere"
 ELSEWHERE = "elsewhere"
-EDITION = "restarts"  # one word for programs that begin again, and fail
+ALL_SERVICES = "all_services"  # of a network, or most of a country, fail alike
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class BlockingEpisode:
     closed_us: int | None = None
     ended: Bracket | None = None
     held: tuple[str, ...] = ()
-    elsewhere_us: int | None = None  # last bin in which other countries failed alike
+    elsewhere_us: int | None = None  # last bin in which other countries, or all services, did
     hints: tuple[str, ...] = ()  # the functions that alone are blocked
     turns: list[PhaseChange] = field(default_factory=list)
     wary: bool = False  # a block of these cells closed within wary_s before
@@ -314,26 +314,24 @@ class BlockingEpisode:
             self._close(now_us)
 
     def mark_elsewhere(self, now_us: int) -> None:
-        """Hold or withdraw the episode, because other countries failed alike.
-
-        A confirmed episode is withdrawn only within `fresh_s` of its confirmation.
-        """
+        """Hold it, as other countries failed alike; withdraw what was told within `fresh_s`."""
         if self.confirmed_us is None:
             self.elsewhere_us = now_us
             self.held = (ELSEWHERE,)
         elif self._is_new(now_us):
             self._withdraw(now_us, ELSEWHERE)
 
-    def mark_edition(
-        self, votes: Iterable[ServiceVote], doubted: AbstractSet[str], now_us: int
+    def mark_doubt(
+        self, votes: Iterable[ServiceVote], doubts: Mapping[str, str], now_us: int
     ) -> None:
-        """Hold or withdraw the episode: an edition may be what fails there, or is all that does."""
+        """Hold or withdraw the episode: these reasons may explain what fails, or all of it."""
         inside = [o for o in self._votes_inside(votes) if o.standing in FAILING_VALUES]
-        are_doubted = [o.witness.nym in doubted for o in inside]
+        reasons = [doubts.get(o.witness.nym, "") for o in inside]
         if self.confirmed_us is None:
-            self.held = self.held or ((EDITION,) if any(are_doubted) else ())
-        elif self.is_open and inside and all(are_doubted) and self._is_new(now_us):
-            self._withdraw(now_us, EDITION)
+            self.held = self.held or tuple(filter(None, reasons))[:1]
+            self.elsewhere_us = now_us if ALL_SERVICES in reasons else self.elsewhere_us
+        elif self.is_open and inside and all(reasons) and self._is_new(now_us):
+            self._withdraw(now_us, reasons[0])
 
     def _is_new(self, now_us: int) -> bool:
         return now_us - (self.confirmed_us or 0) <= int(self.limits.fresh_s * SECOND_US)

@@ -10,8 +10,7 @@ that fail in the same minutes: a site of a network that delivers for others may 
 countries, and most failures there are `down`, while tests whose control met another site are not.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from heliograph.units import SECOND_US
@@ -91,7 +90,7 @@ class KnownVotes:
     def select_failing(
         self,
         cells: Iterable[AffectedCell],
-        doubted: AbstractSet[str],
+        doubted: Container[str],
         now_us: int,
         limits: Thresholds,
     ) -> tuple[AffectedCell, ...]:
