@@ -27,6 +27,7 @@ from heliograph_collector.detect.silence import (
 )
 from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.burst_test import has_burst, list_holds, select_significant
+from heliograph_collector.detect.silence.daily_routine import confirm_or_hold
 from heliograph_collector.detect.silence.entrance_view import (
     EntranceView,
     have_ways_fallen,
@@ -140,8 +141,7 @@ class _Evaluation:
         self._evasion = EvasionTest(*where, candidate.replays, now_us)
         lost_by = {vantage.lost_by for vantage in silent if not vantage.deferred}
         self._others = merging.list_others(outages, candidate.dark, candidate.country, lost_by)
-        since_us = now_us - int(self._limits.join_s * SECOND_US)
-        self._extended = merging.list_extensible(self._others, since_us)
+        self._extended = merging.list_extensible(self._others, now_us, self._limits)
         kept = outages, self._others, self._extended
         self._open = merging.OpenOutages(*kept, presence, now_us)
         candidate.from_us = min([candidate.burst_us, *(o.from_us for o in self._extended)])
@@ -388,13 +388,10 @@ class _Evaluation:
 
     def _settle_outage(self, own: OutageEpisode, narrowed_cells: tuple[AffectedCell, ...]) -> None:
         """Merge the outage into one that holds or precedes it, or confirm it."""
-        is_power = confounders.is_power_failure(own.parts, self._voters.deciding, self._limits)
         settled = self._open.merge(own, narrowed_cells)
         if settled is None:
             return
         if settled.may_be_confirmed:
-            if not is_power or confounders.may_be_order(own.parts, self._voters.deciding):
-                settled.confirm(self._now_us)
-            settled.held = (confounders.POWER,) if is_power else ()
+            confirm_or_hold(settled, own.parts, self._voters.deciding, self._now_us)
         settled.replays.update(self._candidate.replays)
         settled.reconsider(self._presence, self._now_us)

@@ -16,6 +16,7 @@ from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
 
+_BELL_US = 900 * SECOND_US  # in which all go that one bell or order takes; assumed
 _FEW_LINES_US = 150 * SECOND_US  # in which most find another way; below `give_up_s`; assumed
 
 
@@ -30,9 +31,16 @@ def list_others(
     return [outage for outage in others if outage.explains(lost_by)]
 
 
-def list_extensible(outages: Iterable[OutageEpisode], since_us: int) -> list[OutageEpisode]:
-    """List the open outages that began or grew since a time: what falls now may extend them."""
-    return [o for o in outages if o.is_open and max(o.grown_us, o.suspected_us) >= since_us]
+def list_extensible(
+    outages: Iterable[OutageEpisode], now_us: int, limits: Thresholds
+) -> list[OutageEpisode]:
+    """List the open outages that began or grew lately: what falls now may extend them.
+
+    Machines that are switched off by routine are apart from what comes after a quarter of an hour.
+    """
+    since_us = now_us - int(limits.join_s * SECOND_US)
+    grown = [o for o in outages if o.is_open and max(o.grown_us, o.suspected_us) >= since_us]
+    return [o for o in grown if not o.is_routine or now_us - o.suspected_us <= _BELL_US]
 
 
 def find_enclosing(

@@ -90,6 +90,7 @@ class OutageEpisode:
     needed: float = 0.0  # live votes before its end, if its silent vantages are unknown
     is_refuted: bool = False  # its sessions only broke and came back
     is_doubted: bool = False  # by nothing but those who say that their links work
+    is_routine: bool = False  # it is held because its machines are switched off at this time
     _clear_us: int | None = None
     _last: tuple[AffectedCell, ...] = ()
     _back: tuple[int, int] | None = None  # (evaluated at, first return) of a possible opening
@@ -201,6 +202,7 @@ class OutageEpisode:
             return  # others live there by other carriers: anchors of ours failed as well
         self._doubt_cut(silenced, now_us)
         is_told = kind is self.kind and UNSEEN in self.held  # more of the same confirms nothing
+        is_told |= self.is_routine and kind is IncidentKind.POWER  # so machines begin each morning
         if kind is None or is_told or self.evidence.silent < self.limits.votes:
             return
         if kind is self.kind or kind is not IncidentKind.COLLECTOR_BLOCKED:
@@ -238,7 +240,7 @@ class OutageEpisode:
         """Take an explanation; it confirms nothing unless others show it too (`is_seen`)."""
         is_other = kind is not self.kind
         is_doubted = confounders.POWER in self.held or (is_other and UNSEEN in self.held)
-        is_doubted |= self.is_doubted
+        is_doubted |= self.is_doubted or self.is_routine
         self.is_doubted = False
         if is_other:
             first = KindChange(self.kind, self.confirmed_us or self.suspected_us)

@@ -28,6 +28,8 @@ BRIEF_US = 600 * SECOND_US  # of a session that was ended to begin again; assume
 # IMC 2016). One night may be missed by chance, so two are looked at.
 _BREAK_DAYS = 2
 _SAME_TIME_US = 900 * SECOND_US  # either way: a step of habits (level/cell_counts.py)
+_ROUTINE_DAYS = 7  # that a routine may have: a week, of which two days are free
+_MAX_SHUTDOWNS = 16  # assumed, as is the next
 _MAX_BREAKS = 16  # of a vantage; one that breaks more often has no such habit; assumed
 
 
@@ -75,6 +77,7 @@ class VantagePresence:
     stays: dict[str, int] = field(default_factory=dict)  # countries, and when it was first in each
     seen_us: int = 0  # its first arrival, or its return from its last long absence
     breaks: tuple[tuple[int, int], ...] = ()  # (begin, length) of its last brief silences
+    shutdowns: tuple[int, ...] = ()  # when its machine was heard last before it was switched off
 
     @property
     def place(self) -> VantageLocation:
@@ -172,6 +175,11 @@ class VantagePresence:
                 usual = (begin_us, length_us)
         return usual
 
+    def count_shutdowns(self) -> int:
+        """Count the days of the last week on which it was switched off at the time of its loss."""
+        days = {count_days(at_us, self.heard_us) for at_us in self.shutdowns}
+        return sum(1 <= number <= _ROUTINE_DAYS for number in days)
+
     def mark_silent(self, heard_us: int, at_us: int, closed_us: int = 0) -> None:
         self.status = PresenceStatus.SILENT
         self.heard_us = heard_us
@@ -226,6 +234,8 @@ class VantagePresence:
             is_rebooted = is_known and (signal.uptime_s or 0) * SECOND_US < silent_us
             self.rebooted = is_rebooted
             self.powerless_us = self.lost_us if self.power_failed else self.powerless_us
+            if is_rebooted and silent_us > BRIEF_US:
+                self._note_shutdown()
             if is_rebooted and (signal.uptime_s or 0) * SECOND_US <= BOOT_US:
                 self.booted_us = at_us
             self.ran_on = signal.same_boot or (is_known and not is_rebooted)
@@ -238,6 +248,10 @@ class VantagePresence:
         Its return is known before what it measured, and told of a power failure until then.
         """
         self.report = report
+        if not report.alive and report.until_us - self.heard_us > BRIEF_US:
+            self._note_shutdown()
+        elif self.has_measured:
+            self.shutdowns = tuple(at_us for at_us in self.shutdowns if at_us != self.heard_us)
         if self.powerless_us == self.lost_us and not self.power_failed:
             self.powerless_us = 0
 
@@ -248,6 +262,14 @@ class VantagePresence:
         since_us = self.heard_us - _BREAK_DAYS * DAY_US - _SAME_TIME_US
         recent = [brief for brief in self.breaks if brief[0] >= since_us]
         self.breaks = (*recent[1 - _MAX_BREAKS :], (self.heard_us, length_us))
+
+    def _note_shutdown(self) -> None:
+        """Keep when its machine was switched off, which may be so at this time of the next days."""
+        if self.deferred or self.heard_us in self.shutdowns:
+            return
+        since_us = self.heard_us - _ROUTINE_DAYS * DAY_US - _SAME_TIME_US
+        recent = [at_us for at_us in self.shutdowns if at_us >= since_us]
+        self.shutdowns = (*recent[1 - _MAX_SHUTDOWNS :], self.heard_us)
 
     def _note_home(self, signal: VantageArrival) -> None:
         carrier = signal.witness.carrier

@@ -1,0 +1,85 @@
+"""Daily routine: machines of one network that are switched off at one time of the day.
+
+Theory of operation. A school, an office or a laboratory with a network of its own switches its
+machines off with a bell, and on in the morning. That falls like a cut of the network, and comes
+back like a power failure. Two such days show a routine: most of those that are silent were switched
+off at this time of two of the last seven days, and began anew later without a measurement in
+between. Then it is only suspected (`habit`), and the morning's reboots tell of no power failure. An
+order differs: its people measure that no anchor answers, so that what they switch off later is no
+routine, and a curfew takes several networks in a quarter of an hour.
+"""
+
+from collections.abc import Sequence
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.voting import count_votes, sum_votes
+from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.thresholds import Thresholds
+
+# Assumed, all of them:
+_DAYS = 2  # on which a machine was switched off at this time: it will be again
+_BELL_US = 900 * SECOND_US  # in which all go that one bell or order takes
+_OTHERS_SHARE = 0.2  # of those that fall, who are in other networks: some go by chance
+_DUE_SHARE = 0.5  # of the silent, that are switched off by routine
+
+
+def are_off_by_routine(
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], limits: Thresholds
+) -> bool:
+    """Return whether the silent of these cells were switched off, as on earlier days.
+
+    Args:
+        cells: Those that fell silent.
+        vantages: The country's established vantages, here or silent.
+        limits: The thresholds.
+    """
+    inside = [v for v in vantages if any(cell.scope.includes(v.place) for cell in cells)]
+    silent = [v for v in inside if v.is_silent]
+    if len({v.place.asn for v in silent}) != 1 or _do_others_fall(silent, vantages, limits):
+        return False
+    due = {v.witness.nym for v in silent if v.count_shutdowns() >= _DAYS}
+    if not due:
+        return False
+    due_votes = count_votes([(v.witness, v.witness.nym in due) for v in silent], limits.nat_votes)
+    others = [(v.witness, v.is_silent and v.witness.nym not in due) for v in inside]
+    other_votes = count_votes(others, limits.nat_votes)
+    is_most = sum_votes(due_votes).share >= _DUE_SHARE
+    return is_most and sum_votes(other_votes).share < limits.confirm_share
+
+
+def _do_others_fall(
+    silent: Sequence[VantagePresence], vantages: Sequence[VantagePresence], limits: Thresholds
+) -> bool:
+    """Return whether other networks fall silent in the same minutes, as by an order."""
+    since_us = min(v.lost_us for v in silent) - _BELL_US
+    asn = silent[0].place.asn
+    others = [v for v in vantages if v.is_silent and v.lost_us >= since_us and v.place.asn != asn]
+    return len(others) >= max(limits.burst, _OTHERS_SHARE * len(silent))
+
+
+def confirm_or_hold(
+    outage: OutageEpisode,
+    cells: Sequence[AffectedCell],
+    vantages: Sequence[VantagePresence],
+    now_us: int,
+) -> None:
+    """Confirm an outage whose cells stayed silent, unless people or the power explain it.
+
+    Args:
+        outage: One that waits for no more than that.
+        cells: What fell silent now, of which it may hold more.
+        vantages: The country's established vantages, here or silent.
+        now_us: The time of the evaluation.
+    """
+    limits = outage.limits
+    outage.is_routine = are_off_by_routine(cells, vantages, limits)
+    if outage.is_routine:
+        outage.held = (confounders.HABIT,)
+        return
+    is_power = confounders.is_power_failure(cells, vantages, limits)
+    if not is_power or confounders.may_be_order(cells, vantages):
+        outage.confirm(now_us)
+    outage.held = (confounders.POWER,) if is_power else ()
