@@ -1,5 +1,6 @@
 """Suspected falls of a level, and their place beside the outages of the burst channel."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from heliograph_collector.incidents.incident import (
 from heliograph_collector.model.scope import AffectedCell, Scope
 
 SAMPLE_US = 2 * MINUTE_US  # between two looks at a level; assumed
+_MAIN_SHARE = 0.5  # of the silent, that fell and had not gone to bed; assumed
 
 
 def next_sample_us(at_us: int) -> int:
@@ -74,3 +76,14 @@ def join_channels(outages: Sequence[Incident], falls: Sequence[Incident]) -> lis
 
 def _holds(outer: Incident, inner: Incident) -> bool:
     return inner.scope.is_within(outer.scope) and inner.overlaps(outer)
+
+
+def find_main_fall(lost_us: Sequence[int]) -> int:
+    """Return when half began to go, those that went in the shortest time.
+
+    Who was silent by then had gone to bed, or by chance.
+    """
+    times_us = sorted(lost_us)
+    count = math.ceil(_MAIN_SHARE * len(times_us))
+    firsts = range(len(times_us) - count + 1)
+    return times_us[min(firsts, key=lambda first: times_us[first + count - 1] - times_us[first])]

@@ -52,7 +52,7 @@ from heliograph_collector.detect.level.common_dip import (
     is_common_mode,
 )
 from heliograph_collector.detect.level.darkness import is_cut_off
-from heliograph_collector.detect.level.fall import LevelFall
+from heliograph_collector.detect.level.fall import LevelFall, find_main_fall
 from heliograph_collector.detect.level.habit import LevelHabit
 from heliograph_collector.detect.level.night_test import (
     is_habit_known,
@@ -77,7 +77,6 @@ from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
-from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.incidents.incident import Bracket, IncidentKind, incident_id
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
@@ -371,7 +370,7 @@ def _find_doubts(
     if is_told or confounders.is_power_failure((part,), fallen, limits):
         return (confounders.POWER,)
     at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
-    since_us = quantile([v.lost_us for v in silent], 0.1)  # the first may be chance
+    since_us = find_main_fall([v.lost_us for v in silent])  # the first may be chance, or sleep
     reason = find_voluntary_end((part,), at_home, since_us, sample.now_us, limits)
     if reason:
         return (reason,)

@@ -32,6 +32,7 @@ from functools import partial
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.steadiness import REJOIN_US
+from heliograph_collector.detect.silence.switched_off import went_one_by_one
 from heliograph_collector.detect.silence.vantage_presence import (
     BOOT_US,
     BRIEF_US,
@@ -75,12 +76,13 @@ def weigh_evidence(
     testimony = [
         _Testimony(s, reports.get(s.witness.nym), now_us, limits, since_us) for s in members
     ]
+    powerless, off = _list_powerless(testimony)
     powered = [t.is_powered and not (is_grid and t.is_phone) for t in testimony]
     count = partial(_count, testimony, nat_votes=nat_votes)
     least = 1 if is_cut and len(testimony) < limits.few else limits.witnesses
     rerouted = _list_rerouted(testimony, limits, least)
-    stopped = [t.is_stopped for t in testimony]
-    backs_us = [t.vantage.back_us for t in testimony if t.is_stopped]
+    stopped = [t.is_stopped or is_off for t, is_off in zip(testimony, off, strict=True)]
+    backs_us = [t.vantage.back_us for t, hit in zip(testimony, stopped, strict=True) if hit]
     if not backs_us or quantile(backs_us, 0.9) - quantile(backs_us, 0.1) <= REJOIN_US:
         stopped = [False] * len(testimony)  # after a cut all are back together
     online = [
@@ -90,11 +92,11 @@ def weigh_evidence(
         silent=count([True for _ in testimony]),
         online=count(online),
         offline=count([t.is_offline for t in testimony]),
-        powerless=count([t.is_powerless for t in testimony]),
+        powerless=count(powerless),
         powered=count(powered),
         stopped=count(stopped),
         interrupted=count([t.is_interrupted for t in testimony]),
-        booted=count(_list_booted(testimony)),
+        booted=0.0 if any(off) else count(_list_booted(testimony)),
         is_grid=is_grid,
         lost_by=_list_lost_ways(
             t.vantage.lost_by for t, is_told in zip(testimony, online, strict=True) if is_told
@@ -111,6 +113,23 @@ def _list_lost_ways(lost_by: Iterable[str]) -> tuple[str, ...]:
     counts = Counter(lost_by)
     least = _LOST_SHARE * counts.total()
     return tuple(sorted(carrier for carrier, count in counts.items() if count >= least))
+
+
+def _list_powerless(testimony: Sequence["_Testimony"]) -> tuple[list[bool], list[bool]]:
+    """List who tells of a power failure, and whose machine was only switched off.
+
+    Machines of a grid that fails go together. Phones have batteries: where they alone fell, that
+    they began again is no sign of it.
+    """
+    powerless = [t.is_powerless for t in testimony]
+    began = [
+        hit and not t.vantage.lost_on_battery for t, hit in zip(testimony, powerless, strict=True)
+    ]
+    is_single = went_one_by_one(t.vantage for t, hit in zip(testimony, began, strict=True) if hit)
+    off = [hit and is_single for hit in began]
+    if is_single or all(t.is_phone for t in testimony):
+        powerless = [hit and not is_began for hit, is_began in zip(powerless, began, strict=True)]
+    return powerless, off
 
 
 def _list_booted(testimony: Sequence["_Testimony"]) -> list[bool]:

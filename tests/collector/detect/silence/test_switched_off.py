@@ -1,0 +1,114 @@
+"""Machines that were switched off one by one tell of no power failure, and of no cut."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from random import Random
+
+from heliograph_collector.detect import Incident, detect_silence
+from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.model.signals import VantageArrival, VantageLoss, VantageRef
+from support.presence_model import Signals, at, country, live, world
+
+HOUR, DAY = 3_600.0, 86_400.0
+HOME = country(each=3)
+PHONES = [v for v in HOME if v.place.access == "mobile"]
+LINES = [v for v in HOME if v.place.access == "fixed"]
+Draw = Callable[[Random], float]
+
+
+def begin_again(machines: Iterable[VantageRef], rng: Random, gone: Draw, back: Draw) -> Signals:
+    """Each goes and comes back at times of its own, as its machine begins."""
+    signals: Signals = []
+    for machine in machines:
+        heard_s = gone(rng)
+        back_s = max(heard_s + 60, back(rng))
+        signals.append(VantageLoss(at(heard_s + 37.5), machine.nym, at(heard_s)))
+        signals.append(VantageArrival(at(back_s), machine, uptime_s=50))
+    return signals
+
+
+def _list_told(
+    machines: Iterable[VantageRef],
+    gone: Draw,
+    back: Draw,
+    others: Signals | None = None,
+    until_s: float = 2.5 * DAY,
+) -> list[Incident]:
+    """List what is told in the end, and not withdrawn."""
+    told: list[Incident] = []
+    for seed in (1, 2):
+        rng = Random(seed)
+        signals = live(HOME + world(), rng, 60, churn=1.0)
+        signals += [*begin_again(machines, rng, gone, back), *(others or [])]
+        incidents = detect_silence(signals, at(until_s)).incidents
+        stands = (IncidentState.CONFIRMED, IncidentState.CLOSED)
+        told += [i for i in incidents if i.state in stands]
+    return told
+
+
+def test_phones_that_install_an_update_are_no_power_failure() -> None:
+    """A quarter went to bed, and most others begin again in the hour after midnight."""
+    midnight_s = DAY + 19 * HOUR
+    asleep, up = PHONES[::4], [v for n, v in enumerate(PHONES) if n % 4]
+    night = begin_again(
+        asleep,
+        Random(3),
+        lambda rng: midnight_s - rng.uniform(2, 4) * HOUR,
+        lambda rng: midnight_s + 8 * HOUR + rng.uniform(0, HOUR),
+    )
+
+    def gone(rng: Random) -> float:
+        return midnight_s + rng.uniform(0, HOUR)
+
+    def back(rng: Random) -> float:
+        return midnight_s + rng.uniform(1, 1.6) * HOUR
+
+    for until_s in (midnight_s + HOUR, 2.5 * DAY):
+        assert _list_told(up[4:], gone, back, night, until_s) == []
+
+
+def test_people_who_switch_off_in_the_evening_are_no_power_failure() -> None:
+    """Three quarters go to bed after a night in which nobody did, and begin in the morning."""
+    evening_s = DAY + 17 * HOUR
+
+    def gone(rng: Random) -> float:
+        return evening_s + rng.gauss(0, 2_400)
+
+    def back(rng: Random) -> float:
+        return evening_s + 9 * HOUR - 3_600 + rng.gauss(0, 2_400)
+
+    assert _list_told([v for n, v in enumerate(HOME) if n % 4], gone, back) == []
+
+
+def test_phones_that_are_cut_and_begin_again_are_cut() -> None:
+    at_noon_s = DAY + 6 * HOUR
+
+    def gone(rng: Random) -> float:
+        return at_noon_s + rng.uniform(0, 30)
+
+    def back(rng: Random) -> float:
+        return at_noon_s + 1.5 * HOUR + rng.uniform(0, 300)
+
+    told = _list_told(PHONES, gone, back)
+    assert [incident.kind for incident in told] == [IncidentKind.SILENCE] * 2
+
+
+def _draw(since_s: float, rng: Random) -> float:
+    return since_s + rng.uniform(0, 60)
+
+
+def test_regions_that_lose_power_by_turns_do_so_together() -> None:
+    noon_s = DAY + 6 * HOUR
+    regions = sorted({line.place.region for line in LINES})
+    for seed in (1, 2):
+        rng = Random(seed)
+        signals = live(HOME + world(), rng, 60, churn=1.0)
+        for number, region in enumerate(regions):
+            own = [line for line in LINES if line.place.region == region]
+            since_s = noon_s + number * 1_200
+            signals += begin_again(
+                own, rng, partial(_draw, since_s), partial(_draw, since_s + 7_200)
+            )
+        incidents = detect_silence(signals, at(2 * DAY)).incidents
+        told = {i.kind for i in incidents if i.state is IncidentState.CLOSED}
+        assert told == {IncidentKind.POWER}, seed
