@@ -4,8 +4,9 @@ Each vantage that fell silent may give testimony, at once or when it is back:
 
 - *online*: foreign anchors answered it while the carrier that it was lost by stayed dead for longer
   than an agent waits between two attempts. Then its network worked and the way to us did not.
-- *interrupted*: the same, but it tells only when it is back by the lost carrier, within minutes.
-  Sessions break so where lines dial in again, a NAT restarts, or IPv6 fails; a block lasts.
+- *interrupted*: the same, but it tells only when it is back by the lost carrier, within minutes,
+  and hardly anybody is online by another way. Sessions break so where lines dial in again, a NAT
+  restarts, or IPv6 fails; a block lasts.
 - *offline*: the first that it measured in the silence was that no foreign anchor answers.
 - *stopped*: its machine is known to have run through the silence, and the agent, back for ten
   minutes by the same way, tells nothing of it. One that runs always does: it had stopped itself.
@@ -31,6 +32,7 @@ from functools import partial
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
+from heliograph_collector.detect.silence.silent_ways import list_lost_ways
 from heliograph_collector.detect.silence.steadiness import REJOIN_US
 from heliograph_collector.detect.silence.switched_off import went_one_by_one
 from heliograph_collector.detect.silence.vantage_presence import (
@@ -47,7 +49,6 @@ from heliograph_collector.model.thresholds import Thresholds
 _DOUBT_SHARE = 0.1  # of those that fell silent, whose words leave a cut in doubt; assumed
 _SMALL_FLEET = 20  # that fell silent: one or two of them are a tenth; assumed
 _PROMPT_SHARE = 0.1  # of those that fell silent, who evade a block within two retries; assumed
-_LOST_SHARE = 0.1  # of those online, who lost a carrier, if that is blocked; assumed
 
 
 def weigh_evidence(
@@ -88,6 +89,11 @@ def weigh_evidence(
     online = [
         t.is_online or is_rerouted for t, is_rerouted in zip(testimony, rerouted, strict=True)
     ]
+    interrupted = [t.is_interrupted for t in testimony]
+    evading = [hit and not t.tells_at_return for t, hit in zip(testimony, online, strict=True)]
+    if count(evading) >= max(least, _PROMPT_SHARE * len(testimony)):
+        online = [any(hits) for hits in zip(online, interrupted, strict=True)]
+        interrupted = [False] * len(testimony)
     return SilenceEvidence(
         silent=count([True for _ in testimony]),
         online=count(online),
@@ -95,24 +101,13 @@ def weigh_evidence(
         powerless=count(powerless),
         powered=count(powered),
         stopped=count(stopped),
-        interrupted=count([t.is_interrupted for t in testimony]),
+        interrupted=count(interrupted),
         booted=0.0 if any(off) else count(_list_booted(testimony)),
         is_grid=is_grid,
-        lost_by=_list_lost_ways(
+        lost_by=list_lost_ways(
             t.vantage.lost_by for t, is_told in zip(testimony, online, strict=True) if is_told
         ),
     )
-
-
-def _list_lost_ways(lost_by: Iterable[str]) -> tuple[str, ...]:
-    """List the carriers that a tenth of those online lost: by others single ones go by chance.
-
-    A block explains all silences over its carriers, so one that returned by another entrance and
-    was lost there once more would hide a cut of those that are on it.
-    """
-    counts = Counter(lost_by)
-    least = _LOST_SHARE * counts.total()
-    return tuple(sorted(carrier for carrier, count in counts.items() if count >= least))
 
 
 def _list_powerless(testimony: Sequence["_Testimony"]) -> tuple[list[bool], list[bool]]:
@@ -258,13 +253,17 @@ class _Testimony:
         return self._has_link and self._was_brief
 
     @property
-    def _was_brief(self) -> bool:
-        """Return whether it told only when it was back by the lost carrier, after minutes."""
+    def tells_at_return(self) -> bool:
+        """Return whether it told only when it was back by the lost carrier."""
         vantage = self.vantage
         if vantage.is_rerouted or not self.is_rejoined or self.report is None:
             return False
-        silent_us = vantage.rejoined_us - vantage.heard_us
-        return silent_us <= BRIEF_US and self.report.at_us >= vantage.rejoined_us
+        return self.report.at_us >= vantage.rejoined_us
+
+    @property
+    def _was_brief(self) -> bool:
+        silent_us = self.vantage.rejoined_us - self.vantage.heard_us
+        return self.tells_at_return and silent_us <= BRIEF_US
 
     @property
     def _has_link(self) -> bool:

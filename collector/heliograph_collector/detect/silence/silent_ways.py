@@ -1,11 +1,14 @@
 """The ways to the collector that fell silent: carriers, with their entrances if these are known."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from heliograph_collector.detect.silence.presence_tracker import count_silent
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.voting import sum_votes
 from heliograph_collector.model.thresholds import Thresholds
+
+_LOST_SHARE = 0.1  # of those online, who lost a carrier, if that is blocked; assumed
 
 
 def group_by_carrier(vantages: Iterable[VantagePresence]) -> dict[str, list[VantagePresence]]:
@@ -29,3 +32,14 @@ def list_silent_ways(vantages: Sequence[VantagePresence], limits: Thresholds) ->
     counts = (sum_votes(count_silent(group)) for group in groups.values())
     silent = [c for c in counts if c.votes >= limits.ways and c.share >= limits.confirm_share]
     return sorted((c.hits for c in silent), reverse=True)
+
+
+def list_lost_ways(lost_by: Iterable[str]) -> tuple[str, ...]:
+    """List the carriers that a tenth of those online lost: by others single ones go by chance.
+
+    A block explains all silences over its carriers, so one that returned by another entrance and
+    was lost there once more would hide a cut of those that are on it.
+    """
+    counts = Counter(lost_by)
+    least = _LOST_SHARE * counts.total()
+    return tuple(sorted(carrier for carrier, count in counts.items() if count >= least))

@@ -1,6 +1,7 @@
 """Sessions that break for minutes while links work are no block of the collector, and no cut."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 
 from heliograph_collector.detect import Incident, detect_silence
@@ -110,3 +111,16 @@ def test_cut_of_minutes_stays_one_where_no_anchor_answered() -> None:
         )
         (incident,) = list_standing(signals, 3 * 3_600)
         assert incident.kind is IncidentKind.SILENCE, seed
+
+
+def test_block_of_minutes_is_told_where_some_find_another_way() -> None:
+    for seed in draw_seeds(3):
+        rng = Random(seed)
+        signals = live(country() + world(), rng, 4, churn=1.0)
+        evading, others = country()[::4], [v for n, v in enumerate(country()) if n % 4]
+        signals += break_sessions(others, rng, 15, lambda own: own.uniform(300, 340))
+        signals += break_sessions(
+            [replace(v, carrier="post") for v in evading], rng, 15, lambda own: own.uniform(60, 120)
+        )
+        (incident,) = list_standing(signals, 3 * 3_600)
+        assert incident.kind is IncidentKind.COLLECTOR_BLOCKED, seed
