@@ -60,6 +60,7 @@ def weigh_evidence(
     *,
     is_cut: bool = False,
     is_grid: bool = False,
+    are_lines_down: bool = False,
     since_us: int = 0,
 ) -> SilenceEvidence:
     """Count the testimony of vantages that fell silent, whether or not they are back.
@@ -70,6 +71,7 @@ def weigh_evidence(
         is_grid: They are held as a power failure for how they fell. Then a fifth suffices that
             tell of it, as most machines have no battery; and phones, which have, contradict
             nothing: their masts fail.
+        are_lines_down: Most lines of the country fell too, so that phones may follow a grid.
         since_us: What an earlier silence since then told of power counts too, where power comes and
             goes; 0 if only the last silence counts.
     """
@@ -77,7 +79,7 @@ def weigh_evidence(
     testimony = [
         _Testimony(s, reports.get(s.witness.nym), now_us, limits, since_us) for s in members
     ]
-    powerless, off = _list_powerless(testimony)
+    powerless, off = _list_powerless(testimony, are_lines_down=are_lines_down)
     powered = [t.is_powered and not (is_grid and t.is_phone) for t in testimony]
     count = partial(_count, testimony, nat_votes=nat_votes)
     least = 1 if is_cut and len(testimony) < limits.few else limits.witnesses
@@ -110,19 +112,24 @@ def weigh_evidence(
     )
 
 
-def _list_powerless(testimony: Sequence["_Testimony"]) -> tuple[list[bool], list[bool]]:
+def _list_powerless(
+    testimony: Sequence["_Testimony"], *, are_lines_down: bool
+) -> tuple[list[bool], list[bool]]:
     """List who tells of a power failure, and whose machine was only switched off.
 
     Machines of a grid that fails go together. Phones have batteries: where they alone fell, that
     they began again is no sign of it.
     """
     powerless = [t.is_powerless for t in testimony]
+    are_phones = all(t.is_phone for t in testimony)
+    if are_phones and are_lines_down:
+        return powerless, [False] * len(testimony)
     began = [
         hit and not t.vantage.lost_on_battery for t, hit in zip(testimony, powerless, strict=True)
     ]
     is_single = went_one_by_one(t.vantage for t, hit in zip(testimony, began, strict=True) if hit)
     off = [hit and is_single for hit in began]
-    if is_single or all(t.is_phone for t in testimony):
+    if is_single or are_phones:
         powerless = [hit and not is_began for hit, is_began in zip(powerless, began, strict=True)]
     return powerless, off
 

@@ -38,6 +38,7 @@ from heliograph_collector.detect.silence.presence_tracker import (
 )
 from heliograph_collector.detect.silence.refutation import is_refuted
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
+from heliograph_collector.detect.silence.switched_off import have_lines_fallen
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.voting import sum_votes
 from heliograph_collector.incidents.incident import (
@@ -192,7 +193,11 @@ class OutageEpisode:
         told = silenced, self.replays, now_us, self.limits
         is_grid = confounders.POWER in self.held or self.kind is IncidentKind.POWER
         self.evidence = weigh_evidence(
-            *told, is_cut=self.confirmed_us is not None, is_grid=is_grid, since_us=self.from_us
+            *told,
+            is_cut=self.confirmed_us is not None,
+            is_grid=is_grid,
+            are_lines_down=have_lines_fallen(presence.list_country(self.country), self.from_us),
+            since_us=self.from_us,
         )
         if self.evidence.has_stopped(self.limits) or self.evidence.was_interrupted(self.limits):
             self._close(IncidentState.WITHDRAWN, self.closed_us or now_us)

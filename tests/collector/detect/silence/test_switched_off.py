@@ -4,12 +4,19 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from random import Random
 
+import pytest
+
 from heliograph_collector.detect import Incident, detect_silence
+from heliograph_collector.detect.silence.explanation import weigh_evidence
+from heliograph_collector.detect.silence.switched_off import have_lines_fallen
+from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
 from heliograph_collector.model.signals import VantageArrival, VantageLoss, VantageRef
+from heliograph_collector.model.thresholds import THRESHOLDS
 from support.presence_model import Signals, at, country, live, world
 
 HOUR, DAY = 3_600.0, 86_400.0
+NOON = DAY + 6 * HOUR
 HOME = country(each=3)
 PHONES = [v for v in HOME if v.place.access == "mobile"]
 LINES = [v for v in HOME if v.place.access == "fixed"]
@@ -112,3 +119,26 @@ def test_regions_that_lose_power_by_turns_do_so_together() -> None:
         incidents = detect_silence(signals, at(2 * DAY)).incidents
         told = {i.kind for i in incidents if i.state is IncidentState.CLOSED}
         assert told == {IncidentKind.POWER}, seed
+
+
+def _restart(vantage: VantageRef, heard_s: float, back_s: float) -> VantagePresence:
+    presence = VantagePresence(vantage)
+    presence.mark_silent(at(heard_s), at(heard_s + 37.5))
+    presence.note_return(VantageArrival(at(back_s), vantage, uptime_s=60))
+    presence.status = PresenceStatus.LIVE
+    return presence
+
+
+@pytest.mark.parametrize("are_lines_down", [True, False])
+def test_phones_tell_of_power_by_their_reboots_where_lines_fell_before(
+    *, are_lines_down: bool
+) -> None:
+    lines_s = NOON - 2 * HOUR if are_lines_down else NOON - 9 * HOUR
+    lines = [_restart(line, lines_s, lines_s + HOUR) for line in LINES]
+    phones = [_restart(phone, NOON + n, NOON + HOUR) for n, phone in enumerate(PHONES)]
+    has_fallen = have_lines_fallen([*lines, *phones], at(NOON))
+    assert has_fallen == are_lines_down
+    evidence = weigh_evidence(
+        phones, {}, at(NOON + 3 * HOUR), THRESHOLDS, are_lines_down=has_fallen
+    )
+    assert evidence.explain(THRESHOLDS) is (IncidentKind.POWER if are_lines_down else None)
