@@ -11,7 +11,7 @@ alarm names the sources whose level fell, and no number of observers. It is read
 its step; the delay of the publisher is unknown.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter, itemgetter
@@ -26,7 +26,7 @@ from heliograph_collector.detect.level.detector import detect_levels
 from heliograph_collector.detect.sparse_votes import detect_sparse
 from heliograph_collector.incidents.incident import Bracket, Incident, IncidentKind, IncidentState
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import ServiceVote
+from heliograph_collector.model.signals import ServiceVote, VantageLocation, VantageRef
 from heliograph_collector.sources.replay import Alarm, Detector, Replay
 from heliograph_collector.sources.replay import Kind as AlarmKind
 from heliograph_collector.sources.signal_writer import list_readings
@@ -35,6 +35,7 @@ from heliograph_lab.evaluate.baselines.disco import disco_prompt
 from heliograph_lab.evaluate.baselines.ioda import ioda_prompt
 from heliograph_lab.evaluate.baselines.naive import naive
 from heliograph_lab.evaluate.baselines.ooni import ooni_prompt
+from heliograph_lab.evaluate.reported_ends import list_ends
 from heliograph_lab.evaluate.score import OWN_BLOCK, POWER, UNDETERMINED
 
 FEED_US = 1_500_000  # from a decision to the row; see above
@@ -123,22 +124,26 @@ class _RowRecorder:
             )
         )
 
-    def closed_rows(self, incidents: Iterable[Incident]) -> list[Alarm]:
+    def closed_rows(
+        self, incidents: Iterable[Incident], vantages: Iterable[VantageRef]
+    ) -> list[Alarm]:
         """Return the rows with the published time of each end."""
+        sizes = Counter(vantage.place for vantage in vantages)
         final = {incident.id: incident for incident in incidents}
         rows = [replace(row, causes=tuple(self.causes.get(row.incident, ()))) for row in self.rows]
-        return [self._close_row(row, final.get(row.incident)) for row in rows]
+        return [self._close_row(row, final.get(row.incident), sizes) for row in rows]
 
-    def _close_row(self, row: Alarm, incident: Incident | None) -> Alarm:
+    def _close_row(
+        self, row: Alarm, incident: Incident | None, sizes: Mapping[VantageLocation, int]
+    ) -> Alarm:
         if incident is None or not row.confirmed:
             return row
         if incident.state is IncidentState.WITHDRAWN and incident.closed_us is not None:
             return replace(row, withdrawn_us=incident.closed_us + self.delay_us)
         ends = []
-        for seen_us, bracket, scopes in end_times(incident):
-            is_over = any(row.scope.is_within(scope) for scope in scopes)
+        for seen_us, bracket in list_ends(incident, row.scope, sizes):
             said_us = seen_us + (FEED_US if seen_us in self.recovery_checks else self.delay_us)
-            if said_us > row.at_us and is_over:
+            if said_us > row.at_us:
                 ends.append((said_us, bracket))
         if not ends:
             return row
@@ -183,14 +188,6 @@ def order_by_arrival(
     return sorted(arrivals, key=itemgetter(0))
 
 
-def end_times(incident: Incident) -> Iterator[tuple[int, Bracket | None, tuple[Scope, ...]]]:
-    """Yield (time, bracket, cells) of each return: openings first, the end last."""
-    for phase in incident.openings:
-        yield phase.seen_us, phase.when, tuple(part.scope for part in phase.parts)
-    if incident.closed_us is not None:
-        yield incident.closed_us, incident.ended, (Scope(incident.scope.country),)
-
-
 def _silence_alarms(replay: Replay) -> list[Alarm]:
     """Play twice; the second run records rows only while an incident may change."""
     final = detect_silence(replay.signals, replay.until_us).incidents
@@ -213,7 +210,7 @@ def _silence_alarms(replay: Replay) -> list[Alarm]:
     detector.advance_to(replay.until_us)
     incidents = detector.findings().incidents
     rows.update(incidents, replay.until_us)
-    return rows.closed_rows(incidents)
+    return rows.closed_rows(incidents, replay.vantages)
 
 
 def _is_open(incident: Incident, at_us: int) -> bool:
@@ -251,7 +248,7 @@ def _blocking_alarms(replay: Replay) -> list[Alarm]:
         elif now_us < detector.since_us + detector.width_us and detector.check_recovery(now_us):
             rows.recovery_checks.add(now_us)
             rows.update(detector.incidents(), now_us)
-    return rows.closed_rows(detector.incidents())
+    return rows.closed_rows(detector.incidents(), replay.vantages)
 
 
 def detect_hourly(replay: Replay) -> Sequence[Alarm]:
