@@ -210,7 +210,7 @@ class _Evaluation:
         if not cells or is_early or self._is_flapping(cells) or self._may_be_renewal(cells):
             return None
         self._is_doubtful = self._may_be_carrier(witnesses, since_us)
-        if self._is_doubtful or self._evasion.is_doubted or self._evasion.is_possible:
+        if self._is_doubtful or self._evasion.doubts(cells, self._voters):
             return None
         certainty = confounders.compute_certainty(cells, witnesses, limits)
         outage = self._update_outage(cells, certainty, self._voters.deciding)
@@ -298,7 +298,7 @@ class _Evaluation:
 
     def _find_rerouted(self) -> bool:
         """Tell of a block that agents evaded before their silence could be confirmed."""
-        found = self._evasion.find()
+        found = self._evasion.find(self._voters)
         if found is not None:
             outage = self._update_outage(found.cells, self._limits.low, found.silenced)
             outage.evidence = found.evidence

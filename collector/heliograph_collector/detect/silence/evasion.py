@@ -13,6 +13,7 @@ from heliograph_collector.detect.silence.explanation import (
 )
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
+from heliograph_collector.detect.silence.untold_ways import fell_by_untold_ways
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voters import CountryVoters
 from heliograph_collector.detect.stats.localization import localize
@@ -78,6 +79,23 @@ class EvasionTest:
             self.presence.limits,
             is_early=self.is_early,
         )
+
+    def doubts(self, cells: Sequence[AffectedCell], voters: CountryVoters) -> bool:
+        """Return whether what some say of their links leaves a cut of these cells in doubt."""
+        is_told = self.is_doubted or self.is_possible
+        return is_told and not self._is_beside(cells, voters)
+
+    def _is_beside(self, cells: Sequence[AffectedCell], voters: CountryVoters) -> bool:
+        """Return whether cells fell silent beside a block that does not explain them."""
+        tellers = [v for v in self._silenced if self._may_tell_link(v)] + self._evaders
+        return fell_by_untold_ways(cells, voters.deciding, tellers, self.presence.limits)
+
+    def _may_tell_link(self, vantage: VantagePresence) -> bool:
+        """Return whether it may say that its link works (`are_links_told` asks for more)."""
+        report = self.reports.get(vantage.witness.nym)
+        if vantage.rejoined_us > vantage.lost_us:
+            return False
+        return bool(report.online) if report else vantage.is_rerouted
 
     @property
     def is_early(self) -> bool:
@@ -168,8 +186,8 @@ class EvasionTest:
             return False
         return self.is_doubted or confounders.is_partial(voters.deciding_votes, limits)
 
-    def find(self) -> Evasion | None:
-        """Find the block that vantages tell of; None if they tell of none."""
+    def find(self, voters: CountryVoters) -> Evasion | None:
+        """Find the block that vantages tell of; None if they tell of none, or beside a cut."""
         if not self.is_known:
             return None
         limits = self.presence.limits
@@ -178,6 +196,9 @@ class EvasionTest:
         )
         if evidence.explain(limits) is not IncidentKind.COLLECTOR_BLOCKED:
             return None
+        dark = localize(voters.deciding_votes, limits.confirm_share, limits.votes, limits)
+        if self._is_beside(dark, voters):
+            return None  # the cut is told first
         since_us = self.since_us - _WAIT_US  # an entrance may fail in one country after another
         where = self.presence, self.country, since_us, evidence.lost_by
         is_early = self.is_early and not self.is_lasting

@@ -6,7 +6,7 @@ from typing import Protocol
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.entrance_view import FAIL_US
-from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
 from heliograph_collector.detect.silence.steadiness import (
     BRIEF_US,
     STEADY_US,
@@ -14,7 +14,9 @@ from heliograph_collector.detect.silence.steadiness import (
     have_broken_on,
 )
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.voting import sum_votes
 from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
+from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
 _YOUNG_US = 3_600 * SECOND_US  # in which a cut may turn out to be sessions that flap; assumed
@@ -24,6 +26,7 @@ class RefutableOutage(Protocol):
     """What is read of an outage. Implemented by `OutageEpisode`."""
 
     country: str
+    carrier: str  # of a block that only others in its place, by other carriers, show
     started: Bracket
     kind: IncidentKind
     state: IncidentState
@@ -36,12 +39,17 @@ class RefutableOutage(Protocol):
     def is_block(self) -> bool: ...
     @property
     def blocked_carriers(self) -> tuple[str, ...]: ...
+    def holds(self, location: VantageLocation) -> bool: ...
     def list_inside(self, presence: PresenceTracker) -> Sequence[VantagePresence]: ...
 
 
 def is_refuted(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
-    """Return whether its sessions only flap, or what seemed a block fails in other countries."""
-    return _is_unsteady(outage, presence, now_us) or _fails_elsewhere(outage, presence, now_us)
+    """Return whether its sessions only flap, or what seemed a block is none.
+
+    It fails in other countries too, or those who lived on beside it fell silent next.
+    """
+    where = outage, presence, now_us
+    return _is_unsteady(*where) or _fails_elsewhere(*where) or _have_others_fallen(*where)
 
 
 def _is_unsteady(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
@@ -66,3 +74,29 @@ def _fails_elsewhere(outage: RefutableOutage, presence: PresenceTracker, now_us:
     since_us = started_us - int(outage.limits.spread_s * SECOND_US)
     where = presence, outage.country, since_us
     return confounders.are_failing_elsewhere(*where, outage.blocked_carriers)
+
+
+def _have_others_fallen(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:
+    """Return whether those who lived on beside a block are silent now too: it was a cut's begin.
+
+    A cut that takes minutes leaves users of one carrier silent and those of others here, by chance.
+    Nobody of them finds another way, as hardly all who lose a blocked one fail to do.
+    """
+    started_us = outage.started.earliest_us
+    if not (outage.is_block and outage.carrier and outage.is_open):
+        return False
+    if now_us - started_us > outage.limits.windows_s[-1] * SECOND_US:
+        return False
+    inside = [v for v in presence.list_country(outage.country) if outage.holds(v.place)]
+    lost = [v for v in inside if v.lost_by == outage.carrier and v.lost_us >= started_us]
+    if any(v.is_rerouted for v in lost):
+        return False
+    others = [
+        v
+        for v in inside
+        if v.witness.carrier != outage.carrier
+        and v.place.access != "hosting"
+        and (v.is_live or (v.is_silent and v.lost_us >= started_us))
+    ]
+    count = sum_votes(count_silent(others))
+    return count.votes >= outage.limits.witnesses and count.share >= outage.limits.confirm_share

@@ -1,0 +1,60 @@
+"""Ways to the collector of which nobody tells a block, though they fell silent.
+
+Where our address is blocked while phones are cut, those with a line say that it works, and come
+back by another entrance. That explains the silence of who lost the same entrance, and not of phones
+that were on others, by which lines are here. So it leaves no doubt in a cut of phones alone.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from heliograph_collector.detect.silence.presence_tracker import count_silent
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.voting import sum_votes
+from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.signals import is_other_way
+from heliograph_collector.model.thresholds import Thresholds
+
+_TELLERS_SHARE = 0.05  # of a cell, who found another way by chance in these minutes; assumed
+
+
+def fell_by_untold_ways(
+    cells: Sequence[AffectedCell],
+    voters: Collection[VantagePresence],
+    tellers: Sequence[VantagePresence],
+    limits: Thresholds,
+) -> bool:
+    """Return whether cells are silent over ways that live elsewhere, and nobody tells a block of.
+
+    Args:
+        cells: The cells that may be cut.
+        voters: The vantages of the country that are live, or silent by now.
+        tellers: Those who say that their links work, and who lost the carriers that may be blocked.
+            A twentieth of the cells' voters are enough to leave these in doubt.
+        limits: The thresholds.
+    """
+    tellers_inside = [vantage for vantage in tellers if _is_inside(cells, vantage)]
+    is_inside = {vantage.witness.nym: _is_inside(cells, vantage) for vantage in voters}
+    inside = [vantage for vantage in voters if is_inside[vantage.witness.nym]]
+    if not tellers or len(tellers_inside) > _TELLERS_SHARE * len(inside):
+        return False
+    blocked_carriers = {vantage.lost_by or vantage.moved_from for vantage in tellers}
+    live_carriers = {
+        vantage.witness.carrier
+        for vantage in voters
+        if vantage.is_live and not is_inside[vantage.witness.nym]
+    }
+    untold_carriers = {
+        carrier
+        for carrier in live_carriers
+        if all(is_other_way(carrier, blocked) for blocked in blocked_carriers)
+    }
+    count = sum_votes(count_silent(v for v in inside if _get_carrier(v) in untold_carriers))
+    return count.hits >= limits.votes and count.share >= limits.confirm_share
+
+
+def _get_carrier(vantage: VantagePresence) -> str:
+    return vantage.lost_by if vantage.is_silent else vantage.witness.carrier
+
+
+def _is_inside(cells: Iterable[AffectedCell], vantage: VantagePresence) -> bool:
+    return any(cell.scope.includes(vantage.place) for cell in cells)
