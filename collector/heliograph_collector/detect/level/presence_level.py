@@ -335,8 +335,8 @@ def _update_fall(
     cells = find_fallen_cells(test.scope, fallen, limits)
     fall.narrower = cells.list_narrower() if test.scope.is_national else ()
     fall.is_told = fall.is_told and bool(fall.narrower)
-    if cell.dark_samples < 2 or not cells.is_whole:
-        return None
+    if cell.dark_samples < 2 or not cells.is_whole or not sample.exceeds_outages(fallen):
+        return None  # what a cut left of the country lives: its fall began before that was told
     # Lines that an open outage explains tell the order too, which phones may follow hours later.
     failures = list_power_failures(sample.outages, fall)
     began_us = min([since_us, *(failure.from_us for failure in failures)])
