@@ -3,19 +3,18 @@
 import math
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
-from operator import itemgetter
+from collections.abc import Sequence
 from statistics import median
 
 from heliograph.units import MINUTE_US
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.ranks import MEMBERS, compute_rank_chance
 from heliograph_collector.detect.stats.tails import quantile
 
 _LINES_FIRST_SIGMAS = 2.2  # of a rank sum: 1.4 % by chance; five before three suffice; assumed
 _OPERATOR_CHANCE = 0.01  # that operators of lines which a grid takes go in turn so; assumed
 _TURNS_US = 15 * MINUTE_US  # between the tenth and nine tenths of a network's phones; assumed
 _BRIEF_US = 10 * MINUTE_US  # of a silence that is over, by chance; assumed
-_MEMBERS = 3  # of a network or region that tell how it fell; assumed
 
 
 def is_battery_order(vantages: Sequence[VantagePresence], since_us: int) -> bool:
@@ -33,7 +32,7 @@ def is_battery_order(vantages: Sequence[VantagePresence], since_us: int) -> bool
     spreads_us = [
         quantile(times_us, 0.9) - quantile(times_us, 0.1)
         for times_us in lost_us.values()
-        if len(times_us) >= _MEMBERS
+        if len(times_us) >= MEMBERS
     ]
     is_by_turns = bool(spreads_us) and median(spreads_us) > _TURNS_US
     return is_by_turns and have_lines_gone_first(fallen) and not _went_by_operator(fallen)
@@ -58,27 +57,6 @@ def have_lines_gone_first(vantages: Sequence[VantagePresence]) -> bool:
 def _went_by_operator(vantages: Sequence[VantagePresence]) -> bool:
     """Return whether lines went operator by operator, and not region by region."""
     lines = [vantage for vantage in vantages if vantage.place.access == "fixed"]
-    by_operator = _compute_chance((v.place.asn, v.lost_us) for v in lines)
-    by_region = _compute_chance((v.place.region, v.lost_us) for v in lines)
+    by_operator = compute_rank_chance((v.place.asn, v.lost_us) for v in lines)
+    by_region = compute_rank_chance((v.place.region, v.lost_us) for v in lines)
     return by_operator <= min(_OPERATOR_CHANCE, by_region)
-
-
-def _compute_chance(times: Iterable[tuple[Hashable, int]]) -> float:
-    """Return by what chance groups differ so in their times; 1 if there are too few.
-
-    The test of Kruskal and Wallis, with chi-squared as Wilson and Hilferty approximate it.
-    """
-    ranks: defaultdict[Hashable, list[int]] = defaultdict(list)
-    for rank, (group, _) in enumerate(sorted(times, key=itemgetter(1)), 1):
-        ranks[group].append(rank)
-    groups = [group for group in ranks.values() if len(group) >= _MEMBERS]
-    count = sum(map(len, groups))
-    freedom = len(groups) - 1
-    if freedom < 1:
-        return 1.0
-    middle = sum(map(sum, groups)) / count
-    between = sum(len(group) * (sum(group) / len(group) - middle) ** 2 for group in groups)
-    within = sum((rank - middle) ** 2 for group in groups for rank in group)
-    ratio = ((count - 1) * between / within / freedom) ** (1 / 3)
-    spread = 2 / (9 * freedom)
-    return math.erfc((ratio - 1 + spread) / math.sqrt(2 * spread)) / 2

@@ -20,6 +20,7 @@ from enum import Enum
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import (
     confounders,
+    late_networks,
     merging,
     renewal,
     silent_ways,
@@ -142,13 +143,13 @@ class _Evaluation:
         lost_by = {vantage.lost_by for vantage in silent if not vantage.deferred}
         self._others = merging.list_others(outages, candidate.dark, candidate.country, lost_by)
         self._extended = merging.list_extensible(self._others, now_us, self._limits)
-        kept = outages, self._others, self._extended
-        self._open = merging.OpenOutages(*kept, presence, now_us)
+        self._open = merging.OpenOutages(outages, self._others, self._extended, presence, now_us)
         candidate.from_us = min([candidate.burst_us, *(o.from_us for o in self._extended)])
         self._voters = CountryVoters(presence, candidate.country, candidate.from_us, now_us)
         self._is_transit = False  # our way to some countries may be broken
         self._is_renewal = False  # sessions may have been ended to begin again
         self._is_doubtful = False  # it may be the carrier: others live here, or it fails elsewhere
+        self._is_lasting = False  # a fault of ours may last for networks that come back one by one
 
     def decide(self) -> CandidateOutcome:
         candidate = self._candidate
@@ -172,10 +173,12 @@ class _Evaluation:
             is_blocked = self._is_transit and self._evasion.is_lasting and self._find_rerouted()
             return CandidateOutcome.SETTLED if is_blocked else self._suspect()
         blocked = self._voters.find_blocked_carrier(self._burst_us)
+        self._is_lasting = is_ours and late_networks.may_be_late(*where)
         self._is_doubtful = blocked is not None and blocked.living_share >= limits.told_share / 2
         if blocked is not None and blocked.living_share >= limits.told_share:
             return self._decide_blocked(blocked, since_us)
-        if self._is_held_long_enough(limits.hold_s) and not self._is_doubtful:
+        is_doubted = self._is_doubtful or self._is_lasting
+        if self._is_held_long_enough(limits.hold_s) and not is_doubted:
             if not self._is_transit and self._evasion.is_known and self._find_rerouted():
                 return CandidateOutcome.SETTLED
             outcome = self._confirm(witnesses, since_us)
@@ -227,12 +230,8 @@ class _Evaluation:
 
     def _have_young_fallen_beside(self, cells: Sequence[AffectedCell]) -> bool:
         """Return whether young vantages fell too, outside a cut that holds all the established."""
-        cuts = [outage for outage in self._others if outage.is_open and outage.confirmed_us]
-        if not any(cut.contains(cells) for cut in cuts):
-            return False
-        silent = [v for v in self._voters.all_voters if v.is_silent]
-        beside = merging.select_outside(cuts, set(silent) - set(self._voters.deciding))
-        return len(list(beside)) >= self._limits.burst
+        everybody = self._voters.all_voters, self._voters.deciding
+        return merging.have_fallen_beside(self._others, cells, *everybody, self._limits)
 
     def _is_flapping(self, cells: Sequence[AffectedCell]) -> bool:
         voters = self._voters.all_voters
@@ -327,8 +326,9 @@ class _Evaluation:
             outage.held = (confounders.FEW,)
         else:
             is_lone = merging.is_one_line(cells, self._voters.deciding, limits)
-            is_told = self._evasion.is_doubted and self._voters.is_established
+            is_told = self._is_lasting or (self._evasion.is_doubted and self._voters.is_established)
             reason = confounders.CARRIER if self._is_doubtful or is_told else confounders.YOUNG
+            reason = confounders.COMMON if self._is_lasting else reason
             outage.held = (confounders.ONE_LINE if is_lone else reason,)
             outage.is_doubted = is_told and not self._is_doubtful and not is_lone
         self._open.publish(outage)

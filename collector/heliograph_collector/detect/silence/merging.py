@@ -89,6 +89,22 @@ def select_outside(
             yield s
 
 
+def have_fallen_beside(
+    outages: Iterable[OutageEpisode],
+    cells: Sequence[AffectedCell],
+    voters: Iterable[VantagePresence],
+    deciding: Iterable[VantagePresence],
+    limits: Thresholds,
+) -> bool:
+    """Return whether voters that do not decide fell silent outside a cut that holds these cells."""
+    cuts = [outage for outage in outages if outage.is_open and outage.confirmed_us]
+    if not any(cut.contains(cells) for cut in cuts):
+        return False
+    young = set(voters).difference(deciding)
+    beside = select_outside(cuts, (v for v in young if v.is_silent))
+    return len(list(beside)) >= limits.burst
+
+
 def _narrowness(outage: OutageEpisode) -> tuple[int, int]:
     return min(cell.scope.named_fields for cell in outage.parts), outage.suspected_us
 

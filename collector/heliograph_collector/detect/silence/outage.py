@@ -232,7 +232,7 @@ class OutageEpisode:
         """Tell a block of the entrance that most lost, unless that fell for controls too."""
         view = view_entrances(presence, self.country, silenced, self.blocked_carriers, self.from_us)
         is_seen = view is EntranceView.LIVES
-        if view is EntranceView.FELL:
+        if view is EntranceView.FELL or confounders.COMMON in self.held:  # it lasted for these
             self._refute(now_us)
         elif is_seen or self.state is not IncidentState.WITHDRAWN:
             self.explain_as(IncidentKind.COLLECTOR_BLOCKED, now_us, is_seen=is_seen)

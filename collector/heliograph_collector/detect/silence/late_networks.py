@@ -1,0 +1,68 @@
+"""Late networks: whether a fault of the collector may last for the networks that are still silent.
+
+A collector that moves to another address loses all sessions at once, and resolvers learn the new
+address one by one: each network is back at one time, some after a day. So does a route that each
+operator mends by itself. A cut that begins in the minute of such a fault looks the same, but takes
+more of a country than a few of its networks. So these stay suspected until somebody of theirs tells
+what it measured.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.ranks import MEMBERS, compute_rank_chance
+
+_DARK_SHARE = 0.9  # of a network's members that are silent still; assumed
+_CHANCE = 1e-3  # that agents which return each by itself do so network by network; assumed
+
+
+@dataclass(slots=True)
+class _Network:
+    """The members of one network that are here, or fell silent in the fault."""
+
+    members: list[VantagePresence] = field(default_factory=list)
+
+    @property
+    def is_dark(self) -> bool:
+        silent = sum(vantage.is_silent for vantage in self.members)
+        return silent >= _DARK_SHARE * len(self.members)
+
+
+def may_be_late(presence: PresenceTracker, country: str, since_us: int) -> bool:
+    """Return whether who is silent since a fault of the collector may wait for its network alone.
+
+    Most networks of the country must be back. Of the other countries, one has a network that is
+    dark still, or all came back network by network.
+    """
+    own = _list_networks(presence, country, since_us)
+    dark = sum(network.is_dark for network in own)
+    if not 0 < dark < len(own) - dark:
+        return False
+    others = [
+        network
+        for other in presence.countries
+        if other != country
+        for network in _list_networks(presence, other, since_us)
+        if len(network.members) >= MEMBERS
+    ]
+    if any(network.is_dark for network in others):
+        return True
+    return compute_rank_chance(_list_returns(others, since_us)) <= _CHANCE
+
+
+def _list_networks(presence: PresenceTracker, country: str, since_us: int) -> list[_Network]:
+    networks: defaultdict[int, _Network] = defaultdict(_Network)
+    for vantage in presence.list_recent(country, since_us):
+        networks[vantage.place.asn].members.append(vantage)
+    return list(networks.values())
+
+
+def _list_returns(networks: Sequence[_Network], since_us: int) -> Iterator[tuple[int, int]]:
+    """Yield the network and the return of each that fell silent in the fault and is back."""
+    for number, network in enumerate(networks):
+        for vantage in network.members:
+            if vantage.is_live and vantage.lost_us >= since_us:
+                yield number, vantage.back_us

@@ -1,0 +1,32 @@
+"""Tests of ranks: whether groups differ in their times by chance."""
+
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from operator import itemgetter
+
+MEMBERS = 3  # of a group that tell how it differs; assumed
+
+
+def compute_rank_chance(times: Iterable[tuple[Hashable, int]]) -> float:
+    """Return by what chance groups differ so in their times; 1 if there are too few.
+
+    The test of Kruskal and Wallis, with chi-squared as Wilson and Hilferty approximate it.
+
+    Args:
+        times: The group and the time of each member.
+    """
+    ranks: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for rank, (group, _) in enumerate(sorted(times, key=itemgetter(1)), 1):
+        ranks[group].append(rank)
+    groups = [group for group in ranks.values() if len(group) >= MEMBERS]
+    count = sum(map(len, groups))
+    freedom = len(groups) - 1
+    if freedom < 1:
+        return 1.0
+    middle = sum(map(sum, groups)) / count
+    between = sum(len(group) * (sum(group) / len(group) - middle) ** 2 for group in groups)
+    within = sum((rank - middle) ** 2 for group in groups for rank in group)
+    ratio = ((count - 1) * between / within / freedom) ** (1 / 3)
+    spread = 2 / (9 * freedom)
+    return math.erfc((ratio - 1 + spread) / math.sqrt(2 * spread)) / 2
