@@ -41,15 +41,12 @@ def may_be_late(presence: PresenceTracker, country: str, since_us: int) -> bool:
     dark = sum(network.is_dark for network in own)
     if not 0 < dark < len(own) - dark:
         return False
-    others = [
-        network
-        for other in presence.countries
-        if other != country
-        for network in _list_networks(presence, other, since_us)
-        if len(network.members) >= MEMBERS
-    ]
-    if any(network.is_dark for network in others):
-        return True
+    others: list[_Network] = []
+    for other in presence.countries:
+        networks = _list_networks(presence, other, since_us) if other != country else []
+        others += [network for network in networks if len(network.members) >= MEMBERS]
+        if any(network.is_dark for network in networks if len(network.members) >= MEMBERS):
+            return True  # the rest need not be read, each of which is a whole country
     return compute_rank_chance(_list_returns(others, since_us)) <= _CHANCE
 
 

@@ -14,13 +14,19 @@ from heliograph_collector.detect.silence.presence_tracker import (
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
 from heliograph_collector.detect.stats.tails import upper_tail
-from heliograph_collector.detect.stats.voting import VotesByPlace, is_established, sum_votes
+from heliograph_collector.detect.stats.voting import (
+    VoteCount,
+    VotesByPlace,
+    count_votes,
+    is_established,
+    sum_votes,
+)
 from heliograph_collector.incidents.incident import Bracket, PhaseChange, PhaseDirection
-from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
+_HALF = 0.5  # of the votes of an outage that are back, however slowly they came; assumed
 _STRAGGLE_US = 1_800 * SECOND_US  # in which late returns belong to an opening; assumed
 # Nats that a cell must explain beside those who are away anywhere: four of five where a fifth is,
 # five of five where four tenths are; six of nine where three tenths are is chance. Assumed.
@@ -96,14 +102,42 @@ def find_returns(
 ) -> int | None:
     """Find more returns than chance makes; return the time of the first, or None."""
     returned = _list_returned(vantages, turns, started, now_us, limits)
-    networks = {s.witness.prefix for s in returned}
-    silent_networks = {s.witness.prefix for s in vantages if s.is_silent}
-    chances = [limits.back_chance] * len(silent_networks | networks)
-    line_count = count_lines(networks)
-    is_enough = line_count >= limits.burst
-    if is_enough and upper_tail(chances, line_count) <= limits.back_alpha:
+    count = _count_returned(vantages, returned, limits)
+    is_enough = count.hits >= limits.burst
+    chances = [limits.back_chance] * round(count.votes)
+    if is_enough and upper_tail(chances, round(count.hits)) <= limits.back_alpha:
         return min(s.back_us for s in returned)
-    return None
+    return _find_half(vantages, turns, started, limits)
+
+
+def _find_half(
+    vantages: Sequence[VantagePresence],
+    turns: Sequence[PhaseChange],
+    started: Bracket,
+    limits: Thresholds,
+) -> int | None:
+    """Find returns one by one, which never are many at a time; None until half are back."""
+    latest = turns[-1] if turns else None
+    if latest is not None and latest.way is PhaseDirection.OPENING:
+        return None
+    since_us = started.latest_us if latest is None else latest.when.latest_us
+    returned = [s for s in vantages if s.is_live and s.back_us >= since_us]
+    count = _count_returned(vantages, returned, limits)
+    if count.hits < max(limits.burst, _HALF * count.votes):
+        return None
+    return min(s.back_us for s in returned)
+
+
+def _count_returned(
+    vantages: Iterable[VantagePresence], returned: Iterable[VantagePresence], limits: Thresholds
+) -> VoteCount:
+    """Count the votes of those that are back, among them and the silent.
+
+    Phones behind one NAT have as many votes as when they fell silent.
+    """
+    pairs = [(s.witness, True) for s in returned]
+    pairs += [(s.witness, False) for s in vantages if s.is_silent]
+    return sum_votes(count_votes(pairs, limits.nat_votes))
 
 
 def find_opening(

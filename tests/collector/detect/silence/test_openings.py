@@ -1,0 +1,68 @@
+"""Returns of one operator's phones, and returns one by one, open a cut as they should."""
+
+from random import Random
+
+import pytest
+
+from heliograph_collector.detect import detect_silence
+from heliograph_collector.incidents.incident import Incident, PhaseDirection
+from heliograph_collector.model.signals import VantageLocation, VantageRef
+from heliograph_lab.evaluate.population import FIXED, MOBILE
+from support.presence_model import KZ, OLD_US, Signals, at, country, drop, live, people, world
+
+ONSET = 7_200.0
+END = ONSET + 7_200.0
+SECOND = 1_000_000
+
+
+def play(vantages: list[VantageRef], signals: Signals, until_s: float) -> Incident:
+    quiet = live(vantages, Random(3), ONSET / 3_600, churn=0.2)
+    found = detect_silence(quiet + signals, at(until_s)).incidents
+    (cut,) = [i for i in found if i.scope.country == "KZ" and i.confirmed_us is not None]
+    return cut
+
+
+def list_openings(cut: Incident) -> list[tuple[int, float]]:
+    """List when each opening was seen, and the share of its first cell."""
+    openings = [turn for turn in cut.turns if turn.way is PhaseDirection.OPENING]
+    return [(turn.seen_us, turn.parts[0].share) for turn in openings]
+
+
+def test_phones_behind_one_nat_are_back_in_a_cut() -> None:
+    """Version 85 counted their NAT as one line, and told of no return of theirs."""
+    phones = [
+        VantageRef(f"phone-{n}", "nat", VantageLocation("KZ", region, MOBILE[0], "mobile"), OLD_US)
+        for n, region in enumerate(("ALA", "AST", "VOS") * 3)
+    ]
+    lines = [v for asn in FIXED for v in people(VantageLocation("KZ", "ALA", asn, "fixed"), 6)]
+    rng = Random(1)
+    signals = drop(lines, ONSET, rng) + drop(phones, ONSET, rng, END)
+    cut = play([*phones, *lines, *world(each=3)], signals, END + 600)
+    ((seen_us, _),) = list_openings(cut)
+    assert seen_us <= at(END + 240)
+    assert {part.scope.asn for part in cut.turns[-1].parts} == {MOBILE[0]}
+
+
+@pytest.mark.parametrize("hours", [1.0, 3.0])
+def test_half_that_came_back_one_by_one_are_an_opening(hours: float) -> None:
+    """Version 85 told of it when the cut was over: no three came within three minutes."""
+    home = country(each=2)
+    order = Random(2).sample(home, len(home))
+    signals: Signals = []
+    for number, vantage in enumerate(order):
+        back_s = END + hours * 3_600 * number / len(order)
+        signals += drop([vantage], ONSET, Random(number), back_s)
+    cut = play([*home, *world(each=3)], signals, END + hours * 3_600 + 600)
+    ((seen_us, share),) = list_openings(cut)
+    half_s = END + hours * 1_800
+    assert at(half_s - 400) <= seen_us <= at(half_s + 300)
+    assert share >= 0.5
+
+
+def test_few_that_come_back_one_by_one_are_none() -> None:
+    home = country(each=2)
+    signals = drop([v for v in home if KZ(v)], ONSET, Random(4))
+    for number, vantage in enumerate(home[:12]):
+        signals += drop([vantage], ONSET, Random(number), END + 600 * number)[1:]
+    cut = play([*home, *world(each=3)], signals, END + 7_800)
+    assert list_openings(cut) == []
