@@ -27,18 +27,15 @@ the same.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.silent_ways import list_lost_ways
 from heliograph_collector.detect.silence.steadiness import REJOIN_US
 from heliograph_collector.detect.silence.switched_off import went_one_by_one
+from heliograph_collector.detect.silence.testimony import Testimony
 from heliograph_collector.detect.silence.vantage_presence import (
     BOOT_US,
-    BRIEF_US,
-    UPLOAD_WAIT_US,
     VantagePresence,
 )
 from heliograph_collector.detect.stats.tails import quantile
@@ -77,7 +74,7 @@ def weigh_evidence(
     """
     members = [s for s in silenced if is_established(s.witness, now_us, limits)]
     testimony = [
-        _Testimony(s, reports.get(s.witness.nym), now_us, limits, since_us) for s in members
+        Testimony(s, reports.get(s.witness.nym), now_us, limits, since_us) for s in members
     ]
     powerless, off = _list_powerless(testimony, are_lines_down=are_lines_down)
     powered = [t.is_powered and not (is_grid and t.is_phone) for t in testimony]
@@ -113,7 +110,7 @@ def weigh_evidence(
 
 
 def _list_powerless(
-    testimony: Sequence["_Testimony"], *, are_lines_down: bool
+    testimony: Sequence[Testimony], *, are_lines_down: bool
 ) -> tuple[list[bool], list[bool]]:
     """List who tells of a power failure, and whose machine was only switched off.
 
@@ -134,7 +131,7 @@ def _list_powerless(
     return powerless, off
 
 
-def _list_booted(testimony: Sequence["_Testimony"]) -> list[bool]:
+def _list_booted(testimony: Sequence[Testimony]) -> list[bool]:
     """List the machines that began as lines of their region came back, where lines alone fell.
 
     Who is off by night begins in the morning, when a cut of that night is over for long.
@@ -180,7 +177,7 @@ def are_links_told(
             of a small fleet from being told at all.
     """
     members = [v for v in silenced if is_established(v.witness, now_us, limits)]
-    testimony = [_Testimony(v, reports.get(v.witness.nym), now_us, limits) for v in members]
+    testimony = [Testimony(v, reports.get(v.witness.nym), now_us, limits) for v in members]
     told = [t for t in testimony if t.claims_link(is_early=is_early)]
     if len(told) < limits.witnesses:
         is_enough = is_standing and _suffice_of_few(testimony, told)
@@ -197,7 +194,7 @@ def are_links_told(
     return online >= max(least, limits.confirm_share * (online + offline))
 
 
-def _suffice_of_few(testimony: Sequence["_Testimony"], claims: Sequence["_Testimony"]) -> bool:
+def _suffice_of_few(testimony: Sequence[Testimony], claims: Sequence[Testimony]) -> bool:
     """Return whether one or two are enough to doubt the cut of a small fleet.
 
     They are in the network that they were lost in, which a satellite is not, and nobody is back by
@@ -222,7 +219,7 @@ def _weigh_members(members: Iterable[VantagePresence], limits: Thresholds) -> di
     }
 
 
-def _list_rerouted(testimony: Sequence["_Testimony"], limits: Thresholds, least: int) -> list[bool]:
+def _list_rerouted(testimony: Sequence[Testimony], limits: Thresholds, least: int) -> list[bool]:
     """List who tells by its return alone; nobody does where many came back by the lost carrier.
 
     Args:
@@ -240,159 +237,7 @@ def _list_rerouted(testimony: Sequence["_Testimony"], limits: Thresholds, least:
     return told if is_many else [False] * len(testimony)
 
 
-@dataclass(frozen=True, slots=True)
-class _Testimony:
-    """What one vantage tells about its silence."""
-
-    vantage: VantagePresence
-    report: OfflineReport | None
-    now_us: int
-    limits: Thresholds
-    told_since_us: int = 0
-
-    @property
-    def is_online(self) -> bool:
-        return self._has_link and not self._was_brief
-
-    @property
-    def is_interrupted(self) -> bool:
-        """Return whether its link worked, and its lost carrier did again too soon for a block."""
-        return self._has_link and self._was_brief
-
-    @property
-    def tells_at_return(self) -> bool:
-        """Return whether it told only when it was back by the lost carrier."""
-        vantage = self.vantage
-        if vantage.is_rerouted or not self.is_rejoined or self.report is None:
-            return False
-        return self.report.at_us >= vantage.rejoined_us
-
-    @property
-    def _was_brief(self) -> bool:
-        silent_us = self.vantage.rejoined_us - self.vantage.heard_us
-        return self.tells_at_return and silent_us <= BRIEF_US
-
-    @property
-    def _has_link(self) -> bool:
-        report = self.report
-        if report is None or not report.online or self._is_elsewhere:
-            return False
-        return self._stays_away_since(report.measured_us or report.since_us)
-
-    def claims_link(self, *, is_early: bool) -> bool:
-        """Return whether it says that its link works while its lost carrier stays dead.
-
-        Args:
-            is_early: That has not lasted yet, and its return by another carrier says as much.
-        """
-        if self.is_rejoined:
-            return False
-        if not is_early:
-            return self.is_online
-        if self.report is not None and self.report.online is not None:
-            return self.report.online
-        return self._came_another_way
-
-    @property
-    def is_settled(self) -> bool:
-        """Return whether it claims that from the network that it was lost in, and is still here."""
-        vantage = self.vantage
-        is_same = vantage.lost_in == vantage.place.asn != 0
-        return vantage.is_live and is_same and self.is_online
-
-    @property
-    def is_back(self) -> bool:
-        return self.is_rejoined and self.vantage.is_live
-
-    @property
-    def is_offline(self) -> bool:
-        return self.report is not None and self.report.online is False
-
-    @property
-    def is_rerouted(self) -> bool:
-        """Return whether it is back by another carrier, and tells at most that it had power."""
-        return self._came_another_way and self._stays_away_since(self.vantage.rerouted_us)
-
-    @property
-    def is_evading(self) -> bool:
-        """Return the same where others have shown that the lost carrier stays dead."""
-        return self.is_rerouted or (self._came_another_way and not self.is_rejoined)
-
-    @property
-    def _came_another_way(self) -> bool:
-        return self.vantage.is_rerouted and self._tells_no_link
-
-    @property
-    def _is_elsewhere(self) -> bool:
-        """Return whether it is back by the lost carrier in another network, as over a satellite.
-
-        So the entrance answers, and what it measured says nothing of the network that it had left.
-        """
-        networks = {self.vantage.lost_in, self.vantage.place.asn}
-        return self.is_rejoined and 0 not in networks and len(networks) > 1
-
-    @property
-    def is_rejoined(self) -> bool:
-        return self.vantage.rejoined_us > self.vantage.lost_us
-
-    @property
-    def _tells_no_link(self) -> bool:
-        if self.report is not None:
-            return self.report.alive and self.report.online is None
-        return not self.vantage.power_failed
-
-    @property
-    def is_prompt(self) -> bool:
-        """Return whether its report tells it, or it was back too soon to measure in between."""
-        silent_us = self.vantage.rerouted_us - self.vantage.heard_us
-        return self.report is not None or silent_us <= 2 * self._retry_us
-
-    @property
-    def is_powerless(self) -> bool:
-        if self.report is None and self.vantage.may_have_measured(self.now_us):
-            return False
-        if self.vantage.power_failed or self._is_told(self.vantage.powerless_us):
-            return True
-        return self.report is not None and not self.report.alive
-
-    @property
-    def has_booted(self) -> bool:
-        """Return whether its machine began as its line came back."""
-        return self._is_told(self.vantage.booted_us) and not self.vantage.has_measured
-
-    @property
-    def is_stopped(self) -> bool:
-        vantage = self.vantage
-        is_back = vantage.is_live and self.is_rejoined and self.report is None
-        has_power = vantage.ran_on or vantage.closed_us > 0
-        return is_back and has_power and self.now_us - vantage.back_us >= UPLOAD_WAIT_US
-
-    @property
-    def is_powered(self) -> bool:
-        is_known = self.report is not None and not self.vantage.rebooted
-        return is_known and not self.is_powerless
-
-    @property
-    def is_phone(self) -> bool:
-        return self.vantage.place.access == "mobile"
-
-    def _is_told(self, lost_us: int) -> bool:
-        """Return whether what it told of an earlier silence holds: nothing newer is known of it."""
-        latest_us = self.vantage.lost_us
-        is_new = self.report is not None and self.report.until_us > self.vantage.heard_us
-        return lost_us >= (latest_us if is_new else self.told_since_us or latest_us) > 0
-
-    def _stays_away_since(self, since_us: int) -> bool:
-        """Return whether the lost carrier stayed dead for longer than a retry and a heartbeat."""
-        until_us = self.vantage.rejoined_us if self.is_rejoined else self.now_us
-        return until_us - since_us > self._retry_us
-
-    @property
-    def _retry_us(self) -> int:
-        return int((self.limits.retry_s + self.limits.beat_s) * SECOND_US)
-
-
-def _count(testimony: Iterable[_Testimony], told: Iterable[bool], *, nat_votes: int = 1) -> float:
+def _count(testimony: Iterable[Testimony], told: Iterable[bool], *, nat_votes: int = 1) -> float:
     votes: list[tuple[VantageRef, bool]] = [
         (each.vantage.witness, hit) for each, hit in zip(testimony, told, strict=True)
     ]
