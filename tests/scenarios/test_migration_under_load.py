@@ -243,7 +243,7 @@ async def kill_often(
             count = -1
             while count < wanted and process.poll() is None:
                 process.send_signal(signal.SIGCONT)
-                await asyncio.sleep(SLICE_S)
+                await asyncio.sleep(SLICE_S)  # how long it runs is the input, and no wait
                 process.send_signal(signal.SIGSTOP)
                 count = await count_rows(connection)
             process.kill()

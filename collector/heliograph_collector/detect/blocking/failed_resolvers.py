@@ -10,7 +10,8 @@ three services at least, while the rest of the country works. They leave a suspi
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from heliograph.plan import ANCHORS
 from heliograph_collector.detect.blocking.episode import ALL_SERVICES
@@ -23,6 +24,9 @@ from heliograph_collector.model.thresholds import Thresholds
 # Assumed, all of them:
 _SERVICES = 3  # that fail together
 _ALIKE = 0.5  # of the share of the service that fails most: so they fail, and so they come back
+
+
+VotesByNetwork: TypeAlias = Mapping[int, Sequence[ServiceVote]]
 
 
 def select_unresolved(
@@ -39,17 +43,25 @@ def select_unresolved(
     for vote in votes:
         if _has_no_answer(vote):
             by_network[vote.witness.place.asn].append(vote)
+    # Once for all networks, of which a national block has every one.
+    services = [_group(own, tests) for own in tests.votes_by_service.values()] if by_network else []
     doubted: dict[str, str] = {}
     for asn, failures in by_network.items():
         begun_us = [first_bad.get(o.witness.nym, o).at_us for o in failures]
         since_us = quantile(begun_us, 0.1)
-        latest = [
-            [o for o in own if o.at_us >= since_us and _tells(o, tests)]
-            for own in tests.votes_by_service.values()
-        ]
-        if _fails_whole(latest, asn) and _works_elsewhere(latest, asn, tests.limits):
+        own_tests = [[o for o in s.get(asn, ()) if o.at_us >= since_us] for s in services]
+        if _fails_whole(own_tests) and _works_elsewhere(services, asn, since_us, tests.limits):
             doubted |= {o.witness.nym: ALL_SERVICES for o in failures}
     return doubted
+
+
+def _group(votes: Iterable[ServiceVote], tests: CountryTests) -> VotesByNetwork:
+    """Group the votes on one service that tell of names by network."""
+    by_network: defaultdict[int, list[ServiceVote]] = defaultdict(list)
+    for vote in votes:
+        if _tells(vote, tests):
+            by_network[vote.witness.place.asn].append(vote)
+    return by_network
 
 
 def _has_no_answer(vote: ServiceVote) -> bool:
@@ -65,22 +77,22 @@ def _tells(vote: ServiceVote, tests: CountryTests) -> bool:
     return is_of_name and is_established(vote.witness, tests.now_us, tests.limits)
 
 
-def _fails_whole(latest: Collection[Sequence[ServiceVote]], asn: int) -> bool:
+def _fails_whole(own_tests: Iterable[Sequence[ServiceVote]]) -> bool:
     """Return whether every service that is tested in a network fails so, and about as much."""
-    own = [[_has_no_answer(o) for o in tests if o.witness.place.asn == asn] for tests in latest]
-    shares = [sum(tests) / len(tests) for tests in own if tests]
+    shares = [sum(map(_has_no_answer, tests)) / len(tests) for tests in own_tests if tests]
     return len(shares) >= _SERVICES and min(shares) >= _ALIKE * max(shares) > 0.0
 
 
 def _works_elsewhere(
-    latest: Collection[Sequence[ServiceVote]], asn: int, limits: Thresholds
+    services: Iterable[VotesByNetwork], asn: int, since_us: int, limits: Thresholds
 ) -> bool:
     """Return whether the same services work in the rest of the country."""
     hits = (
         (o.witness, o.standing in FAILING_VALUES)
-        for tests in latest
+        for by_network in services
+        for number, tests in by_network.items()
         for o in tests
-        if o.witness.place.asn != asn
+        if number != asn and o.at_us >= since_us
     )
     count = sum_votes(count_votes(hits))
     return count.votes >= limits.witnesses and count.share <= limits.clear_share

@@ -21,7 +21,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 # Assumed, all of them:
 _DAYS = 2  # on which a machine was switched off at this time: it will be again
-_BELL_US = 900 * SECOND_US  # in which all go that one bell or order takes
+BELL_US = 900 * SECOND_US  # in which all go that one bell or order takes
 _OTHERS_SHARE = 0.2  # of those that fall, who are in other networks: some go by chance
 _DUE_SHARE = 0.5  # of the silent, that are switched off by routine
 
@@ -54,7 +54,7 @@ def _do_others_fall(
     silent: Sequence[VantagePresence], vantages: Sequence[VantagePresence], limits: Thresholds
 ) -> bool:
     """Return whether other networks fall silent in the same minutes, as by an order."""
-    since_us = min(v.lost_us for v in silent) - _BELL_US
+    since_us = min(v.lost_us for v in silent) - BELL_US
     asn = silent[0].place.asn
     others = [v for v in vantages if v.is_silent and v.lost_us >= since_us and v.place.asn != asn]
     return len(others) >= max(limits.burst, _OTHERS_SHARE * len(silent))

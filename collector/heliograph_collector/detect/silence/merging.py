@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.daily_routine import BELL_US
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
@@ -16,7 +17,6 @@ from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
 
-_BELL_US = 900 * SECOND_US  # in which all go that one bell or order takes; assumed
 _FEW_LINES_US = 150 * SECOND_US  # in which most find another way; below `give_up_s`; assumed
 
 
@@ -40,7 +40,7 @@ def list_extensible(
     """
     since_us = now_us - int(limits.join_s * SECOND_US)
     grown = [o for o in outages if o.is_open and max(o.grown_us, o.suspected_us) >= since_us]
-    return [o for o in grown if not o.is_routine or now_us - o.suspected_us <= _BELL_US]
+    return [o for o in grown if not o.is_routine or now_us - o.suspected_us <= BELL_US]
 
 
 def find_enclosing(

@@ -11,18 +11,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from heliograph.units import HOUR_US, MINUTE_US
-from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_presence import BRIEF_US, VantagePresence
+from heliograph_collector.detect.stats.ranks import MEMBERS
 from heliograph_collector.detect.stats.tails import quantile
 
 # Assumed, all of them:
 _NEAR_US = 5 * MINUTE_US  # in which the lines of a street go, either way
 _STEP_US = 15 * MINUTE_US  # in which a grid takes a region, from the tenth to nine tenths
-_MEMBERS = 3  # of a region that tell how it went
 _NEIGHBORS = 2  # near in time, at least …
 _FACTOR = 2  # … and so many times what an even spread makes
 _LEAST = 5  # machines in such regions: fewer tell nothing
 _MASTS_US = 4 * HOUR_US  # for which the batteries of most masts last, after the lines
-_BRIEF_US = 10 * MINUTE_US  # of a silence that is over, by chance
 _LINES_SHARE = 0.5  # of the lines of a country, that a grid takes; fewer sleep
 
 
@@ -31,7 +30,7 @@ def went_one_by_one(machines: Iterable[VantagePresence]) -> bool:
     lost_us: defaultdict[str, list[int]] = defaultdict(list)
     for machine in machines:
         lost_us[machine.place.region].append(machine.powerless_us or machine.lost_us)
-    regions = [sorted(times_us) for times_us in lost_us.values() if len(times_us) >= _MEMBERS]
+    regions = [sorted(times_us) for times_us in lost_us.values() if len(times_us) >= MEMBERS]
     known = sum(map(len, regions))
     return known >= _LEAST and 2 * sum(map(_count_joint, regions)) < known
 
@@ -40,10 +39,10 @@ def have_lines_fallen(vantages: Iterable[VantagePresence], since_us: int) -> boo
     """Return whether most lines of a country fell too, up to some hours before its phones did."""
     lines = [v for v in vantages if v.place.access == "fixed"]
     fallen = [
-        v.lost_us >= since_us - _MASTS_US and (v.is_silent or v.back_us - v.lost_us >= _BRIEF_US)
+        v.lost_us >= since_us - _MASTS_US and (v.is_silent or v.back_us - v.lost_us >= BRIEF_US)
         for v in lines
     ]
-    return sum(fallen) >= max(_MEMBERS, _LINES_SHARE * len(lines))
+    return sum(fallen) >= max(MEMBERS, _LINES_SHARE * len(lines))
 
 
 def _count_joint(times_us: Sequence[int]) -> int:

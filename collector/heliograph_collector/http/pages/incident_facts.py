@@ -8,7 +8,7 @@ from heliograph_collector.http import anonymity, i18n, labels
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import HistoryStep
 from heliograph_collector.http.pages import incident_text
-from heliograph_collector.incidents.incident import MOST_SERVICES, IncidentKind
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.annotation import AnnotatedEntity, AnnotationDocument
 from heliograph_collector.incidents.published.incident import (
     AlertDocument,
@@ -111,10 +111,11 @@ def list_facts(incident: IncidentSummary, t: Locale) -> list[tuple[str, str]]:
 
 def _describe_subject(incident: IncidentSummary, t: Locale) -> str:
     """Describe what is disturbed: a service by its title, or all traffic."""
-    if incident.scope.service == MOST_SERVICES:
-        return t("incident.most_services")
-    what = t("kind.isolation") if incident.kind == IncidentKind.ISOLATION else ""
-    return incident.title or what or t("incident.all_traffic")
+    if incident.title:
+        service = incident.scope.service
+        return labels.service_title(service, {service: incident.title}, t.lang)
+    is_isolation = incident.kind == IncidentKind.ISOLATION
+    return t("kind.isolation") if is_isolation else t("incident.all_traffic")
 
 
 def _describe_method(incident: IncidentSummary, t: Locale) -> str:

@@ -9,10 +9,10 @@ async def test_waiter_is_woken_once_however_many_rows_come() -> None:
     waiters = PositionWaiters(10)
     block = asyncio.create_task(waiters.wait_beyond(13, 60))
     first = asyncio.create_task(waiters.wait_beyond(10, 60))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # a turn in which tasks begin, or end
     for position in (11, 12, 13):
         waiters.advance(position)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a turn in which tasks begin, or end
     assert await first
     assert not block.done()
     waiters.advance(12)  # an older report does not take the position back
@@ -32,7 +32,7 @@ async def test_waiter_gives_up_in_time() -> None:
 async def test_canceled_waiter_is_forgotten() -> None:
     waiters = PositionWaiters(0)
     task = asyncio.create_task(waiters.wait_beyond(0, 60))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # a turn in which tasks begin, or end
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     waiters.advance(1)

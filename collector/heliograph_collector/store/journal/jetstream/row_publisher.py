@@ -59,8 +59,8 @@ class RowPublisher:
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._unanswered[reply] = future
         try:
-            await client.publish(subject, payload, reply=reply, headers=headers)
-            async with asyncio.timeout(TRY_S):
+            async with asyncio.timeout(TRY_S):  # sending waits too, where the socket takes no more
+                await client.publish(subject, payload, reply=reply, headers=headers)
                 return await future
         except TimeoutError:
             raise nats.errors.TimeoutError from None
