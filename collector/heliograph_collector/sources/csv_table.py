@@ -21,12 +21,8 @@ from heliograph_collector.sources.entity import CountryNames, RowPlaces
 from heliograph_collector.sources.level_names import find_misfit
 from heliograph_collector.sources.replay import Series
 from heliograph_collector.sources.series import build_series
-from heliograph_collector.sources.table_file import (
-    Table,
-    TimeColumns,
-    find_time_columns,
-    open_table,
-)
+from heliograph_collector.sources.table_file import Table, open_table
+from heliograph_collector.sources.time_columns import TimeColumns, find_time_columns
 from heliograph_collector.sources.timestamps import find_time_range
 
 SOURCES: Mapping[str, str] = {  # words in a column's name → source, first match
@@ -51,6 +47,8 @@ def read_series(
 ) -> list[Series]:
     """Read all series of a file; `scope` is where those are that name no place."""
     layout = _find_layout(open_table(path, complaints), complaints, countries)
+    if layout.times.warning:
+        complaints.add(describe_location(path), layout.times.warning)
     points = _drop_distant(path, _collect_points(layout, complaints), complaints)
     series_list: list[Series] = []
     reasons: list[str] = []

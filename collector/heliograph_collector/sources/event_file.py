@@ -19,7 +19,7 @@ from heliograph_collector.sources.ooni.row_votes import (
 from heliograph_collector.sources.ooni.vote_replay import Voter, read_ooni_replay
 from heliograph_collector.sources.replay import Replay, Series
 from heliograph_collector.sources.series import merge_series
-from heliograph_collector.sources.table_file import has_times
+from heliograph_collector.sources.time_columns import has_times
 
 SUFFIXES = (".json", ".jsonl", ".txt", ".csv", ".tsv", ".sql")
 _MAX_OBJECTS = 50  # of a file, read to recognize its format; assumed

@@ -3,9 +3,8 @@
 A file may begin with a byte order mark, with comments (`#`) or a title of one cell, and be
 separated by commas, semicolons or tabs. Flat objects of JSON are rows too, and their keys the
 header; so are the rows of SQL's INSERT, in which OONI's pipeline keeps what its detector is tested
-with: only names of columns and literals are read, nothing is executed. Times stand in one column,
-or a date and a clock stand in two. Where no name tells the column of times, the first one that
-holds times since 2000 is it.
+with: only names of columns and literals are read, nothing is executed. `time_columns.py` finds
+their times.
 """
 
 import csv
@@ -16,7 +15,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from heliograph.units import SECOND_US
 from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
 from heliograph_collector.sources.json_objects import (
     JsonObject,
@@ -27,15 +25,8 @@ from heliograph_collector.sources.json_objects import (
 from heliograph_collector.sources.timestamps import parse_timestamp
 from heliograph_collector.sources.typed_reader import as_number
 
-_TIMES = ("time", "date", "timestamp", "timestamps", "datetime", "ts", "day", "hour")
-_LAST_WORDS = ("timestamp", "timestamps", "datetime")  # of `Serie_0 timestamps`
-_STARTS = ("measurement_start_time", "measurement_start_day", "test_start_time")  # OONI's
-_CLOCKS = ("time", "hour", "clock")
-_YEAR_2000_US = 946_684_800 * SECOND_US
-_SAMPLE_ROWS = 20  # in which a column of times is looked for; assumed
 _MAX_COLUMNS = 256
 _PREAMBLE_LINES = 20  # at most before the header; assumed
-_DAY_MONTH = re.compile(r"(\d{1,2})([/.])(\d{1,2})\2(\d{4})(.*)", re.DOTALL)
 _THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
 _COMMENTS = re.compile(r"\s*(?:--[^\n]*\n\s*)*")
 _BEGIN = re.compile(r"INSERT\s+INTO\s+[\w.`\"]+\s*\(([^)]*)\)\s*VALUES", re.I)
@@ -65,33 +56,6 @@ class Table:
                 return None
             text = text.replace(",", "." if is_decimal else "")
         return as_number(text)
-
-
-@dataclass(frozen=True, slots=True)
-class TimeColumns:
-    """The column of times, and the one of clocks where the former holds dates alone."""
-
-    column: int
-    clock: int | None = None
-    is_day_first: bool = False
-
-    def read(self, row: Sequence[str]) -> int | None:
-        """Return the time of a row; None if it has none."""
-        if self.column >= len(row):
-            return None
-        text = self._order_day(row[self.column].strip())
-        if self.clock is None or self.clock >= len(row):
-            return parse_timestamp(text)
-        clock = row[self.clock].strip()
-        return parse_timestamp(
-            f"{text} {clock.zfill(2)}:00" if clock.isdecimal() else f"{text} {clock}"
-        )
-
-    def _order_day(self, text: str) -> str:
-        match = _DAY_MONTH.fullmatch(text) if self.is_day_first else None
-        if match is None:
-            return text
-        return f"{match[4]}-{match[3].zfill(2)}-{match[1].zfill(2)}{match[5]}"
 
 
 def open_table(path: Path, complaints: Complaints) -> Table:
@@ -131,26 +95,12 @@ def _drop_preamble(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[s
     return rows[next(i for i, width in enumerate(widths) if width > 1) :]
 
 
-def has_times(item: JsonObject) -> bool:
-    """Return whether an object is a row with a time and a number."""
-    table = _list_rows(Path(), [item])
-    try:
-        times = find_time_columns(table)
-    except ImportRefusedError:
-        return False
-    is_time = all(times.read(row) is not None for _, row in table.rows)
-    return is_time and any(
-        column != times.column and table.parse_number(cell) is not None
-        for _, row in table.rows
-        for column, cell in enumerate(row)
-    )
-
-
 def _read_object_table(path: Path, complaints: Complaints) -> Table:
-    return _list_rows(path, list(read_objects(path, complaints)))
+    return list_rows(path, list(read_objects(path, complaints)))
 
 
-def _list_rows(path: Path, items: Sequence[JsonObject]) -> Table:
+def list_rows(path: Path, items: Sequence[JsonObject]) -> Table:
+    """List flat objects as rows; their keys are the header."""
     names = list(dict.fromkeys(name for item in items for name in item.fields))[:_MAX_COLUMNS]
     rows = [
         (item.line or number, [_format_cell(item.fields.get(name)) for name in names])
@@ -161,62 +111,6 @@ def _list_rows(path: Path, items: Sequence[JsonObject]) -> Table:
 
 def _format_cell(value: object) -> str:
     return str(value) if isinstance(value, str | int | float) else ""
-
-
-def find_time_columns(table: Table) -> TimeColumns:
-    """Find the times by the names of columns, else by what they hold.
-
-    Raises:
-        ImportRefusedError: No column holds times.
-    """
-    words = [_split_words(name) for name in table.header]
-    named = (
-        *(i for i, name in enumerate(table.lower_names) if name in _STARTS),
-        *(i for i, own in enumerate(words) if own and own[0] in _TIMES),
-        *(i for i, own in enumerate(words) if own and own[-1] in _LAST_WORDS),
-    )
-    column = named[0] if named else _find_by_content(table)
-    if column is None:
-        raise ImportRefusedError(
-            f"{table.path} has no column of times: name one `time` in its first line, the values "
-            "beside it."
-        )
-    cells = [row[column] for _, row in table.rows if column < len(row)]
-    clock = _find_clock(table, column, words)
-    return TimeColumns(column, clock, _has_day_first(cells))
-
-
-def _find_by_content(table: Table) -> int | None:
-    sample = [row for _, row in table.rows[:_SAMPLE_ROWS]]
-    for column in range(len(table.header)):
-        cells = [row[column] for row in sample if column < len(row)]
-        read = TimeColumns(0, is_day_first=_has_day_first(cells)).read
-        times_us = [read([cell]) for cell in cells]
-        if times_us and all(at_us is not None and at_us > _YEAR_2000_US for at_us in times_us):
-            return column
-    return None
-
-
-def _find_clock(table: Table, column: int, words: Sequence[Sequence[str]]) -> int | None:
-    """Find the clocks beside a column of dates alone."""
-    if words[column] and words[column][0] not in ("date", "day"):
-        return None
-    sample = [row[column].strip() for _, row in table.rows[:_SAMPLE_ROWS] if column < len(row)]
-    if any(":" in cell for cell in sample):
-        return None
-    return next(
-        (i for i, own in enumerate(words) if i != column and own and own[0] in _CLOCKS), None
-    )
-
-
-def _has_day_first(cells: Sequence[str]) -> bool:
-    """Return whether dates such as 13/1/2026 and 8.1.2026 begin with the day."""
-    matches = [match for cell in cells if (match := _DAY_MONTH.fullmatch(cell.strip()))]
-    return any(match[2] == "." or int(match[1]) > 12 for match in matches)
-
-
-def _split_words(name: str) -> list[str]:
-    return re.sub(r"[(_\-]", " ", name.strip().lower()).split()
 
 
 def _is_insert(text: str) -> bool:
