@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
 from typing import Annotated
 
 import msgspec
@@ -19,10 +21,18 @@ _NETWORK = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W\d_]+")
 _COUNTRIES = (
     "entitycode", "country", "country_code", "countrycode", "country code", "cc", "probe_cc",
-    "location", "iso2", "iso", "alpha2", "clientcountryalpha2",
+    "location", "iso2", "iso", "alpha2", "clientcountryalpha2", "iso3", "iso_code", "alpha3",
+    "country_iso", "country_iso_three_char_code", "country_name", "countryname",
 )  # fmt: skip
-_REGIONS = ("region", "province", "state", "city")
+_REGIONS = ("region", "province", "state", "name_1", "adm1_name", "admin1", "city")
 _NETWORKS = ("asn", "probe_asn", "clientasn")
+
+
+@cache
+def _load_alpha3() -> Mapping[str, str]:
+    content = files(__package__).joinpath("alpha3.tab").read_text("utf-8")
+    lines = (line.split("\t", 1) for line in content.splitlines() if not line.startswith("#"))
+    return dict(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,8 @@ class CountryNames:
     def find_exactly(self, text: str) -> str:
         """Return the code that a text is, or whose name it is; "" if it is neither."""
         text = text.strip()
+        if len(text) == 3 and text.isupper():
+            return _load_alpha3().get(text, "")
         is_code = text.upper() in self.codes.values() and len(text) == 2 and text.isupper()
         return text if is_code else self.codes.get(" ".join(_split_words(text)), "")
 
@@ -73,28 +85,24 @@ class RowPlaces:
         return [c for c in (self.country, self.region, self.network) if c is not None]
 
     def read(self, row: Sequence[str]) -> Scope | None:
-        """Return the place of a row; None if it names no country."""
+        """Return the place of a row; None if it names none.
+
+        Raises:
+            ValueError: It names a country that is none, such as a continent.
+        """
         country = _get_cell(row, self.country)
         network = _NETWORK.fullmatch(_get_cell(row, self.network))
         region = _get_cell(row, self.region)
         code = country.upper() if _COUNTRY.fullmatch(country.upper()) else ""
         code = code or self.countries.find_exactly(country)
         if not code and not network:
-            return _read_whole(country)
+            return parse_entity(country) if country else None
         asn = int(network[1]) % 2**32 if network else 0
         return Scope(code or UNKNOWN_COUNTRY, region=region[:64], asn=asn)
 
 
 def _get_cell(row: Sequence[str], column: int | None) -> str:
     return row[column].strip() if column is not None and column < len(row) else ""
-
-
-def _read_whole(entity: str) -> Scope | None:
-    """Read an entity such as IR/Tehran or AS44244."""
-    try:
-        return parse_entity(entity)
-    except ValueError:
-        return None
 
 
 def _split_words(text: str) -> list[str]:

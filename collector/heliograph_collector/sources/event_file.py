@@ -113,7 +113,7 @@ def _read_levels(
         else:
             all_series += csv_table.read_series(path, place, complaints, countries)
     if not all_series:
-        reason = complaints.sentences[0] if complaints.sentences else ""
+        reason = next(iter((*complaints.sentences, *complaints.notes)), "")
         raise ImportRefusedError(f"{paths[0]} holds no series of numbers. {reason}".strip())
     all_series = merge_series(_select_place(all_series, scope, paths[0]), complaints)
     if Scope(UNKNOWN_COUNTRY) in {series.scope._replace(region="") for series in all_series}:

@@ -2,8 +2,9 @@
 
 An answer is `{"type": …, "data": [[signal, …], …]}`. A signal holds entityType, entityCode,
 datasource, subtype, from, until, step (seconds) and values, where null means unknown. Loss, latency
-and sarima hold lists instead of numbers and are no levels: each answer has them, so they get a note
-and no complaint. Google's has a subtype for each of its services.
+and sarima hold lists instead of numbers, and Mozilla's shares count failures. They are no levels:
+each answer has them, so they get a note and no complaint. Google's has a subtype for each of its
+services.
 """
 
 from collections.abc import Iterator
@@ -53,6 +54,11 @@ def read_series(path: Path, complaints: Complaints) -> list[Series]:
         location = describe_location(path, item.line)
         if error_text := item.fields.get("error"):
             complaints.add(location, f"IODA answered with an error ({str(error_text)[:120]})")
+        if str(item.fields.get("type")).startswith("outages"):
+            complaints.add(location, "these are reports of outages: ask for /signals/raw instead")
+            continue
+        if item.fields.get("data") == [[]]:
+            complaints.add(location, "IODA answered with no signal: ask for other days")
         for signal in _iterate_signals(item):
             try:
                 series_list.append(_build_series(signal))
@@ -88,7 +94,7 @@ def _build_series(signal: IodaSignal) -> Series:
         raise _NoLevelError(f"the signal {source!r} holds lists, no levels; it is left out")
     levels = [as_number(value) for value in signal.values]
     if misfit := find_misfit(source, levels):
-        raise ValueError(misfit)
+        raise _NoLevelError(misfit)
     if all(level is None for level in levels):
         raise _NoLevelError(f"the signal {source!r} has no value that is known")
     step_us = round(signal.step * SECOND_US)

@@ -3,7 +3,8 @@
 An answer is `{"success": true, "result": {"meta": …, "serie_0": {"timestamps": […], "values":
 ["0.71", …]}}}`; each serie of a comparison has the name that was asked for. The numbers are text,
 and the place stands in none of it: the file's name, a serie's name or the importing user says it.
-Groups of a serie that are shares of one whole are no levels.
+Groups of a serie that are shares of one whole are no levels. Nor are values whose lowest one was
+made 0, or that are changes: how far they fell cannot be told.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from heliograph_collector.sources.timestamps import parse_timestamp
 from heliograph_collector.sources.typed_reader import as_number
 
 _SOURCE = "radar"
+_LEVELS = ("MIN0_MAX", "RAW_VALUES", "PERCENTAGE", "ROLLING_AVERAGE")  # of `meta.normalization`
 
 
 def is_radar(item: JsonObject) -> bool:
@@ -31,6 +33,13 @@ def read_series(
     """Read all series of a file; `scope` is where those are that no country names."""
     series_list: list[Series] = []
     for item in read_objects(path, complaints):
+        if (normalization := _find_normalization(item)) not in ("", *_LEVELS):
+            complaints.add(
+                describe_location(path, item.line),
+                f"its values are normalized ({normalization}), so that how far they fell cannot "
+                "be told: ask for normalization=MIN0_MAX or RAW_VALUES",
+            )
+            continue
         for name, serie in _iterate_series(item):
             code = countries.find_exactly(name)
             place = Scope(code) if code else scope
@@ -42,6 +51,13 @@ def read_series(
             except ValueError as error:
                 complaints.add(describe_location(path, item.line), f"the serie {name!r} {error}")
     return series_list
+
+
+def _find_normalization(item: JsonObject) -> str:
+    """Return what an answer says of its numbers; "" if it says nothing."""
+    result = item.fields.get("result", item.fields)
+    meta = result.get("meta") if isinstance(result, dict) else None
+    return str(meta.get("normalization") or "").upper()[:40] if isinstance(meta, dict) else ""
 
 
 def _iterate_series(item: JsonObject) -> Iterator[tuple[str, Mapping[str, object]]]:

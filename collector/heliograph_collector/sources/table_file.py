@@ -27,6 +27,10 @@ from heliograph_collector.sources.typed_reader import as_number
 
 _MAX_COLUMNS = 256
 _PREAMBLE_LINES = 20  # at most before the header; assumed
+_DOT_GROUPS = re.compile(r"-?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
+_SCALED = re.compile(r"(-?[\d.]+)(K|Mil|M|Bil|B|G)", re.IGNORECASE)  # as dashboards export
+_SCALES = {"k": 1e3, "mil": 1e6, "m": 1e6, "bil": 1e9, "b": 1e9, "g": 1e9}
+_SPACES = re.compile(r"[\s%]")
 _THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
 _COMMENTS = re.compile(r"\s*(?:--[^\n]*\n\s*)*")
 _BEGIN = re.compile(r"INSERT\s+INTO\s+[\w.`\"]+\s*\(([^)]*)\)\s*VALUES", re.I)
@@ -42,20 +46,27 @@ class Table:
     header: list[str]
     rows: list[tuple[int, list[str]]]
     is_comma_decimal: bool  # in `97,5`: the file is separated by something else
+    dot_columns: frozenset[int] = frozenset()  # the same, and in `1.012` the dot parts thousands
 
     @property
     def lower_names(self) -> list[str]:
         return [name.strip().lower() for name in self.header]
 
-    def parse_number(self, cell: str) -> float | None:
+    def parse_number(self, cell: str, column: int = -1) -> float | None:
         """Parse a number; a percent sign and separators of thousands are dropped."""
-        text = cell.strip().replace("%", "").replace("\u00a0", "").replace(" ", "")
+        text = _SPACES.sub("", cell)
+        if column in self.dot_columns:
+            text = text.replace(".", "")
         if "," in text:
             is_decimal = self.is_comma_decimal and text.count(",") == 1
             if not is_decimal and not _THOUSANDS.fullmatch(text):
                 return None
             text = text.replace(",", "." if is_decimal else "")
-        return as_number(text)
+        number = as_number(text)
+        if number is None and (scaled := _SCALED.fullmatch(text)):
+            factor = as_number(scaled[1])
+            return None if factor is None else factor * _SCALES[scaled[2].lower()]
+        return number
 
 
 def open_table(path: Path, complaints: Complaints) -> Table:
@@ -77,13 +88,27 @@ def open_table(path: Path, complaints: Complaints) -> Table:
     if header and parse_timestamp(header[0]) is not None:  # the first row is data
         names = ["time", *(f"value {i}" if i > 1 else "value" for i in range(1, len(header)))]
         return Table(path, names, lines, delimiter != ",")
-    return Table(path, header, lines[1:], delimiter != ",")
+    rows = lines[1:]
+    dotted = [c for c in range(len(header)) if delimiter != "," and _has_dot_groups(rows, c)]
+    return Table(path, header, rows, delimiter != ",", frozenset(dotted))
 
 
 def _guess_delimiter(body: str) -> str:
     """Guess what separates cells, by the first lines: one may be a title."""
     first_lines = "\n".join(islice(body.splitlines(), _PREAMBLE_LINES + 1))
-    return max(",;\t", key=first_lines.count)
+    return max(",;\t|", key=first_lines.count)
+
+
+def _has_dot_groups(rows: Sequence[tuple[int, Sequence[str]]], column: int) -> bool:
+    """Return whether the dots of a column part thousands: `1.012` beside `987`.
+
+    Decimals of three places all have a dot, or some begin with 0.
+    """
+    cells = [_SPACES.sub("", row[column]) for _, row in rows if column < len(row)]
+    dotted = [cell for cell in cells if "." in cell]
+    has_others = any(cell.isdecimal() and len(cell) < 4 for cell in cells)
+    is_certain = has_others or any("," in cell or cell.count(".") > 1 for cell in dotted)
+    return bool(dotted) and is_certain and all(map(_DOT_GROUPS.fullmatch, dotted))
 
 
 def _drop_preamble(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:

@@ -42,7 +42,9 @@ def load_table(folder: Path, header: str, format_time: Callable[[datetime], str]
     ],
 )
 def test_a_time_is_read_as_all_of_its_column_have_it(time_format: str, tmp_path: Path) -> None:
-    (series,) = load_table(tmp_path, "time,value", lambda at: at.strftime(time_format)).replay.series
+    (series,) = load_table(
+        tmp_path, "time,value", lambda at: at.strftime(time_format)
+    ).replay.series
     assert (series.since_us, series.step_us, len(series.values)) == (T0, HOUR_US, len(HOURS))
 
 

@@ -1,0 +1,184 @@
+"""Layouts of tables: what their columns and rows belong to, and which of them are no levels."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from heliograph.units import MINUTE_US
+from heliograph_collector.app.commands import load_event
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.sources.complaints import ImportRefusedError, ImportResult
+from heliograph_collector.sources.replay import Series
+
+BEGAN = datetime(2026, 1, 8, tzinfo=UTC)
+STEPS = [f"{BEGAN + timedelta(minutes=10 * step):%Y-%m-%d %H:%M:%S}" for step in range(60)]
+IR = Scope("IR")
+
+
+def load_table(
+    folder: Path, header: str, rows: Sequence[str], name: str = "IR.csv"
+) -> ImportResult:
+    path = folder / name
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return load_event(path)
+
+
+def name_series(all_series: Sequence[Series]) -> dict[tuple[Scope, str], float | None]:
+    """Return the first value of each series by its place and source."""
+    return {(series.scope, series.source): series.values[0] for series in all_series}
+
+
+def test_a_column_of_words_parts_the_rows_of_one_time(tmp_path: Path) -> None:
+    rows = [f"{at},{name},{size}" for at in STEPS for name, size in (("bgp", 90), ("Ping", 40))]
+    imported = load_table(tmp_path, "time,metric,value", rows)
+    assert name_series(imported.replay.series) == {(IR, "bgp"): 90, (IR, "ping-slash24"): 40}
+    assert not imported.complaints
+
+
+def test_the_rows_of_a_provider_are_its_networks_and_not_the_countrys(tmp_path: Path) -> None:
+    rows = [f"{at},{name},{size}" for at in STEPS for name, size in (("MCI", 90), ("TCI", 40))]
+    first, second = load_table(tmp_path, "time,isp,value", rows).replay.series
+    assert (first.source, second.source) == ("MCI", "TCI")
+    assert first.scope.country == "IR"
+    assert first.scope.asn != second.scope.asn
+    assert min(first.scope.asn, second.scope.asn) >= 4_200_000_000
+
+
+def test_a_column_named_by_a_network_is_its_level(tmp_path: Path) -> None:
+    rows = [f"{at},90,40" for at in STEPS]
+    imported = load_table(tmp_path, "time,AS44244 Irancell,MCCI (AS197207)", rows)
+    assert name_series(imported.replay.series) == {
+        (Scope("IR", asn=44244), "value"): 90,
+        (Scope("IR", asn=197207), "value"): 40,
+    }
+
+
+def test_rows_that_no_single_column_parts_are_refused(tmp_path: Path) -> None:
+    rows = [
+        f"{at},{host},{outcome},{i}"
+        for i, at in enumerate(STEPS)
+        for host in ("a.org", "b.org")
+        for outcome in ("match", "other")
+    ]
+    with pytest.raises(ImportRefusedError, match=r"no column parts them: keep one row"):
+        load_table(tmp_path, "time,domain,outcome,count", rows)
+
+
+def test_places_have_codes_of_three_letters_and_provinces(tmp_path: Path) -> None:
+    rows = [
+        f"IRN,{number},{name},{at},35.7,51.4,{number * 10}"
+        for at in STEPS
+        for number, name in ((1, "Fars"), (2, "Yazd"))
+    ]
+    imported = load_table(tmp_path, "iso,id_1,name_1,time_e_str,lat,lon,connectivity", rows)
+    assert name_series(imported.replay.series) == {
+        (Scope("IR", region="Fars"), "connectivity"): 10,
+        (Scope("IR", region="Yazd"), "connectivity"): 20,
+    }
+    assert not imported.complaints
+    assert "'lat' is a label, no level" in imported.notes[1]
+
+
+def test_rows_of_continents_are_no_rows_of_a_country(tmp_path: Path) -> None:
+    rows = [f"{at},{name},{size}" for at in STEPS for name, size in (("IR", 90), ("Asia", 400))]
+    imported = load_table(tmp_path, "time,country,value", rows)
+    assert name_series(imported.replay.series) == {(IR, "value"): 90}
+    assert "'Asia' names no entity" in imported.complaints[0]
+
+
+def test_losses_beside_levels_are_no_second_value_of_them(tmp_path: Path) -> None:
+    rows = [
+        f"{at},{name},{size}"
+        for at in STEPS
+        for name, size in (("ping-slash24", 90), ("ping-slash24-loss", 3), ("gtr-norm", 1))
+    ]
+    imported = load_table(tmp_path, "time,datasource,value", rows)
+    assert name_series(imported.replay.series) == {(IR, "ping-slash24"): 90, (IR, "gtr-norm"): 1}
+
+
+def test_names_of_countries_are_no_units_or_labels(tmp_path: Path) -> None:
+    imported = load_table(tmp_path, "time,US,ID,TZ", [f"{at},90,40,20" for at in STEPS])
+    assert [series.scope.country for series in imported.replay.series] == ["US", "ID", "TZ"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["timeout", "failed_tests", "prefixes down", "withdrawals", "alerts", "disconnects", "avg_ping",
+     "response_time", "lat", "id", "weekday"],
+)  # fmt: skip
+def test_what_is_no_level_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ImportRefusedError, match=r"counts? (of )?what answer"):
+        load_table(tmp_path, f"time,{name}", [f"{at},{i}" for i, at in enumerate(STEPS)])
+
+
+def test_an_index_and_a_speed_are_levels(tmp_path: Path) -> None:
+    imported = load_table(tmp_path, "time,index,mbps_down", [f"{at},90,40" for at in STEPS])
+    assert name_series(imported.replay.series) == {(IR, "index"): 90, (IR, "mbps_down"): 40}
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"),
+    [
+        (("1.012", "987", "1.234.567"), (1012, 987, 1_234_567)),
+        (("97.512", "98.25", "100"), (97.512, 98.25, 100)),
+        (("62\u202f200", "987", "5"), (62_200, 987, 5)),
+        (("62.2 K", "987", "1.1 Mil"), (62_200, 987, 1_100_000)),
+        (("97,5", "98", "12,25"), (97.5, 98, 12.25)),
+    ],
+)
+def test_numbers_are_read_as_all_of_their_column_have_them(
+    cells: Sequence[str], values: Sequence[float], tmp_path: Path
+) -> None:
+    rows = [f"{at};{cell}" for at, cell in zip(STEPS, cells, strict=False)]
+    (series,) = load_table(tmp_path, "Zeit;Adressen", rows).replay.series
+    assert series.values == pytest.approx(values)
+
+
+def test_bars_may_separate_cells(tmp_path: Path) -> None:
+    (series,) = load_table(tmp_path, "unix|up", ["1767830400|5", "1767831000|6"]).replay.series
+    assert series.values == (5, 6)
+
+
+def test_a_clock_that_strays_has_round_steps(tmp_path: Path) -> None:
+    strays = [timedelta(seconds=7 + 11.37 * (step**2 % 5), minutes=10 * step) for step in range(60)]
+    rows = ["2026-01-07 00:00:09,90", *(f"{(BEGAN + own).isoformat()},90" for own in strays)]
+    (series,) = load_table(tmp_path, "time,value", rows).replay.series
+    assert series.step_us == 10 * MINUTE_US
+    assert sum(value is not None for value in series.values) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        ('{"type": "outages.alerts", "requestParameters": {}, "data": []}', "/signals/raw instead"),
+        ('{"type": "signals", "requestParameters": {}, "data": [[]]}', "ask for other days"),
+        (
+            '{"result": {"meta": {"normalization": "MIN_MAX"}, "serie_0": {"timestamps": [1, 2], '
+            '"values": ["0", "1"]}}}',
+            "ask for normalization=MIN0_MAX",
+        ),
+    ],
+)
+def test_answers_without_levels_are_refused_with_what_to_ask_for(
+    document: str, sentence: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "IR.json"
+    path.write_text(document)
+    with pytest.raises(ImportRefusedError, match=sentence):
+        load_event(path)
+
+
+def test_mozillas_failures_are_in_each_answer_and_no_complaint(tmp_path: Path) -> None:
+    signal = '{"entityType": "country", "entityCode": "IR", "from": 1767830400, "step": 3600, %s}'
+    signals = (
+        signal % '"datasource": "bgp", "values": [9, 9]',
+        signal % '"datasource": "mozilla", "subtype": "proportion_timeout", "values": [1, 1]',
+    )
+    path = tmp_path / "IR.json"
+    path.write_text(f'{{"requestParameters": {{}}, "data": [[{",".join(signals)}]]}}')
+    imported = load_event(path)
+    assert [series.source for series in imported.replay.series] == ["bgp"]
+    assert not imported.complaints
+    assert "counts failures" in imported.notes[0]
