@@ -11,6 +11,7 @@ from heliograph_collector.sources.complaints import Complaints, ImportRefusedErr
 from heliograph_collector.sources.entity import UNKNOWN_COUNTRY, CountryNames, parse_entity
 from heliograph_collector.sources.foreign_file import refuse_foreign
 from heliograph_collector.sources.json_objects import JsonObject, looks_like_json, read_objects
+from heliograph_collector.sources.json_tables import read_json_table
 from heliograph_collector.sources.ooni.row_votes import (
     is_row,
     is_row_table,
@@ -67,6 +68,8 @@ def detect_format(path: Path) -> str:
         for name, is_of_it in _FORMATS.items():
             if is_of_it(item):
                 return name
+    if read_json_table(path) is not None:
+        return "csv"
     if complaints.sentences:
         raise ImportRefusedError(
             f"{path} begins as JSON and is broken, or breaks off: download it again."

@@ -22,6 +22,7 @@ from heliograph_collector.sources.json_objects import (
     read_file,
     read_objects,
 )
+from heliograph_collector.sources.json_tables import read_json_table
 from heliograph_collector.sources.timestamps import parse_timestamp
 from heliograph_collector.sources.typed_reader import as_number
 
@@ -72,7 +73,7 @@ class Table:
 def open_table(path: Path, complaints: Complaints) -> Table:
     """Read a table. Raises ImportRefusedError if the file is none."""
     if looks_like_json(path):
-        return _read_object_table(path, complaints)
+        return _read_json(path, complaints)
     body = read_file(path).decode("utf-8", "replace")
     if _is_insert(body):
         inserts = list(enumerate(_read_inserts(body)))
@@ -120,8 +121,12 @@ def _drop_preamble(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[s
     return rows[next(i for i, width in enumerate(widths) if width > 1) :]
 
 
-def _read_object_table(path: Path, complaints: Complaints) -> Table:
-    return list_rows(path, list(read_objects(path, complaints)))
+def _read_json(path: Path, complaints: Complaints) -> Table:
+    rows = read_json_table(path)
+    if rows is None:
+        return list_rows(path, list(read_objects(path, complaints)))
+    cells = [(number, list(map(_format_cell, row))) for number, row in enumerate(rows)]
+    return Table(path, cells[0][1][:_MAX_COLUMNS], cells[1:], is_comma_decimal=False)
 
 
 def list_rows(path: Path, items: Sequence[JsonObject]) -> Table:

@@ -1,12 +1,13 @@
 """Layouts of tables: what their columns and rows belong to, and which of them are no levels."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from heliograph.units import MINUTE_US
+from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.app.commands import load_event
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.sources.complaints import ImportRefusedError, ImportResult
@@ -182,3 +183,23 @@ def test_mozillas_failures_are_in_each_answer_and_no_complaint(tmp_path: Path) -
     assert [series.source for series in imported.replay.series] == ["bgp"]
     assert not imported.complaints
     assert "counts failures" in imported.notes[0]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [["time", "value"], ["2026-01-08 16:00", 5], ["2026-01-08 16:10", 6]],
+        [[1767888000000, 5], [1767888600000, 6]],
+        {"columns": ["time", "value"], "index": [0, 1], "data": [[1767888000, 5], [1767888600, 6]]},
+        {"time": [1767888000, 1767888600], "value": [5, 6]},
+        {"time": {"0": 1767888000, "1": 1767888600}, "value": {"0": 5, "1": 6}},
+        {"value": {"1767888000000": 5, "1767888600000": 6}},
+        {"2026-01-08T16:00:00Z": 5, "2026-01-08T16:10:00Z": 6},
+    ],
+)
+def test_tables_in_json_need_no_objects(document: object, tmp_path: Path) -> None:
+    path = tmp_path / "IR.json"
+    path.write_text(json.dumps(document))
+    (series,) = load_event(path).replay.series
+    assert (series.scope, series.source, series.values) == (IR, "value", (5, 6))
+    assert series.since_us == 1_767_888_000 * SECOND_US
