@@ -16,7 +16,8 @@ and routes that fall are no cut while what they lead to answers. A telescope hea
 alone. A fall to nothing at all while another source stands is that of a collector: in the darkest
 cuts some remainder answered (1 to 12 %). People ask for less on a holiday, while their lines answer
 as ever; no holiday halves it, nor takes more than twice what a night takes. So what people's days
-show in, and which fell by so little and alone, may be a holiday too.
+show in, and which fell by so little and alone, may be a holiday too. All services of Google fall
+together, on a holiday and where its feed fails: of one publisher no source joins another.
 """
 
 from collections import defaultdict
@@ -244,7 +245,11 @@ class LevelDetector:
     ) -> bool:
         """Return whether a low step may be of the source alone, or of a part of its time."""
         is_last = reading.until_us == self._last_us.get((reading.source, reading.scope))
-        is_joined = any(o.test.is_low and o.low_us < reading.until_us for o in others.values())
+        is_joined = any(
+            other.test.is_low and other.low_us < reading.until_us
+            for source, other in others.items()
+            if _publisher(source) != _publisher(reading.source)
+        )
         is_first = level.low_us == reading.until_us
         if is_first and not is_joined and (is_last or not reading.value):
             return True
@@ -290,7 +295,7 @@ def _is_noise(
     reading: LevelReading, level: _SourceLevel, others: Mapping[str, _SourceLevel]
 ) -> bool:
     """Return whether a telescope alone is low, which another source contradicts."""
-    return reading.source in _TELESCOPES and _is_contradicted(reading, level, others)
+    return _publisher(reading.source) in _TELESCOPES and _is_contradicted(reading, level, others)
 
 
 def _is_contradicted(
@@ -302,15 +307,19 @@ def _is_contradicted(
         for source, other in others.items()
         if other.known_us >= reading.at_us - _FRESH_US
         and other.test.lost_share <= _STANDS
-        and source != _ROUTES
-        and source not in _TELESCOPES
+        and _publisher(source) not in (_ROUTES, *_TELESCOPES)
     }
-    if reading.source in _TELESCOPES or reading.value == 0:
+    if _publisher(reading.source) in _TELESCOPES or reading.value == 0:
         return bool(standing)
-    is_explained = reading.source == _ROUTES
+    is_explained = _publisher(reading.source) == _ROUTES
     if reading.source.startswith(_REQUESTS):
         is_explained = level.test.lost_share < _SHALLOW
-    return is_explained and _PROBES in standing
+    return is_explained and any(_publisher(source) == _PROBES for source in standing)
+
+
+def _publisher(source: str) -> str:
+    """Return who counts a source; `gtr`, `gtr-norm` and `gtr.maps` are all Google's."""
+    return _REQUESTS[0] if source.startswith(_REQUESTS[0]) else source.partition(".")[0]
 
 
 def _is_holiday_sized(test: DropTest) -> bool:

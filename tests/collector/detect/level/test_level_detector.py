@@ -251,6 +251,8 @@ def test_two_of_five_countries_behind_one_cable_fell_by_themselves() -> None:
         (0.6, ("radar",), False),  # a holiday on a weekend
         (0.3, ("radar",), True),
         (0.6, ("radar", "gtr"), True),
+        (0.6, ("gtr", "gtr.maps", "gtr-norm"), False),  # of one publisher
+        (0.3, ("gtr", "gtr.maps", "gtr-norm"), True),
     ],
 )
 def test_what_a_holiday_could_take_from_one_series_alone_is_suspected(
