@@ -30,11 +30,13 @@ from heliograph_collector.sources.typed_reader import as_number
 _TIMES = ("time", "date", "timestamp", "timestamps", "datetime", "ts", "day", "hour")
 _LAST_WORDS = ("timestamp", "timestamps", "datetime")  # of `Serie_0 timestamps`
 _STARTS = ("measurement_start_time", "measurement_start_day", "test_start_time")  # OONI's
+_PARTS = ("year", "month", "day", "hour", "minute")
 _CLOCKS = ("time", "hour", "clock")
 _YEAR_2000_US = 946_684_800 * SECOND_US
 _SAMPLE_ROWS = 20  # in which a column of times is looked for; assumed
 _DAY_MONTH = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d\d)(?!\d)(.*)", re.DOTALL)
 _COMPACT = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)(\d\d)?(\d\d)?(\d\d)?")
+_ROUNDED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
 _SERIALS = (36_526, 73_050)  # days since 1899-12-30, of the years 2000 to 2099
 _SERIAL_0 = datetime(1899, 12, 30)  # noqa: DTZ001 a clock of no zone
 _OFFSET = re.compile(r"\b(?:UTC|GMT)\s*([+-])\s*(\d{1,2})(?::?(\d\d))?", re.IGNORECASE)
@@ -52,11 +54,16 @@ class TimeColumns:
     parse: Parser = parse_timestamp
     zone: tzinfo = UTC
     warning: str = ""  # a sentence without its full stop, where they may be read wrongly
+    parts: Sequence[int] = ()  # columns of year, month, day and of what of the clock there is
 
     def read(self, row: Sequence[str]) -> int | None:
         """Return the time of a row; None if it has none."""
         if self.column >= len(row):
             return None
+        if self.parts:
+            year, month, day, *clock = (row[c].strip() for c in self.parts if c < len(row))
+            hour, minute = (*clock, "0", "0")[:2]
+            return parse_timestamp(f"{year}-{month}-{day} {hour}:{minute:>02}", self.zone)
         text = row[self.column].strip()
         if self.clock is None or self.clock >= len(row):
             return self.parse(text, self.zone)
@@ -81,7 +88,8 @@ def find_time_columns(table: Table) -> TimeColumns:
         )
     clock = _find_clock(table, column, words)
     zone, warning = _find_zone(table.header[column], words[column])
-    times = TimeColumns(column, clock, _find_parser(_list_cells(table, column)), zone, warning)
+    parse = _find_parser(_list_cells(table, column))
+    times = TimeColumns(column, clock, parse, zone, warning, _find_parts(table.lower_names))
     _check_readable(table, times)
     return times
 
@@ -135,6 +143,14 @@ def _find_clock(table: Table, column: int, words: Sequence[Sequence[str]]) -> in
     return next(
         (i for i, own in enumerate(words) if i != column and own and own[0] in _CLOCKS), None
     )
+
+
+def _find_parts(names: Sequence[str]) -> Sequence[int]:
+    """Find the columns of a time that stands in several; none unless it has year, month, day."""
+    if not set(_PARTS[:3]) <= set(names):
+        return ()
+    first = next((i for i, part in enumerate(_PARTS) if part not in names), len(_PARTS))
+    return [names.index(part) for part in _PARTS[:first]]
 
 
 def _find_zone(name: str, words: Sequence[str]) -> tuple[tzinfo, str]:
@@ -216,8 +232,14 @@ def _parse_serial(text: str, zone: tzinfo) -> int | None:
 
 
 def _check_readable(table: Table, times: TimeColumns) -> None:
-    """Raise ImportRefusedError if none of the times can be read."""
+    """Raise ImportRefusedError if none of the times can be read, or they are rounded."""
     rows = table.rows[:_SAMPLE_ROWS]
+    rounded = [cell for cell in _list_cells(table, times.column)[:1] if _ROUNDED.fullmatch(cell)]
+    if rounded:
+        raise ImportRefusedError(
+            f"{table.path}: a spreadsheet has rounded its times ({rounded[0]}): show that column as "
+            "numbers without an exponent, and save it again."
+        )
     if not rows or any((times.read(row) or 0) > _YEAR_2000_US for _, row in rows):
         return
     line, row = rows[0]

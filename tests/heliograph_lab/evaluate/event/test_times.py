@@ -82,3 +82,16 @@ def test_of_two_columns_the_one_in_utc_counts(tmp_path: Path) -> None:
 def test_times_that_cannot_be_read_are_named_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(ImportRefusedError, match=r"line 2: 'noon' in column 'time' .* Write 2026"):
         load_table(tmp_path, "time,value", lambda _: "noon")
+
+
+def test_a_time_may_stand_in_its_parts(tmp_path: Path) -> None:
+    imported = load_table(
+        tmp_path, "year,month,day,hour,value", lambda at: f"{at.year},{at.month},{at.day},{at.hour}"
+    )
+    (series,) = imported.replay.series
+    assert (series.since_us, series.step_us, len(series.values)) == (T0, HOUR_US, len(HOURS))
+
+
+def test_times_that_a_spreadsheet_rounded_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImportRefusedError, match=r"has rounded its times \(1\.767323E\+12\)"):
+        load_table(tmp_path, "ts,value", lambda at: f"{at.timestamp() * 1000:.6E}")
