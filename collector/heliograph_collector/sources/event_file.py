@@ -137,7 +137,7 @@ def _read_levels(
 
 
 def _select_place(all_series: list[Series], scope: Scope | None, path: Path) -> list[Series]:
-    """Give the place to series of one other place; of several places, select it.
+    """Give the place to series of one other place; of several, select it, or its parts.
 
     Raises:
         ImportRefusedError: The file names several places, and not this one.
@@ -147,7 +147,9 @@ def _select_place(all_series: list[Series], scope: Scope | None, path: Path) -> 
         return all_series
     if len(places) == 1:
         return [replace(series, scope=scope) for series in all_series]
-    chosen = [series for series in all_series if series.scope == scope]
+    chosen = [series for series in all_series if series.scope == scope] or [
+        series for series in all_series if series.scope.is_within(scope)
+    ]
     if not chosen:
         names = ", ".join(place.country for place in places[:8])
         raise ImportRefusedError(f"{path} has series of several places ({names}), none as asked.")

@@ -237,8 +237,8 @@ def _check_readable(table: Table, times: TimeColumns) -> None:
     rounded = [cell for cell in _list_cells(table, times.column)[:1] if _ROUNDED.fullmatch(cell)]
     if rounded:
         raise ImportRefusedError(
-            f"{table.path}: a spreadsheet has rounded its times ({rounded[0]}): show that column as "
-            "numbers without an exponent, and save it again."
+            f"{table.path}: a spreadsheet has rounded its times ({rounded[0]}): show that column "
+            "as numbers without an exponent, and save it again."
         )
     if not rows or any((times.read(row) or 0) > _YEAR_2000_US for _, row in rows):
         return
