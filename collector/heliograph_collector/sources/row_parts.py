@@ -19,7 +19,7 @@ _PROVIDERS = frozenset({
     "asn_name", "as_org", "org", "organization", "company",
 })  # fmt: skip
 _MAX_PARTS = 500  # names in one column; assumed
-_SAMPLE = 5_000  # rows; assumed
+_SAMPLE = 20_000  # rows, all of those of a time; assumed
 _FEW_CLASH = 0.1  # of the rows may have the time and place of another one; assumed …
 _MOST_CLASH = 0.5  # … and with more than these the table cannot be read; assumed
 _NAMED_NETWORKS = 4_200_000_000  # the first number for private use
@@ -38,7 +38,7 @@ def find_parting_column(table: Table, candidates: Sequence[int], keys: Sequence[
     Raises:
         ImportRefusedError: Words part the rows of one time, but not those of one column.
     """
-    rows = [row for _, row in table.rows[:_SAMPLE]]
+    rows = _sample_rows(table, keys)
     clashing = _measure_clash(rows, keys)
     if clashing < _FEW_CLASH:
         return None
@@ -59,6 +59,16 @@ def name_network(place: Scope, provider: str) -> Scope:
     """Return the network of a provider that is known by its name alone."""
     number = zlib.crc32(provider.strip().lower().encode()) % _NETWORK_COUNT
     return place._replace(asn=_NAMED_NETWORKS + number)
+
+
+def _sample_rows(table: Table, keys: Sequence[int]) -> list[list[str]]:
+    """List rows, all or none of those of one time and place: a table may be sorted by source."""
+    every = len(table.rows) // _SAMPLE + 1
+    return [row for _, row in table.rows if _hash_cells(row, keys) % every == 0]
+
+
+def _hash_cells(row: Sequence[str], columns: Sequence[int]) -> int:
+    return zlib.crc32("\0".join(_cell(row, column) for column in columns).encode())
 
 
 def _holds_words(table: Table, rows: Sequence[Sequence[str]], column: int) -> bool:

@@ -102,27 +102,43 @@ def find_layout(
         sources.append(parting)
     columns = [c for c in others if c != parting and (names[c] == "value" or not sources[:1])]
     columns = columns or [c for c in others if c != parting]
-    fitting = _drop_misfits(table, columns, complaints, countries)
-    keys = _name_columns(table, fitting, scope, countries, is_placed=bool(places.columns))
+    codes = {} if places.columns else _find_countries(table, columns, complaints, countries)
+    fitting = list(codes) if codes else _drop_misfits(table, columns, complaints)
+    keys = _name_columns(table, fitting, scope, codes)
     by_provider = parting is not None and is_provider_column(names[parting])
     return TableLayout(table, times, keys, places, scope, sources, by_provider)
 
 
-def _drop_misfits(
+def _find_countries(
     table: Table, columns: Sequence[int], complaints: Complaints, countries: CountryNames
-) -> list[int]:
+) -> dict[int, str]:
+    """Return the columns that countries name, if most are such: US is a unit elsewhere, ID a label.
+
+    Beside them stand a total, continents and the like.
+    """
+    names = {column: table.header[column].strip() for column in columns}
+    codes = {c: code for c, name in names.items() if (code := countries.find_exactly(name))}
+    if 2 * len(codes) <= len(columns):
+        return {}
+    others = [name for column, name in names.items() if column not in codes]
+    if others:
+        listed = ", ".join(others)[:200]
+        complaints.add_note(describe_location(table.path), f"{listed}: no countries, left out")
+    return codes
+
+
+def _drop_misfits(table: Table, columns: Sequence[int], complaints: Complaints) -> list[int]:
     """Leave out columns that are no levels. Raises ImportRefusedError if none remains."""
     fitting: list[int] = []
     reasons: list[str] = []
-    are_countries = _are_countries(table, columns, countries)
     for column in columns:
         name = table.header[column].strip()
-        if not are_countries and is_label(name):
+        if is_label(name):
             complaints.add_note(describe_location(table.path), f"{name!r} is a label, no level")
             continue
         cells = [row[column] for _, row in table.rows if column < len(row)]
         values = [table.parse_number(cell, column) for cell in cells]
-        reason = None if are_countries else find_misfit(name, values)
+        reason = find_misfit(name, values)
         if reason is not None:
             reasons.append(reason)
             complaints.add(describe_location(table.path), reason)
@@ -137,11 +153,6 @@ def _drop_misfits(
             "counts what answers."
         )
     return _drop_bounds(table, fitting, complaints)
-
-
-def _are_countries(table: Table, columns: Sequence[int], countries: CountryNames) -> bool:
-    """Return whether columns have names of countries, of which US and ID are other words too."""
-    return len(columns) > 1 and all(countries.find_exactly(table.header[c]) for c in columns)
 
 
 def _drop_bounds(table: Table, columns: Sequence[int], complaints: Complaints) -> list[int]:
@@ -171,19 +182,11 @@ def _complain_of_words(
 
 
 def _name_columns(
-    table: Table,
-    columns: Sequence[int],
-    scope: Scope,
-    countries: CountryNames,
-    *,
-    is_placed: bool,
+    table: Table, columns: Sequence[int], scope: Scope, codes: Mapping[int, str]
 ) -> dict[int, Key]:
-    """Name the source of each column; a column that a country names is a level of it."""
-    places = [countries.find_exactly(table.header[column]) for column in columns]
-    if columns and all(places) and not is_placed:
-        return {
-            column: (Scope(code), "value") for column, code in zip(columns, places, strict=True)
-        }
+    """Name the place and source of each column; what a country or network names is its level."""
+    if codes:
+        return {column: (Scope(code), "value") for column, code in codes.items()}
     networks = {c: match[1] for c in columns if (match := _NETWORK.search(table.header[c]))}
     sources = {c: guess_source(table.header[c]) for c in columns if c not in networks}
     counts = Counter(sources.values())

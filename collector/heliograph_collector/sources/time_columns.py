@@ -61,15 +61,19 @@ class TimeColumns:
         if self.column >= len(row):
             return None
         if self.parts:
-            year, month, day, *clock = (row[c].strip() for c in self.parts if c < len(row))
-            hour, minute = (*clock, "0", "0")[:2]
-            return parse_timestamp(f"{year}-{month}-{day} {hour}:{minute:>02}", self.zone)
+            return self._join_parts([row[c].strip() for c in self.parts if c < len(row)])
         text = row[self.column].strip()
         if self.clock is None or self.clock >= len(row):
             return self.parse(text, self.zone)
         clock = row[self.clock].strip()
         clock = f"{clock.zfill(2)}:00" if clock.isdecimal() else clock
         return self.parse(f"{text} {clock}", self.zone)
+
+    def _join_parts(self, parts: Sequence[str]) -> int | None:
+        if len(parts) < len(self.parts):
+            return None
+        year, month, day, hour, minute = (*parts, "0", "0")[: len(_PARTS)]
+        return parse_timestamp(f"{year}-{month}-{day} {hour}:{minute:>02}", self.zone)
 
 
 def find_time_columns(table: Table) -> TimeColumns:

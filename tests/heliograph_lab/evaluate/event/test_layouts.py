@@ -101,8 +101,17 @@ def test_losses_beside_levels_are_no_second_value_of_them(tmp_path: Path) -> Non
 
 
 def test_names_of_countries_are_no_units_or_labels(tmp_path: Path) -> None:
-    imported = load_table(tmp_path, "time,US,ID,TZ", [f"{at},90,40,20" for at in STEPS])
+    rows = [f"{at},90,40,20,150" for at in STEPS]
+    imported = load_table(tmp_path, "time,US,ID,TZ,Total", rows)
     assert [series.scope.country for series in imported.replay.series] == ["US", "ID", "TZ"]
+    assert "Total: no countries" in imported.notes[0]
+
+
+def test_a_long_table_may_be_sorted_by_its_sources(tmp_path: Path) -> None:
+    steps = [f"{1_767_830_400 + 600 * step}" for step in range(15_000)]
+    rows = [f"{at},{name},{size}" for name, size in (("bgp", 90), ("ping", 40)) for at in steps]
+    imported = load_table(tmp_path, "time,metric,value", rows)
+    assert name_series(imported.replay.series) == {(IR, "bgp"): 90, (IR, "ping-slash24"): 40}
 
 
 @pytest.mark.parametrize(
