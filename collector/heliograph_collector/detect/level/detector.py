@@ -152,7 +152,7 @@ class LevelDetector:
         """Create a detector.
 
         Args:
-            last_us: The ends of series that are known to end, by source and scope.
+            last_us: The ends of the last known steps of series that end, by source and scope.
         """
         self._last_us = last_us or {}
         self._levels: dict[tuple[str, Scope], _SourceLevel] = {}
@@ -280,7 +280,8 @@ class LevelDetector:
 def detect_levels(readings: Iterable[LevelReading], until_us: int) -> tuple[Incident, ...]:
     """Detect drops in the readings up to a time; the order of readings is free."""
     ordered = sorted(readings, key=_order_key)
-    detector = LevelDetector({(r.source, r.scope): r.until_us for r in ordered})
+    known = (reading for reading in ordered if reading.value is not None)
+    detector = LevelDetector({(r.source, r.scope): r.until_us for r in known})
     for reading in ordered:
         detector.add(reading)
     detector.advance_to(until_us)
