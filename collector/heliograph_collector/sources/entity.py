@@ -84,8 +84,11 @@ class RowPlaces:
     def columns(self) -> list[int]:
         return [c for c in (self.country, self.region, self.network) if c is not None]
 
-    def read(self, row: Sequence[str]) -> Scope | None:
-        """Return the place of a row; None if it names none.
+    def read(self, row: Sequence[str], otherwise: Scope) -> Scope:
+        """Return the place of a row.
+
+        Args:
+            otherwise: Where a row is that names no place, or no country.
 
         Raises:
             ValueError: It names a country that is none, such as a continent.
@@ -95,10 +98,12 @@ class RowPlaces:
         region = _get_cell(row, self.region)
         code = country.upper() if _COUNTRY.fullmatch(country.upper()) else ""
         code = code or self.countries.find_exactly(country)
-        if not code and not network:
-            return parse_entity(country) if country else None
+        if country and not code and not network:
+            return parse_entity(country)
+        if not (code or network or region):
+            return otherwise
         asn = int(network[1]) % 2**32 if network else 0
-        return Scope(code or UNKNOWN_COUNTRY, region=region[:64], asn=asn)
+        return Scope(code or otherwise.country, region=region[:64], asn=asn)
 
 
 def _get_cell(row: Sequence[str], column: int | None) -> str:

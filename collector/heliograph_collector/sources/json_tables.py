@@ -4,7 +4,8 @@
 - `{"columns": ["time", "value"], "data": [[…], …]}`;
 - `{"time": […], "value": […]}`, a list for each column;
 - `{"value": {"1767888000000": 97, …}, …}`, an object for each column, by row or by time;
-- `{"2026-01-08T16:00:00Z": 97, …}`.
+- `{"2026-01-08T16:00:00Z": 97, …}`;
+- `{"data": [{"time": …, "value": …}, …], …}`, or pairs there, beside what tells of them.
 """
 
 import json
@@ -33,10 +34,22 @@ def read_json_table(path: Path) -> Rows | None:
         return rows
     columns = list(document.values())
     if all(isinstance(column, list) for column in columns):
-        return _join_columns(list(document), columns)
+        return _join_columns(list(document), columns) or _find_rows(document)
     if all(isinstance(column, dict) for column in columns):
         return _join_objects(document)
-    return _join_objects({"value": document})
+    return _join_objects({"value": document}) or _find_rows(document)
+
+
+def _find_rows(document: Mapping[str, object]) -> Rows | None:
+    """Find the longest list of rows in an object; None if it has none."""
+    lists = [value for value in document.values() if isinstance(value, list)]
+    for rows in sorted(lists, key=len, reverse=True):
+        if rows and all(isinstance(row, dict) for row in rows):
+            names = list(dict.fromkeys(name for row in rows for name in row))
+            return [names, *([row.get(name) for name in names] for row in rows)]
+        if (table := _read_lists(rows)) is not None:
+            return table
+    return None
 
 
 def _read_lists(rows: object, names: Sequence[object] = ()) -> Rows | None:

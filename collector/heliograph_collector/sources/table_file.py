@@ -29,6 +29,7 @@ from heliograph_collector.sources.typed_reader import as_number
 _MAX_COLUMNS = 256
 _PREAMBLE_LINES = 20  # at most before the header; assumed
 _DOT_GROUPS = re.compile(r"-?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 _SCALED = re.compile(r"(-?[\d.]+)(K|Mil|M|Bil|B|G)", re.IGNORECASE)  # as dashboards export
 _SCALES = {"k": 1e3, "mil": 1e6, "m": 1e6, "bil": 1e9, "b": 1e9, "g": 1e9}
 _SPACES = re.compile(r"[\s%]")
@@ -48,6 +49,7 @@ class Table:
     rows: list[tuple[int, list[str]]]
     is_comma_decimal: bool  # in `97,5`: the file is separated by something else
     dot_columns: frozenset[int] = frozenset()  # the same, and in `1.012` the dot parts thousands
+    comma_columns: frozenset[int] = frozenset()  # in `"97,5"`: quoted, in a file with commas
 
     @property
     def lower_names(self) -> list[str]:
@@ -59,7 +61,8 @@ class Table:
         if column in self.dot_columns:
             text = text.replace(".", "")
         if "," in text:
-            is_decimal = self.is_comma_decimal and text.count(",") == 1
+            is_decimal = self.is_comma_decimal or column in self.comma_columns
+            is_decimal = is_decimal and text.count(",") == 1
             if not is_decimal and not _THOUSANDS.fullmatch(text):
                 return None
             text = text.replace(",", "." if is_decimal else "")
@@ -90,8 +93,11 @@ def open_table(path: Path, complaints: Complaints) -> Table:
         names = ["time", *(f"value {i}" if i > 1 else "value" for i in range(1, len(header)))]
         return Table(path, names, lines, delimiter != ",")
     rows = lines[1:]
-    dotted = [c for c in range(len(header)) if delimiter != "," and _has_dot_groups(rows, c)]
-    return Table(path, header, rows, delimiter != ",", frozenset(dotted))
+    if delimiter == ",":
+        quoted = [column for column in range(len(header)) if _has_decimal_commas(rows, column)]
+        return Table(path, header, rows, is_comma_decimal=False, comma_columns=frozenset(quoted))
+    dotted = [column for column in range(len(header)) if _has_dot_groups(rows, column)]
+    return Table(path, header, rows, is_comma_decimal=True, dot_columns=frozenset(dotted))
 
 
 def _guess_delimiter(body: str) -> str:
@@ -110,6 +116,17 @@ def _has_dot_groups(rows: Sequence[tuple[int, Sequence[str]]], column: int) -> b
     has_others = any(cell.isdecimal() and len(cell) < 4 for cell in cells)
     is_certain = has_others or any("," in cell or cell.count(".") > 1 for cell in dotted)
     return bool(dotted) and is_certain and all(map(_DOT_GROUPS.fullmatch, dotted))
+
+
+def _has_decimal_commas(rows: Sequence[tuple[int, Sequence[str]]], column: int) -> bool:
+    """Return whether the commas of a column part decimals: not all of them can part thousands."""
+    cells = [_SPACES.sub("", row[column]) for _, row in rows if column < len(row)]
+    commas = [cell for cell in cells if "," in cell]
+    return (
+        bool(commas)
+        and all(_DECIMAL_COMMA.fullmatch(cell) for cell in commas)
+        and not all(_THOUSANDS.fullmatch(cell) for cell in commas)
+    )
 
 
 def _drop_preamble(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:

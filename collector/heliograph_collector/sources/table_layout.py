@@ -69,7 +69,7 @@ class TableLayout:
 
     def read_cells(self, row: Sequence[str]) -> Iterator[tuple[Key, float | None]]:
         """Yield each value of a row. Raises ValueError if its place is none."""
-        place = self.places.read(row)
+        place = self.places.read(row, self.otherwise) if self.places.columns else None
         names = [row[c].strip() for c in self.source_columns if c < len(row)]
         if self.source_columns and not any(names):
             return

@@ -83,6 +83,22 @@ def test_places_have_codes_of_three_letters_and_provinces(tmp_path: Path) -> Non
     assert "'lat' is a label, no level" in imported.notes[1]
 
 
+@pytest.mark.parametrize(
+    ("header", "places"),
+    [
+        ("asn", (Scope("IR", asn=1), Scope("IR", asn=2))),
+        ("city", (Scope("IR", "1"), Scope("IR", "2"))),
+    ],
+)
+def test_parts_without_a_country_are_of_the_files(
+    header: str, places: Sequence[Scope], tmp_path: Path
+) -> None:
+    rows = [f"{at},{number},{number * 10}" for at in STEPS for number in (1, 2)]
+    imported = load_table(tmp_path, f"time,{header},value", rows)
+    first, second = places
+    assert name_series(imported.replay.series) == {(first, "value"): 10, (second, "value"): 20}
+
+
 def test_rows_of_continents_are_no_rows_of_a_country(tmp_path: Path) -> None:
     rows = [f"{at},{name},{size}" for at in STEPS for name, size in (("IR", 90), ("Asia", 400))]
     imported = load_table(tmp_path, "time,country,value", rows)
@@ -147,6 +163,12 @@ def test_numbers_are_read_as_all_of_their_column_have_them(
     assert series.values == pytest.approx(values)
 
 
+def test_quoted_decimals_may_have_commas(tmp_path: Path) -> None:
+    rows = [f'{at},"{cell}","13,812"' for at, cell in zip(STEPS, ("97,5", "98"), strict=False)]
+    first, second = load_table(tmp_path, "time,share,sum", rows).replay.series
+    assert (first.values, second.values) == ((97.5, 98), (13_812, 13_812))
+
+
 def test_bars_may_separate_cells(tmp_path: Path) -> None:
     (series,) = load_table(tmp_path, "unix|up", ["1767830400|5", "1767831000|6"]).replay.series
     assert series.values == (5, 6)
@@ -204,6 +226,9 @@ def test_mozillas_failures_are_in_each_answer_and_no_complaint(tmp_path: Path) -
         {"time": {"0": 1767888000, "1": 1767888600}, "value": {"0": 5, "1": 6}},
         {"value": {"1767888000000": 5, "1767888600000": 6}},
         {"2026-01-08T16:00:00Z": 5, "2026-01-08T16:10:00Z": 6},
+        {"name": "x", "data": [[1767888000000, 5], [1767888600000, 6]]},
+        {"data": [{"time": 1767888000, "value": 5}, {"time": 1767888600, "value": 6}]},
+        {"ok": True, "rows": [{"time": 1767888000, "value": 5}, {"time": 1767888600, "value": 6}]},
     ],
 )
 def test_tables_in_json_need_no_objects(document: object, tmp_path: Path) -> None:
