@@ -11,7 +11,6 @@ from heliograph_collector.sources.complaints import Complaints, ImportRefusedErr
 from heliograph_collector.sources.entity import UNKNOWN_COUNTRY, CountryNames, parse_entity
 from heliograph_collector.sources.foreign_file import refuse_foreign
 from heliograph_collector.sources.json_objects import JsonObject, looks_like_json, read_objects
-from heliograph_collector.sources.json_tables import read_json_table
 from heliograph_collector.sources.ooni.row_votes import (
     is_row,
     is_row_table,
@@ -20,7 +19,7 @@ from heliograph_collector.sources.ooni.row_votes import (
 from heliograph_collector.sources.ooni.vote_replay import Voter, read_ooni_replay
 from heliograph_collector.sources.replay import Replay, Series
 from heliograph_collector.sources.series import merge_series
-from heliograph_collector.sources.time_columns import has_times
+from heliograph_collector.sources.time_columns import has_times, is_timed_table
 
 SUFFIXES = (".json", ".jsonl", ".txt", ".csv", ".tsv", ".sql")
 _MAX_OBJECTS = 50  # of a file, read to recognize its format; assumed
@@ -68,7 +67,7 @@ def detect_format(path: Path) -> str:
         for name, is_of_it in _FORMATS.items():
             if is_of_it(item):
                 return name
-    if read_json_table(path) is not None:
+    if is_timed_table(path):
         return "csv"
     if complaints.sentences:
         raise ImportRefusedError(

@@ -5,7 +5,7 @@
 - `{"time": […], "value": […]}`, a list for each column;
 - `{"value": {"1767888000000": 97, …}, …}`, an object for each column, by row or by time;
 - `{"2026-01-08T16:00:00Z": 97, …}`;
-- `{"data": [{"time": …, "value": …}, …], …}`, or pairs there, beside what tells of them.
+- `{"data": [{"time": …, "value": …}, …], …}`, or pairs there, beside other fields.
 """
 
 import json

@@ -4,7 +4,7 @@ An answer is `{"success": true, "result": {"meta": …, "serie_0": {"timestamps"
 ["0.71", …]}}}`; each serie of a comparison has the name that was asked for. The numbers are text,
 and the place stands in none of it: the file's name, a serie's name or the importing user says it.
 Groups of a serie that are shares of one whole are no levels. Nor are values whose lowest one was
-made 0, or that are changes: how far they fell cannot be told.
+made 0, or that are changes: they hide how far a level fell.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,8 +36,8 @@ def read_series(
         if (normalization := _find_normalization(item)) not in ("", *_LEVELS):
             complaints.add(
                 describe_location(path, item.line),
-                f"its values are normalized ({normalization}), so that how far they fell cannot "
-                "be told: ask for normalization=MIN0_MAX or RAW_VALUES",
+                f"its values are normalized ({normalization}), which hides how far they fell: "
+                "ask for normalization=MIN0_MAX or RAW_VALUES",
             )
             continue
         for name, serie in _iterate_series(item):

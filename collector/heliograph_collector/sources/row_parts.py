@@ -42,11 +42,11 @@ def find_parting_column(table: Table, candidates: Sequence[int], keys: Sequence[
     clashing = _measure_clash(rows, keys)
     if clashing < _FEW_CLASH:
         return None
-    words = [column for column in candidates if _holds_words(table, rows, column)]
-    for column in words:
+    named = [column for column in candidates if _holds_words(table, rows, column)]
+    for column in named:
         if _measure_clash(rows, (*keys, column)) < _FEW_CLASH * clashing:
             return column
-    if words and clashing > _MOST_CLASH:
+    if named and clashing > _MOST_CLASH:
         raise ImportRefusedError(_describe_clash(table.path))
     return None
 
@@ -55,10 +55,10 @@ def is_provider_column(lower_name: str) -> bool:
     return lower_name in _PROVIDERS
 
 
-def name_network(place: Scope, provider: str) -> Scope:
+def name_network(scope: Scope, provider: str) -> Scope:
     """Return the network of a provider that is known by its name alone."""
     number = zlib.crc32(provider.strip().lower().encode()) % _NETWORK_COUNT
-    return place._replace(asn=_NAMED_NETWORKS + number)
+    return scope._replace(asn=_NAMED_NETWORKS + number)
 
 
 def _sample_rows(table: Table, keys: Sequence[int]) -> list[list[str]]:
@@ -72,8 +72,8 @@ def _hash_cells(row: Sequence[str], columns: Sequence[int]) -> int:
 
 
 def _holds_words(table: Table, rows: Sequence[Sequence[str]], column: int) -> bool:
-    words = {_cell(row, column) for row in rows}
-    return 1 < len(words) <= _MAX_PARTS and all(table.parse_number(word) is None for word in words)
+    cells = {_cell(row, column) for row in rows}
+    return 1 < len(cells) <= _MAX_PARTS and all(table.parse_number(cell) is None for cell in cells)
 
 
 def _measure_clash(rows: Sequence[Sequence[str]], keys: Sequence[int]) -> float:

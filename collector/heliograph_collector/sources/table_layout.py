@@ -69,16 +69,16 @@ class TableLayout:
 
     def read_cells(self, row: Sequence[str]) -> Iterator[tuple[Key, float | None]]:
         """Yield each value of a row. Raises ValueError if its place is none."""
-        place = self.places.read(row, self.otherwise) if self.places.columns else None
+        scope = self.places.read(row, self.otherwise) if self.places.columns else None
         names = [row[c].strip() for c in self.source_columns if c < len(row)]
         if self.source_columns and not any(names):
             return
         if self.by_provider:
-            place = name_network(place or self.otherwise, names[-1])
-        for column, (own_place, own_name) in self.columns.items():
+            scope = name_network(scope or self.otherwise, names[-1])
+        for column, (own_scope, own_name) in self.columns.items():
             if column < len(row):
                 name = self._name_source(names, own_name) if names else own_name
-                yield (place or own_place, name), self.table.parse_number(row[column], column)
+                yield (scope or own_scope, name), self.table.parse_number(row[column], column)
 
     def _name_source(self, names: Sequence[str], column_name: str) -> str:
         parts = [guess_source(names[0]), *(name.lower() for name in names[1:])]

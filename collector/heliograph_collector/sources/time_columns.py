@@ -21,9 +21,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from heliograph.units import DAY_US, SECOND_US
-from heliograph_collector.sources.complaints import ImportRefusedError
+from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
 from heliograph_collector.sources.json_objects import JsonObject
-from heliograph_collector.sources.table_file import Table, list_rows
+from heliograph_collector.sources.table_file import Table, list_rows, open_table
 from heliograph_collector.sources.timestamps import parse_timestamp
 from heliograph_collector.sources.typed_reader import as_number
 
@@ -62,12 +62,12 @@ class TimeColumns:
             return None
         if self.parts:
             return self._join_parts([row[c].strip() for c in self.parts if c < len(row)])
-        text = row[self.column].strip()
+        cell = row[self.column].strip()
         if self.clock is None or self.clock >= len(row):
-            return self.parse(text, self.zone)
+            return self.parse(cell, self.zone)
         clock = row[self.clock].strip()
         clock = f"{clock.zfill(2)}:00" if clock.isdecimal() else clock
-        return self.parse(f"{text} {clock}", self.zone)
+        return self.parse(f"{cell} {clock}", self.zone)
 
     def _join_parts(self, parts: Sequence[str]) -> int | None:
         if len(parts) < len(self.parts):
@@ -82,16 +82,16 @@ def find_time_columns(table: Table) -> TimeColumns:
     Raises:
         ImportRefusedError: No column holds times, or none of them can be read.
     """
-    words = [_split_words(name) for name in table.header]
-    named = _list_named(table, words)
+    name_words = [_split_words(name) for name in table.header]
+    named = _list_named(table, name_words)
     column = named[0] if named else _find_by_content(table)
     if column is None:
         raise ImportRefusedError(
             f"{table.path} has no column of times: name one `time` in its first line, the values "
             "beside it."
         )
-    clock = _find_clock(table, column, words)
-    zone, warning = _find_zone(table.header[column], words[column])
+    clock = _find_clock(table, column, name_words)
+    zone, warning = _find_zone(table.header[column], name_words[column])
     parse = _find_parser(_list_cells(table, column))
     times = TimeColumns(column, clock, parse, zone, warning, _find_parts(table.lower_names))
     _check_readable(table, times)
@@ -112,14 +112,25 @@ def has_times(item: JsonObject) -> bool:
     )
 
 
-def _list_named(table: Table, words: Sequence[Sequence[str]]) -> list[int]:
+def is_timed_table(path: Path) -> bool:
+    """Return whether a file can be read as a table with times."""
+    try:
+        find_time_columns(open_table(path, Complaints()))
+    except ImportRefusedError:
+        return False
+    return True
+
+
+def _list_named(table: Table, name_words: Sequence[Sequence[str]]) -> list[int]:
     """List the columns that have a name of times: in UTC first, local ones last."""
     named = (
         *(i for i, name in enumerate(table.lower_names) if name in _STARTS),
-        *(i for i, own in enumerate(words) if own and own[0] in _TIMES),
-        *(i for i, own in enumerate(words) if own and own[-1] in _LAST_WORDS),
+        *(i for i, own in enumerate(name_words) if own and own[0] in _TIMES),
+        *(i for i, own in enumerate(name_words) if own and own[-1] in _LAST_WORDS),
     )
-    return sorted(named, key=lambda column: ("utc" not in words[column], "local" in words[column]))
+    return sorted(
+        named, key=lambda column: ("utc" not in name_words[column], "local" in name_words[column])
+    )
 
 
 def _find_by_content(table: Table) -> int | None:
@@ -138,14 +149,14 @@ def _list_cells(table: Table, column: int) -> list[str]:
     return [row[column].strip() for _, row in table.rows if column < len(row)]
 
 
-def _find_clock(table: Table, column: int, words: Sequence[Sequence[str]]) -> int | None:
+def _find_clock(table: Table, column: int, name_words: Sequence[Sequence[str]]) -> int | None:
     """Find the clocks beside a column of dates alone."""
-    if words[column] and words[column][0] not in ("date", "day"):
+    if name_words[column] and name_words[column][0] not in ("date", "day"):
         return None
     if any(":" in cell for cell in _list_cells(table, column)[:_SAMPLE_ROWS]):
         return None
     return next(
-        (i for i, own in enumerate(words) if i != column and own and own[0] in _CLOCKS), None
+        (i for i, own in enumerate(name_words) if i != column and own and own[0] in _CLOCKS), None
     )
 
 
@@ -157,7 +168,7 @@ def _find_parts(names: Sequence[str]) -> Sequence[int]:
     return [names.index(part) for part in _PARTS[:first]]
 
 
-def _find_zone(name: str, words: Sequence[str]) -> tuple[tzinfo, str]:
+def _find_zone(name: str, name_words: Sequence[str]) -> tuple[tzinfo, str]:
     """Return the zone that a column's name tells, and a warning where it may be another."""
     offset = _OFFSET.search(name)
     if offset is not None:
@@ -169,7 +180,7 @@ def _find_zone(name: str, words: Sequence[str]) -> tuple[tzinfo, str]:
             return ZoneInfo(zone[0]), ""
         except (KeyError, OSError, ValueError):  # it is none, or this machine has no table of zones
             return UTC, f"{name!r} names a zone that is not known here; it was taken for UTC"
-    if "local" in words:
+    if "local" in name_words:
         return UTC, (
             f"{name!r} is local and names no zone; it was taken for UTC. Name the zone in the "
             "first line, such as `time (UTC+3:30)`"
@@ -208,16 +219,16 @@ def _count_days(dates: Iterable[tuple[int, int, int]]) -> int:
     return max(ordinals) - min(ordinals)
 
 
-def _parse_day_first(text: str, zone: tzinfo) -> int | None:
-    match = _DAY_MONTH.fullmatch(text)
+def _parse_day_first(cell: str, zone: tzinfo) -> int | None:
+    match = _DAY_MONTH.fullmatch(cell)
     if match is None:
-        return parse_timestamp(text, zone)
+        return parse_timestamp(cell, zone)
     year = match[4] if len(match[4]) == 4 else f"20{match[4]}"
     return parse_timestamp(f"{year}-{match[3]:>02}-{match[1]:>02}{match[5]}", zone)
 
 
-def _parse_compact(text: str, zone: tzinfo) -> int | None:
-    digits, _, clock = text.partition(" ")
+def _parse_compact(cell: str, zone: tzinfo) -> int | None:
+    digits, _, clock = cell.partition(" ")
     match = _COMPACT.fullmatch(digits)
     if match is None:
         return None
@@ -226,9 +237,9 @@ def _parse_compact(text: str, zone: tzinfo) -> int | None:
     return parse_timestamp(f"{year}-{month}-{day} {clock}", zone)
 
 
-def _parse_serial(text: str, zone: tzinfo) -> int | None:
+def _parse_serial(cell: str, zone: tzinfo) -> int | None:
     """Parse a count of days to its second, which the fraction gives in about ten digits."""
-    days = as_number(text.replace(",", "."))
+    days = as_number(cell.replace(",", "."))
     if days is None or not _SERIALS[0] <= days < _SERIALS[1]:
         return None
     seconds = round(days * DAY_US / SECOND_US)

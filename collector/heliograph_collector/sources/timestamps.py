@@ -73,22 +73,22 @@ def _check_range(at_us: int) -> int | None:
     return at_us if 0 < at_us < _LATEST_US else None
 
 
-def _parse_text(text: str) -> datetime | None:
+def _parse_text(cell: str) -> datetime | None:
     for order in (str, _order_parts):  # most are in order
         try:
-            return datetime.fromisoformat(order(text))
+            return datetime.fromisoformat(order(cell))
         except ValueError:
             continue
     return None
 
 
-def _order_parts(text: str) -> str:
+def _order_parts(cell: str) -> str:
     """Return a time as ISO 8601 has it; as it is where it is none."""
-    text = _WEEKDAY.sub("", text, count=1).partition(" (")[0]  # JavaScript names the zone twice
-    text = re.sub(r"\s*\b(?:UTC|GMT)(?=$|[+-])", "", text).replace(" +", "+").replace(" -", "-")
-    match = next(filter(None, (order.fullmatch(text) for order in _ORDERS)), None)
+    cell = _WEEKDAY.sub("", cell, count=1).partition(" (")[0]  # JavaScript names the zone twice
+    cell = re.sub(r"\s*\b(?:UTC|GMT)(?=$|[+-])", "", cell).replace(" +", "+").replace(" -", "-")
+    match = next(filter(None, (order.fullmatch(cell) for order in _ORDERS)), None)
     if match is None:
-        return text
+        return cell
     month = match["month"]
     number = month if month.isdecimal() else str(1 + _MONTHS.index(month[:3]))
     date = f"{match['year']:>04}-{number:>02}-{match['day']:>02}"
@@ -96,10 +96,10 @@ def _order_parts(text: str) -> str:
     return f"{date}T{_order_clock(match['clock'])}" if match["clock"] else date
 
 
-def _order_clock(text: str) -> str:
-    match = _HOUR.fullmatch(text)
+def _order_clock(cell: str) -> str:
+    match = _HOUR.fullmatch(cell)
     if match is None:
-        return text
+        return cell
     hour = int(match["hour"])
     if match["half"] and hour <= 12:
         hour = hour % 12 + 12 * match["half"].upper().startswith("P")

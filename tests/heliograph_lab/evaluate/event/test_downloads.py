@@ -104,7 +104,7 @@ def test_counts_of_a_day_are_known_at_its_end(tmp_path: Path) -> None:
             "is broken, or breaks off",
         ),
         (
-            b'{"data": [[1767884400000, 97.5], [1767888000000, 80]]}',
+            b'{"features": [{"type": "Point", "at": [51.4, 35.7]}]}',
             "is of no format that is known",
         ),
         (b"time,outage_score\n2026-01-08 15:00,3\n2026-01-08 16:00,90\n", "counts failures"),
