@@ -163,6 +163,7 @@ class Sample:
     outages: Sequence[OutageEpisode]
     limits: Thresholds
     now_us: int
+    have_ways_fallen: bool = False  # others lost the ways of the silent in the same minutes
 
     def have_stayers_gone(self, scope: Scope, count: CellCount) -> bool:
         """Return whether the stayers of a cell are gone, most of whose vantages are."""

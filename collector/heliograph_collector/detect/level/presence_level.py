@@ -52,7 +52,8 @@ from heliograph_collector.detect.level.common_dip import (
     is_common_mode,
 )
 from heliograph_collector.detect.level.darkness import is_cut_off
-from heliograph_collector.detect.level.fall import LevelFall, find_main_fall
+from heliograph_collector.detect.level.doubts import find_doubts
+from heliograph_collector.detect.level.fall import LevelFall
 from heliograph_collector.detect.level.habit import LevelHabit
 from heliograph_collector.detect.level.night_test import (
     is_habit_known,
@@ -63,27 +64,21 @@ from heliograph_collector.detect.level.night_test import (
 )
 from heliograph_collector.detect.level.promotion import (
     ConfirmedFall,
+    confirm_cuts_in_faults,
     darken_outages,
     is_power_told,
     list_power_failures,
     promote_falls,
 )
-from heliograph_collector.detect.level.removal import may_be_departures, may_be_removal
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
-from heliograph_collector.detect.silence.evasion import doubts_fall
-from heliograph_collector.detect.silence.merging import is_one_line
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
 from heliograph_collector.incidents.incident import Bracket, IncidentKind, incident_id
-from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
-# Assumed, all of them:
-POWER_SHARE = 0.2  # of the silent, whose power failed before their loss: it may be the power
-KEPT_DAYS = 15
+KEPT_DAYS = 15  # assumed
 
 
 @dataclass(slots=True)
@@ -128,10 +123,12 @@ class PresenceLevels:
         totals = select_tested(counts, whole_cells, limits)
         others = self._list_other_countries(country)
         is_common = is_common_mode(others)
-        is_common |= have_ways_fallen(presence, country, now_us - ABSENT_US, now_us)
+        have_fallen = have_ways_fallen(presence, country, now_us - ABSENT_US, now_us)
+        if not have_fallen:
+            confirm_cuts_in_faults(outages, presence, now_us)
         kept = find_kept_share(others)
         is_falling = kept < 1.0 and are_falling(others)
-        sample = Sample(places, explaining, limits, now_us)
+        sample = Sample(places, explaining, limits, now_us, have_ways_fallen=have_fallen)
         confirmed: list[ConfirmedFall] = []
         for scope, count in sorted(totals.items(), key=_width_key):
             cell = self._find_cell(scope, now_us)
@@ -341,48 +338,15 @@ def _update_fall(
     failures = list_power_failures(sample.outages, fall)
     began_us = min([since_us, *(failure.from_us for failure in failures)])
     in_order = is_battery_order([v for held in sample.places.values() for v in held], began_us)
-    fall.held = _find_doubts(fall, part, fallen, sample, in_order=in_order)
+    fall.held = find_doubts(fall, part, fallen, sample, in_order=in_order)
     told = [failure for failure in failures if in_order and failure.kind is IncidentKind.POWER]
-    if fall.held and not told and not is_power_told(fall, fallen, limits, sample.now_us):
+    is_common = fall.held == (confounders.COMMON,)  # its people tell later whether it is ours
+    is_told = bool(told) or is_common or is_power_told(fall, fallen, limits, sample.now_us)
+    if fall.held and not is_told:
         return None
     cell.fall = None
     cell.dark_samples = 0
     return ConfirmedFall(fall, part, fallen, told[0] if told else None)
-
-
-def _find_doubts(
-    fall: LevelFall,
-    part: AffectedCell,
-    fallen: Sequence[VantagePresence],
-    sample: Sample,
-    *,
-    in_order: bool,
-) -> tuple[str, ...]:
-    """Return why a fall that is dark may be no cut; () if nothing speaks against it.
-
-    Args:
-        in_order: The country fell in the order of a power failure.
-    """
-    limits = sample.limits
-    silent = [vantage for vantage in fallen if vantage.is_silent]
-    failed = sum(vantage.power_failed for vantage in silent)
-    is_told = failed >= POWER_SHARE * len(silent) or in_order
-    if is_told or confounders.is_power_failure((part,), fallen, limits):
-        return (confounders.POWER,)
-    at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
-    since_us = find_main_fall([v.lost_us for v in silent])  # the first may be chance, or sleep
-    reason = find_voluntary_end((part,), at_home, since_us, sample.now_us, limits)
-    if reason:
-        return (reason,)
-    of_a_day = sample.select_fallen(fall.scope, sample.now_us - ABSENT_US)
-    lasts_us = sample.now_us - fall.started.earliest_us
-    if may_be_removal(fall.scope, of_a_day, lasts_us) or may_be_departures(fallen, of_a_day):
-        return (confounders.HABIT,)
-    began_us = fall.started.earliest_us
-    blocked = confounders.find_blocked_carrier(fallen, began_us, limits)
-    if blocked is not None or doubts_fall(at_home, began_us, sample.now_us, limits):
-        return (confounders.CARRIER,)
-    return (confounders.ONE_LINE,) if is_one_line((part,), fallen, limits) else ()
 
 
 def _width_key(item: tuple[Scope, CellCount]) -> tuple[int, Scope]:

@@ -12,9 +12,10 @@ from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.explanation import weigh_evidence
 from heliograph_collector.detect.silence.merging import find_new_cells, merge_cells
 from heliograph_collector.detect.silence.outage import OutageEpisode
-from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
 from heliograph_collector.detect.silence.silent_ways import list_silent_ways
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.voting import sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
@@ -72,6 +73,7 @@ class ConfirmedFall:
             ways=len(list_silent_ways(self.fallen, limits)),
             method=METHOD,
             held=self.fall.held,
+            is_doubted=self.fall.held == (confounders.COMMON,),
         )
         if not outage.held:
             outage.confirm(now_us)
@@ -144,6 +146,18 @@ def promote_falls(
             outage.reconsider(presence, now_us)
         presence.exclude_from_churn(v for v in fall.fallen if v.is_silent)
     return new_outages
+
+
+def confirm_cuts_in_faults(
+    outages: Iterable[OutageEpisode], presence: PresenceTracker, now_us: int
+) -> None:
+    """Confirm falls that were held for a fault of ours and are dark now that it is over."""
+    for outage in outages:
+        if outage.method == METHOD and outage.held == (confounders.COMMON,):
+            inside = [v for part in outage.parts for v in presence.list_inside(part.scope)]
+            counted = list(select_counted(inside, now_us, presence.limits))
+            if sum_votes(count_silent(counted)).share >= presence.limits.confirm_share:
+                outage.confirm(now_us)
 
 
 def darken_outages(

@@ -163,9 +163,9 @@ class _Evaluation:
         self._is_transit = witnesses.may_be_transit
         is_waiting = self._is_transit and self._evasion.may_be_transit(self._voters)
         is_common = witnesses.is_hit and not confounders.are_others_back(*where, self._now_us)
-        is_common |= have_ways_fallen(*where[:2], candidate.burst_us, self._now_us)
-        candidate.gated = is_waiting if self._is_transit else is_common
-        if candidate.gated and not self._is_transit:
+        has_fallen = have_ways_fallen(*where[:2], candidate.burst_us, self._now_us)
+        candidate.gated = has_fallen or (is_waiting if self._is_transit else is_common)
+        if has_fallen or (candidate.gated and not self._is_transit):
             return self._withdraw_if_late(CandidateOutcome.GATED)
         is_ours = witnesses.is_hit and not self._is_transit
         if candidate.gated or (is_ours and confounders.may_return_slowly(*where, self._now_us)):

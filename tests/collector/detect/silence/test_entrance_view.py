@@ -7,6 +7,7 @@ from random import Random
 import msgspec
 import pytest
 
+from heliograph_collector.detect import detect_silence
 from heliograph_collector.detect.silence.blocked_entrances import list_blocked
 from heliograph_collector.detect.silence.control_sessions import ControlSessions
 from heliograph_collector.detect.silence.detector import SilenceDetector
@@ -232,3 +233,71 @@ def test_links_over_a_satellite_to_the_same_entrance_explain_no_cut_away() -> No
         (told,) = detect([*signals, arrive()], ONSET + 3_000)
         assert (told.kind, told.state) == (IncidentKind.SILENCE, IncidentState.CONFIRMED), seed
         assert told.kinds == ()
+
+
+SMALL = [replace(v, carrier=FIRST) for v in country("KZ", ("ALA",), each=2)[:9]]
+LARGE = [replace(v, carrier=FIRST) for v in country("XA", each=3)]
+AWAY = [replace(v, carrier=SECOND) for v in country("XB", each=1)]
+DAY_ONE = 30 * 3_600.0  # a day and a night are known, so that the level judges too
+
+
+def lose_together(rng: Random, persons: list[VantageRef], share: float) -> Signals:
+    """All lose the first entrance in one minute; a share is back by the second within another."""
+    signals: Signals = []
+    for number, person in enumerate(persons):
+        heard_s = DAY_ONE + rng.uniform(0, 40)
+        signals.append(VantageLoss(at(heard_s + 1), person.nym, at(heard_s), closed_us=at(heard_s)))
+        if number < share * len(persons):
+            back_s = heard_s + rng.uniform(20, 60)
+            signals.append(VantageArrival(at(back_s), replace(person, carrier=SECOND)))
+    return signals
+
+
+@pytest.mark.parametrize("others", [LARGE, LARGE + AWAY], ids=["two", "three"])
+def test_entrance_that_few_countries_lose_in_one_minute_is_no_cut_of_one(
+    others: list[VantageRef],
+) -> None:
+    """It is back after 40 minutes; the larger country loses less, as it has other ways."""
+    for seed in draw_seeds(2):
+        rng = Random(seed)
+        signals = live(SMALL + others, rng, 32, churn=0.2)
+        signals += lose_together(rng, SMALL, 0.1) + lose_together(rng, LARGE, 0.5)
+        persons = SMALL[1:] + LARGE[18:]
+        back = [VantageArrival(at(DAY_ONE + 2_400 + rng.uniform(0, 60)), v) for v in persons]
+        told = detect_silence([*signals, *back], at(DAY_ONE + 3_600)).incidents
+        assert [i for i in told if i.confirmed_us is not None] == [], seed
+
+
+@pytest.mark.parametrize("fault_s", [0, 90, 1_500])
+def test_cut_of_one_of_two_countries_is_told(fault_s: float) -> None:
+    """Also if it began in a fault of ours, once that is over for the other country."""
+    for seed in draw_seeds(2):
+        rng = Random(seed)
+        signals = [*live(SMALL + LARGE, rng, 31, churn=0.2), *lose_together(rng, SMALL, 0.0)]
+        if fault_s:
+            signals += lose_together(rng, LARGE, 0.0)
+            back_s = DAY_ONE + fault_s
+            signals += [VantageArrival(at(back_s + rng.uniform(0, 60)), v) for v in LARGE]
+        told = detect_silence(signals, at(DAY_ONE + 3_000)).incidents
+        (cut,) = [i for i in told if i.confirmed_us is not None]
+        assert (cut.kind, cut.scope.country) == (IncidentKind.SILENCE, "KZ"), seed
+
+
+@pytest.mark.parametrize("is_online", [False, True], ids=["cable", "entrance"])
+def test_few_countries_that_fall_together_are_suspected_until_they_tell(*, is_online: bool) -> None:
+    rng = Random(1)
+    signals = live(SMALL + LARGE, rng, 33, churn=0.2)
+    signals += lose_together(rng, SMALL, 0.0) + lose_together(rng, LARGE, 0.0)
+    early = detect_silence(signals, at(DAY_ONE + 3_600)).incidents
+    held = {i.scope.country for i in early if i.held == ("common_mode",)}
+    assert held == {"KZ", "XA"}
+    assert [i for i in early if i.confirmed_us is not None] == []
+    for person in SMALL + LARGE:
+        back_s = DAY_ONE + 5_400 + rng.uniform(0, 60)
+        signals.append(VantageArrival(at(back_s), person))
+        times = at(back_s + 2), person.nym, at(DAY_ONE + 45), at(back_s)
+        signals.append(OfflineReport(*times, alive=True, online=is_online))
+    told = detect_silence(signals, at(DAY_ONE + 7_200)).incidents
+    states = {i.scope.country: i.state for i in told if i.id in {each.id for each in early}}
+    state = IncidentState.WITHDRAWN if is_online else IncidentState.CLOSED
+    assert (states["KZ"], states["XA"]) == (state, state)

@@ -1,0 +1,52 @@
+"""Doubts: why a cell that is dark may not be cut off."""
+
+from collections.abc import Sequence
+
+from heliograph_collector.detect.level.cell_counts import ABSENT_US, Sample
+from heliograph_collector.detect.level.fall import LevelFall, find_main_fall
+from heliograph_collector.detect.level.removal import may_be_departures, may_be_removal
+from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.evasion import doubts_fall
+from heliograph_collector.detect.silence.merging import is_one_line
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
+from heliograph_collector.model.scope import AffectedCell, Scope
+
+POWER_SHARE = 0.2  # of the silent, whose power failed before their loss: it may be it; assumed
+
+
+def find_doubts(
+    fall: LevelFall,
+    part: AffectedCell,
+    fallen: Sequence[VantagePresence],
+    sample: Sample,
+    *,
+    in_order: bool,
+) -> tuple[str, ...]:
+    """Return why a fall that is dark may be no cut; () if nothing speaks against it.
+
+    Args:
+        in_order: The country fell in the order of a power failure.
+    """
+    limits = sample.limits
+    if sample.have_ways_fallen:
+        return (confounders.COMMON,)
+    silent = [vantage for vantage in fallen if vantage.is_silent]
+    failed = sum(vantage.power_failed for vantage in silent)
+    is_told = failed >= POWER_SHARE * len(silent) or in_order
+    if is_told or confounders.is_power_failure((part,), fallen, limits):
+        return (confounders.POWER,)
+    at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
+    since_us = find_main_fall([v.lost_us for v in silent])  # the first may be chance, or sleep
+    reason = find_voluntary_end((part,), at_home, since_us, sample.now_us, limits)
+    if reason:
+        return (reason,)
+    of_a_day = sample.select_fallen(fall.scope, sample.now_us - ABSENT_US)
+    lasts_us = sample.now_us - fall.started.earliest_us
+    if may_be_removal(fall.scope, of_a_day, lasts_us) or may_be_departures(fallen, of_a_day):
+        return (confounders.HABIT,)
+    began_us = fall.started.earliest_us
+    blocked = confounders.find_blocked_carrier(fallen, began_us, limits)
+    if blocked is not None or doubts_fall(at_home, began_us, sample.now_us, limits):
+        return (confounders.CARRIER,)
+    return (confounders.ONE_LINE,) if is_one_line((part,), fallen, limits) else ()
