@@ -6,6 +6,7 @@ from heliograph_collector.detect.level.cell_counts import ABSENT_US, Sample
 from heliograph_collector.detect.level.fall import LevelFall, find_main_fall
 from heliograph_collector.detect.level.removal import may_be_departures, may_be_removal
 from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.daily_routine import are_off_by_routine
 from heliograph_collector.detect.silence.evasion import doubts_fall
 from heliograph_collector.detect.silence.merging import is_one_line
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -31,6 +32,8 @@ def find_doubts(
     limits = sample.limits
     if sample.have_ways_fallen:
         return (confounders.COMMON,)
+    if are_off_by_routine((part,), fallen, limits):
+        return (confounders.HABIT,)
     silent = [vantage for vantage in fallen if vantage.is_silent]
     failed = sum(vantage.power_failed for vantage in silent)
     is_told = failed >= POWER_SHARE * len(silent) or in_order

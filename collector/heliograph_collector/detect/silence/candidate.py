@@ -28,7 +28,7 @@ from heliograph_collector.detect.silence import (
 )
 from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.burst_test import has_burst, list_holds, select_significant
-from heliograph_collector.detect.silence.daily_routine import confirm_or_hold
+from heliograph_collector.detect.silence.daily_routine import are_off_by_routine, confirm_or_hold
 from heliograph_collector.detect.silence.entrance_view import (
     EntranceView,
     have_ways_fallen,
@@ -266,6 +266,8 @@ class _Evaluation:
         self, blocked: confounders.BlockedCarrier, since_us: int
     ) -> CandidateOutcome:
         """Tell that one carrier is blocked here, unless it fails elsewhere too."""
+        if are_off_by_routine(blocked.cells, self._voters.deciding, self._limits):
+            return self._suspect()
         where = self._presence, self._candidate.country
         users = witness_statement.hear_witnesses(*where, since_us, blocked.carrier)
         view = view_entrance(*where, blocked.carrier, self._burst_us)

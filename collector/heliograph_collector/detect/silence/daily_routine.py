@@ -1,4 +1,4 @@
-"""Daily routine: machines of one network that are switched off at one time of the day.
+"""Daily routine: machines that are switched off at one time of the day.
 
 Theory of operation. A school, an office or a laboratory with a network of its own switches its
 machines off with a bell, and on in the morning. That falls like a cut of the network, and comes
@@ -7,14 +7,19 @@ off at this time of two of the last seven days, and began anew later without a m
 between. Then it is only suspected (`habit`), and the morning's reboots tell of no power failure. An
 order differs: its people measure that no anchor answers, so that what they switch off later is no
 routine, and a curfew takes several networks in a quarter of an hour.
+
+Offices that close at one hour are in several networks. A curfew would take their servers and the
+lines of homes as well, so there hardly any may be silent that is not switched off by routine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.presence_tracker import count_silent
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import count_votes, sum_votes
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
@@ -23,7 +28,8 @@ from heliograph_collector.model.thresholds import Thresholds
 _DAYS = 2  # on which a machine was switched off at this time: it will be again
 BELL_US = 900 * SECOND_US  # in which all go that one bell or order takes
 _OTHERS_SHARE = 0.2  # of those that fall, who are in other networks: some go by chance
-_DUE_SHARE = 0.5  # of the silent, that are switched off by routine
+_DUE_SHARE = 0.5  # of the silent, that are switched off by routine …
+_ONLY_SHARE = 0.8  # … in several networks
 
 
 def are_off_by_routine(
@@ -38,16 +44,53 @@ def are_off_by_routine(
     """
     inside = [v for v in vantages if any(cell.scope.includes(v.place) for cell in cells)]
     silent = [v for v in inside if v.is_silent]
-    if len({v.place.asn for v in silent}) != 1 or _do_others_fall(silent, vantages, limits):
-        return False
-    due = {v.witness.nym for v in silent if v.count_shutdowns() >= _DAYS}
+    if len({v.place.asn for v in silent}) == 1 and not _do_others_fall(silent, vantages, limits):
+        return _is_most_due(inside, limits)
+    return _are_only_due(inside, limits) and _are_only_due(vantages, limits)
+
+
+def _is_most_due(inside: Sequence[VantagePresence], limits: Thresholds) -> bool:
+    """Return whether half of the silent are due, and too few others are silent for a cut."""
+    silent = [v for v in inside if v.is_silent]
+    due = {v.witness.nym for v in silent if _is_due(v, v.heard_us)}
     if not due:
         return False
-    due_votes = count_votes([(v.witness, v.witness.nym in due) for v in silent], limits.nat_votes)
     others = [(v.witness, v.is_silent and v.witness.nym not in due) for v in inside]
     other_votes = count_votes(others, limits.nat_votes)
-    is_most = sum_votes(due_votes).share >= _DUE_SHARE
-    return is_most and sum_votes(other_votes).share < limits.confirm_share
+    is_few = sum_votes(other_votes).share < limits.confirm_share
+    return is_few and _compute_share(silent, due, limits) >= _DUE_SHARE
+
+
+def _are_only_due(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
+    """Return whether nearly all of the silent are due, while others of their networks live on.
+
+    Who is here and due may go in the next minutes.
+    """
+    silent = [v for v in vantages if v.is_silent]
+    if not silent:
+        return False
+    bell_us = quantile([v.heard_us for v in silent], 0.5)
+    due = [v for v in vantages if _is_due(v, v.heard_us if v.is_silent else bell_us)]
+    names = {v.witness.nym for v in due}
+    networks = {v.place.asn for v in due if v.is_silent}
+    others = [v for v in vantages if v.witness.nym not in names and v.place.asn in networks]
+    other_votes = sum_votes(count_silent(others))
+    if other_votes.votes < limits.witnesses or other_votes.share > limits.alive_share:
+        return False
+    return _compute_share(silent, names, limits) >= _ONLY_SHARE
+
+
+def _is_due(vantage: VantagePresence, at_us: int) -> bool:
+    """Return whether it is switched off at this time by routine."""
+    return vantage.count_shutdowns(at_us) >= _DAYS
+
+
+def _compute_share(
+    silent: Sequence[VantagePresence], due: Collection[str], limits: Thresholds
+) -> float:
+    """Compute the share that those who are due have of the silent votes."""
+    pairs = [(v.witness, v.witness.nym in due) for v in silent]
+    return sum_votes(count_votes(pairs, limits.nat_votes)).share
 
 
 def _do_others_fall(

@@ -175,9 +175,9 @@ class VantagePresence:
                 usual = (begin_us, length_us)
         return usual
 
-    def count_shutdowns(self) -> int:
-        """Count the days of the last week on which it was switched off at the time of its loss."""
-        days = {count_days(at_us, self.heard_us) for at_us in self.shutdowns}
+    def count_shutdowns(self, at_us: int) -> int:
+        """Count the days of the week before a time on which it was switched off at that time."""
+        days = {count_days(shutdown_us, at_us) for shutdown_us in self.shutdowns}
         return sum(1 <= number <= _ROUTINE_DAYS for number in days)
 
     def mark_silent(self, heard_us: int, at_us: int, closed_us: int = 0) -> None:

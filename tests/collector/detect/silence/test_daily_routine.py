@@ -1,6 +1,7 @@
 """Machines of one network that are switched off with a bell are no cut from the third day on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -22,17 +23,25 @@ ANNEX = people(VantageLocation("KZ", "ALA", 298, "fixed"), 14)
 
 
 def switch_off(
-    machines: Sequence[VantageRef], rng: Random, day: int, *, is_cut: bool = False
+    machines: Sequence[VantageRef],
+    rng: Random,
+    day: int,
+    *,
+    is_cut: bool = False,
+    away_s: float = 17 * HOUR,
+    late_s: float = 0.0,
 ) -> Signals:
     """All go within ten minutes, and begin anew in the morning.
 
     Args:
         is_cut: They first measure that no anchor answers.
+        away_s: The time from the bell until they begin.
+        late_s: The time from the bell until the first goes.
     """
     signals: Signals = []
     for machine in machines:
-        heard_s = BELL + day * DAY + rng.uniform(0, 300)
-        back_s = BELL + day * DAY + 17 * HOUR + rng.uniform(0, 600)
+        heard_s = BELL + day * DAY + late_s + rng.uniform(0, 300)
+        back_s = BELL + day * DAY + away_s + rng.uniform(0, 600)
         signals.append(VantageLoss(at(heard_s + 37.5), machine.nym, at(heard_s)))
         signals.append(VantageArrival(at(back_s), machine, uptime_s=100))
         told = at(heard_s), at(back_s)
@@ -71,6 +80,52 @@ def test_nightly_cut_is_told_each_night(case: str) -> None:
     is_cut = case == "no anchor answers"
     machines = SCHOOL if is_cut else [*SCHOOL, *ANNEX]
     assert _play(machines, 5, is_cut=is_cut) == [0, 1, 2, 3, 4]
+
+
+STAFF = [people(VantageLocation("KZ", "", asn, "fixed"), 20) for asn in (291, 292, 293)]
+OFFICES = [v for group in STAFF for v in group[:14]]
+SERVERS = [v for group in STAFF for v in group[14:]]
+
+
+def _play_offices(days: int, *, is_curfew: bool = False) -> list[int]:
+    """Play a country of offices; from the third day on a curfew takes their servers too."""
+    rng = Random(1)
+    signals = live(OFFICES + SERVERS + world(), rng, 24 * days, churn=0.0)
+    for day in range(days):
+        signals += switch_off(OFFICES, rng, day)
+        if is_curfew and day >= 2:
+            signals += drop(SERVERS, BELL + day * DAY + 150, rng, BELL + day * DAY + 17 * HOUR)
+    return _list_days(signals, days)
+
+
+def test_offices_that_close_in_several_networks_are_told_twice_and_suspected_then() -> None:
+    assert _play_offices(5) == [0, 1]
+
+
+def test_offices_whose_habit_is_known_are_suspected() -> None:
+    """Once it is, the level decides; a weekend lies between."""
+    rng = Random(1)
+    signals = live(OFFICES + SERVERS + world(), rng, 24 * 10, churn=0.0)
+    for day in (0, 1, 2, 3, 4, 7, 8, 9):
+        signals += switch_off(OFFICES, rng, day, away_s=(65 if day == 4 else 17) * HOUR)
+    assert _list_days(signals, 10) == [0, 1]
+
+
+def test_offices_of_one_entrance_that_close_first_are_no_block() -> None:
+    """The others of their network use another entrance, and close some minutes later."""
+    rng = Random(1)
+    firsts = [replace(v, carrier="post/1") for v in OFFICES[:8]]
+    others = [replace(v, carrier="session/1") for v in OFFICES[8:] + SERVERS + world()]
+    witness = replace(people(VantageLocation("XA", "", 77), 1)[0], carrier="post/1")
+    signals = live([*firsts, *others, witness], rng, 24 * 4, churn=0.0)
+    for day in range(4):
+        signals += switch_off(firsts, rng, day)
+        signals += switch_off(others[: len(OFFICES) - 8], rng, day, late_s=600)
+    assert _list_days(signals, 4) == [0, 1]
+
+
+def test_curfew_at_the_hour_at_which_offices_close_is_told_each_night() -> None:
+    assert _play_offices(5, is_curfew=True) == [0, 1, 2, 3, 4]
 
 
 def test_cut_of_the_country_after_the_bell_is_told() -> None:
