@@ -159,6 +159,7 @@ class CellTest:
 class Sample:
     """The vantages of one country at one time, and its confirmed outages."""
 
+    presence: PresenceTracker
     places: VantagesByPlace
     outages: Sequence[OutageEpisode]
     limits: Thresholds

@@ -4,7 +4,11 @@ from collections.abc import Sequence
 
 from heliograph_collector.detect.level.cell_counts import ABSENT_US, Sample
 from heliograph_collector.detect.level.fall import LevelFall, find_main_fall
-from heliograph_collector.detect.level.removal import may_be_departures, may_be_removal
+from heliograph_collector.detect.level.removal import (
+    have_said_goodbye,
+    may_be_departures,
+    may_be_removal,
+)
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.daily_routine import are_off_by_routine
 from heliograph_collector.detect.silence.evasion import doubts_fall
@@ -49,6 +53,9 @@ def find_doubts(
     if may_be_removal(fall.scope, of_a_day, lasts_us) or may_be_departures(fallen, of_a_day):
         return (confounders.HABIT,)
     began_us = fall.started.earliest_us
+    members = sample.presence.list_inside(fall.scope)
+    if have_said_goodbye(members, silent, began_us, limits):
+        return (confounders.HABIT,)
     blocked = confounders.find_blocked_carrier(fallen, began_us, limits)
     if blocked is not None or doubts_fall(at_home, began_us, sample.now_us, limits):
         return (confounders.CARRIER,)

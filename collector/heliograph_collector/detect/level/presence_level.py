@@ -128,7 +128,7 @@ class PresenceLevels:
             confirm_cuts_in_faults(outages, presence, now_us)
         kept = find_kept_share(others)
         is_falling = kept < 1.0 and are_falling(others)
-        sample = Sample(places, explaining, limits, now_us, have_ways_fallen=have_fallen)
+        sample = Sample(presence, places, explaining, limits, now_us, have_ways_fallen=have_fallen)
         confirmed: list[ConfirmedFall] = []
         for scope, count in sorted(totals.items(), key=_width_key):
             cell = self._find_cell(scope, now_us)

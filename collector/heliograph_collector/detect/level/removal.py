@@ -5,18 +5,25 @@ Theory of operation. The slowest cuts known have taken nine tenths after four ho
 day, while lines live on. Nothing that phones say tells the two apart: they say nothing. So phones
 alone, most of which never went within that time, confirm nothing. Where people of all kinds leave
 one by one, as after arrests, not even two fifths of a day's losses come within four hours.
+
+Where they leave faster, as before a holiday, some shut their machines down, and these say goodbye.
+In a cut nobody can: of those who go by day hardly any say so. In the evening many do each day.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from heliograph.units import DAY_US, HOUR_US
-from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.level.local_time import is_busy_hour, is_waking_hour
+from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
+from heliograph_collector.detect.stats.voting import is_established
 from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.thresholds import Thresholds
 
 _SLOWEST_US = 4 * HOUR_US  # in which a cut has taken nine tenths
 _MOST = 0.7  # of a day's losses within that time are no removal; assumed
 _SPREAD = 0.4  # … and fewer than these are one by one; of even losses it is a sixth; assumed
+_LEFT_SHARE = 0.2  # of all that go by day, who say goodbye where people leave; assumed
 
 
 def may_be_removal(scope: Scope, fallen: Sequence[VantagePresence], lasts_us: int) -> bool:
@@ -47,6 +54,37 @@ def may_be_departures(
     silent = [vantage for vantage in of_a_day if vantage.is_silent]
     is_seen = 2 * len(silent) >= sum(vantage.is_silent for vantage in fallen)
     return bool(silent) and is_seen and _count_most(silent) < _SPREAD * len(silent)
+
+
+def have_said_goodbye(
+    members: Iterable[VantagePresence],
+    silent: Sequence[VantagePresence],
+    since_us: int,
+    limits: Thresholds,
+) -> bool:
+    """Return whether many of those who went by day since a time said goodbye.
+
+    Args:
+        members: All vantages of a cell, also those that are away.
+        silent: Those of them that fell silent.
+        since_us: When the cell began to fall.
+        limits: The thresholds.
+    """
+    by_day = sum(_is_day(v, v.heard_us) for v in silent)
+    left = sum(_has_left(v, since_us, limits) for v in members)
+    is_most = 2 * by_day >= len(silent)
+    return is_most and left >= max(limits.burst, _LEFT_SHARE * (left + by_day))
+
+
+def _has_left(vantage: VantagePresence, since_us: int, limits: Thresholds) -> bool:
+    has_left = vantage.status is PresenceStatus.AWAY and vantage.left_us >= since_us
+    is_known = has_left and is_established(vantage.witness, since_us, limits)
+    return is_known and _is_day(vantage, vantage.left_us)
+
+
+def _is_day(vantage: VantagePresence, at_us: int) -> bool:
+    country = vantage.place.country
+    return is_busy_hour(country, at_us) or is_waking_hour(country, at_us)
 
 
 def _count_most(silent: Sequence[VantagePresence]) -> int:

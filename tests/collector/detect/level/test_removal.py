@@ -2,16 +2,19 @@
 
 import math
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from heliograph.units import DAY_US, HOUR_US
+from heliograph_collector.detect import detect_silence
 from heliograph_collector.detect.level.removal import may_be_departures, may_be_removal
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import VantageLocation, VantageRef
+from heliograph_collector.model.signals import Goodbye, VantageLocation, VantageRef
 from support.foreign_world import AT, DAY, HOUR, SEEDS, Down, create_land, play
+from support.presence_model import at, confirmed, country, drop, live, world
 
 PHONES = Scope("KZ", access="mobile")
 
@@ -98,3 +101,22 @@ def test_people_who_leave_one_by_one_are_no_confirmed_cut(seed: int, tmp_path: P
         if land.rng.random() < 0.75:
             vantage.downs.append(Down(AT + land.rng.random() * DAY, math.inf))
     assert not play(land, tmp_path)
+
+
+AFTERNOON = 33 * HOUR  # 14 o'clock in KZ, when a day and a night are known
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5])
+def test_people_who_leave_over_hours_by_day_and_say_goodbye_are_no_cut(share: float) -> None:
+    """As before a holiday; of a cut that fades as fast nobody says goodbye."""
+    rng = Random(1)
+    people = country(each=3)
+    signals = live(people + world(), rng, 40, churn=0.5)
+    for person in rng.sample(people, round(0.85 * len(people))):
+        left_s = AFTERNOON + rng.uniform(0, 4 * HOUR)
+        if rng.random() < share:
+            signals.append(Goodbye(at(left_s), person.nym))
+        else:
+            signals += drop([person], left_s, rng)
+    told = confirmed(detect_silence(signals, at(AFTERNOON + 7 * HOUR)).incidents)
+    assert len(told) == (share == 0.0)
