@@ -12,6 +12,7 @@ BUSY_HOURS = range(7, 16)
 # Ramadan people sleep until eleven after the prayer at dawn, and leave all for the meal at sunset.
 WAKING_HOURS = range(11, 18)
 _PRAYER_HOURS = range(11, 15)
+_NIGHT_HOURS = range(6)  # in which operators let lines dial in again; assumed
 
 
 def is_busy_hour(country: str, at_us: int) -> bool:
@@ -22,6 +23,11 @@ def is_busy_hour(country: str, at_us: int) -> bool:
 def is_waking_hour(country: str, at_us: int) -> bool:
     """Return whether hardly anybody sleeps at this local time; False for an unknown country."""
     return _find_hour(country, at_us) in WAKING_HOURS
+
+
+def is_night_hour(country: str, at_us: int) -> bool:
+    """Return whether lines may dial in again at this local time; False for an unknown country."""
+    return _find_hour(country, at_us) in _NIGHT_HOURS
 
 
 def is_friday_noon(country: str, at_us: int) -> bool:

@@ -14,6 +14,7 @@ from functools import cache, partial
 from typing import Protocol
 
 from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
+from heliograph_collector.detect.level.local_time import is_night_hour
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.vantage_presence import (
     BRIEF_US,
@@ -74,6 +75,8 @@ def may_be_renewal(
     silent_us = now_us - since_us
     if silent_us <= _WAIT_US and _are_returning(cells, vantages, since_us, now_us):
         return True
+    if _may_dial_in(cells, vantages, since_us, now_us, limits):
+        return True
     if silent_us <= _STEADY_US and _have_returned(cells, vantages, since_us, now_us):
         return True
     if silent_us > _HABIT_FACTOR * BRIEF_US:
@@ -81,6 +84,26 @@ def may_be_renewal(
     if silent_us <= _HABIT_FACTOR * _find_usual_length_us(cells, outages, since_us):
         return True
     return any(_are_breaks_due(cell, vantages, outages, now_us, limits) for cell in cells)
+
+
+def _may_dial_in(
+    cells: Sequence[AffectedCell],
+    vantages: Sequence[VantagePresence],
+    since_us: int,
+    now_us: int,
+    limits: Thresholds,
+) -> bool:
+    """Return whether lines of one network fall one after another at night, as to dial in again.
+
+    Of the first such night no habit is known, and nobody may be back before the last has gone. So
+    most must have been silent for longer than that takes.
+    """
+    silent = [v for v in _select_silent(cells, vantages) if v.lost_us >= since_us]
+    if len({v.place.asn for v in silent}) != 1 or any(v.place.access != "fixed" for v in silent):
+        return False
+    if not is_night_hour(silent[0].place.country, since_us) or not have_fallen_slowly(silent):
+        return False
+    return now_us - quantile([v.lost_us for v in silent], limits.confirm_share) <= _WAIT_US
 
 
 def _are_breaks_due(

@@ -147,3 +147,33 @@ def test_countries_that_return_together_soon_were_cut_off_by_us(is_repaired: boo
     assert cuts(signals, AT + 480) == []
     expected = IncidentState.WITHDRAWN if is_repaired else IncidentState.CLOSED
     assert {i.state for i in cuts(signals, 4 * 3_600)} == {expected}
+
+
+NIGHT = 22 * HOUR  # 3 o'clock in KZ
+
+
+@pytest.mark.parametrize(
+    ("within_s", "down"), [(60, (150, 300)), (300, (150, 400)), (600, (180, 480))]
+)
+def test_lines_that_dial_in_one_after_another_in_a_first_night_are_no_cut(
+    within_s: float, down: tuple[float, float]
+) -> None:
+    """Nobody is back for minutes, and no habit is known yet."""
+    for seed in draw_seeds(2):
+        rng = Random(seed)
+        signals = live(country() + LINES + world(), rng, 24, churn=1.0)
+        signals += renew(LINES, NIGHT, rng, within_s, down)
+        assert cuts(signals, NIGHT + HOUR) == [], seed
+
+
+@pytest.mark.parametrize(("within_s", "most_s"), [(10, 120), (60, 420), (600, 960)])
+def test_lines_of_one_network_that_are_cut_at_night_are_told(
+    within_s: float, most_s: float
+) -> None:
+    for seed in draw_seeds(2):
+        rng = Random(seed)
+        signals = live(country() + LINES + world(), rng, 24, churn=1.0)
+        for line in LINES:
+            signals += drop([line], NIGHT + rng.uniform(0, within_s), rng)
+        (cut,) = cuts(signals, NIGHT + HOUR)
+        assert ((cut.confirmed_us or 0) - at(NIGHT)) / SECOND_US < most_s, seed
