@@ -7,8 +7,10 @@ suspected and two are confirmed, and a slow fall needs more steps. One step belo
 level is confirmed at once, if it took ten minutes or more: of shorter ones a month has thousands,
 and a telescope's noise halves one of them by chance. So is one step of half an hour, the mean of
 several rounds of probing, that lies below two thirds of all that was seen at this time of day, and
-ten spreads out: Iran's of 8 January 2026, 16:30, lost 45 % where 2 % are usual. A suspected drop
-ends with one step that is not low, a confirmed one with two. An unknown step neither begins nor
+ten spreads out: Iran's of 8 January 2026, 16:30, lost 45 % where 2 % are usual. Of a handful of
+networks that answer in an islet, a round of probing misses some or all by chance: a count of fewer
+than eight is confirmed once it has been low for an hour. A suspected drop ends with one step that
+is not low, a confirmed one with two. An unknown step neither begins nor
 ends a drop.
 
 Until a level has been seen on the same weekday, this may be a first weekend, and a level that
@@ -27,7 +29,7 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
-from heliograph.units import DAY_US, MINUTE_US
+from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
 
 _SHORT_US = 10 * MINUTE_US  # a shorter step confirms nothing alone; assumed
@@ -58,9 +60,10 @@ class DropLimits:
     learned_days: int = 0
     alone_share: float = 1.0
     sure_share: float = 0.0  # of the lowest value seen; one long step below it is confirmed
+    handful: float = 0.0  # a count below it is confirmed after an hour
 
 
-SERIES_LIMITS = DropLimits(sure_share=2 / 3)
+SERIES_LIMITS = DropLimits(sure_share=2 / 3, handful=8.0)
 # Vantages are few and people; their first evenings and weekends are no cut.
 PRESENCE_LIMITS = DropLimits(learned_days=3, alone_share=0.15)
 
@@ -76,6 +79,7 @@ class DropTest:
     lost_share: float = 0.0  # of the usual level, at the last step
     is_learned: bool = False  # the habit excludes an evening or a weekend
     well_steps: int = 0  # in a row, up to the last known one
+    low_steps: int = 0  # the same
     _confirmed_steps: int = 0
     _last_usual: UsualLevel | None = None  # a drop may outlast the day that was learned
 
@@ -111,6 +115,7 @@ class DropTest:
             self._add_well_step()
         else:
             self.well_steps = 0
+            self.low_steps += 1
             self.score += weight
             if self.score >= self.limits.suspect:
                 self._raise_stage(value, usual)
@@ -150,6 +155,7 @@ class DropTest:
         share = value / usual.middle
         is_deep = share < self.limits.half and self.habit.step_us >= _SHORT_US
         is_certain = self.score >= self.limits.confirm or is_deep or self._is_sure(value, usual)
+        is_certain = is_certain and not self._is_chance(value, usual)
         if is_certain and (self.is_learned or share <= self.limits.alone_share):
             self.stage = DropStage.CONFIRMED
         elif self.stage is not DropStage.CONFIRMED:
@@ -165,8 +171,15 @@ class DropTest:
             and usual.middle - value >= _SURE_SPREADS * usual.spread
         )
 
+    def _is_chance(self, value: float, usual: UsualLevel) -> bool:
+        """Return whether a handful that is counted may be missing by chance."""
+        is_count = value % 1 == 0 and usual.lowest % 1 == 0
+        is_short = self.low_steps * self.habit.step_us < HOUR_US
+        return is_count and usual.middle < self.limits.handful and is_short
+
     def _add_well_step(self) -> None:
         self.well_steps += 1
+        self.low_steps = 0
         if self.stage is not DropStage.CONFIRMED or self.well_steps >= 2:
             self.stage = DropStage.WELL
             self.score = 0.0

@@ -236,6 +236,21 @@ def test_a_source_that_loses_a_part_of_all_countries_has_failed_itself(
     assert told == ([IR] if left >= 0.3 else [])  # of 5 % nothing can be told
 
 
+@pytest.mark.parametrize("lasts_min", [0, 30, 120])
+def test_a_handful_of_networks_is_missed_by_chance_for_less_than_an_hour(lasts_min: int) -> None:
+    """An islet of four or so, of which a round of probing misses some or all now and then."""
+    draw = random.Random(3)
+    values = [max(0, round(draw.gauss(4, 0.8))) for _ in range(20 * 144)]
+    low = range(15 * 144, 15 * 144 + lasts_min // 10)
+    series = readings(
+        [0 if i in low else v for i, v in enumerate(values)],
+        "ping-slash24",
+        step_us=10 * MINUTE_US,
+    )
+    told = [incident for incident in found(series) if incident.confirmed_us is not None]
+    assert len(told) == (lasts_min == 120)
+
+
 def test_two_of_five_countries_behind_one_cable_fell_by_themselves() -> None:
     shares = {"CI": 0.2, "LR": 0.4, "SN": 1.0, "UG": 1.0, "KZ": 1.0}
     series = [
