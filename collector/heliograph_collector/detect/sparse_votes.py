@@ -31,6 +31,7 @@ from statistics import median
 
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
+from heliograph_collector.detect.sparse_past import confirm_against_past
 from heliograph_collector.detect.sparse_runs import add_runs, find_runs
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Bracket, Incident
@@ -177,7 +178,7 @@ def detect_sparse(
         own = _drop_constant(service_votes)
         if sum(vote.standing in FAILING_VALUES for vote in own) >= THRESHOLDS.burst:
             found = _detect_service(own, elsewhere.get(service, ()), recent)
-            dated = [_date_incident(incident, own) for incident in found]
+            dated = [confirm_against_past(_date_incident(incident, own), own) for incident in found]
             incidents += add_runs(dated, runs.get(service, ()))
     return incidents
 

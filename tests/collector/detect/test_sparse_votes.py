@@ -71,3 +71,18 @@ def test_the_end_of_a_block_is_dated_by_its_rows() -> None:
 def test_counts_of_a_country_without_its_networks_are_the_countrys() -> None:
     told = confirm(4, lambda name, hour: 0.95 * (name == "signal" and hour >= EVENING[0]), (0,))
     assert [(i.service, i.scope.country, i.scope.asn) for i in told] == [("signal", "UG", 0)]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_what_always_fails_now_and_then_is_blocked_once_that_is_no_chance(seed: int) -> None:
+    """A third of the tests of two services fails, as of tunnels and of pages behind challenges."""
+    failing = ("signal", "bbc.com")
+    assert not confirm(seed, lambda name, _: 0.3 if name in failing else 0.02)
+    since = EVENING[0]
+    told = confirm(
+        seed,
+        lambda name, hour: 0.97 if name == "signal" and hour >= since else 0.3 * (name in failing),
+    )
+    assert {incident.service for incident in told} == {"signal"}
+    since_us = BEGAN_US + since * HOUR_US
+    assert all((incident.confirmed_us or 0) <= since_us + 12 * HOUR_US for incident in told)

@@ -1,0 +1,89 @@
+"""Comparison of a block in sparse rows with what its service usually does there.
+
+Where few rows come, five of six that fail are likely sooner or later where a third always fails: a
+tunnel in poor networks, a page behind a challenge. So a block that the hours show is confirmed only
+once so many failures would be chance in two of a hundred thousand, by the rows before it. Until
+then it is suspected. Where two of a hundred rows failed before, four that fail are enough, of which
+the hours ask five; where 15 of them did, seven; where a third did, ten; where there were none, ten.
+
+The past are the thirty days before, without those on which most failed. Its failures and successes
+are added to one and nine, and the failures that come have a beta-binomial distribution: a short
+past does not tell well what is usual.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from heliograph.units import DAY_US, HOUR_US
+from heliograph_collector.detect.stats.voting import VoteCount
+from heliograph_collector.incidents.incident import Incident, IncidentState
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
+from heliograph_collector.model.thresholds import THRESHOLDS
+
+# Assumed, all of them:
+_PAST_US = 30 * DAY_US
+_PRIOR = VoteCount(10, 1)
+_MOST_USUAL = 0.4  # so that a service that often fails can be blocked at all
+_CHANCE = 2e-5
+_MOST_ROWS = 100  # of a block that are compared: more of them say no more
+_CONFIDENCE = 0.3  # while it may be chance
+
+
+def confirm_against_past(incident: Incident, votes: Sequence[ServiceVote]) -> Incident:
+    """Return the incident as confirmed once its failures are no chance, or as suspected.
+
+    Args:
+        incident: A block, with the bracket of its onset.
+        votes: All votes on its service, in order of time.
+    """
+    if incident.confirmed_us is None:
+        return incident
+    since_us = incident.started.latest_us
+    rows = [vote for vote in votes if _says_something(incident, vote)]
+    past = _count_past(vote for vote in rows if vote.at_us < since_us)
+    until_us = incident.closed_us or rows[-1].at_us + 1
+    count = VoteCount()
+    for vote in (row for row in rows if since_us <= row.at_us < until_us):
+        count.add(VoteCount(1, vote.standing in FAILING_VALUES))
+        if count.votes > _MOST_ROWS:
+            break
+        if _upper_tail(past, int(count.votes), int(count.hits)) <= _CHANCE:
+            hour_us = (vote.at_us // HOUR_US + 1) * HOUR_US
+            return replace(incident, confirmed_us=max(incident.confirmed_us, hour_us))
+    state = IncidentState.SUSPECTED if incident.closed_us is None else IncidentState.WITHDRAWN
+    return replace(incident, confirmed_us=None, state=state, confidence=_CONFIDENCE)
+
+
+def _count_past(past: Iterable[ServiceVote]) -> VoteCount:
+    """Count the rows before an onset, without the days on which most failed."""
+    days: defaultdict[int, VoteCount] = defaultdict(VoteCount)
+    for vote in past:
+        days[vote.at_us // DAY_US].add(VoteCount(1, vote.standing in FAILING_VALUES))
+    last = max(days, default=0)
+    total = VoteCount(_PRIOR.votes, _PRIOR.hits)
+    for day, count in days.items():
+        if day > last - _PAST_US // DAY_US and count.share < THRESHOLDS.confirm_share:
+            total.add(count)
+    return VoteCount(total.votes, min(total.hits, _MOST_USUAL * total.votes))
+
+
+def _upper_tail(past: VoteCount, trials: int, hits: int) -> float:
+    """Return P(at least so many hits) under the beta-binomial distribution that a past gives."""
+    bad = past.hits
+    good = past.votes - past.hits
+    return sum(
+        math.comb(trials, k)
+        * math.exp(_log_beta(bad + k, good + trials - k) - _log_beta(bad, good))
+        for k in range(hits, trials + 1)
+    )
+
+
+def _log_beta(first: float, second: float) -> float:
+    return math.lgamma(first) + math.lgamma(second) - math.lgamma(first + second)
+
+
+def _says_something(incident: Incident, vote: ServiceVote) -> bool:
+    is_known = vote.standing is VoteValue.GOOD or vote.standing in FAILING_VALUES
+    return is_known and any(part.scope.includes(vote.witness.place) for part in incident.parts)
