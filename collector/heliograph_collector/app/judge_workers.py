@@ -152,6 +152,7 @@ class JudgeWorkers:
         return results
 
     def count_workers(self) -> int:
+        """Count the processes that share a block; 0: it is judged in this process."""
         return len(self._processes.judging)
 
     @property

@@ -24,7 +24,7 @@ VANTAGE_FAILURES = frozenset(
 )
 
 
-@keep_by_identity(8_192)  # as `extract_facts`: a block is taken up before its views are sent
+@keep_by_identity(12_288)  # as `extract_facts`: a block is taken up before its views are sent
 def extract_outcomes(measurement: Measurement) -> dict[str, bool]:
     """Return by endpoint whether all operations succeeded, without doubtful endpoints."""
     by_endpoint: dict[str, list[Observation]] = {}

@@ -99,7 +99,7 @@ class VantageFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return not (is_odd or any(self.pages.values()) or AnswerKind.FALSE in self.answers.values())
 
 
-@keep_by_identity(8_192)  # the half is more than the 2,600 of a block of the default plan
+@keep_by_identity(12_288)  # the half is more than the 5,200 of the largest block
 def extract_facts(measurement: Measurement) -> VantageFacts:
     """Extract the facts, once for all that ask while a block is judged.
 

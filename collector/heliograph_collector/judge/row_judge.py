@@ -67,6 +67,10 @@ class RowJudge(Protocol):
         """Judge what `decode` returned, once and in the order of the blocks."""
         ...
 
+    def count_workers(self) -> int:
+        """Count the processes that share a block; 0: it is judged in this process."""
+        ...
+
 
 class LocalJudge:
     """Judge in a thread of this process."""
@@ -83,6 +87,9 @@ class LocalJudge:
 
     async def judge(self, decoded: DecodedRows) -> JudgedRows:
         return await asyncio.to_thread(self._judge, decoded)
+
+    def count_workers(self) -> int:
+        return 0
 
     def _restore(self, rows: Sequence[JournalRow]) -> None:
         self._assessor.restore(select_sane(read_rows(rows, self._pseudonyms).records))

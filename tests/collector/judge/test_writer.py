@@ -247,6 +247,29 @@ async def test_full_block_waits_for_no_more_rows(bench: WriterHarness) -> None:
     assert [(block.first, block.last) for block in bench.told] == [(1, BLOCK_ROWS)]
 
 
+class SharedJudge(LocalJudge):
+    """Judges as so many processes would, each its share of a block."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(Judge(), NAMES)
+        self._workers = workers
+
+    def count_workers(self) -> int:
+        return self._workers
+
+
+@pytest.mark.parametrize(("workers", "size"), [(0, 4), (1, 4), (2, 8), (3, 8)])
+async def test_processes_that_share_a_block_get_a_larger_one(
+    bench: WriterHarness, monkeypatch: pytest.MonkeyPatch, workers: int, size: int
+) -> None:
+    monkeypatch.setattr(writer_module, "BLOCK_ROWS", 4)
+    sequences = range(1, 2 * size + 1)
+    await bench.journal.append([envelope_row(measurement_pb(), sequence=n) for n in sequences])
+    async with running(bench.writer(linger_s=3_600, row_judge=SharedJudge(workers)).run()):
+        await bench.until(lambda: len(bench.told) == 2)
+    assert [(block.first, block.last) for block in bench.told] == [(1, size), (size + 1, 2 * size)]
+
+
 async def test_block_after_a_busy_one_is_collected_for_longer(
     bench: WriterHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

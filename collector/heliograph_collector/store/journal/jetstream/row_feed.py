@@ -25,7 +25,7 @@ from heliograph_collector.store.journal.group_commit import JournalError
 from heliograph_collector.store.journal.jetstream.connection import NatsConnection
 from heliograph_collector.store.journal.jetstream.stored_rows import build_row, decode_message
 
-MOST_ROWS = 512  # of one request: a block of the judge
+MOST_ROWS = 1_024  # of one request: the largest block of the judge
 MAX_BYTES = 4_194_304  # of one request; assumed, and more than the largest message
 OPENING_ROWS = 16  # below it single requests are as cheap as opening; assumed
 IDLE_S = 60.0  # after which the servers drop the consumer of a reader that is gone
