@@ -185,7 +185,7 @@ class CountryService:
         if self.flapping.bins < self.limits.hold_bins:
             return
         episode = find_partial(self.episodes, cells, now_us)
-        if episode is None and any(e.is_open and e.contains(cells) for e in self.episodes):
+        if episode is None and self.flapping.is_explained(self.episodes, cells, self.first_bad):
             return  # a block of a wider cell, which may be a partial too
         episode = episode or self._start_episode(tuple(cells), now_us)
         if others.fail_with(episode):

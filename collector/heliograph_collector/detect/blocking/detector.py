@@ -28,8 +28,6 @@ from heliograph_collector.detect.blocking.latest_votes import (
     update_latest,
 )
 from heliograph_collector.detect.blocking.other_countries import (
-    CountryVotes,
-    OtherCountries,
     failing_rate,
     is_down,
 )
@@ -39,15 +37,13 @@ from heliograph_collector.detect.blocking.other_services import (
     group_tests,
 )
 from heliograph_collector.detect.blocking.walled_links import WalledLinks, drop_walled
+from heliograph_collector.detect.blocking.world_comparison import WorldComparison
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
-    count_votes,
-    is_established,
-    sum_votes,
 )
 from heliograph_collector.incidents.incident import MOST_SERVICES, Incident
 from heliograph_collector.model.seniority import find_seniority
-from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
+from heliograph_collector.model.signals import ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 
@@ -341,24 +337,12 @@ class BlockingDetector:
         limits = self.limits
         service = self.services[name]
         by_country = service_bin.by_country
-        votes_by_country = {
-            country: CountryVotes(country_votes, service.countries[country].first_bad)
-            for country, country_votes in by_country.items()
-        }
-        counts = {c: sum_votes(count_votes(map(_vote_hit, v))) for c, v in by_country.items()}
-        established = {
-            c: sum_votes(
-                count_votes(_vote_hit(o) for o in v if is_established(o.witness, end_us, limits))
-            )
-            for c, v in by_country.items()
-        }
+        comparison = WorldComparison(service.countries, by_country, end_us, limits)
         for country, front in sorted(service.countries.items()):
             if self._judged not in (None, (name, country)):
                 continue  # its failures compare, and no more
-            # Young vantages count only if the established ones are too few for a comparison.
-            world_count = _sum_others(established, country)
-            if world_count.votes < limits.witnesses:
-                world_count = _sum_others(counts, country)
+            counts = comparison.select_counts(country)
+            world_count = counts.sum_others(country, limits)
             if self._world is not None:
                 world_count = self._world.count_bin(end_us)
             front.judge_bin(
@@ -366,8 +350,8 @@ class BlockingDetector:
                 service_bin.new_voters,
                 end_us,
                 failing_rate(world_count, limits),
-                down=is_down(world_count, counts, country, limits),
-                others=OtherCountries(country, votes_by_country, end_us, limits),
+                down=is_down(world_count, counts.by_country, country, limits),
+                others=comparison.list_others(country, counts),
                 usual=OtherServices(name, tests[country]),
                 editions=self.editions,
             )
@@ -386,13 +370,5 @@ class BlockingDetector:
         return votes_by_country, new_voters
 
 
-def _sum_others(counts: Mapping[str, VoteCount], country: str) -> VoteCount:
-    return sum_votes(counts).without(counts.get(country, VoteCount()))
-
-
 def _sort_key(vote: ServiceVote) -> tuple[int, str, str]:
     return vote.at_us, vote.witness.nym, vote.standing
-
-
-def _vote_hit(vote: ServiceVote) -> tuple[VantageRef, bool]:
-    return vote.witness, vote.standing is not VoteValue.GOOD

@@ -43,6 +43,8 @@ _HOSTING = "hosting"  # often not blocked, so that it contradicts nothing elsewh
 _WAIT_US = 1_800 * SECOND_US  # until other countries have the edition too
 _BEFORE_US = 900 * SECOND_US  # failures of one block begin within it: the longest usual interval
 _HERE_US = 3_600 * SECOND_US  # who tested nothing for so long says nothing
+_MOST = 0.8  # of its tests, which an edition fails that lets one endpoint of several pass
+_FIRST_TESTS = 3  # of which it fails one at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,27 @@ def _list_mixed(
 
 
 @dataclass(slots=True)
+class EditionRun:
+    """The tests of one service by a vantage's present edition, from the first one on."""
+
+    failed_us: int = 0  # the first failure, if it was among the first tests; else 0
+    tests: int = 0
+    failures: int = 0
+
+    @property
+    def has_always_failed(self) -> bool:
+        """Return whether it failed from its first tests on, but for a few that passed."""
+        return self.failed_us > 0 and self.failures >= _MOST * self.tests
+
+    def add(self, vote: ServiceVote) -> None:
+        self.tests += 1
+        if vote.standing in FAILING_VALUES:
+            self.failures += 1
+            if self.tests <= _FIRST_TESTS and not self.failed_us:
+                self.failed_us = vote.at_us
+
+
+@dataclass(slots=True)
 class AgentEdition:
     """The edition of one vantage's agent; "" if it does not say."""
 
@@ -111,6 +134,13 @@ class AgentEdition:
     since_us: int  # its first measurement by this edition
     tested_us: int  # its latest
     is_change: bool = False  # it measured by another one before
+    runs: dict[str, EditionRun] = field(default_factory=dict)  # by service, after a change
+
+    def record_test(self, vote: ServiceVote) -> None:
+        """Record a test by this edition that says whether the service works."""
+        if not self.is_change or vote.standing in (VoteValue.DOWN, VoteValue.UNKNOWN):
+            return
+        self.runs.setdefault(vote.service, EditionRun()).add(vote)
 
 
 @dataclass(slots=True)
@@ -132,6 +162,9 @@ class AgentEditions:
                 self.by_vantage[vote.witness.nym] = AgentEdition(
                     vote.witness, vote.edition, vote.at_us, vote.at_us, known is not None
                 )
+            edition = self.by_vantage[vote.witness.nym]
+            if vote.edition in ("", edition.name):
+                edition.record_test(vote)
 
     def forget(self, before_us: int) -> None:
         self.by_vantage = {n: e for n, e in self.by_vantage.items() if e.tested_us >= before_us}
@@ -221,6 +254,9 @@ class EditionDoubts:
         edition = self.editions.by_vantage.get(name)
         if edition is None or not edition.is_change or name not in self.first_bad:
             return False
+        run = edition.runs.get(vote.service)
+        if run is not None and run.has_always_failed:
+            return True
         return self.last_good.get(name, 0) < edition.since_us <= self.first_bad[name].at_us
 
     def _list_known(self, begun_us: Sequence[int]) -> list[tuple[AgentEdition, bool]]:
@@ -280,10 +316,24 @@ class EditionDoubts:
 
     def _began_at_once(self, begun: Sequence[ServiceVote]) -> bool:
         """Return whether one moment, half an hour ago, explains these failures as well."""
-        bad_us = [self.first_bad[o.witness.nym].at_us for o in begun]
-        good_us = [self.last_good.get(o.witness.nym, 0) for o in begun]
+        times = [self._find_times(o) for o in begun]
+        good_us = [good for good, _ in times]
+        bad_us = [bad for _, bad in times]
         is_old = self.others.now_us - min(bad_us) >= _WAIT_US
         return is_old and quantile(good_us, 0.9) <= quantile(bad_us, 0.1)
+
+    def _find_times(self, vote: ServiceVote) -> tuple[int, int]:
+        """Return when a vantage reached the service last, and when its failures began.
+
+        What passes by an edition that fails most of its tests is no end of its failures.
+        """
+        name = vote.witness.nym
+        last_us = self.last_good.get(name, 0)
+        edition = self.editions.by_vantage[name]
+        run = edition.runs.get(vote.service)
+        if run is None or not run.has_always_failed:
+            return last_us, self.first_bad[name].at_us
+        return min(last_us, edition.since_us), run.failed_us
 
     def _is_established(self, vantage: VantageRef) -> bool:
         return is_established(vantage, self.others.now_us, self.others.limits)

@@ -188,10 +188,14 @@ class CellEvidence:
 
 
 def dominant_cause(failures: Iterable[ServiceVote]) -> tuple[IncidentKind, str, str]:
-    """Return the commonest (kind, layer, method); a tie goes to the worse kind."""
+    """Return the commonest (kind, layer, method); a tie goes to the worse kind.
+
+    Without any failure it is a block, which claims less than an isolation.
+    """
     value_counts = Counter(o.standing for o in failures)
     order = (VoteValue.ISOLATED, VoteValue.BLOCKED, VoteValue.PARTIAL, VoteValue.THROTTLED)
-    worst = max(order, key=value_counts.__getitem__)
+    present = (value for value in order if value_counts[value])
+    worst = max(present, key=value_counts.__getitem__, default=VoteValue.BLOCKED)
     cause_counts = Counter((o.layer, o.method) for o in failures if o.standing is worst)
     layer, method = max(sorted(cause_counts), key=cause_counts.__getitem__, default=("", ""))
     return _KINDS[worst], layer, method

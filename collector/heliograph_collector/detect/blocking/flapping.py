@@ -9,7 +9,7 @@ incident of the kind partial, which stays open until most do not.
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol
@@ -116,6 +116,25 @@ class FlappingVantages:
         if recent is None or vote.at_us - recent.tested_us > _SPELL_US:
             return False
         return recent.bits & _TWICE == _TWICE
+
+    def is_explained(
+        self,
+        episodes: Iterable[BlockingEpisode],
+        cells: Collection[AffectedCell],
+        first_bad: Mapping[str, ServiceVote],
+    ) -> bool:
+        """Return whether an open block holds cells, or confirmed ones all that flaps in them.
+
+        A network may have all its vantages in a block that names no network. A second incident
+        there would rest on no failure, and up to version 97 it was an isolation.
+        """
+        blocks = [episode for episode in episodes if episode.is_open]
+        if any(block.contains(cells) for block in blocks):
+            return True
+        confirmed = [block for block in blocks if block.confirmed_us is not None]
+        places = {vote.witness.place for name, vote in first_bad.items() if name in self.tests}
+        inside = [p for p in places if any(cell.scope.includes(p) for cell in cells)]
+        return all(any(block.holds(place) for block in confirmed) for place in inside)
 
     def forget(self, before_us: int) -> None:
         self.tests = {

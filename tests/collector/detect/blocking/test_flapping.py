@@ -5,11 +5,14 @@ from random import Random
 
 import pytest
 
-from heliograph_collector.detect.blocking.flapping import RecentTests
+from heliograph_collector.detect.blocking.episode import BlockingEpisode
+from heliograph_collector.detect.blocking.evidence import dominant_cause
+from heliograph_collector.detect.blocking.flapping import FlappingVantages, RecentTests
 from heliograph_collector.detect.replay import TimedVote, replay_signals
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
-from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
+from heliograph_collector.model.thresholds import THRESHOLDS
 from support.presence_model import KZ, at, country, world
 
 ONSET, END, UNTIL = 3_600.0, 5 * 3_600.0, 6 * 3_600.0
@@ -83,3 +86,30 @@ def test_flapping(results: str, is_flapping: bool) -> None:
         value = VoteValue.BLOCKED if result == "1" else VoteValue.GOOD
         recent.add(ServiceVote(index, country()[0], "telegram", value))
     assert recent.is_flapping is is_flapping
+
+
+def test_what_flaps_in_a_confirmed_block_is_no_second_incident() -> None:
+    """All lines are blocked, and an operator has nothing but lines.
+
+    Up to version 97 its cell opened an incident of no failure, told as an isolation of the place.
+    """
+    lines = [vantage for vantage in country() if vantage.place.access == "fixed"]
+    failures = [ServiceVote(at(0), v, "telegram", VoteValue.BLOCKED, "tls") for v in lines]
+    fixed = (AffectedCell(Scope("KZ", access="fixed"), 18.0, 0.8, 3),)
+    block = BlockingEpisode.open_new("telegram", fixed, failures, [], at(60), THRESHOLDS)
+    operator = (AffectedCell(Scope("KZ", asn=lines[0].place.asn), 6.0, 0.8, 1),)
+    flapping = FlappingVantages()
+    flapping.record_tests(failures)
+    first_bad = {vote.witness.nym: vote for vote in failures}
+    assert not flapping.is_explained([block], operator, first_bad)
+    block.confirm(fixed, at(120))
+    assert flapping.is_explained([block], operator, first_bad)
+    phones = [v for v in country() if v.place.access == "mobile"]
+    beside = [ServiceVote(at(0), v, "telegram", VoteValue.BLOCKED, "tls") for v in phones]
+    flapping.record_tests(beside)
+    first_bad |= {vote.witness.nym: vote for vote in beside}
+    assert not flapping.is_explained([block], (AffectedCell(Scope("KZ"), 36.0, 0.8, 6),), first_bad)
+
+
+def test_no_failure_is_no_sign_of_an_isolation() -> None:
+    assert dominant_cause([]) == (IncidentKind.BLOCKING, "", "")

@@ -1,0 +1,132 @@
+"""What the rest of the world says of a service, as one country is compared with it.
+
+Theory of operation. A service that fails in half of the other countries is down, and its failures
+here are no block. But a block that stands elsewhere says nothing of failures that began here long
+after it: the service worked here meanwhile, so it is up. Where most countries of a collector block
+a service, one after another over months, the next one would never be told. So votes from inside the
+confirmed blocks of other countries are left out, if most vantages that fail here worked `join_s`
+after these had begun. A fault that spreads takes less: within that time blocks of many countries
+are withdrawn as one fault (`other_countries.py`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import median_low
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.blocking.country_service import CountryService
+from heliograph_collector.detect.blocking.episode import BlockingEpisode
+from heliograph_collector.detect.blocking.other_countries import CountryVotes, OtherCountries
+from heliograph_collector.detect.stats.voting import (
+    VoteCount,
+    count_votes,
+    is_established,
+    sum_votes,
+)
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
+from heliograph_collector.model.thresholds import Thresholds
+
+VotesByCountry = Mapping[str, Sequence[ServiceVote]]
+
+
+@dataclass(slots=True)
+class WorldCounts:
+    """The votes of all countries on one service, counted for the comparison of one of them."""
+
+    votes: VotesByCountry
+    by_country: Mapping[str, VoteCount]
+    established: Mapping[str, VoteCount]
+
+    def replace(self, other: "WorldCounts") -> "WorldCounts":
+        """Return these counts with those of some countries in place of theirs."""
+        return WorldCounts(
+            {**self.votes, **other.votes},
+            {**self.by_country, **other.by_country},
+            {**self.established, **other.established},
+        )
+
+    def sum_others(self, home: str, limits: Thresholds) -> VoteCount:
+        """Return the sum of the other countries.
+
+        Young vantages count only if the established ones are too few for a comparison.
+        """
+        established = _sum_others(self.established, home)
+        if established.votes >= limits.witnesses:
+            return established
+        return _sum_others(self.by_country, home)
+
+
+@dataclass(frozen=True)
+class WorldComparison:
+    """The votes of one bin on one service, by country."""
+
+    countries: Mapping[str, CountryService]
+    votes: VotesByCountry
+    now_us: int
+    limits: Thresholds
+
+    def select_counts(self, home: str) -> WorldCounts:
+        """Count the votes that say something of the failures of one country."""
+        worked_us = self._find_last_worked(home)
+        standing = {
+            name: blocks
+            for name, service in self.countries.items()
+            if name != home and (blocks := self._list_standing(service, worked_us))
+        }
+        if not standing:
+            return self._all
+        rest = self._count({name: self._drop(name, b) for name, b in standing.items()})
+        return self._all.replace(rest)
+
+    def list_others(self, home: str, counts: WorldCounts) -> OtherCountries:
+        """Return the other countries' votes of a count."""
+        votes = {
+            name: CountryVotes(country_votes, self.countries[name].first_bad)
+            for name, country_votes in counts.votes.items()
+        }
+        return OtherCountries(home, votes, self.now_us, self.limits)
+
+    @cached_property
+    def _all(self) -> WorldCounts:
+        return self._count(self.votes)
+
+    def _count(self, votes: VotesByCountry) -> WorldCounts:
+        return WorldCounts(
+            votes,
+            {name: _count_hits(v) for name, v in votes.items()},
+            {name: _count_hits(filter(self._is_established, v)) for name, v in votes.items()},
+        )
+
+    def _find_last_worked(self, home: str) -> int:
+        """Return until when most of those that fail in a country reached the service; 0 unknown."""
+        last_good = self.countries[home].last_good
+        worked_us = [
+            last_good.get(vote.witness.nym, 0)
+            for vote in self.votes.get(home, ())
+            if vote.standing in FAILING_VALUES and self._is_established(vote)
+        ]
+        return median_low(worked_us) if len(worked_us) >= self.limits.witnesses else 0
+
+    def _list_standing(self, service: CountryService, worked_us: int) -> list[BlockingEpisode]:
+        latest_us = worked_us - int(self.limits.join_s * SECOND_US)
+        return [block for block in service.confirmed if block.started.latest_us <= latest_us]
+
+    def _drop(self, country: str, blocks: Sequence[BlockingEpisode]) -> Sequence[ServiceVote]:
+        votes = self.votes.get(country, ())
+        return [v for v in votes if not any(b.holds(v.witness.place) for b in blocks)]
+
+    def _is_established(self, vote: ServiceVote) -> bool:
+        return is_established(vote.witness, self.now_us, self.limits)
+
+
+def _count_hits(votes: Iterable[ServiceVote]) -> VoteCount:
+    return sum_votes(count_votes(map(_vote_hit, votes)))
+
+
+def _sum_others(counts: Mapping[str, VoteCount], country: str) -> VoteCount:
+    return sum_votes(counts).without(counts.get(country, VoteCount()))
+
+
+def _vote_hit(vote: ServiceVote) -> tuple[VantageRef, bool]:
+    return vote.witness, vote.standing is not VoteValue.GOOD

@@ -1,0 +1,47 @@
+"""A block that stands in most other countries for hours does not hide one that begins here."""
+
+from collections.abc import Mapping
+from random import Random
+
+import pytest
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.blocking.detector import detect_blocking
+from heliograph_collector.incidents.incident import Incident
+from heliograph_collector.model.signals import VantageRef
+from support.presence_model import at, confirmed, country, service_votes, world
+
+UNTIL = 13_200.0
+HERE = country()
+BEFORE = {"XA": 600.0, "XB": 1_800.0, "XC": 3_000.0}  # three of the four others, one by one
+
+
+def detect(onsets: Mapping[str, float], share: float = 1.0) -> list[Incident]:
+    """By country, from when on this share of its tests fails."""
+    rng = Random(1)
+
+    def is_failing(vantage: VantageRef, now_s: float) -> bool:
+        return now_s >= onsets.get(vantage.place.country, UNTIL) and rng.random() < share
+
+    votes = service_votes(HERE + world(), Random(2), UNTIL, is_failing)
+    return confirmed(detect_blocking(votes, at(0), at(UNTIL)))
+
+
+@pytest.mark.parametrize("share", [1.0, 0.9])
+def test_block_is_told_where_most_other_countries_block_for_hours(share: float) -> None:
+    onset = 11_400.0
+    (incident,) = [i for i in detect(BEFORE | {"KZ": onset}, share) if i.scope.country == "KZ"]
+    assert incident.confirmed_us is not None
+    assert incident.scope.is_national
+    assert (incident.confirmed_us - at(onset)) / SECOND_US <= 300
+
+
+def test_failure_that_spreads_within_two_hours_is_no_block_here() -> None:
+    told = detect(BEFORE | {"KZ": 6_600.0})
+    assert "KZ" not in {i.scope.country for i in told}
+
+
+@pytest.mark.parametrize("share", [1.0, 0.7])
+def test_service_that_fails_everywhere_for_hours_is_no_block(share: float) -> None:
+    everywhere = dict.fromkeys({vantage.place.country for vantage in HERE + world()}, 600.0)
+    assert detect(everywhere, share) == []
