@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from heliograph.units import HOUR_US
+from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.detect.level.cell_counts import build_part, is_absent, select_counted
 from heliograph_collector.detect.level.fall import LevelFall
 from heliograph_collector.detect.silence import confounders
@@ -88,7 +88,8 @@ class ConfirmedFall:
     ) -> None:
         """Date the cells that it adds by those that fell silent outside the outage."""
         new_cells = find_new_cells(self.fallen, [outage], limits)
-        later = [v for v in self.fallen if v.is_silent and not outage.holds(v.place)]
+        outside = [v for v in self.fallen if v.is_silent and not outage.holds(v.place)]
+        later = _select_later(outside, outage, limits)
         started = bracket_onset(later, limits) if later else outage.started
         outage.from_us = min(outage.from_us, self.fall.started.earliest_us)
         outage.grow(parts, new_cells or (self.part,), started, now_us)
@@ -100,6 +101,20 @@ class ConfirmedFall:
         part = self.part
         most = limits.unwitnessed if part.votes >= limits.few else limits.low
         return round(min(most, part.votes * part.share / (part.votes + 1)), 3)
+
+
+def _select_later(
+    outside: Sequence[VantagePresence], outage: OutageEpisode, limits: Thresholds
+) -> Sequence[VantagePresence]:
+    """Select those outside an outage that fell after its last step, if they are most of them.
+
+    A step reaches a few beyond its cells, which are too few for cells of their own. They would date
+    by hours ago what the others lost since, and make one step of two.
+    """
+    step = outage.turns[-1].when if outage.turns else outage.started
+    since_us = step.latest_us + int(limits.windows_s[0] * SECOND_US)
+    later = [v for v in outside if v.lost_us > since_us]
+    return later if 2 * len(later) > len(outside) else outside
 
 
 def list_power_failures(outages: Iterable[OutageEpisode], fall: LevelFall) -> list[OutageEpisode]:
