@@ -16,8 +16,10 @@ and routes that fall are no cut while what they lead to answers. A telescope hea
 alone. A fall to nothing at all while another source stands is that of a collector: in the darkest
 cuts some remainder answered (1 to 12 %). People ask for less on a holiday, while their lines answer
 as ever; no holiday halves it, nor takes more than twice what a night takes. So what people's days
-show in, and which fell by so little and alone, may be a holiday too. All services of Google fall
-together, on a holiday and where its feed fails: of one publisher no source joins another.
+show in, and which fell by so little and alone, may be a holiday too. So may what fell over hours to
+what a night leaves: after a month of fasting people sleep at hours at which they were up. All
+services of Google fall together, on a holiday and where its feed fails: of one publisher no source
+joins another.
 """
 
 from collections import defaultdict
@@ -44,6 +46,8 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 _FRESH_US = 2 * HOUR_US  # a reading of another source that is older says nothing
 _STANDS = 0.2  # share that a source that stands may have lost, as a low step must
 _SHALLOW = 0.5  # lost share that a holiday may explain …
+_QUIET = 1 / 3  # of what a night leaves, that a holiday may take, and no more than a night takes
+_STEEP = 0.25  # of the usual level, which no habit takes within an hour
 _NIGHTS = 2.0  # … and no more than so many times what a night takes
 _ROUTES = "bgp"
 _PROBES = "ping-slash24"
@@ -253,7 +257,9 @@ class LevelDetector:
         is_first = level.low_us == reading.until_us
         if is_first and not is_joined and (is_last or not reading.value):
             return True
-        if not is_joined and _is_holiday_sized(level.test):
+        if not is_joined and (
+            _is_holiday_sized(level.test) or _is_later_night(reading, level.test)
+        ):
             return True
         return _is_contradicted(reading, level, others)
 
@@ -321,6 +327,16 @@ def _is_contradicted(
 def _publisher(source: str) -> str:
     """Return who counts a source; `gtr`, `gtr-norm` and `gtr.maps` are all Google's."""
     return _REQUESTS[0] if source.startswith(_REQUESTS[0]) else source.partition(".")[0]
+
+
+def _is_later_night(reading: LevelReading, test: DropTest) -> bool:
+    """Return whether people who now sleep at other hours could explain how far a level fell.
+
+    They do not fall asleep in one hour, and what answers while they sleep still does.
+    """
+    low = test.habit.find_usual_low()
+    left = 1.0 - min(_QUIET, 1.0 - test.habit.measure_usual_swing())
+    return low is not None and (reading.value or 0.0) >= left * low and test.steepest < _STEEP
 
 
 def _is_holiday_sized(test: DropTest) -> bool:

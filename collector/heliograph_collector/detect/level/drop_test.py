@@ -26,7 +26,8 @@ after the drop would be drops. All numbers are assumed.
 """
 
 import math
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from enum import Enum
 
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US
@@ -80,8 +81,10 @@ class DropTest:
     is_learned: bool = False  # the habit excludes an evening or a weekend
     well_steps: int = 0  # in a row, up to the last known one
     low_steps: int = 0  # the same
+    steepest: float = 0.0  # what the share of the usual level fell by within an hour, in this drop
     _confirmed_steps: int = 0
     _last_usual: UsualLevel | None = None  # a drop may outlast the day that was learned
+    _shares: deque[float] = field(default_factory=deque)  # of the usual level, in the last hour
 
     def observe(self, value: float | None) -> DropStage:
         """Judge the next step and add it to the habit."""
@@ -109,6 +112,7 @@ class DropTest:
         if value is None or usual is None or usual.middle <= 0:
             return DropStage.UNKNOWN
         self.lost_share = max(0.0, 1.0 - value / usual.middle)
+        self._record_share(value / usual.middle)
         self.is_learned = self._is_learned(usual)
         weight = self._weigh(value, usual, noise)
         if weight <= 0.0:
@@ -177,9 +181,17 @@ class DropTest:
         is_short = self.low_steps * self.habit.step_us < HOUR_US
         return is_count and usual.middle < self.limits.handful and is_short
 
+    def _record_share(self, share: float) -> None:
+        """Record how far the share fell within an hour, or one step of more."""
+        self.steepest = max(self.steepest, max(self._shares, default=share) - share)
+        self._shares.append(share)
+        if len(self._shares) * self.habit.step_us > HOUR_US and len(self._shares) > 1:
+            self._shares.popleft()
+
     def _add_well_step(self) -> None:
         self.well_steps += 1
         self.low_steps = 0
+        self.steepest = 0.0
         if self.stage is not DropStage.CONFIRMED or self.well_steps >= 2:
             self.stage = DropStage.WELL
             self.score = 0.0

@@ -113,10 +113,18 @@ class LevelHabit:
 
     def measure_usual_swing(self) -> float:
         """Return the same of the middle one of the days before the last, which may be a fall."""
+        days = self._list_past_days()
+        return median(map(_measure_swing, days)) if days else self.measure_swing()
+
+    def find_usual_low(self) -> float | None:
+        """Return the low level of the middle one of the days before the last."""
+        lows = [low for day in self._list_past_days() if (low := _find_low(day)) is not None]
+        return median(lows) if lows else None
+
+    def _list_past_days(self) -> list[list[float | None]]:
         day = self._steps_a_day
         ends = range(-day, -(_SWING_DAYS + 1) * day, -day)
-        days = [self.values[end - day : end] for end in ends if len(self.values) >= day - end]
-        return median(map(_measure_swing, days)) if days else self.measure_swing()
+        return [self.values[end - day : end] for end in ends if len(self.values) >= day - end]
 
     @property
     def most_steps(self) -> int:
@@ -144,8 +152,13 @@ class LevelHabit:
 def _measure_swing(day: Iterable[float | None]) -> float:
     values = sorted(value for value in day if value is not None)
     high = values[round(_HIGH_QUANTILE * (len(values) - 1))] if values else 0.0
-    low = values[round((1 - _HIGH_QUANTILE) * (len(values) - 1))] if values else 0.0
+    low = _find_low(values) or 0.0
     return low / high if high > 0 else 1.0
+
+
+def _find_low(day: Iterable[float | None]) -> float | None:
+    values = sorted(value for value in day if value is not None)
+    return values[round((1 - _HIGH_QUANTILE) * (len(values) - 1))] if values else None
 
 
 def _mean_deviation(by_day: Iterable[Sequence[float]], middle: float) -> float:

@@ -289,3 +289,14 @@ def test_shallow_dip_by_day_of_a_series_with_shallow_nights_may_be_a_holiday(
         values[22 * 24 + hour] *= 1 - deepest * math.sin(math.pi * (hour - 4) / 19)
     told = found(readings(values, "ping-slash24"), readings([900.0] * len(values)))
     assert [incident.confirmed_us is not None for incident in told] == [is_confirmed]
+
+
+@pytest.mark.parametrize(("left", "is_confirmed"), [(0.75, False), (0.2, True)])
+def test_after_a_month_of_late_nights_people_may_sleep_earlier(
+    left: float, *, is_confirmed: bool
+) -> None:
+    """Ramadan ends with a holiday: an evening falls over hours to what a night leaves."""
+    late = [15 + 22.5 * (1 - math.cos(math.tau * (h - 4) / 24)) for h in range(24 * 28)]
+    early = [left * (15 + 22.5 * (1 - math.cos(math.tau * h / 24))) for h in range(24)]
+    told = found(readings([*late, *early], "requests"))
+    assert any(incident.confirmed_us is not None for incident in told) == is_confirmed
