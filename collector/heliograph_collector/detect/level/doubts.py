@@ -53,10 +53,27 @@ def find_doubts(
     if may_be_removal(fall.scope, of_a_day, lasts_us) or may_be_departures(fallen, of_a_day):
         return (confounders.HABIT,)
     began_us = fall.started.earliest_us
-    members = sample.presence.list_inside(fall.scope)
-    if have_said_goodbye(members, silent, began_us, limits):
+    if _have_people_left(fall.scope, silent, at_home, min(began_us, since_us), sample):
         return (confounders.HABIT,)
     blocked = confounders.find_blocked_carrier(fallen, began_us, limits)
     if blocked is not None or doubts_fall(at_home, began_us, sample.now_us, limits):
         return (confounders.CARRIER,)
     return (confounders.ONE_LINE,) if is_one_line((part,), fallen, limits) else ()
+
+
+def _have_people_left(
+    scope: Scope,
+    silent: Sequence[VantagePresence],
+    at_home: Sequence[VantagePresence],
+    since_us: int,
+    sample: Sample,
+) -> bool:
+    """Return whether people leave, some of whom say goodbye, in the country and in a cell of it."""
+    presence = sample.presence
+    home = presence.list_inside(Scope(scope.country))
+    gone = [vantage for vantage in at_home if vantage.is_silent]
+    inside = presence.list_inside(scope)
+    where = since_us, sample.limits
+    return have_said_goodbye(home, gone, *where) and (
+        scope.is_national or have_said_goodbye(inside, silent, *where, is_part=True)
+    )

@@ -23,7 +23,8 @@ from heliograph_collector.model.thresholds import Thresholds
 _SLOWEST_US = 4 * HOUR_US  # in which a cut has taken nine tenths
 _MOST = 0.7  # of a day's losses within that time are no removal; assumed
 _SPREAD = 0.4  # … and fewer than these are one by one; of even losses it is a sixth; assumed
-_LEFT_SHARE = 0.2  # of all that go by day, who say goodbye where people leave; assumed
+_LEFT_SHARE = 0.2  # of all that go by day, who say goodbye where people leave; assumed …
+_PART_SHARE = 0.1  # … and of a part of a country of which so many do; assumed
 
 
 def may_be_removal(scope: Scope, fallen: Sequence[VantagePresence], lasts_us: int) -> bool:
@@ -61,6 +62,8 @@ def have_said_goodbye(
     silent: Sequence[VantagePresence],
     since_us: int,
     limits: Thresholds,
+    *,
+    is_part: bool = False,
 ) -> bool:
     """Return whether many of those who went by day since a time said goodbye.
 
@@ -69,11 +72,13 @@ def have_said_goodbye(
         silent: Those of them that fell silent.
         since_us: When the cell began to fall.
         limits: The thresholds.
+        is_part: Enough of its country said so; of a part one does for chance.
     """
     by_day = sum(_is_day(v, v.heard_us) for v in silent)
     left = sum(_has_left(v, since_us, limits) for v in members)
     is_most = 2 * by_day >= len(silent)
-    return is_most and left >= max(limits.burst, _LEFT_SHARE * (left + by_day))
+    least, share = (1, _PART_SHARE) if is_part else (limits.burst, _LEFT_SHARE)
+    return is_most and left >= max(least, share * (left + by_day))
 
 
 def _has_left(vantage: VantagePresence, since_us: int, limits: Thresholds) -> bool:

@@ -9,7 +9,7 @@ order differs: its people measure that no anchor answers, so that what they swit
 routine, and a curfew takes several networks in a quarter of an hour.
 
 Offices that close at one hour are in several networks. A curfew would take their servers and the
-lines of homes as well, so there hardly any may be silent that is not switched off by routine.
+lines of homes as well, so there hardly any may be silent that was never switched off so.
 """
 
 from collections.abc import Collection, Sequence
@@ -28,8 +28,7 @@ from heliograph_collector.model.thresholds import Thresholds
 _DAYS = 2  # on which a machine was switched off at this time: it will be again
 BELL_US = 900 * SECOND_US  # in which all go that one bell or order takes
 _OTHERS_SHARE = 0.2  # of those that fall, who are in other networks: some go by chance
-_DUE_SHARE = 0.5  # of the silent, that are switched off by routine …
-_ONLY_SHARE = 0.8  # … in several networks
+_DUE_SHARE = 0.5  # of the silent, that are switched off by routine
 
 
 def are_off_by_routine(
@@ -52,7 +51,7 @@ def are_off_by_routine(
 def _is_most_due(inside: Sequence[VantagePresence], limits: Thresholds) -> bool:
     """Return whether half of the silent are due, and too few others are silent for a cut."""
     silent = [v for v in inside if v.is_silent]
-    due = {v.witness.nym for v in silent if _is_due(v, v.heard_us)}
+    due = {v.witness.nym for v in silent if v.count_shutdowns(v.heard_us) >= _DAYS}
     if not due:
         return False
     others = [(v.witness, v.is_silent and v.witness.nym not in due) for v in inside]
@@ -62,27 +61,26 @@ def _is_most_due(inside: Sequence[VantagePresence], limits: Thresholds) -> bool:
 
 
 def _are_only_due(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
-    """Return whether nearly all of the silent are due, while others of their networks live on.
+    """Return whether most of the silent are due, while others of their networks live on.
 
-    Who is here and due may go in the next minutes.
+    Who is here and due may go in the next minutes. Who was switched off on a single day says
+    nothing.
     """
     silent = [v for v in vantages if v.is_silent]
     if not silent:
         return False
     bell_us = quantile([v.heard_us for v in silent], 0.5)
-    due = [v for v in vantages if _is_due(v, v.heard_us if v.is_silent else bell_us)]
-    names = {v.witness.nym for v in due}
-    networks = {v.place.asn for v in due if v.is_silent}
-    others = [v for v in vantages if v.witness.nym not in names and v.place.asn in networks]
+    due = {v.witness.nym for v in silent if v.count_shutdowns(v.heard_us) >= _DAYS}
+    networks = {v.place.asn for v in silent if v.witness.nym in due}
+    others = [
+        v
+        for v in vantages
+        if v.place.asn in networks and not v.count_shutdowns(v.heard_us if v.is_silent else bell_us)
+    ]
     other_votes = sum_votes(count_silent(others))
     if other_votes.votes < limits.witnesses or other_votes.share > limits.alive_share:
         return False
-    return _compute_share(silent, names, limits) >= _ONLY_SHARE
-
-
-def _is_due(vantage: VantagePresence, at_us: int) -> bool:
-    """Return whether it is switched off at this time by routine."""
-    return vantage.count_shutdowns(at_us) >= _DAYS
+    return _compute_share(silent, due, limits) >= limits.confirm_share
 
 
 def _compute_share(

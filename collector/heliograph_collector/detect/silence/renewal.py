@@ -40,6 +40,7 @@ _WAIT_US = int(WAIT_S * SECOND_US)
 _DUE_SHARE = 0.5  # of the silent, whose break is due: chance makes it of few; assumed
 _HABIT_FACTOR = 2  # so much longer than it was must a silence last to be a cut; assumed
 _STEP_US = 20 * SECOND_US  # from the fifth to four fifths of a cut at once, at most; assumed
+_DIAL_US = 30 * SECOND_US  # … of lines that dial in by their own clocks, at least; assumed
 _STEADY_LINES = 4  # that came back one by one, so that others will: hardly any does in a cut …
 _STEADY_SHARE = 0.1  # … and of those that fell silent; assumed
 _STEADY_US = 10 * MINUTE_US  # for which a cut waits while a fifth came back and more do; assumed
@@ -101,7 +102,7 @@ def _may_dial_in(
     silent = [v for v in _select_silent(cells, vantages) if v.lost_us >= since_us]
     if len({v.place.asn for v in silent}) != 1 or any(v.place.access != "fixed" for v in silent):
         return False
-    if not is_night_hour(silent[0].place.country, since_us) or not have_fallen_slowly(silent):
+    if not is_night_hour(silent[0].place.country, since_us) or measure_middle(silent) <= _DIAL_US:
         return False
     return now_us - quantile([v.lost_us for v in silent], limits.confirm_share) <= _WAIT_US
 

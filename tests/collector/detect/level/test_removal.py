@@ -8,11 +8,16 @@ import pytest
 
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect import detect_silence
-from heliograph_collector.detect.level.removal import may_be_departures, may_be_removal
+from heliograph_collector.detect.level.removal import (
+    have_said_goodbye,
+    may_be_departures,
+    may_be_removal,
+)
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import Goodbye, VantageLocation, VantageRef
+from heliograph_collector.model.thresholds import THRESHOLDS
 from support.foreign_world import AT, DAY, HOUR, SEEDS, Down, create_land, play
 from support.presence_model import at, confirmed, country, drop, live, world
 
@@ -120,3 +125,23 @@ def test_people_who_leave_over_hours_by_day_and_say_goodbye_are_no_cut(share: fl
             signals += drop([person], left_s, rng)
     told = confirmed(detect_silence(signals, at(AFTERNOON + 7 * HOUR)).incidents)
     assert len(told) == (share == 0.0)
+
+
+@pytest.mark.parametrize(
+    ("left", "of_country", "of_part"), [(1, False, False), (2, False, True), (3, True, True)]
+)
+def test_fewer_goodbyes_are_enough_of_a_part_of_a_country_that_people_leave(
+    left: int, *, of_country: bool, of_part: bool
+) -> None:
+    noon_h = 60 * 24 + 8  # 13 o'clock there, when all are established
+    silent = lose([noon_h + 0.1 * n for n in range(11)], "fixed")
+    away = lose([noon_h] * left, "fixed")
+    since_us = silent[0].lost_us - HOUR_US
+    for vantage in silent:
+        vantage.heard_us = vantage.lost_us
+    for vantage in away:
+        vantage.status = PresenceStatus.AWAY
+        vantage.left_us = vantage.lost_us
+    members = silent + away, silent, since_us, THRESHOLDS
+    assert have_said_goodbye(*members) is of_country
+    assert have_said_goodbye(*members, is_part=True) is of_part

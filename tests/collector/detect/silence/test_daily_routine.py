@@ -87,19 +87,28 @@ OFFICES = [v for group in STAFF for v in group[:14]]
 SERVERS = [v for group in STAFF for v in group[14:]]
 
 
-def _play_offices(days: int, *, is_curfew: bool = False) -> list[int]:
-    """Play a country of offices; from the third day on a curfew takes their servers too."""
-    rng = Random(1)
+def _play_offices(days: int, *, is_curfew: bool = False, absent: int = 0) -> list[int]:
+    """Play a country of offices.
+
+    Args:
+        days: So many.
+        is_curfew: From the third day on a curfew takes their servers too.
+        absent: So many machines stay on, each day others.
+    """
+    rng = Random(2)
     signals = live(OFFICES + SERVERS + world(), rng, 24 * days, churn=0.0)
     for day in range(days):
-        signals += switch_off(OFFICES, rng, day)
+        signals += switch_off(rng.sample(OFFICES, len(OFFICES) - absent), rng, day)
         if is_curfew and day >= 2:
             signals += drop(SERVERS, BELL + day * DAY + 150, rng, BELL + day * DAY + 17 * HOUR)
     return _list_days(signals, days)
 
 
-def test_offices_that_close_in_several_networks_are_told_twice_and_suspected_then() -> None:
-    assert _play_offices(5) == [0, 1]
+@pytest.mark.parametrize("absent", [0, 6])
+def test_offices_that_close_in_several_networks_are_told_twice_and_suspected_then(
+    absent: int,
+) -> None:
+    assert _play_offices(5, absent=absent) == [0, 1]
 
 
 def test_offices_whose_habit_is_known_are_suspected() -> None:
