@@ -23,10 +23,31 @@ SYMBOLS = {
 }
 # Codes that are no country of ISO 3166-1: "not known", and Kosovo's in the tables of networks.
 _OTHER_CODES = ("ZZ", "XK")
-_OFFICIAL_NAMES = (  # in files of IODA, beside the usual ones
+_OFFICIAL_NAMES = (  # in files of IODA and of others, beside the usual ones
+    ("burma", "MM"),
+    ("cabo verde", "CV"),
+    ("congo democratic republic of", "CD"),
+    ("congo democratic republic of the", "CD"),
+    ("congo republic of the", "CG"),
+    ("cote d ivoire", "CI"),
+    ("czechia", "CZ"),
+    ("democratic people s republic of korea", "KP"),
+    ("democratic republic of the congo", "CD"),
+    ("dr congo", "CD"),
+    ("ivory coast", "CI"),
+    ("korea democratic people s republic of", "KP"),
+    ("korea republic of", "KR"),
+    ("lao people s democratic republic", "LA"),
+    ("macedonia", "MK"),
+    ("north korea", "KP"),
+    ("republic of korea", "KR"),
+    ("republic of the congo", "CG"),
     ("russian federation", "RU"),
+    ("south korea", "KR"),
+    ("swaziland", "SZ"),
     ("syrian arab republic", "SY"),
     ("turkiye", "TR"),
+    ("türkiye", "TR"),
     ("viet nam", "VN"),
 )
 LOW_CONFIDENCE = 0.5  # up to this the word is "low"; assumed

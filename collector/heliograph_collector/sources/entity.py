@@ -15,6 +15,7 @@ from heliograph_collector.sources.typed_reader import Text256
 UNKNOWN_COUNTRY = "ZZ"
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _CAPITALS = re.compile(r"(?<![A-Za-z])([A-Z]{2})(?![A-Za-z])")
+_NETWORK_NAME = re.compile(r"(?<![^\W_])AS(\d{1,10})(?!\d)", re.IGNORECASE)
 _NETWORK = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE)
 
 
@@ -50,15 +51,25 @@ class CountryNames:
         return text if is_code else self.codes.get(" ".join(_split_words(text)), "")
 
     def guess(self, stem: str) -> Scope:
-        """Return the country whose two capitals, or else whose name, a file's name contains."""
+        """Return the place that a file's name contains.
+
+        A country is two capitals, or else a name, or all of the file's name: `ir`. A network is a
+        number after AS.
+        """
+        network = _NETWORK_NAME.search(stem)
+        stem = _NETWORK_NAME.sub("", stem)
+        return Scope(self._guess_country(stem), asn=int(network[1]) % 2**32 if network else 0)
+
+    def _guess_country(self, stem: str) -> str:
         capitals = {code for code in _CAPITALS.findall(stem) if self._is_code(code)}
         if len(capitals) == 1:
-            return Scope(capitals.pop())
+            return capitals.pop()
+        if _COUNTRY.fullmatch(stem.upper()) and self._is_code(stem.upper()):
+            return stem.upper()
         words = _split_words(stem)
         spans = ((i, j) for i in range(len(words)) for j in range(i + 1, len(words) + 1))
         names = sorted((" ".join(words[i:j]) for i, j in spans), key=len, reverse=True)
-        code = next((self.codes[name] for name in names if name in self.codes), UNKNOWN_COUNTRY)
-        return Scope(code)
+        return next((self.codes[name] for name in names if name in self.codes), UNKNOWN_COUNTRY)
 
     def _is_code(self, code: str) -> bool:
         return not self.codes or code in self.codes.values()

@@ -91,10 +91,16 @@ def test_the_country_is_known_by_its_name_in_the_files_name(tmp_path: Path) -> N
         "radar_united_kingdom-KZ.csv": "KZ",  # a code before a name
         "traffic-nigeria.csv": "NG",
         "levels of CSV.csv": "ZZ",
+        "my-2026.csv": "ZZ",
+        "ir.csv": "IR",
+        "ioda-congo,-democratic-republic-of-25.csv": "CD",
+        "ioda-türkiye-25.csv": "TR",
     }
     for name, country in names.items():
         (series,) = load_event(write(tmp_path, name, table)).replay.series
         assert series.scope == Scope(country)
+    (series,) = load_event(write(tmp_path, "ioda-as44244-(irancell).csv", table)).replay.series
+    assert series.scope == Scope("ZZ", asn=44244)
 
 
 def test_what_is_expected_is_no_level(tmp_path: Path) -> None:
