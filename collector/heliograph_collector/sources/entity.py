@@ -61,7 +61,7 @@ class CountryNames:
         return Scope(self._guess_country(stem), asn=int(network[1]) % 2**32 if network else 0)
 
     def _guess_country(self, stem: str) -> str:
-        capitals = {code for code in _CAPITALS.findall(stem) if self._is_code(code)}
+        capitals: set[str] = {code for code in _CAPITALS.findall(stem) if self._is_code(code)}
         if len(capitals) == 1:
             return capitals.pop()
         if _COUNTRY.fullmatch(stem.upper()) and self._is_code(stem.upper()):

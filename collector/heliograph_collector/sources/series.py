@@ -8,6 +8,7 @@ where the times have the widest gap within one.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from statistics import fmean
 
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.model.scope import Scope
@@ -68,8 +69,9 @@ def _find_steps(times_us: Sequence[int]) -> tuple[int, int]:
 def merge_series(all_series: Iterable[Series], complaints: Complaints) -> list[Series]:
     """Merge the series of one source and place, as of downloads that overlap.
 
-    Those of another step than the longest are left out: the same source in other steps is no
-    second one.
+    They get the steps of the one over the longest time: of finer ones the mean. Answers of a long
+    time have few points, and the day of an event is asked for in more of them. Series of other
+    steps are left out: the same source in other steps is no second one.
     """
     groups: defaultdict[tuple[Scope, str], list[Series]] = defaultdict(list)
     for series in all_series:
@@ -80,10 +82,13 @@ def merge_series(all_series: Iterable[Series], complaints: Complaints) -> list[S
 def _merge_group(group: list[Series], complaints: Complaints) -> Series:
     if len(group) == 1:
         return group[0]
-    longest = max(group, key=lambda series: len(series.values))
+    longest = max(group, key=lambda series: len(series.values) * series.step_us)
     step_us = longest.step_us
+    phase_us = longest.since_us % step_us
     fitting = [
-        s for s in group if s.step_us == step_us and (s.since_us - longest.since_us) % step_us == 0
+        series
+        for series in group
+        if step_us % series.step_us == 0 and (series.since_us - phase_us) % series.step_us == 0
     ]
     if len(fitting) < len(group):
         complaints.add(
@@ -93,11 +98,20 @@ def _merge_group(group: list[Series], complaints: Complaints) -> Series:
         )
     levels: dict[int, float] = {}
     for series in fitting:
-        for index, value in enumerate(series.values):
-            if value is not None:
-                levels[series.since_us + index * step_us] = value
+        levels |= _coarsen(series, step_us, phase_us)
     since_us = min(levels)
     values: list[float | None] = [None] * ((max(levels) - since_us) // step_us + 1)
     for at_us, value in levels.items():
         values[(at_us - since_us) // step_us] = value
     return Series(longest.scope, longest.source, since_us, step_us, tuple(values))
+
+
+def _coarsen(series: Series, step_us: int, phase_us: int) -> dict[int, float]:
+    """Return the means of a series over longer steps, of which it knows at least half."""
+    parts: defaultdict[int, list[float]] = defaultdict(list)
+    for index, value in enumerate(series.values):
+        at_us = series.since_us + index * series.step_us
+        if value is not None:
+            parts[at_us - (at_us - phase_us) % step_us].append(value)
+    least = step_us // series.step_us / 2
+    return {at_us: fmean(values) for at_us, values in parts.items() if len(values) >= least}

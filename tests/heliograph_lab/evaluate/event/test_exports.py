@@ -153,6 +153,20 @@ def test_googles_services_are_sources_of_their_own_and_downloads_may_overlap(
     assert found == {"gtr": (1, 2, 3), "gtr.maps": (7, 8)}
 
 
+def test_a_day_in_finer_steps_is_merged_by_its_means(tmp_path: Path) -> None:
+    signal = {"entityType": "country", "entityCode": "IR", "datasource": "bgp"}
+    long = {"from": 1_767_830_400, "step": 1_800, "values": [90.0] * 96}
+    fine = {"from": 1_768_003_200 - 3_600, "step": 300, "values": [90.0] * 6 + [60.0, 30.0] * 6}
+    write(tmp_path, "a.json", {"requestParameters": {}, "data": [[signal | long]]})
+    write(tmp_path, "b.json", {"requestParameters": {}, "data": [[signal | fine]]})
+    imported = load_event(tmp_path)
+    (series,) = imported.replay.series
+    assert series.step_us == 1_800 * SECOND_US
+    assert series.values[-3:] == (90, 45, 45)
+    assert len(series.values) == 97
+    assert not imported.complaints
+
+
 def test_iodas_error_is_told(tmp_path: Path) -> None:
     answer: dict[str, object] = {"requestParameters": {}, "data": None, "error": "Unknown entity"}
     with pytest.raises(ImportRefusedError, match="answered with an error"):
