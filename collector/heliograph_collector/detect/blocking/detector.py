@@ -338,6 +338,7 @@ class BlockingDetector:
         service = self.services[name]
         by_country = service_bin.by_country
         comparison = WorldComparison(service.countries, by_country, end_us, limits)
+        comparison.note_failing()
         for country, front in sorted(service.countries.items()):
             if self._judged not in (None, (name, country)):
                 continue  # its failures compare, and no more

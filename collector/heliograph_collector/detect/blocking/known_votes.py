@@ -16,7 +16,12 @@ from dataclasses import dataclass, field, replace
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.stats.localization import attach_persons
 from heliograph_collector.detect.stats.tails import quantile
-from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
+from heliograph_collector.detect.stats.voting import (
+    VoteCount,
+    count_votes,
+    is_established,
+    sum_votes,
+)
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
@@ -32,10 +37,20 @@ class KnownVotes:
     """The newest vote of each vantage of a country on one service, by pseudonym."""
 
     newest: dict[str, ServiceVote] = field(default_factory=dict)
+    failing_us: int = 0  # since when most of the country's fresh votes fail; 0: they do not
 
     def record(self, votes: Iterable[ServiceVote]) -> None:
         """Record fresh votes."""
         self.newest.update((vote.witness.nym, vote) for vote in votes)
+
+    def note_share(self, count: VoteCount, now_us: int, limits: Thresholds) -> None:
+        """Note whether most of the country's fresh established votes fail in a bin."""
+        if count.votes < limits.witnesses:
+            return
+        if count.share >= limits.confirm_share:
+            self.failing_us = self.failing_us or now_us
+        elif count.share <= 1 - limits.confirm_share:
+            self.failing_us = 0
 
     def forget(self, before_us: int) -> None:
         self.newest = {n: vote for n, vote in self.newest.items() if vote.at_us >= before_us}

@@ -3,10 +3,11 @@
 Theory of operation. A service that fails in half of the other countries is down, and its failures
 here are no block. But a block that stands elsewhere says nothing of failures that began here long
 after it: the service worked here meanwhile, so it is up. Where most countries of a collector block
-a service, one after another over months, the next one would never be told. So votes from inside the
-confirmed blocks of other countries are left out, if most vantages that fail here worked `join_s`
-after these had begun. A fault that spreads takes less: within that time blocks of many countries
-are withdrawn as one fault (`other_countries.py`).
+a service, for months or since they are tested, the next one would never be told. So the votes of
+countries in which most fail, and those from inside confirmed blocks of parts of others, are left
+out, if the country worked for `join_s` after these had begun: most vantages that fail now reached
+the service since then, and most of the country did. A fault that spreads takes less: within that
+time blocks of many countries are withdrawn as one fault (`other_countries.py`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -66,18 +67,23 @@ class WorldComparison:
     now_us: int
     limits: Thresholds
 
+    def note_failing(self) -> None:
+        """Note since when most fail in each country; this comes before any is compared."""
+        for name, count in self._all.established.items():
+            self.countries[name].known.note_share(count, self.now_us, self.limits)
+
     def select_counts(self, home: str) -> WorldCounts:
         """Count the votes that say something of the failures of one country."""
-        worked_us = self._find_last_worked(home)
-        standing = {
-            name: blocks
-            for name, service in self.countries.items()
-            if name != home and (blocks := self._list_standing(service, worked_us))
-        }
-        if not standing:
-            return self._all
-        rest = self._count({name: self._drop(name, b) for name, b in standing.items()})
-        return self._all.replace(rest)
+        latest_us = self._find_last_worked(home) - int(self.limits.join_s * SECOND_US)
+        others = [(n, s) for n, s in self.countries.items() if n != home and n in self.votes]
+        rest: dict[str, Sequence[ServiceVote]] = {}
+        for name, service in others if latest_us > 0 else ():
+            blocks = [b for b in service.confirmed if b.started.latest_us <= latest_us]
+            if 0 < service.known.failing_us <= latest_us:
+                rest[name] = ()
+            elif blocks:
+                rest[name] = self._drop(name, blocks)
+        return self._all.replace(self._count(rest)) if rest else self._all
 
     def list_others(self, home: str, counts: WorldCounts) -> OtherCountries:
         """Return the other countries' votes of a count."""
@@ -99,18 +105,16 @@ class WorldComparison:
         )
 
     def _find_last_worked(self, home: str) -> int:
-        """Return until when most of those that fail in a country reached the service; 0 unknown."""
-        last_good = self.countries[home].last_good
+        """Return until when a country, and most of those that fail there, worked; 0 is unknown."""
+        own = self.countries[home]
         worked_us = [
-            last_good.get(vote.witness.nym, 0)
+            own.last_good.get(vote.witness.nym, 0)
             for vote in self.votes.get(home, ())
             if vote.standing in FAILING_VALUES and self._is_established(vote)
         ]
-        return median_low(worked_us) if len(worked_us) >= self.limits.witnesses else 0
-
-    def _list_standing(self, service: CountryService, worked_us: int) -> list[BlockingEpisode]:
-        latest_us = worked_us - int(self.limits.join_s * SECOND_US)
-        return [block for block in service.confirmed if block.started.latest_us <= latest_us]
+        if len(worked_us) < self.limits.witnesses:
+            return 0
+        return min(median_low(worked_us), own.known.failing_us or self.now_us)
 
     def _drop(self, country: str, blocks: Sequence[BlockingEpisode]) -> Sequence[ServiceVote]:
         votes = self.votes.get(country, ())

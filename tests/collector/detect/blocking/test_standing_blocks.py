@@ -8,19 +8,22 @@ import pytest
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.incidents.incident import Incident
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageRef
-from support.presence_model import at, confirmed, country, service_votes, world
+from support.presence_model import KZ, at, confirmed, country, service_votes, world
 
 UNTIL = 13_200.0
 HERE = country()
 BEFORE = {"XA": 600.0, "XB": 1_800.0, "XC": 3_000.0}  # three of the four others, one by one
 
 
-def detect(onsets: Mapping[str, float], share: float = 1.0) -> list[Incident]:
-    """By country, from when on this share of its tests fails."""
+def detect(onsets: Mapping[str, float], share: float = 1.0, asn: int = 0) -> list[Incident]:
+    """By country, from when on this share of its tests fails; of KZ in one network, if named."""
     rng = Random(1)
 
     def is_failing(vantage: VantageRef, now_s: float) -> bool:
+        if asn and KZ(vantage) and vantage.place.asn != asn:
+            return False
         return now_s >= onsets.get(vantage.place.country, UNTIL) and rng.random() < share
 
     votes = service_votes(HERE + world(), Random(2), UNTIL, is_failing)
@@ -28,12 +31,23 @@ def detect(onsets: Mapping[str, float], share: float = 1.0) -> list[Incident]:
 
 
 @pytest.mark.parametrize("share", [1.0, 0.9])
-def test_block_is_told_where_most_other_countries_block_for_hours(share: float) -> None:
+@pytest.mark.parametrize("before", [BEFORE, dict.fromkeys(BEFORE, 0.0), dict.fromkeys(BEFORE, 600)])
+def test_block_is_told_where_most_other_countries_block_for_hours(
+    before: Mapping[str, float], share: float
+) -> None:
+    """One after another, or since they are tested, of which nothing is told."""
     onset = 11_400.0
-    (incident,) = [i for i in detect(BEFORE | {"KZ": onset}, share) if i.scope.country == "KZ"]
+    told = detect({**before, "KZ": onset}, share)
+    (incident,) = [i for i in told if i.scope.country == "KZ"]
     assert incident.confirmed_us is not None
     assert incident.scope.is_national
     assert (incident.confirmed_us - at(onset)) / SECOND_US <= 300
+
+
+def test_operator_that_begins_to_block_is_told_where_most_countries_do() -> None:
+    onset = 11_400.0
+    told = detect(dict.fromkeys(BEFORE, 0.0) | {"KZ": onset}, asn=HERE[0].place.asn)
+    assert [i.scope for i in told] == [Scope("KZ", asn=HERE[0].place.asn)]
 
 
 def test_failure_that_spreads_within_two_hours_is_no_block_here() -> None:
