@@ -45,6 +45,7 @@ _BEFORE_US = 900 * SECOND_US  # failures of one block begin within it: the longe
 _HERE_US = 3_600 * SECOND_US  # who tested nothing for so long says nothing
 _MOST = 0.8  # of its tests, which an edition fails that lets one endpoint of several pass
 _FIRST_TESTS = 3  # of which it fails one at least
+_FEW_TESTS = 10  # of fewer it fails half at least, as one that passed by chance weighs much
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ class EditionRun:
     @property
     def has_always_failed(self) -> bool:
         """Return whether it failed from its first tests on, but for a few that passed."""
-        return self.failed_us > 0 and self.failures >= _MOST * self.tests
+        least = _MOST if self.tests >= _FEW_TESTS else 0.5
+        return self.failed_us > 0 and self.failures >= least * self.tests
 
     def add(self, vote: ServiceVote) -> None:
         self.tests += 1

@@ -8,9 +8,10 @@ import pytest
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
+from heliograph_collector.detect.blocking.editions import EditionRun
 from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import VantageRef, VoteValue
+from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
 from support.presence_model import at, confirmed, country, service_votes, world
 
 ONSET, END, UNTIL = 900.0, 3_600.0, 4_200.0
@@ -104,3 +105,25 @@ def test_failure_that_comes_to_one_country_after_another_is_withdrawn() -> None:
     incidents = detect({}, all_from(HERE, ONSET) | later)
     assert "KZ" in {i.scope.country for i in confirmed(incidents)}
     assert {i.state for i in incidents} == {IncidentState.WITHDRAWN}
+
+
+@pytest.mark.parametrize(
+    ("results", "is_failing"),
+    [
+        ("x", True),
+        (".xx", True),  # one of three that passed by chance weighs much
+        ("xx.xxxxxxx", True),
+        ("x.", True),
+        ("x..", False),  # a failure by chance
+        ("...xxx", False),  # it worked by this edition before
+        ("xx.xx.xx.xx.", False),
+    ],
+)
+def test_run_of_an_edition_that_failed_since_its_first_tests(
+    results: str, *, is_failing: bool
+) -> None:
+    run = EditionRun()
+    for number, result in enumerate(results):
+        value = VoteValue.BLOCKED if result == "x" else VoteValue.GOOD
+        run.add(ServiceVote(at(150 * number), HERE[0], "telegram", value))
+    assert run.has_always_failed is is_failing
