@@ -43,6 +43,7 @@ BATCH_US = 30 * SECOND_US  # between batches of an agent; its batcher.PERIOD_S
 PROCESSING_US = 2 * SECOND_US  # to send, store and judge a batch; assumed
 _TICK_US = 5 * SECOND_US  # between evaluations of a young incident; assumed
 _YOUNG_US = 900 * SECOND_US  # assumed
+_GROWTH = 2.0  # of the silent votes of a suspicion, which is another row of the feed; assumed
 _NAMES: dict[IncidentKind, AlarmKind] = {
     IncidentKind.SILENCE: "cut",
     IncidentKind.COLLECTOR_BLOCKED: "cut",  # a silence until its cause is named
@@ -70,10 +71,13 @@ class _RowRecorder:
     phase_counts: dict[str, int] = field(default_factory=dict)
     recovery_checks: set[int] = field(default_factory=set)  # ends at these times wait FEED_US only
     causes: dict[str, list[tuple[int, str]]] = field(default_factory=dict)  # by incident
+    silent_votes: dict[str, float] = field(default_factory=dict)  # by suspicion, at its last row
 
     def update(self, incidents: Iterable[Incident], now_us: int) -> None:
         for incident in incidents:
             self._add_stage(incident, False, incident.suspected_us, now_us)
+            if incident.state is IncidentState.SUSPECTED:
+                self._note_growth(incident, now_us)
             if incident.confirmed_us is not None:
                 self._add_stage(incident, True, incident.confirmed_us, now_us)
             new_phases = incident.turns[self.phase_counts.get(incident.id, 0) :]
@@ -84,6 +88,18 @@ class _RowRecorder:
             self.phase_counts[incident.id] = len(incident.turns)
             if incident.kind.is_silence:
                 self._note_cause(incident, now_us)
+
+    def _note_growth(self, incident: Incident, now_us: int) -> None:
+        """Add a row where the silent votes of a suspicion doubled: the feed revises it as it grows.
+
+        One that was told by chance hours before is the row that readers see of a slow fall.
+        """
+        silent = sum(cell.votes * cell.share for cell in incident.parts)
+        if silent < _GROWTH * self.silent_votes.setdefault(incident.id, silent):
+            return
+        self.silent_votes[incident.id] = silent
+        for cell in incident.parts:
+            self._add_row(incident, cell.scope, now_us, incident.started, False)
 
     def _note_cause(self, incident: Incident, now_us: int) -> None:
         causes = self.causes.setdefault(incident.id, [])
@@ -140,6 +156,10 @@ class _RowRecorder:
             return row
         if incident.state is IncidentState.WITHDRAWN and incident.closed_us is not None:
             return replace(row, withdrawn_us=incident.closed_us + self.delay_us)
+        if incident.closed_us is not None and incident.closed_us + self.delay_us < row.at_us:
+            bracket = incident.ended  # its people told what it was once it was over
+            ended = (bracket.earliest_us, bracket.latest_us) if bracket else None
+            return replace(row, ended_at_us=row.at_us, ended=ended)
         ends = []
         for seen_us, bracket in list_ends(incident, row.scope, sizes):
             said_us = seen_us + (FEED_US if seen_us in self.recovery_checks else self.delay_us)

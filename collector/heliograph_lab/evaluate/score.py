@@ -8,12 +8,12 @@ cut for `LABEL_US`.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Literal
 
 from heliograph.units import DAY_US, SECOND_US
-from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.scope import Scope, scope_label
 from heliograph_collector.model.signals import Goodbye, VantageArrival, VantageLoss
 from heliograph_collector.sources.replay import Alarm, Replay, Truth
 
@@ -41,7 +41,7 @@ class TruthResult:
     half_s: float  # until half of them were
     suspected_s: float
     confirmed_s: float
-    named_s: float  # a row with the right label
+    named_s: float  # a row with the right label, or of the same vantages
     layered_s: float  # a row with the right layer
     restored_s: float  # after its end; nan if it did not end
     incidents: int  # that reported it
@@ -148,6 +148,15 @@ class _GroundTruth:
         is_over = truth.until_us is not None and at_us > truth.until_us
         return frozenset() if is_over else self.vantages_in(truth.scope)
 
+    def is_label_right(self, truth: Truth, alarm: Alarm) -> bool:
+        """Return whether an alarm has the label of a truth, or that of a cell with its vantages.
+
+        Where all phones have one operator nothing that is measured tells which of the two was cut.
+        """
+        is_single = alarm.label == scope_label([alarm.scope])
+        is_same = self.vantages_in(alarm.scope) == self.vantages_in(truth.scope)
+        return alarm.label == truth.label or (is_single and is_same)
+
     def matching_truths(self, alarm: Alarm) -> list[Truth]:
         """Return the truths that an alarm may mean; none if too few vantages match."""
         events = [t for t in self.replay.truths if t.kind != "confounder"]
@@ -162,8 +171,11 @@ class _GroundTruth:
         """Return whether an alarm is no error although no truth is what it says.
 
         It may match a truth without a score, which is undecidable; or a silence of another cause,
-        if it is withdrawn or does not call that a cut after ten minutes.
+        if it is withdrawn or does not call that a cut after ten minutes. One that is told with its
+        end is of the past.
         """
+        if alarm.ended_at_us == alarm.at_us and alarm.started is not None:
+            return bool(self.matching_truths(replace(alarm, at_us=alarm.started[1])))
         doubtful = any(
             not truth.scoreable
             and self.affected(truth, alarm.at_us) & self.vantages_in(alarm.scope)
@@ -273,7 +285,7 @@ def _is_same_kind(truth: Truth, alarm: Alarm) -> bool:
 
 def _score_truth(ground_truth: _GroundTruth, truth: Truth, alarms: Sequence[Alarm]) -> TruthResult:
     confirmed = [alarm for alarm in alarms if alarm.confirmed]
-    named = [a for a in confirmed if a.label == truth.label]
+    named = [a for a in confirmed if ground_truth.is_label_right(truth, a)]
     layered = [a for a in confirmed if a.layer == truth.layer]
     confirmed_s = _covered_after_s(ground_truth, truth, confirmed)
     bracket = next((a.started for a in confirmed if a.started is not None), None)

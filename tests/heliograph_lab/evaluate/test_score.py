@@ -167,6 +167,28 @@ def test_the_label_and_the_layer_are_asked_for() -> None:
     assert (wrong.confirmed_s, wrong.layered_s, right.layered_s) == (60, NEVER, 60)
 
 
+def test_cut_that_is_told_with_its_end_is_of_the_past() -> None:
+    """Its people tell what it was at their return: no reader takes it for a cut that lasts."""
+    late = END + MINUTE
+    past = alarm(Scope("KZ"), late, started=(ONSET, ONSET + MINUTE), ended_at_us=late)
+    verdict = judged([truth(Scope("KZ"))], past)
+    assert verdict.wrong == ()
+    assert not verdict.truths[0].is_detected
+    assert len(judged([truth(Scope("KZ"))], replace(past, ended_at_us=late + MINUTE)).wrong) == 1
+    assert len(judged([truth(Scope("KZ", "ALA"), "one-city")], past).wrong) == 1
+    assert len(judged([], past).wrong) == 1
+
+
+def test_another_name_of_the_same_vantages_is_right() -> None:
+    """Nothing that is measured tells all phones from their only operator."""
+    phones = truth(Scope("KZ", access="mobile"), "mobile-only")
+    operator = alarm(Scope("KZ", asn=1), label="one-operator")
+    assert judged([phones], operator).truths[0].named_s == 60
+    assert judged([phones], replace(operator, label="several-cells")).truths[0].named_s == NEVER
+    lines = alarm(Scope("KZ", asn=2), label="one-operator")
+    assert judged([phones], lines).truths[0].named_s == NEVER
+
+
 def test_throttled_truth_matches_a_block_and_early_end_is_no_restoration() -> None:
     slow = truth(Scope("KZ"), kind="throttle")
     assert judged([slow], alarm(Scope("KZ"), kind="block")).truths[0].is_detected
