@@ -17,7 +17,7 @@ from heliograph_collector.detect.blocking.editions import AgentEditions, Edition
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.evidence import CellEvidence, has_lines
 from heliograph_collector.detect.blocking.failed_resolvers import select_unresolved
-from heliograph_collector.detect.blocking.flapping import FlappingVantages, find_partial
+from heliograph_collector.detect.blocking.flapping import CellShares, FlappingVantages
 from heliograph_collector.detect.blocking.known_votes import KnownVotes
 from heliograph_collector.detect.blocking.latest_votes import NewVoters
 from heliograph_collector.detect.blocking.other_countries import OtherCountries
@@ -146,7 +146,7 @@ class CountryService:
         flapping_cells = self.flapping.find_cells(
             votes, rate, usual, self.confirmed, nats, now_us, limits
         )
-        self._hold_partial(flapping_cells, now_us, others)
+        self._hold_partial(flapping_cells, votes, now_us, others)
         if (loud := self.evidence.find_loud(limits)) or any(self.recent_cells):
             doubts = EditionDoubts(editions, self.first_bad, self.last_good, others).select(votes)
             doubts |= select_unresolved(votes, self.first_bad, usual.tests)
@@ -177,14 +177,14 @@ class CountryService:
         self.flapping.record_tests(new_voters.select_new(votes))
 
     def _hold_partial(
-        self, cells: Mapping[AffectedCell, float], now_us: int, others: OtherCountries
+        self, cells: CellShares, votes: Sequence[ServiceVote], now_us: int, others: OtherCountries
     ) -> None:
         """Keep one incident for cells that fail a share of the time for `hold_bins`."""
         cells = others.select_worse(cells)
         self.flapping.bins = self.flapping.bins + 1 if cells else 0
         if self.flapping.bins < self.limits.hold_bins:
             return
-        episode = find_partial(self.episodes, cells, now_us)
+        episode = self.flapping.find_partial(self.episodes, cells, votes, now_us, self.limits)
         if episode is None and self.flapping.is_explained(self.episodes, cells, self.first_bad):
             return  # a block of a wider cell, which may be a partial too
         episode = episode or self._start_episode(tuple(cells), now_us)

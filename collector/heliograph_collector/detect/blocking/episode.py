@@ -370,8 +370,9 @@ class BlockingEpisode:
         return [o for o in country_votes if self.holds(o.witness.place)]
 
     def _recent_tests(self, new_votes: Iterable[ServiceVote], now_us: int) -> list[ServiceVote]:
-        """Return the tests of the last `clear_span_s`, stored and new."""
-        since_us = now_us - int(self.limits.clear_span_s * SECOND_US)
+        """Return the tests of the last `clear_span_s`, stored and new: since it was told."""
+        span_us = int(self.limits.clear_span_s * SECOND_US)
+        since_us = max(now_us - span_us, self.confirmed_us or 0)
         return [
             o
             for o in (*self._lately, *new_votes)

@@ -41,6 +41,8 @@ _TWICE = 0b11  # the last two failed: a third one may be of the same spell
 _SPELL_US = 30 * MINUTE_US
 _LASTING_EXCESS = 0.1  # over other services, with which a partial lasts
 
+CellShares = Mapping[AffectedCell, float]  # the cells that flap, with the share that fails
+
 
 class UsualFlapping(Protocol):
     """What flaps in a country of other services. Implemented by OtherServices."""
@@ -233,6 +235,48 @@ class FlappingVantages:
                 failing[cell] = share
         return failing
 
+    def find_partial(
+        self,
+        episodes: Iterable[BlockingEpisode],
+        cells: Collection[AffectedCell],
+        votes: Sequence[ServiceVote],
+        now_us: int,
+        limits: Thresholds,
+    ) -> BlockingEpisode | None:
+        """Find the episode that flapping cells belong to, an open one first."""
+        own = [
+            episode
+            for episode in episodes
+            if episode.may_be_partial(now_us)
+            and (
+                any(map(episode.touches, cells))
+                or self._flaps_with(episode, cells, votes, now_us, limits)
+            )
+        ]
+        return max(own, key=attrgetter("is_open"), default=None)
+
+    def _flaps_with(
+        self,
+        episode: BlockingEpisode,
+        cells: Collection[AffectedCell],
+        votes: Iterable[ServiceVote],
+        now_us: int,
+        limits: Thresholds,
+    ) -> bool:
+        """Return whether an episode shares vantages with flapping cells, and its own flap too.
+
+        By chance one minute of a country that flaps looks like a block of a city. The cells that
+        flap a minute later may be all lines, which hold half of that city.
+        """
+        is_shared = any(
+            part.scope.intersect(cell.scope) is not None for part in episode.parts for cell in cells
+        )
+        if not is_shared:
+            return False
+        inside = [vote for vote in votes if episode.holds(vote.witness.place)]
+        count = sum_votes(count_votes(self._list_hits(inside, now_us, limits)))
+        return count.votes >= limits.witnesses and count.share >= limits.clear_share
+
     def _list_hits(
         self, votes: Iterable[ServiceVote], now_us: int, limits: Thresholds
     ) -> list[tuple[VantageRef, bool]]:
@@ -266,18 +310,6 @@ def _divergence(share: float, rate: float) -> float:
     """Return the evidence of each test for a failing share over a rate, in nats."""
     works = (1.0 - share) * math.log((1.0 - share) / (1.0 - rate)) if share < 1.0 else 0.0
     return share * math.log(share / rate) + works
-
-
-def find_partial(
-    episodes: Iterable[BlockingEpisode], cells: Collection[AffectedCell], now_us: int
-) -> BlockingEpisode | None:
-    """Find the episode that flapping cells belong to, an open one first."""
-    own = [
-        episode
-        for episode in episodes
-        if any(map(episode.touches, cells)) and episode.may_be_partial(now_us)
-    ]
-    return max(own, key=attrgetter("is_open"), default=None)
 
 
 def _flapping_chance(rate: float) -> float:

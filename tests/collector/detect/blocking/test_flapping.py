@@ -113,3 +113,64 @@ def test_what_flaps_in_a_confirmed_block_is_no_second_incident() -> None:
 
 def test_no_failure_is_no_sign_of_an_isolation() -> None:
     assert dominant_cause([]) == (IncidentKind.BLOCKING, "", "")
+
+
+CITY = AffectedCell(Scope("KZ", "ALA"), 6.0, 0.7, 3)
+LINES = AffectedCell(Scope("KZ", access="fixed"), 9.0, 1.0, 3)
+CLOSED_S = 600.0
+
+
+def list_tests(results: str) -> list[list[ServiceVote]]:
+    """List the bins of a country each of whose vantages has these results, one a minute."""
+    values = {"1": (VoteValue.BLOCKED, "tls", "timeout"), "0": (VoteValue.GOOD,)}
+    return [
+        [ServiceVote(at(60 * number), v, "telegram", *values[r]) for v in country(each=1)]
+        for number, r in enumerate(results)
+    ]
+
+
+def find_own(results: str, cell: AffectedCell, now_s: float) -> BlockingEpisode | None:
+    """Find the episode of a city, closed at CLOSED_S, for lines that flap now."""
+    flapping = FlappingVantages()
+    bins = list_tests(results)
+    for votes in bins:
+        flapping.record_tests(votes)
+    episode = BlockingEpisode.open_new("telegram", (cell,), [], [], at(CLOSED_S), THRESHOLDS)
+    episode.confirm((cell,), at(CLOSED_S))
+    episode.state = IncidentState.CLOSED
+    episode.closed_us = at(CLOSED_S)
+    found = flapping.find_partial([episode], [LINES], bins[-1], at(now_s), THRESHOLDS)
+    return found and episode
+
+
+FLAPPING = "1100110101"
+
+
+@pytest.mark.parametrize(
+    ("results", "cell", "now_s", "is_own"),
+    [
+        (FLAPPING, CITY, CLOSED_S + 60, True),
+        (FLAPPING, CITY, CLOSED_S + 4_000, False),  # long ago
+        ("1111111000", CITY, CLOSED_S + 60, False),  # a block that ended
+        (FLAPPING, AffectedCell(Scope("KZ", "ALA", 0, "mobile"), 3.0, 1.0, 3), 660.0, False),
+    ],
+)
+def test_block_that_a_minute_of_a_partial_looked_like_is_that_partial(
+    results: str, cell: AffectedCell, now_s: float, *, is_own: bool
+) -> None:
+    """A city is told by chance, and a minute later all lines, which hold half of it."""
+    assert (find_own(results, cell, now_s) is not None) is is_own
+
+
+def test_tests_before_a_block_was_told_do_not_end_it() -> None:
+    """They are in what told it: a failing share of a half has quiet minutes."""
+    episode = BlockingEpisode.open_new("telegram", (CITY,), [], [], at(0), THRESHOLDS)
+    episode.confirm((CITY,), at(60))
+    cause = VoteValue.GOOD
+    people = [v for v in country(each=2) if v.place.region == "ALA"]
+    before = [ServiceVote(at(40), v, "telegram", cause) for v in people]
+    episode.check_recovery(before, before, at(80))
+    assert episode.is_open
+    after = [ServiceVote(at(65), v, "telegram", cause) for v in people]
+    episode.check_recovery(after, after, at(80))
+    assert not episode.is_open
