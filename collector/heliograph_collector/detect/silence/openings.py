@@ -49,6 +49,26 @@ def list_dark_cells(
     return localize(votes, limits.confirm_share, min_votes, limits)
 
 
+def select_dark(
+    cells: tuple[AffectedCell, ...], dark_cells: Sequence[AffectedCell]
+) -> tuple[AffectedCell, ...]:
+    """Select the cells of a suspicion that are dark; all, if it is not known which are.
+
+    One that waits for what its people tell may have two operators, and the first words come from
+    the second to return: the first has been back for hours, and must not be told as cut off.
+
+    Args:
+        cells: The cells that were suspected.
+        dark_cells: Those that were dark at the last evaluation.
+    """
+    dark = [
+        cell
+        for cell in cells
+        if any(cell.scope.intersect(other.scope) is not None for other in dark_cells)
+    ]
+    return tuple(dark) or cells
+
+
 def _exclude_dark_cells(
     cell: AffectedCell,
     other_cells: Iterable[AffectedCell],

@@ -22,14 +22,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence import confounders, openings
 from heliograph_collector.detect.silence.brackets import Watch, bracket_end
 from heliograph_collector.detect.silence.entrance_view import UNSEEN, EntranceView, view_entrances
 from heliograph_collector.detect.silence.explanation import (
     are_links_told,
     weigh_evidence,
 )
-from heliograph_collector.detect.silence.openings import find_opening, find_returns, list_dark_cells
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
     count_dark,
@@ -255,6 +254,7 @@ class OutageEpisode:
         if not is_seen:
             self.held = (UNSEEN,)
         elif self.state is IncidentState.SUSPECTED and is_doubted:
+            self.parts = openings.select_dark(self.parts, self._last)
             self.confirm(now_us)
         elif self.state is IncidentState.WITHDRAWN:
             self.state = IncidentState.CLOSED
@@ -313,7 +313,7 @@ class OutageEpisode:
         silent_votes = count_dark(voters, carriers, self.from_us, now_us)
         known = sum_votes(silent_votes).votes  # data centers that voted for it are not in it
         min_votes = min(float(self.limits.votes), known, *(cell.votes for cell in self.parts))
-        dark_cells = list_dark_cells(silent_votes, min_votes, self.limits, self.turns)
+        dark_cells = openings.list_dark_cells(silent_votes, min_votes, self.limits, self.turns)
         if not dark_cells:
             has_votes = sum_votes(count_live(voters, is_lower_bound=False)).hits >= self.needed
             return has_votes and self._is_clearing(vantages, now_us, presence)
@@ -386,7 +386,8 @@ class OutageEpisode:
     ) -> bool:
         """Detect an opening: more returns than by chance, which last."""
         if self._back is None:
-            returned_us = find_returns(vantages, self.turns, self.started, now_us, self.limits)
+            dark = vantages, self.turns, self.started
+            returned_us = openings.find_returns(*dark, now_us, self.limits)
             self._back = None if returned_us is None else (now_us, returned_us)
             return self._back is not None
         evaluated_us, first_us = self._back
@@ -394,6 +395,6 @@ class OutageEpisode:
             return True
         self._back = None
         dark_cells = [part for outage in other_outages for part in outage.parts]
-        phase = find_opening(presence, vantages, first_us, now_us, dark_cells)
+        phase = openings.find_opening(presence, vantages, first_us, now_us, dark_cells)
         self.turns += [phase] if phase is not None else []
         return phase is not None  # it may be over by that

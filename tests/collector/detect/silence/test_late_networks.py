@@ -85,3 +85,25 @@ def test_what_its_people_measured_decides(*, is_online: bool, state: IncidentSta
         signals.append(report)
     told = [i for i in play(signals) if i.scope.asn == LATE]
     assert max(told, key=attrgetter("suspected_us")).state is state
+
+
+def test_words_of_one_network_confirm_none_that_is_back() -> None:
+    """Two networks are held; the first has been back for most of an hour."""
+    other = FIXED[1]
+    rng = Random(4)
+    late = {asn: [v for v in PEOPLE if KZ(v) and v.place.asn == asn] for asn in (LATE, other)}
+    gone = [v for members in late.values() for v in members]
+    names = {v.nym for v in gone}
+    signals = [s for s in move_collector(rng, []) if getattr(s, "nym", None) not in names]
+    signals = [s for s in signals if getattr(s, "witness", None) not in gone]
+    signals += drop(late[other], ONSET, rng, ONSET + 2_400)
+    signals += drop(late[LATE][6:], ONSET, rng)
+    signals += drop(late[LATE][:6], ONSET, rng, ONSET + 5_400)
+    told = [(v, ONSET + 2_461) for v in late[other][:3]]  # too few to decide
+    told += [(v, ONSET + 5_461) for v in late[LATE][:6]]
+    for vantage, until_s in told:
+        span = at(ONSET), at(until_s)
+        report = OfflineReport(at(until_s + 5), vantage.nym, *span, alive=True, online=False)
+        signals.append(report)
+    (cut,) = confirmed(play(signals))
+    assert [part.scope.asn for part in cut.parts] == [LATE]
