@@ -1,6 +1,7 @@
 """What fails a share of the time is one lasting partial, not a row of blocks."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -122,11 +123,13 @@ CLOSED_S = 600.0
 
 def list_tests(results: str) -> list[list[ServiceVote]]:
     """List the bins of a country each of whose vantages has these results, one a minute."""
-    values = {"1": (VoteValue.BLOCKED, "tls", "timeout"), "0": (VoteValue.GOOD,)}
-    return [
-        [ServiceVote(at(60 * number), v, "telegram", *values[r]) for v in country(each=1)]
-        for number, r in enumerate(results)
-    ]
+    bins = []
+    for number, result in enumerate(results):
+        vote = ServiceVote(at(60 * number), country()[0], "telegram", VoteValue.GOOD)
+        if result == "1":
+            vote = replace(vote, standing=VoteValue.BLOCKED, layer="tls", method="timeout")
+        bins.append([replace(vote, witness=vantage) for vantage in country(each=1)])
+    return bins
 
 
 def find_own(results: str, cell: AffectedCell, now_s: float) -> BlockingEpisode | None:
