@@ -38,18 +38,24 @@ class KnownVotes:
 
     newest: dict[str, ServiceVote] = field(default_factory=dict)
     failing_us: int = 0  # since when most of the country's fresh votes fail; 0: they do not
+    working_bins: int = 0  # in a row, in which most work
 
     def record(self, votes: Iterable[ServiceVote]) -> None:
         """Record fresh votes."""
         self.newest.update((vote.witness.nym, vote) for vote in votes)
 
     def note_share(self, count: VoteCount, now_us: int, limits: Thresholds) -> None:
-        """Note whether most of the country's fresh established votes fail in a bin."""
+        """Note whether most of the country's fresh established votes fail in a bin.
+
+        Where most fail by chance, few do in a bin now and then, which is no end.
+        """
         if count.votes < limits.witnesses:
             return
+        is_working = count.share <= 1 - limits.confirm_share
+        self.working_bins = self.working_bins + 1 if is_working else 0
         if count.share >= limits.confirm_share:
             self.failing_us = self.failing_us or now_us
-        elif count.share <= 1 - limits.confirm_share:
+        elif self.working_bins >= limits.clear_bins:
             self.failing_us = 0
 
     def forget(self, before_us: int) -> None:

@@ -7,12 +7,15 @@ import pytest
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
+from heliograph_collector.detect.blocking.known_votes import KnownVotes
+from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageRef
+from heliograph_collector.model.thresholds import THRESHOLDS
 from support.presence_model import KZ, at, confirmed, country, service_votes, world
 
-UNTIL = 13_200.0
+UNTIL = 12_300.0
 HERE = country()
 BEFORE = {"XA": 600.0, "XB": 1_800.0, "XC": 3_000.0}  # three of the four others, one by one
 
@@ -30,8 +33,10 @@ def detect(onsets: Mapping[str, float], share: float = 1.0, asn: int = 0) -> lis
     return confirmed(detect_blocking(votes, at(0), at(UNTIL)))
 
 
-@pytest.mark.parametrize("share", [1.0, 0.9])
-@pytest.mark.parametrize("before", [BEFORE, dict.fromkeys(BEFORE, 0.0), dict.fromkeys(BEFORE, 600)])
+@pytest.mark.parametrize(
+    ("before", "share"),
+    [(BEFORE, 0.9), (dict.fromkeys(BEFORE, 0.0), 1.0), (dict.fromkeys(BEFORE, 600.0), 0.9)],
+)
 def test_block_is_told_where_most_other_countries_block_for_hours(
     before: Mapping[str, float], share: float
 ) -> None:
@@ -50,6 +55,12 @@ def test_operator_that_begins_to_block_is_told_where_most_countries_do() -> None
     assert [i.scope for i in told] == [Scope("KZ", asn=HERE[0].place.asn)]
 
 
+def test_outage_of_a_service_that_most_countries_block_is_no_block() -> None:
+    """The others, which fail for hours, say nothing; the only one that does not fails too."""
+    onset = 11_400.0
+    assert detect({**dict.fromkeys(BEFORE, 0.0), "KZ": onset, "XD": onset}, 0.8) == []
+
+
 def test_failure_that_spreads_within_two_hours_is_no_block_here() -> None:
     told = detect(BEFORE | {"KZ": 6_600.0})
     assert "KZ" not in {i.scope.country for i in told}
@@ -59,3 +70,14 @@ def test_failure_that_spreads_within_two_hours_is_no_block_here() -> None:
 def test_service_that_fails_everywhere_for_hours_is_no_block(share: float) -> None:
     everywhere = dict.fromkeys({vantage.place.country for vantage in HERE + world()}, 600.0)
     assert detect(everywhere, share) == []
+
+
+def test_a_bin_in_which_few_fail_is_no_end() -> None:
+    known = KnownVotes()
+    known.note_share(VoteCount(18.0, 15.0), at(60), THRESHOLDS)
+    known.note_share(VoteCount(18.0, 7.0), at(120), THRESHOLDS)
+    known.note_share(VoteCount(18.0, 15.0), at(180), THRESHOLDS)
+    assert known.failing_us == at(60)
+    for minute in range(4, 9):
+        known.note_share(VoteCount(18.0, 1.0), at(60 * minute), THRESHOLDS)
+    assert known.failing_us == 0
