@@ -2,9 +2,9 @@
 
 Where few rows come, five of six that fail are likely sooner or later where a third always fails: a
 tunnel in poor networks, a page behind a challenge. So a block that the hours show is confirmed only
-once so many failures would be chance in two of a hundred thousand, by the rows before it. Until
-then it is suspected. Where two of a hundred rows failed before, four that fail are enough, of which
-the hours ask five; where 15 of them did, seven; where a third did, ten; where there were none, ten.
+once so many failures would be chance in two of a million, by the rows before it. Until then it is
+suspected. Where two of a hundred rows failed before, five that fail are enough; where 15 of them
+did, eight; where a third did, 13; where there were none, 14.
 
 The past are the thirty days before, without those on which most failed. Its failures and successes
 are added to one and nine, and the failures that come have a beta-binomial distribution: a short
@@ -26,7 +26,7 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 _PAST_US = 30 * DAY_US
 _PRIOR = VoteCount(10, 1)
 _MOST_USUAL = 0.4  # so that a service that often fails can be blocked at all
-_CHANCE = 2e-5
+_CHANCE = 2e-6
 _MOST_ROWS = 100  # of a block that are compared: more of them say no more
 _CONFIDENCE = 0.3  # while it may be chance
 
@@ -43,13 +43,13 @@ def confirm_against_past(incident: Incident, votes: Sequence[ServiceVote]) -> In
     since_us = incident.started.latest_us
     rows = [vote for vote in votes if _says_something(incident, vote)]
     past = _count_past(vote for vote in rows if vote.at_us < since_us)
-    until_us = incident.closed_us or rows[-1].at_us + 1
+    until_us = incident.ended.latest_us if incident.ended else rows[-1].at_us + 1
     count = VoteCount()
     for vote in (row for row in rows if since_us <= row.at_us < until_us):
         count.add(VoteCount(1, vote.standing in FAILING_VALUES))
         if count.votes > _MOST_ROWS:
             break
-        if _upper_tail(past, int(count.votes), int(count.hits)) <= _CHANCE:
+        if is_no_chance(past, count):
             hour_us = (vote.at_us // HOUR_US + 1) * HOUR_US
             return replace(incident, confirmed_us=max(incident.confirmed_us, hour_us))
     state = IncidentState.SUSPECTED if incident.closed_us is None else IncidentState.WITHDRAWN
@@ -62,17 +62,26 @@ def _count_past(past: Iterable[ServiceVote]) -> VoteCount:
     for vote in past:
         days[vote.at_us // DAY_US].add(VoteCount(1, vote.standing in FAILING_VALUES))
     last = max(days, default=0)
-    total = VoteCount(_PRIOR.votes, _PRIOR.hits)
+    total = VoteCount()
     for day, count in days.items():
         if day > last - _PAST_US // DAY_US and count.share < THRESHOLDS.confirm_share:
             total.add(count)
-    return VoteCount(total.votes, min(total.hits, _MOST_USUAL * total.votes))
+    return total
 
 
-def _upper_tail(past: VoteCount, trials: int, hits: int) -> float:
-    """Return P(at least so many hits) under the beta-binomial distribution that a past gives."""
-    bad = past.hits
-    good = past.votes - past.hits
+def is_no_chance(past: VoteCount, block: VoteCount, chance: float = _CHANCE) -> bool:
+    """Return whether a block has more failures than the rows before it explain.
+
+    Args:
+        chance: That they do, at which it has.
+    """
+    rows = past.votes + _PRIOR.votes
+    bad = min(past.hits + _PRIOR.hits, _MOST_USUAL * rows)
+    return _upper_tail(bad, rows - bad, int(block.votes), int(block.hits)) <= chance
+
+
+def _upper_tail(bad: float, good: float, trials: int, hits: int) -> float:
+    """Return P(at least so many hits) under a beta-binomial distribution."""
     return sum(
         math.comb(trials, k)
         * math.exp(_log_beta(bad + k, good + trials - k) - _log_beta(bad, good))

@@ -13,9 +13,13 @@ It shows a block where all of these hold:
 - At least three voters failed, and two more than in any run of the last month: what failed in a
   row before, such as the rows of one host with a bad line, will do so again.
 - They lie two hours apart, what is over sooner is a fault of an hour, and six at most; and in the
-  six hours before at least three rows worked: the network is tested by more than one host.
+  six hours before at least three rows worked: the network is tested by more than one host. Or they
+  are five, an hour apart, and no chance by the rows of the month (`sparse_past.py`).
 - At most a fifth of the rows of other services here, and of this one in other countries, fails
-  meanwhile: an evening on which half of all fails by chance has such runs.
+  meanwhile: an evening on which half of all fails by chance has such runs. Services of which all
+  rows fail may be blocked too, and do not count where others work.
+
+The rows of all networks of a country have runs too; these are in two of its networks at least.
 
 Uganda, January 2026, rows of one network and one page: the third row fails after 3.3 h, the fifth
 after 6.6 h.
@@ -24,13 +28,14 @@ after 6.6 h.
 import math
 from bisect import bisect_left
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, islice
 from operator import attrgetter
 
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect.blocking.evidence import dominant_cause
+from heliograph_collector.detect.sparse_past import is_no_chance
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import (
     Bracket,
@@ -47,6 +52,9 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 _NEEDED_NATS = math.log(1_000)
 _FOLLOWED = (1.0, 6.0)  # failures that were followed by another, of how many: the prior
 _LEAST_VOTERS = 3
+_MANY_VOTERS = 5  # that need not lie in a few hours …
+_MANY_SPAN_US = HOUR_US  # … nor two hours apart
+_MANY_CHANCE = 1e-4  # by the past, shared among all services and networks
 _LEAST_PAST = 60  # rows of the month before, without which nothing is usual …
 _LEAST_PAST_US = 14 * DAY_US  # … and the time over which they lie
 _SPAN_US = 2 * HOUR_US
@@ -56,6 +64,8 @@ _GAP_US = 12 * HOUR_US  # without a failing row: what follows is another run
 _PAST_US = 30 * DAY_US
 _TICK_US = HOUR_US // 4  # a row is judged at the end of its quarter of an hour
 _JOIN_US = DAY_US  # what the hours tell later of the same cell is the same block
+_DOUBTFUL_ROWS = 2  # of another service that may be blocked, as all of them failed
+_LEAST_CLEAR = 4  # rows of services that are not, beside such ones
 _USUAL_SHARE = 0.2  # of all rows fail on usual days: by OONI's rules 1 to 15 %
 _CONFIDENCE = 0.4  # less than with five voters
 
@@ -107,12 +117,26 @@ def find_runs(votes: Iterable[ServiceVote]) -> dict[str, list[FailingRun]]:
     cells: defaultdict[Cell, list[ServiceVote]] = defaultdict(list)
     for vote in judged:
         cells[_cell(vote)].append(vote)
+    cells |= _join_networks(cells)
     tested = {cell: own for cell, own in cells.items() if len(own) > _LEAST_PAST}
     needed = _NEEDED_NATS + math.log(max(1, len(tested)))
     runs: defaultdict[str, list[FailingRun]] = defaultdict(list)
     for cell, own in tested.items():
         runs[cell[0]] += _CellRuns(cell, needed, _Context(cell, judged), _Past(own)).list_runs()
     return runs
+
+
+def _join_networks(cells: Mapping[Cell, Sequence[ServiceVote]]) -> dict[Cell, list[ServiceVote]]:
+    """Return the rows of all networks of a country, where there are several."""
+    joined: defaultdict[Cell, list[ServiceVote]] = defaultdict(list)
+    for (service, country, asn), own in cells.items():
+        if asn:
+            joined[service, country, 0] += own
+    return {
+        cell: sorted(votes, key=attrgetter("at_us", "witness.nym"))
+        for cell, votes in joined.items()
+        if cell not in cells and len({_cell(vote) for vote in votes}) > 1
+    }
 
 
 def add_runs(incidents: Iterable[Incident], runs: Iterable[FailingRun]) -> list[Incident]:
@@ -181,7 +205,9 @@ class _CellRuns:
             if self.failures and self.nats <= 0.0:
                 yield from self._end_run(vote.at_us)
             elif self.told_us is None and self._tells(vote.at_us):
-                tick_us = _TICK_US if self.cell[2] else HOUR_US  # counts are of whole hours
+                tick_us = (
+                    _TICK_US if vote.witness.place.asn else HOUR_US
+                )  # of whole hours are counts
                 self.told_us = (vote.at_us // tick_us + 1) * tick_us
                 self.told_failures = tuple(self.failures)
             self.last = vote
@@ -233,21 +259,42 @@ class _CellRuns:
         while self.lengths and self.lengths[0][0] < now_us - _PAST_US:
             self.lengths.popleft()
         longest = max((voters for _, voters in self.lengths), default=0)
-        return (
-            self.nats >= self.needed
-            and len(self.failures) >= max(_LEAST_VOTERS, longest + 2)
-            and _SPAN_US <= self.failures[-1].at_us - since_us <= _RECENT_US
-            and self._is_known(since_us)
-            and self.context.works(since_us, now_us)
-        )
+        count = len(self.failures)
+        is_likely = self.nats >= self.needed and count >= max(_LEAST_VOTERS, longest + 2)
+        if not is_likely or not self._has_its_networks():
+            return False
+        is_enough = self._is_quick(since_us) or self._is_many(now_us)
+        return is_enough and self._is_known(since_us) and self.context.works(since_us, now_us)
+
+    def _is_quick(self, since_us: int) -> bool:
+        """Return whether the run lies within hours in which much is tested."""
+        is_in_hours = _SPAN_US <= self.failures[-1].at_us - since_us <= _RECENT_US
+        return is_in_hours and self._is_tested_lately(since_us)
+
+    def _is_many(self, now_us: int) -> bool:
+        """Return whether so many failed that no hours count, and not by chance."""
+        since_us = self.failures[0].at_us
+        if len(self.failures) < _MANY_VOTERS or now_us - since_us < _MANY_SPAN_US:
+            return False
+        run = self.past.count_between(since_us, now_us + 1)
+        past = self.past.count_between(since_us - _PAST_US, since_us)
+        return is_no_chance(past, run, _MANY_CHANCE * math.exp(_NEEDED_NATS - self.needed))
+
+    def _has_its_networks(self) -> bool:
+        """Return whether a run of a country is in two of its networks, where rows name them."""
+        networks = {vote.witness.place.asn for vote in self.failures}
+        return bool(self.cell[2]) or networks == {0} or len(networks) > 1
 
     def _is_known(self, since_us: int) -> bool:
-        """Return whether there were enough rows before, and lately."""
+        """Return whether there were enough rows before."""
         before = self.past.count_between(since_us - _PAST_US, since_us)
         early = self.past.count_between(since_us - _PAST_US, since_us - _LEAST_PAST_US)
+        return before.votes >= _LEAST_PAST and early.votes > 0
+
+    def _is_tested_lately(self, since_us: int) -> bool:
+        """Return whether enough rows worked in the hours before."""
         lately = self.past.count_between(since_us - _RECENT_US, since_us)
-        is_long = before.votes >= _LEAST_PAST and early.votes > 0
-        return is_long and lately.votes - lately.hits >= _LEAST_GOOD
+        return lately.votes - lately.hits >= _LEAST_GOOD
 
     def _end_run(self, at_us: int | None) -> Iterator[FailingRun]:
         if self.told_us is not None:
@@ -287,8 +334,11 @@ class _Context:
     votes: Sequence[ServiceVote]  # in order of time
 
     def works(self, since_us: int, until_us: int) -> bool:
-        """Return whether both work; what has no rows says nothing."""
-        domestic = VoteCount()
+        """Return whether both work; what has no rows says nothing.
+
+        Services of which all rows fail may be blocked too, and say nothing while others work.
+        """
+        domestic: defaultdict[str, VoteCount] = defaultdict(VoteCount)
         abroad = VoteCount()
         service, country, _ = self.cell
         first = bisect_left(self.votes, since_us, key=attrgetter("at_us"))
@@ -297,9 +347,21 @@ class _Context:
                 break
             is_here = vote.witness.place.country == country
             if is_here != (vote.service == service):
-                count = domestic if is_here else abroad
+                count = domestic[vote.service] if is_here else abroad
                 count.add(VoteCount(1, vote.standing in FAILING_VALUES))
-        return all(count.share <= _USUAL_SHARE for count in (domestic, abroad))
+        return abroad.share <= _USUAL_SHARE and _do_others_work(domestic.values())
+
+
+def _do_others_work(counts: Collection[VoteCount]) -> bool:
+    """Return whether the services work that are not blocked themselves, and these are some."""
+    clear = VoteCount()
+    blocked = 0
+    for count in counts:
+        if count.votes >= _DOUBTFUL_ROWS and count.hits == count.votes:
+            blocked += 1
+        else:
+            clear.add(count)
+    return clear.share <= _USUAL_SHARE and (clear.votes >= _LEAST_CLEAR or not blocked)
 
 
 def _is_known(vote: ServiceVote) -> bool:

@@ -96,3 +96,37 @@ def test_other_services_that_fail_as_well_are_the_line_of_a_host(
     ]
     told = [i for i in confirm([*past(Random(1)), *on_the_day(), *others]) if i.service == "x.com"]
     assert (hours_after_onset(told[0]) <= 3.6 if told else False) is is_early
+
+
+def test_five_rows_tell_of_a_block_however_far_they_lie() -> None:
+    bad = (5.8, 9.6, 13.4, 17.2, 21.0)
+    (told,) = confirm([*past(Random(1)), *on_the_day(good=(0.8,), bad=bad)])
+    assert bad[-1] - 5.8 <= hours_after_onset(told) <= bad[-1] - 5.8 + 0.5
+
+
+def test_the_rows_of_all_networks_tell_together() -> None:
+    """None of three networks has three rows that fail."""
+    networks = (MTN, 37_075, 37_063)
+    before = [
+        row(24 * day + 7 * n + 3, is_bad=(day + n) % 40 == 0, asn=networks[n])
+        for day in range(44)
+        for n in range(3)
+    ]
+    day = [row(45 * 24 + 5.8 + 0.5 * n, is_bad=True, asn=networks[n % 3]) for n in range(6)]
+    (told,) = confirm([*before, *day])
+    assert (told.scope.country, told.scope.asn) == ("UG", 0)
+    assert 1.0 < hours_after_onset(told) <= 2.5
+
+
+@pytest.mark.parametrize(("blocked", "is_told"), [(3, True), (6, False)])
+def test_other_services_that_are_blocked_too_contradict_nothing(
+    blocked: int, *, is_told: bool
+) -> None:
+    """Of six others three fail with it, while three work; or all of them, as on a bad evening."""
+    votes = [*past(Random(1)), *on_the_day()]
+    for number in range(6):
+        for hour in (6.0, 7.0, 8.5):
+            at = 45 * 24 + hour + number / 60
+            votes.append(row(at, is_bad=number < blocked, service=f"{number}.org"))
+    told = [incident for incident in confirm(votes) if incident.service == "x.com"]
+    assert any(hours_after_onset(incident) <= 3.6 for incident in told) == is_told
