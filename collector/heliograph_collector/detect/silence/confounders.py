@@ -242,7 +242,9 @@ def is_power_failure(
 
 
 def _have_lost_power_before(silent: Sequence[VantagePresence]) -> bool:
-    """Return whether half of these lines lost power together lately, as where it is rationed.
+    """Return whether a third of these lines lost power together lately, as where it is rationed.
+
+    The others may be laptops, which live on behind lines that are dead.
 
     Streets are without power by turns, so all lines of a small cell may be in one street.
     """
@@ -251,7 +253,7 @@ def _have_lost_power_before(silent: Sequence[VantagePresence]) -> bool:
     times_us = [v.powerless_us for v in silent if v.lost_us - v.powerless_us <= _RATIONED_US]
     near = [[abs(other - at_us) <= _TOGETHER_US for other in times_us] for at_us in times_us]
     together = [row for row in near if sum(row) >= THRESHOLDS.witnesses]
-    return 0 < len(silent) <= 2 * len(together)
+    return 0 < THRESHOLDS.told_share * len(silent) <= len(together)
 
 
 def _select_silent(

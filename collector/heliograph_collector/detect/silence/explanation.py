@@ -103,6 +103,7 @@ def weigh_evidence(
         interrupted=count(interrupted),
         booted=0.0 if any(off) else count(_list_booted(testimony)),
         is_grid=is_grid,
+        may_boot=is_grid and _may_boot(members, now_us),
         lost_by=list_lost_ways(
             t.vantage.lost_by for t, is_told in zip(testimony, online, strict=True) if is_told
         ),
@@ -129,6 +130,12 @@ def _list_powerless(
     if is_single or are_phones:
         powerless = [hit and not is_began for hit, is_began in zip(powerless, began, strict=True)]
     return powerless, off
+
+
+def _may_boot(members: Iterable[VantagePresence], now_us: int) -> bool:
+    """Return whether most of those who are back came so lately that machines may yet begin."""
+    backs_us = [v.back_us for v in members if v.is_live and v.back_us >= v.lost_us]
+    return bool(backs_us) and now_us - quantile(backs_us, 0.5) < BOOT_US
 
 
 def _list_booted(testimony: Sequence[Testimony]) -> list[bool]:

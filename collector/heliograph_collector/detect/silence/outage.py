@@ -25,10 +25,7 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders, openings
 from heliograph_collector.detect.silence.brackets import Watch, bracket_end
 from heliograph_collector.detect.silence.entrance_view import UNSEEN, EntranceView, view_entrances
-from heliograph_collector.detect.silence.explanation import (
-    are_links_told,
-    weigh_evidence,
-)
+from heliograph_collector.detect.silence.explanation import are_links_told, weigh_evidence
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
     count_dark,
@@ -47,7 +44,6 @@ from heliograph_collector.incidents.incident import (
     KindChange,
     PhaseChange,
     PhaseDirection,
-    hint_power_or_network,
 )
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import OfflineReport, VantageLocation, is_other_way
@@ -55,7 +51,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 _NO_EVIDENCE = SilenceEvidence(0.0, 0.0, 0.0, 0.0, 0.0)
 _TRANSIT_US = 1_800 * SECOND_US  # a cable is not repaired so soon, a route of ours is; assumed
-_TELLING_US = 900 * SECOND_US  # after a block was told: later losses are no testimony; assumed
+_TELLING_US = 900 * SECOND_US  # after a block, or an end: later losses are no testimony; assumed
 _CLEARING_US = 600 * SECOND_US  # before the end, in which returns date it; assumed
 
 
@@ -191,6 +187,8 @@ class OutageEpisode:
             return  # nobody tells anything, or anything new
         told = silenced, self.replays, now_us, self.limits
         is_grid = confounders.POWER in self.held or self.kind is IncidentKind.POWER
+        is_new = self.closed_us is None or now_us - self.closed_us <= _TELLING_US
+        is_grid |= is_new and self.evidence.is_grid  # though the first who told were laptops
         self.evidence = weigh_evidence(
             *told,
             is_cut=self.confirmed_us is not None,
@@ -326,10 +324,6 @@ class OutageEpisode:
         if replay.until_us < self.started.earliest_us:
             return
         self.replays[replay.nym] = replay
-        hints = hint_power_or_network(self.replays.values())
-        is_held = self.state is IncidentState.SUSPECTED and confounders.POWER in self.held
-        if is_held and hints == ("network_cut",):
-            self.confirm(replay.at_us)
 
     def count_told(self) -> float | None:
         """Return the votes that tell its kind; None if a living carrier or the log told it."""

@@ -6,6 +6,7 @@ from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.thresholds import Thresholds
 
 _INTERRUPTED_SHARE = 0.5  # of those that fell silent, so that hardly a cell is dark; assumed
+_BOOTED = 2  # machines, which do not begin together by chance as their lines come back; assumed
 _SIGNS_SHARE = 0.2  # of those that fell silent as in a power failure; the others have no battery
 
 
@@ -22,7 +23,8 @@ class SilenceEvidence:
     stopped: float = 0.0  # its machine ran, and it was not there to measure
     interrupted: float = 0.0  # its link worked, and the lost carrier was back within minutes
     booted: float = 0.0  # its machine began as lines came back, where these alone fell
-    is_grid: bool = False  # lines fell as by a grid, which a third need not tell
+    is_grid: bool = False  # lines fell as by a grid, which a third need not tell …
+    may_boot: bool = False  # … and came back just now: laptops tell before machines that begin
 
     def explain(self, limits: Thresholds) -> IncidentKind | None:
         """Return the kind that the testimony decides for; None if it decides nothing."""
@@ -32,6 +34,8 @@ class SilenceEvidence:
         is_power = self._decides(self.powerless, self.powered, limits, share)
         if is_power or self._have_lines_booted(limits):
             return IncidentKind.POWER
+        if self.may_boot:
+            return None
         return IncidentKind.SILENCE if self._decides(self.offline, self.online, limits) else None
 
     def has_stopped(self, limits: Thresholds) -> bool:
@@ -62,8 +66,10 @@ class SilenceEvidence:
         return max(self.online, self.powerless) >= limits.witnesses
 
     def _have_lines_booted(self, limits: Thresholds) -> bool:
+        """Return whether machines began as their lines came back; laptops live on behind these."""
         known = max(self.silent, self.powerless + self.powered)
-        return self.booted >= max(limits.witnesses, limits.told_share * known)
+        share = _SIGNS_SHARE if self.is_grid else limits.told_share
+        return self.booted >= max(_BOOTED, share * known)
 
     def _decides(
         self, told: float, against: float, limits: Thresholds, share: float | None = None

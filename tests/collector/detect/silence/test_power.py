@@ -52,13 +52,23 @@ def test_lines_without_signs_are_held_where_regions_fail_and_phones_live(
     assert incident.confidence <= 0.5
 
 
-def _shed(lines: list[VantageRef], since_s: float, until_s: float, rng: Random) -> Signals:
-    """Half are boxes, which boot when power is back; half are laptops behind a dead router."""
+def _shed(
+    lines: list[VantageRef], since_s: float, until_s: float, rng: Random, every: int = 2
+) -> Signals:
+    """Half are boxes, which boot when power is back; half are laptops behind a dead router.
+
+    Args:
+        lines: Those of a street.
+        since_s: The time at which its power fails.
+        until_s: The time at which it is back.
+        rng: The source of delays.
+        every: One of so many is a box.
+    """
     signals: Signals = []
     for number, line in enumerate(lines):
         heard_s = since_s - rng.uniform(0, 15)
-        back_s = until_s + rng.uniform(60, 180)
-        is_box = number % 2 == 0
+        is_box = number % every == 0
+        back_s = until_s + rng.uniform(60, 180) + (60 if is_box and every > 2 else 0)
         uptime_s = int(back_s - until_s) - 30 if is_box else 90_000
         signals.append(VantageLoss(at(heard_s + 37.5), line.nym, at(heard_s)))
         signals.append(VantageArrival(at(back_s), line, uptime_s=uptime_s))
@@ -212,3 +222,41 @@ def test_lines_cut_on_two_nights_are_not_held_for_the_power_of_the_first() -> No
     signals += drop(operator, ONSET + 20 * HOUR, rng)
     *_, latest = confirmed(detect_silence(signals, at(ONSET + 21 * HOUR)).incidents)
     assert (latest.kind, latest.held) == (IncidentKind.SILENCE, ())
+
+
+STREET = people(VantageLocation("KZ", "ALA", 201, "fixed"), 8)
+STREET += people(VantageLocation("KZ", "ALA", 202, "fixed"), 8)
+
+
+def _play_street(signals: Signals) -> Signals:
+    others = [line for line in LINES if line.place.region != "ALA"]
+    return live(STREET + others + PHONES + world(), Random(3), 12, churn=0.0) + signals
+
+
+def test_laptops_that_are_back_first_make_no_cut_of_a_street_without_power() -> None:
+    """They say that no anchor answered, as behind a dead router; one of four machines is a box."""
+    signals = _play_street(_shed(STREET, ONSET, ONSET + 2 * HOUR, Random(4), every=4))
+    for late_s in range(60, 900, 30):
+        told = confirmed(detect_silence(signals, at(ONSET + 2 * HOUR + late_s)).incidents)
+        assert {incident.kind for incident in told} <= {IncidentKind.POWER}, late_s
+    assert len(told) == 1
+
+
+def test_lines_of_a_street_whose_people_all_measured_are_cut() -> None:
+    signals = _play_street(_shed(STREET, ONSET, ONSET + 2 * HOUR, Random(4), every=99))
+    (cut,) = confirmed(detect_silence(signals, at(ONSET + 3 * HOUR)).incidents)
+    assert cut.kind is IncidentKind.SILENCE
+
+
+def test_lines_of_which_a_third_lost_power_lately_are_held_when_they_fall_again() -> None:
+    """One operator has them all, so that their region alone says nothing; the rest are laptops."""
+    rng = Random(6)
+    lines = STREET[:8]
+    others = [line for line in LINES if line.place.region != "ALA"]
+    signals = live(lines + others + PHONES + world(), rng, 14, churn=0.0)
+    again_s = ONSET + 9 * HOUR
+    signals += _shed(lines, ONSET, ONSET + 2 * HOUR, rng, every=3)
+    signals += _shed(lines, again_s, again_s + 2 * HOUR, rng, every=3)
+    told = detect_silence(signals, at(again_s + 1_200)).incidents
+    (held,) = [i for i in told if i.started.latest_us > at(again_s)]
+    assert (held.state, held.held) == (IncidentState.SUSPECTED, ("power",))
