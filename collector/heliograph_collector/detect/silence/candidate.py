@@ -254,7 +254,7 @@ class _Evaluation:
         reason = find_voluntary_end(cells, voters, self._burst_us, *at)
         self._is_renewal = (
             reason != ""
-            or not are_steady(cells, voters, *at)
+            or not are_steady(cells, voters, self._burst_us, *at)
             or renewal.may_have_ended(cells, voters, self._burst_us, *at)
             or renewal.may_be_renewal(cells, voters, self._others, self._burst_us, *at)
         )

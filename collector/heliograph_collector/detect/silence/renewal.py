@@ -14,7 +14,7 @@ from functools import cache, partial
 from typing import Protocol
 
 from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
-from heliograph_collector.detect.level.local_time import is_night_hour
+from heliograph_collector.detect.level.local_time import is_busy_hour, is_night_hour
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.vantage_presence import (
     BRIEF_US,
@@ -245,14 +245,15 @@ def _are_returning(
 
     Of all networks in the cells, because a part of one in which nobody is back yet is no cut; or of
     the whole country, where many do. Where they fell one after another, as sessions do that break
-    by themselves, few are enough.
+    by themselves, few are enough, and returns may pause for longer.
     """
     is_inside = cache(partial(_includes, cells))  # many vantages share few places
     fallen = [v for v in vantages if v.lost_us >= since_us]
     networks = {v.place.asn for v in fallen if is_inside(v.place)}
     near = [v for v in fallen if v.place.asn in networks]
     if have_fallen_slowly(near):
-        return _has_returned(near, 1, _SLOW_SHARE, now_us)
+        is_by_day = is_busy_hour(cells[0].scope.country, now_us)  # else the level's, if not at once
+        return _has_returned(near, 1, _SLOW_SHARE, now_us, (1 + is_by_day) * _RECENT_US)
     least = _RETURNED_LINES if any(cell.scope.is_national for cell in cells) else 1
     return _has_returned(near, least, _RETURNED_SHARE, now_us) or _has_returned(
         fallen, _RETURNED_LINES, _MANY_SHARE, now_us
@@ -294,9 +295,13 @@ def measure_middle(fallen: Sequence[VantagePresence]) -> int:
 
 
 def _has_returned(
-    fallen: Sequence[VantagePresence], least_lines: int, share: float, now_us: int
+    fallen: Sequence[VantagePresence],
+    least_lines: int,
+    share: float,
+    now_us: int,
+    recent_us: int = _RECENT_US,
 ) -> bool:
     returned = [v for v in fallen if v.is_live]
-    is_recent = any(v.back_us >= now_us - _RECENT_US for v in returned)
+    is_recent = any(v.back_us >= now_us - recent_us for v in returned)
     line_count = len({v.witness.prefix for v in returned})
     return is_recent and line_count >= least_lines and len(returned) >= share * len(fallen)

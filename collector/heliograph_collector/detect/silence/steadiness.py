@@ -12,6 +12,8 @@ from functools import cache, partial
 from typing import Protocol
 
 from heliograph.units import MINUTE_US, SECOND_US
+from heliograph_collector.detect.level.local_time import is_busy_hour
+from heliograph_collector.detect.silence.renewal import have_fallen_slowly
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.tails import cease_chance, quantile
 from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
@@ -33,6 +35,10 @@ REJOIN_US = 6 * MINUTE_US  # … and of such returns; after a cut agents retry w
 SETTLED_US = 2 * MINUTE_US  # from the first silence of a cut until nobody comes back; assumed
 CEASED_CHANCE = 1e-4  # assumed
 EARLIER_US = (5 * MINUTE_US, 10 * MINUTE_US, FLAP_US)  # in which returns are counted; assumed
+# Of a cell's votes: where sessions break and return no more are silent at a time than the share of
+# packets that throttling loses, which is up to 70 % (Kentik, Cloudflare; above it is a cut).
+NEARLY_SHARE = 0.7
+FALLING_US = 5 * MINUTE_US  # in which the rest of a country may follow a part of it; assumed
 HERE_US = 5 * MINUTE_US  # for which all are here after one fault; assumed
 
 
@@ -209,23 +215,78 @@ def count_steady(vantages: Sequence[VantagePresence], now_us: int, limits: Thres
 def are_steady(
     cells: Sequence[AffectedCell],
     vantages: Sequence[VantagePresence],
+    burst_us: int,
     now_us: int,
     limits: Thresholds,
 ) -> bool:
-    """Return whether enough have been silent for a heartbeat to confirm each of these cells.
+    """Return whether enough have been silent for long enough to confirm each of these cells.
 
-    Where sessions break one after another, the first are back by the time the last are lost.
+    Where sessions break one after another, the first are back by the time the last are lost. A
+    heartbeat is enough of a cell that fell at once, or is nearly dark. An agent whose session broke
+    tries again within `retry_s`, so of others nobody may be back by then.
+
+    Args:
+        cells: The cells that may be confirmed.
+        vantages: The vantages of the country that are live or silent.
+        burst_us: The first silence of the burst.
+        now_us: The time of the evaluation.
+        limits: The thresholds.
     """
-    since_us = now_us - int(limits.beat_s * SECOND_US)
-    places = {v.place for v in vantages if v.is_silent and v.lost_us > since_us}
-    for cell in cells:
-        if not any(map(cell.scope.includes, places)):
-            continue
-        inside = [v for v in vantages if cell.scope.includes(v.place)]
-        steady = [v.is_silent and v.lost_us <= since_us for v in inside]
-        if _count(inside, steady, limits).share < limits.confirm_share:
-            return False
-    return True
+    # At hours at which days end what falls slowly is the level's to judge, if not told at once.
+    is_by_day = is_busy_hour(cells[0].scope.country, now_us)
+    is_slow = is_by_day and _have_fallen_slowly(cells, vantages, burst_us)
+    if is_slow and _is_rest_falling(cells, vantages, burst_us, now_us, limits):
+        return False
+    return all(
+        _is_cell_steady(
+            [v for v in vantages if cell.scope.includes(v.place)], now_us, limits, is_slow=is_slow
+        )
+        for cell in cells
+    )
+
+
+def _is_cell_steady(
+    inside: Sequence[VantagePresence], now_us: int, limits: Thresholds, *, is_slow: bool
+) -> bool:
+    silent = _count(inside, [v.is_silent for v in inside], limits)
+    is_nearly_dark = silent.share >= NEARLY_SHARE
+    least_s = limits.retry_s if is_slow and not is_nearly_dark else limits.beat_s
+    since_us = now_us - int(least_s * SECOND_US)
+    if not any(v.is_silent and v.lost_us > since_us for v in inside):
+        return True
+    steady = [v.is_silent and v.lost_us <= since_us for v in inside]
+    return _count(inside, steady, limits).share >= limits.confirm_share
+
+
+def _have_fallen_slowly(
+    cells: Sequence[AffectedCell], vantages: Iterable[VantagePresence], burst_us: int
+) -> bool:
+    """Return whether these cells fell as sessions do that break by themselves."""
+    is_inside = cache(partial(_includes, cells))  # many vantages share few places
+    return have_fallen_slowly([v for v in vantages if v.lost_us >= burst_us and is_inside(v.place)])
+
+
+def _is_rest_falling(
+    cells: Sequence[AffectedCell],
+    vantages: Sequence[VantagePresence],
+    burst_us: int,
+    now_us: int,
+    limits: Thresholds,
+) -> bool:
+    """Return whether the country beside these cells falls in the same burst, and still does.
+
+    Where sessions break all over a country, they are most of some city first. Nobody of that city
+    may be back yet, but what befell it is not of the city.
+    """
+    if now_us - burst_us > FALLING_US:
+        return False
+    is_inside = cache(partial(_includes, cells))  # many vantages share few places
+    rest = [v for v in vantages if (v.is_live or v.lost_us >= burst_us) and not is_inside(v.place)]
+    lost_us = [v.lost_us for v in rest if v.is_silent]
+    if not lost_us or max(lost_us) < now_us - int(limits.retry_s * SECOND_US):
+        return False
+    silent = _count(rest, [v.is_silent for v in rest], limits)
+    return silent.votes >= limits.votes and silent.share > limits.alive_share
 
 
 def _is_lost_again(vantage: VantagePresence) -> bool:

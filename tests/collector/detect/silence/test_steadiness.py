@@ -1,8 +1,11 @@
 """Whether sessions flap, where many stand behind one address."""
 
-from heliograph.units import MINUTE_US
-from heliograph_collector.detect.silence.steadiness import has_flapped
+import pytest
+
+from heliograph.units import MINUTE_US, SECOND_US
+from heliograph_collector.detect.silence.steadiness import are_steady, has_flapped
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
+from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_collector.model.thresholds import THRESHOLDS
 
@@ -40,3 +43,86 @@ def test_two_of_a_city_who_were_lost_again_are_not_its_vote() -> None:
 
 def test_city_most_of_which_was_lost_again_flaps() -> None:
     assert has_flapped([*build_lines(again=2), *build_city(again=30)], 1, THRESHOLDS)
+
+
+CITY = AffectedCell(Scope("KZ", "A"), 10.0, 0.7, 3)
+NOW_S = 7 * 3_600.0  # noon in Kazakhstan
+
+
+def build_line(number: int, region: str, silent_s: float | None) -> VantagePresence:
+    """A line that has been silent for so long; None: it is here."""
+    place = VantageLocation("KZ", region, 10, "fixed")
+    vantage = VantagePresence(VantageRef(f"{region}{number}", f"{region}{number}", place))
+    if silent_s is not None:
+        vantage.status = PresenceStatus.SILENT
+        vantage.lost_us = at(NOW_S - silent_s)
+    return vantage
+
+
+def at(second: float) -> int:
+    return int(second * SECOND_US)
+
+
+FALLS_S = 60.0  # from the first to the last of a city whose sessions break by themselves
+
+
+def is_steady(
+    city: tuple[int, int], last_s: float, rest: list[float | None], falls_s: float = FALLS_S
+) -> bool:
+    """Judge a city of which so many are silent, the last of them for so long."""
+    silent, size = city
+    step_s = falls_s / (silent - 1)
+    lines = [build_line(n, "A", last_s + step_s * n) for n in range(silent)]
+    lines += [build_line(n, "A", None) for n in range(silent, size)]
+    lines += [build_line(n, "B", silent_s) for n, silent_s in enumerate(rest)]
+    burst_us = at(NOW_S - last_s - falls_s)
+    return are_steady([CITY], lines, burst_us, at(NOW_S), THRESHOLDS)
+
+
+@pytest.mark.parametrize(
+    ("silent", "last_s", "falls_s", "expected"),
+    [
+        (20, 10.0, FALLS_S, True),  # of 25: nearly all, and 60 % of them for a heartbeat
+        (19, 1.0, FALLS_S, False),
+        (17, 50.0, FALLS_S, False),  # agents whose sessions broke try again within a minute
+        (17, 61.0, FALLS_S, True),
+        (17, 16.0, 5.0, True),  # at once
+    ],
+)
+def test_cell_of_which_a_quarter_lives_must_be_silent_for_longer(
+    silent: int, last_s: float, falls_s: float, *, expected: bool
+) -> None:
+    assert is_steady((silent, 25), last_s, [None] * 20, falls_s) is expected
+
+
+@pytest.mark.parametrize(
+    ("rest", "last_s", "falls_s", "expected"),
+    [
+        ([None] * 20, 61.0, FALLS_S, True),
+        ([20.0] * 3 + [None] * 17, 61.0, FALLS_S, True),  # churn
+        ([20.0] * 6 + [None] * 14, 61.0, FALLS_S, False),
+        ([20.0] * 2 + [90.0] * 4 + [None] * 14, 61.0, FALLS_S, False),
+        ([70.0] * 6 + [None] * 14, 61.0, FALLS_S, True),  # it stands still
+        ([20.0] * 6 + [None] * 14, 250.0, FALLS_S, True),  # it has waited for long enough
+        ([320.0] * 10 + [20.0] * 2 + [None] * 12, 61.0, FALLS_S, True),  # most fell in another cut
+        ([20.0] * 3, 61.0, FALLS_S, True),  # too few to compare
+        ([20.0] * 6 + [None] * 14, 61.0, 10.0, True),  # the city fell at once
+    ],
+)
+def test_city_is_no_part_while_the_rest_of_the_country_falls(
+    rest: list[float | None], last_s: float, falls_s: float, *, expected: bool
+) -> None:
+    assert is_steady((9, 10), last_s, rest, falls_s) is expected
+
+
+def test_slow_fall_of_an_evening_is_the_level_s_if_it_waits() -> None:
+    """So no cut of a night waits: it would be told after ten minutes."""
+    place = VantageLocation("KZ", "A", 10, "fixed")
+    lines = [
+        VantagePresence(VantageRef(f"{n}", f"{n}", place), lost_us=at(14 * 3_600 + 3 * n))
+        for n in range(25)
+    ]
+    for vantage in lines[:17]:
+        vantage.status = PresenceStatus.SILENT
+    evening_us = at(14 * 3_600 + 70)
+    assert are_steady([CITY], lines, at(14 * 3_600 - 60), evening_us, THRESHOLDS)
