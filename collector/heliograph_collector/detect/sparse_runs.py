@@ -205,9 +205,8 @@ class _CellRuns:
             if self.failures and self.nats <= 0.0:
                 yield from self._end_run(vote.at_us)
             elif self.told_us is None and self._tells(vote.at_us):
-                tick_us = (
-                    _TICK_US if vote.witness.place.asn else HOUR_US
-                )  # of whole hours are counts
+                is_count = not vote.witness.place.asn  # counts are of whole hours
+                tick_us = HOUR_US if is_count else _TICK_US
                 self.told_us = (vote.at_us // tick_us + 1) * tick_us
                 self.told_failures = tuple(self.failures)
             self.last = vote

@@ -36,7 +36,8 @@ class SilenceEvidence:
             return IncidentKind.POWER
         if self.may_boot:
             return None
-        return IncidentKind.SILENCE if self._decides(self.offline, self.online, limits) else None
+        is_cut = self._decides(self.offline, self.online, limits) or self._had_all_power(limits)
+        return IncidentKind.SILENCE if is_cut else None
 
     def has_stopped(self, limits: Thresholds) -> bool:
         """Return whether the agents themselves had stopped."""
@@ -70,6 +71,11 @@ class SilenceEvidence:
         known = max(self.silent, self.powerless + self.powered)
         share = _SIGNS_SHARE if self.is_grid else limits.told_share
         return self.booted >= max(_BOOTED, share * known)
+
+    def _had_all_power(self, limits: Thresholds) -> bool:
+        """Return whether no machine lost its power, of lines that fell as by a grid."""
+        is_nobody = not self.powerless and not self.booted
+        return self.is_grid and is_nobody and self._decides(self.powered, self.online, limits)
 
     def _decides(
         self, told: float, against: float, limits: Thresholds, share: float | None = None
