@@ -46,8 +46,11 @@ class ModelJournal:
         return self.rows[after : after + limit]
 
     async def wait_beyond(self, position: int, timeout_s: float) -> bool:
-        async with self.grown:
-            await self.grown.wait_for(lambda: self.position > position)
+        try:
+            async with asyncio.timeout(timeout_s), self.grown:
+                await self.grown.wait_for(lambda: self.position > position)
+        except TimeoutError:
+            return False
         return True
 
     async def trim(self, *_: object) -> int:
