@@ -11,12 +11,12 @@ are added to one and nine, and the failures that come have a beta-binomial distr
 past does not tell well what is usual.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from heliograph.units import DAY_US, HOUR_US
+from heliograph_collector.detect.stats.tails import beta_binomial_tail
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
@@ -76,21 +76,8 @@ def is_no_chance(past: VoteCount, block: VoteCount, chance: float = _CHANCE) -> 
         chance: That they do, at which it has.
     """
     rows = past.votes + _PRIOR.votes
-    bad = min(past.hits + _PRIOR.hits, _MOST_USUAL * rows)
-    return _upper_tail(bad, rows - bad, int(block.votes), int(block.hits)) <= chance
-
-
-def _upper_tail(bad: float, good: float, trials: int, hits: int) -> float:
-    """Return P(at least so many hits) under a beta-binomial distribution."""
-    return sum(
-        math.comb(trials, k)
-        * math.exp(_log_beta(bad + k, good + trials - k) - _log_beta(bad, good))
-        for k in range(hits, trials + 1)
-    )
-
-
-def _log_beta(first: float, second: float) -> float:
-    return math.lgamma(first) + math.lgamma(second) - math.lgamma(first + second)
+    mean = min((past.hits + _PRIOR.hits) / rows, _MOST_USUAL)
+    return beta_binomial_tail(int(block.hits), int(block.votes), mean, 1 / (1 + rows)) <= chance
 
 
 def _says_something(incident: Incident, vote: ServiceVote) -> bool:

@@ -3,11 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 from typing import Annotated
 
 import msgspec
+from babel.core import get_global
 
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.sources.typed_reader import Text256
@@ -29,13 +28,6 @@ _REGIONS = ("region", "province", "state", "name_1", "adm1_name", "admin1", "cit
 _NETWORKS = ("asn", "probe_asn", "clientasn")
 
 
-@cache
-def _load_alpha3() -> Mapping[str, str]:
-    content = files(__package__).joinpath("alpha3.tab").read_text("utf-8")
-    lines = (line.split("\t", 1) for line in content.splitlines() if not line.startswith("#"))
-    return dict(lines)
-
-
 @dataclass(frozen=True, slots=True)
 class CountryNames:
     """Codes of countries by their names in lower case."""
@@ -46,7 +38,8 @@ class CountryNames:
         """Return the code that a text is, or whose name it is; "" if it is neither."""
         text = text.strip()
         if len(text) == 3 and text.isupper():
-            return _load_alpha3().get(text, "")
+            aliases = get_global("territory_aliases").get(text, ())  # ISO 3166-1 alpha-3, by CLDR
+            return aliases[0] if len(aliases) == 1 and self._is_code(aliases[0]) else ""
         is_code = text.upper() in self.codes.values() and len(text) == 2 and text.isupper()
         return text if is_code else self.codes.get(" ".join(_split_words(text)), "")
 

@@ -38,7 +38,7 @@ _DAY_MONTH = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d\d)(?!\d)(.*)", re
 _COMPACT = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)(\d\d)?(\d\d)?(\d\d)?")
 _ROUNDED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
 _SERIALS = (36_526, 73_050)  # days since 1899-12-30, of the years 2000 to 2099
-_SERIAL_0 = datetime(1899, 12, 30)  # noqa: DTZ001 a clock of no zone
+_SERIAL_0 = datetime(1899, 12, 30, tzinfo=UTC)  # of whatever zone the clock is
 _OFFSET = re.compile(r"\b(?:UTC|GMT)\s*([+-])\s*(\d{1,2})(?::?(\d\d))?", re.IGNORECASE)
 _ZONE = re.compile(r"\b[A-Z][A-Za-z]+(?:/[A-Za-z_]+){1,2}")
 
@@ -92,7 +92,7 @@ def find_time_columns(table: Table) -> TimeColumns:
         )
     clock = _find_clock(table, column, name_words)
     zone, warning = _find_zone(table.header[column], name_words[column])
-    parse = _find_parser(_list_cells(table, column))
+    parse = _find_parser(_list_cells(table.rows, column))
     times = TimeColumns(column, clock, parse, zone, warning, _find_parts(table.lower_names))
     _check_readable(table, times)
     return times
@@ -135,7 +135,7 @@ def _list_named(table: Table, name_words: Sequence[Sequence[str]]) -> list[int]:
 
 def _find_by_content(table: Table) -> int | None:
     for column in range(len(table.header)):
-        cells = _list_cells(table, column)[:_SAMPLE_ROWS]
+        cells = _list_cells(table.rows[:_SAMPLE_ROWS], column)
         parse = _find_parser(cells)
         if parse is _parse_serial:  # it may be a count of anything
             continue
@@ -145,15 +145,15 @@ def _find_by_content(table: Table) -> int | None:
     return None
 
 
-def _list_cells(table: Table, column: int) -> list[str]:
-    return [row[column].strip() for _, row in table.rows if column < len(row)]
+def _list_cells(rows: Sequence[tuple[int, Sequence[str]]], column: int) -> list[str]:
+    return [row[column].strip() for _, row in rows if column < len(row)]
 
 
 def _find_clock(table: Table, column: int, name_words: Sequence[Sequence[str]]) -> int | None:
     """Find the clocks beside a column of dates alone."""
     if name_words[column] and name_words[column][0] not in ("date", "day"):
         return None
-    if any(":" in cell for cell in _list_cells(table, column)[:_SAMPLE_ROWS]):
+    if any(":" in cell for cell in _list_cells(table.rows[:_SAMPLE_ROWS], column)):
         return None
     return next(
         (i for i, own in enumerate(name_words) if i != column and own and own[0] in _CLOCKS), None
@@ -243,13 +243,13 @@ def _parse_serial(cell: str, zone: tzinfo) -> int | None:
     if days is None or not _SERIALS[0] <= days < _SERIALS[1]:
         return None
     seconds = round(days * DAY_US / SECOND_US)
-    return parse_timestamp((_SERIAL_0 + timedelta(seconds=seconds)).isoformat(), zone)
+    return parse_timestamp(f"{_SERIAL_0 + timedelta(seconds=seconds):%Y-%m-%d %H:%M:%S}", zone)
 
 
 def _check_readable(table: Table, times: TimeColumns) -> None:
     """Raise ImportRefusedError if none of the times can be read, or they are rounded."""
     rows = table.rows[:_SAMPLE_ROWS]
-    rounded = [cell for cell in _list_cells(table, times.column)[:1] if _ROUNDED.fullmatch(cell)]
+    rounded = [cell for cell in _list_cells(rows[:1], times.column) if _ROUNDED.fullmatch(cell)]
     if rounded:
         raise ImportRefusedError(
             f"{table.path}: a spreadsheet has rounded its times ({rounded[0]}): show that column "

@@ -172,10 +172,11 @@ class _GroundTruth:
 
         It may match a truth without a score, which is undecidable; or a silence of another cause,
         if it is withdrawn or does not call that a cut after ten minutes. One that is told with its
-        end is of the past.
+        end is of the past, and may be right of the time at which it says that it began.
         """
-        if alarm.ended_at_us == alarm.at_us and alarm.started is not None:
-            return bool(self.matching_truths(replace(alarm, at_us=alarm.started[1])))
+        started = alarm.started if alarm.ended_at_us == alarm.at_us else None
+        if started is not None and self.matching_truths(replace(alarm, at_us=started[1])):
+            return True
         doubtful = any(
             not truth.scoreable
             and self.affected(truth, alarm.at_us) & self.vantages_in(alarm.scope)

@@ -27,10 +27,7 @@ from heliograph_collector.detect.blocking.latest_votes import (
     select_votes,
     update_latest,
 )
-from heliograph_collector.detect.blocking.other_countries import (
-    failing_rate,
-    is_down,
-)
+from heliograph_collector.detect.blocking.other_countries import failing_rate, is_down
 from heliograph_collector.detect.blocking.other_services import (
     CountryTests,
     OtherServices,
@@ -38,9 +35,7 @@ from heliograph_collector.detect.blocking.other_services import (
 )
 from heliograph_collector.detect.blocking.walled_links import WalledLinks, drop_walled
 from heliograph_collector.detect.blocking.world_comparison import WorldComparison
-from heliograph_collector.detect.stats.voting import (
-    VoteCount,
-)
+from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import MOST_SERVICES, Incident
 from heliograph_collector.model.seniority import find_seniority
 from heliograph_collector.model.signals import ServiceVote, VoteValue

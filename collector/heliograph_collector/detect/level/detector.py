@@ -46,9 +46,9 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 _FRESH_US = 2 * HOUR_US  # a reading of another source that is older says nothing
 _STANDS = 0.2  # share that a source that stands may have lost, as a low step must
 _SHALLOW = 0.5  # lost share that a holiday may explain …
+_NIGHTS = 2.0  # … and no more than so many times what a night takes
 _QUIET = 1 / 3  # of what a night leaves, that a holiday may take, and no more than a night takes
 _STEEP = 0.25  # of the usual level, which no habit takes within an hour
-_NIGHTS = 2.0  # … and no more than so many times what a night takes
 _ROUTES = "bgp"
 _PROBES = "ping-slash24"
 _TELESCOPES = ("merit-nt", "ucsd-nt")

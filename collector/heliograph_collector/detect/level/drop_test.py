@@ -10,8 +10,7 @@ several rounds of probing, that lies below two thirds of all that was seen at th
 ten spreads out: Iran's of 8 January 2026, 16:30, lost 45 % where 2 % are usual. Of a handful of
 networks that answer in an islet, a round of probing misses some or all by chance: a count of fewer
 than eight is confirmed once it has been low for an hour. A suspected drop ends with one step that
-is not low, a confirmed one with two. An unknown step neither begins nor
-ends a drop.
+is not low, a confirmed one with two. An unknown step neither begins nor ends a drop.
 
 Until a level has been seen on the same weekday, this may be a first weekend, and a level that
 people let swing by day must fall further. Until it has been seen on `learned_days` at this time of

@@ -20,7 +20,7 @@ import math
 from collections.abc import Sequence
 
 from heliograph.units import DAY_US, MINUTE_US
-from heliograph_collector.detect.stats.tails import log_beta_binomial
+from heliograph_collector.detect.stats.tails import beta_binomial_tail
 
 NIGHT_CHANCE = 1 / 365  # one wrong cut a year in a country that is judged each night; assumed
 DOUBT_CHANCE = 0.02  # … and seven doubts; assumed
@@ -61,10 +61,7 @@ def compute_chance(nights: Sequence[float], silent: int, size: int) -> float:
     weight = len(nights) * size / (1.0 + (size - 1) * _ALIKE)
     mean = (1.0 + weight * math.fsum(nights) / max(1, len(nights))) / (2.0 + weight)
     alike = _ALIKE + (1.0 - _ALIKE) / (3.0 + weight)
-    return math.fsum(
-        math.comb(size, count) * math.exp(log_beta_binomial(count, size, mean, alike))
-        for count in range(silent, size + 1)
-    )
+    return beta_binomial_tail(silent, size, mean, alike)
 
 
 def _list_known(values: Sequence[float | None]) -> list[float]:

@@ -51,7 +51,7 @@ def are_off_by_routine(
 def _is_most_due(inside: Sequence[VantagePresence], limits: Thresholds) -> bool:
     """Return whether half of the silent are due, and too few others are silent for a cut."""
     silent = [v for v in inside if v.is_silent]
-    due = {v.witness.nym for v in silent if v.count_shutdowns(v.heard_us) >= _DAYS}
+    due = _list_due(silent)
     if not due:
         return False
     others = [(v.witness, v.is_silent and v.witness.nym not in due) for v in inside]
@@ -70,7 +70,7 @@ def _are_only_due(vantages: Sequence[VantagePresence], limits: Thresholds) -> bo
     if not silent:
         return False
     bell_us = quantile([v.heard_us for v in silent], 0.5)
-    due = {v.witness.nym for v in silent if v.count_shutdowns(v.heard_us) >= _DAYS}
+    due = _list_due(silent)
     networks = {v.place.asn for v in silent if v.witness.nym in due}
     others = [
         v
@@ -81,6 +81,11 @@ def _are_only_due(vantages: Sequence[VantagePresence], limits: Thresholds) -> bo
     if other_votes.votes < limits.witnesses or other_votes.share > limits.alive_share:
         return False
     return _compute_share(silent, due, limits) >= limits.confirm_share
+
+
+def _list_due(silent: Sequence[VantagePresence]) -> set[str]:
+    """List who is switched off at this time by routine."""
+    return {v.witness.nym for v in silent if v.count_shutdowns(v.heard_us) >= _DAYS}
 
 
 def _compute_share(

@@ -237,21 +237,24 @@ def are_steady(
     is_slow = is_by_day and _have_fallen_slowly(cells, vantages, burst_us)
     if is_slow and _is_rest_falling(cells, vantages, burst_us, now_us, limits):
         return False
+    least_s = limits.retry_s if is_slow else limits.beat_s
+    since_us = now_us - int(least_s * SECOND_US)
+    places = {v.place for v in vantages if v.is_silent and v.lost_us > since_us}
     return all(
         _is_cell_steady(
             [v for v in vantages if cell.scope.includes(v.place)], now_us, limits, is_slow=is_slow
         )
         for cell in cells
+        if any(map(cell.scope.includes, places))
     )
 
 
 def _is_cell_steady(
     inside: Sequence[VantagePresence], now_us: int, limits: Thresholds, *, is_slow: bool
 ) -> bool:
-    silent = _count(inside, [v.is_silent for v in inside], limits)
-    is_nearly_dark = silent.share >= NEARLY_SHARE
-    least_s = limits.retry_s if is_slow and not is_nearly_dark else limits.beat_s
-    since_us = now_us - int(least_s * SECOND_US)
+    silent = [v.is_silent for v in inside]
+    has_others = is_slow and _count(inside, silent, limits).share < NEARLY_SHARE
+    since_us = now_us - int((limits.retry_s if has_others else limits.beat_s) * SECOND_US)
     if not any(v.is_silent and v.lost_us > since_us for v in inside):
         return True
     steady = [v.is_silent and v.lost_us <= since_us for v in inside]

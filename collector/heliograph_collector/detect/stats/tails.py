@@ -75,5 +75,13 @@ def log_beta_binomial(k: float, n: float, mean: float, spread: float) -> float:
     return _ln_beta(k + a, n - k + b) - _ln_beta(a, b)
 
 
+def beta_binomial_tail(k: int, n: int, mean: float, spread: float) -> float:
+    """Return P(at least k of n) under a beta-binomial distribution; see `log_beta_binomial`."""
+    return math.fsum(
+        math.comb(n, count) * math.exp(log_beta_binomial(count, n, mean, spread))
+        for count in range(k, n + 1)
+    )
+
+
 def _ln_beta(a: float, b: float) -> float:
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

@@ -108,6 +108,15 @@ def test_counts_of_a_day_are_known_at_its_end(tmp_path: Path) -> None:
             "is of no format that is known",
         ),
         (b"time,outage_score\n2026-01-08 15:00,3\n2026-01-08 16:00,90\n", "counts failures"),
+        (
+            b'{"type": "outages.alerts", "requestParameters": {}, "data": []}',
+            "/signals/raw instead",
+        ),
+        (b'{"type": "signals", "requestParameters": {}, "data": [[]]}', "ask for other days"),
+        (
+            b'{"result": {"meta": {"normalization": "MIN_MAX"}, "serie_0": {"timestamps": [1]}}}',
+            "ask for normalization=MIN0_MAX",
+        ),
     ],
 )
 def test_what_is_no_data_is_refused_by_what_it_is(

@@ -182,26 +182,6 @@ def test_a_clock_that_strays_has_round_steps(tmp_path: Path) -> None:
     assert sum(value is not None for value in series.values) == len(rows)
 
 
-@pytest.mark.parametrize(
-    ("document", "sentence"),
-    [
-        ('{"type": "outages.alerts", "requestParameters": {}, "data": []}', "/signals/raw instead"),
-        ('{"type": "signals", "requestParameters": {}, "data": [[]]}', "ask for other days"),
-        (
-            '{"result": {"meta": {"normalization": "MIN_MAX"}, "serie_0": {"timestamps": [1]}}}',
-            "ask for normalization=MIN0_MAX",
-        ),
-    ],
-)
-def test_answers_without_levels_are_refused_with_what_to_ask_for(
-    document: str, sentence: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "IR.json"
-    path.write_text(document)
-    with pytest.raises(ImportRefusedError, match=sentence):
-        load_event(path)
-
-
 def test_mozillas_failures_are_in_each_answer_and_no_complaint(tmp_path: Path) -> None:
     signal = '{"entityType": "country", "entityCode": "IR", "from": 1767830400, "step": 3600, %s}'
     signals = (
