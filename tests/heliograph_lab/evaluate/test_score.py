@@ -179,6 +179,14 @@ def test_cut_that_is_told_with_its_end_is_of_the_past() -> None:
     assert len(judged([], past).wrong) == 1
 
 
+def test_power_failure_that_is_told_with_its_end_is_no_false_cut() -> None:
+    late = END + MINUTE
+    power = truth(Scope("KZ"), "power", "confounder")
+    past = alarm(Scope("KZ"), late, started=(ONSET, ONSET + MINUTE), ended_at_us=late)
+    assert judged([power], replace(past, causes=((late, "power"),))).wrong == ()
+    assert len(judged([power], past).wrong) == 1
+
+
 def test_another_name_of_the_same_vantages_is_right() -> None:
     """Nothing that is measured tells all phones from their only operator."""
     phones = truth(Scope("KZ", access="mobile"), "mobile-only")
