@@ -41,7 +41,9 @@ def state(folder: Path) -> Path:
 def make_directory(folder: Path) -> Path:
     directory = folder / "state"
     directory.mkdir(mode=0o700)
-    os.chown(directory, USER, USER)
+    (directory / "collector.json").touch()  # an agent has joined
+    for path in (directory, *directory.iterdir()):
+        os.chown(path, USER, USER)
     return directory
 
 
@@ -58,6 +60,7 @@ def test_service_can_read_that_root_paused_it(state: Path) -> None:
 
 
 def test_service_can_read_the_keys_that_root_made_by_an_invite(state: Path) -> None:
+    (state / "collector.json").unlink()  # an empty one may become a collector's
     done = run_program("collector", "invite", "--data", str(state), "--endpoint", "127.0.0.1:7443")
     assert done.returncode == 0, done.stderr
     owners = {path.name: path.stat().st_uid for path in state.rglob("*")}
@@ -70,6 +73,7 @@ def test_link_in_the_directory_leads_root_nowhere(state: Path) -> None:
     victim = state.parent / "victim"
     victim.write_text("kept")
     (state / ".paused.json.new").symlink_to(victim)
+    (state / "paused.json").symlink_to(victim)
     assert run_program("agent", "pause", "--state", str(state)).returncode == 1
     assert victim.read_text() == "kept"
 

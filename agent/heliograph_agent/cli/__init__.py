@@ -2,9 +2,8 @@
 
 Exit codes: 0 done, 1 failed, 2 wrong usage. An error is one sentence on stderr, with its fix.
 
->>> main(["resume"])
-Going on.
-0
+Example:
+    exit_code = main(["status", "--json"])
 """
 
 import argparse

@@ -60,8 +60,14 @@ def add_parser(commands: "cli.Subparsers") -> None:
 def run(args: argparse.Namespace) -> int:
     state = cli.get_state(args)
     _stop_running(state)
-    if not (args.erase or state.path(COLLECTOR).exists()):
-        print(_("This agent serves no collector; nothing to leave."))
+    may_have_files = args.erase and state.root.exists()
+    if not may_have_files and state.read(COLLECTOR) is None:
+        print(
+            _(
+                "No agent has joined in {root}: there is nothing to leave. One that has joined in "
+                "another directory still runs: name that one with --state."
+            ).format(root=state.root)
+        )
         return 0
     goodbye = _Goodbye()
     if state.root.exists():

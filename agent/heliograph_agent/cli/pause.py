@@ -1,16 +1,18 @@
 """`pause` and `resume`: a switch that works offline and survives a restart."""
 
 import argparse
+import os
 import re
 from datetime import UTC, datetime, timedelta
 
 from heliograph.clock import Clock, SystemClock
 from heliograph.translation import translate as _
 from heliograph_agent import cli
-from heliograph_agent.state import PAUSED
+from heliograph_agent.state import COLLECTOR, PAUSED, State, StateError
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 FOREVER_US = 0
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # which Windows lacks
 
 
 def add_parser(commands: "cli.Subparsers") -> None:
@@ -37,14 +39,48 @@ def add_parser(commands: "cli.Subparsers") -> None:
 
 def run(args: argparse.Namespace) -> int:
     state = cli.get_state(args)
-    state.prepare()
+    _check_joined(state)
     if args.command == "resume":
         state.remove(PAUSED)
         print(_("Going on."))
         return 0
-    state.write_json(PAUSED, {"until_us": args.until})
-    print(_describe_pause(args.until))
+    print(_describe_pause(_write_pause(state, args.until)))
     return 0
+
+
+def _write_pause(state: State, until_us: int) -> int:
+    """Write the switch; return the end that it has, which a full disk has no room for.
+
+    An empty file takes no block of the disk, and pauses until `resume`. Where there is no room even
+    for that, or this user may not write, the running agent is ended. Raises StateError.
+    """
+    try:
+        state.write_json(PAUSED, {"until_us": until_us})
+    except StateError:
+        try:
+            os.close(os.open(state.path(PAUSED), os.O_WRONLY | os.O_CREAT | _NO_LINK, 0o600))
+        except OSError:
+            if state.stop_running():
+                cli.print_note(
+                    _("The running agent is stopped instead; do not start it before `pause` works.")
+                )
+            raise
+        return FOREVER_US
+    return until_us
+
+
+def _check_joined(state: State) -> None:
+    """Refuse a directory of no agent, lest one that runs elsewhere seems paused.
+
+    Raises StateError.
+    """
+    if state.read(COLLECTOR) is None:
+        raise StateError(
+            _(
+                "No agent has joined in {root}, so nothing was changed: name the directory of "
+                "the agent that you mean with --state."
+            ).format(root=state.root)
+        )
 
 
 def parse_until(value: str, clock: Clock | None = None) -> int:

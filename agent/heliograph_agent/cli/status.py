@@ -21,7 +21,15 @@ from heliograph_agent.runtime.status_file import (
     describe_queue,
     read_status,
 )
-from heliograph_agent.state import CONSENT, PAUSED, SPOOL, Collector, State, StateLockedError
+from heliograph_agent.state import (
+    CONSENT,
+    PAUSED,
+    SPOOL,
+    Collector,
+    State,
+    StateError,
+    StateLockedError,
+)
 
 # Results that were summarized because the spool was full; number and outcomes arrive.
 SUMMED = {
@@ -102,13 +110,21 @@ def run(args: argparse.Namespace) -> int:
         "joined": collector.endpoint,
         "role": collector.role,
         "consent": state.read(CONSENT) is not None,
-        "paused": cast("Pause | None", state.read_json(PAUSED)),
+        "paused": _read_pause(state),
     }
     if args.json:
         print(json.dumps(status))
     else:
         _print_status(status)
     return 0
+
+
+def _read_pause(state: State) -> Pause | None:
+    """Read until when the agent is paused; an empty or damaged file pauses until `resume`."""
+    try:
+        return cast("Pause | None", state.read_json(PAUSED))
+    except StateError:
+        return {"until_us": 0}
 
 
 def _count_spool(state: State, collector: Collector) -> QueueStatus | None:

@@ -52,6 +52,7 @@ from heliograph_agent.uplink.transports import (
     Transport,
     TransportSelector,
     UplinkError,
+    choose_failure_sentence,
     describe_reason,
     list_transports,
 )
@@ -277,7 +278,7 @@ class Uplink:
         else:
             self._failed_passes.for_wait = 1  # the next transport within a second
         if self.status.connected or reason != self.status.last_failure:
-            log.warning(mark("%s; results are kept and sent later"), describe_reason(reason))
+            log.warning(choose_failure_sentence(reason), describe_reason(reason))
         self._set_status(
             replace(
                 self.status,

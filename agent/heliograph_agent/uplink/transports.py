@@ -82,6 +82,13 @@ SENTENCES = {
 }
 
 
+def choose_failure_sentence(reason: Reason) -> str:
+    """Choose what the log says of a failed transport, with a place for the reason."""
+    if reason is Reason.SPOOL:  # new results may be lost
+        return mark("%s; nothing is sent meanwhile")
+    return mark("%s; results are kept and sent later")
+
+
 def describe_reason(reason: str) -> str:
     """Return a sentence in the reader's language; an unknown reason as it is."""
     return _(SENTENCES[Reason(reason)]) if reason in SENTENCES else reason
