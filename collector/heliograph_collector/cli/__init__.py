@@ -93,8 +93,7 @@ def main(argv: Sequence[str], *, is_program: bool = False) -> int:
     try:
         if not getattr(args, "is_offline", False):  # the agent's libraries are enough there
             _check_libraries(args.command)
-        if is_program and getattr(args, "opens_data", False) and args.command not in KEEPS_ROOT:
-            act_as_owner(load_cli_config(args).data)
+        _enter_data_directory(args, is_program=is_program)
         code: int = _import_command(args.command).run(args)
         sys.stdout.flush()
     except (CommandError, KeysError) as error:
@@ -109,6 +108,15 @@ def main(argv: Sequence[str], *, is_program: bool = False) -> int:
     except KeyboardInterrupt:
         return _print_failure("stopped.")
     return code
+
+
+def _enter_data_directory(args: argparse.Namespace, *, is_program: bool) -> None:
+    """Act as the directory's owner, and refuse one of no collector. Raises CommandError."""
+    opens_data = getattr(args, "opens_data", False)
+    if is_program and opens_data and args.command not in KEEPS_ROOT:
+        act_as_owner(load_cli_config(args).data)
+    if getattr(args, "acts_on_collector", False):
+        check_directory(load_cli_config(args).data)
 
 
 def _find_database(args: argparse.Namespace) -> Path:
@@ -163,13 +171,19 @@ def add_command(
     )
 
 
-def add_common_options(command: argparse.ArgumentParser) -> None:
-    """Add the options that most commands share."""
+def add_common_options(
+    command: argparse.ArgumentParser, *, acts_on_collector: bool = False
+) -> None:
+    """Add the options that most commands share.
+
+    Args:
+        acts_on_collector: The command needs a collector's data (`check_directory`).
+    """
     command.add_argument(
         "--data", metavar="DIR", help="the collector's data directory (./heliograph-data)"
     )
     command.add_argument("--config", metavar="FILE", help="configuration file, YAML")
-    command.set_defaults(opens_data=True)
+    command.set_defaults(opens_data=True, acts_on_collector=acts_on_collector)
 
 
 def load_cli_config(args: argparse.Namespace, **overrides: object) -> "Config":
@@ -200,6 +214,23 @@ def print_progress(state: str) -> None:
     """Overwrite the progress line on stderr, if that is a terminal."""
     if sys.stderr.isatty():
         print(f"\r{state}", end="", file=sys.stderr, flush=True)
+
+
+def check_directory(data: Path) -> None:
+    """Refuse a directory of no collector, and make nothing there. Raises CommandError.
+
+    Its agents would never come, and its lists are empty. An empty one may become a collector's.
+    """
+    try:
+        is_empty = data.is_dir() and not any(data.iterdir())
+        is_collector = is_empty or (data / "keys").is_dir() or (data / "fleet.db").exists()
+    except OSError:  # opening the keys gives the reason
+        return
+    if not is_collector:
+        raise CommandError(
+            f"no collector has its data in {data}: name its directory by --data, or start "
+            f"`heliograph-collector serve --data {data}` first."
+        )
 
 
 def check_store_exists(config: "Config") -> None:

@@ -55,7 +55,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     vouching.add_argument("id", metavar="ID", help="the agent's id, or its first characters")
     for action in (listing, revoking, clearing, vouching):
-        add_common_options(action)
+        add_common_options(action, acts_on_collector=True)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -50,7 +50,7 @@ def add_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
         "--receipts", metavar="FILE", type=Path, help="where to write them (FILE.receipts)"
     )
     command.add_argument("--json", action="store_true", help="one JSON object")
-    add_common_options(command)
+    add_common_options(command, acts_on_collector=True)
 
 
 def run(args: argparse.Namespace) -> int:

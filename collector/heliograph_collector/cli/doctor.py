@@ -5,6 +5,7 @@ the place and the remedy.
 """
 
 import argparse
+import json
 import os
 import stat
 from contextlib import closing
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import Clock, SystemClock
 from heliograph.units import DAY_US
-from heliograph_collector.cli import add_common_options, load_cli_config
+from heliograph_collector.cli import add_common_options, load_cli_config, parse_endpoint
+from heliograph_collector.cli.doctor_places import check_places
 from heliograph_collector.cli.finding import Finding, Level, select_certificate
 from heliograph_collector.config.roles import JUDGE, PUBLISH
 
@@ -45,8 +47,12 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     add_common_options(command)
     command.add_argument(
         "--public",
-        action="store_true",
-        help="check too whether the addresses of invites and entrances are reached from outside",
+        nargs="?",
+        const="",
+        type=parse_endpoint,
+        metavar="HOST:PORT",
+        help="check too whether this address, or that of invites, and the entrances are reached "
+        "from outside",
     )
     command.add_argument(
         "--from",
@@ -55,17 +61,21 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         metavar="HOST",
         help="with --public: a machine in another network, which is asked by ssh and needs openssl",
     )
+    command.add_argument("--json", action="store_true", help="print a JSON array")
 
 
 def run(args: argparse.Namespace) -> int:
     config = load_cli_config(args)
     findings = examine(config)
-    if args.public or args.helper:
+    if args.public is not None or args.helper:
         from heliograph_collector.cli.doctor_public import check_public
 
-        findings += check_public(config, args.helper)
-    for finding in findings:
-        print(f"{finding.level.value:8} {finding.subject:15} {finding.sentence}")
+        findings += check_public(config, args.helper, args.public)
+    if args.json:
+        print(json.dumps([finding.to_json() for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            print(f"{finding.level.value:8} {finding.subject:15} {finding.sentence}")
     return 1 if any(finding.level is Level.FAILURE for finding in findings) else 0
 
 
@@ -96,6 +106,7 @@ def examine(config: "Config") -> list[Finding]:
         ),
         check_agents(config.data),
         check_intake(config.data),
+        check_places(config),
         check_invites(config),
         check_pages(config),
         check_contact(config),
@@ -205,6 +216,9 @@ def check_clock(data: Path, clock: Clock) -> Finding:
 
     from heliograph_collector.store.journal.tables import read_expiry_us
 
+    if not (data / "journal.db").exists():
+        sentence = "there is no journal yet to compare it with: start `serve` once."
+        return Finding(Level.WARNING, "clock", sentence)
     try:
         journal = sqlite3.connect(f"{(data / 'journal.db').absolute().as_uri()}?mode=ro", uri=True)
         with closing(journal):

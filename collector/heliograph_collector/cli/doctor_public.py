@@ -30,18 +30,21 @@ _SSH_FAILED = 255  # exit code of ssh(1) for its own errors
 _HASH_HEX = 64
 
 
-def check_public(config: Config, helper: str) -> list[Finding]:
+def check_public(config: Config, helper: str, address: str | None = None) -> list[Finding]:
     """Check that invitations' address and all entrances show our key, as seen from `helper`.
 
     Without one, how to look is said of each.
+
+    Args:
+        address: HOST:PORT in place of the address that invites name.
     """
     try:
-        own = find_public_endpoint(config)
+        own = find_public_endpoint(config, address)
         key = encode_public_key(select_certificate(tls_file(config.data).read_bytes()))
     except (CommandError, OSError, ValueError) as error:
         return [Finding(Level.FAILURE, _SUBJECT, f"{error}")]
     if is_loopback(split_endpoint(own)[0]):
-        sentence = f"invites name {own}, which is this machine alone: set the key endpoint."
+        sentence = f"{own} is this machine alone: set the key endpoint, which invites name."
         return [Finding(Level.FAILURE, _SUBJECT, sentence)]
     addresses = dict.fromkeys((own, *_list_entrances(config)))
     return [_check_address(address, key, helper) for address in addresses]

@@ -33,7 +33,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command.add_argument(
         "--response", metavar="FILE", type=Path, help="where to write the answer (FILE.response)"
     )
-    add_common_options(command)
+    add_common_options(command, acts_on_collector=True)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,6 +16,9 @@ class Finding:
     subject: str
     sentence: str
 
+    def to_json(self) -> dict[str, str]:
+        return {"level": self.level.value, "subject": self.subject, "sentence": self.sentence}
+
 
 def select_certificate(pem: bytes) -> bytes:
     """Return the certificate of a file that begins with its key. Raises ValueError."""

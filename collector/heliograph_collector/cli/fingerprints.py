@@ -62,7 +62,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     for each in (list_parser, import_parser, score_parser):
         each.add_argument("--json", action="store_true", help="JSON")
-    for each in (list_parser, import_parser, export_parser, remove_parser, score_parser):
+    for each in (list_parser, export_parser, remove_parser):
+        add_common_options(each, acts_on_collector=True)
+    for each in (import_parser, score_parser):
         add_common_options(each)
 
 

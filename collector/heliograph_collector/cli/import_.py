@@ -118,7 +118,7 @@ def _add_code_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
         "--force", action="store_true", help="check it in spite of the hour's wrong codes"
     )
     command.add_argument("--json", action="store_true", help="one JSON object")
-    add_common_options(command)
+    add_common_options(command, acts_on_collector=True)
 
 
 def _import_code(args: argparse.Namespace) -> int:

@@ -4,7 +4,6 @@ import argparse
 import re
 import sys
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from heliograph.address import split_endpoint
@@ -31,7 +30,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "invite --uses 20 --expires 7d",
         description="Prints a line for `heliograph-agent join`, and on a terminal its QR code.",
     )
-    add_common_options(command)
+    add_common_options(command, acts_on_collector=True)
     command.add_argument(
         "--uses",
         type=parse_uses,
@@ -70,7 +69,6 @@ def run(args: argparse.Namespace) -> int:
     from heliograph_collector.fleet.trust_chain import ensure_charter, load_charter_digest
 
     config = load_cli_config(args)
-    check_directory(config.data)
     endpoint_address = find_public_endpoint(config, args.endpoint)
     keyring = open_keyring(config.data, [split_endpoint(endpoint_address)[0]])
     now_s = SystemClock().wall_us() // 1_000_000
@@ -93,23 +91,6 @@ def run(args: argparse.Namespace) -> int:
     print_qr_code(line)
     _describe_reach(endpoint_address)
     return 0
-
-
-def check_directory(data: Path) -> None:
-    """Refuse a directory of no collector: its agents would never come. Raises CommandError.
-
-    An empty one may become a collector's.
-    """
-    try:
-        is_empty = data.is_dir() and not any(data.iterdir())
-        is_collector = is_empty or (data / "keys").is_dir()
-    except OSError:  # opening the keys gives the reason
-        return
-    if not is_collector:
-        raise CommandError(
-            f"no collector has its data in {data}: name its directory by --data, or start "
-            f"`heliograph-collector serve --data {data}` first."
-        )
 
 
 def _describe_reach(address: str) -> None:

@@ -51,7 +51,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
                 "--draft", metavar="FILE", type=Path,
                 help="write a draft for root shares to sign, in place of signing here",
             )  # fmt: skip
-        add_common_options(action)
+        add_common_options(action, acts_on_collector=True)
     add_root_parser(actions)
 
 

@@ -37,7 +37,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     setting = add_command(actions, "set", "sign a new plan", "plan set plan.yml")
     setting.add_argument("file", metavar="FILE", help="YAML, as `plan show` prints it")
     for action in (showing, setting):
-        add_common_options(action)
+        add_common_options(action, acts_on_collector=action is showing)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -21,8 +21,7 @@ from heliograph.v1.intake_pb2 import Invite
 from heliograph.yaml_document import read_yaml
 from heliograph_agent.experiments import REGISTRY
 from heliograph_collector import cli
-from heliograph_collector.cli import CommandError
-from heliograph_collector.cli.invite import check_directory, parse_duration_s
+from heliograph_collector.cli.invite import parse_duration_s
 from heliograph_collector.fleet import Fleet, open_keyring, plan_file
 from heliograph_collector.fleet.plans import build_default_plan, load_current_plan
 from heliograph_collector.fleet.registry import AgentSighting
@@ -271,16 +270,27 @@ def test_invite_prints_qr_code_on_a_terminal_only(tmp_path: Path) -> None:
     assert "connect to 127.0.0.1:7443. Only agents on this machine reach that" in drawn
 
 
-def test_invite_of_a_directory_without_a_collector_makes_nothing(
-    run: Command, tmp_path: Path
+@pytest.mark.parametrize(
+    "command",
+    [
+        "invite", "agents list", "agents revoke 3f9a", "agents clear 3f9a", "agents vouch 3f9a",
+        "plan show", "keys show", "keys rotate", "fingerprints list", "fingerprints remove isp.csv",
+        "enrol request.bin", "import bundle results.bundle", "import code 12345",
+    ],
+)  # fmt: skip
+def test_a_directory_without_a_collector_is_named_and_stays_as_it_is(
+    run: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
+    """It is the wrong one: "no agent is enrolled" would be taken for the truth."""
     (tmp_path / "data" / "photo.jpg").touch()
-    ran = run("invite")
+    ran = run(*command.split())
     assert (ran.code, ran.out) == (1, "")
     assert f"no collector has its data in {tmp_path / 'data'}" in ran.err
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["photo.jpg"]
-    with pytest.raises(CommandError, match="serve --data"):
-        check_directory(tmp_path / "missing")
+    missing = tmp_path / "missing"
+    assert cli.main([*command.split(), "--data", str(missing)]) == 1
+    assert f"serve --data {missing}" in capsys.readouterr().err
+    assert not missing.exists()
 
 
 def test_damaged_key_and_database_are_sentences(run: Command, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`doctor` finds what would leave volunteers, readers or secrets outside or open."""
 
+import json
 import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -26,6 +27,7 @@ from heliograph_collector.cli.doctor import (
     check_readiness,
     examine,
 )
+from heliograph_collector.cli.doctor_places import check_places
 from heliograph_collector.cli.doctor_public import check_public
 from heliograph_collector.cli.finding import Level
 from heliograph_collector.config.endpoint_file import EndpointFile
@@ -33,6 +35,7 @@ from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import Fleet, open_keyring
 from heliograph_collector.fleet.certificate import encode_public_key, make_certificate
 from heliograph_collector.fleet.quarantine import enrol_without_invite, record_clone
+from heliograph_collector.ingest.geo.asn_table import write_table
 from heliograph_collector.model.signals import Goodbye
 from heliograph_collector.store.journal.journal import Journal
 from support.hand_clock import HandClock
@@ -122,6 +125,40 @@ def test_nothing_is_claimed_of_an_address_that_nobody_asked_from_outside(data: P
     assert "openssl s_client -connect 192.0.2.2:443" in second.sentence
     (local,) = check_public(Config(data=data, endpoint="127.0.0.1:7443"), "")
     assert (local.level, "this machine alone" in local.sentence) == (Level.FAILURE, True)
+
+
+def test_an_address_and_json_may_be_asked_for(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(["doctor", "--data", str(data), "--json", "--public", "192.0.2.9:443"])
+    findings = json.loads(capsys.readouterr().out)
+    assert {tuple(finding) for finding in findings} == {("level", "subject", "sentence")}
+    (public,) = [f["sentence"] for f in findings if f["subject"] == "public address"]
+    assert "openssl s_client -connect 192.0.2.9:443" in public
+    with pytest.raises(SystemExit):
+        cli.main(["doctor", "--data", str(data), "--public", "192.0.2.9"])
+    assert "must be HOST:PORT" in capsys.readouterr().err
+
+
+def test_a_journal_that_is_not_there_yet_is_no_question_of_the_user(data: Path) -> None:
+    finding = check_clock(data, HandClock())
+    assert (finding.level, "start `serve` once" in finding.sentence) == (Level.WARNING, True)
+    (data / "journal.db").write_bytes(b"damaged")
+    assert "as the user that runs" in check_clock(data, HandClock()).sentence
+
+
+def test_missing_tables_of_places_are_named_with_what_they_cost(data: Path) -> None:
+    config = Config(data=data)
+    both = check_places(config)
+    assert both.level is Level.WARNING
+    assert "no country and no asn table" in both.sentence
+    assert "count as one unknown network" in both.sentence
+    assert "geo install" in both.sentence
+    (data / "geo").mkdir()
+    write_table(data / "geo" / "asn.table", [(16_777_216, 16_777_471, 13335)], [])
+    assert "no country table" in check_places(config).sentence
+    (data / "geo" / "country.mmdb").write_bytes(b"damaged")
+    assert check_places(config).level is Level.FAILURE
 
 
 def own_certificate(data: Path) -> bytes:
