@@ -1,11 +1,13 @@
 """Blackout: a fault of the collector, and the vantages whose silence it explains."""
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.detector_state import CoverageGap
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.slow_returns import list_late
 from heliograph_collector.detect.silence.vantage_presence import (
     PresenceStatus,
     VantagePresence,
@@ -20,6 +22,7 @@ _PUBLIC_REASONS = {
 }
 _WITHOUT_GRACE = (FaultReason.TAKEOVER, FaultReason.STALLED, FaultReason.HOST)
 _REVIEW_US = 10 * SECOND_US  # hosts have told their sessions by then; assumed
+_LATE_US = 30 * SECOND_US  # between two looks at who is late; assumed
 _AWAITED_SHARE = 0.2  # of a country, whose silence may hide a cut of a region; assumed
 
 
@@ -30,6 +33,7 @@ class Blackout:
     fault: Fault
     until_us: int
     affected: list[VantagePresence]
+    late: list[VantagePresence] = field(default_factory=list)  # as seen last, after it was settled
 
     @property
     def is_takeover(self) -> bool:
@@ -52,6 +56,38 @@ class Blackout:
         """Return whether this is the same fault, reported again because it continues."""
         return replace(self.fault, until_us=fault.until_us) == fault
 
+    def defer(self, presence: PresenceTracker, silences: deque[VantagePresence]) -> None:
+        """Defer silences since a heartbeat before the fault, as it may explain them."""
+        since_us = self.fault.at_us - int(presence.limits.beat_s * SECOND_US)
+        for vantage in list(silences):
+            is_explained = vantage.heard_us >= since_us and affects(self.fault, vantage)
+            if is_explained and vantage.is_silent:
+                presence.defer(vantage)
+                self.affected.append(vantage)
+                silences.remove(vantage)
+
+    def hand_over(self, blackouts: Iterable["Blackout"]) -> bool:
+        """Let a later start await who is missing; return whether there was one."""
+        is_start = self.fault.is_start
+        later = [b for b in blackouts if b.fault.is_start and b.fault.at_us > self.fault.at_us]
+        if is_start and later:
+            later[-1].affected += self.affected
+            self.affected = []
+        return is_start and bool(later)
+
+    def list_settled(self, now_us: int) -> list[VantagePresence]:
+        """List those of whom it is known whether they are back: all but who may only be late."""
+        affected = list(dict.fromkeys(self.affected))
+        is_restart = self.fault.why is FaultReason.RESTART
+        self.late = list_late(affected, self.fault.until_us, now_us) if is_restart else []
+        late = set(self.late)
+        is_first = now_us <= self.until_us
+        return [v for v in affected if v not in late and (is_first or not v.deferred)]
+
+    def next_look_us(self, now_us: int) -> int | None:
+        """Return when to see who is late still; None if nobody is."""
+        return now_us + _LATE_US if self.late else None
+
     def list_reviews_us(self, fault: Fault) -> range:
         """List when to see, after a report of a takeover, of which countries many are awaited."""
         if fault.why is not FaultReason.TAKEOVER:
@@ -59,22 +95,24 @@ class Blackout:
         return range(fault.until_us + _REVIEW_US, self.until_us, _REVIEW_US)
 
     def review_gaps(self, gaps: Sequence[CoverageGap], now_us: int) -> list[CoverageGap]:
-        """Return the gaps with those of the countries of which many are awaited after a takeover.
+        """Return the gaps with those of the countries of which many are awaited after a start.
 
-        Their agents may be at a host that died with the leader. Each gap lasts until the missing
-        are known, or ends now if they have come back.
+        After a takeover their agents may be at a host that died with the leader; after a restart
+        they may be late. Each gap lasts until the missing are known, or ends now if they have come
+        back.
         """
-        if not self.is_takeover:
+        if not self.fault.is_start:
             return list(gaps)
+        until_us = self.next_look_us(now_us) or self.until_us
         why = FaultReason.RESTART.value
         open_gaps = {
-            country: CoverageGap(self.fault.at_us, self.until_us, why, country)
+            country: CoverageGap(self.fault.at_us, until_us, why, country)
             for country in self._list_unseen()
         }
         reviewed = []
         for gap in gaps:
             is_open = bool(gap.country) and (gap.since_us, gap.why) == (self.fault.at_us, why)
-            if is_open and gap.until_us > now_us:
+            if is_open and gap.until_us >= now_us:
                 reviewed.append(open_gaps.pop(gap.country, replace(gap, until_us=now_us)))
             else:
                 reviewed.append(gap)
@@ -82,10 +120,19 @@ class Blackout:
 
     def _list_unseen(self) -> list[str]:
         known = Counter(v.place.country for v in self.affected)
-        awaited = Counter(
-            v.place.country for v in self.affected if v.status is PresenceStatus.AWAITED
-        )
+        unseen = self.late
+        if self.is_takeover:
+            unseen = [v for v in self.affected if v.status is PresenceStatus.AWAITED]
+        awaited = Counter(v.place.country for v in unseen)
         return sorted(c for c, count in awaited.items() if count >= _AWAITED_SHARE * known[c])
+
+
+def select_pending(
+    blackouts: Iterable[Blackout], timers: Iterable[tuple[int, int, str, object]], since_us: int
+) -> list[Blackout]:
+    """Select the blackouts that a fault which began then may continue, or that a timer settles."""
+    due = {id(target) for *_, target in timers}
+    return [b for b in blackouts if b.until_us >= since_us or id(b) in due]
 
 
 def _build_gap(fault: Fault, until_us: int) -> CoverageGap:

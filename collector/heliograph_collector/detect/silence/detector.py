@@ -22,14 +22,19 @@ from dataclasses import dataclass
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.level import fall, presence_level
 from heliograph_collector.detect.silence import blocked_entrances, confounders, evasion, voters
-from heliograph_collector.detect.silence.blackout import Blackout, compute_grace_us, put_gap
+from heliograph_collector.detect.silence.blackout import (
+    Blackout,
+    compute_grace_us,
+    put_gap,
+    select_pending,
+)
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
 from heliograph_collector.detect.silence.detector_state import CoverageGap, SilenceDetectorState
 from heliograph_collector.detect.silence.merging import select_outside
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.outage_record import build_incident, restore_outage
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.detect.silence.vantage_presence import VantagePresence, affects
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.scope import Scope
@@ -272,7 +277,7 @@ class SilenceDetector:
         self.coverage_gaps = put_gap(self.coverage_gaps, fault, until_us)
         if fault.why is FaultReason.HOST:
             return  # who is missing elsewhere is found without delay
-        self._blackouts = [b for b in self._blackouts if b.until_us >= fault.at_us]
+        self._blackouts = select_pending(self._blackouts, self._timers, fault.at_us)
         blackout = next((b for b in self._blackouts if b.is_continued_by(fault)), None)
         if blackout is None:
             blackout = Blackout(fault, until_us, self._presence.suspend(fault))
@@ -281,19 +286,9 @@ class SilenceDetector:
             blackout.until_us = max(until_us, blackout.until_us)
         if fault.why is not FaultReason.TAKEOVER:
             for silences in self._recent_silences.values():
-                self._defer_silences(silences, blackout)
+                blackout.defer(self._presence, silences)
         for due_us in (*blackout.list_reviews_us(fault), blackout.until_us):
             self._add_timer(due_us, "settle", blackout)
-
-    def _defer_silences(self, silences: deque[VantagePresence], blackout: Blackout) -> None:
-        """Defer silences since a heartbeat before the fault, as it may explain them."""
-        since_us = blackout.fault.at_us - int(self._limits.beat_s * SECOND_US)
-        for vantage in list(silences):
-            is_explained = vantage.heard_us >= since_us and affects(blackout.fault, vantage)
-            if is_explained and vantage.is_silent:
-                self._presence.defer(vantage)
-                blackout.affected.append(vantage)
-                silences.remove(vantage)
 
     def _resolve_blackout(self, blackout: Blackout, now_us: int) -> None:
         if now_us < blackout.until_us:  # a review, or of a fault that continued
@@ -301,9 +296,14 @@ class SilenceDetector:
             for country in voters.end_wait(self._presence) if blackout.is_takeover else ():
                 self._schedule(now_us, "look", country)
             return
-        vantages = list({id(vantage): vantage for vantage in blackout.affected}.values())
-        for vantage in self._presence.resolve_fault(vantages, blackout.fault, now_us):
+        if blackout.hand_over(self._blackouts):
+            return
+        settled = blackout.list_settled(now_us)
+        self.coverage_gaps = blackout.review_gaps(self.coverage_gaps, now_us)
+        for vantage in self._presence.resolve_fault(settled, blackout.fault, now_us):
             self._on_silent(vantage)
+        if (next_us := blackout.next_look_us(now_us)) is not None:
+            self._add_timer(next_us, "settle", blackout)
 
     def _evaluate(self, country: str, now_us: int) -> None:
         silences = self._recent_silences[country]

@@ -50,6 +50,7 @@ class VantagePresence:
     heard_us: int = 0
     lost_us: int = 0
     back_us: int = 0  # last return from a silence
+    resumed_us: int = 0  # last return of one that was awaited since a start of the collector
     closed_us: int = 0  # as in `VantageLoss`, of its last loss
     lost_in: int = 0  # the network that it was lost in; 0 is unknown
     lost_by: str = ""  # the carrier that it was lost by …
@@ -281,6 +282,8 @@ class VantagePresence:
             self.left_home_us = signal.at_us if self.is_live else max(self.lost_us, self.left_us)
 
     def _note_restart(self, signal: VantageArrival) -> None:
+        if self.status is PresenceStatus.AWAITED:
+            self.resumed_us = signal.at_us
         is_new_edition = bool(self.edition) and signal.edition not in ("", self.edition)
         is_away = self.status is PresenceStatus.AWAY
         if is_new_edition or (is_away and 0 < signal.at_us - self.left_us <= _RESTART_US):

@@ -1,0 +1,116 @@
+"""A country that comes back slowly from a start of ours is unknown; one that does not is cut."""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+import pytest
+
+from heliograph_collector.detect import SilenceDetector, detect_silence
+from heliograph_collector.detect.silence.detector import Findings
+from heliograph_collector.model.signals import (
+    Fault,
+    FaultReason,
+    VantageArrival,
+    VantageLoss,
+    VantageRef,
+    sort_signals,
+)
+from heliograph_lab.evaluate.population import FIXED
+from support.presence_model import KZ, Signals, at, confirmed, country, live, world
+
+DOWN, UP = 7_200.0, 7_380.0  # between them the collector is away
+PEOPLE = country() + world()
+Back = Callable[[VantageRef, Random], float | None]  # seconds until one is back; None: it is cut
+
+
+def fast(_: VantageRef, rng: Random) -> float:
+    return rng.uniform(0, 60)
+
+
+def slow(_: VantageRef, rng: Random) -> float:
+    return rng.uniform(0, 3_000)
+
+
+def cut(_: VantageRef, __: Random) -> None:
+    return None
+
+
+def restart(back: Back, rng: Random, people: Sequence[VantageRef] = PEOPLE) -> Signals:
+    """Restart the collector; Kazakhstan is back as `back` says, the others within a minute."""
+    signals = [s for s in live(people, Random(5), 2, churn=0) if s.at_us < at(DOWN)]
+    signals.append(Fault(at(DOWN), at(UP), FaultReason.RESTART))
+    for vantage in people:
+        after_s = back(vantage, rng) if KZ(vantage) else fast(vantage, rng)
+        if after_s is not None:
+            signals.append(VantageArrival(at(UP + after_s), vantage))
+    return signals
+
+
+def play(signals: Signals) -> Findings:
+    return detect_silence(signals, at(UP + 4_000))
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3, 4])
+def test_a_country_that_redials_over_fifty_minutes_is_unknown(seed: int) -> None:
+    findings = play(restart(slow, Random(seed)))
+    assert confirmed(findings.incidents) == []
+    (gap,) = [gap for gap in findings.coverage_gaps if gap.country == "KZ"]
+    assert gap.why == "restart"
+    assert at(UP + 1_800) < gap.until_us <= at(UP + 3_030)
+
+
+@pytest.mark.parametrize(("back", "most_s"), [(cut, 300), (None, 600)])
+def test_a_cut_during_the_restart_is_told(back: Back | None, most_s: float) -> None:
+    """Nobody is back, or those whose networks are exempt."""
+    rng = Random(1)
+    exempt = set(rng.sample([v for v in PEOPLE if KZ(v)], 3))
+    spare: Back = back or (lambda v, r: fast(v, r) if v in exempt else None)
+    (incident,) = confirmed(play(restart(spare, rng)).incidents)
+    assert incident.scope.is_national
+    assert (incident.confirmed_us or 0) <= at(UP + most_s)
+    assert incident.started.earliest_us <= at(DOWN) < at(UP) <= incident.started.latest_us
+
+
+def test_a_cut_of_one_operator_during_the_restart_is_told_as_soon_as_before() -> None:
+    people = country(each=3) + world()
+    back: Back = lambda v, r: None if v.place.asn == FIXED[0] else fast(v, r)  # noqa: E731
+    (incident,) = confirmed(play(restart(back, Random(2), people)).incidents)
+    assert incident.scope.asn == FIXED[0]
+    assert (incident.confirmed_us or 0) <= at(UP + 270)
+
+
+def test_a_cut_of_those_who_were_back_and_those_who_were_not_is_told() -> None:
+    rng = Random(3)
+    signals = restart(slow, rng)
+    onset_us = at(UP + 600)
+    back = {s.witness for s in signals if isinstance(s, VantageArrival) and s.at_us > at(UP)}
+    late = [s for s in signals if s.at_us > onset_us]
+    fallen = back - {s.witness for s in late if isinstance(s, VantageArrival)}
+    signals = [s for s in signals if s.at_us <= onset_us]
+    for vantage in filter(KZ, fallen):
+        heard_us = onset_us - rng.randrange(15_000_000)
+        signals.append(VantageLoss(heard_us + 37_500_000, vantage.nym, heard_us))
+    (incident,) = confirmed(play(signals).incidents)
+    assert incident.scope.is_national
+    assert (incident.confirmed_us or 0) <= onset_us + 1_200_000_000
+
+
+def test_a_second_start_awaits_who_was_late_for_the_first() -> None:
+    """What is late is in no state that a checkpoint cannot hold."""
+    signals = restart(slow, Random(4))
+    again_us = at(UP + 400)
+    before = [s for s in signals if s.at_us < again_us]
+    detector = SilenceDetector()
+    for signal in sort_signals(before):
+        detector.on_signal(signal)
+    detector = SilenceDetector.from_state(detector.state())
+    detector.on_signal(Fault(again_us, again_us + 10_000_000, FaultReason.RESTART))
+    rng = Random(6)
+    for signal in sort_signals(
+        VantageArrival(again_us + 10_000_000 + rng.randrange(60_000_000), vantage)
+        for vantage in PEOPLE
+    ):
+        detector.on_signal(signal)
+    detector.advance_to(at(UP + 4_000))
+    detector.state()
+    assert confirmed(detector.findings().incidents) == []
