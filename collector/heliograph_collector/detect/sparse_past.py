@@ -19,6 +19,7 @@ from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect.stats.tails import beta_binomial_tail
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Incident, IncidentState
+from heliograph_collector.model.scope import is_in_cells
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS
 
@@ -41,7 +42,7 @@ def confirm_against_past(incident: Incident, votes: Sequence[ServiceVote]) -> In
     if incident.confirmed_us is None:
         return incident
     since_us = incident.started.latest_us
-    rows = [vote for vote in votes if _says_something(incident, vote)]
+    rows = select_rows(incident, votes)
     past = _count_past(vote for vote in rows if vote.at_us < since_us)
     until_us = incident.ended.latest_us if incident.ended else rows[-1].at_us + 1
     count = VoteCount()
@@ -54,6 +55,16 @@ def confirm_against_past(incident: Incident, votes: Sequence[ServiceVote]) -> In
             return replace(incident, confirmed_us=max(incident.confirmed_us, hour_us))
     state = IncidentState.SUSPECTED if incident.closed_us is None else IncidentState.WITHDRAWN
     return replace(incident, confirmed_us=None, state=state, confidence=_CONFIDENCE)
+
+
+def select_rows(incident: Incident, votes: Iterable[ServiceVote]) -> list[ServiceVote]:
+    """Select the votes in the cells of a block that say whether its service works."""
+    return [
+        vote
+        for vote in votes
+        if (vote.standing is VoteValue.GOOD or vote.standing in FAILING_VALUES)
+        and is_in_cells(vote.witness.place, incident.parts)
+    ]
 
 
 def _count_past(past: Iterable[ServiceVote]) -> VoteCount:
@@ -78,8 +89,3 @@ def is_no_chance(past: VoteCount, block: VoteCount, chance: float = _CHANCE) -> 
     rows = past.votes + _PRIOR.votes
     mean = min((past.hits + _PRIOR.hits) / rows, _MOST_USUAL)
     return beta_binomial_tail(int(block.hits), int(block.votes), mean, 1 / (1 + rows)) <= chance
-
-
-def _says_something(incident: Incident, vote: ServiceVote) -> bool:
-    is_known = vote.standing is VoteValue.GOOD or vote.standing in FAILING_VALUES
-    return is_known and any(part.scope.includes(vote.witness.place) for part in incident.parts)

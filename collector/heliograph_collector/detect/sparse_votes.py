@@ -31,7 +31,7 @@ from statistics import median
 
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
-from heliograph_collector.detect.sparse_past import confirm_against_past
+from heliograph_collector.detect.sparse_past import confirm_against_past, select_rows
 from heliograph_collector.detect.sparse_runs import add_runs, find_runs
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Bracket, Incident
@@ -117,7 +117,7 @@ def _date_incident(incident: Incident, votes: Sequence[ServiceVote]) -> Incident
         incident: A block of one service.
         votes: All votes on the service, in order of time.
     """
-    rows = [vote for vote in votes if _says_something(incident, vote)]
+    rows = select_rows(incident, votes)
     known = [vote for vote in rows if vote.at_us < incident.suspected_us]
     if not known:
         return incident
@@ -127,11 +127,6 @@ def _date_incident(incident: Incident, votes: Sequence[ServiceVote]) -> Incident
     if incident.closed_us is not None:
         ended = _find_end([o for o in rows if started.latest_us <= o.at_us < incident.closed_us])
     return replace(incident, started=started, ended=ended)
-
-
-def _says_something(incident: Incident, vote: ServiceVote) -> bool:
-    is_known = vote.standing is VoteValue.GOOD or vote.standing in FAILING_VALUES
-    return is_known and any(part.scope.includes(vote.witness.place) for part in incident.parts)
 
 
 def _find_last_rise(votes: Sequence[ServiceVote]) -> int:

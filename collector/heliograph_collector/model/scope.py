@@ -134,3 +134,8 @@ class AffectedCell:
     # Votes of established vantages, which k-anonymity counts. None: not known, as in the log.
     persons: tuple[PlaceVotes, ...] | None = None
     lines: float = 0.0  # networks with a vote, each once
+
+
+def is_in_cells(location: VantageLocation, cells: Iterable[AffectedCell]) -> bool:
+    """Return whether one of these cells holds a location."""
+    return any(cell.scope.includes(location) for cell in cells)

@@ -40,7 +40,7 @@ from heliograph_collector.detect.stats.voting import (
     sum_votes,
 )
 from heliograph_collector.incidents.incident import IncidentState
-from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.scope import AffectedCell, Scope, is_in_cells
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
@@ -385,7 +385,7 @@ class CountryService:
         failures = [
             o
             for o in self.first_bad.values()
-            if any(p.scope.includes(o.witness.place) for p in cells)
+            if is_in_cells(o.witness.place, cells)
             and not any(b.holds(o.witness.place) for b in self.confirmed)
         ]
         last_successes = [

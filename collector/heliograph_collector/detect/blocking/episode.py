@@ -38,7 +38,7 @@ from heliograph_collector.incidents.incident import (
     hint_on_the_hour,
     incident_id,
 )
-from heliograph_collector.model.scope import AffectedCell, Scope, enclosing_scope
+from heliograph_collector.model.scope import AffectedCell, Scope, enclosing_scope, is_in_cells
 from heliograph_collector.model.signals import (
     FAILING_VALUES,
     ServiceVote,
@@ -167,7 +167,7 @@ class BlockingEpisode:
 
     def holds(self, location: VantageLocation) -> bool:
         """Return whether it blocks a place; not where it was lifted."""
-        is_named = any(cell.scope.includes(location) for cell in self.parts)
+        is_named = is_in_cells(location, self.parts)
         return is_named and not (self.turns and is_lifted(self.turns, Scope(*location)))
 
     def includes(self, scope: Scope) -> bool:

@@ -20,7 +20,7 @@ from heliograph_collector.detect.stats.localization import attach_persons, local
 from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
-from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.scope import AffectedCell, Scope, is_in_cells
 from heliograph_collector.model.signals import (
     FAILING_VALUES,
     ServiceVote,
@@ -135,7 +135,7 @@ class FlappingVantages:
             return True
         confirmed = [block for block in blocks if block.confirmed_us is not None]
         places = {vote.witness.place for name, vote in first_bad.items() if name in self.tests}
-        inside = [p for p in places if any(cell.scope.includes(p) for cell in cells)]
+        inside = [place for place in places if is_in_cells(place, cells)]
         return all(any(block.holds(place) for block in confirmed) for place in inside)
 
     def forget(self, before_us: int) -> None:

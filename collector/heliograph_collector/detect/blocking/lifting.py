@@ -11,7 +11,7 @@ from heliograph_collector.detect.stats.voting import (
     is_established,
 )
 from heliograph_collector.incidents.incident import Bracket, PhaseChange, PhaseDirection
-from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.scope import Scope, is_in_cells
 from heliograph_collector.model.signals import ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -42,12 +42,12 @@ def find_lifting(
     cells = localize(by_place, limits.confirm_share, limits.votes, limits)
     if not cells or not has_established:
         return None
-    inside = [o for o in known if _is_in(cells, o)]
+    inside = [o for o in known if is_in_cells(o.witness.place, cells)]
+    outside = [o for o in known if not is_in_cells(o.witness.place, cells)]
     lifted = [o.witness.nym for o in inside if o.witness.nym in back]
     since_us = quantile([worked_us[nym] for nym in lifted], 0.5)
-    recent = [o for o in known if o.at_us >= since_us]
-    here = count_failures([o for o in recent if _is_in(cells, o)], now_us, limits)
-    rest = count_failures([o for o in recent if not _is_in(cells, o)], now_us, limits)
+    here = count_failures([o for o in inside if o.at_us >= since_us], now_us, limits)
+    rest = count_failures([o for o in outside if o.at_us >= since_us], now_us, limits)
     lasts = rest.votes >= limits.witnesses and rest.share >= limits.confirm_share
     if not lasts or compute_working_nats(here, limits) < limits.clear_nats:
         return None
@@ -63,7 +63,3 @@ def is_lifted(turns: Sequence[PhaseChange], scope: Scope) -> bool:
     """Return whether the latest change of a cell was a lifting."""
     own = [turn for turn in turns if any(scope.is_within(part.scope) for part in turn.parts)]
     return bool(own) and own[-1].way is PhaseDirection.OPENING
-
-
-def _is_in(cells: Sequence[AffectedCell], vote: ServiceVote) -> bool:
-    return any(cell.scope.includes(vote.witness.place) for cell in cells)

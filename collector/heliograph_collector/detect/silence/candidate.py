@@ -28,6 +28,7 @@ from heliograph_collector.detect.silence import (
 )
 from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.burst_test import has_burst, list_holds, select_significant
+from heliograph_collector.detect.silence.cell_members import select_silent
 from heliograph_collector.detect.silence.daily_routine import are_off_by_routine, confirm_or_hold
 from heliograph_collector.detect.silence.entrance_view import (
     EntranceView,
@@ -222,7 +223,7 @@ class _Evaluation:
         outage.is_joint = witnesses.may_be_transit
         outage.ways = len(votes_by_way)
         outage.second_way = sum(votes_by_way[1:2])
-        self._presence.exclude_from_churn(merging.list_silent(cells, self._voters.all_voters))
+        self._presence.exclude_from_churn(select_silent(cells, self._voters.all_voters))
         new_cells = merging.find_new_cells(self._voters.deciding, self._extended, limits)
         persons = self._voters.attach_persons(new_cells or narrow_cells(cells, votes))
         self._settle_outage(outage, persons)
@@ -283,7 +284,7 @@ class _Evaluation:
         certainty = confounders.compute_certainty(cells, witnesses, self._limits)
         outage = self._update_outage(cells, certainty, group)
         outage.carrier = blocked.carrier
-        silenced = merging.list_silent(cells, group)
+        silenced = select_silent(cells, group)
         return self._publish_blocked(outage, silenced, is_seen=view is EntranceView.LIVES)
 
     def _publish_blocked(
@@ -364,7 +365,7 @@ class _Evaluation:
         candidate = self._candidate
         cells = self._voters.attach_persons(cells)
         fallen = [s for s in vantages if s.lost_us >= candidate.burst_us]
-        silent = merging.list_silent(cells, vantages) or fallen
+        silent = select_silent(cells, vantages) or fallen
         burst = [s for s in silent if s.lost_us >= candidate.burst_us]
         started = bracket_onset(burst or silent, self._limits)
         outage = candidate.dark

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.silence import witness_statement
+from heliograph_collector.detect.silence.cell_members import select_inside, select_silent
 from heliograph_collector.detect.silence.grid_regions import fail_by_region
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
 from heliograph_collector.detect.silence.silent_ways import group_by_carrier
@@ -202,7 +203,7 @@ def find_blocked_carrier(
         cells = localize(count_silent(group), limits.confirm_share, limits.votes, limits)
         if not cells:
             continue
-        inside = [s for s in vantages if any(c.scope.includes(s.place) for c in cells)]
+        inside = select_inside(cells, vantages)
         others = [
             s
             for s in inside
@@ -236,7 +237,7 @@ def is_power_failure(
     is_mute = is_one_region and mobile.votes < limits.witnesses and not mobile.hits
     is_mute &= _are_lines(fixed)
     lives = mobile.votes >= limits.witnesses and mobile.share <= _PHONES_SHARE
-    if lives and _have_lost_power_before(_select_silent(cells, vantages)):
+    if lives and _have_lost_power_before(select_silent(cells, vantages)):
         return True
     return (lives or is_mute) and len(silent_networks) > 1 and is_whole
 
@@ -254,12 +255,6 @@ def _have_lost_power_before(silent: Sequence[VantagePresence]) -> bool:
     near = [[abs(other - at_us) <= _TOGETHER_US for other in times_us] for at_us in times_us]
     together = [row for row in near if sum(row) >= THRESHOLDS.witnesses]
     return 0 < THRESHOLDS.told_share * len(silent) <= len(together)
-
-
-def _select_silent(
-    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]
-) -> list[VantagePresence]:
-    return [v for v in vantages if v.is_silent and any(c.scope.includes(v.place) for c in cells)]
 
 
 def may_be_order(cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Collection, Sequence
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.cell_members import select_inside
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import count_silent
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -41,7 +42,7 @@ def are_off_by_routine(
         vantages: The country's established vantages, here or silent.
         limits: The thresholds.
     """
-    inside = [v for v in vantages if any(cell.scope.includes(v.place) for cell in cells)]
+    inside = select_inside(cells, vantages)
     silent = [v for v in inside if v.is_silent]
     if len({v.place.asn for v in silent}) == 1 and not _do_others_fall(silent, vantages, limits):
         return _is_most_due(inside, limits)

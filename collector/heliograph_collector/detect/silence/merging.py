@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.cell_members import select_silent
 from heliograph_collector.detect.silence.daily_routine import BELL_US
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
@@ -70,14 +71,6 @@ def find_new_cells(
     new = [s for s in vantages if not any(outage.holds(s.place) for outage in extended)]
     votes = count_silent(new) if extended else {}
     return narrow_cells(localize(votes, limits.confirm_share, limits.burst, limits), votes)
-
-
-def list_silent(
-    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]
-) -> list[VantagePresence]:
-    return [
-        s for s in vantages if s.is_silent and any(cell.scope.includes(s.place) for cell in cells)
-    ]
 
 
 def select_outside(
@@ -234,7 +227,7 @@ def is_one_line(
     It is a carrier's NAT, and speaks for its own network, where many phones or lines of several
     regions are behind it.
     """
-    silent = list_silent(cells, vantages)
+    silent = select_silent(cells, vantages)
     if count_lines(s.witness.prefix for s in silent) >= limits.lines:
         return False
     is_nat = len(silent) >= limits.few and _are_of_several_regions(silent)
@@ -258,7 +251,7 @@ def lacks_lines(
     """
     if is_one_line(cells, vantages, limits):
         return True
-    silent = list_silent(cells, vantages)
+    silent = select_silent(cells, vantages)
     people = [s for s in silent if s.place.access != "hosting"] or silent
     lines = count_lines(s.witness.prefix for s in people)
     if len(people) >= limits.few or lines >= limits.votes or all(c.scope.asn for c in cells):

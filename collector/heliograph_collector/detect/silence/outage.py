@@ -24,6 +24,7 @@ from functools import cache
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders, openings
 from heliograph_collector.detect.silence.brackets import Watch, bracket_end
+from heliograph_collector.detect.silence.cell_members import select_inside
 from heliograph_collector.detect.silence.entrance_view import UNSEEN, EntranceView, view_entrances
 from heliograph_collector.detect.silence.explanation import are_links_told, weigh_evidence
 from heliograph_collector.detect.silence.presence_tracker import (
@@ -45,7 +46,7 @@ from heliograph_collector.incidents.incident import (
     PhaseChange,
     PhaseDirection,
 )
-from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.scope import AffectedCell, Scope, is_in_cells
 from heliograph_collector.model.signals import OfflineReport, VantageLocation, is_other_way
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -117,7 +118,7 @@ class OutageEpisode:
         return min(caps)
 
     def holds(self, location: VantageLocation) -> bool:
-        return any(cell.scope.includes(location) for cell in self.parts)
+        return is_in_cells(location, self.parts)
 
     def contains(self, cells: Sequence[AffectedCell]) -> bool:
         return all(any(p.scope.is_within(own_cell.scope) for own_cell in self.parts) for p in cells)
@@ -348,9 +349,7 @@ class OutageEpisode:
         if now_us - self._clear_us < self.limits.clear_s * SECOND_US:
             return True
         since_us = self._clear_us - _CLEARING_US
-        back = [
-            v for v in vantages if v.is_live and any(p.scope.includes(v.place) for p in self._last)
-        ]
+        back = select_inside(self._last, (v for v in vantages if v.is_live))
         # A return by another way than the lost one does not date the end of a block.
         returned = [v for v in back if not (self.is_block and v.is_rerouted)]
         back_us = [v.back_us for v in returned if v.back_us >= since_us]

@@ -10,11 +10,11 @@ whole country's people said was a cut was no habit: no two operators renew sessi
 """
 
 from collections.abc import Iterable, Sequence
-from functools import cache, partial
 from typing import Protocol
 
 from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.level.local_time import is_busy_hour, is_night_hour
+from heliograph_collector.detect.silence.cell_members import select_inside, select_silent
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.vantage_presence import (
     BRIEF_US,
@@ -25,7 +25,7 @@ from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import count_votes, sum_votes
 from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
 from heliograph_collector.model.scope import AffectedCell
-from heliograph_collector.model.signals import VantageLocation, VantageRef
+from heliograph_collector.model.signals import VantageRef
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 # From the first silence in a part of a country until a cut differs from lines that dial in again:
@@ -99,7 +99,7 @@ def _may_dial_in(
     Of the first such night no habit is known, and nobody may be back before the last has gone. So
     most must have been silent for longer than that takes.
     """
-    silent = [v for v in _select_silent(cells, vantages) if v.lost_us >= since_us]
+    silent = [v for v in select_silent(cells, vantages) if v.lost_us >= since_us]
     if len({v.place.asn for v in silent}) != 1 or any(v.place.access != "fixed" for v in silent):
         return False
     if not is_night_hour(silent[0].place.country, since_us) or measure_middle(silent) <= _DIAL_US:
@@ -158,11 +158,11 @@ def may_have_ended(
     """
     if not any(v.closed_us and v.is_silent for v in vantages):
         return False
-    silent = _select_silent(cells, vantages)
+    silent = select_silent(cells, vantages)
     closed = [v.closed_us > 0 for v in silent]
     if _share([v.witness for v in silent], closed, limits) < _CLOSED_SHARE:
         return False
-    inside = [v for v in vantages if any(cell.scope.includes(v.place) for cell in cells)]
+    inside = select_inside(cells, vantages)
     is_returning = _are_returning(cells, vantages, since_us, now_us)
     least_us = now_us - (2 if is_returning else 1) * _WAIT_US
     stayed = [v.is_silent and (v.closed_us or v.lost_us) <= least_us for v in inside]
@@ -180,7 +180,7 @@ def have_restarted(
     An order cuts agents of every age. These said goodbye and were back soon, or came with another
     edition, and fell silent within minutes of it.
     """
-    silent = _select_silent(cells, vantages)
+    silent = select_silent(cells, vantages)
     has_begun = [
         v.begun_us > 0 and v.lost_us - v.begun_us <= _BEGUN_US and now_us - v.lost_us <= _RESTART_US
         for v in silent
@@ -193,14 +193,6 @@ def have_restarted(
 def _share(witnesses: Iterable[VantageRef], hits: Iterable[bool], limits: Thresholds) -> float:
     pairs = zip(witnesses, hits, strict=True)
     return sum_votes(count_votes(pairs, limits.nat_votes)).share
-
-
-def _select_silent(
-    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]
-) -> list[VantagePresence]:
-    return [
-        v for v in vantages if v.is_silent and any(cell.scope.includes(v.place) for cell in cells)
-    ]
 
 
 def _find_usual_length_us(
@@ -247,9 +239,8 @@ def _are_returning(
     the whole country, where many do. Where they fell one after another, as sessions do that break
     by themselves, few are enough, and returns may pause for longer.
     """
-    is_inside = cache(partial(_includes, cells))  # many vantages share few places
     fallen = [v for v in vantages if v.lost_us >= since_us]
-    networks = {v.place.asn for v in fallen if is_inside(v.place)}
+    networks = {v.place.asn for v in select_inside(cells, fallen)}
     near = [v for v in fallen if v.place.asn in networks]
     if have_fallen_slowly(near):
         is_by_day = is_busy_hour(cells[0].scope.country, now_us)  # else the level's, if not at once
@@ -267,8 +258,7 @@ def _have_returned(
 
     So they do where packets are lost for minutes. In a cut nobody does, and at its end all at once.
     """
-    is_inside = cache(partial(_includes, cells))  # many vantages share few places
-    fallen = [v for v in vantages if v.lost_us >= since_us and is_inside(v.place)]
+    fallen = select_inside(cells, [v for v in vantages if v.lost_us >= since_us])
     returned_us = [v.back_us for v in fallen if v.is_live]
     if len(returned_us) < _STEADY_LINES:
         return False
@@ -277,10 +267,6 @@ def _have_returned(
     if now_us - since_us <= _WAIT_US:
         return len(returned_us) >= _STEADY_SHARE * len(fallen)
     return _has_returned(fallen, _STEADY_LINES, 2 * _STEADY_SHARE, now_us)
-
-
-def _includes(cells: Sequence[AffectedCell], place: VantageLocation) -> bool:
-    return any(cell.scope.includes(place) for cell in cells)
 
 
 def have_fallen_slowly(fallen: Sequence[VantagePresence]) -> bool:

@@ -8,18 +8,17 @@ That is no cut, however many are silent at once.
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from functools import cache, partial
 from typing import Protocol
 
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.detect.level.local_time import is_busy_hour
+from heliograph_collector.detect.silence.cell_members import select_inside
 from heliograph_collector.detect.silence.renewal import have_fallen_slowly
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.tails import cease_chance, quantile
 from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
 from heliograph_collector.incidents.incident import IncidentState
-from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
-from heliograph_collector.model.signals import VantageLocation
+from heliograph_collector.model.scope import AffectedCell, Scope, is_in_cells, scopes_of
 from heliograph_collector.model.thresholds import Thresholds
 
 # Lost again within it after a return: at 12 silences a day 15 % are, at sessions of minutes most.
@@ -96,8 +95,7 @@ def is_flapping(
         if outage.confirmed_us and outage.state is not IncidentState.WITHDRAWN
     ]
     is_end = any((outage.closed_us or since_us) >= recent_us for outage in real)
-    is_inside = cache(partial(_includes, cells))  # many vantages share few places
-    inside = [v for v in vantages if is_inside(v.place)]
+    inside = select_inside(cells, vantages)
     if is_end or have_returns_ceased(inside, since_us, now_us):
         return False
     return is_unsteady(inside, since_us, vantages, limits)
@@ -139,10 +137,6 @@ def _have_ceased(returns_us: Sequence[int], before_us: int, after_us: int, now_u
         <= CEASED_CHANCE / len(EARLIER_US)
         for span_us in EARLIER_US
     )
-
-
-def _includes(cells: Sequence[AffectedCell], place: VantageLocation) -> bool:
-    return any(cell.scope.includes(place) for cell in cells)
 
 
 def has_flapped(vantages: Sequence[VantagePresence], since_us: int, limits: Thresholds) -> bool:
@@ -265,8 +259,8 @@ def _have_fallen_slowly(
     cells: Sequence[AffectedCell], vantages: Iterable[VantagePresence], burst_us: int
 ) -> bool:
     """Return whether these cells fell as sessions do that break by themselves."""
-    is_inside = cache(partial(_includes, cells))  # many vantages share few places
-    return have_fallen_slowly([v for v in vantages if v.lost_us >= burst_us and is_inside(v.place)])
+    fallen = (vantage for vantage in vantages if vantage.lost_us >= burst_us)
+    return have_fallen_slowly(select_inside(cells, fallen))
 
 
 def _is_rest_falling(
@@ -283,8 +277,8 @@ def _is_rest_falling(
     """
     if now_us - burst_us > FALLING_US:
         return False
-    is_inside = cache(partial(_includes, cells))  # many vantages share few places
-    rest = [v for v in vantages if (v.is_live or v.lost_us >= burst_us) and not is_inside(v.place)]
+    present = (v for v in vantages if v.is_live or v.lost_us >= burst_us)
+    rest = [vantage for vantage in present if not is_in_cells(vantage.place, cells)]
     lost_us = [v.lost_us for v in rest if v.is_silent]
     if not lost_us or max(lost_us) < now_us - int(limits.retry_s * SECOND_US):
         return False

@@ -5,8 +5,9 @@ back by another entrance. That explains the silence of who lost the same entranc
 that were on others, by which lines are here. So it leaves no doubt in a cut of phones alone.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
+from heliograph_collector.detect.silence.cell_members import select_inside
 from heliograph_collector.detect.silence.presence_tracker import count_silent
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.voting import sum_votes
@@ -32,16 +33,15 @@ def fell_by_untold_ways(
             A twentieth of the cells' voters are enough to leave these in doubt.
         limits: The thresholds.
     """
-    tellers_inside = [vantage for vantage in tellers if _is_inside(cells, vantage)]
-    is_inside = {vantage.witness.nym: _is_inside(cells, vantage) for vantage in voters}
-    inside = [vantage for vantage in voters if is_inside[vantage.witness.nym]]
-    if not tellers or len(tellers_inside) > _TELLERS_SHARE * len(inside):
+    inside = select_inside(cells, voters)
+    if not tellers or len(select_inside(cells, tellers)) > _TELLERS_SHARE * len(inside):
         return False
     blocked_carriers = {vantage.lost_by or vantage.moved_from for vantage in tellers}
+    names = {vantage.witness.nym for vantage in inside}
     live_carriers = {
         vantage.witness.carrier
         for vantage in voters
-        if vantage.is_live and not is_inside[vantage.witness.nym]
+        if vantage.is_live and vantage.witness.nym not in names
     }
     untold_carriers = {
         carrier
@@ -54,7 +54,3 @@ def fell_by_untold_ways(
 
 def _get_carrier(vantage: VantagePresence) -> str:
     return vantage.lost_by if vantage.is_silent else vantage.witness.carrier
-
-
-def _is_inside(cells: Iterable[AffectedCell], vantage: VantagePresence) -> bool:
-    return any(cell.scope.includes(vantage.place) for cell in cells)
