@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.stats.tails import quantile
+from heliograph_collector.detect.stats.tails import measure_spread
 from heliograph_collector.detect.stats.voting import is_established
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote
@@ -54,5 +54,4 @@ def _is_spread(
         and cell.scope.includes(o.witness.place)
         and is_established(o.witness, now_us, limits)
     ]
-    span_us = quantile(times_us, 0.8) - quantile(times_us, 0.2) if times_us else 0
-    return span_us >= limits.hold_span_s * SECOND_US
+    return measure_spread(times_us, 0.2) >= limits.hold_span_s * SECOND_US

@@ -9,7 +9,7 @@ from statistics import median
 from heliograph.units import MINUTE_US
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.ranks import MEMBERS, compute_rank_chance
-from heliograph_collector.detect.stats.tails import quantile
+from heliograph_collector.detect.stats.tails import measure_spread
 
 _LINES_FIRST_SIGMAS = 2.2  # of a rank sum: 1.4 % by chance; five before three suffice; assumed
 _OPERATOR_CHANCE = 0.01  # that operators of lines which a grid takes go in turn so; assumed
@@ -29,12 +29,8 @@ def is_battery_order(vantages: Sequence[VantagePresence], since_us: int) -> bool
     for vantage in fallen:
         if vantage.place.access == "mobile":
             lost_us[vantage.place.asn].append(vantage.lost_us)
-    spreads_us = [
-        quantile(times_us, 0.9) - quantile(times_us, 0.1)
-        for times_us in lost_us.values()
-        if len(times_us) >= MEMBERS
-    ]
-    is_by_turns = bool(spreads_us) and median(spreads_us) > _TURNS_US
+    phones_us = [times_us for times_us in lost_us.values() if len(times_us) >= MEMBERS]
+    is_by_turns = bool(phones_us) and median(map(measure_spread, phones_us)) > _TURNS_US
     return is_by_turns and have_lines_gone_first(fallen) and not _went_by_operator(fallen)
 
 

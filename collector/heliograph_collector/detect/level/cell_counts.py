@@ -10,8 +10,9 @@ from heliograph_collector.detect.level.habit import UsualLevel
 from heliograph_collector.detect.level.nights import DOUBT_CHANCE, compute_chance
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.outage import OutageEpisode
-from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_votes import count_silent, sum_silent
 from heliograph_collector.detect.stats.localization import attach_persons, hit_networks, localize
 from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import VoteCount, is_established, sum_votes
@@ -196,7 +197,7 @@ class Sample:
             if not _is_explained(vantage, [o for o in self.outages if o.holds(vantage.place)])
         ]
         is_beside = len(outside) < len(fallen)
-        return not is_beside or sum_votes(count_silent(outside)).share >= self.limits.suspect_share
+        return not is_beside or sum_silent(outside).share >= self.limits.suspect_share
 
 
 def build_part(scope: Scope, fallen: Sequence[VantagePresence]) -> AffectedCell:
@@ -359,7 +360,7 @@ def _have_stayers_gone(
     its loss goes by accident alone, or on a day like none before, and then few do at a time.
     """
     stayers = [v for v in vantages if v.has_stayed(now_us) and not _is_brief(v, now_us)]
-    votes = sum_votes(count_silent(stayers))
+    votes = sum_silent(stayers)
     if votes.hits < limits.votes or votes.share < limits.confirm_share:
         return False
     return upper_tail([_AWAY_SHARE] * round(votes.votes), round(votes.hits)) <= _STAYERS_CHANCE

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from heliograph.units import MINUTE_US
 from heliograph_collector.detect.level.batteries import have_lines_gone_first
 from heliograph_collector.detect.level.local_time import is_busy_hour, is_waking_hour
-from heliograph_collector.detect.silence.presence_tracker import count_silent
 from heliograph_collector.detect.silence.steadiness import (
     FLAP_US,
     count_steady,
@@ -13,6 +12,7 @@ from heliograph_collector.detect.silence.steadiness import (
     is_unsteady,
 )
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
 from heliograph_collector.model.thresholds import Thresholds
@@ -45,7 +45,7 @@ def is_cut_off(
         most_away: The largest share that is away by habit, as far as one day shows; None: unknown.
     """
     lasting = list(exclude_brief(fallen, now_us))
-    votes = sum_votes(count_silent(lasting))
+    votes = sum_silent(lasting)
     if votes.votes < limits.votes or votes.share < limits.confirm_share:
         return False
     chance = CUT_HOUR_CHANCE if is_cut_hour else ALONE_CHANCE
@@ -72,9 +72,9 @@ def _exceeds_habit(
     if busy.share >= limits.confirm_share and _is_more([(busy, AWAY_SHARE)], chance):
         return True
     if most_away is not None and most_away < ALONE_SHARE:
-        return _is_more([(sum_votes(count_silent(lasting)), most_away)], chance)
-    lines = sum_votes(count_silent([v for v in lasting if v.place.access == "fixed"]))
-    others = sum_votes(count_silent([v for v in lasting if v.place.access != "fixed"]))
+        return _is_more([(sum_silent(lasting), most_away)], chance)
+    lines = sum_silent([v for v in lasting if v.place.access == "fixed"])
+    others = sum_silent([v for v in lasting if v.place.access != "fixed"])
     is_mixed = others.votes >= limits.witnesses  # lines alone may be offices, or lack power
     if (
         is_mixed
@@ -84,7 +84,7 @@ def _exceeds_habit(
         return _is_more([(lines, CLOSED_SHARE), (others, AWAY_SHARE)], chance)
     if lines.votes < limits.votes or lines.share < LINES_SHARE:
         return False
-    return _is_more([(sum_votes(count_silent(lasting)), ALONE_SHARE)], chance)
+    return _is_more([(sum_silent(lasting), ALONE_SHARE)], chance)
 
 
 def _is_more(groups: Sequence[tuple[VoteCount, float]], chance: float) -> bool:
@@ -97,7 +97,7 @@ def _is_flapping(fallen: Sequence[VantagePresence], now_us: int, limits: Thresho
     """Return whether sessions break and come back, and too few stay silent for long."""
     if have_returns_ceased(fallen, now_us - LASTING_US, now_us):
         return False
-    is_short = count_steady(fallen, now_us, limits).share < limits.confirm_share
+    is_short = count_steady(fallen, now_us).share < limits.confirm_share
     return is_short and is_unsteady(fallen, now_us - FLAP_US, fallen, limits)
 
 

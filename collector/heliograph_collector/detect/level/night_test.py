@@ -25,8 +25,8 @@ from heliograph_collector.detect.level.darkness import CUT_HOUR_CHANCE, exclude_
 from heliograph_collector.detect.level.local_time import is_busy_hour, is_waking_hour
 from heliograph_collector.detect.level.nights import NIGHT_CHANCE, RARE_CHANCE, compute_chance
 from heliograph_collector.detect.silence.evasion import have_moved
-from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
-from heliograph_collector.detect.stats.voting import sum_votes
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.vantage_votes import sum_silent
 
 # Assumed, all of them:
 _SUDDEN_US = 130 * SECOND_US  # in which four fifths of a cut fall silent, until nights are known …
@@ -52,7 +52,7 @@ def may_be_night(cell: CellLevel, test: CellTest, sample: Sample, since_us: int)
         return False
     nights = list_nights(cell, test.scope.country, since_us, sample.now_us)
     known = sample.select_fallen(test.scope, sample.now_us - ABSENT_US)
-    votes = sum_votes(count_silent(exclude_brief(known, sample.now_us)))
+    votes = sum_silent(exclude_brief(known, sample.now_us))
     chance = compute_chance(nights, round(votes.hits), round(votes.votes))
     return chance > (CUT_HOUR_CHANCE if test.usual.is_cut_hour else NIGHT_CHANCE)
 

@@ -12,10 +12,10 @@ from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.explanation import weigh_evidence
 from heliograph_collector.detect.silence.merging import find_new_cells, merge_cells
 from heliograph_collector.detect.silence.outage import OutageEpisode
-from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.silent_ways import list_silent_ways
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.detect.stats.voting import sum_votes
+from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
@@ -171,7 +171,7 @@ def confirm_cuts_in_faults(
         if outage.method == METHOD and outage.held == (confounders.COMMON,):
             inside = [v for part in outage.parts for v in presence.list_inside(part.scope)]
             counted = list(select_counted(inside, now_us, presence.limits))
-            if sum_votes(count_silent(counted)).share >= presence.limits.confirm_share:
+            if sum_silent(counted).share >= presence.limits.confirm_share:
                 outage.confirm(now_us)
 
 

@@ -8,16 +8,13 @@ from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.silence import witness_statement
 from heliograph_collector.detect.silence.cell_members import select_inside, select_silent
 from heliograph_collector.detect.silence.grid_regions import fail_by_region
-from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.silent_ways import group_by_carrier
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_votes import count_silent, sum_silent
 from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.tails import chernoff_bound
-from heliograph_collector.detect.stats.voting import (
-    VoteCount,
-    VotesByPlace,
-    sum_votes,
-)
+from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
@@ -211,9 +208,9 @@ def find_blocked_carrier(
             and s.place.access != "hosting"
             and max(s.since_us, s.moved_us) < before_us
         ]
-        count = _sum_silent(others)
+        count = sum_silent(others)
         if _is_alive(count, limits):
-            return BlockedCarrier(carrier, cells, count.votes / _sum_silent(inside).votes)
+            return BlockedCarrier(carrier, cells, count.votes / sum_silent(inside).votes)
     return None
 
 
@@ -228,11 +225,11 @@ def is_power_failure(
     does. Or the lines of one operator lost power together lately, and do so again.
     """
     regional = [s for s in vantages if any(_shares_region(cell, s) for cell in cells)]
-    mobile = _sum_silent([s for s in regional if s.place.access == "mobile"])
+    mobile = sum_silent([s for s in regional if s.place.access == "mobile"])
     fixed = [s for s in regional if s.place.access not in ("mobile", "hosting")]
     silent_networks = {s.place.asn for s in fixed if s.is_silent}
     is_one_region = len({cell.scope.region for cell in cells}) == 1 and bool(cells[0].scope.region)
-    is_most = _sum_silent(fixed).share >= 1.0 - limits.alive_share
+    is_most = sum_silent(fixed).share >= 1.0 - limits.alive_share
     is_whole = is_one_region or is_most or _may_be_grid(fixed, limits)
     is_mute = is_one_region and mobile.votes < limits.witnesses and not mobile.hits
     is_mute &= _are_lines(fixed)
@@ -276,7 +273,7 @@ def _are_mixed(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
     by_network: dict[int, list[VantagePresence]] = {}
     for vantage in vantages:
         by_network.setdefault(vantage.place.asn, []).append(vantage)
-    counts = [_sum_silent(group) for group in by_network.values()]
+    counts = [sum_silent(group) for group in by_network.values()]
     shares = [count.share for count in counts if count.votes >= limits.votes]
     return len(shares) > 1 and all(
         limits.alive_share <= share <= 1.0 - limits.alive_share / 2 for share in shares
@@ -310,7 +307,3 @@ def _shares_region(cell: AffectedCell, vantage: VantagePresence) -> bool:
 
 def _is_alive(count: VoteCount, limits: Thresholds) -> bool:
     return count.votes >= limits.witnesses and count.share <= limits.alive_share
-
-
-def _sum_silent(vantages: Sequence[VantagePresence]) -> VoteCount:
-    return sum_votes(count_silent(vantages))

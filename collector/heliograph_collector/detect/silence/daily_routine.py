@@ -12,16 +12,16 @@ Offices that close at one hour are in several networks. A curfew would take thei
 lines of homes as well, so there hardly any may be silent that was never switched off so.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.cell_members import select_inside
 from heliograph_collector.detect.silence.outage import OutageEpisode
-from heliograph_collector.detect.silence.presence_tracker import count_silent
+from heliograph_collector.detect.silence.renewal import are_due_most
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
 from heliograph_collector.detect.stats.tails import quantile
-from heliograph_collector.detect.stats.voting import count_votes, sum_votes
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -29,7 +29,6 @@ from heliograph_collector.model.thresholds import Thresholds
 _DAYS = 2  # on which a machine was switched off at this time: it will be again
 BELL_US = 900 * SECOND_US  # in which all go that one bell or order takes
 _OTHERS_SHARE = 0.2  # of those that fall, who are in other networks: some go by chance
-_DUE_SHARE = 0.5  # of the silent, that are switched off by routine
 
 
 def are_off_by_routine(
@@ -45,20 +44,8 @@ def are_off_by_routine(
     inside = select_inside(cells, vantages)
     silent = [v for v in inside if v.is_silent]
     if len({v.place.asn for v in silent}) == 1 and not _do_others_fall(silent, vantages, limits):
-        return _is_most_due(inside, limits)
+        return are_due_most(inside, _list_due(silent), limits)
     return _are_only_due(inside, limits) and _are_only_due(vantages, limits)
-
-
-def _is_most_due(inside: Sequence[VantagePresence], limits: Thresholds) -> bool:
-    """Return whether half of the silent are due, and too few others are silent for a cut."""
-    silent = [v for v in inside if v.is_silent]
-    due = _list_due(silent)
-    if not due:
-        return False
-    others = [(v.witness, v.is_silent and v.witness.nym not in due) for v in inside]
-    other_votes = count_votes(others, limits.nat_votes)
-    is_few = sum_votes(other_votes).share < limits.confirm_share
-    return is_few and _compute_share(silent, due, limits) >= _DUE_SHARE
 
 
 def _are_only_due(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
@@ -78,23 +65,16 @@ def _are_only_due(vantages: Sequence[VantagePresence], limits: Thresholds) -> bo
         for v in vantages
         if v.place.asn in networks and not v.count_shutdowns(v.heard_us if v.is_silent else bell_us)
     ]
-    other_votes = sum_votes(count_silent(others))
+    other_votes = sum_silent(others)
     if other_votes.votes < limits.witnesses or other_votes.share > limits.alive_share:
         return False
-    return _compute_share(silent, due, limits) >= limits.confirm_share
+    hits = [v.witness.nym in due for v in silent]
+    return count_hits(silent, hits).share >= limits.confirm_share
 
 
 def _list_due(silent: Sequence[VantagePresence]) -> set[str]:
     """List who is switched off at this time by routine."""
     return {v.witness.nym for v in silent if v.count_shutdowns(v.heard_us) >= _DAYS}
-
-
-def _compute_share(
-    silent: Sequence[VantagePresence], due: Collection[str], limits: Thresholds
-) -> float:
-    """Compute the share that those who are due have of the silent votes."""
-    pairs = [(v.witness, v.witness.nym in due) for v in silent]
-    return sum_votes(count_votes(pairs, limits.nat_votes)).share
 
 
 def _do_others_fall(

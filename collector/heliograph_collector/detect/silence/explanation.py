@@ -38,7 +38,8 @@ from heliograph_collector.detect.silence.vantage_presence import (
     BOOT_US,
     VantagePresence,
 )
-from heliograph_collector.detect.stats.tails import quantile
+from heliograph_collector.detect.silence.vantage_votes import count_hits
+from heliograph_collector.detect.stats.tails import measure_spread, quantile
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
 from heliograph_collector.model.signals import OfflineReport, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
@@ -83,7 +84,7 @@ def weigh_evidence(
     rerouted = _list_rerouted(testimony, limits, least)
     stopped = [t.is_stopped or is_off for t, is_off in zip(testimony, off, strict=True)]
     backs_us = [t.vantage.back_us for t, hit in zip(testimony, stopped, strict=True) if hit]
-    if not backs_us or quantile(backs_us, 0.9) - quantile(backs_us, 0.1) <= REJOIN_US:
+    if measure_spread(backs_us) <= REJOIN_US:
         stopped = [False] * len(testimony)  # after a cut all are back together
     online = [
         t.is_online or is_rerouted for t, is_rerouted in zip(testimony, rerouted, strict=True)
@@ -245,7 +246,4 @@ def _list_rerouted(testimony: Sequence[Testimony], limits: Thresholds, least: in
 
 
 def _count(testimony: Iterable[Testimony], told: Iterable[bool], *, nat_votes: int = 1) -> float:
-    votes: list[tuple[VantageRef, bool]] = [
-        (each.vantage.witness, hit) for each, hit in zip(testimony, told, strict=True)
-    ]
-    return sum_votes(count_votes(votes, nat_votes)).hits
+    return count_hits((each.vantage for each in testimony), told, nat_votes=nat_votes).hits

@@ -7,9 +7,9 @@ a cable.
 from collections import defaultdict
 from collections.abc import Sequence
 
-from heliograph_collector.detect.silence.presence_tracker import count_silent
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.detect.stats.voting import VoteCount, sum_votes
+from heliograph_collector.detect.silence.vantage_votes import sum_silent
+from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.model.thresholds import Thresholds
 
 _LIVING_SHARE = 0.34  # of silent lines, up to which a region lives: chance takes some; assumed
@@ -22,7 +22,7 @@ def fail_by_region(lines: Sequence[VantagePresence], limits: Thresholds) -> bool
     for line in lines:
         by_region[line.place.region].append(line)
     by_region.pop("", None)
-    counts = {region: _count(group) for region, group in by_region.items()}
+    counts = {region: sum_silent(group) for region, group in by_region.items()}
     dead = [region for region, count in counts.items() if count.share >= limits.confirm_share]
     living = [region for region, count in counts.items() if count.share <= _LIVING_SHARE]
     if len(dead) + len(living) < len(counts) or _sum(counts, living) < limits.witnesses:
@@ -30,10 +30,6 @@ def fail_by_region(lines: Sequence[VantagePresence], limits: Thresholds) -> bool
     dead_networks = {v.place.asn for region in dead for v in by_region[region] if v.is_silent}
     live_networks = {v.place.asn for region in living for v in by_region[region] if v.is_live}
     return len(dead_networks & live_networks) >= _OPERATORS
-
-
-def _count(lines: Sequence[VantagePresence]) -> VoteCount:
-    return sum_votes(count_silent(lines))
 
 
 def _sum(counts: dict[str, VoteCount], regions: Sequence[str]) -> float:

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.brackets import bracket_return, reach_into_gaps
-from heliograph_collector.detect.silence.presence_tracker import (
-    PresenceTracker,
-    count_live,
-    count_silent,
-    select_established,
-)
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_votes import (
+    count_live,
+    select_established,
+    sum_silent,
+)
 from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
 from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import (
@@ -84,7 +84,7 @@ def _exclude_dark_cells(
             continue  # the cell's own votes show its return
         voters = _voters_in(presence, scope)
         deciding, _ = select_established(voters, now_us, limits, limits.witnesses)
-        silent_count = sum_votes(count_silent(deciding))
+        silent_count = sum_silent(deciding)
         if silent_count.votes >= limits.votes and silent_count.share >= limits.confirm_share:
             excluded.add(scope)
     return replace(cell, beyond=tuple(sorted(excluded)))

@@ -27,16 +27,16 @@ from heliograph_collector.detect.silence.brackets import Watch, bracket_end
 from heliograph_collector.detect.silence.cell_members import select_inside
 from heliograph_collector.detect.silence.entrance_view import UNSEEN, EntranceView, view_entrances
 from heliograph_collector.detect.silence.explanation import are_links_told, weigh_evidence
-from heliograph_collector.detect.silence.presence_tracker import (
-    PresenceTracker,
-    count_dark,
-    count_live,
-    select_established,
-)
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.refutation import is_refuted
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.switched_off import have_lines_fallen
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_votes import (
+    count_dark,
+    count_live,
+    select_established,
+)
 from heliograph_collector.detect.stats.voting import sum_votes
 from heliograph_collector.incidents.incident import (
     Bracket,

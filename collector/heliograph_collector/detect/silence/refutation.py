@@ -6,7 +6,7 @@ from typing import Protocol
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.entrance_view import FAIL_US
-from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.steadiness import (
     BRIEF_US,
     STEADY_US,
@@ -14,7 +14,7 @@ from heliograph_collector.detect.silence.steadiness import (
     have_broken_on,
 )
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.detect.stats.voting import sum_votes
+from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
@@ -98,5 +98,5 @@ def _have_others_fallen(outage: RefutableOutage, presence: PresenceTracker, now_
         and v.place.access != "hosting"
         and (v.is_live or (v.is_silent and v.lost_us >= started_us))
     ]
-    count = sum_votes(count_silent(others))
+    count = sum_silent(others)
     return count.votes >= outage.limits.witnesses and count.share >= outage.limits.confirm_share

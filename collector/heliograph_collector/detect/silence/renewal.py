@@ -9,7 +9,7 @@ dial in again by their own clocks, night after night, whether or not that was ev
 whole country's people said was a cut was no habit: no two operators renew sessions in one minute.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
@@ -21,11 +21,10 @@ from heliograph_collector.detect.silence.vantage_presence import (
     VantagePresence,
     count_days,
 )
-from heliograph_collector.detect.stats.tails import quantile
-from heliograph_collector.detect.stats.voting import count_votes, sum_votes
+from heliograph_collector.detect.silence.vantage_votes import count_hits
+from heliograph_collector.detect.stats.tails import measure_spread, quantile
 from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
 from heliograph_collector.model.scope import AffectedCell
-from heliograph_collector.model.signals import VantageRef
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 # From the first silence in a part of a country until a cut differs from lines that dial in again:
@@ -37,7 +36,7 @@ _MANY_SHARE = 0.25  # … in other networks than those that are silent; assumed
 _RECENT_US = 60 * SECOND_US  # since which somebody came back, else returns have ceased; assumed
 WAIT_S = 300.0  # for returns to end; a redial that takes longer is an outage; assumed
 _WAIT_US = int(WAIT_S * SECOND_US)
-_DUE_SHARE = 0.5  # of the silent, whose break is due: chance makes it of few; assumed
+_DUE_SHARE = 0.5  # of the silent, who are due: chance makes it of few; assumed
 _HABIT_FACTOR = 2  # so much longer than it was must a silence last to be a cut; assumed
 _STEP_US = 20 * SECOND_US  # from the fifth to four fifths of a cut at once, at most; assumed
 _DIAL_US = 30 * SECOND_US  # … of lines that dial in by their own clocks, at least; assumed
@@ -120,14 +119,27 @@ def _are_breaks_due(
     longer, is a cut if it is enough without them.
     """
     inside = [v for v in vantages if cell.scope.includes(v.place)]
-    due = [v.is_silent and _is_break_due(v, outages, now_us) for v in inside]
-    if not any(due):
+    due = {v.witness.nym for v in inside if v.is_silent and _is_break_due(v, outages, now_us)}
+    return are_due_most(inside, due, limits)
+
+
+def are_due_most(
+    inside: Sequence[VantagePresence], due: Collection[str], limits: Thresholds
+) -> bool:
+    """Return whether half of the silent of a cell are due, and too few others for a cut.
+
+    Args:
+        inside: The vantages of the cell, here or silent.
+        due: The silent ones that are expected to be so at this time, by pseudonym.
+        limits: The thresholds.
+    """
+    if not due:
         return False
-    silent = [(v.witness, is_due) for v, is_due in zip(inside, due, strict=True) if v.is_silent]
-    if _share([w for w, _ in silent], [is_due for _, is_due in silent], limits) < _DUE_SHARE:
+    others = [v.is_silent and v.witness.nym not in due for v in inside]
+    if count_hits(inside, others).share >= limits.confirm_share:
         return False
-    others = [v.is_silent and not is_due for v, is_due in zip(inside, due, strict=True)]
-    return _share([v.witness for v in inside], others, limits) < limits.confirm_share
+    silent = [v for v in inside if v.is_silent]
+    return count_hits(silent, [v.witness.nym in due for v in silent]).share >= _DUE_SHARE
 
 
 def _is_break_due(vantage: VantagePresence, outages: Sequence[EarlierOutage], now_us: int) -> bool:
@@ -160,13 +172,13 @@ def may_have_ended(
         return False
     silent = select_silent(cells, vantages)
     closed = [v.closed_us > 0 for v in silent]
-    if _share([v.witness for v in silent], closed, limits) < _CLOSED_SHARE:
+    if count_hits(silent, closed).share < _CLOSED_SHARE:
         return False
     inside = select_inside(cells, vantages)
     is_returning = _are_returning(cells, vantages, since_us, now_us)
     least_us = now_us - (2 if is_returning else 1) * _WAIT_US
     stayed = [v.is_silent and (v.closed_us or v.lost_us) <= least_us for v in inside]
-    return _share([v.witness for v in inside], stayed, limits) < limits.confirm_share
+    return count_hits(inside, stayed).share < limits.confirm_share
 
 
 def have_restarted(
@@ -187,12 +199,7 @@ def have_restarted(
     ]
     if not any(has_begun):
         return False
-    return _share([v.witness for v in silent], has_begun, limits) >= limits.confirm_share
-
-
-def _share(witnesses: Iterable[VantageRef], hits: Iterable[bool], limits: Thresholds) -> float:
-    pairs = zip(witnesses, hits, strict=True)
-    return sum_votes(count_votes(pairs, limits.nat_votes)).share
+    return count_hits(silent, has_begun).share >= limits.confirm_share
 
 
 def _find_usual_length_us(
@@ -262,7 +269,7 @@ def _have_returned(
     returned_us = [v.back_us for v in fallen if v.is_live]
     if len(returned_us) < _STEADY_LINES:
         return False
-    if quantile(returned_us, 0.9) - quantile(returned_us, 0.1) <= _STEP_US:
+    if measure_spread(returned_us) <= _STEP_US:
         return False
     if now_us - since_us <= _WAIT_US:
         return len(returned_us) >= _STEADY_SHARE * len(fallen)
@@ -276,8 +283,7 @@ def have_fallen_slowly(fallen: Sequence[VantagePresence]) -> bool:
 
 def measure_middle(fallen: Sequence[VantagePresence]) -> int:
     """Measure how long the middle three fifths of these took to fall silent; 0 for none."""
-    lost_us = [v.lost_us for v in fallen]
-    return quantile(lost_us, 0.8) - quantile(lost_us, 0.2) if lost_us else 0
+    return measure_spread([v.lost_us for v in fallen], 0.2)
 
 
 def _has_returned(

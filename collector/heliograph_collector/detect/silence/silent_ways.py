@@ -3,9 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from heliograph_collector.detect.silence.presence_tracker import count_silent
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.detect.stats.voting import sum_votes
+from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.model.thresholds import Thresholds
 
 _LOST_SHARE = 0.1  # of those online, who lost a carrier, if that is blocked; assumed
@@ -29,7 +28,7 @@ def list_silent_ways(vantages: Sequence[VantagePresence], limits: Thresholds) ->
         if named:
             most = max(named, key=lambda name: len(groups[name]))
             groups[most] += groups.pop(carrier)
-    counts = (sum_votes(count_silent(group)) for group in groups.values())
+    counts = (sum_silent(group) for group in groups.values())
     silent = [c for c in counts if c.votes >= limits.ways and c.share >= limits.confirm_share]
     return sorted((c.hits for c in silent), reverse=True)
 

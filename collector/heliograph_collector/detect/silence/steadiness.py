@@ -15,8 +15,9 @@ from heliograph_collector.detect.level.local_time import is_busy_hour
 from heliograph_collector.detect.silence.cell_members import select_inside
 from heliograph_collector.detect.silence.renewal import have_fallen_slowly
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.detect.stats.tails import cease_chance, quantile
-from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
+from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
+from heliograph_collector.detect.stats.tails import cease_chance, measure_spread, quantile
+from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope, is_in_cells, scopes_of
 from heliograph_collector.model.thresholds import Thresholds
@@ -69,8 +70,8 @@ def is_unsteady(
     ]
     if sum(has_returned) < LEAST_RETURNS:
         return False  # nobody has more than a vote
-    returned = _count(vantages, has_returned, limits)
-    silent = _count(vantages, [v.is_silent for v in vantages], limits)
+    returned = count_hits(vantages, has_returned)
+    silent = sum_silent(vantages)
     return returned.hits >= max(LEAST_RETURNS, UNSTEADY_SHARE * silent.hits)
 
 
@@ -146,16 +147,16 @@ def has_flapped(vantages: Sequence[VantagePresence], since_us: int, limits: Thre
     """
     again = [v for v in vantages if v.is_silent and since_us < v.rejoined_us < v.lost_us]
     again = _exclude_steps(again, limits)
-    silent = _count(vantages, [v.is_silent for v in vantages], limits)
+    silent = sum_silent(vantages)
     names = {v.witness.nym for v in again}
     # Of a whole city behind one NAT two may have been lost again, which are not its votes.
-    hits = _count(vantages, [v.witness.nym in names for v in vantages], limits).hits
+    hits = count_hits(vantages, [v.witness.nym in names for v in vantages]).hits
     if len(again) < limits.witnesses or hits < max(limits.witnesses, AGAIN_SHARE * silent.hits):
         return False
     if _is_mixed(again):
         return True
-    is_apart = _measure_spread_us([v.lost_us for v in again]) > APART_US
-    return is_apart and _measure_spread_us([v.rejoined_us for v in again]) > REJOIN_US
+    is_apart = measure_spread([v.lost_us for v in again]) > APART_US
+    return is_apart and measure_spread([v.rejoined_us for v in again]) > REJOIN_US
 
 
 def _is_mixed(again: Sequence[VantagePresence]) -> bool:
@@ -163,7 +164,7 @@ def _is_mixed(again: Sequence[VantagePresence]) -> bool:
     lost_us = [v.lost_us for v in again]
     rejoined_us = [v.rejoined_us for v in again]
     is_before = quantile(lost_us, 0.1) < quantile(rejoined_us, 0.9)
-    return is_before and _measure_spread_us(lost_us) > STEP_US
+    return is_before and measure_spread(lost_us) > STEP_US
 
 
 def have_broken_on(vantages: Sequence[VantagePresence], ended_us: int, limits: Thresholds) -> bool:
@@ -175,8 +176,8 @@ def have_broken_on(vantages: Sequence[VantagePresence], ended_us: int, limits: T
     if len(again) < limits.witnesses:
         return False
     names = {v.witness.nym for v in again}
-    hits = _count(vantages, [v.witness.nym in names for v in vantages], limits)
-    is_apart = _measure_spread_us([v.lost_us for v in again]) > APART_US
+    hits = count_hits(vantages, [v.witness.nym in names for v in vantages])
+    is_apart = measure_spread([v.lost_us for v in again]) > APART_US
     return is_apart and hits.hits >= max(limits.witnesses, AGAIN_SHARE * hits.votes)
 
 
@@ -190,20 +191,16 @@ def _exclude_steps(again: Sequence[VantagePresence], limits: Thresholds) -> list
         scope
         for scope, group in members.items()
         if len(group) >= limits.votes
-        and _measure_spread_us([v.lost_us for v in group]) <= APART_US
+        and measure_spread([v.lost_us for v in group]) <= APART_US
         and not _is_mixed(group)
     }
     return [v for v in again if steps.isdisjoint(scopes_of(v.place))]
 
 
-def _measure_spread_us(times_us: Sequence[int]) -> int:
-    return quantile(times_us, 0.9) - quantile(times_us, 0.1)
-
-
-def count_steady(vantages: Sequence[VantagePresence], now_us: int, limits: Thresholds) -> VoteCount:
+def count_steady(vantages: Sequence[VantagePresence], now_us: int) -> VoteCount:
     """Count the votes of those that have been silent for `STEADY_US`, among all."""
     steady = [v.is_silent and now_us - v.lost_us >= STEADY_US for v in vantages]
-    return _count(vantages, steady, limits)
+    return count_hits(vantages, steady)
 
 
 def are_steady(
@@ -247,12 +244,12 @@ def _is_cell_steady(
     inside: Sequence[VantagePresence], now_us: int, limits: Thresholds, *, is_slow: bool
 ) -> bool:
     silent = [v.is_silent for v in inside]
-    has_others = is_slow and _count(inside, silent, limits).share < NEARLY_SHARE
+    has_others = is_slow and count_hits(inside, silent).share < NEARLY_SHARE
     since_us = now_us - int((limits.retry_s if has_others else limits.beat_s) * SECOND_US)
     if not any(v.is_silent and v.lost_us > since_us for v in inside):
         return True
     steady = [v.is_silent and v.lost_us <= since_us for v in inside]
-    return _count(inside, steady, limits).share >= limits.confirm_share
+    return count_hits(inside, steady).share >= limits.confirm_share
 
 
 def _have_fallen_slowly(
@@ -282,7 +279,7 @@ def _is_rest_falling(
     lost_us = [v.lost_us for v in rest if v.is_silent]
     if not lost_us or max(lost_us) < now_us - int(limits.retry_s * SECOND_US):
         return False
-    silent = _count(rest, [v.is_silent for v in rest], limits)
+    silent = sum_silent(rest)
     return silent.votes >= limits.votes and silent.share > limits.alive_share
 
 
@@ -299,11 +296,6 @@ def _returned_together(again: Sequence[VantagePresence], limits: Thresholds) -> 
         return False
     rejoined_us = [vantage.rejoined_us for vantage in again]
     lost_us = [vantage.lost_us for vantage in again]
-    is_joint = _measure_spread_us(rejoined_us) <= REJOIN_US
+    is_joint = measure_spread(rejoined_us) <= REJOIN_US
     here_us = quantile(lost_us, 0.1) - quantile(rejoined_us, 0.9)
     return is_joint and here_us >= HERE_US
-
-
-def _count(vantages: Iterable[VantagePresence], hits: list[bool], limits: Thresholds) -> VoteCount:
-    pairs = ((vantage.witness, hit) for vantage, hit in zip(vantages, hits, strict=True))
-    return sum_votes(count_votes(pairs, limits.nat_votes))

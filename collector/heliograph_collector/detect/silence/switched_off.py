@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from heliograph.units import HOUR_US, MINUTE_US
 from heliograph_collector.detect.silence.vantage_presence import BRIEF_US, VantagePresence
 from heliograph_collector.detect.stats.ranks import MEMBERS
-from heliograph_collector.detect.stats.tails import quantile
+from heliograph_collector.detect.stats.tails import measure_spread
 
 # Assumed, all of them:
 _NEAR_US = 5 * MINUTE_US  # in which the lines of a street go, either way
@@ -51,7 +51,7 @@ def _count_joint(times_us: Sequence[int]) -> int:
     Args:
         times_us: When the machines of one region went, in order.
     """
-    span_us = quantile(times_us, 0.9) - quantile(times_us, 0.1)
+    span_us = measure_spread(times_us)
     if span_us <= _STEP_US:
         return len(times_us)
     expected = (len(times_us) - 1) * 2 * _NEAR_US / span_us

@@ -8,9 +8,8 @@ that were on others, by which lines are here. So it leaves no doubt in a cut of 
 from collections.abc import Collection, Sequence
 
 from heliograph_collector.detect.silence.cell_members import select_inside
-from heliograph_collector.detect.silence.presence_tracker import count_silent
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.detect.stats.voting import sum_votes
+from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import is_other_way
 from heliograph_collector.model.thresholds import Thresholds
@@ -48,7 +47,7 @@ def fell_by_untold_ways(
         for carrier in live_carriers
         if all(is_other_way(carrier, blocked) for blocked in blocked_carriers)
     }
-    count = sum_votes(count_silent(v for v in inside if _get_carrier(v) in untold_carriers))
+    count = sum_silent(v for v in inside if _get_carrier(v) in untold_carriers)
     return count.hits >= limits.votes and count.share >= limits.confirm_share
 
 

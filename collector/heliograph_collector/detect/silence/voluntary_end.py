@@ -17,13 +17,12 @@ from collections.abc import Sequence
 from heliograph.units import DAY_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.level.local_time import is_friday_noon
 from heliograph_collector.detect.silence import confounders
-from heliograph_collector.detect.silence.presence_tracker import count_silent
 from heliograph_collector.detect.silence.renewal import have_restarted, measure_middle
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
 from heliograph_collector.detect.stats.lots import compute_split_chance
-from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
 from heliograph_collector.model.scope import AffectedCell
-from heliograph_collector.model.signals import VantageLocation, VantageRef
+from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
 # Of phones; assumed, all of them:
@@ -55,14 +54,14 @@ def _may_be_put_away(
     country = vantages[0].place.country if vantages else ""
     if now_us - since_us > _LASTS_US:
         return False
-    lines = sum_votes(count_silent([v for v in vantages if v.place.access == "fixed"]))
+    lines = sum_silent([v for v in vantages if v.place.access == "fixed"])
     phones = [v for v in vantages if v.place.access == "mobile"]
-    all_phones = sum_votes(count_silent(phones))
+    all_phones = sum_silent(phones)
     living = all_phones.votes - all_phones.hits
     if lines.share > _LINES_SHARE or all_phones.share > _MOST_SHARE or living < limits.lines:
         return False
-    gone = _count_gone(phones, since_us, limits)
-    if any(c.share < _EACH_SHARE for c in gone.values() if c.votes >= limits.witnesses):
+    gone = [count_hits(o, [v.lost_us >= since_us for v in o]) for o in _group_by_operator(phones)]
+    if any(count.share < _EACH_SHARE for count in gone if count.votes >= limits.witnesses):
         return False
     if sum(_tells_of_dead_link(v, since_us) for v in vantages) >= limits.witnesses:
         return False
@@ -71,7 +70,9 @@ def _may_be_put_away(
         return measure_middle(silent) > _PRAYER_US
     fallen = [v for v in silent if v.lost_us >= since_us]
     return measure_middle(fallen) > _GATHER_US and all(
-        measure_middle(group) > _OPERATOR_US for group in _group_by_operator(fallen)
+        measure_middle(group) > _OPERATOR_US
+        for group in _group_by_operator(fallen)
+        if len(group) >= _MIN_PHONES
     )
 
 
@@ -83,24 +84,11 @@ def _tells_of_dead_link(vantage: VantagePresence, since_us: int) -> bool:
     return min(vantage.lost_us, report.until_us) >= since_us
 
 
-def _group_by_operator(fallen: Sequence[VantagePresence]) -> list[list[VantagePresence]]:
-    """List the phones that fell silent by operator, where they are enough to have a spread."""
+def _group_by_operator(phones: Sequence[VantagePresence]) -> list[list[VantagePresence]]:
     groups: defaultdict[int, list[VantagePresence]] = defaultdict(list)
-    for phone in fallen:
-        groups[phone.place.asn].append(phone)
-    return [group for group in groups.values() if len(group) >= _MIN_PHONES]
-
-
-def _count_gone(
-    phones: Sequence[VantagePresence], since_us: int, limits: Thresholds
-) -> dict[int, VoteCount]:
-    """Count by operator the phones that fell silent since then, also those that are back."""
-    by_operator: defaultdict[int, list[tuple[VantageRef, bool]]] = defaultdict(list)
     for phone in phones:
-        by_operator[phone.place.asn].append((phone.witness, phone.lost_us >= since_us))
-    return {
-        asn: sum_votes(count_votes(hits, limits.nat_votes)) for asn, hits in by_operator.items()
-    }
+        groups[phone.place.asn].append(phone)
+    return list(groups.values())
 
 
 def _may_be_cohort(vantages: Sequence[VantagePresence], since_us: int, limits: Thresholds) -> bool:

@@ -4,12 +4,9 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from heliograph_collector.detect.silence import confounders
-from heliograph_collector.detect.silence.presence_tracker import (
-    PresenceTracker,
-    count_silent,
-    select_voting,
-)
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_votes import count_silent, select_voting
 from heliograph_collector.detect.stats.localization import attach_persons, localize
 from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace, is_established
 from heliograph_collector.model.scope import AffectedCell

@@ -10,6 +10,11 @@ def quantile(values: Sequence[int], q: float) -> int:
     return ordered[round(q * (len(ordered) - 1))]
 
 
+def measure_spread(values: Sequence[int], tail: float = 0.1) -> int:
+    """Measure how far values are apart without the tails at either end; 0 for none."""
+    return quantile(values, 1.0 - tail) - quantile(values, tail) if values else 0
+
+
 _MAX_EXACT_STEPS = 40_000  # of the recursion, which bounds its time; assumed
 
 

@@ -11,11 +11,8 @@ import pytest
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.silence import witness_statement
 from heliograph_collector.detect.silence.detector import SilenceDetector, detect_silence
-from heliograph_collector.detect.silence.presence_tracker import (
-    PresenceTracker,
-    count_silent,
-    select_voting,
-)
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.vantage_votes import count_silent, select_voting
 from heliograph_collector.detect.silence.voters import CountryVoters
 from heliograph_collector.detect.silence.witness_tally import VoteTally, fell_silent
 from heliograph_collector.detect.stats.localization import localize
