@@ -13,9 +13,7 @@ than eight is confirmed once it has been low for an hour. A suspected drop ends 
 is not low, a confirmed one with two. An unknown step neither begins nor ends a drop.
 
 Until a level has been seen on the same weekday, this may be a first weekend, and a level that
-people let swing by day must fall further. Until it has been seen on `learned_days` at this time of
-day, and once on this weekday, people's habits could explain any fall. Then only a fall to
-`alone_share` is confirmed.
+people let swing by day must fall further.
 
 Steps of a confirmed drop enter the past as the usual level for at most 7 days, so that a long drop
 does not become usual and a habit does; those below half of it for 28 days, because shutdowns have
@@ -32,10 +30,21 @@ from enum import Enum
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
 
-_SHORT_US = 10 * MINUTE_US  # a shorter step confirms nothing alone; assumed
-_LONG_US = 30 * MINUTE_US  # of a step that may confirm at less than half lost; assumed
-_SURE_SPREADS = 10.0  # that such a step is out; assumed
-_SURE_DAYS = 3  # that were seen at its time of day; assumed
+# Shares are of the usual level, and distances are in spreads. Assumed, all of them.
+_LOW_SHARE = 0.8
+_HALF = 0.5
+_DRIFT = 4.0  # that a low step must exceed
+_MOST = 6.0  # that counts of one step
+_SUSPECT = 2.0
+_CONFIRM = 4.0
+_PAINT_DAYS = 7.0
+_DEEP_DAYS = 28.0  # the same where the level is below `_HALF`
+_SURE_SHARE = 2 / 3  # of the lowest value seen; one long step below it is confirmed
+_HANDFUL = 8.0  # a count below it is confirmed after an hour
+_SHORT_US = 10 * MINUTE_US  # a shorter step confirms nothing alone
+_LONG_US = 30 * MINUTE_US  # of a step that may confirm at less than half lost
+_SURE_SPREADS = 10.0  # that such a step is out
+_SURE_DAYS = 3  # that were seen at its time of day
 
 
 class DropStage(Enum):
@@ -45,39 +54,14 @@ class DropStage(Enum):
     CONFIRMED = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropLimits:
-    """The lines of the drop test."""
-
-    share: float = 0.8
-    half: float = 0.5
-    drift: float = 4.0  # spreads that a low step must exceed
-    most: float = 6.0  # spreads that count of one step
-    suspect: float = 2.0
-    confirm: float = 4.0
-    paint_days: float = 7.0
-    deep_days: float = 28.0  # the same where the level is below `half`
-    learned_days: int = 0
-    alone_share: float = 1.0
-    sure_share: float = 0.0  # of the lowest value seen; one long step below it is confirmed
-    handful: float = 0.0  # a count below it is confirmed after an hour
-
-
-SERIES_LIMITS = DropLimits(sure_share=2 / 3, handful=8.0)
-# Vantages are few and people; their first evenings and weekends are no cut.
-PRESENCE_LIMITS = DropLimits(learned_days=3, alone_share=0.15)
-
-
 @dataclass(slots=True)
 class DropTest:
     """The test of one level; `observe` takes its steps in order."""
 
     habit: LevelHabit
-    limits: DropLimits = SERIES_LIMITS
     stage: DropStage = DropStage.WELL
     score: float = 0.0
     lost_share: float = 0.0  # of the usual level, at the last step
-    is_learned: bool = False  # the habit excludes an evening or a weekend
     well_steps: int = 0  # in a row, up to the last known one
     low_steps: int = 0  # the same
     steepest: float = 0.0  # what the share of the usual level fell by within an hour, in this drop
@@ -95,32 +79,27 @@ class DropTest:
         self._confirmed_steps = (
             self._confirmed_steps + 1 if self.stage is DropStage.CONFIRMED else 0
         )
-        is_deep = self.lost_share > 1.0 - self.limits.half
-        days = self.limits.deep_days if is_deep else self.limits.paint_days
+        is_deep = self.lost_share > 1.0 - _HALF
+        days = _DEEP_DAYS if is_deep else _PAINT_DAYS
         most = days * DAY_US / self.habit.step_us
         is_painted = stage is DropStage.CONFIRMED and self._confirmed_steps <= most
         self.habit.add(_paint(usual) if is_painted else value)
         return stage
 
-    def judge(self, value: float | None, usual: UsualLevel | None, noise: float = 0.0) -> DropStage:
-        """Judge a value against the usual level; the habit stays.
-
-        Args:
-            noise: Spread that the number of counted vantages adds.
-        """
+    def judge(self, value: float | None, usual: UsualLevel | None) -> DropStage:
+        """Judge a value against the usual level; the habit stays."""
         if value is None or usual is None or usual.middle <= 0:
             return DropStage.UNKNOWN
         self.lost_share = max(0.0, 1.0 - value / usual.middle)
         self._record_share(value / usual.middle)
-        self.is_learned = self._is_learned(usual)
-        weight = self._weigh(value, usual, noise)
+        weight = self._weigh(value, usual)
         if weight <= 0.0:
             self._add_well_step()
         else:
             self.well_steps = 0
             self.low_steps += 1
             self.score += weight
-            if self.score >= self.limits.suspect:
+            if self.score >= _SUSPECT:
                 self._raise_stage(value, usual)
         return self.stage
 
@@ -128,38 +107,30 @@ class DropTest:
     def is_low(self) -> bool:
         return self.stage in (DropStage.SUSPECTED, DropStage.CONFIRMED)
 
-    def _weigh(self, value: float, usual: UsualLevel, noise: float) -> float:
+    def _weigh(self, value: float, usual: UsualLevel) -> float:
         """Return how much a value adds to the score, 0 if it is not low."""
-        limits = self.limits
         weekday = usual.weekday_lowest
-        if value >= limits.share * usual.middle:
+        if value >= _LOW_SHARE * usual.middle:
             return 0.0
         # What swings by day swings by week: no weekend was seen yet.
-        if weekday is None and value >= limits.share * self._weekend_share() * usual.middle:
+        if weekday is None and value >= _LOW_SHARE * self._weekend_share() * usual.middle:
             return 0.0
-        if weekday is not None and value >= limits.share * weekday:
+        if weekday is not None and value >= _LOW_SHARE * weekday:
             return 0.0
-        if value < limits.half * usual.lowest:
-            return limits.most - limits.drift
-        distance = (usual.middle - value) / math.hypot(usual.spread, noise)
-        return max(0.0, min(distance, limits.most) - limits.drift)
+        if value < _HALF * usual.lowest:
+            return _MOST - _DRIFT
+        distance = (usual.middle - value) / usual.spread
+        return max(0.0, min(distance, _MOST) - _DRIFT)
 
     def _weekend_share(self) -> float:
         """Return what people may leave of a level on a first weekend, by how it swings by day."""
         return math.sqrt(self.habit.measure_swing())
 
-    def _is_learned(self, usual: UsualLevel) -> bool:
-        limits = self.limits
-        return not limits.learned_days or (
-            usual.days >= limits.learned_days and usual.weekday_lowest is not None
-        )
-
     def _raise_stage(self, value: float, usual: UsualLevel) -> None:
         share = value / usual.middle
-        is_deep = share < self.limits.half and self.habit.step_us >= _SHORT_US
-        is_certain = self.score >= self.limits.confirm or is_deep or self._is_sure(value, usual)
-        is_certain = is_certain and not self._is_chance(value, usual)
-        if is_certain and (self.is_learned or share <= self.limits.alone_share):
+        is_deep = share < _HALF and self.habit.step_us >= _SHORT_US
+        is_certain = self.score >= _CONFIRM or is_deep or self._is_sure(value, usual)
+        if is_certain and not self._is_chance(value, usual):
             self.stage = DropStage.CONFIRMED
         elif self.stage is not DropStage.CONFIRMED:
             self.stage = DropStage.SUSPECTED
@@ -170,7 +141,7 @@ class DropTest:
             self.habit.step_us >= _LONG_US
             and usual.is_of_hour
             and usual.days >= _SURE_DAYS
-            and value < self.limits.sure_share * usual.lowest
+            and value < _SURE_SHARE * usual.lowest
             and usual.middle - value >= _SURE_SPREADS * usual.spread
         )
 
@@ -178,7 +149,7 @@ class DropTest:
         """Return whether a handful that is counted may be missing by chance."""
         is_count = value % 1 == 0 and usual.lowest % 1 == 0
         is_short = self.low_steps * self.habit.step_us < HOUR_US
-        return is_count and usual.middle < self.limits.handful and is_short
+        return is_count and usual.middle < _HANDFUL and is_short
 
     def _record_share(self, share: float) -> None:
         """Record how far the share fell within an hour, or one step of more."""

@@ -8,12 +8,7 @@ import pytest
 
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph_collector.detect.level.detector import detect_levels
-from heliograph_collector.detect.level.drop_test import (
-    PRESENCE_LIMITS,
-    DropLimits,
-    DropStage,
-    DropTest,
-)
+from heliograph_collector.detect.level.drop_test import DropStage, DropTest
 from heliograph_collector.detect.level.habit import LevelHabit
 from heliograph_collector.incidents.incident import Bracket, Incident, IncidentState
 from heliograph_collector.model.level import LevelReading
@@ -24,12 +19,8 @@ U, W, S, C = DropStage.UNKNOWN, DropStage.WELL, DropStage.SUSPECTED, DropStage.C
 IR = Scope("IR")
 
 
-def stages(
-    values: Values, step_us: int = HOUR_US, limits: DropLimits | None = None
-) -> list[DropStage]:
-    test = (
-        DropTest(LevelHabit(step_us)) if limits is None else DropTest(LevelHabit(step_us), limits)
-    )
+def stages(values: Values, step_us: int = HOUR_US) -> list[DropStage]:
+    test = DropTest(LevelHabit(step_us))
     return [test.observe(value) for value in values]
 
 
@@ -70,7 +61,6 @@ def test_one_step_of_half_an_hour_far_below_all_that_was_seen_is_confirmed() -> 
         assert stages([*past * 3, 53.3], step_us)[-1] is stage
     assert stages([*past[: 48 * 2], 53.3], 30 * MINUTE_US)[-1] is S  # two days are too few
     assert stages([*past, 64.0], 30 * MINUTE_US)[-1] is S
-    assert stages([*past, 53.3], 30 * MINUTE_US, PRESENCE_LIMITS)[-1] is S
 
 
 @pytest.mark.parametrize("hours", [16, 20])
@@ -193,19 +183,6 @@ def test_minutes_of_a_fortnight_are_judged_in_bearable_time() -> None:
     (incident,) = found(readings([*[100.0] * (15 * 1_440), 10.0, 10.0], step_us=MINUTE_US))
     assert incident.suspected_us == 15 * DAY_US + MINUTE_US
     assert incident.confirmed_us == 15 * DAY_US + 2 * MINUTE_US
-
-
-def evenings(n: int, quiet: float = 0.25) -> list[float]:
-    """Hours of a fleet of which three quarters are off from eight in the evening to six."""
-    return [quiet if h % 24 >= 20 or h % 24 < 6 else 1.0 for h in range(24 * n)]
-
-
-def test_evenings_and_weekends_of_people_are_learned_and_no_cut_before() -> None:
-    week = [*evenings(5), *([0.5] * 48)]
-    assert C not in stages(week * 4, limits=PRESENCE_LIMITS)
-    assert not {S, C} & set(stages(week * 4, limits=PRESENCE_LIMITS)[24 * 14 :])
-    assert stages([*week * 3, *evenings(1)[:22], 0.05], limits=PRESENCE_LIMITS)[-1] is C
-    assert stages([*evenings(1)[:12], 0.05], limits=PRESENCE_LIMITS)[-1] is C  # nine tenths gone
 
 
 @pytest.mark.parametrize("left", [0.05, 0.3, 0.6, 0.8])
