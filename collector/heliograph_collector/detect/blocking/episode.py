@@ -27,6 +27,7 @@ from heliograph_collector.detect.blocking.evidence import (
     hint_functions,
 )
 from heliograph_collector.detect.blocking.lifting import find_lifting, is_lifted
+from heliograph_collector.detect.phases import add_cut
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.incidents.incident import (
     Bracket,
@@ -144,6 +145,12 @@ class BlockingEpisode:
         return self.state in (IncidentState.SUSPECTED, IncidentState.CONFIRMED)
 
     @property
+    def onset(self) -> PhaseChange:
+        """Return its first step as a phase, with the cells of now."""
+        seen_us = self.confirmed_us or self.suspected_us
+        return PhaseChange(PhaseDirection.CUT, self.parts, self.started, seen_us)
+
+    @property
     def changed_us(self) -> int:
         """Return when its latest phase was seen."""
         return self.turns[-1].seen_us if self.turns else self.confirmed_us or self.suspected_us
@@ -191,17 +198,8 @@ class BlockingEpisode:
         now_us: int,
     ) -> None:
         """Extend a confirmed block; `new_cells` were blocked later, as a phase of their own."""
-        latest = self.turns[-1] if self.turns else None
-        latest_us = (latest.when if latest else self.started).latest_us
-        is_same_step = started.earliest_us - latest_us < self.limits.windows_s[0] * SECOND_US
-        if latest is not None and latest.way is PhaseDirection.CUT and is_same_step:
-            self.turns[-1] = replace(latest, parts=(*latest.parts, *new_cells))
-        elif latest is not None or not is_same_step:
-            if latest is None or self.turns[0].way is PhaseDirection.OPENING:
-                seen_us = self.confirmed_us or now_us
-                first = PhaseChange(PhaseDirection.CUT, self.parts, self.started, seen_us)
-                self.turns.insert(0, first)
-            self.turns.append(PhaseChange(PhaseDirection.CUT, new_cells, started, now_us))
+        cut = PhaseChange(PhaseDirection.CUT, new_cells, started, now_us)
+        self.turns = add_cut(self.turns, self.onset, cut)
         self.widen(cells)
         self._rate_confidence()
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.other_countries import OtherCountries
+from heliograph_collector.detect.phases import lead_with_onset
 from heliograph_collector.incidents.incident import (
     Bracket,
     IncidentState,
@@ -95,14 +96,11 @@ def _resume(
     earlier: BlockingEpisode, own: BlockingEpisode, cells: tuple[AffectedCell, ...], now_us: int
 ) -> None:
     """Reopen a block for these cells; the time since its end becomes an opening."""
-    if not earlier.turns or earlier.turns[0].way is PhaseDirection.OPENING:
-        seen_us = earlier.confirmed_us or earlier.suspected_us
-        first = PhaseChange(PhaseDirection.CUT, earlier.parts, earlier.started, seen_us)
-        earlier.turns.insert(0, first)
     closed_us = earlier.closed_us or own.suspected_us
     ended = earlier.ended or Bracket(closed_us, closed_us)
     opening = PhaseChange(PhaseDirection.OPENING, earlier.parts, ended, closed_us)
-    earlier.turns += [opening, PhaseChange(PhaseDirection.CUT, cells, own.started, now_us)]
+    again = PhaseChange(PhaseDirection.CUT, cells, own.started, now_us)
+    earlier.turns = [*lead_with_onset(earlier.turns, earlier.onset), opening, again]
     earlier.wary = True
     earlier.reopen()
     if not all(_is_inside(cell, earlier.parts) for cell in cells):

@@ -18,10 +18,11 @@ open, phases date its changes; one that grows begins another. An opening needs m
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.phases import add_cut
 from heliograph_collector.detect.silence import confounders, openings
 from heliograph_collector.detect.silence.brackets import Watch, bracket_end
 from heliograph_collector.detect.silence.cell_members import select_inside
@@ -101,6 +102,11 @@ class OutageEpisode:
         return self.kind is IncidentKind.COLLECTOR_BLOCKED
 
     @property
+    def is_proven(self) -> bool:
+        """Return whether its vantages tell that their network was cut."""
+        return self.evidence.explain(self.limits) is IncidentKind.SILENCE
+
+    @property
     def confidence(self) -> float:
         """Return the confidence in the present kind."""
         limits = self.limits
@@ -109,11 +115,10 @@ class OutageEpisode:
             return min(most, self.evidence.confidence(self.kind, limits))
         if self.kind is not IncidentKind.SILENCE:
             return min(most, self.certainty)
-        is_proven = self.evidence.explain(limits) is IncidentKind.SILENCE
-        is_several = is_proven or self.ways >= limits.ways
+        is_several = self.is_proven or self.ways >= limits.ways
         caps = [self.certainty, limits.several_ways if is_several else limits.one_way]
         is_doubtful = self.is_doubted or confounders.POWER in self.held
-        if not is_proven and (is_doubtful or self.evidence.doubts_cut(limits)):
+        if not self.is_proven and (is_doubtful or self.evidence.doubts_cut(limits)):
             caps.append(limits.low)
         return min(caps)
 
@@ -152,20 +157,10 @@ class OutageEpisode:
         at_us: int,
     ) -> None:
         """Extend it to cells that went dark later, as a phase of their own."""
-        latest = self.turns[-1] if self.turns else None
-        latest_us = (latest.when if latest else self.started).latest_us
-        is_same_step = started.earliest_us - latest_us < self.limits.windows_s[0] * SECOND_US
-        if latest is None and is_same_step:
-            self.parts = parts
-            return
-        if latest is None or self.turns[0].way is PhaseDirection.OPENING:
-            seen_us = self.confirmed_us or self.suspected_us
-            first = PhaseChange(PhaseDirection.CUT, self.parts, self.started, seen_us)
-            self.turns.insert(0, first)
-        if latest is not None and latest.way is PhaseDirection.CUT and is_same_step:
-            self.turns[-1] = replace(latest, parts=(*latest.parts, *new_cells))
-        else:
-            self.turns.append(PhaseChange(PhaseDirection.CUT, new_cells, started, at_us))
+        seen_us = self.confirmed_us or self.suspected_us
+        onset = PhaseChange(PhaseDirection.CUT, self.parts, self.started, seen_us)
+        cut = PhaseChange(PhaseDirection.CUT, new_cells, started, at_us)
+        self.turns = add_cut(self.turns, onset, cut)
         self.parts = parts
 
     def absorb(self, other: "OutageEpisode") -> None:
@@ -361,8 +356,8 @@ class OutageEpisode:
 
     def _was_transit(self, now_us: int) -> bool:
         """Return whether our own way to several countries may have failed and be repaired."""
-        is_proven = self.evidence.explain(self.limits) is IncidentKind.SILENCE
-        return self.is_joint and not is_proven and now_us - self.started.earliest_us <= _TRANSIT_US
+        is_early = now_us - self.started.earliest_us <= _TRANSIT_US
+        return self.is_joint and not self.is_proven and is_early
 
     def _close(self, state: IncidentState, now_us: int) -> None:
         self.state = state

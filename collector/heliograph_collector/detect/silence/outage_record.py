@@ -40,8 +40,7 @@ def _list_hints(outage: OutageEpisode) -> tuple[str, ...]:
     if outage.kind is IncidentKind.COLLECTOR_BLOCKED:
         return hints
     hints += hint_power_or_network(outage.replays.values())
-    is_proven = outage.evidence.explain(outage.limits) is IncidentKind.SILENCE
-    is_one_way = outage.ways < outage.limits.ways and not is_proven
+    is_one_way = outage.ways < outage.limits.ways and not outage.is_proven
     return (*hints, ONE_WAY) if is_one_way and outage.kind is IncidentKind.SILENCE else hints
 
 

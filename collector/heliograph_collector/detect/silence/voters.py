@@ -47,11 +47,6 @@ class CountryVoters:
     def is_established(self) -> bool:
         return self._tally.has_enough
 
-    @property
-    def has_several_ways(self) -> bool:
-        """Return whether the vantages use several carriers."""
-        return len(self._tally.carriers) > 1
-
     @cached_property
     def votes(self) -> VotesByPlace:
         if not self._tally.young:
