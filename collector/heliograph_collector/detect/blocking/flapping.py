@@ -222,18 +222,32 @@ class FlappingVantages:
             share = round(self._failing_share(inside), 3)
             if not rate + MIN_EXCESS <= min(share, now_failing) or now_failing > _MOST_FAILING:
                 continue
-            present = max(rate, usual.failing_rate(cell.scope))
-            lately = max(rate, usual.flapping_share(cell.scope))
             chance = _flapping_chance(rate)
             flapping = upper_tail([chance] * round(cell.votes), round(cell.votes * cell.share))
-            # As of other services, without what always fails: a full line does of any service.
-            by_chance = self.mean_share(inside)
-            is_worse = now_failing >= present + MIN_EXCESS and by_chance >= lately + MIN_EXCESS
-            tests = sum(self._count_of(vote) for vote in inside)
-            is_sure = tests * _divergence(share, lately) >= nats
-            if is_worse and is_sure and flapping <= math.exp(-nats):
+            is_worse = self._is_worse(cell.scope, inside, now_failing, rate, usual, nats)
+            if is_worse and flapping <= math.exp(-nats):
                 failing[cell] = share
         return failing
+
+    def _is_worse(
+        self,
+        scope: Scope,
+        inside: Collection[ServiceVote],
+        now_failing: float,
+        rate: float,
+        usual: UsualFlapping,
+        nats: float,
+    ) -> bool:
+        """Return whether more fails in a cell than of other services there, and elsewhere.
+
+        As of other services, without what always fails: a full line does of any service.
+        """
+        present = max(rate, usual.failing_rate(scope))
+        lately = max(rate, usual.flapping_share(scope))
+        if now_failing < present + MIN_EXCESS or self.mean_share(inside) < lately + MIN_EXCESS:
+            return False
+        tests = sum(self._count_of(vote) for vote in inside)
+        return tests * _divergence(round(self._failing_share(inside), 3), lately) >= nats
 
     def find_partial(
         self,

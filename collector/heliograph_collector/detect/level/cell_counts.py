@@ -66,12 +66,14 @@ class CellTest:
     scope: Scope
     count: CellCount
     usual: UsualLevel
-    cells: int  # of the country that are tested
-    kept: float = 1.0  # share of their usual levels that other countries keep
-    is_world_falling: bool = False  # others lose still, and may be as dark soon
-    have_stayers_gone: bool = False  # who was here for a day and a night: no habit takes them
-    nights: Sequence[float] = ()  # shares that were away, if most are now
-    is_whole: bool = False  # all people of the country are in it
+    sample: "Sample"
+    nights: Sequence[float]  # shares that were away, if most are now
+    have_stayers_gone: bool  # who was here for a day and a night: no habit takes them
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether all people of the country are in it."""
+        return self.scope in self.sample.whole_cells
 
     @property
     def size(self) -> int:
@@ -98,7 +100,7 @@ class CellTest:
     @property
     def exceeds_world(self) -> bool:
         """Return whether the cell fell further than all countries do."""
-        return self.kept == 1.0 or (self.has_fallen() and not self.is_world_falling)
+        return self.sample.kept == 1.0 or (self.has_fallen() and not self.sample.is_world_falling)
 
     @property
     def is_usual(self) -> bool:
@@ -153,7 +155,7 @@ class CellTest:
         here = self.size - silent
         nats = silent * math.log(silent / expected)
         nats += here * math.log(here / (self.size - expected)) if here else 0.0
-        return nats >= math.log(looks_a_year * self.cells / ALARMS_PER_YEAR)
+        return nats >= math.log(looks_a_year * self.sample.cells / ALARMS_PER_YEAR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,11 @@ class Sample:
     outages: Sequence[OutageEpisode]
     limits: Thresholds
     now_us: int
-    have_ways_fallen: bool = False  # others lost the ways of the silent in the same minutes
+    cells: int  # that are tested
+    whole_cells: Collection[Scope]  # all people of the country are in each (`find_whole_cells`)
+    have_ways_fallen: bool  # others lost the ways of the silent in the same minutes
+    kept: float  # share of their usual levels that other countries keep
+    is_world_falling: bool  # others lose still, and may be as dark soon
 
     def have_stayers_gone(self, scope: Scope, count: CellCount) -> bool:
         """Return whether the stayers of a cell are gone, most of whose vantages are."""

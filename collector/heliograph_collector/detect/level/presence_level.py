@@ -54,7 +54,7 @@ from heliograph_collector.detect.level.common_dip import (
 from heliograph_collector.detect.level.darkness import is_cut_off
 from heliograph_collector.detect.level.doubts import find_doubts
 from heliograph_collector.detect.level.fall import LevelFall
-from heliograph_collector.detect.level.habit import LevelHabit
+from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
 from heliograph_collector.detect.level.night_test import (
     is_habit_known,
     is_rare,
@@ -127,30 +127,27 @@ class PresenceLevels:
         if not have_fallen:
             confirm_cuts_in_faults(outages, presence, now_us)
         kept = find_kept_share(others)
-        is_falling = kept < 1.0 and are_falling(others)
-        sample = Sample(presence, places, explaining, limits, now_us, have_ways_fallen=have_fallen)
+        sample = Sample(
+            presence,
+            places,
+            explaining,
+            limits,
+            now_us,
+            cells=len(totals),
+            whole_cells=whole_cells,
+            have_ways_fallen=have_fallen,
+            kept=kept,
+            is_world_falling=kept < 1.0 and are_falling(others),
+        )
         confirmed: list[ConfirmedFall] = []
         for scope, count in sorted(totals.items(), key=_width_key):
             cell = self._find_cell(scope, now_us)
             share = round(1.0 - count.silent / count.size, 3)
             cell.sample(share, now_us // STEP_US, cut_step)
-            if is_common or cell.usual is None:
-                continue
-            usual = cell.usual.scale(kept)
-            is_dark = count.silent >= limits.suspect_share * count.size
-            nights = list_nights(cell, country, cell.well_us, now_us) if is_dark else []
-            is_whole = scope in whole_cells
-            have_gone = (
-                is_whole
-                and usual.days < LEARNED_DAYS
-                and is_rare(nights, count)
-                and sample.have_stayers_gone(scope, count)
-            )
-            test = CellTest(
-                scope, count, usual, len(totals), kept, is_falling, have_gone, nights, is_whole
-            )
-            fall = self._judge(cell, test, sample)
-            confirmed += [fall] if fall is not None else []
+            if not is_common and cell.usual is not None:
+                test = _build_test(cell, cell.usual.scale(kept), scope, count, sample)
+                fall = self._judge(cell, test, sample)
+                confirmed += [fall] if fall is not None else []
         return promote_falls(confirmed, outages, presence, now_us)
 
     def may_be_habit(
@@ -248,6 +245,19 @@ class PresenceLevels:
             cell.well_samples = 0
             return _update_fall(cell, fall, test, sample)
         return None
+
+
+def _build_test(
+    cell: CellLevel, usual: UsualLevel, scope: Scope, count: CellCount, sample: Sample
+) -> CellTest:
+    """Build the test of a cell's counts, with the nights before where most are silent."""
+    is_dark = count.silent >= sample.limits.suspect_share * count.size
+    country = scope.country
+    nights = list_nights(cell, country, cell.well_us, sample.now_us) if is_dark else []
+    is_new = scope in sample.whole_cells and usual.days < LEARNED_DAYS
+    is_unlike = is_new and is_rare(nights, count)
+    have_stayers_gone = is_unlike and sample.have_stayers_gone(scope, count)
+    return CellTest(scope, count, usual, sample, nights, have_stayers_gone)
 
 
 def _find_beginning(cell: CellLevel, cut: OutageEpisode) -> int:

@@ -1,11 +1,12 @@
 """What the other countries show about the moment in which one fell silent."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.witness_tally import WitnessTally
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -56,20 +57,38 @@ def hear_witnesses(
         carrier: Hear only vantages of this carrier; "" is every one.
         apart: Countries that fell by themselves, which are not heard.
     """
-    limits = presence.limits
     others = [other for other in presence.countries if other != country and other not in apart]
     tallies = [presence.tally(other, carrier) for other in others]
-    established = [tally.sum_established(since_us) for tally in tallies]
-    if sum(nat_votes for _, nat_votes in established) >= limits.witnesses:
-        counts = [count for count, _ in established]
-    else:  # too few are established: the young are heard too
-        counts = [tally.sum_every(since_us) for tally in tallies]
+    counts = _count_countries(tallies, since_us, presence.limits)
     world = VoteCount()
     for count in counts:
         world.add(count)
-    if world.votes < limits.witnesses:
+    if world.votes < presence.limits.witnesses:
         return WitnessStatement()
-    counts = [count for count in counts if count.votes >= limits.witnesses]
+    return _compare_countries(counts, world, presence.limits)
+
+
+def _count_countries(
+    tallies: Sequence[WitnessTally], since_us: int, limits: Thresholds
+) -> list[VoteCount]:
+    """Count the votes of each country; the young are heard where too few are established."""
+    established = [tally.sum_established(since_us) for tally in tallies]
+    if sum(nat_votes for _, nat_votes in established) >= limits.witnesses:
+        return [count for count, _ in established]
+    return [tally.sum_every(since_us) for tally in tallies]
+
+
+def _compare_countries(
+    every: Sequence[VoteCount], world: VoteCount, limits: Thresholds
+) -> WitnessStatement:
+    """State what countries show.
+
+    Args:
+        every: The votes of each, of which those with enough votes are compared.
+        world: The votes of all.
+        limits: The thresholds.
+    """
+    counts = [count for count in every if count.votes >= limits.witnesses]
     shares = [count.share for count in counts]
     share = median(shares) if len(shares) > 1 else world.share
     living = [count for count in counts if _lives_on(count, limits)]
