@@ -1,4 +1,14 @@
-"""Confounders of an outage: faults of the collector, a carrier or the power grid."""
+"""Confounders of an outage: faults of the collector, a carrier or the power grid.
+
+Each answers one question that a candidate asks before it confirms, and names why an outage is held:
+
+- our fault: do other countries fall too, or begin to, and are they back (`is_spreading`,
+  `are_others_back`, `may_return_slowly`)?
+- a carrier: is one alone silent, here beside others that live, or in other countries as well
+  (`find_blocked_carrier`, `is_carrier_down`, `are_failing_elsewhere`)?
+- the power: do lines fail as a grid does, and not as by an order (`is_power_failure`,
+  `may_be_order`)?
+"""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence

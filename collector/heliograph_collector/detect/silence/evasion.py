@@ -1,4 +1,19 @@
-"""Evasion: agents that found another way before their silence could be confirmed."""
+"""Evasion: agents that found another way before their silence could be confirmed.
+
+Theory of operation. In a cut nobody finds another way to us; past a block of one entrance agents
+do, within minutes, and say that their link works. What is known of that grows by stages:
+
+- possible: some evade the one carrier that fell silent, or say that their link works, and it is
+  early yet (`_WAIT_US`). No cut is confirmed, because it may be a block.
+- doubted: too many say so for a cut, though too few for a block (`are_links_told`). No cut is
+  confirmed for as long as it is so.
+- found: their testimony names a block (explanation.py), which no other country and no control
+  shows to be a fault of ours (entrance_view.py). It is told, though few or none are silent.
+
+Cells that fell by carriers of which nobody tells a block are beside it: these stages say nothing of
+them (untold_ways.py). Who takes another carrier before its loss was noticed leaves no row of it, so
+its move (`note_moves`), or its report of the gap (`tells_unseen_loss`), counts as that loss.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,12 @@
-"""Merging of outages: which one holds another, and cells that lie in others."""
+"""Merging of outages: which one holds another, and cells that lie in others.
+
+Theory of operation. A candidate's outage is published by itself only if no other tells it:
+
+- enclosed: one that is open, or a cut that closed within `resume_s`, holds all its cells. It is
+  dropped; the other resumes if that part of it had come back.
+- extending: an open one began or grew within `join_s`. That one grows to its cells, as a phase.
+- a block: one of the same carriers, open or closed within `resume_s`, takes its cells.
+"""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
