@@ -20,7 +20,6 @@ service fails now and then, after it nearly always. It does not lie before two d
 after which a single failure says nothing of what was before.
 """
 
-import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +30,7 @@ from statistics import median
 
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
+from heliograph_collector.detect.blocking.other_services import weigh_test
 from heliograph_collector.detect.sparse_past import confirm_against_past, select_rows
 from heliograph_collector.detect.sparse_runs import add_runs, find_runs
 from heliograph_collector.detect.stats.voting import VoteCount
@@ -38,8 +38,6 @@ from heliograph_collector.incidents.incident import Bracket, Incident
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS
 
-_WORKS = 0.04  # failing rate before a block, as the prior has it
-_FAILS = 0.9  # … and during it, as `Thresholds.p_bad`
 _SILENT_US = 2 * DAY_US  # without a row; assumed
 # Assumed, all of them:
 _HOURLY = replace(THRESHOLDS, bin_s=3_600.0, fresh_s=10_800.0)
@@ -131,25 +129,23 @@ def _date_incident(incident: Incident, votes: Sequence[ServiceVote]) -> Incident
 
 def _find_last_rise(votes: Sequence[ServiceVote]) -> int:
     """Return the index from which on nearly all votes fail."""
-    gains = list(accumulate(map(_weigh, reversed(votes))))
+    gains = _sum_evidence(reversed(votes))
     first = len(votes) - 1 - gains.index(max(gains))
     indices = range(len(votes) - 1, first, -1)
     gaps = (i for i in indices if votes[i].at_us - votes[i - 1].at_us > _SILENT_US)
     return next(gaps, first)
 
 
+def _sum_evidence(votes: Iterable[ServiceVote]) -> list[float]:
+    """Return the evidence for a block up to each vote, in nats."""
+    return list(accumulate(weigh_test(vote.standing in FAILING_VALUES) for vote in votes))
+
+
 def _find_end(votes: Sequence[ServiceVote]) -> Bracket | None:
     """Return the bracket of the moment up to which nearly all votes fail."""
-    gains = list(accumulate(map(_weigh, votes)))
+    gains = _sum_evidence(votes)
     last = gains.index(max(gains)) if gains else 0
     return Bracket(votes[last].at_us, votes[last + 1].at_us) if last + 1 < len(votes) else None
-
-
-def _weigh(vote: ServiceVote) -> float:
-    """Return the evidence of one vote for a block, in nats."""
-    if vote.standing in FAILING_VALUES:
-        return math.log(_FAILS / _WORKS)
-    return math.log((1 - _FAILS) / (1 - _WORKS))
 
 
 def detect_sparse(

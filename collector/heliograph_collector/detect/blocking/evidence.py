@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from heliograph_collector.detect.silence.burst_test import alarm_threshold
+from heliograph_collector.detect.stats.alarm_budget import alarm_threshold
 from heliograph_collector.detect.stats.tails import log_beta_binomial
 from heliograph_collector.detect.stats.voting import VoteCount, established_votes, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind

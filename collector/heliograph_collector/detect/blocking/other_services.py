@@ -240,13 +240,13 @@ def _find_rate(failed: Sequence[bool]) -> float:
         return share
     chance = hits * math.log(share) + (len(failed) - hits) * math.log(1 - share)
     before = sum(math.log(_WORKS if hit else 1 - _WORKS) for hit in failed)
-    gains = accumulate(map(_compare_rates, reversed(failed)))
+    gains = accumulate(map(weigh_test, reversed(failed)))
     most, count = max((nats, count) for count, nats in enumerate(gains, 1))
     if before + most - math.log(len(failed)) <= chance:
         return share
     return sum(failed[-count:]) / count
 
 
-def _compare_rates(hit: bool) -> float:
+def weigh_test(has_failed: bool) -> float:
     """Return the evidence of one test for a block, in nats."""
-    return math.log(_FAILS / _WORKS) if hit else math.log((1 - _FAILS) / (1 - _WORKS))
+    return math.log(_FAILS / _WORKS) if has_failed else math.log((1 - _FAILS) / (1 - _WORKS))

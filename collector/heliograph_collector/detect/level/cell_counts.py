@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.detect.level.habit import UsualLevel
-from heliograph_collector.detect.level.nights import DOUBT_CHANCE, compute_chance
+from heliograph_collector.detect.level.nights import DOUBT_CHANCE, STEP_US, compute_chance
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -27,7 +27,6 @@ _AWAY_SHARE = 0.2  # of stayers that are away at one time; assumed
 _STAYERS_CHANCE = 1e-3  # that so many are, though nothing befell them; assumed
 
 # Assumed, all of them:
-STEP_US = 15 * MINUTE_US  # of the habit
 ABSENT_US = DAY_US  # a longer silence is a departure
 LEARNED_DAYS = 3
 DARK_SHARE = 0.6  # lowest share of earlier days at which switching off is a habit

@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass, replace
 
 from heliograph.units import DAY_US
-from heliograph_collector.detect.level.cell_counts import DARK_SHARE, LEARNED_DAYS, STEP_US
+from heliograph_collector.detect.level.cell_counts import DARK_SHARE, LEARNED_DAYS
 from heliograph_collector.detect.level.fall import SAMPLE_US, LevelFall
 from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
-from heliograph_collector.detect.level.nights import list_nights
+from heliograph_collector.detect.level.nights import STEP_US, list_nights
 from heliograph_collector.incidents.incident import Bracket
 
 DAY_SPREAD = 0.04  # of the share, before the habit is learned; assumed

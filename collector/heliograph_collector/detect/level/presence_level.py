@@ -34,7 +34,6 @@ from heliograph_collector.detect.level.cell_counts import (
     ABSENT_US,
     DARK_SHARE,
     LEARNED_DAYS,
-    STEP_US,
     CellCount,
     CellTest,
     Sample,
@@ -62,6 +61,7 @@ from heliograph_collector.detect.level.night_test import (
     list_nights,
     may_be_habit,
 )
+from heliograph_collector.detect.level.nights import STEP_US
 from heliograph_collector.detect.level.promotion import (
     ConfirmedFall,
     confirm_cuts_in_faults,

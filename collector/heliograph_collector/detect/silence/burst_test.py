@@ -3,13 +3,13 @@
 `list_holds` says when a test may decide again although no signal came.
 """
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.renewal import PART_HOLD_S, WAIT_S
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.alarm_budget import tail_limit
 from heliograph_collector.detect.stats.churn import blend_rate, silence_chance
 from heliograph_collector.detect.stats.tails import chernoff_bound, upper_tail
 from heliograph_collector.detect.stats.voting import is_carrier_nat
@@ -18,32 +18,12 @@ from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
-_YEAR_S = 365.25 * 86_400  # a Julian year
 # Share of the lowest pool's rate: the screening must keep the steadiest cell. Assumed.
 _SCREENING_FACTOR = 0.25
 _HOLDS_S = (35.0, 45.0, 90.0, 120.0, 150.0)  # assumed
 _ENDED_WAITS = (1.0, 1.2)  # for agents that may have ended; assumed
 
 _Behind = tuple[float, bool, VantageLocation]  # a vantage's chance, whether it is newly silent
-
-
-def tail_limit(scope: Scope, cells: int, limits: Thresholds) -> float:
-    """Return the tail probability at which a cell stands out.
-
-    All evaluations of a year, all windows and all cells share the budget of false alarms.
-    """
-    looks = _YEAR_S / min(limits.windows_s) * limits.scan_factor * len(limits.windows_s)
-    if scope.is_national:
-        return limits.national_alarms_per_year / looks
-    return limits.cell_alarms_per_year / looks / max(1, cells)
-
-
-def alarm_threshold(cells: int, alarms_per_year: float, bin_s: float) -> float:
-    """Return the CUSUM height of this false alarm budget, in nats.
-
-    P(sum >= h from one start) <= exp(-h) (Wald). Every bin of every cell is a start.
-    """
-    return math.log(_YEAR_S / bin_s * max(1, cells) / alarms_per_year)
 
 
 def has_burst(

@@ -3,23 +3,19 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from heliograph.units import SECOND_US
+from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.entrance_view import FAIL_US
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.detect.silence.steadiness import (
-    BRIEF_US,
-    STEADY_US,
-    has_flapped,
-    have_broken_on,
-)
+from heliograph_collector.detect.silence.steadiness import STEADY_US, has_flapped, have_broken_on
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
-_YOUNG_US = 3_600 * SECOND_US  # in which a cut may turn out to be sessions that flap; assumed
+_YOUNG_US = 60 * MINUTE_US  # in which a cut may turn out to be sessions that flap; assumed
+_LOSS_US = 15 * MINUTE_US  # of a cut, which may be how packet loss begins; assumed
 
 
 class RefutableOutage(Protocol):
@@ -61,7 +57,7 @@ def _is_unsteady(outage: RefutableOutage, presence: PresenceTracker, now_us: int
         return False  # resets that end each session again, while people say that their links work
     if outage.is_open and now_us - started_us <= _YOUNG_US:
         return has_flapped(outage.list_inside(presence), started_us, outage.limits)
-    if not is_cut or closed_us - started_us > BRIEF_US or now_us - closed_us > STEADY_US:
+    if not is_cut or closed_us - started_us > _LOSS_US or now_us - closed_us > STEADY_US:
         return False
     return have_broken_on(outage.list_inside(presence), closed_us, outage.limits)
 

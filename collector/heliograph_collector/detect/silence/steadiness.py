@@ -29,7 +29,6 @@ UNSTEADY_SHARE = 0.4  # of the silent: as many came back; assumed, between churn
 LEAST_RETURNS = 3.0  # votes; assumed
 AGAIN_SHARE = 0.5  # of the silent: these came back before and were lost again; assumed
 STEP_US = MINUTE_US  # of a second cut, of which nobody is back when it begins; assumed
-BRIEF_US = 15 * MINUTE_US  # of a silence, which may be how packet loss begins; assumed
 APART_US = 3 * MINUTE_US  # between the tenth and nine tenths of such losses; a step takes two …
 REJOIN_US = 6 * MINUTE_US  # … and of such returns; after a cut agents retry within five; assumed
 SETTLED_US = 2 * MINUTE_US  # from the first silence of a cut until nobody comes back; assumed
