@@ -8,6 +8,7 @@ which a fifth is back are named. The returns of stragglers belong to the opening
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.brackets import bracket_return, reach_into_gaps
@@ -32,7 +33,11 @@ from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
-_HALF = 0.5  # of the votes of an outage that are back, however slowly they came; assumed
+# Of the votes of an outage, that are back however slowly they came, as of those who are back by a
+# blocked carrier (outage.py); and that were so for a while, so that nothing is to be waited for.
+_SLOW_SHARE = 0.4  # assumed
+_LASTING_SHARE = 0.34  # assumed
+_MORE_SHARE = 0.1  # of the votes, beyond those that openings told to be back; assumed
 _STRAGGLE_US = 1_800 * SECOND_US  # in which late returns belong to an opening; assumed
 # Nats that a cell must explain beside those who are away anywhere: four of five where a fifth is,
 # five of five where four tenths are; six of nine where three tenths are is chance. Assumed.
@@ -119,39 +124,73 @@ def _voters_in(presence: PresenceTracker, scope: Scope) -> list[VantagePresence]
     ]
 
 
+class Returns(NamedTuple):
+    """Returns that chance does not make."""
+
+    seen_us: int
+    first_us: int
+    dated_us: int  # the first of those that date them: some may have been told before
+
+
 def find_returns(
     vantages: Sequence[VantagePresence],
     turns: Sequence[PhaseChange],
     started: Bracket,
     now_us: int,
     limits: Thresholds,
-) -> int | None:
-    """Find more returns than chance makes; return the time of the first, or None."""
+) -> Returns | None:
+    """Find more returns than chance makes, or slow ones of many; None if there are none."""
     returned = _list_returned(vantages, turns, started, now_us, limits)
     count = _count_returned(vantages, returned, limits)
     is_enough = count.hits >= limits.burst
     chances = [limits.back_chance] * round(count.votes)
     if is_enough and upper_tail(chances, round(count.hits)) <= limits.back_alpha:
-        return min(s.back_us for s in returned)
-    return _find_half(vantages, turns, started, limits)
+        first_us = min(s.back_us for s in returned)
+        return Returns(now_us, first_us, first_us)
+    return _find_slow(vantages, turns, started, now_us, limits)
 
 
-def _find_half(
+def _find_slow(
     vantages: Sequence[VantagePresence],
     turns: Sequence[PhaseChange],
     started: Bracket,
+    now_us: int,
     limits: Thresholds,
-) -> int | None:
-    """Find returns one by one, which never are many at a time; None until half are back."""
-    latest = turns[-1] if turns else None
-    if latest is not None and latest.way is PhaseDirection.OPENING:
-        return None
-    since_us = started.latest_us if latest is None else latest.when.latest_us
+) -> Returns | None:
+    """Find returns one by one, which never are many at a time; None until enough are back.
+
+    Openings since the cut told less: of operators that came back by turns, or of a part of each.
+    One that told of enough by itself is not repeated.
+    """
+    cuts = [index for index, turn in enumerate(turns) if turn.way is PhaseDirection.CUT]
+    told = turns[cuts[-1] + 1 :] if cuts else turns
+    since_us = turns[cuts[-1]].when.latest_us if cuts else started.latest_us
     returned = [s for s in vantages if s.is_live and s.back_us >= since_us]
     count = _count_returned(vantages, returned, limits)
-    if count.hits < max(limits.burst, _HALF * count.votes):
+    enough = _SLOW_SHARE * count.votes
+    told_votes = _count_told(vantages, told, limits) + (_MORE_SHARE * count.votes if told else 0.0)
+    is_told = any(_count_told(vantages, (turn,), limits) >= enough for turn in told)
+    if is_told or count.hits < max(limits.burst, enough, told_votes):
         return None
-    return min(s.back_us for s in returned)
+    held_us = now_us - int(limits.back_hold_s * SECOND_US)
+    lasting = [s for s in returned if s.back_us <= held_us]
+    has_lasted = _count_returned(vantages, lasting, limits).share >= _LASTING_SHARE
+    times_us = [s.back_us for s in returned]
+    told_us = max((turn.when.latest_us for turn in told), default=0)
+    dated_us = min((t for t in times_us if t > told_us), default=min(times_us))
+    return Returns(held_us if has_lasted else now_us, min(times_us), dated_us)
+
+
+def _count_told(
+    vantages: Iterable[VantagePresence], told: Sequence[PhaseChange], limits: Thresholds
+) -> float:
+    """Count the votes that openings told to be back, as many of each cell as they told."""
+    votes = count_votes([(s.witness, True) for s in vantages], limits.nat_votes)
+    cells = [part for turn in told for part in turn.parts]
+    return sum(
+        count.votes * max((c.share for c in cells if c.scope.includes(place)), default=0.0)
+        for place, count in votes.items()
+    )
 
 
 def _count_returned(
@@ -169,7 +208,7 @@ def _count_returned(
 def find_opening(
     presence: PresenceTracker,
     vantages: Iterable[VantagePresence],
-    first_us: int,
+    returns: Returns,
     now_us: int,
     dark_cells: Sequence[AffectedCell],
 ) -> PhaseChange | None:
@@ -179,7 +218,7 @@ def find_opening(
         dark_cells: Cells of other outages, which are left out where they are still dark.
     """
     limits = presence.limits
-    members = [s for s in vantages if s.is_silent or s.back_us >= first_us]
+    members = [s for s in vantages if s.is_silent or s.back_us >= returns.first_us]
     deciding, _ = select_established(members, now_us, limits, limits.witnesses)
     votes = count_live(deciding)
     cells = localize(votes, limits.back_share, limits.witnesses, limits)
@@ -187,7 +226,8 @@ def find_opening(
         return None
     established = [s for s in members if is_established(s.witness, now_us, limits)]
     cells = attach_persons(narrow_cells(cells, votes), count_live(established, nat_votes=1))
-    returned = bracket_return([s.back_us for s in members if s.is_live], limits)
+    back_us = [s.back_us for s in members if s.is_live and s.back_us >= returns.dated_us]
+    returned = bracket_return(back_us, limits)
     bracket = reach_into_gaps(returned, presence.gaps, cells[0].scope.country)
     open_cells = (_exclude_dark_cells(cell, dark_cells, presence, now_us) for cell in cells)
     return PhaseChange(PhaseDirection.OPENING, tuple(open_cells), bracket, now_us)

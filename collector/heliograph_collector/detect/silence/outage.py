@@ -91,7 +91,7 @@ class OutageEpisode:
     is_routine: bool = False  # it is held because its machines are switched off at this time
     _clear_us: int | None = None
     _last: tuple[AffectedCell, ...] = ()
-    _back: tuple[int, int] | None = None  # (evaluated at, first return) of a possible opening
+    _back: openings.Returns | None = None  # of a possible opening
 
     @property
     def is_open(self) -> bool:
@@ -375,14 +375,12 @@ class OutageEpisode:
         """Detect an opening: more returns than by chance, which last."""
         if self._back is None:
             dark = vantages, self.turns, self.started
-            returned_us = openings.find_returns(*dark, now_us, self.limits)
-            self._back = None if returned_us is None else (now_us, returned_us)
+            self._back = openings.find_returns(*dark, now_us, self.limits)
+        if self._back is None or now_us - self._back.seen_us < self.limits.back_hold_s * SECOND_US:
             return self._back is not None
-        evaluated_us, first_us = self._back
-        if now_us - evaluated_us < self.limits.back_hold_s * SECOND_US:
-            return True
+        returns = self._back
         self._back = None
         dark_cells = [part for outage in other_outages for part in outage.parts]
-        phase = openings.find_opening(presence, vantages, first_us, now_us, dark_cells)
+        phase = openings.find_opening(presence, vantages, returns, now_us, dark_cells)
         self.turns += [phase] if phase is not None else []
         return phase is not None  # it may be over by that

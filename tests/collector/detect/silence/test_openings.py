@@ -44,7 +44,7 @@ def test_phones_behind_one_nat_are_back_in_a_cut() -> None:
 
 
 @pytest.mark.parametrize("hours", [1.0, 3.0])
-def test_half_that_came_back_one_by_one_are_an_opening(hours: float) -> None:
+def test_two_fifths_that_came_back_one_by_one_are_an_opening(hours: float) -> None:
     """Version 85 told of it when the cut was over: no three came within three minutes."""
     home = country(each=2)
     order = Random(2).sample(home, len(home))
@@ -54,9 +54,25 @@ def test_half_that_came_back_one_by_one_are_an_opening(hours: float) -> None:
         signals += drop([vantage], ONSET, Random(number), back_s)
     cut = play([*home, *world(each=3)], signals, END + hours * 3_600 + 600)
     ((seen_us, share),) = list_openings(cut)
-    half_s = END + hours * 1_800
-    assert at(half_s - 400) <= seen_us <= at(half_s + 300)
-    assert share >= 0.5
+    told_s = END + hours * 3_600 * 0.4
+    assert at(told_s - 300) <= seen_us <= at(told_s + 120)
+    assert share >= 0.4
+
+
+def test_phones_of_which_most_were_late_are_told_to_be_back() -> None:
+    """An opening told of a third of them, and nothing of those who followed, until the end."""
+    home = country(each=2)
+    rng = Random(6)
+    phones = [v for v in home if v.place.access == "mobile"]
+    signals = drop([v for v in home if v not in phones], ONSET, rng, END + 7_200)
+    for number, vantage in enumerate(phones):
+        signals += drop([vantage], ONSET, rng, END + (30 * number if number % 3 else 0))
+    cut = play([*home, *world(each=3)], signals, END + 3_600)
+    openings = list_openings(cut)
+    assert [share >= 0.8 for _, share in openings] == [False, True]
+    assert openings[-1][0] <= at(END + 600)
+    (part,) = cut.turns[-1].parts
+    assert part.scope.access == "mobile"
 
 
 def test_few_that_come_back_one_by_one_are_none() -> None:
