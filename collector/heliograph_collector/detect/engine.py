@@ -80,12 +80,12 @@ class EngineState:
     position: int
     received_us: int
     gaps: dict[str, Gap]
-    backs: list[tuple[int, str]]
-    posts: dict[str, int]
+    returns: list[tuple[int, str]]
+    post_only: dict[str, int]
     words: dict[str, Word]
-    watch: SilenceDetectorState
-    reach: BlockingDetectorState
-    thin: CoverageMonitor
+    silence: SilenceDetectorState
+    blocking: BlockingDetectorState
+    coverage: CoverageMonitor
 
 
 @dataclass(slots=True)
@@ -315,12 +315,12 @@ class DetectorEngine:
             position=self.position,
             received_us=self.received_us,
             gaps=self.reader.gaps,
-            backs=list(self.reader.returns),
-            posts=self.reader.post_only,
+            returns=list(self.reader.returns),
+            post_only=self.reader.post_only,
             words=self.reader.words,
-            watch=self.silence.state(),
-            reach=self.blocking.state(),
-            thin=self.coverage,
+            silence=self.silence.state(),
+            blocking=self.blocking.state(),
+            coverage=self.coverage,
         )
 
     @classmethod
@@ -329,14 +329,14 @@ class DetectorEngine:
         engine = cls(
             state.journal,
             SignalReader(secret, state.gaps),
-            SilenceDetector.from_state(state.watch),
-            BlockingDetector.from_state(state.reach),
-            state.thin,
+            SilenceDetector.from_state(state.silence),
+            BlockingDetector.from_state(state.blocking),
+            state.coverage,
             state.position,
             state.received_us,
         )
-        engine.reader.returns.extend(state.backs)
-        engine.reader.post_only.update(state.posts)
+        engine.reader.returns.extend(state.returns)
+        engine.reader.post_only.update(state.post_only)
         engine.reader.words.update(state.words)
         return engine
 

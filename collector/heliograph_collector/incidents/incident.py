@@ -52,6 +52,23 @@ class IncidentState(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+class HoldReason(StrEnum):
+    """Why an incident is only suspected, or was withdrawn; each has a label on the pages."""
+
+    FEW = "few_votes"
+    YOUNG = "young_vantages"
+    ONE_LINE = "one_line"  # one prefix, which may be one box
+    COMMON = "common_mode"  # other countries fell silent too
+    CARRIER = "carrier"  # others live by other carriers, or say that their links work
+    UNSEEN = "entrance_unseen"  # nobody else used it: the fault may be ours
+    POWER = "power"
+    HABIT = "habit"  # people may have switched off
+    RESTARTS = "restarts"  # programs that begin again, and fail
+    ALL_SERVICES = "all_services"  # of a network, or most of a country, fail alike
+    ELSEWHERE = "elsewhere"  # the service fails alike in other countries
+    DOWN = "down_elsewhere"  # … in most of the world
+
+
 @dataclass(frozen=True, slots=True)
 class Bracket:
     """An event between two times: last good and first bad, or the other way round."""
@@ -103,7 +120,7 @@ class Incident:
     turns: tuple[PhaseChange, ...] = ()
     kinds: tuple[KindChange, ...] = ()  # in order, the first included; () if it never changed
     hints: tuple[str, ...] = ()
-    held: tuple[str, ...] = ()  # reasons against a confirmation
+    held: tuple[str, ...] = ()  # `HoldReason`s against a confirmation
     reports: int | None = None  # vantages whose reports hints on the cause rest on; None: unknown
     told: float | None = None  # votes that tell its kind; None: it rests on no testimony
     several: float | None = None  # votes that show that more than one way is silent; None: unknown

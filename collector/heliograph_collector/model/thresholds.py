@@ -103,7 +103,6 @@ class Thresholds:
     elsewhere_share: float = 0.1  # … and share of all others, if there are many; assumed
     elsewhere_s: float = 600.0  # wait after the last such failure; assumed
     world_down: float = 0.5  # failing share of the other countries: down; assumed
-    slow: float = 0.3  # unused; checkpoints store it
 
 
 THRESHOLDS = Thresholds()

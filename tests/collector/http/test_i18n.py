@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from heliograph_collector.http import i18n
 from heliograph_collector.http.i18n import LANGS, PLURAL_FORMS, Locale, load_catalogue, translate
+from heliograph_collector.incidents.incident import HoldReason
 
 PACKAGE = Path(i18n.__file__).parent
 MOMENT = datetime(2022, 1, 5, 13, 5, 9, tzinfo=UTC)
@@ -37,6 +38,12 @@ def test_each_catalogue_has_every_entry_with_the_same_places(lang: str) -> None:
         key for key, entry in own.items() if isinstance(entry, str) != isinstance(english[key], str)
     }
     assert not kinds
+
+
+def test_each_reason_against_an_incident_has_a_label() -> None:
+    """A page shows the bare code of one that has none, as "elsewhere" up to detector 108."""
+    labels = {key for key in load_catalogue("en") if key.startswith("held.")}
+    assert labels == {f"held.{reason}" for reason in HoldReason}
 
 
 @pytest.mark.parametrize("lang", LANGS)

@@ -54,8 +54,8 @@ class CountryServiceState:
     tested: list[tuple[Scope, VoteCount]]
     last_good: dict[str, int]
     first_bad: dict[str, ServiceVote]
-    held: list[tuple[AffectedCell, ...]]
-    found: list[BlockingEpisode]
+    recent_cells: list[tuple[AffectedCell, ...]]
+    episodes: list[BlockingEpisode]
     flapping: FlappingVantages = field(default_factory=FlappingVantages)
     known: KnownVotes = field(default_factory=KnownVotes)
 
@@ -82,8 +82,8 @@ class CountryService:
             tested=list(self.evidence.tested.items()),
             last_good=self.last_good,
             first_bad=self.first_bad,
-            held=self.recent_cells,
-            found=self.episodes,
+            recent_cells=self.recent_cells,
+            episodes=self.episodes,
             flapping=self.flapping,
             known=self.known,
         )
@@ -97,8 +97,8 @@ class CountryService:
             CellEvidence(dict(state.sums), dict(state.tested)),
             state.last_good,
             state.first_bad,
-            state.held,
-            state.found,
+            state.recent_cells,
+            state.episodes,
             state.flapping,
             state.known,
         )

@@ -19,7 +19,7 @@ from statistics import median_low
 
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.detect.blocking.country_service import CountryService
-from heliograph_collector.detect.blocking.episode import ALL_SERVICES, BlockingEpisode
+from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.blocking.other_services import ANSWERED
 from heliograph_collector.detect.stats.localization import attach_persons
 from heliograph_collector.detect.stats.voting import (
@@ -32,6 +32,7 @@ from heliograph_collector.detect.stats.voting import (
 from heliograph_collector.incidents.incident import (
     MOST_SERVICES,
     Bracket,
+    HoldReason,
     Incident,
     IncidentKind,
     IncidentState,
@@ -166,7 +167,7 @@ class CountryDegradation:
             layer="",
             method="",
             confidence=limits.low,
-            held=(ALL_SERVICES,),
+            held=(HoldReason.ALL_SERVICES,),
         )
 
 

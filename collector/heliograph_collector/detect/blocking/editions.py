@@ -28,10 +28,9 @@ from heliograph_collector.detect.stats.voting import (
     is_established,
     sum_votes,
 )
+from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
-
-EDITION = "restarts"  # one word for programs that begin again, and fail
 
 # Of a split by chance; assumed. Three failing vantages of one edition beside seven working ones of
 # others in one network are enough. By chance one block of a hundred is detected later, if it
@@ -190,7 +189,9 @@ class EditionDoubts:
 
         The reason is beside each.
         """
-        return dict.fromkeys(self._select_begun(votes) | self._select_split(votes), EDITION)
+        return dict.fromkeys(
+            self._select_begun(votes) | self._select_split(votes), HoldReason.RESTARTS
+        )
 
     def _select_split(self, votes: Sequence[ServiceVote]) -> frozenset[str]:
         """Return the vantages of editions that fail where others work, here or elsewhere."""

@@ -31,6 +31,7 @@ from heliograph_collector.detect.phases import add_cut
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.incidents.incident import (
     Bracket,
+    HoldReason,
     Incident,
     IncidentKind,
     IncidentState,
@@ -47,10 +48,6 @@ from heliograph_collector.model.signals import (
     VoteValue,
 )
 from heliograph_collector.model.thresholds import Thresholds
-
-DOWN = "down_elsewhere"
-ELSEWHERE = "elsewhere"
-ALL_SERVICES = "all_services"  # of a network, or most of a country, fail alike
 
 
 @dataclass(slots=True, kw_only=True)
@@ -258,7 +255,7 @@ class BlockingEpisode:
         votes_inside = self._votes_inside(country_votes)
         lately_s = self.limits.join_s if is_same_fault else self.limits.fresh_s
         if down and now_us - (self.confirmed_us or now_us) <= lately_s * SECOND_US:
-            self._withdraw(now_us, DOWN)
+            self._withdraw(now_us, HoldReason.DOWN)
             return
         self._record_votes(votes_inside)
         vote_count = count_failures(votes_inside, now_us, self.limits)
@@ -315,9 +312,9 @@ class BlockingEpisode:
         """Hold it, as other countries failed alike; withdraw what was told within `fresh_s`."""
         if self.confirmed_us is None:
             self.elsewhere_us = now_us
-            self.held = (ELSEWHERE,)
+            self.held = (HoldReason.ELSEWHERE,)
         elif self._is_new(now_us):
-            self._withdraw(now_us, ELSEWHERE)
+            self._withdraw(now_us, HoldReason.ELSEWHERE)
 
     def mark_doubt(
         self, votes: Iterable[ServiceVote], doubts: Mapping[str, str], now_us: int
@@ -327,7 +324,7 @@ class BlockingEpisode:
         reasons = [doubts.get(o.witness.nym, "") for o in inside]
         if self.confirmed_us is None:
             self.held = self.held or tuple(filter(None, reasons))[:1]
-            self.elsewhere_us = now_us if ALL_SERVICES in reasons else self.elsewhere_us
+            self.elsewhere_us = now_us if HoldReason.ALL_SERVICES in reasons else self.elsewhere_us
         elif self.is_open and inside and all(reasons) and self._is_new(now_us):
             self._withdraw(now_us, reasons[0])
 

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from heliograph.plan import ANCHORS
-from heliograph_collector.detect.blocking.episode import ALL_SERVICES
 from heliograph_collector.detect.blocking.other_services import ANSWERED, CountryTests
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
+from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -51,7 +51,7 @@ def select_unresolved(
         since_us = quantile(begun_us, 0.1)
         own_tests = [[o for o in s.get(asn, ()) if o.at_us >= since_us] for s in services]
         if _fails_whole(own_tests) and _works_elsewhere(services, asn, since_us, tests.limits):
-            doubted |= {o.witness.nym: ALL_SERVICES for o in failures}
+            doubted |= {o.witness.nym: HoldReason.ALL_SERVICES for o in failures}
     return doubted
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.detect.level.habit import UsualLevel
 from heliograph_collector.detect.level.nights import DOUBT_CHANCE, STEP_US, compute_chance
-from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -16,7 +15,7 @@ from heliograph_collector.detect.silence.vantage_votes import count_silent, sum_
 from heliograph_collector.detect.stats.localization import attach_persons, hit_networks, localize
 from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import VoteCount, is_established, sum_votes
-from heliograph_collector.incidents.incident import IncidentKind
+from heliograph_collector.incidents.incident import HoldReason, IncidentKind
 from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
 from heliograph_collector.model.signals import VantageLocation
@@ -252,7 +251,7 @@ def explains(outage: OutageEpisode, scope: Scope) -> bool:
     is_inside = all(part.scope.is_within(scope) for part in outage.parts)
     is_wider = is_inside and not any(scope.is_within(part.scope) for part in outage.parts)
     is_cut = outage.confirmed_us is not None and outage.kind is IncidentKind.SILENCE
-    return not (is_cut and is_wider and confounders.POWER not in outage.held)
+    return not (is_cut and is_wider and HoldReason.POWER not in outage.held)
 
 
 def count_cells(

@@ -15,6 +15,7 @@ from heliograph_collector.detect.silence.evasion import doubts_fall
 from heliograph_collector.detect.silence.merging import is_one_line
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
+from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.scope import AffectedCell, Scope
 
 POWER_SHARE = 0.2  # of the silent, whose power failed before their loss: it may be it; assumed
@@ -35,14 +36,14 @@ def find_doubts(
     """
     limits = sample.limits
     if sample.have_ways_fallen:
-        return (confounders.COMMON,)
+        return (HoldReason.COMMON,)
     if are_off_by_routine((part,), fallen, limits):
-        return (confounders.HABIT,)
+        return (HoldReason.HABIT,)
     silent = [vantage for vantage in fallen if vantage.is_silent]
     failed = sum(vantage.power_failed for vantage in silent)
     is_told = failed >= POWER_SHARE * len(silent) or in_order
     if is_told or confounders.is_power_failure((part,), fallen, limits):
-        return (confounders.POWER,)
+        return (HoldReason.POWER,)
     at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
     since_us = find_main_fall([v.lost_us for v in silent])  # the first may be chance, or sleep
     reason = find_voluntary_end((part,), at_home, since_us, sample.now_us, limits)
@@ -51,14 +52,14 @@ def find_doubts(
     of_a_day = sample.select_fallen(fall.scope, sample.now_us - ABSENT_US)
     lasts_us = sample.now_us - fall.started.earliest_us
     if may_be_removal(fall.scope, of_a_day, lasts_us) or may_be_departures(fallen, of_a_day):
-        return (confounders.HABIT,)
+        return (HoldReason.HABIT,)
     began_us = fall.started.earliest_us
     if _have_people_left(fall.scope, silent, at_home, min(began_us, since_us), sample):
-        return (confounders.HABIT,)
+        return (HoldReason.HABIT,)
     blocked = confounders.find_blocked_carrier(fallen, began_us, limits)
     if blocked is not None or doubts_fall(at_home, began_us, sample.now_us, limits):
-        return (confounders.CARRIER,)
-    return (confounders.ONE_LINE,) if is_one_line((part,), fallen, limits) else ()
+        return (HoldReason.CARRIER,)
+    return (HoldReason.ONE_LINE,) if is_one_line((part,), fallen, limits) else ()
 
 
 def _have_people_left(

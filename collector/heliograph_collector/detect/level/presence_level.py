@@ -70,11 +70,10 @@ from heliograph_collector.detect.level.promotion import (
     list_power_failures,
     promote_falls,
 )
-from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
-from heliograph_collector.incidents.incident import Bracket, IncidentKind, incident_id
+from heliograph_collector.incidents.incident import Bracket, HoldReason, IncidentKind, incident_id
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
@@ -111,7 +110,7 @@ class PresenceLevels:
         """
         limits = presence.limits
         # Where votes were too few for a burst, more may have gone since.
-        explaining = [o for o in outages if o.confirmed_us or o.held != (confounders.FEW,)]
+        explaining = [o for o in outages if o.confirmed_us or o.held != (HoldReason.FEW,)]
         cut_step = self._note_cuts(country, [o for o in outages if o.confirmed_us], now_us)
         darken_outages(outages, presence, now_us)
         places = {
@@ -303,7 +302,7 @@ def _open_fall(cell: CellLevel, test: CellTest, sample: Sample) -> LevelFall | N
         suspected_us=sample.now_us,
         part=part,
         id=incident_id("level", "", scope, started, names),
-        held=() if is_habit_known(cell, test, sample, since_us) else (confounders.HABIT,),
+        held=() if is_habit_known(cell, test, sample, since_us) else (HoldReason.HABIT,),
         confidence=round(min(limits.low, part.share), 3),
     )
 
@@ -350,7 +349,7 @@ def _update_fall(
     in_order = is_battery_order([v for held in sample.places.values() for v in held], began_us)
     fall.held = find_doubts(fall, part, fallen, sample, in_order=in_order)
     told = [failure for failure in failures if in_order and failure.kind is IncidentKind.POWER]
-    is_common = fall.held == (confounders.COMMON,)  # its people tell later whether it is ours
+    is_common = fall.held == (HoldReason.COMMON,)  # its people tell later whether it is ours
     is_told = bool(told) or is_common or is_power_told(fall, fallen, limits, sample.now_us)
     if fall.held and not is_told:
         return None

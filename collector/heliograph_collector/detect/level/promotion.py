@@ -7,7 +7,6 @@ from operator import attrgetter
 from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.detect.level.cell_counts import build_part, is_absent, select_counted
 from heliograph_collector.detect.level.fall import LevelFall
-from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.explanation import weigh_evidence
 from heliograph_collector.detect.silence.merging import find_new_cells, merge_cells
@@ -16,7 +15,7 @@ from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.silent_ways import list_silent_ways
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
-from heliograph_collector.incidents.incident import IncidentKind
+from heliograph_collector.incidents.incident import HoldReason, IncidentKind
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -73,7 +72,7 @@ class ConfirmedFall:
             ways=len(list_silent_ways(self.fallen, limits)),
             method=METHOD,
             held=self.fall.held,
-            is_doubted=self.fall.held == (confounders.COMMON,),
+            is_doubted=self.fall.held == (HoldReason.COMMON,),
         )
         if not outage.held:
             outage.confirm(now_us)
@@ -127,7 +126,7 @@ def list_power_failures(outages: Iterable[OutageEpisode], fall: LevelFall) -> li
         (
             outage
             for outage in outages
-            if (outage.kind is IncidentKind.POWER or confounders.POWER in outage.held)
+            if (outage.kind is IncidentKind.POWER or HoldReason.POWER in outage.held)
             and outage.from_us >= least_us
             and any(part.scope.region in ("", fall.scope.region) for part in outage.parts)
         ),
@@ -139,7 +138,7 @@ def is_power_told(
     fall: LevelFall, fallen: Sequence[VantagePresence], limits: Thresholds, now_us: int
 ) -> bool:
     """Return whether a fall is held as a power failure, and its machines tell of one."""
-    if fall.held != (confounders.POWER,):
+    if fall.held != (HoldReason.POWER,):
         return False
     silenced = [v for v in fallen if v.lost_us >= fall.started.earliest_us]
     evidence = weigh_evidence(silenced, {}, now_us, limits)
@@ -168,7 +167,7 @@ def confirm_cuts_in_faults(
 ) -> None:
     """Confirm falls that were held for a fault of ours and are dark now that it is over."""
     for outage in outages:
-        if outage.method == METHOD and outage.held == (confounders.COMMON,):
+        if outage.method == METHOD and outage.held == (HoldReason.COMMON,):
             inside = [v for part in outage.parts for v in presence.list_inside(part.scope)]
             counted = list(select_counted(inside, now_us, presence.limits))
             if sum_silent(counted).share >= presence.limits.confirm_share:

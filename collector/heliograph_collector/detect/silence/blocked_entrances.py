@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from heliograph.units import DAY_US
 from heliograph_collector.detect.silence.control_sessions import ControlSessions
-from heliograph_collector.detect.silence.entrance_view import UNSEEN
 from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.entrances import BlockedEntrance
 
 _KEPT_US = 7 * DAY_US  # after which an entrance that no control uses was given up; assumed
@@ -21,7 +21,7 @@ def list_blocked(
             carriers=outage.blocked_carriers,
             since_us=outage.started.earliest_us,
             is_open=outage.is_open,
-            is_seen=UNSEEN not in outage.held,
+            is_seen=HoldReason.UNSEEN not in outage.held,
         )
         for outage in outages
         if outage.is_block and (outage.is_open or (outage.closed_us or 0) >= since_us)

@@ -5,7 +5,9 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.renewal import PART_HOLD_S, WAIT_S
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -26,7 +28,28 @@ _ENDED_WAITS = (1.0, 1.2)  # for agents that may have ended; assumed
 _Behind = tuple[float, bool, VantageLocation]  # a vantage's chance, whether it is newly silent
 
 
-def has_burst(
+class Burst(NamedTuple):
+    """New silences of a country that chance does not explain."""
+
+    first_us: int
+    window_s: float
+
+
+def find_burst(
+    presence: PresenceTracker, country: str, silences: Sequence[VantagePresence], now_us: int
+) -> Burst | None:
+    """Find the burst that ends now, in the shortest window; None if chance explains them."""
+    if len(silences) < presence.limits.burst:
+        return None
+    for window_s in presence.limits.windows_s:
+        since_us = now_us - int(window_s * SECOND_US)
+        recent = [s for s in silences if s.lost_us >= since_us]
+        if _has_burst(presence, country, recent, window_s):
+            return Burst(min(s.lost_us for s in recent), window_s)
+    return None
+
+
+def _has_burst(
     presence: PresenceTracker,
     country: str,
     new_silences: Sequence[VantagePresence],

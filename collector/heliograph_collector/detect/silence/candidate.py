@@ -27,7 +27,11 @@ from heliograph_collector.detect.silence import (
     witness_statement,
 )
 from heliograph_collector.detect.silence.brackets import bracket_onset
-from heliograph_collector.detect.silence.burst_test import has_burst, list_holds, select_significant
+from heliograph_collector.detect.silence.burst_test import (
+    find_burst,
+    list_holds,
+    select_significant,
+)
 from heliograph_collector.detect.silence.cell_members import select_silent
 from heliograph_collector.detect.silence.daily_routine import are_off_by_routine, confirm_or_hold
 from heliograph_collector.detect.silence.entrance_view import (
@@ -44,7 +48,12 @@ from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
 from heliograph_collector.detect.silence.voters import CountryVoters
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
 from heliograph_collector.detect.stats.voting import sum_votes
-from heliograph_collector.incidents.incident import IncidentKind, IncidentState, incident_id
+from heliograph_collector.incidents.incident import (
+    HoldReason,
+    IncidentKind,
+    IncidentState,
+    incident_id,
+)
 from heliograph_collector.model.scope import AffectedCell, enclosing_scope
 from heliograph_collector.model.signals import OfflineReport
 from heliograph_collector.model.thresholds import Thresholds
@@ -83,15 +92,10 @@ class OutageCandidate:
         now_us: int,
     ) -> "OutageCandidate | None":
         """Open a candidate; return None if chance explains the silences."""
-        if len(silences) < presence.limits.burst:
+        burst = find_burst(presence, country, silences, now_us)
+        if burst is None:
             return None
-        for window_s in presence.limits.windows_s:
-            since_us = now_us - int(window_s * SECOND_US)
-            recent = [s for s in silences if s.lost_us >= since_us]
-            if has_burst(presence, country, recent, window_s):
-                burst_us = min(s.lost_us for s in recent)
-                return cls(country, now_us, burst_us, burst_us, window_s)
-        return None
+        return cls(country, now_us, burst.first_us, burst.first_us, burst.window_s)
 
     def hold_us(self, limits: Thresholds) -> int:
         """Return when the hold begins: at the burst, at most a heartbeat before it was found."""
@@ -202,7 +206,8 @@ class _Evaluation:
         where = self._presence, self._candidate.country, self._burst_us
         if not cells or confounders.is_spreading(*where, self._now_us):
             return None
-        if self._have_young_fallen_beside(cells):
+        everybody = self._voters.all_voters, self._voters.deciding
+        if merging.have_fallen_beside(self._others, cells, *everybody, limits):
             return None
         is_low = any(cell.votes < limits.few for cell in cells)
         cells = self._select_significant(cells, self._voters.deciding)
@@ -229,18 +234,13 @@ class _Evaluation:
         self._settle_outage(outage, persons)
         return CandidateOutcome.SETTLED
 
-    def _have_young_fallen_beside(self, cells: Sequence[AffectedCell]) -> bool:
-        """Return whether young vantages fell too, outside a cut that holds all the established."""
-        everybody = self._voters.all_voters, self._voters.deciding
-        return merging.have_fallen_beside(self._others, cells, *everybody, self._limits)
-
     def _is_flapping(self, cells: Sequence[AffectedCell]) -> bool:
         voters = self._voters.all_voters
         return is_flapping(cells, voters, self._burst_us, self._others, self._now_us, self._limits)
 
     def _may_be_carrier(self, witnesses: witness_statement.WitnessStatement, since_us: int) -> bool:
         """Return whether one carrier is silent that fails elsewhere too, or did at first."""
-        is_kept = any(outage.held == (confounders.CARRIER,) for outage in self._extended)
+        is_kept = any(outage.held == (HoldReason.CARRIER,) for outage in self._extended)
         if not is_kept and not witnesses.are_several:
             return False
         where = self._presence, self._candidate.country
@@ -326,13 +326,13 @@ class _Evaluation:
         if self._find_rerouted():
             return CandidateOutcome.SETTLED
         if any(cell.votes < limits.votes for cell in cells):
-            outage.held = (confounders.FEW,)
+            outage.held = (HoldReason.FEW,)
         else:
             is_lone = merging.is_one_line(cells, self._voters.deciding, limits)
             is_told = self._is_lasting or (self._evasion.is_doubted and self._voters.is_established)
-            reason = confounders.CARRIER if self._is_doubtful or is_told else confounders.YOUNG
-            reason = confounders.COMMON if self._is_lasting else reason
-            outage.held = (confounders.ONE_LINE if is_lone else reason,)
+            reason = HoldReason.CARRIER if self._is_doubtful or is_told else HoldReason.YOUNG
+            reason = HoldReason.COMMON if self._is_lasting else reason
+            outage.held = (HoldReason.ONE_LINE if is_lone else reason,)
             outage.is_doubted = is_told and not self._is_doubtful and not is_lone
         self._open.publish(outage)
         return CandidateOutcome.SETTLED

@@ -28,16 +28,6 @@ from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-COMMON = "common_mode"
-CARRIER = "carrier"
-ONE_LINE = "one_line"
-POWER = "power"
-FEW = "few_votes"
-YOUNG = "young_vantages"
-RESTARTS = "restarts"
-HABIT = "habit"  # people may have switched off
-
-
 _PHONES_SHARE = 0.34  # of silent mobiles: masts without batteries go with the lines; assumed
 _PARTIAL_SHARE = (
     0.85  # of operators that fell: up to 12 % of a real cut remain (onset curves); assumed

@@ -22,6 +22,7 @@ from heliograph_collector.detect.silence.renewal import are_due_most
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
 from heliograph_collector.detect.stats.tails import quantile
+from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -104,9 +105,9 @@ def confirm_or_hold(
     limits = outage.limits
     outage.is_routine = are_off_by_routine(cells, vantages, limits)
     if outage.is_routine:
-        outage.held = (confounders.HABIT,)
+        outage.held = (HoldReason.HABIT,)
         return
     is_power = confounders.is_power_failure(cells, vantages, limits)
     if not is_power or confounders.may_be_order(cells, vantages):
         outage.confirm(now_us)
-    outage.held = (confounders.POWER,) if is_power else ()
+    outage.held = (HoldReason.POWER,) if is_power else ()

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.level import fall, presence_level
-from heliograph_collector.detect.silence import blocked_entrances, confounders, evasion, voters
+from heliograph_collector.detect.silence import blocked_entrances, evasion, voters
 from heliograph_collector.detect.silence.blackout import (
     Blackout,
     compute_grace_us,
@@ -35,7 +35,7 @@ from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.outage_record import build_incident, restore_outage
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.incidents.incident import Incident
+from heliograph_collector.incidents.incident import HoldReason, Incident
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
@@ -157,22 +157,22 @@ class SilenceDetector:
         blackout_index = {id(b): index for index, b in enumerate(self._blackouts)}
         outage_index = {id(outage): index for index, outage in enumerate(self._outages)}
         return SilenceDetectorState(
-            seats=list(self._presence.vantages.values()),
+            vantages=list(self._presence.vantages.values()),
             controls=self._presence.controls,
             pools=[(*where, record) for where, record in self._presence.pools.items()],
-            fresh={c: _list_nyms(s) for c, s in self._recent_silences.items() if s},
+            recent_silences={c: _list_nyms(s) for c, s in self._recent_silences.items() if s},
             blackouts=[(b.fault, b.until_us, _list_nyms(b.affected)) for b in self._blackouts],
-            darks=self._outages,
-            cases=[(c, outage_index.get(id(c.dark), -1)) for c in self._candidates.values()],
-            blind=self.coverage_gaps,
+            outages=self._outages,
+            candidates=[(c, outage_index.get(id(c.dark), -1)) for c in self._candidates.values()],
+            coverage_gaps=self.coverage_gaps,
             timers=[
                 (at_us, number, name, target, -1)
                 if isinstance(target, str)
                 else (at_us, number, name, "", blackout_index[id(target)])
                 for at_us, number, name, target in sorted(self._timers)
             ],
-            set=sorted(self._scheduled),
-            number=self._timer_number,
+            scheduled=sorted(self._scheduled),
+            timer_number=self._timer_number,
             fired_us=self.fired_us,
             levels=list(self._levels.cells.items()),
             falls=self._levels.past,
@@ -182,28 +182,28 @@ class SilenceDetector:
     def from_state(cls, state: SilenceDetectorState) -> "SilenceDetector":
         """Restore a detector. Raises KeyError, IndexError."""
         detector = cls()
-        detector._presence.restore(state.seats)
+        detector._presence.restore(state.vantages)
         detector._presence.controls = state.controls
         detector._presence.pools.update({(c, access): record for c, access, record in state.pools})
         vantages = detector._presence.vantages
-        for country, pseudonyms in state.fresh.items():
+        for country, pseudonyms in state.recent_silences.items():
             detector._recent_silences[country].extend(map(vantages.__getitem__, pseudonyms))
         detector._blackouts = [
             Blackout(fault, until_us, [vantages[pseudonym] for pseudonym in pseudonyms])
             for fault, until_us, pseudonyms in state.blackouts
         ]
-        detector._outages = state.darks
-        detector.coverage_gaps = state.blind
-        for candidate, index in state.cases:
+        detector._outages = state.outages
+        detector.coverage_gaps = state.coverage_gaps
+        for candidate, index in state.candidates:
             if index >= 0:
-                candidate.dark = state.darks[index]
+                candidate.dark = state.outages[index]
             detector._candidates[candidate.country] = candidate
         for at_us, number, name, country, blackout in state.timers:
             target = country if blackout < 0 else detector._blackouts[blackout]
             detector._timers.append((at_us, number, name, target))
-        detector._scheduled = set(state.set)
+        detector._scheduled = set(state.scheduled)
         heapq.heapify(detector._timers)
-        detector._timer_number = state.number
+        detector._timer_number = state.timer_number
         detector._levels = presence_level.PresenceLevels(dict(state.levels), state.falls)
         detector.fired_us = state.fired_us
         return detector
@@ -333,7 +333,7 @@ class SilenceDetector:
     ) -> None:
         country = candidate.country
         if outcome is CandidateOutcome.GATED:
-            gap = CoverageGap(candidate.found_us, now_us, confounders.COMMON, country)
+            gap = CoverageGap(candidate.found_us, now_us, HoldReason.COMMON, country)
             self.coverage_gaps.append(gap)
         del self._candidates[country]
         if outcome is CandidateOutcome.SETTLED:

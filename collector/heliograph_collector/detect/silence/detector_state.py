@@ -30,18 +30,18 @@ class SilenceDetectorState:
     Vantages are referred to by pseudonym, outages and blackouts by index.
     """
 
-    seats: list[VantagePresence]
+    vantages: list[VantagePresence]
     controls: ControlSessions
     pools: list[tuple[str, str, ChurnRecord]]
-    fresh: dict[str, list[str]]
+    recent_silences: dict[str, list[str]]
     blackouts: list[tuple[Fault, int, list[str]]]
-    darks: list[OutageEpisode]
-    # with its outage's index in `darks`; -1 for none or one that is not published
-    cases: list[tuple[OutageCandidate, int]]
-    blind: list[CoverageGap]
+    outages: list[OutageEpisode]
+    # with its outage's index in `outages`; -1 for none or one that is not published
+    candidates: list[tuple[OutageCandidate, int]]
+    coverage_gaps: list[CoverageGap]
     timers: list[tuple[int, int, str, str, int]]  # time, number, name, country, blackout or -1
-    set: list[tuple[str, str]]
-    number: int
+    scheduled: list[tuple[str, str]]
+    timer_number: int
     fired_us: int
     levels: list[tuple[Scope, CellLevel]]
     falls: list[fall.LevelFall]

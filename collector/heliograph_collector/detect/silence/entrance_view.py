@@ -22,7 +22,6 @@ from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import is_established
 
-UNSEEN = "entrance_unseen"  # counter-evidence: it may be our own fault
 FAIL_US = 300 * SECOND_US  # in which a failing entrance reaches one place after another; assumed
 _OTHERS = 2  # established vantages outside, who do not lose one entrance by chance; assumed
 _BACK_SHARE = 0.5  # of them that do not stay by another way, who show that it is mended; assumed

@@ -23,10 +23,10 @@ from functools import cache
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.phases import add_cut
-from heliograph_collector.detect.silence import confounders, openings
+from heliograph_collector.detect.silence import openings
 from heliograph_collector.detect.silence.brackets import Watch, bracket_end
 from heliograph_collector.detect.silence.cell_members import select_inside
-from heliograph_collector.detect.silence.entrance_view import UNSEEN, EntranceView, view_entrances
+from heliograph_collector.detect.silence.entrance_view import EntranceView, view_entrances
 from heliograph_collector.detect.silence.explanation import are_links_told, weigh_evidence
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.refutation import is_refuted
@@ -41,6 +41,7 @@ from heliograph_collector.detect.silence.vantage_votes import (
 from heliograph_collector.detect.stats.voting import sum_votes
 from heliograph_collector.incidents.incident import (
     Bracket,
+    HoldReason,
     IncidentKind,
     IncidentState,
     KindChange,
@@ -110,14 +111,14 @@ class OutageEpisode:
     def confidence(self) -> float:
         """Return the confidence in the present kind."""
         limits = self.limits
-        most = limits.low if UNSEEN in self.held else limits.several_ways
+        most = limits.low if HoldReason.UNSEEN in self.held else limits.several_ways
         if self.count_told() is not None:
             return min(most, self.evidence.confidence(self.kind, limits))
         if self.kind is not IncidentKind.SILENCE:
             return min(most, self.certainty)
         is_several = self.is_proven or self.ways >= limits.ways
         caps = [self.certainty, limits.several_ways if is_several else limits.one_way]
-        is_doubtful = self.is_doubted or confounders.POWER in self.held
+        is_doubtful = self.is_doubted or HoldReason.POWER in self.held
         if not self.is_proven and (is_doubtful or self.evidence.doubts_cut(limits)):
             caps.append(limits.low)
         return min(caps)
@@ -138,7 +139,7 @@ class OutageEpisode:
     def may_be_confirmed(self) -> bool:
         """Return whether it waits for no more than silent votes."""
         is_suspected = self.state is IncidentState.SUSPECTED
-        return is_suspected and not self.is_doubted and UNSEEN not in self.held
+        return is_suspected and not self.is_doubted and HoldReason.UNSEEN not in self.held
 
     @property
     def blocked_carriers(self) -> tuple[str, ...]:
@@ -182,7 +183,7 @@ class OutageEpisode:
         if has_decided or not (self.replays or any(s.tells_cause for s in silenced)):
             return  # nobody tells anything, or anything new
         told = silenced, self.replays, now_us, self.limits
-        is_grid = confounders.POWER in self.held or self.kind is IncidentKind.POWER
+        is_grid = HoldReason.POWER in self.held or self.kind is IncidentKind.POWER
         is_new = self.closed_us is None or now_us - self.closed_us <= _TELLING_US
         is_grid |= is_new and self.evidence.is_grid  # though the first who told were laptops
         self.evidence = weigh_evidence(
@@ -199,7 +200,7 @@ class OutageEpisode:
         if self.carrier and kind is IncidentKind.SILENCE:
             return  # others live there by other carriers: anchors of ours failed as well
         self._doubt_cut(silenced, now_us)
-        is_told = kind is self.kind and UNSEEN in self.held  # more of the same confirms nothing
+        is_told = kind is self.kind and HoldReason.UNSEEN in self.held  # more confirms nothing
         is_told |= self.is_routine and kind is IncidentKind.POWER  # so machines begin each morning
         if kind is None or is_told or self.evidence.silent < self.limits.votes:
             return
@@ -216,7 +217,7 @@ class OutageEpisode:
         if is_cut and are_links_told(*testimony, is_standing=True):
             self.state = IncidentState.SUSPECTED
             self.confirmed_us = None
-            self.held = (confounders.CARRIER,)
+            self.held = (HoldReason.CARRIER,)
             self.is_doubted = True
 
     def _explain_as_block(
@@ -225,7 +226,7 @@ class OutageEpisode:
         """Tell a block of the entrance that most lost, unless that fell for controls too."""
         view = view_entrances(presence, self.country, silenced, self.blocked_carriers, self.from_us)
         is_seen = view is EntranceView.LIVES
-        if view is EntranceView.FELL or confounders.COMMON in self.held:  # it lasted for these
+        if view is EntranceView.FELL or HoldReason.COMMON in self.held:  # it lasted for these
             self._refute(now_us)
         elif is_seen or self.state is not IncidentState.WITHDRAWN:
             self.explain_as(IncidentKind.COLLECTOR_BLOCKED, now_us, is_seen=is_seen)
@@ -237,16 +238,16 @@ class OutageEpisode:
     def explain_as(self, kind: IncidentKind, now_us: int, *, is_seen: bool = True) -> None:
         """Take an explanation; it confirms nothing unless others show it too (`is_seen`)."""
         is_other = kind is not self.kind
-        is_doubted = confounders.POWER in self.held or (is_other and UNSEEN in self.held)
+        is_doubted = HoldReason.POWER in self.held or (is_other and HoldReason.UNSEEN in self.held)
         is_doubted |= self.is_doubted or self.is_routine
         self.is_doubted = False
         if is_other:
             first = KindChange(self.kind, self.confirmed_us or self.suspected_us)
             self.kinds = [*(self.kinds or [first]), KindChange(kind, now_us)]
             self.kind = kind
-            self.held = tuple(code for code in self.held if code != UNSEEN)
+            self.held = tuple(code for code in self.held if code != HoldReason.UNSEEN)
         if not is_seen:
-            self.held = (UNSEEN,)
+            self.held = (HoldReason.UNSEEN,)
         elif self.state is IncidentState.SUSPECTED and is_doubted:
             self.parts = openings.select_dark(self.parts, self._last)
             self.confirm(now_us)
@@ -254,7 +255,7 @@ class OutageEpisode:
             self.state = IncidentState.CLOSED
             self.confirmed_us = now_us
         if kind is not IncidentKind.SILENCE or self.evidence.powered > self.evidence.powerless:
-            self.held = tuple(code for code in self.held if code != confounders.POWER)
+            self.held = tuple(code for code in self.held if code != HoldReason.POWER)
 
     def _list_silenced(self, presence: PresenceTracker, now_us: int) -> list[VantagePresence]:
         """List the vantages that fell silent in it, whether or not they are back."""

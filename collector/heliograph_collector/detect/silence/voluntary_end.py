@@ -16,11 +16,11 @@ from collections.abc import Sequence
 
 from heliograph.units import DAY_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.level.local_time import is_friday_noon
-from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.renewal import have_restarted, measure_middle
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
 from heliograph_collector.detect.stats.lots import compute_split_chance
+from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
@@ -140,7 +140,7 @@ def find_voluntary_end(
         limits: The thresholds.
     """
     if have_restarted(cells, vantages, now_us, limits):
-        return confounders.RESTARTS
+        return HoldReason.RESTARTS
     if _may_be_put_away(vantages, since_us, now_us, limits):
-        return confounders.HABIT
-    return confounders.HABIT if _may_be_cohort(vantages, since_us, limits) else ""
+        return HoldReason.HABIT
+    return HoldReason.HABIT if _may_be_cohort(vantages, since_us, limits) else ""
