@@ -6,7 +6,7 @@ slowly they came, may be an opening. It is one if they last for `back_hold_s`: t
 which a fifth is back are named. The returns of stragglers belong to the opening before.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -129,7 +129,8 @@ class Returns(NamedTuple):
 
     seen_us: int
     first_us: int
-    dated_us: int  # the first of those that date them: some may have been told before
+    dated_us: int  # the first of those that date them: some may have been told before …
+    told: tuple[PhaseChange, ...] = ()  # … by these openings, to which these must add
 
 
 def find_returns(
@@ -175,10 +176,13 @@ def _find_slow(
     held_us = now_us - int(limits.back_hold_s * SECOND_US)
     lasting = [s for s in returned if s.back_us <= held_us]
     has_lasted = _count_returned(vantages, lasting, limits).share >= _LASTING_SHARE
-    times_us = [s.back_us for s in returned]
+    first_us = min(s.back_us for s in returned)
+    cells = [part.scope for turn in told for part in turn.parts]
+    untold = [s for s in returned if not any(scope.includes(s.place) for scope in cells)]
     told_us = max((turn.when.latest_us for turn in told), default=0)
-    dated_us = min((t for t in times_us if t > told_us), default=min(times_us))
-    return Returns(held_us if has_lasted else now_us, min(times_us), dated_us)
+    later = untold or [s for s in returned if s.back_us > told_us]
+    dated_us = min((s.back_us for s in later), default=first_us)
+    return Returns(held_us if has_lasted else now_us, first_us, dated_us, tuple(told))
 
 
 def _count_told(
@@ -207,7 +211,7 @@ def _count_returned(
 
 def find_opening(
     presence: PresenceTracker,
-    vantages: Iterable[VantagePresence],
+    vantages: Collection[VantagePresence],
     returns: Returns,
     now_us: int,
     dark_cells: Sequence[AffectedCell],
@@ -230,7 +234,20 @@ def find_opening(
     returned = bracket_return(back_us, limits)
     bracket = reach_into_gaps(returned, presence.gaps, cells[0].scope.country)
     open_cells = (_exclude_dark_cells(cell, dark_cells, presence, now_us) for cell in cells)
-    return PhaseChange(PhaseDirection.OPENING, tuple(open_cells), bracket, now_us)
+    phase = PhaseChange(PhaseDirection.OPENING, tuple(open_cells), bracket, now_us)
+    return phase if _tells_more(members, returns.told, phase, limits) else None
+
+
+def _tells_more(
+    vantages: Collection[VantagePresence],
+    told: Sequence[PhaseChange],
+    phase: PhaseChange,
+    limits: Thresholds,
+) -> bool:
+    """Return whether a phase tells that more is back than openings had told."""
+    votes = sum_votes(count_votes([(s.witness, True) for s in vantages], limits.nat_votes)).votes
+    more = _count_told(vantages, (*told, phase), limits) - _count_told(vantages, told, limits)
+    return not told or more >= _MORE_SHARE * votes
 
 
 def _list_returned(

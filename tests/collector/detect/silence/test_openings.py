@@ -75,6 +75,20 @@ def test_phones_of_which_most_were_late_are_told_to_be_back() -> None:
     assert part.scope.access == "mobile"
 
 
+def test_what_is_back_is_told_once() -> None:
+    """One operator is back, and one phone of each other one; version 110 told of it 18 times."""
+    home = country(each=2)
+    rng = Random(6)
+    signals: Signals = []
+    singles = {next(v for v in home if v.place.asn == asn) for asn in (MOBILE[0], MOBILE[2])}
+    for phone in (v for v in home if v.place.access == "mobile"):
+        is_back = phone in singles or phone.place.asn == MOBILE[1]
+        signals += drop([phone], ONSET, rng, END + (0 if is_back else 3_600))
+    cut = play([*home, *world(each=3)], signals, END + 3_000)
+    (opening,) = [turn for turn in cut.turns if turn.way is PhaseDirection.OPENING]
+    assert [part.scope.asn for part in opening.parts] == [MOBILE[1]]
+
+
 def test_few_that_come_back_one_by_one_are_none() -> None:
     home = country(each=2)
     signals = drop([v for v in home if KZ(v)], ONSET, Random(4))
