@@ -253,6 +253,9 @@ async def test_plan_and_status_speak_json_and_words(
     assert "Plan 1" in out
     assert "come later than planned" not in out
     assert "not running: start it with" in out
+    (state.root / "config.yml").write_text("opt_out: {tests: [tcp, telegramm]}")
+    assert cli.main(["plan", "--state", str(state.root)]) == 0
+    assert "leaves out nothing by telegramm: no category" in capsys.readouterr().err
     (state.root / "config.yml").write_text("limits: {bytes_per_month: 1000000}\n")
     assert cli.main(["plan", "--state", str(state.root)]) == 0
     assert "By a limit of 1 MB a month tests come later than planned" in capsys.readouterr().out

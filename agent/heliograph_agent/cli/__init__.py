@@ -183,6 +183,21 @@ def read_stored_plan(state: State) -> "Plan":
         ) from error
 
 
+def warn_of_unmatched_opt_outs(plan: "Plan", config: "Config") -> None:
+    """Print a note about names in opt_out.tests that leave out nothing, as a misspelled one."""
+    from heliograph_agent import consent as c
+
+    if config.services_file:  # which may have services of these names
+        return
+    if names := c.find_unmatched_names(plan, config.without):
+        print_note(
+            _(
+                "opt_out.tests leaves out nothing by {names}: no category, experiment or service "
+                "of the plan is called so. `heliograph-agent plan --json` has all names."
+            ).format(names=c.make_printable(_(", ").join(names)))
+        )
+
+
 def _add_common_options(command: argparse.ArgumentParser) -> None:
     with suppress(argparse.ArgumentError):  # the command defines the option itself
         command.add_argument(

@@ -282,7 +282,9 @@ def _ask_consent(args: argparse.Namespace, state: State, collector: Collector) -
     from heliograph_agent import consent as c
 
     config = cli.read_config(args)
-    plan = c.exclude_tests(cli.read_stored_plan(state), config.without)
+    stored_plan = cli.read_stored_plan(state)
+    cli.warn_of_unmatched_opt_outs(stored_plan, config)
+    plan = c.exclude_tests(stored_plan, config.without)
     previous = c.read_consent(state.read_json(CONSENT))
     country = args.country or config.country or (previous.country if previous else "")
     if args.region and country and not args.region.startswith(f"{country}-"):

@@ -129,6 +129,7 @@ def _print_plan(
     if rarity := describe_rarity(allowed_plan):
         print(rarity)
     _print_excluded(plan, config)
+    cli.warn_of_unmatched_opt_outs(plan, config)
     if missing_units:
         sentence = _("Not run, because you did not agree to it: {units}")
         units = sorted(missing_units, key=_is_host)  # a messenger has dozens of hosts

@@ -61,6 +61,8 @@ async def _run_agent(agent: "Agent", stop: asyncio.Event, *, is_once: bool) -> i
     try:
         await agent.open()
         cli.print_note(_("running"))
+        settings = agent.plan_updater.settings
+        cli.warn_of_unmatched_opt_outs(settings.plan, settings.config)
         if agent.plan_updater.waiting:
             cli.print_note(
                 _(

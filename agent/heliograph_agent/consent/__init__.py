@@ -30,9 +30,9 @@ from heliograph_agent.consent.terms import (
 
 __all__ = [
     "Consent", "RiskTier", "consent_scope", "describe_cost", "describe_risk", "digest_unit",
-    "estimate_daily_bytes", "exclude_tests", "find_tier", "format_terms", "is_grave",
-    "is_risk_new", "list_excluded", "local_hour", "make_printable", "name_country", "narrow_plan",
-    "opt_out_names", "read_consent", "restrict_to_basics",
+    "estimate_daily_bytes", "exclude_tests", "find_tier", "find_unmatched_names",
+    "format_terms", "is_grave", "is_risk_new", "list_excluded", "local_hour", "make_printable",
+    "name_country", "narrow_plan", "opt_out_names", "read_consent", "restrict_to_basics",
 ]  # fmt: skip
 
 VERSION = 2  # of consent.json
@@ -208,6 +208,15 @@ def exclude_tests(plan: Plan, unwanted: Collection[str]) -> Plan:
     service_names = {task.service for task in tasks}
     services = tuple(service for service in plan.services if service.name in service_names)
     return replace(plan, tasks=tasks, services=services)
+
+
+def find_unmatched_names(plan: Plan, unwanted: Collection[str]) -> list[str]:
+    """Find the names of an opt-out that leave out nothing: of no category, test or service."""
+    from heliograph.experiments import REGISTRY, Category
+
+    services = {service.name for service in plan.services}
+    services |= {task.service for task in plan.tasks}
+    return sorted(set(unwanted) - services - {*Category, *REGISTRY})
 
 
 def list_excluded(plan: Plan, unwanted: Collection[str]) -> tuple[PlannedTask, ...]:

@@ -41,6 +41,12 @@ def test_exclude_tests_by_category_experiment_or_service(
     assert len(consent.list_excluded(PLAN, unwanted)) == len(PLAN.tasks) - len(left)
 
 
+def test_misspelled_opt_out_is_found() -> None:
+    """It leaves out nothing, and its owner believes that it does."""
+    names = ("telegramm", "telegram", "tor", "web", "circumvention", "stun", "WhatsApp")
+    assert consent.find_unmatched_names(PLAN, names) == ["WhatsApp", "telegramm"]
+
+
 def test_grave_risk_restricts_consent_to_basics() -> None:
     assert consent.is_grave("IR")
     assert {t.experiment for t in consent.restrict_to_basics(PLAN).tasks} == {
