@@ -28,11 +28,13 @@ from heliograph_collector.http.incident_times import (
     find_cut,
     find_last_end,
     find_latest_cut,
+    find_open_since,
     find_return,
     list_scopes,
     list_spans,
     read_change,
 )
+from heliograph_collector.http.network_presence import measures_elsewhere
 from heliograph_collector.http.snapshot import (
     BIN_S,
     FRESH_BINS,
@@ -42,9 +44,7 @@ from heliograph_collector.http.snapshot import (
     Withheld,
 )
 from heliograph_collector.incidents.incident import IncidentKind
-from heliograph_collector.incidents.published.incident import (
-    IncidentSummary,
-)
+from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import Cell, VerdictState
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.thresholds import Thresholds
@@ -171,7 +171,7 @@ class DarkPlaces:
 
     def isolated_since(self, area: Scope) -> int:
         """Return the latest time at which the place can have been isolated, as `blocked_since`."""
-        return _find_open_since(self._isolations, area)
+        return find_open_since(self._isolations, area)
 
     def blocked_since(self, area: Scope, service: str = "", *, only_confirmed: bool = False) -> int:
         """Return the latest time at which an open block of the whole place can have begun.
@@ -188,7 +188,7 @@ class DarkPlaces:
             if service in ("", block.scope.service)
             and not (only_confirmed and block.state != "confirmed")
         ]
-        return _find_open_since(blocks, area)
+        return find_open_since(blocks, area)
 
     def list_blocked_services(self, area: Scope) -> set[str]:
         """List the services of which an open, confirmed block covers the whole place now."""
@@ -318,7 +318,7 @@ class DarkPlaces:
         if not dark_until_us and self._is_mostly_gone(column, snapshot.k):
             dark_until_us = heard_us = NOT_BACK_US
         if not dark_until_us:
-            return replace(column, is_partly_dark=bool(dark_regions))
+            return replace(column, dark_regions=self._link_regions(dark_regions))
         # Results are public one bin and the delay after the return, and later ones are missing.
         is_back = dark_until_us <= snapshot.at_us < dark_until_us + FRESH_BINS * _BIN_US
         withheld = Withheld.AWAITED if is_back else Withheld.DARK
@@ -329,10 +329,12 @@ class DarkPlaces:
             for name, reading in column.readings.items()
         }
         link = column.link
+        is_part = measures_elsewhere(column.regions, {s.region for s in scopes}, snapshot.k)
         if dark_until_us == NOT_BACK_US:
-            is_offline = all(self.is_dark(scope, only_confirmed=True) for scope in scopes)
-            link = Link.OFFLINE if is_offline else Link.UNKNOWN
-        return replace(column, readings=readings, link=link)
+            is_dark = all(self.is_dark(scope, only_confirmed=True) for scope in scopes)
+            link = Link.OFFLINE if is_dark and not is_part else Link.UNKNOWN
+        dark_links = self._link_regions(dark_regions) if is_part else {}
+        return replace(column, readings=readings, link=link, dark_regions=dark_links)
 
     def _hide_earlier(self, column: NetworkColumn) -> NetworkColumn:
         """Return a spared network without readings from before the silence of the others."""
@@ -358,6 +360,11 @@ class DarkPlaces:
         parts = [locate(column)._replace(region=region) for region in column.regions if region]
         return [part for part in parts if self.dark_until(part) == NOT_BACK_US]
 
+    def _link_regions(self, parts: Iterable[Scope]) -> dict[str, Link]:
+        """Return the link in each dark region of a network: offline where it is confirmed."""
+        is_confirmed = {part.region: self.is_dark(part, only_confirmed=True) for part in parts}
+        return {r: Link.OFFLINE if sure else Link.UNKNOWN for r, sure in is_confirmed.items()}
+
     def _is_mostly_gone(self, column: NetworkColumn, k: int) -> bool:
         """Return whether an open silence of the country took most of a network, and k or more."""
         missing = column.vantages - column.connected
@@ -366,12 +373,6 @@ class DarkPlaces:
             and min(missing, column.silent) >= max(k, 1)
             and missing >= _MOST * column.vantages
         )
-
-
-def _find_open_since(incidents: Iterable[IncidentSummary], area: Scope) -> int:
-    """Return the latest time at which one that lasts can have begun in the whole place, or 0."""
-    lasting = (i for i in incidents if find_return(i, area) == NOT_BACK_US)
-    return max((find_latest_cut(incident, area) for incident in lasting), default=0)
 
 
 def locate(column: NetworkColumn) -> Scope:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from heliograph_collector.http.incident_document import parse_us
+from heliograph_collector.http.onset import find_onset
 from heliograph_collector.http.snapshot import ChangeBracket
 from heliograph_collector.incidents.incident import PhaseDirection
 from heliograph_collector.incidents.published.incident import (
@@ -41,7 +42,8 @@ def list_spans(incident: IncidentSummary, place: Scope) -> list[tuple[int, int]]
     vanishes.
     """
     spans: list[tuple[int, int]] = []
-    since_us = parse_us(incident.started.latest) if covers_place(incident.parts, place) else None
+    is_covered = covers_place(incident.parts, place)
+    since_us = parse_us(find_onset(incident, place).latest) if is_covered else None
     for turn in incident.turns:
         if not covers_place(turn.parts, place):
             continue
@@ -58,16 +60,22 @@ def list_spans(incident: IncidentSummary, place: Scope) -> list[tuple[int, int]]
 
 def find_latest_cut(incident: IncidentSummary, place: Scope) -> int:
     """Return the latest time at which the place can have been cut last; 0 if it was not."""
-    cuts = [(incident.parts, incident.started), *list_cuts(incident)]
+    cuts = [(incident.parts, find_onset(incident, place)), *list_cuts(incident)]
     return max(
         (parse_us(when.latest) for parts, when in cuts if covers_place(parts, place)), default=0
     )
 
 
+def find_open_since(incidents: Iterable[IncidentSummary], place: Scope) -> int:
+    """Return the latest time at which one that lasts can have begun in the whole place, or 0."""
+    lasting = (i for i in incidents if find_return(i, place) == NOT_BACK_US)
+    return max((find_latest_cut(incident, place) for incident in lasting), default=0)
+
+
 def find_cut(incident: IncidentSummary, place: Scope) -> BracketDocument:
-    """Return when the place was cut last; the incident's start where none says."""
+    """Return when the place was cut last; the incident's start in it where none says."""
     cuts = [when for parts, when in list_cuts(incident) if covers_place(parts, place)]
-    return cuts[-1] if cuts else incident.started
+    return cuts[-1] if cuts else find_onset(incident, place)
 
 
 def read_change(when: BracketDocument) -> ChangeBracket:

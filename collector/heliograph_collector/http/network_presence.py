@@ -1,6 +1,7 @@
 """How the vantages of one network are: silent, or offline by their own word. Pure."""
 
 from collections import Counter
+from collections.abc import Collection, Mapping
 
 from heliograph.observation import Link
 
@@ -25,3 +26,16 @@ def count_silent(silent: int, connected: int, vantages: int | None) -> int:
     if vantages is None:
         return silent if connected < silent else 0
     return min(silent, vantages - connected)
+
+
+def measures_elsewhere(regions: Mapping[str, int], dark: Collection[str], k: int) -> bool:
+    """Return whether enough of a network measured outside its dark regions to be shown.
+
+    Where they did, it is not the network that is offline.
+
+    Args:
+        regions: Vantages by region; "": others.
+        dark: Codes of regions; "": the whole network.
+    """
+    elsewhere = sum(count for region, count in regions.items() if region not in dark)
+    return "" not in dark and elsewhere >= max(k, 1)

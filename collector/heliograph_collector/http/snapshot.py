@@ -75,7 +75,11 @@ class NetworkColumn:
     connected: int = 0
     is_spared: bool = False  # connected, though a silence of a wider place is open
     regions: Mapping[str, int] = field(default_factory=dict)  # vantages by region; "": others
-    is_partly_dark: bool = False  # an open silence covers some of its regions
+    dark_regions: Mapping[str, Link] = field(default_factory=dict)  # under an open silence
+
+    @property
+    def is_partly_dark(self) -> bool:
+        return bool(self.dark_regions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,7 +140,20 @@ DAY = "UTC on 5 January 2022"
 SILENCE_AT = "went offline about 13:13"
 _FIXED = part(24.0, "KZ", "", 0, "fixed")
 _STEPS = (opening(20, _FIXED, way=PhaseDirection.CUT), opening(10, _FIXED))
+_ALA, _AST = (part(24.0, "KZ", region) for region in ("KZ-ALA", "KZ-AST"))
+_GROWN = (opening(30, _ALA, way=PhaseDirection.CUT), opening(20, _AST, way=PhaseDirection.CUT))
+_CUT_AGAIN = opening(5, _ALA, way=PhaseDirection.CUT)
 SENTENCES = [
+    (  # the whole country was not offline when its first city was
+        silence(turns=_GROWN),
+        (f"Kazakhstan went offline between 13:12 and 13:24 {DAY}; still offline. "
+         "KZ-ALA went offline about 13:13 UTC. KZ-AST went offline about 13:23 UTC."),
+    ),
+    (
+        silence(parts=(_ALA,), turns=(*_GROWN[:1], opening(25, _ALA), _CUT_AGAIN)),
+        (f"KZ-ALA, Kazakhstan {SILENCE_AT} {DAY}; still offline. "
+         "KZ-ALA went offline about 13:38 UTC."),
+    ),
     (silence(), f"Kazakhstan {SILENCE_AT} {DAY}; still offline."),
     (
         blocking(),

@@ -41,6 +41,7 @@ from heliograph_collector.http.pages.recent_incidents import (
     find_just_ended,
     find_line,
 )
+from heliograph_collector.http.pages.silent_share import SilentShare
 from heliograph_collector.http.pages.subject_page import network_path, service_path
 from heliograph_collector.http.pages.world_page import allow_breaks
 from heliograph_collector.http.snapshot import BIN_S, FRESH_BINS, NetworkGroup, Snapshot
@@ -287,8 +288,11 @@ def _build_service_rows(
     service says nothing about the networks that are silent.
     """
     titles = dict(country_snapshot.services)
-    silent_count = sum(track.present is BinMark.SILENT for track in timeline.networks.values())
-    network_count = len(timeline.networks)
+    share = SilentShare(
+        networks=sum(track.present is BinMark.SILENT for track in timeline.networks.values()),
+        of=len(timeline.networks),
+        has_dark_regions=any(column.is_partly_dark for column in country_snapshot.columns),
+    )
     rows = []
     for name, track in timeline.services.items():
         title = allow_breaks(labels.service_title(name, titles, t.lang))
@@ -298,18 +302,8 @@ def _build_service_rows(
             row = replace(row, cause=t("country.blocked_parts"))
         if row.state in ("reachable", "partial", "unknown"):
             row = _add_blocked_networks(row, name, country_snapshot, t)
-        rows.append(_add_silent_networks(row, silent_count, network_count, t))
+        rows.append(replace(row, cause=share.qualify(row.state, row.cause, t)))
     return rows
-
-
-def _add_silent_networks(row: CountryRow, silent: int, total: int, t: Locale) -> CountryRow:
-    """Return the row with the share of networks of which its good news says nothing."""
-    if not silent or row.state not in ("reachable", "partial"):
-        return row
-    if row.state == "reachable":
-        return replace(row, cause=t("country.unheard", n=silent, total=total))
-    phrases = [row.cause, t("now.are_offline", n=silent, total=total)]
-    return replace(row, cause=t("now.semicolon").join(filter(None, phrases)))
 
 
 def _add_blocked_networks(
@@ -359,7 +353,8 @@ def _build_region_rows(
         row = _build_row(id_, name, code if code != name else "", track, timeline, t)
         row = replace(row, path=f"/countries/{code[:2]}/{code}")
         links = [c.link for c in country_snapshot.columns if code in c.regions]
-        rows.append(_add_silent_networks(row, links.count(Link.OFFLINE), len(links), t))
+        share = SilentShare(networks=links.count(Link.OFFLINE), of=len(links))
+        rows.append(replace(row, cause=share.qualify(row.state, row.cause, t)))
     return sorted(rows, key=attrgetter("title"))
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.onset import covers_all, find_onset
 from heliograph_collector.incidents.incident import MOST_SERVICES, ONE_WAY
 from heliograph_collector.incidents.published.incident import (
     BracketDocument,
@@ -87,7 +88,7 @@ def describe_lead(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
 def _describe_plainly(incident: IncidentSummary, t: Locale) -> str:
     values = {
         "place": describe_place(incident.parts, incident.scope, t),
-        "began": describe_about(incident.started, t=t),
+        "began": describe_about(find_onset(incident), t=t),
         "ended": _describe_end(incident, t),
     }
     if _is_one_way(incident):
@@ -120,7 +121,7 @@ def _describe_end(incident: IncidentSummary, t: Locale) -> str:
     silence = incident.kind == "network_silence"
     is_one_way = _is_one_way(incident)
     if incident.ended:
-        when = describe_about(incident.ended, _stated_day(incident.started), t)
+        when = describe_about(incident.ended, _stated_day(find_onset(incident)), t)
         back = "story.heard_again" if is_one_way else "story.came_back"
         return t(back if silence else "story.over", when=when)
     if incident.state not in ("suspected", "confirmed"):
@@ -139,7 +140,8 @@ def _describe_latest_turns(incident: IncidentSummary, t: Locale) -> list[str]:
     if incident.state != "confirmed":
         return []
     turns = _list_latest_turns(incident)[-_MAX_TURNS:]
-    days = [_stated_day(bracket) for bracket in [incident.started, *(turn.when for turn in turns)]]
+    stated = [find_onset(incident), *(turn.when for turn in turns)]
+    days = [_stated_day(bracket) for bracket in stated]
     sentences = []
     for turn, day in zip(turns, days, strict=False):
         place_text = describe_place(turn.parts, incident.scope, t, is_country_stated=True)
@@ -154,13 +156,9 @@ def _list_latest_turns(incident: IncidentSummary) -> list[TurnDocument]:
     for turn in incident.turns:
         if turn.parts:
             cells = tuple(part.to_scope() for part in turn.parts)
-            latest = {old: told for old, told in latest.items() if not _covers(cells, old)}
+            latest = {old: told for old, told in latest.items() if not covers_all(cells, old)}
             latest[cells] = turn
     return list(latest.values())
-
-
-def _covers(cells: Sequence[Scope], others: Sequence[Scope]) -> bool:
-    return all(any(other.is_within(cell) for cell in cells) for other in others)
 
 
 def _is_partly_back(incident: IncidentSummary) -> bool:
@@ -346,7 +344,7 @@ def _describe_block_turn(
     if turn.way == "opening":
         cells = [part.to_scope() for part in turn.parts]
         cuts = [c for c in incident.turns[: incident.turns.index(turn)] if c.way == "cut"]
-        here = [c.when for c in cuts if _covers([part.to_scope() for part in c.parts], cells)]
+        here = [c.when for c in cuts if covers_all([part.to_scope() for part in c.parts], cells)]
         began = describe_about([incident.started, *here][-1], t=t)
         ended = t("story.over", when=when)
     key = _block_story(incident, turn.parts)

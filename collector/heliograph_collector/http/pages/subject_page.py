@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
+from heliograph.observation import Link
 from heliograph_collector.http import labels
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import NetworkNamer
@@ -21,7 +22,7 @@ from heliograph_collector.http.pages.recent_incidents import (
     find_line,
 )
 from heliograph_collector.http.pages.world_page import ServiceCell, build_cell, build_head
-from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Snapshot
+from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Snapshot, Withheld
 from heliograph_collector.http.templates import render_template
 
 MAX_ROWS = 120  # of one page: more are counted, the worst are shown; assumed
@@ -184,13 +185,26 @@ def select_network(snapshot: Snapshot, asn: int) -> Snapshot:
 
 
 def select_region(snapshot: Snapshot, country: str, region: str) -> Snapshot:
-    """Return the networks of which enough vantages measured in a region."""
+    """Return the networks of which enough vantages measured in a region.
+
+    Where the region is dark and the rest of a network works, its readings are those of the rest.
+    """
     columns = tuple(
-        column
+        _darken_column(column, column.dark_regions[region])
+        if region in column.dark_regions
+        else column
         for column in snapshot.columns
         if column.group.country == country and region in column.regions
     )
     return replace(snapshot, columns=columns)
+
+
+def _darken_column(column: NetworkColumn, link: Link) -> NetworkColumn:
+    readings = {
+        name: replace(reading, cell=None, since=None, withheld=Withheld.DARK)
+        for name, reading in column.readings.items()
+    }
+    return replace(column, link=link, readings=readings, dark_regions={})
 
 
 def _is_measured(reading: ServiceReading | None) -> bool:

@@ -1,0 +1,63 @@
+"""A cut of a city is none of its country, nor of the networks that measure elsewhere too."""
+
+import re
+
+from aiohttp.test_utils import TestServer
+from msgspec import structs
+
+from heliograph_collector.http.app import build_app
+from heliograph_collector.incidents.incident import IncidentState
+from support.dark_country import CUT_US, SECOND, STATES, country_before_the_cut, cut
+from support.incident_book import book
+from support.site import Site
+
+_LINES = re.compile(r'<li id="line-KZ-[^>]*>([^<]*)<')
+
+
+async def test_a_network_that_measures_in_other_regions_too_is_not_offline() -> None:
+    """A city was cut, and each network of the country was called offline, and the country too."""
+    world = country_before_the_cut()
+    world.votes = [
+        structs.replace(vote, region="KZ-75" if number % 3 else "KZ-71")
+        for number, vote in enumerate(world.votes)
+    ]
+    world.clock.wall = CUT_US + 100 * SECOND
+    feed = world.feed(k_anonymity=5, book=book(cut(IncidentState.CONFIRMED, "KZ", "KZ-75")))
+    async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
+        groups = (await client.json("/api/v1/status?country=KZ"))["groups"]
+        front = await client.html("/")
+        lines = " ".join(_LINES.findall(front))
+        page = await client.html("/countries/KZ")
+        almaty, astana = [await client.html(f"/countries/KZ/{r}") for r in ("KZ-75", "KZ-71")]
+    states = dict(STATES.findall(page))
+    assert {group["link"] for group in groups} == {"unknown"}
+    assert 'id="map-KZ" class="partly_silent"' in front
+    assert "some of its regions are silent" in lines
+    assert "offline" not in lines
+    assert states["network-KZ-9198-fixed-now"] == "unknown"
+    assert (states["region-KZ-75-now"], states["region-KZ-71-now"]) == ("silent", "reachable")
+    assert states["service-telegram-now"] == "reachable"
+    telegram = page.split('id="service-telegram-now"')[1].split('id="service-')[0]
+    assert "part of the country fell silent" in telegram
+    assert "2 of 2 networks fell silent" in almaty
+    assert "some of its regions are silent" in astana
+    assert "networks fell silent" not in astana
+
+
+async def test_no_network_works_on_the_page_of_a_dark_region() -> None:
+    """Most of it measures elsewhere and works there, and its reading is of the whole network."""
+    works = r'class="(?!bar )[^"]*reachable'  # bars are the past
+    world = country_before_the_cut()
+    world.votes = [
+        structs.replace(vote, region="KZ-71" if number % 3 else "KZ-75")
+        for number, vote in enumerate(world.votes)
+    ]
+    world.clock.wall = CUT_US + 100 * SECOND
+    feed = world.feed(k_anonymity=5, book=book(cut(IncidentState.CONFIRMED, "KZ", "KZ-75")))
+    async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
+        groups = (await client.json("/api/v1/status?country=KZ"))["groups"]
+        cells = re.findall(works, await client.html("/countries/KZ/ALA"))
+        working = await client.html("/countries/KZ/AST")
+    assert {group["services"][0]["state"] for group in groups} == {"reachable"}
+    assert cells == []
+    assert re.search(works, working)
