@@ -193,6 +193,8 @@ def test_a_taken_port_is_told_in_a_sentence(home: Served, tmp_path: Path) -> Non
         ("plan: {services_file: none.yml}\n", "none.yml: cannot be read"),
         ("console: {password_file: none}\n", "password file"),
         ("geo: {country_file: geo.mmdb}\n", "is no geo database"),
+        ("geo: {asn_file: misspelled.mmdb}\n", "geo.asn_file: "),
+        ("geo: {country_file: misspelled.mmdb}\n", "is not there, and no place would be known"),
     ],
 )
 def test_what_is_wrong_with_the_configuration_is_told(

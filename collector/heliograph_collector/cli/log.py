@@ -60,6 +60,11 @@ def run(args: argparse.Namespace) -> int:
     data = load_cli_config(args).data
     file = Path(args.file).expanduser() if args.file else data / LOG_FILE_NAME
     if not file.exists():
+        if (data / "keys").is_dir() and not args.file:
+            raise CommandError(
+                f"{file} is not there: this collector has reported nothing yet, or its log was "
+                "taken away. Compare with a copy that was saved, or with what readers have."
+            )
         raise CommandError(f"{file} is not there: name the log's file, or its --data directory.")
     public_key = _parse_public_key(args.key) if args.key else _load_public_key(data)
     lines, head = _read_log(file)

@@ -71,7 +71,17 @@ def _parse_roles(text: str) -> frozenset[str]:
 def run(args: argparse.Namespace) -> int:
     os.umask(0o077)  # journal and store show who sent what, whatever the directory's mode
     given = {name: getattr(args, name) for name in ("grpc", "http", "echo", "post", "roles")}
-    return serve(load_cli_config(args, **given))
+    config = load_cli_config(args, **given)
+    for key, file in (
+        ("geo.country_file", config.country_file),
+        ("geo.asn_file", config.asn_file),
+    ):
+        if file is not None and not (file.exists() or file.with_suffix(".table").exists()):
+            raise CommandError(
+                f"{args.config}: {key}: {file} is not there, and no place would be known: name one "
+                "that is, or take the key out and use `geo install`."
+            )
+    return serve(config)
 
 
 def serve(config: "Config") -> int:

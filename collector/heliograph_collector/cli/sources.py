@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import random
 from typing import Any
 
@@ -25,6 +26,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     kinds = command.add_subparsers(dest="kind", metavar="ACTION", required=True)
     listing = add_command(kinds, "list", "sources, and which are on", "sources list")
+    listing.add_argument("--json", action="store_true", help="print a JSON object")
     add_common_options(listing)
     fetch = add_command(
         kinds,
@@ -50,6 +52,9 @@ def _list_sources(args: argparse.Namespace) -> int:
     from heliograph_collector.app.outside import REPORTERS
 
     config = load_cli_config(args)
+    if args.json:
+        print(json.dumps({name: name in config.corroborate for name in REPORTERS}))
+        return 0
     for name in REPORTERS:
         state = "on" if name in config.corroborate else "off (corroborate.sources)"
         print(f"{name:8} {state}")

@@ -9,7 +9,7 @@ from heliograph_collector.model.history import Axis, HistoryFilter
 from heliograph_collector.model.imported import ImportedFilter
 from heliograph_collector.store.clickhouse import StoreError
 
-ALLOWED = "a network that a country's page or /search names, such as AS9198"
+ALLOWED = "a network that a country's page or /search names"
 _FIRST_DAY_US = 14_610 * DAY_US  # 2010-01-01, the first day that a question may name
 
 

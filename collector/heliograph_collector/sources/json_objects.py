@@ -54,7 +54,7 @@ def open_file(path: Path) -> Iterator[IO[bytes]]:
                 yield raw
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ImportRefusedError(f"{path} cannot be read ({reason}).") from error
+        raise ImportRefusedError(f"{path} cannot be read ({reason}): name another file.") from error
 
 
 def read_head(path: Path) -> bytes:

@@ -293,6 +293,13 @@ def test_a_directory_without_a_collector_is_named_and_stays_as_it_is(
     assert not missing.exists()
 
 
+def test_sources_are_listed_as_json(run: Command, tmp_path: Path) -> None:
+    config = tmp_path / "collector.yml"
+    config.write_text("corroborate: {sources: [ioda]}\n")
+    ran = run("sources", "list", "--json", "--config", str(config))
+    assert json.loads(ran.out) == {"ioda": True, "radar": False}
+
+
 def test_damaged_key_and_database_are_sentences(run: Command, tmp_path: Path) -> None:
     run("invite")
     (tmp_path / "data" / "keys" / "sealing.key").write_bytes(b"short")

@@ -36,6 +36,17 @@ def test_file_without_an_entry_is_refused_with_what_to_do(
     assert "nothing was verified" in capsys.readouterr().err
 
 
+def test_a_collector_that_has_reported_nothing_is_no_wrong_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["log", "verify", "--data", str(tmp_path)]) == 1
+    assert "name the log's file" in capsys.readouterr().err
+    (tmp_path / "keys").mkdir()
+    assert main(["log", "verify", "--data", str(tmp_path)]) == 1
+    message = capsys.readouterr().err
+    assert "has reported nothing yet, or its log was taken away" in message
+
+
 def test_file_without_an_entry_is_bad_where_the_head_says_that_entries_exist(
     log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,7 +69,9 @@ class ApiClient:
         except TimeoutError:
             raise ApiClientError(f"no answer in {DEADLINE_S:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise ApiClientError(f"no answer ({type(error).__name__})") from None
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            cure = "name the address of its page by --url, and see that `serve` runs"
+            raise ApiClientError(f"no answer ({reason}): {cure}") from None
 
     async def read_events(self) -> AsyncIterator[tuple[str, Any]]:
         """Yield (name, data), ("", None) if idle. Raises ApiClientError at the end."""
