@@ -15,7 +15,7 @@ from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
-from heliograph_collector.model.thresholds import Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS
 
 LASTING_US = 10 * MINUTE_US  # of a silence; assumed
 # Before the habit is learned, more votes than chance makes of those that a habit silences at most:
@@ -30,7 +30,6 @@ AWAY_SHARE = 0.1  # by day, of all others; assumed
 def is_cut_off(
     fallen: Sequence[VantagePresence],
     now_us: int,
-    limits: Thresholds,
     *,
     is_learned: bool,
     is_cut_hour: bool,
@@ -46,19 +45,15 @@ def is_cut_off(
     """
     lasting = list(exclude_brief(fallen, now_us))
     votes = sum_silent(lasting)
-    if votes.votes < limits.votes or votes.share < limits.confirm_share:
+    if votes.votes < THRESHOLDS.votes or votes.share < THRESHOLDS.confirm_share:
         return False
     chance = CUT_HOUR_CHANCE if is_cut_hour else ALONE_CHANCE
-    is_dark = is_learned or _exceeds_habit(lasting, now_us, limits, chance, most_away)
-    return is_dark and not _is_flapping(fallen, now_us, limits)
+    is_dark = is_learned or _exceeds_habit(lasting, now_us, chance, most_away)
+    return is_dark and not _is_flapping(fallen, now_us)
 
 
 def _exceeds_habit(
-    lasting: Sequence[VantagePresence],
-    now_us: int,
-    limits: Thresholds,
-    chance: float,
-    most_away: float | None,
+    lasting: Sequence[VantagePresence], now_us: int, chance: float, most_away: float | None
 ) -> bool:
     """Return whether no habit that is not learned yet explains so many silences.
 
@@ -69,20 +64,20 @@ def _exceeds_habit(
     busy = sum_votes(
         count_votes((v.witness, v.is_silent and is_busy_hour(country, v.lost_us)) for v in lasting)
     )
-    if busy.share >= limits.confirm_share and _is_more([(busy, AWAY_SHARE)], chance):
+    if busy.share >= THRESHOLDS.confirm_share and _is_more([(busy, AWAY_SHARE)], chance):
         return True
     if most_away is not None and most_away < ALONE_SHARE:
         return _is_more([(sum_silent(lasting), most_away)], chance)
     lines = sum_silent([v for v in lasting if v.place.access == "fixed"])
     others = sum_silent([v for v in lasting if v.place.access != "fixed"])
-    is_mixed = others.votes >= limits.witnesses  # lines alone may be offices, or lack power
+    is_mixed = others.votes >= THRESHOLDS.witnesses  # lines alone may be offices, or lack power
     if (
         is_mixed
         and is_waking_hour(country, now_us)
         and not have_lines_gone_first([v for v in lasting if v.is_silent])
     ):
         return _is_more([(lines, CLOSED_SHARE), (others, AWAY_SHARE)], chance)
-    if lines.votes < limits.votes or lines.share < LINES_SHARE:
+    if lines.votes < THRESHOLDS.votes or lines.share < LINES_SHARE:
         return False
     return _is_more([(sum_silent(lasting), ALONE_SHARE)], chance)
 
@@ -93,12 +88,12 @@ def _is_more(groups: Sequence[tuple[VoteCount, float]], chance: float) -> bool:
     return upper_tail(chances, round(sum(votes.hits for votes, _ in groups))) <= chance
 
 
-def _is_flapping(fallen: Sequence[VantagePresence], now_us: int, limits: Thresholds) -> bool:
+def _is_flapping(fallen: Sequence[VantagePresence], now_us: int) -> bool:
     """Return whether sessions break and come back, and too few stay silent for long."""
     if have_returns_ceased(fallen, now_us - LASTING_US, now_us):
         return False
-    is_short = count_steady(fallen, now_us).share < limits.confirm_share
-    return is_short and is_unsteady(fallen, now_us - FLAP_US, fallen, limits)
+    is_short = count_steady(fallen, now_us).share < THRESHOLDS.confirm_share
+    return is_short and is_unsteady(fallen, now_us - FLAP_US, fallen)
 
 
 def exclude_brief(vantages: Iterable[VantagePresence], now_us: int) -> Iterator[VantagePresence]:

@@ -37,7 +37,7 @@ def find_doubts(
     limits = sample.limits
     if sample.have_ways_fallen:
         return (HoldReason.COMMON,)
-    if are_off_by_routine((part,), fallen, limits):
+    if are_off_by_routine((part,), fallen):
         return (HoldReason.HABIT,)
     silent = [vantage for vantage in fallen if vantage.is_silent]
     failed = sum(vantage.power_failed for vantage in silent)
@@ -46,7 +46,7 @@ def find_doubts(
         return (HoldReason.POWER,)
     at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
     since_us = find_main_fall([v.lost_us for v in silent])  # the first may be chance, or sleep
-    reason = find_voluntary_end((part,), at_home, since_us, sample.now_us, limits)
+    reason = find_voluntary_end((part,), at_home, since_us, sample.now_us)
     if reason:
         return (reason,)
     of_a_day = sample.select_fallen(fall.scope, sample.now_us - ABSENT_US)
@@ -74,7 +74,6 @@ def _have_people_left(
     home = presence.list_inside(Scope(scope.country))
     gone = [vantage for vantage in at_home if vantage.is_silent]
     inside = presence.list_inside(scope)
-    where = since_us, sample.limits
-    return have_said_goodbye(home, gone, *where) and (
-        scope.is_national or have_said_goodbye(inside, silent, *where, is_part=True)
+    return have_said_goodbye(home, gone, since_us) and (
+        scope.is_national or have_said_goodbye(inside, silent, since_us, is_part=True)
     )

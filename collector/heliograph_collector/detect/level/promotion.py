@@ -69,7 +69,7 @@ class ConfirmedFall:
             suspected_us=self.fall.suspected_us,
             certainty=certainty,
             limits=limits,
-            ways=len(list_silent_ways(self.fallen, limits)),
+            ways=len(list_silent_ways(self.fallen)),
             method=METHOD,
             held=self.fall.held,
             is_doubted=self.fall.held == (HoldReason.COMMON,),

@@ -18,7 +18,7 @@ from heliograph_collector.detect.level.local_time import is_busy_hour, is_waking
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
 from heliograph_collector.detect.stats.voting import is_established
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.thresholds import Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS
 
 _SLOWEST_US = 4 * HOUR_US  # in which a cut has taken nine tenths
 _MOST = 0.7  # of a day's losses within that time are no removal; assumed
@@ -61,7 +61,6 @@ def have_said_goodbye(
     members: Iterable[VantagePresence],
     silent: Sequence[VantagePresence],
     since_us: int,
-    limits: Thresholds,
     *,
     is_part: bool = False,
 ) -> bool:
@@ -71,19 +70,18 @@ def have_said_goodbye(
         members: All vantages of a cell, also those that are away.
         silent: Those of them that fell silent.
         since_us: When the cell began to fall.
-        limits: The thresholds.
         is_part: Enough of its country said so; of a part one does for chance.
     """
     by_day = sum(_is_day(v, v.heard_us) for v in silent)
-    left = sum(_has_left(v, since_us, limits) for v in members)
+    left = sum(_has_left(v, since_us) for v in members)
     is_most = 2 * by_day >= len(silent)
-    least, share = (1, _PART_SHARE) if is_part else (limits.burst, _LEFT_SHARE)
+    least, share = (1, _PART_SHARE) if is_part else (THRESHOLDS.burst, _LEFT_SHARE)
     return is_most and left >= max(least, share * (left + by_day))
 
 
-def _has_left(vantage: VantagePresence, since_us: int, limits: Thresholds) -> bool:
+def _has_left(vantage: VantagePresence, since_us: int) -> bool:
     has_left = vantage.status is PresenceStatus.AWAY and vantage.left_us >= since_us
-    is_known = has_left and is_established(vantage.witness, since_us, limits)
+    is_known = has_left and is_established(vantage.witness, since_us, THRESHOLDS)
     return is_known and _is_day(vantage, vantage.left_us)
 
 

@@ -224,7 +224,7 @@ class _Evaluation:
         certainty = confounders.compute_certainty(cells, witnesses, limits)
         outage = self._update_outage(cells, certainty, self._voters.deciding)
         inside = [s for s in self._voters.deciding if outage.holds(s.place)]
-        votes_by_way = silent_ways.list_silent_ways(inside, limits)
+        votes_by_way = silent_ways.list_silent_ways(inside)
         outage.is_joint = witnesses.may_be_transit
         outage.ways = len(votes_by_way)
         outage.second_way = sum(votes_by_way[1:2])
@@ -236,7 +236,7 @@ class _Evaluation:
 
     def _is_flapping(self, cells: Sequence[AffectedCell]) -> bool:
         voters = self._voters.all_voters
-        return is_flapping(cells, voters, self._burst_us, self._others, self._now_us, self._limits)
+        return is_flapping(cells, voters, self._burst_us, self._others, self._now_us)
 
     def _may_be_carrier(self, witnesses: witness_statement.WitnessStatement, since_us: int) -> bool:
         """Return whether one carrier is silent that fails elsewhere too, or did at first."""
@@ -251,13 +251,13 @@ class _Evaluation:
     def _may_be_renewal(self, cells: Sequence[AffectedCell]) -> bool:
         """Return whether sessions may have been ended to begin again, or still end."""
         voters = self._voters.deciding
-        at = self._now_us, self._limits
-        reason = find_voluntary_end(cells, voters, self._burst_us, *at)
+        times_us = self._burst_us, self._now_us
+        reason = find_voluntary_end(cells, voters, *times_us)
         self._is_renewal = (
             reason != ""
-            or not are_steady(cells, voters, self._burst_us, *at)
-            or renewal.may_have_ended(cells, voters, self._burst_us, *at)
-            or renewal.may_be_renewal(cells, voters, self._others, self._burst_us, *at)
+            or not are_steady(cells, voters, *times_us)
+            or renewal.may_have_ended(cells, voters, *times_us)
+            or renewal.may_be_renewal(cells, voters, self._others, *times_us)
         )
         if reason and self._candidate.dark is not None:
             self._candidate.dark.held = (reason,)
@@ -267,7 +267,7 @@ class _Evaluation:
         self, blocked: confounders.BlockedCarrier, since_us: int
     ) -> CandidateOutcome:
         """Tell that one carrier is blocked here, unless it fails elsewhere too."""
-        if are_off_by_routine(blocked.cells, self._voters.deciding, self._limits):
+        if are_off_by_routine(blocked.cells, self._voters.deciding):
             return self._suspect()
         where = self._presence, self._candidate.country
         users = witness_statement.hear_witnesses(*where, since_us, blocked.carrier)

@@ -262,7 +262,7 @@ def may_be_order(cells: Sequence[AffectedCell], vantages: Sequence[VantagePresen
 
 
 def _may_be_grid(lines: Sequence[VantagePresence], limits: Thresholds) -> bool:
-    return _are_mixed(lines, limits) or fail_by_region(lines, limits)
+    return _are_mixed(lines, limits) or fail_by_region(lines)
 
 
 def _are_mixed(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:

@@ -24,7 +24,7 @@ from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_si
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.scope import AffectedCell
-from heliograph_collector.model.thresholds import Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS
 
 # Assumed, all of them:
 _DAYS = 2  # on which a machine was switched off at this time: it will be again
@@ -32,24 +32,21 @@ BELL_US = 900 * SECOND_US  # in which all go that one bell or order takes
 _OTHERS_SHARE = 0.2  # of those that fall, who are in other networks: some go by chance
 
 
-def are_off_by_routine(
-    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], limits: Thresholds
-) -> bool:
+def are_off_by_routine(cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]) -> bool:
     """Return whether the silent of these cells were switched off, as on earlier days.
 
     Args:
         cells: Those that fell silent.
         vantages: The country's established vantages, here or silent.
-        limits: The thresholds.
     """
     inside = select_inside(cells, vantages)
     silent = [v for v in inside if v.is_silent]
-    if len({v.place.asn for v in silent}) == 1 and not _do_others_fall(silent, vantages, limits):
-        return are_due_most(inside, _list_due(silent), limits)
-    return _are_only_due(inside, limits) and _are_only_due(vantages, limits)
+    if len({v.place.asn for v in silent}) == 1 and not _do_others_fall(silent, vantages):
+        return are_due_most(inside, _list_due(silent))
+    return _are_only_due(inside) and _are_only_due(vantages)
 
 
-def _are_only_due(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
+def _are_only_due(vantages: Sequence[VantagePresence]) -> bool:
     """Return whether most of the silent are due, while others of their networks live on.
 
     Who is here and due may go in the next minutes. Who was switched off on a single day says
@@ -67,10 +64,10 @@ def _are_only_due(vantages: Sequence[VantagePresence], limits: Thresholds) -> bo
         if v.place.asn in networks and not v.count_shutdowns(v.heard_us if v.is_silent else bell_us)
     ]
     other_votes = sum_silent(others)
-    if other_votes.votes < limits.witnesses or other_votes.share > limits.alive_share:
+    if other_votes.votes < THRESHOLDS.witnesses or other_votes.share > THRESHOLDS.alive_share:
         return False
     hits = [v.witness.nym in due for v in silent]
-    return count_hits(silent, hits).share >= limits.confirm_share
+    return count_hits(silent, hits).share >= THRESHOLDS.confirm_share
 
 
 def _list_due(silent: Sequence[VantagePresence]) -> set[str]:
@@ -78,14 +75,12 @@ def _list_due(silent: Sequence[VantagePresence]) -> set[str]:
     return {v.witness.nym for v in silent if v.count_shutdowns(v.heard_us) >= _DAYS}
 
 
-def _do_others_fall(
-    silent: Sequence[VantagePresence], vantages: Sequence[VantagePresence], limits: Thresholds
-) -> bool:
+def _do_others_fall(silent: Sequence[VantagePresence], vantages: Sequence[VantagePresence]) -> bool:
     """Return whether other networks fall silent in the same minutes, as by an order."""
     since_us = min(v.lost_us for v in silent) - BELL_US
     asn = silent[0].place.asn
     others = [v for v in vantages if v.is_silent and v.lost_us >= since_us and v.place.asn != asn]
-    return len(others) >= max(limits.burst, _OTHERS_SHARE * len(silent))
+    return len(others) >= max(THRESHOLDS.burst, _OTHERS_SHARE * len(silent))
 
 
 def confirm_or_hold(
@@ -103,7 +98,7 @@ def confirm_or_hold(
         now_us: The time of the evaluation.
     """
     limits = outage.limits
-    outage.is_routine = are_off_by_routine(cells, vantages, limits)
+    outage.is_routine = are_off_by_routine(cells, vantages)
     if outage.is_routine:
         outage.held = (HoldReason.HABIT,)
         return

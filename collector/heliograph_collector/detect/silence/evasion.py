@@ -103,7 +103,7 @@ class EvasionTest:
     def _is_beside(self, cells: Sequence[AffectedCell], voters: CountryVoters) -> bool:
         """Return whether cells fell silent beside a block that does not explain them."""
         tellers = [v for v in self._silenced if self._may_tell_link(v)] + self._evaders
-        return fell_by_untold_ways(cells, voters.deciding, tellers, self.presence.limits)
+        return fell_by_untold_ways(cells, voters.deciding, tellers)
 
     def _may_tell_link(self, vantage: VantagePresence) -> bool:
         """Return whether it may say that its link works (`are_links_told` asks for more)."""

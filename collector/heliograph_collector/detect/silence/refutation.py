@@ -56,10 +56,10 @@ def _is_unsteady(outage: RefutableOutage, presence: PresenceTracker, now_us: int
     if outage.is_block:
         return False  # resets that end each session again, while people say that their links work
     if outage.is_open and now_us - started_us <= _YOUNG_US:
-        return has_flapped(outage.list_inside(presence), started_us, outage.limits)
+        return has_flapped(outage.list_inside(presence), started_us)
     if not is_cut or closed_us - started_us > _LOSS_US or now_us - closed_us > STEADY_US:
         return False
-    return have_broken_on(outage.list_inside(presence), closed_us, outage.limits)
+    return have_broken_on(outage.list_inside(presence), closed_us)
 
 
 def _fails_elsewhere(outage: RefutableOutage, presence: PresenceTracker, now_us: int) -> bool:

@@ -25,7 +25,7 @@ from heliograph_collector.detect.silence.vantage_votes import count_hits
 from heliograph_collector.detect.stats.tails import measure_spread, quantile
 from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
 from heliograph_collector.model.scope import AffectedCell
-from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS
 
 # From the first silence in a part of a country until a cut differs from lines that dial in again:
 # these need 20 to 150 s (Padmanabhan et al., IMC 2016; redial assumed), so some are back by then.
@@ -68,14 +68,13 @@ def may_be_renewal(
     outages: Iterable[EarlierOutage],
     since_us: int,
     now_us: int,
-    limits: Thresholds,
 ) -> bool:
     """Return whether these cells may be back soon, by what returns or by their habit."""
     outages = list(outages)
     silent_us = now_us - since_us
     if silent_us <= _WAIT_US and _are_returning(cells, vantages, since_us, now_us):
         return True
-    if _may_dial_in(cells, vantages, since_us, now_us, limits):
+    if _may_dial_in(cells, vantages, since_us, now_us):
         return True
     if silent_us <= _STEADY_US and _have_returned(cells, vantages, since_us, now_us):
         return True
@@ -83,15 +82,11 @@ def may_be_renewal(
         return False
     if silent_us <= _HABIT_FACTOR * _find_usual_length_us(cells, outages, since_us):
         return True
-    return any(_are_breaks_due(cell, vantages, outages, now_us, limits) for cell in cells)
+    return any(_are_breaks_due(cell, vantages, outages, now_us) for cell in cells)
 
 
 def _may_dial_in(
-    cells: Sequence[AffectedCell],
-    vantages: Sequence[VantagePresence],
-    since_us: int,
-    now_us: int,
-    limits: Thresholds,
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], since_us: int, now_us: int
 ) -> bool:
     """Return whether lines of one network fall one after another at night, as to dial in again.
 
@@ -103,7 +98,7 @@ def _may_dial_in(
         return False
     if not is_night_hour(silent[0].place.country, since_us) or measure_middle(silent) <= _DIAL_US:
         return False
-    return now_us - quantile([v.lost_us for v in silent], limits.confirm_share) <= _WAIT_US
+    return now_us - quantile([v.lost_us for v in silent], THRESHOLDS.confirm_share) <= _WAIT_US
 
 
 def _are_breaks_due(
@@ -111,7 +106,6 @@ def _are_breaks_due(
     vantages: Sequence[VantagePresence],
     outages: Sequence[EarlierOutage],
     now_us: int,
-    limits: Thresholds,
 ) -> bool:
     """Return whether lines that break at this time of each day may be most of the silent here.
 
@@ -120,23 +114,20 @@ def _are_breaks_due(
     """
     inside = [v for v in vantages if cell.scope.includes(v.place)]
     due = {v.witness.nym for v in inside if v.is_silent and _is_break_due(v, outages, now_us)}
-    return are_due_most(inside, due, limits)
+    return are_due_most(inside, due)
 
 
-def are_due_most(
-    inside: Sequence[VantagePresence], due: Collection[str], limits: Thresholds
-) -> bool:
+def are_due_most(inside: Sequence[VantagePresence], due: Collection[str]) -> bool:
     """Return whether half of the silent of a cell are due, and too few others for a cut.
 
     Args:
         inside: The vantages of the cell, here or silent.
         due: The silent ones that are expected to be so at this time, by pseudonym.
-        limits: The thresholds.
     """
     if not due:
         return False
     others = [v.is_silent and v.witness.nym not in due for v in inside]
-    if count_hits(inside, others).share >= limits.confirm_share:
+    if count_hits(inside, others).share >= THRESHOLDS.confirm_share:
         return False
     silent = [v for v in inside if v.is_silent]
     return count_hits(silent, [v.witness.nym in due for v in silent]).share >= _DUE_SHARE
@@ -155,11 +146,7 @@ def _is_break_due(vantage: VantagePresence, outages: Sequence[EarlierOutage], no
 
 
 def may_have_ended(
-    cells: Sequence[AffectedCell],
-    vantages: Sequence[VantagePresence],
-    since_us: int,
-    now_us: int,
-    limits: Thresholds,
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], since_us: int, now_us: int
 ) -> bool:
     """Return whether nearly all sessions here were closed, so that agents may have ended.
 
@@ -178,14 +165,11 @@ def may_have_ended(
     is_returning = _are_returning(cells, vantages, since_us, now_us)
     least_us = now_us - (2 if is_returning else 1) * _WAIT_US
     stayed = [v.is_silent and (v.closed_us or v.lost_us) <= least_us for v in inside]
-    return count_hits(inside, stayed).share < limits.confirm_share
+    return count_hits(inside, stayed).share < THRESHOLDS.confirm_share
 
 
 def have_restarted(
-    cells: Sequence[AffectedCell],
-    vantages: Sequence[VantagePresence],
-    now_us: int,
-    limits: Thresholds,
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], now_us: int
 ) -> bool:
     """Return whether most that are silent had just restarted, as after an update that fails.
 
@@ -199,7 +183,7 @@ def have_restarted(
     ]
     if not any(has_begun):
         return False
-    return count_hits(silent, has_begun).share >= limits.confirm_share
+    return count_hits(silent, has_begun).share >= THRESHOLDS.confirm_share
 
 
 def _find_usual_length_us(

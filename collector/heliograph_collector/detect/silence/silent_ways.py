@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
-from heliograph_collector.model.thresholds import Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS
 
 _LOST_SHARE = 0.1  # of those online, who lost a carrier, if that is blocked; assumed
 
@@ -17,7 +17,7 @@ def group_by_carrier(vantages: Iterable[VantagePresence]) -> dict[str, list[Vant
     return groups
 
 
-def list_silent_ways(vantages: Sequence[VantagePresence], limits: Thresholds) -> list[float]:
+def list_silent_ways(vantages: Sequence[VantagePresence]) -> list[float]:
     """List the silent votes of carriers of which most are, the most first; one vote is none.
 
     Those whose entrance is not known may use that of most others, and are no way beside it.
@@ -29,7 +29,9 @@ def list_silent_ways(vantages: Sequence[VantagePresence], limits: Thresholds) ->
             most = max(named, key=lambda name: len(groups[name]))
             groups[most] += groups.pop(carrier)
     counts = (sum_silent(group) for group in groups.values())
-    silent = [c for c in counts if c.votes >= limits.ways and c.share >= limits.confirm_share]
+    silent = [
+        c for c in counts if c.votes >= THRESHOLDS.ways and c.share >= THRESHOLDS.confirm_share
+    ]
     return sorted((c.hits for c in silent), reverse=True)
 
 

@@ -20,7 +20,7 @@ from heliograph_collector.detect.stats.tails import cease_chance, measure_spread
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope, is_in_cells, scopes_of
-from heliograph_collector.model.thresholds import Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS
 
 # Lost again within it after a return: at 12 silences a day 15 % are, at sessions of minutes most.
 FLAP_US = 20 * MINUTE_US  # assumed
@@ -50,10 +50,7 @@ class ConfirmedOutage(Protocol):
 
 
 def is_unsteady(
-    vantages: Sequence[VantagePresence],
-    since_us: int,
-    neighbors: Sequence[VantagePresence],
-    limits: Thresholds,
+    vantages: Sequence[VantagePresence], since_us: int, neighbors: Sequence[VantagePresence]
 ) -> bool:
     """Return whether so many came back by the way they were lost by that the silent will too.
 
@@ -62,7 +59,7 @@ def is_unsteady(
         since_us: Returns since then count of those that are live.
         neighbors: Vantages of the country, which tell whether the silent came back together.
     """
-    is_one_end = _returned_together([v for v in neighbors if _is_lost_again(v)], limits)
+    is_one_end = _returned_together([v for v in neighbors if _is_lost_again(v)])
     has_returned = [
         _is_lost_again(v) and not is_one_end if v.is_silent else v.rejoined_us >= since_us
         for v in vantages
@@ -80,7 +77,6 @@ def is_flapping(
     since_us: int,
     outages: Sequence[ConfirmedOutage],
     now_us: int,
-    limits: Thresholds,
 ) -> bool:
     """Return whether sessions in these cells break and come back, with no cut that explains it.
 
@@ -88,7 +84,7 @@ def is_flapping(
         since_us: The first silence of the burst.
         outages: Of the country; returns after a confirmed one are its end.
     """
-    recent_us = since_us - int(limits.resume_s * SECOND_US)
+    recent_us = since_us - int(THRESHOLDS.resume_s * SECOND_US)
     real = [
         outage
         for outage in outages
@@ -98,7 +94,7 @@ def is_flapping(
     inside = select_inside(cells, vantages)
     if is_end or have_returns_ceased(inside, since_us, now_us):
         return False
-    return is_unsteady(inside, since_us, vantages, limits)
+    return is_unsteady(inside, since_us, vantages)
 
 
 def have_returns_ceased(vantages: Iterable[VantagePresence], since_us: int, now_us: int) -> bool:
@@ -139,18 +135,19 @@ def _have_ceased(returns_us: Sequence[int], before_us: int, after_us: int, now_u
     )
 
 
-def has_flapped(vantages: Sequence[VantagePresence], since_us: int, limits: Thresholds) -> bool:
+def has_flapped(vantages: Sequence[VantagePresence], since_us: int) -> bool:
     """Return whether half of the silent came back since then, and each was lost again by itself.
 
     After an opening of a cut they come back together, or are lost together, also place by place.
     """
     again = [v for v in vantages if v.is_silent and since_us < v.rejoined_us < v.lost_us]
-    again = _exclude_steps(again, limits)
+    again = _exclude_steps(again)
     silent = sum_silent(vantages)
     names = {v.witness.nym for v in again}
     # Of a whole city behind one NAT two may have been lost again, which are not its votes.
     hits = count_hits(vantages, [v.witness.nym in names for v in vantages]).hits
-    if len(again) < limits.witnesses or hits < max(limits.witnesses, AGAIN_SHARE * silent.hits):
+    least = max(THRESHOLDS.witnesses, AGAIN_SHARE * silent.hits)
+    if len(again) < THRESHOLDS.witnesses or hits < least:
         return False
     if _is_mixed(again):
         return True
@@ -166,21 +163,21 @@ def _is_mixed(again: Sequence[VantagePresence]) -> bool:
     return is_before and measure_spread(lost_us) > STEP_US
 
 
-def have_broken_on(vantages: Sequence[VantagePresence], ended_us: int, limits: Thresholds) -> bool:
+def have_broken_on(vantages: Sequence[VantagePresence], ended_us: int) -> bool:
     """Return whether half of these were lost again after an end, each by itself.
 
     A brief silence of all, after which sessions go on to break, was the beginning of packet loss.
     """
-    again = _exclude_steps([v for v in vantages if v.lost_us > ended_us], limits)
-    if len(again) < limits.witnesses:
+    again = _exclude_steps([v for v in vantages if v.lost_us > ended_us])
+    if len(again) < THRESHOLDS.witnesses:
         return False
     names = {v.witness.nym for v in again}
     hits = count_hits(vantages, [v.witness.nym in names for v in vantages])
     is_apart = measure_spread([v.lost_us for v in again]) > APART_US
-    return is_apart and hits.hits >= max(limits.witnesses, AGAIN_SHARE * hits.votes)
+    return is_apart and hits.hits >= max(THRESHOLDS.witnesses, AGAIN_SHARE * hits.votes)
 
 
-def _exclude_steps(again: Sequence[VantagePresence], limits: Thresholds) -> list[VantagePresence]:
+def _exclude_steps(again: Sequence[VantagePresence]) -> list[VantagePresence]:
     """Leave out the vantages of regions, networks and kinds of access that were lost together."""
     members: defaultdict[Scope, list[VantagePresence]] = defaultdict(list)
     for vantage in again:
@@ -189,7 +186,7 @@ def _exclude_steps(again: Sequence[VantagePresence], limits: Thresholds) -> list
     steps = {
         scope
         for scope, group in members.items()
-        if len(group) >= limits.votes
+        if len(group) >= THRESHOLDS.votes
         and measure_spread([v.lost_us for v in group]) <= APART_US
         and not _is_mixed(group)
     }
@@ -203,11 +200,7 @@ def count_steady(vantages: Sequence[VantagePresence], now_us: int) -> VoteCount:
 
 
 def are_steady(
-    cells: Sequence[AffectedCell],
-    vantages: Sequence[VantagePresence],
-    burst_us: int,
-    now_us: int,
-    limits: Thresholds,
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], burst_us: int, now_us: int
 ) -> bool:
     """Return whether enough have been silent for long enough to confirm each of these cells.
 
@@ -220,35 +213,32 @@ def are_steady(
         vantages: The vantages of the country that are live or silent.
         burst_us: The first silence of the burst.
         now_us: The time of the evaluation.
-        limits: The thresholds.
     """
     # At hours at which days end what falls slowly is the level's to judge, if not told at once.
     is_by_day = is_busy_hour(cells[0].scope.country, now_us)
     is_slow = is_by_day and _have_fallen_slowly(cells, vantages, burst_us)
-    if is_slow and _is_rest_falling(cells, vantages, burst_us, now_us, limits):
+    if is_slow and _is_rest_falling(cells, vantages, burst_us, now_us):
         return False
-    least_s = limits.retry_s if is_slow else limits.beat_s
+    least_s = THRESHOLDS.retry_s if is_slow else THRESHOLDS.beat_s
     since_us = now_us - int(least_s * SECOND_US)
     places = {v.place for v in vantages if v.is_silent and v.lost_us > since_us}
     return all(
         _is_cell_steady(
-            [v for v in vantages if cell.scope.includes(v.place)], now_us, limits, is_slow=is_slow
+            [v for v in vantages if cell.scope.includes(v.place)], now_us, is_slow=is_slow
         )
         for cell in cells
         if any(map(cell.scope.includes, places))
     )
 
 
-def _is_cell_steady(
-    inside: Sequence[VantagePresence], now_us: int, limits: Thresholds, *, is_slow: bool
-) -> bool:
+def _is_cell_steady(inside: Sequence[VantagePresence], now_us: int, *, is_slow: bool) -> bool:
     silent = [v.is_silent for v in inside]
     has_others = is_slow and count_hits(inside, silent).share < NEARLY_SHARE
-    since_us = now_us - int((limits.retry_s if has_others else limits.beat_s) * SECOND_US)
+    since_us = now_us - int((THRESHOLDS.retry_s if has_others else THRESHOLDS.beat_s) * SECOND_US)
     if not any(v.is_silent and v.lost_us > since_us for v in inside):
         return True
     steady = [v.is_silent and v.lost_us <= since_us for v in inside]
-    return count_hits(inside, steady).share >= limits.confirm_share
+    return count_hits(inside, steady).share >= THRESHOLDS.confirm_share
 
 
 def _have_fallen_slowly(
@@ -260,11 +250,7 @@ def _have_fallen_slowly(
 
 
 def _is_rest_falling(
-    cells: Sequence[AffectedCell],
-    vantages: Sequence[VantagePresence],
-    burst_us: int,
-    now_us: int,
-    limits: Thresholds,
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], burst_us: int, now_us: int
 ) -> bool:
     """Return whether the country beside these cells falls in the same burst, and still does.
 
@@ -276,22 +262,22 @@ def _is_rest_falling(
     present = (v for v in vantages if v.is_live or v.lost_us >= burst_us)
     rest = [vantage for vantage in present if not is_in_cells(vantage.place, cells)]
     lost_us = [v.lost_us for v in rest if v.is_silent]
-    if not lost_us or max(lost_us) < now_us - int(limits.retry_s * SECOND_US):
+    if not lost_us or max(lost_us) < now_us - int(THRESHOLDS.retry_s * SECOND_US):
         return False
     silent = sum_silent(rest)
-    return silent.votes >= limits.votes and silent.share > limits.alive_share
+    return silent.votes >= THRESHOLDS.votes and silent.share > THRESHOLDS.alive_share
 
 
 def _is_lost_again(vantage: VantagePresence) -> bool:
     return vantage.is_silent and 0 < vantage.lost_us - vantage.rejoined_us <= FLAP_US
 
 
-def _returned_together(again: Sequence[VantagePresence], limits: Thresholds) -> bool:
+def _returned_together(again: Sequence[VantagePresence]) -> bool:
     """Return whether one fault ended for these, ours or a carrier's, and all were here after it.
 
     Where sessions flap, some are lost again soon after the last are back, or before.
     """
-    if len(again) < limits.few:
+    if len(again) < THRESHOLDS.few:
         return False
     rejoined_us = [vantage.rejoined_us for vantage in again]
     lost_us = [vantage.lost_us for vantage in again]

@@ -12,7 +12,7 @@ from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import is_other_way
-from heliograph_collector.model.thresholds import Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS
 
 _TELLERS_SHARE = 0.05  # of a cell, who found another way by chance in these minutes; assumed
 
@@ -21,7 +21,6 @@ def fell_by_untold_ways(
     cells: Sequence[AffectedCell],
     voters: Collection[VantagePresence],
     tellers: Sequence[VantagePresence],
-    limits: Thresholds,
 ) -> bool:
     """Return whether cells are silent over ways that live elsewhere, and nobody tells a block of.
 
@@ -30,7 +29,6 @@ def fell_by_untold_ways(
         voters: The vantages of the country that are live, or silent by now.
         tellers: Those who say that their links work, and who lost the carriers that may be blocked.
             A twentieth of the cells' voters are enough to leave these in doubt.
-        limits: The thresholds.
     """
     inside = select_inside(cells, voters)
     if not tellers or len(select_inside(cells, tellers)) > _TELLERS_SHARE * len(inside):
@@ -48,7 +46,7 @@ def fell_by_untold_ways(
         if all(is_other_way(carrier, blocked) for blocked in blocked_carriers)
     }
     count = sum_silent(v for v in inside if _get_carrier(v) in untold_carriers)
-    return count.hits >= limits.votes and count.share >= limits.confirm_share
+    return count.hits >= THRESHOLDS.votes and count.share >= THRESHOLDS.confirm_share
 
 
 def _get_carrier(vantage: VantagePresence) -> str:

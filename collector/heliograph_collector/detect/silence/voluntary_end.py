@@ -23,7 +23,7 @@ from heliograph_collector.detect.stats.lots import compute_split_chance
 from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import VantageLocation
-from heliograph_collector.model.thresholds import Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS
 
 # Of phones; assumed, all of them:
 _LASTS_US = 75 * MINUTE_US  # from the first that leaves to the last that is back
@@ -43,9 +43,7 @@ _CHANCE = 1e-3  # that an order takes those of one day alone
 _NETWORKS = 2  # with two silent members each
 
 
-def _may_be_put_away(
-    vantages: Sequence[VantagePresence], since_us: int, now_us: int, limits: Thresholds
-) -> bool:
+def _may_be_put_away(vantages: Sequence[VantagePresence], since_us: int, now_us: int) -> bool:
     """Return whether phones of a country are silent since then as when people put them away.
 
     Args:
@@ -58,12 +56,12 @@ def _may_be_put_away(
     phones = [v for v in vantages if v.place.access == "mobile"]
     all_phones = sum_silent(phones)
     living = all_phones.votes - all_phones.hits
-    if lines.share > _LINES_SHARE or all_phones.share > _MOST_SHARE or living < limits.lines:
+    if lines.share > _LINES_SHARE or all_phones.share > _MOST_SHARE or living < THRESHOLDS.lines:
         return False
     gone = [count_hits(o, [v.lost_us >= since_us for v in o]) for o in _group_by_operator(phones)]
-    if any(count.share < _EACH_SHARE for count in gone if count.votes >= limits.witnesses):
+    if any(count.share < _EACH_SHARE for count in gone if count.votes >= THRESHOLDS.witnesses):
         return False
-    if sum(_tells_of_dead_link(v, since_us) for v in vantages) >= limits.witnesses:
+    if sum(_tells_of_dead_link(v, since_us) for v in vantages) >= THRESHOLDS.witnesses:
         return False
     silent = [v for v in phones if v.is_silent]
     if is_friday_noon(country, since_us):
@@ -91,7 +89,7 @@ def _group_by_operator(phones: Sequence[VantagePresence]) -> list[list[VantagePr
     return list(groups.values())
 
 
-def _may_be_cohort(vantages: Sequence[VantagePresence], since_us: int, limits: Thresholds) -> bool:
+def _may_be_cohort(vantages: Sequence[VantagePresence], since_us: int) -> bool:
     """Return whether those that fell silent since then are the agents of one day.
 
     Only vantages of the same region, network and kind of access are compared: where a campaign's
@@ -101,7 +99,7 @@ def _may_be_cohort(vantages: Sequence[VantagePresence], since_us: int, limits: T
         vantages: The country's established vantages, here or silent.
     """
     silent = [v for v in vantages if v.is_silent and v.lost_us >= since_us]
-    if len(silent) < limits.votes:
+    if len(silent) < THRESHOLDS.votes:
         return False
     ((day, count),) = Counter(map(_find_day, silent)).most_common(1)
     cohort_size = sum(_find_day(v) == day for v in vantages)
@@ -115,7 +113,7 @@ def _may_be_cohort(vantages: Sequence[VantagePresence], since_us: int, limits: T
         places[v.place].append((_find_day(v) == day, v.is_silent and v.lost_us >= since_us))
     mixed = [members for members in places.values() if len({own for own, _ in members}) > 1]
     others = [is_silent for members in mixed for is_own, is_silent in members if not is_own]
-    is_alone = len(others) >= limits.votes and sum(others) <= _LIVING_SHARE * len(others)
+    is_alone = len(others) >= THRESHOLDS.votes and sum(others) <= _LIVING_SHARE * len(others)
     return is_alone and compute_split_chance(mixed) <= _CHANCE
 
 
@@ -124,11 +122,7 @@ def _find_day(vantage: VantagePresence) -> int:
 
 
 def find_voluntary_end(
-    cells: Sequence[AffectedCell],
-    vantages: Sequence[VantagePresence],
-    since_us: int,
-    now_us: int,
-    limits: Thresholds,
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], since_us: int, now_us: int
 ) -> str:
     """Find why agents may have stopped themselves in these cells; "" if nothing shows it.
 
@@ -137,10 +131,9 @@ def find_voluntary_end(
         vantages: The country's established vantages, here or silent.
         since_us: When they began to fall silent.
         now_us: The time of the evaluation.
-        limits: The thresholds.
     """
-    if have_restarted(cells, vantages, now_us, limits):
+    if have_restarted(cells, vantages, now_us):
         return HoldReason.RESTARTS
-    if _may_be_put_away(vantages, since_us, now_us, limits):
+    if _may_be_put_away(vantages, since_us, now_us):
         return HoldReason.HABIT
-    return HoldReason.HABIT if _may_be_cohort(vantages, since_us, limits) else ""
+    return HoldReason.HABIT if _may_be_cohort(vantages, since_us) else ""

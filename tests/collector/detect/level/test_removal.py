@@ -17,7 +17,6 @@ from heliograph_collector.detect.silence.vantage_presence import PresenceStatus,
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import Goodbye, VantageLocation, VantageRef
-from heliograph_collector.model.thresholds import THRESHOLDS
 from support.foreign_world import AT, DAY, HOUR, SEEDS, Down, create_land, play
 from support.presence_model import at, confirmed, country, drop, live, world
 
@@ -142,6 +141,6 @@ def test_fewer_goodbyes_are_enough_of_a_part_of_a_country_that_people_leave(
     for vantage in away:
         vantage.status = PresenceStatus.AWAY
         vantage.left_us = vantage.lost_us
-    members = silent + away, silent, since_us, THRESHOLDS
+    members = silent + away, silent, since_us
     assert have_said_goodbye(*members) is of_country
     assert have_said_goodbye(*members, is_part=True) is of_part

@@ -7,7 +7,6 @@ from heliograph_collector.detect.silence.steadiness import are_steady, has_flapp
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import VantageLocation, VantageRef
-from heliograph_collector.model.thresholds import THRESHOLDS
 
 KZ = VantageLocation("KZ", "A", 10, "fixed")
 
@@ -38,11 +37,11 @@ def build_city(again: int) -> list[VantagePresence]:
 
 
 def test_two_of_a_city_who_were_lost_again_are_not_its_vote() -> None:
-    assert not has_flapped([*build_lines(again=2), *build_city(again=2)], 1, THRESHOLDS)
+    assert not has_flapped([*build_lines(again=2), *build_city(again=2)], 1)
 
 
 def test_city_most_of_which_was_lost_again_flaps() -> None:
-    assert has_flapped([*build_lines(again=2), *build_city(again=30)], 1, THRESHOLDS)
+    assert has_flapped([*build_lines(again=2), *build_city(again=30)], 1)
 
 
 CITY = AffectedCell(Scope("KZ", "A"), 10.0, 0.7, 3)
@@ -76,7 +75,7 @@ def is_steady(
     lines += [build_line(n, "A", None) for n in range(silent, size)]
     lines += [build_line(n, "B", silent_s) for n, silent_s in enumerate(rest)]
     burst_us = at(NOW_S - last_s - falls_s)
-    return are_steady([CITY], lines, burst_us, at(NOW_S), THRESHOLDS)
+    return are_steady([CITY], lines, burst_us, at(NOW_S))
 
 
 @pytest.mark.parametrize(
@@ -125,4 +124,4 @@ def test_slow_fall_of_an_evening_is_the_level_s_if_it_waits() -> None:
     for vantage in lines[:17]:
         vantage.status = PresenceStatus.SILENT
     evening_us = at(14 * 3_600 + 70)
-    assert are_steady([CITY], lines, at(14 * 3_600 - 60), evening_us, THRESHOLDS)
+    assert are_steady([CITY], lines, at(14 * 3_600 - 60), evening_us)
