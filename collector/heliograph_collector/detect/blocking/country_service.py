@@ -252,15 +252,14 @@ class CountryService:
                 self.last_good[pseudonym] = vote.at_us
                 self.first_bad.pop(pseudonym, None)
 
-    def _count_cells(self, votes: Iterable[ServiceVote]) -> dict[Scope, VoteCount]:
+    def _count_cells(self, votes: Sequence[ServiceVote]) -> dict[Scope, VoteCount]:
         """Count votes by cell.
 
         Votes in a confirmed block are evidence only for cells inside that block.
         """
-        confirmed = self.confirmed
-        by_place = count_votes(_list_hits(votes))
+        by_place = count_votes(_list_hits(votes)) if votes else {}
         cells = count_by_cell(by_place)
-        if not confirmed:
+        if not (confirmed := self.confirmed):
             return cells
         other_cells = count_by_cell(self._select_outside(by_place))
         return {

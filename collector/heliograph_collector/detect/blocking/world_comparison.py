@@ -98,11 +98,13 @@ class WorldComparison:
         return self._count(self.votes)
 
     def _count(self, votes: VotesByCountry) -> WorldCounts:
-        return WorldCounts(
-            votes,
-            {name: _count_hits(v) for name, v in votes.items()},
-            {name: _count_hits(filter(self._is_established, v)) for name, v in votes.items()},
-        )
+        every = {name: _count_hits(v) for name, v in votes.items()}
+        settled = {name for name, v in votes.items() if all(map(self._is_established, v))}
+        established = {
+            name: every[name] if name in settled else _count_hits(filter(self._is_established, v))
+            for name, v in votes.items()
+        }
+        return WorldCounts(votes, every, established)
 
     def _find_last_worked(self, home: str) -> int:
         """Return until when a country, and most of those that fail there, worked; 0 is unknown."""

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.detect.level.habit import UsualLevel
@@ -54,7 +55,8 @@ class CellCount:
     def add(self, size: int, silent: int, lasting: Mapping[int, int]) -> None:
         self.size += size
         self.silent += silent
-        self.lasting.update(lasting)
+        if lasting:
+            self.lasting.update(lasting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +268,10 @@ def count_cells(
         absent = [vantage for vantage in counted if is_absent(vantage)]
         lasting = _count_lasting(absent, now_us)
         holding = [outage for outage in outages if outage.holds(place)]
-        wide = [scope for scope in scopes_of(place) if scope.named_fields <= 1]
-        for scope in wide if counted else ():
-            count = totals.setdefault(scope, CellCount())
+        for scope in _list_wide(place) if counted else ():
+            count = totals.get(scope)
+            if count is None:
+                count = totals[scope] = CellCount()
             explaining = [outage for outage in holding if explains(outage, scope)]
             if not explaining:
                 count.add(len(counted), len(absent), lasting)
@@ -277,6 +280,12 @@ def count_cells(
             size = len(counted) - len(absent) + len(rest)
             count.add(size, len(rest), _count_lasting(rest, now_us))
     return {scope: count for scope, count in totals.items() if count.size}
+
+
+@lru_cache(maxsize=65_536)
+def _list_wide(place: VantageLocation) -> tuple[Scope, ...]:
+    """List the country of a place, and its cells of one dimension."""
+    return tuple(scope for scope in scopes_of(place) if scope.named_fields <= 1)
 
 
 def find_whole_cells(places: VantagesByPlace) -> frozenset[Scope]:
@@ -305,6 +314,8 @@ def select_tested(
 
 
 def _count_lasting(absent: Sequence[VantagePresence], now_us: int) -> dict[int, int]:
+    if not absent:  # as nearly always, and this is called often
+        return {}
     return {
         lasting_us: sum(now_us - vantage.lost_us >= lasting_us for vantage in absent)
         for lasting_us in LASTING_NOISE
