@@ -90,9 +90,10 @@ class ModelLink:
             raise JournalBusyError("its answer is lost")
         return revision
 
-    async def give_back(self, last: int) -> None:
-        if not self.is_cut and not self._servers.is_down:
-            self._servers.store(None, last)
+    async def give_back(self, last: int) -> bool:
+        if self.is_cut or self._servers.is_down:
+            return True
+        return self._servers.store(None, last) is not None
 
     def _check(self) -> None:
         if self.is_cut or self._servers.is_down:
@@ -235,6 +236,19 @@ async def test_leader_whose_renewal_waited_for_a_quorum_leads_on() -> None:
         await collector.act(step)
     assert collector.works
     assert collector.runs == 1
+
+
+async def test_lease_is_given_back_though_the_answer_to_a_renewal_was_lost() -> None:
+    servers = ModelServers()
+    collector = ModelCollector(0, servers, random.Random(SEED))
+    for step in range(20):
+        servers.advance(step * STEP_S)
+        collector.clock.advance_us(int(STEP_S * 1_000_000))
+        await collector.act(step)
+    assert collector.lease is not None
+    assert servers.store(collector.own.encode(), servers.counted) is not None
+    await collector.lease.release()
+    assert (await collector.link.read()).is_free
 
 
 @pytest.mark.long

@@ -68,7 +68,9 @@ class LeaseKeyValue(Protocol):
         """Write over a revision; return the new one, None if another is the last."""
         ...
 
-    async def give_back(self, last: int) -> None: ...
+    async def give_back(self, last: int) -> bool:
+        """Delete the key at its last revision; return False if another is the last."""
+        ...
 
 
 class LeaseBucket:
@@ -129,14 +131,17 @@ class LeaseBucket:
             raise
         return receipt.seq
 
-    async def give_back(self, last: int) -> None:
+    async def give_back(self, last: int) -> bool:
         if not self._connection.is_connected:
-            return
+            return True
         try:
             async with asyncio.timeout(2.0):
                 await self._bucket.delete(_KEY, last=last)
+        except nats.js.errors.APIError as error:
+            return error.err_code != WRONG_LAST
         except (TimeoutError, nats.errors.Error):
-            return  # it expires
+            return True  # it expires
+        return True
 
 
 class JournalLease:
@@ -222,9 +227,19 @@ class JournalLease:
             await asyncio.sleep(_POLL_S)
 
     async def release(self) -> None:
-        """Give the lease back, so that another collector may start at once."""
-        if not self._held.is_lost:
-            await self._key.give_back(self._held.revision)
+        """Give the lease back, so that another collector may start at once.
+
+        A renewal that ended without its answer may be stored: then its revision is the last.
+        """
+        held = self._held
+        last: int | None = held.revision
+        for _ in range(_TRIES):
+            if held.is_lost or last is None or await self._key.give_back(last):
+                return
+            try:
+                last = held.choose_revision(await self._key.read())
+            except JournalError:
+                return  # it expires
 
 
 async def open_lease(
