@@ -10,13 +10,12 @@ from support.event_faults import check_event, find_faults
 from support.foreign_world import create_land, play
 
 SEEDS = int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "0"))
-# What detectors 30 to 32 told wrongly is played in each run, all else by `make soak`.
+# What detectors 30 to 32 told wrongly, and is not long, is played in each run, all by `make soak`:
+# of the cuts of many nights one scene alone.
 ONCE_WRONG = (
     ("an operator for a day", 1),  # its phones were never told
-    ("cuts for two weeks of nights", 1),  # the sixth and later ones were taken for a habit
     ("a grid for hours", 2),  # phones whose masts' batteries ended were told as a cut
     ("slow cuts night after night", 0),  # from the third on they were taken for a habit
-    ("a curfew's end", 0),  # nights of sleepers after it were told as cuts by 32
     ("VPNs", 0),  # their servers' network was told as silent up to 39
     ("slow, then dark", 3),  # told after eleven minutes
 )

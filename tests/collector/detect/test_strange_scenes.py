@@ -39,8 +39,6 @@ ALWAYS = (
     ("a constellation", 0),
     ("a block of five", 0),
     ("tested each two hours", 0),
-    ("most is blocked on most lines", 0),
-    ("a block beside old editions", 0),
     ("lines fade, data centers stay", 0),
     ("a city behind one address fades", 0),
     ("a city behind one address is cut", 0),
@@ -48,8 +46,6 @@ ALWAYS = (
     ("a campaign's clock", 0),
     ("a campaign in a cut", 0),
     ("a university alone", 0),
-    ("power by thirds", 0),
-    ("addresses hop", 0),
     ("our address blocked for few", 1),
     ("all names dropped", 0),
 )

@@ -40,7 +40,7 @@ def rows(found: dict[str, Any]) -> dict[str, Any]:
     return {row["key"]: row for row in found["rows"]}
 
 
-QUICK = ("step", "nat", "transit", "own_block")
+QUICK = ("step", "transit", "own_block")
 
 
 def test_a_small_corpus_from_end_to_end() -> None:
