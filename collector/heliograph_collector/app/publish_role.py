@@ -40,6 +40,7 @@ from heliograph_collector.ingest.geo.network_names import open_names
 from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable
 from heliograph_collector.judge import RULES, RULES_VERSION
 from heliograph_collector.judge.comparisons import list_comparison_rules
+from heliograph_collector.judge.comparisons.throttling import GOODPUT_THRESHOLDS
 from heliograph_collector.judge.confidence import CONTROL_FRESHNESS
 from heliograph_collector.model.records import Block
 from heliograph_collector.store.clickhouse import StoreError
@@ -80,7 +81,13 @@ def build_feed_settings(
         services=services,
         password=read_password(password_file),
         public_key=public_key,
-        method=build_method(RULES, list_comparison_rules(), RULES_VERSION, CONTROL_FRESHNESS),
+        method=build_method(
+            RULES,
+            list_comparison_rules(),
+            RULES_VERSION,
+            CONTROL_FRESHNESS,
+            GOODPUT_THRESHOLDS.ratio,
+        ),
         targets=targets,
         untested=untested,
         k_anonymity=k_anonymity,

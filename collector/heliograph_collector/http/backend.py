@@ -80,6 +80,7 @@ class Method:
     control: Mapping[str, float] = field(default_factory=dict)  # full_min, stale_min, at_stale
     cells: Mapping[str, Number] = field(default_factory=dict)  # thresholds of the rollup
     detect: Mapping[str, Number] = field(default_factory=dict)
+    throttled_ratio: float = 0.0  # to the speed at a neutral place, at most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,7 @@ def build_method(
     rules_by_experiment: Mapping[str, Sequence[RuleRow]],
     rules_version: int,
     control: Mapping[str, float],
+    throttled_ratio: float,
 ) -> Method:
     """Describe the rules of the judge, and the thresholds of all stages."""
     return Method(
@@ -118,6 +120,7 @@ def build_method(
         control=control,
         cells=asdict(CELL_THRESHOLDS),
         detect=asdict(THRESHOLDS),
+        throttled_ratio=throttled_ratio,
     )
 
 

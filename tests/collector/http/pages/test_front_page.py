@@ -13,6 +13,7 @@ from heliograph_collector.http.pages import world_map
 from heliograph_collector.incidents.incident import IncidentState as How
 from heliograph_collector.judge import RULES, RULES_VERSION
 from heliograph_collector.judge.comparisons import list_comparison_rules
+from heliograph_collector.judge.comparisons.throttling import GOODPUT_THRESHOLDS
 from heliograph_collector.judge.confidence import CONTROL_FRESHNESS
 from heliograph_collector.model.records import BlindTime, VerdictState
 from support import incident_book
@@ -23,7 +24,13 @@ from support.read_page import Read
 from support.site import Headers, Serve
 
 KEY = b"k" * 32
-METHOD = build_method(RULES, list_comparison_rules(), RULES_VERSION, CONTROL_FRESHNESS)
+METHOD = build_method(
+    RULES,
+    list_comparison_rules(),
+    RULES_VERSION,
+    CONTROL_FRESHNESS,
+    GOODPUT_THRESHOLDS.ratio,
+)
 
 
 async def read(serve: Serve, feed: Feed, path: str = "/", headers: Headers = None) -> Read:
@@ -145,6 +152,7 @@ async def test_the_page_of_methods_names_every_rule_and_number_at_work(
     if lang == "en":
         assert f"Rules: version {RULES_VERSION}. Detector: version {DETECT_VERSION}." in versions
         assert "fewer than 7 devices" in html
+        assert f"Throttling is a speed below {GOODPUT_THRESHOLDS.ratio:.0%} of" in html
         assert f"when {THRESHOLDS.confirm_share:.0%} are still silent" in html
     assert KEY.hex() in html
 
