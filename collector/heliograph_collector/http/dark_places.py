@@ -35,6 +35,7 @@ from heliograph_collector.http.incident_times import (
     read_change,
 )
 from heliograph_collector.http.network_presence import measures_elsewhere
+from heliograph_collector.http.one_way import mark_one_way
 from heliograph_collector.http.snapshot import (
     BIN_S,
     FRESH_BINS,
@@ -219,7 +220,7 @@ class DarkPlaces:
             places._hide_outdated(places._hide(places._take_back_silence(c, snapshot), snapshot))
             for c in snapshot.columns
         )
-        return replace(snapshot, columns=tuple(columns))
+        return replace(snapshot, columns=mark_one_way(columns, self._silences))
 
     def _is_connected(self, column: NetworkColumn, snapshot: Snapshot) -> bool:
         """Return whether nearly all of a network are connected long after an open silence began.

@@ -75,6 +75,7 @@ class NetworkColumn:
     connected: int = 0
     is_spared: bool = False  # connected, though a silence of a wider place is open
     regions: Mapping[str, int] = field(default_factory=dict)  # vantages by region; "": others
+    is_one_way: bool = False  # offline by silences of one way to us alone: silent, for all we know
     dark_regions: Mapping[str, Link] = field(default_factory=dict)  # under an open silence
 
     @property

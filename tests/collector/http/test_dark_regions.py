@@ -6,7 +6,7 @@ from aiohttp.test_utils import TestServer
 from msgspec import structs
 
 from heliograph_collector.http.app import build_app
-from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.incidents.incident import ONE_WAY, IncidentState
 from support.dark_country import CUT_US, SECOND, STATES, country_before_the_cut, cut
 from support.incident_book import book
 from support.site import Site
@@ -61,3 +61,27 @@ async def test_no_network_works_on_the_page_of_a_dark_region() -> None:
     assert {group["services"][0]["state"] for group in groups} == {"reachable"}
     assert cells == []
     assert re.search(works, working)
+
+
+async def test_what_one_way_alone_tells_is_silent_and_not_offline() -> None:
+    """A block of our only address looks the same to us, and every row and the map said offline."""
+    world = country_before_the_cut()
+    world.clock.wall = CUT_US + 100 * SECOND
+    incidents = book(cut(IncidentState.CONFIRMED, hints=(ONE_WAY,)))
+    async with Site(
+        TestServer(build_app(world.feed(k_anonymity=5, book=incidents)), host="127.0.0.1")
+    ) as client:
+        groups = (await client.json("/api/v1/status?country=KZ"))["groups"]
+        front, grid = [await client.html(path) for path in ("/", "/?country=KZ")]
+        network = await client.html("/networks/AS9198")
+    assert "Reports from Kazakhstan stopped" in front
+    assert 'id="map-KZ" class="silent"' in front
+    land = front.split('id="land-KZ"')[1].split('id="land-')[0]
+    assert "networks fell silent" in land
+    assert re.search(r"AS9198 fixed: [^<]*silent", land)
+    table = grid.split("<table")[1].split("</table")[0]
+    assert "silent" in table
+    for text in (land, table, network.split("<main")[1].split("<footer")[0]):
+        assert "offline" not in re.sub("<[^>]*>", " ", text)
+    assert {group["link"] for group in groups} == {"unknown"}
+    assert {s["state"] for group in groups for s in group["services"]} == {"unknown"}

@@ -8,6 +8,7 @@ from msgspec import UNSET, structs
 from msgspec.structs import asdict
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from heliograph.observation import Link
 from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.http.anonymity import band_floor, format_band
 from heliograph_collector.http.api.parameters import write_time
@@ -77,7 +78,7 @@ def _build_group(
         country=column.group.country,
         asn=column.group.asn,
         access=column.group.access,
-        link=column.link,
+        link=Link.UNKNOWN if column.is_one_way else column.link,
         vantages=format_total(column.vantages, snapshot.k),
         silent=format_band(column.silent, snapshot.k),
         services=tuple(

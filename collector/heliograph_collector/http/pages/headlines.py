@@ -85,10 +85,10 @@ def describe_group(
     """Describe one network: its link, then its problems, then the rest."""
     group_title = group_title or format_group(column.group, t)
     silence = describe_silent(column, snapshot.k, t)
-    if column.link is Link.OFFLINE and not silence:
+    parts = [t("story.silent")] if column.is_one_way and not silence else []
+    if column.link is Link.OFFLINE and not (silence or parts):
         return t("now.offline", place=group_title)
-    parts = []
-    if column.link is not Link.UNKNOWN:
+    if column.link is not Link.UNKNOWN and not column.is_one_way:
         parts.append(labels.label_code("link", column.link.value, t.lang))
     parts += [t("now.partly_dark")] if column.is_partly_dark else []
     parts += [silence] if silence else []

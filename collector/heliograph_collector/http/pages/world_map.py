@@ -166,7 +166,8 @@ def _label_country(state: str, columns: Sequence[NetworkColumn], t: Locale) -> s
     """Say a country's state with the share of its networks that have it."""
     silent_count = sum(column.link is Link.OFFLINE for column in columns)
     blocked_count = sum(network_state(column) == "blocked" for column in columns)
-    if state in ("silent", "partly_silent") and 0 < silent_count < len(columns):
+    is_share = 0 < silent_count < len(columns) or any(column.is_one_way for column in columns)
+    if state in ("silent", "partly_silent") and is_share:
         return t("now.are_offline", n=silent_count, total=len(columns))
     if state == "blocked" and 0 < blocked_count < len(columns):
         return t("map.blocked_in", n=blocked_count, total=len(columns))

@@ -218,7 +218,9 @@ def build_head(column: NetworkColumn, k: int, t: Locale = ENGLISH) -> ColumnHead
         country=labels.country_name(group.country, t.lang),
         network=labels.network_name(group.asn, group.access, t.lang),
         access=labels.access_name(group.access, t.lang) if group.access else "",
-        link=labels.label_code("link", column.link.value, t.lang),
+        link=t("story.silent")
+        if column.is_one_way
+        else labels.label_code("link", column.link.value, t.lang),
         link_class=column.link.value,
         vantages=format_vantages(column.vantages, k, t),
         silent=headlines.describe_silent(column, k, t)
@@ -265,7 +267,7 @@ def build_cell(
         where=place_text,
         state=name,
         symbol=labels.SYMBOLS[state] if state else _SYMBOLS[name],
-        label=t("now.offline_word")
+        label=t("story.silent" if column.is_one_way else "now.offline_word")
         if name == "silent"
         else labels.label_code("state", name, t.lang),
         cause=_describe_cause(column, reading, has_trouble, t),
@@ -278,7 +280,7 @@ def _describe_cause(
     column: NetworkColumn, reading: ServiceReading, has_trouble: bool, t: Locale
 ) -> str:
     if column.link is Link.OFFLINE:
-        return t("now.how_offline")
+        return "" if column.is_one_way else t("now.how_offline")
     if reading.withheld is Withheld.BLOCKED:
         return t("now.how_incident")
     if reading.cell is None:
