@@ -9,10 +9,14 @@ import os
 from collections.abc import Sequence
 from typing import TypeVar
 
+import pytest
+
 _T = TypeVar("_T")
 _AMOUNT = os.environ.get("HELIOGRAPH_EXAMPLES", "")
 IS_SOAK = _AMOUNT == "all"
 IS_QUICK = _AMOUNT == "few"
+# For a test that takes seconds of CPU, most of whose rules a shorter one of its file tests too.
+only_in_soak = pytest.mark.skipif(not IS_SOAK, reason="seconds of CPU: make soak plays it")
 
 
 def draw_seeds(count: int) -> range:

@@ -18,6 +18,7 @@ from support import (
     strange_failures,
     strange_openings,
 )
+from support.examples import only_in_soak
 from support.foreign_world import AT, HOUR, Down, clock, create_land
 from support.reported_events import MINUTE
 from support.strange_truths import play_scene
@@ -59,6 +60,7 @@ def test_scene_is_told_as_what_it_is(name: str, seed: int, tmp_path: Path) -> No
     assert play_scene(SCENES[name], seed, tmp_path) == []
 
 
+@only_in_soak
 @pytest.mark.parametrize("seed", range(1 + SEEDS))
 def test_root_that_an_old_edition_lacks_is_no_block(seed: int, tmp_path: Path) -> None:
     """What the first minutes told, before other editions had tested, is withdrawn."""

@@ -32,6 +32,7 @@ from support.congested_evenings import (
     Evening,
     list_votes,
 )
+from support.examples import only_in_soak
 from support.foreign_world import AT, HOUR, seconds_after
 
 SEEDS = int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "0"))
@@ -140,6 +141,7 @@ def test_slowed_country_lasts_over_checkpoints_and_is_restored_from_the_log() ->
     ]
 
 
+@only_in_soak
 @pytest.mark.parametrize("seed", range(4, 5 + SEEDS))
 def test_suspicion_that_is_restored_lasts_as_long_as_the_failures(seed: int) -> None:
     """As after an update: no checkpoint of the version before is read, and no test is known."""

@@ -11,6 +11,7 @@ from heliograph_collector.incidents.incident import Incident, IncidentState, Pha
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.sources.signal_file import read_signals
 from support.dated_blocks import Block, BlockScene, build_votes
+from support.examples import only_in_soak
 from support.foreign_world import AT, HOUR, Person, create_land, seconds_after
 
 pytestmark = pytest.mark.long
@@ -40,6 +41,7 @@ def steps(incident: Incident, way: PhaseDirection, asn: int) -> Sequence[float]:
     ]
 
 
+@only_in_soak
 def test_operators_by_turns_are_phases_of_one_block(tmp_path: Path) -> None:
     """2.5 h apart: version 35 told the second one without a date, and the third apart."""
     ends = AT + 10 * HOUR

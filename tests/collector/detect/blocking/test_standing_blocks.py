@@ -13,6 +13,7 @@ from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageRef
 from heliograph_collector.model.thresholds import THRESHOLDS
+from support.examples import only_in_soak
 from support.presence_model import KZ, at, confirmed, country, service_votes, world
 
 UNTIL = 12_300.0
@@ -55,6 +56,7 @@ def test_operator_that_begins_to_block_is_told_where_most_countries_do() -> None
     assert [i.scope for i in told] == [Scope("KZ", asn=HERE[0].place.asn)]
 
 
+@only_in_soak
 def test_outage_of_a_service_that_most_countries_block_is_no_block() -> None:
     """The others, which fail for hours, say nothing; the only one that does not fails too."""
     onset = 11_400.0
