@@ -70,6 +70,7 @@ from heliograph_collector.detect.level.promotion import (
     list_power_failures,
     promote_falls,
 )
+from heliograph_collector.detect.level.returned_words import tell_of_dead_links
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -239,11 +240,22 @@ class PresenceLevels:
         elif test.is_usual or (fall.is_told and _is_explained(fall, sample)):
             is_near = test.is_near_habit or fall.is_told
             over = cell.end_fall(sample.now_us, is_near_habit=is_near)
-            self.past += [over] if over is not None and not over.is_told else []
+            if over is not None and not over.is_told:
+                return self._end_fall(over, test, sample)
         else:
             cell.well_samples = 0
             return _update_fall(cell, fall, test, sample)
         return None
+
+    def _end_fall(self, fall: LevelFall, test: CellTest, sample: Sample) -> ConfirmedFall | None:
+        """Keep a fall that is over; return that of a country whose people tell of a cut."""
+        since_us = fall.started.earliest_us
+        fallen = sample.select_fallen(fall.scope, since_us) if test.is_whole else []
+        if not tell_of_dead_links(fallen, fall.part.share, since_us):
+            self.past.append(fall)
+            return None
+        fall.held = ()
+        return ConfirmedFall(fall, fall.part, fallen)
 
 
 def _build_test(

@@ -6,8 +6,9 @@ from operator import attrgetter
 
 from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.detect.level.cell_counts import build_part, is_absent, select_counted
-from heliograph_collector.detect.level.fall import LevelFall
-from heliograph_collector.detect.silence.brackets import bracket_onset
+from heliograph_collector.detect.level.fall import SAMPLE_US, LevelFall
+from heliograph_collector.detect.level.returned_words import list_returned
+from heliograph_collector.detect.silence.brackets import bracket_onset, bracket_return
 from heliograph_collector.detect.silence.explanation import weigh_evidence
 from heliograph_collector.detect.silence.merging import find_new_cells, merge_cells
 from heliograph_collector.detect.silence.outage import OutageEpisode
@@ -15,7 +16,7 @@ from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.silent_ways import list_silent_ways
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
-from heliograph_collector.incidents.incident import HoldReason, IncidentKind
+from heliograph_collector.incidents.incident import HoldReason, IncidentKind, IncidentState
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -41,6 +42,8 @@ class ConfirmedFall:
         """
         limits = presence.limits
         certainty = self._compute_certainty(limits)
+        if self.fall.closed_us is not None:
+            return self._open_past_outage(certainty, limits, now_us)
         if self.failure is not None:
             parts = merge_cells(presence, self.failure.parts, (self.part,))
             self._grow(self.failure, parts, limits, now_us)
@@ -76,6 +79,17 @@ class ConfirmedFall:
         )
         if not outage.held:
             outage.confirm(now_us)
+        return outage
+
+    def _open_past_outage(self, certainty: float, limits: Thresholds, now_us: int) -> OutageEpisode:
+        """Open an outage that is over, of which its people told when they were back."""
+        outage = self._open_outage(certainty, limits, now_us)
+        returned = list_returned(self.fallen, self.fall.started.earliest_us)
+        # People went to bed before it, and it was suspected for them.
+        outage.started = bracket_onset(returned, limits)
+        outage.ended = bracket_return([v.back_us for v in returned], limits)
+        outage.closed_us = now_us - SAMPLE_US  # when it was seen to be over, and had to last
+        outage.state = IncidentState.CLOSED
         return outage
 
     def _grow(

@@ -1,0 +1,79 @@
+"""Who is back from a fall of a first night tells whether it was a cut or sleep."""
+
+from random import Random
+
+import pytest
+
+from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.model.signals import OfflineReport, VantageArrival, VantageRef
+from support.presence_model import Signals, at, country
+from support.small_nights import EVENING, HOUR, arrived, off, watched
+
+NIGHT = EVENING + 4 * HOUR
+
+
+def return_early(
+    vantages: list[VantageRef], words: list[bool | None], since_s: float = EVENING
+) -> Signals:
+    """Bring some back by night; each tells whether anchors answered it, None: it tells nothing."""
+    signals: Signals = []
+    for vantage, word in zip(vantages, words, strict=True):
+        signals.append(VantageArrival(at(NIGHT), vantage))
+        if word is not None:
+            told_us = at(NIGHT + 2)
+            signals.append(OfflineReport(told_us, vantage.nym, at(since_s), at(NIGHT), True, word))
+    return signals
+
+
+def play(words: list[bool | None], *, gone: int = 34, over_s: float = 2 * HOUR) -> list[str]:
+    """Play a first night in which most go; list the cuts that are told in it."""
+    people = country(each=2)
+    rng = Random(7)
+    order = rng.sample(people, len(people))
+    signals = [*arrived(people), *off(order[:gone], EVENING, over_s, rng)]
+    (told,) = watched([*signals, *return_early(order[: len(words)], words)], 21.5)
+    return [incident.label for incident in told if incident.confirmed_us]
+
+
+def test_the_first_who_are_back_tell_of_no_cut_while_others_sleep() -> None:
+    assert play([False, False, False, None]) == []
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_people_who_wake_tell_of_none(share: float) -> None:
+    words = [False if number < 34 * share else None for number in range(34)]
+    assert play(words) == []
+
+
+def test_a_night_in_which_a_third_stay_on_is_none() -> None:
+    assert play([False] * 25, gone=25) == []
+
+
+def test_laptops_that_were_without_power_tell_of_none() -> None:
+    """A third of the machines began again as the power came back."""
+    people = country(each=2)
+    rng = Random(7)
+    signals = [*arrived(people), *off(people[:34], EVENING, 2 * HOUR, rng)]
+    signals += return_early(people[:22], [False] * 22)
+    signals += [VantageArrival(at(NIGHT), vantage, uptime_s=60) for vantage in people[22:34]]
+    (told,) = watched(signals, 21.5)
+    assert [i for i in told if i.confirmed_us and i.kind is IncidentKind.SILENCE] == []
+
+
+@pytest.mark.parametrize(("word", "cuts"), [(False, ["national"]), (None, [])])
+def test_a_night_that_was_a_cut_is_told_when_all_are_back(
+    word: bool | None, cuts: list[str]
+) -> None:
+    """It was withdrawn, though all of its people said that no anchor answered."""
+    people = country(each=2)
+    rng = Random(7)
+    signals = [*arrived(people), *off(people[:34], EVENING, 2 * HOUR, rng)]
+    signals += return_early(people[:34], [word] * 34)
+    (told,) = watched(signals, 21.5)
+    confirmed = [incident for incident in told if incident.confirmed_us]
+    assert [incident.label for incident in confirmed] == cuts
+    for cut in confirmed:
+        assert cut.state is IncidentState.CLOSED
+        assert cut.ended is not None
+        assert cut.ended.earliest_us <= at(NIGHT) <= cut.ended.latest_us
+        assert (cut.closed_us or 0) < (cut.confirmed_us or 0) <= at(NIGHT + 600)
