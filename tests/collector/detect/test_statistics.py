@@ -12,8 +12,9 @@ from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.silence.brackets import bracket_return
 from heliograph_collector.detect.stats.churn import (
     ChurnRecord,
+    blend_rate,
+    pool_rate,
     silence_chance,
-    silences_per_day,
 )
 from heliograph_collector.detect.stats.localization import localize, select_distinct
 from heliograph_collector.detect.stats.tails import (
@@ -80,7 +81,8 @@ def test_a_rate_lies_between_its_own_and_the_pools() -> None:
     pool = ChurnRecord(losses=100.0, days=100.0)
     restless, new = ChurnRecord(losses=84.0, days=7.0), ChurnRecord()
     wild = ChurnRecord(losses=1e6, days=7.0)
-    rates = [silences_per_day(own, pool, THRESHOLDS) for own in (new, restless, wild)]
+    mean = pool_rate(pool, THRESHOLDS)
+    rates = [blend_rate(own, mean, THRESHOLDS) for own in (new, restless, wild)]
     assert rates[0] == pytest.approx((4 * 30 + 100) / 130)
     assert rates[0] < rates[1] < 12
     assert rates[2] == THRESHOLDS.most_per_day

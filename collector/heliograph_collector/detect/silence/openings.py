@@ -1,9 +1,10 @@
 """Openings of an outage: what came back, less what another outage keeps dark.
 
 Theory of operation. In a cut vantages come back by chance, one now and then (`back_chance`). More
-returns within `back_window_s` than that explains (`back_alpha`), or half of the outage however
-slowly they came, may be an opening. It is one if they last for `back_hold_s`: then the cells of
-which a fifth is back are named. The returns of stragglers belong to the opening before.
+returns within `back_window_s` than that explains (`back_alpha`), or two fifths of the outage
+however slowly they came, may be an opening. It is one if they last for `back_hold_s`: then the
+cells of which a fifth is back are named. Stragglers belong to the opening before, and what comes
+back slowly after others is one only if it tells more than they did.
 """
 
 from collections.abc import Collection, Iterable, Sequence

@@ -26,9 +26,9 @@ from heliograph_collector.detect.silence.witness_tally import (
 )
 from heliograph_collector.detect.stats.churn import (
     ChurnRecord,
+    blend_rate,
     pool_rate,
     silence_chance,
-    silences_per_day,
 )
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import is_established
@@ -242,12 +242,7 @@ class PresenceTracker:
 
     def max_pool_rate(self, country: str) -> float:
         """Return the highest rate of the country's pools."""
-        rates = (
-            pool_rate(pool, self.limits)
-            for (pool_country, _), pool in self.pools.items()
-            if pool_country == country
-        )
-        return max(rates, default=self.limits.usual_per_day)
+        return max(self._list_pool_rates(country), default=self.limits.usual_per_day)
 
     def measure_spread(self, country: str, since_us: int) -> int:
         """Return how long it took until four fifths of the silences since a time were there."""
@@ -256,12 +251,13 @@ class PresenceTracker:
 
     def min_pool_chance(self, country: str, window_s: float) -> float:
         """Return the lowest chance of the country's pools, for screening."""
-        rates = [
-            silences_per_day(ChurnRecord(), pool, self.limits)
-            for (pool_country, _), pool in self.pools.items()
-            if pool_country == country
-        ]
+        new = ChurnRecord()
+        rates = [blend_rate(new, mean, self.limits) for mean in self._list_pool_rates(country)]
         return silence_chance(min(rates, default=self.limits.usual_per_day), window_s)
+
+    def _list_pool_rates(self, country: str) -> list[float]:
+        own = [pool for (pool_country, _), pool in self.pools.items() if pool_country == country]
+        return [pool_rate(pool, self.limits) for pool in own]
 
     def list_country(self, country: str) -> Collection[VantagePresence]:
         """Return all vantages of a country, also those that are away."""

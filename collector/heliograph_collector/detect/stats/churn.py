@@ -24,15 +24,6 @@ class ChurnRecord:
             self.days = memory_days
 
 
-def silences_per_day(own: ChurnRecord, pool: ChurnRecord, limits: Thresholds) -> float:
-    """Return the posterior mean of a vantage's rate.
-
-    Rate ~ Gamma(m t, t), losses ~ Poisson(rate x days): (m t + losses) / (t + days). Here m is the
-    rate of the pool, shrunk in the same way to `usual_per_day`.
-    """
-    return blend_rate(own, pool_rate(pool, limits), limits)
-
-
 def pool_rate(pool: ChurnRecord, limits: Thresholds) -> float:
     """Return the rate of a pool, shrunk to `usual_per_day`."""
     weight = limits.usual_weight_days
@@ -40,7 +31,11 @@ def pool_rate(pool: ChurnRecord, limits: Thresholds) -> float:
 
 
 def blend_rate(own: ChurnRecord, mean: float, limits: Thresholds) -> float:
-    """Return the rate of a vantage, shrunk to the rate of its pool."""
+    """Return the posterior mean of a vantage's rate, shrunk to the rate of its pool.
+
+    Rate ~ Gamma(m t, t), losses ~ Poisson(rate x days): (m t + losses) / (t + days). Here m is the
+    rate of the pool, shrunk in the same way to `usual_per_day`.
+    """
     weight = limits.pool_weight_days
     return min(limits.most_per_day, (mean * weight + own.losses) / (weight + own.days))
 
