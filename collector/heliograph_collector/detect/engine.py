@@ -211,19 +211,19 @@ class DetectorEngine:
         Where people leave one by one (`level`) they return so. Where all that are here were here
         before, it is so: an entrance in the country carries sessions, and nothing abroad answers.
         """
-        place = vote.witness.place
-        begun_us = [since for scope, since in self._list_silences() if scope.includes(place)]
+        location = vote.witness.place
+        begun_us = [since for scope, since in self._list_silences() if scope.includes(location)]
         if not begun_us:
             return False
-        live = [v for v in self.silence.list_inside(Scope(*place)) if v.is_live]
+        live = [v for v in self.silence.list_inside(Scope(*location)) if v.is_live]
         return not live or any(vantage.changed_us >= min(begun_us) for vantage in live)
 
     def _list_silences(self) -> list[tuple[Scope, int]]:
         """List the cells that are silent, or were until lately, and since when."""
         if self._silences is None or self._silences[0] != self._now_us:
             over_us = self._now_us - _RETURNING_US
-            found = self.silence.findings().incidents
-            bursts = [i for i in found if i.method != "level"]
+            incidents = self.silence.findings().incidents
+            bursts = [i for i in incidents if i.method != "level"]
             recent = [i for i in bursts if i.closed_us is None or i.closed_us >= over_us]
             cells = [(part.scope, i.started.earliest_us) for i in recent for part in i.parts]
             self._silences = (self._now_us, cells)

@@ -346,14 +346,14 @@ def find_doubtful_beginnings(readings: Iterable[LevelReading]) -> tuple[Doubtful
 
 
 def _build_beginning(source: str, scope: Scope, own: list[LevelReading]) -> DoubtfulBeginning:
-    known = sorted((r.at_us, r.value) for r in own if r.value is not None)
+    measured = sorted((r.at_us, r.value) for r in own if r.value is not None)
     since_us = min(reading.at_us for reading in own)
     by_day: defaultdict[int, list[float]] = defaultdict(list)
-    beginning = known[:LEAST_VALUES]
-    for at_us, value in known:
+    beginning = measured[:LEAST_VALUES]
+    for at_us, value in measured:
         day, clock_us = divmod(at_us - beginning[0][0], DAY_US)
         if clock_us <= beginning[-1][0] - beginning[0][0]:
             by_day[day].append(value)
     best = max((median(values) for values in by_day.values()), default=0.0)
     first = median([value for _, value in beginning]) if beginning else 0.0
-    return DoubtfulBeginning(source, scope, since_us, len(known), first / best if best else 1.0)
+    return DoubtfulBeginning(source, scope, since_us, len(measured), first / best if best else 1.0)

@@ -116,11 +116,11 @@ def _date_incident(incident: Incident, votes: Sequence[ServiceVote]) -> Incident
         votes: All votes on the service, in order of time.
     """
     rows = select_rows(incident, votes)
-    known = [vote for vote in rows if vote.at_us < incident.suspected_us]
-    if not known:
+    earlier = [vote for vote in rows if vote.at_us < incident.suspected_us]
+    if not earlier:
         return incident
-    first = _find_last_rise(known)
-    started = Bracket(known[max(0, first - 1)].at_us, known[first].at_us)
+    first = _find_last_rise(earlier)
+    started = Bracket(earlier[max(0, first - 1)].at_us, earlier[first].at_us)
     ended = incident.ended
     if incident.closed_us is not None:
         ended = _find_end([o for o in rows if started.latest_us <= o.at_us < incident.closed_us])
@@ -168,8 +168,8 @@ def detect_sparse(
     for service, service_votes in by_service.items():
         own = _drop_constant(service_votes)
         if sum(vote.standing in FAILING_VALUES for vote in own) >= THRESHOLDS.burst:
-            found = _detect_service(own, elsewhere.get(service, ()), recent)
-            dated = [confirm_against_past(_date_incident(incident, own), own) for incident in found]
+            blocks = _detect_service(own, elsewhere.get(service, ()), recent)
+            dated = [confirm_against_past(_date_incident(block, own), own) for block in blocks]
             incidents += add_runs(dated, runs.get(service, ()))
     return incidents
 

@@ -267,7 +267,7 @@ def find_degraded(
     hits = _list_impaired(judged)
     by_place = count_votes(hits, limits.nat_votes)
     count = sum_votes(by_place)
-    networks = len({place.asn for place, votes in by_place.items() if votes.hits})
+    networks = len({location.asn for location, votes in by_place.items() if votes.hits})
     if count.votes < limits.votes or not _is_everywhere(by_place, limits):
         return None
     cell = AffectedCell(Scope(country), count.votes, round(share, 3), networks, lines=count.lines)
@@ -291,8 +291,8 @@ def _select_judged(services: Iterable[Sequence[RecentResults]]) -> list[Sequence
 
 def _is_answered(results: Sequence[RecentResults]) -> bool:
     """Return whether somebody answers for most of those that fail, as no full line does."""
-    answered = sum(result.is_answered for result in results)
-    return 2 * answered > sum(result.latest > 0 for result in results)
+    answered_count = sum(result.is_answered for result in results)
+    return 2 * answered_count > sum(result.latest > 0 for result in results)
 
 
 def _find_share(results: Sequence[RecentResults]) -> float:
@@ -320,9 +320,9 @@ def _is_everywhere(by_place: VotesByPlace, limits: Thresholds) -> bool:
 
     A network is compared with three votes of others at least.
     """
-    networks = {Scope(place.country, asn=place.asn) for place in by_place}
-    areas = {Scope(place.country, place.region) for place in by_place}
-    areas |= {Scope(place.country, access=place.access) for place in by_place}
+    networks = {Scope(location.country, asn=location.asn) for location in by_place}
+    areas = {Scope(location.country, location.region) for location in by_place}
+    areas |= {Scope(location.country, access=location.access) for location in by_place}
     counts = [sum_votes(by_place), *(_count_outside(by_place, network) for network in networks)]
     outside = (_count_outside(by_place, area) for area in areas if area.named_fields)
     counts += [count for count in outside if count.votes >= limits.witnesses]
@@ -333,7 +333,7 @@ def _is_everywhere(by_place: VotesByPlace, limits: Thresholds) -> bool:
 
 def _count_outside(by_place: VotesByPlace, group: Scope) -> VoteCount:
     outside: dict[VantageLocation, VoteCount] = {
-        place: votes for place, votes in by_place.items() if not group.includes(place)
+        location: votes for location, votes in by_place.items() if not group.includes(location)
     }
     return sum_votes(outside)
 

@@ -97,8 +97,8 @@ def _list_mixed(
     """Yield the tests of each network in which both kinds of editions test."""
     by_network: defaultdict[tuple[object, ...], list[_EditionTest]] = defaultdict(list)
     for test in tests:
-        place = test.vantage.place
-        by_network[place.country, place.asn, place.access].append(test)
+        location = test.vantage.place
+        by_network[location.country, location.asn, location.access].append(test)
     for inside in by_network.values():
         if len({test.edition in failing for test in inside}) == 2:
             yield inside
@@ -153,15 +153,15 @@ class AgentEditions:
     def record(self, votes: Iterable[ServiceVote]) -> None:
         """Record the editions of new votes, in order of time; later calls may have earlier ones."""
         for vote in votes:
-            known = self.by_vantage.get(vote.witness.nym)
-            if known is not None and vote.edition in ("", known.name):
-                if vote.edition == known.name:
-                    known.since_us = min(known.since_us, vote.at_us)
-                known.tested_us = max(known.tested_us, vote.at_us)
-                known.vantage = vote.witness
-            elif known is None or vote.at_us > known.tested_us:
+            agent = self.by_vantage.get(vote.witness.nym)
+            if agent is not None and vote.edition in ("", agent.name):
+                if vote.edition == agent.name:
+                    agent.since_us = min(agent.since_us, vote.at_us)
+                agent.tested_us = max(agent.tested_us, vote.at_us)
+                agent.vantage = vote.witness
+            elif agent is None or vote.at_us > agent.tested_us:
                 self.by_vantage[vote.witness.nym] = AgentEdition(
-                    vote.witness, vote.edition, vote.at_us, vote.at_us, known is not None
+                    vote.witness, vote.edition, vote.at_us, vote.at_us, agent is not None
                 )
             edition = self.by_vantage[vote.witness.nym]
             if vote.edition in ("", edition.name):
@@ -196,13 +196,13 @@ class EditionDoubts:
     def _select_split(self, votes: Sequence[ServiceVote]) -> frozenset[str]:
         """Return the vantages of editions that fail where others work, here or elsewhere."""
         failures = [o for o in votes if o.standing in FAILING_VALUES]
-        here = self._list_latest([f.at_us for f in map(self._find_first, failures) if f])
-        failing = _list_failing_editions(here, self.others.limits)
+        home_tests = self._list_latest([f.at_us for f in map(self._find_first, failures) if f])
+        failing = _list_failing_editions(home_tests, self.others.limits)
         if not failing:
             return frozenset()
-        if _do_others_fail(here, failing, self.others.limits):
+        if _do_others_fail(home_tests, failing, self.others.limits):
             return frozenset()
-        tests = [*here, *self._list_tests(self.others.list_votes())]
+        tests = [*home_tests, *self._list_tests(self.others.list_votes())]
         if not _is_explained(tests, failing):
             return frozenset()
         return frozenset(o.witness.nym for o in votes if self.editions.name(o) in failing)
@@ -243,11 +243,11 @@ class EditionDoubts:
         begun = [o for o in votes if o.standing in FAILING_VALUES and self._has_begun(o)]
         if not begun:
             return frozenset()
-        known = self._list_known([self.first_bad[o.witness.nym].at_us for o in begun])
+        others = self._list_known([self.first_bad[o.witness.nym].at_us for o in begun])
         doubted: set[str] = set()
         for asn in {o.witness.place.asn for o in begun}:
             own = [o for o in begun if o.witness.place.asn == asn]
-            if self._is_doubted(own, known):
+            if self._is_doubted(own, others):
                 doubted |= {o.witness.nym for o in own}
         return frozenset(doubted)
 
@@ -265,7 +265,7 @@ class EditionDoubts:
     def _list_known(self, begun_us: Sequence[int]) -> list[tuple[AgentEdition, bool]]:
         """List the country's other vantages that tested since then, and whether they fail."""
         since_us = quantile(begun_us, 0.1)
-        known = []
+        others = []
         for name, edition in self.editions.by_vantage.items():
             vantage = edition.vantage
             if vantage.place.country != self.others.home or not self._is_here(edition):
@@ -275,22 +275,22 @@ class EditionDoubts:
             has_voted = is_failing or (failure is None and self.last_good.get(name, 0) >= since_us)
             is_own = failure is not None and self._has_begun(failure)
             if has_voted and not is_own and self._is_established(vantage):
-                known.append((edition, is_failing))
-        return known
+                others.append((edition, is_failing))
+        return others
 
     def _is_doubted(
-        self, begun: Sequence[ServiceVote], known: Sequence[tuple[AgentEdition, bool]]
+        self, begun: Sequence[ServiceVote], others: Sequence[tuple[AgentEdition, bool]]
     ) -> bool:
         """Return whether an edition may be all that fails in one network.
 
         Args:
             begun: The failures there that began with an edition.
-            known: The country's other vantages, and whether they fail.
+            others: The country's other vantages, and whether they fail.
         """
         limits = self.others.limits
         asn = begun[0].witness.place.asn
-        near = _count((e.vantage, hit) for e, hit in known if e.vantage.place.asn == asn)
-        home = _count((e.vantage, hit) for e, hit in known if e.vantage.place.access != _HOSTING)
+        near = _count((e.vantage, hit) for e, hit in others if e.vantage.place.asn == asn)
+        home = _count((e.vantage, hit) for e, hit in others if e.vantage.place.access != _HOSTING)
         has_near = near.votes >= limits.witnesses
         older = near if has_near else home
         if older.hits >= limits.witnesses and older.share >= limits.confirm_share:

@@ -183,8 +183,8 @@ class BlockingEpisode:
 
     def widen(self, cells: tuple[AffectedCell, ...]) -> None:
         """Replace the cells while unconfirmed; afterwards only add to them."""
-        kept = self.parts if self.confirmed_us is not None else ()
-        outside = [p for p in kept if not any(p.scope.is_within(new.scope) for new in cells)]
+        earlier = self.parts if self.confirmed_us is not None else ()
+        outside = [p for p in earlier if not any(p.scope.is_within(new.scope) for new in cells)]
         self.parts = (*cells, *outside)
 
     def grow(

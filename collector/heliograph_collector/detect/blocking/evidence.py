@@ -91,8 +91,8 @@ def count_ending_votes(
 
 def count_failures(votes: Iterable[ServiceVote], now_us: int, limits: Thresholds) -> VoteCount:
     """Count failing votes so, without those of services that are down."""
-    known = (o for o in votes if o.standing is not VoteValue.DOWN)
-    hits = ((o.witness, o.standing in FAILING_VALUES) for o in known)
+    tested = (o for o in votes if o.standing is not VoteValue.DOWN)
+    hits = ((o.witness, o.standing in FAILING_VALUES) for o in tested)
     return count_ending_votes(hits, now_us, limits)
 
 
@@ -159,8 +159,8 @@ class CellEvidence:
         """
         for scope, vote_count in cells.items():
             if self.sums.get(scope, 0.0) > 0.0 and vote_count.hits:
-                again = max(limits.repeat_share, _bound_usual(usual, scope, limits))
-                nats = math.log(limits.p_bad / min(again, limits.p_bad))
+                repeat_rate = max(limits.repeat_share, _bound_usual(usual, scope, limits))
+                nats = math.log(limits.p_bad / min(repeat_rate, limits.p_bad))
                 self.sums[scope] = min(_MOST_NATS, self.sums[scope] + nats * vote_count.hits)
 
     def count_needed_nats(self, limits: Thresholds) -> float:

@@ -134,9 +134,9 @@ class FlappingVantages:
         if any(block.contains(cells) for block in blocks):
             return True
         confirmed = [block for block in blocks if block.confirmed_us is not None]
-        places = {vote.witness.place for name, vote in first_bad.items() if name in self.tests}
-        inside = [place for place in places if is_in_cells(place, cells)]
-        return all(any(block.holds(place) for block in confirmed) for place in inside)
+        locations = {vote.witness.place for name, vote in first_bad.items() if name in self.tests}
+        inside = [location for location in locations if is_in_cells(location, cells)]
+        return all(any(block.holds(location) for block in confirmed) for location in inside)
 
     def forget(self, before_us: int) -> None:
         self.tests = {

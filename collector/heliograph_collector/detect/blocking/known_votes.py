@@ -131,8 +131,8 @@ class KnownVotes:
             by_place = count_votes((w, hit) for w, hit in hits if w.nym not in doubted)
             count = sum_votes(by_place)
             if count.votes >= limits.votes and count.share >= limits.confirm_share:
-                known = replace(cell, votes=count.votes, share=count.share, lines=count.lines)
-                failing += attach_persons((known,), by_place)
+                counted = replace(cell, votes=count.votes, share=count.share, lines=count.lines)
+                failing += attach_persons((counted,), by_place)
         return tuple(failing)
 
     def _select(self, scope: Scope, now_us: int, limits: Thresholds) -> Sequence[ServiceVote]:

@@ -54,8 +54,8 @@ def update_latest(latest: dict[VoterKey, ServiceVote], votes: Iterable[ServiceVo
         previous = latest.get(voter)
         if previous is not None and vote.at_us < previous.at_us:
             continue
-        whole = latest.get((vote.witness.nym, vote.source.removesuffix(LIGHT_SOURCE)))
-        if vote.is_light and whole is not None and vote.at_us < whole.at_us:
+        service_test = latest.get((vote.witness.nym, vote.source.removesuffix(LIGHT_SOURCE)))
+        if vote.is_light and service_test is not None and vote.at_us < service_test.at_us:
             continue
         is_known = previous is not None and (vote.at_us, vote.standing) == (
             previous.at_us, previous.standing,

@@ -33,23 +33,23 @@ def find_lifting(
         failed_us: The last failure of each vantage, by pseudonym.
         worked_us: The first success after it.
     """
-    known = [o for o in votes if o.standing is not VoteValue.DOWN]
-    back = {o.witness.nym for o in known if o.standing is VoteValue.GOOD} & worked_us.keys()
+    tested = [o for o in votes if o.standing is not VoteValue.DOWN]
+    back = {o.witness.nym for o in tested if o.standing is VoteValue.GOOD} & worked_us.keys()
     if len(back) < limits.votes:
         return None
-    hits = [(o.witness, o.witness.nym in back) for o in known]
+    hits = [(o.witness, o.witness.nym in back) for o in tested]
     by_place, has_established = established_votes(hits, now_us, limits)
     cells = localize(by_place, limits.confirm_share, limits.votes, limits)
     if not cells or not has_established:
         return None
-    inside = [o for o in known if is_in_cells(o.witness.place, cells)]
-    outside = [o for o in known if not is_in_cells(o.witness.place, cells)]
+    inside = [o for o in tested if is_in_cells(o.witness.place, cells)]
+    outside = [o for o in tested if not is_in_cells(o.witness.place, cells)]
     lifted = [o.witness.nym for o in inside if o.witness.nym in back]
     since_us = quantile([worked_us[nym] for nym in lifted], 0.5)
-    here = count_failures([o for o in inside if o.at_us >= since_us], now_us, limits)
+    inside_count = count_failures([o for o in inside if o.at_us >= since_us], now_us, limits)
     rest = count_failures([o for o in outside if o.at_us >= since_us], now_us, limits)
     lasts = rest.votes >= limits.witnesses and rest.share >= limits.confirm_share
-    if not lasts or compute_working_nats(here, limits) < limits.clear_nats:
+    if not lasts or compute_working_nats(inside_count, limits) < limits.clear_nats:
         return None
     persons = count_votes((w, hit) for w, hit in hits if is_established(w, now_us, limits))
     bracket = Bracket(

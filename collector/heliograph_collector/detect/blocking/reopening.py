@@ -99,8 +99,8 @@ def _resume(
     closed_us = earlier.closed_us or own.suspected_us
     ended = earlier.ended or Bracket(closed_us, closed_us)
     opening = PhaseChange(PhaseDirection.OPENING, earlier.parts, ended, closed_us)
-    again = PhaseChange(PhaseDirection.CUT, cells, own.started, now_us)
-    earlier.turns = [*lead_with_onset(earlier.turns, earlier.onset), opening, again]
+    later_cut = PhaseChange(PhaseDirection.CUT, cells, own.started, now_us)
+    earlier.turns = [*lead_with_onset(earlier.turns, earlier.onset), opening, later_cut]
     earlier.wary = True
     earlier.reopen()
     if not all(_is_inside(cell, earlier.parts) for cell in cells):

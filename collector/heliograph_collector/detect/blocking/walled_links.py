@@ -64,28 +64,28 @@ class WalledLinks:
     links: dict[str, LinkTests] = field(default_factory=dict)
 
     def record(
-        self, votes: Iterable[ServiceVote], known: Mapping[str, Mapping[str, CountryService]]
+        self, votes: Iterable[ServiceVote], services: Mapping[str, Mapping[str, CountryService]]
     ) -> None:
         """Record new votes, in order of time.
 
         Args:
             votes: The votes.
-            known: What is known of each service and country; who never reached a service cannot
+            services: What is known of each service and country; who never reached a service cannot
                 tell of it for another reason.
         """
         for vote in votes:
             witness = vote.witness
-            country = known.get(vote.service, {}).get(witness.place.country)
+            country = services.get(vote.service, {}).get(witness.place.country)
             has_worked = country is not None and witness.nym in country.last_good
             if vote.standing is VoteValue.UNKNOWN and not has_worked:
                 continue
             link = self.links.get(witness.nym)
-            place = (witness.place.country, witness.place.asn)
-            if link is not None and (link.country, link.asn) != place:
+            network = (witness.place.country, witness.place.asn)
+            if link is not None and (link.country, link.asn) != network:
                 link = None  # another network has other walls
                 del self.links[witness.nym]
             if link is None and vote.standing is VoteValue.UNKNOWN:
-                link = self.links[witness.nym] = LinkTests(*place)
+                link = self.links[witness.nym] = LinkTests(*network)
             if link is not None:
                 link.add(vote)
 
@@ -108,16 +108,16 @@ class WalledLinks:
         walled = {n: k for n, k in self.links.items() if k.is_walled and k.at_us >= since_us}
         if not walled:
             return frozenset()
-        here = Counter(link.country for link in walled.values())
-        near = Counter((link.country, link.asn) for link in walled.values())
+        by_country = Counter(link.country for link in walled.values())
+        by_network = Counter((link.country, link.asn) for link in walled.values())
         tested = [e.vantage for e in vantages if e.tested_us >= since_us]
-        able = [v.place for v in tested if v.place.country in here and v.nym not in walled]
-        able_here = Counter(place.country for place in able)
-        able_near = Counter((place.country, place.asn) for place in able)
+        able = [v.place for v in tested if v.place.country in by_country and v.nym not in walled]
+        able_here = Counter(location.country for location in able)
+        able_near = Counter((location.country, location.asn) for location in able)
         return frozenset(
             name
             for name, (country, asn) in ((n, (k.country, k.asn)) for n, k in walled.items())
-            if near[country, asn] >= _OWN_SHARE * here[country]
+            if by_network[country, asn] >= _OWN_SHARE * by_country[country]
             and able_here[country] - able_near[country, asn] >= THRESHOLDS.witnesses
         )
 

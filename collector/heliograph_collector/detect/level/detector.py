@@ -286,8 +286,8 @@ class LevelDetector:
 def detect_levels(readings: Iterable[LevelReading], until_us: int) -> tuple[Incident, ...]:
     """Detect drops in the readings up to a time; the order of readings is free."""
     ordered = sorted(readings, key=_order_key)
-    known = (reading for reading in ordered if reading.value is not None)
-    detector = LevelDetector({(r.source, r.scope): r.until_us for r in known})
+    measured = (reading for reading in ordered if reading.value is not None)
+    detector = LevelDetector({(r.source, r.scope): r.until_us for r in measured})
     for reading in ordered:
         detector.add(reading)
     detector.advance_to(until_us)

@@ -65,13 +65,13 @@ def join_channels(outages: Sequence[Incident], falls: Sequence[Incident]) -> lis
     """Return outages and falls, without falls that an outage or a wider fall tells as well."""
     live = [outage for outage in outages if outage.state is not IncidentState.WITHDRAWN]
     open_falls = [fall for fall in falls if fall.state is not IncidentState.WITHDRAWN]
-    kept = [
+    own_falls = [
         fall
         for fall in falls
         if not any(_holds(outage, fall) for outage in live)
         and not any(_holds(wider, fall) and wider.scope != fall.scope for wider in open_falls)
     ]
-    return [*outages, *kept]
+    return [*outages, *own_falls]
 
 
 def _holds(outer: Incident, inner: Incident) -> bool:

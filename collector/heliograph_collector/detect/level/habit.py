@@ -104,8 +104,8 @@ class LevelHabit:
         """
         for days in range(1, _DAYS + 1):
             values = list(self._slots_near(days))
-            known = [value for value in values if value is not None]
-            yield min(known, default=None), len(known) < len(values)
+            measured = [value for value in values if value is not None]
+            yield min(measured, default=None), len(measured) < len(values)
 
     def measure_swing(self) -> float:
         """Return the low level of the last day as a share of the high one."""

@@ -31,9 +31,9 @@ def list_blocked(
 
 def _list_fallen(controls: ControlSessions, since_us: int) -> list[BlockedEntrance]:
     """List entrances that controls lost since a time, who came by others, and none is back."""
-    here = [session for session in list(controls.sessions.values()) if session.is_here]
-    used = {session.carrier for session in here}
-    lost = dict(item for session in here for item in list(session.lost_us.items()))
+    present = [session for session in list(controls.sessions.values()) if session.is_here]
+    used = {session.carrier for session in present}
+    lost = dict(item for session in present for item in list(session.lost_us.items()))
     return [
         BlockedEntrance(country="", carriers=(carrier,), since_us=at_us, is_open=True)
         for carrier, at_us in sorted(lost.items())

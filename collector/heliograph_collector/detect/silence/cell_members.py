@@ -14,8 +14,8 @@ def select_inside(
     """Select the vantages in one of these cells, in their order."""
 
     @cache  # many vantages share few places
-    def is_inside(place: VantageLocation) -> bool:
-        return is_in_cells(place, cells)
+    def is_inside(location: VantageLocation) -> bool:
+        return is_in_cells(location, cells)
 
     return [vantage for vantage in vantages if is_inside(vantage.place)]
 

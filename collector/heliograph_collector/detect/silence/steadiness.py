@@ -140,25 +140,25 @@ def has_flapped(vantages: Sequence[VantagePresence], since_us: int) -> bool:
 
     After an opening of a cut they come back together, or are lost together, also place by place.
     """
-    again = [v for v in vantages if v.is_silent and since_us < v.rejoined_us < v.lost_us]
-    again = _exclude_steps(again)
+    lost_again = [v for v in vantages if v.is_silent and since_us < v.rejoined_us < v.lost_us]
+    lost_again = _exclude_steps(lost_again)
     silent = sum_silent(vantages)
-    names = {v.witness.nym for v in again}
+    names = {v.witness.nym for v in lost_again}
     # Of a whole city behind one NAT two may have been lost again, which are not its votes.
     hits = count_hits(vantages, [v.witness.nym in names for v in vantages]).hits
     least = max(THRESHOLDS.witnesses, AGAIN_SHARE * silent.hits)
-    if len(again) < THRESHOLDS.witnesses or hits < least:
+    if len(lost_again) < THRESHOLDS.witnesses or hits < least:
         return False
-    if _is_mixed(again):
+    if _is_mixed(lost_again):
         return True
-    is_apart = measure_spread([v.lost_us for v in again]) > APART_US
-    return is_apart and measure_spread([v.rejoined_us for v in again]) > REJOIN_US
+    is_apart = measure_spread([v.lost_us for v in lost_again]) > APART_US
+    return is_apart and measure_spread([v.rejoined_us for v in lost_again]) > REJOIN_US
 
 
-def _is_mixed(again: Sequence[VantagePresence]) -> bool:
+def _is_mixed(lost_again: Sequence[VantagePresence]) -> bool:
     """Return whether some were lost again before others were back, so that nothing cut them."""
-    lost_us = [v.lost_us for v in again]
-    rejoined_us = [v.rejoined_us for v in again]
+    lost_us = [v.lost_us for v in lost_again]
+    rejoined_us = [v.rejoined_us for v in lost_again]
     is_before = quantile(lost_us, 0.1) < quantile(rejoined_us, 0.9)
     return is_before and measure_spread(lost_us) > STEP_US
 
@@ -168,19 +168,19 @@ def have_broken_on(vantages: Sequence[VantagePresence], ended_us: int) -> bool:
 
     A brief silence of all, after which sessions go on to break, was the beginning of packet loss.
     """
-    again = _exclude_steps([v for v in vantages if v.lost_us > ended_us])
-    if len(again) < THRESHOLDS.witnesses:
+    lost_again = _exclude_steps([v for v in vantages if v.lost_us > ended_us])
+    if len(lost_again) < THRESHOLDS.witnesses:
         return False
-    names = {v.witness.nym for v in again}
+    names = {v.witness.nym for v in lost_again}
     hits = count_hits(vantages, [v.witness.nym in names for v in vantages])
-    is_apart = measure_spread([v.lost_us for v in again]) > APART_US
+    is_apart = measure_spread([v.lost_us for v in lost_again]) > APART_US
     return is_apart and hits.hits >= max(THRESHOLDS.witnesses, AGAIN_SHARE * hits.votes)
 
 
-def _exclude_steps(again: Sequence[VantagePresence]) -> list[VantagePresence]:
+def _exclude_steps(lost_again: Sequence[VantagePresence]) -> list[VantagePresence]:
     """Leave out the vantages of regions, networks and kinds of access that were lost together."""
     members: defaultdict[Scope, list[VantagePresence]] = defaultdict(list)
-    for vantage in again:
+    for vantage in lost_again:
         for scope in scopes_of(vantage.place):
             members[scope].append(vantage)
     steps = {
@@ -190,7 +190,7 @@ def _exclude_steps(again: Sequence[VantagePresence]) -> list[VantagePresence]:
         and measure_spread([v.lost_us for v in group]) <= APART_US
         and not _is_mixed(group)
     }
-    return [v for v in again if steps.isdisjoint(scopes_of(v.place))]
+    return [v for v in lost_again if steps.isdisjoint(scopes_of(v.place))]
 
 
 def count_steady(vantages: Sequence[VantagePresence], now_us: int) -> VoteCount:
@@ -221,13 +221,13 @@ def are_steady(
         return False
     least_s = THRESHOLDS.retry_s if is_slow else THRESHOLDS.beat_s
     since_us = now_us - int(least_s * SECOND_US)
-    places = {v.place for v in vantages if v.is_silent and v.lost_us > since_us}
+    locations = {v.place for v in vantages if v.is_silent and v.lost_us > since_us}
     return all(
         _is_cell_steady(
             [v for v in vantages if cell.scope.includes(v.place)], now_us, is_slow=is_slow
         )
         for cell in cells
-        if any(map(cell.scope.includes, places))
+        if any(map(cell.scope.includes, locations))
     )
 
 
@@ -272,15 +272,15 @@ def _is_lost_again(vantage: VantagePresence) -> bool:
     return vantage.is_silent and 0 < vantage.lost_us - vantage.rejoined_us <= FLAP_US
 
 
-def _returned_together(again: Sequence[VantagePresence]) -> bool:
+def _returned_together(lost_again: Sequence[VantagePresence]) -> bool:
     """Return whether one fault ended for these, ours or a carrier's, and all were here after it.
 
     Where sessions flap, some are lost again soon after the last are back, or before.
     """
-    if len(again) < THRESHOLDS.few:
+    if len(lost_again) < THRESHOLDS.few:
         return False
-    rejoined_us = [vantage.rejoined_us for vantage in again]
-    lost_us = [vantage.lost_us for vantage in again]
+    rejoined_us = [vantage.rejoined_us for vantage in lost_again]
+    lost_us = [vantage.lost_us for vantage in lost_again]
     is_joint = measure_spread(rejoined_us) <= REJOIN_US
     here_us = quantile(lost_us, 0.1) - quantile(rejoined_us, 0.9)
     return is_joint and here_us >= HERE_US

@@ -31,8 +31,8 @@ def went_one_by_one(machines: Iterable[VantagePresence]) -> bool:
     for machine in machines:
         lost_us[machine.place.region].append(machine.powerless_us or machine.lost_us)
     regions = [sorted(times_us) for times_us in lost_us.values() if len(times_us) >= MEMBERS]
-    known = sum(map(len, regions))
-    return known >= _LEAST and 2 * sum(map(_count_joint, regions)) < known
+    machine_count = sum(map(len, regions))
+    return machine_count >= _LEAST and 2 * sum(map(_count_joint, regions)) < machine_count
 
 
 def have_lines_fallen(vantages: Iterable[VantagePresence], since_us: int) -> bool:

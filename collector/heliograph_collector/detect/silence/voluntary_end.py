@@ -58,8 +58,8 @@ def _may_be_put_away(vantages: Sequence[VantagePresence], since_us: int, now_us:
     living = all_phones.votes - all_phones.hits
     if lines.share > _LINES_SHARE or all_phones.share > _MOST_SHARE or living < THRESHOLDS.lines:
         return False
-    gone = [count_hits(o, [v.lost_us >= since_us for v in o]) for o in _group_by_operator(phones)]
-    if any(count.share < _EACH_SHARE for count in gone if count.votes >= THRESHOLDS.witnesses):
+    counts = [count_hits(o, [v.lost_us >= since_us for v in o]) for o in _group_by_operator(phones)]
+    if any(c.share < _EACH_SHARE for c in counts if c.votes >= THRESHOLDS.witnesses):
         return False
     if sum(_tells_of_dead_link(v, since_us) for v in vantages) >= THRESHOLDS.witnesses:
         return False
@@ -108,10 +108,10 @@ def _may_be_cohort(vantages: Sequence[VantagePresence], since_us: int) -> bool:
     networks = Counter(v.place.asn for v in silent if _find_day(v) == day)
     if sum(number > 1 for number in networks.values()) < _NETWORKS:
         return False
-    places: defaultdict[VantageLocation, list[tuple[bool, bool]]] = defaultdict(list)
+    by_location: defaultdict[VantageLocation, list[tuple[bool, bool]]] = defaultdict(list)
     for v in vantages:
-        places[v.place].append((_find_day(v) == day, v.is_silent and v.lost_us >= since_us))
-    mixed = [members for members in places.values() if len({own for own, _ in members}) > 1]
+        by_location[v.place].append((_find_day(v) == day, v.is_silent and v.lost_us >= since_us))
+    mixed = [members for members in by_location.values() if len({own for own, _ in members}) > 1]
     others = [is_silent for members in mixed for is_own, is_silent in members if not is_own]
     is_alone = len(others) >= THRESHOLDS.votes and sum(others) <= _LIVING_SHARE * len(others)
     return is_alone and compute_split_chance(mixed) <= _CHANCE

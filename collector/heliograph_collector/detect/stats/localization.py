@@ -78,14 +78,14 @@ class _Localization:
 
         Where two operators are hit, a region in which most vantages are theirs may stand out first.
         """
-        kept = [*scopes]
+        needed = [*scopes]
         for scope in scopes:
             rest = _select_inside(scope, votes)
-            for other in kept:
+            for other in needed:
                 rest = _select_outside(other, rest) if other != scope else rest
-            if len(kept) > 1 and sum_votes(rest).share < self._share - _VOTE_TOLERANCE:
-                kept.remove(scope)
-        return kept
+            if len(needed) > 1 and sum_votes(rest).share < self._share - _VOTE_TOLERANCE:
+                needed.remove(scope)
+        return needed
 
     def _find_best(self, cells: Mapping[Scope, VoteCount]) -> Scope | None:
         """Find the cell with the highest likelihood gain; None if none gains enough.

@@ -129,10 +129,10 @@ def is_carrier_nat(access: str, groups: Sequence[Group]) -> bool:
     return everywhere >= _NAT_LINES and outside >= _NAT_OUTSIDE
 
 
-def weigh_nat(here: int, groups: Sequence[Group], nat_votes: int) -> float:
+def weigh_nat(group_size: int, groups: Sequence[Group], nat_votes: int) -> float:
     """Return the votes of a NAT's vantages in one place, in shares of their line in a place."""
     everywhere = sum(size for _, size in groups)
-    return len(groups) * min(nat_votes, everywhere) * here / everywhere
+    return len(groups) * min(nat_votes, everywhere) * group_size / everywhere
 
 
 def _weigh_days(networks: Iterable[tuple[str, VantageLocation]]) -> dict[int, float]:
