@@ -5,6 +5,7 @@ a change is a draft, which root shares sign on other machines (`keys root`).
 """
 
 import argparse
+import json
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
                 "--draft", metavar="FILE", type=Path,
                 help="write a draft for root shares to sign, in place of signing here",
             )  # fmt: skip
+        if name == "show":
+            action.add_argument("--json", action="store_true", help="print a JSON object")
         add_common_options(action, acts_on_collector=True)
     add_root_parser(actions)
 
@@ -77,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show_charter(
-    _: argparse.Namespace, config: "Config", fleet: "Fleet", charter: "TrustRoot", now_s: int
+    args: argparse.Namespace, config: "Config", fleet: "Fleet", charter: "TrustRoot", now_s: int
 ) -> None:
     from heliograph_collector.fleet.keyring import load_replaced_pairs
     from heliograph_collector.fleet.root_custody import find_root_risks
@@ -87,6 +90,19 @@ def _show_charter(
     follower_count = sum(a.charter >= charter.version for a in agents)
     days = (charter.expires_s - now_s) // 86_400
     root = charter.root
+    if args.json:
+        document = {
+            "version": charter.version,
+            "expires": format_day(charter.expires_s),
+            "threshold": root.threshold,
+            "root_keys": [format_fingerprint(key) for key in root.keys],
+            "risks": list(find_root_risks(config.data, charter)),
+            "agents": len(agents),
+            "followers": follower_count,
+            "replaced_keys": len(load_replaced_pairs(config.data)),
+        }
+        print(json.dumps(document, indent=2))
+        return
     print(f"Charter {charter.version}, good until {format_day(charter.expires_s)} ({days} days).")
     print(f"Root: {root.threshold} of {len(root.keys)} keys must sign:")
     for key in root.keys:

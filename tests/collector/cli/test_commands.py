@@ -293,6 +293,13 @@ def test_a_directory_without_a_collector_is_named_and_stays_as_it_is(
     assert not missing.exists()
 
 
+def test_keys_are_shown_as_json(run: Command) -> None:
+    document = json.loads(run("keys", "show", "--json").out)
+    assert (document["version"], document["threshold"], document["agents"]) == (1, 1, 0)
+    assert document["root_keys"][0] in run("keys", "show").out
+    assert any("root key of the fleet is on this machine" in risk for risk in document["risks"])
+
+
 def test_sources_are_listed_as_json(run: Command, tmp_path: Path) -> None:
     config = tmp_path / "collector.yml"
     config.write_text("corroborate: {sources: [ioda]}\n")
