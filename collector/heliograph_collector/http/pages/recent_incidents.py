@@ -14,6 +14,7 @@ from heliograph_collector.http.incident_document import (
     parse_us,
 )
 from heliograph_collector.http.incident_times import covers_place
+from heliograph_collector.http.onset import find_onset
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.http.pages.incident_text import ENGLISH
 from heliograph_collector.incidents.incident import IncidentKind
@@ -138,8 +139,8 @@ def build_line(incident: IncidentSummary, t: Locale = ENGLISH) -> IncidentLine:
         sentence=sentence,
         lead=lead,
         turns=sentence.removeprefix(lead).strip(),
-        began=incident_text.describe_bracket(incident.started, t=t),
-        started=incident.started.latest,
+        began=incident_text.describe_bracket(find_onset(incident), t=t),
+        started=find_onset(incident).latest,
         ended_us=parse_us(incident.ended.latest)
         if incident.ended and is_confirmed(incident)
         else 0,
