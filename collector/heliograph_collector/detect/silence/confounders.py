@@ -17,7 +17,11 @@ from dataclasses import dataclass
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.silence import witness_statement
 from heliograph_collector.detect.silence.cell_members import select_inside, select_silent
-from heliograph_collector.detect.silence.grid_regions import fail_by_region
+from heliograph_collector.detect.silence.grid_regions import (
+    fail_by_region,
+    have_lost_power,
+    is_rationed_region,
+)
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.silent_ways import group_by_carrier
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
@@ -39,8 +43,6 @@ _RETURNS = 4.0  # … which chance leaves in 2 %; assumed, all of them
 _LONG_S = 480.0  # the longest such time, of few
 _MOST_S = 1_200.0  # after which it is a cut though some come back: few of 60 % would be silent
 _SPREAD_CHANCE = 1e-4  # of so many losses in the rest of the world by churn; assumed
-_RATIONED_US = 7 * DAY_US  # since which lines were without power together; assumed
-_TOGETHER_US = 300 * SECOND_US  # in which the lines of a street go; assumed
 
 
 def are_others_back(
@@ -222,7 +224,8 @@ def is_power_failure(
     Phones have batteries, and a cut of a city's network begins with the mobiles. The fixed lines
     must be of several operators, and live on in no region, or in part of every operator, or in
     whole regions. In one region without phones of ours nothing distinguishes the two; a silent one
-    does. Or the lines of one operator lost power together lately, and do so again.
+    does. Or the lines of one operator lost power together lately, and do so again; or they are all
+    of a region, and power failed by regions lately.
     """
     regional = [s for s in vantages if any(_shares_region(cell, s) for cell in cells)]
     mobile = sum_silent([s for s in regional if s.place.access == "mobile"])
@@ -234,31 +237,36 @@ def is_power_failure(
     is_mute = is_one_region and mobile.votes < limits.witnesses and not mobile.hits
     is_mute &= _are_lines(fixed)
     lives = mobile.votes >= limits.witnesses and mobile.share <= _PHONES_SHARE
-    if lives and _have_lost_power_before(select_silent(cells, vantages)):
+    if lives and _is_rationed(select_silent(cells, vantages), vantages):
         return True
     return (lives or is_mute) and len(silent_networks) > 1 and is_whole
 
 
-def _have_lost_power_before(silent: Sequence[VantagePresence]) -> bool:
-    """Return whether a third of these lines lost power together lately, as where it is rationed.
-
-    The others may be laptops, which live on behind lines that are dead.
+def _is_rationed(silent: Sequence[VantagePresence], vantages: Sequence[VantagePresence]) -> bool:
+    """Return whether lines lost power lately, or others did that are without it by turns.
 
     Streets are without power by turns, so all lines of a small cell may be in one street.
     """
-    if not _are_lines(silent):
+    if not silent or not _are_lines(silent):
         return False
-    times_us = [v.powerless_us for v in silent if v.lost_us - v.powerless_us <= _RATIONED_US]
-    near = [[abs(other - at_us) <= _TOGETHER_US for other in times_us] for at_us in times_us]
-    together = [row for row in near if sum(row) >= THRESHOLDS.witnesses]
-    return 0 < THRESHOLDS.told_share * len(silent) <= len(together)
+    before_us = min(vantage.lost_us for vantage in silent)
+    return have_lost_power(silent, before_us) or _is_region_rationed(silent, vantages)
+
+
+def _is_region_rationed(
+    silent: Sequence[VantagePresence], vantages: Sequence[VantagePresence]
+) -> bool:
+    lines = [v for v in vantages if v.place.access == "fixed"]
+    return _are_lines(silent) and is_rationed_region(lines, silent)
 
 
 def may_be_order(cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]) -> bool:
     """Return whether whole operators of a country fell silent, as by an order or a cable."""
     is_country = any(not cell.scope.region for cell in cells)
+    if not is_country or _is_region_rationed(select_silent(cells, vantages), vantages):
+        return False
     fixed = [v for v in vantages if v.place.access not in ("mobile", "hosting")]
-    return is_country and not _may_be_grid(fixed, THRESHOLDS)
+    return not _may_be_grid(fixed, THRESHOLDS)
 
 
 def _may_be_grid(lines: Sequence[VantagePresence], limits: Thresholds) -> bool:

@@ -1,18 +1,24 @@
 """Grid regions: whether lines fail where a grid fails, or where an order or a cable does.
 
 A grid takes all lines of a region, by whichever operator. An order takes operators, and so does
-a cable.
+a cable. Where one operator has all lines of a region nothing tells these apart but what happened
+lately: where power is rationed, it failed in other regions of the country.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import sum_silent
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 _LIVING_SHARE = 0.34  # of silent lines, up to which a region lives: chance takes some; assumed
+_RATIONED_US = 7 * DAY_US  # since which lines were without power together; assumed
+_TOGETHER_US = 300 * SECOND_US  # in which the lines of a street go; assumed
+_RATIONED_REGIONS = 2  # in which power failed: one may be a storm; assumed
 _OPERATORS = 2  # dead in one region and alive in another: one may fail by itself; assumed
 
 
@@ -34,3 +40,43 @@ def fail_by_region(lines: Sequence[VantagePresence]) -> bool:
 
 def _sum(counts: dict[str, VoteCount], regions: Sequence[str]) -> float:
     return sum(counts[region].votes for region in regions)
+
+
+def have_lost_power(lines: Sequence[VantagePresence], before_us: int) -> bool:
+    """Return whether a third of these lines lost power together lately, as where it is rationed.
+
+    The others may be laptops, which live on behind lines that are dead.
+    """
+    times_us = sorted(
+        v.powerless_us for v in lines if 0 <= before_us - v.powerless_us <= _RATIONED_US
+    )
+    together = sum(_count_near(times_us, at_us) >= THRESHOLDS.witnesses for at_us in times_us)
+    return 0 < THRESHOLDS.told_share * len(lines) <= together
+
+
+def _count_near(times_us: Sequence[int], at_us: int) -> int:
+    """Count the sorted times that are near one of them."""
+    return bisect_right(times_us, at_us + _TOGETHER_US) - bisect_left(
+        times_us, at_us - _TOGETHER_US
+    )
+
+
+def is_rationed_region(lines: Sequence[VantagePresence], silent: Sequence[VantagePresence]) -> bool:
+    """Return whether all lines of one region fell, in a country where power fails by regions.
+
+    Args:
+        lines: The lines of the country.
+        silent: Those that fell silent.
+    """
+    by_region: defaultdict[str, list[VantagePresence]] = defaultdict(list)
+    for line in lines:
+        by_region[line.place.region].append(line)
+    regions = {line.place.region for line in silent}
+    if len(regions) != 1 or "" in regions:
+        return False
+    own = by_region.pop(regions.pop())
+    if sum_silent(own).share < 1.0 - THRESHOLDS.alive_share:
+        return False
+    before_us = min(line.lost_us for line in silent)
+    rationed = [have_lost_power(group, before_us) for group in by_region.values()]
+    return sum(rationed) >= _RATIONED_REGIONS

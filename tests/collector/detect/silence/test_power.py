@@ -260,3 +260,50 @@ def test_lines_of_which_a_third_lost_power_lately_are_held_when_they_fall_again(
     told = detect_silence(signals, at(again_s + 1_200)).incidents
     (held,) = [i for i in told if i.started.latest_us > at(again_s)]
     assert (held.state, held.held) == (IncidentState.SUSPECTED, ("power",))
+
+
+DISTRICTS = {
+    region: people(VantageLocation("KZ", region, 301 + number, "fixed"), 8)
+    for number, region in enumerate(REGIONS)
+}
+
+
+def _shed_by_turns(rng: Random, turns: int) -> Signals:
+    signals = live(
+        [line for lines in DISTRICTS.values() for line in lines] + PHONES + world(),
+        Random(3),
+        16,
+        churn=0.0,
+    )
+    for number, region in enumerate(REGIONS[:turns]):
+        since_s = ONSET + number * 2 * HOUR
+        signals += _shed(DISTRICTS[region], since_s, since_s + 1.5 * HOUR, rng)
+    return signals
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_districts_without_power_by_turns_are_held_from_the_third(seed: int) -> None:
+    """Each has one operator, whose lines all fall silent while phones live."""
+    third_s = ONSET + 4 * HOUR
+    signals = _shed_by_turns(Random(seed), 4)
+    told = detect_silence(signals, at(third_s + 1_800)).incidents
+    (held,) = [i for i in told if i.started.latest_us > at(third_s)]
+    assert (held.state, held.held) == (IncidentState.SUSPECTED, ("power",))
+    over = confirmed(detect_silence(signals, at(ONSET + 9 * HOUR)).incidents)
+    assert {incident.kind for incident in over} == {IncidentKind.POWER}
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_an_operator_is_cut_where_power_is_not_rationed_or_part_of_its_region_lives(
+    turns: int,
+) -> None:
+    """One failure is a storm; and where power is rationed, another operator's lines live."""
+    rng = Random(5)
+    signals = _shed_by_turns(rng, turns)
+    cut_s = ONSET + 6 * HOUR
+    fallen = DISTRICTS[REGIONS[3]]
+    others = people(VantageLocation("KZ", REGIONS[3], 201, "fixed"), 6) if turns > 1 else []
+    signals += live(others, Random(4), 16, churn=0.0) + drop(fallen, cut_s, rng)
+    told = detect_silence(signals, at(cut_s + 600)).incidents
+    (cut,) = [i for i in told if i.started.latest_us > at(cut_s)]
+    assert (cut.state, cut.kind) == (IncidentState.CONFIRMED, IncidentKind.SILENCE)
