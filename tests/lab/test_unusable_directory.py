@@ -7,7 +7,7 @@ from support.small_disk import told_by
 CURES = (
     "make it writable", "free space", "make room", "let this user write", "let the agent reach",
 )  # fmt: skip
-WORKS_ON_A_FULL_DISK = ("agent status", "agent status --json", "--yes")  # writes no byte
+WORKS_ON_A_FULL_DISK = ("agent status", "agent status --json", "--yes", "pause")  # writes no byte
 
 
 def test_each_command_names_the_place_and_the_cure(tmp_path: Path) -> None:

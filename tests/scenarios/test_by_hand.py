@@ -123,6 +123,8 @@ def test_what_a_stick_must_not_do(hands: Hands, tmp_path: Path) -> None:
     whole = hands.stick.read_bytes()
 
     other = tmp_path / "other"
+    other.mkdir()
+    ask(collector("invite", "--data", other))  # makes its keys
     _, said = failing(collector("import", "bundle", hands.stick, "--data", other))
     assert "is sealed to another collector" in said
 
