@@ -20,6 +20,7 @@ from enum import Enum
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import (
     confounders,
+    entrance_view,
     late_networks,
     merging,
     renewal,
@@ -34,12 +35,8 @@ from heliograph_collector.detect.silence.burst_test import (
 )
 from heliograph_collector.detect.silence.cell_members import select_silent
 from heliograph_collector.detect.silence.daily_routine import are_off_by_routine, confirm_or_hold
-from heliograph_collector.detect.silence.entrance_view import (
-    EntranceView,
-    have_ways_fallen,
-    view_entrance,
-)
 from heliograph_collector.detect.silence.evasion import EvasionTest, collect_reports, note_moves
+from heliograph_collector.detect.silence.other_causes import list_extended
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.steadiness import are_steady, is_flapping
@@ -147,7 +144,7 @@ class _Evaluation:
         self._evasion = EvasionTest(*where, candidate.replays, now_us)
         lost_by = {vantage.lost_by for vantage in silent if not vantage.deferred}
         self._others = merging.list_others(outages, candidate.dark, candidate.country, lost_by)
-        self._extended = merging.list_extensible(self._others, now_us, self._limits)
+        self._extended = list_extended(self._others, presence, candidate.burst_us, now_us)
         self._open = merging.OpenOutages(outages, self._others, self._extended, presence, now_us)
         candidate.from_us = min([candidate.burst_us, *(o.from_us for o in self._extended)])
         self._voters = CountryVoters(presence, candidate.country, candidate.from_us, now_us)
@@ -168,7 +165,7 @@ class _Evaluation:
         self._is_transit = witnesses.may_be_transit
         is_waiting = self._is_transit and self._evasion.may_be_transit(self._voters)
         is_common = witnesses.is_hit and not confounders.are_others_back(*where, self._now_us)
-        has_fallen = have_ways_fallen(*where[:2], candidate.burst_us, self._now_us)
+        has_fallen = entrance_view.have_ways_fallen(*where[:2], candidate.burst_us, self._now_us)
         candidate.gated = has_fallen or (is_waiting if self._is_transit else is_common)
         if has_fallen or (candidate.gated and not self._is_transit):
             return self._withdraw_if_late(CandidateOutcome.GATED)
@@ -271,8 +268,8 @@ class _Evaluation:
             return self._suspect()
         where = self._presence, self._candidate.country
         users = witness_statement.hear_witnesses(*where, since_us, blocked.carrier)
-        view = view_entrance(*where, blocked.carrier, self._burst_us)
-        if users.is_hit or view is EntranceView.FELL:
+        view = entrance_view.view_entrance(*where, blocked.carrier, self._burst_us)
+        if users.is_hit or view is entrance_view.EntranceView.FELL:
             return self._withdraw_if_late(CandidateOutcome.GATED)
         if users.begun and self._evasion.is_early:
             return CandidateOutcome.PENDING  # it may fail in one country after another
@@ -285,7 +282,9 @@ class _Evaluation:
         outage = self._update_outage(cells, certainty, group)
         outage.carrier = blocked.carrier
         silenced = select_silent(cells, group)
-        return self._publish_blocked(outage, silenced, is_seen=view is EntranceView.LIVES)
+        return self._publish_blocked(
+            outage, silenced, is_seen=view is entrance_view.EntranceView.LIVES
+        )
 
     def _publish_blocked(
         self, own: OutageEpisode, silenced: Iterable[VantagePresence], *, is_seen: bool

@@ -1,0 +1,90 @@
+"""Other causes: whether a power failure begins beside a cut, or a cut beside a power failure.
+
+Theory of operation. A cut that rolls out within two hours is one incident, so what falls then
+extends an open one. But lines that fall as by a grid, in a region that the cut spared, are not
+confirmed by that cut: they are held as a power failure, as they would be without it. And what falls
+elsewhere beside a power failure is no part of that one: it is decided by itself. Where phones of
+the region are in the cut already, as where a city loses first these and then its lines, or where
+whole operators of the country fall, the new cells extend the cut as ever.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.cell_members import select_silent
+from heliograph_collector.detect.silence.merging import list_extensible
+from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_votes import (
+    count_silent,
+    select_established,
+    sum_silent,
+)
+from heliograph_collector.detect.stats.localization import localize
+from heliograph_collector.incidents.incident import HoldReason, IncidentKind
+from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.thresholds import Thresholds
+
+_OUTSIDE_SHARE = 0.5  # of the new silences, in regions that the power failure spared; assumed
+
+
+def list_extended(
+    outages: Iterable[OutageEpisode], presence: PresenceTracker, burst_us: int, now_us: int
+) -> list[OutageEpisode]:
+    """List the recent outages that a burst of silences extends, as one cause may explain both."""
+    recent = list_extensible(outages, now_us, presence.limits)
+    return [o for o in recent if not _has_other_cause(o, presence, burst_us, now_us)]
+
+
+def _has_other_cause(
+    outage: OutageEpisode, presence: PresenceTracker, burst_us: int, now_us: int
+) -> bool:
+    is_power = outage.kind is IncidentKind.POWER or HoldReason.POWER in outage.held
+    is_cut = outage.kind is IncidentKind.SILENCE and outage.confirmed_us is not None
+    if not (is_power or is_cut):
+        return False
+    limits = presence.limits
+    people = presence.list_recent(outage.country, outage.from_us)
+    voters, _ = select_established(people, now_us, limits, limits.witnesses)
+    spared = [v for v in voters if not outage.holds(v.place)]
+    recent = [v for v in spared if v.is_live or v.lost_us >= burst_us]
+    cells = localize(count_silent(recent), limits.confirm_share, limits.burst, limits)
+    if not cells:
+        return False
+    vantages = _select_comparable(cells, voters, spared, limits)
+    is_like_power = confounders.is_power_failure(cells, vantages, limits)
+    if is_power:  # the last region of a grid that fails may look like an order
+        return not is_like_power and _is_elsewhere(outage, cells, recent)
+    return is_like_power and not confounders.may_be_order(cells, vantages)
+
+
+def _select_comparable(
+    cells: Sequence[AffectedCell],
+    voters: Sequence[VantagePresence],
+    spared: Sequence[VantagePresence],
+    limits: Thresholds,
+) -> Sequence[VantagePresence]:
+    """Select whom to compare the lines with; phones that the outage holds say nothing of a grid.
+
+    Unless they are all phones of the region: then its lines follow them.
+    """
+    phones = [v for v in spared if v.place.access == "mobile" and _is_near(cells, v)]
+    are_enough = sum_silent(phones).votes >= limits.witnesses
+    return spared if are_enough else voters
+
+
+def _is_near(cells: Collection[AffectedCell], vantage: VantagePresence) -> bool:
+    return any(cell.scope.region in ("", vantage.place.region) for cell in cells)
+
+
+def _is_elsewhere(
+    outage: OutageEpisode, cells: Sequence[AffectedCell], recent: Iterable[VantagePresence]
+) -> bool:
+    """Return whether most of what falls now is in regions that the outage spared."""
+    regions = {part.scope.region for part in outage.parts}
+    if "" in regions:
+        return False
+    fallen = select_silent(cells, recent)
+    outside = [v for v in fallen if v.place.region not in regions]
+    return len(outside) > _OUTSIDE_SHARE * len(fallen)
