@@ -128,7 +128,8 @@ class Testimony:
             return False
         if self.vantage.power_failed or self._is_told(self.vantage.powerless_us):
             return True
-        return self.report is not None and not self.report.alive
+        is_rebooted = self.report is not None and not self.report.alive
+        return is_rebooted and not self.vantage.ran_alone
 
     @property
     def has_booted(self) -> bool:

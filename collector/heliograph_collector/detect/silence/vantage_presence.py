@@ -65,7 +65,8 @@ class VantagePresence:
     on_battery: bool | None = None
     battery_us: int = 0  # when it went from mains to its battery; 0: not so
     lost_on_battery: bool = False  # it went to its battery before its loss
-    rebooted: bool = False  # its machine began in its last silence
+    rebooted: bool = False  # its machine began in its last silence …
+    ran_alone: bool = False  # … and ran for an hour before it was back
     powerless_us: int = 0  # when it was lost last in a silence in which its power failed
     booted_us: int = 0  # when it came back last as its machine began
     left_us: int = 0  # its last goodbye
@@ -121,9 +122,11 @@ class VantagePresence:
         """Return whether it fell silent because its power failed.
 
         A machine that measured in the silence and began again later was restarted, or switched off
-        for a night: in a cut of days nearly all are.
+        for a night: in a cut of days nearly all are. One that ran for an hour before its line was
+        back would have measured in it, whatever it tells: lines follow the power in minutes.
         """
-        return self.lost_on_battery or (self.rebooted and not self.has_measured)
+        is_of_power = self.rebooted and not self.has_measured and not self.ran_alone
+        return self.lost_on_battery or is_of_power
 
     @property
     def telling_us(self) -> int:
@@ -190,6 +193,7 @@ class VantagePresence:
         self.lost_by = self.witness.carrier
         self.lost_on_battery = self.battery_us > 0 and at_us - self.battery_us <= _POWER_US
         self.rebooted = False
+        self.ran_alone = False
 
     def mark_evaded(self, heard_us: int, at_us: int) -> None:
         """Mark the loss of a session in place of which it has one by another carrier already."""
@@ -234,6 +238,7 @@ class VantagePresence:
             is_known = signal.uptime_s is not None
             is_rebooted = is_known and (signal.uptime_s or 0) * SECOND_US < silent_us
             self.rebooted = is_rebooted
+            self.ran_alone = is_rebooted and (signal.uptime_s or 0) * SECOND_US >= LONG_US
             self.powerless_us = self.lost_us if self.power_failed else self.powerless_us
             if is_rebooted and silent_us > BRIEF_US:
                 self._note_shutdown()

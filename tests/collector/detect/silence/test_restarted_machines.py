@@ -1,0 +1,39 @@
+"""A machine that began long before its line came back tells of no power failure."""
+
+from random import Random
+
+import pytest
+
+from heliograph_collector.detect import detect_silence
+from heliograph_collector.incidents.incident import IncidentKind
+from heliograph_collector.model.signals import OfflineReport, VantageArrival
+from support.presence_model import at, confirmed, country, drop, live, world
+
+HOUR = 3_600.0
+ONSET = 2 * HOUR
+BACK = ONSET + 9 * HOUR
+HOME = country(each=3)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    ("ran_s", "kind"),
+    [((1.2 * HOUR, 8 * HOUR), IncidentKind.SILENCE), ((60, 900), IncidentKind.POWER)],
+    ids=["restarted in a cut", "began with the grid"],
+)
+def test_reboots_tell_of_the_power_only_where_lines_followed_them(
+    seed: int, ran_s: tuple[float, float], kind: IncidentKind
+) -> None:
+    """Two thirds had rebooted and tell of no measurement; up to version 114 both were power."""
+    rng = Random(seed)
+    signals = live(HOME + world(), rng, 14, churn=1.0) + drop(HOME, ONSET, rng)
+    for number, vantage in enumerate(HOME):
+        back_s = BACK + rng.uniform(0, 120)
+        is_restarted = number % 3 > 0
+        uptime_s = int(rng.uniform(*ran_s)) if is_restarted else 900_000
+        signals.append(VantageArrival(at(back_s), vantage, uptime_s=uptime_s))
+        told = at(back_s + 3), vantage.nym, at(ONSET + 20), at(back_s)
+        online = None if is_restarted else False
+        signals.append(OfflineReport(*told, alive=not is_restarted, online=online))
+    (incident,) = confirmed(detect_silence(signals, at(BACK + HOUR)).incidents)
+    assert incident.kind is kind
