@@ -89,6 +89,7 @@ class CountryView:
     too_much: bool = False
     has_days: bool = False  # the history has the last day or the one in progress
     names: NetworkNamer
+    titles: Mapping[str, str]  # of all services, also of those that nobody tests any more
     last_days: tuple[str, str] = ("", "")  # as of a `SubjectView`
 
 
@@ -112,9 +113,7 @@ def render_country(
     country_snapshot = replace(
         snapshot, columns=tuple(c for c in snapshot.columns if c.group.country == country)
     )
-    groups = [
-        group for group in _build_groups(timeline, country_snapshot, view.names, t) if group.rows
-    ]
+    groups = [group for group in _build_groups(timeline, country_snapshot, view, t) if group.rows]
     lanes = timeline_rows.draw_lanes(view.incidents, timeline.starts, t)
     headline = _choose_headline(country_snapshot, view, t)
     ended = find_just_ended(view.recent, snapshot.at_us)
@@ -251,7 +250,7 @@ def _describe_below(
 
 
 def _build_groups(
-    timeline: CountryTimeline, country_snapshot: Snapshot, names: NetworkNamer, t: Locale
+    timeline: CountryTimeline, country_snapshot: Snapshot, view: CountryView, t: Locale
 ) -> list[RowGroup]:
     # 0, an unknown network, comes last
     numbers = sorted(timeline.networks, key=attrgetter("asn"))
@@ -260,7 +259,7 @@ def _build_groups(
 
     def build_network_rows(accesses: Sequence[str]) -> list[CountryRow]:
         return [
-            _build_network_row(g, track, timeline, names, t)
+            _build_network_row(g, track, timeline, view.names, t)
             for g, track in networks
             if g.access in accesses
         ]
@@ -268,7 +267,8 @@ def _build_groups(
     other_accesses = sorted({group.access for group in timeline.networks} - {"mobile", "fixed"})
     return [
         RowGroup(
-            title=t("country.services"), rows=_build_service_rows(timeline, country_snapshot, t)
+            title=t("country.services"),
+            rows=_build_service_rows(timeline, country_snapshot, view.titles, t),
         ),
         RowGroup(title=t("country.networks_mobile"), rows=build_network_rows(["mobile"])),
         RowGroup(title=t("country.networks_fixed"), rows=build_network_rows(["fixed"])),
@@ -280,14 +280,14 @@ def _build_groups(
 
 
 def _build_service_rows(
-    timeline: CountryTimeline, country_snapshot: Snapshot, t: Locale
+    timeline: CountryTimeline, country_snapshot: Snapshot, titles: Mapping[str, str], t: Locale
 ) -> list[CountryRow]:
     """Build service rows; reachable ones mention the blocked and the silent networks.
 
     The majority of a country's vantages may reach what one operator blocks, and a vote for a
     service says nothing about the networks that are silent.
     """
-    titles = dict(country_snapshot.services)
+    titles = {**titles, **dict(country_snapshot.services)}
     share = SilentShare(
         networks=sum(track.present is BinMark.SILENT for track in timeline.networks.values()),
         of=len(timeline.networks),

@@ -139,6 +139,7 @@ class PageRoutes:
             too_much=is_too_much,
             has_days=has_days,
             names=self._feed.network_names,
+            titles=self._feed.services,
             last_days=("", "")
             if any(column.group.country == code for column in snapshot.columns)
             else await find_last_days(self._feed, build_country(code, t), t),
