@@ -129,6 +129,7 @@ class CountryService:
         limits = self.limits
         voters = new_voters.pseudonyms
         self._add_evidence(votes, new_voters, rate, usual)
+        self.flapping.note_elsewhere(down=down, is_blocked=bool(self.confirmed))
         for episode in self._open_episodes():
             episode.flapping = self.flapping.prevail_in(episode, votes, usual, now_us, limits)
             is_same = down and others.mostly_fail_like(episode)

@@ -87,6 +87,7 @@ class FlappingVantages:
 
     tests: dict[str, RecentTests] = field(default_factory=dict)  # by pseudonym
     bins: int = 0  # in a row in which cells flapped
+    was_down: bool = False  # the service was down elsewhere in the bin before
 
     def record_tests(self, votes: Iterable[ServiceVote]) -> None:
         """Record the new votes of a bin."""
@@ -99,6 +100,19 @@ class FlappingVantages:
                 recent.add(vote)
                 if not recent.bits:
                     del self.tests[pseudonym]
+
+    def note_elsewhere(self, *, down: bool, is_blocked: bool) -> None:
+        """Forget the tests of a time in which the service was down elsewhere, once it is over.
+
+        They failed a share of the time everywhere, and those of one city are back last by chance.
+
+        Args:
+            down: It is down elsewhere.
+            is_blocked: A block or a partial of it was told here, which lasts by these tests.
+        """
+        if self.was_down and not down and not is_blocked:
+            self.tests.clear()
+        self.was_down = down
 
     def always_fails(self, pseudonym: str) -> bool:
         """Return whether a vantage's tests fail since some moment, and not by chance."""

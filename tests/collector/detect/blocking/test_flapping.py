@@ -177,3 +177,15 @@ def test_tests_before_a_block_was_told_do_not_end_it() -> None:
     after = [ServiceVote(at(65), v, "telegram", cause) for v in people]
     episode.check_recovery(after, after, at(80))
     assert not episode.is_open
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_outage_of_the_service_leaves_no_partial_of_a_city(seed: int) -> None:
+    """Most tests failed everywhere for four hours; soon after it a few fail in one city."""
+    city = [w for w in country(each=1) if w.place.region == "ALA"]
+    votes = []
+    for at_us, vote in list_votes(seed, lambda w: 0.8):
+        is_late = at(END + 600) <= at_us < at(END + 1_080) and vote.witness in city[:3]
+        failing = replace(vote, standing=VoteValue.BLOCKED, layer="tls", method="timeout")
+        votes.append((at_us, failing if is_late else vote))
+    assert replay(votes) == []
