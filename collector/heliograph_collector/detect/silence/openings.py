@@ -174,16 +174,24 @@ def _find_slow(
     is_told = any(_count_told(vantages, (turn,), limits) >= enough for turn in told)
     if is_told or count.hits < max(limits.burst, enough, told_votes):
         return None
+    lately = [s for s in returned if s.back_us >= now_us - _STRAGGLE_US] if told else returned
+    if told and _count_returned(vantages, lately, limits).hits < _MORE_SHARE * count.votes:
+        return None  # since the last opening some are back by themselves
     held_us = now_us - int(limits.back_hold_s * SECOND_US)
     lasting = [s for s in returned if s.back_us <= held_us]
     has_lasted = _count_returned(vantages, lasting, limits).share >= _LASTING_SHARE
+    seen_us = held_us if has_lasted else now_us
     first_us = min(s.back_us for s in returned)
+    return Returns(seen_us, first_us, _date_returns(lately, told), tuple(told))
+
+
+def _date_returns(lately: Sequence[VantagePresence], told: Sequence[PhaseChange]) -> int:
+    """Return when those began to be back of whom no opening told."""
     cells = [part.scope for turn in told for part in turn.parts]
-    untold = [s for s in returned if not any(scope.includes(s.place) for scope in cells)]
+    untold = [s for s in lately if not any(scope.includes(s.place) for scope in cells)]
     told_us = max((turn.when.latest_us for turn in told), default=0)
-    later = untold or [s for s in returned if s.back_us > told_us]
-    dated_us = min((s.back_us for s in later), default=first_us)
-    return Returns(held_us if has_lasted else now_us, first_us, dated_us, tuple(told))
+    later = untold or [s for s in lately if s.back_us > told_us] or lately
+    return min(s.back_us for s in later)
 
 
 def _count_told(
