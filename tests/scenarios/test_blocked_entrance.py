@@ -53,6 +53,7 @@ SECOND = Entrance(carrier=Carrier.STREAM, host="second.example", port=443)
 KNOWN_S = 60 * DAY_US // SECOND_US
 WITHIN_US = 300 * SECOND_US  # design/detection.md
 STEP_S = 5  # of the clock; one of ten seconds would be a stall of the collector
+CHECK_S = 0.001  # between two looks at the clock
 A_CONNECTION = 8  # sessions that the collector allows on one
 OTHERS = ("XA", "XB", "XC")
 ACTORS = [
@@ -178,6 +179,7 @@ class World:
         for _ in range(0, seconds, STEP_S):
             self.run.clock.advance_us(STEP_S * SECOND_US)
             await asyncio.gather(*(person.beat() for person in (self.control, *self.people)))
+            await asyncio.sleep(2 * CHECK_S)  # the next look at the clock is due before that
             await self.run.look()
 
 
@@ -194,7 +196,7 @@ async def open_world(data: Path, countries: Sequence[str]) -> AsyncIterator[Worl
     async with AsyncExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         # Each step of the clock is seen by itself: two together would be a stall of the collector.
-        patch.setattr(collector_faults, "CHECK_INTERVAL_S", 0.001)
+        patch.setattr(collector_faults, "CHECK_INTERVAL_S", CHECK_S)
         opening = ingest_server(data, clock=clock, wrap=make_prompt, **settings)
         server = await stack.enter_async_context(opening)
         now_s = clock.wall_us() // SECOND_US

@@ -15,6 +15,7 @@ from heliograph.observation import Http
 from heliograph_collector.cli import main
 from heliograph_collector.cli.list_actions import import_lists
 from heliograph_collector.config.settings import Config
+from heliograph_collector.fleet import Fleet
 from heliograph_collector.fleet.plain_lists import open_lists
 from heliograph_collector.fleet.signed_lists import ListsError, SignedLists
 from heliograph_collector.judge.fingerprints.library import FingerprintLibrary
@@ -248,9 +249,9 @@ def test_what_is_changed_in_the_file_is_left_out(
 def test_plain_files_of_an_earlier_version_are_signed_once(
     two: Collectors, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    two.run("operator", "keys", "show")  # a collector that never imported by this version
     directory = tmp_path / "operator" / "fingerprints"
-    directory.mkdir()
+    directory.mkdir(parents=True)
+    Fleet(tmp_path / "operator").close()  # a collector that never imported by this version
     (directory / "old.csv").write_text(HEAD + ROW.format(name="old"))
     (directory / "bad.csv").write_text("name\n")
     open_lists(tmp_path / "operator", HandClock(), PlainFormat())

@@ -28,6 +28,7 @@ from heliograph_collector.detect.silence.brackets import Watch, bracket_end
 from heliograph_collector.detect.silence.cell_members import select_inside
 from heliograph_collector.detect.silence.entrance_view import EntranceView, view_entrances
 from heliograph_collector.detect.silence.explanation import are_links_told, weigh_evidence
+from heliograph_collector.detect.silence.lapsed_words import find_lapse, may_lapse, select_current
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.refutation import is_refuted
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
@@ -89,6 +90,7 @@ class OutageEpisode:
     needed: float = 0.0  # live votes before its end, if its silent vantages are unknown
     is_refuted: bool = False  # its sessions only broke and came back
     is_doubted: bool = False  # by nothing but those who say that their links work
+    lapsed_us: int = 0  # what was told of links until then holds no longer (lapsed_words.py)
     is_routine: bool = False  # it is held because its machines are switched off at this time
     _clear_us: int | None = None
     _last: tuple[AffectedCell, ...] = ()
@@ -177,6 +179,7 @@ class OutageEpisode:
         if is_refuted(self, presence, now_us):
             self._refute(now_us)
             return
+        self._drop_lapsed(presence, now_us)
         silenced = self._list_silenced(presence, now_us)
         told_us = self.kinds[-1].at_us if self.kinds else self.suspected_us
         has_decided = self.is_block and now_us - told_us > _TELLING_US
@@ -208,6 +211,14 @@ class OutageEpisode:
             self.explain_as(kind, now_us)
         else:
             self._explain_as_block(presence, silenced, now_us)
+
+    def _drop_lapsed(self, presence: PresenceTracker, now_us: int) -> None:
+        """Confirm a cut again once all who left it in doubt have fallen silent by another way."""
+        if self.is_doubted and self.state is IncidentState.SUSPECTED:
+            self.lapsed_us = find_lapse(self.replays, self.turns, presence, now_us)
+            if self.lapsed_us:
+                self.confirm(now_us)
+        self.replays = select_current(self.replays, self.lapsed_us)
 
     def _doubt_cut(self, silenced: Sequence[VantagePresence], now_us: int) -> None:
         """Confirm a cut no longer of which too many say that their links work."""
@@ -314,7 +325,9 @@ class OutageEpisode:
             return has_votes and self._is_clearing(vantages, now_us, presence)
         self._clear_us = None
         self._last = dark_cells
-        return not self.is_block and self._detect_opening(vantages, now_us, presence, other_outages)
+        where = vantages, now_us, presence, other_outages
+        may_be_open = not self.is_block and self._detect_opening(*where)
+        return may_be_open or (self.is_doubted and may_lapse(self.turns, now_us))
 
     def add_replay(self, replay: OfflineReport) -> None:
         """Add the report of one of its vantages, which may decide what it was."""
