@@ -43,6 +43,8 @@ _WAIT_US = 300 * SECOND_US  # time to detect a block of the collector; design/de
 _RECENT_US = 60 * SECOND_US  # since which one found another way, else they have ceased; assumed
 _DARK_SHARE = 0.9  # of those that fell, a few of whom fell by chance and are back; assumed
 _APART_CHANCE = 1e-3  # that nobody of a country finds the way that others find; assumed
+_FRESH_US = 900 * SECOND_US  # a block: a censor may look for the next entrance; assumed
+_EVADERS_SHARE = 0.2  # of those that fell silent, who had come by another way; assumed
 _EVADED_SHARE = 0.02  # of those that fell silent; in a cut nobody finds another way; assumed
 
 
@@ -82,7 +84,8 @@ class EvasionTest:
 
         A few who lie delay a cut for as long as a few who come back do.
         """
-        return self.is_early and (self.is_doubted or (self._is_evading and self._have_evaded))
+        is_seen = self.is_doubted or (self._is_evading and self._have_evaded)
+        return self.is_early and (is_seen or self._are_evaders)
 
     @cached_property
     def is_doubted(self) -> bool:
@@ -136,6 +139,17 @@ class EvasionTest:
             )
             and is_established(v.witness, self.now_us, self.presence.limits)
         ]
+
+    @property
+    def _are_evaders(self) -> bool:
+        """Return whether some had just found this way past a block, and may find the next one."""
+        since_us = self.since_us - _FRESH_US
+        evaders = [
+            v.is_silent and v.home != "" and v.left_home_us >= since_us for v in self._silenced
+        ]
+        pairs = zip((v.witness for v in self._silenced), evaders, strict=True)
+        share = sum_votes(count_votes(pairs, self.presence.limits.nat_votes)).share
+        return sum(evaders) >= self.presence.limits.witnesses and share >= _EVADERS_SHARE
 
     @property
     def _is_evading(self) -> bool:

@@ -1,61 +1,63 @@
 """Lapsed words: what people told of their links before they fell silent again, all at once.
 
 Theory of operation. While one entrance is blocked, who finds another way tells that links work, and
-nobody can in a cut. But where nearly all who told it fall silent by the other way too, in a later
-phase of the same outage, their words are of a time that is over: a state that blocks us first may
-cut the country next. Had it blocked the second way alone, some would tell that by a third within
-the time that it takes to detect a block of the collector. Where none did, whatever was told of
-links up to then lapses, also by those who tell it when they are back. People who go to bed one by
-one are no phase, and keep their word.
+nobody can in a cut. But where nearly all who told it fall silent by the other way too, within
+minutes, and others keep that way, their words are of a time that is over: a state that blocks us
+first may cut the country next. Had it blocked the second way alone, some would tell that by a third
+within the time that it takes to detect a block of the collector. Where none did, whatever was told
+of links up to then lapses, also by those who tell it when they are back. People who go to bed one
+by one keep their word.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from heliograph.units import MINUTE_US
+from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.incidents.incident import Bracket, PhaseChange, PhaseDirection
+from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.model.signals import OfflineReport
 
 _ALL_SHARE = 0.9  # of those who told: a few stay, as by a satellite; assumed
+_TOGETHER_US = 3 * MINUTE_US  # in which eight of ten of them are lost again; assumed
 _WAIT_US = 5 * MINUTE_US  # time to detect a block of the collector; design/detection.md
 _LOOK_US = MINUTE_US  # after that, so that it is looked at once more
 
 
 def find_lapse(
-    reports: Mapping[str, OfflineReport],
-    phases: Iterable[PhaseChange],
-    presence: PresenceTracker,
-    now_us: int,
+    reports: Mapping[str, OfflineReport], presence: PresenceTracker, country: str, now_us: int
 ) -> int:
     """Return until when what was told of links holds no longer; 0 if it holds.
 
     Args:
-        reports: What vantages told of an outage, by pseudonym.
-        phases: Of the outage.
+        reports: What vantages of a country told of an outage, by pseudonym.
         presence: Who is here.
+        country: The country.
         now_us: The time of the evaluation.
     """
-    told = {nym: presence.vantages[nym] for nym, report in reports.items() if report.online}
-    again = [v for nym, v in told.items() if _is_silent_again(v, reports[nym])]
-    if len(again) < max(presence.limits.witnesses, _ALL_SHARE * len(told)):
+    again = _list_silent_again(reports, presence)
+    told = sum(bool(report.online) for report in reports.values())
+    if len(again) < max(presence.limits.witnesses, _ALL_SHARE * told):
         return 0
-    cut = _find_last_cut(phases)
-    if cut is None or now_us - cut.latest_us < _WAIT_US:
+    heard_us = [vantage.heard_us for vantage in again]
+    is_together = quantile(heard_us, 0.9) - quantile(heard_us, 0.1) <= _TOGETHER_US
+    if not is_together or now_us - max(vantage.lost_us for vantage in again) < _WAIT_US:
         return 0
-    in_phase = sum(vantage.lost_us >= cut.earliest_us for vantage in again)
-    return cut.latest_us if in_phase >= _ALL_SHARE * len(again) else 0
+    return 0 if have_ways_fallen(presence, country, min(heard_us), now_us) else max(heard_us)
 
 
-def may_lapse(phases: Iterable[PhaseChange], now_us: int) -> bool:
+def may_lapse(reports: Mapping[str, OfflineReport], presence: PresenceTracker, now_us: int) -> bool:
     """Return whether it is too early to see whether what was told lapses."""
-    cut = _find_last_cut(phases)
-    return cut is not None and now_us - cut.latest_us <= _WAIT_US + _LOOK_US
+    last_us = max((v.lost_us for v in _list_silent_again(reports, presence)), default=0)
+    return now_us - last_us <= _WAIT_US + _LOOK_US
 
 
-def _find_last_cut(phases: Iterable[PhaseChange]) -> Bracket | None:
-    cuts = [phase.when for phase in phases if phase.way is PhaseDirection.CUT]
-    return cuts[-1] if cuts else None
+def _list_silent_again(
+    reports: Mapping[str, OfflineReport], presence: PresenceTracker
+) -> list[VantagePresence]:
+    """List who told of a link that works, and fell silent after that."""
+    told = ((presence.vantages[nym], report) for nym, report in reports.items() if report.online)
+    return [v for v, r in told if v.is_silent and not v.deferred and r.at_us < v.lost_us]
 
 
 def select_current(
@@ -67,8 +69,3 @@ def select_current(
         for nym, report in reports.items()
         if not report.online or (report.measured_us or report.since_us) > lapsed_us
     }
-
-
-def _is_silent_again(vantage: VantagePresence, report: OfflineReport) -> bool:
-    is_away = vantage.is_silent and not vantage.deferred
-    return is_away and report.at_us < vantage.lost_us

@@ -215,7 +215,7 @@ class OutageEpisode:
     def _drop_lapsed(self, presence: PresenceTracker, now_us: int) -> None:
         """Confirm a cut again once all who left it in doubt have fallen silent by another way."""
         if self.is_doubted and self.state is IncidentState.SUSPECTED:
-            self.lapsed_us = find_lapse(self.replays, self.turns, presence, now_us)
+            self.lapsed_us = find_lapse(self.replays, presence, self.country, now_us)
             if self.lapsed_us:
                 self.confirm(now_us)
         self.replays = select_current(self.replays, self.lapsed_us)
@@ -327,7 +327,7 @@ class OutageEpisode:
         self._last = dark_cells
         where = vantages, now_us, presence, other_outages
         may_be_open = not self.is_block and self._detect_opening(*where)
-        return may_be_open or (self.is_doubted and may_lapse(self.turns, now_us))
+        return may_be_open or (self.is_doubted and may_lapse(self.replays, presence, now_us))
 
     def add_replay(self, replay: OfflineReport) -> None:
         """Add the report of one of its vantages, which may decide what it was."""

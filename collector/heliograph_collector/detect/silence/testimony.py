@@ -69,6 +69,13 @@ class Testimony:
         return self._came_another_way
 
     @property
+    def told_way(self) -> str:
+        """Return the carrier that its words are of: not one that it lost after it had told them."""
+        vantage = self.vantage
+        is_old = self.report is not None and self.report.at_us < vantage.lost_us
+        return vantage.home if vantage.is_silent and is_old and vantage.home else vantage.lost_by
+
+    @property
     def is_settled(self) -> bool:
         """Return whether it claims that from the network that it was lost in, and is still here."""
         vantage = self.vantage

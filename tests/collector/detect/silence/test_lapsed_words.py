@@ -17,6 +17,7 @@ from support.presence_model import Signals, at, country, live, world
 
 ONSET = 7_200.0
 CUT = ONSET + 240
+LATER_CUT = ONSET + 420  # by then the block is told
 ENTRANCES = ("session/0", "session/1", "session/2")
 
 
@@ -33,17 +34,19 @@ def _find_way(vantage: VantageRef, heard_s: float, back_s: float, entrance: str)
     return [VantageArrival(at(back_s), replace(vantage, carrier=entrance)), told]
 
 
-def _block_first(rng: Random) -> tuple[Sequence[VantageRef], Signals]:
-    """All lose their entrance; every third has found the second before the cut. Returns these."""
+def _block_first(
+    rng: Random, every: int = 3, within_s: float = 190
+) -> tuple[Sequence[VantageRef], Signals]:
+    """All lose their entrance; some have found the second before the cut. Returns these."""
     people, others = country(each=3), world()
     first = [replace(v, carrier=ENTRANCES[0]) for v in people + others]
     signals = live(first, rng, ONSET / 3_600, churn=1.0)
-    finders = first[: len(people) : 3]
+    finders = first[: len(people) : every]
     for vantage in first[: len(people)]:
         heard_s = ONSET + rng.uniform(0, 20)
         signals.append(_lose(vantage, heard_s))
         if vantage in finders:
-            back_s = heard_s + rng.uniform(60, 190)
+            back_s = heard_s + rng.uniform(60, within_s)
             signals += _find_way(vantage, heard_s, back_s, ENTRANCES[1])
     return finders, signals
 
@@ -65,6 +68,20 @@ def test_cut_after_a_block_of_our_address_is_told_within_ten_minutes() -> None:
         assert (cut.confirmed_us or 0) <= at(CUT + 600), seed
 
 
+def test_cut_after_a_block_that_was_told_is_an_incident_beside_it() -> None:
+    """Up to version 118 it was a phase of the block."""
+    for seed in draw_seeds(4):
+        rng = Random(seed)
+        finders, signals = _block_first(rng, every=2, within_s=380)
+        signals += [_lose(v, LATER_CUT + rng.uniform(0, 30)) for v in finders]
+        (cut,) = _list_cuts(signals, LATER_CUT + 6 * 3_600)
+        assert cut.scope.is_national, seed
+        assert (cut.confirmed_us or 0) <= at(LATER_CUT + 600), seed
+        told = detect_silence(signals, at(LATER_CUT + 6 * 3_600)).incidents
+        blocks = [i for i in told if i.kind is IncidentKind.COLLECTOR_BLOCKED]
+        assert [b.confirmed_us is not None for b in blocks] == [True], seed
+
+
 def test_second_entrance_that_is_blocked_too_is_no_cut() -> None:
     """Some find the third, and tell it."""
     for seed in draw_seeds(4):
@@ -82,5 +99,5 @@ def test_people_who_leave_one_by_one_keep_their_word() -> None:
     for seed in draw_seeds(4):
         rng = Random(seed)
         finders, signals = _block_first(rng)
-        signals += [_lose(v, CUT + rng.uniform(0, 3_600)) for v in finders]
+        signals += [_lose(v, CUT + rng.uniform(0, 4 * 3_600)) for v in finders]
         assert not _list_cuts(signals, CUT + 6 * 3_600), seed
