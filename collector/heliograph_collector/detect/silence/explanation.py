@@ -106,7 +106,7 @@ def weigh_evidence(
         is_grid=is_grid,
         may_boot=is_grid and _may_boot(members, now_us),
         lost_by=list_lost_ways(
-            t.told_way for t, is_told in zip(testimony, online, strict=True) if is_told
+            t.reported_carrier for t, is_told in zip(testimony, online, strict=True) if is_told
         ),
     )
 

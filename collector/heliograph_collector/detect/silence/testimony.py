@@ -69,7 +69,7 @@ class Testimony:
         return self._came_another_way
 
     @property
-    def told_way(self) -> str:
+    def reported_carrier(self) -> str:
         """Return the carrier that its words are of: not one that it lost after it had told them."""
         vantage = self.vantage
         is_old = self.report is not None and self.report.at_us < vantage.lost_us
