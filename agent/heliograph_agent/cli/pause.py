@@ -13,6 +13,7 @@ from heliograph_agent.state import COLLECTOR, PAUSED, State, StateError
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 FOREVER_US = 0
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # which Windows lacks
+_EMPTY = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_LINK  # an earlier pause may end sooner
 
 
 def add_parser(commands: "cli.Subparsers") -> None:
@@ -58,7 +59,7 @@ def _write_pause(state: State, until_us: int) -> int:
         state.write_json(PAUSED, {"until_us": until_us})
     except StateError:
         try:
-            os.close(os.open(state.path(PAUSED), os.O_WRONLY | os.O_CREAT | _NO_LINK, 0o600))
+            os.close(os.open(state.path(PAUSED), _EMPTY, 0o600))
         except OSError:
             if state.stop_running():
                 cli.print_note(

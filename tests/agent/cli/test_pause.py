@@ -36,6 +36,7 @@ def test_a_full_disk_pauses_until_resume_or_stops_the_agent(
     """Who must stop at once cannot make room first."""
     state.prepare()
     state.write(COLLECTOR, b"{")
+    assert cli.main(["pause", "--until", "1m", "--state", str(state.root)]) == 0  # ends too early
 
     def refuse(*_: object, **__: object) -> None:
         raise StateError("Cannot write it (No space left on device): make room.")
