@@ -15,7 +15,8 @@ _T = TypeVar("_T")
 _AMOUNT = os.environ.get("HELIOGRAPH_EXAMPLES", "")
 IS_SOAK = _AMOUNT == "all"
 IS_QUICK = _AMOUNT == "few"
-# For a test that takes seconds of CPU, most of whose rules a shorter one of its file tests too.
+# For a test that takes seconds of CPU, whose rules a shorter one of its file tests too: a skip with
+# its reason, so that a reader of CI's output sees which tests only `make soak` plays.
 only_in_soak = pytest.mark.skipif(not IS_SOAK, reason="seconds of CPU: make soak plays it")
 
 

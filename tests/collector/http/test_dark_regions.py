@@ -6,6 +6,7 @@ from aiohttp.test_utils import TestServer
 from msgspec import structs
 
 from heliograph_collector.http.app import build_app
+from heliograph_collector.http.backend import Feed
 from heliograph_collector.incidents.incident import ONE_WAY, IncidentState
 from support.dark_country import CUT_US, SECOND, STATES, country_before_the_cut, cut
 from support.incident_book import book
@@ -14,15 +15,20 @@ from support.site import Site
 _LINES = re.compile(r'<li id="line-KZ-[^>]*>([^<]*)<')
 
 
-async def test_a_network_that_measures_in_other_regions_too_is_not_offline() -> None:
-    """A city was cut, and each network of the country was called offline, and the country too."""
+def feed_of_two_regions(most: str, fewer: str) -> Feed:
+    """Two of three vantages of each network are in one region; Almaty, KZ-75, was cut."""
     world = country_before_the_cut()
     world.votes = [
-        structs.replace(vote, region="KZ-75" if number % 3 else "KZ-71")
+        structs.replace(vote, region=most if number % 3 else fewer)
         for number, vote in enumerate(world.votes)
     ]
     world.clock.wall = CUT_US + 100 * SECOND
-    feed = world.feed(k_anonymity=5, book=book(cut(IncidentState.CONFIRMED, "KZ", "KZ-75")))
+    return world.feed(k_anonymity=5, book=book(cut(IncidentState.CONFIRMED, "KZ", "KZ-75")))
+
+
+async def test_a_network_that_measures_in_other_regions_too_is_not_offline() -> None:
+    """A city was cut, and each network of the country was called offline, and the country too."""
+    feed = feed_of_two_regions("KZ-75", "KZ-71")
     async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
         groups = (await client.json("/api/v1/status?country=KZ"))["groups"]
         front = await client.html("/")
@@ -47,13 +53,7 @@ async def test_a_network_that_measures_in_other_regions_too_is_not_offline() -> 
 async def test_no_network_works_on_the_page_of_a_dark_region() -> None:
     """Most of it measures elsewhere and works there, and its reading is of the whole network."""
     works = r'class="(?!bar )[^"]*reachable'  # bars are the past
-    world = country_before_the_cut()
-    world.votes = [
-        structs.replace(vote, region="KZ-71" if number % 3 else "KZ-75")
-        for number, vote in enumerate(world.votes)
-    ]
-    world.clock.wall = CUT_US + 100 * SECOND
-    feed = world.feed(k_anonymity=5, book=book(cut(IncidentState.CONFIRMED, "KZ", "KZ-75")))
+    feed = feed_of_two_regions("KZ-71", "KZ-75")
     async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
         groups = (await client.json("/api/v1/status?country=KZ"))["groups"]
         cells = re.findall(works, await client.html("/countries/KZ/ALA"))

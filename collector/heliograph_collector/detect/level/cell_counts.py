@@ -1,7 +1,7 @@
 """Counts of a country's cells against their habit, and whether chance explains them."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -263,15 +263,13 @@ def count_cells(
 
     Silences that a confirmed outage explains are in no number.
     """
-    totals: dict[Scope, CellCount] = {}
+    totals: defaultdict[Scope, CellCount] = defaultdict(CellCount)
     for place, counted in places.items():
         absent = [vantage for vantage in counted if is_absent(vantage)]
         lasting = _count_lasting(absent, now_us)
         holding = [outage for outage in outages if outage.holds(place)]
         for scope in _list_wide(place) if counted else ():
-            count = totals.get(scope)
-            if count is None:
-                count = totals[scope] = CellCount()
+            count = totals[scope]
             explaining = [outage for outage in holding if explains(outage, scope)]
             if not explaining:
                 count.add(len(counted), len(absent), lasting)

@@ -26,12 +26,14 @@ def tell_of_dead_links(fallen: Iterable[VantagePresence], darkest: float, since_
         darkest: The share of the votes that was silent at one time.
         since_us: When the fall began.
     """
-    returned = list_returned(fallen, since_us)
-    tellers = [v for v in returned if _tells_of_dead_link(v)]
-    count = count_hits(returned, [_tells_of_dead_link(v) for v in returned])
-    is_most = count.hits >= max(THRESHOLDS.witnesses, THRESHOLDS.confirm_share * count.votes)
-    if darkest < _DARK_SHARE or not is_most:
+    if darkest < _DARK_SHARE:
         return False
+    returned = list_returned(fallen, since_us)
+    hits = [_tells_of_dead_link(v) for v in returned]
+    count = count_hits(returned, hits)
+    if count.hits < max(THRESHOLDS.witnesses, THRESHOLDS.confirm_share * count.votes):
+        return False
+    tellers = [v for v, hit in zip(returned, hits, strict=True) if hit]
     powerless = sum(v.power_failed for v in returned)
     if powerless >= _POWERLESS_SHARE * len(returned):
         return False  # laptops behind dead routers tell the same where the power failed

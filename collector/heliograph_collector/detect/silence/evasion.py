@@ -4,7 +4,7 @@ Theory of operation. In a cut nobody finds another way to us; past a block of on
 do, within minutes, and say that their link works. What is known of that grows by stages:
 
 - possible: some evade the one carrier that fell silent, or say that their link works, and it is
-  early yet (`_WAIT_US`). No cut is confirmed, because it may be a block.
+  early yet (`BLOCK_TOLD_US`). No cut is confirmed, because it may be a block.
 - doubted: too many say so for a cut, though too few for a block (`are_links_told`). No cut is
   confirmed for as long as it is so.
 - found: their testimony names a block (explanation.py), which no other country and no control
@@ -23,6 +23,7 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.entrance_view import EntranceView, view_entrances
 from heliograph_collector.detect.silence.explanation import (
+    BLOCK_TOLD_US,
     are_links_told,
     weigh_evidence,
 )
@@ -30,6 +31,7 @@ from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.untold_ways import fell_by_untold_ways
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_votes import count_hits
 from heliograph_collector.detect.silence.voters import CountryVoters
 from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.tails import quantile
@@ -39,7 +41,6 @@ from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import OfflineReport, VantageLoss
 from heliograph_collector.model.thresholds import Thresholds
 
-_WAIT_US = 300 * SECOND_US  # time to detect a block of the collector; design/detection.md
 _RECENT_US = 60 * SECOND_US  # since which one found another way, else they have ceased; assumed
 _DARK_SHARE = 0.9  # of those that fell, a few of whom fell by chance and are back; assumed
 _APART_CHANCE = 1e-3  # that nobody of a country finds the way that others find; assumed
@@ -118,7 +119,7 @@ class EvasionTest:
     @property
     def is_early(self) -> bool:
         """Return whether there is time yet to find that it is a block of the collector."""
-        return self.now_us - self.since_us <= _WAIT_US
+        return self.now_us - self.since_us <= BLOCK_TOLD_US
 
     @cached_property
     def _evaders(self) -> list[VantagePresence]:
@@ -150,9 +151,8 @@ class EvasionTest:
         if len(evaders) < self.presence.limits.witnesses:
             return False  # as nearly always; to count the votes of all takes long
         names = {v.witness.nym for v in evaders}
-        pairs = [(v.witness, v.witness.nym in names) for v in self._silenced]
-        votes = count_votes(pairs, self.presence.limits.nat_votes)
-        return sum_votes(votes).share >= _EVADERS_SHARE
+        hits = [v.witness.nym in names for v in self._silenced]
+        return count_hits(self._silenced, hits).share >= _EVADERS_SHARE
 
     @property
     def _is_evading(self) -> bool:
@@ -175,7 +175,7 @@ class EvasionTest:
         first_us = quantile([vantage.heard_us for vantage in self._silenced], 0.1)
         rejoined = sum(vantage.rejoined_us > vantage.lost_us for vantage in self._silenced)
         is_dead = rejoined <= self.presence.limits.alive_share * len(self._silenced)
-        return is_dead and self.now_us - first_us > _WAIT_US
+        return is_dead and self.now_us - first_us > BLOCK_TOLD_US
 
     @cached_property
     def apart(self) -> list[str]:
@@ -231,7 +231,9 @@ class EvasionTest:
         dark = localize(voters.deciding_votes, limits.confirm_share, limits.votes, limits)
         if self._is_beside(dark, voters):
             return None  # the cut is told first
-        since_us = self.since_us - _WAIT_US  # an entrance may fail in one country after another
+        since_us = (
+            self.since_us - BLOCK_TOLD_US
+        )  # an entrance may fail in one country after another
         where = self.presence, self.country, since_us, evidence.lost_by
         is_early = self.is_early and not self.is_lasting
         if confounders.are_failing_elsewhere(*where, is_early=is_early, apart=self.apart):
@@ -258,7 +260,7 @@ def doubts_fall(
 
     Some may be here by another way since before the fall was seen.
     """
-    lost = [vantage for vantage in vantages if vantage.lost_us >= since_us - _WAIT_US]
+    lost = [vantage for vantage in vantages if vantage.lost_us >= since_us - BLOCK_TOLD_US]
     return are_links_told(lost, select_reports(lost), now_us, limits)
 
 

@@ -29,6 +29,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.silent_ways import list_lost_ways
 from heliograph_collector.detect.silence.steadiness import REJOIN_US
@@ -44,6 +45,7 @@ from heliograph_collector.detect.stats.voting import count_votes, is_established
 from heliograph_collector.model.signals import OfflineReport, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
+BLOCK_TOLD_US = 300 * SECOND_US  # time to detect a block of the collector; design/detection.md
 _DOUBT_SHARE = 0.1  # of those that fell silent, whose words leave a cut in doubt; assumed
 _SMALL_FLEET = 20  # that fell silent: one or two of them are a tenth; assumed
 _PROMPT_SHARE = 0.1  # of those that fell silent, who evade a block within two retries; assumed

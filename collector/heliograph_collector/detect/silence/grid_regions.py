@@ -24,10 +24,7 @@ _OPERATORS = 2  # dead in one region and alive in another: one may fail by itsel
 
 def fail_by_region(lines: Sequence[VantagePresence]) -> bool:
     """Return whether each region is dead or lives, and operators are dead here and live there."""
-    by_region: defaultdict[str, list[VantagePresence]] = defaultdict(list)
-    for line in lines:
-        by_region[line.place.region].append(line)
-    by_region.pop("", None)
+    by_region = _group_by_region(lines)
     counts = {region: sum_silent(group) for region, group in by_region.items()}
     dead = [region for region, count in counts.items() if count.share >= THRESHOLDS.confirm_share]
     living = [region for region, count in counts.items() if count.share <= _LIVING_SHARE]
@@ -36,6 +33,15 @@ def fail_by_region(lines: Sequence[VantagePresence]) -> bool:
     dead_networks = {v.place.asn for region in dead for v in by_region[region] if v.is_silent}
     live_networks = {v.place.asn for region in living for v in by_region[region] if v.is_live}
     return len(dead_networks & live_networks) >= _OPERATORS
+
+
+def _group_by_region(lines: Sequence[VantagePresence]) -> dict[str, list[VantagePresence]]:
+    """Group the lines of which the region is known."""
+    by_region: defaultdict[str, list[VantagePresence]] = defaultdict(list)
+    for line in lines:
+        if line.place.region:
+            by_region[line.place.region].append(line)
+    return by_region
 
 
 def _sum(counts: dict[str, VoteCount], regions: Sequence[str]) -> float:
@@ -68,9 +74,7 @@ def is_rationed_region(lines: Sequence[VantagePresence], silent: Sequence[Vantag
         lines: The lines of the country.
         silent: Those that fell silent.
     """
-    by_region: defaultdict[str, list[VantagePresence]] = defaultdict(list)
-    for line in lines:
-        by_region[line.place.region].append(line)
+    by_region = _group_by_region(lines)
     regions = {line.place.region for line in silent}
     if len(regions) != 1 or "" in regions:
         return False

@@ -13,15 +13,15 @@ from collections.abc import Mapping
 
 from heliograph.units import MINUTE_US
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
+from heliograph_collector.detect.silence.explanation import BLOCK_TOLD_US
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.detect.stats.tails import quantile
+from heliograph_collector.detect.stats.tails import measure_spread
 from heliograph_collector.model.signals import OfflineReport
 
 _ALL_SHARE = 0.9  # of those who told: a few stay, as by a satellite; assumed
 _TOGETHER_US = 3 * MINUTE_US  # in which eight of ten of them are lost again; assumed
-_WAIT_US = 5 * MINUTE_US  # time to detect a block of the collector; design/detection.md
-_LOOK_US = MINUTE_US  # after that, so that it is looked at once more
+_LOOK_US = MINUTE_US  # after the wait, so that it is looked at once more
 
 
 def find_lapse(
@@ -40,8 +40,8 @@ def find_lapse(
     if len(again) < max(presence.limits.witnesses, _ALL_SHARE * told):
         return 0
     heard_us = [vantage.heard_us for vantage in again]
-    is_together = quantile(heard_us, 0.9) - quantile(heard_us, 0.1) <= _TOGETHER_US
-    if not is_together or now_us - max(vantage.lost_us for vantage in again) < _WAIT_US:
+    is_early = now_us - max(vantage.lost_us for vantage in again) < BLOCK_TOLD_US
+    if is_early or measure_spread(heard_us) > _TOGETHER_US:
         return 0
     return 0 if have_ways_fallen(presence, country, min(heard_us), now_us) else max(heard_us)
 
@@ -49,7 +49,7 @@ def find_lapse(
 def may_lapse(reports: Mapping[str, OfflineReport], presence: PresenceTracker, now_us: int) -> bool:
     """Return whether it is too early to see whether what was told lapses."""
     last_us = max((v.lost_us for v in _list_silent_again(reports, presence)), default=0)
-    return now_us - last_us <= _WAIT_US + _LOOK_US
+    return now_us - last_us <= BLOCK_TOLD_US + _LOOK_US
 
 
 def _list_silent_again(
@@ -60,10 +60,10 @@ def _list_silent_again(
     return [v for v, r in told if v.is_silent and not v.deferred and r.at_us < v.lost_us]
 
 
-def select_current(
-    reports: Mapping[str, OfflineReport], lapsed_us: int
-) -> dict[str, OfflineReport]:
-    """Select the reports less those of links that worked up to a lapse."""
+def select_current(reports: dict[str, OfflineReport], lapsed_us: int) -> dict[str, OfflineReport]:
+    """Select the reports less those of links that worked up to a lapse; all, if there was none."""
+    if not lapsed_us:
+        return reports
     return {
         nym: report
         for nym, report in reports.items()

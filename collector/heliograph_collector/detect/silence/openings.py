@@ -30,7 +30,7 @@ from heliograph_collector.detect.stats.voting import (
     sum_votes,
 )
 from heliograph_collector.incidents.incident import Bracket, PhaseChange, PhaseDirection
-from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.scope import AffectedCell, Scope, is_in_cells
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -187,8 +187,8 @@ def _find_slow(
 
 def _date_returns(lately: Sequence[VantagePresence], told: Sequence[PhaseChange]) -> int:
     """Return when those began to be back of whom no opening told."""
-    cells = [part.scope for turn in told for part in turn.parts]
-    untold = [s for s in lately if not any(scope.includes(s.place) for scope in cells)]
+    cells = [part for turn in told for part in turn.parts]
+    untold = [s for s in lately if not is_in_cells(s.place, cells)]
     told_us = max((turn.when.latest_us for turn in told), default=0)
     later = untold or [s for s in lately if s.back_us > told_us] or lately
     return min(s.back_us for s in later)

@@ -4,7 +4,7 @@ Theory of operation. States and transitions:
 
 - suspected → confirmed: by its candidate, or by what its vantages tell (explanation.py).
 - confirmed → suspected: a cut of which too many say that their links work, though too few name a
-  block; confirmed again as soon as what they tell decides.
+  block; confirmed again as soon as what they tell decides, or lapses (lapsed_words.py).
 - suspected → withdrawn: by its candidate, or because it ended unconfirmed.
 - suspected, confirmed, closed → withdrawn: its vantages came back and were lost again, each by
   itself; or other countries fell silent with it, and half an hour later it was over.
@@ -214,10 +214,10 @@ class OutageEpisode:
 
     def _drop_lapsed(self, presence: PresenceTracker, now_us: int) -> None:
         """Confirm a cut again once all who left it in doubt have fallen silent by another way."""
-        if self.is_doubted and self.state is IncidentState.SUSPECTED:
-            self.lapsed_us = find_lapse(self.replays, presence, self.country, now_us)
-            if self.lapsed_us:
-                self.confirm(now_us)
+        is_open = self.is_doubted and self.state is IncidentState.SUSPECTED
+        if is_open and (until_us := find_lapse(self.replays, presence, self.country, now_us)):
+            self.lapsed_us = until_us
+            self.confirm(now_us)
         self.replays = select_current(self.replays, self.lapsed_us)
 
     def _doubt_cut(self, silenced: Sequence[VantagePresence], now_us: int) -> None:

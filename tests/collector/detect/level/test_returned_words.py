@@ -35,7 +35,7 @@ def play(words: list[bool | None], *, gone: int = 34, over_s: float = 2 * HOUR) 
     return [incident.label for incident in told if incident.confirmed_us]
 
 
-def test_the_first_who_are_back_tell_of_no_cut_while_others_sleep() -> None:
+def test_first_returns_show_no_cut_while_others_sleep() -> None:
     assert play([False, False, False, None]) == []
 
 

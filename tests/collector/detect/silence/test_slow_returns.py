@@ -73,8 +73,11 @@ def test_a_cut_during_the_restart_is_told(back: Back | None, most_s: float) -> N
 
 def test_a_cut_of_one_operator_during_the_restart_is_told_as_soon_as_before() -> None:
     people = country(each=3) + world()
-    back: Back = lambda v, r: None if v.place.asn == FIXED[0] else fast(v, r)  # noqa: E731
-    (incident,) = confirmed(play(restart(back, Random(2), people)).incidents)
+
+    def spare(vantage: VantageRef, rng: Random) -> float | None:
+        return None if vantage.place.asn == FIXED[0] else fast(vantage, rng)
+
+    (incident,) = confirmed(play(restart(spare, Random(2), people)).incidents)
     assert incident.scope.asn == FIXED[0]
     assert (incident.confirmed_us or 0) <= at(UP + 270)
 
