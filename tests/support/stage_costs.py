@@ -196,7 +196,7 @@ async def bulk(folder: Path) -> dict[str, object]:
     with meter.stage("bulk"):
         for table in tables:
             with (exported / f"{table.name}.native").open("rb") as file:
-                await store.load_table(table, iter(partial(file.read, 1_048_576), b""), exported)
+                await store.load_table(table, iter(partial(file.read, 1_048_576), b""))
     await store.close()
     return {"cpu_us": meter.cpu_us, "wall_s": meter.wall_s}
 

@@ -6,15 +6,16 @@ Faults of the embedded engine that this module avoids, each with a test:
 - The engine may keep answering 216, which discards the handle too.
 - It allows one process per path and one path per process, so the directory is locked first.
 - A reader must never write, so its handle is made read-only and cannot be changed back.
+- Rows reach it by way of files, which `row_files.py` keeps inside the store.
 Calls block: the store runs them in its own threads. The libraries are imported at `open`.
 """
 
 import asyncio
 import queue
 import shutil
-import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -24,6 +25,7 @@ from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 from heliograph_collector.store.directory_lock import DirectoryLock
 from heliograph_collector.store.disk_errors import describe_os_error
 from heliograph_collector.store.engine_stderr import drop_cgroup_trace
+from heliograph_collector.store.row_files import RowFiles
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
@@ -166,6 +168,7 @@ class ClickHouse:
         self._engine = _Engine.from_url(url, limits)
         self._permission = None if self._engine.embedded else permission
         self._lock: DirectoryLock | None = None
+        self._files = RowFiles(Path(self._engine.location)) if self._engine.embedded else None
         self._writer = _Handle(self._engine, {"async_insert": 0, "max_threads": limits.threads})
         # One thread: agents and readers matter more than the speed of a backup.
         self._exporter = _Handle(
@@ -201,6 +204,8 @@ class ClickHouse:
         try:
             if self._engine.embedded:
                 self._lock = DirectoryLock(Path(location), "store")
+            if self._files is not None:
+                self._files.prepare()
             database = _Handle(self._engine, {}, "")
             database.run(_run_command, f"CREATE DATABASE IF NOT EXISTS {DATABASE}{on_cluster}")
             if self._engine.embedded:
@@ -238,7 +243,11 @@ class ClickHouse:
             settings = _NO_DEDUPLICATION
         if rows.num_rows:
             self._check_permission()
-            self._writer.run(_insert_rows, table, rows, settings)
+            with self._hold_files():
+                self._writer.run(_insert_rows, table, rows, settings)
+
+    def _hold_files(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._files is None else self._files.hold()
 
     def _check_permission(self) -> None:
         if self._permission is not None and not self._permission.is_held:
@@ -252,11 +261,10 @@ class ClickHouse:
         """Query without a limit of time, in the thread of `export`."""
         return self._exporter.run(_run_query, sql, {}, ())
 
-    def load(
-        self, table: str, columns: Sequence[str], pieces: Iterable[bytes], spool: Path
-    ) -> None:
-        """Load what `export` streamed; the embedded engine reads it from a file in `spool`."""
-        self._writer.run(_load_table, table, columns, pieces, spool)
+    def load(self, table: str, columns: Sequence[str], pieces: Iterable[bytes]) -> None:
+        """Load what `export` streamed."""
+        with self._hold_files():
+            self._writer.run(_load_table, table, columns, pieces)
 
     def query_written(self, sql: str, parameters: Parameters) -> list[tuple[Any, ...]]:
         """Query through the writing handle, which surely sees the latest writes."""
@@ -362,25 +370,18 @@ def _open_stream(client: "Client", sql: str) -> BinaryIO:
 
 
 def _load_table(
-    client: "Client", table: str, columns: Sequence[str], pieces: Iterable[bytes], spool: Path
+    client: "Client", table: str, columns: Sequence[str], pieces: Iterable[bytes]
 ) -> None:
     rows = iter(pieces)
     first = next(rows, b"")  # nothing comes from an empty table
     if first:
-        previous = tempfile.tempdir
-        tempfile.tempdir = str(
-            spool
-        )  # the library's own spool file, which is as secret as the rows
-        try:
-            client.raw_insert(
-                table,
-                list(columns) or None,
-                (piece for piece in chain((first,), rows)),
-                fmt="Native",
-                settings=_LOAD_SETTINGS,
-            )
-        finally:
-            tempfile.tempdir = previous
+        client.raw_insert(
+            table,
+            list(columns) or None,
+            (piece for piece in chain((first,), rows)),
+            fmt="Native",
+            settings=_LOAD_SETTINGS,
+        )
 
 
 def _translate_error(error: "Error") -> StoreError:

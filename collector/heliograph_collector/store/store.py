@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from heliograph_collector.model.filters import CellFilter, MeasurementFilter
@@ -332,10 +331,10 @@ class Store:
         finally:
             await self._run_export(pieces.close)
 
-    async def load_table(self, summary: TableSummary, pieces: Iterable[bytes], spool: Path) -> None:
-        """Fill an empty table by way of a file in `spool`. Raises StoreError if it differs."""
+    async def load_table(self, summary: TableSummary, pieces: Iterable[bytes]) -> None:
+        """Fill an empty table. Raises StoreError if it differs from its summary."""
         load = self._snapshot.load
-        await self._run_write(load, summary, pieces, spool, deadline_s=BACKUP_TIMEOUT_S)
+        await self._run_write(load, summary, pieces, deadline_s=BACKUP_TIMEOUT_S)
 
     async def delete_expired(self, expiry_us: int) -> int:
         """Delete what has expired at a time; return the number of partitions. Raises StoreError."""

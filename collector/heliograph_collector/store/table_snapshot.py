@@ -7,7 +7,6 @@ replaced rows are still there depends on merges, and on whether they came in one
 """
 
 from collections.abc import Generator, Iterable
-from pathlib import Path
 
 import msgspec
 
@@ -78,11 +77,10 @@ class TableSnapshot:
         """Read a clone in the engine's Native format. Raises StoreError."""
         yield from self._clickhouse.export(f"SELECT * FROM {CLONES}.{table} FINAL")  # noqa: S608 the table is one of ours
 
-    def load(self, summary: TableSummary, pieces: Iterable[bytes], spool: Path) -> None:
+    def load(self, summary: TableSummary, pieces: Iterable[bytes]) -> None:
         """Fill an empty table and compare it with its summary. Raises StoreError.
 
-        A retired table is passed over. It runs in the writing thread; `spool` is a directory for a
-        temporary file.
+        A retired table is passed over. It runs in the writing thread.
         """
         table = summary.name
         if table in RETIRED_TABLES:
@@ -91,7 +89,7 @@ class TableSnapshot:
             raise StoreError(f"{table[:64]!r} is no table of this version: update Heliograph.")
         self._clickhouse.command(f"SYSTEM STOP MERGES {DATABASE}.{table}")
         try:
-            self._clickhouse.load(table, summary.columns, pieces, spool)
+            self._clickhouse.load(table, summary.columns, pieces)
             loaded = self._summarize(DATABASE, table, summary.columns)
         finally:
             self._clickhouse.command(f"SYSTEM START MERGES {DATABASE}.{table}")

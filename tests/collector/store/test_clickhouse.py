@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,26 @@ async def test_embedded_engine_makes_no_machine_code(store: Store) -> None:
         settings = dict(ask(query, {}))
         assert "compile_expressions" in settings
         assert set(settings.values()) == {"0"}
+
+
+async def test_rows_never_pass_through_the_machines_temporary_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is small and in memory in a container; what a kill leaves there nobody deletes."""
+    async with open_store(tmp_path) as store:
+        full = str(tmp_path / "full")
+        monkeypatch.setattr(tempfile, "tempdir", full)
+        await store.insert_block(block(1, 1, (taken(1), (reachable(),))))
+        assert len((await store.measurements(MeasurementFilter())).items) == 1
+        assert tempfile.gettempdir() == full
+
+
+async def test_rows_that_a_kill_left_in_a_file_are_deleted(tmp_path: Path) -> None:
+    async with open_store(tmp_path):
+        left = tmp_path / "store" / "rows" / "left.raw"
+        left.write_bytes(b"rows of somebody")
+    async with open_store(tmp_path):
+        assert not left.exists()
 
 
 WRITES = (

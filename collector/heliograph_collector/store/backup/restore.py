@@ -35,7 +35,7 @@ async def restore_backup(reader: ArchiveReader, data: Path, store: Store) -> Non
         with _undo_on_failure(data), _lock(data), _open_mark(data):
             async with _open_empty_store(store, data):
                 for table in reader.manifest.tables:
-                    await store.load_table(table, reader.read_table(table.name), data)
+                    await store.load_table(table, reader.read_table(table.name))
             await asyncio.to_thread(_restore_files, reader, files, data)
     except OSError as error:
         raise BackupError(describe_os_error(error.filename or data, error)) from error
