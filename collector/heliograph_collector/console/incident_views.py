@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from heliograph_collector.console.formats import format_second
 from heliograph_collector.http import labels
 from heliograph_collector.http.incident_document import OPEN_STATES, parse_us
-from heliograph_collector.http.pages import incident_text
+from heliograph_collector.http.pages import incident_text, place_text
 from heliograph_collector.incidents.published.incident import (
     AlertDocument,
     IncidentDocument,
@@ -136,7 +136,7 @@ def _list_allowed_acts(incident: IncidentDocument) -> list[str]:
 def describe_publication(incident: IncidentDocument) -> list[tuple[str, str]]:
     """Describe scope and times of an incident, as its public page does."""
     facts = [
-        ("Where", incident_text.describe_place(incident.parts, incident.scope)),
+        ("Where", place_text.describe_place(incident.parts, incident.scope)),
         ("What", incident.title or "all traffic"),
         ("Began", incident_text.describe_bracket(incident.started)),
         ("Ended", incident_text.describe_bracket(incident.ended) if incident.ended else ""),
@@ -174,11 +174,11 @@ def _describe_operator(incident: IncidentDocument) -> str:
 
 def _build_part(part: PartDocument, country: str) -> PartView:
     return PartView(
-        place=incident_text.describe_cell(part) or f"all of {labels.country_name(country)}",
+        place=place_text.describe_cell(part) or f"all of {labels.country_name(country)}",
         votes=_format_band(part.votes),
         share=f"{part.share:.0%}",
         networks=part.networks,
-        spared=", ".join(incident_text.describe_spared(part, other) for other in part.spared),
+        spared=", ".join(place_text.describe_spared(part, other) for other in part.spared),
     )
 
 

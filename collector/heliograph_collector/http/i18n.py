@@ -263,6 +263,9 @@ class Locale:
         return [(lang, name, self.other(self.current_path, lang)) for lang, name in LANGS.items()]
 
 
+ENGLISH = Locale()
+
+
 def choose_locale(requested_lang: str, accept: str, current_path: str = "/") -> Locale:
     """Choose by the parameter `lang` and the header Accept-Language."""
     return Locale(choose_language(requested_lang, accept), requested_lang in LANGS, current_path)

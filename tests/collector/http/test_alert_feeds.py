@@ -63,7 +63,7 @@ async def test_an_entry_for_each_in_plain_words(serve: Serve) -> None:
     titles = [text(e, "a:title") for e in feed.findall("a:entry", NS)]
     assert len(titles) == 5
     assert titles[0].startswith(
-        "Not confirmed: fixed lines in BE, Germany may be offline; reports "
+        "Not confirmed: most of the fixed lines in BE, Germany may be offline; reports "
     )
     updated = [text(e, "a:updated") for e in feed.findall("a:entry", NS)]
     assert updated == sorted(updated, reverse=True)

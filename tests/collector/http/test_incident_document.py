@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph_collector.http.pages import incident_text
+from heliograph_collector.http.incident_document import build_document
+from heliograph_collector.http.pages import incident_text, place_text
 from heliograph_collector.incidents.incident import PhaseDirection
 from heliograph_collector.incidents.published.incident import (
     BracketDocument,
@@ -34,6 +35,7 @@ from support.incident_book import (
     silence,
 )
 from support.site import Serve
+from support.values import present
 
 
 async def ids(client: Any, query: str = "") -> list[str]:
@@ -111,8 +113,28 @@ def test_no_region_seems_to_be_that_of_a_part_that_names_none() -> None:
         PartDocument(region="KZ-75", asn=29355, access="mobile", votes="10-19", **rest),
     ]
     country = CellScope(country="KZ", region="", asn=0, access="")
-    text = incident_text.describe_place(parts, country)
+    text = place_text.describe_place(parts, country)
     assert text == "AS29355 mobile in Almaty and AS9198 fixed in Kazakhstan"
+
+
+@pytest.mark.parametrize(
+    ("access", "share", "told"),
+    [
+        ("", 1.0, "kazakhstan"),
+        ("", 0.9, "kazakhstan"),
+        ("", 0.8, "most of Kazakhstan"),
+        ("", 0.5, "part of Kazakhstan"),
+        ("mobile", 0.8, "most of the mobile networks in Kazakhstan"),
+    ],
+)
+def test_a_place_where_some_still_report_is_not_told_as_silent(
+    access: str, share: float, told: str
+) -> None:
+    """Reports "from Venezuela stopped; none since", while half of its people reported."""
+    record = silence("e" * 16, parts=(part(24.0, "KZ", "", 0, access, share=share),))
+    document = present(build_document(book(record).entries_of("e" * 16), {}, 1))
+    sentence = incident_text.describe_lead(document)
+    assert f"{sentence[0].lower()}{sentence[1:]}".startswith(f"{told} went offline")
 
 
 async def test_one_says_all_of_it(serve: Serve) -> None:

@@ -7,6 +7,7 @@ cells of which a fifth is back are named. Stragglers belong to the opening befor
 back slowly after others is one only if it tells more than they did.
 """
 
+import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -38,6 +39,7 @@ from heliograph_collector.model.thresholds import Thresholds
 # blocked carrier (outage.py); and that were so for a while, so that nothing is to be waited for.
 _SLOW_SHARE = 0.4  # assumed
 _LASTING_SHARE = 0.34  # assumed
+_SPREAD_US = 900 * SECOND_US  # in which an order is carried out, as of one step; assumed
 _MORE_SHARE = 0.1  # of the votes, beyond those that openings told to be back; assumed
 _STRAGGLE_US = 1_800 * SECOND_US  # in which late returns belong to an opening; assumed
 # Nats that a cell must explain beside those who are away anywhere: four of five where a fifth is,
@@ -59,6 +61,31 @@ def list_dark_cells(
     if is_open and limits.noise < away_share <= 1.0 - limits.confirm_share:
         limits = replace(limits, noise=away_share, explain=_DARK_NATS)
     return localize(votes, limits.confirm_share, min_votes, limits)
+
+
+def raise_shares(
+    cells: tuple[AffectedCell, ...], votes: VotesByPlace, started: Bracket, now_us: int
+) -> tuple[AffectedCell, ...]:
+    """Return the cells of an outage with the share that is silent by now, where it is larger.
+
+    A cut is told while it spreads, and quoted by the share. Of those who say goodbye meanwhile
+    nobody knows more: the share is of as many votes as at first, at least.
+    """
+    if now_us - started.latest_us > _SPREAD_US:
+        return cells
+    return tuple(_raise_share(cell, votes) for cell in cells)
+
+
+def _raise_share(cell: AffectedCell, votes: VotesByPlace) -> AffectedCell:
+    inside = {
+        place: count
+        for place, count in votes.items()
+        if cell.scope.includes(place) and not any(scope.includes(place) for scope in cell.beyond)
+    }
+    count = sum_votes(inside)
+    share = count.hits / max(count.votes, cell.votes)
+    is_larger = math.floor(10.0 * share) > math.floor(10.0 * cell.share)  # tenths are published
+    return replace(cell, share=share) if is_larger else cell
 
 
 def select_dark(

@@ -325,6 +325,7 @@ class OutageEpisode:
             return has_votes and self._is_clearing(vantages, now_us, presence)
         self._clear_us = None
         self._last = dark_cells
+        self.parts = openings.raise_shares(self.parts, silent_votes, self.started, now_us)
         where = vantages, now_us, presence, other_outages
         may_be_open = not self.is_block and self._detect_opening(*where)
         return may_be_open or (self.is_doubted and may_lapse(self.replays, presence, now_us))
@@ -337,8 +338,7 @@ class OutageEpisode:
 
     def count_told(self) -> float | None:
         """Return the votes that tell its kind; None if a living carrier or the log told it."""
-        is_power = self.kind is IncidentKind.POWER
-        is_told = is_power or (self.kind is IncidentKind.COLLECTOR_BLOCKED and not self.carrier)
+        is_told = self.kind is IncidentKind.POWER or (self.is_block and not self.carrier)
         return self.evidence.count_told(self.kind) if is_told and self.evidence.silent else None
 
     def list_inside(self, presence: PresenceTracker) -> list[VantagePresence]:

@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 from heliograph_collector.http import labels
 from heliograph_collector.http.incident_document import OPEN_STATES
 from heliograph_collector.http.pages import incident_text
-from heliograph_collector.http.pages.incident_text import describe_place
+from heliograph_collector.http.pages.place_text import describe_place
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.feed import (
     FeedAuthor,

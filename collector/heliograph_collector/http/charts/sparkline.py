@@ -9,12 +9,11 @@ from markupsafe import Markup
 from heliograph.units import HOUR_US
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.parameters import write_time
-from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.i18n import ENGLISH, Locale
 from heliograph_collector.http.snapshot import NetworkGroup
 from heliograph_collector.model.records import VerdictState
 
 HEIGHT = 20
-ENGLISH = Locale()
 _TOP = {
     VerdictState.REACHABLE: 9,
     VerdictState.PARTIAL: 5,

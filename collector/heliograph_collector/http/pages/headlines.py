@@ -10,7 +10,7 @@ from heliograph.observation import Link
 from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.anonymity import format_band
-from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.i18n import ENGLISH, Locale
 from heliograph_collector.http.snapshot import (
     ChangeBracket,
     NetworkColumn,
@@ -22,7 +22,6 @@ from heliograph_collector.http.snapshot import (
 from heliograph_collector.model.records import VerdictState
 
 DASH = "\N{EN DASH}"
-ENGLISH = Locale()
 _NETWORKS = ("mobile", "fixed", "hosting")
 _MAX_NAMED = 3  # services in one sentence
 _CUT_LINKS = (Link.OFFLINE, Link.DOMESTIC_ONLY)

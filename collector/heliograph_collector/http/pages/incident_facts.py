@@ -7,7 +7,7 @@ from operator import attrgetter
 from heliograph_collector.http import anonymity, i18n, labels
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import HistoryStep
-from heliograph_collector.http.pages import incident_text
+from heliograph_collector.http.pages import incident_text, place_text
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.annotation import AnnotatedEntity, AnnotationDocument
 from heliograph_collector.incidents.published.incident import (
@@ -97,7 +97,7 @@ class HistoryRow:
 def list_facts(incident: IncidentSummary, t: Locale) -> list[tuple[str, str]]:
     """List names and values in the order of readers' interest."""
     facts = [
-        ("where", incident_text.describe_place(incident.parts, incident.scope, t)),
+        ("where", place_text.describe_place(incident.parts, incident.scope, t)),
         ("what", _describe_subject(incident, t)),
         ("began", incident_text.describe_bracket(incident.started, t=t)),
         ("ended", _describe_ended(incident, t)),
@@ -178,13 +178,13 @@ class PartRow:
 
 def build_part(part: PartDocument, country: str, t: Locale) -> PartRow:
     return PartRow(
-        place=incident_text.describe_cell(part, t)
+        place=place_text.describe_cell(part, t)
         or t("incident.all_of", country=labels.country_name(country, t.lang)),
         votes=i18n.localize_band(t.lang, part.votes),
         share=i18n.format_percent(t.lang, part.share),
         networks=i18n.format_number(t.lang, part.networks),
         spared=i18n.join_names(
-            t.lang, [incident_text.describe_spared(part, other, t) for other in part.spared]
+            t.lang, [place_text.describe_spared(part, other, t) for other in part.spared]
         ),
     )
 

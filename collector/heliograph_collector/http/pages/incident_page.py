@@ -12,7 +12,7 @@ from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import Publisher
 from heliograph_collector.http.charts import episode_chart, incident_chart
 from heliograph_collector.http.charts.incident_chart import ChartView
-from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.i18n import ENGLISH, Locale
 from heliograph_collector.http.incident_document import (
     OPEN_STATES,
     HistoryStep,
@@ -20,7 +20,6 @@ from heliograph_collector.http.incident_document import (
 from heliograph_collector.http.pages import incident_facts as facts
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.http.pages.first_seen import list_first_seen
-from heliograph_collector.http.pages.incident_text import ENGLISH
 from heliograph_collector.http.pages.recent_incidents import build_line
 from heliograph_collector.http.pages.structured_data import describe_article
 from heliograph_collector.http.templates import render_template

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from heliograph_collector.http import i18n, labels
-from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.i18n import ENGLISH, Locale
 from heliograph_collector.http.onset import covers_all, find_onset
+from heliograph_collector.http.pages.place_text import MAX_NAMED, describe_extent, describe_place
 from heliograph_collector.incidents.incident import MOST_SERVICES, ONE_WAY
 from heliograph_collector.incidents.published.incident import (
     BracketDocument,
@@ -19,7 +20,6 @@ from heliograph_collector.incidents.published.incident import (
 )
 from heliograph_collector.model.scope import Scope
 
-ENGLISH = Locale()
 _SILENCE_STORIES = {
     "network_silence": "story.offline",
     "collector_blocked": "story.disturbed",
@@ -35,8 +35,6 @@ _MAY_BE = {  # of what is only suspected
     "story.blocks_in": "story.may_blocks_in",
     "story.isolated": "story.may_isolated",
 }
-_NETWORKS = ("mobile", "fixed", "hosting")
-_MAX_NAMED = 3  # cells named in a sentence
 _MAX_TURNS = 2  # the newest, told with an open incident; its page lists all
 _PRECISE_S = 300  # shorter brackets are given to the second
 _ABOUT = timedelta(minutes=2)  # a headline states the middle of shorter ones; assumed
@@ -65,9 +63,9 @@ def describe_blocks(blocks: Sequence[IncidentSummary], t: Locale = ENGLISH) -> s
 
 
 def _join_titles(titles: Sequence[str], t: Locale) -> str:
-    if len(titles) <= _MAX_NAMED:
+    if len(titles) <= MAX_NAMED:
         return i18n.join_names(t.lang, titles)
-    named = titles[: _MAX_NAMED - 1]
+    named = titles[: MAX_NAMED - 1]
     rest = t("story.more_services", n=len(titles) - len(named))
     return i18n.join_names(t.lang, [*named, rest])
 
@@ -87,7 +85,7 @@ def describe_lead(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
 
 def _describe_plainly(incident: IncidentSummary, t: Locale) -> str:
     values = {
-        "place": describe_place(incident.parts, incident.scope, t),
+        "place": describe_extent(incident, t),
         "began": describe_about(find_onset(incident), t=t),
         "ended": _describe_end(incident, t),
     }
@@ -170,76 +168,6 @@ def _is_partly_back(incident: IncidentSummary) -> bool:
         for part in turn.parts
         for first in incident.parts
     )
-
-
-def describe_place(
-    parts: Sequence[PartDocument],
-    scope: CellScope,
-    t: Locale = ENGLISH,
-    *,
-    is_country_stated: bool = False,
-) -> str:
-    """Describe a place as "mobile networks and AS9198 in Kazakhstan".
-
-    Others are "Kazakhstan" or "Almaty, Kazakhstan". Parts of regions come first, so that no region
-    seems to be that of the parts before it. A country that the sentence before states is omitted
-    beside its parts.
-    """
-    country = labels.country_name(scope.country, t.lang)
-    cells: Sequence[CellScope] = parts or [scope]
-    names = [describe_cell(cell, t) for cell in sorted(cells, key=lambda cell: not cell.region)]
-    if not all(names):
-        place_text = country
-    elif is_country_stated:
-        place_text = _join_names(names, t)
-    else:
-        inside = all(cell.region for cell in cells)
-        key = "story.in_region" if inside else "story.in_country"
-        place_text = t(key, names=_join_names(names, t), country=country)
-    spared_cells = [describe_spared(part, other, t) for part in parts for other in part.spared]
-    return (
-        t("story.except", place=place_text, names=_join_names(spared_cells, t))
-        if any(spared_cells)
-        else place_text
-    )
-
-
-def describe_spared(part: CellScope, other: CellScope, t: Locale = ENGLISH) -> str:
-    """Describe a cell inside another, without the fields that both share."""
-    rest = CellScope(
-        country=other.country,
-        region="" if other.region == part.region else other.region,
-        asn=0 if other.asn == part.asn else other.asn,
-        access="" if other.access == part.access else other.access,
-    )
-    return describe_cell(rest, t)
-
-
-def describe_cell(scope: CellScope, t: Locale = ENGLISH) -> str:
-    """Describe a cell inside its country; "" for the whole country."""
-    region = labels.region_name(scope.region, t.lang) if scope.region else ""
-    network_text = describe_network(scope.asn, scope.access, t)
-    return (
-        t("story.who_in_region", who=network_text, region=region)
-        if network_text and region
-        else network_text or region
-    )
-
-
-def describe_network(asn: int, access: str, t: Locale = ENGLISH) -> str:
-    """Describe a network as "AS9198 fixed" or "mobile networks"; "" for all."""
-    if asn and access:
-        return t("story.network", asn=f"AS{asn}", access=labels.access_name(access, t.lang))
-    if asn:
-        return f"AS{asn}"
-    return t(f"story.{access}") if access in _NETWORKS else access
-
-
-def _join_names(names: Sequence[str], t: Locale) -> str:
-    listed_names = list(names[:_MAX_NAMED])
-    if len(names) > _MAX_NAMED:
-        listed_names.append(t("story.more", n=len(names) - _MAX_NAMED))
-    return i18n.join_names(t.lang, listed_names)
 
 
 def describe_bracket(

@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from heliograph.units import DAY_US
 from heliograph_collector.http import i18n, labels
-from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.i18n import ENGLISH, Locale
 from heliograph_collector.http.incident_document import (
     OPEN_STATES,
     is_confirmed,
@@ -15,8 +15,7 @@ from heliograph_collector.http.incident_document import (
 )
 from heliograph_collector.http.incident_times import covers_place
 from heliograph_collector.http.onset import find_onset
-from heliograph_collector.http.pages import incident_text
-from heliograph_collector.http.pages.incident_text import ENGLISH
+from heliograph_collector.http.pages import incident_text, place_text
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentSummary
 from heliograph_collector.model.scope import Scope
@@ -106,8 +105,8 @@ def _list_lead(under_way: Sequence[IncidentSummary]) -> list[IncidentSummary]:
         if incident.kind == first.kind == IncidentKind.BLOCKING
         and incident.state == first.state
         and bool(incident.confirmed) == bool(first.confirmed) == (first.state == "confirmed")
-        and incident_text.describe_place(incident.parts, incident.scope)
-        == incident_text.describe_place(first.parts, first.scope)
+        and place_text.describe_place(incident.parts, incident.scope)
+        == place_text.describe_place(first.parts, first.scope)
     ]
     return sorted(blocks, key=attrgetter("started.latest")) if len(blocks) > 1 else [*gravest]
 

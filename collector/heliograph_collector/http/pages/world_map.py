@@ -14,10 +14,10 @@ from heliograph.observation import Link
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.status import format_total
 from heliograph_collector.http.charts.sparkline import build_slug
-from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.i18n import ENGLISH, Locale
 from heliograph_collector.http.incident_document import is_counted
 from heliograph_collector.http.pages import headlines
-from heliograph_collector.http.pages.headlines import DASH, ENGLISH
+from heliograph_collector.http.pages.headlines import DASH
 from heliograph_collector.http.snapshot import NetworkColumn, Snapshot, Withheld
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import VerdictState

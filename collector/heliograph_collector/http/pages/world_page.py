@@ -13,10 +13,10 @@ from heliograph_collector.http.anonymity import format_band
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.api.status import format_total
 from heliograph_collector.http.charts import sparkline
-from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.i18n import ENGLISH, Locale
 from heliograph_collector.http.incident_document import is_counted
 from heliograph_collector.http.pages import headlines, world_map
-from heliograph_collector.http.pages.headlines import ENGLISH, format_clock
+from heliograph_collector.http.pages.headlines import format_clock
 from heliograph_collector.http.pages.recent_incidents import (
     RecentIncidents,
     find_just_ended,
