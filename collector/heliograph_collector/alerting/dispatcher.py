@@ -52,7 +52,7 @@ class Transports:
 
     async def deliver(self, receiver: Receiver, message: Message, now_us: int) -> DeliveryResult:
         """Try to deliver once. Raises DeliveryError."""
-        is_quiet = all(receiver.is_quiet(alert) for alert in message.alerts)
+        is_quiet = not message.health and all(map(receiver.is_quiet, message.alerts))
         secret = self.secrets.get(receiver.name, "")
         if receiver.kind is ReceiverKind.EMAIL:
             return await self.mail.send_mail(

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 from msgspec import to_builtins
 
@@ -15,6 +15,7 @@ VERSION = 1  # version of the payload
 MAX_ALERTS = 50  # alerts in one message; the others are only counted
 _OMITTED_FIELDS = ("evidence", "alerts", "turns", "phases")  # long, and available by the links
 MAX_LINES = 12
+_HEALTH_PAGE = "/console/health"
 _PREFIXES = {"resumed": "Dark again: ", "relabeled": "Corrected: "}
 
 
@@ -52,8 +53,16 @@ def build_alert(
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthReport:
+    """What keeps the collector from working; no problem where it works again."""
+
+    problems: Sequence[str]
+    since: str  # when it stopped working
+
+
 class MessagePayload(TypedDict):
-    """The body of a webhook."""
+    """The body of a webhook; only one of the type `health` has the last two."""
 
     type: str
     version: int
@@ -62,6 +71,8 @@ class MessagePayload(TypedDict):
     base: str
     alerts: list[IncidentAlert]
     more: int
+    problems: NotRequired[list[str]]
+    since: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,10 +83,11 @@ class Message:
     alerts: Sequence[IncidentAlert]
     more: int = 0  # alerts that are counted but not included
     is_sample: bool = False
+    health: HealthReport | None = None  # in place of alerts
 
     def to_payload(self, base: str, at: str) -> MessagePayload:
         """Build the webhook payload; `base` is our public address, "" if unknown."""
-        return {
+        payload: MessagePayload = {
             "type": "incidents.sample" if self.is_sample else "incidents",
             "version": VERSION,
             "id": self.id,
@@ -84,6 +96,11 @@ class Message:
             "alerts": list(self.alerts[:MAX_ALERTS]),
             "more": self.more + len(self.alerts[MAX_ALERTS:]),
         }
+        if self.health:
+            payload["type"] = "health"
+            payload["problems"] = list(self.health.problems)
+            payload["since"] = self.health.since
+        return payload
 
 
 def build_sample(id_: str, at: str) -> Message:
@@ -131,6 +148,8 @@ def build_sample(id_: str, at: str) -> Message:
 
 def format_title(message: Message) -> str:
     """Format the title: the incident's sentence, or the number of each state."""
+    if message.health:
+        return _format_health_title(message.health)
     alerts = message.alerts
     if len(alerts) == 1 and not message.more:
         return _format_sentence(alerts[0])
@@ -141,6 +160,8 @@ def format_title(message: Message) -> str:
 
 def format_lines(message: Message, base: str) -> list[str]:
     """Format the paragraphs below the title, with links if our address is known."""
+    if message.health:
+        return _format_health(message.health, base)
     if len(message.alerts) == 1 and not message.more:
         return _format_alert(message.alerts[0], base)
     paragraphs = [
@@ -174,6 +195,8 @@ def format_link(message: Message, base: str) -> str:
     """Return the page to open from a notification; "" if our address is unknown."""
     if not base:
         return ""
+    if message.health:
+        return f"{base}{_HEALTH_PAGE}"
     return (
         _format_alert_link(message.alerts[0], base, "") if len(message.alerts) == 1 else f"{base}/"
     )
@@ -182,6 +205,22 @@ def format_link(message: Message, base: str) -> str:
 def list_threads(alerts: Sequence[IncidentAlert]) -> list[str]:
     """List the incident ids, by which mail readers group messages into threads."""
     return list(dict.fromkeys(str(alert["incident"]["id"]) for alert in alerts))
+
+
+def _format_health_title(health: HealthReport) -> str:
+    if health.problems:
+        return f"Heliograph's collector is not ready: {health.problems[0]}"
+    return "Heliograph's collector is ready again."
+
+
+def _format_health(health: HealthReport, base: str) -> list[str]:
+    if not health.problems:
+        return [f"It was not ready since {health.since}; such times are gaps of its coverage."]
+    paragraphs = [
+        *(f"• {problem}" for problem in health.problems[1:MAX_LINES]),
+        f"Since {health.since}. Agents keep what they cannot send.",
+    ]
+    return [*paragraphs, f"{base}{_HEALTH_PAGE}"] if base else paragraphs
 
 
 def _format_alert(alert: IncidentAlert, base: str) -> list[str]:

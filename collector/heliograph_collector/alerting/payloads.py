@@ -89,6 +89,18 @@ def _build_slack(
     return _build_request("POST", secret or receiver.url, _encode_json({"text": content}), {})
 
 
+def _build_heartbeat(
+    receiver: Receiver, secret: str, message: Message, is_quiet: bool, base: str, now_us: int
+) -> AlertRequest:
+    """Build a request without content; GET is what all such switches take."""
+    return AlertRequest(
+        method="GET",
+        url=secret or receiver.url,
+        body=b"",
+        headers={"User-Agent": _USER_AGENT},
+    )
+
+
 _BUILDERS: Mapping[
     ReceiverKind, Callable[[Receiver, str, Message, bool, str, int], AlertRequest]
 ] = {
@@ -96,6 +108,7 @@ _BUILDERS: Mapping[
     ReceiverKind.NTFY: _build_ntfy,
     ReceiverKind.MATRIX: _build_matrix,
     ReceiverKind.SLACK: _build_slack,
+    ReceiverKind.HEARTBEAT: _build_heartbeat,
 }
 
 

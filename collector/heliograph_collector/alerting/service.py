@@ -23,6 +23,7 @@ from heliograph_collector.alerting.handover import (
     HandoverError,
     HandoverValue,
 )
+from heliograph_collector.alerting.health import HealthNotifier, HealthSource
 from heliograph_collector.alerting.http_client import DeliveryError, HttpSender
 from heliograph_collector.alerting.incident_alerts import (
     IncidentReader,
@@ -67,16 +68,19 @@ class AlertService:
         registry: CollectorRegistry,
         shared: HandoverValue | None = None,
         permission: SendPermission | None = None,
+        health: HealthSource | None = None,
     ) -> None:
         """Prepare.
 
         Args:
+            health: What keeps the collector from being ready; None to notify nobody.
             shared: What all who may lead a cluster share, if it is one.
             permission: What must be held to send; None for nothing.
         """
         self._config = config
         self._shared = shared
         self._permission = permission
+        self._health = health
         self._book = book
         self._reader = reader
         self._clock = clock
@@ -131,13 +135,26 @@ class AlertService:
                 permission=self._permission,
             )
             handover = self._shared and DeliveryHandover(self._shared, outbox)
-            if handover:
-                await self._take_over(handover)
             async with asyncio.TaskGroup() as group:
+                if self._health:
+                    group.create_task(self._notify_health(transports, self._health))
+                if handover:
+                    await self._take_over(handover)
                 group.create_task(dispatcher.run())
                 group.create_task(self._follow_log(outbox, dispatcher))
                 if handover:
                     group.create_task(handover.share(dispatcher))
+
+    async def _notify_health(self, transports: Transports, source: HealthSource) -> None:
+        notifier = HealthNotifier(
+            self.receivers,
+            transports,
+            source,
+            clock=self._clock,
+            rng=self._rng,
+            permission=self._permission,
+        )
+        await notifier.run()
 
     async def _take_over(self, handover: DeliveryHandover) -> None:
         while True:

@@ -180,6 +180,7 @@ def build_alerts(context: AppContext, feed: Feed) -> AlertService:
         registry=context.registry,
         shared=context.records.alerts,
         permission=context.permission,
+        health=feed,
     )
 
 

@@ -95,6 +95,7 @@ def _format_json(receivers: "tuple[Receiver, ...]") -> str:
             "services": list(receiver.services),
             "states": list(receiver.states),
             "suspected": receiver.suspected.value,
+            "health": receiver.health.value,
         }
         for receiver in receivers
     ]

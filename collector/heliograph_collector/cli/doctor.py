@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from heliograph.clock import Clock, SystemClock
 from heliograph.units import DAY_US
 from heliograph_collector.cli import add_common_options, load_cli_config, parse_endpoint
+from heliograph_collector.cli.doctor_alarm import check_alarm
 from heliograph_collector.cli.doctor_places import check_places
 from heliograph_collector.cli.finding import Finding, Level, select_certificate
 from heliograph_collector.config.roles import JUDGE, PUBLISH
@@ -110,6 +111,7 @@ def examine(config: "Config") -> list[Finding]:
         check_invites(config),
         check_pages(config),
         check_contact(config),
+        check_alarm(config),
     ]
 
 

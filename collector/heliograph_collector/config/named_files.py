@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from heliograph_collector.config.errors import CannotServeError
-from heliograph_collector.config.receivers import Receiver, ReceiverKind
+from heliograph_collector.config.receivers import HIDDEN_ADDRESSES, Receiver, ReceiverKind
 
 MAX_SECRET_CHARS = 4_096
 KEY_PREFIX = "whsec_"
@@ -44,7 +44,7 @@ def read_secret(receiver: Receiver) -> str:
         except ValueError as error:
             raise CannotServeError(f"{source} {error}.") from None
     if (
-        receiver.kind is ReceiverKind.SLACK
+        receiver.kind in HIDDEN_ADDRESSES
         and not content.startswith("https://")
         and not receiver.private
     ):

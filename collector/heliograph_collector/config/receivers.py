@@ -59,6 +59,7 @@ class ReceiverKind(StrEnum):
     NTFY = "ntfy"
     MATRIX = "matrix"
     SLACK = "slack"
+    HEARTBEAT = "heartbeat"  # a switch elsewhere that calls people when no request comes
 
 
 class SuspectedPolicy(StrEnum):
@@ -67,6 +68,14 @@ class SuspectedPolicy(StrEnum):
     LEAVE_OUT = "leave_out"
     QUIET = "quiet"  # sent as a silent notification
     LOUD = "loud"
+
+
+class HealthPolicy(StrEnum):
+    """Policy of a receiver for what keeps the collector itself from working."""
+
+    LEAVE_OUT = "leave_out"
+    TOO = "too"
+    ONLY = "only"  # it gets no incidents
 
 
 STATES = ("confirmed", "closed", "withdrawn")
@@ -103,6 +112,7 @@ class Receiver:
     services: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     suspected: SuspectedPolicy = SuspectedPolicy.LEAVE_OUT
+    health: HealthPolicy = HealthPolicy.LEAVE_OUT
     per_hour: int = _PER_HOUR  # messages
     gather_s: int = _GATHER_S  # alerts within this time after a message are sent together
 
@@ -116,6 +126,8 @@ class Receiver:
 
         Suspected incidents, and their ends, go only to receivers that chose them.
         """
+        if self.health is HealthPolicy.ONLY or self.kind is ReceiverKind.HEARTBEAT:
+            return False
         incident = alert["incident"]
         state = alert["state"]
         scope = incident["scope"]
@@ -136,17 +148,18 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _COUNTRY = re.compile("[A-Z]{2}")
 _ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,253}")
 _ROOM = re.compile(r"![^\s/?#]{1,254}")
-_COMMON_KEYS = (
-    "name", "kind", "secret_file", "countries", "kinds", "services", "states", "suspected",
-    "per_hour", "gather_s",
+_COMMON_KEYS = ("name", "kind", "secret_file")
+_ALERT_KEYS = (
+    "countries", "kinds", "services", "states", "suspected", "health", "per_hour", "gather_s",
 )  # fmt: skip
 _URL_KEYS = ("url", "private")
 _KEYS_BY_KIND = {
-    ReceiverKind.WEBHOOK: _URL_KEYS,
-    ReceiverKind.NTFY: _URL_KEYS,
-    ReceiverKind.SLACK: _URL_KEYS,
-    ReceiverKind.MATRIX: (*_URL_KEYS, "room"),
-    ReceiverKind.EMAIL: (*_URL_KEYS, "from", "to", "user"),
+    ReceiverKind.WEBHOOK: (*_URL_KEYS, *_ALERT_KEYS),
+    ReceiverKind.NTFY: (*_URL_KEYS, *_ALERT_KEYS),
+    ReceiverKind.SLACK: (*_URL_KEYS, *_ALERT_KEYS),
+    ReceiverKind.MATRIX: (*_URL_KEYS, *_ALERT_KEYS, "room"),
+    ReceiverKind.EMAIL: (*_URL_KEYS, *_ALERT_KEYS, "from", "to", "user"),
+    ReceiverKind.HEARTBEAT: _URL_KEYS,
 }
 _REQUIRED_BY_KIND = {
     ReceiverKind.WEBHOOK: ("url", "secret_file"),
@@ -154,7 +167,10 @@ _REQUIRED_BY_KIND = {
     ReceiverKind.SLACK: (),
     ReceiverKind.MATRIX: ("url", "room", "secret_file"),
     ReceiverKind.EMAIL: ("url", "from", "to"),
+    ReceiverKind.HEARTBEAT: (),
 }
+# Kinds whose whole address may be a secret, which then stands in a file.
+HIDDEN_ADDRESSES = (ReceiverKind.SLACK, ReceiverKind.HEARTBEAT)
 
 
 def parse_receivers(entry: YamlEntry) -> tuple[Receiver, ...]:
@@ -180,7 +196,7 @@ def _parse_receiver(item: YamlEntry) -> Receiver:
     for required in ("name", *_REQUIRED_BY_KIND[kind]):
         if required not in keys:
             raise item.error(f"the key {required} is missing, which {kind} needs")
-    if kind is ReceiverKind.SLACK and ("url" in keys) == ("secret_file" in keys):
+    if kind in HIDDEN_ADDRESSES and ("url" in keys) == ("secret_file" in keys):
         raise item.error("wants either url or secret_file (a file that holds the address)")
     if kind is ReceiverKind.EMAIL and ("user" in keys) != ("secret_file" in keys):
         raise item.error("user and secret_file (the password's) belong together")
@@ -211,6 +227,9 @@ def _parse_receiver(item: YamlEntry) -> Receiver:
         suspected=SuspectedPolicy(keys["suspected"].parse_choice(tuple(SuspectedPolicy)))
         if "suspected" in keys
         else SuspectedPolicy.LEAVE_OUT,
+        health=HealthPolicy(keys["health"].parse_choice(tuple(HealthPolicy)))
+        if "health" in keys
+        else HealthPolicy.LEAVE_OUT,
         per_hour=keys["per_hour"].parse_integer(1, 3_600) if "per_hour" in keys else _PER_HOUR,
         gather_s=keys["gather_s"].parse_integer(0, 86_400) if "gather_s" in keys else _GATHER_S,
     )

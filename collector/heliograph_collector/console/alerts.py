@@ -49,6 +49,8 @@ class AlertReceiver(Protocol):
     def states(self) -> Sequence[str]: ...
     @property
     def suspected(self) -> str: ...
+    @property
+    def health(self) -> str: ...
 
 
 class SentMessage(Protocol):
@@ -134,6 +136,12 @@ def build_receiver_view(receiver: AlertReceiver, state: str) -> ReceiverView:
         *(labels.label_code("kind", kind) for kind in receiver.kinds),
     ]
     summary = ", ".join(interests) or "everything"
+    if receiver.kind == "heartbeat":
+        summary = "a request a minute while the collector is ready"
+    elif receiver.health == "only":
+        summary = "the collector's own health"
+    elif receiver.health == "too":
+        summary += "; the collector's own health"
     if receiver.states:
         summary += f"; only {', '.join(receiver.states)}"
     if receiver.suspected in _SUSPECTED_NOTES:

@@ -27,10 +27,12 @@ from heliograph_collector.cli.doctor import (
     check_readiness,
     examine,
 )
+from heliograph_collector.cli.doctor_alarm import check_alarm
 from heliograph_collector.cli.doctor_places import check_places
 from heliograph_collector.cli.doctor_public import check_public
 from heliograph_collector.cli.finding import Level
 from heliograph_collector.config.endpoint_file import EndpointFile
+from heliograph_collector.config.receivers import HealthPolicy, Receiver, ReceiverKind
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import Fleet, open_keyring
 from heliograph_collector.fleet.certificate import encode_public_key, make_certificate
@@ -258,6 +260,17 @@ def test_pages_without_tls_and_a_contact_that_nobody_chose_warn() -> None:
     assert check_pages(Config(public_url=url)).level is Level.OK
     assert check_contact(Config()).level is Level.WARNING
     assert check_contact(Config(security_contact="mailto:a@sun.example")).level is Level.OK
+
+
+def test_a_collector_that_calls_nobody_when_it_fails_warns() -> None:
+    newsroom = Receiver(name="newsroom", kind=ReceiverKind.SLACK)
+    finding = check_alarm(Config(alerts=(newsroom,)))
+    assert finding.level is Level.WARNING
+    assert "health: too" in finding.sentence
+    night = Receiver(name="night", kind=ReceiverKind.SLACK, health=HealthPolicy.ONLY)
+    switch = Receiver(name="switch", kind=ReceiverKind.HEARTBEAT)
+    finding = check_alarm(Config(alerts=(newsroom, night, switch)))
+    assert (finding.level, finding.sentence) == (Level.OK, "night, switch hear when it fails.")
 
 
 def test_a_key_on_two_machines_is_named_with_the_cure(data: Path) -> None:

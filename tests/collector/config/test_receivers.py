@@ -7,7 +7,7 @@ import pytest
 
 from heliograph.yaml_document import YamlError
 from heliograph_collector.cli import main
-from heliograph_collector.config.receivers import ReceiverKind, SuspectedPolicy
+from heliograph_collector.config.receivers import HealthPolicy, ReceiverKind, SuspectedPolicy
 from heliograph_collector.config.settings import load_config
 from support.receivers import receiving
 
@@ -30,10 +30,12 @@ alerts:
     per_hour: 6
     gather_s: 300
     private: true
+    health: only
   - {name: phone, kind: ntfy, url: "http://10.0.0.5/alarms", private: true}
   - {name: room, kind: matrix, url: "https://m.example.org/", room: "!a:example.org",
      secret_file: t}
   - {name: chat, kind: slack, secret_file: chat.url}
+  - {name: switch, kind: heartbeat, url: "https://hc.example.org/ping/1"}
 """
 
 
@@ -45,7 +47,7 @@ def load(tmp_path: Path, text: str) -> Path:
 
 def test_every_kind_of_receiver_is_read(tmp_path: Path) -> None:
     config = load_config(load(tmp_path, GOOD), {})
-    newsroom, night, phone, room, chat = config.alerts
+    newsroom, night, phone, room, chat, switch = config.alerts
     assert config.public_url == "https://sun.example.org"
     assert newsroom.secret_file == tmp_path / "keys" / "newsroom.secret"
     assert (newsroom.countries, newsroom.states) == (("KZ", "IR"), ("confirmed",))
@@ -55,6 +57,8 @@ def test_every_kind_of_receiver_is_read(tmp_path: Path) -> None:
     assert night.private
     assert room.url == "https://m.example.org"
     assert (chat.kind, chat.url) == (ReceiverKind.SLACK, "")
+    assert (night.health, phone.health) == (HealthPolicy.ONLY, HealthPolicy.LEAVE_OUT)
+    assert switch.kind is ReceiverKind.HEARTBEAT
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,9 @@ def test_every_kind_of_receiver_is_read(tmp_path: Path) -> None:
         ("name: a, kind: ntfy, url: 'http://n/t'", "http:// only with private: true"),
         ("name: a, kind: ntfy, url: 'https://n/'", "must end with a topic"),
         ("name: a, kind: slack", "wants either url or secret_file"),
+        ("name: a, kind: heartbeat", "wants either url or secret_file"),
+        ("name: a, kind: heartbeat, url: 'https://n/t', health: too", "health: unknown key"),
+        ("name: a, kind: slack, url: 'https://n/t', health: yes", "health: 'yes' must be one of"),
         ("name: A b, kind: slack, url: 'https://n/t'", "alerts[0].name: 'A b' must be a short"),
         ("name: a, kind: slack, url: 'https://n/t', countries: [kz]", "countries[0]: 'kz' must be"),
         ("name: a, kind: slack, url: 'https://n/t', states: [over]", "states[0]: 'over' must be"),

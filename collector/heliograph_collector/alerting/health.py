@@ -1,0 +1,184 @@
+"""Notify receivers of what keeps the collector itself from working.
+
+States of the collector: ready; failing, from the first problem; reported, once it has failed for
+PERSIST_US; and ready again, once it has worked for as long. Receivers with `health` hear of the
+last two, and every REMIND_US that it is still not ready. A receiver of the kind `heartbeat` gets a
+request each HEARTBEAT_S while there is no problem: the switch behind it calls people when they
+stop, and so also for a machine that is off.
+
+Nothing of it is on the disk, because a full disk is what it most often reports: after a restart a
+problem that is still there is reported again, and an end that was not delivered is not.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from heliograph.clock import Clock
+from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
+from heliograph_collector.alerting.dispatcher import SendPermission, Transports
+from heliograph_collector.alerting.http_client import DeliveryError
+from heliograph_collector.alerting.message import HealthReport, Message
+from heliograph_collector.alerting.outbox import next_retry_us
+from heliograph_collector.config.receivers import HealthPolicy, Receiver, ReceiverKind
+
+log = logging.getLogger("heliograph.courier")
+
+CHECK_S = 5.0
+HEARTBEAT_S = 60.0  # the shortest period that public switches offer
+PERSIST_US = 2 * MINUTE_US  # assumed; a restart of the store takes less
+REMIND_US = 6 * HOUR_US  # assumed
+
+
+class HealthSource(Protocol):
+    """What tells whether the collector is ready, as /readyz does."""
+
+    def problems(self) -> Sequence[str]: ...
+
+
+class HealthState:
+    """What was reported of the collector's health, and what is to be reported now."""
+
+    def __init__(self) -> None:
+        self._since_us: int | None = None  # wall clock, of the first problem
+        self._changed_us = 0  # monotonic, when problems began or ended
+        self._is_failing = False
+        self._reported_us: int | None = None  # monotonic, of the last report; None after an end
+
+    def update(
+        self, problems: Sequence[str], now_us: int, monotonic_us: int
+    ) -> HealthReport | None:
+        """Return what receivers are to be notified of, None if of nothing new."""
+        if bool(problems) is not self._is_failing:
+            self._is_failing = bool(problems)
+            self._changed_us = monotonic_us
+        if problems and self._since_us is None:
+            self._since_us = now_us
+        if monotonic_us - self._changed_us < PERSIST_US or self._since_us is None:
+            return None
+        return self._report(problems, monotonic_us)
+
+    def _report(self, problems: Sequence[str], monotonic_us: int) -> HealthReport | None:
+        """Report what has lasted, unless the same was reported lately."""
+        reported_us = self._reported_us
+        since = _format_time(self._since_us or 0)
+        if not problems:
+            self._since_us = None
+            self._reported_us = None
+            return HealthReport(problems=(), since=since) if reported_us is not None else None
+        if reported_us is not None and monotonic_us - reported_us < REMIND_US:
+            return None
+        self._reported_us = monotonic_us
+        return HealthReport(problems=tuple(problems), since=since)
+
+
+class HealthNotifier:
+    """Notify the receivers that ask for it, each by a task, until cancelled."""
+
+    def __init__(
+        self,
+        receivers: Sequence[Receiver],
+        transports: Transports,
+        source: HealthSource,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        permission: SendPermission | None = None,
+    ) -> None:
+        self._receivers = [r for r in receivers if r.health is not HealthPolicy.LEAVE_OUT]
+        self._switches = [r for r in receivers if r.kind is ReceiverKind.HEARTBEAT]
+        self._transports = transports
+        self._source = source
+        self._clock = clock
+        self._rng = rng
+        self._permission = permission
+        self._state = HealthState()
+        self._wake_events = {receiver.name: asyncio.Event() for receiver in self._receivers}
+        self._newest: Message | None = None
+
+    async def run(self) -> None:
+        if not self._receivers and not self._switches:
+            return
+        async with asyncio.TaskGroup() as group:
+            for receiver in self._receivers:
+                group.create_task(self._serve_receiver(receiver))
+            for switch in self._switches:
+                group.create_task(self._beat(switch))
+            while True:
+                self.check()
+                await asyncio.sleep(CHECK_S)
+
+    def check(self) -> None:
+        """Look at the problems, and wake the receivers if there is something to report."""
+        if not self._may_send():  # the next leader reports what it finds
+            self._state = HealthState()
+            return
+        report = self._state.update(
+            self._source.problems(), self._clock.wall_us(), self._clock.monotonic_us()
+        )
+        if report is None:
+            return
+        log.warning(
+            "%s", report.problems[0] if report.problems else "The collector is ready again."
+        )
+        self._newest = Message(
+            id=f"msg_{self._rng.getrandbits(128):032x}", alerts=(), health=report
+        )
+        for wake_event in self._wake_events.values():
+            wake_event.set()
+
+    def _may_send(self) -> bool:
+        return self._permission is None or self._permission.is_held
+
+    async def _serve_receiver(self, receiver: Receiver) -> None:
+        """Deliver the newest report; one that is newer takes the place of one that waits."""
+        wake_event = self._wake_events[receiver.name]
+        while True:
+            await wake_event.wait()
+            wake_event.clear()
+            tries = 0
+            while self._newest and not wake_event.is_set():
+                wait_s = await self._deliver(receiver, self._newest, tries)
+                if wait_s is None:
+                    break
+                tries += 1
+                await _wait_at_most(wake_event, wait_s)
+
+    async def _deliver(self, receiver: Receiver, message: Message, tries: int) -> float | None:
+        """Try once; return the wait before the next try, None if there is none."""
+        now_us = self._clock.wall_us()
+        try:
+            await self._transports.deliver(receiver, message, now_us)
+        except DeliveryError as error:
+            log.warning("%s was not told of the collector's health: %s.", receiver.name, error)
+            retry_us = next_retry_us(tries + 1, now_us, error.retry_after_s, self._rng)
+            is_over = error.is_final or retry_us is None
+            return None if is_over else ((retry_us or now_us) - now_us) / SECOND_US
+        return None
+
+    async def _beat(self, switch: Receiver) -> None:
+        """Ask for the switch's address while all is well; the switch notices what is missing."""
+        while True:
+            if not self._source.problems() and self._may_send():
+                try:
+                    await self._transports.deliver(
+                        switch, Message(id="", alerts=()), self._clock.wall_us()
+                    )
+                except DeliveryError as error:
+                    log.warning("%s got no heartbeat: %s.", switch.name, error)
+            await asyncio.sleep(HEARTBEAT_S)
+
+
+async def _wait_at_most(wake_event: asyncio.Event, wait_s: float) -> None:
+    try:
+        async with asyncio.timeout(wait_s):
+            await wake_event.wait()
+    except TimeoutError:
+        return
+
+
+def _format_time(at_us: int) -> str:
+    return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,178 @@
+"""Operators hear that their collector does not work, also where its disk takes nothing."""
+
+import asyncio
+import json
+import random
+import sqlite3
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from heliograph.clock import SystemClock
+from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
+from heliograph_collector.alerting import health
+from heliograph_collector.alerting.dispatcher import Transports
+from heliograph_collector.alerting.health import HealthNotifier, HealthState
+from heliograph_collector.alerting.http_client import DeliveryError
+from heliograph_collector.alerting.message import HealthReport
+from heliograph_collector.alerting.outbox import Outbox
+from heliograph_collector.alerting.service import AlertConfig, AlertService
+from heliograph_collector.config.receivers import HealthPolicy, Receiver, ReceiverKind
+from support.dispatcher_office import DESK, Post
+from support.fake_feed import published
+from support.hand_clock import HandClock
+from support.incident_book import book, silence
+from support.receivers import receiving
+from support.waiting import until_true
+
+FULL = "The disk of the data directory has 3 MiB left, fewer than 256: free some."
+OPERATOR = Receiver(
+    name="operator",
+    kind=ReceiverKind.SLACK,
+    url="https://chat.example.org/y",
+    health=HealthPolicy.TOO,
+)
+SWITCH = Receiver(name="switch", kind=ReceiverKind.HEARTBEAT, url="https://hc.example.org/1")
+
+
+@dataclass
+class Source:
+    current: list[str] = field(default_factory=list)
+
+    def problems(self) -> list[str]:
+        return self.current
+
+
+@dataclass
+class Lease:
+    is_held: bool = False
+
+
+def watch(state: HealthState, clock: HandClock, problems: list[str], us: int) -> list[HealthReport]:
+    """List what is reported in so much time, looked at every five seconds."""
+    reports = []
+    for _ in range(us // (5 * SECOND_US)):
+        clock.advance_us(5 * SECOND_US)
+        if report := state.update(problems, clock.wall_us(), clock.monotonic_us()):
+            reports.append(report)
+    return reports
+
+
+def test_what_lasts_is_reported_once_then_every_six_hours_and_its_end_once() -> None:
+    state = HealthState()
+    clock = HandClock()
+    assert watch(state, clock, [], HOUR_US) == [], "a collector that works says nothing"
+    assert watch(state, clock, [FULL], 110 * SECOND_US) == []
+    assert watch(state, clock, [], HOUR_US) == [], "a short trouble and its end are not told"
+    (report,) = watch(state, clock, [FULL], HOUR_US)
+    assert report == HealthReport(problems=(FULL,), since="2022-01-05T13:01:55Z")
+    assert len(watch(state, clock, [FULL], 12 * HOUR_US)) == 2
+    assert watch(state, clock, [], MINUTE_US) == []
+    assert watch(state, clock, [FULL], MINUTE_US) == [], "it was not over"
+    assert watch(state, clock, [], HOUR_US) == [HealthReport(problems=(), since=report.since)]
+    assert watch(state, clock, [], HOUR_US) == []
+
+
+def test_a_clock_that_jumps_calls_nobody() -> None:
+    state = HealthState()
+    clock = HandClock()
+    watch(state, clock, [FULL], MINUTE_US)
+    clock.wall += 90 * 24 * HOUR_US
+    assert watch(state, clock, [FULL], 30 * SECOND_US) == []
+
+
+def build_notifier(post: Post, source: Source, lease: Lease | None = None) -> HealthNotifier:
+    return HealthNotifier(
+        (DESK, OPERATOR, SWITCH),
+        Transports(http=post, mail=post, base="https://sun.example.org"),
+        source,
+        clock=SystemClock(),
+        rng=random.Random(1),
+        permission=lease,
+    )
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "CHECK_S", 0.01)
+    monkeypatch.setattr(health, "HEARTBEAT_S", 0.02)
+    monkeypatch.setattr(health, "PERSIST_US", 0)
+
+
+@pytest.mark.usefixtures("fast")
+async def test_only_who_asks_is_told_and_the_switch_hears_nothing_meanwhile() -> None:
+    post = Post()
+    source = Source([FULL, "The store does not answer: it is away."])
+    running = asyncio.create_task(build_notifier(post, source).run())
+    await until_true(lambda: len(post.sent) == 1)
+    await asyncio.sleep(0.1)
+    (request,) = post.sent
+    text = json.loads(request.body)["text"]
+    assert request.url == OPERATOR.url
+    assert FULL in text
+    assert "the store does not answer" in text.lower()
+    assert "https://sun.example.org/console/health" in text
+    source.current = []
+    await until_true(lambda: sum(r.url == SWITCH.url for r in post.sent) > 2)
+    running.cancel()
+    told = [json.loads(r.body)["text"] for r in post.sent if r.url == OPERATOR.url]
+    assert len(told) == 2
+    assert "ready again" in told[1]
+    assert {(r.method, r.body) for r in post.sent if r.url == SWITCH.url} == {("GET", b"")}
+
+
+@pytest.mark.usefixtures("fast")
+async def test_what_did_not_arrive_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "next_retry_us", lambda tries, now_us, *_: now_us + 1_000)
+    post = Post()
+    post.fails = [DeliveryError("no connection")] * 3
+    running = asyncio.create_task(build_notifier(post, Source([FULL])).run())
+    await until_true(lambda: len(post.sent) == 4)
+    await asyncio.sleep(0.1)
+    running.cancel()
+    assert len(post.sent) == 4
+
+
+@pytest.mark.usefixtures("fast")
+async def test_who_does_not_lead_says_nothing() -> None:
+    post = Post()
+    lease = Lease()
+    running = asyncio.create_task(build_notifier(post, Source([FULL]), lease).run())
+    await asyncio.sleep(0.1)
+    assert post.sent == []
+    lease.is_held = True
+    await until_true(lambda: len(post.sent) == 1)
+    running.cancel()
+
+
+@pytest.mark.usefixtures("fast")
+async def test_a_full_disk_is_told_although_the_outbox_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Outbox, *_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Outbox, "queue_alerts", refuse)
+    async with receiving() as desk:
+        receiver = Receiver(
+            name="desk",
+            kind=ReceiverKind.SLACK,
+            url=f"{desk.origin}/x",
+            private=True,
+            health=HealthPolicy.ONLY,
+        )
+        service = AlertService(
+            AlertConfig(data=tmp_path, receivers=[receiver]),
+            book(silence()),
+            published({}),
+            clock=SystemClock(),
+            rng=random.Random(1),
+            registry=CollectorRegistry(),
+            health=Source([FULL]),
+        )
+        running = asyncio.create_task(service.run())
+        await until_true(lambda: len(desk.came) == 1)
+        running.cancel()
+    assert FULL in json.loads(desk.came[0][3])["text"]
