@@ -1,4 +1,4 @@
-"""Incidents as JSON and as feeds for subscription."""
+"""Incidents as JSON, as a table, and as feeds for subscription."""
 
 import re
 from operator import attrgetter
@@ -7,7 +7,10 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from heliograph_collector.http.api import feeds
+from heliograph_collector.http.api.aggregation import CSV
+from heliograph_collector.http.api.incident_table import format_incidents
 from heliograph_collector.http.api.measurements import read_cursor, write_cursor
+from heliograph_collector.http.api.parameter_types import choice_parameter
 from heliograph_collector.http.api.parameters import (
     ASN,
     COUNTRY,
@@ -30,7 +33,12 @@ from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.problem import Problem, require_service
 from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentsDocument
 
-LIST_PARAMETERS = (COUNTRY, REGION, ASN, SERVICE, INCIDENT_STATE, KIND, SINCE, UNTIL, CURSOR, LIMIT)
+FORMAT = choice_parameter(
+    "format", "JSON when not given; CSV has no pages and ignores `limit`.", ("json", "csv"), "csv"
+)
+LIST_PARAMETERS = (
+    COUNTRY, REGION, ASN, SERVICE, INCIDENT_STATE, KIND, SINCE, UNTIL, CURSOR, LIMIT, FORMAT,
+)  # fmt: skip
 FEED_PARAMETERS = (COUNTRY, REGION, ASN, SERVICE, INCIDENT_STATE, KIND, LIMIT)
 ID_PATTERN = re.compile("[A-Za-z0-9_-]{1,64}")
 _DEFAULT_FEED_SIZE = 100
@@ -49,6 +57,10 @@ class IncidentApi:
         values = parse(request.query, LIST_PARAMETERS)
         position = read_cursor(values.get(CURSOR, ""))
         matching = self._incident_cache.list_incidents(await self._build_filter(values))
+        if values.get(FORMAT) == "csv":
+            base = self._feed.public_url or request_origin(request)
+            table = format_incidents(matching, base, self._feed.publisher.license)
+            return respond_text(request, table, CSV, max_age_s=60)
         rows, following = cut_page(matching, position, values.get(LIMIT, 100))
         page = IncidentsDocument(
             k_anonymity=self._feed.k_anonymity,

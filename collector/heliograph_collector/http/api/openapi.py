@@ -134,7 +134,7 @@ def _list_public_data() -> dict[str, OperationObject]:
         "/api/v1/incidents": get(
             "listIncidents",
             "What was cut, newest start first.",
-            json_content(incident.IncidentsDocument),
+            json_content(incident.IncidentsDocument) | {aggregation.CSV: MediaType(schema=_TEXT)},
             incidents.LIST_PARAMETERS,
         ),
         "/api/v1/incidents/{id}": get_incident(

@@ -25,6 +25,7 @@ from heliograph_collector.http.api.parameters import (
     SERVICE,
     QueryValues,
     parse,
+    write_time,
 )
 from heliograph_collector.http.backend import Feed, find_service
 from heliograph_collector.http.i18n import Locale
@@ -93,7 +94,8 @@ class ArchivePage:
             older=_build_older(chosen, following),
             is_first=CURSOR not in values,
             feed_query=_encode({n: v for n, v in chosen.items() if n in _FEED_NAMES}),
-            api_query=_encode({n: v for n, v in chosen.items() if n not in ("since", "until")}),
+            json_query=_encode(chosen | _build_times(incident_filter)),
+            csv_query=_encode(chosen | _build_times(incident_filter) | {"format": "csv"}),
             is_watched=self._feed.is_watched,
         )
         return form_response(content)
@@ -157,6 +159,12 @@ def _build_measured(country: str, chosen: Mapping[str, str]) -> str:
     """Return the address of what was measured in a country in the chosen days."""
     days = {name: chosen[name] for name in ("since", "until") if name in chosen}
     return f"/countries/{country}{_encode(days)}"
+
+
+def _build_times(chosen: IncidentFilter) -> dict[str, str]:
+    """Return the chosen days as the moments that the API takes."""
+    moments = {"since": chosen.since_us, "until": chosen.until_us}
+    return {name: write_time(us) for name, us in moments.items() if us is not None}
 
 
 def _build_older(chosen: Mapping[str, str], following: str) -> str:
