@@ -19,6 +19,7 @@ from heliograph_collector.http.incident_document import (
 )
 from heliograph_collector.http.pages import incident_facts as facts
 from heliograph_collector.http.pages import incident_text
+from heliograph_collector.http.pages.about import format_contact
 from heliograph_collector.http.pages.first_seen import list_first_seen
 from heliograph_collector.http.pages.recent_incidents import build_line
 from heliograph_collector.http.pages.structured_data import describe_article
@@ -125,7 +126,20 @@ def render_incident(
         as_of=incident_text.format_timestamp(write_time(page_context.now_us), t),
         at=write_time(page_context.now_us // 1_000_000 * 1_000_000),
         assets=assets,
+        contact=format_contact(page_context.publisher.contact),
+        reference=_format_reference(incident, line.sentence, page_context),
         structured=_describe_article(incident, line.sentence, page_context, t),
+    )
+
+
+def _format_reference(incident: IncidentDocument, sentence: str, page_context: PageContext) -> str:
+    """Format a citation: it names the entry, since a later one may say otherwise."""
+    operator = page_context.publisher.operator
+    author = f"Heliograph ({operator})" if operator else "Heliograph"
+    entry = f", log entry {incident.alerts[-1].entry}" if incident.alerts else ""
+    return (
+        f"{author}: {sentence} {page_context.base_url}{incident.links.page}{entry}, "
+        f"{write_time(page_context.now_us)[:10]}. {page_context.publisher.license}."
     )
 
 

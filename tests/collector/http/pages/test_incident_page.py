@@ -1,5 +1,6 @@
 """The pages on incidents: plain words from the same data, nothing inline, nothing foreign."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from heliograph.units import DAY_US
+from heliograph_collector.http.backend import Publisher
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.imported import (
     ImportedFilter,
@@ -213,3 +215,18 @@ async def test_who_saw_it_first_is_told_only_where_a_source_has_the_start(
     assert bool(rest) == bool(told)
     assert [words for words in told if words not in table] == []
     assert not told or ("our first row" in table and "suspected within" in table)
+
+
+async def test_who_knows_better_finds_whom_to_tell_and_a_paper_what_to_cite(serve: Serve) -> None:
+    path = f"/incidents/{ALMATY}"
+    publisher = Publisher(operator="The Sun", contact="mailto:desk@sun.example.org")
+    page = await open_page(serve, path, publisher=publisher)
+    assert "Tell the operator: desk@sun.example.org" in page.text["world"]
+    assert f", with the number {ALMATY}." in page.text["world"]
+    assert "mailto:desk@sun.example.org" in {a.get("href") for _, a in page.elements}
+    (cited,) = re.findall(r"To cite: (.*?2022-01-05\. CC-BY-4\.0\.)", page.text["world"])
+    assert cited.startswith("Heliograph (The Sun): ")
+    assert re.search(rf"/incidents/{ALMATY}, log entry \d+, 2022-01-05", cited)
+    page = await open_page(serve, path)
+    assert "Tell the operator" not in page.html, "nobody gave an address"
+    assert "To cite: Heliograph: " in page.text["world"]
