@@ -29,6 +29,7 @@ MAX_DOH = 16
 RELAY_BYTES = 20_000_000  # a day, lent to other volunteers
 LISTED = "listed"  # in place of a relay's line: all relays that the plan lists
 MAX_LIST = 64  # values of one key
+BATTERY_PERCENT = 20  # as OONI Probe's (ooni/probe#1896)
 PROXY = "socks5://ADDRESS:PORT or http://ADDRESS:PORT, with USER:PASSWORD@ before the address"
 
 
@@ -49,6 +50,7 @@ class Config:
     ca_file: str = ""
     services_file: str = ""
     bytes_per_month: int = 0
+    battery_percent: int = BATTERY_PERCENT  # below it only anchors are measured; 0: never
     country: str = ""
     region: str = ""
     access: Access | None = None
@@ -291,6 +293,12 @@ def _parse_byte_limit(value: str, minimum: int) -> int:
     return int(value)
 
 
+def _parse_percent(value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,3}", value) or int(value) > 100:
+        raise ValueError("no percentage")
+    return int(value)
+
+
 def _parse_allow(value: str) -> bool:
     return {"allow": True, "refuse": False}[value]
 
@@ -366,6 +374,9 @@ KEYS: Mapping[str, ConfigKey] = {
         "bytes_per_month",
         "a whole number from 1000000",
         partial(_parse_byte_limit, minimum=1_000_000),
+    ),
+    "limits.battery_percent": ConfigKey(
+        "battery_percent", "a whole number from 0 to 100", _parse_percent
     ),
     "vantage.country": ConfigKey("country", "two letters, ISO 3166-1", country_code),
     "vantage.region": ConfigKey("region", "an ISO 3166-2 code like KZ-75", region_code),

@@ -30,6 +30,7 @@ plan:
   services_file: {file}
 limits:
   bytes_per_month: 5_000_000
+  battery_percent: 0
 vantage:
   country: kz
   region: KZ-75
@@ -41,6 +42,7 @@ vantage:
         ca_file=str(file),
         services_file=str(file),
         bytes_per_month=5_000_000,
+        battery_percent=0,
         country="KZ",
         region="KZ-75",
         access=Access.MOBILE,
@@ -58,6 +60,7 @@ MISTAKES = {
     "net:\n  ca_file: /no/such": r"line 2: net\.ca_file .*a PEM file with certificates",
     "net:\n  doh: http://x/": r"line 2: net\.doh .*https",
     "limits:\n  bytes_per_month: 12": r"line 2: limits\.bytes_per_month .*from 1000000",
+    "limits:\n  battery_percent: 101": r"line 2: limits\.battery_percent .*from 0 to 100",
     "vantage:\n  country: KAZ": r"line 2: vantage\.country .*two letters",
     "vantage:\n  region: KZ-LIE": r"line 2: vantage\.region cannot be 'KZ-LIE'; .*KZ-71, KZ-75",
     "vantage:\n  region: LOL": r"line 2: vantage\.region .*an ISO 3166-2 code like KZ-75",

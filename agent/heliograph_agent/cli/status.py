@@ -14,7 +14,9 @@ from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.cli.absence import describe_absence
 from heliograph_agent.cli.results import summarize_findings
+from heliograph_agent.config import AgentConfigError
 from heliograph_agent.consent import make_printable
+from heliograph_agent.platform.power import is_battery_low
 from heliograph_agent.runtime.status_file import (
     AgentStatus,
     QueueStatus,
@@ -84,6 +86,7 @@ class CommandStatus(AgentStatus):
     role: str
     consent: bool
     paused: Pause | None
+    battery_low: bool  # so that only anchors are measured
 
 
 def add_parser(commands: "cli.Subparsers") -> None:
@@ -111,12 +114,21 @@ def run(args: argparse.Namespace) -> int:
         "role": collector.role,
         "consent": state.read(CONSENT) is not None,
         "paused": _read_pause(state),
+        "battery_low": _is_battery_low(args),
     }
     if args.json:
         print(json.dumps(status))
     else:
         _print_status(status)
     return 0
+
+
+def _is_battery_low(args: argparse.Namespace) -> bool:
+    """Return whether the battery is low; a configuration that cannot be read hides no status."""
+    try:
+        return is_battery_low(cli.read_config(args).battery_percent)
+    except AgentConfigError:
+        return False
 
 
 def _read_pause(state: State) -> Pause | None:
@@ -226,7 +238,8 @@ def _describe_activity(status: CommandStatus) -> str:
     if not status["consent"]:
         return _("not agreed to anything: run `heliograph-agent join INVITE` again")
     if status["running"]:
-        return _("running")
+        saving = _("running; the battery is low, so only anchors are measured until it charges")
+        return saving if status["battery_low"] else _("running")
     return _("not running: start it with `heliograph-agent run`")
 
 

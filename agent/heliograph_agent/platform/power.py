@@ -1,4 +1,4 @@
-"""Read whether this machine runs on its battery, how long it has been up, and since which boot.
+"""Read whether this machine runs on its battery, how full it is, and how long it has been up.
 
 A power cut shows in both, and a cut line in neither. Desktops and servers have no battery, so they
 do not know of their power.
@@ -25,10 +25,7 @@ UPTIME_STEPS_S = (60, 300, 900, 3_600, 14_400, 43_200, 86_400)
 
 def is_on_battery(supplies: Path = POWER_SUPPLIES) -> bool | None:
     """Return whether the machine runs on its battery; None where it has none or is not known."""
-    try:
-        folders = sorted(islice(supplies.iterdir(), MAX_SUPPLIES))
-    except OSError:
-        return None
+    folders = _list_supplies(supplies)
     batteries = [f for f in folders if _is_own_battery(f)]
     if not batteries:
         return None
@@ -41,6 +38,22 @@ def is_on_battery(supplies: Path = POWER_SUPPLIES) -> bool | None:
     if states:
         return True in states
     return True if "0" in chargers else None
+
+
+def read_battery_percent(supplies: Path = POWER_SUPPLIES) -> int | None:
+    """Return how full the machine's batteries are together; None where that is not known."""
+    batteries = filter(_is_own_battery, _list_supplies(supplies))
+    capacities = [_read_word(folder / "capacity") for folder in batteries]
+    percents = [min(int(x), 100) for x in capacities if x.isascii() and x.isdigit()]
+    return sum(percents) // len(percents) if percents else None
+
+
+def is_battery_low(below_percent: int, supplies: Path = POWER_SUPPLIES) -> bool:
+    """Return whether the machine runs on a battery that is known to be emptier than that."""
+    if not below_percent or not is_on_battery(supplies):
+        return False
+    percent = read_battery_percent(supplies)
+    return percent is not None and percent < below_percent
 
 
 def read_uptime_s() -> int | None:
@@ -60,6 +73,13 @@ def read_boot_id(file: Path = BOOT_ID) -> bytes | None:
 def coarsen_uptime(uptime_s: float) -> int | None:
     """Round up to a step, None beyond the last."""
     return next((step_s for step_s in UPTIME_STEPS_S if uptime_s <= step_s), None)
+
+
+def _list_supplies(supplies: Path) -> list[Path]:
+    try:
+        return sorted(islice(supplies.iterdir(), MAX_SUPPLIES))
+    except OSError:
+        return []
 
 
 def _is_own_battery(folder: Path) -> bool:

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from heliograph import trust_chain
 from heliograph.clock import Clock
 from heliograph.observation import Access
-from heliograph.plan import Plan
+from heliograph.plan import ANCHORS, Plan
 from heliograph.translation import mark
 from heliograph.translation import translate as _
 from heliograph.units import MINUTE_US
@@ -30,6 +30,7 @@ from heliograph_agent.consent import (
     read_consent,
 )
 from heliograph_agent.platform.power import read_boot_id
+from heliograph_agent.runtime.battery import is_sparing
 from heliograph_agent.runtime.vantage import DeclaredVantage
 from heliograph_agent.state import (
     CONSENT,
@@ -187,7 +188,8 @@ class PlanUpdater:
     """Follow plans, trust roots, consent and the calendar; `plan` is the plan to run.
 
     `plan` is the newest signed plan, as far as the volunteer agreed to it, without tests that the
-    volunteer opted out of. It has no tasks when it is too old or the hour is quiet.
+    volunteer opted out of. It has no tasks when it is too old or the hour is quiet, and only its
+    anchors while the battery is low: they, and the session, tell a power cut from a cut line.
     """
 
     def __init__(self, settings: AgentSettings, clock: Clock, host: PlanHost) -> None:
@@ -197,6 +199,7 @@ class PlanUpdater:
         self._host = host
         self._age = PlanAge.FRESH
         self._is_quiet_hour = False
+        self._is_battery_low = False
         self._checked_us = 0
         self._check_calendar(clock.wall_us())
         self._consent_mtime_ns = self._read_consent_mtime_ns()
@@ -268,22 +271,32 @@ class PlanUpdater:
     def _effective_plan(self) -> tuple[Plan, tuple[str, ...]]:
         plan, waiting = self.settings.effective_plan()
         is_idle = self._is_quiet_hour or self._age is PlanAge.EXPIRED
-        return replace(plan, tasks=()) if is_idle else plan, waiting
+        tasks = () if is_idle else plan.tasks
+        if self._is_battery_low:
+            tasks = tuple(line for line in tasks if line.experiment == ANCHORS)
+        return replace(plan, tasks=tasks), waiting
 
     def _check_calendar(self, wall_us: int) -> bool:
-        """Update the plan's age and the quiet hour; return whether one of them changed."""
+        """Update the plan's age, the quiet hour and the battery; return whether one changed."""
         plan = self.settings.plan
         age = classify_age(plan, wall_us // 1_000_000)
-        is_quiet_hour = local_hour(self._clock.wall_us()) in self.settings.config.quiet_hours
-        changed = (age, is_quiet_hour) != (self._age, self._is_quiet_hour)
+        config = self.settings.config
+        is_quiet_hour = local_hour(self._clock.wall_us()) in config.quiet_hours
+        battery_low = is_sparing(config)
+        state = (age, is_quiet_hour, battery_low)
+        changed = state != (self._age, self._is_quiet_hour, self._is_battery_low)
         if age is not self._age:
             last_day = datetime.fromtimestamp(min(plan.expires_s + STALE_S, 2**37), UTC)
             log.warning(_(_AGE_MESSAGES[age]).format(over=f"{last_day:%Y-%m-%d}"))
         if is_quiet_hour is not self._is_quiet_hour:
             quiet = mark("nothing is measured in this hour")
             log.info(quiet if is_quiet_hour else mark("measuring again"))
+        if battery_low is not self._is_battery_low:
+            saving = mark("the battery is low: only anchors are measured")
+            log.info(saving if battery_low else mark("measuring again"))
         self._age = age
         self._is_quiet_hour = is_quiet_hour
+        self._is_battery_low = battery_low
         return changed
 
     def now_us(self) -> int:

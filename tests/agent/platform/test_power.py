@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_agent.platform.power import coarsen_uptime, is_on_battery
+from heliograph_agent.platform.power import (
+    coarsen_uptime,
+    is_battery_low,
+    is_on_battery,
+    read_battery_percent,
+)
 
 Supply = dict[str, str]
 AC = {"type": "Mains", "online": "1"}
@@ -35,12 +40,38 @@ MOUSE = {"type": "Battery", "scope": "Device", "status": "Discharging"}
 def test_battery_is_told_where_known(
     tmp_path: Path, supplies: list[Supply], expected: bool | None
 ) -> None:
+    write_supplies(tmp_path, supplies)
+    assert is_on_battery(tmp_path) is expected
+
+
+def write_supplies(root: Path, supplies: list[Supply]) -> None:
     for number, supply in enumerate(supplies):
-        folder = tmp_path / f"S{number}"
+        folder = root / f"S{number}"
         folder.mkdir()
         for name, word in supply.items():
             (folder / name).write_text(word + "\n")
-    assert is_on_battery(tmp_path) is expected
+
+
+@pytest.mark.parametrize(
+    ("supplies", "percent", "is_low"),
+    [
+        ([UNPLUGGED, {**DISCHARGING, "capacity": "19"}], 19, True),
+        ([UNPLUGGED, {**DISCHARGING, "capacity": "20"}], 20, False),
+        ([AC, {**DISCHARGING, "capacity": "3"}], 3, False),  # it is charged
+        ([{**DISCHARGING, "capacity": "2"}, {**BATTERY, "capacity": "40"}], 21, False),
+        ([{**DISCHARGING, "capacity": "2"}, {**MOUSE, "capacity": "90"}], 2, True),
+        ([{**DISCHARGING, "capacity": "?"}], None, False),
+        ([DISCHARGING], None, False),
+        ([AC], None, False),
+    ],
+)
+def test_a_low_battery_is_one_that_is_known_to_be(
+    tmp_path: Path, supplies: list[Supply], percent: int | None, is_low: bool
+) -> None:
+    write_supplies(tmp_path, supplies)
+    assert read_battery_percent(tmp_path) == percent
+    assert is_battery_low(20, tmp_path) is is_low
+    assert not is_battery_low(0, tmp_path), "the volunteer wants to measure to the end"
 
 
 def test_battery_is_unknown_on_other_systems(tmp_path: Path) -> None:

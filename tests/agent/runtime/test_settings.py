@@ -9,12 +9,13 @@ import pytest
 
 from heliograph import codec, keys
 from heliograph import trust_chain as c
-from heliograph.plan import PlannedTask
+from heliograph.plan import ANCHORS, PlannedTask
 from heliograph.v1 import intake_pb2 as ipb
 from heliograph.v1 import plan_pb2 as pb
 from heliograph_agent import consent
 from heliograph_agent.config import Config
 from heliograph_agent.consent import local_hour
+from heliograph_agent.runtime import battery as runtime_battery
 from heliograph_agent.runtime.settings import PlanUpdater, read_settings
 from heliograph_agent.runtime.signing import answer_renewal
 from heliograph_agent.state import CONSENT, KEY, PLAN, Collector, State, StateError
@@ -48,7 +49,9 @@ def signed(
 class JoinedAgent:
     """A joined agent's state directory, and its plan updater."""
 
-    def __init__(self, folder: Path, config: Config | None = None) -> None:
+    def __init__(
+        self, folder: Path, config: Config | None = None, tasks: tuple[PlannedTask, ...] = (TCP,)
+    ) -> None:
         self.clock, self.state = HandClock(), State(folder)
         self.ends_s = self.clock.wall // 1_000_000 + 30 * DAY_S
         self.state.prepare()
@@ -64,9 +67,9 @@ class JoinedAgent:
                 charter=c.encode_trust_root(charter(1, OLD)),
             )
         )
-        first = signed(1, TCP, expires_s=self.ends_s)
+        first = signed(1, *tasks, expires_s=self.ends_s)
         self.state.write(PLAN, first.SerializeToString())
-        scope = consent.consent_scope(plan_of(TCP))
+        scope = consent.consent_scope(plan_of(*tasks))
         given = consent.Consent(given_us=1, plan_version=1, scope=scope)
         self.state.write_json(CONSENT, given.to_json())
         self.host = RecordingHost()
@@ -135,6 +138,26 @@ def test_opt_out_overrides_plan_and_consent(tmp_path: Path) -> None:
     assert night.runs() == set()
     night.pass_s(3_600)
     assert [[t.experiment for t in plan.tasks] for plan in night.host.plans] == [["tcp"]]
+
+
+def test_on_a_low_battery_only_anchors_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    battery = [15]
+    monkeypatch.setattr(runtime_battery, "is_battery_low", lambda below: battery[0] < below)
+    anchors = PlannedTask(experiment=ANCHORS, interval_s=60)
+    agent = JoinedAgent(tmp_path / "a", tasks=(anchors, TCP))
+    assert [line.experiment for line in agent.updater.plan.tasks] == [ANCHORS]
+    battery[0] = 20
+    agent.pass_s(50)
+    assert agent.host.plans == [], "it looks once a minute"
+    agent.pass_s(10)
+    assert [[line.experiment for line in p.tasks] for p in agent.host.plans] == [[ANCHORS, "tcp"]]
+    battery[0] = 1
+    agent.pass_s(60)
+    assert [line.experiment for line in agent.host.plans[-1].tasks] == [ANCHORS]
+    never = JoinedAgent(tmp_path / "b", Config(battery_percent=0), (anchors, TCP))
+    assert [line.experiment for line in never.updater.plan.tasks] == [ANCHORS, "tcp"]
 
 
 def test_key_renewal_replaces_key_after_confirmation(
