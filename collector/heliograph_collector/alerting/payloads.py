@@ -22,7 +22,8 @@ _USER_AGENT = "heliograph-courier/1"
 # priorities of ntfy: 3 is the default
 _NTFY_QUIET = 2
 _NTFY_LOUD = 4
-_MAX_TEXT = 3_500  # ntfy accepts 4,096 bytes in a message
+_MAX_TEXT = 3_500  # bytes; ntfy accepts 4,096 in a message, Telegram as many characters
+_MAX_STATUS = 500  # characters of a post; Mastodon's default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,37 @@ def _build_slack(
     return _build_request("POST", secret or receiver.url, _encode_json({"text": content}), {})
 
 
+def _build_telegram(
+    receiver: Receiver, secret: str, message: Message, is_quiet: bool, base: str, now_us: int
+) -> AlertRequest:
+    """Build a call of the Bot API, whose address holds the secret."""
+    payload = {
+        "chat_id": receiver.room,
+        "text": _truncate(format_text(message, base)),
+        "disable_notification": is_quiet,
+        "link_preview_options": {"is_disabled": True},
+    }
+    address = f"{receiver.url}/bot{quote(secret, safe=':')}/sendMessage"
+    return _build_request("POST", address, _encode_json(payload), {})
+
+
+def _build_mastodon(
+    receiver: Receiver, secret: str, message: Message, is_quiet: bool, base: str, now_us: int
+) -> AlertRequest:
+    """Build a public post; the message id as idempotency key prevents duplicates."""
+    link = format_link(message, base)
+    room = _MAX_STATUS - len(link) - 2
+    content = format_text(message, "")
+    content = content if len(content) <= room else f"{content[: room - 1]}…"
+    payload = {
+        "status": f"{content}\n{link}" if link else content,
+        "visibility": "unlisted" if is_quiet else "public",
+        "language": "en",
+    }
+    headers = {**_bearer_header(secret), "Idempotency-Key": message.id}
+    return _build_request("POST", f"{receiver.url}/api/v1/statuses", _encode_json(payload), headers)
+
+
 def _build_heartbeat(
     receiver: Receiver, secret: str, message: Message, is_quiet: bool, base: str, now_us: int
 ) -> AlertRequest:
@@ -108,6 +140,8 @@ _BUILDERS: Mapping[
     ReceiverKind.NTFY: _build_ntfy,
     ReceiverKind.MATRIX: _build_matrix,
     ReceiverKind.SLACK: _build_slack,
+    ReceiverKind.TELEGRAM: _build_telegram,
+    ReceiverKind.MASTODON: _build_mastodon,
     ReceiverKind.HEARTBEAT: _build_heartbeat,
 }
 

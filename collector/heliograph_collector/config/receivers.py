@@ -59,6 +59,8 @@ class ReceiverKind(StrEnum):
     NTFY = "ntfy"
     MATRIX = "matrix"
     SLACK = "slack"
+    TELEGRAM = "telegram"
+    MASTODON = "mastodon"
     HEARTBEAT = "heartbeat"  # a switch elsewhere that calls people when no request comes
 
 
@@ -102,7 +104,7 @@ class Receiver:
     kind: ReceiverKind
     url: str = ""
     secret_file: Path | None = None
-    room: str = ""  # Matrix room id
+    room: str = ""  # Matrix room id, Telegram chat
     sender: str = ""  # sender of e-mail; `to` and `user` are for e-mail too
     to: tuple[str, ...] = ()
     user: str = ""
@@ -148,6 +150,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _COUNTRY = re.compile("[A-Z]{2}")
 _ADDRESS = re.compile(r"[^\s@<>,;:\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,253}")
 _ROOM = re.compile(r"![^\s/?#]{1,254}")
+_CHAT = re.compile(r"-?[0-9]{1,20}|@[A-Za-z][A-Za-z0-9_]{3,63}")  # core.telegram.org/bots/api
 _COMMON_KEYS = ("name", "kind", "secret_file")
 _ALERT_KEYS = (
     "countries", "kinds", "services", "states", "suspected", "health", "per_hour", "gather_s",
@@ -158,6 +161,9 @@ _KEYS_BY_KIND = {
     ReceiverKind.NTFY: (*_URL_KEYS, *_ALERT_KEYS),
     ReceiverKind.SLACK: (*_URL_KEYS, *_ALERT_KEYS),
     ReceiverKind.MATRIX: (*_URL_KEYS, *_ALERT_KEYS, "room"),
+    ReceiverKind.TELEGRAM: (*_URL_KEYS, *_ALERT_KEYS, "room"),
+    # What it gets is public, so it is not told of the collector's health.
+    ReceiverKind.MASTODON: (*_URL_KEYS, *(key for key in _ALERT_KEYS if key != "health")),
     ReceiverKind.EMAIL: (*_URL_KEYS, *_ALERT_KEYS, "from", "to", "user"),
     ReceiverKind.HEARTBEAT: _URL_KEYS,
 }
@@ -166,9 +172,13 @@ _REQUIRED_BY_KIND = {
     ReceiverKind.NTFY: ("url",),
     ReceiverKind.SLACK: (),
     ReceiverKind.MATRIX: ("url", "room", "secret_file"),
+    ReceiverKind.TELEGRAM: ("room", "secret_file"),
+    ReceiverKind.MASTODON: ("url", "secret_file"),
     ReceiverKind.EMAIL: ("url", "from", "to"),
     ReceiverKind.HEARTBEAT: (),
 }
+_DEFAULT_URLS = {ReceiverKind.TELEGRAM: "https://api.telegram.org"}
+_SERVER_ROOTS = (ReceiverKind.MATRIX, ReceiverKind.TELEGRAM, ReceiverKind.MASTODON)
 # Kinds whose whole address may be a secret, which then stands in a file.
 HIDDEN_ADDRESSES = (ReceiverKind.SLACK, ReceiverKind.HEARTBEAT)
 
@@ -211,11 +221,9 @@ def _parse_receiver(item: YamlEntry) -> Receiver:
             else _parse_web_url(url, kind, private)
         )
         if url
-        else "",
+        else _DEFAULT_URLS.get(kind, ""),
         secret_file=_parse_path(keys["secret_file"]) if "secret_file" in keys else None,
-        room=_match_text(keys["room"], _ROOM, "a room's id: !abc:example.org")
-        if "room" in keys
-        else "",
+        room=_parse_room(keys["room"], kind) if "room" in keys else "",
         sender=_parse_address(keys["from"]) if "from" in keys else "",
         to=_parse_addresses(keys["to"]) if "to" in keys else (),
         user=keys["user"].parse_text() if "user" in keys else "",
@@ -246,6 +254,12 @@ def _parse_filter(name: str, entry: YamlEntry) -> str:
     if name == "services":
         return entry.parse_text()
     return entry.parse_choice(INCIDENT_KINDS if name == "kinds" else STATES)
+
+
+def _parse_room(entry: YamlEntry, kind: ReceiverKind) -> str:
+    if kind is ReceiverKind.TELEGRAM:
+        return _match_text(entry, _CHAT, "a chat: its number, or @ and a channel's name")
+    return _match_text(entry, _ROOM, "a room's id: !abc:example.org")
 
 
 def _parse_name(entry: YamlEntry) -> str:
@@ -291,7 +305,7 @@ def _parse_web_url(entry: YamlEntry, kind: ReceiverKind, private: bool) -> str:
         raise entry.error("must begin with https:// (http:// only with private: true)")
     if kind is ReceiverKind.NTFY and not re.fullmatch(r"/([^/]+/)*[A-Za-z0-9_-]{1,64}", url.path):
         raise entry.error("must end with a topic: https://ntfy.example.org/topic")
-    return address.removesuffix("/") if kind is ReceiverKind.MATRIX else address
+    return address.removesuffix("/") if kind in _SERVER_ROOTS else address
 
 
 def _parse_mail_url(entry: YamlEntry) -> str:

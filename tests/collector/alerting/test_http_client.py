@@ -6,7 +6,8 @@ import hmac
 import json
 import resource
 import zlib
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 from urllib.parse import unquote
 
 import pytest
@@ -15,10 +16,11 @@ from heliograph_collector.alerting.dispatcher import Transports
 from heliograph_collector.alerting.email import SmtpSender
 from heliograph_collector.alerting.http_client import DeliveryError, HttpSender
 from heliograph_collector.alerting.message import build_sample
+from heliograph_collector.alerting.payloads import build_request
 from heliograph_collector.alerting.service import open_transports
 from heliograph_collector.config import outgoing_http
 from heliograph_collector.config.outgoing_http import is_public, open_session
-from heliograph_collector.config.receivers import Receiver, ReceiverKind
+from heliograph_collector.config.receivers import IncidentAlert, Receiver, ReceiverKind
 from support.fake_feed import NOW_US
 from support.receivers import Rebinding, receiving
 
@@ -62,7 +64,10 @@ async def test_chats_get_it_in_their_own_shape() -> None:
         await deliver(to(f"{chat.origin}/alarms", ReceiverKind.NTFY), "tk_1")
         await deliver(to(chat.origin, ReceiverKind.MATRIX, room="!abc:example.org"), "syt_1")
         await deliver(to("", ReceiverKind.SLACK), f"{chat.origin}/services/T/B/x")
-    ntfy, matrix, slack = chat.came
+        telegram_to = to(chat.origin, ReceiverKind.TELEGRAM, room="@sun_alerts")
+        await deliver(telegram_to, "123:Ab-c_")
+        await deliver(to(chat.origin, ReceiverKind.MASTODON), "post_1")
+    ntfy, matrix, slack, telegram, mastodon = chat.came
     assert ntfy[:2] == ("POST", "/")
     told = json.loads(ntfy[3])
     assert (told["topic"], told["priority"]) == ("alarms", 4)
@@ -74,6 +79,37 @@ async def test_chats_get_it_in_their_own_shape() -> None:
     assert json.loads(matrix[3])["msgtype"] == "m.text"
     assert slack[1] == "/services/T/B/x"
     assert "nothing has happened" in json.loads(slack[3])["text"]
+    assert telegram[:2] == ("POST", "/bot123:Ab-c_/sendMessage")
+    told = json.loads(telegram[3])
+    assert (told["chat_id"], told["disable_notification"]) == ("@sun_alerts", False)
+    assert "nothing has happened" in told["text"]
+    assert mastodon[:2] == ("POST", "/api/v1/statuses")
+    assert mastodon[2]["authorization"] == "Bearer post_1"
+    assert mastodon[2]["idempotency-key"] == "msg_1", "a try after a lost answer is no second post"
+    assert json.loads(mastodon[3])["visibility"] == "public"
+
+
+@pytest.mark.parametrize("length", [10, 5_000])
+def test_a_public_post_is_short_and_keeps_its_link(length: int) -> None:
+    (alert,) = SAMPLE.alerts
+    incident = {**alert["incident"], "sentence": "Д" * length}
+    message = replace(SAMPLE, alerts=[cast("IncidentAlert", {**alert, "incident": incident})])
+    receiver = to("https://social.example.org", ReceiverKind.MASTODON)
+    request = build_request(receiver, "t", message, is_quiet=True, base=BASE, now_us=NOW_US)
+    told = json.loads(request.body)
+    assert len(told["status"]) <= 500
+    assert told["status"].endswith(f"\n{BASE}/")
+    assert told["status"].startswith("ДДДДДДДДДД")
+    assert told["visibility"] == "unlisted"
+
+
+def test_a_token_cannot_lead_elsewhere() -> None:
+    receiver = to("https://api.telegram.org", ReceiverKind.TELEGRAM, room="1")
+    request = build_request(
+        receiver, "1:a/../../x?y#z", SAMPLE, is_quiet=True, base=BASE, now_us=NOW_US
+    )
+    assert request.url == "https://api.telegram.org/bot1:a%2F..%2F..%2Fx%3Fy%23z/sendMessage"
+    assert "1:a" not in repr(request)
 
 
 @pytest.mark.parametrize(

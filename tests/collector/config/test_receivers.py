@@ -35,6 +35,8 @@ alerts:
   - {name: room, kind: matrix, url: "https://m.example.org/", room: "!a:example.org",
      secret_file: t}
   - {name: chat, kind: slack, secret_file: chat.url}
+  - {name: channel, kind: telegram, room: "@sun_alerts", secret_file: t}
+  - {name: fediverse, kind: mastodon, url: "https://social.example.org/", secret_file: t}
   - {name: switch, kind: heartbeat, url: "https://hc.example.org/ping/1"}
 """
 
@@ -47,7 +49,7 @@ def load(tmp_path: Path, text: str) -> Path:
 
 def test_every_kind_of_receiver_is_read(tmp_path: Path) -> None:
     config = load_config(load(tmp_path, GOOD), {})
-    newsroom, night, phone, room, chat, switch = config.alerts
+    newsroom, night, phone, room, chat, channel, fediverse, switch = config.alerts
     assert config.public_url == "https://sun.example.org"
     assert newsroom.secret_file == tmp_path / "keys" / "newsroom.secret"
     assert (newsroom.countries, newsroom.states) == (("KZ", "IR"), ("confirmed",))
@@ -58,6 +60,8 @@ def test_every_kind_of_receiver_is_read(tmp_path: Path) -> None:
     assert room.url == "https://m.example.org"
     assert (chat.kind, chat.url) == (ReceiverKind.SLACK, "")
     assert (night.health, phone.health) == (HealthPolicy.ONLY, HealthPolicy.LEAVE_OUT)
+    assert (channel.room, channel.url) == ("@sun_alerts", "https://api.telegram.org")
+    assert fediverse.url == "https://social.example.org"
     assert switch.kind is ReceiverKind.HEARTBEAT
 
 
@@ -70,6 +74,9 @@ def test_every_kind_of_receiver_is_read(tmp_path: Path) -> None:
         ("name: a, kind: webhook, url: 'https://n/t'", "the key secret_file is missing"),
         ("name: a, kind: ntfy, url: 'http://n/t'", "http:// only with private: true"),
         ("name: a, kind: ntfy, url: 'https://n/'", "must end with a topic"),
+        ("name: a, kind: telegram, room: sun, secret_file: t", "room: 'sun' must be a chat"),
+        ("name: a, kind: telegram, room: '@s/../x', secret_file: t", "must be a chat"),
+        ("name: a, kind: mastodon, url: 'https://n', secret_file: t, health: too", "unknown key"),
         ("name: a, kind: slack", "wants either url or secret_file"),
         ("name: a, kind: heartbeat", "wants either url or secret_file"),
         ("name: a, kind: heartbeat, url: 'https://n/t', health: too", "health: unknown key"),
