@@ -32,6 +32,7 @@ COMMANDS = (
     "doctor",
     "simulate",
     "invite",
+    "invites",
     "operator",
     "enrol",
     "agents",

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from google.protobuf.message import DecodeError
+
 from heliograph.codec import entrance_to_pb
 from heliograph.plan import Carrier, Entrance
 from heliograph.v1.intake_pb2 import Invite
-from heliograph_collector.fleet.registry import Fleet
+from heliograph_collector.fleet.registry import Fleet, hash_token
 
 PREFIX = "heliograph1:"
 MAX_INVITE_ENTRANCES = 3  # in addition to the endpoint
@@ -51,9 +53,24 @@ def format_invite(
 
 def read_address(line: str) -> str:
     """Return HOST:PORT that agents with a line of `format_invite` connect to."""
-    encoded = line.removeprefix(PREFIX)
-    raw = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-    return Invite.FromString(raw).endpoint
+    return _parse_invite(line).endpoint
+
+
+def read_invite_id(line: str) -> str:
+    """Return the id of the invite that a line holds. Raises ValueError."""
+    try:
+        token = _parse_invite(line).token
+    except DecodeError as error:
+        raise ValueError("it is cut short") from error
+    if not token:
+        raise ValueError("a line of `invite --open` has no token")
+    return hash_token(token).hex()[:16]
+
+
+def _parse_invite(line: str) -> Invite:
+    """Parse a line of `format_invite`. Raises ValueError, DecodeError."""
+    encoded = "".join(line.split()).removeprefix(PREFIX)
+    return Invite.FromString(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
 
 
 def is_loopback(host: str) -> bool:
