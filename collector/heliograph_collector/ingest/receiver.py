@@ -16,6 +16,7 @@ from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.fleet.session_records import Refusal
 from heliograph_collector.ingest import envelope_opener, rate_limits
 from heliograph_collector.ingest.agent_directory import AgentDirectory
+from heliograph_collector.ingest.epoch_locations import EpochLocations
 from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION, GeoLookup, PeerLocation
 from heliograph_collector.ingest.metrics import IngestMetrics
 from heliograph_collector.ingest.write_deadlines import WriteDeadlines
@@ -51,6 +52,7 @@ class EnvelopeReceiver:
         # A session takes a slot before it passes an envelope on, and waits without one.
         self.slots = asyncio.Semaphore(rate_limits.MAX_ENVELOPES_IN_WORK)
         self.write_deadlines = WriteDeadlines(rate_limits.RPC_S)  # of all sessions
+        self.epoch_locations = EpochLocations()
         self._opener = opener
         self._agent_rates = rate_limits.build_agent_rates(batches_per_hour)
         self._stranger_rates = rate_limits.build_stranger_rates()
@@ -129,15 +131,18 @@ class EnvelopeReceiver:
         location: PeerLocation,
         carrier: str,
         bearer: EnrolledAgent | None = None,
+        epoch: str = "",
     ) -> ipb.Receipt:
         """Open and store an envelope that a session or `accept` received.
 
-        `bearer` is the agent that proved itself, which may carry it for another agent: what waits
-        where a machine has drawn a new key, or what a relay has got.
+        Args:
+            bearer: The agent that proved itself, which may carry it for another agent: what waits
+                where a machine has drawn a new key, or what a relay has got.
+            epoch: That of the session.
         """
         started_us = self.clock.monotonic_us()
         self.metrics.bytes.inc(len(message.sealed))
-        receipt, reason = await self._open_and_store(message, location, carrier, bearer)
+        receipt, reason = await self._open_and_store(message, location, carrier, bearer, epoch)
         self.metrics.acknowledge_seconds.observe(
             (self.clock.monotonic_us() - started_us) / 1_000_000
         )
@@ -152,6 +157,7 @@ class EnvelopeReceiver:
         location: PeerLocation,
         carrier: str,
         bearer: EnrolledAgent | None,
+        epoch: str,
     ) -> tuple[ipb.Receipt, str]:
         received_us = self.clock.wall_us()
         try:
@@ -166,9 +172,12 @@ class EnvelopeReceiver:
         if wait_s:
             return _build_retry(sequence, wait_s), "quota"
         is_relayed = bearer is not None and bearer.id != agent.id
-        receipt, reason = await self._store(
-            opened, agent, UNKNOWN_LOCATION if is_relayed else location, carrier, received_us
+        if is_relayed:
+            location = UNKNOWN_LOCATION
+        location = self.epoch_locations.locate(
+            agent.id, opened.contents.batch, location, epoch, received_us
         )
+        receipt, reason = await self._store(opened, agent, location, carrier, received_us)
         if bearer is not None and not is_relayed and receipt.status in _ACCEPTED_STATUSES:
             newest = self.directory.get(agent.id) or agent
             receipt.reason = "" if newest.cloned_s is None else CLONED

@@ -69,6 +69,7 @@ async def accept_hello(
         receiver.directory,
         receiver.clock.wall_us() // 1_000_000,
     )
+    receiver.epoch_locations.note(agent.id, message.hello.epoch, location, receiver.clock.wall_us())
     return AgentConnection(
         agent=agent,
         location=location,

@@ -132,7 +132,13 @@ class AgentSession:
         connection = self._connection
         await self._receiver.slots.acquire()
         receipt_task = group.create_task(
-            self._receiver.receive(envelope, connection.location, "session", connection.agent)
+            self._receiver.receive(
+                envelope,
+                connection.location,
+                "session",
+                connection.agent,
+                connection.hello.epoch,
+            )
         )
         # It runs also if the task is cancelled before it starts.
         receipt_task.add_done_callback(self._release_slot)

@@ -1,0 +1,125 @@
+"""Where an agent was in each of its epochs, for results that arrive after it moved.
+
+An epoch is an agent's time on one network. Results that were stored on one network may come over
+another: who finds a messenger blocked turns on a VPN, and what waited comes from the VPN's country.
+Placed by the address that they come from, they would be blocks of that country, and none of theirs.
+
+Each session says in which epoch it is, and its address says where that is; a lone envelope does,
+where it was sealed a moment ago. A batch is placed where its epochs were at the time at which it
+was sealed. An epoch of which nothing is known was before the session's: where its volunteer
+declared another country than the address has, the declaration counts, and no network.
+
+Held are country, AS and the line's names of the last days, which the journal has too; the line
+itself is forgotten with its connection.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+
+from heliograph.units import SECOND_US
+from heliograph.v1 import envelope_pb2 as pb
+from heliograph.v1.observation_pb2 import Epoch
+from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION, PeerLocation
+from heliograph_collector.model.line_names import read_day
+
+MAX_AGENTS = 20_000  # assumed; ten times the sessions of a process
+MAX_EPOCHS = 16  # of one agent; assumed
+MAX_STAYS = 8  # of one epoch, whose line may have several addresses; assumed
+MAX_ID = 64  # characters of an epoch's id; agents have 16
+MAX_DAYS = 4  # names of one line, for results that wait over midnight; assumed
+FRESH_US = 120 * SECOND_US  # a batch that is not older came by the network it was made on; assumed
+
+
+@dataclass(frozen=True, slots=True)
+class _Stay:
+    """A location of an agent in an epoch, until its next one there."""
+
+    since_us: int  # wall clock
+    location: PeerLocation
+
+
+class EpochLocations:
+    """The locations of agents by epoch, of the agents that came last."""
+
+    def __init__(self) -> None:
+        self._agents: OrderedDict[bytes, OrderedDict[str, list[_Stay]]] = OrderedDict()
+
+    def note(self, agent: bytes, epoch: str, origin: PeerLocation, now_us: int) -> None:
+        """Note that an agent, which proved itself, is in this epoch and at this address."""
+        if not 0 < len(epoch) <= MAX_ID or _is_unknown(origin):
+            return
+        epochs = self._agents.setdefault(agent, OrderedDict())
+        self._agents.move_to_end(agent)
+        stays = epochs.setdefault(epoch, [])
+        epochs.move_to_end(epoch)
+        if stays and _is_alike(stays[-1].location, origin):
+            stays[-1] = _Stay(stays[-1].since_us, _join_names(stays[-1].location, origin))
+        else:
+            stays.append(_Stay(now_us, _without_line(origin, origin.prefix)))
+            del stays[:-MAX_STAYS]
+        if len(epochs) > MAX_EPOCHS:
+            epochs.popitem(last=False)
+        if len(self._agents) > MAX_AGENTS:
+            self._agents.popitem(last=False)
+
+    def locate(
+        self, agent: bytes, batch: pb.Batch, origin: PeerLocation, current: str, now_us: int
+    ) -> PeerLocation:
+        """Return where a batch was measured.
+
+        Args:
+            origin: The location of the address that it came from.
+            current: The epoch of the session that brought it; "" for a lone envelope.
+        """
+        if _is_unknown(origin) or not batch.epochs:
+            return origin
+        sealed_us = _correct_sealed(batch)
+        if not current and abs(now_us - sealed_us) <= FRESH_US:
+            newest = max(batch.epochs, key=attrgetter("started_us"))
+            self.note(agent, newest.id, origin, now_us)
+        stays = self._agents.get(agent, OrderedDict())
+        locations = [
+            _find_location(stays.get(epoch.id, ()), sealed_us) or _guess(epoch, origin, current)
+            for epoch in batch.epochs
+        ]
+        if not all(_is_alike(location, locations[0]) for location in locations):
+            return UNKNOWN_LOCATION
+        return origin if _is_alike(locations[0], origin) else locations[0]
+
+
+def _join_names(before: PeerLocation, origin: PeerLocation) -> PeerLocation:
+    """Return the location with the line's names of both days; of one day the newer."""
+    names = {read_day(name): name for name in (*before.prefix.split(), *origin.prefix.split())}
+    return _without_line(origin, " ".join(names[day] for day in sorted(names)[-MAX_DAYS:]))
+
+
+def _without_line(origin: PeerLocation, names: str) -> PeerLocation:
+    return PeerLocation(origin.country, origin.asn, names)
+
+
+def _find_location(stays: Sequence[_Stay], at_us: int) -> PeerLocation | None:
+    """Return where the epoch was at a time, or first if that was before."""
+    past = [stay for stay in stays if stay.since_us <= at_us] or stays[:1]
+    return past[-1].location if past else None
+
+
+def _guess(epoch: Epoch, origin: PeerLocation, current: str) -> PeerLocation:
+    """Return where an epoch was that never reached us while it lasted."""
+    is_earlier = bool(current) and epoch.id != current
+    return UNKNOWN_LOCATION if is_earlier and epoch.country not in ("", origin.country) else origin
+
+
+def _correct_sealed(batch: pb.Batch) -> int:
+    """Return when a batch was sealed, by our clock where the agent knows it."""
+    offsets = (m.clock_offset_us for m in batch.measurements if m.HasField("clock_offset_us"))
+    return batch.sealed_us + next(offsets, 0)
+
+
+def _is_unknown(location: PeerLocation) -> bool:
+    return _is_alike(location, UNKNOWN_LOCATION)
+
+
+def _is_alike(location: PeerLocation, other: PeerLocation) -> bool:
+    return (location.country, location.asn) == (other.country, other.asn)

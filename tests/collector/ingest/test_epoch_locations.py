@@ -1,0 +1,169 @@
+"""What was measured on one network stays there, whatever network it comes over later."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from heliograph import codec
+from heliograph.observation import Epoch
+from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
+from heliograph.v1 import envelope_pb2, intake_pb2_grpc
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.ingest import epoch_locations
+from heliograph_collector.ingest.epoch_locations import EpochLocations
+from heliograph_collector.ingest.geo.asn_table import write_table
+from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION, PeerLocation
+from heliograph_collector.model.records import RowKind
+from support.intake import Caller, IngestServer, channel, enrolled, hear, ingest_server, receipts
+
+HOME = PeerLocation("KZ", 9198, "18997.home")
+VPN = PeerLocation("NL", 9009, "18997.vpn")
+NOW_US = 1_641_380_400_000_000
+AGENT = b"a" * 16
+
+
+def batch_of(*epochs: str, ago_us: int = 0, country: str = "KZ") -> envelope_pb2.Batch:
+    """A batch of these epochs, the last one the newest."""
+    return envelope_pb2.Batch(
+        agent=AGENT,
+        sealed_us=NOW_US - ago_us,
+        epochs=[
+            codec.epoch_to_pb(Epoch(id=name, started_us=number, country=country))
+            for number, name in enumerate(epochs)
+        ],
+    )
+
+
+@pytest.fixture
+def places() -> EpochLocations:
+    noted = EpochLocations()
+    noted.note(AGENT, "home", HOME, NOW_US - HOUR_US)
+    noted.note(AGENT, "vpn", VPN, NOW_US - MINUTE_US)
+    return noted
+
+
+def place(
+    places: EpochLocations, batch: envelope_pb2.Batch, current: str = "vpn"
+) -> tuple[str, int]:
+    found = places.locate(AGENT, batch, VPN, current, NOW_US)
+    return found.country, found.asn
+
+
+def test_backlog_by_a_vpn_stays_at_home(places: EpochLocations) -> None:
+    assert place(places, batch_of("home", ago_us=10 * MINUTE_US)) == ("KZ", 9198)
+    assert place(places, batch_of("vpn")) == ("NL", 9009)
+    assert places.locate(AGENT, batch_of("vpn"), VPN, "vpn", NOW_US) is VPN, "with its line"
+    tomorrow = PeerLocation("KZ", 9198, "18998.home")
+    places.note(AGENT, "home", tomorrow, NOW_US)
+    at_home = places.locate(AGENT, batch_of("home"), VPN, "vpn", NOW_US)
+    assert at_home.prefix == "18997.home 18998.home", "a vote of its line, on each day"
+    assert at_home.line is None
+
+
+def test_epoch_that_never_reached_us_is_where_it_was_declared(places: EpochLocations) -> None:
+    assert place(places, batch_of("dark")) == ("ZZ", 0), "the judge takes the declaration then"
+    assert place(places, batch_of("dark", country="")) == ("NL", 9009)
+    assert place(places, batch_of("dark", country="NL")) == ("NL", 9009), "a restart in its country"
+    assert place(places, batch_of("dark"), current="") == ("NL", 9009), "nothing says it is another"
+
+
+def test_batch_of_two_places_is_of_none(places: EpochLocations) -> None:
+    assert place(places, batch_of("home", "vpn")) == ("ZZ", 0)
+
+
+def test_line_that_changes_its_address_is_placed_by_time(places: EpochLocations) -> None:
+    """A router that turns its VPN on begins no epoch on the machines behind it."""
+    places.note(AGENT, "home", VPN, NOW_US - MINUTE_US)
+    assert place(places, batch_of("home", ago_us=2 * MINUTE_US), "home") == ("KZ", 9198)
+    assert place(places, batch_of("home", ago_us=30 * SECOND_US), "home") == ("NL", 9009)
+    behind = batch_of("home", ago_us=9 * HOUR_US)
+    measurement = behind.measurements.add(clock_offset_us=9 * HOUR_US)
+    assert place(places, behind, "home") == ("NL", 9009), "by our clock, where the agent knows it"
+    measurement.ClearField("clock_offset_us")
+    assert place(places, behind, "home") == ("KZ", 9198)
+
+
+def test_lone_envelope_tells_where_its_epoch_is_while_it_is_fresh() -> None:
+    places = EpochLocations()
+    assert places.locate(AGENT, batch_of("home"), HOME, "", NOW_US) is HOME
+    late = batch_of("home", ago_us=MINUTE_US)
+    assert places.locate(AGENT, late, VPN, "vpn", NOW_US) == HOME
+    old = batch_of("old", ago_us=HOUR_US)
+    assert places.locate(AGENT, old, HOME, "", NOW_US) is HOME
+    assert places.locate(AGENT, old, VPN, "vpn", NOW_US) == UNKNOWN_LOCATION, "it taught nothing"
+
+
+def test_a_relay_places_nothing_and_nothing_is_learned_of_it() -> None:
+    places = EpochLocations()
+    batch = batch_of("home")
+    assert places.locate(AGENT, batch, UNKNOWN_LOCATION, "", NOW_US) is UNKNOWN_LOCATION
+    places.note(AGENT, "home", UNKNOWN_LOCATION, NOW_US)
+    assert places.locate(AGENT, batch, VPN, "home", NOW_US) is VPN
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(epoch_locations, "MAX_AGENTS", 3)
+    places = EpochLocations()
+    for number in range(50):
+        places.note(AGENT, f"e{number}", HOME, number)
+        places.note(bytes([number]) * 16, "e" * 65, HOME, number)
+        places.note(bytes([number]) * 16, "e", HOME, number)
+        places.note(AGENT, "e0", HOME if number % 2 else VPN, number)
+    assert len(places._agents) == 3
+    assert len(places._agents[AGENT]) == epoch_locations.MAX_EPOCHS
+    assert len(places._agents[AGENT]["e0"]) == epoch_locations.MAX_STAYS
+
+
+@asynccontextmanager
+async def two_countries(data: Path) -> AsyncIterator[IngestServer]:
+    """A server that believes its peer's word for an address: 203.0.113/24 KZ, 198.51.100/24 NL."""
+    ranges = [
+        (first, first + 255, int.from_bytes(country, "big"))
+        for first, country in ((0xC6336400, b"NL"), (0xCB007100, b"KZ"))
+    ]
+    write_table(data / "c.table", ranges, [])
+    proxies = (ip_network("127.0.0.0/8"),)
+    async with ingest_server(data, trusted_proxies=proxies, country_file=data / "c.mmdb") as server:
+        yield server
+
+
+async def deliver(
+    stub: "intake_pb2_grpc.IntakeAsyncStub", caller: Caller, source: str, epoch: str,
+    batches: Sequence[envelope_pb2.Batch],
+) -> None:  # fmt: skip
+    call = stub.Session(metadata=(("x-forwarded-for", source),))
+    hello = caller.hello((await hear(call)).challenge.nonce)
+    hello.hello.epoch = epoch
+    await call.write(hello)
+    for batch in batches:
+        envelope = envelope_pb2.Envelope.FromString(caller.seal(batch))
+        await call.write(pb.AgentMessage(envelope=envelope))
+    await receipts(call, max(1, len(batches)))
+    await call.done_writing()
+    call.cancel()
+
+
+async def test_who_finds_a_block_and_turns_on_a_vpn_blocks_nothing_abroad(tmp_path: Path) -> None:
+    async with two_countries(tmp_path) as server, channel(server) as stub:
+        caller = await enrolled(server)
+
+        def batch(number: int, epoch: str) -> envelope_pb2.Batch:
+            made = caller.batch(number)
+            made.epochs[0].id = made.measurements[0].epoch = epoch
+            made.epochs[0].country = "KZ"
+            return made
+
+        async with asyncio.timeout(60):
+            await deliver(stub, caller, "203.0.113.9", "e1", [batch(1, "e1")])
+            later = [batch(2, "e1"), batch(3, "e2"), batch(4, "dark")]
+            await deliver(stub, caller, "198.51.100.9", "e2", later)
+        rows = await server.rows(RowKind.ENVELOPE)
+        assert [(row.sequence, row.country) for row in rows] == [
+            (1, "KZ"), (2, "KZ"), (3, "NL"), (4, "ZZ"),
+        ]  # fmt: skip
+        assert [bool(row.prefix) for row in rows] == [True, True, True, False]
+        assert rows[0].prefix == rows[1].prefix != rows[2].prefix
