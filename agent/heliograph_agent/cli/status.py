@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypedDict, cast
 
@@ -14,9 +15,9 @@ from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.cli.absence import describe_absence
 from heliograph_agent.cli.results import summarize_findings
-from heliograph_agent.config import AgentConfigError
-from heliograph_agent.consent import make_printable
-from heliograph_agent.platform.power import is_battery_low
+from heliograph_agent.config import AgentConfigError, Config
+from heliograph_agent.consent import make_printable, name_country, read_consent
+from heliograph_agent.runtime.battery import is_sparing
 from heliograph_agent.runtime.status_file import (
     AgentStatus,
     QueueStatus,
@@ -33,6 +34,7 @@ from heliograph_agent.state import (
     StateLockedError,
 )
 
+UNPLACED = "ZZ"  # of the collector, for no country
 # Results that were summarized because the spool was full; number and outcomes arrive.
 SUMMED = {
     "p3": mark("{} routine results are kept as sums of an hour or a day"),
@@ -81,6 +83,7 @@ class Pause(TypedDict, total=False):
 class CommandStatus(AgentStatus):
     """Describe the output of `status --json`."""
 
+    declared_country: str
     running: bool
     joined: str
     role: str
@@ -110,11 +113,12 @@ def run(args: argparse.Namespace) -> int:
         **(queue or {}),
         "connected": is_running and last_status.get("connected", False),
         "running": is_running,
+        "declared_country": _read_declared_country(state, args),
         "joined": collector.endpoint,
         "role": collector.role,
         "consent": state.read(CONSENT) is not None,
         "paused": _read_pause(state),
-        "battery_low": _is_battery_low(args),
+        "battery_low": is_sparing(_read_config(args)),
     }
     if args.json:
         print(json.dumps(status))
@@ -123,12 +127,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _is_battery_low(args: argparse.Namespace) -> bool:
-    """Return whether the battery is low; a configuration that cannot be read hides no status."""
+def _read_config(args: argparse.Namespace) -> Config:
+    """Read the configuration; one that cannot be read hides no status."""
     try:
-        return is_battery_low(cli.read_config(args).battery_percent)
+        return cli.read_config(args)
     except AgentConfigError:
-        return False
+        return Config()
+
+
+def _read_declared_country(state: State, args: argparse.Namespace) -> str:
+    """Return the country that the volunteer declared, "" for none."""
+    with suppress(StateError):
+        consent = read_consent(state.read_json(CONSENT))
+        return _read_config(args).country or (consent.country if consent else "")
+    return ""
 
 
 def _read_pause(state: State) -> Pause | None:
@@ -184,6 +196,7 @@ def _print_status(status: CommandStatus) -> None:
         _("network"): _("{link}, epoch {epoch}").format(
             link=_describe_link(status.get("link", "")), epoch=status.get("epoch") or "-"
         ),
+        _("place"): _describe_place(status),
         _("own side"): _("; ").join(_describe_own_signs(status)),
         _("results"): summarize_findings(status),
         _("plan"): _("version {n}").format(n=status.get("plan_version", 0)),
@@ -212,6 +225,21 @@ def _describe_failure(reason: str) -> str:
 
 def _describe_link(link: str) -> str:
     return _(LINKS[Link(link)]) if link in LINKS else link or _(LINKS[Link.UNKNOWN])
+
+
+def _describe_place(status: CommandStatus) -> str:
+    """Say where the collector sees this machine, "" where it was declared or is not known."""
+    findings = status.get("findings")
+    country = findings["country"] if findings else ""
+    declared = status["declared_country"]
+    if not declared or country in ("", UNPLACED, declared):
+        return ""
+    return _(
+        "the collector sees this machine in {seen}, and you declared {declared}: a VPN may lead "
+        "its tests out of {declared}, and then they tell nothing of it"
+    ).format(
+        seen=make_printable(name_country(country)), declared=make_printable(name_country(declared))
+    )
 
 
 def _describe_queue_counts(status: CommandStatus) -> str:

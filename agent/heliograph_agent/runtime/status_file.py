@@ -153,9 +153,15 @@ class StatusFile:
         self._has_warned = False
 
     def take_findings(self, findings: "intake_pb2.Findings") -> None:
-        """Show from now on what the collector publishes about this network."""
-        self._findings = describe_findings(findings)
-        self.mark_changed()
+        """Show from now on what the collector publishes about this network.
+
+        Findings without services only say in which country it is; of the same one they hide none.
+        """
+        described = describe_findings(findings)
+        previous = self._findings
+        if described["services"] or previous is None or previous["country"] != described["country"]:
+            self._findings = described
+            self.mark_changed()
 
     def mark_changed(self) -> None:
         self._wake_event.set()

@@ -42,7 +42,7 @@ from heliograph_collector.judge import RULES, RULES_VERSION
 from heliograph_collector.judge.comparisons import list_comparison_rules
 from heliograph_collector.judge.comparisons.throttling import GOODPUT_THRESHOLDS
 from heliograph_collector.judge.confidence import CONTROL_FRESHNESS
-from heliograph_collector.model.records import Block
+from heliograph_collector.model.records import UNPLACED, Block
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.history import FILE as HISTORY_FILE
 from heliograph_collector.store.history import HistoryReader
@@ -51,6 +51,7 @@ from heliograph_collector.store.store import Store
 
 __all__ = ["FindingsRole", "PublishRole", "build_feed_settings", "build_live_feed", "tell_findings"]
 _FINDINGS_LOOK_S = 60.0  # assumed; bins of the snapshot are longer
+_PLACE_ALONE = b"place"  # in place of states
 _OTHERS = 0  # the network of the column "other networks"
 _Place = tuple[str, str]  # country, service
 
@@ -206,6 +207,7 @@ def tell_findings(snapshot: Snapshot, connections: ConnectionTable) -> None:
     for connection in connections.list_newest():
         column = _find_column(columns, connection)
         if column is None:
+            _tell_place(connection, snapshot.at_us)
             continue
         if id(column) not in built:
             built[id(column)] = _build_findings(snapshot, column, states_of_networks)
@@ -213,6 +215,19 @@ def tell_findings(snapshot: Snapshot, connections: ConnectionTable) -> None:
         is_new = states != connection.told_states
         if is_new and connection.offer(pb.CollectorMessage(findings=findings)):
             connection.told_states = states
+
+
+def _tell_place(connection: AgentConnection, at_us: int) -> None:
+    """Tell an agent, of whose network nothing is published, once where its address places it.
+
+    Its tests may leave by a VPN, and then say nothing of the country that it declares.
+    """
+    country = connection.network[0]
+    if connection.told_states or country == UNPLACED:
+        return
+    message = pb.CollectorMessage(findings=pb.Findings(at_s=at_us // SECOND_US, country=country))
+    if connection.offer(message):
+        connection.told_states = _PLACE_ALONE
 
 
 def _find_column(

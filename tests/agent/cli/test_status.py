@@ -5,7 +5,7 @@ import json
 import pytest
 
 from heliograph_agent.cli import main
-from heliograph_agent.state import SPOOL, STATUS, State
+from heliograph_agent.state import CONSENT, SPOOL, STATUS, State
 
 
 def shown(state: State, capsys: pytest.CaptureFixture[str], **told: object) -> dict[str, str]:
@@ -63,3 +63,32 @@ def test_an_agent_that_starts_in_that_moment_runs(
     with state.hold_lock():
         assert main(["status", "--json", "--state", str(state.root)]) == 0
     assert json.loads(capsys.readouterr().out)["running"] is True
+
+
+def test_a_machine_behind_a_vpn_is_told_that_it_is_elsewhere(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def told(country: str) -> str | None:
+        found = {"at_us": 0, "country": country, "asn": 0, "services": {}}
+        return shown(state, capsys, findings=found).get("place")
+
+    assert told("NL") is None, "nothing was declared"
+    state.path("config.yml").write_text("vantage:\n  country: KZ\n")
+    said = told("NL")
+    assert said
+    assert "sees this machine in the Netherlands, and you declared Kazakhstan" in said
+    assert "VPN" in said
+    assert [told(country) for country in ("KZ", "ZZ", "")] == [None] * 3
+    state.path("config.yml").write_text("nonsense: [")
+    assert told("NL") is None, "and what is wrong there hides no status"
+
+
+def test_a_low_battery_is_said(
+    state: State, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state.path(CONSENT).write_text("{}")
+    assert shown(state, capsys)["agent"] == "running"
+    monkeypatch.setattr(
+        "heliograph_agent.runtime.battery.is_battery_low", lambda below: below == 20
+    )
+    assert "only anchors are measured" in shown(state, capsys)["agent"]

@@ -2,11 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from heliograph_agent.runtime.status_file import AgentStatus, describe_for_disk
+from heliograph.v1 import intake_pb2 as pb
+from heliograph_agent.runtime.status_file import AgentStatus, StatusFile, describe_for_disk
 from heliograph_agent.runtime.volatile_file import VolatileFile
+from heliograph_agent.state import State
 
 AT_US = 1_641_380_459_123_456
 MINUTE_US = 1_641_380_400_000_000
@@ -65,3 +68,20 @@ def test_folder_that_another_user_can_have_made_is_not_used(tmp_path: Path, trap
     file.write({"a": 2})
     assert file.read(OWNER) == {}
     assert "2" not in next(folder.iterdir()).read_text()
+
+
+def test_a_place_without_findings_hides_none_of_the_same_country(tmp_path: Path) -> None:
+    """Each session may begin with it, before what is published."""
+    unused: Any = None
+    status = StatusFile(State(tmp_path), unused, unused, unused)
+
+    def services() -> tuple[str, list[str]]:
+        findings = status._findings
+        assert findings is not None
+        return findings["country"], list(findings["services"])
+
+    status.take_findings(pb.Findings(country="KZ", findings=[pb.Finding(service="telegram")]))
+    status.take_findings(pb.Findings(country="KZ"))
+    assert services() == ("KZ", ["telegram"])
+    status.take_findings(pb.Findings(country="NL"))
+    assert services() == ("NL", []), "what is blocked at home is not blocked there"

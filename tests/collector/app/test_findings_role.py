@@ -110,3 +110,20 @@ async def test_an_agent_is_told_of_its_own_network_when_a_state_is_new() -> None
     tell_findings(snapshot(column(9_198, "mobile", telegram=VerdictState.UNKNOWN)), table)
     assert [each.findings[0].state for each in take(here)] == ["unknown"]
     assert take(small) == [], "its network is not shown now, and nothing is made up"
+
+
+async def test_an_agent_of_which_nothing_is_published_learns_once_where_it_is() -> None:
+    table = ConnectionTable()
+    abroad = connection(1, 9_009)
+    abroad.hello.country = "DE"
+    nowhere = connection(2, 1)
+    nowhere.vantage = replace(nowhere.vantage, country="ZZ")
+    table.add(abroad)
+    table.add(nowhere)
+    tell_findings(snapshot(), table)
+    tell_findings(snapshot(), table)
+    (told,) = take(abroad)
+    assert (told.country, told.asn, len(told.findings)) == ("KZ", 0, 0)
+    assert take(nowhere) == []
+    tell_findings(snapshot(column(9_009, "mobile", telegram=VerdictState.BLOCKED)), table)
+    assert [each.service for each in take(abroad)[0].findings] == ["telegram"]
