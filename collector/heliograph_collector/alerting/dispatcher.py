@@ -5,7 +5,7 @@ import logging
 import random
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter
@@ -54,6 +54,7 @@ class Transports:
         """Try to deliver once. Raises DeliveryError."""
         is_quiet = not message.health and all(map(receiver.is_quiet, message.alerts))
         secret = self.secrets.get(receiver.name, "")
+        message = replace(message, language=receiver.language)
         if receiver.kind is ReceiverKind.EMAIL:
             return await self.mail.send_mail(
                 email.build_mail(

@@ -1,10 +1,10 @@
 """Alerts of entries of the log, as receivers are to see them."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
 from heliograph_collector.alerting.message import build_alert
-from heliograph_collector.config.receivers import IncidentAlert
+from heliograph_collector.config.receivers import AlertTranslation, IncidentAlert
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.incidents.state import IncidentBook, LogEntry
 
@@ -17,6 +17,10 @@ class IncidentReader(Protocol):
 
         None if k-anonymity withholds the incident.
         """
+        ...
+
+    def translate_incident(self, incident: IncidentDocument) -> Mapping[str, tuple[str, str]]:
+        """Return by language, but for English, the sentence and how sure it is."""
         ...
 
     def watch_changes(self, heartbeat_s: float) -> AsyncGenerator[None, None]:
@@ -35,7 +39,11 @@ def collect_alerts(
         ]
         published = reader.describe_incident(preceding)
         new_alert = published and build_alert(entry.number, entry.hash, entry.body, *published)
-        if new_alert:
+        if published and new_alert:
+            new_alert["translations"] = {
+                language: AlertTranslation(sentence=sentence, about=about)
+                for language, (sentence, about) in reader.translate_incident(published[0]).items()
+            }
             alerts.append(new_alert)
     return alerts
 

@@ -7,7 +7,12 @@ from typing import NotRequired, TypedDict, cast
 
 from msgspec import to_builtins
 
-from heliograph_collector.config.receivers import AlertedIncident, IncidentAlert
+from heliograph_collector.alerting.words import DEFAULT, translate
+from heliograph_collector.config.receivers import (
+    AlertedIncident,
+    AlertTranslation,
+    IncidentAlert,
+)
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.incidents.published.log import EntryBody, OperatorBody
 
@@ -16,7 +21,7 @@ MAX_ALERTS = 50  # alerts in one message; the others are only counted
 _OMITTED_FIELDS = ("evidence", "alerts", "turns", "phases")  # long, and available by the links
 MAX_LINES = 12
 _HEALTH_PAGE = "/console/health"
-_PREFIXES = {"resumed": "Dark again: ", "relabeled": "Corrected: "}
+_PREFIXED = ("resumed", "relabeled")  # changes that are named before the sentence
 
 
 def build_alert(
@@ -84,6 +89,7 @@ class Message:
     more: int = 0  # alerts that are counted but not included
     is_sample: bool = False
     health: HealthReport | None = None  # in place of alerts
+    language: str = DEFAULT  # of the texts below; a payload has all
 
     def to_payload(self, base: str, at: str) -> MessagePayload:
         """Build the webhook payload; `base` is our public address, "" if unknown."""
@@ -152,10 +158,13 @@ def format_title(message: Message) -> str:
         return _format_health_title(message.health)
     alerts = message.alerts
     if len(alerts) == 1 and not message.more:
-        return _format_sentence(alerts[0])
+        return _format_sentence(alerts[0], message.language)
     state_counts = Counter(str(alert["state"]) for alert in alerts)
-    summary = ", ".join(f"{n} {state}" for state, n in state_counts.items())
-    return f"{len(alerts) + message.more} incidents: {summary}"
+    summary = ", ".join(
+        translate(message.language, state, n=n) for state, n in state_counts.items()
+    )
+    n = len(alerts) + message.more
+    return translate(message.language, "incidents", n=n, states=summary)
 
 
 def format_lines(message: Message, base: str) -> list[str]:
@@ -163,16 +172,16 @@ def format_lines(message: Message, base: str) -> list[str]:
     if message.health:
         return _format_health(message.health, base)
     if len(message.alerts) == 1 and not message.more:
-        return _format_alert(message.alerts[0], base)
+        return _format_alert(message.alerts[0], base, message.language)
     paragraphs = [
-        f"• {_format_sentence(alert)}{_format_alert_link(alert, base, ' ')}"
+        f"• {_format_sentence(alert, message.language)}{_format_alert_link(alert, base, ' ')}"
         for alert in message.alerts[:MAX_LINES]
     ]
     omitted_count = len(message.alerts) - len(paragraphs) + message.more
     if omitted_count:
-        paragraphs.append(
-            f"… and {omitted_count} more." + (f" All of them: {base}/" if base else "")
-        )
+        more = translate(message.language, "more", n=omitted_count)
+        link = translate(message.language, "all", link=f"{base}/") if base else ""
+        paragraphs.append(f"{more} {link}".rstrip())
     return paragraphs
 
 
@@ -183,11 +192,9 @@ def format_text(message: Message, base: str) -> str:
 def format_mail_text(message: Message, base: str) -> str:
     """Format the body of an e-mail: paragraphs and a signature."""
     paragraphs = [format_title(message), *format_lines(message, base)]
-    closing = (
-        "-- \nHeliograph tells from volunteers' machines whether the Internet around them works.\n"
-        "Every alert is an entry of a signed log that anybody can verify"
-        + (f": {base}/api/v1/log" if base else ".")
-    )
+    closing = f"-- \n{translate(message.language, 'closing')}"
+    if base:
+        closing += f"\n{translate(message.language, 'log', link=f'{base}/api/v1/log')}"
     return "\n\n".join([*paragraphs, closing]) + "\n"
 
 
@@ -223,21 +230,32 @@ def _format_health(health: HealthReport, base: str) -> list[str]:
     return [*paragraphs, f"{base}{_HEALTH_PAGE}"] if base else paragraphs
 
 
-def _format_alert(alert: IncidentAlert, base: str) -> list[str]:
+def _format_alert(alert: IncidentAlert, base: str, language: str) -> list[str]:
     paragraphs = []
-    if alert["text"] not in alert["about"]:
-        paragraphs.append(f"The operator says: {alert['text']}")
-    paragraphs.append(str(alert["about"]))
+    about = _find_translation(alert, language)["about"]
+    if alert["text"] not in about:
+        paragraphs.append(translate(language, "operator", text=alert["text"]))
+    paragraphs.append(about)
     if alert["entry"]:
-        paragraphs.append(f"Entry {alert['entry']} of the log, {alert['at']}.")
+        paragraphs.append(translate(language, "entry", number=alert["entry"], at=alert["at"]))
     address = _format_alert_link(alert, base, "")
     return [*paragraphs, address] if address else paragraphs
 
 
-def _format_sentence(alert: IncidentAlert) -> str:
+def _find_translation(alert: IncidentAlert, language: str) -> AlertTranslation:
+    """Return the texts in a language; in English those of an outbox that has no others."""
+    english: AlertTranslation = {
+        "sentence": alert["incident"]["sentence"],
+        "about": str(alert["about"]),
+    }
+    return alert.get("translations", {}).get(language, english)
+
+
+def _format_sentence(alert: IncidentAlert, language: str) -> str:
     is_lowered = alert["change"] == "suspected" and alert["called"]  # it was told as confirmed
     change = "relabeled" if is_lowered else alert["change"]
-    return f"{_PREFIXES.get(change, '')}{alert['incident']['sentence']}"
+    sentence = _find_translation(alert, language)["sentence"]
+    return translate(language, change, sentence=sentence) if change in _PREFIXED else sentence
 
 
 def _format_alert_link(alert: IncidentAlert, base: str, prefix: str) -> str:

@@ -115,7 +115,7 @@ def _build_mastodon(
     payload = {
         "status": f"{content}\n{link}" if link else content,
         "visibility": "unlisted" if is_quiet else "public",
-        "language": "en",
+        "language": message.language,
     }
     headers = {**_bearer_header(secret), "Idempotency-Key": message.id}
     return _build_request("POST", f"{receiver.url}/api/v1/statuses", _encode_json(payload), headers)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 from urllib.parse import urlsplit
 
 from heliograph.yaml_document import YamlEntry
@@ -38,6 +38,13 @@ class AlertedIncident(TypedDict):
     links: AlertLinks
 
 
+class AlertTranslation(TypedDict):
+    """The sentence of an incident, and its state and certainty, in one language."""
+
+    sentence: str
+    about: str
+
+
 class IncidentAlert(TypedDict):
     """One entry of the alert log for receivers, as `alerting.message` builds it."""
 
@@ -51,6 +58,7 @@ class IncidentAlert(TypedDict):
     text: str
     about: str
     incident: AlertedIncident
+    translations: NotRequired[Mapping[str, AlertTranslation]]  # by language; none in old outboxes
 
 
 class ReceiverKind(StrEnum):
@@ -80,6 +88,7 @@ class HealthPolicy(StrEnum):
     ONLY = "only"  # it gets no incidents
 
 
+LANGUAGES = ("en", "fa", "kk", "ru")  # of the pages
 STATES = ("confirmed", "closed", "withdrawn")
 INCIDENT_KINDS = (
     "network_silence",
@@ -115,6 +124,7 @@ class Receiver:
     states: tuple[str, ...] = ()
     suspected: SuspectedPolicy = SuspectedPolicy.LEAVE_OUT
     health: HealthPolicy = HealthPolicy.LEAVE_OUT
+    language: str = LANGUAGES[0]
     per_hour: int = _PER_HOUR  # messages
     gather_s: int = _GATHER_S  # alerts within this time after a message are sent together
 
@@ -154,6 +164,7 @@ _CHAT = re.compile(r"-?[0-9]{1,20}|@[A-Za-z][A-Za-z0-9_]{3,63}")  # core.telegra
 _COMMON_KEYS = ("name", "kind", "secret_file")
 _ALERT_KEYS = (
     "countries", "kinds", "services", "states", "suspected", "health", "per_hour", "gather_s",
+    "language",
 )  # fmt: skip
 _URL_KEYS = ("url", "private")
 _KEYS_BY_KIND = {
@@ -238,6 +249,7 @@ def _parse_receiver(item: YamlEntry) -> Receiver:
         health=HealthPolicy(keys["health"].parse_choice(tuple(HealthPolicy)))
         if "health" in keys
         else HealthPolicy.LEAVE_OUT,
+        language=keys["language"].parse_choice(LANGUAGES) if "language" in keys else LANGUAGES[0],
         per_hour=keys["per_hour"].parse_integer(1, 3_600) if "per_hour" in keys else _PER_HOUR,
         gather_s=keys["gather_s"].parse_integer(0, 86_400) if "gather_s" in keys else _GATHER_S,
     )

@@ -31,6 +31,7 @@ alerts:
     gather_s: 300
     private: true
     health: only
+    language: ru
   - {name: phone, kind: ntfy, url: "http://10.0.0.5/alarms", private: true}
   - {name: room, kind: matrix, url: "https://m.example.org/", room: "!a:example.org",
      secret_file: t}
@@ -59,6 +60,7 @@ def test_every_kind_of_receiver_is_read(tmp_path: Path) -> None:
     assert night.private
     assert room.url == "https://m.example.org"
     assert (chat.kind, chat.url) == (ReceiverKind.SLACK, "")
+    assert (night.language, phone.language) == ("ru", "en")
     assert (night.health, phone.health) == (HealthPolicy.ONLY, HealthPolicy.LEAVE_OUT)
     assert (channel.room, channel.url) == ("@sun_alerts", "https://api.telegram.org")
     assert fediverse.url == "https://social.example.org"
@@ -80,6 +82,7 @@ def test_every_kind_of_receiver_is_read(tmp_path: Path) -> None:
         ("name: a, kind: slack", "wants either url or secret_file"),
         ("name: a, kind: heartbeat", "wants either url or secret_file"),
         ("name: a, kind: heartbeat, url: 'https://n/t', health: too", "health: unknown key"),
+        ("name: a, kind: ntfy, url: 'https://n/t', language: de", "'de' must be one of en, fa, kk"),
         ("name: a, kind: slack, url: 'https://n/t', health: yes", "health: 'yes' must be one of"),
         ("name: A b, kind: slack, url: 'https://n/t'", "alerts[0].name: 'A b' must be a short"),
         ("name: a, kind: slack, url: 'https://n/t', countries: [kz]", "countries[0]: 'kz' must be"),
