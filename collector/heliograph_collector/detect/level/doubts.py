@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from heliograph_collector.detect.level.cell_counts import ABSENT_US, Sample
 from heliograph_collector.detect.level.fall import LevelFall, find_main_fall
+from heliograph_collector.detect.level.part_contrast import falls_with_others
 from heliograph_collector.detect.level.removal import (
     have_said_goodbye,
     may_be_departures,
@@ -54,7 +55,8 @@ def find_doubts(
     if may_be_removal(fall.scope, of_a_day, lasts_us) or may_be_departures(fallen, of_a_day):
         return (HoldReason.HABIT,)
     began_us = fall.started.earliest_us
-    if _have_people_left(fall.scope, silent, at_home, min(began_us, since_us), sample):
+    have_left = _have_people_left(fall.scope, silent, at_home, min(began_us, since_us), sample)
+    if have_left or falls_with_others(fall.scope, fallen, sample, began_us):
         return (HoldReason.HABIT,)
     blocked = confounders.find_blocked_carrier(fallen, began_us, limits)
     if blocked is not None or doubts_fall(at_home, began_us, sample.now_us, limits):

@@ -1,0 +1,61 @@
+"""Whether a part of a country falls no further than its other parts do.
+
+Theory of operation. On a feast, or on the evening after the clocks change, people of a whole
+country are away at an hour at which they never were. Where about six tenths of them are, chance
+makes some city or operator darker than the share that confirms a cut, though the country is not.
+So what the other parts have lost since a part began to fall is expected of that part too, and only
+more than chance makes of it is a cut. Parts that are as dark themselves are no measure: an order
+may take three operators of four.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from heliograph_collector.detect.level.cell_counts import Sample
+from heliograph_collector.detect.level.darkness import exclude_brief
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_votes import sum_silent
+from heliograph_collector.detect.stats.tails import upper_tail
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import VantageLocation
+
+_CHANCE = 1e-3  # of so many silences in a part, by what its country lost; assumed
+
+
+def falls_with_others(
+    scope: Scope, fallen: Sequence[VantagePresence], sample: Sample, since_us: int
+) -> bool:
+    """Return whether chance makes so many silences of a part, where others of its country fall.
+
+    Args:
+        fallen: Its vantages that are here, or fell silent since `since_us`.
+    """
+    if scope in sample.whole_cells:
+        return False
+    others = sum_silent(_select_others(scope, sample, since_us))
+    if others.votes < sample.limits.votes:
+        return False
+    own = sum_silent(list(exclude_brief(fallen, sample.now_us)))
+    return upper_tail([others.share] * round(own.votes), round(own.hits)) > _CHANCE
+
+
+def _select_others(scope: Scope, sample: Sample, since_us: int) -> list[VantagePresence]:
+    """Select the vantages of the parts beside one that are not as dark as a cut."""
+    groups: defaultdict[str | int, list[VantagePresence]] = defaultdict(list)
+    country = sample.select_fallen(Scope(scope.country), since_us)
+    for vantage in exclude_brief(country, sample.now_us):
+        if not scope.includes(vantage.place):
+            groups[_name_part(scope, vantage.place)].append(vantage)
+    return [v for group in groups.values() if not _is_dark(group, sample) for v in group]
+
+
+def _name_part(scope: Scope, place: VantageLocation) -> str | int:
+    """Name the part in which a place lies, by what names the scope."""
+    if scope.region:
+        return place.region
+    return place.asn if scope.asn else place.access
+
+
+def _is_dark(group: Sequence[VantagePresence], sample: Sample) -> bool:
+    votes = sum_silent(group)
+    return votes.votes >= sample.limits.votes and votes.share >= sample.limits.confirm_share
