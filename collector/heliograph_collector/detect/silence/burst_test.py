@@ -18,7 +18,7 @@ from heliograph_collector.detect.stats.voting import is_carrier_nat
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
 from heliograph_collector.model.signals import VantageLocation
-from heliograph_collector.model.thresholds import Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 # Share of the lowest pool's rate: the screening must keep the steadiest cell. Assumed.
 _SCREENING_FACTOR = 0.25
@@ -131,6 +131,15 @@ def _split_chances(chances: Sequence[float], units: int) -> list[float]:
     """Return the highest chance of each of `units` parts: one restless phone spoils one."""
     ordered = sorted(chances, reverse=True)
     return [ordered[part * len(ordered) // units] for part in range(units)]
+
+
+def is_too_new(silences: Sequence[VantagePresence], now_us: int) -> bool:
+    """Return whether so many fell silent just now that no candidate can have held for long enough.
+
+    One that is given up may be of earlier silences, which are over.
+    """
+    since_us = now_us - int(THRESHOLDS.hold_low_s * SECOND_US)
+    return sum(s.is_silent and s.lost_us >= since_us for s in silences) >= THRESHOLDS.burst
 
 
 def select_significant(

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.level import fall, presence_level
-from heliograph_collector.detect.silence import blocked_entrances, evasion, voters
+from heliograph_collector.detect.silence import blocked_entrances, burst_test, evasion, voters
 from heliograph_collector.detect.silence.blackout import (
     Blackout,
     compute_grace_us,
@@ -137,8 +137,7 @@ class SilenceDetector:
 
     def list_blocked(self, since_us: int) -> list[BlockedEntrance]:
         """List blocks of the collector that are open, or ended since a time, and dead entrances."""
-        outages = list(self._outages)
-        return blocked_entrances.list_blocked(outages, self._presence.controls, since_us)
+        return blocked_entrances.list_blocked(self._outages, self._presence.controls, since_us)
 
     def list_live(self) -> list[VantageRef]:
         """List the vantages that are here."""
@@ -339,6 +338,8 @@ class SilenceDetector:
         if outcome is CandidateOutcome.SETTLED:
             self._keep_outside(country, now_us)
             self._schedule(fall.next_sample_us(now_us), "level", country)  # no habit holds a cut
+        elif burst_test.is_too_new(self._recent_silences[country], now_us):
+            self._schedule(self._presence.next_look_us(country, now_us), "look", country)
         self._schedule(now_us + _FOLLOW_US, "follow", country)
 
     def _keep_outside(self, country: str, now_us: int) -> None:

@@ -32,6 +32,8 @@ STEP_US = MINUTE_US  # of a second cut, of which nobody is back when it begins; 
 APART_US = 3 * MINUTE_US  # between the tenth and nine tenths of such losses; a step takes two …
 REJOIN_US = 6 * MINUTE_US  # … and of such returns; after a cut agents retry within five; assumed
 SETTLED_US = 2 * MINUTE_US  # from the first silence of a cut until nobody comes back; assumed
+MOMENT_US = 15 * SECOND_US  # a heartbeat, within which the losses of one moment show
+GONE_SHARE = 0.9  # of those who were lost since then; assumed
 CEASED_CHANCE = 1e-4  # assumed
 EARLIER_US = (5 * MINUTE_US, 10 * MINUTE_US, FLAP_US)  # in which returns are counted; assumed
 # Of a cell's votes: where sessions break and return no more are silent at a time than the share of
@@ -94,7 +96,29 @@ def is_flapping(
     inside = select_inside(cells, vantages)
     if is_end or have_returns_ceased(inside, since_us, now_us):
         return False
+    if are_gone_at_once(inside, since_us, now_us):
+        return False
     return is_unsteady(inside, since_us, vantages)
+
+
+def are_gone_at_once(vantages: Iterable[VantagePresence], since_us: int, now_us: int) -> bool:
+    """Return whether most of these were lost in one moment, and stay away longer than agents wait.
+
+    Sessions that break by themselves break one by one; where something ends them all at once, they
+    are back as soon as agents have tried again. So it is a cut, also minutes after another one of
+    the same places that was too short to be confirmed.
+    """
+    lost = [v for v in vantages if v.lost_us >= since_us]
+    gone_us = [v.lost_us for v in lost if v.is_silent]
+    if len(gone_us) < THRESHOLDS.votes:
+        return False
+    moment_us = quantile(gone_us, 0.5)
+    if now_us - moment_us < MOMENT_US + THRESHOLDS.retry_s * SECOND_US:
+        return False
+    at_once = sum(abs(at_us - moment_us) <= MOMENT_US for at_us in gone_us)
+    are_away = [v.is_silent for v in lost if v.lost_us >= moment_us - MOMENT_US]
+    is_moment = at_once >= max(THRESHOLDS.votes, len(gone_us) / 2)
+    return is_moment and sum(are_away) >= GONE_SHARE * len(are_away)
 
 
 def have_returns_ceased(vantages: Iterable[VantagePresence], since_us: int, now_us: int) -> bool:

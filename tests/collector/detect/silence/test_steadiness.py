@@ -3,7 +3,11 @@
 import pytest
 
 from heliograph.units import MINUTE_US, SECOND_US
-from heliograph_collector.detect.silence.steadiness import are_steady, has_flapped
+from heliograph_collector.detect.silence.steadiness import (
+    are_gone_at_once,
+    are_steady,
+    has_flapped,
+)
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import VantageLocation, VantageRef
@@ -125,3 +129,23 @@ def test_slow_fall_of_an_evening_is_the_level_s_if_it_waits() -> None:
         vantage.status = PresenceStatus.SILENT
     evening_us = at(14 * 3_600 + 70)
     assert are_steady([CITY], lines, at(14 * 3_600 - 60), evening_us)
+
+
+@pytest.mark.parametrize(
+    ("spread_s", "away_s", "back", "are_gone"),
+    [
+        (5.0, 80.0, 0, True),
+        (5.0, 80.0, 1, True),
+        (5.0, 50.0, 0, False),  # who only has to try again is back by a minute
+        (5.0, 80.0, 3, False),
+        (240.0, 80.0, 0, False),  # one by one, as sessions break
+    ],
+)
+def test_who_is_lost_in_one_moment_and_stays_away_does_not_flap(
+    spread_s: float, away_s: float, back: int, *, are_gone: bool
+) -> None:
+    first_s = NOW_S - away_s - spread_s
+    lines = [build_line(n, "A", NOW_S - first_s - spread_s * n / 9) for n in range(10)]
+    for line in lines[:back]:
+        line.status = PresenceStatus.LIVE
+    assert are_gone_at_once(lines, at(first_s), at(NOW_S)) is are_gone
