@@ -16,6 +16,7 @@ class BusEvent:
     id: str
     name: str
     data: str  # one line of JSON
+    country: str = ""  # that it is about; "" for all
 
 
 class BusFullError(Exception):
@@ -76,8 +77,8 @@ class EventBus:
     def readers(self) -> int:
         return len(self._subscriptions)
 
-    def publish(self, name: str, data: str) -> None:
-        event = BusEvent(f"{self._boot}-{self._next}", name, data)
+    def publish(self, name: str, data: str, country: str = "") -> None:
+        event = BusEvent(f"{self._boot}-{self._next}", name, data, country)
         self._next += 1
         self._recent.append(event)
         for subscription in self._subscriptions:

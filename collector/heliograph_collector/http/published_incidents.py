@@ -84,7 +84,8 @@ class IncidentEvents:
         """Publish an incident as in `/api/v1/incidents/{id}`, if that shows it."""
         incident_document = build_document(book.entries_of(id_), self._titles, self._k)
         if incident_document is not None:
-            self._bus.publish("incident", msgspec.json.encode(incident_document).decode())
+            data = msgspec.json.encode(incident_document).decode()
+            self._bus.publish("incident", data, incident_document.scope.country)
 
     def publish_gap(self, book: IncidentBook, blind: BlindTime) -> None:
         """Publish a gap as in `/api/v1/coverage`.
@@ -97,7 +98,8 @@ class IncidentEvents:
         country = blind.country
         is_named = not country or self._k <= 1 or self._has_shown_incident(book, country)
         document = build_gap(blind) if is_named else GapHint(ask="/api/v1/coverage")
-        self._bus.publish("coverage", msgspec.json.encode(document).decode())
+        data = msgspec.json.encode(document).decode()
+        self._bus.publish("coverage", data, country if is_named else "")
 
     def _has_shown_incident(self, book: IncidentBook, country: str) -> bool:
         country_incidents = (i for i in book.incidents() if i.record.scope.country == country)

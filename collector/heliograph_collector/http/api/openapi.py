@@ -9,6 +9,7 @@ from heliograph_collector.http.api import (
     incidents,
     log,
     measurements,
+    stream,
     timeline,
 )
 from heliograph_collector.http.api import feeds as feed_texts
@@ -163,6 +164,7 @@ def _list_public_data() -> dict[str, OperationObject]:
             "streamEvents",
             "Server-Sent Events: cell, coverage, incident; resync says that something was missed.",
             media_content("text/event-stream"),
+            stream.STREAM_PARAMETERS,
             more=(ParameterObject(name="Last-Event-ID", where="header", schema=_TEXT),),
             responses={"503": refusal("Too many readers.")},
         ),

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -12,18 +12,20 @@ from heliograph.network_shares import NetworkKey
 from heliograph_collector.aggregate.cell_updater import list_cell_times
 from heliograph_collector.http.api import status
 from heliograph_collector.http.api.envelopes import forwarded_for
-from heliograph_collector.http.api.parameters import parse
+from heliograph_collector.http.api.parameters import COUNTRY, parse
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.event_bus import BusEvent, BusFullError, EventBus
+from heliograph_collector.http.event_bus import BusEvent, BusFullError, EventBus, Subscription
 from heliograph_collector.http.headers import start_event_stream
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.model.published.status import ServiceChange
 from heliograph_collector.model.records import Block
 from heliograph_collector.store.clickhouse import StoreError
 
 log = logging.getLogger(__name__)
 
+STREAM_PARAMETERS = (COUNTRY,)
 HEARTBEAT_S = 15.0
 RETRY_MS = 3_000
 WRITE_TIMEOUT_S = 30.0  # for a reader that does not read
@@ -46,7 +48,7 @@ class EventStream:
         self._heartbeat_s = heartbeat_s
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
-        parse(request.query, ())
+        country = parse(request.query, STREAM_PARAMETERS).get(COUNTRY, "")
         last_id = request.headers.get("Last-Event-ID", "")[:64]
         networks = self._origins.client_networks(forwarded_for(request))
         try:
@@ -54,11 +56,9 @@ class EventStream:
                 # Send an id first: a client cut off before the first event can resume.
                 prologue = f"id: {subscription.since}\nretry: {RETRY_MS}\n: welcome\n\n"
                 response = await start_event_stream(request, prologue)
-                async for event in subscription.events(self._heartbeat_s):
+                async for chunk in self._format_events(subscription, country):
                     async with asyncio.timeout(WRITE_TIMEOUT_S):
-                        await response.write(
-                            b": alive\n\n" if event is None else format_event(event)
-                        )
+                        await response.write(chunk)
         except TimeoutError:  # the reader does not read; it may reconnect and resume
             if request.transport is not None:
                 request.transport.abort()
@@ -71,6 +71,27 @@ class EventStream:
                 headers={"Retry-After": "60"},
             ) from None
         return response
+
+    async def _format_events(
+        self, subscription: Subscription, country: str
+    ) -> AsyncIterator[bytes]:
+        """Yield the events of a country, or all, and a comment where nothing else was due.
+
+        The comment has the id of the last event that was left out, from which a reader resumes.
+        """
+        loop = asyncio.get_running_loop()
+        yielded_s = loop.time()
+        async for event in subscription.events(self._heartbeat_s):
+            if event is None:
+                chunk = b": alive\n\n"
+            elif not country or event.country in ("", country):
+                chunk = format_event(event)
+            elif loop.time() - yielded_s >= self._heartbeat_s:
+                chunk = f"id: {event.id}\n: alive\n\n".encode()
+            else:
+                continue
+            yielded_s = loop.time()
+            yield chunk
 
 
 def format_event(event: BusEvent) -> bytes:
@@ -118,5 +139,6 @@ class CellEvents:
             return
         if self._last_snapshot is not None:
             for name, data in status.iter_changes(self._last_snapshot, current):
-                self._feed.bus.publish(name, msgspec.json.encode(data).decode())
+                country = data.country if isinstance(data, ServiceChange) else ""
+                self._feed.bus.publish(name, msgspec.json.encode(data).decode(), country)
         self._last_snapshot = current

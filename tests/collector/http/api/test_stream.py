@@ -1,13 +1,16 @@
 """`/api/v1/stream` as a browser hears it."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
 
 from heliograph_collector.http.api.stream import EventStream
 from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.http.published_incidents import IncidentEvents
 from support.fake_feed import World
+from support.incident_book import ALMATY, evening_book
 from support.site import Serve
 
 
@@ -52,6 +55,43 @@ async def test_who_loses_the_line_before_any_event_misses_none(serve: Serve) -> 
     other = await serve(World().feed(bus=EventBus("u")))
     async with other.get("/api/v1/stream", headers=again) as answer:
         assert b"event: resync" in await until(answer, b"{}\n\n")
+
+
+async def test_a_country_is_heard_without_the_others(serve: Serve) -> None:
+    feed = World().feed()
+    client = await serve(feed)
+    async with client.get("/api/v1/stream?country=kz") as answer:
+        await until(answer, b"welcome\n\n")
+        feed.bus.publish("cell", "[1]", "IR")
+        feed.bus.publish("cell", "[2]", "KZ")
+        feed.bus.publish("coverage", "[3]")
+        heard = await until(answer, b"[3]\n\n")
+    assert heard == b"id: t-2\nevent: cell\ndata: [2]\n\nid: t-3\nevent: coverage\ndata: [3]\n\n"
+    problem = await client.problem("/api/v1/stream?country=QQ", 404)
+    assert problem["parameter"] == "country"
+
+
+async def test_a_reader_of_a_quiet_country_is_kept_and_resumes_after_the_others(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EventStream.__init__, "__defaults__", (0.2,))
+    feed = World().feed()
+    client = await serve(feed)
+    async with client.get("/api/v1/stream?country=KZ") as answer:
+        await until(answer, b"welcome\n\n")
+        for number in range(30):
+            feed.bus.publish("cell", f"[{number}]", "IR")
+            await asyncio.sleep(0.05)
+        heard = await until(answer, b": alive\n\n")
+    assert re.search(rb"id: t-\d+\n: alive\n\n", heard)
+    assert b"data:" not in heard
+
+
+async def test_events_name_the_country_that_they_are_about(serve: Serve) -> None:
+    bus = EventBus("t")
+    feed = World().feed(book=evening_book(), bus=bus)
+    IncidentEvents(bus, feed.services, feed.k_anonymity).publish_incident(feed.book, ALMATY)
+    assert [(event.name, event.country) for event in bus._recent] == [("incident", "KZ")]
 
 
 async def test_silence_is_a_comment_now_and_then(
