@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from heliograph_collector.app.explained_errors import explain_errors, explain_port
 from heliograph_collector.ingest.build import IngestConfig, IngestServices, run_ingest
 from heliograph_collector.ingest.geo.lookup import GeoError
+from heliograph_collector.store.journal.journal import JournalError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ async def open_listeners(
     config: IngestConfig, others: OtherListeners, stack: AsyncExitStack
 ) -> tuple[IngestServices, ListenerPorts]:
     """Start ingest with all its listeners; `stack` stops them. Raises CannotServeError."""
-    with explain_port("grpc", config.endpoint), explain_errors(GeoError):
+    with explain_port("grpc", config.endpoint), explain_errors(GeoError, JournalError):
         ingest = await stack.enter_async_context(run_ingest(config))
     ingest.geo.report_missing_tables()
     post_port = dns_port = 0

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -91,6 +92,25 @@ async def apart(data: Path) -> AsyncIterator[Apart]:
             task.cancel()
         await supervisor.stop()
         await journal.close()
+
+
+async def test_a_journal_that_takes_nothing_is_named_at_the_start(tmp_path: Path) -> None:
+    """As after a kill on a full disk: it was a trace, and a status without a reason."""
+    journal = Journal(tmp_path / "journal.db")
+    await journal.close()
+    with closing(Fleet(tmp_path)) as fleet, closing(sqlite3.connect(tmp_path / "journal.db")) as db:
+        keyring = open_keyring(tmp_path, [HOST])
+        plan = build_default_plan(services.load_shipped_services())
+        issue_plan(fleet, keyring.signing, plan, CLOCK.wall_us() // 1_000_000)
+        db.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON log "
+            "BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
+        )
+        supervisor = build(tmp_path)
+        await supervisor.start()
+        with pytest.raises(CannotServeError, match=r"journal\.db .*disk is full"):
+            await supervisor.listen()
+        await supervisor.stop()
 
 
 async def send(call: Call, *envelopes: Envelope) -> list[pb.Receipt]:
