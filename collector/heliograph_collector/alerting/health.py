@@ -161,14 +161,15 @@ class HealthNotifier:
 
     async def _beat(self, switch: Receiver) -> None:
         """Ask for the switch's address while all is well; the switch notices what is missing."""
+        message = Message(id="", alerts=())
         while True:
-            if not self._source.problems() and self._may_send():
-                try:
-                    await self._transports.deliver(
-                        switch, Message(id="", alerts=()), self._clock.wall_us()
-                    )
-                except DeliveryError as error:
-                    log.warning("%s got no heartbeat: %s.", switch.name, error)
+            if self._source.problems() or not self._may_send():
+                await asyncio.sleep(CHECK_S)
+                continue
+            try:
+                await self._transports.deliver(switch, message, self._clock.wall_us())
+            except DeliveryError as error:
+                log.warning("%s got no heartbeat: %s.", switch.name, error)
             await asyncio.sleep(HEARTBEAT_S)
 
 

@@ -176,3 +176,16 @@ async def test_a_full_disk_is_told_although_the_outbox_takes_nothing(
         await until_true(lambda: len(desk.came) == 1)
         running.cancel()
     assert FULL in json.loads(desk.came[0][3])["text"]
+
+
+async def test_a_heartbeat_begins_as_soon_as_the_start_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health, "CHECK_S", 0.01)
+    post = Post()
+    source = Source(["The store is starting."])
+    running = asyncio.create_task(build_notifier(post, source).run())
+    await asyncio.sleep(0.05)
+    source.current = []
+    await until_true(lambda: [r.url for r in post.sent] == [SWITCH.url], 5.0)
+    running.cancel()
