@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
+from heliograph_collector.detect.blocking.joining import find_standing, join_block
 from heliograph_collector.detect.blocking.other_countries import OtherCountries
 from heliograph_collector.detect.phases import lead_with_onset
 from heliograph_collector.incidents.incident import (
@@ -49,7 +50,7 @@ def confirm_block(
 ) -> None:
     """Confirm a suspected block for these cells, unless other countries fail with it.
 
-    Where it continues another one, that one replaces it.
+    Where it continues another one, or is a part of one that stands, that one replaces it.
 
     Args:
         episodes: Those of the same service and country, with its own.
@@ -63,12 +64,16 @@ def confirm_block(
         return
     if own.is_doubted(now_us):
         return
-    earlier = _find_interrupted(episodes, own, cells)
-    if earlier is None:
-        own.confirm(cells, now_us)
-    else:
+    standing = find_standing(episodes, own, cells, now_us)
+    earlier = _find_interrupted(episodes, own, cells) if standing is None else None
+    if standing is not None:
+        episodes.remove(own)
+        join_block(standing, own, cells, now_us)
+    elif earlier is not None:
         episodes.remove(own)
         _resume(earlier, own, cells, now_us)
+    else:
+        own.confirm(cells, now_us)
 
 
 def _find_interrupted(
