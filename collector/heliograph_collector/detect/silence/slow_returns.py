@@ -11,6 +11,8 @@ missing of a country stay awaited, which is unknown, while returns are a matter 
   are back within a minute, that is a matter of seconds; where they come one by one, of minutes.
 - The few who are exempt from a cut are back as soon as other countries are. Where nobody came later
   the pace is unknown, and a slow one is assumed.
+- A network may be slow alone, as one whose resolver fails. So where most missing of a cell are of
+  networks that miss a fifth of their own, it must have ceased by the pace of these alone as well.
 - Who is in a cell that has ceased is lost: that is, in a cut that began while we were away, or just
   after. After an hour everybody is.
 """
@@ -36,9 +38,25 @@ _LATE_RETURNS = 6.0
 _BACK_SHARE = 0.9  # of the other countries: they are back; assumed
 
 
+@dataclass(slots=True)
+class _Network:
+    """The vantages of one network that were awaited since a start."""
+
+    missing: int = 0
+    returned: int = 0
+    waited_us: int = 0  # by those who returned, together
+    are_late: bool = False  # some of them returned after the other countries
+
+    @property
+    def may_be_slow(self) -> bool:
+        """Return whether so many are missing that the others of the country show no pace of it."""
+        least = THRESHOLDS.alive_share * (self.missing + self.returned)
+        return self.missing >= max(THRESHOLDS.burst, least)
+
+
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    """The vantages of one country that were awaited since a start, and its pace of returns."""
+    """The vantages of one country that were awaited since a start, and their pace of returns."""
 
     missing: Sequence[VantagePresence]
     returned: Sequence[VantagePresence]
@@ -48,19 +66,43 @@ class _Wait:
 
     def list_late(self) -> list[VantagePresence]:
         """List the missing who are in no cell that has ceased to return."""
-        missing = Counter(cell for v in self.missing for cell in scopes_of(v.place))
-        tested = {cell for cell, count in missing.items() if count >= THRESHOLDS.burst}
+        networks = self._count_networks()
+        missing = self._count_missing()
+        tested = {c for c, counts in missing.items() if counts.total() >= THRESHOLDS.burst}
         tested |= {cell for cell in missing if cell.is_national}
         last_us = self._list_last_returns(tested)
-        chance = _CHANCE / len(tested)
-        ceased = {
-            cell
-            for cell, at_us in last_us.items()
-            if self._has_ceased(
-                missing[cell], self._wait_s(at_us), _CHANCE if cell.is_national else chance
-            )
-        }
+        ceased: set[Scope] = set()
+        for cell, at_us in last_us.items():
+            counts = missing[cell]
+            slow = _select_slow(counts, networks)
+            own = slow, sum(counts[asn] for asn in slow)
+            chance = _CHANCE / (1 if cell.is_national else len(tested))
+            if all(
+                self._has_ceased(count, [networks[asn] for asn in pace], at_us, chance)
+                for pace, count in ((networks, counts.total()), own)
+                if pace
+            ):
+                ceased.add(cell)
         return [v for v in self.missing if ceased.isdisjoint(scopes_of(v.place))]
+
+    def _count_networks(self) -> dict[int, _Network]:
+        networks: defaultdict[int, _Network] = defaultdict(_Network)
+        for vantage in self.missing:
+            networks[vantage.place.asn].missing += 1
+        for vantage in self.returned:
+            network = networks[vantage.place.asn]
+            network.returned += 1
+            network.waited_us += vantage.resumed_us - self.since_us
+            network.are_late |= vantage.resumed_us > self.others_us
+        return networks
+
+    def _count_missing(self) -> dict[Scope, Counter[int]]:
+        """Count the missing of each cell by network."""
+        missing: defaultdict[Scope, Counter[int]] = defaultdict(Counter)
+        for vantage in self.missing:
+            for cell in scopes_of(vantage.place):
+                missing[cell][vantage.place.asn] += 1
+        return missing
 
     def _list_last_returns(self, cells: Collection[Scope]) -> dict[Scope, int]:
         last_us = dict.fromkeys(cells, self.since_us)
@@ -70,23 +112,45 @@ class _Wait:
                     last_us[cell] = max(last_us[cell], vantage.resumed_us)
         return last_us
 
-    def _has_ceased(self, count: int, empty_s: float, chance: float) -> bool:
-        """Return whether chance hardly leaves a time without a return of so many missing."""
+    def _has_ceased(
+        self, count: int, networks: Sequence[_Network], last_us: int, chance: float
+    ) -> bool:
+        """Return whether chance hardly leaves a time without a return of so many missing.
+
+        Args:
+            count: The missing.
+            networks: Those by whose pace they return.
+            last_us: The last return.
+            chance: The least chance of such a time that is no cut.
+        """
+        empty_s = self._wait_s(last_us)
         empty_total_s = count * empty_s
-        are_late = any(v.resumed_us > self.others_us for v in self.returned)
+        returned = sum(network.returned for network in networks)
+        are_late = any(network.are_late for network in networks)
         if are_late and empty_total_s >= _LATE_RETURNS * _LATEST_S:
             return True
         # Who is exempt was back with the other countries, and shows no pace.
-        alone_s = min(empty_s, self._wait_s(self.others_us)) if self.returned else empty_s
+        alone_s = min(empty_s, self._wait_s(self.others_us)) if returned else empty_s
         if not are_late and (count * alone_s >= _RETURNS * _LATEST_S or alone_s >= _LONG_S):
             return True
-        waited_s = len(self.missing) * self._wait_s(self.since_us)
-        waited_s += sum(v.resumed_us - self.since_us for v in self.returned) / SECOND_US
+        waited_s = sum(network.missing for network in networks) * self._wait_s(self.since_us)
+        waited_s += sum(network.waited_us for network in networks) / SECOND_US
         earlier = 1.0 - empty_total_s / max(waited_s, empty_total_s)
-        return bool(self.returned) and earlier ** len(self.returned) <= chance
+        return returned > 0 and earlier**returned <= chance
 
     def _wait_s(self, since_us: int) -> float:
         return (self.now_us - since_us) / SECOND_US
+
+
+def _select_slow(counts: Counter[int], networks: Mapping[int, _Network]) -> list[int]:
+    """Select the networks that may be slow by themselves, if they have most missing of a cell.
+
+    Args:
+        counts: The missing of the cell by network.
+        networks: Those of the country.
+    """
+    slow = [asn for asn in counts if networks[asn].may_be_slow]
+    return slow if 2 * sum(counts[asn] for asn in slow) > counts.total() else []
 
 
 def list_late(

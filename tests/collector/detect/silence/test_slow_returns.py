@@ -1,4 +1,4 @@
-"""A country that comes back slowly from a start of ours is unknown; one that does not is cut."""
+"""Who comes back slowly from a start of ours is unknown; a cell of which nobody does is cut."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -16,6 +16,7 @@ from heliograph_collector.model.signals import (
     sort_signals,
 )
 from heliograph_lab.evaluate.population import FIXED
+from support.examples import draw_seeds
 from support.presence_model import KZ, Signals, at, confirmed, country, live, world
 
 DOWN, UP = 7_200.0, 7_380.0  # between them the collector is away
@@ -71,14 +72,36 @@ def test_a_cut_during_the_restart_is_told(back: Back | None, most_s: float) -> N
     assert incident.started.earliest_us <= at(DOWN) < at(UP) <= incident.started.latest_us
 
 
-def test_a_cut_of_one_operator_during_the_restart_is_told_as_soon_as_before() -> None:
+def _restart_operator(back: Back, seed: int) -> Findings:
+    """Restart the collector; one operator of Kazakhstan, nine lines, is back as `back` says."""
+
+    def spare(vantage: VantageRef, rng: Random) -> float | None:
+        return (back if vantage.place.asn == FIXED[0] else fast)(vantage, rng)
+
+    return play(restart(spare, Random(seed), country(each=3) + world()))
+
+
+@pytest.mark.parametrize("seed", draw_seeds(4))
+def test_an_operator_that_redials_over_fifty_minutes_is_unknown(seed: int) -> None:
+    assert confirmed(_restart_operator(slow, seed).incidents) == []
+
+
+def test_a_cut_of_one_operator_during_the_restart_is_told() -> None:
+    """Nobody of it came late, so eight minutes without a return are enough."""
+    (incident,) = confirmed(_restart_operator(cut, 2).incidents)
+    assert incident.scope.asn == FIXED[0]
+    assert (incident.confirmed_us or 0) <= at(UP + 660)
+
+
+def test_a_cut_of_one_region_during_the_restart_is_told_as_soon_as_before() -> None:
+    """Most of each network are back, so the pace is theirs."""
     people = country(each=3) + world()
 
     def spare(vantage: VantageRef, rng: Random) -> float | None:
-        return None if vantage.place.asn == FIXED[0] else fast(vantage, rng)
+        return None if vantage.place.region == "ALA" else fast(vantage, rng)
 
     (incident,) = confirmed(play(restart(spare, Random(2), people)).incidents)
-    assert incident.scope.asn == FIXED[0]
+    assert incident.scope.region == "ALA"
     assert (incident.confirmed_us or 0) <= at(UP + 270)
 
 
