@@ -33,7 +33,11 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.silent_ways import list_lost_ways
 from heliograph_collector.detect.silence.steadiness import REJOIN_US
-from heliograph_collector.detect.silence.switched_off import went_one_by_one
+from heliograph_collector.detect.silence.switched_off import (
+    are_together,
+    went_by_network,
+    went_one_by_one,
+)
 from heliograph_collector.detect.silence.testimony import Testimony
 from heliograph_collector.detect.silence.vantage_presence import (
     BOOT_US,
@@ -79,9 +83,11 @@ def weigh_evidence(
     testimony = [
         Testimony(s, reports.get(s.witness.nym), now_us, limits, since_us) for s in members
     ]
-    powerless, off = _list_powerless(testimony, are_lines_down=are_lines_down)
-    powered = [t.is_powered and not (is_grid and t.is_phone) for t in testimony]
     count = partial(_count, testimony, nat_votes=nat_votes)
+    offline = count([t.is_offline for t in testimony])
+    in_turn = offline >= limits.witnesses and _did_networks_go_in_turn(testimony)
+    powerless, off = _list_powerless(testimony, are_lines_down=are_lines_down, in_turn=in_turn)
+    powered = [t.is_powered and not (is_grid and t.is_phone) for t in testimony]
     least = 1 if is_cut and len(testimony) < limits.few else limits.witnesses
     rerouted = _list_rerouted(testimony, limits, least)
     stopped = [t.is_stopped or is_off for t, is_off in zip(testimony, off, strict=True)]
@@ -99,12 +105,12 @@ def weigh_evidence(
     return SilenceEvidence(
         silent=count([True for _ in testimony]),
         online=count(online),
-        offline=count([t.is_offline for t in testimony]),
+        offline=offline,
         powerless=count(powerless),
         powered=count(powered),
         stopped=count(stopped),
         interrupted=count(interrupted),
-        booted=0.0 if any(off) else count(_list_booted(testimony)),
+        booted=0.0 if in_turn or any(off) else count(_list_booted(testimony)),
         is_grid=is_grid,
         may_boot=is_grid and _may_boot(members, now_us),
         lost_by=list_lost_ways(
@@ -114,12 +120,12 @@ def weigh_evidence(
 
 
 def _list_powerless(
-    testimony: Sequence[Testimony], *, are_lines_down: bool
+    testimony: Sequence[Testimony], *, are_lines_down: bool, in_turn: bool
 ) -> tuple[list[bool], list[bool]]:
     """List who tells of a power failure, and whose machine was only switched off.
 
     Machines of a grid that fails go together. Phones have batteries: where they alone fell, that
-    they began again is no sign of it.
+    they began again is no sign of it. Nor is it where networks fell in turn, nor of anything else.
     """
     powerless = [t.is_powerless for t in testimony]
     are_phones = all(t.is_phone for t in testimony)
@@ -128,11 +134,25 @@ def _list_powerless(
     began = [
         hit and not t.vantage.lost_on_battery for t, hit in zip(testimony, powerless, strict=True)
     ]
-    is_single = went_one_by_one(t.vantage for t, hit in zip(testimony, began, strict=True) if hit)
+    is_single = not in_turn and went_one_by_one(_select_vantages(testimony, began))
     off = [hit and is_single for hit in began]
-    if is_single or are_phones:
+    if is_single or are_phones or in_turn:
         powerless = [hit and not is_began for hit, is_began in zip(powerless, began, strict=True)]
     return powerless, off
+
+
+def _did_networks_go_in_turn(testimony: Sequence[Testimony]) -> bool:
+    """Return whether networks fell in turn, and with them the machines that began again.
+
+    That is how an order comes, if some tell of a dead network: offices close so too. The cabinets
+    of each operator may have other batteries, but homes lose their power together.
+    """
+    machines = _select_vantages(testimony, [t.is_powerless for t in testimony])
+    return not are_together(machines) and went_by_network([t.vantage for t in testimony])
+
+
+def _select_vantages(testimony: Sequence[Testimony], hits: Sequence[bool]) -> list[VantagePresence]:
+    return [t.vantage for t, hit in zip(testimony, hits, strict=True) if hit]
 
 
 def _may_boot(members: Iterable[VantagePresence], now_us: int) -> bool:

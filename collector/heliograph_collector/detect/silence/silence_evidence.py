@@ -40,8 +40,9 @@ class SilenceEvidence:
         return IncidentKind.SILENCE if is_cut else None
 
     def has_stopped(self, limits: Thresholds) -> bool:
-        """Return whether the agents themselves had stopped."""
-        return self._decides(self.stopped, self.online + self.offline, limits)
+        """Return whether the agents themselves had stopped: no network, and no power, failed."""
+        against = self.online + self.offline + self.powerless
+        return self._decides(self.stopped, against, limits)
 
     def was_interrupted(self, limits: Thresholds) -> bool:
         """Return whether sessions broke for minutes while links worked: no cut, and no block."""

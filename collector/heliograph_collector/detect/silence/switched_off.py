@@ -1,18 +1,20 @@
 """Switched off: whether machines that began again had lost power together, or each by itself.
 
 Theory of operation. A reboot after a silence says that a machine was off, and not why. A grid takes
-a region at once, or street by street. People who go to bed, leave for a holiday or let a phone
-install its update go one by one, over an hour or a night, and come back so. In a region of few
-machines that shows: nobody has two others near in time, or no more than chance makes in so long.
+a country or a region at once, or street by street, and a cut one network after another. People who
+go to bed, leave for a holiday or let a phone install its update go one by one, over an hour or a
+night, and come back so. Of few machines that shows: nobody has two others near in time, in the
+country, its region or its network, or no more than chance makes in so long.
 """
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from operator import attrgetter
 
 from heliograph.units import HOUR_US, MINUTE_US
 from heliograph_collector.detect.silence.vantage_presence import BRIEF_US, VantagePresence
-from heliograph_collector.detect.stats.ranks import MEMBERS
+from heliograph_collector.detect.stats.ranks import MEMBERS, compute_rank_chance
 from heliograph_collector.detect.stats.tails import measure_spread
 
 # Assumed, all of them:
@@ -20,19 +22,47 @@ _NEAR_US = 5 * MINUTE_US  # in which the lines of a street go, either way
 _STEP_US = 15 * MINUTE_US  # in which a grid takes a region, from the tenth to nine tenths
 _NEIGHBORS = 2  # near in time, at least …
 _FACTOR = 2  # … and so many times what an even spread makes
-_LEAST = 5  # machines in such regions: fewer tell nothing
+_NETWORK_CHANCE = 0.01  # that lines which go one by one do so network by network
+_LEAST = 5  # machines: fewer tell nothing
 _MASTS_US = 4 * HOUR_US  # for which the batteries of most masts last, after the lines
 _LINES_SHARE = 0.5  # of the lines of a country, that a grid takes; fewer sleep
 
 
+def are_together(machines: Iterable[VantagePresence]) -> bool:
+    """Return whether these machines went as a grid takes a country."""
+    return measure_spread([_get_lost_us(machine) for machine in machines]) <= _STEP_US
+
+
+def _get_lost_us(machine: VantagePresence) -> int:
+    return machine.powerless_us or machine.lost_us
+
+
 def went_one_by_one(machines: Iterable[VantagePresence]) -> bool:
-    """Return whether most of these machines were switched off each by itself, region by region."""
-    lost_us: defaultdict[str, list[int]] = defaultdict(list)
-    for machine in machines:
-        lost_us[machine.place.region].append(machine.powerless_us or machine.lost_us)
-    regions = [sorted(times_us) for times_us in lost_us.values() if len(times_us) >= MEMBERS]
-    machine_count = sum(map(len, regions))
-    return machine_count >= _LEAST and 2 * sum(map(_count_joint, regions)) < machine_count
+    """Return whether most of these machines of a country were switched off each by itself."""
+    lost = [(machine, _get_lost_us(machine)) for machine in machines]
+    if len(lost) < _LEAST:
+        return False
+    joint: set[str] = set()
+    for get_group in (_get_country, _get_region, _get_network):
+        groups: defaultdict[Hashable, list[tuple[str, int]]] = defaultdict(list)
+        for machine, lost_us in lost:
+            groups[get_group(machine.place)].append((machine.witness.nym, lost_us))
+        for group in groups.values():
+            joint.update(_list_joint(group))
+    return 2 * len(joint) < len(lost)
+
+
+_get_country = attrgetter("country")
+_get_region = attrgetter("region")
+_get_network = attrgetter("asn")
+
+
+def went_by_network(vantages: Iterable[VantagePresence]) -> bool:
+    """Return whether lines fell network by network, in a time that no region explains."""
+    lines = [vantage for vantage in vantages if vantage.place.access == "fixed"]
+    by_network = compute_rank_chance((v.place.asn, v.lost_us) for v in lines)
+    by_region = compute_rank_chance((v.place.region, v.lost_us) for v in lines)
+    return by_network <= _NETWORK_CHANCE < by_region
 
 
 def have_lines_fallen(vantages: Iterable[VantagePresence], since_us: int) -> bool:
@@ -45,18 +75,21 @@ def have_lines_fallen(vantages: Iterable[VantagePresence], since_us: int) -> boo
     return sum(fallen) >= max(MEMBERS, _LINES_SHARE * len(lines))
 
 
-def _count_joint(times_us: Sequence[int]) -> int:
-    """Count those that went with others.
+def _list_joint(group: Sequence[tuple[str, int]]) -> list[str]:
+    """List those that went with others.
 
     Args:
-        times_us: When the machines of one region went, in order.
+        group: The pseudonyms of machines, and when they went.
     """
+    if len(group) < MEMBERS:
+        return []
+    times_us = sorted(lost_us for _, lost_us in group)
     span_us = measure_spread(times_us)
     if span_us <= _STEP_US:
-        return len(times_us)
+        return [nym for nym, _ in group]
     expected = (len(times_us) - 1) * 2 * _NEAR_US / span_us
     least = max(_NEIGHBORS, _FACTOR * expected)
-    return sum(_count_near(times_us, at_us) > least for at_us in times_us)
+    return [nym for nym, lost_us in group if _count_near(times_us, lost_us) > least]
 
 
 def _count_near(times_us: Sequence[int], at_us: int) -> int:

@@ -16,7 +16,6 @@ from heliograph_collector.model.signals import (
     sort_signals,
 )
 from heliograph_lab.evaluate.population import FIXED
-from support.examples import draw_seeds
 from support.presence_model import KZ, Signals, at, confirmed, country, live, world
 
 DOWN, UP = 7_200.0, 7_380.0  # between them the collector is away
@@ -81,7 +80,7 @@ def _restart_operator(back: Back, seed: int) -> Findings:
     return play(restart(spare, Random(seed), country(each=3) + world()))
 
 
-@pytest.mark.parametrize("seed", draw_seeds(4))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_an_operator_that_redials_over_fifty_minutes_is_unknown(seed: int) -> None:
     assert confirmed(_restart_operator(slow, seed).incidents) == []
 

@@ -1,6 +1,7 @@
 """Machines that were switched off one by one tell of no power failure, and of no cut."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from random import Random
 
@@ -8,10 +9,16 @@ import pytest
 
 from heliograph_collector.detect import Incident, detect_silence
 from heliograph_collector.detect.silence.explanation import weigh_evidence
+from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.switched_off import have_lines_fallen
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
-from heliograph_collector.model.signals import VantageArrival, VantageLoss, VantageRef
+from heliograph_collector.model.signals import (
+    OfflineReport,
+    VantageArrival,
+    VantageLoss,
+    VantageRef,
+)
 from heliograph_collector.model.thresholds import THRESHOLDS
 from support.presence_model import Signals, at, country, live, world
 
@@ -142,3 +149,52 @@ def test_phones_tell_of_power_by_their_reboots_where_lines_fell_before(
         phones, {}, at(NOON + 3 * HOUR), THRESHOLDS, are_lines_down=has_fallen
     )
     assert evidence.explain(THRESHOLDS) is (IncidentKind.POWER if are_lines_down else None)
+
+
+def test_lines_that_lost_power_together_tell_of_it_though_few_of_each_region_are_back() -> None:
+    """Two of three fell in one minute all over the country, the third later by its battery."""
+    lines = LINES[::3]
+    back = [
+        _restart(line, NOON + number + (number % 3 == 2) * HOUR * number / 9, NOON + 4 * HOUR)
+        for number, line in enumerate(lines)
+    ]
+    evidence = weigh_evidence(back, {}, at(NOON + 5 * HOUR), THRESHOLDS)
+    assert evidence.explain(THRESHOLDS) is IncidentKind.POWER
+
+
+@pytest.mark.parametrize(
+    ("order", "kind"),
+    [
+        ("network", None),
+        ("region", IncidentKind.POWER),
+        ("none", IncidentKind.POWER),
+    ],
+)
+def test_machines_restarted_in_a_cut_of_networks_in_turn_tell_nothing(
+    order: str, kind: IncidentKind | None
+) -> None:
+    """Seven tenths began again; the others measured that no anchor answered."""
+    turns = {"network": [201, 202, 203], "region": ["ALA", "AST", "VOS"], "none": []}[order]
+    reports: dict[str, OfflineReport] = {}
+    fallen: list[VantagePresence] = []
+    for number, line in enumerate(LINES):
+        name = line.place.asn if order == "network" else line.place.region
+        heard_s = NOON + number + (turns.index(name) * 1_200 if turns else 0)
+        vantage = _restart(line, heard_s, NOON + 6 * HOUR + number * 60)
+        if number % 10 < 3:
+            vantage.rebooted = False
+            told = line.nym, at(heard_s + 30), at(NOON + 6 * HOUR)
+            report = OfflineReport(at(NOON + 9 * HOUR), *told, alive=True, online=False)
+            vantage.note_report(report)
+            reports[line.nym] = report
+        fallen.append(vantage)
+    evidence = weigh_evidence(fallen, reports, at(NOON + 9 * HOUR), THRESHOLDS)
+    assert evidence.explain(THRESHOLDS) is kind
+    assert not evidence.has_stopped(THRESHOLDS)
+
+
+def test_agents_that_stopped_refute_no_power_failure() -> None:
+    """Phones are silent in it too, and those that were killed tell nothing of their masts."""
+    told = SilenceEvidence(30.0, 0.0, 0.0, powerless=12.0, powered=0.0, stopped=11.0)
+    assert not told.has_stopped(THRESHOLDS)
+    assert replace(told, powerless=0.0).has_stopped(THRESHOLDS)
