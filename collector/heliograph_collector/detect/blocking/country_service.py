@@ -6,7 +6,7 @@ Theory of operation. Every cell sums log-likelihood ratios of its bins (Page's C
 of the world fails too, nothing is summed. episode.py describes the end of an episode.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,10 +15,11 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.clearing import Clearing
 from heliograph_collector.detect.blocking.editions import AgentEditions, EditionDoubts
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
-from heliograph_collector.detect.blocking.evidence import CellEvidence, has_lines
+from heliograph_collector.detect.blocking.evidence import CellEvidence, has_lines, list_hits
 from heliograph_collector.detect.blocking.failed_resolvers import select_unresolved
 from heliograph_collector.detect.blocking.flapping import CellShares, FlappingVantages
 from heliograph_collector.detect.blocking.known_votes import KnownVotes
+from heliograph_collector.detect.blocking.lasting_failures import LastingFailures
 from heliograph_collector.detect.blocking.latest_votes import NewVoters
 from heliograph_collector.detect.blocking.other_countries import OtherCountries
 from heliograph_collector.detect.blocking.other_services import OtherServices
@@ -41,7 +42,7 @@ from heliograph_collector.detect.stats.voting import (
 )
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope, is_in_cells
-from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 
@@ -144,13 +145,16 @@ class CountryService:
             self.recent_cells.clear()
             return
         nats = self.evidence.count_needed_nats(limits)
-        flapping_cells = self.flapping.find_cells(
-            votes, rate, usual, self.confirmed, nats, now_us, limits
-        )
-        self._hold_partial(flapping_cells, votes, now_us, others)
-        if (loud := self.evidence.find_loud(limits)) or any(self.recent_cells):
-            doubts = EditionDoubts(editions, self.first_bad, self.last_good, others).select(votes)
+        cells = self.flapping.find_cells(votes, rate, usual, self.confirmed, nats, now_us, limits)
+        failing = LastingFailures(self.known, self.first_bad, self.last_good, self.flapping, usual)
+        lasting = {} if cells else failing.find_cells(self.confirmed, rate, now_us, limits)
+        loud = self.evidence.find_loud(limits)
+        doubts: dict[str, str] = {}
+        if loud or any(self.recent_cells) or lasting:
+            doubts |= EditionDoubts(editions, self.first_bad, self.last_good, others).select(votes)
             doubts |= select_unresolved(votes, self.first_bad, usual.tests)
+        self._hold_partial(cells or failing.drop_doubted(lasting, doubts), votes, now_us, others)
+        if loud or any(self.recent_cells):
             self._raise_alarms(votes, now_us, loud, others, doubts)
 
     def _add_evidence(
@@ -165,7 +169,7 @@ class CountryService:
         new = new_voters.select_new(votes)
         repeated = [o for o in votes if o.witness.nym in new_voters.repeating]
         lasting = self.flapping.select_lasting(new)
-        if lasting and sum_votes(count_votes(_list_hits(votes))).votes >= limits.few:
+        if lasting and sum_votes(count_votes(list_hits(votes))).votes >= limits.few:
             lasting = []
         first = [o for o in new if o not in lasting]
         self.evidence.add_bin(self._count_cells(first), rate, usual, limits)
@@ -258,7 +262,7 @@ class CountryService:
 
         Votes in a confirmed block are evidence only for cells inside that block.
         """
-        by_place = count_votes(_list_hits(votes)) if votes else {}
+        by_place = count_votes(list_hits(votes)) if votes else {}
         cells = count_by_cell(by_place)
         if not (confirmed := self.confirmed):
             return cells
@@ -279,7 +283,7 @@ class CountryService:
         doubted: Mapping[str, str],
     ) -> None:
         limits = self.limits
-        hits = _list_hits(o for o in votes if o.standing is not VoteValue.DOWN)
+        hits = list_hits(o for o in votes if o.standing is not VoteValue.DOWN)
         all_votes = count_votes(hits)
         persons = count_votes((w, hit) for w, hit in hits if is_established(w, now_us, limits))
         loud_cells = self._localize_loud(all_votes, limits.burst, loud, now_us)
@@ -394,7 +398,3 @@ class CountryService:
         return BlockingEpisode.open_new(
             self.service, cells, failures, last_successes, now_us, self.limits
         )
-
-
-def _list_hits(votes: Iterable[ServiceVote]) -> list[tuple[VantageRef, bool]]:
-    return [(o.witness, o.standing in FAILING_VALUES) for o in votes]

@@ -61,6 +61,11 @@ def _bound_usual(usual: UsualFailures, scope: Scope, limits: Thresholds) -> floa
     return min(bound, (rate + limits.p_bad) / 2)
 
 
+def list_hits(votes: Iterable[ServiceVote]) -> list[tuple[VantageRef, bool]]:
+    """List who voted, and whether it fails."""
+    return [(o.witness, o.standing in FAILING_VALUES) for o in votes]
+
+
 def has_lines(cell: AffectedCell, limits: Thresholds) -> bool:
     """Return whether enough prefixes fail to confirm a block.
 

@@ -39,6 +39,7 @@ _MOST_FAILING = 0.85  # of the present votes; more is a block that is on and off
 _CEASED = 1e-5  # chance that so few fail though it lasts: of 20 that fail by halves, not one
 _TWICE = 0b11  # the last two failed: a third one may be of the same spell
 _SPELL_US = 30 * MINUTE_US
+_LASTING_SHARE = 0.25  # that fail always; of those that fail by seven tenths a sixth do by chance
 _LASTING_EXCESS = 0.1  # over other services, with which a partial lasts
 
 CellShares = Mapping[AffectedCell, float]  # the cells that flap, with the share that fails
@@ -131,7 +132,7 @@ class FlappingVantages:
         recent = self.tests.get(vote.witness.nym)
         if recent is None or vote.at_us - recent.tested_us > _SPELL_US:
             return False
-        return recent.bits & _TWICE == _TWICE
+        return self.has_failed_twice(vote.witness.nym)
 
     def is_explained(
         self,
@@ -181,6 +182,8 @@ class FlappingVantages:
         count = sum_votes(count_votes(self._list_hits(inside, now_us, limits)))
         is_partial = episode.kind is IncidentKind.PARTIAL
         share = limits.clear_share if is_partial else limits.confirm_share
+        if is_partial and self._do_some_fail_always(inside, limits):
+            return True
         if count.votes < limits.witnesses or count.share < share:
             return False
         if self._have_ceased(inside):
@@ -191,6 +194,22 @@ class FlappingVantages:
         now_failing = _count_share(inside)
         is_usual = present >= _LASTING_EXCESS and now_failing < present + _LASTING_EXCESS
         return not is_usual and self._failing_share(inside) >= lately + _LASTING_EXCESS
+
+    def _do_some_fail_always(self, votes: Collection[ServiceVote], limits: Thresholds) -> bool:
+        """Return whether a part of these fails always, too few for a block: no chance ends it."""
+        count = sum(self.always_fails(vote.witness.nym) for vote in votes)
+        least = max(limits.witnesses, _LASTING_SHARE * len(votes))
+        return least <= count < limits.confirm_share * len(votes)
+
+    def mostly_works(self, pseudonym: str) -> bool:
+        """Return whether most of a vantage's last five tests passed."""
+        recent = self.tests.get(pseudonym)
+        return recent is None or 2 * (recent.bits & _ALWAYS).bit_count() < _ALWAYS.bit_length()
+
+    def has_failed_twice(self, pseudonym: str) -> bool:
+        """Return whether a vantage's last two tests failed, which seldom do by chance."""
+        recent = self.tests.get(pseudonym)
+        return recent is not None and recent.bits & _TWICE == _TWICE
 
     def _have_ceased(self, votes: Collection[ServiceVote]) -> bool:
         """Return whether fewer fail than chance leaves of the share that failed lately."""

@@ -1,0 +1,82 @@
+"""A block that reaches a part of each network is a partial for as long as it lasts."""
+
+from collections.abc import Collection, Sequence
+from random import Random
+from typing import Any
+
+import pytest
+
+from heliograph_collector.detect import Incident
+from heliograph_collector.detect.blocking.detector import detect_blocking
+from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
+from support.presence_model import T0, at, confirmed, country, world
+
+AT, END, UNTIL = 7_200.0, 4 * 3_600.0, 5 * 3_600.0
+SERVICES = ("signal", "telegram", "whatsapp")
+HOME = country(each=3)
+SPARED = HOME[0].place.asn
+LIE = (VoteValue.BLOCKED, "dns", "block_address")
+
+
+def _choose(every: int, people: Sequence[VantageRef] = HOME) -> set[str]:
+    """Choose who asks the resolver of an operator that lies; one of six operators does not."""
+    return {v.nym for n, v in enumerate(people) if v.place.asn != SPARED and n % every == 0}
+
+
+def _detect(
+    asking: Collection[str],
+    *,
+    services: Collection[str] = SERVICES[:1],
+    onset_s: float = 60.0,
+    noise: float = 0.02,
+) -> list[Incident]:
+    """Test each service every three minutes; from AT to END these get a lie for some of them."""
+    rng = Random(1)
+    votes: list[ServiceVote] = []
+    for vantage in HOME + world():
+        since_s = AT + rng.uniform(0, onset_s)
+        for service in SERVICES:
+            now_s = rng.uniform(0, 180)
+            while now_s < UNTIL:
+                is_hit = vantage.nym in asking and service in services and since_s <= now_s < END
+                result = LIE if is_hit else (VoteValue.GOOD, "", "")
+                if not is_hit and rng.random() < noise:
+                    result = (VoteValue.BLOCKED, "tcp", "timeout")
+                votes.append(ServiceVote(at(now_s), vantage, service, *result))
+                now_s += 180
+    return confirmed(detect_blocking(votes, T0, at(UNTIL)))
+
+
+def test_a_lie_that_half_of_a_country_asks_for_is_a_partial_until_it_ends() -> None:
+    (incident,) = _detect(_choose(2))
+    assert (incident.kind, incident.layer) == (IncidentKind.PARTIAL, "dns")
+    assert (incident.scope, incident.state) == (Scope("KZ"), IncidentState.CLOSED)
+    assert incident.started.earliest_us < at(AT + 60) <= incident.started.latest_us
+    assert (incident.confirmed_us or 0) <= at(AT + 1_800)
+    assert at(END) <= (incident.closed_us or 0) <= at(END + 600)
+
+
+def test_a_block_that_comes_slowly_is_no_partial_before_it_has_reached_all() -> None:
+    everybody = {vantage.nym for vantage in HOME}
+    (incident,) = _detect(everybody, onset_s=3_600.0)
+    assert incident.kind is IncidentKind.BLOCKING
+    assert incident.parts[0].share >= 0.6
+
+
+@pytest.mark.parametrize(
+    ("asking", "options"),
+    [
+        (_choose(2), {"onset_s": 6 * 3_600.0}),
+        (_choose(2), {"services": SERVICES}),
+        (_choose(2) | _choose(2, world()), {}),
+        (_choose(9), {}),
+        ((), {"noise": 0.3}),
+    ],
+    ids=["each by itself", "lines that fail", "everywhere", "few", "noise"],
+)
+def test_what_fails_alone_everywhere_or_for_all_services_is_none(
+    asking: Collection[str], options: dict[str, Any]
+) -> None:
+    assert [i for i in _detect(asking, **options) if i.kind is IncidentKind.PARTIAL] == []
