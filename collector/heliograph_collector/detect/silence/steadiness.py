@@ -16,7 +16,12 @@ from heliograph_collector.detect.silence.cell_members import select_inside
 from heliograph_collector.detect.silence.renewal import have_fallen_slowly
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_hits, sum_silent
-from heliograph_collector.detect.stats.tails import cease_chance, measure_spread, quantile
+from heliograph_collector.detect.stats.tails import (
+    cease_chance,
+    measure_spread,
+    quantile,
+    upper_tail,
+)
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope, is_in_cells, scopes_of
@@ -35,6 +40,9 @@ SETTLED_US = 2 * MINUTE_US  # from the first silence of a cut until nobody comes
 MOMENT_US = 15 * SECOND_US  # a heartbeat, within which the losses of one moment show
 GONE_SHARE = 0.9  # of those who were lost since then; assumed
 CEASED_CHANCE = 1e-4  # assumed
+BREAKS_CHANCE = 1e-5  # of a part, of which a day has a thousand moments and parts; assumed
+_LEAST_BACK = 0.2  # of the rest, who came back lately: churn brings a tenth; assumed
+_MOST_BACK = 0.95  # share of who came back, of whom each counts once; assumed
 EARLIER_US = (5 * MINUTE_US, 10 * MINUTE_US, FLAP_US)  # in which returns are counted; assumed
 # Of a cell's votes: where sessions break and return no more are silent at a time than the share of
 # packets that throttling loses, which is up to 70 % (Kentik, Cloudflare; above it is a cut).
@@ -98,7 +106,33 @@ def is_flapping(
         return False
     if are_gone_at_once(inside, since_us, now_us):
         return False
-    return is_unsteady(inside, since_us, vantages)
+    where = inside, since_us, vantages
+    return is_unsteady(*where) or _do_breaks_explain(*where, now_us)
+
+
+def _do_breaks_explain(
+    inside: Sequence[VantagePresence],
+    since_us: int,
+    vantages: Sequence[VantagePresence],
+    now_us: int,
+) -> bool:
+    """Return whether so many of a part are silent by chance, at the rate of the rest's breaks.
+
+    Of few people of one operator nobody may have come back yet. Where sessions break all over a
+    country, each as likely here as there, such a part is silent now and then.
+    """
+    names = {v.witness.nym for v in inside}
+    rest = [v for v in vantages if v.witness.nym not in names]
+    back_us = [v.rejoined_us for v in rest if v.rejoined_us >= since_us - FLAP_US]
+    if len(back_us) < LEAST_RETURNS or measure_spread(back_us) <= REJOIN_US:
+        return False
+    returned = count_hits(rest, [v.rejoined_us >= since_us - FLAP_US for v in rest])
+    if returned.share < _LEAST_BACK:
+        return False
+    counted_us = now_us - since_us + FLAP_US
+    chance = 1.0 - (1.0 - min(returned.share, _MOST_BACK)) ** ((now_us - since_us) / counted_us)
+    silent = sum_silent(inside)
+    return upper_tail([chance] * round(silent.votes), round(silent.hits)) > BREAKS_CHANCE
 
 
 def are_gone_at_once(vantages: Iterable[VantagePresence], since_us: int, now_us: int) -> bool:

@@ -7,6 +7,7 @@ from heliograph_collector.detect.silence.steadiness import (
     are_gone_at_once,
     are_steady,
     has_flapped,
+    is_flapping,
 )
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
 from heliograph_collector.model.scope import AffectedCell, Scope
@@ -149,3 +150,26 @@ def test_who_is_lost_in_one_moment_and_stays_away_does_not_flap(
     for line in lines[:back]:
         line.status = PresenceStatus.LIVE
     assert are_gone_at_once(lines, at(first_s), at(NOW_S)) is are_gone
+
+
+@pytest.mark.parametrize(
+    ("silent", "lasts_s", "back_s", "expected"),
+    [
+        (5, 240.0, 40.0, True),  # the rest came back one after another in the last 20 minutes
+        (6, 75.0, 40.0, False),  # all of it at once are no chance
+        (5, 240.0, 5.0, False),  # the rest came back together, from one fault
+        (5, 240.0, None, False),  # nobody else broke
+    ],
+    ids=["throttled", "cut at once", "after a fault", "calm"],
+)
+def test_a_few_are_silent_by_chance_where_sessions_break_all_over_the_country(
+    silent: int, lasts_s: float, back_s: float | None, *, expected: bool
+) -> None:
+    vantages = [build_line(n, "A", lasts_s - 10 if n < silent else None) for n in range(6)]
+    for number in range(44):
+        line = build_line(number, "B", None)
+        if back_s is not None and number % 2:
+            line.rejoined_us = at(NOW_S - 300 - number / 2 * back_s)
+        vantages.append(line)
+    since_us = at(NOW_S - lasts_s)
+    assert is_flapping([CITY], vantages, since_us, [], at(NOW_S)) == expected
