@@ -17,7 +17,6 @@ deferred, as they prove nothing. A timer ("settle") then counts who is missing a
 import heapq
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.level import fall, presence_level
@@ -29,8 +28,13 @@ from heliograph_collector.detect.silence.blackout import (
     select_pending,
 )
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
-from heliograph_collector.detect.silence.detector_state import CoverageGap, SilenceDetectorState
+from heliograph_collector.detect.silence.detector_state import (
+    CoverageGap,
+    Findings,
+    SilenceDetectorState,
+)
 from heliograph_collector.detect.silence.merging import select_outside
+from heliograph_collector.detect.silence.mute_cells import split_mute_cells
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.outage_record import build_incident, restore_outage
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -58,12 +62,6 @@ _FOLLOW_US = 10 * SECOND_US  # from a change to the evaluation of open outages; 
 # After it a lost carrier has been tried again, and stays dead: a retry and a heartbeat.
 _RETRY_STEP_US = 15 * SECOND_US  # assumed
 _RETRY_US = int((THRESHOLDS.retry_s + THRESHOLDS.beat_s + THRESHOLDS.tick_s) * SECOND_US)
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    incidents: tuple[Incident, ...]
-    coverage_gaps: tuple[CoverageGap, ...]
 
 
 def detect_silence(signals: Iterable[VantageSignal], until_us: int) -> Findings:
@@ -370,6 +368,7 @@ class SilenceDetector:
         for outage in self._recent_outages(country, now_us):
             if candidate is None or outage is not candidate.dark:
                 outage.reconsider(self._presence, now_us)
+        self._outages += split_mute_cells(self._open_outages(country), self._presence, now_us)
         self._presence.gaps = self.coverage_gaps
         outages = self._open_outages(country) if candidate is None else []
         needs_follow_up = candidate is not None

@@ -9,6 +9,7 @@ from heliograph_collector.detect.silence.control_sessions import ControlSessions
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.churn import ChurnRecord
+from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import Fault
 
@@ -21,6 +22,14 @@ class CoverageGap:
     until_us: int
     why: str
     country: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a silence detector has found up to a time."""
+
+    incidents: tuple[Incident, ...]
+    coverage_gaps: tuple[CoverageGap, ...]
 
 
 @dataclass(slots=True, kw_only=True)
