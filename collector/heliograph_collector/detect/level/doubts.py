@@ -18,6 +18,7 @@ from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
 from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.thresholds import THRESHOLDS
 
 POWER_SHARE = 0.2  # of the silent, whose power failed before their loss: it may be it; assumed
 
@@ -43,9 +44,9 @@ def find_doubts(
     silent = [vantage for vantage in fallen if vantage.is_silent]
     failed = sum(vantage.power_failed for vantage in silent)
     is_told = failed >= POWER_SHARE * len(silent) or in_order
-    if is_told or confounders.is_power_failure((part,), fallen, limits):
-        return (HoldReason.POWER,)
     at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
+    if is_told or _is_power_failure(part, fallen, at_home):
+        return (HoldReason.POWER,)
     since_us = find_main_fall([v.lost_us for v in silent])  # the first may be chance, or sleep
     reason = find_voluntary_end((part,), at_home, since_us, sample.now_us)
     if reason:
@@ -62,6 +63,16 @@ def find_doubts(
     if blocked is not None or doubts_fall(at_home, began_us, sample.now_us, limits):
         return (HoldReason.CARRIER,)
     return (HoldReason.ONE_LINE,) if is_one_line((part,), fallen, limits) else ()
+
+
+def _is_power_failure(
+    part: AffectedCell, fallen: Sequence[VantagePresence], at_home: Sequence[VantagePresence]
+) -> bool:
+    """Return whether lines fail as by a grid: of a cell, or of lines beside phones that live."""
+    if confounders.is_power_failure((part,), fallen, THRESHOLDS):
+        return True
+    is_like = confounders.is_power_failure((part,), at_home, THRESHOLDS)
+    return is_like and not confounders.may_be_order((part,), at_home)
 
 
 def _have_people_left(

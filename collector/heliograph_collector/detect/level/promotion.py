@@ -155,7 +155,7 @@ def is_power_told(
     if fall.held != (HoldReason.POWER,):
         return False
     silenced = [v for v in fallen if v.lost_us >= fall.started.earliest_us]
-    evidence = weigh_evidence(silenced, {}, now_us, limits)
+    evidence = weigh_evidence(silenced, {}, now_us, limits, is_grid=True)
     return evidence.silent >= limits.votes and evidence.explain(limits) is IncidentKind.POWER
 
 

@@ -222,10 +222,10 @@ def is_power_failure(
     """Return whether the fixed lines of whole regions fail while their mobiles live.
 
     Phones have batteries, and a cut of a city's network begins with the mobiles. The fixed lines
-    must be of several operators, and live on in no region, or in part of every operator, or in
-    whole regions. In one region without phones of ours nothing distinguishes the two; a silent one
-    does. Or the lines of one operator lost power together lately, and do so again; or they are all
-    of a region, and power failed by regions lately.
+    must be of several operators, of which none is spared, and live on in no region, or in part of
+    every operator, or in whole regions. In one region without phones of ours nothing distinguishes
+    the two; a silent one does. Or the lines of one operator lost power together lately, and do so
+    again; or they are all of a region, and power failed by regions lately.
     """
     regional = [s for s in vantages if any(_shares_region(cell, s) for cell in cells)]
     mobile = sum_silent([s for s in regional if s.place.access == "mobile"])
@@ -234,6 +234,7 @@ def is_power_failure(
     is_one_region = len({cell.scope.region for cell in cells}) == 1 and bool(cells[0].scope.region)
     is_most = sum_silent(fixed).share >= 1.0 - limits.alive_share
     is_whole = is_one_region or is_most or _may_be_grid(fixed, limits)
+    is_whole |= _are_all_hit(fixed, limits)
     is_mute = is_one_region and mobile.votes < limits.witnesses and not mobile.hits
     is_mute &= _are_lines(fixed)
     lives = mobile.votes >= limits.witnesses and mobile.share <= _PHONES_SHARE
@@ -261,11 +262,16 @@ def _is_region_rationed(
 
 
 def may_be_order(cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]) -> bool:
-    """Return whether whole operators of a country fell silent, as by an order or a cable."""
+    """Return whether whole operators of a country fell silent, as by an order or a cable.
+
+    A grid spares none, and leaves a part of them by batteries.
+    """
     is_country = any(not cell.scope.region for cell in cells)
     if not is_country or _is_region_rationed(select_silent(cells, vantages), vantages):
         return False
     fixed = [v for v in vantages if v.place.access not in ("mobile", "hosting")]
+    if _are_all_hit(fixed, THRESHOLDS) and is_partial(count_silent(fixed), THRESHOLDS):
+        return False
     return not _may_be_grid(fixed, THRESHOLDS)
 
 
@@ -278,14 +284,25 @@ def _are_mixed(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
 
     Only of those operators that have enough votes.
     """
-    by_network: dict[int, list[VantagePresence]] = {}
-    for vantage in vantages:
-        by_network.setdefault(vantage.place.asn, []).append(vantage)
-    counts = [sum_silent(group) for group in by_network.values()]
-    shares = [count.share for count in counts if count.votes >= limits.votes]
+    shares = _list_shares(vantages, limits.votes)
     return len(shares) > 1 and all(
         limits.alive_share <= share <= 1.0 - limits.alive_share / 2 for share in shares
     )
+
+
+def _are_all_hit(lines: Sequence[VantagePresence], limits: Thresholds) -> bool:
+    """Return whether half of each operator's lines are silent, or more: a grid spares none."""
+    shares = _list_shares(lines, limits.witnesses)
+    return len(shares) > 1 and min(shares) >= limits.suspect_share
+
+
+def _list_shares(lines: Sequence[VantagePresence], least_votes: float) -> list[float]:
+    """List which share of each operator is silent, of those that have enough votes."""
+    by_network: defaultdict[int, list[VantagePresence]] = defaultdict(list)
+    for line in lines:
+        by_network[line.place.asn].append(line)
+    counts = map(sum_silent, by_network.values())
+    return [count.share for count in counts if count.votes >= least_votes]
 
 
 def is_partial(votes: VotesByPlace, limits: Thresholds) -> bool:

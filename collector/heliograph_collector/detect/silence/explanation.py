@@ -34,6 +34,8 @@ from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
 from heliograph_collector.detect.silence.silent_ways import list_lost_ways
 from heliograph_collector.detect.silence.steadiness import REJOIN_US
 from heliograph_collector.detect.silence.switched_off import (
+    LINES_SHARE,
+    NEARLY_ALL,
     are_together,
     went_by_network,
     went_one_by_one,
@@ -47,7 +49,7 @@ from heliograph_collector.detect.silence.vantage_votes import count_hits
 from heliograph_collector.detect.stats.tails import measure_spread, quantile
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
 from heliograph_collector.model.signals import OfflineReport, VantageRef
-from heliograph_collector.model.thresholds import Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 BLOCK_TOLD_US = 300 * SECOND_US  # time to detect a block of the collector; design/detection.md
 _DOUBT_SHARE = 0.1  # of those that fell silent, whose words leave a cut in doubt; assumed
@@ -64,7 +66,7 @@ def weigh_evidence(
     *,
     is_cut: bool = False,
     is_grid: bool = False,
-    are_lines_down: bool = False,
+    fallen_lines: float = 0.0,
     since_us: int = 0,
 ) -> SilenceEvidence:
     """Count the testimony of vantages that fell silent, whether or not they are back.
@@ -75,7 +77,8 @@ def weigh_evidence(
         is_grid: They are held as a power failure for how they fell. Then a fifth suffices that
             tell of it, as most machines have no battery; and phones, which have, contradict
             nothing: their masts fail.
-        are_lines_down: Most lines of the country fell too, so that phones may follow a grid.
+        fallen_lines: The share of the country's lines that fell too. Phones may follow a grid, and
+            machines of which nearly all fell were not switched off.
         since_us: What an earlier silence since then told of power counts too, where power comes and
             goes; 0 if only the last silence counts.
     """
@@ -86,14 +89,10 @@ def weigh_evidence(
     count = partial(_count, testimony, nat_votes=nat_votes)
     offline = count([t.is_offline for t in testimony])
     in_turn = offline >= limits.witnesses and _did_networks_go_in_turn(testimony)
-    powerless, off = _list_powerless(testimony, are_lines_down=are_lines_down, in_turn=in_turn)
+    powerless, off, is_mute = _list_powerless(testimony, fallen_lines, in_turn=in_turn)
     powered = [t.is_powered and not (is_grid and t.is_phone) for t in testimony]
     least = 1 if is_cut and len(testimony) < limits.few else limits.witnesses
     rerouted = _list_rerouted(testimony, limits, least)
-    stopped = [t.is_stopped or is_off for t, is_off in zip(testimony, off, strict=True)]
-    backs_us = [t.vantage.back_us for t, hit in zip(testimony, stopped, strict=True) if hit]
-    if measure_spread(backs_us) <= REJOIN_US:
-        stopped = [False] * len(testimony)  # after a cut all are back together
     online = [
         t.is_online or is_rerouted for t, is_rerouted in zip(testimony, rerouted, strict=True)
     ]
@@ -108,9 +107,9 @@ def weigh_evidence(
         offline=offline,
         powerless=count(powerless),
         powered=count(powered),
-        stopped=count(stopped),
+        stopped=count(_list_stopped(testimony, off)),
         interrupted=count(interrupted),
-        booted=0.0 if in_turn or any(off) else count(_list_booted(testimony)),
+        booted=0.0 if is_mute or any(off) else count(_list_booted(testimony)),
         is_grid=is_grid,
         may_boot=is_grid and _may_boot(members, now_us),
         lost_by=list_lost_ways(
@@ -120,25 +119,39 @@ def weigh_evidence(
 
 
 def _list_powerless(
-    testimony: Sequence[Testimony], *, are_lines_down: bool, in_turn: bool
-) -> tuple[list[bool], list[bool]]:
+    testimony: Sequence[Testimony], fallen_lines: float, *, in_turn: bool
+) -> tuple[list[bool], list[bool], bool]:
     """List who tells of a power failure, and whose machine was only switched off.
 
     Machines of a grid that fails go together. Phones have batteries: where they alone fell, that
-    they began again is no sign of it. Nor is it where networks fell in turn, nor of anything else.
+    they began again is no sign of it. Nor is it where networks fell in turn, or nearly all lines
+    did one by one while some had power: then it is a sign of nothing.
+
+    Returns:
+        Both lists, and whether a machine that began again says nothing.
     """
     powerless = [t.is_powerless for t in testimony]
     are_phones = all(t.is_phone for t in testimony)
-    if are_phones and are_lines_down:
-        return powerless, [False] * len(testimony)
+    if are_phones and fallen_lines >= LINES_SHARE:
+        return powerless, [False] * len(testimony), False
     began = [
         hit and not t.vantage.lost_on_battery for t, hit in zip(testimony, powerless, strict=True)
     ]
     is_single = not in_turn and went_one_by_one(_select_vantages(testimony, began))
+    if is_single and fallen_lines >= NEARLY_ALL:
+        is_single = False
+        in_turn = sum(t.is_powered and not t.is_phone for t in testimony) >= THRESHOLDS.witnesses
     off = [hit and is_single for hit in began]
     if is_single or are_phones or in_turn:
         powerless = [hit and not is_began for hit, is_began in zip(powerless, began, strict=True)]
-    return powerless, off
+    return powerless, off, in_turn
+
+
+def _list_stopped(testimony: Sequence[Testimony], off: Sequence[bool]) -> list[bool]:
+    """List whose agent had stopped, or whose machine was off; none if all are back together."""
+    stopped = [t.is_stopped or is_off for t, is_off in zip(testimony, off, strict=True)]
+    backs_us = [v.back_us for v in _select_vantages(testimony, stopped)]
+    return stopped if measure_spread(backs_us) > REJOIN_US else [False] * len(testimony)
 
 
 def _did_networks_go_in_turn(testimony: Sequence[Testimony]) -> bool:

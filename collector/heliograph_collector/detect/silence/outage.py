@@ -32,7 +32,7 @@ from heliograph_collector.detect.silence.lapsed_words import find_lapse, may_lap
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.refutation import is_refuted
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
-from heliograph_collector.detect.silence.switched_off import have_lines_fallen
+from heliograph_collector.detect.silence.switched_off import measure_fallen_lines
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import (
     count_dark,
@@ -193,7 +193,7 @@ class OutageEpisode:
             *told,
             is_cut=self.confirmed_us is not None,
             is_grid=is_grid,
-            are_lines_down=have_lines_fallen(presence.list_country(self.country), self.from_us),
+            fallen_lines=measure_fallen_lines(presence.list_country(self.country), self.from_us),
             since_us=self.from_us,
         )
         if self.evidence.has_stopped(self.limits) or self.evidence.was_interrupted(self.limits):

@@ -25,7 +25,8 @@ _FACTOR = 2  # … and so many times what an even spread makes
 _NETWORK_CHANCE = 0.01  # that lines which go one by one do so network by network
 _LEAST = 5  # machines: fewer tell nothing
 _MASTS_US = 4 * HOUR_US  # for which the batteries of most masts last, after the lines
-_LINES_SHARE = 0.5  # of the lines of a country, that a grid takes; fewer sleep
+LINES_SHARE = 0.5  # of the lines of a country, that a grid takes; fewer sleep …
+NEARLY_ALL = 0.9  # … and nobody switches so many off
 
 
 def are_together(machines: Iterable[VantagePresence]) -> bool:
@@ -65,14 +66,27 @@ def went_by_network(vantages: Iterable[VantagePresence]) -> bool:
     return by_network <= _NETWORK_CHANCE < by_region
 
 
-def have_lines_fallen(vantages: Iterable[VantagePresence], since_us: int) -> bool:
-    """Return whether most lines of a country fell too, up to some hours before its phones did."""
+def measure_fallen_lines(vantages: Iterable[VantagePresence], since_us: int) -> float:
+    """Measure which share of the lines of a country fell, since some hours before its phones did.
+
+    Who was not here then is no line that could have fallen; 0 if there are too few.
+    """
+    begun_us = since_us - _MASTS_US
     lines = [v for v in vantages if v.place.access == "fixed"]
-    fallen = [
-        v.lost_us >= since_us - _MASTS_US and (v.is_silent or v.back_us - v.lost_us >= BRIEF_US)
+    fallen = sum(_has_fallen(v, begun_us) for v in lines)
+    spared = sum(
+        v.is_live
+        and not _has_fallen(v, begun_us)
+        and (v.since_us < since_us or v.lost_us >= begun_us)
         for v in lines
-    ]
-    return sum(fallen) >= max(MEMBERS, _LINES_SHARE * len(lines))
+    )
+    return fallen / (fallen + spared) if fallen >= MEMBERS else 0.0
+
+
+def _has_fallen(line: VantagePresence, since_us: int) -> bool:
+    """Return whether a line fell for long, or lost power, though it may be back since then."""
+    was_long = line.is_silent or line.back_us - line.lost_us >= BRIEF_US
+    return line.powerless_us >= since_us or (line.lost_us >= since_us and was_long)
 
 
 def _list_joint(group: Sequence[tuple[str, int]]) -> list[str]:

@@ -307,3 +307,26 @@ def test_an_operator_is_cut_where_power_is_not_rationed_or_part_of_its_region_li
     told = detect_silence(signals, at(cut_s + 600)).incidents
     (cut,) = [i for i in told if i.started.latest_us > at(cut_s)]
     assert (cut.state, cut.kind) == (IncidentState.CONFIRMED, IncidentKind.SILENCE)
+
+
+def _name(signal: object) -> str:
+    witness = getattr(signal, "witness", signal)
+    return str(getattr(witness, "nym", ""))
+
+
+@pytest.mark.parametrize("seed", [1, 3, 8])
+def test_lines_of_two_countries_that_no_operator_is_spared_of_are_held(seed: int) -> None:
+    """A grid of both takes four fifths of the lines at once, and phones live by their masts."""
+    rng = Random(seed)
+    onset_s = DAY + 5 * HOUR
+    hit = [*country("KZ", each=3), *country("XA", each=3)]
+    others = [*country("XB"), *country("XC")]
+    signals = live([*hit, *others], rng, onset_s / HOUR + 3, churn=1.0)
+    fallen = [v for v in hit if v.place.access == "fixed" and rng.random() < 0.8]
+    names = {v.nym for v in fallen}
+    signals = [s for s in signals if s.at_us < at(onset_s - 900) or _name(s) not in names]
+    for vantage in fallen:
+        signals += drop([vantage], onset_s + rng.uniform(0, 20), rng)
+    told = detect_silence(signals, at(onset_s + 3_000)).incidents
+    assert {i.scope.country for i in told if i.held == ("power",)} == {"KZ", "XA"}
+    assert confirmed([i for i in told if i.held != ("power",)]) == []

@@ -156,7 +156,7 @@ def test_who_is_lost_in_one_moment_and_stays_away_does_not_flap(
     ("silent", "lasts_s", "back_s", "expected"),
     [
         (5, 240.0, 40.0, True),  # the rest came back one after another in the last 20 minutes
-        (6, 75.0, 40.0, False),  # all of it at once are no chance
+        (6, 75.0, 40.0, False),  # all of it within seconds are no chance
         (5, 240.0, 5.0, False),  # the rest came back together, from one fault
         (5, 240.0, None, False),  # nobody else broke
     ],
@@ -165,7 +165,10 @@ def test_who_is_lost_in_one_moment_and_stays_away_does_not_flap(
 def test_a_few_are_silent_by_chance_where_sessions_break_all_over_the_country(
     silent: int, lasts_s: float, back_s: float | None, *, expected: bool
 ) -> None:
-    vantages = [build_line(n, "A", lasts_s - 10 if n < silent else None) for n in range(6)]
+    step_s = (lasts_s - 60) / 6  # one after another
+    vantages = [
+        build_line(n, "A", lasts_s - 10 - n * step_s if n < silent else None) for n in range(6)
+    ]
     for number in range(44):
         line = build_line(number, "B", None)
         if back_s is not None and number % 2:

@@ -10,7 +10,7 @@ import pytest
 from heliograph_collector.detect import Incident, detect_silence
 from heliograph_collector.detect.silence.explanation import weigh_evidence
 from heliograph_collector.detect.silence.silence_evidence import SilenceEvidence
-from heliograph_collector.detect.silence.switched_off import have_lines_fallen
+from heliograph_collector.detect.silence.switched_off import LINES_SHARE, measure_fallen_lines
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
 from heliograph_collector.model.signals import (
@@ -128,10 +128,12 @@ def test_regions_that_lose_power_by_turns_do_so_together() -> None:
         assert told == {IncidentKind.POWER}, seed
 
 
-def _restart(vantage: VantageRef, heard_s: float, back_s: float) -> VantagePresence:
+def _restart(
+    vantage: VantageRef, heard_s: float, back_s: float, uptime_s: int = 60
+) -> VantagePresence:
     presence = VantagePresence(vantage)
     presence.mark_silent(at(heard_s), at(heard_s + 37.5))
-    presence.note_return(VantageArrival(at(back_s), vantage, uptime_s=60))
+    presence.note_return(VantageArrival(at(back_s), vantage, uptime_s=uptime_s))
     presence.status = PresenceStatus.LIVE
     return presence
 
@@ -143,10 +145,10 @@ def test_phones_tell_of_power_by_their_reboots_where_lines_fell_before(
     lines_s = NOON - 2 * HOUR if are_lines_down else NOON - 9 * HOUR
     lines = [_restart(line, lines_s, lines_s + HOUR) for line in LINES]
     phones = [_restart(phone, NOON + n, NOON + HOUR) for n, phone in enumerate(PHONES)]
-    has_fallen = have_lines_fallen([*lines, *phones], at(NOON))
-    assert has_fallen == are_lines_down
+    fallen_lines = measure_fallen_lines([*lines, *phones], at(NOON))
+    assert (fallen_lines >= LINES_SHARE) == are_lines_down
     evidence = weigh_evidence(
-        phones, {}, at(NOON + 3 * HOUR), THRESHOLDS, are_lines_down=has_fallen
+        phones, {}, at(NOON + 3 * HOUR), THRESHOLDS, fallen_lines=fallen_lines
     )
     assert evidence.explain(THRESHOLDS) is (IncidentKind.POWER if are_lines_down else None)
 
@@ -174,7 +176,11 @@ def test_machines_restarted_in_a_cut_of_networks_in_turn_tell_nothing(
     order: str, kind: IncidentKind | None
 ) -> None:
     """Seven tenths began again; the others measured that no anchor answered."""
-    turns = {"network": [201, 202, 203], "region": ["ALA", "AST", "VOS"], "none": []}[order]
+    turns_by_order: dict[str, list[int | str]] = {
+        "network": [201, 202, 203],
+        "region": ["ALA", "AST", "VOS"],
+    }
+    turns = turns_by_order.get(order, [])
     reports: dict[str, OfflineReport] = {}
     fallen: list[VantagePresence] = []
     for number, line in enumerate(LINES):
@@ -198,3 +204,29 @@ def test_agents_that_stopped_refute_no_power_failure() -> None:
     told = SilenceEvidence(30.0, 0.0, 0.0, powerless=12.0, powered=0.0, stopped=11.0)
     assert not told.has_stopped(THRESHOLDS)
     assert replace(told, powerless=0.0).has_stopped(THRESHOLDS)
+
+
+@pytest.mark.parametrize(
+    ("fallen_lines", "powered", "kind"),
+    [(1.0, 0, IncidentKind.POWER), (1.0, 5, None), (0.6, 0, None)],
+    ids=["all, by their batteries", "all, some with power", "most, to bed"],
+)
+def test_lines_that_fall_one_by_one_were_not_switched_off_if_nearly_all_did(
+    fallen_lines: float, powered: int, kind: IncidentKind | None
+) -> None:
+    back = [
+        _restart(
+            v, NOON + n * 400, NOON + 8 * HOUR + n * 120, uptime_s=60 if n >= powered else 90_000
+        )
+        for n, v in enumerate(LINES)
+    ]
+    reports: dict[str, OfflineReport] = {}
+    for vantage in back[:powered]:
+        told = vantage.witness.nym, vantage.heard_us + 1, vantage.back_us
+        reports[vantage.witness.nym] = OfflineReport(
+            at(NOON + 9 * HOUR), *told, alive=True, online=None
+        )
+    told_us = at(NOON + 10 * HOUR)
+    evidence = weigh_evidence(back, reports, told_us, THRESHOLDS, fallen_lines=fallen_lines)
+    assert evidence.explain(THRESHOLDS) is kind
+    assert evidence.has_stopped(THRESHOLDS) == (fallen_lines < 0.9)
