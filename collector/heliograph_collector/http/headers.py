@@ -88,6 +88,7 @@ _PUBLIC_PATHS = frozenset(
         "/api/v1/status",
         "/api/v1/timeline",
         "/api/v1/aggregation",
+        "/api/v1/history",
         "/api/v1/incidents",
         "/api/v1/incidents/{id}",
         "/api/v1/log",

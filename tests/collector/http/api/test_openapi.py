@@ -59,6 +59,20 @@ def test_the_manual_has_a_row_for_each_page_without_a_name_in_its_path() -> None
     assert [page for page in pages if f"\n| `{page}" not in manual] == []
 
 
+def _is_public_data(path: str, operation: dict[str, Any]) -> bool:
+    return not operation.get("security") and path.startswith(("/api/v1/", "/feeds/", "/dumps/"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for (path, _), operation in OPERATIONS.items() if _is_public_data(path, operation)],
+)
+async def test_scripts_of_other_sites_may_read_all_public_data(serve: Serve, path: str) -> None:
+    client = await serve(World().feed())
+    answer = await client.options(re.sub(r"\{\w+\}", "x", path))
+    assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (204, "*")
+
+
 @pytest.mark.parametrize(
     "path",
     [
