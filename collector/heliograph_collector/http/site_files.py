@@ -6,10 +6,10 @@ from xml.etree import ElementTree as ET
 
 from aiohttp import web
 
-from heliograph_collector.http.api.incidents import request_origin
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import respond_text
 from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.site_address import find_site_address
 
 SECURITY_DAYS = 180  # RFC 9116, 2.5.5: less than a year ahead
 _SITE_FILE_AGE_S = 3_600
@@ -40,13 +40,13 @@ class SiteFiles:
         return respond_text(request, body, "text/plain", max_age_s=_SITE_FILE_AGE_S)
 
     async def robots(self, request: web.Request) -> web.Response:
-        base = self._feed.public_url or request_origin(request)
+        base = find_site_address(self._feed, request)
         body = ROBOTS + (f"Sitemap: {base}/sitemap.xml\n" if base else "")
         return respond_text(request, body, "text/plain", max_age_s=_SITE_FILE_AGE_S)
 
     async def sitemap(self, request: web.Request) -> web.Response:
         """Respond with the pages that a search engine should know, the newest incidents first."""
-        base = self._feed.public_url or request_origin(request)
+        base = find_site_address(self._feed, request)
         incidents = self._incident_cache.all_incidents()[:_MAX_INCIDENTS]
         countries = sorted({i.scope.country for i in incidents if i.scope.country})
         root = ET.Element("urlset", xmlns=_SITEMAP)

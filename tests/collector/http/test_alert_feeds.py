@@ -185,6 +185,25 @@ async def test_an_incident_is_a_message_of_cap(
     assert told["headline"] == document["sentence"]
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/feeds/incidents.atom", "/feeds/cap.atom", "/feeds/incidents.json"),
+        *(f"/incidents/{TELEGRAM}", f"/incidents/{TELEGRAM}/cap.xml"),
+    ],
+)
+async def test_what_leaves_the_site_has_the_configured_address_of_it(
+    serve: Serve, path: str
+) -> None:
+    """Behind a proxy the name by which it asks is not the one that readers know."""
+    client = await serve(
+        World().feed(book=evening_book(), public_key=KEY.public, public_url="https://sun.example")
+    )
+    text = await (await client.get(path, headers={"Host": "inner.example"})).text()
+    assert "https://sun.example/" in text
+    assert "inner.example" not in text
+
+
 async def test_feeds_of_each_subject_have_a_name_and_an_id_of_their_own(serve: Serve) -> None:
     client = await serve(World().feed(book=evening_book(), public_key=KEY.public))
     told = {}

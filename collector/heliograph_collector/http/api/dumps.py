@@ -10,11 +10,11 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from heliograph_collector.http.api import parquet
-from heliograph_collector.http.api.incidents import request_origin
 from heliograph_collector.http.api.parameters import parse
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.http.pages.structured_data import describe_dataset
+from heliograph_collector.http.site_address import find_site_address
 from heliograph_collector.http.templates import render_template
 from heliograph_collector.model.published.files import DumpFile, DumpFileDocument, DumpsDocument
 
@@ -53,7 +53,7 @@ class DumpRoutes:
                 publisher=self._feed.publisher,
                 structured=describe_dataset(
                     self._feed.publisher,
-                    self._feed.public_url or request_origin(request),
+                    find_site_address(self._feed, request),
                     (files[-1].day, files[0].day) if files else None,
                 ),
             )

@@ -31,6 +31,7 @@ from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_document import IncidentFilter, cut_page
 from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.problem import Problem, require_service
+from heliograph_collector.http.site_address import find_site_address
 from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentsDocument
 
 FORMAT = choice_parameter(
@@ -42,7 +43,6 @@ LIST_PARAMETERS = (
 FEED_PARAMETERS = (COUNTRY, REGION, ASN, SERVICE, INCIDENT_STATE, KIND, LIMIT)
 ID_PATTERN = re.compile("[A-Za-z0-9_-]{1,64}")
 _DEFAULT_FEED_SIZE = 100
-_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
 
 
 class IncidentApi:
@@ -102,7 +102,7 @@ class IncidentApi:
         incident = find_incident(self._incident_cache, request)
         contact = self._feed.publisher.contact.removeprefix("mailto:")
         sender = contact or urlsplit(self._feed.public_url).hostname or "heliograph"
-        base = self._feed.public_url or request_origin(request)
+        base = find_site_address(self._feed, request)
         message = feeds.build_cap_message(incident, base, sender, self._feed.public_key.hex())
         return respond_text(request, message, feeds.CAP_MEDIA, max_age_s=60)
 
@@ -155,7 +155,7 @@ class IncidentApi:
         }
         filters = {name: value for name, value in named.items() if value}
         subject = feeds.name_subject(filters, self._feed.services)
-        return request_origin(request), request.path_qs, seed, subject
+        return find_site_address(self._feed, request), request.path_qs, seed, subject
 
 
 def find_incident(incident_cache: IncidentCache, request: web.Request) -> IncidentDocument:
@@ -169,13 +169,3 @@ def find_incident(incident_cache: IncidentCache, request: web.Request) -> Incide
             "No incident has this id; those that there are, are at /api/v1/incidents.",
         )
     return incident
-
-
-def request_origin(request: web.Request) -> str:
-    """Return our address as the reader knows it; "" if it is invalid.
-
-    Readers then resolve relative links.
-    """
-    behind_tls = request.headers.get("X-Forwarded-Proto", "") == "https"
-    scheme = "https" if behind_tls else request.scheme
-    return f"{scheme}://{request.host}" if _HOST.fullmatch(request.host) else ""

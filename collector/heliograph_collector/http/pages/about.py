@@ -8,10 +8,10 @@ from markupsafe import Markup
 
 from heliograph import __version__
 from heliograph_collector.http import i18n
-from heliograph_collector.http.api.incidents import request_origin
 from heliograph_collector.http.api.parameters import LANG, parse
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.pages.front_page import html_response
+from heliograph_collector.http.pages.responses import html_response
+from heliograph_collector.http.site_address import find_site_address
 from heliograph_collector.http.templates import render_template
 
 PAGE_PARAMETERS = (LANG,)
@@ -33,7 +33,7 @@ class AboutPage:
             assets=self._assets,
             publisher=publisher,
             contact=format_contact(publisher.contact),
-            base=feed.public_url or request_origin(request),
+            base=find_site_address(feed, request),
             k=feed.k_anonymity,
             version=__version__,
             has_names=self._has_names,

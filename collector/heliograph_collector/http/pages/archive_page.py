@@ -32,8 +32,8 @@ from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_document import IncidentFilter, cut_page, parse_us
 from heliograph_collector.http.known_networks import KnownNetworks
-from heliograph_collector.http.pages.front_page import form_response
 from heliograph_collector.http.pages.recent_incidents import build_line
+from heliograph_collector.http.pages.responses import form_response
 from heliograph_collector.http.problem import bad_parameter, unknown_name
 from heliograph_collector.http.templates import render_template
 from heliograph_collector.incidents.published.incident import IncidentDocument

@@ -8,21 +8,20 @@ from aiohttp import web
 from heliograph_collector.http import i18n
 from heliograph_collector.http.api.parameters import COUNTRY, LANG, parse
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.pages import world_page
 from heliograph_collector.http.pages.present import read_present
 from heliograph_collector.http.pages.recent_incidents import select_recent
+from heliograph_collector.http.pages.responses import (
+    form_response,
+    html_response,
+    unavailable_response,
+)
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.store.clickhouse import StoreError
 
 PAGE_PARAMETERS = (COUNTRY, LANG)
-# The forms of a page may lead to this site alone.
-FORM_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
 
 
 class FrontPage:
@@ -44,7 +43,7 @@ class FrontPage:
         try:
             present = await read_present(self._snapshot_cache, self._incident_cache, country)
         except StoreError as error:
-            return render_unavailable(str(error), self._assets, t)
+            return unavailable_response(str(error), self._assets, t)
 
         snapshot = present.snapshot
 
@@ -59,26 +58,3 @@ class FrontPage:
         # All readers of a language share one page until something changes.
         key = ("front", t.lang, t.is_explicit, snapshot.entry, self._feed.is_watched)
         return form_response(await self._snapshot_cache.derive(snapshot, key, render_page))
-
-
-def render_unavailable(reason: str, assets: Mapping[str, str], t: Locale) -> web.Response:
-    """Respond with a page that explains why the store cannot answer."""
-    response = html_response(world_page.render_unavailable(reason, assets, t))
-    response.set_status(503)
-    response.headers["Retry-After"] = "3"
-    return response
-
-
-def html_response(content: str) -> web.Response:
-    """Respond with a page that caches must revalidate, one per language."""
-    headers = {"Cache-Control": "no-cache", "Vary": "Accept-Language, Accept-Encoding"}
-    response = web.Response(text=content, content_type="text/html", headers=headers)
-    response.enable_compression()
-    return response
-
-
-def form_response(content: str) -> web.Response:
-    """Respond with a page that has a form, which may lead to this site alone."""
-    response = html_response(content)
-    response.headers["Content-Security-Policy"] = FORM_POLICY
-    return response

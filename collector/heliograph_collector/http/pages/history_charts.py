@@ -10,19 +10,13 @@ from functools import partial
 
 from aiohttp import web
 
-from heliograph.units import MINUTE_US
-from heliograph_collector.aggregate.query_cache import Ttl
 from heliograph_collector.http import i18n
 from heliograph_collector.http.api.history import CHART_PARAMETERS, read_subject
-from heliograph_collector.http.api.incidents import request_origin
 from heliograph_collector.http.api.parameters import ASN, parse
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.charts.history_chart import MAX_ROWS, render_chart
-from heliograph_collector.http.charts.share_image import render_png
-from heliograph_collector.http.headers import respond_file
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.known_networks import KnownNetworks
-from heliograph_collector.http.pages.front_page import html_response
 from heliograph_collector.http.pages.history_page import (
     HistoryView,
     build_chart,
@@ -31,15 +25,11 @@ from heliograph_collector.http.pages.history_page import (
     title_days,
 )
 from heliograph_collector.http.pages.history_routes import HistoryPages
+from heliograph_collector.http.pages.responses import frame_response, png_response, svg_response
+from heliograph_collector.http.site_address import find_site_address
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.http.templates import render_template
 
-SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
-_EMBED_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors *"
-)
-_IMAGE_TTL = Ttl(fresh_us=5 * MINUTE_US)
 _MAX_AGE_S = 300
 
 
@@ -65,24 +55,18 @@ class HistoryCharts:
         self._pages = HistoryPages(feed, incident_cache, assets)
 
     async def send_svg(self, request: web.Request) -> web.Response:
-        svg = await self._draw(request)
-        response = respond_file(request, svg.encode(), "image/svg+xml", max_age_s=_MAX_AGE_S)
-        response.headers["Content-Security-Policy"] = SVG_POLICY
-        return response
+        return svg_response(request, await self._draw(request), max_age_s=_MAX_AGE_S)
 
     async def send_png(self, request: web.Request) -> web.Response:
         svg = await self._draw(request)
-        png = await self._snapshot_cache.page_cache.get(
-            ("png", svg), partial(asyncio.to_thread, render_png, svg), _IMAGE_TTL
-        )
-        return respond_file(request, png, "image/png", max_age_s=_MAX_AGE_S)
+        return await png_response(request, svg, self._snapshot_cache, max_age_s=_MAX_AGE_S)
 
     async def show_embed(self, request: web.Request) -> web.Response:
         """Respond with a small page for frames; its links lead to us."""
         view = await self._read_view(request)
         t = i18n.request_locale(request)
         query = request.query_string
-        response = html_response(
+        return frame_response(
             render_template(
                 "chart_embed.html",
                 t=t,
@@ -90,17 +74,14 @@ class HistoryCharts:
                 title=title_days(view, t),
                 picture=f"{self.path}.svg?{query}",
                 path=page_address(view),
-                base=self._feed.public_url or request_origin(request),
+                base=find_site_address(self._feed, request),
             )
         )
-        response.headers["Content-Security-Policy"] = _EMBED_POLICY
-        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-        return response
 
     async def _draw(self, request: web.Request) -> str:
         view = await self._read_view(request)
         t = i18n.request_locale(request)
-        base = self._feed.public_url or request_origin(request)
+        base = find_site_address(self._feed, request)
         publisher = self._feed.publisher
         names = ("Heliograph", publisher.operator, publisher.license, base, "UTC")
         credit = " · ".join(filter(None, names))

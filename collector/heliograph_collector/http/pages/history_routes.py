@@ -10,7 +10,6 @@ from aiohttp import web
 
 from heliograph.units import DAY_US
 from heliograph_collector.http import i18n
-from heliograph_collector.http.api.incidents import request_origin
 from heliograph_collector.http.api.parameters import (
     FIRST_DAY,
     LANG,
@@ -31,11 +30,12 @@ from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_document import IncidentFilter
 from heliograph_collector.http.pages.archive_page import parse_form
-from heliograph_collector.http.pages.front_page import form_response, render_unavailable
 from heliograph_collector.http.pages.history_page import HistoryView, render_history
 from heliograph_collector.http.pages.imported_rows import MAX_TARGETS
+from heliograph_collector.http.pages.responses import form_response, unavailable_response
 from heliograph_collector.http.pages.subject_page import Subject
 from heliograph_collector.http.problem import bad_parameter, unknown_name
+from heliograph_collector.http.site_address import find_site_address
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.model.history import Axis, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedFilter, ImportedHistory
@@ -114,8 +114,8 @@ class HistoryPages:
         try:
             view = await self.read_view(subject, values)
         except StoreError as error:
-            return render_unavailable(str(error), self._assets, t)
-        base = self._feed.public_url or request_origin(request)
+            return unavailable_response(str(error), self._assets, t)
+        base = find_site_address(self._feed, request)
         return form_response(await asyncio.to_thread(render_history, view, t, self._assets, base))
 
     async def read_drawable(self, subject: Subject, values: QueryValues) -> HistoryView:

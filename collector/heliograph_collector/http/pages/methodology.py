@@ -12,7 +12,7 @@ from heliograph_collector.http import i18n
 from heliograph_collector.http.api.parameters import LANG, parse, write_time
 from heliograph_collector.http.backend import Feed, Method, Number
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.pages.front_page import html_response
+from heliograph_collector.http.pages.responses import html_response
 from heliograph_collector.http.templates import render_template
 
 PAGE_PARAMETERS = (LANG,)

@@ -3,16 +3,15 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 from aiohttp import web
 
-from heliograph.units import DAY_US, HOUR_US, MINUTE_US
+from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.aggregate.disclosure import find_instant
 from heliograph_collector.aggregate.query_cache import Ttl
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api import status
-from heliograph_collector.http.api.incidents import find_incident, request_origin
+from heliograph_collector.http.api.incidents import find_incident
 from heliograph_collector.http.api.parameters import (
     COUNTRY,
     COUNTRY_PAGE_PARAMETERS,
@@ -28,7 +27,6 @@ from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.charts import incident_chart, share_image
 from heliograph_collector.http.charts.incident_chart import ChartView
 from heliograph_collector.http.day_range import LAST_DAYS, encode_last_days
-from heliograph_collector.http.headers import respond_file
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_document import IncidentFilter
@@ -48,17 +46,21 @@ from heliograph_collector.http.pages.country_timeline import (
     choose_window,
 )
 from heliograph_collector.http.pages.day_charts import AXES, DayCharts, compose_hours
-from heliograph_collector.http.pages.front_page import (
-    form_response,
-    html_response,
-    render_unavailable,
-)
 from heliograph_collector.http.pages.history_routes import HistoryPages, find_last_days, wants_days
 from heliograph_collector.http.pages.incident_page import PageContext, TimelineData
 from heliograph_collector.http.pages.present import read_present
 from heliograph_collector.http.pages.recent_incidents import select_recent
+from heliograph_collector.http.pages.responses import (
+    form_response,
+    frame_response,
+    html_response,
+    png_response,
+    svg_response,
+    unavailable_response,
+)
 from heliograph_collector.http.pages.subject_page import build_country
 from heliograph_collector.http.problem import Problem, render_problem, unknown_name
+from heliograph_collector.http.site_address import find_site_address
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.http.snapshot_cache import (
     SnapshotCache,
@@ -76,12 +78,7 @@ from heliograph_collector.store.clickhouse import StoreError, TooMuchError, TooS
 _DATA_TTL = Ttl(fresh_us=10_000_000, grace_us=20_000_000)
 _PATIENCE_S = 3.0  # of a reader, who then gets the last answer with its age; assumed
 _NEWEST_US = 2 * HOUR_US  # which the history may lack: its last hour, and the one in progress
-_IMAGE_TTL = Ttl(fresh_us=MINUTE_US)
-_EMBED_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors *"
-)
-_SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
+_IMAGE_AGE_S = 60
 
 
 class PageRoutes:
@@ -105,9 +102,7 @@ class PageRoutes:
         code = labels.find_country(request.match_info["code"])
         if not code:
             problem = unknown_name("country", request.match_info["code"], COUNTRY.allowed)
-            response = html_response(render_problem(problem.document, self._assets, t))
-            response.set_status(404)
-            return response
+            return html_response(render_problem(problem.document, self._assets, t), 404)
         if wants_days(request):
             return await self._history.respond(request, build_country(code, t))
         values = parse(request.query, COUNTRY_PAGE_PARAMETERS)
@@ -121,7 +116,7 @@ class PageRoutes:
             now = await read_present(self._snapshot_cache, self._incident_cache, code)
             snapshot = now.snapshot
         except StoreError as error:
-            return render_unavailable(str(error), self._assets, t)
+            return unavailable_response(str(error), self._assets, t)
         window = choose_window(name, values.get(LAST_DAY), now_us)
         day_starts = WINDOWS["day"].bin_starts(now_us)
         present, is_too_much = await self._read_if_drawable(snapshot, code, day_starts)
@@ -203,27 +198,18 @@ class PageRoutes:
         except Problem:
             return self._render_missing(t)
         timeline_data = await self._read_timeline(incident)
-        response = html_response(
+        return frame_response(
             incident_page.render_embed(
                 incident, timeline_data, self._page_context(request), t, self._assets
             )
         )
-        response.headers["Content-Security-Policy"] = _EMBED_POLICY
-        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-        return response
 
     async def send_share_svg(self, request: web.Request) -> web.Response:
-        svg = await self._draw_svg(request)
-        response = respond_file(request, svg.encode(), "image/svg+xml", max_age_s=60)
-        response.headers["Content-Security-Policy"] = _SVG_POLICY
-        return response
+        return svg_response(request, await self._draw_svg(request), max_age_s=_IMAGE_AGE_S)
 
     async def send_share_png(self, request: web.Request) -> web.Response:
         svg = await self._draw_svg(request)
-        png = await self._snapshot_cache.page_cache.get(
-            ("png", svg), partial(asyncio.to_thread, share_image.render_png, svg), _IMAGE_TTL
-        )
-        return respond_file(request, png, "image/png", max_age_s=60)
+        return await png_response(request, svg, self._snapshot_cache, max_age_s=_IMAGE_AGE_S)
 
     async def _draw_svg(self, request: web.Request) -> str:
         t = _parse_locale(request)
@@ -249,7 +235,7 @@ class PageRoutes:
     def _page_context(self, request: web.Request) -> PageContext:
         key = self._feed.public_key.hex()
         return PageContext(
-            base_url=request_origin(request),
+            base_url=find_site_address(self._feed, request),
             public_key=key,
             now_us=self._feed.clock.wall_us(),
             publisher=self._feed.publisher,
@@ -365,9 +351,7 @@ class PageRoutes:
         return await asyncio.to_thread(compose_hours, days, newest, starts, names, instant_us)
 
     def _render_missing(self, t: Locale) -> web.Response:
-        response = html_response(incident_page.render_missing(self._assets, t))
-        response.set_status(404)
-        return response
+        return html_response(incident_page.render_missing(self._assets, t), 404)
 
 
 def _move_to(starts: range, now_us: int) -> range:

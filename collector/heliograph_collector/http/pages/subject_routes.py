@@ -8,7 +8,6 @@ from aiohttp import web
 
 from heliograph.regions import find_region
 from heliograph_collector.http import i18n, labels
-from heliograph_collector.http.api.incidents import request_origin
 from heliograph_collector.http.api.parameter_types import ASN_MAX
 from heliograph_collector.http.api.parameters import (
     COUNTRY,
@@ -26,7 +25,6 @@ from heliograph_collector.http.incident_document import IncidentFilter
 from heliograph_collector.http.known_networks import ALLOWED, KnownNetworks
 from heliograph_collector.http.pages import subject_page
 from heliograph_collector.http.pages.archive_page import parse_form
-from heliograph_collector.http.pages.front_page import form_response, render_unavailable
 from heliograph_collector.http.pages.history_routes import (
     DAY_PARAMETERS,
     HistoryPages,
@@ -35,9 +33,11 @@ from heliograph_collector.http.pages.history_routes import (
 )
 from heliograph_collector.http.pages.present import read_present
 from heliograph_collector.http.pages.recent_incidents import select_recent
+from heliograph_collector.http.pages.responses import form_response, unavailable_response
 from heliograph_collector.http.pages.search_page import MAX_QUERY, SearchIndex, render_search
 from heliograph_collector.http.pages.subject_page import Subject, SubjectView, network_path
 from heliograph_collector.http.problem import Handler, unknown_name
+from heliograph_collector.http.site_address import find_site_address
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.incidents.incident import IncidentKind
@@ -190,7 +190,7 @@ class SubjectRoutes:
     ) -> web.Response:
         t = i18n.request_locale(request)
         if snapshot is None:
-            return render_unavailable("The store does not answer.", self._assets, t)
+            return unavailable_response("The store does not answer.", self._assets, t)
         under_way, ended = self._incident_cache.recent_incidents(
             "", snapshot.at_us, incident_filter
         )
@@ -210,7 +210,7 @@ class SubjectRoutes:
             if snapshot.columns
             else await find_last_days(self._feed, subject, t),
         )
-        base = self._feed.public_url or request_origin(request)
+        base = find_site_address(self._feed, request)
         return form_response(subject_page.render_subject(view, t, self._assets, base))
 
     def _describe_silences(self, snapshot: Snapshot, t: Locale) -> str:

@@ -1,0 +1,23 @@
+"""The address of the pages, for links that leave them: feeds, pictures, frames, print."""
+
+import re
+
+from aiohttp import web
+
+from heliograph_collector.http.backend import Feed
+
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
+
+
+def find_site_address(feed: Feed, request: web.Request) -> str:
+    """Return the configured address, else ours as the reader knows it; "" if that is invalid.
+
+    Readers then resolve relative links.
+    """
+    return feed.public_url or _read_origin(request)
+
+
+def _read_origin(request: web.Request) -> str:
+    behind_tls = request.headers.get("X-Forwarded-Proto", "") == "https"
+    scheme = "https" if behind_tls else request.scheme
+    return f"{scheme}://{request.host}" if _HOST.fullmatch(request.host) else ""
