@@ -22,6 +22,7 @@ from heliograph_collector.http.headers import prepare_json
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.pages.country_timeline import WINDOWS
 from heliograph_collector.http.pages.day_charts import DayCharts
+from heliograph_collector.http.pages.history_routes import HistoryPages
 from heliograph_collector.http.pages.routes import PageRoutes
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.store import aggregation, daily_totals
@@ -128,7 +129,9 @@ async def _country(store: Store, clock: HandClock) -> None:
         votes=store.votes, silences=store.silences, services=SERVICES, wide=counting.cells
     )
     desk = SnapshotCache(feed)
-    stories = PageRoutes(feed, IncidentCache(feed), desk, DayCharts(feed), {})
+    incidents = IncidentCache(feed)
+    days = HistoryPages(feed, incidents, {})
+    stories = PageRoutes(feed, incidents, desk, DayCharts(feed), days, {})
 
     async def page() -> Any:
         return await stories.read_country_timeline(COUNTRY, WINDOWS["day"].bin_starts(END))

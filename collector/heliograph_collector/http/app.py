@@ -38,6 +38,7 @@ from heliograph_collector.http.pages.archive_page import ArchivePage
 from heliograph_collector.http.pages.day_charts import DayCharts
 from heliograph_collector.http.pages.front_page import FrontPage
 from heliograph_collector.http.pages.history_charts import HistoryCharts
+from heliograph_collector.http.pages.history_routes import HistoryPages
 from heliograph_collector.http.pages.methodology import MethodologyPage
 from heliograph_collector.http.pages.routes import PageRoutes
 from heliograph_collector.http.pages.subject_routes import SubjectRoutes, redirect_other_paths
@@ -104,7 +105,7 @@ def build_app(
     operator = OperatorAuth(feed.operator_hash, feed.clock, _RequestOrigins(feed))
     measurement_api = MeasurementApi(feed, operator)
     health_api = HealthApi(feed, operator)
-    _add_pages(app.router, feed, incident_cache, snapshot_cache, day_charts, assets)
+    _add_pages(app.router, feed, incident_cache, snapshot_cache, known_networks, day_charts, assets)
     app.router.add_get("/api/v1/status", timeline_api.status)
     app.router.add_get("/api/v1/timeline", timeline_api.timeline)
     app.router.add_get("/api/v1/aggregation", AggregationApi(feed, known_networks).__call__)
@@ -150,20 +151,25 @@ def _add_pages(
     feed: Feed,
     incident_cache: IncidentCache,
     snapshot_cache: SnapshotCache,
+    known_networks: KnownNetworks,
     day_charts: DayCharts,
     assets: Mapping[str, str],
 ) -> None:
     router.add_get("/", FrontPage(feed, incident_cache, assets, snapshot_cache).page)
     router.add_get("/about", AboutPage(feed, assets).page)
     router.add_get("/methodology", MethodologyPage(feed, assets).page)
-    page_routes = PageRoutes(feed, incident_cache, snapshot_cache, day_charts, assets)
+    history_pages = HistoryPages(feed, incident_cache, assets)
+    page_routes = PageRoutes(
+        feed, incident_cache, snapshot_cache, day_charts, history_pages, assets
+    )
     router.add_get("/countries/{code}", page_routes.show_country)
     router.add_get("/incidents/{id}", page_routes.show_incident)
     router.add_get("/incidents/{id}/embed", page_routes.show_embed)
     router.add_get("/incidents/{id}/share.svg", page_routes.send_share_svg)
     router.add_get("/incidents/{id}/share.png", page_routes.send_share_png)
-    known_networks = KnownNetworks(feed, incident_cache, snapshot_cache)
-    subject_routes = SubjectRoutes(feed, incident_cache, snapshot_cache, known_networks, assets)
+    subject_routes = SubjectRoutes(
+        feed, incident_cache, snapshot_cache, known_networks, history_pages, assets
+    )
     router.add_get("/services/{id}", subject_routes.show_service)
     router.add_get("/networks/{asn}", subject_routes.show_network)
     router.add_get("/countries/{code}/{region}", subject_routes.show_region)
@@ -171,11 +177,10 @@ def _add_pages(
     archive_page = ArchivePage(feed, incident_cache, known_networks, assets)
     router.add_get("/incidents", archive_page.page)
     SiteFiles(feed, incident_cache, assets["mark.svg"]).add_routes(router)
-    history_api = HistoryApi(feed, incident_cache, known_networks, assets)
-    router.add_get("/api/v1/history", history_api.__call__)
+    router.add_get("/api/v1/history", HistoryApi(feed, known_networks, history_pages).__call__)
     for is_ours in (True, False):
         charts = HistoryCharts(
-            feed, incident_cache, snapshot_cache, known_networks, assets, is_ours=is_ours
+            feed, snapshot_cache, known_networks, history_pages, assets, is_ours=is_ours
         )
         router.add_get(charts.path, charts.show_embed)
         router.add_get(f"{charts.path}.svg", charts.send_svg)

@@ -25,7 +25,6 @@ from heliograph_collector.http.backend import Feed, NetworkNamer
 from heliograph_collector.http.charts.timeline_rows import iter_runs
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.pages.history_page import HistoryView
 from heliograph_collector.http.pages.history_routes import HistoryPages
@@ -50,21 +49,17 @@ _RUN_COLUMNS = ("since", "until", "state", "share")
 
 class HistoryApi:
     def __init__(
-        self,
-        feed: Feed,
-        incident_cache: IncidentCache,
-        known_networks: KnownNetworks,
-        assets: Mapping[str, str],
+        self, feed: Feed, known_networks: KnownNetworks, history_pages: HistoryPages
     ) -> None:
         self._feed = feed
         self._known_networks = known_networks
-        self._pages = HistoryPages(feed, incident_cache, assets)
+        self._history_pages = history_pages
 
     async def __call__(self, request: web.Request) -> web.Response:
         values = parse(request.query, HISTORY)
         subject = read_subject(values, Locale())
         await self._known_networks.require(values.get(ASN))
-        view = await self._pages.read_drawable(subject, values)
+        view = await self._history_pages.read_drawable(subject, values)
         document = build_history(view, self._feed.publisher.license, self._feed.network_names)
         if values.get(FORMAT) == "csv":
             return respond_text(request, _format_csv(document.rows), CSV, max_age_s=_MAX_AGE_S)

@@ -15,7 +15,6 @@ from heliograph_collector.http.api.history import CHART_PARAMETERS, read_subject
 from heliograph_collector.http.api.parameters import ASN, parse
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.charts.history_chart import MAX_ROWS, render_chart
-from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.pages.history_page import (
     HistoryView,
@@ -39,9 +38,9 @@ class HistoryCharts:
     def __init__(
         self,
         feed: Feed,
-        incident_cache: IncidentCache,
         snapshot_cache: SnapshotCache,
         known_networks: KnownNetworks,
+        history_pages: HistoryPages,
         assets: Mapping[str, str],
         *,
         is_ours: bool,
@@ -51,8 +50,8 @@ class HistoryCharts:
         self._feed = feed
         self._snapshot_cache = snapshot_cache
         self._known_networks = known_networks
+        self._history_pages = history_pages
         self._assets = assets
-        self._pages = HistoryPages(feed, incident_cache, assets)
 
     async def send_svg(self, request: web.Request) -> web.Response:
         return svg_response(request, await self._draw(request), max_age_s=_MAX_AGE_S)
@@ -100,5 +99,5 @@ class HistoryCharts:
         subject = read_subject(values, t)
         await self._known_networks.require(values.get(ASN))
         if self._is_ours:
-            return await self._pages.read_drawable(subject, values)
-        return await self._pages.read_view(subject, values, with_own=False)
+            return await self._history_pages.read_drawable(subject, values)
+        return await self._history_pages.read_view(subject, values, with_own=False)

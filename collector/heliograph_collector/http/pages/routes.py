@@ -88,14 +88,15 @@ class PageRoutes:
         incident_cache: IncidentCache,
         snapshot_cache: SnapshotCache,
         day_charts: DayCharts,
+        history_pages: HistoryPages,
         assets: Mapping[str, str],
     ) -> None:
         self._feed = feed
         self._incident_cache = incident_cache
         self._snapshot_cache = snapshot_cache
         self._day_charts = day_charts
+        self._history_pages = history_pages
         self._assets = assets
-        self._history = HistoryPages(feed, incident_cache, assets)
 
     async def show_country(self, request: web.Request) -> web.Response:
         t = i18n.request_locale(request)
@@ -104,7 +105,7 @@ class PageRoutes:
             problem = unknown_name("country", request.match_info["code"], COUNTRY.allowed)
             return html_response(render_problem(problem.document, self._assets, t), 404)
         if wants_days(request):
-            return await self._history.respond(request, build_country(code, t))
+            return await self._history_pages.respond(request, build_country(code, t))
         values = parse(request.query, COUNTRY_PAGE_PARAMETERS)
         is_by_minute = values.get(MINUTES) is not None
         name = "hour" if is_by_minute else values.get(WINDOW, country_page.DEFAULT_WINDOW)

@@ -55,14 +55,15 @@ class SubjectRoutes:
         incident_cache: IncidentCache,
         snapshot_cache: SnapshotCache,
         known_networks: KnownNetworks,
+        history_pages: HistoryPages,
         assets: Mapping[str, str],
     ) -> None:
         self._feed = feed
         self._incident_cache = incident_cache
         self._snapshot_cache = snapshot_cache
         self._known_networks = known_networks
+        self._history_pages = history_pages
         self._assets = assets
-        self._history = HistoryPages(feed, incident_cache, assets)
 
     async def show_service(self, request: web.Request) -> web.Response:
         """Respond with a service across countries. Raises Problem 404 for one not listed."""
@@ -81,7 +82,7 @@ class SubjectRoutes:
             timeline={"service": name},
         )
         if wants_days(request):
-            return await self._history.respond(request, subject)
+            return await self._history_pages.respond(request, subject)
         snapshot = await self._read_snapshot()
         part = snapshot and subject_page.select_service(snapshot, name, title)
         return await self._respond(request, subject, part, IncidentFilter(service=name))
@@ -115,7 +116,7 @@ class SubjectRoutes:
             timeline={"asn": f"AS{asn}"},
         )
         if wants_days(request):
-            return await self._history.respond(request, subject)
+            return await self._history_pages.respond(request, subject)
         return await self._respond(request, subject, part, incident_filter, countries)
 
     async def show_region(self, request: web.Request) -> web.Response:
@@ -137,7 +138,7 @@ class SubjectRoutes:
             timeline={"country": country, "region": region},
         )
         if wants_days(request):
-            return await self._history.respond(request, subject)
+            return await self._history_pages.respond(request, subject)
         snapshot = await self._read_snapshot()
         part = snapshot and subject_page.select_region(snapshot, country, region)
         incident_filter = IncidentFilter(country=country, region=region)
