@@ -19,9 +19,9 @@ from heliograph_collector.http.backend import (
     NoNames,
     Publisher,
 )
+from heliograph_collector.http.cell_queries import roll_up_merged
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.published_incidents import PublishedIncidents
-from heliograph_collector.http.snapshot_cache import roll_up_merged
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.entrances import BlockedEntrance

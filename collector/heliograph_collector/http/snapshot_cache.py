@@ -1,22 +1,20 @@
-"""Cache of the current snapshot, shared by all readers, and queries for cells.
+"""Cache of the current snapshot, shared by all readers.
 
 `refresh` reads the two newest bins from the store, and ended bins only if they are missing, touched
 by late data, or due for a full refresh.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
 from heliograph.units import HOUR_US, MINUTE_US
-from heliograph_collector.aggregate import rollup
-from heliograph_collector.aggregate.disclosure import Disclosure, find_instant
-from heliograph_collector.aggregate.query_cache import StaleWhileRevalidate
-from heliograph_collector.aggregate.vote_counts import CellKey
-from heliograph_collector.aggregate.wider_scopes import widen_silences, widen_votes
+from heliograph_collector.aggregate.disclosure import find_instant
+from heliograph_collector.aggregate.query_cache import AnswerMaker, StaleWhileRevalidate, Ttl
 from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
+from heliograph_collector.http.cell_queries import feed_disclosure, query_store, roll_up_merged
 from heliograph_collector.http.dark_places import DarkPlaces
 from heliograph_collector.http.incident_document import OPEN_STATES, build_state, parse_us
 from heliograph_collector.http.snapshot import Snapshot
@@ -39,16 +37,10 @@ _REPORTED_HISTORY_US = 900_000_000  # … while polled, because `touch` reports 
 _WIDTH_US = snapshot.BIN_S * 1_000_000
 _RECENT_US = 2 * _WIDTH_US
 _BINS_PER_QUERY = 12  # bins in one query: an hour of the whole world is large
+_PAGE_TTL = Ttl(fresh_us=10_000_000, grace_us=20_000_000)
+_PATIENCE_S = 3.0  # of a reader, who then gets the last answer with its age; assumed
 _IDLE_RATIO = 5  # to limit load, fresh for at least 5 times the time that it took to compute
 
-# fields of a cell over all places and services
-_TOTALS: Mapping[str, str | int] = {
-    "country": "",
-    "region": "",
-    "asn": 0,
-    "access": "",
-    "service": "",
-}
 _CACHE_SIZE = 48  # entries of `page_cache`
 _T = TypeVar("_T")
 
@@ -58,6 +50,23 @@ class PublicBin(NamedTuple):
 
     cells: Sequence[Cell]
     regions: Sequence[Cell]
+
+
+class _ReadSnapshot(NamedTuple):
+    """A snapshot as read from the store."""
+
+    snapshot: Snapshot
+    stale_us: int  # monotonic
+    last_event: str  # of the bus when it was read
+
+
+class _PublicSnapshot(NamedTuple):
+    """A snapshot without the readings of dark places, and what it was made from."""
+
+    snapshot: Snapshot
+    source: Snapshot
+    entry: int  # the newest of the log
+    outdated_bin: int  # the present bin where the source is outdated, else 0
 
 
 class SnapshotCache:
@@ -71,10 +80,9 @@ class SnapshotCache:
         self._feed = feed
         self.page_cache: StaleWhileRevalidate[Any] = StaleWhileRevalidate(feed.clock, _CACHE_SIZE)
         self._lock = asyncio.Lock()
-        self._current: tuple[int, int, str, Snapshot] | None = None  # read, stale, event, value
+        self._last_read: _ReadSnapshot | None = None
         self._checked_us = 0  # monotonic, when the store answered last
-        # (newest log entry, bin now if outdated), snapshot, the same without dark places' readings
-        self._shown: tuple[tuple[int, int], Snapshot, Snapshot] | None = None
+        self._public: _PublicSnapshot | None = None
         self._derived: tuple[dict[object, object], dict[object, asyncio.Lock]] = ({}, {})  # from it
         self._bins: dict[int, PublicBin] = {}  # ended bins by start
         self._full_refresh_us = 0  # time of the next full refresh
@@ -91,35 +99,39 @@ class SnapshotCache:
         While the store is slow or away that is the last one, up to an hour old and marked.
         Raises StoreError where there is none.
         """
-        cached = self._current
+        cached = self._last_read
         is_usable = self._monotonic_us() < self._checked_us + _MAX_OUTDATED_US
         if self.is_polled and cached and is_usable:
-            return self._hide_dark(cached[3])
+            return self._hide_dark(cached.snapshot)
         try:
             return await self.refresh()
         except StoreError:
             if cached is None or not is_usable:
                 raise
-            return self._hide_dark(cached[3])
+            return self._hide_dark(cached.snapshot)
 
     async def refresh(self) -> Snapshot:
         """Return a snapshot no older than a second or five times its computing time."""
         async with self._lock:
             began_us = self._monotonic_us()
             last_event = self._feed.bus.last
-            cached = self._current
-            is_stale = cached is None or began_us >= cached[1] or cached[2] != last_event
-            if cached is None or (is_stale and not self._is_held(cached[3])):
+            cached = self._last_read
+            is_stale = (
+                cached is None or began_us >= cached.stale_us or cached.last_event != last_event
+            )
+            if cached is None or (is_stale and not self._is_held(cached.snapshot)):
                 new_snapshot = await self._read_snapshot()
-                cached = (
-                    began_us,
-                    self._stale_us(began_us, _SNAPSHOT_US),
-                    last_event,
-                    new_snapshot,
-                )
-                self._current = cached
+                stale_us = self._stale_us(began_us, _SNAPSHOT_US)
+                cached = self._last_read = _ReadSnapshot(new_snapshot, stale_us, last_event)
             self._checked_us = began_us
-            return self._hide_dark(cached[3])
+            return self._hide_dark(cached.snapshot)
+
+    async def read_page_data(self, key: Hashable, read: AnswerMaker[_T]) -> _T:
+        """Read data of a page once for all its readers, or return the last that were read.
+
+        Raises StoreError.
+        """
+        return cast("_T", await self.page_cache.get_last(key, read, _PAGE_TTL, _PATIENCE_S))
 
     def list_cells(self, country: str, since_us: int) -> list[Cell]:
         """List the released cells of a country in the bins of the last snapshot, by network."""
@@ -138,11 +150,15 @@ class SnapshotCache:
         """Return a snapshot without readings of dark places, at once after a new log entry."""
         feed = self._feed
         entry = len(feed.book.entries)  # read first, because another thread writes the book
-        shown = self._shown
+        public = self._public
         now_us = feed.clock.wall_us()
         is_outdated = self._monotonic_us() >= self._checked_us + _OUTDATED_US
-        key = (entry, now_us // _WIDTH_US if is_outdated else 0)
-        if shown is None or shown[0] != key or shown[1] is not new_snapshot:
+        outdated_bin = now_us // _WIDTH_US if is_outdated else 0
+        if (
+            public is None
+            or public.source is not new_snapshot
+            or (public.entry, public.outdated_bin) != (entry, outdated_bin)
+        ):
             since_us = new_snapshot.at_us - HOUR_US  # of an older end there is a newer reading
             states = (
                 build_state(logged, feed.services, feed.k_anonymity)
@@ -151,16 +167,16 @@ class SnapshotCache:
             )
             dark_places = DarkPlaces([state for state in states if state])
             current = mark_outdated(new_snapshot, now_us) if is_outdated else new_snapshot
-            shown_snapshot = replace(dark_places.hide_readings(current), entry=entry)
-            shown = (key, new_snapshot, shown_snapshot)
-            self._shown = shown
+            public_snapshot = replace(dark_places.hide_readings(current), entry=entry)
+            public = _PublicSnapshot(public_snapshot, new_snapshot, entry, outdated_bin)
+            self._public = public
             self._derived = ({}, {})
-        return shown[2]
+        return public.snapshot
 
     async def derive(self, base_snapshot: Snapshot, key: object, make: Callable[[], _T]) -> _T:
         """Compute `make` once per key and snapshot, in another thread."""
         values, locks = (
-            self._derived if self._shown and self._shown[2] is base_snapshot else ({}, {})
+            self._derived if self._public and self._public.snapshot is base_snapshot else ({}, {})
         )
         async with locks.setdefault(key, asyncio.Lock()):
             if key not in values:
@@ -238,7 +254,7 @@ class SnapshotCache:
 
     async def _read_bins(self, since_us: int, until_us: int) -> dict[int, PublicBin]:
         """Read bins merged over regions, because the page shows whole networks."""
-        votes, silences = await _query_store(
+        votes, silences = await query_store(
             self._feed, since_us, until_us, snapshot.BIN_S, ScopeFilter()
         )
         return await asyncio.to_thread(self._split_by_bin, votes, silences, since_us, until_us)
@@ -269,13 +285,6 @@ def _is_closed_since(logged: LoggedIncident, since_us: int) -> bool:
     return closed is not None and parse_us(closed) > since_us
 
 
-def feed_disclosure(feed: Feed, unlisted: Collection[str] = ()) -> Disclosure:
-    """Return what releases cells of listed services and targets, and of `unlisted` ones."""
-    k = feed.k_anonymity
-    names = {*feed.services, *feed.targets, *unlisted}
-    return Disclosure(k, names, find_instant(feed.clock.wall_us(), k))
-
-
 def _group_starts(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Group consecutive bins to (first, last), at most `_BINS_PER_QUERY` in one."""
     first = 0
@@ -284,94 +293,3 @@ def _group_starts(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
         if is_apart or index - first == _BINS_PER_QUERY:
             yield starts[first], starts[index - 1]
             first = index
-
-
-def roll_up_merged(
-    votes: Sequence[Vote],
-    silences: Sequence[SilenceCount],
-    window: tuple[int, int, int],
-    merged_fields: Mapping[str, str | int],
-) -> list[Cell]:
-    """Roll up votes and silences, merged over some fields."""
-    merged_places = {name: value for name, value in merged_fields.items() if name != "service"}
-    return rollup.roll_up(
-        widen_votes(votes, **merged_fields),
-        widen_silences(silences, **merged_places),
-        *window,
-    )
-
-
-async def _query_store(
-    feed: Feed, since_us: int, until_us: int, bin_s: int, scope_filter: ScopeFilter
-) -> tuple[list[Vote], list[SilenceCount]]:
-    votes = await feed.votes(since_us, until_us, bin_s, **scope_filter.keywords())
-    place_filter = replace(scope_filter, service=None)
-    silences = await feed.silences(since_us, until_us, bin_s, **place_filter.keywords())
-    return list(votes), list(silences)
-
-
-async def query_cells(
-    feed: Feed,
-    since_us: int,
-    until_us: int,
-    bin_s: int,
-    scope_filter: ScopeFilter,
-    merged_fields: Mapping[str, str | int],
-    *,
-    keep_empty: bool = True,
-) -> list[Cell]:
-    """Query cells under a filter, merged over `merged_fields`, before their release.
-
-    Args:
-        since_us: Start of the window, microseconds UTC; `until_us` is its end.
-        merged_fields: "" or 0 by name of a place or service field.
-        keep_empty: Whether to include cells without votes and silences.
-
-    Raises:
-        StoreError: The store does not answer.
-    """
-    wider = merged_fields.keys()
-    return list(
-        await feed.wide(
-            since_us, until_us, bin_s, wider=wider, empty=keep_empty, **scope_filter.keywords()
-        )
-    )
-
-
-async def query_series(
-    feed: Feed, since_us: int, until_us: int, bin_s: int, scope_filter: ScopeFilter
-) -> list[Cell]:
-    """Query the released cell of each bin, over all that the filter leaves open."""
-    filters = scope_filter.keywords()
-    totals = {name: value for name, value in _TOTALS.items() if name not in filters}
-    key = CellKey(
-        country=scope_filter.country or "",
-        region=scope_filter.region or "",
-        asn=scope_filter.asn or 0,
-        access=scope_filter.access or "",
-        service=scope_filter.service or "",
-    )
-    blank = rollup.blank_cell(key, bin_s)
-    starts = range(since_us, until_us, bin_s * 1_000_000)
-    disclosure = feed_disclosure(feed, feed.unlisted)
-    is_exact = disclosure.k <= 1  # then the store adds up, which counts a network once
-    cells = await query_cells(
-        feed,
-        since_us,
-        until_us,
-        bin_s,
-        scope_filter if is_exact else _widen_filter(scope_filter),
-        totals if is_exact else {n: v for n, v in totals.items() if n in ("region", "service")},
-        keep_empty=False,
-    )
-    totals.pop("service", None)
-    return await asyncio.to_thread(disclosure.release_series, blank, cells, starts, totals)
-
-
-def _widen_filter(scope_filter: ScopeFilter) -> ScopeFilter:
-    """Return the filter of the cells that decide on a release.
-
-    That of a region depends on its whole network, that of the other networks (ASN 0) on the
-    country, and that of a network on itself.
-    """
-    return replace(scope_filter, region=None, asn=scope_filter.asn or None)

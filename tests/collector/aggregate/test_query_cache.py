@@ -17,8 +17,8 @@ from heliograph_collector.aggregate.query_cache import (
     Ttl,
     split_days,
 )
+from heliograph_collector.http.cell_queries import query_cells, query_series
 from heliograph_collector.http.pages.country_timeline import MERGED_FIELDS
-from heliograph_collector.http.snapshot_cache import query_cells, query_series
 from heliograph_collector.model.records import JudgedMeasurement, Vantage
 from heliograph_collector.model.scope import ScopeFilter
 from heliograph_collector.model.seniority import Seniority

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import pytest
 
 from heliograph_collector.aggregate.query_cache import CellQueryCache
-from heliograph_collector.http.snapshot_cache import feed_disclosure
+from heliograph_collector.http.cell_queries import feed_disclosure
 from heliograph_collector.store.store import Store
 from support.crowds import keep
 from support.fake_feed import NOW_US, World

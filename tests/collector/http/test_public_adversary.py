@@ -24,9 +24,10 @@ from aiohttp.test_utils import TestServer
 from heliograph.units import DAY_US
 from heliograph_collector.http.api.stream import CellEvents, format_event
 from heliograph_collector.http.app import build_app
+from heliograph_collector.http.cell_queries import roll_up_merged
 from heliograph_collector.http.dump_writer import DumpStore, write_day
 from heliograph_collector.http.event_bus import EventBus
-from heliograph_collector.http.snapshot_cache import SnapshotCache, roll_up_merged
+from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.model.filters import CellFilter
 from heliograph_collector.model.imported import ImportedCell
 from heliograph_collector.model.records import BlindTime, Cell

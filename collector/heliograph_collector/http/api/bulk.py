@@ -24,8 +24,8 @@ from heliograph_collector.http.api.ooni_document import OoniMeasurement
 from heliograph_collector.http.api.parameters import COUNTRY, parse
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.basic_auth import parse_password
+from heliograph_collector.http.cell_queries import feed_disclosure, query_cells
 from heliograph_collector.http.problem import Problem
-from heliograph_collector.http.snapshot_cache import feed_disclosure, query_cells
 from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.records import AgentRole, JudgedMeasurement, ReceivedMeasurement
 from heliograph_collector.model.scope import ScopeFilter

@@ -22,6 +22,7 @@ from heliograph_collector.http.api.parameters import (
     write_time,
 )
 from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.cell_queries import query_series
 from heliograph_collector.http.headers import (
     PreparedResponse,
     prepare_json,
@@ -30,7 +31,7 @@ from heliograph_collector.http.headers import (
 )
 from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.problem import bad_parameter, require_service
-from heliograph_collector.http.snapshot_cache import SnapshotCache, query_series
+from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.model.published.status import TimelineDocument
 from heliograph_collector.model.scope import ScopeFilter
 

@@ -27,6 +27,7 @@ from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.aggregate.cell_updater import list_cell_times
 from heliograph_collector.aggregate.disclosure import Disclosure, find_instant
 from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.cell_queries import feed_disclosure, query_cells
 from heliograph_collector.http.history_rows import FULL_SHARE
 from heliograph_collector.http.pages.country_timeline import (
     MERGED_FIELDS,
@@ -41,7 +42,6 @@ from heliograph_collector.http.pages.country_timeline import (
     join_bins,
 )
 from heliograph_collector.http.snapshot import NetworkGroup
-from heliograph_collector.http.snapshot_cache import feed_disclosure, query_cells
 from heliograph_collector.http.snapshot_times import find_beginning
 from heliograph_collector.model.history import MARKS, Axis, DayRow
 from heliograph_collector.model.records import Block, Cell

@@ -24,6 +24,7 @@ from heliograph_collector.http.api.parameters import (
     parse,
 )
 from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.cell_queries import feed_disclosure, query_cells, query_series
 from heliograph_collector.http.charts import incident_chart, share_image
 from heliograph_collector.http.charts.incident_chart import ChartView
 from heliograph_collector.http.day_range import LAST_DAYS, encode_last_days
@@ -62,12 +63,7 @@ from heliograph_collector.http.pages.subject_page import build_country
 from heliograph_collector.http.problem import Problem, render_problem, unknown_name
 from heliograph_collector.http.site_address import find_site_address
 from heliograph_collector.http.snapshot import Snapshot
-from heliograph_collector.http.snapshot_cache import (
-    SnapshotCache,
-    feed_disclosure,
-    query_cells,
-    query_series,
-)
+from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.model.history import HistoryFilter
 from heliograph_collector.model.imported import ImportedHistory

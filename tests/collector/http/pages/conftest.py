@@ -6,7 +6,7 @@ from functools import lru_cache
 import pytest
 
 from heliograph_collector.http import snapshot_cache
-from heliograph_collector.http.snapshot_cache import roll_up_merged
+from heliograph_collector.http.cell_queries import roll_up_merged
 from heliograph_collector.model.records import Cell, SilenceCount, Vote
 
 

@@ -10,6 +10,7 @@ import pytest
 from heliograph.units import HOUR_US, MINUTE_US
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.cell_queries import feed_disclosure, query_cells
 from heliograph_collector.http.pages.country_timeline import (
     MERGED_FIELDS,
     WINDOWS,
@@ -18,11 +19,7 @@ from heliograph_collector.http.pages.country_timeline import (
     compose_timeline,
 )
 from heliograph_collector.http.pages.day_charts import DayCharts
-from heliograph_collector.http.snapshot_cache import (
-    SnapshotCache,
-    feed_disclosure,
-    query_cells,
-)
+from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.model.records import SilenceCount, VerdictState
 from heliograph_collector.model.scope import ScopeFilter
 from heliograph_collector.store.clickhouse import TooMuchError
