@@ -20,10 +20,10 @@ from heliograph_collector.http.app import build_app
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.headers import prepare_json
 from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.pages.country_routes import CountryRoutes
 from heliograph_collector.http.pages.country_timeline import WINDOWS
 from heliograph_collector.http.pages.day_charts import DayCharts
 from heliograph_collector.http.pages.history_routes import HistoryPages
-from heliograph_collector.http.pages.routes import PageRoutes
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.store import aggregation, daily_totals
 from heliograph_collector.store.aggregation import AggregationQuery
@@ -131,7 +131,7 @@ async def _country(store: Store, clock: HandClock) -> None:
     desk = SnapshotCache(feed)
     incidents = IncidentCache(feed)
     days = HistoryPages(feed, incidents, {})
-    stories = PageRoutes(feed, incidents, desk, DayCharts(feed), days, {})
+    stories = CountryRoutes(feed, incidents, desk, DayCharts(feed), days, {})
 
     async def page() -> Any:
         return await stories.read_country_timeline(COUNTRY, WINDOWS["day"].bin_starts(END))

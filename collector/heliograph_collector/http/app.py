@@ -35,12 +35,13 @@ from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.pages import search_page
 from heliograph_collector.http.pages.about import AboutPage
 from heliograph_collector.http.pages.archive_page import ArchivePage
+from heliograph_collector.http.pages.country_routes import CountryRoutes
 from heliograph_collector.http.pages.day_charts import DayCharts
 from heliograph_collector.http.pages.front_page import FrontPage
 from heliograph_collector.http.pages.history_charts import HistoryCharts
 from heliograph_collector.http.pages.history_routes import HistoryPages
+from heliograph_collector.http.pages.incident_routes import IncidentRoutes
 from heliograph_collector.http.pages.methodology import MethodologyPage
-from heliograph_collector.http.pages.routes import PageRoutes
 from heliograph_collector.http.pages.subject_routes import SubjectRoutes, redirect_other_paths
 from heliograph_collector.http.problem import Handler, answer_problems, render_problems
 from heliograph_collector.http.rate_limit import (
@@ -159,14 +160,15 @@ def _add_pages(
     router.add_get("/about", AboutPage(feed, assets).page)
     router.add_get("/methodology", MethodologyPage(feed, assets).page)
     history_pages = HistoryPages(feed, incident_cache, assets)
-    page_routes = PageRoutes(
+    country_routes = CountryRoutes(
         feed, incident_cache, snapshot_cache, day_charts, history_pages, assets
     )
-    router.add_get("/countries/{code}", page_routes.show_country)
-    router.add_get("/incidents/{id}", page_routes.show_incident)
-    router.add_get("/incidents/{id}/embed", page_routes.show_embed)
-    router.add_get("/incidents/{id}/share.svg", page_routes.send_share_svg)
-    router.add_get("/incidents/{id}/share.png", page_routes.send_share_png)
+    router.add_get("/countries/{code}", country_routes.show_country)
+    incident_routes = IncidentRoutes(feed, incident_cache, snapshot_cache, assets)
+    router.add_get("/incidents/{id}", incident_routes.show_incident)
+    router.add_get("/incidents/{id}/embed", incident_routes.show_embed)
+    router.add_get("/incidents/{id}/share.svg", incident_routes.send_share_svg)
+    router.add_get("/incidents/{id}/share.png", incident_routes.send_share_png)
     subject_routes = SubjectRoutes(
         feed, incident_cache, snapshot_cache, known_networks, history_pages, assets
     )

@@ -42,6 +42,7 @@ from heliograph_collector.http.pages.recent_incidents import (
     find_line,
 )
 from heliograph_collector.http.pages.silent_share import SilentShare
+from heliograph_collector.http.pages.state_rows import RowGroup, StateRow, build_row
 from heliograph_collector.http.pages.subject_page import network_path, service_path
 from heliograph_collector.http.pages.world_page import allow_breaks
 from heliograph_collector.http.snapshot import BIN_S, FRESH_BINS, NetworkGroup, Snapshot
@@ -51,31 +52,6 @@ from heliograph_collector.model.records import Cell, VerdictState
 
 DEFAULT_WINDOW = "day"
 _YOUNG_BIN_US = FRESH_BINS * BIN_S * 1_000_000  # for this long the status includes older votes
-_SYMBOLS = {**{s.value: labels.SYMBOLS[s] for s in VerdictState}, "silent": "∅"}
-_DASH = "\N{EN DASH}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CountryRow:
-    """One service, network or region."""
-
-    id: str
-    title: str | Markup
-    subtitle: str
-    state: str  # class name; "nothing" without data
-    symbol: str
-    label: str
-    cause: str
-    chart: Markup
-    path: str = ""  # of the page about it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RowGroup:
-    """Rows under one title."""
-
-    title: str
-    rows: Sequence[CountryRow]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +233,7 @@ def _build_groups(
     named = [group for group in numbers if group.asn] + [g for g in numbers if not g.asn]
     networks = [(group, timeline.networks[group]) for group in named]
 
-    def build_network_rows(accesses: Sequence[str]) -> list[CountryRow]:
+    def build_network_rows(accesses: Sequence[str]) -> list[StateRow]:
         return [
             _build_network_row(g, track, timeline, view.names, t)
             for g, track in networks
@@ -281,7 +257,7 @@ def _build_groups(
 
 def _build_service_rows(
     timeline: CountryTimeline, country_snapshot: Snapshot, titles: Mapping[str, str], t: Locale
-) -> list[CountryRow]:
+) -> list[StateRow]:
     """Build service rows; reachable ones mention the blocked and the silent networks.
 
     The majority of a country's vantages may reach what one operator blocks, and a vote for a
@@ -307,8 +283,8 @@ def _build_service_rows(
 
 
 def _add_blocked_networks(
-    row: CountryRow, service: str, country_snapshot: Snapshot, t: Locale
-) -> CountryRow:
+    row: StateRow, service: str, country_snapshot: Snapshot, t: Locale
+) -> StateRow:
     """Return the row as blocked, or partly, if networks block the service, and say how many do."""
     readings = [c.readings[service] for c in country_snapshot.columns if service in c.readings]
     states = [r.state for r in readings if r.state not in (None, VerdictState.UNKNOWN)]
@@ -316,12 +292,12 @@ def _add_blocked_networks(
     if not blocked_count:
         return row
     is_everywhere = blocked_count == len(states)
-    state = VerdictState.BLOCKED.value if is_everywhere else VerdictState.PARTIAL.value
+    state = VerdictState.BLOCKED if is_everywhere else VerdictState.PARTIAL
     return replace(
         row,
-        state=state,
-        symbol=_SYMBOLS[state],
-        label=labels.label_code("state", state, t.lang),
+        state=state.value,
+        symbol=labels.SYMBOLS[state],
+        label=labels.label_code("state", state.value, t.lang),
         cause=t("country.blocked_networks", n=blocked_count, total=len(states)),
     )
 
@@ -332,7 +308,7 @@ def _build_network_row(
     timeline: CountryTimeline,
     names: NetworkNamer,
     t: Locale,
-) -> CountryRow:
+) -> StateRow:
     is_merged = not group.asn and not group.access
     subtitle = t("country.others") if is_merged else labels.access_name(group.access, t.lang)
     if name := names.name_network(group.asn):
@@ -344,7 +320,7 @@ def _build_network_row(
 
 def _build_region_rows(
     timeline: CountryTimeline, country_snapshot: Snapshot, t: Locale
-) -> list[CountryRow]:
+) -> list[StateRow]:
     """Build region rows; reachable ones mention the silent networks that measured there."""
     rows = []
     for code, track in timeline.regions.items():
@@ -365,18 +341,14 @@ def _build_row(
     track: TimelineRow,
     timeline: CountryTimeline,
     t: Locale,
-) -> CountryRow:
+) -> StateRow:
     mark = track.present
-    state = mark.value if mark else "nothing"
-    return CountryRow(
-        id=id_,
-        title=title,
-        subtitle=subtitle,
-        state=state,
-        symbol=_SYMBOLS.get(state, _DASH),
-        label=t("country.silent_now")
-        if state == "silent"
-        else labels.label_code("state", state, t.lang),
+    return build_row(
+        id_,
+        title,
+        subtitle,
+        mark.value if mark else "nothing",
+        t,
         cause=_describe_cause(mark, track, t),
         chart=timeline_rows.draw_row(track, timeline.starts, t),
     )

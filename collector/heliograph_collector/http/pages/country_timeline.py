@@ -12,6 +12,7 @@ from functools import lru_cache
 from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.aggregate.disclosure import Disclosure
 from heliograph_collector.http.snapshot import NetworkGroup
+from heliograph_collector.model.history import MARKS
 from heliograph_collector.model.records import Cell, VerdictState
 
 
@@ -24,6 +25,9 @@ class BinMark(StrEnum):
     PARTIAL = "partial"
     UNKNOWN = "unknown"
     SILENT = "silent"  # enough fell silent, and no verdict remains
+
+
+HOUR_MARKS = (None, *(BinMark(mark) for mark in MARKS if mark))  # by the byte of an hour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

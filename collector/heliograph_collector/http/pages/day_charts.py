@@ -30,9 +30,9 @@ from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.cell_queries import feed_disclosure, query_cells
 from heliograph_collector.http.history_rows import FULL_SHARE
 from heliograph_collector.http.pages.country_timeline import (
+    HOUR_MARKS,
     MERGED_FIELDS,
     WINDOWS,
-    BinMark,
     CountryBin,
     CountryTimeline,
     TimelineRow,
@@ -43,7 +43,7 @@ from heliograph_collector.http.pages.country_timeline import (
 )
 from heliograph_collector.http.snapshot import NetworkGroup
 from heliograph_collector.http.snapshot_times import find_beginning
-from heliograph_collector.model.history import MARKS, Axis, DayRow
+from heliograph_collector.model.history import Axis, DayRow
 from heliograph_collector.model.records import Block, Cell
 from heliograph_collector.model.scope import ScopeFilter
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
@@ -61,7 +61,6 @@ _READING_SHARE = 40
 _PAUSE_S = 5.0  # without anything to read; assumed
 _ASKED_US = HOUR_US  # bars are kept so long after the last reader; assumed
 AXES = (Axis.SERVICE, Axis.NETWORK, Axis.REGION)
-_BIN_MARKS = (None, *(BinMark(mark) for mark in MARKS if mark))  # by the byte of an hour
 
 
 class DayCharts:
@@ -265,7 +264,7 @@ def _join_row(newest: TimelineRow, days: Iterable[DayRow], starts: range) -> Tim
     marks = list(newest.marks)
     shares = list(newest.shares)
     hours = {
-        day.day_us + hour * HOUR_US: (_BIN_MARKS[code], share / FULL_SHARE)
+        day.day_us + hour * HOUR_US: (HOUR_MARKS[code], share / FULL_SHARE)
         for day in days
         for hour, (code, share) in enumerate(zip(day.hours, day.shares, strict=True))
         if code

@@ -19,7 +19,6 @@ from heliograph_collector.http.dark_places import DarkPlaces
 from heliograph_collector.http.day_range import DayRange
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages import headlines
-from heliograph_collector.http.pages.country_page import CountryRow, RowGroup
 from heliograph_collector.http.pages.country_timeline import BinMark, IncidentSpan, TimelineRow
 from heliograph_collector.http.pages.history_tracks import (
     Track,
@@ -35,6 +34,7 @@ from heliograph_collector.http.pages.imported_rows import (
     list_networks,
 )
 from heliograph_collector.http.pages.recent_incidents import build_line
+from heliograph_collector.http.pages.state_rows import RowGroup, StateRow, build_row
 from heliograph_collector.http.pages.subject_page import Subject, network_path, service_path
 from heliograph_collector.http.snapshot import NetworkGroup
 from heliograph_collector.http.templates import render_template
@@ -49,11 +49,9 @@ from heliograph_collector.model.scope import Scope
 
 MAX_ROWS = 40  # of one group: more are counted, the worst are shown; assumed
 _MAX_INCIDENTS = 20  # of the list; the archive has all of them
-_SYMBOLS = {**{s.value: labels.SYMBOLS[s] for s in VerdictState}, "silent": "∅"}
 _MAX_NAMED = 8  # rows that the sentence names
 _MAX_ANSWERS = 4  # lines before the table; on a phone they fill the first screen
 _PLACE_ROWS = (f"days-{Axis.NETWORK}-", f"days-{Axis.REGION}-")  # of all services together
-_DASH = "\N{EN DASH}"
 _CHART_ORDER = (*(axis for axis in Axis if "service" in axis), Axis.SITE, Axis.NETWORK_SITE,
                 Axis.NETWORK, Axis.REGION)  # fmt: skip
 
@@ -305,7 +303,7 @@ def _choose_group(track: Track, view: HistoryView) -> str:
     return track.id[4] if track.id[4] in ("mobile", "fixed") else "other"
 
 
-def _build_row(track: Track, bars: TimelineRow, view: HistoryView, t: Locale) -> CountryRow:
+def _build_row(track: Track, bars: TimelineRow, view: HistoryView, t: Locale) -> StateRow:
     title, subtitle, path = _name_row(track, view, t)
     state = track.worst or "nothing"
     facts = [describe_track(track, t)]
@@ -313,15 +311,12 @@ def _build_row(track: Track, bars: TimelineRow, view: HistoryView, t: Locale) ->
     networks = view.blocking_networks.get(track.id[1] if is_service else track.id[5])
     if networks and state == BinMark.BLOCKED and (is_service or track.id[0] is Axis.SERVICE):
         facts += list_networks(networks, view.names, t)
-    return CountryRow(
-        id="-".join(("days", *(str(part) for part in track.id))),
-        title=title,
-        subtitle=subtitle,
-        state=state,
-        symbol=_SYMBOLS.get(state, _DASH),
-        label=t("country.silent_now")
-        if state == "silent"
-        else labels.label_code("state", state, t.lang),
+    return build_row(
+        "-".join(("days", *(str(part) for part in track.id))),
+        title,
+        subtitle,
+        state,
+        t,
         cause=" · ".join(facts),
         chart=timeline_rows.draw_row(bars, view.days.starts, t),
         path=path,

@@ -10,10 +10,9 @@ from heliograph_collector.http.charts import timeline_rows
 from heliograph_collector.http.day_range import DayRange, merge_day
 from heliograph_collector.http.history_rows import FULL_SHARE, find_worst
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.pages.country_timeline import BinMark, TimelineRow
+from heliograph_collector.http.pages.country_timeline import HOUR_MARKS, BinMark, TimelineRow
 from heliograph_collector.model.history import HOURS, MARKS, TROUBLE_MARKS, Axis, DayRow
 
-_BIN_MARKS = (None, *(BinMark(mark) for mark in MARKS if mark))  # by the byte of an hour
 _NO_HOURS = bytes(HOURS)
 _RowId = tuple[Axis, str, str, int, str, str]
 
@@ -79,7 +78,7 @@ def _draw_day(
     """Return the marks and shares of the bins of a day."""
     bins = merge_day(hours, shares, width)
     return (
-        [_BIN_MARKS[code] for code, _ in bins],
+        [HOUR_MARKS[code] for code, _ in bins],
         [share / FULL_SHARE if code else 1.0 for code, share in bins],
     )
 

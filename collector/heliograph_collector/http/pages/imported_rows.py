@@ -20,8 +20,8 @@ from heliograph_collector.http.charts import timeline_rows
 from heliograph_collector.http.charts.history_chart import ChartRow, HistoryChart, list_legend
 from heliograph_collector.http.day_range import DayRange
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.pages.country_page import CountryRow
 from heliograph_collector.http.pages.country_timeline import BinMark, IncidentSpan, TimelineRow
+from heliograph_collector.http.pages.state_rows import StateRow, build_row
 from heliograph_collector.model.imported import (
     IMPORT_SOURCES,
     ImportedHistory,
@@ -43,11 +43,11 @@ _MAX_SENTENCE_NAMES = 5  # targets that the sentence names
 class ImportedTable:
     """The rows, and whose data they are."""
 
-    rows: Sequence[CountryRow]
+    rows: Sequence[StateRow]
     sources: Sequence[ImportSource]
     omitted: int  # targets in no row
     newest: str  # day of the newest measurement; "" without any
-    outages: Sequence[CountryRow] = ()
+    outages: Sequence[StateRow] = ()
     credits: Sequence[tuple[str, str]] = ()  # (attribution, page) of who reported outages
 
 
@@ -130,7 +130,7 @@ def describe_imported(table: ImportedTable, ours_blocked: Container[str], t: Loc
 
 def _build_outage_rows(
     outages: Sequence[ReportedOutage], days: DayRange, now_us: int, t: Locale
-) -> list[CountryRow]:
+) -> list[StateRow]:
     """Build a row for each signal: its outages as spans, and no bar, which would be a verdict."""
     by_signal: dict[tuple[str, str], list[ReportedOutage]] = {}
     for outage in outages:
@@ -149,7 +149,7 @@ def _build_outage_rows(
         nothing = (None,) * len(starts)
         bars = TimelineRow(marks=nothing, shares=(1.0,) * len(starts), spans=spans)
         rows.append(
-            CountryRow(
+            StateRow(
                 id=f"outages-{source}-{signal}",
                 title=REPORTERS.get(source, source),
                 subtitle=signal,
@@ -200,7 +200,7 @@ def _build_row(
     days: DayRange,
     names: NetworkNamer,
     t: Locale,
-) -> CountryRow:
+) -> StateRow:
     blocking = find_blocking_networks(row)
     blocked_days = [
         day
@@ -208,13 +208,11 @@ def _build_row(
         if day in blocking or decide_imported(counts) is VerdictState.BLOCKED
     ]
     state = VerdictState.BLOCKED if blocked_days else decide_imported(row.total)
-    return CountryRow(
-        id="-".join(("imported", row.country, row.source, row.test, row.target)),
-        title=title[0],
-        subtitle=title[1],
-        state=state.value,
-        symbol=labels.SYMBOLS[state],
-        label=labels.label_code("state", state.value, t.lang),
+    return build_row(
+        "-".join(("imported", row.country, row.source, row.test, row.target)),
+        *title,
+        state.value,
+        t,
         cause=" · ".join(_list_facts(row, blocked_days, blocking, names, t)),
         chart=timeline_rows.draw_row(_build_bars(row, blocking, days), days.starts, t),
     )
