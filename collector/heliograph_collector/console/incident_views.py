@@ -5,8 +5,15 @@ from dataclasses import dataclass
 
 from heliograph_collector.console.formats import format_second
 from heliograph_collector.http import labels
+from heliograph_collector.http.i18n import ENGLISH
 from heliograph_collector.http.incident_document import OPEN_STATES, parse_us
-from heliograph_collector.http.pages import incident_text, place_text
+from heliograph_collector.http.pages import incident_text
+from heliograph_collector.http.pages.incident_text import describe_bracket
+from heliograph_collector.http.pages.place_text import (
+    describe_cell,
+    describe_place,
+    describe_spared,
+)
 from heliograph_collector.incidents.published.incident import (
     AlertDocument,
     IncidentDocument,
@@ -115,7 +122,7 @@ def build_detail(incident: IncidentDocument) -> IncidentDetail:
         counter_evidence=[labels.label_code("held", code) for code in incident.held],
         hints=[labels.label_code("hint", code) for code in incident.hints],
         parts=[_build_part(part, country) for part in incident.parts],
-        turns=incident_text.list_steps(incident),
+        turns=incident_text.list_steps(incident, ENGLISH),
         log_entries=[_build_log_entry(alert) for alert in reversed(incident.alerts)],
         page=incident.links.page,
     )
@@ -136,10 +143,10 @@ def _list_allowed_acts(incident: IncidentDocument) -> list[str]:
 def describe_publication(incident: IncidentDocument) -> list[tuple[str, str]]:
     """Describe scope and times of an incident, as its public page does."""
     facts = [
-        ("Where", place_text.describe_place(incident.parts, incident.scope)),
+        ("Where", describe_place(incident.parts, incident.scope, ENGLISH)),
         ("What", incident.title or "all traffic"),
-        ("Began", incident_text.describe_bracket(incident.started)),
-        ("Ended", incident_text.describe_bracket(incident.ended) if incident.ended else ""),
+        ("Began", describe_bracket(incident.started, ENGLISH)),
+        ("Ended", describe_bracket(incident.ended, ENGLISH) if incident.ended else ""),
         ("How", labels.describe_method(incident.layer, incident.method)),
     ]
     return [(name, value) for name, value in facts if value]
@@ -147,7 +154,7 @@ def describe_publication(incident: IncidentDocument) -> list[tuple[str, str]]:
 
 def _build_facts(incident: IncidentDocument) -> list[tuple[str, str]]:
     confirmed_at = (
-        incident_text.format_timestamp(incident.confirmed)
+        incident_text.format_timestamp(incident.confirmed, ENGLISH)
         if incident.confirmed
         else "not confirmed"
     )
@@ -155,7 +162,7 @@ def _build_facts(incident: IncidentDocument) -> list[tuple[str, str]]:
         *describe_publication(incident),
         ("Detector", f"{incident.detected}; {confirmed_at}"),
         ("Operator", _describe_operator(incident)),
-        ("Confidence", incident_text.describe_confidence(incident)),
+        ("Confidence", incident_text.describe_confidence(incident, ENGLISH)),
     ]
     return [(name, value) for name, value in facts if value]
 
@@ -168,17 +175,17 @@ def _describe_operator(incident: IncidentDocument) -> str:
     for name, verdict in (("confirmed", confirmation), ("withdrawn", withdrawal)):
         if verdict and verdict.until is None:
             reason = f": “{verdict.text}”" if verdict.text else ""
-            return f"{name} at {incident_text.format_timestamp(verdict.at)}{reason}"
+            return f"{name} at {incident_text.format_timestamp(verdict.at, ENGLISH)}{reason}"
     return ""
 
 
 def _build_part(part: PartDocument, country: str) -> PartView:
     return PartView(
-        place=place_text.describe_cell(part) or f"all of {labels.country_name(country)}",
+        place=describe_cell(part, ENGLISH) or f"all of {labels.country_name(country)}",
         votes=_format_band(part.votes),
         share=f"{part.share:.0%}",
         networks=part.networks,
-        spared=", ".join(place_text.describe_spared(part, other) for other in part.spared),
+        spared=", ".join(describe_spared(part, other, ENGLISH) for other in part.spared),
     )
 
 

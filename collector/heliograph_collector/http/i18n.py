@@ -263,7 +263,7 @@ class Locale:
         return [(lang, name, self.other(self.current_path, lang)) for lang, name in LANGS.items()]
 
 
-ENGLISH = Locale()
+ENGLISH = Locale()  # of the API, feeds and console
 
 
 def choose_locale(requested_lang: str, accept: str, current_path: str = "/") -> Locale:

@@ -16,6 +16,7 @@ from heliograph.units import SECOND_US
 from heliograph_collector.http import labels
 from heliograph_collector.http.anonymity import floor_tenths, format_band
 from heliograph_collector.http.api.parameters import write_time
+from heliograph_collector.http.i18n import DEFAULT, ENGLISH
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.incidents.incident import ONE_WAY, IncidentKind
 from heliograph_collector.incidents.phases import list_phases
@@ -131,13 +132,13 @@ def build_state(
     )
     kinds = [replace(kind, at=_floor_time(kind.at, step_us)) for kind in record.kinds]
     summary = replace(summary, phases=list_phases(summary, kinds))
-    return replace(summary, sentence=incident_text.describe_incident(summary))
+    return replace(summary, sentence=incident_text.describe_incident(summary, ENGLISH))
 
 
 def _find_title(record: IncidentRecord, titles: Mapping[str, str]) -> str:
     """Return the service's title; the anchors that an isolation is seen by are no news."""
     is_named = record.scope.service and record.kind != IncidentKind.ISOLATION
-    return labels.service_title(record.scope.service, titles) if is_named else ""
+    return labels.service_title(record.scope.service, titles, DEFAULT) if is_named else ""
 
 
 def _floor_statements(statements: OperatorStatements) -> OperatorStatements:

@@ -93,7 +93,7 @@ def format_target(target: str) -> str:
     return plain if path else host or target
 
 
-def service_title(name: str, titles: Mapping[str, str], lang: str = DEFAULT) -> str:
+def service_title(name: str, titles: Mapping[str, str], lang: str) -> str:
     """Return the title of a service, else its name formatted as a target."""
     if name == MOST_SERVICES:
         return translate(lang, "incident.most_services")
@@ -148,7 +148,7 @@ def _load_regions() -> Mapping[str, tuple[str, ...]]:
     return {code: tuple(names) for code, *names in lines}
 
 
-def region_name(code: str, lang: str = "en") -> str:
+def region_name(code: str, lang: str = DEFAULT) -> str:
     """Return a name such as "Almaty" for KZ-75.
 
     English if the language has none; an unknown code is returned unchanged.
@@ -160,14 +160,14 @@ def region_name(code: str, lang: str = "en") -> str:
     return (names[index] if index < len(names) else "") or names[0]
 
 
-def network_name(asn: int, access: str, lang: str = DEFAULT) -> str:
+def network_name(asn: int, access: str, lang: str) -> str:
     """Return the name of a vantage group within its country."""
     if not asn and not access:
         return translate(lang, "place.others")
     return f"AS{asn}" if asn else translate(lang, "place.unknown")
 
 
-def access_name(code: str, lang: str = DEFAULT) -> str:
+def access_name(code: str, lang: str) -> str:
     return label_code("access", code, lang)
 
 
@@ -187,7 +187,7 @@ def describe_confidence(confidence: float, lang: str = DEFAULT) -> str:
     )
 
 
-def describe_functions(functions: Iterable[str], lang: str = DEFAULT) -> str:
+def describe_functions(functions: Iterable[str], lang: str) -> str:
     """Describe what works and what is blocked of a partial service; "" for no function."""
     comma = translate(lang, "list.comma")
     blocked = comma.join(label_code("hint", f"blocked_{name}", lang) for name in functions)

@@ -10,6 +10,7 @@ from heliograph.observation import Link
 from heliograph_collector.aggregate.disclosure import find_instant
 from heliograph_collector.http import labels
 from heliograph_collector.http.backend import AgentCounts, LinkCount
+from heliograph_collector.http.i18n import DEFAULT
 from heliograph_collector.http.network_presence import count_silent, find_link
 from heliograph_collector.model.records import Cell, VerdictState
 
@@ -184,7 +185,7 @@ def _index_cells(cells: Iterable[Cell]) -> dict[tuple[NetworkGroup, str], dict[i
 def _list_services(titles: Mapping[str, str], cells: Iterable[Cell]) -> tuple[tuple[str, str], ...]:
     untitled = {c.service for c in cells if c.service} - set(titles)
     return tuple(
-        (name, labels.service_title(name, titles)) for name in (*titles, *sorted(untitled))
+        (name, labels.service_title(name, titles, DEFAULT)) for name in (*titles, *sorted(untitled))
     )
 
 

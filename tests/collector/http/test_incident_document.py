@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heliograph_collector.http.i18n import ENGLISH
 from heliograph_collector.http.incident_document import build_document
 from heliograph_collector.http.pages import incident_text, place_text
 from heliograph_collector.incidents.incident import PhaseDirection
@@ -96,7 +97,8 @@ def test_a_bracket_in_words_is_never_narrower_than_it_is(after: int, seconds: in
     low = datetime(2022, 1, 4, 23, tzinfo=UTC) + timedelta(seconds=after)
     high = low + timedelta(seconds=seconds)
     bracket = BracketDocument(low.isoformat(), high.isoformat())
-    told = re.findall(r"\d\d:\d\d(?::\d\d)?", text := incident_text.describe_bracket(bracket))
+    text = incident_text.describe_bracket(bracket, ENGLISH)
+    told = re.findall(r"\d\d:\d\d(?::\d\d)?", text)
     days = re.findall(r"on (\d) January", text)
     days, told = days * 2 if len(days) == 1 else days, told * 2 if len(told) == 1 else told
     first, last = (
@@ -113,7 +115,7 @@ def test_no_region_seems_to_be_that_of_a_part_that_names_none() -> None:
         PartDocument(region="KZ-75", asn=29355, access="mobile", votes="10-19", **rest),
     ]
     country = CellScope(country="KZ", region="", asn=0, access="")
-    text = place_text.describe_place(parts, country)
+    text = place_text.describe_place(parts, country, ENGLISH)
     assert text == "AS29355 mobile in Almaty and AS9198 fixed in Kazakhstan"
 
 
@@ -133,7 +135,7 @@ def test_a_place_where_some_still_report_is_not_told_as_silent(
     """Reports "from Venezuela stopped; none since", while half of its people reported."""
     record = silence("e" * 16, parts=(part(24.0, "KZ", "", 0, access, share=share),))
     document = present(build_document(book(record).entries_of("e" * 16), {}, 1))
-    sentence = incident_text.describe_lead(document)
+    sentence = incident_text.describe_lead(document, ENGLISH)
     assert f"{sentence[0].lower()}{sentence[1:]}".startswith(f"{told} went offline")
 
 

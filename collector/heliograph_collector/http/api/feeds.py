@@ -14,6 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 from xml.etree import ElementTree as ET
 
 from heliograph_collector.http import labels
+from heliograph_collector.http.i18n import DEFAULT, ENGLISH
 from heliograph_collector.http.incident_document import OPEN_STATES
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.http.pages.place_text import describe_place
@@ -63,7 +64,7 @@ def name_subject(filters: Mapping[str, str], titles: Mapping[str, str]) -> FeedS
     place = labels.country_name(country) if country else "the world"
     if region:
         place = labels.region_name(region)
-    of = [labels.service_title(service, titles)] if service else []
+    of = [labels.service_title(service, titles, DEFAULT)] if service else []
     of += [asn] if asn else []
     about = f" of {' on '.join(of)}" if of else ""
     title = f"Heliograph: incidents{about} in {place}"
@@ -85,7 +86,7 @@ def summarize_incident(incident: IncidentDocument) -> str:
     """Format the text of an entry below its title."""
     lines = [
         f"State: {incident.state}.",
-        f"How sure: {incident_text.describe_confidence(incident)}.",
+        f"How sure: {incident_text.describe_confidence(incident, ENGLISH)}.",
     ]
     how = labels.describe_method(incident.layer, incident.method)
     if how:
@@ -263,7 +264,7 @@ def _add_info(alert: ET.Element, incident: IncidentDocument, base: str) -> None:
     if incident.scope.service:
         _add_value(info, "parameter", "service", incident.scope.service)
     area = _add_element(info, "area")
-    _add_element(area, "areaDesc", describe_place(incident.parts, incident.scope))
+    _add_element(area, "areaDesc", describe_place(incident.parts, incident.scope, ENGLISH))
     if incident.scope.country:
         _add_value(area, "geocode", "ISO3166-1", incident.scope.country)
     if incident.scope.region:

@@ -58,7 +58,7 @@ class IncidentApi:
         position = read_cursor(values.get(CURSOR, ""))
         matching = self._incident_cache.list_incidents(await self._build_filter(values))
         if values.get(FORMAT) == "csv":
-            base = self._feed.public_url or request_origin(request)
+            base = find_site_address(self._feed, request)
             table = format_incidents(matching, base, self._feed.publisher.license)
             return respond_text(request, table, CSV, max_age_s=60)
         rows, following = cut_page(matching, position, values.get(LIMIT, 100))

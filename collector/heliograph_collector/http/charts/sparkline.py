@@ -9,7 +9,7 @@ from markupsafe import Markup
 from heliograph.units import HOUR_US
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.parameters import write_time
-from heliograph_collector.http.i18n import ENGLISH, Locale
+from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.snapshot import NetworkGroup
 from heliograph_collector.model.records import VerdictState
 
@@ -34,9 +34,7 @@ def iter_runs(strip: Sequence[VerdictState | None]) -> Iterator[Run]:
             first = index
 
 
-def draw_sparkline(
-    strip: Sequence[VerdictState | None], starts: range, t: Locale = ENGLISH
-) -> Markup:
+def draw_sparkline(strip: Sequence[VerdictState | None], starts: range, t: Locale) -> Markup:
     """Draw inline SVG as wide as its table cell, left to right in all languages.
 
     The page defines the hatching once, under the id `hatch`.
@@ -84,7 +82,7 @@ def _draw_ticks(starts: range) -> Markup:
     )
 
 
-def draw_axis(starts: range, t: Locale = ENGLISH) -> Markup:
+def draw_axis(starts: range, t: Locale) -> Markup:
     """Draw the hours below a column's head."""
     label_markup = Markup("").join(
         Markup('<text x="{}" y="10">{}</text>').format(x, _format_label(start, starts, t))
@@ -122,7 +120,7 @@ def _format_time(us: int, starts: range, t: Locale) -> str:
     )
 
 
-def describe_strip(strip: Sequence[VerdictState | None], starts: range, t: Locale = ENGLISH) -> str:
+def describe_strip(strip: Sequence[VerdictState | None], starts: range, t: Locale) -> str:
     """Describe the strip in words, for screen readers."""
     if not strip:
         return t("now.strip_none")

@@ -84,7 +84,7 @@ def _build_own(incident: IncidentDocument, publisher: Publisher, t: Locale) -> F
     return FirstSeenRow(
         source="Heliograph",
         subject=t("first.ours"),
-        start=incident_text.describe_bracket(incident.started, t=t),
+        start=incident_text.describe_bracket(incident.started, t),
         comparison="",
         delay=t("first.suspected", time=_format_time(delay_us, t)),
         license=publisher.license,

@@ -10,7 +10,7 @@ from heliograph.observation import Link
 from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.anonymity import format_band
-from heliograph_collector.http.i18n import ENGLISH, Locale
+from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.snapshot import (
     ChangeBracket,
     NetworkColumn,
@@ -28,19 +28,19 @@ _CUT_LINKS = (Link.OFFLINE, Link.DOMESTIC_ONLY)
 _TROUBLES = (VerdictState.BLOCKED, VerdictState.PARTIAL, VerdictState.DOWN)
 
 
-def format_clock(timestamp_us: int, t: Locale = ENGLISH) -> str:
+def format_clock(timestamp_us: int, t: Locale) -> str:
     """Format a time such as "13:05"."""
     return i18n.format_clock(t.lang, datetime.fromtimestamp(timestamp_us // 1_000_000, UTC))
 
 
-def describe_outdated(snapshot: Snapshot, t: Locale = ENGLISH) -> str:
+def describe_outdated(snapshot: Snapshot, t: Locale) -> str:
     """Describe from when the measurements are, while the store is slow or away; else ""."""
     if not snapshot.is_outdated:
         return ""
     return t("now.outdated", time=format_clock(snapshot.at_us, t))
 
 
-def format_group(group: NetworkGroup, t: Locale = ENGLISH) -> str:
+def format_group(group: NetworkGroup, t: Locale) -> str:
     """Format a group as "Kazakhstan, AS9198 fixed".
 
     "Kazakhstan, a fixed network" if the ASN is unknown.
@@ -57,7 +57,7 @@ def format_group(group: NetworkGroup, t: Locale = ENGLISH) -> str:
     return t("place.inside_access", country=country, network=network, access=access)
 
 
-def format_network(group: NetworkGroup, t: Locale = ENGLISH) -> str:
+def format_network(group: NetworkGroup, t: Locale) -> str:
     """Format a network as "AS9198 fixed", for use beside its country."""
     if not group.asn and group.access in _NETWORKS:
         return t(f"place.a_{group.access}")
@@ -68,7 +68,7 @@ def format_network(group: NetworkGroup, t: Locale = ENGLISH) -> str:
     return t("place.network_access", network=network, access=access)
 
 
-def describe_since(bracket: ChangeBracket | None, t: Locale = ENGLISH) -> str:
+def describe_since(bracket: ChangeBracket | None, t: Locale) -> str:
     """Describe a bracket; "before" if the change is older than the window."""
     if bracket is None:
         return ""
@@ -79,7 +79,7 @@ def describe_since(bracket: ChangeBracket | None, t: Locale = ENGLISH) -> str:
 
 
 def describe_group(
-    column: NetworkColumn, snapshot: Snapshot, t: Locale = ENGLISH, group_title: str = ""
+    column: NetworkColumn, snapshot: Snapshot, t: Locale, group_title: str = ""
 ) -> str:
     """Describe one network: its link, then its problems, then the rest."""
     group_title = group_title or format_group(column.group, t)
@@ -96,7 +96,7 @@ def describe_group(
     return t("now.group", place=group_title, parts=t("now.semicolon").join(parts))
 
 
-def describe_silent(column: NetworkColumn, k: int, t: Locale = ENGLISH) -> str:
+def describe_silent(column: NetworkColumn, k: int, t: Locale) -> str:
     """Describe the vantages that recently fell silent; "" for fewer than k."""
     if column.silent < max(k, 1):
         return ""
@@ -151,7 +151,7 @@ def _describe_rest(column: NetworkColumn, t: Locale) -> list[str]:
     return phrases or ([] if troubled_count else [t("now.unmeasured")])
 
 
-def describe_networks(snapshot: Snapshot, t: Locale = ENGLISH) -> str:
+def describe_networks(snapshot: Snapshot, t: Locale) -> str:
     """Summarize all shown networks."""
     columns = snapshot.columns
     if not columns:
@@ -167,7 +167,7 @@ def describe_networks(snapshot: Snapshot, t: Locale = ENGLISH) -> str:
     return t("now.unjudged", n=len(columns))
 
 
-def name_country(headline: str, snapshot: Snapshot, country: str, t: Locale = ENGLISH) -> str:
+def name_country(headline: str, snapshot: Snapshot, country: str, t: Locale) -> str:
     """Return the summary of one country's networks with the country's name."""
     country_title = labels.country_name(country, t.lang)
     if not snapshot.columns:
@@ -184,7 +184,7 @@ def has_reachable(columns: Sequence[NetworkColumn]) -> bool:
 
 
 def list_troubles(
-    columns: Sequence[NetworkColumn], services: Sequence[tuple[str, str]], t: Locale = ENGLISH
+    columns: Sequence[NetworkColumn], services: Sequence[tuple[str, str]], t: Locale
 ) -> list[str]:
     """List the blocked services, one that is down, a partly blocked one, and offline networks."""
     return [
@@ -274,7 +274,7 @@ class OpenIncidents:
 
 
 def describe_world(
-    snapshot: Snapshot, open_: OpenIncidents, is_watched: bool, t: Locale = ENGLISH
+    snapshot: Snapshot, open_: OpenIncidents, is_watched: bool, t: Locale
 ) -> tuple[str, str]:
     """Return (headline, subheadline or ""); the gravest incident is the headline.
 

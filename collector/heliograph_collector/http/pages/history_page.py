@@ -220,7 +220,7 @@ def title_days(view: HistoryView, t: Locale) -> str:
     days = since if since == until else t("history.days", since=since, until=until)
     subject = view.subject.title
     if view.service and view.subject.kind != "service":
-        subject = f"{subject} · {labels.service_title(view.service, view.services)}"
+        subject = f"{subject} · {labels.service_title(view.service, view.services, t.lang)}"
     return f"{i18n.isolate_foreign(t.lang, subject)} · {days}"
 
 
@@ -339,7 +339,7 @@ def _name_row(track: Track, view: HistoryView, t: Locale) -> tuple[str, str, str
         name = i18n.isolate_foreign(t.lang, view.names.name_network(asn))
         path = network_path(asn)
         return title, name or ("" if asn else t("country.others")), path and f"{path}?{days}"
-    title = labels.service_title(service, view.services)
+    title = labels.service_title(service, view.services, t.lang)
     subtitle = labels.country_name(country, t.lang) if view.subject.kind == "network" else ""
     return title, subtitle, _service_days_path(track, view)
 

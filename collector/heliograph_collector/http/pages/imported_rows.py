@@ -189,7 +189,9 @@ def _name_row(
     if by_country:
         return labels.country_name(row.country, t.lang), row.target
     is_site = "://" in row.target
-    title = urlsplit(row.target).netloc if is_site else labels.service_title(row.test, titles)
+    title = (
+        urlsplit(row.target).netloc if is_site else labels.service_title(row.test, titles, t.lang)
+    )
     subtitle = row.target if is_site else row.test
     return title or row.target or row.test, "" if subtitle == title else subtitle
 

@@ -99,7 +99,7 @@ def list_facts(incident: IncidentSummary, t: Locale) -> list[tuple[str, str]]:
     facts = [
         ("where", place_text.describe_place(incident.parts, incident.scope, t)),
         ("what", _describe_subject(incident, t)),
-        ("began", incident_text.describe_bracket(incident.started, t=t)),
+        ("began", incident_text.describe_bracket(incident.started, t)),
         ("ended", _describe_ended(incident, t)),
         ("how", _describe_method(incident, t)),
         ("suspected", incident_text.format_timestamp(incident.suspected, t)),
@@ -159,7 +159,7 @@ def _describe_confirmed(incident: IncidentSummary, t: Locale) -> str:
 
 def _describe_ended(incident: IncidentSummary, t: Locale) -> str:
     if incident.ended:
-        return incident_text.describe_bracket(incident.ended, t=t)
+        return incident_text.describe_bracket(incident.ended, t)
     if incident.state == "withdrawn":
         return t("incident.withdrawn")
     return t("incident.not_known" if incident.state == "closed" else "incident.not_yet")

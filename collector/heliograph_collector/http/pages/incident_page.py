@@ -12,7 +12,7 @@ from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import Publisher
 from heliograph_collector.http.charts import episode_chart, incident_chart
 from heliograph_collector.http.charts.incident_chart import ChartView
-from heliograph_collector.http.i18n import ENGLISH, Locale
+from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import (
     OPEN_STATES,
     HistoryStep,
@@ -190,7 +190,7 @@ def _list_badges(incident: IncidentSummary, t: Locale) -> list[tuple[str, str]]:
     if incident.state in OPEN_STATES:
         state = t("incident.open", state=state)
     kind = labels.kind_label(incident.kind, incident.scope.service, t.lang)
-    label = [("", incident.label)] if t.lang == ENGLISH.lang else []
+    label = [("", incident.label)] if t.lang == i18n.DEFAULT else []
     return [(incident.state, state), ("", kind), *label]
 
 
@@ -303,5 +303,5 @@ def _describe_counts(phase: incident_chart.PhaseCounts, k: int, t: Locale) -> st
     )
 
 
-def render_missing(assets: Mapping[str, str], t: Locale = ENGLISH) -> str:
+def render_missing(assets: Mapping[str, str], t: Locale) -> str:
     return render_template("missing.html", assets=assets, t=t)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from heliograph_collector.http import i18n, labels
-from heliograph_collector.http.i18n import ENGLISH, Locale
+from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.onset import covers_all, find_onset
 from heliograph_collector.http.pages.place_text import MAX_NAMED, describe_extent, describe_place
 from heliograph_collector.incidents.incident import MOST_SERVICES, ONE_WAY
@@ -40,12 +40,12 @@ _PRECISE_S = 300  # shorter brackets are given to the second
 _ABOUT = timedelta(minutes=2)  # a headline states the middle of shorter ones; assumed
 
 
-def describe_incident(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
+def describe_incident(incident: IncidentSummary, t: Locale) -> str:
     """Describe place, time and certainty of an incident, and its last turns, in UTC."""
     return " ".join([describe_lead(incident, t), *_describe_latest_turns(incident, t)])
 
 
-def describe_blocks(blocks: Sequence[IncidentSummary], t: Locale = ENGLISH) -> str:
+def describe_blocks(blocks: Sequence[IncidentSummary], t: Locale) -> str:
     """Describe blocks of one place and state in one sentence, the first to begin first."""
     first = blocks[0]
     titles = [block.title for block in blocks]
@@ -55,7 +55,7 @@ def describe_blocks(blocks: Sequence[IncidentSummary], t: Locale = ENGLISH) -> s
         _MAY_BE[key] if first.state == "suspected" else key,
         titles=_join_titles(titles, t),
         place=describe_place(first.parts, first.scope, t),
-        began=describe_about(first.started, t=t),
+        began=describe_about(first.started, t),
     )
     if first.confirmed is None:
         return t("story.not_confirmed", text=statement)
@@ -70,7 +70,7 @@ def _join_titles(titles: Sequence[str], t: Locale) -> str:
     return i18n.join_names(t.lang, [*named, rest])
 
 
-def describe_lead(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
+def describe_lead(incident: IncidentSummary, t: Locale) -> str:
     """Describe an incident in the one sentence that a headline has space for."""
     statement = _describe_plainly(incident, t)
     if incident.state == "withdrawn":
@@ -86,7 +86,7 @@ def describe_lead(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
 def _describe_plainly(incident: IncidentSummary, t: Locale) -> str:
     values = {
         "place": describe_extent(incident, t),
-        "began": describe_about(find_onset(incident), t=t),
+        "began": describe_about(find_onset(incident), t),
         "ended": _describe_end(incident, t),
     }
     if _is_one_way(incident):
@@ -119,7 +119,7 @@ def _describe_end(incident: IncidentSummary, t: Locale) -> str:
     silence = incident.kind == "network_silence"
     is_one_way = _is_one_way(incident)
     if incident.ended:
-        when = describe_about(incident.ended, _stated_day(find_onset(incident)), t)
+        when = describe_about(incident.ended, t, _stated_day(find_onset(incident)))
         back = "story.heard_again" if is_one_way else "story.came_back"
         return t(back if silence else "story.over", when=when)
     if incident.state not in ("suspected", "confirmed"):
@@ -143,7 +143,7 @@ def _describe_latest_turns(incident: IncidentSummary, t: Locale) -> list[str]:
     sentences = []
     for turn, day in zip(turns, days, strict=False):
         place_text = describe_place(turn.parts, incident.scope, t, is_country_stated=True)
-        when = describe_about(turn.when, day, t)
+        when = describe_about(turn.when, t, day)
         sentences.append(_describe_turn(incident, turn, place_text, when, t))
     return sentences
 
@@ -170,9 +170,7 @@ def _is_partly_back(incident: IncidentSummary) -> bool:
     )
 
 
-def describe_bracket(
-    bracket: BracketDocument, stated_day: date | None = None, t: Locale = ENGLISH
-) -> str:
+def describe_bracket(bracket: BracketDocument, t: Locale, stated_day: date | None = None) -> str:
     """Describe a bracket as "between 10:03 and 10:05 UTC on 5 January 2022".
 
     The day is omitted if it is `stated_day`.
@@ -187,9 +185,7 @@ def describe_bracket(
     return t("story.between_days", low=first, high=last, **days)
 
 
-def describe_about(
-    bracket: BracketDocument, stated_day: date | None = None, t: Locale = ENGLISH
-) -> str:
+def describe_about(bracket: BracketDocument, t: Locale, stated_day: date | None = None) -> str:
     """Describe a bracket to the minute, as "about 10:04 UTC on 5 January 2022".
 
     A wide one is "between 10:03 and 10:14 UTC"; the bracket itself stands in the details.
@@ -200,7 +196,7 @@ def describe_about(
         return t("story.about", time=clock, day=_describe_day(middle, stated_day, t))
     low = parse_time(bracket.earliest).replace(second=0, microsecond=0)
     high = ceil_minute(parse_time(bracket.latest))
-    return describe_bracket(BracketDocument(low.isoformat(), high.isoformat()), stated_day, t)
+    return describe_bracket(BracketDocument(low.isoformat(), high.isoformat()), t, stated_day)
 
 
 def _is_narrow(bracket: BracketDocument) -> bool:
@@ -235,20 +231,18 @@ def ceil_minute(when: datetime) -> datetime:
     return minute if minute == when else minute + timedelta(minutes=1)
 
 
-def format_timestamp(timestamp: str, t: Locale = ENGLISH) -> str:
+def format_timestamp(timestamp: str, t: Locale) -> str:
     """Format a time such as "10:03:20 UTC on 5 January 2022"."""
     utc_time = parse_time(timestamp)
     time_text = i18n.format_clock(t.lang, utc_time, seconds=True)
     return t("story.moment", time=time_text, day=i18n.format_day(t.lang, utc_time))
 
 
-def describe_phase_change(
-    incident: IncidentSummary, turn: TurnDocument, t: Locale = ENGLISH
-) -> str:
+def describe_phase_change(incident: IncidentSummary, turn: TurnDocument, t: Locale) -> str:
     """Describe a part that was restored, or cut later than the first or again."""
     whole_country = CellScope(country=incident.scope.country, region="", asn=0, access="")
     place_text = describe_place(turn.parts, whole_country, t)
-    return _describe_turn(incident, turn, place_text, describe_bracket(turn.when, t=t), t)
+    return _describe_turn(incident, turn, place_text, describe_bracket(turn.when, t), t)
 
 
 def _describe_turn(
@@ -273,13 +267,13 @@ def _describe_block_turn(
         cells = [part.to_scope() for part in turn.parts]
         cuts = [c for c in incident.turns[: incident.turns.index(turn)] if c.way == "cut"]
         here = [c.when for c in cuts if covers_all([part.to_scope() for part in c.parts], cells)]
-        began = describe_about([incident.started, *here][-1], t=t)
+        began = describe_about([incident.started, *here][-1], t)
         ended = t("story.over", when=when)
     key = _block_story(incident, turn.parts)
     return t(key, what=what, title=incident.title, place=place_text, began=began, ended=ended)
 
 
-def list_steps(incident: IncidentSummary, t: Locale = ENGLISH) -> list[tuple[str, str]]:
+def list_steps(incident: IncidentSummary, t: Locale) -> list[tuple[str, str]]:
     """List (class, sentence) of its phases: parts cut and restored, and other explanations."""
     steps = [(turn.way, describe_phase_change(incident, turn, t)) for turn in incident.turns]
     kinds = [phase.kind for phase in incident.phases if phase.kind != "recovery"]
@@ -293,7 +287,7 @@ def list_steps(incident: IncidentSummary, t: Locale = ENGLISH) -> list[tuple[str
     return steps
 
 
-def describe_confidence(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
+def describe_confidence(incident: IncidentSummary, t: Locale) -> str:
     """Describe the confidence and the votes behind it."""
     parts = incident.parts
     value = float(f"{incident.confidence:g}")

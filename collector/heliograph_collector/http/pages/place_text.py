@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from heliograph_collector.http import i18n, labels
-from heliograph_collector.http.i18n import ENGLISH, Locale
+from heliograph_collector.http.i18n import Locale
 from heliograph_collector.incidents.published.incident import (
     CellScope,
     IncidentSummary,
@@ -17,7 +17,7 @@ _WHOLE_SHARE = 0.9  # of the votes: by satellite or from a whitelist a few live 
 _MOST_SHARE = 0.6  # as a cut is confirmed by
 
 
-def describe_extent(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
+def describe_extent(incident: IncidentSummary, t: Locale) -> str:
     """Describe the place of an incident, and of a silence that it is not all of the place."""
     place_text = describe_place(incident.parts, incident.scope, t)
     shares = [part.share for part in incident.parts if part.share > 0.0]  # 0: not published
@@ -31,7 +31,7 @@ def describe_extent(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
 def describe_place(
     parts: Sequence[PartDocument],
     scope: CellScope,
-    t: Locale = ENGLISH,
+    t: Locale,
     *,
     is_country_stated: bool = False,
 ) -> str:
@@ -60,7 +60,7 @@ def describe_place(
     )
 
 
-def describe_spared(part: CellScope, other: CellScope, t: Locale = ENGLISH) -> str:
+def describe_spared(part: CellScope, other: CellScope, t: Locale) -> str:
     """Describe a cell inside another, without the fields that both share."""
     rest = CellScope(
         country=other.country,
@@ -71,7 +71,7 @@ def describe_spared(part: CellScope, other: CellScope, t: Locale = ENGLISH) -> s
     return describe_cell(rest, t)
 
 
-def describe_cell(scope: CellScope, t: Locale = ENGLISH) -> str:
+def describe_cell(scope: CellScope, t: Locale) -> str:
     """Describe a cell inside its country; "" for the whole country."""
     region = labels.region_name(scope.region, t.lang) if scope.region else ""
     network_text = describe_network(scope.asn, scope.access, t)
@@ -82,7 +82,7 @@ def describe_cell(scope: CellScope, t: Locale = ENGLISH) -> str:
     )
 
 
-def describe_network(asn: int, access: str, t: Locale = ENGLISH) -> str:
+def describe_network(asn: int, access: str, t: Locale) -> str:
     """Describe a network as "AS9198 fixed" or "mobile networks"; "" for all."""
     if asn and access:
         return t("story.network", asn=f"AS{asn}", access=labels.access_name(access, t.lang))

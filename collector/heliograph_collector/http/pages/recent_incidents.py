@@ -57,7 +57,7 @@ def select_recent(
     is_watched: bool,
     under_way: Sequence[IncidentDocument],
     ended: Sequence[IncidentDocument],
-    t: Locale = ENGLISH,
+    t: Locale,
     places: Sequence[Scope] = (),
 ) -> RecentIncidents:
     """Select those that a page shows; `places` are the page's, if it has some.
@@ -105,8 +105,8 @@ def _list_lead(under_way: Sequence[IncidentSummary]) -> list[IncidentSummary]:
         if incident.kind == first.kind == IncidentKind.BLOCKING
         and incident.state == first.state
         and bool(incident.confirmed) == bool(first.confirmed) == (first.state == "confirmed")
-        and place_text.describe_place(incident.parts, incident.scope)
-        == place_text.describe_place(first.parts, first.scope)
+        and place_text.describe_place(incident.parts, incident.scope, ENGLISH)
+        == place_text.describe_place(first.parts, first.scope, ENGLISH)
     ]
     return sorted(blocks, key=attrgetter("started.latest")) if len(blocks) > 1 else [*gravest]
 
@@ -119,7 +119,7 @@ def _build_lead(incidents: Sequence[IncidentSummary], t: Locale) -> IncidentLine
     return replace(line, sentence=sentence, lead=sentence, turns="")
 
 
-def build_line(incident: IncidentSummary, t: Locale = ENGLISH) -> IncidentLine:
+def build_line(incident: IncidentSummary, t: Locale) -> IncidentLine:
     line_facts = [
         labels.label_code("incident_state", incident.state, t.lang),
         labels.kind_label(incident.kind, incident.scope.service, t.lang),
@@ -138,7 +138,7 @@ def build_line(incident: IncidentSummary, t: Locale = ENGLISH) -> IncidentLine:
         sentence=sentence,
         lead=lead,
         turns=sentence.removeprefix(lead).strip(),
-        began=incident_text.describe_bracket(find_onset(incident), t=t),
+        began=incident_text.describe_bracket(find_onset(incident), t),
         started=find_onset(incident).latest,
         ended_us=parse_us(incident.ended.latest)
         if incident.ended and is_confirmed(incident)

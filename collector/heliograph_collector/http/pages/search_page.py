@@ -125,7 +125,7 @@ def _find_by_name(text: str, index: SearchIndex, t: Locale) -> list[tuple[str, l
     ]
     found_countries = {result.about for result in countries[:3]}
     return [
-        ("services", _find_services(text, index)),
+        ("services", _find_services(text, index, t)),
         ("countries", countries[:_MAX_RESULTS]),
         ("regions", regions[:_MAX_RESULTS]),
         ("networks", _find_networks(text, index, t)),
@@ -149,7 +149,7 @@ def _find_in_sentence(
     ]
     is_found = countries or services
     return [
-        ("services", [_describe_service(name, index) for name in services]),
+        ("services", [_describe_service(name, index, t) for name in services]),
         ("countries", _list_countries(countries, t)),
         ("incidents", _list_incidents(incidents, t) if is_found else []),
     ]
@@ -245,15 +245,16 @@ def _month_names() -> Mapping[int, Collection[str]]:
     }
 
 
-def _find_services(text: str, index: SearchIndex) -> list[SearchResult]:
+def _find_services(text: str, index: SearchIndex, t: Locale) -> list[SearchResult]:
     names = {name: [_fold(name), _fold(title)] for name, title in index.services.items()}
     names |= {target: [_fold(labels.format_target(target))] for target in index.targets}
     listed = [name for name in _match(text, names) if "/" not in name]
-    return [_describe_service(name, index) for name in listed[:_MAX_RESULTS]]
+    return [_describe_service(name, index, t) for name in listed[:_MAX_RESULTS]]
 
 
-def _describe_service(name: str, index: SearchIndex) -> SearchResult:
-    return SearchResult(labels.service_title(name, index.services), f"/services/{name}", name)
+def _describe_service(name: str, index: SearchIndex, t: Locale) -> SearchResult:
+    title = labels.service_title(name, index.services, t.lang)
+    return SearchResult(title, f"/services/{name}", name)
 
 
 def _find_networks(text: str, index: SearchIndex, t: Locale) -> list[SearchResult]:

@@ -72,7 +72,8 @@ class SubjectRoutes:
         name = find_service(self._feed, claim) or self._find_past_service(claim)
         if not name:
             raise unknown_name("service", claim, ", ".join(self._feed.services))
-        title = labels.service_title(name, self._feed.services)
+        lang = i18n.request_locale(request).lang
+        title = labels.service_title(name, self._feed.services, lang)
         subject = Subject(
             kind="service",
             title=title,

@@ -14,7 +14,7 @@ from heliograph.observation import Link
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.status import format_total
 from heliograph_collector.http.charts.sparkline import build_slug
-from heliograph_collector.http.i18n import ENGLISH, Locale
+from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import is_counted
 from heliograph_collector.http.pages import headlines
 from heliograph_collector.http.pages.headlines import DASH
@@ -74,7 +74,7 @@ class MapShape:
 
 
 def summarize_countries(
-    snapshot: Snapshot, under_way: Sequence[IncidentSummary], t: Locale = ENGLISH
+    snapshot: Snapshot, under_way: Sequence[IncidentSummary], t: Locale
 ) -> list[CountrySummary]:
     """Summarize the countries; `under_way` are the open incidents."""
     by_code: dict[str, tuple[list[NetworkColumn], list[IncidentSummary]]] = {}
@@ -204,14 +204,14 @@ def _line_state(column: NetworkColumn, k: int) -> str:
     return "silent" if current_state == "nothing" and column.silent >= max(k, 1) else current_state
 
 
-def format_vantages(count: int, k: int, t: Locale = ENGLISH) -> str:
+def format_vantages(count: int, k: int, t: Locale) -> str:
     """Format a number of vantages in bands; exact if k is at most 1."""
     if k <= 1:
         return t("now.vantages", n=count)
     return t("now.vantages_band", count=i18n.localize_band(t.lang, format_total(count, k)))
 
 
-def list_shapes(summaries: Sequence[CountrySummary], t: Locale = ENGLISH) -> list[MapShape]:
+def list_shapes(summaries: Sequence[CountrySummary], t: Locale) -> list[MapShape]:
     """List all outlines."""
     by_code: Mapping[str, CountrySummary] = {summary.code: summary for summary in summaries}
     map_shapes = []

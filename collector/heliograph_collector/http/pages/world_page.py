@@ -13,7 +13,7 @@ from heliograph_collector.http.anonymity import format_band
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.api.status import format_total
 from heliograph_collector.http.charts import sparkline
-from heliograph_collector.http.i18n import ENGLISH, Locale
+from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import is_counted
 from heliograph_collector.http.pages import headlines, world_map
 from heliograph_collector.http.pages.headlines import format_clock
@@ -77,9 +77,9 @@ def render_world(
     world_snapshot: Snapshot,
     assets: Mapping[str, str],
     recent: RecentIncidents,
-    under_way: Sequence[IncidentSummary] = (),
-    country: str = "",
-    t: Locale = ENGLISH,
+    under_way: Sequence[IncidentSummary],
+    country: str,
+    t: Locale,
 ) -> str:
     """Render HTML, for one country if given.
 
@@ -177,7 +177,7 @@ def _select_columns(
     return country_columns if len(country_columns) <= _WORLD_COLUMNS else ()
 
 
-def render_unavailable(reason: str, assets: Mapping[str, str], t: Locale = ENGLISH) -> str:
+def render_unavailable(reason: str, assets: Mapping[str, str], t: Locale) -> str:
     """Render a page for while the store does not answer; it reloads itself."""
     return render_template("unavailable.html", reason=reason, assets=assets, t=t)
 
@@ -211,7 +211,7 @@ def _hash_shape(
     return sha256(shape_key.encode()).hexdigest()[:12]
 
 
-def build_head(column: NetworkColumn, k: int, t: Locale = ENGLISH) -> ColumnHead:
+def build_head(column: NetworkColumn, k: int, t: Locale) -> ColumnHead:
     group = column.group
     return ColumnHead(
         id=sparkline.build_slug("head", group),
@@ -257,7 +257,7 @@ def build_cell(
     reading: ServiceReading,
     snapshot: Snapshot,
     place_text: str,
-    t: Locale = ENGLISH,
+    t: Locale,
 ) -> ServiceCell:
     state = reading.state
     name = state.value if state else "silent" if column.link is Link.OFFLINE else "nothing"
