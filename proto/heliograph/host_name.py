@@ -14,9 +14,9 @@ from functools import lru_cache
 
 from heliograph.address import parse_literal
 
-MAX_HOST = 253  # characters of a name (RFC 1035 section 2.3.4)
 _MAX_INPUT = 1_024  # characters before they are mapped; assumed
 _PREFIX = "xn--"
+# A name has at most 253 characters (RFC 1035 section 2.3.4).
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 _JOINERS = "\u200c\u200d"

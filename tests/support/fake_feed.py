@@ -1,6 +1,6 @@
 """A Feed out of lists: the evening of 5 January 2022 in Kazakhstan, or whatever a test says."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from operator import attrgetter
@@ -16,7 +16,7 @@ from heliograph_collector.http.backend import (
     Feed,
     LinkCount,
     Method,
-    NoNames,
+    NetworkNamer,
     Publisher,
 )
 from heliograph_collector.http.cell_queries import roll_up_merged
@@ -48,6 +48,16 @@ TITLES = {
     "whatsapp": "WhatsApp",
     "signal": "Signal",
 }
+
+
+class NoNames(NetworkNamer):
+    """No table of names is installed."""
+
+    def name_network(self, asn: int) -> str:
+        return ""
+
+    def find_networks(self, text: str, limit: int) -> Sequence[int]:
+        return ()
 
 
 @dataclass

@@ -34,7 +34,6 @@ class SpoolCounts:
     """Count an agent's stored results; `dropped` counts lost ones by cause."""
 
     open: int = 0  # measurements not yet in an envelope
-    open_bytes: int = 0
     waiting: int = 0  # envelopes not yet acknowledged
     waiting_measurements: int = 0
     quarantined: int = 0  # envelopes the collector refused
@@ -198,9 +197,7 @@ class SpoolOperations:
         self.loss_counts.record_receipt(sequence, status, reason)
 
     def read_counts(self) -> SpoolCounts:
-        open_row = self.db.execute(
-            "SELECT count(*), coalesce(sum(size), 0) FROM measurement"
-        ).fetchone()
+        (open_count,) = self.db.execute("SELECT count(*) FROM measurement").fetchone()
         waiting = self.db.execute(
             "SELECT count(*), coalesce(sum(measurements), 0) FROM envelope WHERE priority < ?",
             (HIDDEN,),
@@ -208,8 +205,7 @@ class SpoolOperations:
         (quarantined,) = self.db.execute("SELECT count(*) FROM quarantine").fetchone()
         ledger = dict(self.db.execute("SELECT kind, count FROM gap WHERE count > 0"))
         return SpoolCounts(
-            open=open_row[0],
-            open_bytes=open_row[1],
+            open=open_count,
             waiting=waiting[0],
             waiting_measurements=waiting[1],
             quarantined=quarantined,

@@ -46,7 +46,6 @@ _MAX_BACKLOGS = 20
 
 class HealthPages:
     def __init__(self, access_control: AccessControl) -> None:
-        self._access_control = access_control
         self._backend = access_control.backend
 
     def routes(self, add_route: AddRoute) -> None:

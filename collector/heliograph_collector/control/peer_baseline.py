@@ -384,7 +384,6 @@ def _compare_endpoint(label: str, results: Sequence[_PeerResult]) -> PeerCompari
     return PeerComparison(
         reached_vantages=min(reached[:2]),
         reached_countries=reached[2],
-        failed_vantages=min(failed[:2]),
         failed_countries=failed[2],
         fell_vantages=min(fell[:2]),
         fell_countries=fell[2],

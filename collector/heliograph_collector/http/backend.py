@@ -176,16 +176,6 @@ class NetworkNamer(Protocol):
         ...
 
 
-class NoNames(NetworkNamer):
-    """No table of names is installed."""
-
-    def name_network(self, asn: int) -> str:
-        return ""
-
-    def find_networks(self, text: str, limit: int) -> Sequence[int]:
-        return ()
-
-
 class Feed(Protocol):
     """The data that the HTTP application shows, and its few actions.
 

@@ -88,16 +88,14 @@ class _Day:
 
 
 def read_day_rows(files: Iterable[Path], day_us: int) -> list[DayRow]:
-    """Read a daily file, or the files of a day's hours, hour by hour. Raises OSError.
+    """Read a daily file, or the files of a day's hours. Raises OSError.
 
     A file that is no Parquet is an OSError too (pyarrow raises ValueError).
     """
-    day = _Day()
+    by_hour: dict[int, list[HourCount]] = {}
     for file in files:
-        for hour, counts in _read_hours(file, day_us).items():
-            if 0 <= hour < HOURS:
-                add_hour(day, hour, counts)
-    return _build_rows(day, day_us)
+        by_hour |= _read_hours(file, day_us)
+    return build_day_rows(by_hour, day_us)
 
 
 def _read_hours(file: Path, day_us: int) -> dict[int, list[HourCount]]:
@@ -122,7 +120,8 @@ def build_day_rows(by_hour: Mapping[int, Sequence[HourCount]], day_us: int) -> l
     """Build the rows of a day from the counts of its hours."""
     day = _Day()
     for hour, counts in by_hour.items():
-        add_hour(day, hour, counts)
+        if 0 <= hour < HOURS:
+            add_hour(day, hour, counts)
     return _build_rows(day, day_us)
 
 

@@ -56,7 +56,6 @@ class ServiceReading:
     cell: Cell | None
     since: ChangeBracket | None
     strip: tuple[VerdictState | None, ...]  # oldest first; None without measurements
-    counts_us: int = 0  # start of the bin of `cell`
     withheld: Withheld | None = None  # only without a cell
     confidence: float = 0.0  # of the open block that withholds it, and gives its state
 
@@ -144,7 +143,7 @@ def compose_snapshot(
         fresh_cells = list_disjoint_cells(fresh_cells, links_by_group)
     fresh_by_key = _index_cells(fresh_cells)
     all_columns = [
-        _build_column(g, services, by_key, fresh_by_key, bins, links_by_group.get(g, Counter()), k)
+        _build_column(g, services, by_key, fresh_by_key, bins, links_by_group.get(g, Counter()))
         for g in groups
     ]
     regions = _count_regions(region_cells)
@@ -287,7 +286,6 @@ def _build_column(
     fresh_by_key: Mapping[tuple[NetworkGroup, str], Mapping[int, Cell]],
     bins: range,
     links: Counter[Link],
-    k: int,
 ) -> NetworkColumn:
     readings = {
         name: _build_reading(
@@ -334,7 +332,6 @@ def _build_reading(
         cell=cell,
         since=since,
         strip=strip,
-        counts_us=cell.start_us if cell else 0,
     )
 
 

@@ -374,7 +374,6 @@ class PeerComparison:
 
     reached_vantages: int = 0
     reached_countries: int = 0
-    failed_vantages: int = 0
     failed_countries: int = 0
     fell_vantages: int = 0  # those of the failing that reached it within the day before
     fell_countries: int = 0

@@ -80,7 +80,7 @@ def render_chart(chart: HistoryChart, t: Locale) -> str:
                 plot_x, y + 4, plot, row.chart
             ),
         ]
-    body += _draw_legend(chart, height, t)
+    body += _draw_legend(chart, height)
     footer = " · ".join(filter(None, (chart.omitted, chart.footer)))
     body.append(_draw_text(footer, names_x, height - 18, 14, t, is_soft=True))
     return Markup(
@@ -123,7 +123,7 @@ def _draw_text(
     )
 
 
-def _draw_legend(chart: HistoryChart, height: int, t: Locale) -> list[Markup]:
+def _draw_legend(chart: HistoryChart, height: int) -> list[Markup]:
     width = (WIDTH - 2 * _MARGIN) // max(len(chart.legend), 1)
     parts = []
     for index, (kind, label) in enumerate(chart.legend):

@@ -56,7 +56,6 @@ class CountrySummary:
     state: str
     symbol: str
     label: str
-    trouble_summary: str  # its services and links in short; "" without problems
     incidents: int
     networks: int
     vantages: str
@@ -105,9 +104,6 @@ def _summarize_country(
         state=state,
         symbol=SYMBOLS[state],
         label=_label_country(state, columns, t),
-        trouble_summary=t("now.semicolon").join(
-            headlines.list_troubles(columns, snapshot.services, t)
-        ),
         incidents=len(open_incidents),
         networks=len(columns),
         vantages=format_vantages(vantages, snapshot.k, t) if columns else "",

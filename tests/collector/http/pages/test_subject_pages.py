@@ -5,10 +5,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from heliograph_collector.http.backend import NoNames
 from heliograph_collector.http.i18n import LANGS
 from heliograph_collector.model.records import VerdictState
-from support.fake_feed import NOW_US, World, crowd
+from support.fake_feed import NOW_US, NoNames, World, crowd
 from support.incident_book import (
     ALMATY,
     KEY,

@@ -11,7 +11,6 @@ import asyncio
 from contextlib import suppress
 
 from heliograph_collector.store.journal.group_commit import JournalBusyError, JournalError
-from heliograph_collector.store.journal.jetstream.connection import NatsConnection
 from heliograph_collector.store.journal.jetstream.row_writer import LATE_S
 from heliograph_collector.store.journal.jetstream.streams import JournalState
 
@@ -22,8 +21,7 @@ _POLL_S = 0.2  # assumed; reports come each second
 
 
 class HostRegister:
-    def __init__(self, connection: NatsConnection, state: JournalState) -> None:
-        self._connection = connection
+    def __init__(self, state: JournalState) -> None:
         self._state = state
         self._applied: dict[str, int] = {}  # revision of the bucket, by host
         self._heard_s: dict[str, float] = {}

@@ -121,7 +121,7 @@ class JetStreamJournal:
         self._recent = RecentRows()
         self._reader = RowReader(connection, subjects, self._recent)
         self._writer = RowWriter(connection, lease, subjects)
-        self.hosts = HostRegister(connection, state)
+        self.hosts = HostRegister(state)
         self._trimmer = RowTrimmer(
             connection, lease, subjects, self._writer, ranges, state, self.hosts
         )
