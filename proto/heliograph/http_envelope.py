@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from heliograph import plan_chunks
 from heliograph.envelope import SIZES
+from heliograph.receipts import HTTP_STATUSES
 from heliograph.upload import SENDER_HEADER
 from heliograph.v1 import intake_pb2 as pb
 
@@ -21,6 +22,7 @@ POLL_S = 25  # between two polls, as carriers' NATs forget what is silent for 30
 MAX_HEAD = 4_096
 MAX_BODY = SIZES[-1] + 512  # the largest sealed size and the few bytes around it
 MAX_REPLY = 1_048_576  # bytes of the collector's reply to a poll; plans are the largest
+MAX_POLL_BYTES = 65_536  # of several messages, each way; a larger one, as a plan, travels alone
 MAX_HEADERS = 32  # agents write four, proxies add a handful
 # Pieces (TLS records) that one request may come in: proxies cut them at 1,300 bytes and more
 # (dynamic record sizes of nginx and haproxy), agents at 16,384. Who sends bytes one by one is
@@ -36,12 +38,6 @@ _REASONS = {
     411: "Length Required", 413: "Content Too Large", 422: "Unprocessable Content",
     431: "Request Header Fields Too Large", 503: "Service Unavailable",
 }  # fmt: skip
-_STATUS = {
-    pb.STATUS_STORED: 200,
-    pb.STATUS_DUPLICATE: 200,
-    pb.STATUS_REJECTED: 422,
-    pb.STATUS_RETRY: 503,
-}
 
 
 class RequestRefusedError(Exception):
@@ -164,7 +160,7 @@ def format_reply(response: pb.SubmitResponse) -> bytes:
     receipt = response.receipt
     retry_header = f"Retry-After: {receipt.retry_after_s}\r\n" if receipt.retry_after_s else ""
     kind = f"Content-Type: application/x-protobuf\r\n{retry_header}"
-    return _format_response(_STATUS.get(receipt.status, 503), kind, body)
+    return _format_response(HTTP_STATUSES.get(receipt.status, 503), kind, body)
 
 
 def format_message(body: bytes) -> bytes:

@@ -5,14 +5,13 @@ serves itself. It can neither read nor acknowledge them: a receipt that comes th
 counts only with the collector's signature. Pure.
 """
 
-import base64
-import binascii
-
 from google.protobuf.message import DecodeError
 
 from heliograph import bundle, codec, keys
+from heliograph.base64url import decode_base64url, encode_base64url
 from heliograph.bundle import SignedReceipt
 from heliograph.plan import Carrier, Entrance
+from heliograph.receipts import STATUS_NAMES
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1 import plan_pb2
 
@@ -27,7 +26,7 @@ class RelayLineError(ValueError):
 def format_relay_line(entrance: Entrance) -> str:
     """Format the line that names a relay."""
     raw = codec.entrance_to_pb(entrance).SerializeToString(deterministic=True)
-    return PREFIX + base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    return PREFIX + encode_base64url(raw)
 
 
 def parse_relay_line(line: str) -> Entrance:
@@ -35,11 +34,10 @@ def parse_relay_line(line: str) -> Entrance:
     compact_line = "".join(line.split())
     if not compact_line.startswith(PREFIX) or len(compact_line) > MAX_LINE:
         raise RelayLineError(f"is no relay's line: it begins with {PREFIX}")
-    body = compact_line.removeprefix(PREFIX)
     try:
-        raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
+        raw = decode_base64url(compact_line.removeprefix(PREFIX))
         (entrance,) = codec.entrances_from_pb([plan_pb2.Entrance.FromString(raw)])
-    except (binascii.Error, DecodeError, ValueError) as error:  # CodecError is one
+    except (DecodeError, ValueError) as error:  # CodecError is one
         raise RelayLineError("was cut short or changed: copy the whole line again") from error
     if entrance.carrier is not Carrier.RELAY or not entrance.host or not entrance.port:
         raise RelayLineError("names no relay")
@@ -53,7 +51,7 @@ def sign_receipt(
 
     `key_id` names the key that the envelope was sealed to.
     """
-    status = _NAME_BY_STATUS.get(receipt.status)
+    status = STATUS_NAMES.get(receipt.status)
     if status is None:
         return b""
     receipts = {bundle.digest_envelope(envelope): SignedReceipt(status, receipt.reason)}
@@ -74,9 +72,4 @@ def verify_relayed_receipt(
     return pb.Receipt(status=_STATUS_BY_NAME[receipt.status], reason=receipt.reason)
 
 
-_NAME_BY_STATUS = {
-    pb.STATUS_STORED: "stored",
-    pb.STATUS_DUPLICATE: "duplicate",
-    pb.STATUS_REJECTED: "rejected",
-}
-_STATUS_BY_NAME = {name: status for status, name in _NAME_BY_STATUS.items()}
+_STATUS_BY_NAME = {name: status for status, name in STATUS_NAMES.items()}

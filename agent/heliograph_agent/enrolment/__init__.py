@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 
 from heliograph import __version__, keys
 from heliograph import trust_chain as c
+from heliograph.enrolment_file import REQUEST, RESPONSE
 from heliograph.trust_chain import TrustRootError
 from heliograph.v1 import intake_pb2, plan_pb2
 from heliograph_agent.net.tls.certificates import compute_spki_sha256
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 ENROL_S = 15.0
 FIND_S = 40.0
-REQUEST = b"heliograph request 1\n"
-RESPONSE = b"heliograph response 1\n"
 MAX_BYTES = 4_194_304
 
 

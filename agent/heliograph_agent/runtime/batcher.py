@@ -16,6 +16,7 @@ from typing import Protocol
 
 from heliograph import __version__
 from heliograph.clock import Clock
+from heliograph.codec.measurement import MAX_SPANS
 from heliograph.observation import Digest, Epoch, Link, Measurement
 from heliograph.units import HOUR_S
 from heliograph.voice_code import CLASSES, ServiceState
@@ -26,7 +27,6 @@ from heliograph_agent.uplink.transports import SMALL_ENVELOPE_BYTES
 
 EXPERIMENT = "digest"
 VERSION = 1
-MAX_SPANS = 4_096
 MAX_DOUBLINGS = 6  # doublings of the span to fit a small envelope
 _STATE_CODE = {ServiceState.ANSWERS: 1, ServiceState.FAILS: 2, ServiceState.UNKNOWN: 0}
 PERIOD_S = 30.0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
+from heliograph.address import split_endpoint
 from heliograph.clock import Clock
 from heliograph.plan import Entrance
 from heliograph.v1 import plan_pb2
@@ -17,7 +18,6 @@ from heliograph_agent.runtime.measurement_loop import VantageState
 from heliograph_agent.runtime.service_status import recent_states
 from heliograph_agent.runtime.settings import PlanUpdater
 from heliograph_agent.state import DELIVERED_PLAN, Collector, State, StateError
-from heliograph_agent.uplink.invite import split_endpoint
 
 if TYPE_CHECKING:
     from heliograph_agent.uplink.dial_context import DialContext

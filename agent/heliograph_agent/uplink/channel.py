@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from heliograph.address import split_endpoint
 from heliograph.http_envelope import INTERMEDIARY_HEADER
 from heliograph.upload import SENDER_HEADER
 from heliograph.v1 import intake_pb2
@@ -21,7 +22,6 @@ from heliograph_agent.net.failure_mapping import NETWORK_ERRORS
 from heliograph_agent.net.tcp import TcpConnection
 from heliograph_agent.state import StateError
 from heliograph_agent.uplink.dial_context import DialContext
-from heliograph_agent.uplink.invite import split_endpoint
 from heliograph_agent.uplink.transports import Reason, Transport, UplinkError
 
 if TYPE_CHECKING:

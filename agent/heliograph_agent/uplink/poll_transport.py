@@ -22,6 +22,7 @@ from heliograph.error_group import find_first_error
 from heliograph.http_envelope import (
     ELSEWHERE,
     ENROL_PATH,
+    MAX_POLL_BYTES,
     MAX_REPLY,
     POLL_S,
     SESSION_PATH,
@@ -42,7 +43,6 @@ from heliograph_agent.uplink.session import UplinkSession
 from heliograph_agent.uplink.stream_transport import DIAL_S, StreamTransport, find_failure
 from heliograph_agent.uplink.transports import Reason, Transport, UplinkError
 
-MAX_POLL_BYTES = 65_536  # of several messages; a larger one travels alone
 MAX_ON_THE_WAY = 2  # polls: one that is held, and one that ends its wait
 MAX_UNREAD = 64  # messages of the collector; until they are handled, no reply is read
 ENROL_S = 15.0

@@ -17,6 +17,7 @@ from typing import Protocol
 from heliograph import keys
 from heliograph.clock import Clock
 from heliograph.error_group import find_first_error
+from heliograph.receipts import CLONED, STATUS_NAMES
 from heliograph.v1 import envelope_pb2, intake_pb2, plan_pb2
 from heliograph_agent.spool import Spool, SpoolError
 from heliograph_agent.state import Collector, State
@@ -31,12 +32,6 @@ from heliograph_agent.uplink.transports import Reason, UplinkError
 RETRY_S = 30  # when a `retry` of the collector names no time
 UPGRADE_RETRY_S = 3_600  # assumed; until a collector of an earlier version is asked again
 MAX_REASON = 64
-CLONED = "cloned"  # two machines use this agent's key: an advice, and the reason of a receipt
-STATUS_NAMES = {
-    intake_pb2.STATUS_STORED: "stored",
-    intake_pb2.STATUS_DUPLICATE: "duplicate",
-    intake_pb2.STATUS_REJECTED: "rejected",
-}
 
 
 def needs_newer_collector(status: str, reason: str) -> bool:

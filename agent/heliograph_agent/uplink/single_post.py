@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from heliograph import http_envelope, keys, plan_chunks
 from heliograph.failure import Failure, Operation
 from heliograph.plan import Carrier
+from heliograph.receipts import STATUS_NAMES
 from heliograph.upload import SENDER_HEADER, begin_proof, upload_s
 from heliograph.v1 import envelope_pb2, intake_pb2
 from heliograph_agent.net import ByteStream, StepTrace
@@ -33,7 +34,6 @@ from heliograph_agent.uplink.dialer import PinnedConnection
 from heliograph_agent.uplink.plan_download import PlanDownload, read_relayed_receipt
 from heliograph_agent.uplink.send_window import MAX_HOLD_S
 from heliograph_agent.uplink.session import (
-    STATUS_NAMES,
     ReplyListener,
     UplinkContext,
     convert_spool_errors,

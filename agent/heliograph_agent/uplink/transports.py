@@ -21,12 +21,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol
 
+from heliograph.address import split_endpoint
 from heliograph.backoff import Backoff
 from heliograph.clock import Clock
 from heliograph.plan import Carrier, Entrance
 from heliograph.translation import mark
 from heliograph.translation import translate as _
-from heliograph_agent.uplink.invite import split_endpoint
 
 FIRST_PROBE_S = 60.0  # soon, because a transport may have failed by chance
 MAX_PROBE_S = 21_600.0

@@ -15,6 +15,7 @@ from heliograph import bundle, http_envelope
 from heliograph.address import split_endpoint
 from heliograph.durable_file import replace_file
 from heliograph.plan_chunks import pack_plan
+from heliograph.receipts import STATUS_NAMES
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.config.settings import Config
@@ -27,11 +28,6 @@ CARRIER = "bundle"
 PROGRESS_STEP = 100  # envelopes between two updates of the progress line
 MAX_WAIT_S = 120  # for a collector that asks to retry later
 POST_TIMEOUT_S = 30.0
-_STATUS_NAMES = {
-    pb.STATUS_STORED: "stored",
-    pb.STATUS_DUPLICATE: "duplicate",
-    pb.STATUS_REJECTED: "rejected",
-}
 AcceptEnvelope = Callable[[bytes], Awaitable[pb.Receipt]]
 
 
@@ -98,7 +94,7 @@ async def _import_envelopes(
     async with _open_receiver(config, keyring) as accept:
         for number, envelope in enumerate(_read_envelopes(file), 1):
             receipt = await _accept_with_retries(accept, envelope, deadline)
-            status = _STATUS_NAMES.get(receipt.status)
+            status = STATUS_NAMES.get(receipt.status)
             envelope_digest = bundle.digest_envelope(envelope)
             results[envelope_digest] = (
                 bundle.SignedReceipt(status, receipt.reason) if status else None
@@ -122,7 +118,7 @@ async def _accept_with_retries(
     while True:
         receipt = await accept(envelope)
         wait_s = max(1, receipt.retry_after_s)
-        if receipt.status in _STATUS_NAMES or asyncio.get_running_loop().time() + wait_s > deadline:
+        if receipt.status in STATUS_NAMES or asyncio.get_running_loop().time() + wait_s > deadline:
             return receipt
         await asyncio.sleep(wait_s)
 

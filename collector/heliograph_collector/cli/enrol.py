@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliograph.durable_file import replace_file
+from heliograph.enrolment_file import REQUEST, RESPONSE
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from heliograph_collector.config.settings import Config
     from heliograph_collector.fleet import EnrolledAgent, Fleet
 
-REQUEST_HEADER = b"heliograph request 1\n"
-RESPONSE_HEADER = b"heliograph response 1\n"
 MAX_BYTES = 4_096
 
 FILE_GRACE_S = 30 * 86_400  # for a file that travels by hand; assumed
@@ -60,9 +59,9 @@ def _read_request(file: Path, pin: bytes) -> "EnrolRequest":
     with file.open("rb") as stream:
         data = stream.read(MAX_BYTES + 1)
     try:
-        if not data.startswith(REQUEST_HEADER) or len(data) > MAX_BYTES:
+        if not data.startswith(REQUEST) or len(data) > MAX_BYTES:
             raise DecodeError
-        request = EnrolRequest.FromString(data[len(REQUEST_HEADER) :])
+        request = EnrolRequest.FromString(data[len(REQUEST) :])
     except DecodeError:
         raise CommandError(
             f"{file} is no request: name the file that `heliograph-agent join --request` wrote."
@@ -119,4 +118,4 @@ def _build_response(agent: "EnrolledAgent", fleet: "Fleet", config: "Config") ->
         certificate=keyring.tls_certificate,
     ).SerializeToString()
     signed = SignedEnrolment(response=body, signature=keyring.signing.sign(keys.ENROLLED, body))
-    return RESPONSE_HEADER + signed.SerializeToString()
+    return RESPONSE + signed.SerializeToString()

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from heliograph.clock import SystemClock
+from heliograph.invite_line import PREFIX
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.fleet import Fleet
 from heliograph_collector.fleet.invites import (
-    PREFIX,
     InviteStatus,
     list_invites,
     read_invite_id,

@@ -3,19 +3,16 @@
 Only a token's hash is stored, so an invite can be shown only once, when it is created.
 """
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from google.protobuf.message import DecodeError
-
 from heliograph.codec import entrance_to_pb
+from heliograph.invite_line import format_invite_line, parse_invite_line
 from heliograph.plan import Carrier, Entrance
 from heliograph.v1.intake_pb2 import Invite
 from heliograph_collector.fleet.registry import Fleet, hash_token
 
-PREFIX = "heliograph1:"
 MAX_INVITE_ENTRANCES = 3  # in addition to the endpoint
 
 
@@ -48,29 +45,20 @@ def format_invite(
         entrances=[entrance_to_pb(entrance) for entrance in listed],
         charter=charter,
     )
-    return PREFIX + base64.urlsafe_b64encode(invite.SerializeToString()).decode().rstrip("=")
+    return format_invite_line(invite)
 
 
 def read_address(line: str) -> str:
     """Return HOST:PORT that agents with a line of `format_invite` connect to."""
-    return _parse_invite(line).endpoint
+    return parse_invite_line(line).endpoint
 
 
 def read_invite_id(line: str) -> str:
     """Return the id of the invite that a line holds. Raises ValueError."""
-    try:
-        token = _parse_invite(line).token
-    except DecodeError as error:
-        raise ValueError("it is cut short") from error
+    token = parse_invite_line(line).token
     if not token:
         raise ValueError("a line of `invite --open` has no token")
     return hash_token(token).hex()[:16]
-
-
-def _parse_invite(line: str) -> Invite:
-    """Parse a line of `format_invite`. Raises ValueError, DecodeError."""
-    encoded = "".join(line.split()).removeprefix(PREFIX)
-    return Invite.FromString(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
 
 
 def is_loopback(host: str) -> bool:

@@ -8,6 +8,7 @@ from math import ceil
 
 from heliograph.clock import Clock
 from heliograph.envelope import EnvelopeError
+from heliograph.receipts import ACCEPTED_STATUSES, CLONED
 from heliograph.units import HOUR_S
 from heliograph.v1 import envelope_pb2 as pb
 from heliograph.v1 import intake_pb2 as ipb
@@ -24,11 +25,9 @@ from heliograph_collector.model.records import AgentRole, JournalRow, RowKind, V
 from heliograph_collector.store.journal.journal import JournalError
 from heliograph_collector.store.journal.protocol import JournalProtocol
 
-_ACCEPTED_STATUSES = (ipb.STATUS_STORED, ipb.STATUS_DUPLICATE)
 # assumed, as is the next
 _BUSY_RETRY_S = 5
 _JOURNAL_RETRY_S = 15
-CLONED = "cloned"  # the reason of receipts to an agent whose key two machines use
 FIRST_FORKED = 2**62  # numbers of forked batches: the upper half of the journal's
 
 
@@ -178,7 +177,7 @@ class EnvelopeReceiver:
             agent.id, opened.contents.batch, location, epoch, received_us
         )
         receipt, reason = await self._store(opened, agent, location, carrier, received_us)
-        if bearer is not None and not is_relayed and receipt.status in _ACCEPTED_STATUSES:
+        if bearer is not None and not is_relayed and receipt.status in ACCEPTED_STATUSES:
             newest = self.directory.get(agent.id) or agent
             receipt.reason = "" if newest.cloned_s is None else CLONED
         return receipt, reason

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from heliograph import plan_chunks, relay_line
 from heliograph.http_envelope import RELAY, EnvelopeRequest
 from heliograph.keys import SigningKey
+from heliograph.receipts import ACCEPTED_STATUSES
 from heliograph.upload import SenderProof, parse_proof
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import intake_pb2 as pb
@@ -21,7 +22,6 @@ from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.receiver import EnvelopeReceiver
 
-_ACCEPTED_STATUSES = (pb.STATUS_STORED, pb.STATUS_DUPLICATE)
 MAX_VERIFIED = 4_096  # signatures that are not verified again; each upload asks three times
 
 
@@ -95,7 +95,7 @@ class EnvelopeResponder:
         response = pb.SubmitResponse(receipt=receipt)
         if is_relayed:
             response.receipts = self._sign_receipt(request, receipt)
-        piece = self._next_plan_piece(request) if receipt.status in _ACCEPTED_STATUSES else None
+        piece = self._next_plan_piece(request) if receipt.status in ACCEPTED_STATUSES else None
         if piece is not None:
             response.plan.CopyFrom(piece)
         return response

@@ -1,21 +1,17 @@
 """Connection to a collector as by a real agent: invite, pinned certificate, gRPC."""
 
-import base64
-import binascii
 import hashlib
 import os
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from google.protobuf.message import DecodeError
-
 from heliograph.address import format_dial_address, split_endpoint
+from heliograph.invite_line import PREFIX, parse_invite_line
 from heliograph.plan import Carrier
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1 import intake_pb2_grpc
 from heliograph_collector.fleet.certificate import encode_public_key
-from heliograph_collector.fleet.invites import PREFIX
 
 if TYPE_CHECKING:
     import grpc
@@ -54,18 +50,12 @@ class CollectorEndpoint:
 
 def read_invite(line: str) -> pb.Invite:
     """Parse an INVITE line. Raises EndpointError."""
-    encoded = line.strip().removeprefix(PREFIX)
     try:
-        if not line.strip().startswith(PREFIX) or len(encoded) > MAX_LINE:
-            raise ValueError(PREFIX)
-        raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
-        invite = pb.Invite.FromString(raw)
-        split_endpoint(invite.endpoint)
-    except (binascii.Error, DecodeError, ValueError) as error:
+        return parse_invite_line(line)
+    except ValueError as error:
         raise EndpointError(
             f"That is no invite: copy the whole line that `invite` prints, with {PREFIX}"
         ) from error
-    return invite
 
 
 def connect_endpoint(invite: pb.Invite, endpoint: str = "") -> CollectorEndpoint:

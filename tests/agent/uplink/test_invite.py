@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph.v1 import intake_pb2
-from heliograph_agent.uplink.invite import Invite, InviteError, parse_invite, split_endpoint
+from heliograph_agent.uplink.invite import Invite, InviteError, parse_invite
 
 
 def line(
@@ -41,9 +41,9 @@ def test_any_line_is_parsed_or_refused(raw: bytes) -> None:
         return
 
 
-def test_split_endpoint() -> None:
-    assert split_endpoint("[::1]:7443") == ("::1", 7443)
-    assert split_endpoint("collector.example:1") == ("collector.example", 1)
-    for bad in ("", "host", "host:0", "host:65536", ":7443", "host:x"):
-        with pytest.raises(ValueError, match="host:port"):
-            split_endpoint(bad)
+@pytest.mark.parametrize("bad", ["", "host", "host:0", "host:65536", ":7443", "host:x"])
+def test_an_invite_names_what_can_be_dialed(bad: str) -> None:
+    for endpoint in ("[::1]:7443", "collector.example:1"):
+        assert parse_invite(line(endpoint)).endpoint == endpoint
+    with pytest.raises(InviteError, match=r"copy"):
+        parse_invite(line(endpoint=bad))

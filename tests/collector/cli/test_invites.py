@@ -78,7 +78,8 @@ def test_list_shows_ids_by_which_to_withdraw(
         ("abcd", "no invite's id begins with 'abcd'"),
         ("xyz", "'xyz' is no id"),
         ("heliograph1:AAAA", "this line is no whole invite"),
-        ("heliograph1:CgA", "has no token"),
+        ("heliograph1:CgA", "this line is no whole invite"),
+        (format_invite("198.51.100.7:7443", b"p" * 32, b"", charter=b"c" * 32), "has no token"),
     ],
 )
 @pytest.mark.usefixtures("fleet")

@@ -7,6 +7,7 @@ from aiohttp import web
 from heliograph.envelope import SIZES
 from heliograph.http_envelope import INTERMEDIARY_HEADER
 from heliograph.pending_connections import PendingConnections
+from heliograph.receipts import HTTP_STATUSES
 from heliograph.upload import ANSWER_S, REQUEST_S
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.http.backend import Feed
@@ -15,12 +16,6 @@ from heliograph_collector.http.problem import Problem
 MAX_BODY = SIZES[-1] + 256  # the largest sealed size plus protobuf fields
 MAX_CONCURRENT = 16  # envelopes at work
 MAX_PENDING = 64  # requests without their whole body; times MAX_BODY it is strangers' memory
-_HTTP_STATUS = {
-    pb.STATUS_STORED: 200,
-    pb.STATUS_DUPLICATE: 200,
-    pb.STATUS_REJECTED: 422,
-    pb.STATUS_RETRY: 503,
-}
 
 
 class EnvelopeApi:
@@ -79,7 +74,7 @@ async def _read_body(request: web.Request) -> bytes:
 def _build_response(receipt: pb.Receipt) -> web.Response:
     headers = {"Retry-After": str(receipt.retry_after_s)} if receipt.retry_after_s else {}
     return web.Response(
-        status=_HTTP_STATUS.get(receipt.status, 503),
+        status=HTTP_STATUSES.get(receipt.status, 503),
         body=pb.SubmitResponse(receipt=receipt).SerializeToString(),
         content_type="application/x-protobuf",
         headers=headers,

@@ -1,7 +1,5 @@
 """Measurements for the operator only: observations, verdicts and their rules."""
 
-import base64
-import binascii
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,6 +7,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from heliograph import __version__
+from heliograph.base64url import decode_base64url, encode_base64url
 from heliograph.experiments import ooni_name
 from heliograph.observation import Access
 from heliograph_collector.http.api import measurement_json
@@ -197,15 +196,14 @@ def build_filter(values: QueryValues) -> MeasurementFilter:
 
 def write_cursor(position: str) -> str:
     """Encode a position as an opaque cursor, so that the store may change its format."""
-    return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
+    return encode_base64url(position.encode())
 
 
 def read_cursor(cursor: str) -> str:
     """Decode a cursor. Raises Problem."""
     try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+        return decode_base64url(cursor).decode()
+    except ValueError:
         raise _cursor_problem() from None
 
 

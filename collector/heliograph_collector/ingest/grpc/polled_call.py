@@ -13,12 +13,11 @@ from typing import NoReturn
 import grpc
 from google.protobuf.message import DecodeError
 
-from heliograph.http_envelope import INTERMEDIARY_HEADER, POLL_S
+from heliograph.http_envelope import INTERMEDIARY_HEADER, MAX_POLL_BYTES, POLL_S
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.ingest.grpc.request_guard import parse_agent_message
 
 MAX_MESSAGES = 64  # of one poll, unread, and unconfirmed; an agent has 16 envelopes on the way
-MAX_POLL_BYTES = 65_536  # of several messages of a reply; a larger one, as a plan, travels alone
 MAX_UNPROVEN_BYTES = 4_096  # of a stranger's request; a hello has at most MAX_HELLO_BYTES
 _RETRY_KEY = "retry-after-s"
 Metadata = tuple[tuple[str, str], ...]
