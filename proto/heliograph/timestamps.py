@@ -1,4 +1,4 @@
-"""Timestamps of published documents: RFC 3339 in UTC, exact to the microsecond.
+"""Timestamps: RFC 3339 in UTC, exact to the microsecond or the second; for people, the minute.
 
 format_timestamp(1_641_412_800_000_001) == "2022-01-05T20:00:00.000001Z"
 """
@@ -21,3 +21,13 @@ def format_timestamp(at_us: int) -> str:
     """Format a time without floats, which round."""
     seconds, rest_us = divmod(at_us, SECOND_US)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_us:06d}Z"
+
+
+def format_second(at_us: int) -> str:
+    """Format the second in which a time is, as RFC 3339."""
+    return f"{datetime.fromtimestamp(at_us // SECOND_US, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def format_minute(at_us: int) -> str:
+    """Format the minute in which a time is, for people."""
+    return f"{datetime.fromtimestamp(at_us // SECOND_US, UTC):%Y-%m-%d %H:%M} UTC"

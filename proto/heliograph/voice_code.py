@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from heliograph import keys
+from heliograph.timestamps import format_minute
+from heliograph.units import MINUTE_US
 
 # In the order of the code, which agents in the field say: never change or reuse a position. Seven
 # digits have no space for a fifteenth class.
@@ -95,6 +97,11 @@ class StatusReport:
 
     minute: int
     states: Mapping[str, ServiceState]
+
+    @property
+    def made_at(self) -> str:
+        """Return the minute as text for people."""
+        return format_minute(self.minute * MINUTE_US)
 
 
 @dataclass(frozen=True, slots=True)

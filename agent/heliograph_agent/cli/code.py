@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from heliograph.clock import Clock, SystemClock
@@ -52,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     digits = voice_code.format_digits(code)
     code_words = voice_code.format_words(code)
     if args.json:
-        output = {"digits": digits, "words": code_words, "made": _format_time(report)}
+        output = {"digits": digits, "words": code_words, "made": report.made_at}
         print(json.dumps({**output, "lives": dict(report.states)}))
     else:
         print(code_words if args.words else digits)
@@ -84,7 +83,7 @@ def _derive_key(state: State, collector: Collector) -> bytes:
 def _print_explanation(report: "StatusReport") -> None:
     from heliograph.voice_code import CLASSES, TITLES, ServiceState
 
-    minute = keep_order(_format_time(report))
+    minute = keep_order(report.made_at)
     print("\n" + _("Made {time}. It says:").format(time=minute))
     for state in ServiceState:
         named = [name for name in CLASSES if report.states[name] is state]
@@ -99,7 +98,3 @@ def _print_explanation(report: "StatusReport") -> None:
                 "there: run `heliograph-agent run --once` first."
             )
         )
-
-
-def _format_time(report: "StatusReport") -> str:
-    return f"{datetime.fromtimestamp(report.minute * 60, UTC):%Y-%m-%d %H:%M} UTC"

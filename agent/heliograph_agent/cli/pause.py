@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from heliograph.clock import Clock, SystemClock
+from heliograph.timestamps import format_minute
 from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.state import COLLECTOR, PAUSED, State, StateError
@@ -106,5 +107,4 @@ def parse_until(value: str, clock: Clock | None = None) -> int:
 def _describe_pause(until_us: int) -> str:
     if until_us == FOREVER_US:
         return _("Paused until `heliograph-agent resume`.")
-    until = f"{datetime.fromtimestamp(until_us / 1e6, UTC):%Y-%m-%d %H:%M} UTC"
-    return _("Paused until {time}.").format(time=until)
+    return _("Paused until {time}.").format(time=format_minute(until_us))

@@ -2,11 +2,11 @@
 
 import argparse
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from heliograph import timestamps
 from heliograph.clock import SystemClock
 from heliograph.translation import begin_line, direct_line, keep_order, mark
 from heliograph.translation import translate as _
@@ -177,4 +177,4 @@ def _rank(order: list[str], state: str) -> int:
 
 
 def format_minute(at_us: int) -> str:
-    return keep_order(time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at_us // 1_000_000)))
+    return keep_order(timestamps.format_minute(at_us))

@@ -5,9 +5,9 @@ import hmac
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from urllib.parse import quote
 
+from heliograph.timestamps import format_second
 from heliograph_collector.alerting.message import (
     Message,
     format_lines,
@@ -46,7 +46,7 @@ def build_request(
 def _build_webhook(
     receiver: Receiver, secret: str, message: Message, is_quiet: bool, base: str, now_us: int
 ) -> AlertRequest:
-    body = _encode_json({**message.to_payload(base, _format_time(now_us)), "quiet": is_quiet})
+    body = _encode_json({**message.to_payload(base, format_second(now_us)), "quiet": is_quiet})
     signature_headers = sign_headers(decode_secret(secret), message.id, now_us // 1_000_000, body)
     return _build_request("POST", receiver.url, body, signature_headers)
 
@@ -164,10 +164,6 @@ def _truncate(content: str) -> str:
     return (
         content if len(encoded) <= _MAX_TEXT else encoded[:_MAX_TEXT].decode(errors="ignore") + " …"
     )
-
-
-def _format_time(at_us: int) -> str:
-    return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def sign_headers(secret: bytes, id_: str, at_s: int, body: bytes) -> Mapping[str, str]:

@@ -10,12 +10,12 @@ import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
 from heliograph.clock import Clock
+from heliograph.timestamps import format_second
 from heliograph_collector.alerting.dispatcher import AlertDispatcher, SendPermission, Transports
 from heliograph_collector.alerting.email import SmtpSender
 from heliograph_collector.alerting.handover import (
@@ -228,7 +228,7 @@ async def open_transports(base: str, secrets: Mapping[str, str]) -> AsyncIterato
 
 async def send_sample(receiver: Receiver, base: str, now_us: int) -> str:
     """Send a sample alert once and return the answer. Raises CannotServeError."""
-    timestamp = f"{datetime.fromtimestamp(now_us // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    timestamp = format_second(now_us)
     async with open_transports(base, {receiver.name: read_secret(receiver)}) as transports:
         message = build_sample(f"msg_test_{now_us:x}", timestamp)
         try:

@@ -3,11 +3,11 @@
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from heliograph.clock import SystemClock
+from heliograph.timestamps import format_second
 from heliograph.units import SECOND_US
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.fleet import EnrolledAgent, Fleet
@@ -224,6 +224,4 @@ def _format_json(agents: Sequence[EnrolledAgent], reasons: Mapping[bytes, Sequen
 
 
 def _format_time(at_s: int | None) -> str | None:
-    return (
-        None if at_s is None else datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    )
+    return None if at_s is None else format_second(at_s * SECOND_US)

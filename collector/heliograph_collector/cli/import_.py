@@ -184,17 +184,16 @@ def _print_report(
     args: argparse.Namespace, agent: "EnrolledAgent", report: "StatusReport", *, is_delivered: bool
 ) -> None:
     from heliograph.voice_code import summarize_report
-    from heliograph_collector.ingest.voice_codes import format_made_at
 
     if args.json:
         fields = {
             "agent": agent.id.hex(),
-            "made": format_made_at(report),
+            "made": report.made_at,
             "delivered": is_delivered,
         }
         print(json.dumps({**fields, "lives": dict(report.states)}))
         return
-    print(f"Agent {agent.id.hex()}, {format_made_at(report)}, by voice:")
+    print(f"Agent {agent.id.hex()}, {report.made_at}, by voice:")
     for line in summarize_report(report):
         print(f"  {line}")
     if not is_delivered:

@@ -233,7 +233,7 @@ def _parse_receiver(item: YamlEntry) -> Receiver:
         )
         if url
         else _DEFAULT_URLS.get(kind, ""),
-        secret_file=_parse_path(keys["secret_file"]) if "secret_file" in keys else None,
+        secret_file=parse_path(keys["secret_file"]) if "secret_file" in keys else None,
         room=_parse_room(keys["room"], kind) if "room" in keys else "",
         sender=_parse_address(keys["from"]) if "from" in keys else "",
         to=_parse_addresses(keys["to"]) if "to" in keys else (),
@@ -295,7 +295,7 @@ def _parse_addresses(entry: YamlEntry) -> tuple[str, ...]:
     return tuple(_parse_address(item) for item in items)
 
 
-def _parse_path(entry: YamlEntry) -> Path:
+def parse_path(entry: YamlEntry) -> Path:
     """Parse a path relative to the file that contains it."""
     if not entry.parse_text():
         raise entry.error("must be a path")

@@ -25,7 +25,7 @@ from heliograph.yaml_document import YamlEntry, read_yaml
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.journal_settings import JournalSettings, parse_journal
 from heliograph_collector.config.licenses import LICENSES
-from heliograph_collector.config.receivers import Receiver, parse_receivers
+from heliograph_collector.config.receivers import Receiver, parse_path, parse_receivers
 from heliograph_collector.config.roles import ROLES, check_roles
 
 _ENTRANCE_KEYS = ("relay", "carrier", "endpoint", "addresses", "server_name")
@@ -139,13 +139,6 @@ def _parse_endpoint(entry: YamlEntry) -> str:
     except ValueError as error:
         raise entry.error(str(error)) from None
     return entry.parse_text()
-
-
-def _parse_path(entry: YamlEntry) -> Path:
-    """Parse a path relative to the file that contains it."""
-    if not entry.parse_text():
-        raise entry.error("must be a path")
-    return Path(entry.source).parent / Path(entry.parse_text()).expanduser()
 
 
 def _parse_entrances(entry: YamlEntry) -> tuple[Entrance, ...]:
@@ -295,7 +288,7 @@ def _choice(allowed: tuple[str, ...]) -> "partial[str]":
 
 
 SETTINGS_KEYS = (
-    SettingsKey("data", "data", _parse_path),
+    SettingsKey("data", "data", parse_path),
     SettingsKey("roles", "roles", _parse_roles),
     SettingsKey("grpc", "grpc", _parse_endpoint),
     SettingsKey("http", "http", _parse_endpoint),
@@ -307,8 +300,8 @@ SETTINGS_KEYS = (
     SettingsKey("entrances", "entrances", _parse_entrances),
     SettingsKey("store.url", "store_url", _parse_store_url),
     SettingsKey("store.journal", "journal", parse_journal),
-    SettingsKey("plan.services_file", "services_file", _parse_path),
-    SettingsKey("plan.hello_profiles_file", "hello_profiles_file", _parse_path),
+    SettingsKey("plan.services_file", "services_file", parse_path),
+    SettingsKey("plan.hello_profiles_file", "hello_profiles_file", parse_path),
     SettingsKey("control.endpoints", "control_endpoints", _parse_controls),
     SettingsKey("control.visit_networks", "visit_networks", _parse_networks),
     SettingsKey("feed.k_anonymity", "k_anonymity", _integer(1, 1_000)),
@@ -317,14 +310,14 @@ SETTINGS_KEYS = (
     SettingsKey("feed.license", "license", _choice(tuple(LICENSES))),
     SettingsKey("feed.operator", "operator", _parse_name),
     SettingsKey("feed.contact", "contact", _parse_reader_contact),
-    SettingsKey("feed.partners_file", "partners_file", _parse_path),
+    SettingsKey("feed.partners_file", "partners_file", parse_path),
     SettingsKey("feed.requests_per_minute", "requests_a_minute", _integer(0, 1_000_000)),
     SettingsKey("feed.metrics", "metrics", _choice(("open", "operator"))),
     SettingsKey("log", "log", _choice(("text", "json"))),
     SettingsKey("feed.dumps_days", "dumps_days", _integer(0, 36_500)),
-    SettingsKey("console.password_file", "password_file", _parse_path),
-    SettingsKey("geo.country_file", "country_file", _parse_path),
-    SettingsKey("geo.asn_file", "asn_file", _parse_path),
+    SettingsKey("console.password_file", "password_file", parse_path),
+    SettingsKey("geo.country_file", "country_file", parse_path),
+    SettingsKey("geo.asn_file", "asn_file", parse_path),
     SettingsKey("retention.observations_days", "observations_days", _integer(1, 3_650)),
     SettingsKey("retention.verdicts_days", "verdicts_days", _integer(1, 36_500)),
     SettingsKey("intake.trusted_proxies", "trusted_proxies", _parse_networks),
@@ -338,8 +331,8 @@ SETTINGS_KEYS = (
     SettingsKey("limits.batches_per_hour", "batches_per_hour", _integer(1, 100_000)),
     SettingsKey("judge.workers", "judge_workers", _integer(0, 64)),
     SettingsKey("corroborate.sources", "corroborate", _parse_sources),
-    SettingsKey("corroborate.radar_token_file", "radar_token_file", _parse_path),
-    SettingsKey("corroborate.prefixes_file", "prefixes_file", _parse_path),
+    SettingsKey("corroborate.radar_token_file", "radar_token_file", parse_path),
+    SettingsKey("corroborate.prefixes_file", "prefixes_file", parse_path),
     SettingsKey("corroborate.ris_url", "ris_url", _parse_source_url),
     SettingsKey("corroborate.ioda_url", "ioda_url", _parse_source_url),
     SettingsKey("corroborate.radar_url", "radar_url", _parse_source_url),

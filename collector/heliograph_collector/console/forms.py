@@ -61,11 +61,6 @@ def request_scheme(request: web.Request) -> str:
     return "https" if forwarded_proto == "https" or request.secure else "http"
 
 
-def forwarded_for(request: web.Request) -> str:
-    """Return the addresses on the request's path, the peer last."""
-    return ",".join([*request.headers.getall("X-Forwarded-For", ()), request.remote or ""])
-
-
 def parse_number(digits: str, max_digits: int) -> int | None:
     """Parse a whole number of at most `max_digits` digits; None for anything else."""
     is_number = digits.isascii() and digits.isdigit() and len(digits) <= max_digits

@@ -13,11 +13,12 @@ from aiohttp import web
 
 from heliograph_collector.console import access, templates
 from heliograph_collector.console.access import NOBODY, VIEWER, AccessControl, AddRoute
-from heliograph_collector.console.forms import forwarded_for, parse_number, request_scheme
+from heliograph_collector.console.forms import parse_number, request_scheme
 from heliograph_collector.fleet import passwords
 from heliograph_collector.fleet.operators import OperatorsError, Person
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.http.rate_limit import LOCAL_ORIGIN, LoginThrottle
+from heliograph_collector.http.request_addresses import forwarded_for
 
 _STEP_S = 30  # step of the second factor (RFC 6238)
 _BROWSER_COOKIE_S = 180 * 86_400  # seconds in which a browser is recognized after a login

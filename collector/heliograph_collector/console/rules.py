@@ -6,13 +6,13 @@ The change is found by a dry run over the last day, one at a time, beside the pa
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Protocol
 
 from aiohttp import web
 
 from heliograph.clock import Clock
-from heliograph.units import DAY_US, SECOND_US
+from heliograph.timestamps import format_second
+from heliograph.units import DAY_US
 from heliograph_collector.console import templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
 from heliograph_collector.console.backend import (
@@ -84,13 +84,9 @@ def _describe_result(result: DryRun) -> dict[str, object]:
         "moves": moves,
         "moved": moved,
         "kept": sum(change.count for change in result.changes) - moved,
-        "since": _format_bound(result.since_us),
-        "until": _format_bound(result.until_us),
+        "since": format_second(result.since_us),
+        "until": format_second(result.until_us),
     }
-
-
-def _format_bound(at_us: int) -> str:
-    return f"{datetime.fromtimestamp(at_us // SECOND_US, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 class DryRunner(Protocol):

@@ -10,9 +10,9 @@ Example:
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from heliograph.units import HOUR_S, MINUTE_S
+from heliograph.timestamps import format_minute
+from heliograph.units import HOUR_S, MINUTE_S, SECOND_US
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.fleet.session_records import PlanIssue, Refusal, SessionEnd
 
@@ -80,7 +80,7 @@ def list_reasons(
         is_here: Whether it has a session; None where only its last sighting can tell.
     """
     if agent.revoked_s is not None:
-        return [f"revoked {_format_time(agent.revoked_s)}"]
+        return [f"revoked {format_minute(agent.revoked_s * SECOND_US)}"]
     reasons = []
     if is_here is None:
         is_here = is_seen_now(agent, record.end, now_s)
@@ -127,7 +127,7 @@ def _describe_end(agent: EnrolledAgent, end: SessionEnd | None) -> str:
 def _describe_refusal(refusal: Refusal) -> str:
     cause = _REFUSALS.get(refusal.reason, f"`{refusal.reason}`")
     subject = "a session" if refusal.what == "session" else "results"
-    return f"{subject} of its name refused {_format_time(refusal.at_s)}: {cause}"
+    return f"{subject} of its name refused {format_minute(refusal.at_s * SECOND_US)}: {cause}"
 
 
 def _list_defects(end: SessionEnd, plan: PlanIssue | None) -> list[str]:
@@ -145,7 +145,3 @@ def _list_defects(end: SessionEnd, plan: PlanIssue | None) -> list[str]:
             f"its last session began with plan {end.plan}; {plan.version} is the present one"
         )
     return defects
-
-
-def _format_time(at_s: int) -> str:
-    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M} UTC"

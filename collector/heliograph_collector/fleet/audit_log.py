@@ -9,9 +9,10 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
+
+from heliograph.timestamps import format_second
 
 FILE_NAME = "audit.jsonl"
 MAX_TEXT = 200  # characters per field
@@ -53,7 +54,7 @@ def format_line(
 ) -> bytes:
     """Format an entry as a line without its newline."""
     entry = AuditEntry(
-        at=datetime.fromtimestamp(now_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        at=format_second(now_us),
         who=actor[:MAX_TEXT],
         did=action[:MAX_TEXT],
         about=subject[:MAX_TEXT],

@@ -16,7 +16,7 @@ from heliograph_collector.http.api.client import ClientFile
 from heliograph_collector.http.api.coverage import CoverageApi
 from heliograph_collector.http.api.docs_page import DocsPage
 from heliograph_collector.http.api.dumps import DumpRoutes
-from heliograph_collector.http.api.envelopes import MAX_BODY, EnvelopeApi, forwarded_for
+from heliograph_collector.http.api.envelopes import MAX_BODY, EnvelopeApi
 from heliograph_collector.http.api.history import HistoryApi
 from heliograph_collector.http.api.imported import ImportedApi
 from heliograph_collector.http.api.incidents import IncidentApi
@@ -50,6 +50,7 @@ from heliograph_collector.http.rate_limit import (
     build_limiter,
     client_prefix,
 )
+from heliograph_collector.http.request_addresses import forwarded_for
 from heliograph_collector.http.site_files import SiteFiles
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.http.templates import load_templates

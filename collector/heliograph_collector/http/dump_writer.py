@@ -10,6 +10,7 @@ import msgspec
 
 from heliograph.clock import Clock
 from heliograph.durable_file import replace_file
+from heliograph.timestamps import format_second
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.aggregate.disclosure import Disclosure
 from heliograph_collector.http.api.dumps import INDEX_FILE, DumpIndex, read_index
@@ -198,9 +199,7 @@ async def write_day(
         written = await asyncio.to_thread(file.close)
     finally:
         file.abandon()
-    return dump_store.record_dump(
-        day, changed_us, written, write_time(now_us // 1_000_000 * 1_000_000)
-    )
+    return dump_store.record_dump(day, changed_us, written, format_second(now_us))
 
 
 def _add_cells(file: DayFile, cells: Sequence[Cell], disclosure: Disclosure) -> None:

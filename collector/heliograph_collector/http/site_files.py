@@ -9,7 +9,7 @@ from aiohttp import web
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import respond_text
 from heliograph_collector.http.incident_cache import IncidentCache
-from heliograph_collector.http.site_address import find_site_address
+from heliograph_collector.http.request_addresses import find_site_address
 
 SECURITY_DAYS = 180  # RFC 9116, 2.5.5: less than a year ahead
 _SITE_FILE_AGE_S = 3_600

@@ -5,7 +5,6 @@ import hmac
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from heliograph import keys, voice_code
@@ -76,17 +75,13 @@ def store_code(agent: EnrolledAgent, report: StatusReport, fleet: Fleet, clock: 
     """Store a code once for the process that owns the journal. Raises UnprovenError."""
     if not VoiceCodeStore(fleet).add(build_code(report, agent, clock.wall_us())):
         raise UnprovenError(
-            f"a code of agent {agent.id.hex()} made {format_made_at(report)} was taken in before, "
+            f"a code of agent {agent.id.hex()} made {report.made_at} was taken in before, "
             "and counts once: nothing has changed"
         )
 
 
 def is_stored(agent: EnrolledAgent, report: StatusReport, fleet: Fleet) -> bool:
     return VoiceCodeStore(fleet).has_code(agent.id, report.minute)
-
-
-def format_made_at(report: StatusReport) -> str:
-    return f"{datetime.fromtimestamp(report.minute * 60, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _decode_report(
@@ -112,8 +107,7 @@ def _check_age(report: StatusReport, agent: EnrolledAgent, now_min: int) -> None
         raise UnprovenError(f"the code is of agent {agent.id.hex()}, which is revoked")
     if now_min - report.minute > voice_code.PAST_MIN:
         raise UnprovenError(
-            f"the code was made {format_made_at(report)}, more than three days ago: ask for a new "
-            "one"
+            f"the code was made {report.made_at}, more than three days ago: ask for a new one"
         )
 
 
@@ -143,7 +137,7 @@ class VoiceCodeProver:
             store_code(agent, report, fleet, self._clock)
         return ProvenReport(
             agent=agent.id.hex(),
-            created=format_made_at(report),
+            created=report.made_at,
             lines=tuple(voice_code.summarize_report(report)),
             is_stored=is_stored(agent, report, fleet),
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import CommandError
+from heliograph_collector.cli import CommandError, sanitize_text
 
 if TYPE_CHECKING:
     from heliograph_lab.evaluate.run import ReplayJob, ReplayOutcome
@@ -161,15 +161,10 @@ def run_event(paths: Sequence[Path], args: argparse.Namespace) -> int:
         raise CommandError(str(error)) from error
     all_complaints = (*imported.complaints, *complaints.list_sentences())
     for sentence in all_complaints:
-        print(_printable(f"heliograph-collector: {sentence}"), file=sys.stderr)
+        print(sanitize_text(f"heliograph-collector: {sentence}"), file=sys.stderr)
     report = build_report(imported)
     if args.json:
         print(json.dumps(report_document(report)))
     else:
-        print("\n".join(map(_printable, format_report(report).splitlines())))
+        print("\n".join(map(sanitize_text, format_report(report).splitlines())))
     return 1 if all_complaints else 0
-
-
-def _printable(content: str) -> str:
-    """Replace characters that could control the terminal."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in content)

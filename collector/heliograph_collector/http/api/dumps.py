@@ -14,7 +14,7 @@ from heliograph_collector.http.api.parameters import parse
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.http.pages.structured_data import describe_dataset
-from heliograph_collector.http.site_address import find_site_address
+from heliograph_collector.http.request_addresses import find_site_address
 from heliograph_collector.http.templates import render_template
 from heliograph_collector.model.published.files import DumpFile, DumpFileDocument, DumpsDocument
 

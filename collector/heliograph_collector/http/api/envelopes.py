@@ -12,6 +12,7 @@ from heliograph.upload import ANSWER_S, REQUEST_S
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.problem import Problem
+from heliograph_collector.http.request_addresses import forwarded_for
 
 MAX_BODY = SIZES[-1] + 256  # the largest sealed size plus protobuf fields
 MAX_CONCURRENT = 16  # envelopes at work
@@ -51,11 +52,6 @@ class EnvelopeApi:
                 return await self._feed.accept_envelope(body, addresses, is_elsewhere=is_elsewhere)
         finally:
             self._active_count -= 1
-
-
-def forwarded_for(request: web.Request) -> str:
-    """Return the addresses on the request's path, the peer last; ingest judges them."""
-    return ",".join([*request.headers.getall("X-Forwarded-For", ()), request.remote or ""])
 
 
 async def _read_body(request: web.Request) -> bytes:

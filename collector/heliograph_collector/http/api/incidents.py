@@ -31,7 +31,7 @@ from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_document import IncidentFilter, cut_page
 from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.problem import Problem, require_service
-from heliograph_collector.http.site_address import find_site_address
+from heliograph_collector.http.request_addresses import find_site_address
 from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentsDocument
 
 FORMAT = choice_parameter(

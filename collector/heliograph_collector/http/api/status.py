@@ -9,6 +9,7 @@ from msgspec.structs import asdict
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from heliograph.observation import Link
+from heliograph.timestamps import format_second
 from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.http.anonymity import band_floor, format_band
 from heliograph_collector.http.api.parameters import write_time
@@ -43,7 +44,7 @@ def build_status(
     columns = [c for c in snapshot.columns if country in ("", c.group.country)]
     titles = dict(snapshot.services)
     return StatusDocument(
-        at=write_time(snapshot.at_us // 1_000_000 * 1_000_000),
+        at=format_second(snapshot.at_us),
         entry=snapshot.entry,
         k_anonymity=snapshot.k,
         license=license_name,

@@ -11,12 +11,12 @@ from aiohttp import web
 from heliograph.network_shares import NetworkKey
 from heliograph_collector.aggregate.cell_updater import list_cell_times
 from heliograph_collector.http.api import status
-from heliograph_collector.http.api.envelopes import forwarded_for
 from heliograph_collector.http.api.parameters import COUNTRY, parse
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.event_bus import BusEvent, BusFullError, EventBus, Subscription
 from heliograph_collector.http.headers import start_event_stream
 from heliograph_collector.http.problem import Problem
+from heliograph_collector.http.request_addresses import forwarded_for
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.model.published.status import ServiceChange

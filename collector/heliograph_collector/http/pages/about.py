@@ -11,7 +11,7 @@ from heliograph_collector.http import i18n
 from heliograph_collector.http.api.parameters import LANG, parse
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.pages.responses import html_response
-from heliograph_collector.http.site_address import find_site_address
+from heliograph_collector.http.request_addresses import find_site_address
 from heliograph_collector.http.templates import render_template
 
 PAGE_PARAMETERS = (LANG,)

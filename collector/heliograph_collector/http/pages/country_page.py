@@ -8,6 +8,7 @@ from operator import attrgetter
 from markupsafe import Markup
 
 from heliograph.observation import Link
+from heliograph.timestamps import format_second
 from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.aggregate.disclosure import FINE_FACTOR
@@ -122,7 +123,7 @@ def render_country(
         networks=len(country_snapshot.columns),
         axis=timeline_rows.draw_axis(timeline.starts, t),
         k=snapshot.k,
-        at=write_time(snapshot.at_us // 1_000_000 * 1_000_000),
+        at=format_second(snapshot.at_us),
         entry=snapshot.entry,
         outdated=headlines.describe_outdated(snapshot, t),
         assets=assets,

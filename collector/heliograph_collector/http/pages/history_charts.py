@@ -25,7 +25,7 @@ from heliograph_collector.http.pages.history_page import (
 )
 from heliograph_collector.http.pages.history_routes import HistoryPages
 from heliograph_collector.http.pages.responses import frame_response, png_response, svg_response
-from heliograph_collector.http.site_address import find_site_address
+from heliograph_collector.http.request_addresses import find_site_address
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.http.templates import render_template
 

@@ -35,7 +35,7 @@ from heliograph_collector.http.pages.imported_rows import MAX_TARGETS
 from heliograph_collector.http.pages.responses import form_response, unavailable_response
 from heliograph_collector.http.pages.subject_page import Subject
 from heliograph_collector.http.problem import bad_parameter, unknown_name
-from heliograph_collector.http.site_address import find_site_address
+from heliograph_collector.http.request_addresses import find_site_address
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.model.history import Axis, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedFilter, ImportedHistory

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from heliograph.timestamps import format_second
 from heliograph_collector.aggregate.disclosure import FINE_FACTOR
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.parameters import write_time
@@ -124,7 +125,7 @@ def render_incident(
         key=page_context.public_key,
         base=page_context.base_url,
         as_of=incident_text.format_timestamp(write_time(page_context.now_us), t),
-        at=write_time(page_context.now_us // 1_000_000 * 1_000_000),
+        at=format_second(page_context.now_us),
         assets=assets,
         contact=format_contact(page_context.publisher.contact),
         reference=_format_reference(incident, line.sentence, page_context),

@@ -36,7 +36,7 @@ from heliograph_collector.http.pages.responses import (
     svg_response,
 )
 from heliograph_collector.http.problem import Problem
-from heliograph_collector.http.site_address import find_site_address
+from heliograph_collector.http.request_addresses import find_site_address
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.model.imported import ImportedHistory

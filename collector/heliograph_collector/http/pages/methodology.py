@@ -8,8 +8,9 @@ from functools import partial
 
 from aiohttp import web
 
+from heliograph.timestamps import format_second
 from heliograph_collector.http import i18n
-from heliograph_collector.http.api.parameters import LANG, parse, write_time
+from heliograph_collector.http.api.parameters import LANG, parse
 from heliograph_collector.http.backend import Feed, Method, Number
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages.responses import html_response
@@ -90,7 +91,7 @@ class MethodologyPage:
 
     def _render(self, t: Locale) -> str:
         feed = self._feed
-        at = write_time(feed.clock.wall_us() // 1_000_000 * 1_000_000)
+        at = format_second(feed.clock.wall_us())
         titles = list(feed.services.values())
         key = feed.public_key.hex()
         return render_methodology(feed.method, titles, feed.k_anonymity, key, t, self._assets, at)

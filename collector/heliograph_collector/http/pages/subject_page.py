@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from heliograph.observation import Link
+from heliograph.timestamps import format_second
 from heliograph_collector.http import labels
-from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.charts import sparkline
 from heliograph_collector.http.day_range import LAST_DAYS, encode_last_days
@@ -121,7 +121,7 @@ def render_subject(view: SubjectView, t: Locale, assets: Mapping[str, str], base
         shape=repr([(group.id, len(group.rows)) for group in shown]),
         k=view.snapshot.k,
         entry=view.snapshot.entry,
-        at=write_time(view.snapshot.at_us // 1_000_000 * 1_000_000),
+        at=format_second(view.snapshot.at_us),
     )
 
 

@@ -37,7 +37,7 @@ from heliograph_collector.http.pages.responses import form_response, unavailable
 from heliograph_collector.http.pages.search_page import MAX_QUERY, SearchIndex, render_search
 from heliograph_collector.http.pages.subject_page import Subject, SubjectView, network_path
 from heliograph_collector.http.problem import Handler, unknown_name
-from heliograph_collector.http.site_address import find_site_address
+from heliograph_collector.http.request_addresses import find_site_address
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.incidents.incident import IncidentKind

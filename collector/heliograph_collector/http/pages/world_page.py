@@ -7,10 +7,10 @@ from hashlib import sha256
 from markupsafe import Markup
 
 from heliograph.observation import Link
+from heliograph.timestamps import format_second
 from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.anonymity import format_band
-from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.api.status import format_total
 from heliograph_collector.http.charts import sparkline
 from heliograph_collector.http.i18n import Locale
@@ -119,7 +119,7 @@ def render_world(
         chosen=labels.country_name(country, t.lang) if country else "",
         code=country,
         connected=coverage.agents.volunteers,
-        at=write_time(world_snapshot.at_us // 1_000_000 * 1_000_000),
+        at=format_second(world_snapshot.at_us),
         entry=world_snapshot.entry,
         axis=sparkline.draw_axis(world_snapshot.bins, t),
         first=format_clock(world_snapshot.since_us, t),

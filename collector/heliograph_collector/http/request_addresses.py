@@ -1,4 +1,4 @@
-"""The address of the pages, for links that leave them: feeds, pictures, frames, print."""
+"""The addresses of a request: of the site that was asked, and of those on the path to it."""
 
 import re
 
@@ -10,9 +10,10 @@ _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](
 
 
 def find_site_address(feed: Feed, request: web.Request) -> str:
-    """Return the configured address, else ours as the reader knows it; "" if that is invalid.
+    """Return the address for links that leave the site: feeds, pictures, frames, print.
 
-    Readers then resolve relative links.
+    It is the configured one, else ours as the reader knows it; "" if that is invalid. Readers then
+    resolve relative links.
     """
     return feed.public_url or _read_origin(request)
 
@@ -21,3 +22,8 @@ def _read_origin(request: web.Request) -> str:
     behind_tls = request.headers.get("X-Forwarded-Proto", "") == "https"
     scheme = "https" if behind_tls else request.scheme
     return f"{scheme}://{request.host}" if _HOST.fullmatch(request.host) else ""
+
+
+def forwarded_for(request: web.Request) -> str:
+    """Return the addresses on the request's path, the peer last; ingest judges them."""
+    return ",".join([*request.headers.getall("X-Forwarded-For", ()), request.remote or ""])
