@@ -72,3 +72,10 @@ class Failure(StrEnum):
 
 # How a filter ends a ClientHello that it does not let pass:
 HELLO_CUTS = (Failure.CONNECTION_RESET, Failure.EOF_ERROR, Failure.GENERIC_TIMEOUT_ERROR)
+
+
+HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
+# A client refuses the chain. The collector checks its signatures again, so its bytes are kept.
+CERTIFICATE_FAILURES = frozenset(
+    {Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME, Failure.SSL_INVALID_CERTIFICATE}
+)

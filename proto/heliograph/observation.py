@@ -63,6 +63,7 @@ class DnsReply:
 # In place of the address of the system's resolver, if all its servers have public IPv4 addresses.
 # An office's own zone is served from private space; a router at home may well have public IPv6.
 PUBLIC_RESOLVER = "public"
+SYSTEM_ENGINES = ("system", "hosts")  # of lookups; what the vantage's programs would get
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

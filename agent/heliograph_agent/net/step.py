@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self, TypedDict, runtime_checkable
 
-from heliograph.failure import Failure, Operation
+from heliograph.failure import CERTIFICATE_FAILURES, Failure, Operation
 from heliograph.observation import Dns, Exchange, Hop, Http, Observation, Tcp, Tls, Udp
 from heliograph_agent.net.deadline import Deadline
 from heliograph_agent.net.failure_mapping import NETWORK_ERRORS, classify_error
@@ -38,12 +38,6 @@ class ChainSource(Protocol):
 
     @property
     def chain(self) -> Sequence[bytes]: ...
-
-
-# The collector checks the signatures of such chains again, so their bytes are kept.
-_REFUSED_CHAINS = frozenset(
-    {Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME, Failure.SSL_INVALID_CERTIFICATE}
-)
 
 
 @dataclass(slots=True)
@@ -109,6 +103,6 @@ class Step:
             **self.facts,
         )
         self.result = self.trace.add(self.scrubber.scrub_observation(observation))
-        if failure in _REFUSED_CHAINS and isinstance(self.source, ChainSource):
+        if failure in CERTIFICATE_FAILURES and isinstance(self.source, ChainSource):
             chain = self.source.chain
             self.trace.keep_chain(() if any(map(self.scrubber.contains_own, chain)) else chain)

@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Protocol
 
+from heliograph.address import FAKE_NETWORK
 from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Access, Epoch, Link, Measurement, Observation
+from heliograph.observation import SYSTEM_ENGINES, Access, Epoch, Link, Measurement, Observation
 from heliograph.plan import ANCHORS
 
 STABLE_US = 6_000_000  # a shorter stay on a network begins no epoch
 MAX_ISSUER = 200  # characters of a text that anybody on the way can choose; assumed
-FAKE_NETWORK = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; tunnels make up addresses of it
-SYSTEM_ENGINES = ("system", "hosts")
 DENIALS = (Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_REFUSED_ERROR)
 
 

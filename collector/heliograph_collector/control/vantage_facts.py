@@ -11,10 +11,10 @@ from functools import lru_cache
 
 import msgspec
 
-from heliograph.address import is_special_purpose
+from heliograph.address import FAKE_NETWORK, is_special_purpose
 from heliograph.experiments.web import BROWSER_HELLOS, ONE_SEGMENT
-from heliograph.failure import HELLO_CUTS, Failure, Operation
-from heliograph.observation import Dns, Measurement, Observation, Tls
+from heliograph.failure import HANDSHAKES, HELLO_CUTS, Failure, Operation
+from heliograph.observation import SYSTEM_ENGINES, Dns, Measurement, Observation, Tls
 from heliograph.plan import ANCHORS, HELLO
 from heliograph_collector.model.control_look import HelloSize
 from heliograph_collector.model.identity_cache import keep_by_identity
@@ -24,15 +24,12 @@ NEUTRAL_LABEL = "neutral"  # of dns_integrity
 WHOAMI_LABEL = "whoami_system"  # of dns_integrity; the answer is the asking resolver's network
 # They ask a server for names of others, or go no further than a hello.
 FOREIGN_NAMES = frozenset({"sni", "ech", "hello", "http_host"})
-SYSTEM_ENGINES = ("system", "hosts")
 SEALED_ENGINES = ("dot", "doh")
-HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
 # Somebody else's certificate; a wrong clock or a late renewal gives SSL_INVALID_CERTIFICATE.
 FOREIGN_FAILURES = (Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME)
 DENIALS = (Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_REFUSED_ERROR, Failure.DNS_NO_ANSWER)
 OK = 200
 ERRORS = 400  # 4xx and 5xx: RFC 9110 sections 15.5 and 15.6
-FAKE_NETWORK = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; tunnels make up addresses of it
 
 Lookups = Sequence[tuple[Observation, Dns]]  # steps and what they say
 Handshakes = Sequence[tuple[Observation, Tls]]

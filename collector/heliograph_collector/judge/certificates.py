@@ -27,17 +27,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from heliograph.failure import Failure, Operation
+from heliograph.failure import CERTIFICATE_FAILURES, HANDSHAKES, Failure
 from heliograph.observation import Certificate, Tls
 from heliograph_collector.judge.deciding_failure import DecidingFailure
 from heliograph_collector.judge.endpoint_view import ObservedStep
-from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprints import find_interceptor, match_issuer
 from heliograph_collector.judge.sides import Sides
 from heliograph_collector.model.control_look import VantageProfile
 
-HANDSHAKES = frozenset({Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE})
 MAX_DEPTH = 8  # signatures on the way to a root; more are not followed, so a chain costs little
 CACHE_SIZE = 512  # chains; one interceptor shows few; assumed
 # What the parser and the signatures raise for hostile bytes.

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from heliograph.failure import Operation
+from heliograph.failure import HANDSHAKES, Operation
 from heliograph.observation import Link
 from heliograph_collector.judge.confidence import STALE_US
 from heliograph_collector.judge.endpoint_view import (
@@ -34,7 +34,6 @@ from heliograph_collector.judge.measurement_steps import (
 )
 from heliograph_collector.model.records import ControlView
 
-HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
 NETWORKS_DOWN = 2  # networks that must find an endpoint down, where controls have so many
 
 

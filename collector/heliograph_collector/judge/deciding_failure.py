@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from heliograph.failure import Failure, Operation
+from heliograph.failure import CERTIFICATE_FAILURES, Failure, Operation
 from heliograph_collector.judge.control_looks import NO_LOOKS, ControlLooks, LookResult
 from heliograph_collector.judge.endpoint_view import ConnectionAttempt, EndpointView, ObservedStep
-from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES, OPERATION_DEPTH
+from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
 
 
 @dataclass(frozen=True, slots=True)

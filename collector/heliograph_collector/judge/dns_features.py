@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 
+from heliograph.address import FAKE_NETWORK
 from heliograph.failure import Failure, Operation
+from heliograph.observation import SYSTEM_ENGINES
 from heliograph_collector.judge.deciding_failure import DecidingFailure
 from heliograph_collector.judge.endpoint_view import (
     CACHE_SIZE,
     ENCRYPTED_ENGINES,
-    SYSTEM_ENGINES,
     EndpointView,
     ObservedStep,
     collect_addresses,
@@ -25,7 +26,6 @@ ADDRESSES_ENOUGH = 2  # assumed: this many failed IPv4 addresses stand for all a
 # RFC 4380; Windows dropped it in 2018 and no server has such an address. All AAAA answers that the
 # GFW forges are of it (Hoang and others, USENIX Security 2021, section 5.1).
 TEREDO = ipaddress.ip_network("2001::/32")
-OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; local proxies use it
 SYSTEM = "system"
 NXDOMAIN = 3  # RFC 1035 section 4.1.1
 # Refusals that a router nearby gives in everybody's place. Silence is none: a filter of addresses
@@ -363,7 +363,7 @@ def is_fake(address: str) -> bool:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
-    return parsed.version == 4 and parsed in OWN_PROXY
+    return parsed.version == 4 and parsed in FAKE_NETWORK
 
 
 @lru_cache(CACHE_SIZE)

@@ -10,7 +10,7 @@ import msgspec
 from heliograph.address import enclosing_network
 from heliograph.failure import Failure, Operation
 from heliograph.host_name import encode_host
-from heliograph.observation import Http, Observation, Tcp, Udp
+from heliograph.observation import SYSTEM_ENGINES, Http, Observation, Tcp, Udp
 from heliograph_collector.judge.failure_semantics import (
     LOCAL_FAILURES,
     find_depth,
@@ -20,7 +20,6 @@ from heliograph_collector.judge.lazy_attribute import lazy
 
 CACHE_SIZE = 4096  # addresses; one measurement asks for the same few many times; assumed
 
-SYSTEM_ENGINES = ("system", "hosts")  # answers that the vantage's programs would get
 ENCRYPTED_ENGINES = ("dot", "doh")  # nobody on the path can answer for these resolvers
 
 

@@ -8,7 +8,7 @@ Every failure is in `METHOD_BY_FAILURE` for some step (interference, by this met
 from collections.abc import Mapping
 from functools import lru_cache
 
-from heliograph.failure import Failure
+from heliograph.failure import CERTIFICATE_FAILURES, Failure
 from heliograph.failure import Operation as Op
 
 LAYER_BY_OPERATION: Mapping[Op, str] = {
@@ -31,10 +31,6 @@ OPERATION_DEPTH: Mapping[Op, int] = {
     Op.EXCHANGE: 4,
     Op.READ_BODY: 5,
 }
-
-CERTIFICATE_FAILURES = frozenset(
-    {Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME, Failure.SSL_INVALID_CERTIFICATE}
-)
 
 METHOD_BY_FAILURE: Mapping[Op, Mapping[Failure, str]] = {
     Op.RESOLVE: {

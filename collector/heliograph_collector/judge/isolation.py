@@ -8,7 +8,7 @@ that no vantage is silent, and no service is judged, since the vantage has no li
 from collections import defaultdict
 from collections.abc import Sequence
 
-from heliograph.failure import Failure, Operation
+from heliograph.failure import HANDSHAKES, Failure, Operation
 from heliograph.observation import Link, Measurement, Observation
 from heliograph.units import SECOND_US
 from heliograph_collector.model.records import ControlView, ReceivedMeasurement
@@ -21,7 +21,6 @@ _FOREIGN = "foreign"  # an anchor's id begins with its kind
 _MIN_ANCHORS = 3
 # What a live session brings at once; a session that died brings it later. A heartbeat.
 _PROMPT_US = 15 * SECOND_US
-_PROOFS = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
 _LINKS = (Link.DOMESTIC_ONLY, Link.OFFLINE, Link.UNKNOWN)
 # Of this machine, as of one without IPv6, or of our own stop: they say nothing of a host.
 _OWN_FAILURES = frozenset(
@@ -74,4 +73,4 @@ def _has_answered(steps: Sequence[Observation]) -> bool:
     A box on the way that accepts all connections to a name has no certificate for it.
     """
     is_bare = all(step.operation is Operation.CONNECT for step in steps)
-    return any(s.failure is None and (is_bare or s.operation in _PROOFS) for s in steps)
+    return any(s.failure is None and (is_bare or s.operation in HANDSHAKES) for s in steps)

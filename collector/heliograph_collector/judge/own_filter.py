@@ -27,18 +27,14 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
 
-from heliograph.observation import PUBLIC_RESOLVER, Dns, Observation
+from heliograph.observation import PUBLIC_RESOLVER, SYSTEM_ENGINES, Dns, Observation
 from heliograph_collector.judge.dns_features import (
     DENIALS,
     is_bogon,
     is_contradicted,
     is_false_address,
 )
-from heliograph_collector.judge.endpoint_view import (
-    CACHE_SIZE,
-    ENCRYPTED_ENGINES,
-    SYSTEM_ENGINES,
-)
+from heliograph_collector.judge.endpoint_view import CACHE_SIZE, ENCRYPTED_ENGINES
 from heliograph_collector.judge.fingerprints import (
     is_refusal,
     match_look_alike,

@@ -6,8 +6,7 @@ features.
 
 from itertools import chain
 
-from heliograph.failure import Operation
-from heliograph_collector.judge.certificates import HANDSHAKES
+from heliograph.failure import HANDSHAKES, Operation
 from heliograph_collector.judge.deciding_failure import is_ipv6_counted
 from heliograph_collector.judge.dns_features import find_private_features
 from heliograph_collector.judge.endpoint_view import EMPTY_VIEW, ConnectionAttempt, EndpointView
@@ -43,7 +42,7 @@ def extract_success(comparison_input: ComparisonInput) -> Features | None:
         return None
     doubts = list(find_control_features(comparison_input))
     present = {*list_passed_features(passed), *doubts, *find_vantage_features(comparison_input)}
-    if not HANDSHAKES.isdisjoint(passed):
+    if not passed.isdisjoint(HANDSHAKES):
         present.update(find_endpoint_browser_features(comparison_input))
         return Features(frozenset(present), None, find_deepest_indices(vantage))
     control = EMPTY_VIEW if doubts else comparison_input.control

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from heliograph.failure import Failure
+from heliograph.failure import CERTIFICATE_FAILURES
 from heliograph.units import DAY_US
 from heliograph_collector.model.records import AgentRole, ReceivedMeasurement
 from heliograph_collector.store.clickhouse import ClickHouse
@@ -22,10 +22,6 @@ from heliograph_collector.store.retention import Partition, name_partition
 DAY_BYTES = 32 << 20  # 1 GB in the 30 days that measurements are kept by default; assumed
 VANTAGE_BYTES = 1 << 20  # of a day; a thousand certificates; assumed
 REMEMBERED = 8_192  # certificates that were stored last; assumed
-
-_REFUSED_CHAINS = frozenset(
-    {Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME, Failure.SSL_INVALID_CERTIFICATE}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,5 +128,5 @@ def _add_certificates(
 
 def _list_digests(record: ReceivedMeasurement) -> Iterator[str]:
     for observation in record.measurement.observations:
-        if observation.tls is not None and observation.failure in _REFUSED_CHAINS:
+        if observation.tls is not None and observation.failure in CERTIFICATE_FAILURES:
             yield from (c.sha256 for c in observation.tls.chain if c.sha256)

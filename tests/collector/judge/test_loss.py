@@ -12,10 +12,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heliograph.failure import Failure, Operation
+from heliograph.failure import CERTIFICATE_FAILURES, Failure, Operation
 from heliograph.observation import Link, Measurement, Observation
 from heliograph_collector.judge import judge
-from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES, METHOD_BY_FAILURE
+from heliograph_collector.judge.failure_semantics import METHOD_BY_FAILURE
 from heliograph_collector.model.records import ControlView, VerdictState
 from support.examples import limit_examples
 from support.scenario import keep_observations, measurement, taken

@@ -26,6 +26,7 @@ from heliograph_agent.net.http.response_parser import decode_location
 from heliograph_agent.net.step import FactSource, Step, StepFacts
 from heliograph_agent.net.tcp import read_segment_bytes
 from heliograph_agent.net.tls.fingerprint import add_shape
+from heliograph_agent.net.tls.step import UNSUPPORTED_ALERTS
 from heliograph_agent.net.trace import ByteStream, StepResult
 
 _MAX_HEADER = 2_048
@@ -33,7 +34,6 @@ _MAX_HEAD = 262_144  # bytes of headers, as many as Chromium takes
 _KEPT = 65_536  # bytes of the body that are searched for a title
 _NO_SUCH_BROWSER = -2
 _VERIFY_FAILED = 60  # CURLE_PEER_FAILED_VERIFICATION
-_UNSUPPORTED_ALERTS = frozenset({70, 71, 86, 120})  # as net.tls.step
 # What curl says of a certificate (lib/vtls/openssl.c), and OpenSSL's words behind it.
 _DATES = ("has expired", "not yet valid")
 _NAMES = ("subject name", "hostname")
@@ -157,7 +157,7 @@ class BrowserPage:
             raise ValueError(f"curl_cffi sent nothing as {self._browser}: {self._complaint}")
         if self._code == _VERIFY_FAILED:
             raise StepError(classify_complaint(self._complaint))
-        if received.alert in _UNSUPPORTED_ALERTS:
+        if received.alert in UNSUPPORTED_ALERTS:
             raise StepError(Failure.SSL_UNSUPPORTED)
         if received.alert is not None or not is_tls:
             raise StepError(Failure.SSL_FAILED_HANDSHAKE)

@@ -18,7 +18,7 @@ LIBRARY = " ".join(ssl.OPENSSL_VERSION.split()[:2])  # without its date
 
 # The server finds no common version, strength or protocol (RFC 8446 section 6.2, RFC 7301). Of
 # handshake_failure nothing is certain: servers send it for a name that they do not have, too.
-_UNSUPPORTED_ALERTS = frozenset({70, 71, 86, 120})
+UNSUPPORTED_ALERTS = frozenset({70, 71, 86, 120})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class TlsHandshake:
         try:
             plaintext = await self.session.handshake(connection)
         except ssl.SSLError as error:
-            if self.session.alert in _UNSUPPORTED_ALERTS:
+            if self.session.alert in UNSUPPORTED_ALERTS:
                 raise StepError(Failure.SSL_UNSUPPORTED) from error
             raise
         self.chain = self.session.chain()

@@ -10,7 +10,7 @@ a cut nor as a pass.
 """
 
 from heliograph.experiments.web import BROWSER_HELLOS, ONE_SEGMENT
-from heliograph.failure import Failure, Operation
+from heliograph.failure import CERTIFICATE_FAILURES, Failure, Operation
 from heliograph.observation import Measurement
 from heliograph_collector.judge.comparisons.outcome import (
     EndpointOutcome,
@@ -18,7 +18,6 @@ from heliograph_collector.judge.comparisons.outcome import (
     find_outcome,
 )
 from heliograph_collector.judge.comparisons.table import ComparisonRule, Facts
-from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES
 from heliograph_collector.judge.rules.rule import BLOCKED, REACHABLE, UNKNOWN
 
 LABELS = ("own", *BROWSER_HELLOS, "again", "neutral")

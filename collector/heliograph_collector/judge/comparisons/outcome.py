@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from heliograph.failure import Failure, Operation
+from heliograph.failure import CERTIFICATE_FAILURES, Failure, Operation
 from heliograph.observation import Measurement
 from heliograph_collector.judge.comparisons.table import Comparison, ComparisonRule, Facts
 from heliograph_collector.judge.endpoint_view import ConnectionAttempt, ObservedStep
-from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES, OPERATION_DEPTH
+from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
 from heliograph_collector.judge.measurement_steps import build_view
 from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN
 

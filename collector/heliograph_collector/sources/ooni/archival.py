@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from msgspec import UNSET, structs
 
+from heliograph.address import FAKE_NETWORK
 from heliograph.failure import Failure, Operation
 from heliograph.host_name import encode_host
 from heliograph.observation import (
@@ -38,7 +39,6 @@ from heliograph_collector.sources.ooni.document import (
 from heliograph_collector.sources.ooni.http_facts import parse_reply
 
 ENGINES = {"udp": "udp", "tcp": "tcp", "dot": "dot", "doh": "doh", "doh3": "doh"}  # else the system
-OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; local proxies use it
 ADDRESS_TYPES = {"A": ("A",), "AAAA": ("AAAA",)}  # that a query asks for, else both
 MAX_CERTIFICATES = 10
 CERTIFICATE_CACHE_SIZE = 1024  # chains of one service are the same for everybody; assumed
@@ -347,7 +347,7 @@ def is_address(value: str) -> bool:
 def is_public(value: str) -> bool:
     """Return whether a public host, or a local proxy, can have this address."""
     address = ipaddress.ip_address(value)
-    return address.is_global or (address.version == 4 and address in OWN_PROXY)
+    return address.is_global or (address.version == 4 and address in FAKE_NETWORK)
 
 
 @lru_cache(CACHE_SIZE)
