@@ -3,9 +3,11 @@
 format_timestamp(1_641_412_800_000_001) == "2022-01-05T20:00:00.000001Z"
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from heliograph.units import SECOND_US
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_timestamp(timestamp: str) -> int:
@@ -23,6 +25,12 @@ def format_timestamp(at_us: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_us:06d}Z"
 
 
+def format_time(at_us: int) -> str:
+    """Format a time with fractions only if needed."""
+    formatted = (_EPOCH + timedelta(microseconds=at_us)).isoformat()
+    return formatted.removesuffix("+00:00") + "Z"
+
+
 def format_second(at_us: int) -> str:
     """Format the second in which a time is, as RFC 3339."""
     return f"{datetime.fromtimestamp(at_us // SECOND_US, UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -31,3 +39,8 @@ def format_second(at_us: int) -> str:
 def format_minute(at_us: int) -> str:
     """Format the minute in which a time is, for people."""
     return f"{datetime.fromtimestamp(at_us // SECOND_US, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def format_day(at_us: int) -> str:
+    """Format the day in which a time is."""
+    return f"{datetime.fromtimestamp(at_us // SECOND_US, UTC):%Y-%m-%d}"

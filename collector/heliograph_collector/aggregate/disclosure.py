@@ -61,6 +61,7 @@ from heliograph_collector.model.records import Cell, VerdictState
 from heliograph_collector.store.vote_queries import STATES
 
 BIN_S = 300  # the narrowest bin for k persons, and the time between two instants; assumed
+BIN_US = BIN_S * SECOND_US
 FINE_FACTOR = 2  # times k in narrower bins; assumed
 SETTLE_US = 30 * SECOND_US  # from the arrival of an envelope until its votes are stored; assumed
 _STATES = STATES
@@ -73,7 +74,7 @@ _scope_of = attrgetter(*_SCOPE)
 
 def find_instant(now_us: int, k: int) -> int:
     """Return the last instant of publication; now, if k is 1 and everything is public."""
-    width_us = BIN_S * SECOND_US
+    width_us = BIN_US
     return now_us if k <= 1 else (now_us - SETTLE_US) // width_us * width_us
 
 

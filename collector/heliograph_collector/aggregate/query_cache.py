@@ -22,9 +22,9 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, Unpack
 
 from heliograph.clock import Clock
-from heliograph.units import DAY_US, HOUR_US, SECOND_US
+from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.aggregate.disclosure import (
-    BIN_S,
+    BIN_US,
     find_instant,
     find_least,
     list_atom_fields,
@@ -248,7 +248,7 @@ class _DayQuery:
 
     def widen(self) -> "_DayQuery":
         """Return the question about whole five minutes, which the same page may ask next."""
-        width_us = BIN_S * SECOND_US
+        width_us = BIN_US
         since_us = self.since_us // width_us * width_us
         return replace(self, since_us=since_us, until_us=-(-self.until_us // width_us) * width_us)
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from heliograph.observation import Link
-from heliograph_collector.aggregate.disclosure import find_instant
+from heliograph_collector.aggregate.disclosure import BIN_US, find_instant
 from heliograph_collector.http.incident_document import OPEN_STATES, is_confirmed, parse_us
 from heliograph_collector.http.incident_times import (
     NOT_BACK_US,
@@ -37,7 +37,6 @@ from heliograph_collector.http.incident_times import (
 from heliograph_collector.http.network_presence import measures_elsewhere
 from heliograph_collector.http.one_way import mark_one_way
 from heliograph_collector.http.snapshot import (
-    BIN_S,
     FRESH_BINS,
     NetworkColumn,
     ServiceReading,
@@ -54,9 +53,8 @@ from heliograph_collector.model.thresholds import Thresholds
 _DARK_KINDS = (IncidentKind.SILENCE, IncidentKind.POWER)
 _WORKING = (VerdictState.REACHABLE, VerdictState.PARTIAL)
 _MOST = Thresholds().confirm_share  # of a network's vantages: what a silence is confirmed by
-_BIN_US = BIN_S * 1_000_000
 # From a block's start to that of a bin which shows that a network is spared: one lies between.
-_UNTOUCHED_US = _BIN_US
+_UNTOUCHED_US = BIN_US
 # Sessions that a cut left open are gone by then: eight heartbeats of 15 s, twice what confirms.
 _UNHEARD_US = 120_000_000
 # From the earliest time of a return until most are back: one retry that its bracket has, and one
@@ -315,13 +313,13 @@ class DarkPlaces:
         dark_regions = self._list_dark_regions(column)
         scopes = self._find_dark_scopes(column, dark_regions, snapshot.k)
         dark_until_us = max(map(self.dark_until, scopes))
-        heard_us = max(map(self.dark_since, scopes)) + _BIN_US
+        heard_us = max(map(self.dark_since, scopes)) + BIN_US
         if not dark_until_us and self._is_mostly_gone(column, snapshot.k):
             dark_until_us = heard_us = NOT_BACK_US
         if not dark_until_us:
             return replace(column, dark_regions=self._link_regions(dark_regions))
         # Results are public one bin and the delay after the return, and later ones are missing.
-        is_back = dark_until_us <= snapshot.at_us < dark_until_us + FRESH_BINS * _BIN_US
+        is_back = dark_until_us <= snapshot.at_us < dark_until_us + FRESH_BINS * BIN_US
         withheld = Withheld.AWAITED if is_back else Withheld.DARK
         readings = {
             name: reading
@@ -389,7 +387,7 @@ def _is_heard(cell: Cell, heard_us: int, dark_until_us: int) -> bool:
     there is heard, but nothing looks well.
     """
     is_block = cell.state is VerdictState.BLOCKED and cell.start_us >= heard_us
-    return is_block or cell.start_us + _BIN_US > dark_until_us
+    return is_block or cell.start_us + BIN_US > dark_until_us
 
 
 def _is_untouched(reading: ServiceReading, cell: Cell, block: IncidentSummary, area: Scope) -> bool:

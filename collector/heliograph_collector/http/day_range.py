@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlencode
 
+from heliograph.timestamps import format_day
 from heliograph.units import DAY_US, HOUR_US, SECOND_US
-from heliograph_collector.http.api.parameters import FIRST_DAY, LAST_DAY, QueryValues, write_time
+from heliograph_collector.http.api.parameters import FIRST_DAY, LAST_DAY, QueryValues
 from heliograph_collector.http.history_rows import FULL_SHARE, find_worst
 from heliograph_collector.http.problem import bad_parameter
 from heliograph_collector.model.history import HOURS
 
-MAX_DAYS = 1_100  # as of the aggregation
+MAX_DAYS = 1_100  # also of the aggregation
 LAST_DAYS: Mapping[str, int] = {"week": 7, "month": 30}
-_DEFAULT_DAYS = 30  # where one end alone is given
+DEFAULT_DAYS = 30  # where one end alone is given
 # Up to so many days a bin has so many hours: 360 bins at most, but of more than a year.
 _BIN_HOURS = ((7, 1), (60, 6))
 
@@ -45,7 +46,7 @@ class DayRange:
     def parameters(self) -> Mapping[str, str]:
         """Return the canonical parameters of an address: both days are included."""
         last_us = self.until_us - DAY_US
-        return {"since": write_time(self.since_us)[:10], "until": write_time(last_us)[:10]}
+        return {"since": format_day(self.since_us), "until": format_day(last_us)}
 
 
 def read_day_range(values: QueryValues, now_us: int) -> DayRange:
@@ -57,11 +58,11 @@ def read_day_range(values: QueryValues, now_us: int) -> DayRange:
     until_us = values.get(LAST_DAY)
     tomorrow_us = (now_us // DAY_US + 1) * DAY_US
     if until_us is None:
-        until_us = tomorrow_us if since_us is None else since_us + _DEFAULT_DAYS * DAY_US
+        until_us = tomorrow_us if since_us is None else since_us + DEFAULT_DAYS * DAY_US
     if since_us is None or since_us < tomorrow_us:
         until_us = min(until_us, tomorrow_us)  # an axis of days to come would look empty
     if since_us is None:
-        since_us = until_us - _DEFAULT_DAYS * DAY_US
+        since_us = until_us - DEFAULT_DAYS * DAY_US
     if since_us >= until_us:
         raise bad_parameter(
             "until", "The last day must not be before the first one.", LAST_DAY.allowed
@@ -71,7 +72,7 @@ def read_day_range(values: QueryValues, now_us: int) -> DayRange:
         raise bad_parameter(
             "since",
             f"That is {day_range.days} days; {MAX_DAYS} at most are shown.",
-            f"a day after {write_time(day_range.until_us - (MAX_DAYS + 1) * DAY_US)[:10]}",
+            f"a day after {format_day(day_range.until_us - (MAX_DAYS + 1) * DAY_US)}",
         )
     return day_range
 

@@ -10,18 +10,11 @@ import msgspec
 
 from heliograph.clock import Clock
 from heliograph.durable_file import replace_file
-from heliograph.timestamps import format_second
+from heliograph.timestamps import format_day, format_second
 from heliograph.units import DAY_US, HOUR_US
-from heliograph_collector.aggregate.disclosure import Disclosure
+from heliograph_collector.aggregate.disclosure import BIN_S, Disclosure
 from heliograph_collector.http.api.dumps import INDEX_FILE, DumpIndex, read_index
-from heliograph_collector.http.api.parameters import write_time
-from heliograph_collector.http.api.parquet import (
-    BIN_S,
-    SCHEMA,
-    DayFile,
-    WrittenDump,
-    build_dictionary,
-)
+from heliograph_collector.http.api.parquet import SCHEMA, DayFile, WrittenDump, build_dictionary
 from heliograph_collector.http.backend import DEFAULT_LICENSE
 from heliograph_collector.http.history_writer import HistoryWriter
 from heliograph_collector.http.running_day import RunningDay
@@ -172,7 +165,7 @@ def list_due_days(
         for day_us, changed_us in sorted(days, reverse=True)
         if day_us >= oldest_us
         and day_us + DAY_US + GRACE_US <= now_us
-        and changed_us != changed_us_by_day.get(write_time(day_us)[:10])
+        and changed_us != changed_us_by_day.get(format_day(day_us))
     ]
 
 
@@ -183,7 +176,7 @@ async def write_day(
 
     Returns whether the file changed. Raises StoreError, OSError; the previous file then remains.
     """
-    day = write_time(day_us)[:10]
+    day = format_day(day_us)
     file = DayFile(
         dump_store.folder / dump_name(day),
         day_us,
@@ -271,10 +264,10 @@ class DumpWriter:
         due_days = list_due_days(
             await self._store.cell_days(since_us), dump_store.changed_us_by_day, oldest_us, now_us
         )
-        await asyncio.to_thread(dump_store.drop_before, write_time(oldest_us)[:10])
+        await asyncio.to_thread(dump_store.drop_before, format_day(oldest_us))
         for day_us, changed_us in due_days[:DAYS_PER_ROUND]:
             if await write_day(self._store, dump_store, day_us, changed_us, now_us):
-                log.info("Daily file %s written.", dump_name(write_time(day_us)[:10]))
+                log.info("Daily file %s written.", dump_name(format_day(day_us)))
             await asyncio.to_thread(dump_store.save_index)
         self._has_checked_all = self._has_checked_all or len(due_days) <= DAYS_PER_ROUND
         is_done = len(due_days) <= DAYS_PER_ROUND
@@ -304,7 +297,7 @@ async def export_days(
     days = [day for day in await store.cell_days(since_us) if day[0] < until_us]
     written_files: list[DumpFile] = []
     for day_us, changed_us in reversed(list_due_days(days, {}, since_us, now_us)):
-        day = write_time(day_us)[:10]
+        day = format_day(day_us)
         on_day(day)
         await write_day(store, dump_store, day_us, changed_us, now_us)
         dump_store.changed_us_by_day.clear()  # the folder may be published, and these are exact

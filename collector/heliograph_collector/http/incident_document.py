@@ -6,16 +6,15 @@ belongs to one person. Parts with fewer than k votes are withheld, and incidents
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
 from msgspec.structs import asdict, replace
 
+from heliograph.timestamps import format_time, parse_timestamp
 from heliograph.units import SECOND_US
 from heliograph_collector.http import labels
 from heliograph_collector.http.anonymity import floor_tenths, format_band
-from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.i18n import DEFAULT, ENGLISH
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.incidents.incident import ONE_WAY, IncidentKind
@@ -48,7 +47,6 @@ from heliograph_collector.incidents.state import (
 
 OPEN_STATES = ("suspected", "confirmed")
 _UNCOUNTED_KINDS = ("collector_blocked", "power")
-_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00Z")
 
 
 def build_document(
@@ -207,7 +205,7 @@ def _build_alert(entry: LogEntry) -> AlertDocument:
 
 def _widen_bracket(bracket: BracketDocument, step_us: int) -> BracketDocument:
     latest = -(-parse_us(bracket.latest) // step_us) * step_us
-    return BracketDocument(_floor_time(bracket.earliest, step_us), write_time(latest))
+    return BracketDocument(_floor_time(bracket.earliest, step_us), format_time(latest))
 
 
 def _floor_second(timestamp: str) -> str:
@@ -215,7 +213,7 @@ def _floor_second(timestamp: str) -> str:
 
 
 def _floor_time(timestamp: str, step_us: int) -> str:
-    return write_time(parse_us(timestamp) // step_us * step_us)
+    return format_time(parse_us(timestamp) // step_us * step_us)
 
 
 def _floor_optional(timestamp: str | None, step_us: int) -> str | None:
@@ -225,7 +223,7 @@ def _floor_optional(timestamp: str | None, step_us: int) -> str | None:
 @lru_cache(maxsize=16_384)  # each page reads those of all incidents
 def parse_us(timestamp: str) -> int:
     """Parse a time of the log to microseconds since the epoch."""
-    return (datetime.fromisoformat(timestamp) - _EPOCH) // timedelta(microseconds=1)
+    return parse_timestamp(timestamp)
 
 
 def is_counted(incident: IncidentSummary) -> bool:

@@ -15,6 +15,7 @@ from heliograph.observation import Observation
 from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.http import labels
 from heliograph_collector.http.api.measurements import (
+    ID_PATTERN,
     LIST_PARAMETERS,
     build_filter,
     read_cursor,
@@ -38,7 +39,6 @@ PAGE_SIZE = 50
 _CONTROL_WINDOW_US = HOUR_US  # before and after; a control is compared while younger than that
 _MAX_CONTROLS = 100  # of which the nearest is shown
 _TIMEOUT_S = 10.0
-_ID = re.compile("[0-9a-f]{32}")
 _LOCAL_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?")  # as browsers send it
 _MAX_FACTS = 160  # characters; a page's title, or a list of addresses, may be long
 
@@ -127,7 +127,7 @@ class MeasurementReader:
         return lines, write_cursor(page.next) if page.next else ""
 
     async def find_detail(self, id_: str) -> MeasurementDetail | None:
-        judged = await self._source.measurement(id_) if _ID.fullmatch(id_) else None
+        judged = await self._source.measurement(id_) if ID_PATTERN.fullmatch(id_) else None
         if judged is None:
             return None
         record, verdicts = judged

@@ -11,8 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US
-from heliograph_collector.aggregate.disclosure import Disclosure
-from heliograph_collector.http.api.parquet import BIN_S, DayFile
+from heliograph_collector.aggregate.disclosure import BIN_S, Disclosure
+from heliograph_collector.http.api.parquet import DayFile
 from heliograph_collector.http.history_rows import read_day_rows
 from heliograph_collector.model.filters import CellFilter
 from heliograph_collector.store.history import RUNNING, HistoryTable

@@ -7,14 +7,13 @@ from enum import StrEnum
 from operator import attrgetter
 
 from heliograph.observation import Link
-from heliograph_collector.aggregate.disclosure import find_instant
+from heliograph_collector.aggregate.disclosure import BIN_US, find_instant
 from heliograph_collector.http import labels
 from heliograph_collector.http.backend import AgentCounts, LinkCount
 from heliograph_collector.http.i18n import DEFAULT
 from heliograph_collector.http.network_presence import count_silent, find_link
 from heliograph_collector.model.records import Cell, VerdictState
 
-BIN_S = 300
 HISTORY_S = 6 * 3600
 FRESH_BINS = 4  # bins; an older reading is not shown
 
@@ -105,12 +104,12 @@ class Snapshot:
 
     @property
     def bins(self) -> range:
-        return range(self.since_us, self.at_us, BIN_S * 1_000_000)
+        return range(self.since_us, self.at_us, BIN_US)
 
 
 def history_window(at_us: int) -> tuple[int, int]:
     """Return (since, until) of the history with the bin in progress, aligned to bins."""
-    width = BIN_S * 1_000_000
+    width = BIN_US
     until = (at_us // width + 1) * width
     return until - HISTORY_S * 1_000_000, until
 
@@ -130,7 +129,7 @@ def compose_snapshot(
         region_cells: Who measured anything in the fresh bins, by network and region.
     """
     since_us, until_us = history_window(at_us)
-    bins = range(since_us, until_us, BIN_S * 1_000_000)
+    bins = range(since_us, until_us, BIN_US)
     ended_us = at_us if k <= 1 else find_instant(at_us, k)
     public_bins = range(since_us, ended_us // bins.step * bins.step, bins.step)
     groups = sorted({_group_of(c) for c in shown_cells if c.vantages or c.silent})

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar, cast
 
 from heliograph.units import HOUR_US, MINUTE_US
-from heliograph_collector.aggregate.disclosure import find_instant
+from heliograph_collector.aggregate.disclosure import BIN_S, BIN_US, find_instant
 from heliograph_collector.aggregate.query_cache import AnswerMaker, StaleWhileRevalidate, Ttl
 from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
@@ -34,8 +34,7 @@ _OUTDATED_US = MINUTE_US  # without an answer for so long it says its age; a pol
 _MAX_OUTDATED_US = HOUR_US  # and after so long it is not shown; assumed
 _HISTORY_US = MINUTE_US  # time between full refreshes of ended bins, which only late data change …
 _REPORTED_HISTORY_US = 900_000_000  # … while polled, because `touch` reports late data
-_WIDTH_US = snapshot.BIN_S * 1_000_000
-_RECENT_US = 2 * _WIDTH_US
+_RECENT_US = 2 * BIN_US
 _BINS_PER_QUERY = 12  # bins in one query: an hour of the whole world is large
 _PAGE_TTL = Ttl(fresh_us=10_000_000, grace_us=20_000_000)
 _PATIENCE_S = 3.0  # of a reader, who then gets the last answer with its age; assumed
@@ -91,7 +90,7 @@ class SnapshotCache:
 
     def touch(self, timestamps_us: Iterable[int]) -> None:
         now_us = self._feed.clock.wall_us()
-        self._touched_bins |= {at_us // _WIDTH_US * _WIDTH_US: now_us for at_us in timestamps_us}
+        self._touched_bins |= {at_us // BIN_US * BIN_US: now_us for at_us in timestamps_us}
 
     async def current_snapshot(self) -> Snapshot:
         """Return the last snapshot while it is polled, else refresh it.
@@ -153,7 +152,7 @@ class SnapshotCache:
         public = self._public
         now_us = feed.clock.wall_us()
         is_outdated = self._monotonic_us() >= self._checked_us + _OUTDATED_US
-        outdated_bin = now_us // _WIDTH_US if is_outdated else 0
+        outdated_bin = now_us // BIN_US if is_outdated else 0
         if (
             public is None
             or public.source is not new_snapshot
@@ -232,7 +231,7 @@ class SnapshotCache:
         touched until a later instant.
         """
         began_us = self._monotonic_us()
-        starts = range(since_us, cut_us, _WIDTH_US)
+        starts = range(since_us, cut_us, BIN_US)
         is_full = began_us >= self._full_refresh_us
         touched_bins = self._touched_bins
         self._touched_bins = {}
@@ -241,7 +240,7 @@ class SnapshotCache:
         ]
         try:
             for first_us, last_us in _group_starts(missing_starts):
-                self._bins |= await self._read_bins(first_us, last_us + _WIDTH_US)
+                self._bins |= await self._read_bins(first_us, last_us + BIN_US)
         except BaseException:
             self._touched_bins = touched_bins | self._touched_bins
             raise
@@ -254,9 +253,7 @@ class SnapshotCache:
 
     async def _read_bins(self, since_us: int, until_us: int) -> dict[int, PublicBin]:
         """Read bins merged over regions, because the page shows whole networks."""
-        votes, silences = await query_store(
-            self._feed, since_us, until_us, snapshot.BIN_S, ScopeFilter()
-        )
+        votes, silences = await query_store(self._feed, since_us, until_us, BIN_S, ScopeFilter())
         return await asyncio.to_thread(self._split_by_bin, votes, silences, since_us, until_us)
 
     def _split_by_bin(
@@ -265,9 +262,9 @@ class SnapshotCache:
         public_bins: dict[int, PublicBin] = {}
         disclosure = feed_disclosure(self._feed)
         _, newest_us = snapshot.history_window(self._feed.clock.wall_us())
-        fresh_us = newest_us - snapshot.FRESH_BINS * _WIDTH_US  # of older bins nobody asks where
-        for at_us in range(since_us, until_us, _WIDTH_US):
-            window = (at_us, at_us + _WIDTH_US, snapshot.BIN_S)
+        fresh_us = newest_us - snapshot.FRESH_BINS * BIN_US  # of older bins nobody asks where
+        for at_us in range(since_us, until_us, BIN_US):
+            window = (at_us, at_us + BIN_US, BIN_S)
             bin_votes = [v for v in votes if v.start_us == at_us]
             bin_silences = [s for s in silences if s.start_us == at_us]
             cells = roll_up_merged(bin_votes, bin_silences, window, {"region": ""})
@@ -289,7 +286,7 @@ def _group_starts(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Group consecutive bins to (first, last), at most `_BINS_PER_QUERY` in one."""
     first = 0
     for index in range(1, len(starts) + 1):
-        is_apart = index == len(starts) or starts[index] != starts[index - 1] + _WIDTH_US
+        is_apart = index == len(starts) or starts[index] != starts[index - 1] + BIN_US
         if is_apart or index - first == _BINS_PER_QUERY:
             yield starts[first], starts[index - 1]
             first = index

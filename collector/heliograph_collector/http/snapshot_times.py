@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from heliograph.observation import Link
+from heliograph_collector.aggregate.disclosure import BIN_US
 from heliograph_collector.http.backend import AgentCounts
 from heliograph_collector.http.snapshot import (
-    BIN_S,
     FRESH_BINS,
     NetworkColumn,
     Snapshot,
@@ -20,7 +20,6 @@ from heliograph_collector.http.snapshot import (
 from heliograph_collector.model.records import BlindTime
 
 BEFORE_START = "before_start"  # the reason of the gap that ends when the collector began
-_BIN_US = BIN_S * 1_000_000
 
 
 def find_beginning(gaps: Iterable[BlindTime]) -> int:
@@ -33,7 +32,7 @@ def begin_at(coverage: SnapshotCoverage, began_us: int) -> SnapshotCoverage:
 
     The bin of that vote may begin before the collector did, or minutes after it.
     """
-    if coverage.first_us is None or abs(coverage.first_us - began_us) >= _BIN_US:
+    if coverage.first_us is None or abs(coverage.first_us - began_us) >= BIN_US:
         return coverage
     return replace(coverage, first_us=began_us)
 
@@ -44,7 +43,7 @@ def mark_outdated(snapshot: Snapshot, now_us: int) -> Snapshot:
     A reading is shown for as long as if the store answered, and so is a link: a place may have
     gone dark since.
     """
-    least_us = now_us // _BIN_US * _BIN_US - (FRESH_BINS - 1) * _BIN_US
+    least_us = now_us // BIN_US * BIN_US - (FRESH_BINS - 1) * BIN_US
     columns = snapshot.columns
     if snapshot.at_us < least_us:
         columns = tuple(replace(column, link=Link.UNKNOWN) for column in columns)

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from heliograph.observation import Link
 from heliograph_collector.aggregate import rollup
-from heliograph_collector.aggregate.disclosure import Disclosure
+from heliograph_collector.aggregate.disclosure import BIN_S, Disclosure
 from heliograph_collector.http import anonymity, snapshot
 from heliograph_collector.http.api import status
 from heliograph_collector.http.backend import AgentCounts, LinkCount
@@ -63,7 +63,7 @@ def test_no_difference_points_at_few(people: dict[int, int], k: int, cut: set[in
         for vote in crowd(count, VerdictState.REACHABLE, NOW_US, NOW_US + BIN_US, asn=asn)
     ]
     since_us, until_us = snapshot.history_window(NOW_US)
-    measured = rollup.roll_up(votes, [], since_us, until_us, snapshot.BIN_S)
+    measured = rollup.roll_up(votes, [], since_us, until_us, BIN_S)
     links = [
         LinkCount(country="KZ", asn=asn, access="fixed", link=Link.ONLINE, vantages=count)
         for asn, count in people.items()

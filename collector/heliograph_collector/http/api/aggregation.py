@@ -15,12 +15,14 @@ from collections.abc import Collection, Sequence
 from aiohttp import web
 
 from heliograph.experiments import REGISTRY, ooni_name
+from heliograph.timestamps import format_day
 from heliograph.units import DAY_US
 from heliograph_collector.aggregate.disclosure import find_instant
 from heliograph_collector.http.api import parameters
 from heliograph_collector.http.api.parameter_types import choice_parameter
-from heliograph_collector.http.api.parameters import QueryValues, parse, write_time
+from heliograph_collector.http.api.parameters import QueryValues, parse
 from heliograph_collector.http.backend import Feed, list_public
+from heliograph_collector.http.day_range import DEFAULT_DAYS, MAX_DAYS
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.problem import Problem, bad_parameter, unknown_name
@@ -28,11 +30,9 @@ from heliograph_collector.model.published.status import AggregationDocument, Agg
 from heliograph_collector.store.aggregation import AXES, GRAINS, AggregationQuery, AggregationRow
 
 COUNT_NAMES = ("anomaly_count", "confirmed_count", "failure_count", "ok_count", "measurement_count")
-MAX_DAYS = 1_100
 CSV = "text/csv"
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _MAX_AGE_S = 60
-_DEFAULT_DAYS = 30
 _MAX_WAITING = 16  # queries that may wait: each is costly, so one runs at a time
 _EXPERIMENTS_BY_TEST = {
     entry.ooni_test: entry.name for entry in REGISTRY.values() if entry.ooni_test
@@ -120,9 +120,7 @@ def build_query(
 ) -> AggregationQuery:
     """Build the query, widened to whole days. Raises Problem."""
     until_us = -(-values.get(parameters.UNTIL_DAY, now_us + 1) // DAY_US) * DAY_US
-    since_us = (
-        values.get(parameters.SINCE_DAY, until_us - _DEFAULT_DAYS * DAY_US) // DAY_US * DAY_US
-    )
+    since_us = values.get(parameters.SINCE_DAY, until_us - DEFAULT_DAYS * DAY_US) // DAY_US * DAY_US
     _check_span(since_us, until_us)
     test_names = values.get(parameters.TEST_NAME, ())
     return AggregationQuery(
@@ -145,11 +143,11 @@ def build_query(
 def _check_span(since_us: int, until_us: int) -> None:
     if since_us >= until_us:
         detail = "The parameter since must be before until (which is tomorrow when not given)."
-        allowed = f"a day before {write_time(until_us)[:10]}"
+        allowed = f"a day before {format_day(until_us)}"
         raise bad_parameter("since", detail, allowed)
     if until_us - since_us > MAX_DAYS * DAY_US:
         detail = f"That is more than {MAX_DAYS} days; ask for a shorter time."
-        allowed = f"{write_time(until_us - MAX_DAYS * DAY_US)[:10]} or later"
+        allowed = f"{format_day(until_us - MAX_DAYS * DAY_US)} or later"
         raise bad_parameter("since", detail, allowed)
 
 

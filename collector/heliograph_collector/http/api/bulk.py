@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import web
 
 from heliograph.units import DAY_US, HOUR_US
-from heliograph_collector.aggregate.disclosure import BIN_S
+from heliograph_collector.aggregate.disclosure import BIN_S, BIN_US
 from heliograph_collector.http.api.measurements import build_document
 from heliograph_collector.http.api.ooni_document import OoniMeasurement
 from heliograph_collector.http.api.parameters import COUNTRY, parse
@@ -40,7 +40,6 @@ DAY_PATTERN = "^20[1-9][0-9]-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
 _GRACE_US = HOUR_US // 2  # after the day's end, as the daily files of cells; late data still come
 _PAGE_SIZE = 500  # measurements in memory at once, about 5 MB; the store's own limit
 _WRITE_TIMEOUT_S = 60.0  # for a partner that does not read
-_BIN_US = BIN_S * 1_000_000
 
 _Place = tuple[str, int, str, str, int]  # country, ASN, access, service, start of the bin
 
@@ -178,7 +177,7 @@ async def _stream(request: web.Request, pieces: AsyncGenerator[bytes, None]) -> 
 
 
 def _find_bin(record: ReceivedMeasurement) -> int:
-    return record.started_us // _BIN_US * _BIN_US
+    return record.started_us // BIN_US * BIN_US
 
 
 def _find_place(record: ReceivedMeasurement) -> _Place | None:

@@ -5,11 +5,12 @@ from operator import attrgetter
 
 from aiohttp import web
 
+from heliograph.timestamps import format_time
 from heliograph.units import DAY_US, SECOND_US
-from heliograph_collector.aggregate.disclosure import BIN_S, find_instant
+from heliograph_collector.aggregate.disclosure import BIN_US, find_instant
 from heliograph_collector.http import labels
 from heliograph_collector.http.anonymity import format_band
-from heliograph_collector.http.api.parameters import COUNTRY, SINCE, UNTIL, parse, write_time
+from heliograph_collector.http.api.parameters import COUNTRY, SINCE, UNTIL, parse
 from heliograph_collector.http.api.status import format_total
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import respond_json
@@ -60,9 +61,9 @@ class CoverageApi:
         ]
         gaps = list_gaps(blind_times, country, shown_countries if snapshot.k > 1 else None)
         document = BlindnessDocument(
-            at=write_time(now_us),
-            since=write_time(since_us),
-            until=write_time(until_us),
+            at=format_time(now_us),
+            since=format_time(since_us),
+            until=format_time(until_us),
             k_anonymity=snapshot.k,
             license=self._feed.publisher.license,
             blind=tuple(gaps[-MAX_GAPS:]),
@@ -78,7 +79,7 @@ def check_span(since_us: int, until_us: int) -> None:
         raise bad_parameter(
             "since",
             "The parameter since must be before until, by a year at most.",
-            f"a time in the 366 days before {write_time(until_us)}",
+            f"a time in the 366 days before {format_time(until_us)}",
         )
 
 
@@ -92,7 +93,7 @@ def list_public_gaps(
     """
     if snapshot.k <= 1:
         return list(blind_times)
-    step_us = BIN_S * SECOND_US
+    step_us = BIN_US
     ended_us = find_instant(snapshot.at_us, snapshot.k) // step_us * step_us
     return [b for b in blind_times if not is_of_few(b, snapshot.k)] + [
         BlindTime(
@@ -134,10 +135,10 @@ def build_gap(blind: BlindTime) -> GapDocument:
     The exact time may be that at which one vantage connected or disconnected.
     """
     return GapDocument(
-        since=write_time(blind.since_us // SECOND_US * SECOND_US),
+        since=format_time(blind.since_us // SECOND_US * SECOND_US),
         until=None
         if blind.until_us is None
-        else write_time(-(-blind.until_us // SECOND_US) * SECOND_US),
+        else format_time(-(-blind.until_us // SECOND_US) * SECOND_US),
         because=blind.reason,
         sentence=labels.GAP_REASONS.get(blind.reason, blind.reason.replace("_", " ")),
         country=blind.country,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
+from heliograph.timestamps import format_time
 from heliograph_collector.http import labels
 from heliograph_collector.http.api.aggregation import quote_formula
 from heliograph_collector.http.api.parameter_types import choice_parameter
@@ -19,7 +20,6 @@ from heliograph_collector.http.api.parameters import (
     SERVICE,
     QueryValues,
     parse,
-    write_time,
 )
 from heliograph_collector.http.backend import Feed, NetworkNamer
 from heliograph_collector.http.charts.timeline_rows import iter_runs
@@ -101,13 +101,13 @@ def build_history(view: HistoryView, license_name: str, names: NetworkNamer) -> 
     first_us = view.history.first_us
     last_us = view.history.last_us
     return HistoryDocument(
-        since=write_time(view.days.since_us),
-        until=write_time(view.days.until_us),
+        since=format_time(view.days.since_us),
+        until=format_time(view.days.until_us),
         bin_s=view.days.bin_s,
         k_anonymity=view.k,
         license=license_name,
-        first_day=None if first_us is None else write_time(first_us),
-        last_day=None if last_us is None else write_time(last_us),
+        first_day=None if first_us is None else format_time(first_us),
+        last_day=None if last_us is None else format_time(last_us),
         rows=tuple(
             _build_row(track, view, names) for track in build_tracks(view.history.rows, view.days)
         ),
@@ -129,8 +129,8 @@ def _build_row(track: Track, view: HistoryView, names: NetworkNamer) -> HistoryR
         method=track.method,
         runs=tuple(
             HistoryRunDocument(
-                since=write_time(starts[first]),
-                until=write_time(starts[after - 1] + starts.step),
+                since=format_time(starts[first]),
+                until=format_time(starts[after - 1] + starts.step),
                 state=mark.value,
                 share=round(share, 2),
             )

@@ -10,17 +10,12 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
+from heliograph.timestamps import format_time
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.http.api.aggregation import quote_formula
 from heliograph_collector.http.api.coverage import check_span
 from heliograph_collector.http.api.history import CSV, FORMAT
-from heliograph_collector.http.api.parameters import (
-    COUNTRY,
-    FIRST_DAY,
-    LAST_DAY,
-    parse,
-    write_time,
-)
+from heliograph_collector.http.api.parameters import COUNTRY, FIRST_DAY, LAST_DAY, parse
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.model.imported import (
@@ -56,8 +51,8 @@ class ImportedApi:
         if values.get(FORMAT) == "csv":
             return respond_text(request, _format_csv(cells), CSV, max_age_s=_MAX_AGE_S)
         document = ImportedDocument(
-            since=write_time(since_us),
-            until=write_time(until_us),
+            since=format_time(since_us),
+            until=format_time(until_us),
             sources=tuple(
                 ImportSourceDocument(
                     id=id_,
@@ -81,13 +76,13 @@ def build_cell(cell: ImportedCell) -> ImportedCellDocument:
         asn=cell.asn,
         test_name=cell.test,
         target=cell.target,
-        start=write_time(cell.start_us),
+        start=format_time(cell.start_us),
         reachable=cell.reachable,
         partial=cell.partial,
         blocked=cell.blocked,
         down=cell.down,
         unknown=cell.unknown,
-        newest=write_time(cell.newest_us),
+        newest=format_time(cell.newest_us),
         lag_s=cell.lag_us // SECOND_US,
     )
 

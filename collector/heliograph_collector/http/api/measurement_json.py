@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import UNSET
 
 from heliograph.observation import Observation, Summary
-from heliograph_collector.http.api.parameters import write_time
+from heliograph.timestamps import format_time
 from heliograph_collector.model.published.measurement import (
     MeasurementDocument,
     ObservationDocument,
@@ -21,8 +21,8 @@ def build_document(record: ReceivedMeasurement, verdicts: Sequence[Verdict]) -> 
     return MeasurementDocument(
         id=record.id,
         sequence=measurement.sequence,
-        started=write_time(record.started_us),
-        received=write_time(record.received_us),
+        started=format_time(record.started_us),
+        received=format_time(record.received_us),
         runtime_s=measurement.runtime_us / 1e6,
         role=record.role,
         vantage=VantageDocument(

@@ -136,7 +136,7 @@ LIST_PARAMETERS = (
     LIMIT,
 )
 ITEM_PARAMETERS = (FORMAT,)
-_ID = re.compile("[0-9a-f]{32}")
+ID_PATTERN = re.compile("[0-9a-f]{32}")
 
 
 class MeasurementApi:
@@ -167,7 +167,7 @@ class MeasurementApi:
         await self._operator.require(request)
         values = parse(request.query, ITEM_PARAMETERS)
         id_ = request.match_info["id"]
-        judged = await self._feed.measurement(id_) if _ID.fullmatch(id_) else None
+        judged = await self._feed.measurement(id_) if ID_PATTERN.fullmatch(id_) else None
         if judged is None:
             raise Problem(
                 404,

@@ -1,7 +1,6 @@
 """Query parameters: one declaration serves parser, errors and documentation."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import TypeVar, cast, overload
 
 from multidict import MultiMapping
@@ -36,7 +35,6 @@ from heliograph_collector.http.labels import KINDS
 from heliograph_collector.http.problem import Problem, bad_parameter
 from heliograph_collector.model.records import VerdictState
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _T = TypeVar("_T")
 
 
@@ -100,12 +98,6 @@ def _refuse_value(name: str, problem: str, allowed: str) -> Problem:
 
 def _clip_value(value: str) -> str:
     return ascii(value[:64])
-
-
-def write_time(timestamp_us: int) -> str:
-    """Format a time as RFC 3339 in UTC, with fractions only if needed."""
-    formatted = (_EPOCH + timedelta(microseconds=timestamp_us)).isoformat()
-    return formatted.removesuffix("+00:00") + "Z"
 
 
 COUNTRY = CountryParameter(

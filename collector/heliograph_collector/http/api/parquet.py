@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heliograph.durable_file import move_file
+from heliograph.timestamps import format_day
 from heliograph_collector.http.anonymity import band_floor
-from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import DEFAULT_LICENSE
 from heliograph_collector.model.published.files import ColumnDescription, DictionaryDocument
 from heliograph_collector.model.records import Cell, VerdictState
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq  # type: ignore[import-untyped] # it ships no types
 
 SCHEMA = 2  # increases when a column changes; new columns come last
-BIN_S = 300
 _SORT_KEY = attrgetter("country", "service", "region", "asn", "access", "start_us")
 _COUNT = "the least number of its band (0, 5, 10, 20, 50; exact where k_anonymity is 1)"
 
@@ -173,7 +172,7 @@ class DayFile:
         self._path = path
         self._k = k
         self._partial_path = path.with_name(path.name + ".new")
-        self._schema = build_schema(write_time(day_us)[:10], k, license_name)
+        self._schema = build_schema(format_day(day_us), k, license_name)
         self._writer: pq.ParquetWriter | None = None
         self._rows = 0
 

@@ -9,10 +9,9 @@ from msgspec.structs import asdict
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from heliograph.observation import Link
-from heliograph.timestamps import format_second
+from heliograph.timestamps import format_second, format_time
 from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.http.anonymity import band_floor, format_band
-from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import DEFAULT_LICENSE, Feed
 from heliograph_collector.http.basic_auth import OperatorAuth
 from heliograph_collector.http.headers import answer_json
@@ -61,7 +60,7 @@ def build_coverage(snapshot: Snapshot) -> CoverageDocument:
         groups=len(snapshot.columns),
         controls=snapshot_coverage.agents.controls,
         blind=tuple(
-            UnmeasuredTime(write_time(since_us), write_time(until_us))
+            UnmeasuredTime(format_time(since_us), format_time(until_us))
             for since_us, until_us in snapshot_coverage.gaps
         ),
     )
@@ -123,7 +122,7 @@ def _build_reading(reading: ServiceReading, k: int) -> ReadingDocument:
         ),
         layer=cell.layer,
         method="" if cell.state is VerdictState.PARTIAL else cell.method,
-        start=write_time(cell.start_us),
+        start=format_time(cell.start_us),
         since=_build_bracket(reading.since),
         functions=list_functions(cell) or UNSET,
     )
@@ -132,14 +131,14 @@ def _build_reading(reading: ServiceReading, k: int) -> ReadingDocument:
 def _build_bracket(since: ChangeBracket | None) -> ChangeBracketDocument | None:
     if since is None:
         return None
-    earliest = None if since.earliest_us is None else write_time(since.earliest_us)
-    return ChangeBracketDocument(earliest, write_time(since.latest_us))
+    earliest = None if since.earliest_us is None else format_time(since.earliest_us)
+    return ChangeBracketDocument(earliest, format_time(since.latest_us))
 
 
 def build_row(cell: Cell, k: int) -> CellDocument:
     """Build one bin of a timeline."""
     return CellDocument(
-        start=write_time(cell.start_us),
+        start=format_time(cell.start_us),
         vantages=band_floor(cell.vantages, k),
         reachable=band_floor(cell.reachable, k),
         blocked=band_floor(cell.blocked, k),

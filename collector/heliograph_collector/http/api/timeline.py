@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from heliograph.timestamps import format_time
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.aggregate.query_cache import StaleWhileRevalidate, Ttl
 from heliograph_collector.http.api import status
@@ -19,7 +20,6 @@ from heliograph_collector.http.api.parameters import (
     UNTIL,
     QueryValues,
     parse,
-    write_time,
 )
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.cell_queries import query_series
@@ -117,8 +117,8 @@ class TimelineApi:
             await self._known_networks.require(scope_filter.asn)
         k = self._feed.k_anonymity
         return TimelineDocument(
-            since=write_time(since_us),
-            until=write_time(until_us),
+            since=format_time(since_us),
+            until=format_time(until_us),
             bin_s=bin_s,
             k_anonymity=k,
             license=self._feed.publisher.license,
@@ -147,7 +147,7 @@ def parse_span(values: QueryValues, now_us: int) -> tuple[int, int, int]:
         raise bad_parameter(
             "since",
             "The parameter since must be before until (which is now when not given).",
-            f"a time before {write_time(until)}",
+            f"a time before {format_time(until)}",
         )
     first = since // width * width
     last = -(-until // width) * width

@@ -6,9 +6,9 @@ from hashlib import sha256
 
 from markupsafe import Markup
 
+from heliograph.timestamps import format_time
 from heliograph.units import HOUR_US
 from heliograph_collector.http import i18n, labels
-from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.snapshot import NetworkGroup
 from heliograph_collector.model.records import VerdictState
@@ -95,7 +95,7 @@ def draw_axis(starts: range, t: Locale) -> Markup:
 
 def format_clock(us: int) -> str:
     """Format a time such as "13:05"."""
-    return write_time(us)[11:16]
+    return format_time(us)[11:16]
 
 
 def _format_label(us: int, starts: range, t: Locale) -> str:

@@ -8,12 +8,11 @@ from operator import attrgetter
 from markupsafe import Markup
 
 from heliograph.observation import Link
-from heliograph.timestamps import format_second
+from heliograph.timestamps import format_second, format_time
 from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.aggregate.cell_state import list_functions
-from heliograph_collector.aggregate.disclosure import FINE_FACTOR
+from heliograph_collector.aggregate.disclosure import BIN_US, FINE_FACTOR
 from heliograph_collector.http import i18n, labels
-from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.charts import sparkline, timeline_rows
 from heliograph_collector.http.dark_places import DarkPlaces, locate
@@ -46,13 +45,13 @@ from heliograph_collector.http.pages.silent_share import SilentShare
 from heliograph_collector.http.pages.state_rows import RowGroup, StateRow, build_row
 from heliograph_collector.http.pages.subject_page import network_path, service_path
 from heliograph_collector.http.pages.world_page import allow_breaks
-from heliograph_collector.http.snapshot import BIN_S, FRESH_BINS, NetworkGroup, Snapshot
+from heliograph_collector.http.snapshot import FRESH_BINS, NetworkGroup, Snapshot
 from heliograph_collector.http.templates import render_template
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import Cell, VerdictState
 
 DEFAULT_WINDOW = "day"
-_YOUNG_BIN_US = FRESH_BINS * BIN_S * 1_000_000  # for this long the status includes older votes
+_YOUNG_BIN_US = FRESH_BINS * BIN_US  # for this long the status includes older votes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +184,7 @@ def _list_hours(
     return [
         (
             i18n.format_clock(t.lang, i18n.to_datetime(end_us - HOUR_US)),
-            f"{_page_path(view.country, 'hour')}&until={write_time(end_us)}",
+            f"{_page_path(view.country, 'hour')}&until={format_time(end_us)}",
             end_us == view.window.until_us,
         )
         for end_us in list_hours(view.window, starts, at_us)

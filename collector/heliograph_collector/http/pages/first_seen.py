@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from heliograph.timestamps import format_time
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.http import i18n, labels
-from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import Publisher
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import parse_us
@@ -112,7 +112,7 @@ def _list_outages(
         yield FirstSeenRow(
             source=REPORTERS.get(outage.source, outage.source),
             subject=f"{outage.signal} · {_name_place(outage, t)}",
-            start=incident_text.format_timestamp(write_time(outage.since_us), t),
+            start=incident_text.format_timestamp(format_time(outage.since_us), t),
             comparison=_compare(outage.since_us, earliest_us, latest_us, t),
             delay=t("first.read", time=_format_time(outage.read_us - outage.since_us, t)),
             license=outage.attribution,

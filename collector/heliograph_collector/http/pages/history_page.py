@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from urllib.parse import urlencode
 
+from heliograph.timestamps import format_time
 from heliograph.units import DAY_US
 from heliograph_collector.http import i18n, labels
-from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.charts import timeline_rows
 from heliograph_collector.http.charts.history_chart import ChartRow, HistoryChart, list_legend
@@ -233,8 +233,8 @@ def _imported_parameters(view: HistoryView) -> dict[str, str]:
     country = view.subject.filters.get("country")
     return {
         **({"country": country} if country else {}),
-        "since": write_time(view.days.since_us),
-        "until": write_time(view.days.until_us),
+        "since": format_time(view.days.since_us),
+        "until": format_time(view.days.until_us),
     }
 
 

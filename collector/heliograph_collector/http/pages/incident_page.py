@@ -6,10 +6,9 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from heliograph.timestamps import format_second
+from heliograph.timestamps import format_second, format_time
 from heliograph_collector.aggregate.disclosure import FINE_FACTOR
 from heliograph_collector.http import i18n, labels
-from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import Publisher
 from heliograph_collector.http.charts import episode_chart, incident_chart
 from heliograph_collector.http.charts.incident_chart import ChartView
@@ -124,7 +123,7 @@ def render_incident(
         k=timeline_data.k,
         key=page_context.public_key,
         base=page_context.base_url,
-        as_of=incident_text.format_timestamp(write_time(page_context.now_us), t),
+        as_of=incident_text.format_timestamp(format_time(page_context.now_us), t),
         at=format_second(page_context.now_us),
         assets=assets,
         contact=format_contact(page_context.publisher.contact),
@@ -180,7 +179,7 @@ def render_embed(
         picture=drawn,
         charted=incident_chart.has_votes(timeline_data.rows),
         legend=list_legend(incident, drawn, t),
-        as_of=incident_text.format_timestamp(write_time(page_context.now_us), t),
+        as_of=incident_text.format_timestamp(format_time(page_context.now_us), t),
         assets=assets,
     )
 
@@ -234,7 +233,10 @@ def _list_zooms(
     start = (t("incident.by_minute"), f"{path}?bin=1m")
     if first != last:
         start = (t("incident.start_by_minute"), start[1])
-    end = (t("incident.end_by_minute"), f"{path}?bin=1m&until={write_time(last.until_us)}")
+    end = (
+        t("incident.end_by_minute"),
+        f"{path}?bin=1m&until={format_time(last.until_us)}",
+    )
     if not timeline_data.is_by_minute:
         most = max((row.vantages for row in timeline_data.rows), default=0)
         minutes = [start] if first == last else [start, end]
@@ -247,8 +249,8 @@ def _list_zooms(
 def _timeline_path(incident: IncidentSummary, frame: ChartView) -> str:
     query = {
         **incident_chart.timeline_filter(incident).keywords(),
-        "since": write_time(frame.since_us),
-        "until": write_time(frame.until_us),
+        "since": format_time(frame.since_us),
+        "until": format_time(frame.until_us),
         "bin": frame.bin_s,
     }
     return f"/api/v1/timeline?{urlencode(query)}"

@@ -24,10 +24,10 @@ from heliograph_collector.http.pages.recent_incidents import (
 from heliograph_collector.http.pages.world_page import ServiceCell, build_cell, build_head
 from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Snapshot, Withheld
 from heliograph_collector.http.templates import render_template
+from heliograph_collector.model.history import TROUBLE_MARKS
 
 MAX_ROWS = 120  # of one page: more are counted, the worst are shown; assumed
 _BEST_LAST = ("reachable", "nothing")  # after every trouble and doubt
-_WORST_FIRST = ("silent", "blocked", "down", "partial")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,9 +294,9 @@ def _rank_row(row: SubjectRow) -> tuple[int, str]:
 
 def _rank_state(state: str) -> int:
     """Rank the classes of cells, the worst lowest; an unlisted one is a doubt."""
-    if state in _WORST_FIRST:
-        return _WORST_FIRST.index(state)
-    doubt = len(_WORST_FIRST)
+    if state in TROUBLE_MARKS:
+        return TROUBLE_MARKS.index(state)
+    doubt = len(TROUBLE_MARKS)
     return doubt + 1 + _BEST_LAST.index(state) if state in _BEST_LAST else doubt
 
 

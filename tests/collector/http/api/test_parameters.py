@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import MultiDict
 
+from heliograph.timestamps import format_time
 from heliograph_collector.http.api import parameters
 from heliograph_collector.http.api.parameter_types import read_time
 from heliograph_collector.http.api.parameters import QueryValues
@@ -84,7 +85,7 @@ def test_whatever_is_given_is_read_or_refused(name: str, text: str) -> None:
 
 @given(st.integers(1_262_304_000_000_000, 4_102_444_800_000_000))
 def test_times_are_written_as_they_are_read(us: int) -> None:
-    assert read_time(parameters.write_time(us)) == us
+    assert read_time(format_time(us)) == us
 
 
 def test_a_span_is_aligned_outward_and_a_day_long_by_itself() -> None:
