@@ -127,7 +127,7 @@ async def wait_for_progress(senders: list[Sender]) -> None:
 
 
 async def find_leader(journal: JetStreamJournal) -> int:
-    info = await journal._connection.ask(journal._connection.js.stream_info, "j")
+    info = await journal.connection.ask(journal.connection.js.stream_info, "j")
     assert info.cluster is not None
     return int(str(info.cluster.leader).removeprefix("n"))
 
@@ -187,7 +187,7 @@ async def test_without_a_quorum_nothing_is_acknowledged(
         for _ in range(2):
             with pytest.raises(JournalBusyError, match=r"quorum|be reached"):
                 await journal.append([LOST], deadline_s=1)
-        journal._connection.patience_s = 1.0
+        journal.connection.patience_s = 1.0
         with pytest.raises(JournalBusyError):
             await journal.mark_alive(1)
         assert journal.position == 1

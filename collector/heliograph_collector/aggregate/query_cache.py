@@ -13,13 +13,12 @@ from collections.abc import (
     Collection,
     Hashable,
     Iterator,
-    Mapping,
     Sequence,
 )
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar, Unpack
+from typing import Generic, Protocol, TypeVar, Unpack, cast
 
 from heliograph.clock import Clock
 from heliograph.units import DAY_US, HOUR_US
@@ -32,17 +31,16 @@ from heliograph_collector.aggregate.disclosure import (
 from heliograph_collector.aggregate.rollup import fill_bins, roll_up_bins
 from heliograph_collector.aggregate.vote_counts import count_verdicts
 from heliograph_collector.aggregate.wider_scopes import widen_silences
+from heliograph_collector.model.filters import PlaceFilter
 from heliograph_collector.model.records import Cell, Count, SilenceCount
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 from heliograph_collector.store.heard_votes import VerdictRow, select_many
 from heliograph_collector.store.losses import Losses
-from heliograph_collector.store.queries import PlaceFilter
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
-_Filters = Mapping[str, Any]  # of a `PlaceFilter`
 _MAX_STALE = 64  # keys that wait for a refresh; assumed
 _COST_FACTOR = 5  # to limit load, fresh for at least 5 times the time that it took to compute
 
@@ -244,7 +242,7 @@ class _DayQuery:
     until_us: int
     bin_s: int
     merged_fields: tuple[str, ...]
-    filters: tuple[tuple[str, Any], ...]
+    filters: tuple[tuple[str, object], ...]  # the items of a `PlaceFilter`
 
     def widen(self) -> "_DayQuery":
         """Return the question about whole five minutes, which the same page may ask next."""
@@ -271,9 +269,9 @@ class _LastAnswer(Generic[_T]):
         self._clock = clock
         self._ask = ask
         self._most = most
-        self._last: tuple[_DayQuery, _Filters, int, _T | None] | None = None  # when: monotonic
+        self._last: tuple[_DayQuery, PlaceFilter, int, _T | None] | None = None  # when: monotonic
 
-    async def get(self, query: _DayQuery, filters: _Filters) -> _T | None:
+    async def get(self, query: _DayQuery, filters: PlaceFilter) -> _T | None:
         """Return what is to be counted here; None for too much. Raises StoreError."""
         if self._last is not None:
             known, known_filters, read_us, value = self._last
@@ -341,16 +339,17 @@ class CellQueryCache:
         return _SETTLED_TTL if is_settled else _CURRENT_TTL
 
     async def _query_cells(self, query: _DayQuery) -> Sequence[Cell]:
-        filters = dict(query.filters)
+        filters = cast("PlaceFilter", dict(query.filters))
         if self._k > 1:
             filters["received_before_us"] = find_instant(self._clock.wall_us(), self._k)
         async with self._query_lock:
             counts = await self._read_counts(query, filters)
-            places = {name: value for name, value in filters.items() if name != "service"}
-            silences = await self._read_silences(query, places)
+            place_filters = filters.copy()
+            place_filters.pop("service", None)
+            silences = await self._read_silences(query, place_filters)
             return await asyncio.to_thread(_roll_up, counts, silences, query)
 
-    async def _read_counts(self, query: _DayQuery, filters: _Filters) -> Sequence[Count]:
+    async def _read_counts(self, query: _DayQuery, filters: PlaceFilter) -> Sequence[Count]:
         """Count few verdicts here, and have the engine count many."""
         verdicts = await self._verdicts.get(query, filters)
         if verdicts is not None:
@@ -358,7 +357,9 @@ class CellQueryCache:
         window = (query.since_us, query.until_us, query.bin_s)
         return await self._store.counts(*window, wider=query.merged_fields, **filters)
 
-    async def _read_silences(self, query: _DayQuery, filters: _Filters) -> Sequence[SilenceCount]:
+    async def _read_silences(
+        self, query: _DayQuery, filters: PlaceFilter
+    ) -> Sequence[SilenceCount]:
         """Count few losses here, and have the engine count many."""
         losses = await self._losses.get(query, filters)
         window = (query.since_us, query.until_us, query.bin_s)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, Unpack
 
 from prometheus_client import CollectorRegistry
 
@@ -17,7 +17,7 @@ from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.entrances import BlockedEntrance
-from heliograph_collector.model.filters import MeasurementFilter
+from heliograph_collector.model.filters import MeasurementFilter, PlaceFilter
 from heliograph_collector.model.history import BlockingNetwork, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedHistory
 from heliograph_collector.model.judgement import MeasurementPage
@@ -205,11 +205,11 @@ class Feed(Protocol):
     network_names: NetworkNamer
 
     async def votes(
-        self, since_us: int, until_us: int, bin_s: int, **filters: Any
+        self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
     ) -> Sequence[Vote]: ...
 
     async def silences(
-        self, since_us: int, until_us: int, bin_s: int, **filters: Any
+        self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
     ) -> Sequence[SilenceCount]: ...
 
     async def wide(
@@ -220,7 +220,7 @@ class Feed(Protocol):
         *,
         wider: Collection[str],
         empty: bool = True,
-        **filters: Any,
+        **filters: Unpack[PlaceFilter],
     ) -> Sequence[Cell]:
         """Return cells merged over the place and service fields in `wider`."""
         ...

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, Unpack
 
 from heliograph.clock import Clock
 from heliograph.units import HOUR_US
@@ -16,7 +16,7 @@ from heliograph_collector.http.measurement_view import (
 )
 from heliograph_collector.incidents.incident import tested_service
 from heliograph_collector.incidents.published.incident import IncidentSummary
-from heliograph_collector.model.filters import MeasurementFilter
+from heliograph_collector.model.filters import MeasurementFilter, PlaceFilter
 from heliograph_collector.model.judgement import MeasurementPage
 from heliograph_collector.model.records import (
     SilenceCount,
@@ -66,10 +66,10 @@ class EvidenceSource(Protocol):
     clock: Clock
 
     async def votes(
-        self, since_us: int, until_us: int, bin_s: int, **filters: Any
+        self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
     ) -> Sequence[Vote]: ...
     async def silences(
-        self, since_us: int, until_us: int, bin_s: int, **filters: Any
+        self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
     ) -> Sequence[SilenceCount]: ...
     async def measurements(
         self, filters: MeasurementFilter, cursor: str, limit: int

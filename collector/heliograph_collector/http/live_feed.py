@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import msgspec
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
@@ -41,7 +41,7 @@ from heliograph_collector.http.live_ports import (
 )
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.model.entrances import BlockedEntrance
-from heliograph_collector.model.filters import MeasurementFilter
+from heliograph_collector.model.filters import MeasurementFilter, PlaceFilter
 from heliograph_collector.model.history import BlockingNetwork, CellHistory, HistoryFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedHistory
 from heliograph_collector.model.judgement import MeasurementPage
@@ -165,13 +165,15 @@ class LiveFeed(Feed):
             return [self._start_problem or "The store is starting."]
         return [problem for part in self._parts for problem in part.problems()]
 
-    async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
+    async def votes(
+        self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
+    ) -> list[Vote]:
         return await self._open_store(until_us).votes(
             since_us, until_us, bin_s, **filters, received_before_us=self._last_instant()
         )
 
     async def silences(
-        self, since_us: int, until_us: int, bin_s: int, **filters: Any
+        self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
     ) -> list[SilenceCount]:
         return await self._open_store(until_us).silences(
             since_us, until_us, bin_s, **filters, received_before_us=self._last_instant()
@@ -185,7 +187,7 @@ class LiveFeed(Feed):
         *,
         wider: Collection[str],
         empty: bool = True,
-        **filters: Any,
+        **filters: Unpack[PlaceFilter],
     ) -> list[Cell]:
         self._open_store(until_us)
         return await self.cell_queries.cells(
@@ -298,11 +300,13 @@ class LiveEvidence:
         self._store = store
         self._feed = feed
 
-    async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
+    async def votes(
+        self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
+    ) -> list[Vote]:
         return await self._store.votes(since_us, until_us, bin_s, **filters)
 
     async def silences(
-        self, since_us: int, until_us: int, bin_s: int, **filters: Any
+        self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
     ) -> list[SilenceCount]:
         return await self._store.silences(since_us, until_us, bin_s, **filters)
 

@@ -1,6 +1,7 @@
 """Filters of stored measurements and cells."""
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,3 +33,14 @@ class CellFilter:
     asn: int | None = None
     access: str | None = None
     service: str = ""  # "" matches every service
+
+
+class PlaceFilter(TypedDict, total=False):
+    """Conditions on place, service and arrival; a missing one, or None, selects all."""
+
+    country: str | None
+    region: str | None
+    asn: int | None
+    access: str | None
+    service: str | None
+    received_before_us: int | None  # what arrived later is not seen

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import combinations
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+from heliograph_collector.model.filters import PlaceFilter
 from heliograph_collector.model.signals import VantageLocation
 
 
@@ -105,13 +106,11 @@ class ScopeFilter:
     access: str | None = None
     service: str | None = None
 
-    def keywords(self) -> dict[str, str | int]:
+    def keywords(self) -> PlaceFilter:
         """Return the fields that are not None, for the queries of the store."""
-        return {
-            field.name: value
-            for field in fields(self)
-            if (value := getattr(self, field.name)) is not None
-        }
+        names = [field.name for field in fields(self)]
+        values = {name: getattr(self, name) for name in names}
+        return cast("PlaceFilter", {n: value for n, value in values.items() if value is not None})
 
 
 class PlaceVotes(NamedTuple):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import date
 from functools import cache
 from operator import attrgetter
-from typing import Any, TypedDict, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -97,17 +97,6 @@ class WhereClause:
     @property
     def sql(self) -> str:
         return " AND ".join(self.conditions) or "1"
-
-
-class PlaceFilter(TypedDict, total=False):
-    """Conditions on place, service and arrival; a missing one, or None, selects all."""
-
-    country: str | None
-    region: str | None
-    asn: int | None
-    access: str | None
-    service: str | None
-    received_before_us: int | None  # what arrived later is not seen
 
 
 def filter_place(

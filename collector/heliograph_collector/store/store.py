@@ -9,7 +9,7 @@ from datetime import date
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-from heliograph_collector.model.filters import CellFilter, MeasurementFilter
+from heliograph_collector.model.filters import CellFilter, MeasurementFilter, PlaceFilter
 from heliograph_collector.model.judgement import Judgement, MeasurementPage
 from heliograph_collector.model.records import (
     Block,
@@ -49,7 +49,7 @@ from heliograph_collector.store.daily_totals import (
 from heliograph_collector.store.directory_lock import DirectoryInUseError
 from heliograph_collector.store.losses import Losses, read_losses, read_silences
 from heliograph_collector.store.page_ids import find_page_ids
-from heliograph_collector.store.queries import PlaceFilter, Query
+from heliograph_collector.store.queries import Query
 from heliograph_collector.store.retention import PARTITION_BY_TABLE, Retention, choose_retention
 from heliograph_collector.store.table_snapshot import StoreSnapshot, TableSnapshot, TableSummary
 from heliograph_collector.store.writers import BEGUN_MARK, DONE_MARK, BlockWriter, CellWriter

@@ -25,6 +25,7 @@ from heliograph_collector.store.journal.jetstream.connection import (
 )
 from heliograph_collector.store.journal.jetstream.follower import StreamFollower
 from heliograph_collector.store.journal.jetstream.journal import APPEND_S, JetStreamJournal
+from heliograph_collector.store.journal.jetstream.lease import require_permission
 from heliograph_collector.store.journal.jetstream.row_writer import LATE_S
 from heliograph_collector.store.journal.jetstream.sequence_ranges import SequenceRanges
 from heliograph_collector.store.journal.jetstream.streams import (
@@ -113,7 +114,7 @@ class HostJournal(JetStreamJournal):
 
     async def mark_alive(self, at_us: int) -> None:
         """Check that the servers answer; the leader marks the collector alive."""
-        await self._hold()
+        await require_permission(self._lease, self.connection)
         self._growth.advance(await self._reader.read_last_position())
 
     async def mark_expiry(self, at_us: int) -> None:

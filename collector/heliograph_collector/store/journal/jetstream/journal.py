@@ -5,7 +5,6 @@ bucket NAME-state holds what a restart needs beside them: the ranges of trimmed 
 (sequence_ranges.py), the alive mark and the expiry. NAME-lease says who owns the journal.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -22,7 +21,6 @@ from heliograph_collector.store.disk_errors import describe_os_error
 from heliograph_collector.store.journal.group_commit import JournalBusyError, JournalError
 from heliograph_collector.store.journal.jetstream.connection import (
     PATIENCE_S,
-    TRY_S,
     NatsConnection,
     ServerSettings,
 )
@@ -32,6 +30,7 @@ from heliograph_collector.store.journal.jetstream.lease import (
     AppendPermission,
     JournalLease,
     open_lease,
+    require_permission,
 )
 from heliograph_collector.store.journal.jetstream.row_reader import RecentRows, RowReader
 from heliograph_collector.store.journal.jetstream.row_trimmer import RowTrimmer
@@ -112,7 +111,6 @@ class JetStreamJournal:
         self.expiry_before_us = 0
         self.envelopes_kept_us = settings.kept_hours * HOUR_US
         self._growth = PositionWaiters(info.state.last_seq)
-        self._connection = connection
         self._lease = lease
         self.connection = connection
         self._subjects = subjects
@@ -171,7 +169,7 @@ class JetStreamJournal:
         """Return the arrivals that the servers got since a time. Raises JournalError."""
         since = datetime.fromtimestamp(since_us / 1_000_000, UTC)
         follower = StreamFollower(
-            self._connection, self._subjects.name, self._subjects.presence, since
+            self.connection, self._subjects.name, self._subjects.presence, since
         )
         entries = await follower.read_new()
         rows = (build_row(e.position, decode_message(e.position, e.content)) for e in entries)
@@ -183,12 +181,12 @@ class JetStreamJournal:
 
     async def mark_alive(self, at_us: int) -> None:
         """Record that the collector is alive, and learn of rows whose answers were lost."""
-        await self._hold()
+        await require_permission(self._lease, self.connection)
         await self._state.put_alive(at_us)
         self._growth.advance(await self._reader.read_last_position())
 
     async def mark_expiry(self, at_us: int) -> None:
-        await self._hold()
+        await require_permission(self._lease, self.connection)
         await self._state.put_expiry(at_us)
 
     async def trim(
@@ -246,18 +244,10 @@ class JetStreamJournal:
     def _is_trimmed(self, row: JournalRow) -> bool:
         return row.kind is RowKind.ENVELOPE and self._ranges.contains(row.agent, row.sequence)
 
-    async def _hold(self) -> None:
-        """Wait until the lease is held. Raises JournalError."""
-        try:
-            async with asyncio.timeout(TRY_S):
-                await self._lease.wait_until_held()
-        except TimeoutError:
-            raise self._connection.build_failure() from None
-
     async def _read_newest_us(self) -> int:
         try:
-            message = await self._connection.ask(
-                self._connection.js.get_msg, self._subjects.name, subject=">"
+            message = await self.connection.ask(
+                self.connection.js.get_msg, self._subjects.name, subject=">"
             )
         except nats.js.errors.NotFoundError:
             return 0

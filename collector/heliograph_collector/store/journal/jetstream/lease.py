@@ -24,7 +24,7 @@ from heliograph.clock import Clock
 from heliograph_collector.model.guarded_clock import BootClock
 from heliograph_collector.store.journal.group_commit import JournalBusyError, JournalError
 from heliograph_collector.store.journal.jetstream.bus import WRONG_LAST
-from heliograph_collector.store.journal.jetstream.connection import NatsConnection
+from heliograph_collector.store.journal.jetstream.connection import TRY_S, NatsConnection
 from heliograph_collector.store.journal.jetstream.lease_state import (
     FORGET_S,
     HeldLease,
@@ -51,6 +51,15 @@ class AppendPermission(Protocol):
     async def wait_until_held(self) -> None:
         """Wait until this process may append. Raises JournalError if it never may again."""
         ...
+
+
+async def require_permission(permission: AppendPermission, connection: NatsConnection) -> None:
+    """Wait for the time of one request until rows may be appended. Raises JournalError."""
+    try:
+        async with asyncio.timeout(TRY_S):
+            await permission.wait_until_held()
+    except TimeoutError:
+        raise connection.build_failure() from None
 
 
 class LeaseTakenError(JournalError):

@@ -23,9 +23,9 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.client import JetStreamContext
 
 from heliograph_collector.store.journal.group_commit import FencedError
-from heliograph_collector.store.journal.jetstream.connection import TRY_S, NatsConnection
+from heliograph_collector.store.journal.jetstream.connection import NatsConnection
 from heliograph_collector.store.journal.jetstream.host_register import HostRegister
-from heliograph_collector.store.journal.jetstream.lease import AppendPermission
+from heliograph_collector.store.journal.jetstream.lease import AppendPermission, require_permission
 from heliograph_collector.store.journal.jetstream.row_writer import RowWriter
 from heliograph_collector.store.journal.jetstream.sequence_ranges import SequenceRanges
 from heliograph_collector.store.journal.jetstream.stored_rows import (
@@ -87,7 +87,7 @@ class RowTrimmer:
                 break
             if old.sequences_by_agent:
                 await self._keep_sequences(old.sequences_by_agent)
-            await self._check_lease()
+            await require_permission(self._lease, self._connection)
             await self._connection.ask(
                 self._connection.js.purge_stream,
                 self._subjects.name,
@@ -116,20 +116,12 @@ class RowTrimmer:
         that all of them are kept.
         """
         for _ in range(_TRIES):
-            await self._check_lease()
+            await require_permission(self._lease, self._connection)
             try:
                 return await self._state.put_ranges(partition, self._ranges.dump(partition))
             except FencedError:
                 self._ranges.merge(await self._state.get_ranges(partition))
         raise self._connection.build_failure()
-
-    async def _check_lease(self) -> None:
-        """Wait until the lease is held. Raises JournalError."""
-        try:
-            async with asyncio.timeout(TRY_S):
-                await self._lease.wait_until_held()
-        except TimeoutError:
-            raise self._connection.build_failure() from None
 
     async def _drain_calls(self) -> None:
         """Wait until all calls of `append` ended that are in flight now."""
