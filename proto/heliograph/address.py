@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 # What a listener asks for to have each address of its machine, and where this machine reaches it.
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 replaced, not bound
+WILDCARD_HOSTS = frozenset(("0.0.0.0", "::", "*"))  # noqa: S104 agents cannot dial these
 # RFC 2544; tunnels and proxies on the vantage make up addresses of it.
 FAKE_NETWORK = ipaddress.ip_network("198.18.0.0/15")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")

@@ -76,7 +76,6 @@ REQUIRED_LIBRARIES = (
     "prometheus_client",
     "pyotp",
 )
-WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - agents cannot dial these
 
 
 class CommandError(Exception):
@@ -253,7 +252,7 @@ def parse_endpoint(address: str) -> str:
 
 def find_public_endpoint(config: "Config", requested: str | None = None) -> str:
     """Find the endpoint by option, settings or running `serve`. Raises CommandError."""
-    from heliograph.address import split_endpoint
+    from heliograph.address import WILDCARD_HOSTS, split_endpoint
     from heliograph_collector.config.endpoint_file import read_endpoint
 
     address = requested or config.endpoint or read_endpoint(config.data, "grpc") or config.grpc

@@ -11,7 +11,12 @@ from typing import Protocol
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from heliograph.address import enclosing_network, format_dial_address, split_endpoint
+from heliograph.address import (
+    WILDCARD_HOSTS,
+    enclosing_network,
+    format_dial_address,
+    split_endpoint,
+)
 from heliograph.clock import Clock
 from heliograph.observation import Link
 from heliograph.plan import Entrance, Plan
@@ -51,7 +56,6 @@ from heliograph_collector.http.rate_limit import LOCAL_ORIGIN
 from heliograph_collector.incidents.silence_search import find_silence
 
 _PULSE_US = 5_000_000  # interval at which constantly changing figures are published
-_WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - compared, to keep them out of invites
 
 
 class ConsoleSettings(Protocol):
@@ -246,7 +250,7 @@ class LiveConsoleBackend(ConsoleBackend):
         grpc = format_dial_address(split_endpoint(config.grpc)[0], self._sources.ingest.port)
         endpoint = config.endpoint or grpc
         bound_host = split_endpoint(config.endpoint or config.grpc)[0]
-        if bound_host in _WILDCARD_HOSTS:
+        if bound_host in WILDCARD_HOSTS:
             raise InvalidInputError(
                 f"Agents cannot dial {config.grpc}: set the key endpoint to what they dial, and "
                 "restart `serve`."

@@ -16,7 +16,7 @@ from typing import Any
 
 from heliograph.keys import agent_id
 
-_BUSY_TIMEOUT_S = 10.0
+BUSY_TIMEOUT_S = 10.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS agents (
   id BLOB PRIMARY KEY, public_key BLOB NOT NULL, role TEXT NOT NULL, version TEXT NOT NULL,
@@ -194,7 +194,7 @@ class Fleet:
         self._marked_changes = 0
         file = data / "fleet.db"
         self._db = sqlite3.connect(
-            file, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         try:
             file.chmod(0o600)

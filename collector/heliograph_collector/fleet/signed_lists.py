@@ -26,13 +26,12 @@ from google.protobuf.message import DecodeError
 from heliograph import keys
 from heliograph import trust_chain as c
 from heliograph.v1 import plan_pb2 as pb
-from heliograph_collector.fleet.registry import Fleet
+from heliograph_collector.fleet.registry import BUSY_TIMEOUT_S, Fleet
 from heliograph_collector.fleet.trust_chain import load_charters
 
 OWN = ""  # publisher of this collector's own lists
 MAX_BYTES = 32 << 20  # of one signed bundle; OONI's two lists have 0.3 MB
 MAX_PUBLISHERS = 8  # assumed
-BUSY_TIMEOUT_S = 10.0
 
 log = logging.getLogger("heliograph.lists")
 

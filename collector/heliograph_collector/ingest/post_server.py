@@ -44,6 +44,7 @@ from heliograph_collector.ingest.post_responders import (
     RequestResponder,
     SenderFinder,
 )
+from heliograph_collector.ingest.receiver import BUSY_RETRY_S
 from heliograph_collector.ingest.wasted_work import ConnectionWork, WastedWork, network_of
 from heliograph_collector.model.errors import PortTakenError
 
@@ -210,7 +211,6 @@ MAX_CONNECTIONS = 1_024  # each holds a TLS state and a partial request
 MAX_OPEN_POLLS = 4  # of one connection; four times as many in all before its session is proven
 MAX_OF_ONE_KEY = 4  # connections of one known agent; it opens one at a time
 BACKLOG = 512
-_BUSY_RETRY_S = 5
 _SLACK_S = 1.0  # for an answer to be read; assumed
 
 
@@ -376,7 +376,7 @@ class _ConnectionPool:
             async with asyncio.timeout(ANSWER_S):
                 response = await self._responder.respond(request, address_chain)
         except TimeoutError:
-            retry_receipt = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_RETRY_S)
+            retry_receipt = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=BUSY_RETRY_S)
             response = pb.SubmitResponse(receipt=retry_receipt)
         connection.is_useful = response.receipt.status != pb.STATUS_REJECTED
         connection.answer(format_reply(response))

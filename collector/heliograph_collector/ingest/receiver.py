@@ -26,7 +26,7 @@ from heliograph_collector.store.journal.journal import JournalError
 from heliograph_collector.store.journal.protocol import JournalProtocol
 
 # assumed, as is the next
-_BUSY_RETRY_S = 5
+BUSY_RETRY_S = 5
 _JOURNAL_RETRY_S = 15
 FIRST_FORKED = 2**62  # numbers of forked batches: the upper half of the journal's
 
@@ -85,7 +85,7 @@ class EnvelopeReceiver:
             self.stranger_wait_s(location)
             return self._count_receipt(carrier, _build_rejection(0, error.reason), error.reason)
         if self.slots.locked() and not is_known:
-            return self._count_receipt(carrier, _build_retry(0, _BUSY_RETRY_S), "busy")
+            return self._count_receipt(carrier, _build_retry(0, BUSY_RETRY_S), "busy")
         async with self.slots:
             receipt = await self.receive(
                 message, UNKNOWN_LOCATION if elsewhere else location, carrier, sender

@@ -44,6 +44,7 @@ from heliograph_collector.ingest.grpc.session import (
 from heliograph_collector.ingest.grpc.strangers import StrangerConnections
 from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable, DisconnectReason
 from heliograph_collector.ingest.rate_limits import WorkSlots
+from heliograph_collector.ingest.receiver import BUSY_RETRY_S
 from heliograph_collector.ingest.submit import EnvelopeResponder
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import JournalError
@@ -53,7 +54,6 @@ SubmitContext: TypeAlias = "grpc.aio.ServicerContext[pb.SubmitRequest, pb.Submit
 
 _MAX_VERSION_LENGTH = 64
 # assumed, as is the next
-_BUSY_RETRY_S = 5
 _FULL_RETRY_S = 60
 _ANSWER_TRIP_S = 1.0  # for an answer to travel; assumed
 _MAX_ROWS_PER_COMMIT = 500  # presence rows in one commit
@@ -107,7 +107,7 @@ class IntakeService(IntakeServicer):
         enrolments = receiver.metrics.enrolments
         location = self.locate_call(call_metadata.list_addresses(context))
         wait_s = (
-            _BUSY_RETRY_S
+            BUSY_RETRY_S
             if self._work_slots.is_full
             else receiver.enrolment_wait_s(location, request.token)
         )
@@ -130,7 +130,7 @@ class IntakeService(IntakeServicer):
             await context.abort(
                 grpc.StatusCode.UNAVAILABLE,
                 "late",
-                call_metadata.build_retry_metadata(_BUSY_RETRY_S),
+                call_metadata.build_retry_metadata(BUSY_RETRY_S),
             )
         enrolments.labels("enrolled").inc()
         return response
@@ -172,7 +172,7 @@ class IntakeService(IntakeServicer):
         self, request: pb.SubmitRequest, context: SubmitContext
     ) -> pb.SubmitResponse:
         """Answer one envelope with a receipt for any content; `retry` is a receipt too."""
-        receipt = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_RETRY_S)
+        receipt = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=BUSY_RETRY_S)
         retry_response = pb.SubmitResponse(receipt=receipt)
         is_known = self.find_sender(context) is not None
         slots = self._upload_slots if is_known else self._work_slots
@@ -206,7 +206,7 @@ class IntakeService(IntakeServicer):
             )
         if self.stall_monitor.lag_s > rate_limits.MAX_LAG_S:  # a late hello would only be repeated
             metrics.hellos.labels("busy").inc()
-            wait_s = self._rng.randint(_BUSY_RETRY_S, _FULL_RETRY_S)
+            wait_s = self._rng.randint(BUSY_RETRY_S, _FULL_RETRY_S)
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 "busy",
