@@ -9,6 +9,7 @@ import importlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -20,18 +21,15 @@ from heliograph.observation import Http, Tls
 from heliograph_agent.net.browser.relay import HOST, ObservingRelay
 from heliograph_agent.net.config import NetConfig
 from heliograph_agent.net.failure_mapping import StepError
-from heliograph_agent.net.http.html_text import extract_title, make_single_line
-from heliograph_agent.net.http.http1 import list_header_names
-from heliograph_agent.net.http.response_parser import decode_location
+from heliograph_agent.net.http.head_facts import KEPT_BODY_BYTES, describe_head
+from heliograph_agent.net.http.html_text import extract_title
 from heliograph_agent.net.step import FactSource, Step, StepFacts
 from heliograph_agent.net.tcp import read_segment_bytes
 from heliograph_agent.net.tls.fingerprint import add_shape
 from heliograph_agent.net.tls.step import UNSUPPORTED_ALERTS
 from heliograph_agent.net.trace import ByteStream, StepResult
 
-_MAX_HEADER = 2_048
 _MAX_HEAD = 262_144  # bytes of headers, as many as Chromium takes
-_KEPT = 65_536  # bytes of the body that are searched for a title
 _NO_SUCH_BROWSER = -2
 _VERIFY_FAILED = 60  # CURLE_PEER_FAILED_VERIFICATION
 # What curl says of a certificate (lib/vtls/openssl.c), and OpenSSL's words behind it.
@@ -128,14 +126,16 @@ class BrowserPage:
         version = head[0].rpartition(b"/")[2].decode("latin-1") if head else ""
         content_type = fields.get("content-type", "")
         is_read = self._is_read
-        return Http(
-            method="GET",
-            url=self._url[:_MAX_HEADER],
+        http = describe_head(
+            self._url,
             status=_read_status(head),
             version=version,
-            server=make_single_line(fields.get("server", ""), 200),
-            location=make_single_line(decode_location(fields.get("location", "")), _MAX_HEADER),
-            header_names=list_header_names(fields),
+            server=fields.get("server", ""),
+            location=fields.get("location", ""),
+            header_names=fields,
+        )
+        return replace(
+            http,
             title=extract_title(bytes(self._body), content_type) if is_read else "",
             body_bytes=self._body_bytes if is_read else 0,
             body_sha256=self._digest.hexdigest() if is_read else "",
@@ -222,7 +222,7 @@ class BrowserPage:
         content = data[:room]
         self._digest.update(content)
         self._body_bytes += len(content)
-        self._body += content[: max(0, _KEPT - len(self._body))]
+        self._body += content[: max(0, KEPT_BODY_BYTES - len(self._body))]
         self._is_over = len(data) > room
         return _STOP if self._is_over else len(data)
 

@@ -4,9 +4,8 @@
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TypedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, urlsplit
 
 from heliograph.failure import Failure
@@ -15,6 +14,7 @@ from heliograph.observation import Arrival, Http, Reference
 from heliograph.request_profile import TOKEN, RequestProfile
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.http.content_coding import BodyContent
+from heliograph_agent.net.http.head_facts import KEPT_BODY_BYTES, describe_head, describe_request
 from heliograph_agent.net.http.html_text import (
     decode_page,
     extract_text,
@@ -22,7 +22,6 @@ from heliograph_agent.net.http.html_text import (
     find_text,
     find_title,
     is_markup,
-    make_single_line,
 )
 from heliograph_agent.net.http.page_references import find_references, is_short_text
 from heliograph_agent.net.http.request_headers import choose_kind, make_headers
@@ -30,7 +29,6 @@ from heliograph_agent.net.http.response_parser import (
     NotHttpError,
     ResponseBody,
     ResponseHead,
-    decode_location,
     take_head,
 )
 from heliograph_agent.net.step import StepFacts
@@ -38,26 +36,10 @@ from heliograph_agent.net.trace import BodyReader, ByteReader, ByteWriter, StepT
 
 _MAX_INTERIM = 8  # 1xx replies before the real one
 _READ = 65_536
-_MAX_HEADER = 2_048
-_MAX_NAMES = 64  # names of headers that are kept
-_MAX_NAME = 128  # characters
 _MAX_COOKIES = 64  # Set-Cookie lines of one reply
 _MAX_ARRIVALS = 64
-_KEPT = 65_536  # bytes of the body that are searched for a title
 _SWITCHING = 101
 _SPACE_TOO = re.compile(r"[\x00-\x20\x7f-\uffff]")
-
-
-class _HeadFacts(TypedDict):
-    """Hold the fields of `Http` that the head of a reply gives."""
-
-    method: str
-    url: str
-    status: int
-    server: str
-    location: str
-    version: str
-    header_names: tuple[str, ...]
 
 
 class Http1Exchange:
@@ -72,7 +54,7 @@ class Http1Exchange:
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         content: bytes = b"",
-        keep_bytes: int = _KEPT,
+        keep_bytes: int = KEPT_BODY_BYTES,
         in_clear: bool = False,
         stopwatch: StepTrace | None = None,
         profile: RequestProfile | None = None,
@@ -94,7 +76,7 @@ class Http1Exchange:
         self._prepare_request(reader, parts, headers or {}, content)
         self._received = bytearray()  # and not parsed yet
         self._head: ResponseHead | None = None
-        self._head_facts: _HeadFacts | None = None
+        self._head_facts: Http | None = None
         self._body: ResponseBody | None = None
         self._keep_bytes = keep_bytes
         self._body_content: BodyContent | None = None  # once it is read
@@ -158,15 +140,23 @@ class Http1Exchange:
         """Return the facts of the round trip, and of the body once it is read."""
         head = self._head
         if head is None:
-            return {"http": Http(method=self._method, url=self._url[:_MAX_HEADER])}
+            return {"http": describe_request(self._url, self._method)}
         if self._head_facts is None:
-            self._head_facts = _describe_head(head, self._method, self._url[:_MAX_HEADER])
+            self._head_facts = describe_head(
+                self._url,
+                method=self._method,
+                status=head.status,
+                version=head.version,
+                server=head.first_value("server"),
+                location=head.first_value("location"),
+                header_names=(name for name, _ in head.fields),
+            )
         content = self._body_content
         if content is None:
-            return {"http": Http(**self._head_facts)}
+            return {"http": self._head_facts}
         page = _describe_page(content, head.first_value("content-type"), in_clear=self._in_clear)
-        http = Http(
-            **self._head_facts,
+        http = replace(
+            self._head_facts,
             title=page.title,
             body_bytes=content.size,
             coded_bytes=content.coded_size,
@@ -229,24 +219,6 @@ def _describe_page(content: BodyContent, content_type: str, *, in_clear: bool) -
     text = find_text(markup, content_type)
     references = find_references(markup, is_short=is_short_text(text))
     return _PageFacts(find_title(markup), text, references)
-
-
-def _describe_head(head: ResponseHead, method: str, url: str) -> _HeadFacts:
-    location = decode_location(head.first_value("location"))
-    return {
-        "method": method,
-        "url": url,
-        "status": head.status,
-        "server": make_single_line(head.first_value("server"), 200),
-        "location": make_single_line(location, _MAX_HEADER),
-        "version": head.version,
-        "header_names": list_header_names(name for name, _ in head.fields),
-    }
-
-
-def list_header_names(names: Iterable[str]) -> tuple[str, ...]:
-    """List the names of a reply's headers, sorted and within the limits of a record."""
-    return tuple(sorted({name[:_MAX_NAME] for name in names})[:_MAX_NAMES])
 
 
 def _check_request(method: str, url: SplitResult) -> None:

@@ -7,14 +7,13 @@ from urllib.parse import SplitResult, urlsplit
 
 from heliograph.failure import Failure
 from heliograph.hello_profiles import get_requests
-from heliograph.observation import Http
 from heliograph.request_profile import RequestProfile
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.http.content_coding import BodyContent
-from heliograph_agent.net.http.html_text import extract_title, make_single_line
-from heliograph_agent.net.http.http1 import list_header_names
+from heliograph_agent.net.http.head_facts import KEPT_BODY_BYTES, describe_head
+from heliograph_agent.net.http.html_text import extract_title
 from heliograph_agent.net.http.http2 import make_fields, make_pseudo_headers
-from heliograph_agent.net.http.response_parser import MAX_HEAD, decode_location
+from heliograph_agent.net.http.response_parser import MAX_HEAD
 from heliograph_agent.net.quic.connection import QuicEndedError, QuicTransport
 from heliograph_agent.net.step import StepFacts
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from aioquic.quic.connection import QuicConnection
     from aioquic.quic.events import QuicEvent
 
-_KEPT = 65_536  # bytes of the body that are searched for a title
-_MAX_HEADER = 2_048
 _OTHER_BYTES = 2 * MAX_HEAD  # of heads, settings and frames' headers
 
 
@@ -65,7 +62,7 @@ class Http3Exchange:
     async def read_body(self, limit: int) -> None:
         """Read the body, at most `limit` bytes. Raises OSError or StepError."""
         coding = self._headers.get("content-encoding", "")
-        self._content = content = BodyContent(coding, limit, _KEPT)
+        self._content = content = BodyContent(coding, limit, KEPT_BODY_BYTES)
         for data in self._early_data:
             content.add(data)
         truncated = Failure.HTTP_TRUNCATED_BODY
@@ -74,16 +71,13 @@ class Http3Exchange:
 
     def step_facts(self) -> StepFacts:
         """Return the facts of the round trip, and of the body once it is read."""
-        http = Http(
-            method="GET",
-            url=self._url[:_MAX_HEADER],
+        http = describe_head(
+            self._url,
             status=self.status,
-            server=make_single_line(self._headers.get("server", ""), 200),
-            location=make_single_line(
-                decode_location(self._headers.get("location", "")), _MAX_HEADER
-            ),
             version="3" if self.status else "",
-            header_names=list_header_names(self._headers),
+            server=self._headers.get("server", ""),
+            location=self._headers.get("location", ""),
+            header_names=self._headers,
         )
         content = self._content
         if content is None:
