@@ -79,3 +79,11 @@ def upload(nym: str, at_us: int, made_us: list[int], position: int = 0) -> Journ
         body=compress_frame(batch.SerializeToString()), sequence=position,
         position=position,
     )  # fmt: skip
+
+
+def bare_envelope(agent: bytes, sequence: int, received_us: int | None = None) -> JournalRow:
+    """Where its content does not matter; without a time it came at that of its number."""
+    return JournalRow(
+        kind=RowKind.ENVELOPE, agent=agent, sequence=sequence, body=b"body",
+        received_us=sequence if received_us is None else received_us,
+    )  # fmt: skip

@@ -1,7 +1,7 @@
 """One line is one person, on however many days its keys upload, and over midnight."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,27 +30,19 @@ from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.model.signals import VantageLocation, VantageLoss, VantageRef
 from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.pseudonyms import Pseudonyms
-from heliograph_collector.store.store import Store, StoreLimits
+from heliograph_collector.store.store import Store
 from support import results
 from support.crowds import asked, keep
 from support.examples import limit_examples
 from support.hand_clock import HandClock
 from support.intake import CLOCK, enrolled, ingest_server
 from support.rows import KZ, T0, block, blocked, lost_row, reachable, taken
-from support.stores import open_store
 
 K = 5
 SECRET = b"s" * 32
 ONE_LINE = [7] * K
 FIVE_LINES = range(K)
 DAILY = range(K)
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    """A store whose answers may take as long as a busy machine needs."""
-    async with open_store(tmp_path, limits=StoreLimits(query_s=120)) as store:
-        yield store
 
 
 @pytest.mark.parametrize(

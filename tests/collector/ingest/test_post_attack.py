@@ -18,6 +18,7 @@ from heliograph_collector.fleet import open_keyring, tls_file
 from heliograph_collector.ingest import post_server, wasted_work
 from heliograph_collector.ingest.post_server import PIECES_PER_TURN, PostConnection, serve_post
 from heliograph_collector.ingest.wasted_work import ConnectionWork, WastedWork, network_of
+from support.hostile_inputs import head
 from support.intake import HOST
 
 BODY = MAX_BODY - 300
@@ -105,11 +106,6 @@ class Server:
             before = reader._pieces
             await asyncio.sleep(0)
         return turns
-
-
-def head(length: int, *fields: str) -> bytes:
-    lines = ("POST /v1/envelopes HTTP/1.1", *fields, f"Content-Length: {length}", "", "")
-    return "\r\n".join(lines).encode()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from heliograph_collector.store.journal.jetstream.sequence_ranges import Sequenc
 from heliograph_collector.store.journal.jetstream.streams import open_state
 from heliograph_collector.store.journal.journal import FencedError, JournalError
 from heliograph_collector.store.journal.opening import open_beside_hosts, open_leading
+from support.journal_rows import bare_envelope
 from support.waiting import until, until_true
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("nats")]
@@ -25,9 +26,7 @@ ANNA = b"A" * 16
 
 
 def envelope(sequence: int) -> JournalRow:
-    return JournalRow(
-        kind=RowKind.ENVELOPE, agent=ANNA, sequence=sequence, received_us=1_000, body=b"body"
-    )
+    return bare_envelope(ANNA, sequence, received_us=1_000)
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from heliograph_collector.store.journal.opening import (
     move_to_servers,
     open_journal,
 )
+from support.journal_rows import bare_envelope
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("nats")]
 ANNA, BERIK = b"A" * 16, b"B" * 16
@@ -23,17 +24,11 @@ LOST = JournalRow(
 )
 
 
-def envelope(agent: bytes, sequence: int) -> JournalRow:
-    return JournalRow(
-        kind=RowKind.ENVELOPE, agent=agent, sequence=sequence, received_us=sequence, body=b"body"
-    )
-
-
 async def fill(settings: JournalSettings, data: Path) -> tuple[str, list[JournalRow]]:
     """Nine rows, of which the first three envelopes are trimmed; return id and the others."""
     async with open_journal(data, settings) as journal:
-        await journal.append([envelope(ANNA, n) for n in range(1, 5)])
-        await journal.append([LOST, *(envelope(BERIK, n) for n in range(10, 14))])
+        await journal.append([bare_envelope(ANNA, n) for n in range(1, 5)])
+        await journal.append([LOST, *(bare_envelope(BERIK, n) for n in range(10, 14))])
         assert await journal.trim(3, 10) == 3
         await journal.mark_alive(20)
         await journal.mark_expiry(21)
@@ -51,8 +46,8 @@ async def test_copy_is_the_journal_and_goes_on_as_one(
         assert (copy.id, copy.position, copy.expiry_before_us) == (id_, 9, 21)
         assert copy.alive_before_us == 20
         assert await copy.read(0, 100) == rows
-        repeats = [envelope(ANNA, n) for n in range(1, 5)]
-        assert await copy.append([*repeats, envelope(ANNA, 5)]) == [None] * 4 + [10]
+        repeats = [bare_envelope(ANNA, n) for n in range(1, 5)]
+        assert await copy.append([*repeats, bare_envelope(ANNA, 5)]) == [None] * 4 + [10]
     moved = await move_to_servers(
         replace(settings, name=f"{settings.name}b"), tmp_path / "here", {}
     )
@@ -63,12 +58,12 @@ async def test_journal_without_rows_keeps_its_numbers(
     settings: JournalSettings, tmp_path: Path
 ) -> None:
     async with open_journal(tmp_path, settings) as journal:
-        await journal.append([envelope(ANNA, 1)])
+        await journal.append([bare_envelope(ANNA, 1)])
         assert await journal.trim(1, 10) == 1
     (tmp_path / "here").mkdir()
     await copy_from_servers(settings, tmp_path, tmp_path / "here" / "journal.db")
     async with open_journal(tmp_path / "here", None) as copy:
-        assert await copy.append([envelope(ANNA, 1), envelope(ANNA, 2)]) == [None, 2]
+        assert await copy.append([bare_envelope(ANNA, 1), bare_envelope(ANNA, 2)]) == [None, 2]
 
 
 async def test_journal_is_copied_where_it_is_led(settings: JournalSettings, tmp_path: Path) -> None:
@@ -77,7 +72,7 @@ async def test_journal_is_copied_where_it_is_led(settings: JournalSettings, tmp_
     with pytest.raises(JournalError, match="hold no whole journal"):
         await copy_from_servers(settings, tmp_path / "other", tmp_path / "copy.db")
     async with open_journal(tmp_path / "leader", settings) as journal:
-        await journal.append([envelope(ANNA, 1)])
+        await journal.append([bare_envelope(ANNA, 1)])
         with pytest.raises(JournalError, match="Another collector leads"):
             await copy_from_servers(settings, tmp_path / "other", tmp_path / "copy.db")
         await copy_from_servers(settings, tmp_path / "leader", tmp_path / "copy.db")
@@ -89,7 +84,7 @@ async def test_rows_that_are_trimmed_while_they_are_read_end_no_reader(
     monkeypatch.setattr(follower, "_BATCH", 2)
     monkeypatch.setattr(follower, "_FETCH_S", 0.3)
     async with open_jetstream(settings, tmp_path) as journal:
-        await journal.append([envelope(ANNA, n) for n in range(1, 10)])
+        await journal.append([bare_envelope(ANNA, n) for n in range(1, 10)])
         reader = follower.StreamFollower(journal.connection, settings.name, f"{settings.name}.>")
         positions = []
         async for entries in reader.read_batches():

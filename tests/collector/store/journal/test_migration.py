@@ -10,6 +10,7 @@ from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.jetstream import migration
 from heliograph_collector.store.journal.journal import Journal, JournalError
 from heliograph_collector.store.journal.opening import move_to_servers, open_journal
+from support.journal_rows import bare_envelope
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("nats")]
 ANNA, BERIK = b"A" * 16, b"B" * 16
@@ -21,12 +22,6 @@ class StoppedError(Exception):
     """A kill, as far as the move sees it."""
 
 
-def envelope(agent: bytes, sequence: int) -> JournalRow:
-    return JournalRow(
-        kind=RowKind.ENVELOPE, agent=agent, sequence=sequence, received_us=sequence, body=b"body"
-    )
-
-
 @pytest.fixture
 async def old_rows(tmp_path: Path) -> list[JournalRow]:
     """A journal of which the old envelopes are gone, and the presence between them is not."""
@@ -34,7 +29,7 @@ async def old_rows(tmp_path: Path) -> list[JournalRow]:
     lost = JournalRow(
         kind=RowKind.LOST, agent=BERIK, received_us=9, country="KZ", since_s=7, closed_us=8
     )
-    await journal.append([envelope(ANNA, n) if n % 3 else lost for n in range(1, COUNT + 1)])
+    await journal.append([bare_envelope(ANNA, n) if n % 3 else lost for n in range(1, COUNT + 1)])
     await journal.trim(TRIMMED, TRIMMED)
     await journal.mark_alive(11)
     await journal.mark_expiry(12)
@@ -51,9 +46,9 @@ async def check_moved(settings: JournalSettings, data: Path, old_rows: list[Jour
         assert (journal.position, journal.expiry_before_us) == (COUNT, 12)
         assert journal.alive_before_us == 11 or journal.alive_before_us == old_rows[-1].received_us
         sequences = [n for n in range(1, COUNT + 1) if n % 3]
-        again = await journal.append([envelope(ANNA, n) for n in sequences])
+        again = await journal.append([bare_envelope(ANNA, n) for n in sequences])
         assert again == [None] * len(sequences)
-        assert await journal.append([envelope(BERIK, 1)]) == [COUNT + 1]
+        assert await journal.append([bare_envelope(BERIK, 1)]) == [COUNT + 1]
 
 
 async def test_journal_is_moved_whole(
@@ -146,7 +141,7 @@ async def test_name_that_a_power_cut_undid_is_given_again(
     await move_to_servers(settings, tmp_path, MARKS)
     (tmp_path / "host").mkdir()
     async with open_journal(tmp_path / "host", settings) as journal:
-        assert await journal.append([envelope(BERIK, 1)]) == [COUNT + 1]
+        assert await journal.append([bare_envelope(BERIK, 1)]) == [COUNT + 1]
     (tmp_path / "journal.db.moved").rename(tmp_path / "journal.db")
     with pytest.raises(JournalError, match="migrate"):
         async with open_journal(tmp_path, settings):
@@ -169,7 +164,7 @@ async def test_rows_trimmed_between_two_tries_let_the_move_begin_again(
         await move_to_servers(settings, tmp_path, MARKS)
     monkeypatch.undo()
     async with open_journal(tmp_path, None) as journal:
-        assert await journal.append([envelope(BERIK, 1)]) == [COUNT + 1]
+        assert await journal.append([bare_envelope(BERIK, 1)]) == [COUNT + 1]
         await journal.trim(TRIMMED + 100, TRIMMED + 100)
         rows = await journal.read(0, 10_000)
     moved = await move_to_servers(settings, tmp_path, MARKS)
@@ -179,7 +174,10 @@ async def test_rows_trimmed_between_two_tries_let_the_move_begin_again(
         assert [replace(r, position=0) for r in moved_rows] == [
             replace(r, position=0) for r in rows
         ]
-        assert await moved_journal.append([envelope(ANNA, 1), envelope(ANNA, 302)]) == [None, None]
+        assert await moved_journal.append([bare_envelope(ANNA, 1), bare_envelope(ANNA, 302)]) == [
+            None,
+            None,
+        ]
 
 
 async def test_moves_that_would_renumber_or_mix_are_refused(
@@ -189,7 +187,7 @@ async def test_moves_that_would_renumber_or_mix_are_refused(
         await move_to_servers(settings, tmp_path, {"The store": 200})
     (tmp_path / "other").mkdir()
     async with open_journal(tmp_path / "other", settings) as journal:
-        await journal.append([envelope(ANNA, 1)])
+        await journal.append([bare_envelope(ANNA, 1)])
     (tmp_path / "other" / "journal.owner").replace(tmp_path / "journal.owner")
     with pytest.raises(JournalError, match="is not a move of this journal"):
         await move_to_servers(settings, tmp_path, MARKS)

@@ -19,6 +19,7 @@ from heliograph_collector.store.journal.jetstream.cluster import (
 from heliograph_collector.store.journal.jetstream.connection import NatsConnection
 from heliograph_collector.store.journal.jetstream.journal import open_jetstream
 from heliograph_collector.store.journal.opening import describe_servers
+from support.journal_rows import bare_envelope
 from support.nats_servers import nats_servers
 from support.waiting import until
 
@@ -29,9 +30,7 @@ LOST = JournalRow(kind=RowKind.LOST, agent=ANNA, received_us=5)
 
 
 def envelope(sequence: int) -> JournalRow:
-    return JournalRow(
-        kind=RowKind.ENVELOPE, agent=ANNA, sequence=sequence, received_us=1_000, body=b"body"
-    )
+    return bare_envelope(ANNA, sequence, received_us=1_000)
 
 
 async def test_shipped_configuration_serves_its_users(tmp_path: Path) -> None:
