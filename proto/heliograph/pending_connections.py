@@ -7,7 +7,7 @@ are taken, the newest is let in and the oldest of that network, or of the larges
 hello or a query an honest peer needs a round trip, so a flood from its own carrier's network does
 not lock it out; who holds places and says nothing loses them. An upload on a throttled link takes
 many round trips. So requests have places of their own, where they evict no hello; and so have those
-of known agents (`known_senders`), where an agent's key stands in the place of its network.
+of known agents (`KnownSenders` of ingest), where an agent's key stands in the place of its network.
 """
 
 import asyncio

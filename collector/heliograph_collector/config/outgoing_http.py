@@ -55,7 +55,7 @@ def is_public(host: str) -> bool:
 class PublicResolver(AbstractResolver):
     """The system's resolver, restricted to public addresses.
 
-    Names in `allowed_hosts` may lead anywhere; `allowed_addresses` are where they led.
+    Names in `allowed_hosts` may lead anywhere, and the addresses to which they led are allowed.
     """
 
     def __init__(

@@ -7,8 +7,8 @@ A share is a file of a few short lines, which can be printed and typed again:
     secret heliograph-root-secret1:AJ5D-…
 
 A line is base 32 in groups: the share's number, 32 bytes of Ed25519, and 4 bytes of SHA-256 that
-find an error of copying. Only the public line goes to the collector. Pure but for `write_share`
-and `load_share`.
+find an error of copying. Only the public line goes to the collector. Pure but for
+`create_share` and `load_share`.
 """
 
 import base64

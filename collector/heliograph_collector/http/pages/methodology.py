@@ -1,6 +1,6 @@
 """The methodology page: rules, thresholds and versions in use, in plain words.
 
-The numbers come from the code that decides (by `app/http_backend.py`), so the text stays current.
+The numbers come from the code that decides (`http.backend.build_method`), so they stay current.
 """
 
 from collections.abc import Mapping, Sequence
