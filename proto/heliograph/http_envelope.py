@@ -168,7 +168,7 @@ def format_message(body: bytes) -> bytes:
     return _format_response(200, "Content-Type: application/x-protobuf\r\n", body, is_last=False)
 
 
-def format_request(path: bytes, host: str, body: bytes, intermediary: str = "") -> bytes:
+def format_request(path: bytes, host: str, body: bytes, intermediary: str) -> bytes:
     """Format an agent's request with a protobuf message; `intermediary` as in the header."""
     host = f"[{host}]" if ":" in host else host
     place = f"{INTERMEDIARY_HEADER.title()}: {intermediary}\r\n" if intermediary else ""

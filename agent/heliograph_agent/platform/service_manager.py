@@ -251,7 +251,7 @@ def _run(program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         raise ServiceError(f"`{program}` does not answer ({error}): try again.") from error
 
 
-def make_systemd_unit(command: Sequence[str], user: str = "") -> str:
+def make_systemd_unit(command: Sequence[str], user: str) -> str:
     """Make a unit of the user's own manager, or with `user` one of the system's."""
     program, *arguments = command
     return _UNIT.format(

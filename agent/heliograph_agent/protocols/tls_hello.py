@@ -141,8 +141,8 @@ class RandomSource:
 
 def make_grease(
     random_source: RandomSource,
-    aead: int = hpke.AES_128_GCM,
-    payload_bytes: Sequence[int] = GREASE_BYTES,
+    aead: int,
+    payload_bytes: Sequence[int],
 ) -> bytes:
     """Make an extension that looks like a sealed hello to all without the key."""
     size = payload_bytes[random_source.take(1)[0] % len(payload_bytes)]

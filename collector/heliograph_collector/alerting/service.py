@@ -66,7 +66,7 @@ class AlertService:
         clock: Clock,
         rng: random.Random,
         registry: CollectorRegistry,
-        shared: HandoverValue | None = None,
+        shared: HandoverValue | None,
         permission: SendPermission | None = None,
         health: HealthSource | None = None,
     ) -> None:

@@ -251,7 +251,7 @@ def build_judge(context: AppContext, elsewhere: Sequence[WorkerSource] = ()) -> 
 
 
 def build_writer(
-    context: AppContext, store: Store, judge: RowJudge, listeners: Sequence[BlockListener] = ()
+    context: AppContext, store: Store, judge: RowJudge, listeners: Sequence[BlockListener]
 ) -> StoreWriter:
     """Build the judge role: it judges the journal into the store, and passes on stored blocks."""
     writer = StoreWriter(

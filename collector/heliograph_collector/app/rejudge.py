@@ -28,9 +28,9 @@ async def rejudge_store(
     *,
     data: Path,
     is_written: bool,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[int], None] | None,
     max_judged: int = 0,
-    tried: FingerprintList | None = None,
+    tried: FingerprintList | None,
 ) -> RejudgeReport:
     """Judge `scope` again by the current rules and lists. Raises StoreError.
 

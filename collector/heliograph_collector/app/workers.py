@@ -60,7 +60,7 @@ class Workers:
         self,
         context: AppContext,
         ingest: IngestStage,
-        others: Sequence[ProblemSource] = (),
+        others: Sequence[ProblemSource],
         listeners: Sequence[BlockListener] = (),
         elsewhere: Sequence[WorkerSource] = (),
     ) -> None:

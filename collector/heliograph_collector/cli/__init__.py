@@ -250,7 +250,7 @@ def parse_endpoint(address: str) -> str:
     return address
 
 
-def find_public_endpoint(config: "Config", requested: str | None = None) -> str:
+def find_public_endpoint(config: "Config", requested: str | None) -> str:
     """Find the endpoint by option, settings or running `serve`. Raises CommandError."""
     from heliograph.address import WILDCARD_HOSTS, split_endpoint
     from heliograph_collector.config.endpoint_file import read_endpoint

@@ -28,7 +28,7 @@ from heliograph_collector.judge.fingerprints.list_summary import (
 
 
 def import_lists(
-    config: Config, clock: Clock, path: Path, *, name: str = "", publisher: str = ""
+    config: Config, clock: Clock, path: Path, *, name: str = "", publisher: str
 ) -> list[ListSummary]:
     """Import a plain list, which is signed here, or a bundle that its publisher signed.
 

@@ -58,9 +58,7 @@ class PublicResolver(AbstractResolver):
     Names in `allowed_hosts` may lead anywhere, and the addresses to which they led are allowed.
     """
 
-    def __init__(
-        self, inner: AbstractResolver | None = None, allowed_hosts: Collection[str] = ()
-    ) -> None:
+    def __init__(self, inner: AbstractResolver | None, allowed_hosts: Collection[str]) -> None:
         self._inner = inner or ThreadedResolver()
         self._allowed_hosts = frozenset(allowed_hosts)
         self._allowed_addresses = set(allowed_hosts)
@@ -149,8 +147,8 @@ async def connect_socket(
     host: str,
     port: int,
     *,
-    is_private: bool = False,
-    resolver: AbstractResolver | None = None,
+    is_private: bool,
+    resolver: AbstractResolver | None,
 ) -> socket.socket:
     """Connect to a server that speaks no HTTP, as a session does: resolve once, check, connect.
 

@@ -70,7 +70,7 @@ class VisitDispatcher:
         clock: Clock,
         registry: CollectorRegistry,
         resolver: HostResolver,
-        own_hosts: Collection[str] = (),
+        own_hosts: Collection[str],
     ) -> None:
         """Create it; `own_hosts` are those of the collector's listeners."""
         self._planner = planner

@@ -33,7 +33,7 @@ class KeyRenewal:
         keyring: Keyring,
         services: Services,
         clock: Clock,
-        hello_profiles: bytes = b"",
+        hello_profiles: bytes,
     ) -> None:
         self._data = data
         self._fleet = fleet

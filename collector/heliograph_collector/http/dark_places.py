@@ -115,7 +115,7 @@ class DarkPlaces:
         """Return when a confirmed block of a service ended last in the place; 0 if none did."""
         return find_last_end(self.list_blocked_spans(area, service))
 
-    def list_blocked_spans(self, area: Scope, service: str = "") -> list[tuple[int, int]]:
+    def list_blocked_spans(self, area: Scope, service: str) -> list[tuple[int, int]]:
         """List the times of confirmed blocks as `list_silent_spans` does.
 
         Args:

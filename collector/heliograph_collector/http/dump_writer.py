@@ -216,8 +216,8 @@ class DumpWriter:
         retention_days: int,
         services: Collection[str],
         license_name: str = DEFAULT_LICENSE,
-        history: HistoryWriter | None = None,
-        running_day: RunningDay | None = None,
+        history: HistoryWriter | None,
+        running_day: RunningDay | None,
     ) -> None:
         self._store = store
         self._clock = clock

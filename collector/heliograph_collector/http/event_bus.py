@@ -30,7 +30,7 @@ class Subscription:
     first event.
     """
 
-    def __init__(self, limit: int, since: str = "") -> None:
+    def __init__(self, limit: int, since: str) -> None:
         self.since = since
         self._queue: asyncio.Queue[BusEvent] = asyncio.Queue(limit)
         self._is_dropped = False

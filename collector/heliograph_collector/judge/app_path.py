@@ -40,7 +40,7 @@ class AppPath(msgspec.Struct, frozen=True, kw_only=True):
 NO_PATH = AppPath()
 
 
-def find_app_path(measurement: Measurement, first_way: frozenset[str] = frozenset()) -> AppPath:
+def find_app_path(measurement: Measurement, first_way: frozenset[str]) -> AppPath:
     """Return by which endpoint the app connected, with all steps of that endpoint.
 
     An answer in the app's own protocol counts, and a verified handshake; nothing in clear does,

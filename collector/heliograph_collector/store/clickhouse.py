@@ -161,9 +161,7 @@ class WritePermission(Protocol):
 class ClickHouse:
     """One writing and READERS reading handles, to embedded chDB or to a server."""
 
-    def __init__(
-        self, url: str, limits: StoreLimits, permission: WritePermission | None = None
-    ) -> None:
+    def __init__(self, url: str, limits: StoreLimits, permission: WritePermission | None) -> None:
         """Prepare; without a permission, and to an embedded engine, all is written."""
         self._engine = _Engine.from_url(url, limits)
         self._permission = None if self._engine.embedded else permission

@@ -44,9 +44,7 @@ class PartialVote:
     vantages: int = 1
 
 
-def query_partial_votes(
-    clause: WhereClause, bin_s: int, merged_fields: Collection[str] = ()
-) -> Query:
+def query_partial_votes(clause: WhereClause, bin_s: int, merged_fields: Collection[str]) -> Query:
     """Select the votes of the cells in which any vantage is partial, equal ones as one row."""
     sql = f"""
 SELECT {CELL_COLUMNS}, net, own, old, functions, count() FROM (

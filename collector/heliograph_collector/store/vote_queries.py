@@ -143,7 +143,7 @@ _ACCUSED = (_POSITION[VerdictState.BLOCKED], _POSITION[VerdictState.DOWN])
 _FAILED_SQL = " + ".join(f"n[{position}]" for position in _ACCUSED)
 
 
-def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str] = ()) -> Query:
+def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str]) -> Query:
     """Select one row per cell and bin, in no order: vantages and networks by state, and causes.
 
     Both are counted twice, in one array: all of them, then the established alone. `merged_fields`
@@ -187,7 +187,7 @@ _DECIDE_NETWORK_SQL = f"""arrayMap(m ->
     [n])[1]"""
 
 
-def build_vantage_sql(clause: WhereClause, merged_fields: Collection[str] = ()) -> str:
+def build_vantage_sql(clause: WhereClause, merged_fields: Collection[str]) -> str:
     """Select each vantage that is heard, with its vote, last network and main cause.
 
     The columns: cell (country, ASN, access, service, start in µs), region, nym, net, day, old,

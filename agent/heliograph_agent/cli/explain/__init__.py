@@ -161,7 +161,7 @@ SENTENCES: Mapping[str, Explainer] = {
 
 
 def explain_measurement(
-    experiment: str, target: str, observations: Sequence[Observation], *, title: str = ""
+    experiment: str, target: str, observations: Sequence[Observation], *, title: str
 ) -> str:
     """Explain a measurement in one or a few sentences, without a line end.
 

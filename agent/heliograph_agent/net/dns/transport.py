@@ -50,7 +50,7 @@ async def ask_udp(
     server: tuple[str, int],
     deadline_s: float,
     meter: TrafficMeter,
-    linger: Linger | None = None,
+    linger: Linger | None,
 ) -> DnsResponse:
     """Send a question over UDP and return the first datagram that answers it.
 

@@ -29,9 +29,7 @@ _OTHER_BYTES = 2 * MAX_HEAD  # of heads, settings and frames' headers
 class Http3Exchange:
     """Make one request: `run_round_trip`, then `read_body`, each once."""
 
-    def __init__(
-        self, transport: QuicTransport, url: str, profile: RequestProfile | None = None
-    ) -> None:
+    def __init__(self, transport: QuicTransport, url: str, profile: RequestProfile | None) -> None:
         """Encode the request. Raises ValueError when `url` cannot be requested.
 
         `profile`: the browser whose requests these are, None for the shipped one.

@@ -28,7 +28,7 @@ def make_headers(
     profile: RequestProfile,
     kind: RequestKind,
     headers: Mapping[str, str],
-    content: bytes = b"",
+    content: bytes,
 ) -> dict[str, str]:
     """Make the headers of a request; `headers` are its own. Raises ValueError for a bad one."""
     own = {name.lower(): (name, value) for name, value in headers.items()}

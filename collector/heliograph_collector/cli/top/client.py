@@ -28,7 +28,7 @@ class ApiClientError(Exception):
 class ApiClient:
     """HTTP client that stores ETags, so that unchanged answers cost little."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, password: str = "") -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, password: str) -> None:
         self._session = session
         self._url = url
         self._auth = aiohttp.BasicAuth("operator", password) if password else None

@@ -59,7 +59,7 @@ def build_imported_table(
     t: Locale,
     *,
     now_us: int,
-    by_country: bool = False,
+    by_country: bool,
 ) -> ImportedTable | None:
     """Build the table, titled by country where all rows are one service; None without rows."""
     if not imported.rows and not imported.outages:

@@ -125,7 +125,7 @@ def mark_dark_rows(
     timeline: CountryTimeline,
     country: str,
     dark_places: DarkPlaces,
-    columns: Sequence[NetworkColumn] = (),
+    columns: Sequence[NetworkColumn],
 ) -> CountryTimeline:
     """Give the rows of dark and blocked places that state now, if their bins are older.
 

@@ -74,7 +74,7 @@ class IntakeService(IntakeServicer):
         max_sessions: int,
         rng: random.Random,
         *,
-        allows_strangers: bool = False,
+        allows_strangers: bool,
     ) -> None:
         """Create the servicer; `allows_strangers` admits agents into quarantine."""
         self._receiver = responder.receiver

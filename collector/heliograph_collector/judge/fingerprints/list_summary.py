@@ -66,7 +66,7 @@ def summarize_shipped() -> list[ListSummary]:
 
 
 def summarize_list(
-    name: str, content: bytes, *, publisher: str = "", bundle: int = 0, issued_s: int = 0
+    name: str, content: bytes, *, publisher: str = "", bundle: int, issued_s: int
 ) -> ListSummary:
     """Summarize an imported list and who signed it. Raises FingerprintError."""
     summary = _summarize(FingerprintList(name, parse_list(name, content)), content)

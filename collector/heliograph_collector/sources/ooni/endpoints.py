@@ -158,7 +158,7 @@ def import_service(
     document: OoniDocument,
     name: str,
     endpoint_rows: EndpointRows,
-    fill: Callable[[Steps, ServiceEndpoint], None] | None = None,
+    fill: Callable[[Steps, ServiceEndpoint], None] | None,
 ) -> ImportedMeasurement:
     """Import all endpoints; `fill` may add steps that only a summary key records."""
     steps = Steps()
@@ -281,7 +281,7 @@ def presume_passed(observation: Observation) -> Observation:
     return replace(observation, failure=None, dns=dns, tls=tls, exchange=exchange)
 
 
-def add_fetch(steps: Steps, url: str, failure_code: Failure | None, operation: str = "") -> None:
+def add_fetch(steps: Steps, url: str, failure_code: Failure | None, operation: str) -> None:
     """Add a fetch of which only the outcome, and perhaps the failed step, is recorded."""
     if failure_code is not None and operation in EARLY_OPERATIONS:
         add_outcome(steps, EARLY_OPERATIONS[operation], failure_code)

@@ -237,7 +237,7 @@ def _list_dates(document: OoniDocument) -> Iterator[int]:
                 yield date_us
 
 
-def _parse_date(date: str, age: str = "") -> int:
+def _parse_date(date: str, age: str) -> int:
     """Parse a Date header and the Age of a cached reply, in µs; 0 if there is none."""
     try:
         sent = parsedate_to_datetime(date)

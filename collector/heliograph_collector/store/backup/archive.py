@@ -105,7 +105,7 @@ class _ArchiveFile:
 class ArchiveWriter:
     """Writer of a backup's directory. Every call may raise OSError."""
 
-    def __init__(self, directory: Path, key: tuple[BackupKey, SealedKey] | None = None) -> None:
+    def __init__(self, directory: Path, key: tuple[BackupKey, SealedKey] | None) -> None:
         self.directory = directory
         self._key = key
         self.files: list[SavedFile] = []
