@@ -25,6 +25,7 @@ from heliograph_agent.platform.file_lock import lock_exclusive, lock_shared, ope
 from heliograph_agent.platform.process import stop_process
 
 DEFAULT = "~/.local/state/heliograph-agent"
+_KEY_BYTES = 32  # of Ed25519, X25519 and SHA-256
 MAX_FILE = 4_194_304  # bytes; the largest is a plan with its services
 KEY = "agent.key"
 COLLECTOR = "collector.json"
@@ -201,10 +202,10 @@ class State:
         try:
             return Collector(
                 endpoint=str(stored["endpoint"]),
-                pin=_decode_base64(stored["pin"], 32),
+                pin=_decode_key(stored["pin"]),
                 certificate=str(stored["certificate"]),
-                signing_key=_decode_base64(stored["signing_key"], 32),
-                sealing_key=_decode_base64(stored["sealing_key"], 32),
+                signing_key=_decode_key(stored["signing_key"]),
+                sealing_key=_decode_key(stored["sealing_key"]),
                 agent=bytes.fromhex(stored["agent"]),
                 role=str(stored["role"]),
                 charter=base64.b64decode(stored.get("charter", ""), validate=True),
@@ -300,11 +301,11 @@ def _encode_base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _decode_base64(encoded: str, length: int) -> bytes:
+def _decode_key(encoded: str) -> bytes:
     try:
         data = base64.b64decode(encoded, validate=True)
     except binascii.Error as error:
         raise ValueError("not base64") from error
-    if len(data) != length:
+    if len(data) != _KEY_BYTES:
         raise ValueError("wrong length")
     return data

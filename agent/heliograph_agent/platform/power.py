@@ -62,10 +62,10 @@ def read_uptime_s() -> int | None:
     return None if clock is None else coarsen_uptime(time.clock_gettime(clock))
 
 
-def read_boot_id(file: Path = BOOT_ID) -> bytes | None:
+def read_boot_id() -> bytes | None:
     """Return what is equal throughout a boot and at no other; None where no system says it."""
     try:
-        return file.read_bytes()
+        return BOOT_ID.read_bytes()
     except OSError:
         return None
 

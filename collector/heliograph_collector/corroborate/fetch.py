@@ -34,7 +34,6 @@ async def fetch_body(
     *,
     now_us: int,
     deadline_s: float = DEADLINE_S,
-    max_bytes: int = MAX_BYTES,
 ) -> bytes:
     """Return the body of a 200 answer.
 
@@ -50,7 +49,7 @@ async def fetch_body(
                 timeout=aiohttp.ClientTimeout(total=None),
             ) as response:
                 _check_response(request.name, response, now_us)
-                return await _read_body(request.name, response, max_bytes)
+                return await _read_body(request.name, response)
     except TimeoutError:
         raise SourceError(f"{request.name} gave no whole answer in {deadline_s:g} s.") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -66,12 +65,12 @@ def _check_response(name: str, response: aiohttp.ClientResponse, now_us: int) ->
         raise SourceError(f"{name} sent a packed answer, which nobody asked for.")
 
 
-async def _read_body(name: str, response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+async def _read_body(name: str, response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_chunked(_CHUNK):
         body += chunk
-        if len(body) > max_bytes:
-            raise SourceError(f"{name} answered with more than {max_bytes} bytes.")
+        if len(body) > MAX_BYTES:
+            raise SourceError(f"{name} answered with more than {MAX_BYTES} bytes.")
     return bytes(body)
 
 

@@ -29,6 +29,7 @@ from heliograph_collector.corroborate.series import Point, SeriesEvidence, Sourc
 from heliograph_collector.corroborate.source import SourceContext, SourceError, compute_backoff_s
 
 NAME = "ris"
+_MIN_PREFIXES = 5  # assumed
 ATTRIBUTION = "RIPE NCC, Routing Information Service (RIS Live)."
 MAX_ASNS = 64
 _PAGE = "https://ris-live.ripe.net/"
@@ -128,12 +129,12 @@ def build_filter(name: str) -> _Filter:
     return _Filter(prefix=name, more_specific=False) if "/" in name else _Filter(path=f"{name}$")
 
 
-def compute_visible_share(minutes: Iterable[Minute], min_prefixes: int = 5) -> tuple[Point, ...]:
-    """Compute the visible share of known prefixes; skip minutes below `min_prefixes`."""
+def compute_visible_share(minutes: Iterable[Minute]) -> tuple[Point, ...]:
+    """Compute the visible share of known prefixes; skip minutes with too few of them."""
     return tuple(
         Point(m.at_us, 1.0 - m.withdrawn_prefixes / m.known_prefixes)
         for m in minutes
-        if m.known_prefixes >= min_prefixes
+        if m.known_prefixes >= _MIN_PREFIXES
     )
 
 

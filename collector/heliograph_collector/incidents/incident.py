@@ -20,6 +20,8 @@ CAUSE_HINTS = ("network_cut", "power_cut")
 MOST_SERVICES = "most-services"  # stands for a service where tests of all fail by chance
 ONE_WAY = "one_way"  # hint: a block of the collector would look the same
 _CLEAR_SHARE = 0.6  # of the vantages with a report; assumed
+_MIN_REPORTS = 3  # assumed
+_HOUR_SLACK_US = 2 * MINUTE_US
 
 
 def tested_service(service: str) -> str:
@@ -204,10 +206,10 @@ def _end_us(incident: Incident) -> int:
     return incident.closed_us or 1 << 62
 
 
-def hint_on_the_hour(started: Bracket, slack_us: int = 120_000_000) -> tuple[str, ...]:
+def hint_on_the_hour(started: Bracket) -> tuple[str, ...]:
     """Hint at a full or half hour within the bracket, plus or minus two minutes."""
-    low = started.earliest_us - slack_us
-    high = started.latest_us + slack_us
+    low = started.earliest_us - _HOUR_SLACK_US
+    high = started.latest_us + _HOUR_SLACK_US
     if high - low >= HOUR_US // 4:
         return ()  # a bracket this wide holds one by chance
     if low // HOUR_US != high // HOUR_US:
@@ -231,17 +233,13 @@ def hint_recurring(incident: Incident, earlier: Iterable[Incident]) -> tuple[str
     return ("recurring",) if is_recurring else ()
 
 
-def hint_power_or_network(
-    replays: Iterable[OfflineReport], min_vantages: int = 3
-) -> tuple[str, ...]:
+def hint_power_or_network(replays: Iterable[OfflineReport]) -> tuple[str, ...]:
     """Hint at the cause by offline reports of returned vantages: alive or rebooted.
 
-    One that was online meanwhile knows of neither.
-
-    Fewer than `min_vantages` reports give no hint; 3 is assumed.
+    One that was online meanwhile knows of neither. A few reports give no hint.
     """
     alive_by_vantage = {replay.nym: replay.alive for replay in replays if not replay.online}
-    if len(alive_by_vantage) < min_vantages:
+    if len(alive_by_vantage) < _MIN_REPORTS:
         return ()
     alive_share = sum(alive_by_vantage.values()) / len(alive_by_vantage)
     if alive_share >= _CLEAR_SHARE:

@@ -116,13 +116,13 @@ class RejudgeReport:
                 votes[key] += count
         return votes
 
-    def list_examples(self, limit: int = EXAMPLES) -> list[ChangedMeasurement]:
+    def list_examples(self) -> list[ChangedMeasurement]:
         """List examples, one for each pair of rules first: what was or is blocked, then others."""
         ranked = sorted(self.firsts.values(), key=self._rank_example)
         by_rules: dict[tuple[str, str], ChangedMeasurement] = {}
         for example in ranked:
             by_rules.setdefault((example.change.before, example.change.after), example)
-        return list(by_rules.values())[:limit]
+        return list(by_rules.values())[:EXAMPLES]
 
     def _rank_example(self, example: ChangedMeasurement) -> tuple[bool, bool, int, str]:
         change = example.change

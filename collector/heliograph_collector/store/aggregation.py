@@ -122,9 +122,9 @@ def _build_table_sql(
     verdict_clause = WhereClause()
     parts = []
     if uncached:
-        live_clause = uncached.build_clause("day", "country", "days")
+        live_clause = uncached.build_clause("day", "days")
         day_clause.add_condition(f"NOT ({live_clause.sql})", **live_clause.parameters)
-        live_clause = uncached.build_clause("toDate(started, 'UTC')", "country", "verdicts")
+        live_clause = uncached.build_clause("toDate(started, 'UTC')", "verdicts")
         verdict_clause.add_condition(f"({live_clause.sql})", **live_clause.parameters)
         verdict_clause.add_arrival(request.received_before_us)
         parts.append(build_cells_sql(_add_filters(verdict_clause, request)))

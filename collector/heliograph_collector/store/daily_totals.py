@@ -51,7 +51,7 @@ class UncachedDays:
     def __bool__(self) -> bool:
         return bool(self.whole_days or self.partial_days)
 
-    def build_clause(self, day_column: str, country_column: str, table: str) -> WhereClause:
+    def build_clause(self, day_column: str, table: str) -> WhereClause:
         """Select rows of `table` ("verdicts" or "days") whose (day, country) are uncached."""
         clause = WhereClause()
         alternatives = []
@@ -70,7 +70,7 @@ class UncachedDays:
                     )
         if self.partial_days:
             clause.parameters |= {"live": list(self.countries)}
-            alternatives[-1] += f" AND {country_column} IN {{live:Array(String)}}"
+            alternatives[-1] += " AND country IN {live:Array(String)}"
         clause.conditions.append(" OR ".join(f"({each})" for each in alternatives) or "0")
         return clause
 

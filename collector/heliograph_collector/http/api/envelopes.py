@@ -20,9 +20,8 @@ MAX_PENDING = 64  # requests without their whole body; times MAX_BODY it is stra
 
 
 class EnvelopeApi:
-    def __init__(self, feed: Feed, deadline_s: float = REQUEST_S) -> None:
+    def __init__(self, feed: Feed) -> None:
         self._feed = feed
-        self._deadline_s = deadline_s
         self._pending = PendingConnections(MAX_PENDING)
         self._active_count = 0
 
@@ -31,7 +30,7 @@ class EnvelopeApi:
         addresses = forwarded_for(request)
         try:
             networks = self._feed.client_networks(addresses)
-            async with self._pending.hold_place(networks, self._deadline_s):
+            async with self._pending.hold_place(networks, REQUEST_S):
                 body = await _read_body(request)
             if self._active_count >= MAX_CONCURRENT:
                 raise _busy_problem("Too many envelopes are coming in at once; try again soon.")
@@ -40,7 +39,7 @@ class EnvelopeApi:
             )
         except TimeoutError:
             raise Problem(
-                408, "Too slow", f"An envelope must be here whole within {self._deadline_s:g} s."
+                408, "Too slow", f"An envelope must be here whole within {REQUEST_S:g} s."
             ) from None
         return _build_response(receipt)
 
@@ -48,7 +47,7 @@ class EnvelopeApi:
         """Accept an envelope. Raises TimeoutError."""
         self._active_count += 1
         try:
-            async with asyncio.timeout(min(ANSWER_S, self._deadline_s)):
+            async with asyncio.timeout(min(ANSWER_S, REQUEST_S)):
                 return await self._feed.accept_envelope(body, addresses, is_elsewhere=is_elsewhere)
         finally:
             self._active_count -= 1
