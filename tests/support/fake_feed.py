@@ -133,8 +133,7 @@ class FakeFeed(Feed):
         votes = await self.votes(*window, **filters)
         filters.pop("service", None)
         silences = await self.silences(*window, **filters)
-        merged_fields = {name: 0 if name == "asn" else "" for name in wider}
-        cells = roll_up_merged(votes, silences, window, merged_fields)
+        cells = roll_up_merged(votes, silences, window, wider)
         return [cell for cell in cells if empty or cell.vantages or cell.silent]
 
     async def totals(self, query: AggregationQuery) -> list[AggregationRow]:

@@ -201,7 +201,6 @@ class _CellCache(StaleWhileRevalidate[Sequence[Cell]]):
         return 1 + len(value)
 
 
-_EMPTY_VALUES = {"country": "", "region": "", "asn": 0, "access": ""}
 _SETTLED_TTL = Ttl(fresh_us=300_000_000, grace_us=900_000_000)
 _CURRENT_TTL = Ttl(fresh_us=15_000_000, grace_us=30_000_000)
 _SETTLED_US = 600_000_000  # most data of a bin arrive within this time after its end
@@ -387,8 +386,7 @@ def _list_fields(query: _DayQuery) -> set[str]:
 def _roll_up(
     counts: Sequence[Count], silences: Sequence[SilenceCount], query: _DayQuery
 ) -> list[Cell]:
-    names = _EMPTY_VALUES.keys() & set(query.merged_fields)
-    wide = widen_silences(silences, **{name: _EMPTY_VALUES[name] for name in names})
+    wide = widen_silences(silences, query.merged_fields)
     return roll_up_bins(counts, wide, query.since_us, query.until_us, query.bin_s)
 
 

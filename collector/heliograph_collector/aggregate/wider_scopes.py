@@ -1,37 +1,40 @@
 """Merge votes and silences of narrow scopes into wider ones."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
-from typing import Any
 
 from msgspec.structs import replace
 
 from heliograph_collector.model.records import SilenceCount, Vote
 from heliograph_collector.model.seniority import Seniority
 
-_PLACE = ("country", "region", "asn", "access", "service")
-_place = attrgetter(*_PLACE)
+_BLANKS: Mapping[str, str | int] = {
+    "country": "", "region": "", "asn": 0, "access": "", "service": "",
+}  # fmt: skip
+_FIELDS = tuple(_BLANKS)
+_place = attrgetter(*_FIELDS)
 _silence = attrgetter("country", "region", "asn", "access", "start_us")
 _Silence = tuple[str, str, int, str, int]
 
 
-def widen_votes(votes: Iterable[Vote], **wider: Any) -> list[Vote]:
-    """Merge votes by vantage and bin; the worst row gives layer and method."""
+def widen_votes(votes: Iterable[Vote], merged_fields: Collection[str]) -> list[Vote]:
+    """Merge votes by vantage and bin over fields; the worst row gives layer and method."""
     merged: defaultdict[tuple[object, ...], list[Vote]] = defaultdict(list)
-    places = [(_PLACE.index(name), value) for name, value in wider.items()]
+    blanks = {name: _BLANKS[name] for name in merged_fields}
+    places = [(_FIELDS.index(name), value) for name, value in blanks.items()]
     for vote in votes:
         key = [*_place(vote), vote.start_us, vote.pseudonym]
         for index, value in places:
             key[index] = value
         merged[tuple(key)].append(vote)
     # Only what changes is copied: rows are many, and most are the only one of their bin.
-    return [_merge_votes(rows, wider) for rows in merged.values()]
+    return [_merge_votes(rows, blanks) for rows in merged.values()]
 
 
-def _merge_votes(votes: Sequence[Vote], wider: Mapping[str, Any]) -> Vote:
+def _merge_votes(votes: Sequence[Vote], blanks: Mapping[str, str | int]) -> Vote:
     worst, *others = votes
-    changes = {name: value for name, value in wider.items() if getattr(worst, name) != value}
+    changes = {name: value for name, value in blanks.items() if getattr(worst, name) != value}
     if not others:
         return replace(worst, **changes) if changes else worst
     bad = worst.blocked + worst.down
@@ -46,20 +49,22 @@ def _merge_votes(votes: Sequence[Vote], wider: Mapping[str, Any]) -> Vote:
         down=sum(vote.down for vote in votes),
         unknown=sum(vote.unknown for vote in votes),
         seniority=max((vote.seniority for vote in votes), key=list(Seniority).index),
-        **wider,
+        **blanks,
     )
 
 
-def widen_silences(silences: Iterable[SilenceCount], **wider: Any) -> list[SilenceCount]:
-    """Merge silences over the given fields."""
+def widen_silences(
+    silences: Iterable[SilenceCount], merged_fields: Collection[str] = ()
+) -> list[SilenceCount]:
+    """Merge silences over fields; they have no service."""
     merged: dict[_Silence, list[int]] = {}
     for silence in silences:
         country, region, asn, access, start_us = _silence(silence)
         key = (
-            wider.get("country", country),
-            wider.get("region", region),
-            wider.get("asn", asn),
-            wider.get("access", access),
+            "" if "country" in merged_fields else country,
+            "" if "region" in merged_fields else region,
+            0 if "asn" in merged_fields else asn,
+            "" if "access" in merged_fields else access,
             start_us,
         )
         counts = merged.setdefault(key, [0, 0])

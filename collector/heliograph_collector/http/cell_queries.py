@@ -1,7 +1,7 @@
 """Queries for cells, of the store or of its cache, and what releases them to readers."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from heliograph.units import SECOND_US
@@ -13,14 +13,7 @@ from heliograph_collector.http.backend import Feed
 from heliograph_collector.model.records import Cell, SilenceCount, Vote
 from heliograph_collector.model.scope import ScopeFilter
 
-# fields of a cell over all places and services
-_TOTALS: Mapping[str, str | int] = {
-    "country": "",
-    "region": "",
-    "asn": 0,
-    "access": "",
-    "service": "",
-}
+_FIELDS = ("country", "region", "asn", "access", "service")  # of the scope of a cell
 
 
 def feed_disclosure(feed: Feed, unlisted: Collection[str] = ()) -> Disclosure:
@@ -34,14 +27,11 @@ def roll_up_merged(
     votes: Sequence[Vote],
     silences: Sequence[SilenceCount],
     window: tuple[int, int, int],
-    merged_fields: Mapping[str, str | int],
+    merged_fields: Collection[str],
 ) -> list[Cell]:
     """Roll up votes and silences, merged over some fields."""
-    merged_places = {name: value for name, value in merged_fields.items() if name != "service"}
     return rollup.roll_up(
-        widen_votes(votes, **merged_fields),
-        widen_silences(silences, **merged_places),
-        *window,
+        widen_votes(votes, merged_fields), widen_silences(silences, merged_fields), *window
     )
 
 
@@ -61,7 +51,7 @@ async def query_cells(
     until_us: int,
     bin_s: int,
     scope_filter: ScopeFilter,
-    merged_fields: Mapping[str, str | int],
+    merged_fields: Collection[str],
     *,
     keep_empty: bool = True,
 ) -> list[Cell]:
@@ -69,17 +59,15 @@ async def query_cells(
 
     Args:
         since_us: Start of the window, microseconds UTC; `until_us` is its end.
-        merged_fields: "" or 0 by name of a place or service field.
+        merged_fields: Names of place and service fields.
         keep_empty: Whether to include cells without votes and silences.
 
     Raises:
         StoreError: The store does not answer.
     """
-    wider = merged_fields.keys()
+    filters = scope_filter.keywords()
     return list(
-        await feed.wide(
-            since_us, until_us, bin_s, wider=wider, empty=keep_empty, **scope_filter.keywords()
-        )
+        await feed.wide(since_us, until_us, bin_s, wider=merged_fields, empty=keep_empty, **filters)
     )
 
 
@@ -88,7 +76,7 @@ async def query_series(
 ) -> list[Cell]:
     """Query the released cell of each bin, over all that the filter leaves open."""
     filters = scope_filter.keywords()
-    totals = {name: value for name, value in _TOTALS.items() if name not in filters}
+    totals = [name for name in _FIELDS if name not in filters]
     key = CellKey(
         country=scope_filter.country or "",
         region=scope_filter.region or "",
@@ -106,11 +94,11 @@ async def query_series(
         until_us,
         bin_s,
         scope_filter if is_exact else _widen_filter(scope_filter),
-        totals if is_exact else {n: v for n, v in totals.items() if n in ("region", "service")},
+        totals if is_exact else [name for name in totals if name in ("region", "service")],
         keep_empty=False,
     )
-    totals.pop("service", None)
-    return await asyncio.to_thread(disclosure.release_series, blank, cells, starts, totals)
+    places = [name for name in totals if name != "service"]
+    return await asyncio.to_thread(disclosure.release_series, blank, cells, starts, places)
 
 
 def _widen_filter(scope_filter: ScopeFilter) -> ScopeFilter:

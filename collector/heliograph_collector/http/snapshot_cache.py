@@ -267,9 +267,9 @@ class SnapshotCache:
             window = (at_us, at_us + BIN_US, BIN_S)
             bin_votes = [v for v in votes if v.start_us == at_us]
             bin_silences = [s for s in silences if s.start_us == at_us]
-            cells = roll_up_merged(bin_votes, bin_silences, window, {"region": ""})
+            cells = roll_up_merged(bin_votes, bin_silences, window, ["region"])
             fresh_votes = bin_votes if at_us >= fresh_us else ()
-            region_cells = roll_up_merged(fresh_votes, (), window, {"service": ""})
+            region_cells = roll_up_merged(fresh_votes, (), window, ["service"])
             public_bins[at_us] = PublicBin(
                 [c for c in disclosure.release(cells) if c.vantages or c.silent],
                 disclosure.release(region_cells),

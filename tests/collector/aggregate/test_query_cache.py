@@ -68,9 +68,9 @@ async def test_counts_of_the_store_equal_those_of_its_votes(
     ours = World().feed(votes=store.votes, silences=store.silences, k_anonymity=2)
     theirs = World().feed(wide=CellQueryCache(store, clock).cells, k_anonymity=2)
     public = World().feed(wide=CellQueryCache(store, clock, 2).cells, k_anonymity=2)
-    for blank in MERGED_FIELDS:
-        seen = await query_cells(theirs, *TWO_DAYS, ScopeFilter(country="KZ"), blank)
-        assert seen == await query_cells(ours, *TWO_DAYS, ScopeFilter(country="KZ"), blank), blank
+    for merged in MERGED_FIELDS:
+        seen = await query_cells(theirs, *TWO_DAYS, ScopeFilter(country="KZ"), merged)
+        assert seen == await query_cells(ours, *TWO_DAYS, ScopeFilter(country="KZ"), merged), merged
     for asked in (
         ScopeFilter(),
         ScopeFilter(country="KZ"),
@@ -144,11 +144,9 @@ async def test_what_cannot_be_released_is_left_out_and_nothing_else(
     window = (T0 // HOUR * HOUR, T0 // HOUR * HOUR + HOUR, bin_s)
     k = 3
     disclosure = Disclosure(k, {"telegram", "signal"}, clock.wall_us())
-    for blank in MERGED_FIELDS:
+    for merged in MERGED_FIELDS:
         every, some = [
-            await CellQueryCache(store, clock, least).cells(
-                *window, wider=tuple(blank), empty=False
-            )
+            await CellQueryCache(store, clock, least).cells(*window, wider=merged, empty=False)
             for least in (1, k)
         ]
         assert disclosure.release(some) == disclosure.release(every) != []

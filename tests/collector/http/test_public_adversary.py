@@ -170,7 +170,7 @@ class VotesOfADay:
         span = (window.since_us, window.until_us, window.bin_s)
         votes = [v for v in self.world.votes if span[0] <= v.start_us < span[1]]
         silences = [s for s in self.world.silences if span[0] <= s.start_us < span[1]]
-        return roll_up_merged(votes, silences, span, {})
+        return roll_up_merged(votes, silences, span, ())
 
 
 async def read_daily_files(world: World) -> list[str]:

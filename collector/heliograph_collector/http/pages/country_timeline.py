@@ -113,10 +113,7 @@ _RANKS = {VerdictState.BLOCKED: 2, VerdictState.PARTIAL: 1}  # of the cells that
 _FRESH_BINS = 2  # bins
 _LATER_HOURS = 11  # after a past hour, which so stands in the middle of a day
 _LEAST_BINS = 8  # of a chart: two hours of the day; assumed
-MERGED_FIELDS: Sequence[Mapping[str, str | int]] = (  # of the two queries
-    {"region": ""},
-    {},
-)
+MERGED_FIELDS: Sequence[Sequence[str]] = (("region",), ())  # of the two queries
 
 
 def blank_timeline(

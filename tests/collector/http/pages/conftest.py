@@ -1,6 +1,6 @@
 """Hundreds of pages are looked at over the same evening, whose bins are counted once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import pytest
@@ -15,18 +15,18 @@ def _roll_up(
     votes: tuple[Vote, ...],
     silences: tuple[SilenceCount, ...],
     window: tuple[int, int, int],
-    merged_fields: tuple[tuple[str, str | int], ...],
+    merged_fields: tuple[str, ...],
 ) -> tuple[Cell, ...]:
-    return tuple(roll_up_merged(votes, silences, window, dict(merged_fields)))
+    return tuple(roll_up_merged(votes, silences, window, merged_fields))
 
 
 def _roll_up_once(
     votes: Sequence[Vote],
     silences: Sequence[SilenceCount],
     window: tuple[int, int, int],
-    merged_fields: Mapping[str, str | int],
+    merged_fields: Sequence[str],
 ) -> list[Cell]:
-    return list(_roll_up(tuple(votes), tuple(silences), window, tuple(merged_fields.items())))
+    return list(_roll_up(tuple(votes), tuple(silences), window, tuple(merged_fields)))
 
 
 @pytest.fixture(autouse=True, scope="module")
