@@ -168,16 +168,14 @@ class LiveFeed(Feed):
     async def votes(
         self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
     ) -> list[Vote]:
-        return await self._open_store(until_us).votes(
-            since_us, until_us, bin_s, **filters, received_before_us=self._last_instant()
-        )
+        filters["received_before_us"] = self._last_instant()
+        return await self._open_store(until_us).votes(since_us, until_us, bin_s, **filters)
 
     async def silences(
         self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
     ) -> list[SilenceCount]:
-        return await self._open_store(until_us).silences(
-            since_us, until_us, bin_s, **filters, received_before_us=self._last_instant()
-        )
+        filters["received_before_us"] = self._last_instant()
+        return await self._open_store(until_us).silences(since_us, until_us, bin_s, **filters)
 
     async def wide(
         self,

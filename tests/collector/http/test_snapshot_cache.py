@@ -47,7 +47,7 @@ async def test_late_votes_of_ended_bins_are_read_when_they_become_public() -> No
     assert not (await cache.refresh()).columns
     cache.touch([ended_us])
     world.clock.advance_us(BIN_US - 40_000_000)  # the instant itself; SETTLE_US before it is public
-    cache._current = None
+    cache._last_read = None
     assert not (await cache.refresh()).columns
     world.clock.advance_us(BIN_US // 2)
     (column,) = (await cache.refresh()).columns

@@ -14,7 +14,7 @@ from heliograph.observation import Arrival, Http, Reference
 from heliograph.request_profile import TOKEN, RequestProfile
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.http.content_coding import BodyContent
-from heliograph_agent.net.http.head_facts import describe_head, describe_request
+from heliograph_agent.net.http.head_facts import KEPT_BODY_BYTES, describe_head, describe_request
 from heliograph_agent.net.http.html_text import (
     decode_page,
     extract_text,
@@ -51,10 +51,10 @@ class Http1Exchange:
         writer: ByteWriter,
         url: str,
         *,
-        method: str,
-        headers: Mapping[str, str] | None,
-        content: bytes,
-        keep_bytes: int,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        content: bytes = b"",
+        keep_bytes: int = KEPT_BODY_BYTES,
         in_clear: bool = False,
         stopwatch: StepTrace | None = None,
         profile: RequestProfile | None = None,
