@@ -66,7 +66,7 @@ class AlertService:
         clock: Clock,
         rng: random.Random,
         registry: CollectorRegistry,
-        shared: HandoverValue | None,
+        shared: HandoverValue | None = None,
         permission: SendPermission | None = None,
         health: HealthSource | None = None,
     ) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from multidict import MultiDict
 
+from heliograph.timestamps import format_time
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.measurements import read_cursor, write_cursor
 from heliograph_collector.http.api.parameter_types import Parameter
@@ -25,7 +26,6 @@ from heliograph_collector.http.api.parameters import (
     SERVICE,
     QueryValues,
     parse,
-    write_time,
 )
 from heliograph_collector.http.backend import Feed, find_service
 from heliograph_collector.http.i18n import Locale
@@ -164,7 +164,7 @@ def _build_measured(country: str, chosen: Mapping[str, str]) -> str:
 def _build_times(chosen: IncidentFilter) -> dict[str, str]:
     """Return the chosen days as the moments that the API takes."""
     moments = {"since": chosen.since_us, "until": chosen.until_us}
-    return {name: write_time(us) for name, us in moments.items() if us is not None}
+    return {name: format_time(us) for name, us in moments.items() if us is not None}
 
 
 def _build_older(chosen: Mapping[str, str], following: str) -> str:

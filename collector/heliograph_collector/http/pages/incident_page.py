@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from heliograph.timestamps import format_second, format_time
+from heliograph.timestamps import format_day, format_second, format_time
 from heliograph_collector.aggregate.disclosure import FINE_FACTOR
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.backend import Publisher
@@ -139,7 +139,7 @@ def _format_reference(incident: IncidentDocument, sentence: str, page_context: P
     entry = f", log entry {incident.alerts[-1].entry}" if incident.alerts else ""
     return (
         f"{author}: {sentence} {page_context.base_url}{incident.links.page}{entry}, "
-        f"{write_time(page_context.now_us)[:10]}. {page_context.publisher.license}."
+        f"{format_day(page_context.now_us)}. {page_context.publisher.license}."
     )
 
 
