@@ -3,7 +3,8 @@
 Theory of operation. A candidate's outage is published by itself only if no other tells it:
 
 - enclosed: one that is open, or a cut that closed within `resume_s`, holds all its cells. It is
-  dropped; the other resumes if that part of it had come back.
+  dropped; the other resumes if that part of it had come back, and grows if it was spared until
+  now (spared_cells.py).
 - extending: an open one began or grew within `join_s`. That one grows to its cells, as a phase.
 - a block: one of the same carriers, open or closed within `resume_s`, takes its cells.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence import spared_cells
 from heliograph_collector.detect.silence.cell_members import select_silent
 from heliograph_collector.detect.silence.daily_routine import BELL_US
 from heliograph_collector.detect.silence.outage import OutageEpisode
@@ -22,7 +24,7 @@ from heliograph_collector.detect.silence.vantage_presence import PresenceStatus,
 from heliograph_collector.detect.silence.vantage_votes import count_silent
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
 from heliograph_collector.detect.stats.voting import is_carrier_nat
-from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
 from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
@@ -166,6 +168,8 @@ class OpenOutages:
             self._drop(own)
             if enclosing.had_reopened(new_cells):  # else these are late losses of its cut
                 enclosing.resume(new_cells, own.started, self.now_us)
+            else:
+                self._add_spared(enclosing, own.started)
             return None
         if not self.extended:
             self.publish(own)
@@ -174,6 +178,11 @@ class OpenOutages:
         self._extend(self.extended[0], own, new_cells)
         self.publish(self.extended[0])
         return self.extended[0]
+
+    def _add_spared(self, outage: OutageEpisode, started: Bracket) -> None:
+        where = self.presence, self.now_us
+        if fallen := spared_cells.find_fallen_cells(outage, *where):
+            spared_cells.add_phase(outage, fallen, started, *where)
 
     def merge_block(self, own: OutageEpisode) -> OutageEpisode:
         """Merge a block into one of the same carriers, open or lately over; return which.

@@ -1,0 +1,77 @@
+"""Cells that a cut spared at first, and that fall silent while it lasts.
+
+A country is told as cut by six tenths of its votes, and what lives in it is named beside it. What
+of that falls later lies in the cut by name, so by itself it would be no news: the pages would name
+lines as spared that are dark. It is a phase of the cut, and spared no longer.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.openings import raise_shares
+from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.silence.vantage_votes import count_silent, select_established
+from heliograph_collector.detect.stats.localization import attach_persons, hit_networks
+from heliograph_collector.detect.stats.voting import sum_votes
+from heliograph_collector.incidents.incident import Bracket
+from heliograph_collector.model.line_names import count_lines
+from heliograph_collector.model.scope import AffectedCell, Scope
+
+
+def find_fallen_cells(
+    outage: OutageEpisode, presence: PresenceTracker, now_us: int
+) -> tuple[AffectedCell, ...]:
+    """Find the cells that an outage spared, most of whose votes are silent now.
+
+    Where their power may have failed nothing is said of them: they stay out of the cut.
+    """
+    limits = outage.limits
+    known = _list_known(outage, presence, now_us)
+    spared = sorted({scope for part in outage.parts for scope in part.beyond})
+    cells = [_build_cell(scope, [v for v in known if scope.includes(v.place)]) for scope in spared]
+    dark = [c for c in cells if c.votes >= limits.burst and c.share >= limits.confirm_share]
+    is_power = bool(dark) and confounders.is_power_failure(dark, known, limits)
+    return () if is_power and not confounders.may_be_order(dark, known) else tuple(dark)
+
+
+def add_phase(
+    outage: OutageEpisode,
+    fallen: Sequence[AffectedCell],
+    started: Bracket,
+    presence: PresenceTracker,
+    now_us: int,
+) -> None:
+    """Add cells that an outage spared as a phase of it, which is darker by them."""
+    scopes = {cell.scope for cell in fallen}
+    widest = tuple(cell for cell in fallen if not _is_inside(cell.scope, scopes))
+    parts = tuple(
+        replace(part, beyond=tuple(scope for scope in part.beyond if scope not in scopes))
+        for part in outage.parts
+    )
+    votes = count_silent(_list_known(outage, presence, now_us))
+    outage.grow(raise_shares(parts, votes, started, now_us), widest, started, now_us)
+    outage.grown_us = now_us
+
+
+def _list_known(
+    outage: OutageEpisode, presence: PresenceTracker, now_us: int
+) -> list[VantagePresence]:
+    limits = outage.limits
+    inside = outage.list_inside(presence)
+    return select_established(inside, now_us, limits, limits.witnesses)[0]
+
+
+def _build_cell(scope: Scope, vantages: Sequence[VantagePresence]) -> AffectedCell:
+    votes_by_place = count_silent(vantages)
+    votes = sum_votes(votes_by_place)
+    networks = len(hit_networks(votes_by_place))
+    lines = count_lines(vantage.witness.prefix for vantage in vantages)
+    cell = AffectedCell(scope, votes.votes, round(votes.share, 3), networks, lines=lines)
+    return attach_persons((cell,), count_silent(vantages, nat_votes=1))[0]
+
+
+def _is_inside(scope: Scope, others: Iterable[Scope]) -> bool:
+    return any(scope != other and scope.is_within(other) for other in others)
