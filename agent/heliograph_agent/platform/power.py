@@ -62,6 +62,12 @@ def read_uptime_s() -> int | None:
     return None if clock is None else coarsen_uptime(time.clock_gettime(clock))
 
 
+def read_boot_clock_us() -> int | None:
+    """Return microseconds since the start of this machine, sleep included; None if not known."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux
+    return None if clock is None else time.clock_gettime_ns(clock) // 1_000
+
+
 def read_boot_id() -> bytes | None:
     """Return what is equal throughout a boot and at no other; None where no system says it."""
     try:

@@ -3,7 +3,8 @@
 The status is written each minute at least. Each writing is a sample: the collector answers, or the
 anchors answer and it does not, or this machine has no network. A gap between two writings is a time
 in which this machine slept or the agent did not run. When the collector answers again after
-`LONG_US`, the longest of these is the reason of the absence that `status` shows.
+`LONG_US`, the longest of these is the reason of the absence that `status` shows. Where the wall
+clock was set in a session, all times move with it: nobody was absent.
 """
 
 from collections import Counter
@@ -14,6 +15,7 @@ from heliograph.observation import Link
 
 LONG_US = 1_800_000_000  # half an hour; assumed, shorter ones are of no interest to a person
 _GAP_US = 300_000_000  # assumed: five writings that did not happen
+_SET_US = 60_000_000  # assumed; smaller steps are NTP's
 
 
 class AbsenceReason(StrEnum):
@@ -58,6 +60,7 @@ class StatusSample(NamedTuple):
     success_us: int  # the collector's last answer; wall clock
     is_connected: bool
     is_paused: bool
+    boot_us: int | None = None  # since the machine's start, sleep included; None if not known
 
 
 class AbsenceRecorder:
@@ -67,6 +70,8 @@ class AbsenceRecorder:
         self._sample_us = earlier_us
         self._success_us = success_us
         self._is_first = True
+        self._boot_us: int | None = None
+        self._was_connected = False
         self._durations: Counter[AbsenceReason] = Counter()
         self._results = 0
         self._dropped = dropped
@@ -74,6 +79,7 @@ class AbsenceRecorder:
 
     def take_sample(self, sample: StatusSample) -> None:
         """Note what holds now."""
+        self._follow_clock(sample)
         elapsed_us = max(sample.now_us - self._sample_us, 0) if self._sample_us else 0
         self._durations[self._classify(sample, elapsed_us)] += elapsed_us
         self._is_first = False
@@ -95,6 +101,17 @@ class AbsenceRecorder:
             self._durations.clear()
             self._results = 0
             self._dropped = sample.dropped
+
+    def _follow_clock(self, sample: StatusSample) -> None:
+        """Move the times where the wall clock was set between two writings of one session."""
+        if self._boot_us is not None and sample.boot_us is not None:
+            elapsed_us = sample.boot_us - self._boot_us
+            set_us = sample.now_us - self._sample_us - elapsed_us
+            if abs(set_us) > _SET_US and self._was_connected and sample.is_connected:
+                self._sample_us += set_us
+                self._success_us += set_us
+        self._boot_us = sample.boot_us
+        self._was_connected = sample.is_connected
 
     def _classify(self, sample: StatusSample, elapsed_us: int) -> AbsenceReason:
         if elapsed_us > _GAP_US:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypedDict, cast
 
 from heliograph.units import minute_of
+from heliograph_agent.platform.power import read_boot_clock_us
 from heliograph_agent.runtime.absence import Absence, AbsenceRecorder, StatusSample
 from heliograph_agent.runtime.findings import NetworkFindings, describe_findings
 from heliograph_agent.runtime.volatile_file import VolatileFile
@@ -188,6 +189,7 @@ class StatusFile:
                 success_us=described["last_success_us"],
                 is_connected=described["connected"],
                 is_paused=self._state.path(PAUSED).exists(),
+                boot_us=read_boot_clock_us(),
             )
         )
         status: AgentStatus = {

@@ -15,6 +15,7 @@ class Run:
     def __init__(self, recorder: AbsenceRecorder | None = None) -> None:
         self.recorder = recorder or AbsenceRecorder()
         self.now_us = START_US
+        self.set_us = 0  # by which the wall clock was set
 
     def write(
         self, minutes: int = 1, *, link: str = "online", connected: bool = False, waiting: int = 0,
@@ -22,9 +23,15 @@ class Run:
     ) -> None:  # fmt: skip
         for _ in range(minutes // step):
             self.now_us += step * MINUTE_US
-            self.recorder.take_sample(
-                StatusSample(self.now_us, link, waiting, dropped, success_us, connected, paused)
+            boot_us = self.now_us - START_US - self.set_us
+            sample = StatusSample(
+                self.now_us, link, waiting, dropped, success_us, connected, paused, boot_us
             )
+            self.recorder.take_sample(sample)
+
+    def set_clock(self, by_us: int) -> None:
+        self.now_us += by_us
+        self.set_us += by_us
 
     @property
     def notice(self) -> str:
@@ -108,3 +115,20 @@ def test_restart_goes_on_where_the_run_before_ended() -> None:
 
 def test_every_reason_has_its_words() -> None:
     assert REASONS.keys() == set(AbsenceReason)
+
+
+@pytest.mark.parametrize("days", [10, -10])
+def test_a_clock_that_is_set_in_a_session_is_no_absence(run: Run, days: int) -> None:
+    run.set_clock(days * 1_440 * MINUTE_US)
+    run.write(connected=True)
+    assert run.notice == ""
+    run.set_clock(-days * 1_440 * MINUTE_US)
+    run.write(3, connected=True)
+    assert run.notice == ""
+    run.write(40, link="offline")
+    assert "this machine had no network" in run.notice, "what is one is told all the same"
+
+
+def test_a_machine_that_slept_was_absent_although_its_session_seems_unbroken(run: Run) -> None:
+    run.write(600, connected=True, step=600)
+    assert "this machine slept" in run.notice
