@@ -158,14 +158,14 @@ def print_json(
     probe: ProbeRequest, observations: Sequence[Observation], conclusion: str, started_us: int
 ) -> None:
     """Print a line of the whole, then one per observation with heliograph.observation's fields."""
-    whole = {
+    summary = {
         "experiment": probe.experiment.name,
         "target": probe.target.value,
         "started_us": started_us,
         "conclusion": conclusion,
         "published": find_published(probe),
     }
-    print(json.dumps(whole))
+    print(json.dumps(summary))
     for observation in observations:
         print(json.dumps(asdict(observation)))
 

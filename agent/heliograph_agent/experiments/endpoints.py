@@ -69,7 +69,7 @@ async def visit_endpoints(
     semaphore = asyncio.Semaphore(concurrency)
     skipped: list[CannotRun] = []
 
-    answered: set[str] = set()
+    answered_ids: set[str] = set()
 
     async def visit_limited(endpoint: Endpoint) -> bool:
         async with semaphore:
@@ -81,14 +81,14 @@ async def visit_endpoints(
                 skipped.append(error)
                 return False
             if has_answered:
-                answered.add(endpoint.id)
+                answered_ids.add(endpoint.id)
             return True
 
     async with asyncio.TaskGroup() as group:
         visits = [group.create_task(visit_limited(e), name=f"visit {e.id}") for e in endpoints]
     if skipped and not any(task.result() for task in visits):
         raise skipped[0]
-    return frozenset(answered)
+    return frozenset(answered_ids)
 
 
 async def visit_endpoint(

@@ -92,9 +92,9 @@ class StepTrace:
 
     def keep_chain(self, chain: Sequence[bytes]) -> None:
         """Keep the certificates of a chain that did not verify, if all of them have room."""
-        kept = {**self.certificates, **dict.fromkeys(chain)}
-        if len(kept) <= MAX_CERTIFICATES and sum(map(len, kept)) <= MAX_CERTIFICATE_BYTES:
-            self.certificates = kept
+        chains = {**self.certificates, **dict.fromkeys(chain)}
+        if len(chains) <= MAX_CERTIFICATES and sum(map(len, chains)) <= MAX_CERTIFICATE_BYTES:
+            self.certificates = chains
 
     def make_unsent(self, on: StepResult, operation: Operation, failure: Failure) -> StepResult:
         """Make the result of a step that sent nothing, and so is not recorded."""

@@ -138,14 +138,14 @@ def _seal_inner(
     random = random_source.take(32)
     encoded = HelloParts(random, b"", suites, (*own, (_OUTER_EXTENSIONS, marker))).encode_body()
     encoded += bytes(padding_size(len(encoded), name, config.max_name))
-    whole = HelloParts(random, outer.session_id, suites, (*own, *shared)).encode_body()
+    inner_body = HelloParts(random, outer.session_id, suites, (*own, *shared)).encode_body()
 
     config_id = bytes((config.config_id,))
     empty = encode_outer(config.aead, config_id, context.enc, bytes(len(encoded) + hpke.TAG))
     associated = outer.replace_extension(ECH, empty).encode_body()
     sealed = context.seal(encoded, associated)
     extension = encode_outer(config.aead, config_id, context.enc, sealed)
-    return outer.replace_extension(ECH, extension).encode_body(), encode_message(whole)
+    return outer.replace_extension(ECH, extension).encode_body(), encode_message(inner_body)
 
 
 def _list_own(name: str) -> tuple[tuple[int, bytes], ...]:

@@ -159,8 +159,8 @@ def _list_hellos(plan: Plan, targets: frozenset[str]) -> list[Task]:
     return [t for t in make_tasks(plan) if t.experiment == HELLO and t.target in targets]
 
 
-def _is_same_target(one: Task, other: Task) -> bool:
-    return (one.experiment, one.service, one.target) == (
+def _is_same_target(task: Task, other: Task) -> bool:
+    return (task.experiment, task.service, task.target) == (
         other.experiment, other.service, other.target,
     )  # fmt: skip
 

@@ -28,9 +28,9 @@ def choose_edition(planned: bytes, state: State) -> HelloProfiles:
     """Return the newest usable edition; log why the plan's is refused, and keep it if it is not."""
     newest = load_shipped_profiles()
     try:
-        kept = state.read(HELLO_PROFILES)
-        if kept:
-            newest = max(newest, check_edition(kept, HELLO_PROFILES), key=_get_edition)
+        stored = state.read(HELLO_PROFILES)
+        if stored:
+            newest = max(newest, check_edition(stored, HELLO_PROFILES), key=_get_edition)
     except (StateError, YamlError) as error:
         log.warning("the kept hellos of browsers are left out: %s", error)
     if not planned:
@@ -64,8 +64,8 @@ def _find_problem(profile: HelloProfile) -> str:
         return f"no hello can be built of it ({error})"
     shape = describe_hello(record, SEGMENT)
     if shape is None or shape.ja4 != profile.ja4:
-        found = shape.ja4 if shape else "none"
-        return f"its hello has the fingerprint {found} and not {profile.ja4}"
+        fingerprint = shape.ja4 if shape else "none"
+        return f"its hello has the fingerprint {fingerprint} and not {profile.ja4}"
     if not profile.smallest <= shape.bytes <= profile.largest:
         return f"its hello has {shape.bytes} bytes, not {profile.smallest} to {profile.largest}"
     return ""

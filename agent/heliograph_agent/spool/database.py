@@ -251,13 +251,13 @@ def _has_sound_tables(db: sqlite3.Connection) -> bool:
     """Return whether the last numbers can be true. Raises one of DAMAGE if a column is missing."""
     for table, columns in COLUMNS.items():  # a flipped bit may rename one
         db.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 names of ours
-    given = dict(db.execute("SELECT name, seq FROM sqlite_sequence"))
+    last_by_table = dict(db.execute("SELECT name, seq FROM sqlite_sequence"))
     for table in SEQUENCED:
         ((highest,),) = db.execute(f"SELECT coalesce(max(sequence), 0) FROM {table}")  # noqa: S608 names of ours
-        last = given.pop(table, 0)
+        last = last_by_table.pop(table, 0)
         if not (isinstance(last, int) and highest <= last < MAX_SEQUENCE):
             return False
-    return not given
+    return not last_by_table
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -112,10 +112,10 @@ def _copy_all(source: Path, new: sqlite3.Connection) -> tuple[list[ClearRow], bo
         old.set_progress_handler(is_out_of_patience, STEPS)
         for table, columns in COLUMNS.items():
             names = _read_column_names(old, table)
-            wanted = columns.split(", ")
-            has_all_tables &= set(wanted) <= names or "epoch" in names
+            column_names = columns.split(", ")
+            has_all_tables &= set(column_names) <= names or "epoch" in names
             # A column that an earlier version lacks reads as 0.
-            present = ", ".join(column if column in names else "0" for column in wanted)
+            present = ", ".join(column if column in names else "0" for column in column_names)
             for row in _iter_readable(old, table, present):
                 marks = ", ".join("?" * len(row))
                 new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608 names of ours

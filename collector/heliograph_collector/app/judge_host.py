@@ -186,15 +186,15 @@ class JudgeSlot:
         """Return what the process wrote, or what was returned before. Raises OSError, EOFError."""
         if request.part < self._read_count:
             return self._last_read
-        wanted = min(request.wanted, PART_BYTES)
+        least_bytes = min(request.wanted, PART_BYTES)
         with suppress(TimeoutError):
             async with asyncio.timeout(HOLD_S):
-                while len(self._unsent) < wanted:
+                while len(self._unsent) < least_bytes:
                     content = await process.read(PART_BYTES - len(self._unsent))
                     if not content:
                         raise EOFError("the process ended")
                     self._unsent += content
-        if len(self._unsent) < wanted:
+        if len(self._unsent) < least_bytes:
             return b""
         self._last_read = pack_part(bytes(self._unsent))
         self._unsent.clear()

@@ -151,7 +151,7 @@ class RequestHandler:
 
     def _list_decoded(self, number: int) -> list[ReceivedMeasurement]:
         """List the records of a block, and forget those of earlier ones."""
-        self._decoded = {n: kept for n, kept in self._decoded.items() if n >= number}
+        self._decoded = {n: records for n, records in self._decoded.items() if n >= number}
         return self._decoded.get(number, [])
 
 

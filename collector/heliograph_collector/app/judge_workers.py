@@ -286,6 +286,6 @@ class JudgeWorkers:
         rest = [index for index in indices if index not in verdicts]
         if rest:
             await self._learn(last)
-            found = await asyncio.to_thread(self._assessor.judge_share, selection, rest)
-            verdicts |= zip(rest, found, strict=True)
+            share_verdicts = await asyncio.to_thread(self._assessor.judge_share, selection, rest)
+            verdicts |= zip(rest, share_verdicts, strict=True)
         return [verdicts[index] for index in indices]

@@ -151,8 +151,8 @@ def _measure_lease(leading: "LeadingJournal", registry: CollectorRegistry) -> No
     """Put into the metrics that this collector leads, by which term, and whether it may work."""
     term = "Number of the lease by which this collector leads and does all jobs."
     Gauge("heliograph_leader_term", term, registry=registry).set(leading.term)
-    held = "1 while this collector may work by its lease, 0 while another may lead."
-    gauge = Gauge("heliograph_leader_lease_held", held, registry=registry)
+    help_text = "1 while this collector may work by its lease, 0 while another may lead."
+    gauge = Gauge("heliograph_leader_lease_held", help_text, registry=registry)
     gauge.set_function(lambda: float(leading.lease.is_held))
 
 

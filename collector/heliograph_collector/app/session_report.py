@@ -113,10 +113,10 @@ class SessionReporter:
 
         What an agent may still send grows meanwhile; that is reported with its next heartbeat.
         """
-        heard = (connection.last_heard_us, connection.plan_version)
-        if self._heard.get(key) == heard:
+        report_key = (connection.last_heard_us, connection.plan_version)
+        if self._heard.get(key) == report_key:
             return True
-        self._heard[key] = heard
+        self._heard[key] = report_key
         return False
 
     def _list_departures(self, closed: set[AgentConnection]) -> Iterator[Departure]:

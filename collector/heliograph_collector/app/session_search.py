@@ -99,9 +99,9 @@ class SessionSearch:
         if not self._board.is_blind(reading.monotonic_us):
             return {}
         since_us: dict[str, int] = {}
-        found = set(self.find_lost(reading, heartbeat_s))
+        lost_sessions = set(self.find_lost(reading, heartbeat_s))
         for connection in self._connections.find_lost(reading.monotonic_us, heartbeat_s):
-            if connection not in found:
+            if connection not in lost_sessions:
                 unheard_us = reading.monotonic_us - connection.last_heard_us
                 country = connection.vantage.country
                 earliest_us = since_us.get(country, reading.wall_us)

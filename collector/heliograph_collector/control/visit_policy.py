@@ -138,17 +138,17 @@ class FollowedFailures(Generic[_Key]):
         self._by_endpoint.move_to_end(endpoint)
         if len(self._by_endpoint) > self.max_endpoints:
             self._by_endpoint.popitem(last=False)
-        seen = countries.setdefault(country, _Country())
-        if seen.failed_us is None:
-            seen.failed_us = at_us
-        return sum(pass_us > at_us - FOLLOWED_US for pass_us in seen.passes_us) < FOLLOWED
+        country_passes = countries.setdefault(country, _Country())
+        if country_passes.failed_us is None:
+            country_passes.failed_us = at_us
+        return sum(pass_us > at_us - FOLLOWED_US for pass_us in country_passes.passes_us) < FOLLOWED
 
     def add_pass(self, endpoint: _Key, at_us: int) -> None:
         """Note that the endpoint worked for a control."""
-        for seen in self._by_endpoint.get(endpoint, {}).values():
-            if seen.failed_us is not None and at_us > seen.failed_us:
-                seen.passes_us = (*seen.passes_us, at_us)[-FOLLOWED:]
-                seen.failed_us = None
+        for country_passes in self._by_endpoint.get(endpoint, {}).values():
+            if country_passes.failed_us is not None and at_us > country_passes.failed_us:
+                country_passes.passes_us = (*country_passes.passes_us, at_us)[-FOLLOWED:]
+                country_passes.failed_us = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,8 +118,8 @@ def read_notes(folder: Path) -> bytes:
 def adopt_notes(folder: Path, content: bytes) -> None:
     """Let the files be lines from elsewhere, after own ones that are not there. Raises OSError."""
     own = read_notes(folder).splitlines(keepends=True)
-    known = set(content.splitlines(keepends=True))
-    missing = [line for line in own if line not in known]
+    content_lines = set(content.splitlines(keepends=True))
+    missing = [line for line in own if line not in content_lines]
     replace_file(folder / FILE, _cut_old(b"".join(missing) + content))
     (folder / FILE).with_suffix(_OLDER).unlink(missing_ok=True)
 

@@ -28,15 +28,15 @@ class HistoryWriter:
 
         Returns whether nothing is left to do. Raises StoreError.
         """
-        wanted = {read_time(f"{day}T00:00:00Z"): file for day, file in files.items()}
+        by_day = {read_time(f"{day}T00:00:00Z"): file for day, file in files.items()}
         with closing(HistoryTable(self._file)) as history:
             digests = history.read_digests()
-            for day_us in digests.keys() - wanted.keys():
+            for day_us in digests.keys() - by_day.keys():
                 # A day in progress keeps its rows until its file is there.
-                if not digests[day_us].startswith(RUNNING) or day_us < min(wanted, default=0):
+                if not digests[day_us].startswith(RUNNING) or day_us < min(by_day, default=0):
                     history.drop_day(day_us)
-            due = [d for d in sorted(wanted, reverse=True) if digests.get(d) != wanted[d].sha256]
-            added = (self._add_day(history, day_us, wanted[day_us]) for day_us in due)
+            due = [d for d in sorted(by_day, reverse=True) if digests.get(d) != by_day[d].sha256]
+            added = (self._add_day(history, day_us, by_day[day_us]) for day_us in due)
             count = sum(islice(filter(None, added), DAYS_PER_ROUND))
         return count < DAYS_PER_ROUND
 

@@ -55,10 +55,10 @@ class KnownNetworks:
     async def _is_in_archive(self, asn: int, *, is_nothing_now: bool) -> bool:
         """Return whether any day of ours, or of an import, has a network. Raises StoreError."""
         now_us = self._feed.clock.wall_us()
-        ours = await self._feed.read_history(
+        history = await self._feed.read_history(
             HistoryFilter(axes=[Axis.NETWORK], since_us=_FIRST_DAY_US, until_us=now_us, asn=asn)
         )
-        if ours.rows or (is_nothing_now and ours.first_us is None):
+        if history.rows or (is_nothing_now and history.first_us is None):
             return True
         others = await self._feed.read_imported(
             ImportedFilter(since_us=_FIRST_DAY_US, until_us=now_us, asn=asn),

@@ -257,8 +257,8 @@ def compare_steps(record: ReceivedMeasurement, control: JudgedMeasurement | None
 def _build_step(number: int, step: Observation, controls: Sequence[Observation]) -> StepLine:
     subject = _name_subject(step)
     facts = _describe_facts(step)
-    told = [(_name_subject(control), _describe_control(control, facts)) for control in controls]
-    same = [outcome for name, outcome in told if name == subject]
+    outcomes = [(_name_subject(control), _describe_control(control, facts)) for control in controls]
+    same = [outcome for name, outcome in outcomes if name == subject]
     return StepLine(
         number=number,
         operation=f"{step.endpoint} {labels.label_code('operation', step.operation)}".lstrip(),
@@ -266,7 +266,7 @@ def _build_step(number: int, step: Observation, controls: Sequence[Observation])
         is_failed=step.failure is not None,
         outcome=_describe_outcome(step),
         facts=facts,
-        control=list(dict.fromkeys(same or [f"{name}: {outcome}" for name, outcome in told])),
+        control=list(dict.fromkeys(same or [f"{name}: {outcome}" for name, outcome in outcomes])),
     )
 
 

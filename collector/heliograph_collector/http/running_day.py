@@ -69,8 +69,8 @@ class RunningDay:
         """Drop files of other days, and of another process, whose plan or k was another."""
         self._folder.mkdir(parents=True, exist_ok=True)
         hours = range(day_us, day_us + DAY_US, HOUR_US)
-        kept = {self._hour_file(at) for at in hours} if self._end_us else set()
-        for file in set(self._folder.iterdir()) - kept:
+        current_files = {self._hour_file(at) for at in hours} if self._end_us else set()
+        for file in set(self._folder.iterdir()) - current_files:
             file.unlink()
 
     def _replace_rows(self, day_us: int, end_us: int) -> None:

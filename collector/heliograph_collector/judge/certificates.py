@@ -147,8 +147,8 @@ def get_issuer(deciding_failure: DecidingFailure | None) -> str:
 
 def _list_chains(steps: Iterable[ObservedStep]) -> list[tuple[Certificate, ...]]:
     """List the chains that were stored; a leaf without a digest stands for none."""
-    seen: list[Tls] = [s.observation.tls for s in steps if s.observation.tls]
-    return [tls.chain for tls in seen if tls.chain and tls.chain[0].sha256]
+    handshakes: list[Tls] = [s.observation.tls for s in steps if s.observation.tls]
+    return [tls.chain for tls in handshakes if tls.chain and tls.chain[0].sha256]
 
 
 def _list_verified(sides: Sides) -> list[tuple[Certificate, ...]]:

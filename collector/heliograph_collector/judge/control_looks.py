@@ -236,8 +236,8 @@ def _select_counting(passed: Sequence[ControlSource], failed: Sequence[ControlSo
     for source, has_passed in (*((s, True) for s in passed), *((s, False) for s in failed)):
         if source.is_later is not None and source.network:
             nearest = sides.setdefault(source.network, {})
-            known = nearest.setdefault(source.is_later, (source, has_passed))
-            if source.age_us < known[0].age_us:
+            nearest_side = nearest.setdefault(source.is_later, (source, has_passed))
+            if source.age_us < nearest_side[0].age_us:
                 nearest[source.is_later] = (source, has_passed)
     for nearest in sides.values():
         first, *rest = sorted(nearest.values(), key=lambda side: side[0].age_us)

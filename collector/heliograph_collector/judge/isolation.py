@@ -43,8 +43,8 @@ def is_isolated(record: ReceivedMeasurement, control: ControlView) -> bool:
         return False
     own = _group_foreign(measurement)
     failed = {name for name, steps in own.items() if any(map(_has_failed, steps))}
-    theirs = _group_foreign(control.measurement)
-    up_at_control = {name for name, steps in theirs.items() if _has_answered(steps)}
+    at_control = _group_foreign(control.measurement)
+    up_at_control = {name for name, steps in at_control.items() if _has_answered(steps)}
     is_any_up = any(map(_has_answered, own.values()))
     return not is_any_up and len(failed & up_at_control) >= _MIN_ANCHORS
 

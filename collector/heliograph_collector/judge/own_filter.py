@@ -229,8 +229,8 @@ def is_filtering_resolver(resolver: str) -> bool:
         except ValueError:
             continue
         return any(
-            network.version == known.version and network.network_address in known
-            for known in FILTERING_NETWORKS
+            network.version == listed.version and network.network_address in listed
+            for listed in FILTERING_NETWORKS
         )
     return False
 

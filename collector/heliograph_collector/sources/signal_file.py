@@ -316,9 +316,9 @@ class _SignalReader:
         return carriers or [fault.carrier]
 
     def _find_edition(self, vote: ServiceVote) -> str:
-        known = self._editions.get(vote.witness.nym, [])
-        index = bisect_right(known, vote.at_us, key=itemgetter(0))
-        return vote.edition or (known[index - 1][1] if index else "")
+        editions = self._editions.get(vote.witness.nym, [])
+        index = bisect_right(editions, vote.at_us, key=itemgetter(0))
+        return vote.edition or (editions[index - 1][1] if index else "")
 
 
 def _build_reading(line: LevelLine) -> LevelReading:

@@ -28,16 +28,16 @@ def drop_cgroup_trace(cgroup_files: Iterable[Path] = CGROUP_FILES) -> Iterator[N
     if any(path.exists() for path in cgroup_files):
         yield
         return
-    with _HOLDING, tempfile.TemporaryFile() as held:
+    with _HOLDING, tempfile.TemporaryFile() as held_file:
         sys.stderr.flush()
         stderr = os.dup(2)
-        os.dup2(held.fileno(), 2)
+        os.dup2(held_file.fileno(), 2)
         try:
             yield
         finally:
             sys.stderr.flush()
             os.dup2(stderr, 2)
             os.close(stderr)
-            held.seek(0)
-            written = _CGROUP_TRACE.sub(b"", held.read())
+            held_file.seek(0)
+            written = _CGROUP_TRACE.sub(b"", held_file.read())
             sys.stderr.write(written.decode(errors="replace"))

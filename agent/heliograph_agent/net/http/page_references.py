@@ -214,8 +214,8 @@ def _may_be_kept(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool
 
 def _clean_path(path: str) -> str:
     decoded = _ESCAPE.sub(_unescape, path.strip())
-    kept = decoded.partition("%25")[0]  # escaped twice: nobody can tell what it is
-    return _remove_identifiers(kept).replace(" ", "%20")
+    readable = decoded.partition("%25")[0]  # escaped twice: nobody can tell what it is
+    return _remove_identifiers(readable).replace(" ", "%20")
 
 
 def _unescape(match: re.Match[str]) -> str:

@@ -135,11 +135,11 @@ class BulkApi:
 
     def _format_page(self, judged: Sequence[JudgedMeasurement], public: set[_Place]) -> bytes:
         """Format what is public of a page, in an order that tells nothing of the seconds."""
-        shown = [(record, verdicts) for record, verdicts in judged if _find_place(record) in public]
+        pairs = [(record, verdicts) for record, verdicts in judged if _find_place(record) in public]
         if self._feed.k_anonymity > 1:
-            shown = [pair for pair in shown if pair[0].seniority is Seniority.ESTABLISHED]
-        shown.sort(key=lambda pair: (_find_bin(pair[0]), pair[0].id))
-        documents = [_blur_time(build_document(*pair), pair[0]) for pair in shown]
+            pairs = [pair for pair in pairs if pair[0].seniority is Seniority.ESTABLISHED]
+        pairs.sort(key=lambda pair: (_find_bin(pair[0]), pair[0].id))
+        documents = [_blur_time(build_document(*pair), pair[0]) for pair in pairs]
         return b"".join(msgspec.json.encode(document) + b"\n" for document in documents)
 
     async def _compress(self, lines: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

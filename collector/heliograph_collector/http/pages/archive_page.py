@@ -66,11 +66,11 @@ class ArchivePage:
         values = parse_form(request, PAGE_PARAMETERS)
         t = i18n.request_locale(request)
         service = values.get(SERVICE)
-        known = find_service(self._feed, service) if service else None
-        if service and not known:
+        service_name = find_service(self._feed, service) if service else None
+        if service and not service_name:
             raise unknown_name("service", service, ", ".join(self._feed.services))
         await self._known_networks.require(values.get(ASN))
-        incident_filter = _build_filter(values, known)
+        incident_filter = _build_filter(values, service_name)
         matching = self._incident_cache.list_incidents(incident_filter)
         rows, following = cut_page(matching, read_cursor(values.get(CURSOR, "")), PAGE_SIZE)
         chosen = {name: request.query[name] for name in _FILTER_NAMES if request.query.get(name)}
@@ -82,11 +82,11 @@ class ArchivePage:
             country=values.get(COUNTRY, ""),
             country_title=labels.country_name(values.get(COUNTRY, ""), t.lang),
             measured=_build_measured(values.get(COUNTRY, ""), chosen),
-            service=known or "",
+            service=service_name or "",
             state=values.get(INCIDENT_STATE, ""),
             kind=values.get(KIND, ""),
             countries=self._list_countries(values.get(COUNTRY, ""), t),
-            services=self._list_services(known or "", t.lang),
+            services=self._list_services(service_name or "", t.lang),
             states=_STATES,
             kinds=_KINDS,
             months=_group_by_month(rows, t),

@@ -164,10 +164,10 @@ class CountryRoutes:
         feed = self._feed
         names = tuple(name for name in feed.services if name not in feed.untested)
         if starts == WINDOWS["day"].bin_starts(feed.clock.wall_us()) and (
-            kept := self._day_charts.find_timeline(country, names)
+            timeline_at_hand := self._day_charts.find_timeline(country, names)
             or await self._read_hours(country, starts, names)
         ):
-            return kept
+            return timeline_at_hand
         is_current = starts.stop > feed.clock.wall_us()
 
         async def read() -> CountryTimeline:

@@ -97,8 +97,8 @@ class DayCharts:
         while True:
             began_us = clock.monotonic_us()
             if self._asked_us is None or began_us - self._asked_us > _ASKED_US:
-                for kept in (self._bins, self._instants, self._touched):
-                    kept.clear()
+                for cache in (self._bins, self._instants, self._touched):
+                    cache.clear()
                 await asyncio.sleep(_PAUSE_S)  # nobody reads: a look at one number, then again
                 continue
             try:

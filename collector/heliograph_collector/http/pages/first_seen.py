@@ -105,8 +105,8 @@ def _list_outages(
             continue
         if outage.until_us is not None and outage.until_us < earliest_us:
             continue  # over before ours began
-        kept = first.setdefault((outage.source, outage.signal), outage)
-        if outage.since_us < kept.since_us:
+        earliest = first.setdefault((outage.source, outage.signal), outage)
+        if outage.since_us < earliest.since_us:
             first[outage.source, outage.signal] = outage
     for outage in first.values():
         yield FirstSeenRow(

@@ -276,8 +276,8 @@ def _build_groups(tracks: Sequence[Track], view: HistoryView, t: Locale) -> list
     for track in tracks:
         by_group.setdefault(_choose_group(track, view), []).append(track)
     ranked_groups = {name: sorted(by_group.get(name, ()), key=rank_track) for name in titles}
-    shown = [track for ranked in ranked_groups.values() for track in ranked[:MAX_ROWS]]
-    drawn = {track.id: bars for track, bars in zip(shown, _draw_tracks(shown, view), strict=True)}
+    listed = [track for ranked in ranked_groups.values() for track in ranked[:MAX_ROWS]]
+    drawn = {track.id: bars for track, bars in zip(listed, _draw_tracks(listed, view), strict=True)}
     groups = []
     for name, title in titles.items():
         ranked = ranked_groups[name]

@@ -41,14 +41,14 @@ class NetworkNames:
         return list(dict.fromkeys([*first, *more]))[:limit]
 
     def _find_lines(self, folded: str, limit: int) -> list[int]:
-        found: list[int] = []
+        numbers: list[int] = []
         at = self._folded.find(folded)
-        while at >= 0 and len(found) < limit:
+        while at >= 0 and len(numbers) < limit:
             index = bisect_right(self._folded_starts, at) - 1
-            found.append(self._numbers[index])
+            numbers.append(self._numbers[index])
             end = self._folded.find("\n", at)
             at = self._folded.find(folded, end) if end >= 0 else -1
-        return found
+        return numbers
 
     def _line(self, index: int) -> tuple[str, str, str]:
         start = self._starts[index]

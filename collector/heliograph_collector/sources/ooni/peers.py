@@ -36,7 +36,7 @@ def find_crowded_places(places: Iterable[Place]) -> frozenset[Place]:
         if name not in OWN_CONTROL:
             countries[name, day].add(country)
     return frozenset(
-        (*key, country) for key, found in countries.items() if len(found) > 1 for country in found
+        (*key, country) for key, codes in countries.items() if len(codes) > 1 for country in codes
     )
 
 

@@ -113,7 +113,7 @@ class LiveTables:
         """Receive a frame of this kind, None for the end of a table. Raises BackupError."""
         try:
             async with asyncio.timeout(timeout_s):
-                found, length = _FRAME.unpack(await self._reader.readexactly(_FRAME.size))
+                received_kind, length = _FRAME.unpack(await self._reader.readexactly(_FRAME.size))
                 if length > _MAX_FRAME_BYTES:
                     raise BackupError("The collector's answer is of another version: restart it.")
                 body = await self._reader.readexactly(length)
@@ -121,11 +121,11 @@ class LiveTables:
             raise BackupError(
                 "The collector broke the backup off: see its log, and run the backup again."
             ) from error
-        if found == _ERROR:
+        if received_kind == _ERROR:
             raise BackupError(f"The collector could not read its store: {body.decode()}")
-        if found not in (kind, _END):
+        if received_kind not in (kind, _END):
             raise BackupError("The collector's answer is of another version: restart it.")
-        return None if found == _END else body
+        return None if received_kind == _END else body
 
 
 async def _send(connection: socket.socket, kind: bytes, body: bytes = b"") -> None:
