@@ -200,7 +200,7 @@ class Http1Exchange:
 
 
 @dataclass(frozen=True, slots=True)
-class _PageFacts:
+class _ContentFacts:
     """Hold what the record keeps of a page's content."""
 
     title: str = ""
@@ -208,17 +208,17 @@ class _PageFacts:
     references: tuple[Reference, ...] = ()
 
 
-def _describe_page(content: BodyContent, content_type: str, *, in_clear: bool) -> _PageFacts:
+def _describe_page(content: BodyContent, content_type: str, *, in_clear: bool) -> _ContentFacts:
     """Decode a page once and describe it; of an encrypted one only the title is kept."""
     body = bytes(content.body)
     if not in_clear:
-        return _PageFacts(extract_title(body, content_type))
+        return _ContentFacts(extract_title(body, content_type))
     if not is_markup(content_type):
-        return _PageFacts(text=extract_text(body, content_type))
+        return _ContentFacts(text=extract_text(body, content_type))
     markup = decode_page(body, content_type)
     text = find_text(markup, content_type)
     references = find_references(markup, is_short=is_short_text(text))
-    return _PageFacts(find_title(markup), text, references)
+    return _ContentFacts(find_title(markup), text, references)
 
 
 def _check_request(method: str, url: SplitResult) -> None:
