@@ -31,3 +31,8 @@ async def test_it_names_no_service_and_counts_the_tests_of_all(serve: Serve) -> 
     page = await client.html(f"/incidents/{degraded.id}?lang=ru")
     assert "большинство сервисов" in page
     assert "most services" not in page
+
+    for path in ("/services/most-services", "/countries/KZ?service=most-services&since=2022-01-05"):
+        page = await client.html(f"{path}{'&' if '?' in path else '?'}lang=ru")
+        assert "большинство сервисов" in page, "its title is in the reader's language"
+        assert "most services" not in page
