@@ -64,6 +64,9 @@ class EpochLocations:
         if len(self._agents) > MAX_AGENTS:
             self._agents.popitem(last=False)
 
+    def forget(self, agent: bytes) -> None:
+        self._agents.pop(agent, None)
+
     def locate(
         self, agent: bytes, batch: pb.Batch, origin: PeerLocation, current: str, now_us: int
     ) -> PeerLocation:

@@ -13,12 +13,14 @@ from heliograph.observation import Epoch
 from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph.v1 import envelope_pb2, intake_pb2_grpc
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.fleet.forgetting import ERASE
 from heliograph_collector.ingest import epoch_locations
 from heliograph_collector.ingest.epoch_locations import EpochLocations
 from heliograph_collector.ingest.geo.asn_table import write_table
 from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION, PeerLocation
 from heliograph_collector.model.records import RowKind
 from support.intake import Caller, IngestServer, channel, enrolled, hear, ingest_server, receipts
+from support.waiting import until_true
 
 HOME = PeerLocation("KZ", 9198, "18997.home")
 VPN = PeerLocation("NL", 9009, "18997.vpn")
@@ -167,3 +169,16 @@ async def test_who_finds_a_block_and_turns_on_a_vpn_blocks_nothing_abroad(tmp_pa
         ]  # fmt: skip
         assert [bool(row.prefix) for row in rows] == [True, True, True, False]
         assert rows[0].prefix == rows[1].prefix != rows[2].prefix
+
+
+async def test_who_erases_itself_is_forgotten_here_too(tmp_path: Path) -> None:
+    async with two_countries(tmp_path) as server, channel(server) as stub:
+        caller = await enrolled(server)
+        call = stub.Session(metadata=(("x-forwarded-for", "203.0.113.9"),))
+        hello = caller.hello((await hear(call)).challenge.nonce)
+        hello.hello.epoch = "e1"
+        await call.write(hello)
+        agents = server.intake.receiver.epoch_locations._agents
+        await until_true(lambda: caller.id in agents)
+        await call.write(pb.AgentMessage(goodbye=pb.Goodbye(reason=ERASE)))
+        await until_true(lambda: caller.id not in agents)

@@ -126,6 +126,7 @@ class AgentSession:
         now_s = self._receiver.clock.wall_us() // 1_000_000
         with suppress(sqlite3.Error):  # the agent has said that it asked, and not that it was done
             await asyncio.to_thread(self._receiver.directory.forget_agent, agent, now_s)
+        self._receiver.epoch_locations.forget(agent)
 
     async def _accept_envelope(self, group: asyncio.TaskGroup, envelope: epb.Envelope) -> None:
         """Wait for a slot, which slows the stream and loses nothing, and start receiving."""
