@@ -176,6 +176,27 @@ def promote_falls(
     return new_outages
 
 
+def select_untold(
+    new: Iterable[OutageEpisode], outages: Sequence[OutageEpisode]
+) -> list[OutageEpisode]:
+    """Select the new outages that are open, and those found over of which no burst told."""
+    return [
+        outage
+        for outage in new
+        if outage.is_open or not any(_tells_of(other, outage) for other in outages)
+    ]
+
+
+def _tells_of(outage: OutageEpisode, past: OutageEpisode) -> bool:
+    is_told = outage.confirmed_us is not None and outage.state is not IncidentState.WITHDRAWN
+    if not is_told or outage.country != past.country or not outage.contains(past.parts):
+        return False
+    return past.ended is None or (
+        outage.started.earliest_us <= past.ended.latest_us
+        and (outage.ended is None or outage.ended.latest_us >= past.started.earliest_us)
+    )
+
+
 def confirm_cuts_in_faults(
     outages: Iterable[OutageEpisode], presence: PresenceTracker, now_us: int
 ) -> None:

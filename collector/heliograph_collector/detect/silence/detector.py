@@ -19,7 +19,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.level import fall, presence_level
+from heliograph_collector.detect.level import fall, presence_level, promotion
 from heliograph_collector.detect.silence import blocked_entrances, burst_test, evasion, voters
 from heliograph_collector.detect.silence.blackout import (
     Blackout,
@@ -358,7 +358,8 @@ class SilenceDetector:
         candidate = self._candidates.get(country)
         draft = None if candidate is None else candidate.dark
         outages = [o for o in self._open_outages(country) if o is not draft]
-        self._outages += self._levels.evaluate(self._presence, country, now_us, outages)
+        found = self._levels.evaluate(self._presence, country, now_us, outages)
+        self._outages += promotion.select_untold(found, self._outages)
         is_new = any(outage.confirmed_us == now_us for outage in self._open_outages(country))
         if is_new or self._levels.is_falling(country):
             self._schedule(fall.next_sample_us(now_us), "level", country)
