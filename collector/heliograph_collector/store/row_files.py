@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# The place is one for the whole process: a second writer would restore the first one's.
+# `tempfile.tempdir` is one for the whole process: two writers at once would restore each other's.
 _HOLDING = threading.Lock()
 
 
@@ -31,7 +31,7 @@ class RowFiles:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Have the temporary files that a library makes in the block made in the directory."""
+        """Direct the temporary files that a library makes in the block to the directory."""
         with _HOLDING:
             previous = tempfile.tempdir
             tempfile.tempdir = str(self._directory)

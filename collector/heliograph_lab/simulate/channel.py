@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 SESSIONS_PER_CONNECTION = 8  # the collector allows no more streams
 CONNECT_S = 10.0
-MAX_LINE = 1_024
 _OPTIONS = (
     ("grpc.ssl_target_name_override", "localhost"),  # a name in every collector's certificate
     ("grpc.use_local_subchannel_pool", 1),

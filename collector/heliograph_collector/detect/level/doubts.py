@@ -18,7 +18,7 @@ from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voluntary_end import find_voluntary_end
 from heliograph_collector.incidents.incident import HoldReason
 from heliograph_collector.model.scope import AffectedCell, Scope
-from heliograph_collector.model.thresholds import THRESHOLDS
+from heliograph_collector.model.thresholds import Thresholds
 
 POWER_SHARE = 0.2  # of the silent, whose power failed before their loss: it may be it; assumed
 
@@ -45,7 +45,7 @@ def find_doubts(
     failed = sum(vantage.power_failed for vantage in silent)
     is_told = failed >= POWER_SHARE * len(silent) or in_order
     at_home = sample.select_fallen(Scope(fall.scope.country), fall.started.earliest_us)
-    if is_told or _is_power_failure(part, fallen, at_home):
+    if is_told or _is_power_failure(part, fallen, at_home, limits):
         return (HoldReason.POWER,)
     since_us = find_main_fall([v.lost_us for v in silent])  # the first may be chance, or sleep
     reason = find_voluntary_end((part,), at_home, since_us, sample.now_us)
@@ -66,12 +66,15 @@ def find_doubts(
 
 
 def _is_power_failure(
-    part: AffectedCell, fallen: Sequence[VantagePresence], at_home: Sequence[VantagePresence]
+    part: AffectedCell,
+    fallen: Sequence[VantagePresence],
+    at_home: Sequence[VantagePresence],
+    limits: Thresholds,
 ) -> bool:
-    """Return whether lines fail as by a grid: of a cell, or of lines beside phones that live."""
-    if confounders.is_power_failure((part,), fallen, THRESHOLDS):
+    """Return whether lines fail as by a grid, beside phones of their cell or of all the country."""
+    if confounders.is_power_failure((part,), fallen, limits):
         return True
-    is_like = confounders.is_power_failure((part,), at_home, THRESHOLDS)
+    is_like = confounders.is_power_failure((part,), at_home, limits)
     return is_like and not confounders.may_be_order((part,), at_home)
 
 

@@ -222,10 +222,11 @@ def is_power_failure(
     """Return whether the fixed lines of whole regions fail while their mobiles live.
 
     Phones have batteries, and a cut of a city's network begins with the mobiles. The fixed lines
-    must be of several operators, of which none is spared, and live on in no region, or in part of
-    every operator, or in whole regions. In one region without phones of ours nothing distinguishes
-    the two; a silent one does. Or the lines of one operator lost power together lately, and do so
-    again; or they are all of a region, and power failed by regions lately.
+    must be of several operators, and live on in no region, or in part of every operator, or in
+    whole regions, or be silent by half or more in every operator. In one region without phones of
+    ours nothing distinguishes the two; a silent one does. Or the lines of one operator lost power
+    together lately, and do so again; or they are all of a region, and power failed by regions
+    lately.
     """
     regional = [s for s in vantages if any(_shares_region(cell, s) for cell in cells)]
     mobile = sum_silent([s for s in regional if s.place.access == "mobile"])

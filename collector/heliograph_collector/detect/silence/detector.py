@@ -358,8 +358,8 @@ class SilenceDetector:
         candidate = self._candidates.get(country)
         draft = None if candidate is None else candidate.dark
         outages = [o for o in self._open_outages(country) if o is not draft]
-        found = self._levels.evaluate(self._presence, country, now_us, outages)
-        self._outages += promotion.select_untold(found, self._outages)
+        new_outages = self._levels.evaluate(self._presence, country, now_us, outages)
+        self._outages += promotion.select_untold(new_outages, self._outages)
         is_new = any(outage.confirmed_us == now_us for outage in self._open_outages(country))
         if is_new or self._levels.is_falling(country):
             self._schedule(fall.next_sample_us(now_us), "level", country)

@@ -37,10 +37,10 @@ STEP_US = MINUTE_US  # of a second cut, of which nobody is back when it begins; 
 APART_US = 3 * MINUTE_US  # between the tenth and nine tenths of such losses; a step takes two …
 REJOIN_US = 6 * MINUTE_US  # … and of such returns; after a cut agents retry within five; assumed
 SETTLED_US = 2 * MINUTE_US  # from the first silence of a cut until nobody comes back; assumed
-MOMENT_US = 15 * SECOND_US  # a heartbeat, within which the losses of one moment show
-GONE_SHARE = 0.9  # of those who were lost since then; assumed
+_MOMENT_US = 15 * SECOND_US  # a heartbeat, within which the losses of one moment show
+_GONE_SHARE = 0.9  # of those who were lost since then; assumed
 CEASED_CHANCE = 1e-4  # assumed
-BREAKS_CHANCE = 1e-5  # of a part, of which a day has a thousand moments and parts; assumed
+_BREAKS_CHANCE = 1e-5  # of a part, of which a day has a thousand moments and parts; assumed
 _LEAST_BACK = 0.2  # of the rest, who came back lately: churn brings a tenth; assumed
 _MOST_BACK = 0.95  # share of who came back, of whom each counts once; assumed
 EARLIER_US = (5 * MINUTE_US, 10 * MINUTE_US, FLAP_US)  # in which returns are counted; assumed
@@ -132,7 +132,7 @@ def _do_breaks_explain(
     counted_us = now_us - since_us + FLAP_US
     chance = 1.0 - (1.0 - min(returned.share, _MOST_BACK)) ** ((now_us - since_us) / counted_us)
     silent = sum_silent(inside)
-    return upper_tail([chance] * round(silent.votes), round(silent.hits)) > BREAKS_CHANCE
+    return upper_tail([chance] * round(silent.votes), round(silent.hits)) > _BREAKS_CHANCE
 
 
 def are_gone_at_once(vantages: Iterable[VantagePresence], since_us: int, now_us: int) -> bool:
@@ -147,12 +147,12 @@ def are_gone_at_once(vantages: Iterable[VantagePresence], since_us: int, now_us:
     if len(gone_us) < THRESHOLDS.votes:
         return False
     moment_us = quantile(gone_us, 0.5)
-    if now_us - moment_us < MOMENT_US + THRESHOLDS.retry_s * SECOND_US:
+    if now_us - moment_us < _MOMENT_US + THRESHOLDS.retry_s * SECOND_US:
         return False
-    at_once = sum(abs(at_us - moment_us) <= MOMENT_US for at_us in gone_us)
-    are_away = [v.is_silent for v in lost if v.lost_us >= moment_us - MOMENT_US]
+    at_once = sum(abs(at_us - moment_us) <= _MOMENT_US for at_us in gone_us)
+    are_away = [v.is_silent for v in lost if v.lost_us >= moment_us - _MOMENT_US]
     is_moment = at_once >= max(THRESHOLDS.votes, len(gone_us) / 2)
-    return is_moment and sum(are_away) >= GONE_SHARE * len(are_away)
+    return is_moment and sum(are_away) >= _GONE_SHARE * len(are_away)
 
 
 def have_returns_ceased(vantages: Iterable[VantagePresence], since_us: int, now_us: int) -> bool:
