@@ -1,16 +1,17 @@
 """Where an agent was in each of its epochs, for results that arrive after it moved.
 
 An epoch is an agent's time on one network. Results that were stored on one network may come over
-another: who finds a messenger blocked turns on a VPN, and what waited comes from the VPN's country.
-Placed by the address that they come from, they would be blocks of that country, and none of theirs.
+another: a volunteer who finds a messenger blocked turns on a VPN, and what waited comes from the
+VPN's country. Placed by that address, it would be a block there, and none at home.
 
-Each session says in which epoch it is, and its address says where that is; a lone envelope does,
-where it was sealed a moment ago. A batch is placed where its epochs were at the time at which it
-was sealed. An epoch of which nothing is known was before the session's: where its volunteer
-declared another country than the address has, the declaration counts, and no network.
+Each session says in which epoch it is, and its address says where that is. So does a lone envelope
+that was sealed a moment ago, if its agent proved by the request that it sends it itself: what a
+relay brings, or anybody sends again, does not tell where the agent is. A batch is placed where its
+epochs were when it was sealed. An epoch that was never noted lies before the session's: where its
+volunteer declared another country than the address has, the declaration counts, and no network.
 
-Held are country, AS and the line's names of the last days, which the journal has too; the line
-itself is forgotten with its connection.
+The memory holds country, AS and the names of the line for some days, which the journal has too; the
+line itself is forgotten with its connection. A restart forgets all of it.
 """
 
 from collections import OrderedDict
@@ -64,11 +65,17 @@ class EpochLocations:
         if len(self._agents) > MAX_AGENTS:
             self._agents.popitem(last=False)
 
+    def note_batch(self, agent: bytes, batch: pb.Batch, origin: PeerLocation, now_us: int) -> None:
+        """Note where an agent is that sent this lone batch itself, if it was sealed just now."""
+        if batch.epochs and abs(now_us - _correct_sealed(batch)) <= FRESH_US:
+            newest = max(batch.epochs, key=attrgetter("started_us"))
+            self.note(agent, newest.id, origin, now_us)
+
     def forget(self, agent: bytes) -> None:
         self._agents.pop(agent, None)
 
     def locate(
-        self, agent: bytes, batch: pb.Batch, origin: PeerLocation, current: str, now_us: int
+        self, agent: bytes, batch: pb.Batch, origin: PeerLocation, current: str
     ) -> PeerLocation:
         """Return where a batch was measured.
 
@@ -79,9 +86,6 @@ class EpochLocations:
         if _is_unknown(origin) or not batch.epochs:
             return origin
         sealed_us = _correct_sealed(batch)
-        if not current and abs(now_us - sealed_us) <= FRESH_US:
-            newest = max(batch.epochs, key=attrgetter("started_us"))
-            self.note(agent, newest.id, origin, now_us)
         stays = self._agents.get(agent, OrderedDict())
         locations = [
             _find_location(stays.get(epoch.id, ()), sealed_us) or _guess(epoch, origin, current)

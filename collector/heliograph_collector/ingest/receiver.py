@@ -137,7 +137,7 @@ class EnvelopeReceiver:
         Args:
             bearer: The agent that proved itself, which may carry it for another agent: what waits
                 where a machine has drawn a new key, or what a relay has got.
-            epoch: That of the session.
+            epoch: That of the session; "" without one.
         """
         started_us = self.clock.monotonic_us()
         self.metrics.bytes.inc(len(message.sealed))
@@ -173,10 +173,11 @@ class EnvelopeReceiver:
         is_relayed = bearer is not None and bearer.id != agent.id
         if is_relayed:
             location = UNKNOWN_LOCATION
-        location = self.epoch_locations.locate(
-            agent.id, opened.contents.batch, location, epoch, received_us
-        )
-        receipt, reason = await self._store(opened, agent, location, carrier, received_us)
+        batch = opened.contents.batch
+        measured_at = self.epoch_locations.locate(agent.id, batch, location, epoch)
+        receipt, reason = await self._store(opened, agent, measured_at, carrier, received_us)
+        if not epoch and bearer is not None and receipt.status == ipb.STATUS_STORED:
+            self.epoch_locations.note_batch(agent.id, batch, location, received_us)
         if bearer is not None and not is_relayed and receipt.status in ACCEPTED_STATUSES:
             newest = self.directory.get(agent.id) or agent
             receipt.reason = "" if newest.cloned_s is None else CLONED

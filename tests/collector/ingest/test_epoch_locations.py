@@ -51,17 +51,17 @@ def places() -> EpochLocations:
 def place(
     places: EpochLocations, batch: envelope_pb2.Batch, current: str = "vpn"
 ) -> tuple[str, int]:
-    found = places.locate(AGENT, batch, VPN, current, NOW_US)
+    found = places.locate(AGENT, batch, VPN, current)
     return found.country, found.asn
 
 
 def test_backlog_by_a_vpn_stays_at_home(places: EpochLocations) -> None:
     assert place(places, batch_of("home", ago_us=10 * MINUTE_US)) == ("KZ", 9198)
     assert place(places, batch_of("vpn")) == ("NL", 9009)
-    assert places.locate(AGENT, batch_of("vpn"), VPN, "vpn", NOW_US) is VPN, "with its line"
+    assert places.locate(AGENT, batch_of("vpn"), VPN, "vpn") is VPN, "with its line"
     tomorrow = PeerLocation("KZ", 9198, "18998.home")
     places.note(AGENT, "home", tomorrow, NOW_US)
-    at_home = places.locate(AGENT, batch_of("home"), VPN, "vpn", NOW_US)
+    at_home = places.locate(AGENT, batch_of("home"), VPN, "vpn")
     assert at_home.prefix == "18997.home 18998.home", "a vote of its line, on each day"
     assert at_home.line is None
 
@@ -91,20 +91,23 @@ def test_line_that_changes_its_address_is_placed_by_time(places: EpochLocations)
 
 def test_lone_envelope_tells_where_its_epoch_is_while_it_is_fresh() -> None:
     places = EpochLocations()
-    assert places.locate(AGENT, batch_of("home"), HOME, "", NOW_US) is HOME
+    assert places.locate(AGENT, batch_of("home"), HOME, "") is HOME
+    places.note_batch(AGENT, batch_of("home"), HOME, NOW_US)
     late = batch_of("home", ago_us=MINUTE_US)
-    assert places.locate(AGENT, late, VPN, "vpn", NOW_US) == HOME
+    assert places.locate(AGENT, late, VPN, "vpn") == HOME
     old = batch_of("old", ago_us=HOUR_US)
-    assert places.locate(AGENT, old, HOME, "", NOW_US) is HOME
-    assert places.locate(AGENT, old, VPN, "vpn", NOW_US) == UNKNOWN_LOCATION, "it taught nothing"
+    assert places.locate(AGENT, old, HOME, "") is HOME
+    places.note_batch(AGENT, old, HOME, NOW_US)
+    assert places.locate(AGENT, old, VPN, "vpn") == UNKNOWN_LOCATION, "it taught nothing"
 
 
 def test_a_relay_places_nothing_and_nothing_is_learned_of_it() -> None:
     places = EpochLocations()
     batch = batch_of("home")
-    assert places.locate(AGENT, batch, UNKNOWN_LOCATION, "", NOW_US) is UNKNOWN_LOCATION
+    assert places.locate(AGENT, batch, UNKNOWN_LOCATION, "") is UNKNOWN_LOCATION
     places.note(AGENT, "home", UNKNOWN_LOCATION, NOW_US)
-    assert places.locate(AGENT, batch, VPN, "home", NOW_US) is VPN
+    places.note_batch(AGENT, batch, UNKNOWN_LOCATION, NOW_US)
+    assert places.locate(AGENT, batch, VPN, "home") is VPN
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,6 +172,26 @@ async def test_who_finds_a_block_and_turns_on_a_vpn_blocks_nothing_abroad(tmp_pa
         ]  # fmt: skip
         assert [bool(row.prefix) for row in rows] == [True, True, True, False]
         assert rows[0].prefix == rows[1].prefix != rows[2].prefix
+
+
+async def test_a_lone_envelope_places_later_ones_only_where_its_agent_sends_it(
+    tmp_path: Path,
+) -> None:
+    """A relay that hides itself, or sends a copy again, would move its neighbor's results."""
+    async with two_countries(tmp_path) as server:
+        caller = await enrolled(server)
+        receiver = server.intake.receiver
+        known = receiver.epoch_locations._agents
+        own = receiver.directory.get(caller.id)
+        assert own is not None
+        sealed = caller.seal(caller.batch(1))
+        await receiver.accept(sealed, "198.51.100.9")
+        assert known == {}, "nobody proved to send it"
+        await receiver.accept(sealed, "198.51.100.9", sender=own)
+        assert known == {}, "it was here before"
+        await receiver.accept(caller.seal(caller.batch(2)), "203.0.113.9", sender=own)
+        (stay,) = known[caller.id]["e1"]
+        assert stay.location.country == "KZ"
 
 
 async def test_who_erases_itself_is_forgotten_here_too(tmp_path: Path) -> None:
