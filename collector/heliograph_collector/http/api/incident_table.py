@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from heliograph_collector.http.api.aggregation import quote_formula
 from heliograph_collector.incidents.published.incident import BracketDocument, IncidentDocument
 
-MAX_ROWS = 10_000  # assumed; some 5 MB, and far below what spreadsheets open
+MAX_ROWS = 10_000  # assumed; some 4 MB, and far below what spreadsheets open
 COLUMNS = (
     "id", "kind", "state", "country", "region", "asn", "access", "service", "title",
     "started_earliest", "started_latest", "ended_earliest", "ended_latest", "suspected",

@@ -1,6 +1,8 @@
 """Incidents as JSON, as a table, and as feeds for subscription."""
 
+import asyncio
 import re
+from collections.abc import Sequence
 from operator import attrgetter
 from urllib.parse import urlsplit
 
@@ -43,6 +45,7 @@ LIST_PARAMETERS = (
 FEED_PARAMETERS = (COUNTRY, REGION, ASN, SERVICE, INCIDENT_STATE, KIND, LIMIT)
 ID_PATTERN = re.compile("[A-Za-z0-9_-]{1,64}")
 _DEFAULT_FEED_SIZE = 100
+_MAX_TABLES = 8  # that may wait: the largest takes a second of a core, so one is made at a time
 
 
 class IncidentApi:
@@ -52,6 +55,8 @@ class IncidentApi:
         self._feed = feed
         self._known_networks = known_networks
         self._incident_cache = incident_cache
+        self._table_lock = asyncio.Lock()
+        self._waiting_count = 0
 
     async def list_incidents(self, request: web.Request) -> web.Response:
         values = parse(request.query, LIST_PARAMETERS)
@@ -59,8 +64,7 @@ class IncidentApi:
         matching = self._incident_cache.list_incidents(await self._build_filter(values))
         if values.get(FORMAT) == "csv":
             base = find_site_address(self._feed, request)
-            table = format_incidents(matching, base, self._feed.publisher.license)
-            return respond_text(request, table, CSV, max_age_s=60)
+            return respond_text(request, await self._make_table(matching, base), CSV, max_age_s=60)
         rows, following = cut_page(matching, position, values.get(LIMIT, 100))
         page = IncidentsDocument(
             k_anonymity=self._feed.k_anonymity,
@@ -69,6 +73,23 @@ class IncidentApi:
             next=write_cursor(following) if following else None,
         )
         return respond_json(request, page, max_age_s=5)
+
+    async def _make_table(self, incidents: Sequence[IncidentDocument], base: str) -> str:
+        """Make a table in another thread, so that no other reader waits for it. Raises Problem."""
+        if self._waiting_count >= _MAX_TABLES:
+            raise Problem(
+                503,
+                "Busy",
+                "Many ask for tables just now; try again in some seconds.",
+                headers={"Retry-After": "10"},
+            )
+        self._waiting_count += 1
+        try:
+            async with self._table_lock:
+                license_name = self._feed.publisher.license
+                return await asyncio.to_thread(format_incidents, incidents, base, license_name)
+        finally:
+            self._waiting_count -= 1
 
     async def get_incident(self, request: web.Request) -> web.Response:
         parse(request.query, ())

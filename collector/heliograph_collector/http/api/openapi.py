@@ -137,6 +137,7 @@ def _list_public_data() -> dict[str, OperationObject]:
             "What was cut, newest start first.",
             json_content(incident.IncidentsDocument) | {aggregation.CSV: MediaType(schema=_TEXT)},
             incidents.LIST_PARAMETERS,
+            responses={"503": refusal("Too many ask for tables.")},
         ),
         "/api/v1/incidents/{id}": get_incident(
             "getIncident", "One incident.", json_content(incident.IncidentDocument), ()

@@ -1,12 +1,16 @@
 """Incidents for a spreadsheet: what the JSON says, a line each, and no text that it would run."""
 
+import asyncio
 import csv
 import io
 import re
+import threading
 from typing import Any
 
+import pytest
 from msgspec import structs
 
+from heliograph_collector.http.api import incidents
 from heliograph_collector.http.api.incident_table import COLUMNS, MAX_ROWS, format_incidents
 from heliograph_collector.http.incident_document import build_document
 from support.fake_feed import World
@@ -24,6 +28,7 @@ from support.incident_book import (
     silence,
 )
 from support.site import Serve
+from support.waiting import until_true
 
 
 async def rows_of(client: Any, query: str) -> list[dict[str, str]]:
@@ -72,6 +77,29 @@ async def test_the_archive_links_to_the_table_of_what_it_shows(serve: Serve) -> 
 async def test_nothing_is_in_it_that_few_saw(serve: Serve) -> None:
     client = await serve(World().feed(book=book(silence(parts=(part(2.0, "KZ"),))), k_anonymity=5))
     assert await rows_of(client, "?format=csv") == []
+
+
+async def test_a_large_table_lets_other_readers_pass_and_few_wait_for_one(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+
+    def take_long(*_: object) -> str:
+        release.wait(20)
+        return "id\r\n"
+
+    monkeypatch.setattr(incidents, "format_incidents", take_long)
+    monkeypatch.setattr(incidents, "_MAX_TABLES", 2)
+    client = await serve(World().feed(book=evening_book()))
+    waiting = [asyncio.create_task(client.get("/api/v1/incidents?format=csv")) for _ in range(3)]
+    try:
+        await until_true(lambda: any(task.done() for task in waiting))
+        assert await client.json("/api/v1/incidents")
+    finally:
+        release.set()
+    answers = await asyncio.gather(*waiting)
+    assert sorted(answer.status for answer in answers) == [200, 200, 503]
+    assert [a.headers["Retry-After"] for a in answers if a.status == 503] == ["10"]
 
 
 def test_no_cell_is_run_and_the_table_is_bounded() -> None:
