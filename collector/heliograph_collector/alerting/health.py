@@ -3,11 +3,11 @@
 States of the collector: ready; failing, from the first problem; reported, once it has failed for
 PERSIST_US; and ready again, once it has worked for as long. Receivers with `health` hear of the
 last two, and every REMIND_US that it is still not ready. A receiver of the kind `heartbeat` gets a
-request each HEARTBEAT_S while there is no problem: the switch behind it calls people when they
-stop, and so also for a machine that is off.
+request each HEARTBEAT_S while there is no problem: the switch behind it calls people when the
+requests stop, so also when the machine is off.
 
-Nothing of it is on the disk, because a full disk is what it most often reports: after a restart a
-problem that is still there is reported again, and an end that was not delivered is not.
+None of this state is on the disk, because a full disk is what it most often reports: after a
+restart a problem that is still there is reported again, and an end that was not delivered is not.
 """
 
 import asyncio
@@ -34,13 +34,13 @@ REMIND_US = 6 * HOUR_US  # assumed
 
 
 class HealthSource(Protocol):
-    """What tells whether the collector is ready, as /readyz does."""
+    """What keeps the collector from being ready, as /readyz lists it."""
 
     def problems(self) -> Sequence[str]: ...
 
 
 class HealthState:
-    """What was reported of the collector's health, and what is to be reported now."""
+    """Decide when the collector's health is reported; remember the last report."""
 
     def __init__(self) -> None:
         self._since_us: int | None = None  # wall clock, of the first problem
@@ -113,8 +113,9 @@ class HealthNotifier:
 
     def check(self) -> None:
         """Look at the problems, and wake the receivers if there is something to report."""
-        if not self._may_send():  # the next leader reports what it finds
+        if not self._may_send():  # the next leader reports what it finds, and nothing waits here
             self._state = HealthState()
+            self._newest = None
             return
         report = self._state.update(
             self._source.problems(), self._clock.wall_us(), self._clock.monotonic_us()
@@ -153,7 +154,7 @@ class HealthNotifier:
         try:
             await self._transports.deliver(receiver, message, now_us)
         except DeliveryError as error:
-            log.warning("%s was not told of the collector's health: %s.", receiver.name, error)
+            log.warning("%s got no report of the collector's health: %s.", receiver.name, error)
             retry_us = next_retry_us(tries + 1, now_us, error.retry_after_s, self._rng)
             is_over = error.is_final or retry_us is None
             return None if is_over else ((retry_us or now_us) - now_us) / SECOND_US

@@ -148,6 +148,24 @@ async def test_who_does_not_lead_says_nothing() -> None:
 
 
 @pytest.mark.usefixtures("fast")
+async def test_a_report_that_waits_for_a_retry_ends_with_the_lease(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health, "next_retry_us", lambda tries, now_us, *_: now_us + 100_000)
+    post = Post()
+    post.fails = [DeliveryError("no connection")] * 100
+    lease = Lease(is_held=True)
+    running = asyncio.create_task(build_notifier(post, Source([FULL]), lease).run())
+    await until_true(lambda: len(post.sent) == 1)
+    lease.is_held = False
+    await asyncio.sleep(0.05)
+    count = len(post.sent)
+    await asyncio.sleep(0.3)
+    running.cancel()
+    assert len(post.sent) == count, "the next leader reports what it finds"
+
+
+@pytest.mark.usefixtures("fast")
 async def test_a_full_disk_is_told_although_the_outbox_takes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
