@@ -222,7 +222,7 @@ def _format_health_title(health: HealthReport) -> str:
 
 def _format_health(health: HealthReport, base: str) -> list[str]:
     if not health.problems:
-        return [f"It was not ready since {health.since}; such times are gaps of its coverage."]
+        return [f"It had not been ready since {health.since}."]
     paragraphs = [
         *(f"• {problem}" for problem in health.problems[1:MAX_LINES]),
         f"Since {health.since}. Agents keep what they cannot send.",

@@ -1,4 +1,4 @@
-"""Whether `doctor` finds anybody who is called when the collector itself fails."""
+"""Check for `doctor` that somebody is called when the collector itself fails."""
 
 from heliograph_collector.cli.finding import Finding, Level
 from heliograph_collector.config.receivers import HealthPolicy, ReceiverKind
@@ -12,9 +12,8 @@ def check_alarm(config: Config) -> Finding:
     receivers = [r.name for r in config.alerts if r.health is not HealthPolicy.LEAVE_OUT]
     switches = [r.name for r in config.alerts if r.kind is ReceiverKind.HEARTBEAT]
     if receivers or switches:
-        return Finding(
-            Level.OK, _SUBJECT, f"{', '.join([*receivers, *switches])} hear when it fails."
-        )
+        names = ", ".join([*receivers, *switches])
+        return Finding(Level.OK, _SUBJECT, f"when this collector fails, it calls: {names}.")
     sentence = (
         "nobody is called when this collector fails: give a receiver of alerts `health: too`, and "
         "add one of the kind heartbeat (alerting/README.md); or let Prometheus watch."

@@ -1,4 +1,4 @@
-"""Command `heliograph-collector invites`: list invites, and withdraw one that got about."""
+"""Command `heliograph-collector invites`: list invites, and withdraw one that leaked."""
 
 import argparse
 import json
@@ -35,7 +35,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     listing = add_command(actions, "list", "print the invites", "invites list --json")
     listing.add_argument("--json", action="store_true", help="print a JSON array")
     withdrawing = add_command(
-        actions, "withdraw", "let nobody else in with an invite", "invites withdraw 3f9a"
+        actions, "withdraw", "let nobody else join with an invite", "invites withdraw 3f9a"
     )
     withdrawing.add_argument(
         "invite", metavar="ID", help="its id or the first characters, or the line itself"
@@ -69,8 +69,8 @@ def _withdraw(fleet: Fleet, named: str, now_s: int) -> int:
         raise CommandError(f"{count} with {prefix!r}: give one that `invites list` shows.")
     (invite,) = matches
     if not withdraw_invite(fleet, invite.id, now_s):
-        raise CommandError(f"{invite.id} lets nobody in any more.")
-    print(f"Withdrew {invite.id}: {invite.used} of {invite.uses} had joined with it, and stay.")
+        raise CommandError(f"nobody can join with {invite.id} any more: it is used up or over.")
+    print(f"Withdrew {invite.id}. {invite.used} of {invite.uses} had joined with it; they stay.")
     return 0
 
 

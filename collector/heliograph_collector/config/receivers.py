@@ -173,7 +173,7 @@ _KEYS_BY_KIND = {
     ReceiverKind.SLACK: (*_URL_KEYS, *_ALERT_KEYS),
     ReceiverKind.MATRIX: (*_URL_KEYS, *_ALERT_KEYS, "room"),
     ReceiverKind.TELEGRAM: (*_URL_KEYS, *_ALERT_KEYS, "room"),
-    # What it gets is public, so it is not told of the collector's health.
+    # Its posts are public, so they leave out the collector's health.
     ReceiverKind.MASTODON: (*_URL_KEYS, *(key for key in _ALERT_KEYS if key != "health")),
     ReceiverKind.EMAIL: (*_URL_KEYS, *_ALERT_KEYS, "from", "to", "user"),
     ReceiverKind.HEARTBEAT: _URL_KEYS,

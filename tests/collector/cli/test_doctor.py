@@ -270,7 +270,10 @@ def test_a_collector_that_calls_nobody_when_it_fails_warns() -> None:
     night = Receiver(name="night", kind=ReceiverKind.SLACK, health=HealthPolicy.ONLY)
     switch = Receiver(name="switch", kind=ReceiverKind.HEARTBEAT)
     finding = check_alarm(Config(alerts=(newsroom, night, switch)))
-    assert (finding.level, finding.sentence) == (Level.OK, "night, switch hear when it fails.")
+    assert (finding.level, finding.sentence) == (
+        Level.OK,
+        "when this collector fails, it calls: night, switch.",
+    )
 
 
 def test_a_key_on_two_machines_is_named_with_the_cure(data: Path) -> None:

@@ -1,4 +1,4 @@
-"""`invites`: what is still open, and the end of one that got about."""
+"""`invites`: what is still open, and the end of one that leaked."""
 
 import json
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def test_leaked_line_lets_nobody_else_in(
     fleet.enrol_agent(leaked, key(1), "0.1", 5)
     line = format_invite("collector.example:7443", b"p" * 32, leaked)
     assert run(tmp_path, "withdraw", line) == 0
-    assert "1 of 20 had joined with it, and stay" in capsys.readouterr().out
+    assert "1 of 20 had joined with it; they stay" in capsys.readouterr().out
     with pytest.raises(EnrolmentRefusedError):
         fleet.enrol_agent(leaked, key(2), "0.1", 2**39)
     fleet.enrol_agent(other, key(3), "0.1", 2**39)
@@ -52,7 +52,7 @@ def test_leaked_line_lets_nobody_else_in(
     ]
     assert leaked.hex() not in json.dumps(rows)
     assert run(tmp_path, "withdraw", line) == 1
-    assert "lets nobody in any more" in capsys.readouterr().err
+    assert "nobody can join" in capsys.readouterr().err
 
 
 def test_list_shows_ids_by_which_to_withdraw(
