@@ -8,6 +8,8 @@ transports come before the preferred one.
 - A delivery ends the pass and makes the transport the preferred one. If it is not the first of the
   list, a probe is planned. Its wait is FIRST_PROBE_S, doubled up to MAX_PROBE_S each time that all
   better transports failed in a probe.
+- What failed while no transport worked tells nothing of the better ones: after a cut the next probe
+  is due within AFTER_DARK_S, for a session shows the collector that this vantage is back.
 - A network change makes a probe due at once.
 
 A transport is preferred only once it has delivered and lasted, because on a network that freezes
@@ -30,6 +32,7 @@ from heliograph.translation import translate as _
 
 FIRST_PROBE_S = 60.0  # soon, because a transport may have failed by chance
 MAX_PROBE_S = 21_600.0
+AFTER_DARK_S = (5.0, 30.0)  # drawn, because the links of all agents return at once; assumed
 JITTER = 0.25  # of a wait, more or less
 PROBES = Backoff(FIRST_PROBE_S, MAX_PROBE_S, (1 - JITTER, 1 + JITTER))
 POLLED = "poll"  # begins the name of a session by polls
@@ -259,6 +262,7 @@ class TransportSelector:
     _remaining: list[Transport] = field(default_factory=list)  # of this pass
     _probed_names: frozenset[str] = frozenset()  # tried in this pass before the preferred one
     _probe_at_us: int | None = None
+    _is_dark: bool = False  # all transports of a pass have failed, and none has delivered since
 
     def select_next(self, transports: Sequence[Transport]) -> Transport:
         """Return the transport to try now; the list, never empty, may have changed."""
@@ -297,6 +301,7 @@ class TransportSelector:
         """Remove a transport from this pass; return whether it was the last one."""
         self._remaining = [other for other in self._remaining if other != transport]
         self._note_failed_probe(transport)
+        self._is_dark |= not self._remaining
         return not self._remaining
 
     def record_delivery(self, transport: Transport, transports: Sequence[Transport]) -> bool:
@@ -306,8 +311,12 @@ class TransportSelector:
         if transport == transports[0]:
             self.probes = 0
             self._probe_at_us = None
+        elif self._is_dark:
+            self.probes = 0
+            self._plan_probe_in(self.rng.uniform(*AFTER_DARK_S))
         elif is_new or self._probe_at_us is None:
             self._plan_probe()
+        self._is_dark = False
         self.preferred = transport.name
         return is_new
 
@@ -353,5 +362,7 @@ class TransportSelector:
             self._remaining = [preferred, *(t for t in transports if t != preferred)]
 
     def _plan_probe(self) -> None:
-        wait_s = PROBES.draw_s(self.probes + 1, self.rng)
+        self._plan_probe_in(PROBES.draw_s(self.probes + 1, self.rng))
+
+    def _plan_probe_in(self, wait_s: float) -> None:
         self._probe_at_us = self.clock.monotonic_us() + int(wait_s * 1e6)

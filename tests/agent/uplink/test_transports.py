@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from heliograph.plan import Carrier, Entrance
 from heliograph_agent.uplink.transports import (
+    AFTER_DARK_S,
     FIRST_PROBE_S,
     JITTER,
     MAX_PROBE_S,
@@ -120,6 +121,27 @@ def test_probes_of_better_transports_get_rarer() -> None:
         for w, p in zip(waits, planned, strict=True)
     )
     assert len({w / p for w, p in zip(waits, planned, strict=True)}) > 6, "nobody marches in step"
+
+
+def test_session_is_tried_soon_after_a_cut_though_its_probes_had_failed_in_it() -> None:
+    """An agent that was on posts as a night's cut began was missed for hours after its end."""
+    run = SelectorRun()
+    run.fail()
+    run.deliver()
+    for _ in range(8):
+        run.wait_for_probe()
+        for _ in TRANSPORTS:
+            run.fail()
+    assert run.selector.probes == 8
+    run.next()
+    run.selector.record_delivery(TRANSPORTS[1], TRANSPORTS)
+    assert AFTER_DARK_S[0] <= run.wait_for_probe() <= AFTER_DARK_S[1]
+    assert run.next() == 0
+    run.fail()
+    run.deliver()
+    assert run.wait_for_probe() >= (1 - JITTER) * FIRST_PROBE_S * 2, (
+        "and rarely where it is blocked"
+    )
 
 
 def test_best_transport_is_not_probed() -> None:
