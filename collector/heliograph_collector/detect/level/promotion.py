@@ -22,6 +22,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 METHOD = "level"
 _MASTS_US = 12 * HOUR_US  # for which the batteries of masts last at most; assumed
+_TOLD_SHARE = 0.5  # of its time, in which another outage told of a fall that is over; assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +189,20 @@ def select_untold(
 
 
 def _tells_of(outage: OutageEpisode, past: OutageEpisode) -> bool:
+    """Return whether an outage told of the place and of most of the time of one that is over.
+
+    A cut of minutes as a night began says nothing of the night.
+    """
     is_told = outage.confirmed_us is not None and outage.state is not IncidentState.WITHDRAWN
     if not is_told or outage.country != past.country or not outage.contains(past.parts):
         return False
-    return past.ended is None or (
-        outage.started.earliest_us <= past.ended.latest_us
-        and (outage.ended is None or outage.ended.latest_us >= past.started.earliest_us)
-    )
+    if past.ended is None:
+        return True
+    since_us = past.started.earliest_us
+    until_us = past.ended.latest_us
+    outage_until_us = until_us if outage.ended is None else outage.ended.latest_us
+    told_us = min(outage_until_us, until_us) - max(outage.started.earliest_us, since_us)
+    return told_us >= _TOLD_SHARE * (until_us - since_us)
 
 
 def confirm_cuts_in_faults(

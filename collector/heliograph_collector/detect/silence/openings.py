@@ -85,7 +85,7 @@ def _raise_share(cell: AffectedCell, votes: VotesByPlace) -> AffectedCell:
     count = sum_votes(inside)
     share = count.hits / max(count.votes, cell.votes)
     is_larger = math.floor(10.0 * share) > math.floor(10.0 * cell.share)  # tenths are published
-    return replace(cell, share=share) if is_larger else cell
+    return replace(cell, share=round(share, 3)) if is_larger else cell
 
 
 def select_dark(

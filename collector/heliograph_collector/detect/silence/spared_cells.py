@@ -2,13 +2,15 @@
 
 A country is told as cut by six tenths of its votes, and what lives in it is named beside it. What
 of that falls later lies in the cut by name, so by itself it would be no news: the pages would name
-lines as spared that are dark. It is a phase of the cut, and spared no longer.
+lines as spared that are dark. It is a phase of the cut, and spared no longer. A block of our
+address and a power failure explain nothing of what they spared, and take no such phase.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.cell_members import select_silent
 from heliograph_collector.detect.silence.openings import raise_shares
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
@@ -16,9 +18,11 @@ from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_silent, select_established
 from heliograph_collector.detect.stats.localization import attach_persons, hit_networks
 from heliograph_collector.detect.stats.voting import sum_votes
-from heliograph_collector.incidents.incident import Bracket
+from heliograph_collector.incidents.incident import Bracket, IncidentKind
 from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell, Scope
+
+_POWERLESS_SHARE = 0.2  # of the silent, whose power failed before their loss; assumed
 
 
 def find_fallen_cells(
@@ -28,12 +32,16 @@ def find_fallen_cells(
 
     Where their power may have failed nothing is said of them: they stay out of the cut.
     """
+    if outage.kind is not IncidentKind.SILENCE:
+        return ()
     limits = outage.limits
     known = _list_known(outage, presence, now_us)
     spared = sorted({scope for part in outage.parts for scope in part.beyond})
     cells = [_build_cell(scope, [v for v in known if scope.includes(v.place)]) for scope in spared]
     dark = [c for c in cells if c.votes >= limits.burst and c.share >= limits.confirm_share]
-    is_power = bool(dark) and confounders.is_power_failure(dark, known, limits)
+    if not dark or _has_power_failed(dark, known):
+        return ()
+    is_power = confounders.is_power_failure(dark, known, limits)
     return () if is_power and not confounders.may_be_order(dark, known) else tuple(dark)
 
 
@@ -54,6 +62,13 @@ def add_phase(
     votes = count_silent(_list_known(outage, presence, now_us))
     outage.grow(raise_shares(parts, votes, started, now_us), widest, started, now_us)
     outage.grown_us = now_us
+
+
+def _has_power_failed(cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]) -> bool:
+    """Return whether some of the silent lost their power first, as where a grid fails."""
+    silent = select_silent(cells, vantages)
+    powerless = sum(vantage.power_failed for vantage in silent)
+    return powerless >= _POWERLESS_SHARE * len(silent)
 
 
 def _list_known(

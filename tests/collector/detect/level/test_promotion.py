@@ -44,6 +44,9 @@ SAME = build_past(Scope("KZ"), HOUR, 9 * HOUR)
         (replace(SAME, state=IncidentState.WITHDRAWN), True),
         (build_past(Scope("KZ", "ALA"), HOUR, 9 * HOUR), True),  # a city of it
         (build_past(Scope("KZ"), 0.0, HOUR), True),  # the night before
+        (build_past(Scope("KZ"), 1.9 * HOUR, 2.1 * HOUR), True),  # minutes as the night began
+        (build_past(Scope("KZ"), 8 * HOUR, 12 * HOUR), True),  # as its people woke
+        (build_past(Scope("KZ"), 4 * HOUR, 9 * HOUR), False),
         (build_past(Scope("UZ"), HOUR, 9 * HOUR), True),
     ],
 )

@@ -2,12 +2,21 @@
 
 from random import Random
 
+import pytest
+
 from heliograph_collector.detect import detect_silence
-from heliograph_collector.incidents.incident import PhaseDirection
+from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.spared_cells import find_fallen_cells
+from heliograph_collector.incidents.incident import Bracket, IncidentKind, PhaseDirection
+from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.signals import VantageArrival, VantageLoss
+from heliograph_collector.model.thresholds import THRESHOLDS
 from support.presence_model import KZ, at, confirmed, country, drop, live, world
 
 ONSET = 5 * 3_600.0  # 10:00 in Kazakhstan
 LATER = ONSET + 2_400.0
+LINES = Scope("KZ", access="fixed")
 
 
 def test_lines_that_were_spared_and_fall_later_are_a_phase_of_the_cut() -> None:
@@ -30,3 +39,45 @@ def test_lines_that_were_spared_and_fall_later_are_a_phase_of_the_cut() -> None:
     assert last.way is PhaseDirection.CUT
     assert {part.scope.region for part in last.parts} == {"AST", "VOS"}
     assert at(LATER) <= last.seen_us <= at(LATER + 240)
+
+
+def _watch(powerless: int) -> PresenceTracker:
+    """Watch a country whose phones fell at ONSET, and whose lines do LATER, some on battery."""
+    presence = PresenceTracker()
+    people = country(each=3)
+    for vantage in people:
+        presence.on_arrival(VantageArrival(at(0), vantage))
+    lines = [v for v in people if v.place.access == "fixed"]
+    for vantage in people:
+        heard_s = LATER if vantage in lines else ONSET
+        presence.on_lost(VantageLoss(at(heard_s + 37.5), vantage.nym, at(heard_s)))
+    for line in lines[:powerless]:
+        presence.vantages[line.nym].lost_on_battery = True
+    return presence
+
+
+def _open_outage(kind: IncidentKind) -> OutageEpisode:
+    part = AffectedCell(Scope("KZ"), 30, 0.6, 6, beyond=(LINES,))
+    started = Bracket(at(ONSET), at(ONSET + 60))
+    return OutageEpisode(
+        id="cut", country="KZ", parts=(part,), started=started, from_us=started.earliest_us,
+        suspected_us=at(ONSET + 60), certainty=0.9, limits=THRESHOLDS, kind=kind,
+        confirmed_us=at(ONSET + 90),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "powerless", "fallen"),
+    [
+        (IncidentKind.SILENCE, 0, [LINES]),
+        (IncidentKind.POWER, 0, []),
+        (IncidentKind.COLLECTOR_BLOCKED, 0, []),
+        (IncidentKind.SILENCE, 10, []),
+    ],
+    ids=["cut", "power failure", "block of our address", "lines without power"],
+)
+def test_only_a_cut_takes_what_it_spared_and_only_with_power(
+    kind: IncidentKind, powerless: int, fallen: list[Scope]
+) -> None:
+    cells = find_fallen_cells(_open_outage(kind), _watch(powerless), at(LATER + 300))
+    assert [cell.scope for cell in cells] == fallen
