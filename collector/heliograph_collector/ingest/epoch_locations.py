@@ -7,13 +7,17 @@ VPN's country. Placed by that address, it would be a block there, and none at ho
 Each session says in which epoch it is, and its address says where that is. So does a lone envelope
 that was sealed a moment ago, if its agent proved by the request that it sends it itself: what a
 relay brings, or anybody sends again, does not tell where the agent is. A batch is placed where its
-epochs were when it was sealed. An epoch that was never noted lies before the session's: where its
-volunteer declared another country than the address has, the declaration counts, and no network.
+epochs were when it was measured, which is before it was sealed: an agent notices a new network
+after some seconds, and may be back by then, so that the old epoch is seen at the new address. What
+was measured on both is placed nowhere. An epoch that was never noted lies before the session's:
+where its volunteer declared another country than the address has, the declaration counts, and no
+network.
 
 The memory holds country, AS and the names of the line for some days, which the journal has too; the
 line itself is forgotten with its connection. A restart forgets all of it.
 """
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,11 +89,12 @@ class EpochLocations:
         """
         if _is_unknown(origin) or not batch.epochs:
             return origin
-        sealed_us = _correct_sealed(batch)
-        stays = self._agents.get(agent, OrderedDict())
+        epochs = self._agents.get(agent, OrderedDict())
         locations = [
-            _find_location(stays.get(epoch.id, ()), sealed_us) or _guess(epoch, origin, current)
+            location
             for epoch in batch.epochs
+            for location in _find_locations(epochs.get(epoch.id, ()), epoch.id, batch)
+            or (_guess(epoch, origin, current),)
         ]
         if not all(_is_alike(location, locations[0]) for location in locations):
             return UNKNOWN_LOCATION
@@ -106,10 +111,19 @@ def _without_line(origin: PeerLocation, names: str) -> PeerLocation:
     return PeerLocation(origin.country, origin.asn, names)
 
 
-def _find_location(stays: Sequence[_Stay], at_us: int) -> PeerLocation | None:
-    """Return where the epoch was at a time, or first if that was before."""
-    past = [stay for stay in stays if stay.since_us <= at_us] or stays[:1]
-    return past[-1].location if past else None
+def _find_locations(
+    stays: Sequence[_Stay], epoch_id: str, batch: pb.Batch
+) -> Sequence[PeerLocation]:
+    """List where the epoch was from the first to the last measurement; empty if not known."""
+    if len(stays) <= 1:
+        return [stay.location for stay in stays]
+    offset_us = _find_offset(batch)
+    own = [m for m in batch.measurements if m.epoch == epoch_id]
+    first_us = min((m.started_us for m in own), default=batch.sealed_us) + offset_us
+    last_us = max((m.started_us + m.summary.span_us for m in own), default=batch.sealed_us)
+    began = max(bisect_right(stays, first_us, key=attrgetter("since_us")) - 1, 0)
+    ended = bisect_right(stays, last_us + offset_us, key=attrgetter("since_us"))
+    return [stay.location for stay in stays[began : max(ended, began + 1)]]
 
 
 def _guess(epoch: Epoch, origin: PeerLocation, current: str) -> PeerLocation:
@@ -120,8 +134,13 @@ def _guess(epoch: Epoch, origin: PeerLocation, current: str) -> PeerLocation:
 
 def _correct_sealed(batch: pb.Batch) -> int:
     """Return when a batch was sealed, by our clock where the agent knows it."""
+    return batch.sealed_us + _find_offset(batch)
+
+
+def _find_offset(batch: pb.Batch) -> int:
+    """Return our clock minus the agent's; 0 where the agent does not know it."""
     offsets = (m.clock_offset_us for m in batch.measurements if m.HasField("clock_offset_us"))
-    return batch.sealed_us + next(offsets, 0)
+    return next(offsets, 0)
 
 
 def _is_unknown(location: PeerLocation) -> bool:

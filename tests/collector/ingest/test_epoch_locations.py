@@ -89,6 +89,28 @@ def test_line_that_changes_its_address_is_placed_by_time(places: EpochLocations)
     assert place(places, behind, "home") == ("KZ", 9198)
 
 
+def test_results_of_before_a_new_address_are_not_of_it_although_sealed_later(
+    places: EpochLocations,
+) -> None:
+    """A session may be back over a VPN before the agent begins an epoch for it."""
+    places.note(AGENT, "home", VPN, NOW_US - MINUTE_US)
+    batch = batch_of("home")
+    batch.measurements.add(epoch="home", started_us=NOW_US - 2 * MINUTE_US)
+    batch.measurements.add(epoch="other", started_us=NOW_US)
+    assert place(places, batch, "home") == ("KZ", 9198)
+    batch.measurements.add(epoch="home", started_us=NOW_US - 10 * SECOND_US)
+    assert place(places, batch, "home") == ("ZZ", 0), "of both"
+    del batch.measurements[0]
+    assert place(places, batch, "home") == ("NL", 9009)
+    summed = batch_of("home")
+    run = summed.measurements.add(epoch="home", started_us=NOW_US - HOUR_US)
+    run.summary.span_us = HOUR_US
+    assert place(places, summed, "home") == ("ZZ", 0)
+    early = batch_of("home")
+    early.measurements.add(epoch="home", started_us=NOW_US - 9 * HOUR_US)
+    assert place(places, early, "home") == ("KZ", 9198), "where it was first"
+
+
 def test_lone_envelope_tells_where_its_epoch_is_while_it_is_fresh() -> None:
     places = EpochLocations()
     assert places.locate(AGENT, batch_of("home"), HOME, "") is HOME
