@@ -96,6 +96,7 @@ def _format_json(receivers: "tuple[Receiver, ...]") -> str:
             "states": list(receiver.states),
             "suspected": receiver.suspected.value,
             "health": receiver.health.value,
+            "language": receiver.language,
         }
         for receiver in receivers
     ]

@@ -69,7 +69,7 @@ def _withdraw(fleet: Fleet, named: str, now_s: int) -> int:
         raise CommandError(f"{count} with {prefix!r}: give one that `invites list` shows.")
     (invite,) = matches
     if not withdraw_invite(fleet, invite.id, now_s):
-        raise CommandError(f"nobody can join with {invite.id} any more: it is used up or over.")
+        raise CommandError(f"{invite.id} is over already: nobody can join with it.")
     print(f"Withdrew {invite.id}. {invite.used} of {invite.uses} had joined with it; they stay.")
     return 0
 

@@ -52,7 +52,7 @@ def test_leaked_line_lets_nobody_else_in(
     ]
     assert leaked.hex() not in json.dumps(rows)
     assert run(tmp_path, "withdraw", line) == 1
-    assert "nobody can join" in capsys.readouterr().err
+    assert "is over already: nobody can join with it" in capsys.readouterr().err
 
 
 def test_list_shows_ids_by_which_to_withdraw(
