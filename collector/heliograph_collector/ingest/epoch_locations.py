@@ -14,7 +14,8 @@ where its volunteer declared another country than the address has, the declarati
 network.
 
 The memory holds country, AS and the names of the line for some days, which the journal has too; the
-line itself is forgotten with its connection. A restart forgets all of it.
+line itself is forgotten with its connection. Each ingest process remembers the agents that came to
+it, until it ends.
 """
 
 from bisect import bisect_right

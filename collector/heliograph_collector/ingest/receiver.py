@@ -174,8 +174,8 @@ class EnvelopeReceiver:
         if is_relayed:
             location = UNKNOWN_LOCATION
         batch = opened.contents.batch
-        measured_at = self.epoch_locations.locate(agent.id, batch, location, epoch)
-        receipt, reason = await self._store(opened, agent, measured_at, carrier, received_us)
+        batch_location = self.epoch_locations.locate(agent.id, batch, location, epoch)
+        receipt, reason = await self._store(opened, agent, batch_location, carrier, received_us)
         if not epoch and bearer is not None and receipt.status == ipb.STATUS_STORED:
             self.epoch_locations.note_batch(agent.id, batch, location, received_us)
         if bearer is not None and not is_relayed and receipt.status in ACCEPTED_STATUSES:
