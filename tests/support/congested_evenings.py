@@ -11,7 +11,7 @@ from random import Random
 
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import BlockingDetector
-from heliograph_collector.incidents.incident import Incident
+from heliograph_collector.incidents.incident import Incident, IncidentKind
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
     ServiceVote,
@@ -314,17 +314,15 @@ def _is_told_by(block: Blocked, incident: Incident) -> bool:
 
 
 def list_named(votes: Sequence[ServiceVote]) -> Iterator[tuple[float, Scope]]:
-    """Yield when each cell was first named by a confirmed block."""
+    """Yield when each cell was first named by a confirmed block, and by no partial before."""
     detector = BlockingDetector(votes[0].at_us // MINUTE_US * MINUTE_US)
     named: set[Scope] = set()
     for vote in votes:
         if detector.close_bins(vote.at_us // MINUTE_US * MINUTE_US):
-            cells = {
-                part.scope
-                for incident in detector.incidents()
-                if incident.confirmed_us is not None and incident.closed_us is None
-                for part in incident.parts
-            }
+            told = [i for i in detector.incidents() if i.confirmed_us and i.closed_us is None]
+            partials = [i for i in told if i.kind is IncidentKind.PARTIAL]
+            named |= {part.scope for incident in partials for part in incident.parts}
+            cells = {part.scope for incident in told for part in incident.parts}
             for scope in sorted(cells - named):
                 yield seconds_after(0, detector.since_us), scope
             named |= cells
