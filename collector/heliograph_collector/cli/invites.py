@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 def _withdraw(fleet: Fleet, named: str, now_s: int) -> int:
     """Withdraw by id or line. Raises CommandError."""
     prefix = _read_id(named)
-    matches = [invite for invite in list_invites(fleet) if invite.id.startswith(prefix)]
+    matches = list_invites(fleet, prefix)
     if len(matches) != 1:
         count = "no invite's id begins" if not matches else f"{len(matches)} invites' ids begin"
         raise CommandError(f"{count} with {prefix!r}: give one that `invites list` shows.")

@@ -85,12 +85,14 @@ class InviteStatus:
         return self.used < self.uses and now_s < self.expires_s
 
 
-def list_invites(fleet: Fleet) -> list[InviteStatus]:
-    """List invites, newest first."""
+def list_invites(fleet: Fleet, id_prefix: str = "") -> list[InviteStatus]:
+    """List the newest invites whose ids begin with these characters, newest first."""
     rows = fleet.read_rows(
         "SELECT i.token_hash, role, uses, created_s, expires_s, count(a.agent)"
         " FROM invites i LEFT JOIN admissions a ON a.token_hash = i.token_hash"
-        " GROUP BY i.token_hash ORDER BY created_s DESC, i.token_hash LIMIT ?",
+        " WHERE substr(lower(hex(i.token_hash)), 1, length(?1)) = ?1"
+        " GROUP BY i.token_hash ORDER BY created_s DESC, i.token_hash LIMIT ?2",
+        id_prefix,
         MAX_LISTED,
     )
     names = ("role", "uses", "created_s", "expires_s", "used")

@@ -8,7 +8,7 @@ import pytest
 
 from heliograph.keys import SigningKey
 from heliograph_collector import cli
-from heliograph_collector.fleet import Fleet
+from heliograph_collector.fleet import Fleet, invites
 from heliograph_collector.fleet.invites import format_invite
 from heliograph_collector.fleet.registry import EnrolmentRefusedError
 
@@ -53,6 +53,18 @@ def test_leaked_line_lets_nobody_else_in(
     assert leaked.hex() not in json.dumps(rows)
     assert run(tmp_path, "withdraw", line) == 1
     assert "is over already: nobody can join with it" in capsys.readouterr().err
+
+
+def test_an_old_invite_that_the_list_leaves_out_can_be_withdrawn(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invites, "MAX_LISTED", 1)
+    leaked = fleet.create_invite(role="volunteer", uses=20, now_s=0, expires_s=2**40)
+    fleet.create_invite(role="volunteer", uses=1, now_s=1, expires_s=2**40)
+    line = format_invite("collector.example:7443", b"p" * 32, leaked)
+    assert run(tmp_path, "withdraw", line) == 0
+    with pytest.raises(EnrolmentRefusedError):
+        fleet.enrol_agent(leaked, key(1), "0.1", 2**39)
 
 
 def test_list_shows_ids_by_which_to_withdraw(
