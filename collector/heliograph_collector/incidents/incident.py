@@ -20,7 +20,7 @@ CAUSE_HINTS = ("network_cut", "power_cut")
 MOST_SERVICES = "most-services"  # stands for a service where tests of all fail by chance
 ONE_WAY = "one_way"  # hint: a block of the collector would look the same
 _CLEAR_SHARE = 0.6  # of the vantages with a report; assumed
-_MIN_REPORTS = 3  # assumed
+_MIN_REPORTS = 3  # of vantages; assumed
 _HOUR_SLACK_US = 2 * MINUTE_US
 
 
@@ -236,7 +236,7 @@ def hint_recurring(incident: Incident, earlier: Iterable[Incident]) -> tuple[str
 def hint_power_or_network(replays: Iterable[OfflineReport]) -> tuple[str, ...]:
     """Hint at the cause by offline reports of returned vantages: alive or rebooted.
 
-    One that was online meanwhile knows of neither. A few reports give no hint.
+    One that was online meanwhile knows of neither. Fewer than three reports give no hint.
     """
     alive_by_vantage = {replay.nym: replay.alive for replay in replays if not replay.online}
     if len(alive_by_vantage) < _MIN_REPORTS:

@@ -136,7 +136,7 @@ def _split_chances(chances: Sequence[float], units: int) -> list[float]:
 def is_too_new(silences: Sequence[VantagePresence], now_us: int) -> bool:
     """Return whether so many fell silent just now that no candidate can have held for long enough.
 
-    One that is given up may be of earlier silences, which are over.
+    A candidate that is given up may have been of earlier silences, which are over.
     """
     since_us = now_us - int(THRESHOLDS.hold_low_s * SECOND_US)
     return sum(s.is_silent and s.lost_us >= since_us for s in silences) >= THRESHOLDS.burst

@@ -8,9 +8,14 @@ import pytest
 
 from heliograph_collector.detect import Incident
 from heliograph_collector.detect.blocking.detector import detect_blocking
+from heliograph_collector.detect.blocking.flapping import FlappingVantages, RecentTests
+from heliograph_collector.detect.blocking.known_votes import KnownVotes
+from heliograph_collector.detect.blocking.lasting_failures import LastingFailures
+from heliograph_collector.detect.blocking.other_services import CountryTests, OtherServices
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
-from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
+from heliograph_collector.model.thresholds import THRESHOLDS
 from support.presence_model import T0, at, confirmed, country, world
 
 AT, END, UNTIL = 7_200.0, 4 * 3_600.0, 5 * 3_600.0
@@ -80,3 +85,16 @@ def test_what_fails_alone_everywhere_or_for_all_services_is_none(
     asking: Collection[str], options: dict[str, Any]
 ) -> None:
     assert [i for i in _detect(asking, **options) if i.kind is IncidentKind.PARTIAL] == []
+
+
+@pytest.mark.parametrize("bits", [0b11111, 0b10101])
+def test_cell_of_a_vantage_that_may_always_fail_for_another_reason_is_dropped(bits: int) -> None:
+    vantage = HOME[0]
+    first = {vantage.nym: ServiceVote(at(AT), vantage, "signal", *LIE)}
+    flapping = FlappingVantages(tests={vantage.nym: RecentTests(bits, 5, at(AT))})
+    usual = OtherServices("signal", CountryTests({}, {}, at(AT), THRESHOLDS))
+    failing = LastingFailures(KnownVotes(), first, set(), flapping, usual)
+    cell = AffectedCell(Scope("KZ"), 20, 0.5, 6)
+    other = AffectedCell(Scope("KZ", asn=vantage.place.asn + 1), 10, 0.5, 1)
+    kept = failing.drop_doubted({cell: 0.5, other: 0.5}, {vantage.nym: "edition"})
+    assert list(kept) == ([other] if bits == 0b11111 else [cell, other])

@@ -6,8 +6,11 @@ from random import Random
 import pytest
 
 from heliograph_collector.detect import detect_silence
+from heliograph_collector.detect.silence.confounders import may_be_order
+from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState
 from heliograph_collector.incidents.record import incident_record
+from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import (
     OfflineReport,
     VantageArrival,
@@ -330,3 +333,20 @@ def test_lines_of_two_countries_that_no_operator_is_spared_of_are_held(seed: int
     told = detect_silence(signals, at(onset_s + 3_000)).incidents
     assert {i.scope.country for i in told if i.held == ("power",)} == {"KZ", "XA"}
     assert confirmed([i for i in told if i.held != ("power",)]) == []
+
+
+@pytest.mark.parametrize(("shares", "is_order"), [((10, 6, 6), False), ((10, 10, 0), True)])
+def test_an_order_takes_whole_operators_and_a_grid_a_part_of_each(
+    shares: tuple[int, ...], *, is_order: bool
+) -> None:
+    """Of ten lines of each operator so many are silent; one of a grid may be without batteries."""
+    lines = [
+        VantagePresence(
+            VantageRef(f"{asn}-{n}", f"{asn}-{n}", VantageLocation("KZ", "ALA", asn, "fixed")),
+            PresenceStatus.SILENT if n < silent else PresenceStatus.LIVE,
+        )
+        for asn, silent in enumerate(shares, start=1)
+        for n in range(10)
+    ]
+    cell = AffectedCell(Scope("KZ"), 30, sum(shares) / 30, 3)
+    assert may_be_order([cell], lines) is is_order

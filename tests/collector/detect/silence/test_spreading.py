@@ -2,9 +2,15 @@
 
 from random import Random
 
+import pytest
+
+from heliograph.units import SECOND_US
 from heliograph_collector.detect import detect_silence
-from heliograph_collector.incidents.incident import Incident
-from heliograph_collector.model.signals import Goodbye, VantageRef
+from heliograph_collector.detect.silence.openings import raise_shares
+from heliograph_collector.detect.stats.voting import VoteCount
+from heliograph_collector.incidents.incident import Bracket, Incident
+from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.signals import Goodbye, VantageLocation, VantageRef
 from support.presence_model import Signals, at, country, drop, live, world
 
 ONSET = 7_200.0
@@ -41,3 +47,13 @@ def test_share_of_a_cut_does_not_grow_by_those_who_say_goodbye() -> None:
     ]
     signals += drop(silent, ONSET, Random(1)) + drop([last], ONSET + 600.0, Random(2))
     assert play(home, signals).parts[0].share <= 0.75
+
+
+@pytest.mark.parametrize(("late_s", "share"), [(899, 0.9), (901, 0.7)])
+def test_share_of_a_cut_grows_for_a_quarter_of_an_hour(late_s: int, share: float) -> None:
+    """Later people go to bed in it."""
+    cells = (AffectedCell(Scope("KZ"), 10, 0.7, 3),)
+    votes = {VantageLocation("KZ", "ALA", 1, "fixed"): VoteCount(10, 9)}
+    started = Bracket(at(ONSET), at(ONSET + 60))
+    (cell,) = raise_shares(cells, votes, started, started.latest_us + late_s * SECOND_US)
+    assert cell.share == share

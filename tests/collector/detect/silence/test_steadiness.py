@@ -159,8 +159,9 @@ def test_who_is_lost_in_one_moment_and_stays_away_does_not_flap(
         (6, 75.0, 40.0, False),  # all of it within seconds are no chance
         (5, 240.0, 5.0, False),  # the rest came back together, from one fault
         (5, 240.0, None, False),  # nobody else broke
+        (3, 1_200.0, 300.0, False),  # a few of the rest came back, as on any day
     ],
-    ids=["throttled", "cut at once", "after a fault", "calm"],
+    ids=["throttled", "cut at once", "after a fault", "calm", "churn"],
 )
 def test_a_few_are_silent_by_chance_where_sessions_break_all_over_the_country(
     silent: int, lasts_s: float, back_s: float | None, *, expected: bool
