@@ -313,18 +313,20 @@ def _is_told_by(block: Blocked, incident: Incident) -> bool:
     return incident.service == block.service and is_inside and is_current
 
 
-def list_named(votes: Sequence[ServiceVote]) -> Iterator[tuple[float, Scope]]:
-    """Yield when each cell was first named by a confirmed block, and by no partial before."""
+def list_named(votes: Sequence[ServiceVote]) -> Iterator[tuple[float, Scope, IncidentKind]]:
+    """Yield when each cell was first named by a confirmed block, and when by a partial."""
     detector = BlockingDetector(votes[0].at_us // MINUTE_US * MINUTE_US)
-    named: set[Scope] = set()
+    named: set[tuple[Scope, IncidentKind]] = set()
     for vote in votes:
         if detector.close_bins(vote.at_us // MINUTE_US * MINUTE_US):
-            told = [i for i in detector.incidents() if i.confirmed_us and i.closed_us is None]
-            partials = [i for i in told if i.kind is IncidentKind.PARTIAL]
-            named |= {part.scope for incident in partials for part in incident.parts}
-            cells = {part.scope for incident in told for part in incident.parts}
-            for scope in sorted(cells - named):
-                yield seconds_after(0, detector.since_us), scope
+            cells = {
+                (part.scope, incident.kind)
+                for incident in detector.incidents()
+                if incident.confirmed_us is not None and incident.closed_us is None
+                for part in incident.parts
+            }
+            for scope, kind in sorted(cells - named):
+                yield seconds_after(0, detector.since_us), scope, kind
             named |= cells
         detector.add_vote(vote)
 

@@ -23,6 +23,7 @@ from heliograph_collector.detect.blocking.clearing import Clearing
 from heliograph_collector.detect.blocking.evidence import (
     count_failures,
     dominant_cause,
+    exceeds_partial,
     has_recovered,
     hint_functions,
 )
@@ -266,7 +267,9 @@ class BlockingEpisode:
         if self.flapping:
             self._clear = 0
             return
-        if vote_count.share >= self.limits.confirm_share:
+        is_partial = self.kind is IncidentKind.PARTIAL
+        is_block = vote_count.share >= self.limits.confirm_share
+        if is_block and (not is_partial or exceeds_partial(self.parts, vote_count, self.limits)):
             failing = [o for o in votes_inside if o.standing in FAILING_VALUES]
             self.kind, self.layer, self.method = dominant_cause(failing)
             self.hints = hint_functions(self.kind, failing)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from heliograph_collector.detect.stats.alarm_budget import alarm_threshold
-from heliograph_collector.detect.stats.tails import log_beta_binomial
+from heliograph_collector.detect.stats.tails import log_beta_binomial, upper_tail
 from heliograph_collector.detect.stats.voting import VoteCount, established_votes, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import AffectedCell, Scope
@@ -25,6 +25,7 @@ _RECENT_TESTS = 40.0  # after so many more, an earlier one counts half; assumed
 _DOUBT_NATS = 3.0  # of a sum, from which other services are asked: chance seldom has more; assumed
 _SPREAD = 0.4  # of the failing rates of services, in deviations of one test; assumed
 _NOISE = 0.05  # failing rate of other services, which a calm network has less than; assumed
+_BLOCK_CHANCE = 0.01  # that a partial makes so many failures of its fresh votes; assumed
 _KINDS = {
     VoteValue.BLOCKED: IncidentKind.BLOCKING,
     VoteValue.THROTTLED: IncidentKind.THROTTLING,
@@ -190,6 +191,17 @@ class CellEvidence:
     def clear(self) -> None:
         self.sums.clear()
         self.tested.clear()
+
+
+def exceeds_partial(cells: Sequence[AffectedCell], count: VoteCount, limits: Thresholds) -> bool:
+    """Return whether more votes fail than a partial of these cells makes by chance.
+
+    The fresh votes of some minutes are a sample: five of eight fail where five of fourteen do. One
+    of which most votes fail tells of functions that are blocked, and not of a share of people.
+    """
+    share = max(cell.share for cell in cells)
+    chance = upper_tail([share] * round(count.votes), round(count.hits))
+    return share >= limits.confirm_share or chance <= _BLOCK_CHANCE
 
 
 def dominant_cause(failures: Iterable[ServiceVote]) -> tuple[IncidentKind, str, str]:
