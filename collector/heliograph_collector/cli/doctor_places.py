@@ -8,7 +8,7 @@ _PAGE = 'deploy/collector/README.md, "Country and network tables"'
 
 
 def check_places(config: Config) -> Finding:
-    """Check that both tables are there: no network is told from another without its own."""
+    """Check that both tables are there: without its own, all networks of a country are one."""
     from heliograph_collector.ingest.geo.lookup import GeoError, GeoLookup
 
     try:

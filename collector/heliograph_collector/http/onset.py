@@ -17,7 +17,7 @@ def find_onset(incident: IncidentSummary, place: Scope | None = None) -> Bracket
     A part that is cut again fell before. Where a cut is the first turn, it is the beginning.
 
     Args:
-        place: A place of the incident; one that fell by itself has the time of its own fall.
+        place: A place of the incident; one that fell by itself has the time of that fall.
     """
     cuts = [
         (turn, [part.to_scope() for part in turn.parts])

@@ -171,8 +171,8 @@ class _GroundTruth:
         """Return whether an alarm is no error although no truth is what it says.
 
         It may match a truth without a score, which is undecidable; or a silence of another cause,
-        if it is withdrawn or does not call that a cut after ten minutes. One that is told with its
-        end is of the past, and may be right of the time at which it says that it began.
+        if it is withdrawn or does not call that a cut after ten minutes. One that is confirmed with
+        its end is of the past, and may be right of the time at which it says that it began.
         """
         started = alarm.started if alarm.ended_at_us == alarm.at_us else None
         if started is not None and self.matching_truths(replace(alarm, at_us=started[1])):

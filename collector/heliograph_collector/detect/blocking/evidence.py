@@ -197,7 +197,7 @@ def exceeds_partial(cells: Sequence[AffectedCell], count: VoteCount, limits: Thr
     """Return whether more votes fail than a partial of these cells makes by chance.
 
     The fresh votes of some minutes are a sample: five of eight fail where five of fourteen do. One
-    of which most votes fail tells of functions that are blocked, and not of a share of people.
+    of which most votes fail is of functions that are blocked, and not of a share of people.
     """
     share = max(cell.share for cell in cells)
     chance = upper_tail([share] * round(count.votes), round(count.hits))

@@ -2,7 +2,7 @@
 
 Theory of operation. An operator's resolver that breaks, or loses its way abroad, is silent or fails
 on all names. Tests that ask an encrypted resolver as well see that the site is up, and blame the
-name: so each service of the network is told as blocked by DNS, from one moment on. A block is of
+name: so each service of the network seems blocked by DNS, from one moment on. A block is of
 some names; or the resolver lies, which no broken one does; or it is in all networks. So failures of
 names are in doubt in a network in which every service that is tested has failed so since then, in
 three services at least, while the rest of the country works. They leave a suspicion
@@ -71,7 +71,7 @@ def _has_no_answer(vote: ServiceVote) -> bool:
 
 
 def _tells(vote: ServiceVote, tests: CountryTests) -> bool:
-    """Return whether a vote tells of names; hosts abroad answer without them."""
+    """Return whether a vote depends on names; hosts abroad answer without them."""
     is_known = vote.standing is VoteValue.GOOD or vote.standing in FAILING_VALUES
     is_of_name = is_known and vote.source != ANCHORS
     return is_of_name and is_established(vote.witness, tests.now_us, tests.limits)

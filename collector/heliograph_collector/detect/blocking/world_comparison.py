@@ -3,7 +3,7 @@
 Theory of operation. A service that fails in half of the other countries is down, and its failures
 here are no block. But a block that stands elsewhere says nothing of failures that began here long
 after it: the service worked here meanwhile, so it is up. Where most countries of a collector block
-a service, for months or since they are tested, the next one would never be told. So the votes of
+a service, for months or since they are tested, the next would never be confirmed. So the votes of
 countries in which most fail, and those from inside confirmed blocks of parts of others, are left
 out, if the country worked for `join_s` after these had begun: most vantages that fail now reached
 the service since then, and most of the country did. A fault that spreads takes less: within that

@@ -1,10 +1,10 @@
 """Daily routine: machines that are switched off at one time of the day.
 
-Theory of operation. A school, an office or a laboratory with a network of its own switches its
+Theory of operation. A school, an office or a laboratory on its own network switches its
 machines off with a bell, and on in the morning. That falls like a cut of the network, and comes
 back like a power failure. Two such days show a routine: most of those that are silent were switched
-off at this time of two of the last seven days, and began anew later without a measurement in
-between. Then it is only suspected (`habit`), and the morning's reboots tell of no power failure. An
+off at this time of two of the last seven days, and began again later without a measurement in
+between. Then it is only suspected (`habit`), and the morning's reboots show no power failure. An
 order differs: its people measure that no anchor answers, so that what they switch off later is no
 routine, and a curfew takes several networks in a quarter of an hour.
 
@@ -49,7 +49,7 @@ def are_off_by_routine(cells: Sequence[AffectedCell], vantages: Sequence[Vantage
 def _are_only_due(vantages: Sequence[VantagePresence]) -> bool:
     """Return whether most of the silent are due, while others of their networks live on.
 
-    Who is here and due may go in the next minutes. Who was switched off on a single day says
+    Who is live and due may go in the next minutes. Who was switched off on a single day says
     nothing.
     """
     silent = [v for v in vantages if v.is_silent]

@@ -8,7 +8,7 @@ do, within minutes, and say that their link works. What is known of that grows b
 - doubted: too many say so for a cut, though too few for a block (`are_links_told`). No cut is
   confirmed for as long as it is so.
 - found: their testimony names a block (explanation.py), which no other country and no control
-  shows to be a fault of ours (entrance_view.py). It is told, though few or none are silent.
+  shows to be a fault of ours (entrance_view.py). It is confirmed, though few or none are silent.
 
 Cells that fell by carriers of which nobody tells a block are beside it: these stages say nothing of
 them (untold_ways.py). Who takes another carrier before its loss was noticed leaves no row of it, so
@@ -230,7 +230,7 @@ class EvasionTest:
             return None
         dark = localize(voters.deciding_votes, limits.confirm_share, limits.votes, limits)
         if self._is_beside(dark, voters):
-            return None  # the cut is told first
+            return None  # the cut comes first
         since_us = (
             self.since_us - BLOCK_TOLD_US
         )  # an entrance may fail in one country after another

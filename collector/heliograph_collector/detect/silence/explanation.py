@@ -121,7 +121,7 @@ def weigh_evidence(
 def _list_powerless(
     testimony: Sequence[Testimony], fallen_lines: float, *, in_turn: bool
 ) -> tuple[list[bool], list[bool], bool]:
-    """List who tells of a power failure, and whose machine was only switched off.
+    """List who reports a power failure, and whose machine was only switched off.
 
     Machines of a grid that fails go together. Phones have batteries: where they alone fell, that
     they began again is no sign of it. Nor is it where networks fell in turn, or nearly all lines

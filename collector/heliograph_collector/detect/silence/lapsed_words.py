@@ -31,7 +31,7 @@ def find_lapse(
 
     Args:
         reports: What vantages of a country told of an outage, by pseudonym.
-        presence: Who is here.
+        presence: Who is live.
         country: The country.
         now_us: The time of the evaluation.
     """

@@ -39,7 +39,7 @@ def split_mute_cells(
 
     Args:
         outages: The open outages of one country.
-        presence: Who is here.
+        presence: Who is live.
         now_us: The time of the evaluation.
     """
     silences: list[OutageEpisode] = []

@@ -68,7 +68,7 @@ def raise_shares(
 ) -> tuple[AffectedCell, ...]:
     """Return the cells of an outage with the share that is silent by now, where it is larger.
 
-    A cut is told while it spreads, and quoted by the share. Of those who say goodbye meanwhile
+    A cut is confirmed while it spreads, and quoted by the share. Of those who say goodbye meanwhile
     nobody knows more: the share is of as many votes as at first, at least.
     """
     if now_us - started.latest_us > _SPREAD_US:
@@ -94,7 +94,7 @@ def select_dark(
     """Select the cells of a suspicion that are dark; all, if it is not known which are.
 
     One that waits for what its people tell may have two operators, and the first words come from
-    the second to return: the first has been back for hours, and must not be told as cut off.
+    the second to return: the first has been back for hours, and must not be published as cut off.
 
     Args:
         cells: The cells that were suspected.

@@ -28,7 +28,7 @@ from heliograph_collector.model.scope import Scope, scopes_of
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 _CHANCE = 0.003  # of an empty time, at the country's pace; of all smaller cells together; assumed
-# An agent that is told to come later waits for an hour at most (agent: MAX_RETRY_AFTER_S). At that
+# An agent that the collector defers waits for an hour at most (agent: MAX_RETRY_AFTER_S). At that
 # pace so many are expected in a time that is empty enough where nobody has come late, or it takes
 # the time that follows at most; and so many where some have. Assumed.
 _LATEST_S = 3_600.0

@@ -1,6 +1,6 @@
 """Cells that a cut spared at first, and that fall silent while it lasts.
 
-A country is told as cut by six tenths of its votes, and what lives in it is named beside it. What
+Six tenths of its votes make a country cut, and what lives in it is named beside it. What
 of that falls later lies in the cut by name, so by itself it would be no news: the pages would name
 lines as spared that are dark. It is a phase of the cut, and spared no longer. A block of our
 address and a power failure explain nothing of what they spared, and take no such phase.

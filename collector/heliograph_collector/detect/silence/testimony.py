@@ -1,6 +1,6 @@
 """Testimony: what one vantage that fell silent tells about it, at once or when it is back.
 
-What the words mean is told in explanation.py, which weighs them.
+explanation.py weighs the words, and says what they mean.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Alarm budgets: how unlikely chance must make what is told, by the false alarms of a year."""
+"""Alarm budgets: how unlikely chance must make an alarm, by the false alarms of a year."""
 
 import math
 

@@ -2,7 +2,7 @@
 
 Theory of operation. A message names a subject for its answer, below one inbox of this process. The
 servers answer each message by itself, and an answer that is handed out at once wakes its caller
-alone: who waits for rows is woken with it, and an agent gets its receipt in a message of its own.
+alone: who waits for rows is woken with it, and an agent gets its receipt in a separate message.
 So answers are collected until none is outstanding, COLLECT_S at most, and handed out together, in
 the order in which they came. A single row is answered without delay.
 
