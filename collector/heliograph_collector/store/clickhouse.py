@@ -11,6 +11,7 @@ Calls block: the store runs them in its own threads. The libraries are imported 
 """
 
 import asyncio
+import errno
 import queue
 import shutil
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -41,6 +42,7 @@ _TIME_CODES = (159, 160)  # TIMEOUT_EXCEEDED, TOO_SLOW
 _LIMIT_BY_CODE = dict.fromkeys(_TIME_CODES, "time") | dict.fromkeys((307, 158), "reading")
 _LIMIT_BY_CODE |= {241: "memory", 396: "rows"}
 _NO_SPACE_CODES = (243, 76)  # NOT_ENOUGH_SPACE, CANNOT_OPEN_FILE
+_DISK_FULL = "The store's disk is full: free space on it."
 _NO_DEDUPLICATION = {"insert_deduplicate": "0"}
 _LOAD_SETTINGS = {**_NO_DEDUPLICATION, "max_partitions_per_insert_block": "0"}  # years of months
 
@@ -313,7 +315,8 @@ class _Handle:
             except OSError as error:
                 self.close()
                 reason = error.strerror or type(error).__name__
-                raise StoreError(f"The store cannot be reached or written: {reason}.") from error
+                lost = f"The store cannot be reached or written: {reason}."
+                raise StoreError(_DISK_FULL if error.errno == errno.ENOSPC else lost) from error
         raise AssertionError("unreachable")
 
     def stream(self, sql: str) -> Generator[bytes, None, None]:
@@ -393,5 +396,5 @@ def _translate_error(error: "Error") -> StoreError:
             error.code,
         )
     if error.code in _NO_SPACE_CODES or "No space left" in message:
-        return StoreError(f"The store's disk is full: free space on it. ({message})", error.code)
+        return StoreError(f"{_DISK_FULL} ({message})", error.code)
     return StoreError(f"The store answered: {message}", error.code)

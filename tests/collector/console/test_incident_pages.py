@@ -174,7 +174,9 @@ async def test_an_operator_confirms_what_appears_without_reload(
         assert "power cut" in await seen.text("#case-known")
         await page.fill("#text", "Two providers in Berlin say so by telephone.")
         await publish(seen, "confirmed")
-        assert (await seen.text("h1")).startswith("Confirmed by the operator: fixed lines")
+        assert (await seen.text("h1")).startswith(
+            "Confirmed by the operator: most of the fixed lines"
+        )
         assert "Two providers" in await seen.text("#case-said")
         assert await page.locator("button[value=confirmed]").count() == 0
         await seen.goto(f"/incidents/{DOUBT}")
@@ -256,7 +258,7 @@ async def test_headline_after_the_act_is_the_one_that_was_read(scene: Scene) -> 
     browser = scene.caller
     await browser.log_in()
     page, token = await review(browser, DOUBT, "confirmed")
-    assert "Confirmed by the operator: fixed lines" in page
+    assert "Confirmed by the operator: most of the fixed lines" in page
     assert "are notified" in page
     await browser.post(f"{CASES}/{DOUBT}/publish", {"review": token})
     _, public = await browser.get(f"/incidents/{DOUBT}")
