@@ -113,7 +113,7 @@ lab: $(VENV)/ready-dev ## a country in a box to play with (root, Linux): see tes
 plays: $(VENV)/ready-dev ## every experiment against every interference, and January 2022 in short
 	$(BIN)/python -m pytest tests/lab/test_matrix.py tests/lab/test_drill.py -q
 
-drill: $(VENV)/ready-dev ## Kazakhstan, January 2022, one minute for each turn; SCRIPT=FILE.yml plays another
+drill: $(VENV)/ready-dev ## Kazakhstan, January 2022, two or three minutes a turn; SCRIPT=FILE.yml plays another
 	@PYTHONPATH=tests $(BIN)/python -m lab.country drill $(SCRIPT)
 
 locks: $(RELEASE)/ready ## deploy/locks: the newest libraries that pyproject.toml allows, with their hashes
