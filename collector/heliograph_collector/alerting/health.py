@@ -27,7 +27,7 @@ from heliograph_collector.config.receivers import HealthPolicy, Receiver, Receiv
 
 log = logging.getLogger("heliograph.courier")
 
-CHECK_S = 5.0
+CHECK_S = 5.0  # problems are worked out when asked, as by /readyz, and announce themselves nowhere
 HEARTBEAT_S = 60.0  # the shortest period that public switches offer
 PERSIST_US = 2 * MINUTE_US  # assumed; a restart of the store takes less
 REMIND_US = 6 * HOUR_US  # assumed

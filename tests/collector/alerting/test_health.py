@@ -40,9 +40,17 @@ SWITCH = Receiver(name="switch", kind=ReceiverKind.HEARTBEAT, url="https://hc.ex
 @dataclass
 class Source:
     current: list[str] = field(default_factory=list)
+    looks: int = 0
 
     def problems(self) -> list[str]:
+        self.looks += 1
         return self.current
+
+
+async def look_on(source: Source) -> None:
+    """Wait until the problems were looked at some more times."""
+    enough = source.looks + 8
+    await until_true(lambda: source.looks >= enough)
 
 
 @dataclass
@@ -107,7 +115,7 @@ async def test_only_who_asks_is_told_and_the_switch_hears_nothing_meanwhile() ->
     source = Source([FULL, "The store does not answer: it is away."])
     running = asyncio.create_task(build_notifier(post, source).run())
     await until_true(lambda: len(post.sent) == 1)
-    await asyncio.sleep(0.1)
+    await look_on(source)
     (request,) = post.sent
     text = json.loads(request.body)["text"]
     assert request.url == OPERATOR.url
@@ -128,9 +136,10 @@ async def test_what_did_not_arrive_is_tried_again(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(health, "next_retry_us", lambda tries, now_us, *_: now_us + 1_000)
     post = Post()
     post.fails = [DeliveryError("no connection")] * 3
-    running = asyncio.create_task(build_notifier(post, Source([FULL])).run())
+    source = Source([FULL])
+    running = asyncio.create_task(build_notifier(post, source).run())
     await until_true(lambda: len(post.sent) == 4)
-    await asyncio.sleep(0.1)
+    await look_on(source)
     running.cancel()
     assert len(post.sent) == 4
 
@@ -139,8 +148,9 @@ async def test_what_did_not_arrive_is_tried_again(monkeypatch: pytest.MonkeyPatc
 async def test_who_does_not_lead_says_nothing() -> None:
     post = Post()
     lease = Lease()
-    running = asyncio.create_task(build_notifier(post, Source([FULL]), lease).run())
-    await asyncio.sleep(0.1)
+    source = Source([FULL])
+    running = asyncio.create_task(build_notifier(post, source, lease).run())
+    await look_on(source)
     assert post.sent == []
     lease.is_held = True
     await until_true(lambda: len(post.sent) == 1)
@@ -151,16 +161,17 @@ async def test_who_does_not_lead_says_nothing() -> None:
 async def test_a_report_that_waits_for_a_retry_ends_with_the_lease(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health, "next_retry_us", lambda tries, now_us, *_: now_us + 100_000)
+    monkeypatch.setattr(health, "next_retry_us", lambda tries, now_us, *_: now_us + 1_000)
     post = Post()
-    post.fails = [DeliveryError("no connection")] * 100
+    post.fails = [DeliveryError("no connection")] * 100_000
     lease = Lease(is_held=True)
-    running = asyncio.create_task(build_notifier(post, Source([FULL]), lease).run())
-    await until_true(lambda: len(post.sent) == 1)
+    source = Source([FULL])
+    running = asyncio.create_task(build_notifier(post, source, lease).run())
+    await until_true(lambda: len(post.sent) > 2)
     lease.is_held = False
-    await asyncio.sleep(0.05)
+    await look_on(source)
     count = len(post.sent)
-    await asyncio.sleep(0.3)
+    await look_on(source)
     running.cancel()
     assert len(post.sent) == count, "the next leader reports what it finds"
 
@@ -203,7 +214,7 @@ async def test_a_heartbeat_begins_as_soon_as_the_start_is_over(
     post = Post()
     source = Source(["The store is starting."])
     running = asyncio.create_task(build_notifier(post, source).run())
-    await asyncio.sleep(0.05)
+    await look_on(source)
     source.current = []
     await until_true(lambda: [r.url for r in post.sent] == [SWITCH.url], 5.0)
     running.cancel()

@@ -13,11 +13,10 @@ from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_silent, sum_silent
-from heliograph_collector.detect.stats.localization import attach_persons, hit_networks, localize
+from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import VoteCount, is_established, sum_votes
 from heliograph_collector.incidents.incident import HoldReason, IncidentKind
-from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
@@ -204,16 +203,6 @@ class Sample:
         ]
         is_beside = len(outside) < len(fallen)
         return not is_beside or sum_silent(outside).share >= self.limits.suspect_share
-
-
-def build_part(scope: Scope, fallen: Sequence[VantagePresence]) -> AffectedCell:
-    """Build the affected cell of a fall; all that are counted are established."""
-    votes_by_place = count_silent(fallen)
-    votes = sum_votes(votes_by_place)
-    networks = len(hit_networks(votes_by_place))
-    lines = count_lines(vantage.witness.prefix for vantage in fallen)
-    cell = AffectedCell(scope, votes.votes, round(votes.share, 3), networks, lines=lines)
-    return attach_persons((cell,), count_silent(fallen, nat_votes=1))[0]
 
 
 def select_counted(

@@ -37,7 +37,6 @@ from heliograph_collector.detect.level.cell_counts import (
     CellCount,
     CellTest,
     Sample,
-    build_part,
     count_cells,
     find_fallen_cells,
     find_whole_cells,
@@ -71,6 +70,7 @@ from heliograph_collector.detect.level.promotion import (
     promote_falls,
 )
 from heliograph_collector.detect.level.returned_words import tell_of_dead_links
+from heliograph_collector.detect.silence.cell_members import build_part
 from heliograph_collector.detect.silence.entrance_view import have_ways_fallen
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker

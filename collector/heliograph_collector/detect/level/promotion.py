@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from heliograph.units import HOUR_US, SECOND_US
-from heliograph_collector.detect.level.cell_counts import build_part, is_absent, select_counted
+from heliograph_collector.detect.level.cell_counts import is_absent, select_counted
 from heliograph_collector.detect.level.fall import SAMPLE_US, LevelFall
 from heliograph_collector.detect.level.returned_words import list_returned
 from heliograph_collector.detect.silence.brackets import bracket_onset, bracket_return
+from heliograph_collector.detect.silence.cell_members import build_part
 from heliograph_collector.detect.silence.explanation import weigh_evidence
 from heliograph_collector.detect.silence.merging import find_new_cells, merge_cells
 from heliograph_collector.detect.silence.outage import OutageEpisode

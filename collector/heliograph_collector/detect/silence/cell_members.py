@@ -1,10 +1,14 @@
-"""Members of cells: which vantages lie in one of several cells, and which of these are silent."""
+"""Members of cells: who lies in one of several cells, who of these is silent, and their votes."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache
 
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.model.scope import AffectedCell, is_in_cells
+from heliograph_collector.detect.silence.vantage_votes import count_silent
+from heliograph_collector.detect.stats.localization import attach_persons, hit_networks
+from heliograph_collector.detect.stats.voting import sum_votes
+from heliograph_collector.model.line_names import count_lines
+from heliograph_collector.model.scope import AffectedCell, Scope, is_in_cells
 from heliograph_collector.model.signals import VantageLocation
 
 
@@ -25,3 +29,13 @@ def select_silent(
 ) -> list[VantagePresence]:
     """Select the silent vantages in one of these cells, in their order."""
     return select_inside(cells, (vantage for vantage in vantages if vantage.is_silent))
+
+
+def build_part(scope: Scope, vantages: Sequence[VantagePresence]) -> AffectedCell:
+    """Build the affected cell of its established vantages, with their votes that are silent."""
+    votes_by_place = count_silent(vantages)
+    votes = sum_votes(votes_by_place)
+    networks = len(hit_networks(votes_by_place))
+    lines = count_lines(vantage.witness.prefix for vantage in vantages)
+    cell = AffectedCell(scope, votes.votes, round(votes.share, 3), networks, lines=lines)
+    return attach_persons((cell,), count_silent(vantages, nat_votes=1))[0]

@@ -10,16 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from heliograph_collector.detect.silence import confounders
-from heliograph_collector.detect.silence.cell_members import select_silent
+from heliograph_collector.detect.silence.cell_members import build_part, select_silent
 from heliograph_collector.detect.silence.openings import raise_shares
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.vantage_votes import count_silent, select_established
-from heliograph_collector.detect.stats.localization import attach_persons, hit_networks
-from heliograph_collector.detect.stats.voting import sum_votes
 from heliograph_collector.incidents.incident import Bracket, IncidentKind
-from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell, Scope
 
 _POWERLESS_SHARE = 0.2  # of the silent, whose power failed before their loss; assumed
@@ -37,7 +34,7 @@ def find_fallen_cells(
     limits = outage.limits
     known = _list_known(outage, presence, now_us)
     spared = sorted({scope for part in outage.parts for scope in part.beyond})
-    cells = [_build_cell(scope, [v for v in known if scope.includes(v.place)]) for scope in spared]
+    cells = [build_part(scope, [v for v in known if scope.includes(v.place)]) for scope in spared]
     dark = [c for c in cells if c.votes >= limits.burst and c.share >= limits.confirm_share]
     if not dark or _has_power_failed(dark, known):
         return ()
@@ -77,15 +74,6 @@ def _list_known(
     limits = outage.limits
     inside = outage.list_inside(presence)
     return select_established(inside, now_us, limits, limits.witnesses)[0]
-
-
-def _build_cell(scope: Scope, vantages: Sequence[VantagePresence]) -> AffectedCell:
-    votes_by_place = count_silent(vantages)
-    votes = sum_votes(votes_by_place)
-    networks = len(hit_networks(votes_by_place))
-    lines = count_lines(vantage.witness.prefix for vantage in vantages)
-    cell = AffectedCell(scope, votes.votes, round(votes.share, 3), networks, lines=lines)
-    return attach_persons((cell,), count_silent(vantages, nat_votes=1))[0]
 
 
 def _is_inside(scope: Scope, others: Iterable[Scope]) -> bool:

@@ -6,15 +6,14 @@ import pytest
 
 from heliograph_collector.detect.level.local_time import is_busy_hour
 from heliograph_collector.detect.silence.detector import SilenceDetector
-from heliograph_collector.detect.silence.outage import OutageEpisode
-from heliograph_collector.incidents.incident import Bracket, IncidentState
-from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
     VantageLocation,
     VantageLoss,
     sort_signals,
 )
-from heliograph_collector.model.thresholds import THRESHOLDS
+from support.outages import build_outage
 from support.presence_model import at, country, drop, live
 from support.presence_model import people as make_people
 from support.small_nights import DAY, EVENING, HOUR, NOON, arrived, back, off, watched
@@ -253,19 +252,6 @@ def test_a_fire_in_a_data_center_lasts_and_is_no_outage_of_its_region() -> None:
     assert [(i.id, i.state) for i in late] == [(early[0].id, IncidentState.CONFIRMED)]
 
 
-def create_outage(scope: Scope, since_s: float) -> OutageEpisode:
-    return OutageEpisode(
-        id="outage",
-        country="KZ",
-        parts=(AffectedCell(scope, 20, 0.6, 20),),
-        started=Bracket(at(since_s), at(since_s + 60)),
-        from_us=at(since_s),
-        suspected_us=at(since_s + 60),
-        certainty=0.5,
-        limits=THRESHOLDS,
-    )
-
-
 def test_a_cut_in_a_fall_began_with_it_and_its_last_silences_are_no_fall_of_their_own() -> None:
     rng = Random(14)
     people = rng.sample(country(each=3), 40)
@@ -275,7 +261,7 @@ def test_a_cut_in_a_fall_began_with_it_and_its_last_silences_are_no_fall_of_thei
     detector.advance_to(at(NOON + 1_500))
     (fall,) = detector.findings().incidents
     presence, levels = detector._presence, detector._levels
-    cut = create_outage(Scope("KZ"), NOON + 1_500)
+    cut = build_outage(Scope("KZ"), NOON + 1_500)
     cut.confirm(at(NOON + 1_600))
     levels.evaluate(presence, "KZ", at(NOON + 1_600), [cut])
     assert cut.from_us == fall.started.earliest_us

@@ -7,8 +7,8 @@ import pytest
 from heliograph_collector.detect.level.promotion import select_untold
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.incidents.incident import Bracket, IncidentState
-from heliograph_collector.model.scope import AffectedCell, Scope
-from heliograph_collector.model.thresholds import THRESHOLDS
+from heliograph_collector.model.scope import Scope
+from support.outages import build_outage
 from support.presence_model import at
 
 HOUR = 3_600.0
@@ -16,15 +16,9 @@ HOUR = 3_600.0
 
 def build_past(scope: Scope, since_s: float, until_s: float) -> OutageEpisode:
     """Build an outage that was confirmed and is over."""
-    return OutageEpisode(
-        id="past",
-        country=scope.country,
-        parts=(AffectedCell(scope, 20, 0.9, 20),),
-        started=Bracket(at(since_s), at(since_s + 60)),
-        from_us=at(since_s),
-        suspected_us=at(since_s + 60),
-        certainty=0.5,
-        limits=THRESHOLDS,
+    return build_outage(
+        scope,
+        since_s,
         state=IncidentState.CLOSED,
         confirmed_us=at(since_s + 120),
         ended=Bracket(at(until_s), at(until_s + 60)),

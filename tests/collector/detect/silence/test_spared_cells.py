@@ -8,10 +8,10 @@ from heliograph_collector.detect import detect_silence
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.spared_cells import find_fallen_cells
-from heliograph_collector.incidents.incident import Bracket, IncidentKind, PhaseDirection
+from heliograph_collector.incidents.incident import IncidentKind, PhaseDirection
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import VantageArrival, VantageLoss
-from heliograph_collector.model.thresholds import THRESHOLDS
+from support.outages import build_outage
 from support.presence_model import KZ, at, confirmed, country, drop, live, world
 
 ONSET = 5 * 3_600.0  # 10:00 in Kazakhstan
@@ -58,12 +58,7 @@ def _watch(powerless: int) -> PresenceTracker:
 
 def _open_outage(kind: IncidentKind) -> OutageEpisode:
     part = AffectedCell(Scope("KZ"), 30, 0.6, 6, beyond=(LINES,))
-    started = Bracket(at(ONSET), at(ONSET + 60))
-    return OutageEpisode(
-        id="cut", country="KZ", parts=(part,), started=started, from_us=started.earliest_us,
-        suspected_us=at(ONSET + 60), certainty=0.9, limits=THRESHOLDS, kind=kind,
-        confirmed_us=at(ONSET + 90),
-    )  # fmt: skip
+    return build_outage(Scope("KZ"), ONSET, parts=(part,), kind=kind, confirmed_us=at(ONSET + 90))
 
 
 @pytest.mark.parametrize(
