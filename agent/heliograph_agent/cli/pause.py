@@ -1,7 +1,6 @@
 """`pause` and `resume`: a switch that works offline and survives a restart."""
 
 import argparse
-import os
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -9,12 +8,10 @@ from heliograph.clock import Clock, SystemClock
 from heliograph.timestamps import format_minute
 from heliograph.translation import translate as _
 from heliograph_agent import cli
+from heliograph_agent.runtime.pause import FOREVER_US, write_pause
 from heliograph_agent.state import COLLECTOR, PAUSED, State, StateError
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-FOREVER_US = 0
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # which Windows lacks
-_EMPTY = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NO_LINK  # an earlier pause may end sooner
 
 
 def add_parser(commands: "cli.Subparsers") -> None:
@@ -46,29 +43,23 @@ def run(args: argparse.Namespace) -> int:
         state.remove(PAUSED)
         print(_("Going on."))
         return 0
-    print(_describe_pause(_write_pause(state, args.until)))
+    print(_describe_pause(_pause(state, args.until)))
     return 0
 
 
-def _write_pause(state: State, until_us: int) -> int:
-    """Write the switch; return the end that it has, which a full disk has no room for.
+def _pause(state: State, until_us: int) -> int:
+    """Pause, and return the end; where no file can be written, stop the running agent.
 
-    An empty file takes no block of the disk, and pauses until `resume`. Where there is no room even
-    for that, or this user may not write, the running agent is ended. Raises StateError.
+    Raises StateError.
     """
     try:
-        state.write_json(PAUSED, {"until_us": until_us})
+        return write_pause(state, until_us)
     except StateError:
-        try:
-            os.close(os.open(state.path(PAUSED), _EMPTY, 0o600))
-        except OSError:
-            if state.stop_running():
-                cli.print_note(
-                    _("The running agent is stopped instead; do not start it before `pause` works.")
-                )
-            raise
-        return FOREVER_US
-    return until_us
+        if state.stop_running():
+            cli.print_note(
+                _("The running agent is stopped instead; do not start it before `pause` works.")
+            )
+        raise
 
 
 def _check_joined(state: State) -> None:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TypedDict, cast
 
 from heliograph.clock import SystemClock
 from heliograph.observation import Link
@@ -18,6 +17,7 @@ from heliograph_agent.cli.results import summarize_findings
 from heliograph_agent.config import AgentConfigError, Config
 from heliograph_agent.consent import make_printable, name_country, read_consent
 from heliograph_agent.runtime.battery import is_sparing
+from heliograph_agent.runtime.pause import Pause, read_pause
 from heliograph_agent.runtime.status_file import (
     AgentStatus,
     QueueStatus,
@@ -26,7 +26,6 @@ from heliograph_agent.runtime.status_file import (
 )
 from heliograph_agent.state import (
     CONSENT,
-    PAUSED,
     SPOOL,
     Collector,
     State,
@@ -74,12 +73,6 @@ LINKS = {
 TRANSPORTS = {"post": mark("one batch at a time"), "relay": mark("by another volunteer's agent")}
 
 
-class Pause(TypedDict, total=False):
-    """Describe paused.json."""
-
-    until_us: int  # wall clock, 0 without an end
-
-
 class CommandStatus(AgentStatus):
     """Describe the output of `status --json`."""
 
@@ -117,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         "joined": collector.endpoint,
         "role": collector.role,
         "consent": state.read(CONSENT) is not None,
-        "paused": _read_pause(state),
+        "paused": read_pause(state, SystemClock().wall_us()),
         "battery_low": is_sparing(_read_config(args)),
     }
     if args.json:
@@ -141,14 +134,6 @@ def _read_declared_country(state: State, args: argparse.Namespace) -> str:
         consent = read_consent(state.read_json(CONSENT))
         return _read_config(args).country or (consent.country if consent else "")
     return ""
-
-
-def _read_pause(state: State) -> Pause | None:
-    """Read until when the agent is paused; an empty or damaged file pauses until `resume`."""
-    try:
-        return cast("Pause | None", state.read_json(PAUSED))
-    except StateError:
-        return {"until_us": 0}
 
 
 def _count_spool(state: State, collector: Collector) -> QueueStatus | None:
@@ -260,7 +245,7 @@ def _describe_own_signs(status: CommandStatus) -> Iterator[str]:
 
 def _describe_activity(status: CommandStatus) -> str:
     if status["paused"] is not None:
-        until_us = status["paused"].get("until_us")
+        until_us = status["paused"]["until_us"]
         until = _format_time(until_us) if until_us else "`heliograph-agent resume`"
         return _("paused until {time}").format(time=until)
     if not status["consent"]:

@@ -24,11 +24,11 @@ from heliograph_agent.runtime import signing
 from heliograph_agent.runtime.batcher import Batcher, CollectorSealer, OfflineDigest, OfflineDigests
 from heliograph_agent.runtime.early_runs import AskedRuns
 from heliograph_agent.runtime.measurement_loop import MeasurementLoop, VantageState
+from heliograph_agent.runtime.pause import is_paused
 from heliograph_agent.runtime.service_status import ServiceStates, restore_service_states
 from heliograph_agent.runtime.settings import (
     AgentSettings,
     PlanUpdater,
-    is_paused,
     read_settings,
 )
 from heliograph_agent.runtime.status_file import (

@@ -34,7 +34,6 @@ from heliograph_agent.runtime.battery import is_sparing
 from heliograph_agent.runtime.vantage import DeclaredVantage
 from heliograph_agent.state import (
     CONSENT,
-    PAUSED,
     PLAN,
     Collector,
     State,
@@ -313,19 +312,3 @@ class PlanUpdater:
             return self.settings.state.path(CONSENT).stat().st_mtime_ns
         except OSError:
             return 0
-
-
-def is_paused(state: State, now_us: int) -> bool:
-    """Return whether the volunteer paused the agent; forget a pause that is over."""
-    try:
-        paused = state.read_json(PAUSED)
-    except StateError:
-        return True  # the volunteer paused the agent, and `resume` still works
-    if paused is None:
-        return False
-    until_us = paused.get("until_us")
-    if not isinstance(until_us, int) or until_us == 0 or now_us < until_us:
-        return True
-    with suppress(StateError):
-        state.remove(PAUSED)
-    return False

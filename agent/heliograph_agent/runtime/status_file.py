@@ -14,8 +14,9 @@ from heliograph.units import minute_of
 from heliograph_agent.platform.power import read_boot_clock_us
 from heliograph_agent.runtime.absence import Absence, AbsenceRecorder, StatusSample
 from heliograph_agent.runtime.findings import NetworkFindings, describe_findings
+from heliograph_agent.runtime.pause import read_pause
 from heliograph_agent.runtime.volatile_file import VolatileFile
-from heliograph_agent.state import PAUSED, STATUS, Collector, State, StateError
+from heliograph_agent.state import STATUS, Collector, State, StateError
 
 if TYPE_CHECKING:
     from heliograph.v1 import intake_pb2
@@ -188,7 +189,7 @@ class StatusFile:
                 dropped=sum(queue["dropped"].values()),
                 success_us=described["last_success_us"],
                 is_connected=described["connected"],
-                is_paused=self._state.path(PAUSED).exists(),
+                is_paused=read_pause(self._state, described["written_us"]) is not None,
                 boot_us=read_boot_clock_us(),
             )
         )

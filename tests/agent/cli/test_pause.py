@@ -8,7 +8,7 @@ import pytest
 
 from heliograph_agent import cli
 from heliograph_agent.cli import pause
-from heliograph_agent.runtime.settings import is_paused
+from heliograph_agent.runtime.pause import is_paused
 from heliograph_agent.state import COLLECTOR, PAUSED, State, StateError
 from support.hand_clock import HandClock
 

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from heliograph.clock import SystemClock
 from heliograph_agent.cli import main
-from heliograph_agent.state import CONSENT, SPOOL, STATUS, State
+from heliograph_agent.runtime.pause import is_paused
+from heliograph_agent.state import CONSENT, PAUSED, SPOOL, STATUS, State
 
 
 def shown(state: State, capsys: pytest.CaptureFixture[str], **told: object) -> dict[str, str]:
@@ -52,6 +54,27 @@ def test_a_key_on_two_machines_is_told_with_the_cure(
     said = shown(state, capsys, cloned=True)["key"]
     assert "another machine uses this agent's key" in said
     assert "`heliograph-agent join INVITE --new-key`" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "until_us"),
+    [
+        (b'{"until_us": 1000000}', None),  # it ended in 1970, and no agent has run since
+        (b'{"until_us": 0}', 0),
+        (b'{"until_us": "soon"}', 0),
+        (b"{}", 0),
+        (b"", 0),
+    ],
+)
+def test_the_pause_is_the_one_that_the_agent_keeps(
+    state: State, capsys: pytest.CaptureFixture[str], content: bytes, until_us: int | None
+) -> None:
+    state.write(PAUSED, content)
+    assert main(["status", "--json", "--state", str(state.root)]) == 0
+    paused = json.loads(capsys.readouterr().out)["paused"]
+    assert paused == (None if until_us is None else {"until_us": until_us})
+    assert main(["status", "--state", str(state.root)]) == 0
+    assert is_paused(state, SystemClock().wall_us()) is (until_us is not None)
 
 
 def test_an_agent_that_starts_in_that_moment_runs(
