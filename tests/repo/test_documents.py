@@ -25,7 +25,8 @@ FOREIGN = re.compile(
 COLLECTOR = "collector/heliograph_collector"
 FOLDERS = ["agent", "agent/raw", "collector", "proto", "tests"]
 FOLDERS += ["deploy", "deploy/agent", "deploy/collector"]
-FOLDERS += [f"{COLLECTOR}/{stage}" for stage in ("store", "judge", "http", "detect")]
+FOLDERS += [f"{COLLECTOR}/{stage}" for stage in ("store", "judge", "http", "detect", "incidents")]
+FOLDERS += [f"{COLLECTOR}/detect/{channel}" for channel in ("silence", "level", "blocking")]
 FOLDERS += [f"collector/heliograph_lab/{part}" for part in ("evaluate", "simulate")]
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/collector/README.md"]
 DOCUMENTS += ["deploy/README.md"]
@@ -141,14 +142,18 @@ def test_where_to_look_names_what_is_in_the_file_that_it_links() -> None:
             assert re.search(rf"(def|class) {name}\b|\b{name}(:| =)", code), row
 
 
-def test_the_table_of_the_detectors_names_each_of_their_modules() -> None:
+def list_module_rows(folder: Path) -> Iterator[str]:
+    for manual in [folder / "README.md", *folder.glob("*/README.md")]:
+        yield from re.findall(r"^\| (`.*?) \|", manual.read_text(), re.MULTILINE)
+
+
+def test_the_tables_of_the_detectors_name_each_of_their_modules() -> None:
     """A reader finds each rule from there; a row that names no file has outlived a move."""
-    folder = ROOT / "collector/heliograph_collector/detect"
-    rows = re.findall(r"^\| (`.*?) \|", (folder / "README.md").read_text(), re.MULTILINE)
+    folder = ROOT / COLLECTOR / "detect"
     named: set[str] = set()
-    for row in rows:
+    for row in list_module_rows(folder):
         names = re.findall(r"`([\w./]+\.py)`", row)
-        parent = names[0].rpartition("/")[0]  # of the first, where the others name none
+        parent = names[0].rpartition("/")[0] if names else ""  # where the others name none
         named |= {n if "/" in n or not parent else f"{parent}/{n}" for n in names}
     modules = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
     own = {name for name in named if not name.startswith("../")}
