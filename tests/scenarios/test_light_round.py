@@ -26,7 +26,8 @@ from heliograph.plan import (
 from heliograph.services import load_shipped_services
 from heliograph.units import SECOND_US
 from heliograph.v1 import envelope_pb2, observation_pb2
-from heliograph_agent.runtime.measurement_loop import MeasurementLoop, VantageState
+from heliograph_agent.runtime.measurement_loop import MeasurementLoop
+from heliograph_agent.runtime.vantage import VantageState
 from heliograph_agent.schedule import (
     EarlyStart,
     History,

@@ -21,7 +21,9 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, DnsAnswer, Epoch, Link, Measurement, Observation, Tcp, Tls
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.voice_code import ServiceState
-from heliograph_agent.runtime.batcher import Batcher, CollectorSealer, OfflineDigest
+from heliograph_agent.runtime.batcher import Batcher
+from heliograph_agent.runtime.collector_sealer import CollectorSealer
+from heliograph_agent.runtime.offline_digest import OfflineDigest
 from heliograph_agent.spool import Priority, PriorityClassifier, Spool, SpoolCounts
 from heliograph_agent.state import SPOOL, Collector, State
 from heliograph_collector.model.records import JournalRow, ReceivedMeasurement, RowKind

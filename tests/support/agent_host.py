@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from heliograph.clock import Clock
 from heliograph.plan import Plan
-from heliograph_agent.runtime.batcher import OfflineDigests
+from heliograph_agent.runtime.offline_digest import OfflineDigests
 from heliograph_agent.runtime.runner import NetFactory, Runner
 from heliograph_agent.runtime.service_status import ServiceStates
 

@@ -80,7 +80,8 @@ async def _close_batches(state: State) -> None:
     """Seal the open batches; when the state is damaged, only these are missing."""
     from heliograph_agent.config import Config
     from heliograph_agent.runtime.agent import read_settings
-    from heliograph_agent.runtime.batcher import CollectorSealer, close_next_batch
+    from heliograph_agent.runtime.batcher import close_next_batch
+    from heliograph_agent.runtime.collector_sealer import CollectorSealer
     from heliograph_agent.spool import Spool, SpoolError
 
     clock = SystemClock()

@@ -151,7 +151,7 @@ def _count_spool(state: State, collector: Collector) -> QueueStatus | None:
 
 
 async def _describe_queue(state: State, collector: Collector) -> QueueStatus:
-    from heliograph_agent.runtime.batcher import CollectorSealer
+    from heliograph_agent.runtime.collector_sealer import CollectorSealer
     from heliograph_agent.spool import Spool
 
     clock = SystemClock()

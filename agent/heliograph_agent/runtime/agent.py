@@ -21,23 +21,22 @@ from heliograph.v1 import intake_pb2, plan_pb2
 from heliograph_agent.net.local_addresses import read_local_view
 from heliograph_agent.platform.power import is_on_battery, read_uptime_s
 from heliograph_agent.runtime import signing
-from heliograph_agent.runtime.batcher import Batcher, CollectorSealer, OfflineDigest, OfflineDigests
+from heliograph_agent.runtime.batcher import Batcher
+from heliograph_agent.runtime.collector_sealer import CollectorSealer
 from heliograph_agent.runtime.early_runs import AskedRuns
-from heliograph_agent.runtime.measurement_loop import MeasurementLoop, VantageState
+from heliograph_agent.runtime.measurement_loop import MeasurementLoop
+from heliograph_agent.runtime.offline_digest import OfflineDigest, OfflineDigests
 from heliograph_agent.runtime.pause import is_paused
+from heliograph_agent.runtime.plan_updater import PlanUpdater
 from heliograph_agent.runtime.service_status import ServiceStates, restore_service_states
-from heliograph_agent.runtime.settings import (
-    AgentSettings,
-    PlanUpdater,
-    read_settings,
-)
+from heliograph_agent.runtime.settings import AgentSettings, read_settings
 from heliograph_agent.runtime.status_file import (
     AgentStatus,
     StatusFile,
     TransportFailure,
     read_status,
 )
-from heliograph_agent.runtime.vantage import VantageTracker
+from heliograph_agent.runtime.vantage import VantageState, VantageTracker
 from heliograph_agent.runtime.visits import VisitQueue
 from heliograph_agent.runtime.volatile_file import VolatileFile
 from heliograph_agent.schedule import Allowance, Task
@@ -109,7 +108,7 @@ class Agent:
         counts = await self.spool.read_counts()
         if counts.problem:
             log.warning("%s", counts.problem)
-        self._take_delivered_plan()
+        self.plan_updater.take_delivered_plan()
         self.measurement_loop.compute_schedule()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -150,7 +149,7 @@ class Agent:
 
     async def _run_tasks(self, stop: asyncio.Event) -> None:
         """Measure and send until `stop` or a pause, then deliver the rest and say goodbye."""
-        from heliograph_agent.runtime import peers
+        from heliograph_agent.runtime.relay_task import run_relay
 
         async with asyncio.TaskGroup() as group:
             uplink = group.create_task(self.uplink.run())
@@ -160,7 +159,7 @@ class Agent:
                 group.create_task(self.batcher.run()),
                 group.create_task(self._follow_network()),
                 group.create_task(self.visit_queue.run()),
-                group.create_task(peers.run_relay(self.plan_updater, self._clock, self._rng)),
+                group.create_task(run_relay(self.plan_updater, self._clock, self._rng)),
             ]
             self.status.mark_changed()
             reason = await self._wait_for_stop(stop)
@@ -199,16 +198,10 @@ class Agent:
             if is_paused(self.settings.state, self._clock.wall_us()):
                 log.info(mark("paused"))
                 return "pause"
-            self._take_delivered_plan()
+            self.plan_updater.take_delivered_plan()
             self.plan_updater.poll()
             await self._wait_poll(stop)
         return "shutdown"
-
-    def _take_delivered_plan(self) -> None:
-        from heliograph_agent.runtime import peers
-
-        for signed in peers.take_delivered_plan(self.settings.state):
-            self.plan_updater.take_plan(signed)
 
     async def _wait_poll(self, stop: asyncio.Event) -> None:
         with suppress(TimeoutError):
@@ -218,21 +211,24 @@ class Agent:
     @cached_property
     def uplink(self) -> "Uplink":
         """Make the uplink, and load its libraries, on first use."""
-        from heliograph_agent.runtime import peers
-        from heliograph_agent.runtime.uplink_results import UplinkResults
+        from heliograph_agent.runtime.uplink_host import (
+            BeaconContents,
+            EntrancePolicy,
+            UplinkResults,
+        )
         from heliograph_agent.uplink.connection_manager import Uplink
         from heliograph_agent.uplink.dns_beacon import DnsBeacon
 
         state = self.settings.state
         dial_context = self.settings.config.dial_context(self._clock, self._rng)
         vantage = self.measurement_loop.vantage
-        beacon = peers.BeaconContents(self.plan_updater, vantage, self._clock)
+        beacon = BeaconContents(self.plan_updater, vantage, self._clock)
         return Uplink(
             self,
             state,
             self.spool,
             dial_context,
-            policy=peers.EntrancePolicy(self.plan_updater, dial_context),
+            policy=EntrancePolicy(self.plan_updater, dial_context),
             attempt_store=UplinkResults(self.spool, vantage, self._boot, self.status),
             status_listener=self.status,
             beacon=DnsBeacon(state, beacon),

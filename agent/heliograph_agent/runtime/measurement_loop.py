@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from heliograph.clock import Clock
@@ -19,8 +19,10 @@ from heliograph_agent.runtime.early_runs import (
     draw_look_delay_s,
     find_full_task,
 )
+from heliograph_agent.runtime.link import classify_link
+from heliograph_agent.runtime.own_signs import update_signs
 from heliograph_agent.runtime.service_status import ServiceStates, service_states_of
-from heliograph_agent.runtime.vantage import OwnSigns, classify_link, update_signs
+from heliograph_agent.runtime.vantage import VantageState
 from heliograph_agent.schedule import (
     Allowance,
     EarlyStart,
@@ -45,18 +47,6 @@ LINK_WORDS = {
     Link.UNKNOWN: "the state of this vantage's link is not known",
 }
 NETWORK_CHANGED = "The network changed meanwhile: what was seen may belong to either."
-
-
-@dataclass(slots=True, kw_only=True)
-class VantageState:
-    """Hold the state of the network on which this agent measures now."""
-
-    epoch: Epoch
-    link: Link = Link.UNKNOWN
-    link_known: bool = False  # its anchors were measured in this epoch
-    last_results: dict[str, int] = field(default_factory=dict)  # experiment → wall clock
-    service_states: ServiceStates = field(default_factory=dict)  # by class, as last tested
-    own_signs: OwnSigns = field(default_factory=dict)  # of this epoch
 
 
 class MeasurementHost(Protocol):

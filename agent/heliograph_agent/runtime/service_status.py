@@ -8,7 +8,7 @@ from heliograph.observation import Link, Measurement
 from heliograph.plan import ANCHORS, Service
 from heliograph.units import HOUR_US
 from heliograph.voice_code import CLASSES, ServiceState
-from heliograph_agent.runtime.vantage import AnchorState, anchor_kind_state, endpoint_state
+from heliograph_agent.runtime.link import AnchorState, anchor_kind_state, endpoint_state
 
 FRESH_US = 3 * HOUR_US  # most messengers are tested every two hours
 _KINDS = {"domestic": "domestic", "foreign": "foreign", "dns": "resolver"}

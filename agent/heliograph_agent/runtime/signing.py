@@ -14,6 +14,15 @@ from heliograph import keys
 from heliograph.v1 import intake_pb2
 from heliograph_agent.state import KEY, NEXT_KEY, Collector, State, StateError
 
+DEADLINE_S = 10.0
+_SIGNATURE = 64
+_CHILD = """
+import sys
+from pathlib import Path
+from heliograph_agent.state import State
+context, message = map(bytes.fromhex, sys.stdin.read(4096).split("\\n"))
+sys.stdout.buffer.write(State(Path(sys.argv[1])).signer().sign(context, message))
+"""
 log = logging.getLogger("heliograph.agent")
 
 
@@ -27,7 +36,7 @@ def answer_renewal(
     """
     try:
         current_key = state.signer()
-        next_key = _get_next_key(state)
+        next_key = state.prepared_signer(NEXT_KEY)
         if renewed.public_key == next_key.public:
             state.promote(NEXT_KEY, KEY)
             log.info("this agent's key was renewed")
@@ -44,22 +53,6 @@ def answer_renewal(
         by_present=current_key.sign(context, message),
         by_next=next_key.sign(context, message),
     )
-
-
-def _get_next_key(state: State) -> keys.SigningKey:
-    """Read the next key, or draw it. Raises StateError."""
-    return state.prepared_signer(NEXT_KEY)
-
-
-DEADLINE_S = 10.0
-_SIGNATURE = 64
-_CHILD = """
-import sys
-from pathlib import Path
-from heliograph_agent.state import State
-context, message = map(bytes.fromhex, sys.stdin.read(4096).split("\\n"))
-sys.stdout.buffer.write(State(Path(sys.argv[1])).signer().sign(context, message))
-"""
 
 
 async def sign_message(state: State, context: bytes, message: bytes) -> bytes:

@@ -48,7 +48,7 @@ class NetSource(Protocol):
 
 
 class PlanSource(Protocol):
-    """Declare the plan and the enrollment. Implemented by runtime.settings.PlanUpdater."""
+    """Declare the plan and the enrollment. Implemented by runtime.plan_updater.PlanUpdater."""
 
     @property
     def settings(self) -> AgentSettings:

@@ -12,7 +12,7 @@ from heliograph_agent.spool.priority import SealError
 class BatchSealer(Protocol):
     """Seal measurements so that only the collector can read them.
 
-    Implemented by runtime.batcher.CollectorSealer.
+    Implemented by runtime.collector_sealer.CollectorSealer.
     """
 
     def seal_batch(

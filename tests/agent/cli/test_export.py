@@ -11,9 +11,13 @@ from heliograph import bundle, plan_chunks
 from heliograph.clock import SystemClock
 from heliograph.keys import key_id
 from heliograph_agent import cli
-from heliograph_agent.runtime import peers
+from heliograph_agent.config import Config
+from heliograph_agent.consent import OPERATORS_CONSENT
+from heliograph_agent.runtime.plan_updater import PlanUpdater
+from heliograph_agent.runtime.settings import AgentSettings
 from heliograph_agent.spool import Spool, iter_envelopes
-from heliograph_agent.state import SPOOL, State
+from heliograph_agent.state import DELIVERED_PLAN, SPOOL, State
+from support.agent_host import RecordingHost
 from support.scripted_intake import Collector, Identity, plan_of
 from support.uplink_agent import Agent, UplinkSealer
 
@@ -90,11 +94,23 @@ async def test_a_plan_that_came_with_receipts_waits_for_the_agent_to_look_at_it(
     for more in (packed, b"of a later edition"):
         file.write_bytes(bundle.pack_receipts(key, {}, who.signing, more))
         assert await command(agent, "--receipts", file) == 0
-    assert list(peers.take_delivered_plan(agent.state)) == [plan]
-    assert list(peers.take_delivered_plan(agent.state)) == [], "once"
+    assert agent.state.read(DELIVERED_PLAN) == plan.SerializeToString()
+    settings = AgentSettings(
+        state=agent.state,
+        config=Config(),
+        collector=agent.state.joined_collector(),
+        consent=OPERATORS_CONSENT,
+        plan=plan_of(),
+    )
+    host = RecordingHost()
+    updater = PlanUpdater(settings, SystemClock(), host)
+    updater.take_delivered_plan()
+    assert updater.settings.plan.version == 9
+    updater.take_delivered_plan()
+    assert len(host.plans) == 1, "once"
     file.write_bytes(bundle.pack_receipts(key, {}, who.signing, packed)[:-1])
     assert await command(agent, "--receipts", file) == 1
-    assert list(peers.take_delivered_plan(agent.state)) == [], "changed on the way: not kept"
+    assert agent.state.read(DELIVERED_PLAN) is None, "changed on the way: not kept"
 
 
 async def test_what_finds_no_room_is_said_and_the_worthiest_goes(

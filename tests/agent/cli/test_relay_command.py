@@ -16,10 +16,12 @@ from heliograph.plan import Carrier, Entrance
 from heliograph_agent import cli
 from heliograph_agent import config as c
 from heliograph_agent.consent import Consent
-from heliograph_agent.runtime import peers
 from heliograph_agent.runtime.agent import read_settings
-from heliograph_agent.runtime.measurement_loop import VantageState
-from heliograph_agent.runtime.settings import AgentSettings, PlanUpdater
+from heliograph_agent.runtime.plan_updater import PlanUpdater
+from heliograph_agent.runtime.relay_task import run_relay
+from heliograph_agent.runtime.settings import AgentSettings
+from heliograph_agent.runtime.uplink_host import BeaconContents, EntrancePolicy
+from heliograph_agent.runtime.vantage import VantageState
 from heliograph_agent.state import CONSENT, PLAN, State
 from support.agent_host import RecordingHost
 from support.scripted_intake import Collector, Identity, plan_of
@@ -98,7 +100,7 @@ def test_a_plan_names_no_way_into_the_volunteers_own_network(state: State) -> No
 
     def ways(setting: AgentSettings) -> dict[str, tuple[tuple[str, ...], bool]]:
         dial_context = config.dial_context(SystemClock(), random.Random(1))
-        policy = peers.EntrancePolicy(make_updater(setting), dial_context)
+        policy = EntrancePolicy(make_updater(setting), dial_context)
         return {e.host: (e.addresses, policy.is_guarded(e)) for e in policy.list_allowed()}
 
     assert ways(setting) == {
@@ -133,7 +135,7 @@ def test_a_last_word_needs_leave_of_both_sides(state: State) -> None:
                                 ("", True, "")):  # fmt: skip
         setting = read_settings(state, c.Config(beacon=willing))
         updater = make_updater(replace(setting, plan=replace(setting.plan, beacon_zone=zone)))
-        beacon = peers.BeaconContents(
+        beacon = BeaconContents(
             updater, VantageState(epoch=Epoch(id="e", started_us=0)), SystemClock()
         )
         assert beacon.get_zone() == said
@@ -148,6 +150,6 @@ async def test_a_port_that_is_taken_is_said_and_the_rest_goes_on(
         port = taken.getsockname()[1]
         setting = read_settings(state, c.Config(relay_listen=(HOST, port)))
         with caplog.at_level(logging.WARNING):
-            await peers.run_relay(make_updater(setting), SystemClock(), random.Random(1))
+            await run_relay(make_updater(setting), SystemClock(), random.Random(1))
     assert "relay.listen cannot be listened on" in caplog.text
     assert str(port) not in caplog.text

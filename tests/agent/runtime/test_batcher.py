@@ -9,7 +9,8 @@ import pytest
 
 from heliograph.envelope import open_envelope
 from heliograph.v1 import envelope_pb2
-from heliograph_agent.runtime.batcher import Batcher, CollectorSealer
+from heliograph_agent.runtime.batcher import Batcher
+from heliograph_agent.runtime.collector_sealer import CollectorSealer
 from heliograph_agent.spool import Priority, Spool
 from heliograph_agent.state import KEY, Collector, State
 from support.agent_host import RecordingHost

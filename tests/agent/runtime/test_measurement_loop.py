@@ -16,8 +16,9 @@ from heliograph.observation import Epoch, Link, Measurement, Trigger
 from heliograph.plan import Endpoint, EndpointKind, PlannedTask, Service
 from heliograph.v1 import observation_pb2
 from heliograph_agent.runtime.early_runs import HELLO_AGAIN_S, WATCHED_HELLOS
-from heliograph_agent.runtime.measurement_loop import MeasurementLoop, VantageState
+from heliograph_agent.runtime.measurement_loop import MeasurementLoop
 from heliograph_agent.runtime.runner import Runner, TaskContext, TaskSpec
+from heliograph_agent.runtime.vantage import VantageState
 from heliograph_agent.schedule import Task, make_tasks
 from heliograph_agent.spool import Spool
 from support.agent_host import RecordingHost

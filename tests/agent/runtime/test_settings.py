@@ -15,8 +15,8 @@ from heliograph.v1 import plan_pb2 as pb
 from heliograph_agent import consent
 from heliograph_agent.config import Config
 from heliograph_agent.consent import local_hour
-from heliograph_agent.runtime import battery as runtime_battery
-from heliograph_agent.runtime.settings import PlanUpdater, read_settings
+from heliograph_agent.runtime.plan_updater import PlanUpdater
+from heliograph_agent.runtime.settings import read_settings
 from heliograph_agent.runtime.signing import answer_renewal
 from heliograph_agent.state import CONSENT, KEY, PLAN, Collector, State, StateError
 from support.agent_host import RecordingHost
@@ -144,7 +144,9 @@ def test_on_a_low_battery_only_anchors_are_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     battery = [15]
-    monkeypatch.setattr(runtime_battery, "is_battery_low", lambda below: battery[0] < below)
+    monkeypatch.setattr(
+        "heliograph_agent.runtime.battery.is_battery_low", lambda below: battery[0] < below
+    )
     anchors = PlannedTask(experiment=ANCHORS, interval_s=60)
     agent = JoinedAgent(tmp_path / "a", tasks=(anchors, TCP))
     assert [line.experiment for line in agent.updater.plan.tasks] == [ANCHORS]

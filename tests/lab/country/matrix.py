@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from heliograph.observation import Link, Measurement
-from heliograph_agent.runtime.vantage import classify_link
+from heliograph_agent.runtime.link import classify_link
 from heliograph_collector.control.vantage_profiles import VantageProfiles
 from heliograph_collector.judge import judge
 from heliograph_collector.model.control_look import VantageProfile

@@ -21,8 +21,8 @@ from heliograph.codec import measurement_to_pb
 from heliograph.observation import Measurement
 from heliograph.plan import Endpoint, EndpointKind, Limits, Service
 from heliograph_agent.net.system_net import NetConfig, SystemNetFactory
+from heliograph_agent.runtime.link import classify_link
 from heliograph_agent.runtime.runner import Runner, TaskContext
-from heliograph_agent.runtime.vantage import classify_link
 
 SHORT = {  # patience, in seconds: nothing here is far away
     "connect_s": 4, "tls_s": 4, "http_s": 4, "body_s": 8, "dns_s": 2, "resolve_s": 4,

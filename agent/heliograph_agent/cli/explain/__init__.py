@@ -47,7 +47,7 @@ from heliograph_agent.cli.observation_tree import (
     deepest_steps,
     group_by_endpoint,
 )
-from heliograph_agent.runtime.vantage import classify_link
+from heliograph_agent.runtime.link import classify_link
 
 _LINKS: Mapping[Link, str] = {
     Link.ONLINE: mark("This machine is online."),

@@ -7,8 +7,8 @@ import pytest
 
 from heliograph.failure import Operation
 from heliograph.observation import Exchange, Measurement, Observation
+from heliograph_agent.runtime.own_signs import OwnSign, update_signs
 from heliograph_agent.runtime.status_file import AgentStatus, describe_for_disk
-from heliograph_agent.runtime.vantage import OwnSign, update_signs
 from support.scenario import measurement
 
 ISSUER = "CN=Cautious Scanner Root"

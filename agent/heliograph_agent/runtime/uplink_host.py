@@ -1,25 +1,27 @@
-"""Apply the volunteer's configuration to relays, entrances and the DNS beacon."""
+"""Give the uplink what it asks of the agent: allowed entrances, a store for attempts, a report.
+
+Each class implements a Protocol that the uplink owns.
+"""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from random import Random
 from typing import TYPE_CHECKING
-
-from google.protobuf.message import DecodeError
 
 from heliograph.address import split_endpoint
 from heliograph.clock import Clock
+from heliograph.observation import Measurement
 from heliograph.plan import Entrance
-from heliograph.v1 import plan_pb2
 from heliograph.voice_code import ServiceState
-from heliograph_agent.runtime.measurement_loop import VantageState
+from heliograph_agent.runtime.plan_updater import PlanUpdater
 from heliograph_agent.runtime.service_status import recent_states
-from heliograph_agent.runtime.settings import PlanUpdater
-from heliograph_agent.state import DELIVERED_PLAN, Collector, State, StateError
+from heliograph_agent.runtime.vantage import VantageState
+from heliograph_agent.spool import Priority, Spool, SpoolError
+from heliograph_agent.state import Collector
+from heliograph_agent.uplink.attempt_log import EXPERIMENT, VERSION, UplinkAttempt
 
 if TYPE_CHECKING:
+    from heliograph_agent.runtime.status_file import StatusFile
     from heliograph_agent.uplink.dial_context import DialContext
 
 log = logging.getLogger("heliograph.agent")
@@ -76,36 +78,47 @@ class EntrancePolicy:
         return settings.config.local_targets or self._dial_context.is_local_address(host)
 
 
-async def run_relay(plan_updater: PlanUpdater, clock: Clock, rng: Random) -> None:
-    """Serve as a relay until cancelled, if configured; log what prevents it."""
-    settings = plan_updater.settings
-    if settings.config.relay_listen is None:
-        return
-    from heliograph_agent.relay.server import Relay  # loaded here, as few agents are relays
+class UplinkResults:
+    """Store the uplink's attempts as measurements, which show blocked transports.
 
-    dial_context = settings.config.dial_context(clock, rng)
-    relay = Relay(
-        state=settings.state,
-        policy=EntrancePolicy(plan_updater, dial_context),
-        dial_context=dial_context,
-        listen=settings.config.relay_listen,
-        bytes_per_day=settings.config.relay_bytes_per_day,
-    )
-    try:
-        await relay.run()
-    except* StateError as errors:
-        log.warning("%s No results of others are handed on.", errors.exceptions[0])
-    except* OSError:
-        log.warning("relay.listen cannot be listened on: no results of others are handed on")
+    They close no batch early.
+    """
 
+    def __init__(
+        self, spool: Spool, vantage: VantageState, boot: str, status: "StatusFile"
+    ) -> None:
+        self._spool = spool
+        self._vantage = vantage
+        self._boot = boot
+        self._status = status
 
-def take_delivered_plan(state: State) -> Iterator[plan_pb2.SignedPlan]:
-    """Yield, once, a plan that arrived with receipts by file, not verified yet."""
-    with suppress(StateError, DecodeError):
-        raw = state.read(DELIVERED_PLAN)
-        if raw is not None:
-            state.remove(DELIVERED_PLAN)
-            yield plan_pb2.SignedPlan.FromString(raw)
+    async def store_attempt(self, attempt: UplinkAttempt) -> None:
+        """Append one attempt; a full spool loses it, and the next attempt brings another."""
+        priority = Priority.P2 if attempt.is_changed else Priority.P3
+        try:
+            measurement = self._build_measurement(attempt)
+            await self._spool.append(measurement, self._vantage.epoch, priority)
+        except SpoolError as error:
+            log.debug("%s", error)
+            return
+        except ValueError:  # a bug in the agent must not stop sending
+            log.error("internal error, please report it: a try that cannot be written down")
+            return
+        self._status.mark_changed()
+
+    def _build_measurement(self, attempt: UplinkAttempt) -> Measurement:
+        return Measurement(
+            experiment=EXPERIMENT,
+            experiment_version=VERSION,
+            target=attempt.target,
+            started_us=attempt.started_us,
+            monotonic_us=attempt.monotonic_us,
+            boot=self._boot,
+            runtime_us=attempt.runtime_us,
+            epoch=self._vantage.epoch.id,
+            link=self._vantage.link,
+            observations=attempt.observations,
+        )
 
 
 class BeaconContents:
