@@ -21,7 +21,7 @@ from heliograph.plan import BROWSER, HELLO, Plan
 from heliograph.token_bucket import TokenBucket
 from heliograph.units import HOUR_S, HOUR_US, MINUTE_US
 from heliograph.v1 import intake_pb2
-from heliograph_agent.schedule import Task, make_tasks
+from heliograph_agent.schedule.task import Task, make_tasks
 
 # Seconds to a second look: past a hiccup of the line, within the minute, and at no fixed time by
 # which a censor would know an agent. Assumed.
@@ -206,7 +206,7 @@ def _find_task(run: intake_pb2.EarlyRun, plan: Plan) -> Task | None:
         task
         for task in make_tasks(plan)
         if task.experiment == run.experiment
-        and (task.service.name if task.service else "") == run.service
+        and task.service_name == run.service
         and (task.service is not None or task.target == run.target)
     ]
     return max(tasks, key=attrgetter("is_light"), default=None)

@@ -28,7 +28,7 @@ from heliograph.visit_servers import (
 from heliograph.visits import Visit, VisitOrderError, open_order
 from heliograph_agent.net import Net, StepTrace
 from heliograph_agent.runtime.settings import AgentSettings
-from heliograph_agent.schedule import Task, make_tasks
+from heliograph_agent.schedule.task import Task, make_tasks
 
 CONTROL = "control"
 VISITS_PER_HOUR = 1_200  # assumed; addresses, of about 10 kB each, beside the plan's byte limit
@@ -183,8 +183,7 @@ def make_visit_tasks(
     for task in make_tasks(plan):
         if task.is_light:
             continue
-        service = task.service.name if task.service else ""
-        key = (task.experiment, service, "" if service else task.target)
+        key = (task.experiment, task.service_name, "" if task.service else task.target)
         addresses = addresses_by_key.pop(key, {}) if is_visitable(task.experiment) else {}
         visit_task = (
             _make_page_task(task, addresses, page_hosts)

@@ -19,26 +19,21 @@ import hashlib
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from heliograph.byte_shares import ANCHOR_SHARE, HELLO_SHARE, LIGHT_SHARE, OTHER_SHARE
 from heliograph.observation import Trigger
 from heliograph.plan import (
-    ANCHORS,
     HELLO,
-    LIGHT,
-    LIGHT_ROUND,
     MAX_INTERVAL_PERCENT,
     Limits,
     Plan,
-    PlannedTask,
-    Service,
 )
 from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_agent.schedule.allowance import Allowance
 from heliograph_agent.schedule.byte_budget import ByteBudget, make_shares
+from heliograph_agent.schedule.task import Task, make_rounds, make_tasks
 from heliograph_agent.spool import Priority
 
 __all__ = [
@@ -66,46 +61,6 @@ class EarlyStart(NamedTuple):
 
     at_us: int
     trigger: Trigger
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """Describe one run of an experiment on one target."""
-
-    experiment: str
-    target: str
-    service: Service | None = None
-    options: Mapping[str, str] = field(default_factory=dict)
-    priority: Priority = Priority.P3
-    interval_s: int = 0  # 0 when no plan contains it
-    is_spread: bool = False  # whether its first run may come anywhere in its interval
-    # Of a visit: by endpoint ("" for a single target), contacted in place of a lookup's answers.
-    addresses: Mapping[str, tuple[str, ...]] | None = None
-    parts: tuple["Task", ...] = ()  # of a round of light checks
-
-    @cached_property
-    def key(self) -> str:
-        """Return a key of the task that is equal for equal lines of any plan."""
-        if self.parts:
-            return f"{self.experiment} {self.interval_s}"
-        options = ",".join(f"{k}={v}" for k, v in sorted(self.options.items()))
-        kind = "" if self.addresses is None else "visit "
-        service = self.service.name if self.service else ""
-        return f"{kind}{self.experiment} {service} {self.target} {options}"
-
-    @property
-    def is_light(self) -> bool:
-        """Return whether it visits one endpoint in place of all."""
-        return self.options.get(LIGHT) == "true"
-
-    @cached_property
-    def hosts(self) -> frozenset[str]:
-        """Return the hosts that the task visits, as far as they are known beforehand."""
-        if self.parts:
-            return frozenset[str]().union(*(part.hosts for part in self.parts))
-        if self.service is not None:
-            return frozenset(endpoint.host for endpoint in self.service.endpoints)
-        return frozenset({_host_of(self.target)} - {""})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,48 +308,3 @@ def _draw_fraction(*of: object) -> float:
     """Derive a fraction in [0, 1) from `of`, so that a repeated call moves no task."""
     digest = hashlib.blake2b(repr(of).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
-
-
-def make_tasks(plan: Plan) -> list[Task]:
-    """Make tasks from the plan; the runner refuses one with an unknown service."""
-    services = {service.name: service for service in plan.services}
-    return [_make_task(line, services.get(line.service)) for line in plan.expand_turns()]
-
-
-def make_rounds(plan: Plan) -> list[Task]:
-    """Make one task for each result of the plan: its lines, light checks of one interval as one."""
-    services = {service.name: service for service in plan.services}
-    rounds = [
-        [_make_task(t, services.get(t.service)) for t in group] for group in plan.list_rounds()
-    ]
-    return [_join_parts(tasks) if len(tasks) > 1 else tasks[0] for tasks in rounds]
-
-
-def _join_parts(parts: list[Task]) -> Task:
-    return Task(
-        experiment=LIGHT_ROUND,
-        target="",
-        options={LIGHT: "true"},
-        interval_s=parts[0].interval_s,
-        is_spread=True,
-        parts=tuple(parts),
-    )
-
-
-def _make_task(line: PlannedTask, service: Service | None) -> Task:
-    return Task(
-        experiment=line.experiment,
-        target=line.target or line.service,
-        service=service,
-        options=line.options,
-        priority=Priority.P0 if line.experiment == ANCHORS else Priority.P3,
-        interval_s=max(1, line.interval_s),
-        is_spread=line.is_spread,
-    )
-
-
-def _host_of(target: str) -> str:
-    try:
-        return urlsplit(target if "://" in target else f"//{target}").hostname or target
-    except ValueError:
-        return target
