@@ -17,7 +17,7 @@ from heliograph.translation import translate as _
 from heliograph_agent.consent import make_printable, name_country
 from heliograph_agent.consent.risk import RiskTier, find_tier
 from heliograph_agent.runtime.findings import NetworkFindings
-from heliograph_agent.runtime.status_file import AgentStatus
+from heliograph_agent.runtime.status_file import AgentStatus, find_own_state
 
 RISKS = {
     RiskTier.LOW: mark(
@@ -37,7 +37,6 @@ RISKS = {
     ),
 }
 OLD_US = 600_000_000  # of a status; assumed, a running agent writes it each minute
-_OWN_OLD_US = 3_600_000_000  # of the own test; assumed, the slowest plan tests each hour
 _BLOCKED = ("blocked", "partial")
 _TOOLS = frozenset(
     entry.default_target
@@ -86,5 +85,5 @@ def _has_block(findings: NetworkFindings, service: str) -> bool:
 
 def _fails_here(status: AgentStatus, name: str) -> bool:
     """Return whether the own machine's newest test contradicts what others saw."""
-    state, at_us = (status.get("lives") or {}).get(name, ("", 0))
-    return state == "fails" and at_us + _OWN_OLD_US >= status.get("written_us", 0)
+    state, _at_us = find_own_state(status, name)
+    return state == "fails"

@@ -13,7 +13,7 @@ from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.cli.circumvention import describe_tools
 from heliograph_agent.consent import make_printable, name_country
-from heliograph_agent.runtime.status_file import AgentStatus, read_status
+from heliograph_agent.runtime.status_file import AgentStatus, find_own_state, read_status
 
 if TYPE_CHECKING:
     from heliograph_agent.runtime.findings import NetworkFindings, ServiceFinding
@@ -26,7 +26,6 @@ STATES = {
     "reachable": mark("works here"),
 }
 OWN = {"answers": mark("this machine: it answered"), "fails": mark("this machine: it failed")}
-OLD_US = 3_600_000_000  # a service's answer; assumed, the slowest plan tests each hour
 NOTHING_YET = mark(
     "The collector has told nothing yet. It does so within minutes of a session, where "
     "enough others measure."
@@ -167,9 +166,8 @@ def summarize_findings(status: AgentStatus) -> str:
 
 
 def _describe_own(status: AgentStatus, service: str) -> str:
-    state, at_us = (status.get("lives") or {}).get(service, ("", 0))
-    is_old = at_us + OLD_US < status.get("written_us", 0)
-    return "" if state not in OWN or is_old else f"{_(OWN[state])} {format_minute(at_us)}"
+    state, at_us = find_own_state(status, service)
+    return f"{_(OWN[state])} {format_minute(at_us)}" if state in OWN else ""
 
 
 def _rank(order: list[str], state: str) -> int:

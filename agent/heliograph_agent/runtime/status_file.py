@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypedDict, cast
 
-from heliograph.units import minute_of
+from heliograph.units import HOUR_US, minute_of
 from heliograph_agent.platform.power import read_boot_clock_us
 from heliograph_agent.runtime.absence import Absence, AbsenceRecorder, StatusSample
 from heliograph_agent.runtime.findings import NetworkFindings, describe_findings
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from heliograph_agent.spool import Spool, SpoolCounts
 
 MIN_INTERVAL_S = 1.0  # each writing counts the queue
+OWN_TEST_OLD_US = HOUR_US  # assumed, the slowest plan tests each hour
 REFRESH_S = 60.0  # at least this often, so that the counts are never old
 log = logging.getLogger("heliograph.agent")
 
@@ -90,6 +91,16 @@ def read_status(state: State) -> AgentStatus:
         if collector is not None:
             status.update(VolatileFile(collector.agent).read(state.root.stat().st_uid))
     return cast("AgentStatus", status)
+
+
+def find_own_state(status: AgentStatus, service: str) -> tuple[str, int]:
+    """Return the ServiceState and the time of the own newest test; ("", 0) for none or an old one.
+
+    The time is by the wall clock, in microseconds.
+    """
+    state, at_us = (status.get("lives") or {}).get(service, ("", 0))
+    is_old = at_us + OWN_TEST_OLD_US < status.get("written_us", 0)
+    return ("", 0) if is_old else (state, at_us)
 
 
 def forget_clone(state: State, previous: Collector | None) -> None:
