@@ -24,7 +24,7 @@ from heliograph.translation import (
     use_language,
 )
 from heliograph.translation import translate as _
-from heliograph_agent.state import CONFIG, DEFAULT, PLAN, State, StateError, not_joined_error
+from heliograph_agent.state import CONFIG, DEFAULT, State, StateError
 
 if TYPE_CHECKING:
     from heliograph.plan import Plan
@@ -164,23 +164,13 @@ def read_config(args: argparse.Namespace) -> "Config":
     return load_config(get_config_path(args))
 
 
-def read_stored_plan(state: State) -> "Plan":
-    """Read the plan for this agent's role. Raises StateError or AgentCommandError."""
+def read_role_plan(state: State) -> "Plan":
+    """Read the plan for this agent's role. Raises StateError."""
     from heliograph.plan import ROLES
-    from heliograph_agent.uplink.signed_documents import PlanError, read_plan
+    from heliograph_agent.uplink.signed_documents import read_stored_plan
 
-    stored = state.read(PLAN)
-    if stored is None:
-        raise not_joined_error(state)
-    try:
-        collector = state.collector()
-        return read_plan(stored).for_role(collector.role if collector else ROLES[0])
-    except PlanError as error:
-        raise AgentCommandError(
-            _("{file} is damaged ({error}): run `heliograph-agent leave`, then join again.").format(
-                file=state.path(PLAN), error=error
-            )
-        ) from error
+    collector = state.collector()
+    return read_stored_plan(state).for_role(collector.role if collector else ROLES[0])
 
 
 def warn_of_unmatched_opt_outs(plan: "Plan", config: "Config") -> None:

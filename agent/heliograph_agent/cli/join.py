@@ -30,8 +30,8 @@ from heliograph_agent.state import (
 
 if TYPE_CHECKING:
     from heliograph.keys import SigningKey
-    from heliograph.v1 import plan_pb2
     from heliograph_agent.consent import Consent
+    from heliograph_agent.enrolment import EnrolmentResult
     from heliograph_agent.uplink.invite import Invite
 
 REASONS = {
@@ -229,9 +229,9 @@ def _join_by_file(file: Path, invite: "Invite", state: State) -> Collector:
         raise cli.AgentCommandError(sentence) from error
     except ByFileError as error:
         raise cli.AgentCommandError(f"{file} {error}.") from error
-    _store_enrolment(state, enrolled.collector, enrolled.plan)
+    collector = _store_enrolment(state, enrolled)
     state.remove(JOINING)
-    return enrolled.collector
+    return collector
 
 
 def _join_online(
@@ -242,18 +242,19 @@ def _join_online(
 
     dial_context = cli.read_config(args).dial_context(SystemClock(), random.SystemRandom())
     try:
-        collector, plan = asyncio.run(enrol(invite, dial_context, signer))
+        enrolled = asyncio.run(enrol(invite, dial_context, signer))
     except UplinkError as error:
         raise cli.AgentCommandError(_describe_reason(error.reason, invite.endpoint)) from error
-    _store_enrolment(state, collector, plan)
-    return collector
+    return _store_enrolment(state, enrolled)
 
 
-def _store_enrolment(state: State, collector: Collector, plan: "plan_pb2.SignedPlan") -> None:
+def _store_enrolment(state: State, enrolled: "EnrolmentResult") -> Collector:
+    """Verify the plan, store both, and return the collector."""
     from heliograph_agent.uplink.signed_documents import PlanError, open_plan
 
+    collector = enrolled.collector
     try:
-        open_plan(plan, collector, SystemClock().wall_us() // 1_000_000)
+        open_plan(enrolled.plan, collector, SystemClock().wall_us() // 1_000_000)
     except PlanError as error:
         raise cli.AgentCommandError(
             _(
@@ -261,8 +262,9 @@ def _store_enrolment(state: State, collector: Collector, plan: "plan_pb2.SignedP
                 "collector's operator."
             ).format(endpoint=collector.endpoint, error=error)
         ) from error
-    state.write(PLAN, plan.SerializeToString())
+    state.write(PLAN, enrolled.plan.SerializeToString())
     state.save_collector(collector)
+    return collector
 
 
 def _find_collector(state: State) -> Collector | None:
@@ -282,7 +284,7 @@ def _ask_consent(args: argparse.Namespace, state: State, collector: Collector) -
     from heliograph_agent import consent as c
 
     config = cli.read_config(args)
-    stored_plan = cli.read_stored_plan(state)
+    stored_plan = cli.read_role_plan(state)
     cli.warn_of_unmatched_opt_outs(stored_plan, config)
     plan = c.exclude_tests(stored_plan, config.without)
     previous = c.read_consent(state.read_json(CONSENT))

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from heliograph_agent import consent as c
 
     state = cli.get_state(args)
-    plan = cli.read_stored_plan(state)
+    plan = cli.read_role_plan(state)
     consent = c.read_consent(state.read_json(CONSENT))
     if args.agree is not None:
         if args.agree not in (CURRENT, plan.version):
@@ -108,11 +108,10 @@ def _store_consent(state: State, plan: "Plan", previous: "Consent | None") -> "C
 
 
 def _limit_bytes(plan: "Plan", config: "Config", consent: "Consent | None") -> "Plan":
-    from heliograph.observation import Access
     from heliograph_agent.runtime.settings import limit_bytes
+    from heliograph_agent.runtime.vantage import declare_vantage
 
-    declared = consent.access if consent is not None else Access.UNKNOWN
-    return limit_bytes(plan, config, declared if config.access is None else config.access)
+    return limit_bytes(plan, config, declare_vantage(config, consent).access)
 
 
 def _print_plan(

@@ -24,6 +24,7 @@ from heliograph_agent.runtime.status_file import (
     describe_queue,
     read_status,
 )
+from heliograph_agent.runtime.vantage import declare_vantage
 from heliograph_agent.state import (
     CONSENT,
     SPOOL,
@@ -132,7 +133,7 @@ def _read_declared_country(state: State, args: argparse.Namespace) -> str:
     """Return the country that the volunteer declared, "" for none."""
     with suppress(StateError):
         consent = read_consent(state.read_json(CONSENT))
-        return _read_config(args).country or (consent.country if consent else "")
+        return declare_vantage(_read_config(args), consent).country
     return ""
 
 

@@ -1,7 +1,7 @@
 """Enroll this machine's new key with the invite's collector, online or by file.
 
     invite = parse_invite(line)
-    collector, plan = await enrol(invite, dial_context, signer)  # online
+    result = await enrol(invite, dial_context, signer)  # online
     request = make_request_file(invite, signer)  # or by file
     result = read_response(response, invite, signer)
 
@@ -45,7 +45,7 @@ class ByFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentResult:
-    """Hold the verified collector and its plan."""
+    """Hold the collector, verified by the invite, and its plan, which is not verified yet."""
 
     collector: Collector
     plan: plan_pb2.SignedPlan
@@ -53,8 +53,8 @@ class EnrolmentResult:
 
 async def enrol(
     invite: Invite, dial_context: DialContext, signer: keys.SigningKey
-) -> tuple[Collector, plan_pb2.SignedPlan]:
-    """Enroll online; return the collector and its plan, which is not verified.
+) -> EnrolmentResult:
+    """Enroll online.
 
     Each session entrance of the invite is tried, without and with the user's proxy, as by the
     uplink; without gRPC each entrance for POST.
@@ -78,7 +78,8 @@ async def enrol(
                 raise
             failure = error if failure.reason is Reason.UNREACHABLE else failure
         else:
-            return _make_collector(invite, certificate, answer, signer), answer.plan
+            collector = _make_collector(invite, certificate, answer, signer)
+            return EnrolmentResult(collector, answer.plan)
     raise failure
 
 

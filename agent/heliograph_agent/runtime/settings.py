@@ -1,4 +1,4 @@
-"""Read an agent's settings from its state directory, and update its plan."""
+"""Read an agent's settings from its state directory, and derive the plan to run."""
 
 import hashlib
 import hmac
@@ -19,19 +19,15 @@ from heliograph_agent.consent import (
     read_consent,
 )
 from heliograph_agent.platform.power import read_boot_id
-from heliograph_agent.runtime.vantage import DeclaredVantage
+from heliograph_agent.runtime.vantage import DeclaredVantage, declare_vantage
 from heliograph_agent.state import (
     CONSENT,
-    PLAN,
     Collector,
     State,
     StateError,
     not_joined_error,
 )
-from heliograph_agent.uplink.signed_documents import (
-    PlanError,
-    read_plan,
-)
+from heliograph_agent.uplink.signed_documents import read_stored_plan
 
 MOBILE_BYTES = 300_000_000  # a month by default
 
@@ -61,13 +57,7 @@ class AgentSettings:
         return limit_bytes(plan, self.config, self.declared_vantage().access), waiting
 
     def declared_vantage(self) -> DeclaredVantage:
-        """Return the declared place: from the configuration, else from the consent."""
-        config = self.config
-        return DeclaredVantage(
-            country=config.country or self.consent.country,
-            region=config.region or self.consent.region,
-            access=self.consent.access if config.access is None else config.access,
-        )
+        return declare_vantage(self.config, self.consent)
 
     def boot_id(self) -> str:
         """Return an identifier of this boot that has no meaning to anyone else."""
@@ -84,18 +74,10 @@ def limit_bytes(plan: Plan, config: Config, access: Access) -> Plan:
 
 def read_settings(state: State, config: Config, *, is_agreed: bool = False) -> AgentSettings:
     """Read all settings. Raises StateError, whose text names the cure."""
-    collector = state.collector()
-    stored = state.read(PLAN)
-    if collector is None or stored is None or state.private_key() is None:
+    collector = state.joined_collector()
+    if state.private_key() is None:
         raise not_joined_error(state)
-    try:
-        plan = read_plan(stored)
-    except PlanError as error:
-        raise StateError(
-            _("{file} is damaged ({error}): run `heliograph-agent leave`, then join again.").format(
-                file=state.path(PLAN), error=error
-            )
-        ) from error
+    plan = read_stored_plan(state)
     return AgentSettings(
         state=state,
         config=config,

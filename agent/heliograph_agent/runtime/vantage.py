@@ -2,12 +2,16 @@
 
 import secrets
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from heliograph.clock import Clock
 from heliograph.observation import Access, Epoch, Link
 from heliograph_agent.runtime.own_signs import OwnSigns
 from heliograph_agent.runtime.service_status import ServiceStates
+
+if TYPE_CHECKING:
+    from heliograph_agent.config import Config
+    from heliograph_agent.consent import Consent
 
 STABLE_US = 6_000_000  # a shorter stay on a network begins no epoch
 
@@ -42,6 +46,16 @@ class DeclaredVantage:
     country: str = ""
     region: str = ""
     access: Access = Access.UNKNOWN
+
+
+def declare_vantage(config: "Config", consent: "Consent | None") -> DeclaredVantage:
+    """Return the declared place: from the configuration, else from the consent."""
+    declared = consent or DeclaredVantage()
+    return DeclaredVantage(
+        country=config.country or declared.country,
+        region=config.region or declared.region,
+        access=declared.access if config.access is None else config.access,
+    )
 
 
 @dataclass(frozen=True, slots=True)

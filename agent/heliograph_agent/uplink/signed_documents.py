@@ -9,11 +9,13 @@ from enum import StrEnum
 from heliograph import codec, keys
 from heliograph import trust_chain as c
 from heliograph.plan import Plan
+from heliograph.translation import translate as _
 from heliograph.v1 import plan_pb2
-from heliograph_agent.state import Collector
+from heliograph_agent.state import PLAN, Collector, State, StateError, not_joined_error
 
 MAX_BYTES = 1_048_576  # of a signed plan with its trust roots
 STALE_S = 180 * 86_400  # an expired plan is run for so long
+UNREADABLE = "this version cannot read it"
 
 
 class PlanError(Exception):
@@ -90,14 +92,21 @@ def open_plan(
     return plan
 
 
-def read_plan(stored: bytes) -> Plan:
-    """Read a plan from our own file, which was verified before. Raises PlanError."""
+def read_stored_plan(state: State) -> Plan:
+    """Read the plan from the agent's file, which was verified before. Raises StateError."""
     from google.protobuf.message import DecodeError
 
+    stored = state.read(PLAN)
+    if stored is None:
+        raise not_joined_error(state)
     try:
         return _parse_plan(plan_pb2.SignedPlan.FromString(stored))
-    except DecodeError as error:
-        raise PlanError("this version cannot read it") from error
+    except (DecodeError, PlanError) as error:
+        raise StateError(
+            _("{file} is damaged ({error}): run `heliograph-agent leave`, then join again.").format(
+                file=state.path(PLAN), error=UNREADABLE
+            )
+        ) from error
 
 
 def _is_signed(signed: plan_pb2.SignedPlan, collector: Collector) -> bool:
@@ -113,4 +122,4 @@ def _parse_plan(signed: plan_pb2.SignedPlan) -> Plan:
     try:
         return codec.plan_from_pb(plan_pb2.Plan.FromString(signed.plan))
     except (DecodeError, codec.CodecError) as error:
-        raise PlanError("this version cannot read it") from error
+        raise PlanError(UNREADABLE) from error

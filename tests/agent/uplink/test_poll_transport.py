@@ -58,8 +58,8 @@ class LeanAgent:
     @asynccontextmanager
     async def running(self, port: int = 0) -> AsyncIterator[None]:
         """Enroll, and run by the entrance or by what leads there."""
-        known, _ = await enrol(self.invite(), lean_context(), SIGNER)
-        self.agent.state.save_collector(known)
+        enrolled = await enrol(self.invite(), lean_context(), SIGNER)
+        self.agent.state.save_collector(enrolled.collector)
         self.agent.entrances = [Entrance(carrier=Carrier.POST, host=HOST, port=port or self.port)]
         async with running_enrolled(self.agent):
             yield

@@ -203,8 +203,8 @@ async def test_enroll_through_proxy(who: Identity, scheme: str) -> None:
                 proxy = parse_proxy(server.url)
                 ways = DialContext(SystemClock(), random.Random(1), config, proxy, ProxyUse.ALWAYS)
                 collector.said_endpoint = f"{NAME}:7443"
-                enrolled, plan = await enrol(parse_invite(collector.invite()), ways, SIGNER)
+                enrolled = await enrol(parse_invite(collector.invite()), ways, SIGNER)
     assert resolver.queries == []
-    assert (enrolled.endpoint, enrolled.pin) == (f"{NAME}:7443", who.pin)
-    assert plan == collector.plan
+    assert (enrolled.collector.endpoint, enrolled.collector.pin) == (f"{NAME}:7443", who.pin)
+    assert enrolled.plan == collector.plan
     assert set(server.asked) == {(NAME, 7_443)}

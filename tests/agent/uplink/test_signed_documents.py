@@ -1,6 +1,7 @@
 """Plans and charters as they come: rollback, freeze, mixing, wrong keys, thresholds; and time."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ from heliograph import codec, keys
 from heliograph import trust_chain as c
 from heliograph.plan import Plan
 from heliograph.v1 import plan_pb2 as pb
-from heliograph_agent.state import Collector
+from heliograph_agent.state import PLAN, Collector, State, StateError
 from heliograph_agent.uplink.signed_documents import (
     MAX_BYTES,
     STALE_S,
@@ -18,7 +19,7 @@ from heliograph_agent.uplink.signed_documents import (
     classify_age,
     follow_charters,
     open_plan,
-    read_plan,
+    read_stored_plan,
 )
 from support.scripted_intake import plan_of
 
@@ -165,7 +166,13 @@ def test_classify_age() -> None:
     assert classify_age(mine, NOW + STALE_S + 1) is PlanAge.EXPIRED
 
 
-def test_read_plan_refuses_damaged_file() -> None:
-    assert read_plan(signed(plan(1)).SerializeToString()) == plan(1)
-    with pytest.raises(PlanError):
-        read_plan(b"\xff\xff")
+def test_a_damaged_plan_is_refused_with_the_cure(tmp_path: Path) -> None:
+    state = State(tmp_path)
+    with pytest.raises(StateError, match="has not joined"):
+        read_stored_plan(state)
+    state.write(PLAN, signed(plan(1)).SerializeToString())
+    assert read_stored_plan(state) == plan(1)
+    for damaged in (b"\xff\xff", pb.SignedPlan(plan=b"\xff\xff").SerializeToString()):
+        state.write(PLAN, damaged)
+        with pytest.raises(StateError, match="this version cannot read it"):
+            read_stored_plan(state)
