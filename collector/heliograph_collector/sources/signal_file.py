@@ -18,7 +18,6 @@ from heliograph.units import SECOND_US
 from heliograph_collector.model.level import LevelReading
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
-    LIGHT_SOURCE,
     Fault,
     FaultReason,
     Goodbye,
@@ -295,10 +294,10 @@ class _SignalReader:
             at_us,
             vantage,
             line.service,
-            line.value,
+            line.judge_value(arrived_us - at_us),
             line.layer,
             line.method,
-            line.experiment + LIGHT_SOURCE * line.light,
+            line.source,
             line.functions,
             line.trigger or "",
             edition=line.edition,

@@ -8,10 +8,21 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from heliograph.observation import Trigger
-from heliograph_collector.model.signals import FaultReason, VantageLocation, VoteValue
+from heliograph.plan import ANCHORS
+from heliograph.units import SECOND_US
+from heliograph_collector.model.signals import (
+    LIGHT_SOURCE,
+    FaultReason,
+    VantageLocation,
+    VoteValue,
+)
 
 SESSION = "session"  # the transport of a line that names none
 _MAX_STEP_S = 604_800  # a week; assumed
+_HOSTS_ABROAD = "anchors"  # the service of the votes on them
+# A session brings a batch within 30 s; what comes later measured a session that had died, and says
+# of its own line that it was cut, not of its country that it is alone (`judge/isolation.py`).
+_PROMPT_US = 30 * SECOND_US
 
 Time = str | int | float  # RFC 3339, or seconds since 1970
 Name = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -101,6 +112,17 @@ class VoteLine(_VantageLine, frozen=True, kw_only=True, tag="vote"):
     light: bool = False  # a check of one endpoint of a messenger, drawn by chance
     trigger: Trigger | None = None  # of a test out of its turn
     edition: Text = ""  # of its agent; "": that of its latest arrival
+
+    @property
+    def source(self) -> str:
+        """Return the experiment; that of hosts abroad follows from the service."""
+        experiment = self.experiment or ANCHORS * (self.service == _HOSTS_ABROAD)
+        return experiment + LIGHT_SOURCE * self.light
+
+    def judge_value(self, delay_us: int) -> VoteValue:
+        """Return the value of a vote that came after this delay."""
+        is_late = self.value is VoteValue.ISOLATED and delay_us > _PROMPT_US
+        return VoteValue.UNKNOWN if is_late else self.value
 
 
 class EndLine(_Line, frozen=True, kw_only=True, tag="end"):

@@ -91,6 +91,24 @@ def test_end_of_a_cut_is_no_isolation_though_its_last_tests_arrive_at_once(
     assert [i.kind for i in incidents] == [IncidentKind.SILENCE]
 
 
+def test_tests_of_a_dead_line_that_come_after_its_return_isolate_nobody(tmp_path: Path) -> None:
+    """One operator is cut: its agents bring what they tested meanwhile, the others lost nothing."""
+    land = create_land(6)
+    land.settle(lines=(18, 14), phones=(14, 12))
+    (largest,) = {p.asn for p in people_of(land)[:1]}
+    land.cut(land.select(asn=largest), AT, AT + HOUR)
+    for person in land.select(asn=largest):
+        back = next(down.until for down in person.downs if down.since >= AT)
+        for at in range(int(AT) + 60, int(AT + HOUR), 480):
+            line = {"kind": "vote", "at": clock(at), "received": clock(back + 20)}
+            of_hosts_abroad = {"service": "anchors", "value": "isolated"}
+            land.faults.append(line | of_hosts_abroad | {"vantage": person.name})
+
+    incidents = play(land, tmp_path)
+
+    assert [i.kind for i in incidents] == [IncidentKind.SILENCE]
+
+
 def test_country_of_which_a_quarter_comes_by_an_entrance_at_home_is_told_as_isolated(
     tmp_path: Path,
 ) -> None:
