@@ -13,7 +13,7 @@ from heliograph_agent.runtime.service_status import ServiceStates
 
 @dataclass
 class RecordingHost:
-    """Records what it is told; `digest` is asked for while it is offline."""
+    """Record the calls of an agent; give `digest` while the agent is offline."""
 
     clock_offset_us: int | None = None
     is_offline: bool = False

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, so that a server answers sync and async tests alike."""
+"""Run an event loop in its own thread: a server for sync and async tests."""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""A server that does the least a collector must, and nothing else: the limit in the same run.
+"""A server that does the least that a collector must: the limit to compare with.
 
 It answers hellos and heartbeats; envelopes it opens, verifies and appends to SQLite, durably, by
 group commit, and then acknowledges. It counts nothing, bounds nothing, judges nothing.
@@ -26,7 +26,7 @@ Opened: TypeAlias = "tuple[envelope.VerifiedBatch, Context]"
 
 
 class Appender:
-    """One transaction for all that queued up during the last one."""
+    """Append envelopes in groups: one transaction takes all that queued in the last."""
 
     def __init__(self, file: Path) -> None:
         self.queue: asyncio.Queue[Opened] = asyncio.Queue()

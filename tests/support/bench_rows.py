@@ -1,4 +1,4 @@
-"""Many measurements for benches, made inside the engines: the store's, and those of the archive."""
+"""Make many measurements for benches inside the engines of store and archive."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -122,7 +122,7 @@ def write_archive(file: Path, first_us: int, days: int, countries: int) -> int:
 
 @contextmanager
 def _dropped_indexes(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Make the indexes anew after the fill; kept up by row they take twenty times as long."""
+    """Drop the indexes during a fill; updated row by row it takes 20 times as long."""
     indexes = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql > ''")
     made = list(indexes)
     db.execute("PRAGMA synchronous = OFF")

@@ -14,7 +14,7 @@ FIRST = "drill"  # plays drill and matrix one after the other in one worker
 
 
 def find_turn(item: pytest.Item) -> tuple[bool, float, bool, bool, bool]:
-    """The lab's long group first, then by the time that a test asks for; what computes last."""
+    """Return a test's sort key: the lab's group first, then slow and computing ones last."""
     group = item.get_closest_marker("xdist_group")
     limit = item.get_closest_marker("timeout")
     seconds = float(limit.args[0]) if limit and limit.args else 0.0
@@ -26,7 +26,7 @@ def find_turn(item: pytest.Item) -> tuple[bool, float, bool, bool, bool]:
 
 
 def takes_from_the_back(worker: str) -> bool:
-    """Whether a worker, named gw0, gw1 and so on by xdist, is one of those that compute."""
+    """Return whether an xdist worker (gw0, gw1, …) takes the tests that compute."""
     return int(worker.removeprefix("gw")) % 2 == 1
 
 

@@ -19,17 +19,17 @@ DEADLINE_S = 300.0
 
 
 def is_captured_version() -> bool:
-    """Whether the installed Chromium is the one that the profiles were captured from."""
+    """Return whether the profiles were captured from the installed Chromium."""
     command = [chromium(), "--version"]
     told = subprocess.run(command, capture_output=True, text=True, check=True)
     return CAPTURED in told.stdout
 
 
 def allow_newer_browser(ja4: str, profile: HelloProfile) -> None:
-    """Skip where another Chromium than that of the profiles says another hello.
+    """Skip a test if a Chromium newer than the profiles sends another ClientHello.
 
-    Debian updates the browser by itself: that the list is to be renewed is news for its
-    maintainer, and no fault of what is tested. With the captured version nothing is skipped.
+    Debian updates the browser by itself: the maintainer must renew the list then, but the code
+    under test is not at fault. With the captured version nothing is skipped.
     """
     if ja4 != profile.ja4 and not is_captured_version():
         pytest.skip(f"hello_profiles.yml is of {CAPTURED} and waits for the installed version")

@@ -1,9 +1,9 @@
-"""A reader at Debian's Chromium, played by Playwright: what it sees, and what it must never do.
+"""Debian's Chromium as a reader, driven by Playwright, with checks of its acts.
 
-One browser a worker, started when the first test wants it; each reader is a context of its own,
-without cookies of others. Names resolve to nothing but 127.0.0.1, so nothing can leave the
-machine; that a page tries to is a failure of its own, and so is an error in its console, which
-is also where the browser complains of a broken Content-Security-Policy.
+Each worker starts one browser when a test first wants it; each reader is a context with its own
+cookies. Names resolve only to 127.0.0.1, so nothing can leave the machine. A test fails if a page
+tries to, or if the console has an error: the browser reports a broken Content-Security-Policy
+there.
 """
 
 import os
@@ -84,7 +84,7 @@ Open = Callable[..., AbstractAsyncContextManager[Reader]]
 
 
 def chromium() -> str:
-    """The program, or the end of the test: a failure in CI, a skip with the reason elsewhere."""
+    """Return the path of Chromium; without it fail in CI, and skip the test elsewhere."""
     program = shutil.which("chromium")
     require(program, "chromium is not installed (Debian package chromium)")
     return str(program)
@@ -92,7 +92,7 @@ def chromium() -> str:
 
 @contextmanager
 def started() -> Iterator[str]:
-    """A browser without a window; gives its debugging door.
+    """Start a headless browser; yield the address of its debugging port.
 
     Chromium's headless shell has the same engine and no browser around it: pages take a third less
     of the processors. Debian starts it by a script, so both are ended, as one group.
@@ -132,10 +132,10 @@ async def reader(
     script: bool = True,
     expected: Sequence[str] = (),
 ) -> AsyncIterator[Reader]:
-    """A fresh reader of `origin`, at the browser behind `door`.
+    """Open a fresh reader of `origin` in the browser at debugging address `door`.
 
-    `script=False`: without JavaScript. `expected`: parts of console errors that the test provokes.
-    Fails at its end, and not over another failure, when the page did what it must not.
+    `script=False` turns JavaScript off. `expected` lists parts of console errors that the test
+    provokes. On exit it fails if the page did what it must not, unless the test has failed already.
     """
     from playwright.async_api import async_playwright
 

@@ -1,9 +1,9 @@
-"""An adversary who solves for the persons of hidden cells by integer programming.
+"""An adversary who computes the people of hidden cells by integer programming.
 
-It knows the code: what is published of the unknown persons of each place is written as linear
-rows over integers (a product with a yes or no is three rows, as usual), and each public band bounds
-one of these sums. So the least and the most persons that a place can have follow from all answers
-at once. Its worlds are those of `aggregate.disclosure`: networks and their regions.
+It knows the code: what is published about the unknown people of each place is written as linear
+rows over integers (a product with a switch is three rows), and each public band bounds one of these
+sums. The least and the most people that a place can have follow from all answers at once. Its
+worlds are those of `aggregate.disclosure`: networks and their regions.
 """
 
 from collections.abc import Collection, Mapping
@@ -23,7 +23,7 @@ WHOLE = 12 * 16  # more than all persons together
 
 @dataclass
 class Program:
-    """Integer variables with bounds, and rows of which each lies within a band."""
+    """Integer variables with bounds, and rows whose sums must lie within a band."""
 
     lows: list[int] = field(default_factory=list)
     highs: list[int] = field(default_factory=list)
@@ -83,7 +83,7 @@ def negate(terms: Sum) -> Sum:
 
 @dataclass
 class Moment:
-    """What one moment tells: its unknown persons by place, in the program's variables."""
+    """One moment of a feed: its unknown people by place, as variables of the program."""
 
     program: Program
     people: dict[Place, int]
@@ -96,9 +96,10 @@ class Moment:
             self.program.add_row(dict.fromkeys(inside, 1), low, high)
 
     def read_atoms(self, answers: Answers, listed: Answers) -> None:
-        """Read answers of a feed in which each scope is a sum of atoms (`aggregate.disclosure`).
+        """Read answers of a feed in which each scope is a sum of atoms.
 
-        `listed` are the atoms of the daily file; in an atom that is not listed is nobody.
+        See `aggregate.disclosure`. `listed` are the atoms of the daily file; an atom that is not
+        listed is empty.
         """
         atoms = self._build_atoms()
         for place, terms in atoms.items():
@@ -111,7 +112,7 @@ class Moment:
             self.program.add_row(total, low, high)
 
     def _build_atoms(self) -> dict[Place, Sum]:
-        """Build the sum of each atom: of networks, and of the others together as network -1."""
+        """Build the sum of each atom; networks too small to be listed are network -1."""
         atoms: dict[Place, Sum] = {}
         others: dict[str, Sum] = {}
         for asn in sorted({asn for asn, _ in self.people}):

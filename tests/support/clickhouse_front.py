@@ -1,4 +1,4 @@
-"""ClickHouse's HTTP interface, as far as our client uses it, over an embedded engine.
+"""ClickHouse's HTTP interface, as far as we use it, over an embedded engine.
 
     python -m support.clickhouse_front DIRECTORY
 
@@ -64,7 +64,7 @@ class Front(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the base class's
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Server(ThreadingHTTPServer):
@@ -73,11 +73,11 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing: a client that was killed is what some tests ask for."""
+        """Print nothing: some tests kill a client during its request."""
 
 
 def run(asked: dict[str, str], body: bytes) -> bytes:
-    """One request on a connection of its own, as a server without a session would."""
+    """Run one request on a new connection, as a server without sessions would."""
     connection = chdb.connect(sys.argv[1])
     try:
         for name, value in asked.items():
@@ -100,7 +100,7 @@ def run(asked: dict[str, str], body: bytes) -> bytes:
 
 @contextmanager
 def open_front(folder: Path) -> Iterator[int]:
-    """Run it in a process of its own; yield the port."""
+    """Run the front in its own process; yield its port."""
     front = subprocess.Popen(
         [sys.executable, "-m", "support.clickhouse_front", folder],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},

@@ -1,4 +1,4 @@
-"""A cluster of real processes: three nats-servers, ingest hosts, and collectors that may lead.
+"""A cluster of real processes: three nats-servers, ingest hosts and collectors.
 
     with cluster(directory) as running:
         running.start_leader(0)
@@ -40,7 +40,7 @@ NAME = "heliograph"
 
 @dataclass
 class IngestHost:
-    """What a caller must know of one host."""
+    """The address and keys of one ingest host, as a caller needs them."""
 
     served: Served
     keyring: Keyring
@@ -201,7 +201,7 @@ async def read_audit(running: Cluster) -> list[bytes]:
 
 
 async def is_handed_over(running: Cluster) -> bool:
-    """Whether the servers have what some leader's detectors learned."""
+    """Return whether the servers hold the state of some leader's detectors."""
     keys = f"$KV.{NAME}-state.detectors.>"
     async with open_connection(running) as connection:
         info = await connection.ask(

@@ -1,7 +1,7 @@
-"""Reads the catalogue in tests/scenarios/conditions: a condition of the network, and what is said.
+"""Read tests/scenarios/conditions: network conditions and their expected verdicts.
 
-A row is a scenario (see scenario.py) that stands for a real case, and a `live` part that says how
-the same is set up in the field (see field/setup.py), or `not_live`, the reason why it cannot be.
+A row is a scenario (see scenario.py) that stands for a real case, and a `live` part that sets up
+the same in the field (see field/setup.py), or `not_live`, the reason why the field cannot have it.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ so.
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """One row. `number` gives it a name and addresses of its own in the field."""
+    """One row; `number` gives it a name and addresses in the field."""
 
     number: int
     family: str  # the file it stands in
@@ -78,7 +78,7 @@ def check_verdicts(
     keys: Collection[str] | None = None,
     story: str = "",
 ) -> None:
-    """Compare each endpoint's verdict with what is wanted of it, or with these keys of that."""
+    """Compare the verdicts with the wanted ones; `keys` restricts what is compared."""
     found = {verdict.endpoint: verdict for verdict in verdicts}
     for endpoint, expected in wanted.items():
         verdict = found[endpoint]

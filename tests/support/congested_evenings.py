@@ -1,8 +1,8 @@
-"""Evenings on which a network is busy, and blocks that come one vantage at a time, as votes.
+"""Votes of evenings with a busy network, and of blocks that spread by vantages.
 
 Written from the physics, apart from the detectors. A queue that is full drops packets of every
 service alike, so tests fail by chance, at each vantage, at a rate that swings in minutes and that
-differs by line. A block fails each test of one service, and leaves the rest as it was.
+differs by line. A block fails each test of one service and leaves the rest alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -87,7 +87,7 @@ class Blocked:
 
 @dataclass(frozen=True)
 class Evening:
-    """What is busy and blocked; a country of 38, and four others."""
+    """The congestion and the blocks of one evening; the country has 38 vantages."""
 
     busy: tuple[Busy, ...] = ()
     blocks: tuple[Blocked, ...] = ()
@@ -112,7 +112,7 @@ def list_vantages(evening: Evening, land: Land) -> list[VantageRef]:
 
 
 def list_votes(evening: Evening, seed: int) -> tuple[list[ServiceVote], list[VantageRef]]:
-    """Return the votes in order of time, and the country's vantages in the order of a roll-out."""
+    """Return the votes in order of time, and the country's vantages in roll-out order."""
     land = create_land(seed, evening.hours)
     vantages = list_vantages(evening, land)
     here = [v for v in vantages if v.place.country == "KZ" and v.place.access != "hosting"]
@@ -294,7 +294,7 @@ ROLLOUTS = {
 
 
 def find_evening_faults(evening: Evening, incidents: Sequence[Incident]) -> Iterator[str]:
-    """Yield what is wrong with what was confirmed."""
+    """Yield a sentence for each fault of the confirmed incidents."""
     told = [i for i in incidents if i.confirmed_us is not None]
     for incident in told:
         if not any(_is_told_by(block, incident) for block in evening.blocks):
@@ -314,7 +314,7 @@ def _is_told_by(block: Blocked, incident: Incident) -> bool:
 
 
 def list_named(votes: Sequence[ServiceVote]) -> Iterator[tuple[float, Scope, IncidentKind]]:
-    """Yield when each cell was first named by a confirmed block, and when by a partial."""
+    """Yield the time at which a block, and a partial one, first names each cell."""
     detector = BlockingDetector(votes[0].at_us // MINUTE_US * MINUTE_US)
     named: set[tuple[Scope, IncidentKind]] = set()
     for vote in votes:
@@ -332,7 +332,10 @@ def list_named(votes: Sequence[ServiceVote]) -> Iterator[tuple[float, Scope, Inc
 
 
 def share_blocked(block: Blocked, here: Sequence[VantageRef], scope: Scope, second: float) -> float:
-    """Return which share of a cell's vantages a block has reached; `here` is in their order."""
+    """Return the share of a cell's vantages that a block has reached.
+
+    `here` is in the order in which the block reaches them.
+    """
     reached = [
         block.holds(vantage, turn / len(here), second)
         for turn, vantage in enumerate(here)

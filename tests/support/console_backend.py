@@ -1,4 +1,4 @@
-"""A backend of the console whose people, clock and fleet a test makes, and its pages."""
+"""A console backend with a user list, a clock and a fleet that the test sets."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -68,7 +68,10 @@ Client = TestClient[web.Request, web.Application]
 
 
 class FakeBackend(ConsoleBackend):
-    """The console's data: a real fleet, and what a test sets; `origin` is that of all requests."""
+    """The console's data: a real fleet, and what a test sets.
+
+    `origin` is that of all requests.
+    """
 
     services = SERVICES
     services_source = "made up"
@@ -170,7 +173,7 @@ class FakeBackend(ConsoleBackend):
 
 @dataclass
 class Caller:
-    """A browser's manners over a plain client: cookies, Origin, the token of the last form."""
+    """A client that keeps cookies, the Origin and the last form's token, as browsers do."""
 
     client: Client
     app: web.Application
@@ -191,7 +194,7 @@ class Caller:
     async def post(
         self, path: str, fields: dict[str, str], headers: dict[str, str] | None = None
     ) -> tuple[int, str]:
-        """With the last token and our own Origin unless `fields` and `headers` say otherwise."""
+        """Post a form; add the last token and the Origin unless the arguments give others."""
         sent = {"Accept": "text/html", "Origin": self.origin, **(headers or {})}
         headers = {name: value for name, value in sent.items() if value}
         return await self._ask("POST", path, data={"token": self.token, **fields}, headers=headers)

@@ -1,4 +1,4 @@
-"""The users and the audit trail of a collector, in files or on a real nats-server, as all see them.
+"""The users and the audit trail of a collector, in files or on a real nats-server.
 
 records = in_files(directory)
 records.run("add", "vera", typed="a long password")
@@ -108,7 +108,7 @@ def in_files(data: Path) -> Records:
 
 
 def on_servers(data: Path, servers: NatsServers, *, is_begun: bool = True) -> ServerRecords:
-    """Records of a name of their own; the data directory gets keys and a configuration.
+    """Open records under a new name on the servers, with keys and a configuration.
 
     If `is_begun`, a collector has led with them.
     """

@@ -1,4 +1,4 @@
-"""Records of one page as volunteers and controls measure it, and what is judged of them."""
+"""Records of one page, measured by volunteers and controls, and their verdicts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,7 +31,10 @@ def build_record(
     role: AgentRole = AgentRole.VOLUNTEER,
     **facts: Any,
 ) -> ReceivedMeasurement:
-    """`facts` are of the measurement; a volunteer is called by its country unless told."""
+    """Build the record of one measurement; `facts` are fields of the measurement.
+
+    The default pseudonym of a volunteer is its country.
+    """
     nym = nym or (role.value if role is AgentRole.CONTROL else country)
     seen = replace(measurement(steps, started_us=NOON_US + int(minute * MINUTE_US)), **facts)
     return replace(

@@ -1,4 +1,4 @@
-"""Crowds that all say the same, and what is asked of the aggregation about them."""
+"""Crowds with equal verdicts, and questions to the aggregation about them."""
 
 from dataclasses import replace
 from zlib import crc32
@@ -38,7 +38,7 @@ def said(
     service: str = "telegram",
     vantage: Vantage = KZ,
 ) -> list[JudgedMeasurement]:
-    """`people` vantages, each of which measured `each` times, and all say the same."""
+    """Return `each` rows of each of `people` vantages, all with the same verdict."""
     rows: list[JudgedMeasurement] = []
     for who in range(people):
         for turn in range(each):

@@ -37,7 +37,7 @@ def cut(state: IncidentState, *where: Any, **changes: Any) -> Incident:
 
 
 async def read_green(client: Site, country: str = "KZ") -> list[str]:
-    """All that says of a country that something works there now."""
+    """Return what the status page shows as working in a country now."""
     status = await client.json(f"/api/v1/status?country={country}")
     green = [
         f"{group['asn']} {service['service']}"

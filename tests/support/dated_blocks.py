@@ -1,7 +1,7 @@
-"""Blocks of services that public reports tell of, and failures that are none, as votes.
+"""Votes of services blocked by public report, and of failures that are no blocks.
 
 Written from the reports and from the manual of the format, apart from the detectors. Each vantage
-tests each service once in eight minutes, and looks a second time after a first failure.
+tests each service once in eight minutes, and a second time after a first failure.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ NOISE = 0.02  # of the tests fail without a block
 
 @dataclass(frozen=True)
 class Block:
-    """A service that some cannot use for a time: to be told of a cell within so many seconds."""
+    """A block of one service in one cell, to be confirmed within so many seconds."""
 
     service: str
     scope: Scope = COUNTRY
@@ -34,7 +34,7 @@ class Block:
 
 @dataclass(frozen=True)
 class BlockScene:
-    """What is blocked, and what else fails; `right`: cells that may be told too."""
+    """The blocks and other failures of a scene; `right` lists further correct cells."""
 
     blocks: tuple[Block, ...] = ()
     disturb: Callable[[Land], None] = lambda land: None
@@ -88,7 +88,7 @@ def _holds(scope: Scope, person: Person) -> bool:
 
 
 def add_liars(land: Land) -> None:
-    """Forty keys of two hours ago say that all is blocked."""
+    """Add forty keys, enrolled two hours ago, that report everything as blocked."""
     for person in land.add("KZ", 40, 77, "fixed"):
         person.enrolled = AT - 2 * HOUR
 
@@ -185,7 +185,7 @@ SCENES = {
 def find_block_faults(
     land: Land, incidents: Sequence[Incident], scene: BlockScene
 ) -> Iterator[str]:
-    """Yield what is wrong with what was confirmed of services."""
+    """Yield a sentence for each fault of the confirmed incidents of services."""
     told = [i for i in incidents if i.confirmed_us is not None and i.service]
     for incident in told:
         if not _is_right(incident, scene):
@@ -212,7 +212,7 @@ def _is_right(incident: Incident, scene: BlockScene) -> bool:
 
 
 def _list_delays(land: Land, told: Sequence[Incident], block: Block) -> Iterator[float]:
-    """Yield after how many seconds an incident was confirmed that now names half of the cell."""
+    """Yield each delay until a confirmed incident that now names half of the cell."""
     people = [p for p in people_of(land) if _holds(block.scope, p)]
     for incident in told:
         named = [p for p in people if any(_holds(c.scope, p) for c in incident.parts)]

@@ -1,4 +1,4 @@
-"""Dated events of other years and countries, as a replay reads them, and what to say of them.
+"""Dated events of other years and countries, as a replay reads them.
 
 Written from public reports (the year is named at each), apart from the detectors. Sizes of the
 fleet and what no report gives are assumed.
@@ -25,7 +25,7 @@ FIXED = Scope("KZ", access="fixed")
 
 
 def end_operator(land: Land) -> None:
-    """The largest operator's core is down, lines and phones, for 15 hours (Rogers, July 2022)."""
+    """The largest operator is down for 15 hours, lines and phones (Rogers, July 2022)."""
     land.settle(lines=(18, 8), phones=(8, 5))
     gone = [*land.select(asn=10), *land.select(asn=20)]
     for person in gone:
@@ -34,28 +34,28 @@ def end_operator(land: Land) -> None:
 
 
 def err_in_routing(land: Land) -> None:
-    """One operator's lines and phones are dark for 85 minutes at noon (KT, October 2021)."""
+    """One operator is dark for 85 minutes at noon (KT, October 2021)."""
     land.settle()
     for asn in (10, 20):
         land.cut(land.select(asn=asn), AT, AT + 85 * MINUTE, 120)
 
 
 def break_cable(land: Land) -> None:
-    """An island's one cable breaks: all but two by satellite, for days (Tonga, January 2022)."""
+    """An island's one cable breaks: all but two satellite lines are dark (Tonga, 2022)."""
     land.settle(lines=(9, 4), phones=(5,))
     land.add("KZ", 2, 14_593, "fixed", nat=1)
     land.cut([p for p in people_of(land) if p.asn != 14_593], AT, AT + 60 * HOUR, 8)
 
 
 def cut_by_steps(land: Land) -> None:
-    """Phones one evening, all lines a day later, lines back after five days (Bangladesh, 2024)."""
+    """Phones are cut, a day later lines, for five days (Bangladesh, 2024)."""
     land.settle()
     land.cut(land.select(access="mobile"), AT, AT + 11 * DAY, 1_200)
     land.cut(land.select(access="fixed"), AT + 27 * HOUR, AT + 6 * DAY, 600)
 
 
 def cut_phones(land: Land) -> None:
-    """Mobile data of all operators is off within an hour, for four days (Pakistan, May 2023)."""
+    """Mobile data is off within an hour, for four days (Pakistan, May 2023)."""
     land.settle(phones=(10, 9, 8))
     for turn, asn in enumerate((20, 21, 22)):
         since = AT + turn * 1_200
@@ -63,7 +63,7 @@ def cut_phones(land: Land) -> None:
 
 
 def cut_each_night(land: Land) -> None:
-    """Nightly cuts from 01:00 to 09:00 for two weeks (Myanmar, February to April 2021)."""
+    """All is cut from 01:00 to 09:00 for two weeks of nights (Myanmar, 2021)."""
     land.settle()
     for day in range(1, 15):
         since = day * DAY + 20 * HOUR
@@ -79,7 +79,7 @@ def cut_each_night_slowly(land: Land) -> None:
 
 
 def sleep_after_cuts(land: Land) -> None:
-    """People switch off each night; from the fourth to the sixth all is cut an hour after that."""
+    """People switch off each night; in nights 4 to 6 all is cut an hour later."""
     land.settle(phones=(12, 10))
     sleepers = [p for p in people_of(land) if land.rng.random() < 0.65]
     for day in range(13):
@@ -92,7 +92,7 @@ def sleep_after_cuts(land: Land) -> None:
 
 
 def end_curfew(land: Land) -> None:
-    """From the first night on all is cut; after six nights people switch off as ever (assumed)."""
+    """All is cut for six nights; then people switch off at night as usual (assumed)."""
     land.settle(phones=(12, 10))
     sleepers = [p for p in people_of(land) if land.rng.random() < 0.65]
     for day in range(6):
@@ -104,7 +104,7 @@ def end_curfew(land: Land) -> None:
 
 
 def block_tunnels(land: Land) -> None:
-    """Three fifths turn VPNs on as a messenger goes; hours later VPNs go too (Iran, 2022)."""
+    """Three fifths use VPNs as a messenger is blocked; later VPNs fail (Iran, 2022)."""
     land.settle(phones=(12, 10))
     for person in people_of(land):
         if land.rng.random() < 0.6:
@@ -118,7 +118,7 @@ def block_tunnels(land: Land) -> None:
 
 
 def fail_grid(land: Land) -> None:
-    """A national grid collapses in a second; masts last for hours; days (Cuba, October 2024)."""
+    """A national grid fails in a second, masts hours later; it takes days (Cuba, 2024)."""
     land.settle()
     for person in people_of(land):
         is_line = person.access == "fixed"
@@ -128,7 +128,7 @@ def fail_grid(land: Land) -> None:
 
 
 def fail_grid_for_hours(land: Land) -> None:
-    """Half at once, more as batteries end; back by regions in the night (Iberia, April 2025)."""
+    """Half are dark at once, more later; regions return in the night (Iberia, 2025)."""
     land.settle()
     for person in people_of(land):
         is_line = person.access == "fixed"
@@ -140,7 +140,7 @@ def fail_grid_for_hours(land: Land) -> None:
 
 
 def crash_machines(land: Land) -> None:
-    """One in five machines crashes within an hour, everywhere, for hours (CrowdStrike, 2024)."""
+    """One in five machines crashes within an hour, worldwide (CrowdStrike, 2024)."""
     land.settle()
     for person in land.people:
         if land.rng.random() < 0.2:
@@ -149,13 +149,13 @@ def crash_machines(land: Land) -> None:
 
 
 def lose_messenger(land: Land) -> None:
-    """A messenger is gone everywhere for six hours (Facebook's services, 4 October 2021)."""
+    """A messenger is down worldwide for six hours (Facebook, 4 October 2021)."""
     land.settle()
     use_messenger(land, land.people, (AT - HOUR, AT + 8 * HOUR), (AT, AT + 6 * HOUR))
 
 
 def greet_new_year(land: Land) -> None:
-    """At midnight the masts are overloaded for 20 minutes: most phones are gone for minutes."""
+    """At midnight the masts are overloaded for 20 minutes: phones lose minutes."""
     land.settle(phones=(16, 14))
     for person in land.select(access="mobile"):
         if land.rng.random() < 0.8:
@@ -164,7 +164,7 @@ def greet_new_year(land: Land) -> None:
 
 
 def meet_for_a_day(land: Land) -> None:
-    """Sixty newcomers at one place join for six hours, and close their lids within minutes."""
+    """Sixty newcomers join in one building for six hours, then close their laptops."""
     land.settle()
     for person in land.add("KZ", 60, 60, "fixed", nat=1, regions="A"):
         person.enrolled = AT - 6 * HOUR
@@ -225,13 +225,13 @@ def move_collector(land: Land) -> None:
 
 
 def flood_lines(land: Land) -> None:
-    """An operator is under attack: its lines lose and regain their sessions for two hours."""
+    """An attacked operator's lines lose and regain their sessions for two hours."""
     land.settle()
     break_sessions(land, land.select(asn=10), 2, first=240, gone=120, here=300)
 
 
 def cut_at_midnight(land: Land) -> None:
-    """All is cut at 02:00 on polling day, when phones sleep; back operator by operator, 3 days."""
+    """All is cut at 02:00 on polling day; operators return one by one in 3 days."""
     land.settle()
     for person in land.select(access="mobile"):
         if land.rng.random() < 0.6:
@@ -253,7 +253,7 @@ def cut_few(land: Land) -> None:
 
 
 def lose_wifi(land: Land) -> None:
-    """One town's provider digs through a cable: twelve lines of one network, a region's share."""
+    """A town's provider cuts its cable: twelve lines of one network are dark."""
     land.settle()
     land.cut(land.add("KZ", 12, 40, "fixed", regions="B"), AT, AT + 5 * HOUR, 6)
 
@@ -268,7 +268,7 @@ def end_campaign(land: Land) -> None:
 
 
 def leak_routes(land: Land) -> None:
-    """Routes leak for 40 minutes: half of three countries' lines are dark (Verizon, 2019)."""
+    """Routes leak for 40 minutes: half of three countries are dark (Verizon, 2019)."""
     land.settle()
     for country in ("KZ", "TR", "PL"):
         for person in land.select(country):
@@ -278,7 +278,7 @@ def leak_routes(land: Land) -> None:
 
 
 def doze_on_holiday(land: Land) -> None:
-    """A national holiday: offices stay off from the evening before, phones move abroad."""
+    """On a holiday offices stay off from the eve on, and phones move abroad."""
     land.settle()
     for person in people_of(land):
         draw = land.rng.random()
@@ -291,7 +291,7 @@ def doze_on_holiday(land: Land) -> None:
 
 
 def fall_by_regions(land: Land) -> None:
-    """Region after region, half an hour apart, until the whole country is dark (Sudan, 2023)."""
+    """Region after region goes dark, half an hour apart (Sudan, 2023)."""
     land.settle()
     for turn, region in enumerate("ABC"):
         people = [p for p in people_of(land) if p.region == region]

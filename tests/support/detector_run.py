@@ -1,4 +1,4 @@
-"""A detector on a real journal in virtual time: rows come when they were written, and it looks."""
+"""Run a detector on a real journal in virtual time, row by row as received."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -61,7 +61,10 @@ class FakeStore:
 
 
 class DetectorRun:
-    """Open it with `async with`; a second one on the folder is the collector after a restart."""
+    """A detector over a folder; a second one on the folder is the one after a restart.
+
+    Open it with `async with`.
+    """
 
     def __init__(
         self,
@@ -103,7 +106,7 @@ class DetectorRun:
             await self.journal.close()
 
     async def play(self, rows: Iterable[JournalRow], until_s: float, tick_s: float = 5.0) -> None:
-        """Until that second of the world, a look every `tick_s`."""
+        """Feed the rows until second `until_s` of the world; detect every `tick_s` seconds."""
         waiting = sorted(rows, key=lambda row: row.received_us)
         while self.clock.wall < at(until_s):
             now_us = min(at(until_s), self.clock.wall + int(tick_s * SECOND_US))
@@ -141,7 +144,7 @@ def rows_of(signals: Signals) -> list[JournalRow]:
 
 
 def seconds(moment: str) -> float:
-    """Of a moment in a record, since the world began."""
+    """Return the seconds between the start of the world and a moment in a record."""
     return (parse_timestamp(moment) - at(0)) / SECOND_US
 
 

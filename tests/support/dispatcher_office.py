@@ -1,4 +1,4 @@
-"""A dispatcher of alerts in virtual time, on a real outbox, with a way out that does as told."""
+"""A dispatcher of alerts in virtual time, on a real outbox and a scripted channel."""
 
 import random
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ DESK = Receiver(name="desk", kind=ReceiverKind.SLACK, url="https://chat.example.
 
 
 class Post:
-    """A way out that does as it is told, and remembers."""
+    """A delivery channel that fails when the test wants, and records what was sent."""
 
     def __init__(self) -> None:
         self.fails: list[DeliveryError] = []
@@ -47,7 +47,7 @@ def build_dispatcher(
 
 
 class Office:
-    """A dispatcher in virtual time on a real outbox; a second one is it after a restart."""
+    """A dispatcher in virtual time on a real outbox; a second one is after a restart."""
 
     def __init__(self, data: Path, *receivers: Receiver, clock: HandClock | None = None) -> None:
         self.outbox = Outbox(data)
@@ -60,7 +60,7 @@ class Office:
         await self.dispatcher.queue_alerts(alerts, alerts[-1]["entry"], alerts[-1]["hash"])
 
     async def works(self, seconds: float = 2.0) -> None:
-        """Until nothing is left to do in so many seconds."""
+        """Deliver until nothing is due within so many seconds."""
         until_us = self.clock.wall + int(seconds * 1e6)
         for receiver in self.dispatcher.receivers:
             while True:

@@ -1,4 +1,4 @@
-"""A name server that answers as a script says: lies, garbage, silence; UDP and TCP on one port.
+"""A name server that answers by a script: lies, garbage, silence; UDP and TCP.
 
     with dns_server(lambda query: [answer(query, "www.example.test. 60 IN A 192.0.2.1")]) as server:
         config = NetConfig(resolver=server.address)
@@ -59,7 +59,7 @@ def truncated(query: bytes) -> bytes:
 
 
 def with_other_id(reply: bytes) -> bytes:
-    """What a blind forger sends: the right question under the wrong id."""
+    """Return a blind forger's reply: the right question under the wrong id."""
     return bytes((reply[0] ^ 0xFF, reply[1])) + reply[2:]
 
 

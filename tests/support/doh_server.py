@@ -1,4 +1,4 @@
-"""A DNS-over-HTTPS server (RFC 8484, POST) that answers as a script says, by HTTP/1.1 or HTTP/2.
+"""A DNS-over-HTTPS server (RFC 8484, POST) with scripted answers; HTTP/1.1 or 2.
 
 with doh_server(ca.leaf("127.0.0.1"), lambda query: answer(query, "…")) as port:
     url = f"https://127.0.0.1:{port}/dns-query"

@@ -1,4 +1,4 @@
-"""Results of a fleet from the hours before, as rows of a journal that ingest wrote."""
+"""Results of a fleet from earlier hours, as rows of a journal that ingest wrote."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""A TLS server that takes Encrypted ClientHello: Go's own, since Debian's OpenSSL has none yet.
+"""A TLS server with Encrypted ClientHello, in Go: Debian's OpenSSL has none yet.
 
 with ech_server(tmp_path, ca.leaf("secret.test", "public.test")) as server:
     server.port, server.config  # the latter in base64, as it stands in an HTTPS record
@@ -47,7 +47,7 @@ class EchServer:
 
 
 def published(public: bytes, name: str = PUBLIC_NAME) -> bytes:
-    """One ECHConfig (RFC 9849 section 4), written out by hand."""
+    """Return one ECHConfig (RFC 9849 section 4), written out by hand."""
     key = b"\x07" + b"\x00\x20" + b"\x00\x20" + public
     suites = b"\x00\x04" + b"\x00\x01\x00\x01"
     rest = b"\x20" + bytes((len(name),)) + name.encode() + b"\x00\x00"

@@ -1,4 +1,4 @@
-"""What is wrong with what was told of an event: wrong cuts, missed ones and late ones."""
+"""Find the faults of what was confirmed of an event: wrong, missed and late cuts."""
 
 from collections.abc import Iterator, Sequence
 
@@ -27,13 +27,13 @@ UNPUBLISHED_US = 240 * SECOND_US  # in which a block of us is no news to the pub
 
 
 def check_event(name: str, seed: int, faults: Sequence[str]) -> None:
-    """Hold that nothing is wrong but what is known to be, and that nothing is grave."""
+    """Assert that no fault is grave, and that there are faults only where expected."""
     assert not [fault for fault in faults if fault.startswith("GRAVE")]
     assert bool(faults) is ((name, seed) in KNOWN_WRONG), faults
 
 
 def find_faults(land: Land, incidents: Sequence[Incident], scene: Scene) -> Iterator[str]:
-    """Yield what is wrong with what was confirmed; what is grave begins with "GRAVE"."""
+    """Yield the faults of what was confirmed; a grave one begins with "GRAVE"."""
     cuts = [i for i in incidents if i.kind is IncidentKind.SILENCE or _was_called_cut(i)]
     for incident in cuts:
         right = [*scene.right, *_list_dark(incident, scene)]

@@ -1,4 +1,4 @@
-"""How much of what is drawn or listed by the hundred is played: all in `make soak`, else a part.
+"""Limit how many generated examples run: all in `make soak`, otherwise a part.
 
 HELIOGRAPH_EXAMPLES is `all`, `few` (`make quick`) or not set. Where CI is set Hypothesis draws the
 same examples each time, so that a run proves no more than the one before; what many seeds find,
@@ -26,7 +26,7 @@ def draw_seeds(count: int) -> range:
 
 
 def limit_examples(count: int) -> int:
-    """How many examples of a property: every eighth in CI, every 32nd in `make quick`."""
+    """Return how many examples run: 1 in 8 in CI, 1 in 32 in `make quick`."""
     if IS_SOAK:
         return count
     return -(-count // (32 if IS_QUICK else 8))

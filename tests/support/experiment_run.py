@@ -1,4 +1,4 @@
-"""One experiment over a scripted world: what it observed."""
+"""Run one experiment over a scripted world and return its observations."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""A Feed out of lists: the evening of 5 January 2022 in Kazakhstan, or whatever a test says."""
+"""A Feed of lists: by default the evening of 5 January 2022 in Kazakhstan."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -62,7 +62,7 @@ class NoNames(NetworkNamer):
 
 @dataclass
 class World:
-    """What the collector knows; a test changes it and the next answer shows it."""
+    """The data of a collector; a test's changes show in the next answer."""
 
     votes: list[Vote] = field(default_factory=list)
     silences: list[SilenceCount] = field(default_factory=list)
@@ -84,7 +84,7 @@ class World:
 
 
 class FakeFeed(Feed):
-    """A feed over a World; a test replaces what it sets as an attribute."""
+    """A feed over a World; a test replaces its attributes."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -259,7 +259,7 @@ def vote(
 
 
 def crowd(n: int, state: VerdictState, first_us: int, until_us: int, **where: Any) -> list[Vote]:
-    """`n` vantages of one network that say the same in every bin."""
+    """Return votes of `n` vantages of one network, the same state in every bin."""
     return list(_crowd(n, state, first_us, until_us, **where))
 
 

@@ -41,7 +41,7 @@ STEP_US = 10_000
 
 
 class FakeDoor:
-    """What a runner binds a trace to."""
+    """The factory of fake Nets that a runner binds a trace to."""
 
     def __init__(self, world: World, clock: HandClock) -> None:
         self._world = world

@@ -1,4 +1,4 @@
-"""What a FakeNet's world answers, and the facts a step has from it."""
+"""The answers of a FakeNet's world, and the facts that a step gets from them."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _DNS_RCODES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A reply. `failure` belongs to the body: http_truncated_body, generic_timeout_error …"""
+    """A reply; `failure` is that of the body (http_truncated_body, …)."""
 
     status: int = 200
     title: str = ""
@@ -42,7 +42,7 @@ class Page:
 
 @dataclass(slots=True, kw_only=True)
 class World:
-    """What answers. `names` keys are a name, or engine:name for one engine alone (doh:x.test)."""
+    """Scripted answers; keys of `names` are a name or engine:name (doh:x.test)."""
 
     names: dict[str, tuple[str, ...] | Failure] = field(default_factory=dict)
     ports: dict[tuple[str, int], Failure | None] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Fleets of the shape of real countries: operators, NATs, sleep, newcomers, old editions.
+"""Fleets shaped like real countries: operators, NATs, sleep, newcomers, editions.
 
 Operators and their numbers are those of public registries. Shares of vantages, of sleepers and of
 newcomers, and how often lines fail, are assumed and drawn from wide ranges.
@@ -98,7 +98,7 @@ COUNTRIES = {
 
 
 def settle_countries(world: World, code: str, size: int = 0) -> None:
-    """Add a country and five others, with all that happens to their vantages by itself."""
+    """Add a country and five others, with the everyday failures of their vantages."""
     rng = world.rng
     country = COUNTRIES[code]
     world.home = code
@@ -122,7 +122,7 @@ def _add_country(world: World, country: Country, size: int, newcomers: float) ->
 
 
 def add_vantage(world: World, country: Country, operator: Operator) -> Vantage:
-    """Add a vantage with failures of its line, nights of sleep and a restart of its agent."""
+    """Add a vantage with line failures, nights of sleep and a restart of its agent."""
     rng = world.rng
     number = len(world.vantages)
     index = rng.randrange(operator.nat) if operator.nat else number

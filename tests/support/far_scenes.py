@@ -1,7 +1,7 @@
-"""Scenes of the far world: what the public record tells of, in fleets shaped as real countries.
+"""Scenes of the far world: public events, in fleets shaped like real countries.
 
-A day of history comes first. Each builder says what is true and by which source or physics; a draw
-of its own gives the time of day, so that one scene at several seeds is several nights and mornings.
+A day of history comes first. Each builder gives the truth with its source or physics; a draw gives
+the time of day, so that one scene at several seeds is several nights and mornings.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,7 +28,7 @@ def cut(
 def lose_power(
     world: World, people: Iterable[Vantage], at: float, hours: tuple[float, float], masts: float
 ) -> None:
-    """Boxes go off, laptops live behind a dead router, masts on batteries for up to so long."""
+    """Cut the power: routers go off at once, masts after at most `masts` seconds."""
     rng = world.rng
     for one in people:
         since, until = at + rng.uniform(0, 400), at + rng.uniform(*hours) * HOUR
@@ -113,7 +113,10 @@ def _quiet(
 def _block(
     code: str, size: int, service: str, outcome: dict[str, str], **where: object
 ) -> Callable[[float], FarScene]:
-    """A service is blocked for 2.5 h; all test it once in ten minutes, and five others."""
+    """Build a scene with one service blocked for 2.5 h.
+
+    Every vantage tests it and five others once in ten minutes.
+    """
 
     def create(at: float) -> FarScene:
         span = Span(at, at + 2.5 * HOUR)
@@ -142,7 +145,7 @@ def _restart(world: World, at: float) -> None:
 
 
 def _crash(world: World, at: float) -> None:
-    """A host of ours with three fifths of the sessions dies, and nothing says so."""
+    """Crash one of our hosts with three fifths of the sessions, without notice."""
     for one in world.vantages:
         if world.rng.random() < 0.6:
             bar(world, [one], "", Span(at, at + world.rng.uniform(20, 240)))
@@ -171,7 +174,7 @@ def _upgrade(world: World, at: float) -> None:
 
 
 def _fell_hosts(world: World, at: float) -> None:
-    """A bad update fells a quarter of fixed machines everywhere over 90 min (July 2024)."""
+    """Let a bad update stop a quarter of fixed machines in 90 min (July 2024)."""
     for one in world.vantages:
         if one.access != "mobile" and world.rng.random() < 0.25:
             until = at + world.rng.uniform(2, 12) * HOUR
@@ -179,7 +182,7 @@ def _fell_hosts(world: World, at: float) -> None:
 
 
 def _bar_both(world: World, at: float) -> None:
-    """A state bars our first entrance, 20 min later the second: nobody reports, anchors answer."""
+    """Block our first entrance, 20 min later the second; the anchors still answer."""
     bar(world, world.select_people(), FIRST, Span(at, at + 7 * HOUR))
     bar(world, world.select_people(), SECOND, Span(at + 1_200, at + 7 * HOUR))
 
@@ -189,7 +192,7 @@ def _bar_at_one(world: World, at: float) -> None:
 
 
 def _darken_campus(world: World, at: float) -> None:
-    """Forty lines of a campus, a network of its own, are without power for three hours."""
+    """Cut the power of forty lines of a campus network for three hours."""
     for _ in range(40):
         one = add_vantage(world, COUNTRIES["KZ"], Operator(21_177, "fixed", 0))
         one.region = "A"
@@ -237,7 +240,7 @@ def _bar_then_cut(at: float) -> FarScene:
 
 
 def _young_fleet(at: float) -> FarScene:
-    """A fleet of a week is cut off: suspected is what may be said, and is owed."""
+    """Cut off a fleet that is a week old: it must be suspected, and no more."""
     scene = _cut_off("ET", 5, 400)(at)
 
     def build(world: World) -> None:

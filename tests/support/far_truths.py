@@ -1,7 +1,7 @@
-"""What is true of a far world at each time, and what is wrong with what was told of it.
+"""The truth of a far world at each time, and the faults of the detected incidents.
 
-Who is dark decides, vantage by vantage, and no list of cells: a confirmed cell is right where two
-fifths of its people are dark (or their service is blocked), or were two minutes before.
+Vantages that are dark decide, not a list of cells: a confirmed cell is right where two fifths of
+its people are dark (or their service is blocked), or were two minutes before.
 """
 
 import math
@@ -30,7 +30,7 @@ Who = Callable[[Vantage], bool]
 
 @dataclass(frozen=True)
 class Owed:
-    """What must be told in time: half of these people named by incidents of these kinds."""
+    """An incident that is due: of a right kind, in time, naming half of these people."""
 
     who: Who
     span: Span
@@ -42,7 +42,7 @@ class Owed:
 
 @dataclass(frozen=True)
 class FarScene:
-    """A scene of so many hours: how it is built, and what is true of it."""
+    """A scene of so many hours: its builder, and what is true of it."""
 
     hours: float
     build: Callable[[World], None]
@@ -52,7 +52,7 @@ class FarScene:
 
 
 def play_far_scene(scene: FarScene, seed: int, folder: Path) -> tuple[list[Incident], list[str]]:
-    """Play a scene through the detectors; return what they told, and what is wrong with it."""
+    """Play a scene through the detectors; return the incidents and their faults."""
     world = World(seed, scene.hours)
     scene.build(world)
     content = read_signals(world.write(folder / "signals.jsonl"))
@@ -138,9 +138,9 @@ def _list_times(incident: Incident, owed: Owed, people: Sequence[Vantage]) -> It
 
 
 def _list_steps(incident: Incident) -> Iterator[tuple[float, tuple[AffectedCell, ...]]]:
-    """Yield when an incident was confirmed of which cells: its first phase, then its growth.
+    """Yield the times and cells of a confirmed incident: its first phase, its growth.
 
-    What is confirmed after its end is said of the time until then.
+    What is confirmed after its end counts for the time until then.
     """
     first = min(seconds_of(incident.confirmed_us), seconds_of(incident.closed_us))
     if not incident.cuts or seconds_of(incident.cuts[0].seen_us) > first:

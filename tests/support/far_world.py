@@ -1,4 +1,4 @@
-"""A far world: what is so of each vantage, and agents whose sessions follow from it.
+"""A far world: the physical state of each vantage, and the sessions of its agents.
 
 Written from the manual of signal files and from the design of the agents, apart from the detectors.
 A scene writes what is physically so (a line reaches nothing abroad, a machine has no power, it
@@ -35,7 +35,7 @@ class Span(NamedTuple):
 
 @dataclass(eq=False)
 class Vantage:
-    """One vantage, and what is so of it at each time."""
+    """One vantage, and its physical state at each time."""
 
     name: str
     country: str
@@ -68,7 +68,7 @@ class Vantage:
 
 
 class Block(NamedTuple):
-    """What tests of a service show in a span to whom `outcome` returns something for."""
+    """The results of a service in a span, for vantages to which `outcome` gives one."""
 
     service: str
     span: Span
@@ -108,7 +108,7 @@ class World:
         return path
 
     def _run_tests(self, vantage: Vantage, sessions: list[Span]) -> Iterator[Line]:
-        """Yield a vantage's votes: it tests while its line works, with a session or without."""
+        """Yield a vantage's votes: it tests while its line works, in a session or not."""
         blind = join([*vantage.dark, *vantage.flaps, *vantage.list_still()])
         for service, every in self.plan.items():
             at = self.tested.since + self.rng.uniform(0, every)
@@ -185,7 +185,7 @@ class _Agent:
             yield from self._report(ends, back)
 
     def _find_way(self, at: float) -> tuple[float, str]:
-        """Return when an agent that seeks from `at` on has a session, and by which entrance."""
+        """Return when an agent that seeks from `at` on has a session, and its entrance."""
         while at < self.end:
             still = next((span for span in self.still if span.since <= at < span.until), None)
             if still:
@@ -216,7 +216,7 @@ class _Agent:
         return line
 
     def _report(self, since: float, back: float) -> Iterator[Line]:
-        """Report a gap in which the machine ran: whether it began again, what it reached."""
+        """Report a gap in which the machine ran: restarted or not, what it reached."""
         vantage = self.vantage
         ran = back - since - measure_overlap([*vantage.off, *vantage.idle], since, back)
         if ran < 25:

@@ -1,8 +1,8 @@
-"""One life of an agent that measures, seals and sends, on a disk, a clock and a way that all lie.
+"""One run of an agent that measures, seals and sends on a faulty disk and clock.
 
-It tells what it does in a file beside that disk, a line each: "try TARGET" and "took TARGET" around
-an append, "sealed NUMBER CRC TARGET …" (a sum as +RUNS) whenever it seals, "acked NUMBER CRC" when
-the collector said that it has it, and "held JSON" at a good end.
+It writes to a file beside that disk, a line each: "try TARGET" and "took TARGET" around an append,
+"sealed NUMBER CRC TARGET …" (a sum as +RUNS) whenever it seals, "acked NUMBER CRC" when the
+collector has acknowledged it, and "held JSON" at an orderly end.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Life:
         self._file = os.open(agent.report, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     async def run(self, acts: int) -> None:
-        """So many acts at random, if nobody kills it before."""
+        """Do so many random acts, unless the process is killed before."""
         spool = self._open()
         ways = [self._append, self._append, self._close, self._turn]
         ways += [] if self._cut else [self._send]
@@ -154,7 +154,7 @@ class Life:
                 await self._hand_over(spool, number, body, deaf=self._rng.random() < 0.4)
 
     async def _turn(self, spool: Spool) -> None:
-        """Time passes; now and then the wall clock is set anew."""
+        """Advance the clock; now and then set the wall clock back or forward."""
         self._clock.advance_us(self._rng.choice((1, 60, 3_700, 90_000)) * 1_000_000)
         self._clock.wall += self._rng.choice((0, 0, 0, 0, -10, 10)) * YEAR_US
 

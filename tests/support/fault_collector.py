@@ -1,10 +1,10 @@
-"""A real collector's door behind a Unix socket, for agents that are killed too often for gRPC.
+"""A real collector's intake behind a Unix socket, for agents killed often.
 
-Run as a program: `python -m support.fault_collector FOLDER SOCKET`. One frame asks, one answers,
-each with four bytes of length before it. "E" and a public key enrols and answers the sealing key;
-"A", two bytes of network and an envelope answers a serialized receipt; "D" and an agent's id
-answers as JSON what the journal holds of it: envelope number and its measurements as
-[target, runs].
+gRPC would be too slow to set up each time. Run as a program: `python -m support.fault_collector
+FOLDER SOCKET`. One frame asks, one answers, each with four bytes of length before it. "E" and a
+public key enrols and answers the sealing key; "A", two bytes of network and an envelope answers a
+serialized receipt; "D" and an agent's id answers as JSON what the journal holds of it: envelope
+number and its measurements as [target, runs].
 """
 
 import asyncio
@@ -60,7 +60,7 @@ class Door:
         return self._home.keyring.sealing.public
 
     async def _dump(self, agent: bytes) -> list[tuple[int, list[tuple[str, int]]]]:
-        """As read back from the journal: a list, for a number may stand there only once."""
+        """Return an agent's envelopes in the journal, as a list to show duplicates."""
         while rows := await self._home.journal.read(self._read, 500, kinds=[RowKind.ENVELOPE]):
             self._read = rows[-1].position
             for row in rows:

@@ -1,4 +1,4 @@
-"""Random schedules of faults around a real spool and a real door, each held against what it told.
+"""Play random faults around a real spool and a real intake, and check the journal.
 
 Run as a program, best as root in a mount namespace of its own (`unshare --mount`), so that its disk
 can be full and read-only: `python -m support.fault_schedules FOLDER SOCKET FIRST_SEED COUNT`;
@@ -70,7 +70,7 @@ class Told:
 def check(
     told: Told, stored: list[tuple[int, list[tuple[str, int]]]], *, flipped: bool
 ) -> list[str]:
-    """What is wrong, in words. Pure."""
+    """Return what is wrong, as sentences. Pure."""
     wrong = [f"the door refused: {line}" for line in told.refused]
     numbers = Counter(number for number, _ in stored)
     wrong += [f"envelope {n} is stored {times} times" for n, times in numbers.items() if times > 1]
@@ -107,7 +107,7 @@ def _lost(told: Told, single: Counter[str], in_sums: int, *, flipped: bool) -> l
 
 
 class Bench:
-    """The disk, the door, and lives one after the other."""
+    """The disk and the intake of a schedule; agents run on them one after another."""
 
     def __init__(self, folder: Path, door: Path) -> None:
         self._disk, self._door = folder / "disk", door

@@ -1,4 +1,4 @@
-"""What the collector tells an agent of its network, as the agent's status holds it."""
+"""An agent's status with the collector's findings about its network."""
 
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_agent.runtime.findings import describe_findings
@@ -8,7 +8,10 @@ AT_S = 1_641_420_000  # 2022-01-05 22:00 UTC
 
 
 def told(networks: int = 3, **states: str) -> AgentStatus:
-    """The status of an agent in AS9198, whose own test of Telegram failed ten minutes ago."""
+    """Return the status of an agent in AS9198.
+
+    Its own test of Telegram failed ten minutes ago.
+    """
     message = pb.Findings(at_s=AT_S, country="KZ", asn=9_198)
     for name, state in states.items():
         message.findings.add(

@@ -26,7 +26,7 @@ AT = 9.5 * HOUR  # 14:30 in Kazakhstan; scenes begin at 8:00 UTC
 
 @dataclass
 class Down:
-    """One silence; `told` says what it measured in it of foreign anchors."""
+    """One silence; `told` is whether foreign anchors answered in it, None for unknown."""
 
     since: float
     until: float
@@ -44,7 +44,7 @@ class Down:
 
 @dataclass
 class Person:
-    """One vantage."""
+    """One vantage, and the times at which it is down."""
 
     name: str
     country: str
@@ -104,7 +104,7 @@ class Land:
         ]
 
     def cut(self, people: Sequence[Person], at: float, until: float, spread: float = 10.0) -> None:
-        """Let all fall silent, and be back within a minute; they tell that no anchor answered."""
+        """Cut people off; they return within a minute and report that no anchor answered."""
         for person in people:
             since = at + self.rng.uniform(0, spread)
             person.downs.append(Down(since, until + self.rng.uniform(0, 60), told=False))
@@ -153,7 +153,7 @@ def create_land(seed: int, hours: float = 4) -> Land:
 
 
 def stop_again_and_again(land: Land, *, closed: bool = False) -> None:
-    """Programs stop and begin again for forty minutes; `closed`: their connections are closed."""
+    """Stop and start programs for forty minutes; `closed`: they close their connections."""
     land.settle()
     for person in land.select():
         second = AT + land.rng.uniform(0, 60)
@@ -164,7 +164,7 @@ def stop_again_and_again(land: Land, *, closed: bool = False) -> None:
 
 
 def play(land: Land, tmp_path: Path) -> list[Incident]:
-    """Play a land through the detectors; return what was ever confirmed."""
+    """Play a land through the detectors; return every incident ever confirmed."""
     content = read_signals(land.write(tmp_path / "signals.jsonl"))
     incidents = replay_signals(content.signals, content.votes, content.levels).incidents
     return [incident for incident in incidents if incident.confirmed_us is not None]

@@ -1,4 +1,4 @@
-"""A small coverage-guided fuzzer: an input that reaches a new line is mutated further."""
+"""A small coverage-guided fuzzer: inputs that reach a new line are mutated further."""
 
 import random
 import sys
@@ -28,7 +28,10 @@ class Fuzzer:
     steps: int = 0  # most lines of ours that one input took
 
     def run(self, seeds: Iterable[bytes], goes_on: Callable[[int], bool]) -> int:
-        """Fuzz while `goes_on(count)`; return the count. A finding is raised with its input."""
+        """Fuzz while `goes_on(count)`; return the count.
+
+        A finding is raised with its input.
+        """
         for seed in seeds:
             self._try(seed)  # which keeps it, as all its lines are new
         count = 0

@@ -1,4 +1,4 @@
-"""Say a hello to a server on loopback by a bare socket, and read the answer."""
+"""Send a ClientHello to a loopback server by a bare socket, and read the answer."""
 
 import socket
 
@@ -8,7 +8,7 @@ DEADLINE_S = 60.0
 
 
 def ask_by_tcp(port: int, hello: TlsProbeMessage) -> ProbeReply | None:
-    """What the server answers; None when it hangs up."""
+    """Return the server's answer, or None if it hangs up."""
     with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as connection:
         connection.sendall(hello.make_request())
         received = b""

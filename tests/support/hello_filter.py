@@ -1,10 +1,10 @@
-"""A censor before a real server, who reads the ClientHello and then ends or passes the connection.
+"""A censor that reads the ClientHello, then ends the connection or passes it on.
 
     async with hello_filter(web.https, drops_browsers) as port:
         ...
 
-What it knows of browsers is their list of cipher suites: Chrome's and Firefox's begin in orders of
-their own, and no library's begins so.
+It knows browsers by their list of cipher suites: those of Chrome and Firefox begin in an order that
+no library's list has.
 """
 
 import asyncio
@@ -46,12 +46,12 @@ def drops_large(hello: bytes) -> bool:
 
 
 def drops_ml_kem(hello: bytes) -> bool:
-    """By the key that is sent along: a number of the group, and 1,216 bytes."""
+    """Return whether a hello has an ML-KEM key share: the group and 1,216 bytes."""
     return ML_KEM_SHARE in hello
 
 
 def drops_sealed(hello: bytes) -> bool:
-    """By the extension of Encrypted ClientHello, which browsers send as GREASE."""
+    """Return whether a hello has Encrypted ClientHello, which browsers send as GREASE."""
     return SEALED in parse_hello(hello).extensions
 
 
@@ -65,7 +65,7 @@ def drops_nothing(_: bytes) -> bool:
 
 @asynccontextmanager
 async def hello_filter(server_port: int, drops: Drops) -> AsyncIterator[int]:
-    """Gives the port; what passes goes on to `server_port`, byte by byte."""
+    """Run the censor; yield its port. What passes goes to `server_port`, byte by byte."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -1,4 +1,4 @@
-"""A pytest plugin that hides what only POSIX systems have: `-p support.hidden_posix`.
+"""A pytest plugin that hides what only POSIX has: `-p support.hidden_posix`.
 
 Windows has no fcntl, resource, pwd or grp, no users, no positioned reads, no netlink, no sockets
 with a path, and its Proactor loop watches neither sockets nor signals. The names are those which
@@ -38,7 +38,7 @@ _import = builtins.__import__
 
 
 class _ProductView(ModuleType):
-    """A module as the agent's own code sees it; libraries and the suite keep the whole."""
+    """A module as the agent's code sees it; libraries and the suite see it whole."""
 
     def __init__(self, whole: ModuleType, hidden: Sequence[str]) -> None:
         super().__init__(whole.__name__)
@@ -87,7 +87,7 @@ def _refuse_product(name: str) -> Callable[..., object]:
 
 
 class ProactorLikeLoop(asyncio.SelectorEventLoop):
-    """A loop that has sockets of its own but watches none of the agent's."""
+    """A loop that has sockets for itself but watches none of the agent's."""
 
 
 for _name in WATCHING:
@@ -116,7 +116,7 @@ _hide()  # as early as a plugin can: conftest.py imports the product
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what such a system cannot do, which the agent says in a sentence."""
+    """Skip the tests of what such a system cannot do."""
     for item in items:
         for place, reason in SKIPPED.items():
             if place in item.nodeid:

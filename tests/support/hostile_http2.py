@@ -1,4 +1,4 @@
-"""What a hostile client does to a gRPC port, in bytes of its own; loopback only.
+"""Attack a gRPC port as a hostile client, with hand-written bytes; loopback only.
 
 Run as a program: `python -m support.hostile_http2 ATTACK PORT`; prints JSON: what was sent, and
 whether and how the server ended it.
@@ -50,7 +50,7 @@ def headers(stream: int) -> bytes:
 
 
 def secured(line: socket.socket) -> ssl.SSLSocket:
-    """Whoever attacks does not look whom."""
+    """Wrap a socket in TLS without verification: an attacker does not verify servers."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
@@ -64,8 +64,11 @@ def opened(port: int) -> ssl.SSLSocket:
 
 
 def flood(port: int, pieces: Iterator[bytes]) -> dict[str, object]:
-    """Send all, reading along, and say how the server took it. Its farewell can be lost: what is
-    still on its way to a closed socket is answered by a reset, which empties the buffer here."""
+    """Send all pieces while reading; return how the server ended the connection.
+
+    Its GOAWAY can be lost: data on its way to a closed socket is answered by a reset, which empties
+    the buffer on this side.
+    """
     line, sent, heard, ended = opened(port), 0, bytearray(), True
     try:
         for piece in pieces:
@@ -90,7 +93,7 @@ def flood(port: int, pieces: Iterator[bytes]) -> dict[str, object]:
 
 
 def read_frames(heard: bytes) -> tuple[dict[int, int], list[str]]:
-    """How many of each kind, and what was said in farewell."""
+    """Return the count of each kind of frame, and the reasons in GOAWAY frames."""
     kinds: Counter[int] = Counter()
     why = []
     while len(heard) >= 9:
@@ -117,7 +120,7 @@ def resets(port: int) -> dict[str, object]:
 
 
 def continuations(port: int) -> dict[str, object]:
-    """CVE-2024-27316 and its kin: one head that never ends, in pieces that hold a field or none."""
+    """Send headers without end, in pieces with a field or without (CVE-2024-27316)."""
     field = b"\x00\x01a\x01b"
     begun = headers(1)
     begun = begun[:4] + bytes((begun[4] & ~END_HEADERS,)) + begun[5:]
@@ -141,7 +144,7 @@ def bombs(port: int) -> dict[str, object]:
 
 
 def slow(port: int) -> dict[str, object]:
-    """Sockets that keep a place and say nothing, until the server has closed them all."""
+    """Hold idle sockets open until the server has closed them all."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     lines, refused = [], 0

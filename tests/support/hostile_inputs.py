@@ -1,4 +1,4 @@
-"""What costs a listener the most for what it costs to send, for each listener; loopback only.
+"""Inputs that cost a listener much and the sender little; loopback only.
 
 Run as a program, `python -m support.hostile_inputs LISTENER PORT SECONDS`, it sends all of it again
 and again for so long, at least once, and prints how many pieces it sent.
@@ -36,7 +36,7 @@ TINY = 300  # messages in a stream of tiny ones
 
 
 def carry(port: int, *pieces: bytes, tls: bool = False) -> None:
-    """One connection: all pieces, each a record or segment of its own, then its answer."""
+    """Send all pieces on one connection, each as one record or segment; read the answer."""
     with socket.create_connection((HOST, port), timeout=WAIT_S) as line:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         wrapped = secure(line) if tls else line
@@ -88,7 +88,10 @@ def echo(port: int) -> Iterator[Callable[[], object]]:
 
 
 def http(port: int) -> Iterator[Callable[[], object]]:
-    """Heads, bodies and questions that cost most to parse; what pages cost is the feed's bench."""
+    """Yield HTTP heads, bodies and queries that are costly to parse.
+
+    The cost of pages is measured by the feed's bench.
+    """
     end = "\r\nHost: x\r\nConnection: close\r\n"
     chunked = f"POST /v1/envelopes HTTP/1.1{end}Transfer-Encoding: chunked\r\n\r\n".encode()
     yield lambda: carry(port, chunked + b"1\r\nx\r\n" * 60_000)
@@ -154,7 +157,7 @@ def _send_tiny_headers_and_bytes(port: int) -> None:
 
 
 def grpc_inputs(port: int) -> Iterator[Callable[[], object]]:
-    """The largest and the tiniest messages, of a stranger and of an agent in quarantine."""
+    """Yield the largest and smallest gRPC messages of a stranger and of a quarantined agent."""
     yield lambda: _send_tiny_headers_and_bytes(port)
     certificate = ssl.get_server_certificate((HOST, port), timeout=WAIT_S).encode()
     pin = hashlib.sha256(encode_public_key(certificate)).digest()

@@ -1,4 +1,4 @@
-"""An HTTP/2 server on loopback that offers no other protocol; it needs the package h2.
+"""An HTTP/2 server on loopback without another protocol; needs the package h2.
 
 with http2_server(leaf, lambda request: Http2Reply([(":status", "200")], b"page")) as port: ...
 """
@@ -15,7 +15,7 @@ from support.values import present
 
 @dataclass
 class Http2Request:
-    """One request, and the settings that its connection began with."""
+    """One request, and the settings at the start of its connection."""
 
     headers: list[tuple[str, str]]
     settings: dict[int, int]
@@ -28,7 +28,7 @@ class Http2Request:
 
 @dataclass(frozen=True)
 class Http2Reply:
-    """`cut`: the connection ends with the stream still open. `reset`: the stream is reset."""
+    """A reply; `is_cut` ends the connection mid-stream, `is_reset` resets the stream."""
 
     headers: list[tuple[str, str]]
     body: bytes = b""
@@ -88,7 +88,7 @@ class _Session:
             await self._flush()
 
     async def _reply(self, request: Http2Request, stream: int) -> bool:
-        """Answer; tell whether the connection ends here."""
+        """Answer a request; return whether the connection ends here."""
         reply = self._answer(request)
         if reply.interim:
             self._connection.send_headers(stream, reply.interim)

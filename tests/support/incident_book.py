@@ -1,4 +1,4 @@
-"""A book of incidents, signed as the collector's own: what pages and feeds are looked at with."""
+"""A signed book of incidents for tests of pages and feeds."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -117,7 +117,7 @@ def opening(
 
 
 def evening_book(city: str = "ALA") -> IncidentBook:
-    """Telegram blocked on a fixed line; all mobiles silent; Almaty's cut over, with an opening."""
+    """Telegram blocked on one line, all mobiles silent, Almaty's cut over."""
     mobile = silence(
         MOBILE, 52, parts=(part(19.0, "KZ", "", 0, "mobile", share=0.95),),
         hints=("on_the_hour", "recurring"),

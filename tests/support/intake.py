@@ -1,4 +1,4 @@
-"""A real collector's gRPC entrance on loopback, and a caller that speaks its protocol by hand.
+"""A real collector's gRPC entrance on loopback, and a hand-written client.
 
 As a program, `python -m support.intake FOLDER`, it prints its port and ends with its input.
 """
@@ -71,7 +71,7 @@ class IngestServer:
 
 
 class Reachable(Protocol):
-    """What a caller must know of a collector."""
+    """The address and keys of a collector, as a caller needs them."""
 
     @property
     def endpoint(self) -> str: ...
@@ -80,7 +80,7 @@ class Reachable(Protocol):
 
 
 class Inviting(Reachable, Protocol):
-    """One that lets agents in."""
+    """A collector that also issues invitations."""
 
     def invite(self) -> bytes: ...
 
@@ -101,7 +101,7 @@ async def ingest_server(
     wrap: Callable[[Journal], Journal] = lambda journal: journal,
     **settings: Any,
 ) -> AsyncIterator[IngestServer]:
-    """Run the ingest stage of the collector in `data`; `settings` are fields of its config."""
+    """Run the ingest stage of the collector in `data`; `settings` override its config."""
     fleet, keyring = Fleet(data), open_keyring(data, [HOST])
     if fleet.read_plan() is None:
         plan = replace(
@@ -126,7 +126,7 @@ async def ingest_server(
 
 
 def measurement(target: str = "https://www.example.com/") -> Measurement:
-    """One that was made just now, in the epoch of `Caller.batch`."""
+    """Return a measurement that was made just now, in the epoch of `Caller.batch`."""
     step = Observation(operation=Operation.RESOLVE, started_us=0, duration_us=3)
     made = results.measurement(target, started_us=CLOCK.wall_us(), epoch="e1", observations=(step,))
     return replace(made, experiment="web", sequence=1)
@@ -134,7 +134,7 @@ def measurement(target: str = "https://www.example.com/") -> Measurement:
 
 @dataclass
 class Caller:
-    """An agent's keys and what it says, byte by byte."""
+    """An agent's keys, and the messages it sends, byte by byte."""
 
     keyring: Keyring
     signer: keys.SigningKey = field(
@@ -222,7 +222,7 @@ async def channel(
 
 @asynccontextmanager
 async def tunnel(server: IngestServer, source: str) -> AsyncIterator[int]:
-    """A port whose callers reach the collector from `source`, an address of 127.0.0.0/8."""
+    """Open a port that forwards to the collector from `source`, in 127.0.0.0/8."""
 
     ends: list[asyncio.StreamWriter] = []
 
@@ -252,7 +252,7 @@ async def tunnel(server: IngestServer, source: str) -> AsyncIterator[int]:
 
 
 async def enrolled(server: Inviting, signer: keys.SigningKey | None = None) -> Caller:
-    """A new volunteer, let in over the wire; with a key of its own, or `signer`."""
+    """Enrol a new volunteer over the wire, with a new key or `signer`."""
     caller = Caller(server.keyring, signer) if signer else Caller(server.keyring)
     async with channel(server) as stub:
         await stub.Enrol(caller.enrol_request(server.invite()), timeout=60)
@@ -274,7 +274,7 @@ async def greeted(stub: "intake_pb2_grpc.IntakeAsyncStub", caller: Caller) -> Ca
 
 @dataclass(frozen=True)
 class OpenSession:
-    """One enrolled agent's session with a collector of its own."""
+    """The session of one enrolled agent with a collector that serves it alone."""
 
     server: IngestServer
     stub: "intake_pb2_grpc.IntakeAsyncStub"
@@ -332,7 +332,7 @@ async def refusal(request: Awaitable[object]) -> grpc.aio.AioRpcError:
 
 
 async def receipts(call: Call, count: int) -> list[intake_pb2.Receipt]:
-    """The next so many, whatever else is said between them."""
+    """Return the next `count` receipts; skip other messages between them."""
     found: list[intake_pb2.Receipt] = []
     while len(found) < count:
         found.extend((await hear(call)).ack.receipts)

@@ -1,6 +1,6 @@
-"""Worlds for whichever experiment: everything answers, or something fails wherever it is met.
+"""Worlds for any experiment: everything answers, or one thing fails.
 
-`works()` answers to any name, port and page. `Trouble` says what fails instead: at the target alone
+`works()` answers to any name, port and page. `Trouble` gives what fails: at the target alone
 (everything with "target" in its name, and its address) or everywhere.
 """
 
@@ -27,7 +27,7 @@ RESET = Failure.CONNECTION_RESET
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What answers otherwise than it should; None answers as it should."""
+    """The failure of each step; None means that the step works."""
 
     name: str
     everywhere: bool = False
@@ -41,7 +41,7 @@ class Trouble:
     hop: str = ""
 
     def meets(self, place: object) -> bool:
-        """Whether it befalls this name, address or URL."""
+        """Return whether the trouble affects this name, address or URL."""
         known = ("target", TARGET_FOUR, TARGET_SIX)
         return self.everywhere or any(word in str(place) for word in known)
 
@@ -74,7 +74,7 @@ class _Answers(dict[Any, Any]):
 
 
 def world(trouble: Trouble = NOTHING, *, six: Failure | None = None, four: bool = True) -> World:
-    """`six` is what becomes of every packet over IPv6; without `four` names have AAAA alone."""
+    """Return a world; `six` is the failure of all IPv6, without `four` names have only AAAA."""
     t = trouble
 
     def names(key: str) -> Any:

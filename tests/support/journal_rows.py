@@ -1,4 +1,4 @@
-"""Presence signals as the rows that intake would have written, and envelopes from the dark."""
+"""Presence signals as rows that intake would write, and envelopes of offline time."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ def arrival(signal: VantageArrival, position: int = 0, boot: str = "b") -> Journ
 
 
 def row_of(signal: object, position: int = 0) -> JournalRow:
-    """Of a restart: the collector's start."""
+    """Return the journal row of a signal; for a restart, the row of a collector's start."""
     if isinstance(signal, VantageArrival):
         return arrival(signal, position)
     if isinstance(signal, Goodbye):
@@ -82,7 +82,7 @@ def upload(nym: str, at_us: int, made_us: list[int], position: int = 0) -> Journ
 
 
 def bare_envelope(agent: bytes, sequence: int, received_us: int | None = None) -> JournalRow:
-    """Where its content does not matter; without a time it came at that of its number."""
+    """Return an envelope without real content; by default its time is its number."""
     return JournalRow(
         kind=RowKind.ENVELOPE, agent=agent, sequence=sequence, body=b"body",
         received_us=sequence if received_us is None else received_us,

@@ -59,7 +59,7 @@ class ModelJournal:
 
 @dataclass
 class ModelStore:
-    """What one leader stores, after what the leader before it had; sometimes it refuses."""
+    """The store of one leader, on top of its predecessor's; sometimes it refuses."""
 
     start: int
     rng: random.Random
@@ -96,7 +96,7 @@ class ModelBroker:
 
 
 class ModelLink:
-    """One process's link to the broker, as the bus has it."""
+    """The link between one process and the broker, as the bus sees it."""
 
     def __init__(self, broker: ModelBroker) -> None:
         self.broker = broker

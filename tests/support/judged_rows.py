@@ -1,4 +1,4 @@
-"""Rows of a journal on which judges have much to say: controls, volunteers, failures, junk."""
+"""Rows of a journal with much to judge: controls, volunteers, failures, junk."""
 
 import random
 from dataclasses import replace
@@ -14,7 +14,7 @@ SECRET = b"s" * 32  # of the pseudonyms
 
 
 def build_rows(count: int, seed: int = 1) -> list[JournalRow]:
-    """Envelopes of controls and volunteers on three targets, presence, and what is no envelope."""
+    """Build envelopes on three targets, presence rows, and rows that are no envelope."""
     rng = random.Random(seed)
     rows: list[JournalRow] = []
     for position in range(1, count + 1):

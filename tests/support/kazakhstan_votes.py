@@ -1,4 +1,4 @@
-"""The evening of 5 January 2022 in Kazakhstan as votes: what pages and feeds are looked at with."""
+"""Votes of the evening of 5 January 2022 in Kazakhstan, for pages and feeds."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -101,7 +101,7 @@ def evening() -> World:
 
 
 def long_evening() -> World:
-    """The same with regions, more silences, and a network of too few vantages to be shown."""
+    """The evening with regions, more silences, and a network too small to be shown."""
     world = evening()
     for where, people, gone in _silences():
         world.silences += [SilenceCount(**where, start_us=at, vantages=people) for at in gone]

@@ -1,4 +1,4 @@
-"""What collectors that lead one after the other keep on a real nats-server for each other."""
+"""The state that successive leading collectors share on a real nats-server."""
 
 from uuid import uuid4
 
@@ -11,7 +11,7 @@ from support.nats_servers import NatsServers
 
 
 class LeadingTerms:
-    """Values of one cluster; none of its leaders says goodbye."""
+    """State of one cluster whose leaders end without a goodbye."""
 
     def __init__(self, server: NatsServers) -> None:
         self._settings = server.settings(f"t{uuid4().hex[:16]}")

@@ -1,4 +1,4 @@
-"""Each listener of the two programs, alone on a loopback port, as a stranger meets it.
+"""Each listener of the two programs, alone on a loopback port.
 
 As a program, `python -m support.listeners NAME FOLDER`, it prints the port and at its input's end
 how long one turn of its loop took at most.

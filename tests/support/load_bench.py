@@ -96,7 +96,7 @@ async def bare_server(data: Path, sender: Sender) -> AsyncIterator[int]:
 
 
 async def flood(sender: Sender, pid: int, results: int) -> tuple[Report, float]:
-    """Send results as fast as a process acknowledges; return its CPU µs of a result too."""
+    """Send results as fast as a process acknowledges; return its CPU µs per result."""
     await sender.seal(Seal(results=results, seconds=1.0))
     before_s = cost_of(pid).cpu_s
     report = await sender.send(paced=False)
@@ -133,7 +133,7 @@ class Reader:
             await self._session.close()
 
     async def visible(self) -> int:
-        """Volunteers' results that the aggregation counts: judged, stored, there for everybody."""
+        """Return how many volunteers' results are counted by the aggregation."""
         document = await self.get("/api/v1/aggregation")
         return int(document["result"]["measurement_count"])
 
@@ -142,7 +142,7 @@ class Reader:
         return int(float(_UNSTORED.findall(await self.text("/metrics"))[0]))
 
     async def newest_us(self) -> int:
-        """When the newest result that has its verdicts was received, 0 for none."""
+        """Return when the newest judged result was received, in µs; 0 for none."""
         found = (await self.get("/api/v1/measurements", limit="1"))["measurements"]
         return _us(found[0]["received"]) if found else 0
 
@@ -174,7 +174,7 @@ class Phase:
 
 @dataclass
 class Stretch:
-    """Sends what is sealed, and watches what becomes of it."""
+    """Send the sealed results and measure when they become visible."""
 
     sender: Sender
     reader: Reader
@@ -188,8 +188,7 @@ class Stretch:
     patience_s: float = 240.0
 
     async def run(self, name: str, *, paced: bool, sealed: Report, incident_s: float) -> Phase:
-        """Until all of it is visible, and the planted block (if any) was published or the
-        patience for it is over."""
+        """Run until all is visible and a planted block is published, or patience ends."""
         cost_before = cost_of(self.pid)
         if paced:
             await asyncio.sleep(max(0.0, sealed.begun_us / 1e6 - time.time()))
@@ -213,7 +212,10 @@ class Stretch:
     async def _drained(
         self, sending: "asyncio.Task[Report]", volunteers: int, began_s: float
     ) -> float:
-        """Asked once all is sent: the question costs the collector as much as some results."""
+        """Wait until all sent results are visible.
+
+        It asks only after the last was sent: the query costs the collector as much as some results.
+        """
         await sending
         end_s = time.monotonic() + self.patience_s
         while (missing := await self._count_missing(volunteers)) > 0:
@@ -227,7 +229,7 @@ class Stretch:
         return self.before + volunteers - await self.reader.visible()
 
     async def _lag(self, drained: "asyncio.Task[float]") -> float:
-        """How old the newest visible result is, at most, from when the first was visible on."""
+        """Return the greatest age in seconds of the newest visible result."""
         first_us, most_s = await self.reader.newest_us(), 0.0
         while not drained.done():
             await asyncio.sleep(LAG_LOOK_S)
@@ -237,7 +239,7 @@ class Stretch:
         return most_s
 
     async def _blocked(self) -> float:
-        """When its first verdict can be read, in wall microseconds."""
+        """Return when the first verdict of the block can be read, in wall microseconds."""
         if not self.service:
             return 0.0
         end_s = time.monotonic() + self.patience_s

@@ -1,5 +1,4 @@
-"""A collector and a load generator whose agents are enrolled and connected: where load benches
-start."""
+"""A collector and a load generator with enrolled, connected agents."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -42,7 +41,7 @@ def list_actors(agents: int) -> list[Actor]:
 async def connected_fleet(
     folder: Path, agents: int, settings: Mapping[str, object] = COUNTS_ALL
 ) -> AsyncIterator[tuple[CollectorProcess, Sender]]:
-    """A collector without tasks of its own, everybody enrolled long ago and connected."""
+    """Start a collector without tasks, and connect agents enrolled long ago."""
     actors = list_actors(agents)
     async with start_collector(folder, actors, 15, CLOCK, settings=settings) as (own, invites):
         await own.wait_until_ready()

@@ -1,7 +1,7 @@
-"""Seals a fleet's results beforehand, then sends them over real sessions: the load of the bench.
+"""Seal a fleet's results beforehand and send them over real sessions as a load.
 
 Run as a program it reads orders as JSON lines and answers each with a report. So its CPU is that of
-a process of its own, and sealing costs nothing while the collector is measured.
+a separate process, and sealing costs nothing while the collector is measured.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class Seal:
 
 @dataclass(frozen=True, kw_only=True)
 class Send:
-    """What was sealed; `paced`: at its own times, else as fast as it is acknowledged."""
+    """Send the sealed results; `paced`: at their own times, else as fast as acknowledged."""
 
     paced: bool
 
@@ -100,7 +100,7 @@ class Sealed:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Agent(VirtualAgent):
-    """A virtual agent whose envelopes were sealed beforehand; the fleet hears of its receipts."""
+    """A virtual agent with envelopes sealed beforehand; it reports receipts to the fleet."""
 
     fleet: "Fleet"
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))
@@ -206,14 +206,14 @@ class Fleet:
         return Sealed(run.at_s, agent, agent.outbox.sequence, message, planted)
 
     def keep(self, file: str) -> None:
-        """Write what is sealed down, for the stages one by one."""
+        """Write the sealed envelopes to a file, for benches of single stages."""
         with open(file, "wb") as output:  # noqa: PTH123 - a path of a JSON line
             for each in self._sealed:
                 body = each.message.SerializeToString()
                 output.write(len(body).to_bytes(4, "big") + body)
 
     async def connect(self, group: asyncio.TaskGroup) -> None:
-        """A session each, on a connection of its own, with heartbeats."""
+        """Connect each agent by a separate connection, with heartbeats."""
         for agent in self._agents:
             agent.arrived.clear()  # they may have been connected before
             agent.context.heartbeat_s = BEAT_S
@@ -242,7 +242,7 @@ class Fleet:
             self._all.set()
 
     async def send(self, order: Send) -> Report:
-        """Until all of it is answered."""
+        """Send all, and wait until all is answered."""
         report = self._report
         report.receipts, report.latencies_ms = {}, []
         self._left = len(self._sealed)
@@ -289,7 +289,7 @@ def _answer(report: Report) -> None:
 
 
 async def obey(fleet: Fleet, line: bytes, group: asyncio.TaskGroup) -> Report:
-    """One order: a word, then its JSON."""
+    """Execute one order: a word, then its JSON."""
     word, _, rest = line.strip().partition(b" ")
     match word:
         case b"seal":  # in a thread: meanwhile agents beat

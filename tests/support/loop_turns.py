@@ -1,4 +1,4 @@
-"""What the event loop does between two yields: lines of Python, bytes handed on, CPU time.
+"""Measure each turn of the event loop: Python lines, bytes passed on, CPU time.
 
 A turn is one callback of the loop. Lines and bytes are counted, so that no machine decides an
 ordinary test; the time is for the bench. Bytes are those of the arguments of each call, messages of
@@ -74,7 +74,7 @@ def _size(value: object) -> int:
 
 @contextmanager
 def watched_turns(*, counted: bool) -> Iterator[LoopTurns]:
-    """Watch the loop of this thread; `counted`: lines and bytes too, which slows it manyfold."""
+    """Watch this thread's loop; `counted` counts lines and bytes too, much slower."""
     found = LoopTurns()
     handles: Any = asyncio.events.Handle  # each callback passes its private method
     run = handles._run

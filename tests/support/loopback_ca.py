@@ -22,7 +22,7 @@ class Leaf:
 
 
 class LoopbackCA:
-    """`ca_file` is what `net.ca_file` is to name; every other CA stays unknown to the agent."""
+    """A CA whose `ca_file` is for `net.ca_file`; the agent trusts no other CA."""
 
     def __init__(self, directory: Path, organization: str = "Heliograph loopback tests") -> None:
         directory.mkdir(parents=True, exist_ok=True)

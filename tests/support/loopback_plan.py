@@ -1,4 +1,4 @@
-"""A collector's data directory whose plan and services know nothing but one port on loopback."""
+"""A collector's data directory whose plan has one service, a port on loopback."""
 
 from dataclasses import replace
 from pathlib import Path

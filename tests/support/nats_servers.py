@@ -128,7 +128,7 @@ def nats_servers(
 def _start_all(
     directory: Path, count: int, options: str, scheme: str, replaced: str
 ) -> NatsServers:
-    """A port may be taken between its choice and its use: then the start is tried again."""
+    """Start the servers; retry with other ports if a chosen port was taken meanwhile."""
     for attempt in range(5):
         ports = [free_port() for _ in range(count)]
         routes = [free_port() for _ in range(count)]

@@ -1,4 +1,4 @@
-"""Fixtures of a real net on loopback: a certificate authority, and a factory of nets.
+"""Fixtures of a real net on loopback: a certificate authority, a net factory.
 
 A conftest imports `ca` and `opening`; a test asks for `opening: Opening`.
 """
@@ -24,8 +24,10 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> LoopbackCA:
 
 @pytest.fixture
 def opening(ca: LoopbackCA, tmp_path: Path) -> Opening:
-    """`opening(resolver=…)` is a net that trusts the session's CA, and its trace. Hosts and
-    resolv.conf are files in tmp_path, empty until a test writes them."""
+    """Return a factory of nets that trust the session's CA, each with its trace.
+
+    Hosts and resolv.conf are files in tmp_path, empty until a test writes them.
+    """
 
     def make_net(**settings: object) -> tuple[SystemNet, StepTrace]:
         defaults: dict[str, object] = {

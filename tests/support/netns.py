@@ -1,4 +1,4 @@
-"""A network namespace of our own, for what loopback cannot show: dropped packets, no route.
+"""A private network namespace for dropped packets and missing routes.
 
     @pytest.fixture
     def lab() -> Iterator[Namespace]:

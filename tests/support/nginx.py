@@ -33,8 +33,11 @@ def nginx(
     directives: str = "",
     nameless: str = "",
 ) -> Iterator[Nginx]:
-    """`directives` stand in every server block: `location = /old { return 302 /new; }`.
-    `nameless` is the site shown to a ClientHello with no name, or one that nobody knows."""
+    """Run nginx with sites by name; `directives` stand in every server block.
+
+    An example of `directives` is `location = /old { return 302 /new; }`. `nameless` is the site for
+    a ClientHello with no name or an unknown one.
+    """
     home = directory / "nginx"
     _write_pages(home / "pages", {"/": PAGE} | dict(pages or {}))
 

@@ -1,4 +1,4 @@
-"""Fixed lines that share one address: a carrier's NAT, a campus, and a firm with branches.
+"""Fixed lines behind one address: a carrier's NAT, a campus, a firm with branches.
 
 Written from physics, apart from the detectors. A carrier's NAT holds households of several cities;
 a campus stands in one; a firm sends all of its branches' traffic through its headquarters.
@@ -15,7 +15,7 @@ _CARRIER = Scope("KZ", asn=10)
 
 
 def cut_hundreds(land: Land) -> None:
-    """All that a country has is two hundred lines behind one address, and two data centers."""
+    """Cut all but two data centers of a country: two hundred lines behind one address."""
     land.cut(_settle(land, 200), AT, _UNTIL, 20)
 
 
@@ -29,18 +29,18 @@ def fade_hundreds(land: Land) -> None:
 
 
 def cut_twelve(land: Land) -> None:
-    """Twelve lines behind a carrier's address are cut off; six of another carrier live on."""
+    """Cut twelve lines behind a carrier's address; six of another carrier stay up."""
     land.cut(_settle(land, 12, others=6), AT, _UNTIL, 10)
 
 
 def restart_nat(land: Land) -> None:
-    """A carrier's NAT restarts: all of its sessions are lost, and begin again within 90 s."""
+    """A carrier's NAT restarts: all sessions are lost, and begin again within 90 s."""
     for person in _settle(land, 200, others=6):
         person.downs.append(Down(AT, AT + 20 + land.rng.uniform(0, 70)))
 
 
 def darken_campus(land: Land) -> None:
-    """A campus of forty has no power for two hours, and has a generator for its data center."""
+    """A campus of forty has no power for two hours; its data center has a generator."""
     land.settle()
     for person in land.add("KZ", 40, 10, "fixed", nat=1, regions="A"):
         back = AT + 2 * HOUR + land.rng.uniform(0, 120)
@@ -48,13 +48,13 @@ def darken_campus(land: Land) -> None:
 
 
 def lose_headquarters(land: Land) -> None:
-    """A firm's twelve machines in three cities go out by its headquarters, whose line fails."""
+    """Twelve machines in three cities lose the line of their firm's headquarters."""
     land.settle()
     land.cut(land.add("KZ", 12, 10, "fixed", nat=1, regions="AABAC"), AT, AT + 2 * HOUR, 5)
 
 
 def _settle(land: Land, lines: int, others: int = 0) -> list[Person]:
-    """Add lines behind one address, others with their own, two data centers and the witnesses."""
+    """Add lines behind one address, others not, two data centers and the witnesses."""
     land.settle(lines=(), phones=())
     behind = land.add("KZ", lines, 10, "fixed", nat=1, regions="AABAC")
     for person in behind + land.add("KZ", others, 11, "fixed"):

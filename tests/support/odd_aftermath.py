@@ -1,7 +1,8 @@
-"""Cuts in the week after a power failure, which are no power failures.
+"""Cuts in the week after a power failure that are no power failures.
 
-Written apart from the detectors. A grid fails for two hours, lines boot on return; days later an
-order takes lines, all, or one network, and nobody boots (assumed, after Cuba and Venezuela).
+Written apart from the detectors. A grid fails for two hours, lines boot on return; days later
+lines, all, or one network are cut by order, and no machine boots (assumed, after Cuba and
+Venezuela).
 """
 
 from collections.abc import Callable

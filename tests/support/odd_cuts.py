@@ -26,7 +26,7 @@ def cut_ninety_seconds_daily(land: Land) -> None:
 
 
 def cut_as_plan_changes(land: Land) -> None:
-    """All agents begin anew with another plan, within two minutes; in the first all is cut off.
+    """Cut all while agents restart with another plan within two minutes.
 
     Half of the country's agents have said goodbye by then, and never come.
     """
@@ -47,7 +47,7 @@ def cut_as_plan_changes(land: Land) -> None:
 
 
 def enrol_before_cut(land: Land) -> None:
-    """Two hundred join in an hour, by a campaign; then all is cut off for four hours."""
+    """Cut all for four hours after a campaign in which 200 joined within an hour."""
     land.settle()
     for asn, access in ((10, "fixed"), (11, "fixed"), (20, "mobile"), (21, "mobile")):
         for person in land.add("KZ", 50, asn, access, nat=5 if access == "mobile" else 0):
@@ -57,9 +57,9 @@ def enrol_before_cut(land: Land) -> None:
 
 
 def lose_anchors_in_block(land: Land) -> None:
-    """Our address is blocked while all of our anchors are dead, everywhere, for hours.
+    """Block our address while all of our anchors are down worldwide for hours.
 
-    Agents return by another entrance within minutes, and say that no anchor answered.
+    Agents return by another entrance within minutes, and report that no anchor answered.
     """
     land.settle()
     for person in land.select():
@@ -69,7 +69,7 @@ def lose_anchors_in_block(land: Land) -> None:
 
 
 def lose_anchors_in_cut(land: Land) -> None:
-    """All is cut off while all of our anchors are dead; nobody returns until it ends."""
+    """Cut all while all of our anchors are down; no agent returns until the end."""
     land.settle()
     land.cut(people_of(land), AT, AT + 3 * HOUR, 20)
     for country in ("TR", "BR", "ID", "PL"):
@@ -80,7 +80,7 @@ def lose_anchors_in_cut(land: Land) -> None:
 
 
 def merge_networks(land: Land) -> None:
-    """An operator's lines become another's within three minutes of a night; next day it is cut."""
+    """Move an operator's lines to another in three minutes; the next day cut both."""
     land.settle(lines=(14, 10, 8))
     for person in land.select(asn=11):
         at = NIGHT + land.rng.uniform(0, 180)
@@ -91,7 +91,7 @@ def merge_networks(land: Land) -> None:
 
 
 def step_clock(land: Land) -> None:
-    """Our clock jumps ten minutes ahead: all sessions look dead, and are back within seconds."""
+    """Our clock jumps 10 min ahead: all sessions look dead, and return in seconds."""
     land.settle()
     for person in land.people:
         person.downs = [d for d in person.downs if d.until < AT - 60 or d.since > AT + 700]
@@ -99,7 +99,7 @@ def step_clock(land: Land) -> None:
 
 
 def flap_in_storm(land: Land) -> None:
-    """A storm: lines and masts of one region are gone for minutes, again and again, for 6 h."""
+    """A storm breaks lines and masts of one region for minutes at a time, for 6 h."""
     land.settle(lines=(16, 12), phones=(9, 8))
     for person in [p for p in land.select(region="B") if p.access != "hosting"]:
         at = AT + land.rng.expovariate(1 / 900)
@@ -119,7 +119,7 @@ def cut_all_but_capital(land: Land) -> None:
 
 
 def cut_anew_in_return(land: Land) -> None:
-    """A cut is lifted one by one over two hours; when half are back all is cut off again."""
+    """A cut is lifted over two hours; when half are back, all is cut again."""
     land.settle()
     for person in people_of(land):
         back = AT + 3 * HOUR + land.rng.uniform(0, 2 * HOUR)
@@ -133,7 +133,7 @@ def cut_anew_in_return(land: Land) -> None:
 
 
 def commute_over_border(land: Land) -> None:
-    """A third of the phones work in the neighboring country: there at 8, back at 18 o'clock."""
+    """A third of the phones work abroad, over the border from 8 to 18 o'clock."""
     land.settle(phones=(12, 10))
     for person in land.select(access="mobile")[::3]:
         home = (person.country, person.asn, person.prefix)
@@ -147,7 +147,7 @@ def commute_over_border(land: Land) -> None:
 
 
 def fade_one_operator(land: Land) -> None:
-    """One operator of four, 16 of 40 lines, drains over an hour and a half; the rest lives."""
+    """One operator of four, 16 of 40 lines, fades in 90 minutes; the rest stays up."""
     land.settle(lines=(16, 12), phones=(6, 6))
     _fade(land, land.select(asn=10), 90 * MINUTE, AT + 5 * HOUR)
 
@@ -167,7 +167,7 @@ def fade_in_sleep(land: Land) -> None:
 
 
 def pause_by_turns(land: Land) -> None:
-    """One operator's phones are off for 60 s each ten minutes for 3 h (tests of a box)."""
+    """One operator's phones are off for 60 s every ten minutes for 3 h (a test)."""
     land.settle(phones=(14, 8))
     for turn in range(18):
         at = AT + turn * 600
@@ -182,7 +182,7 @@ def cut_lines_alone(land: Land) -> None:
 
 
 def end_satellite_plan(land: Land) -> None:
-    """A satellite network ends its service in one country: all of its 14 lines, in a minute."""
+    """A satellite network ends its service in one country: 14 lines in a minute."""
     land.settle()
     land.add("KZ", 14, 14_593, "fixed", nat=2)
     land.add("TR", 9, 14_593, "fixed", nat=2)

@@ -1,4 +1,4 @@
-"""Blocks of our address, cuts of odd fleets, and silences of a share of all networks.
+"""Blocks of our address, cuts of odd fleets, and partial silences of all networks.
 
 Written from physics, apart from the detectors; what no report gives is assumed.
 """
@@ -19,7 +19,7 @@ PHONES = (MOBILE, Scope("KZ", asn=20), Scope("KZ", asn=21))
 
 
 def block_at_one_operator(land: Land) -> None:
-    """Our address is blocked at the largest operator alone; its agents find another entrance."""
+    """Our address is blocked at the largest operator; its agents switch entrances."""
     land.settle()
     for person in [*land.select(asn=10), *land.select(asn=20)]:
         at = AT + land.rng.uniform(0, 20)
@@ -28,9 +28,9 @@ def block_at_one_operator(land: Land) -> None:
 
 
 def block_without_another_way(land: Land) -> None:
-    """Our address is blocked for three hours; nobody has another entrance.
+    """Our address is blocked for three hours, without another entrance.
 
-    When they are back all say that anchors answered all the time.
+    On their return all agents report that anchors answered all the time.
     """
     land.settle()
     for person in people_of(land):
@@ -47,7 +47,7 @@ def cut_young_fleet(land: Land) -> None:
 
 
 def cut_on_weekend(land: Land) -> None:
-    """Half of all lines stand in offices, dark each weekend; on the third Saturday all is cut."""
+    """Half of the lines are dark on weekends; on the third Saturday all is cut."""
     land.settle(lines=(16, 14))
     offices = land.select(access="fixed")[::2]
     for week in range(3):
@@ -59,7 +59,7 @@ def cut_on_weekend(land: Land) -> None:
 
 
 def give_back_a_third(land: Land) -> None:
-    """All is cut off; six minutes later a third of all lines are back, as listed ones; 5 h."""
+    """All is cut; six minutes later a third is back, as allow-listed; it lasts 5 h."""
     land.settle()
     for person in people_of(land):
         is_listed = land.rng.random() < 0.3
@@ -68,9 +68,9 @@ def give_back_a_third(land: Land) -> None:
 
 
 def switch_off_prepaid(land: Land) -> None:
-    """Half of all phones, whose cards are in nobody's name, are switched off in a minute, for good.
+    """Half of all phones, with unregistered cards, are switched off in a minute.
 
-    In all networks alike (Pakistan 2014, Tanzania 2020, in hours there).
+    For good, in all networks alike (Pakistan 2014, Tanzania 2020, in hours there).
     """
     land.settle(phones=(14, 12))
     for person in land.select(access="mobile"):
@@ -94,7 +94,7 @@ def cut_five_minutes_at_any_hour(land: Land) -> None:
 
 
 def sell_operator(land: Land) -> None:
-    """Two operators swap half of their lines by night, one by one in an hour; nobody is lost."""
+    """Two operators swap half of their lines in an hour of the night; none is lost."""
     land.settle(lines=(14, 12, 8))
     for asn, other in ((10, 11), (11, 10)):
         for person in land.select(asn=asn)[::2]:
@@ -104,7 +104,7 @@ def sell_operator(land: Land) -> None:
 
 
 def lose_time(land: Land) -> None:
-    """A cut, after which all tell of it by clocks that are hours off; it is over by then."""
+    """After a cut all report it, but by clocks that are hours off."""
     land.settle()
     land.cut(people_of(land), AT, AT + HOUR, 20)
     for person in people_of(land):
@@ -116,7 +116,7 @@ def lose_time(land: Land) -> None:
 
 
 def drain_by_expiry(land: Land) -> None:
-    """Cards of a campaign expire over six days, each by night: half of all phones, for good."""
+    """Half of all phones end for good in six nights, as cards of a campaign expire."""
     land.settle(phones=(14, 12))
     for person in land.select(access="mobile"):
         if land.rng.random() < 0.5:

@@ -1,4 +1,4 @@
-"""Names that are not answered, and blocks beside other failures, written apart from the detectors.
+"""Unanswered names, and blocks beside other failures; apart from the detectors.
 
 Each vantage tests each service once in eight minutes; what no report gives is assumed.
 """
@@ -26,7 +26,7 @@ from support.strange_truths import COUNTRY, StrangeScene, Truth, may
 
 
 def swallow_foreign_names(land: Land) -> None:
-    """All resolvers swallow questions for five foreign names for six hours; names at home work."""
+    """Resolvers drop queries for five foreign names for 6 h; domestic names work."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -47,7 +47,7 @@ def swallow_one_name(land: Land) -> None:
 
 
 def block_while_resolver_fails(land: Land) -> None:
-    """A messenger is blocked; 20 min later the resolver of three fifths fails for 40 min."""
+    """A messenger is blocked; then three fifths lose their resolver for 40 minutes."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -60,7 +60,7 @@ def block_while_resolver_fails(land: Land) -> None:
 
 
 def block_by_access(land: Land) -> None:
-    """Lines drop a messenger's packets; phones have it at a trickle, from the same minute on."""
+    """Lines drop a messenger's packets; phones get it throttled in the same minute."""
     land.settle(phones=(12, 10))
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -72,7 +72,7 @@ def block_by_access(land: Land) -> None:
 
 
 def block_beside_cdn(land: Land) -> None:
-    """Three messengers are blocked in the minute in which a CDN takes two sites down everywhere."""
+    """Three messengers are blocked in the minute in which a CDN takes two sites down."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -85,7 +85,7 @@ def block_beside_cdn(land: Land) -> None:
 
 
 def follow_the_sun(land: Land) -> None:
-    """A firm installs a broken version in one country after another, half an hour apart."""
+    """A firm installs a broken version in country after country, 30 minutes apart."""
     land.settle()
     turns = {"KZ": 0, "TR": 1, "PL": 2, "ID": 3, "BR": 4}
 

@@ -11,14 +11,14 @@ from support.strange_truths import COUNTRY, StrangeScene, Truth, may
 
 
 def cut_five_minutes_daily(land: Land) -> None:
-    """All is cut off for five minutes at noon of each of eight days, and all say so afterwards."""
+    """All is cut for five minutes at noon of eight days, and agents report it."""
     land.settle()
     for at in NOONS:
         land.cut(people_of(land), at, at + 300, 5)
 
 
 def pause_daily(land: Land) -> None:
-    """Seven of ten are off for some minutes each noon, and say nothing of it afterwards."""
+    """Seven of ten are off for minutes each noon, and report nothing about it."""
     land.settle(phones=(14, 12))
     for at in NOONS:
         for person in people_of(land):
@@ -29,9 +29,9 @@ def pause_daily(land: Land) -> None:
 
 
 def hand_over(land: Land) -> None:
-    """One of our two collectors dies, and the other takes its agents; in this minute a cut begins.
+    """One of two collectors dies and the other takes over, while a cut begins.
 
-    Half of all agents everywhere are by the dead one; nothing declares it.
+    Half of all agents everywhere were connected to the dead one; nothing declares it.
     """
     land.settle()
     names = {p.name for p in people_of(land)}
@@ -47,7 +47,7 @@ def hand_over(land: Land) -> None:
 
 
 def cut_while_we_are_gone(land: Land) -> None:
-    """Our collector is gone for eight minutes, which nothing declares; in these a cut begins."""
+    """Our collector is gone for 8 undeclared minutes, in which a cut begins."""
     land.settle()
     names = {p.name for p in people_of(land)}
     for person in land.people:
@@ -60,7 +60,7 @@ def cut_while_we_are_gone(land: Land) -> None:
 
 
 def return_by_turns(land: Land) -> None:
-    """Our collector is gone for eight minutes; two countries' agents are back much later."""
+    """Our collector is gone for 8 minutes; two countries return much later."""
     land.settle()
     for person in land.people:
         late = 900 if person.country in ("KZ", "TR") else 0
@@ -70,7 +70,7 @@ def return_by_turns(land: Land) -> None:
 
 
 def return_one_by_one(land: Land, lines: tuple[int, ...] = (14, 10)) -> None:
-    """The same, and one country's agents are back one after another, in 15 min in the mean."""
+    """Our collector is gone for 8 minutes; one country returns in 15 min on average."""
     land.settle(lines=lines)
     for person in land.people:
         mean_s = 900 if person.country == "KZ" else 40

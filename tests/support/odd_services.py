@@ -33,7 +33,7 @@ SLOWED = (IncidentKind.THROTTLING, IncidentKind.PARTIAL)
 
 
 def trickle_in_evenings(land: Land) -> None:
-    """Videos come at a trickle for all on two evenings, five hours long, and by day they do not."""
+    """Videos are throttled on two evenings for five hours, and work by day."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -60,7 +60,7 @@ def block_city_by_city(land: Land) -> None:
 
 
 def lose_cdn(land: Land) -> None:
-    """A network that carries three services fails everywhere for 45 min (Fastly, June 2021)."""
+    """A CDN of three services fails everywhere for 45 min (Fastly, June 2021)."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -71,7 +71,7 @@ def lose_cdn(land: Land) -> None:
 
 
 def board_trains(land: Land) -> None:
-    """Fourteen phones travel by a railway's Wi-Fi; for each one's first 20 min a portal answers."""
+    """Fourteen phones use a train's Wi-Fi, with a portal for the first 20 min each."""
     land.settle(phones=(12, 10))
     starts = {}
     for person in land.select(access="mobile")[:14]:
@@ -90,7 +90,7 @@ def board_trains(land: Land) -> None:
 
 
 def obey_one_order_by_two_ways(land: Land) -> None:
-    """One order; the largest operator shows a page, the others drop packets."""
+    """One order: the largest operator shows a block page, the others drop packets."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -102,7 +102,7 @@ def obey_one_order_by_two_ways(land: Land) -> None:
 
 
 def obey_court_by_turns(land: Land) -> None:
-    """A court's order is obeyed by four operators twelve hours apart (Brazil, 2024, by hours)."""
+    """Four operators obey a court order, twelve hours apart (Brazil, 2024, in days)."""
     land.settle(lines=(12, 10), phones=(9, 8))
     for person in people_of(land):
         person.prefix = person.name
@@ -116,7 +116,7 @@ def obey_court_by_turns(land: Land) -> None:
 
 
 def spare_one_network(land: Land) -> None:
-    """A messenger is blocked for all; after 2 h the state's own network gets it back, alone."""
+    """A messenger is blocked; after 2 h the state's own network gets it back."""
     land.settle()
     land.add("KZ", 7, 50, "fixed", regions="A")
 
@@ -144,7 +144,7 @@ def close_ports(land: Land) -> None:
 
 
 def keep_own_cache(land: Land) -> None:
-    """An operator's cache of a video site shows another issuer's certificate, since ever."""
+    """An operator's cache of a video site has always had another issuer's certificate."""
     land.settle()
 
     def judge(person: Person, service: str, _at: float) -> Said:
@@ -154,9 +154,9 @@ def keep_own_cache(land: Land) -> None:
 
 
 def leave_market(land: Land) -> None:
-    """A firm leaves a country: its own servers answer 451 to all lines there, from one minute on.
+    """A firm leaves a country: its own servers answer 451 to all lines there.
 
-    As many firms did in Russia in 2022. That all networks refuse it is true; nobody blocks it.
+    As many firms did in Russia in 2022. All networks are refused, but no network blocks it.
     """
     land.settle()
 
@@ -167,7 +167,7 @@ def leave_market(land: Land) -> None:
 
 
 def shape_one_operator(land: Land) -> None:
-    """One operator's foreign transit is full: all that is abroad is slow there for four hours."""
+    """One operator's foreign transit is full: foreign services are slow there for 4 h."""
     land.settle(lines=(16, 10))
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -178,7 +178,7 @@ def shape_one_operator(land: Land) -> None:
 
 
 def intercept_at_school(land: Land) -> None:
-    """A school with twelve lines shows its own certificate for all services, from one day on."""
+    """A school with twelve lines intercepts TLS of all services from one day on."""
     land.settle()
     land.add("KZ", 12, 50, "fixed", nat=2, regions="B")
 

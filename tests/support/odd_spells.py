@@ -1,4 +1,4 @@
-"""Tests that fail in spells where few vantages are, beside a block that as few see.
+"""Tests that fail in spells where vantages are few, beside a block that few see.
 
 Written from physics, apart from the detectors. A line that is bad for a service is so for half an
 hour: what fails once fails again.

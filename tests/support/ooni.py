@@ -1,4 +1,4 @@
-"""Builds measurements in OONI's format from a few words, as its probe 0.5 or 0.4 writes them.
+"""Build measurements in OONI's format (probe 0.5 or 0.4) from a few words.
 
 A hop is a list of steps, `operation argument: outcome`:
 `system`, `udp`, `doh` (addresses or a failure), `connect END`, `tls END`, `get END` (a failure, a
@@ -36,7 +36,7 @@ def import_document(document: Json) -> ImportedMeasurement:
 
 
 def judge_document(document: Json) -> ImportRow:
-    """What `import ooni` says of a measurement, as its row of JSON."""
+    """Return the row that `import ooni` makes of a measurement."""
     seen = import_document(document)
     return format_row(seen, judge(seen.record, seen.control))
 
@@ -64,7 +64,7 @@ def frame(test_name: str, keys: object, **more: object) -> Json:
 
 
 def web(row: Mapping[str, Any], version: str = "0.5") -> Json:
-    """One row of the catalogue as a measurement. 0.4 knows the system's resolver alone."""
+    """Build one row of the catalogue; version 0.4 has the system's resolver alone."""
     hops = [row["here"], *(row[k] for k in sorted(row, key=_number) if k.startswith("redirect-"))]
     keys = no_rows()
     url = row["url"]
@@ -262,7 +262,7 @@ def no_rows() -> Json:
 
 
 def fetch(keys: Json, url: str, outcome: object, address: str = "149.154.167.99") -> None:
-    """One HTTPS fetch by name: `ok`, or the failure of a step, as `tls connection_reset`."""
+    """Add one HTTPS fetch; `outcome` is `ok` or a failure like `tls connection_reset`."""
     host = url.split("/")[2]
     step, _, word = str(outcome).partition(" ")
     end = f"{address}:443"

@@ -1,4 +1,4 @@
-"""The first steps of an operator at the console, for whoever tests what comes after them."""
+"""An operator's first steps at the console, for tests of what follows them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from support.programs import agent, ask, started
 async def log_in(
     seen: Reader, password: str, name: str = "operator", *, right: bool = True
 ) -> None:
-    """By the form; with `right=False` it must be turned away."""
+    """Log in by the form; with `right=False` the login must be rejected."""
     page = seen.page
     await seen.goto("/console")
     await page.fill("input[name=name]", name)
@@ -24,7 +24,7 @@ async def log_in(
 
 
 async def publish(seen: Reader, act: str) -> None:
-    """Choose an act on an incident's page, read what it publishes, and publish it."""
+    """Choose an act on an incident's page, preview it, and publish it."""
     for button in (f"button[value={act}]", "button[name=publish]"):
         async with seen.page.expect_navigation():
             await seen.page.click(button)

@@ -1,4 +1,4 @@
-"""Somebody who reads a collector's pages all the time, and how long each answer took."""
+"""Read a collector's pages all the time, and record how long each answer takes."""
 
 import asyncio
 import itertools

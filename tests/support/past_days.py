@@ -1,4 +1,4 @@
-"""Four days of January 2022 in Kazakhstan: our history, and what others measured, as files."""
+"""Four days of January 2022 in Kazakhstan, our history and OONI's, as files."""
 
 from contextlib import closing
 from pathlib import Path
@@ -26,19 +26,23 @@ _TARGETS = (("telegram", ""), ("signal", ""), ("web_connectivity", "https://www.
 def count(
     asn: int, service: str, state: tuple[str, str, str] = _WORKS, **changes: Any
 ) -> HourCount:
-    """One hour of a service in a network, which ten vantages measured every five minutes."""
+    """Return an hour of a service in a network; ten vantages test each five minutes."""
     access, region = next((a, r) for n, a, r in _NETWORKS if n == asn)
     made = HourCount("KZ", region, asn, access, service, *state, 120, 10, 0)
     return made._replace(**changes)
 
 
 def silence(asn: int) -> HourCount:
-    """One hour in which nobody of a network measured, and seven were silent."""
+    """Return an hour in which no vantage of a network measured, and seven were silent."""
     return count(asn, "", ("unknown", "", ""), votes=0, vantages=0, silent=7)
 
 
 def build_hour(day: int, hour: int) -> list[HourCount]:
-    """AS9198 blocks Telegram from the 3rd on; all block Signal for a morning; one goes dark."""
+    """Return one hour of counts of all networks.
+
+    AS9198 blocks Telegram from the 3rd on, all block Signal for a morning, and AS206026 is dark
+    from noon of the 4th.
+    """
     counts = []
     for asn, _, _ in _NETWORKS:
         if (day, asn) == (3, 206026) and hour > 12:
@@ -63,7 +67,7 @@ def write_history(file: Path) -> None:
 
 
 def list_results() -> list[ImportedResult]:
-    """Three measurements a day of each target in three networks; two of them block on 3 days."""
+    """List three measurements a day of each target in three networks, some blocked."""
     return [
         ImportedResult(
             source="ooni", key=f"{day} {asn} {test} {target} {n}", country="KZ", asn=asn, test=test,
@@ -81,7 +85,7 @@ def list_results() -> list[ImportedResult]:
 
 
 def past(folder: Path) -> dict[str, Any]:
-    """What a feed answers of the four days and of an import, from files in a folder."""
+    """Return the feed's answers about the four days and an import, written to a folder."""
     write_history(folder / "history.db")
     with closing(ImportedResults(folder / "imported.db")) as imported:
         imported.add(list_results(), JAN_1 + 40 * DAY_US, 12)
@@ -89,7 +93,7 @@ def past(folder: Path) -> dict[str, Any]:
 
 
 def read_past(folder: Path) -> dict[str, Any]:
-    """What a feed answers from the files of a folder."""
+    """Return the feed's answers from the files of a folder."""
     history = HistoryReader(folder / "history.db")
     others = ImportedReader(folder / "imported.db")
 

@@ -1,4 +1,4 @@
-"""Ports nobody listens on, for servers that must be told theirs, and for refusals."""
+"""Ports without a listener: for servers that need a port number, and for refusals."""
 
 import socket
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ HOST = "127.0.0.1"
 
 @contextmanager
 def refusing_port() -> Iterator[int]:
-    """A port that refuses whoever connects, and that nobody else is given meanwhile."""
+    """Reserve a port that refuses every connection."""
     with socket.socket() as bound:
         bound.bind((HOST, 0))
         yield int(bound.getsockname()[1])
 
 
 def free_port() -> int:
-    """A port free for TCP and UDP on 127.0.0.1 a moment ago; starters retry when it was taken."""
+    """Return a free TCP and UDP port of 127.0.0.1; starters retry if it was taken."""
     for _ in range(50):
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
             tcp.bind((HOST, 0))

@@ -1,4 +1,4 @@
-"""The collector's entrance for single envelopes, with a scripted collector's answers."""
+"""The collector's entrance for single envelopes, with scripted answers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -45,9 +45,11 @@ class _Responder:
 async def front(
     port: int, spoil: Callable[[bytes, bytes], bytes | None], heard: list[bytes] | None = None
 ) -> AsyncIterator[int]:
-    """A port that leads to `port`, as a censor's box would: for each piece from the client
-    `spoil(all so far, piece)` says what goes on; None breaks the connection. `heard` gets each
-    connection's first bytes."""
+    """Forward a port to `port`, as a censor's box would.
+
+    For each piece from the client `spoil(all so far, piece)` returns what to pass on; None breaks
+    the connection. `heard` gets each connection's first bytes.
+    """
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(HOST, port)

@@ -1,4 +1,4 @@
-"""Vantages in virtual time: churn, cuts and returns as presence signals, tests as votes."""
+"""Vantages in virtual time: presence signals of churn and cuts, tests as votes."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ Signals = list[VantageArrival | Goodbye | VantageLoss | Fault | OfflineReport]
 
 @dataclass(frozen=True)
 class Cut:
-    """Seconds since T0; `where` says who is cut, `jitter` spreads the onset."""
+    """A cut in seconds since T0; `where` selects vantages, `jitter_s` spreads the onset."""
 
     since_s: float
     until_s: float
@@ -74,8 +74,10 @@ def world(countries: int = 4, each: int = 1) -> list[VantageRef]:
 
 
 def two_networks(rng: Random) -> tuple[list[VantageRef], list[VantageRef]]:
-    """(honest, colluding): 54 in two networks, each in its own prefix; a third of every cell
-    colludes."""
+    """Return (honest, colluding): 54 in two networks, a third of every cell colludes.
+
+    Each network has its own prefix.
+    """
     honest, colluding = [], []
     for asn in (1, 2):
         for region in ("ALA", "AST", "VOS"):
@@ -94,7 +96,7 @@ def live(
     churn: float = 4.0,
     cuts: Sequence[Cut] = (),
 ) -> Signals:
-    """All that presence would write down from T0 on; `churn` in silences per vantage-day."""
+    """Return all presence signals from T0 on; `churn` is silences per vantage and day."""
     end_s = hours * 3_600
     simulated = [SimulatedVantage(vantage) for vantage in vantages]
     for each in simulated:
@@ -134,7 +136,7 @@ def service_votes(
     noise: float = 0.02,
     noise_cause: tuple[VoteValue, str, str] | None = None,
 ) -> list[ServiceVote]:
-    """Test telegram once a minute; a share of `noise` of the working tests fails by itself."""
+    """Test telegram once a minute; a share `noise` of the working tests fails by chance."""
     votes = []
     for vantage in vantages:
         now_s = rng.uniform(0, 60)

@@ -1,4 +1,4 @@
-"""`heliograph-agent probe` as a user runs it: a process, its JSON lines, its exit code."""
+"""Run `heliograph-agent probe` as a user does: process, JSON lines, exit code."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ class Ran:
 
     @property
     def observations(self) -> list[dict[str, Any]]:
-        """The steps; the line before them says what was tested and what it means."""
+        """Return the steps; the line before them has the target and the result."""
         return [json.loads(line) for line in self.out.splitlines()[1:]]
 
     @property
@@ -30,7 +30,7 @@ class Ran:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """Where the probe's own files are, what it is told of the world, and in which namespace."""
+    """The probe's state folder, its options, and the namespace it runs in."""
 
     state: Path
     options: Mapping[str, str] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Command:
 
 
 def story(observations: Sequence[Mapping[str, Any]]) -> str:
-    """What happened in words: steps in order, a failed one as step!failure, repetitions once.
+    """Return the steps in order as words: a failed one as step!failure, no repetitions.
 
     Lookups of IPv6 addresses are left out: loopback names have none.
     """

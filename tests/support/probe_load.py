@@ -1,4 +1,4 @@
-"""Our own probes by the thousand, in a process of their own, as the agent makes them.
+"""Thousands of our own probes in a separate process, made as the agent makes them.
 
 PYTHONPATH=tests python -m support.probe_load CA_FILE reads one job a line from stdin, as JSON:
 {"experiment": "tcp", "target": "127.0.0.1:80", "options": {}, "probes": 2000}, and answers each

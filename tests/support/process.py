@@ -1,4 +1,4 @@
-"""A server program in the foreground: started, waited for, stopped, its log shown when it fails."""
+"""Run a server program in the foreground: start, wait, stop, print its log."""
 
 import socket
 import subprocess
@@ -23,7 +23,7 @@ def listening(port: int) -> bool:
 def server_process(
     command: Callable[[Sequence[int]], Sequence[str]], ports: int, log: Path
 ) -> Iterator[tuple[int, ...]]:
-    """Run `command(ports)` until the block ends; yields the ports once all of them accept.
+    """Run `command(ports)` until the block ends; yield the ports once all accept.
 
     A port may be taken between its choice and its use: then the start is tried again.
     """
@@ -53,7 +53,7 @@ def _start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
 
 
 def _wait(process: subprocess.Popen[bytes], ports: Sequence[int]) -> bool:
-    """Whether every port accepts; False when the program ended before."""
+    """Return whether every port accepts; False if the program ended before."""
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:

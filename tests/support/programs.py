@@ -1,4 +1,4 @@
-"""The two programs as a user starts them: real processes, stopped politely or with kill -9."""
+"""Run the two programs as a user does: real processes, ended or killed."""
 
 import base64
 import contextlib
@@ -83,8 +83,8 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 def eventually(answer: Callable[[], _T | None], what: str, deadline_s: float = 240) -> _T:
     """Poll another process until `answer` is truthy, for a quarter of the time.
 
-    Many an answer is a command of its own, and takes the processor from what is waited for. No
-    pause is longer than 2 s, so that a slow answer delays nothing more.
+    Many answers need a command, which takes the processor from the polled process. No pause is
+    longer than 2 s, so that a slow answer delays nothing more.
     """
     end = time.monotonic() + deadline_s
     while (began := time.monotonic()) < end:

@@ -1,10 +1,10 @@
-"""A user's proxy: SOCKS5 (RFC 1928, 1929) or HTTP CONNECT, on loopback or as a program.
+"""A user's proxy: SOCKS5 (RFC 1928, 1929) or HTTP CONNECT, on loopback.
 
     async with proxying("socks5") as proxy:
         url = proxy.url
 
-`proxy.asked` is where callers wanted to go, names as they said them; `places` maps such a place to
-where it is led. python -m support.proxy_server SCHEME HOST PORT
+`proxy.asked` lists the destinations that callers named; `places` maps such a destination to another
+one. As a program: python -m support.proxy_server SCHEME HOST PORT
 """
 
 import asyncio

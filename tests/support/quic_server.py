@@ -1,4 +1,4 @@
-"""An HTTP/3 server on loopback by aioquic, and small UDP scripts that break QUIC in one way each.
+"""An HTTP/3 server on loopback by aioquic, and UDP scripts that break QUIC.
 
     with quic_server(ca.leaf("www.example.test"), page(b"<title>Hi</title>")) as port: ...
 
@@ -71,7 +71,7 @@ def no_http(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
 
 
 def claim_windows(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
-    """One byte at the end of each window, which the client's aioquic doubles for it; to 256 MB."""
+    """Send one byte at the end of each window, which the client doubles, to 256 MB."""
     del h3
     sent = connection._streams[stream]
     receive = connection.receive_datagram
@@ -102,7 +102,7 @@ def endless_head(h3: H3Connection, connection: QuicConnection, stream: int) -> N
 
 
 def small_bomb(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
-    """QPACK: one field of 4 KB in the dynamic table, and one byte for each of 50,000 copies."""
+    """Send a 4 KB field in QPACK's dynamic table and 50,000 references of one byte."""
     value = b"\x7f" + bytes((4_000 - 127 & 127 | 128, 4_000 - 127 >> 7)) + b"x" * 4_000
     table = b"\x3f\xe1\x1f" + b"\x41a" + value  # RFC 9204 sections 4.3.1 and 4.3.3
     connection.send_stream_data(present(h3._local_encoder_stream_id), table)
@@ -146,7 +146,7 @@ async def quic_server(
 
 
 def conversation(behaviour: Behaviour) -> Callable[..., QuicConnectionProtocol]:
-    """What aioquic's `serve` takes."""
+    """Return the protocol factory that aioquic's `serve` takes."""
 
     def protocol(connection: QuicConnection, **options: Any) -> QuicConnectionProtocol:
         return _Conversation(connection, behaviour, **options)
@@ -171,7 +171,7 @@ class _Conversation(QuicConnectionProtocol):
 
 
 def version_negotiation(*versions: int) -> Callable[[bytes], list[bytes]]:
-    """A UDP script: whatever the client offers, these versions are spoken (RFC 9000, 17.2.1)."""
+    """Return a UDP script that negotiates these versions (RFC 9000, 17.2.1)."""
 
     def script(data: bytes) -> list[bytes]:
         destination, source = _connection_ids(data)
@@ -182,8 +182,11 @@ def version_negotiation(*versions: int) -> Callable[[bytes], list[bytes]]:
 
 
 def initial(frames: bytes) -> Callable[[bytes], list[bytes]]:
-    """A UDP script: an Initial packet with these frames, as anybody who saw the client's may make
-    one, for its keys follow from what is in clear (RFC 9001, 5.2)."""
+    """Return a UDP script that answers with an Initial packet with these frames.
+
+    Anyone who saw the client's packet can make one, since its keys follow from what is sent in the
+    clear (RFC 9001, 5.2).
+    """
 
     def script(data: bytes) -> list[bytes]:
         destination, source = _connection_ids(data)

@@ -1,8 +1,8 @@
-"""Which tests are pure: they start no program, no namespace, no browser and no store's engine.
+"""Select pure tests: without programs, namespaces, browsers or a store engine.
 
 `pytest --quick` runs them alone. A file is pure when neither it nor what it imports of the tests
-names any of the means; a test that finds another way in fails there, and says so. Of the pure
-tests those marked `long` are left to CI, and played with `--long`.
+names any of the means; a test that starts one by another way fails. Pure tests marked `long` are
+left to CI, and run with `--long`.
 """
 
 import ast
@@ -33,7 +33,7 @@ def is_pure(file: Path) -> bool:
 
 
 def refuse_the_rest() -> None:
-    """From now on in this process; there is no way back."""
+    """Fail every test of this process that starts what is not pure, until it ends."""
 
     def watch(event: str, arguments: tuple[object, ...]) -> None:
         if event in STARTS or (event == "import" and arguments[0] == "chdb"):

@@ -1,4 +1,4 @@
-"""A folder that no disk has to turn for: what a test fills over and over, and does not unplug."""
+"""A folder in memory, for tests that write much and need no durability."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""One experiment over the real net, on loopback, and what the judge makes of two of them.
+"""Run one experiment over the real net on loopback, and judge it by a control.
 
 here = await really("sni", "minded.test", net, {"neutral": f"neutral.test:{port}"})
 assert verdict(here, control).rule == "sni.reset"
@@ -26,7 +26,7 @@ async def really(
     opened: tuple[SystemNet, StepTrace],
     options: Mapping[str, str] | None = None,
 ) -> Measurement:
-    """What an online agent would have sent."""
+    """Run an experiment; return the measurement that an online agent would send."""
     experiment = find_experiment(name)
     net, trace = opened
     aim = Target(value=target) if isinstance(target, str) else target
@@ -40,7 +40,7 @@ async def really(
 
 
 def verdict(here: Measurement, control: Measurement) -> Verdict:
-    """Of the whole, with a control that measured a minute ago."""
+    """Return the overall verdict, with a control that measured a minute ago."""
     view = ControlView(measurement=control, age_us=60_000_000, link=Link.ONLINE)
     return judge(taken(here), view)[-1]
 

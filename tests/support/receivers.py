@@ -1,4 +1,4 @@
-"""Receivers of alerts on loopback that take, fail, hang, redirect or answer too much."""
+"""Receivers of alerts on loopback that accept, fail, hang, redirect or flood."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ from support.web_app import serve_app
 
 @dataclass
 class Receiving:
-    """What came to it; `status` may be changed between two tries."""
+    """The requests of a receiver; `status` may be changed between two tries."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -52,7 +52,7 @@ async def receiving(**ways: Any) -> AsyncIterator[Receiving]:
 
 
 class Rebinding(AbstractResolver):
-    """Tells whatever addresses it likes, one after the other, the last for ever."""
+    """Resolve to the given addresses, one after another, the last one repeatedly."""
 
     def __init__(self, *addresses: str) -> None:
         self.asked = 0

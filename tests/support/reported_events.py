@@ -1,8 +1,7 @@
-"""Events of the kinds that public reports tell of, as a replay reads them, and what to say of them.
+"""Events from public reports as a replay reads them, with the required incidents.
 
-Written from the reports and from the manual of the format. What no report gives is assumed. A scene
-says which cells are cut off and when, and in which cells an outage is right to be told although
-nothing asks for it.
+Written from the reports and the manual of the format; what no report gives is assumed. A scene
+lists the cells that are cut off, and those in which an outage is correct but not required.
 """
 
 import math
@@ -22,7 +21,7 @@ MINUTE = 60.0
 
 @dataclass(frozen=True)
 class Outage:
-    """A cell that is cut off at a time, to be confirmed within so many seconds; how long it is."""
+    """A cell that is cut off, to be confirmed within so many seconds."""
 
     scope: Scope
     at: float = AT
@@ -32,7 +31,7 @@ class Outage:
 
 @dataclass(frozen=True)
 class Scene:
-    """What happens for how many hours, what must be told, and what may be."""
+    """The events of so many hours, the required outages and the permitted ones."""
 
     build: Callable[[Land], None]
     hours: float = 5.0
@@ -55,7 +54,7 @@ def fall(land: Land, people: Sequence[Person], since: float, spread: float, last
 def break_sessions(
     land: Land, people: Sequence[Person], hours: float, *, first: float, gone: float, here: float
 ) -> None:
-    """Let sessions break and come back for hours, each after exponential times of these means."""
+    """Break and resume sessions for hours, after exponential times of these means."""
     for person in people:
         at = AT + land.rng.expovariate(1 / first)
         while at < AT + hours * HOUR:
@@ -67,7 +66,7 @@ def break_sessions(
 def use_messenger(
     land: Land, people: Sequence[Person], span: tuple[float, float], bad: tuple[float, float]
 ) -> None:
-    """Let people test a messenger every 150 s or so; it is blocked meanwhile (TLS, timeout)."""
+    """Test a messenger every 150 s or so; it is blocked during `bad` (TLS, timeout)."""
     for person in people:
         at = span[0] + land.rng.uniform(0, 150)
         while at < span[1]:
@@ -93,7 +92,7 @@ def end_summer_time(land: Land) -> None:
 
 
 def update_by_stages(land: Land) -> None:
-    """A hundredth, a tenth, half and all restart, an hour apart (staged rollouts of app stores)."""
+    """All agents restart in stages of 1%, 10%, 50%, 100%, an hour apart (app stores)."""
     land.settle()
     left = list(land.people)
     land.rng.shuffle(left)
@@ -112,13 +111,13 @@ def maintain_operator(land: Land) -> None:
 
 
 def push_firmware(land: Land) -> None:
-    """At night all routers of an operator's lines begin again: minutes each, over half an hour."""
+    """At night all routers of an operator restart, for minutes, within half an hour."""
     land.settle()
     fall(land, land.select(asn=10), NIGHT, 1_800, 240)
 
 
 def sever_and_reroute(land: Land) -> None:
-    """A cable takes an operator whole; after 20 min two thirds come another way ([11] of lab)."""
+    """A cable cuts off an operator; two thirds return by reroute in 20 min ([11] of lab)."""
     land.settle()
     for person in land.select(asn=10):
         lasts = 1_200 if land.rng.random() < 0.67 else 3 * HOUR
@@ -127,7 +126,7 @@ def sever_and_reroute(land: Land) -> None:
 
 
 def cut_for_exams(land: Land) -> None:
-    """National cuts on three mornings for one to three hours (Iraq, Syria, 2022 to 2024)."""
+    """National cuts on three mornings for 1 to 3 h (Iraq, Syria, 2022 to 2024)."""
     land.settle()
     for day in range(1, 4):
         lasts = land.rng.uniform(1, 3) * HOUR
@@ -135,14 +134,14 @@ def cut_for_exams(land: Land) -> None:
 
 
 def slow_phones(land: Land) -> None:
-    """Phones are held at 2G: sessions end after minutes, and begin again after minutes."""
+    """Phones are held at 2G: sessions end and begin again every few minutes."""
     land.settle()
     phones = land.select(access="mobile")
     break_sessions(land, phones, 3, first=200, gone=150, here=300)
 
 
 def lose_resolvers(land: Land) -> None:
-    """An operator's resolvers are dead for an hour: sessions live on, new ones do not begin."""
+    """An operator's resolvers fail for an hour: sessions last, new ones do not begin."""
     land.settle()
     for person in land.select(asn=10):
         ends = AT + land.rng.uniform(0, 24 * MINUTE)  # a session lasts for 24 min at most
@@ -151,7 +150,7 @@ def lose_resolvers(land: Land) -> None:
 
 
 def lose_ipv6(land: Land) -> None:
-    """Routes of IPv6 are withdrawn: phones without IPv4 are dark, lines begin again by IPv4."""
+    """IPv6 routes are withdrawn: phones without IPv4 are dark, lines return by IPv4."""
     land.settle()
     for person in people_of(land):
         is_only = person.asn == 20 and land.rng.random() < 0.9
@@ -170,20 +169,20 @@ def renumber_nats(land: Land) -> None:
 
 
 def hijack_prefix(land: Land) -> None:
-    """Another network announces a part of an operator for 25 min: half of its lines are dead."""
+    """A network hijacks part of an operator for 25 min: half of its lines are dead."""
     land.settle()
     land.cut(land.select(asn=10)[::2], AT, AT + 1_500, 40)
 
 
 def cut_after_election(land: Land) -> None:
-    """A messenger is blocked at noon, all is cut off four hours later (Uganda, January 2021)."""
+    """A messenger is blocked at noon, all is cut four hours later (Uganda, 2021)."""
     land.settle()
     land.cut(people_of(land), AT + 4 * HOUR, AT + 10 * HOUR, 20)
     use_messenger(land, people_of(land), (AT - HOUR, AT + 10 * HOUR), (AT, AT + 4 * HOUR))
 
 
 def shed_load(land: Land) -> None:
-    """Regions are without power by turns for two hours (Eskom, 2022); masts last for an hour."""
+    """Regions lose power in turn for two hours; masts last an hour (Eskom, 2022)."""
     land.settle()
     for turn, region in enumerate("ABCABC"):
         since = AT - HOUR + turn * 2 * HOUR
@@ -196,7 +195,7 @@ def shed_load(land: Land) -> None:
 
 
 def flee(land: Land) -> None:
-    """Half of the people leave in 20 hours; each is heard abroad after a journey."""
+    """Half of the people leave in 20 hours; each is back online abroad hours later."""
     land.settle()
     for person in people_of(land):
         if land.rng.random() < 0.5:
@@ -213,7 +212,7 @@ def keep_satellites(land: Land) -> None:
 
 
 def close_campus(land: Land) -> None:
-    """Thirty lines of a university go within two hours before a holiday, most for days."""
+    """Thirty lines of a university end within 2 h before a holiday, most for days."""
     land.settle()
     for person in land.add("KZ", 30, 50, "fixed", regions="A"):
         at = AT + land.rng.uniform(0, 2 * HOUR)
@@ -221,7 +220,7 @@ def close_campus(land: Land) -> None:
 
 
 def skew_clocks(land: Land) -> None:
-    """A third of the agents' clocks are off by up to a day; what they tell of a cut is too."""
+    """A third of the clocks are off by up to a day, and so are their reports of a cut."""
     land.settle()
     land.cut(people_of(land), AT, AT + HOUR, 20)
     for person in people_of(land):
@@ -247,7 +246,7 @@ def restart_in_cut(land: Land) -> None:
 
 
 def lose_broker(land: Land) -> None:
-    """The collector stands still for two minutes; half of the agents everywhere begin again."""
+    """The collector stalls for two minutes; half of the agents everywhere reconnect."""
     land.settle()
     for person in land.people:
         if land.rng.random() < 0.5:
@@ -258,7 +257,7 @@ def lose_broker(land: Land) -> None:
 
 
 def cut_two_countries(land: Land) -> None:
-    """Two countries are cut off in the same minute, each for its own reason."""
+    """Two countries are cut in the same minute, for unrelated reasons."""
     land.settle()
     land.cut(people_of(land), AT, AT + 2 * HOUR)
     land.cut(land.select("TR"), AT + 30, AT + 3 * HOUR)
@@ -283,7 +282,7 @@ def attack_entrance(land: Land) -> None:
 
 
 def fill_stadium(land: Land) -> None:
-    """For two hours the masts of one region are overloaded: phones are gone for minutes."""
+    """The masts of a region are overloaded for 2 h: phones are gone for minutes."""
     land.settle(phones=(16, 14))
     phones = land.select(region="A", access="mobile")
     break_sessions(land, phones, 2, first=600, gone=240, here=400)
@@ -306,7 +305,7 @@ def flood_region(land: Land) -> None:
 
 
 def close_offices(land: Land) -> None:
-    """Half of the lines stand in offices, whose machines are shut down on five evenings."""
+    """Half of the lines are in offices, which switch off on five evenings."""
     land.settle()
     offices = [p for p in land.select(access="fixed") if land.rng.random() < 0.5]
     for day in range(5):
@@ -324,13 +323,13 @@ def migrate_subscribers(land: Land) -> None:
 
 
 def cut_abroad_only(land: Land) -> None:
-    """Sites in the country work, nothing abroad does, for data centers too (Iran, 2019)."""
+    """Domestic sites work, none abroad do, data centers included (Iran, 2019)."""
     land.settle()
     land.cut(land.select(), AT, AT + 5 * HOUR, 100)
 
 
 def cut_by_minutes(land: Land) -> None:
-    """Three cuts of three minutes in an hour, as tests before a long one (Russia, 2024)."""
+    """Three cuts of three minutes in an hour, as tests of a long one (Russia, 2024)."""
     land.settle()
     for number in range(3):
         land.cut(people_of(land), AT + number * 1_200, AT + number * 1_200 + 180, 5)
@@ -338,7 +337,7 @@ def cut_by_minutes(land: Land) -> None:
 
 
 def fail_cloud(land: Land) -> None:
-    """A cloud that carries half of the agents fails by sites, within minutes (Fastly, 2021)."""
+    """A cloud that carries half of the agents fails site by site (Fastly, 2021)."""
     land.settle()
     for place, country in enumerate(("KZ", "PL", "TR", "ID", "BR")):
         for person in land.select(country):
@@ -350,7 +349,7 @@ def fail_cloud(land: Land) -> None:
 
 
 def block_entrance(land: Land) -> None:
-    """Our address is blocked; two thirds find another within minutes, the others do not."""
+    """Our address is blocked; two thirds switch entrances in minutes, the rest cannot."""
     land.settle()
     for person in land.select():
         since = AT + land.rng.uniform(0, 30)

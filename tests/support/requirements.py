@@ -1,4 +1,4 @@
-"""What a test needs of the machine that it runs on."""
+"""Check the machine for what a test needs."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Spools to test: measurements to put in, a seal that leaves envelopes readable, deliveries."""
+"""Spools to test: measurements, a seal that leaves envelopes readable, deliveries."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ MEASUREMENT = Measurement(
 
 
 def measurement(target: str = "www.example.test", **facts: Any) -> Measurement:
-    """One that differs by its target; a long `not_measured` makes it as long as wanted."""
+    """Return a measurement; a long `not_measured` makes it as long as wanted."""
     return replace(MEASUREMENT, target=target, **facts)
 
 
@@ -73,7 +73,7 @@ PLAIN = PlainSealer()
 
 
 def contents(envelope: bytes) -> dict[int, str]:
-    """What PLAIN put in: number → target."""
+    """Return number → target of the measurements in an envelope sealed by PLAIN."""
     batch = envelope_pb2.Batch.FromString(envelope)
     return {m.sequence: m.target for m in batch.measurements}
 

@@ -1,4 +1,4 @@
-"""Fades, blocks of our address and pairs of events, drawn at random in fleets of all kinds.
+"""Random fades, blocks of our address and pairs of events, in fleets of all kinds.
 
 Written from `onset-curves` of public series and from physics, apart from the detectors.
 """
@@ -15,7 +15,7 @@ ROLL_OUT_S = 600.0  # from the first operator to the last, at most
 
 
 def create_fade(number: int) -> StrangeScene:
-    """Create a fade: vantage by vantage, half gone after 10 min to 2.5 h, at any hour of a day.
+    """Create a fade: half of the vantages are gone after 10 min to 2.5 h.
 
     The share that is left follows a logistic curve or two straight lines; 1 to 12 of 100 stay.
     """
@@ -52,7 +52,7 @@ def create_fade(number: int) -> StrangeScene:
 
 
 def _draw_fall(land: Land, half: float, most: float, *, is_logistic: bool) -> float:
-    """Draw when one falls, of whom half fall until `half` and nine tenths until `most`."""
+    """Draw when a vantage falls: half do until `half`, nine tenths until `most`."""
     share = land.rng.uniform(0.001, 0.999)
     if is_logistic:
         return max(0.0, half + math.log(share / (1 - share)) * (most - half) / math.log(9))
@@ -62,7 +62,7 @@ def _draw_fall(land: Land, half: float, most: float, *, is_logistic: bool) -> fl
 
 
 def create_address_block(number: int) -> StrangeScene:
-    """Create a block of our address: agents return by another entrance, up to two fifths do not."""
+    """Create a block of our address; up to two fifths find no other entrance."""
     size = SIZES[number % len(SIZES)]
     at = find_begin(number)
     lasts = (2 + number % 5) * HOUR
@@ -85,7 +85,7 @@ def find_begin(number: int) -> float:
 
 
 def block_address(land: Land, at: float, until: float) -> None:
-    """Block our main entrance for a country at once, or operator by operator in ten minutes."""
+    """Block our main entrance in a country at once, or by operators in ten minutes."""
     rng = land.rng
     stuck, tells = rng.choice((0.0, 0.1, 0.25, 0.4)), rng.choice((0.5, 0.9))
     mean, spread = rng.uniform(20, 120), rng.choice((2, 30, ROLL_OUT_S))

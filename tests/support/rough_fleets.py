@@ -1,7 +1,7 @@
-"""Fleets that differ from play to play: sizes, networks, NATs, sleep, clocks and editions.
+"""Fleets that differ from play to play: size, networks, NAT, sleep, clocks, edition.
 
 Written from the manual of the replay format, apart from the detectors. Every range is assumed and
-swept; none is fitted to what the detectors tell.
+swept; none is fitted to the detectors' output.
 """
 
 import math
@@ -21,7 +21,7 @@ Judge = Callable[[Person, str, float], Mapping[str, object] | None]
 
 @dataclass(frozen=True)
 class Fleet:
-    """What a fleet is like."""
+    """The properties of a fleet."""
 
     size: int
     has_phones: bool = True
@@ -35,9 +35,9 @@ def draw_fleet(land: Land, size: int) -> Fleet:
 
 
 def settle_fleet(land: Land, fleet: Fleet) -> None:
-    """Add Kazakhstan in two to nine networks of skewed sizes, two to four others, and their churn.
+    """Add Kazakhstan in 2 to 9 networks of skewed sizes, other countries, and churn.
 
-    A fifth of the phones sleep each night; agents begin again now and then and say goodbye.
+    A fifth of the phones sleep each night; agents restart now and then and say goodbye.
     """
     rng = land.rng
     count = rng.randint(2, max(2, min(9, fleet.size // 4)))
@@ -82,7 +82,7 @@ def _add_at_rate(land: Land, person: Person, rate: float, last: Callable[[], flo
 def run_tests(
     land: Land, fleet: Fleet, since: float, until: float, judge: Judge = lambda *_: None
 ) -> None:
-    """Let all test three services each eight minutes; `judge` says what fails, None: nothing.
+    """Let all test three services each eight minutes; `judge` returns a failure or None.
 
     A tenth of the results come minutes to an hour late; clocks are off by minutes; two editions.
     """
@@ -107,7 +107,7 @@ def run_tests(
 
 
 def join_silences(land: Land) -> None:
-    """Let who is silent for one reason stay so until the last reason ends.
+    """Merge overlapping silences of a person into one until the last reason ends.
 
     The replay's writer plays no silence that begins within another.
     """

@@ -1,4 +1,4 @@
-"""Three routers in a row, an observer on the middle one, all in namespaces of their own.
+"""Three routers in a row, an observer on the middle one, in separate namespaces.
 
     client 192.0.2.2 ── .1 first 203.0.113.1 ── .2 second 198.18.0.1 ── .2 third
                                                           third 198.51.100.1 ── .2 server
@@ -62,7 +62,7 @@ def _cable(near: Namespace, far: Namespace, ends: tuple[str, str], ipv6: str) ->
 
 
 def _route(number: int, space: Namespace) -> None:
-    """What lies beyond the next router goes there, on both sides."""
+    """Route what lies beyond the next router through it, on both sides."""
     forwards = "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"
     speaks = "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0"
     space.run("sysctl", "-q", "-w", *forwards, *speaks)
@@ -79,8 +79,11 @@ def _route(number: int, space: Namespace) -> None:
 
 @contextmanager
 def observer(space: Namespace, word: bytes, *, ttl: int, ipid: int) -> Iterator[None]:
-    """Somebody beside the path: sees every packet, stops none, and when one carries `word` sends
-    the client a RST in the server's name, with a time to live and an identification of his own."""
+    """Observe the path; answer a packet that carries `word` by a RST to the client.
+
+    The RST is in the server's name, with the observer's TTL and IP identification. No packet is
+    stopped.
+    """
     script = (
         "import socket, sys, threading\n"
         "from scapy.all import IP, TCP, Ether\n"
@@ -107,7 +110,10 @@ def observer(space: Namespace, word: bytes, *, ttl: int, ipid: int) -> Iterator[
 
 @contextmanager
 def running(space: Namespace, script: str) -> Iterator[None]:
-    """A Python program inside `space` that says ready and ends when it can read no more."""
+    """Run a Python program inside `space` until the block ends.
+
+    It prints "ready", and ends when its input ends.
+    """
     process = subprocess.Popen(
         space.command([sys.executable, "-c", script]),
         stdin=subprocess.PIPE,

@@ -44,7 +44,7 @@ KZ = Vantage(country="KZ", asn=9198, access="fixed", region="ALA")
 
 
 def observations() -> tuple[Observation, ...]:
-    """One step of each kind, the last one failed."""
+    """Return one step of each kind, the last one failed."""
     leaf = Certificate(
         sha256="a" * 64, spki_sha256="b" * 64, subject="CN=x", issuer="CN=ca", not_before_s=1,
         not_after_s=2,

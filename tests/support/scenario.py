@@ -1,4 +1,4 @@
-"""Reads the catalogue in tests/scenarios: network condition → observations → verdict.
+"""Read the catalogue in tests/scenarios: condition → observations → verdict.
 
 A step is `operation argument: outcome`. The outcome is `ok`, a word of the failure vocabulary, the
 addresses of an answer, or the facts of a page or a lookup. What a step stands on follows from the
@@ -106,7 +106,7 @@ def load_chain(name: str) -> tuple[bytes, ...]:
 
 
 def with_chain(of: Measurement, chain: tuple[bytes, ...]) -> Measurement:
-    """What an agent tells of handshakes that showed a chain which it refused."""
+    """Return a measurement whose refused handshakes carry the certificate chain."""
     facts = tuple(map(describe_certificate, chain))
     steps = tuple(
         replace(step, tls=replace(step.tls, chain=facts)) if step.tls and step.failure else step
@@ -143,7 +143,7 @@ def _control(entry: Mapping[str, Any], experiment: str) -> ControlView:
 
 
 def _contrast(facts: Mapping[str, Any]) -> dict[str, PeerComparison]:
-    """By endpoint; facts without one are the page's."""
+    """Return comparisons by endpoint; facts without one are those of the page."""
     by_endpoint = all(isinstance(value, Mapping) for value in facts.values())
     return {
         label: PeerComparison(**one)
@@ -220,9 +220,9 @@ def _step(operation: Operation, outcome: object, **facts: Any) -> Observation:
 
 
 def _lookup(engine: str, argument: str, outcome: object) -> Observation:
-    """The outcome may be `{answers: …, later: …}`, later being what a second reply said.
+    """Build a lookup; its outcome may be `{answers: …, later: …}` for a second reply.
 
-    `resolver: public` of the system's: its address is a public one.
+    `resolver: public` gives the system's resolver a public address.
     """
     facts = outcome if isinstance(outcome, Mapping) else {"answers": outcome}
     outcome = facts["answers"]
@@ -263,11 +263,11 @@ PASSED_HELLOS = {"large": HelloSize(False, True), "small": HelloSize(False, Fals
 
 
 def _tls(_: str, argument: str, outcome: object) -> Observation:
-    """The outcome may go on with the leaf: `ssl_unknown_authority key-of-censor CN=Censor`.
+    """Build a handshake; the outcome may end in the leaf's key and name.
 
-    It is made out to the host, or to what follows: `… CN=Censor for page.example`. An outcome that
-    ends in `large` or `small` is of a hello of OpenSSL 3.5 or 3.0. `ssl_failed_handshake alert 40`
-    has the alert's number.
+    For example `ssl_unknown_authority key-of-censor CN=Censor`. It is issued to the host, or to
+    what follows: `… CN=Censor for page.example`. An outcome that ends in `large` or `small` is of a
+    hello of OpenSSL 3.5 or 3.0. `ssl_failed_handshake alert 40` has the alert's number.
     """
     outcome, _, size = str(outcome).partition(" ")
     hello_bytes = HELLO_BYTES.get(size, 0)

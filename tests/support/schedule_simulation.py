@@ -1,4 +1,4 @@
-"""An agent's life by its plan alone: days in seconds, because the schedule uses no clock."""
+"""Run an agent's plan for days in seconds: its schedule does not use a clock."""
 
 import random
 from collections import defaultdict
@@ -15,7 +15,7 @@ DAY = 86_400
 
 @dataclass
 class Simulation:
-    """An agent's life: what it starts and when, each task taking its time and costing its bytes."""
+    """Run an agent's schedule; each task takes a fixed time and costs fixed bytes."""
 
     plan: Plan
     seed: int = 1
@@ -65,7 +65,7 @@ class Simulation:
 
 
 class PricedSimulation(Simulation):
-    """Tasks cost what the estimate says; `moved` is their sum."""
+    """A simulation whose tasks cost the estimated bytes; `moved` is their sum."""
 
     moved = 0
 

@@ -1,12 +1,12 @@
-"""A real gRPC server on loopback that speaks heliograph.v1.Intake as a test tells it to.
+"""A real gRPC server of heliograph.v1.Intake on loopback, scripted by a test.
 
     async with intake() as collector:
         line = collector.invite()
         …
         await collector.until(lambda: len(collector.stored) == 3)
 
-Envelopes are verified and opened with the real codec; what is answered is the test's choice.
-`support.intake` is the collector's own door; this one can misbehave, which that one cannot.
+Envelopes are verified and opened with the real codec; the test chooses the answers.
+`support.intake` is the collector's real entrance; this one can also misbehave.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ Answers: TypeAlias = "asyncio.Queue[intake_pb2.CollectorMessage | None]"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A collector's keys; keep it to restart the same collector, change it to be another one."""
+    """A collector's keys; equal keys mean the same collector after a restart."""
 
     certificate: bytes  # PEM
     key: bytes  # PEM
@@ -97,7 +97,7 @@ def read_intermediary(context: "Context") -> str:
 
 
 class Collector(intake_pb2_grpc.IntakeServicer):
-    """What a test tells to answer, and what it has seen."""
+    """The scripted answers, and what the collector has received."""
 
     def __init__(self, who: Identity, plan: Plan) -> None:
         self.who = who
@@ -228,7 +228,7 @@ class Collector(intake_pb2_grpc.IntakeServicer):
     async def respond(
         self, raw: bytes, place: str, held: intake_pb2.PlanHeld | None
     ) -> intake_pb2.SubmitResponse:
-        """What the door for lone envelopes says, or Submit."""
+        """Answer an envelope by the entrance for single envelopes, or by Submit."""
         envelope = envelope_pb2.Envelope.FromString(raw)
         receipt = await self.take(envelope)
         self.places.append(place)
@@ -269,7 +269,7 @@ async def intake(
 
 @asynccontextmanager
 async def serving(collector: Collector, port: int = 0) -> AsyncIterator[None]:
-    """Open the door of an existing collector, again if need be."""
+    """Open the port of an existing collector, once or again."""
     server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
     intake_pb2_grpc.add_IntakeServicer_to_server(collector, server)
     credentials = grpc.ssl_server_credentials([(collector.who.key, collector.who.certificate)])

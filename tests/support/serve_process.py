@@ -1,4 +1,4 @@
-"""A real `heliograph-collector serve` as a process of its own, found by what it posts."""
+"""A real `heliograph-collector serve` in its own process."""
 
 import http.client
 import json

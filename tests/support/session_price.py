@@ -1,4 +1,4 @@
-"""What an agent's session costs a server: memory, coming in, and each heartbeat."""
+"""Measure the cost of a session for a server: memory, connecting, heartbeats."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ def people(agents: int) -> list[Actor]:
 
 
 async def price(pid: int, invite: str, actors: list[Actor]) -> Price:
-    """Of one server, while everybody comes in and then beats, once a second each."""
+    """Measure one server while all agents connect and then beat once a second each."""
     agents, beats = len(actors), 6 * len(actors)
     door = await asyncio.to_thread(connect_endpoint, read_invite(invite))
     part = WorkerSetup(
@@ -62,7 +62,7 @@ async def price(pid: int, invite: str, actors: list[Actor]) -> Price:
 
 
 async def _measure_idle(pid: int) -> float:
-    """Measure what the server spends while nobody is there, which is no cost of a heartbeat."""
+    """Measure the server's CPU while it has no agent, to subtract it from heartbeats."""
     before = cost_of(pid).cpu_s
     await asyncio.sleep(IDLE_S)
     return (cost_of(pid).cpu_s - before) / IDLE_S

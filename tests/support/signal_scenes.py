@@ -1,8 +1,8 @@
 """Scenes in the lines of a signal file, written from its manual alone.
 
-What is physically so: an agent sends a heartbeat every 15 s, and its loss is noticed 37.5 s after
-the last one. A line that is cut sends nothing; an agent whose link works tries again within 60 s,
-or finds another entrance after 5 s to 4 min, and tells whether anchors abroad answered meanwhile.
+The physics: an agent sends a heartbeat every 15 s, and its loss is noticed 37.5 s after the last
+one. A line that is cut sends nothing; an agent whose link works tries again within 60 s, or finds
+another entrance after 5 s to 4 min, and reports whether anchors abroad answered meanwhile.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is told of a scene: the kind of its incident, its label, and how soon at the latest."""
+    """The expected incident of a scene: its kind, its label, and the latest delay."""
 
     kind: str
     label: str
@@ -165,14 +165,17 @@ def block_address(world: World) -> Truth:
 
 
 def block_address_of_one_country(world: World) -> Truth:
-    """Block an address that this country alone uses, and a control elsewhere, which stays."""
+    """Block an address that this country alone uses; a control keeps using it."""
     _leave_one_country(world)
     _watch(world, 0, "a")
     return block_address(world)
 
 
 def lose_address_of_one_country(world: World) -> None:
-    """Let that address die: the control comes by another entrance, before its loss is noticed."""
+    """Let that address fail: the control comes back by another entrance first.
+
+    It is back before its loss is noticed.
+    """
     _leave_one_country(world)
     _watch(world, 0, "a")
     _watch(world, 6.5 * 3_600 + 9, "b")
@@ -180,7 +183,7 @@ def lose_address_of_one_country(world: World) -> None:
 
 
 def lose_address_without_control(world: World) -> None:
-    """Nobody elsewhere can tell whether it is blocked or dead."""
+    """Block the only entrance of a country without a control that could use it."""
     _leave_one_country(world)
     block_address(world)
 
@@ -196,14 +199,14 @@ def _watch(world: World, after_s: float, entrance: str) -> None:
 
 
 def block_only_address(world: World) -> Truth:
-    """Block the only address; people tell of it when they are back, so it is relabeled then."""
+    """Block the only address; agents report it on return, so it is relabeled then."""
     for person in world.of("KZ"):
         world.leave(person, world.rng.random() * 20, 5_400, online=True)
     return Truth("collector_blocked", "national", 5_400 + 600)
 
 
 def break_transit(world: World) -> None:
-    """Lose our own way to three of five countries for two to three minutes, undeclared."""
+    """Lose our own transit to three of five countries for 2 to 3 minutes, undeclared."""
     back_s = world.rng.uniform(120, 180)
     for country in ("KZ", "DE", "BR"):
         for person in world.of(country):
@@ -218,7 +221,7 @@ def break_entrance(world: World) -> None:
 
 
 def renumber(world: World) -> None:
-    """Move an operator's people to another AS within twenty minutes: two operators merge."""
+    """Move an operator's people to another AS within 20 minutes: a merger."""
     for person in world.of("KZ", "mobile"):
         since = world.rng.random() * 1_200
         world.leave(person, since, since + world.rng.uniform(30, 120), online=True, asn=6_543)
@@ -233,7 +236,7 @@ def turn_vpn_on(world: World) -> None:
 
 
 def _test_messenger(world: World, value: Callable[[Person, float], str]) -> None:
-    """Test it every 480 s by each person, in a phase of its own, an hour before and after."""
+    """Test the messenger every 480 s at each person, an hour before and after."""
     for person in world.people:
         at = ONSET - 3_600 + world.rng.random() * 480
         while at < ONSET + 3_600:
@@ -259,7 +262,7 @@ def block_messenger_of_voters(world: World) -> Truth:
 
 
 def break_messenger(world: World) -> None:
-    """Let the messenger itself fail in the whole world, where no control says so."""
+    """Let the messenger fail worldwide, without a control that reports it down."""
     _test_messenger(world, lambda _, at: "blocked" if at > ONSET else "reachable")
 
 

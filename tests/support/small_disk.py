@@ -1,4 +1,4 @@
-"""A small disk that nobody else sees, and modules of tests/support that run where they mount it."""
+"""A small private disk, and modules of tests/support that run where it is mounted."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Evenings and nights of people who fall silent one by one, and what is told at some hours."""
+"""Evenings and nights of people who fall silent one by one, and their incidents."""
 
 from collections.abc import Iterable
 from random import Random
@@ -15,7 +15,7 @@ EVENING = 17 * HOUR
 
 
 def off(vantages: Iterable[VantageRef], since_s: float, over_s: float, rng: Random) -> Signals:
-    """One by one, each at its own moment, without a goodbye."""
+    """Silence vantages one by one, at random times, without a goodbye."""
     return [
         signal
         for each in vantages

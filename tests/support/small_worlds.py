@@ -1,4 +1,4 @@
-"""Small worlds of volunteers for adversaries of the feed, and what real detectors find in them."""
+"""Small worlds of volunteers for adversaries of the feed, with real detectors."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,7 +37,7 @@ Place = tuple[int, str, str]  # ASN, access, region
 
 @dataclass(frozen=True)
 class Crowd:
-    """The persons of one place: the adversary's own, and others, some of them blocked or silent."""
+    """The people of one place: the adversary's own and others, some blocked or silent."""
 
     own: int = 0
     others: int = 0
@@ -54,7 +54,7 @@ class Crowd:
 
 @dataclass(frozen=True)
 class Cast:
-    """A small world: who is where."""
+    """A small world: the crowd of each place."""
 
     crowds: Mapping[Place, Crowd] = field(default_factory=dict)
 
@@ -118,7 +118,10 @@ def _list_silences(place: Place, crowd: Crowd) -> list[SilenceCount]:
 
 
 def write_log(cast: Cast) -> IncidentBook:
-    """The log of the real detectors: the silent went at one time, the blocked were it always."""
+    """Return the log of the real detectors about this world.
+
+    The silent fell silent at one time; the blocked were blocked from the start.
+    """
     signals: list[VantageSignal] = []
     votes: list[ServiceVote] = []
     for place, crowd in cast.crowds.items():
@@ -160,7 +163,7 @@ def _detect_log(
     moments_us: Sequence[int],
     k: int,
 ) -> IncidentBook:
-    """Detect at each moment and sign what is public then; ids are numbers, which tell nothing."""
+    """Detect at each moment and sign what is public then; ids are plain numbers."""
     logged: dict[str, Incident] = {}
     sayings: list[tuple[int, Revision]] = []
     for at_us in moments_us:

@@ -1,4 +1,4 @@
-"""The sources outside, on loopback: their paths, their JSON, their WebSocket, and their bad days.
+"""The outside sources on loopback: their paths, JSON, WebSocket, and failures.
 
 The shapes are those of IODA's API v2, Cloudflare's API v4 and RIS Live, as documented and recorded.
 """
@@ -112,7 +112,7 @@ def outages(*spans: tuple[int, int | None]) -> dict[str, Any]:
 
 
 def incident(earliest: str, latest: str, name: str = "kz", **changes: Any) -> dict[str, Any]:
-    """A confirmed silence of Kazakhstan as the feed tells it."""
+    """Return a confirmed silence of Kazakhstan in the feed's format."""
     cell = {"country": "KZ", "region": "", "asn": 0, "access": ""}
     return {
         "id": name,
@@ -213,7 +213,7 @@ class Outside:
 
 @dataclass
 class Pauses:
-    """Waiting that takes no time but the hands': each pause turns them, and is written down."""
+    """Replace waiting: each pause moves the hand clock at once, and is recorded."""
 
     clock: HandClock = field(default_factory=HandClock)
     taken: list[float] = field(default_factory=list)

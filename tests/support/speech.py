@@ -1,4 +1,4 @@
-"""A speech for tests of the net: says ping, and hears pong and a sign."""
+"""A net speech for tests: it sends ping and expects pong and a sign."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a process weighs that sends a spool's first envelopes: prints its peak RSS in KiB.
+"""Print the peak RSS in KiB of a process that sends a spool's first envelopes.
 
 Run as a program with the spool's file: `python -m support.spool_memory FILE`.
 """
@@ -28,7 +28,7 @@ async def main(path: Path) -> None:
 
 
 def peak_kib() -> int:
-    """Of this program alone: what getrusage tells began with whoever started it."""
+    """Return the peak RSS of this program alone; getrusage counts its parent's too."""
     (line,) = (x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x)
     return int(line.split()[1])
 

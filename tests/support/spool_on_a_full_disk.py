@@ -1,7 +1,7 @@
-"""Fills a spool on a disk that is too small for it, and says what became of everything.
+"""Fill a spool on a disk that is too small, and print what became of the results.
 
-Run as a program, as root, in a mount namespace of its own, with an empty folder to mount on:
-`unshare --mount python -m support.spool_on_a_full_disk FOLDER`; prints one JSON object.
+Run as a program, as root, in a separate mount namespace, with an empty folder to mount on: `unshare
+--mount python -m support.spool_on_a_full_disk FOLDER`; prints one JSON object.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""An agent with a spool, which tries another collector whenever its connection ends."""
+"""An agent with a spool that tries another collector when its connection ends."""
 
 import asyncio
 import random

@@ -1,8 +1,9 @@
-"""CPU of each stage of the collector by itself, a result, from the same envelopes: by getrusage.
+"""Measure the CPU of each stage of the collector alone, per result, by getrusage.
 
 `python -m support.stage_costs stages DATA ENVELOPES FOLDER` takes the directory of a collector that
 has ended, and a file of envelopes sealed to it; `bulk FOLDER` loads the rows which that left in the
-folder into an empty store. Both print JSON. A process each, since one opens one directory alone.
+folder into an empty store. Both print JSON. Each runs in a new process, since a process opens only
+one directory.
 """
 
 import asyncio
@@ -81,7 +82,10 @@ def blocks_of(rows: Sequence[JournalRow]) -> Iterator[Sequence[JournalRow]]:
 
 
 async def stages(data: Path, file: Path, folder: Path) -> dict[str, object]:
-    """One after the other, each for all envelopes; the first rows of the journal warm the judge."""
+    """Run the stages one after another, each for all envelopes.
+
+    The first rows of the journal warm the judge up.
+    """
     limit_garbage_search()  # as `serve` does once it has started
     envelopes = list(envelopes_of(file))
     meter = Meter(len(envelopes))
@@ -120,7 +124,7 @@ async def _arrive(
 
 
 def _build_row(opened: envelope.VerifiedBatch, roll: AgentDirectory) -> JournalRow:
-    """Build the row of one that arrives when it was sealed, from where it says that it is."""
+    """Build the row of an envelope that arrives when sealed, from the network it names."""
     agent = roll.get(opened.agent)
     assert agent is not None
     (epoch,) = opened.batch.epochs

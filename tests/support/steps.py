@@ -29,7 +29,7 @@ def make_chain(*steps: Observation) -> list[Observation]:
 
 
 def join_chains(*chains: list[Observation]) -> list[Observation]:
-    """One measurement of several chains."""
+    """Join several chains of steps into one measurement."""
     joined: list[Observation] = []
     for chain in chains:
         base = len(joined)

@@ -1,7 +1,7 @@
-"""Fills the disk under a journal and a store, makes room again, and says what became of everything.
+"""Fill the disk under a journal and a store, make room, and print what became of it.
 
-Run as a program, as root, in a mount namespace of its own, with an empty folder to mount on:
-`unshare --mount python -m support.store_on_a_full_disk FOLDER`; prints one JSON object.
+Run as a program, as root, in a separate mount namespace, with an empty folder to mount on: `unshare
+--mount python -m support.store_on_a_full_disk FOLDER`; prints one JSON object.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ DEADLINE_S = 120
 
 class Judge:
     def restore(self, records: Sequence[ReceivedMeasurement]) -> None:
-        """Nothing is remembered."""
+        """Remember nothing."""
 
     def assess(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
         return [(one, (reachable(),)) for one in block]

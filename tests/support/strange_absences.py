@@ -1,7 +1,7 @@
 """Absences that are no cuts, of kinds that the other worlds do not have.
 
-Written apart from the detectors, from reports (the year is named) and from physics. Power may be
-told as such, and one network that fails may be told as silent; a country never.
+Written apart from the detectors, from reports (the year is named) and from physics. A power failure
+may be reported as such, and one failing network as silent; a country never.
 """
 
 import math
@@ -18,7 +18,7 @@ POWER = (IncidentKind.POWER,)
 
 
 def black_out_by_district(land: Land) -> None:
-    """Six districts are without power by turns for two hours each, day and night (Kyiv, 2022).
+    """Six districts lose power in turn for two hours each, day and night (Kyiv, 2022).
 
     Desktops die at once and reboot on return, laptops live on behind a dead router, and phones
     leave the dead Wi-Fi for the mobile network, whose masts have batteries for some hours.
@@ -55,7 +55,7 @@ def fail_nats(land: Land) -> None:
 
 
 def update_phones_at_night(land: Land) -> None:
-    """In one night most phones install an update and begin again, between 2 and 5 o'clock.
+    """Most phones install an update in one night and restart between 2 and 5 o'clock.
 
     Minutes each, some half an hour (overnight installs of Android and iOS), by local time.
     """
@@ -70,7 +70,7 @@ def update_phones_at_night(land: Land) -> None:
 
 
 def change_by_ramadan(land: Land) -> None:
-    """People switch off at night; from the eighth day on they do so five hours later (Ramadan).
+    """People switch off at night; from day eight on five hours later (Ramadan).
 
     Awake until the meal before dawn, asleep in the morning; and an hour's clock change on day 12.
     """
@@ -85,7 +85,7 @@ def change_by_ramadan(land: Land) -> None:
 
 
 def double_the_fleet(land: Land) -> None:
-    """A campaign doubles the fleet in a day; after 16 days half of them leave in one evening."""
+    """A campaign doubles the fleet in a day; after 16 days half of them leave at once."""
     land.settle(lines=(10, 8), phones=(7, 5))
     came = land.add("KZ", 14, 10, "fixed") + land.add("KZ", 12, 20, "mobile", nat=3)
     came += land.add("KZ", 6, 13, "fixed")
@@ -104,7 +104,7 @@ def cut_three(land: Land) -> None:
 
 
 def live_as_few(land: Land) -> None:
-    """Five vantages that switch off each night, and lose their lines eight times a day."""
+    """Five vantages switch off each night and lose their lines eight times a day."""
     settle_few(land, (2, 1), (1, 1))
     for person in people_of(land):
         at = land.start
@@ -118,7 +118,7 @@ def live_as_few(land: Land) -> None:
 
 
 def end_prepaid_month(land: Land) -> None:
-    """At midnight of a month's first day two fifths of the phones have no data until topped up."""
+    """Two fifths of the phones have no data from midnight of the 1st until topped up."""
     land.settle(phones=(14, 12))
     for person in land.select(access="mobile"):
         if land.rng.random() < 0.4:
@@ -127,7 +127,7 @@ def end_prepaid_month(land: Land) -> None:
 
 
 def reconnect_after_blackout(land: Land) -> None:
-    """Routers that all began in one minute after a blackout reconnect each 24 h, together.
+    """All routers of a region reconnect every 24 h together, as a blackout timed them.
 
     German providers ended each line after 24 h for another address (Telekom's "Zwangstrennung");
     timers run from the last dial, so that a blackout sets all of a region's to one minute.
@@ -142,7 +142,7 @@ def reconnect_after_blackout(land: Land) -> None:
 
 
 def feign_by_newcomers(land: Land) -> None:
-    """Sixty keys of the same day, in the networks of others, are dark at once; then again."""
+    """Sixty keys of one day, in others' networks, go dark at once, twice."""
     land.settle()
     for asn, access in ((10, "fixed"), (11, "fixed"), (20, "mobile"), (21, "mobile")):
         for person in land.add("KZ", 15, asn, access, nat=0):
@@ -152,7 +152,7 @@ def feign_by_newcomers(land: Land) -> None:
 
 
 def feign_by_a_third(land: Land) -> None:
-    """Three tenths of the established, in three networks, are dark at once by agreement."""
+    """Three tenths of the established vantages go dark at once by agreement."""
     land.settle(lines=(14, 10, 8), phones=(8, 6))
     for asn in (10, 11, 20):
         people = land.select(asn=asn)
@@ -161,10 +161,10 @@ def feign_by_a_third(land: Land) -> None:
 
 
 def doze(land: Land) -> None:
-    """From an update on, three fifths of the phones run the agent for minutes in each hour.
+    """After an update three fifths of the phones run the agent minutes per hour.
 
-    Android's doze (since version 6) has maintenance windows, each phone's at times of its own; the
-    update comes to all within half a day.
+    Android's doze (since version 6) has maintenance windows, different for each phone; the update
+    reaches all within half a day.
     """
     land.settle(phones=(14, 12))
     for person in land.select(access="mobile"):
@@ -176,7 +176,7 @@ def doze(land: Land) -> None:
 
 
 def reset_all_sessions(land: Land) -> None:
-    """A box at the border resets all connections each 10 min for 2 h; agents connect anew."""
+    """A border box resets all connections every 10 min for 2 h; agents reconnect."""
     land.settle()
     for person in people_of(land):
         for turn in range(12):
@@ -198,7 +198,7 @@ def lose_constellation(land: Land) -> None:
 
 
 def switch_off_in_curfew(land: Land) -> None:
-    """A curfew by night from the first day on, and less power: half of the lines are switched off.
+    """In a curfew with little power half of the lines are switched off each night.
 
     Each evening from 20 o'clock half an hour long, back from 5 o'clock on (Sri Lanka, 2022).
     """

@@ -1,4 +1,4 @@
-"""Blocks of services, and failures that are none, of kinds that the other worlds do not have.
+"""Blocks of services and other failures, of kinds that the other worlds lack.
 
 Written apart from the detectors, from reports (the year is named) and from physics. Each vantage
 tests each service once in eight minutes, and looks a second time after a first failure.
@@ -36,7 +36,7 @@ def measure(
     judge: Callable[[Person, str, float], Said],
     receive: Callable[[Person, float], float] = lambda _person, at: at + 17,
 ) -> None:
-    """Let all test all services while their line works; `judge` says what comes of a test."""
+    """Let all test all services while their line works; `judge` gives each result."""
     for person in land.people:
         for service in FOREIGN + DOMESTIC:
             at = land.start + 60 + land.rng.uniform(0, EVERY)
@@ -72,9 +72,9 @@ def is_blocked(person: Person, service: str, at: float) -> bool:
 
 
 def block_then_cut(land: Land) -> None:
-    """A messenger is blocked; 40 min later phones are cut off; lines get it back before phones do.
+    """A messenger is blocked; 40 min later phones are cut; lines get it back first.
 
-    As in Kazakhstan in January 2022, where messengers went first and phones then.
+    As in Kazakhstan in January 2022, where messengers were blocked first and phones cut then.
     """
     land.settle(phones=(10, 9))
     phones = land.select(access="mobile")
@@ -90,9 +90,9 @@ def block_then_cut(land: Land) -> None:
 
 
 def throttle_all(land: Land) -> None:
-    """A nation is held at 64 kbit/s: handshakes pass, pages and videos do not end in time.
+    """A nation is held at 64 kbit/s: handshakes pass, pages and videos do not finish.
 
-    Sessions and heartbeats live; queues of seconds end some handshakes (Iran's phones, 2019).
+    Sessions and heartbeats last; queues of seconds end some handshakes (Iran's phones, 2019).
     """
     land.settle()
 
@@ -109,9 +109,9 @@ def throttle_all(land: Land) -> None:
 
 
 def fail_worldwide_beside(land: Land) -> None:
-    """One messenger is blocked in the minute in which another fails worldwide for an hour.
+    """A messenger is blocked in the minute in which another fails worldwide for 1 h.
 
-    Controls read that it is down some minutes after the first tests do.
+    Controls report it down some minutes after the first tests fail.
     """
     land.settle()
 
@@ -125,7 +125,7 @@ def fail_worldwide_beside(land: Land) -> None:
 
 
 def fail_worldwide_first(land: Land) -> None:
-    """A messenger fails worldwide for 40 min; from the first of them on it is blocked here too."""
+    """A messenger fails worldwide for 40 min, and is blocked here from the start."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -139,7 +139,7 @@ def fail_worldwide_first(land: Land) -> None:
 
 
 def lose_half_of_controls(land: Land) -> None:
-    """Half of our controls do not answer for three hours; five minutes later a block begins."""
+    """Half of our controls fail for three hours; five minutes later a block begins."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -152,7 +152,7 @@ def lose_half_of_controls(land: Land) -> None:
 
 
 def mislead_half_of_controls(land: Land) -> None:
-    """Half of our controls stand where the messenger is blocked too: they say that it is down."""
+    """Half of our controls are where the messenger is blocked, and report it down."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -163,7 +163,7 @@ def mislead_half_of_controls(land: Land) -> None:
 
 
 def deny_by_newcomers(land: Land) -> None:
-    """A messenger is blocked; eighty keys of the same day say that it works."""
+    """A messenger is blocked; eighty keys of the same day report that it works."""
     land.settle()
     for asn, access in ((10, "fixed"), (11, "fixed"), (20, "mobile"), (21, "mobile")):
         for person in land.add("KZ", 20, asn, access):
@@ -178,7 +178,7 @@ def deny_by_newcomers(land: Land) -> None:
 
 
 def block_by_ipv6(land: Land) -> None:
-    """A messenger's IPv6 addresses alone are blocked; half have IPv6, and IPv4 works for all."""
+    """Only a messenger's IPv6 addresses are blocked; half have IPv6, all have IPv4."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -190,7 +190,7 @@ def block_by_ipv6(land: Land) -> None:
 
 
 def fence_bank(land: Land) -> None:
-    """A bank under attack refuses all foreign addresses; at home it works (Ukraine, 2022)."""
+    """A bank under attack refuses all foreign addresses (Ukraine, 2022)."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -213,7 +213,7 @@ def block_few(land: Land) -> None:
 
 
 def upgrade_in_block(land: Land) -> None:
-    """Five minutes into a block our collector is upgraded: for ten minutes no result is judged."""
+    """Our collector is upgraded 5 min into a block: no result is judged for ten minutes."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -234,7 +234,7 @@ def upgrade_in_block(land: Land) -> None:
 
 
 def cut_then_block(land: Land) -> None:
-    """All is cut off for three hours; when it is back messengers are blocked (Uganda, 2026)."""
+    """All is cut for three hours; after that messengers are blocked (Uganda, 2026)."""
     land.settle()
     land.cut(people_of(land), AT, AT + 3 * HOUR, 20)
 
@@ -246,7 +246,7 @@ def cut_then_block(land: Land) -> None:
 
 
 def block_in_two_countries(land: Land) -> None:
-    """Two of five countries block a messenger in one minute, by a common order (assumed)."""
+    """Two of five countries block a messenger in the same minute (assumed)."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -257,7 +257,7 @@ def block_in_two_countries(land: Land) -> None:
 
 
 def raise_share(land: Land) -> None:
-    """The share of a messenger's connections that are broken rises from none to all in 6 h."""
+    """The broken share of a messenger's connections rises from none to all in 6 h."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -269,7 +269,7 @@ def raise_share(land: Land) -> None:
 
 
 def intercept_capital(land: Land) -> None:
-    """In the capital alone four services show a certificate of the state (Kazakhstan, 2020)."""
+    """Four services show a state's certificate in the capital (Kazakhstan, 2020)."""
     land.settle(lines=(18, 15), phones=(10, 9))
 
     def judge(person: Person, service: str, at: float) -> Said:

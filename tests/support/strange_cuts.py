@@ -1,7 +1,7 @@
 """Cuts of kinds that the other worlds do not have, from reports and from physics.
 
-Written apart from the detectors. The year is named where a report tells of it; sizes of the fleet
-and what no report gives are assumed.
+Written apart from the detectors. The year is named where there is a report; sizes of the fleet and
+what no report gives are assumed.
 """
 
 from heliograph_collector.model.scope import Scope
@@ -26,7 +26,7 @@ EXAMS = tuple(
 
 
 def move_for_a_time(land: Land, person: Person, away: Down, until: float) -> None:
-    """Let a person come back from elsewhere after a minute or two, and go home at `until`."""
+    """Move a person to another network within minutes, and back at `until`."""
     away.until = away.since + land.rng.uniform(40, 180)
     home = Down(until, until + land.rng.uniform(30, 90), asn=person.asn)
     home.access = person.access
@@ -50,7 +50,7 @@ def _find_satellite(land: Land, person: Person, at: float, share: float) -> bool
 
 
 def withdraw_one_of_three(land: Land) -> None:
-    """One of three operators withdraws its routes; seven of ten phones find a Wi-Fi.
+    """One of three operators withdraws its routes; seven of ten phones use Wi-Fi.
 
     A phone drops a dead mobile network for a known Wi-Fi within a minute or two (Android, iOS);
     as in Optus's hours in Australia, November 2023.
@@ -68,7 +68,7 @@ def withdraw_one_of_three(land: Land) -> None:
 
 
 def cut_for_ten_exams(land: Land) -> None:
-    """Nine mornings of two hours, each from another minute on, and the sixth day without.
+    """Nine cuts of two hours each morning, at varying minutes, with a day off.
 
     Iraq's and Syria's exam shutdowns (2022 to 2025) end and begin with each subject's paper.
     """
@@ -87,10 +87,10 @@ def spare_government(land: Land) -> None:
 
 
 def leave_one_operator(land: Land) -> None:
-    """A cable takes two operators of lines and one of phones; the others are full for hours.
+    """A cable cuts off two line operators and one of phones; the others are overloaded.
 
-    Of those that have another cable some sessions break, since all of a country wants to go that
-    way (West Africa's four cables, March 2024).
+    Of those that have another cable some sessions break, since all traffic of the country takes
+    that way (West Africa's four cables, March 2024).
     """
     land.settle(lines=(12, 9, 14), phones=(9, 10))
     for asn in (10, 11, 20):
@@ -104,7 +104,7 @@ def leave_one_operator(land: Land) -> None:
 
 
 def roam(land: Land) -> None:
-    """Radio of all mobile networks is off; a fifth of the SIMs are abroad, and foreigners are here.
+    """All mobile radio is off; a fifth of the SIMs are abroad, some visitors are here.
 
     Data of a roaming phone leave by its home network (home routing, GSMA IR.88): such phones of
     the country live on under its operator's number, and a third of a neighbor's one operator's
@@ -119,7 +119,7 @@ def roam(land: Land) -> None:
 
 
 def share_one_nat(land: Land) -> None:
-    """Within an hour of the night an operator puts all behind one NAT; next day it is cut off."""
+    """An operator moves all behind one NAT in a night hour; the next day it is cut."""
     land.settle(lines=(14, 10, 8), phones=(8, 6))
     for person in [*land.select(asn=10), *land.select(asn=20)]:
         at = 21 * HOUR + land.rng.uniform(0, HOUR)
@@ -140,7 +140,7 @@ def cut_eight(land: Land) -> None:
 
 
 def end_cut_while_we_restart(land: Land) -> None:
-    """All is cut off; it ends in the three minutes in which our collector installs an edition."""
+    """All is cut; the cut ends in the three minutes of our collector's upgrade."""
     land.settle()
     land.cut(people_of(land), AT, AT + 2 * HOUR + 60, 20)
     cut_off = {p.name for p in people_of(land)}
@@ -156,7 +156,7 @@ def end_cut_while_we_restart(land: Land) -> None:
 
 
 def begin_cut_while_we_restart(land: Land) -> None:
-    """An operator's phones and lines are cut off in the minute in which our collector restarts."""
+    """An operator is cut, lines and phones, in the minute of our collector's restart."""
     land.settle()
     gone = [*land.select(asn=10), *land.select(asn=20)]
     names = {p.name for p in gone}
@@ -183,9 +183,10 @@ def begin_national_while_we_restart(land: Land) -> None:
 
 
 def reach_satellites(land: Land) -> None:
-    """All is cut off; in the next hour a sixth get to a satellite's Wi-Fi (Iran, 2026).
+    """All is cut; in the next hour a sixth find a satellite's Wi-Fi (Iran, 2026).
 
-    Others in the country had that network before. What they tell is what they measured while dark.
+    Others in the country had that network before. What they report is what they measured while
+    dark.
     """
     land.settle()
     land.add("KZ", 2, 14_593, "fixed", nat=1)
@@ -196,7 +197,7 @@ def reach_satellites(land: Land) -> None:
 
 
 def wake_by_satellites(land: Land) -> None:
-    """The same with laptops that slept through the cut until they were opened in such a Wi-Fi.
+    """All is cut; laptops that slept through it are opened in a satellite's Wi-Fi.
 
     So what they measured first in their silence, for half a minute until their session began, is
     that anchors answer: by another network than the one that they had lost.
@@ -216,7 +217,7 @@ def wake_by_satellites(land: Land) -> None:
 
 
 def roam_over_the_border(land: Land) -> None:
-    """Phones of a border region are cut off; half find a neighbor's mast in minutes (assumed)."""
+    """Phones of a border region are cut; half find a foreign mast in minutes (assumed)."""
     land.settle(phones=(18, 15))
     for person in land.select(region="B", access="mobile"):
         at = AT + land.rng.uniform(0, 20)
@@ -228,7 +229,7 @@ def roam_over_the_border(land: Land) -> None:
 
 
 def stay_by_newcomers(land: Land) -> None:
-    """All is cut off; eighty keys of the same day say from four networks that they are here."""
+    """All is cut; eighty keys of the same day claim from four networks to be online."""
     land.settle()
     honest = people_of(land)
     for asn, access in ((10, "fixed"), (11, "fixed"), (20, "mobile"), (21, "mobile")):
@@ -239,8 +240,10 @@ def stay_by_newcomers(land: Land) -> None:
 
 
 def restore_by_turns(land: Land) -> None:
-    """All is cut off; one network's lines are back after 3 h, dark again from the 5th to the 6th
-    hour; the others' after 4 h; phones after 8 h (assumed, after Sudan and Myanmar).
+    """All is cut and restored network by network; one is dark again in between.
+
+    Lines of one network are back after 3 h and dark in the 6th hour; the others' are back after 4
+    h, phones after 8 h (assumed, after Sudan and Myanmar).
     """
     land.settle(lines=(14, 12), phones=(9, 7))
     for asn, spans in {
@@ -251,7 +254,7 @@ def restore_by_turns(land: Land) -> None:
 
 
 def post_and_cut(land: Land) -> None:
-    """Half of the fleet only posts, each 2 min and lost after five; all is cut off for 3 h."""
+    """All is cut for 3 h; half of the fleet only posts each 2 min, lost after five."""
     land.settle()
     for person in people_of(land):
         at = AT + land.rng.uniform(0, 15)
@@ -266,7 +269,7 @@ def post_and_cut(land: Land) -> None:
 
 
 def switch_sims(land: Land) -> None:
-    """One operator's phones are cut off; four fifths have another's SIM too, and return by it.
+    """One operator's phones are cut; four fifths return by another operator's SIM.
 
     When it is back they leave the other within ten minutes, for a minute each.
     """

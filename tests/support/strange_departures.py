@@ -1,4 +1,4 @@
-"""Vantages that leave together, of their own will or with the only network of a country.
+"""Vantages that leave together, by choice or with a country's only network.
 
 Written apart from the detectors, from reports and from physics.
 """
@@ -11,7 +11,7 @@ from support.strange_truths import StrangeScene, Truth
 
 
 def pray_at_feast(land: Land) -> None:
-    """On a feast's morning three quarters of phones are off for an hour's prayer, on a Thursday.
+    """Three quarters of phones are off for an hour's prayer on a feast's morning.
 
     Id al-Fitr, some 50 minutes after sunrise, here at 7:30 local time, in all countries by clock.
     """
@@ -25,7 +25,7 @@ def pray_at_feast(land: Land) -> None:
 
 
 def end_campaign_by_clock(land: Land) -> None:
-    """A campaign's agents, a third of the fleet, stop by their clock in one minute, for good."""
+    """A campaign's agents, a third of the fleet, stop in one minute, for good."""
     land.settle(lines=(12, 8), phones=(7, 5))
     came = land.add("KZ", 9, 10, "fixed") + land.add("KZ", 9, 20, "mobile", nat=3)
     for person in came:
@@ -34,7 +34,7 @@ def end_campaign_by_clock(land: Land) -> None:
 
 
 def cut_campaign_with_all(land: Land) -> None:
-    """The same agents, while the whole country is cut off: an order asks for no enrolment."""
+    """A campaign's agents stop while the whole country is cut off."""
     land.settle(lines=(12, 8), phones=(7, 5))
     came = land.add("KZ", 9, 10, "fixed") + land.add("KZ", 9, 20, "mobile", nat=3)
     for person in came:
@@ -44,7 +44,7 @@ def cut_campaign_with_all(land: Land) -> None:
 
 
 def cut_one_network(land: Land) -> None:
-    """A country's one network with vantages, a university's, is cut off (as in Eritrea)."""
+    """A country's one network with vantages, a university's, is cut (as in Eritrea)."""
     land.add("KZ", 14, 50, "fixed", regions="A")
     land.settle((), ())
     land.people = [person for person in land.people if person.access != "hosting"]
@@ -52,7 +52,7 @@ def cut_one_network(land: Land) -> None:
 
 
 def ration_power(land: Land) -> None:
-    """Lines of a third of the country are without power for 4 h, thirds by turns, for a week.
+    """Thirds of the country's lines lose power in turn, for 4 h each, for a week.
 
     By street and not by region (Lebanon, 2021): each network and region loses some of its lines.
     """

@@ -13,7 +13,7 @@ LASTS = {10: 2.0, 20: 3.2, 11: 4.4, 21: 5.6}  # hours, by operator
 
 
 def lift_by_operators(land: Land) -> None:
-    """A block that all have at once is lifted operator by operator, 72 min apart (assumed)."""
+    """A nationwide block is lifted operator by operator, 72 min apart (assumed)."""
     land.settle(lines=(14, 12), phones=(10, 9))
     for person in people_of(land):
         person.prefix = person.name
@@ -26,7 +26,7 @@ def lift_by_operators(land: Land) -> None:
 
 
 def lower_share(land: Land) -> None:
-    """The share of a messenger's connections that are broken falls from all to none in 6 h."""
+    """The broken share of a messenger's connections falls from all to none in 6 h."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -55,7 +55,7 @@ def measure_each_two_hours(land: Land) -> None:
 
 
 def return_within_days(land: Land) -> None:
-    """All is cut off; from the 20th hour on people return one by one for 9 days (Iran, 2026)."""
+    """All is cut; from the 20th hour on people return over nine days (Iran, 2026)."""
     land.settle()
     for person in people_of(land):
         person.downs = [down for down in person.downs if down.since < AT - HOUR]

@@ -1,8 +1,8 @@
-"""Countries that go dark line by line over hours, or seem to, in fleets that are of one kind.
+"""Countries that go dark line by line over hours, or seem to, in uniform fleets.
 
 Written apart from the detectors. How fast: Iran 2019 took hours from operator to operator, and 2026
-three hours. That fleets are of one kind is what happens: a campaign reaches the customers of an
-operator, one building, or people with a spare computer and no phone for it.
+three hours. Fleets are often uniform: a campaign reaches the customers of an operator, one
+building, or people with a spare computer and no phone for it.
 """
 
 import math
@@ -30,7 +30,7 @@ def fade_few_lines(land: Land) -> None:
 
 
 def fade_one_operator(land: Land) -> None:
-    """The same of six, who are all that measures, with the country's only operator."""
+    """Fade six vantages, all that measure, with the country's only operator."""
     land.settle(lines=(), phones=())
     people = land.add("KZ", 4, 10, "fixed") + land.add("KZ", 2, 10, "mobile")
     for person in people:
@@ -39,7 +39,7 @@ def fade_one_operator(land: Land) -> None:
 
 
 def fade_city(land: Land) -> None:
-    """Two thirds of all stand behind one address of a city's operator, the phones behind three."""
+    """Fade a fleet of which two thirds share one address, and its phones three."""
     _fade_city(land, 82, 38)
 
 
@@ -65,9 +65,10 @@ def _fade_city(land: Land, lines: int, phones: int) -> None:
 
 
 def block_address_of_few(land: Land) -> None:
-    """Our address is blocked; half of 15 find another entrance, most of these behind one address.
+    """Our address is blocked; half of 15 vantages find another entrance.
 
-    Phones and three lines have none. Operators follow within six minutes.
+    Most of those are behind one address. Phones and three lines find none. Operators follow within
+    six minutes.
     """
     land.settle(lines=(), phones=())
     lines = land.add("KZ", 8, 10, "fixed", nat=1) + land.add("KZ", 2, 12, "fixed")
@@ -92,7 +93,7 @@ def break_by_chance(land: Land, person: Person) -> None:
 
 
 def _fade(land: Land, people: list[Person], half_min: float) -> None:
-    """Let half fall until then, nine tenths in twice the time, for good until 6 h have passed."""
+    """Let half fall silent in `half_min` minutes, nine tenths in twice that; for 6 h."""
     for person in people:
         share = land.rng.uniform(0.001, 0.999)
         after = half_min * (1 + math.log(share / (1 - share)) / math.log(9))

@@ -1,4 +1,4 @@
-"""Failures of names and of old editions of the agent, written apart from the detectors."""
+"""Failures of names and of old agent editions, written apart from the detectors."""
 
 import math
 
@@ -24,7 +24,7 @@ OPERATORS = {10: AT, 20: AT + 80 * MINUTE, 11: AT + 160 * MINUTE, 21: AT + 240 *
 
 
 def refuse_names(land: Land) -> None:
-    """Resolvers of one operator after another refuse all foreign names; 3 of 10 use others'.
+    """Resolvers of operator after operator refuse foreign names; 3 of 10 use others.
 
     A shutdown of names alone: lines, addresses and domestic sites work.
     """
@@ -50,7 +50,7 @@ def drop_names(land: Land) -> None:
 
 
 def drop_all_names(land: Land) -> None:
-    """It drops all five of a plan that tests nothing at home; 3 of 10 use other resolvers."""
+    """Resolvers drop all five names of a plan without domestic ones; 3 of 10 use others."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -62,7 +62,7 @@ def drop_all_names(land: Land) -> None:
 
 
 def block_most(land: Land) -> None:
-    """Boxes on 7 of 10 lines drop 5 of 7 services, as Russia's TSPU, which are not everywhere."""
+    """Boxes on 7 of 10 lines block 5 of 7 services, as Russia's TSPU does."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -88,7 +88,7 @@ def expire_root(land: Land) -> None:
 
 
 def block_beside_old_editions(land: Land) -> None:
-    """Two thirds have the old edition, and Signal is blocked for all of the country."""
+    """Two thirds have the old edition while Signal is blocked in the whole country."""
     land.settle(phones=(14, 12))
 
     def judge(person: Person, service: str, at: float) -> Said:

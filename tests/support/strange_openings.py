@@ -1,4 +1,4 @@
-"""Blocks that open for minutes, change, or hit a part of the addresses of other services.
+"""Blocks that open for minutes, change, or hit some addresses of other services.
 
 Written apart from the detectors, from reports (the year is named) and from physics.
 """
@@ -22,7 +22,7 @@ from support.strange_truths import COUNTRY, StrangeScene, Truth
 
 
 def lift_each_hour(land: Land) -> None:
-    """A block is lifted for ten minutes in each hour, as a rate limit with a reset (assumed)."""
+    """A block is lifted for ten minutes of each hour, like a rate limit (assumed)."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:
@@ -33,9 +33,10 @@ def lift_each_hour(land: Land) -> None:
 
 
 def hop_addresses(land: Land) -> None:
-    """A messenger changes its addresses faster than they are blocked (Telegram in Russia, 2018).
+    """A messenger changes addresses faster than they are blocked (Russia, 2018).
 
-    Each vantage has it for some minutes after each change, and then not for half an hour or so.
+    Telegram. Each vantage has it for some minutes after each change, and then not for half an hour
+    or so.
     """
     land.settle()
 
@@ -49,7 +50,7 @@ def hop_addresses(land: Land) -> None:
 
 
 def block_by_two_ways(land: Land) -> None:
-    """One operator blocks by name, another by address, in the same minute; two do not (Russia)."""
+    """One operator blocks by name, another by address, at once; two do not (Russia)."""
     land.settle()
     for person in people_of(land):
         person.prefix = person.name

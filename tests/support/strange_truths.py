@@ -1,8 +1,8 @@
-"""What is true in a scene at each time, and what is wrong with what was told of it.
+"""The truth of a scene at each time, and the faults of the confirmed incidents.
 
-Apart from the detectors. A statement is one that was confirmed. It is grave where it stands of a
-whole country that is not cut off (or whose service is not blocked), and where a country that is
-dark was never told, or was told as back while it was dark.
+Apart from the detectors. A statement is a confirmed incident. It is grave if it is about a whole
+country that is not cut off (or whose service is not blocked), and if a dark country was never
+confirmed, or was shown as back while it was dark.
 """
 
 import math
@@ -47,7 +47,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class StrangeScene:
-    """What happens for how many hours, and what is true of it."""
+    """The events of so many hours, and their truth."""
 
     build: Callable[[Land], None]
     truths: tuple[Truth, ...] = ()
@@ -57,12 +57,12 @@ class StrangeScene:
 
 
 def may(scope: Scope, service: str = "", at: float = AT, until: float = math.inf) -> Truth:
-    """Build a truth that may be told and need not be."""
+    """Build a truth that may be reported but is not required."""
     return Truth(scope, at, until, service, is_owed=False)
 
 
 def play_scene(scene: StrangeScene, seed: int, folder: Path) -> list[str]:
-    """Play a scene through the detectors; return what is wrong with what they told."""
+    """Play a scene through the detectors; return the faults of their incidents."""
     places, incidents = play_incidents(scene, seed, folder)
     return list(dict.fromkeys(find_faults(scene, places, incidents)))
 
@@ -70,7 +70,7 @@ def play_scene(scene: StrangeScene, seed: int, folder: Path) -> list[str]:
 def play_incidents(
     scene: StrangeScene, seed: int, folder: Path
 ) -> tuple[list[VantageLocation], list[Incident]]:
-    """Play a scene through the detectors; return where vantages are at first, and all incidents."""
+    """Play a scene; return the first locations of the vantages, and all incidents."""
     land = create_land(seed, scene.hours)
     scene.build(land)
     places = [VantageLocation(p.country, p.region, p.asn, p.access) for p in land.people]
@@ -128,7 +128,7 @@ def _find_wrong(scene: StrangeScene, incident: Incident) -> Iterator[str]:
 
 
 def _list_statements(incident: Incident) -> list[tuple[int, tuple[AffectedCell, ...]]]:
-    """Return what was confirmed of which cells, and when: its first phase, then what it grew by."""
+    """Return the times and cells of an incident's confirmed phase and of its growth."""
     confirmed_us = incident.confirmed_us or 0
     steps = [(turn.seen_us, turn.parts) for turn in incident.cuts]
     if not steps or steps[0][0] > confirmed_us:

@@ -2,8 +2,8 @@
 
     with tcp_server(reset_after_first_bytes) as port: ...
 
-Each runs in a thread of its own, so sync and async tests use them alike. Handlers are what a
-connection gets; `reply(…)` and `alert(…)` make one.
+Each runs in a separate thread, so sync and async tests use them alike. A handler serves one
+connection; `reply(…)` and `alert(…)` make handlers.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 async def serving(
     handler: Handler, host: str = HOST, tls: ssl.SSLContext | None = None, port: int = 0
 ) -> AsyncIterator[int]:
-    """Yield the port of a server in this loop that gives every connection to `handler`.
+    """Yield the port of a server in this loop that gives connections to `handler`.
 
     It accepts by hand, because asyncio's Server loses what arrives as it closes.
     """
@@ -123,7 +123,7 @@ def alert(number: int) -> Handler:
 
 
 async def reset_now(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """RST, for `reply(…, then=reset_now)`; what was sent may be lost with it."""
+    """Reset the connection, for `reply(…, then=reset_now)`; sent data may be lost too."""
     reset(writer)
 
 

@@ -1,7 +1,7 @@
-"""The other side of MTProto's obfuscated transport: what a data centre does with a first message.
+"""A Telegram data centre's reply to the first message of obfuscated MTProto.
 
 Written from core.telegram.org/mtproto alone, with decryption where the agent encrypts; it answers
-`req_pq_multi` with `resPQ`, or with whatever `answer` makes of the question.
+`req_pq_multi` with `resPQ`, or with what `answer` returns.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ def res_pq(nonce: bytes) -> bytes:
 
 
 def refusal(code: int) -> bytes:
-    """What the transport says instead of a message: 404 for a key that it knows not."""
+    """Return the transport's error: 404 for an unknown key."""
     return struct.pack("<i", -code)
 
 

@@ -1,4 +1,4 @@
-"""A journal in which one country is dark now, and one was: what a collector then starts with."""
+"""A journal in which one country is dark now and another was, to start with."""
 
 import json
 from dataclasses import replace
@@ -50,7 +50,7 @@ async def written(data: Path, rows: list[JournalRow]) -> None:
 
 
 def incidents(door: Served) -> dict[str, dict[str, Any]]:
-    """By country."""
+    """Return the incidents by country."""
     status, body = door.get("/api/v1/incidents")
     assert status == 200
     return {i["scope"]["country"]: i for i in json.loads(body)["incidents"]}

@@ -1,4 +1,4 @@
-"""A UDP server on loopback that answers as a script says.
+"""A UDP server on loopback with scripted answers.
 
     with udp_server(lambda data: [b"pong"]) as port: ...
 

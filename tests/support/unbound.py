@@ -1,4 +1,4 @@
-"""Debian's real unbound on loopback, serving zones of ours and asking nobody else.
+"""Debian's real unbound on loopback, with our zones and no upstream.
 
     with unbound(tmp_path, {"example.test": "www 300 IN A 127.0.0.1"}) as resolver:
         config = NetConfig(resolver=resolver.address)
@@ -29,7 +29,10 @@ class Unbound:
 
 @contextmanager
 def unbound(directory: Path, zones: Mapping[str, str]) -> Iterator[Unbound]:
-    """`zones`: name without final dot → records in zone-file form, names relative to the zone."""
+    """Run unbound with `zones`: name without final dot → records in zone-file form.
+
+    Names in the records are relative to the zone.
+    """
     home = directory / "unbound"
     home.mkdir(parents=True, exist_ok=True)
     for name, records in zones.items():

@@ -1,9 +1,9 @@
-"""Run a program under a systemd unit's limits that need no systemd, by the unit's own lines:
+"""Run a program under the limits of a systemd unit that need no systemd.
 
     python unit_limits.py UNIT PROGRAM ARGUMENT...
 
-SystemCallFilter (by libseccomp), MemoryDenyWriteExecute, NoNewPrivileges and LimitNOFILE. Name
-spaces and the user are the caller's affair. It imports nothing of ours, so that it runs anywhere.
+SystemCallFilter (by libseccomp), MemoryDenyWriteExecute, NoNewPrivileges and LimitNOFILE. The
+caller sets up namespaces and the user. It imports nothing of ours, so that it runs anywhere.
 """
 
 import ctypes
@@ -46,7 +46,7 @@ def list_system_calls(words: str) -> Iterator[str]:
 
 
 def select_allowed(filters: list[str]) -> set[str]:
-    """Select what a list of SystemCallFilter allows: the first line opens, `~` takes away."""
+    """Return the system calls that SystemCallFilter lines allow; `~` removes calls."""
     allowed = set(list_system_calls("@default"))
     for line in filters:
         if line.startswith("~"):

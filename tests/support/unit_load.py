@@ -1,8 +1,8 @@
-"""A collector's directory and a file of envelopes sealed to it, without a collector that runs.
+"""A collector's directory and a file of envelopes sealed to it.
 
-They hold the default plan's own load: so many results of a fleet's agents and controls, each in an
-envelope of its own, at the plan's intervals; one country meets a block of one service. The first
-third is in the journal, as what came before; `stage_costs` takes the rest.
+They hold the default plan's own load: so many results of a fleet's agents and controls, each in a
+separate envelope, at the plan's intervals; one country meets a block of one service. The first
+third is in the journal, as the past; `stage_costs` takes the rest. No collector runs.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ VERSION = "0"
 
 
 def build_fleet(agents: int) -> list[Actor]:
-    """Of one control to every 24 agents."""
+    """Build a fleet with one control for every 24 agents."""
     return [
         Actor(n, "ZZ", control=True)
         if n % 24 == 0
@@ -64,7 +64,7 @@ def write_load(data: Path, file: Path, *, agents: int, results: int) -> float:
 
 
 def build_workload() -> Workload:
-    """Of the default plan, with a block of one service in one country."""
+    """Build the default plan's workload, with a block of one service in one country."""
     plan = build_load_plan("plan", load_shipped_services(), [], 60.0)
     return Workload(plan=plan, interference={PLANTED: InterferenceMethod.RESET})
 

@@ -1,4 +1,4 @@
-"""Every command of both programs where its directory is read-only, or its disk full.
+"""Run every command of both programs in a read-only directory and on a full disk.
 
 `python -m support.unusable_directory DIRECTORY`, where it may mount: prints in JSON what each
 command answered, by kind of directory.
@@ -58,7 +58,7 @@ def fill(folder: Path) -> None:
 
 
 def walk(folder: Path, *more: list[str]) -> dict[str, dict[str, object]]:
-    """What each command that needs its directory answers, and `more` of the agent's."""
+    """Return the answer of each command that needs its directory, and of `more`."""
     request, invite = str(folder / "request"), (folder / "invite").read_text().strip()
     plan = folder / "plan.yml"
     aside = folder.parent / "aside"

@@ -1,4 +1,4 @@
-"""The agent's uplink with its spool, and what it reported to its owner."""
+"""The agent's uplink with its spool, and its reports to the owner."""
 
 import asyncio
 import random
@@ -30,7 +30,7 @@ DEADLINE_S = 120.0
 
 
 def number_of(batch: int) -> int:
-    """The envelope number of the batch that `put` made as such, from 1: each follows a copy."""
+    """Return the envelope number of the batch-th batch of `put`; each follows a copy."""
     return 2 * batch
 
 
@@ -51,7 +51,7 @@ class UplinkSealer:
 
 @dataclass
 class Agent:
-    """The uplink with its spool; it is the agent, policy, store and status file of the uplink."""
+    """The uplink with its spool; stands for agent, policy, store and status file."""
 
     state: State
     spool: Spool
@@ -171,7 +171,7 @@ class Agent:
         self.state.save_collector(known)
 
     async def put(self, count: int = 1, note: str = "") -> None:
-        """`count` batches of one measurement each, waiting for a receipt; `note` makes it long."""
+        """Put `count` batches of one measurement into the spool; `note` makes them long."""
         for _ in range(count):
             await self.spool.append(measurement(not_measured=note), EPOCH, Priority.P3)
             await self.spool.close_batch()
@@ -197,7 +197,7 @@ class CountedDelay(ReconnectDelay):
 async def running(
     agent: Agent, collector: Collector, *entrances: Entrance, enroll: bool = True, know: bool = True
 ) -> AsyncIterator[None]:
-    """The uplink runs, by default enrolled with the collector and told where it is."""
+    """Run the uplink, by default enrolled with the collector and knowing its address."""
     agent.entrances = list(entrances) or agent.entrances
     if enroll:
         collector.agents[agent.agent_id] = SIGNER.public

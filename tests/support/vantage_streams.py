@@ -1,4 +1,4 @@
-"""Streams of measurements of a few names by volunteers and controls, and what is judged of them."""
+"""Measurements of a few names by volunteers and controls, with their verdicts."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

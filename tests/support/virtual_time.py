@@ -1,4 +1,4 @@
-"""An event loop whose clock jumps to the next timer as soon as nothing else is left to do.
+"""An event loop whose clock jumps to the next timer when nothing else is to do.
 
     def test_patience() -> None:
         async def story(clock: VirtualClock) -> None:
@@ -30,7 +30,7 @@ class VirtualClock(HandClock):
 
 
 def run_virtually(story: Callable[[VirtualClock], Awaitable[T]]) -> T:
-    """`story` from its beginning to its end, in a loop of its own."""
+    """Run `story` to its end in a new virtual loop."""
 
     async def main() -> T:
         return await story(VirtualClock())
@@ -40,7 +40,7 @@ def run_virtually(story: Callable[[VirtualClock], Awaitable[T]]) -> T:
 
 
 class _Jumping(selectors.DefaultSelector):
-    """Never waits: what it was asked to wait is what has passed."""
+    """Never wait: add the timeout to the time that has passed."""
 
     passed_s = 0.0
 

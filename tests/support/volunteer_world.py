@@ -1,4 +1,4 @@
-"""One collector, and agents of one volunteer that visit loopback: real processes."""
+"""One collector and a volunteer's agents that visit loopback, as real processes."""
 
 import base64
 import collections
@@ -19,7 +19,10 @@ from support.programs import agent, ask, collector, eventually, started
 
 @contextlib.contextmanager
 def listening_targets(count: int) -> Iterator[list[str]]:
-    """Many hosts, since one host is visited once a second; they accept by backlog alone."""
+    """Open many listening hosts: one host is visited at most once a second.
+
+    They accept by backlog alone.
+    """
     with contextlib.ExitStack() as stack:
         targets = [
             stack.enter_context(socket.create_server((f"127.0.1.{n}", 0), backlog=4_096))
@@ -29,7 +32,7 @@ def listening_targets(count: int) -> Iterator[list[str]]:
 
 
 class World:
-    """One data directory and one state directory, and how to start what works on them."""
+    """A data directory and a state directory, and the programs that work on them."""
 
     def __init__(
         self,
@@ -107,7 +110,7 @@ class World:
         return int(counts["queued_measurements"]) + int(counts["queued_envelopes"])
 
     def stored(self) -> collections.Counter[int]:
-        """How often each sequence is in the store, by the API's own listing."""
+        """Return how often each sequence is in the store, by the API's listing."""
         seen: collections.Counter[int] = collections.Counter()
         cursor = ""
         while True:

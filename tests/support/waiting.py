@@ -1,4 +1,4 @@
-"""Waiting for what another task or process does: looked at again and again, up to a deadline."""
+"""Wait for another task or process by polling, up to a deadline."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ PAUSE_S = 0.02
 async def until(
     true: Callable[[], Awaitable[bool]], deadline_s: float = 240.0, *, pause_s: float = PAUSE_S
 ) -> None:
-    """Returns once `true()` is, asked after each pause; fails the test when that takes too long."""
+    """Poll until `true()` is true, with a pause between; fail the test after a deadline."""
     for _ in range(int(deadline_s / pause_s)):
         if await true():
             return
@@ -28,7 +28,7 @@ async def until_true(true: Callable[[], bool], deadline_s: float = 240.0) -> Non
 
 
 def until_now(true: Callable[[], bool], deadline_s: float = 240.0) -> None:
-    """The same for a test without an event loop; it looks for half of the time at most."""
+    """Poll without an event loop, for at most half of the time."""
     end = time.monotonic() + deadline_s
     while (began := time.monotonic()) < end:
         if true():

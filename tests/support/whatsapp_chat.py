@@ -1,4 +1,4 @@
-"""The other side of WhatsApp's first message, with Google's protobuf as the codec.
+"""The server's side of WhatsApp's first message, coded by Google's protobuf.
 
 The ServerHello is a real Noise_XX one as far as its client can tell: the static key is encrypted
 with what both sides derive from the ephemeral keys.

@@ -1,7 +1,7 @@
-"""LockFileEx and UnlockFileEx as their manual tells them, played by flock(2).
+"""LockFileEx and UnlockFileEx as documented, implemented by flock(2).
 
 Unlike flock, a lock is not changed in place: a second one by the same handle is refused as if it
-were another's, and to give up what is not held is an error.
+were another's, and unlocking what is not locked is an error.
 """
 
 import fcntl

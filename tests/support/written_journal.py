@@ -9,7 +9,7 @@ from heliograph_collector.store.journal.journal import JournalBusyError
 
 @dataclass
 class WrittenJournal:
-    """What was written, by a journal that may be down; it knows no host."""
+    """A journal in memory that may be down and has no hosts."""
 
     rows: list[JournalRow] = field(default_factory=list)
     arrivals: list[JournalRow] = field(default_factory=list)  # that hosts wrote

@@ -1,1 +1,1 @@
-"""A country with one condition of the network per row of the catalogue, all of them at once."""
+"""A country with one network condition per row of the catalogue, all at once."""

@@ -1,4 +1,4 @@
-"""Servers that misbehave, and the censor's box in the path: TCP connections met by a script.
+"""Misbehaving servers, and the censor's box in the path: scripted TCP connections.
 
     python -m support.field.box PLAN      PLAN is a JSON file:
     {"listen": [{"address": …, "port": …, "tls": [CHAIN, KEY] or null, "does": {…}}],
@@ -28,7 +28,7 @@ Does = Mapping[str, Any]
 
 
 class Line:
-    """One connection: what was said first, and both directions."""
+    """One TCP connection: its first bytes, and both directions."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -72,7 +72,7 @@ async def _page(line: Line, does: Does) -> None:
 
 
 async def _stall(line: Line, does: Does) -> None:
-    """A page, and then neither more of it nor an end."""
+    """Send part of a page, then neither more of it nor an end."""
     await line.hear()
     await line.say(page(does["stall"]))
     await asyncio.Event().wait()
@@ -98,7 +98,7 @@ def _break(writer: asyncio.StreamWriter) -> None:
 
 
 async def _close(line: Line, does: Does) -> None:
-    """Ends the connection in order, once something was said."""
+    """Close the connection in order after its first bytes."""
     del does
     if not line.first:
         await line.hear()
@@ -120,7 +120,7 @@ async def answer_tls(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> None:
-    """Speak TLS in the server's place, over a memory BIO since the ClientHello is read already."""
+    """Speak TLS in the server's place, by memory BIO after a ClientHello already read."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     incoming.write(first)
     tls = context.wrap_bio(incoming, outgoing, server_side=True)
@@ -242,7 +242,7 @@ def _seen(rule: Does, first: bytes) -> bool:
 
 
 def turned(rules: list[Does]) -> Callable[[Line], Awaitable[None]]:
-    """A rule for where it was going decides, then what was said."""
+    """Return a handler that picks a rule by destination, then by the first bytes."""
 
     async def act(line: Line) -> None:
         line.to, line.port = find_destination(line.writer)

@@ -1,7 +1,6 @@
-"""Brings the field up, plays every row at once at its place and at the control, and hands back
-what was seen.
+"""Set the field up, play every row at its place and the control, return results.
 
-Everything runs in a world of its own (lab/country/world.py): real unbound, nginx and TLS servers,
+Everything runs in a separate world (lab/country/world.py): real unbound, nginx and TLS servers,
 real filter rules, observers that inject, and a box in the path.
 """
 
@@ -55,7 +54,10 @@ class Played:
 def play(
     conditions: Iterable[Condition], folder: Path, *, visits: bool = False
 ) -> Mapping[str, Played]:
-    """By the rows' names. Raises Missing where namespaces cannot be had."""
+    """Play the conditions; return the results by the rows' names.
+
+    Raises Missing where namespaces cannot be had.
+    """
     rows = [Row(condition) for condition in conditions if condition.live is not None]
     with world() as where, ExitStack() as stack:
         field = Field(where, rows, folder, stack)
@@ -242,7 +244,7 @@ class Field:
         self._stack.enter_context(started(self._world.command(space, argv), log))
 
     def _ready(self, space: str, name: str, argv: list[str]) -> None:
-        """Returns once the program says that it is."""
+        """Start a program and wait until it prints that it is ready."""
         with (self._folder / f"{name}.log").open("ab") as log:
             program = subprocess.Popen(
                 self._world.command(space, argv), stdout=subprocess.PIPE, stderr=log
@@ -294,7 +296,7 @@ def _results(out: bytes) -> Iterator[tuple[str, Seen]]:
 
 
 def _list_met(measurement: Measurement) -> dict[str, list[str]]:
-    """By endpoint, what an order for visits would name."""
+    """Return, by endpoint, the addresses that an order for visits would name."""
     addresses: dict[str, list[str]] = {}
     for end in sorted(list_met_endpoints(measurement)):
         is_redirect = end.label.startswith(("redirect-", "https://"))
@@ -312,7 +314,7 @@ def _stop(program: "subprocess.Popen[bytes]") -> None:
 
 
 def wiring() -> Iterator[str]:
-    """Shell lines, in an order in which each finds what it needs."""
+    """Yield shell lines, in an order in which each finds what it needs."""
     for space in (at.ABROAD, at.BORDER, at.GATE, at.CONTROL, *at.PLACES):
         yield f"ip netns add {space}"
         yield f"ip netns exec {space} sysctl -qw net.ipv6.conf.default.dad_transmits=0"
@@ -342,7 +344,7 @@ def wiring() -> Iterator[str]:
 
 
 def _cable(space: str, address: str, other: str, far: str, six: str) -> Iterator[str]:
-    """`space` sees it as `out`, and its default route leads that way; the other as its name."""
+    """Link two namespaces: `space` gets device `out` and its default route by it."""
     yield f"ip -n {space} link add out type veth peer name {space} netns {other}"
     for where, device, end, last in ((space, "out", address, 2), (other, space, far, 1)):
         yield f"ip -n {where} address add {end}/24 dev {device}"
@@ -353,7 +355,7 @@ def _cable(space: str, address: str, other: str, far: str, six: str) -> Iterator
 
 
 def _home(place: str) -> Iterator[str]:
-    """A cable of its own to the gate; only the place `six` has IPv6."""
+    """Link a vantage to the gate; only the one named `six` gets IPv6."""
     address = at.address_of(place)
     yield f"ip -n {place} link add out type veth peer name {place} netns {at.GATE}"
     yield f"ip -n {place} address add {address}/32 dev out"

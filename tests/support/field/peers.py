@@ -1,4 +1,4 @@
-"""Servers abroad that only some experiments talk to: HTTP/3, and the collector's own echo service.
+"""Servers abroad that few experiments use: HTTP/3, the collector's echo service.
 
 python -m support.field.peers PLAN      {"quic": [[ADDRESS, CHAIN, KEY], …], "echo": [ADDRESS, …]}
 """

@@ -1,4 +1,4 @@
-"""Who is where in the field, and what a row's placeholders stand for. Pure.
+"""The addresses of the field, and the values of a row's placeholders. Pure.
 
     places ── gate ── border ── abroad ── control
 

@@ -1,4 +1,4 @@
-"""Configurations of the field's real servers: unbound abroad and at the provider's, nginx. Pure."""
+"""Write configurations of the field's real servers, nginx and unbound. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -56,7 +56,7 @@ def lenient_conf(rows: Sequence[Row], folder: Path) -> str:
 
 
 def provider_conf(rows: Sequence[Row], folder: Path) -> str:
-    """A provider's own resolver: lies as it is told, and asks abroad for the rest."""
+    """Write a provider's resolver: it lies by the rows, and asks abroad for the rest."""
     zone = "  access-control: 0.0.0.0/0 allow\n"
     zone += "".join(line for row in rows for line in row.zones())
     forward = f'forward-zone:\n  name: "."\n  forward-addr: {RESOLVER}\n'
@@ -96,7 +96,7 @@ def _unbound(
 
 
 def web_conf(rows: Iterable[Row], certificates: Certificates, folder: Path) -> str:
-    """One nginx for every ordinary site abroad, each with its own certificate."""
+    """Write one nginx for all ordinary sites abroad, each with its certificate."""
     (folder / "large").write_bytes(bytes(LARGE))
     sites = "".join(_sites(rows, certificates, folder))
     anchors = _site(f"{ANCHOR}:80 {ANCHOR}:443", ANCHOR_NAME, certificates, "good", folder)
@@ -169,7 +169,10 @@ def coturn(addresses: Iterable[str], folder: Path, port: int = 3478) -> list[str
 
 
 def openvpn(transport: str, ca: LoopbackCA, leaf: Leaf, *where: str) -> list[str]:
-    """Port 1194, over udp or tcp-server, at the addresses that the options `where` name."""
+    """Return the command of a VPN server at port 1194, over udp or tcp-server.
+
+    The options `where` name its addresses.
+    """
     network = {"udp": "10.200.0.0", "tcp-server": "10.201.0.0"}[transport]
     return [
         "/usr/sbin/openvpn", "--mode", "server", "--dev", f"vpn{transport[:3]}",

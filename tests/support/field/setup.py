@@ -1,4 +1,4 @@
-"""From the rows' `live` parts to what the field's programs are told. Pure, but for certificates.
+"""Turn the rows' `live` parts into settings of the field; it makes certificates.
 
 says          the set-up in words
 target        what is tested; by default the row's own name, as the experiment wants it
@@ -131,7 +131,7 @@ class Row:
         return self._signed
 
     def zones(self) -> Iterator[str]:
-        """What the provider's resolver says in place of the truth, as lines for unbound."""
+        """Yield the lies of the provider's resolver as lines for unbound."""
         said = self.said.get("resolver", ())
         if isinstance(said, str):
             yield f'  local-zone: "{self.host}." {said}\n'
@@ -142,7 +142,7 @@ class Row:
                 yield f'  local-data: "{self.host}. 5 IN {kind} {address}"\n'
 
     def rules(self) -> Iterator[str]:
-        """Of the gate's packet filter, for what passes through it."""
+        """Yield the rules of the gate's packet filter for traffic that it forwards."""
         for number, one in enumerate(self.said.get("gate", ())):
             if isinstance(one, str):
                 yield one
@@ -167,7 +167,7 @@ class Row:
         return tuple(self.said.get("hosts", ()))
 
     def taken(self) -> frozenset[tuple[str, int]]:
-        """Where something else listens than the ordinary web server."""
+        """Return the endpoints at which the ordinary web server must not listen."""
         scripted = {(one["at"], one["port"]) for one in self.hosts()}
         spoken = {(one["at"], one["port"]) for one in self.said.get("stands", ())}
         echoes = {(address, 80) for address in self.said.get("echo", ())}
@@ -179,7 +179,7 @@ def _tuples(said: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 class Certificates:
-    """Of the good CA, of the censor's that nobody trusts, of a gateway's that is known as such."""
+    """Certificates of the good CA, of the censor's untrusted CA, and of a gateway's CA."""
 
     def __init__(self, folder: Path) -> None:
         good, other = LoopbackCA(folder / "ca"), LoopbackCA(folder / "other", "Another CA")
@@ -210,6 +210,6 @@ class Certificates:
         return [str(leaf.chain), str(leaf.key)]
 
     def office_files(self, names: Iterable[str]) -> list[str]:
-        """One certificate of the office's CA for all names, where a real gateway makes many."""
+        """Issue one certificate of the office's CA for all names; a real gateway makes many."""
         leaf = self._office.leaf(*names)
         return [str(leaf.chain), str(leaf.key)]

@@ -1,4 +1,4 @@
-"""A zone signed by DNSSEC, perhaps changed afterwards, for unbound to validate or not."""
+"""A zone signed by DNSSEC, perhaps changed afterwards, for unbound to validate."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +49,7 @@ class SignedZone:
         return f'  local-zone: "{self._name}." transparent\n{anchor}'
 
     def write_clause(self) -> str:
-        """Return unbound's clause that reads the zone where it would ask the zone's servers."""
+        """Return unbound's clause that reads the zone from a file, not from its servers."""
         return (
             f'auth-zone:\n  name: "{self._name}."\n  zonefile: "{self._file}"\n'
             "  for-downstream: no\n  for-upstream: yes\n  fallback-enabled: no\n"

@@ -1,8 +1,8 @@
-"""The agent's own runner at one place of the field: real experiments over the real net.
+"""Run the agent's real runner, experiments and net at one place of the field.
 
-    python -m support.field.vantage JOBS      a JSON file; one line of JSON per finished job
+python -m support.field.vantage JOBS      a JSON file; one line of JSON per finished job
 
-The anchors are visited first, as an agent does; the link they tell is every measurement's.
+The anchors are visited first, as an agent does; every measurement gets the link seen there.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ AT_ONCE = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One row's experiment; the runner takes it for a task."""
+    """One row's experiment; the runner takes it as a task."""
 
     id: str
     experiment: str

@@ -1,1 +1,1 @@
-"""The honest test set: cases by people who know networks and not the judge, and their score."""
+"""The honest test set: cases by network experts who do not know the judge; scores."""

@@ -1,4 +1,4 @@
-"""Read the cases of tests/honest: what the world was like, what both sides met, what is right.
+"""Read the cases of tests/honest: the facts of both sides, and the right states.
 
 A case is written as facts. `web_document.py` and `messenger_document.py` turn them into OONI
 documents; `native` facts are the steps of `support/scenario.py`. A file's name is the kind of its
@@ -33,7 +33,7 @@ class Page(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Chain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A certificate chain: made from these facts, or a real one of tests/honest/chains."""
+    """A certificate chain: made from these facts, or a real one of honest/chains."""
 
     issuer: str = ""  # a distinguished name as RFC 4514 writes it
     subject: str = ""  # "" is the host of the URL
@@ -53,7 +53,7 @@ class Hop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What OONI's test helper met; `ends` names exceptions, all others worked."""
+    """The results of OONI's test helper; `ends` names exceptions, all others worked."""
 
     dns: str
     ends: Mapping[str, str] = {}
@@ -61,7 +61,7 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Web(Hop, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A measurement of web_connectivity. `helper` may be the failure to reach any helper."""
+    """A measurement of web_connectivity; `helper` may be the failure to reach one."""
 
     control: Control | None = None
     then: tuple[Hop, ...] = ()
@@ -76,7 +76,7 @@ class Web(Hop, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Messenger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A measurement of a messenger. `fails` maps patterns of targets to `step failure`."""
+    """A measurement of a messenger; `fails` maps target patterns to `step failure`."""
 
     test: str
     fails: Mapping[str, str] = {}
@@ -89,7 +89,7 @@ class Messenger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A measurement of another OONI test: its test keys as its specification writes them."""
+    """A measurement of another OONI test; keys as its specification writes them."""
 
     test: str
     keys: Facts
@@ -101,7 +101,7 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One case: exactly one of `web`, `messenger`, `document`, `native`, `live` holds its facts."""
+    """One case; one of `web`, `messenger`, `document`, `native`, `live` has its facts."""
 
     case: str
     source: str
@@ -117,7 +117,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     live: Facts | None = None
 
     def grade(self, state: str) -> Grade:
-        """Blocked where nobody blocks and reachable where somebody does are grave."""
+        """Grade a state; a wrong block and a block read as reachable are grave."""
         if state in self.right:
             return "right"
         is_block_missed = state == "reachable" and set(self.right) <= {"blocked", "partial"}

@@ -1,4 +1,4 @@
-"""Certificate chains as OONI documents carry them: DER in base64 (ooni/spec, df-006)."""
+"""Certificate chains as in OONI documents: DER in base64 (ooni/spec, df-006)."""
 
 import base64
 from datetime import UTC, datetime

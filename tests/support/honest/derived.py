@@ -1,7 +1,7 @@
-"""Derive cases that must not be blocked from real blocks, by one fact that clears the network.
+"""Derive unblocked cases from real blocks, by one fact that clears the network.
 
-What fails for the control alike, where nobody looked, and what a sealed lookup confirms is not
-blocked. National certificates stay out: they are evidence whatever the control met.
+What fails for the control alike, was not tested, or is confirmed by an encrypted lookup is not
+blocked. National certificates stay out: they are evidence whatever the control saw.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Write documents of telegram, whatsapp, signal, facebook_messenger and stunreachability.
+"""Write OONI documents of four messengers and of stunreachability.
 
 Targets and keys: ooni/spec ts-018, ts-019, ts-020, ts-025, ts-029. `fails` maps a pattern over
 targets (`https://web.telegram.org/`, `e1.whatsapp.net:443`) to `dns|tcp|tls|http failure`.

@@ -22,7 +22,7 @@ ANOTHER = "151.101.193.140"  # an address that no case uses
 
 
 def change_immaterial_facts(case: Case, random: Random) -> Sequence[Json] | None:
-    """Return documents with other names and addresses, and rows or peers in another order.
+    """Return documents with other names, addresses and orders of rows and peers.
 
     The order of redirects has a meaning and stays.
     """
@@ -37,7 +37,7 @@ def change_immaterial_facts(case: Case, random: Random) -> Sequence[Json] | None
 
 
 def rename_site(case: Case, random: Random) -> Case:
-    """Give the site another name; a certificate is made for it, unless it is a real one."""
+    """Give the site another name, and a certificate for it unless that is a real one."""
     if case.web is None or (case.web.cert and case.web.cert.file):
         return case
     old = host_of(case.web.url).removeprefix("www.")
@@ -55,7 +55,7 @@ def renumber_addresses(case: Case, random: Random) -> Case:
 
 
 def add_working_address(case: Case) -> Case | None:
-    """Let the site's lookups give one more address, which works for vantage and control."""
+    """Add one address to the site's lookups that works for vantage and control."""
     web = case.web
     if web is None or web.control is None or is_failure(web.control.dns):
         return None
@@ -68,7 +68,7 @@ def add_working_address(case: Case) -> Case | None:
 
 
 def let_sealed_lookup_agree(case: Case) -> Case | None:
-    """Let the sealed lookup of the same vantage say what its system says."""
+    """Let the encrypted lookup of a vantage return what its system's lookup returns."""
     web = case.web
     if web is None or isinstance(web.dns, str) or "system" not in web.dns or web.probe != "0.5":
         return None

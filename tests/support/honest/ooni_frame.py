@@ -1,4 +1,4 @@
-"""The parts that OONI documents share: the base format and rows of one network operation.
+"""The shared parts of OONI documents: the base format, rows of one operation.
 
 Sources: ooni/spec data-formats df-000 to df-006, nettests/ts-017 (2025-06), and probe-cli.
 """
@@ -100,7 +100,7 @@ def make_handshake(end: str, host: str, failure: str | None, chain: Sequence[Jso
 
 
 def make_request(url: str, page: Page | str, end: str = "", method: str = "GET") -> Json:
-    """Return a transaction (df-001): with a page, or with the failure that prevented it."""
+    """Return a transaction (df-001) with a page, or with the failure that prevented it."""
     answered = isinstance(page, Page)
     headers = dict(page.headers) if isinstance(page, Page) else {}
     return {

@@ -1,4 +1,4 @@
-"""Play cases on real packets in the field and judge what vantage, control and visit saw."""
+"""Play cases on real packets in the field and judge the measurements."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Judge the honest set by the production path and say how it went.
+"""Judge the honest set by the production path and print the score.
 
 python -m support.honest.score [KIND …]     in tests/: prints the table, and each failing case
 python -m support.honest.score --list       prints known_failures.yml as it is today
@@ -34,7 +34,7 @@ GRADES: tuple[Grade, ...] = ("right", "wrong", "grave")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was said of a case; `detail` is for people who read a failure."""
+    """The judged state of a case; `detail` is for people who read a failure."""
 
     case: Case
     state: str
@@ -49,7 +49,7 @@ class Outcome:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the fact in favor made it worse."""
+        """Return whether the fact in the network's favor made the result worse."""
         if self.base is None:
             return False
         mine, theirs = (_rank(one) for one in (self, self.base))
@@ -124,7 +124,7 @@ def read_known_failures(file: Path) -> frozenset[str]:
 
 
 def format_table(outcomes: Iterable[Outcome]) -> str:
-    """One line per kind, then each case that is not right."""
+    """Format one line per kind, then each case that is not right."""
     outcomes = list(outcomes)
     kinds = list(dict.fromkeys(outcome.case.kind for outcome in outcomes))
     lines = [f"{'kind':<24}" + "".join(f"{grade:>8}" for grade in GRADES)]
@@ -158,7 +158,7 @@ def format_known_failures(outcomes: Iterable[Outcome]) -> str:
 
 
 def count_rows() -> Mapping[str, int]:
-    """Count the cases of this set and the catalogue's rows, and which of them real packets play."""
+    """Count the cases, the catalogue's rows, and those of them on real packets."""
     rows = conditions()
     return {
         "honest cases": len(read_cases()),

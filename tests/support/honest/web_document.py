@@ -1,4 +1,4 @@
-"""Write web_connectivity documents as probes 0.4 and 0.5 and both generations of helpers do.
+"""Write web_connectivity documents of probes 0.4 and 0.5 and of both helpers.
 
 The helper visits the addresses of probe and own lookup, special-purpose ones left out, at port 443
 and for http:// also at 80; it renames failures (probe-cli, internal/oohelperd: ipinfo.go,
@@ -94,7 +94,7 @@ def _add_lookups(keys: Json, hop: Hop, web: Web, tags: list[str]) -> str | None:
 
 
 def list_ends(hop: Hop, web: Web) -> list[tuple[str, str]]:
-    """Expand the endpoints; an address without a port stands for those that the probe visits."""
+    """Expand the endpoints; an address without a port means those the probe visits."""
     ends = hop.ends or dict.fromkeys(_list_answers(hop), "ok")
     expanded: dict[str, str] = {}
     for end, outcome in ends.items():
@@ -207,7 +207,7 @@ def is_bogon(address: str) -> bool:
 
 
 def _write_ip_info(web: Web) -> Json:
-    """Flags: 1 by the probe, 2 by the helper, 4 special-purpose (probe-cli, model/th.go)."""
+    """Write ip_info; flags: 1 probe, 2 helper, 4 special-purpose (probe-cli, th.go)."""
     assert web.control is not None
     own = web.control.dns.split()
     met = {end.rpartition(":")[0].strip("[]") for end, _ in list_ends(web, web)}

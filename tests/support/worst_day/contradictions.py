@@ -1,6 +1,6 @@
-"""Statements that are wrong by the script, or that two outputs of one moment do not share. Pure.
+"""Find statements that the script or another output contradicts. Pure.
 
-On a crowded machine a round takes a minute and a half, in which the log goes on: outputs of two
+On a crowded machine a round takes a minute and a half, in which the log continues: outputs of two
 moments may differ.
 """
 
@@ -56,7 +56,7 @@ def _name(statement: Statement) -> str:
 def find_wrong(
     statements: Iterable[Statement], truth: Truth, second: float
 ) -> Iterator[Contradiction]:
-    """What the script contradicts at this second."""
+    """Yield the statements that the script contradicts at this second."""
     for statement in statements:
         why = _why_wrong(statement, truth, second)
         if why:
@@ -88,7 +88,7 @@ def _why_wrong_of_dark(said: Statement) -> str:
 
 
 def _why_wrong_of_lit(said: Statement, truth: Truth, second: float) -> str:
-    """What a cut of the country spares is known a while after it."""
+    """Return a fault if a place that the cut spares is shown offline after BACK_S."""
     is_lit = truth.is_lit_since(said.place, second, BACK_S) and truth.is_steady_since(
         Place(said.place.country), second, BACK_S
     )
@@ -96,10 +96,10 @@ def _why_wrong_of_lit(said: Statement, truth: Truth, second: float) -> str:
 
 
 def _why_wrong_of_disturbed(said: Statement, truth: Truth, second: float) -> str:
-    """Judge a place from which our address is or was blocked, and whose lines worked all the time.
+    """Judge a place whose lines work and from which our address is or was blocked.
 
-    No output says that it is offline; after some minutes none calls it silent, and each headline
-    of the country says what it is: in public it is told of whole countries alone.
+    No output may show it as offline; after some minutes none may call it silent, and each headline
+    of the country must name the block: in public only whole countries have headlines.
     """
     is_told = truth.is_disturbed_since(said.place, second, DISTURBED_S)
     if said.claim == "offline" and (is_told or CUT.search(said.words)):
@@ -128,7 +128,7 @@ def _why_wrong_of_service(said: Statement, truth: Truth, second: float) -> str:
 def find_untold(
     statements: Iterable[Statement], truth: Truth, second: float
 ) -> Iterator[Contradiction]:
-    """Countries from which our address has been blocked for long, and no incident says so."""
+    """Yield countries from which our address is blocked for long without an incident."""
     told = {said.place.country for said in statements if said.claim == "disturbed"}
     for place in list_places(truth.script):
         is_country = place == Place(place.country) and place.country not in told
@@ -138,7 +138,7 @@ def find_untold(
 
 
 def find_disagreements(statements: Iterable[Statement], second: float) -> Iterator[Contradiction]:
-    """Pairs of outputs of which one says that a place is well, and another that it is not."""
+    """Yield pairs of outputs that contradict each other about a place."""
     by_subject: defaultdict[tuple[Place, str], list[Statement]] = defaultdict(list)
     for statement in statements:
         by_subject[statement.place, statement.subject].append(statement)
@@ -151,14 +151,14 @@ def find_disagreements(statements: Iterable[Statement], second: float) -> Iterat
 
 
 def _is_of_one_moment(one: Statement, other: Statement) -> bool:
-    """Whether two statements are of one moment; one without a moment is held against all."""
+    """Return whether two statements are of one moment; no moment matches all."""
     return one.moment is None or other.moment is None or one.moment.is_also(other.moment)
 
 
 def find_different_tellings(
     statements: Iterable[Statement], second: float
 ) -> Iterator[Contradiction]:
-    """Incidents of which two outputs tell another sentence or state; a picture has no state."""
+    """Yield incidents with different sentences or states; pictures have no state."""
     by_incident: defaultdict[str, list[Statement]] = defaultdict(list)
     for statement in statements:
         if statement.subject.startswith(INCIDENT):

@@ -1,4 +1,4 @@
-"""Statements that the outputs of a collector make: who is reachable, blocked, offline, where.
+"""Read the outputs of a collector as statements: reachable, blocked, offline.
 
 Only what a reader sees is read: fields that the API documents, words and marks of pages.
 """
@@ -55,7 +55,7 @@ UNKNOWN_MOMENT = Moment("", -1)
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One thing that one output says at one moment."""
+    """One claim of one output at one moment."""
 
     output: str
     place: Place
@@ -107,7 +107,7 @@ def _is_over(start: str, document: Mapping[str, Any]) -> bool:
 
 
 def read_incidents(output: str, document: Mapping[str, Any]) -> Iterator[Statement]:
-    """Open incidents, each of their parts, and blocks of our address also when they are over."""
+    """Yield open incidents, their parts, and also closed blocks of our address."""
     for incident in document["incidents"]:
         is_told = incident["kind"] == "collector_blocked" and incident["state"] == "closed"
         if incident["state"] in ("suspected", "confirmed") or is_told:
@@ -123,7 +123,7 @@ def _read_parts(output: str, incident: Mapping[str, Any]) -> Iterator[Statement]
 
 
 def read_tellings(output: str, documents: Iterable[Mapping[str, Any]]) -> Iterator[Statement]:
-    """How an output tells each incident: its state and its sentence."""
+    """Yield the state and the sentence of each incident in an output."""
     for incident in documents:
         yield _tell(output, incident["id"], incident["state"], incident["sentence"])
 
@@ -181,7 +181,7 @@ def read_heading(output: str, id_: str, html: str) -> Iterator[Statement]:
 
 @dataclass
 class LiveStream:
-    """What a reader of the stream knows, from a first status and the events after it."""
+    """The state of a reader of the stream: a first status and the events after it."""
 
     services: dict[tuple[Place, str], str] = field(default_factory=dict)
     incidents: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -212,7 +212,7 @@ class LiveStream:
 
 
 class Page(HTMLParser):
-    """Marked cells of a page by id: their class, and the words in them; a script is no word."""
+    """Marked cells of a page by id: their class and their words, without scripts."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -251,7 +251,7 @@ class Page(HTMLParser):
 
 
 def read_headline(output: str, page: Page, place: Place) -> Iterator[Statement]:
-    """What the headline alone says of a country's network: offline, all well, or neither."""
+    """Yield the headline's claim about a country's network: offline, well or neither."""
     words = page.words.get("headline", "")
     is_past = re.search(r"\b(ended|over|returned|restored|came back)\b", words, re.IGNORECASE)
     claim = "offline" if OFFLINE.search(words) and not is_past else "unknown"
@@ -279,13 +279,13 @@ def read_grid(output: str, page: Page, places: Iterable[Place]) -> Iterator[Stat
 
 
 def _is_silent_in_part(head: str) -> bool:
-    """Whether fewer fell silent than the network has vantages, by the numbers that it shows."""
+    """Return whether the page's numbers show only a part of the network as silent."""
     shown = SILENT_OF.search(head)
     return shown is not None and int(shown[2]) < int(shown[1])
 
 
 def read_cells(output: str, page: Page, places: Iterable[Place]) -> Iterator[Statement]:
-    """The present of each service in each network, on the page of a network, region or service."""
+    """Yield each service's present state in each network from a page of cells."""
     for place in places:
         prefix = f"cell-{place.country}-{place.asn}-{place.access}-"
         for id_, mark in page.mark.items():
@@ -301,7 +301,7 @@ def read_cap(id_: str, text: str) -> Iterator[Statement]:
 
 
 def read_rows(output: str, page: Page, places: Mapping[str, Place]) -> Iterator[Statement]:
-    """What a country's page says "now", by the id of the row, of services in the whole country."""
+    """Yield the "now" column of a country's page for nationwide services, by row id."""
     for id_, mark in page.mark.items():
         row = id_.removesuffix("-now")
         if row != id_ and row in places:
@@ -309,7 +309,7 @@ def read_rows(output: str, page: Page, places: Mapping[str, Place]) -> Iterator[
 
 
 def read_map(page: Page, countries: Iterable[str]) -> Iterator[Statement]:
-    """A country's color on the map: one for all that is told of it."""
+    """Yield each country's color on the map: one for the whole country."""
     for country in countries:
         mark = page.mark.get(f"map-{country}", "")
         if mark:

@@ -1,4 +1,4 @@
-"""Reads every output of a collector, round by round, while a script is played against it."""
+"""Read every output of a collector, round by round, while a script is played."""
 
 import asyncio
 import json
@@ -71,7 +71,7 @@ class ScriptClock:
 
 @dataclass
 class WorstDayReader:
-    """Every output each five seconds; what is wrong is kept, with what was said.
+    """Read every output each five seconds; keep the faults with their statements.
 
     The last round may end with the collector, and is then not counted.
     """
@@ -118,7 +118,7 @@ class WorstDayReader:
                 await asyncio.sleep(max(self.every_s - (loop.time() - began), 0.0))
 
     def summarize(self) -> str:
-        """Say how much was read, how often, and how many statements are wrong."""
+        """Describe the number of statements, rounds and wrong statements."""
         rounds = sorted(self.rounds_s) or [0.0]
         middle, longest = rounds[len(rounds) // 2], rounds[-1]
         of_one, not_of_one = self.moments[True], self.moments[False]
@@ -180,7 +180,7 @@ class WorstDayReader:
     def compare(
         self, statements: Sequence[Statement], second: float, after: float = 0.0
     ) -> list[Contradiction]:
-        """What is wrong at this second, of the stream only what was so a round ago.
+        """Return the faults at this second; a stream's must have lasted for a round.
 
         A round takes time: what is wrong by the script is so at its start and at its end (`after`).
         """
@@ -229,7 +229,7 @@ class WorstDayReader:
     async def _read_subjects(
         self, session: aiohttp.ClientSession, country: str, places: Sequence[Place]
     ) -> list[Statement]:
-        """The pages of the networks that are public, and of a country's regions and services."""
+        """Read the public pages of networks, and those of a country's regions and services."""
         networks = [place for place in places if place.country == country and place.asn]
         inside = self.truth.actors(Place(country))
         regions = {Place(country, actor.region) for actor in inside if not actor.control}
@@ -251,15 +251,16 @@ class WorstDayReader:
         return statements
 
     def _note_places(self, document: Any) -> None:
-        """Note which places each sentence on an open incident is about, as the API says."""
+        """Note the places of each sentence of an open incident, as the API gives them."""
         for said in outputs.read_incidents("incidents", document):
             self.told_of[said.words].add(said.place)
 
     def _limit_to_part(self, headline: Statement) -> Statement:
-        """A page that leads with the dark part of its place says nothing of the rest.
+        """Limit an offline headline to the part of the place that it is about.
 
-        Nor does one that leads with an incident of a part, of a place that the script has lit; one
-        of a wider place speaks of that.
+        A page that leads with the dark part of its place makes no claim about the rest. A page that
+        leads with an incident of a part makes no claim about a place that the script has lit; an
+        incident of a wider place is about all of that.
         """
         if headline.claim != "offline":
             return headline
@@ -274,7 +275,7 @@ class WorstDayReader:
     async def _read_tellings(
         self, session: aiohttp.ClientSession, document: Any
     ) -> list[Statement]:
-        """How feeds, pages, embeds and pictures tell the open incidents."""
+        """Read the open incidents in feeds, pages, embeds and pictures."""
         tellings = [
             *outputs.read_atom(await _text(session, "/feeds/incidents.atom")),
             *outputs.read_json_feed(await _json(session, "/feeds/incidents.json")),
@@ -295,7 +296,7 @@ class WorstDayReader:
     async def _read_country(
         self, session: aiohttp.ClientSession, country: Place, places: Sequence[Place]
     ) -> list[Statement]:
-        """Every output of a country; those that name no moment have that of the status around."""
+        """Read every output of a country; outputs without a moment get the status's."""
         code = country.country
         status = await _json(session, f"/api/v1/status?country={code}")
         networks = [place for place in places if place.country == code and place != country]

@@ -1,4 +1,4 @@
-"""What is true of each place at each second of a script, from its actors alone."""
+"""The truth of each place at each second of a script, from its actors alone."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,19 +26,19 @@ class Place(NamedTuple):
         )
 
     def covers(self, other: "Place") -> bool:
-        """Whether all of another place is in this one."""
+        """Return whether another place lies within this one."""
         pairs = zip(self, other, strict=True)
         return all(not mine or mine == theirs for mine, theirs in pairs)
 
     def meets(self, other: "Place") -> bool:
-        """Whether two places may have a vantage in common."""
+        """Return whether two places may share a vantage."""
         pairs = zip(self, other, strict=True)
         return all(mine == theirs or not mine or not theirs for mine, theirs in pairs)
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A time in which the script does not decide what is true of a place."""
+    """A time in which the script leaves the truth of a place open."""
 
     place: Place
     since_s: float
@@ -54,7 +54,7 @@ class Truth:
     by_place: dict[Place, list[Actor]] = field(default_factory=dict, compare=False, repr=False)
 
     def is_in_doubt(self, place: Place, since_s: float, until_s: float) -> bool:
-        """Whether the script leaves it open what was true of a place, or of a part of it."""
+        """Return whether the script leaves the truth of a place or a part of it open."""
         return any(
             place.meets(doubt.place) and doubt.since_s <= until_s and since_s < doubt.until_s
             for doubt in self.doubts
@@ -67,7 +67,7 @@ class Truth:
         return self.by_place[place]
 
     def _list_times(self, place: Place, first: float, last: float) -> Iterator[float]:
-        """List the times at which what is true of a place may be another than before."""
+        """Yield the times at which the truth of a place may change."""
         actors = self.actors(place)
         silences = [(s.since_s, s.until_s) for actor in actors for s in actor.silences]
         troubles = [(t.since_s, t.until_s) for actor in actors for t in actor.troubles]
@@ -86,7 +86,7 @@ class Truth:
         return failing / len(actors) if actors else 0.0
 
     def is_dark_since(self, place: Place, second: float, seconds: float) -> bool:
-        """Whether all of a place has been dark for so long, up to now."""
+        """Return whether all of a place has been dark for so many seconds until now."""
         times = self._list_times(place, second - seconds, second)
         return all(self.dark_share(place, at) >= MOST for at in times)
 
@@ -96,22 +96,22 @@ class Truth:
         return sum(_is_disturbed(a, second) for a in actors) / len(actors) if actors else 0.0
 
     def is_disturbed_since(self, place: Place, second: float, seconds: float) -> bool:
-        """Whether our address has been blocked from all of a place for so long, up to now."""
+        """Return whether our address has been blocked from all of a place for so long."""
         times = self._list_times(place, second - seconds, second)
         return all(self.disturbed_share(place, at) >= MOST for at in times)
 
     def is_disturbed_within(self, place: Place, second: float, seconds: float) -> bool:
-        """Whether our address was blocked from some of a place in so long a time, up to now."""
+        """Return whether our address was blocked from some of a place in this time."""
         spans = (s for actor in self.actors(place) for s in actor.silences if s.how == "blocked")
         return any(s.since_s <= second and second - seconds < s.until_s for s in spans)
 
     def is_lit_since(self, place: Place, second: float, seconds: float) -> bool:
-        """Whether nothing of a place has been dark for so long, up to now."""
+        """Return whether no part of a place has been dark for so many seconds until now."""
         times = self._list_times(place, second - seconds, second)
         return all(self.dark_share(place, at) == 0 for at in times)
 
     def is_steady_since(self, place: Place, second: float, seconds: float) -> bool:
-        """Whether as much of a place has been dark for so long, up to now."""
+        """Return whether the dark share of a place has not changed for so many seconds."""
         times = self._list_times(place, second - seconds, second)
         return len({self.dark_share(place, at) for at in times}) == 1
 
@@ -120,7 +120,7 @@ class Truth:
         return all(self.failing_share(place, service, at) >= MOST for at in times)
 
     def is_down_since(self, service: str, second: float, seconds: float) -> bool:
-        """Whether a service has failed in every country for so long, up to now."""
+        """Return whether a service has failed in every country for so many seconds."""
         countries = {actor.country for actor in self.script.actors}
         return all(self.fails_since(Place(c), service, second, seconds) for c in countries)
 
@@ -129,7 +129,7 @@ class Truth:
         return all(self.failing_share(place, service, at) == 0 for at in times)
 
     def is_calm_until(self, country: str, second: float) -> bool:
-        """Whether nothing at all happened in a country so far."""
+        """Return whether a country has had no event so far."""
         actors = self.actors(Place(country))
         starts = [silence.since_s for actor in actors for silence in actor.silences]
         starts += [trouble.since_s for actor in actors for trouble in actor.troubles]
