@@ -35,7 +35,10 @@ class CertificateRecord:
 
 
 class CertificateSelector:
-    """Choose the certificates of a block to store; only the writing thread may call it."""
+    """Choose the certificates of a block to store.
+
+    Only the writing thread may call it.
+    """
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
@@ -76,7 +79,10 @@ class CertificateSelector:
         yield CertificateRecord(digest, record.started_us, record.received_us, der)
 
     def _begin_day(self, day: int) -> None:
-        """Begin the limits of a later day; what a process before this one stored counts too."""
+        """Reset the limits for a later day.
+
+        Certificates that an earlier process stored on that day count too.
+        """
         if day <= self._day:
             return
         sql = (

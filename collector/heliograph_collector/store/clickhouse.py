@@ -154,7 +154,7 @@ class _Engine:
 
 
 class WritePermission(Protocol):
-    """What allows to write where others do too. Implemented by jetstream.lease.JournalLease."""
+    """Permission to write to a shared store. Implemented by lease.JournalLease."""
 
     @property
     def is_held(self) -> bool: ...
@@ -339,10 +339,10 @@ class _Handle:
 
 
 def _list_compiler_settings(client: "Client") -> dict[str, int]:
-    """Return the settings that keep the engine from making machine code; it knows which it has.
+    """Return the settings that keep the engine from compiling queries to machine code.
 
-    The whole engine compiles what it is asked three times. Where no memory may be written and then
-    executed (MemoryDenyWriteExecute) such a query fails, with CANNOT_MPROTECT.
+    The engine compiles a query that it is asked three times. Where no memory may be written and
+    then executed (MemoryDenyWriteExecute) such a query fails, with CANNOT_MPROTECT.
     """
     rows = _run_query(
         client, "SELECT name FROM system.settings WHERE startsWith(name, 'compile_')", {}, ()

@@ -31,7 +31,7 @@ def describe_database_error(file: Path | str, error: sqlite3.Error) -> str:
 
 
 def describe_file_error(error: OSError | sqlite3.Error, data: Path) -> str:
-    """Describe an error while files of a data directory and its fleet database are opened."""
+    """Describe an error from opening a data directory or its fleet database."""
     if isinstance(error, OSError):
         return describe_os_error(data, error)
     return describe_database_error(data / "fleet.db", error)

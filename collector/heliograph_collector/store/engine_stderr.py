@@ -1,4 +1,4 @@
-"""What the embedded engine writes on stderr as it starts."""
+"""Filter what the embedded engine writes to stderr as it starts."""
 
 import os
 import re
@@ -20,10 +20,10 @@ _HOLDING = threading.Lock()
 
 @contextmanager
 def drop_cgroup_trace(cgroup_files: Iterable[Path] = CGROUP_FILES) -> Iterator[None]:
-    """Drop the C++ stack trace that the engine prints as it starts where no cgroups are.
+    """Drop the C++ stack trace that the engine prints on a system without cgroups.
 
-    It works without them, but no setting silences the message (ClickHouse's MemoryWorker.cpp). All
-    else that is written to stderr meanwhile is handed on.
+    The engine works there, but no setting silences the message (ClickHouse's MemoryWorker.cpp). All
+    other output on stderr is passed on.
     """
     if any(path.exists() for path in cgroup_files):
         yield

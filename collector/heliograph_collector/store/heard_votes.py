@@ -1,9 +1,10 @@
-"""Votes of vantages from single verdicts, for answers of few rows. Pure, but for the SQL.
+"""Count votes of vantages from single verdicts, for answers of few rows.
 
-The engine counts votes itself where there are many (`vote_queries.query_counts`), and then takes
-0.2 to 0.4 s of CPU to read the question, however short its answer. A question for plain rows takes
-20 ms, and they are counted here, or in `aggregate/vote_counts.py` where nobody asks for the votes.
-The rule is that of `vote_queries.build_vantage_sql`, and tests compare the two.
+Nothing here does input or output. The engine counts votes itself where there are many
+(`vote_queries.query_counts`), and then takes 0.2 to 0.4 s of CPU to parse the query, however short
+its answer. A query for plain rows takes 20 ms, and they are counted here, or in
+`aggregate/vote_counts.py` if the caller does not need the votes. The rule is that of
+`vote_queries.build_vantage_sql`, and tests compare the two.
 """
 
 from collections import Counter, defaultdict
@@ -37,7 +38,7 @@ _Place = tuple[Any, ...]  # a cell with the start of its bin
 
 
 class _Vantage:
-    """What one vantage says in one cell and bin."""
+    """Verdicts of one vantage in one cell and bin."""
 
     __slots__ = ("causes", "counts", "functions", "is_old", "last")
 
@@ -77,7 +78,7 @@ def check_verdict_count(rows: list[VerdictRow], most: int | None) -> list[Verdic
 def select_many(
     rows: Sequence[VerdictRow], bin_s: int, fields: Collection[str], least: int
 ) -> list[VerdictRow]:
-    """Return the verdicts of bins and places in which at least so many vantages measured.
+    """Select verdicts of bins and places in which `least` vantages or more measured.
 
     Args:
         fields: The fields of place and service that tell one place from another.
@@ -95,7 +96,7 @@ def select_many(
 
 
 def tally_votes(rows: Iterable[VerdictRow], bin_s: int) -> list[Vote]:
-    """Return the votes that are heard, in order.
+    """Return the votes that count, in order.
 
     A young vantage has no vote in a cell where an established one reports another state.
     """
@@ -104,7 +105,7 @@ def tally_votes(rows: Iterable[VerdictRow], bin_s: int) -> list[Vote]:
 
 
 def select_heard(rows: Sequence[VerdictRow], bin_s: int) -> Sequence[VerdictRow]:
-    """Return the verdicts of the votes that are heard."""
+    """Return the verdicts whose votes count (see `tally_votes`)."""
     if all(row[_SENIORITY] == _ESTABLISHED for row in rows):
         return rows
     bin_us = bin_s * SECOND_US

@@ -1,6 +1,7 @@
-"""Past days by the hour: DATA/history.db, made from the daily files and made again from them.
+"""Store past days by the hour in DATA/history.db, built from the daily files.
 
-One row is a day of one place and service, so that a month of a country is some hundreds of rows.
+The database can be rebuilt from them at any time. One row is a day of one place and service, so
+that a month of a country is some hundreds of rows.
 
 Example:
     with closing(HistoryTable(data / FILE)) as history:
@@ -158,7 +159,10 @@ class HistoryTable:
 
 
 def _choose_index(filters: HistoryFilter) -> str:
-    """Name the index, because without statistics the planner reads an axis of all countries."""
+    """Return the INDEXED BY clause for a query.
+
+    Without statistics the planner would read an axis of all countries.
+    """
     if filters.country:  # of one in trouble there are ten that are well
         return "INDEXED BY rows_in_trouble" if filters.only_trouble else ""  # the primary key
     if filters.asn:

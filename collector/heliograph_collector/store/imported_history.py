@@ -1,4 +1,4 @@
-"""Days of imported results, from the counts by day that `ImportedResults.add` keeps.
+"""Read days of imported results from the counts that `ImportedResults.add` keeps.
 
 A month of one country has hundreds of thousands of counts. So `day_sums` has them summed over
 networks, and which of these found how much blocked. The targets are chosen by partial indexes,
@@ -93,7 +93,7 @@ class _Record(NamedTuple):
 def read_imported_history(
     db: sqlite3.Connection, filters: ImportedFilter, most: int
 ) -> ImportedHistory:
-    """Read targets by day and network: tests without one, and those found blocked most often.
+    """Read the targets blocked most often, and tests without one, by day and network.
 
     Args:
         filters: What to count; its times are extended to whole days. One of country, asn, test and
@@ -216,7 +216,10 @@ def _build_row(key: _Key, days: Sequence[_Record]) -> ImportedRow:
 def _sum_partly(
     days: Iterable[_Record], agreeing: Mapping[int, Mapping[int, int]]
 ) -> Mapping[int, int]:
-    """Sum what networks found that agree on no day: a block of some hours is less than a day's."""
+    """Sum the results of networks that agree on no day.
+
+    A block of some hours is less than a day's majority.
+    """
     networks = {asn for day in agreeing.values() for asn in day}
     near = [day for day in days if agreeing.keys() & {day.day - 1, day.day, day.day + 1}]
     return {asn: n for asn, n in _sum_networks(near).items() if asn not in networks}
@@ -231,7 +234,10 @@ def _sum_networks(days: Iterable[_Record]) -> Mapping[int, int]:
 
 
 def _build_condition(filters: ImportedFilter) -> tuple[str, list[object]]:
-    """Return the WHERE clause and its values; only what is asked for, so that an index is used."""
+    """Return the WHERE clause and its values.
+
+    It names only the given filters, so that an index is used.
+    """
     clauses = ["day >= ?", "day < ?"]
     values: list[object] = [filters.since_us // DAY_US, -(-filters.until_us // DAY_US)]
     for name in ("source", "country", "test"):

@@ -216,7 +216,10 @@ class ImportedResults:
             raise ImportedResultsError(describe_database_error(self._file, error)) from error
 
     def read_history(self, filters: ImportedFilter, most: int) -> ImportedHistory:
-        """Read whole days: the targets found blocked most often. Raises ImportedResultsError."""
+        """Read whole days of the targets that were found blocked most often.
+
+        Raises ImportedResultsError.
+        """
         try:
             history = read_imported_history(self._db, filters, most)
             return replace(history, outages=_read_outages(self._db, filters))
@@ -230,7 +233,10 @@ class ImportedResults:
         window: tuple[int, int],
         outages: Iterable[ReportedOutage],
     ) -> None:
-        """Replace what a source reports of a place in a window. Raises ImportedResultsError."""
+        """Replace the outages that a source reported for a place in a window.
+
+        Raises ImportedResultsError.
+        """
         try:
             with self._db:
                 _replace_outages(self._db, source, place, window, outages)
@@ -239,7 +245,10 @@ class ImportedResults:
 
 
 class ImportedReader:
-    """Reader of the imported results, for one question at a time; without the file it has none."""
+    """Read imported results, one query at a time.
+
+    Without the file there are no results.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file

@@ -1,9 +1,9 @@
-"""Losses of vantages, as few plain rows: their silences are counted here for any bins within.
+"""Read losses of vantages as plain rows, and count silences in bins of any width.
 
 The engine counts them itself where they are many (`queries.query_silences`, which states the rule),
-and takes 40 to 50 ms of CPU to read that question for each width of bins: it is not asked where a
-short one finds no loss. The two plain ones here take 25 together, and the second is asked only
-where somebody was lost. A test counts both ways.
+and takes 40 to 50 ms of CPU to parse that query for each width of bins: it is not used where a
+short one finds no loss. The two plain queries here take 25 ms together, and the second is sent only
+if a vantage was lost. A test compares both counts.
 """
 
 from collections import Counter, defaultdict
@@ -33,7 +33,7 @@ _PLACE = ("country", "region", "asn", "access")
 
 
 class _Loss(NamedTuple):
-    """The loss of a vantage, and when it was heard next."""
+    """The loss of a vantage, and the time of its return."""
 
     place: tuple[str, str, int, str]
     nym: str
@@ -45,7 +45,7 @@ class _Loss(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """The losses before and within a window, and when the lost vantages sent what they measured."""
+    """Losses before and within a window, and the late deliveries of the lost vantages."""
 
     losses: Sequence[_Loss]
     posts: Mapping[str, Sequence[tuple[int, int]]]  # (started, received) by pseudonym
@@ -96,7 +96,10 @@ class Losses:
         return [loss for p, loss in zip(places, losses, strict=True) if persons[p] >= least]
 
     def _list_bins(self, loss: _Loss, since_us: int, until_us: int, bin_us: int) -> Iterator[int]:
-        """List the bins that ended before the vantage returned, or sent what it had measured."""
+        """List the bins of a loss.
+
+        A bin must end before the vantage returned or delivered what it had measured in it.
+        """
         back_us = loss.back_us if loss.back_us < until_us else NEVER_US
         end_us = min(loss.at_us + DAY_US, back_us) // bin_us * bin_us
         if back_us > until_us:

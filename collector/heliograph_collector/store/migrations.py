@@ -54,7 +54,10 @@ def prepare_schema(clickhouse: ClickHouse) -> None:
 
 
 def _remove_ttl(clickhouse: ClickHouse) -> None:
-    """Remove the TTL of tables of earlier versions, which the engine's own clock would apply."""
+    """Remove the TTL from tables of earlier versions.
+
+    The engine would apply it by its own clock.
+    """
     sql = (
         "SELECT name FROM system.tables WHERE database = currentDatabase() "
         "AND position(engine_full, ' TTL ') > 0"
@@ -74,7 +77,10 @@ class SchemaTarget(Protocol):
 
 
 def apply_migrations(target: SchemaTarget, substitutions: Mapping[str, str]) -> None:
-    """Apply missing migrations. Raises SchemaError for a store newer than this program."""
+    """Apply missing migrations.
+
+    Raises SchemaError for a store newer than this program.
+    """
     for statement in split_statements(MIGRATIONS_TABLE, substitutions):
         target.command(statement)
     files = read_files()

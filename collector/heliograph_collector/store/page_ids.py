@@ -1,8 +1,8 @@
-"""Ids of the newest measurements that match: a short time is asked first, then longer ones.
+"""Find the ids of the newest matching measurements, in windows of growing length.
 
-No table is in the order of time, so the newest of all is found by reading all that is kept. Most
-who ask want what has just come. Each part of a table has the first and last start of its rows, and
-so a question for a short time leaves out the parts before it.
+No table is in the order of time, so a query without a window reads all rows that are kept. Most
+readers want the latest ones. Each part of a table has the first and last start of its rows, and so
+a query for a short window skips the parts before it.
 """
 
 from collections.abc import Awaitable, Callable

@@ -45,7 +45,10 @@ class PartialVote:
 
 
 def query_partial_votes(clause: WhereClause, bin_s: int, merged_fields: Collection[str]) -> Query:
-    """Select the votes of the cells in which any vantage is partial, equal ones as one row."""
+    """Select the votes of the cells in which any vantage is partial.
+
+    Equal votes are one row, with their number.
+    """
     sql = f"""
 SELECT {CELL_COLUMNS}, net, own, old, functions, count() FROM (
   SELECT *, max(functions != '') OVER (PARTITION BY cell, region) AS has_partial FROM (
@@ -99,7 +102,10 @@ def count_partial(votes: Iterable[PartialVote]) -> Causes:
 
 
 def _list_blocked(votes: Sequence[PartialVote]) -> list[str]:
-    """List the functions that most partial vantages of a network name, and "" for the network."""
+    """List the functions that most partial vantages of a network name.
+
+    "" stands for the network itself, and comes first.
+    """
     states: Counter[VerdictState] = Counter()
     named: Counter[str] = Counter()
     partial_count = 0

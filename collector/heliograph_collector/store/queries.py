@@ -107,7 +107,7 @@ def filter_place(
     service: str | None = None,
     received_before_us: int | None = None,
 ) -> WhereClause:
-    """Build conditions on place, service and arrival from the fields of a `PlaceFilter`."""
+    """Build conditions on place, service and arrival from a `PlaceFilter`'s fields."""
     clause = WhereClause().add_place(country, region, asn, access)
     return clause.add_service(service).add_arrival(received_before_us)
 
@@ -143,7 +143,7 @@ NEVER_US = 1 << 62  # the return of a vantage that has not returned
 
 
 def query_silences(clause: WhereClause, since_us: int, until_us: int, bin_s: int) -> Query:
-    """Select the losses of vantages in each bin that ended before the vantage returned.
+    """Select losses of vantages in each bin that ended before the vantage returned.
 
     A row has place, bin, number of vantages, and (prefix, day) of the established ones, for
     `count_silences`. The engine takes 2 to 5 ms for each column that it takes from a nested query,
@@ -177,7 +177,10 @@ _Lines = Sequence[tuple[int, str]]  # hash of the prefix, day
 
 
 def count_silences(rows: Iterable[tuple[Any, ...]]) -> list[SilenceCount]:
-    """Count the rows of `query_silences`, with persons as in `vote_queries.query_counts`."""
+    """Count the rows of `query_silences`.
+
+    Persons are counted as in `vote_queries.query_counts`.
+    """
     by_network: dict[tuple[Any, ...], list[tuple[str, int, _Lines]]] = {}
     for (country, region, asn, access), bin_us, vantages, lines in rows:
         key = (country, asn, access, bin_us)
@@ -192,7 +195,10 @@ def count_silences(rows: Iterable[tuple[Any, ...]]) -> list[SilenceCount]:
 
 
 def _count_persons(lines_by_region: Mapping[str, _Lines]) -> Counter[str]:
-    """Count the prefixes of the day that has the most, each in the first of its regions."""
+    """Count persons by region: the prefixes of the day that has the most.
+
+    Each prefix counts in the first of its regions.
+    """
     homes: dict[int, str] = {}
     by_day: dict[str, set[int]] = {}
     for region in sorted(lines_by_region):

@@ -1,4 +1,4 @@
-"""Retention: delete whole partitions by the expiry time, never by the engine's own clock.
+"""Delete expired partitions by the expiry time, not by the engine's clock.
 
 The engine's TTL would follow the machine's clock: one that is ahead by two years for a moment
 deletes the archive. So tables have none, and `RetentionJob` names the partitions to drop.
@@ -23,7 +23,7 @@ log = logging.getLogger("heliograph.retention")
 
 
 class Partition(Enum):
-    """How a table is partitioned by time; the value names it in `schema/`."""
+    """The period of a table's partitions; the value is the function in `schema/`."""
 
     DAY = "toYYYYMMDD"
     WEEK = "toMonday"
@@ -106,7 +106,10 @@ class ExpiryRecord(Protocol):
 
 
 class RetentionJob:
-    """Delete what is too old, every RETENTION_INTERVAL_S; `run` belongs in a TaskGroup."""
+    """Delete expired data every RETENTION_INTERVAL_S.
+
+    `run` belongs in a TaskGroup.
+    """
 
     def __init__(self, store: ExpiringStore, journal: ExpiryRecord, expiry: ExpiryTime) -> None:
         self._store = store

@@ -186,14 +186,14 @@ class Store:
     async def losses(
         self, since_us: int, until_us: int, most: int, **filters: Unpack[PlaceFilter]
     ) -> Losses:
-        """Return what silences are counted of. Raises TooMuchError over `most`, StoreError."""
+        """Return the losses of vantages in a window. Raises TooMuchError, StoreError."""
         clause = queries.filter_place(**filters)
         return await read_losses(self._read_rows, clause, since_us, until_us, most)
 
     async def opinions(
         self, service: str, country: str, since_us: int, until_us: int
     ) -> list[StoredVote]:
-        """Return each volunteer's verdicts, oldest first. Raises TooMuchError over MAX_VOTES."""
+        """Return volunteers' verdicts, oldest first. Raises TooMuchError over MAX_VOTES."""
         query = vote_queries.query_single_votes(service, country, since_us, until_us)
         votes = await self._run_query(query, vote_queries.parse_single_vote)
         return vote_queries.check_vote_count(votes, service, country)
@@ -323,7 +323,7 @@ class Store:
             await self._run_write(self._snapshot.drop)
 
     async def read_table(self, table: str) -> AsyncGenerator[bytes, None]:
-        """Read a table of the open snapshot in the engine's Native format. Raises StoreError."""
+        """Read a table of the snapshot in the engine's Native format. Raises StoreError."""
         pieces = self._snapshot.read(table)
         try:
             while piece := await self._run_export(next, pieces, b""):
@@ -337,7 +337,7 @@ class Store:
         await self._run_write(load, summary, pieces, deadline_s=BACKUP_TIMEOUT_S)
 
     async def delete_expired(self, expiry_us: int) -> int:
-        """Delete what has expired at a time; return the number of partitions. Raises StoreError."""
+        """Delete what expired by a time; return the partitions' number. Raises StoreError."""
         return await self._run_write(self._retention.delete_expired, expiry_us)
 
     async def is_empty(self) -> bool:

@@ -34,7 +34,10 @@ class StoreSnapshot(msgspec.Struct, frozen=True):
 
 
 class TableSnapshot:
-    """The clones; `create` and `drop` belong to the writing thread, the rest to the exporting."""
+    """Clones of the tables, to be exported.
+
+    `create` and `drop` belong to the writing thread, the other methods to the exporting one.
+    """
 
     def __init__(self, clickhouse: ClickHouse, tables: Iterable[str]) -> None:
         self._clickhouse = clickhouse

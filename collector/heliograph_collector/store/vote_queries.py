@@ -48,7 +48,10 @@ _MAJORITY_SQL = f"n -> if(countEqual(n, arrayMax(n)) = 1, indexOf(n, arrayMax(n)
 
 
 def decide_majority_sql(counts: str) -> str:
-    """Apply the rule. The array is named once, since each naming costs (`query_counts`)."""
+    """Return SQL that decides the majority of an array of counts.
+
+    The array is named once, since each naming costs (`query_counts`).
+    """
     return f"arrayMap({_MAJORITY_SQL}, [{counts}])[1]"
 
 
@@ -117,7 +120,10 @@ FROM (
 
 
 def _build_clause(service: str, since_us: int, until_us: int) -> WhereClause:
-    """Select verdicts on the whole target, and light checks, by volunteers with a valid time."""
+    """Select volunteers' verdicts on the whole target with a valid time.
+
+    Light checks are included.
+    """
     clause = WhereClause().add_time_range("started", since_us, until_us)
     return clause.add_service(service).add_volunteer_verdicts(with_light=True)
 
@@ -144,17 +150,19 @@ _FAILED_SQL = " + ".join(f"n[{position}]" for position in _ACCUSED)
 
 
 def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str]) -> Query:
-    """Select one row per cell and bin, in no order: vantages and networks by state, and causes.
+    """Select one row per cell and bin, in no order: votes by state, and causes.
 
-    Both are counted twice, in one array: all of them, then the established alone. `merged_fields`
-    of place and service are merged, and a vantage votes once in the merged cell. A line with an
-    established vantage is one person, in the first of the regions that its vantages declare. Of
-    names for several days, only those of the day that has most in the network count.
+    Vantages and networks are both counted twice, in one array: all of them, then the established
+    alone. `merged_fields` of place and service are merged, and a vantage votes once in the merged
+    cell. A line with an established vantage is one person, in the first of the regions that its
+    vantages declare. Of names for several days, only those of the day that has most in the network
+    count.
+
     The last column tells whether any vantage found a function blocked.
 
-    The engine reads a question longer than it answers it: each naming of a column costs 2 to 3 ms
-    where seven levels are below (ClickHouse 26.5), so that keys and counts travel together, as
-    tuples and arrays. 0.2 s of CPU for a question about nothing, where single columns took 0.55.
+    The engine takes longer to parse a query than to answer it: each naming of a column costs 2 to 3
+    ms where seven levels are below (ClickHouse 26.5), so that keys and counts travel together, as
+    tuples and arrays. A query without results takes 0.2 s of CPU; with single columns it took 0.55.
     """
     heard_by_net = f"""
 SELECT cell, region, net, max(day) AS line_day, max(old) AS has_old,
@@ -188,16 +196,16 @@ _DECIDE_NETWORK_SQL = f"""arrayMap(m ->
 
 
 def build_vantage_sql(clause: WhereClause, merged_fields: Collection[str]) -> str:
-    """Select each vantage that is heard, with its vote, last network and main cause.
+    """Select each vantage whose vote counts, with vote, last network and main cause.
 
-    The columns: cell (country, ASN, access, service, start in µs), region, nym, net, day, old,
-    n (verdicts in the order of STATES), own (the vote, a position in STATES from one),
-    how (minus the failures, layer, method), fns (partial verdicts by function).
+    The columns: cell (country, ASN, access, service, start in µs), region, nym, net, day, old, n
+    (verdicts in the order of STATES), own (the vote, a position in STATES from one), how (minus the
+    failures, layer, method), fns (partial verdicts by function).
 
     A young vantage has no vote in a cell where an established one reports another state. Cells
     differ in access, so a mobile network does not contradict a fixed one, and merged cells are
-    merged from what is heard in their parts. Measurements with an invalid time have no bin and so
-    no vote.
+    merged from the counted votes of their parts. Measurements with an invalid time have no bin and
+    so no vote.
     """
     clause.add_volunteer_verdicts()
     heard_sql = f"""

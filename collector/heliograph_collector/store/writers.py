@@ -1,4 +1,4 @@
-"""Writers of blocks and cells as Arrow tables; only the writing thread may call them."""
+"""Write blocks and cells as Arrow tables; only the writing thread may call it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -34,7 +34,7 @@ _PRESENCE_TESTS = {
 
 
 class _StoredMeasurement(msgspec.Struct, frozen=True):
-    """What the row of a measurement and those of its verdicts are made of."""
+    """The measurement from which a row and the rows of its verdicts are built."""
 
     record: ReceivedMeasurement
     received_body: bytes  # as it came, b"" where it was not kept
@@ -170,7 +170,10 @@ class _JudgedTables:
         return _join(self._shared, chosen, own)
 
     def build_verdicts(self) -> "pa.Table":
-        """Build the rows of all verdicts; the highest number of a judgement replaces all others."""
+        """Build the rows of all verdicts.
+
+        The judgement with the highest number replaces all others.
+        """
         import pyarrow as pa
 
         owners = [i for i, j in enumerate(self._judgements) for _ in j.verdicts]
@@ -249,7 +252,7 @@ class CellWriter:
 
 
 class BlockWriter:
-    """Write blocks; a block can be repeated fully or from any point on.
+    """Write blocks; a block can be repeated whole, or from any point in it.
 
     States of a block: *begun* (its begun mark is stored, any of its rows may be), *done* (its done
     mark is stored, so are all rows). A block with the bounds of the last begun mark is a replay,

@@ -1,4 +1,6 @@
-"""The directory of a backup: files of mode 0600, and a manifest with their sizes and hashes.
+"""Write and read a backup directory: files of mode 0600 and a manifest.
+
+The manifest lists the size and the hash of every file.
 
     manifest.json      Manifest; encrypted as manifest.sealed, beside key.json
     store/TABLE.native a table of the store, in the engine's Native format
@@ -79,7 +81,7 @@ def make_private_folder(path: Path) -> None:
 
 
 class _ArchiveFile:
-    """File that is being saved: what is written is hashed, and encrypted if there is a key."""
+    """Write one file of a backup: hash its content, and encrypt it if there is a key."""
 
     def __init__(self, stream: BinaryIO, key: BackupKey | None, name: str) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Backups of a running collector: the store's tables by a Unix socket in its data directory.
+"""Back up a running collector over a Unix socket in its data directory.
 
 The embedded store has one owner, so the collector itself reads the tables, and `backup` does the
 rest from the files. Each client gets one snapshot, as frames of a kind, a length and a body:
@@ -136,7 +136,10 @@ async def _send(connection: socket.socket, kind: bytes, body: bytes = b"") -> No
 
 @contextmanager
 def _listen(data: Path) -> Iterator[socket.socket]:
-    """Listen in `data`, which this process has locked, so an older socket is a dead one."""
+    """Listen on the backup socket in `data`, which this process has locked.
+
+    A socket file that is already there belongs to a process that ended, and is removed.
+    """
     with _open_folder(data) as folder, socket.socket(socket.AF_UNIX) as listener:
         file = folder / SOCKET_FILE
         file.unlink(missing_ok=True)
@@ -180,7 +183,10 @@ async def _connect(data: Path) -> socket.socket:
 
 @contextmanager
 def _open_folder(data: Path) -> Iterator[Path]:
-    """Yield a short path of the folder: a socket's path has at most 107 bytes (unix(7))."""
+    """Yield a short path of the folder.
+
+    A socket's path has at most 107 bytes (unix(7)).
+    """
     if not Path("/proc/self/fd").exists():
         yield data
         return

@@ -23,9 +23,10 @@ from heliograph_collector.store.store import Store, StoreError
 
 
 async def restore_backup(reader: ArchiveReader, data: Path, store: Store) -> None:
-    """Fill an empty `store`, not yet open, and an empty `data`, and compare with the manifest.
+    """Restore a backup into an empty `store`, not yet open, and an empty `data`.
 
-    When it fails it leaves nothing behind. Raises BackupError, StoreError, DirectoryInUseError.
+    The result is compared with the manifest. A failed restore leaves nothing behind. Raises
+    BackupError, StoreError, DirectoryInUseError.
     """
     files = reader.list_data_files()
     tops = {name.partition("/")[0] for name in files} | {JOURNAL}

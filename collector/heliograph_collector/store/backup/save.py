@@ -1,4 +1,4 @@
-"""Save a data directory and its store, in the order that the package's docstring explains."""
+"""Save a data directory and its store, in the order that the package explains."""
 
 import asyncio
 import os

@@ -134,9 +134,10 @@ def read_rows(rows: Iterable[JournalRow], pseudonyms: Pseudonyms) -> DecodedRows
 def _list_bodies(
     message: observation_pb2.Measurement, parts: Sequence[observation_pb2.Measurement]
 ) -> list[bytes]:
-    """List the bodies of a measurement's parts; none of a digest, whose reports are made here.
+    """List the bodies of a measurement's parts.
 
-    Certificates have a table of their own, and what this version does not know is not stored.
+    A digest has none, because its reports are made here. Certificates have a separate table, and
+    fields that this version does not know are not stored.
     """
     if message.HasField("digest"):
         return []
@@ -241,7 +242,10 @@ def _parse_fault_reason(body: bytes) -> str:
 
 
 def _decode_vantages(row: JournalRow, batch: envelope_pb2.Batch) -> dict[str, Vantage]:
-    """Decode the vantage of each epoch; measurements of an invalid one have no declared vantage."""
+    """Decode the vantage of each epoch.
+
+    Measurements of an invalid epoch have no declared vantage.
+    """
     vantages: dict[str, Vantage] = {}
     for message in batch.epochs:
         with contextlib.suppress(CodecError):

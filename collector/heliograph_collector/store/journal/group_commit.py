@@ -1,4 +1,4 @@
-"""Group commit: one thread commits all writes that were queued during the last commit.
+"""Group commit: one thread commits all writes queued during the last commit.
 
 Theory of operation. A durable commit costs one sync of the disk, whatever it holds. So one thread
 owns the writing connection, and writes that arrive during a sync share the next one: a slow disk

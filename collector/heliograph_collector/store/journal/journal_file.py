@@ -1,4 +1,4 @@
-"""Reading and trimming of the journal in SQLite, by the process that writes it and by others."""
+"""Read and trim the SQLite journal, in the process that writes it or another."""
 
 import asyncio
 import sqlite3

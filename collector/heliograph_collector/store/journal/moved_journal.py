@@ -11,7 +11,7 @@ MOVED_FILE = "journal.db.moved"  # its name afterwards
 
 @dataclass(frozen=True, slots=True)
 class MovedJournal:
-    """What was moved, as both sides have it."""
+    """Summary of the moved rows, equal on both sides."""
 
     rows: int
     first: int  # position on the servers
@@ -21,7 +21,10 @@ class MovedJournal:
 
 
 def find_old_file(data: Path) -> Path:
-    """Return the file that is to be moved, or was renamed as it was. Raises JournalError."""
+    """Return the file to move, or the one renamed after an earlier move.
+
+    Raises JournalError.
+    """
     for file in (data / FILE, data / MOVED_FILE):
         if file.exists():
             return file
@@ -29,9 +32,9 @@ def find_old_file(data: Path) -> Path:
 
 
 def check_not_moved(data: Path) -> None:
-    """Refuse an empty journal in place of a moved one, which knows the sequences of repeats.
+    """Refuse to start an empty journal where an earlier one was moved to servers.
 
-    Raises JournalError.
+    Only the moved one knows the sequences of repeats. Raises JournalError.
     """
     if (data / MOVED_FILE).exists() and not (data / FILE).exists():
         raise JournalError(

@@ -62,7 +62,10 @@ async def open_leading(servers: "ServerSettings", data: Path) -> "AsyncIterator[
 
 @asynccontextmanager
 async def open_beside_hosts(servers: "ServerSettings") -> "AsyncIterator[HostSide]":
-    """Open the journal as one of many ingest hosts inside the block. Raises JournalError."""
+    """Open the journal as one of many ingest hosts inside the block.
+
+    Raises JournalError.
+    """
     with _explain_missing_library():
         from heliograph_collector.store.journal.jetstream.cluster import open_host_side
     async with open_host_side(servers) as host:
@@ -71,7 +74,10 @@ async def open_beside_hosts(servers: "ServerSettings") -> "AsyncIterator[HostSid
 
 @asynccontextmanager
 async def open_published(servers: "ServerSettings") -> "AsyncIterator[PublishedSide]":
-    """Open what a host that only publishes reads, inside the block. Raises JournalError."""
+    """Open, inside the block, the data that a host that only publishes reads.
+
+    Raises JournalError.
+    """
     with _explain_missing_library():
         from heliograph_collector.store.journal.jetstream.cluster import open_published_side
     async with open_published_side(servers) as published:
@@ -106,7 +112,7 @@ def _check_moved(data: Path) -> None:
 
 
 async def describe_servers(servers: "ServerSettings") -> str:
-    """Return a sentence on copies of the journal that are missing or behind, "" if all is well.
+    """Describe copies of the journal that are missing or behind, "" if all is well.
 
     Raises JournalError.
     """
@@ -116,7 +122,7 @@ async def describe_servers(servers: "ServerSettings") -> str:
 
 
 async def describe_leader(servers: "ServerSettings") -> str:
-    """Return the machine and the term of who has the journal's lease, "" if nobody has it.
+    """Return the machine and the term of the journal's leaseholder, "" if it has none.
 
     Raises JournalError.
     """

@@ -1,4 +1,4 @@
-"""What the stages ask of a journal, whichever engine keeps it."""
+"""Protocols of a journal, which each stage uses whatever engine keeps it."""
 
 from collections.abc import Collection, Sequence
 from typing import Protocol
@@ -7,7 +7,7 @@ from heliograph_collector.model.records import JournalRow, RowKind
 
 
 class JudgedJournal(Protocol):
-    """Durable, ordered log of opened envelopes and presence, as those see it who read and trim it.
+    """The durable, ordered log of opened envelopes and presence, to read and to trim.
 
     Positions rise in commit order and may have gaps. Every method raises JournalError.
     """

@@ -30,7 +30,7 @@ class SharedJournal(JournalFile):
 
     @property
     def position(self) -> int:
-        """Return the highest position that the writer told of."""
+        """Return the highest position that the writer reported."""
         return self._growth.position
 
     async def note_position(self, position: int) -> None:
@@ -42,9 +42,10 @@ class SharedJournal(JournalFile):
         return await self._growth.wait_beyond(position, timeout_s)
 
     async def mark_alive(self, at_us: int) -> None:
-        """Check that the writer has marked itself alive; it alone knows whether it hears agents.
+        """Check that the writer has marked itself alive.
 
-        Raises JournalError if its last mark is too old.
+        Only the writer knows whether agents reach it. Raises JournalError if its last mark is too
+        old.
         """
         age_us = at_us - await self._run_on_reader(table.read_last_alive_us)
         if age_us > MAX_MARK_AGE_US:

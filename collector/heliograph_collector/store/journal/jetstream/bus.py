@@ -1,8 +1,8 @@
-"""Messages between the processes of a cluster, and what they share, beside the journal.
+"""Exchange messages and shared tables between the processes of a cluster.
 
-Messages are not stored: a process that missed one finds out by its number, and asks for all. The
+Messages are not stored: a process that missed one notices it by its number, and asks for all. The
 bucket NAME-fleet and the stream NAME-log are stored by the servers' quorum, and every write of them
-names what it follows: of two leaders only one can write.
+names the revision that it follows, so that of two leaders only one can write.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -72,7 +72,10 @@ class Bus:
     async def answer(
         self, topic: str, handler: Callable[[bytes], Awaitable[bytes]], *, is_shared: bool = False
     ) -> AsyncIterator[None]:
-        """Answer requests inside the block, one after the other; if shared, one of many does."""
+        """Answer requests inside the block, one after the other.
+
+        If `is_shared`, each request goes to one of the processes that answer the topic.
+        """
 
         async def reply(message: Msg) -> None:
             await message.respond(await handler(message.data))

@@ -1,4 +1,4 @@
-"""What a process of a cluster has of the servers: journal, messages, fleet, logs and users."""
+"""Open the parts of the NATS servers that each kind of cluster process uses."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ PUBLISHER_INBOX = "_PUBLISHER"  # else its user could read what others are answe
 
 @dataclass(frozen=True, slots=True)
 class LeadingJournal:
-    """What the collector that leads has."""
+    """Server objects of the collector that leads."""
 
     journal: JetStreamJournal
     bus: Bus
@@ -48,7 +48,7 @@ class LeadingJournal:
 
 @dataclass(frozen=True, slots=True)
 class HostSide:
-    """What an ingest host has; its name is of this run alone."""
+    """Server objects of an ingest host; `name` is drawn for each run."""
 
     name: str
     journal: HostJournal
@@ -58,7 +58,7 @@ class HostSide:
 
 @dataclass(frozen=True, slots=True)
 class JudgeSide:
-    """What a host that only judges has: it writes nothing."""
+    """Server objects of a host that only judges: it writes nothing."""
 
     bus: Bus
     table: SharedTable
@@ -66,7 +66,7 @@ class JudgeSide:
 
 @dataclass(frozen=True, slots=True)
 class PublishedSide:
-    """What a host that only publishes has: it writes nothing."""
+    """Server objects of a host that only publishes: it writes nothing."""
 
     bus: Bus
     log: SharedLog
@@ -74,7 +74,7 @@ class PublishedSide:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleSide:
-    """What console and notifications keep for the next collector that leads."""
+    """Console and notification state, kept for the next collector that leads."""
 
     operators: SharedValue
     audit: SharedLog
@@ -140,7 +140,7 @@ async def open_judge_side(settings: ServerSettings) -> AsyncIterator[JudgeSide]:
 
 @asynccontextmanager
 async def _connect(connection: NatsConnection) -> AsyncIterator[NatsConnection]:
-    """Connect inside the block, and wait for each answer no longer than one who leads does."""
+    """Connect inside the block, and wait for each answer as long as a leader does."""
     try:
         await connection.open()
         connection.patience_s = PATIENCE_S

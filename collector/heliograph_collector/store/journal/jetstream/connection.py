@@ -1,4 +1,4 @@
-"""Connection to the NATS servers of a journal: TLS, credentials, and errors as sentences."""
+"""Connect to a journal's NATS servers: TLS, credentials, and error sentences."""
 
 import asyncio
 import logging
@@ -46,7 +46,10 @@ _T = TypeVar("_T")
 
 
 class ServerSettings(Protocol):
-    """Settings of `store.journal`. Implemented by config.journal_settings.JournalSettings."""
+    """Settings of `store.journal`.
+
+    Implemented by config.journal_settings.JournalSettings.
+    """
 
     @property
     def urls(self) -> tuple[str, ...]: ...
@@ -80,7 +83,7 @@ class ConnectOptions(TypedDict, total=False):
 
 
 class NatsConnection:
-    """One connection, which the library opens again after a failure, at any of the servers."""
+    """A connection to any of the servers, which the library reopens after a failure."""
 
     def __init__(self, settings: ServerSettings, inbox: str = "_INBOX") -> None:
         """Prepare a connection.
@@ -181,9 +184,9 @@ class NatsConnection:
             await asyncio.sleep(RETRY_S)
 
     async def _leave_silent_server(self, error: Exception) -> None:
-        """Connect to another server where ours does not even answer a ping: its link may be cut.
+        """Connect to another server if the present one does not answer a ping.
 
-        The library would notice after six minutes, by its own pings.
+        Its link may be cut, which the library would notice by its own pings only after six minutes.
         """
         if not isinstance(error, nats.errors.TimeoutError):
             return
@@ -248,10 +251,11 @@ class NatsConnection:
 
 @asynccontextmanager
 async def keeping_cancellation() -> AsyncIterator[None]:
-    """Raise CancelledError at the end where a cancellation came meanwhile and was swallowed.
+    """Raise CancelledError at the end if the block swallowed a cancellation.
 
-    `asyncio.wait_for` of Python 3.11, by which the library waits, does so where the answer came in
-    the same turn of the loop (cpython issue 86296). The task would run on, and hold its group.
+    `asyncio.wait_for` of Python 3.11, by which the library waits, swallows one if the answer
+    arrives in the same turn of the loop (cpython issue 86296). The task would run on, and hold its
+    group.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task else 0

@@ -1,4 +1,4 @@
-"""Copying a journal on servers into a file, as a collector has it whose journal is there.
+"""Copy a journal on servers into a file of the format that a single collector has.
 
 The order makes the copy whole while rows are appended and trimmed: rows first, then the ranges. A
 row that is deleted before it was read is in the ranges, since its sequence is written there before.

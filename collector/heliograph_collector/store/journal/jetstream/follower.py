@@ -40,7 +40,11 @@ class StreamFollower:
         subject: str,
         since: datetime | None = None,
     ) -> None:
-        """Prepare to read from the first message, or the first that a server got at `since`."""
+        """Prepare to read from the first message.
+
+        Args:
+            since: Read from the first message that a server received at this time or later.
+        """
         self._since = since
         self._connection = connection
         self._stream = stream

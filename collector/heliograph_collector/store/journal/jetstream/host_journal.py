@@ -1,12 +1,12 @@
-"""The journal as an ingest host sees it, of which there may be many at a time.
+"""The journal as an ingest host sees it; there may be many such hosts.
 
-Theory of operation. The servers refuse a repeat whichever host brings it, as long as they have the
-first; after that the ranges do (sequence_ranges.py), which every host follows. A host registers,
-reads the ranges, and then reads each POLL_S what has become new. It appends nothing while its last
-reading is older than FENCE_S, so that a leader which has not heard of it for longer may delete
-rows. Where it is older than AGAIN_S the leader may have removed the host, which registers again
-before it reads. Rows that only the leader decides on (a start, a loss, a fault) are dropped here:
-an agent that left this host may be at another.
+Theory of operation. The servers refuse a repeat from any host as long as they have the first; after
+that the ranges do (sequence_ranges.py), which every host follows. A host registers, reads the
+ranges, and then reads every POLL_S what was added. It appends nothing while its last reading is
+older than FENCE_S, so that a leader that has had no report of it for longer may delete rows. If the
+reading is older than AGAIN_S the leader may have removed the host, which registers again before it
+reads. Rows that only the leader decides on (a start, a loss, a fault) are dropped here: an agent
+that left this host may be at another.
 """
 
 import asyncio

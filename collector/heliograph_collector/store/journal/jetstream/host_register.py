@@ -1,10 +1,11 @@
-"""The ingest hosts of a journal: which have taken over the ranges of trimmed sequences.
+"""Register ingest hosts, and track which have applied the trimmed sequence ranges.
 
 A row is deleted only after no host can store a copy of it again. A host registers in the bucket
 NAME-state before it reads the ranges, and reports the revision up to which it has applied them. One
 that has reported nothing for LATE_S has no message on its way, and is removed: else each later
-leader would wait for it before it calls anybody silent. If it comes back after all, it registers
-again before it reads the ranges and appends (`RangeFollower`), and reports within CONFIRM_S.
+leader would wait for it before it reports any agent silent. If it comes back after all, it
+registers again before it reads the ranges and appends (`RangeFollower`), and reports within
+CONFIRM_S.
 """
 
 import asyncio
@@ -45,9 +46,9 @@ class HostRegister:
                 await self.remove_dead()
 
     async def remove_dead(self) -> list[str]:
-        """Remove hosts that were found dead CONFIRM_S ago or earlier; return all that there were.
+        """Remove hosts that were found dead CONFIRM_S ago or earlier.
 
-        Raises JournalError.
+        Returns all hosts that were registered. Raises JournalError.
         """
         now_s = asyncio.get_running_loop().time()
         hosts = await self._state.list_hosts()
@@ -64,7 +65,10 @@ class HostRegister:
         return hosts
 
     async def wait_for_all(self, revision: int) -> None:
-        """Wait until all hosts have applied a revision. Raises JournalError if they do not."""
+        """Wait until all hosts have applied a revision.
+
+        Raises JournalBusyError if one does not within WAIT_S, JournalError.
+        """
         deadline_s = asyncio.get_running_loop().time() + WAIT_S
         while late := await self._list_late(revision):
             if asyncio.get_running_loop().time() > deadline_s:

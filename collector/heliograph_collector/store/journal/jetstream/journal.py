@@ -58,7 +58,10 @@ APPEND_S = 12.0  # a new leader took 3 to 8 s; an agent hears of a retry before 
 
 @asynccontextmanager
 async def open_jetstream(settings: ServerSettings, data: Path) -> AsyncIterator["JetStreamJournal"]:
-    """Open the journal, and own it inside the block. Raises JournalError, DirectoryInUseError."""
+    """Open the journal, and own it inside the block.
+
+    Raises JournalError, DirectoryInUseError.
+    """
     async with open_owned(settings, data) as (journal, _):
         yield journal
 
@@ -67,9 +70,9 @@ async def open_jetstream(settings: ServerSettings, data: Path) -> AsyncIterator[
 async def open_owned(
     settings: ServerSettings, data: Path, *, waits: bool = False
 ) -> AsyncIterator[tuple["JetStreamJournal", JournalLease]]:
-    """Open the journal with its lease, inside the block; `waits` until it can be owned.
+    """Open the journal with its lease inside the block.
 
-    Raises JournalError, DirectoryInUseError.
+    If `waits`, wait until it can be owned. Raises JournalError, DirectoryInUseError.
     """
     try:
         lock = DirectoryLock(data, "journal")

@@ -46,7 +46,7 @@ _LOG = logging.getLogger("heliograph.journal")
 
 
 class AppendPermission(Protocol):
-    """What allows a process to append rows. Implemented by JournalLease and RangeFollower."""
+    """Permission to append rows. Implemented by JournalLease and RangeFollower."""
 
     async def wait_until_held(self) -> None:
         """Wait until this process may append. Raises JournalError if it never may again."""
@@ -54,7 +54,10 @@ class AppendPermission(Protocol):
 
 
 async def require_permission(permission: AppendPermission, connection: NatsConnection) -> None:
-    """Wait for the time of one request until rows may be appended. Raises JournalError."""
+    """Wait until rows may be appended, for the time of one request at most.
+
+    Raises JournalError.
+    """
     try:
         async with asyncio.timeout(TRY_S):
             await permission.wait_until_held()
@@ -176,7 +179,10 @@ class JournalLease:
 
     @property
     def term(self) -> int:
-        """Return the revision at which it was taken: greater than that of any lease before."""
+        """Return the revision at which the lease was taken.
+
+        It is greater than that of any earlier lease.
+        """
         return self._held.term
 
     @property
@@ -287,7 +293,10 @@ async def read_lease(connection: NatsConnection, name: str) -> LeaseKey | None:
 
 
 async def is_led_by_another(connection: NatsConnection, name: str, data: Path) -> bool:
-    """Return whether a collector of another data directory has the lease. Raises JournalError."""
+    """Return whether a collector of another data directory has the lease.
+
+    Raises JournalError.
+    """
     key = await read_lease(connection, name)
     holder = key.holder if key else None
     own = await asyncio.to_thread(_name_holder, data / _FILE)
@@ -298,7 +307,10 @@ async def is_led_by_another(connection: NatsConnection, name: str, data: Path) -
 
 
 def _name_holder(file: Path) -> Holder:
-    """Name this process: by its data directory, whose own name is drawn once, and its place."""
+    """Name this process by its data directory and its location.
+
+    The directory's name is drawn at random once, and stored in it.
+    """
     try:
         owner = file.read_bytes()
     except FileNotFoundError:

@@ -1,31 +1,33 @@
-"""What one process knows of the lease of a journal: decisions alone, without servers or clocks.
+"""Decide who may hold the lease of a journal, without servers or clocks.
 
-Theory of operation. Who leads writes the key of the lease again and again, each time over the
-revision that it wrote last. Others look at it. Nobody asks a wall clock, and no server's: the
-holder counts from the moment at which it began a renewal, one who waits from the moment at which it
-saw the newest one, each by its own clock since boot. The second moment is the later one, so that
-the holder has stopped when the next one begins, however the clocks of servers jump. States:
-- *free*: nobody has written the key, or its holder gave it back. Who sees that takes it.
+Theory of operation. The leader writes the key of the lease again and again, each time over the
+revision that it wrote last. The other processes read it. No process uses a wall clock, of its own
+machine or of a server: the holder counts from the moment at which it began a renewal, a waiting
+process from the moment at which it saw the newest one, each by its clock since boot. The second
+moment is the later one, so that the holder has stopped when the next one begins, however the clocks
+of servers jump. States:
+- *free*: nobody has written the key, or its holder gave it back. A process that sees that takes it.
 - *held*: a renewal began HELD_S ago or later. Only now may its holder work.
 - *doubtful*: the last renewal is older. The holder does no work until one is answered. Others take
   the lease when they have seen the same revision for TTL_S.
-- *lost*: another process wrote the key, or somebody may have. It is final: the process ends.
+- *lost*: another process wrote the key, or may have. It is final: the process ends.
 
 A renewal that nobody answers may be stored once the servers have a quorum again, with the time at
 which it was sent. Its holder reads the key then, and finds itself, if the servers remember the key
 for longer than they had no quorum (FORGET_S). Else it cannot know whose the last one was.
 
-Nobody can renew while the servers have no quorum. Who waits would find the lease old enough as soon
-as they have one, and a holder that lives would lose it by chance to one that has to start. So
-after a time without answers who waits leaves the holder RENEWED_S, once for each revision.
+Nobody can renew while the servers have no quorum. A waiting process would find the lease old enough
+as soon as they have one, and a holder that lives would lose it by chance to one that has to start.
+So after a time without answers a waiting process leaves the holder RENEWED_S, once for each
+revision.
 
 A process that crashed leaves a lease that nobody renews. Its successor in the same directory of the
 same machine knows that it is dead, by the lock of the directory, and takes over at once. A copy of
 the directory has the same name and another place: it waits as any other. (Both would else take the
 lease from each other for ever.)
 
-A clock since boot stands still while a virtual machine does, and a process may be stopped between a
-look at the lease and its work. What such a holder writes to the servers is refused there, because
+A clock since boot stands still while a virtual machine does, and a process may be stopped between
+reading the lease and its work. What such a holder writes to the servers is refused there, because
 each write names the revision or the term that it follows.
 """
 
@@ -41,7 +43,7 @@ _SECOND_US = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who has the lease, as its key says."""
+    """The holder of the lease, as written in its key."""
 
     owner: bytes  # the name of the data directory, which copies of it have too
     run: bytes  # of this process alone
@@ -60,13 +62,19 @@ class Holder:
         return cls(*parts)
 
     def is_same_directory(self, other: "Holder") -> bool:
-        """Return whether both are processes of one directory, of which one is alive at a time."""
+        """Return whether both are processes of the same data directory.
+
+        Only one of these is alive at a time.
+        """
         return self.owner == other.owner and bool(self.place) and self.place == other.place
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseKey:
-    """The key as the servers have it. Without a holder they forgot it, if it is not free."""
+    """The lease's key on the servers.
+
+    If it has no holder and is not free, the servers forgot it.
+    """
 
     revision: int  # the last that they counted
     holder: Holder | None
@@ -74,7 +82,7 @@ class LeaseKey:
 
 
 class LeaseWatch:
-    """What one that waits has seen."""
+    """The lease as a waiting process has observed it."""
 
     def __init__(self, own: Holder, *, trusts_servers: bool) -> None:
         """Begin with nothing seen.
@@ -117,7 +125,7 @@ class LeaseWatch:
 
 
 class HeldLease:
-    """What the holder knows."""
+    """The lease as its holder knows it."""
 
     def __init__(self, own: Holder, revision: int, began_us: int) -> None:
         """Begin with what was written.
@@ -141,7 +149,10 @@ class HeldLease:
         self._renewed_us = began_us
 
     def choose_revision(self, key: LeaseKey) -> int | None:
-        """Return the revision over which to repeat a refused renewal; None: the lease is lost."""
+        """Return the revision over which to repeat a refused renewal.
+
+        None: the lease is lost.
+        """
         is_forgotten = key.holder is None and not key.is_free
         if is_forgotten and key.revision <= self.revision:  # nobody wrote it since we did
             return key.revision

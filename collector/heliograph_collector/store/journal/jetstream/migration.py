@@ -222,7 +222,10 @@ class _Move:
         )
 
     def _check_stream(self, info: StreamInfo) -> None:
-        """Check whose the stream is; a finished one may have rows of hosts. Raises JournalError."""
+        """Check that the stream belongs to this move; a finished one may have hosts' rows.
+
+        Raises JournalError.
+        """
         has_others = is_unfinished(info) and info.state.last_seq > self._old.last
         if read_id(info) != self._old.id or has_others:
             raise JournalError(

@@ -1,4 +1,4 @@
-"""Copies of a journal and of what goes with it on its servers, and who leads, for `doctor`."""
+"""Describe the copies of a journal and its leader, for `doctor`."""
 
 import nats.js.errors
 from nats.js.api import StreamInfo

@@ -129,7 +129,10 @@ class RowFeed:
                 await subscription.unsubscribe()
 
     async def _request(self, count: int) -> list[JournalRow]:
-        """Ask for rows that are there. Raises as `_open`, and _BrokenFeedError, TimeoutError."""
+        """Request the next rows that are stored, without waiting for more.
+
+        Raises as `_open`, and _BrokenFeedError, TimeoutError.
+        """
         subscription = self._subscription
         if subscription is None:
             raise _BrokenFeedError
@@ -158,10 +161,11 @@ class RowFeed:
 
 
 def read_position(reply: str) -> int:
-    """Read a message's position from the subject for acknowledgments. Raises JournalError.
+    """Read a message's position from its reply subject, which is for acknowledgments.
 
     It is $JS.ACK, two or no tokens on the domain, then stream, consumer, number of deliveries and
-    position; `Msg.metadata` of the library reads a time and four numbers more, for each row.
+    position. `Msg.metadata` of the library would parse a time and four more numbers for each row.
+    Raises JournalError.
     """
     tokens = reply.split(".")
     at = 5 if len(tokens) == _SHORT_REPLY_TOKENS else 7

@@ -1,10 +1,10 @@
-"""Messages with rows, each with the servers' answer that their quorum has stored it.
+"""Publish rows as messages, and await the answer that a quorum stored them.
 
 Theory of operation. A message names a subject for its answer, below one inbox of this process. The
 servers answer each message by itself, and an answer that is handed out at once wakes its caller
-alone: who waits for rows is woken with it, and an agent gets its receipt in a separate message.
-So answers are collected until none is outstanding, COLLECT_S at most, and handed out together, in
-the order in which they came. A single row is answered without delay.
+alone: it also wakes each waiting reader of rows, and an agent gets its receipt in a separate
+message. So answers are collected until none is outstanding, COLLECT_S at most, and handed out
+together, in the order in which they came. A single row is answered without delay.
 
 The request of the library does the same for each message by itself; it takes twice the CPU time.
 """

@@ -106,7 +106,10 @@ class RowReader:
         return info.state.last_seq
 
     async def _get_window(self, first: int, last: int, limit: int) -> list[JournalRow]:
-        """Get the next rows; the first of none is beyond `last`, and only if there is no other."""
+        """Get the next rows from `first` on.
+
+        The first one returned is beyond `last` only if there is no other.
+        """
         window = range(first, min(first + min(_WINDOW, limit), last + 1))
         remembered = list(takewhile(bool, map(self._recent.get, window)))
         if remembered:  # without a task for each
@@ -158,9 +161,9 @@ class RowReader:
         return rows
 
     async def _get_next(self, position: int, last: int, subject: str) -> JournalRow | None:
-        """Get the next message of a subject from the leader; None if there is none up to `last`.
+        """Get the next message of a subject from the leader, None if none is up to `last`.
 
-        Raises JournalError, if the leader has not come as far itself.
+        Raises JournalError, also if the leader itself has not come as far.
         """
         js = self._connection.js
         try:

@@ -1,10 +1,10 @@
-"""Appending rows: each is one message, and is acknowledged after the servers' quorum has it.
+"""Append rows: each is one message, acknowledged when the servers' quorum has it.
 
 Theory of operation. A message's subject is used once: the stream refuses a second one (`discard
-new` with one message a subject). So a message may be sent again and again until somebody answers,
-and a refusal is the answer to a repeat. Whose first message was it? Its token tells: each row of
-each call draws one. The refused writer reads the stored message at the stream's leader, which has
-only what the quorum agreed on:
+new` with one message a subject). So a message may be sent again and again until a server answers,
+and a refusal is the answer to a repeat. A token tells whose first message it was: each row of each
+call draws one. The refused writer reads the stored message at the stream's leader, which has only
+what the quorum agreed on:
 - our token: an earlier try of this call was stored, and its answer was lost. The row is appended.
 - another token: the envelope was there before. It is a repeat.
 - nothing: the first is still on its way to the quorum. Neither answer would be true: ask again.

@@ -1,9 +1,9 @@
-"""One large value in the bucket NAME-state, which the collector that leads keeps for the next.
+"""Store one large value in the bucket NAME-state, for the next leader.
 
 Theory of operation. A head names the parts. Each part has a separate key and is stored before the
-head that names it, so a reader finds a whole value, the present one or the one before. Who begins
-to lead writes its term into the head. The head of an earlier leader, which follows another one, is
-refused from then on, and its parts have other keys. Parts that no head names any more are removed.
+head that names it, so a reader finds a whole value, the present one or the one before. A new leader
+writes its term into the head. The head of an earlier leader, which follows another one, is refused
+from then on, and its parts have other keys. Parts that no head names any more are removed.
 """
 
 import logging
@@ -24,7 +24,7 @@ _LOG = logging.getLogger("heliograph.journal")
 
 
 class _Head(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reader begins with; `label` is the writer's."""
+    """First record that a reader reads; `label` is chosen by the writer."""
 
     term: int
     parts_of: str = ""  # first words of the keys of its parts
@@ -45,9 +45,10 @@ class StoredObject:
 
 
 class SharedObject:
-    """The value of one key, for the leader of a term. Every method raises JournalError.
+    """The value of one key, for the leader of a term.
 
-    FencedError says that a later leader has it. After another error the value is replaced whole.
+    Every method raises JournalError. FencedError means that a later leader has it. After another
+    error the value is replaced whole.
     """
 
     def __init__(self, connection: NatsConnection, bucket: KeyValue, key: str, term: int) -> None:

@@ -1,4 +1,7 @@
-"""One value in the bucket NAME-state that several processes write, each over what it read last."""
+"""One value in the bucket NAME-state that several processes write.
+
+Each write names the revision that its process read last.
+"""
 
 import nats.js.errors
 from nats.js.kv import KeyValue
@@ -34,7 +37,10 @@ class SharedValue:
         return entry.value
 
     async def write(self, content: bytes) -> None:
-        """Replace the value that was read or written last; raises FencedError if it is gone."""
+        """Replace the value that was last read or written.
+
+        Raises FencedError if another process replaced it meanwhile, JournalError.
+        """
         self._revision = await put_after(
             self._connection, self._bucket, self._key, content, self._revision
         )

@@ -1,4 +1,4 @@
-"""The stream and the bucket of a journal: how they are made, and what belongs to what."""
+"""Create the stream and the bucket of a journal, and name their keys and subjects."""
 
 import secrets
 
@@ -92,7 +92,7 @@ async def finish_stream(connection: NatsConnection, settings: ServerSettings) ->
 
 
 class JournalState:
-    """What a restart needs beside the rows, in the bucket NAME-state."""
+    """State that a restart needs beside the rows, in the bucket NAME-state."""
 
     def __init__(self, connection: NatsConnection, bucket: KeyValue, name: str) -> None:
         self.name = name
@@ -101,9 +101,10 @@ class JournalState:
         self._revisions: dict[str, int] = {}  # of ranges, as they were read or written last
 
     async def put_ranges(self, partition: int, content: bytes) -> int:
-        """Store the ranges of a partition over those read last; return the bucket's revision.
+        """Store the ranges of a partition over those read last.
 
-        Raises FencedError if another process wrote them since, JournalError.
+        Returns the bucket's revision. Raises FencedError if another process wrote them since,
+        JournalError.
         """
         key = _partition_key(partition)
         last = self._revisions.get(key, 0)
