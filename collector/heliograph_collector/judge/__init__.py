@@ -152,7 +152,7 @@ def judge_report(measurement: Measurement) -> tuple[Verdict, ...]:
 
 
 def apply_interruption(verdict: Verdict, measurement: Measurement) -> Verdict:
-    """Replace a blocked or partial verdict by unknown where its endpoint was interrupted.
+    """Replace a blocked or partial verdict by unknown if its endpoint was interrupted.
 
     The verdict on the whole target (endpoint "") may depend on any endpoint, so an interruption of
     any endpoint counts for it.
@@ -261,7 +261,10 @@ def _judge_endpoint(comparison_input: ComparisonInput, endpoint: str = "") -> Ve
 
 
 def _select_strength(rule: Rule, features: Features) -> float:
-    """Return the rule's strength, less where the control's look is not at the very address."""
+    """Return the rule's strength, at most WEAK_STRENGTH for a weak look.
+
+    A look is weak if the control did not look at the very address that failed.
+    """
     strength = rule.select_strength(features)
     is_weak = rule.state is VerdictState.BLOCKED and Feature.WEAK_LOOK in features.present
     return min(strength, WEAK_STRENGTH) if is_weak else strength

@@ -1,8 +1,8 @@
-"""What an app's own order of attempts makes of the verdict on its messaging.
+"""Correct the verdict on messaging by the order in which the app tries endpoints.
 
 The list of services names stages: endpoints that the app tries together, one stage after the other.
-Where those of the first are blocked and the app gets through by later ones, it works by fallback.
-Where the first ones answer nothing fell back, whatever else is blocked.
+If those of the first are blocked and the app gets through by later ones, it works by fallback. If
+the first ones answer, the app did not fall back, whatever else is blocked.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ FIRST_WAY_CONFIDENCE = 0.8  # of one answer where the same place failed just bef
 
 
 class AppPath(msgspec.Struct, frozen=True, kw_only=True):
-    """The endpoints that an app tries first, and the one by which it connected in its order."""
+    """The endpoints that an app tries first, and the one by which it connected."""
 
     first_way: frozenset[str] = frozenset()  # ids; empty where the list names no stages
     endpoint: str = ""  # id; empty where the app was not followed, or did not connect
@@ -60,7 +60,7 @@ def find_app_path(measurement: Measurement, first_way: frozenset[str]) -> AppPat
 
 @dataclass(frozen=True, slots=True)
 class OrderDecision:
-    """A rule that the order of attempts calls for, and the endpoints and steps that show it."""
+    """A rule that applies by the order of attempts, with its endpoints and steps."""
 
     rule: ServiceRule
     deciding: tuple[Verdict, ...]
@@ -70,15 +70,15 @@ class OrderDecision:
 def decide_by_order(
     core: Verdict, voting: Sequence[Verdict], path: AppPath
 ) -> OrderDecision | None:
-    """Correct the verdict on messaging by the order in which the app tries its endpoints.
+    """Correct the verdict on messaging by the order in which the app tries endpoints.
 
     Args:
-        core: What the groups of messaging say, whatever the order.
+        core: The verdict of the groups of messaging, whatever the order.
         voting: Verdicts on the endpoints of messaging that count.
-        path: What the app tries first, and by which endpoint it connected.
+        path: The endpoints that the app tries first, and the one by which it connected.
 
     Returns:
-        None where the order changes nothing.
+        None if the order changes nothing.
     """
     first = _list_first(voting, path)
     reachable = [v for v in voting if v.state is VerdictState.REACHABLE]
@@ -95,10 +95,11 @@ def decide_by_order(
 
 
 def _list_first(voting: Sequence[Verdict], path: AppPath) -> list[Verdict]:
-    """Return the verdicts on what the app tries first, without what is down or could not be tried.
+    """Return the verdicts on the endpoints that the app tries first.
 
-    Where nothing is left, as on a network that has IPv6 alone, all others count. Where the list
-    names no order, those that the app tried in vain do.
+    Those that are down or could not be tried are left out. If none remains, as on a network that
+    has IPv6 alone, all others count. If the list names no order, those that the app tried in vain
+    count.
     """
     measured = [
         v for v in voting if v.state is not VerdictState.DOWN and v.rule not in NOT_TRIED_RULES
@@ -132,5 +133,5 @@ def apply_app_path(verdict: Verdict, path: AppPath) -> Verdict:
 
 
 def name_lost(functions: str) -> str:
-    """Name what is lost where an app works by fallback, with further blocked functions."""
+    """Name the functions that are blocked where an app works by fallback."""
     return ",".join(filter(None, (FIRST_WAY, functions)))

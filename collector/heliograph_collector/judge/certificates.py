@@ -43,7 +43,7 @@ _ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound)
 
 
 class ChainKind(StrEnum):
-    """Whose a chain is, as far as it is stored."""
+    """Kind of a chain's issuer, as far as the chain is stored."""
 
     PUBLIC = "public"  # it ends at a public root
     PRIVATE = "private"  # it ends at an authority that is no public root
@@ -61,7 +61,10 @@ class _PublicRoots:
 def extract_certificate_features(
     sides: Sides, deciding_failure: DecidingFailure | None, clock_us: int
 ) -> Iterator[Feature]:
-    """Yield features of the certificates that failed; `clock_us` is the vantage's own clock."""
+    """Yield features of the certificates that failed.
+
+    `clock_us` is the time by the vantage's clock.
+    """
     if deciding_failure is None or deciding_failure.failure not in CERTIFICATE_FAILURES:
         return
     chains = _list_chains(deciding_failure.steps)
@@ -111,7 +114,10 @@ def _find_issuer_features(
 
 
 def _find_kind(chain: tuple[Certificate, ...], sides: Sides) -> ChainKind:
-    """Find whose a chain is by its signatures where its bytes were kept, else by its names."""
+    """Find the kind of a chain's issuer.
+
+    It is decided by signatures if the chain's bytes were kept, else by names.
+    """
     content = _select_bytes(chain, sides.vantage_steps.certificates)
     return find_chain_kind(chain) if content is None else find_signed_kind(content)
 
@@ -206,9 +212,9 @@ def find_signed_kind(chain: tuple[bytes, ...]) -> ChainKind:
 
 @lru_cache(CACHE_SIZE)
 def proves_name(chain: tuple[bytes, ...], name: str) -> bool:
-    """Return whether a chain proves a name by the public roots, at a time when its leaf was valid.
+    """Return whether a chain proved a name by public roots while its leaf was valid.
 
-    The agent's clock may be why it did not verify, so the present time is not asked for.
+    The agent's clock may be why it did not verify, so the present time is not used.
     """
     try:
         leaf, *others = _parse_chain(chain)

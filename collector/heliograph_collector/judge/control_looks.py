@@ -1,14 +1,14 @@
-"""Looks of controls at the very endpoints that failed at the vantage, step by step.
+"""Compare the endpoints that failed at the vantage with controls, step by step.
 
-A look counts at the same address, port, protocol and name only. Another address of the same name
-proves nothing about this one: an edge may be dead, closed on one port or badly set up, and only
-the vantage may have been led to it. Not even a neighbor in the same /24 counts, because a visit
-to the address itself is cheap and a wrong "blocked" is not.
+A control's look counts at the same address, port, protocol and name only. Another address of the
+same name proves nothing about this one: an edge may be dead, closed on one port or badly set up,
+and only the vantage may have been led to it. Not even a neighbor in the same /24 counts, because a
+visit to the address itself is cheap and a wrong "blocked" is not.
 
-Of what one network's controls saw in a step the result nearest in time counts. If that one passed,
-and the nearest on the other side of the measurement failed, the service itself may have failed for
-everybody in between: both count, and such a network contradicts itself. What another network saw
-before then proves nothing, unless it has looked again.
+Of the results of one network's controls in a step the one nearest in time counts. If that one
+passed, and the nearest on the other side of the measurement failed, the service itself may have
+failed for everybody in between: both count, and such a network contradicts itself. An earlier
+result of another network proves nothing then, unless that network has looked again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ NETWORKS_DOWN = 2  # networks that must find an endpoint down, where controls ha
 
 
 class LookResult(StrEnum):
-    """What the controls found at one endpoint in one step."""
+    """Result of the controls at one endpoint in one step."""
 
     PASSED = "passed"
     NEARLY = "nearly"  # the step before it there, and this step where the address is not reported
@@ -66,7 +66,7 @@ class ControlSource:
     _outcomes: dict[StepKey, LookResult] = field(default_factory=dict, compare=False, repr=False)
 
     def find_outcome(self, attempt: ConnectionAttempt, operation: Operation) -> LookResult:
-        """Find whether the step passed or failed at the attempt's own endpoint, or neither."""
+        """Find the result of a step at the attempt's own endpoint."""
         name = "" if operation is Operation.CONNECT else attempt.name
         key = (attempt.address, attempt.port, attempt.protocol, operation, name)
         if key not in self._outcomes:
@@ -102,7 +102,7 @@ class ControlSources(msgspec.Struct, frozen=True, dict=True):
 
 
 class ControlLooks(msgspec.Struct, frozen=True):
-    """All fresh control results on a target, and the best one's connections of one page."""
+    """All fresh control results on a target, and the best one's connections of a page."""
 
     found: ControlSources = ControlSources()
     paired: tuple[ConnectionAttempt, ...] = ()
@@ -137,7 +137,7 @@ class ControlLooks(msgspec.Struct, frozen=True):
     def _split_sources(
         self, attempt: ConnectionAttempt, operation: Operation
     ) -> tuple[list[ControlSource], list[ControlSource]]:
-        """Split the controls that looked at the endpoint into those that passed and the rest."""
+        """Split the controls at the endpoint into those that passed and that failed."""
         return _split([(s, s.find_outcome(attempt, operation)) for s in self.sources])
 
     def find_lookup_result(self, name: str) -> LookResult:
@@ -161,7 +161,7 @@ class ControlLooks(msgspec.Struct, frozen=True):
         return none.union(*(s.steps.addresses_by_name.get(name, none) for s in self.sources))
 
     def has_foreign_certificate(self, address: str, name: str) -> bool:
-        """Return whether a control asked for the name here and got somebody else's certificate."""
+        """Return whether a control that asked for the name got another name's certificate."""
         names = [s.steps.foreign_names.get(address, ()) for s in self.sources]
         return any("" in each or name in each for each in names)
 
@@ -218,7 +218,7 @@ def _weigh(passed: Sequence[ControlSource], failed: Sequence[ControlSource]) -> 
 def _split(
     outcomes: Sequence[tuple[ControlSource, LookResult]],
 ) -> tuple[list[ControlSource], list[ControlSource]]:
-    """Split those that looked by pass and failure; without what counts not of each network."""
+    """Split results by pass and failure, and drop those that do not count."""
     passed = [source for source, outcome in outcomes if outcome is LookResult.PASSED]
     failed = [source for source, outcome in outcomes if outcome is LookResult.FAILED]
     if not passed or not failed:  # what agrees needs no choice, and that is nearly always so
@@ -284,12 +284,12 @@ def list_sources(control: ControlView, steps: MeasurementSteps) -> tuple[Control
 
 
 def is_fresh(age_us: int | None, link: Link) -> bool:
-    """Return whether a control's result counts: near in time, and by a control that was online."""
+    """Return whether a control's result is near in time, and the control was online."""
     return age_us is not None and age_us <= STALE_US and link is Link.ONLINE
 
 
 def has_passed(attempt: ConnectionAttempt, operation: Operation) -> bool:
-    """Return whether this step, or one that stands on it, succeeded over the connection."""
+    """Return whether this step, or one that requires it, succeeded."""
     passed = [s for s in attempt.steps if s.has_succeeded and s.operation in OPERATION_DEPTH]
     if operation in HANDSHAKES:
         return any(s.operation is operation or _is_https(s) for s in passed)
@@ -322,7 +322,10 @@ def _is_same_endpoint(
 def _names_differ(
     other: ConnectionAttempt, attempt: ConnectionAttempt, operation: Operation
 ) -> bool:
-    """Return whether both name what they ask for, and not the same; a connection names nothing."""
+    """Return whether both connections name a server, and different ones.
+
+    A TCP connection carries no name.
+    """
     if operation is Operation.CONNECT:
         return False
     name = attempt.name

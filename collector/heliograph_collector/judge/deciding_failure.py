@@ -61,7 +61,7 @@ def find_deciding_failure(
 
 
 def find_failure_elsewhere(view: EndpointView, looks: ControlLooks) -> DecidingFailure | None:
-    """Find how all addresses of other resolvers fail, where a control gets through at one.
+    """Find the failure at other resolvers' addresses, if a control passes at one.
 
     A forged answer is often dead for everybody, and the true address is cut by name (Hoang and
     others, USENIX Security 2021, section 2).
@@ -76,7 +76,7 @@ def find_failure_elsewhere(view: EndpointView, looks: ControlLooks) -> DecidingF
 
 
 def is_dead(attempt: ConnectionAttempt, looks: ControlLooks) -> bool:
-    """Return whether the controls fail at this endpoint too, at the same step or before it."""
+    """Return whether the controls fail here too, at this step or before it."""
     step = attempt.failed_step
     return step is not None and looks.is_dead(attempt, step.operation)
 

@@ -65,7 +65,7 @@ def extract_lookup_features(sides: Sides) -> Iterator[Feature]:
 
 
 def _select_counted(vantage: EndpointView) -> AbstractSet[str]:
-    """Return the IPv4 addresses that the system gave, or the IPv6 ones where it gave no others."""
+    """Return the system's IPv4 addresses, or its IPv6 addresses if it gave no others."""
     return {a for a in vantage.own_addresses if ":" not in a} or vantage.own_addresses
 
 
@@ -86,9 +86,9 @@ def find_private_features(vantage: EndpointView, control: EndpointView) -> Itera
 
 
 def _answers_other_names(sides: Sides) -> bool:
-    """Return whether a plain resolver that is silent on this name answers for another one.
+    """Return whether a plain resolver is silent on this name alone.
 
-    A resolver that is silent on every name is broken or out of reach, and blames none.
+    A resolver that is silent on every name is broken or out of reach, and is no evidence.
     """
     silent_resolvers = {
         _get_plain_resolver(step)
@@ -117,7 +117,7 @@ def _get_plain_resolver(step: ObservedStep) -> str:
 
 
 def _compare_resolvers(vantage: EndpointView) -> Iterator[Feature]:
-    """Yield whether the vantage's other lookups contradict its system, or agree with it."""
+    """Yield whether the vantage's other lookups contradict its system, or agree."""
     sealed = vantage.encrypted_lookups
     sealed_addresses = {a for a in vantage.encrypted_addresses if not is_bogon(a)}
     others = sealed_addresses or {a for a in vantage.other_addresses if not is_bogon(a)}
@@ -138,9 +138,10 @@ def _compare_resolvers(vantage: EndpointView) -> Iterator[Feature]:
 
 
 def _is_outside_service(step: ObservedStep) -> bool:
-    """Return whether the agent found a public answer outside the service's own networks.
+    """Return whether the agent found a public answer outside the service's networks.
 
-    It calls that a bogon. OONI's test of Facebook's Messenger knows the networks of its hosts.
+    The agent calls that a bogon. OONI's test of Facebook's Messenger knows the networks of its
+    hosts.
     """
     is_bogon_error = step.observation.failure is Failure.DNS_BOGON_ERROR
     return is_bogon_error and any(not is_bogon(a) for a in collect_addresses((step,)))
@@ -186,7 +187,7 @@ def extract_address_features(
 
 
 def _accepts_others(sides: Sides, deciding_failure: DecidingFailure) -> bool:
-    """Return whether an address and port that failed accepted another connection of this vantage.
+    """Return whether an address and port that failed accepted another connection here.
 
     A SYN carries no name, so a filter of connections treats the hosts of an address alike.
     """
@@ -202,9 +203,10 @@ def _accepts_others(sides: Sides, deciding_failure: DecidingFailure) -> bool:
 
 
 def _is_everything_refused(sides: Sides, deciding_failure: DecidingFailure) -> bool:
-    """Return whether all that leaves the vantage meets one refusal: the site's and all resolvers'.
+    """Return whether the site and all resolvers refuse with the same failure.
 
-    A router at bedtime or one whose tunnel fell refuses every host, so it refuses none of them.
+    A router at bedtime or one whose tunnel fell refuses every host, so it is no evidence on this
+    one.
     """
     refusal = deciding_failure.failure
     if deciding_failure.operation is not Operation.CONNECT or refusal not in REFUSALS:
@@ -291,7 +293,7 @@ def is_contradicted(step: ObservedStep) -> bool:
 
 
 def _is_name_absent(sides: Sides) -> bool:
-    """Return whether the vantage's system alone gives addresses for a name that does not exist.
+    """Return whether only the vantage's system resolves a name that does not exist.
 
     Every lookup of the control denies it, and no encrypted lookup here has addresses.
     """
@@ -358,7 +360,10 @@ def is_bogon(address: str) -> bool:
 
 @lru_cache(CACHE_SIZE)
 def is_fake(address: str) -> bool:
-    """Return whether local tunnels make up such addresses and resolve the name elsewhere."""
+    """Return whether an address is in the range of answers made up by local tunnels.
+
+    Such a tunnel resolves the name elsewhere.
+    """
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -100,7 +100,10 @@ class Features(msgspec.Struct, frozen=True):
 
 
 def extract_features(comparison_input: ComparisonInput, *, elsewhere: bool = False) -> Features:
-    """Extract all features; `elsewhere`: of what fails at the addresses of other resolvers."""
+    """Extract all features of an endpoint.
+
+    If `elsewhere`, the deciding failure is the one at the addresses of other resolvers.
+    """
     vantage = comparison_input.vantage
     control_doubts = set(find_control_features(comparison_input))
     control = EMPTY_VIEW if control_doubts else comparison_input.control

@@ -1,4 +1,4 @@
-"""Fingerprints as evidence: features of known addresses and pages, and their names in verdicts."""
+"""Extract features of known addresses and pages, and name their fingerprints."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -35,10 +35,10 @@ MAX_LONE_BYTES = 16 * 1024
 def extract_fingerprint_features(
     vantage: EndpointView, control: EndpointView, country: str
 ) -> Iterator[Feature]:
-    """Yield features of known answers, and of a known block page without a control's page.
+    """Yield features of known answers, and of a known block page without a control.
 
-    A block address of another country is a sign only where others got another answer: it may be
-    private there, or somebody else's by now.
+    A block address of another country is a sign only if other lookups got another answer: it may be
+    private there, or have a new owner by now.
     """
     if not vantage.lookups and vantage.page is None:
         return

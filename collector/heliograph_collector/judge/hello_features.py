@@ -41,9 +41,9 @@ def extract_hello_features(
 def find_browser_features(
     vantage: EndpointView, profile: VantageProfile, *, is_for_browsers: bool
 ) -> Iterator[Feature]:
-    """Yield whether browsers' hellos are dropped at a name with which our own hello passed.
+    """Yield whether browsers' hellos are dropped for a name with which ours passed.
 
-    What an app opens is in doubt then: its hello is neither ours nor a browser's.
+    An app's endpoint is then in doubt: its hello is neither ours nor a browser's.
     """
     if not profile.dropped_browsers and not profile.doubted_browsers:
         return
@@ -60,7 +60,7 @@ def find_browser_features(
 
 
 def _is_own_hello_filtered(sides: Sides, deciding_failure: DecidingFailure) -> bool:
-    """Return whether what was cut is our own hello, as browsers' hellos showed (`hello`)."""
+    """Return whether a filter cut our own hello, as comparisons by `hello` showed."""
     filtered = sides.profile.filtered_hellos
     names = {
         fold_name(s.observation.tls.server_name)
@@ -72,10 +72,10 @@ def _is_own_hello_filtered(sides: Sides, deciding_failure: DecidingFailure) -> b
 
 
 def _may_be_lost(attempt: ConnectionAttempt, passed: frozenset[HelloSize]) -> bool:
-    """Return whether no hello as large, of a size that is known, passed on this vantage's path.
+    """Return whether no hello as large is known to have passed on this vantage's path.
 
     A path that loses large packets (PPPoE or a tunnel, and ICMP is filtered: RFC 2923 section 2.1)
-    loses a large hello, and the certificates that answer a small one, without a word.
+    loses a large hello, and the certificates that answer a small one, without an error.
     """
     sizes = [
         s.observation.tls.hello_bytes

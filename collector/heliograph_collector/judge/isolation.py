@@ -1,4 +1,4 @@
-"""Isolation: whether nothing abroad answers a vantage that reaches this collector all the same.
+"""Find vantages that reach this collector while nothing abroad answers them.
 
 A state may let a list of hosts pass and nothing else (Iran in 2022 and 2026, Russian phones in
 2025: Filterwatch, Roskomsvoboda), and a cable may leave one way of many. Sessions live on then, so
@@ -37,7 +37,10 @@ _OWN_FAILURES = frozenset(
 
 
 def is_isolated(record: ReceivedMeasurement, control: ControlView) -> bool:
-    """Return whether no anchor abroad answered here, while a control reached three, and we it."""
+    """Return whether no anchor abroad answered while a control reached three.
+
+    The measurement must also have arrived promptly, so that the collector was reachable.
+    """
     measurement = record.measurement
     if control.measurement is None or measurement.link not in _LINKS or not _is_prompt(record):
         return False
@@ -68,7 +71,7 @@ def _has_failed(step: Observation) -> bool:
 
 
 def _has_answered(steps: Sequence[Observation]) -> bool:
-    """Return whether an anchor answered: by a handshake, or by a connection to a bare address.
+    """Return whether an anchor answered: by a handshake, or a bare address's connect.
 
     A box on the way that accepts all connections to a name has no certificate for it.
     """

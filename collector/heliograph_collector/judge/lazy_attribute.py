@@ -1,4 +1,4 @@
-"""An attribute that is computed at its first use, for values that one thread alone holds.
+"""Compute an attribute at its first use, for values that only one thread holds.
 
 `functools.cached_property` locks at each first use before Python 3.12, which cost an eighth of the
 judge's time (sampled on OONI's documents of WhatsApp, which have 34 endpoints).

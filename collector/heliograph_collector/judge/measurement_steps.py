@@ -1,7 +1,7 @@
-"""Lookups and connections of one measurement, grouped once for all of its endpoints.
+"""Group the lookups and connections of a measurement once for all endpoints.
 
 A measurement of a messenger has a hundred connections to thirty endpoints, and each endpoint is
-compared with all that the controls did, so what is asked for by label, address or name is indexed.
+compared with all of the controls' steps, so these are indexed by label, address and name.
 """
 
 import hashlib
@@ -63,7 +63,7 @@ class MeasurementSteps(msgspec.Struct, frozen=True, dict=True):
 
     @lazy
     def lookups_by_name(self) -> Mapping[str, Lookups]:
-        """Return the lookups of each name, but for AAAA: about half of all names have none."""
+        """Return the lookups of each name, without AAAA: half of all names have none."""
         return _group(
             (step.observation.dns.name.lower().rstrip("."), step)
             for lookups in self.lookups_by_label.values()
@@ -88,7 +88,10 @@ class MeasurementSteps(msgspec.Struct, frozen=True, dict=True):
 
     @lazy
     def verified_addresses(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the addresses that showed the right certificate for each name, "" unknown."""
+        """Return the addresses that showed the right certificate for each name.
+
+        The name is "" if it is unknown.
+        """
         return _group(
             (step.observation.tls.server_name.lower().rstrip("."), attempt.address)
             for attempt in self.attempts
@@ -116,7 +119,7 @@ class MeasurementSteps(msgspec.Struct, frozen=True, dict=True):
         return EndpointView(lookups, self.attempts_by_label.get(label, ()), url=url)
 
     def get_view(self, label: str) -> EndpointView:
-        """Return the view of an endpoint label, one object for all that are compared with it.
+        """Return the view of an endpoint label, the same object at each call.
 
         A control's steps stay grouped, and so do its views, one for each label that they have.
         """
@@ -163,9 +166,9 @@ _kept_steps: dict[int, tuple[Measurement, MeasurementSteps]] = {}
 def group_control_steps(
     measurement: Measurement | None, beside: MeasurementSteps = NO_STEPS
 ) -> MeasurementSteps:
-    """Group the steps of a control's result once for all measurements that it is compared with.
+    """Group a control's steps once for all measurements that it is compared with.
 
-    The oldest go first, as the cache of controls lets its oldest go. A result is recognized by its
+    The oldest entries are dropped first, as in the cache of controls. A result is recognized by its
     identity, and the entry keeps it alive.
     """
     if measurement is None:
@@ -217,7 +220,7 @@ def _group_observations(
 
 
 def _group_parts(attempts: Mapping[int, ConnectionAttempt]) -> dict[str, Attempts]:
-    """Group the parts of connections whose steps carry several labels, in order of the steps."""
+    """Group parts of connections by the label of their steps, in order of the steps."""
     parts: defaultdict[tuple[str, int], list[ObservedStep]] = defaultdict(list)
     steps = ((step.index, root, step) for root, a in attempts.items() for step in a.steps)
     for _, root, step in sorted(steps, key=itemgetter(0)):

@@ -1,25 +1,25 @@
-"""Answers of a filter that the vantage's user or house chose: advert blockers, family resolvers.
+"""Recognize filters that the vantage's user chose, as advert blockers do.
 
-Such a filter blocks for one house, by the wish of its owner. It denies names, or answers with an
-address that leads nowhere. A state's resolver can do the same, so the judge asks who answered: the
-machine's own table of hosts, a public resolver that its users choose, or a resolver that the
-vantage's profile knows. Where nobody knows, "0.0.0.0" counts as a filter's answer, because Pi-hole
-and AdGuard Home give it by default, and so does the machine's own address.
+Such a filter blocks for one household, by the wish of its owner. It denies names, or answers with
+an address that leads nowhere. A state's resolver can do the same, so the judge finds out who
+answered: the machine's own table of hosts, a public resolver that its users choose, or a resolver
+that the vantage's profile knows. If that is unknown, "0.0.0.0" counts as a filter's answer, because
+Pi-hole and AdGuard Home give it by default, and so does the machine's own address.
 
-A filter answers in the system's place alone. Where a plain query to another resolver gets a lie as
-well, a machine on the path tells it, and no filter of the vantage does. The two lies need not be
-equal: the GFW answers each query with another stranger's address (Hoang and others, USENIX
+A filter answers in the system's place alone. If a plain query to another resolver is forged as
+well, a machine on the path forges it, and no filter of the vantage does. The two answers need not
+be equal: the GFW answers each query with another stranger's address (Hoang and others, USENIX
 Security 2021, section 5.1), and lists differ in whether they deny a name or misdirect it. A plain
-answer is a lie if it is the system's odd one, if it denies a name or makes it private that a sealed
-lookup or a control resolves, if two replies to the query contradict each other, or if somebody
-else's certificate is shown at its address. Another address alone is geography.
+answer is forged if it is the system's odd one, if it denies a name or makes it private that a
+sealed lookup or a control resolves, if two replies to the query contradict each other, or if the
+certificate at its address is for another name. A different address alone is geography.
 
 An office's resolver gives the names of the office's zone private addresses (split DNS, RFC 6950
 section 4 and RFC 8244), and its machines may be silent to a guest. Such a resolver has a private
-address itself. So a private answer of one vantage accuses the provider where the agent says that
-the system's resolver has a public address, or where a page at the private address refuses access in
-words that are no office's. Nothing else that one vantage sees tells the two apart; other lines of
-the network do, which an office does not answer (`VantageProfile.shared_answers`).
+address itself. So a private answer of one vantage accuses the provider if the agent reports that
+the system's resolver has a public address, or if a page at the private address refuses access in
+words that are no office's. No other observation of one vantage distinguishes the two; other lines
+of the network do, which an office does not answer (`VantageProfile.shared_answers`).
 """
 
 import ipaddress
@@ -77,12 +77,12 @@ PLAIN_ENGINES = ("udp", "tcp")
 
 
 def has_own_filter(sides: Sides) -> bool:
-    """Return whether the system's answer is, or may be, of a filter of the vantage's own.
+    """Return whether the system's answer is, or may be, from a filter the user chose.
 
-    Where the system asks a resolver outside its provider's network, its user may have chosen that.
-    If a plain query to another resolver gets no lie, nobody on the path lies, and an odd answer is
-    of that resolver alone. The same holds where no other resolver can be reached at all: houses and
-    offices pass the one that they chose.
+    If the system asks a resolver outside its provider's network, its user may have chosen that. If
+    a plain query to another resolver is not forged, nothing on the path forges answers, and an odd
+    answer is of that resolver alone. The same holds if no other resolver can be reached at all:
+    households and offices let queries pass to their chosen one only.
     """
     profile = sides.profile
     if profile.own_filter is not None:
@@ -107,7 +107,7 @@ def has_own_filter(sides: Sides) -> bool:
 
 
 def _is_refused_there(sides: Sides) -> bool:
-    """Return whether a page refuses access, and in no words of a house, an office or a portal."""
+    """Return whether a page refuses access in words of no household, office or portal."""
     page = sides.vantage.page
     return (
         page is not None
@@ -163,7 +163,7 @@ def _is_filters_answer(
 
 
 def _find_false_addresses(sides: Sides) -> frozenset[str]:
-    """Return addresses of plain lookups that are forged, as replies or certificates prove."""
+    """Return addresses of plain lookups that are forged by replies or certificates."""
     return frozenset(
         address
         for step in sides.vantage.other_lookups
@@ -174,7 +174,7 @@ def _find_false_addresses(sides: Sides) -> frozenset[str]:
 
 
 def _is_none_reached(others: Sequence[Observation]) -> bool:
-    """Return whether other resolvers were asked, plainly and sealed, and none answered."""
+    """Return whether others were asked, plainly and sealed, and none answered."""
     engines = {x.dns.engine for x in others if x.dns}
     is_asked = bool(engines & {*PLAIN_ENGINES}) and bool(engines & {*ENCRYPTED_ENGINES})
     return is_asked and all(x.failure is not None and x.failure not in DENIALS for x in others)
@@ -190,10 +190,12 @@ def _is_told_on_path(
     known_addresses: AbstractSet[str],
     false_addresses: AbstractSet[str] = frozenset(),
 ) -> bool:
-    """Return whether a plain query to another resolver got a lie too, if not the same one.
+    """Return whether a plain query to another resolver got a forged answer too.
+
+    The answer need not be the system's.
 
     Args:
-        known_addresses: What controls resolve the name to.
+        known_addresses: Addresses to which controls resolve the name.
         false_addresses: Addresses of plain lookups that are proven to be forged.
     """
     plain = [
@@ -218,7 +220,10 @@ def _is_told_on_path(
 
 @lru_cache(CACHE_SIZE)
 def is_filtering_resolver(resolver: str) -> bool:
-    """Return whether a resolver (address, address:port, network or ASN) filters by choice."""
+    """Return whether a resolver filters by its users' choice.
+
+    It is named by address, address:port, network or ASN.
+    """
     if not resolver:
         return False
     if resolver in PUBLIC_ASNS:
@@ -241,7 +246,7 @@ def is_unspecified(address: str) -> bool:
 
 @lru_cache(CACHE_SIZE)
 def _is_null_or_of_a_house(address: str) -> bool:
-    """Return whether a filter or a resolver of the vantage's own may give this address."""
+    """Return whether a filter or resolver in the vantage's home may give this address."""
     return is_null(address) or is_in(address, OWN_NETWORKS)
 
 

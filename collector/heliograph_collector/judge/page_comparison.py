@@ -182,7 +182,10 @@ def _has_own_title(page: Http, control: Http) -> bool:
 
 
 def _is_mere_shell(page: Http, control: Http) -> bool:
-    """Return whether the page may have only the site's title: filters copy titles and names."""
+    """Return whether a page is so small that it may have only the site's title.
+
+    Filters copy titles and names.
+    """
     is_whole = not (page.truncated or control.truncated) and page.body_bytes > 0
     return is_whole and page.body_bytes < SHELL * control.body_bytes
 
@@ -194,10 +197,10 @@ def classify_look_alike(fingerprint: Fingerprint) -> Likeness:
 
 
 def shows_site(page: Http, control: Http) -> bool:
-    """Return whether the page has something of the site: the control's body, title or headers.
+    """Return whether the page has the control's body, title or headers.
 
     A notice may have the control's size by chance: OONI called block pages of Indonesia accessible
-    by it (ooni/explorer#497). Nor is a title such as "403 Forbidden" a site's.
+    by it (ooni/explorer#497). A title such as "403 Forbidden" is not a site's either.
     """
     if _is_redirect(page):
         return bool(parse_host(page.location)) and page.location == control.location
@@ -238,7 +241,7 @@ def _compare_same_status(page: Http, control: Http) -> Likeness:
 
 
 def _is_own(page: Http, control: Http) -> bool:
-    """Return whether the site's own server sent the page, so that even a ban is its own."""
+    """Return whether the site's own server sent the page, so that a ban is the site's."""
     shared = _list_shared_headers(page, control)
     is_same_software = bool(page.server) and page.server == control.server
     is_same_kind = page.status == control.status and _are_sizes_alike(page, control)
@@ -278,10 +281,10 @@ def _compare_redirect(page: Http) -> Likeness:
 
 
 def _leads_inside(http: Http) -> bool:
-    """Return whether a redirect leads to an address in private space, as a network's notice does.
+    """Return whether a redirect leads to a private address, as of a network's notice.
 
-    A house's router and a hotel's portal have such addresses too: in the ranges of houses
-    (192.168/16, 172.16/12, 169.254/16), and under the words of a login.
+    A home router and a hotel's portal have such addresses too: in the ranges of homes (192.168/16,
+    172.16/12, 169.254/16), and under the words of a login.
     """
     try:
         address = ipaddress.ip_address(_get_redirect_host(http))

@@ -61,7 +61,7 @@ def extract_page_features(sides: Sides) -> Iterator[Feature]:
 
 
 def has_same_page(vantage: EndpointView, control: EndpointView) -> bool:
-    """Return whether both got the same page in clear, where no connection of the vantage failed."""
+    """Return whether both got the same page in clear, and no connection failed here."""
     if vantage.page is None or control.page is None:
         return False
     is_clear = Operation.TLS_HANDSHAKE not in vantage.passed_operations | control.passed_operations
@@ -109,7 +109,7 @@ def _classify(page: Http, control: Http, *, is_tls_cut: bool) -> Feature:
 
 
 def _is_notice(page: Http, control: Http) -> bool:
-    """Return whether the page has a notice's words, which prove something where TLS is cut.
+    """Return whether the page has a notice's words, which are evidence if TLS is cut.
 
     The words alone do not tell a notice from a site's own ban, or from news of one. But a server
     that answers here with a ban does not cut here the TLS that it gives the control.
@@ -143,7 +143,7 @@ def _is_notice_landing(page: Http, control: Http, landing: Http, *, is_tls_cut: 
 
 
 def _is_tls_cut(sides: Sides) -> bool:
-    """Return whether every handshake at the page's own addresses is cut, where a control passed."""
+    """Return whether every handshake at the page's addresses is cut; a control passed."""
     own = {a.address for a in sides.vantage.own_attempts}
     beside = [a for a in sides.vantage.validations if a.address in own]
     return bool(beside) and all(_is_cut_here(sides, attempt) for attempt in beside)

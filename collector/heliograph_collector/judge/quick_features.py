@@ -1,4 +1,4 @@
-"""Features of endpoints whose verdict few of them decide, found without all the others.
+"""Extract only the deciding features of endpoints that few features decide.
 
 Nine of ten endpoints of a day are such. A property test compares their verdicts with those by all
 features.
@@ -29,11 +29,12 @@ PAGELESS = frozenset({Operation.RESOLVE, Operation.CONNECT, Operation.EXCHANGE})
 
 
 def extract_success(comparison_input: ComparisonInput) -> Features | None:
-    """Extract what decides where every connection passed, None where more must be looked at.
+    """Extract the deciding features if every connection passed.
 
-    Nearly all endpoints of a day are such, and the rest of their features decides nothing: no
-    control refutes a certificate, and what went as far as the control's is compared in its lookups
-    and its page alone. A page unlike the control's and a suspicious lookup get all features.
+    Returns None if more features are needed. Nearly all endpoints of a day are such, and the rest
+    of their features decides nothing: no control refutes a certificate, and an endpoint that went
+    as far as the control's is compared in its lookups and its page alone. A page unlike the
+    control's and a suspicious lookup get all features.
     """
     vantage = comparison_input.vantage
     passed = vantage.passed_operations
@@ -59,10 +60,10 @@ def extract_success(comparison_input: ComparisonInput) -> Features | None:
 
 
 def extract_vain_ipv6(comparison_input: ComparisonInput) -> Features | None:
-    """Extract what decides where addresses of IPv6 alone were tried and none connected.
+    """Extract the deciding features if only IPv6 was tried and nothing connected.
 
-    Nothing was looked up and nobody answered, so that nothing else could be compared. None where
-    IPv6 counts, and of any other endpoint.
+    Without lookups and answers nothing else could be compared. Returns None if IPv6 counts, and for
+    any other endpoint.
     """
     vantage = comparison_input.vantage
     is_vain = vantage.attempts and not vantage.passed_operations and not vantage.lookups

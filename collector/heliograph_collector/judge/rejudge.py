@@ -104,7 +104,10 @@ class RejudgeReport:
             self.firsts.setdefault(changed.change, changed)
 
     def count_kept(self) -> int:
-        """Count changed verdicts that keep state and rule, with other confidence or evidence."""
+        """Count changed verdicts with the same state and rule.
+
+        Their confidence or evidence differs.
+        """
         return sum(count for change, count in self.changes.items() if change.is_kept)
 
     def count_votes(self) -> Counter[tuple[str, str, str, str]]:
@@ -117,7 +120,7 @@ class RejudgeReport:
         return votes
 
     def list_examples(self) -> list[ChangedMeasurement]:
-        """List examples, one for each pair of rules first: what was or is blocked, then others."""
+        """List examples, one for each pair of rules first, blocked ones before others."""
         ranked = sorted(self.firsts.values(), key=self._rank_example)
         by_rules: dict[tuple[str, str], ChangedMeasurement] = {}
         for example in ranked:
@@ -193,7 +196,7 @@ def _judge_hour(
     controls: ControlHistory,
     report: RejudgeReport,
 ) -> list[Judgement]:
-    """Judge an hour and return what changed; called in a thread, so that other tasks run."""
+    """Judge an hour in a thread, so that other tasks run; return the changes."""
     for judgement in nearby:
         controls.update(judgement.measurement)
     changed = []

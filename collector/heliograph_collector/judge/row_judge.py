@@ -1,4 +1,4 @@
-"""Judging of journal rows: the writer's port, and the judge that works in the writer's process."""
+"""Judge journal rows: the writer's port, and the judge in the writer's process."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ class JudgedRows:
 
 
 class RowJudge(Protocol):
-    """Judge of journal rows, block by block in their order, with one call of each kind at a time.
+    """Judge of journal rows, block by block, with one call of each kind at a time.
 
     Implemented by LocalJudge, and by app.judge_workers.JudgeWorkers.
     """
@@ -105,7 +105,10 @@ def select_sane(records: Sequence[ReceivedMeasurement]) -> list[ReceivedMeasurem
 
 
 def collect_judged(decoded: DecodedRows, judged: Sequence[JudgedMeasurement]) -> JudgedRows:
-    """Put the results for rows together; a measurement with an impossible time gets NO_VERDICT."""
+    """Combine the results for rows.
+
+    A measurement with an impossible time gets NO_VERDICT.
+    """
     bad = [(record, (NO_VERDICT,)) for record in decoded.records if record.is_time_bad]
     return JudgedRows(
         judged=(*judged, *bad),

@@ -1,4 +1,4 @@
-"""The decision table for the whole of a service; the first rule that holds gives the verdict."""
+"""Decision table for a whole service: the first matching rule gives the verdict."""
 
 from dataclasses import dataclass
 

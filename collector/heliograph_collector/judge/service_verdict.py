@@ -148,7 +148,7 @@ def judge_service(
 def _confirm_reachable(
     overall: Verdict, verdicts: Sequence[Verdict], other_groups: Sequence[Sequence[Verdict]]
 ) -> Verdict:
-    """Return the verdict where messaging works, and no other function is known to be blocked."""
+    """Return the verdict if messaging works and no other function is known as blocked."""
     if any(v.rule == INTERRUPTED_RULE for v in verdicts):
         return replace(overall, state=VerdictState.UNKNOWN, rule=INTERRUPTED_RULE, confidence=0.0)
     if _has_failed_in_doubt(other_groups):
@@ -162,7 +162,7 @@ FAILED_STEP_DOUBTS = ("dns.", "tcp.", "tls.", "quic.")
 
 
 def _has_failed_in_doubt(voting_groups: Sequence[Sequence[Verdict]]) -> bool:
-    """Return whether a group without a reachable endpoint failed at a step that nobody explains."""
+    """Return whether a group without a reachable endpoint has an unexplained failure."""
     return any(
         v.state is VerdictState.UNKNOWN and v.rule.startswith(FAILED_STEP_DOUBTS)
         for group in voting_groups
@@ -277,7 +277,7 @@ FLAKY_SHARE = 0.2
 def discount_flaky(
     verdicts: Sequence[Verdict], peers: Mapping[str, PeerComparison]
 ) -> tuple[Verdict, ...]:
-    """Leave the verdict on a silent host unknown that fails in much of the world on its own."""
+    """Make the verdict on a silent host unknown if the host often fails elsewhere."""
     return tuple(
         replace(v, state=FLAKY_HOST.state, rule=FLAKY_HOST.id, layer="", method="", confidence=0.0)
         if v.state is VerdictState.BLOCKED

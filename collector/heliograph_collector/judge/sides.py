@@ -1,4 +1,4 @@
-"""Both sides of a comparison: the vantage and its profile, the control and all its looks."""
+"""Both sides of a comparison: the vantage with its profile, and the controls."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""The judge with the operator's lists of fingerprints, in processes that watch their source."""
+"""Judge with the operator's lists of fingerprints, in processes that reload them."""
 
 from dataclasses import dataclass
 

@@ -156,7 +156,10 @@ class StoreWriter:
         return None if self._cursor is None else self._journal.position - self._cursor
 
     def problems(self) -> list[str]:
-        """Return sentences on what stops the writer; the detectors say how far it is behind."""
+        """Return sentences on errors that stop the writer.
+
+        The detectors report how far it is behind.
+        """
         errors = (self._store_retries.last_error, self._journal_retries.last_error)
         sentences = [error for error in dict.fromkeys(errors) if error]
         if self._cursor is None:
@@ -182,7 +185,9 @@ class StoreWriter:
             after = last
 
     async def _wait_until_due(self, full: int, decoded: "asyncio.Queue[_DecodedBlock]") -> None:
-        """Wait until a block is full or nothing is judged: a small block costs as much to store.
+        """Wait until a block is full or no rows are being judged.
+
+        A small block costs as much to store as a large one.
 
         Args:
             full: The position of the last row of a full block.

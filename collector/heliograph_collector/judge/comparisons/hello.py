@@ -1,8 +1,8 @@
-"""Comparison that tells blocking by a hello's fingerprint from blocking by its name.
+"""Compare hellos to tell blocking by fingerprint from blocking by name.
 
 Endpoints, all at one address: `own` (our library's handshake), `firefox`, `chrome` and
 `chrome_late` (a browser's hello, with the name in its first segment or in its second), and after a
-failure `neutral` (Chrome's hello with a name that nobody minds) and `again` (ours once more).
+failure `neutral` (Chrome's hello with a name that nobody blocks) and `again` (ours once more).
 
 A hello is *cut* when it is met by silence, a reset or an end, and the control's hello of the same
 kind passed at the same address. Alerts and certificates come from servers too, and count neither as
@@ -124,7 +124,7 @@ class HelloComparison(OutcomeComparison):
         return combined
 
     def _list_cut(self, label: str, facts: Facts) -> tuple[int, ...]:
-        """List the steps in which a hello was cut that passes at the control, else nothing."""
+        """List the steps in which a hello was cut, if the control's hello passed."""
         control_label = CONTROL_LABEL.get(label, label)
         is_same = f"same_{control_label}" in facts and f"control_{control_label}_passed" in facts
         evidence = [facts[f"{label}:{cut}"] for cut in CUTS if f"{label}:{cut}" in facts]
@@ -132,7 +132,7 @@ class HelloComparison(OutcomeComparison):
 
 
 def is_own_large(measurement: Measurement) -> bool:
-    """Return whether our own hello was too large for one segment, as browsers' hellos are."""
+    """Return whether our hello took more than one segment, as browsers' hellos do."""
     return any(
         x.endpoint == "own" and x.tls is not None and x.tls.hello_bytes > ONE_SEGMENT
         for x in measurement.observations

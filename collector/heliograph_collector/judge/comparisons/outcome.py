@@ -119,7 +119,7 @@ class OutcomeComparison(Comparison):
         return find_outcome(measurement, label, self.goals[label], answers)
 
     def extract_facts(self, measurement: Measurement, control: Measurement | None) -> Facts:
-        """Extract the facts, with `same_NAME` where the control passed at the same address."""
+        """Extract the facts, with `same_NAME` if the control passed at the same address."""
         facts = Comparison.extract_facts(self, measurement, control)
         for label in self.goals if control else ():
             vantage_outcome = self.find_outcome(measurement, label)
@@ -134,7 +134,10 @@ class OutcomeComparison(Comparison):
         return facts
 
     def extract_look_facts(self, measurement: Measurement, look: Measurement) -> Facts:
-        """Extract what a control found at the addresses of the measurement; others say nothing."""
+        """Extract the results of a control at the measurement's addresses.
+
+        A control's results at other addresses are ignored.
+        """
         facts: Facts = {}
         for label, goal in self.goals.items():
             vantage_outcome = self.find_outcome(measurement, label)

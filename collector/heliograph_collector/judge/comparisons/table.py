@@ -59,7 +59,7 @@ class ComparisonRule:
 
 
 def _list_contradictions(needs: Set[str]) -> set[str]:
-    """List the facts of controls that disagree: a pass of one and a failure of another one.
+    """List facts that contradict needed passes: failures of another control.
 
     A visit or a look after the measurement may show that the server failed for everybody.
     """
@@ -148,7 +148,7 @@ def find_precondition(record: ReceivedMeasurement, control: ControlView) -> Rule
 
 
 def find_interrupted(measurement: Measurement, label: str | None = None) -> tuple[int, ...]:
-    """Return the indices of an endpoint's observations that the agent's side interrupted."""
+    """Return the indices of an endpoint's steps that the agent's side interrupted."""
     return tuple(
         index
         for index, x in select_observations(measurement, label)

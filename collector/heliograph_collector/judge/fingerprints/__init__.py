@@ -1,4 +1,4 @@
-"""Fingerprints: known block pages, block addresses, certificate issuers and innocent pages.
+"""Match known block pages, block addresses, issuers and innocent pages.
 
 README.md describes the lists, their sources and how to add a line.
 
@@ -68,12 +68,12 @@ def is_refusal(http: Http) -> bool:
 
 
 def names_authority(http: Http) -> bool:
-    """Return whether a short page names an authority or a law, which proves nothing alone."""
+    """Return whether a short page names an authority or a law, which is no proof."""
     return authority_words.names_authority(PageText(http), LIBRARY.index.notices)
 
 
 def speaks_to_visitor(http: Http) -> bool:
-    """Return whether the page asks for a login, money and the like, or is of an office."""
+    """Return whether the page asks for a login, money etc., or is of an office."""
     return authority_words.speaks_to_visitor(PageText(http))
 
 

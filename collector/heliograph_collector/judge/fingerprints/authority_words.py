@@ -63,10 +63,10 @@ def speaks_to_visitor(page: PageText) -> bool:
 
 
 def names_authority(page: PageText, notices: Iterable[Fingerprint]) -> bool:
-    """Return whether a short page names an authority or a law, and asks nothing of its visitor.
+    """Return whether a short page names an authority and asks its visitor for nothing.
 
     Args:
-        notices: Lines of common words; the last condition of each is who bars.
+        notices: Lines of common words; the last condition of each names the authority or law.
     """
     return not speaks_to_visitor(page) and any(
         page.word_count <= notice.max_words

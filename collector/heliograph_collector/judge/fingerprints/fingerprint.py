@@ -1,4 +1,4 @@
-"""Model of a fingerprint: what identifies a page, an address or a certificate, and whose it is."""
+"""Model of a fingerprint: identifying conditions of an answer, and its owner."""
 
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
@@ -22,7 +22,7 @@ REPEATED_MARKUP = ("<html><head></head><body></body></html>", "<html></html>")
 
 
 class FingerprintScope(StrEnum):
-    """Who shows the page; the first two block, the others leave doubt."""
+    """Owner of the page or answer; the first two block, the others leave doubt."""
 
     NATIONAL = "national"
     PROVIDER = "provider"
@@ -130,11 +130,11 @@ class Fingerprint:
 
 
 def derive_near_line(fingerprint: Fingerprint, authorities: AbstractSet[str]) -> Fingerprint | None:
-    """Derive the line for the same notice in changed words, which blocks and confirms nothing.
+    """Derive the line for the same notice in changed words, which proves no block.
 
     Returns:
-        None for what has too few words, names no country and no authority or law, or is no notice
-        of one text. Words that name nobody are an age gate's or a help desk's as well.
+        None for a notice with too few words, no country, no authority or law, or
+        several texts. Words that name no authority occur in age gates and help desks too.
     """
     if not (fingerprint.is_blocking and fingerprint.countries) or len(fingerprint.conditions) != 1:
         return None
@@ -157,7 +157,7 @@ def derive_near_line(fingerprint: Fingerprint, authorities: AbstractSet[str]) ->
 
 
 def list_authorities(fingerprints: Iterable[Fingerprint]) -> frozenset[str]:
-    """List the words for authorities and laws: the last group of each notice by its words."""
+    """List the words for authorities and laws: the last group of each notice."""
     notices = (f.conditions for f in fingerprints if f.is_blocking and f.max_words)
     groups = (conditions[-1] for conditions in notices if len(conditions) > 1)
     return LAW_WORDS | frozenset(
@@ -190,7 +190,7 @@ def _is_unspecific(host: str) -> bool:
 
 
 def _find_in_body(pattern: Pattern, page: PageText) -> bool:
-    """Find a pattern in the markup, or what of it an excerpt shows: title, words, redirect."""
+    """Find a pattern in the markup, or in an excerpt's title, words or redirect."""
     if pattern.required_word and pattern.required_word not in page.word_set:
         return False  # most patterns end here
     if _is_own_host(pattern, page):

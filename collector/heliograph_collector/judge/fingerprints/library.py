@@ -1,4 +1,4 @@
-"""The lists in use: shipped ones and those that the operator imported, reloaded when they change.
+"""Hold the shipped and the imported lists, and reload them when they change.
 
 `LIBRARY` is the process's own. A verdict depends on it as it does on the rules; each verdict names
 the line that decided it.
@@ -133,7 +133,7 @@ class FingerprintIndex:
 
 
 class ListSource(Protocol):
-    """Where verified lists come from; it may be sent to another process."""
+    """Source of verified lists; it may be sent to another process."""
 
     def read_stamp(self) -> object:
         """Return a value that changes with the lists. Raises OSError."""
@@ -145,7 +145,7 @@ class ListSource(Protocol):
 
 
 class FingerprintLibrary:
-    """Index that is replaced as a whole, so that a judging thread never sees half of one."""
+    """Index that is replaced whole, so that a judging thread never sees half of one."""
 
     def __init__(self) -> None:
         self._index: FingerprintIndex | None = None
@@ -174,7 +174,7 @@ class FingerprintLibrary:
 
     @contextmanager
     def try_list(self, tried: FingerprintList) -> Iterator[None]:
-        """Use a list in place of the one of its name, in this context and its threads alone."""
+        """Use a list in place of its namesake, in this context and its threads only."""
         others = (each for each in self.index.lists if each.name != tried.name)
         token = _TRIED.set(FingerprintIndex((*others, tried)))
         try:
@@ -227,7 +227,7 @@ def _knows(fingerprint: Fingerprint, page: PageText) -> bool:
 
 
 def _derive_near_lines(pages: Sequence[Fingerprint]) -> list[Fingerprint]:
-    """Derive lines for notices in changed words, unless a filter of an office says nearly that."""
+    """Derive lines for notices in changed words, unless an innocent page is similar."""
     authorities = list_authorities(pages)
     near_lines = [near for f in pages if (near := derive_near_line(f, authorities)) is not None]
     others_by_word: defaultdict[str, list[list[str]]] = defaultdict(list)
@@ -290,9 +290,9 @@ def _list_answers(fingerprint: Fingerprint) -> Iterable[str]:
 
 @lru_cache(CACHE_SIZE)
 def canonicalize_answer(data: str) -> str:
-    """Return an address in its shortest form, or a name in lower case without its last dot.
+    """Return an address in shortest form, or a lower-case name without its last dot.
 
-    A line with DNS64 gets a listed IPv4 address within an IPv6 one.
+    An IPv4 address inside an IPv6 one (DNS64, or mapped) is returned as IPv4.
     """
     try:
         address = ipaddress.ip_address(data)

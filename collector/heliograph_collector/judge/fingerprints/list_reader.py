@@ -154,7 +154,10 @@ def _load_json(name: str, line: int, json_text: str) -> object:
 
 
 def _read_object(item: Mapping[str, object]) -> dict[str, str]:
-    """Return the columns of an object; Censored Planet's has `fingerprint` and `pattern` only."""
+    """Return the columns of an object in the format of our lists.
+
+    Objects of Censored Planet have only `fingerprint` and `pattern`.
+    """
     row = {key: _join_value(value) for key, value in item.items()}
     if "fingerprint" in row and "name" not in row:
         scope_match = _SCOPE_IN_NAME.search(row["fingerprint"])
@@ -287,7 +290,10 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _read_signatures(content: bytes) -> tuple[Fingerprint, ...]:
-    """Read YAML entries. Raises msgspec.ValidationError, msgspec.DecodeError, PatternError."""
+    """Read YAML entries.
+
+    Raises msgspec.ValidationError, msgspec.DecodeError, PatternError.
+    """
     entries = msgspec.yaml.decode(content, type=tuple[_Entry, ...])
     return tuple(entry.to_fingerprint() for entry in entries)
 

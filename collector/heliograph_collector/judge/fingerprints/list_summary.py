@@ -1,4 +1,4 @@
-"""Counts of lists, as `fingerprints list` prints them, and the check of a list to import."""
+"""Count the lines of lists for `fingerprints list`, and check a list to import."""
 
 import hashlib
 import re

@@ -44,7 +44,10 @@ _CHARACTERS = str.maketrans(
 
 
 def normalize_markup(markup: str) -> str:
-    """Return markup without differences of case, space, quotes, entities, years, scheme, port."""
+    """Return markup without irrelevant differences.
+
+    These are case, space, quotes, entities, years, scheme and port.
+    """
     plain = html.unescape(markup).casefold().translate(_CHARACTERS)
     single_spaced = _SPACE_AROUND_TAGS.sub(r"\1", " ".join(plain.split()))
     schemeless = _SCHEME.sub("//", single_spaced)
@@ -52,7 +55,7 @@ def normalize_markup(markup: str) -> str:
 
 
 def extract_words(markup: str) -> str:
-    """Return the words of normalized markup, single-spaced, without tags and punctuation."""
+    """Return the words of normalized markup, without tags and punctuation."""
     return " ".join(_WORD.findall(_TAG.sub(" ", _drop_scripts(markup))))
 
 
@@ -76,7 +79,7 @@ class PageText:
 
     @cached_property
     def source(self) -> str:
-        """Return the source, or one with the title, the text and the references of an excerpt."""
+        """Return the markup, or one built of an excerpt's title, text and references."""
         return self.markup or normalize_markup(_draw_markup(self.http))
 
     @cached_property
@@ -103,7 +106,10 @@ class PageText:
 
     @cached_property
     def word_count(self) -> int:
-        """Return the words of the page, at least as many as its bytes beyond the markup are."""
+        """Return the number of words of the page, an estimate if it was not read whole.
+
+        Bytes beyond the read ones count as text of BYTES_PER_WORD.
+        """
         read_bytes = max(len(self.markup), UNREAD_BYTES) if self.markup else UNREAD_EXCERPT_BYTES
         unread_words = max(0, self.http.body_bytes - read_bytes) // BYTES_PER_WORD
         if not self.markup and len(self.http.text) >= FULL_EXCERPT:
@@ -112,7 +118,7 @@ class PageText:
 
     @cached_property
     def redirect(self) -> str:
-        """Return where the page leads instead of saying anything, "" on the site's own domain."""
+        """Return the target of a page that only redirects, "" on the site's own domain."""
         leads_to = self.http.location
         if not leads_to and self.visible_words.count(" ") < MAX_WORDS_BESIDE:
             match = _LEADS_TO.search(self.source)
@@ -143,7 +149,7 @@ class PageText:
 
 
 def _draw_markup(http: Http) -> str:
-    """Draw what an agent reports of a page as markup, for patterns with tags and addresses."""
+    """Build markup of an agent's excerpt, for patterns with tags and addresses."""
     elements = "".join(map(_draw_element, http.references))
     return f"<title>{http.title}</title>{http.text}{elements}"
 

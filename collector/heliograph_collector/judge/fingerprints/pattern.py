@@ -1,4 +1,4 @@
-"""Patterns of fingerprints: full, prefix, contains, and a safe part of regular expressions.
+"""Compile patterns: full, prefix, contains, and safe regular expressions.
 
 A regular expression is cut at each `.*` into pieces, which must occur in this order. A piece has no
 repetition, so the time is linear in the page; a list cannot stall the judge.

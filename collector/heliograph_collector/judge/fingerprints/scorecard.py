@@ -1,4 +1,4 @@
-"""Scorecard of the lists: recall and precision on a corpus, overall and for each line.
+"""Score the lists: recall and precision on a corpus, overall and for each line.
 
 A corpus is JSON Lines of labeled answers. `label` is `block` (a state's or a provider's page or
 address) or `innocent` (all others). The other keys are optional: `body`, `title`, `text`,
@@ -44,7 +44,7 @@ class LabeledAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LineScore(msgspec.Struct, frozen=True):
-    """How often one line decided, and rightly."""
+    """Counts of the blocks and innocent pages that one line decided."""
 
     name: str
     blocks: int
@@ -108,7 +108,7 @@ def score_corpus(answers: Iterable[LabeledAnswer], index: FingerprintIndex) -> S
 
 
 def leave_out(index: FingerprintIndex, source: str) -> FingerprintIndex:
-    """Return an index without the lines of a source, to score the others on what they never saw."""
+    """Return an index without a source's lines, to score the others on unseen pages."""
     return FingerprintIndex(
         tuple(
             FingerprintList(

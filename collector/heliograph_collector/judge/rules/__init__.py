@@ -61,7 +61,10 @@ def decide(features: Features) -> Rule:
 def _find_rule(
     present: frozenset[Feature], operation: Operation | None, failure: Failure | None
 ) -> Rule:
-    """Find the rule for these features and this failed step, which is all that rules read."""
+    """Find the rule for these features and this failed step.
+
+    Rules read nothing else.
+    """
     deciding_failure = DecidingFailure(operation, failure, ()) if operation and failure else None
     features = Features(present, deciding_failure)
     return next(rule for rule in RULES if rule.matches(features))
