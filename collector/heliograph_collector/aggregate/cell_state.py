@@ -1,8 +1,8 @@
-"""Decide the state of a cell from the votes in it, its cause and the confidence. Pure.
+"""Decide the state, the cause and the confidence of a cell from its votes. Pure.
 
-A cell whose networks reach a service is *partial* where as large a share of them as a state needs
+A cell whose networks reach a service is *partial* if as large a share of them as a state needs
 finds functions blocked, such as the web version beside messages that flow. Networks with
-established vantages alone decide that, where the cell has any. Then `method` of the cell names the
+established vantages alone decide that, if the cell has any. Then `method` of the cell names the
 functions, separated by commas.
 """
 
@@ -85,7 +85,7 @@ def most_common_cause(causes: Counter[tuple[str, str]]) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class CellVerdict:
-    """What the votes of a cell come to."""
+    """The state that the votes of a cell give, with confidence and cause."""
 
     state: VerdictState
     confidence: float

@@ -84,13 +84,16 @@ def find_least(k: int, bin_s: int) -> int:
 
 
 def list_atom_fields(bin_s: int) -> tuple[str, ...]:
-    """List the fields that all of an atom share: other networks have one together in wide bins."""
+    """List the fields that all cells of an atom share.
+
+    In wide bins other networks have one atom together.
+    """
     return ("country", "service") if bin_s >= BIN_S else ("country", "service", "asn", "access")
 
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """The rule of what is public at an instant: k, and the services that the plan lists."""
+    """The rule of what is public at an instant: k, and the services of the plan."""
 
     k: int
     services: Collection[str]
@@ -165,7 +168,7 @@ class Disclosure:
 
 
 def _split_country(cells: Sequence[Cell], k: int, *, has_others: bool) -> list[Cell]:
-    """Partition one country's cells of a service and bin into atoms of k persons or more."""
+    """Partition a country's cells of one service and bin into atoms of k persons."""
     large: list[list[Cell]] = []
     small: list[Cell] = []
     for network in _group_cells(cells, "asn", "access"):
@@ -180,7 +183,7 @@ def _split_country(cells: Sequence[Cell], k: int, *, has_others: bool) -> list[C
 
 
 def _split_regions(cells: Sequence[Cell], k: int) -> list[Cell]:
-    """Partition a network of k persons or more into regions, with a rest that has no name."""
+    """Partition a network of k or more persons into regions, with an unnamed rest."""
     regions = _group_cells(cells, "region")
     large_regions = [r for r in regions if r[0].region and _persons(r) >= k]
     large_regions.sort(key=_persons, reverse=True)
@@ -192,7 +195,10 @@ def _split_regions(cells: Sequence[Cell], k: int) -> list[Cell]:
 
 
 def _persons(cells: Iterable[Cell]) -> int:
-    """Return a lower bound of the persons: one line may declare each of its types of access."""
+    """Return a lower bound of the persons.
+
+    One line may declare each of its types of access.
+    """
     by_access: dict[tuple[int, str], int] = {}
     for cell in cells:
         key = (cell.asn, cell.access)
@@ -301,15 +307,15 @@ def _find_cause(cells: Sequence[Cell], state: VerdictState) -> tuple[str, str]:
 
 
 def _count_partial(cells: Sequence[Cell]) -> float:
-    """Count the networks of partial cells that find functions blocked, as confidence tells."""
+    """Count the networks that find functions blocked, from cells' confidence."""
     partial_cells = (c for c in cells if c.state is VerdictState.PARTIAL)
     return sum(min(c.confidence * (c.prefixes + 1), c.prefixes) for c in partial_cells)
 
 
 def _merge_functions(cells: Sequence[Cell], networks: Counter[VerdictState]) -> list[str]:
-    """List the blocked functions of merged cells; none where too few networks are partial.
+    """List blocked functions of merged cells, none if too few networks are partial.
 
-    A function is named like a method: by what more than half of those concerned found.
+    A function counts if more than half of the vantages concerned found it blocked, as for methods.
     """
     if not is_partial(_count_partial(cells), networks):
         return []
@@ -321,9 +327,10 @@ def _merge_functions(cells: Sequence[Cell], networks: Counter[VerdictState]) -> 
 
 
 def _estimate_networks(cell: Cell) -> dict[VerdictState, float]:
-    """Return the network votes by state: of the cell's own state exactly, else in proportion.
+    """Return the network votes by state.
 
-    Confidence is agreeing networks over all of them plus one (`compute_confidence`).
+    Those of the cell's state are exact, the others in proportion to vantages. Confidence is
+    agreeing networks over all of them plus one (`compute_confidence`).
     """
     agreeing = min(cell.confidence * (cell.prefixes + 1), cell.prefixes)
     counts = {s: getattr(cell, name) for s, name in _STATE_NAMES}

@@ -379,7 +379,7 @@ def _count(verdicts: Sequence[VerdictRow], query: _DayQuery, k: int) -> list[Cou
 
 
 def _list_fields(query: _DayQuery) -> set[str]:
-    """List the fields of which too few persons share one value where nothing can be released."""
+    """List the fields by which persons are counted to tell what cannot be released."""
     return set(list_atom_fields(query.bin_s)).difference(query.merged_fields)
 
 

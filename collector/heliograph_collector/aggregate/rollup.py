@@ -78,7 +78,7 @@ def roll_up_bins(
 
 
 def fill_bins(stored: Iterable[Cell], since_us: int, until_us: int, bin_s: int) -> list[Cell]:
-    """Extend the stored cells of a window to the rows of `roll_up`: each key in every bin."""
+    """Extend a window's stored cells to the rows of `roll_up`: each key in every bin."""
     bin_us = bin_s * 1_000_000
     cells_by_bin = {
         (cell_key(c), c.start_us): c for c in stored if since_us <= c.start_us < until_us

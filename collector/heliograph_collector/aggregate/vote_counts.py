@@ -1,4 +1,4 @@
-"""Count the votes of vantages by cell and bin: one vote per vantage and per network. Pure.
+"""Count votes by cell and bin: one for each vantage and each network. Pure.
 
 Votes, or the single verdicts of few, are counted here; of many verdicts the engine counts the votes
 (`store/vote_queries.py`, which states the rule of the majority for all).
@@ -47,7 +47,7 @@ _HomeKey = tuple[str, int, str, str, int]  # a cell without its region, and a bi
 
 
 class _VantageVote(NamedTuple):
-    """What one vantage says in a cell and bin."""
+    """Vote of one vantage in a cell and bin."""
 
     state: VerdictState
     line: str  # of its latest vote
@@ -60,7 +60,7 @@ _Votes = Mapping[tuple[CellKey, int], Sequence[_VantageVote]]  # by cell and bin
 
 
 class _Voter:
-    """One vantage with several verdicts: its counts, its causes, and the network of the latest."""
+    """Vantage with several verdicts: their counts and causes, and the latest network."""
 
     __slots__ = ("_causes", "counts", "functions", "is_established", "last_seen")
 
@@ -99,7 +99,7 @@ class _Voter:
         self._causes.setdefault(part, Counter())[cause] += number
 
     def list_blocked_functions(self) -> tuple[str, ...]:
-        """List the functions that most of the verdicts find blocked, in their commonest form."""
+        """List the functions that most verdicts find blocked, in their commonest form."""
         counts = self.functions
         if counts is None or 2 * counts.total() <= self.counts[_REACHABLE]:
             return ()
@@ -117,7 +117,7 @@ class _Voter:
         )
 
     def find_cause(self) -> tuple[str, str]:
-        """Return the commonest cause; of merged places, that of the place with most failures."""
+        """Return the commonest cause; of merged places, that with the most failures."""
         if not self._causes:
             return ("", "")
         parts = [(-part.total(), *most_common_cause(part)) for part in self._causes.values()]
@@ -167,7 +167,10 @@ def _no_voters() -> defaultdict[str, _Voter]:
 
 
 def _list_votes(rows: Sequence[VerdictRow]) -> list[_VantageVote]:
-    """List the vote of each vantage in one cell and bin; most have a single verdict there."""
+    """List the vote of each vantage in one cell and bin.
+
+    Most vantages have a single verdict there.
+    """
     by_vantage: defaultdict[str, list[VerdictRow]] = defaultdict(list)
     for row in rows:
         by_vantage[row[TIME + 1]].append(row)
@@ -261,7 +264,10 @@ def _count_votes(
 
 
 def _count_states(states: Iterable[VerdictState]) -> dict[VerdictState, int]:
-    """Count as a Counter does, which takes longer to make than the few states of most cells."""
+    """Count states in a dictionary.
+
+    A Counter takes longer to make than to count the few states of most cells.
+    """
     counts: dict[VerdictState, int] = {}
     for state in states:
         counts[state] = counts.get(state, 0) + 1

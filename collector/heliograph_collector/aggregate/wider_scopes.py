@@ -19,7 +19,10 @@ _Silence = tuple[str, str, int, str, int]
 
 
 def widen_votes(votes: Iterable[Vote], merged_fields: Collection[str]) -> list[Vote]:
-    """Merge votes by vantage and bin over fields; the worst row gives layer and method."""
+    """Merge votes by vantage and bin over fields.
+
+    The worst row gives layer and method.
+    """
     merged: defaultdict[tuple[object, ...], list[Vote]] = defaultdict(list)
     blanks = {name: _BLANKS[name] for name in merged_fields}
     places = [(_FIELDS.index(name), value) for name, value in blanks.items()]

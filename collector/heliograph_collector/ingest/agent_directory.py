@@ -65,7 +65,7 @@ class AgentDirectory:
         return self._agents.get(agent)
 
     async def find(self, agent: bytes) -> EnrolledAgent | None:
-        """Return the agent, also one that enrolled elsewhere just now. Raises JournalError."""
+        """Return the agent, also if it has just enrolled elsewhere. Raises JournalError."""
         return self.get(agent)
 
     def list_keys(self, agent: bytes) -> tuple[bytes, ...]:
@@ -122,7 +122,10 @@ class AgentDirectory:
         return True
 
     def forget_agent(self, agent: bytes, now_s: int) -> None:
-        """Forget an agent at its own wish, and let its other sessions end. Raises sqlite3.Error."""
+        """Forget an agent at its request, and let its other sessions end.
+
+        Raises sqlite3.Error.
+        """
         forget_agent(self.fleet, agent, now_s)
         self._sightings.pop(agent, None)
         self._reload_agent(agent)
@@ -152,11 +155,14 @@ class AgentDirectory:
             self._ends[end.agent] = end
 
     def find_end(self, agent: bytes) -> SessionEnd | None:
-        """Return the end of an agent's last session but the present one. Raises sqlite3.Error."""
+        """Return the end of an agent's last session before the present one.
+
+        Raises sqlite3.Error.
+        """
         return self._ends.get(agent) or read_end(self.fleet, agent)
 
     def record_refusal(self, refusal: Refusal) -> None:
-        """Record what was refused to a known agent, for operators who ask why it is silent."""
+        """Record a refusal to a known agent, for operators who ask why it is silent."""
         if refusal.agent in self._agents:
             self._refusals[refusal.agent] = refusal
 

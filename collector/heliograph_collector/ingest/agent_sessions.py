@@ -1,4 +1,4 @@
-"""Sessions of the connected controls and volunteers, through which they are asked for tests."""
+"""Sessions of the connected controls and volunteers, which receive test orders."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,7 +58,7 @@ class VolunteerSessions:
         return plan_pb2.Plan.FromString(self.directory.plan.plan).fixed_schedule
 
     def list_vantages(self, country: str, now_us: int) -> Sequence[ConnectedVantage]:
-        """List the volunteers of a country whose link is online; prefixes are named for today."""
+        """List the volunteers of a country whose link is online, with today's line names."""
         return [
             ConnectedVantage(c.agent.id, c.location.name_days([now_us // DAY_US]), c.vantage.asn)
             for c in _iterate_role(self.connections, AgentRole.VOLUNTEER)

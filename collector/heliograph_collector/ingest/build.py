@@ -75,7 +75,7 @@ class IngestServices:
 
     @property
     def block_listener(self) -> IngestMetrics:
-        """Return what is to hear of each judged block."""
+        """Return the observer of judged blocks."""
         return self.receiver.metrics
 
     def set_pace(self, load: JudgeLoad, open_countries: Collection[str]) -> None:

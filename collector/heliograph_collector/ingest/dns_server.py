@@ -137,7 +137,10 @@ class DnsQuery:
 
 
 def build_whoami_answer(query: DnsQuery, querier: str) -> bytes:
-    """Build the answer to a query without a beacon; whoami tells the querier's /24 or /48."""
+    """Build the answer to a query without a beacon.
+
+    The answer to a whoami query is the querier's /24 or /48.
+    """
     network = enclosing_network(querier) if query.wants_querier else ""
     return query.build_answer(network.partition("/")[0])
 

@@ -1,17 +1,18 @@
-"""Where an agent was in each of its epochs, for results that arrive after it moved.
+"""Remember where an agent was in each epoch, for results that arrive later.
 
 An epoch is an agent's time on one network. Results that were stored on one network may come over
-another: a volunteer who finds a messenger blocked turns on a VPN, and what waited comes from the
-VPN's country. Placed by that address, it would be a block there, and none at home.
+another: a volunteer who finds a messenger blocked turns on a VPN, and the stored results come from
+the VPN's country. Placed by that address, they would show a block there, and none in the country of
+the volunteer.
 
-Each session says in which epoch it is, and its address says where that is. So does a lone envelope
-that was sealed a moment ago, if its agent proved by the request that it sends it itself: what a
-relay brings, or anybody sends again, does not tell where the agent is. A batch is placed where its
-epochs were when it was measured, which is before it was sealed: an agent notices a new network
-after some seconds, and may be back by then, so that the old epoch is seen at the new address. What
-was measured on both is placed nowhere. An epoch that was never noted lies before the session's:
-where its volunteer declared another country than the address has, the declaration counts, and no
-network.
+Each session names its present epoch, and its address gives the location. So does a lone envelope
+that was sealed a moment ago, if its agent proved by the request that it sends it itself: an
+envelope from a relay, or one that is sent again, does not show where the agent is. A batch is
+placed where its epochs were when it was measured, which is before it was sealed: an agent notices a
+new network after some seconds, and may be back by then, so that the old epoch is seen at the new
+address. A batch that was measured on both is placed nowhere. An epoch that was never noted lies
+before the session's: if its volunteer declared another country than the address has, the
+declaration counts, and no network.
 
 The memory holds country, AS and the names of the line for some days, which the journal has too; the
 line itself is forgotten with its connection. Each ingest process remembers the agents that came to
@@ -71,7 +72,10 @@ class EpochLocations:
             self._agents.popitem(last=False)
 
     def note_batch(self, agent: bytes, batch: pb.Batch, origin: PeerLocation, now_us: int) -> None:
-        """Note where an agent is that sent this lone batch itself, if it was sealed just now."""
+        """Note the location of an agent that sent this lone batch itself, just sealed.
+
+        `origin` is the location of the request's address.
+        """
         if batch.epochs and abs(now_us - _correct_sealed(batch)) <= FRESH_US:
             newest = max(batch.epochs, key=attrgetter("started_us"))
             self.note(agent, newest.id, origin, now_us)
@@ -115,7 +119,10 @@ def _without_line(origin: PeerLocation, names: str) -> PeerLocation:
 def _find_locations(
     stays: Sequence[_Stay], epoch_id: str, batch: pb.Batch
 ) -> Sequence[PeerLocation]:
-    """List where the epoch was from the first to the last measurement; empty if not known."""
+    """List the epoch's locations from its first to its last measurement.
+
+    The list is empty if they are not known.
+    """
     if len(stays) <= 1:
         return [stay.location for stay in stays]
     offset_us = _find_offset(batch)

@@ -50,7 +50,7 @@ log = logging.getLogger("heliograph.intake")
 
 
 class CrowdPlace(NamedTuple):
-    """Where agents are counted as one crowd."""
+    """Country, network and region in which agents are counted as one crowd."""
 
     country: str
     asn: int
@@ -105,7 +105,7 @@ class LoadShare:
 
 
 def measure_crowding(votes: Mapping[CrowdPlace, int]) -> dict[CrowdPlace, float]:
-    """Return by how much each place has more vantages than it needs, 1 for just enough."""
+    """Return the ratio of vantages to the needed number for each place; 1 is enough."""
     countries = Counter[str]()
     networks = Counter[CrowdPlace]()
     regions = Counter[CrowdPlace]()

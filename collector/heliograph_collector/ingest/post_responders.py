@@ -1,4 +1,4 @@
-"""What the POST entrance asks of those who answer its requests."""
+"""Protocols that answer the requests of the POST entrance."""
 
 from typing import Protocol
 
@@ -14,7 +14,7 @@ class RequestResponder(Protocol):
 
 
 class CallResponder(Protocol):
-    """What answers the polls of sessions, and requests to enroll."""
+    """Answers the polls of sessions, and requests to enroll."""
 
     def find_name(self, request: EnvelopeRequest) -> bytes:
         """Return the name of a poll's session, b"" if no agent has proved it."""
@@ -23,6 +23,6 @@ class CallResponder(Protocol):
 
 
 class SenderFinder(Protocol):
-    """What knows agents by the value of SENDER_HEADER."""
+    """Finds agents by the value of SENDER_HEADER."""
 
     def find(self, header: str) -> EnrolledAgent | None: ...

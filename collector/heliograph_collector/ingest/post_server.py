@@ -56,7 +56,7 @@ PIECES_PER_TURN = 8  # records handled at once: at most 128 KiB, well below a mi
 
 
 class ConnectionObserver(Protocol):
-    """What counts the connections and answers their requests."""
+    """Counts the connections, and answers their requests."""
 
     def on_sender(self, connection: "PostConnection", header: str) -> None:
         """Learn who sends, by the value of SENDER_HEADER."""
@@ -132,7 +132,10 @@ class PostConnection(asyncio.Protocol):
             self._take_turn()
 
     def pause_writing(self) -> None:
-        """Read no more polls while replies wait: a small one may ask for a large plan again."""
+        """Read no more polls while replies wait to be sent.
+
+        A small poll may ask for a large plan again.
+        """
         self._is_clogged = True
         self._transport.pause_reading()
 

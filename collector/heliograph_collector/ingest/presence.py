@@ -67,9 +67,9 @@ class AgentConnection:
     arrived_us: int = field(init=False)
     row_us: int = 0  # `received_us` of the row of its arrival, by which others find it
     interval_percent: int = 0  # of its plan's, as wanted; 0: not decided (`ingest.pacing`)
-    told_percent: int = 0  # … as its agent was told in this session
+    told_percent: int = 0  # … as last sent to its agent in this session
     told_us: int = 0
-    told_states: bytes = b""  # of the findings that its agent was told last
+    told_states: bytes = b""  # of the findings that were last sent to its agent
     is_cloned: bool = False  # already reported: another machine uses the key at the same time
     silence_from_us: int = 0  # earliest start of its silence: the collector was stalled before
     end_reason: DisconnectReason | None = None
@@ -95,7 +95,7 @@ class AgentConnection:
         return max(self.last_heard_us, self.silence_from_us) + self._silence_limit_us(heartbeat_s)
 
     def is_unheard(self, now_us: int, heartbeat_s: int) -> bool:
-        """Return whether it was not heard for too long, whether or not the collector stalled."""
+        """Return whether the last message is too old, even if the collector stalled."""
         return self.last_heard_us + self._silence_limit_us(heartbeat_s) <= now_us
 
     def _silence_limit_us(self, heartbeat_s: int) -> int:
@@ -155,7 +155,10 @@ class AgentConnection:
 
     @property
     def _was_closed(self) -> bool:
-        """Return whether its peer, or who can forge one, closed it; not so of one by polls."""
+        """Return whether a peer, or a forger of its packets, closed the session.
+
+        A session by polls has no such close.
+        """
         is_close = self.departure is not None and self.departure[0] is DisconnectReason.CLOSED
         is_prompt = self.ended_us - self.last_heard_us <= _CLOSED_US
         return is_close and is_prompt and self.ended_us > 0 and not self.hello.poll_s
@@ -190,7 +193,7 @@ class ConnectionTable:
         self._missing.pop(connection.agent.id, None)
 
     def build_end(self, connection: AgentConnection, wall_us: int) -> SessionEnd | None:
-        """Build the record of a removed session's end; None while its agent has another one."""
+        """Build the record of a removed session's end, None while its agent has another."""
         if connection.departure is None or connection.agent.id in self._connections:
             return None
         reason, goodbye_reason = connection.departure
@@ -240,8 +243,8 @@ class ConnectionTable:
     def find_cloned(self, heartbeat_s: int) -> list[AgentConnection]:
         """Find sessions of agents that use two at once; report each only once.
 
-        An older session that is heard two heartbeats after a newer one began is in use: a half-open
-        session never is.
+        If an older session sends a message two heartbeats after a newer one began, it is in use: a
+        half-open session never is.
         """
         cloned = []
         for agent in list(self._several):
@@ -262,7 +265,7 @@ class ConnectionTable:
         return [c for c in self._missing.values() if c.silent_at_us(heartbeat_s) <= now_us]
 
     def pause_silence(self, stalled_us: int, now_us: int) -> None:
-        """Extend all silence timers by a stall of the collector, in which it heard nobody.
+        """Extend all silence timers by a stall of the collector, which received nothing.
 
         They are not restarted: an attacker who stalls the collector repeatedly would blind it.
         """

@@ -1,4 +1,4 @@
-"""Limits of rate, size and work at the same time for strangers, agents and connections."""
+"""Limit rate, size and simultaneous work of strangers, agents and connections."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -95,7 +95,7 @@ class EnvelopeReceiver:
         return receipt
 
     def stranger_wait_s(self, location: PeerLocation) -> int:
-        """Count a try of this network; return the seconds until it may try again, 0 for now."""
+        """Count a try of this network; return the seconds to its next one, 0 for now."""
         return ceil(self._stranger_rates.take(location.prefix, self.clock.monotonic_us()))
 
     def enrolment_wait_s(self, location: PeerLocation, token: bytes) -> int:
@@ -108,7 +108,7 @@ class EnvelopeReceiver:
         return ceil(self._stranger_rates.take(name, self.clock.monotonic_us()))
 
     def _stranger_level_s(self, location: PeerLocation) -> int:
-        """Return the seconds until this network may send; only what was refused is counted."""
+        """Return the seconds until this network may send; only refusals are counted."""
         level = self._stranger_rates.level(location.prefix, self.clock.monotonic_us())
         return 0 if level is None or level >= 1 else ceil((1 - level) / self._stranger_rates.per_s)
 

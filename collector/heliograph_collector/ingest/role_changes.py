@@ -1,8 +1,8 @@
-"""Journal rows about agents that stop or start to count while the collector knows them.
+"""Build journal rows for agents whose role changes while the collector knows them.
 
 A vantage counts from its last arrival on. Without a further row one that was revoked, or found on
-two machines, would stay present for ever: it would speak against each outage, and after a restart
-of the collector it would be the one that does not return.
+two machines, would stay present for ever: it would contradict each outage, and after a restart of
+the collector it would be the one that does not return.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 
 
 class AgentFinder(Protocol):
-    """Agents by id, with their newest records, as a directory or a dictionary holds them."""
+    """Finds agents by id, with their newest records: a directory or a dictionary."""
 
     def get(self, agent: bytes, /) -> EnrolledAgent | None: ...
 
@@ -23,7 +23,10 @@ class AgentFinder(Protocol):
 def change_agent(
     connection: AgentConnection, agent: EnrolledAgent, now_us: int
 ) -> JournalRow | None:
-    """Give a session the newest record of its agent; return a new arrival if its role changed."""
+    """Set the newest record of a session's agent.
+
+    Returns a new arrival if its role changed.
+    """
     previous_role = connection.agent.result_role
     connection.agent = agent
     return (

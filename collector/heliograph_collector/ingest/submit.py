@@ -44,7 +44,7 @@ class KnownSenders:
         return agent if agent is not None and agent.is_known else None
 
     def find_of(self, header: str, envelope: bytes) -> EnrolledAgent | None:
-        """Return the agent, known or in quarantine, whose proof is for this envelope, else None."""
+        """Return the known or quarantined agent that proved this envelope, else None."""
         proof = parse_proof(header) if header else None
         return self._find_signer(proof) if proof is not None and proof.covers(envelope) else None
 

@@ -1,4 +1,4 @@
-"""Account for the work that strangers cost a listener without bringing an envelope. Pure.
+"""Account for strangers' work that brings a listener no envelope. Pure.
 
 A stranger costs a handshake, decryption and parsing before anything tells an honest agent from an
 attacker. So the work of each connection is counted, and charged to its network only if it ends
@@ -72,9 +72,9 @@ class WastedWork:
 
 
 def network_of(address: str) -> str:
-    """Return the /24 of a public IPv4 address, the /48 of an IPv6 address; "" for anything else.
+    """Return the /24 of a public IPv4 address, the /48 of an IPv6 one, "" for others.
 
-    A private or loopback peer is a balancer of our own, which speaks for everybody behind it.
+    A private or loopback peer is a balancer of ours, which stands for everybody behind it.
     """
     network = enclosing_network(address)
     return network if network and ipaddress.ip_network(network).is_global else ""

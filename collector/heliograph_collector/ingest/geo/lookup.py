@@ -38,7 +38,10 @@ class PeerLocation:
     line: LineKey | None = field(default=None, repr=False, compare=False)
 
     def name_days(self, days: Iterable[int]) -> str:
-        """Name the line for each of these days, with spaces; the days of an upload are few."""
+        """Name the line for each of these days, separated by spaces.
+
+        The days of an upload are few.
+        """
         if self.line is None:
             return self.prefix
         return " ".join(self.line.name_day(day) for day in sorted(set(days)))

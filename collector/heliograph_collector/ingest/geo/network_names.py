@@ -1,4 +1,4 @@
-"""Names of the operators of networks, by AS number, in one file that `geo install` writes.
+"""Names of networks' operators by AS number, in a file that `geo install` writes.
 
 A line is a number, a tab and a name; lines are sorted by number. A lookup searches one text (3 MB
 for the 91,000 networks of 2026), because a dictionary would take five times as much memory.
@@ -34,7 +34,10 @@ class NetworkNames:
         return self._line(index)[2]
 
     def find_networks(self, text: str, limit: int) -> list[int]:
-        """Find numbers of networks whose name holds a text, names that begin with it first."""
+        """Find numbers of networks whose name contains a text.
+
+        Names that begin with it come first.
+        """
         folded = text.casefold()
         first = self._find_lines(f"\t{folded}", limit) if folded else []
         more = self._find_lines(folded, limit) if folded else []
@@ -65,7 +68,10 @@ def _list_starts(text: str) -> "array[int]":
 
 
 def open_names(file: Path) -> NetworkNames:
-    """Open a file of names; a missing or damaged one holds none, for a name is no measurement."""
+    """Open a file of names; a missing or damaged file has none.
+
+    Names are not needed for measurements.
+    """
     try:
         with file.open("rb") as stream:
             return NetworkNames(stream.read(_MAX_BYTES).decode())

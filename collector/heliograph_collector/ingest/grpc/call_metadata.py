@@ -12,7 +12,7 @@ _FORWARDED = "x-forwarded-for"
 
 
 def list_addresses(context: AnyContext) -> str:
-    """Return the addresses that a call passed, including intermediaries, as in `find_origin`."""
+    """Return the addresses that a call passed, with intermediaries (`find_origin`)."""
     forwarded = [
         str(value) for key, value in context.invocation_metadata() or () if key == _FORWARDED
     ]

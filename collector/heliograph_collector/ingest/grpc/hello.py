@@ -124,7 +124,7 @@ async def _authenticate_other_key(
 def _refuse_known(
     agent: EnrolledAgent, outcome: str, directory: AgentDirectory, now_s: int
 ) -> HelloRefusedError:
-    """Build the refusal of a hello that names this agent, and record it for the operator."""
+    """Record the refusal of an agent's hello for the operator, and return the error."""
     directory.record_refusal(Refusal(agent.id, now_s, "session", outcome))
     return HelloRefusedError(outcome)
 

@@ -32,7 +32,7 @@ class CallEndedError(Exception):
 
 
 class UnaryCall:
-    """What the handler of one request uses of gRPC's context."""
+    """The part of gRPC's context that the handler of one request uses."""
 
     def __init__(self, address_chain: str, intermediary: str) -> None:
         self._address_chain = address_chain
@@ -59,7 +59,7 @@ class UnaryCall:
 
 
 class PolledSession(UnaryCall):
-    """What `AgentSession` uses of gRPC's context, and the polls that carry it."""
+    """The part of gRPC's context that `AgentSession` uses, carried by polls."""
 
     def __init__(self, name: bytes, address_chain: str, intermediary: str) -> None:
         super().__init__(address_chain, intermediary)
@@ -74,7 +74,10 @@ class PolledSession(UnaryCall):
         self.end: pb.CallEnd | None = None
 
     async def read(self) -> object:
-        """Return the agent's next message, gRPC's EOF at the end, None for unparsable bytes."""
+        """Return the agent's next message.
+
+        The result is gRPC's EOF at the end, None for unparsable bytes.
+        """
         return await self._inbox.get()
 
     async def write(self, message: pb.CollectorMessage) -> None:
@@ -121,7 +124,10 @@ class PolledSession(UnaryCall):
         )
 
     def _list_next(self) -> list[pb.CollectorMessage]:
-        """List the first message, and more while they are small: a reply has a largest size."""
+        """List the first message, and more while they are small.
+
+        A reply has at most MAX_POLL_BYTES, unless its first message is larger.
+        """
         messages: list[pb.CollectorMessage] = []
         size = 0
         for message in self._outbox:
@@ -152,7 +158,7 @@ class PolledSession(UnaryCall):
 
 
 def note_hello(context: object, hello: pb.Hello) -> None:
-    """Mark an accepted hello with the interval of its polls, which a stream's does not have."""
+    """Note the interval of polls in an accepted hello, 0 for a stream."""
     hello.poll_s = 0
     if isinstance(context, PolledSession):
         context.has_agent = True

@@ -44,7 +44,7 @@ class PolledCalls:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def find_name(self, request: EnvelopeRequest) -> bytes:
-        """Return the name of the session that a poll belongs to, b"" if no agent has proved it."""
+        """Return the name of a poll's session, b"" if no agent has proved it."""
         name = request.envelope[len(_NAME_FIELD) : len(_NAME_FIELD) + _NAME_BYTES]
         session = self._sessions.get(name) if request.envelope.startswith(_NAME_FIELD) else None
         return name if session is not None and session.has_agent else b""

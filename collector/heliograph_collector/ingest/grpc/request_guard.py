@@ -1,12 +1,12 @@
-"""Guard of gRPC calls before their handlers: no call waits for ever, none costs much to parse.
+"""Bound the time and the cost of each gRPC call before its handler runs.
 
 Theory of operation. gRPC counts a call from its headers on, and waits for its request without a
 deadline. A client that opens calls and sends nothing would take all of them, and so would readers
 of the health and reflection streams. So each call holds a place among the pending ones (a network
 has a share, the newest displaces the oldest): a call with one request until that is complete, a
 stream of another service until it ends. A session does the same in `session.accept_hello`. Requests
-have places of their own and RPC_S, as an upload takes much longer than a hello on a slow link; so
-have those of known agents, which prove themselves by the call's metadata.
+have separate places and RPC_S, as an upload takes much longer than a hello on a slow link. Known
+agents, which prove themselves by the call's metadata, have separate places too.
 
 On the wire a call with one request is a stream of one message. So it is served as a stream here,
 which can be read with a deadline.
@@ -41,7 +41,7 @@ Requests: TypeAlias = AsyncIterator[Message]
 
 
 class CallOwner(Protocol):
-    """What tells who makes a call, and has the places of the pending ones."""
+    """Identifies callers, and has the places of the pending calls."""
 
     pending: PendingConnections  # streams
     pending_requests: PendingConnections

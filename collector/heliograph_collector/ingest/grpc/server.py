@@ -1,4 +1,4 @@
-"""gRPC server around the Intake service: TLS, limits, health, reflection, and its log."""
+"""Run the gRPC server of the Intake service: TLS, limits, health, reflection, log."""
 
 import asyncio
 import logging
@@ -66,7 +66,7 @@ async def serve_grpc(
 
 
 class MalformedRequestFilter(logging.Filter):
-    """Pass one line a minute about malformed messages, and one traceback a minute about bugs.
+    """Log one line a minute on malformed messages, one traceback a minute on bugs.
 
     gRPC logs a traceback of some ten lines for each message that is no protobuf, before our code
     sees it. Anybody can send those without a login, and could fill the disk with logs.

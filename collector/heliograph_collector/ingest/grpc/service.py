@@ -393,6 +393,6 @@ class IntakeService(IntakeServicer):
 
 
 def _answer_s(context: call_metadata.AnyContext) -> float:
-    """Return the seconds for an answer, which come to an end before the caller's own deadline."""
+    """Return the seconds for an answer, which end before the caller's deadline."""
     remaining_s = cast("float | None", context.time_remaining())  # None without a deadline
     return ANSWER_S if remaining_s is None else min(ANSWER_S, remaining_s - _ANSWER_TRIP_S)

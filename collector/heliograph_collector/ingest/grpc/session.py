@@ -149,7 +149,10 @@ class AgentSession:
         self._receiver.slots.release()
 
     async def _receive(self) -> pb.AgentMessage | DisconnectReason:
-        """Receive a message; a read that is ended loses its message, so `_watch` ends the last."""
+        """Receive a message, or return the reason for which the session ended.
+
+        A canceled read loses its message, so `_watch` ends only the last one.
+        """
         if (reason := self._find_end_reason()) is not None:
             return reason
         try:
@@ -306,7 +309,10 @@ def offer_plan(connection: AgentConnection, receiver: EnvelopeReceiver) -> None:
 
 
 def advise_cloned(connection: AgentConnection) -> None:
-    """Queue the advice that two machines use the key; a full outbox waits for a receipt."""
+    """Queue the advice that two machines use the key.
+
+    A full outbox waits for a receipt.
+    """
     connection.offer(pb.CollectorMessage(advice=pb.Advice(reason="cloned")))
 
 

@@ -36,7 +36,7 @@ _OPEN_FILES = "/dev/fd"
 
 
 class NetworkLookup(Protocol):
-    """What names the networks of a peer, none of a trusted proxy."""
+    """Names the networks of a peer, none of a trusted proxy."""
 
     def list_networks(self, address: Address) -> tuple[NetworkKey, ...]: ...
 
@@ -148,7 +148,10 @@ async def _yield_after(count: int) -> None:
 
 
 async def _list_sockets() -> dict[int, int]:
-    """Return the descriptors of this process's sockets by inode; none where none can be listed."""
+    """Return the descriptors of this process's sockets by inode.
+
+    The result is empty if they cannot be listed.
+    """
     sockets = {}
     try:
         names = os.listdir(_OPEN_FILES)  # noqa: PTH208 - as Path objects they cost twice as much
@@ -161,7 +164,7 @@ async def _list_sockets() -> dict[int, int]:
 
 
 def _find_sockets(names: Sequence[str]) -> dict[int, int]:
-    """Return by inode the descriptors that are sockets, with as few steps for each as can be."""
+    """Return by inode the descriptors that are sockets, with few steps for each."""
     sockets = {}
     for name in names:
         file = int(name)
