@@ -102,7 +102,7 @@ REJUDGED_AFTER_US = 30 * SECOND_US
 
 
 class TakenUp(msgspec.Struct, frozen=True):
-    """What the results of a block may change in verdicts on others."""
+    """The possible effect of a block's results on other verdicts."""
 
     informative: tuple[int, ...]  # indices of results that may change those on the same target
     changed_topics: tuple[Topic, ...]
@@ -120,9 +120,9 @@ def judge_by_view(
 
 
 class ContextJudge:
-    """A control context and the judge that reads it; a bug costs only the record that meets it.
+    """Judge with a control context; a bug costs only the record that causes it.
 
-    Two of them that got the same results in the same order find the same verdicts: that of `serve`
+    Two such judges with the same results in the same order find the same verdicts: that of `serve`
     and that of a judge process (app/judge_process.py).
     """
 
@@ -171,7 +171,7 @@ class ContextJudge:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is judged with one block."""
+    """The measurements to judge with one block."""
 
     block: Sequence[ReceivedMeasurement]
     due: Sequence[JudgedMeasurement]  # older measurements, with their verdicts so far

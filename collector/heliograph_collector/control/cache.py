@@ -182,10 +182,10 @@ def _list_fresh(entries: Sequence[_Entry], at_us: int) -> Iterator[_Entry]:
 
 
 def _find_around(entries: Sequence[_Entry], at_us: int) -> list[_Entry]:
-    """Find the last result until a time and the first one after it, the nearer one first.
+    """Find the last result until a time and the first one after it, the nearer first.
 
-    Both, because what failed between one that passed and one that failed may have failed for
-    everybody. Of two equally near, the later comes first.
+    Both count, because a failure between a pass and another failure may have been everybody's. Of
+    two equally near, the later comes first.
     """
     at = bisect_right(entries, at_us, key=_by_time)
     around = [*entries[max(0, at - 1) : at + 1]]
@@ -330,7 +330,7 @@ def find_day(records: Sequence[ReceivedMeasurement]) -> int:
 
 
 def name_network(record: ReceivedMeasurement, day: int) -> str:
-    """Name a control's network: its AS, else its prefix, "" when it cannot be compared.
+    """Name a control's network: its AS, else its prefix, "" if it cannot be compared.
 
     The hash of a prefix changes every day, so that of another day than `day` names nothing.
     """

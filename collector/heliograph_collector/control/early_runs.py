@@ -1,6 +1,6 @@
-"""Ask vantages of a cell to test a service sooner, after two of its networks failed.
+"""Ask vantages of a cell to test a service sooner, after two networks failed.
 
-A messenger's light check runs every few minutes, and other tests every hour or two. Where two
+A messenger's light check runs every few minutes, and other tests every hour or two. If two
 established vantages in different prefixes fail at one service, up to five others of their cell are
 asked for their next run of the same task. They are drawn by chance, at moments drawn over one to
 three minutes, so that a censor who fails one client does not see who reacts. Each cell and service
@@ -148,7 +148,10 @@ class EarlyRunDispatcher:
 
 
 def _is_counted_failure(record: ReceivedMeasurement, verdicts: Sequence[Verdict]) -> bool:
-    """Return whether an established volunteer failed at a service; a liar can be young."""
+    """Return whether an established volunteer failed at a service.
+
+    A young vantage may be a liar's.
+    """
     return (
         record.role is AgentRole.VOLUNTEER
         and record.seniority is Seniority.ESTABLISHED

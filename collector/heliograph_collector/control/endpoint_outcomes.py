@@ -1,4 +1,4 @@
-"""What became of each endpoint of a measurement, for the comparison of vantages."""
+"""Outcome of each endpoint of a measurement, for the comparison of vantages."""
 
 import re
 from collections.abc import Sequence

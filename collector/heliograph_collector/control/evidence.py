@@ -1,7 +1,7 @@
-"""What a control context takes up of the steps of a result, for one that does not hold the steps.
+"""Collect the facts that a control context needs, to replace a result's steps.
 
-A process that decodes results collects it, and sends it to the process with the context, which
-keeps it. Whatever asks for it there finds it, and no step is decoded.
+A process that decodes results collects them, and sends them to the process with the context, which
+keeps them. Queries there read these facts, and no step is decoded.
 """
 
 import msgspec
@@ -12,7 +12,7 @@ from heliograph_collector.control.vantage_facts import VantageFacts, extract_fac
 
 
 class Evidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the steps of one measurement tell of its endpoints and of its vantage."""
+    """Facts from one measurement's steps about its endpoints and its vantage."""
 
     outcomes: dict[str, bool]  # see `extract_outcomes`
     facts: VantageFacts

@@ -1,4 +1,4 @@
-"""Endpoints that a measurement met: where its steps went, by label, address and port."""
+"""List the endpoints that a measurement's steps reached: label, address and port."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def list_met_endpoints(measurement: Measurement) -> frozenset[MetEndpoint]:
 
 
 def list_outcomes(measurement: Measurement) -> dict[MetEndpoint, bool]:
-    """Return for each met endpoint whether all steps of one connection to it succeeded."""
+    """Return whether all steps of one connection succeeded, for each met endpoint."""
     connections: dict[int, _Connection] = {}
     roots: list[int | None] = []  # of each step: the step that opened its connection
     for index, observation in enumerate(measurement.observations):
@@ -84,7 +84,10 @@ class _Connection:
 
 
 def _find_label(label: str, name: str, port: int) -> str:
-    """Return an endpoint's label; that of a page after a redirect is its host's front page."""
+    """Return an endpoint's label.
+
+    A page after a redirect has the label of its host's front page.
+    """
     is_redirect = label.startswith(REDIRECT) and name and port == HTTPS
     return make_redirect_label(name) if is_redirect else label
 

@@ -1,4 +1,4 @@
-"""Which verdicts may still change, and by the results of whom."""
+"""Verdicts that may still change, and the results that may change them."""
 
 from collections.abc import Iterator, Sequence
 

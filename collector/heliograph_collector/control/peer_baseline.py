@@ -303,7 +303,7 @@ class _Summary:
         return dict.fromkeys(x for result in self.results for x in result.reached_by_endpoint)
 
     def compare(self, label: str) -> PeerComparison:
-        """Compare vantages that met it; a network that disagrees has no vote. Raises KeyError."""
+        """Compare vantages that met it; a divided network has no vote. Raises KeyError."""
         if label not in self._comparisons:
             met = [s for s in self.results if label in s.reached_by_endpoint]
             if not met:
@@ -313,7 +313,7 @@ class _Summary:
 
 
 class _LazyComparisons(Mapping[str, PeerComparison]):
-    """Mapping whose values are computed on first access: of many endpoints mostly one is read."""
+    """Compute each value at first access: of many endpoints mostly one is read."""
 
     def __init__(self, baseline: PeerBaseline, record: ReceivedMeasurement) -> None:
         self._baseline = baseline

@@ -1,14 +1,15 @@
-"""Memory of pages that stand in place of several sites in one network: notices that no list has.
+"""Remember notices that no list has: one page in place of several unrelated sites.
 
-A notice is the same under every name on a provider's list. So is a portal's page, an office's, a
-CDN's or a publisher's, and the page of a hoster of parked names. What tells them apart:
+A notice is the same under every name on a provider's list. A page of a portal, an office, a CDN or
+a publisher may be too, and so may a hoster's page of parked names. A notice is recognized by these
+signs:
 
 - The sites are unrelated: by their names, by the pages that controls get, and by the networks that
   controls are led to. A CDN's, a publisher's or a hoster's sites are alike in one of the three.
 - Established vantages in several prefixes met it, each under NAMES_ENOUGH names, and no more
   prefixes that asked for these names got other pages. An office has one line.
-- They met it under the same names. What is used up, unpaid or injected now and then meets each line
-  at other names.
+- They met it under the same names. A page for used-up credit, an unpaid bill or an injection now
+  and then meets each line at other names.
 - Near its time each of them got as many other sites' own answers. A portal lets nobody through.
 - No control in another country met it, and at most one vantage there: a site's own page for
   strangers is shown in many countries.
@@ -42,21 +43,21 @@ NETWORK_PREFIX = 16  # bits; the network of a hoster or of a CDN's near edges; a
 
 
 class OwnPage(NamedTuple):
-    """What a control got of a site."""
+    """Page that a control got of a site."""
 
     identity: str  # of the page
     network: str  # that its name leads to
 
 
 class Witness(NamedTuple):
-    """Who met a page."""
+    """Country and role of a vantage or control that met a page."""
 
     country: str
     is_control: bool
 
 
 class SharedPages:
-    """What controls get of sites, and who met which page."""
+    """Pages that controls got of sites, and the witnesses of each page."""
 
     def __init__(self) -> None:
         self._own_pages: OrderedDict[str, OwnPage] = OrderedDict()  # by name
@@ -78,7 +79,7 @@ class SharedPages:
     def split_vantages(
         self, digest: str, country: str, vantages: Iterable[VantageMemory], since_us: int
     ) -> tuple[Sequence[VantageMemory], Sequence[VantageMemory]]:
-        """Return the vantages that met the page in place of unrelated sites, and those spared."""
+        """Return the vantages that met the page for unrelated sites, and those spared."""
         met: list[VantageMemory] = []
         spared: list[VantageMemory] = []
         if self._is_of_many_countries(digest, country):
@@ -134,10 +135,10 @@ class SharedPages:
 def _find_agreed_names(
     digest: str, names: Mapping[VantageMemory, frozenset[str]], since_us: int
 ) -> frozenset[str]:
-    """Find the names under which several of those vantages met the page, and few another one.
+    """Find the names under which several vantages met the page, and few another one.
 
-    A list is one for a network. What is used up, unpaid, asked once or injected now and then meets
-    each line under other names.
+    A list is the same in a whole network. A page for used-up credit, an unpaid bill or an injection
+    now and then meets each line under other names.
     """
     shown = Counter(name for own_names in names.values() for name in own_names)
     others = Counter(

@@ -1,7 +1,7 @@
-"""Facts of a measurement that tell of the vantage itself: its resolver, and who decrypts its TLS.
+"""Extract facts on the vantage itself: its resolver, and interceptors of its TLS.
 
 A neutral name is one of the anchors', or the name that `dns_integrity` asks for because nobody
-minds it. What happens to neutral names happens for a reason of the vantage's own.
+blocks it. An anomaly of neutral names has its cause at the vantage.
 """
 
 import ipaddress
@@ -36,7 +36,7 @@ Handshakes = Sequence[tuple[Observation, Tls]]
 
 
 class AnswerKind(StrEnum):
-    """What the system's resolver says of a name."""
+    """Kind of answer that the system's resolver gives for a name."""
 
     PUBLIC = "public"
     FAKE = "fake"  # made up by a tunnel of the vantage's own
@@ -56,7 +56,7 @@ VERIFIED = ChainFact(is_verified=True)
 
 
 class HelloFinding(StrEnum):
-    """What one run of `hello` shows of a name, without any control."""
+    """Result of one run of `hello` for a name, without any control."""
 
     OWN_FILTERED = "own_filtered"  # ours is cut, and browsers' pass
     OWN_CUT = "own_cut"  # ours is cut, and not browsers' alone pass
@@ -66,7 +66,7 @@ class HelloFinding(StrEnum):
 
 
 class HelloFact(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one run of `hello` shows, at which address."""
+    """Result of one run of `hello`, and the address that it tested."""
 
     finding: HelloFinding
     address: str
@@ -136,7 +136,7 @@ def extract_facts(measurement: Measurement) -> VantageFacts:
 
 
 def find_pages(measurement: Measurement) -> dict[str, str]:
-    """Find the digests of the pages that came in clear, "" of those that are no notice's."""
+    """Find the digests of the pages that came in clear, "" for one that is no notice."""
     pages: dict[str, str] = {}
     for http in [x.http for x in measurement.observations if x.http is not None]:
         if OK <= http.status < ERRORS and http.url.startswith("http://"):
@@ -146,7 +146,7 @@ def find_pages(measurement: Measurement) -> dict[str, str]:
 
 
 def _iter_private_answers(lookups: Lookups) -> Iterator[tuple[str, str]]:
-    """Yield the names for which the system's resolver gave one address that is no public one."""
+    """Yield names for which the system's resolver gave a single non-public address."""
     for observation, dns in lookups:
         if observation.failure is None and (dns.engine, dns.query_type) == (SYSTEM_ENGINES[0], "A"):
             addresses = dns.addresses
@@ -157,7 +157,7 @@ def _iter_private_answers(lookups: Lookups) -> Iterator[tuple[str, str]]:
 def _iter_passed_hellos(
     steps: Sequence[Observation], handshakes: Handshakes
 ) -> Iterator[HelloSize]:
-    """Yield the sizes of hellos whose handshakes over TCP ended well, where the agent tells."""
+    """Yield the sizes of hellos whose handshakes over TCP passed, if reported."""
     for step, tls in handshakes:
         if step.operation is not Operation.TLS_HANDSHAKE or step.failure is not None:
             continue
@@ -269,9 +269,9 @@ def _iter_neutral_names(measurement: Measurement) -> Iterator[str]:
 
 
 def _iter_tunneled(steps: Sequence[Observation], handshakes: Handshakes) -> Iterator[str]:
-    """Yield names whose right certificate was shown at an address that is no public one.
+    """Yield names whose right certificate was shown at a non-public address.
 
-    No server of a neutral name is there: a tunnel of the vantage's own answers.
+    No server of a neutral name is there: a tunnel of the vantage's user answers.
     """
     for x, tls in handshakes:
         if x.failure is None and x.operation in HANDSHAKES and x.parent is not None:

@@ -1,4 +1,4 @@
-"""Memory of one vantage on one network: what its newest measurements tell of itself."""
+"""Memory of one vantage on one network: facts from its newest measurements."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -146,10 +146,10 @@ class VantageMemory:
         return address if address and at_us >= since_us else None
 
     def list_names_of_page(self, digest: str, since_us: int) -> frozenset[str]:
-        """List the names whose newest page this is, if the page stands in place of some sites.
+        """List the names whose newest page this is, if other names had other pages.
 
-        A portal's or a debt's page stands in place of all: near its time no others answered. So as
-        many other names have to show pages of their own, or a certificate that verifies.
+        A portal's page, or one for unpaid bills, replaces all sites: near its time no others
+        answered. So as many other names must have their own pages, or a certificate that verifies.
         """
         times_us = {
             name: at_us
@@ -190,12 +190,12 @@ class VantageMemory:
 
     @property
     def sealed_disagrees(self) -> bool | None:
-        """Return whether the system's resolver lies about most neutral names; None: not known."""
+        """Return whether the system's resolver forges most neutral names, None if unknown."""
         return (self._summary or self._summarize()).sealed_disagrees
 
     @property
     def has_odd_hellos(self) -> bool:
-        """Return whether any name has a finding other than that hellos pass, as few vantages do."""
+        """Return whether any name has a finding other than that hellos pass; few have."""
         return bool((self._summary or self._summarize()).odd_hellos)
 
     def _summarize(self, known: "_VantageSummary | None" = None) -> "_VantageSummary":
@@ -216,7 +216,7 @@ class VantageMemory:
         )
 
     def _list_odd_hellos(self) -> dict[str, tuple[int, HelloFact]]:
-        """Return what `hello` found; nothing where all pass, because that changes no verdict."""
+        """Return the findings of `hello`, none if all pass: that changes no verdict."""
         findings = {hello.finding for _, hello in self.hellos.values()}
         return {} if findings.isdisjoint(_ODD_FINDINGS) else dict(self.hellos)
 
@@ -305,7 +305,7 @@ class VantageMemory:
     def list_dropped_browsers(
         self, at_us: int, finding: HelloFinding = HelloFinding.BROWSERS_DROPPED
     ) -> dict[str, tuple[int, str]]:
-        """Return the age of the news, and the address, where browsers' hellos were dropped."""
+        """Return age and address by name for which browsers' hellos were dropped."""
         if not self.has_odd_hellos:
             return {}
         return {
@@ -322,7 +322,7 @@ class VantageMemory:
 
 
 class _VantageSummary(NamedTuple):
-    """What changes verdicts on the vantage when it changes."""
+    """Facts on a vantage whose change changes verdicts."""
 
     own_issuer: str
     fake_addresses: bool | None

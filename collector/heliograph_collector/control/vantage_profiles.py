@@ -1,27 +1,27 @@
-"""Profiles of vantages: who lies to a vantage, its own house or the network.
+"""Profiles of vantages: whether its household or its network forges an answer.
 
-A vantage is a pseudonym in one epoch. Its memory holds what its newest measurements say of neutral
-names and of certificates. Results are taken up in the order of the journal, so a replay gives the
-same profiles. No address is kept, but for the network of a resolver that asked for a whoami name,
-and private ones that a resolver gave.
+A vantage is a pseudonym in one epoch. Its memory holds the results of its newest measurements of
+neutral names and certificates. Results are taken up in the order of the journal, so a replay gives
+the same profiles. No address is kept, but for the network of a resolver that asked for a whoami
+name, and private ones that a resolver gave.
 
 A private issuer at neutral names is the vantage's own. One at some names, while neutral names
 verify, is the network's if the established vantages that tried these names met it in at least
-MIN_PREFIXES prefixes, and in at least half of all prefixes. So who brings a crowd of keys can
+MIN_PREFIXES prefixes, and in at least half of all prefixes. So an attacker with a crowd of keys can
 neither make an innocent issuer the state's nor hide the state's: only prefixes count, and only
 those of vantages that have waited two weeks. An issuer that a control in another country met is of
 servers, not of the network.
 
 A private address that the system's resolver gives for a name is the network's answer, and no
-house's, if established vantages in MIN_PREFIXES prefixes got the very same for that name within a
-day, and no more prefixes a public one: houses have advert blockers at one address, but not most of
-them, and not for one name. Of 10/8 and 172.16/12, but for the parts that homes use, two prefixes
-are enough (MIN_OFFICES): no product has an address there by default, and an office's own zone is
-seen from that office alone.
+household's, if established vantages in MIN_PREFIXES prefixes got the very same for that name within
+a day, and no more prefixes a public one: households have advert blockers at one address, but not
+most of them, and not for one name. Of 10/8 and 172.16/12, but for the parts that homes use, two
+prefixes are enough (MIN_OFFICES): no product has an address there by default, and an office's own
+zone is seen from that office alone.
 
 A page in clear that several lines get in place of unrelated sites is a notice (shared_pages.py).
 
-A certificate of somebody else that established vantages in MIN_PREFIXES prefixes met under
+A certificate for another name that established vantages in MIN_PREFIXES prefixes met under
 NAMES_ENOUGH names each, while others verify, is of a host of notices (ooni/pipeline#92): an old
 record leads one name astray, not several to one host.
 """
@@ -54,7 +54,7 @@ MIN_PREFIXES = 3  # assumed, as many as replace a control
 MIN_OFFICES = 2  # assumed; prefixes, each of which may be one office
 FRESH_US = 24 * 60 * 60 * 1_000_000  # assumed; most tests run every two hours
 # Assumed; they bound the time of a question:
-VANTAGES_ASKED = 500  # of one network, the last heard
+VANTAGES_ASKED = 500  # of one network, the most recent
 ISSUERS_ASKED = 4  # of one measurement, and as many leaves; an interceptor has one
 EPOCHS_KEPT = 8  # assumed; of one vantage, for batches that arrive late
 SERVER_ISSUERS = 4_096  # assumed
@@ -104,7 +104,7 @@ class VantageProfiles:
         signs = _list_signs(memory)
         is_changed = memory.update(record)
         self._remaining_weight -= memory.weight
-        if memory.is_established:  # the last heard stands last
+        if memory.is_established:  # the most recent one is last
             self._shared_pages.update(record)
             voters = self._voters[_network_of(memory)]
             voters.pop(record.pseudonym, None)
@@ -117,7 +117,10 @@ class VantageProfiles:
         return tuple(changed_topics)
 
     def _add_vantage(self, topic: Topic, record: ReceivedMeasurement) -> VantageMemory:
-        """Add a memory in place of the oldest epoch's, so that one agent cannot fill them all."""
+        """Add a memory, in place of the oldest epoch's if the agent has too many.
+
+        One agent cannot fill the memory.
+        """
         topics = self._topics[record.pseudonym]
         if len(topics) >= EPOCHS_KEPT:
             self._forget(topics[0])
@@ -178,7 +181,7 @@ class VantageProfiles:
         return self._is_shared[key]
 
     def _is_leaf_shared(self, network: Topic, leaf: str) -> bool:
-        """Return whether a host of the network shows its certificate in place of several names."""
+        """Return whether a host of the network shows its certificate for several names."""
         key = (network, leaf)
         if key not in self._is_shared:
             met = [
@@ -190,7 +193,7 @@ class VantageProfiles:
         return self._is_shared[key]
 
     def _is_answer_shared(self, network: Topic, name: str, address: str) -> bool:
-        """Return whether a private address is the network's answer for a name, and no house's."""
+        """Return whether a private address is the network's answer, and no household's."""
         key = (network, f"{name} {address}")
         if key not in self._is_shared:
             since_us = self._latest_us - FRESH_US
@@ -202,7 +205,7 @@ class VantageProfiles:
         return self._is_shared[key]
 
     def _find_shared_pages(self, network: Topic, pages: Mapping[str, str]) -> dict[str, int]:
-        """Find the names whose page stands in place of other sites, and count its prefixes."""
+        """Find the names whose page replaces several sites, and count its prefixes."""
         counts = {n: self._count_page_prefixes(network, digest) for n, digest in pages.items()}
         return {name: count for name, count in counts.items() if count}
 
@@ -224,7 +227,7 @@ class VantageProfiles:
         return self._page_prefixes[key]
 
     def _iter_voters(self, network: Topic, issuer: str) -> Iterator[VantageMemory]:
-        """Yield the established vantages of a network that would see the issuer choose names."""
+        """Yield established vantages that would notice the issuer at selected names."""
         for memory in self._iter_established(network):
             if memory.sees_selection and memory.own_issuer != issuer:
                 yield memory
@@ -257,7 +260,10 @@ class VantageProfiles:
         return _count_prefixes(truthful) >= MIN_PREFIXES
 
     def _note_server_issuers(self, record: ReceivedMeasurement) -> None:
-        """Note what a control met; its own country's network may intercept its TLS as well."""
+        """Note the issuers that a control met.
+
+        Its own country's network may intercept its TLS as well.
+        """
         for issuer in extract_facts(record.measurement).private_issuers:
             self._server_issuers.setdefault(issuer, set()).add(record.vantage.country)
             self._server_issuers.move_to_end(issuer)
@@ -265,7 +271,7 @@ class VantageProfiles:
             self._server_issuers.popitem(last=False)
 
     def _note_answers(self, record: ReceivedMeasurement) -> None:
-        """Note which server answers browsers' hellos, and so does not drop them itself."""
+        """Note the servers that answer browsers' hellos, and so do not drop them."""
         for name, hello in extract_facts(record.measurement).hellos.items():
             key = (name, hello.address)
             self._answers_to_browsers.pop(key, None)
@@ -307,7 +313,7 @@ def make_vantage_topic(record: ReceivedMeasurement) -> Topic:
 
 
 def make_issuer_topic(record: ReceivedMeasurement) -> Topic:
-    """Name the measurements of a network that met a foreign certificate, answer or page."""
+    """Name a network's measurements with a foreign certificate, answer or page."""
     return ("issuer", record.vantage.country, str(record.vantage.asn))
 
 
@@ -330,7 +336,7 @@ def _network_of(memory: VantageMemory) -> Topic:
 
 
 def _is_telling(record: ReceivedMeasurement) -> bool:
-    """Return whether the result is evidence on the vantage: one run over a link that worked."""
+    """Return whether the result is evidence on the vantage: one run on a working link."""
     measurement = record.measurement
     return (
         bool(measurement.step_count)
@@ -341,7 +347,7 @@ def _is_telling(record: ReceivedMeasurement) -> bool:
 
 
 def _is_met(voters: Iterable[VantageMemory], issuer: str, *, since_us: int) -> bool:
-    """Return whether enough prefixes, and at least half of those that tried, met an issuer.
+    """Return whether enough prefixes, and half of those that tried, met an issuer.
 
     A server's own certificate, which nobody else signed, may stand at one name; an interceptor
     forges several.

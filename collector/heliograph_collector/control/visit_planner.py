@@ -1,4 +1,4 @@
-"""Plan visits of controls to endpoints that vantages met and no control has looked at.
+"""Plan visits of controls to endpoints that vantages met and no control looked at.
 
 States of an endpoint (target, label, address, port): *reported* by vantages whose verdict on it is
 not `reachable`. It is *scheduled* once the policy allows it and the quotas have room. Its time is
@@ -8,9 +8,9 @@ schedules it once more, for a control in another network. Fresh looks, regular o
 all that when one works or when they come from two networks.
 
 A pass from before a failure does not show that the service worked at its time. So a *new* failure
-needs a look of after it, whatever was seen or ordered before; a lasting block, which look after
-look has shown (`visit_policy.py`), does not.
-Pure: the caller gives time and random numbers, and nothing is written to a disk.
+needs a look after it, whatever was seen or ordered before; a lasting block, which look after look
+has shown (`visit_policy.py`), does not. Pure: the caller gives time and random numbers, and nothing
+is written to a disk.
 """
 
 import random
@@ -80,7 +80,7 @@ class _Look(NamedTuple):
 
 
 class _Wish(NamedTuple):
-    """When something is done at an endpoint, and how old a look may be to stand for it."""
+    """Time of an action at an endpoint, and the oldest look that replaces it."""
 
     at_us: int
     since_us: int
@@ -142,7 +142,7 @@ class VisitPlanner:
                 self._note_report(record, verdicts, now_us)
 
     def take_orders(self, sites: Sequence[ControlSite], now_us: int) -> list[VisitOrder]:
-        """Return the due orders for the connected controls; without controls they are dropped."""
+        """Return the due orders for the connected controls; without controls, drop them."""
         self._wanted_networks = min(WANTED_NETWORKS, max(1, len({s.network for s in sites})))
         due = [endpoint for endpoint, wish in self._scheduled.items() if wish.at_us <= now_us]
         visits_by_agent: defaultdict[bytes, list[Visit]] = defaultdict(list)
@@ -162,7 +162,10 @@ class VisitPlanner:
         ]
 
     def _note_control(self, record: ReceivedMeasurement, now_us: int) -> None:
-        """Note a control's answers and looks; a look at one address says nothing of others."""
+        """Note a control's answers and looks.
+
+        A look at one address is no evidence on others.
+        """
         target = make_target_key(record.measurement)
         network = f"AS{record.vantage.asn}" if record.vantage.asn else record.prefix
         for met, has_worked in list_outcomes(record.measurement).items():
@@ -211,7 +214,7 @@ class VisitPlanner:
     def _note_endpoint(
         self, endpoint: EndpointKey, record: ReceivedMeasurement, due_us: int, now_us: int
     ) -> None:
-        """Schedule a visit where no fresh look is known, or where a new failure follows a pass."""
+        """Schedule a visit without a fresh look, or for a new failure after a pass."""
         at_us = record.started_us
         is_new = self._failures.add_failure(endpoint, record.vantage.country, at_us)
         waiting = self._scheduled.get(endpoint)
@@ -232,7 +235,7 @@ class VisitPlanner:
         now_us: int,
         share: float = 0.0,
     ) -> None:
-        """Schedule a visit, if the policy allows it and more than a share of the quotas is left."""
+        """Schedule a visit, if the policy and more than a share of the quotas allow it."""
         reports = _touch(self._reports, endpoint, _Reports())
         if can_confirm(record):
             reports.add(make_reporter(record))
@@ -333,7 +336,7 @@ def _is_report(record: ReceivedMeasurement, now_us: int) -> bool:
 
 
 def _is_doubted(planned: PlannedEndpoint, met: MetEndpoint, labels: Collection[str]) -> bool:
-    """Tell whether the plan names this port, and a verdict is in doubt that it may change.
+    """Return whether the plan has this port, and a verdict in doubt may change.
 
     The verdict on a single target is about all of its servers and redirects.
     """

@@ -104,7 +104,7 @@ def can_confirm(record: ReceivedMeasurement) -> bool:
 
 
 def are_independent(reporters: Collection[Reporter]) -> bool:
-    """Tell whether MIN_REPORTERS different agents in different networks are among them."""
+    """Return whether MIN_REPORTERS different agents in different networks reported."""
     for day in {reporter.day for reporter in reporters}:
         same_day = [r for r in reporters if r.day == day and r.prefix]
         names = {r.name for r in same_day}
@@ -127,7 +127,10 @@ class _Country:
 
 @dataclass(slots=True)
 class FollowedFailures(Generic[_Key]):
-    """Remember failures and passes of endpoints; the endpoint longest without a failure goes."""
+    """Remember failures and passes of endpoints.
+
+    If full, the endpoint longest without a failure is forgotten.
+    """
 
     max_endpoints: int
     _by_endpoint: OrderedDict[_Key, dict[str, _Country]] = field(default_factory=OrderedDict)
@@ -165,7 +168,7 @@ class PlannedEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class PlannedEndpoints:
-    """What controls may visit, by target key and label, and the hosts of the plan's pages."""
+    """Endpoints that controls may visit, and the hosts of the plan's pages."""
 
     by_label: Mapping[tuple[Key, str], PlannedEndpoint]
     page_hosts: frozenset[str]
