@@ -1,4 +1,4 @@
-"""Fleet: agents, invites, plans, signed lists, operators and the collector's own keys.
+"""Manage agents, invites, plans, signed lists, operators and the collector's keys.
 
 All data is in DATA/fleet.db, DATA/operators.json and DATA/keys. Commands change it while `serve`
 runs.

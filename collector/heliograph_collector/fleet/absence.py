@@ -16,7 +16,7 @@ from heliograph.units import HOUR_S, MINUTE_S, SECOND_US
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.fleet.session_records import PlanIssue, Refusal, SessionEnd
 
-# An agent here is heard every minute at least (a poll), and written down every 30 s.
+# A connected agent sends at least once a minute (a poll), which is written down every 30 s.
 HERE_S = 3 * MINUTE_S
 _REFUSED_S = HOUR_S  # before the last sighting: what was refused earlier is past; assumed
 _SESSION_S = 30 * MINUTE_S  # no session is longer (`rate_limits.MAX_SESSION_S`)
@@ -60,7 +60,7 @@ _UNDETERMINED = "undetermined: no end of its last session is on record"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRecord:
-    """What is on record of an agent beside its row in the registry."""
+    """Records of an agent beside its row in the registry."""
 
     end: SessionEnd | None = None
     refusal: Refusal | None = None
@@ -71,13 +71,13 @@ class AgentRecord:
 def list_reasons(
     agent: EnrolledAgent, record: AgentRecord, now_s: int, *, is_here: bool | None = None
 ) -> list[str]:
-    """List what is known of why an agent is silent, or its results are; [] if nothing is wrong.
+    """List the known reasons why an agent or its results are silent, [] if none.
 
     Args:
         agent: Its row in the registry.
-        record: What else is on record.
+        record: Its other records.
         now_s: The present time.
-        is_here: Whether it has a session; None where only its last sighting can tell.
+        is_here: Whether it has a session; None if only its last sighting is known.
     """
     if agent.revoked_s is not None:
         return [f"revoked {format_minute(agent.revoked_s * SECOND_US)}"]
@@ -97,7 +97,7 @@ def list_reasons(
 
 
 def is_seen_now(agent: EnrolledAgent, end: SessionEnd | None, now_s: int) -> bool:
-    """Return whether an agent was heard within HERE_S, and no session ended since."""
+    """Return whether an agent was seen within HERE_S, and no session ended since."""
     seen_s = agent.last_seen_s
     if seen_s is None or now_s - seen_s > HERE_S:
         return False
@@ -105,7 +105,7 @@ def is_seen_now(agent: EnrolledAgent, end: SessionEnd | None, now_s: int) -> boo
 
 
 def is_farewell(end: SessionEnd | None) -> bool:
-    """Return whether its last session ended by a goodbye or by us: then no network took it."""
+    """Return whether the last session ended by a goodbye or by us, not by the network."""
     return end is not None and end.reason not in ("closed", "silent")
 
 

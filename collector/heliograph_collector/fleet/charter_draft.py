@@ -1,4 +1,4 @@
-"""Drafts of charters: what the collector proposes, and what root shares sign elsewhere.
+"""Draft charters: the collector proposes one, and root shares sign it elsewhere.
 
 A draft is a text of three lines, some 1,200 characters, which fits a stick, a letter or a QR code:
 the charter before it with its signatures, and the new charter with those that it has so far. A
@@ -75,7 +75,10 @@ def parse_draft(content: bytes) -> CharterDraft:
 
 
 def sign_draft(draft: CharterDraft, key: keys.SigningKey) -> CharterDraft:
-    """Add a signature by a root key of the charter or of the one before. Raises KeysError."""
+    """Add a signature by a root key of the charter or of the previous one.
+
+    Raises KeysError.
+    """
     if not any(key.public in role.keys for role in draft.list_roles()):
         raise KeysError("This share is no root key of the charter, nor of the one before it.")
     signature = key.sign(keys.CHARTER, draft.signed.charter)
@@ -91,7 +94,7 @@ def combine_drafts(drafts: Sequence[CharterDraft]) -> CharterDraft:
 
 
 def _with_signatures(draft: CharterDraft, signatures: Sequence[bytes]) -> CharterDraft:
-    """Keep each valid signature once, because a reader of charters looks at 16 of them."""
+    """Keep each valid signature once, because readers of charters check only 16."""
     body = draft.signed.charter
     signers = {key for role in draft.list_roles() for key in role.keys}
     valid_signatures = [

@@ -29,7 +29,7 @@ class VoiceCodeStore:
         self._fleet = fleet
 
     def count_failures(self, source: str, now_s: int) -> int:
-        """Count the codes of a source without proof within the hour, and forget older ones."""
+        """Count a source's codes without proof in the last hour; delete older ones."""
         with self._fleet.transaction() as db:
             db.execute("DELETE FROM unproven WHERE at_s < ?", (now_s - FAILURES_KEPT_S,))
             cursor = db.execute("SELECT count(*) FROM unproven WHERE source = ?", (source,))

@@ -1,15 +1,14 @@
-"""Entrances of the collector: their names in the rows of sessions, and their addresses.
+"""Name the collector's entrances in rows of sessions, and list their addresses.
 
 A row names an entrance by its tag alone, so that neither journal nor checkpoints hold an address.
 
-Two things could tell by which one a session came. The listener that took the connection is the
-collector's own knowledge; but several entrances end at one listener, since names, forwarders and
-balancers lead to it, and gRPC tells a handler neither the local address nor the name in the
-ClientHello. So the agent says which it dialed, by a tag of 32 bits. It may lie, and gains nothing:
-it is one vote, as it is with what it says of its anchors. A tag is taken only if the plan lists its
-entrance, or it is the collector's own: any other is no known entrance, and is taken out of the
-hello before that is stored. So there are as many carriers as an operator lists, whatever agents
-say.
+The listener that took a connection is the collector's own knowledge; but several entrances end at
+one listener, since names, forwarders and balancers lead to it, and gRPC gives a handler neither the
+local address nor the name in the ClientHello. So the agent reports which one it dialed, by a tag of
+32 bits. It may lie, and gains nothing: it is one vote, as its reports on anchors are. A tag is
+accepted only if the plan lists its entrance, or it is the collector's own: any other is no known
+entrance, and is removed from the hello before that is stored. So there are as many carriers as an
+operator lists, whatever agents report.
 """
 
 from collections.abc import Iterable
@@ -27,13 +26,16 @@ def name_carrier(entrance: Entrance) -> str:
 
 
 def own_entrance(endpoint: str, port: int) -> Entrance:
-    """Return the entrance that every invite names: HOST:PORT, or for port 0 the listener's."""
+    """Return the entrance that every invite names.
+
+    Its port is the endpoint's, or `port` if that is 0.
+    """
     host, stated_port = split_endpoint(endpoint)
     return Entrance(carrier=Carrier.STREAM, host=host, port=stated_port or port)
 
 
 def describe_carriers(carriers: Iterable[str], entrances: Iterable[Entrance]) -> str:
-    """Describe carriers for operators: by the addresses of entrances, where these list them."""
+    """Describe carriers for operators by the addresses of their entrances, if listed."""
     addresses = {name_carrier(e): format_dial_address(e.host, e.port) for e in entrances}
     return ", ".join(addresses.get(carrier, carrier) for carrier in carriers) or "their entrance"
 

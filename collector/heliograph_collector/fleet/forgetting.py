@@ -1,10 +1,10 @@
-"""Forget an agent that asks for it: what the registry knows of its machine and its person.
+"""Forget an agent that asks for it, with all data on its machine and its person.
 
 The key stays, revoked, with the days of joining and leaving: results that still arrive under it
 must be refused, and those in the store are judged by its age. Results have no address.
 
-A place in quarantine, with the keyed names of its networks, stays for its 48 hours: else who
-enrolls and erases again and again takes more than the share of a network.
+A place in quarantine, with the keyed names of its networks, stays for its 48 hours: else an agent
+that enrolls and erases again and again would take more than the share of a network.
 """
 
 from heliograph_collector.fleet.registry import Fleet
@@ -13,10 +13,10 @@ ERASE = "erase"  # the reason of the goodbye that asks for it
 
 
 def forget_agent(fleet: Fleet, agent: bytes, now_s: int) -> None:
-    """Revoke an agent and clear what is known of it. Raises sqlite3.Error.
+    """Revoke an agent and clear its record. Raises sqlite3.Error.
 
-    The link to its invite goes too, as the operator knows whom that was given to; the invite is
-    used up as before.
+    The link to its invite is removed too, as the operator knows who got the invite, which stays
+    used up.
     """
     places_sql = "SELECT network, agent FROM quarantine_networks WHERE agent = ?"
     with fleet.transaction() as db:

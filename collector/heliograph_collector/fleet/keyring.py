@@ -93,7 +93,7 @@ def create_next_pair(data: Path) -> tuple[SigningKey, SealingKey]:
 
 
 def names_next_pair(data: Path, sealing_key: bytes, plan_keys: Sequence[bytes]) -> bool:
-    """Return whether a charter with these keys replaces the present pair by the next one.
+    """Return whether a charter with these keys replaces the present pair by the next.
 
     After an interruption one of the two files may be the present one already.
     """

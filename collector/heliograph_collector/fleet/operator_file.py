@@ -12,7 +12,7 @@ _MAX_FILE_BYTES = 262_144
 
 
 class OperatorFile:
-    """The file as an `operators.OperatorDocument`; commands and `serve` share it by a lock."""
+    """Users' file, an `OperatorDocument` that commands and `serve` share by a lock."""
 
     def __init__(self, data: Path) -> None:
         self._file = data / FILE_NAME

@@ -43,7 +43,7 @@ class Person:
 
 
 class OperatorDocument(Protocol):
-    """Where the users are kept; safe from any thread and across processes."""
+    """Storage of the users; safe from any thread and across processes."""
 
     @property
     def name(self) -> str:

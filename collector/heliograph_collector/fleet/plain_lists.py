@@ -28,7 +28,7 @@ log = logging.getLogger("heliograph.lists")
 
 
 class ListFormat(Protocol):
-    """What makes a file a list that can be used."""
+    """Recognizes files of lists, and checks that they can be used."""
 
     def list_files(self, directory: Path) -> Sequence[Path]:
         """List the files of lists in a directory, sorted by name."""
@@ -51,7 +51,7 @@ def open_lists(data: Path, clock: Clock, list_format: ListFormat) -> SignedLists
 def open_signing_fleet(
     data: Path, clock: Clock, list_format: ListFormat
 ) -> Iterator[tuple[Fleet, Keyring]]:
-    """Open the registry and the keys that sign, with a charter and all plain lists signed."""
+    """Open the registry and the signing keys; the charter and all lists are signed."""
     with closing(Fleet(data)) as fleet:
         keyring = open_keyring(data, [])
         charter = ensure_charter(fleet, data, keyring, clock.wall_us() // 1_000_000)
@@ -64,7 +64,10 @@ def open_signing_fleet(
 def adopt_plain_lists(
     data: Path, fleet: Fleet, keyring: Keyring, clock: Clock, list_format: ListFormat
 ) -> None:
-    """Sign the plain files of an earlier version, once; later ones are named and not used."""
+    """Sign the plain files of an earlier version, once.
+
+    Later ones are logged and not used.
+    """
     files = list_format.list_files(data / DIRECTORY)
     if has_own_bundle(fleet):
         for file in files:
@@ -84,6 +87,6 @@ def adopt_plain_lists(
 
 
 def read_list(path: Path) -> bytes:
-    """Read at most one byte beyond the limit of a bundle, which shows that a file is too long."""
+    """Read at most one byte beyond a bundle's limit, to detect too long a file."""
     with path.open("rb") as file:
         return file.read(MAX_BYTES + 1)

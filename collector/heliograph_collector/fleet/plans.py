@@ -80,12 +80,12 @@ def list_untested(fleet: Fleet, services: Services) -> frozenset[str]:
 
 
 def list_public_names(fleet: Fleet, services: Services) -> set[str]:
-    """List the services, and the single targets of the plan, that public files may name."""
+    """List the services and the plan's single targets that public files may name."""
     return {*(service.name for service in services.services), *list_targets(fleet)}
 
 
 def load_public_names(data: Path, services: Services) -> set[str]:
-    """List the same names from a data directory that may be in use. Raises sqlite3.Error."""
+    """List the public names from a data directory in use. Raises sqlite3.Error."""
     with closing(Fleet(data)) as fleet:
         return list_public_names(fleet, services)
 
@@ -207,9 +207,10 @@ def _build_checks(service: str, entry: ExperimentEntry) -> Iterator[PlannedTask]
 
 
 def _turn_tasks(services: Services) -> Iterator[PlannedTask]:
-    """Yield a line for each messenger with names of TLS, and one for the pages of the plan.
+    """Yield a task for each messenger with TLS names, and one for the plan's pages.
 
-    Its controls need no more: a hello that passes proves itself, and for another they are asked.
+    Its controls need no more: a hello that passes is proof by itself, and controls are asked about
+    the others.
     """
     for entry in REGISTRY.values():
         names = [

@@ -107,7 +107,7 @@ def enrol_without_invite(
 
 
 def record_results(fleet: Fleet, result_s_by_agent: Mapping[bytes, int]) -> None:
-    """Record when agents in quarantine had a result accepted, which keeps their places."""
+    """Record the time of quarantined agents' results, which keep their places."""
     with fleet.transaction() as db:
         db.executemany(
             "UPDATE agents SET result_s = ?, results = results + 1"
@@ -145,7 +145,10 @@ def _make_room(
 
 
 def _free_places(db: sqlite3.Connection, now_s: int, names: Sequence[str], limit: int) -> int:
-    """Free places in the networks of these names; return how many. `limit`: -1 for all."""
+    """Free places in the networks of these names; return their number.
+
+    `limit` is -1 for all.
+    """
     sql = f"""
 SELECT id FROM quarantine_networks JOIN agents ON id = agent
 WHERE network IN ({_mark(names)}) AND result_s < ? LIMIT ?"""  # noqa: S608 only marks

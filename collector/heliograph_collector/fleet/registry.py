@@ -162,7 +162,7 @@ class EnrolledAgent:
 
     @property
     def is_known(self) -> bool:
-        """Return whether it enrolled by invite, or has left quarantine, and is not revoked."""
+        """Return whether it enrolled by invite or left quarantine, and is not revoked."""
         return self.trial_s is None and self.revoked_s is None
 
     @property
@@ -213,7 +213,7 @@ class Fleet:
             self._db.close()
 
     def data_version(self) -> int:
-        """Return a number that changes when another connection writes, or by `mark_changed`."""
+        """Return a number that changes on others' writes, or by `mark_changed`."""
         with self._lock:
             foreign_changes = int(self._db.execute("PRAGMA data_version").fetchone()[0])
             return foreign_changes + self._marked_changes
@@ -317,7 +317,7 @@ class Fleet:
 
 
 def _check_intact(db: sqlite3.Connection) -> None:
-    """Find damage at the start and not in the middle of an answer. Raises sqlite3.Error."""
+    """Check for damage at the start, not during an answer. Raises sqlite3.Error."""
     ((answer,),) = db.execute("PRAGMA quick_check(1)")
     if answer != "ok":
         raise sqlite3.DatabaseError("it is damaged")

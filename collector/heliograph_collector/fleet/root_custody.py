@@ -1,4 +1,4 @@
-"""Find root keys on the collector's machine, which a thief of the machine would have."""
+"""Find root keys on the collector's machine, where a thief could take them."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,7 +14,7 @@ _CURE = "Move the root to shares kept elsewhere: deploy/collector/root-of-trust.
 
 
 def find_root_risks(data: Path, charter: TrustRoot) -> list[str]:
-    """List in sentences why the root of trust is not safe from this machine, [] if it is."""
+    """List in sentences why the root of trust is at risk on this machine, [] if not."""
     root = charter.root
     files = [str(file) for file in find_root_keys(data, root)]
     risks = []

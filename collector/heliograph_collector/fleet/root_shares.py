@@ -33,7 +33,7 @@ _GROUP = 4  # characters between dashes
 
 @dataclass(frozen=True, slots=True)
 class PublicShare:
-    """What the collector learns of a share."""
+    """Number and public key of a share, which the collector may know."""
 
     number: int
     key: bytes
@@ -56,7 +56,7 @@ def create_share(file: Path, number: int) -> PublicShare:
 
 
 def load_share(file: Path) -> SigningKey:
-    """Load the signing key of a share, or of 32 raw bytes as earlier versions wrote them.
+    """Load the signing key of a share, or of 32 raw bytes from earlier versions.
 
     Raises KeysError.
     """
@@ -104,7 +104,7 @@ def _format_line(prefix: str, number: int, key: bytes) -> str:
 
 
 def _find_line(prefix: str, document: str) -> tuple[int, bytes] | None:
-    """Find the first line of a prefix; return its number and key, None if it is damaged."""
+    """Find the first line of a prefix; return number and key, None if it is damaged."""
     rest = document.partition(prefix)[2]
     encoded = "".join(rest.split("\n")[0].replace("-", "").split()).upper()
     try:

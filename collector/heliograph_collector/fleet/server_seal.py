@@ -1,7 +1,7 @@
-"""Encryption of what collectors keep for each other on servers that must not read it.
+"""Encrypt values that collectors keep for each other on servers.
 
 The keys are derived from `keys/secret.key`, which all collectors that may lead have and the servers
-do not; with it the servers can neither read a value nor make one up.
+do not; so the servers can neither read a value nor forge one.
 """
 
 import secrets

@@ -1,7 +1,7 @@
-"""How each agent's last session ended, and what was refused last, in DATA/fleet.db.
+"""Record each agent's last end of a session and last refusal, in DATA/fleet.db.
 
-An agent that is here again has an end that is older than its last sighting. What erases itself or
-is revoked has neither. On a cluster the leader knows the ends, and nobody keeps refusals.
+A connected agent has an end that is older than its last sighting. An agent that erased itself or
+was revoked has neither. On a cluster the leader records the ends, and refusals are not kept.
 """
 
 from collections.abc import Iterable, Mapping
@@ -37,7 +37,7 @@ class SessionEnd:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What was refused to an agent last; the fields are the columns."""
+    """Last refusal to an agent; the fields are the columns."""
 
     agent: bytes
     at_s: int
@@ -73,7 +73,7 @@ def read_refusal(fleet: Fleet, agent: bytes) -> Refusal | None:
 
 
 def read_plan_issue(fleet: Fleet) -> PlanIssue | None:
-    """Read the version of the present plan and when it was issued; None before the first."""
+    """Read the present plan's version and time of issue, None before the first."""
     row = fleet.read_plan()
     plan = None if row is None else pb.Plan.FromString(row[0])
     return None if plan is None else PlanIssue(plan.version, plan.issued_s)

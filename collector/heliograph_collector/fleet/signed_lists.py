@@ -1,8 +1,8 @@
-"""Signed lists of fingerprints in fleet.db: this collector's own, and those of other publishers.
+"""Store signed lists of fingerprints in fleet.db: our own and other publishers'.
 
 A bundle holds all lists of one publisher, and a version that rises. Keys of the role "plan" in the
 publisher's charter sign it, as they sign its plans, so the lists are trusted as far as a plan is.
-The file that is handed on holds the publisher's chain of charters too: who trusts one charter of a
+The exported file holds the publisher's chain of charters too: a reader who trusts one charter of a
 publisher can follow the chain after its keys change. A bundle that is not signed by a trusted
 publisher, or that is older than the stored one, is refused. Agents get no lists.
 
@@ -128,7 +128,7 @@ class ListCheck(Protocol):
 def accept_bundle(
     fleet: Fleet, signed: SignedBundle, trusted: str, now_s: int, check_list: ListCheck
 ) -> StoredBundle:
-    """Verify a bundle of another publisher and store it, never an older one for a newer one.
+    """Verify another publisher's bundle, and store it unless the stored one is newer.
 
     Args:
         trusted: Publisher whom the operator trusts from now on, as `SignedBundle.publisher` names
@@ -182,7 +182,7 @@ def export_bundle(fleet: Fleet, signer: keys.SigningKey, now_s: int) -> bytes:
 
 
 def load_own_lists(fleet: Fleet) -> tuple[NamedList, ...]:
-    """Load the collector's own lists; what somebody changed in the file is logged and dropped."""
+    """Load the collector's own lists; log and drop them if the file was altered."""
     row = _read_row(fleet, OWN)
     try:
         return () if row is None else _open_own(_decode(row[1]), load_charters(fleet)).lists
@@ -197,7 +197,7 @@ def has_own_bundle(fleet: Fleet) -> bool:
 
 
 def remove_publisher(fleet: Fleet, publisher: str) -> bool:
-    """Trust a publisher no longer, and forget its lists; return False if it is unknown."""
+    """Remove a publisher and its lists; return False if it is unknown."""
     sql = "DELETE FROM fingerprint_bundles WHERE publisher = ? AND publisher <> ''"
     return fleet.change_row(sql, publisher)
 
@@ -264,7 +264,7 @@ class SignedLists:
 
 
 def _find_publisher(fleet: Fleet, signed: SignedBundle, trusted: str) -> tuple[str, bytes]:
-    """Find who signed, among the stored publishers and `trusted`; return its newest charter."""
+    """Find the signer among stored publishers and `trusted`, and its newest charter."""
     rows = fleet.read_rows(
         "SELECT publisher, charter FROM fingerprint_bundles WHERE publisher <> '' LIMIT ?",
         MAX_PUBLISHERS,
@@ -298,7 +298,7 @@ def _continues(chain: Sequence[pb.SignedCharter], charter: bytes) -> bool:
 
 
 def _open_own(signed: SignedBundle, charters: Sequence[pb.SignedCharter]) -> Bundle:
-    """Open own lists, which a key of any own charter may have signed: keys change, lists stay."""
+    """Open our own lists, signed under any of our charters: keys change, lists stay."""
     return _open_bundle(signed, [charter.charter for charter in charters])
 
 
