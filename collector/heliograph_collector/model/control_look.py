@@ -1,4 +1,4 @@
-"""Evidence of a verdict beyond its control: further looks, and the vantage's own profile."""
+"""Evidence of a verdict beyond its control: further looks, the vantage's profile."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ ALL_NAMES = "*"  # in place of names, where it is so at all that were tried
 
 @dataclass(frozen=True, slots=True)
 class ControlLook:
-    """A further fresh control result on the same target, by another control or by a visit."""
+    """A further fresh control result on the target, by another control or a visit."""
 
     measurement: Measurement
     age_us: int  # distance in time from the compared measurement
@@ -40,7 +40,7 @@ class ConnectedVantage:
 
 
 class HelloSize(NamedTuple):
-    """Which TLS hellos share a fate on a path: those of one protocol that fill a packet, or not."""
+    """Class of TLS hellos that a path treats alike, by protocol and size."""
 
     is_ipv6: bool
     is_large: bool  # its first segment is as large as the path may carry
@@ -48,7 +48,7 @@ class HelloSize(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VantageProfile:
-    """What is known of a vantage's own resolver and path in its epoch; None and "" are unknown."""
+    """Facts on a vantage's resolver and path in its epoch; None and "" are unknown."""
 
     resolver_network: str = ""  # of the resolver that asks for it, as prefix or ASN
     has_foreign_resolver: bool | None = None  # the resolver is of somebody else than the provider

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockedEntrance:
-    """A place whose agents do not reach the collector by these carriers. For operators alone."""
+    """Place whose agents do not reach the collector by these carriers.
+
+    It is shown to operators alone.
+    """
 
     country: str  # "" is of controls, in whatever place: the entrance itself may be dead
     carriers: tuple[str, ...]

@@ -1,12 +1,12 @@
-"""Expiry clock: the time by which stored data grow old, which a wrong clock cannot push ahead.
+"""The time by which stored data expire, which a wrong clock cannot push ahead.
 
 Data that were deleted do not come back when the machine's clock is set right, so this time trusts
 no clock that is ahead. It follows the collector's time, but from one reading to the next it gains
-at most `PACE` times what the collector has lived through. Hence a clock that is ahead by years
-for a time T makes data at most `PACE` · T older, whether it jumped at once, in small steps, or
-before the collector started. After a rest of N days the expiry time is as far behind, and has
-caught up N days later. While a clock is behind, the time is the clock's; what was reached before
-is not forgotten, as a machine without a battery begins in 1970 at each start.
+at most `PACE` times the time for which the collector ran. Hence a clock that is ahead by years for
+a time T makes data at most `PACE` · T older, whether it jumped at once, in small steps, or before
+the collector started. After a rest of N days the expiry time is as far behind, and has caught up N
+days later. While a clock is behind, the time is the clock's; the time reached before is not
+forgotten, as a machine without a battery begins in 1970 at each start.
 """
 
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Guarded clock: the collector's time, which follows no jump of the machine's clock unseen.
+"""The collector's time, which follows jumps of the clock only after a trial.
 
 States: *following* (the machine's wall clock and its monotonic clock advance together), *on trial*
 (the wall clock jumped: the monotonic clock alone moves the time). A jump that is taken back within
@@ -26,7 +26,7 @@ log = logging.getLogger("heliograph.clock")
 
 
 class BootClock(SystemClock):
-    """Read this machine's clocks; the monotonic one counts suspended time, where it can."""
+    """Read this machine's clocks; the monotonic one counts suspended time if it can."""
 
     def monotonic_us(self) -> int:
         clock_id = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -90,7 +90,10 @@ class GuardedClock:
         return [sentence for at_us, sentence in self._notices if at_us >= since_us]
 
     def _note_start(self, record_us: int) -> None:
-        """Note a start whose time the journal does not bear out; which is wrong is not known."""
+        """Note a start at a time that contradicts the journal.
+
+        Either the clock or the journal's newest entry may be wrong.
+        """
         ahead_us = self._offset_us + self._started_us - record_us
         if record_us and ahead_us > MAX_AHEAD_US:
             self._note(

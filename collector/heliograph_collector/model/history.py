@@ -12,7 +12,7 @@ HOURS = 24
 
 
 class Axis(StrEnum):
-    """What a row is about."""
+    """Subject of a row."""
 
     SERVICE = "service"  # in a country: the worst of its networks
     NETWORK = "network"  # in a country: the worst of its services
@@ -53,7 +53,7 @@ class DayRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryFilter:
-    """Which rows to read; an empty field matches everything."""
+    """Selects rows to read; an empty field matches everything."""
 
     axes: Sequence[Axis]
     since_us: int

@@ -1,4 +1,4 @@
-"""Results kept by the identity of a value, where comparing its content costs as much as the work.
+"""Cache results by a value's identity, if comparing it costs as much as the work.
 
 A measurement of a messenger has two hundred steps, and its hash would read all of them.
 """

@@ -1,6 +1,6 @@
-"""Results of other projects that an operator imported: shown beside ours, never counted with them.
+"""Imported results of other projects: shown beside ours, never counted with them.
 
-They are no votes: nobody here knows their vantages. Each source keeps its origin and license.
+They are no votes, because their vantages are unknown. Each source keeps its origin and license.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ IMPORT_SOURCES: Mapping[str, ImportSource] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedResult:
-    """What our rules say of one measurement of a source."""
+    """Verdict of our rules on one measurement of a source."""
 
     source: str  # a key of IMPORT_SOURCES
     key: str  # the same at every import of the measurement
@@ -55,7 +55,7 @@ class ImportedResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedFilter:
-    """What to count; an empty field matches everything."""
+    """Selects results to count; an empty field matches everything."""
 
     since_us: int
     until_us: int
@@ -107,7 +107,7 @@ class StateCounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedRow:
-    """What a source measured on one target in one country, by day and by network."""
+    """A source's results on one target in one country, by day and by network."""
 
     country: str
     source: str

@@ -1,4 +1,4 @@
-"""The function that judges a measurement, as its callers see it, and what becomes of its bugs."""
+"""Protocol of the function that judges a measurement, and handling of its bugs."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""Level readings: counts of a cell over time, from the collector or from public series."""
+"""Level readings: counts of a cell over time, by the collector or public series."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from heliograph_collector.model.scope import Scope
 
 @dataclass(frozen=True, slots=True)
 class LevelReading:
-    """The level of a cell over a step, such as addresses that answered; None is unknown."""
+    """Level of a cell over a step, such as answering addresses; None is unknown."""
 
     at_us: int  # start of the step
     step_us: int

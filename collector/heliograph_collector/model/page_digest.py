@@ -1,7 +1,7 @@
-"""Digests of short cleartext pages: one notice has the same under every site's name.
+"""Digests of short cleartext pages, equal for one notice under every site's name.
 
-A page is known by its words alone. What differs from visit to visit is left out: the site's own
-name, numbers, addresses, and words that hold digits, as references and times are. No text is kept.
+A page is recognized by its words alone. Differences between visits are left out: the site's own
+name, numbers, addresses, and words that hold digits, as references and times do. No text is kept.
 """
 
 import re
@@ -34,7 +34,7 @@ def digest_page(page: Http) -> str:
 
 
 def identify_own_page(page: Http) -> str:
-    """Return what tells a site's own page from another site's: its words, title or name."""
+    """Return the words' digest, title or name that distinguishes a site's own page."""
     digest = digest_page(page)
     title_terms = _list_terms(page.title, read_host(page))
     return digest or (_digest_terms(title_terms) if title_terms else read_host(page))
@@ -56,7 +56,7 @@ def _digest_terms(terms: list[str]) -> str:
 
 
 def _list_terms(visible: str, host: str) -> list[str]:
-    """List the words; the host's name and tokens with digits or addresses are left out."""
+    """List the words, without the host's name and tokens with digits or addresses."""
     host_labels = {*host.split("."), host}
     terms: list[str] = []
     for token in _TOKEN.findall(visible.casefold()):

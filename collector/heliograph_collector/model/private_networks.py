@@ -1,4 +1,4 @@
-"""Parts of private space by who has machines there: homes, and offices or filters of providers."""
+"""Private address ranges by use: of homes, and of offices or providers' filters."""
 
 import ipaddress
 from functools import lru_cache
@@ -26,7 +26,7 @@ _OFFICE_NETWORKS: Networks = (
 
 @lru_cache(CACHE_SIZE)
 def is_office_address(address: str) -> bool:
-    """Return whether a machine of an office may have this address, and hardly one of a home."""
+    """Return whether an address may be of an office's machine, and hardly of a home's."""
     return is_in(address, _OFFICE_NETWORKS) and not is_in(address, HOME_NETWORKS)
 
 

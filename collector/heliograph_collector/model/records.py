@@ -107,9 +107,10 @@ class JournalRow:
         return line_names.choose_name(self.prefix, at_us)
 
     def seniority_at(self, at_us: int) -> Seniority:
-        """Return the seniority at a time, or at the arrival: a clock ahead makes nobody older.
+        """Return the seniority at a time or at the arrival, whichever is earlier.
 
-        A row without a date is from before dates were kept; its agent may confirm nothing.
+        A clock that is ahead makes no agent older. A row without a date is from before dates were
+        kept; its agent may confirm nothing.
         """
         if not self.since_s:
             return Seniority.YOUNG
@@ -117,12 +118,12 @@ class JournalRow:
 
 
 def is_possible_time(at_us: int, received_us: int) -> bool:
-    """Return whether it can be a start's time; a measurement with another one gets no verdict."""
+    """Return whether a start may have this time; else the measurement has no verdict."""
     return -MAX_AGE_US <= at_us - received_us <= MAX_AHEAD_US
 
 
 def effective_time_us(measurement: Measurement, received_us: int) -> int:
-    """Return the start, or the arrival if that is impossible: a clock can name any week."""
+    """Return the start, or the arrival if the start is an impossible time."""
     corrected_us = _corrected_us(measurement)
     return corrected_us if is_possible_time(corrected_us, received_us) else received_us
 
@@ -226,7 +227,7 @@ class Cell:
 
 
 class Vote(msgspec.Struct, frozen=True, kw_only=True):
-    """Count one volunteer's verdicts on the whole of one service (endpoint "") in one bin."""
+    """One volunteer's vote on the whole of one service (endpoint "") in one bin."""
 
     country: str
     region: str

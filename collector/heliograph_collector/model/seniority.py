@@ -1,4 +1,4 @@
-"""Seniority of a vantage: how much its word counts, by the time since its enrollment.
+"""Seniority of a vantage: the weight of its reports by the time since enrollment.
 
 Keys are free, so a crowd of them can be made in minutes; only waiting costs an attacker. One
 function decides for cells, detectors, peers and reviews alike.
@@ -29,7 +29,10 @@ def find_seniority(first_us: int, at_us: int, limits: Thresholds = THRESHOLDS) -
 
 
 def latest_enrollment_us(seniority: Seniority, at_us: int, limits: Thresholds = THRESHOLDS) -> int:
-    """Return the latest enrollment that gives this seniority at a time; the date is not stored."""
+    """Return the latest enrollment that gives this seniority at a time.
+
+    The date itself is not stored.
+    """
     if seniority is Seniority.ESTABLISHED:
         return 0
     return at_us - round(limits.new_days * DAY_US) * seniority.has_vote

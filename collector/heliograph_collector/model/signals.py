@@ -45,7 +45,7 @@ def is_other_way(carrier: str, other: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class VantageArrival:
-    """A vantage that is here, by the carrier in `witness`; None: its agent does not say."""
+    """A connected vantage; `witness` names its carrier, None if its agent does not."""
 
     at_us: int
     witness: VantageRef
@@ -106,7 +106,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class OfflineReport:
-    """What a lost vantage measured while it was not heard, told at its return or by another way."""
+    """Measurements of a lost vantage in its absence, reported later or by other ways."""
 
     at_us: int
     nym: str

@@ -1,4 +1,6 @@
-"""Thresholds: the numbers that several tests of the detectors decide by, as one versioned value.
+"""Numbers that several tests of the detectors use, as one versioned value.
+
+Those of a single test stand at the top of its module (level/, steadiness.py, flapping.py).
 
 Those of a single test stand at the top of its module (level/, steadiness.py, flapping.py).
 

@@ -1,4 +1,4 @@
-"""Documents that the collector publishes; their JSON Schemas are derived from these types.
+"""Documents that the collector publishes, from which JSON Schemas are derived.
 
 A class is named like its schema in `/openapi.json`, with the suffix `Document` where another class
 has that name. Fields are in the order of the JSON object. Documents of incidents are in

@@ -76,7 +76,7 @@ class AliveDocument(Struct, frozen=True):
 
 
 class ReadyDocument(Struct, frozen=True):
-    """Whether readers and agents are served, else the reasons."""
+    """Readiness to serve readers and agents, else the reasons."""
 
     ready: bool
     problems: tuple[str, ...]

@@ -6,7 +6,7 @@ from heliograph_collector.model.published.fields import Timestamp
 
 
 class HistoryRunDocument(Struct, frozen=True, kw_only=True):
-    """A time in which a row has one state; where there is no run nobody looked, or too few."""
+    """Time in which a row has one state; outside of runs there is too little data."""
 
     since: Timestamp
     until: Timestamp

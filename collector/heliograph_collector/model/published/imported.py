@@ -1,4 +1,4 @@
-"""What other projects measured, as published beside our own cells."""
+"""Documents of other projects' results, published beside our own cells."""
 
 from msgspec import Struct
 
@@ -16,7 +16,7 @@ class ImportSourceDocument(Struct, frozen=True, kw_only=True):
 
 
 class ImportedCellDocument(Struct, frozen=True, kw_only=True):
-    """One day of a source's measurements on one target in one network, judged by our rules."""
+    """One day of a source's results on a target in a network, judged by our rules."""
 
     source: str
     country: str
@@ -34,7 +34,7 @@ class ImportedCellDocument(Struct, frozen=True, kw_only=True):
 
 
 class ImportedDocument(Struct, frozen=True, kw_only=True):
-    """Measurements of other projects that the operator imported; none of them is a vote."""
+    """Results of other projects that the operator imported; none of them is a vote."""
 
     since: Timestamp
     until: Timestamp

@@ -40,7 +40,10 @@ class ObservationDocument(Struct, frozen=True, kw_only=True):
 
 
 class SummaryDocument(Struct, frozen=True, kw_only=True):
-    """Many runs in place of their observations; the outcomes need not cover all of them."""
+    """Many runs in place of their observations.
+
+    The outcomes need not cover all of them.
+    """
 
     runs: int
     span_s: float

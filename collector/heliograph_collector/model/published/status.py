@@ -64,7 +64,7 @@ class ServiceNow(ReadingDocument, frozen=True, kw_only=True):
 
 
 class GroupDocument(Struct, frozen=True, kw_only=True):
-    """The vantages of one network with the same access; an empty access: other networks."""
+    """Vantages of one network with the same access; "" stands for other networks."""
 
     country: str
     asn: Annotated[int, Meta(description="0: unknown, or other networks")]
