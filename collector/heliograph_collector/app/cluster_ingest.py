@@ -97,7 +97,7 @@ class ClusterIngest:
         self._rows: list[JournalRow] = []  # to be written
         self._spans: list[TimeSpan] = []  # in which the journal stored nothing
         self._network_fault: SuspectedFault | None = None
-        self._all_lost_us: int | None = None  # when the last of all hosts was heard; wall clock
+        self._all_lost_us: int | None = None  # when the last of all hosts was lost; wall clock
         self._unknown_times = UnknownTimes()
         self._is_takeover = True  # hosts watched before the start that may continue
         self._search = SessionSearch(journal, self.board, self.connections)
@@ -125,7 +125,7 @@ class ClusterIngest:
         return self._batches.get(agent)
 
     def problems(self) -> list[str]:
-        """Return a sentence while an ingest host is not heard: nobody is called silent then."""
+        """Return a sentence while no silence is reported because hosts are missing."""
         now_us = self._clock.monotonic_us()
         if self.board.is_trusted(now_us):
             return []
@@ -221,7 +221,7 @@ class ClusterIngest:
         session = mirror.sessions.pop(key)
         agent = session.agent.id
         sessions = self.connections.list_of_agents([agent])
-        # By arrival, and not by report: a host that is heard again reports old sessions.
+        # By arrival, and not by report: a host that reports again has old sessions too.
         is_newest = session.arrived_us >= max(each.arrived_us for each in sessions)
         self.connections.remove(session, DisconnectReason.STOPPED, "", 0)
         if is_newest:  # an older one elsewhere is half-open, and ends soon

@@ -1,11 +1,11 @@
-"""Messages between hosts and the collector that leads, by the servers of the journal.
+"""Messages between hosts and the leading collector, over the journal's servers.
 
-Ingest: reports and orders may be lost, and then the leader asks for all (`Resync`). What a host
-asks of the leader is answered after the servers' quorum has it. No message has an address of a
+Ingest: reports and orders may be lost, and then the leader asks for all (`Resync`). A host's
+question to the leader is answered after the servers' quorum has it. No message has an address of a
 volunteer: a line is named as in the journal, by keyed hashes for single days.
 
 Judging: a host offers judge processes (`JudgeOffer`); the leader assigns one to itself, and then
-writes to it and reads from it. It asks for everything, so that each answer tells that the host
+writes to it and reads from it. It asks for each of these, so that each answer shows that the host
 lives, and it may ask again: parts are numbered. No message has a key.
 """
 
@@ -34,7 +34,7 @@ IDENTITY = "identity"  # the key of the fleet's table that is no row
 
 
 class HostReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a host has to say, each second; all hosts together say who is there."""
+    """Report of a host, each second; all hosts' reports together list the agents."""
 
     number: int  # the report before it has one less
     at_us: int  # the host's monotonic clock, as all times in it
@@ -48,7 +48,10 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resync(msgspec.Struct, frozen=True, tag=True):
-    """Report all sessions again; `with_past` those too that ended while another led, or nobody."""
+    """Order to report all sessions again.
+
+    `with_past` includes those that ended while another collector or none led.
+    """
 
     with_past: bool = False
 
@@ -74,7 +77,7 @@ class FleetReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assignment(msgspec.Struct, frozen=True, order=True):
-    """Whose a judge process is; a greater assignment takes it from a smaller one.
+    """Assignment of a judge process; a greater assignment takes it from a smaller one.
 
     The servers count terms: each lease of the journal has a greater one than the lease before. So
     a leader that has lost its lease cannot take a process from the next leader.
@@ -148,7 +151,7 @@ def encode(message: msgspec.Struct) -> bytes:
 
 
 def pack_part(content: bytes) -> bytes:
-    """Compress a part of what goes to a judge process or comes from it, PART_BYTES at most."""
+    """Compress a part of the bytes to or from a judge process, PART_BYTES at most."""
     return compress_frame(content, _PART_LEVEL)
 
 

@@ -69,7 +69,10 @@ async def export_days(
     now_us: int,
     on_day: Callable[[str], None],
 ) -> "list[DumpFile]":
-    """Write the daily files of a window; the store must not be open. Raises StoreError, OSError."""
+    """Write the daily files of a window; the store must not be open.
+
+    Raises StoreError, OSError.
+    """
     from heliograph.services import load_services
     from heliograph_collector.fleet.plans import load_public_names
     from heliograph_collector.http import dump_writer
@@ -98,7 +101,7 @@ def judge_files(
     max_expanded: int | None = None,
     processes: int | None = None,
 ) -> "Iterator[JudgedImport | Complaint]":
-    """Judge OONI files and folders by our rules, and by imported `lists` beside the shipped ones.
+    """Judge OONI files and folders by our rules, with imported `lists` if any.
 
     `max_expanded` limits the bytes that are read of one file, unpacked; `processes` None is one for
     each processor, as far as there is work for them.

@@ -1,4 +1,4 @@
-"""What the console keeps: users and the audit trail, in files or on the servers of a cluster."""
+"""Store the console's users and audit trail, in files or on a cluster's servers."""
 
 import asyncio
 import logging
@@ -44,7 +44,7 @@ def open_files(data: Path) -> ConsoleRecords:
 
 
 class ServerValue(Protocol):
-    """A value on the servers. Both methods raise JournalError, `write` FencedError too.
+    """Value on the servers. Both methods raise JournalError, `write` FencedError too.
 
     Implemented by jetstream.shared_value.SharedValue.
     """

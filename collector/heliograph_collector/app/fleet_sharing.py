@@ -1,4 +1,4 @@
-"""The fleet of a cluster: the leader writes it to the servers' table, the others follow it."""
+"""Share a cluster's fleet: the leader writes the servers' table, others follow it."""
 
 import asyncio
 import hashlib
@@ -68,7 +68,7 @@ class FleetFollower:
         self._began_s = 0.0  # of the last update
 
     async def load(self, keyring: Keyring) -> bool:
-        """Read the table; return False if nobody has written it yet. Raises CannotServeError."""
+        """Read the table; return False if it was never written. Raises CannotServeError."""
         rows = dict(await self._table.read_new())
         identity = rows.pop(IDENTITY, None)
         if identity is None:
@@ -126,7 +126,10 @@ class FleetPublisher:
         self._fleet.close()
 
     async def publish(self) -> None:
-        """Write what has changed; return after the servers' quorum has it. Raises JournalError."""
+        """Write the changes, and return when the servers' quorum has them.
+
+        Raises JournalError.
+        """
         async with self._lock:
             version = self._fleet.data_version()
             if version == self._version:
@@ -234,7 +237,7 @@ class HostDirectory(AgentDirectory):
         self._follower = follower
 
     async def find(self, agent: bytes) -> EnrolledAgent | None:
-        """Return the agent, also one that enrolled elsewhere just now. Raises JournalError."""
+        """Return the agent, also if it has just enrolled elsewhere. Raises JournalError."""
         if self.get(agent) is None:
             await self._follower.update()
             await asyncio.to_thread(self.reload_fleet)

@@ -1,8 +1,8 @@
-"""How often the interpreter searches the process's objects for garbage.
+"""Make the interpreter's searches for garbage rarer.
 
 Nearly nothing here is garbage: while 8,000 measurements were decoded and judged, 613 objects were
-found in cycles. But each measurement makes some hundreds of objects that stay, and at CPython's own
-700 between two searches these cost a fifth of decoding and up to a tenth of judging.
+found in cycles. But each measurement makes some hundreds of objects that stay, and with CPython's
+default of 700 between two searches these cost a fifth of decoding and up to a tenth of judging.
 """
 
 import gc

@@ -1,13 +1,13 @@
-"""What a leader of a cluster hands over to the next one, by way of its servers, and when.
+"""Hand over a cluster leader's state to the next leader, by way of its servers.
 
-What its detectors have learned: the leader stores its newest checkpoint there, and each minute the
-votes since, sealed with a key that the servers do not have; what came later is replayed from the
-store, as after a crash. Who leads next writes them into its data directory before its detectors
-begin, so they resume as after a restart: with levels, habits, peers' histories and open incidents.
-What cannot be read is left out, and the detectors read presence from the journal.
+The detectors' state: the leader stores its newest checkpoint there, and each minute the votes
+since, sealed with a key that the servers do not have; later ones are replayed from the store, as
+after a crash. The next leader writes them into its data directory before its detectors begin, so
+they resume as after a restart: with levels, habits, peers' histories and open incidents. An
+unreadable state is left out, and the detectors read presence from the journal.
 
-What other sources said of incidents: without it an incident that has ended would lose, with its
-leader, what IODA or RIS said of it, since they are asked about open incidents only.
+Reports of other sources on incidents: without them an incident that has ended would lose, with its
+leader, the findings of IODA or RIS, since these are asked about open incidents only.
 
 The revisions of daily files: the next leader writes the files again, and counts on from these.
 
@@ -51,7 +51,7 @@ class StoredParts(Protocol):
 
 
 class LargeValue(Protocol):
-    """A value on the servers, of one leader. Its methods raise FencedError, JournalError.
+    """A value on the servers, of one leader. Methods raise FencedError, JournalError.
 
     Implemented by jetstream.shared_object.SharedObject.
     """
@@ -105,7 +105,7 @@ class SealedValue:
 
 
 class Handover(Protocol):
-    """What is handed over. Implemented by DetectorHandover and FileHandover."""
+    """State to hand over. Implemented by DetectorHandover and FileHandover."""
 
     @property
     def subject(self) -> str:
@@ -123,7 +123,7 @@ class Handover(Protocol):
 
 
 async def run_handover(handover: Handover) -> None:
-    """Store what is new, now and each HANDOVER_S, until another leads or until cancelled."""
+    """Store changes, now and each HANDOVER_S, until another leads or until cancelled."""
     last_trouble = ""
     while True:
         trouble = ""
@@ -187,7 +187,7 @@ class DetectorHandover:
 
 
 class HandedFile(Protocol):
-    """What fits into one content. Implemented by NotesFile and RevisionsFile."""
+    """File that fits into one value. Implemented by NotesFile and RevisionsFile."""
 
     @property
     def subject(self) -> str:
@@ -210,7 +210,7 @@ class HandedFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NotesFile:
-    """What other sources said of incidents."""
+    """Reports of other sources on incidents."""
 
     data: Path
     subject: str = "What other sources say of incidents"

@@ -1,15 +1,17 @@
-"""Which ingest hosts are heard, and what may be decided from their reports. Pure.
+"""Track the ingest hosts, and decide which silences their reports prove. Pure.
 
 States of a host: *unsynced* (its reports have a gap: it is asked for all its sessions), *fresh*
-(heard within STALE_US), *stale*, and *dead* (not heard for DEAD_US). While a host is stale its
-agents are unknown, and none of any host is called silent: it may be there. A dead host leaves the
-board. Its agents stay unknown, until one is seen at another host, or GRACE_US is over: then they
-are no longer counted, neither as present nor as silent. A host of the same name that is heard again
-begins unsynced. If a host dies unsynced, nobody is called silent for GRACE_US who may be there.
+(reported within STALE_US), *stale*, and *dead* (no report for DEAD_US). While a host is stale its
+agents are unknown, and no agent of any host is called silent: it may be there. A dead host leaves
+the board. Its agents stay unknown, until one is seen at another host, or GRACE_US is over: then
+they are no longer counted, neither as present nor as silent. A host of the same name that reports
+again begins unsynced. If a host dies unsynced, no agent that may be there is called silent for
+GRACE_US.
 
-At a *start* (a leader's, or after no host was heard) detectors await all agents for GRACE_US. It
-continues until each host has told its sessions, and is written again meanwhile: an agent of a host
-that has not told may be there. So it is after a stall of this process, which took from that time.
+At a *start* (a leader's, or after a time without any host) detectors await all agents for GRACE_US.
+It continues until each host has reported its sessions, and is written again meanwhile: an agent
+that is not reported may be at a host without a report. The same holds after a stall of this
+process, which used up part of that time.
 """
 
 from collections.abc import Container, Iterable, Mapping
@@ -53,9 +55,9 @@ class UnknownAgent:
 
 @dataclass(slots=True)
 class UnknownTimes:
-    """Countries with agents that were at a dead host, each since a time; by the wall clock.
+    """Times since which countries have agents of a dead host, by the wall clock.
 
-    Coverage learns at once that it ends with GRACE_US, and when it ends earlier or later.
+    Coverage learns at once that such a time ends with GRACE_US, and when it ends earlier or later.
     """
 
     _published: dict[str, TimeSpan] = field(default_factory=dict)
@@ -68,7 +70,7 @@ class UnknownTimes:
                 self._published[country] = TimeSpan(began_us, 0)
 
     def list_changes(self, unknown: Container[str], now_us: int) -> dict[str, TimeSpan]:
-        """Return what is new for coverage; `unknown` are the countries with such agents still."""
+        """Return changes for coverage; `unknown` countries still have such agents."""
         changes: dict[str, TimeSpan] = {}
         for country, span in list(self._published.items()):
             if country not in unknown:
@@ -100,7 +102,7 @@ class HostBoard:
         self._hosts.setdefault(host, _Host(now_us))
 
     def note(self, host: str, number: int, *, is_whole: bool, now_us: int) -> bool:
-        """Take note of a report; return False if it cannot be used, because one is missing."""
+        """Note a report; return False if it is unusable because an earlier one is missing."""
         state = self._hosts.setdefault(host, _Host(now_us))
         is_next = state.is_synced and number == state.number + 1
         state.heard_us = now_us
@@ -112,7 +114,7 @@ class HostBoard:
         self._hosts.pop(host, None)
 
     def take_dead(self, now_us: int) -> dict[str, int]:
-        """Remove dead hosts; return when each was heard last."""
+        """Remove dead hosts; return the time of each one's last report."""
         dead = {
             name: host.heard_us
             for name, host in self._hosts.items()
@@ -128,14 +130,14 @@ class HostBoard:
         return bool(self._hosts) and all(host.is_synced for host in self._hosts.values())
 
     def is_trusted(self, now_us: int) -> bool:
-        """Return whether every host is fresh and synced, so that who is nowhere is missing.
+        """Return whether all hosts are fresh and synced, so that absent agents are lost.
 
-        While it `is_blind`, that holds only of those who are known not to be at the dead host.
+        While it `is_blind`, that holds only of agents known not to be at the dead host.
         """
         return bool(self._hosts) and not self.count_unheard(now_us)
 
     def count_unheard(self, now_us: int) -> int:
-        """Return how many hosts are stale, or have not told all their sessions."""
+        """Return the number of hosts that are stale, or did not report all their sessions."""
         return sum(
             not host.is_synced or now_us - host.heard_us >= STALE_US
             for host in self._hosts.values()
@@ -153,7 +155,7 @@ class HostBoard:
     def find_due_start(self, now_us: int, all_lost_us: int | None) -> int | None:
         """Return the time of a start that is to be written (again), None for none.
 
-        `all_lost_us` is when the last host was heard, if none has been since; both by the wall
+        `all_lost_us` is when the last host was lost, if none has reported since; both by the wall
         clock. Detectors take a start of the same time for the same one: losses that they found
         since are deferred.
         """
@@ -164,9 +166,9 @@ class HostBoard:
         return self._start_us if now_us - self._start_written_us >= REPEAT_US else None
 
     def extend_deadlines(self, stalled_us: int, now_us: int) -> None:
-        """Add a time until now in which this process itself could hear no host.
+        """Extend deadlines by a stall until now, in which this process got no reports.
 
-        Reports that waited meanwhile may be taken already: nobody is heard later than now.
+        Reports that waited meanwhile may be taken already: no report is later than now.
         """
         self.blind_until_us += stalled_us
         for host in self._hosts.values():
@@ -181,7 +183,7 @@ class HostBoard:
             self._unknown.setdefault(unknown.agent, unknown)
 
     def note_present(self, agent: bytes, arrived_us: int) -> None:
-        """Take note of an agent's session; one older than that at the dead host tells nothing."""
+        """Note an agent's session; one older than that at the dead host is no evidence."""
         unknown = self._unknown.get(agent)
         if unknown is not None and arrived_us >= unknown.arrived_us:
             del self._unknown[agent]
@@ -191,11 +193,11 @@ class HostBoard:
         return agent in self._unknown
 
     def note_doubt(self, countries: Iterable[str]) -> None:
-        """Take note of the countries of a dead host, which may have had more agents of them."""
+        """Note the countries of a dead host, which may have had more agents of them."""
         self._doubtful.update(countries)
 
     def list_unknown_countries(self, now_us: int) -> set[str]:
-        """List the countries of agents whose newest session was, or may be, at a dead host."""
+        """List the countries of agents whose newest session may be at a dead host."""
         if not self.is_blind(now_us):
             self._doubtful.clear()
         return self._doubtful.union(unknown.country for unknown in self._unknown.values())

@@ -1,10 +1,11 @@
-"""An ingest host: the entrances for agents, beside other hosts of the same collector.
+"""Run an ingest host: agents' entrances, beside other hosts of one collector.
 
 Theory of operation. Any number of hosts takes envelopes into one journal on servers, and an agent
 may come to another host with each connection. A host reports its sessions each REPORT_S to the
 collector that leads (`cluster_ingest`), and decides nothing about silence. It follows the fleet by
 the servers, asks the leader for enrolments, and needs it for nothing else: without a leader agents
-are heard and acknowledged as ever. Without servers it acknowledges nothing, and keeps its sessions.
+are served and acknowledged as ever. Without servers it acknowledges nothing, and keeps its
+sessions.
 """
 
 import asyncio
@@ -175,7 +176,7 @@ class HostReporter:
             await asyncio.sleep(REPORT_S)
 
     async def report(self) -> None:
-        """Report what is new; let agents go to other hosts when the servers are out of reach."""
+        """Report changes; send agents to other hosts if the servers are out of reach."""
         now_us = self._clock.monotonic_us()
         if self._bus.is_connected:
             self._connected_us = now_us
@@ -270,7 +271,10 @@ class HostReporter:
 
 
 def _strip_record(record: SessionRecord, day: int) -> SessionRecord:
-    """Leave out what stays in memory: a session has ended before the day after tomorrow."""
+    """Leave out data that stay in memory, and name the line for two days.
+
+    A session has ended before the day after tomorrow.
+    """
     location = PeerLocation(
         country=record.location.country,
         asn=record.location.asn,

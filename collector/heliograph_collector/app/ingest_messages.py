@@ -68,7 +68,7 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class SessionRecord(msgspec.Struct, frozen=True, array_like=True):
-    """What does not change while a session lasts. `key` names it in this run of the process."""
+    """Constant data of a session. `key` names it in this run of the process."""
 
     key: int
     agent: EnrolledAgent
@@ -76,12 +76,12 @@ class SessionRecord(msgspec.Struct, frozen=True, array_like=True):
     hello: bytes
     arrived_us: int  # monotonic; both processes read the same clock
     row_us: int = 0  # of the row of its arrival
-    was_unheard: bool = False  # its agent may have been given up before it was heard here again
+    was_unheard: bool = False  # its agent may have been given up before it reported here again
     carrier: str = SESSION  # and the entrance, where it is known
 
 
 class SessionState(msgspec.Struct, frozen=True, array_like=True):
-    """What a session has become; only what others than ingest look at."""
+    """Present state of a session, with the fields that other stages read."""
 
     key: int
     link: str
@@ -91,7 +91,7 @@ class SessionState(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Departure(msgspec.Struct, frozen=True, array_like=True):
-    """How a session ended, for those who decide on the silence of its agent."""
+    """End of a session, for the stage that decides on the silence of its agent."""
 
     key: int
     reason: str  # a DisconnectReason
@@ -145,7 +145,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class BadMeasurements(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """So many could not be decoded when they were judged."""
+    """Number of measurements that could not be decoded for judging."""
 
     count: int
 

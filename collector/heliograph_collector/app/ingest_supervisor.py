@@ -1,10 +1,10 @@
-"""The ingest process, from the side of `serve`: it is started, told, and started again.
+"""Start and configure the ingest process for `serve`, and replace a lost one.
 
-Theory of operation. A process is *starting* until it says that it holds the journal, *waiting*
+Theory of operation. A process is *starting* until it reports that it holds the journal, *waiting*
 until `listen` tells it that keys and plan are there, and *listening* from then on. One that ends,
-or sends what is no message, is *lost*: its agents connect again to the next one, which gets the
-same ports, and send again what was not acknowledged. The journal has the start of each, so that the
-detectors take the time between for a fault of ours, and for no silence of agents.
+or sends bytes that are no message, is *lost*: its agents connect again to the next one, which gets
+the same ports, and send again what was not acknowledged. The journal has the start of each, so that
+the detectors take the time between for a fault of ours, and for no silence of agents.
 """
 
 import asyncio
@@ -136,7 +136,7 @@ class IngestSupervisor:
             await self._process.wait()
 
     def _describe_end(self, error: Exception) -> str:
-        """Describe how a stopped process ended, negative by a signal, or what was wrong with it."""
+        """Describe a stopped process's exit status, negative by a signal, or its error."""
         status = None if self._process is None else self._process.returncode
         return f"status {status}" if status else str(error) or "it is late"
 
@@ -177,7 +177,7 @@ class IngestSupervisor:
 
 
 def _fix_port(endpoint: str, port: int) -> str:
-    """Return the endpoint with the port that it got, so that the next process has the same."""
+    """Return the endpoint with the port that it got, for the next process."""
     if not endpoint:
         return ""
     host = split_endpoint(endpoint)[0]

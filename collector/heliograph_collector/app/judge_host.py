@@ -1,10 +1,10 @@
-"""A host of a cluster that only judges: `serve --roles judge` with a journal on servers.
+"""Run a host of a cluster that only judges: `serve --roles judge`.
 
-Theory of operation. The host offers judge processes to the collector that leads (`judge_role`). It
-starts one when a leader assigns it to itself, gives it the secret of the pseudonyms from its own
-keys, and then passes bytes between the two; what they mean it does not read. It holds no journal,
-no store and no listener, and decides nothing. A later assignment ends the process of the earlier
-one, so each leader gets a process that knows of nothing but what this leader sends.
+Theory of operation. The host has a journal on servers, and offers judge processes to the collector
+that leads (`judge_role`). It starts one when a leader assigns it to itself, gives it the secret of
+the pseudonyms from its own keys, and then passes bytes between the two without reading them. It
+holds no journal, no store and no listener, and decides nothing. A later assignment ends the process
+of the earlier one, so each leader gets a process that knows only what this leader sends.
 """
 
 import asyncio
@@ -183,7 +183,10 @@ class JudgeSlot:
             raise EOFError("a part is missing")
 
     async def _read(self, process: OfferedProcess, request: ReadBytes) -> bytes:
-        """Return what the process wrote, or what was returned before. Raises OSError, EOFError."""
+        """Return the process's output, or the part that was returned before.
+
+        Raises OSError, EOFError.
+        """
         if request.part < self._read_count:
             return self._last_read
         least_bytes = min(request.wanted, PART_BYTES)
@@ -203,7 +206,7 @@ class JudgeSlot:
 
 
 async def _start_process(data: str, secret: bytes, services: Sequence[Service]) -> OfferedProcess:
-    """Start a judge process with the keys and lists of this host. Raises WorkerLostError."""
+    """Start a judge process with this host's keys and lists. Raises WorkerLostError."""
     return await start_stream(
         JudgeSetup(version=VERSION, data=data, secret=secret, services=list(services))
     )

@@ -48,7 +48,7 @@ Chunk: TypeAlias = bytes
 
 
 class JudgeSetup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The first message: all that a judge process is given. It answers with a WorkerStatus."""
+    """First message: all settings of a judge process, which answers a WorkerStatus."""
 
     version: str  # VERSION of `serve`; the program's files may have changed since it started
     data: str  # the collector's directory, of which it reads the lists of fingerprints
@@ -82,7 +82,7 @@ class DecodeReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class TakeUpRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Take up all results of a block: what the process decoded itself, then those of `others`."""
+    """Take up all results of a block: those decoded by the process, then the `others`."""
 
     number: int  # of the block
     others: list[DecodedPart]
@@ -100,7 +100,7 @@ class JudgeRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class ViewShare(msgspec.Struct, frozen=True, kw_only=True):
-    """What another process, without the context, judges of the block that was taken up last."""
+    """Share of a process without the context in the block that was taken up last."""
 
     judge: int  # the number of that process
     judged: list[int]  # indices, as in JudgeRequest
@@ -108,7 +108,7 @@ class ViewShare(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FindViewsRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Find what the results of some shares are compared with; all such processes are named."""
+    """Find the views of some shares; all processes that judge them are named."""
 
     number: int  # of the block
     shares: list[ViewShare]
@@ -161,7 +161,7 @@ class ViewedRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class JudgeReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Verdicts in the order of the request; None where one depends on what was not sent."""
+    """Verdicts in the order of the request; None if one depends on data not sent."""
 
     verdicts: list[tuple[Verdict, ...] | None]
 

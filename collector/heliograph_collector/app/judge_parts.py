@@ -1,4 +1,4 @@
-"""Parts of a block that judge processes decode, and the shares that they judge; pure."""
+"""Divide a block into judge processes' parts to decode and shares to judge. Pure."""
 
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
@@ -72,7 +72,7 @@ def divide_rows(rows: Sequence[JournalRow], workers: Sequence[WorkerProcess]) ->
 
 @dataclass(slots=True)
 class JudgeShare:
-    """What one process judges of a block."""
+    """Share of one process in judging a block."""
 
     worker: WorkerProcess
     judged: list[int] = field(default_factory=list)  # indices of results with a possible time

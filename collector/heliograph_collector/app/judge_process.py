@@ -59,7 +59,10 @@ from heliograph_collector.store.pseudonyms import Pseudonyms
 
 
 class WorkerLog(logging.Handler):
-    """Keep log messages until the next reply carries them to `serve`, which writes the log."""
+    """Keep log messages until the next reply carries them to `serve`.
+
+    `serve` writes the log.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +82,7 @@ Reply: TypeAlias = DecodeReply | TakeUpReply | FindViewsReply | JudgeReply
 
 
 class RequestHandler:
-    """Answer requests, with a control context of what was taken up, or by views of another's."""
+    """Answer requests, with our control context or by views of another process's."""
 
     def __init__(self, setup: JudgeSetup) -> None:
         LIBRARY.watch(SignedLists(Path(setup.data)))

@@ -1,4 +1,4 @@
-"""The judge processes that there are, and what a block asks of them: see `judge_workers`."""
+"""Distribute the work of a block among judge processes: see `judge_workers`."""
 
 import asyncio
 import logging
@@ -43,9 +43,9 @@ _LOG = logging.getLogger("heliograph.judge")
 
 
 class JudgeProcesses:
-    """Processes that judge, of which the first has the context; without one, the others wait.
+    """Processes that judge; the first has the context, and without it the others wait.
 
-    What a lost one leaves of decoding is done here; what it leaves of judging is missing.
+    Decoding that a lost process leaves is done here; its judging is missing from the results.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class JudgeProcesses:
         return self._clock.monotonic_us() >= self._start_at_us
 
     def join(self, worker: WorkerProcess) -> None:
-        """Let a process judge; the first has learned the context, and the others go on with it."""
+        """Let a process judge; once the first has learned the context, others continue."""
         self.judging += [worker, *self.waiting]
         self.waiting.clear()
         self._failures = 0

@@ -1,13 +1,12 @@
-"""The judge role: it judges the journal into the store, in this process and in others.
+"""Judge the journal into the store, in this process and in others.
 
 Theory of operation of judge processes on other hosts. A host (`judge_host`) offers its processes by
 the servers, each second. The leader assigns one to itself, writes requests to it and reads the
 replies, as it does with a process on its own machine. Only the leader reads the journal, decides
-what a block is, and stores it. So no host can store anything, late or twice: what one answers
-counts only within the block that asks for it. An offered process is *free*, or *held* by an
-assignment. That of a later leader takes it away, and the earlier leader is refused. A process that
-answers nothing for LOST_S is lost, as one that was killed is; the leader judges its share of the
-block itself.
+what a block is, and stores it. So no host can store anything, late or twice: an answer counts only
+within the block that asks for it. An offered process is *free*, or *held* by an assignment. That of
+a later leader takes it away, and the earlier leader is refused. A process that answers nothing for
+LOST_S is lost, as one that was killed is; the leader judges its share of the block itself.
 """
 
 import asyncio
@@ -162,7 +161,10 @@ def _unpack_reply(reply: WorkReply) -> bytes:
 
 
 class RemoteWorkers:
-    """Judge processes that other hosts offer to the leader of a term, as the servers count it."""
+    """Judge processes that other hosts offer to the leader of a term.
+
+    The servers count terms.
+    """
 
     def __init__(self, bus: MessageBus, term: int, services: Sequence[Service]) -> None:
         self._bus = bus
@@ -253,7 +255,10 @@ def build_judge(context: AppContext, elsewhere: Sequence[WorkerSource] = ()) -> 
 def build_writer(
     context: AppContext, store: Store, judge: RowJudge, listeners: Sequence[BlockListener]
 ) -> StoreWriter:
-    """Build the judge role: it judges the journal into the store, and passes on stored blocks."""
+    """Build the judge role, which judges the journal into the store.
+
+    Stored blocks are passed on to the listeners.
+    """
     writer = StoreWriter(
         context.journal,
         store,

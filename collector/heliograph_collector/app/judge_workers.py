@@ -70,7 +70,7 @@ class JournalHistory(Protocol):
 
 
 class WorkerSource(Protocol):
-    """Where judge processes come from. Implemented by LocalWorkers and RemoteWorkers."""
+    """Source of judge processes. Implemented by LocalWorkers and RemoteWorkers."""
 
     def has_room(self, count: int) -> bool:
         """Return whether another may be started beside `count` that there are."""
@@ -90,7 +90,7 @@ class _Newcomer:
 
 
 class JudgeWorkers:
-    """Judge rows in processes of some sources, which `run` starts and ends, or else in this one.
+    """Judge rows in processes that `run` starts and ends, or else in this one.
 
     The first source that has room is asked for the next process.
     """
@@ -160,14 +160,14 @@ class JudgeWorkers:
         return self._vacancy.is_set()
 
     def list_names(self) -> list[str]:
-        """List the processes that judge now, by id or by the name under which they are offered."""
+        """List the processes that judge now, by id or by the name in their offer."""
         return [worker.name for worker in self._processes.judging]
 
     def measure_cpu_s(self) -> float:
         return self._processes.measure_cpu_s()
 
     async def run(self) -> None:
-        """Start processes one after the other, where they are wanted; end all when cancelled."""
+        """Start processes one after the other, as needed; end all when cancelled."""
         try:
             while True:
                 await self._vacancy.wait()
@@ -280,7 +280,7 @@ class JudgeWorkers:
     async def _judge_selection(
         self, selection: Selection, decoded: PartedRows, last: int
     ) -> list[tuple[Verdict, ...]]:
-        """Judge a selection in the processes, in its order; what they leave is judged here."""
+        """Judge a selection in the processes, in its order; judge the rest here."""
         indices = range(len(selection.list_records()))
         verdicts = await self._processes.judge(selection, decoded)
         rest = [index for index in indices if index not in verdicts]

@@ -69,7 +69,7 @@ PUBLISH_S = 60.0  # of one entry; longer than the servers need to choose a leade
 
 
 class LogFence:
-    """Publishes entries of the alert log before they are written; called from a thread.
+    """Publish entries of the alert log before they are written; called from a thread.
 
     After a failure it is not known which entries are published: the process ends, and the next
     leader reads them.
@@ -148,7 +148,7 @@ async def run_leader(config: Config, servers: JournalSettings) -> AsyncIterator[
 
 
 def _measure_lease(leading: "LeadingJournal", registry: CollectorRegistry) -> None:
-    """Put into the metrics that this collector leads, by which term, and whether it may work."""
+    """Add metrics of the leader: its term, and whether its lease is held."""
     term = "Number of the lease by which this collector leads and does all jobs."
     Gauge("heliograph_leader_term", term, registry=registry).set(leading.term)
     help_text = "1 while this collector may work by its lease, 0 while another may lead."
@@ -173,7 +173,7 @@ def build_ingest(context: AppContext, leading: "LeadingJournal") -> ClusterInges
 async def _take_over_fleet(
     config: Config, leading: "LeadingJournal", stack: AsyncExitStack
 ) -> FleetPublisher:
-    """Make fleet.db equal to what the last leader wrote; the first leader's own is kept."""
+    """Make fleet.db equal to the last leader's; a first leader keeps its own."""
     data = config.data
     with explain_errors(KeysError, ReplicaError, data=data):
         keyring = open_keyring(data, list_hosts(config.grpc, config.endpoint))
@@ -190,7 +190,7 @@ async def _take_over_fleet(
 
 
 async def _take_over_log(data: Path, leading: "LeadingJournal") -> LogFence:
-    """Read what other leaders wrote into the alert log, or publish a first one's own entries."""
+    """Read other leaders' entries into the alert log, or publish a first leader's own."""
     own = await asyncio.to_thread(list_own_lines, data)
     shared = await leading.log.read_after(0)
     if not shared:
@@ -207,7 +207,7 @@ async def _take_over_log(data: Path, leading: "LeadingJournal") -> LogFence:
 
 
 async def _take_over_files(config: Config, leading: "LeadingJournal") -> Sequence[Handover]:
-    """Write what the last leader's detectors, sources and jobs had into this directory."""
+    """Write the state of the last leader's detectors, sources and jobs into our data."""
     data = config.data
     with explain_errors(KeysError, data=data):
         secret = open_keyring(data, list_hosts(config.grpc, config.endpoint)).secret

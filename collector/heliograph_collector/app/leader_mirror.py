@@ -1,4 +1,7 @@
-"""What a host that only publishes knows of the collector that leads. See `publish_host`."""
+"""State of the leading collector, as a host that only publishes has it.
+
+See `publish_host`.
+"""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -59,9 +62,9 @@ class Counts:
 
 
 class LeaderMirror:
-    """What the leader says, and how long ago: sessions, coverage, log and annotations.
+    """Last report of the leader with its age: sessions, coverage, log and annotations.
 
-    Raises ForgedLogError where an entry is not the leader's.
+    Raises ForgedLogError if an entry is not the leader's.
     """
 
     def __init__(
@@ -96,9 +99,9 @@ class LeaderMirror:
         return self._clock.monotonic_us() - self._heard_us > STALE_US
 
     async def take(self, report: PublicReport) -> list[str]:
-        """Take up a report and the entries before it; return the incidents that they are about.
+        """Take up a report and the log's entries before it; return their incidents.
 
-        Raises JournalError, ForgedLogError; the report before it then stays.
+        Raises JournalError, ForgedLogError; the earlier report then stays.
         """
         changed = await self._read_log(report)
         self.report = report
@@ -143,7 +146,7 @@ class LeaderMirror:
 
 
 class MirroredFeed(LiveFeed):
-    """The feed of a host that publishes: it has no present while the leader is not heard."""
+    """Feed of a host that publishes; without the leader's reports it has no present."""
 
     mirror: LeaderMirror
 

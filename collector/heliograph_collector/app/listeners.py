@@ -30,7 +30,10 @@ class OtherListeners:
 async def open_listeners(
     config: IngestConfig, others: OtherListeners, stack: AsyncExitStack
 ) -> tuple[IngestServices, ListenerPorts]:
-    """Start ingest with all its listeners; `stack` stops them. Raises CannotServeError."""
+    """Start ingest with all its listeners; `stack` stops them.
+
+    Raises CannotServeError.
+    """
     with explain_port("grpc", config.endpoint), explain_errors(GeoError, JournalError):
         ingest = await stack.enter_async_context(run_ingest(config))
     ingest.geo.report_missing_tables()

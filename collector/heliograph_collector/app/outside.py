@@ -1,4 +1,4 @@
-"""Set up the sources of others, and ask them which outages they report of past days."""
+"""Configure outside sources, and ask them about outages of past days."""
 
 import random
 from collections.abc import Sequence
@@ -31,7 +31,10 @@ class NotConfiguredError(Exception):
 
 
 def build_source_settings(config: Config) -> CorroborationSettings:
-    """Build the settings of the sources, with token and prefixes. Raises CannotServeError."""
+    """Build the settings of the sources, with token and prefixes.
+
+    Raises CannotServeError.
+    """
     return build_settings(
         ris_url=config.ris_url,
         ioda_url=config.ioda_url,
@@ -89,7 +92,10 @@ def store_outages(
     window: tuple[int, int],
     outages: Sequence[ReportedOutage],
 ) -> None:
-    """Replace what a source reports of a place in a window. Raises ImportedResultsError."""
+    """Replace the outages that a source reported for a place in a window.
+
+    Raises ImportedResultsError.
+    """
     with closing(ImportedResults(config.data / FILE)) as imported:
         imported.replace_outages(name, place, window, outages)
 

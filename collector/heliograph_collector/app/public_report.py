@@ -1,10 +1,10 @@
-"""What the collector that leads tells the hosts that publish, beside store and alert log.
+"""Report the leader's public state to the hosts that publish.
 
 Pages are made of three things. Votes and silences are in the store, incidents in the shared alert
-log, and the rest only the leader knows: who is connected, when it was blind, which times a stored
-block has changed. It reports that each REPORT_S, whole, so that a host needs no earlier report. A
-report may be lost: the next number shows it, and what it would have said of changed times is then
-unknown. No report names an agent or an address, and counts are those of the public pages.
+log, and only the leader knows the rest: which agents are connected, when it was blind, which times
+a stored block has changed. It reports that each REPORT_S, whole, so that a host needs no earlier
+report. A report may be lost: the next number shows it, and its changed times are then unknown. No
+report names an agent or an address, and counts are those of the public pages.
 """
 
 import asyncio
@@ -65,13 +65,13 @@ class MessageSender(Protocol):
 
 
 class NewestAnnotations(Protocol):
-    """What outside sources say of incidents. Implemented by corroborate.Corroboration."""
+    """Outside sources' reports on incidents. Implemented by corroborate.Corroboration."""
 
     def list_newest(self, count: int) -> Mapping[str, list[Any]]: ...
 
 
 class PublicReporter:
-    """Reports to the hosts that publish; it is to hear of each judged block."""
+    """Report to the hosts that publish; it observes each judged block."""
 
     def __init__(self, bus: MessageSender, run: str, services_version: str) -> None:
         self._bus = bus

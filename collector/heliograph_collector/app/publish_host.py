@@ -1,10 +1,11 @@
-"""A host of a cluster that only publishes: `serve --roles publish` with a journal on servers.
+"""Run a host of a cluster that only publishes: `serve --roles publish`.
 
 Theory of operation. Pages need the store, the alert log and the leader's reports. The store is a
-ClickHouse server that all use. The log is read from the servers, and each entry is verified by
-the key that the leader names. A report comes each two seconds, and replaces the one before. While
-none was heard for STALE_US, nothing is known of the present: the host is not ready, coverage has a
-gap since the last report, and no state of the present is shown. The past can still be read.
+ClickHouse server that all use. The log is read from the journal's servers, and each entry is
+verified by the key that the leader names. A report comes each two seconds, and replaces the one
+before. After STALE_US without a report, nothing is known of the present: the host is not ready,
+coverage has a gap since the last report, and no state of the present is shown. The past can still
+be read.
 
 The host writes nothing, holds no key of agents or of the log, and decides nothing. Any number of
 them stand behind a proxy, and a flood of readers costs neither receipts nor detection anything.
@@ -61,7 +62,7 @@ log = logging.getLogger("heliograph")
 
 @dataclass(frozen=True, slots=True)
 class HostParts:
-    """What follows the leader's reports on this host."""
+    """Parts of this host that follow the leader's reports."""
 
     mirror: LeaderMirror
     store: Store
@@ -99,7 +100,7 @@ async def run_publish_host(config: Config, servers: JournalSettings) -> AsyncIte
 
 
 def _open_geo(config: Config) -> GeoLookup:
-    """Open the tables for the networks of readers; names of lines are never stored here."""
+    """Open the tables for readers' networks; names of lines are never stored here."""
     with explain_errors(GeoError):
         return GeoLookup(
             config.geo_file("country"),
@@ -185,7 +186,10 @@ async def _serve_pages(parts: HostParts) -> None:
 
 
 async def follow_reports(parts: HostParts, reports: AsyncIterator[PublicReport]) -> None:
-    """Take up each report and tell live readers; never return. Raises CannotServeError."""
+    """Take up each report and notify live readers; never return.
+
+    Raises CannotServeError.
+    """
     async for report in reports:
         earlier = parts.mirror.report
         try:
@@ -204,7 +208,7 @@ async def follow_reports(parts: HostParts, reports: AsyncIterator[PublicReport])
 
 
 def list_touched(earlier: PublicReport, report: PublicReport) -> Sequence[int]:
-    """List the times that changed: of the last hour all, where a report between was lost."""
+    """List the times that changed: all of the last hour if a report was lost."""
     follows = report.run == earlier.run and report.number == earlier.number + 1
     if follows and report.touched_us is not None:
         return report.touched_us

@@ -1,4 +1,4 @@
-"""The publish role: the public pages, the API, the live events, and findings for volunteers.
+"""Publish the public pages, the API, the live events, and findings for volunteers.
 
 It runs beside the other roles, or alone on a host of a cluster (`publish_host`).
 
@@ -218,9 +218,9 @@ def tell_findings(snapshot: Snapshot, connections: ConnectionTable) -> None:
 
 
 def _tell_place(connection: AgentConnection, at_us: int) -> None:
-    """Tell an agent, of whose network nothing is published, once where its address places it.
+    """Send an agent its country by address once, if its network has no findings.
 
-    Its tests may leave by a VPN, and then say nothing of the country that it declares.
+    Its tests may leave by a VPN, and are then no evidence on the country that it declares.
     """
     country = connection.network[0]
     if connection.told_states or country == UNPLACED:
@@ -233,7 +233,7 @@ def _tell_place(connection: AgentConnection, at_us: int) -> None:
 def _find_column(
     columns: dict[tuple[str, int, str], NetworkColumn], connection: AgentConnection
 ) -> NetworkColumn | None:
-    """Return the column of the agent's network, or else that of the country's other networks."""
+    """Return the column of the agent's network, else of the country's other networks."""
     country, asn, access = connection.network
     return columns.get((country, asn, access)) or columns.get((country, _OTHERS, ""))
 
@@ -241,7 +241,7 @@ def _find_column(
 def _build_findings(
     snapshot: Snapshot, column: NetworkColumn, states_of_networks: Mapping[_Place, Counter[str]]
 ) -> tuple[pb.Findings, bytes]:
-    """Build the message, and its states alone: a count that changed is not told by itself.
+    """Build the message, and its states alone: a changed count sends no message.
 
     Of the country it counts networks whose state the page shows, so that it discloses no more.
     """
@@ -267,7 +267,7 @@ def _build_findings(
 
 
 def _count_states(snapshot: Snapshot) -> Mapping[_Place, Counter[str]]:
-    """Count each country's networks by the state of each service, without what is withheld."""
+    """Count each country's networks by service and state, without withheld cells."""
     counts: defaultdict[_Place, Counter[str]] = defaultdict(Counter)
     for column in snapshot.columns:
         if column.group.asn != _OTHERS:

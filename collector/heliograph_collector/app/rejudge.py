@@ -1,4 +1,4 @@
-"""The judge over stored measurements, for the command and for the console's dry run."""
+"""Judge stored measurements again, for the command and for the console's dry run."""
 
 import asyncio
 from collections.abc import Callable, Sequence

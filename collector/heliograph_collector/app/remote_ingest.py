@@ -131,7 +131,10 @@ def build_pace(load: JudgeLoad, open_countries: Collection[str]) -> Pace:
 
 
 def find_bad_measurements(block: Block) -> BadMeasurements | None:
-    """Count the measurements of a block that could not be decoded; ingest counts all others."""
+    """Count the measurements of a block that could not be decoded.
+
+    Ingest counts all others.
+    """
     bad_count = sum(failure.index >= 0 for failure in block.refused)
     return BadMeasurements(count=bad_count) if bad_count else None
 

@@ -114,7 +114,7 @@ def build_detector(context: AppContext, store: VoteHistory) -> DetectorRunner:
 
 
 class JobsRole:
-    """Rollups, daily files, corroboration, reviews of the fleet, retention, and backups."""
+    """Rollups, daily files, corroboration, fleet reviews, retention, and backups."""
 
     def __init__(self, context: AppContext, store: Store, corroboration: Corroboration) -> None:
         config = context.config

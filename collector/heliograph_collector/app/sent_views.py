@@ -1,12 +1,12 @@
-"""What a result is compared with, as one judge process sends it to the others.
+"""Send the views by which other judge processes judge results.
 
 Theory of operation. One process has the control context. For each result that another one judges it
-sends a view: what the rules compare the result with. Views of a block name the same few results of
-controls, and so do those of later blocks. So each process gets a control's result once, and it is
-named by a number from then on; the process forgets those that no view has named for longest.
-Further looks are sent as those that may become some, since the process has the steps by which they
-are chosen; where visits are many, of results alone that did not succeed everywhere. Of the peers
-those are sent that an endpoint's failure asks for. A verdict that depends on others is found by the
+sends a view: the data that the rules compare the result with. Views of a block name the same few
+results of controls, and so do those of later blocks. So each process gets a control's result once,
+and it is named by a number from then on; the process forgets those that no view has named for
+longest. Further looks are sent as candidates, since the process has the steps by which they are
+chosen; if visits are many, only results that did not succeed everywhere are sent. Of the peers
+those are sent that an endpoint's failure needs. A verdict that depends on others is found by the
 process with the context.
 """
 
@@ -48,7 +48,7 @@ class NotSentError(Exception):
 
 
 class SentPeers(Mapping[str, PeerComparison]):
-    """Peers at the endpoints that were sent; a question for others raises NotSentError."""
+    """Peers at the endpoints that were sent; a query for others raises NotSentError."""
 
     def __init__(self, sent: Mapping[str, PeerComparison | None]) -> None:
         self._sent = sent
@@ -88,7 +88,7 @@ _Looks = tuple[LookCandidate, ...]
 
 
 class ViewSender:
-    """Side of the process with the context, for one other process: what that has been sent."""
+    """Views that the process with the context has sent to one other process."""
 
     def __init__(self) -> None:
         # By identity, which the measurement keeps from being another's; the last named stands last:
@@ -106,10 +106,11 @@ class ViewSender:
         records: Sequence[ReceivedMeasurement],
         views: Sequence[ControlView | None],
     ) -> ViewedRequest:
-        """Build the request to judge records by their views; `own` is where that process has them.
+        """Build the request to judge records by their views.
 
         Args:
             number: Of the block.
+            own: Indices of the records in that process.
         """
         forgotten = list(self._iter_forgotten())
         first = self._count
@@ -186,12 +187,12 @@ class ViewSender:
 def _find_peers(
     outcomes: Mapping[str, bool], peers: Mapping[str, PeerComparison]
 ) -> dict[str, PeerComparison | None]:
-    """Find the peers at the endpoints that failed: of others hardly a verdict asks for any."""
+    """Find the peers at the endpoints that failed; others are hardly ever needed."""
     return {label: peers.get(label) for label, is_good in outcomes.items() if not is_good}
 
 
 class ViewReader:
-    """Side of a process without the context: what it was sent, and must not have forgotten."""
+    """Views that a process without the context received and must remember."""
 
     def __init__(self, services: Sequence[Service]) -> None:
         self._plan = ControlCache(services)  # without results: what the plan says of services

@@ -1,4 +1,4 @@
-"""Reports of the open sessions, for stages in another process: what changed since the last one."""
+"""Report changes of the open sessions to stages in another process."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class SessionReporter:
         self._agents: dict[int, EnrolledAgent] = {}
         self._states: dict[int, SessionState] = {}
         self._heard: dict[int, tuple[int, int]] = {}  # of `_is_unchanged`, at the last look
-        self._unheard: set[int] = set()  # that are reported once they are heard
+        self._unheard: set[int] = set()  # sessions that are reported after their next message
 
     def find(self, key: int) -> AgentConnection | None:
         """Return the session of a number; it may have ended since the last report."""
@@ -45,7 +45,7 @@ class SessionReporter:
         self._heard.clear()
 
     def list_past(self, since_us: int, limit: int) -> Iterator[SessionsChanged]:
-        """Yield the sessions that ended and were heard since then, so many at a time."""
+        """Yield sessions that ended and had a message since then, `limit` at a time."""
         past = [each for each in self._past if each[1].heard_us >= since_us]
         for first in range(0, len(past), limit):
             group = past[first : first + limit]
@@ -58,10 +58,10 @@ class SessionReporter:
             )
 
     def compose(self, limit: int | None = None, now_us: int = 0) -> SessionsChanged | None:
-        """Return what is new, None for nothing; with a limit, of so many sessions at most.
+        """Return the changes, of at most `limit` sessions; None if there are none.
 
-        With a limit, a session that was not heard for too long is not told (again) before it is
-        heard. Where this host stood still, its agent may have left long ago.
+        With a limit, a session whose last message is too old is reported again only after its next
+        one: if this host stood still, its agent may have left long ago.
         """
         open_connections = list(self._ingest.connections)
         closed = set(self._keys).difference(open_connections)
@@ -109,9 +109,10 @@ class SessionReporter:
                 yield connection
 
     def _is_unchanged(self, key: int, connection: AgentConnection) -> bool:
-        """Return whether a session has the state that it had when its agent was heard last.
+        """Return whether a session has the state of its agent's last message.
 
-        What an agent may still send grows meanwhile; that is reported with its next heartbeat.
+        Bytes that an agent may still send grow meanwhile; they are reported with its next
+        heartbeat.
         """
         report_key = (connection.last_heard_us, connection.plan_version)
         if self._heard.get(key) == report_key:

@@ -1,12 +1,12 @@
-"""What a leader must learn of the time before it led, and of hosts that died before they told it.
+"""Find sessions that a new leader missed, and agents at hosts that died silently.
 
-Theory of operation. While none leads, hosts go on watching their sessions. A new leader asks each
-for those that ended lately, and takes them up once every host has told which are open: an agent
-that is at another host by then is there. So a country that is cut while leaders change is missed as
-soon as all have told.
+Theory of operation. While none leads, hosts continue to watch their sessions. A new leader asks
+each for those that ended lately, and takes them up once every host has reported its open sessions:
+an agent that is at another host by then is there. So a country that is cut while leaders change is
+missed as soon as all have reported.
 
-A host that dies before it told this leader anything may hold any agent. But its agents' arrivals
-are in the journal. An agent all of whose arrivals living hosts have told is not at the dead one,
+A host that dies before it reported to this leader may hold any agent. But its agents' arrivals are
+in the journal. An agent all of whose arrivals living hosts have reported is not at the dead one,
 and is missed when it falls silent.
 """
 
@@ -44,9 +44,9 @@ class SessionSearch:
         self._board = board
         self._connections = connections
         self._past: list[tuple[RemoteSession, DisconnectReason, str]] = []
-        self._told_us = 0  # when a host last told of open sessions; monotonic
+        self._told_us = 0  # when a host last reported open sessions; monotonic
         self._arrivals: defaultdict[bytes, set[int]] = defaultdict(set)  # by agent, as written
-        self._told: defaultdict[bytes, set[int]] = defaultdict(set)  # … and as hosts told
+        self._told: defaultdict[bytes, set[int]] = defaultdict(set)  # … and as hosts reported
         self._blind_until_us = 0  # the board's, when the arrivals were read
         self._discard_us = 0  # when to forget old ones next
 
@@ -55,7 +55,7 @@ class SessionSearch:
         self._told_us = now_us
 
     def note_session(self, session: RemoteSession) -> None:
-        """Take note of a session that a host told for the first time."""
+        """Note a session that a host reported for the first time."""
         self._told[session.agent.id].add(session.row_us)
 
     def add_past(self, changes: SessionsChanged, host: MessageCarrier, ahead_us: int) -> None:
@@ -71,7 +71,7 @@ class SessionSearch:
             self._past.append((session, reason, departure.goodbye_reason))
 
     async def learn(self, reading: ClockReading) -> None:
-        """Take up what is known by now of ended sessions, and of who may be at a dead host."""
+        """Take up ended sessions, and the agents that may be at a dead host."""
         if self._board.has_all_told() and reading.monotonic_us - self._told_us >= TOLD_US:
             self._follow_past()
         if self._board.blind_until_us > max(self._blind_until_us, reading.monotonic_us):
@@ -81,7 +81,7 @@ class SessionSearch:
             self._discard_told(reading.wall_us - 2 * ARRIVALS_US)
 
     def find_lost(self, reading: ClockReading, heartbeat_s: int) -> list[AgentConnection]:
-        """Find agents that are silent too long, and not where no host has told of them."""
+        """Find agents that are silent too long; skip those that may be at a dead host."""
         if not self._board.is_trusted(reading.monotonic_us):
             return []
         lost = self._connections.find_lost(reading.monotonic_us, heartbeat_s)
@@ -92,9 +92,9 @@ class SessionSearch:
         return [c for c in lost if self._arrivals[c.agent.id] <= self._told[c.agent.id]]
 
     def note_withheld(self, reading: ClockReading, heartbeat_s: int) -> dict[str, int]:
-        """Note as in doubt the countries of agents silent too long, which may be at a dead host.
+        """Note countries in doubt: their silent agents may be at a dead host.
 
-        Returns since when the first of each was not heard; wall clock.
+        Returns by country the time of the earliest last message; wall clock.
         """
         if not self._board.is_blind(reading.monotonic_us):
             return {}
@@ -112,7 +112,7 @@ class SessionSearch:
     def _follow_past(self) -> None:
         """End the sessions of agents that are nowhere now; the newest decides.
 
-        It may be at a host that is not heard: then nothing is known of the agent.
+        An agent may be at a host without reports: then nothing is known of it.
         """
         for session, reason, goodbye_reason in sorted(self._past, key=_arrived_us):
             agent = session.agent.id
@@ -126,7 +126,7 @@ class SessionSearch:
         self._past.clear()
 
     async def _read_arrivals(self, since_us: int) -> None:
-        """Read who arrived lately, once for each host that died and had not told who is there."""
+        """Read recent arrivals, once for each host that died without a complete report."""
         blind_until_us = self._board.blind_until_us
         try:
             rows = await self._journal.read_arrivals(since_us)
@@ -136,7 +136,7 @@ class SessionSearch:
         self._blind_until_us = blind_until_us
         self._arrivals.clear()
         for row in rows:
-            if not row.heard_us:  # else a leader wrote again what a host told
+            if not row.heard_us:  # else a leader wrote again what a host reported
                 self._arrivals[row.agent].add(row.received_us)
 
     def _discard_told(self, before_us: int) -> None:

@@ -38,7 +38,7 @@ class LineLog(Protocol):
     async def count(self) -> int: ...
     async def read_after(self, number: int) -> list[bytes]: ...
     async def append(self, number: int, line: bytes) -> None:
-        """Append line `number`; raises FencedError if the last one is not the one before it."""
+        """Append line `number`; raises FencedError if the last line has another number."""
         ...
 
 
@@ -80,7 +80,7 @@ class SharedAudit:
         self._count = await self._lines.count()
 
     async def take_over(self, data: Path, now_us: int) -> None:
-        """Begin to lead: the file becomes the log, and what the file alone had is appended.
+        """Begin to lead: rewrite the file from the log, and append its unshared lines.
 
         Raises JournalError, OSError.
         """

@@ -130,7 +130,10 @@ def _find_cluster_part(
 
 
 def _has_ingest_process(config: Config) -> bool:
-    """Return whether ingest runs beside `serve`: with a journal on servers only if asked for."""
+    """Return whether ingest runs beside `serve`.
+
+    With a journal on servers it does only if configured.
+    """
     if config.ingest_processes is None and config.journal is not None:
         return False
     return choose_ingest_count(config.ingest_processes) > 0

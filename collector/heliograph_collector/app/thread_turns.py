@@ -1,4 +1,4 @@
-"""How long one thread of a process may keep the interpreter from the others."""
+"""Limit how long one thread of a process keeps the interpreter from the others."""
 
 import sys
 

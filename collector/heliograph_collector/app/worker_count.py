@@ -1,4 +1,4 @@
-"""How many processes a machine carries, where the configuration does not say."""
+"""Choose the number of processes for a machine, if the configuration has none."""
 
 import os
 from pathlib import Path
@@ -11,14 +11,14 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 
 def choose_worker_count(configured: int | None) -> int:
-    """Return the configured number, else one less than the cores, and 0 on a small machine."""
+    """Return the configured number, else the cores less one, 0 on a small machine."""
     if configured is not None:
         return configured
     return 0 if _is_small() else min(_count_cores() - 1, MOST_WORKERS)
 
 
 def choose_ingest_count(configured: int | None) -> int:
-    """Return the configured number, else 1, and 0 on a machine of one core or small memory."""
+    """Return the configured number, else 1, or 0 with one core or small memory."""
     if configured is not None:
         return configured
     return 0 if _is_small() or _count_cores() == 1 else 1
@@ -36,7 +36,7 @@ def _count_cores() -> int:
 
 
 def read_memory_bytes() -> int:
-    """Return the memory of the machine, or of the unit or container; 0 if it is not known."""
+    """Return the memory of the machine, unit or container; 0 if it is not known."""
     try:
         total_kib = _MEMINFO.read_text().split("MemTotal:", 1)[1].split()[0]
         memory_bytes = int(total_kib) * 1_024

@@ -1,4 +1,4 @@
-"""One judge process, from the side of who asks it: it is started, asked and ended here."""
+"""Start, use and end one judge process."""
 
 import asyncio
 import itertools
@@ -50,7 +50,10 @@ class WorkerLostError(Exception):
 
 
 class WorkerStream(Protocol):
-    """Bytes to a judge process and from it. Implemented by ProcessStream and RemoteStream."""
+    """Bytes to and from a judge process.
+
+    Implemented by ProcessStream and RemoteStream.
+    """
 
     name: str
 
@@ -111,7 +114,7 @@ class ProcessStream:
 
 
 class WorkerProcess:
-    """A judge process that runs. After a WorkerLostError it is ended, and asked no more."""
+    """Running judge process. After a WorkerLostError it is ended and not used again."""
 
     def __init__(self, stream: WorkerStream) -> None:
         self._stream = stream
@@ -205,7 +208,7 @@ class WorkerProcess:
 
 
 async def start_stream(setup: JudgeSetup) -> ProcessStream:
-    """Start a judge process on this machine, ready to be asked. Raises WorkerLostError."""
+    """Start a judge process on this machine, and await it. Raises WorkerLostError."""
     parent_socket, child_socket = socket.socketpair()
     with child_socket:
         try:

@@ -1,4 +1,4 @@
-"""Everything but ingest in one process: each role, and what connects it to the others."""
+"""Run all roles but ingest in one process, and connect them to each other."""
 
 import asyncio
 from collections.abc import Collection, Coroutine, Sequence
@@ -43,7 +43,7 @@ class IngestStage(ConnectedAgents, Protocol):
     def port(self) -> int: ...
     @property
     def block_listener(self) -> BlockListener:
-        """Return what is to hear of each judged block."""
+        """Return the observer of judged blocks."""
         ...
 
     def accept(
@@ -68,7 +68,7 @@ class Workers:
 
         Args:
             others: Parts outside of these roles that can keep the collector from being ready.
-            listeners: Parts outside of these roles that are to hear of judged blocks.
+            listeners: Parts outside of these roles that observe judged blocks.
             elsewhere: Sources of judge processes on other hosts.
         """
         self._context = context
