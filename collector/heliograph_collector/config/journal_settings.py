@@ -37,7 +37,10 @@ class JournalSettings:
 
 
 def parse_journal(entry: YamlEntry) -> JournalSettings:
-    """Parse servers as text, `nats://HOST:PORT,nats://…`, or a mapping. Raises YamlError."""
+    """Parse servers as text, `nats://HOST:PORT,nats://…`, or a mapping.
+
+    Raises YamlError.
+    """
     if isinstance(entry.content, str):
         return JournalSettings(urls=_parse_servers(entry, entry.parse_text().split(",")))
     keys = entry.mapping(_KEYS, required=("servers",))
@@ -67,7 +70,7 @@ def _parse_servers(entry: YamlEntry, servers: list[str]) -> tuple[str, ...]:
 
 
 def _parse_server(entry: YamlEntry, server: str) -> str:
-    """Parse one server; a password in it would be in the configuration, for all to read."""
+    """Parse one server, without a password: configurations are readable by others."""
     scheme, separator, address = server.partition("://")
     if scheme not in _SCHEMES or not separator:
         raise entry.error("must begin with nats:// or tls://")

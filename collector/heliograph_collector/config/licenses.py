@@ -1,4 +1,4 @@
-"""Licenses that the data of a collector may have, by SPDX identifier, with their texts."""
+"""Licenses of a collector's data by SPDX identifier, with their texts."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""Files that the configuration names: secrets of receivers, keys, a token, and prefixes."""
+"""Read files that the configuration names: secrets, keys, a token, and prefixes."""
 
 import base64
 import binascii

@@ -1,8 +1,8 @@
-"""Outgoing HTTP and mail of the collector: no path into private networks (SSRF), no bombs.
+"""Send HTTP and mail safely: no private networks (SSRF), no compression bombs.
 
 A name can resolve to any address and can change between two queries. So the addresses from the
-resolver are checked, and the address of the connection is checked again. Each request resolves
-once and connects to what was checked. Redirects are refused, and bodies are never decompressed.
+resolver are checked, and the address of the connection is checked again. Each request resolves once
+and connects to a checked address. Redirects are refused, and bodies are never decompressed.
 """
 
 import ipaddress
@@ -150,7 +150,7 @@ async def connect_socket(
     is_private: bool,
     resolver: AbstractResolver | None,
 ) -> socket.socket:
-    """Connect to a server that speaks no HTTP, as a session does: resolve once, check, connect.
+    """Connect without HTTP, as a session does: resolve once, check, connect.
 
     Raises OSError, of which PrivateTargetError is one. The caller limits the time.
     """
@@ -178,7 +178,7 @@ async def _refuse_redirect(
 
 
 def open_source_session(private_hosts: Collection[str] = ()) -> aiohttp.ClientSession:
-    """Open the session of public sources, which may connect to public addresses and loopback.
+    """Open the session of public sources, for public addresses and loopback.
 
     A source's URL comes from the configuration alone, so loopback in it is the operator's wish.
     `private_hosts` may lead into private networks too.

@@ -15,7 +15,7 @@ from heliograph.yaml_document import YamlEntry
 
 
 class AlertScope(TypedDict):
-    """Where an incident is; an empty field matches every value."""
+    """Place and service of an incident; an empty field matches every value."""
 
     country: str
     region: str

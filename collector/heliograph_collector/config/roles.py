@@ -1,4 +1,4 @@
-"""Which roles of the collector `serve` runs in its process."""
+"""Roles of the collector that `serve` runs in its process."""
 
 from collections.abc import Collection
 

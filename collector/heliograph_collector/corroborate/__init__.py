@@ -100,7 +100,7 @@ def build_settings(
 
 
 class PublishedFeed(Protocol):
-    """What the public feed shows: only this may be asked about outside."""
+    """The public feed: only its content may be asked about outside."""
 
     def list_incidents(self) -> Sequence[object]:
         """List the incidents as the API does, newest first, for `read_incident`."""

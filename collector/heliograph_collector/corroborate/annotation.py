@@ -82,7 +82,7 @@ class WindowRecord(TypedDict):
 
 
 class AnnotationRecord(TypedDict):
-    """An annotation in the style of the feed; a line of the log names the incident too."""
+    """An annotation in the feed's style; a line of the log names the incident too."""
 
     incident: NotRequired[str]
     source: str

@@ -116,7 +116,7 @@ def read_notes(folder: Path) -> bytes:
 
 
 def adopt_notes(folder: Path, content: bytes) -> None:
-    """Let the files be lines from elsewhere, after own ones that are not there. Raises OSError."""
+    """Add lines from elsewhere, after our own that they lack. Raises OSError."""
     own = read_notes(folder).splitlines(keepends=True)
     content_lines = set(content.splitlines(keepends=True))
     missing = [line for line in own if line not in content_lines]

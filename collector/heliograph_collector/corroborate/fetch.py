@@ -1,4 +1,7 @@
-"""One GET with a deadline and a size limit, without redirects; the polled sources use it."""
+"""Send one GET with a deadline and a size limit, without redirects.
+
+The polled sources use it.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence

@@ -74,7 +74,10 @@ def _collect_points(layout: TableLayout, complaints: Complaints) -> Points:
 
 
 def _drop_source_misfits(path: Path, points: Points, complaints: Complaints) -> Points:
-    """Leave out sources of rows that are no levels. Raises ImportRefusedError if none remains."""
+    """Leave out sources of rows that are no levels.
+
+    Raises ImportRefusedError if none remains.
+    """
     misfits = {key: find_misfit(key[1], list(column.values())) for key, column in points.items()}
     for reason in filter(None, misfits.values()):
         complaints.add(describe_location(path), reason)

@@ -150,7 +150,10 @@ def parse_entity(entity: str) -> Scope:
 
 
 def parse_ioda_scope(entity: IodaEntity) -> Scope:
-    """Convert an IODA entity; a region's code is a number, so the fqid names its country."""
+    """Convert an IODA entity.
+
+    A region's code is a number, so the fqid names its country.
+    """
     kind = entity.kind.lower()
     code = entity.code
     if kind == "country":

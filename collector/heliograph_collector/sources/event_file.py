@@ -58,7 +58,10 @@ def load_event(path: Path, entity: str, voter: Voter, countries: CountryNames) -
 
 
 def detect_format(path: Path) -> str:
-    """Return ioda, radar, atlas, ooni, ooni-rows or csv. Raises ImportRefusedError on another."""
+    """Return ioda, radar, atlas, ooni, ooni-rows or csv.
+
+    Raises ImportRefusedError for another format.
+    """
     refuse_foreign(path)
     if not looks_like_json(path):
         return "ooni-rows" if is_row_table(path) else "csv"
@@ -136,7 +139,7 @@ def _read_levels(
 
 
 def _select_place(all_series: list[Series], scope: Scope | None, path: Path) -> list[Series]:
-    """Give the place to series of one other place; of several, select it, or its parts.
+    """Relabel the series of another single place; of several, select it or its parts.
 
     Raises:
         ImportRefusedError: The file names several places, and not this one.

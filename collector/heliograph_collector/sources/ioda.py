@@ -80,7 +80,10 @@ def _iterate_signals(item: JsonObject) -> Iterator[IodaSignal]:
 
 
 def _build_series(signal: IodaSignal) -> Series:
-    """Build the series of a signal. Raises ValueError with the reason why it is left out."""
+    """Build the series of a signal.
+
+    Raises ValueError with the reason why it is left out.
+    """
     source = signal.datasource
     if signal.subtype not in _USUAL_SUBTYPES:
         source = f"{source}.{signal.subtype.lower()}"[:64]

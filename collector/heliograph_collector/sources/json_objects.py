@@ -33,7 +33,7 @@ class LineLimits(NamedTuple):
 
 
 class JsonObject(NamedTuple):
-    """One object of a file, for `read_struct`; line 0 means that the file is one document."""
+    """One object of a file, for `read_struct`; line 0 if the file is one document."""
 
     line: int
     fields: Mapping[str, object]

@@ -1,4 +1,4 @@
-"""Tables in JSON that are no objects of one row each, as notebooks and charts write them.
+"""Read JSON tables that are no lists of objects, as notebooks and charts write.
 
 - `[[1767888000000, 97], …]`, with or without a first row of names;
 - `{"columns": ["time", "value"], "data": [[…], …]}`;
@@ -74,7 +74,10 @@ def _join_columns(names: Sequence[str], columns: Sequence[list[object]]) -> Rows
 
 
 def _join_objects(columns: Mapping[str, Mapping[str, object]]) -> Rows | None:
-    """Join columns that are objects by their keys, which are times unless a column has these."""
+    """Join columns that are objects by their keys.
+
+    The keys are times, unless a column has these.
+    """
     keys = list(dict.fromkeys(key for column in columns.values() for key in column))
     rows: Rows = [[column.get(key) for column in columns.values()] for key in keys]
     if all((parse_timestamp(key) or 0) > _YEAR_2000_US for key in keys):

@@ -1,8 +1,8 @@
-"""Columns and sources that are no levels, by their names and values.
+"""Recognize columns and sources that are no levels, by their names and values.
 
-A level counts what is there, so that less of it may be an outage. A delay or a status code does
-not: fewer milliseconds are good news, and 200 is not less than 503. Nor does a label of a row: its
-number, its weekday, where it lies.
+A level counts things that are there, so that a lower one may be an outage. A delay or a status code
+does not: fewer milliseconds are good news, and 200 is not less than 503. A row's labels, such as
+its number, weekday or location, are no levels either.
 """
 
 import re
@@ -49,7 +49,7 @@ def is_label(name: str) -> bool:
 
 
 def find_misfit(name: str, values: Iterable[float | None] = ()) -> str | None:
-    """Return why a column is no level, as a sentence without its full stop; None if it may be."""
+    """Return why a column is no level, without a full stop; None if it may be one."""
     tokens = {token.lower() for token in _TOKEN.findall(name)}
     remedy = "leave it out, and give a count of what answered"
     if tokens & _DELAYS or {"response", "time"} <= tokens:

@@ -1,10 +1,10 @@
-"""Reader of time series of Cloudflare Radar's API (JSON).
+"""Read time series of Cloudflare Radar's API (JSON).
 
 An answer is `{"success": true, "result": {"meta": …, "serie_0": {"timestamps": […], "values":
 ["0.71", …]}}}`; each serie of a comparison has the name that was asked for. The numbers are text,
-and the place stands in none of it: the file's name, a serie's name or the importing user says it.
-Groups of a serie that are shares of one whole are no levels. Nor are values whose lowest one was
-made 0, or that are changes: they hide how far a level fell.
+and none of it names the place: it is given by the file's name, a serie's name or the importing
+user. Groups of a serie that are shares of one whole are no levels. Values whose lowest one was made
+0, or that are changes, are no levels either: they hide how far a level fell.
 """
 
 from collections.abc import Iterator, Mapping

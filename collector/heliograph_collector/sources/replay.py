@@ -96,7 +96,7 @@ class Alarm:
     layer: str = ""
     ended: tuple[int, int] | None = None  # bracket of the end, if reported
     incident: str = ""  # common to all rows of one incident, which notifies subscribers only once
-    # (time, cause) of every cause that a reader was told; "" until one is named
+    # (time, cause) of every cause that was published; "" until one is named
     causes: tuple[tuple[int, str], ...] = ()
     withdrawn_us: int | None = None
     later_ends_us: tuple[int, ...] = ()  # reported after the first, which was of a part

@@ -73,7 +73,7 @@ def _read_probe_number(value: object) -> int:
 
 
 def _read_status(value: object) -> bool:
-    """Return whether a status is 1, connected, as a number or as an object with this id."""
+    """Return whether a status is 1, connected, as a number or an object with this id."""
     status_id = value.get("id") if isinstance(value, dict) else value
     return status_id in (1, "1")
 

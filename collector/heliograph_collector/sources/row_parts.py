@@ -1,9 +1,9 @@
-"""Column that parts the rows of one time, where a table has a row for each source or network.
+"""Find the column that separates the rows of one time, by source or network.
 
-Without it the rows of one time would overwrite each other, and a series of what comes last in each
-of them looks as if it fell and rose. A column of words that leaves one row for each time and place
-is it, whatever its name. Where it names providers, each is a network, so that the fall of one is
-no fall of the country. Its number is one for private use (RFC 6996), made of the name.
+Without it the rows of one time would overwrite each other, and a series of the last of them looks
+as if it fell and rose. A column of words that leaves one row for each time and place is chosen,
+whatever its name. If it names providers, each is a network, so that the fall of one is no fall of
+the country. Its number is one for private use (RFC 6996), made of the name.
 """
 
 import zlib
@@ -27,7 +27,7 @@ _NETWORK_COUNT = 50_000_000  # below those that a replay gives to networks witho
 
 
 def find_parting_column(table: Table, candidates: Sequence[int], keys: Sequence[int]) -> int | None:
-    """Return the column that parts the rows; None if most have a time and place for themselves.
+    """Return the separating column; None if most rows have a distinct time and place.
 
     Rows that only repeat others, as of two downloads, need none: the later one counts.
 
@@ -62,7 +62,7 @@ def name_network(scope: Scope, provider: str) -> Scope:
 
 
 def _sample_rows(table: Table, keys: Sequence[int]) -> list[list[str]]:
-    """List rows, all or none of those of one time and place: a table may be sorted by source."""
+    """List rows, all or none of one time and place: a table may be sorted by source."""
     every = len(table.rows) // _SAMPLE + 1
     return [row for _, row in table.rows if _hash_cells(row, keys) % every == 0]
 
@@ -77,7 +77,7 @@ def _holds_words(table: Table, rows: Sequence[Sequence[str]], column: int) -> bo
 
 
 def _measure_clash(rows: Sequence[Sequence[str]], keys: Sequence[int]) -> float:
-    """Count the rows that differ from another one with the same cells there, for each of these."""
+    """Measure how many different rows have equal cells in the key columns, per key."""
     different = set(map(tuple, rows))
     count = len({tuple(_cell(row, column) for column in keys) for row in different})
     return (len(different) - count) / max(1, count)

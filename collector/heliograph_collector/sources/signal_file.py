@@ -1,4 +1,4 @@
-"""Reader and writer of signal files: presence, faults, votes and levels, one JSON object a line.
+"""Read and write signal files: presence, faults, votes and levels as JSON lines.
 
 README.md describes the keys. The reader is strict, because a line that is left out could make a
 silence of a farewell: bad lines are named with their remedy, and then nothing is replayed.
@@ -79,9 +79,9 @@ _DECODER = msgspec.json.Decoder(SignalLine)
 
 @dataclass(slots=True)
 class SignalInput:
-    """The content of a signal file, in order of time; votes with the time of their arrival.
+    """Content of a signal file in order of time; votes have the time of their arrival.
 
-    `until_us` is the end that the file names, 0 where it names none.
+    `until_us` is the end that the file names, 0 if it names none.
     """
 
     signals: list[VantageSignal] = field(default_factory=list)
@@ -342,7 +342,7 @@ def _build_fault(line: FaultLine, at_us: int) -> Fault:
 
 
 def _build_loss(line: LossLine, at_us: int) -> VantageLoss:
-    """Build a loss; who was heard or left after it by the file was heard or left then."""
+    """Build a loss; times of the last message and the close are at most the loss's."""
     heard_us = at_us if line.last_heard is None else _parse_time(line.last_heard, "last_heard")
     closed_us = 0 if line.closed is None else min(at_us, _parse_time(line.closed, "closed"))
     return VantageLoss(
@@ -351,7 +351,7 @@ def _build_loss(line: LossLine, at_us: int) -> VantageLoss:
 
 
 def _check_place(line: VoteLine, vantage: VantageRef) -> None:
-    """Refuse a vote that is elsewhere than its vantage, which its own country would say."""
+    """Refuse a vote for another place than its vantage's, unless it names its country."""
     own = {**vantage.place._asdict(), "prefix": vantage.prefix}
     for key in () if line.country else ("region", "asn", "access", "prefix"):
         stated = getattr(line, key)
@@ -381,7 +381,7 @@ def _join_carrier(transport: str, entrance: str) -> str:
 
 
 def _find_remedy(error: msgspec.ValidationError, body: bytes) -> str:
-    """Return the remedy for a line of the wrong shape: the values or the keys that it may have."""
+    """Return the remedy for a line of the wrong shape: its allowed values or keys."""
     named = _ENUM_ERROR.match(str(error))
     if named and named[1] in _CHOICES:
         return f"{named[1]} is one of {', '.join(_CHOICES[named[1]])}"

@@ -1,4 +1,4 @@
-"""Reader of tables as programs export them: the header, the rows, their times and numbers.
+"""Read exported tables: the header, the rows, their times and numbers.
 
 A file may begin with a byte order mark, with comments (`#`) or a title of one cell, and be
 separated by commas, semicolons or tabs. Flat objects of JSON are rows too, and their keys the
@@ -119,7 +119,7 @@ def _has_dot_groups(rows: Sequence[tuple[int, Sequence[str]]], column: int) -> b
 
 
 def _has_decimal_commas(rows: Sequence[tuple[int, Sequence[str]]], column: int) -> bool:
-    """Return whether the commas of a column part decimals: not all of them can part thousands."""
+    """Return whether a column's commas mark decimals: not all can group thousands."""
     cells = [_SPACES.sub("", row[column]) for _, row in rows if column < len(row)]
     commas = [cell for cell in cells if "," in cell]
     return (

@@ -1,8 +1,8 @@
-"""Layout of a table of levels: which columns hold values, and what these belong to.
+"""Find which columns of a table hold levels, and the place and source of each.
 
 A table has a column for each source, for each country or for each network; or a row for each
 source, provider or place. Columns that are no levels are left out, each with a sentence, and
-columns that only tell which row this is, with a note.
+columns that only identify the row, with a note.
 """
 
 import re
@@ -57,7 +57,7 @@ def guess_source(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TableLayout:
-    """Where the values of a table stand, and what they belong to."""
+    """Columns of a table's values, with their places and sources."""
 
     table: Table
     times: TimeColumns
@@ -112,7 +112,7 @@ def find_layout(
 def _find_countries(
     table: Table, columns: Sequence[int], complaints: Complaints, countries: CountryNames
 ) -> dict[int, str]:
-    """Return the columns that countries name, if most are such: US is a unit elsewhere, ID a label.
+    """Return columns named by countries, if most are: US may be a unit, ID a label.
 
     Beside them stand a total, continents and the like.
     """
@@ -184,7 +184,10 @@ def _complain_of_words(
 def _name_columns(
     table: Table, columns: Sequence[int], scope: Scope, codes: Mapping[int, str]
 ) -> dict[int, Key]:
-    """Name the place and source of each column; what a country or network names is its level."""
+    """Name the place and source of each column.
+
+    A column named by a country or network is its level.
+    """
     if codes:
         return {column: (Scope(code), "value") for column, code in codes.items()}
     networks = {c: match[1] for c in columns if (match := _NETWORK.search(table.header[c]))}

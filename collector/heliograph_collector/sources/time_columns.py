@@ -161,7 +161,7 @@ def _find_clock(table: Table, column: int, name_words: Sequence[Sequence[str]]) 
 
 
 def _find_parts(names: Sequence[str]) -> Sequence[int]:
-    """Find the columns of a time that stands in several; none unless it has year, month, day."""
+    """Find the columns of a time in parts; none unless it has year, month and day."""
     if not set(_PARTS[:3]) <= set(names):
         return ()
     first = next((i for i, part in enumerate(_PARTS) if part not in names), len(_PARTS))
@@ -169,7 +169,7 @@ def _find_parts(names: Sequence[str]) -> Sequence[int]:
 
 
 def _find_zone(name: str, name_words: Sequence[str]) -> tuple[tzinfo, str]:
-    """Return the zone that a column's name tells, and a warning where it may be another."""
+    """Return the zone in a column's name, and a warning if the zone is uncertain."""
     offset = _OFFSET.search(name)
     if offset is not None:
         minutes = int(offset[2]) * 60 + int(offset[3] or 0)
@@ -238,7 +238,7 @@ def _parse_compact(cell: str, zone: tzinfo) -> int | None:
 
 
 def _parse_serial(cell: str, zone: tzinfo) -> int | None:
-    """Parse a count of days to its second, which the fraction gives in about ten digits."""
+    """Parse a count of days to its second, which takes about ten digits of fraction."""
     days = as_number(cell.replace(",", "."))
     if days is None or not _SERIALS[0] <= days < _SERIALS[1]:
         return None

@@ -30,7 +30,7 @@ _Reader = Callable[[object], object]
 
 
 def read_struct(shape: type[_Struct], value: object) -> _Struct:
-    """Read an object into a Struct; `Annotated[X, reader]` names the reader of a field."""
+    """Read an object into a Struct; `Annotated[X, reader]` gives a field's reader."""
     if not isinstance(value, dict):
         return shape()
     readers = _list_field_readers(shape)
@@ -138,7 +138,7 @@ def _read_dict(read: _Reader, value: object) -> dict[str, object]:
 
 
 def cut_list(items: list[_Item]) -> list[_Item]:
-    """Return at most MAX_ROWS items; `CUT_ROWS`, where it is set, counts what is left out."""
+    """Return at most MAX_ROWS items; `CUT_ROWS`, if set, gets the number of others."""
     if len(items) <= MAX_ROWS:
         return items
     cut_rows = CUT_ROWS.get()

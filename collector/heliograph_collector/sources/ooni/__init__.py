@@ -131,7 +131,7 @@ def build_result(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> 
 
 
 def map_accessible(overall: Verdict) -> bool | None:
-    """Return OONI's `accessible`: None when unknown, False where any function is blocked."""
+    """Return OONI's `accessible`: None if unknown, False if any function is blocked."""
     if overall.state is VerdictState.UNKNOWN:
         return None
     return overall.state is VerdictState.REACHABLE

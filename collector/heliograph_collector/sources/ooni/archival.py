@@ -283,7 +283,7 @@ def parse_certificates(row: HandshakeRow | HelperRow) -> tuple[Certificate, ...]
 
 @lru_cache(CERTIFICATE_CACHE_SIZE)
 def parse_certificate(der: bytes) -> Certificate | None:
-    """Parse a DER certificate, None if invalid; the parser's warnings about it are not shown."""
+    """Parse a DER certificate, None if invalid; hide the parser's warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _parse_der(der)

@@ -216,7 +216,7 @@ def _has_failed_rows(steps: Steps) -> bool:
 
 
 def _add_failure(steps: Steps, url: str, failure_code: Failure) -> None:
-    """Add the failure at the step that its name tells, or else as a fetch without a path."""
+    """Add a failure at the step of its name, or else as a fetch without a path."""
     host = _get_host(url)
     if failure_code in NAME_FAILURES:
         steps.add(presume_lookup(host, failure_code))
@@ -253,12 +253,12 @@ def _add_page(steps: Steps, helper_page: HelperPage, url: str, path: int) -> Non
 def _add_path(
     steps: Steps, url: str, page_observations: Sequence[Observation], *, fresh: bool
 ) -> int:
-    """Add the steps below a request that was answered; `fresh` means at unrecorded addresses.
+    """Add the steps below an answered request; `fresh` means at unrecorded addresses.
 
-    The helper does not tell at which of its connections it got the page. A recorded handshake that
-    passed is likely. Without one, an answer over HTTPS still shows that one took place at one of
-    its connections: at one that the vantage did not try, where there is such a one, because the
-    vantage's endpoints are blamed only for what surely works there.
+    The helper does not report by which of its connections it got the page. A recorded handshake
+    that passed is likely. Without one, an answer over HTTPS still shows that one took place at one
+    of its connections: at one that the vantage did not try, if there is one, because the vantage's
+    endpoints are blamed only for what surely works there.
     """
     secure = parse_scheme(url) == "https"
     connections = [] if fresh else _find_open_connections(steps, HopRows(url).port)

@@ -118,10 +118,10 @@ class EndpointRows:
             self.endpoints.setdefault(endpoint.label, endpoint)
 
     def select_rows(self, endpoint: ServiceEndpoint) -> HopRows:
-        """Select the endpoint's rows; hosts share addresses, so one row may be of several hosts.
+        """Select the endpoint's rows; hosts share addresses, so a row may be of several.
 
-        A connection does not say for which host it was. Of those that ended alike at one address
-        the first stands for all: WhatsApp's 16 hosts share four addresses.
+        A connection does not name its host. Of those that ended alike at one address the first
+        stands for all: WhatsApp's 16 hosts share four addresses.
         """
         hop = HopRows(endpoint.url)
         host = hop.host
@@ -182,11 +182,11 @@ def import_steps(
     causeless_labels: frozenset[str] = frozenset(),
     needs_peers: bool = False,
 ) -> ImportedMeasurement:
-    """Build the imported measurement; `is_expected` selects failures that everybody gets.
+    """Build the imported measurement; `is_expected` selects everybody's failures.
 
-    With `needs_peers` the service is not presumed to work: what failed here was seen by nobody
-    else, unless other countries were imported. Nor is it where every connection to anywhere was
-    met by silence: that is a line or a firewall that lets nothing out, as well as a censor.
+    With `needs_peers` the service is not presumed to work: nobody else saw whether it did, unless
+    other countries were imported. It is not presumed to work either if every connection to anywhere
+    was met by silence: that is a line or a firewall that lets nothing out, as well as a censor.
     """
     steps.observations = [_reject_private(x, steps.observations) for x in steps.observations]
     online = detect_link(document, steps.observations)
@@ -226,7 +226,7 @@ def import_steps(
 
 
 def _is_all_silent(observations: Sequence[Observation]) -> bool:
-    """Return whether nobody answered anything, by which a vantage without a link looks alike.
+    """Return whether nothing answered, as at a vantage without a link.
 
     An answer to a lookup shows a link, and then silence at every address is the service's.
     """

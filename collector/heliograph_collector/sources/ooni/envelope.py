@@ -114,7 +114,7 @@ def build_profile(document: OoniDocument, link: Link) -> VantageProfile:
 
 
 def _is_one_operator(document: OoniDocument) -> bool:
-    """Return whether the names of both networks share a word that names their operator."""
+    """Return whether the names of both networks share a word of their operator."""
     names = document.probe_network_name, document.resolver_network_name
     own_words, other_words = ({*_WORD.findall(name.lower())} - GENERIC_WORDS for name in names)
     return not own_words.isdisjoint(other_words)
@@ -123,7 +123,7 @@ def _is_one_operator(document: OoniDocument) -> bool:
 def detect_link(
     document: OoniDocument, observations: Sequence[Observation], *, helper: bool = False
 ) -> Link:
-    """Return CAPTIVE behind a portal, ONLINE if anything was answered or the run began online.
+    """Return CAPTIVE behind a portal, ONLINE after an answer or an online start.
 
     OONI's probe tests no anchors. It looks up its own address before it measures and stops if that
     fails, so an AS number or a report id proves a link at the start. If even lookups were not
@@ -190,7 +190,7 @@ def build_record(document: OoniDocument, ooni_measurement: Measurement) -> Recei
 
 
 def _estimate_offset_us(document: OoniDocument, started_us: int) -> int | None:
-    """Estimate the true time minus the probe's; None if nothing shows it, 0 if about right.
+    """Estimate the true time minus the probe's; None if unknown, 0 if about right.
 
     The helper's page has its server's date, `report_id` the time at which OONI's server opened the
     report, and `measurement_uid` that at which it got the measurement.
@@ -219,7 +219,7 @@ def _drop_small(offset_us: int) -> int:
 
 
 def _list_dates(document: OoniDocument) -> Iterator[int]:
-    """List the dates of servers: of the helper's page, else of replies over verified TLS."""
+    """List dates of servers: of the helper's page, else of replies over verified TLS."""
     keys = document.test_keys
     page = keys.control.http_request
     date_us = 0

@@ -54,7 +54,7 @@ def _name_handshakes(keys: OoniKeys, url: str) -> OoniKeys:
 
 
 def read_browser_web(document: OoniDocument) -> ImportedMeasurement:
-    """Import what a browser's `fetch` tells: that a page over HTTPS came, or not why not (ts-036).
+    """Import a browser's `fetch`: an HTTPS page, or a failure without cause (ts-036).
 
     A page in clear may be anybody's, and an error may be the browser's own.
     """
@@ -70,7 +70,7 @@ def read_browser_web(document: OoniDocument) -> ImportedMeasurement:
 
 
 def read_http_requests(document: OoniDocument) -> ImportedMeasurement:
-    """Import a page that was fetched directly and through Tor, which is the control (ts-003).
+    """Import a page fetched directly and, as the control, through Tor (ts-003).
 
     Sites and exits fail for Tor alone, so that only an answer through it counts.
     """

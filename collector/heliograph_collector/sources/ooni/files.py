@@ -87,7 +87,10 @@ def read_documents(paths: Iterable[Path]) -> Iterator[Document | Complaint]:
 def read_texts(
     paths: Iterable[Path], max_expanded: int | None = None
 ) -> Iterator[Text | Complaint]:
-    """Read the texts of files and directories, each of at most `max_expanded` bytes unpacked."""
+    """Read the texts of files and directories, `max_expanded` bytes unpacked at most.
+
+    The limit holds for each file.
+    """
     limit = MAX_EXPANDED_BYTES if max_expanded is None else max_expanded
     for path in list_files(paths):
         if isinstance(path, Complaint):

@@ -156,9 +156,9 @@ def _map_batches(
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C while processes start: they inherit that, and this process alone hears it.
+    """Hold Ctrl-C while processes start; they inherit that, and this one handles it.
 
-    A terminal sends it to all of them, and each would print where it was just then.
+    A terminal sends it to all of them, and each would print a traceback.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -174,7 +174,7 @@ _work: Callable[[Batch], object] | None = None  # of a process of the pool
 
 
 def _set_work(work: Callable[[Batch], object]) -> None:
-    """Set the work of this process at its start: its peers may be too large for each batch."""
+    """Set the work of this process at its start: peers may be too large for batches."""
     global _work
     _work = work
     parent = parent_process()
@@ -194,7 +194,7 @@ def _do_work(batch: Batch) -> Any:
 
 
 def collect_outcomes(crowded: frozenset[Place], batch: Batch) -> PeerOutcomes:
-    """Collect the outcomes of measurements without a control, where others are beside them."""
+    """Collect outcomes of measurements without a control in places that have peers."""
     outcomes = PeerOutcomes()
     for text in batch:
         items = parse_objects(text) if isinstance(text, Text) else ()

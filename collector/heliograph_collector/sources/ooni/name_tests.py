@@ -1,4 +1,4 @@
-"""Import of sni_blocking, echcheck and dns_consistency: one name, asked in several ways."""
+"""Import sni_blocking, echcheck and dns_consistency, several tests of one name."""
 
 from dataclasses import replace
 
@@ -56,7 +56,7 @@ def _name_handshake(row: HandshakeRow, name: str) -> HandshakeRow:
 
 
 def read_echcheck(document: OoniDocument) -> ImportedMeasurement:
-    """Import handshakes without and with the extension, which OONI fills with noise (ts-039)."""
+    """Import handshakes without and with the extension, a noise from OONI (ts-039)."""
     keys = document.test_keys
     rows = list(keys.tls_handshakes)
     is_old = not rows and keys.target.failure is not UNSET
@@ -104,7 +104,7 @@ def read_dns_consistency(document: OoniDocument) -> ImportedMeasurement:
 
 
 def _is_control(row: QueryRow, control_resolver: str) -> bool:
-    """Return whether the control resolver was asked; it is written with or without its port."""
+    """Return whether the control resolver was asked; its port may be written or not."""
     resolver = (row.resolver_hostname or row.resolver_address).partition(":")[0]
     return bool(resolver) and resolver == control_resolver.partition(":")[0]
 

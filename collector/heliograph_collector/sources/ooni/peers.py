@@ -27,7 +27,7 @@ def get_place(document: Mapping[str, object]) -> Place:
 
 
 def find_crowded_places(places: Iterable[Place]) -> frozenset[Place]:
-    """Find the places without an own control that other countries measured on the same day.
+    """Find places without a control that other countries measured on the same day.
 
     A day has whole windows of hours.
     """
@@ -112,7 +112,7 @@ class PeerOutcomes:
 def _mix_steps(
     own: Observation, presumed: Observation, down_labels: set[str], proven_labels: set[str]
 ) -> Observation:
-    """Select the control's step: failed where it is down, passed where others passed it."""
+    """Select the control's step: failed if it is down, passed if others passed it."""
     if own.endpoint in down_labels:
         return own
     return presume_passed(own) if own.endpoint in proven_labels else presumed

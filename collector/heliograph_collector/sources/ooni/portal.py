@@ -1,4 +1,4 @@
-"""Recognition of captive portals: what answers in place of every server until somebody logs in.
+"""Recognize captive portals, which answer for every server until the user logs in.
 
 OONI tests no anchors, so a portal shows only in its own answers: by status 511 (RFC 6585, section
 6), by the gateway's XML of WISPr 1.0, by a redirect that takes the device and the network along
@@ -90,7 +90,7 @@ def _list_targets(row: RequestRow, beginning: bytes) -> Iterator[str]:
 
 
 def _leads_to_portal(url: str, target: str) -> bool:
-    """Return whether a redirect to a foreign host is a portal's, by its parameters or name."""
+    """Return whether a redirect to another host is a portal's, by parameters or name."""
     try:
         aim = urlsplit(urljoin(url, target))
         origin_host = urlsplit(url).hostname or ""
@@ -111,7 +111,7 @@ def _leads_to_portal(url: str, target: str) -> bool:
 
 
 def _is_same_site(host: str, other: str) -> bool:
-    """Return whether two hosts share their last two labels, as a site's own redirect does."""
+    """Return whether two hosts share their last two labels, as on one site."""
     return not is_address(host) and host.split(".")[-2:] == other.split(".")[-2:]
 
 

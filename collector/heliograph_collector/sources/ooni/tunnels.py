@@ -88,7 +88,7 @@ def _add_exchange(
 
 
 def read_riseupvpn(document: OoniDocument) -> ImportedMeasurement:
-    """Import the pages of the provider's API, and its gateways, which replace each other."""
+    """Import the pages of the provider's API, and its interchangeable gateways."""
     keys = document.test_keys
     endpoint_rows = EndpointRows(keys)
     for url in dict.fromkeys(row.request.url for row in keys.requests if row.request.url):

@@ -1,10 +1,10 @@
-"""Replays of OONI's measurements, as votes on services.
+"""Replay OONI's measurements as votes on services.
 
 OONI's measurements become votes on services, read and judged as by `import ooni`. A run of a probe
 (its report) is one voter in a separate network, because OONI publishes neither the probe nor the
-network prefix. Nor does OONI publish an age: a voter counts as established, because nobody who ran
-a recorded probe meant to mislead this detector. So such a replay says nothing about floods of new
-keys. The service of a web page is its host.
+network prefix. OONI does not publish an age either: a voter counts as established, because nobody
+who ran a recorded probe meant to mislead this detector. So such a replay is no evidence on floods
+of new keys. The service of a web page is its host.
 """
 
 import hashlib
