@@ -68,7 +68,7 @@ class Transports:
 
 
 class SendPermission(Protocol):
-    """What tells whether this process sends. Implemented by jetstream.lease.JournalLease."""
+    """Permission to send. Implemented by jetstream.lease.JournalLease."""
 
     @property
     def is_held(self) -> bool: ...

@@ -84,7 +84,7 @@ def _clean_subject(title: str) -> str:
 
 
 class SmtpSender:
-    """Sender of e-mails; `context` verifies certificates, `resolver` replaces the system's."""
+    """Send e-mails; `context` verifies certificates, `resolver` replaces the system's."""
 
     def __init__(
         self,

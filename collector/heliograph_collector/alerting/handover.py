@@ -1,10 +1,10 @@
-"""Notifications of a cluster: the collector that leads next continues them.
+"""Hand over a cluster's notifications to the next collector that leads.
 
 Theory of operation. The outbox is a file of the collector that leads. After each change that
-collector tells the servers how far it has read the log, and which alerts have not arrived. One that
-finds what another outbox told drops what its own file still had to send, sends what had not
-arrived, and reads the log from there. So each alert is delivered at least once; what arrived in the
-last second of a leader that died may come again, under another id.
+collector writes to the servers how far it has read the log, and which alerts have not arrived. A
+collector that finds another outbox's record drops what its own file still had to send, sends what
+had not arrived, and reads the log from there. So each alert is delivered at least once; an alert
+from the last second of a leader that died may come again, under another id.
 """
 
 import asyncio
@@ -44,19 +44,19 @@ class HandoverValue(Protocol):
 
     async def read(self) -> bytes | None: ...
     async def write(self, content: bytes) -> None:
-        """Replace what was read or written last; raises ReplacedError if another process did."""
+        """Replace the last content; raises ReplacedError if another process replaced it."""
         ...
 
 
 class ChangeCounter(Protocol):
-    """What knows when the outbox has changed. Implemented by AlertDispatcher."""
+    """Counts changes of the outbox. Implemented by AlertDispatcher."""
 
     @property
     def change_count(self) -> int: ...
 
 
 class Handover(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a leader has come with its notifications."""
+    """Progress of a leader with its notifications."""
 
     outbox: str  # id of its outbox
     entry: int  # of the log, the last that was read
@@ -65,7 +65,7 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryHandover:
-    """What one outbox takes over, and hands over."""
+    """Takes over and hands over the state of one outbox."""
 
     def __init__(self, value: HandoverValue, outbox: Outbox) -> None:
         self._value = value

@@ -1,10 +1,10 @@
-"""Notify receivers of what keeps the collector itself from working.
+"""Notify receivers of problems that keep the collector itself from working.
 
 States of the collector: ready; failing, from the first problem; reported, once it has failed for
-PERSIST_US; and ready again, once it has worked for as long. Receivers with `health` hear of the
-last two, and every REMIND_US that it is still not ready. A receiver of the kind `heartbeat` gets a
-request each HEARTBEAT_S while there is no problem: the switch behind it calls people when the
-requests stop, so also when the machine is off.
+PERSIST_US; and ready again, once it has worked for as long. Receivers with `health` are notified of
+the last two, and every REMIND_US that it is still not ready. A receiver of the kind `heartbeat`
+gets a request each HEARTBEAT_S while there is no problem: the switch behind it calls people when
+the requests stop, so also when the machine is off.
 
 None of this state is on the disk, because a full disk is what it most often reports: after a
 restart a problem that is still there is reported again, and an end that was not delivered is not.
@@ -34,7 +34,7 @@ REMIND_US = 6 * HOUR_US  # assumed
 
 
 class HealthSource(Protocol):
-    """What keeps the collector from being ready, as /readyz lists it."""
+    """Problems that keep the collector from being ready, as /readyz lists them."""
 
     def problems(self) -> Sequence[str]: ...
 
@@ -161,7 +161,7 @@ class HealthNotifier:
         return None
 
     async def _beat(self, switch: Receiver) -> None:
-        """Ask for the switch's address while all is well; the switch notices what is missing."""
+        """Request the switch's address while all is well; it reports missing requests."""
         message = Message(id="", alerts=())
         while True:
             if self._source.problems() or not self._may_send():

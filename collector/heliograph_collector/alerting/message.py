@@ -60,7 +60,7 @@ def build_alert(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthReport:
-    """What keeps the collector from working; no problem where it works again."""
+    """Problems that keep the collector from working; none if it works again."""
 
     problems: Sequence[str]
     since: str  # when it stopped working
@@ -243,7 +243,7 @@ def _format_alert(alert: IncidentAlert, base: str, language: str) -> list[str]:
 
 
 def _find_translation(alert: IncidentAlert, language: str) -> AlertTranslation:
-    """Return the texts in a language; in English those of an outbox that has no others."""
+    """Return the texts in a language, in English if the outbox has no others."""
     english: AlertTranslation = {
         "sentence": alert["incident"]["sentence"],
         "about": str(alert["about"]),
@@ -252,7 +252,7 @@ def _find_translation(alert: IncidentAlert, language: str) -> AlertTranslation:
 
 
 def _format_sentence(alert: IncidentAlert, language: str) -> str:
-    is_lowered = alert["change"] == "suspected" and alert["called"]  # it was told as confirmed
+    is_lowered = alert["change"] == "suspected" and alert["called"]  # it was sent as confirmed
     change = "relabeled" if is_lowered else alert["change"]
     sentence = _find_translation(alert, language)["sentence"]
     return translate(language, change, sentence=sentence) if change in _PREFIXED else sentence

@@ -123,7 +123,7 @@ class Outbox:
     def replace(
         self, alerts: Iterable[tuple[str, IncidentAlert]], entry: int, head: str, now_us: int
     ) -> None:
-        """Give up what is not delivered, and store these alerts instead, as `queue_alerts` does."""
+        """Give up undelivered alerts, and store these instead, as `queue_alerts` does."""
         with self._begin_write() as db:
             db.execute("DELETE FROM waiting")
             db.execute("DELETE FROM dropped")
@@ -140,7 +140,7 @@ class Outbox:
             return str(self._db.execute("SELECT id FROM outbox").fetchone()[0])
 
     def list_unfinished(self) -> dict[str, list[int]]:
-        """List by receiver the entries whose alerts have neither arrived nor been given up."""
+        """List by receiver the entries whose alerts were neither delivered nor given up."""
         with self._lock:
             rows = self._db.execute(
                 "SELECT receiver, entry FROM waiting UNION SELECT receiver, "

@@ -1,7 +1,7 @@
-"""Fixed words of notifications, by language (`locale/`), in gettext's PO format as agents have it.
+"""Fixed words of notifications, by language (`locale/`), in gettext's PO format.
 
-The words of pages are in `http`, above this package. Times and numbers stay as in the API, because
-a message is forwarded, and compared with the log.
+Agents' words have the same format. The words of pages are in `http`, above this package. Times and
+numbers stay as in the API, because a message is forwarded, and compared with the log.
 """
 
 from collections.abc import Mapping

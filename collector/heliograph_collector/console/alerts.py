@@ -75,7 +75,7 @@ class SentMessage(Protocol):
 
 
 class Notifications(Protocol):
-    """The receivers and their delivery log; calls raise sqlite3.Error if it cannot be used."""
+    """Receivers and their delivery log; calls raise sqlite3.Error if it is unusable."""
 
     @property
     def receivers(self) -> Sequence[AlertReceiver]: ...

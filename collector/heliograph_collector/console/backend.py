@@ -108,7 +108,7 @@ class VoiceReport(Protocol):
 
 
 class ConsoleBackend(Protocol):
-    """The data that the console shows, and its actions; `LiveConsoleBackend` is the real one."""
+    """Data that the console shows, and its actions. Implemented by LiveConsoleBackend."""
 
     clock: Clock
     operators: Operators
@@ -133,7 +133,7 @@ class ConsoleBackend(Protocol):
         ...
 
     def find_silence(self, agent: EnrolledAgent) -> str:
-        """Return the id of the silence in which an agent was last seen; "" if there is none."""
+        """Return the id of the silence in which an agent was last seen, "" if none."""
         ...
 
     def create_invite(self, role: str, uses: int, lifetime_s: int) -> str:

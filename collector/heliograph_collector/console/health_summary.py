@@ -20,7 +20,7 @@ _LOOK = "look at it from another network: `heliograph-collector doctor --public`
 
 
 class UnreachedEntrance(Protocol):
-    """An entrance that some do not reach. Implemented by model.entrances.BlockedEntrance."""
+    """Entrance that some agents do not reach. Implemented by BlockedEntrance."""
 
     @property
     def country(self) -> str:

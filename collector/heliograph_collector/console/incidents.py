@@ -1,8 +1,8 @@
-"""Incident pages of the console: evidence, and an operator's acts, each reviewed first.
+"""Show incidents with evidence, and let an operator review and sign entries.
 
 A review shows what an entry would publish, before it is signed for ever. It is kept under a random
 token, for one session, once and for ten minutes. Only the token comes back from the page, so that
-what is published is what was shown.
+exactly the reviewed text is published.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ MAX_REVIEWS = 64  # of all operators together; the oldest is removed first
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """What readers would see after an entry."""
+    """The published view of an incident after an entry."""
 
     headline: str
     state: str
@@ -65,7 +65,7 @@ class Publication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """An entry that was shown and not signed yet; `session_token` is that of its operator."""
+    """Reviewed entry that is not signed yet; `session_token` is that of its operator."""
 
     session_token: str
     operator_entry: OperatorEntry
@@ -262,7 +262,7 @@ class IncidentPages:
     async def _render_incident(
         self, request: web.Request, error_text: str = "", comment: str = ""
     ) -> web.StreamResponse:
-        """Show the incident as it is now; after a refusal with its reason and what was typed."""
+        """Show the present incident, after a refusal with reason and typed comment."""
         incident = self._find_incident(request)
         return templates.render(
             request,

@@ -123,7 +123,7 @@ class LiveIngest(Protocol):
 
 
 class StoreProgress(Protocol):
-    """How far the writer of the store has come."""
+    """Progress of the store's writer."""
 
     @property
     def behind(self) -> int | None:

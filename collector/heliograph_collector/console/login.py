@@ -32,7 +32,7 @@ _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
 class LoginKind(StrEnum):
-    """What a try proves before its password is checked; each kind has a hashing slot."""
+    """Proof of a try before its password is checked; each kind has a hashing slot."""
 
     KNOWN_BROWSER = "known browser"
     LOCAL = "local"  # from the collector's own machine
@@ -244,7 +244,7 @@ class LoginPages:
             raise Problem(503, "No second factor", "The users cannot be stored.") from None
 
     def _known_browser(self, request: web.Request, name: str) -> str:
-        """Return the proof of an earlier login by this name; "" without one that still holds."""
+        """Return the valid proof of an earlier login by this name, "" without one."""
         browser_cookie = request.cookies.get(access.cookie_name(request, "known"), "")[:256]
         proof, _, signature = browser_cookie.rpartition(".")
         expected_signature = self._sign_browser(name, proof)

@@ -1,4 +1,4 @@
-"""Measurement pages: a list with filters, and one measurement beside its control, step by step."""
+"""Show measurements: a filtered list, and one beside its control, step by step."""
 
 from aiohttp import web
 

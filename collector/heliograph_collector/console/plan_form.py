@@ -158,7 +158,7 @@ def _parse_interval(name: str, typed: str) -> int:
 
 
 def _parse_bytes(plan: Plan, typed: str) -> int:
-    """Return bytes a month; those of the plan, which may be no whole megabytes, if unchanged."""
+    """Return bytes a month; the plan's, which may be no whole megabytes, if unchanged."""
     if typed == fill_form(plan).megabytes_per_month:
         return plan.limits.bytes_per_month
     return _MEGABYTE * _parse_range("Megabytes a month", typed, 1, 1_000_000)

@@ -98,7 +98,7 @@ def describe_unit(task: PlannedTask) -> str:
 
 
 def _name_unit(task: PlannedTask) -> str:
-    """Name what a volunteer agrees to: a light check does less of a test, and is no further one."""
+    """Name what a volunteer agrees to; a light check is part of its test."""
     options = {key: value for key, value in task.options.items() if key != LIGHT}
     return describe_unit(replace(task, options=options))
 

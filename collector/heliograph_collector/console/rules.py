@@ -1,6 +1,6 @@
-"""The rules: which are in use, and what they, or a list not yet in use, would change.
+"""Show the rules in use, and the effect of rules or of a list not yet in use.
 
-The change is found by a dry run over the last day, one at a time, beside the pages that ask for it.
+The effect is found by a dry run over the last day, one at a time, while pages are served.
 """
 
 import asyncio

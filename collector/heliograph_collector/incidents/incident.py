@@ -25,7 +25,7 @@ _HOUR_SLACK_US = 2 * MINUTE_US
 
 
 def tested_service(service: str) -> str:
-    """Return the service whose tests an incident is seen by; "" for the tests of all services."""
+    """Return the service whose tests show an incident, "" for tests of all services."""
     return "" if service == MOST_SERVICES else service
 
 
@@ -55,7 +55,7 @@ class IncidentState(StrEnum):
 
 
 class HoldReason(StrEnum):
-    """Why an incident is only suspected, or was withdrawn; each has a label on the pages."""
+    """Reason why an incident is only suspected, or withdrawn; the pages label each."""
 
     FEW = "few_votes"
     YOUNG = "young_vantages"

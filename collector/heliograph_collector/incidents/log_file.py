@@ -106,7 +106,7 @@ def hash_of(entry: bytes) -> str:
 
 
 class ChainVerifier:
-    """Verifies the lines of one log as they come; `public` is the collector's Ed25519 key."""
+    """Verify lines of one log as they come; `public` is the collector's Ed25519 key."""
 
     def __init__(self, public: bytes) -> None:
         self._public = public
@@ -149,7 +149,10 @@ def verify_lines(lines: Iterable[bytes], public: bytes, head: str = "") -> Proof
 
 
 def body_of(line: bytes) -> EntryBody:
-    """Return the body of a verified line. Raises ValueError if this version cannot read it."""
+    """Return the body of a verified line.
+
+    Raises ValueError if this version cannot read it.
+    """
     body = msgspec.json.decode(line, type=_SignedLine).body
     if msgspec.json.decode(body, type=_Authored).by == OPERATOR:
         return msgspec.json.decode(body, type=OperatorBody)
@@ -260,7 +263,7 @@ def entry_body(revision: Revision, basis: EntryBasis, at_us: int) -> DetectorBod
 
 
 class EntryFence(Protocol):
-    """Where entries are published before they are written, so that only one leader can."""
+    """Publishes entries before they are written, so that only one process can lead."""
 
     def publish(self, first: int, lines: Sequence[bytes]) -> None:
         """Publish entries from number `first` on. Raises AlertLogError, OSError."""

@@ -1,19 +1,19 @@
-"""What an incident may say in public: its cells, by whose votes, in which steps. Pure.
+"""Restrict an incident's cells, votes and phases to what may be public. Pure.
 
-Theory. An incident says more than a count: that it is country-wide tells that a second network is
-cut too, and a suspicion tells what vantages of a few days see. So its cells rest on the groups of
-`aggregate.disclosure` alone:
+Theory. An incident reveals more than a count: a country-wide one shows that a second network is cut
+too, and a suspicion shows the observations of vantages of a few days. So its cells rest on the
+groups of `aggregate.disclosure` alone:
 
 1. The persons of a cell (votes of established vantages) are grouped by network. A group is a
-   network of k or more, or the other networks together, if they are k or more. Who is in no group
-   changes nothing that is said: not the cell, its votes, its share, nor the confidence.
-2. A cell of no group is not named. What is left of an incident is published without it.
+   network of k or more, or the other networks together, if they are k or more. A person in no group
+   changes nothing that is published: not the cell, its votes, its share, nor the confidence.
+2. A cell of no group is not named. The rest of an incident is published without it.
 3. A cell of one group that is a network is the narrowest scope of its persons: detectors name the
-   widest, whose width would tell that somebody elsewhere agrees.
+   widest, whose width would reveal that somebody elsewhere agrees.
 4. `networks` counts the groups; the other networks together are two at least.
 
-What is left is rounded down (`coarsen`): votes and networks to steps, shares and confidence to
-tenths; brackets are widened.
+The remaining numbers are rounded down (`coarsen`): votes and networks to steps, shares and
+confidence to tenths; brackets are widened.
 """
 
 from collections import defaultdict
@@ -108,7 +108,7 @@ def _are_few(votes: float | None, k: float) -> bool:
 
 
 def _restrict_confidence(incident: Incident, cells: Sequence[AffectedCell], k: float) -> float:
-    """Return the confidence by the votes of restricted cells, under the cap that the incident has.
+    """Return the confidence by restricted cells' votes, under the incident's cap.
 
     The detectors cap the agreement of the votes at one of a few values.
     """
@@ -203,7 +203,7 @@ def coarsen(incident: Incident, min_votes: float) -> Incident:
 
 
 def _widen_to_country(parts: Sequence[AffectedCell]) -> AffectedCell:
-    """Return the country of the parts: a censor reads how well a block of us worked, and where."""
+    """Return the parts' country; a finer scope would help a censor who blocks us."""
     widest = max(parts, key=attrgetter("votes", "scope"))
     return replace(widest, scope=Scope(widest.scope.country), beyond=())
 

@@ -1,4 +1,4 @@
-"""Incident records: incidents as the log's entries hold them; times are RFC 3339, UTC."""
+"""Incident records, as log entries hold them; times are RFC 3339, UTC."""
 
 from msgspec.structs import replace
 

@@ -1,9 +1,9 @@
-"""The operator's part of a log entry: the journal rows and exact times that reproduce it, sealed.
+"""Seal an entry's operator part: journal rows and exact times that reproduce it.
 
-Row numbers tell how many rows came between two entries, and microseconds when an agent was last
-heard. So a line of format 2 holds them encrypted (AES-SIV, RFC 5297, which needs no nonce) with a
-key that is derived from the log's own: under the same signature and in the same chain, for readers
-who have DATA. Lines of format 1 remain as they were signed.
+Row numbers reveal how many rows came between two entries, and microseconds when an agent's last
+message came. So a line of format 2 holds them encrypted (AES-SIV, RFC 5297, which needs no nonce)
+with a key that is derived from the log's own: under the same signature and in the same chain, for
+readers who have DATA. Lines of format 1 remain as they were signed.
 """
 
 import base64

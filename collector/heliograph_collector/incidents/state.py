@@ -51,7 +51,7 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedIncident:
-    """The detector's last record of an incident, and its state with the operator's verdicts."""
+    """Detector's last record of an incident, and its state after operators' verdicts."""
 
     record: IncidentRecord
     state: str  # suspected, confirmed, closed, withdrawn

@@ -1,4 +1,4 @@
-"""Incidents and their histories, as published; their scopes are those of the signed log too."""
+"""Documents of incidents and their histories; the signed log has the same scopes."""
 
 from typing import Annotated
 
@@ -33,7 +33,7 @@ class CellScope(Struct, frozen=True, kw_only=True):
 
 
 class ServiceScope(CellScope, frozen=True, kw_only=True):
-    """The narrowest cell that holds all parts, and the service; empty for a network silence."""
+    """Narrowest cell with all parts, and the service; "" for a network silence."""
 
     service: str
 
@@ -64,7 +64,7 @@ class TurnDocument(Struct, frozen=True, kw_only=True):
 
 
 class PhaseDocument(Struct, frozen=True, kw_only=True):
-    """A dated step: a cell fell silent, came back (recovery), or got another explanation."""
+    """Dated step: a cell fell silent, came back (recovery), or got a new explanation."""
 
     kind: IncidentKindName
     scope: ServiceScope
@@ -101,7 +101,7 @@ class OperatorStatements(Struct, frozen=True, kw_only=True):
 
 
 class EvidenceRows(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """First and last row of the journal, and late rows with the time evaluated before them."""
+    """First and last row of the journal, and late rows with the time evaluated before."""
 
     first: int
     last: int
