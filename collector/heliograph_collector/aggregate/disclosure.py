@@ -14,9 +14,9 @@ partitioned once:
 2. Those counted nowhere change nothing that is public: release(all) = release(those kept). So
    "nobody" and "too few" are the same answer, at each moment and between two of them.
 3. A region is shown only with a rest of nobody or k and more; else the smallest shown region joins
-   the rest. Who declares no region is in the rest, so the rest points at no region.
+   the rest. An undeclared region is in the rest, so the rest points at no region.
 4. Counts are published in bands, and confidence is computed from the bands alone.
-5. A wide bin says no more than its five-minute bins could hide: m bins of fewer than k each,
+5. A wide bin reveals no more than its five-minute bins could hide: m bins of fewer than k each,
    without any one of them, hold (m - 1)(k - 1) vantages. Bins under five minutes need 2k persons,
    and have no other networks: whom they count must be counted in the five minutes too.
 6. Votes and silences are two partitions. A silence has no service, and whether a place has votes
@@ -25,7 +25,7 @@ partitioned once:
    released too.
 7. The public changes at fixed instants, five minutes apart. It sees what had arrived at the last
    instant, in bins that were over then. So no cell appears or vanishes when a vantage joins or
-   leaves; a bin that grows while it is read would tell in which minute its k-th vantage came.
+   leaves; a bin that grows while it is read would show in which minute its k-th vantage came.
 
 A person is a line (a /24 or /48) with an established vantage (`model.seniority`): keys are free,
 two weeks and another line are not. The regions of one line are one person, and so are its types of
@@ -122,7 +122,7 @@ class Disclosure:
         starts: Iterable[int],
         merged_fields: Collection[str],
     ) -> list[Cell]:
-        """Return one cell for each start: what is public of the scope of `blank`.
+        """Return one cell for each start: the public part of the scope of `blank`.
 
         The other cells of its network and country are needed too: they decide with it.
         """
@@ -146,7 +146,7 @@ class Disclosure:
         return atoms
 
     def _limit(self, start_us: int, bin_s: int) -> int | None:
-        """Return the largest number that a bin may tell (theory 5); None without a limit."""
+        """Return the largest number that a bin may reveal (theory 5); None for no limit."""
         width_us = max(bin_s, BIN_S) * SECOND_US
         if start_us // width_us * width_us + width_us > self.now_us:
             return 0

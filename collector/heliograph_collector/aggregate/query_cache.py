@@ -271,7 +271,7 @@ class _LastAnswer(Generic[_T]):
         self._last: tuple[_DayQuery, PlaceFilter, int, _T | None] | None = None  # when: monotonic
 
     async def get(self, query: _DayQuery, filters: PlaceFilter) -> _T | None:
-        """Return what is to be counted here; None for too much. Raises StoreError."""
+        """Return the data to count here; None for too much. Raises StoreError."""
         if self._last is not None:
             known, known_filters, read_us, value = self._last
             is_within = known.since_us <= query.since_us and query.until_us <= known.until_us

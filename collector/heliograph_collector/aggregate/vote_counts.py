@@ -275,7 +275,7 @@ def _count_states(states: Iterable[VerdictState]) -> dict[VerdictState, int]:
 
 
 def _count_causes(votes: Sequence[_VantageVote]) -> Causes:
-    """Count what is behind troubles; most cells have none."""
+    """Count the causes of troubles; most cells have none."""
     troubles = [(vote.state, *vote.cause) for vote in votes if vote.state in TROUBLES]
     causes: Causes = Counter(troubles) if troubles else Counter()
     if any(vote.functions for vote in votes):

@@ -202,7 +202,7 @@ class Assessor:
         self._due: dict[str, None] = {}  # ids of due measurements, in order
 
     def restore(self, records: Sequence[ReceivedMeasurement]) -> None:
-        """Take up what results that are judged already tell of targets and vantages."""
+        """Take up facts on targets and vantages from results that are judged already."""
         self._context_judge.take_up(records)
 
     def assess(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
@@ -216,7 +216,7 @@ class Assessor:
         return self._context_judge.take_up(block)
 
     def select(self, block: Sequence[ReceivedMeasurement], taken_up: TakenUp) -> Selection:
-        """Choose what is judged with a block that was taken up.
+        """Choose the measurements to judge with a block that was taken up.
 
         A bounded number of due measurements is chosen; later blocks take the rest. The bound keeps
         new measurements from waiting when results change everywhere at once. Those that were judged
@@ -254,7 +254,7 @@ class Assessor:
     def conclude(
         self, selection: Selection, verdicts: Sequence[tuple[Verdict, ...]]
     ) -> list[JudgedMeasurement]:
-        """Remember the verdicts on a selection, in its order; return what is to be stored."""
+        """Remember the verdicts on a selection, in its order; return those to store."""
         judged = list(zip(selection.list_records(), verdicts, strict=True))
         block = judged[: len(selection.block)]
         changed: list[JudgedMeasurement] = []

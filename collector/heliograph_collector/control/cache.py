@@ -145,7 +145,7 @@ class ControlCache:
     def prepare_view(
         self, measurement: Measurement, peers: Mapping[str, PeerComparison], profile: VantageProfile
     ) -> partial[ControlView]:
-        """Return what makes a view that has all that the plan says of the service."""
+        """Return a maker of views with the plan's facts on the service."""
         service = measurement.service
         return partial(
             ControlView,

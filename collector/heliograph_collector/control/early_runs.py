@@ -32,7 +32,7 @@ from heliograph_collector.model.records import (
 )
 from heliograph_collector.model.seniority import Seniority
 
-MIN_PREFIXES = 2  # that failed; one may be one house, or one liar
+MIN_PREFIXES = 2  # that failed; one may be one household, or one liar
 MAX_VANTAGES = 5
 SPREAD_S = (60.0, 180.0)  # of which the last delay is drawn
 FRESH_US = 10 * MINUTE_US  # of a failure; assumed
@@ -69,7 +69,7 @@ class _Failures:
 
 @dataclass(slots=True)
 class EarlyRunPlanner:
-    """Decide who is asked, and when. No clock and no network."""
+    """Decide which vantages are asked, and when. No clock and no network."""
 
     rng: random.Random
     _cells: dict[CellKey, _Failures] = field(default_factory=dict)

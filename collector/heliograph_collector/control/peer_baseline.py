@@ -70,7 +70,7 @@ class _PeerResult(msgspec.Struct, frozen=True, kw_only=True):
         return 1 + len(self.reached_by_endpoint)
 
     def list_outcomes(self) -> list[tuple[str, str]]:
-        """List what it adds to the counts of its country."""
+        """List its contributions to the counts of its country."""
         if self.is_good:
             return [*((label, "up") for label in self.reached_by_endpoint), ("", "complete")]
         outcomes = [(label, "up" if up else "") for label, up in self.reached_by_endpoint.items()]

@@ -31,7 +31,7 @@ DENIALS = (Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_REFUSED_ERROR, Failure.DNS_NO
 OK = 200
 ERRORS = 400  # 4xx and 5xx: RFC 9110 sections 15.5 and 15.6
 
-Lookups = Sequence[tuple[Observation, Dns]]  # steps and what they say
+Lookups = Sequence[tuple[Observation, Dns]]  # steps and their content
 Handshakes = Sequence[tuple[Observation, Tls]]
 
 
@@ -91,7 +91,7 @@ class VantageFacts(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def is_plain(self) -> bool:
-        """Return whether nothing calls for what other vantages of the network tell."""
+        """Return whether no facts of the network's other vantages are needed."""
         is_odd = self.private_issuers or self.foreign_leaves or self.private_answers
         return not (is_odd or any(self.pages.values()) or AnswerKind.FALSE in self.answers.values())
 
@@ -187,7 +187,7 @@ def _iter_chains(handshakes: Handshakes) -> Iterator[tuple[str, ChainFact]]:
 
 
 def find_hellos(measurement: Measurement) -> dict[str, HelloFact]:
-    """Find what became of our own hello and of browsers', where the measurement tells.
+    """Find the outcome of our own hello and of browsers', if it was measured.
 
     That ours is filtered needs no control: the server answers browsers at the same address in the
     same minute. That browsers' are needs one, as a server may trip over them.

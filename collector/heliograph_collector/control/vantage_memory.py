@@ -170,7 +170,7 @@ class VantageMemory:
         return names if len(others - names) >= len(names) else frozenset()
 
     def get_profile(self, at_us: int) -> VantageProfile:
-        """Return what the memory tells by itself; one object until the next result comes."""
+        """Return the facts from this memory alone; one object until the next result."""
         key = (at_us // PASSED_US, self.meets_portal(at_us))
         if key not in self._profiles:
             self._profiles[key] = VantageProfile(
@@ -229,7 +229,7 @@ class VantageMemory:
         """Return the private issuer of all neutral names, or of all names; "" without one.
 
         A censor picks names. An issuer that stands before neutral names too is of the machine, the
-        house or the office, though it may spare some names, as banks.
+        home or the office, though it may spare some names, as banks.
         """
         targets = [c for name, (_, c) in self.chains.items() if name not in self.neutral_names]
         chains = self._list_telling_chains()
@@ -256,7 +256,7 @@ class VantageMemory:
     def meets_portal(self, at_us: int) -> bool:
         """Return whether a captive portal stood before the vantage near this time.
 
-        It did if the anchors say so, or if a neutral name and others all showed one certificate.
+        It did if the anchors show it, or if a neutral name and others all showed one certificate.
         """
         if abs(at_us - self.captive_us) <= WINDOW_US and not (
             self.captive_us < self.online_us <= at_us

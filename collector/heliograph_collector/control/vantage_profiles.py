@@ -133,7 +133,7 @@ class VantageProfiles:
         return memory
 
     def profile_of(self, record: ReceivedMeasurement) -> VantageProfile:
-        """Return what is known of a volunteer's vantage; a control has no profile."""
+        """Return the profile of a volunteer's vantage; a control has none."""
         memory = self._vantages.get(make_vantage_topic(record))
         if memory is None or record.role is AgentRole.CONTROL:
             return VantageProfile()
@@ -171,7 +171,7 @@ class VantageProfiles:
         return len(self._vantages)
 
     def _is_issuer_shared(self, network: Topic, issuer: str) -> bool:
-        """Return whether an issuer is of the network, and of no house or server in it."""
+        """Return whether an issuer is of the network, and of no home or server in it."""
         key = (network, issuer)
         if key not in self._is_shared:
             voters = self._iter_voters(network, issuer)
@@ -241,7 +241,7 @@ class VantageProfiles:
     def _is_lie_of_house(self, memory: VantageMemory, record: ReceivedMeasurement) -> bool:
         """Return whether the same resolver answers all others truthfully for these names.
 
-        Then somebody between the resolver and this vantage lies: a school, an office, a house.
+        Then a school, an office or a home between the resolver and this vantage lies.
         """
         if not memory.resolver_network:
             return False

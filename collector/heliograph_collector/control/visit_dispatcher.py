@@ -129,7 +129,7 @@ class VisitDispatcher:
         self._planner.refuse_addresses(frozenset().union(*self._own_addresses.values()))
 
     def send_orders(self) -> None:
-        """Send what is due."""
+        """Send the due orders."""
         now_us = self._clock.wall_us()
         for order in self._planner.take_orders(self._sessions.list_sites(), now_us):
             signed = sign_order(order.visits, order.agent, self._signer, now_us // SECOND_US)

@@ -105,7 +105,7 @@ class VisitOrder:
 
 
 class VisitPlanner:
-    """Choose visits by what was judged; see the states above."""
+    """Choose visits by judged results; see the states above."""
 
     def __init__(
         self, policy: VisitPolicy, rng: random.Random, limits: VisitLimits | None = None

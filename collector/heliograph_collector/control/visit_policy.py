@@ -1,7 +1,7 @@
 """Decide what a control may be asked to visit: no tool against anybody.
 
 It is an endpoint of the plan (`list_planned_endpoints`), at another address that a vantage met.
-A state can hand one client an address that nobody else gets. A visit there would tell the state
+A state can hand one client an address that nobody else gets. A visit there would show the state
 that this client is a volunteer. So an address is visited only in these cases:
 
 - two established vantages of different agents and networks reported it, or

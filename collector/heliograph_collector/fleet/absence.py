@@ -1,4 +1,4 @@
-"""Say why an agent is silent, as far as what is on record tells. Pure.
+"""Describe why an agent is silent, as far as it is recorded. Pure.
 
 It states only what is known: how its last session ended, what was refused to it, the incident in
 which it was lost, its clock and its plan where they were wrong. Where none of that is known the
@@ -22,7 +22,7 @@ _REFUSED_S = HOUR_S  # before the last sighting: what was refused earlier is pas
 _SESSION_S = 30 * MINUTE_S  # no session is longer (`rate_limits.MAX_SESSION_S`)
 _CLOCK_S = 10 * MINUTE_S  # what a clock may be wrong by without a word of it; assumed
 
-# How a session ended (`ingest.presence.DisconnectReason`), and what that says of the agent.
+# How a session ended (`ingest.presence.DisconnectReason`), and its meaning for the agent.
 _ENDS = {
     "goodbye": "it said goodbye",
     "closed": "its connection broke off: its machine, its line or something on the way",
@@ -131,7 +131,7 @@ def _describe_refusal(refusal: Refusal) -> str:
 
 
 def _list_defects(end: SessionEnd, plan: PlanIssue | None) -> list[str]:
-    """List what was wrong with an agent in its last session.
+    """List the defects of an agent in its last session.
 
     A plan that was issued in the session, or after it, is none that the agent did not take.
     """

@@ -91,7 +91,7 @@ class AuditLog:
             self._write([line] if self._fence is None else self._fence.publish(line))
 
     def adopt_new(self) -> None:
-        """Append what was read of others' lines in the log of the cluster. Raises OSError."""
+        """Append others' lines that were read from the log of the cluster. Raises OSError."""
         if self._fence is not None:
             with self._lock:
                 self._write(self._fence.take_new())

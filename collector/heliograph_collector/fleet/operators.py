@@ -60,7 +60,7 @@ class OperatorDocument(Protocol):
     def change(self, edit: Callable[[bytes | None], bytes]) -> None:
         """Replace the content by what `edit` makes of the present one, all or nothing.
 
-        `edit` is called again where another process was first. Raises what it raises, OSError.
+        `edit` is called again if another process was first. Raises its errors, OSError.
         """
         ...
 

@@ -190,7 +190,7 @@ def _service_tasks(services: Services) -> Iterator[PlannedTask]:
 def _build_checks(service: str, entry: ExperimentEntry) -> Iterator[PlannedTask]:
     """Yield the light check of a messenger, and the whole test for controls.
 
-    A failed check says nothing unless a control looked at that endpoint within a quarter of an hour
+    A failed check is evidence only if a control looked at that endpoint within a quarter of an hour
     (judge.confidence.STALE_US).
     """
     yield PlannedTask(

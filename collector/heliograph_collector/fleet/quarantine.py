@@ -7,7 +7,7 @@ offline for a week delivers what it measured, and can still leave quarantine. Of
 place at most MAX_WITHOUT_PLACE stay. Networks are stored as keyed hashes of the day of the
 enrollment, and no address is.
 
-Who goes first is so ordered that a flood of keys pushes out itself, and no volunteer who has been
+The order is such that a flood of keys pushes out itself, and no volunteer who has been
 dark for days: on the worst day the honest ones are those that are silent. First go keys above the
 share of their network or AS, then keys that never had a result accepted, the longest silent first.
 Then go the newest, because newcomers push out nobody who was there before them. An agent that

@@ -43,7 +43,7 @@ class KeyRenewal:
         self._hello_profiles = hello_profiles
 
     def renew_keys(self) -> None:
-        """Renew what is due. Raises KeysError, sqlite3.Error."""
+        """Renew the due documents. Raises KeysError, sqlite3.Error."""
         now_s = self._clock.wall_us() // 1_000_000
         charter = ensure_charter(self._fleet, self._data, self._keyring, now_s)
         left_s = charter.expires_s - now_s

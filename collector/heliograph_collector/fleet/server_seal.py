@@ -23,7 +23,7 @@ def seal(secret: bytes, purpose: bytes, content: bytes, name: bytes = b"") -> by
 
     Args:
         purpose: Each has a separate key.
-        name: What the content is; it opens only under the same name.
+        name: Of the content; it opens only under the same name.
     """
     nonce = secrets.token_bytes(_NONCE_BYTES)
     return nonce + _derive_cipher(secret, purpose).encrypt(nonce, content, purpose + name)

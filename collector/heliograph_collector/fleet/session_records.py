@@ -51,7 +51,7 @@ class PlanIssue(NamedTuple):
 
 
 def record_sessions(fleet: Fleet, ends: Iterable[SessionEnd], refusals: Iterable[Refusal]) -> None:
-    """Replace what is known of these agents. Raises sqlite3.Error."""
+    """Replace the records of these agents. Raises sqlite3.Error."""
     with fleet.transaction() as db:
         db.executemany(_INSERT_END, map(astuple, ends))
         db.executemany(_INSERT_REFUSAL, map(astuple, refusals))

@@ -44,7 +44,7 @@ class ListsError(Exception):
 
 
 class NamedList(msgspec.Struct, frozen=True):
-    """One list as it was imported; the ending of its name tells the format."""
+    """One list as it was imported; the ending of its name shows the format."""
 
     name: str
     content: bytes
@@ -218,7 +218,7 @@ class SignedLists:
         return tuple(sorted((f"{publisher}/{row}", version) for publisher, version, row in rows))
 
     def read_lists(self) -> Iterator[tuple[str, bytes]]:
-        """Yield names and contents; what is not signed is logged. Raises OSError."""
+        """Yield names and contents; log unsigned lists. Raises OSError."""
         for stored in self.read_bundles():
             prefix = f"{stored.publisher[:8]}/" if stored.publisher else ""
             for named in stored.bundle.lists:

@@ -51,7 +51,7 @@ class OpenedEnvelope:
 
 @dataclass(slots=True, eq=False)
 class _OpenRequest:
-    """An envelope that waits, and after its turn what it holds or why it is refused."""
+    """A waiting envelope, and after its turn its content or the refusal."""
 
     message: pb.Envelope
     received_us: int

@@ -111,7 +111,7 @@ class PostConnection(asyncio.Protocol):
         self._take_turn()
 
     def _take_turn(self) -> None:
-        """Process some records; what is left waits until the event loop had its turn."""
+        """Process some records; the others wait for the next turn of the event loop."""
         try:
             self._process_input()
         except ssl.SSLWantReadError:

@@ -29,7 +29,7 @@ from heliograph_collector.model.seniority import Seniority, find_seniority
 SILENCE_HEARTBEATS = 2.5  # until a session counts as silent; assumed: one heartbeat may be lost
 MAX_CONNECTIONS_PER_AGENT = 4  # half-open sessions of one agent; the oldest is ended first
 _RETURNING_REASON = "network_change"  # reason of a goodbye before a return
-# A living session is heard every 15 s. Later than that it may be our own kernel that gives a dead
+# A living session sends every 15 s. Later than that it may be our own kernel that gives a dead
 # line up: with unconfirmed data after 20 s at the earliest (gRFC A18, `grpc.keepalive_timeout_ms`).
 _CLOSED_US = 17 * SECOND_US
 _MAX_WORD = 32  # characters of a goodbye's reason; assumed, the longest of ours has 14

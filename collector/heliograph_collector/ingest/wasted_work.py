@@ -1,6 +1,6 @@
 """Account for strangers' work that brings a listener no envelope. Pure.
 
-A stranger costs a handshake, decryption and parsing before anything tells an honest agent from an
+A stranger costs a handshake, decryption and parsing before an honest agent differs from an
 attacker. So the work of each connection is counted, and charged to its network only if it ends
 without an accepted request. Honest agents are never charged, however many share an address: a
 carrier's network on the worst day is not locked out by its own volunteers.

@@ -55,7 +55,7 @@ SUBSTITUTE_FACTOR = 0.75
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutageThresholds:
-    """Thresholds that tell one worldwide outage from many censors; all assumed."""
+    """Thresholds that distinguish a worldwide outage from many censors; all assumed."""
 
     vantages: int = 3  # vantages that reached the target within a day and no longer do
     countries: int = 3  # countries of those vantages, the judged vantage's own country not counted

@@ -44,7 +44,7 @@ def find_app_path(measurement: Measurement, first_way: frozenset[str]) -> AppPat
     """Return by which endpoint the app connected, with all steps of that endpoint.
 
     An answer in the app's own protocol counts, and a verified handshake; nothing in clear does,
-    which anybody on the path could say.
+    which anybody on the path could send.
     """
     observations = measurement.observations
     steps = [(i, x) for i, x in enumerate(observations) if x.endpoint.startswith(APP_PATH)]

@@ -1,7 +1,7 @@
 """Extract features from certificates that did not verify.
 
 Observations hold the facts of a chain. The agent checked its signatures and named the fault. Its
-names and keys tell whether it ends at a root that browsers trust, and its dates whether they
+names and keys show whether it ends at a root that browsers trust, and its dates whether they
 include a time.
 
 An agent keeps the bytes of certificates that did not verify (`Measurement.certificates`), so that

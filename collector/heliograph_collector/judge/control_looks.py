@@ -55,7 +55,7 @@ StepKey: TypeAlias = tuple[str, int, str, Operation, str]
 class ControlSource:
     """The steps of one control result.
 
-    What it says of an endpoint is kept, because WhatsApp's 32 endpoints share four addresses: each
+    Its result for an endpoint is cached, because WhatsApp's 32 endpoints share four addresses: each
     of them would compare the rows of all the others again.
     """
 
@@ -182,7 +182,7 @@ class ControlLooks(msgspec.Struct, frozen=True):
 
         OONI's helper reports neither the address of its request nor any of a redirect. Such a pass
         counts where the control reports no address at all, and at an endpoint that its own lookup
-        gave and that passed the step below. A pass at another address says nothing of this one.
+        gave and that passed the step below. A pass at another address is no evidence on this one.
         """
         if not any(
             has_passed(a, operation)
@@ -230,7 +230,7 @@ def _split(
 
 
 def _select_counting(passed: Sequence[ControlSource], failed: Sequence[ControlSource]) -> set[int]:
-    """Select the sources that count, by identity; what has no time or no network does."""
+    """Select the sources that count, by identity; those without time or network do."""
     counting = {id(s) for s in (*passed, *failed) if s.is_later is None or not s.network}
     sides: dict[str, dict[bool, tuple[ControlSource, bool]]] = {}
     for source, has_passed in (*((s, True) for s in passed), *((s, False) for s in failed)):

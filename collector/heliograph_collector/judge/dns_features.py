@@ -109,7 +109,7 @@ def _answers_other_names(sides: Sides) -> bool:
 
 
 def _get_plain_resolver(step: ObservedStep) -> str:
-    """Return who was asked without encryption, "" if nobody was."""
+    """Return the resolver that was asked without encryption, "" if none was."""
     dns = step.observation.dns
     if dns is None or dns.engine in ENCRYPTED_ENGINES:
         return ""
@@ -148,7 +148,7 @@ def _is_outside_service(step: ObservedStep) -> bool:
 
 
 def _agrees(step: ObservedStep, vantage: EndpointView) -> bool:
-    """Return whether an encrypted lookup says what the vantage's system says."""
+    """Return whether an encrypted lookup agrees with the vantage's system."""
     if step.observation.dns is not None and step.observation.dns.query_type == "AAAA":
         return False
     own_addresses = vantage.own_addresses

@@ -36,7 +36,7 @@ class Feature(Enum):
     REDIRECT_ENDLESS = auto()  # the last page in the chain redirects again
     # lookups and addresses
     SEALED_RESOLVED = auto()  # an encrypted lookup of the same vantage got addresses
-    SEALED_AGREES = auto()  # an encrypted lookup of the same vantage says what the system says
+    SEALED_AGREES = auto()  # an encrypted lookup of the same vantage agrees with the system's
     # other lookups of the vantage got public addresses, and none near the system's
     OTHERS_CONTRADICT = auto()
     PLAIN_RESOLVED = auto()  # another plain lookup of the vantage got public addresses
@@ -44,7 +44,7 @@ class Feature(Enum):
     NO_ROUTE = auto()  # all other lookups failed by the vantage's own system
     ACCEPTS_OTHERS = auto()  # a failed address and port accepted another connection from here
     ALL_REFUSED = auto()  # connections and other resolvers meet one and the same refusal
-    OWN_FILTER = auto()  # the answer is of a resolver that its user or its house chose to filter
+    OWN_FILTER = auto()  # the answer is of a resolver that its user or household chose to filter
     RESOLVER_LIES = auto()  # the answer is odd, and so are the resolver's on neutral names
     FAKE_ADDRESS = auto()  # of a local tunnel, which invents an address for every name
     BOGON = auto()  # every address is private or reserved, and none of the control's is

@@ -239,7 +239,7 @@ def _has_local_failure(vantage: EndpointView) -> bool:
 def find_ipv6_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
     """Yield a feature for IPv6 failures, which a vantage without IPv6 causes itself.
 
-    A failure at an address that only a forger gives says nothing of the vantage's IPv6.
+    A failure at an address that only a forger gives is no evidence on the vantage's IPv6.
     """
     if not vantage.failures:
         return
@@ -341,7 +341,7 @@ def _compare_endpoints(
 
 
 def _list_later_steps(view: EndpointView) -> list[ObservedStep]:
-    """List what was sent over the own connections."""
+    """List the steps after connecting, over connections to own addresses."""
     return [s for a in view.own_attempts for s in a.steps if s.operation is not Operation.CONNECT]
 
 

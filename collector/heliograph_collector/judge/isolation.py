@@ -22,7 +22,7 @@ _MIN_ANCHORS = 3
 # What a live session brings at once; a session that died brings it later. A heartbeat.
 _PROMPT_US = 15 * SECOND_US
 _LINKS = (Link.DOMESTIC_ONLY, Link.OFFLINE, Link.UNKNOWN)
-# Of this machine, as of one without IPv6, or of our own stop: they say nothing of a host.
+# Of this machine, as of one without IPv6, or of our own stop: they are no evidence on a host.
 _OWN_FAILURES = frozenset(
     {
         Failure.ADDRESS_FAMILY_NOT_SUPPORTED,

@@ -64,13 +64,13 @@ FILTERING_NETWORKS = tuple(
     )
 )
 # Networks of the makers of public resolvers: AdGuard, NextDNS, Quad9, OpenDNS, CleanBrowsing,
-# Mullvad, Yandex. What they answer is their users' choice. Google's and Cloudflare's are not among
+# Mullvad, Yandex. Their users chose their answers. Google's and Cloudflare's are not among
 # them: the resolvers that most people use there filter nothing, and censors forge their answers.
 PUBLIC_ASNS = frozenset(
     ("AS212772", "AS34939", "AS19281", "AS36692", "AS205157", "AS39351", "AS13238")
 )
 HOSTS_ENGINE = "hosts"  # the machine's own table
-# Where houses, overlays such as Tailscale (100.64/10, by its manual on DNS) and providers for their
+# Where homes, overlays such as Tailscale (100.64/10, by its manual on DNS) and providers for their
 # own services (RFC 6598 section 4) have machines; no list has an address to block by in them.
 OWN_NETWORKS = (*HOME_NETWORKS, ipaddress.ip_network("100.64.0.0/10"))
 PLAIN_ENGINES = ("udp", "tcp")
@@ -127,7 +127,7 @@ def is_own_answer(
     Args:
         lookups: The system's lookups.
         others: The vantage's lookups by other resolvers.
-        known_addresses: What sealed lookups and controls resolve the name to.
+        known_addresses: Addresses from sealed lookups and controls.
     """
     is_told_on_path = _is_told_on_path(lookups, others, known_addresses)
     return _is_filters_answer(lookups, is_told_on_path=is_told_on_path)
@@ -209,7 +209,7 @@ def _is_told_on_path(
     }
     is_public = any(not is_bogon(address) for address in sealed | known_addresses)
     denials = {x.failure for x in plain if x.dns and not is_filtering_resolver(x.dns.resolver)}
-    denials -= {None}  # Quad9's own denial says nothing of the path
+    denials -= {None}  # Quad9's own denial is no evidence on the path
     if denials & {x.failure for x in lookups} or (is_public and denials & DENIALS):
         return True
     addresses = {a for x in plain if x.dns for a in x.dns.addresses}
@@ -251,7 +251,7 @@ def _is_null_or_of_a_house(address: str) -> bool:
 
 
 def has_public_resolver(lookups: Sequence[Dns]) -> bool:
-    """Return whether the agent says that the system's resolver has a public address."""
+    """Return whether the agent reports that the system's resolver has a public address."""
     resolvers = {x.resolver for x in lookups if x.engine in SYSTEM_ENGINES}
     return resolvers == {PUBLIC_RESOLVER}
 

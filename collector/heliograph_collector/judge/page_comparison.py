@@ -151,7 +151,7 @@ def find_block_page(page: Http, control: Http | None) -> Fingerprint | None:
 def _is_comparable(fingerprint: Fingerprint, page: Http, control: Http | None) -> bool:
     """Return whether the line may blame beside this page of the control.
 
-    A line without a country knows only common words, which a site may say of itself. It needs a
+    A line without a country has only common words, which a site may use itself. It needs a
     page that the control got instead, and that has nothing of this one.
     """
     if fingerprint.countries:
@@ -255,7 +255,7 @@ def _are_sizes_alike(page: Http, control: Http) -> bool:
 
 def _compare_other_status(page: Http, control: Http) -> Likeness:
     if _has_same_title(page, control) or _has_same_headers(page, control):
-        return Likeness.DYNAMIC  # the site's own server, whatever it says to this place
+        return Likeness.DYNAMIC  # the site's own server, whatever it sends to this place
     if page.status == UNAVAILABLE_FOR_LEGAL_REASONS:
         return Likeness.LEGAL
     if _is_antibot(page):

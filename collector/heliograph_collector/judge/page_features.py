@@ -71,8 +71,8 @@ def has_same_page(vantage: EndpointView, control: EndpointView) -> bool:
 def _is_shared(page: Http, control: Http, sides: Sides, features: list[Feature]) -> bool:
     """Return whether the network shows a notice in place of unrelated sites.
 
-    Words of a notice or the name of an authority alone do not tell a notice from news of one, and
-    repetition alone does not tell it from a plan that is used up, a publisher's page for one
+    Words of a notice or the name of an authority alone may also be those of news of one, and
+    repetition alone does not distinguish it from a used-up plan, a publisher's page for one
     country or a guard against robots.
     """
     count = sides.profile.shared_pages.get(parse_host(page.url).lower(), 0)
@@ -111,7 +111,7 @@ def _classify(page: Http, control: Http, *, is_tls_cut: bool) -> Feature:
 def _is_notice(page: Http, control: Http) -> bool:
     """Return whether the page has a notice's words, which are evidence if TLS is cut.
 
-    The words alone do not tell a notice from a site's own ban, or from news of one. But a server
+    The words alone may also be those of a site's own ban, or of news of one. But a server
     that answers here with a ban does not cut here the TLS that it gives the control.
     """
     if OK != page.status < REFUSALS:

@@ -59,7 +59,7 @@ class RowJudge(Protocol):
     async def decode(self, rows: Sequence[JournalRow], *, is_behind: bool) -> DecodedRows:
         """Decode the rows of a block, perhaps while the block before it is judged.
 
-        `is_behind` tells that more rows wait already.
+        `is_behind`: more rows wait already.
         """
         ...
 

@@ -157,7 +157,7 @@ def _confirm_reachable(
     return overall if is_named else replace(overall, rule=MESSAGING_WORKS.id)
 
 
-# Doubts about a step that failed on the way to the server; what it says then is its own business.
+# Doubts about a step that failed on the way to the server; its reply there is not judged.
 FAILED_STEP_DOUBTS = ("dns.", "tcp.", "tls.", "quic.")
 
 

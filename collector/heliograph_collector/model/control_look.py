@@ -19,7 +19,7 @@ class ControlLook:
     link: Link  # the control's own
     network: str  # the control's own, as prefix or ASN; "" unknown
     is_visit: bool = False  # asked for later, at the endpoints that vantages met
-    is_later: bool | None = None  # than the compared measurement; None where nobody tells
+    is_later: bool | None = None  # than the compared measurement; None if unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class VantageProfile:
 
     resolver_network: str = ""  # of the resolver that asks for it, as prefix or ASN
     has_foreign_resolver: bool | None = None  # the resolver is of somebody else than the provider
-    own_filter: bool | None = None  # it or its house chose a resolver that filters
+    own_filter: bool | None = None  # its user or household chose a resolver that filters
     own_interceptor_issuer: str = ""  # of its certificates for all targets, anchors included
     # Issuers that several vantages of its network met at some targets, while others verified.
     shared_issuers: frozenset[str] = frozenset()

@@ -17,7 +17,7 @@ PACE = 2  # assumed: the least whole number that catches up
 
 
 class ExpiryTime(Protocol):
-    """Define the time before which a stage deletes what it keeps for so many days."""
+    """Define the time before which a stage deletes data kept for so many days."""
 
     def expiry_us(self) -> int:
         """Return the time, in µs; at most the present one."""

@@ -1,6 +1,6 @@
 """Past days as published: the state of each hour, by place and service.
 
-A day is made from its daily file, so it says no more than that file does.
+A day is made from its daily file, so it reveals no more than that file.
 """
 
 from collections.abc import Mapping, Sequence

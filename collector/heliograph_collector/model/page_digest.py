@@ -46,7 +46,7 @@ def read_host(page: Http) -> str:
 
 
 def find_owner_label(host: str) -> str:
-    """Return the label that tells whose a name is: its longest but for the last."""
+    """Return the label that identifies a name's owner: its longest but for the last."""
     labels = host.split(".")[:-1] or [host]
     return max(labels, key=len)
 

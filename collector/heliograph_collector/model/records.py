@@ -386,7 +386,7 @@ class ControlView:
 
     measurement: Measurement | None = None
     age_us: int | None = None  # distance in time from the compared measurement
-    is_later: bool | None = None  # than the compared measurement; None where nobody tells
+    is_later: bool | None = None  # than the compared measurement; None if unknown
     link: Link = Link.UNKNOWN  # the control's own
     groups: Mapping[str, str] = field(default_factory=dict)  # endpoint id → group in the plan
     functions: Mapping[str, ServiceFunction] = field(default_factory=dict)  # by endpoint id

@@ -71,7 +71,7 @@ class VantageLoss:
     at_us: int
     nym: str
     heard_us: int
-    on_battery: bool | None = None  # as its last heartbeat said
+    on_battery: bool | None = None  # as in its last heartbeat
     prefix: str = ""  # name of its line for the day of the loss; "" unknown
     closed_us: int = 0  # when its connection was closed; 0: it fell silent, or unknown
 

@@ -15,7 +15,7 @@ DETECT_VERSION = 133  # raised with any change of a number here or of a formula;
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """Times are seconds unless the name says days; shares are of votes."""
+    """Times are seconds unless the name has days; shares are of votes."""
 
     # Churn: how often a vantage falls silent by itself (stats/churn.py)
     usual_per_day: float = 4.0  # prior rate before any data; assumed
@@ -51,10 +51,10 @@ class Thresholds:
     ways: int = 2  # independent carriers that fall silent: a block of one does not explain it
     several_ways: float = 0.95  # confidence at most of a silence over several carriers; assumed
     one_way: float = 0.6  # … and over one, which may be a block of the collector; assumed
-    told_share: float = 0.34  # of the silent votes that must tell a cause: a third may collude
+    told_share: float = 0.34  # of the silent votes that must report a cause: a third may collude
     rerouted_share: float = 0.9  # of returns by another carrier, if none measured; assumed
     transit_s: float = 480.0  # wait while our transit may be down; a cable must be known within 600
-    transit_told_s: float = 1_800.0  # … while some live on, or say so; assumed
+    transit_told_s: float = 1_800.0  # … while some live on, or report it; assumed
 
     # Recovery
     back_window_s: float = 180.0  # returns are counted in it; assumed

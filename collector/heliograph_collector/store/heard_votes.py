@@ -81,7 +81,7 @@ def select_many(
     """Select verdicts of bins and places in which `least` vantages or more measured.
 
     Args:
-        fields: The fields of place and service that tell one place from another.
+        fields: The fields of place and service that distinguish places.
     """
     bin_us = bin_s * SECOND_US
     columns = [[row[_PLACE.index(name)] for row in rows] for name in fields]

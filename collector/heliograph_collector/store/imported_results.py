@@ -275,14 +275,14 @@ def _replace_outages(
     window: tuple[int, int],
     outages: Iterable[ReportedOutage],
 ) -> None:
-    """Replace what a source says of a place in a window. Raises sqlite3.Error.
+    """Replace a source's outages of a place in a window. Raises sqlite3.Error.
 
     Args:
         db: The database, in a transaction of the caller.
         source: Which was asked.
         place: Country and ASN that it was asked about; 0 for the whole country.
         window: From when until when, microseconds UTC.
-        outages: What the source answered.
+        outages: The source's answer.
     """
     db.execute(
         "DELETE FROM outages WHERE source = ? AND country = ? AND asn = ? AND since_us < ? "

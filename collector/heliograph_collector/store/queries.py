@@ -64,7 +64,7 @@ class WhereClause:
         return self.add_condition(f"received < {time_sql}", arrived=before_us)
 
     def add_volunteer_verdicts(self, *, with_light: bool = False) -> "WhereClause":
-        """Select what has a vote: whole-target verdicts of volunteers with a valid time.
+        """Select verdicts with a vote: volunteers' on whole targets, with a valid time.
 
         A vantage that was new then has none. Light checks vote only where the detector counts.
         """

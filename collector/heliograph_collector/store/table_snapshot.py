@@ -67,7 +67,7 @@ class TableSnapshot:
         self._clickhouse.command(f"DROP DATABASE IF EXISTS {CLONES}")
 
     def summarize(self) -> StoreSnapshot:
-        """Count and hash what was cloned. Raises StoreError."""
+        """Count and hash the clones. Raises StoreError."""
         sql = (
             f"SELECT journal, max(last) FROM {CLONES}.blocks"  # noqa: S608 fixed names
             f" WHERE kind = '{DONE_MARK}' GROUP BY journal"

@@ -158,7 +158,7 @@ def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str]
     vantages declare. Of names for several days, only those of the day that has most in the network
     count.
 
-    The last column tells whether any vantage found a function blocked.
+    The last column is whether any vantage found a function blocked.
 
     The engine takes longer to parse a query than to answer it: each naming of a column costs 2 to 3
     ms where seven levels are below (ClickHouse 26.5), so that keys and counts travel together, as

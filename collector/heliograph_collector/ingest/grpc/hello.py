@@ -36,7 +36,7 @@ class HelloRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _AnsweredChallenge:
-    """A hello, and what it must sign: this nonce, for the collector with this pin."""
+    """A hello, and the content that it must sign: nonce and collector's pin."""
 
     hello: pb.Hello
     nonce: bytes

@@ -2,8 +2,8 @@
 
 `UnaryCall` and `PolledSession` stand in for gRPC's context, so that enrollment and sessions have
 one handler whatever carries them. A session's messages travel in polls and replies that may be lost
-and repeated: each side numbers its own messages, says how many of the other's it has got, and sends
-again what is not confirmed. One poll at most is held; the next one ends the wait of the last.
+and repeated: each side numbers its own messages, acknowledges the other's by a count, and sends
+again the others. One poll at most is held; the next one ends the wait of the last.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 class CallEndedError(Exception):
-    """The call was refused or ended by the collector, as `end` says."""
+    """The collector refused or ended the call, as described by `end`."""
 
     def __init__(self, end: pb.CallEnd) -> None:
         super().__init__(end.details)
@@ -104,7 +104,7 @@ class PolledSession(UnaryCall):
         return True
 
     async def answer_poll(self, poll: pb.Poll) -> pb.PollReply:
-        """Take a poll's messages; reply when there is something to say, or after POLL_S."""
+        """Take a poll's messages; reply when there are messages, or after POLL_S."""
         self.answer_held()
         self._take_messages(poll)
         self._confirm(poll.received)
@@ -138,7 +138,7 @@ class PolledSession(UnaryCall):
         return messages
 
     def _take_messages(self, poll: pb.Poll) -> None:
-        """Pass on what is new; a gap is sent again, because it is not confirmed."""
+        """Pass on new messages; a gap is sent again, because it is not acknowledged."""
         if len(poll.messages) > MAX_MESSAGES:
             self._inbox.put_nowait(None)
             return

@@ -310,7 +310,7 @@ class IntakeService(IntakeServicer):
     async def _write_presence(self, rows: list[JournalRow]) -> None:
         """Write presence rows; failed losses and goodbyes of revoked agents are repeated.
 
-        Silence is data, and who was revoked must not stay present.
+        Silence is data, and a revoked agent must not stay present.
         """
         receiver = self._receiver
         reading = self.stall_monitor.check()

@@ -225,7 +225,7 @@ class AgentSession:
             return
         self._power_row_us = now_us
         row = self._connection.build_row(RowKind.ARRIVAL, self._receiver.clock.wall_us())
-        with suppress(JournalError):  # the next change, or the loss, says it too
+        with suppress(JournalError):  # the next change, or the loss, reports it too
             await self._receiver.journal.append([row])
 
     async def _request_new_key(self) -> None:

@@ -21,7 +21,7 @@ from heliograph_collector.judge.comparisons.table import ComparisonRule, Facts
 from heliograph_collector.judge.rules.rule import BLOCKED, REACHABLE, UNKNOWN
 
 LABELS = ("own", *BROWSER_HELLOS, "again", "neutral")
-CONTROL_LABEL = {"again": "own"}  # a control whose hellos pass says ours only once
+CONTROL_LABEL = {"again": "own"}  # a control whose hellos pass sends ours only once
 ANSWERS_TO_NEUTRAL = {*CERTIFICATE_FAILURES, Failure.SSL_FAILED_HANDSHAKE}
 CUTS = ("reset_after_hello", "eof_after_hello", "timeout_after_hello")
 

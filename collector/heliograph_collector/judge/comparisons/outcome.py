@@ -163,7 +163,7 @@ class OutcomeComparison(Comparison):
 class NameComparison(OutcomeComparison):
     """Comparison of the target's name with a neutral name at one neutral server.
 
-    Endpoints: `target` and `neutral`. The fact `same_address` says that both used one address.
+    Endpoints: `target` and `neutral`. The fact `same_address` means that both used one address.
     """
 
     def collect_facts(self, measurement: Measurement) -> Facts:

@@ -1,4 +1,4 @@
-"""Comparison that tells blocking by TLS server name from blocking by address.
+"""Distinguish blocking by TLS server name from blocking by address.
 
 Endpoints `target`, `neutral` and `none` (no name) are at one neutral server. `direct` is the
 target's own server, and `direct_neutral` the same server with a neutral name. A certificate that

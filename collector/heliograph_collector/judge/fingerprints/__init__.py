@@ -47,7 +47,7 @@ def match_block_page(http: Http) -> Fingerprint | None:
 def match_look_alike(http: Http) -> Fingerprint | None:
     """Return the fingerprint of a page of no state and no provider, or None.
 
-    Vague words are none: they say nothing either way.
+    Vague words are none: they are no evidence either way.
     """
     fingerprint = match_page(http)
     if (

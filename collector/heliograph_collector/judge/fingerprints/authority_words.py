@@ -54,7 +54,7 @@ _BEGINNINGS = _prepare_beginnings(VISITOR_WORDS)
 
 
 def speaks_to_visitor(page: PageText) -> bool:
-    """Return whether the page asks something of its visitor, or is of his own house.
+    """Return whether the page asks something of its visitor, or is of an office.
 
     No line of common words knows such a page.
     """

@@ -79,7 +79,7 @@ class Fingerprint:
     status: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()  # names, all of which are present
     max_words: int = 0  # of the whole page; 0: any
-    without: tuple[Pattern, ...] = ()  # of the visible text: who has one of these is none
+    without: tuple[Pattern, ...] = ()  # of the visible text: a page with one of these is none
 
     @property
     def kind(self) -> Kind:
@@ -169,7 +169,7 @@ def list_authorities(fingerprints: Iterable[Fingerprint]) -> frozenset[str]:
 
 
 def is_attributed(pattern: Pattern, surface: Surface, countries: tuple[str, ...]) -> bool:
-    """Return whether a pattern says enough to blame a state or a provider.
+    """Return whether a pattern is specific enough to blame a state or a provider.
 
     A list may call "Access denied" a national block page. Without a country, only an address of
     a page or a longer text counts. Empty pages and the vantage's own machine never do.

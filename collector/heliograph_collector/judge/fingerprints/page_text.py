@@ -32,7 +32,7 @@ _LEADS_TO = re.compile(
     r"""|<meta[^<>]*url ?= ?['"]?(//[^'"\s<>;]+)"""
     r"""|<iframe[^<>]*src ?= ?['"]?(//[^'"\s<>]+)"""
 )
-MAX_WORDS_BESIDE = 12  # assumed: "please wait" and a link; who says more has a page of his own
+MAX_WORDS_BESIDE = 12  # assumed: "please wait" and a link; a longer text is a page itself
 _TITLE = re.compile(r"<title[^<>]*>([^<>]*)")
 # Quotation marks, the letters I of Turkish, which machines fold differently, and invisible signs.
 _CHARACTERS = str.maketrans(

@@ -48,7 +48,7 @@ _AFTER_HOST = re.compile(r"[a-z0-9-]|\.[a-z0-9]")
 
 
 class PatternError(ValueError):
-    """Error in a pattern; the message says what is wrong and the cure."""
+    """Error in a pattern; the message names the fault and the cure."""
 
 
 class PatternType(StrEnum):

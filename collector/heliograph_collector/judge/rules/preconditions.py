@@ -283,7 +283,7 @@ CONTROL_CONTRADICTED = (
     ),
 )
 
-# What the vantage's own machine or house does in place of the network.
+# Effects of the vantage's own machine or home, and not of the network.
 OWN_SIDE = (
     Rule(
         "dns.own_tunnel",
@@ -309,7 +309,7 @@ OWN_SIDE = (
     ),
 )
 
-# "We cannot speak to it" is neither down nor blocked: a browser may open what we cannot.
+# "We cannot connect to it" is neither down nor blocked: a browser may open what we cannot.
 UNSUPPORTED = (
     Rule(
         "tls.unsupported",

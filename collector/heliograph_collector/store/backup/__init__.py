@@ -1,6 +1,6 @@
 """Backup and restore of a data directory, while the collector runs.
 
-What is consistent with what: files of the detectors and the logs are copied first, then all tables
+Order and consistency: files of the detectors and the logs are copied first, then all tables
 of the store at one moment between two blocks, then the journal, the fleet and the keys. So the
 journal holds all that the tables hold and what came later, which the writer stores after a restore;
 the detectors' position is never beyond the tables. It is the state after a kill at the moment of

@@ -96,7 +96,7 @@ class BackupKey:
 
 
 class SealingStream:
-    """Encrypt what is written into a file of this name."""
+    """Encrypt the bytes written into a file of this name."""
 
     def __init__(self, stream: BinaryIO, key: BackupKey, name: str) -> None:
         self._stream = stream

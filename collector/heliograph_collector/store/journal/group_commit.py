@@ -63,7 +63,7 @@ class JournalWrite(Protocol[_Result_co]):
 
 @dataclass(slots=True, eq=False)
 class _CommitRequest:
-    """A write and who waits for it; `outcome` is its result, or what it failed with."""
+    """A write and its caller; `outcome` is the result or the error."""
 
     write: JournalWrite[Any]
     loop: asyncio.AbstractEventLoop
@@ -143,7 +143,7 @@ class GroupCommitter:
         return True
 
     def close(self) -> None:
-        """Commit what is queued, then stop the thread."""
+        """Commit the queued writes, then stop the thread."""
         with self._condition:
             self._is_closing = True
             self._condition.notify()

@@ -1,6 +1,6 @@
 """The journal in SQLite as a process sees it that does not write its rows.
 
-Another process appends, and tells how far it has come. This one reads, and deletes what is old. Its
+Another process appends, and reports its position. This one reads, and deletes old rows. Its
 deletes are short transactions of SQLite, between which those of the writer find their turn.
 """
 

@@ -129,7 +129,7 @@ class SharedTable:
         return cls(connection, bucket, name)
 
     async def read_new(self) -> Mapping[str, bytes | None]:
-        """Return what has changed since the last call; None for a deleted key."""
+        """Return the changes since the last call; None for a deleted key."""
         changes: dict[str, bytes | None] = {}
         for entry in await self._follower.read_new():
             key = entry.subject.removeprefix(self._prefix)

@@ -59,7 +59,7 @@ class RangeFollower:
         self._updated = asyncio.Event()
 
     async def update(self) -> int:
-        """Read what is new; return the revision up to which ranges are known.
+        """Read the new entries; return the revision up to which ranges are known.
 
         Registers before the first time, and after a long time without. Raises JournalError.
         """

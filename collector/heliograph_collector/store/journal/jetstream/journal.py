@@ -2,7 +2,7 @@
 
 The stream NAME holds the rows, one message each; a position is the message's number in it. The
 bucket NAME-state holds what a restart needs beside them: the ranges of trimmed sequences
-(sequence_ranges.py), the alive mark and the expiry. NAME-lease says who owns the journal.
+(sequence_ranges.py), the alive mark and the expiry. NAME-lease names the journal's owner.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -53,7 +53,7 @@ from heliograph_collector.store.journal.jetstream.streams import (
 from heliograph_collector.store.journal.journal import check_row
 from heliograph_collector.store.journal.position_waiters import PositionWaiters
 
-APPEND_S = 12.0  # a new leader took 3 to 8 s; an agent hears of a retry before its own deadline
+APPEND_S = 12.0  # a new leader took 3 to 8 s; an agent gets a retry before its own deadline
 
 
 @asynccontextmanager

@@ -128,7 +128,7 @@ class HeldLease:
     """The lease as its holder knows it."""
 
     def __init__(self, own: Holder, revision: int, began_us: int) -> None:
-        """Begin with what was written.
+        """Begin with the written lease.
 
         Args:
             began_us: When the write began that the servers have answered.

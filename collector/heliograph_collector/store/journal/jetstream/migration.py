@@ -190,7 +190,7 @@ class _Move:
         self._reader = RowReader(connection, self._subjects, RecentRows())
 
     async def copy(self) -> MovedJournal:
-        """Copy what is missing, and compare all. Raises JournalError."""
+        """Copy the missing rows, and compare all. Raises JournalError."""
         info = await self._prepare_stream()
         state = await open_state(self._connection, self._settings)
         ranges = self._read_ranges()
@@ -249,7 +249,7 @@ class _Move:
         await state.put_id(self._old.id)
 
     async def _send_rows(self) -> None:
-        """Send what is missing; after a failure, from where the stream has come to."""
+        """Send the missing rows; after a failure, from the stream's last row."""
         while (stored := await self._reader.read_last_position()) < self._old.last:
             rank = max(0, stored - self._old.first + 1)
             after = await asyncio.to_thread(self._old.find_position, rank)

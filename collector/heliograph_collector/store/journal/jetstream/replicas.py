@@ -37,7 +37,7 @@ async def describe_replicas(settings: ServerSettings) -> str:
 
 
 async def describe_holder(settings: ServerSettings) -> str:
-    """Return the machine and the number of who has the lease, "" if nobody has it.
+    """Return the machine and the number of the leaseholder, "" if there is none.
 
     Raises JournalError, if the servers cannot be used.
     """

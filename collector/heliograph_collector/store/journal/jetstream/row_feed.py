@@ -42,7 +42,7 @@ class _BrokenFeedError(Exception):
 
 
 class _Pull:
-    """One request, and what has come for it."""
+    """One request, with the messages that answer it so far."""
 
     def __init__(self, count: int) -> None:
         self._count = count

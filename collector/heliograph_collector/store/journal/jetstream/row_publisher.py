@@ -25,7 +25,7 @@ _STATUS = "Status"  # header of what is no answer of a stream: nobody listens to
 
 
 class _StreamAnswer(msgspec.Struct, frozen=True, gc=False):
-    """The answer of a stream: the position of what it stored, or why it refused."""
+    """The answer of a stream: the position of the stored row, or the refusal."""
 
     seq: int = 0
     error: dict[str, int | str] | None = None

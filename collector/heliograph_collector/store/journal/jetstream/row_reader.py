@@ -9,7 +9,7 @@ Rows that follow each other come many at a time (row_feed.py). Where one is left
 come in this way, rows are asked for by their positions, and then of the leader.
 
 The newest rows are kept in memory, also those that other hosts appended: the judge and the
-detectors read each within seconds, and the servers said which position it has.
+detectors read each within seconds, and the servers answered which position it has.
 """
 
 import asyncio

@@ -6,7 +6,7 @@ a time when our clock was ahead must not keep rows for ever. Then, in this order
 1. The sequences go into the ranges in memory. Calls of `append` that begin now find them there.
 2. Calls that began before must end, because their messages might come after the deletion.
 3. The ranges of all partitions that changed are stored by the servers' quorum.
-4. Each ingest host says that it has taken the ranges over, and has ended its earlier calls.
+4. Each ingest host reports that it has the ranges, and has ended its earlier calls.
 5. The rows are deleted, unless the lease is lost by then.
 A crash between any two of these steps leaves sequences that are in the ranges and in the stream,
 and the next deletion begins again. A message that nobody answered may be on its way for long, in

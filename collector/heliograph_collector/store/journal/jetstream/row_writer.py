@@ -54,7 +54,7 @@ _MAX_UNANSWERED = 100_000  # rows that are remembered; more than LATE_S of MAX_Q
 
 
 class RowWriter:
-    """Writer of one stream, with bounds on what is in flight."""
+    """Writer of one stream, with bounds on unanswered messages."""
 
     def __init__(
         self, connection: NatsConnection, lease: AppendPermission, subjects: Subjects

@@ -14,7 +14,7 @@ TOKEN_BYTES = 12  # no two of the 10^10 rows of a month are the same in 1 of 10^
 class StoredRow(msgspec.Struct, frozen=True, array_like=True):
     """One message. Fields are added at the end, with a default."""
 
-    token: bytes  # of the attempt to append it: tells our own message from an earlier one
+    token: bytes  # of the attempt to append it: distinguishes our message from an earlier one
     kind: str
     agent: bytes
     sequence: int
