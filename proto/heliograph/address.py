@@ -1,4 +1,4 @@
-"""Parse addresses, address:port pairs and resolver URLs as users write them; widen addresses."""
+"""Parse addresses, address:port pairs and resolver URLs as typed; widen addresses."""
 
 import ipaddress
 import re
@@ -90,7 +90,7 @@ def parse_literal(value: str) -> str:
 
 
 def enclosing_network(address: str) -> str:
-    """Return the /24 of an IPv4 address, the /48 of an IPv6 address, "" for anything else.
+    """Return the /24 of an IPv4 address, the /48 of an IPv6 address, "" for others.
 
     That is about one site or one carrier's pool (RFC 6177), too wide to name a person. An IPv4
     address mapped into IPv6 counts as IPv4, and a zone is left out.

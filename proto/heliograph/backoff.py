@@ -1,4 +1,4 @@
-"""Compute the delays between repeated attempts, which double and are drawn at random."""
+"""Compute the delays between repeated attempts, which double and are randomized."""
 
 from dataclasses import dataclass
 from random import Random

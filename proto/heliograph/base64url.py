@@ -1,4 +1,7 @@
-"""Encode bytes as base64url without padding (RFC 4648 sections 3.2 and 5), for lines and links."""
+"""Encode bytes as base64url without padding (RFC 4648 sections 3.2 and 5).
+
+Lines and links use it.
+"""
 
 import base64
 

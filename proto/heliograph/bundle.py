@@ -160,7 +160,7 @@ def _read_exactly(stream: BinaryIO, size: int, hasher: "hashlib._Hash") -> bytes
 
 
 def _parse_receipts(body: bytes) -> tuple[dict[bytes, SignedReceipt], bytes]:
-    """Parse receipts, which are signed and therefore well-formed, and return what follows."""
+    """Parse receipts, which are signed and so well-formed; return the rest too."""
     receipts: dict[bytes, SignedReceipt] = {}
     offset = _NUMBER
     for _ in range(int.from_bytes(body[:_NUMBER], "big")):

@@ -46,7 +46,10 @@ def replace_file(
 
 
 def create_file(path: Path, content: bytes) -> bool:
-    """Create a file of mode 0600 durably; False when another writer was first. Raises OSError."""
+    """Create a file of mode 0600 durably; return False if another writer was first.
+
+    Raises OSError.
+    """
     from tempfile import mkstemp  # an idle agent creates none
 
     fresh = ""
@@ -70,7 +73,7 @@ def create_file(path: Path, content: bytes) -> bool:
 
 
 def _name_file(error: OSError, path: Path) -> None:
-    """Let an error of the system name the file that the caller knows; a full disk names none."""
+    """Set the caller's file name in a system error; an error of a full disk has none."""
     if error.errno is not None:
         error.filename = str(path)
 

@@ -49,7 +49,7 @@ class GreasePlace(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelloProfile:
-    """Describe the ClientHello of one browser; `hello_profiles.yml` explains the fields."""
+    """Describe one browser's ClientHello; `hello_profiles.yml` explains the fields."""
 
     name: str
     ja4: str
@@ -97,7 +97,7 @@ def load_shipped_profiles() -> HelloProfiles:
 
 
 def get_requests(edition: HelloProfiles | None = None) -> RequestProfile:
-    """Return the requests that the agent sends; the shipped ones if the edition has none."""
+    """Return the agent's HTTP requests; the shipped ones if the edition has none."""
     for profiles in (edition, load_shipped_profiles()):
         requests = profiles.get(OWN_BROWSER).requests if profiles else None
         if requests is not None:
@@ -106,7 +106,7 @@ def get_requests(edition: HelloProfiles | None = None) -> RequestProfile:
 
 
 def read_profiles(path: Path | None) -> bytes:
-    """Read a file of profiles as it is, once it is known to be usable; b"" without one.
+    """Read a file of profiles unchanged, after a check; return b"" without a file.
 
     Raises YamlError.
     """

@@ -72,7 +72,7 @@ def _decode_label(label: str | None) -> str | None:
 
 
 def _is_valid(label: str) -> bool:
-    """Check a label (UTS 46 section 4.1): mapped already, no mark first, joiners in place."""
+    """Check a label (UTS 46 section 4.1): mapped, no mark first, joiners in place."""
     import idna
 
     if label.startswith(_PREFIX) or "." in label or _map_characters(label) != label:
@@ -89,7 +89,7 @@ def _is_valid(label: str) -> bool:
 
 
 def _are_directions_valid(labels: list[str | None]) -> bool:
-    """Check all labels by the Bidi rule (RFC 5893) once one is written from right to left."""
+    """Check all labels by the Bidi rule (RFC 5893) if one is right-to-left."""
     text = "".join(label or "" for label in labels)
     if text.isascii():
         return True
@@ -106,7 +106,7 @@ def _are_directions_valid(labels: list[str | None]) -> bool:
 
 
 def _parse_ipv4(labels: list[str]) -> str | None:
-    """Parse the numbers of an IPv4 address, the last of which fills the rest; None for none."""
+    """Parse an IPv4 address in numbers, whose last one fills the rest; None for none."""
     if len(labels) > 4 or not all(map(_NUMBER.fullmatch, labels)):
         return None
     try:

@@ -50,7 +50,7 @@ class RequestRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EnvelopeRequest:
-    """Hold the parsed request of one envelope, or the body of another request by its path."""
+    """Hold a request's parsed envelope, or the body of another request by its path."""
 
     envelope: bytes
     path: bytes = PATH
@@ -164,12 +164,12 @@ def format_reply(response: pb.SubmitResponse) -> bytes:
 
 
 def format_message(body: bytes) -> bytes:
-    """Format the whole HTTP response with a PollReply or an EnrolReply; the connection stays."""
+    """Format an HTTP response with a PollReply or EnrolReply; keep the connection."""
     return _format_response(200, "Content-Type: application/x-protobuf\r\n", body, is_last=False)
 
 
 def format_request(path: bytes, host: str, body: bytes, intermediary: str) -> bytes:
-    """Format an agent's request with a protobuf message; `intermediary` as in the header."""
+    """Format an agent's request with a protobuf message; see INTERMEDIARY_HEADER."""
     host = f"[{host}]" if ":" in host else host
     place = f"{INTERMEDIARY_HEADER.title()}: {intermediary}\r\n" if intermediary else ""
     head = (
@@ -180,9 +180,9 @@ def format_request(path: bytes, host: str, body: bytes, intermediary: str) -> by
 
 
 def take_message(received: bytearray) -> tuple[int, bytes] | None:
-    """Remove the first whole response and return its status and body; None until it is whole.
+    """Remove the first whole response; return its status and body, None until whole.
 
-    Raises ValueError for anything but a response that `format_message` or `format_refusal` wrote.
+    Raises ValueError for all but responses of `format_message` and `format_refusal`.
     """
     end = received.find(b"\r\n\r\n", 0, MAX_HEAD)
     if end < 0:

@@ -1,4 +1,4 @@
-"""Encode an invite as one line that people copy, and check the line that they paste."""
+"""Encode an invite as one line to copy, and check a pasted line."""
 
 from google.protobuf.message import DecodeError
 

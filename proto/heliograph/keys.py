@@ -87,7 +87,7 @@ def verify(public: bytes, signature: bytes, context: bytes, message: bytes) -> b
 
 
 def bind_context(context: bytes, pin: bytes) -> bytes:
-    """Return `context` for one collector alone, so that no other one can use the signature.
+    """Return `context` bound to one collector, so that no other can use the signature.
 
     `pin` is the SHA-256 of the collector's public TLS key, which the agent verified on the very
     connection. A collector between an agent and another collector has another key.

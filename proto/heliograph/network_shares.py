@@ -1,4 +1,4 @@
-"""Shares of a limited number of places, so that no network takes all of them. Pure.
+"""Share a limited number of places, so that no network takes all of them. Pure.
 
 A place can be a reader's seat, an unfinished session or a place in quarantine. Addresses are cheap:
 one machine has a /64, a rented one often a /48, a hoster a /32, and a botnet thousands of /24. So

@@ -35,7 +35,7 @@ ACCESSES = frozenset(Access)
 
 
 class Trigger(StrEnum):
-    """Name the reason of a run out of its turn, whose result its vantage's others may explain."""
+    """Name the reason of a run out of turn, which may explain the vantage's results."""
 
     SECOND_LOOK = "second_look"  # the same agent's test failed for the first time
     EARLY_RUN = "early_run"  # the collector asked, after failures of other vantages

@@ -1,13 +1,14 @@
-"""Connections whose peers have not proved themselves yet, limited in all and by network.
+"""Limit connections of unproven peers, in all and by network.
 
 Theory of operation. A gRPC session waits from the challenge to the hello, a reader of the health or
 reflection stream for its end, a DNS connection for its query; a call with one request (Enrol,
 Submit, a health check) waits until that is complete. When the places of a network, or all places,
 are taken, the newest is let in and the oldest of that network, or of the largest, has to go. For a
 hello or a query an honest peer needs a round trip, so a flood from its own carrier's network does
-not lock it out; who holds places and says nothing loses them. An upload on a throttled link takes
-many round trips. So requests have places of their own, where they evict no hello; and so have those
-of known agents (`KnownSenders` of ingest), where an agent's key stands in the place of its network.
+not lock it out; a peer that holds places and sends nothing loses them. An upload on a throttled
+link takes many round trips. So requests have separate places, where they evict no hello. Known
+agents (`KnownSenders` of ingest) have separate places too, with an agent's key in place of its
+network.
 """
 
 import asyncio

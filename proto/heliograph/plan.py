@@ -115,7 +115,7 @@ class Endpoint:
 
 
 class ServiceFunction(StrEnum):
-    """What people use a service for. Without messaging, a messenger does not work."""
+    """Name a use of a service. Without messaging, a messenger does not work."""
 
     MESSAGING = "messaging"
     REGISTRATION = "registration"
@@ -209,7 +209,10 @@ class PlannedTask:
 
     @property
     def is_turn(self) -> bool:
-        """Return whether each run says hello to the next of many hosts, or opens the next page."""
+        """Return whether each run tests the next of many hosts or pages.
+
+        Hosts are tested by a hello, pages are opened.
+        """
         is_of_pages = self.target == PAGES and self.experiment in (HELLO, BROWSER)
         return is_of_pages or (self.experiment == HELLO and bool(self.service))
 
@@ -244,7 +247,7 @@ class Plan:
     hello_profiles: bytes = b""  # a newer hello_profiles.yml; empty for what agents ship
 
     def list_rounds(self) -> tuple[tuple[PlannedTask, ...], ...]:
-        """Return the tasks by result: light checks of one interval run together and give one.
+        """Return the tasks by result: light checks of one interval run together, as one.
 
         Light checks beyond MAX_PARTS of one interval give a result each.
         """
@@ -291,7 +294,7 @@ class Plan:
         )
 
     def for_role(self, role: str) -> "Plan":
-        """Return the plan with only the tasks of `role`, the services they need, and its limit.
+        """Return the plan with only the tasks of `role`, their services, and its limit.
 
         A task for a role that this version does not know applies to no agent. A control may move
         CONTROL_SHARE times the bytes. Call it once, on the plan that was signed.

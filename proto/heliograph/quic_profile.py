@@ -1,4 +1,4 @@
-"""Describe how one browser begins a QUIC connection (RFC 9000): its first two Initials.
+"""Describe how a browser begins a QUIC connection (RFC 9000): its first Initials.
 
 It is part of the browser's profile (heliograph.hello_profiles). The ClientHello inside differs from
 that over TCP in its lists and extensions.
@@ -39,7 +39,7 @@ class InitialsProfile:
 
 
 def parse_initials(entry: YamlEntry) -> InitialsProfile:
-    """Parse the keys of a profile's `quic` that a hello over TCP has not. Raises YamlError."""
+    """Parse the keys of a profile's `quic` that TCP's hello lacks. Raises YamlError."""
     keys = entry.mapping()
     parameters = tuple(map(_parse_parameter, keys["parameters"].items()))
     if len(parameters) > MAX_PARAMETERS:

@@ -1,4 +1,4 @@
-"""Name the statuses of receipts, for files and HTTP, and the reason that agents act on."""
+"""Name receipts' statuses, for files and HTTP, and the reason that agents act on."""
 
 from heliograph.v1 import intake_pb2 as pb
 

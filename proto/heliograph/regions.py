@@ -1,4 +1,4 @@
-"""Know the regions of each country by ISO 3166-2, so that free text does not pass for one.
+"""Look up the regions of each country by ISO 3166-2, and refuse free text.
 
 find_region("KZ", "kz-75") == "KZ-75"
 find_region("KZ", "KZ-ALA") == "KZ-75"  # a former code
@@ -20,7 +20,7 @@ class _RegionTable:
 
 
 def find_region(country: str, claim: str) -> str:
-    """Return the present code of the region that `claim` names in `country`, "" for none.
+    """Return the present code of the region that `claim` names, "" for none.
 
     Args:
         claim: A present or former code in any case, with its country or without.

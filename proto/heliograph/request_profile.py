@@ -1,4 +1,4 @@
-"""Describe the HTTP requests of one browser: headers in order, and how HTTP/2 begins.
+"""Describe a browser's HTTP requests: headers in order, and how HTTP/2 begins.
 
 They are part of its profile (heliograph.hello_profiles), because servers and filters compare the
 hello with the headers, and because both change with the browser's versions.

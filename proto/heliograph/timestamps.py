@@ -1,4 +1,6 @@
-"""Timestamps: RFC 3339 in UTC, exact to the microsecond or the second; for people, the minute.
+"""Format and parse timestamps: RFC 3339 in UTC, to the microsecond or the second.
+
+Those for people are exact to the minute.
 
 format_timestamp(1_641_412_800_000_001) == "2022-01-05T20:00:00.000001Z"
 """

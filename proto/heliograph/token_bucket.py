@@ -1,4 +1,4 @@
-"""Limit rates by token buckets. Pure: the caller gives the time, in monotonic microseconds."""
+"""Limit rates by token buckets. Pure: the caller gives monotonic microseconds."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class TokenBucket:
     at_us: int
 
     def take(self, amount: float, now_us: int) -> float:
-        """Take tokens and return 0.0, or take none and return the seconds until there are enough.
+        """Take tokens and return 0.0, or take none and return the seconds to wait.
 
         A clock that runs backwards adds nothing.
         """
@@ -36,7 +36,10 @@ class TokenBucket:
 
 
 class TokenBuckets(Generic[_Key]):
-    """Hold one bucket per key, full at first; above `max_keys` the longest unused is dropped."""
+    """Hold one bucket per key, full at first.
+
+    Above `max_keys` the longest unused one is dropped.
+    """
 
     def __init__(self, *, per_s: float, capacity: float, max_keys: int) -> None:
         self.per_s = per_s
@@ -50,7 +53,7 @@ class TokenBuckets(Generic[_Key]):
     def take(
         self, key: _Key, now_us: int, amount: float = 1.0, *, first_level: float | None = None
     ) -> float:
-        """Take tokens and return 0.0, or take none and return the seconds until there are enough.
+        """Take tokens and return 0.0, or take none and return the seconds to wait.
 
         Args:
             first_level: Tokens of a new bucket, up to the capacity; None for a full one.

@@ -1,4 +1,4 @@
-"""Estimate the bytes that a plan's tests move, for the terms, the limit and the commands.
+"""Estimate the bytes of a plan's tests, for the terms, the limit and the commands.
 
 >>> from heliograph.plan import PlannedTask
 >>> estimate_task_bytes(PlannedTask(experiment="tcp", target="a:1", interval_s=600), None)
@@ -68,7 +68,7 @@ def _estimate_visit(endpoint: Endpoint, addresses: int) -> int:
 
 
 def list_costs(plan: Plan) -> dict[str, int]:
-    """List the bytes a day by experiment, light checks as one, the most expensive first."""
+    """List the bytes a day by experiment, light checks as one, the largest first."""
     services = {service.name: service for service in plan.services}
     costs: Counter[str] = Counter()
     for task in plan.tasks:
@@ -99,7 +99,7 @@ def describe_traffic(plan: Plan) -> str:
 
 
 def estimate_factors(plan: Plan) -> dict[str, float]:
-    """Estimate how many times as rarely as planned the tests of a kind come within the limit.
+    """Estimate the factors by which a limit stretches the intervals of kinds of tests.
 
     Kinds are ANCHORS, LIGHT_CHECKS, HELLO and, for all others, "".
     """
@@ -123,7 +123,7 @@ def _kind_of(task: PlannedTask) -> str:
 
 
 def describe_rarity(plan: Plan) -> str:
-    """Describe how often tests come where the limit permits fewer than planned; else ""."""
+    """Describe tests' intervals if a limit makes them longer than planned; else ""."""
     factors = estimate_factors(plan)
     if max(factors.values(), default=1.0) <= 1.0:
         return ""

@@ -42,7 +42,7 @@ def mark(text: str) -> str:
 
 
 def begin_line() -> str:
-    """Return what a line starts with that may begin with a Latin name, "" from left to right.
+    """Return the start of a line that may begin with a Latin name, "" left-to-right.
 
     A terminal takes the direction of a line from its first letter (Unicode Standard Annex #9, P2).
     """
@@ -50,12 +50,12 @@ def begin_line() -> str:
 
 
 def direct_line(line: str) -> str:
-    """Return a line that runs as the language does, though it begins with a Latin word."""
+    """Return a line in the language's direction, even if it begins with a Latin word."""
     return f"{begin_line()}{line}" if line.lstrip()[:1].isascii() else line
 
 
 def end_word() -> str:
-    """Return what ends a word within a line that runs from left to right, "" in such languages.
+    """Return the end of a word within a left-to-right line, "" in such languages.
 
     A number that follows a Persian word would otherwise stand before it (Unicode Standard Annex
     #9, W2). At the start of a line it decides the line's direction.
@@ -64,7 +64,7 @@ def end_word() -> str:
 
 
 def keep_order(text: str) -> str:
-    """Return a date or an address whose parts keep their order in a line from right to left.
+    """Return a date or an address whose parts keep their order right-to-left.
 
     After a Persian word they would otherwise run backwards, as 28-11-2026 (Unicode Standard Annex
     #9, W2 and W4).
@@ -88,7 +88,7 @@ def language_in_use() -> str:
 
 
 def use_language(language: str, folder: Path) -> None:
-    """Say what follows in this language; `folder` has ru.po and others. Raises OSError."""
+    """Set the language of later texts; `folder` has ru.po and others. Raises OSError."""
     _texts.clear()
     _marks.clear()
     _language[0] = language
@@ -124,7 +124,7 @@ def choose_language(environment: Mapping[str, str], languages: Collection[str]) 
 
 
 def read_catalogue(content: str, name: str) -> dict[str, str]:
-    """Read a catalogue; texts without a translation are left out. Raises CatalogueError."""
+    """Read a catalogue, without untranslated texts. Raises CatalogueError."""
     entries: list[dict[str, str]] = [{}]
     field = ""
     for number, line in enumerate(map(str.strip, content.splitlines()), 1):

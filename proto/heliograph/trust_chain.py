@@ -139,13 +139,13 @@ def follow_chain(trusted_body: bytes, chain: Sequence[pb.SignedCharter]) -> byte
 
 
 def find_origin(charter: TrustRoot, body: bytes) -> bytes:
-    """Return the digest that names this charter's collector; b"" where that is not known."""
+    """Return the digest that names this charter's collector; b"" if unknown."""
     is_first = charter.version == 1
     return charter.origin or (hashlib.sha256(body).digest() if is_first else b"")
 
 
 def _check_origin(following: TrustRoot, current: TrustRoot, body: bytes) -> None:
-    """Accept what names no origin only where the one before it, `body`, names none either."""
+    """Check the origin: a charter without one must follow one without it, `body`."""
     origin = find_origin(current, body) if following.origin else current.origin
     if origin and following.origin != origin:
         raise TrustRootError(f"{following.version} is another collector's")

@@ -28,7 +28,7 @@ _SIGNATURE_BYTES = 64
 
 
 def upload_s(size: int) -> float:
-    """Return the seconds that an agent waits for the receipt of an envelope of `size` bytes."""
+    """Return the seconds that an agent waits for an envelope's receipt."""
     return min(REQUEST_S, size / MIN_BYTES_PER_S) + ANSWER_S + _ROUND_TRIPS_S
 
 

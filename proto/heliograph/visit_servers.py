@@ -1,4 +1,4 @@
-"""Name what a visit of a single target may contact: the servers of its experiment, and redirects.
+"""Name the servers that a visit of a single target may contact, and its redirects.
 
 Collector and control derive both from the signed plan alone, each for itself. So an order names a
 label, and the control refuses a label that its own plan does not give.

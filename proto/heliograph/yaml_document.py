@@ -120,7 +120,7 @@ _ParentContent: TypeAlias = "tuple[YamlEntry, ...] | dict[str, YamlEntry]"
 
 
 class _EventSource(Protocol):
-    """What is used of yaml.SafeLoader and yaml.CSafeLoader."""
+    """The used part of yaml.SafeLoader and yaml.CSafeLoader."""
 
     def __init__(self, content: bytes) -> None: ...
     def get_event(self) -> "yaml.Event": ...

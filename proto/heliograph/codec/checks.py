@@ -47,7 +47,10 @@ def check_lines(field_name: str, value: str, limit: int = MAX_TEXT) -> str:
 
 
 def replace_controls(value: str) -> str:
-    """Replace what `check_lines` refuses, so that a hostile page cannot spoil a measurement."""
+    """Replace characters that `check_lines` refuses.
+
+    A hostile page cannot spoil a measurement by them.
+    """
     return value if value.isprintable() else _CONTROL.sub("\ufffd", _BLANK.sub(" ", value))
 
 
@@ -90,7 +93,7 @@ def check_count(field_name: str, values: Sized, limit: int) -> None:
 
 
 def replace_controls_in(message: Message) -> None:
-    """Replace control characters in every text of a message that older versions let in."""
+    """Replace control characters, which older versions let in, in a message's texts."""
     for field, value in message.ListFields():
         if isinstance(value, str):
             setattr(message, field.name, _CONTROL.sub("\ufffd", value))

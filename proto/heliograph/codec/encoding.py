@@ -51,7 +51,10 @@ def _encode_value(value: Any) -> object:
 
 
 def _encode_fields(value: object, reader: _FieldReader) -> dict[str, object]:
-    """Encode what is set, in one loop: a measurement has a thousand fields, most of them empty."""
+    """Encode the fields that are set, in one loop.
+
+    A measurement has a thousand fields, most of them empty.
+    """
     encoded: dict[str, object] = {}
     for name, field_value in zip(reader.names, reader.read(value), strict=True):
         kind = type(field_value)
@@ -67,7 +70,10 @@ def _encode_fields(value: object, reader: _FieldReader) -> dict[str, object]:
 
 
 def _find_reader(kind: type[Any]) -> _FieldReader | None:
-    """Make it once: dataclasses.asdict lists the fields each time, and takes five times as long."""
+    """Find the reader of a type, which is made once.
+
+    dataclasses.asdict lists the fields each time, and takes five times as long.
+    """
     try:
         return _readers[kind]
     except KeyError:

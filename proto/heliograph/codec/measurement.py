@@ -87,7 +87,7 @@ def _check_parts(m: opb.Measurement) -> None:
 
 
 def split_round(m: opb.Measurement) -> tuple[opb.Measurement, ...]:
-    """Return the light checks of a round, whole and unchecked; any other measurement itself."""
+    """Return the light checks of a round, unchecked; any other measurement unchanged."""
     if not m.parts:
         return (m,)
     shared = opb.Measurement(
@@ -121,7 +121,10 @@ def measurement_from_pb(m: opb.Measurement) -> o.Measurement:
 
 
 def decode_round(m: opb.Measurement) -> tuple[o.Measurement, tuple[opb.Measurement, ...]]:
-    """Decode a measurement, and return what `split_round` makes of it. Raises CodecError."""
+    """Decode a measurement; return it with the result of `split_round`.
+
+    Raises CodecError.
+    """
     measurement = _fields_from_pb(m)
     if not m.parts:
         return measurement, (m,)

@@ -20,7 +20,10 @@ class Category(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisitServer:
-    """Describe a server that a visit of a single target may name (heliograph.visit_servers)."""
+    """Describe a server that a visit of a single target may name.
+
+    See heliograph.visit_servers.
+    """
 
     label: str = ""  # of its steps; "" for the target itself
     option: str = ""  # that names the server; "" where it is the target

@@ -45,7 +45,7 @@ class WhatsAppConfig(MessengerConfig):
     chat_hosts: int = option(4, "how many of e1 … e16 are visited", low=1, high=64)
 
     def sample(self, endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
-        """Sample the chat servers evenly, the same everywhere, so that the control has them.
+        """Sample the chat servers evenly, the same everywhere, as the control does.
 
         They have about four addresses together.
         """
