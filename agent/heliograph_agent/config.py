@@ -173,7 +173,10 @@ def _read_config(root: YamlEntry) -> Config:
 
 
 def _check_region(config: Config, where: str) -> Config:
-    """Return the configuration if its region is in its country. Raises AgentConfigError."""
+    """Return the configuration if its region is in its country.
+
+    Raises AgentConfigError.
+    """
     if config.country and config.region and not config.region.startswith(f"{config.country}-"):
         from heliograph.regions import list_regions
 
@@ -326,7 +329,10 @@ def country_code(value: str) -> str:
 
 
 def region_code(value: str) -> str:
-    """Parse an ISO 3166-2 code, also a former one. Raises ValueError, with the allowed ones."""
+    """Parse an ISO 3166-2 code, also a former one.
+
+    Raises ValueError with the allowed ones.
+    """
     from heliograph.regions import find_region, list_regions
 
     country = value[:2].upper()

@@ -172,7 +172,7 @@ class State:
         return _load_signing_key(secret)
 
     def prepared_signer(self, name: str) -> keys.SigningKey:
-        """Return the key that waits in a file, and draw it first if need be. Raises StateError."""
+        """Return the key that waits in a file; draw it if necessary. Raises StateError."""
         secret = self.read(name)
         if secret is None or len(secret) != 32:
             secret = os.urandom(32)

@@ -1,6 +1,6 @@
 """Share the bytes of a line that may move less than its plan would.
 
-Shares of what flows in, so that what tells a cut and a block first stays frequent. By 300 MB a
+Shares of the inflow, so that the first signs of a cut and a block stay frequent. By 300 MB a
 month, 10 MB a day where the default plan would move 63, light checks of all messengers come every
 ten minutes, anchors every half hour, a browser's hello every hour and a half, and all other tests
 by the rest, rarer by one factor. A plan without one of these kinds has its share for the others.

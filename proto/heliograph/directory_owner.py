@@ -21,7 +21,7 @@ def act_as_owner(directory: Path) -> None:
     """
     if not hasattr(os, "geteuid") or os.geteuid() != 0:  # Windows has no such users
         return
-    with suppress(OSError):  # the command itself says what is wrong with the directory
+    with suppress(OSError):  # the command itself reports the directory's fault
         details = directory.stat()
         if details.st_uid != 0:
             _become(details.st_uid, details.st_gid, directory)
@@ -54,7 +54,7 @@ def _list_groups(user: int, group: int) -> list[int]:
 
 def _is_readable(directory: Path) -> bool:
     try:
-        next(directory.iterdir(), None)  # the kernel answers, whatever modes and lists say
+        next(directory.iterdir(), None)  # the kernel decides, whatever modes and lists are
     except OSError:
         return False
     return True

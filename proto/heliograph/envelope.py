@@ -1,6 +1,6 @@
 """Seal and open a batch: protobuf → zstd → Ed25519 → padding → HPKE.
 
-The signature covers the collector's sealing key, so that a collector cannot seal what it opened to
+The signature covers the collector's sealing key, so that a collector cannot seal an opened one to
 another one. Padding is inside the seal, so that a carrier sees one of few sizes and cannot change
 the padding. HPKE is RFC 9180 base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305.
 """

@@ -18,7 +18,7 @@ from heliograph.yaml_document import YamlEntry, YamlError, parse_yaml
 MAX_PROFILES = 8  # assumed; each is one more connection to every server that is asked
 MAX_BYTES = 16_384  # of one record (RFC 8446 section 5.1)
 MAX_FILE = 65_536  # bytes; assumed, the shipped one has 12 kB
-NEEDED = ("chrome", "firefox")  # that `hello` says
+NEEDED = ("chrome", "firefox")  # that `hello` sends
 OWN_BROWSER = "chrome"  # whose requests the agent sends
 
 _VERSION = re.compile(r"(\d{4}-\d{2}-\d{2})\.(\d{1,4})", re.ASCII)
@@ -78,7 +78,7 @@ class HelloProfiles:
 
     @property
     def edition(self) -> tuple[str, int]:
-        """Return what is higher for a newer edition."""
+        """Return the number that is higher for a newer edition."""
         day, _, number = self.version.rpartition(".")
         return day, int(number)
 

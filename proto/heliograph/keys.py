@@ -1,4 +1,4 @@
-"""Sign with Ed25519, and open what was sealed with X25519.
+"""Sign with Ed25519, and open boxes sealed with X25519.
 
 `cryptography` is imported inside the functions, so that an idle agent that signs nothing stays
 small in memory.

@@ -35,7 +35,7 @@ def share_of(capacity: int, width: str) -> int:
 
 
 class NetworkShares:
-    """Places and who has them, by network; in memory only."""
+    """Places and their holders, by network; in memory only."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity

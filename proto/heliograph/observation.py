@@ -61,7 +61,7 @@ class DnsReply:
 
 
 # In place of the address of the system's resolver, if all its servers have public IPv4 addresses.
-# An office's own zone is served from private space; a router at home may well have public IPv6.
+# An office's own zone is served from private space; a home's router may well have public IPv6.
 PUBLIC_RESOLVER = "public"
 SYSTEM_ENGINES = ("system", "hosts")  # of lookups; what the vantage's programs would get
 
@@ -185,7 +185,7 @@ class Exchange:
     reply: str = ""  # a label of that protocol, "" without a reply
     sent_bytes: int = 0
     received_bytes: int = 0
-    differences: tuple[str, ...] = ()  # how an echo differs from what was sent
+    differences: tuple[str, ...] = ()  # how an echo differs from the sent bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ MAX_ROOT_BYTES = 4_096  # of one; an RSA-4096 root has 1,450; assumed
 MAX_STAGE_ENDPOINTS = 64
 MAX_STAGE_S = 60
 ANCHORS = "connectivity"  # the experiment that measures the vantage's own connectivity
-HELLO = "hello"  # the experiment that says browsers' hellos; its lines may name many hosts in turn
+HELLO = "hello"  # the experiment that sends browsers' hellos; its lines may name many hosts in turn
 BROWSER = "browser"  # the experiment that opens a page as a browser does
 PAGES = "pages"  # target of such a line: the plan's pages by HTTPS, or their hosts
 WEB = "web"  # the experiment that loads pages
@@ -263,7 +263,7 @@ class Plan:
     def expand_turns(self) -> tuple[PlannedTask, ...]:
         """Return the tasks, with one for each host in place of a line of many in turn.
 
-        Each host has so long an interval that together they run as often as the line says.
+        Each host has so long an interval that together they run as often as planned.
         """
         return tuple(host_task for task in self.tasks for host_task in self._expand_turn(task))
 

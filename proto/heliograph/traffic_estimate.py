@@ -44,7 +44,7 @@ def estimate_task_bytes(task: PlannedTask, service: Service | None) -> int:
 
 
 def estimate_run_bytes(task: PlannedTask, service: Service | None) -> int:
-    """Estimate the bytes of one run; of a light check, the mean over what it may draw."""
+    """Estimate the bytes of one run; of a light check, the mean over its choices."""
     entry = entry_of(task.experiment)
     alone = entry.visit_bytes if entry else 0
     if service is None or task.is_turn:

@@ -37,7 +37,7 @@ def translate(text: str) -> str:
 
 
 def mark(text: str) -> str:
-    """Return a text unchanged that is translated when it is said."""
+    """Return a text unchanged that is translated when it is printed."""
     return text
 
 

@@ -17,7 +17,7 @@ from heliograph import keys
 from heliograph.timestamps import format_minute
 from heliograph.units import MINUTE_US
 
-# In the order of the code, which agents in the field say: never change or reuse a position. Seven
+# In the order of the code, which agents in the field use: never change or reuse a position. Seven
 # digits have no space for a fifteenth class.
 TITLES: Mapping[str, str] = {
     "domestic": "hosts at home",
@@ -135,7 +135,7 @@ class ParsedCode:
 def agent_number(agent: bytes) -> int:
     """Return the four digits that find an agent.
 
-    Several agents may share them; the proof tells these apart.
+    Several agents may share them; the proof distinguishes these.
     """
     return int.from_bytes(hashlib.sha256(keys.CODE + agent).digest()[:8], "big") % _AGENTS
 

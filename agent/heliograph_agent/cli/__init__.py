@@ -116,7 +116,7 @@ def make_parser(modules: Sequence[str] = MODULES) -> argparse.ArgumentParser:
 
 
 def _translate_parser(parser: argparse.ArgumentParser) -> None:
-    """Say in the language in use what `--help` says; argparse's own headings stay English."""
+    """Translate the text of `--help`; argparse's own headings stay English."""
     parser.description = _(parser.description or "")
     parser.epilog = (parser.epilog or "").replace(EXAMPLE, _(EXAMPLE))
     for action in parser._actions:  # noqa: SLF001 argparse has no public name for it
@@ -174,7 +174,7 @@ def read_role_plan(state: State) -> "Plan":
 
 
 def warn_of_unmatched_opt_outs(plan: "Plan", config: "Config") -> None:
-    """Print a note about names in opt_out.tests that leave out nothing, as a misspelled one."""
+    """Print a note about names in opt_out.tests that match nothing, as if misspelled."""
     from heliograph_agent import consent as c
 
     if config.services_file:  # which may have services of these names

@@ -1,4 +1,4 @@
-"""Say how long the own probe was without the collector, why, and what became of its results."""
+"""Describe the last time without the collector: its length, reason and results."""
 
 from heliograph.translation import mark
 from heliograph.translation import translate as _

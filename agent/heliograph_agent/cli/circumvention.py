@@ -1,6 +1,6 @@
-"""Name the circumvention tools that answered the tests in this network, with their risk.
+"""Name circumvention tools that answered tests in this network, with their risk.
 
-Silence is better than a guess: a tool is named only where the collector publishes for this very
+Silence is better than a guess: a tool is named only if the collector publishes for this very
 network that it is reachable, and the agent is connected, so that it would know of a change.
 
 >>> list(describe_tools(status, now_us))
@@ -46,7 +46,7 @@ _TOOLS = frozenset(
 
 
 def describe_tools(status: AgentStatus, now_us: int, service: str = "") -> Iterator[str]:
-    """Yield sentences on tools; nothing unless `service`, or any without a name, is blocked.
+    """Yield sentences on tools, if `service` is blocked, or any if it has no name.
 
     Args:
         status: the agent's last status.

@@ -1,4 +1,4 @@
-"""Label the closed vocabulary in plain words of the reader's language, for a terminal."""
+"""Label the closed vocabulary in plain words of the reader's language."""
 
 from collections.abc import Mapping
 from http import HTTPStatus

@@ -129,7 +129,7 @@ def _stop_running(state: State) -> None:
 
 
 async def _say_goodbye(state: State, config: Path, clock: Clock, reason: str) -> _Goodbye:
-    """Send the goodbye; tell how far it went.
+    """Send the goodbye; return how far it went.
 
     Damaged files do not prevent leaving. Without the configuration nothing is sent, because it
     may name a proxy that no traffic may bypass.

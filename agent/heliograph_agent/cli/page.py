@@ -1,4 +1,4 @@
-"""`page`: show what `results` says in a browser of this machine, and of no other.
+"""`page`: show `results` in a browser of this machine, and of no other.
 
 The address alone admits a reader. It holds a random token, so that other users and other pages of
 the browser cannot guess it. A page elsewhere whose name leads to this machine (DNS

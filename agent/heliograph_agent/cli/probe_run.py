@@ -65,7 +65,7 @@ class ProbeRequest:
 
     @property
     def service_name(self) -> str:
-        """Return how the collector names what is tested."""
+        """Return the collector's name of the target."""
         return self.target.service.name if self.target.service else self.target.value
 
 
@@ -112,7 +112,7 @@ def perform_probe(probe: ProbeRequest, bind: Callable[[StepTrace], Net], *, show
 
 @dataclass(slots=True)
 class _WatchedExperiment:
-    """Run an experiment, and note whether the target was the reason that it could not run."""
+    """Run an experiment, and note whether a bad target prevented it."""
 
     experiment: Experiment
     has_bad_target: bool = False
@@ -157,7 +157,10 @@ def prepare_probe(args: argparse.Namespace) -> ProbeRequest:
 def print_json(
     probe: ProbeRequest, observations: Sequence[Observation], conclusion: str, started_us: int
 ) -> None:
-    """Print a line of the whole, then one per observation with heliograph.observation's fields."""
+    """Print a summary line, then one for each observation with its fields.
+
+    The fields are those of heliograph.observation.
+    """
     summary = {
         "experiment": probe.experiment.name,
         "target": probe.target.value,
@@ -192,7 +195,7 @@ def print_tree(probe: ProbeRequest, observations: Sequence[Observation]) -> None
 
 
 def find_published(probe: ProbeRequest) -> Mapping[str, object] | None:
-    """Find what the collector publishes about the target in this network; None if nothing."""
+    """Find the collector's finding on the target in this network, None without one."""
     findings = probe.status.get("findings")
     if not findings or probe.service_name not in findings["services"]:
         return None

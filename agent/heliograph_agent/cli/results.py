@@ -1,4 +1,4 @@
-"""`results`: what the collector publishes about this agent's network, beside the own machine."""
+"""`results`: the collector's findings on this agent's network, and our own."""
 
 import argparse
 import json
@@ -39,7 +39,7 @@ class ResultRow:
     """Describe one service in the reader's language."""
 
     title: str
-    finding: str  # what is published
+    finding: str  # the published state
     own: str  # what this machine saw, "" without a recent test
 
 
@@ -92,7 +92,7 @@ def list_rows(status: AgentStatus) -> list[ResultRow]:
 
 
 def describe_service(status: AgentStatus, name: str) -> Iterator[str]:
-    """Yield what is published about one service in this network; nothing without a finding."""
+    """Yield the finding on one service in this network; nothing without one."""
     findings = status.get("findings")
     if findings and name in findings["services"]:
         yield _("What the collector publishes, by the tests of all agents:")
@@ -147,7 +147,7 @@ def _describe_country(finding: "ServiceFinding", country: str) -> str:
 
 
 def summarize_findings(status: AgentStatus) -> str:
-    """Return what `status` says: the services that are blocked here, "" without findings."""
+    """Return a summary for `status` of services blocked here, "" without findings."""
     findings = status.get("findings")
     if not findings or not findings["services"]:
         return ""

@@ -35,7 +35,7 @@ def add_parser(commands: "cli.Subparsers") -> None:
 
 
 class NoteFormatter(logging.Formatter):
-    """Format what a running agent logs as notes, in the reader's language where it has them."""
+    """Format log messages as notes, in the reader's language if they are translated."""
 
     def format(self, record: logging.LogRecord) -> str:
         record.msg = _(str(record.msg))

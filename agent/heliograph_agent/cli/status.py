@@ -214,7 +214,7 @@ def _describe_link(link: str) -> str:
 
 
 def _describe_place(status: CommandStatus) -> str:
-    """Say where the collector sees this machine, "" where it was declared or is not known."""
+    """Describe where the collector sees this machine, "" if as declared or unknown."""
     findings = status.get("findings")
     country = findings["country"] if findings else ""
     declared = status["declared_country"]

@@ -4,7 +4,7 @@
     consent = Consent(given_us=now_us, plan_version=plan.version, scope=consent_scope(plan))
     allowed_plan, waiting = narrow_plan(newer_plan, consent)
 
-A plan may narrow what is run at any time. It can never widen it, because new units wait for
+A plan may narrow the tests at any time. It can never widen it, because new units wait for
 consent. The registry of experiments is imported on first use, because an idle agent needs none.
 """
 
@@ -114,7 +114,7 @@ OPERATORS_CONSENT = Consent(given_us=0, plan_version=0, scope=frozenset({EVERYTH
 def read_consent(stored: Mapping[str, Any] | None) -> Consent | None:
     """Read the consent, to whichever text it was given; None without one.
 
-    A text in other words asks for no new consent: what is run, and the risk that was named, decide.
+    A reworded text needs no new consent: the tests and the named risk decide.
     """
     try:
         if stored is None:
@@ -138,7 +138,7 @@ def read_consent(stored: Mapping[str, Any] | None) -> Consent | None:
 
 
 def _infer_tier(version: int, country: str) -> RiskTier:
-    """Return the risk that the terms named to a volunteer whose consent does not record it."""
+    """Return the risk in the terms of a consent that does not record it."""
     # The first text named no country's risk, only that measuring may be punished somewhere.
     return RiskTier.WATCHED if version < VERSION else find_tier(country)
 
@@ -211,7 +211,7 @@ def exclude_tests(plan: Plan, unwanted: Collection[str]) -> Plan:
 
 
 def find_unmatched_names(plan: Plan, unwanted: Collection[str]) -> list[str]:
-    """Find the names of an opt-out that leave out nothing: of no category, test or service."""
+    """Find an opt-out's names that match no category, test or service."""
     from heliograph.experiments import REGISTRY, Category
 
     services = {service.name for service in plan.services}
@@ -224,7 +224,7 @@ def list_excluded(plan: Plan, unwanted: Collection[str]) -> tuple[PlannedTask, .
 
 
 def is_risk_new(consent: Consent) -> bool:
-    """Return whether measuring is punished in that country, which the terms did not say."""
+    """Return whether measuring is punished in that country, unlike the terms said."""
     return consent.tier < RiskTier.PUNISHED and is_grave(consent.country)
 
 

@@ -1,4 +1,4 @@
-"""Name a country in the reader's language, by the shipped list of ISO 3166-1 codes.
+"""Name a country in the reader's language, by the shipped ISO 3166-1 codes.
 
 The names are those of CLDR 48, as Babel has them; a test compares the codes.
 """

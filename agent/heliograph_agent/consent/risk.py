@@ -1,4 +1,7 @@
-"""Tell what measuring may mean in a country, by the shipped list and in the reader's language."""
+"""Describe the risk of measuring in a country, by the shipped list.
+
+The text is in the reader's language.
+"""
 
 from enum import IntEnum
 from importlib.resources import files

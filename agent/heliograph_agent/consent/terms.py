@@ -1,4 +1,4 @@
-"""Write the terms that a volunteer reads before the consent, in the reader's language."""
+"""Write the terms that a volunteer reads before the consent, in their language."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from textwrap import wrap

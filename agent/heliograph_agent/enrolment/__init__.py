@@ -45,7 +45,7 @@ class ByFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentResult:
-    """Hold the collector, verified by the invite, and its plan, which is not verified yet."""
+    """Hold the collector, verified by the invite, and its plan, not yet verified."""
 
     collector: Collector
     plan: plan_pb2.SignedPlan
@@ -121,7 +121,7 @@ async def _enrol_by_post(
 
 
 def _explain_refusal(reason: Reason) -> UplinkError:
-    """Return the error of an enrollment that the collector refused; most concern the token."""
+    """Return the error of a refused enrollment; most refusals concern the token."""
     is_refusal = reason in (Reason.UNKNOWN_AGENT, Reason.REFUSED)
     return UplinkError(Reason.BAD_INVITE if is_refusal else reason)
 

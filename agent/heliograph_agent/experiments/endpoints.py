@@ -60,7 +60,7 @@ async def visit_endpoints(
     ipv4: int = IPV4_TRIED,
     until_answered: bool = False,
 ) -> frozenset[str]:
-    """Visit each endpoint once, at most `concurrency` at a time; return the ids that answered.
+    """Visit each endpoint once, `concurrency` at a time; return ids that answered.
 
     No visit waits for another's success. Up to `ipv4` IPv4 addresses of a name are tried, and
     one of IPv6, with `until_answered` none after one that answers. An endpoint that this agent does
@@ -99,7 +99,7 @@ async def visit_endpoint(
     until_answered: bool = False,
     is_resolved: asyncio.Event | None = None,
 ) -> bool:
-    """Resolve the host (A and AAAA) unless addresses are given, then visit its addresses.
+    """Resolve the host (A and AAAA) unless addresses are given, and visit addresses.
 
     Return whether the last step of the kind worked at one. `is_resolved` is set before the first.
     At most `ipv4` IPv4 addresses and one IPv6 address are visited, with `until_answered` none after
@@ -141,7 +141,7 @@ async def _visit_addresses(
 async def find_addresses(
     host: str, net: Net, *, label: str = "", ipv4: int = IPV4_TRIED, resolver: str = ""
 ) -> tuple[Address, ...]:
-    """Return a visit's addresses, `host` itself when it is one, or what a resolver gives.
+    """Return a visit's addresses, `host` itself if it is one, or a resolver's answer.
 
     Without `resolver`, the URL of a DoH resolver, the system is asked.
     """
@@ -167,7 +167,7 @@ async def find_addresses(
 
 
 def list_visit_addresses(net: Net, label: str) -> tuple[Address, ...] | None:
-    """Return the addresses that a visit contacts in place of a lookup; None outside visits."""
+    """Return the addresses of a visit, which looks nothing up; None outside visits."""
     literals = net.list_visit_addresses(label)
     return None if literals is None else tuple(Address(literal) for literal in literals)
 
@@ -292,7 +292,7 @@ def parse_host_port(value: str, *, default_port: int | None = None) -> tuple[str
 
 
 async def _run_steps(endpoint: Endpoint, address: Address, net: Net) -> bool:
-    """Run the steps of an endpoint's kind, up to the first that fails; return whether none did."""
+    """Run the steps of an endpoint's kind until one fails; return whether none did."""
     peer = (address.literal, endpoint.port)
     if endpoint.kind is EndpointKind.QUIC:
         result, connection = await net.quic(

@@ -20,7 +20,7 @@ class BadTarget(CannotRun):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Name what is tested: a URL, a host, an endpoint, or a service with endpoints."""
+    """Name a target: a URL, a host, an endpoint, or a service with endpoints."""
 
     value: str
     service: Service | None = None

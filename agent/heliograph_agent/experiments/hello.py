@@ -58,7 +58,7 @@ class _Speaker:
     net: Net
 
     async def say_own(self, label: str, name: str) -> bool:
-        """Make the library's own handshake; tell whether it succeeded."""
+        """Make the library's own handshake; return whether it succeeded."""
         async with open_stream(self.net, self.address, self.port, label=label) as stream:
             if stream is None:
                 return False
@@ -68,7 +68,7 @@ class _Speaker:
             return result.is_success
 
     async def say_browser(self, spec: BrowserSpec, name: str) -> bool:
-        """Say a browser's hello; tell whether a ServerHello came."""
+        """Send a browser's hello; return whether a ServerHello came."""
         profiles = self.net.hello_profiles
         message = BrowserHello(
             profiles.get(spec.profile),
@@ -84,7 +84,7 @@ class _Speaker:
 
 
 async def _compare_hellos(speaker: _Speaker, host: str, neutral: str) -> None:
-    """Say the hellos in turn; after a failure, what tells its cause.
+    """Send the hellos in turn; after a failure, two more that show its cause.
 
     The last two show that the failures before them were not the line's, nor the aftermath of a
     filter that refuses everything to an address for a while.

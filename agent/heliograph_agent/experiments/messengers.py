@@ -38,10 +38,10 @@ async def _visit_as_app(
     net: Net,
     config: MessengerConfig,
 ) -> None:
-    """Visit the endpoints; where what the app tries first fails, follow the app's own order.
+    """Visit the endpoints; if the app's first ones fail, follow the app's order.
 
-    A light check visits no address of a name after one that answers. It follows the order as well,
-    and whole: a way that it left out could be the one that is left, and then it said "blocked".
+    A light check visits no address of a name after one that answers. It follows the order too, and
+    completely: an omitted way could be the only one that works, and the result would be "blocked".
     """
     answered_ids = await visit_endpoints(
         endpoints, net, config.concurrency, ipv4=config.addresses, until_answered=config.light
@@ -64,9 +64,9 @@ def _draw_built_in(literals: Sequence[str], net: Net) -> tuple[str, ...]:
 def _is_first_way_cut(
     service: Service, endpoints: Sequence[Endpoint], answered_ids: AbstractSet[str]
 ) -> bool:
-    """Return whether messaging was visited, and nothing of it answered that the app tries first.
+    """Return whether messaging was visited, and none of the app's first ways answered.
 
-    Where none of that was visited, as in a light check of another endpoint, any answer will do.
+    If none of these was visited, as in a light check of another endpoint, any answer counts.
     """
     functions = service.map_functions()
     messaging = {e.id for e in endpoints if functions.get(e.id) is ServiceFunction.MESSAGING}
@@ -91,7 +91,7 @@ async def _follow_stages(service: Service, net: Net) -> None:
 
 
 class _AppPath:
-    """Visit the endpoints of stages; know whether one answered, and whether a lookup worked."""
+    """Visit the endpoints of stages, and note whether one answered or a lookup worked."""
 
     def __init__(self, service: Service, net: Net) -> None:
         self._net = net

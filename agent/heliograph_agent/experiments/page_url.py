@@ -42,9 +42,9 @@ def parse_page(url: str, label: str = "") -> Page | None:
 
 
 def resolve_location(base: str, location: str) -> str:
-    """Resolve a Location as browsers do (url.spec.whatwg.org, section 4.4). Raises ValueError.
+    """Resolve a Location as browsers do (url.spec.whatwg.org, section 4.4).
 
-    Backslashes count as slashes, and any number of slashes begins a host.
+    Backslashes count as slashes, and any number of slashes begins a host. Raises ValueError.
     """
     text = location.strip(_STRIPPED).translate(_REMOVED)
     end = len(_QUERY_START.split(text, maxsplit=1)[0])

@@ -58,7 +58,7 @@ async def quic(target: Target, config: QuicConfig, net: Net) -> None:
 
 
 async def _visit_target(server: QuicServer, limit: int | None, net: Net) -> bool:
-    """Visit each address; tell whether every browser's hello was answered."""
+    """Visit each address; return whether every browser's hello was answered."""
     addresses = await find_addresses(server.host, net, label=server.label)
     async with asyncio.TaskGroup() as group:
         for address in addresses[1:]:
@@ -91,7 +91,7 @@ async def _visit_neutral(server: QuicServer, net: Net) -> None:
 
 
 async def _say_neutral(server: QuicServer, net: Net) -> None:
-    """Say a browser's hello to the neutral server: a path too narrow for it is no filter."""
+    """Send a browser's hello to the neutral server: too narrow a path is no filter."""
     for address in (await find_addresses(server.host, net, label=NEUTRAL_BROWSER))[:1]:
         await _say_browser(QUIC_BROWSERS[0], NEUTRAL_BROWSER, server, address, net)
 
@@ -99,7 +99,7 @@ async def _say_neutral(server: QuicServer, net: Net) -> None:
 async def _say_browser(
     name: str, label: str, server: QuicServer, address: Address, net: Net
 ) -> bool:
-    """Say a browser's hello; tell whether the server answered, or none could be said."""
+    """Send a browser's hello; return whether the server answered, or none was sent."""
     profiles = net.hello_profiles
     profile = profiles.get(name).quic or load_shipped_profiles().get(name).quic
     if profile is None or is_literal(server.host):

@@ -8,7 +8,7 @@ from heliograph_agent.experiments.experiment import BadTarget, Target
 from heliograph_agent.experiments.page_url import Page, parse_page
 from heliograph_agent.net import Net
 
-# What Chromium asks for a film: compressed bytes would say less of the rate than is asked for.
+# Chromium's request for a film: compressed bytes would not show the requested rate.
 UNCODED = "identity;q=1, *;q=0"
 LATE_US = 65_000_000  # no transfer begins later: one may take 50 s, and a task has 120
 

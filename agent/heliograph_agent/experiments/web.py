@@ -83,7 +83,7 @@ class CookieJar:
 
 
 def parse_cookie(line: str, url: SplitResult) -> tuple[Cookie | None, bool]:
-    """Parse one Set-Cookie line (section 5.2), and tell whether it deletes the cookie."""
+    """Parse a Set-Cookie line (section 5.2); return whether it deletes the cookie too."""
     pair, *attributes = line.split(";")
     name, equals, value = (part.strip() for part in pair.partition("="))
     host = (url.hostname or "").lower()

@@ -51,7 +51,7 @@ class QuicConnection(Protocol):
 class Net(Protocol):
     """Define the network operations of an experiment; `SystemNet` implements them.
 
-    Each method appends exactly one observation to its trace, unless it says otherwise, and
+    Each method appends exactly one observation to its trace, unless documented otherwise, and
     returns it with its index. A cancelled step is recorded as `interrupted`, a step that exceeds
     its own deadline as `generic_timeout_error`. `on` is the previous step, on which this step
     depends. No method retries, races or falls back.
@@ -122,7 +122,7 @@ class Net(Protocol):
     async def browse(
         self, stream: ByteStream, url: str, *, browser: str, body_limit: int = MAX_BODY
     ) -> StepResult:
-        """Fetch an https page as `browser` does, with its TLS and HTTP, then close `stream`.
+        """Fetch an https page as `browser` does, with its TLS and HTTP; close `stream`.
 
         It makes up to three observations: tls_handshake, and those of `http`. No redirect is
         followed. `browser` is a word of curl_cffi: chrome, firefox. Raises ValueError without
@@ -199,7 +199,7 @@ class Net(Protocol):
 
     @property
     def hello_profiles(self) -> "HelloProfiles":
-        """Return the edition of browsers' hellos: what the plan brought, or the shipped one."""
+        """Return the edition of browsers' hellos: the plan's, or the shipped one."""
         ...
 
     def list_visit_labels(self) -> tuple[str, ...] | None:

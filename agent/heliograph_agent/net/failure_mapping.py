@@ -48,7 +48,7 @@ _WITHOUT_ERRNO = {
 }
 
 
-# OpenSSL's reasons (openssl/sslerr.h) for "we cannot speak to it", of what the server chose.
+# OpenSSL's reasons (openssl/sslerr.h) for "we cannot use it", of the server's choice.
 _UNSUPPORTED = frozenset(
     {
         "UNSAFE_LEGACY_RENEGOTIATION_DISABLED",

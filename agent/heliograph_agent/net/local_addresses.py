@@ -180,7 +180,7 @@ def _make_route(source: InterfaceAddress) -> DefaultRoute:
 
 
 def _own_addresses(addresses: Iterable[InterfaceAddress]) -> tuple[str, ...]:
-    """List the addresses outside the loopback interface; those added to it need no scrubbing."""
+    """List the addresses outside the loopback interface; others need no scrubbing."""
     loopback = {index for index, name in socket.if_nameindex() if name == "lo"}
     return tuple(
         h.address for h in addresses if h.interface not in loopback and not _is_loopback(h.address)

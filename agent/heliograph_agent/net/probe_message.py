@@ -55,7 +55,7 @@ class TlsProbeMessage(ProbeMessage, Protocol):
 
 @runtime_checkable
 class QuicProbeMessage(TlsProbeMessage, Protocol):
-    """Define a TLS hello that goes in several datagrams; `make_request` is the hello alone."""
+    """Define a TLS hello in several datagrams; `make_request` makes the hello alone."""
 
     def make_datagrams(self) -> tuple[bytes, ...]:
         """Return the datagrams to send at once."""

@@ -142,7 +142,7 @@ class MessageExchange:
 
 
 class _DatagramSender:
-    """Send datagrams, those of a QUIC hello again while nothing comes (RFC 9002 section 6.2)."""
+    """Send datagrams; repeat a QUIC hello's until an answer (RFC 9002 section 6.2)."""
 
     def __init__(
         self, udp_socket: UdpSocket, meter: TrafficMeter, datagrams: tuple[bytes, ...]

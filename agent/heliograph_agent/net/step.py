@@ -27,7 +27,7 @@ class StepFacts(TypedDict, total=False):
 
 
 class FactSource(Protocol):
-    """Declare the work of a step that describes, at its end, what it has learned."""
+    """Declare the work of a step, which describes its results at its end."""
 
     def step_facts(self) -> StepFacts: ...
 

@@ -116,7 +116,7 @@ class SystemNet:
         coarse: bool = False,
         endpoint: str = "",
     ) -> StepResult:
-        """Implement `Net.resolve`. Also raises ValueError for a bad engine, resolver or name."""
+        """Implement `Net.resolve`. Raises ValueError for a bad engine, resolver or name."""
         if not name:
             raise ValueError("an empty name cannot be asked for")
         if self._addresses is not None:

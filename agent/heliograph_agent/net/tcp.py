@@ -16,7 +16,7 @@ _LOW_WATER = 32_768
 # unsent bytes: a peer that asks for answers (pings, new keys) and reads none is dropped
 _MAX_UNSENT = 1_048_576  # assumed; a request is a few kilobytes
 
-USUAL_SEGMENT = 1_460  # bytes of data in an Ethernet frame with IPv4, where the system tells none
+USUAL_SEGMENT = 1_460  # bytes of data in an Ethernet frame with IPv4, if the system reports none
 _MAX_SEGMENT = getattr(socket, "TCP_MAXSEG", None)  # not on Windows
 
 

@@ -1,4 +1,4 @@
-"""Do what differs between operating systems; what a system does not say is None.
+"""Do tasks that differ between systems; facts that a system lacks are None.
 
 >>> from heliograph_agent.platform.power import is_on_battery
 >>> is_on_battery()

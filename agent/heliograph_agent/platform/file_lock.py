@@ -15,13 +15,13 @@ except ImportError:  # Windows
 else:
 
     def lock(handle: int, *, is_exclusive: bool, is_waiting: bool = False) -> None:
-        """Take or change the lock. Raises BlockingIOError while others hold one against it."""
+        """Take or change the lock. Raises BlockingIOError while another excludes it."""
         kind = fcntl.LOCK_EX if is_exclusive else fcntl.LOCK_SH
         fcntl.flock(handle, kind if is_waiting else kind | fcntl.LOCK_NB)
 
 
 def open_lock_file(path: os.PathLike[str]) -> int:
-    """Open a file that only its owner can read, and create it if necessary. Raises OSError."""
+    """Open or create a file that only its owner can read. Raises OSError."""
     return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
 
 
@@ -34,7 +34,7 @@ def lock_shared(handle: int) -> bool:
 
 
 def share_lock_again(handle: int) -> None:
-    """Share the lock after an exclusive one or an attempt at it; wait for one who was quicker."""
+    """Share the lock after an exclusive one or an attempt; wait for another holder."""
     lock(handle, is_exclusive=False, is_waiting=True)
 
 

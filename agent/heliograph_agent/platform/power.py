@@ -1,6 +1,6 @@
-"""Read whether this machine runs on its battery, how full it is, and how long it has been up.
+"""Read whether this machine runs on its battery, its charge, and its uptime.
 
-A power cut shows in both, and a cut line in neither. Desktops and servers have no battery, so they
+A power cut shows in these, and a cut line does not. Desktops and servers have no battery, so they
 do not know of their power.
 
 >>> coarsen_uptime(2_000)
@@ -19,12 +19,12 @@ MAX_WORD = 32  # bytes of a word in one of its files
 _SUPPLY_KINDS = ("Mains", "USB", "Wireless")
 _CHARGER_STATES = {"Discharging": True, "Charging": False, "Full": False, "Not charging": False}
 # Seconds, assumed. An uptime is rounded up, so that it never seems to begin within a silence that
-# it outlasted. After the last step it is not said, because it would tell machines apart.
+# it outlasted. After the last step it is not sent, because it would identify machines.
 UPTIME_STEPS_S = (60, 300, 900, 3_600, 14_400, 43_200, 86_400)
 
 
 def is_on_battery(supplies: Path = POWER_SUPPLIES) -> bool | None:
-    """Return whether the machine runs on its battery; None where it has none or is not known."""
+    """Return whether the machine runs on its battery; None without one, or if unknown."""
     folders = _list_supplies(supplies)
     batteries = [f for f in folders if _is_own_battery(f)]
     if not batteries:
@@ -41,7 +41,7 @@ def is_on_battery(supplies: Path = POWER_SUPPLIES) -> bool | None:
 
 
 def read_battery_percent(supplies: Path = POWER_SUPPLIES) -> int | None:
-    """Return how full the machine's batteries are together; None where that is not known."""
+    """Return the charge of the machine's batteries in percent, None if unknown."""
     batteries = filter(_is_own_battery, _list_supplies(supplies))
     capacities = [_read_word(folder / "capacity") for folder in batteries]
     percents = [min(int(x), 100) for x in capacities if x.isascii() and x.isdigit()]
@@ -49,7 +49,7 @@ def read_battery_percent(supplies: Path = POWER_SUPPLIES) -> int | None:
 
 
 def is_battery_low(below_percent: int, supplies: Path = POWER_SUPPLIES) -> bool:
-    """Return whether the machine runs on a battery that is known to be emptier than that."""
+    """Return whether the machine runs on a battery known to be below a percentage."""
     if not below_percent or not is_on_battery(supplies):
         return False
     percent = read_battery_percent(supplies)
@@ -57,19 +57,19 @@ def is_battery_low(below_percent: int, supplies: Path = POWER_SUPPLIES) -> bool:
 
 
 def read_uptime_s() -> int | None:
-    """Return how long this machine has been up, coarsely; None after a day, or if not known."""
+    """Return this machine's uptime, coarsely; None after a day, or if unknown."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux
     return None if clock is None else coarsen_uptime(time.clock_gettime(clock))
 
 
 def read_boot_clock_us() -> int | None:
-    """Return microseconds since the start of this machine, sleep included; None if not known."""
+    """Return microseconds since this machine's start, sleep included; None if unknown."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux
     return None if clock is None else time.clock_gettime_ns(clock) // 1_000
 
 
 def read_boot_id() -> bytes | None:
-    """Return what is equal throughout a boot and at no other; None where no system says it."""
+    """Return an id of the present boot, None if the system has none."""
     try:
         return BOOT_ID.read_bytes()
     except OSError:

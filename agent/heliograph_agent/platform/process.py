@@ -1,4 +1,4 @@
-"""What a process asks of its system: to be stopped, to keep its memory private, to know its user.
+"""Handle stop signals, keep a process's memory private, and find its user.
 
 >>> isinstance(user_id(), int)
 True
@@ -28,7 +28,7 @@ def forbid_core_dumps() -> None:
 
 
 def call_on_stop(callback: Callable[[], object]) -> None:
-    """Call back in the running loop when the user or the system asks this process to stop.
+    """Call back in the running loop when the user or the system stops this process.
 
     Ctrl-C and SIGTERM; on Windows Ctrl-C and Ctrl-Break, whose loop takes no signals itself.
     """
@@ -41,13 +41,13 @@ def call_on_stop(callback: Callable[[], object]) -> None:
 
 
 def stop_process(pid: int) -> None:
-    """Ask a process to stop. Windows ends it at once, and its files stay whole all the same."""
+    """Ask a process to stop. Windows ends it at once, and its files stay intact."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
 
 
 def find_user_name(path: Path) -> str:
-    """Return the name of a file's owner, or the number of one without a name. Raises OSError."""
+    """Return the name of a file's owner, or the number if it has none. Raises OSError."""
     try:
         return path.owner()
     except KeyError:  # a container's user has a number alone

@@ -76,7 +76,7 @@ _TASK = """\
 
 
 class ServiceError(Exception):
-    """Report what the manager refused; str() is a sentence for the user, with the cure."""
+    """Report a manager's refusal; str() is a sentence for the user, with the cure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Systemd:
     folder: Path
 
     def install(self, command: Sequence[str]) -> Path:
-        """Write the unit, start it and let it start again after a boot. Raises ServiceError."""
+        """Write and start the unit, also for later boots. Raises ServiceError."""
         unit = self.folder / UNIT
         _write_file(unit, make_systemd_unit(command, self.user))
         self._call("daemon-reload")
@@ -137,7 +137,7 @@ class Launchd:
         return plist
 
     def uninstall(self) -> bool:
-        """Unload it and remove the list; return whether there was one. Raises ServiceError."""
+        """Unload it and remove the list; return whether one existed. Raises ServiceError."""
         plist = self.folder / f"{LABEL}.plist"
         if not plist.exists():
             return False
@@ -290,7 +290,7 @@ def make_windows_task(command: Sequence[str]) -> str:
 
 
 def _quote_argument(argument: str) -> str:
-    """Quote an argument, in which variables are expanded, as they are not in the program."""
+    """Quote an argument; systemd expands variables in it, unlike in the program."""
     return _quote_for_systemd(argument.replace("$", "$$"))
 
 
@@ -301,6 +301,6 @@ def _quote_for_systemd(argument: str) -> str:
 
 
 def _quote_for_windows(argument: str) -> str:
-    """Quote a word as CommandLineToArgvW reads it: backslashes count only before a quote."""
+    """Quote a word for CommandLineToArgvW: backslashes count only before a quote."""
     escaped = re.sub(r'(\\*)"', r'\1\1\\"', argument)
     return '"' + re.sub(r"(\\+)$", r"\1\1", escaped) + '"'

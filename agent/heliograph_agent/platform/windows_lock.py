@@ -1,4 +1,4 @@
-"""Lock a file on Windows by LockFileEx, which Python's own msvcrt gives only exclusively.
+"""Lock a file on Windows by LockFileEx; Python's msvcrt has only exclusive locks.
 
 The lock is on one byte far beyond the end of the file, because Windows refuses others the reading
 of a locked byte, and the number of the process that holds the lock is read from the beginning.
@@ -30,7 +30,7 @@ class _Overlapped(ctypes.Structure):
 
 
 def lock(handle: int, *, is_exclusive: bool, is_waiting: bool = False) -> None:
-    """Take or change the lock. Raises BlockingIOError while others hold one against it.
+    """Take or change the lock. Raises BlockingIOError while another excludes it.
 
     Windows changes no lock in place, so the own one is given up first.
     """
@@ -51,7 +51,7 @@ def unlock(handle: int) -> None:
 
 
 def _call_kernel(function: str, handle: int, *flags: int) -> int:
-    """Call LockFileEx or UnlockFileEx for one byte; return the system's error, 0 if it is done."""
+    """Call LockFileEx or UnlockFileEx for one byte; return the error, 0 without one."""
     if sys.platform != "win32":
         raise OSError("LockFileEx is Windows' own")
     import msvcrt

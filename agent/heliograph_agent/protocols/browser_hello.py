@@ -234,7 +234,7 @@ def _place_name(numbers: list[int], *, is_last: bool) -> None:
 
 
 def _make_share(group: int, random_source: RandomSource) -> bytes:
-    """Make a public key of a group. Raises ValueError for a group without a way to make one."""
+    """Make a public key of a group. Raises ValueError for an unsupported group."""
     if group == 0x001D:
         return hpke.derive_public_key(random_source.take(32))
     if group == 0x11EC:  # X25519MLKEM768: ML-KEM first (draft-ietf-tls-ecdhe-mlkem)
@@ -246,7 +246,7 @@ def _make_share(group: int, random_source: RandomSource) -> bytes:
 
 
 def _make_ml_kem_key(random_source: RandomSource) -> bytes:
-    """Make bytes that pass a server's check of an ML-KEM-768 key (FIPS 203 section 7.2).
+    """Make bytes that pass a server's check of ML-KEM-768 keys (FIPS 203 section 7.2).
 
     A real key looks like 768 random numbers below q, 12 bits each, and a random seed. Nobody
     decapsulates here, so that random ones do, on every version of OpenSSL.

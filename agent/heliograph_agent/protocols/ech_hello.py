@@ -1,4 +1,4 @@
-"""Seal the name of a browser's ClientHello by Encrypted ClientHello (RFC 9849 section 6.1).
+"""Seal the name of a ClientHello by Encrypted ClientHello (RFC 9849 section 6.1).
 
 The true name is sealed to the server's published key, and its public name is outside. Browsers send
 GREASE in its place (section 6.2: an extension that looks like a sealed hello), which is a

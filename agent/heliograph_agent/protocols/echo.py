@@ -174,7 +174,7 @@ def _randomize_case(name: str, bits: Iterator[bool]) -> str:
 
 
 def _iter_letters(random_bytes: bytes) -> Iterator[int]:
-    """Yield capital letters without end; when the bytes repeat, the letters move on by one."""
+    """Yield capital letters without end; each repetition of the bytes shifts them."""
     for turn in count():
         for byte in random_bytes or b"\x00":
             yield ord("A") + (byte + turn) % 26

@@ -234,7 +234,7 @@ class _ScrambledLayout:
         return list(pairwise(cuts))
 
     def _scatter(self, frames: list[bytes], room: int) -> bytes:
-        """Put the frames in random order among frames that say nothing."""
+        """Put the frames in random order among frames without content."""
         filler_bytes = room - sum(map(len, frames))
         pings = min(_PINGS, filler_bytes)
         gaps = [self._draw(filler_bytes + 1) - 1 for _ in frames]

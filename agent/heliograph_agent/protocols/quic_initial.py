@@ -1,4 +1,4 @@
-"""Encode and decode Initial packets of QUIC version 1 (RFC 9000, RFC 9001 section 5).
+"""Encode and decode Initials of QUIC version 1 (RFC 9000, RFC 9001 section 5).
 
 Everybody on the path can read them: their keys come from the connection id in their header.
 """
@@ -37,7 +37,7 @@ class InitialKeys:
         return (int.from_bytes(self.iv, "big") ^ number).to_bytes(len(self.iv), "big")
 
     def make_mask(self, packet: bytearray, number_at: int) -> bytes:
-        """Make the mask of a header by a sample of what is sealed behind it (section 5.4)."""
+        """Make the mask of a header by a sample of the sealed bytes (section 5.4)."""
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
         sample_at = number_at + _SAMPLE_AT
@@ -48,7 +48,7 @@ class InitialKeys:
 
 @dataclass(frozen=True, slots=True)
 class InitialContent:
-    """Hold what a server's Initial says: pieces of the handshake by offset, or an end."""
+    """Hold a server's Initial: pieces of the handshake by offset, or an end."""
 
     pieces: Mapping[int, bytes]
     error: int | None  # of a CONNECTION_CLOSE
@@ -96,7 +96,10 @@ def _mask_number(packet: bytearray, number_at: int, number_bytes: int, mask: byt
 
 
 def header_size(source_id_bytes: int, number_bytes: int) -> int:
-    """Return the bytes of a client's Initial before its payload; its destination id has 8."""
+    """Return the bytes of a client's Initial before its payload.
+
+    Its destination id has 8 bytes.
+    """
     return 1 + len(VERSION) + 1 + 8 + 1 + source_id_bytes + 1 + 2 + number_bytes
 
 

@@ -177,7 +177,7 @@ class Relay:
             writer.close()
 
     def _make_room(self, peer: bytes) -> None:
-        """Abort the oldest connection of this peer, or of the largest, when a limit is reached."""
+        """Abort the oldest connection of this peer, or of the largest, at a limit."""
         writers: dict[bytes, list[asyncio.StreamWriter]] = {peer: []}
         for writer, owner in self._connections.items():
             writers.setdefault(owner, []).append(writer)

@@ -1,10 +1,10 @@
-"""Remember how long the collector was out of reach, and why as far as this machine knows.
+"""Remember the last time without the collector, with its reason if it is known.
 
 The status is written each minute at least. Each writing is a sample: the collector answers, or the
 anchors answer and it does not, or this machine has no network. A gap between two writings is a time
 in which this machine slept or the agent did not run. When the collector answers again after
-`LONG_US`, the longest of these is the reason of the absence that `status` shows. Where the wall
-clock was set in a session, all times move with it: nobody was absent.
+`LONG_US`, the longest of these is the reason of the absence that `status` shows. If the wall clock
+was set in a session, all times move with it: there was no absence.
 """
 
 from collections import Counter
@@ -51,7 +51,7 @@ class Absence(TypedDict):
 
 
 class StatusSample(NamedTuple):
-    """Hold what one writing of the status says."""
+    """Hold one written status's facts."""
 
     now_us: int  # wall clock
     link: str
@@ -64,7 +64,7 @@ class StatusSample(NamedTuple):
 
 
 class AbsenceRecorder:
-    """Follow the status of one run; the arguments are of the run before, 0 without one."""
+    """Follow the status of one run; the arguments are of the earlier run, else 0."""
 
     def __init__(self, earlier_us: int = 0, success_us: int = 0, dropped: int = 0) -> None:
         self._sample_us = earlier_us

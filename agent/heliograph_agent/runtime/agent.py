@@ -63,7 +63,7 @@ log = logging.getLogger("heliograph.agent")
 class Agent:
     """Hold all parts of a running agent; the spool is open from `open` to `close`.
 
-    It is the host of its parts, each of which declares what it needs of it.
+    It is the host of its parts, each of which declares its needs as a Protocol.
     """
 
     def __init__(self, settings: AgentSettings, clock: Clock, rng: random.Random) -> None:
@@ -327,7 +327,7 @@ class Agent:
         self.measurement_loop.stretch_intervals(percent)
 
     def note_advice(self, reason: str) -> None:
-        """Note the collector's advice, which may say that this agent's key is used twice."""
+        """Note the collector's advice, such as that this agent's key is used twice."""
         if reason == "cloned" and not self._is_cloned:
             self._is_cloned = True
             log.warning(

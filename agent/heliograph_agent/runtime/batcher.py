@@ -100,6 +100,9 @@ class Batcher:
 
 
 async def close_next_batch(spool: Spool, *, is_offline: bool) -> bool:
-    """Close one batch; return False without open results. Raises SpoolError, StateError."""
+    """Close one batch; return False without open results.
+
+    Raises SpoolError, StateError.
+    """
     number = await spool.close_batch(SMALL_ENVELOPE_BYTES, is_offline=is_offline)
     return number is not None

@@ -1,4 +1,7 @@
-"""Seal batches of results with the agent's key, so that only its collector can read them."""
+"""Seal batches of results, so that only the agent's collector can read them.
+
+The agent's key signs them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""Run tests out of their turn: a second look after a first failure, and runs that are asked for.
+"""Run tests out of turn: second looks after a first failure, and requested runs.
 
 An early run is a task of the plan that this agent runs anyway. It waits for its hosts and for the
-data allowance like any other, and none is run where the plan has a fixed schedule. Its result names
-its trigger, because who tests again after a failure is not a sample of all.
+data allowance like any other, and there is none if the plan has a fixed schedule. Its result names
+its trigger, because agents that test again after a failure are not a sample of all.
 """
 
 import logging
@@ -32,10 +32,10 @@ MAX_ASKED = 8  # of one message; the collector sends one
 MAX_DELAY_S = 600
 # After a hello that did not pass. A collector takes it for news for 45 min. Assumed.
 HELLO_AGAIN_S = 1_800.0
-# Names to which hello is said so often, and as many further ones in such a time, where other
+# Names that `hello` tests so often, and as many further ones in such a time, where other
 # tests were cut: at most 27 kB each time, 8 MB a day while a filter stands. Assumed.
 WATCHED_HELLOS = 3
-HELLOS_AFTER_CUT = 2  # after one result; two names tell of all
+HELLOS_AFTER_CUT = 2  # after one result; two names represent all
 # Between two visits of a browser to a page where hellos disagree; 60 kB each. Assumed.
 BROWSER_AGAIN_US = 6 * HOUR_US
 MAX_REMEMBERED = 512  # targets; a plan has no more tasks
@@ -46,7 +46,7 @@ _Target = tuple[str, str, str]
 
 @dataclass(slots=True)
 class FailureMemory:
-    """Remember which endpoints of each target failed, to recognize a first failure. Pure."""
+    """Remember failed endpoints of each target, to recognize first failures. Pure."""
 
     _failing: OrderedDict[_Target, frozenset[str]] = field(default_factory=OrderedDict)
     _looked_us: dict[_Target, int] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class FailureMemory:
     _browser_us: dict[str, int] = field(default_factory=dict)  # by target, of the last hours
 
     def deserves_look(self, measurement: Measurement, failed: frozenset[str], now_us: int) -> bool:
-        """Record the endpoints that failed; return whether one is new, and a second look is due.
+        """Record failed endpoints; return whether one is new, and a second look is due.
 
         An endpoint that was not tested this time keeps its state, because a light check visits one.
         """
@@ -96,9 +96,9 @@ class FailureMemory:
         return due
 
     def choose_pages(self, measurement: Measurement, plan: Plan, now_us: int) -> list[Task]:
-        """Choose the plan's pages for a browser at whose host our hello and a browser's disagree.
+        """Choose the plan's pages for a browser, if its hello and ours disagree there.
 
-        The whole page tells what a person meets there.
+        The whole page shows what a person meets there.
         """
         host = measurement.target.rpartition(":")[0]
         if measurement.experiment != HELLO or not _hellos_disagree(measurement):
@@ -118,7 +118,7 @@ class FailureMemory:
 
 
 def find_full_task(task: Task, plan: Plan) -> Task:
-    """Return the task that tests all of what a light check samples; else the task itself."""
+    """Return the task that tests all that a light check samples, else the task itself."""
     if not task.is_light:
         return task
     full = (t for t in make_tasks(plan) if not t.is_light and _is_same_target(t, task))

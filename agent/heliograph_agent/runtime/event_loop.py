@@ -1,4 +1,4 @@
-"""Run on the fastest event loop that is installed: uvloop with the extra `fast`, else asyncio's."""
+"""Run on the fastest installed event loop: uvloop (extra `fast`), else asyncio's."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

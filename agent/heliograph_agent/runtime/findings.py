@@ -1,6 +1,6 @@
-"""What the collector publishes about this agent's network, as `results` shows it.
+"""Hold the collector's findings on this agent's network, for `results`.
 
-It is kept in memory alone: the status file on the disk leaves it out.
+They are kept in memory alone: the status file on the disk leaves them out.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class ServiceFinding(TypedDict):
     state: str  # VerdictState of the collector
     since_us: int  # wall clock; 0: before the time that is published
     vantages: str  # a band such as 20-49
-    networks: int  # of the country that are shown by name; 0: told by an older collector
+    networks: int  # of the country that are shown by name; 0: from an older collector
     networks_alike: int  # those with this state
 
 

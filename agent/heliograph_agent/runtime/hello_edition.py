@@ -1,8 +1,8 @@
-"""Choose the edition of browsers' hellos: the newest usable of plan, state and release.
+"""Choose browsers' hellos: the newest usable edition of plan, state and release.
 
-A browser's hello changes within months, and one that no browser sends any more is a mark of its
-own. So the signed plan may bring a newer edition. It is used only if the hellos that are built from
-it have the fingerprints and sizes that it names; else the edition of before is kept.
+A browser's hello changes within months, and one that no browser sends any more identifies the
+agent. So the signed plan may bring a newer edition. It is used only if the hellos that are built
+from it have the fingerprints and sizes that it names; else the earlier edition is kept.
 """
 
 import logging
@@ -25,7 +25,7 @@ log = logging.getLogger("heliograph.agent")
 
 
 def choose_edition(planned: bytes, state: State) -> HelloProfiles:
-    """Return the newest usable edition; log why the plan's is refused, and keep it if it is not."""
+    """Return the newest usable edition; store the plan's, or log why it is refused."""
     newest = load_shipped_profiles()
     try:
         stored = state.read(HELLO_PROFILES)
@@ -56,7 +56,7 @@ def check_edition(content: bytes, source: str) -> HelloProfiles:
 
 
 def _find_problem(profile: HelloProfile) -> str:
-    """Return how a hello differs from what its profile says; "" if it does not."""
+    """Return how a hello differs from its profile, "" if it does not."""
     random_bytes = random.Random(1).randbytes(BROWSER_RANDOM_BYTES)  # noqa: S311 - nothing is sent
     try:
         record = BrowserHello(profile, "", CHECK_NAME, random_bytes).make_request()

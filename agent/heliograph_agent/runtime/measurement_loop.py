@@ -106,7 +106,7 @@ class MeasurementLoop:
         self._failure_memory = FailureMemory()
 
     def bring_forward(self, task: Task, delay_s: float, trigger: Trigger) -> None:
-        """Run a task of the plan after a delay, unless it is due before or the plan forbids it."""
+        """Run a task after a delay, unless it is due earlier or the plan forbids it."""
         if not self.plan.fixed_schedule:
             at_us = self._clock.monotonic_us() + int(delay_s * SECOND_US)
             self.history = self.history.bring_forward(task, EarlyStart(at_us, trigger))
@@ -262,7 +262,7 @@ class MeasurementLoop:
             self.bring_forward(hello, delay_s, Trigger.SECOND_LOOK)
         for page in memory.choose_pages(measurement, self.plan, now_us):
             self.bring_forward(page, draw_look_delay_s(self._rng), Trigger.SECOND_LOOK)
-        if task.experiment == HELLO:  # it has said ours twice
+        if task.experiment == HELLO:  # it has sent ours twice
             return
         failed = frozenset(x.endpoint for x in measurement.observations if is_evident_failure(x))
         if memory.deserves_look(measurement, failed, now_us):
@@ -337,7 +337,7 @@ def has_failed(measurement: Measurement) -> bool:
 
 
 def is_evident_failure(x: Observation) -> bool:
-    """Return whether a step failed as it does on no online link: no AAAA record, no IPv6."""
+    """Return whether a step failed as on no online link: no AAAA record, no IPv6."""
     if x.tcp is not None and ":" in x.tcp.address:
         ordinary = (Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_NOT_AVAILABLE)
         return x.failure is not None and x.failure not in ordinary

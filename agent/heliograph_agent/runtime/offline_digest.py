@@ -1,4 +1,4 @@
-"""Summarize hour by hour which kinds of service answered while the agent was offline."""
+"""Summarize by the hour which kinds of service answered an offline agent."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

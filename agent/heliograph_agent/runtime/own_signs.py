@@ -1,7 +1,7 @@
-"""Derive what this machine, its house or its network does to traffic, which is no censorship.
+"""Derive effects of this machine, its home or its network that are no censorship.
 
 Such a sign is for the volunteer alone, who sees it in `status`: it is kept in memory, never on the
-disk, and ends with the epoch. The collector draws its own from the same observations
+disk, and ends with the epoch. The collector derives its own signs from the same observations
 (control/vantage_profiles.py).
 """
 
@@ -68,7 +68,7 @@ def _is_domestic(observation: Observation) -> bool:
 
 
 def _find_common_issuer(anchors: Sequence[Observation]) -> str:
-    """Return the issuer of all anchors' certificates that no known authority signed, else ""."""
+    """Return the issuer of all anchors' certificates if it is unknown, else ""."""
     handshakes = [x for x in anchors if x.operation is Operation.TLS_HANDSHAKE and x.tls]
     issuers = {
         x.tls.chain[0].issuer

@@ -1,4 +1,4 @@
-"""Keep the switch of `pause` and `resume`, a file that works offline and survives a restart.
+"""Keep the switch of `pause` and `resume` in a file, offline and over restarts.
 
 A file that cannot be read pauses until `resume`: the volunteer wanted silence.
 """

@@ -1,4 +1,4 @@
-"""Follow the collector's plans, the volunteer's consent and the calendar while the agent runs."""
+"""Follow the collector's plans, the volunteer's consent and the calendar in a run."""
 
 import logging
 from contextlib import suppress
@@ -67,7 +67,7 @@ class PlanUpdater:
 
     `plan` is the newest signed plan, as far as the volunteer agreed to it, without tests that the
     volunteer opted out of. It has no tasks when it is too old or the hour is quiet, and only its
-    anchors while the battery is low: they, and the session, tell a power cut from a cut line.
+    anchors while the battery is low: they, and the session, show a power cut or a cut line.
     """
 
     def __init__(self, settings: AgentSettings, clock: Clock, host: PlanHost) -> None:
@@ -164,7 +164,7 @@ class PlanUpdater:
         return replace(plan, tasks=tasks), waiting
 
     def _check_calendar(self, wall_us: int) -> bool:
-        """Update the plan's age, the quiet hour and the battery; return whether one changed."""
+        """Update the plan's age, quiet hour and battery; return whether one changed."""
         plan = self.settings.plan
         age = classify_age(plan, wall_us // 1_000_000)
         config = self.settings.config

@@ -227,7 +227,7 @@ async def run_attempt(
         await experiment.run(target, config, net)
     # A bug, or input that the net calls impossible, costs this result and no other: during a
     # shutdown an agent that dies of one odd answer is worse than one missing result.
-    except Exception as error:  # noqa: BLE001 as said above
+    except Exception as error:  # noqa: BLE001 as above
         return _describe_error(error)
     finally:
         await net.close()

@@ -1,4 +1,4 @@
-"""Let this system start the agent by itself: by which manager, and by which command."""
+"""Let this system start the agent: choose the manager and the command."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ def find_service(state: State) -> ServiceManager:
 
 
 def make_command(state: State, program: Path) -> tuple[str, ...]:
-    """Make the command that runs the agent on this directory, from any working directory.
+    """Make the command that runs the agent on this directory from any other.
 
     `program` is how this process was started: a single-file build is started the same way, because
     Python's -m would not find it again.

@@ -1,6 +1,6 @@
 """Derive for `code` which kinds of service answered when last tested. Pure.
 
-A state is no verdict: it does not say why a test failed. An agent keeps only the newest state of
+A state is no verdict: it has no cause of a failure. An agent keeps only the newest state of
 each class, and in memory alone, so that a seized disk shows none.
 """
 

@@ -89,7 +89,7 @@ def read_settings(state: State, config: Config, *, is_agreed: bool = False) -> A
 
 
 def load_consent(state: State, *, is_agreed: bool) -> Consent:
-    """Return the consent; where the operator agreed, only the place is taken from the file.
+    """Return the consent; if the operator agreed, the file gives only the place.
 
     A file of an earlier version, which names targets, is rewritten.
     """

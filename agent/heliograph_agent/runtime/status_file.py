@@ -94,7 +94,7 @@ def read_status(state: State) -> AgentStatus:
 
 
 def find_own_state(status: AgentStatus, service: str) -> tuple[str, int]:
-    """Return the ServiceState and the time of the own newest test; ("", 0) for none or an old one.
+    """Return (ServiceState, time) of our newest test; ("", 0) without a recent one.
 
     The time is by the wall clock, in microseconds.
     """
@@ -104,7 +104,7 @@ def find_own_state(status: AgentStatus, service: str) -> tuple[str, int]:
 
 
 def forget_clone(state: State, previous: Collector | None) -> None:
-    """Let the status no longer say that another machine uses the key. Raises StateError."""
+    """Remove the status's note that another machine uses the key. Raises StateError."""
     if previous is not None:
         VolatileFile(previous.agent).remove()
     status = state.read_json(STATUS)
@@ -168,7 +168,7 @@ class StatusFile:
     def take_findings(self, findings: "intake_pb2.Findings") -> None:
         """Show from now on what the collector publishes about this network.
 
-        Findings without services only say in which country it is; of the same one they hide none.
+        Findings without services only name its country; of the same one they hide none.
         """
         described = describe_findings(findings)
         previous = self._findings

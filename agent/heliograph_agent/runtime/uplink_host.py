@@ -1,4 +1,4 @@
-"""Give the uplink what it asks of the agent: allowed entrances, a store for attempts, a report.
+"""Provide for the uplink: allowed entrances, a store for attempts, and a report.
 
 Each class implements a Protocol that the uplink owns.
 """

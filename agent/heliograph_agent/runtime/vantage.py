@@ -1,4 +1,4 @@
-"""Begin an epoch for each network, and hold what is known of the present one."""
+"""Begin an epoch for each network, and hold the present one's facts."""
 
 import secrets
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Follow orders for visits: a control repeats tasks of its plan at addresses that vantages met.
+"""Follow orders of visits: a control repeats tasks at addresses that vantages met.
 
 Only an agent with the role `control` follows an order. Names, ports and paths come from the signed
 plan. An address is refused when it is not a plain public one, when it is of this machine's
@@ -48,7 +48,7 @@ class NetSource(Protocol):
 
 
 class PlanSource(Protocol):
-    """Declare the plan and the enrollment. Implemented by runtime.plan_updater.PlanUpdater."""
+    """Declare the plan and the enrollment. Implemented by PlanUpdater."""
 
     @property
     def settings(self) -> AgentSettings:
@@ -138,7 +138,7 @@ class AddressChecks:
 async def find_own_addresses(
     settings: AgentSettings, source: NetSource, clock: Clock
 ) -> frozenset[str]:
-    """Return the addresses of the collector's entrances, as given and as they resolve now."""
+    """Return the addresses of the collector's entrances, as given and as resolved now."""
     entrances = settings.plan.entrances
     hosts = {entrance.host for entrance in entrances}
     hosts.add(settings.collector.endpoint.rpartition(":")[0])
@@ -162,10 +162,10 @@ async def find_own_addresses(
 def make_visit_tasks(
     visits: Sequence[Visit], plan: Plan, signed_services: Sequence[Service], checks: AddressChecks
 ) -> list[Task]:
-    """Make one task for each task of the plan that the visits name; drop what it does not hold.
+    """Make one task for each task of the plan that the visits name; drop others.
 
     Args:
-        plan: What this agent runs.
+        plan: The tasks of this agent.
         signed_services: The services as signed; one that a file of this machine replaced is left.
         checks: Which addresses may be contacted.
     """
@@ -198,7 +198,7 @@ def make_visit_tasks(
 def _make_page_task(
     task: Task, addresses: Mapping[str, tuple[str, ...]], page_hosts: Collection[str]
 ) -> Task | None:
-    """Keep the addresses of servers and redirects that the plan names; None when none is left."""
+    """Keep the addresses of servers and redirects in the plan; None if none remains."""
     servers = list_servers(task.experiment, task.target, task.options)
     labels = {server.label for server in servers}
     if task.experiment == PAGES and servers:

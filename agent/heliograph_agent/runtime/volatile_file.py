@@ -1,8 +1,8 @@
-"""Keep what no disk may show in the machine's memory, where `status` and `code` find it.
+"""Keep data that no disk may show in memory, for `status` and `code`.
 
-Why: a seized disk must not tell which tests ran, when, and what answered. The file is in /dev/shm,
-a file system in memory that is empty after a restart of the machine. Where there is none, nothing
-is kept, and `status` and `code` know less.
+Why: a seized disk must not reveal which tests ran, when, and what answered. The file is in
+/dev/shm, a file system in memory that is empty after a restart of the machine. If there is none,
+nothing is kept, and `status` and `code` know less.
 """
 
 import json

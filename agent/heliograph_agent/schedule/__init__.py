@@ -123,7 +123,10 @@ class History:
         return replace(self, starts=starts, interval_percent=percent, stretched_until_us=until_us)
 
     def end_stretch(self, plan: Plan, now_us: int) -> "History":
-        """Return to the plan's intervals when the wish is old, as who takes it back may be gone."""
+        """Return to the plan's intervals when the wish is old.
+
+        The collector that wished it may be gone.
+        """
         if self.interval_percent == 100 or now_us < self.stretched_until_us:
             return self
         return self.stretch(plan, 100, now_us)
@@ -197,9 +200,9 @@ def _starts_alone(part: Task, light_round: Task, history: History) -> bool:
 
 
 def _start_rank(task: Task, history: History, now_us: int) -> tuple[Priority, bool, float]:
-    """Rank late tasks: what is asked for sooner, then by lateness in intervals of their own.
+    """Rank late tasks: requested ones first, then by lateness in their intervals.
 
-    So where the bytes do not suffice all becomes rarer by one factor that has no share of them.
+    So if the bytes do not suffice, all tasks without a share become rarer by one factor.
     """
     late_s = (now_us - _planned_us(task, history)) / SECOND_US
     is_early = any(part.key in history.early for part in (task, *task.parts))
@@ -207,7 +210,7 @@ def _start_rank(task: Task, history: History, now_us: int) -> tuple[Priority, bo
 
 
 def _make_budget(plan: Plan, rounds: Sequence[Task], history: History, now_us: int) -> ByteBudget:
-    """Make the budget; what runs is counted with what it cost before."""
+    """Make the budget; running tasks are counted with their earlier costs."""
     per_month = plan.limits.bytes_per_month
     pending = sum(history.costs.get(key, 0) for key in history.running)
     groups = {
@@ -246,7 +249,7 @@ def _hosts_free_us(hosts: frozenset[str], limits: Limits, history: History, now_
 
 
 def _keep_free_parts(task: Task, limits: Limits, history: History, now_us: int) -> Task:
-    """Return a round without the parts whose hosts are visited now, any other task as it is."""
+    """Return a round without parts whose hosts are being visited; else the task."""
     if not task.parts:
         return task
     free = (p for p in task.parts if _hosts_free_us(p.hosts, limits, history, now_us) <= now_us)
@@ -261,7 +264,7 @@ def _planned_us(task: Task, history: History) -> int:
 
 
 def _turn_us(task: Task, history: History) -> int:
-    """Return a task's last start plus its interval, as stretched; missed runs are not repeated."""
+    """Return a task's last start plus its stretched interval; missed runs are dropped."""
     last_us = history.starts.get(task.key)
     fraction = _draw_fraction(history.seed, task.key, last_us)
     if last_us is not None:

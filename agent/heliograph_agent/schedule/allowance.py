@@ -43,7 +43,7 @@ class Allowance:
         return now_us + (int(-remaining / rate) + 1 if rate else MONTH_US)
 
     def min_interval_us(self, cost: int, share: float, now_us: int, bytes_per_month: int) -> int:
-        """Return the least interval of work that has a share of the inflow, while bytes lack."""
+        """Return the least interval of work with a share of the inflow, while bytes lack."""
         rate = _bytes_per_us(bytes_per_month)
         enough = SHARED_BELOW * _daily_bytes(bytes_per_month)
         if not rate or self.remaining_bytes(now_us, bytes_per_month) > enough:

@@ -1,4 +1,4 @@
-"""Tell when the bytes permit a task: by the share of its kind, else by what the others leave.
+"""Compute when the bytes permit a task: by its kind's share, else by the rest.
 
 Shares bind while less than a part of a day's bytes is left (heliograph.byte_shares).
 """

@@ -1,4 +1,4 @@
-"""Make the tasks of a plan: one run of an experiment on one target, or a round of light checks."""
+"""Make a plan's tasks: an experiment on one target, or a round of light checks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ def make_tasks(plan: Plan) -> list[Task]:
 
 
 def make_rounds(plan: Plan) -> list[Task]:
-    """Make one task for each result of the plan: its lines, light checks of one interval as one."""
+    """Make one task for each result of the plan: light checks of one interval are one."""
     services = {service.name: service for service in plan.services}
     rounds = [
         [_make_task(t, services.get(t.service)) for t in group] for group in plan.list_rounds()

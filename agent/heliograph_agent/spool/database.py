@@ -224,7 +224,7 @@ class SpoolDatabase:
 
 
 def _find_sound_version(path: Path, *, is_exclusive: bool = False) -> int:
-    """Return the version of an intact file; VERSION for an empty one, 0 for a damaged one."""
+    """Return an intact file's version; VERSION if it is empty, 0 if it is damaged."""
     if not (path.exists() and has_own_header(path)):
         return 0
     try:
@@ -248,7 +248,7 @@ def _find_sound_version(path: Path, *, is_exclusive: bool = False) -> int:
 
 
 def _has_sound_tables(db: sqlite3.Connection) -> bool:
-    """Return whether the last numbers can be true. Raises one of DAMAGE if a column is missing."""
+    """Return whether the last numbers are possible. Raises DAMAGE for missing columns."""
     for table, columns in COLUMNS.items():  # a flipped bit may rename one
         db.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 names of ours
     last_by_table = dict(db.execute("SELECT name, seq FROM sqlite_sequence"))

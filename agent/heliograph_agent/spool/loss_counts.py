@@ -1,4 +1,4 @@
-"""Settle envelopes by the collector's receipts, and count acknowledged and missing results."""
+"""Settle envelopes by receipts, and count acknowledged and missing results."""
 
 import sqlite3
 

@@ -42,7 +42,7 @@ class CorruptRows(Protocol):
 
 
 class OpenRows:
-    """Encrypt rows, read them back in the same process, and send copies in a later one."""
+    """Encrypt rows, read them in the same process, and send copies in a later one."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class OpenRows:
     def insert_or_hold(
         self, row: OpenRow, priority: int, stored_us: int, sealer: BatchSealer
     ) -> None:
-        """Insert a row, without a copy while the seal fails: then this process alone has it."""
+        """Insert a row; if the seal fails, without a copy, for this process alone."""
         number = self._compaction.take_number()
         try:
             copy = sealer.seal_batch(number, [row.body], [row.epoch])

@@ -316,7 +316,7 @@ def _order_waiting(db: sqlite3.Connection, limit: int, skip_through: int) -> Ite
     """Yield the numbers of waiting envelopes; P2 and P3 only above `skip_through`.
 
     Why: after weeks offline a link may open for minutes, and may close again at any time. So
-    whatever was sent up to then has to tell as much as possible. The order is:
+    the envelopes sent until then must contain as much as possible. The order is:
 
     1. The digest, which covers the whole offline time in one small envelope.
     2. P0 and P1 by age: how the link was, and what changed, from the onset of the outage on.

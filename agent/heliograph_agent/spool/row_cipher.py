@@ -16,7 +16,7 @@ _NONCE_BYTES = 12  # NIST SP 800-38D section 5.2.1.1
 
 
 class RowCipher:
-    """Encrypt by AES-256-GCM; `life` says which rows this key made."""
+    """Encrypt by AES-256-GCM; `life` identifies the rows of this key."""
 
     def __init__(self) -> None:
         self.life = secrets.randbits(62)
@@ -38,7 +38,7 @@ class RowCipher:
 
     @cached_property
     def _cipher(self) -> "AESGCM":
-        """Draw the key and load the library on first use, because an idle agent needs none."""
+        """Draw the key and load the library on first use; an idle agent needs none."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         return AESGCM(os.urandom(32))

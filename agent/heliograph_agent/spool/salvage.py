@@ -74,7 +74,7 @@ class ClearRow(NamedTuple):
 
 
 def salvage_rows(damaged: Path, borrowed: Path, new: sqlite3.Connection) -> list[ClearRow]:
-    """Copy every intact row of `damaged` to `new`, and return the readable measurements.
+    """Copy intact rows of `damaged` to `new`, and return the readable measurements.
 
     `borrowed` is a temporary path.
     """
@@ -90,7 +90,7 @@ def salvage_rows(damaged: Path, borrowed: Path, new: sqlite3.Connection) -> list
 
 
 def erase_file(path: Path) -> None:
-    """Overwrite a file that may show results, as far as its disk does that, and remove it."""
+    """Overwrite a file that may show results, if its disk permits, and remove it."""
     with suppress(FileNotFoundError):
         with path.open("r+b") as file:
             for _ in range(0, path.stat().st_size, PAGE):
@@ -132,7 +132,7 @@ def _read_column_names(db: sqlite3.Connection, table: str) -> set[str]:
 
 
 def _read_clear_rows(db: sqlite3.Connection) -> list[ClearRow]:
-    """Read the measurements that version 1 or 2 left readable; a lost epoch has only its id."""
+    """Read clear measurements of version 1 or 2; a lost epoch has only its id."""
     is_own_header = "epoch" in _read_column_names(db, "measurement")
     columns = CLEAR_COLUMNS if is_own_header else CLEAR_COLUMNS_BORROWED
     epochs: dict[str, Epoch] = {}

@@ -1,4 +1,4 @@
-"""Make what carries results by one transport; its libraries are loaded when it is first used."""
+"""Make the carrier of a transport; its libraries are loaded at first use."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from heliograph_agent.uplink.stream_transport import StreamMonitor, StreamTransport
 
     class TransportMonitor(StreamMonitor, PostMonitor, Protocol):
-        """Declare what any transport asks and tells the owner of all transports."""
+        """Declare the queries and reports of any transport to the owner of all."""
 
 
 def make_carrier(
@@ -21,7 +21,10 @@ def make_carrier(
     plan_download: PlanDownload,
     heartbeat_s: int,
 ) -> "StreamTransport | PostTransport":
-    """Make a session by a stream or by polls, or single posts. Raises UplinkError, StateError."""
+    """Make a session by a stream or by polls, or single posts.
+
+    Raises UplinkError, StateError.
+    """
     if transport.is_polled:
         from heliograph_agent.uplink.poll_transport import PollTransport
 

@@ -105,7 +105,7 @@ def _is_in_certificate(host: str, der: bytes) -> bool:
 
 
 def make_metadata(intermediary: str, sender: str = "") -> tuple[tuple[str, str], ...]:
-    """Make the metadata of a call; `intermediary` is "" where the peer is the agent itself."""
+    """Make a call's metadata; `intermediary` is "" if the peer is the agent itself."""
     pairs = ((INTERMEDIARY_HEADER, intermediary), (SENDER_HEADER, sender))
     return tuple((name, value) for name, value in pairs if value)
 

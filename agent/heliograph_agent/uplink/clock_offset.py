@@ -47,7 +47,7 @@ class ClockFilter:
         if not (is_plausible and 0 <= exchange.delay_us <= MAX_DELAY_US):
             return
         if self.exchanges and abs(exchange.ahead_us - self.exchanges[-1].ahead_us) > MAX_STEP_US:
-            self.exchanges.clear()  # one of the clocks was set: what was measured before is void
+            self.exchanges.clear()  # one of the clocks was set: earlier exchanges are void
         self.exchanges.append(exchange)
 
     def offset_us(self, wall_us: int, monotonic_us: int) -> int | None:

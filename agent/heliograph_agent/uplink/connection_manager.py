@@ -135,8 +135,8 @@ class Uplink:
     def shorten_wait(self) -> None:
         """Shorten a long wait to a few seconds, because the link is online again.
 
-        Some wait remains, because the links of all agents return at once; so does one that the
-        collector asked for.
+        Some wait remains, because the links of all agents return at once. A wait that the collector
+        asked for remains too.
         """
         if not self.status.connected and not self._retry_after_s and self._failed_passes.shorten():
             self._wake_event.set()
@@ -151,7 +151,7 @@ class Uplink:
             self._active_transport.leave("network_change")
 
     def leave(self, reason: str) -> None:
-        """Deliver what can be sent at once, say goodbye, and let `run` return."""
+        """Deliver results that can be sent at once, send a goodbye, and let `run` return."""
         self._leave_reason = reason
         self._wake_event.set()
         if self._active_transport is not None:
@@ -262,7 +262,7 @@ class Uplink:
             async with asyncio.timeout(PREPARE_S):
                 if await self.context.agent.prepare_word():
                     return
-        self._session_loss.end()  # its network does not work, so there is nothing to tell
+        self._session_loss.end()  # its network does not work, so there is nothing to report
 
     def _record_failure(
         self, transport: Transport | None, reason: Reason, *, is_lost: bool = False

@@ -1,9 +1,9 @@
-"""The hello: what an agent tells about itself and its way when a session begins.
+"""The hello: an agent's facts on itself and its route when a session begins.
 
-It names the entrance that was dialed, so that the collector can tell a block of one of its
+It names the entrance that was dialed, so that the collector can distinguish a block of one of its
 addresses from a loss of the agent's network. The collector's listener does not know that, because
 names, balancers and forwarders stand between. What is named is an address of the collector that the
-agent had from it, as 32 bits (`Entrance.tag`): nothing about the agent that it did not tell before.
+agent had from it, as 32 bits (`Entrance.tag`): nothing new about the agent.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class SessionFacts:
 def build_hello(
     agent: bytes, signature: bytes, facts: SessionFacts, entrance: int
 ) -> intake_pb2.Hello:
-    """Build the hello of a session by the entrance with this tag, 0 for one that is not said."""
+    """Build a session's hello by the entrance with this tag, 0 for an unnamed one."""
     return intake_pb2.Hello(
         agent=agent,
         signature=signature,

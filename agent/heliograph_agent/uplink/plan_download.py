@@ -20,7 +20,7 @@ class PlanDownload:
         return self._assembler.progress(version)
 
     def add_response(self, response: intake_pb2.SubmitResponse) -> plan_pb2.SignedPlan | None:
-        """Add a piece from any sender; return the plan, not verified yet, once it is complete."""
+        """Add a piece from any sender; return the complete plan, not verified yet."""
         if not response.HasField("plan"):
             return None
         plan_bytes = self._assembler.add_piece(response.plan)
@@ -35,7 +35,7 @@ class PlanDownload:
 def read_relayed_receipt(
     collector: Collector, envelope: bytes, response: intake_pb2.SubmitResponse
 ) -> intake_pb2.Receipt:
-    """Read the receipt from a relay; an answer that the collector did not sign means `retry`."""
+    """Read a relay's receipt; without the collector's signature it means `retry`."""
     key = key_id(collector.sealing_key)
     receipt = relay_line.verify_relayed_receipt(envelope, key, response, collector.signing_key)
     retry_after_s = response.receipt.retry_after_s

@@ -2,7 +2,7 @@
 
 The session is the same as by a stream: the same messages, heartbeats and receipts. They travel in
 requests and replies (`Poll` and `PollReply` in intake.proto), numbered and repeated until the other
-side confirms them. The collector holds a poll until it has something to say. A connection that
+side confirms them. The collector holds a poll until it has a message. A connection that
 breaks is replaced at once, in the same session; one that brings no reply ends the session, so that
 another transport is tried.
 """
@@ -205,7 +205,7 @@ class PolledStream:
             await self._change.wait()
 
     def _make_poll(self) -> intake_pb2.Poll:
-        """Take what was not written on this line: one message, and more while they are small."""
+        """Take the unsent messages: one, and more while they are small."""
         first = self._confirmed + self._written
         size = 0
         messages: list[bytes] = []
@@ -237,7 +237,7 @@ class PolledStream:
             self._change.set()
 
     async def _take_reply(self, reply: intake_pb2.PollReply) -> bool:
-        """Take what is new of a reply, which may come twice; return whether anything was.
+        """Take the new messages of a reply, which may come twice; return if there were any.
 
         Raises UplinkError at the end.
         """
@@ -260,7 +260,7 @@ class PolledStream:
 
 
 def make_end_error(end: intake_pb2.CallEnd) -> UplinkError:
-    """Convert the end of a call without gRPC as `channel.uplink_error_from` does one with it."""
+    """Convert a call's end without gRPC as `channel.uplink_error_from` does with it."""
     retry_after_s = min(end.retry_after_s, MAX_RETRY_AFTER_S)
     return UplinkError(classify_status(end.status, end.details), retry_after_s)
 

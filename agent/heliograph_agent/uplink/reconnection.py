@@ -1,4 +1,4 @@
-"""Bound the word of a broken session, and delay attempts to reconnect and old results.
+"""Bound the report of a broken session, and delay reconnection and old results.
 
 Theory of operation. Whole countries reconnect at once, so waits are random. Their limit doubles
 with each failed pass over the transports, up to RECONNECT.limit_s. It does so on a dead link too:
@@ -37,17 +37,17 @@ SPREAD_S = 1_800.0
 
 @dataclass(slots=True)
 class SessionLoss:
-    """Bound the one word that an agent says by another transport when its session breaks. Pure.
+    """Bound the report that an agent sends elsewhere when its session breaks. Pure.
 
     Theory of operation. A session that breaks while the anchors answer shows that something between
-    this agent and the collector fails, and not this agent's network. So the collector is to hear it
-    within WORD_S, by the next transport that plan and volunteer allow. After a loss (`begin`) the
-    pass over the transports continues as after any failure, but each has only its share of the rest
-    of WORD_S for its first answer (`limit_s`), so that some dead entrances do not use it up. The
-    first answer, or the end of the pass, ends this (`end`).
+    this agent and the collector fails, and not this agent's network. So the collector is to get a
+    report within WORD_S, by the next transport that plan and volunteer allow. After a loss
+    (`begin`) the pass over the transports continues as after any failure, but each has only its
+    share of the rest of WORD_S for its first answer (`limit_s`), so that some dead entrances do not
+    use it up. The first answer, or the end of the pass, ends this (`end`).
 
     A collector that ends sessions itself announces it, so no session is lost then. A line that
-    breaks all the time gets one word in LEAST_BETWEEN_US, because each costs a measurement of the
+    breaks all the time gets one report in LEAST_BETWEEN_US, because each costs a measurement of the
     anchors.
     """
 
@@ -68,11 +68,11 @@ class SessionLoss:
         return self._is_due
 
     def end(self) -> None:
-        """Note that the collector answered, that all transports failed, or that no word can go."""
+        """Note that the collector answered, all transports failed, or no report can go."""
         self._is_due = False
 
     def limit_s(self, transports: int) -> float | None:
-        """Return the seconds for the next of the remaining transports; None for its own limits."""
+        """Return the seconds for the next remaining transport; None for its own limits."""
         if not self._is_due or self._began_us is None:
             return None
         remaining_s = WORD_S - (self.clock.monotonic_us() - self._began_us) / SECOND_US
@@ -88,7 +88,7 @@ class FailedPasses:
     _repeats: int = 0  # of the last pass
 
     def record_pass(self, *, is_refusal: bool) -> None:
-        """Count a failed pass, or have it repeated within a second if it was refused at once."""
+        """Count a failed pass, or have it repeated within a second if refused at once."""
         if is_refusal and self.count >= SHORT_WAIT_PASSES and self._repeats < REPEATS:
             self._repeats += 1
             self.for_wait = 1

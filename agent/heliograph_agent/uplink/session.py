@@ -42,7 +42,10 @@ def needs_newer_collector(status: str, reason: str) -> bool:
 async def record_receipt(
     context: "UplinkContext", sequence: int, receipt: intake_pb2.Receipt
 ) -> int:
-    """Record a receipt; return 0, or the seconds after which to send again. Raises UplinkError."""
+    """Record a receipt; return 0, or the seconds until the next try.
+
+    Raises UplinkError.
+    """
     status = STATUS_NAMES.get(receipt.status)
     if status is None:
         return receipt.retry_after_s or RETRY_S
@@ -76,7 +79,7 @@ MAX_HEARTBEAT_S = 300
 
 
 class SessionAgent(Protocol):
-    """Declare what a session needs of the agent that it speaks for."""
+    """Declare the needs of a session from its agent."""
 
     @property
     def agent_id(self) -> bytes: ...
@@ -160,7 +163,7 @@ class UplinkSession:
     def __init__(
         self, context: UplinkContext, listener: ReplyListener, heartbeat_s: int, entrance: int
     ) -> None:
-        """Create a session by the entrance with this tag, 0 for one that is not said."""
+        """Create a session by the entrance with this tag, 0 for an unnamed one."""
         self._context = context
         self._entrance = entrance
         self._agent = context.agent
@@ -180,7 +183,7 @@ class UplinkSession:
         self._work_event.set()
 
     def leave(self, reason: str) -> None:
-        """Deliver what is ready, say goodbye, and let `run` return."""
+        """Deliver ready results, send a goodbye, and let `run` return."""
         self._leave_reason = self._leave_reason or reason
         self.wake()
         self._leave_event.set()
@@ -351,7 +354,7 @@ class UplinkSession:
             self._context.idle_event.set()
 
     async def _say_goodbye(self, stream: MessageStream) -> None:
-        """Wait for `leave`, then deliver and say goodbye in bounded time."""
+        """Wait for `leave`, then deliver and send a goodbye in bounded time."""
         await self._leave_event.wait()
         step_s = FOR_GOOD_S if self._leave_reason in FOR_GOOD else GOODBYE_S
         with suppress(TimeoutError):  # the next session sends the rest

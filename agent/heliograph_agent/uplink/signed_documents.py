@@ -93,7 +93,7 @@ def open_plan(
 
 
 def read_stored_plan(state: State) -> Plan:
-    """Read the plan from the agent's file, which was verified before. Raises StateError."""
+    """Read the plan from the agent's file, verified earlier. Raises StateError."""
     from google.protobuf.message import DecodeError
 
     stored = state.read(PLAN)

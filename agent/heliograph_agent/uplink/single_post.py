@@ -164,7 +164,7 @@ def _check_response(response: intake_pb2.SubmitResponse) -> intake_pb2.SubmitRes
 
 
 class PostMonitor(ReplyListener, Protocol):
-    """Declare what a PostTransport asks and tells the owner of all transports."""
+    """Declare the queries and reports of a PostTransport to the owner of all."""
 
     def probe_in_s(self) -> float | None:
         """Return the seconds until a probe of better transports; None if there is none."""
@@ -278,7 +278,7 @@ class PostTransport:
         await self._settle_envelope(sequence, receipt)
 
     async def _sign_proof(self, envelope: bytes) -> str:
-        """Return the proof by which the collector knows this agent before the envelope is there."""
+        """Return the proof that identifies this agent before the envelope arrives."""
         agent = self._context.agent
         proof = begin_proof(agent.agent_id, envelope)
         context = keys.bind_context(keys.UPLOAD, self._collector.pin)

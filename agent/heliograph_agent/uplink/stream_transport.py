@@ -46,7 +46,7 @@ class SessionTarget:
 
 
 class StreamMonitor(ReplyListener, Protocol):
-    """Declare what a StreamTransport asks and tells the owner of all transports."""
+    """Declare the queries and reports of a StreamTransport to the owner of all."""
 
     @property
     def is_connected(self) -> bool: ...

@@ -8,7 +8,7 @@ transports come before the preferred one.
 - A delivery ends the pass and makes the transport the preferred one. If it is not the first of the
   list, a probe is planned. Its wait is FIRST_PROBE_S, doubled up to MAX_PROBE_S each time that all
   better transports failed in a probe.
-- What failed while no transport worked tells nothing of the better ones: after a cut the next probe
+- What failed while no transport worked proves nothing on better ones: after a cut the next probe
   is due within AFTER_DARK_S, for a session shows the collector that this vantage is back.
 - A network change makes a probe due at once.
 
@@ -86,7 +86,7 @@ SENTENCES = {
 
 
 def choose_failure_sentence(reason: Reason) -> str:
-    """Choose what the log says of a failed transport, with a place for the reason."""
+    """Choose the log's sentence on a failed transport, with a place for the reason."""
     if reason is Reason.SPOOL:  # new results may be lost
         return mark("%s; nothing is sent meanwhile")
     return mark("%s; results are kept and sent later")
@@ -146,7 +146,7 @@ class Transport:
 
     @property
     def tag(self) -> int:
-        """Return the tag of its entrance for the hello; 0 by the proxy, which is another way."""
+        """Return its entrance's tag for the hello; 0 by the proxy, which is another way."""
         return 0 if self.is_proxied else self.entrance.tag
 
     def select_pin(self, collector: bytes) -> bytes:
@@ -201,7 +201,7 @@ def list_transports(
 
 
 def _spread_entrances(entrances: Sequence[Entrance], agent: bytes) -> list[Entrance]:
-    """Permute the entrances of each carrier by a stable hash; carriers keep their places.
+    """Permute each carrier's entrances by a stable hash; carriers keep their places.
 
     Each agent ranks the entrances differently (rendezvous hashing), so a further entrance
     leaves the order of the others as it was.

@@ -1,4 +1,4 @@
-"""Send packets with a limited TTL over sockets of the kernel, and receive every answer.
+"""Send packets with a limited TTL over the kernel's sockets, and receive answers.
 
 SPDX-License-Identifier: GPL-2.0-only.
 

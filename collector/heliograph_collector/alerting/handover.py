@@ -117,9 +117,9 @@ class DeliveryHandover:
             await asyncio.sleep(SHARE_S)
 
     async def tell(self, changes: ChangeCounter) -> None:
-        """Tell what has changed, if anything has. Raises HandoverError, sqlite3.Error.
+        """Write the changes, if there are any. Raises HandoverError, sqlite3.Error.
 
-        An outbox that has not begun to read the log tells nothing: the next leader would read all
+        An outbox that has not begun to read the log writes nothing: the next leader would read all
         of it, and send the alerts of years.
         """
         position = await asyncio.to_thread(self._outbox.read_position)

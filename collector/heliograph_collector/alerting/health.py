@@ -62,7 +62,7 @@ class HealthState:
         return self._report(problems, monotonic_us)
 
     def _report(self, problems: Sequence[str], monotonic_us: int) -> HealthReport | None:
-        """Report what has lasted, unless the same was reported lately."""
+        """Report lasting problems, unless the same were reported lately."""
         reported_us = self._reported_us
         since = _format_time(self._since_us or 0)
         if not problems:

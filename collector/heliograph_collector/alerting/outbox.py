@@ -135,7 +135,7 @@ class Outbox:
             db.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?)", (entry, head))
 
     def read_id(self) -> str:
-        """Return what tells this outbox from that of another collector."""
+        """Return the id that distinguishes this outbox from another collector's."""
         with self._lock:
             return str(self._db.execute("SELECT id FROM outbox").fetchone()[0])
 

@@ -73,9 +73,9 @@ class AlertService:
         """Prepare.
 
         Args:
-            health: What keeps the collector from being ready; None to notify nobody.
-            shared: What all who may lead a cluster share, if it is one.
-            permission: What must be held to send; None for nothing.
+            health: Problems of the collector; None to notify nobody.
+            shared: State that all possible leaders of a cluster share, if it is one.
+            permission: Must be held to send; None if none is needed.
         """
         self._config = config
         self._shared = shared

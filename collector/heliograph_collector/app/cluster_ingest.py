@@ -233,7 +233,7 @@ class ClusterIngest:
             self._begin_gap({country: reading.wall_us})
 
     def _begin_gap(self, since_us: Mapping[str, int]) -> None:
-        """Let coverage tell of countries with agents that are unknown, each since a time."""
+        """Report to coverage the countries with unknown agents, each since a time."""
         if self._all_lost_us is None:  # else all agents are awaited, which has its own gap
             self._unknown_times.begin(since_us)
 
@@ -254,7 +254,7 @@ class ClusterIngest:
         self._follow_states(mirror, report.states)
 
     def _end(self, mirror: HostMirror, departure: Departure, ahead_us: int) -> None:
-        """End a session; a stop of its host says nothing of the agent."""
+        """End a session; a stop of its host is no evidence on the agent."""
         session = mirror.sessions.get(departure.key)
         if session is None or departure.reason == DisconnectReason.STOPPED:
             return
@@ -332,7 +332,7 @@ class ClusterIngest:
             self.board.clear_unknown()
 
     def _lose_host(self, host: str, heard_us: int) -> None:
-        """Let the agents of a host be unknown, and tell in coverage that they are."""
+        """Mark the agents of a host as unknown, also in coverage."""
         self.board.remove(host)
         mirror = self._hosts.pop(host, None)
         reading = read_clocks(self._clock)
@@ -353,7 +353,7 @@ class ClusterIngest:
         self._begin_gap(dict.fromkeys(countries, since_us))
 
     async def _write_rows(self) -> None:
-        """Write what was decided, and the losses; what fails is repeated."""
+        """Write the decided rows and the losses; repeat failed writes."""
         reading = self._last_reading
         lost = []
         if self._all_lost_us is None:

@@ -128,7 +128,7 @@ class WorkReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MessageError(Exception):
-    """The other side sent what is no message of this version."""
+    """The other side sent bytes that are no message of this version."""
 
 
 # At the least effort, records of the lab's load shrink from 17.6 to 1.1 kB a result in 20 us; rows

@@ -28,7 +28,7 @@ def build_store(config: Config, permission: "WritePermission | None" = None) -> 
     """Build the store without opening it. Raises StoreError.
 
     Args:
-        permission: What must be held to write to a server; None for nothing.
+        permission: Must be held to write to a server; None if none is needed.
     """
     from heliograph_collector.store.store import Store
 

@@ -118,9 +118,9 @@ def open_context(
     """Open what the roles share; `stack` closes it. Raises CannotServeError.
 
     Args:
-        fence: What publishes the alert log's entries before they are written, if any.
-        records: What the console keeps; None for files of the data directory.
-        permission: What must be held to write to the store or to send notifications.
+        fence: Publishes the alert log's entries before they are written, if any.
+        records: Records of the console; None for files of the data directory.
+        permission: Must be held to write to the store or to send notifications.
     """
     data = config.data
     with explain_errors(KeysError, YamlError, data=data):

@@ -54,7 +54,7 @@ def check_key_files(data: Path) -> None:
 
 
 def compute_identity(keyring: Keyring) -> bytes:
-    """Return what tells whether two processes have the same keys, and nothing of them."""
+    """Return a digest that is equal if two processes have the same keys."""
     return hmac.digest(keyring.secret, b"cluster" + keyring.pin, hashlib.sha256)
 
 
@@ -91,7 +91,7 @@ class FleetFollower:
             )
 
     async def update(self) -> None:
-        """Apply what is new. Raises JournalError, ReplicaError, sqlite3.Error."""
+        """Apply new rows. Raises JournalError, ReplicaError, sqlite3.Error."""
         asked_s = asyncio.get_running_loop().time()
         async with self._lock:
             if self._began_s > asked_s:  # while this call waited
@@ -102,7 +102,7 @@ class FleetFollower:
             await asyncio.to_thread(apply_rows, self._fleet, changes)
 
     async def follow(self) -> None:
-        """Apply what is new, each POLL_S; never return."""
+        """Apply new rows, each POLL_S; never return."""
         while True:
             await asyncio.sleep(POLL_S)
             try:
@@ -229,7 +229,7 @@ class HostFleet(Fleet):
 
 
 class HostDirectory(AgentDirectory):
-    """Directory of a host: the leader writes what changes, and sees who is there."""
+    """Directory of a host: the leader writes changes, and tracks connected agents."""
 
     def __init__(self, fleet: Fleet, client: LeaderClient, follower: FleetFollower) -> None:
         super().__init__(fleet)

@@ -12,7 +12,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 
 class FrameError(Exception):
-    """The other side of the stream sent what is no frame of ours."""
+    """The other side of the stream sent bytes that are no frame of ours."""
 
 
 def encode_frame(message: msgspec.Struct | msgspec.Raw) -> bytes:

@@ -20,9 +20,9 @@ YOUNG_BESIDE_BLOCK = 500_000
 
 
 def limit_garbage_search(young_objects: int = YOUNG_OBJECTS) -> None:
-    """Leave out what is loaded by now, which stays, and search the rest less often.
+    """Exclude the objects loaded so far, which stay, and search the others less often.
 
-    Searched again and again, whenever somebody's messages have made enough objects, what is loaded
+    Searched again and again, whenever messages have made enough objects, the loaded ones
     would hold the event loop for 30 ms and more.
     """
     gc.collect()

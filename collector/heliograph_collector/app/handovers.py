@@ -109,7 +109,7 @@ class Handover(Protocol):
 
     @property
     def subject(self) -> str:
-        """Return what is stored, as words of a sentence."""
+        """Return the name of the state, as words of a sentence."""
         ...
 
     @property

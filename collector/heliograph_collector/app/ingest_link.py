@@ -16,7 +16,7 @@ MAX_UNREAD_BYTES = 8_388_608  # assumed: some seconds of what a busy side sends
 
 
 class LinkLostError(Exception):
-    """The other side ended, or sent what is no message."""
+    """The other side ended, or sent bytes that are no message."""
 
 
 class IngestLink:

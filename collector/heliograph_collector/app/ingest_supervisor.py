@@ -1,7 +1,7 @@
 """Start and configure the ingest process for `serve`, and replace a lost one.
 
 Theory of operation. A process is *starting* until it reports that it holds the journal, *waiting*
-until `listen` tells it that keys and plan are there, and *listening* from then on. One that ends,
+until `listen` confirms that keys and plan are there, and *listening* from then on. One that ends,
 or sends bytes that are no message, is *lost*: its agents connect again to the next one, which gets
 the same ports, and send again what was not acknowledged. The journal has the start of each, so that
 the detectors take the time between for a fault of ours, and for no silence of agents.

@@ -5,7 +5,7 @@ stream. The next block may be decoded before this one is taken up and judged. Re
 travel as chunks: lists of at most CHUNK_RECORDS that are encoded once and decoded where they are
 read, because decoding one holds the interpreter's lock.
 
-What a process decodes comes to `serve` as *heads*: records without their steps. Of twenty results
+A process sends its decoded results to `serve` as *heads*: records without steps. Of twenty results
 `serve` asks one or two for steps, and finds them in its body, which it stores. `serve` passes heads
 and bodies of all other processes on to the one with the context, with the *evidence* in which that
 finds what it would have read from the steps.
@@ -148,7 +148,7 @@ OWN_MEASUREMENT = -2
 
 
 class ViewedRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Judge results that the process decoded itself, by what they are compared with."""
+    """Judge results that the process decoded itself, by the sent views."""
 
     number: int  # of the block
     own: list[int]  # indices of the results

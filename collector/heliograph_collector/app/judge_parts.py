@@ -25,7 +25,7 @@ CONTEXT_WORK = 0.45
 
 @dataclass(slots=True)
 class BlockPart:
-    """A part of a block: who decodes it, and what it holds."""
+    """A part of a block, and the process that decodes it."""
 
     worker: WorkerProcess | None  # None: `serve` itself
     rows: list[JournalRow] = field(default_factory=list)

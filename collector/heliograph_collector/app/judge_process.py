@@ -161,7 +161,7 @@ class RequestHandler:
 def _judge_by_view(
     record: ReceivedMeasurement, view: ControlView | None
 ) -> tuple[Verdict, ...] | None:
-    """Judge a record; None where that depends on what was not sent."""
+    """Judge a record; None if that depends on data not sent."""
     try:
         return judge_by_view(judge, record, view) if view is not None else None
     except NotSentError:

@@ -6,7 +6,7 @@ of the journal. The others decode and judge without one. A block goes so:
 
 1. *decode*: each process decodes a part of the block's envelopes and returns the records.
 2. *take up*: that with the context gets the records of the others, and takes up all of them. It
-   tells which older measurements they concern.
+   finds which older measurements they concern.
 3. *find views*: it finds what the results of the others' parts are to be compared with (their
    views, see `sent_views`), which `serve` passes on.
 4. *judge*: each judges the results of the part that it has; the one with the context judges older
@@ -18,7 +18,7 @@ block if they are two or more.
 
 A process that is lost costs no result: `serve` does its part of the same block itself, with the
 same verdicts, and stores the block once with its bounds as always. It takes up nothing while others
-do, so before it judges it *learns* what was taken up elsewhere. Where the process with the context
+do, so before it judges it *learns* results taken up elsewhere. Where the process with the context
 is lost, `serve` judges alone until another one has it. That one learns too (the last rows of the
 journal, beside the work of `serve`) and then *joins* between two blocks, when it has taken up all
 rows before the next, and with it those that were there. Any other joins as soon as it has started.
@@ -221,7 +221,7 @@ class JudgeWorkers:
         return next((source for source in self._sources if source.has_room(count)), None)
 
     async def _admit(self, newcomer: _Newcomer) -> None:
-        """Let a process that has learned take up what was judged since; all then join."""
+        """Let a process that has learned take up the results since; all then join."""
         try:
             await self._teach(newcomer, 0)
         except (WorkerLostError, JournalError) as error:

@@ -2,9 +2,9 @@
 
 Theory of operation. All roles but ingest run in one process, which holds the lease of the journal.
 Others of the same configuration wait for it, with a data directory and the same keys of their own.
-Who gets the lease reads the fleet and the alert log from the servers, and begins as after a
+The next leader reads the fleet and the alert log from the servers, and begins as after a
 restart: all agents are awaited, and those that hosts report have arrived. Each entry of the log and
-each row of the fleet is written against what was read last. So a leader that lost the lease without
+each row of the fleet is written over the version read last. So a leader that lost the lease without
 knowing cannot write any more; it ends.
 """
 
@@ -157,7 +157,7 @@ def _measure_lease(leading: "LeadingJournal", registry: CollectorRegistry) -> No
 
 
 def build_ingest(context: AppContext, leading: "LeadingJournal") -> ClusterIngest:
-    """Build the mirror of the hosts, and tell agents of the entrances."""
+    """Build the mirror of the hosts, and send agents the entrances."""
     config = context.config
     announce_entrances(
         context.fleet,

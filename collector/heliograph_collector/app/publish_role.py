@@ -181,7 +181,7 @@ class PublishRole:
 
 
 class FindingsRole:
-    """Looks at the newest snapshot, and tells sessions."""
+    """Sends findings from the newest snapshot to sessions."""
 
     def __init__(self, snapshots: SnapshotCache, connections: ConnectionTable) -> None:
         self._snapshots = snapshots

@@ -1,7 +1,7 @@
 """The ingest stage of another process, as the stages of this one see it.
 
 Sessions are mirrored: a `ConnectionTable` here has one session for each there, a second late. What
-is offered to one travels there. Who has enrolled is read from fleet.db, as everywhere.
+is offered to one travels there. Enrolled agents are read from fleet.db, as everywhere.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 ACCEPT_S = 30.0  # as long as an append to the journal may take
 _RETRY_S = 5
-# One for all mirrored sessions: what is offered to one travels by its process.
+# One for all mirrored sessions: a message for one travels by its process.
 _UNUSED_OUTBOX: asyncio.Queue[pb.CollectorMessage | None] = asyncio.Queue(1)
 BUSY = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_RETRY_S)
 
@@ -105,7 +105,7 @@ class RemoteSession(AgentConnection):
 
 
 class HostMirror:
-    """The sessions of one host; what is offered to one is sent to the host."""
+    """The sessions of one host; a message for one is sent to the host."""
 
     def __init__(self, name: str, orders: "asyncio.Queue[tuple[str, HostOrder]]") -> None:
         self.name = name

@@ -301,7 +301,7 @@ class _PacedSessions(Protocol):
 
 
 class PaceRole:
-    """Looks at load and incidents, and sets what sessions tell their agents."""
+    """Sets the pace that sessions send to agents, by load and incidents."""
 
     def __init__(
         self,

@@ -195,7 +195,7 @@ class ViewReader:
     """Views that a process without the context received and must remember."""
 
     def __init__(self, services: Sequence[Service]) -> None:
-        self._plan = ControlCache(services)  # without results: what the plan says of services
+        self._plan = ControlCache(services)  # without results: the plan's facts on services
         self._measurements: dict[int, Measurement] = {}
 
     def read(

@@ -132,7 +132,7 @@ class SessionReporter:
                     connection.last_heard_us,
                     connection.ended_us,
                 )
-                # Beside one leader for good none are kept. A stop says nothing of the agent, but it
+                # Beside one leader for good none are kept. A stop is no sign of the agent, but it
                 # was here later than at a host where an older session of it fell silent.
                 if self._past.maxlen:
                     self._past.append((_build_record(key, connection), departure))

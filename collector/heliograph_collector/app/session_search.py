@@ -29,13 +29,13 @@ from heliograph_collector.store.journal.journal import JournalError
 if TYPE_CHECKING:
     from heliograph_collector.store.journal.jetstream.journal import JetStreamJournal
 
-TOLD_US = 2 * SECOND_US  # assumed; a host tells its open sessions in several reports at once
+TOLD_US = 2 * SECOND_US  # assumed; a host sends its open sessions in several reports at once
 ARRIVALS_US = 300 * SECOND_US  # before a death; a session that an agent left ends far earlier
 log = logging.getLogger("heliograph.intake")
 
 
 class SessionSearch:
-    """Finds out who is missing, as far as it is known where everybody is."""
+    """Finds missing agents, as far as the hosts' sessions are known."""
 
     def __init__(
         self, journal: "JetStreamJournal", board: HostBoard, connections: ConnectionTable

@@ -3,7 +3,7 @@
 Theory of operation. Line n of the trail is message n of the stream NAME-audit, which the servers
 take only after message n - 1, and never delete. The file of the collector that leads follows it.
 A collector that takes the lease appends a line with the lease's term, before it shows a
-console; commands on any host append too. Who finds that others wrote reads them and tries again,
+console; commands on any host append too. A writer behind others' lines reads them and tries again,
 unless one of them has a greater term: then another collector leads, and this one writes no more.
 
 While the servers choose a leader, as after the end of one of them, a line waits: a log-in then

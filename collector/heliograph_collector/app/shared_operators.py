@@ -49,7 +49,7 @@ class SharedOperators:
         return "the list of users on the journal's servers"
 
     def read(self) -> bytes | None:
-        """Return what was read last; `update` reads again."""
+        """Return the content read last; `update` reads again."""
         return self._content
 
     def change(self, edit: Callable[[bytes | None], bytes]) -> None:
@@ -63,7 +63,7 @@ class SharedOperators:
         self.write_mirror()
 
     def write_mirror(self) -> None:
-        """Let the file be what was read last. Raises OSError.
+        """Write the content read last into the file. Raises OSError.
 
         It is written by threads that hold nothing else: all of them may wait for a change.
         """

@@ -46,7 +46,7 @@ _LOG = logging.getLogger("heliograph.judge")
 
 
 class WorkerLostError(Exception):
-    """The process ended, hangs, or answered what is no answer."""
+    """The process ended, hangs, or sent an invalid answer."""
 
 
 class WorkerStream(Protocol):
@@ -94,7 +94,7 @@ class ProcessStream:
         return await self._reader.readexactly(count)
 
     async def read(self, limit: int) -> bytes:
-        """Read what is there, b"" at the end. Raises OSError."""
+        """Read the available bytes, b"" at the end. Raises OSError."""
         return await self._reader.read(limit)
 
     async def stop(self) -> None:
@@ -166,7 +166,7 @@ class WorkerProcess:
         return reply.verdicts
 
     async def set_up(self, setup: JudgeSetup) -> None:
-        """Give a new process what it needs. Raises WorkerLostError."""
+        """Send a new process its setup. Raises WorkerLostError."""
         await self._exchange(setup, START_S, reads_reply=False)
 
     async def stop(self) -> None:

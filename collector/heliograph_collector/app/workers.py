@@ -105,7 +105,7 @@ class Workers:
         )
 
     async def report(self, reporter: PublicReporter) -> None:
-        """Report what is published to other hosts, until cancelled."""
+        """Report the public state to other hosts, until cancelled."""
         await reporter.run(self._publish.feed, self._corroboration)
 
     async def run(self) -> None:

@@ -1,4 +1,4 @@
-"""Command `heliograph-collector backup`: save all data of a collector, which may run."""
+"""Command `heliograph-collector backup`: save all data of a running collector."""
 
 import argparse
 import asyncio
@@ -105,7 +105,10 @@ class JournalOnServers:
 
 @contextmanager
 def _open_scratch(scratch: Path) -> Iterator[Path]:
-    """Create a directory for one backup, in place of what a kill left; remove it at the end."""
+    """Create a directory for one backup, and remove it at the end.
+
+    Files of a killed backup are removed first.
+    """
     from heliograph_collector.store.backup.archive import make_private_folder
     from heliograph_collector.store.directory_lock import DirectoryLock
 
@@ -149,7 +152,7 @@ def _open_source(config: Config) -> "Iterator[TableSource]":
 
 
 class _StoppedStore:
-    """Store that is open only while it is read: the engine takes one directory at a time."""
+    """Store that is open only while it is read: an engine has one directory at a time."""
 
     def __init__(self, store: "Store") -> None:
         self._store = store
@@ -194,7 +197,7 @@ class RestoreProof:
 
 @contextmanager
 def keep_files_private() -> Iterator[None]:
-    """Create files that only their owner reads, the engine's too, whatever the umask was."""
+    """Create files that only their owner reads, the engine's too, whatever the umask."""
     mask = os.umask(0o077)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Command `heliograph-collector doctor`: check an installation and say how to repair it.
+"""Command `heliograph-collector doctor`: check an installation and name remedies.
 
 Each check reads, none writes. It returns one finding; a sentence of a warning or a failure names
 the place and the remedy.
@@ -150,7 +150,7 @@ def check_no_keys(data: Path) -> Finding:
 
 
 def check_root(data: Path) -> Finding:
-    """Check that the root keys are elsewhere, and that one of them alone signs nothing."""
+    """Check that the root keys are elsewhere, and that no single one can sign."""
     from contextlib import closing
 
     from heliograph_collector.fleet import Fleet
@@ -213,7 +213,7 @@ def check_readiness(data: Path) -> Finding:
 
 
 def check_clock(data: Path, clock: Clock) -> Finding:
-    """Compare the clock with the times in the journal, which an earlier run may have ahead."""
+    """Compare the clock with the journal's times, which an earlier run may have ahead."""
     import sqlite3
 
     from heliograph_collector.store.journal.tables import read_expiry_us
@@ -252,7 +252,7 @@ def check_clock(data: Path, clock: Clock) -> Finding:
 
 
 def check_servers(servers: "JournalSettings") -> Finding:
-    """Check that the journal's servers answer, and that no copy of the stream is behind."""
+    """Check that the journal's servers answer, and that each copy is up to date."""
     import asyncio
 
     from heliograph_collector.store.journal.journal import JournalError
@@ -368,7 +368,10 @@ def check_contact(config: "Config") -> Finding:
 
 
 def _is_local(endpoint: str, *, wildcard: bool = True) -> bool:
-    """Return whether only this machine can dial an endpoint; `wildcard`: as an address to dial."""
+    """Return whether only this machine can dial an endpoint.
+
+    A wildcard address counts as local if `wildcard` is set.
+    """
     from heliograph.address import split_endpoint
 
     host = split_endpoint(endpoint)[0]

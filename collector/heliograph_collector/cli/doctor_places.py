@@ -1,4 +1,4 @@
-"""Whether `doctor` finds the tables that place agents in countries and networks."""
+"""Check for `doctor` the tables that place agents in countries and networks."""
 
 from heliograph_collector.cli.finding import Finding, Level
 from heliograph_collector.config.settings import Config
@@ -8,7 +8,7 @@ _PAGE = 'deploy/collector/README.md, "Country and network tables"'
 
 
 def check_places(config: Config) -> Finding:
-    """Check that both tables are there: without its own, all networks of a country are one."""
+    """Check that both tables exist: without networks, each country has only one."""
     from heliograph_collector.ingest.geo.lookup import GeoError, GeoLookup
 
     try:

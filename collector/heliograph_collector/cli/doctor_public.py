@@ -1,8 +1,9 @@
-"""`doctor --public`: whether the addresses of invitations and entrances are reached from outside.
+"""Check for `doctor --public` that invites' addresses are reachable from outside.
 
 A machine cannot prove that about itself: its own connections need not pass the router and firewall
 that a stranger's do. So another machine asks, by SSH, with one command of OpenSSL that prints the
-hash of the key it is shown. Without another machine the command is printed, and nothing is claimed.
+hash of the key that it receives. Without another machine the command is printed, and nothing is
+claimed.
 """
 
 import shlex
@@ -31,11 +32,13 @@ _HASH_HEX = 64
 
 
 def check_public(config: Config, helper: str, address: str | None = None) -> list[Finding]:
-    """Check that invitations' address and all entrances show our key, as seen from `helper`.
+    """Check that `helper` gets our key at the invites' address and at all entrances.
 
-    Without one, how to look is said of each.
+    Without a helper, the findings have the commands to run elsewhere.
 
     Args:
+        config: The configuration.
+        helper: Another machine, as SSH names it; "" for none.
         address: HOST:PORT in place of the address that invites name.
     """
     try:

@@ -1,4 +1,4 @@
-"""Command `heliograph-collector fingerprints`: lists of block pages, block addresses and others."""
+"""Command `heliograph-collector fingerprints`: lists of block pages and addresses."""
 
 import argparse
 from collections.abc import Mapping

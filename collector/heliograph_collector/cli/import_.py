@@ -1,4 +1,4 @@
-"""Command `heliograph-collector import`: OONI measurements, series, bundles, voice codes."""
+"""Command `heliograph-collector import`: measurements, series, bundles, codes."""
 
 import argparse
 import asyncio

@@ -159,7 +159,7 @@ def _renew_charter(
 def _sign_charter(
     args: argparse.Namespace, config: "Config", fleet: "Fleet", charter: "TrustRoot"
 ) -> bool:
-    """Sign a charter by the root key of this machine, or write its draft; return which."""
+    """Sign a charter by this machine's root key, or write its draft; return if signed."""
     from heliograph_collector.fleet.trust_chain import draft_charter, install_charter
 
     draft = draft_charter(fleet, config.data, charter)

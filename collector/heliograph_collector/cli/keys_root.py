@@ -1,7 +1,7 @@
-"""Command `heliograph-collector keys root`: a root of trust that is kept off the machine.
+"""Command `heliograph-collector keys root`: keep a root of trust off the machine.
 
 `create`, `sign` and `combine` run on machines without a network and without a data directory;
-`propose` and `install` run beside the collector. deploy/collector/root-of-trust.md tells the steps.
+`propose` and `install` run beside the collector. deploy/collector/root-of-trust.md has the steps.
 """
 
 import argparse
@@ -192,7 +192,7 @@ def _install_draft(args: argparse.Namespace) -> None:
 
 
 def complete_rotation(config: "Config", fleet: "Fleet", charter: "TrustRoot") -> None:
-    """Make the next pair the present one if this charter names it, and sign the plan by it."""
+    """Install the next pair of keys if this charter names it, and sign the plan by it."""
     from heliograph.clock import SystemClock
     from heliograph_collector.fleet import open_keyring
     from heliograph_collector.fleet.keyring import names_next_pair, promote_next_pair
@@ -224,7 +224,7 @@ def _read_draft(file: Path) -> "CharterDraft":
 
 
 def write_draft(draft: "CharterDraft", file: Path) -> None:
-    """Write a draft and say which signatures it lacks."""
+    """Write a draft and print which signatures it lacks."""
     from heliograph.durable_file import replace_file
     from heliograph_collector.fleet.charter_draft import format_draft
 

@@ -1,4 +1,4 @@
-"""Import, export and removal of fingerprint lists, each change signed as the next version."""
+"""Import, export and remove fingerprint lists; each change signs the next version."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from heliograph_collector.judge.fingerprints.list_summary import (
 def import_lists(
     config: Config, clock: Clock, path: Path, *, name: str = "", publisher: str
 ) -> list[ListSummary]:
-    """Import a plain list, which is signed here, or a bundle that its publisher signed.
+    """Import a plain list, which is signed here, or a publisher's signed bundle.
 
     Raises:
         FingerprintError, ListsError: Nothing changed; the message names the place and the cure.
@@ -69,9 +69,9 @@ def _import_bundle(fleet: Fleet, content: bytes, publisher: str, now_s: int) -> 
 
 
 def export_lists(config: Config, clock: Clock, path: Path) -> str:
-    """Write the own lists, signed, for other collectors; return the publisher to compare.
+    """Export our own lists, signed, for other collectors; return our publisher's name.
 
-    Raises ListsError, OSError.
+    Readers compare the name. Raises ListsError, OSError.
     """
     with open_signing_fleet(config.data, clock, PlainFormat()) as (fleet, keyring):
         content = export_bundle(fleet, keyring.signing, clock.wall_us() // 1_000_000)

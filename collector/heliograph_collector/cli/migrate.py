@@ -1,4 +1,4 @@
-"""Command `heliograph-collector migrate`: move the journal to the servers of store.journal."""
+"""Command `heliograph-collector migrate`: move the journal to servers."""
 
 import argparse
 import asyncio

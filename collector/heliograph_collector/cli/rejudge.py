@@ -201,7 +201,7 @@ def _print_report(report: "RejudgeReport", *, as_json: bool, is_dry_run: bool) -
 
 
 def _print_votes(votes: Counter[tuple[str, str, str, str]]) -> None:
-    """Print the changed votes of each experiment, then those of the services changed most."""
+    """Print the changed votes by experiment, then those of the most changed services."""
     totals: Counter[tuple[str, str, str, str]] = Counter()
     for (experiment, _, before, after), count in votes.items():
         totals[experiment, "all", before, after] += count

@@ -1,4 +1,4 @@
-"""Command `heliograph-collector replay`: signals from a file through the detectors."""
+"""Command `heliograph-collector replay`: run signals through the detectors."""
 
 import argparse
 import sys

@@ -85,7 +85,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def serve(config: "Config") -> int:
-    """Run until SIGTERM or Ctrl-C. Raises CommandError with what an operator can remove."""
+    """Run until SIGTERM or Ctrl-C.
+
+    Raises CommandError with a cause that an operator can remove.
+    """
     from heliograph.error_group import flatten_errors
     from heliograph_collector.ingest.grpc.server import LOGGER, MalformedRequestFilter
 

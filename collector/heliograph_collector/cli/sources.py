@@ -1,4 +1,4 @@
-"""Command `heliograph-collector sources`: what other projects report, beside our own data."""
+"""Command `heliograph-collector sources`: other projects' reports beside our data."""
 
 import argparse
 import asyncio

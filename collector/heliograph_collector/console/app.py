@@ -36,7 +36,7 @@ class ConsoleEventStream:
         add_route("GET", "/console/stream", VIEWER, self.__call__)
 
     async def close(self, app: web.Application) -> None:
-        """End all streams, before what they read from is closed; pages connect again."""
+        """End all streams before their sources are closed; pages connect again."""
         self._closing.set()
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:

@@ -72,7 +72,7 @@ class DryRun:
 
 @dataclass(frozen=True, slots=True)
 class TriedList:
-    """A list of fingerprints that is not in use; its name's ending tells its format."""
+    """A list of fingerprints that is not in use; its name's ending shows its format."""
 
     name: str
     content: bytes

@@ -81,7 +81,7 @@ class FleetPages:
     async def describe(self, request: web.Request) -> web.StreamResponse:
         """Set an agent's name and note.
 
-        The trail says that they changed and not to what, so that both can be erased.
+        The trail records that they changed and not to what, so that both can be erased.
         """
         row = await self._read_row(request)
         form = self._access_control.checked_form(request)
@@ -124,7 +124,7 @@ def _find_row(rows: Sequence[fleet_table.FleetRow], id_: str) -> fleet_table.Fle
 
 
 def _check_description(name: str, note: str) -> str:
-    """Return what is wrong with a name or a note, as a sentence; "" if nothing is."""
+    """Return a sentence on the fault of a name or a note, "" if there is none."""
     for field, text, most in (("name", name, MAX_NAME), ("note", note, MAX_NOTE)):
         if len(text) > most:
             return f"The {field} has {len(text)} characters; {most} are allowed."

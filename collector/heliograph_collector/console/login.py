@@ -24,7 +24,7 @@ _STEP_S = 30  # step of the second factor (RFC 6238)
 _BROWSER_COOKIE_S = 180 * 86_400  # seconds in which a browser is recognized after a login
 _MAX_WAITING = 8  # tries by strangers that may wait for the hash
 _MAX_WAITING_PER_NETWORK = 2  # of them, so that one network does not fill the queue
-LOCKED_REPLY_S = 0.5  # assumed; over the 75 ms of a hash, which would tell that a code was right
+LOCKED_REPLY_S = 0.5  # assumed; over the 75 ms of a hash, which would show that a code was right
 _MAX_DELAYED = 64  # answers that wait for it; further ones are given at once
 _NO_SECRET = "A" * 32  # base 32, in place of the second factor of a user who has none
 _WRONG_LOGIN = "Name, password or code is not right."
@@ -96,7 +96,7 @@ class LoginPages:
         return await self._start_session(request, login_try.person)
 
     def _read_try(self, request: web.Request, name: str, password: str, code: str) -> LoginTry:
-        """Count a try, and find what it proves."""
+        """Count a try, and find its proof."""
         origin = self._backend.name_origin(forwarded_for(request))
         browser = self._known_browser(request, name)
         now_us = self._backend.clock.monotonic_us()

@@ -23,7 +23,7 @@ _WEB = "web"  # the experiment of a page, where none is chosen
 
 @dataclass(frozen=True, slots=True)
 class TaskRow:
-    """A task of the plan, and what is typed about it."""
+    """A task of the plan, with its typed fields."""
 
     task: PlannedTask
     interval: str
@@ -66,7 +66,7 @@ def fill_form(plan: Plan) -> PlanForm:
 
 
 def read_fields(plan: Plan, fields: Mapping[str, str]) -> PlanForm:
-    """Return the form of a plan as it was sent; what is missing is as the plan has it."""
+    """Return the form of a plan as it was sent; missing fields are the plan's."""
     form = fill_form(plan)
     settings = ("heartbeat_s", "megabytes_per_month", "concurrency", "target_pause_s")
     return replace(

@@ -1,4 +1,4 @@
-"""Queries for cells, of the store or of its cache, and what releases them to readers."""
+"""Query cells of the store or its cache, and release them to readers."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -17,7 +17,7 @@ _FIELDS = ("country", "region", "asn", "access", "service")  # of the scope of a
 
 
 def feed_disclosure(feed: Feed, unlisted: Collection[str] = ()) -> Disclosure:
-    """Return what releases cells of listed services and targets, and of `unlisted` ones."""
+    """Return the rule for cells of listed services and targets, and `unlisted` ones."""
     k = feed.k_anonymity
     names = {*feed.services, *feed.targets, *unlisted}
     return Disclosure(k, names, find_instant(feed.clock.wall_us(), k))
@@ -38,7 +38,10 @@ def roll_up_merged(
 async def query_store(
     feed: Feed, since_us: int, until_us: int, bin_s: int, scope_filter: ScopeFilter
 ) -> tuple[list[Vote], list[SilenceCount]]:
-    """Query the votes of bins, and the silences, which name no service. Raises StoreError."""
+    """Query the votes of bins, and the silences, which name no service.
+
+    Raises StoreError.
+    """
     votes = await feed.votes(since_us, until_us, bin_s, **scope_filter.keywords())
     place_filter = replace(scope_filter, service=None)
     silences = await feed.silences(since_us, until_us, bin_s, **place_filter.keywords())

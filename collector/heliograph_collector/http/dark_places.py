@@ -1,19 +1,19 @@
-"""Places under an open silence: readings from before it are no longer current. Pure.
+"""Decide which readings an open silence or block makes outdated. Pure.
 
 Readings are public up to five and a half minutes late (`aggregate/disclosure.py`), and an old one
 stays fresh for twenty minutes. An incident is public at once. So a reading of a place that has an
-open silence is withheld until the incident says that the place is back: a reachable service over a
-dark network would be wrong, and no reading says no more than the incident does. An incident may
-name a region, and a network that is only there is no part of it by name: it is dark by the public
-counts of where its vantages measured, or while most of them are gone. A network that a wider
+open silence is withheld until the incident reports its return: a reachable service over a dark
+network would be wrong, and without a reading the incident alone describes the place. An incident
+may name a region, and a network that is only there is no part of it by name: it is dark by the
+public counts of where its vantages measured, or while most of them are gone. A network that a wider
 silence covers, and of which nearly all are connected long after the cut, is spared.
 
-An open block of a service is public at once too. It withholds a reading of the service, in its
-places, that says that it works: one that began before the block is blocked now, and a later one is
-unknown, if the block is confirmed, until the incident says that the place is back; unless the
-network reached it from before the block on without a break, for two whole bins: it is spared,
-though the incident may not name it. After the end or a part's return an incident withholds a
-reading that says blocked. An open isolation withholds what worked before it, of all services.
+An open block of a service is public at once too. It withholds a reading of the service as working,
+in its places: one that began before the block is blocked now, and a later one is unknown, if the
+block is confirmed, until the incident reports the return; unless the network reached it from before
+the block on without a break, for two whole bins: it is spared, though the incident may not name it.
+After the end or a part's return an incident withholds a reading as blocked. An open isolation
+withholds readings of all services from before it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -112,7 +112,7 @@ class DarkPlaces:
         return find_last_end(self.list_silent_spans(area))
 
     def unblocked_at(self, area: Scope, service: str) -> int:
-        """Return when a confirmed block of a service ended last in the place; 0 if none did."""
+        """Return when the last confirmed block of a service ended in the place, else 0."""
         return find_last_end(self.list_blocked_spans(area, service))
 
     def list_blocked_spans(self, area: Scope, service: str) -> list[tuple[int, int]]:
@@ -154,7 +154,7 @@ class DarkPlaces:
         return area._replace(region="") in self._spared and not is_named
 
     def dark_until(self, area: Scope) -> int:
-        """Return the time at which the whole place came back; 0 if no open silence covers it.
+        """Return when the whole place came back; 0 if no open silence covers it.
 
         It lies after every bin while the place is dark.
         """
@@ -163,13 +163,13 @@ class DarkPlaces:
         )
 
     def dark_since(self, area: Scope) -> int:
-        """Return the latest time at which the place can have fallen silent; 0 if it did not."""
+        """Return the latest time at which the place can have fallen silent, else 0."""
         return max(
             (find_latest_cut(silence, area) for silence in self._list_silences(area)), default=0
         )
 
     def isolated_since(self, area: Scope) -> int:
-        """Return the latest time at which the place can have been isolated, as `blocked_since`."""
+        """Return the latest time at which the place can have been isolated, else 0."""
         return find_open_since(self._isolations, area)
 
     def blocked_since(self, area: Scope, service: str = "", *, only_confirmed: bool = False) -> int:
@@ -195,7 +195,7 @@ class DarkPlaces:
         return {s for s in services if self.blocked_since(area, s, only_confirmed=True)}
 
     def list_blocked_parts(self, country: str, service: str) -> list[Scope]:
-        """List the places in a country in which an open, confirmed block of a service lasts.
+        """List the places of a country in which a confirmed block of a service lasts.
 
         "": of any service.
         """
@@ -221,9 +221,9 @@ class DarkPlaces:
         return replace(snapshot, columns=mark_one_way(columns, self._silences))
 
     def _is_connected(self, column: NetworkColumn, snapshot: Snapshot) -> bool:
-        """Return whether nearly all of a network are connected long after an open silence began.
+        """Return whether nearly all of a network is connected long after a silence began.
 
-        A network of which the incident says that it is back was not spared.
+        A network whose return the incident reports was not spared.
         """
         area = locate(column)
         since_us = self.dark_since(area) if self.dark_until(area) == NOT_BACK_US else 0
@@ -286,7 +286,7 @@ class DarkPlaces:
         return next((reason for reason in Withheld if reason in reasons), None)
 
     def _is_over(self, cell: Cell, area: Scope) -> bool:
-        """Return whether a block that ended after its start tells why a reading says blocked."""
+        """Return whether a block that ended after a reading's start explains its state."""
         return any(
             block.scope.service == cell.service
             and block.ended is not None
@@ -296,7 +296,7 @@ class DarkPlaces:
         )
 
     def _take_back_silence(self, column: NetworkColumn, snapshot: Snapshot) -> NetworkColumn:
-        """Return a column without silent vantages, if an incident says later that all are back.
+        """Return a column without silent vantages, if an incident reports their return.
 
         Counts are those of the last instant of publication, up to five minutes and a half ago.
         """
@@ -365,7 +365,7 @@ class DarkPlaces:
         return {r: Link.OFFLINE if sure else Link.UNKNOWN for r, sure in is_confirmed.items()}
 
     def _is_mostly_gone(self, column: NetworkColumn, k: int) -> bool:
-        """Return whether an open silence of the country took most of a network, and k or more."""
+        """Return whether an open silence took most of a network, and k vantages or more."""
         missing = column.vantages - column.connected
         return (
             any(silence.scope.country == column.group.country for silence in self._silences)
@@ -383,8 +383,8 @@ def locate(column: NetworkColumn) -> Scope:
 def _is_heard(cell: Cell, heard_us: int, dark_until_us: int) -> bool:
     """Return whether a reading is from after the silence.
 
-    In a dark place it is a block that began one bin after the cut or later: who still measures
-    there is heard, but nothing looks well.
+    In a dark place it is a block that began one bin after the cut or later: some vantages still
+    measure there, but no service is shown as working.
     """
     is_block = cell.state is VerdictState.BLOCKED and cell.start_us >= heard_us
     return is_block or cell.start_us + BIN_US > dark_until_us

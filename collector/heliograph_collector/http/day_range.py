@@ -50,7 +50,7 @@ class DayRange:
 
 
 def read_day_range(values: QueryValues, now_us: int) -> DayRange:
-    """Return the chosen days up to today, extended to whole ones; 30 where one end is missing.
+    """Return the chosen days up to today, as whole days; 30 if one end is missing.
 
     Raises Problem.
     """
@@ -78,7 +78,7 @@ def read_day_range(values: QueryValues, now_us: int) -> DayRange:
 
 
 def encode_past_days(country: str, starts: range) -> str:
-    """Return the parameters of a country's days in a window, without the day in progress.
+    """Return the query of a country's past days in a window, without today.
 
     "" for a window of a day or less, of which little is in the files of days.
     """
@@ -94,7 +94,7 @@ def encode_last_days(at_us: int, days: int) -> str:
 
 @lru_cache(maxsize=1024)  # most days are like the day before
 def merge_day(hours: bytes, shares: bytes, width: int) -> Sequence[tuple[int, int]]:
-    """Merge the hours of a day to bins of `width` hours: (code, share in 255ths), 0 without data.
+    """Merge a day's hours to bins of `width` hours: (code, share in 255ths), or 0.
 
     A code is one of MARKS.
     """
@@ -102,7 +102,7 @@ def merge_day(hours: bytes, shares: bytes, width: int) -> Sequence[tuple[int, in
     return [_merge_hours(hours[part], shares[part]) for part in parts]
 
 
-@lru_cache(maxsize=4096)  # and so are most parts of a day
+@lru_cache(maxsize=4096)  # most parts of a day are equal
 def _merge_hours(hours: bytes, shares: bytes) -> tuple[int, int]:
     """Merge hours to the worst mark, with the share of the judged hours that have it."""
     code, share = find_worst(hours)

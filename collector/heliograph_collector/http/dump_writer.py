@@ -125,7 +125,7 @@ def read_earlier(folder: Path) -> tuple[DumpFile, ...]:
 
 
 def read_revisions(folder: Path) -> bytes:
-    """Return the newest revision of each day, for the next leader; b"" if there is none."""
+    """Return each day's newest revision, for the next leader; b"" without any."""
     files = _choose_newest(read_earlier(folder), read_index(folder).files)
     return msgspec.json.encode([files[day] for day in sorted(files)]) if files else b""
 
@@ -138,7 +138,7 @@ def adopt_revisions(folder: Path, content: bytes) -> None:
 
 
 def _choose_newest(earlier: Iterable[DumpFile], own: Iterable[DumpFile]) -> Mapping[str, DumpFile]:
-    """Return the file of each day that has the greater revision; of equal ones the earlier's."""
+    """Return each day's file with the greater revision; of equal ones the earlier."""
     newest = {file.day: file for file in own}
     for file in earlier:
         if file.day not in newest or newest[file.day].revision <= file.revision:

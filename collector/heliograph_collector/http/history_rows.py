@@ -2,7 +2,7 @@
 
 The rows of a daily file are released atoms, and a count in it is the least number of its band. The
 state of an hour is decided from these numbers alone, by the thresholds of a cell: cells of five
-minutes vote with as many votes as vantages measured. So history says no more than the file does.
+minutes vote with as many votes as vantages measured. So history reveals no more than the file.
 
 A service in a country has the state of its worst network, with the share of the judged networks
 that have it; a place has that of its worst service.
@@ -38,7 +38,7 @@ _KEYS = ("country", "region", "asn", "access", "service", "state", "layer", "met
 
 
 class RowKey(NamedTuple):
-    """What a row is about; empty fields are merged over."""
+    """Subject of a row; empty fields are merged over."""
 
     axis: Axis
     country: str
@@ -135,7 +135,7 @@ def _count_group(table: object) -> list[HourCount]:
 
 
 def add_hour(day: _Day, hour: int, counts: Sequence[HourCount]) -> None:
-    """Add an hour: first each service of each place, then what they come to together."""
+    """Add an hour: first each service of each place, then their summary."""
     votes: dict[RowKey, Counter[VerdictState]] = {}
     silent_places: set[RowKey] = set()
     for count in counts:
@@ -205,7 +205,7 @@ def _merge_codes(codes: Mapping[RowKey, int]) -> dict[RowKey, list[int]]:
 
 
 def find_worst(codes: Iterable[int]) -> tuple[int, int]:
-    """Return the worst mark, and how much of what is judged has it, in 255ths; (0, 0) for none.
+    """Return the worst mark, and its share of judged ones in 255ths; (0, 0) for none.
 
     Of troubles the most frequent one is shown.
     """
@@ -243,7 +243,7 @@ def _build_rows(day: _Day, day_us: int) -> list[DayRow]:
 
 
 def _mark_silent_services(day: _Day) -> None:
-    """Mark the services of silent places that nobody tests there, and those of a silent country."""
+    """Mark untested services of silent places, and those of silent countries."""
     networks: dict[str, list[bytearray]] = {}
     for key, marks in day.marks.items():
         if key.axis is Axis.NETWORK:

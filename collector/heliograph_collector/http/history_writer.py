@@ -24,7 +24,7 @@ class HistoryWriter:
         self._file = file
 
     def follow(self, files: Mapping[str, DumpFile]) -> bool:
-        """Follow the daily files, the newest first, some days at once. Call it in a thread.
+        """Process new daily files, the newest first, some days at a time, in a thread.
 
         Returns whether nothing is left to do. Raises StoreError.
         """

@@ -1,4 +1,4 @@
-"""Languages of the public pages: gettext catalogues, and the rules of CLDR by Babel.
+"""Translate the public pages: gettext catalogues, and the rules of CLDR by Babel.
 
 `locale/heliograph.pot` has the English texts, `locale/LANG/LC_MESSAGES/heliograph.po` their
 translations; the context of a message is its key in code and templates. A message has placeholders,

@@ -108,11 +108,10 @@ class IncidentCache:
 
 
 def rank_severity(incident: IncidentSummary) -> tuple[bool, bool, str, bool, int]:
-    """Rank cuts and blocks first, of these whole countries' silences, then what is sure.
+    """Rank cuts and blocks first, of these silences of countries, then certain ones.
 
-    Of what is alike silences come first, then the wider scope. What may have cut a country off is
-    graver than the block of one service that is sure; a confirmed silence, or isolation, stands
-    before both.
+    Of equals silences come first, then the wider scope. A possible cut of a whole country is graver
+    than the certain block of one service; a confirmed silence, or isolation, stands before both.
     """
     scope = incident.scope
     narrowness = bool(scope.region) + bool(scope.asn) + bool(scope.access)

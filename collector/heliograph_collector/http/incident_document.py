@@ -134,7 +134,7 @@ def build_state(
 
 
 def _find_title(record: IncidentRecord, titles: Mapping[str, str]) -> str:
-    """Return the service's title; the anchors that an isolation is seen by are no news."""
+    """Return the service's title; "" for an isolation, which is seen by anchors."""
     is_named = record.scope.service and record.kind != IncidentKind.ISOLATION
     return labels.service_title(record.scope.service, titles, DEFAULT) if is_named else ""
 
@@ -241,7 +241,7 @@ def is_national_silence(incident: IncidentSummary) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentFilter:
-    """A reader's filter; None matches everything, and times those that overlap the range."""
+    """A reader's filter; None matches everything, times select overlapping incidents."""
 
     country: str | None = None
     region: str | None = None  # one that the incident or one of its parts names …

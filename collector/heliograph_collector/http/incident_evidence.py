@@ -61,7 +61,7 @@ class IncidentEvidence:
 
 
 class EvidenceSource(Protocol):
-    """The data behind an incident, as it arrives; a public feed is some minutes behind."""
+    """Data behind an incident, without delay; a public feed is some minutes behind."""
 
     clock: Clock
 

@@ -17,7 +17,7 @@ NOT_BACK_US = 1 << 62  # later than every bin
 
 
 def find_return(incident: IncidentSummary, place: Scope) -> int:
-    """Return when the place came back: NOT_BACK_US while it is cut, 0 if it is not in it."""
+    """Return when the place came back: NOT_BACK_US while it is cut, 0 if not in it."""
     dark_until_us = NOT_BACK_US if covers_place(incident.parts, place) else 0
     for turn in incident.turns:
         if covers_place(turn.parts, place):
@@ -59,7 +59,7 @@ def list_spans(incident: IncidentSummary, place: Scope) -> list[tuple[int, int]]
 
 
 def find_latest_cut(incident: IncidentSummary, place: Scope) -> int:
-    """Return the latest time at which the place can have been cut last; 0 if it was not."""
+    """Return the latest time at which the place can have been cut last; else 0."""
     cuts = [(incident.parts, find_onset(incident, place)), *list_cuts(incident)]
     return max(
         (parse_us(when.latest) for parts, when in cuts if covers_place(parts, place)), default=0
@@ -67,13 +67,16 @@ def find_latest_cut(incident: IncidentSummary, place: Scope) -> int:
 
 
 def find_open_since(incidents: Iterable[IncidentSummary], place: Scope) -> int:
-    """Return the latest time at which one that lasts can have begun in the whole place, or 0."""
+    """Return the latest time at which a lasting incident can have reached the place.
+
+    0: there is none.
+    """
     lasting = (i for i in incidents if find_return(i, place) == NOT_BACK_US)
     return max((find_latest_cut(incident, place) for incident in lasting), default=0)
 
 
 def find_cut(incident: IncidentSummary, place: Scope) -> BracketDocument:
-    """Return when the place was cut last; the incident's start in it where none says."""
+    """Return when the place was cut last; the incident's start in it without a turn."""
     cuts = [when for parts, when in list_cuts(incident) if covers_place(parts, place)]
     return cuts[-1] if cuts else find_onset(incident, place)
 

@@ -62,7 +62,7 @@ def label_code(kind: str, code: str, lang: str = DEFAULT) -> str:
 
 
 def kind_label(kind: str, service: str, lang: str = DEFAULT) -> str:
-    """Return the label of an incident's kind; a degraded country is no "partial blocking"."""
+    """Return the label of an incident's kind; most services' is "degraded"."""
     return label_code("kind", "degraded" if service == MOST_SERVICES else kind, lang)
 
 
@@ -107,9 +107,9 @@ def list_countries() -> Iterable[str]:
 
 
 def list_country_codes() -> Mapping[str, str]:
-    """Return the codes of countries by their English names, in lower case and words alone.
+    """Return countries' codes by their English names, in lower case, words alone.
 
-    A name that two countries share without what stands in brackets is none.
+    A short name, without its part in brackets, counts only if no other country has it.
     """
     usual = [(_list_words(name), code) for code, name in _load_countries().items()]
     short = [
@@ -188,7 +188,7 @@ def describe_confidence(confidence: float, lang: str = DEFAULT) -> str:
 
 
 def describe_functions(functions: Iterable[str], lang: str) -> str:
-    """Describe what works and what is blocked of a partial service; "" for no function."""
+    """Describe the blocked functions of a partial service; "" for no function."""
     comma = translate(lang, "list.comma")
     blocked = comma.join(label_code("hint", f"blocked_{name}", lang) for name in functions)
     return translate(lang, "now.partial", blocked=blocked) if blocked else ""

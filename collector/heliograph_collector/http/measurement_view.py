@@ -1,4 +1,4 @@
-"""Measurements as the operator reads them: a page of them, and one beside its control.
+"""Measurements for the operator: a page of them, or one beside its control.
 
 Nothing here has an address of a vantage, because none is stored.
 """
@@ -106,7 +106,7 @@ class MeasurementDetail:
 
 
 class MeasurementReader:
-    """Reader of stored measurements, for the operator. Its methods raise StoreError, Problem."""
+    """Read stored measurements for the operator. Methods raise StoreError, Problem."""
 
     def __init__(self, source: MeasurementSource) -> None:
         self._source = source
@@ -116,7 +116,7 @@ class MeasurementReader:
     ) -> tuple[list[MeasurementLine], str]:
         """Return a page, newest first, and the cursor of the next, "" at the end.
 
-        `asked` has FIELDS; a Problem names the field that is wrong, and what it may be.
+        `asked` has FIELDS; a Problem names the wrong field and its allowed values.
         """
         filters = _parse_filter(asked)
         try:
@@ -170,7 +170,7 @@ class MeasurementReader:
 
 
 def _parse_filter(asked: Mapping[str, str]) -> MeasurementFilter:
-    """Parse the fields that are filled in. Raises Problem with the field and what it may be."""
+    """Parse the non-empty fields. Raises Problem with a field and its allowed values."""
     values = MultiDict({name: _complete_time(text) for name, text in asked.items() if text})
     allowed = [p for p in LIST_PARAMETERS if p.name in FIELDS]
     return build_filter(parse(values, allowed))
@@ -207,7 +207,7 @@ def format_network(asn: int, access: str) -> str:
 
 
 def _list_facts(record: ReceivedMeasurement) -> list[tuple[str, str]]:
-    """List what is known of a measurement beside its steps; what is empty is left out."""
+    """List a measurement's facts beside its steps; empty ones are left out."""
     measurement = record.measurement
     link = labels.label_code("link", measurement.link)
     if measurement.link == "offline":  # of a network that word means that nobody reports
@@ -240,10 +240,10 @@ def _build_verdict(verdict: Verdict) -> VerdictLine:
 
 
 def compare_steps(record: ReceivedMeasurement, control: JudgedMeasurement | None) -> list[StepLine]:
-    """Build a line for each step; the control's are of the same operation, endpoint and subject.
+    """Build a line for each step, with the control's of equal operation and subject.
 
-    Where the control was at none of the same subject, its steps at the same endpoint are named with
-    their own: a resolver here may have led elsewhere.
+    If the control tested no equal subject, its steps at the same endpoint are listed with their
+    subjects: a resolver here may have led elsewhere.
     """
     controls: dict[tuple[str, str], list[Observation]] = {}
     for step in control[0].measurement.observations if control else ():
@@ -288,7 +288,7 @@ def _name_subject(step: Observation) -> str:
 
 
 def _describe_control(control: Observation, facts: str) -> str:
-    """Describe the outcome of a control's step, and what it found if that differs."""
+    """Describe the outcome of a control's step, and its result if that differs."""
     facts_text = _describe_facts(control)
     outcome = _describe_outcome(control)
     return f"{outcome}: {facts_text}" if facts_text and facts_text != facts else outcome

@@ -1,4 +1,4 @@
-"""How the vantages of one network are: silent, or offline by their own word. Pure."""
+"""Presence of one network's vantages: silent, or offline by their reports. Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -7,7 +7,7 @@ from heliograph.observation import Link
 
 
 def find_link(links: Counter[Link]) -> Link:
-    """Return the most common state; offline only if more than half say it.
+    """Return the most common state; offline only if more than half report it.
 
     By that word alone a network is dark on the map, and its services are not judged.
     """
@@ -29,9 +29,9 @@ def count_silent(silent: int, connected: int, vantages: int | None) -> int:
 
 
 def measures_elsewhere(regions: Mapping[str, int], dark: Collection[str], k: int) -> bool:
-    """Return whether enough of a network measured outside its dark regions to be shown.
+    """Return whether enough of a network measured outside its dark regions.
 
-    Where they did, it is not the network that is offline.
+    Then the network itself is not offline.
 
     Args:
         regions: Vantages by region; "": others.

@@ -1,7 +1,7 @@
-"""Silences of which nobody knows more than that one way to the collector is silent. Pure.
+"""Mark silences of which only one way to the collector is known. Pure.
 
-A block of the collector's only address looks the same to it as a cut. So what rests on such a
-silence alone is called silent, as the incident's sentence has it, and never offline.
+A block of the collector's only address looks the same to it as a cut. So a state from such a
+silence alone is called silent, as in the incident's sentence, and never offline.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from heliograph_collector.incidents.published.incident import IncidentSummary
 def mark_one_way(
     columns: Iterable[NetworkColumn], silences: Sequence[IncidentSummary]
 ) -> tuple[NetworkColumn, ...]:
-    """Mark the offline networks of countries whose confirmed silences are all of one way.
+    """Mark the offline networks of countries whose confirmed silences are all one-way.
 
     Args:
         silences: The open ones.

@@ -1,4 +1,4 @@
-"""When the places of an incident had fallen: it may have begun in a part of them. Pure.
+"""Find when an incident's places had fallen; it may have begun in one. Pure.
 
 A cut of a city that grows to the country begins with the city's; a sentence or a bar of the country
 from that time on would date the country's cut too early.
@@ -12,9 +12,9 @@ from heliograph_collector.model.scope import Scope
 
 
 def find_onset(incident: IncidentSummary, place: Scope | None = None) -> BracketDocument:
-    """Return the start, or from it to the fall of the last place that fell later than the first.
+    """Return the start, extended to the fall of the last place that fell later.
 
-    A part that is cut again fell before. Where a cut is the first turn, it is the beginning.
+    A part that is cut again fell before. If a cut is the first turn, it is the beginning.
 
     Args:
         place: A place of the incident; one that fell by itself has the time of that fall.

@@ -28,7 +28,7 @@ _MAX_ACCEPT = 1_000  # characters of the header that are parsed
 
 
 class Problem(Exception):  # noqa: N818 -- RFC 9457's own word
-    """An error that the reader can correct; `parameter` and `allowed` say how."""
+    """An error that the reader can correct, by `parameter` and `allowed`."""
 
     def __init__(
         self,
@@ -59,13 +59,13 @@ def bad_parameter(name: str, detail: str, allowed: str) -> Problem:
 
 
 def unknown_name(parameter: str, claim: str, allowed: str) -> Problem:
-    """Return the refusal of a value that names nothing: zeros would pass for a measurement."""
+    """Return the refusal of an unknown name: zeros would pass for a measurement."""
     detail = f"There is no {parameter} {claim[:64]!a}; use {allowed}."
     return Problem(404, "Unknown name", detail, parameter=parameter, allowed=allowed)
 
 
 def require_service(feed: Feed, claim: str | None) -> str | None:
-    """Return a service's name; None if none is asked. Raises Problem 404 for an unknown one."""
+    """Return a service's name, None for none. Raises Problem 404 for an unknown one."""
     name = find_service(feed, claim or "")
     if claim and not name:
         raise unknown_name("service", claim, ", ".join(feed.services))

@@ -1,4 +1,4 @@
-"""Incidents and networks as readers may see them, for live readers and for other stages."""
+"""Public incidents and networks, for live readers and for other stages."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence

@@ -156,7 +156,7 @@ class LoginThrottle:
         return 0
 
     def count_code(self, name: str, step: int) -> bool:
-        """Count a try with a right second factor, which passes a lock; False after some tries.
+        """Count a try with a right second factor, which passes a lock; False after some.
 
         A guessed or overheard code is therefore worth few passwords.
         """

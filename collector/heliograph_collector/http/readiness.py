@@ -64,7 +64,7 @@ class Readiness:
         self._problems = [problem for problem in problems if problem]
 
     async def _check_journal(self) -> str:
-        """Return a sentence on the problem, "" if there is none; so do the other checks."""
+        """Return a sentence on the problem, "" if there is none, as all checks do."""
         if self._journal is None:  # a host that only publishes
             return ""
         try:

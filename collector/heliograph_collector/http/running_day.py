@@ -1,8 +1,8 @@
-"""The hours of the day in progress, for the history: what is cut today is not missing in it.
+"""Add the hours of the day in progress to the history, with today's cuts.
 
 An hour is written a while after its end into a separate file, in the form of the daily files, and
-the day's rows are made of these again. The hour before is written once more, because most late data
-come soon; the daily file tells the rest when the day is over.
+the day's rows are rebuilt from these. The hour before is written once more, because most late data
+come soon; the daily file has the rest when the day is over.
 """
 
 import asyncio

@@ -134,7 +134,7 @@ def _has_request(handler: RequestHandler) -> bool:
 
 
 class _PacedConnection(asyncio.BufferedProtocol):
-    """Hand a connection's bytes to the handler READ_BYTES at a time, one piece a loop turn.
+    """Hand a connection's bytes to the handler, READ_BYTES in each turn of the loop.
 
     asyncio reads up to 256 KiB at once; as chunks of one byte they take aiohttp 13 ms to parse.
     """
@@ -173,7 +173,7 @@ class _PacedConnection(asyncio.BufferedProtocol):
 
 
 class OpenRequests:
-    """Requests being answered; `close` ends them before what they read from is closed.
+    """Requests being answered; `close` ends them before their sources are closed.
 
     aiohttp forgets the task of a handler whose client has left, and does not wait for those that
     it cancels; either would read from a closed database.

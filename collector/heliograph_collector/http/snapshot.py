@@ -126,7 +126,7 @@ def compose_snapshot(
     """Build a snapshot of released cells (`aggregate.disclosure`).
 
     Args:
-        region_cells: Who measured anything in the fresh bins, by network and region.
+        region_cells: Vantages that measured in the fresh bins, by network and region.
     """
     since_us, until_us = history_window(at_us)
     bins = range(since_us, until_us, BIN_US)
@@ -206,7 +206,7 @@ def _count_links(
     """Count links by group; a group without a released cell only if k is 1.
 
     A session costs nothing, so connected vantages alone do not make a network public. Fewer than k
-    are nobody: "0-4" beside a shown silence would tell that somebody is still there.
+    are nobody: "0-4" beside a shown silence would show that somebody is still there.
     """
     links_by_group: dict[NetworkGroup, Counter[Link]] = {}
     for row in counts:

@@ -30,7 +30,7 @@ from heliograph_collector.model.scope import ScopeFilter
 from heliograph_collector.store.clickhouse import StoreError
 
 _SNAPSHOT_US = 1_000_000  # a snapshot is fresh for this time
-_OUTDATED_US = MINUTE_US  # without an answer for so long it says its age; a poll comes each 17 s
+_OUTDATED_US = MINUTE_US  # without an answer for so long it shows its age; a poll comes each 17 s
 _MAX_OUTDATED_US = HOUR_US  # and after so long it is not shown; assumed
 _HISTORY_US = MINUTE_US  # time between full refreshes of ended bins, which only late data change …
 _REPORTED_HISTORY_US = 900_000_000  # … while polled, because `touch` reports late data
@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 
 
 class PublicBin(NamedTuple):
-    """The released cells of a bin: of whole networks, and how many measured in which region."""
+    """Released cells of a bin: whole networks, and vantages by region."""
 
     cells: Sequence[Cell]
     regions: Sequence[Cell]
@@ -60,7 +60,7 @@ class _ReadSnapshot(NamedTuple):
 
 
 class _PublicSnapshot(NamedTuple):
-    """A snapshot without the readings of dark places, and what it was made from."""
+    """A snapshot without the readings of dark places, and its source."""
 
     snapshot: Snapshot
     source: Snapshot
@@ -133,7 +133,7 @@ class SnapshotCache:
         return cast("_T", await self.page_cache.get_last(key, read, _PAGE_TTL, _PATIENCE_S))
 
     def list_cells(self, country: str, since_us: int) -> list[Cell]:
-        """List the released cells of a country in the bins of the last snapshot, by network."""
+        """List a country's released cells in the last snapshot's bins, by network."""
         return [
             cell
             for start_us, public_bin in self._bins.items()
@@ -146,7 +146,7 @@ class SnapshotCache:
         return blank_snapshot(self._feed.clock.wall_us(), self._feed.k_anonymity, entry)
 
     def _hide_dark(self, new_snapshot: Snapshot) -> Snapshot:
-        """Return a snapshot without readings of dark places, at once after a new log entry."""
+        """Return a snapshot without dark places' readings, at once after a log entry."""
         feed = self._feed
         entry = len(feed.book.entries)  # read first, because another thread writes the book
         public = self._public

@@ -1,7 +1,7 @@
-"""From when on a snapshot covers, and until when it says something. Pure.
+"""Compute the time that a snapshot covers, and until when it is valid. Pure.
 
-Coverage began at a minute that bins, of five, do not know. While the store is slow or away, the
-last snapshot still says some of what it said.
+Coverage began at a minute, which bins of five do not show. While the store is slow or away, the
+last snapshot stays partly valid.
 """
 
 from collections.abc import Iterable
@@ -23,12 +23,12 @@ BEFORE_START = "before_start"  # the reason of the gap that ends when the collec
 
 
 def find_beginning(gaps: Iterable[BlindTime]) -> int:
-    """Return when the collector began; 0 if that was before the window of the gaps."""
+    """Return when the collector began; 0 if before the window of the gaps."""
     return max((gap.until_us or 0 for gap in gaps if gap.reason == BEFORE_START), default=0)
 
 
 def begin_at(coverage: SnapshotCoverage, began_us: int) -> SnapshotCoverage:
-    """Return coverage from when the collector began, if the first vote is of about then.
+    """Return coverage since the collector began, if the first vote is of about then.
 
     The bin of that vote may begin before the collector did, or minutes after it.
     """
@@ -38,10 +38,10 @@ def begin_at(coverage: SnapshotCoverage, began_us: int) -> SnapshotCoverage:
 
 
 def mark_outdated(snapshot: Snapshot, now_us: int) -> Snapshot:
-    """Return a snapshot as outdated, without what is too old by now.
+    """Return a snapshot marked as outdated, without readings that are too old by now.
 
-    A reading is shown for as long as if the store answered, and so is a link: a place may have
-    gone dark since.
+    A reading is shown for as long as if the store answered, and so is a link: a place may have gone
+    dark since.
     """
     least_us = now_us // BIN_US * BIN_US - (FRESH_BINS - 1) * BIN_US
     columns = snapshot.columns
@@ -62,7 +62,7 @@ def _drop_old_readings(column: NetworkColumn, least_us: int) -> NetworkColumn:
 
 
 def blank_snapshot(at_us: int, k: int, entry: int) -> Snapshot:
-    """Return what is known before the store first answers: nothing but incidents."""
+    """Return the snapshot before the store first answers: only incidents are known."""
     since_us, _ = history_window(at_us)
     coverage = SnapshotCoverage(
         agents=AgentCounts(), vantages=0, first_us=None, gaps=(), country_gaps={}

@@ -14,7 +14,7 @@ def render_template(name: str, /, **values: object) -> str:
 
 @cache
 def load_templates() -> None:
-    """Compile all templates, so that no first reader of a page waits for its own (0.1 s of CPU)."""
+    """Compile all templates, so that no page's first reader waits (0.1 s of CPU)."""
     for name in _environment().list_templates(extensions=["html"]):
         _environment().get_template(name)
 

@@ -28,7 +28,7 @@ class Revision:
     """One change of an incident; `alert` notifies subscribers.
 
     An incident alerts at most twice, at its confirmation and at its end; and when another
-    explanation, or a doubt, corrects what an alert said.
+    explanation, or a doubt, corrects an earlier alert.
     """
 
     change: IncidentChange

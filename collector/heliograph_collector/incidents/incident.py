@@ -61,7 +61,7 @@ class HoldReason(StrEnum):
     YOUNG = "young_vantages"
     ONE_LINE = "one_line"  # one prefix, which may be one box
     COMMON = "common_mode"  # other countries fell silent too
-    CARRIER = "carrier"  # others live by other carriers, or say that their links work
+    CARRIER = "carrier"  # others live by other carriers, or report working links
     UNSEEN = "entrance_unseen"  # nobody else used it: the fault may be ours
     POWER = "power"
     HABIT = "habit"  # people may have switched off
@@ -124,7 +124,7 @@ class Incident:
     hints: tuple[str, ...] = ()
     held: tuple[str, ...] = ()  # `HoldReason`s against a confirmation
     reports: int | None = None  # vantages whose reports hints on the cause rest on; None: unknown
-    told: float | None = None  # votes that tell its kind; None: it rests on no testimony
+    told: float | None = None  # votes that report its kind; None: it rests on no testimony
     several: float | None = None  # votes that show that more than one way is silent; None: unknown
 
     @property

@@ -46,7 +46,7 @@ def publishable(incident: Incident, previous: Incident | None, min_votes: float)
     """Return the publishable part of an incident; None if there is none.
 
     An ended incident that was published before is published with its previous cells. A cause that
-    fewer than `min_votes` vantages tell is published only to correct what was published: a silence
+    fewer than `min_votes` vantages see is published only to correct what was published: a silence
     that stood would be a wrong cut.
     """
     if previous is None and _tells_of_few(incident, min_votes):
@@ -77,7 +77,7 @@ def _hide_unaffected(cell: AffectedCell, min_votes: float) -> AffectedCell:
 
 
 def _restrict_cells(cells: Iterable[AffectedCell], k: float) -> tuple[AffectedCell, ...]:
-    """Return what the cells may say; those of fewer than k persons are left out."""
+    """Return the public part of cells; those of fewer than k persons are left out."""
     restricted_cells = (_restrict_cell(cell, k) for cell in cells)
     return tuple(cell for cell in restricted_cells if cell is not None)
 
@@ -95,7 +95,7 @@ def _restrict_hints(incident: Incident, k: float) -> tuple[str, ...]:
 
 
 def _tells_of_few(incident: Incident, k: float) -> bool:
-    """Return whether fewer than k vantages tell the kind of an incident."""
+    """Return whether fewer than k vantages report the kind of an incident."""
     return _are_few(incident.told, k)
 
 
@@ -158,7 +158,7 @@ def _has_enough(persons: Iterable[PlaceVotes], k: float) -> bool:
 
 
 def _narrow_scope(scope: Scope, persons: Sequence[PlaceVotes]) -> Scope:
-    """Return the narrowest scope that holds these persons, who are in one network."""
+    """Return the narrowest scope of these persons, who are in one network."""
     regions = {v.place.region for v in persons}
     accesses = {v.place.access for v in persons}
     return Scope(
@@ -218,7 +218,7 @@ def choose_step_us(votes: Iterable[float], k: float) -> int:
 
 
 def _coarsen_cells(cells: Iterable[AffectedCell], min_votes: float) -> tuple[AffectedCell, ...]:
-    """Coarsen cells, ordered by name: the detector's order tells which has more votes."""
+    """Coarsen cells, ordered by name: the detector's order shows which has more votes."""
     coarse_cells = (_coarsen_cell(cell, min_votes) for cell in cells)
     return tuple(sorted(coarse_cells, key=attrgetter("scope")))
 

@@ -27,7 +27,7 @@ class Complaints:
             self.omitted_count += 1
 
     def add_note(self, location: str, note: str) -> None:
-        """Add a sentence on what is no part of an import, such as losses beside levels."""
+        """Add a sentence on ignored parts of a file, such as losses beside levels."""
         if len(self.notes) < MAX_SENTENCES:
             self.notes.append(f"{location}: {note}.")
 

@@ -99,7 +99,7 @@ def read_objects(path: Path, complaints: Complaints) -> Iterator[JsonObject]:
 
 
 def _read_lines(path: Path, complaints: Complaints) -> Iterator[JsonObject]:
-    """Read lines; when the file breaks off, keep what was read before."""
+    """Read lines; when the file breaks off, keep the lines before."""
     try:
         yield from _each_line(path, complaints)
     except ImportRefusedError as error:

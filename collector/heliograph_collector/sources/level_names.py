@@ -43,7 +43,7 @@ _HTTP_CODES = frozenset({
 
 
 def is_label(name: str) -> bool:
-    """Return whether a column tells which row this is, by its name."""
+    """Return whether a column identifies its row, by its name."""
     tokens = {token.lower() for token in _TOKEN.findall(name) if not token.isdecimal()}
     return bool(tokens & _COORDINATES) or (bool(tokens) and tokens <= _CALENDAR)
 

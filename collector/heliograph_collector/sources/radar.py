@@ -54,7 +54,7 @@ def read_series(
 
 
 def _find_normalization(item: JsonObject) -> str:
-    """Return what an answer says of its numbers; "" if it says nothing."""
+    """Return an answer's description of its numbers; "" without one."""
     result = item.fields.get("result", item.fields)
     meta = result.get("meta") if isinstance(result, dict) else None
     return str(meta.get("normalization") or "").upper()[:40] if isinstance(meta, dict) else ""

@@ -63,7 +63,7 @@ _UNNAMED_NETWORKS = 4_200_000_000  # the first AS number for private use (RFC 69
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _ENUM_ERROR = re.compile(r"Invalid enum value .* - at `\$\.(\w+)`")
 _RESTART_US = 600 * SECOND_US  # as `detect/silence/renewal.py` has it
-_RESTARTED = "(restarted)"  # edition of an agent that says none and began again
+_RESTARTED = "(restarted)"  # edition of an agent that names none and restarted
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # editors of Windows write one
 _CHOICES = {

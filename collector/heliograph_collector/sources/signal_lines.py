@@ -1,6 +1,6 @@
 """Lines of a signal file, one struct a kind; README.md describes their keys.
 
-An unknown key is an error, because a misspelled one would change what is detected.
+An unknown key is an error, because a misspelled one would change the detection.
 """
 
 from typing import Annotated, Literal
@@ -126,7 +126,7 @@ class VoteLine(_VantageLine, frozen=True, kw_only=True, tag="vote"):
 
 
 class EndLine(_Line, frozen=True, kw_only=True, tag="end"):
-    """The end of what was watched: time advances until then, and no further."""
+    """The end of the watched time: time advances until then, and no further."""
 
 
 class LevelLine(_PlacedLine, frozen=True, kw_only=True, tag="level"):

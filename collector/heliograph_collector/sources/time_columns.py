@@ -77,7 +77,7 @@ class TimeColumns:
 
 
 def find_time_columns(table: Table) -> TimeColumns:
-    """Find the times by the names of columns, else by what they hold.
+    """Find the times by the names of columns, else by their content.
 
     Raises:
         ImportRefusedError: No column holds times, or none of them can be read.

@@ -28,7 +28,7 @@ class _FieldReader:
         return tuple(getattr(value, name) for name in self.names)
 
 
-_readers: dict[type[Any], _FieldReader | None] = {}  # None for what is no dataclass
+_readers: dict[type[Any], _FieldReader | None] = {}  # None for types other than dataclasses
 
 
 def build_message(make: Callable[..., _Message], value: Any, **replaced: object) -> _Message:

@@ -8,7 +8,7 @@ from heliograph.experiments.entry import Category, ExperimentEntry
 from heliograph.experiments.options import option
 from heliograph.plan import Endpoint
 
-# Seconds between two rounds of light checks. With five vantages in a cell a block is then told
+# Seconds between two rounds of light checks. With five vantages in a cell a block is then found
 # within 291 s (95th percentile of 120 in tests/scenarios/test_adaptive_testing.py).
 LIGHT_S = 150
 CORE_S = 3_600  # of the whole test of the largest three, which would else be a third of all bytes

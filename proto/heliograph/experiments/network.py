@@ -220,7 +220,7 @@ ENTRIES = (
         target_kind="endpoint",
         visitable=True,
         visit_servers=(VisitServer(label="target", port=443, protocol="udp"),),
-        # Browsers' packets: 2.5 kB each, and thrice that from a server that hears no more (RFC 9000
+        # Browsers' packets: 2.5 kB each, and thrice that from a server without answers (RFC 9000
         # section 8.1). The rest is assumed: two handshakes, one over TCP, and a page.
         visit_bytes=60_000,
         requires=".[quic]",

@@ -50,7 +50,7 @@ def option(
     text with a form may also be empty.
     """
     metadata = {"help": says, "low": low, "high": high, "words": tuple(words), "form": form}
-    return field(default=default, metadata=metadata)  # of the default's type, as dataclasses say
+    return field(default=default, metadata=metadata)  # of the default's type, as in dataclasses
 
 
 def options_of(config: type[Any]) -> tuple[Option, ...]:

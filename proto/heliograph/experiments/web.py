@@ -126,7 +126,7 @@ ENTRIES = (
         config=HelloConfig,
         target_kind="endpoint",
         # Of a service's names in turn: 11 such lines move 1.8 MB a day. Each two hours they put off
-        # light rounds, and a block of a messenger was told in 314 s at the 95th percentile (284).
+        # light rounds, and a block of a messenger was found in 314 s at the 95th percentile (284).
         interval_s=14_400,
         in_turn=True,
         visitable=True,

@@ -1,7 +1,7 @@
 """Explain a measurement in one plain sentence, with its limits.
 
 One vantage alone has no comparison, so no sentence gives a verdict. A sentence describes the
-observation, its possible causes, and what could tell them apart. Each is whole in the catalogues:
+observation, its possible causes, and tests that distinguish them. Each is whole in the catalogues:
 words have other orders and endings in other languages. SENTENCES has a row for each
 experiment whose meaning is the difference between its endpoints; the others are explained by
 stage or by count. All functions are pure.

@@ -1,4 +1,4 @@
-"""Fetch a page as a browser does, by curl_cffi, through a relay that sees each step.
+"""Fetch a page as a browser does, by curl_cffi, through a relay that observes it.
 
 curl_cffi has the TLS and the HTTP/2 of Chrome and of Firefox, and hides what it does. So it is
 given no network: its one connection ends at a relay of ours on loopback, which passes the bytes on

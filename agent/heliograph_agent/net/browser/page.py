@@ -1,4 +1,4 @@
-"""Fetch one page with a browser's TLS and HTTP by curl_cffi, in three recorded steps.
+"""Fetch a page with a browser's TLS and HTTP by curl_cffi, in three steps.
 
 The steps are its handshake, the head of its reply and its body.
 """
@@ -32,7 +32,7 @@ from heliograph_agent.net.trace import ByteStream, StepResult
 _MAX_HEAD = 262_144  # bytes of headers, as many as Chromium takes
 _NO_SUCH_BROWSER = -2
 _VERIFY_FAILED = 60  # CURLE_PEER_FAILED_VERIFICATION
-# What curl says of a certificate (lib/vtls/openssl.c), and OpenSSL's words behind it.
+# curl's errors on a certificate (lib/vtls/openssl.c), and OpenSSL's words behind it.
 _DATES = ("has expired", "not yet valid")
 _NAMES = ("subject name", "hostname")
 

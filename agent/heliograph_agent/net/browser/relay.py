@@ -1,6 +1,6 @@
-"""Pass the bytes of one local client to an open stream, and note what they show of TLS.
+"""Pass the bytes of one local client to an open stream, and note their TLS.
 
-The client speaks to the relay as to an HTTP proxy (CONNECT, RFC 9110 section 9.3.6), with a token
+The client uses the relay as an HTTP proxy (CONNECT, RFC 9110 section 9.3.6), with a token
 that nobody else on this machine knows. A second connection is closed.
 """
 
@@ -31,7 +31,7 @@ class RecordReader:
     """Follow the records of one direction.
 
     A client is through when it sends data after its Finished message: curl looks at the certificate
-    last, and says no more than an alert where it does not verify. The Finished is an encrypted
+    last, and shows no more than an alert if it does not verify. The Finished is an encrypted
     handshake record in TLS 1.2, and looks like data in TLS 1.3.
     """
 
@@ -114,7 +114,7 @@ class ObservingRelay:
         self._stream.close()
 
     async def run(self) -> None:
-        """Take connections one after the other until one has the token, and pass its bytes on."""
+        """Accept connections until one has the token, and pass its bytes on."""
         loop = asyncio.get_running_loop()
         while self._writer is None:
             accepted, _ = await loop.sock_accept(self._listener)

@@ -3,7 +3,7 @@
 DNS over TLS follows RFC 7858, DNS over HTTPS RFC 8484 (POST over a separate connection). The
 system resolver looks up the name of an encrypted resolver; a literal address avoids that lookup.
 A failure on the way to such a resolver (a reset, a certificate) is the failure of the lookup. But
-what the system says of the resolver's own name is no answer to the question: where it denies that
+the system's answer for the resolver's own name is no answer to the question: where it denies that
 name, or gives an address that is not public, the resolver is misbehaving, since nobody answered.
 """
 
@@ -37,7 +37,7 @@ from heliograph_agent.net.trace import ByteReader
 ENGINES = ("system", "udp", "tcp", "dot", "doh")
 DOH_ALPN = ("h2", "http/1.1")  # RFC 8484 section 5.2 wants HTTP/2
 _MAX_REPLY = 65_535
-_DENIALS = (  # what a lookup of the question itself may say of it
+_DENIALS = (  # possible results of a lookup of the question itself
     Failure.DNS_NXDOMAIN_ERROR,
     Failure.DNS_NO_ANSWER,
     Failure.DNS_REFUSED_ERROR,
@@ -128,9 +128,10 @@ class PreparedLookup:
     server: tuple[str, int]  # for udp, tcp and dot
 
     async def run(self, meter: TrafficMeter, linger: Linger) -> None:
-        """Fill the lookup. The caller bounds the wait. Raises OSError, EOFError or StepError.
+        """Fill the lookup. The caller bounds the wait.
 
-        Raises ValueError when the URL of a DoH resolver is not an https URL.
+        Raises OSError, EOFError or StepError, and ValueError if the URL of a DoH resolver is not
+        https.
         """
         lookup = self.lookup
         timeout_s = self.engines.query_timeout_s

@@ -205,9 +205,10 @@ class SystemResolver:
 
 
 def are_public(servers: Sequence[tuple[str, int]]) -> bool:
-    """Return whether each server has a public IPv4 address, as no home's or office's own has.
+    """Return whether all servers have public IPv4 addresses, so none is a home's.
 
-    A home's router may have a public IPv6 address (RFC 8106), so IPv6 shows nothing.
+    An office's own server has none either. A home's router may have a public IPv6 address (RFC
+    8106), so IPv6 shows nothing.
     """
     return all(":" not in host and not is_special_purpose(host) for host, _ in servers)
 

@@ -1,7 +1,7 @@
-"""Decode the content coding of a body (RFC 9110 section 8.4.1), bounded and as it arrives.
+"""Decode a body's content coding (RFC 9110 section 8.4.1), bounded, as it arrives.
 
-A browser asks for compressed pages, so the agent does too. What is compared with the control's page
-is the decoded body, as before; `BodyContent` counts beside it the bytes that came.
+A browser asks for compressed pages, so the agent does too. The decoded body is compared with the
+control's page; `BodyContent` also counts the bytes that came.
 
 >>> content = BodyContent("gzip", limit=1_000, keep_bytes=100)
 >>> content.add(gzip.compress(b"a page"))
@@ -102,7 +102,7 @@ def make_decoder(coding: str) -> ContentDecoder | None:
 
 @lru_cache(maxsize=64)
 def select_supported(offer: str) -> str:
-    """Leave out of an Accept-Encoding, which a signed list renews, what nothing here decodes."""
+    """Remove unsupported codings from an Accept-Encoding, which a signed list renews."""
     codings = [coding.strip() for coding in offer.split(",")]
     return ", ".join(coding for coding in codings if coding.lower() in _DECODERS)
 

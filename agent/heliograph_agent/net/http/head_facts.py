@@ -28,7 +28,7 @@ def describe_head(
     location: str,
     header_names: Iterable[str],
 ) -> Http:
-    """Describe a reply's head: `server` and `location` are the values of these headers."""
+    """Describe a reply's head; `server` and `location` are values of these headers."""
     return Http(
         method=method,
         url=url[:_MAX_ADDRESS],

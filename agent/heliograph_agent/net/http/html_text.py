@@ -133,7 +133,7 @@ def _skip_element(markup: str, tag: re.Match[str]) -> int:
 
 
 def decode_page(body: bytes, content_type: str) -> str:
-    """Decode the beginning of a page by its byte order mark or by the charset it names."""
+    """Decode the beginning of a page by its byte order mark or its charset."""
     window = body[:_WINDOW]
     for mark, name in _BYTE_ORDER_MARKS:
         if window.startswith(mark):

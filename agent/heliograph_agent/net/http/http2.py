@@ -40,7 +40,7 @@ _NOT_HERE = frozenset({"connection", "host", "upgrade", "keep-alive", "transfer-
 
 
 class FrameScanner:
-    """Split the bytes of a connection at its frames, and take one stream's content out of them.
+    """Split a connection's bytes at its frames, and extract one stream's content.
 
     The package h2 gives whole frames only, up to 16 KiB: of a connection that is frozen within its
     first 25 KB it would show 8 or none. It also has no bound on frames without content, of which
@@ -151,7 +151,10 @@ class Http2Stream:
         return self._head
 
     async def read(self, size: int) -> bytes:
-        """Return up to `size` bytes of the body, b"" at its end. Raises OSError or StepError."""
+        """Return up to `size` bytes of the body, b"" at its end.
+
+        Raises OSError or StepError.
+        """
         while not self._body and not self._is_ended:
             try:
                 is_open = not self._is_reset and await self._read_frames()
@@ -198,7 +201,7 @@ class Http2Stream:
             self._goaway.clear()
 
     def _handle(self, event: "Event") -> None:
-        """Take over what an event tells. Raises NotHttpError for a head without a status."""
+        """Take over an event's content. Raises NotHttpError for a head without a status."""
         from h2 import events
 
         if isinstance(event, events.ResponseReceived):

@@ -1,9 +1,9 @@
-"""Extract what a page points at: frames, redirects, scripts, forms, pictures and counters.
+"""Extract a page's references: frames, redirects, scripts, forms, pictures.
 
-Half of the known block pages say nothing themselves: they are known by the address of a frame or a
-script. Only hosts and paths are kept. A portal puts its visitor's address, session or number into
-such addresses; so queries, fragments, user names and whatever looks like an identifier go, and the
-scrubber removes addresses from what is left.
+Half of the known block pages have no words of a block: they are recognized by the address of a
+frame or a script. Only hosts and paths are kept. A portal puts its visitor's address, session or
+number into such addresses; so queries, fragments, user names and whatever looks like an identifier
+go, and the scrubber removes addresses from the rest.
 
 The tokenizer reads a tag as WHATWG HTML section 13.2.5 does: it ends at the first `>` outside of a
 quoted value. Each search starts where the last one ended, so the time is linear in the page.
@@ -31,7 +31,7 @@ _MAX_URL = 400  # characters of an address in a script
 _MAX_HOST = 100
 _MAX_COUNTERS = 4
 _MAX_READ = 1_024  # of a page; assumed
-_SHORT_TEXT = 400  # characters; an article is longer, and its anchors say nothing; assumed
+_SHORT_TEXT = 400  # characters; an article is longer, and its anchors are no sign; assumed
 _OPENING = re.compile(r"<(!--|[a-z][a-z0-9]{0,31})", re.IGNORECASE)
 _TAG_MARK = re.compile(r"=\s{0,8}([\"'])|>")
 _ASSIGNMENT = re.compile(
@@ -85,7 +85,7 @@ _HOUSE = ipaddress.ip_network("192.168.0.0/16")
 
 
 def extract_references(body: bytes, content_type: str = "") -> tuple[Reference, ...]:
-    """Extract at most MAX_REFERENCES: what loads by itself first, anchors of short pages last."""
+    """Extract at most MAX_REFERENCES: automatic ones first, short pages' anchors last."""
     if not is_markup(content_type):
         return ()
     markup = decode_page(body, content_type)
@@ -93,7 +93,7 @@ def extract_references(body: bytes, content_type: str = "") -> tuple[Reference, 
 
 
 def is_short_text(text: str) -> bool:
-    """Tell whether the visible text is so short that a page's anchors say something."""
+    """Return whether the visible text is so short that a page's anchors count."""
     return len(text) < _SHORT_TEXT
 
 
@@ -113,7 +113,7 @@ def find_references(markup: str, *, is_short: bool) -> tuple[Reference, ...]:
 
 
 def normalize_address(value: str) -> str:
-    """Return scheme, host and path of an address, "" where nothing is left that may be kept."""
+    """Return an address's scheme, host and path, "" if none of these may be kept."""
     value = re.sub("[\t\r\n]", "", html.unescape(truncate(value, _MAX_VALUE))).strip()
     value = re.split("[?#;]", value.replace("\\", "/"), maxsplit=1)[0].strip()
     if not value.isprintable() or _FORBIDDEN.search(value):
@@ -127,7 +127,7 @@ def normalize_address(value: str) -> str:
 
 
 def _iterate_references(markup: str) -> Iterator[tuple[str, str]]:
-    """Iterate over elements and the addresses in their attributes, their text and in comments."""
+    """Yield elements with the addresses in their attributes, text and comments."""
     offset = 0
     while (opening := _OPENING.search(markup, offset)) is not None:
         element = opening[1].lower()
@@ -151,7 +151,7 @@ def _find_or_end(markup: str, text: str, offset: int) -> int:
 
 
 def _find_tag_end(markup: str, offset: int) -> int:
-    """Find the `>` that ends a tag, outside of quoted values; the end of the page without one."""
+    """Find the `>` that ends a tag, outside of quoted values, or the page's end."""
     while (mark := _TAG_MARK.search(markup, offset)) is not None:
         if mark[1] is None:
             return mark.start()
@@ -179,7 +179,7 @@ def _find_urls(element: str, text: str) -> Iterator[tuple[str, str]]:
 
 
 def _normalize_authority(authority: str) -> str:
-    """Return host and port, "" for what is no host on the Internet or of a provider."""
+    """Return host and port, "" if it is no host on the Internet or of a provider."""
     match = _AUTHORITY.fullmatch(authority.rpartition("@")[2].strip().lower())
     if match is None or len(match[0]) > _MAX_HOST:
         return ""
@@ -194,7 +194,10 @@ def _normalize_authority(authority: str) -> str:
 
 
 def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Parse an address as a browser does: 10.10.34.34, 168436258, 0x0a.10.8738, ::ffff:a0a:2222."""
+    """Parse an address as a browser does.
+
+    Examples: 10.10.34.34, 168436258, 0x0a.10.8738, ::ffff:a0a:2222.
+    """
     try:
         if ":" not in text:
             return ipaddress.IPv4Address(socket.inet_aton(text))

@@ -1,4 +1,4 @@
-"""Choose the headers of a request: those of a browser's profile, in its order and case.
+"""Choose a request's headers: a browser profile's, in its order and case.
 
 A header that the request brings goes where the browser puts it, else to the end.
 """
@@ -30,7 +30,7 @@ def make_headers(
     headers: Mapping[str, str],
     content: bytes,
 ) -> dict[str, str]:
-    """Make the headers of a request; `headers` are its own. Raises ValueError for a bad one."""
+    """Make a request's headers; `headers` are its own. Raises ValueError for bad ones."""
     own = {name.lower(): (name, value) for name, value in headers.items()}
     if content:
         own["content-length"] = ("Content-Length", str(len(content)))

@@ -132,7 +132,7 @@ class ResponseBody:
         return data
 
     def feed_end(self) -> bool:
-        """Handle the end of the connection; tell whether the body is complete."""
+        """Handle the end of the connection; return whether the body is complete."""
         self.is_done = self.is_done or (self._remaining is None and not self._is_chunked)
         return self.is_done
 

@@ -1,4 +1,4 @@
-"""Choose the version of HTTP that is spoken over a connection."""
+"""Choose the version of HTTP for a connection."""
 
 from heliograph_agent.net.http.http1 import Http1Exchange
 

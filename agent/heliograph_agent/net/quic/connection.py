@@ -64,7 +64,7 @@ class QuicTransport:
         self._ended_error: QuicEndedError | None = None
 
     async def run_turn(self) -> None:
-        """Send what is due, then wait for a datagram or for aioquic's timer.
+        """Send the due datagrams, then wait for one or for aioquic's timer.
 
         Raises OSError (ICMP), or QuicEndedError in the turn after the end, so that the caller
         can read the events before it.

@@ -11,7 +11,7 @@ before a date (an operator's mistake) before a name (a real certificate of anoth
 observation holds the whole chain, so that the collector can repeat the judgment.
 
 A signature by SHA-1 or MD5 is not checked, as browsers stopped to in 2017: a chain that could lead
-to an anchor by such signatures alone is of a kind that we do not speak, and no sign of a forgery.
+to an anchor by such signatures alone is of a kind that we do not support, and no sign of a forgery.
 """
 
 import hashlib
@@ -80,7 +80,7 @@ def find_fault(chain: list[bytes], roots: Roots, name: str, now_s: int) -> Failu
 
 
 def check_chain(chain: list[bytes], roots: Roots | None, name: str, now_s: int) -> None:
-    """Raise StepError if `chain` does not prove `name`; without `roots` any chain does."""
+    """Raise StepError if `chain` does not prove `name`; without `roots` each does."""
     fault = find_fault(chain, roots, name, now_s) if roots else None
     if fault is not None:
         raise StepError(fault)

@@ -1,4 +1,4 @@
-"""Describe a ClientHello as a filter sees it: JA4, size, segments, place of the name.
+"""Describe a ClientHello as filters see it: JA4, size, segments, name's position.
 
 JA4 is FoxIO's fingerprint of a client (github.com/FoxIO-LLC/ja4, technical_details/JA4.md). It
 ignores GREASE and the order of suites and extensions, so that it names the program.
@@ -39,7 +39,7 @@ class HelloShape:
 
 
 class ShapeFacts(TypedDict, total=False):
-    """Hold the fields of `Tls` that say what a hello looked like."""
+    """Hold the fields of `Tls` that describe a hello."""
 
     ja4: str
     hello_bytes: int
@@ -147,7 +147,7 @@ def _format_ja4(
 
 
 def _summarize_alpn(extension: bytes) -> str:
-    """Return the first and last character of the first protocol, of its hex when not text."""
+    """Return the first protocol's first and last character, of its hex if not text."""
     first = extension[3 : 3 + extension[2]] if len(extension) > 2 else b""
     if not first:
         return "00"

@@ -1,4 +1,4 @@
-"""Load trust anchors by name: "" is the public set, others are services of the list with roots.
+"""Load trust anchors by name: "" for the public set, else a service with roots.
 
 The roots of the signed list count in place of those of the list that came with this program, so
 that a service may change its authority between two releases. "any" is for servers whose certificate

@@ -1,4 +1,4 @@
-"""`/client.py`: a typed Python client, made from the OpenAPI document of this very collector.
+"""Build `/client.py`: a typed Python client of this collector's OpenAPI document.
 
 It is `client_transport.py`, then a TypedDict for each schema that an answer needs, then a method
 for each public question with a JSON answer. It is served and not committed, so it never differs
@@ -93,7 +93,7 @@ def _collect_names(part: object, schemas: _Schema, needed: dict[str, None]) -> N
 
 
 def _build_type(name: str, schema: _Schema) -> str:
-    """Build a TypedDict, or an alias of what is no object.
+    """Build a TypedDict, or an alias of a type other than an object.
 
     A field that is no name in Python, as `from`, needs the other form of a TypedDict, whose types
     are text, because names may follow later.

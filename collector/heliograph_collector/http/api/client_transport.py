@@ -1,6 +1,6 @@
-"""A typed client of the public API of a Heliograph collector: one file, and no other library.
+"""A typed client of a Heliograph collector's public API, in one file.
 
-It needs Python 3.11. Save it beside your script:
+It needs Python 3.11 and no other library. Save it beside your script:
 
     curl -o heliograph_client.py https://HOST/client.py
 
@@ -18,16 +18,16 @@ Which services were blocked in Kazakhstan in January 2022, when, and on which op
                 if run["state"] == "blocked":
                     print(service, run["since"], run["until"], f"AS{row['asn']}", row["operator"])
 
-A time without a run is one in which nobody looked, or too few: no sign that all was well. Runs are
-in steps of `bin_s` seconds, an hour for up to seven days; a step is blocked if a part of it was.
-Times are UTC, `license` is that of the answer. What other projects measured, day by day under their
-licenses, may say it where no volunteer of ours looked:
+A time without a run has no data, or too little: it is no sign that all was well. Runs are in steps
+of `bin_s` seconds, an hour for up to seven days; a step is blocked if a part of it was. Times are
+UTC, `license` is that of the answer. Other projects' results, day by day under their licenses, may
+help where no volunteer of ours measured:
 
     for cell in client.get_imported(country="KZ", since=since, until=until)["cells"]:
         if cell["blocked"] > cell["reachable"] + cell["partial"]:
             print(cell["test_name"], cell["target"], cell["start"], f"AS{cell['asn']}")
 
-Each method is one request; nothing is repeated by itself.
+Each method sends one request, and never repeats it.
 """
 
 from __future__ import annotations  # types below may follow those that name them
@@ -44,11 +44,11 @@ TIMEOUT_S = 30.0
 
 
 class ApiError(Exception):
-    """A refusal, or no answer; str() says what to change.
+    """A refusal, or no answer; str() describes what to change.
 
     Attributes:
         status: HTTP status; 0 where no answer came.
-        retry_after_s: When to ask again, as the collector says; None where it does not.
+        retry_after_s: Seconds until the next try, by the collector; None if unknown.
     """
 
     def __init__(self, message: str, status: int = 0, retry_after_s: int | None = None) -> None:

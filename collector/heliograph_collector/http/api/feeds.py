@@ -1,9 +1,9 @@
-"""Incidents as Atom (RFC 4287), JSON Feed 1.1, and messages of CAP 1.2 (OASIS, 2010). Pure.
+"""Format incidents as Atom (RFC 4287), JSON Feed 1.1, CAP 1.2 (OASIS, 2010). Pure.
 
 In a feed an incident is one updated entry. In CAP each new entry of its log is a new message: the
 first an Alert, each later one an Update that names the one before, and a withdrawal a Cancel.
-Urgency and severity follow from the kind and the width alone; what they mean for people is not
-known, so nothing is Extreme.
+Urgency and severity follow from the kind and the width alone; the harm to people is not known, so
+nothing is Extreme.
 """
 
 import re
@@ -43,7 +43,7 @@ _OUTAGES = (IncidentKind.SILENCE, IncidentKind.ISOLATION, IncidentKind.POWER)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedSubject:
-    """What a feed is about; `name` identifies it for good."""
+    """Subject of a feed; `name` identifies it permanently."""
 
     name: str  # of its filters; a country's code, or "" for the world
     title: str
@@ -217,7 +217,7 @@ def build_cap_message(incident: IncidentDocument, base: str, sender: str, seed: 
     Args:
         base: Our address.
         sender: The operator's address, without spaces and commas (CAP 1.2, 3.2.1).
-        seed: What identifies this collector.
+        seed: Identifies this collector.
     """
     newest = incident.alerts[-1]
     alert = ET.Element("alert", xmlns=_CAP)
@@ -286,5 +286,5 @@ def _add_value(parent: ET.Element, name: str, value_name: str, value: str) -> No
 
 
 def _format_cap_time(timestamp: str) -> str:
-    """Format a time as CAP demands: whole seconds, and an offset in place of Z (3.3.2)."""
+    """Format a time for CAP: whole seconds, and an offset in place of Z (3.3.2)."""
     return f"{timestamp[:19]}+00:00"

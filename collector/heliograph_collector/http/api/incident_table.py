@@ -1,4 +1,4 @@
-"""Incidents as a table for spreadsheets: one line each, in the words of the JSON document."""
+"""Format incidents as a table for spreadsheets, one line each, in JSON's words."""
 
 import csv
 import io

@@ -164,7 +164,7 @@ class _OoniSteps:
         )
 
     def _list_certificates(self, tls: Tls) -> list[OoniBinary]:
-        """List the certificates of a chain that did not verify, where all of them were kept."""
+        """List the certificates of a failed chain, if all of them were stored."""
         certificates = [
             self._certificates[c.sha256] for c in tls.chain if c.sha256 in self._certificates
         ]

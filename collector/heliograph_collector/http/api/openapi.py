@@ -1,4 +1,4 @@
-"""`/openapi.json`: built from the published types and the declarations that parse the queries."""
+"""Build `/openapi.json` from the published types and the queries' declarations."""
 
 from heliograph import __version__
 from heliograph_collector.http.api import (

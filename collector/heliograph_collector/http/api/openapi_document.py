@@ -1,4 +1,4 @@
-"""Types of an OpenAPI 3.1 document, as far as we write it, and operations made of them.
+"""Types of an OpenAPI 3.1 document, as far as we use it, and its operations.
 
 https://spec.openapis.org/oas/v3.1.0 describes the fields. All operations share some refusals.
 """

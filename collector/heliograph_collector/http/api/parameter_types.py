@@ -1,4 +1,4 @@
-"""Types of query parameters: each parses its values and describes them in JSON Schema."""
+"""Types of query parameters, which parse values and describe them in JSON Schema."""
 
 import re
 from abc import ABC, abstractmethod
@@ -140,7 +140,7 @@ class DayParameter(Parameter[int]):
 
 
 class LastDayParameter(DayParameter):
-    """A last day, which is included, or the moment after the last: in microseconds, exclusive."""
+    """Last day of a range, which is included, or a moment; in microseconds, exclusive."""
 
     def read(self, value: str) -> int:
         return super().read(value) + (DAY_US if _DAY.fullmatch(value) else 0)

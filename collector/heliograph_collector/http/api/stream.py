@@ -38,7 +38,7 @@ class ReaderOrigins(Protocol):
 
 
 class EventStream:
-    """Stream of events; `origins` names the networks of readers, whose seats are limited."""
+    """Stream of events; `origins` names readers' networks, whose seats are limited."""
 
     def __init__(
         self, bus: EventBus, origins: ReaderOrigins, heartbeat_s: float = HEARTBEAT_S

@@ -65,13 +65,13 @@ def choose_view(incident: IncidentSummary, now_us: int) -> ChartView:
 
 
 def is_short(incident: IncidentSummary, now_us: int) -> bool:
-    """Return whether an incident is too short for bins of five minutes to show its course."""
+    """Return whether an incident is too short for a chart of five-minute bins."""
     first, last = _list_ends(incident, now_us)
     return last - first < _SHORT_US
 
 
 def choose_minutes(incident: IncidentSummary, now_us: int, until_us: int | None) -> ChartView:
-    """Choose bins of a minute: of a long incident the start, or what lies before `until_us`."""
+    """Choose bins of a minute: a long incident's start, or the time before `until_us`."""
     first, last = _list_ends(incident, now_us)
     since = first - _LEAST_MARGIN_US
     until = max(min(last + _LEAST_MARGIN_US, now_us), last)
@@ -97,7 +97,7 @@ def _align_view(since_us: int, until_us: int, bin_s: int) -> ChartView:
 def trim_empty_start(
     incident: IncidentSummary, rows: Sequence[CellDocument], frame: ChartView
 ) -> tuple[ChartView, Sequence[CellDocument]]:
-    """Leave out bins without data before the incident, so that young data fill the chart."""
+    """Leave out empty bins before the incident, so that young data fill the chart."""
     width = frame.bin_s * 1_000_000
     last = (parse_us(incident.started.earliest) - frame.since_us) // width - 1
     firsts = (i for i, row in enumerate(rows) if row.vantages or row.silent)
@@ -167,7 +167,7 @@ def draw_chart(
 
 
 def row_count(row: CellDocument, name: str) -> int:
-    """Return a count of a row; for "heard", the vantages with any verdict."""
+    """Return a count of a row; "heard" is the number of vantages with any verdict."""
     count: int = getattr(row, "vantages" if name == "heard" else name)
     return count
 

@@ -1,4 +1,4 @@
-"""Chart of the last hours of one cell; shape repeats what color says."""
+"""Chart of the last hours of one cell; shape repeats the color's meaning."""
 
 import re
 from collections.abc import Iterator, Sequence

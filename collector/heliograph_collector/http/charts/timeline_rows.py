@@ -1,4 +1,4 @@
-"""Rows of a country's chart as SVG on one axis; shape repeats what color says."""
+"""Rows of a country's chart as SVG on one axis; shape repeats color's meaning."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -180,7 +180,7 @@ def _draw_lines(starts: range, height: int) -> Markup:
 
 
 def draw_axis(starts: range, t: Locale) -> Markup:
-    """Draw days, and hours if the window is short; `static/chart.js` reads the window from it."""
+    """Draw days, and hours in a short window, which `static/chart.js` reads from it."""
     label_markup = Markup("").join(
         Markup('<text x="{}" y="10">{}</text>').format(x, _format_label(at_us, starts, t))
         for x, at_us in _iter_marks(starts)

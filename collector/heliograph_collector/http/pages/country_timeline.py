@@ -78,7 +78,7 @@ class TimelineRow:
     newest: Cell | None = None  # a cell of the newest bin with data, a blocked one if there is any
     blocked: int = 0  # blocked services in that bin …
     judged: int = 0  # … of this number of judged ones
-    present: BinMark | None = None  # the state now, if an open silence tells it
+    present: BinMark | None = None  # the state now, if an open silence gives it
     spans: tuple[IncidentSpan, ...] = ()
     is_by_network: bool = False  # `blocked` and `judged` count networks, not services
 
@@ -99,7 +99,7 @@ class CountryTimeline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountryBin:
-    """The rows of a country in one bin, of what was measured or fell silent in it."""
+    """The rows of a country in one bin that were measured or fell silent in it."""
 
     services: Mapping[str, TimelineRow]
     networks: Mapping[NetworkGroup, TimelineRow]
@@ -119,7 +119,7 @@ MERGED_FIELDS: Sequence[Sequence[str]] = (("region",), ())  # of the two queries
 def blank_timeline(
     starts: range, services: Iterable[str], networks: Iterable[NetworkGroup]
 ) -> CountryTimeline:
-    """Return the rows of what is known to exist, while its bins are not."""
+    """Return rows of known services and networks, whose bins are unknown."""
     row = TimelineRow(marks=(None,) * len(starts), shares=(1.0,) * len(starts))
     return CountryTimeline(
         starts=starts,
@@ -130,7 +130,7 @@ def blank_timeline(
 
 
 def move_window(timeline: CountryTimeline, starts: range) -> CountryTimeline:
-    """Return an older timeline in a later window: of its newest bins nothing is known yet."""
+    """Return an older timeline in a later window, whose newest bins are unknown yet."""
     offset = min(max((starts.start - timeline.starts.start) // starts.step, 0), len(starts))
     if not offset:
         return timeline
@@ -149,7 +149,7 @@ def move_window(timeline: CountryTimeline, starts: range) -> CountryTimeline:
 
 
 def choose_window(name: str, until_us: int | None, at_us: int) -> ChosenWindow:
-    """Choose the bins; the hour, by the minute, may be a past one and ends on the hour then."""
+    """Choose the bins; an hour, by the minute, may be past, and then ends on the hour."""
     if name == "hour" and until_us is not None:
         end_us = -(-until_us // HOUR_US) * HOUR_US
         if end_us <= at_us:
@@ -223,7 +223,7 @@ def compose_bin(
 
 
 def drop_details(old: CountryBin) -> CountryBin:
-    """Return a bin of which marks alone are needed, because later ones tell the present."""
+    """Return a bin with its marks alone: later bins have the details of the present."""
     return replace(
         old,
         services={key: _plain_row(row.marks, row.shares) for key, row in old.services.items()},
@@ -240,7 +240,7 @@ def _plain_row(marks: tuple[BinMark | None, ...], shares: tuple[float, ...]) -> 
 def join_bins(
     bins: Mapping[int, CountryBin], starts: range, names: Iterable[str], instant_us: int
 ) -> CountryTimeline:
-    """Join the bins of a country, by start, to what `compose_timeline` makes of all their cells.
+    """Join a country's bins, by start, as `compose_timeline` does with their cells.
 
     Args:
         names: The services whose rows come first.
@@ -274,7 +274,7 @@ def join_bins(
 
 
 def _join_rows(rows: Sequence[TimelineRow]) -> TimelineRow:
-    """Join the bins of one row; the newest two tell causes and counts."""
+    """Join the bins of one row; the newest two give causes and counts."""
     fresh = next((row for row in reversed(rows[-_FRESH_BINS:]) if row.newest), _NOTHING)
     return TimelineRow(
         marks=tuple(row.marks[0] for row in rows),
@@ -286,7 +286,7 @@ def _join_rows(rows: Sequence[TimelineRow]) -> TimelineRow:
 
 
 def trim_empty_start(timeline: CountryTimeline, since_us: int) -> CountryTimeline:
-    """Leave out the bins before the first with data, so that young data fill the chart.
+    """Leave out bins before the first with data, so that young data fill the chart.
 
     Args:
         since_us: The first time that must stay, because an incident begins there.
@@ -315,10 +315,10 @@ def trim_empty_start(timeline: CountryTimeline, since_us: int) -> CountryTimelin
 def _build_service_rows(
     shown_cells: Sequence[Cell], starts: range, names: Iterable[str], k: int
 ) -> dict[str, TimelineRow]:
-    """Build the rows; a service that is not tested here does not fall silent among those that are.
+    """Build services' rows; one that is not tested here is not shown as silent.
 
-    Where none is tested in the whole window, the silence may be why, and all show it. Where one is
-    measured in a bin, some vantages are still heard, and the others have no data, as in history.
+    If none is tested in the whole window, the silence may be the cause, and all show it. If one is
+    measured in a bin, some vantages still report, and the others have no data, as in history.
     """
     measured_cells = [c for c in shown_cells if c.service and c.vantages >= max(k, 1)]
     tested = {c.service for c in measured_cells}

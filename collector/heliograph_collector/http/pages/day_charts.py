@@ -10,7 +10,7 @@ waits for the store. The newest two bins are read again at each instant of publi
 late data touched an hour after its last reading. Missing bins come newest first, one after the
 other.
 
-Meanwhile `compose_hours` makes a country's last day of what is at hand. The history has the hours
+Meanwhile `compose_hours` makes a country's last day of bins in memory. The history has the hours
 up to the last one, and the snapshot the five minutes of six hours, both as they were published; so
 each bar is that of its hour, and the newest ones are those of their minutes.
 """
@@ -152,7 +152,7 @@ class DayCharts:
         return [at for at in starts if k <= 1 or at + _WIDTH_US <= instant_us]
 
     def _skip_before_beginning(self, starts: range, instant_us: int) -> None:
-        """Take the bins from before the collector began for empty, until late data touch them."""
+        """Treat bins from before the collector began as empty, until late data arrive."""
         began_us = find_beginning(self._feed.list_gaps(starts.start, starts.stop))
         for at in starts:
             if at + _WIDTH_US <= began_us and at not in self._bins:
@@ -260,7 +260,7 @@ def _join_rows(
 
 
 def _join_row(newest: TimelineRow, days: Iterable[DayRow], starts: range) -> TimelineRow:
-    """Fill the bins of which the newest cells say nothing with their hours."""
+    """Fill bins without a state in the newest cells with their hours."""
     marks = list(newest.marks)
     shares = list(newest.shares)
     hours = {

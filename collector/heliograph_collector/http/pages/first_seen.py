@@ -1,4 +1,4 @@
-"""When other sources date the start of an incident, beside our own window. Pure.
+"""List when other sources date an incident's start, beside our window. Pure.
 
 A source has a row only where its data of the same place and time show the start. Ours are the times
 of the public incident; theirs were imported or fetched by the operator and keep their license.
@@ -48,7 +48,7 @@ class FirstSeenRow:
 
 
 def build_filter(incident: IncidentDocument) -> ImportedFilter | None:
-    """Build the question to what was imported; None for a region, which no import names."""
+    """Build the query for imported results; None for a region, which no import names."""
     scope = incident.scope
     if scope.region:
         return None
@@ -136,7 +136,7 @@ def _compare(at_us: int, earliest_us: int, latest_us: int, t: Locale) -> str:
 def _list_days(
     incident: IncidentDocument, imported: ImportedHistory, t: Locale
 ) -> Iterator[FirstSeenRow]:
-    """List the first day of each source on which its measurements say blocked."""
+    """List the first day of each source on which its measurements are blocked."""
     day_us = parse_us(incident.started.latest) // DAY_US * DAY_US
     first: dict[str, int] = {}
     for row in imported.rows:
@@ -160,7 +160,7 @@ def _list_days(
 
 
 def _find_first_day(row: ImportedRow, day_us: int) -> int | None:
-    """Return the first blocked day of the run that reaches the incident's day, or follows it."""
+    """Return the first blocked day of the run at or after the incident's day."""
     first_us = None
     for at_us, counts in sorted(row.days.items()):
         state = decide_imported(counts)

@@ -34,7 +34,7 @@ def format_clock(timestamp_us: int, t: Locale) -> str:
 
 
 def describe_outdated(snapshot: Snapshot, t: Locale) -> str:
-    """Describe from when the measurements are, while the store is slow or away; else ""."""
+    """Return the time of the measurements while the store is slow or away; else ""."""
     if not snapshot.is_outdated:
         return ""
     return t("now.outdated", time=format_clock(snapshot.at_us, t))
@@ -186,7 +186,7 @@ def has_reachable(columns: Sequence[NetworkColumn]) -> bool:
 def list_troubles(
     columns: Sequence[NetworkColumn], services: Sequence[tuple[str, str]], t: Locale
 ) -> list[str]:
-    """List the blocked services, one that is down, a partly blocked one, and offline networks."""
+    """List blocked services, one that is down, a partly blocked one, offline networks."""
     return [
         *_describe_blocked(columns, services, t),
         *describe_down(columns, services, t),
@@ -229,7 +229,7 @@ def _describe_first_change(
 def describe_down(
     columns: Sequence[NetworkColumn], services: Sequence[tuple[str, str]], t: Locale
 ) -> list[str]:
-    """Name the service that fails in most networks and at the controls too, and since when."""
+    """Name the service that fails in most networks and at controls, and since when."""
     counts = [
         (sum(c.readings[service].state is VerdictState.DOWN for c in columns), service, title)
         for service, title in services
@@ -278,7 +278,7 @@ def describe_world(
 ) -> tuple[str, str]:
     """Return (headline, subheadline or ""); the gravest incident is the headline.
 
-    The number of incidents follows, because it tells neither their kind nor their time, and then
+    The number of incidents follows, because it shows neither their kind nor their time, and then
     the gravest of the others, so that no headline hides a cut that is suspected or a block.
 
     `is_watched`: a detector runs, so an empty list of incidents means that there is none.
@@ -312,7 +312,7 @@ def _count_incidents(open_: OpenIncidents, t: Locale) -> str:
 
 
 def describe_present(snapshot: Snapshot, t: Locale) -> str:
-    """Summarize the country with most trouble, by name; what is down everywhere has no place."""
+    """Describe the country with most trouble; a service down everywhere has no place."""
     country = _find_lead_country(snapshot.columns)
     if not country:
         return describe_networks(snapshot, t)
@@ -322,7 +322,7 @@ def describe_present(snapshot: Snapshot, t: Locale) -> str:
 
 
 def _find_lead_country(columns: Sequence[NetworkColumn]) -> str:
-    """Return the country with most networks that block something, then with most that are cut."""
+    """Return the country with most networks that block, then with most that are cut."""
     blocked_counts = Counter(c.group.country for c in columns if _has_block(c))
     cut_counts = Counter(c.group.country for c in columns if c.link in _CUT_LINKS)
     codes = blocked_counts or cut_counts

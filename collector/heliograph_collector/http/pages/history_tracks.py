@@ -1,4 +1,4 @@
-"""Rows of chosen days: the marks of each place and service, and what is worst in them. Pure."""
+"""Build rows of chosen days: marks of each place and service, and the worst. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
-"""What other projects measured in the chosen days, as rows of another table. Pure.
+"""Build rows of other projects' results in the chosen days. Pure.
 
-A bar is a day: blocked or reachable where two thirds of the measurements that know say so, as for a
-cell of ours, else in doubt. What one network blocks is blocked too, as in our rows, in a lower bar:
-there two thirds of that network's measurements must say so, three or more on days in a row. Nobody
-here knows the vantages, so nothing else is concluded.
+A bar is a day: blocked or reachable if two thirds of the decided measurements agree, as for a cell
+of ours, else in doubt. A block by one network is a block too, as in our rows, in a lower bar: there
+two thirds of that network's measurements must agree, three or more on days in a row. The vantages
+are unknown here, so nothing else is concluded.
 """
 
 from collections import Counter
@@ -61,7 +61,7 @@ def build_imported_table(
     now_us: int,
     by_country: bool,
 ) -> ImportedTable | None:
-    """Build the table, titled by country where all rows are one service; None without rows."""
+    """Build the table, by country if all rows are one service; None without rows."""
     if not imported.rows and not imported.outages:
         return None
     rows = [
@@ -86,7 +86,7 @@ def build_imported_table(
 def build_imported_chart(
     table: ImportedTable | None, starts: range, most: int, t: Locale, *, title: str, address: str
 ) -> HistoryChart:
-    """Build the table as an image that names whose data it shows, and under which license."""
+    """Build the table as an image that names the data's owner and license."""
     table = table or ImportedTable(rows=(), sources=(), omitted=0, newest="")
     listed = [*table.outages, *table.rows]
     left = table.omitted + len(listed[most:])
@@ -131,7 +131,7 @@ def describe_imported(table: ImportedTable, ours_blocked: Container[str], t: Loc
 def _build_outage_rows(
     outages: Sequence[ReportedOutage], days: DayRange, now_us: int, t: Locale
 ) -> list[StateRow]:
-    """Build a row for each signal: its outages as spans, and no bar, which would be a verdict."""
+    """Build a row for each signal: outages as spans, without bars, which are verdicts."""
     by_signal: dict[tuple[str, str], list[ReportedOutage]] = {}
     for outage in outages:
         by_signal.setdefault((outage.source, outage.signal), []).append(outage)
@@ -221,7 +221,7 @@ def _build_row(
 
 
 def find_blocking_networks(row: ImportedRow) -> Mapping[int, Mapping[int, int]]:
-    """Find the networks that blocked, by day: how many of their measurements say so.
+    """Find the networks that blocked, by day, with their numbers of blocked tests.
 
     A day with enough of them needs no look at the days around it, and most days have enough.
     """
@@ -280,7 +280,7 @@ def _list_facts(
     names: NetworkNamer,
     t: Locale,
 ) -> list[str]:
-    """List on which days it was blocked, in how many measurements, and in which networks."""
+    """List a row's blocked days, its blocked measurements, and the networks."""
     total = sum(row.total)
     if not row.total.blocked:
         return [t("history.measurements", n=total)]
@@ -306,7 +306,7 @@ def _list_facts(
 
 
 def list_networks(counts: Mapping[int, int], names: NetworkNamer, t: Locale) -> list[str]:
-    """List the networks of the highest counts in one text, and how many others in a second."""
+    """List the networks of the highest counts in one text, others' number in a second."""
     ranked = sorted(counts, key=lambda asn: (-counts[asn], asn))
     facts = [i18n.join_names(t.lang, [_name_network(asn, names, t) for asn in ranked[:_MAX_NAMED]])]
     if len(ranked) > _MAX_NAMED:

@@ -35,7 +35,7 @@ _MAY_BE = {  # of what is only suspected
     "story.blocks_in": "story.may_blocks_in",
     "story.isolated": "story.may_isolated",
 }
-_MAX_TURNS = 2  # the newest, told with an open incident; its page lists all
+_MAX_TURNS = 2  # the newest, described with an open incident; its page lists all
 _PRECISE_S = 300  # shorter brackets are given to the second
 _ABOUT = timedelta(minutes=2)  # a headline states the middle of shorter ones; assumed
 
@@ -46,7 +46,7 @@ def describe_incident(incident: IncidentSummary, t: Locale) -> str:
 
 
 def describe_blocks(blocks: Sequence[IncidentSummary], t: Locale) -> str:
-    """Describe blocks of one place and state in one sentence, the first to begin first."""
+    """Describe blocks of one place and state in one sentence, the earliest first."""
     first = blocks[0]
     titles = [block.title for block in blocks]
     is_in_network = all(part.asn or part.access for part in first.parts)
@@ -111,7 +111,7 @@ def mark_direction(label: str, t: Locale) -> str:
 
 
 def _is_one_way(incident: IncidentSummary) -> bool:
-    """Return whether all that is known is that one way to us is silent: nobody says offline."""
+    """Return whether only one way to us is known to be silent, so not "offline"."""
     return incident.kind == "network_silence" and ONE_WAY in incident.hints
 
 
@@ -134,7 +134,7 @@ def _describe_end(incident: IncidentSummary, t: Locale) -> str:
 
 
 def _describe_latest_turns(incident: IncidentSummary, t: Locale) -> list[str]:
-    """Describe where the other parts of an open incident stand now: the last turn of each."""
+    """Describe the other parts of an open incident by the last turn of each."""
     if incident.state != "confirmed":
         return []
     turns = _list_latest_turns(incident)[-_MAX_TURNS:]
@@ -259,7 +259,7 @@ def _describe_turn(
 def _describe_block_turn(
     incident: IncidentSummary, turn: TurnDocument, place_text: str, when: str, t: Locale
 ) -> str:
-    """Describe where a block began later, or ended while it lasts elsewhere: nothing is offline."""
+    """Describe a block's later start, or its end, in a part of its places."""
     what = labels.kind_label(incident.kind, incident.scope.service, t.lang)
     began = when
     ended = ""
@@ -274,7 +274,7 @@ def _describe_block_turn(
 
 
 def list_steps(incident: IncidentSummary, t: Locale) -> list[tuple[str, str]]:
-    """List (class, sentence) of its phases: parts cut and restored, and other explanations."""
+    """List (class, sentence) of phases: parts cut and restored, other explanations."""
     steps = [(turn.way, describe_phase_change(incident, turn, t)) for turn in incident.turns]
     kinds = [phase.kind for phase in incident.phases if phase.kind != "recovery"]
     for phase in incident.phases:

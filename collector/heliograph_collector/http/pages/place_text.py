@@ -1,4 +1,4 @@
-"""Where an incident is, in words: a country, its regions and networks, or a part of these."""
+"""Describe where an incident is: a country, its regions and networks, or a part."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ _MOST_SHARE = 0.6  # as a cut is confirmed by
 
 
 def describe_extent(incident: IncidentSummary, t: Locale) -> str:
-    """Describe the place of an incident, and of a silence that it is not all of the place."""
+    """Describe an incident's place, and if a silence covers only a part of it."""
     place_text = describe_place(incident.parts, incident.scope, t)
     shares = [part.share for part in incident.parts if part.share > 0.0]  # 0: not published
     if incident.kind not in _EXTENDED or not shares or min(shares) >= _WHOLE_SHARE:

@@ -1,4 +1,4 @@
-"""The present at one moment: a snapshot, and the incidents of the log entry that it follows."""
+"""The present: a snapshot, and the incidents of the log entry that it follows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ async def read_present(
 ) -> Present:
     """Read snapshot and incidents of one log entry, so that a page agrees with itself.
 
-    A headline of an older entry says nothing of the cut that has emptied the table below it.
+    A headline of an older entry would not mention the cut that has emptied the table below it.
     Before the store first answers, only open incidents are shown. Raises StoreError where there is
     neither.
     """

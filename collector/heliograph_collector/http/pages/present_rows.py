@@ -1,8 +1,8 @@
-"""The states of the present beside a country's bars, and the times of its incidents. Pure.
+"""Combine present states with a country's bars and its incidents' times. Pure.
 
-A bar is a quarter of an hour or wider, so that the newest one still holds what is over. What is
-current is the status's: its readings overrule the bars, and open incidents, which are public at
-once, overrule both.
+A bar is a quarter of an hour or wider, so that the newest one still contains what is over. The
+status is current: its readings overrule the bars, and open incidents, which are public at once,
+overrule both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ _TROUBLES = (BinMark.BLOCKED, BinMark.DOWN, BinMark.PARTIAL)
 
 
 def follow_readings(timeline: CountryTimeline, columns: Sequence[NetworkColumn]) -> CountryTimeline:
-    """Give each network the state of its current readings, and the others what all networks have.
+    """Set each network's state by its readings, and the other rows' by all networks.
 
     A service that is in trouble by its bars alone is so no longer.
 
@@ -127,7 +127,7 @@ def mark_dark_rows(
     dark_places: DarkPlaces,
     columns: Sequence[NetworkColumn],
 ) -> CountryTimeline:
-    """Give the rows of dark and blocked places that state now, if their bins are older.
+    """Set rows of dark and blocked places to that state, if their bins are older.
 
     Silent or blocked if it is confirmed, else unknown. A service has no separate place: no network
     tests it once all networks that measure are dark, and an incident of the country can spare some.
@@ -229,7 +229,7 @@ def _intersect_spans(lists: Sequence[Sequence[tuple[int, int]]]) -> Sequence[tup
 
 
 def show_window(present: CountryTimeline, window: CountryTimeline) -> CountryTimeline:
-    """Return the bars of a window beside the states of the present: no window changes those.
+    """Return a window's bars beside the present states, which no window changes.
 
     Args:
         present: The newest bins; its rows have their final states.
@@ -257,7 +257,7 @@ def show_window(present: CountryTimeline, window: CountryTimeline) -> CountryTim
 def _mark_blocked_rows(
     timeline: CountryTimeline, country: str, dark_places: DarkPlaces
 ) -> CountryTimeline:
-    """Give what looks well the state of open blocks that began after the start of its bin."""
+    """Set rows that look well to blocked, if an open block began after their bin."""
     networks = {
         group: _mark_blocked_row(
             timeline, row, dark_places, Scope(country, "", group.asn, group.access), ""
@@ -308,7 +308,7 @@ def _mark_blocked_row(
 
 
 def _is_over(dark_places: DarkPlaces, place: Scope, service: str, start_us: int) -> bool:
-    """Return whether a block ended in the newest bin of a row or later, and none is open.
+    """Return whether a block ended in a row's newest bin or later, and none is open.
 
     Args:
         service: "" is any, as of a region.
@@ -334,8 +334,8 @@ def _mark_dark_row(
 ) -> TimelineRow:
     """Mark a row unless it has a bin from after the silence.
 
-    That is one which ended after a place came back. In a dark place it is a blocked bin that began
-    one width after the cut or later: who still measures there is heard, but nothing looks well.
+    Such a bin ended after a place came back. In a dark place it is a blocked bin that began one
+    width after the cut or later: some vantages still measure there, but nothing is shown as well.
     """
     width_us = timeline.starts.step
     mark = next(filter(None, reversed(track.marks[-timeline.recent_bins :])), None)
@@ -355,7 +355,7 @@ def _mark_returned_row(
     places: Sequence[Scope],
     dark_places: DarkPlaces,
 ) -> TimelineRow:
-    """Take back the silence of a bin in which the places came back: results are awaited."""
+    """Remove the silence of a bin in which the places came back: results are awaited."""
     if row.current_mark(timeline.recent_bins) is not BinMark.SILENT:
         return row
     if min(map(dark_places.returned_at, places)) <= _newest_start(timeline, row):

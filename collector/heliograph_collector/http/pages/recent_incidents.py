@@ -1,4 +1,4 @@
-"""The incidents of the last week as lines of a page, and what its headline says of them. Pure."""
+"""List the last week's incidents as a page's lines, and choose its headline. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -93,9 +93,9 @@ def _may_silence(incident: IncidentSummary, places: Sequence[Scope]) -> bool:
 
 
 def _list_lead(under_way: Sequence[IncidentSummary]) -> list[IncidentSummary]:
-    """List what leads: the gravest, or where that is a block all blocks of the same place.
+    """List the leading incidents: the gravest, or all blocks of its place.
 
-    The earliest block is the first. A reader of a headline takes what it does not name for working.
+    The earliest block is the first. Readers assume that services a headline does not name work.
     """
     gravest = under_way[:1]
     blocks = [
@@ -151,10 +151,10 @@ def build_line(incident: IncidentSummary, t: Locale) -> IncidentLine:
 
 
 def find_headline_incident(recent: RecentIncidents, *, has_troubles: bool) -> IncidentLine | None:
-    """Return the incident that is the headline, or None where what is measured now is it.
+    """Return the incident for the headline, None if present measurements are it.
 
-    What is only suspected does not hide what is known to be blocked, unless it is the silence of a
-    whole country, or of all of the page's place.
+    A suspected incident does not hide a known block, unless it is the silence of a whole country,
+    or of all of the page's place.
     """
     lead = recent.lead
     if lead and (lead.state == "confirmed" or lead.is_whole or not has_troubles):
@@ -168,7 +168,7 @@ def find_line(recent: RecentIncidents, headline: str) -> IncidentLine | None:
 
 
 def find_just_ended(recent: RecentIncidents, at_us: int) -> str:
-    """Return the sentence of the gravest confirmed incident that ended within a day, or ""."""
+    """Return the sentence of the gravest confirmed incident of the last day, or ""."""
     ended = [line for line in recent.ended if line.ended_us > at_us - DAY_US]
     ended.sort(key=attrgetter("ended_us"), reverse=True)
     silences = [line for line in ended if IncidentKind(line.kind).is_silence]

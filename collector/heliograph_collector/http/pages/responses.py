@@ -1,4 +1,4 @@
-"""Responses of the pages, of frames for other sites, and of pictures, with their policies."""
+"""Responses with their policies: of pages, of frames for other sites, of pictures."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Search: the page of each country, region, service, network and incident that a text names.
+"""Search for pages of countries, regions, services, networks and incidents.
 
 It reads memory alone, and knows no name that is not public.
 """
@@ -48,7 +48,7 @@ _NUMBER = re.compile("(?:as)?([0-9]{1,10})", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchIndex:
-    """What can be found beside countries and regions."""
+    """Searchable names besides countries and regions."""
 
     services: Mapping[str, str]  # name → title
     targets: Collection[str]
@@ -72,7 +72,7 @@ def render_search(
     t: Locale,
     assets: Mapping[str, str],
 ) -> str:
-    """Render the form with what was found; `days` are those that the results lead to.
+    """Render the form with the results, which lead to `days`.
 
     Without them a month or a year in the text is: "Kazakhstan January 2022" is what readers write,
     and "Iran last month", and whole questions.
@@ -156,7 +156,10 @@ def _find_in_sentence(
 
 
 def _is_named(names: Iterable[str], tokens: Sequence[str]) -> bool:
-    """Tell whether one of the names, longer than a code, is among the words, in any case."""
+    """Return whether one of the names, longer than a code, is among the words.
+
+    Case is ignored.
+    """
     sentence = f" {' '.join(tokens)} "
     for name in names:
         plain = " ".join(_WORD.findall(name))
@@ -179,7 +182,7 @@ def _list_countries(codes: Iterable[str], t: Locale) -> list[SearchResult]:
 
 
 def _split_span_off(query: str, now_us: int) -> tuple[str, DayRange | None]:
-    """Split a text into what is sought and its last week or month, as a page's links have it."""
+    """Split a text into the searched name and its last week or month, as in links."""
     parts = query.translate(_PLAIN).split()
     tokens = [part.strip(_ENDS).casefold() for part in parts]
     span = next((_SPANS[token] for token in tokens if token in _SPANS), 0)
@@ -195,7 +198,7 @@ def _split_span_off(query: str, now_us: int) -> tuple[str, DayRange | None]:
 
 
 def split_days_off(query: str) -> tuple[str, DayRange | None]:
-    """Split a text into what is sought and the month or year in it, in any of the languages."""
+    """Split a text into the searched name and a month or year, in any language."""
     parts = query.translate(_PLAIN).split()
     for position, part in enumerate(parts):
         if match := _YEAR.fullmatch(part.rstrip(_ENDS)):
@@ -224,7 +227,7 @@ def _find_month(claim: str) -> int:
 
 
 def _is_month(text: str, names: Collection[str]) -> bool:
-    """Compare names; of longer ones without the last letter, which is another in each case."""
+    """Compare names; longer ones without the last letter, which differs by case."""
     stems = {name[:-1] for name in names if len(name) > _LEAST_STEM}
     return text in names or (len(text) > _LEAST_STEM and text[:-1] in stems)
 
@@ -278,7 +281,7 @@ def _describe_network(asn: int, country: str, index: SearchIndex, t: Locale) -> 
 def _find_incidents(
     text: str, countries: Collection[str], index: SearchIndex, t: Locale
 ) -> list[SearchResult]:
-    """Find an incident by its id, and the newest of the services and countries that are named."""
+    """Find an incident by its id, and the newest of named services and countries."""
     incidents = [
         incident
         for incident in index.incidents

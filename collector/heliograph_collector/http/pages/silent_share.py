@@ -1,4 +1,4 @@
-"""What a row of good news says nothing of: the silent networks or regions of a country. Pure."""
+"""Qualify a row of good news by a country's silent networks or regions. Pure."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ from heliograph_collector.http.i18n import Locale
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SilentShare:
-    """How much of a country, or of a region, is silent while the rest measures."""
+    """Silent share of a country or region of which the rest measures."""
 
     networks: int  # that are silent
     of: int  # networks
     has_dark_regions: bool = False  # a network is silent in some of its regions
 
     def qualify(self, state: str, cause: str, t: Locale) -> str:
-        """Return the cause of a row with the share, if the row says that something works."""
+        """Return the cause of a row with the share, if the row is at least partly reachable."""
         if state not in ("reachable", "partial") or not (self.networks or self.has_dark_regions):
             return cause
         if self.has_dark_regions:

@@ -1,4 +1,4 @@
-"""What search engines read of a page: schema.org's Dataset and NewsArticle as JSON-LD."""
+"""Describe a page for search engines: Dataset and NewsArticle of schema.org."""
 
 import msgspec
 from markupsafe import Markup
@@ -70,7 +70,7 @@ def build_organization(publisher: Publisher, base: str) -> Organization:
 
 
 def describe_dataset(publisher: Publisher, base: str, days: tuple[str, str] | None) -> Markup:
-    """Describe the daily files; `days` are the first and the last day, None without files."""
+    """Describe the daily files; `days` are first and last day, None without files."""
     downloads = (
         DataDownload(encoding_format="application/json", content_url=f"{base}/dumps/index.json"),
         DataDownload(encoding_format="application/json", content_url=f"{base}/api/v1/timeline"),

@@ -1,7 +1,7 @@
-"""Pages of a service across countries, of a network, and of a region: now, and their incidents.
+"""Show a service across countries, a network, or a region: now, and incidents.
 
-All three are cuts of the snapshot that the front page and the status show, so that no page says
-anything else about the same network at the same time.
+All three are cuts of the snapshot that the front page and the status show, so that no page
+contradicts another on the same network at the same time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +53,7 @@ class SubjectGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What a page is about, with the path and the filter of its incidents and data."""
+    """Subject of a page, with the path and the filter of its incidents and data."""
 
     kind: str  # "country", "service", "network" or "region"
     title: str
@@ -126,7 +126,7 @@ def render_subject(view: SubjectView, t: Locale, assets: Mapping[str, str], base
 
 
 def choose_headline(view: SubjectView, t: Locale) -> str:
-    """Choose the gravest open incident, a trouble, or what works; all name the subject."""
+    """Choose the headline: the gravest open incident, a trouble, or a working state."""
     troubles = headlines.list_troubles(view.snapshot.columns, view.snapshot.services, t)
     lead = find_headline_incident(view.incidents, has_troubles=bool(troubles))
     return lead.sentence if lead else _describe_present(view, t)
@@ -157,7 +157,7 @@ def _is_gone(column: NetworkColumn, k: int) -> bool:
 
 
 def _describe_rest(view: SubjectView, headline: str, t: Locale) -> str:
-    """Return what else is known beside an incident, as the headline, and which others are open."""
+    """Return the present state beside an incident, and the other open incidents."""
     present = _describe_present(view, t)
     if not view.snapshot.columns or present == headline:
         present = ""
@@ -276,7 +276,7 @@ def service_path(service: str) -> str:
 
 
 def network_path(asn: int) -> str:
-    """Return the path of a network's page; "" for an unknown network and others together."""
+    """Return the path of a network's page; "" for unknown or other networks."""
     return f"/networks/AS{asn}" if asn else ""
 
 

@@ -141,9 +141,9 @@ def _choose_headlines(
     recent: RecentIncidents,
     t: Locale,
 ) -> tuple[str, str]:
-    """Choose (headline, subheadline); for a day they say of what ended that it is over.
+    """Choose (headline, subheadline), which for a day mention the end of an incident.
 
-    It leads where nothing is wrong any more, and follows what still is.
+    The end leads if nothing is wrong any more, and else follows.
     """
     headline, subheadline = headlines.describe_world(
         snapshot, list_open(under_way, recent), recent.is_watched, t

@@ -109,7 +109,7 @@ def format_row(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> Im
 
 
 def build_result(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> ImportedResult:
-    """Build what is kept of a measurement."""
+    """Build the stored parts of a measurement."""
     overall = next(v for v in reversed(verdicts) if v.endpoint == "")
     record = imported.record
     return ImportedResult(

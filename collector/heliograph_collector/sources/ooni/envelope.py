@@ -103,7 +103,7 @@ def parse_vantage(document: OoniDocument) -> Vantage:
 
 
 def build_profile(document: OoniDocument, link: Link) -> VantageProfile:
-    """Build what the document says of the vantage itself."""
+    """Build the vantage from the document's own fields."""
     asn = _ASN.fullmatch(document.resolver_asn)
     number = int(asn.group(1)) % 2**32 if asn else 0
     return VantageProfile(

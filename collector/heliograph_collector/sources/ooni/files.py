@@ -60,7 +60,7 @@ class Complaint:
 
 
 def parse_measurement(document: object) -> OoniDocument:
-    """Read the fields of a measurement; what is missing or of a wrong type is empty.
+    """Read the fields of a measurement; missing or mistyped fields are empty.
 
     Data format 0.1 (until 2015) had no `test_keys`: the test's own keys lay beside the others.
     """

@@ -23,7 +23,7 @@ from heliograph_collector.sources.ooni.envelope import (
 from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_steps
 
 # In dns_consistency, a list of resolvers is asked from one place. One that is dead, or that
-# refuses strangers, says nothing about the name.
+# refuses strangers, is no evidence on the name.
 TELLING_FAILURES = frozenset({Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_BOGON_ERROR})
 
 

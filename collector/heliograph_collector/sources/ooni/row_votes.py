@@ -35,7 +35,7 @@ from heliograph_collector.sources.typed_reader import as_number
 _TIMES = ("measurement_start_time", "measurement_start_day", "test_start_time")
 _LAYERS = ("dns", "tcp", "tls")
 _BLOCKED_SCORE = 0.5  # of OONI's analysis, from which a layer counts as blocked; assumed
-_MOST_VOTES_AN_HOUR = 24  # of one count: more of them say no more, and are scaled; assumed
+_MOST_VOTES_AN_HOUR = 24  # of one count: more of them add nothing, and are scaled; assumed
 _RUN_US = 10 * MINUTE_US  # of one run; assumed
 _TRUE = ("t", "true", "1")
 _ACCESS = {"mobile": "mobile", "wifi": "fixed", "wired_ethernet": "fixed"}
