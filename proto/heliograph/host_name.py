@@ -1,4 +1,4 @@
-"""Encode host names as browsers do: UTS 46, nontransitional, without the rules of STD 3.
+"""Encode host names as browsers do: UTS 46, nontransitional, without STD 3's rules.
 
 The steps are the WHATWG URL standard's "domain to ASCII" with beStrict false (url.spec.whatwg.org,
 section 3.3) and its parser of IPv4 numbers (section 3.5), so that `faß.de` is the site that a

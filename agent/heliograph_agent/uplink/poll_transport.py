@@ -237,7 +237,7 @@ class PolledStream:
             self._change.set()
 
     async def _take_reply(self, reply: intake_pb2.PollReply) -> bool:
-        """Take the new messages of a reply, which may come twice; return if there were any.
+        """Take a reply's new messages; it may come twice. Return whether there were any.
 
         Raises UplinkError at the end.
         """

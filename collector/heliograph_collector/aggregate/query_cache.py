@@ -96,7 +96,7 @@ class StaleWhileRevalidate(Generic[_T]):
     async def get_last(
         self, key: Hashable, make: AnswerMaker[_T], ttl: Ttl, patience_s: float
     ) -> _T:
-        """Return the answer, or the last one if a newer fails or takes longer than a patience.
+        """Return the answer, or the last one if a newer fails or exceeds the patience.
 
         With `run`, `make` continues after the patience, for later readers.
 
@@ -259,7 +259,7 @@ class _Ask(Protocol[_T_co]):
 
 
 class _LastAnswer(Generic[_T]):
-    """What the store answered last, for the questions about the same that follow at once.
+    """Last answer of the store, for queries on the same scope that follow at once.
 
     A page asks twice, by networks and by regions, or by minutes what it has by five of them.
     """

@@ -94,7 +94,7 @@ class ControlCache:
         peers: Mapping[str, PeerComparison] = NO_PEERS,
         profile: VantageProfile = NO_PROFILE,
     ) -> ControlView:
-        """Return the best control result for this target near this time, and further looks.
+        """Return the best control result for this target near a time, and further looks.
 
         Args:
             peers: Results of other countries, by endpoint.

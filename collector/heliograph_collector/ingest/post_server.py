@@ -1,4 +1,4 @@
-"""HTTPS server for agents without a session by gRPC: TLS 1.3, one POST, one answer.
+"""HTTPS server for agents without a gRPC session: TLS 1.3, one POST, one answer.
 
 An envelope takes a whole connection, and so does a request to enroll. A session's polls follow
 each other on one connection; once its agent has proved itself, that connection counts for the
@@ -360,7 +360,7 @@ class _ConnectionPool:
         answer(format_message(reply))
 
     def _seat_session(self, connection: PostConnection, name: bytes) -> None:
-        """Let a proven session leave the share of its network; its newest connection counts."""
+        """Let a proven session leave its network's share; its newest connection counts."""
         if not name or connection.session == name:
             return
         if connection.session or connection not in self._timers:

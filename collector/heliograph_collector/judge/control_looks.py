@@ -249,7 +249,7 @@ def _select_counting(passed: Sequence[ControlSource], failed: Sequence[ControlSo
 def _drop_outdated(
     passed: list[ControlSource], failed: Sequence[ControlSource]
 ) -> list[ControlSource]:
-    """Drop earlier passes of networks that have not looked since, if another now fails."""
+    """Drop earlier passes of networks without a later look, if another now fails."""
     if not any(source.is_later for source in failed):
         return passed
     renewed = {s.network for s in (*passed, *failed) if s.is_later}

@@ -121,7 +121,7 @@ class MeasurementSteps(msgspec.Struct, frozen=True, dict=True):
     def get_view(self, label: str) -> EndpointView:
         """Return the view of an endpoint label, the same object at each call.
 
-        A control's steps stay grouped, and so do its views, one for each label that they have.
+        A control's steps and views stay grouped, one view for each label that they have.
         """
         if label not in self.labels:
             return EMPTY_VIEW

@@ -251,7 +251,7 @@ def _is_null_or_of_a_house(address: str) -> bool:
 
 
 def has_public_resolver(lookups: Sequence[Dns]) -> bool:
-    """Return whether the agent reports that the system's resolver has a public address."""
+    """Return whether the agent reports a public address of the system's resolver."""
     resolvers = {x.resolver for x in lookups if x.engine in SYSTEM_ENGINES}
     return resolvers == {PUBLIC_RESOLVER}
 

@@ -190,7 +190,7 @@ class DailyTotals:
         self._marked |= changed_days
 
     def sum_day(self, day: date, rule: AnonymityRule) -> bool:
-        """Sum the missing hours of a day; return whether any was missing. Raises StoreError."""
+        """Sum a day's missing hours; return whether any was missing. Raises StoreError."""
         self._marked.clear()
         version = self._read_version() + 1
         stale = _find_stale(self._read_marks({day}), rule.signature)

@@ -165,7 +165,7 @@ class Store:
         wider: Collection[str] = (),
         **filters: Unpack[PlaceFilter],
     ) -> list[Count]:
-        """Count the votes of cells inside the engine; `wider` names fields that are merged."""
+        """Count the votes of cells inside the engine; `wider` names merged fields."""
         clause = queries.filter_place(**filters).add_time_range("started", since_us, until_us)
         query = vote_queries.query_counts(clause, bin_s, wider)
         rows = await self._run_query(query, vote_queries.parse_count)

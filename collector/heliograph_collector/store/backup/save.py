@@ -49,7 +49,7 @@ class JournalSource(Protocol):
     """The journal, in the data directory or on servers."""
 
     async def copy(self, file: Path) -> None:
-        """Copy it, as it is at one moment, into a new file. Raises BackupError, JournalError."""
+        """Copy its state of one moment into a new file. Raises BackupError, JournalError."""
         ...
 
 

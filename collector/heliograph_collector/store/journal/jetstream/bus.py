@@ -111,7 +111,7 @@ async def put_after(
 
 
 class SharedTable:
-    """The bucket NAME-fleet: keys and values that one process writes and others follow."""
+    """The bucket NAME-fleet: keys and values that one process writes for others."""
 
     def __init__(self, connection: NatsConnection, bucket: KeyValue, name: str) -> None:
         self._connection = connection

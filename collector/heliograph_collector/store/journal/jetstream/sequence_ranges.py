@@ -74,7 +74,7 @@ class SequenceRanges:
             self._put(agent, packed)
 
     def merge(self, content: bytes) -> None:
-        """Add the ranges of a `dump` to the present ones. Raises ValueError if it is damaged."""
+        """Add the ranges of a `dump` to the present ones. Raises ValueError for damage."""
         for agent, packed in _iterate_agents(content):
             own = self._packed_by_agent.get(agent, b"")
             ranges = merge_ranges([*_RANGE.iter_unpack(own), *_RANGE.iter_unpack(packed)], ())
