@@ -114,7 +114,7 @@ def _rate(events: int, exposure: float) -> Measure:
 
 @dataclass(frozen=True, slots=True)
 class FalseAlarmRate:
-    """False alarms a year, of countries or of smaller cells, by silence or of services."""
+    """False alarms a year of countries or smaller cells, by silence or of services."""
 
     unit: ClassVar = "a year"
     families: tuple[str, ...]
@@ -163,7 +163,7 @@ class OneIncidentShare:
 
 @dataclass(frozen=True, slots=True)
 class DrainShare:
-    """The share of draining countries that were told while enough vantages were left.
+    """Share of draining countries that were reported while enough vantages were left.
 
     With `least` left of `size`, the share (size - least) / size of the drain has passed.
     """
@@ -182,7 +182,7 @@ class DrainShare:
 
 @dataclass(frozen=True, slots=True)
 class LabelShare:
-    """The share of silences whose cause was wrong, or open, ten minutes after confirmation."""
+    """Share of silences with a wrong or open cause ten minutes after confirmation."""
 
     unit: ClassVar = "share"
     verdict: LabelVerdict

@@ -225,14 +225,14 @@ def _vantage_signals(
 
 
 def is_only_blocked(group: Sequence[SilentSpan]) -> bool:
-    """Return whether the vantages of a group have their lines, and cannot reach our address."""
+    """Return whether a group's vantages have lines, and cannot reach our address."""
     return all(span.how == "address" for span in group)
 
 
 def _post_word(
     vantage: SimulatedVantage, heard_s: float, since_s: float, rng: Random, clock: ReplayClock
 ) -> list[Signal]:
-    """Build the word by post of a vantage that cannot reach us, and with it its arrival."""
+    """Build the report by post of a vantage that cannot reach us, with its arrival."""
     told_us = clock.to_us(heard_s + SILENT_S + rng.uniform(1, WORD_S))
     heard_us = clock.to_us(heard_s)
     name = vantage.ref.nym

@@ -1,4 +1,4 @@
-"""When an incident reports that a cell is back, as a reader sees it who adds up its openings.
+"""List when an incident reports a cell's return, to a reader who adds up openings.
 
 A country whose operators return one after another has an opening for each. It is back with those
 that hold half of its vantages, as its cut was known with the rows that did.
@@ -21,7 +21,7 @@ from heliograph_lab.evaluate.score import COVERED
 def list_ends(
     incident: Incident, scope: Scope, sizes: Mapping[VantageLocation, int]
 ) -> Iterator[tuple[int, Bracket | None]]:
-    """Yield (time, bracket) of each report that a cell is back; the incident's end is the last.
+    """Yield (time, bracket) of each reported return of a cell; the end comes last.
 
     Args:
         incident: The incident, with its phases.

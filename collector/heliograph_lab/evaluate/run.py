@@ -84,7 +84,10 @@ def _file_jobs(family: str, paths: Sequence[Path], first: int, seeds: int) -> li
 
 
 def run_jobs(work: Sequence[ReplayJob], processes: int | None = None) -> Iterator[ReplayOutcome]:
-    """Yield outcomes in order. Raises multiprocessing.TimeoutError after REPLAY_TIMEOUT_S."""
+    """Yield outcomes in order.
+
+    Raises multiprocessing.TimeoutError after REPLAY_TIMEOUT_S.
+    """
     count = min(len(work), processes or os.cpu_count() or 1)
     if count <= 1:
         yield from map(run_job, work)
@@ -133,7 +136,7 @@ def run_job(job: ReplayJob) -> ReplayOutcome:
 
 
 def _exposure_years(replay: Replay) -> tuple[float, float]:
-    """Return the years of countries, and of their smaller cells, in which much could go wrong."""
+    """Return the years of countries, and of smaller cells, with frequent disturbances."""
     sizes: dict[Scope, int] = {}
     for vantage in replay.vantages:
         for scope in scopes_of(vantage.place):

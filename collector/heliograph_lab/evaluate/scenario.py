@@ -172,7 +172,7 @@ def _begin_event(
 
 
 def _draw_offsets(state: ScenarioState, event: ScenarioEvent, order: Sequence[int]) -> list[float]:
-    """Draw at which second after an event's beginning each vantage falls, or comes back."""
+    """Draw the seconds from an event's beginning to each vantage's fall or return."""
     if event.shape is None:
         return [state.rng.uniform(0, event.jitter_s) for _ in order]
     draw_shape = {"step": shape_step, "providers": shape_providers, "fade": shape_fade}

@@ -67,7 +67,7 @@ def _read_scenario(top: Section, path: Path) -> Scenario:
 
 
 def _read_variant(top: Section, path: Path) -> Scenario:
-    """Read a file that plays another one in the honest world, with shapes of its events."""
+    """Read a variant of another file in the honest world, with shapes of its events."""
     base_path = path.parent / top.text("base")
     base_top = read_document(base_path)
     if "base" in base_top:

@@ -78,7 +78,7 @@ class CellSelector:
 
 @dataclass(frozen=True, slots=True)
 class EventShape:
-    """How the vantages of an event fall, or come back: see `world/shapes.py`."""
+    """Shape of the falls or returns of an event's vantages: see `world/shapes.py`."""
 
     shape: str  # one of SHAPES
     span_s: float  # from first to last; of a fade, until half have fallen

@@ -67,7 +67,7 @@ class FalseAlarm:
 
 @dataclass(frozen=True, slots=True)
 class LabelResult:
-    """What the cause of a silence read ten minutes after its confirmation."""
+    """Published cause of a silence ten minutes after its confirmation."""
 
     label: str  # cut, power or own_block
     verdict: LabelVerdict
@@ -149,9 +149,9 @@ class _GroundTruth:
         return frozenset() if is_over else self.vantages_in(truth.scope)
 
     def is_label_right(self, truth: Truth, alarm: Alarm) -> bool:
-        """Return whether an alarm has the label of a truth, or that of a cell with its vantages.
+        """Return whether an alarm has a truth's label, or a cell's with its vantages.
 
-        Where all phones have one operator nothing that is measured tells which of the two was cut.
+        If all phones have one operator no measurement shows which of the two was cut.
         """
         is_single = alarm.label == scope_label([alarm.scope])
         is_same = self.vantages_in(alarm.scope) == self.vantages_in(truth.scope)
@@ -191,7 +191,7 @@ class _GroundTruth:
         )
 
     def _is_about(self, truth: Truth, alarm: Alarm) -> bool:
-        """Return whether half of a silence lies in an alarm's cell, also if vantages are back.
+        """Return whether half of a silence lies in an alarm's cell, returned vantages too.
 
         The right cause may become known by returned vantages, soon after the end.
         """
@@ -215,14 +215,14 @@ class _GroundTruth:
 
 
 def _is_near(truth: Truth, at_us: int) -> bool:
-    """Return whether a truth is under way or has just ended, for the name of an error alone."""
+    """Return whether a truth is under way or has just ended, to name an error."""
     ends = [until_us for _, until_us in truth.members.values()]
     last_us = max(ends) if ends else truth.until_us
     return truth.since_us <= at_us and (last_us is None or at_us <= last_us + NEAR_US)
 
 
 def _count_live_members(replay: Replay) -> dict[str, int]:
-    """Count the members of each truth that were live, and known for a day, at its onset."""
+    """Count the members of each truth that were live and a day old at its onset."""
     established = {v.nym for v in replay.vantages if v.first_us <= replay.since_us - DAY_US}
     live: set[str] = set()
     counts: dict[str, int] = {}
@@ -263,7 +263,7 @@ def _score_labels(ground_truth: _GroundTruth, alarms: Sequence[Alarm]) -> Iterat
 
 
 def judge_label(label: str, alarms: Sequence[Alarm]) -> LabelVerdict:
-    """Judge the cause that each alarm read ten minutes after it was told.
+    """Judge the cause of each alarm ten minutes after it was published.
 
     Without an alarm, or if all were withdrawn, nothing was claimed: undetermined.
     """
@@ -329,7 +329,7 @@ def _restored_after_s(truth: Truth, confirmed: Sequence[Alarm]) -> float:
 
 
 def _earliest_end_us(truth: Truth, until_us: int) -> int:
-    """Return when an end may be reported: a minute before it, or once a third are back."""
+    """Return when an end may be reported: a minute early, or once a third are back."""
     returns = sorted(until for _, until in truth.members.values())
     third_us = returns[len(returns) // 3] if returns else until_us
     return min(third_us, until_us - EARLY_END_US)

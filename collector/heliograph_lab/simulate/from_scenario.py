@@ -108,7 +108,7 @@ def _build_trouble(interference: Interference) -> ServiceTrouble:
 
 
 def _list_outages(state: ScenarioState) -> list[ServiceTrouble]:
-    """List what every vantage meets, and controls too: a service that fails for all the world."""
+    """List worldwide failures of services, which vantages and controls meet."""
     anyone = state.vantages[:1]
     met = [one for vantage in anyone for one in vantage.interferences]
     return [_build_trouble(one) for one in met if one.value is VoteValue.DOWN]

@@ -24,7 +24,7 @@ def is_failing(actor: Actor, service: str, second: float, rng: random.Random) ->
 
 
 def is_isolated(actor: Actor, second: float) -> bool:
-    """Return whether no anchor answers the actor now, so that it does not know its link."""
+    """Return whether no anchor answers the actor, so that its link is unknown."""
     return any(
         trouble.service == ANCHORS_SERVICE and trouble.since_s <= second < trouble.until_s
         for trouble in actor.troubles

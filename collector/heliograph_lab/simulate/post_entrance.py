@@ -1,4 +1,4 @@
-"""The entrance for single envelopes: HTTPS, by which agents upload when our address is blocked."""
+"""Upload single envelopes by HTTPS, as agents do when our address is blocked."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ class PostEntrance:
     session: aiohttp.ClientSession
 
     async def upload(self, envelope: bytes, address: str) -> "_Status.ValueType":
-        """Upload an envelope over a separate connection; after STATUS_RETRY it may be repeated.
+        """Upload an envelope over a separate connection; repeat it after STATUS_RETRY.
 
         Args:
             address: The address that the agent claims, "" for its own.

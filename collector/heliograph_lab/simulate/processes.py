@@ -69,7 +69,7 @@ class CollectorProcess:
         return 0 if self.process is None else self.process.pid
 
     async def start(self) -> None:
-        """Start it on the same ports as before. Raises CollectorProcessError."""
+        """Start it on the same ports again. Raises CollectorProcessError."""
         with self.log.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
                 *(*self.launcher, "heliograph_collector", "serve"),
@@ -207,7 +207,7 @@ async def start_collector(
 
 
 def _read_plan_version(data: Path) -> int:
-    """Read which plan the collector serves: at its start it issued one with more in it."""
+    """Read the version of the served plan, which a start may have replaced."""
     with closing(Fleet(data)) as fleet:
         current = load_current_plan(fleet)
     return 0 if current is None else current[0].version

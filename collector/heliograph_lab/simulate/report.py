@@ -23,7 +23,7 @@ class Cost:
 
 
 def read_cost(pid: int, clock_s: Callable[[], float]) -> Cost | None:
-    """Read the cost of a process and of its children (Linux); None without the process or /proc.
+    """Read the cost of a process and its children (Linux); None if it is not there.
 
     Memory that they share counts for each.
     """
@@ -174,7 +174,7 @@ def compute_delays(
 
 
 def _find_row(incident: ObservedIncident, at_s: float) -> tuple[float, float | None] | None:
-    """Return when an incident told a cut of that time, and when it confirmed it."""
+    """Return when an incident reported a cut of that time, and when it confirmed it."""
     wider_s = next((s for s in incident.widened_s if s >= at_s), None)
     if incident.first_s < at_s and wider_s is not None:
         confirmed_s = incident.confirmed_s

@@ -82,7 +82,7 @@ class Script:
 
     @property
     def needs_sight(self) -> bool:
-        """Return whether the script has events that a collector cannot detect after its start."""
+        """Return whether events need a collector that watched from before them."""
         return bool(self.cuts) or any(s.how == "blocked" for a in self.actors for s in a.silences)
 
 

@@ -17,7 +17,7 @@ _UNMEASURED = "nobody_measured"  # the reason of gaps of services, irrelevant to
 
 
 def open_plain_session(http: str, limits: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
-    """Open a session with a collector; its answers are never decompressed, so none is a bomb."""
+    """Open a session with a collector whose answers are never decompressed (bombs)."""
     return aiohttp.ClientSession(
         f"http://{http}",
         timeout=limits,

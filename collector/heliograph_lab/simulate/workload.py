@@ -114,7 +114,7 @@ def _simulate_web(url: str, recorder: StepLog) -> None:
 
 
 def _simulate_hellos(target: str, recorder: StepLog) -> None:
-    """Record hellos to one address, our own and browsers', and two more after a failure."""
+    """Record hellos to one address, ours and browsers'; two more after a failure."""
     name, _, port = target.rpartition(":")
     for address in resolve_host(name, recorder, "own", max_ipv4=1)[:1]:
         answered = [
@@ -201,7 +201,7 @@ class Schedule:
         return run
 
     def stretch(self, percent: int, now_s: float) -> None:
-        """Follow a wish for longer intervals as an agent does; only the anchors keep theirs.
+        """Stretch intervals at a wish as an agent does; only the anchors keep theirs.
 
         Each task keeps the share of its interval that has passed, and so the share that is left.
         """

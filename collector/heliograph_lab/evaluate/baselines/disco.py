@@ -131,7 +131,7 @@ def disco_fitted(replay: Replay) -> Sequence[Alarm]:
 
 
 def disco_prompt(replay: Replay) -> Sequence[Alarm]:
-    """Detect with the fitted rate and a fetch each minute, so that no fetch delays an alarm."""
+    """Detect with the fitted rate and a fetch each minute, which delays no alarm."""
     return find_alarms(replay, replace(FITTED, poll_s=60.0))
 
 

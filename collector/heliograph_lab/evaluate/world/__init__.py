@@ -1,4 +1,4 @@
-"""Honest world: countries, habits, events and disturbances, drawn from sourced ranges.
+"""Draw an honest world of countries, habits, events and disturbances from sources.
 
 Written without reading the detectors. Every number is in `figures.py` with its source. A family
 draws a `World`; `render.py` turns it into neutral events, and these into today's signals.

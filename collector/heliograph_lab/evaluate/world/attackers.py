@@ -45,7 +45,7 @@ def _asn_of(vantage: WorldVantage) -> int:
 
 
 def draw_young(rng: Random, seed: int, kind: str) -> World:
-    """Draw a country of few, to which ten times as many newcomers of two hours come to lie."""
+    """Draw a small country in which ten times as many newcomers of two hours lie."""
     world = create_world("young", seed, rng, 6 * HOUR, rng.choice((6, 12, 36)), 20)
     home = world.members(Scope(COUNTRY))
     if rng.random() < 0.5:  # the whole country is young

@@ -86,7 +86,10 @@ def draw_providers(rng: Random, seed: int, kind: str) -> World:
 
 
 def draw_fade(rng: Random, seed: int, kind: str) -> World:
-    """Draw a national fade: nine tenths are gone after 1 h, 3 h or a swept time (`kind`)."""
+    """Draw a national fade: nine tenths are gone after 1 h, 3 h or a swept time.
+
+    `kind` selects it.
+    """
     halves = {"1h": 0.5 * HOUR, "3h": 1.4 * HOUR}  # nine tenths after about 1 and 3 h
     half_s = halves.get(kind) or draw(rng, "fade_half")
     world, onset_s, end_s = _national("fade", seed, rng)
@@ -191,7 +194,7 @@ def draw_several(rng: Random, seed: int, kind: str) -> World:
 
 
 def draw_campus(rng: Random, seed: int, kind: str) -> World:
-    """Draw a campus of forty vantages in forty prefixes, whose one link fails for hours.
+    """Draw a campus of forty vantages in forty prefixes, whose link fails for hours.
 
     The truth is of the campus alone; its forty weigh as five, because they are one network.
     """
@@ -215,7 +218,7 @@ def draw_campus(rng: Random, seed: int, kind: str) -> World:
 
 
 def draw_exams(rng: Random, seed: int, kind: str) -> World:
-    """Draw national cuts in the same hours of each exam day, every day or every other day."""
+    """Draw national cuts in the same hours of each exam day, daily or every other day."""
     days = round(draw(rng, "exam_days"))
     every = rng.choice((1, 2))
     world = create_world("exams", seed, rng, (days * every + 1) * DAY, rng.choice(SIZES[1:]))

@@ -23,7 +23,7 @@ def _draw_moment_s(rng: Random) -> float:
 
 
 def draw_power(rng: Random, seed: int, kind: str) -> World:
-    """Draw a power cut of one, two or all regions; lines first, phones with their masts."""
+    """Draw a power cut of one, two or all regions; lines fall first, then masts."""
     at_s = _draw_moment_s(rng)
     half_s = draw(rng, "power_back_half")
     world = create_world("power", seed, rng, at_s + 4 * half_s, rng.choice((20, 36, 80)))
@@ -56,7 +56,7 @@ def draw_own_block(rng: Random, seed: int, kind: str) -> World:
 
 
 def draw_transit(rng: Random, seed: int, kind: str) -> World:
-    """Draw a failure of our transit to three of five countries for two or three minutes."""
+    """Draw a failure of our transit to two or three countries for a few minutes."""
     at_s = _draw_moment_s(rng)
     world = create_world("transit", seed, rng, at_s + 2 * HOUR, 36, 36)
     codes = rng.sample(COUNTRIES, rng.choice((2, 3)))
@@ -140,7 +140,7 @@ def _add_doze(
 
 
 def draw_throttled(rng: Random, seed: int, kind: str) -> World:
-    """Draw a country whose sessions break and come back for hours, because packets are lost."""
+    """Draw a country whose sessions break for hours, because packets are lost."""
     at_s = _draw_moment_s(rng)
     lasts_s = rng.uniform(3, 24) * HOUR
     loss = draw(rng, "throttle_loss")
@@ -159,7 +159,7 @@ def draw_throttled(rng: Random, seed: int, kind: str) -> World:
 
 
 def draw_update(rng: Random, seed: int, kind: str) -> World:
-    """Draw an update of one country's agents that nobody declared, within minutes or hours."""
+    """Draw an undeclared update of one country's agents, within minutes or hours."""
     at_s = _draw_moment_s(rng)
     world = create_world("update", seed, rng, at_s + 8 * HOUR, 36, 36)
     members = world.members(Scope(COUNTRY))
@@ -171,7 +171,7 @@ def draw_update(rng: Random, seed: int, kind: str) -> World:
 
 
 def draw_quiet(rng: Random, seed: int, kind: str) -> World:
-    """Draw a week of five countries with nothing but their habits; all of its days count."""
+    """Draw a week of five countries with habits alone; all of its days count."""
     world = create_world("quiet", seed, rng, 7 * DAY)
     first_day = world.since_us // 86_400_000_000
     world.risky_days |= {(code, first_day + day) for code in COUNTRIES for day in range(7)}

@@ -1,7 +1,8 @@
-"""Neutral events of a world: what a collector could learn, in no detector's format.
+"""Neutral events of a world: a collector's observations, in no detector's format.
 
-Optional fields hold what not every agent can say: the entrance of a session, the power state, the
-uptime at a return, and the tests of the gap. Times are microseconds UTC on the collector's clock.
+Optional fields hold facts that not every agent reports: the entrance of a session, the power state,
+the uptime at a return, and the tests of the gap. Times are microseconds UTC on the collector's
+clock.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ class SessionBegan:
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """The end of a session; without a goodbye it is noticed after the heartbeat is missed."""
+    """End of a session; without a goodbye it is noticed after a missed heartbeat."""
 
     at_us: int
     pseudonym: str
@@ -31,12 +32,12 @@ class SessionEnded:
     goodbye: bool = False
     power: PowerState = ""  # as the last heartbeat said
     prefix: str = ""  # its network at that time
-    closed_us: int = 0  # when its machine closed the connection; 0: nothing was heard any more
+    closed_us: int = 0  # when its machine closed the connection; 0: it became silent
 
 
 @dataclass(frozen=True, slots=True)
 class GapReport:
-    """What a vantage says of a time in which it was not heard.
+    """Report of a vantage on a time of its silence.
 
     The report comes at its return, or earlier by another entrance.
     """

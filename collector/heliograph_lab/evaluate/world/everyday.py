@@ -1,4 +1,4 @@
-"""Families of ordinary trouble: clouds, moves, calendars and schedules, and no cut."""
+"""Families of ordinary trouble, without cuts: clouds, moves, calendars, schedules."""
 
 import math
 from dataclasses import replace
@@ -61,7 +61,7 @@ def draw_cloud(rng: Random, seed: int, kind: str) -> World:
 
 
 def draw_moved(rng: Random, seed: int, kind: str) -> World:
-    """Draw a move of the collector to another address, which resolvers learn one by one."""
+    """Draw a move of the collector's address, which resolvers learn one by one."""
     at_s = rng.uniform(3, 27) * HOUR
     world = create_world("moved", seed, rng, at_s + 30 * HOUR, 36, 36)
     life_s = draw(rng, "name_life")
@@ -97,7 +97,7 @@ def draw_nat_moves(rng: Random, seed: int, kind: str) -> World:
 
 
 def draw_holiday(rng: Random, seed: int, kind: str) -> World:
-    """Draw eleven days with offices, evenings, a change of the clock and a public holiday."""
+    """Draw eleven days with offices, evenings, a clock change and a public holiday."""
     days = 11
     holiday = rng.choice((7, 8, 9))  # Monday to Wednesday of the second week
     shift_day = rng.choice((5, 6))  # the clock changes on a weekend
@@ -136,7 +136,7 @@ def _add_office(
 def _add_evenings(
     rng: Random, vantage: WorldVantage, days: int, holiday: int, shift_day: int, spread_s: float
 ) -> None:
-    """Let a vantage go each evening: earlier by the new clock, later before a free day."""
+    """Silence a vantage each evening: by the new clock, later before a free day."""
     for day in range(days):
         earlier_s = CLOCK_SHIFT_S if day >= shift_day else 0.0
         is_free_next = (day + 1) % 7 in (5, 6) or day + 1 == holiday
@@ -167,7 +167,7 @@ def draw_phones(rng: Random, seed: int, kind: str) -> World:
 
 
 def draw_rolling(rng: Random, seed: int, kind: str) -> World:
-    """Draw three days of scheduled power cuts by groups, which are regions in half of the draws."""
+    """Draw three days of scheduled power cuts by groups, half of the time regions."""
     days = 3
     world = create_world("rolling", seed, rng, days * DAY, rng.choice((36, 80)))
     lines = [v for v in world.members(Scope(COUNTRY)) if v.location.access == "fixed"]

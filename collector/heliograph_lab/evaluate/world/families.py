@@ -1,4 +1,4 @@
-"""Corpus of the honest world: its families, their shares, and the halves of the seeds.
+"""Corpus of the honest world: families, their shares, and the halves of the seeds.
 
 A scenario file is settled in the same world: its vantages get habits, carrier NATs and ages.
 """

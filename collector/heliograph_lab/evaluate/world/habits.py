@@ -1,4 +1,4 @@
-"""Habits: silences without any event, by hour of the day, correlated and heavy-tailed."""
+"""Draw habits: silences without events, by the hour, correlated and heavy-tailed."""
 
 import math
 from collections import defaultdict

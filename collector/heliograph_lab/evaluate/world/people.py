@@ -28,7 +28,7 @@ SilenceCause = Literal["own", "killed", "away", "cut", "power", "path", "transit
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A time in which a vantage is not heard, in seconds of the world."""
+    """Time in which a vantage is silent, in seconds of the world."""
 
     since_s: float
     until_s: float
@@ -57,7 +57,7 @@ class WorldVantage:
 
 @dataclass(slots=True)
 class CountryPlan:
-    """How one country's vantages are drawn."""
+    """Numbers by which one country's vantages are drawn."""
 
     code: str
     count: int
@@ -130,7 +130,7 @@ def draw_habits_of(rng: Random, plan: CountryPlan, ref: VantageRef) -> WorldVant
 
 
 def _draw_age_days(rng: Random, plan: CountryPlan) -> float:
-    """Draw how long a vantage is known; a quarter of the young ones for less than a day."""
+    """Draw a vantage's age in days, for a quarter of the young ones below one."""
     if rng.random() >= plan.young_share:
         return rng.uniform(14, 400)
     return rng.uniform(0.05, 1) if rng.random() < 0.25 else rng.uniform(1, 14)

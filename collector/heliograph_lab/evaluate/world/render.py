@@ -125,7 +125,7 @@ def _render_sessions(
 def _end_session(
     vantage: WorldVantage, silence: Silence, heard_s: float, world: World
 ) -> SessionEnded:
-    """End a session; a charging phone has said that the mains failed before its mast dies."""
+    """End a session; a charging phone reports failed mains before its mast dies."""
     is_goodbye = silence.cause == "away"
     at_s = silence.since_s if is_goodbye else heard_s + MISSED_BEATS * BEAT_S
     is_phone = vantage.location.access == "mobile"

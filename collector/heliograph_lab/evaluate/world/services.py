@@ -1,4 +1,4 @@
-"""Families of blocked and failing services, tested as often as the default plan asks."""
+"""Families of blocked and failing services, tested as the default plan does."""
 
 from random import Random
 
@@ -71,7 +71,7 @@ def draw_block(rng: Random, seed: int, kind: str) -> World:
 
 
 def draw_partial(rng: Random, seed: int, kind: str) -> World:
-    """Draw a messenger that fails some 40 % of its tests in the whole country for a day."""
+    """Draw a messenger that fails some 40 % of a country's tests for a day."""
     world = create_world("partial", seed, rng, LEARN_S + 30 * HOUR, 36, 20)
     members = world.members(Scope(COUNTRY))
     details = TruthDetails(
@@ -100,7 +100,7 @@ def draw_backlog(rng: Random, seed: int, kind: str) -> World:
 
 
 def draw_service_down(rng: Random, seed: int, kind: str) -> World:
-    """Draw a service that fails everywhere for a while: it is down, and nobody blocks it."""
+    """Draw a service that fails everywhere for a while: it is down, not blocked."""
     at_s = LEARN_S + rng.uniform(0, HOUR)
     lasts_s = rng.uniform(10 * MINUTE, 3 * HOUR)
     world = create_world("service_down", seed, rng, at_s + lasts_s + 3 * HOUR, 36, 36)
@@ -114,7 +114,7 @@ def draw_service_down(rng: Random, seed: int, kind: str) -> World:
 
 
 def draw_site_down(rng: Random, seed: int, kind: str) -> World:
-    """Draw one anycast site of a service that fails for those it serves, in all countries."""
+    """Draw a failing anycast site of a service, which serves some networks anywhere."""
     at_s = LEARN_S + rng.uniform(0, HOUR)
     lasts_s = rng.uniform(10 * MINUTE, 3 * HOUR)
     world = create_world("site_down", seed, rng, at_s + lasts_s + 3 * HOUR, 36, 36)

@@ -13,7 +13,7 @@ from heliograph_lab.evaluate.world.figures import MINUTE, draw
 
 
 class LocatedVantage(Protocol):
-    """What a shape must know of a vantage."""
+    """Vantage with a location, as shapes need it."""
 
     @property
     def location(self) -> VantageLocation:
@@ -62,14 +62,14 @@ def _invert_logistic(share: float, half_s: float, most_s: float) -> float:
 
 
 def _invert_linear(share: float, half_s: float, most_s: float) -> float:
-    """Return when this share has fallen: straight to one half, straight to nine tenths, and on."""
+    """Return when this share has fallen: linear to one half, then to nine tenths."""
     if share <= 0.5:
         return half_s * share / 0.5
     return half_s + (most_s - half_s) * (share - 0.5) / 0.4
 
 
 def shape_power(rng: Random, members: Sequence[LocatedVantage]) -> list[float]:
-    """Let lines fall at once or by turns of towns, and phones with the batteries of masts."""
+    """Draw falls of lines, at once or by towns, and of phones with masts' batteries."""
     at_once = draw(rng, "power_at_once") if rng.random() < 0.5 else 0.0
     half_s = draw(rng, "power_half")
     towns = {v.location.region: rng.uniform(0, half_s) for v in members}
@@ -87,7 +87,7 @@ def shape_power(rng: Random, members: Sequence[LocatedVantage]) -> list[float]:
 
 
 def shape_return(rng: Random, members: Sequence[LocatedVantage]) -> list[float]:
-    """Let all come back at once, operator by operator, or one by one, within three hours."""
+    """Draw returns at once, by operators, or one by one, within three hours."""
     spread_s = draw(rng, "lift_spread")
     if rng.random() < 0.5:
         return shape_providers(rng, members, spread_s)

@@ -1,4 +1,4 @@
-"""Tests of a service by the default plan: whole and light ones, second looks and early runs.
+"""Tests of a service by the default plan: whole, light, second looks, early runs.
 
 A light check tries one endpoint, every few minutes. A first failure is repeated within 40 s. After
 failures of two established vantages in different prefixes, five others of the country are asked

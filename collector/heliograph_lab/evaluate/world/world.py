@@ -1,4 +1,4 @@
-"""World: countries with their habits, to which a family adds events and their truths."""
+"""World of countries and habits, to which a family adds events and truths."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -38,7 +38,7 @@ class PlannedTest:
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """When each vantage was affected, in seconds of the world."""
+    """Times in which each vantage was affected, in seconds of the world."""
 
     members: tuple[WorldVantage, ...]
     since_s: tuple[float, ...]
@@ -47,7 +47,7 @@ class Spans:
 
 @dataclass(frozen=True, slots=True)
 class TruthDetails:
-    """What an event was, for the score."""
+    """Kind, place and label of an event, for the score."""
 
     kind: TruthKind
     scope: Scope
@@ -146,7 +146,7 @@ def spans_of(
     back_s: float,
     back_offsets_s: Iterable[float] = (),
 ) -> Spans:
-    """Build spans: each falls at `at_s` and returns at `back_s`, both plus its own offset."""
+    """Build spans from `at_s` to `back_s`, each with the vantage's own offset."""
     since_s = tuple(at_s + offset_s for offset_s in offsets_s)
     returns = tuple(back_offsets_s) or (0.0,) * len(since_s)
     until_s = tuple(
