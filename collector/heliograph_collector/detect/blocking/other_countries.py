@@ -15,13 +15,19 @@ from heliograph_collector.detect.stats.voting import (
     sum_votes,
 )
 from heliograph_collector.model.scope import AffectedCell
-from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
+from heliograph_collector.model.signals import (
+    FAILING_VALUES,
+    ServiceVote,
+    VantageRef,
+    VoteValue,
+)
 from heliograph_collector.model.thresholds import Thresholds
 
 _MIN_VOTES = 2  # of a cell that fails elsewhere; assumed
 _MOST_COUNTRIES = 0.75  # all but one of four …; assumed
 _MIN_COUNTRIES = 3  # … and three at least; assumed
 _MEDIAN_COUNTRIES = 3  # whose median shows more than their sum; assumed
+_LEAST_SHARE = 0.1  # of a country that fails in part, above what fails by chance; assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +52,22 @@ class OtherCountries:
 
         Two neighbors may block by one order, but a third in the same minutes means that the service
         itself fails. With many countries more must fail, so that their noise is not enough.
+        What most countries begin to feel in the same minutes is no order of one of them, however
+        few feel it there: old phones that lose a root are many in one country, and few in others.
         """
         hits = [
-            self._fails_alike(episode, country)
+            self._list_alike(episode, country)
             for name, country in self.votes_by_country.items()
             if name != self.home
         ]
         limits = self.limits
-        return sum(hits) >= max(limits.elsewhere, limits.elsewhere_share * len(hits))
+        whole = sum(self._fails_in_a_cell(episode, country) for country in hits)
+        if whole >= max(limits.elsewhere, limits.elsewhere_share * len(hits)):
+            return True
+        counts = [sum_votes(count_votes(country)) for country in hits]
+        known = [count for count in counts if count.votes >= limits.witnesses]
+        partly = [c for c in known if c.hits >= _MIN_VOTES and c.share >= _LEAST_SHARE]
+        return len(partly) >= max(_MIN_COUNTRIES, _MOST_COUNTRIES * len(known))
 
     def mostly_fail_like(self, episode: BlockingEpisode) -> bool:
         """Return whether nearly all of these countries fail in the same way, since whenever."""
@@ -94,16 +108,14 @@ class OtherCountries:
         least = sum_votes(count_votes(hits)).share + MIN_EXCESS
         return {cell: share for cell, share in cells.items() if share >= least}
 
-    def _fails_alike(self, episode: BlockingEpisode, country: CountryVotes) -> bool:
-        """Return whether a cell of the country failed alike.
+    def _list_alike(
+        self, episode: BlockingEpisode, country: CountryVotes
+    ) -> list[tuple[VantageRef, bool]]:
+        """List the established vantages of a country, and whether each of them fails alike.
 
-        A part of a delivery network fails for some in each country, so where it is two thirds here
-        fewer are enough there; and for some it works now and then, so that where it began alike it
-        is alike for as long as it fails. Cells of several dimensions do not count, because they are
-        too many for so few votes. As in a confirmation, a third of a cell that colludes changes
-        nothing, and young vantages do not count.
+        For some a part of a delivery network works now and then, so that where it began alike it
+        is alike for as long as it fails.
         """
-        least_share = self.limits.confirm_share * max(part.share for part in episode.parts)
         has_begun_alike = episode.is_doubted(self.now_us)
         apart_us = int(self.limits.fresh_s * SECOND_US)
         since_us = episode.started.earliest_us - apart_us
@@ -118,12 +130,24 @@ class OtherCountries:
                 and (has_begun_alike or since_us <= first_failure.at_us <= until_us)
             )
 
-        hits = [
+        return [
             (o.witness, is_alike(o))
             for o in country.votes
             if o.standing is not VoteValue.DOWN
             and is_established(o.witness, self.now_us, self.limits)
         ]
+
+    def _fails_in_a_cell(
+        self, episode: BlockingEpisode, hits: Sequence[tuple[VantageRef, bool]]
+    ) -> bool:
+        """Return whether a cell of the country failed alike.
+
+        A part of a delivery network fails for some in each country, so where it is two thirds here
+        fewer are enough there. Cells of several dimensions do not count, because they are too many
+        for so few votes. As in a confirmation, a third of a cell that colludes changes nothing, and
+        young vantages do not count.
+        """
+        least_share = self.limits.confirm_share * max(part.share for part in episode.parts)
         if sum(failing for _, failing in hits) < _MIN_VOTES:
             return False
         return any(

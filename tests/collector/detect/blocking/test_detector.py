@@ -230,6 +230,25 @@ def test_sites_failing_in_many_countries_are_held_and_withdrawn(seed: int) -> No
 
 @pytest.mark.replay
 @pytest.mark.parametrize("seed", draw_seeds(2))
+@pytest.mark.parametrize("countries", [0, 1, 4])
+def test_fault_of_few_in_most_countries_is_no_block_of_the_one_where_they_are_many(
+    seed: int, countries: int
+) -> None:
+    """As of old phones when a root expires. Beside one other country alone it is a block."""
+    lines = [*country(each=2), *world(5)]
+    touched = ("XA", "XB", "XC", "XD")[:countries]
+    old = {w.nym for i, w in enumerate(lines) if w.place.country == "KZ" and i % 5}
+    old |= {w.nym for i, w in enumerate(lines) if w.place.country in touched and i % 5 == 0}
+    opinions = service_votes(
+        lines, Random(seed), UNTIL, lambda w, now_s: w.nym in old and ONSET <= now_s < END,
+        cause=(VoteValue.BLOCKED, "tls", "certificate"),
+    )  # fmt: skip
+    incidents = list(detect_blocking(opinions, at(0), at(UNTIL)))
+    assert {i.scope.country for i in confirmed(incidents)} == ({"KZ"} if countries < 2 else set())
+
+
+@pytest.mark.replay
+@pytest.mark.parametrize("seed", draw_seeds(2))
 @pytest.mark.parametrize(
     "onsets",
     [{"KZ": ONSET, "XA": ONSET}, {"KZ": ONSET, "XA": ONSET + 900, "XB": ONSET + 1_800}],
