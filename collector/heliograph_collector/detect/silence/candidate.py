@@ -143,7 +143,8 @@ class _Evaluation:
         candidate.has_closed |= any(vantage.closed_us for vantage in silent)
         self._evasion = EvasionTest(*where, candidate.replays, now_us)
         lost_by = {vantage.lost_by for vantage in silent if not vantage.deferred}
-        self._others = merging.list_others(outages, candidate.dark, candidate.country, lost_by)
+        self._all_others = merging.list_others(outages, candidate.dark, candidate.country, ())
+        self._others = [outage for outage in self._all_others if outage.explains(lost_by)]
         self._extended = list_extended(self._others, presence, candidate.burst_us, now_us)
         self._open = merging.OpenOutages(outages, self._others, self._extended, presence, now_us)
         candidate.from_us = min([candidate.burst_us, *(o.from_us for o in self._extended)])
@@ -233,7 +234,7 @@ class _Evaluation:
 
     def _is_flapping(self, cells: Sequence[AffectedCell]) -> bool:
         voters = self._voters.all_voters
-        return is_flapping(cells, voters, self._burst_us, self._others, self._now_us)
+        return is_flapping(cells, voters, self._burst_us, self._all_others, self._now_us)
 
     def _may_be_carrier(self, witnesses: witness_statement.WitnessStatement, since_us: int) -> bool:
         """Return whether one carrier is silent that fails elsewhere too, or did at first."""

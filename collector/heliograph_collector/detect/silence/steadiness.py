@@ -7,7 +7,7 @@ That is no cut, however many are silent at once.
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from heliograph.units import MINUTE_US, SECOND_US
@@ -25,6 +25,7 @@ from heliograph_collector.detect.stats.tails import (
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope, is_in_cells, scopes_of
+from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 # Lost again within it after a return: at 12 silences a day 15 % are, at sessions of minutes most.
@@ -54,13 +55,24 @@ HERE_US = 5 * MINUTE_US  # for which all are here after one fault; assumed
 class ConfirmedOutage(Protocol):
     """An outage whose end explains returns."""
 
+    from_us: int
     confirmed_us: int | None
     closed_us: int | None
     state: IncidentState
 
+    @property
+    def is_block(self) -> bool: ...
+
+    def explains(self, lost_by: Collection[str]) -> bool: ...
+
+    def holds(self, location: VantageLocation) -> bool: ...
+
 
 def is_unsteady(
-    vantages: Sequence[VantagePresence], since_us: int, neighbors: Sequence[VantagePresence]
+    vantages: Sequence[VantagePresence],
+    since_us: int,
+    neighbors: Sequence[VantagePresence],
+    freed: Collection[str] = (),
 ) -> bool:
     """Return whether so many came back by the way they were lost by that the silent will too.
 
@@ -68,10 +80,13 @@ def is_unsteady(
         vantages: Vantages of the place that are live or silent.
         since_us: Returns since then count of those that are live.
         neighbors: Vantages of the country, which tell whether the silent came back together.
+        freed: Names of those that came back as a block of the collector ended, which do not count.
     """
-    is_one_end = _returned_together([v for v in neighbors if _is_lost_again(v)])
+    lost_again = [v for v in neighbors if _is_lost_again(v) and v.witness.nym not in freed]
+    is_one_end = _returned_together(lost_again)
     has_returned = [
-        _is_lost_again(v) and not is_one_end if v.is_silent else v.rejoined_us >= since_us
+        v.witness.nym not in freed
+        and (_is_lost_again(v) and not is_one_end if v.is_silent else v.rejoined_us >= since_us)
         for v in vantages
     ]
     if sum(has_returned) < LEAST_RETURNS:
@@ -95,25 +110,48 @@ def is_flapping(
         outages: Of the country; returns after a confirmed one are its end.
     """
     recent_us = since_us - int(THRESHOLDS.resume_s * SECOND_US)
-    real = [
+    recent = [
         outage
         for outage in outages
-        if outage.confirmed_us and outage.state is not IncidentState.WITHDRAWN
+        if outage.confirmed_us
+        and outage.state is not IncidentState.WITHDRAWN
+        and (outage.closed_us or since_us) >= recent_us
     ]
-    is_end = any((outage.closed_us or since_us) >= recent_us for outage in real)
     inside = select_inside(cells, vantages)
+    lost_by = {v.lost_by for v in inside if v.is_silent}
+    is_end = any(outage.explains(lost_by) for outage in recent)
     if is_end or have_returns_ceased(inside, since_us, now_us):
         return False
     if are_gone_at_once(inside, since_us, now_us):
         return False
-    where = inside, since_us, vantages
+    freed = _list_freed(vantages, recent)
+    where = inside, since_us, vantages, freed
     return is_unsteady(*where) or _do_breaks_explain(*where, now_us)
+
+
+def _list_freed(
+    vantages: Iterable[VantagePresence], outages: Sequence[ConfirmedOutage]
+) -> set[str]:
+    """List those whose last return was the end of a block of the collector, in which they were.
+
+    Each is back after its own time, as it tries the lost way again after up to six hours.
+    """
+    blocks = [outage for outage in outages if outage.is_block]
+    return {
+        v.witness.nym
+        for v in vantages
+        if any(
+            v.rejoined_us >= block.from_us and block.explains((v.lost_by,)) and block.holds(v.place)
+            for block in blocks
+        )
+    }
 
 
 def _do_breaks_explain(
     inside: Sequence[VantagePresence],
     since_us: int,
     vantages: Sequence[VantagePresence],
+    freed: Collection[str],
     now_us: int,
 ) -> bool:
     """Return whether so many of a part are silent by chance, at the rate of the rest's breaks.
@@ -121,7 +159,7 @@ def _do_breaks_explain(
     Of few people of one operator nobody may have come back yet. Where sessions break all over a
     country, each as likely here as there, such a part is silent now and then.
     """
-    names = {v.witness.nym for v in inside}
+    names = {v.witness.nym for v in inside}.union(freed)
     rest = [v for v in vantages if v.witness.nym not in names]
     back_us = [v.rejoined_us for v in rest if v.rejoined_us >= since_us - FLAP_US]
     if len(back_us) < LEAST_RETURNS or measure_spread(back_us) <= REJOIN_US:
