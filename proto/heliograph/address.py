@@ -5,7 +5,7 @@ import re
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-# What a listener asks for to have each address of its machine, and where this machine reaches it.
+# A listener's names for all addresses of its machine, and where this machine reaches it.
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 replaced, not bound
 WILDCARD_HOSTS = frozenset(("0.0.0.0", "::", "*"))  # noqa: S104 agents cannot dial these
 # RFC 2544; tunnels and proxies on the vantage make up addresses of it.

@@ -25,7 +25,7 @@ MAX_REPLY = 1_048_576  # bytes of the collector's reply to a poll; plans are the
 MAX_POLL_BYTES = 65_536  # of several messages, each way; a larger one, as a plan, travels alone
 MAX_HEADERS = 32  # agents write four, proxies add a handful
 # Pieces (TLS records) that one request may come in: proxies cut them at 1,300 bytes and more
-# (dynamic record sizes of nginx and haproxy), agents at 16,384. Who sends bytes one by one is
+# (dynamic record sizes of nginx and haproxy), agents at 16,384. A peer with single bytes is
 # no agent; each record costs a decryption and a callback whatever it holds.
 MAX_PIECES = 64 + (MAX_HEAD + MAX_BODY) // 1_024
 INTERMEDIARY_HEADER = "heliograph-place"  # a header: the peer's address is not the vantage's,

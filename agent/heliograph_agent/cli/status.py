@@ -49,7 +49,7 @@ MISSING = {
     "damaged": mark("the spool was mended {} times"),
 }
 
-# What the own side does, which is no censorship.
+# Effects of the own side, which are no censorship.
 OWN_SIGNS = {
     "decrypts": mark("A program on this machine or in this house decrypts TLS: {}"),
     "filters": mark("Your resolver, or a list on this machine, filters adverts or other names"),

@@ -124,8 +124,8 @@ def _seal_inner(
 ) -> tuple[bytes, bytes]:
     """Seal an inner hello into the outer one (sections 5.1, 5.2 and 6.1).
 
-    Returns the outer hello's body, and the inner message as the server reconstructs it. What both
-    share stands in the outer one alone, as browsers do it: a second ML-KEM key would make the
+    Returns the outer hello's body, and the inner message as the server rebuilds it. Parts that both
+    share stand in the outer one alone, as browsers do it: a second ML-KEM key would make the
     sealed hello twice as large as the others.
     """
     context = hpke.make_sealing_context(

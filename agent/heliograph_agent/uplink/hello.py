@@ -2,7 +2,7 @@
 
 It names the entrance that was dialed, so that the collector can distinguish a block of one of its
 addresses from a loss of the agent's network. The collector's listener does not know that, because
-names, balancers and forwarders stand between. What is named is an address of the collector that the
+names, balancers and forwarders stand between. The name is an address of the collector that the
 agent had from it, as 32 bits (`Entrance.tag`): nothing new about the agent.
 """
 

@@ -229,7 +229,7 @@ def _make_transports(
 def _replace_streams(transports: Sequence[Transport]) -> tuple[Transport, ...]:
     """Leave streams out, and put sessions by polls before single envelopes.
 
-    What goes by the user's proxy stays behind what goes without it, and before relays.
+    Transports by the user's proxy stay behind those without it, and before relays.
     """
     posts = [t for t in transports if t.entrance.carrier is Carrier.POST]
     polls = [replace(t, is_polled=True) for t in posts]

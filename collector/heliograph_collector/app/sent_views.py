@@ -38,7 +38,7 @@ from heliograph_collector.model.records import (
 # That a process keeps between two requests. Assumed: as many as the control cache has of seven
 # steps each, the mean of the default plan (control.target_key.OBSERVATIONS_KEPT).
 MEASUREMENTS_KEPT = 6_000
-# What may become further looks of a result that succeeded at each endpoint: one of twelve asks for
+# Candidates for further looks of a result that succeeded at each endpoint: one of twelve asks for
 # them. Two controls make three or four, and a country in doubt hundreds of visits. Assumed.
 LOOKS_OF_SUCCESS = 32
 

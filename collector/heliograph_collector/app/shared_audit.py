@@ -8,7 +8,7 @@ unless one of them has a greater term: then another collector leads, and this on
 
 While the servers choose a leader, as after the end of one of them, a line waits: a log-in then
 takes some seconds more. A line that had no answer for so long fails, and those that come within
-PAUSE_S after it fail at once. What is read meanwhile may fail too, and lets no line fail.
+PAUSE_S after it fail at once. Reads meanwhile may fail too, and no line fails with them.
 """
 
 import asyncio

@@ -67,7 +67,7 @@ class VantageMemory:
     resolver_network: str = ""
     captive_us: int = 0  # when its anchors last met a captive portal
     online_us: int = 0  # when they last did not
-    # What the facts come to, for questions about other vantages of the network:
+    # A summary of the facts, for questions about other vantages of the network:
     own_issuer: str = ""  # a private issuer of all neutral names, or of all names
     private_issuers: frozenset[str] = frozenset()  # that it met at any name
     foreign_leaves: Counter[str] = field(default_factory=Counter)  # and the names that showed them
@@ -345,7 +345,7 @@ def _put_all(memory: dict[str, tuple[int, _Fact]], facts: Mapping[str, _Fact], a
     """Put facts at the end of a memory, but for those of which a newer one is known.
 
     Returns:
-        Whether any name is new or gone, or has another fact than before, whatever the time.
+        True if any name is new or gone, or has another fact than before.
     """
     if not facts:  # as mostly; a memory is never over the bound before
         return False

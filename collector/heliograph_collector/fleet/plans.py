@@ -156,7 +156,7 @@ def build_default_plan(services: Services) -> Plan:
     """Plan every service and single target by the registry of experiments.
 
     Anchors need no short interval, because agents measure them whenever something fails. A
-    country's own sites are for controls. What no task tests is left out, as volunteers agree to
+    country's own sites are for controls. Untested hosts are left out, as volunteers agree to
     each host that a plan names.
     """
     tasks = (*_service_tasks(services), *_lone_tasks())

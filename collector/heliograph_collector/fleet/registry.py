@@ -77,7 +77,7 @@ _ADDED_COLUMNS = {
     ("agents", "name"): "TEXT NOT NULL DEFAULT ''",
     ("agents", "note"): "TEXT NOT NULL DEFAULT ''",
 }
-# What needs those columns. Triggers count places, so that an enrollment reads one row for each of
+# Their triggers. Triggers count places, so that an enrollment reads one row for each of
 # its networks, however many agents there are. Agents of an earlier version enter by their AS.
 _SCHEMA_OF_PLACES = """
 CREATE INDEX IF NOT EXISTS agents_in_quarantine ON agents (result_s) WHERE trial_s IS NOT NULL;

@@ -73,7 +73,7 @@ async def _preflight(request: web.Request) -> web.StreamResponse:
     return web.Response(status=204, headers=_PREFLIGHT)
 
 
-# What is no data of ours: others' data, the description, health.
+# Paths without our data: others' data, the description, health.
 _FOREIGN_PATHS = frozenset({"/api/v1/imported", "/openapi.json", "/healthz", "/readyz"})
 _EXPOSED = "Age, ETag, Link, RateLimit, RateLimit-Policy, Retry-After, Content-Range, Accept-Ranges"
 _PREFLIGHT = {

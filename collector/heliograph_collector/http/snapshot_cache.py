@@ -227,7 +227,7 @@ class SnapshotCache:
     async def _refresh_past(self, since_us: int, cut_us: int, instant_us: int) -> None:
         """Read the ended bins that are missing, touched, or due for a full refresh.
 
-        What came after the last instant of publication is not in the answer yet, so its bins stay
+        Data from after the last instant of publication are not in the answer yet, so its bins stay
         touched until a later instant.
         """
         began_us = self._monotonic_us()

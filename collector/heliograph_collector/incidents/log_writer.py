@@ -48,7 +48,7 @@ REOPEN_WINDOW_US = 31 * DAY_US
 
 
 # From the begin of a block of the collector to its publication: operators can open another entrance
-# first. What was published as a silence is corrected at once. Assumed.
+# first. A published silence is corrected at once. Assumed.
 BLOCKED_DELAY_US = 4 * MINUTE_US
 
 

@@ -106,7 +106,7 @@ def _apply_step(phases: list[_Phase], step: PhaseRecord | TurnDocument) -> None:
         for phase in whole:
             phase.ended = step.when
         lasting = [p for p in reversed_phases if p.ended is None]
-        # What came back is a separate phase where a wider one lasts elsewhere.
+        # A returned part is a separate phase if a wider one lasts elsewhere.
         if not is_recovery or any(p.scope.intersect(scope) for p in lasting):
             phases.append(_Phase(scope, step.when, step.seen, is_recovery))
 

@@ -17,7 +17,7 @@ def find_silence(
 ) -> str:
     """Return the id of a silence that covered a network at a time; "" if none did.
 
-    Of several it is the first, and none that was withdrawn. A silence of regions covers
+    It is the first of several, without withdrawn ones. A silence of regions covers
     none of them, since an agent's region is not known here.
     """
     location = VantageLocation(country, "", asn, access)

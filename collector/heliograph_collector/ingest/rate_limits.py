@@ -64,7 +64,7 @@ def max_concurrent_rpcs(sessions: int) -> int:
 
 def max_open_rpcs(sessions: int) -> int:
     """Return the limit of RPCs with those that wait for their request or for a place."""
-    at_work = MAX_UNARY_RPCS + 2 * MAX_WAITING_RPCS  # known agents have places of their own
+    at_work = MAX_UNARY_RPCS + 2 * MAX_WAITING_RPCS  # known agents have separate places
     return max_concurrent_rpcs(sessions) + at_work + 4 * MAX_PENDING
 
 

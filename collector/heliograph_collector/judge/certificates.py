@@ -38,7 +38,7 @@ from heliograph_collector.model.control_look import VantageProfile
 
 MAX_DEPTH = 8  # signatures on the way to a root; more are not followed, so a chain costs little
 CACHE_SIZE = 512  # chains; one interceptor shows few; assumed
-# What the parser and the signatures raise for hostile bytes.
+# Errors of the parser and the signatures for hostile bytes.
 _ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound)
 
 

@@ -327,7 +327,7 @@ def _iter_validated(sides: Sides) -> Iterator[str]:
 def is_false_address(address: str, sides: Sides) -> bool:
     """Return whether a certificate of somebody else was shown at this address.
 
-    To a control it was the host's own, whatever decrypts TLS here. What the vantage saw may be of a
+    To a control it was the host's own, whatever decrypts TLS here. The vantage's may be of a
     machine in between, unless it is made out to another name, as only a real host's is.
     """
     seen_here = Failure.SSL_INVALID_HOSTNAME in sides.vantage.failures and any(

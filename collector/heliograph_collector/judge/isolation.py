@@ -19,7 +19,7 @@ ISOLATED = VoteValue.ISOLATED.value  # method of the verdict
 _FOREIGN = "foreign"  # an anchor's id begins with its kind
 # Anchors abroad are of three companies: one that is blocked, or down, isolates nobody.
 _MIN_ANCHORS = 3
-# What a live session brings at once; a session that died brings it later. A heartbeat.
+# Delay of results over a live session; after a dead one they come later. A heartbeat.
 _PROMPT_US = 15 * SECOND_US
 _LINKS = (Link.DOMESTIC_ONLY, Link.OFFLINE, Link.UNKNOWN)
 # Of this machine, as of one without IPv6, or of our own stop: they are no evidence on a host.

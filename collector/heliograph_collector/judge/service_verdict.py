@@ -128,7 +128,7 @@ def judge_service(
     names = ",".join(function for function in ServiceFunction if function in blocked)
     is_any_reachable = any(v.state is VerdictState.REACHABLE for v in verdicts)
     if not messaging and not (blocked and is_any_reachable):
-        return _judge_groups(verdicts, groups)  # nothing that works is left to tell of
+        return _judge_groups(verdicts, groups)  # nothing works that could be reported
     core = _judge_messaging(messaging, groups, app_path)
     overall = replace(core, function=names, **_count_states(verdicts))
     if core.state is VerdictState.BLOCKED:

@@ -156,7 +156,7 @@ def _drop_misfits(table: Table, columns: Sequence[int], complaints: Complaints) 
 
 
 def _drop_bounds(table: Table, columns: Sequence[int], complaints: Complaints) -> list[int]:
-    """Leave out the bounds of another column: they are no sources of their own."""
+    """Leave out the bounds of another column: they are no separate sources."""
     bounds = [c for c in columns if not _BOUNDS.isdisjoint(table.lower_names[c].split("_"))]
     if len(bounds) in (0, len(columns)):
         return list(columns)

@@ -1,8 +1,8 @@
-"""Certificates that did not verify, in a table of their own.
+"""Store certificates that did not verify, in a separate table.
 
 They are taken out of the measurement's body, so that each is stored once a week, however many
 vantages met it. A day has a limit, and each vantage has its share of it, so that one that invents
-certificates fills no disk and takes no room from others. What is left out is only missing when a
+certificates fills no disk and takes no room from others. Others are only missing when a
 chain is judged again.
 """
 

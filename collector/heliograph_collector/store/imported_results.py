@@ -1,4 +1,4 @@
-"""Results imported from other projects, in a file of their own: DATA/imported.db.
+"""Store results imported from other projects in a separate file, DATA/imported.db.
 
 They are apart from the store, so that no query of votes, cells or daily files can reach them, and
 so that a command adds to them while `serve` runs. Outages that other projects report stand beside

@@ -28,7 +28,7 @@ async def find_page_ids(
 ) -> list[PageId]:
     """Find (id, started) of measurements, newest first, after (started, id).
 
-    What a span holds is newer than all before it, so a full page of it is the page.
+    A span's rows are newer than all before it, so a full page of it is the page.
     Raises StoreError.
     """
     newest_us = after[0] if after is not None else (await read_rows(_NEWEST))[0][0]

@@ -128,7 +128,7 @@ LINE_DAY_SQL = """if(substring(prefix, 6, 1) = '.', substring(prefix, 1, 5),
 
 # A vantage without a session that sends what it has just measured is not silent: its session may
 # be blocked, its line is not cut. Such results come every half minute; detection waits as long. An
-# agent that is offline sends by a neighbor's line. What it sent before it came back says nothing of
+# agent that is offline sends by a neighbor's line. Results from before its return do not predict
 # its next loss.
 _POSTS_SQL = """
 SELECT nym, groupArray(toUnixTimestamp64Micro(received)) AS posts FROM measurements

@@ -185,8 +185,8 @@ FROM (
     return Query(sql, clause.parameters | {"bin": bin_s * SECOND_US})
 
 
-# What a network says, by all its vantages and by the established ones, if it has any: an array as
-# that of the vantages, with a one at each state that is said.
+# A network's state by all its vantages and by the established ones, if it has any: an array as
+# that of the vantages, with a one at each of these states.
 _DECIDE_NETWORK_SQL = f"""arrayMap(m ->
     arrayMap((every, old) -> arrayMap(s -> s = every OR s = old, range(1, {2 * _N + 1})),
       [{decide_majority_sql(f"arraySlice(m, 1, {_N})")}],

@@ -49,7 +49,7 @@ class _StoredMeasurement(msgspec.Struct, frozen=True):
         if self.received_body:  # to encode it again takes half of a row's CPU
             return self.received_body
         measurement = self.record.measurement
-        if measurement.certificates:  # they have a table of their own
+        if measurement.certificates:  # they have a separate table
             measurement = replace(measurement, certificates=())
         return measurement_to_pb(measurement).SerializeToString()
 

@@ -192,7 +192,7 @@ def _name_cause(incident: Incident) -> str:
 def order_by_arrival(
     votes: Iterable[ServiceVote], backlogs: Iterable[tuple[int, int]] = ()
 ) -> list[tuple[int, ServiceVote]]:
-    """Return (arrival, vote) in order; each agent's batches have a phase of their own.
+    """Return (arrival, vote) in order; each agent's batches have a separate phase.
 
     Args:
         backlogs: Times in which the judge stands still; what comes in one is read at its end.

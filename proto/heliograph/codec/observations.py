@@ -25,7 +25,7 @@ MAX_REFERENCES = 32
 MAX_DIFFERENCES = 32
 
 
-# What servers answer is the same from many vantages, and is decoded once. Small messages only, so
+# Servers' answers are the same from many vantages, and are decoded once. Small messages only, so
 # that no agent can fill memory: 1,024 of some 8 KiB at most. Assumed.
 _KEPT = 1_024
 _MAX_KEPT_BYTES = 2_048

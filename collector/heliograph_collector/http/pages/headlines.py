@@ -296,7 +296,7 @@ def describe_world(
     if not is_watched or len(snapshot.columns) < 2 or not has_reachable(snapshot.columns):
         return current_headline, ""
     calm_headline = _describe_calm(snapshot, t)
-    # What is blocked without an incident leads, or the map below is louder than its headline.
+    # A block without an incident leads, or the map below is louder than its headline.
     return (current_headline, calm_headline) if has_trouble else (calm_headline, "")
 
 

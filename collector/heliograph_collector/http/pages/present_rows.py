@@ -142,7 +142,7 @@ def mark_dark_rows(
         for group, track in timeline.networks.items()
         if set(track.marks[-timeline.recent_bins :]) - {None, BinMark.SILENT}
     ]
-    # What a few still reach in a network that was spared is no state of a country that is dark.
+    # Services that a spared network still reaches are no state of a dark country.
     reached = [place for place in measuring if not dark_places.is_spared(place)]
     service_places = reached or measuring or list(scopes.values()) or [Scope(country)]
     # A region is dark too where all types of access are, each by its own part.

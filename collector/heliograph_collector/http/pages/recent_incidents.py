@@ -62,7 +62,7 @@ def select_recent(
 ) -> RecentIncidents:
     """Select those that a page shows; `places` are the page's, if it has some.
 
-    What may have silenced all of a page's place leads it, because no block can be measured there.
+    A possible silence of all of a page's place leads it, because no block can be measured there.
     """
     whole = [i for i in under_way if _may_silence(i, places)]
     lead = _list_lead([*whole, *under_way] if not _has_sure_silence(under_way) else under_way)

@@ -192,7 +192,7 @@ def network_state(column: NetworkColumn) -> str:
 def _line_state(column: NetworkColumn, k: int) -> str:
     """Return a network's state; "silent" if it has no data and enough fell silent.
 
-    What works elsewhere in a network is no good news of its regions that fell silent.
+    A network's working parts are no good news of its regions that fell silent.
     """
     current_state = network_state(column)
     if current_state == "reachable" and column.is_partly_dark:

@@ -94,7 +94,7 @@ class IntakeService(IntakeServicer):
         self._stranger_seats = NetworkShares(int(max_sessions * rate_limits.STRANGER_SESSIONS))
         self._work_slots = WorkSlots(rate_limits.MAX_UNARY_RPCS, rate_limits.MAX_WAITING_RPCS)
         self._upload_slots = WorkSlots(rate_limits.MAX_UNARY_RPCS, rate_limits.MAX_WAITING_RPCS)
-        # What is lost beyond the capacity is known again by the next arrival.
+        # Rows lost beyond the capacity are replaced by the next arrival.
         self._presence_rows: asyncio.Queue[JournalRow] = asyncio.Queue(2 * max_sessions)
         self._revocations = role_changes.RevocationRecorder()
         self.stall_monitor = StallMonitor(responder.receiver.clock, connections)

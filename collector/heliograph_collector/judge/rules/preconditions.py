@@ -21,7 +21,7 @@ NOT_RUN_CHECKS = (
     doubt_rule("none.no_steps", "Nothing was tried.", Feature.NO_STEPS),
 )
 
-# What passes for our own hello alone; `hello` has compared it with a control's.
+# Names that pass for our own hello alone; `hello` has compared it with a control's.
 BROWSERS = (
     Rule(
         "tls.browsers_dropped",

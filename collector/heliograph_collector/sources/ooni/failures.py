@@ -48,7 +48,7 @@ PHRASES = (
     ("certificate has expired", Failure.SSL_INVALID_CERTIFICATE),
     ("certificate signed by unknown authority", Failure.SSL_UNKNOWN_AUTHORITY),
     ("certificate is valid for", Failure.SSL_INVALID_HOSTNAME),
-    # The alert that filters send (RFC 8446 section 6.2). Servers have reasons of their own for all
+    # The alert that filters send (RFC 8446 section 6.2). Servers have other reasons for all
     # others, as unrecognized_name, internal_error and protocol_version.
     ("remote error: tls: handshake failure", Failure.SSL_FAILED_HANDSHAKE),
     ("malformed http", Failure.HTTP_REQUEST_FAILED),

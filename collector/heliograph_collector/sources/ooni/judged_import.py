@@ -1,7 +1,7 @@
 """Judge OONI measurement files by rules, in all processors at once.
 
 The texts of files go to processes in batches, and the results come back in the order of the files.
-Measurements of services, which have no control of their own, are read twice where a country has
+Measurements of services, which have no control, are read twice where a country has
 others of the same hours beside it: first to learn what the others saw, then to be judged.
 
 Example:

@@ -7,7 +7,7 @@ Where the steps are at hand, `import ooni` judges these instead; here OONI's wor
 
 An anomaly is a failing vote, `failure` none. A row's voter is its report, as in `vote_replay`.
 Where a table names none, the rows of ten minutes by one network and resolver are one voter: a run
-tests many pages of one host. Each count is a separate voter. What a count of a day holds is known
+tests many pages of one host. Each count is a separate voter. The content of a day's count is known
 at the day's end, so all of it counts in the last hour.
 """
 

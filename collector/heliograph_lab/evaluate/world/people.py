@@ -1,4 +1,4 @@
-"""Vantages of a world: operators, carrier NATs, ages and habits of their own."""
+"""Vantages of a world, with operators, carrier NATs, ages and habits."""
 
 import math
 from dataclasses import dataclass, field, replace

@@ -1,8 +1,8 @@
 """Decide who may hold the lease of a journal, without servers or clocks.
 
 Theory of operation. The leader writes the key of the lease again and again, each time over the
-revision that it wrote last. The other processes read it. No process uses a wall clock, of its own
-machine or of a server: the holder counts from the moment at which it began a renewal, a waiting
+revision that it wrote last. The other processes read it. No process uses a wall clock, its own
+machine's or a server's: the holder counts from the moment at which it began a renewal, a waiting
 process from the moment at which it saw the newest one, each by its clock since boot. The second
 moment is the later one, so that the holder has stopped when the next one begins, however the clocks
 of servers jump. States:
@@ -27,7 +27,7 @@ the directory has the same name and another place: it waits as any other. (Both 
 lease from each other for ever.)
 
 A clock since boot stands still while a virtual machine does, and a process may be stopped between
-reading the lease and its work. What such a holder writes to the servers is refused there, because
+reading the lease and its work. The writes of such a holder to the servers are refused, because
 each write names the revision or the term that it follows.
 """
 
