@@ -111,7 +111,10 @@ def main(argv: Sequence[str], *, is_program: bool = False) -> int:
 
 
 def _enter_data_directory(args: argparse.Namespace, *, is_program: bool) -> None:
-    """Act as the directory's owner, and refuse one of no collector. Raises CommandError."""
+    """Act as the directory's owner; refuse a directory of no collector.
+
+    Raises CommandError.
+    """
     opens_data = getattr(args, "opens_data", False)
     if is_program and opens_data and args.command not in KEEPS_ROOT:
         act_as_owner(load_cli_config(args).data)
@@ -120,7 +123,7 @@ def _enter_data_directory(args: argparse.Namespace, *, is_program: bool) -> None
 
 
 def _find_database(args: argparse.Namespace) -> Path:
-    """Return the database that commands open themselves, by its name alone if that is unknown."""
+    """Return the database that commands open, only its name if the path is unknown."""
     with suppress(CommandError):
         return load_cli_config(args).data / "fleet.db"
     return Path("fleet.db")
@@ -161,7 +164,7 @@ def add_command(
     example: str,
     description: str | None = None,
 ) -> argparse.ArgumentParser:
-    """Add the parser of a command; `example` is a command line without the program's name."""
+    """Add a command's parser; `example` is a command line without the program's name."""
     return commands.add_parser(
         name,
         help=summary,

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 def _list_reasons(
     fleet: Fleet, agents: Sequence[EnrolledAgent], data: Path
 ) -> Mapping[bytes, Sequence[str]]:
-    """List by agent what is on record of why it is silent, or its results are."""
+    """List by agent the recorded reasons why it, or its results, are silent."""
     now_s = SystemClock().wall_us() // SECOND_US
     ends = read_ends(fleet)
     refusals = read_refusals(fleet)

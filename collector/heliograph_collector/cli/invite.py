@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _describe_reach(address: str) -> None:
-    """Say on a terminal where the line leads, and warn everywhere of an address of this machine.
+    """Print the address of an invite on a terminal; warn everywhere of a local one.
 
     An operator often asks by ssh, without a terminal.
     """

@@ -1,4 +1,4 @@
-"""Command `heliograph-collector invites`: list invites, and withdraw one that leaked."""
+"""Command `heliograph-collector invites`: list invites, and withdraw leaked ones."""
 
 import argparse
 import json

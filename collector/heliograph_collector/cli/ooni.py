@@ -1,4 +1,4 @@
-"""Command `heliograph-collector import ooni`: OONI's measurements, judged by our rules."""
+"""Command `heliograph-collector import ooni`: judge OONI's data by our rules."""
 
 import argparse
 import json
@@ -136,7 +136,10 @@ def _import_files(
 
 
 def _store_results(imported: "ImportedResults | None", pending: "list[JudgedImport]") -> int:
-    """Keep results where they are wanted; return how many are new. Raises ImportedResultsError."""
+    """Store results, if requested, and return the number of new ones.
+
+    Raises ImportedResultsError.
+    """
     from heliograph.clock import SystemClock
     from heliograph_collector.judge import RULES_VERSION
 
@@ -153,7 +156,7 @@ def _print_complaint(path: Path, line: int, reason: str) -> None:
 
 
 def _sanitize_line(line: str, encoding: str | None) -> str:
-    """Replace what could control the terminal or what it cannot show."""
+    """Replace characters that control the terminal or cannot be shown."""
     printable = "".join(c if c.isprintable() else "\ufffd" for c in line)
     return printable.encode(encoding or "utf-8", "replace").decode(encoding or "utf-8")
 

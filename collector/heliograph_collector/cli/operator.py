@@ -64,7 +64,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What an action does, and what it says afterwards."""
+    """Effect of an action, and the sentence to print afterwards."""
 
     apply: "Callable[[Operators], None]"
     sentence: str
@@ -195,7 +195,7 @@ def _print_people(persons: "Sequence[Person]", *, as_json: bool) -> int:
 
 
 class _AuditLines(Protocol):
-    """Where a command writes what it did. Implemented by AuditLog and SharedAudit."""
+    """Log of commands' actions. Implemented by AuditLog and SharedAudit."""
 
     def append_line(self, line: bytes) -> None:
         """Append a line of `audit_log.format_line`. Raises OSError."""

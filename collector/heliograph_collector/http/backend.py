@@ -139,7 +139,7 @@ def _build_method_rules(rows: Sequence[RuleRow]) -> list[MethodRule]:
 
 
 def list_public(feed: "Feed") -> set[str]:
-    """Return the services and targets that the plan lists: nothing public names any other."""
+    """Return the plan's services and targets; nothing public names any other."""
     return {*feed.services, *feed.targets, *feed.unlisted}
 
 
@@ -151,7 +151,7 @@ def find_service(feed: "Feed", claim: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publisher:
-    """Who runs the collector, and under which license its own data may be used.
+    """Operator of the collector, and the license of its own data.
 
     The data of other sources keep their own licenses.
     """
@@ -160,7 +160,7 @@ class Publisher:
     contact: str = ""  # mailto: or https:; "" if not configured
     license: str = DEFAULT_LICENSE  # SPDX
     license_url: str = "https://creativecommons.org/licenses/by/4.0/"
-    measurements_days: int = 0  # how long measurements are kept; 0: not told
+    measurements_days: int = 0  # how long measurements are kept; 0: not stated
     partners: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of a key, hex → its owner
 
 
@@ -267,7 +267,7 @@ class Feed(Protocol):
         ...
 
     async def count_imported(self, filters: ImportedFilter) -> Sequence[ImportedCell]:
-        """Count what was imported from other projects, by day."""
+        """Count imported results of other projects, by day."""
         ...
 
     async def read_imported(self, filters: ImportedFilter, most: int) -> ImportedHistory:

@@ -1,4 +1,4 @@
-"""What the live feed asks of the running stages: its ports, which they implement."""
+"""Ports by which the live feed queries the running stages."""
 
 from collections.abc import Awaitable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
@@ -72,7 +72,7 @@ class AnnotationSource(Protocol):
 
 class ImportedSource(Protocol):
     def count_cells(self, filters: ImportedFilter, bin_s: int) -> Sequence[ImportedCell]:
-        """Count what was imported from other projects. Raises StoreError."""
+        """Count imported results of other projects. Raises StoreError."""
 
     def read_history(self, filters: ImportedFilter, most: int) -> ImportedHistory: ...
 

@@ -1,4 +1,4 @@
-"""The addresses of a request: of the site that was asked, and of those on the path to it."""
+"""Addresses of a request: of the requested site, and of those on the path to it."""
 
 import re
 
@@ -10,9 +10,9 @@ _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](
 
 
 def find_site_address(feed: Feed, request: web.Request) -> str:
-    """Return the address for links that leave the site: feeds, pictures, frames, print.
+    """Return the site's address for links that leave it: feeds, pictures, print.
 
-    It is the configured one, else ours as the reader knows it; "" if that is invalid. Readers then
+    It is the configured one, else the one that the reader used; "" if that is invalid. Readers then
     resolve relative links.
     """
     return feed.public_url or _read_origin(request)

@@ -1,4 +1,4 @@
-"""Files at fixed paths: RFC 9116 (security.txt), RFC 9309 (robots.txt), sitemaps, the icon."""
+"""Serve RFC 9116 (security.txt), RFC 9309 (robots.txt), sitemaps, and the icon."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -45,7 +45,7 @@ class SiteFiles:
         return respond_text(request, body, "text/plain", max_age_s=_SITE_FILE_AGE_S)
 
     async def sitemap(self, request: web.Request) -> web.Response:
-        """Respond with the pages that a search engine should know, the newest incidents first."""
+        """Respond with the pages for search engines, the newest incidents first."""
         base = find_site_address(self._feed, request)
         incidents = self._incident_cache.all_incidents()[:_MAX_INCIDENTS]
         countries = sorted({i.scope.country for i in incidents if i.scope.country})

@@ -1,4 +1,4 @@
-"""`/api/v1/bulk/{day}`: a day's measurements in OONI's format, for partners with a key.
+"""Serve `/api/v1/bulk/{day}`: a day's measurements in OONI's format, by key.
 
 A line is one measurement, within the rules of disclosure. It exists only if the five-minute cell of
 its network and service is published, so at least k established lines measured the same then; only
@@ -50,7 +50,7 @@ class BulkApi:
         self._busy: set[str] = set()  # partners that are being answered
 
     async def send_day(self, request: web.Request) -> web.StreamResponse:
-        """Respond with the lines of a day that is over, compressed. Raises Problem, StoreError."""
+        """Respond with the lines of a past day, compressed. Raises Problem, StoreError."""
         partner = self._find_partner(request)
         country = parse(request.query, BULK_PARAMETERS).get(COUNTRY, "")
         day_us = self._read_day(request.match_info["day"])
@@ -85,7 +85,7 @@ class BulkApi:
     def _read_day(self, claim: str) -> int:
         """Return the beginning of a day that is over and still kept. Raises Problem 404.
 
-        Of a day that retention dropped an empty answer would say that nobody measured.
+        For a day that retention dropped an empty answer would mean that nobody measured.
         """
         try:
             day = datetime.strptime(claim, "%Y-%m-%d").replace(tzinfo=UTC)
@@ -134,7 +134,7 @@ class BulkApi:
         }
 
     def _format_page(self, judged: Sequence[JudgedMeasurement], public: set[_Place]) -> bytes:
-        """Format what is public of a page, in an order that tells nothing of the seconds."""
+        """Format the public part of a page, in an order that hides the seconds."""
         pairs = [(record, verdicts) for record, verdicts in judged if _find_place(record) in public]
         if self._feed.k_anonymity > 1:
             pairs = [pair for pair in pairs if pair[0].seniority is Seniority.ESTABLISHED]
@@ -152,7 +152,7 @@ class BulkApi:
 
 
 async def _stream(request: web.Request, pieces: AsyncGenerator[bytes, None]) -> web.StreamResponse:
-    """Send pieces; after the first, a failure breaks the connection, so that it is noticed."""
+    """Send pieces; break the connection at a failure, so that a reader notices it."""
     piece = await anext(pieces)
     response = web.StreamResponse(
         headers={

@@ -89,7 +89,7 @@ def list_public_gaps(
     """List the gaps that the public may see.
 
     A gap that few vantages begin or end is replaced by the bins in which the released cells have
-    nobody (known for the last hours): who is released in no cell changes no gap either.
+    nobody (known for the last hours): a person in no released cell changes no gap either.
     """
     if snapshot.k <= 1:
         return list(blind_times)

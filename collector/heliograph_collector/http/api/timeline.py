@@ -49,7 +49,7 @@ class _TimelineAnswer:
 
 
 class _LastAnswers(StaleWhileRevalidate[_TimelineAnswer]):
-    """The last answers, which readers get for an hour while the store fails or has no time."""
+    """Last answers, for an hour while the store fails or has no time."""
 
     def weigh(self, value: _TimelineAnswer) -> int:
         return 1 + len(value.document.cells)
@@ -78,7 +78,7 @@ class TimelineApi:
         return respond_prepared(request, status_response, max_age_s=5)
 
     async def timeline(self, request: web.Request) -> web.Response:
-        """Respond with the bins; `Age` says how old an answer is that was computed before.
+        """Respond with the bins; `Age` is the age of an answer that was computed earlier.
 
         Raises Problem, and StoreError where the store fails and gave no answer within an hour.
         """

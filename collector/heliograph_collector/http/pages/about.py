@@ -1,4 +1,4 @@
-"""The page about the collector: who runs it, the license of its data, privacy, volunteering."""
+"""The page about the collector: operator, data license, privacy, volunteering."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -43,7 +43,7 @@ class AboutPage:
 
 
 def format_contact(contact: str) -> Markup:
-    """Format a mailto: or https: URI as a link whose text people can copy; "" for none."""
+    """Format a mailto: or https: URI as a link with copyable text; "" for none."""
     if not contact:
         return Markup()
     address = contact.removeprefix("mailto:").partition("?")[0]

@@ -107,7 +107,7 @@ class ArchivePage:
         return sorted(names, key=lambda pair: pair[1])
 
     def _list_services(self, chosen: str, lang: str) -> list[tuple[str, str]]:
-        """List (name, title) of services: of public incidents, of the plan, the chosen one."""
+        """List (name, title) of services: of incidents, of the plan, and the chosen one."""
         incidents = self._incident_cache.all_incidents()
         titles = {i.scope.service: i.title for i in incidents if i.scope.service}
         titles |= self._feed.services
@@ -156,7 +156,7 @@ def _group_by_month(
 
 
 def _build_measured(country: str, chosen: Mapping[str, str]) -> str:
-    """Return the address of what was measured in a country in the chosen days."""
+    """Return the address of a country's results in the chosen days."""
     days = {name: chosen[name] for name in ("since", "until") if name in chosen}
     return f"/countries/{country}{_encode(days)}"
 

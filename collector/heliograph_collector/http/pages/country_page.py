@@ -80,7 +80,7 @@ def render_country(
     """Render the page.
 
     Args:
-        present: The bins of the last day, which tell the states of the present.
+        present: The bins of the last day, which give the present states.
         timeline: The bins of the chart.
     """
     country = view.country
@@ -168,7 +168,7 @@ def _list_windows(view: CountryView, at_us: int) -> list[tuple[str, str, bool]]:
 
 
 def _window_path(view: CountryView, window: str, at_us: int) -> str:
-    """Return where a window's link leads: days that are counted already cost the store nothing."""
+    """Return the path of a window's link: counted days cost the store nothing."""
     days = LAST_DAYS.get(window)
     if days and view.has_days:
         return f"/countries/{view.country}?{encode_last_days(at_us, days)}"
@@ -217,7 +217,7 @@ def _choose_headline(country_snapshot: Snapshot, view: CountryView, t: Locale) -
 def _describe_below(
     snapshot: Snapshot, recent: RecentIncidents, headline: str, ended: str, t: Locale
 ) -> str:
-    """Return what is wrong beside an incident as the headline, and what is over."""
+    """Return other troubles beside an incident as the headline, and ended ones."""
     beside = []
     if find_line(recent, headline) is not None:
         down = headlines.describe_down(snapshot.columns, snapshot.services, t)
@@ -285,7 +285,7 @@ def _build_service_rows(
 def _add_blocked_networks(
     row: StateRow, service: str, country_snapshot: Snapshot, t: Locale
 ) -> StateRow:
-    """Return the row as blocked, or partly, if networks block the service, and say how many do."""
+    """Return the row as blocked, or partly, if networks block it, with their number."""
     readings = [c.readings[service] for c in country_snapshot.columns if service in c.readings]
     states = [r.state for r in readings if r.state not in (None, VerdictState.UNKNOWN)]
     blocked_count = states.count(VerdictState.BLOCKED)
@@ -321,7 +321,7 @@ def _build_network_row(
 def _build_region_rows(
     timeline: CountryTimeline, country_snapshot: Snapshot, t: Locale
 ) -> list[StateRow]:
-    """Build region rows; reachable ones mention the silent networks that measured there."""
+    """Build region rows; reachable ones mention silent networks that measured there."""
     rows = []
     for code, track in timeline.regions.items():
         name = labels.region_name(code, t.lang)

@@ -145,7 +145,7 @@ class CountryRoutes:
     async def _read_if_drawable(
         self, snapshot: Snapshot, country: str, starts: range
     ) -> tuple[CountryTimeline, bool]:
-        """Return (bins, whether they are too many to draw); without the store the rows alone."""
+        """Return (bins, whether they are too many); without the store the rows alone."""
         is_too_much = False
         try:
             return await self.read_country_timeline(country, starts), False
@@ -194,7 +194,7 @@ class CountryRoutes:
     async def _read_hours(
         self, country: str, starts: range, names: Sequence[str]
     ) -> CountryTimeline | None:
-        """Return the last day of what is at hand; None without a history of it."""
+        """Return the last day of the bins in memory; None without their history."""
         now_us = self._feed.clock.wall_us()
         if not await self._has_days(now_us):
             return None

@@ -33,7 +33,7 @@ _MAX_AGE_S = 300
 
 
 class HistoryCharts:
-    """The three forms of the chart of what we measured, or of what others did, at `path`."""
+    """The three forms of a chart, of our results or of other projects', at `path`."""
 
     def __init__(
         self,

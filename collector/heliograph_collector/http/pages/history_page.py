@@ -1,7 +1,7 @@
-"""A subject over chosen days: its incidents, what we measured, and what other projects did. Pure.
+"""Show a subject over chosen days: incidents, our results, and others'. Pure.
 
-Our rows come from the daily files alone. What others measured is another table under their name
-and license: it is never counted with ours.
+Our rows come from the daily files alone. Other projects' results are another table under their name
+and license: they are never counted with ours.
 """
 
 from collections.abc import Mapping, Sequence
@@ -88,7 +88,7 @@ def render_history(view: HistoryView, t: Locale, assets: Mapping[str, str], base
     title = title_days(view, t)
     imported = _build_imported(view, t)
     sentence = _describe_troubles(tracks, view, t)
-    if imported:  # else our sentence would hide what is below
+    if imported:  # else our sentence would hide the table below
         own = {row.title for group in groups for row in group.rows if row.state == "blocked"}
         sentence = f"{sentence} {describe_imported(imported, own, t)}".strip()
     return render_template(
@@ -149,7 +149,7 @@ def _list_addresses(view: HistoryView) -> Mapping[str, str]:
 def _list_answers(
     groups: Sequence[RowGroup], imported: ImportedTable | None
 ) -> list[tuple[str, str]]:
-    """List what was blocked, when and by whom, in the words of the rows; of others without ours."""
+    """List blocks, with times and networks, in the rows' words; others' without ours."""
     rows = [row for group in groups for row in group.rows if not row.id.startswith(_PLACE_ROWS)]
     source = ""
     if imported and not rows:
@@ -239,7 +239,7 @@ def _imported_parameters(view: HistoryView) -> dict[str, str]:
 
 
 def _draw_tracks(tracks: Sequence[Track], view: HistoryView) -> list[TimelineRow]:
-    """Return the rows with the confirmed incidents until now, in which a bar may look well."""
+    """Return the rows with confirmed incidents, in which a bar may look well."""
     dark_places = DarkPlaces(view.incidents)
     silences: dict[Scope, tuple[IncidentSpan, ...]] = {}  # most rows are of the same place
     rows = []
@@ -345,7 +345,7 @@ def _name_row(track: Track, view: HistoryView, t: Locale) -> tuple[str, str, str
 
 
 def _service_days_path(track: Track, view: HistoryView) -> str:
-    """Return where a service's row leads: to its networks, from its country, else to itself."""
+    """Return the path of a service's row: its networks in a country, else itself."""
     service = track.id[5]
     days = _encode_days(view.days)
     if view.subject.kind == "country":
@@ -360,7 +360,7 @@ def _encode_days(days: DayRange) -> str:
 
 
 def _describe_troubles(tracks: Sequence[Track], view: HistoryView, t: Locale) -> str:
-    """Return the sentence of the page: what was found blocked, or silent, in which rows."""
+    """Return the page's sentence: what was blocked, or silent, in which rows."""
     if not tracks:
         return t("history.nothing")
     blocked = [track for track in tracks if track.worst == "blocked"]

@@ -1,6 +1,7 @@
-"""Pages of chosen days: `?since=…&until=…` at the address of a country, region, network, service.
+"""Serve pages of chosen days: `?since=…&until=…` at the address of a subject.
 
-They read the history of daily files and memory alone: no question of theirs reaches the store.
+A subject is a country, region, network or service. These pages read the history of daily files and
+memory alone: they never query the store.
 """
 
 import asyncio
@@ -60,15 +61,15 @@ _SITE_AXES: Mapping[str, Axis] = {"country": Axis.SITE, "network": Axis.NETWORK_
 
 
 def wants_days(request: web.Request) -> bool:
-    """Return whether a request names days; an hour by the minute has `until` and `bin`."""
+    """Return whether a request names days; an hour by the minute has `until`, `bin`."""
     query = request.query
     return "since" in query or ("until" in query and "bin" not in query)
 
 
 async def find_last_days(feed: Feed, subject: Subject, t: Locale) -> tuple[str, str]:
-    """Return a text and the address of a subject's last month with data; "" twice without any.
+    """Return text and address of a subject's last month with data; "" without any.
 
-    Who comes for history to a page without present data sees at once where it is.
+    A reader of a page without present data sees at once where the history is.
     """
     service = subject.filters.get("service", "")
     filters = HistoryFilter(
@@ -119,7 +120,7 @@ class HistoryPages:
         return form_response(await asyncio.to_thread(render_history, view, t, self._assets, base))
 
     async def read_drawable(self, subject: Subject, values: QueryValues) -> HistoryView:
-        """Read as `read_view` does. Raises TooMuchError: no row would look as if nothing was."""
+        """Read as `read_view` does. Raises TooMuchError, because no rows would look empty."""
         view = await self.read_view(subject, values)
         if view.too_much:
             raise TooMuchError("That is too much history for one answer; ask for fewer days.")
@@ -128,7 +129,7 @@ class HistoryPages:
     async def read_view(
         self, subject: Subject, values: QueryValues, *, with_own: bool = True
     ) -> HistoryView:
-        """Read all that is known of a subject in the chosen days, or what others measured alone.
+        """Read all data on a subject in the chosen days, or only other projects' results.
 
         Raises Problem, StoreError.
         """
@@ -190,7 +191,7 @@ class HistoryPages:
     async def _count_blocking_networks(
         self, subject: Subject, service: str, days: DayRange
     ) -> Mapping[str, Mapping[int, int]]:
-        """Count days on which networks blocked, by service of a country or country of a service."""
+        """Count networks' blocked days, by a country's service or a service's country."""
         is_service = subject.kind == "service"
         if not is_service and (service or subject.kind != "country"):
             return {}
@@ -240,7 +241,7 @@ class HistoryPages:
 def _build_filter(
     subject: Subject, service: str, days: DayRange, extra_axis: Axis | None = None
 ) -> HistoryFilter:
-    """Build the filter of a subject's rows; of another axis only what was in trouble."""
+    """Build the filter of a subject's rows; of another axis only those in trouble."""
     axes = _AXES[subject.kind]
     if service and subject.kind == "country":
         axes = (Axis.NETWORK_SERVICE, Axis.NETWORK_SITE)

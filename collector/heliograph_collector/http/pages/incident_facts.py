@@ -110,7 +110,7 @@ def list_facts(incident: IncidentSummary, t: Locale) -> list[tuple[str, str]]:
 
 
 def _describe_subject(incident: IncidentSummary, t: Locale) -> str:
-    """Describe what is disturbed: a service by its title, or all traffic."""
+    """Describe the disturbed traffic: a service by its title, or all of it."""
     if incident.title:
         service = incident.scope.service
         return labels.service_title(service, {service: incident.title}, t.lang)

@@ -133,7 +133,7 @@ def render_incident(
 
 
 def _format_reference(incident: IncidentDocument, sentence: str, page_context: PageContext) -> str:
-    """Format a citation: it names the entry, since a later one may say otherwise."""
+    """Format a citation: it names the entry, since a later one may differ."""
     operator = page_context.publisher.operator
     author = f"Heliograph ({operator})" if operator else "Heliograph"
     entry = f", log entry {incident.alerts[-1].entry}" if incident.alerts else ""
@@ -146,7 +146,7 @@ def _format_reference(incident: IncidentDocument, sentence: str, page_context: P
 def _describe_article(
     incident: IncidentDocument, sentence: str, page_context: PageContext, t: Locale
 ) -> Markup:
-    """Describe the page for search engines; what was withdrawn is no event."""
+    """Describe the page for search engines; a withdrawn incident is no event."""
     if incident.state == "withdrawn":
         return Markup()
     return describe_article(
@@ -221,7 +221,7 @@ def _describe_chart(timeline_data: TimelineData, t: Locale) -> str:
 def _list_zooms(
     incident: IncidentSummary, timeline_data: TimelineData, now_us: int, t: Locale
 ) -> list[tuple[str, str]]:
-    """List (label, path) of the other views of the chart: by the minute, and the whole.
+    """List (label, path) of the chart's other views: by the minute, and the whole.
 
     Too few vantages in each bin of five minutes are too few in each of its minutes.
     """

@@ -154,7 +154,7 @@ class IncidentRoutes:
     async def _read_timeline(
         self, incident: IncidentDocument, minutes: ChartView | None = None
     ) -> TimelineData:
-        """Read the rows of a chart; a short incident's by the minute where enough measured it."""
+        """Read a chart's rows; a short incident's by the minute, if enough measured it."""
         now_us = self._feed.clock.wall_us()
         if not minutes and incident_chart.is_short(incident, now_us):
             view = incident_chart.choose_minutes(incident, now_us, None)

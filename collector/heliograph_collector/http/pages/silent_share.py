@@ -14,7 +14,7 @@ class SilentShare:
     has_dark_regions: bool = False  # a network is silent in some of its regions
 
     def qualify(self, state: str, cause: str, t: Locale) -> str:
-        """Return the cause of a row with the share, if the row is at least partly reachable."""
+        """Return a row's cause with the share, if its state is reachable or partial."""
         if state not in ("reachable", "partial") or not (self.networks or self.has_dark_regions):
             return cause
         if self.has_dark_regions:

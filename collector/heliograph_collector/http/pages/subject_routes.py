@@ -146,9 +146,10 @@ class SubjectRoutes:
         return await self._respond(request, subject, part, incident_filter, [country])
 
     async def search(self, request: web.Request) -> web.Response:
-        """Respond with the pages that a text names: countries, regions, services, networks.
+        """Respond with the pages that a text names.
 
-        With days they lead to those days, except incidents.
+        These are of countries, regions, services and networks. With days they lead to those days,
+        except incidents.
         """
         values = parse_form(request, (QUERY, *DAY_PARAMETERS))
         t = i18n.request_locale(request)
@@ -216,7 +217,7 @@ class SubjectRoutes:
         return form_response(subject_page.render_subject(view, t, self._assets, base))
 
     def _describe_silences(self, snapshot: Snapshot, t: Locale) -> str:
-        """Say of the gravest silences where and since when they are, among a service's networks."""
+        """Describe the gravest silences among a service's networks: where, since when."""
         countries = {column.group.country for column in snapshot.columns}
         under_way, _ = self._incident_cache.recent_incidents("", snapshot.at_us)
         dark = [
@@ -260,12 +261,12 @@ class SubjectRoutes:
 
 
 def _check_parameters(request: web.Request) -> None:
-    """Refuse other parameters than those of the page, before anything is read. Raises Problem."""
+    """Refuse unknown parameters before anything is read. Raises Problem."""
     parse_form(request, DAY_PARAMETERS)
 
 
 def _list_places(subject: Subject, snapshot: Snapshot, countries: Iterable[str]) -> Sequence[Scope]:
-    """List the places of a network's or region's page: its networks, where these are, all of it.
+    """List the places of a network's or region's page: its networks, or all of it.
 
     A network that a silence spares is no place of it.
     """
@@ -285,7 +286,7 @@ def _list_places(subject: Subject, snapshot: Snapshot, countries: Iterable[str])
 
 
 def _concerns(incident: IncidentDocument, places: Sequence[Scope]) -> bool:
-    """Return whether an incident lasts in one of the places, as far as that is not back."""
+    """Return whether an incident lasts in one of the places that are not back."""
     if incident.kind == IncidentKind.COLLECTOR_BLOCKED:
         return any(not (part.asn or part.region or part.access) for part in incident.parts)
     incident_places = DarkPlaces([incident])
@@ -320,7 +321,7 @@ _OTHER_PATHS = (
 
 
 def find_other_path(path: str) -> str:
-    """Return the address of what a guessed path names; "" if it names nothing or is the address."""
+    """Return the address that a guessed path means; "" for none, or its own."""
     for pattern, address in _OTHER_PATHS:
         if match := pattern.fullmatch(path):
             target = address.format(*match.groups())
