@@ -25,6 +25,7 @@ from heliograph_collector.app.roles import (
     build_visits,
     create_store,
 )
+from heliograph_collector.console.incident_socket import CommandServer
 from heliograph_collector.detect.recovery import VerdictRecovery
 from heliograph_collector.http.live_ports import ProblemSource
 from heliograph_collector.http.published_incidents import PublishedIncidents
@@ -103,6 +104,9 @@ class Workers:
         self._console = build_console(
             context, self._store, feed, ingest, self._writer, self._alerts
         )
+        self._commands = CommandServer(
+            self._detector, feed, context.records.trail, context.config.data, context.clock
+        )
 
     async def report(self, reporter: PublicReporter) -> None:
         """Report the public state to other hosts, until cancelled."""
@@ -123,6 +127,7 @@ class Workers:
                     group.create_task(self._control.run())
                 group.create_task(self._detector.run())  # silence detection needs no store
                 group.create_task(self._alerts.run())
+                group.create_task(self._commands.run())
                 group.create_task(self._pace.run())
                 await self._open_store(store_stack)
                 if "control" in roles:

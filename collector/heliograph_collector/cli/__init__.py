@@ -33,6 +33,7 @@ COMMANDS = (
     "simulate",
     "invite",
     "invites",
+    "incidents",
     "operator",
     "enrol",
     "agents",

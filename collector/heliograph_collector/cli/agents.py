@@ -10,6 +10,7 @@ from heliograph.clock import SystemClock
 from heliograph.timestamps import format_second
 from heliograph.units import SECOND_US
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
+from heliograph_collector.cli.audit_trail import record_audit
 from heliograph_collector.fleet import EnrolledAgent, Fleet
 from heliograph_collector.fleet.absence import (
     AgentRecord,
@@ -59,17 +60,15 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    data = load_cli_config(args).data
-    fleet = Fleet(data)
+    config = load_cli_config(args)
+    fleet = Fleet(config.data)
     try:
-        if args.action == "revoke":
-            return _revoke_agent(fleet, args.id)
-        if args.action == "clear":
-            return _clear_agent(fleet, args.id)
-        if args.action == "vouch":
-            return _vouch_for_agent(fleet, args.id)
+        if args.action != "list":
+            agent = _find_agent(fleet, args.id)
+            record_audit(config, f"agent.{args.action}", agent.id.hex())
+            return _CHANGES[args.action](fleet, agent)
         agents = fleet.list_agents()
-        reasons = _list_reasons(fleet, agents, data)
+        reasons = _list_reasons(fleet, agents, config.data)
     finally:
         fleet.close()
     if args.json:
@@ -130,16 +129,14 @@ def _find_incidents(agents: Sequence[EnrolledAgent], data: Path) -> Mapping[byte
     }
 
 
-def _clear_agent(fleet: Fleet, id_prefix: str) -> int:
-    agent = _find_agent(fleet, id_prefix)
+def _clear_agent(fleet: Fleet, agent: EnrolledAgent) -> int:
     if not clear_quarantine(fleet, agent.id):
         raise CommandError(f"{agent.id.hex()} counts already.")
     print(f"{agent.id.hex()} counts from now on.")
     return 0
 
 
-def _vouch_for_agent(fleet: Fleet, id_prefix: str) -> int:
-    agent = _find_agent(fleet, id_prefix)
+def _vouch_for_agent(fleet: Fleet, agent: EnrolledAgent) -> int:
     vouch_for(fleet, agent.id, SystemClock().wall_us() // SECOND_US)
     print(f"{agent.id.hex()} counts as established from its next session on.")
     return 0
@@ -158,12 +155,14 @@ def _find_agent(fleet: Fleet, id_prefix: str) -> EnrolledAgent:
     return matches[0]
 
 
-def _revoke_agent(fleet: Fleet, id_prefix: str) -> int:
-    agent = _find_agent(fleet, id_prefix)
+def _revoke_agent(fleet: Fleet, agent: EnrolledAgent) -> int:
     if not fleet.revoke_agent(agent.id, SystemClock().wall_us() // 1_000_000):
         raise CommandError(f"{agent.id.hex()} is revoked already.")
     print(f"Revoked {agent.id.hex()}.")
     return 0
+
+
+_CHANGES = {"revoke": _revoke_agent, "clear": _clear_agent, "vouch": _vouch_for_agent}
 
 
 def _describe_state(agent: EnrolledAgent) -> str:

@@ -16,6 +16,7 @@ from heliograph_collector.cli import (
     parse_endpoint,
     print_qr_code,
 )
+from heliograph_collector.cli.audit_trail import record_audit
 from heliograph_collector.fleet.invites import is_loopback
 
 _SECONDS_BY_UNIT = {"m": 60, "h": 3_600, "d": 86_400}
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         token = b""
         if not args.open:
             expires_s = now_s + args.expires
+            record_audit(config, "invite.make", f"{role}, {args.uses} uses, {args.expires} s")
             token = fleet.create_invite(role=role, uses=args.uses, now_s=now_s, expires_s=expires_s)
         ensure_charter(fleet, config.data, keyring, now_s)
         charter = load_charter_digest(fleet)

@@ -12,6 +12,8 @@ from typing import Any
 from heliograph.clock import SystemClock
 from heliograph.invite_line import PREFIX
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
+from heliograph_collector.cli.audit_trail import record_audit
+from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import Fleet
 from heliograph_collector.fleet.invites import (
     InviteStatus,
@@ -46,9 +48,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     now_s = SystemClock().wall_us() // 1_000_000
-    with closing(Fleet(load_cli_config(args).data)) as fleet:
+    config = load_cli_config(args)
+    with closing(Fleet(config.data)) as fleet:
         if args.action == "withdraw":
-            return _withdraw(fleet, args.invite, now_s)
+            return _withdraw(config, fleet, args.invite, now_s)
         invites = list_invites(fleet)
     if args.json:
         rows = [asdict(invite) | {"open": invite.is_open(now_s)} for invite in invites]
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _withdraw(fleet: Fleet, named: str, now_s: int) -> int:
+def _withdraw(config: Config, fleet: Fleet, named: str, now_s: int) -> int:
     """Withdraw by id or line. Raises CommandError."""
     prefix = _read_id(named)
     matches = list_invites(fleet, prefix)
@@ -68,6 +71,8 @@ def _withdraw(fleet: Fleet, named: str, now_s: int) -> int:
         count = "no invite's id begins" if not matches else f"{len(matches)} invites' ids begin"
         raise CommandError(f"{count} with {prefix!r}: give one that `invites list` shows.")
     (invite,) = matches
+    if now_s < invite.expires_s:
+        record_audit(config, "invite.withdraw", invite.id)
     if not withdraw_invite(fleet, invite.id, now_s):
         raise CommandError(f"{invite.id} is over already: nobody can join with it.")
     print(f"Withdrew {invite.id}. {invite.used} of {invite.uses} had joined with it; they stay.")

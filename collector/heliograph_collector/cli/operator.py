@@ -150,12 +150,13 @@ def _run_change(
 ) -> None:
     """Change the users, and write the audit trail. Raises OperatorsError, OSError."""
     from heliograph.clock import SystemClock
+    from heliograph_collector.cli.audit_trail import ACTOR
     from heliograph_collector.fleet.audit_log import format_line
 
     change.apply(operators)
     subject = f"{args.name} as {args.role}" if args.action == "add" else args.name
     now_us = SystemClock().wall_us()
-    trail.append_line(format_line(now_us, "command line", f"operator.{args.action}", subject))
+    trail.append_line(format_line(now_us, ACTOR, f"operator.{args.action}", subject))
 
 
 def _read_password_hash() -> str:

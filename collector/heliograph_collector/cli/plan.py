@@ -17,6 +17,7 @@ from heliograph.services import Services, load_services, load_shipped_services
 from heliograph.traffic_estimate import describe_traffic, estimate_plan_bytes
 from heliograph.yaml_document import YamlError, read_yaml
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
+from heliograph_collector.cli.audit_trail import record_audit
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import Fleet, open_keyring
 from heliograph_collector.fleet.plan_file import parse_plan, render_plan
@@ -69,6 +70,8 @@ def _run_action(args: argparse.Namespace, config: Config, fleet: Fleet) -> None:
             zone = current[0].beacon_zone
             new_plan = replace(new_plan, entrances=entrances, beacon_zone=zone)
             new_plan = replace(new_plan, hello_profiles=current[0].hello_profiles)
+        version = current[0].version if current else 0
+        record_audit(config, "plan.send", f"after version {version}")
         plan = issue_plan(fleet, signing, new_plan, now_s)
         print(f"Plan {plan.version} is set: {len(plan.tasks)} tasks.")
         _warn_of_cost(plan.for_role("volunteer"))

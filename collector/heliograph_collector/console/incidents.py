@@ -7,9 +7,7 @@ exactly the reviewed text is published.
 
 import asyncio
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from aiohttp import web
 
@@ -22,9 +20,15 @@ from heliograph_collector.console.incident_views import (
     IncidentRow,
     build_detail,
     build_row,
-    describe_publication,
 )
-from heliograph_collector.http import labels
+from heliograph_collector.console.publication import (
+    ACT_PREFIX,
+    ACTS,
+    EntryPublisher,
+    OperatorLog,
+    Publication,
+    PublicationChangedError,
+)
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_evidence import (
@@ -35,12 +39,9 @@ from heliograph_collector.http.incident_evidence import (
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.incidents.log_file import AlertLogError
 from heliograph_collector.incidents.operator_entries import OperatorEntry, OperatorEntryError
-from heliograph_collector.incidents.published.incident import IncidentDocument
-from heliograph_collector.incidents.published.log import OperatorBody
-from heliograph_collector.incidents.state import LogEntry, OperatorAct
+from heliograph_collector.incidents.state import OperatorAct
 
 PATH = "/console/incidents"
-ACTS = ("acknowledged", "annotated", "confirmed", "withdrawn")
 FILTERS = ("open", "over", "all")
 _MAX_ROWS = 200  # rows of the list
 _USED_REVIEW = "This was published, or its page is too old: nothing was published now."
@@ -48,19 +49,6 @@ _CHANGED = "It has changed since you looked: read again what would be published.
 _EVIDENCE_TIMEOUT_S = 10.0  # after this time the page is shown without the store's data
 LIFETIME_US = 10 * MINUTE_US  # assumed; enough to read a page, and to ask a colleague
 MAX_REVIEWS = 64  # of all operators together; the oldest is removed first
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publication:
-    """The published view of an incident after an entry."""
-
-    headline: str
-    state: str
-    facts: Sequence[tuple[str, str]]
-    change: str
-    note: str
-    name: str
-    is_alert: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,31 +97,6 @@ class Reviews:
         return None if is_late else review
 
 
-def build_publication(incident: IncidentDocument, body: OperatorBody) -> Publication:
-    """Build what readers would see; `incident` has the entry as its newest alert."""
-    return Publication(
-        headline=incident.sentence,
-        state=incident.state,
-        facts=describe_publication(incident),
-        change=labels.label_code("change", body.change),
-        note=body.text,
-        name=body.name,
-        is_alert=body.alert,
-    )
-
-
-class OperatorLog(Protocol):
-    """The incident log, to which an operator adds entries."""
-
-    async def preview_operator_entry(self, operator_entry: OperatorEntry) -> LogEntry:
-        """Return the entry that would be written now. Raises OperatorEntryError."""
-        ...
-
-    async def record_operator_entry(self, operator_entry: OperatorEntry) -> LogEntry:
-        """Write an entry. Raises OperatorEntryError, OSError, AlertLogError."""
-        ...
-
-
 class IncidentPages:
     """The incident pages; they read the feed and write to the log."""
 
@@ -145,9 +108,9 @@ class IncidentPages:
         evidence: EvidenceSource | None = None,
     ) -> None:
         self._access_control = access_control
-        self._operator_log = operator_log
         self._reviews = Reviews(access_control.backend.clock)
         self._incident_cache = IncidentCache(feed)
+        self._publisher = EntryPublisher(operator_log, self._incident_cache)
         self._evidence_reader = EvidenceReader(evidence or feed)
 
     def routes(self, add_route: AddRoute) -> None:
@@ -197,7 +160,7 @@ class IncidentPages:
         session = templates.session_of(request)
         operator_entry = OperatorEntry(
             incident=incident.row.id,
-            act=OperatorAct(f"operator_{act}"),
+            act=OperatorAct(ACT_PREFIX + act),
             seen_number=forms.parse_number(form.get("seen", ""), 9) or 0,
             note=form.get("text", ""),
             name=session.name if session and form.get("named") else "",
@@ -216,12 +179,14 @@ class IncidentPages:
         if review is None:
             return await self._render_incident(request, _USED_REVIEW)
         entry = review.operator_entry
-        try:
-            if await self._preview(entry) != review.publication:
-                return await self._render_review(request, entry, status=409, error_text=_CHANGED)
-            action = f"incident.{entry.act.removeprefix('operator_')}"
+
+        async def record_audit(action: str) -> None:
             await self._access_control.record_audit(request, action, entry.incident)
-            await self._operator_log.record_operator_entry(entry)
+
+        try:
+            await self._publisher.publish(entry, review.publication, record_audit)
+        except PublicationChangedError:
+            return await self._render_changed(request, entry)
         except OperatorEntryError as error:
             return await self._render_incident(request, str(error), entry.note)
         except (OSError, AlertLogError) as error:
@@ -229,13 +194,13 @@ class IncidentPages:
             return await self._render_incident(request, refusal, entry.note)
         return templates.redirect(f"{PATH}/{entry.incident}")
 
-    async def _preview(self, operator_entry: OperatorEntry) -> Publication:
-        """Build what the entry would publish now. Raises OperatorEntryError."""
-        entry = await self._operator_log.preview_operator_entry(operator_entry)
-        incident = self._incident_cache.preview_incident(entry)
-        if incident is None or not isinstance(entry.body, OperatorBody):
-            raise OperatorEntryError("The incident has too few vantages to be published.")
-        return build_publication(incident, entry.body)
+    async def _render_changed(
+        self, request: web.Request, entry: OperatorEntry
+    ) -> web.StreamResponse:
+        try:
+            return await self._render_review(request, entry, status=409, error_text=_CHANGED)
+        except OperatorEntryError as error:
+            return await self._render_incident(request, str(error), entry.note)
 
     async def _render_review(
         self,
@@ -246,7 +211,7 @@ class IncidentPages:
         error_text: str = "",
     ) -> web.StreamResponse:
         """Show a review under a new token. Raises OperatorEntryError."""
-        publication = await self._preview(operator_entry)
+        publication = await self._publisher.preview(operator_entry)
         session = templates.session_of(request)
         token = self._reviews.add(session.token if session else "", operator_entry, publication)
         return templates.render(

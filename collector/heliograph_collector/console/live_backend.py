@@ -36,8 +36,9 @@ from heliograph_collector.console.backend import (
 )
 from heliograph_collector.console.health_summary import describe_blocked, describe_lost_times
 from heliograph_collector.console.incident_views import count_open
-from heliograph_collector.console.incidents import IncidentPages, OperatorLog
+from heliograph_collector.console.incidents import IncidentPages
 from heliograph_collector.console.measurements import MeasurementPages
+from heliograph_collector.console.publication import OperatorLog
 from heliograph_collector.console.rules import DryRunner, DryRuns
 from heliograph_collector.fleet import EnrolledAgent, Fleet, Keyring, KeysError, format_invite
 from heliograph_collector.fleet.audit_log import AuditLog

@@ -23,6 +23,7 @@ from heliograph_agent.experiments import REGISTRY
 from heliograph_collector import cli
 from heliograph_collector.cli.invite import parse_duration_s
 from heliograph_collector.fleet import Fleet, open_keyring, plan_file
+from heliograph_collector.fleet.audit_log import AuditLog
 from heliograph_collector.fleet.plans import build_default_plan, load_current_plan
 from heliograph_collector.fleet.registry import AgentSighting
 from heliograph_collector.fleet.session_records import Refusal, SessionEnd, record_sessions
@@ -331,3 +332,23 @@ def test_plan_set_keeps_current_services(run: Command, tmp_path: Path) -> None:
     assert run("plan", "set", str(plan), "--config", str(config)).code == 0
     assert run("plan", "set", str(plan)).code == 0, "the edition that stands is still own.1"
     assert "services own.1: chat" in run("plan", "show").out
+
+
+def test_commands_leave_the_lines_of_the_console_in_the_audit_trail(
+    run: Command, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    agent = enrolled(data)
+    plan = tmp_path / "plan.yml"
+    plan.write_text(run("plan", "show").out)
+    assert run("invite", "--uses", "3", "--expires", "1h").code == 0
+    assert run("plan", "set", str(plan)).code == 0
+    assert run("agents", "vouch", agent).code == 0
+    assert run("agents", "revoke", agent).code == 0
+    entries = AuditLog(data).read_page(None, 9)[0]
+    assert [(e.did, e.about) for e in reversed(entries)] == [
+        ("invite.make", "volunteer, 3 uses, 3600 s"),
+        ("plan.send", "after version 1"),
+        ("agent.vouch", agent),
+        ("agent.revoke", agent),
+    ]

@@ -9,6 +9,7 @@ import pytest
 from heliograph.keys import SigningKey
 from heliograph_collector import cli
 from heliograph_collector.fleet import Fleet, invites
+from heliograph_collector.fleet.audit_log import AuditLog
 from heliograph_collector.fleet.invites import format_invite
 from heliograph_collector.fleet.registry import EnrolmentRefusedError
 
@@ -51,6 +52,9 @@ def test_leaked_line_lets_nobody_else_in(
         (1, 20, False),
     ]
     assert leaked.hex() not in json.dumps(rows)
+    (entry,) = AuditLog(tmp_path).read_page(None, 9)[0]
+    assert (entry.who, entry.did) == ("command line", "invite.withdraw")
+    assert entry.about == rows[1]["id"]
     assert run(tmp_path, "withdraw", line) == 1
     assert "is over already: nobody can join with it" in capsys.readouterr().err
 

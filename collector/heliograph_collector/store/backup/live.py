@@ -8,21 +8,20 @@ rest from the files. Each client gets one snapshot, as frames of a kind, a lengt
     E  end of the present table; the tables come in the order of the snapshot
     X  a sentence: the backup failed
 
-Only the collector's own user (and root) can connect: the socket has mode 0600. One backup runs at a
-time; a second caller waits for its end.
+One backup runs at a time; a second caller waits for its end.
 """
 
 import asyncio
 import logging
-import os
 import socket
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
+from heliograph import local_socket
 from heliograph_collector.store.backup import BackupError
 from heliograph_collector.store.backup.save import TableSource
 from heliograph_collector.store.store import StoreError
@@ -38,7 +37,6 @@ _END = b"E"
 _ERROR = b"X"
 _PIECE_BYTES = 1_048_576
 _MAX_FRAME_BYTES = 16 * _PIECE_BYTES
-_PAUSE_S = 1.0
 log = logging.getLogger("heliograph.backup")
 
 
@@ -53,7 +51,7 @@ class BackupServer:
         """Serve until cancelled."""
         loop = asyncio.get_running_loop()
         try:
-            with _listen(self._data) as listener:
+            with local_socket.listen(self._data, SOCKET_FILE) as listener:
                 while True:
                     connection, _ = await loop.sock_accept(listener)
                     with connection:
@@ -134,64 +132,12 @@ async def _send(connection: socket.socket, kind: bytes, body: bytes = b"") -> No
         await asyncio.get_running_loop().sock_sendall(connection, frame)
 
 
-@contextmanager
-def _listen(data: Path) -> Iterator[socket.socket]:
-    """Listen on the backup socket in `data`, which this process has locked.
-
-    A socket file that is already there belongs to a process that ended, and is removed.
-    """
-    with _open_folder(data) as folder, socket.socket(socket.AF_UNIX) as listener:
-        file = folder / SOCKET_FILE
-        file.unlink(missing_ok=True)
-        mask = os.umask(0o177)  # the socket is never open to others, not for a moment
-        try:
-            listener.bind(str(file))
-        finally:
-            os.umask(mask)
-        listener.listen(4)
-        listener.setblocking(False)
-        try:
-            yield listener
-        finally:
-            file.unlink(missing_ok=True)
-
-
 async def _connect(data: Path) -> socket.socket:
     """Connect, and wait for a collector that is just starting. Raises BackupError."""
-    problem: OSError | None = None
     try:
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while True:
-                connection = socket.socket(socket.AF_UNIX)
-                try:
-                    with _open_folder(data) as folder:
-                        connection.connect(str(folder / SOCKET_FILE))
-                except (FileNotFoundError, ConnectionError) as error:
-                    connection.close()
-                    problem = error
-                    await asyncio.sleep(_PAUSE_S)
-                else:
-                    connection.setblocking(False)
-                    return connection
-    except (OSError, TimeoutError) as error:
-        reason = problem or error
+        return await local_socket.connect(data, SOCKET_FILE, START_TIMEOUT_S)
+    except OSError as error:
         raise BackupError(
-            f"The collector on {data} takes no backup ({reason}): run this command as its user, "
+            f"The collector on {data} takes no backup ({error}): run this command as its user, "
             "or stop it first."
         ) from error
-
-
-@contextmanager
-def _open_folder(data: Path) -> Iterator[Path]:
-    """Yield a short path of the folder.
-
-    A socket's path has at most 107 bytes (unix(7)).
-    """
-    if not Path("/proc/self/fd").exists():
-        yield data
-        return
-    handle = os.open(data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield Path(f"/proc/self/fd/{handle}")
-    finally:
-        os.close(handle)
