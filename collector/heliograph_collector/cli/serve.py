@@ -23,6 +23,8 @@ from heliograph_collector.cli import (
 if TYPE_CHECKING:
     from heliograph_collector.config.settings import Config
 
+_SIGNALS_APART_S = 0.5  # assumed; systemd signals the processes of a unit within milliseconds
+
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = add_command(
@@ -116,25 +118,52 @@ def _describe_cause(error: BaseException, data: Path) -> str:
 
 
 async def _run_until_stopped(config: "Config") -> int:
+    from heliograph.error_group import flatten_errors
+    from heliograph_collector.config.errors import CannotServeError
+
+    stop = asyncio.Event()
+    started = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    try:
+        with suppress(asyncio.CancelledError):
+            await _run_collector(config, stop, started)
+    except Exception as error:
+        is_refusal = all(isinstance(leaf, CannotServeError) for leaf in flatten_errors(error))
+        if started.is_set() or not is_refusal or not await _is_stopped_soon(stop):
+            raise
+        logging.getLogger("heliograph").info("Stopped before it had started.")
+    return 0
+
+
+async def _is_stopped_soon(stop: asyncio.Event) -> bool:
+    """Return whether a refusal to start is the stop itself.
+
+    The signal ends a process that only begins to start too, and then the start fails.
+    """
+    try:
+        async with asyncio.timeout(_SIGNALS_APART_S):
+            return await stop.wait()
+    except TimeoutError:
+        return False
+
+
+async def _run_collector(config: "Config", stop: asyncio.Event, started: asyncio.Event) -> None:
     from heliograph_collector.app.garbage_search import limit_garbage_search
     from heliograph_collector.app.startup import run_collector
     from heliograph_collector.app.thread_turns import shorten_turns
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_number, stop.set)
-    with suppress(asyncio.CancelledError):
-        async with asyncio.TaskGroup() as group:
-            # One that waits to lead has not started yet, and ends all the same.
-            starting = group.create_task(_cancel_when_set(stop, asyncio.current_task()))
-            async with run_collector(config):
-                starting.cancel()
-                limit_garbage_search()
-                shorten_turns()
-                await stop.wait()
-                logging.getLogger("heliograph").info("Stopping.")
-    return 0
+    async with asyncio.TaskGroup() as group:
+        # One that waits to lead has not started yet, and ends all the same.
+        starting = group.create_task(_cancel_when_set(stop, asyncio.current_task()))
+        async with run_collector(config):
+            starting.cancel()
+            started.set()
+            limit_garbage_search()
+            shorten_turns()
+            await stop.wait()
+            logging.getLogger("heliograph").info("Stopping.")
 
 
 async def _cancel_when_set(stop: asyncio.Event, task: "asyncio.Task[Any] | None") -> None:

@@ -5,15 +5,18 @@ import errno
 import json
 import logging
 import os
+import signal
 import sqlite3
-from collections.abc import Coroutine
-from contextlib import closing
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 
+from heliograph_collector.app import startup
 from heliograph_collector.app.log_lines import JsonLines
 from heliograph_collector.cli import CommandError, serve
+from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.settings import Config
 from heliograph_collector.store.disk_errors import describe_database_error
 from heliograph_collector.store.journal.journal import JournalFullError
@@ -48,6 +51,28 @@ def test_part_that_fails_ends_the_collector_with_a_sentence(
     monkeypatch.setattr(serve, "configure_logging", len)
     with pytest.raises(CommandError, match=says):
         serve.serve(Config(data=tmp_path))
+
+
+@pytest.mark.parametrize("is_stopped", [True, False])
+def test_signal_that_ends_ingest_as_it_starts_is_no_failed_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_stopped: bool
+) -> None:
+    """systemd sends SIGTERM to all processes of the unit, and ingest may be the first to end."""
+
+    @asynccontextmanager
+    async def start(_: Config) -> AsyncIterator[None]:
+        if is_stopped:
+            asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
+        raise CannotServeError("The ingest process did not start (status -15).")
+        yield
+
+    monkeypatch.setattr(startup, "run_collector", start)
+    monkeypatch.setattr(serve, "configure_logging", len)
+    if is_stopped:
+        assert serve.serve(Config(data=tmp_path)) == 0
+    else:
+        with pytest.raises(CommandError, match="status -15"):
+            serve.serve(Config(data=tmp_path))
 
 
 def line(message: str, *args: object, error: BaseException | None = None) -> str:
