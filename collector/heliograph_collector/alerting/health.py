@@ -1,10 +1,14 @@
 """Notify receivers of problems that keep the collector itself from working.
 
 States of the collector: ready; failing, from the first problem; reported, once it has failed for
-PERSIST_US; and ready again, once it has worked for as long. Receivers with `health` are notified of
-the last two, and every REMIND_US that it is still not ready. A receiver of the kind `heartbeat`
-gets a request each HEARTBEAT_S while there is no problem: the switch behind it calls people when
-the requests stop, so also when the machine is off.
+PERSIST_US; and ready again, once it has worked for as long. Receivers with `health` are notified
+of the last two, and every REMIND_US that it is still not ready. What fails and works in turn may
+never fail for PERSIST_US; it is unsteady (`RecentFailures`), is reported at its next failure, and is
+ready again once it has worked for UNSTEADY_WINDOW_US.
+
+A receiver of the kind `heartbeat` gets a request each HEARTBEAT_S while there is no problem and it
+is steady: the switch behind it calls people when the requests stop, so also when the machine is
+off.
 
 None of this state is on the disk, because a full disk is what it most often reports: after a
 restart a problem that is still there is reported again, and an end that was not delivered is not.
@@ -13,7 +17,9 @@ restart a problem that is still there is reported again, and an end that was not
 import asyncio
 import logging
 import random
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -31,12 +37,62 @@ CHECK_S = 5.0  # problems are worked out when asked, as by /readyz, and announce
 HEARTBEAT_S = 60.0  # the shortest period that public switches offer
 PERSIST_US = 2 * MINUTE_US  # assumed; a restart of the store takes less
 REMIND_US = 6 * HOUR_US  # assumed
+UNSTEADY_WINDOW_US = 15 * MINUTE_US  # assumed
+UNSTEADY_COUNT = 4  # failures within the window; a restart of the store is one, or two. Assumed.
+UNSTEADY_SHARE = 0.2  # of the window, in two or more failures; assumed
 
 
 class HealthSource(Protocol):
     """Problems that keep the collector from being ready, as /readyz lists them."""
 
     def problems(self) -> Sequence[str]: ...
+
+
+@dataclass(slots=True)
+class Failure:
+    """A time in which the collector was not ready, as far as it was looked at."""
+
+    since_us: int  # wall clock
+    begin_us: int  # monotonic, as is the end
+    end_us: int
+    is_over: bool = False
+
+
+class RecentFailures:
+    """The failures within UNSTEADY_WINDOW_US, and whether they are many."""
+
+    def __init__(self) -> None:
+        self._failures: deque[Failure] = deque()
+
+    def add(self, now_us: int, monotonic_us: int, *, is_failing: bool) -> None:
+        """Add what was seen now, and forget what is too old."""
+        failures = self._failures
+        newest = failures[-1] if failures and not failures[-1].is_over else None
+        if newest is not None:
+            newest.end_us = monotonic_us
+            newest.is_over = not is_failing
+        elif is_failing:
+            failures.append(Failure(now_us, monotonic_us, monotonic_us))
+        window_us = monotonic_us - UNSTEADY_WINDOW_US
+        while failures and failures[0].end_us <= window_us:
+            failures.popleft()
+        for failure in failures:
+            failure.begin_us = max(failure.begin_us, window_us)
+
+    def __len__(self) -> int:
+        return len(self._failures)
+
+    @property
+    def since_us(self) -> int:
+        """Return when the first of them began, by the wall clock."""
+        return self._failures[0].since_us
+
+    @property
+    def are_many(self) -> bool:
+        """Return whether nobody can rely on the collector, although it works between them."""
+        total_us = sum(failure.end_us - failure.begin_us for failure in self._failures)
+        is_long = total_us >= UNSTEADY_SHARE * UNSTEADY_WINDOW_US and len(self) > 1
+        return len(self) >= UNSTEADY_COUNT or is_long
 
 
 class HealthState:
@@ -47,6 +103,8 @@ class HealthState:
         self._changed_us = 0  # monotonic, when problems began or ended
         self._is_failing = False
         self._reported_us: int | None = None  # monotonic, of the last report; None after an end
+        self._failures = RecentFailures()
+        self.is_unsteady = False  # until it has worked for UNSTEADY_WINDOW_US
 
     def update(
         self, problems: Sequence[str], now_us: int, monotonic_us: int
@@ -57,9 +115,20 @@ class HealthState:
             self._changed_us = monotonic_us
         if problems and self._since_us is None:
             self._since_us = now_us
-        if monotonic_us - self._changed_us < PERSIST_US or self._since_us is None:
+        self._failures.add(now_us, monotonic_us, is_failing=bool(problems))
+        if self._failures.are_many:
+            self.is_unsteady = True
+            self._since_us = min(self._since_us or now_us, self._failures.since_us)
+        elif not self._failures:
+            self.is_unsteady = False
+        if self._since_us is None or not self._is_due(problems, monotonic_us):
             return None
         return self._report(problems, monotonic_us)
+
+    def _is_due(self, problems: Sequence[str], monotonic_us: int) -> bool:
+        if self.is_unsteady:
+            return bool(problems)
+        return monotonic_us - self._changed_us >= PERSIST_US
 
     def _report(self, problems: Sequence[str], monotonic_us: int) -> HealthReport | None:
         """Report lasting problems, unless the same were reported lately."""
@@ -72,6 +141,10 @@ class HealthState:
         if reported_us is not None and monotonic_us - reported_us < REMIND_US:
             return None
         self._reported_us = monotonic_us
+        if self.is_unsteady:
+            minutes = UNSTEADY_WINDOW_US // MINUTE_US
+            count = len(self._failures)
+            problems = [*problems, f"It failed {count} times in {minutes} minutes, and came back."]
         return HealthReport(problems=tuple(problems), since=since)
 
 
@@ -164,7 +237,7 @@ class HealthNotifier:
         """Request the switch's address while all is well; it reports missing requests."""
         message = Message(id="", alerts=())
         while True:
-            if self._source.problems() or not self._may_send():
+            if self._source.problems() or self._state.is_unsteady or not self._may_send():
                 await asyncio.sleep(CHECK_S)
                 continue
             try:

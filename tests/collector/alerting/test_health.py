@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,6 +81,36 @@ def test_what_lasts_is_reported_once_then_every_six_hours_and_its_end_once() -> 
     assert watch(state, clock, [], MINUTE_US) == []
     assert watch(state, clock, [FULL], MINUTE_US) == [], "it was not over"
     assert watch(state, clock, [], HOUR_US) == [HealthReport(problems=(), since=report.since)]
+    assert watch(state, clock, [], HOUR_US) == []
+
+
+@pytest.mark.parametrize(("fails_s", "works_s"), [(60, 60), (100, 200), (5, 115), (90, 150)])
+def test_what_comes_and_goes_is_reported_once_and_ends_once_it_is_steady(
+    fails_s: int, works_s: int
+) -> None:
+    """Neither lasts for two minutes, so that nobody heard of it in hours."""
+    state = HealthState()
+    clock = HandClock()
+    reports = []
+    for _ in range(HOUR_US // ((fails_s + works_s) * SECOND_US)):
+        reports += watch(state, clock, [FULL], fails_s * SECOND_US)
+        reports += watch(state, clock, [], works_s * SECOND_US)
+    (report,) = reports
+    first, again = report.problems
+    assert first == FULL
+    assert re.fullmatch("It failed [2-9] times in 15 minutes, and came back.", again)
+    assert report.since == "2022-01-05T11:00:05Z"
+    assert state.is_unsteady, "so the switch hears nothing"
+    assert watch(state, clock, [], HOUR_US) == [HealthReport(problems=(), since=report.since)]
+    assert not state.is_unsteady
+
+
+def test_two_restarts_of_the_store_in_a_quarter_of_an_hour_call_nobody() -> None:
+    state = HealthState()
+    clock = HandClock()
+    for _ in range(2):
+        assert watch(state, clock, [FULL], 60 * SECOND_US) == []
+        assert watch(state, clock, [], 3 * MINUTE_US) == []
     assert watch(state, clock, [], HOUR_US) == []
 
 
