@@ -15,7 +15,7 @@ from heliograph.timestamps import format_time, parse_timestamp
 from heliograph.units import SECOND_US
 from heliograph_collector.http import labels
 from heliograph_collector.http.anonymity import floor_tenths, format_band
-from heliograph_collector.http.i18n import DEFAULT, ENGLISH
+from heliograph_collector.http.i18n import DEFAULT, ENGLISH, Locale
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.incidents.incident import ONE_WAY, IncidentKind
 from heliograph_collector.incidents.phases import list_phases
@@ -131,6 +131,11 @@ def build_state(
     kinds = [replace(kind, at=_floor_time(kind.at, step_us)) for kind in record.kinds]
     summary = replace(summary, phases=list_phases(summary, kinds))
     return replace(summary, sentence=incident_text.describe_incident(summary, ENGLISH))
+
+
+def localize_sentence(incident: IncidentSummary, t: Locale) -> str:
+    """Return the sentence in the reader's language; the document has the English one."""
+    return incident.sentence if t.lang == DEFAULT else incident_text.describe_incident(incident, t)
 
 
 def _find_title(record: IncidentRecord, titles: Mapping[str, str]) -> str:

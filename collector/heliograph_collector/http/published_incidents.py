@@ -9,7 +9,7 @@ from heliograph_collector.http.api.coverage import build_gap, is_of_few
 from heliograph_collector.http.api.feeds import summarize_incident
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.event_bus import BusFullError, EventBus
-from heliograph_collector.http.i18n import DEFAULT, LANGS, Locale
+from heliograph_collector.http.i18n import DEFAULT, ENGLISH, LANGS, Locale
 from heliograph_collector.http.incident_document import build_document, build_state
 from heliograph_collector.http.pages.recent_incidents import build_line
 from heliograph_collector.incidents.published.incident import IncidentDocument
@@ -29,7 +29,7 @@ class PublishedIncidents:
     def describe_incident(self, entries: Sequence[LogEntry]) -> tuple[IncidentDocument, str] | None:
         """Return the document after these entries and a summary; None if it is withheld."""
         document = build_document(entries, self._feed.services, self._feed.k_anonymity)
-        return None if document is None else (document, summarize_incident(document))
+        return None if document is None else (document, summarize_incident(document, ENGLISH))
 
     def translate_incident(self, incident: IncidentDocument) -> dict[str, tuple[str, str]]:
         """Return by language, but for English, the sentence and how sure it is."""

@@ -11,6 +11,7 @@ from heliograph.durable_file import read_lines
 from heliograph.keys import ALERT
 from heliograph_collector.cli import main
 from heliograph_collector.http.api import feeds
+from heliograph_collector.http.i18n import ENGLISH
 from heliograph_collector.http.incident_document import (
     IncidentFilter,
     build_document,
@@ -236,8 +237,10 @@ def test_an_operators_entry_must_speak_of_one_that_is_there(desk: Desk) -> None:
 def test_feeds_give_the_operators_reason_while_it_stands(desk: Desk) -> None:
     desk.finds(CERTAIN)
     desk.says(OperatorAct.CONFIRMED, "Seen from Bishkek.")
-    assert "The operator says: “Seen from Bishkek.”." in feeds.summarize_incident(desk.told())
+    assert "The operator says: “Seen from Bishkek.”." in feeds.summarize_incident(
+        desk.told(), ENGLISH
+    )
     desk.says(OperatorAct.WITHDRAWN, "It was our carrier.")
-    told = feeds.summarize_incident(desk.told())
+    told = feeds.summarize_incident(desk.told(), ENGLISH)
     assert "our carrier" in told
     assert "Bishkek" not in told

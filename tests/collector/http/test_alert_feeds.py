@@ -8,6 +8,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from heliograph_collector.http.i18n import LANGS, Locale
+from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.pages.incident_text import describe_incident
 from support.fake_feed import World
 from support.incident_book import (
     ALMATY,
@@ -170,6 +173,11 @@ async def test_an_incident_is_a_message_of_cap(
     answer = await client.get(f"/incidents/{id_}/cap.xml")
     assert (answer.status, answer.content_type) == (200, "application/cap+xml")
     root = ET.fromstring(await answer.text())
+    blocks = root.findall(f"{_CAP}info")
+    assert [block.findtext(f"{_CAP}language") for block in blocks] == list(LANGS)
+    assert len({block.findtext(f"{_CAP}headline") for block in blocks}) == len(LANGS)
+    for block in blocks[1:]:
+        root.remove(block)
     told = {e.tag.removeprefix(_CAP): e.text or "" for e in root.iter()}
     assert (told["msgType"], told["certainty"], told["urgency"]) == (kind, certainty, urgency)
     for element, order in ((root, _CAP_ORDER), (root.find(f"{_CAP}info"), _INFO_ORDER)):
@@ -237,3 +245,49 @@ async def test_search_engines_get_an_article_and_a_data_set(serve: Serve) -> Non
     data = await read("/dumps/")
     assert data["license"] == "https://creativecommons.org/licenses/by/4.0/"
     assert "ld+json" not in await client.html(f"/incidents/{GONE}"), "which was withdrawn"
+
+
+@pytest.mark.parametrize(
+    ("query", "accept", "lang"),
+    [
+        ("?lang=ru", "fa", "ru"),
+        ("", "kk-KZ,ru;q=0.5", "kk"),
+        ("?lang=fa", "", "fa"),
+        ("", "", "en"),
+    ],
+)
+async def test_sentences_are_in_the_readers_language(
+    serve: Serve, query: str, accept: str, lang: str
+) -> None:
+    feed = World().feed(book=evening_book(), public_key=KEY.public)
+    incident = IncidentCache(feed).get_incident(TELEGRAM)
+    assert incident is not None
+    sentence = describe_incident(incident, Locale(lang))
+    assert (sentence == incident.sentence) is (lang == "en")
+    client = await serve(feed)
+    headers = {"Accept-Language": accept}
+    paths = ("/feeds/incidents.atom", "/feeds/cap.atom", "/feeds/incidents.json")
+    for path in (*paths, "/api/v1/incidents", f"/api/v1/incidents/{TELEGRAM}"):
+        answer = await client.get(path + query, headers=headers)
+        assert (answer.status, answer.headers["Content-Language"]) == (200, lang)
+        assert "Accept-Language" in answer.headers["Vary"]
+        assert sentence in await answer.text()
+    table = await client.get(
+        "/api/v1/incidents?format=csv" + query.replace("?", "&"), headers=headers
+    )
+    assert sentence in await table.text()
+
+
+@pytest.mark.parametrize("lang", [lang for lang in LANGS if lang != "en"])
+async def test_no_english_is_left_in_a_feed_of_another_language(serve: Serve, lang: str) -> None:
+    client = await serve(World().feed(book=evening_book(), public_key=KEY.public))
+    feed = await atom(client, f"?country=KZ&service=telegram&lang={lang}")
+    assert feed.get("{http://www.w3.org/XML/1998/namespace}lang") == lang
+    words = [text(feed, "a:title"), text(feed, "a:subtitle")]
+    words += [text(e, f"a:{n}") for e in feed.findall("a:entry", NS) for n in ("title", "summary")]
+    names = {"Heliograph", "Telegram", "UTC", "TLS", "ClientHello", "AS"}
+    latin = {w for w in re.findall("[A-Za-z]{2,}", " ".join(words)) if w not in names}
+    assert not latin
+    href = feed.find("a:entry/a:link[@rel='alternate']", NS)
+    assert href is not None
+    assert href.attrib["href"].endswith(f"?lang={lang}")

@@ -2,8 +2,9 @@
 
 In a feed an incident is one updated entry. In CAP each new entry of its log is a new message: the
 first an Alert, each later one an Update that names the one before, and a withdrawal a Cancel.
-Urgency and severity follow from the kind and the width alone; the harm to people is not known, so
-nothing is Extreme.
+Urgency and severity follow from the kind and the width alone; what they mean for people is not
+known, so nothing is Extreme. Feeds are in the reader's language; a message of CAP has a block for
+each of the languages.
 """
 
 import re
@@ -14,8 +15,8 @@ from uuid import NAMESPACE_URL, uuid5
 from xml.etree import ElementTree as ET
 
 from heliograph_collector.http import labels
-from heliograph_collector.http.i18n import DEFAULT, ENGLISH
-from heliograph_collector.http.incident_document import OPEN_STATES
+from heliograph_collector.http.i18n import DEFAULT, LANGS, Locale
+from heliograph_collector.http.incident_document import OPEN_STATES, localize_sentence
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.http.pages.place_text import describe_place
 from heliograph_collector.incidents.incident import IncidentKind
@@ -33,7 +34,6 @@ from heliograph_collector.incidents.published.incident import (
 
 CAP_MEDIA = "application/cap+xml"
 _ATOM = "http://www.w3.org/2005/Atom"
-_SUBTITLE = "What is cut, where, since when, and how sure that is."
 _NEVER = "1970-01-01T00:00:00Z"  # update time of a feed without entries
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _CAP = "urn:oasis:names:tc:emergency:cap:1.2"
@@ -50,7 +50,7 @@ class FeedSubject:
     page: str  # the path of the page about it
 
 
-def name_subject(filters: Mapping[str, str], titles: Mapping[str, str]) -> FeedSubject:
+def name_subject(filters: Mapping[str, str], titles: Mapping[str, str], t: Locale) -> FeedSubject:
     """Name the subject of the filters of a feed.
 
     Args:
@@ -61,13 +61,13 @@ def name_subject(filters: Mapping[str, str], titles: Mapping[str, str]) -> FeedS
     service = filters.get("service", "")
     asn = filters.get("asn", "")
     region = filters.get("region", "")
-    place = labels.country_name(country) if country else "the world"
+    place = labels.country_name(country, t.lang) if country else t("feed.world")
     if region:
-        place = labels.region_name(region)
-    of = [labels.service_title(service, titles, DEFAULT)] if service else []
+        place = labels.region_name(region, t.lang)
+    of = [labels.service_title(service, titles, t.lang)] if service else []
     of += [asn] if asn else []
-    about = f" of {' on '.join(of)}" if of else ""
-    title = f"Heliograph: incidents{about} in {place}"
+    about = t("feed.on", service=of[0], network=of[1]) if len(of) > 1 else "".join(of)
+    title = t("feed.title_of", what=about, place=place) if of else t("feed.title", place=place)
     pages = {
         f"/services/{service}": service and "/" not in service,
         f"/networks/{asn}": asn,
@@ -82,19 +82,20 @@ def name_subject(filters: Mapping[str, str], titles: Mapping[str, str]) -> FeedS
     )
 
 
-def summarize_incident(incident: IncidentDocument) -> str:
+def summarize_incident(incident: IncidentDocument, t: Locale) -> str:
     """Format the text of an entry below its title."""
+    lang = t.lang
     lines = [
-        f"State: {incident.state}.",
-        f"How sure: {incident_text.describe_confidence(incident, ENGLISH)}.",
+        t("feed.state", value=labels.label_code("incident_state", incident.state, lang)),
+        t("feed.sure", value=incident_text.describe_confidence(incident, t)),
     ]
-    how = labels.describe_method(incident.layer, incident.method)
+    how = labels.describe_method(incident.layer, incident.method, lang)
     if how:
-        lines.append(f"How: {how}.")
+        lines.append(t("feed.how", value=how))
     if incident.operator:
-        lines += [f"The operator says: “{why}”." for why in _list_reasons(incident.operator)]
-    lines += [f"Against it: {labels.COUNTER_EVIDENCE.get(code, code)}." for code in incident.held]
-    lines += [f"Hint: {labels.HINTS.get(code, code)}." for code in incident.hints]
+        lines += [t("feed.operator", text=why) for why in _list_reasons(incident.operator)]
+    lines += [t("feed.against", value=labels.label_code("held", c, lang)) for c in incident.held]
+    lines += [t("feed.hint", value=labels.label_code("hint", c, lang)) for c in incident.hints]
     return " ".join(lines)
 
 
@@ -117,6 +118,7 @@ def build_atom(
     path: str,
     seed: str,
     subject: FeedSubject,
+    t: Locale,
     *,
     license_name: str,
     is_cap: bool = False,
@@ -125,36 +127,36 @@ def build_atom(
 
     `is_cap`: the entries lead to the messages of CAP, in place of pages.
     """
-    feed = ET.Element("feed", xmlns=_ATOM)
+    feed = ET.Element("feed", {"xmlns": _ATOM, "xml:lang": t.lang})
     _add_element(feed, "id", _build_urn(seed, f"{'cap' if is_cap else 'feed'} {subject.name}"))
     _add_element(feed, "title", subject.title)
-    _add_element(feed, "subtitle", _SUBTITLE)
+    _add_element(feed, "subtitle", t("feed.subtitle"))
     _add_element(feed, "rights", license_name)
     _add_element(feed, "updated", max((i.updated for i in incidents), default=_NEVER))
     _add_element(_add_element(feed, "author"), "name", "Heliograph")
     _add_link(feed, "self", base + path, "application/atom+xml")
-    _add_link(feed, "alternate", base + subject.page, "text/html")
+    _add_link(feed, "alternate", base + t.link(subject.page), "text/html")
     for incident in incidents:
-        _add_entry(feed, incident, base, seed, is_cap=is_cap)
+        _add_entry(feed, incident, base, seed, t, is_cap=is_cap)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(feed, encoding="unicode")
 
 
 def _add_entry(
-    feed: ET.Element, incident: IncidentDocument, base: str, seed: str, *, is_cap: bool
+    feed: ET.Element, incident: IncidentDocument, base: str, seed: str, t: Locale, *, is_cap: bool
 ) -> None:
     entry = _add_element(feed, "entry")
     _add_element(entry, "id", _build_urn(seed, incident.id))
-    _add_element(entry, "title", incident.sentence)
+    _add_element(entry, "title", localize_sentence(incident, t))
     _add_element(entry, "published", incident.alerts[0].at)
     _add_element(entry, "updated", incident.updated)
-    _add_element(entry, "summary", summarize_incident(incident))
+    _add_element(entry, "summary", summarize_incident(incident, t))
     message = f"{base}{incident.links.page}/cap.xml"
     if is_cap:
         _add_link(entry, "alternate", message, CAP_MEDIA)
     else:
-        _add_link(entry, "alternate", base + incident.links.page, "text/html")
+        _add_link(entry, "alternate", base + t.link(incident.links.page), "text/html")
         _add_link(entry, "related", message, CAP_MEDIA)
-    _add_link(entry, "related", base + incident.links.document, "application/json")
+    _add_link(entry, "related", base + t.link(incident.links.document), "application/json")
     for term in _list_tags(incident):
         ET.SubElement(entry, "category", term=_strip_invalid(term))
 
@@ -179,26 +181,32 @@ def _strip_invalid(content: str) -> str:
 
 
 def build_json_feed(
-    incidents: Sequence[IncidentDocument], base: str, path: str, seed: str, subject: FeedSubject
+    incidents: Sequence[IncidentDocument],
+    base: str,
+    path: str,
+    seed: str,
+    subject: FeedSubject,
+    t: Locale,
 ) -> JsonFeedDocument:
     return JsonFeedDocument(
         version="https://jsonfeed.org/version/1.1",
         title=subject.title,
-        home_page_url=base + subject.page,
+        home_page_url=base + t.link(subject.page),
         feed_url=base + path,
-        description=_SUBTITLE,
-        language="en",
+        description=t("feed.subtitle"),
+        language=t.lang,
         authors=(FeedAuthor("Heliograph"),),
-        items=tuple(_build_item(incident, base, seed) for incident in incidents),
+        items=tuple(_build_item(incident, base, seed, t) for incident in incidents),
     )
 
 
-def _build_item(incident: IncidentDocument, base: str, seed: str) -> FeedItem:
+def _build_item(incident: IncidentDocument, base: str, seed: str, t: Locale) -> FeedItem:
+    sentence = localize_sentence(incident, t)
     return FeedItem(
         id=_build_urn(seed, incident.id),
-        url=base + incident.links.page,
-        title=incident.sentence,
-        content_text=f"{incident.sentence} {summarize_incident(incident)}",
+        url=base + t.link(incident.links.page),
+        title=sentence,
+        content_text=f"{sentence} {summarize_incident(incident, t)}",
         date_published=incident.alerts[0].at,
         date_modified=incident.updated,
         tags=tuple(_list_tags(incident)),
@@ -234,7 +242,8 @@ def build_cap_message(incident: IncidentDocument, base: str, sender: str, seed: 
     if earlier:
         _add_element(alert, "references", earlier[-1])
     _add_element(alert, "incidents", incident.id)
-    _add_info(alert, incident, base)
+    for lang in LANGS:
+        _add_info(alert, incident, base, Locale(lang))
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(alert, encoding="unicode")
 
 
@@ -248,23 +257,25 @@ def _choose_type(incident: IncidentDocument) -> str:
     return "Update" if len(incident.alerts) > 1 else "Alert"
 
 
-def _add_info(alert: ET.Element, incident: IncidentDocument, base: str) -> None:
+def _add_info(alert: ET.Element, incident: IncidentDocument, base: str, t: Locale) -> None:
+    """Add the block of a language; all say the same (CAP 1.2, 3.2.2)."""
     info = _add_element(alert, "info")
     is_open = incident.state in OPEN_STATES
-    _add_element(info, "language", "en")
+    _add_element(info, "language", t.lang)
     _add_element(info, "category", "Infra")
-    _add_element(info, "event", labels.kind_label(incident.kind, incident.scope.service))
+    _add_element(info, "event", labels.kind_label(incident.kind, incident.scope.service, t.lang))
     _add_element(info, "urgency", "Immediate" if is_open else "Past")
     _add_element(info, "severity", _choose_severity(incident))
     _add_element(info, "certainty", _CERTAINTY.get(incident.state, "Observed"))
     _add_element(info, "onset", _format_cap_time(incident.started.latest))
-    _add_element(info, "headline", incident.sentence)
-    _add_element(info, "description", summarize_incident(incident))
-    _add_element(info, "web", base + incident.links.page)
+    _add_element(info, "headline", localize_sentence(incident, t))
+    _add_element(info, "description", summarize_incident(incident, t))
+    page = base + incident.links.page
+    _add_element(info, "web", page if t.lang == DEFAULT else t.other(page, t.lang))
     if incident.scope.service:
         _add_value(info, "parameter", "service", incident.scope.service)
     area = _add_element(info, "area")
-    _add_element(area, "areaDesc", describe_place(incident.parts, incident.scope, ENGLISH))
+    _add_element(area, "areaDesc", describe_place(incident.parts, incident.scope, t))
     if incident.scope.country:
         _add_value(area, "geocode", "ISO3166-1", incident.scope.country)
     if incident.scope.region:

@@ -5,6 +5,8 @@ import io
 from collections.abc import Iterator, Sequence
 
 from heliograph_collector.http.api.aggregation import quote_formula
+from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.incident_document import localize_sentence
 from heliograph_collector.incidents.published.incident import BracketDocument, IncidentDocument
 
 MAX_ROWS = 10_000  # assumed; some 4 MB, and far below what spreadsheets open
@@ -16,17 +18,21 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def format_incidents(incidents: Sequence[IncidentDocument], base: str, license_name: str) -> str:
+def format_incidents(
+    incidents: Sequence[IncidentDocument], base: str, license_name: str, t: Locale
+) -> str:
     """Format the first MAX_ROWS; `base` is our public address, "" if unknown."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for incident in incidents[:MAX_ROWS]:
-        writer.writerow(map(quote_formula, _list_values(incident, base, license_name)))
+        writer.writerow(map(quote_formula, _list_values(incident, base, license_name, t)))
     return out.getvalue()
 
 
-def _list_values(incident: IncidentDocument, base: str, license_name: str) -> Iterator[object]:
+def _list_values(
+    incident: IncidentDocument, base: str, license_name: str, t: Locale
+) -> Iterator[object]:
     scope = incident.scope
     yield from (incident.id, incident.kind, incident.state)
     yield from (scope.country, scope.region, scope.asn or "", scope.access, scope.service)
@@ -35,7 +41,8 @@ def _list_values(incident: IncidentDocument, base: str, license_name: str) -> It
     yield from _list_bounds(incident.ended)
     yield from (incident.suspected, incident.confirmed, incident.closed)
     yield from (" ".join(incident.confirmed_by), incident.withdrawn_by)
-    yield from (incident.layer, incident.method, incident.confidence, incident.sentence)
+    yield from (incident.layer, incident.method, incident.confidence)
+    yield localize_sentence(incident, t)
     yield from (incident.updated, f"{base}{incident.links.page}", license_name)
 
 

@@ -7,6 +7,7 @@ from operator import attrgetter
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from heliograph_collector.http.api import feeds
 from heliograph_collector.http.api.aggregation import CSV
@@ -19,6 +20,7 @@ from heliograph_collector.http.api.parameters import (
     CURSOR,
     INCIDENT_STATE,
     KIND,
+    LANG,
     LIMIT,
     REGION,
     SERVICE,
@@ -29,8 +31,13 @@ from heliograph_collector.http.api.parameters import (
 )
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import respond_json, respond_text
+from heliograph_collector.http.i18n import Locale, request_locale
 from heliograph_collector.http.incident_cache import IncidentCache
-from heliograph_collector.http.incident_document import IncidentFilter, cut_page
+from heliograph_collector.http.incident_document import (
+    IncidentFilter,
+    cut_page,
+    localize_sentence,
+)
 from heliograph_collector.http.known_networks import KnownNetworks
 from heliograph_collector.http.problem import Problem, require_service
 from heliograph_collector.http.request_addresses import find_site_address
@@ -41,8 +48,9 @@ FORMAT = choice_parameter(
 )
 LIST_PARAMETERS = (
     COUNTRY, REGION, ASN, SERVICE, INCIDENT_STATE, KIND, SINCE, UNTIL, CURSOR, LIMIT, FORMAT,
+    LANG,
 )  # fmt: skip
-FEED_PARAMETERS = (COUNTRY, REGION, ASN, SERVICE, INCIDENT_STATE, KIND, LIMIT)
+FEED_PARAMETERS = (COUNTRY, REGION, ASN, SERVICE, INCIDENT_STATE, KIND, LIMIT, LANG)
 ID_PATTERN = re.compile("[A-Za-z0-9_-]{1,64}")
 _DEFAULT_FEED_SIZE = 100
 _MAX_TABLES = 8  # that may wait: the largest takes a second of a core, so one is made at a time
@@ -62,19 +70,20 @@ class IncidentApi:
         values = parse(request.query, LIST_PARAMETERS)
         position = read_cursor(values.get(CURSOR, ""))
         matching = self._incident_cache.list_incidents(await self._build_filter(values))
+        t = request_locale(request)
         if values.get(FORMAT) == "csv":
-            base = find_site_address(self._feed, request)
-            return respond_text(request, await self._make_table(matching, base), CSV, max_age_s=60)
+            table = await self._make_table(matching, find_site_address(self._feed, request), t)
+            return _name_language(respond_text(request, table, CSV, max_age_s=60), t)
         rows, following = cut_page(matching, position, values.get(LIMIT, 100))
         page = IncidentsDocument(
             k_anonymity=self._feed.k_anonymity,
             license=self._feed.publisher.license,
-            incidents=tuple(self._incident_cache.add_annotations(row) for row in rows),
+            incidents=tuple(_localize(self._incident_cache.add_annotations(i), t) for i in rows),
             next=write_cursor(following) if following else None,
         )
-        return respond_json(request, page, max_age_s=5)
+        return _name_language(respond_json(request, page, max_age_s=5), t)
 
-    async def _make_table(self, incidents: Sequence[IncidentDocument], base: str) -> str:
+    async def _make_table(self, incidents: Sequence[IncidentDocument], base: str, t: Locale) -> str:
         """Make a table in another thread, so that no other reader waits for it. Raises Problem."""
         if self._waiting_count >= _MAX_TABLES:
             raise Problem(
@@ -87,35 +96,35 @@ class IncidentApi:
         try:
             async with self._table_lock:
                 license_name = self._feed.publisher.license
-                return await asyncio.to_thread(format_incidents, incidents, base, license_name)
+                return await asyncio.to_thread(format_incidents, incidents, base, license_name, t)
         finally:
             self._waiting_count -= 1
 
     async def get_incident(self, request: web.Request) -> web.Response:
-        parse(request.query, ())
+        parse(request.query, (LANG,))
+        t = request_locale(request)
         incident = self._incident_cache.add_annotations(
             find_incident(self._incident_cache, request)
         )
-        return respond_json(request, incident, max_age_s=5)
+        return _name_language(respond_json(request, _localize(incident, t), max_age_s=5), t)
 
     async def get_atom(self, request: web.Request) -> web.Response:
-        values = parse(request.query, FEED_PARAMETERS)
-        xml = feeds.build_atom(
-            await self._list_newest(values),
-            *self._feed_context(request, values),
-            license_name=self._feed.publisher.license,
-        )
-        return respond_text(request, xml, "application/atom+xml", max_age_s=60)
+        return await self._respond_atom(request, is_cap=False)
 
     async def get_cap_feed(self, request: web.Request) -> web.Response:
+        return await self._respond_atom(request, is_cap=True)
+
+    async def _respond_atom(self, request: web.Request, *, is_cap: bool) -> web.Response:
         values = parse(request.query, FEED_PARAMETERS)
+        t = request_locale(request)
         xml = feeds.build_atom(
             await self._list_newest(values),
-            *self._feed_context(request, values),
+            *self._feed_context(request, values, t),
+            t,
             license_name=self._feed.publisher.license,
-            is_cap=True,
+            is_cap=is_cap,
         )
-        return respond_text(request, xml, "application/atom+xml", max_age_s=60)
+        return _name_language(respond_text(request, xml, "application/atom+xml", max_age_s=60), t)
 
     async def get_cap(self, request: web.Request) -> web.Response:
         """Respond with the newest message of an incident as CAP 1.2."""
@@ -129,10 +138,11 @@ class IncidentApi:
 
     async def get_json_feed(self, request: web.Request) -> web.Response:
         values = parse(request.query, FEED_PARAMETERS)
+        t = request_locale(request)
         json_feed = feeds.build_json_feed(
-            await self._list_newest(values), *self._feed_context(request, values)
+            await self._list_newest(values), *self._feed_context(request, values, t), t
         )
-        response = respond_json(request, json_feed, max_age_s=60)
+        response = _name_language(respond_json(request, json_feed, max_age_s=60), t)
         if response.status == 200:
             response.content_type = "application/feed+json"
         return response
@@ -162,7 +172,7 @@ class IncidentApi:
         )
 
     def _feed_context(
-        self, request: web.Request, values: QueryValues
+        self, request: web.Request, values: QueryValues, t: Locale
     ) -> tuple[str, str, str, feeds.FeedSubject]:
         seed = self._feed.public_key.hex()
         asn = values.get(ASN)
@@ -175,8 +185,20 @@ class IncidentApi:
             "kind": values.get(KIND, ""),
         }
         filters = {name: value for name, value in named.items() if value}
-        subject = feeds.name_subject(filters, self._feed.services)
+        subject = feeds.name_subject(filters, self._feed.services, t)
         return find_site_address(self._feed, request), request.path_qs, seed, subject
+
+
+def _localize(incident: IncidentDocument, t: Locale) -> IncidentDocument:
+    """Return the incident with its sentence in the reader's language."""
+    return replace(incident, sentence=localize_sentence(incident, t))
+
+
+def _name_language(response: web.Response, t: Locale) -> web.Response:
+    response.headers["Content-Language"] = t.lang
+    earlier = response.headers.get("Vary")
+    response.headers["Vary"] = ", ".join(filter(None, ("Accept-Language", earlier)))
+    return response
 
 
 def find_incident(incident_cache: IncidentCache, request: web.Request) -> IncidentDocument:

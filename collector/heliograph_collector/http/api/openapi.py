@@ -140,7 +140,7 @@ def _list_public_data() -> dict[str, OperationObject]:
             responses={"503": refusal("Too many ask for tables.")},
         ),
         "/api/v1/incidents/{id}": get_incident(
-            "getIncident", "One incident.", json_content(incident.IncidentDocument), ()
+            "getIncident", "One incident.", json_content(incident.IncidentDocument)
         ),
         "/api/v1/log": get(
             "getLog",

@@ -119,7 +119,7 @@ WINDOW = choice_parameter(
 )
 MINUTES = choice_parameter("bin", "The chart by the minute.", ("1m",), "1m")
 LANG = choice_parameter(
-    "lang", "Language of the page; the browser's own when not given.", tuple(LANGS), "ru"
+    "lang", "Language of the words; the browser's own when not given.", tuple(LANGS), "ru"
 )
 ASN = AsnParameter(
     "asn",

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from heliograph_collector.http.api import incidents
 from heliograph_collector.http.api.incident_table import COLUMNS, MAX_ROWS, format_incidents
+from heliograph_collector.http.i18n import ENGLISH
 from heliograph_collector.http.incident_document import build_document
 from support.fake_feed import World
 from support.incident_book import (
@@ -106,7 +107,7 @@ def test_no_cell_is_run_and_the_table_is_bounded() -> None:
     document = build_document(book(closed(blocking(), 5)).entries, {}, 5)
     assert document is not None
     hostile = structs.replace(document, title="=HYPERLINK(1)", sentence='@SUM(1), "x"\n-2')
-    table = format_incidents([hostile] * (MAX_ROWS + 1), "", "CC-BY-4.0")
+    table = format_incidents([hostile] * (MAX_ROWS + 1), "", "CC-BY-4.0", ENGLISH)
     rows = list(csv.DictReader(io.StringIO(table, newline="")))
     assert len(rows) == MAX_ROWS
     assert (rows[0]["title"], rows[0]["sentence"]) == ("'=HYPERLINK(1)", '\'@SUM(1), "x"\n-2')
