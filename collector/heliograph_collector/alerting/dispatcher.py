@@ -16,7 +16,13 @@ from heliograph_collector.alerting import email, payloads
 from heliograph_collector.alerting.email import OutgoingMail
 from heliograph_collector.alerting.http_client import DeliveryError, DeliveryResult
 from heliograph_collector.alerting.message import Message
-from heliograph_collector.alerting.outbox import DueMessage, Outbox, message_due_us, next_retry_us
+from heliograph_collector.alerting.outbox import (
+    DueMessage,
+    Outbox,
+    describe_error,
+    message_due_us,
+    next_retry_us,
+)
 from heliograph_collector.alerting.payloads import AlertRequest
 from heliograph_collector.config.receivers import IncidentAlert, Receiver, ReceiverKind
 
@@ -200,7 +206,7 @@ class AlertDispatcher:
             try:
                 next_us = await self.deliver_next(receiver)
             except sqlite3.Error as error:
-                log.error("The outbox of alerts cannot be used (%s); trying again.", error)
+                log.error("Alerts wait: %s", describe_error(error))
                 await asyncio.sleep(_RETRY_S)
                 continue
             if next_us is not None:

@@ -3,8 +3,8 @@
 States of the collector: ready; failing, from the first problem; reported, once it has failed for
 PERSIST_US; and ready again, once it has worked for as long. Receivers with `health` are notified
 of the last two, and every REMIND_US that it is still not ready. What fails and works in turn may
-never fail for PERSIST_US; it is unsteady (`RecentFailures`), is reported at its next failure, and is
-ready again once it has worked for UNSTEADY_WINDOW_US.
+never fail for PERSIST_US; it is unsteady (`RecentFailures`), is reported at its next failure, and
+is ready again once it has worked for UNSTEADY_WINDOW_US.
 
 A receiver of the kind `heartbeat` gets a request each HEARTBEAT_S while there is no problem and it
 is steady: the switch behind it calls people when the requests stop, so also when the machine is

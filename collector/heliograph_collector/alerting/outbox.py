@@ -6,6 +6,7 @@ the position in the log are stored in one transaction, so a crash neither loses 
 calls are short; the dispatcher makes them in a thread.
 """
 
+import errno
 import json
 import random
 import sqlite3
@@ -79,6 +80,27 @@ class Delivery:
         return format_title(Message(id=self.id, alerts=self.alerts, more=self.more))
 
 
+def is_full(error: Exception) -> bool:
+    """Return whether an error is that of a disk without space, after which all can go on.
+
+    It is SQLITE_IOERR too, where the file of shared memory beside the database cannot grow.
+    """
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code
+    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+def describe_error(error: Exception) -> str:
+    """Describe in a sentence why the outbox cannot be used, with the cure."""
+    cure = (
+        "free space on its disk, or replace the disk; none of them is lost"
+        if is_full(error)
+        else "restore it from a backup, or move it away"
+    )
+    return f"{DATABASE_FILE} cannot be used ({error}): {cure}."
+
+
 class Outbox:
     """The stored alerts and messages. Every call may raise sqlite3.Error."""
 
@@ -87,9 +109,13 @@ class Outbox:
             data / DATABASE_FILE, isolation_level=None, check_same_thread=False, timeout=10
         )
         self._lock = threading.Lock()
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(_SCHEMA)
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         with self._lock:

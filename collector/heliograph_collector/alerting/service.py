@@ -31,7 +31,7 @@ from heliograph_collector.alerting.incident_alerts import (
     is_of_log,
 )
 from heliograph_collector.alerting.message import build_sample
-from heliograph_collector.alerting.outbox import Delivery, Outbox
+from heliograph_collector.alerting.outbox import Delivery, Outbox, describe_error, is_full
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.named_files import read_secret
 from heliograph_collector.config.outgoing_http import open_session
@@ -114,36 +114,45 @@ class AlertService:
         """Run until cancelled; return at once without receivers. Raises CannotServeError."""
         if not self.receivers:
             return
-        try:
-            outbox = self._outbox = Outbox(self._config.data)
-        except sqlite3.Error as error:
-            raise CannotServeError(
-                f"courier.db cannot be used ({error}): restore it from a backup, or move it away."
-            ) from error
         async with AsyncExitStack() as stack:
-            stack.callback(outbox.close)
             transports = await stack.enter_async_context(
                 open_transports(self._config.public_url, self._secrets)
             )
-            dispatcher = self._dispatcher = AlertDispatcher(
-                outbox,
-                self.receivers,
-                transports,
-                clock=self._clock,
-                rng=self._rng,
-                registry=self._registry,
-                permission=self._permission,
-            )
-            handover = self._shared and DeliveryHandover(self._shared, outbox)
             async with asyncio.TaskGroup() as group:
-                if self._health:
+                if self._health:  # first: it needs no disk, and reports one that is full
                     group.create_task(self._notify_health(transports, self._health))
-                if handover:
-                    await self._take_over(handover)
-                group.create_task(dispatcher.run())
-                group.create_task(self._follow_log(outbox, dispatcher))
-                if handover:
-                    group.create_task(handover.share(dispatcher))
+                outbox = self._outbox = await self._open_outbox()
+                stack.callback(outbox.close)
+                await self._run_deliveries(outbox, transports)
+
+    async def _open_outbox(self) -> Outbox:
+        """Open the outbox, and wait while the disk is full. Raises CannotServeError."""
+        while True:
+            try:
+                return await asyncio.to_thread(Outbox, self._config.data)
+            except sqlite3.Error as error:
+                if not is_full(error):
+                    raise CannotServeError(describe_error(error)) from error
+                await self._wait_for_outbox(error)
+
+    async def _run_deliveries(self, outbox: Outbox, transports: Transports) -> None:
+        dispatcher = self._dispatcher = AlertDispatcher(
+            outbox,
+            self.receivers,
+            transports,
+            clock=self._clock,
+            rng=self._rng,
+            registry=self._registry,
+            permission=self._permission,
+        )
+        handover = self._shared and DeliveryHandover(self._shared, outbox)
+        async with asyncio.TaskGroup() as group:
+            if handover:
+                await self._take_over(handover)
+            group.create_task(dispatcher.run())
+            group.create_task(self._follow_log(outbox, dispatcher))
+            if handover:
+                group.create_task(handover.share(dispatcher))
 
     async def _notify_health(self, transports: Transports, source: HealthSource) -> None:
         notifier = HealthNotifier(
@@ -194,7 +203,7 @@ class AlertService:
                 self._position = entries[-1].number
 
     async def _wait_for_outbox(self, error: Exception) -> None:
-        log.error("Alerts wait, the outbox cannot be used (%s).", error)
+        log.error("Alerts wait: %s", describe_error(error))
         await asyncio.sleep(_RETRY_S)
 
 

@@ -5,6 +5,7 @@ import json
 import random
 import re
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from heliograph.clock import SystemClock
 from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.alerting import health
+from heliograph_collector.alerting import service as alert_service
 from heliograph_collector.alerting.dispatcher import Transports
 from heliograph_collector.alerting.health import HealthNotifier, HealthState
 from heliograph_collector.alerting.http_client import DeliveryError
@@ -21,6 +23,7 @@ from heliograph_collector.alerting.message import HealthReport
 from heliograph_collector.alerting.outbox import Outbox
 from heliograph_collector.alerting.service import AlertConfig, AlertService
 from heliograph_collector.config.receivers import HealthPolicy, Receiver, ReceiverKind
+from heliograph_collector.incidents.state import EMPTY_HEAD
 from support.dispatcher_office import DESK, Post
 from support.fake_feed import published
 from support.hand_clock import HandClock
@@ -236,6 +239,55 @@ async def test_a_full_disk_is_told_although_the_outbox_takes_nothing(
         await until_true(lambda: len(desk.came) == 1)
         running.cancel()
     assert FULL in json.loads(desk.came[0][3])["text"]
+
+
+@pytest.mark.usefixtures("fast")
+async def test_disk_that_is_full_at_the_start_is_reported_and_no_alert_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The collector ended there, and advised to move the alerts away that waited."""
+    is_full = True
+
+    def open_outbox(data: Path) -> Outbox:
+        if is_full:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        return Outbox(data)
+
+    monkeypatch.setattr(alert_service, "Outbox", open_outbox)
+    monkeypatch.setattr(alert_service, "_RETRY_S", 0.01)
+    log = book(silence())
+    with closing(Outbox(tmp_path)) as outbox:
+        outbox.queue_alerts((), 0, EMPTY_HEAD, 0)  # the log was read up to here before the stop
+    async with receiving() as desk:
+        receiver = Receiver(
+            name="desk",
+            kind=ReceiverKind.SLACK,
+            url=f"{desk.origin}/x",
+            private=True,
+            health=HealthPolicy.TOO,
+        )
+        source = Source([FULL])
+        service = AlertService(
+            AlertConfig(data=tmp_path, receivers=[receiver]),
+            log,
+            published(),
+            clock=SystemClock(),
+            rng=random.Random(1),
+            registry=CollectorRegistry(),
+            health=source,
+        )
+        running = asyncio.create_task(service.run())
+        await until_true(lambda: len(desk.came) == 1)
+        assert FULL in json.loads(desk.came[0][3])["text"]
+        assert "free space on its disk, or replace the disk; none of them is lost" in caplog.text
+        source.current = []
+        is_full = False
+        await until_true(lambda: len(desk.came) == 3)
+        running.cancel()
+    texts = [json.loads(request[3])["text"] for request in desk.came[1:]]
+    assert any("Kazakhstan" in text for text in texts), "the alert that waited"
 
 
 async def test_a_heartbeat_begins_as_soon_as_the_start_is_over(
