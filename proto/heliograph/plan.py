@@ -1,6 +1,7 @@
 """The plan: services, their endpoints, tasks and limits."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from heliograph.address import parse_literal
 
 ROLES = ("volunteer", "control")
+VERSION = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6}){0,4}")  # of the agent's software, in a plan
 # A control is a server that tests every service whole within a quarter of an hour: by the default
 # plan 190 MB a day, where volunteers may move 67.
 CONTROL_SHARE = 3
@@ -217,6 +219,20 @@ class PlannedTask:
         return is_of_pages or (self.experiment == HELLO and bool(self.service))
 
 
+def is_older(version: str, other: str) -> bool:
+    """Return whether a version is older than another; False where one is no plain number."""
+    if not (VERSION.fullmatch(version) and VERSION.fullmatch(other)):
+        return False
+    return _split_version(version) < _split_version(other)
+
+
+def _split_version(version: str) -> list[int]:
+    numbers = [int(number) for number in version.split(".")]
+    while numbers and not numbers[-1]:
+        numbers.pop()  # 0.2 is 0.2.0
+    return numbers
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Limit the traffic and the concurrency of an agent."""
@@ -245,6 +261,8 @@ class Plan:
     beacon_zone: str = ""  # zone for DNS beacons; "" for none
     fixed_schedule: bool = False  # no test runs out of its turn: no second looks, no early runs
     hello_profiles: bytes = b""  # a newer hello_profiles.yml; empty for what agents ship
+    newest_version: str = ""  # of the agent's software; agents say so, and fetch nothing
+    insecure_before: str = ""  # earlier versions of it have a known security hole
 
     def list_rounds(self) -> tuple[tuple[PlannedTask, ...], ...]:
         """Return the tasks by result: light checks of one interval run together, as one.

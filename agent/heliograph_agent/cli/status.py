@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from heliograph.clock import SystemClock
 from heliograph.observation import Link
+from heliograph.plan import Plan
 from heliograph.translation import begin_line, keep_order, mark
 from heliograph.translation import translate as _
 from heliograph_agent import cli
@@ -17,6 +18,7 @@ from heliograph_agent.cli.results import summarize_findings
 from heliograph_agent.config import AgentConfigError, Config
 from heliograph_agent.consent import make_printable, name_country, read_consent
 from heliograph_agent.runtime.battery import is_sparing
+from heliograph_agent.runtime.newer_version import describe_update
 from heliograph_agent.runtime.pause import Pause, read_pause
 from heliograph_agent.runtime.status_file import (
     AgentStatus,
@@ -78,6 +80,8 @@ class CommandStatus(AgentStatus):
     """Describe the output of `status --json`."""
 
     declared_country: str
+    newest_version: str  # of the agent's software, by the plan; "" if it names none
+    insecure_before: str
     running: bool
     joined: str
     role: str
@@ -102,12 +106,15 @@ def run(args: argparse.Namespace) -> int:
     queue = _count_spool(state, collector)
     last_status = read_status(state)
     is_running = queue is None
+    plan = _read_plan(state)
     status: CommandStatus = {
         **last_status,
         **(queue or {}),
         "connected": is_running and last_status.get("connected", False),
         "running": is_running,
         "declared_country": _read_declared_country(state, args),
+        "newest_version": plan.newest_version if plan else "",
+        "insecure_before": plan.insecure_before if plan else "",
         "joined": collector.endpoint,
         "role": collector.role,
         "consent": state.read(CONSENT) is not None,
@@ -135,6 +142,15 @@ def _read_declared_country(state: State, args: argparse.Namespace) -> str:
         consent = read_consent(state.read_json(CONSENT))
         return declare_vantage(_read_config(args), consent).country
     return ""
+
+
+def _read_plan(state: State) -> Plan | None:
+    """Read the stored plan; one that cannot be read hides no status."""
+    from heliograph_agent.uplink.signed_documents import read_stored_plan
+
+    with suppress(StateError):
+        return read_stored_plan(state)
+    return None
 
 
 def _count_spool(state: State, collector: Collector) -> QueueStatus | None:
@@ -185,6 +201,7 @@ def _print_status(status: CommandStatus) -> None:
         _("place"): _describe_place(status),
         _("own side"): _("; ").join(_describe_own_signs(status)),
         _("results"): summarize_findings(status),
+        _("update"): describe_update(status["newest_version"], status["insecure_before"]),
         _("plan"): _("version {n}").format(n=status.get("plan_version", 0)),
         _("waiting"): _describe_queue_counts(status),
         _("delivered"): _("{n} results").format(n=status.get("acked_measurements", 0)),

@@ -20,6 +20,7 @@ from heliograph_agent.consent import (
     local_hour,
 )
 from heliograph_agent.runtime.battery import is_sparing
+from heliograph_agent.runtime.newer_version import describe_update
 from heliograph_agent.runtime.settings import AgentSettings, load_consent
 from heliograph_agent.state import (
     CONSENT,
@@ -105,6 +106,8 @@ class PlanUpdater:
                 log.warning(mark("a plan was refused: %s"), error)
             return
         log.info(mark("plan %d taken"), plan.version)
+        if update := describe_update(plan.newest_version, plan.insecure_before):
+            log.warning("%s", update)
         self.settings = replace(self.settings, plan=plan)
         self._check_calendar(self.now_us())
         self._apply_settings()

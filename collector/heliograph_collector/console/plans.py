@@ -146,7 +146,7 @@ def _compare_settings(before: Plan | None, after: Plan) -> list[PlanChange]:
         return []
     pairs: list[tuple[str, object, object]] = [
         (name, getattr(before, name), getattr(after, name))
-        for name in ("heartbeat_s", "fixed_schedule")
+        for name in ("heartbeat_s", "fixed_schedule", "newest_version", "insecure_before")
     ]
     pairs += [
         (f"limits.{name}", getattr(before.limits, name), getattr(after.limits, name))

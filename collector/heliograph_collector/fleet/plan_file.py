@@ -6,7 +6,7 @@ import yaml
 
 from heliograph.experiments import NAMES, REGISTRY
 from heliograph.experiments.options import OptionError, parse_options
-from heliograph.plan import ROLES, Limits, Plan, PlannedTask
+from heliograph.plan import ROLES, VERSION, Limits, Plan, PlannedTask
 from heliograph.services import Services
 from heliograph.traffic_estimate import describe_traffic
 from heliograph.yaml_document import YamlEntry
@@ -14,6 +14,7 @@ from heliograph.yaml_document import YamlEntry
 _MAX_TASKS = 512
 _MAX_TARGET_LENGTH = 2_048
 _TASK_KEYS = ("experiment", "service", "target", "interval_s", "options", "role")
+_VERSION_KEYS = ("newest_version", "insecure_before")
 _LIMIT_RANGES = {
     "bytes_per_month": (1_000_000, 1_000_000_000_000),
     "concurrency": (1, 64),
@@ -23,7 +24,7 @@ _LIMIT_RANGES = {
 
 def parse_plan(root: YamlEntry, services: Services) -> Plan:
     """Parse a plan file to an unissued plan. Raises YamlError."""
-    keys = root.mapping(("fixed_schedule", "heartbeat_s", "limits", "tasks"))
+    keys = root.mapping(("fixed_schedule", "heartbeat_s", "limits", "tasks", *_VERSION_KEYS))
     if "tasks" not in keys:
         raise root.error("the key tasks is missing; `plan show` prints an example")
     items = keys["tasks"].items()
@@ -39,7 +40,18 @@ def parse_plan(root: YamlEntry, services: Services) -> Plan:
         limits=_parse_limits(keys["limits"]) if "limits" in keys else Limits(),
         heartbeat_s=keys["heartbeat_s"].parse_integer(1, 300) if "heartbeat_s" in keys else 15,
         fixed_schedule="fixed_schedule" in keys and keys["fixed_schedule"].parse_flag(),
+        newest_version=_parse_version(keys.get("newest_version")),
+        insecure_before=_parse_version(keys.get("insecure_before")),
     )
+
+
+def _parse_version(entry: YamlEntry | None) -> str:
+    if entry is None:
+        return ""
+    version = entry.parse_text()
+    if not VERSION.fullmatch(version):
+        raise entry.error('must be a version of agents such as "0.2.0", in quotes')
+    return version
 
 
 def _parse_task(item: YamlEntry, services: Services) -> PlannedTask:
@@ -95,6 +107,7 @@ def render_plan(plan: Plan) -> str:
         "fixed_schedule": plan.fixed_schedule,
         "heartbeat_s": plan.heartbeat_s,
         "limits": {name: getattr(limits, name) for name in _LIMIT_RANGES},
+        **{name: getattr(plan, name) for name in _VERSION_KEYS if getattr(plan, name)},
         "tasks": [_build_task_fields(task) for task in plan.tasks],
     }
     return header + yaml.safe_dump(body, sort_keys=False, allow_unicode=True, width=100)

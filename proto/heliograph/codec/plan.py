@@ -53,6 +53,8 @@ def plan_from_pb(plan: ppb.Plan) -> p.Plan:
         beacon_zone=check_host("beacon_zone", plan.beacon_zone),
         fixed_schedule=plan.fixed_schedule,
         hello_profiles=plan.hello_profiles,
+        newest_version=check_text("newest_version", plan.newest_version),
+        insecure_before=check_text("insecure_before", plan.insecure_before),
     )
 
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18heliograph/v1/plan.proto\x12\rheliograph.v1\"\xd8\x02\n\x04Plan\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x10\n\x08issued_s\x18\x02 \x01(\x03\x12\x11\n\texpires_s\x18\x03 \x01(\x03\x12\x18\n\x10services_version\x18\x04 \x01(\t\x12(\n\x08services\x18\x05 \x03(\x0b\x32\x16.heliograph.v1.Service\x12)\n\x05tasks\x18\x06 \x03(\x0b\x32\x1a.heliograph.v1.PlannedTask\x12%\n\x06limits\x18\x07 \x01(\x0b\x32\x15.heliograph.v1.Limits\x12\x13\n\x0bheartbeat_s\x18\x08 \x01(\r\x12*\n\tentrances\x18\t \x03(\x0b\x32\x17.heliograph.v1.Entrance\x12\x13\n\x0b\x62\x65\x61\x63on_zone\x18\n \x01(\t\x12\x16\n\x0e\x66ixed_schedule\x18\x0b \x01(\x08\x12\x16\n\x0ehello_profiles\x18\x0c \x01(\x0c\"l\n\x08\x45ntrance\x12\x0f\n\x07\x63\x61rrier\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\x12\x11\n\taddresses\x18\x04 \x03(\t\x12\x13\n\x0bserver_name\x18\x05 \x01(\t\x12\x0b\n\x03pin\x18\x06 \x01(\x0c\"\xd4\x01\n\x07Service\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x12\n\nexperiment\x18\x03 \x01(\t\x12*\n\tendpoints\x18\x04 \x03(\x0b\x32\x17.heliograph.v1.Endpoint\x12\x30\n\tfunctions\x18\x05 \x03(\x0b\x32\x1d.heliograph.v1.FunctionGroups\x12+\n\x06stages\x18\x06 \x03(\x0b\x32\x1b.heliograph.v1.ConnectStage\x12\r\n\x05roots\x18\x07 \x03(\x0c\"I\n\x0c\x43onnectStage\x12\x11\n\tendpoints\x18\x01 \x03(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\r\x12\x15\n\rif_unresolved\x18\x03 \x01(\x08\"2\n\x0e\x46unctionGroups\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x0e\n\x06groups\x18\x02 \x03(\t\"\xaf\x01\n\x08\x45ndpoint\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0c\n\x04port\x18\x04 \x01(\r\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\r\n\x05group\x18\x06 \x01(\t\x12\r\n\x05trust\x18\x07 \x01(\t\x12\x0e\n\x06method\x18\x08 \x01(\t\x12\x0c\n\x04\x61lpn\x18\t \x03(\t\x12\x11\n\taddresses\x18\n \x03(\t\x12\x10\n\x08resolver\x18\x0b \x01(\t\"\xce\x01\n\x0bPlannedTask\x12\x12\n\nexperiment\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x12\n\ninterval_s\x18\x04 \x01(\r\x12\x38\n\x07options\x18\x05 \x03(\x0b\x32\'.heliograph.v1.PlannedTask.OptionsEntry\x12\x0c\n\x04role\x18\x06 \x01(\t\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"N\n\x06Limits\x12\x17\n\x0f\x62ytes_per_month\x18\x01 \x01(\x04\x12\x13\n\x0b\x63oncurrency\x18\x02 \x01(\r\x12\x16\n\x0etarget_pause_s\x18\x03 \x01(\r\"n\n\nSignedPlan\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0f\n\x07\x66urther\x18\x03 \x03(\x0c\x12.\n\x08\x63harters\x18\x04 \x03(\x0b\x32\x1c.heliograph.v1.SignedCharter\"\xda\x01\n\x07\x43harter\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x10\n\x08issued_s\x18\x02 \x01(\x03\x12\x11\n\texpires_s\x18\x03 \x01(\x03\x12$\n\x04root\x18\x04 \x01(\x0b\x32\x16.heliograph.v1.KeyRole\x12$\n\x04plan\x18\x05 \x01(\x0b\x32\x16.heliograph.v1.KeyRole\x12(\n\x08receipts\x18\x06 \x01(\x0b\x32\x16.heliograph.v1.KeyRole\x12\x13\n\x0bsealing_key\x18\x07 \x01(\x0c\x12\x0e\n\x06origin\x18\x08 \x01(\x0c\"*\n\x07KeyRole\x12\x11\n\tthreshold\x18\x01 \x01(\r\x12\x0c\n\x04keys\x18\x02 \x03(\x0c\"4\n\rSignedCharter\x12\x0f\n\x07\x63harter\x18\x01 \x01(\x0c\x12\x12\n\nsignatures\x18\x02 \x03(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18heliograph/v1/plan.proto\x12\rheliograph.v1\"\x89\x03\n\x04Plan\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x10\n\x08issued_s\x18\x02 \x01(\x03\x12\x11\n\texpires_s\x18\x03 \x01(\x03\x12\x18\n\x10services_version\x18\x04 \x01(\t\x12(\n\x08services\x18\x05 \x03(\x0b\x32\x16.heliograph.v1.Service\x12)\n\x05tasks\x18\x06 \x03(\x0b\x32\x1a.heliograph.v1.PlannedTask\x12%\n\x06limits\x18\x07 \x01(\x0b\x32\x15.heliograph.v1.Limits\x12\x13\n\x0bheartbeat_s\x18\x08 \x01(\r\x12*\n\tentrances\x18\t \x03(\x0b\x32\x17.heliograph.v1.Entrance\x12\x13\n\x0b\x62\x65\x61\x63on_zone\x18\n \x01(\t\x12\x16\n\x0e\x66ixed_schedule\x18\x0b \x01(\x08\x12\x16\n\x0ehello_profiles\x18\x0c \x01(\x0c\x12\x16\n\x0enewest_version\x18\r \x01(\t\x12\x17\n\x0finsecure_before\x18\x0e \x01(\t\"l\n\x08\x45ntrance\x12\x0f\n\x07\x63\x61rrier\x18\x01 \x01(\t\x12\x0c\n\x04host\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\r\x12\x11\n\taddresses\x18\x04 \x03(\t\x12\x13\n\x0bserver_name\x18\x05 \x01(\t\x12\x0b\n\x03pin\x18\x06 \x01(\x0c\"\xd4\x01\n\x07Service\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x12\n\nexperiment\x18\x03 \x01(\t\x12*\n\tendpoints\x18\x04 \x03(\x0b\x32\x17.heliograph.v1.Endpoint\x12\x30\n\tfunctions\x18\x05 \x03(\x0b\x32\x1d.heliograph.v1.FunctionGroups\x12+\n\x06stages\x18\x06 \x03(\x0b\x32\x1b.heliograph.v1.ConnectStage\x12\r\n\x05roots\x18\x07 \x03(\x0c\"I\n\x0c\x43onnectStage\x12\x11\n\tendpoints\x18\x01 \x03(\t\x12\x0f\n\x07seconds\x18\x02 \x01(\r\x12\x15\n\rif_unresolved\x18\x03 \x01(\x08\"2\n\x0e\x46unctionGroups\x12\x10\n\x08\x66unction\x18\x01 \x01(\t\x12\x0e\n\x06groups\x18\x02 \x03(\t\"\xaf\x01\n\x08\x45ndpoint\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0c\n\x04port\x18\x04 \x01(\r\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\r\n\x05group\x18\x06 \x01(\t\x12\r\n\x05trust\x18\x07 \x01(\t\x12\x0e\n\x06method\x18\x08 \x01(\t\x12\x0c\n\x04\x61lpn\x18\t \x03(\t\x12\x11\n\taddresses\x18\n \x03(\t\x12\x10\n\x08resolver\x18\x0b \x01(\t\"\xce\x01\n\x0bPlannedTask\x12\x12\n\nexperiment\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x12\n\ninterval_s\x18\x04 \x01(\r\x12\x38\n\x07options\x18\x05 \x03(\x0b\x32\'.heliograph.v1.PlannedTask.OptionsEntry\x12\x0c\n\x04role\x18\x06 \x01(\t\x1a.\n\x0cOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"N\n\x06Limits\x12\x17\n\x0f\x62ytes_per_month\x18\x01 \x01(\x04\x12\x13\n\x0b\x63oncurrency\x18\x02 \x01(\r\x12\x16\n\x0etarget_pause_s\x18\x03 \x01(\r\"n\n\nSignedPlan\x12\x0c\n\x04plan\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0f\n\x07\x66urther\x18\x03 \x03(\x0c\x12.\n\x08\x63harters\x18\x04 \x03(\x0b\x32\x1c.heliograph.v1.SignedCharter\"\xda\x01\n\x07\x43harter\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x10\n\x08issued_s\x18\x02 \x01(\x03\x12\x11\n\texpires_s\x18\x03 \x01(\x03\x12$\n\x04root\x18\x04 \x01(\x0b\x32\x16.heliograph.v1.KeyRole\x12$\n\x04plan\x18\x05 \x01(\x0b\x32\x16.heliograph.v1.KeyRole\x12(\n\x08receipts\x18\x06 \x01(\x0b\x32\x16.heliograph.v1.KeyRole\x12\x13\n\x0bsealing_key\x18\x07 \x01(\x0c\x12\x0e\n\x06origin\x18\x08 \x01(\x0c\"*\n\x07KeyRole\x12\x11\n\tthreshold\x18\x01 \x01(\r\x12\x0c\n\x04keys\x18\x02 \x03(\x0c\"4\n\rSignedCharter\x12\x0f\n\x07\x63harter\x18\x01 \x01(\x0c\x12\x12\n\nsignatures\x18\x02 \x03(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,29 +34,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLANNEDTASK_OPTIONSENTRY']._loaded_options = None
   _globals['_PLANNEDTASK_OPTIONSENTRY']._serialized_options = b'8\001'
   _globals['_PLAN']._serialized_start=44
-  _globals['_PLAN']._serialized_end=388
-  _globals['_ENTRANCE']._serialized_start=390
-  _globals['_ENTRANCE']._serialized_end=498
-  _globals['_SERVICE']._serialized_start=501
-  _globals['_SERVICE']._serialized_end=713
-  _globals['_CONNECTSTAGE']._serialized_start=715
-  _globals['_CONNECTSTAGE']._serialized_end=788
-  _globals['_FUNCTIONGROUPS']._serialized_start=790
-  _globals['_FUNCTIONGROUPS']._serialized_end=840
-  _globals['_ENDPOINT']._serialized_start=843
-  _globals['_ENDPOINT']._serialized_end=1018
-  _globals['_PLANNEDTASK']._serialized_start=1021
-  _globals['_PLANNEDTASK']._serialized_end=1227
-  _globals['_PLANNEDTASK_OPTIONSENTRY']._serialized_start=1181
-  _globals['_PLANNEDTASK_OPTIONSENTRY']._serialized_end=1227
-  _globals['_LIMITS']._serialized_start=1229
-  _globals['_LIMITS']._serialized_end=1307
-  _globals['_SIGNEDPLAN']._serialized_start=1309
-  _globals['_SIGNEDPLAN']._serialized_end=1419
-  _globals['_CHARTER']._serialized_start=1422
-  _globals['_CHARTER']._serialized_end=1640
-  _globals['_KEYROLE']._serialized_start=1642
-  _globals['_KEYROLE']._serialized_end=1684
-  _globals['_SIGNEDCHARTER']._serialized_start=1686
-  _globals['_SIGNEDCHARTER']._serialized_end=1738
+  _globals['_PLAN']._serialized_end=437
+  _globals['_ENTRANCE']._serialized_start=439
+  _globals['_ENTRANCE']._serialized_end=547
+  _globals['_SERVICE']._serialized_start=550
+  _globals['_SERVICE']._serialized_end=762
+  _globals['_CONNECTSTAGE']._serialized_start=764
+  _globals['_CONNECTSTAGE']._serialized_end=837
+  _globals['_FUNCTIONGROUPS']._serialized_start=839
+  _globals['_FUNCTIONGROUPS']._serialized_end=889
+  _globals['_ENDPOINT']._serialized_start=892
+  _globals['_ENDPOINT']._serialized_end=1067
+  _globals['_PLANNEDTASK']._serialized_start=1070
+  _globals['_PLANNEDTASK']._serialized_end=1276
+  _globals['_PLANNEDTASK_OPTIONSENTRY']._serialized_start=1230
+  _globals['_PLANNEDTASK_OPTIONSENTRY']._serialized_end=1276
+  _globals['_LIMITS']._serialized_start=1278
+  _globals['_LIMITS']._serialized_end=1356
+  _globals['_SIGNEDPLAN']._serialized_start=1358
+  _globals['_SIGNEDPLAN']._serialized_end=1468
+  _globals['_CHARTER']._serialized_start=1471
+  _globals['_CHARTER']._serialized_end=1689
+  _globals['_KEYROLE']._serialized_start=1691
+  _globals['_KEYROLE']._serialized_end=1733
+  _globals['_SIGNEDCHARTER']._serialized_start=1735
+  _globals['_SIGNEDCHARTER']._serialized_end=1787
 # @@protoc_insertion_point(module_scope)

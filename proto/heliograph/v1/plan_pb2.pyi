@@ -36,6 +36,8 @@ class Plan(_message.Message):
     BEACON_ZONE_FIELD_NUMBER: _builtins.int
     FIXED_SCHEDULE_FIELD_NUMBER: _builtins.int
     HELLO_PROFILES_FIELD_NUMBER: _builtins.int
+    NEWEST_VERSION_FIELD_NUMBER: _builtins.int
+    INSECURE_BEFORE_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """rises; an older plan is never taken"""
     issued_s: _builtins.int
@@ -49,6 +51,10 @@ class Plan(_message.Message):
     """no test is run out of its turn"""
     hello_profiles: _builtins.bytes
     """browsers' hellos: a newer hello_profiles.yml, empty for the shipped"""
+    newest_version: _builtins.str
+    """of the agent's software, as the operator knows it; "" if not named"""
+    insecure_before: _builtins.str
+    """agents of earlier versions have a known security hole; "" for none"""
     @_builtins.property
     def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___Service]: ...
     @_builtins.property
@@ -74,10 +80,12 @@ class Plan(_message.Message):
         beacon_zone: _builtins.str = ...,
         fixed_schedule: _builtins.bool = ...,
         hello_profiles: _builtins.bytes = ...,
+        newest_version: _builtins.str = ...,
+        insecure_before: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beacon_zone", b"beacon_zone", "entrances", b"entrances", "expires_s", b"expires_s", "fixed_schedule", b"fixed_schedule", "heartbeat_s", b"heartbeat_s", "hello_profiles", b"hello_profiles", "issued_s", b"issued_s", "limits", b"limits", "services", b"services", "services_version", b"services_version", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beacon_zone", b"beacon_zone", "entrances", b"entrances", "expires_s", b"expires_s", "fixed_schedule", b"fixed_schedule", "heartbeat_s", b"heartbeat_s", "hello_profiles", b"hello_profiles", "insecure_before", b"insecure_before", "issued_s", b"issued_s", "limits", b"limits", "newest_version", b"newest_version", "services", b"services", "services_version", b"services_version", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,10 +4,15 @@ import json
 
 import pytest
 
+from heliograph import __version__
 from heliograph.clock import SystemClock
+from heliograph.plan import is_older
+from heliograph.v1 import plan_pb2 as pb
 from heliograph_agent.cli import main
 from heliograph_agent.runtime.pause import is_paused
-from heliograph_agent.state import CONSENT, PAUSED, SPOOL, STATUS, State
+from heliograph_agent.state import CONSENT, PAUSED, PLAN, SPOOL, STATUS, State
+
+HOLE = f"This version, {__version__}, has a known security hole."
 
 
 def shown(state: State, capsys: pytest.CaptureFixture[str], **told: object) -> dict[str, str]:
@@ -115,3 +120,45 @@ def test_a_low_battery_is_said(
         "heliograph_agent.runtime.battery.is_battery_low", lambda below: below == 20
     )
     assert "only anchors are measured" in shown(state, capsys)["agent"]
+
+
+@pytest.mark.parametrize(
+    ("newest", "insecure_before", "beginning"),
+    [
+        ("", "", ""),
+        (__version__, __version__, ""),
+        ("99.0", "", f"Version 99.0 exists; this is {__version__}. How: in a checkout `git pull`"),
+        (
+            "99.1",
+            "99.0",
+            f"This version, {__version__}, has a known security hole. Update it now to 99.1.",
+        ),
+        (
+            "",
+            "99.0",
+            f"This version, {__version__}, has a known security hole. Update it now to 99.0.",
+        ),
+        ("next", "0.1.0.1;rm", ""),
+    ],
+)
+def test_a_newer_version_that_the_signed_plan_names_is_told_with_how_to_update(
+    state: State,
+    capsys: pytest.CaptureFixture[str],
+    newest: str,
+    insecure_before: str,
+    beginning: str,
+) -> None:
+    plan = pb.Plan(version=3, newest_version=newest, insecure_before=insecure_before)
+    plan.limits.concurrency = 1
+    state.write(PLAN, pb.SignedPlan(plan=plan.SerializeToString()).SerializeToString())
+    said = shown(state, capsys).get("update", "")
+    assert said.startswith(beginning)
+    assert bool(said) is bool(beginning)
+
+
+@pytest.mark.parametrize(
+    ("version", "other", "is_it"),
+    [("0.1.0", "0.2", True), ("0.9", "0.10", True), ("0.2", "0.2.0", False), ("1.0", "0.9", False)],
+)
+def test_versions_are_compared_by_their_numbers(version: str, other: str, is_it: bool) -> None:
+    assert is_older(version, other) is is_it

@@ -352,3 +352,17 @@ def test_commands_leave_the_lines_of_the_console_in_the_audit_trail(
         ("agent.vouch", agent),
         ("agent.revoke", agent),
     ]
+
+
+def test_plan_names_the_newest_version_of_agents_and_the_insecure_ones(
+    run: Command, tmp_path: Path
+) -> None:
+    file = tmp_path / "plan.yml"
+    file.write_text(run("plan", "show").out + 'newest_version: "0.3.0"\ninsecure_before: 0.2.1\n')
+    assert run("plan", "set", str(file)).code == 0
+    shown = run("plan", "show").out
+    assert "newest_version: 0.3.0\ninsecure_before: 0.2.1\n" in shown
+    file.write_text(shown.replace("0.2.1", "yesterday's"))
+    refused = run("plan", "set", str(file))
+    assert refused.code == 1
+    assert "must be a version of agents" in refused.err
