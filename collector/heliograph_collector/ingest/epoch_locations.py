@@ -12,7 +12,8 @@ placed where its epochs were when it was measured, which is before it was sealed
 new network after some seconds, and may be back by then, so that the old epoch is seen at the new
 address. A batch that was measured on both is placed nowhere. An epoch that was never noted lies
 before the session's: if its volunteer declared another country than the address has, the
-declaration counts, and no network.
+declaration counts, and no network; if none was declared, its location is unknown. Placed by the
+address, a block of the earlier network would be reported of the present one, or of a VPN's country.
 
 The memory holds country, AS and the names of the line for some days, which the journal has too; the
 line itself is forgotten with its connection. Each ingest process remembers the agents that came to
@@ -34,6 +35,9 @@ from heliograph_collector.model.line_names import read_day
 MAX_AGENTS = 20_000  # assumed; ten times the sessions of a process
 MAX_EPOCHS = 16  # of one agent; assumed
 MAX_STAYS = 8  # of one epoch, whose line may have several addresses; assumed
+# Of all agents, who have some five each; assumed. They take 95 MB (measured; without this limit
+# agents that change all the time could fill 750).
+MAX_TOTAL_STAYS = 320_000
 MAX_ID = 64  # characters of an epoch's id; agents have 16
 MAX_DAYS = 4  # names of one line, for results that wait over midnight; assumed
 FRESH_US = 120 * SECOND_US  # a batch that is not older came by the network it was made on; assumed
@@ -52,6 +56,7 @@ class EpochLocations:
 
     def __init__(self) -> None:
         self._agents: OrderedDict[bytes, OrderedDict[str, list[_Stay]]] = OrderedDict()
+        self._stay_count = 0
 
     def note(self, agent: bytes, epoch: str, origin: PeerLocation, now_us: int) -> None:
         """Note that an agent, which proved itself, is in this epoch and at this address."""
@@ -65,11 +70,14 @@ class EpochLocations:
             stays[-1] = _Stay(stays[-1].since_us, _join_names(stays[-1].location, origin))
         else:
             stays.append(_Stay(now_us, _without_line(origin, origin.prefix)))
-            del stays[:-MAX_STAYS]
+            self._stay_count += 1
+            if len(stays) > MAX_STAYS:
+                del stays[0]
+                self._stay_count -= 1
         if len(epochs) > MAX_EPOCHS:
-            epochs.popitem(last=False)
-        if len(self._agents) > MAX_AGENTS:
-            self._agents.popitem(last=False)
+            self._stay_count -= len(epochs.popitem(last=False)[1])
+        while len(self._agents) > MAX_AGENTS or self._stay_count > MAX_TOTAL_STAYS:
+            self.forget(next(iter(self._agents)))  # the one that was noted longest ago
 
     def note_batch(self, agent: bytes, batch: pb.Batch, origin: PeerLocation, now_us: int) -> None:
         """Note the location of an agent that sent this lone batch itself, just sealed.
@@ -81,7 +89,8 @@ class EpochLocations:
             self.note(agent, newest.id, origin, now_us)
 
     def forget(self, agent: bytes) -> None:
-        self._agents.pop(agent, None)
+        epochs = self._agents.pop(agent, OrderedDict())
+        self._stay_count -= sum(map(len, epochs.values()))
 
     def locate(
         self, agent: bytes, batch: pb.Batch, origin: PeerLocation, current: str
@@ -137,7 +146,7 @@ def _find_locations(
 def _guess(epoch: Epoch, origin: PeerLocation, current: str) -> PeerLocation:
     """Return where an epoch was that never reached us while it lasted."""
     is_earlier = bool(current) and epoch.id != current
-    return UNKNOWN_LOCATION if is_earlier and epoch.country not in ("", origin.country) else origin
+    return UNKNOWN_LOCATION if is_earlier and epoch.country != origin.country else origin
 
 
 def _correct_sealed(batch: pb.Batch) -> int:
