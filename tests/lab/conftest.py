@@ -1,4 +1,4 @@
-"""What holds for the tests of the lab."""
+"""Fixtures for the tests of the lab."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ PRECEDENCE = -5
 
 @pytest.fixture(autouse=True)
 def ahead_of_the_others() -> Iterator[None]:
-    """A country plays against the clock: tests on the same cores must not make it late."""
+    """Raise the priority: a country runs by the clock, beside tests on the same cores."""
     before = os.getpriority(os.PRIO_PROCESS, 0)
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, PRECEDENCE)

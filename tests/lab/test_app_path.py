@@ -1,7 +1,8 @@
-"""Would the app connect? Networks of the lab leave Telegram, WhatsApp and Signal one way each.
+"""Check which of an app's ways to connect is left, for three messengers.
 
-Native agents follow each app's own order of attempts, by real packets. What is built into an app is
-here the address that its name has abroad: names are denied, addresses alive.
+Networks of the lab leave Telegram, WhatsApp and Signal one way each. Native agents follow each
+app's own order of attempts, by real packets. What is built into an app is the address that its name
+has abroad: names are denied, addresses alive.
 """
 
 from collections.abc import Iterator, Mapping
@@ -106,7 +107,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Country]:
 
 
 def describe(made: Country, service: Service) -> dict[str, object]:
-    """The service as the list has it, under the lab's authority and at the lab's addresses."""
+    """Return the service as listed, under the lab's CA and at the lab's addresses."""
     return {
         "title": service.title,
         "experiment": service.experiment,

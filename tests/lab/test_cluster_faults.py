@@ -1,9 +1,8 @@
-"""Faults by chance on the machines of a cluster, while real agents measure and nothing is cut.
+"""Random faults on the machines of a cluster, while real agents measure.
 
 Each schedule has a machine that is killed, one that is cut off, one that is slow and one with a
-full disk, in any order, two of them at a time; then they are mended. Asked of it: what was
-acknowledged is stored once, no vantage is called silent for a fault of ours, and the alert log is
-one chain.
+full disk, in any order, two of them at a time; then they are repaired. What was acknowledged must
+be stored once, no vantage may be silent for a fault of ours, and the alert log must be one chain.
 """
 
 import random
@@ -80,7 +79,7 @@ def test_each_result_is_stored_once_in_the_end(made: ClusterCountry) -> None:
 
 
 def play_pair(made: ClusterCountry, pair: Sequence[Fault], rng: random.Random, seed: int) -> None:
-    """Play two faults, the second some time after the first, and wait until all is well."""
+    """Play two faults, the second some time after the first; wait until all is well."""
     began_s = time.monotonic()
     with ExitStack() as stack:
         for fault, name in pair:
@@ -102,7 +101,7 @@ def play_pair(made: ClusterCountry, pair: Sequence[Fault], rng: random.Random, s
 
 
 def has_all(made: ClusterCountry, until_s: float) -> bool:
-    """Whether agents hold nothing from before; who ended meanwhile is started again."""
+    """Return whether agents hold nothing older; restart those that have ended."""
     made.restart_ended()
     return not made.list_behind(until_s)
 
@@ -134,7 +133,7 @@ def cut(made: ClusterCountry, name: str) -> Iterator[None]:
 
 @contextmanager
 def slow(made: ClusterCountry, name: str) -> Iterator[None]:
-    """What it sends waits in a long queue."""
+    """Slow a machine's traffic by a long queue."""
     rule = ("root", "tbf", "rate", "256kbit", "burst", "16kb", "latency", "800ms")
     made.world.run(name, "tc", "qdisc", "add", "dev", "out", *rule)
     yield
@@ -143,7 +142,7 @@ def slow(made: ClusterCountry, name: str) -> Iterator[None]:
 
 @contextmanager
 def full(made: ClusterCountry, name: str) -> Iterator[None]:
-    """Its operator frees the disk and starts the server again, as deploy/cluster says."""
+    """Fill a disk; then free it and restart the server, as deploy/cluster describes."""
     store = f"{made.folder}/{name}-store"
     with suppress(RuntimeError):
         made.world.run("", "dd", "if=/dev/zero", f"of={store}/filler", "bs=64k")

@@ -1,7 +1,7 @@
-"""January 2022 in short, with every process real: what the API says, step by step, is true.
+"""January 2022 in short, with real processes: the API tells the truth throughout.
 
-And nothing is lost or counted twice, though most was measured in the dark and came late. Some
-agents are without grpcio (`lean` in topology.yml): their sessions travel in polls.
+Nothing is lost or counted twice, though most was measured in the dark and came late. Some agents
+are without grpcio (`lean` in topology.yml): their sessions travel in polls.
 """
 
 import os
@@ -65,7 +65,10 @@ def test_api_tells_a_block_of_us_and_a_power_failure_from_a_cut(tmp_path: Path) 
 
 @pytest.mark.skipif(not WHOLE, reason="by the machine's clock: make soak plays it")
 def test_a_cluster_tells_the_cut_though_four_of_its_machines_die_in_it(tmp_path: Path) -> None:
-    """A judge, an ingest host, the leader and the leading broker, in the first 20 seconds."""
+    """The cut is shown although a judge, an ingest host, leader and broker die in it.
+
+    They die in the first 20 seconds.
+    """
     description = yaml.safe_load(TOPOLOGY.read_text()) | {"lean": []}
     with cluster_country(tmp_path, description) as made:
         made.collect(SPARING, build_store())
@@ -92,7 +95,7 @@ def test_a_cluster_tells_the_cut_though_four_of_its_machines_die_in_it(tmp_path:
 
 
 def list_wrong_words(played: Sequence[drill.Played], unknown: set[Place]) -> list[str]:
-    """List what was told wrong; of places of which nobody can know no more than that is told."""
+    """List wrong states; for places without a live agent the last state is right."""
     return [
         f"{one.step.id} {place}: {word}"
         for one in played
@@ -106,7 +109,7 @@ def list_wrong_words(played: Sequence[drill.Played], unknown: set[Place]) -> lis
 def kill_machines(
     made: ClusterCountry, clock: DrillClock, cut_s: float
 ) -> tuple[float, set[Place]]:
-    """Kill four during the cut.
+    """Kill four machines during the cut.
 
     Returns:
         How long after the cut a row told of it, and the places whose agents were all at the host.
@@ -192,7 +195,7 @@ def check_pages(drilled: Script, played: Sequence[drill.Played], reader: WorstDa
 
 
 def test_long_script_has_every_step_of_the_short_one() -> None:
-    """In the same order, of places that this country has, and nobody is cut in the end."""
+    """The long script has every step of the short one in order, and ends with no cut."""
     here = topology()
     long, short = (script(file, here) for file in (LONG, SHORT))
     turns = [step.id for step in long.steps]

@@ -1,4 +1,4 @@
-"""On a full disk neither spool nor store loses what it took, and a start is still a start."""
+"""On a full disk spool and store keep their accepted data, and both can start."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every interference of the lab does what it says to real traffic, and is lifted without a trace.
+"""Every interference of the lab works on real traffic, and is removed completely.
 
 The agent's own `probe` measures from one mobile network; the neighboring network is unaffected.
 """
@@ -97,7 +97,7 @@ def interference(lab: Country, kind: str, network: str = "kcell", **fields: Any)
 
 
 def rules(lab: Country, space: str) -> list[str]:
-    """List packet filter rules, queues and resolver zones, without counters and comments."""
+    """List packet filter rules, queues and resolver zones, without counters."""
     control = ("unbound-control", "-c", f"{lab.folder}/kcell.conf", "list_local_zones")
     commands = (("iptables-save",), ("ip6tables-save",), ("tc", "qdisc", "show"), control)
     texts = [lab.world.run(space, *command) for command in commands]
@@ -166,7 +166,7 @@ def queries_for(name: str) -> str:
 
 @contextmanager
 def forger(lab: Country, place: str, *matches: str) -> Iterator[None]:
-    """Answer matching queries of a place with FORGED in the name of the server that was asked."""
+    """Answer matching queries of a place with FORGED, in the asked server's name."""
     nat = "\n".join(f"{match} redirect to :{FORGER_PORT}" for match in matches)
     chain = f"chain out {{ type nat hook output priority -100;\n{nat}\n}}"
     command = lab.world.command(place, [sys.executable, "-c", FORGER])

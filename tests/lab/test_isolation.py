@@ -1,7 +1,7 @@
-"""A country whose gates let a list of hosts pass, ours among them: isolation, nothing else.
+"""A country whose gates pass only listed hosts, ours among them, is isolated.
 
-Sessions live on, so that nobody is silent, and what is abroad does not answer. Incident and end are
-told with brackets that hold the moments at which the gates were closed and opened.
+Sessions last, so that no vantage is silent, and what is abroad does not answer. The brackets of the
+incident and of its end hold the moments at which the gates were closed and opened.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Every experiment meets every interference of the lab, and the judge says what it should.
+"""Measure every experiment under every interference, and check the verdicts.
 
 `matrix.yml` is the table; all of it is measured, in one country with a network for each row.
 """

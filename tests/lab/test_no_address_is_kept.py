@@ -1,5 +1,7 @@
-"""A real agent and a real collector, on addresses that are like no other bytes: none of them is
-found in anything that either has written, sent, logged or published."""
+"""No address of an agent is in anything written, sent, logged or published.
+
+The agent and the collector are real; the addresses are like no other bytes.
+"""
 
 import base64
 import ipaddress
@@ -74,8 +76,11 @@ def wire() -> Iterator[tuple[Namespace, Namespace]]:
 
 
 def forms(address: str) -> dict[str, bytes]:
-    """All that an address may look like in a file; the short binary one by its own name, since
-    four bytes also come by chance in what is compressed."""
+    """Return the forms that an address may have in a file.
+
+    The short binary form has a separate name, since four bytes also come by chance in compressed
+    data.
+    """
     parsed = ipaddress.ip_address(address)
     found = {
         "text": address,
@@ -90,7 +95,7 @@ def forms(address: str) -> dict[str, bytes]:
 
 
 def leaks(data: bytes, *, exact: bool) -> list[str]:
-    """Where own addresses stand in it; four packed bytes are looked for if `exact`."""
+    """Return where own addresses are in `data`; `exact` includes four packed bytes."""
     low = data.lower()
     found = []
     for address in (HOME, HOME6):

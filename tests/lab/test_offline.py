@@ -1,4 +1,4 @@
-"""A machine with no network at all: the agent says so, stores, and nothing is judged blocked."""
+"""Without a network an agent reports it and stores; nothing is judged blocked."""
 
 import json
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""An operator at a real browser before a country in a box: a guest joins, Telegram is blocked on
-one network, the incident comes up on the open page, and what is said of it is public and signed.
+"""An operator's browser sees Telegram blocked on one network of a country.
 
-What it took is printed: seconds from the block to the incident.
+A guest joins, the block begins, the incident appears on the open page, and the operator's update on
+it is public and signed. The seconds from the block to the incident are printed.
 """
 
 import asyncio
@@ -82,7 +82,7 @@ async def _a_guest_comes(lab: Country, seen: Reader) -> None:
 
 
 async def _telegram_is_blocked(lab: Country, seen: Reader, public: Reader) -> None:
-    """On Kcell alone, as somebody at the lab's prompt does it; both pages turn by themselves."""
+    """Block Telegram on Kcell alone, as at the lab's prompt; both pages must update."""
     await _stays_open(public, "/")
     for cell in (KCELL, TELE2):
         await public.page.wait_for_selector(f"{cell}.reachable", timeout=SEEN_MS)
@@ -103,7 +103,7 @@ async def _telegram_is_blocked(lab: Country, seen: Reader, public: Reader) -> No
 
 
 async def _the_operator_confirms(seen: Reader, public: Reader) -> None:
-    """While somebody reads the incident's public page."""
+    """Confirm the incident as the operator, while its public page is open."""
     await public.page.click(f"#incidents a:has-text('AS{KCELL_ASN}')")
     await public.live()
     await public.page.evaluate("window.stayed = true")
@@ -119,7 +119,7 @@ async def _the_operator_confirms(seen: Reader, public: Reader) -> None:
 
 
 async def _anybody_can_tell(public: Reader, file: Path) -> None:
-    """By the command that the page names, from the log that it links."""
+    """Verify the log by the command that the public page shows."""
     page = public.page
     link = await page.get_attribute("a:has-text('alerts.jsonl')", "href")
     log = await (await page.context.request.get(public.origin + link)).body()
@@ -134,7 +134,7 @@ async def _anybody_can_tell(public: Reader, file: Path) -> None:
 
 
 def _of(file: Path, log: bytes, words: list[str]) -> str:
-    """What the collector's command says of this log."""
+    """Return the output of a collector's command on this log."""
     file.write_bytes(log)
     return ask(collector(*words))
 
@@ -147,7 +147,7 @@ def _spoken_of(bodies: list[dict[str, Any]], act: dict[str, Any]) -> dict[str, A
 
 
 async def _stays_open(seen: Reader, path: str) -> None:
-    """From now on what changes there comes by itself."""
+    """Open a page that must update by itself from now on."""
     await seen.goto(path)
     await seen.live()
     await seen.page.evaluate("window.stayed = true")

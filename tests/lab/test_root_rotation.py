@@ -1,9 +1,9 @@
-"""Signal's authority changes its root while agents look, in a country with two censors.
+"""Signal's CA changes its root during measurements, in a country with two censors.
 
-Its web servers go over: all under the old root, the chat's still under it, all under the new one,
-all under one that no agent's list has. Each time native agents look from an open network, from one
-that resets the service's names, from one that opens TLS, and from abroad as the control. The judge
-compares each look with each of the control's: before and after.
+Its web servers change: all under the old root, the chat's still under it, all under the new one,
+all under one that no agent's list has. Each time native agents measure from an open network, from
+one that resets the service's names, from one that opens TLS, and from abroad as the control. The
+judge compares each measurement with each of the control's, before and after.
 """
 
 from collections.abc import Iterator, Mapping
@@ -77,7 +77,7 @@ def looks(made: Country) -> Looks:
 
 
 def list_services(made: Country, roots: tuple[ServiceRoot, ...]) -> None:
-    """The lab's services, with roots as the signed list has them; updates are under them, too."""
+    """Write the lab's services with these roots, as in the signed list and updates."""
     document = yaml.safe_load(servers.services_yaml(made.abroad))
     service = document["services"]["signal"]
     service["roots"] = [root.certificate.public_bytes(Encoding.PEM).decode() for root in roots]

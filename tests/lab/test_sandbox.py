@@ -1,5 +1,7 @@
-"""Agent and collector in the sandbox that they are deployed in: user 65532, a read-only root
-but for their state, no capabilities, and the limits of their units (support/unit_limits.py).
+"""Agent and collector run in the sandbox of their deployment.
+
+It has user 65532, a read-only root but for their state, no capabilities, and the limits of their
+units (support/unit_limits.py).
 """
 
 import json
@@ -137,7 +139,7 @@ def test_sandbox_grants_no_file_and_no_capability(sandbox: Sandbox) -> None:
 
 
 def test_agent_measures_in_sandbox_as_container_starts_it(sandbox: Sandbox, tmp_path: Path) -> None:
-    """By the Dockerfile's own CMD, under the unit's limits of memory and tasks."""
+    """The agent measures in the sandbox, by the Dockerfile's CMD and a unit's limits."""
     sandbox.join(PlannedTask(experiment="tcp", target="127.0.0.1:9", interval_s=1))
     dockerfile = (REPO / "deploy" / "agent" / "Dockerfile").read_text()
     arguments = yaml.safe_load(dockerfile.partition("\nCMD ")[2].partition("\n")[0])
@@ -159,10 +161,10 @@ def test_agent_measures_in_sandbox_as_container_starts_it(sandbox: Sandbox, tmp_
 def test_collector_serves_in_sandbox_as_its_unit_starts_it(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """Its own `doctor`, which the health check of the container runs, finds nothing wrong.
+    """The collector serves in its unit's sandbox, and its `doctor` finds no fault.
 
-    The store's engine needs a place for temporary files: unit and image give it a /tmp, as here
-    TMPDIR does.
+    The store's engine needs a folder for temporary files: unit and image give it a /tmp, as TMPDIR
+    does here. The container's health check runs `doctor`.
     """
     os.chown(sandbox.state.root, USER, USER)
     sandbox.state.root.chmod(0o700)
@@ -194,7 +196,7 @@ def queued(state: State) -> int:
 
 
 def user_processes(user: int) -> list[int]:
-    """List the processes of a user, the first that began first, by their numbers outside.
+    """List the process numbers of a user, the oldest first, as seen outside.
 
     Numbers begin again after 32,768: a child's may be lower than its parent's.
     """

@@ -1,9 +1,8 @@
-"""The collector blocked in each way, and the country cut: word arrives, by itself where there is
-any way, else by hand; and all that was measured is there in the end, each result once.
+"""Every block of the collector is passed, by another way or by hand, without loss.
 
-What it took is printed: seconds from the agents' start to a way that is open, as the agent has it,
-to the first word of the new life at the collector, and to the fourth new result. Batches are closed
-every half minute.
+Seconds are printed from the agents' start to an open way, to the first message at the collector,
+and to the fourth new result. Batches are closed every half minute. Each result is there once in the
+end.
 """
 
 import json
@@ -101,14 +100,14 @@ def lab(tmp_path: Path) -> Iterator[Country]:
 
 
 def _configure(made: Country) -> None:
-    """What its owner chose: a proxy, a last word by DNS, to lend its line."""
+    """Configure the owners' choices: a proxy, a beacon by DNS, a line lent as a relay."""
     made.configure_agent("both-both-1", {"uplink": {"proxy": f"socks5://{DOMESTIC_WEB}:1080"}})
     made.configure_agent("portal-portal-1", {"uplink": {"beacon": True}})
     made.configure_agent("lent-lent-1", {"relay": {"listen": f"0.0.0.0:{RELAY_PORT}"}})
 
 
 def _rows(made: Country, **query: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield measurements of volunteers with their networks, by the regions that they declare."""
+    """Yield volunteers' measurements with their networks, by declared region."""
     for row in made.measurements(**query):
         if row["role"] == "volunteer" and row["vantage"]["region"] in REGIONS:
             yield REGIONS[row["vantage"]["region"]], row
@@ -181,7 +180,7 @@ def _by_voice(lab: Country, passage: "Passage") -> None:
 
 
 def _is_cut_off(lab: Country, name: str) -> bool:
-    """Return whether it says that it is not connected, and holds some results that are sealed."""
+    """Return whether an agent is not connected and holds some sealed results."""
     status = json.loads(ask(agent("status", "--json", "--state", lab.folder / name)))
     return not status["connected"] and status["queued_measurements"] >= 12
 
@@ -198,7 +197,7 @@ def _by_file(lab: Country, passage: "Passage") -> None:
 
 
 def _planned(lab: Country) -> bool:
-    """By session, by lone envelopes, by a relay, with receipts by file."""
+    """Return whether the plan came by session, envelope, relay and file alike."""
     versions = {name: lab.told(f"{name}-{name}-1").get("plan_version", 0) for name in CASES}
     return len(set(versions.values())) == 1 and min(versions.values()) > 1
 
@@ -210,14 +209,14 @@ def _hand_in_what_is_left(lab: Country) -> None:
 
 
 def _tried_is_told(lab: Country) -> None:
-    """What failed on the way to the collector is a measurement like any other."""
+    """Check that failed tries to reach the collector are stored as measurements."""
     told = {name for name, row in _rows(lab, experiment="uplink")}
     assert told >= BLOCKED - {"bytes", "loss"}, "where every try may go well, nothing need be told"
 
 
 @dataclass
 class Passage:
-    """What came past the blocks, when, and by which ways."""
+    """The first arrival at the collector and the ways of each agent."""
 
     lab: Country
     before: dict[str, int]
@@ -232,7 +231,7 @@ class Passage:
         return time.monotonic() - self.began
 
     def note(self, name: str, way: str) -> None:
-        """By hand, or by DNS."""
+        """Note an arrival by hand or by DNS."""
         self.first.setdefault(name, self._now)
         self.ways[name].add(f"{way} ({self._now:.0f} s)")
 

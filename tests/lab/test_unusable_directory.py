@@ -1,4 +1,4 @@
-"""Every command on a full disk and in a read-only directory: one sentence, with its cure."""
+"""On a full or read-only disk every command answers one sentence with its cure."""
 
 from pathlib import Path
 

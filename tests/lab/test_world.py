@@ -1,4 +1,4 @@
-"""Labs do not disturb each other, and nothing of one outlives its maker, however that ended."""
+"""Labs do not disturb each other, and leave nothing behind, however they end."""
 
 import os
 import signal

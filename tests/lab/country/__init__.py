@@ -1,1 +1,1 @@
-"""A country in a box: networks, regions, agents and a border, all in namespaces of one machine."""
+"""A country in a box: networks, regions, agents and a border in one machine."""

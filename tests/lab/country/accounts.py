@@ -1,4 +1,4 @@
-"""What agents measured held against what is stored: each once."""
+"""Check that every result of the agents is stored exactly once."""
 
 from collections import Counter
 
@@ -10,8 +10,10 @@ STORED_S = 300.0  # every measurement is read, page by page, each time
 
 
 def check_accounts(made: Country) -> None:
-    """Every sequence that an agent's spool ever gave is stored, once; what a busy machine left at
-    the stop is handed in."""
+    """Check that every sequence of an agent's spool is stored once.
+
+    What a busy machine left in spools at the stop is imported first.
+    """
     made.stop_agents()
     names = [*made.names(), "control"]
     left = made.hand_in(names)
@@ -28,8 +30,11 @@ def check_accounts(made: Country) -> None:
 
 
 def count_stored(made: Country) -> Counter[int]:
-    """How many agents' first, second, … result is stored. Fails when one is counted twice. An agent
-    has another pseudonym where its results came by hand, so nobody is asked for by name."""
+    """Count the agents whose first, second, … result is stored; fail on a duplicate.
+
+    An agent has another pseudonym where its results came by hand, so agents are not asked for by
+    name.
+    """
     stored = drill.stored(made)
     assert all(set(seen.values()) == {1} for seen in stored.values()), "counted twice"
     return sum(stored.values(), Counter())

@@ -1,11 +1,11 @@
-"""The country with its collector on many machines: each role a namespace of its own, abroad.
+"""The country with its collector on many machines, each a namespace abroad.
 
     agents ── … ── border ── abroad ── broker1 … 3, ingest1 … 3, leader1, leader2, judge1, judge2
                              balancer
 
 What comes to the collector's address is passed on to one ingest host, drawn for each connection,
-alive or not: a balancer that knows nothing of its hosts. The leaders judge on the hosts that judge,
-from their first block, and have no judge process of their own.
+alive or not: the balancer does not check its hosts. The leaders judge on the judge hosts, from
+their first block, and have no judge process.
 """
 
 import json
@@ -55,7 +55,7 @@ def locate_machine(name: str) -> str:
 
 
 class ClusterCountry(Country):
-    """A country whose collector is on MACHINES; `machines` are those whose program runs."""
+    """A country with its collector on MACHINES; `machines` are those that run now."""
 
     machines: dict[str, "subprocess.Popen[bytes]"]
     broker_mb = 0  # of each server's disk; 0: the machine's
@@ -81,7 +81,7 @@ class ClusterCountry(Country):
         self.world.run(ABROAD, "nft", "-f", "-", text=_balance())
 
     def start_collector(self) -> None:
-        """Start brokers, the one that leads, the one that waits, and hosts of single roles."""
+        """Start the brokers, the leader, the one in reserve, and hosts of single roles."""
         for name in BROKERS:
             self.start_machine(name)
         self.start_machine("leader1")
@@ -122,7 +122,10 @@ class ClusterCountry(Country):
         kill(self.machines.pop(name))
 
     def list_behind(self, until_s: float) -> list[str]:
-        """Agents whose spool holds something from before this moment; they tell once a minute."""
+        """List agents with results in their spool from before this moment.
+
+        Agents write their status once a minute.
+        """
         oldest_us = {name: self._read_oldest_us(name) for name in self.agents}
         return [name for name, at in oldest_us.items() if at is not None and at < until_s * 1e6]
 
@@ -132,7 +135,10 @@ class ClusterCountry(Country):
         return None if oldest_us is None else int(oldest_us)
 
     def list_agents_at(self, name: str) -> set[str]:
-        """The agents whose sessions are at an ingest host; the balancer leaves addresses alone."""
+        """Return the agents with a session at an ingest host.
+
+        The balancer does not change their addresses.
+        """
         peers = self.world.run(name, "ss", "-Htn", "state", "established", "sport", "=", ":7443")
         return {place.name for place in self.topology.agents if f"{place.address}]" in peers}
 
@@ -142,9 +148,9 @@ class ClusterCountry(Country):
         eventually(self._ready, f"{name} leads, see {self.folder}/{name}.log", UP_S)
 
     def find_leader(self) -> None:
-        """Wait until one of the collectors leads and is ready; the API is asked there then.
+        """Wait until one of the collectors leads and is ready; use its API from then on.
 
-        What each says until then is printed, with the seconds since: it may lead, and lack a host.
+        Their answers until then are printed, with the seconds since: one may lead, and lack a host.
         """
         began_s = time.monotonic()
         answers: dict[str, str] = {}
@@ -164,7 +170,7 @@ class ClusterCountry(Country):
         eventually(is_any_ready, "a collector that leads", UP_S)
 
     def _ask_ready(self) -> str:
-        """What the collector there says of itself; one that waits does not answer."""
+        """Return the readiness of the collector asked; one in reserve does not answer."""
         url = f"http://{self.pages}/readyz"
         try:
             said = self.world.run(ABROAD, "curl", "--silent", "--max-time", "5", url)
@@ -174,7 +180,7 @@ class ClusterCountry(Country):
         return f"says: {' '.join(problems)}" if problems else READY
 
     def import_(self, *arguments: str) -> str:
-        """What came by hand, taken in beside the collector that leads."""
+        """Import a file beside the collector that leads."""
         leader = next(name for name in LEADERS if self.pages == f"{locate_machine(name)}:8080")
         data = self.folder / _name_data(leader)
         places = ("--data", str(data), "--config", f"{self.folder}/collector.yml")
@@ -192,7 +198,7 @@ class ClusterCountry(Country):
         return 0
 
     def find_leading_broker(self) -> str:
-        """The server that leads the journal's stream, as the servers themselves say."""
+        """Return the server that leads the journal's stream, by the servers' own answer."""
         for name in BROKERS:
             with suppress(RuntimeError):
                 said = self.world.run(
@@ -226,7 +232,7 @@ class ClusterCountry(Country):
 
 
 def _name_data(machine: str) -> str:
-    """Return the name of a machine's data directory; the first leader's is made before it."""
+    """Return a machine's data directory; the first leader's is made beforehand."""
     return "data" if machine == "leader1" else machine
 
 
@@ -260,7 +266,7 @@ def _find_stream_leader(document: Any) -> str:
 
 
 def _balance() -> str:
-    """Of what is made here too: the control's connections."""
+    """Return rules that balance connections, those of the local control included."""
     hosts = ", ".join(f"{number} : {locate_machine(name)}" for number, name in enumerate(INGEST))
     rule = (
         f"ip daddr {COLLECTOR} tcp dport 7443 dnat to numgen random mod {len(INGEST)} "

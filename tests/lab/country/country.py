@@ -1,4 +1,4 @@
-"""The country, up and running: every server, resolver, agent and the collector a real process."""
+"""A running country: servers, resolvers, agents and collector are real processes."""
 
 import contextlib
 import ipaddress
@@ -84,7 +84,7 @@ class Country:
         self.world.script(list(wiring.lines(self.topology, self.abroad.addresses)))
 
     def serve_sites(self) -> None:
-        """Resolvers and web servers, abroad and at home; returns once they listen."""
+        """Start resolvers and web servers, abroad and domestic; return once they listen."""
         folder, known, ca = self.folder, self.abroad, self.ca
         (folder / "large.bin").write_bytes(bytes(1_000_000))
         self._write("abroad.conf", servers.resolver_conf(known, folder, ca))
@@ -106,7 +106,7 @@ class Country:
         eventually(self._sites_answer, "the sites of the lab", UP_S)
 
     def replace_leaf(self, leaf: Leaf, names: Sequence[str]) -> None:
-        """Let the sites of these names abroad show another certificate; returns once they do."""
+        """Replace the certificate of the sites of these names abroad; wait for the effect."""
         file = self.folder / "web.nginx"
         file.write_text(servers.with_leaf(file.read_text(), leaf, names))
         kill(
@@ -126,8 +126,10 @@ class Country:
         self.start(space, name, ["/usr/sbin/unbound", "-d", "-c", f"{self.folder}/{name}.conf"])
 
     def collect(self, plan: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> None:
-        """The collector with its plan set before its first start, and a control beside it; `more`
-        is added to its configuration."""
+        """Start the collector, its plan set beforehand, and a control beside it.
+
+        `more` is added to its configuration.
+        """
         self._write("services.yml", servers.services_yaml(self.abroad))
         self.configure_agents()
         settings = {
@@ -193,17 +195,20 @@ class Country:
         self.start_agent(place.name, place.name)
 
     def start_agent(self, name: str, space: str, before: Sequence[str] = ()) -> None:
-        """By a configuration of its own, where `configure_agent` wrote one; `before` is a command
-        that runs it."""
+        """Start an agent, by its own configuration if `configure_agent` wrote one.
+
+        `before` is a command that runs it.
+        """
         own = self.folder / f"{name}.yml"
         config = own if own.exists() else self.folder / "agent.yml"
         run = self._agent(name, "run", "--state", self.folder / name, "--config", config)
         self.agents[name] = self.start(space, f"{name}-agent", [*before, *run])
 
     def stop_agents(self) -> None:
-        """Politely, so that each writes down and sends what it has; returns when all are gone.
+        """Stop the agents by SIGTERM, so that they send all; return when all are gone.
 
-        The lock says so: what was started is the way into a namespace, and ends before the agent.
+        The lock shows that an agent is gone: the started process only enters the namespace, and
+        ends before the agent.
         """
         for process in self.agents.values():
             os.killpg(process.pid, signal.SIGTERM)
@@ -220,7 +225,7 @@ class Country:
         return int(last)
 
     def import_(self, *arguments: str) -> str:
-        """What came by hand, taken in beside the running collector."""
+        """Import a file beside the running collector."""
         return ask(self.world.command(ABROAD, self._collector("import", *arguments)))
 
     def hand_in(self, names: Iterable[str]) -> dict[str, int]:
@@ -239,11 +244,11 @@ class Country:
         ask(self._collector("plan", "set", str(self.folder / "plan.yml")))
 
     def told(self, name: str) -> dict[str, Any]:
-        """What `status` would show of a running agent; a process to ask it costs a second."""
+        """Read an agent's status file, since running `status` would cost a second."""
         return dict(read_status(State(self.folder / name)))
 
     def power_cut(self, names: list[str]) -> None:
-        """Agents of these names die at once, with nothing said."""
+        """Kill the agents of these names at once, without a goodbye."""
         for name in names:
             kill(self.agents.pop(name))
 
@@ -265,7 +270,7 @@ class Country:
         return self.get_many([(path, query)])[0]
 
     def get_many(self, asked: Sequence[tuple[str, Mapping[str, str | int]]]) -> list[Any]:
-        """Several answers over one connection; a process for each would take longer than it."""
+        """Get several answers over one connection, which is faster than a process each."""
         urls = [f"http://{self.pages}{path}{'?' + urlencode(q) if q else ''}" for path, q in asked]
         said = self.world.run(
             ABROAD, "curl", "--silent", "--fail-with-body", "--fail-early", "--max-time", "60",
@@ -289,11 +294,11 @@ class Country:
         self._stack.close()
 
     def start_program(self, space: str, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
-        """One of the lab's own, in the background."""
+        """Start one of the lab's own programs in the background."""
         return self.start(space, module, module_command(f"lab.country.{module}", *arguments))
 
     def start(self, space: str, name: str, argv: list[str]) -> "subprocess.Popen[bytes]":
-        """Any program, until the lab ends; what it says goes to NAME.log."""
+        """Start any program until the lab ends; its output goes to NAME.log."""
         log = self.folder / f"{name}.log"
         return self._stack.enter_context(started(self.world.command(space, argv), log))
 

@@ -36,7 +36,7 @@ async def _served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 async def _asked(query: bytes) -> bytes:
-    """By TCP, which has room for every answer."""
+    """Ask the resolver by TCP, which has room for every answer."""
     reader, writer = await asyncio.open_connection(RESOLVER, 53)
     try:
         writer.write(len(query).to_bytes(2, "big") + query)

@@ -1,4 +1,4 @@
-"""Plays a script against the country and holds what the collector's API said against the truth.
+"""Play a script against the country and check the collector's API against it.
 
 Every step fills whole minutes of the clock, so that the timeline's one-minute cells belong to one
 step each. The API is asked twice: while the step lasts, and at the end, when late data is in.
@@ -26,7 +26,7 @@ SITE = "https://www.wikipedia.org/"
 def plan(
     every_s: int = 15, heartbeat_s: int = 2, messengers: Sequence[str] = MESSENGERS
 ) -> dict[str, Any]:
-    """What agents do, each messenger and the site so often.
+    """Return a plan with each messenger and the site tested so often.
 
     With messengers tried twice a minute, a block of four minutes was called partial in the end.
     """
@@ -56,7 +56,7 @@ Rows = dict[str, list[dict[str, Any]]]  # cells by service
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What the API says of one place in one step."""
+    """The state of one place in one step, by the API."""
 
     live: str
     later: str = ""
@@ -74,10 +74,12 @@ class Played:
 def play(
     country: Country, script: Script, say: Say, clock: DrillClock | None = None
 ) -> list[Played]:
-    """The country must be populated. Takes a minute a step and up to two more.
+    """Play the script; a step takes a minute, and the end up to two more.
+
+    The country must be populated.
 
     Args:
-        clock: Is told when the first step begins.
+        clock: Starts when the first step begins.
     """
     in_force: dict[Place, list[tuple[str, int]]] = {}
     played: list[Played] = []
@@ -109,10 +111,10 @@ def play(
 
 
 def wait_for_calm(country: Country, places: Sequence[Place]) -> None:
-    """Wait until each place is told as it is.
+    """Wait until each place is shown in its true state.
 
-    Agents that all begin at once on a crowded machine are behind for some minutes of the country's
-    clock; a step that they begin in would be told of their beginning.
+    On a crowded machine, agents that all start at once are late by some minutes of the country's
+    clock; a step would then show their start.
     """
 
     def is_calm() -> bool:
@@ -127,7 +129,7 @@ def wait_for_calm(country: Country, places: Sequence[Place]) -> None:
 
 
 def _read_later_words(country: Country, played: Sequence[Played]) -> None:
-    """One question a place and service, for all steps: each costs the collector a query."""
+    """Read late results for all steps, one query a place and service to save costs."""
     first_s = played[0].began_s
     lasts_s = played[-1].began_s + played[-1].step.lasts_s - first_s
     series: dict[Place, Rows] = {}
@@ -151,7 +153,7 @@ def _next_minute(pace: Pace) -> int:
 
 
 def _put(country: Country, step: Step, in_force: dict[Place, list[tuple[str, int]]]) -> None:
-    """Only what changes is touched."""
+    """Apply the changes of a step to the gates."""
     for place, state in step.states.items():
         network, region = place
         gate = country.gates[network]
@@ -177,9 +179,9 @@ def _as_fast(what: Interference, pace: Pace) -> Interference:
 
 
 def _look(country: Country, one: Played, say: Say) -> None:
-    """Asked near the step's end, when everything had its chance to be seen.
+    """Read the live state near the step's end, when all had a chance to be measured.
 
-    Who is told otherwise is asked for again, for as long as a cell may be behind.
+    A place with a wrong state is read again for as long as a cell may be late.
     """
     states = one.step.states
     waiting = list(states)
@@ -198,7 +200,7 @@ def _look(country: Country, one: Played, say: Say) -> None:
 
 
 def words(country: Country, places: Sequence[Place], began_s: int, step_s: int) -> list[str]:
-    """One for each place: from the one-minute timelines of its anchors, site and messengers."""
+    """Return the state of each place by one-minute timelines of all its services."""
     return [told(_read_rows(country, place, began_s, step_s)) for place in places]
 
 
@@ -212,7 +214,10 @@ def _read_rows(country: Country, place: Place, began_s: int, lasts_s: int) -> Ro
 
 
 def told(rows: Rows) -> str:
-    """Pure: ok, messengers, degraded, silent, dark (late data: alive and without the world)."""
+    """Return ok, messengers, degraded, silent, or dark. Pure.
+
+    Dark means that late data is in: agents were alive without the world.
+    """
     silent = bool(rows["anchors"]) and bool(rows["anchors"][-1]["silent"])
     site, anchors = _state(rows[SITE]), _state(rows["anchors"])
     messengers = [_state(rows[name]) for name in MESSENGERS if name in rows]
@@ -244,7 +249,7 @@ ACCEPTED = {
 
 
 def _state(rows: Sequence[dict[str, Any]]) -> str:
-    """What most votes of the step say, doubt apart; "" where nobody voted.
+    """Return the state of most votes of the step without doubtful ones; "" for none.
 
     A minute's cell is in doubt where half of its runs straddled a change, so cells are not asked.
     """
@@ -288,7 +293,7 @@ def behind(country: Country, until_s: float) -> list[str]:
 
 
 def table(played: Sequence[Played]) -> Iterator[str]:
-    """Truth against what was said, a line for each place of each step that is not calm."""
+    """Yield truth against answers, a line for each place of each step not calm."""
     yield f"{'step':6}{'place':14}{'truth':12}{'live':12}{'later':12}"
     for one in played:
         for place, state in one.step.states.items():
@@ -300,13 +305,13 @@ def table(played: Sequence[Played]) -> Iterator[str]:
 
 
 def incidents(country: Country) -> list[dict[str, Any]]:
-    """All that the API tells of the country."""
+    """Return all incidents of the country from the API."""
     answer = country.get("/api/v1/incidents", country=country.topology.country, limit=100)
     return list(answer["incidents"])
 
 
 def looked(played: Sequence[Played], found: Sequence[dict[str, Any]]) -> list[incident_check.Look]:
-    """What incidents were to tell, step by step."""
+    """Return the expected incidents of each step, with what was found."""
     steps = [(one.step.id, float(one.began_s), one.step.shows) for one in played]
     return list(incident_check.looks(steps, found))
 
@@ -314,7 +319,7 @@ def looked(played: Sequence[Played], found: Sequence[dict[str, Any]]) -> list[in
 def wait_for_looks(
     country: Country, played: Sequence[Played]
 ) -> tuple[list[dict[str, Any]], list[incident_check.Look]]:
-    """Incidents and what was looked for in them; an end is told once what came late is judged."""
+    """Return the incidents and their checks, once late results have been judged."""
     until = time.monotonic() + CAUGHT_UP_S
     while True:
         found = incidents(country)
@@ -330,7 +335,7 @@ def begins(played: Sequence[Played]) -> dict[str, float]:
 
 
 def wrong(played: Sequence[Played]) -> list[str]:
-    """Lines of the table where the API did not say what was true."""
+    """Return the lines of the table where the API was wrong."""
     return [line for line in table(played) if line.endswith("✗")]
 
 

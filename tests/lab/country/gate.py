@@ -18,7 +18,7 @@ _numbers = itertools.count(1)
 
 
 class Gate:
-    """One network's. `applied` is what is in force, by number."""
+    """The gate of one network; `applied` is what is in force, by number."""
 
     def __init__(self, world: World, network: Network, folder: Path) -> None:
         self.network = network
@@ -58,7 +58,7 @@ class Gate:
                 _stop(program)
 
     def _answers(self, does: Measures) -> Iterator[str]:
-        """What was cached before would hide the lie, so all of it goes."""
+        """Change the resolver's answers; flush its cache, which would hide the lie."""
         zones = "".join(f"{name} {zone}\n" for name, zone, _ in does.zones)
         data = "".join(f"{name} 5 IN A {address}\n" for name, _, address in does.zones if address)
         yield from self._told("local_zones", zones)

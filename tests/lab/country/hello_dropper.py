@@ -1,4 +1,4 @@
-"""A censor in the path that reads the ClientHello of each connection, and silences some.
+"""A censor in the path that reads each ClientHello and drops some connections.
 
     python -m lab.country.hello_dropper browsers --queue N              a browser's hello
     python -m lab.country.hello_dropper all_but_browsers --queue N      any other hello
@@ -29,7 +29,7 @@ WRAP = 1 << 32  # of sequence numbers
 
 @dataclass(slots=True)
 class Flow:
-    """What the client of one connection has sent, from its first byte on."""
+    """The bytes that the client of one connection has sent."""
 
     begins: int  # sequence number of the first byte
     data: bytearray = field(default_factory=bytearray)
@@ -44,7 +44,7 @@ class Flow:
 
 
 class HelloDropper:
-    """Which packets are dropped; `drops` is asked once for each connection."""
+    """Select the packets to drop; `drops` is called once for each connection."""
 
     def __init__(self, drops: Drops, *, by_first_segment: bool = False) -> None:
         self._drops = drops
@@ -72,7 +72,7 @@ class HelloDropper:
         return flow.is_dropped
 
     def _judge(self, flow: Flow) -> None:
-        """What is no handshake passes."""
+        """Judge a flow's ClientHello; let pass what is no handshake."""
         hello = bytes(flow.data)
         is_hello = hello[:1] == bytes([HANDSHAKE])
         size = RECORD_HEADER + int.from_bytes(hello[3:RECORD_HEADER], "big")

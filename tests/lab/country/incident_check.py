@@ -1,7 +1,7 @@
-"""Incidents of the API held against a script: what a step is to show, and whether it did.
+"""Check the API's incidents against what the steps of a script must show.
 
-A step says so under `shows`: a list of `{incident: KIND, label: …, service: …}`, `{turn: opening}`
-or `{turn: cut}`, `{end: KIND}`, or `{none: KIND}` for what must not stand in the end. The truth is
+A step lists it under `shows`: `{incident: KIND, label: …, service: …}`, `{turn: opening}` or
+`{turn: cut}`, `{end: KIND}`, or `{none: KIND}` for what must not be there in the end. The truth is
 the moment at which the step was put into force.
 """
 
@@ -18,7 +18,7 @@ ALERTS = 2  # calls to subscribers for one true event, and one more when it turn
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One thing that a step was to show, and what was found of it."""
+    """One thing that a step must show, and the result."""
 
     step: str
     wanted: str
@@ -31,14 +31,17 @@ class Look:
 def looks(
     steps: Iterable[tuple[str, float, Sequence[Shown]]], incidents: Sequence[Incident]
 ) -> Iterator[Look]:
-    """`steps`: (id, when it was put into force in seconds of Unix time, what it is to show)."""
+    """Yield a check for each shown thing of `steps`: (id, Unix seconds, shows).
+
+    The seconds are those at which the step was put into force.
+    """
     for name, at_s, shows in steps:
         for shown in shows:
             yield Look(name, _words(shown), _found(shown, at_s, incidents))
 
 
 def too_loud(incidents: Iterable[Incident]) -> list[str]:
-    """Incidents that called more often than twice; a cut that was one of power corrects itself."""
+    """List incidents that called more than twice; a power cut corrects itself once."""
     calls = {i["id"]: [a["change"] for a in i["alerts"] if a["called"]] for i in incidents}
     return [
         f"{id_}: {', '.join(changes)}"

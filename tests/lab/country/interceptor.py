@@ -1,7 +1,7 @@
-"""A censor in the path: connections are redirected to it, and it decides what becomes of them.
+"""A censor in the path that answers redirected connections or passes them on.
 
     python -m lab.country.interceptor pages NAME…                 block pages for these Hosts
-    python -m lab.country.interceptor intercept NAME… --folder D  TLS with a CA of its own
+    python -m lab.country.interceptor intercept NAME… --folder D  TLS with its own CA
     python -m lab.country.interceptor headers                     a proxy that tidies headers
     python -m lab.country.interceptor portal                      a page that wants to be paid first
 
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def contexts(args: argparse.Namespace) -> dict[bytes, ssl.SSLContext]:
-    """One certificate for each name, from an authority that nobody asked for."""
+    """Issue one certificate for each name, from a CA that no agent trusts."""
     authority = trustme.CA(organization_name="Qaznet Trust Network (a lab's)")
     authority.cert_pem.write_to_path(args.folder / "censor-ca.pem")
     made = {}
@@ -99,7 +99,7 @@ async def blocked(
 
 
 async def portal(_: bytes, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """Whatever was said, and in whatever protocol."""
+    """Answer with the portal's page, whatever the protocol."""
     return await _answer(writer, BLOCK_PAGE % (len(WELCOME), WELCOME))
 
 
@@ -124,7 +124,7 @@ async def intercepted(
 
 
 async def tidied(first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-    """Requests go on with headers as a proxy writes them; it says 400 to anything else."""
+    """Forward requests with headers as a proxy writes them; answer 400 to the rest."""
     line, _, rest = first.partition(b"\r\n")
     if not REQUEST.fullmatch(line):
         return await _answer(

@@ -1,8 +1,8 @@
-"""What a censor does, as data, and the commands that do it. Pure.
+"""Interference of a censor as data, and the commands that apply it. Pure.
 
 Each kind of interference is one small function from its description to `Measures`: packet filter
-rules of the gate, answers of the network's own resolver, traffic turned over to the censor's own
-programs, an on-path observer that injects, a slower line. `README.md` lists them for people.
+rules of the gate, answers of the network's resolver, traffic turned over to the censor's programs,
+an on-path observer that injects, a slower line. `README.md` lists them for people.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ FREEZE_BYTES = 24_000  # of one flow's answers, after which nothing passes any m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interference:
-    """One line of a scenario. Everything but `kind` narrows it down; empty means everywhere."""
+    """One line of a scenario; an empty field other than `kind` matches everything."""
 
     kind: str
     names: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Interference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measures:
-    """What the gate has to set up; everything is taken back by taking back its parts."""
+    """The settings of a gate; removing the parts removes all of it."""
 
     forward: tuple[str, ...] = ()  # iptables rules without `-A CHAIN`; {queue} is the observer's
     forward6: tuple[str, ...] = ()
@@ -104,7 +104,10 @@ def _with_bytes(action: str) -> "Kind":
 
 
 def _injected(inject: Injection, match: Callable[[str], str]) -> "Kind":
-    """Hand packets with a name to the observer, those of the provider's own resolver included."""
+    """Return a kind that hands packets with a name to the observer.
+
+    Those of the provider's own resolver are included.
+    """
 
     def injected(what: Interference, source: str) -> Measures:
         rules = tuple(f"{source}{match(name)} -j {{queue}}" for name in what.names)
@@ -114,7 +117,7 @@ def _injected(inject: Injection, match: Callable[[str], str]) -> "Kind":
 
 
 def _hellos(dropped: HelloFilter) -> "Kind":
-    """Hand the first packets of TLS connections to a program that reads their ClientHello."""
+    """Return a kind that hands the start of TLS connections to a hello filter."""
 
     def filtered(what: Interference, source: str) -> Measures:
         first = f"-m connbytes --connbytes 0:{HELLO_PACKETS} --connbytes-dir original"
@@ -137,7 +140,7 @@ def _name_in_tcp(name: str, port: str = "") -> str:
 
 
 def _flows_with_bytes(what: Interference, source: str) -> Measures:
-    """Nothing of a connection passes any more once a name stood in it."""
+    """Drop the rest of a connection once a name was in it."""
     port = _port(what)
     mark = f"-j CONNMARK --set-mark {MINDED}"
     marked = [f"{source}{_name_in_tcp(name, port)} {mark}" for name in what.names]
@@ -161,13 +164,13 @@ def _drop(match: str) -> "Kind":
 
 
 def _dns_dropped(what: Interference, source: str) -> Measures:
-    """Queries for the names, on their way to any resolver abroad; the own one is silent too."""
+    """Drop queries for the names to resolvers abroad; the domestic one is silent too."""
     rules = tuple(f"{source}{_dns_query(name)} -j DROP" for name in what.names)
     return Measures(forward=rules, zones=tuple((n, "always_deny", "") for n in what.names))
 
 
 def _vpn_dropped(_: Interference, source: str) -> Measures:
-    """By first messages: WireGuard's is 148 bytes, OpenVPN's 14 that begin with its opcode."""
+    """Drop the first messages of WireGuard (148 bytes) and OpenVPN (14, its opcode)."""
     return Measures(
         forward=(
             f"{source}-p udp -m length --length 176 {_bytes_at('01000000', 28, 32)} -j DROP",
@@ -178,7 +181,7 @@ def _vpn_dropped(_: Interference, source: str) -> Measures:
 
 
 def _ech_dropped(_: Interference, source: str) -> Measures:
-    """By the extension's number and its usual cipher suite (RFC 9849); GREASE looks the same.
+    """Drop hellos with ECH's extension and usual suite (RFC 9849); GREASE looks alike.
 
     A browser's hello takes two segments, which come as one where the kernel has not cut them yet.
     """
@@ -187,9 +190,9 @@ def _ech_dropped(_: Interference, source: str) -> Measures:
 
 
 def _unknown_dropped(what: Interference, source: str) -> Measures:
-    """Connections that open with neither TLS nor HTTP, as some filters treat what they cannot read.
+    """Drop connections that begin with neither TLS nor HTTP, as some filters do.
 
-    What opened well is marked, for later packets of it look like anything.
+    Connections with a good start are marked, since their later packets look like anything.
     """
     to = [f"-d {a} " for a in _four(what)] or [""]
     known = ("-m string --algo bm --string 'HTTP/1'", _bytes_at("1603", 40, 60))
@@ -221,10 +224,10 @@ def _policed(what: Interference, _: str) -> Measures:
 
 
 def _freeze(what: Interference, _: str) -> Measures:
-    """One flow brings so many bytes, then nothing: no reset, no end.
+    """Stop a flow after so many bytes, without a reset or an end.
 
-    On a named port it is packets of either direction that are counted: what long streams of a
-    protocol meet, which bring few bytes and many packets.
+    On a named port packets of both directions are counted: long streams of some protocols bring few
+    bytes and many packets.
     """
     if what.port:
         over = (

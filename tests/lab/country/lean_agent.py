@@ -1,4 +1,4 @@
-"""An agent as it is where grpcio has no wheels; the library is hidden from this process alone.
+"""An agent without grpcio, as where it has no wheels; hidden from this process.
 
 python -m lab.country.lean_agent ARGUMENTS…
 """

@@ -1,7 +1,7 @@
-"""Every experiment against every interference: a network for each row, and all look at once.
+"""Measure every experiment under every interference, a network for each row.
 
-`matrix.yml` says what is applied, what is asked and what is to come of it; nothing here judges but
-the collector's own judge, with what a prober abroad saw as the control.
+`matrix.yml` lists the interference, the tasks and the expected results; only the collector's own
+judge judges, with a prober abroad as the control.
 """
 
 import json
@@ -60,7 +60,7 @@ class Matrix:
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """The columns that every place looks at; sites of the country are looked at from abroad."""
+        """Return the columns measured in every place; domestic sites are measured abroad."""
         return tuple(name for name in self.columns if name != INSIDE)
 
     @property
@@ -68,7 +68,7 @@ class Matrix:
         return {column.get("experiment", name) for name, column in self.columns.items()}
 
     def holds(self, said: str, verdict: str) -> bool:
-        """A blank is explained by a reason, and the reason says the state."""
+        """Return whether the verdict is the expected one; a reason implies its state."""
         return verdict == (self.reasons[said][0] if said in self.reasons else said)
 
 
@@ -96,7 +96,7 @@ def _row(name: str, one: Mapping[str, Any], said: Mapping[str, Any]) -> Row:
 
 @contextmanager
 def built(folder: Path, wanted: Matrix) -> Iterator[tuple[Country, dict[str, Any]]]:
-    """A country with a network for each row, its gates at work; and what tasks are to be filled."""
+    """Build a country with a network and a gate for each row; return the task values."""
     folder.mkdir(parents=True, exist_ok=True)
     # One agent's place in each network; names are short, for devices are named after them.
     networks = {f"r{number}": {"ala": 1} for number, _ in enumerate(wanted.rows)}
@@ -150,7 +150,7 @@ def _open_sites(made: Country) -> None:
 
 
 def _sites(made: Country) -> str:
-    """One service for each of them, as the services file has it."""
+    """Return the services file's entry of each domestic site."""
     services = {
         f"{CLOSED}-{place.network}": {
             "title": "A site at home",
@@ -166,7 +166,7 @@ def _sites(made: Country) -> str:
 def looked(
     made: Country, wanted: Matrix, filled: Mapping[str, Any]
 ) -> dict[str, list[Measurement]]:
-    """What each place saw, in the order of the columns; behind ABROAD's own, sites from outside.
+    """Return each place's measurements in column order; abroad, inbound ones too.
 
     Those come when all else is done: on a slow line they would wait behind it.
     """
@@ -214,7 +214,7 @@ def _task(
 
 
 def run_jobs(made: Country, jobs: list[dict[str, Any]]) -> dict[str, list[Measurement]]:
-    """What was seen from each space, in the order of the tasks."""
+    """Return the measurements of each space in the order of the tasks."""
     done = subprocess.run(
         made.world.command("", module_command("lab.country.prober")),
         input=json.dumps(jobs),
@@ -251,7 +251,7 @@ def judged(made: Country, wanted: Matrix, seen: Mapping[str, list[Measurement]])
 
 
 def _profiles(here: Iterable[Measurement], there: Iterable[Measurement]) -> VantageProfiles:
-    """What the hellos of a place tell of its other results, as the collector would know it."""
+    """Build the profile of a place from its hellos, as the collector would."""
     profiles = VantageProfiles()
     controls = [replace(measurement, link=Link.ONLINE) for measurement in there]
     for role, measurements in ((AgentRole.CONTROL, controls), (AgentRole.VOLUNTEER, here)):

@@ -1,6 +1,6 @@
 """The matrix as the README shows it.
 
-python -m lab.country.matrix_page      writes that part of the README anew
+python -m lab.country.matrix_page      rewrites that part of the README
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ BEGIN, END = "<!-- matrix: made by `python -m lab.country.matrix_page` -->", "<!
 
 
 def shown(of: Matrix) -> str:
-    """Rows of what is recognised by whom, and why the rest is not."""
+    """Return the matrix as a table, with the reasons of what is not recognized."""
     return "\n".join([BEGIN, *_table(of), "", *_reasons(of), END])
 
 

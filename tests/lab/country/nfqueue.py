@@ -1,6 +1,6 @@
-"""Packets that a filter rule handed over, and the word that sends them on (NFQUEUE).
+"""Read packets that a filter rule queued, and accept or drop them (NFQUEUE).
 
-Netlink by hand: linux/netfilter/nfnetlink_queue.h. What is not let go is lost.
+Netlink by hand: linux/netfilter/nfnetlink_queue.h. A packet that is not accepted is lost.
 """
 
 import select
@@ -42,7 +42,7 @@ class Queue:
         self._send(CONFIG, _attribute(CFG_PARAMS, struct.pack("!IB", WHOLE, COPY_PACKET)))
 
     def waiting(self, timeout_s: float | None) -> list[Held]:
-        """Those that came, at least one of them unless the time ran out; None waits for ever."""
+        """Return the packets that came, at least one unless time ran out; None: no limit."""
         patience = None if timeout_s is None else max(0.0, timeout_s)
         ready, _, _ = select.select([self._socket], [], [], patience)
         return list(_messages(self._socket.recv(131_072))) if ready else []

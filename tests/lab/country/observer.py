@@ -1,13 +1,12 @@
-"""A censor beside the path: it sees packets with a name in them, and injects before the truth.
+"""A censor beside the path that injects packets when it sees a name.
 
     python -m lab.country.observer rst --queue N             a reset to both ends
     python -m lab.country.observer dns --queue N --answer A  a forged answer; the true one follows
 
-Rules of the gate hand those packets over. They go on unharmed after DISTANCE_S, as long as a line
-abroad would keep them: in a lab abroad is so near that the truth would always win. What is injected
-carries a TTL and an IP id of its own, as real injections do. Packets are read and written by hand:
-a library that takes milliseconds for each falls behind on a busy machine, and who is late injects
-nothing.
+Rules of the gate hand those packets over. They pass unharmed after DISTANCE_S, as late as by a line
+abroad: in a lab abroad is so near that the truth would always win. What is injected carries another
+TTL and IP id, as real injections do. Packets are read and written by hand: a library that takes
+milliseconds for each falls behind on a busy machine, and then injects too late.
 """
 
 import argparse
@@ -30,7 +29,7 @@ RST = 4
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """Of IPv4. `carried` begins with the header of TCP or UDP."""
+    """An IPv4 packet; `carried` begins with the header of TCP or UDP."""
 
     source: bytes
     target: bytes
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def watch(number: int, ttl: int, react: Callable[[Packet], list[Packet]]) -> None:
-    """Until killed."""
+    """Inject what `react` returns for each queued packet, until killed."""
     queue = Queue(number)
     mouth = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     sys.stdout.write("ready\n")
@@ -79,7 +78,7 @@ def written(packet: Packet, ttl: int) -> bytes:
 
 
 def resets(packet: Packet) -> list[Packet]:
-    """One to each end, in the sequence numbers that they wait for."""
+    """Return one reset for each end, with the sequence number that it expects."""
     if packet.protocol != TCP:
         return []
     client, server, sequence, acknowledged = struct.unpack_from("!HHII", packet.carried)

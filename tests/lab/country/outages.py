@@ -1,4 +1,4 @@
-"""What a step does to machines and single lines, beside what a censor does at a gate.
+"""Outages of machines and single lines in a step, beside a censor at a gate.
 
 A line that fades loses its agents one after the other. Machines without power end at once; when it
 is back they come up with another boot identifier and a clock of uptime that starts at 0.
@@ -30,7 +30,7 @@ def switch_power(country: Country, before: Mapping[Place, str], now: Mapping[Pla
 
 
 def fade(country: Country, step: Step, began_s: int) -> Iterator[tuple[Place, int]]:
-    """Cut lines that fade, evenly over the step; yield the place and the number of each cut."""
+    """Cut fading lines evenly over the step; yield each place and its count of cuts."""
     lines = [agent for agent in country.topology.agents if step.states[_place(agent)] == FADING]
     for order, agent in enumerate(_in_turn(lines), 1):
         country.pace.sleep_until(began_s + order * step.lasts_s / (len(lines) + 1))

@@ -1,4 +1,4 @@
-"""A clock that runs ahead of the machine's, so that a program lives a minute in fewer seconds.
+"""A clock that runs faster than the machine's, so that minutes take seconds.
 
     python -m lab.country.pace FACTOR ORIGIN MODULE ARGUMENTS…
 
@@ -19,7 +19,7 @@ BEHIND_S = 7_200.0  # at the origin: what was just signed is never of a day to c
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a country's clock runs. At 1.0 it is the machine's."""
+    """The speed of a country's clock; at 1.0 it is the machine's."""
 
     factor: float = 1.0
     origin_s: float = field(default_factory=time.time)
@@ -45,7 +45,7 @@ class Pace:
 
 @dataclass
 class DrillClock:
-    """The second of the script, by the country's clock; before the first step there is none."""
+    """The second of the script by the country's clock; None before the first step."""
 
     pace: Pace
     began_s: float | None = None

@@ -1,7 +1,7 @@
-"""Reads every output of a drill's collector, every few seconds, and holds it against the script.
+"""Read every output of a drill's collector every few seconds; check it by script.
 
-The reader is `support.worst_day`'s: API, pages, feeds, `top`, stream, embeds and share pictures.
-It lives outside the lab's namespaces, behind a window, in a thread with an event loop of its own.
+The reader is `support.worst_day`'s: API, pages, feeds, `top`, stream, embeds and share pictures. It
+lives outside the lab's namespaces, behind a window, in a thread with a separate event loop.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class Missed:
 
 @contextmanager
 def reading(country: Country, script: Script) -> Iterator[tuple[WorstDayReader, DrillClock]]:
-    """Read until the block ends; what the reader itself cannot read ends the block as an error."""
+    """Read until the block ends; an output that cannot be read fails the block."""
     clock = DrillClock(country.pace)
     services = [name for name in country.planned_services if name in MESSENGERS]
     with (
@@ -81,9 +81,9 @@ def _run(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]") -> None:
 
 
 def build_actors(script: Script, topology: Topology, services: Sequence[str]) -> ActorScript:
-    """Build the script as its agents live it: when each is dark, and which service fails it.
+    """Build the script as its agents meet it: dark times, and services that fail.
 
-    It has no end: the collector is read until what came late is judged.
+    It has no end: the collector is read until late results are judged.
     """
     actors = []
     for number, agent in enumerate(topology.agents):
@@ -105,7 +105,7 @@ def build_actors(script: Script, topology: Topology, services: Sequence[str]) ->
 
 
 def list_doubts(script: Script, topology: Topology) -> Iterator[Doubt]:
-    """List places and times of which either may be said."""
+    """Yield the places and times at which either state is right."""
     for name, region in script.steps[0].states:
         network = topology.network(name)
         where = truth.Place(topology.country, topology.regions[region], network.asn, network.access)
@@ -130,7 +130,7 @@ def _list_spans(
 
 
 def find_missed(steps: Sequence[Step], headlines: Sequence[Headline]) -> Iterator[Missed]:
-    """Find headlines that never came, in the order of the steps: how late decides nothing."""
+    """Yield headlines that never came, in order of the steps; delay does not count."""
     at: dict[str, int] = {}
     for step in steps:
         for page, wanted in step.tells.items():
@@ -144,13 +144,13 @@ def find_missed(steps: Sequence[Step], headlines: Sequence[Headline]) -> Iterato
 
 
 def wait_for_headlines(steps: Sequence[Step], reader: WorstDayReader) -> None:
-    """Wait until the last step's headlines are read: a page follows its incident by seconds."""
+    """Wait for the last step's headlines: a page follows its incident by seconds."""
     with contextlib.suppress(AssertionError):
         eventually(lambda: not list(find_missed(steps, reader.headlines)), "each headline", UP_S)
 
 
 def tabulate(steps: Mapping[str, float], headlines: Sequence[Headline]) -> Iterator[str]:
-    """Yield each headline with the step in which it was first read, and how long after its start.
+    """Yield each headline with the step in which it was first read, and its delay.
 
     Args:
         steps: The second at which each step was put into force, by its id, in order.

@@ -1,4 +1,4 @@
-"""Servers abroad that only experiments talk to: VPNs, STUN, QUIC, the echo service.
+"""Servers abroad that only experiments use: VPNs, STUN, QUIC, the echo service.
 
 `start(country, …)` starts them all; OpenVPN, wireguard-go and coturn are the real ones.
 """
@@ -30,10 +30,10 @@ class Keys:
 
 
 def start(made: Country, vpn: str, quic: Iterable[str], peers: Iterable[Keys]) -> str:
-    """At the addresses of these names, in the background; the public key of the WireGuard server.
+    """Start them at these names' addresses; return the WireGuard server's public key.
 
-    `peers` are whom it answers: one pair for each agent, for two with one key at once look like a
-    replay.
+    `peers` are the keys that it answers: one pair for each agent, since two agents with one key at
+    once look like a replay.
     """
     address = made.abroad.names[vpn]
     for transport in ("udp", "tcp-server"):
@@ -88,7 +88,7 @@ def _stun_places(made: Country) -> list[tuple[str, int]]:
 
 
 def _stun(made: Country) -> list[list[str]]:
-    """One coturn for each port."""
+    """Return the commands of one coturn for each port."""
     places = _stun_places(made)
     return [
         servers.coturn([address for address, p in places if p == port], made.folder, port)

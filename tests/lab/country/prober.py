@@ -48,7 +48,7 @@ _Job = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the runner needs to know."""
+    """One task for the runner."""
 
     experiment: str
     target: str = ""
@@ -83,10 +83,10 @@ def _forked(job: _Job, turns: "Turns") -> int:
 
 
 class Turns:
-    """So many tasks of all processes may begin at a time: what the machine bears.
+    """A limit for the tasks that start at a time in all processes.
 
-    A loop that others keep from running takes its own delay for the network's silence. A turn ends
-    with its task, or soon: who waits for a timeout needs no processor.
+    A loop that lacks the processor takes its own delay for the network's silence. A turn ends with
+    its task, or soon: a task that waits for a timeout needs no processor.
     """
 
     def __init__(self, count: int) -> None:
@@ -118,7 +118,7 @@ class Turns:
 
 
 def _raw_helper() -> socket.socket:
-    """The agent's own helper in a process of its own, which has scapy loaded already."""
+    """Run the agent's own helper in a new process that has loaded scapy already."""
     ours, theirs = socket.socketpair()
     if os.fork():
         theirs.close()
@@ -195,7 +195,7 @@ async def _tell(number: str, runner: Runner, task: Task, out: IO[str]) -> None:
 
 
 def told(out: Path) -> dict[int, Measurement]:
-    """What a job wrote, by the number of its task."""
+    """Read a job's output: measurements by the number of their task."""
     lines = (line.split() for line in out.read_text().splitlines())
     read = {int(number): base64.b64decode(data) for number, data in lines}
     return {n: measurement_from_pb(pb.Measurement.FromString(data)) for n, data in read.items()}

@@ -1,4 +1,4 @@
-"""What a person types at the lab's prompt, and what is done. Words in, a sentence out."""
+"""Commands typed at the lab's prompt: words in, a sentence out."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,7 +18,7 @@ quit"""
 
 
 class Usage(Exception):  # noqa: N818 - it is advice
-    """What was typed means nothing; the text says what would."""
+    """An unknown command; the text lists what would work."""
 
 
 def obey(country: Country, line: str) -> str:

@@ -1,4 +1,4 @@
-"""A drill's script: steps that put places into states, each state a list of interferences. Pure."""
+"""A drill's script: steps that put places into states of interference. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,9 +19,11 @@ DEGRADED_KBIT = 384
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`states` is what holds everywhere while the step lasts; `shows` what incidents are to tell of
-    its beginning (incident_check.py), and `tells` what a page's headline is to say then, as a
-    regular expression by the page's path (page_reader.py)."""
+    """A step of a script, with the states of all places while it lasts.
+
+    `shows` lists the incidents that its beginning must show (incident_check.py), `tells` the
+    headlines as regular expressions by the page's path (page_reader.py).
+    """
 
     id: str
     title: str
@@ -78,7 +80,10 @@ STATES = ("ok", "messengers", "degraded", "whitelist", "cut", "collector", "powe
 
 
 def interferences(state: str, region: str, known: Abroad) -> list[Interference]:
-    """What makes a place be in `state`. A slow line is the whole network's, whatever the region."""
+    """Return the interference that puts a place into `state`.
+
+    A slow line is the whole network's, whatever the region.
+    """
     if state == "messengers":
         return [
             Interference(kind="syn_dropped", region=region, addresses=known.of_service(name))

@@ -1,8 +1,7 @@
-"""What answers abroad and in the country: resolvers and web servers under the real names.
+"""Resolvers and web servers, abroad and domestic, under the real names.
 
-Names of the shipped list of services are served by nginx with certificates of the lab's own CA,
-each under an address of its own, so that blocking one is not blocking all. Pure, but for the files
-it writes.
+Names of the shipped list of services are served by nginx with certificates of the lab's CA, each at
+a separate address, so that blocking one is not blocking all. Pure, but for the files it writes.
 """
 
 import ipaddress
@@ -85,7 +84,7 @@ def abroad(country: Topology, tested: Iterable[str] = TESTED) -> Abroad:
 
 
 def services_yaml(known: Abroad) -> str:
-    """What `plan.services_file` is to name."""
+    """Return the file that `plan.services_file` names."""
     body = {
         s.name: {
             "title": s.title,
@@ -121,7 +120,7 @@ def _only_taken(endpoint: Endpoint) -> bool:
 
 
 def resolver_conf(known: Abroad, folder: Path, ca: LoopbackCA) -> str:
-    """The open resolver abroad, also under the addresses of the world's public ones; by TLS too."""
+    """Write the open resolver abroad, also at addresses of public ones, and by TLS."""
     zone = "".join(f'  local-data: "{n}. {TTL_S} IN A {a}"\n' for n, a in known.names.items())
     six = f'  local-data: "www.wikipedia.org. {TTL_S} IN AAAA {ABROAD_SIX}"\n'
     addresses = (RESOLVER, *PUBLIC_RESOLVERS)
@@ -180,7 +179,7 @@ def _unbound(folder: Path, name: str, interfaces: str, zone: str, forwards: str 
 
 
 def web_conf(known: Abroad, ca: LoopbackCA, folder: Path) -> str:
-    """One nginx for everything abroad."""
+    """Write one nginx for everything abroad."""
     return nginx("web", folder, "".join((*_sites(known, ca), *_literal_sites(known, ca))))
 
 
@@ -191,7 +190,7 @@ def domestic_web_conf(country: Topology, ca: LoopbackCA, folder: Path) -> str:
 
 
 def _sites(known: Abroad, ca: LoopbackCA) -> Iterator[str]:
-    """One certificate for each, so that its name tells whose it is."""
+    """Yield the sites by name, each with a certificate of its name."""
     others = {COLLECTOR, DOH, *(address for address, _ in spoken(known).get("whatsapp", ()))}
     for name, address in known.names.items():
         if address in others:  # no web servers
@@ -202,7 +201,7 @@ def _sites(known: Abroad, ca: LoopbackCA) -> Iterator[str]:
 
 
 def _literal_sites(known: Abroad, ca: LoopbackCA) -> Iterator[str]:
-    """Those that have an address and no name, and speak HTTP, TLS or both."""
+    """Yield sites with an address and no name, by HTTP, TLS or both."""
     kinds = (EndpointKind.HTTP, *IN_TLS)
     others = {place for places in spoken(known).values() for place in places}
     ports = {
@@ -270,7 +269,7 @@ def nginx_command(folder: Path, name: str) -> list[str]:
 
 
 def _anchors(country: Topology) -> Service:
-    """Ours, in the lab's own world: abroad by name and address, a site at home, a portal's test.
+    """Return our anchors in the lab: abroad by name and address, domestic, a portal's.
 
     Three hosts abroad, as an isolation needs, where the country has a name for the third.
     """

@@ -1,9 +1,9 @@
-"""Servers abroad that speak what nginx does not: Telegram's, WhatsApp's, WebSockets, and any port.
+"""Servers abroad that nginx cannot stand for: Telegram, WhatsApp, WebSockets.
 
     python -m lab.country.stand_ins FILE.json      {"telegram": [["149.154.167.51", 443], …], …}
 
-What each says is in SPEAKERS. A Telegram data centre answers a cleartext POST and MTProto's hello
-on one port, as real ones do.
+SPEAKERS lists their replies. A Telegram data centre answers a cleartext POST and MTProto's first
+message on one port, as real ones do.
 """
 
 import asyncio

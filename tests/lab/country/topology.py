@@ -1,9 +1,9 @@
-"""The country as data: who is there, under which address, behind which router. Pure.
+"""The country as data: its agents, their addresses and their routers. Pure.
 
     agents ── gate of their network ── border ── abroad
                                           └───── domestic
 
-A network's gate is a router of its own, and the only way in or out: censors sit there. Regions are
+A network's gate is a separate router, and the only way in or out: censors sit there. Regions are
 prefixes behind one gate, so a cut can name both.
 """
 
@@ -30,7 +30,7 @@ FIRST_ASN = 64_600  # of small countries
 
 @dataclass(frozen=True, slots=True)
 class AgentPlace:
-    """Where one agent lives. Each has a prefix of its own, and so a vote of its own."""
+    """The network and address of one agent; each has its own prefix, and so a vote."""
 
     name: str
     network: str
@@ -41,7 +41,7 @@ class AgentPlace:
 
 @dataclass(frozen=True)
 class Network:
-    """One provider: its number among the others decides every address it has."""
+    """One provider; its index decides every address it has."""
 
     index: int
     name: str
@@ -122,7 +122,7 @@ def small_country(
 
 
 def topology(description: Mapping[str, Any] | None = None) -> Topology:
-    """Parse a description, or topology.yml. Raises KeyError or ValueError naming what is wrong."""
+    """Parse a description, or topology.yml; raise KeyError or ValueError on a fault."""
     said = description or yaml.safe_load(TOPOLOGY.read_text())
     regions = tuple(said["regions"])
     networks = tuple(

@@ -1,4 +1,4 @@
-"""A window into the lab: connections to a port out here are carried to the collector in there.
+"""A window into the lab: connections to an outside port reach its collector.
 
 The listening socket is made outside and inherited; a socket stays in the network it was made in,
 wherever its process goes.
@@ -23,7 +23,7 @@ CHUNK = 65_536
 
 @contextmanager
 def opened(world: World, listening: socket.socket) -> Iterator[str]:
-    """What connects to `listening` comes to the collector's pages; gives their origin out here."""
+    """Forward connections to `listening` to the collector's pages; yield their origin."""
     fd = listening.fileno()
     carry = module_command("lab.country.window", str(fd), COLLECTOR, "8080")
     command = world.command(ABROAD, carry)

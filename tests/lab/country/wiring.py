@@ -1,4 +1,4 @@
-"""From the topology to the shell lines that make its namespaces, cables and routes. Pure."""
+"""Shell lines that make the namespaces, cables and routes of a topology. Pure."""
 
 from collections.abc import Iterable, Iterator
 
@@ -23,7 +23,7 @@ NO_DAD = "net.ipv6.conf.default.dad_transmits=0"  # nobody else can have these a
 
 
 def lines(country: Topology, abroad_addresses: Iterable[str]) -> Iterator[str]:
-    """Everything, in an order in which each line finds what it needs."""
+    """Yield all lines, in an order in which each finds what it needs."""
     for space in (BORDER, ABROAD, DOMESTIC, *(n.gate for n in country.networks)):
         yield from _space(space, RESOLVER)
     for space in (BORDER, *(n.gate for n in country.networks)):
@@ -54,7 +54,7 @@ def _network(network: Network) -> Iterator[str]:
 
 
 def _agent(agent: AgentPlace, network: Network) -> Iterator[str]:
-    """A cable of its own to the gate; the gate answers for the rest of the world."""
+    """Link an agent to its gate; the gate answers for the rest of the world."""
     port = f"p{agent.address.split('.')[2]}"
     yield from _space(agent.name, network.resolver)
     yield f"ip -n {agent.name} link add out type veth peer name {port} netns {network.gate}"
@@ -87,7 +87,7 @@ def _own(space: str, addresses: Iterable[str]) -> Iterator[str]:
 
 
 def cable(space: str, other: str, wire: tuple[str, str], six: str) -> Iterator[str]:
-    """`space` sees it as `out`, and its default route leads that way; the other as its name."""
+    """Link two namespaces: `space` gets device `out` and its default route by it."""
     yield f"ip -n {space} link add out type veth peer name {space} netns {other}"
     for at, device, address, last in ((space, "out", wire[0], 1), (other, space, wire[1], 2)):
         yield f"ip -n {at} address add {address}/24 dev {device}"

@@ -1,8 +1,8 @@
-"""A world of its own: a process tree with its own network, mounts and process numbers.
+"""A private world: a process tree with its network, mounts and process numbers.
 
-Namespaces made inside are seen by nobody else, so several labs stand side by side. The world's
-first process waits on a pipe to us: when we end, however we end, the pipe closes, the process
-goes, and the kernel takes everything else of the world with it.
+Namespaces made inside are invisible outside, so several labs run side by side. The world's first
+process waits on a pipe to us: when we end, in any way, the pipe closes, the process ends, and the
+kernel removes everything else of the world with it.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ class World:
         return [*self._enter, *inside, *argv]
 
     def run(self, space: str, *argv: str, text: str = "", timeout: float = 60) -> str:
-        """Standard output; a failure raises with what it said."""
+        """Run a command; return its output, or raise with its error text."""
         done = subprocess.run(
             self.command(space, argv),
             input=text,
@@ -87,7 +87,7 @@ def world() -> Iterator[World]:
 
 
 class Missing(Exception):  # noqa: N818 - it is the state of a machine
-    """What this machine lacks for a lab; the text is a sentence."""
+    """The machine lacks something that a lab needs; the text is a sentence."""
 
 
 def require() -> None:
