@@ -1,4 +1,4 @@
-"""Every entry of a log can be made again from what it names, and one that was made up cannot."""
+"""Every entry of a log can be rebuilt from the rows it names; a forged one cannot."""
 
 import json
 from pathlib import Path
@@ -58,7 +58,7 @@ async def test_all_entries_are_reproduced(
 
 @pytest.mark.long
 async def test_forged_entry_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """By whoever holds the key: the chain holds, the rows do not bear it."""
+    """An entry forged with the real key has a valid chain, but its rows disagree."""
     entries = await history(tmp_path, 1)
     *_, last = read_lines(tmp_path / LOG_FILE_NAME)
     body = body_of(last)

@@ -1,4 +1,4 @@
-"""Two collectors that lead one after the other, a real nats-server, and a receiver once down."""
+"""Successive leaders share alerts by a real nats-server; a receiver fails once."""
 
 import asyncio
 import json

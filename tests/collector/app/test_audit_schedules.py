@@ -1,8 +1,8 @@
-"""The audit trail under leaders that change or hang, and servers whose answers are lost.
+"""The audit trail while leaders change or hang, and answers of servers are lost.
 
-Schedules are drawn by chance over a model of the servers' log. Asked of each: a line that was
-acknowledged is there once; after a leader's first line none of the leader before follows; whoever
-leads at the end has a file that is the log.
+Schedules are drawn at random over a model of the servers' log. A line that was acknowledged is
+there once; after a leader's first line none of the leader before follows; the last leader's file is
+the log.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""The leader's decisions on agents, from what ingest hosts report, by a clock that is set."""
+"""The leader's decisions on agents, from reports of ingest hosts, by a set clock."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
@@ -56,7 +56,7 @@ class Led:
     numbers: dict[str, int] = field(default_factory=dict)
 
     async def report(self, host: str, *, skipped: int = 0, **fields: Any) -> None:
-        """The first of a host says that it has no sessions yet."""
+        """Send a host's report; its first says that it has no sessions yet."""
         number = self.numbers[host] = self.numbers.get(host, 0) + 1 + skipped
         if number == 1:
             fields = {"open_keys": [], "is_again": True} | fields
@@ -82,7 +82,7 @@ class Led:
         return SessionsChanged(added=[record], agents=[], states=[], ended=[])
 
     async def tell_past(self, host: str, agent: int, reason: str, *, ended_s: int) -> None:
-        """Tell of a session that ended before this leader asked."""
+        """Report a session that ended before this leader asked."""
         heard_us = self.clock.monotonic_us() + 7 - ended_s * SECOND
         changes = self.session(agent, key=90 + agent)
         (record,) = changes.added
@@ -117,7 +117,7 @@ class Led:
 
 
 def read_gaps(rows: Sequence[JournalRow]) -> list[CoverageGap]:
-    """The gaps in coverage that the detectors tell of these rows."""
+    """Return the coverage gaps that the detectors find in these rows."""
     reader = SignalReader(b"s" * 32)
     detector = SilenceDetector()
     for row in rows:
@@ -192,7 +192,7 @@ async def test_goodbye_at_one_host_ends_what_is_half_open_at_another(led: Led) -
 
 
 async def test_agents_of_a_dead_host_are_unknown_and_then_not_counted(led: Led) -> None:
-    """One returns to another host; one never does. Coverage has the fault."""
+    """Agents of a dead host are unknown, then not counted; coverage has the fault."""
     for host in ("a", "b"):
         await led.report(host)
     await led.arrive("a", 0, key=1)
@@ -249,7 +249,10 @@ async def test_new_leader_asks_for_all_and_records_their_arrivals(led: Led) -> N
 
 
 async def test_agent_that_left_while_none_led_is_lost_at_once(led: Led) -> None:
-    """But not one that is at another host by then, and not before each host has told."""
+    """An agent that left between leaders is lost once every host has reported.
+
+    It is not lost if it is at another host by then.
+    """
     led.clock.advance_us(100 * SECOND)
     await led.ingest.judge()
     led.ingest.board.expect("b", led.clock.monotonic_us())
@@ -272,7 +275,10 @@ async def test_agent_that_left_while_none_led_is_lost_at_once(led: Led) -> None:
 async def test_agent_is_lost_beside_a_dead_host_only_if_it_did_not_go_there(
     led: Led, went_there: bool
 ) -> None:
-    """A host dies before it told this leader anything; the journal has who arrived there."""
+    """An agent of a host that died unreported is lost, unless it has moved.
+
+    The journal has the agents that arrived there.
+    """
     led.ingest.board.expect("b", led.clock.monotonic_us())
     await led.report("a")
     await led.arrive("a", 0)
@@ -316,7 +322,11 @@ async def test_own_stall_or_lost_link_makes_nobody_silent(led: Led) -> None:
 
 
 async def test_start_goes_on_after_own_stall_until_each_host_has_told_all(led: Led) -> None:
-    """A new leader hears one host and hangs: the grace is over, but not for those of the other."""
+    """After a leader's own stall, the start ends only when each host has reported all.
+
+    A new leader has the report of one host and hangs: the grace is over, but not for the agents of
+    the other host.
+    """
     led.ingest.board.expect("b", led.clock.monotonic_us())
     await led.report("a")
     await led.arrive("a", 0)
@@ -334,7 +344,10 @@ async def test_start_goes_on_after_own_stall_until_each_host_has_told_all(led: L
 
 
 async def test_start_that_goes_on_leaves_agents_of_a_dead_host_unknown(led: Led) -> None:
-    """It was seen since the start, so that detectors do not await it: it must be given up."""
+    """A start that lasts leaves agents of a dead host unknown, so it must be given up.
+
+    The host was seen since the start, so the detectors do not await it.
+    """
     led.ingest.board.expect("b", led.clock.monotonic_us())
     for host in ("a", "c"):
         await led.report(host)
@@ -351,7 +364,10 @@ async def test_start_that_goes_on_leaves_agents_of_a_dead_host_unknown(led: Led)
 
 
 async def test_new_host_tells_again_those_who_arrived_before_the_start(led: Led) -> None:
-    """While a new leader hung, a host began: its reports waited, and its agents' rows are older."""
+    """A new host's report again lists agents that arrived before the leader's start.
+
+    While a new leader hung, a host began: its reports waited, and its agents' rows are older.
+    """
     first = HostReport(number=1, at_us=0, position=0, ranges_applied=0, open_keys=[], is_again=True)
     await led.ingest.take("a", first)
     assert [type(order) for order in led.list_orders()] == [Resync]

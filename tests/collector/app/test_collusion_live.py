@@ -1,4 +1,4 @@
-"""From journal to log: a third of the established in two networks raises and hides nothing."""
+"""A colluding third of two networks can fake or hide no incident in the log."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +42,7 @@ async def test_third_of_the_vantages_raises_no_silence(seed: int, tmp_path: Path
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_third_of_the_vantages_hides_no_silence(seed: int, tmp_path: Path) -> None:
-    """They stay, and some of them come and go all day, so that silence here looks usual."""
+    """A third that stays online, and comes and goes all day, hides no silence."""
     rng = Random(seed)
     honest, colluding = two_networks(rng)
     cut = Cut(ONSET, UNTIL, KZ, 2.0)
@@ -77,7 +77,7 @@ def judge(vantage: VantageRef, minute: int, number: int, verdict: Verdict) -> Ju
 
 
 async def judged(data: Path, late: dict[str, Verdict], everybody: list[VantageRef]) -> list[Any]:
-    """All reach it for half an hour; then each says for half an hour what is given here."""
+    """Judge half an hour of success for all, then half an hour of given verdicts."""
     async with DetectorRun(data) as run:
         for minute in range(60):
             here = late if minute >= 30 else {}

@@ -1,4 +1,4 @@
-"""Users and audit trail of a cluster on a real nats-server: who leads next has them whole."""
+"""The next leader has all users and the audit trail, on a real nats-server."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -41,7 +41,7 @@ class Console:
         await asyncio.to_thread(self.records.trail.add, NOW_US, "vera", action)
 
     def list_actions(self) -> list[str]:
-        """What its trail shows, oldest first."""
+        """Return the trail's actions, the oldest first."""
         entries, _ = self.records.trail.read_page(None, 100)
         return [entry.did for entry in reversed(entries)]
 
@@ -183,7 +183,7 @@ async def test_servers_that_are_away_refuse_each_line_and_are_not_waited_for_by_
 
 
 class HalfDeadLog(DeadLog):
-    """A log that cannot be read, as its reader's server was killed, and can be written."""
+    """A log that can be written but not read, since its reader's server was killed."""
 
     async def read_after(self, number: int) -> list[bytes]:
         raise JournalBusyError("No server of the journal can be reached.")

@@ -1,4 +1,4 @@
-"""What the collector asks of others: nothing by default, and only what everybody may read."""
+"""The collector asks outside sources nothing by default, and no private question."""
 
 import asyncio
 import logging

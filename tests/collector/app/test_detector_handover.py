@@ -1,4 +1,4 @@
-"""What detectors learn, on a real nats-server: the next leader knows it, whoever led before not."""
+"""The next leader has what detectors learned, by a real nats-server."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ KILLED = DAYS * DAY + EVENING - HOUR
 
 
 def evenings() -> tuple[list[JournalRow], list[JournalRow]]:
-    """Rows before and after the kill, of people three quarters of whom switch off each evening.
+    """Return rows before and after the kill; three quarters switch off each evening.
 
     On the last evening the others go too, one by one, three hours later.
     """
@@ -80,7 +80,7 @@ def read(state: DetectorState, rows: Sequence[JournalRow], until_us: int) -> Non
 
 
 def list_told(state: DetectorState) -> list[str]:
-    """What became of the last evening's incidents."""
+    """Return the states of the last evening's incidents."""
     incidents = [i for i in state.detectors.incidents() if i.suspected_us > at(KILLED)]
     return [i.state for i in incidents if i.state is not IncidentState.WITHDRAWN]
 
@@ -89,7 +89,7 @@ def list_told(state: DetectorState) -> list[str]:
 async def test_next_leader_knows_what_is_usual_of_an_evening(
     is_handed_over: bool, tmp_path: Path, terms: LeadingTerms
 ) -> None:
-    """Who learned it doubts no such evening, and tells a fade in it; another doubts it."""
+    """A leader with learned evenings finds a fade in one; a leader without doubts it."""
     before, after = evenings()
     first = open_state(tmp_path / "first", 0, at(0))
     read(first, before, at(KILLED))
@@ -161,7 +161,7 @@ async def test_large_state_is_stored_in_parts_and_old_parts_are_removed(
 
 
 def _batch_of(size: int) -> bytes:
-    """One record of a votes file that no compression makes smaller."""
+    """Return one record of a votes file that no compression makes smaller."""
     return size.to_bytes(4, "big") + Random(1).randbytes(size)
 
 

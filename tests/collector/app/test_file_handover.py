@@ -1,4 +1,4 @@
-"""Files of one leader and the next, on a real nats-server: notes, revisions of daily files."""
+"""Notes and daily revisions pass from leader to leader by a real nats-server."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +43,10 @@ async def lead(terms: LeadingTerms, term: int, data: Path) -> FileHandover:
 
 
 async def test_next_leader_has_the_notes_of_all_before(tmp_path: Path, terms: LeadingTerms) -> None:
-    """The first one leads again in the end, with a note that it had not stored when it died."""
+    """The next leader has all earlier notes, except one that was not stored in time.
+
+    The first one leads again in the end, with a note that it had not stored when it died.
+    """
     first = await lead(terms, 1, tmp_path / "first")
     open_notes(tmp_path / "first").add(LAGS)
     await first.store_news()

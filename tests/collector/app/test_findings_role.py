@@ -1,4 +1,4 @@
-"""Each session is told what is published about its network, once for each change of a state."""
+"""A session gets its network's published findings once per change of state."""
 
 import asyncio
 from dataclasses import replace

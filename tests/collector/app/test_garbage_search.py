@@ -1,4 +1,4 @@
-"""The search for garbage is rare, and it still bounds what lies in cycles."""
+"""The garbage collector runs rarely, and still limits the memory held by cycles."""
 
 import gc
 import weakref

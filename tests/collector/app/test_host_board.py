@@ -1,4 +1,4 @@
-"""What is decided from the reports of ingest hosts: who is heard, unknown, or given up."""
+"""Reports of ingest hosts decide which agents are online, unknown or given up."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Clients that hold connections open in every way there is; an honest reader does not notice."""
+"""Clients that hold connections open in every way do not disturb an honest reader."""
 
 import asyncio
 import json
@@ -56,7 +56,7 @@ async def hold(
 
 
 async def gone(socket: Socket) -> bool:
-    """Whether the other side let go of it."""
+    """Return whether the other side has closed the connection."""
     with suppress(ConnectionError):
         async with asyncio.timeout(60):
             while await socket[0].read(65_536):
@@ -159,7 +159,10 @@ CROWDS = {
 
 @pytest.mark.parametrize("said", CROWDS.values(), ids=CROWDS)
 async def test_a_crowd_that_takes_all_connections_displaces_itself(said: bytes) -> None:
-    """Without a round in between: 4,096 connections shut out every reader for ten seconds."""
+    """A crowd that takes all connections displaces itself within a round.
+
+    Without the round, 4,096 connections would shut out every reader for ten seconds.
+    """
     async with AsyncExitStack() as stack:
         guard, port = await stack.enter_async_context(served(evening().feed(), most=8))
         lone = await hold(stack, port, source="127.0.9.1")

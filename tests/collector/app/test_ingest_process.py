@@ -1,4 +1,4 @@
-"""Ingest in a process of its own: what agents, and the other stages of `serve`, notice of it."""
+"""Ingest in its own process, as agents and the other stages of `serve` see it."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ pytestmark = pytest.mark.real
 
 @dataclass(frozen=True)
 class Apart:
-    """What the stages of `serve` have of an ingest process."""
+    """An ingest process as the stages of `serve` see it."""
 
     data: Path
     fleet: Fleet
@@ -95,7 +95,10 @@ async def apart(data: Path) -> AsyncIterator[Apart]:
 
 
 async def test_a_journal_that_takes_nothing_is_named_at_the_start(tmp_path: Path) -> None:
-    """As after a kill on a full disk: it was a trace, and a status without a reason."""
+    """A journal that cannot be written is named at the start, as on a full disk.
+
+    It was a traceback once, and a status without a reason.
+    """
     journal = Journal(tmp_path / "journal.db")
     await journal.close()
     with closing(Fleet(tmp_path)) as fleet, closing(sqlite3.connect(tmp_path / "journal.db")) as db:
@@ -153,7 +156,10 @@ async def test_envelope_of_the_http_server_is_stored(tmp_path: Path) -> None:
 
 
 async def test_killed_process_costs_a_reconnection_and_no_result(tmp_path: Path) -> None:
-    """The next one has the same port; nothing acknowledged is lost, nothing is stored twice."""
+    """Killing the process costs agents a reconnection, but no result.
+
+    The next one has the same port; nothing acknowledged is lost, nothing is stored twice.
+    """
     async with apart(tmp_path) as server:
         async with channel(server) as stub:
             call = await greeted(stub, caller := await enrolled(server))
@@ -198,7 +204,10 @@ async def test_taken_port_is_told_in_a_sentence(tmp_path: Path) -> None:
 
 
 async def test_journal_that_ingest_left_is_told(tmp_path: Path) -> None:
-    """The other stages never say themselves that the collector hears agents."""
+    """A journal last written by ingest marks the collector alive in the other stages.
+
+    The other stages never write that themselves.
+    """
     clock = HandClock()
     journal = Journal(tmp_path / "journal.db")
     await journal.mark_alive(clock.wall_us())

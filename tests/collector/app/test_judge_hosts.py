@@ -1,4 +1,4 @@
-"""What a host that only judges refuses, and what the leader refuses of it."""
+"""A judge host refuses foreign work, and the leader refuses foreign results."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ from support.virtual_time import VirtualClock, run_virtually
 
 
 class Process:
-    """A process that says back what it was told."""
+    """A process that returns what was written to it."""
 
     def __init__(self) -> None:
         self.written = asyncio.Queue[bytes]()
@@ -48,7 +48,7 @@ class Process:
 
 
 class SilentBus:
-    """A bus on which nobody hears or asks."""
+    """A bus without a listener."""
 
     async def publish(self, topic: str, content: bytes) -> bool:
         return True
@@ -139,7 +139,10 @@ def test_what_is_asked_again_is_done_once() -> None:
 
 
 def test_part_holds_all_that_is_wanted_as_soon_as_it_is_there() -> None:
-    """So a reply comes in few messages, though a process writes it in many pieces."""
+    """A part is complete as soon as all that it needs is there.
+
+    So a reply takes few messages, though a process writes it in many pieces.
+    """
     held = Assignment(1, 1)
 
     async def story(clock: VirtualClock) -> None:

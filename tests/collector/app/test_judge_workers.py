@@ -1,4 +1,4 @@
-"""Judge processes beside serve: the same verdicts, whoever judges, and whoever is killed."""
+"""Judge processes beside `serve` give the same verdicts, even if some are killed."""
 
 import asyncio
 import os
@@ -133,7 +133,7 @@ async def until_joined(workers: JudgeWorkers, count: int) -> None:
 async def test_same_verdicts_whoever_judges_and_whoever_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One process and two find the same; one killed or stopped at work costs no verdict."""
+    """One and two processes give the same verdicts, and a killed one costs none."""
     rows = build_rows(160)
     async with judging(tmp_path, RowHistory(rows), 0) as alone:
         expected = await judge_all(alone, rows)
@@ -217,7 +217,10 @@ async def test_process_is_not_started_while_the_judge_keeps_up(tmp_path: Path) -
 async def test_process_that_cannot_start_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a program, and with one of another version, as after an update under `serve`."""
+    """A process that cannot start costs nothing: no program, or another version.
+
+    A version differs after an update under a running `serve`.
+    """
     monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
     rows = build_rows(80)
     clock, registry = HandClock(), CollectorRegistry()
@@ -267,7 +270,7 @@ def test_heads_are_the_records_whose_bodies_hold_their_steps() -> None:
 
 
 def test_context_finds_the_same_by_heads_and_evidence() -> None:
-    """As the process with the context, of what another one decoded."""
+    """The context finds the same by heads and evidence decoded by another process."""
     decoded = read_rows(build_rows(160), NAMES)
     sent = msgspec.msgpack.encode(encode_part(decoded, has_evidence=True))
     part = msgspec.msgpack.decode(sent, type=DecodedPart)
@@ -288,7 +291,10 @@ def test_context_finds_the_same_by_heads_and_evidence() -> None:
 async def test_killed_processes_lose_nothing_and_store_nothing_twice(
     tmp_path: Path, store: Store
 ) -> None:
-    """kill -9 of a judge process, HELIOGRAPH_KILLS / 8 times, while results flow to the store."""
+    """kill -9 of judge processes loses nothing and stores nothing twice.
+
+    It kills HELIOGRAPH_KILLS / 8 times, while results flow to the store.
+    """
     journal = Journal(tmp_path / "journal.db")
     clock, registry = SystemClock(), CollectorRegistry()
     expected: list[str] = []

@@ -1,4 +1,4 @@
-"""A leader outlives a time in which its servers store nothing, and ends when another leads."""
+"""A leader survives servers that store nothing, and ends when another leads."""
 
 from collections.abc import Iterator
 from typing import Any

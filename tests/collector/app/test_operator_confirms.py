@@ -1,4 +1,4 @@
-"""An operator's word on a real collector: on the pages, in the log, proved, at the newsroom."""
+"""An operator's confirmation reaches pages, log, proof and newsroom."""
 
 import asyncio
 import base64
@@ -71,7 +71,7 @@ def _both_told(door: Served) -> None:
 
 
 async def _dead_then_well(newsroom: Receiving) -> None:
-    """What it could not take is sent again under the same id."""
+    """Check that a failed delivery is sent again under the same id."""
 
     async def tried(times: int) -> bool:
         return len(newsroom.came) >= times

@@ -1,4 +1,4 @@
-"""The operator's words stand in the log beside the detector's, and both are told apart."""
+"""The log has operator's and detector's entries, and they can be told apart."""
 
 import json
 from base64 import b64encode
@@ -45,7 +45,7 @@ CERTAIN = silence()
 
 
 class Desk:
-    """A ledger, its detector and its operator; a minute passes with everything that is said."""
+    """A ledger, its detector and its operator; each action takes a minute."""
 
     def __init__(self, data: Path) -> None:
         self.file = data / LOG_FILE_NAME
@@ -113,7 +113,10 @@ def test_what_the_detector_lets_go_of_has_ended_where_the_operator_confirmed(des
 
 @pytest.mark.parametrize("before", [DOUBT, CERTAIN])
 def test_what_is_not_found_any_more_is_over_since_then(desk: Desk, before: Incident) -> None:
-    """Else it goes on for ever in pictures, and in every later window that is asked for."""
+    """An incident that is found no more is over since its last sight.
+
+    Otherwise it would last for ever in pictures, and in every later window.
+    """
     desk.finds(before)
     desk.finds()
     told = desk.told()
@@ -218,7 +221,7 @@ def test_the_log_with_them_is_proved_read_again_and_gone_on_with(
 
 
 def test_an_operators_entry_must_speak_of_one_that_is_there(desk: Desk) -> None:
-    """Signed by a key that was stolen: it still cannot point at what nobody said."""
+    """An operator's entry must refer to an existing incident, even with a stolen key."""
     desk.finds(DOUBT)
     entry = desk.says(OperatorAct.CONFIRMED)
     lines = list(read_lines(desk.file))

@@ -1,4 +1,4 @@
-"""Outages that others report: asked for when configured, kept apart, shown with credit."""
+"""Outages reported by others: asked if configured, kept apart, shown with credit."""
 
 from contextlib import closing
 from pathlib import Path

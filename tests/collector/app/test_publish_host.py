@@ -1,4 +1,4 @@
-"""What a host that only publishes takes from the leader, and what it says when none is heard."""
+"""A publishing host takes state from the leader, and shows if it has no leader."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -78,7 +78,7 @@ class Sent(list[bytes]):
 
 
 class StoreOfNow:
-    """A store that still answers: cells of a country that is dark by now are green in it."""
+    """A store that still answers: cells of a country that is dark by now are green."""
 
     async def votes(self, *window: int, **filters: Any) -> list[Vote]:
         return [GREEN]

@@ -78,7 +78,7 @@ class NoConnections(list[Any]):
 
 
 class QuietDetector:
-    """A detector that found nothing, and a log that takes what an operator says."""
+    """A detector without incidents, and a log that takes operators' entries."""
 
     def __init__(self) -> None:
         self.book = IncidentBook()

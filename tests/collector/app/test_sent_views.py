@@ -1,4 +1,4 @@
-"""Views of judge processes: each compares with the same as the process that sends it."""
+"""Views sent between judge processes compare like those of their sender."""
 
 import msgspec
 import pytest
@@ -17,7 +17,7 @@ SERVICES = load_shipped_services().services
 
 
 def test_views_arrive_as_they_were_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over two senders, as after the loss of the process with the context, to one reader."""
+    """Views arrive as found, over two senders, as when a process was lost."""
     monkeypatch.setattr(sent_views, "MEASUREMENTS_KEPT", 3)
     records = read_rows(build_rows(160), NAMES).records
     context = ControlContext(SERVICES)
@@ -50,7 +50,10 @@ def test_views_arrive_as_they_were_found(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_peers_and_looks_of_failed_endpoints_arrive_and_no_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of looks, where they are more than what is sent of a success."""
+    """Peers and visits of failed endpoints arrive, and no others.
+
+    Visits count where they are more than those sent of a success.
+    """
     monkeypatch.setattr(sent_views, "LOOKS_OF_SUCCESS", 0)
     records = read_rows(build_rows(160), NAMES).records
     context = ControlContext(SERVICES)

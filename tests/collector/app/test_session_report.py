@@ -1,4 +1,4 @@
-"""What another process hears of a session, and what it costs to look whether there is anything."""
+"""The report of a session to another process, and the cost to check for changes."""
 
 import asyncio
 from unittest.mock import Mock
@@ -51,7 +51,10 @@ def test_only_sessions_that_were_heard_are_looked_at() -> None:
 
 
 def test_part_of_a_report_has_whatever_changed() -> None:
-    """A host reports a part of its sessions at a time, also what grew without a heartbeat."""
+    """A partial report has all changes of its sessions, also without a heartbeat.
+
+    A host reports a part of its sessions at a time.
+    """
     ingest = Mock(connections=ConnectionTable(), directory=Mock(heartbeat_s=15))
     ingest.remaining_batches = Mock(return_value=9)
     for number in range(6):

@@ -1,4 +1,4 @@
-"""A data directory of an earlier commit is served by this one, agent and control included.
+"""This version serves the data directory of an earlier commit and its programs.
 
 data-871a5ba.bin (tar, xz) was recorded by `make run` of that commit on loopback targets alone; its
 keys are of no other use. The consents are written back to their first version, of two days before.

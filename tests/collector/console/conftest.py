@@ -1,4 +1,4 @@
-"""A backend of the console; passwords are hashed cheaply, since their cost is not tested."""
+"""A backend of the console with cheap password hashes, as cost is not tested."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who comes into the console, by which cookie, and what a foreign page cannot do."""
+"""Access to the console: users, cookies, and requests of foreign pages."""
 
 import asyncio
 import re
@@ -245,7 +245,10 @@ async def test_strangers_in_the_queue_hold_up_no_second_factor(
 async def test_lock_is_no_oracle_for_codes_names_or_passwords(
     caller: Caller, backend: FakeBackend
 ) -> None:
-    """A right code with a wrong password is answered as a wrong code, and guesses no password."""
+    """A locked login answers a right code with a wrong password as a wrong code.
+
+    So guesses reveal no code, name or password.
+    """
     caller.gate.backend.operators.set_totp("operator", SECRET)
     await lock_by_strangers(caller, backend)
     await lock_by_strangers(caller, backend, "nobody-of-that-name")
@@ -289,7 +292,7 @@ async def test_known_device_passes_a_lock_until_its_cookie_ends(
 
 
 def test_unknown_names_are_counted_as_known_ones_are() -> None:
-    """Else a stranger learns who there is: tries at all unknown names would lock at once."""
+    """Tries at unknown names count as those at known ones, so that names stay secret."""
     attempts = LoginThrottle()
     for number in range(60):
         assert attempts.count_try("", f"place {number}", "", number) == 0
@@ -319,7 +322,7 @@ def test_who_tries_from_everywhere_keeps_out_neither_the_known_nor_the_machine_i
 
 
 def test_a_crowd_of_places_does_not_make_the_tries_at_a_name_forgotten() -> None:
-    """Tries at nobody's name, refused at once, cost nothing: thousands of them are cheap."""
+    """Tries from many addresses do not push the tries at a name out of memory."""
     attempts = LoginThrottle()
     for number in range(60):
         assert attempts.count_try("operator", f"place {number}", "", number) == 0

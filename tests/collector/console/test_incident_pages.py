@@ -1,4 +1,4 @@
-"""The operator sees what the detectors found, says something of it, and the log keeps it."""
+"""The operator sees incidents and posts an update; the log keeps both."""
 
 import re
 from collections.abc import AsyncIterator
@@ -62,7 +62,7 @@ RECEIVERS = (
 
 @dataclass
 class Scene:
-    """A collector that finds what a test says, and whose operator may say something of it."""
+    """A collector that detects what a test wants, and its operator."""
 
     data: Path
     world: World = field(default_factory=evening)
@@ -158,7 +158,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
 async def test_an_operator_confirms_what_appears_without_reload(
     scene: Scene, reader: Open, tmp_path: Path
 ) -> None:
-    """The incident comes up on an open page; the word is in the log, on both pages, and proved."""
+    """An incident appears on an open page; its confirmation is logged and proved."""
     async with reader(scene.caller.origin) as seen:
         page = seen.page
         await log_in(seen, PASSWORD)

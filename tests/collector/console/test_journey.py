@@ -1,4 +1,4 @@
-"""An operator at a real browser: in, an invitation, an agent that joins; and who is kept out."""
+"""An operator in a real browser logs in and invites an agent; others are kept out."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -161,7 +161,7 @@ async def _revokes(seen: Reader) -> None:
 
 
 async def _is_refused(seen: Reader) -> None:
-    """A viewer finds no button; the page behind it and what it would send are refused."""
+    """Check that a viewer has no button, and is refused the page and its requests."""
     await seen.goto("/console/plan")
     assert await seen.page.locator("text=Edit the plan").count() == 0
     answer = await seen.page.evaluate(

@@ -1,4 +1,4 @@
-"""The operator browses measurements, and sees one beside its control, step by step."""
+"""The operator browses measurements, and reads one beside its control by steps."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

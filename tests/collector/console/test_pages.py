@@ -1,4 +1,4 @@
-"""What an operator does at the console, over plain HTTP: fleet, invitations, plan, codes, trail."""
+"""The console over plain HTTP: fleet, invitations, plan, codes and audit trail."""
 
 import json
 from dataclasses import replace

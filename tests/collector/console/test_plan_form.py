@@ -1,4 +1,4 @@
-"""A plan is edited in a form: what was not touched stays, what is wrong comes back as typed."""
+"""A plan is edited in a form: the rest is unchanged, and errors return as typed."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Kill a collector's journal, writer and store at random moments, over and over; then count.
+"""Kill a collector's journal, writer and store at random moments; then count rows.
 
     python kill_drill.py DIRECTORY KILLS SEED
 
@@ -48,7 +48,7 @@ BACKLOG = 150  # rows: the writer is to be killed at work too, and to catch up i
 
 class Judge:
     def restore(self, records: Sequence[ReceivedMeasurement]) -> None:
-        """Nothing is remembered."""
+        """Remember nothing."""
 
     def assess(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
         return [(one, (reachable(), blocked("dc1"))) for one in block]
@@ -70,7 +70,7 @@ LIMITS = StoreLimits(memory_mib=2_048)
 
 
 async def child(place: Path, first: int, acknowledged: int) -> None:
-    """Append for ever from envelope `first` on; each number goes down the pipe once it is safe."""
+    """Append envelopes from `first` on without end; report each number when safe."""
     journal, store = Journal(place / "journal.db"), build_store(place, limits=LIMITS)
     await store.open()
     if await store.pending(journal.id) is not None:
@@ -97,7 +97,7 @@ async def child(place: Path, first: int, acknowledged: int) -> None:
 
 
 def one_life(place: Path, first: int, rng: random.Random) -> list[int]:
-    """Fork, kill at a random moment, and tell what had been acknowledged.
+    """Fork, kill at a random moment, and return the acknowledged numbers.
 
     One in five dies while it opens, the others after their first acknowledgement.
     """
@@ -123,7 +123,7 @@ def one_life(place: Path, first: int, rng: random.Random) -> list[int]:
 
 
 def until_acknowledged(reading: int) -> bytes:
-    """What came down the pipe until an envelope was safe; a torn block alone is none."""
+    """Read the pipe until an envelope is acknowledged; a torn block alone is none."""
     told = b""
     while (
         not any(told) and select.select([reading], [], [], 60)[0] and (more := os.read(reading, 8))
@@ -133,7 +133,7 @@ def until_acknowledged(reading: int) -> bytes:
 
 
 async def count(place: Path) -> dict[str, Any]:
-    """Let the writer catch up, then count the rows as they lie, without any merging at reading."""
+    """Let the writer catch up; count the rows as stored, without merging at reading."""
     journal, store = Journal(place / "journal.db"), build_store(place, limits=LIMITS)
     await store.open()
     task = asyncio.ensure_future(writer(journal, store).run())

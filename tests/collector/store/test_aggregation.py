@@ -1,4 +1,4 @@
-"""Counts as OONI counts them, on the real engine: states, axes, grains, and nobody to be found."""
+"""Counts as OONI counts them, on the real engine: states, axes, grains, anonymity."""
 
 from dataclasses import replace
 
@@ -88,7 +88,7 @@ async def test_small_networks_are_merged_under_any_filter(store: Store) -> None:
 
 
 async def test_difference_of_answers_reveals_no_small_group(store: Store) -> None:
-    """All that a reader may ask of four people among many is the same as if they were not."""
+    """Answers about a crowd are the same with four more people as without them."""
     crowd = [*said(reachable(), 20), *said(reachable(), 20, at_us=T0 + DAY)]
     four = said(blocked(), 4, 30, first=30, vantage=SMALL, at_us=T0 + DAY)
     questions = [

@@ -1,4 +1,4 @@
-"""Backups taken in use, restored, and gone on with; and backups that must not be restored."""
+"""Backups are taken in use and restored, and bad ones are refused."""
 
 import asyncio
 import json
@@ -87,7 +87,7 @@ async def test_restored_backup_holds_store_and_journal(store: Store, tmp_path: P
 
 @asynccontextmanager
 async def ingest(journal: Journal, store: Store) -> AsyncIterator[asyncio.Event]:
-    """Append and store without end, each block as parts of its own; the event: some are in."""
+    """Append and store without end, in small parts; the event is set once rows are in."""
     is_flowing = asyncio.Event()
 
     async def flow() -> None:
@@ -155,7 +155,7 @@ def damage(file: Path) -> None:
 
 
 def drop_last_row(saved: Path) -> None:
-    """A table that says one row more than it has."""
+    """Let a table's manifest have one row more than its file."""
     manifest = json.loads((saved / MANIFEST).read_bytes())
     for table in manifest["tables"]:
         table["rows"] += table["name"] == "verdicts"
@@ -198,7 +198,10 @@ async def test_refused_restore_leaves_nothing_behind(saved: Path, is_there_befor
 
 
 async def test_backup_of_an_earlier_version_is_restored(saved: Path) -> None:
-    """Format 1 had its files at the top, no hashes, and counted rows that merges replace."""
+    """A backup of an earlier format is restored.
+
+    Format 1 had its files at the top, no hashes, and counted rows that merges replace.
+    """
     manifest = json.loads((saved / MANIFEST).read_bytes())
     rows = {table["name"]: table["rows"] for table in manifest["tables"]}
     del rows["minute_cells"]  # a table of a later version
@@ -217,7 +220,10 @@ async def test_backup_of_an_earlier_version_is_restored(saved: Path) -> None:
 
 
 async def test_rows_beyond_their_retention_are_compared_before_they_go(saved: Path) -> None:
-    """Rows of 2022 in a store that keeps 30 days: an old backup is restored all the same."""
+    """Rows beyond their retention are compared before they are deleted.
+
+    Rows of 2022 in a store that keeps 30 days: an old backup is restored all the same.
+    """
     data = saved.with_name("data")
     await restore_backup(ArchiveReader(saved), data, build_store(data, verdicts_days=30))
 

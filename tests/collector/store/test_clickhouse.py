@@ -1,4 +1,4 @@
-"""What the wrapper holds off: the traps of the embedded engine, and what outsiders might send."""
+"""The wrapper prevents traps of the embedded engine and hostile input."""
 
 import asyncio
 import subprocess
@@ -64,7 +64,10 @@ async def test_embedded_engine_makes_no_machine_code(store: Store) -> None:
 async def test_rows_never_pass_through_the_machines_temporary_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is small and in memory in a container; what a kill leaves there nobody deletes."""
+    """Rows never pass through the machine's temporary directory.
+
+    It is small and in memory in a container, and what a kill leaves there is never deleted.
+    """
     async with open_store(tmp_path) as store:
         full = str(tmp_path / "full")
         monkeypatch.setattr(tempfile, "tempdir", full)

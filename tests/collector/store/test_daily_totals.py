@@ -1,4 +1,4 @@
-"""Days that are summed: the answers are the same as if everything were counted at each question."""
+"""Summed days give the same answers as counting all rows at each query."""
 
 from contextlib import suppress
 from typing import Any
@@ -139,7 +139,10 @@ async def test_crash_between_writes_keeps_answers_right(
 async def test_late_mark_of_an_earlier_leader_hides_no_change(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was stopped before its last write, and makes it after the next one has summed the day."""
+    """A late mark of an earlier leader hides no change.
+
+    It was stopped before its last write, and makes it after the next one has summed the day.
+    """
     late: list[Any] = []
     put = ClickHouse.command
 

@@ -1,4 +1,4 @@
-"""Past days in a file of their own: replaced as a whole, read by place, bounded."""
+"""Past days in a separate file: replaced as a whole, read by place, bounded."""
 
 import sqlite3
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What was imported from others is kept once, apart, and is counted for its source alone."""
+"""Imported results are kept once, apart, and count for their source alone."""
 
 import json
 import os
@@ -43,7 +43,7 @@ RESULT = ImportedResult(
 
 
 def document(number: int, **base: object) -> Json:
-    """One measurement; numbers are seconds of its start."""
+    """Build one measurement; its numbers are seconds of its start."""
     end = "93.184.216.34:443"
     here = [{"system": "93.184.216.34"}, {f"connect {end}": "ok"}, {f"tls {end}": RST}]
     control = {"dns": "93.184.216.34", "ends": {end: "ok ok"}, "page": 200}
@@ -63,7 +63,10 @@ def count(folder: Path, filters: ImportedFilter = ALL) -> list[ImportedCell]:
 
 
 def test_an_import_is_kept_once(tmp_path: Path) -> None:
-    """The file of the API has a uid, the file of the bucket has none: it is one measurement."""
+    """An import is kept once, with or without a uid.
+
+    The file of the API has a uid, the file of the bucket has none: it is one measurement.
+    """
     assert import_documents(tmp_path, document(1), document(2)) == 0
     with_uid = document(2, measurement_uid="20240212203350.1_IT_webconnectivity_0")
     assert import_documents(tmp_path, with_uid, document(3)) == 0

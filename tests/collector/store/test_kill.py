@@ -1,6 +1,6 @@
-"""Killed again and again at random moments: nothing acknowledged is lost, nothing is double.
+"""Kills at random moments lose nothing acknowledged and duplicate nothing.
 
-`HELIOGRAPH_KILLS` times, 12 unless told.
+It kills `HELIOGRAPH_KILLS` times, 12 by default.
 """
 
 import json

@@ -25,7 +25,7 @@ def build_block(first: int, last: int) -> Block:
 
 
 async def lead(store: Store, last: int) -> None:
-    """Repeat what was begun, and store the rest, as who takes over does."""
+    """Repeat the begun blocks and store the rest, as a new leader does."""
     writer = BlockWriter(store._clickhouse, DailyTotals(store._clickhouse))
     begun = await store._run_write(writer.read_mark, "j", BEGUN_MARK)
     done = (await store._run_write(writer.read_mark, "j", DONE_MARK))[1]

@@ -65,7 +65,10 @@ async def test_refused_store_is_released(store: Store, tmp_path: Path) -> None:
 async def test_store_with_a_row_for_each_step_keeps_all_that_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: tuple[str, ...]
 ) -> None:
-    """A store of schema 13, whose table of steps nobody read; `done` before a crash."""
+    """A store of schema 13, with a row per step, keeps everything that is read.
+
+    No query used its table of steps; `done` are migrations before a crash.
+    """
     files = migrations.read_files()
     before = {version: text for version, text in files.items() if version <= 13}
     judged = (taken(1, steps=observations()), (blocked(), blocked("dc1")))

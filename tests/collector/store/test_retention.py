@@ -1,4 +1,4 @@
-"""What the store deletes, and when: by the expiry time alone, whatever the engine's clock says."""
+"""The store deletes by expiry time alone, whatever the engine's clock is."""
 
 import asyncio
 from dataclasses import replace

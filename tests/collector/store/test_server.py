@@ -1,4 +1,4 @@
-"""The same store over ClickHouse's HTTP interface (a front over an embedded engine, no server)."""
+"""The store over ClickHouse's HTTP interface (a front over an embedded engine)."""
 
 import json
 import subprocess
@@ -77,7 +77,10 @@ async def second(remote: Store, port: int) -> AsyncIterator[Store]:
 async def test_late_block_of_one_host_changes_a_day_that_another_has_summed(
     remote: Store, second: Store
 ) -> None:
-    """Two hosts write to one server; each has stored of that day before."""
+    """A late block of one host changes a day that another has summed.
+
+    Two hosts write to one server; each has stored rows of that day.
+    """
     day, rule = day_at(LATER), AnonymityRule(1)
     await remote.insert_block(block(1, 1, *said(blocked(), 3, at_us=LATER), journal="days"))
     for number in (2, 3):
@@ -183,7 +186,10 @@ def test_engine_reads_every_statement_for_a_cluster() -> None:
 
 
 def explain(statements: list[str]) -> list[str]:
-    """What the engine says of each, in a process of its own: it takes one directory."""
+    """Return the engine's plan of each statement.
+
+    It runs in a separate process, since the engine opens one directory.
+    """
     program = (
         "import chdb, json, sys\n"
         "def explain(statement):\n"

@@ -1,4 +1,4 @@
-"""Silences of the store, beside a plain count of the same losses, returns and results."""
+"""The store's silences equal a plain count of the same losses, returns, results."""
 
 import random
 from collections import Counter
@@ -73,7 +73,7 @@ def count_silences(
 
 
 def list_last(events: Sequence[PresenceRow], end_us: int, until_us: int) -> Sequence[PresenceRow]:
-    """List the last event of each vantage before a bin ends; the window's end is no return."""
+    """List each vantage's last event before a bin ends; a window's end is no return."""
     before = [e for e in events if e.received_us < min(end_us, until_us)]
     return list({e.pseudonym: e for e in before}.values())
 

@@ -1,4 +1,4 @@
-"""The store on its real engine: what goes in comes out, once, whatever is done twice."""
+"""The store on its real engine returns what was stored, once, after repetitions."""
 
 import asyncio
 from dataclasses import replace
@@ -160,7 +160,10 @@ async def test_pages_list_each_measurement_once(store: Store) -> None:
 
 
 async def test_pages_reach_back_over_any_pause(store: Store) -> None:
-    """Two in the newest minute, then a row after ever longer pauses, weeks in the end."""
+    """Pages reach back over any pause.
+
+    Two rows are in the newest minute, then one after ever longer pauses, weeks in the end.
+    """
     pauses_us = [0, US, HOUR // 2, *(n * n * HOUR for n in range(1, 15))]
     times_us = [T0 + 60 * 24 * HOUR - after_us for after_us in pauses_us]
     rows = [(taken(n, at_us=at_us), (reachable(),)) for n, at_us in enumerate(times_us)]
@@ -226,7 +229,10 @@ async def test_lost_vantage_is_silent_until_its_return(store: Store) -> None:
 
 
 async def test_lost_vantage_that_sends_fresh_results_is_not_silent(store: Store) -> None:
-    """By a way that needs no session; what is old, or from a neighbor's line, proves nothing."""
+    """A lost vantage that sends fresh results is not silent.
+
+    The results come without a session; old ones, or those of a neighbor's line, prove nothing.
+    """
     names = ("anna", "berik", "dana")
     lost = [
         lost_row(kind=RowKind.LOST, position=n, received_us=T0 + 420 * US, pseudonym=who)
@@ -246,7 +252,10 @@ async def test_lost_vantage_that_sends_fresh_results_is_not_silent(store: Store)
 
 
 async def test_results_sent_in_one_silence_say_nothing_of_the_next(store: Store) -> None:
-    """A session that broke for two minutes did not hide the cut that followed; it had for five."""
+    """Results sent in one silence prove nothing about the next.
+
+    A session that broke for two minutes once hid the cut that followed, for five minutes.
+    """
     kinds = (RowKind.LOST, RowKind.ARRIVAL, RowKind.LOST)
     events = [
         lost_row(kind=kind, position=n, received_us=T0 + n * MINUTE, pseudonym="anna")
@@ -312,7 +321,10 @@ async def test_cells_are_replaced_by_key(store: Store) -> None:
 
 
 async def test_cell_is_replaced_after_clock_is_set_back(store: Store) -> None:
-    """What was written while it was ahead by a day is replaced all the same, after a start too."""
+    """A cell is replaced after the clock was set back, also after a restart.
+
+    It was written while the clock was ahead by a day.
+    """
     cell = build_cell()
     await store.replace_cells([cell])
     ahead = "INSERT INTO cells SELECT * REPLACE (written + toIntervalDay(1) AS written) FROM cells"

@@ -1,4 +1,4 @@
-"""What the detectors ask when late data reopen the past."""
+"""The detectors' queries when late data reopen the past."""
 
 import random
 from collections import Counter
@@ -70,7 +70,10 @@ async def test_opinions_are_volunteers_whole_verdicts_in_order(store: Store) -> 
 async def test_only_age_gives_a_vote_and_young_vantages_one_of_low_confidence(
     store: Store,
 ) -> None:
-    """Two-hour-old Sybils change no cell; two-day-old ones none in which somebody is older."""
+    """Only age gives a vote, and young vantages one of low confidence.
+
+    Two-hour-old Sybils change no cell; two-day-old ones none with an older vantage.
+    """
     old = [(taken(n), (reachable(),)) for n in range(3)]
     crowd = [(taken(n), (blocked(),)) for n in range(10, 60)]
 
@@ -102,7 +105,10 @@ async def test_only_age_gives_a_vote_and_young_vantages_one_of_low_confidence(
 
 
 async def test_engine_and_memory_agree_on_partial_cells(store: Store) -> None:
-    """Lines with and without established vantages, several functions, and verdicts that mix."""
+    """Engine and memory agree on partial cells.
+
+    Lines have established vantages or none, several functions, and mixed verdicts.
+    """
     partial = msgspec.structs.replace(reachable(), state=VerdictState.PARTIAL, function="web")
     both = msgspec.structs.replace(partial, function="calls,web")
     young = Seniority.YOUNG
@@ -140,7 +146,10 @@ WIDER: Sequence[tuple[str, ...]] = (
 
 @pytest.mark.parametrize("seed", draw_seeds(3))
 async def test_engine_and_memory_count_the_same_whatever_is_said(store: Store, seed: int) -> None:
-    """Two hundred verdicts of a few vantages that move, with every state, cause and age."""
+    """Engine and memory count the same for random verdicts.
+
+    Two hundred verdicts of a few vantages that move, with every state, cause and age.
+    """
     draw = random.Random(seed)
     partial = msgspec.structs.replace(reachable(), state=VerdictState.PARTIAL, function="web")
     injected = msgspec.structs.replace(blocked(), layer="dns", method="injected")
@@ -247,7 +256,10 @@ async def test_world_tally_counts_votes_while_fresh(store: Store) -> None:
 
 
 async def test_keys_of_one_line_are_one_person_whatever_region_they_claim(store: Store) -> None:
-    """Five keys behind one address in five regions, measuring and then silent; and a neighbor."""
+    """Keys of one line count as one person whatever region they claim.
+
+    Five keys behind one address in five regions, measuring and then silent; and a neighbor.
+    """
     names = ("a", "b", "c", "d", "e", "neighbor")
     votes = []
     lost = []

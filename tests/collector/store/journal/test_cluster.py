@@ -1,4 +1,4 @@
-"""Several processes on one journal of a real nats-server: hosts that append, leaders that write."""
+"""Several processes share a journal of a real nats-server: hosts and leaders."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -85,7 +85,10 @@ async def test_rows_are_deleted_after_all_hosts_know_their_numbers(
 async def test_dead_host_is_removed_and_registers_again_if_it_comes_back(
     settings: JournalSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else each later leader waits for it; and rows are kept until one that came back knows all."""
+    """A dead host is removed, and registers again when it comes back.
+
+    Otherwise each later leader waits for it. Rows are kept until a returned host has read all.
+    """
     monkeypatch.setattr(host_journal, "POLL_S", 0.01)
     monkeypatch.setattr(host_register, "LOOK_S", 0.01)
     monkeypatch.setattr(host_register, "CONFIRM_S", 0.05)
@@ -129,7 +132,10 @@ async def test_host_that_registers_again_meanwhile_is_not_removed(
 async def test_numbers_that_two_leaders_deleted_are_all_kept(
     settings: JournalSettings, tmp_path: Path
 ) -> None:
-    """One that lost the lease without knowing wrote some after the next one had read them."""
+    """Ranges deleted by two leaders are all kept.
+
+    One that lost the lease without knowing wrote some after the next one had read them.
+    """
     async with connected(settings) as connection:
         async with open_jetstream(settings, tmp_path) as leader:
             await leader.append([envelope(1)])

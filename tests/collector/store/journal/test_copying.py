@@ -25,7 +25,7 @@ LOST = JournalRow(
 
 
 async def fill(settings: JournalSettings, data: Path) -> tuple[str, list[JournalRow]]:
-    """Nine rows, of which the first three envelopes are trimmed; return id and the others."""
+    """Append nine rows and trim three envelopes; return the journal's id and the rest."""
     async with open_journal(data, settings) as journal:
         await journal.append([bare_envelope(ANNA, n) for n in range(1, 5)])
         await journal.append([LOST, *(bare_envelope(BERIK, n) for n in range(10, 14))])

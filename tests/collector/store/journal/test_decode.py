@@ -1,4 +1,4 @@
-"""From journal rows to measurements: nothing an agent sends stops the others."""
+"""Journal rows become measurements; bad data of one agent stops no other."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A server that ends while a stream is read is a failure of the journal, which is tried again."""
+"""A server that ends during a read is a journal failure, and the read is retried."""
 
 from types import SimpleNamespace
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""The journal on a real nats-server: what differs from SQLite, and each error's sentence.
+"""The journal on a real nats-server: differences to SQLite, and error sentences.
 
 The suite that both pass is test_journal.py; tests/scenarios/test_journal_cluster.py has three
 servers, of which some are killed.
@@ -61,7 +61,10 @@ async def jetstream(settings: JournalSettings) -> AsyncIterator[nats.js.JetStrea
 
 
 async def test_unanswered_rows_are_appended_once(tmp_path: Path) -> None:
-    """The server stands still, as one without a quorum does; what was sent it stores later."""
+    """Rows without an answer are appended once.
+
+    The server stalls, as one without a quorum does, and stores later what was sent.
+    """
     with nats_servers(tmp_path) as servers:
         async with open_jetstream(servers.settings("j"), tmp_path / "data") as journal:
             await journal.append([envelope(1)])
@@ -160,7 +163,10 @@ async def append_until_refused(journal: JetStreamJournal) -> None:
 async def test_collector_takes_its_own_lease_and_a_copy_of_its_directory_does_not(
     settings: JournalSettings, tmp_path: Path
 ) -> None:
-    """Two with one name would take the lease from each other for ever."""
+    """A collector takes its own lease, and a copy of its directory does not.
+
+    Two with one name would take the lease from each other again and again.
+    """
     async with open_jetstream(settings, tmp_path / "one") as journal:
         (tmp_path / "two").mkdir()
         shutil.copy(tmp_path / "one" / "journal.owner", tmp_path / "two")
@@ -179,7 +185,10 @@ async def test_collector_takes_its_own_lease_and_a_copy_of_its_directory_does_no
 
 
 async def test_lost_bucket_is_told(settings: JournalSettings, tmp_path: Path) -> None:
-    """Without its ranges a copy of what was trimmed would count twice."""
+    """A lost bucket is reported.
+
+    Without its ranges a copy of what was trimmed would count twice.
+    """
     async with open_jetstream(settings, tmp_path) as journal:
         await journal.append([envelope(1)])
     async with jetstream(settings) as js:
@@ -222,7 +231,10 @@ async def test_replicas_beyond_the_servers_are_refused(
 
 
 async def test_servers_that_have_not_met_yet_are_asked_again(settings: JournalSettings) -> None:
-    """What three real servers said to a collector that started with them (nats-server 2.15)."""
+    """Servers that do not know each other yet are asked again.
+
+    The error is that of three real servers started with a collector (nats-server 2.15).
+    """
     refused = nats.js.errors.BadRequestError(
         code=400, err_code=10_005, description="no suitable peers for placement, peer offline"
     )
@@ -245,7 +257,10 @@ async def test_servers_that_have_not_met_yet_are_asked_again(settings: JournalSe
 async def test_cancellation_that_the_library_swallows_ends_the_task(
     settings: JournalSettings,
 ) -> None:
-    """As `asyncio.wait_for` of Python 3.11 does where the answer comes in the same turn."""
+    """A cancellation that the library swallows still ends the task.
+
+    `asyncio.wait_for` of Python 3.11 swallows it where the answer comes in the same turn.
+    """
     connection = NatsConnection(settings)
     await connection.open()
     is_asked = asyncio.Event()

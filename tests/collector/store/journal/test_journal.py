@@ -1,4 +1,4 @@
-"""The journal: what it acknowledges stays, once, in order."""
+"""The journal keeps acknowledged rows, once and in order."""
 
 import asyncio
 import sqlite3
@@ -256,9 +256,10 @@ async def test_journal_refuses_second_process_and_damaged_file(tmp_path: Path) -
 
 
 async def test_journal_works_after_all_callers_cancelled(sqlite_journal: Journal) -> None:
-    """Their agents hang up while it commits for others: what they asked is left, and nothing else.
+    """The journal works after all callers cancelled during a commit for others.
 
-    Without it one agent that hung up at the wrong moment ended the writing for everybody.
+    Their agents hang up while it commits: what they asked for is skipped, and nothing else. Without
+    this, one agent that hung up at the wrong moment ended the writing for all.
     """
     entered, leave = threading.Event(), threading.Event()
 

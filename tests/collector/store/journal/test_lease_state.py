@@ -1,4 +1,4 @@
-"""What follows from what a process sees of the lease; schedules are in tests/scenarios."""
+"""Decisions of a process about the lease; schedules are in tests/scenarios."""
 
 import pytest
 
@@ -52,7 +52,10 @@ def test_each_renewal_begins_the_wait_anew() -> None:
 
 
 def test_holder_that_the_servers_did_not_answer_may_renew_first() -> None:
-    """All that time nobody could renew; the holder lives, or it does not."""
+    """A holder that the servers did not answer may renew first.
+
+    In that time no other process could renew; the holder lives, or it does not.
+    """
     watch = LeaseWatch(ONE, trusts_servers=False)
     assert watch.choose_revision(LeaseKey(7, TWO), 0) is None
     renewed_s = 45 + int(RENEWED_S)  # they have a quorum again after 45 s

@@ -1,4 +1,4 @@
-"""Moving a SQLite journal to a real nats-server: nothing lost, repeated or renumbered."""
+"""A SQLite journal moves to a real nats-server without loss or renumbering."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ class StoppedError(Exception):
 
 @pytest.fixture
 async def old_rows(tmp_path: Path) -> list[JournalRow]:
-    """A journal of which the old envelopes are gone, and the presence between them is not."""
+    """Return a journal whose old envelopes are trimmed, but not the presence between."""
     journal = Journal(tmp_path / "journal.db")
     lost = JournalRow(
         kind=RowKind.LOST, agent=BERIK, received_us=9, country="KZ", since_s=7, closed_us=8
@@ -157,7 +157,10 @@ async def test_rows_trimmed_between_two_tries_let_the_move_begin_again(
     old_rows: list[JournalRow],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Back out, work on, and move later: other rows are gone then, and all positions differ."""
+    """Rows trimmed between two tries let the move begin again.
+
+    After the first try the collector worked on: other rows are gone then, and positions differ.
+    """
     monkeypatch.setattr(migration, "_WINDOW", 64)
     monkeypatch.setattr(migration._Move, "_send", break_off_later(migration._Move._send))
     with pytest.raises(StoppedError):

@@ -1,4 +1,4 @@
-"""Rows that follow each other come many at a time from a real nats-server, and none is missing."""
+"""Consecutive rows come in bulk from a real nats-server, and none is missing."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -24,7 +24,7 @@ NO_STREAM = {"Status": "503"}
 
 
 class RecordingClient:
-    """A client without servers: what it sends is answered by the test."""
+    """A client without servers: the test answers what it sends."""
 
     def __init__(self) -> None:
         self.replies: list[str] = []
@@ -70,7 +70,7 @@ def publisher(client: RecordingClient) -> RowPublisher:
 async def send(
     publisher: RowPublisher, client: RecordingClient, count: int
 ) -> list[asyncio.Task[int]]:
-    """Send rows that nobody answers yet."""
+    """Send rows without answering them."""
     sent = len(client.replies) + count
     tasks = [asyncio.create_task(publisher.publish("s", b"row", {})) for _ in range(count)]
     await until_true(lambda: len(client.replies) == sent)

@@ -1,4 +1,4 @@
-"""The shipped configuration of the servers, and what each of its users may do and may not."""
+"""The shipped configuration of the servers, and the permissions of each user."""
 
 import asyncio
 import shutil
@@ -34,7 +34,10 @@ def envelope(sequence: int) -> JournalRow:
 
 
 async def test_shipped_configuration_serves_its_users(tmp_path: Path) -> None:
-    """As one server, without its cluster: its limits, its TLS, and what its users may do."""
+    """The shipped configuration serves its users, as one server without a cluster.
+
+    It has its limits, its TLS, and its users' permissions.
+    """
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     pair = authority.issue_cert("127.0.0.1")
@@ -67,7 +70,7 @@ async def test_shipped_configuration_serves_its_users(tmp_path: Path) -> None:
 
 
 async def hear_published(sender: Bus, reader: Bus, heard: str, topic: str) -> None:
-    """What one side sends the other hears."""
+    """Check that what one side publishes reaches the other."""
     hearing = asyncio.ensure_future(anext(reader.listen(heard)))
 
     async def is_heard() -> bool:
@@ -104,7 +107,7 @@ async def check_console_kept(settings: JournalSettings) -> None:
 
 
 async def check_publisher(settings: JournalSettings, fewer_rights: JournalSettings) -> None:
-    """It hears the leader and reads the log, and can write neither log nor fleet."""
+    """Check that a publisher reads leader and log, and can write no log or fleet."""
     connection = NatsConnection(settings)
     await connection.open()
     leader = Bus(connection, settings.name)
