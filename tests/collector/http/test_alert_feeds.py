@@ -1,4 +1,4 @@
-"""Atom and JSON Feed: one entry each, updated as it goes on, whatever is in the words."""
+"""Atom and JSON Feed: one entry an incident, updated, with any text escaped."""
 
 import json
 import re
@@ -43,7 +43,7 @@ def text(element: ET.Element, path: str) -> str:
 
 
 def rules_hold(feed: ET.Element) -> None:
-    """What RFC 4287 wants of a feed and of its entries."""
+    """Check a feed and its entries by RFC 4287."""
     assert feed.tag == "{http://www.w3.org/2005/Atom}feed"
     assert len(feed.findall("a:author/a:name", NS)) == 1
     assert [e.get("rel") for e in feed.findall("a:link", NS)] == ["self", "alternate"]

@@ -1,4 +1,4 @@
-"""What sources outside say stands beside an incident in the API, and in none of its proof."""
+"""Outside sources are shown beside an incident in the API, and not in its proof."""
 
 from msgspec import to_builtins
 

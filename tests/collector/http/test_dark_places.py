@@ -1,4 +1,4 @@
-"""A national cut on every page: told at once, and nothing green over the dark country.
+"""A national cut shows on every page at once, with nothing green in the country.
 
 Readings are public five and a half minutes late and stay fresh for twenty minutes; an incident is
 public at once. So the pages must not show a reading from before the cut.
@@ -76,7 +76,7 @@ async def test_no_green_over_a_dark_country(k: int, state: IncidentState) -> Non
 
 
 async def _read_groups(incidents: IncidentBook, world: World, country: str) -> list[str]:
-    """What works in a country, on a fresh site."""
+    """Return the working groups of a country on a fresh site."""
     feed = world.feed(book=incidents)
     async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
         document = await client.json(f"/api/v1/status?country={country}")
@@ -104,7 +104,7 @@ async def test_only_what_the_incident_covers_is_hidden(where: Any, works: list[s
 
 
 async def test_a_network_that_is_only_in_a_dark_region_is_dark_before_its_next_counts() -> None:
-    """Counts of who is here are public minutes later; where a network measured is public before."""
+    """A network that is only in a dark region is dark at once."""
     world = country_before_the_cut()
     regions = {9198: "ALA", 29355: "AST"}
     world.votes = [structs.replace(vote, region=regions.get(vote.asn, "")) for vote in world.votes]
@@ -125,7 +125,7 @@ async def test_a_network_that_is_only_in_a_dark_region_is_dark_before_its_next_c
 
 @pytest.mark.parametrize(("second", "link"), [(60, "offline"), (700, "online")])
 async def test_a_network_that_a_national_cut_spares_is_online(second: int, link: str) -> None:
-    """A data center went on while the country was dark, and every page called it offline."""
+    """A data center that a national cut spares is online on every page."""
     world = country_before_the_cut()
     hosts = {"asn": 48716, "access": "hosting"}
     until_us = CUT_US + second * SECOND
@@ -242,7 +242,10 @@ _FIXED = ("KZ", "", 9198, "fixed")
 async def test_no_reading_from_before_a_block_says_that_the_service_works(
     where: Any, state: IncidentState, row: str, green: list[str], told: list[list[str]]
 ) -> None:
-    """The incident is public at once, the reading of its first whole bin minutes later."""
+    """No reading from before a block shows the service as working.
+
+    The incident is public at once, the reading of its first whole bin minutes later.
+    """
     world = country_before_the_cut()
     world.clock.wall = CUT_US + 100 * SECOND
     incident = blocking(
@@ -267,7 +270,7 @@ _GROUPS = {(9198, "fixed"): "9198", (206026, "fixed"): "KZ", (29355, "mobile"): 
 
 
 def _find_steady_m(times: list[int], states: list[VerdictState]) -> int:
-    """Return for how many minutes up to now nothing but reachable was measured, of the 120."""
+    """Return for how many of the last 120 minutes nothing but reachable was measured."""
     segments = zip(times[1:], states, strict=False)
     breaks = [until for until, told in segments if told is not VerdictState.REACHABLE]
     return 120 - max(breaks, default=0)
@@ -278,7 +281,11 @@ def _find_steady_m(times: list[int], states: list[VerdictState]) -> int:
 async def test_nothing_works_where_an_open_confirmed_block_says_that_it_does_not(
     seed: int, k: int
 ) -> None:
-    """Before its start: blocked; later: unknown; but who reached it all the time is spared."""
+    """No service works where an open confirmed block covers it.
+
+    Results before its start are blocked, later ones unknown; a network that always reached it is
+    spared.
+    """
     chance = random.Random(seed)
     world = World()
     working, steady_m = {}, {}
@@ -337,7 +344,10 @@ async def test_nothing_works_where_an_open_confirmed_block_says_that_it_does_not
 
 
 async def test_no_country_reaches_what_one_operator_blocks() -> None:
-    """A roll-up says the worst: most vantages reach it, and the phones of one network do not."""
+    """A country does not reach a service that one of its operators blocks.
+
+    A roll-up takes the worst: most vantages reach it, and the phones of one network do not.
+    """
     world = country_before_the_cut()
     world.votes = [v for v in world.votes if v.asn != 29355]
     world.votes += crowd(
@@ -371,7 +381,10 @@ async def test_what_returned_is_not_blocked_by_an_older_reading(block: Incident)
 
 
 async def test_a_block_is_over_in_every_row_once_its_vantages_reach_the_service() -> None:
-    """A bar of a quarter of an hour still holds the block; the status has newer results."""
+    """A block is over in every row once its vantages reach the service.
+
+    A bar of a quarter of an hour still holds the block; the status has newer results.
+    """
     world = World()
     over_us = NOW_US // (3 * BIN_US) * 3 * BIN_US + BIN_US
     world.votes += crowd(30, VerdictState.BLOCKED, over_us - 3600 * SECOND, over_us)

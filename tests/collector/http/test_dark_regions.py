@@ -1,4 +1,4 @@
-"""A cut of a city is none of its country, nor of the networks that measure elsewhere too."""
+"""A city's cut is not the country's, nor that of networks with other regions."""
 
 import re
 
@@ -16,7 +16,10 @@ _LINES = re.compile(r'<li id="line-KZ-[^>]*>([^<]*)<')
 
 
 def feed_of_two_regions(most: str, fewer: str) -> Feed:
-    """Two of three vantages of each network are in one region; Almaty, KZ-75, was cut."""
+    """Build a feed with 2 of 3 vantages of each network in one region.
+
+    Almaty, KZ-75, was cut.
+    """
     world = country_before_the_cut()
     world.votes = [
         structs.replace(vote, region=most if number % 3 else fewer)
@@ -27,7 +30,10 @@ def feed_of_two_regions(most: str, fewer: str) -> Feed:
 
 
 async def test_a_network_that_measures_in_other_regions_too_is_not_offline() -> None:
-    """A city was cut, and each network of the country was called offline, and the country too."""
+    """A network with vantages in other regions is not offline.
+
+    A city was cut once, and each network and the country were called offline.
+    """
     feed = feed_of_two_regions("KZ-75", "KZ-71")
     async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
         groups = (await client.json("/api/v1/status?country=KZ"))["groups"]
@@ -51,7 +57,10 @@ async def test_a_network_that_measures_in_other_regions_too_is_not_offline() -> 
 
 
 async def test_no_network_works_on_the_page_of_a_dark_region() -> None:
-    """Most of it measures elsewhere and works there, and its reading is of the whole network."""
+    """No network works on the page of a dark region.
+
+    Most of it measures elsewhere and works there, and its reading is of the whole network.
+    """
     works = r'class="(?!bar )[^"]*reachable'  # bars are the past
     feed = feed_of_two_regions("KZ-71", "KZ-75")
     async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
@@ -64,7 +73,10 @@ async def test_no_network_works_on_the_page_of_a_dark_region() -> None:
 
 
 async def test_what_one_way_alone_tells_is_silent_and_not_offline() -> None:
-    """A block of our only address looks the same to us, and every row and the map said offline."""
+    """What only one entrance shows is silent and not offline.
+
+    A block of our only address looks the same; every row and the map called it offline once.
+    """
     world = country_before_the_cut()
     world.clock.wall = CUT_US + 100 * SECOND
     incidents = book(cut(IncidentState.CONFIRMED, hints=(ONE_WAY,)))

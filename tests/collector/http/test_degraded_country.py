@@ -1,4 +1,4 @@
-"""What readers see of a country in which tests of most services fail a share of the time."""
+"""Readers see a country in which tests of most services often fail as degraded."""
 
 from heliograph_collector.incidents.incident import MOST_SERVICES, IncidentKind, IncidentState
 from support.fake_feed import World

@@ -1,4 +1,4 @@
-"""Status, timeline, incidents and coverage held side by side: nobody subtracts a small cell."""
+"""No subtraction of status, timeline, incidents and coverage reveals a small cell."""
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +25,7 @@ Interval = tuple[int, int]
 
 
 def read(band: str) -> Interval:
-    """What a reader knows of a number told as a band."""
+    """Return the interval of a number published as a band."""
     if band.endswith("+"):
         return int(band[:-1]), ALL
     low, _, high = band.partition("-")
@@ -38,7 +38,7 @@ def read_floor(floor: int, k: int) -> Interval:
 
 
 def rest(whole: Interval, named: list[Interval]) -> Interval:
-    """What is left of a whole without the parts that are named."""
+    """Return the interval of a whole without its named parts."""
     return (
         max(0, whole[0] - sum(high for _, high in named)),
         whole[1] - sum(low for low, _ in named),
@@ -56,7 +56,7 @@ networks = st.dictionaries(st.integers(1, 6), st.integers(1, 60), min_size=1, ma
 @settings(deadline=None, max_examples=limit_examples(120))
 @given(networks, st.sampled_from((5, 10)), st.sets(st.integers(1, 6)))
 def test_no_difference_points_at_few(people: dict[int, int], k: int, cut: set[int]) -> None:
-    """A national incident, incidents of single networks, the table and the country's timeline."""
+    """No difference of incidents, status table and timeline points at few people."""
     votes = [
         vote
         for asn, count in people.items()
@@ -95,7 +95,7 @@ def _told(k: int, *parts: AffectedCell) -> IncidentSummary | None:
 
 
 def test_exact_numbers_would_point_at_them() -> None:
-    """That the attack has teeth."""
+    """Exact numbers would point at few people, so the attack of this test works."""
     assert points_at_few(rest((23, 23), [(20, 20)]), 5)
     assert points_at_few(rest((9, 9), [(5, 5)]), 5)
 
@@ -142,7 +142,7 @@ async def test_where_few_are_every_answer_is_as_if_nobody_were(
 
 
 async def test_the_page_tells_no_more_than_the_status(serve: Serve) -> None:
-    """Whether one of 25 found something else is nobody's to know: bands are alike."""
+    """The page reveals no more than the status: one vantage of 25 changes no band."""
 
     async def answers(others: int) -> tuple[str, str, str]:
         world = World()

@@ -1,4 +1,4 @@
-"""Daily files over the real store and server: pyarrow reads them back, and few are in none."""
+"""Daily files over real store and server: pyarrow reads them, and few are in none."""
 
 import asyncio
 import hashlib
@@ -198,7 +198,10 @@ async def test_a_day_whose_file_cannot_be_read_is_absent_and_not_empty(
 async def test_the_history_has_the_hours_of_the_day_in_progress(
     store: Store, tmp_path: Path
 ) -> None:
-    """Ten minutes after their end, with late data, and until the daily file tells more."""
+    """The history has the hours of the day in progress.
+
+    They come ten minutes after their end, with late data, until the daily file has more.
+    """
     file = tmp_path / "history.db"
     dumps = tmp_path / "dumps"
     hour_us = T0 // HOUR_US * HOUR_US
@@ -357,7 +360,7 @@ people = st.dictionaries(st.integers(1, 5), st.integers(1, 60), min_size=1, max_
 def test_a_file_is_the_same_whoever_of_few_was_there(
     tmp_path_factory: pytest.TempPathFactory, sizes: dict[int, int], k: int, few: int
 ) -> None:
-    """A country of fewer than k adds nothing, and no row or count is below the least band."""
+    """A daily file is the same with and without a country of few."""
     crowd = [cell(count, asn=asn) for asn, count in sizes.items()]
     alone = cell(min(few, k - 1), country="UZ")
     folder = tmp_path_factory.mktemp("file")

@@ -1,4 +1,4 @@
-"""Who comes with a browser is told in a page what is not there; a program gets problem JSON."""
+"""A missing page is a page for browsers and problem JSON for programs."""
 
 from typing import Any
 

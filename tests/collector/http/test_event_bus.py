@@ -1,4 +1,4 @@
-"""The bus: nobody can make it grow, nobody misses anything without being told."""
+"""The bus has a size limit, and a reader that misses events gets a notice."""
 
 from contextlib import ExitStack
 

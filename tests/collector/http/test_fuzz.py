@@ -53,7 +53,7 @@ def written(query: list[tuple[bytes, bytes]]) -> str:
 
 
 async def _raw(port: int, target: str) -> bytes:
-    """One request as a stranger would type it, so that no client tidies it up."""
+    """Send one request by hand, so that no client normalizes it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer pass\r\n"
     writer.write(f"{head}Connection: close\r\n\r\n".encode("latin-1"))

@@ -95,7 +95,10 @@ def test_sites_are_rows_of_their_own() -> None:
 
 
 def test_a_daily_file_gives_the_same_rows_and_few_are_in_none(tmp_path: Path) -> None:
-    """The cells of an hour as they are stored, released, written to the file and read back."""
+    """A daily file gives the rows of the stored cells, and few are in none.
+
+    The cells of an hour are released, written to the file and read back.
+    """
 
     def cell(asn: int, vantages: int, state: VerdictState, start_us: int) -> Cell:
         blocked = vantages if state is VerdictState.BLOCKED else 0

@@ -1,4 +1,4 @@
-"""Four languages say the same things, each by its own rules."""
+"""Four languages have the same sentences, each by its grammar."""
 
 # ruff: noqa: RUF001 -- other scripts are what is tested
 
@@ -41,7 +41,10 @@ def test_each_catalogue_has_every_entry_with_the_same_places(lang: str) -> None:
 
 
 def test_each_reason_against_an_incident_has_a_label() -> None:
-    """A page shows the bare code of one that has none, as "elsewhere" up to detector 108."""
+    """Each reason against an incident has a label.
+
+    Without one a page shows the bare code, as "elsewhere" up to detector 108.
+    """
     labels = {key for key in load_catalogue("en") if key.startswith("held.")}
     assert labels == {f"held.{reason}" for reason in HoldReason}
 
@@ -78,7 +81,10 @@ def read_catalogue(path: str) -> Catalog:
 
 
 def test_whatever_a_page_says_is_in_the_catalogues() -> None:
-    """Keys that stand in templates and code: `t("front.title")`, `translate(lang, "…")`."""
+    """Every key of a page is in the catalogues.
+
+    Keys stand in templates and code: `t("front.title")`, `translate(lang, "…")`.
+    """
     called = re.compile(
         r"""(?:\bt|\.mark|translate\(lang,|translate_html\(lang,)\(?\s*["']([a-z_0-9]+\.[a-z_0-9.]+)["']"""
     )

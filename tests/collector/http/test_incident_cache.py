@@ -1,4 +1,4 @@
-"""The book is written in another thread: no reader fails, and none is left with an old page."""
+"""The book is written in another thread; no reader fails or keeps an old page."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""`/api/v1/incidents`: what was cut where, since when, how surely, and on what grounds."""
+"""`/api/v1/incidents`: what was cut where and when, with confidence and evidence."""
 
 import asyncio
 import re
@@ -93,7 +93,7 @@ async def test_pages_add_up_also_while_new_ones_come_in(serve: Serve) -> None:
 
 @given(st.integers(0, 7_200), st.integers(0, 7_200))
 def test_a_bracket_in_words_is_never_narrower_than_it_is(after: int, seconds: int) -> None:
-    """What a newsroom quotes holds the true moment, as the API's bracket does."""
+    """A bracket in words is never narrower than in the API, and holds the true moment."""
     low = datetime(2022, 1, 4, 23, tzinfo=UTC) + timedelta(seconds=after)
     high = low + timedelta(seconds=seconds)
     bracket = BracketDocument(low.isoformat(), high.isoformat())

@@ -22,7 +22,10 @@ _GROWN = silence(
 
 
 def test_no_place_is_silent_before_its_own_cut() -> None:
-    """Astana measured for ten minutes more, and its bars were silent since Almaty's cut."""
+    """No place is silent before its own cut.
+
+    Astana measured for ten minutes more, and its bars were silent since Almaty's cut.
+    """
     incident = build_state(book(_GROWN).incidents()[0], {}, 5)
     assert incident is not None
     later_us = parse_us(incident.turns[1].when.latest)

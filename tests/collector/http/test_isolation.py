@@ -1,4 +1,4 @@
-"""What readers see of a country that reaches nothing abroad, while its sessions live."""
+"""Readers see a country isolated that reaches nothing abroad but keeps sessions."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A reader's way by the keyboard, and every public page as axe and a strict browser see it."""
+"""A reader by keyboard, and every public page under axe and a strict browser."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ async def origin(serve: Serve) -> str:
 
 
 async def press_to(seen: Reader, href: str) -> None:
-    """By the tabulator only, as somebody without a mouse."""
+    """Press Tab until the link has focus, as a reader without a mouse."""
     for _ in range(120):
         await seen.page.keyboard.press("Tab")
         if await seen.page.evaluate(_FOCUS) == href:
@@ -86,7 +86,7 @@ async def test_it_reads_without_a_script(serve: Serve, reader: Open) -> None:
 async def test_a_phone_shows_all_columns_of_an_incident(
     serve: Serve, reader: Open, lang: str
 ) -> None:
-    """The last one says which places were spared."""
+    """A phone shows all columns of an incident; the last lists the spared places."""
     async with reader(await origin(serve), lang=lang, width=390) as seen:
         for path in STORIES:
             await seen.goto(path)
@@ -98,7 +98,10 @@ async def test_a_phone_shows_all_columns_of_an_incident(
 async def test_axe_finds_nothing_light_dark_from_the_right_and_narrow(
     serve: Serve, reader: Open, tmp_path: Path
 ) -> None:
-    """Neither does a page ask anybody else for anything, nor break its policy."""
+    """axe finds no fault on light, dark, right-to-left and narrow pages.
+
+    No page makes a request to another site or breaks its policy.
+    """
     client = await serve(feed(long_evening(), **past(tmp_path)))
     address = f"http://127.0.0.1:{client.port}"
     for way, paths in WAYS:

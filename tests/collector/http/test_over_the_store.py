@@ -21,7 +21,7 @@ BLOCKED, REACHABLE = msgspec.structs.replace(blocked(), evidence=()), reachable(
 
 
 def judged(number: int, minutes: int, verdict: Verdict) -> JudgedMeasurement:
-    """By one of six vantages, `minutes` before now."""
+    """Return a judged measurement by one of six vantages, `minutes` before now."""
     at_us = NOW_US - minutes * MINUTE
     vantage = Vantage(country="KZ", asn=9198, access="fixed")
     record = taken(number, position=number, at_us=at_us, who=f"{number % 6:016x}", vantage=vantage)

@@ -1,4 +1,4 @@
-"""The page in a real browser: an event from the server changes it without a reload."""
+"""In a real browser an event from the server changes the page without a reload."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,7 +55,7 @@ async def test_event_changes_a_cell_and_adds_a_column(serve: Serve, reader: Open
 
 
 async def test_new_incident_appears(serve: Serve, reader: Open) -> None:
-    """By the event that the detector publishes after it has written the entry."""
+    """A new incident appears on an open page by the detector's event."""
     log = book(blocking())
     feed = evening().feed(book=log, public_key=KEY.public)
     events = IncidentEvents(feed.bus, feed.services, 5)

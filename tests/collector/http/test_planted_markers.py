@@ -1,4 +1,4 @@
-"""Sybils plant texts in the store; a walk over all public paths of the OpenAPI finds none."""
+"""Texts that Sybils plant in the store are on no public path of the OpenAPI."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ async def plant(store: Store) -> None:
 
 
 def list_questions(document: dict[str, Any]) -> Iterator[str]:
-    """Yield each GET of the document, alone and with every value of VALUES that it allows."""
+    """Yield each GET of the document, alone and with every allowed value of VALUES."""
     for path, operations in document["paths"].items():
         if "get" not in operations or path == ENDLESS or "measurements" in path:
             continue

@@ -1,4 +1,4 @@
-"""An adversary who reads all that is public, at consecutive moments, and owns vantages.
+"""An adversary who reads everything public at consecutive moments, with vantages.
 
 Written from the published documents alone (README, OpenAPI): nested scopes, bins of all widths,
 status, the text of the stream's events, coverage, incidents, log, feeds, pages and images,
@@ -243,7 +243,10 @@ async def test_no_moment_shows_who_came_before_the_next_instant() -> None:
 
 
 async def test_keys_of_one_line_release_nothing() -> None:
-    """Forty keys behind one address, and a victim: no answer differs from that of nobody."""
+    """Keys of one line release nothing.
+
+    Forty keys behind one address, and a victim: answers are the same as without a vantage.
+    """
     crowd = Crowd(own=1, keys=40, others=1, blocked=1, silent=1)
     alone = Cast({(1, "fixed", ""): crowd, (2, "fixed", ""): Crowd(others=9)})
     empty = Cast({(2, "fixed", ""): Crowd(others=9)})
@@ -284,7 +287,7 @@ MANY_BLOCKED = {(1, "mobile", "ALA"): Crowd(others=12, blocked=12)}
 async def test_an_incident_is_the_same_without_a_lone_vantage(
     crowds: Mapping[Place, Crowd], lone: Place, is_told: bool
 ) -> None:
-    """Everything else being equal: nobody need be anywhere instead."""
+    """An incident is the same without a lone vantage, if all else is equal."""
     cast = Cast(crowds)
     rest = cast.without(lone, None)
     log = [entry.line for entry in write_log(cast).entries]

@@ -1,4 +1,4 @@
-"""A reader's network has so many requests a minute, is told so, and is never written down."""
+"""A reader's network has a request limit, gets notice, and is never stored."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Each reason for which a collector is not ready is a sentence, and goes when it is over."""
+"""Each reason for not being ready is a sentence, and goes when it is over."""
 
 import asyncio
 import shutil
@@ -20,7 +20,7 @@ AWAY = StoreError("It is away.")
 
 
 class Part:
-    """A journal or a store that fails as it is told."""
+    """A journal or a store that fails with a given error."""
 
     def __init__(self, error: Exception | None) -> None:
         self.error = error

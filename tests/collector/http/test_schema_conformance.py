@@ -1,5 +1,7 @@
-"""schemathesis asks the running application what its OpenAPI document says may be asked, and what
-may not: no answer is a bug, none has a status or a shape that the document does not name."""
+"""schemathesis finds no answer that the OpenAPI document does not allow.
+
+It asks the running application what the document allows, and what not: no answer may be a bug.
+"""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -30,7 +32,7 @@ def clock() -> HandClock:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, clock: HandClock) -> Iterator[str]:
-    """The application on loopback, in a thread of its own: schemathesis does not await."""
+    """Run the application on loopback in another thread: schemathesis does not await."""
     folder = tmp_path_factory.mktemp("dumps")
     feed = everything(folder, clock=clock, operator_hash=hash_password("pass", b"s"))
     with in_background(serve_app)(build_app(feed)) as origin:

@@ -1,4 +1,4 @@
-"""The end of the server: every request ends before what it reads from is closed."""
+"""At its end the server finishes every request before it closes what they read."""
 
 import asyncio
 from contextlib import AsyncExitStack

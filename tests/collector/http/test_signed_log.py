@@ -1,4 +1,4 @@
-"""`/api/v1/log`: what anybody downloads, anybody proves with our command and the published key."""
+"""`/api/v1/log`: any download is provable by our command and the published key."""
 
 import json
 from pathlib import Path

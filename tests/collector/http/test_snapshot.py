@@ -1,4 +1,4 @@
-"""From cells to the world now."""
+"""The snapshot turns cells into the present state of the world."""
 
 from typing import Any
 
@@ -157,7 +157,10 @@ def test_links_alone_make_no_network_public() -> None:
 def test_network_is_offline_only_by_the_word_of_more_than_half(
     offline: int, online: int, link: Link
 ) -> None:
-    """By that the map is dark; one says that it does not know."""
+    """A network is offline only if more than half of its vantages report it.
+
+    The map is dark by this; a vantage with an unknown link does not count as offline.
+    """
     counts = {Link.OFFLINE: offline, Link.ONLINE: online, Link.UNKNOWN: 1 if offline < 5 else 0}
     links = [
         LinkCount(country="KZ", asn=1, access="fixed", link=state, vantages=count)

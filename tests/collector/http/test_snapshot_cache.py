@@ -11,7 +11,7 @@ from support.kazakhstan_votes import evening
 
 
 async def test_what_all_readers_share_is_made_once_though_they_come_together() -> None:
-    """As they do after each change of the world."""
+    """A shared answer is made once for readers who come together after a change."""
     desk, made = SnapshotCache(evening().feed()), []
 
     def make() -> int:

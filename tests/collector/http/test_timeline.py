@@ -1,4 +1,4 @@
-"""`/api/v1/timeline`: one row per bin, also when nobody measured."""
+"""`/api/v1/timeline`: one row per bin, also without measurements."""
 
 from typing import Any
 
@@ -37,7 +37,10 @@ async def test_nobody_is_a_row(serve: Serve) -> None:
 
 
 async def test_too_few_are_a_row_like_nobody(serve: Serve) -> None:
-    """Otherwise the rows would tell the minutes in which a lone volunteer measured."""
+    """Too few vantages give the same row as none.
+
+    Otherwise the rows would show the minutes in which a lone volunteer measured.
+    """
     world = World()
     world.votes += crowd(6, VerdictState.REACHABLE, NOW_US - 12 * BIN_US, NOW_US - 6 * BIN_US)
     world.votes += crowd(3, VerdictState.REACHABLE, NOW_US - 6 * BIN_US, NOW_US)
@@ -61,7 +64,7 @@ async def test_exact_counts_add_up_what_is_left_open(serve: Serve) -> None:
 
 
 async def test_what_is_left_open_is_added_up(serve: Serve) -> None:
-    """Two mobile networks, 12 and 7 vantages, and the fixed one's 28."""
+    """Open fields are summed: two mobile networks (12, 7) and a fixed one (28)."""
     cells = await rows(serve, f"country=KZ&service=telegram&{HOUR}", k=1)
     assert (cells[-1]["vantages"], cells[-1]["silent"]) == (26 + 12 + 7, 6)
 

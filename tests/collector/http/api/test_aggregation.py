@@ -1,4 +1,4 @@
-"""`/api/v1/aggregation` over the real store: OONI's questions, OONI's shape, nobody to be found."""
+"""`/api/v1/aggregation` over the real store: OONI's queries and shape, anonymous."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ def crowd(verdict: Verdict, first: int, people: int, **what: Any) -> list[Judged
 
 @pytest.fixture
 async def judged(store: Store) -> Store:
-    """Telegram in Kazakhstan on 5 January 2022, a page on the same day, and one on the 6th."""
+    """Store Telegram in Kazakhstan on 5 January 2022, a page that day and the next."""
     rows = [
         *crowd(reachable(), 0, 12),
         *crowd(blocked(), 20, 7),
@@ -214,7 +214,10 @@ async def read_all_axes(serve: Serve, judged: Store) -> dict[str, str]:
 
 
 async def test_few_more_change_no_answer(serve: Serve, judged: Store) -> None:
-    """The adversary reads all axes and grains before and after four people come, thrice."""
+    """A few more people change no answer.
+
+    The adversary reads all axes and grains before and after four people come, three times.
+    """
     before = await read_all_axes(serve, judged)
     small = replace(taken(0).vantage, asn=77)
     few = [

@@ -1,4 +1,4 @@
-"""`/api/v1/bulk/{day}`: OONI's lines for a partner with a key, and nothing that singles one out."""
+"""`/api/v1/bulk/{day}`: OONI's lines for partners with a key, without small cells."""
 
 import asyncio
 import gzip
@@ -51,7 +51,7 @@ def judged(
 
 
 def build_world(*rows: JudgedMeasurement) -> World:
-    """Eight vantages of one network test Telegram in five minutes, and two of another network."""
+    """Build a world: 8 vantages of one network test Telegram in a bin, 2 of another."""
     votes = crowd(8, VerdictState.BLOCKED, AT, AT + BIN_US)
     votes += crowd(2, VerdictState.BLOCKED, AT, AT + BIN_US, asn=29355)
     clock = HandClock(wall=DAY_START + DAY_US + 3_600 * US)
@@ -88,7 +88,10 @@ async def test_a_partner_gets_lines_that_oonidata_reads(serve: Serve) -> None:
 
 
 async def test_nothing_singles_a_vantage_out(serve: Serve) -> None:
-    """No line of too few, of a young key, of a control, or of a site that is not listed."""
+    """No line identifies a vantage.
+
+    None is of too few, of a young key, of a control, or of a site that is not listed.
+    """
     hidden = (
         judged(1, asn=29355),
         judged(2, at_us=AT + BIN_US),
@@ -142,7 +145,7 @@ class Held:
 
 
 async def test_a_day_that_breaks_off_does_not_look_whole(serve: Serve) -> None:
-    """And while it comes the same key gets no other."""
+    """A day that breaks off does not look whole, and blocks its key meanwhile."""
     rows = [judged(n) for n in range(20)]
     held = Held(rows)
     client = await serve(build_feed(build_world(*rows), measurements=held.read))

@@ -1,4 +1,4 @@
-"""The Python client that a collector serves: what its first lines promise works, and is typed."""
+"""The Python client that a collector serves works as documented, and is typed."""
 
 import asyncio
 import os

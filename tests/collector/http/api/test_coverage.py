@@ -44,7 +44,10 @@ async def test_it_says_when_and_why(serve: Serve) -> None:
 
 
 async def test_nobody_learns_when_a_vantage_came_or_went(serve: Serve) -> None:
-    """A gap of few begins when one leaves: the public has that of the released cells alone."""
+    """No reader learns when a vantage came or went.
+
+    A gap of few begins when one leaves: the public sees gaps of the released cells alone.
+    """
     few = [gap(20, reason, "KZ") for reason in ("too_few_vantages", "common_mode")]
     changes: dict[str, Any] = {"list_gaps": lambda since_us, until_us: few}
     assert (await told(serve, evening(), **changes))["blind"] == []
@@ -71,7 +74,7 @@ async def test_hours_in_which_nobody_measured_are_blind_too(serve: Serve) -> Non
 
 
 async def test_nobody_and_too_few_look_the_same(serve: Serve) -> None:
-    """Else it would tell that somebody is there."""
+    """No vantages and too few vantages give the same answer, to hide the few."""
     body = await told(serve, evening())
     assert [(c["country"], c["enough"]) for c in body["countries"]] == [("DE", True), ("KZ", True)]
     (few,) = (await told(serve, evening(), "?country=UZ"))["countries"]

@@ -1,4 +1,4 @@
-"""`/api/v1/imported`: other projects' results, under their names and licenses, and nowhere else."""
+"""`/api/v1/imported`: other projects' results, with name and license, kept apart."""
 
 import csv
 import io
@@ -39,7 +39,7 @@ async def test_each_line_of_the_table_names_the_license(serve: Serve) -> None:
 
 
 async def test_imports_are_no_votes(serve: Serve) -> None:
-    """Twelve blocked measurements of others, and our status knows of nobody."""
+    """Imports are no votes: twelve blocked imports change nothing in our status."""
     client = await serve(World(imported=[CELL]).feed())
     empty = await (await serve(World().feed())).json("/api/v1/status?country=KZ")
     assert await client.json("/api/v1/status?country=KZ") == empty

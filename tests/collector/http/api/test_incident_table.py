@@ -1,4 +1,4 @@
-"""Incidents for a spreadsheet: what the JSON says, a line each, and no text that it would run."""
+"""Incidents as a spreadsheet: the JSON's content by lines, without live formulas."""
 
 import asyncio
 import csv

@@ -1,4 +1,4 @@
-"""Changes of cells, incidents and coverage become events, within what the API shows."""
+"""Changes of cells, incidents and coverage become events, as far as the API shows."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ from support.site import Serve, raising
 
 
 class RecordingBus(EventBus):
-    """A bus that remembers what was published."""
+    """A bus that records what was published."""
 
     def __init__(self) -> None:
         super().__init__("t")
@@ -103,7 +103,7 @@ def test_incident_of_few_makes_no_event() -> None:
 
 
 def test_gap_names_no_country_without_a_shown_incident() -> None:
-    """That we are blind there would tell that somebody is there."""
+    """A gap names no country without a public incident, to hide small fleets."""
     bus = RecordingBus()
     gap = BlindTime(since_us=NOW_US, until_us=None, reason="carrier")
     for country in ("", "KZ", "UZ"):

@@ -124,7 +124,10 @@ async def test_whoever_guesses_has_to_wait_and_the_operator_has_not(
 
 
 async def test_who_asks_much_at_once_and_knows_it_is_kept_from_nothing(client: Site) -> None:
-    """A page of somebody's own asks for a dozen things as it opens, before anything is known."""
+    """A reader with a password gets many answers at once.
+
+    An operator's page asks for a dozen things as it opens, before any cache.
+    """
 
     async def ask() -> int:
         return int((await client.get("/api/v1/measurements", headers=header())).status)

@@ -1,4 +1,4 @@
-"""`/openapi.json` is true: the routes that exist, and answers of the shape it says."""
+"""`/openapi.json` matches the server: existing routes, and answers of its shapes."""
 
 import json
 import re
@@ -154,7 +154,7 @@ async def test_no_filter_answers_for_what_nothing_public_names(serve: Serve) -> 
 
 
 async def test_a_network_of_long_ago_is_no_stranger(serve: Serve) -> None:
-    """Nothing names it any more, and what was measured in it is told."""
+    """A network of long ago is found, though no present answer names it."""
     world = evening()
     day_us = 86_400_000_000
     world.votes += crowd(9, VerdictState.REACHABLE, NOW_US - 3 * day_us, NOW_US - 2 * day_us, asn=7)

@@ -114,7 +114,7 @@ async def test_late_data_reaches_the_page_at_the_next_instant(serve: Serve) -> N
 
 
 async def test_bins_that_end_are_kept_as_the_hours_go_by(serve: Serve) -> None:
-    """Whole rows of bins pass from the recent to the past without being asked for twice."""
+    """Bins that end are kept as hours pass, and read from the store only once."""
     world = evening()
     client = await serve(world.feed())
     await client.get("/api/v1/status")

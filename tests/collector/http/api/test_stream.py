@@ -1,4 +1,4 @@
-"""`/api/v1/stream` as a browser hears it."""
+"""`/api/v1/stream` as a browser receives it."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Charts under a pointer, in a real browser: what a bar is and when, and a range that opens."""
+"""Charts under a pointer in a real browser: a bar's label, and a range that opens."""
 
 from pathlib import Path
 

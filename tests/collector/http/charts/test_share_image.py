@@ -1,4 +1,4 @@
-"""What is taken from an incident elsewhere: pictures, and a small page that others frame."""
+"""Parts of an incident for other sites: pictures, and a small page for frames."""
 
 # ruff: noqa: RUF001 -- other scripts are what is tested
 
@@ -24,7 +24,7 @@ async def client(serve: Serve) -> Any:
 
 
 def drawn(text: str) -> tuple[str, set[str]]:
-    """What a picture says, and the kinds of its bars."""
+    """Return the words of a picture, and the classes of its bars."""
     root = ET.fromstring(text)
     words = " ".join(node.text or "" for node in root.iter(f"{SVG}text"))
     return words, {node.get("class") or "" for node in root.iter(f"{SVG}rect")}

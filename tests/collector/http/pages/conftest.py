@@ -1,4 +1,4 @@
-"""Hundreds of pages are looked at over the same evening, whose bins are counted once."""
+"""Tests of pages share one evening, whose bins are counted once."""
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -31,9 +31,9 @@ def _roll_up_once(
 
 @pytest.fixture(autouse=True, scope="module")
 def bins_counted_once() -> Iterator[None]:
-    """To count the evening's bins takes most of the time of a test; equal votes give equal cells.
+    """Count the evening's bins once, as counting takes most of a test's time.
 
-    Only here: elsewhere a snapshot counts what it reads.
+    Equal votes give equal cells. Only here: elsewhere a snapshot counts what it reads.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(snapshot_cache, "roll_up_merged", _roll_up_once)

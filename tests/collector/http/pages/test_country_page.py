@@ -1,4 +1,4 @@
-"""A country's page: its incidents, and each service over two days from all its vantages."""
+"""A country's page: its incidents, and each service over two days."""
 
 from dataclasses import replace
 from typing import Any
@@ -51,7 +51,7 @@ async def test_the_strip_tells_its_days(serve: Serve) -> None:
 
 
 async def test_few_are_no_data(serve: Serve) -> None:
-    """The same page as where nobody is."""
+    """A country with too few vantages has the page of a country without any."""
     few = await open_page(serve, "/countries/UZ", evening())
     assert few.text["headline"] == "Uzbekistan: no data, or too few vantages to show."
     assert not [a for _, a in few.elements if (a.get("class") or "").startswith("bar ")]
@@ -62,7 +62,10 @@ async def test_few_are_no_data(serve: Serve) -> None:
 
 
 async def test_a_country_in_the_dark_is_not_green_by_the_one_who_is_left(serve: Serve) -> None:
-    """Nor does anybody learn what that one found: on the page, in status and in the timeline."""
+    """A dark country is not green by its last vantage, whose results stay hidden.
+
+    They are hidden on the page, in the status and in the timeline.
+    """
     dark_us = NOW_US // BIN_US * BIN_US
     world = World()
     world.votes += crowd(20, VerdictState.REACHABLE, NOW_US - 3 * HOUR, dark_us - 10 * BIN_US)
@@ -89,7 +92,10 @@ async def test_a_country_in_the_dark_is_not_green_by_the_one_who_is_left(serve: 
 async def test_what_nobody_measured_is_not_silent_while_others_are_heard(
     serve: Serve, k: int
 ) -> None:
-    """In a large country a few agents are always lost, and not every service is due in a bin."""
+    """An untested service is not silent while other vantages are online.
+
+    In a large country a few agents are always lost, and not every service is due in a bin.
+    """
     world = World()
     world.votes += crowd(20, VerdictState.REACHABLE, NOW_US - 6 * HOUR, NOW_US)
     world.votes += crowd(
@@ -109,7 +115,7 @@ async def test_what_nobody_measured_is_not_silent_while_others_are_heard(
 
 @pytest.mark.parametrize("path", ["/", "/?country=KZ", "/countries/KZ"])
 async def test_no_page_sounds_well_minutes_into_a_silence(serve: Serve, path: str) -> None:
-    """What was measured before it is still fresh, and all of it was well."""
+    """No page looks well minutes into a silence, although fresh results were good."""
     world = World()
     for asn in (7, 9198):
         world.votes += crowd(9, VerdictState.REACHABLE, NOW_US - 3 * HOUR, NOW_US, asn=asn)
@@ -126,7 +132,10 @@ async def test_no_page_sounds_well_minutes_into_a_silence(serve: Serve, path: st
 async def test_the_map_and_the_country_say_the_same_of_a_service_that_is_down(
     serve: Serve,
 ) -> None:
-    """One of a network's services does not work anywhere: no surface says that all is well."""
+    """The map and the country agree on a service that is down.
+
+    A service of one network works nowhere: no output shows all as well.
+    """
     world = World()
     world.votes += crowd(9, VerdictState.DOWN, NOW_US - 3 * HOUR, NOW_US + BIN_US)
     world.votes += crowd(
@@ -140,7 +149,7 @@ async def test_the_map_and_the_country_say_the_same_of_a_service_that_is_down(
 
 
 async def test_a_bin_that_has_only_begun_takes_nothing_back(serve: Serve) -> None:
-    """Three of nine have voted in it so far: the status says what it said, and so does the page."""
+    """A bin that has only begun changes no state on page or status."""
     world = World()
     world.clock.wall = NOW_US // (3 * BIN_US) * 3 * BIN_US + 60_000_000
     began_us = world.clock.wall - 60_000_000
@@ -164,7 +173,10 @@ async def test_a_bin_that_has_only_begun_takes_nothing_back(serve: Serve) -> Non
 async def test_now_is_no_older_than_the_newest_public_bin(
     serve: Serve, seconds: int, told: str, window: str
 ) -> None:
-    """It is public half a minute after its end, and tells the present whatever the chart shows."""
+    """The present is no older than the newest public bin.
+
+    It is public half a minute after its end, and is shown whatever the chart's range is.
+    """
     world = World()
     began_us = NOW_US // (6 * HOUR) * 6 * HOUR
     last_us = began_us - 3 * BIN_US
@@ -243,7 +255,7 @@ async def test_a_network_counts_the_block_that_its_bins_do_not_show_yet(serve: S
 
 
 async def test_after_the_return_the_headline_says_that_it_is_over(serve: Serve) -> None:
-    """And no row is silent by a bin in which the place came back."""
+    """After the return the silence is over in the headline, and no row is silent."""
     world = World()
     cut_us = NOW_US - 40 * MINUTE
     world.votes += crowd(9, VerdictState.REACHABLE, NOW_US - 5 * HOUR, cut_us)
@@ -302,7 +314,7 @@ async def test_blocks_of_other_places_stand_below_the_headline(serve: Serve) -> 
 
 
 async def test_a_region_is_not_blocked_by_a_bin_from_before_the_end(serve: Serve) -> None:
-    """As services beside it; where the block is open, and only in a part, it stays blocked."""
+    """A region is not blocked by a bin from before the end of the block."""
     world = World()
     rows = crowd(9, VerdictState.BLOCKED, NOW_US - 40 * MINUTE, NOW_US - 6 * MINUTE)
     world.votes += [structs.replace(v, region="KZ-75") for v in rows]
@@ -347,7 +359,7 @@ def _vote_each_minute(n: int) -> list[Vote]:
 
 
 async def test_a_country_zooms_to_the_minute(serve: Serve) -> None:
-    """By links alone, in bins as long as those of the timeline, and with the day's states."""
+    """A country zooms to the minute by links alone, with the day's states."""
     world = World()
     world.votes += _vote_each_minute(30)
     site = await serve(world.feed(book=book(closed(silence(minutes=124), 112))))

@@ -1,4 +1,4 @@
-"""The bars that are kept of each country's last day: as if they were counted for each reader."""
+"""The cached bars of each country's last day equal freshly counted ones."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,7 +31,7 @@ from support.web_app import serve_app
 
 
 async def read_all(charts: DayCharts) -> int:
-    """Read what is due; return how many bins."""
+    """Read what is due; return the number of bins."""
     count = 0
     while await charts.read_next():
         count += 1
@@ -62,7 +62,7 @@ def tell_rows(rows: Mapping[Any, TimelineRow]) -> list[tuple[Any, ...]]:
 
 
 def dark_world() -> World:
-    """All of a country's vantages fall silent; another country tests one service alone."""
+    """Build a dark country, and another that tests one service alone."""
     world = World()
     world.votes += crowd(20, VerdictState.REACHABLE, NOW_US - 9 * HOUR_US, NOW_US - HOUR_US)
     world.votes += crowd(7, VerdictState.BLOCKED, NOW_US - HOUR_US, NOW_US, country="DE", asn=3320)
@@ -150,7 +150,10 @@ async def test_late_data_appear_and_old_bins_go() -> None:
 
 @pytest.mark.parametrize(("reading_s", "expected"), [(0, range(36, 45)), (1, range(20, 34))])
 async def test_a_long_reading_comes_more_seldom(reading_s: int, expected: range) -> None:
-    """So that a large store spends a twentieth of a core on bars: 30 s of ten minutes at most."""
+    """A long reading comes less often, so that bars take at most 5% of a core.
+
+    That is 30 s of ten minutes.
+    """
     world = World()
     feed = world.feed(k_anonymity=1)
     count = feed.wide

@@ -1,4 +1,4 @@
-"""A country's last day for its first reader: of the history and the snapshot, without the store."""
+"""A country's last day for its first reader, from history and snapshot alone."""
 
 from pathlib import Path
 from typing import Any

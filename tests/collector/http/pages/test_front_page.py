@@ -1,4 +1,4 @@
-"""The front page: one true sentence, a map and a list that say the same, four languages."""
+"""The front page: one true sentence, map and list agree, in four languages."""
 
 from dataclasses import asdict, replace
 from typing import Any
@@ -77,7 +77,7 @@ async def test_what_is_only_suspected_is_not_told_as_if_it_were_sure(serve: Serv
 
 
 async def test_calm_is_said_only_of_where_enough_look(serve: Serve) -> None:
-    """And below what is blocked without an incident: no headline is calmer than its map."""
+    """A calm headline needs enough vantages, and never precedes a block on the map."""
     page = await read(serve, evening().feed(public_key=KEY))
     assert page.text["headline"].startswith(
         "Kazakhstan: Telegram is blocked in 1 of 3 networks since 13:05\u201313:15 (UTC)"
@@ -167,7 +167,10 @@ async def test_the_page_of_methods_follows_the_thresholds(serve: Serve) -> None:
 
 
 async def test_what_ended_stands_where_there_is_room(serve: Serve) -> None:
-    """Under a long list of what is open half a page beside it would be empty."""
+    """Closed incidents are placed where there is room.
+
+    Under a long list of open ones half a page beside it would be empty.
+    """
     for many, after in ((1, "incidents"), (4, "map-title")):
         openings = [incident_book.silence(f"{n}" * 16, 10 + n) for n in range(many)]
         over = incident_book.closed(incident_book.blocking(minutes=90), 60)
@@ -224,7 +227,10 @@ async def test_no_line_says_confirmed_and_low_confidence(
 async def test_coverage_begins_when_the_collector_did(
     serve: Serve, began_s: int | None, since: str
 ) -> None:
-    """To the minute, where the first bin of five minutes would round it; else with that bin."""
+    """Coverage begins when the collector did.
+
+    It is exact to the minute, where the first bin of five minutes would round it.
+    """
     first_us = NOW_US // BIN_US * BIN_US - BIN_US
     world = World()
     world.votes += crowd(9, VerdictState.REACHABLE, first_us, NOW_US)

@@ -1,4 +1,4 @@
-"""Pages of chosen days: which services were blocked, when, on which operators; by whose data."""
+"""Pages of past days: which services were blocked when, where, and by whose data."""
 
 import csv
 import io
@@ -88,7 +88,7 @@ async def test_a_service_leads_to_the_operators_that_blocked_it(site: Site) -> N
 async def test_without_present_data_a_page_leads_to_the_last_past_ones(
     serve: Serve, tmp_path: Path, path: str, lang: str
 ) -> None:
-    """Who comes for history sees at once when the last was, and where it is."""
+    """Without present data a page links to the last past days at its top."""
     site = await serve(World().feed(**past(tmp_path)))
     above, _, _ = (await site.html(f"{path}?lang={lang}")).partition('id="below"')
     (href,) = re.findall(r'href="([^"]*until=2022-01-04[^"]*)"', above)
@@ -147,7 +147,7 @@ async def test_what_others_measured_has_their_name_and_license_and_is_apart(
 
 
 async def test_what_one_network_blocks_is_no_green_row(serve: Serve, tmp_path: Path) -> None:
-    """Where others measured four networks, and the largest alone blocked."""
+    """A block by one network is no green row, in imported data of four networks."""
     blocked = {(9198, "telegram", n) for n in (1, 2)} | {(29355, "signal", 1)}
     results = [
         replace(
@@ -284,7 +284,10 @@ async def test_a_chart_is_a_table_and_a_picture(site: Site) -> None:
 async def test_what_others_measured_is_a_table_and_a_picture_under_their_license(
     serve: Serve, tmp_path: Path
 ) -> None:
-    """Where we measured nothing, the picture for print is theirs and not an empty one."""
+    """Imported results are a table and a picture under their license.
+
+    Where we measured nothing, the picture for print is theirs and not an empty one.
+    """
 
     async def nothing(filters: object) -> CellHistory:
         return CellHistory()

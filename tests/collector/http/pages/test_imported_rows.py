@@ -1,4 +1,4 @@
-"""Which networks blocked by what others measured."""
+"""Networks that block a service, by imported results."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The pages on incidents: plain words from the same data, nothing inline, nothing foreign."""
+"""The pages of incidents: plain words of the same data, no inline or foreign code."""
 
 import re
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ async def test_none_means_none_only_where_a_detector_watches(serve: Serve) -> No
 
 
 async def test_a_detector_that_is_stuck_does_not_say_that_all_is_calm(serve: Serve) -> None:
-    """As soon as /readyz says so; what was said before stands."""
+    """A stuck detector is shown instead of calm, as soon as /readyz reports it."""
     world = evening()
     client = await serve(world.feed(book=book(), public_key=KEY.public, requests_a_minute=0))
     assert "No incident is open" in (await client.page()).text["below"]
@@ -140,7 +140,7 @@ async def test_hints_and_what_stands_against_it_are_told(serve: Serve) -> None:
 
 
 async def test_it_reads_while_the_store_is_away(serve: Serve) -> None:
-    """The book is in memory: a cut is told also when the store is down."""
+    """The page works without the store, since incidents are in memory."""
     page = await open_page(serve, f"/incidents/{TELEGRAM}", votes=raising(StoreError("away")))
     assert "Telegram" in page.text["headline"]
 

@@ -1,4 +1,4 @@
-"""Pages over a store that is slow or away: the incidents of now, and how old all else is."""
+"""Pages over a slow or failed store: present incidents, and the age of the rest."""
 
 import pytest
 
@@ -15,7 +15,10 @@ PAGES = ("/", "/?country=KZ", "/countries/KZ", "/networks/AS9198", "/services/te
 async def test_over_a_store_that_answers_no_more_pages_tell_incidents_and_their_age(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No error page over a country that goes dark just then, and nothing of it looks well."""
+    """Over a failed store pages show incidents and the age of other data.
+
+    A country that goes dark just then gets no error page, and nothing of it looks well.
+    """
     world = country_before_the_cut()
     world.clock.wall = CUT_US - 100 * 1_000_000
     feed = world.feed(book=book(), public_key=KEY.public)

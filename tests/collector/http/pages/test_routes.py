@@ -1,4 +1,4 @@
-"""A country on one axis of time, and an incident's picture: only what the timeline tells."""
+"""A country on one time axis, and an incident's picture, from the timeline alone."""
 
 # ruff: noqa: RUF001 -- ranges are set with a dash
 
@@ -106,7 +106,10 @@ def test_the_window_holds_the_incident_and_grows_with_it() -> None:
 
 
 async def test_an_incident_zooms_to_the_minute(serve: Serve) -> None:
-    """By links alone: to the rows of the timeline, of a long one to its start or its end."""
+    """An incident zooms to the minute by links alone.
+
+    They lead to the rows of the timeline, those of a long one to its start or its end.
+    """
     views_of: dict[int, list[str]] = {9: [], 38: ["By the minute"], 700: ["Its start", "Its end"]}
     for minutes, views in views_of.items():
         world = World()
@@ -180,7 +183,7 @@ def test_regions_have_names_in_each_language() -> None:
 
 
 async def test_who_is_not_heard_is_told_beside_what_works_for_the_others(serve: Serve) -> None:
-    """Reachable on one line says nothing of two networks that fell silent."""
+    """Silent networks are named beside a service that others can reach."""
     page = await (await serve(feed(long_evening()))).page("/countries/KZ")
     told = page.text["service-whatsapp-now"]
     assert told.endswith("reachable where vantages report; 2 of 3 networks fell silent")

@@ -1,4 +1,4 @@
-"""Pages of services, networks, regions; the archive and the search; each thing at one address."""
+"""Pages of services, networks, regions; archive and search; each has one address."""
 
 import re
 from urllib.parse import urlencode
@@ -56,7 +56,7 @@ async def test_a_subject_says_what_the_status_says(
 
 
 async def test_a_network_alone_is_told_as_on_the_front_page(serve: Serve) -> None:
-    """Not as "blocked in 1 of 1 networks"."""
+    """A network's page has the front page's line, not "blocked in 1 of 1 networks"."""
     site = await serve(feed(long_evening()))
     line = (await site.page("/")).text["line-KZ-9198-fixed"]
     page = await site.page("/networks/AS9198")
@@ -205,7 +205,7 @@ async def test_search_finds_names_and_codes_in_all_languages(
 
 
 async def test_too_few_are_found_nowhere(serve: Serve) -> None:
-    """A network, a region and a service of few look like those that nobody measures."""
+    """A network, region or service of few looks like one without measurements."""
     world = World()
     world.votes += crowd(9, VerdictState.REACHABLE, ago(60), NOW_US)
     few = crowd(3, VerdictState.BLOCKED, ago(60), NOW_US, asn=65001, country="UZ")
@@ -272,7 +272,7 @@ JANUARY = "?since=2022-01-01&until=2022-01-31"
     ],
 )
 async def test_a_question_leads_to_what_it_names(serve: Serve, text: str, paths: set[str]) -> None:
-    """As people ask; "is" and "it" are Iceland's and Italy's codes."""
+    """A query leads to what it names; "is" and "it" are no country codes in it."""
     client = await serve(feed(long_evening()))
     page = await client.page(f"/search?{urlencode({'q': text})}")
     found = {x for x in links(page) if re.match("/(countries|services)/[^/]+$", x)}
@@ -288,7 +288,7 @@ async def test_a_year_alone_and_chosen_days_stay_what_they_are(serve: Serve) -> 
 
 
 async def test_a_search_of_past_days_leads_to_those_days(serve: Serve) -> None:
-    """As the form of the front page asks; an empty field is none."""
+    """A search of past days leads to those days; an empty field means no date."""
     client = await serve(feed(long_evening()))
     front = await client.html("/")
     assert 'action="/search"' in front

@@ -1,4 +1,4 @@
-"""Each turn of a worst day: the headline alone answers what, where, since when, is it over."""
+"""At each turn of a worst day the headline answers what, where, when and if over."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A service that the plan no longer has keeps its title beside the bars of its past."""
+"""A service that left the plan keeps its title beside its past bars."""
 
 from heliograph_collector.model.records import VerdictState
 from support.fake_feed import NOW_US, World, crowd
