@@ -1,4 +1,4 @@
-"""`backup` and `restore` as typed: a collector goes on elsewhere, or is told why not."""
+"""`backup` and `restore` move a collector to another folder, or refuse with a reason."""
 
 import asyncio
 import os
@@ -36,20 +36,20 @@ LEFT_OUT = ("detect/.1-0.state.new", "courier.db", "geo/country.mmdb")
 
 @pytest.fixture(autouse=True)
 def open_umask() -> Iterator[None]:
-    """What is written must be private under the most open umask."""
+    """Set the most open umask: what is written must be private all the same."""
     mask = os.umask(0)
     yield
     os.umask(mask)
 
 
 def list_open(folder: Path) -> list[Path]:
-    """What others may read in a folder, itself included."""
+    """Return the paths in a folder, itself included, that other users may access."""
     found = (folder, *(path for path in folder.rglob("*") if not path.is_symlink()))
     return [path for path in found if path.stat().st_mode & 0o077]
 
 
 async def fill(data: Path, servers: JournalSettings | None = None) -> str:
-    """One envelope in the store, and one only in the journal."""
+    """Put one envelope into the store, and one only into the journal."""
     async with open_journal(data, servers) as journal:
         await journal.append([envelope_row(measurement_pb(NOW_US), sequence=n) for n in (1, 2)])
         async with open_store(data) as store:
@@ -129,7 +129,7 @@ def test_backup_refuses_empty_and_used_directories(
 
 
 def make_keys(folder: Path, name: str) -> tuple[Path, Path]:
-    """A pair as the manual says to make one."""
+    """Make a key pair by the commands of the manual."""
     private, public = folder / f"{name}.key", folder / f"{name}.pub"
     generate = ["openssl", "genpkey", "-algorithm", "X25519", "-out", str(private)]
     subprocess.run(generate, check=True)

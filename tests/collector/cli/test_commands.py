@@ -1,4 +1,4 @@
-"""The operator's commands, as typed: what they print, what they change, how they refuse."""
+"""The operator's commands: their output, their changes, and how they refuse."""
 
 import base64
 import json

@@ -54,7 +54,7 @@ def data(tmp_path: Path) -> Path:
 
 @contextmanager
 def tls_listener(folder: Path, pem: bytes) -> Iterator[str]:
-    """One handshake with this key and certificate; yields the address."""
+    """Serve one handshake with this key and certificate; yield the address."""
     file = folder / "listener.pem"
     file.write_bytes(pem)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -246,7 +246,7 @@ def test_invites_that_lead_nowhere_warn(config: Config, level: Level) -> None:
 
 
 def test_invites_lead_to_where_serve_listens(data: Path) -> None:
-    """The address may be an option of `serve` alone; `invite` names what is served."""
+    """Invites lead to the address of `serve`, even if only an option gave it."""
     config = Config(data=data)
     EndpointFile(config).publish(grpc="192.0.2.1:7443")
     finding = check_invites(config)

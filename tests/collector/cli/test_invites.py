@@ -1,4 +1,4 @@
-"""`invites`: what is still open, and the end of one that leaked."""
+"""`invites` lists the open invitations, and revokes one that leaked."""
 
 import json
 from collections.abc import Iterator

@@ -48,7 +48,7 @@ def make_shares(run: Run) -> None:
 
 
 def move_root(run: Run) -> None:
-    """By all steps of the page: two holders sign copies of one draft."""
+    """Move the root by all steps of the page: two holders sign copies of one draft."""
     make_shares(run)
     run("keys root propose 1.key.pub 2.key.pub 3.key.pub --out draft.txt")
     for number in (1, 3):

@@ -1,4 +1,4 @@
-"""`log verify` says what it verified, what it could not, and never that nothing holds."""
+"""`log verify` lists what it verified and what it could not, and never overclaims."""
 
 from pathlib import Path
 

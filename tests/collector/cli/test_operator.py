@@ -1,4 +1,4 @@
-"""`heliograph-collector operator` as typed, and that what it changes holds in the console."""
+"""`heliograph-collector operator` works, and its changes hold in the console."""
 
 import json
 from collections.abc import Sequence

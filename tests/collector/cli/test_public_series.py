@@ -1,4 +1,4 @@
-"""Two events of 2026, built from their public descriptions, through `import series` and `replay`.
+"""Two events of 2026 from their public descriptions, by `import` and `replay`.
 
 Iran: IODA's series in half hours from 1 December; active probing falls from 16:30 on 8 January to
 3 %, Google and the telescope two hours later, BGP by a tenth at most. Uganda: OONI's rows of one
@@ -36,7 +36,10 @@ def play(folder: Path, name: str, content: str, capsys: pytest.CaptureFixture[st
 
 
 def draw_iran(rng: Random) -> str:
-    """(level, daily swing, noise, floor, hours from 16:30 to the floor) of each source."""
+    """Draw Iran's series by source.
+
+    Each has (level, daily swing, noise, floor, hours from 16:30 to the floor).
+    """
     shapes = {
         "ping-slash24": (40_000, 0.04, 0.01, 0.0335, 2.25),
         "bgp": (11_500, 0.0, 0.0005, 0.865, 4.0),
@@ -74,7 +77,7 @@ def test_irans_fade_is_aimed_at_in_the_first_bin_that_shows_it(
 
 
 def draw_uganda(rng: Random) -> Iterator[Json]:
-    """Three rows an hour where anybody runs it, one hour in seven; most hours after the block."""
+    """Yield Uganda's rows: three an hour, in one hour of seven, more after the block."""
     for hour in range(24 * 30):
         at = UGANDA_BEGAN + timedelta(hours=hour)
         is_cut = UGANDA_CUT[0] <= at < UGANDA_CUT[1]

@@ -1,4 +1,4 @@
-"""`replay`: signals of a file through the detectors, and how bad lines are refused."""
+"""`replay` runs a file's signals through the detectors, and refuses bad lines."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -100,7 +100,10 @@ VOTE = {"kind": "vote", "country": "UG", "asn": 20294, "access": "mobile", "serv
 
 
 def test_a_block_told_by_two_tests_an_hour_is_found_within_four(play: Play) -> None:
-    """As OONI's rows come: by volunteers' runs, hours apart, each by a voter of its own."""
+    """A block with two tests an hour is found within four hours.
+
+    So OONI's rows come: by volunteers' runs, hours apart, each by another voter.
+    """
     rows = [
         VOTE
         | {"at": moment(hour + part), "vantage": f"{hour}-{part}", "layer": "tcp"}
@@ -259,7 +262,10 @@ def test_a_fault_of_an_entrance_is_one_of_all_ways_to_it(tmp_path: Path) -> None
 
 
 def test_a_country_is_told_by_lines_that_name_no_network(play: Play, tmp_path: Path) -> None:
-    """The least keys that the manual allows; with one unknown network no country has two."""
+    """A country is found from lines that name no network.
+
+    They have the least keys that the manual allows; with one unknown network no country has two.
+    """
     signals = live([*country(), *world()], Random(1), 1.5, cuts=[Cut(1_800, 3_600, KZ)])
     content = written(tmp_path / "least.jsonl", sort_signals(signals))
     least = ("kind", "at", "vantage", "country")
@@ -288,7 +294,10 @@ def test_checks_and_tests_out_of_turn_are_read_as_they_were_written(tmp_path: Pa
 
 
 def test_time_goes_on_until_the_end_that_a_file_names(play: Play, tmp_path: Path) -> None:
-    """A file that stops with the cut's last loss, and what is watched of the cut after it."""
+    """A replay runs until the end that a file names, after its last line.
+
+    The file stops with the cut's last loss; the detectors watch the cut after that.
+    """
     signals = sort_signals(
         live([*country(), *world()], Random(1), 1.5, cuts=[Cut(1_800, 3_600, KZ)])
     )

@@ -1,4 +1,4 @@
-"""Scenes of a stranger who has the manual of signal files alone, through the command."""
+"""Scenes written from the manual of signal files alone, through the command."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A failed start is told with its cause and its cure; a log line is one line for a machine."""
+"""A failed start prints its cause and its cure; a log line is one line of JSON."""
 
 import asyncio
 import errno

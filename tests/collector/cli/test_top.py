@@ -1,4 +1,4 @@
-"""`top` shows an evening on 80 by 24, lives by the stream, and says how old what it shows is."""
+"""`top` shows an evening on 80 by 24, follows the stream, and shows the data's age."""
 
 import asyncio
 import json
@@ -168,8 +168,11 @@ def test_silent_country_stays_on_the_screen() -> None:
 
 
 async def test_top_stops_at_ctrl_c(place: Page) -> None:
-    """In a terminal of its own. On a busy machine a second of work takes several; what could hold
-    it up, an answer or the next look, lasts longer than we wait."""
+    """`top` stops at Ctrl-C in a terminal.
+
+    On a busy machine a second of work takes several; what could delay it, an answer or the next
+    look, lasts longer than the test waits.
+    """
     ours, its = pty.openpty()
     command = [sys.executable, "-m", "heliograph_collector", "top", "--url", place.origin]
     process = await asyncio.create_subprocess_exec(*command, stdin=its, stdout=its, stderr=its)
@@ -192,7 +195,7 @@ async def test_top_stops_at_ctrl_c(place: Page) -> None:
 
 
 def drain(terminal: int) -> None:
-    """Until nobody holds its other end any more."""
+    """Read a terminal until its other end is closed."""
     with suppress(OSError):
         while os.read(terminal, 65_536):
             pass

@@ -1,4 +1,4 @@
-"""What an operator reads as a listener opens."""
+"""The lines that an operator reads when a listener opens."""
 
 import logging
 from pathlib import Path

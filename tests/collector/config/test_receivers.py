@@ -1,4 +1,4 @@
-"""The list `alerts`: read whole, and each mistake told with its file, line and key."""
+"""The list `alerts` is read whole, and each mistake has file, line and key."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The collector's file: defaults, every key, and what is said about a wrong one."""
+"""The collector's file: defaults, every key, and the error for a wrong one."""
 
 from pathlib import Path
 

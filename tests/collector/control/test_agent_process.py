@@ -20,7 +20,11 @@ class Invites:
 def test_control_that_fails_at_each_start_joins_again_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An upgrade could not read its files: it looped, and without it nothing is judged blocked."""
+    """A control that fails at each start joins again once.
+
+    After an upgrade that could not read its files it looped, and without a control nothing is
+    judged blocked.
+    """
     control = ControlAgent(
         state_directory=tmp_path / "control",
         log_file=tmp_path / "control.log",

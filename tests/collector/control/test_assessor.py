@@ -43,7 +43,10 @@ def test_cache_returns_nearest_result() -> None:
 
 
 def test_cache_prefers_the_control_that_got_furthest_while_it_is_fresh() -> None:
-    """One control may itself be blocked; that another one works shows that it can work."""
+    """The cache prefers the control that got furthest while it is fresh.
+
+    One control may itself be blocked; another one's success shows that the target works.
+    """
     cache = ControlCache()
     good, fresh = build_control(WORKS, 3, nym="good"), build_control(RESET, 60, nym="bad")
     for one in (build_control(RESET, 0, nym="bad"), good, fresh):
@@ -92,7 +95,10 @@ def test_waiting_record_is_judged_again_by_later_control() -> None:
 
 
 def test_later_control_corrects_blocking_to_outage() -> None:
-    """The control last saw it work before the outage; its next result corrects the verdict."""
+    """A later control corrects blocking to an outage.
+
+    The control's last success was before the outage; its next result corrects the verdict.
+    """
     assess = Assessor(judge).assess
     assess([build_control(WORKS, 0)])
     hit = build_record(RESET, 4)

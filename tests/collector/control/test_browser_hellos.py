@@ -1,4 +1,4 @@
-"""What browsers' hellos tell of a vantage's other tests, through the production's assessor."""
+"""Browsers' ClientHellos correct a vantage's other verdicts, in the real assessor."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from support.vantage_streams import NAMES, assess, controls, measure, page, stat
 def say_hellos(
     name: str, minute: float, own: str, browsers: str, address: str = "9.8.7.0"
 ) -> ReceivedMeasurement:
-    """What `hello` sees of a name: our own hello, and browsers'."""
+    """Return results of `hello` for a name: of our ClientHello, and of browsers'."""
     ends = {"own": own, **dict.fromkeys(("firefox", "chrome", "chrome_late"), browsers)}
     is_whole = own.startswith("ok") and browsers == "ok"
     ends |= {} if is_whole else {"neutral": "ok", "again": own}
@@ -55,7 +55,7 @@ NEWS, CHAT = NAMES[:2]
 def test_a_filter_of_our_own_hello_blocks_nobody(
     hellos: list[ReceivedMeasurement], expected: VerdictState
 ) -> None:
-    """Where only browsers pass, pages are not called blocked because we are not one."""
+    """A filter of our own ClientHello blocks no page, where browsers pass."""
     pages = [measure(NEWS, page(NEWS, "9.8.7.0", RESET), 5)]
     stream = sorted([*hellos, *pages], key=lambda record: record.started_us)
     assert states_of(assess(controls(4), stream), NEWS) == {expected}
@@ -104,7 +104,10 @@ def test_page_that_only_our_own_hello_gets_is_blocked_or_in_doubt() -> None:
 
 
 def test_hellos_that_pass_have_nothing_judged_again() -> None:
-    """Every vantage says hello every two hours: each would have all its doubts judged again."""
+    """Hellos that pass cause no new judgment of other results.
+
+    Every vantage tests hellos every two hours, and each would renew all its doubtful verdicts.
+    """
     profiles = VantageProfiles()
     ends = ((0, "ok"), (120, "ok"), (240, RESET), (360, "ok"), (480, "ok"))
     changes = [bool(profiles.update(say_hellos(NEWS, minute, own, "ok"))) for minute, own in ends]

@@ -1,4 +1,4 @@
-"""Who is asked to test sooner, after which failures, and when."""
+"""Selected vantages test sooner after certain failures."""
 
 import random
 from collections.abc import Sequence

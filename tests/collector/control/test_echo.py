@@ -1,4 +1,4 @@
-"""The echo service, asked over real sockets: what comes back, and what it will not be used for."""
+"""The echo service over real sockets: its answers, and what it refuses."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ async def opened(echo: EchoServer | None = None, port: int = 0) -> AsyncIterator
 
 
 async def told(port: int, said: bytes) -> bytes:
-    """Everything that comes back to `said` and a FIN."""
+    """Return everything that comes back to `said` and a FIN."""
     async with connection(port) as (reader, writer):
         writer.write(said)
         writer.write_eof()
@@ -61,7 +61,10 @@ async def test_a_good_request_is_described_as_it_came() -> None:
 
 
 def test_blanks_in_a_header_cost_their_number_and_not_its_square() -> None:
-    """8 kB of them held the event loop for 0.4 s; these would hold it for half an hour."""
+    """Spaces in a header cost linear time, not quadratic.
+
+    8 kB of them held the event loop for 0.4 s; these would hold it for half an hour.
+    """
     head = b"GET / HTTP/1.1\r\na:" + b" " * 500_000 + b"\x80\r\n\r\n"
     before = time.process_time()
     assert build_http_reply(head) is None
@@ -129,7 +132,10 @@ async def test_who_says_nothing_is_dropped_in_the_end() -> None:
     "sources", [["127.0.1.1"], [f"127.0.{n}.1" for n in range(1, 7)]], ids=["one", "six"]
 )
 async def test_networks_that_hold_all_places_lock_nobody_out(sources: list[str]) -> None:
-    """Sixteen networks with sixteen connections each shut the door of 256."""
+    """Networks that hold all connections lock no other network out.
+
+    Sixteen networks with sixteen connections each once filled all 256.
+    """
     echo = EchoServer(connections=20, timeout_s=300.0)
     async with opened(echo) as port, AsyncExitStack() as stack:
         lone = await stack.enter_async_context(connection(port, "127.0.9.1"))

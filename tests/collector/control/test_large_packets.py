@@ -1,4 +1,4 @@
-"""A path that loses large packets blocks nobody, through the production's assessor."""
+"""A path that loses large packets is not a block, in the real assessor."""
 
 import pytest
 
@@ -71,7 +71,10 @@ def test_silence_after_a_hello_is_a_block_where_one_as_large_passes(
 
 
 def test_block_that_is_told_days_later_in_one_batch_is_a_block() -> None:
-    """What passed in its own hour counts, and not what passed last."""
+    """A block reported days later in one batch is a block.
+
+    The path's state in the hour of the test counts, and not the last one.
+    """
     hours = range(1, 60)
     later = [see(CHAT, "ok large", 60 * hour) for hour in hours]
     batch = [see(CHAT, "ok large", 3), see(NEWS, f"{LOST} large"), *later]

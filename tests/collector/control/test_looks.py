@@ -1,4 +1,4 @@
-"""Further looks: which other controls and visits a verdict gets beside the best control."""
+"""Further evidence of a verdict: other controls and visits beside the best control."""
 
 from dataclasses import replace
 
@@ -153,7 +153,10 @@ def test_outage_that_begins_between_two_looks_is_no_block(
 
 
 def test_name_that_two_networks_no_longer_find_is_denied_to_nobody() -> None:
-    """The third control, which has not looked since, is the best one: it got the furthest."""
+    """A name that two networks no longer resolve is blocked for no vantage.
+
+    The third control, which has not tested since, is the best one: it got the furthest.
+    """
     gone: Steps = [{"system A": "dns_nxdomain_error"}]
     since = build_control(gone, 2, nym="third")
     controls = [

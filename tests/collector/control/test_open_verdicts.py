@@ -1,4 +1,4 @@
-"""What a later control judges again: all that it may change, and no IPv6 that is missing here."""
+"""A later control renews all verdicts that it may change, except lack of IPv6 here."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The rest of the world as an input: outages told from censorship, and controls stood in for."""
+"""The rest of the world separates outages from blocks, and replaces controls."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -38,14 +38,17 @@ WORLDWIDE = (VerdictState.DOWN, "down.worldwide")
 
 
 def assess_after(steps: Steps) -> Assessor:
-    """An assessor that has seen a control reach it, and what these steps came to elsewhere."""
+    """Return an assessor with a good control, and these results from elsewhere."""
     assessor = Assessor(judge)
     assessor.assess([CONTROL, *build_everywhere(steps, 0)])
     return assessor
 
 
 def test_worldwide_outage_is_down_though_control_works() -> None:
-    """The first that fails is called blocked, and judged again when the others fail too."""
+    """A worldwide outage is down though the control works.
+
+    The first failure is judged blocked, and judged again when the others fail too.
+    """
     assess = assess_after(WORKS).assess
     assert [overall(j) for j in assess([build_record(RESET, 4)])] == [BLOCKED]
     again = {j[0].pseudonym: overall(j) for j in assess(build_everywhere(RESET, 5))}
@@ -110,7 +113,7 @@ def test_offline_and_distant_records_have_no_vote() -> None:
 
 
 def test_late_record_is_compared_with_its_own_time() -> None:
-    """A late upload finds what the world said then, though everybody has measured since."""
+    """A late record is compared with results of its own time, not the newest ones."""
     world = PeerBaseline()
     for minute in (0, 60):
         for one in build_everywhere(WORKS if minute else RESET, minute):
@@ -160,7 +163,10 @@ def test_site_closed_to_abroad_is_down_outside_only() -> None:
 
 
 def test_sample_of_a_large_country_is_stable() -> None:
-    """Ten thousand must not push each other out before anybody can say that it worked."""
+    """The sample of a large country is stable.
+
+    Ten thousand vantages must not replace each other before one can count.
+    """
     names = [(place, f"{place}{i}") for place in PLACES for i in range(200)]
     crowd = [build_record(WORKS, 0, country=place, nym=nym) for place, nym in names]
     one, other = PeerBaseline(), PeerBaseline()
@@ -192,7 +198,10 @@ def test_stale_vantages_leave_the_sample() -> None:
 
 @pytest.mark.long
 def test_a_quarter_of_an_hour_of_each_country_is_kept() -> None:
-    """Sixty countries of many vantages have room for ten results of each of 240 vantages."""
+    """A quarter of an hour of each country is kept.
+
+    Sixty countries of many vantages have room for ten results of each of 240 vantages.
+    """
     world = PeerBaseline(observations=240 * 2 * 10)
     places = [f"{first}{second}" for first in "ABCDEF" for second in "ABCDEFGHIJ"]
     for minute in range(0, 45, 3):
@@ -219,7 +228,7 @@ def _reached(world: PeerBaseline, minute: float = 0) -> PeerComparison:
 
 
 def test_records_waiting_for_judgement_are_kept() -> None:
-    """So many with one block; the others with the next ones."""
+    """Records that wait for a new verdict are kept, and judged over several blocks."""
     assess = Assessor(judge).assess
     crowd = [build_record(RESET, 1, nym=f"kz{i}") for i in range(3 * REJUDGED_PER_BLOCK)]
     assess(crowd)
@@ -231,7 +240,7 @@ def test_records_waiting_for_judgement_are_kept() -> None:
 
 
 def count_again(baseline: PeerBaseline) -> dict[Any, Counter[tuple[str, str]]]:
-    """The outcomes of all latest results, by target and country, counted anew."""
+    """Count the outcomes of all latest results again, by target and country."""
     return {
         (key, country): Counter(
             outcome for history in histories.values() for outcome in history[-1].list_outcomes()

@@ -1,4 +1,4 @@
-"""A private address in place of a site: the provider's answer, or that of a box at home."""
+"""A private address in place of a site may be the provider's, or a home router's."""
 
 from collections.abc import Sequence
 from dataclasses import replace

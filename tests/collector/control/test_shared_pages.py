@@ -1,4 +1,4 @@
-"""One page in place of many sites: a notice, or what else looks like one."""
+"""One page in place of many sites may be a block page, or only look like one."""
 
 # ruff: noqa: RUF001 -- other scripts are what is tested
 
@@ -145,7 +145,7 @@ INNOCENT_PAGES = {
 
 @pytest.mark.parametrize("text", INNOCENT_PAGES.values(), ids=INNOCENT_PAGES.keys())
 def test_words_of_others_than_censors_accuse_nobody(text: str) -> None:
-    """Three lines get it at the same sites, which only their words tell from a notice."""
+    """Pages with other words than a censor's are no block, at three lines' same sites."""
     assert list_blocked(sites(), *(blocked_line(nym, text) for nym in "abc")) == set()
 
 
@@ -171,7 +171,10 @@ def test_notices_that_name_nobody_stay_in_doubt(text: str) -> None:
 
 
 def test_lines_that_meet_a_page_at_different_sites_have_no_list_in_common() -> None:
-    """Each line meets it while its plan is used up: whichever sites are asked meanwhile."""
+    """Lines that meet a page at different sites have no common block list.
+
+    Each line meets it while its data plan is used up, at whatever site is tested then.
+    """
     everything = (*LISTED, *FREE)
     halves = {"a": everything[:4], "b": everything[2:6], "c": everything[4:]}
     lines = [
@@ -199,7 +202,10 @@ def test_two_sites_are_too_few() -> None:
 
 
 def test_what_is_known_comes_back_with_the_results_after_a_restart() -> None:
-    """The memory is what the newest results tell, which a restart reads again from the store."""
+    """The profiles are restored from results after a restart.
+
+    They depend on the newest results alone, which a restart reads again from the store.
+    """
     before = vantage_profiles.VantageProfiles()
     after = vantage_profiles.VantageProfiles()
     for record in (*sites(), *THREE):

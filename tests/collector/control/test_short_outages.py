@@ -1,8 +1,8 @@
-"""Outages that are shorter than every control's interval, by chance draws of who tests when.
+"""Outages shorter than every control's interval, with random test times.
 
 A virtual world: controls and vantages test one page at their intervals, results arrive after some
-seconds, the planner asks the controls for visits, and what is judged is judged again. The numbers
-of the README of the judge come from `measure` with more draws.
+seconds, the planner asks the controls for visits, and verdicts are renewed. The numbers of the
+README of the judge come from `measure` with more draws.
 """
 
 import random
@@ -50,7 +50,7 @@ CONTROLS = (ControlSite(b"1", "AS1"), ControlSite(b"2", "AS2"))
 
 @dataclass
 class World:
-    """One draw: `fails(second, is_control)` tells whether the page fails then."""
+    """One draw; `fails(second, is_control)` is whether the page fails then."""
 
     rng: random.Random
     fails: Callable[[float, bool], bool]
@@ -132,7 +132,7 @@ def play_block(seed: int, minutes: float, vantages: int) -> World:
 
 @dataclass(frozen=True)
 class Shares:
-    """Of the measurements that failed, and of draws that have such, and visits in an hour."""
+    """Shares of failed measurements, and of draws with such; visits in an hour."""
 
     blocked: float
     blocked_draws: float
@@ -153,7 +153,10 @@ def measure(worlds: list[World], hours: float) -> Shares:
 
 
 def test_outage_of_five_minutes_that_regular_looks_miss_stays_no_block() -> None:
-    """Where looks from before the outage were enough, 44 % of such draws stayed blocked."""
+    """A five-minute outage that regular control tests miss is seldom a block.
+
+    Where tests from before the outage were enough, 44 % of such draws stayed blocked.
+    """
     seen = measure([play_outage(seed, 5, 3) for seed in range(15)], 40 / 60)
     assert seen.blocked_draws <= 0.2
     assert seen.visits <= 5, "and one page is not asked for all the time"

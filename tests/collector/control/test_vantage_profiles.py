@@ -109,7 +109,10 @@ def crowd(issuer: str, names: Sequence[str], nyms: Iterable[str], **how: Any) ->
 
 
 def test_scanner_that_decrypts_everything_is_of_the_machine() -> None:
-    """The same product runs on most machines of the network, and nobody put it on a list."""
+    """A scanner that decrypts everything belongs to the machine.
+
+    The same product runs on most machines of the network, and is on no list.
+    """
     stream = []
     for nym in ("a", "b", "c", "d"):
         stream += [anchors(0, nym, SCANNER), *visits(1, nym, SCANNER, NAMES)]
@@ -178,7 +181,7 @@ NOTICE = "ssl_invalid_hostname key-of-notice CN=R11,O=Public CA for notices.exam
 
 
 def misled(minute: float, nym: str, name: str) -> ReceivedMeasurement:
-    """A name that the resolver leads to somebody else's host, and a sealed lookup does not."""
+    """Return a result whose resolver gives a wrong host, unlike an encrypted lookup."""
     address = f"9.8.7.{NAMES.index(name)}"
     sealed: Steps = [
         {f"doh A {name}": address},

@@ -1,4 +1,4 @@
-"""Orders reach connected controls alone, and never lead to the collector's own entrances."""
+"""Orders reach connected controls alone, and never the collector's entrances."""
 
 import random
 import socket
@@ -38,7 +38,7 @@ class NoAsns:
 
 @dataclass
 class Sessions:
-    """One connected control, and what it was sent."""
+    """One connected control, and the messages it was sent."""
 
     plan: Plan
     orders: list[intake_pb2.SignedVisitOrder] = field(default_factory=list)
@@ -88,7 +88,7 @@ def make_dispatcher(sessions: Sessions, names: Names, registry: CollectorRegistr
 
 
 def block_of(*addresses: str) -> Block:
-    """Two established vantages that were led to all of these addresses."""
+    """Return a block by two established vantages with all of these addresses."""
     steps = [{"system A": " ".join(addresses)}]
     for address in addresses:
         steps += [{f"connect {address}": "ok"}, {"tls": "connection_reset"}]

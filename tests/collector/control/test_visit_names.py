@@ -1,4 +1,4 @@
-"""Visits of redirects and of servers in a comparison: under names of the plan alone."""
+"""Visits of redirects and of servers in a comparison use names of the plan alone."""
 
 import random
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ def list_visits(judged: Sequence[JudgedMeasurement]) -> list[Visit]:
 def report_pair(
     steps: dict[str, list[dict[str, Any]]], *, experiment: str = "web", target: str = URL
 ) -> list[JudgedMeasurement]:
-    """Two vantages that met these steps, by label, and are in doubt of the whole."""
+    """Return results of two vantages with these steps, by label, with unknown verdicts."""
     verdicts = (Verdict(state=VerdictState.UNKNOWN, rule="none.unobserved", endpoint=""),)
     records = [
         replace(

@@ -1,4 +1,4 @@
-"""Visits: what controls are asked to look at, and what nobody can make them look at."""
+"""Visits of controls: what they are asked to test, and what they refuse."""
 
 import random
 from collections.abc import Sequence
@@ -157,7 +157,10 @@ def test_edge_that_two_vantages_were_led_to_is_visited_later() -> None:
 def test_one_vantage_alone_is_followed_only_where_the_controls_answers_cover_it(
     case: str, control_address: str, address: str, is_visited: bool
 ) -> None:
-    """Anything else would show a state, which handed this client the address, who he is."""
+    """One vantage's address is visited only if the control's answers cover it.
+
+    Otherwise a state that gave this client the address would learn its identity.
+    """
     steps: list[dict[str, Any]] = [{"system A": control_address}]
     control = build_control(steps, target=URL)
     visited = orders(make_planner(), (control, ()), report(address))

@@ -1,4 +1,4 @@
-"""What was said stays said: over a restart, after a crash, on a full disk, and within bounds."""
+"""Annotations survive a restart, a crash and a full disk, within a size limit."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""IODA and Radar in their true formats over real HTTP: what is asked and what is read."""
+"""IODA and Radar in their true formats over real HTTP: queries and answers."""
 
 import json
 from collections.abc import Sequence

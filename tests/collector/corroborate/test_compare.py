@@ -1,4 +1,4 @@
-"""An incident held against series and claims: agrees, disagrees, and every doubt says nothing."""
+"""An incident compared with series and claims: agreement, contradiction, or doubt."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -50,7 +50,7 @@ def incident(*, exact: bool = True, ended_us: int | None = None) -> FeedIncident
 def series(
     signal: str, share: float, *, hours: float = 6, before: float = 1.0, days: int = 7
 ) -> SeriesEvidence:
-    """A week at 1000, the last hours before the onset at `before`, and `share` of it after."""
+    """Return a week at 1000, then `before` until the onset, then `share` of 1000."""
     step_us = STEPS[signal] * MINUTE_US
     read_us = LATEST_US + int(hours * HOUR_US)
     first_us = (ONSET_US - days * DAY_US) // step_us * step_us

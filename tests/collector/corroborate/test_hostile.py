@@ -1,4 +1,4 @@
-"""Servers that mean harm or are broken: nothing hangs, nothing grows, nothing leaks."""
+"""Hostile or broken servers: nothing hangs, nothing grows, nothing leaks."""
 
 import asyncio
 import gzip
@@ -26,7 +26,7 @@ NOW_US = HandClock().wall_us()
 
 @asynccontextmanager
 async def asked(manner: o.Manner, deadline_s: float = 20.0) -> AsyncIterator[o.Outside]:
-    """What comes of one GET with a token: it must be a SourceError."""
+    """Send one GET with a token; check that it ends as a SourceError."""
     outside = o.Outside(manner=manner)
     async with outside.serve(), open_source_session() as session:
         headers = {"Authorization": f"Bearer {o.TOKEN}"}

@@ -1,4 +1,4 @@
-"""RIS Live over a real WebSocket: what is subscribed to, what is counted, and how it breaks."""
+"""RIS Live over a real WebSocket: subscriptions, counts, and failures."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ CALM = RisConfig(quiet_s=5.0, deadline_s=5.0)
 
 
 class Run:
-    """A running RisLive beside its server; `said` are the pauses it took between connections."""
+    """A running RisLive beside its server, with its pauses between connections."""
 
     def __init__(self, outside: o.Outside, source: RisLive, pauses: o.Pauses) -> None:
         self.outside, self.source, self.pauses = outside, source, pauses
@@ -49,7 +49,7 @@ class Run:
         return told["data"]
 
     async def bgp(self, **told: Any) -> None:
-        """From each peer, as of now, and taken in when this returns."""
+        """Send an update from each peer; return when it has been processed."""
         now_s = self.clock.wall_us() / 1e6
         await self.outside.tell(*(o.bgp(now_s, peer, **told) for peer in PEERS))
         marker = f"10.{len(self.outside.asked)}.{self.clock.wall_us() // MINUTE_US % 250}.0/24"

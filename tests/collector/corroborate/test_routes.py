@@ -1,4 +1,4 @@
-"""Which prefixes are gone: a majority of peers, known prefixes only, whole minutes, and bounds."""
+"""Withdrawn prefixes: a majority of peers, known prefixes, whole minutes, bounds."""
 
 from collections.abc import Sequence
 

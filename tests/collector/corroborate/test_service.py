@@ -1,4 +1,4 @@
-"""Rounds of asking: whom, how often, what is noted. No detector can tell the difference."""
+"""Rounds of queries to sources, which no detector can notice."""
 
 import asyncio
 import json
@@ -53,7 +53,7 @@ def incident(name: str = "kz", **scope: Any) -> dict[str, Any]:
 
 @dataclass
 class Fake:
-    """A source that answers with an outage, or fails as it is told."""
+    """A source that answers with an outage, or fails as set."""
 
     name: str = "fake"
     every_s: float = 600.0
@@ -102,7 +102,7 @@ class World:
         return [("KZ", 9198)]
 
     async def run(self) -> None:
-        """Until it has paused as often as it may."""
+        """Run until it has paused the allowed number of times."""
         async with asyncio.TaskGroup() as group:
             task = group.create_task(self.corroborator.run())
             await self.pauses.done.wait()
@@ -165,7 +165,7 @@ async def test_a_source_that_fails_is_asked_less_and_holds_up_nobody(
 
 
 def answers(share: float) -> dict[str, Any]:
-    """A week and what came after the onset, at `share` of it, of every series there is."""
+    """Return a week of every series, at `share` of its level after the onset."""
     onset_s, now_s = ONSET_US // 1_000_000, CLOCK.wall_us() // 1_000_000 + 21_600
     begin_s = (onset_s - 8 * 86_400) // 3_600 * 3_600
 
@@ -233,7 +233,7 @@ async def lie(request: web.Request) -> web.StreamResponse:
 
 
 def findings(folder: Path) -> Iterator[list[dict[str, Any]]]:
-    """A cut of a country as the detector tells it, state by state, into the log of `folder`."""
+    """Yield a country's cut as the detector finds it, written to the log of `folder`."""
     signals = live(country() + world(), Random(1), 2, cuts=[Cut(3_600, 5_400, IN_KZ)])
     log = AlertLog(folder / "alerts.jsonl", SigningKey(b"k" * 32))
     grounds = EntryBasis(1, 900, at(0), at(7_200), {"heliograph": "0"})
@@ -249,7 +249,7 @@ def findings(folder: Path) -> Iterator[list[dict[str, Any]]]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The log where nobody outside was ever asked."""
+    """Return the log of a run without any query to a source."""
     folder = tmp_path_factory.mktemp("undisturbed")
     states = [[told["state"] for told in each] for each in findings(folder)]
     assert states[-1] == ["closed"]
@@ -260,7 +260,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 async def test_the_log_of_findings_is_the_same_whatever_is_said_beside_it(
     tmp_path: Path, outside: str, undisturbed: bytes
 ) -> None:
-    """Byte for byte: signals go in, findings come out, and no source is among the signals."""
+    """The log is the same, byte for byte, whatever sources answer.
+
+    Signals go in, incidents come out, and no source is among the signals.
+    """
     for told in findings(tmp_path):
         beside = [incident(each["id"]) for each in told]  # under its name, at the sources' time
         if outside in ("agreeing", "contradicting"):

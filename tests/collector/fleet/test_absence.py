@@ -1,4 +1,4 @@
-"""Why an agent is silent: what is on record, and no more."""
+"""The reason why an agent is silent, from recorded facts alone."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Which entrance a session came by, as its rows tell the detectors."""
+"""The entrance of a session, as its rows give it to the detectors."""
 
 import asyncio
 from pathlib import Path
@@ -40,7 +40,10 @@ def test_known_entrance_is_the_carrier(entrance: Entrance) -> None:
 
 @pytest.mark.parametrize("tag", [STRANGE.tag, RELAY.tag, LISTED.tag, 0])
 def test_what_nobody_lists_is_not_kept(tag: int) -> None:
-    """Neither an address that only an agent knows, nor one that left the plan, nor silence."""
+    """An unlisted entrance is not stored.
+
+    It may be an address that only an agent has, one that left the plan, or none.
+    """
     names = EntranceNames()
     names.add_own(OWN)
     names.replace_listed([LISTED])

@@ -1,4 +1,4 @@
-"""What an invite holds besides the endpoint: further sessions, few, and no others."""
+"""An invite has the endpoint and a few further entrances, and no others."""
 
 from heliograph.plan import Carrier, Entrance
 from heliograph_agent.uplink.invite import parse_invite

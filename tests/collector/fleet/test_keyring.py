@@ -1,4 +1,4 @@
-"""Keys on disk: made once, whole, for nobody else's eyes."""
+"""Keys on disk are made once, as a whole, readable by the owner alone."""
 
 import hashlib
 import ssl
@@ -20,7 +20,10 @@ def list_key_files(data: Path) -> list[str]:
 
 
 def test_new_host_enters_certificate_and_pin_stays(tmp_path: Path) -> None:
-    """So that agents can send that name, and no other, in their ClientHello."""
+    """A new host enters the certificate, and the pin stays.
+
+    Agents can send that name, and no other, in their ClientHello.
+    """
     before = open_keyring(tmp_path, [])
     after = open_keyring(tmp_path, ["collector.example", "192.0.2.1"])
     assert after.pin == before.pin

@@ -1,4 +1,4 @@
-"""Plans: the default one, versions that rise, signatures, and new editions of services."""
+"""Plans: the default one, rising versions, signatures, new editions of services."""
 
 from dataclasses import replace
 
@@ -57,7 +57,7 @@ def test_each_messenger_is_checked_within_ten_minutes_and_controls_look_as_often
 
 @pytest.mark.parametrize("role", ROLES)
 def test_default_plan_fits_its_limit_with_a_margin(role: str) -> None:
-    """Else an agent runs it later than planned, and a block is told later."""
+    """The default plan fits its limit with a margin, so that no test is delayed."""
     plan = build_default_plan(SERVICES).for_role(role)
     print(f"{role}: {describe_traffic(plan)}")
     assert estimate_plan_bytes(plan) < 0.95 * plan.limits.bytes_per_month / 30

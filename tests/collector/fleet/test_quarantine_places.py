@@ -1,4 +1,4 @@
-"""Places in quarantine: they cannot be stuffed by one network, nor held by nobody."""
+"""Slots in quarantine: one network cannot fill them, and unused ones are freed."""
 
 import hashlib
 import sqlite3
@@ -90,7 +90,10 @@ def test_places_without_results_expire_and_those_with_results_do_not(fleet: Flee
 
 
 def test_a_place_without_a_result_for_48_h_is_free_though_nobody_asks_for_it(fleet: Fleet) -> None:
-    """What the operator sees is true; and a volunteer who was offline for a week goes on."""
+    """A slot without a result for 48 h is free even if no new agent needs it.
+
+    The operator sees the true number, and a volunteer who was offline for a week can continue.
+    """
     silent = enrol(fleet, 1, names(SITE))
     heard = enrol(fleet, 2, names(SITE))
     quarantine.record_results(fleet, {heard: NOW_S + 3_600})

@@ -1,4 +1,4 @@
-"""Lists that one collector signs and another takes: who is believed, and what is refused."""
+"""Lists signed by one collector and used by another: trust and refusals."""
 
 import base64
 import json
@@ -111,7 +111,7 @@ def change_line(signed: dict[str, Any]) -> None:
 
 
 def sign_by_another(signed: dict[str, Any]) -> None:
-    """A forger's signature, under the charter of the publisher whom the operator trusts."""
+    """Sign by a forger, under the charter of the publisher whom the operator trusts."""
     change_line(signed)
     body = base64.b64decode(signed["bundle"])
     forged = keys.SigningKey(b"f" * 32).sign(keys.FINGERPRINTS, body)
@@ -156,7 +156,7 @@ def test_what_changed_on_its_way_is_refused(
 
 
 def test_a_stranger_cannot_speak_as_the_publisher(two: Collectors) -> None:
-    """Another collector's file, with the trusted publisher's charter put in front of its own."""
+    """A stranger cannot sign as the publisher, even with its charter in front."""
     good = two.publish("good")
     publisher = two.publisher
     two.take(good, "--publisher", publisher)

@@ -1,4 +1,4 @@
-"""What the log's entries come to: the newest state of each incident, and which entries made it."""
+"""The book has each incident's newest state, and the entries that made it."""
 
 from dataclasses import replace
 

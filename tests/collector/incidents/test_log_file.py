@@ -64,7 +64,7 @@ def test_log_is_verified_after_every_append(tmp_path: Path, incident: Incident) 
 
 
 def test_no_line_tells_rows_or_microseconds(tmp_path: Path, incident: Incident) -> None:
-    """The rows between two entries are counted by nobody else, and sizes tell nothing either."""
+    """No line shows row numbers, microseconds or exact sizes."""
     revision = Revision(IncidentChange.SUSPECTED, incident, False)
     lines = []
     for last, late in ((7, ()), (123_456_789, ()), (900, [(800, at(1))])):
@@ -81,7 +81,7 @@ def test_no_line_tells_rows_or_microseconds(tmp_path: Path, incident: Incident) 
 
 
 def test_lines_of_format_1_are_still_verified_and_read(incident: Incident) -> None:
-    """As an earlier version signed them."""
+    """Lines of format 1, signed by an earlier version, are still verified and read."""
     body = _bodies(incident, 1)[0]
     unsigned = {
         "format": 1, "number": 1, "before": EMPTY_HEAD, "body": msgspec.to_builtins(body),

@@ -1,4 +1,4 @@
-"""What is signed for everybody points at nobody, and can be compared with itself."""
+"""Signed public content identifies no vantage, alone or in comparison."""
 
 from dataclasses import replace
 
@@ -31,7 +31,10 @@ def test_numbers_are_steps_and_times_whole_seconds() -> None:
 
 
 def test_networks_tell_no_more_of_how_many_voted_than_votes_do() -> None:
-    """Nine votes are "5-9"; that they came from nine networks would say nine."""
+    """The number of networks reveals no more than the votes.
+
+    Nine votes are "5-9"; that they came from nine networks would give nine.
+    """
     spread = replace(part(9.0, "KZ"), networks=9)
     cut = silence(parts=(spread,), turns=(opening(3, spread),))
     told = incident_record(coarsen(cut, 5))
@@ -41,7 +44,10 @@ def test_networks_tell_no_more_of_how_many_voted_than_votes_do() -> None:
 
 
 def test_neither_confidence_nor_order_tells_more_than_the_bands() -> None:
-    """Five and nine of a band agree with 0.8 and 0.9; of two cells the larger one came first."""
+    """Confidence and order reveal no more than the bands.
+
+    Five and nine of a band agree with 0.8 and 0.9; of two cells the larger one came first.
+    """
 
     def tell(*votes: float) -> object:
         cells = tuple(part(n, "KZ", "", asn) for asn, n in enumerate(votes, 1))
@@ -56,7 +62,7 @@ def test_neither_confidence_nor_order_tells_more_than_the_bands() -> None:
 
 @given(st.floats(0, 99), st.floats(0, 1), st.integers(2, 60))
 def test_coarse_is_coarse_already(votes: float, share: float, least: int) -> None:
-    """Else every restart would revise what was said."""
+    """Coarsening twice changes nothing, so that no restart makes a revision."""
     counted = max(votes, least)
     once = coarsen(silence(parts=(replace(part(counted, "KZ"), share=share),)), least)
     assert coarsen(once, least) == once

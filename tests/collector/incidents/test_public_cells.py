@@ -1,4 +1,4 @@
-"""An incident names what k established vantages of a network, or of the others, support."""
+"""A public cell has k established vantages of a network, or of the others."""
 
 import pytest
 
@@ -58,7 +58,10 @@ def test_a_cell_says_what_groups_of_five_support(
 
 
 def test_few_of_a_part_do_not_hold_back_the_others() -> None:
-    """Else whoever sees a network go dark learns of few elsewhere by the silence of the feed."""
+    """A small part does not hold back the others.
+
+    Otherwise a feed's silence about a dark network would reveal a few vantages elsewhere.
+    """
     many = AffectedCell(NETWORK, 12.0, 1.0, 1, persons=(persons(1, 12),))
     few = AffectedCell(Scope("KZ", "AST"), 3.0, 1.0, 1, persons=(persons(2, 3, "AST"),))
     public = publishable(silence(parts=(many, few)), None, 5)

@@ -1,4 +1,4 @@
-"""In which silence an agent was lost."""
+"""Find the silence in which an agent was lost."""
 
 import pytest
 
