@@ -14,7 +14,7 @@ FIRST = "drill"  # plays drill and matrix one after the other in one worker
 
 
 def find_turn(item: pytest.Item) -> tuple[bool, float, bool, bool, bool]:
-    """Return a test's sort key: the lab's group first, then slow and computing ones last."""
+    """Return a test's sort key: the lab's group first, slow and computing ones last."""
     group = item.get_closest_marker("xdist_group")
     limit = item.get_closest_marker("timeout")
     seconds = float(limit.args[0]) if limit and limit.args else 0.0

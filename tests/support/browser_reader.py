@@ -132,7 +132,7 @@ async def reader(
     script: bool = True,
     expected: Sequence[str] = (),
 ) -> AsyncIterator[Reader]:
-    """Open a fresh reader of `origin` in the browser at debugging address `door`.
+    """Open a fresh reader of `origin` in the browser at a debugging address, `door`.
 
     `script=False` turns JavaScript off. `expected` lists parts of console errors that the test
     provokes. On exit it fails if the page did what it must not, unless the test has failed already.

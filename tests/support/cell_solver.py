@@ -83,7 +83,7 @@ def negate(terms: Sum) -> Sum:
 
 @dataclass
 class Moment:
-    """One moment of a feed: its unknown people by place, as variables of the program."""
+    """A moment of a feed: its unknown people by place, as variables of the program."""
 
     program: Program
     people: dict[Place, int]

@@ -31,7 +31,7 @@ so.
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """One row; `number` gives it a name and addresses in the field."""
+    """A row of the catalogue; `number` gives it a name and addresses in the field."""
 
     number: int
     family: str  # the file it stands in

@@ -173,7 +173,7 @@ class FakeBackend(ConsoleBackend):
 
 @dataclass
 class Caller:
-    """A client that keeps cookies, the Origin and the last form's token, as browsers do."""
+    """A client that keeps cookies, Origin and the last form's token, like a browser."""
 
     client: Client
     app: web.Application

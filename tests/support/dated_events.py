@@ -34,14 +34,14 @@ def end_operator(land: Land) -> None:
 
 
 def err_in_routing(land: Land) -> None:
-    """One operator is dark for 85 minutes at noon (KT, October 2021)."""
+    """An operator is dark for 85 minutes at noon (KT, October 2021)."""
     land.settle()
     for asn in (10, 20):
         land.cut(land.select(asn=asn), AT, AT + 85 * MINUTE, 120)
 
 
 def break_cable(land: Land) -> None:
-    """An island's one cable breaks: all but two satellite lines are dark (Tonga, 2022)."""
+    """An island's only cable breaks: all but two satellite lines fail (Tonga, 2022)."""
     land.settle(lines=(9, 4), phones=(5,))
     land.add("KZ", 2, 14_593, "fixed", nat=1)
     land.cut([p for p in people_of(land) if p.asn != 14_593], AT, AT + 60 * HOUR, 8)
@@ -118,7 +118,7 @@ def block_tunnels(land: Land) -> None:
 
 
 def fail_grid(land: Land) -> None:
-    """A national grid fails in a second, masts hours later; it takes days (Cuba, 2024)."""
+    """A national grid fails at once, masts last for hours; it takes days (Cuba, 2024)."""
     land.settle()
     for person in people_of(land):
         is_line = person.access == "fixed"
@@ -140,7 +140,7 @@ def fail_grid_for_hours(land: Land) -> None:
 
 
 def crash_machines(land: Land) -> None:
-    """One in five machines crashes within an hour, worldwide (CrowdStrike, 2024)."""
+    """A fifth of all machines crash within an hour, worldwide (CrowdStrike, 2024)."""
     land.settle()
     for person in land.people:
         if land.rng.random() < 0.2:
@@ -197,7 +197,7 @@ def throttle_then_cut(land: Land) -> None:
 
 
 def shake_earth(land: Land) -> None:
-    """A region's lines are dead at 04:17, masts within a day, for days (Türkiye, 2023)."""
+    """A region's lines fail at 04:17, masts within a day, for days (Türkiye, 2023)."""
     land.settle()
     for person in land.select(region="A"):
         if person.access == "fixed":

@@ -106,7 +106,7 @@ class DetectorRun:
             await self.journal.close()
 
     async def play(self, rows: Iterable[JournalRow], until_s: float, tick_s: float = 5.0) -> None:
-        """Feed the rows until second `until_s` of the world; detect every `tick_s` seconds."""
+        """Feed the rows until second `until_s` of the world; run every `tick_s` seconds."""
         waiting = sorted(rows, key=lambda row: row.received_us)
         while self.clock.wall < at(until_s):
             now_us = min(at(until_s), self.clock.wall + int(tick_s * SECOND_US))

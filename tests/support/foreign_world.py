@@ -153,7 +153,7 @@ def create_land(seed: int, hours: float = 4) -> Land:
 
 
 def stop_again_and_again(land: Land, *, closed: bool = False) -> None:
-    """Stop and start programs for forty minutes; `closed`: they close their connections."""
+    """Stop and start programs for forty minutes; `closed` ends their connections."""
     land.settle()
     for person in land.select():
         second = AT + land.rng.uniform(0, 60)

@@ -1,4 +1,4 @@
-"""A small coverage-guided fuzzer: inputs that reach a new line are mutated further."""
+"""A small coverage-guided fuzzer: inputs that reach a new line are mutated."""
 
 import random
 import sys

@@ -36,7 +36,7 @@ TINY = 300  # messages in a stream of tiny ones
 
 
 def carry(port: int, *pieces: bytes, tls: bool = False) -> None:
-    """Send all pieces on one connection, each as one record or segment; read the answer."""
+    """Send all pieces on one connection, each a record or segment; read the answer."""
     with socket.create_connection((HOST, port), timeout=WAIT_S) as line:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         wrapped = secure(line) if tls else line
@@ -157,7 +157,7 @@ def _send_tiny_headers_and_bytes(port: int) -> None:
 
 
 def grpc_inputs(port: int) -> Iterator[Callable[[], object]]:
-    """Yield the largest and smallest gRPC messages of a stranger and of a quarantined agent."""
+    """Yield the largest and smallest gRPC messages of strangers and of quarantined keys."""
     yield lambda: _send_tiny_headers_and_bytes(port)
     certificate = ssl.get_server_certificate((HOST, port), timeout=WAIT_S).encode()
     pin = hashlib.sha256(encode_public_key(certificate)).digest()

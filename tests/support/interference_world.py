@@ -74,7 +74,7 @@ class _Answers(dict[Any, Any]):
 
 
 def world(trouble: Trouble = NOTHING, *, six: Failure | None = None, four: bool = True) -> World:
-    """Return a world; `six` is the failure of all IPv6, without `four` names have only AAAA."""
+    """Return a world; `six` is IPv6's failure, without `four` names have only AAAA."""
     t = trouble
 
     def names(key: str) -> Any:

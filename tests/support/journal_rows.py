@@ -47,7 +47,7 @@ def arrival(signal: VantageArrival, position: int = 0, boot: str = "b") -> Journ
 
 
 def row_of(signal: object, position: int = 0) -> JournalRow:
-    """Return the journal row of a signal; for a restart, the row of a collector's start."""
+    """Return the journal row of a signal; for a restart, that of a collector's start."""
     if isinstance(signal, VantageArrival):
         return arrival(signal, position)
     if isinstance(signal, Goodbye):

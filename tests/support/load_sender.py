@@ -64,7 +64,7 @@ class Seal:
 
 @dataclass(frozen=True, kw_only=True)
 class Send:
-    """Send the sealed results; `paced`: at their own times, else as fast as acknowledged."""
+    """An order to send the sealed results, `paced` or as fast as acknowledged."""
 
     paced: bool
 
@@ -100,7 +100,7 @@ class Sealed:
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Agent(VirtualAgent):
-    """A virtual agent with envelopes sealed beforehand; it reports receipts to the fleet."""
+    """A virtual agent with envelopes sealed beforehand; its fleet gets the receipts."""
 
     fleet: "Fleet"
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))

@@ -6,7 +6,7 @@ SWITCH = "net: {local_targets: allow}\n"
 
 
 def allow(state: Path) -> Path:
-    """Allow local targets in the configuration of the agent in `state`; return `state`."""
+    """Allow local targets in the agent's configuration in `state`; return `state`."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     (state / "config.yml").write_text(SWITCH)
     return state

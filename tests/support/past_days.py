@@ -85,7 +85,7 @@ def list_results() -> list[ImportedResult]:
 
 
 def past(folder: Path) -> dict[str, Any]:
-    """Return the feed's answers about the four days and an import, written to a folder."""
+    """Write the four days and an import to a folder; return the feed's answers."""
     write_history(folder / "history.db")
     with closing(ImportedResults(folder / "imported.db")) as imported:
         imported.add(list_results(), JAN_1 + 40 * DAY_US, 12)

@@ -45,7 +45,7 @@ Signals = list[VantageArrival | Goodbye | VantageLoss | Fault | OfflineReport]
 
 @dataclass(frozen=True)
 class Cut:
-    """A cut in seconds since T0; `where` selects vantages, `jitter_s` spreads the onset."""
+    """A cut in seconds since T0; `where` selects vantages, `jitter_s` delays them."""
 
     since_s: float
     until_s: float
@@ -136,7 +136,7 @@ def service_votes(
     noise: float = 0.02,
     noise_cause: tuple[VoteValue, str, str] | None = None,
 ) -> list[ServiceVote]:
-    """Test telegram once a minute; a share `noise` of the working tests fails by chance."""
+    """Test telegram once a minute; a share `noise` of working tests fails by chance."""
     votes = []
     for vantage in vantages:
         now_s = rng.uniform(0, 60)

@@ -50,7 +50,7 @@ class Command:
 
 
 def story(observations: Sequence[Mapping[str, Any]]) -> str:
-    """Return the steps in order as words: a failed one as step!failure, no repetitions.
+    """Return the steps in order as words, once each, a failed one as step!failure.
 
     Lookups of IPv6 addresses are left out: loopback names have none.
     """

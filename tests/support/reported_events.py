@@ -117,7 +117,7 @@ def push_firmware(land: Land) -> None:
 
 
 def sever_and_reroute(land: Land) -> None:
-    """A cable cuts off an operator; two thirds return by reroute in 20 min ([11] of lab)."""
+    """A cable cuts off an operator; two thirds are rerouted in 20 min ([11] of lab)."""
     land.settle()
     for person in land.select(asn=10):
         lasts = 1_200 if land.rng.random() < 0.67 else 3 * HOUR

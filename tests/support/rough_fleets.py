@@ -1,4 +1,4 @@
-"""Fleets that differ from play to play: size, networks, NAT, sleep, clocks, edition.
+"""Random fleets: sizes, networks, NAT, sleep, clocks and editions vary.
 
 Written from the manual of the replay format, apart from the detectors. Every range is assumed and
 swept; none is fitted to the detectors' output.
@@ -82,7 +82,7 @@ def _add_at_rate(land: Land, person: Person, rate: float, last: Callable[[], flo
 def run_tests(
     land: Land, fleet: Fleet, since: float, until: float, judge: Judge = lambda *_: None
 ) -> None:
-    """Let all test three services each eight minutes; `judge` returns a failure or None.
+    """Test three services everywhere each eight minutes; `judge` returns a failure.
 
     A tenth of the results come minutes to an hour late; clocks are off by minutes; two editions.
     """

@@ -124,7 +124,7 @@ async def _arrive(
 
 
 def _build_row(opened: envelope.VerifiedBatch, roll: AgentDirectory) -> JournalRow:
-    """Build the row of an envelope that arrives when sealed, from the network it names."""
+    """Build the row of an envelope that arrives when sealed, from its named network."""
     agent = roll.get(opened.agent)
     assert agent is not None
     (epoch,) = opened.batch.epochs

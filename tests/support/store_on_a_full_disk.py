@@ -1,4 +1,4 @@
-"""Fill the disk under a journal and a store, make room, and print what became of it.
+"""Fill the disk under a journal and a store, make room, and print the result.
 
 Run as a program, as root, in a separate mount namespace, with an empty folder to mount on: `unshare
 --mount python -m support.store_on_a_full_disk FOLDER`; prints one JSON object.

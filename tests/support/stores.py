@@ -20,7 +20,7 @@ def build_store(data: Path, **options: Any) -> Store:
 
 @asynccontextmanager
 async def open_store(data: Path, *, is_copied: bool = True, **options: Any) -> AsyncIterator[Store]:
-    """Open the store in `data`; the engine opens one such folder per process at a time.
+    """Open the store in `data`; the engine opens one folder per process at a time.
 
     A new one is a copy of an empty store, or where not `is_copied` made by its migrations.
     """
@@ -33,7 +33,7 @@ async def open_store(data: Path, *, is_copied: bool = True, **options: Any) -> A
 
 
 async def _make_empty_store() -> Path:
-    """Make an empty store once per process: a copy is three times as fast as migrations."""
+    """Make an empty store once per process: copying is 3 times as fast as migrating."""
     folder = Path(_EMPTY.name)
     if not (folder / "store").exists():
         store = build_store(folder)

@@ -213,7 +213,7 @@ def block_few(land: Land) -> None:
 
 
 def upgrade_in_block(land: Land) -> None:
-    """Our collector is upgraded 5 min into a block: no result is judged for ten minutes."""
+    """Our collector is upgraded 5 min into a block, and judges nothing for ten."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:

@@ -87,7 +87,7 @@ def spare_government(land: Land) -> None:
 
 
 def leave_one_operator(land: Land) -> None:
-    """A cable cuts off two line operators and one of phones; the others are overloaded.
+    """A cable cuts off two operators of lines and one of phones, and overloads others.
 
     Of those that have another cable some sessions break, since all traffic of the country takes
     that way (West Africa's four cables, March 2024).
@@ -217,7 +217,7 @@ def wake_by_satellites(land: Land) -> None:
 
 
 def roam_over_the_border(land: Land) -> None:
-    """Phones of a border region are cut; half find a foreign mast in minutes (assumed)."""
+    """Phones of a border region are cut; half find foreign masts in minutes (assumed)."""
     land.settle(phones=(18, 15))
     for person in land.select(region="B", access="mobile"):
         at = AT + land.rng.uniform(0, 20)

@@ -50,7 +50,7 @@ def drop_names(land: Land) -> None:
 
 
 def drop_all_names(land: Land) -> None:
-    """Resolvers drop all five names of a plan without domestic ones; 3 of 10 use others."""
+    """Resolvers drop all five names of a plan, none domestic; 3 of 10 use others."""
     land.settle()
 
     def judge(person: Person, service: str, at: float) -> Said:

@@ -10,7 +10,7 @@ PAUSE_S = 0.02
 async def until(
     true: Callable[[], Awaitable[bool]], deadline_s: float = 240.0, *, pause_s: float = PAUSE_S
 ) -> None:
-    """Poll until `true()` is true, with a pause between; fail the test after a deadline."""
+    """Poll until `true()` is true, with pauses; fail the test after a deadline."""
     for _ in range(int(deadline_s / pause_s)):
         if await true():
             return

@@ -179,7 +179,7 @@ def _tuples(said: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 class Certificates:
-    """Certificates of the good CA, of the censor's untrusted CA, and of a gateway's CA."""
+    """Certificates of the good CA, the censor's untrusted CA, and a gateway's CA."""
 
     def __init__(self, folder: Path) -> None:
         good, other = LoopbackCA(folder / "ca"), LoopbackCA(folder / "other", "Another CA")
@@ -210,6 +210,6 @@ class Certificates:
         return [str(leaf.chain), str(leaf.key)]
 
     def office_files(self, names: Iterable[str]) -> list[str]:
-        """Issue one certificate of the office's CA for all names; a real gateway makes many."""
+        """Issue one certificate of the office's CA for all names; real gateways make many."""
         leaf = self._office.leaf(*names)
         return [str(leaf.chain), str(leaf.key)]

@@ -100,7 +100,7 @@ def make_handshake(end: str, host: str, failure: str | None, chain: Sequence[Jso
 
 
 def make_request(url: str, page: Page | str, end: str = "", method: str = "GET") -> Json:
-    """Return a transaction (df-001) with a page, or with the failure that prevented it."""
+    """Return a transaction (df-001) with a page, or with the failure to get one."""
     answered = isinstance(page, Page)
     headers = dict(page.headers) if isinstance(page, Page) else {}
     return {

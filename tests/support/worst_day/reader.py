@@ -229,7 +229,7 @@ class WorstDayReader:
     async def _read_subjects(
         self, session: aiohttp.ClientSession, country: str, places: Sequence[Place]
     ) -> list[Statement]:
-        """Read the public pages of networks, and those of a country's regions and services."""
+        """Read the public pages of networks, and of a country's regions and services."""
         networks = [place for place in places if place.country == country and place.asn]
         inside = self.truth.actors(Place(country))
         regions = {Place(country, actor.region) for actor in inside if not actor.control}
