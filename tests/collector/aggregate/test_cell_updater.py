@@ -1,4 +1,4 @@
-"""Which bins are rolled up again, and when, and that it comes to the same however it comes."""
+"""The updater recomputes the right bins in time, with equal results in any order."""
 
 import asyncio
 import random
@@ -79,7 +79,7 @@ class AwayStore:
 def watch(
     error: StoreError, touched: Sequence[int], *pauses_s: float, is_empty: bool | None = False
 ) -> list[AwayStore]:
-    """What the store was asked in each of these spans, by a keeper just started."""
+    """Return the queries to the store in each span, by an updater just started."""
     spans: list[AwayStore] = []
 
     async def story(clock: VirtualClock) -> None:
@@ -124,7 +124,10 @@ def test_a_start_over_an_empty_store_renews_only_what_is_touched_since() -> None
 
 
 def test_old_bins_that_wait_say_after_which_entry_they_were_touched() -> None:
-    """What a kill would let go of; what is a few hours old a start renews by itself."""
+    """Old bins that wait carry the position of the entry that changed them.
+
+    A kill would lose them; a start renews what is a few hours old by itself.
+    """
     found: list[int | None] = []
 
     async def story(clock: VirtualClock) -> None:
@@ -169,7 +172,10 @@ Event = tuple[ReceivedMeasurement, Verdict] | PresenceRow
 
 
 def events(rng: random.Random, country: str) -> list[Event]:
-    """Some minutes of some vantages: votes, several a bin and in doubt too; losses and returns."""
+    """Return random votes, losses and returns of some vantages in some minutes.
+
+    There are several votes a bin, doubtful ones too.
+    """
     found: list[Event] = []
     for number in range(80):
         who, at_us = rng.randrange(9), T0 + rng.randrange(LENGTH_US)
@@ -202,7 +208,7 @@ def moment_us(event: Event) -> int:
 
 
 def blocks(journal: str, pieces: Sequence[Sequence[Event]]) -> list[Block]:
-    """Presence keeps its order, which is that of the journal; measurements may come late."""
+    """Build blocks; presence keeps its order in the journal, measurements may be late."""
     made: list[Block] = []
     position = 0
     for piece in pieces:
@@ -240,7 +246,7 @@ async def stored(store: Store, country: str, bin_s: int) -> list[Cell]:
 
 
 async def at_once(store: Store, country: str, bin_s: int) -> list[Cell]:
-    """By the pure rules, from the votes of the whole window."""
+    """Compute the cells by the pure rules, from the votes of the whole window."""
     window = (T0, T0 + LENGTH_US, bin_s)
     votes = await store.votes(*window, country=country)
     silences = await store.silences(*window, country=country)
@@ -251,7 +257,7 @@ async def at_once(store: Store, country: str, bin_s: int) -> list[Cell]:
 async def test_any_split_and_order_of_arrivals_comes_to_the_same_cells(
     store: Store, seed: int
 ) -> None:
-    """Late data in pieces, each rolled up as it comes; and all at once by the pure rules."""
+    """Any split and order of arrivals gives the same cells as one pass."""
     rng = random.Random(seed)
     for country in ("AA", "BB"):
         given = events(random.Random(seed), country)
@@ -273,7 +279,10 @@ async def test_any_split_and_order_of_arrivals_comes_to_the_same_cells(
 
 
 async def test_what_is_no_more_is_taken_back(store: Store) -> None:
-    """Lost when the bin was looked at first, and back before it ended: nobody was silent."""
+    """A silence that ended within its bin is removed again.
+
+    The vantage was lost when the bin was first computed, and back before it ended.
+    """
     place = Vantage(country="KZ", asn=1, access="mobile")
     lost = presence(RowKind.LOST, T0, place, "a")
     await store.insert_block(Block(journal="j", first=1, last=1, presence=(lost,)))

@@ -1,4 +1,4 @@
-"""What is public of small worlds: an adversary who knows the code solves for the hidden cells."""
+"""Public data of small worlds: an adversary with the code finds no hidden cell."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -119,7 +119,7 @@ def partly(asn: int, count: int, functions: str) -> list[Vote]:
 def test_blocked_functions_are_public_like_a_method(
     case: str, votes: list[Vote], expected: tuple[str, tuple[str, ...]]
 ) -> None:
-    """Of k persons or more, and only what enough of them say."""
+    """Blocked functions are public like a method, if k people or more report them."""
     (cell,) = DISCLOSURE.release(cells(votes), ("asn", "access"))
     assert (cell.state.value, list_functions(cell)) == expected, case
     assert cell.confidence in {n / 10 for n in range(1, 10)}
@@ -152,7 +152,10 @@ crowds = st.dictionaries(
 @settings(deadline=None, max_examples=limit_examples(100))
 @given(crowds)
 def test_who_is_counted_nowhere_changes_nothing(world: dict[Place, Crowd]) -> None:
-    """The theorem: what is public is a function of those in a network, or others, of k."""
+    """People who are counted nowhere change no public answer.
+
+    The theorem: what is public is a function of those in a network, or others, of k.
+    """
     by_network: dict[int, int] = defaultdict(int)
     for (asn, _), (count, _) in world.items():
         by_network[asn] += count
@@ -176,7 +179,7 @@ def measure(world: World) -> list[Cell]:
 
 
 def read_all(world: World) -> bytes:
-    """All that is told of a world at one moment: every scope a reader can ask for, and the dump."""
+    """Return all public answers of a moment: every scope, and the daily file."""
     measured = measure(world)
     documents = []
     for (asn, region), country in product(SCOPES, ("KZ", "")):
@@ -190,7 +193,7 @@ def read_all(world: World) -> bytes:
 
 
 def read_by_scope(world: World) -> bytes:
-    """What was told when each scope had its own threshold, exact shares and "too few"."""
+    """Return the answers of an earlier rule: a threshold per scope, exact shares."""
     told: list[str] = []
     for asn, region in SCOPES:
         inside = [c for (a, r), c in world.items() if asn in (0, a) and region in ("", r)]
@@ -202,7 +205,7 @@ def read_by_scope(world: World) -> bytes:
 
 
 def find_recovered(world: World, read: Callable[[World], bytes]) -> list[Place]:
-    """Solve for the cells of few: which are in every world that an adversary finds possible?
+    """Return the cells of few that are in every world an adversary finds possible.
 
     The adversary knows the code and all answers. A cell is not recovered if another world has the
     same answers and nobody in that cell: its people are absent, in another network or in another
@@ -232,7 +235,10 @@ def test_an_adversary_with_all_answers_recovers_no_cell_of_few(world: World) -> 
 
 
 def test_the_adversary_has_teeth() -> None:
-    """The attack: 0.7 for a network beside 0.8 for its region, and another region without rows."""
+    """The attack recovers cells of the earlier rule, so that it is no weak test.
+
+    It uses 0.7 for a network beside 0.8 for its region, and another region without rows.
+    """
     attacked = {(1, "ALA"): (5, 5), (1, "AST"): (1, 0)}
     assert find_recovered(attacked, read_by_scope) == [(1, "AST")]
     assert find_recovered(attacked, read_all) == []

@@ -1,10 +1,10 @@
-"""Hidden cells of random small worlds, solved for by integer programming over all answers.
+"""Solve for hidden cells of small worlds by integer programming over all answers.
 
 The adversary of `support.cell_solver` knows the code, owns up to k - 1 persons of a cell, and
-compares two moments between which fewer than k came or went. Of each cell of few it asks for the
-least and the most persons. A cell is recovered if somebody must be there (existence, without which
-there is no verdict) or if only one number fits (count). A world without anybody there is then
-published by the real code, so a model that allows too much would show.
+compares two moments between which fewer than k came or went. Of each cell of few it computes the
+least and the most persons. A cell is recovered if it cannot be empty (existence, without which
+there is no verdict) or if only one number fits (count). A world with that cell empty is then
+published by the real code, so a model that allows too much would fail.
 """
 
 import importlib.util
@@ -50,7 +50,7 @@ Hidden = frozenset[Place]  # a cell of few, or several that are few together
 
 @dataclass(frozen=True)
 class Published:
-    """All counts that are public at one moment: of every scope, and of the daily file's rows."""
+    """All public counts of one moment: of every scope, and of the daily file's rows."""
 
     scopes: Answers
     atoms: Answers
@@ -77,7 +77,7 @@ def publish(people: People) -> Published:
 
 
 def publish_by_scope(people: People) -> Published:
-    """Publish as if each scope had a threshold of its own, with exact numbers."""
+    """Publish as if each scope had a separate threshold, with exact numbers."""
     return Published(
         {s: (n, n) if (n := sum_scope(people, s)) >= K else (0, K - 1) for s in SCOPES}, {}
     )
@@ -116,7 +116,7 @@ def read_whole_country(moment: Moment, published: Published) -> None:
 
 @dataclass(frozen=True)
 class Feed:
-    """What is published of the people of a moment, and how an adversary reads it."""
+    """The publication of the people of a moment, and the adversary's reading of it."""
 
     publish: Callable[[People], Published]
     read: Callable[[Moment, Published], None]
@@ -128,7 +128,7 @@ WHOLE_COUNTRY = Feed(publish_whole_country, read_whole_country)
 
 
 class Solver:
-    """One adversary before one world, at two moments."""
+    """One adversary against one world, at two moments."""
 
     def __init__(self, feed: Feed, moments: Sequence[People], own: People, random: Random) -> None:
         self.program = Program()
@@ -154,7 +154,7 @@ class Solver:
         return least - own, most - own
 
     def is_proven(self, hidden: Hidden) -> bool:
-        """Tell whether the real code publishes the same of a world with nobody else there."""
+        """Return whether the real code publishes the same for a world without the others."""
         for _ in range(TRIES):
             variables = [v for moment in self._moments for v in moment.people.values()]
             goal = {variable: self._random.uniform(-1, 3) for variable in variables}
@@ -189,7 +189,7 @@ def draw_world(random: Random) -> tuple[list[dict[Place, int]], dict[Place, int]
 
 
 def list_few(people: People, own: People, feed: Feed) -> list[Hidden]:
-    """List the cells of few: of each scope, and what is left beside the shown ones."""
+    """List the cells of few: of each scope, and the rests beside the public ones."""
     scopes = feed.publish(people).scopes
     shown = {scope for scope, (least, _) in scopes.items() if least >= K}
     cells = {

@@ -1,4 +1,4 @@
-"""Cached answers: a late reader does not wait, an expired one is not given, counts are right."""
+"""Cached answers: late readers do not wait, old ones expire, counts are right."""
 
 import asyncio
 import random
@@ -42,7 +42,7 @@ PLACES = [
 
 
 def rows() -> list[JudgedMeasurement]:
-    """Twelve vantages that move between the places, some in one network, and are of two minds."""
+    """Return rows of twelve vantages that move between places, with mixed verdicts."""
     rng = random.Random(6)
     found: list[JudgedMeasurement] = []
     for number in range(400):
@@ -60,7 +60,7 @@ def rows() -> list[JudgedMeasurement]:
 async def test_counts_of_the_store_equal_those_of_its_votes(
     store: Store, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether the engine counts, or this process, because there are few verdicts."""
+    """Counts by the engine equal those by this process, which counts few verdicts."""
     monkeypatch.setattr(query_cache, "FEW_VERDICTS", few)
     monkeypatch.setattr(query_cache, "FEW_LOSSES", few)
     await keep(store, *rows())
@@ -175,7 +175,7 @@ async def test_past_day_is_asked_once_and_the_present_again(store: Store) -> Non
 
 
 async def test_bin_that_has_just_ended_is_asked_again(store: Store) -> None:
-    """A timeline up to the last whole bin, asked as it ends: most of its votes are on their way."""
+    """A bin that has just ended is queried again, as most of its votes come later."""
     clock = HandClock(wall=T0 + 1)
     counting = CellQueryCache(store, clock)
     window = (T0 - HOUR, T0, 300)
@@ -213,7 +213,7 @@ TERM = Ttl(fresh_us=10 * US, grace_us=45 * US)
 
 
 class Counting:
-    """What it makes is what it is told to, and no sooner. Bad news is raised."""
+    """A maker of answers that waits until the test gives one; exceptions are raised."""
 
     def __init__(self) -> None:
         self.asked: asyncio.Queue[None] = asyncio.Queue()
@@ -301,7 +301,10 @@ async def test_store_error_is_raised_only_when_the_answer_has_expired() -> None:
 
 
 async def test_the_last_answer_stands_in_for_one_that_fails_or_is_late() -> None:
-    """For an hour; what takes longer than the patience goes on for later readers."""
+    """The last answer replaces a failed or late one for an hour.
+
+    A query that takes longer than the reader's patience continues for later readers.
+    """
     clock, counting, kept = cache()
     async with running(kept):
         with pytest.raises(StoreError, match="in time"):

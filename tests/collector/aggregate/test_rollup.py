@@ -59,7 +59,7 @@ def roll(
 
 
 def test_vantage_has_one_vote_however_many_results() -> None:
-    """One vantage that reports blocking a thousand times is one vote against two."""
+    """A vantage has one vote, even with a thousand results."""
     (cell,) = roll([vote("a", B, times=1000), vote("b"), vote("c")])
     assert (cell.vantages, cell.reachable, cell.blocked) == (3, 2, 1)
     assert cell.state is R
@@ -205,7 +205,10 @@ gone = st.lists(st.tuples(st.integers(1, 2), st.integers(0, 3)), max_size=4, uni
 def test_bins_rolled_up_one_by_one_are_the_window_rolled_up_at_once(
     drawn: list[tuple[str, VerdictState, int, int]], lost: list[tuple[int, int]], order: list[int]
 ) -> None:
-    """In whichever order bins are written: first from a part of the votes, then from all."""
+    """Bins rolled up in any order equal the whole window rolled up at once.
+
+    They are written first from a part of the votes, then from all.
+    """
     votes = [vote(nym, state, bin_=bin_, asn=asn) for nym, state, bin_, asn in drawn]
     silences = [silence(1, bin_=bin_, asn=asn) for asn, bin_ in lost]
     shelf: dict[Any, Cell] = {}

@@ -1,4 +1,4 @@
-"""Nothing is lost, a storm is one message, a day is tried, and nobody waits for a dead receiver."""
+"""No alert is lost, a storm is one message, retries last a day, and none blocks."""
 
 import asyncio
 from collections.abc import Iterator
@@ -89,7 +89,10 @@ async def test_a_storm_is_one_message_and_then_one_a_minute(office: Office) -> N
 
 
 async def test_a_clock_that_is_set_back_keeps_no_alert_waiting(office: Office) -> None:
-    """By a day, while one waits to be gathered, and once more between two tries."""
+    """A clock that is set back delays no alert.
+
+    It is set back by a day while one is gathered, and once more between two tries.
+    """
     day_us = 24 * HOUR_S * 1_000_000
     await office.takes(storm(1))
     office.clock.wall -= day_us
@@ -217,7 +220,7 @@ def test_cut_that_comes_into_doubt_is_a_correction_for_those_who_were_called() -
 
 
 async def test_a_receiver_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:
-    """Real tasks, real servers: one never answers, the other is told at once."""
+    """A receiver that hangs delays no other, with real tasks and servers."""
     async with receiving(hang=True) as dead, receiving() as well, open_transports("", {}) as ways:
         places = {"dead": dead, "well": well}
         receivers = [

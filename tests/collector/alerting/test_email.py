@@ -1,4 +1,4 @@
-"""E-mail to a real server over STARTTLS and TLS; it reads well, and trouble is told in a word."""
+"""E-mail to a real server over STARTTLS and TLS: readable, with short errors."""
 
 import email
 import ssl
@@ -145,14 +145,14 @@ def letter(url: str, *, private: bool = False) -> OutgoingMail:
     ],
 )
 async def test_mail_goes_into_no_private_network(host: str, address: str) -> None:
-    """Neither by its address, however it is written, nor by a name that leads there."""
+    """Mail goes into no private network, by address in any form, or by name."""
     sender = SmtpSender(resolver=Rebinding(address) if address else None)
     with pytest.raises(DeliveryError, match="no public address; `private: true` would allow it"):
         await sender.send_mail(letter(f"smtp://{host}:25"))
 
 
 async def test_a_mail_server_s_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The address that was checked is connected to: the second answer is never asked for."""
+    """A mail server's name is resolved once, and the checked address is used."""
     monkeypatch.setattr(outgoing_http, "is_public", lambda host: host == "127.0.0.2")
     with refusing_port() as port:
         rebinding = Rebinding("127.0.0.2", "127.0.0.1")

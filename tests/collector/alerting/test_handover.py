@@ -1,4 +1,4 @@
-"""The collector that leads next sends what the one before could not, and nothing twice."""
+"""The next leader sends what the one before could not, and nothing twice."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +44,7 @@ class Value:
 
 
 class Leader:
-    """A collector that leads, with an outbox of its own."""
+    """A leading collector with its outbox."""
 
     def __init__(self, data: Path, servers: Servers) -> None:
         data.mkdir(exist_ok=True)
@@ -80,7 +80,7 @@ def leaders(tmp_path: Path, servers: Servers) -> Iterator[tuple[Leader, Leader]]
 
 
 def list_called() -> list[int]:
-    """The entries that the receiver is told of."""
+    """Return the log entries that the receiver gets."""
     alerts = collect_alerts(EVENING, EVENING.entries, published({}))
     return [alert["entry"] for alert in alerts if DESK.accepts(alert)]
 

@@ -1,4 +1,4 @@
-"""Operators hear that their collector does not work, also where its disk takes nothing."""
+"""Operators get an alert when their collector fails, even with a full disk."""
 
 import asyncio
 import json
@@ -63,7 +63,7 @@ class Lease:
 
 
 def watch(state: HealthState, clock: HandClock, problems: list[str], us: int) -> list[HealthReport]:
-    """List what is reported in so much time, looked at every five seconds."""
+    """List the reports in so many µs, checked every five seconds."""
     reports = []
     for _ in range(us // (5 * SECOND_US)):
         clock.advance_us(5 * SECOND_US)

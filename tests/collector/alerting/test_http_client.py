@@ -1,4 +1,4 @@
-"""Messages reach real servers in the shape each kind wants, and bad servers cost little."""
+"""Messages reach real servers in each kind's format; bad servers cost little."""
 
 import base64
 import hashlib
@@ -149,7 +149,7 @@ async def test_long_thanks_are_not_read_and_a_closed_port_is_told() -> None:
 
 
 async def test_a_receiver_may_not_lead_into_our_own_networks() -> None:
-    """Neither by its address, nor by its name, nor by a name that leads elsewhere later."""
+    """A receiver may not be in our networks, by address, name, or later redirect."""
     async with receiving() as inside:
         port = inside.origin.rpartition(":")[2]
         for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433"):
@@ -166,7 +166,7 @@ async def test_a_receiver_may_not_lead_into_our_own_networks() -> None:
 async def test_a_name_that_changes_after_the_check_leads_nowhere_new(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The address that was checked is connected to: the second answer is never asked for."""
+    """A name that changes after the check leads nowhere else: the address is kept."""
     monkeypatch.setattr(outgoing_http, "is_public", lambda host: host == "127.0.0.2")
     async with receiving() as inside:
         rebinding = Rebinding("127.0.0.2", "127.0.0.1")

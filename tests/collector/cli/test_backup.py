@@ -1,4 +1,4 @@
-"""`backup` and `restore` move a collector to another folder, or refuse with a reason."""
+"""`backup` and `restore` move a collector to another folder, or refuse it."""
 
 import asyncio
 import os

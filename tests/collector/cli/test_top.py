@@ -1,4 +1,4 @@
-"""`top` shows an evening on 80 by 24, follows the stream, and shows the data's age."""
+"""`top` shows an evening on 80 by 24, follows the stream, and gives data's age."""
 
 import asyncio
 import json

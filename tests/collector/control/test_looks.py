@@ -1,4 +1,4 @@
-"""Further evidence of a verdict: other controls and visits beside the best control."""
+"""Further evidence of a verdict: other controls and visits beside the best one."""
 
 from dataclasses import replace
 

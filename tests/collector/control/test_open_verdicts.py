@@ -1,4 +1,4 @@
-"""A later control renews all verdicts that it may change, except lack of IPv6 here."""
+"""A later control renews all verdicts that it may change, except missing IPv6."""
 
 from collections.abc import Mapping
 from dataclasses import replace

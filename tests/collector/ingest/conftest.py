@@ -1,4 +1,4 @@
-"""An ingest server of its own for each test, and a session with it."""
+"""Fixtures: a separate ingest server for each test, and a session with it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What intake knows of the fleet, when fleet.db is busy."""
+"""Intake's copy of the fleet while fleet.db is busy."""
 
 import sqlite3
 from pathlib import Path

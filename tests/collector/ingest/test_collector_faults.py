@@ -1,4 +1,4 @@
-"""What of ours failed is written down, and nobody is called silent for it."""
+"""Faults of the collector are recorded, and make no agent silent."""
 
 import asyncio
 import json
@@ -135,7 +135,7 @@ def test_fault_row_holds_reason_and_time() -> None:
 async def session(
     server: IngestServer, caller: Caller, link: str = "online"
 ) -> AsyncIterator[Call]:
-    """One that has said how its link is; it breaks off at the end."""
+    """Open a session that reports its link; it breaks off at the end."""
     async with channel(server) as stub:
         call = await greeted(stub, caller)
         await beat(call, link=link)
@@ -145,7 +145,7 @@ async def session(
 
 @pytest.mark.parametrize("slept", [False, True])
 async def test_stall_loses_no_agent(tmp_path: Path, slept: bool) -> None:
-    """Sessions hold, and who was away gets a whole span of silence from when we woke."""
+    """A stall loses no agent: sessions last, and silence is counted from its end."""
     clock = HandClock()
     async with ingest_server(tmp_path, heartbeat_s=1, clock=clock) as server:
         here, away = await enrolled(server), await enrolled(server)
@@ -186,7 +186,10 @@ async def test_offline_control_writes_a_fault(tmp_path: Path) -> None:
 
 
 async def test_restart_loses_only_agents_seen_since(tmp_path: Path) -> None:
-    """Who is back in time was never away, and who said goodbye is not waited for."""
+    """A restart loses only agents seen since.
+
+    An agent that is back in time was never away, and one that said goodbye is not awaited.
+    """
     clock = HandClock()
     async with ingest_server(tmp_path, heartbeat_s=1, clock=clock) as server:
         back, gone, polite = [await enrolled(server) for _ in range(3)]

@@ -49,7 +49,7 @@ PRIVATE = bytes(range(32))
 
 
 class Source:
-    """What the beacon of an agent reports."""
+    """A source of the values that an agent's beacon reports."""
 
     def get_zone(self) -> str:
         return ZONE
@@ -97,7 +97,7 @@ async def at(tmp_path: Path) -> AsyncIterator[DnsEntrance]:
 
 
 def name_by(caller: Caller, minute: int, sealing: keys.SealingKey) -> tuple[str, str]:
-    """The name to ask, and what is to be answered."""
+    """Return the name to query, and the expected answer."""
     key = caller.signer.derive_shared_key(sealing.public, keys.BEACON)
     name = dns_beacon.make_query_name(
         StatusReport(minute, LIVES), key, caller.id, sealing.public, ZONE
@@ -209,7 +209,7 @@ def test_malformed_query_gets_no_answer(wire: bytes) -> None:
 
 
 def _crafted(counts: tuple[int, int, int, int], name: bytes, record: bytes) -> bytes:
-    """As many records as fit a query, each of which points to a name of 100 labels."""
+    """Return a query full of records that each point to a name of 100 labels."""
     head = struct.pack(">HH4H", 1, 0x100, *counts) + name + struct.pack(">HH", 28, 1)
     return (head + record * MAX_QUERY_BYTES)[:MAX_QUERY_BYTES]
 

@@ -1,4 +1,4 @@
-"""Enrolment over real TLS: an invite lets in as many keys as it says, and no others."""
+"""Enrolment over real TLS: an invite admits its number of keys, and no others."""
 
 import asyncio
 from pathlib import Path

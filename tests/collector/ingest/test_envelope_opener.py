@@ -1,4 +1,4 @@
-"""Whatever an agent sends, the event loop has its turn between one group and the next."""
+"""The event loop runs between groups of envelopes, whatever an agent sends."""
 
 import asyncio
 import threading
@@ -72,7 +72,7 @@ async def test_envelope_that_is_large_inside_is_opened_apart(
 async def test_loop_has_its_turn_between_groups(
     opener: EnvelopeOpener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Large ones keep both threads busy and end in one turn, and what waits is several groups."""
+    """The loop runs between groups, even if large ones end at once and more wait."""
     loop = asyncio.get_running_loop()
     call_soon = loop.call_soon_threadsafe
     ended = threading.Semaphore(0)

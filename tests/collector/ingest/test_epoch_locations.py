@@ -1,4 +1,4 @@
-"""What was measured on one network stays there, whatever network it comes over later."""
+"""Results of one network stay there, whatever network uploads them later."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -163,7 +163,10 @@ def test_memory_of_agents_that_change_all_the_time_is_bounded_too(
 
 @asynccontextmanager
 async def two_countries(data: Path) -> AsyncIterator[IngestServer]:
-    """A server that believes its peer's word for an address: 203.0.113/24 KZ, 198.51.100/24 NL."""
+    """Open a server that believes its peer about addresses.
+
+    203.0.113/24 is KZ, 198.51.100/24 is NL.
+    """
     ranges = [
         (first, first + 255, int.from_bytes(country, "big"))
         for first, country in ((0xC6336400, b"NL"), (0xCB007100, b"KZ"))
@@ -215,7 +218,10 @@ async def test_who_finds_a_block_and_turns_on_a_vpn_blocks_nothing_abroad(tmp_pa
 async def test_a_lone_envelope_places_later_ones_only_where_its_agent_sends_it(
     tmp_path: Path,
 ) -> None:
-    """A relay that hides itself, or sends a copy again, would move its neighbor's results."""
+    """A single envelope places later ones only where its agent itself sends it.
+
+    A relay that hides, or repeats a copy, would move its neighbor's results.
+    """
     async with two_countries(tmp_path) as server:
         caller = await enrolled(server)
         receiver = server.intake.receiver

@@ -1,6 +1,6 @@
-"""Hostile clients on loopback, against a real collector's door, while honest agents go on.
+"""Hostile clients against a real collector, while honest agents still get through.
 
-The door is a process of its own, so that what they cost it in memory can be told.
+The intake is a separate process, so that its memory can be measured.
 """
 
 import asyncio
@@ -121,7 +121,10 @@ async def honest_agents(target: Target) -> AsyncIterator[None]:
 async def attacked(
     target: Target, attack: str, meanwhile: Callable[[], Any] | None = None
 ) -> dict[str, Any]:
-    """What the attacker tells, which is a process of its own; `meanwhile` at its height."""
+    """Run an attack in a separate process; return its result.
+
+    `meanwhile` runs at its height.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "support.hostile_http2", attack, str(target.port),
         cwd=TESTS, env=ENV, stdout=asyncio.subprocess.PIPE,
@@ -170,7 +173,7 @@ async def test_floods_hold_no_honest_agent_up(target: Target) -> None:
     came_in: list[float] = []
 
     async def newcomer() -> None:
-        """A fresh agent that knocks while thousands hold the door: later, and not never."""
+        """Connect as a new agent while thousands hold connections: late, but in the end."""
         began = time.monotonic()
         while True:
             with suppress(grpc.aio.AioRpcError):
@@ -209,7 +212,7 @@ async def test_floods_hold_no_honest_agent_up(target: Target) -> None:
 def forged(
     caller: Caller, other: Caller, first: envelope_pb2.Envelope
 ) -> dict[str, tuple[envelope_pb2.Envelope, str]]:
-    """What is sent, and the word it is refused with."""
+    """Return forged envelopes, with the word that refuses each."""
     second = other.envelope(1)
     half = len(first.sealed) // 2
     spliced, cut, shrunk, stranger = (envelope_pb2.Envelope() for _ in range(4))

@@ -1,4 +1,4 @@
-"""Uploads of known agents: a carrier's NAT holds thousands, and floods come from there too."""
+"""Uploads of known agents: a carrier's NAT has thousands of them, and floods too."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -37,7 +37,7 @@ Metadata = tuple[tuple[str, str], ...]
 async def begin_uploads(
     stack: AsyncExitStack, server: IngestServer, calls: list[Metadata]
 ) -> AsyncIterator[Any]:
-    """Yield a Submit for each, which the collector waits for; eight share a connection."""
+    """Begin a Submit for each call, which the collector waits for; 8 per connection."""
     credentials = grpc.ssl_channel_credentials(server.keyring.tls_certificate)
     options = (
         ("grpc.ssl_target_name_override", "heliograph-collector"),
@@ -67,7 +67,10 @@ def list_known_agents(server: IngestServer) -> Iterator[Caller]:
 async def test_known_agents_of_one_carrier_upload_beside_a_flood_from_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More than 200 of one /24 evicted each other, and a flood from there evicted them all."""
+    """Known agents of a carrier upload beside a flood from it.
+
+    More than 200 of one /24 evicted each other, and a flood from there evicted them all.
+    """
     monkeypatch.setattr(rate_limits, "MAX_PENDING", AGENTS)  # so a /24 has 160 requests
     monkeypatch.setattr(rate_limits, "RPC_S", 300.0)  # a slow machine decides nothing
     monkeypatch.setattr(service, "ANSWER_S", 300.0)

@@ -1,4 +1,4 @@
-"""One line is one person, on however many days its keys upload, and over midnight."""
+"""A line counts as one person, on all days of its uploads and over midnight."""
 
 import asyncio
 from collections.abc import Sequence
@@ -83,7 +83,10 @@ async def test_keys_that_upload_on_several_days_count_by_their_lines(
 
 
 async def test_names_of_several_days_count_by_the_day_that_has_most(store: Store) -> None:
-    """Of older rows the name is that of the upload: four of five names may be one line's."""
+    """Names of several days count by the day that has most.
+
+    Older rows have the name of the upload: four of five names may be one line's.
+    """
     votes = []
     lost = []
     for number, day in enumerate((0, 0, 1, 2, 3)):
@@ -131,7 +134,10 @@ def test_a_digest_names_its_line_for_each_day_that_it_tells_of() -> None:
 def test_days_of_a_batch_cover_all_that_is_stored_of_it(
     parts: list[int], offset_us: int, step_s: int, steps: int
 ) -> None:
-    """Nothing is decoded at intake, and what the judge stores later has its line's name."""
+    """The days of a batch cover all that is stored of it.
+
+    Intake decodes nothing, and what the judge stores later has its line's name.
+    """
     digest = Digest(step_s=step_s, classes=("foreign",), lives=b"\x01\x02" * steps)
     made = [
         replace(results.measurement(started_us=T0 + hours * HOUR_US), clock_offset_us=offset_us)

@@ -1,4 +1,4 @@
-"""How often agents are asked to test: by crowd and by load, time given, and at the door."""
+"""The pace of tests depends on crowd and load; at the entrance too."""
 
 from collections import Counter
 from dataclasses import replace
@@ -87,7 +87,7 @@ IDLE = JudgeLoad(arrived=0, judged=0, lag_us=0)
 
 
 def follow(load: LoadShare, *steps: tuple[int, int, int]) -> list[float]:
-    """The shares after steps in which so much arrived and was judged, at a lag in seconds."""
+    """Return the shares after steps of (arrived, judged, lag in seconds)."""
     arrived = judged = now_us = 0
     load.update(IDLE, now_us)
     shares = []

@@ -1,7 +1,7 @@
-"""What one unauthenticated connection can cost the POST listener: counted, not timed.
+"""The cost of one unauthenticated connection for the POST listener, by counts.
 
 The attack that stopped a collector: a thousand tiny headers, then a body in one-byte TLS records;
-each record had head and headers parsed anew, 8 s of the event loop for 268 kB.
+each record had head and headers parsed again, 8 s of the event loop for 268 kB.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Wire(asyncio.Transport):
-    """The TCP connection below: what was written, and whether it ended."""
+    """The TCP connection below TLS: the bytes written, and its end."""
 
     def __init__(self) -> None:
         super().__init__({"peername": (HOST, 1)})
@@ -143,7 +143,7 @@ async def test_the_largest_envelope_passes_with_the_work_of_its_bytes(server: Se
 
 
 async def test_bytes_below_tls_are_bounded_too(server: Server) -> None:
-    """Who sends a ClientHello byte by byte is dropped long before the deadline."""
+    """Bytes below TLS are limited too: a ClientHello in single bytes is dropped early."""
     for _ in range(post_server.MAX_SEGMENTS + 1):
         server.connection.data_received(b"\x16")
     assert server.wire.ended

@@ -1,4 +1,4 @@
-"""`serve` with a door for lone envelopes: agents are told of it, and a taken port is a sentence."""
+"""`serve` with an entrance for envelopes: agents learn it; a taken port is named."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""The entrance for one envelope a connection before a real intake, over real TLS on loopback."""
+"""The entrance for single envelopes before a real intake, over TLS on loopback."""
 
 import asyncio
 import ssl
@@ -201,7 +201,10 @@ async def test_a_known_agent_keeps_its_connection_beside_a_flood_from_its_networ
 
 
 async def test_a_proof_on_many_connections_displaces_its_own_agent_alone(tmp_path: Path) -> None:
-    """Whoever got hold of an agent's proof plays it again, and beside another's envelope."""
+    """A stolen proof on many connections displaces its own agent alone.
+
+    An attacker replays it, also beside the envelope of another agent.
+    """
     async with door(tmp_path, max_connections=4, deadline_s=DEADLINE_S) as at:
         honest = await enrolled(at.server)
         envelope = honest.seal(honest.batch(1))
@@ -228,7 +231,7 @@ async def test_taken_port_raises(at: PostEntrance, tmp_path: Path) -> None:
 
 
 async def test_a_stranger_begins_few_sessions_on_one_connection(tmp_path: Path) -> None:
-    """Each costs a challenge; who proves nothing gets no more than a few, and leaves nothing."""
+    """A stranger begins only few sessions on one connection, and leaves nothing."""
     async with (
         ingest_server(tmp_path) as server,
         server.intake.serve_post(f"{HOST}:0", tmp_path) as port,
@@ -245,7 +248,7 @@ POLL = b"POST /v1/session HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
 
 @dataclass
 class Calls:
-    """What answers polls of one proven session, while it lasts."""
+    """Answers to the polls of one proven session, while it lasts."""
 
     reply: bytes
     name: bytes = b"n" * 16
@@ -282,7 +285,10 @@ async def test_replies_that_nobody_reads_end_the_reading_of_polls(tmp_path: Path
 
 
 async def test_a_connection_ends_with_its_session(tmp_path: Path) -> None:
-    """It counts for no network any more, so that one agent could hold any number of them."""
+    """A connection ends with its session.
+
+    It counts for no network after that, so one agent could hold any number of them.
+    """
     calls = Calls(b"x")
     async with asyncio.timeout(DEADLINE_S), door(tmp_path, calls=calls) as at:
         reader, writer = await asyncio.open_connection(HOST, at.port, ssl=context())

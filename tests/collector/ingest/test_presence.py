@@ -1,4 +1,4 @@
-"""Who counts as here, gone and lost: pure, with the time given."""
+"""The presence of agents: online, away and lost; pure, by a given time."""
 
 import asyncio
 import random
@@ -108,7 +108,10 @@ def test_returning_agent_is_not_lost() -> None:
 
 
 def test_stalls_are_taken_off_a_silence_and_do_not_restart_it() -> None:
-    """Whoever stalls the collector every minute cannot keep it from ever missing an agent."""
+    """Stalls are subtracted from a silence and do not restart it.
+
+    Someone who stalls the collector every minute cannot keep it from ever missing an agent.
+    """
     missing = connection()
     presence = table(missing)
     presence.remove(missing, DisconnectReason.CLOSED, "", 0)
@@ -121,7 +124,10 @@ def test_stalls_are_taken_off_a_silence_and_do_not_restart_it() -> None:
 
 
 def test_half_open_session_is_no_second_machine() -> None:
-    """It is not heard after the new session began, except for what was on its way."""
+    """A half-open session is no second machine.
+
+    It is silent after the new session began, except for what was on its way.
+    """
     older, newer = connection(), connection(heard_us=1_000_000)
     presence = table(older, newer)
     older.last_heard_us = newer.arrived_us + 2 * BEAT_S * 1_000_000
@@ -171,7 +177,10 @@ def test_how_the_last_session_ended_is_known_until_the_return() -> None:
 
 
 def test_goodbye_ends_older_half_open_sessions() -> None:
-    """The phone left the Wi-Fi, came in over mobile, was switched off: nobody was lost."""
+    """A goodbye ends older half-open sessions.
+
+    The phone left the Wi-Fi, came back by mobile and was switched off: no agent was lost.
+    """
     wifi, mobile = (connection(place=PeerLocation("KZ", asn)) for asn in (1, 2))
     presence = table(wifi, mobile)
     row = presence.remove(mobile, DisconnectReason.GOODBYE, "shutdown", 5)
@@ -250,7 +259,10 @@ def test_agent_is_never_lost_twice_or_while_connected() -> None:
      ("\x1b[2J", ""), ("=?a?q?=0ABcc:x?=", ""), ("<b>x</b>", ""), ("KZ-75\n", ""), ("KZ-", "")],
 )  # fmt: skip
 def test_region_is_one_of_the_country_or_empty(said: str, told: str) -> None:
-    """It stands in feeds, letters and terminals, and any agent may say what it likes."""
+    """A region is one of the country, or empty.
+
+    Regions stand in feeds, letters and terminals, and an agent may send any text.
+    """
     assert Vantage.from_peer("KZ", 1, pb.Hello(region=said)).region == told
 
 

@@ -1,4 +1,4 @@
-"""Who came without an invite is counted after a week and ten hours of seeing what others see."""
+"""An agent without an invite counts after a week and ten hours of agreement."""
 
 import pytest
 
@@ -15,7 +15,7 @@ NYMS = Pseudonyms(b"s" * 32)
 
 
 def hour(at_us: int, trier: bytes, said: VerdictState, others: tuple[VerdictState, ...]) -> Block:
-    """One hour of one cell: what the agent on trial said, and what the counted ones did."""
+    """Return an hour of one cell: the state of the agent on trial, and of the others."""
     rows = []
     words = [(trier, AgentRole.QUARANTINE, said)]
     words += [(bytes([n]) * 16, AgentRole.VOLUNTEER, state) for n, state in enumerate(others)]

@@ -1,4 +1,4 @@
-"""Envelopes by every way in: what is refused, what may come again, and what is never lost."""
+"""Envelopes by every way: what is refused, what may be repeated, nothing is lost."""
 
 import asyncio
 import random
@@ -65,7 +65,10 @@ async def test_submit_and_post_share_one_deduplication(tmp_path: Path) -> None:
 
 @pytest.mark.long
 async def test_flood_by_way_of_a_relay_delays_no_other_relay(tmp_path: Path) -> None:
-    """Whose vantage an envelope is of is not asked of a relay's address; whose flood it is, is."""
+    """A flood by one relay delays no other relay.
+
+    A relay's address decides nothing about an envelope's vantage, but it limits floods.
+    """
     async with agent_at(tmp_path) as (server, caller):
         flood = EnvelopeRequest(envelope=b"", intermediary="relay")
         respond = partial(server.intake.responder.respond, flood, "198.51.100.5")
@@ -86,7 +89,10 @@ async def test_flood_by_way_of_a_relay_delays_no_other_relay(tmp_path: Path) -> 
 async def test_flood_of_a_carrier_delays_no_known_agent_behind_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what is accepted counts for nobody's flood, however many share an address."""
+    """A flood of a carrier delays no known agent behind it.
+
+    Accepted envelopes count for no flood, however many agents share an address.
+    """
     build = partial(TokenBuckets[str], per_s=0.001, capacity=1.0, max_keys=9)
     async with ingest_server(tmp_path) as server:
         monkeypatch.setattr(server.intake.receiver, "_stranger_rates", build())
@@ -307,7 +313,10 @@ async def test_no_address_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("trusting", [True, False])
 async def test_proxy_is_believed_only_where_it_is_trusted(tmp_path: Path, trusting: bool) -> None:
-    """The hello, the lone envelope and the enrolment of one caller, all by the same proxy."""
+    """A proxy's header is used only if the proxy is trusted.
+
+    The hello, the envelope and the enrolment of one caller come by the same proxy.
+    """
     said = (("x-forwarded-for", "192.0.2.1, 203.0.113.9"),)
     proxies = (ip_network("127.0.0.0/8"),) if trusting else ()
     letters = int.from_bytes(b"KZ", "big")

@@ -1,4 +1,4 @@
-"""Who was revoked or put into quarantine is neither present nor silent for the detectors."""
+"""Revoked and quarantined agents are neither present nor silent for detectors."""
 
 import asyncio
 from collections.abc import Sequence
@@ -38,7 +38,10 @@ def refuse_goodbyes(refusals: int, journal: Journal) -> Journal:
 
 @pytest.mark.parametrize("refusals", [0, 1])
 async def test_each_run_records_every_revoked_volunteer(tmp_path: Path, refusals: int) -> None:
-    """One revoked under an earlier version, or while the journal was full, stayed present."""
+    """Each run records every revoked volunteer.
+
+    One revoked under an earlier version, or while the journal was full, stayed present.
+    """
     async with ingest_server(tmp_path) as server:
         caller = await enrolled(server)
         server.fleet.revoke_agent(caller.id, 1)
@@ -61,7 +64,10 @@ async def test_each_run_records_every_revoked_volunteer(tmp_path: Path, refusals
 async def test_a_loss_is_recorded_in_the_newest_role(
     newest: EnrolledAgent | None, roles: list[AgentRole]
 ) -> None:
-    """One revoked after its session had broken off became a silent volunteer."""
+    """A loss is recorded in the newest role.
+
+    An agent revoked after its session had broken off became a silent volunteer.
+    """
     missing = AgentConnection(
         agent=AGENT, location=UNKNOWN_LOCATION, hello=pb.Hello(), last_heard_us=0,
         outbox=asyncio.Queue(1),

@@ -1,4 +1,4 @@
-"""Key rotation on both sides, cloned machines, and agents without an invite, over real TLS."""
+"""Key rotation on both sides, cloned machines, and uninvited agents, over TLS."""
 
 from contextlib import closing
 from pathlib import Path
@@ -66,8 +66,11 @@ class RenewedCaller(Caller):
 
 
 async def test_agent_offline_for_half_a_year_renews_its_key(tmp_path: Path) -> None:
-    """The expired key gets in and offers the next; its first hello confirms it; what the old one
-    sealed is still taken; and a hello by the old one is then a copy that somebody kept."""
+    """An agent that was offline for half a year renews its key.
+
+    The expired key gets in and offers the next; its first hello confirms it; what the old one
+    sealed is still accepted; and a hello by the old one is then by a stolen copy.
+    """
     clock = HandClock()
     following = keys.SigningKey(b"n" * 32)
     async with ingest_server(tmp_path, clock=clock) as server:
@@ -118,8 +121,11 @@ async def test_renewal_without_proof_changes_nothing(session: OpenSession) -> No
 async def test_rotated_collector_keys_still_open_old_envelopes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`keys rotate` beside a running door: it is offered at once, both keys open, and the old one
-    goes when everybody has said that they follow."""
+    """Rotated collector keys still open old envelopes.
+
+    `keys rotate` beside a running intake offers the new key at once, both keys open, and the old
+    one ends when all agents have confirmed the new one.
+    """
     data = ("--data", str(tmp_path))
     async with ingest_server(tmp_path) as server:
         caller = await enrolled(server)
@@ -151,7 +157,10 @@ async def test_rotated_collector_keys_still_open_old_envelopes(
 
 
 async def test_relayed_receipt_for_an_old_key_is_believed_after_rotation(tmp_path: Path) -> None:
-    """Else what lay sealed in the spool would go by relays for ever, and be settled by none."""
+    """A relayed receipt for an old key is believed after rotation.
+
+    Otherwise sealed envelopes of the spool would be relayed again and again.
+    """
     async with ingest_server(tmp_path) as server:
         caller, before = await enrolled(server), server.keyring
         sealed = [caller.seal(caller.batch(n)) for n in (1, 2)]
@@ -168,7 +177,10 @@ async def test_relayed_receipt_for_an_old_key_is_believed_after_rotation(tmp_pat
 
 
 async def test_two_machines_with_one_key_go_into_quarantine(tmp_path: Path) -> None:
-    """Both speak by sessions that overlap; then what either sends is kept in quarantine."""
+    """Two machines with one key go into quarantine.
+
+    Their sessions overlap; after that the results of both are kept in quarantine.
+    """
     clock = HandClock()
     async with (
         ingest_server(tmp_path, clock=clock, heartbeat_s=1) as server,
@@ -202,7 +214,10 @@ async def test_two_machines_with_one_key_go_into_quarantine(tmp_path: Path) -> N
 async def test_another_batch_under_a_used_number_is_kept_once_without_a_vote(
     session: OpenSession,
 ) -> None:
-    """One may be a power failure; the third marks the agent, which then is told by each receipt."""
+    """Another batch under a used number is kept once, without a vote.
+
+    One may be a power failure; the third marks the agent, and each receipt tells it.
+    """
     server = session.server
     await session.send(1)
     await session.receipts()
@@ -253,7 +268,10 @@ async def test_a_cloned_agent_is_told_at_once_and_its_results_come_under_a_new_k
 
 
 async def test_sessions_of_a_forked_agent_count_no_more_at_once(session: OpenSession) -> None:
-    """Else its last arrival would stand for a vantage that is present, and later for a silence."""
+    """Sessions of a forked agent count no more at once.
+
+    Otherwise its last arrival would be a present vantage, and later a silence.
+    """
     for _ in range(quarantine.MAX_FORKS + 1):
         await session.send(1)
         await session.receipts()
@@ -262,7 +280,7 @@ async def test_sessions_of_a_forked_agent_count_no_more_at_once(session: OpenSes
 
 
 async def test_revoked_agent_is_gone_and_not_silent(tmp_path: Path) -> None:
-    """Also when it was revoked while nobody served, or a restart would miss it."""
+    """A revoked agent is gone and not silent, also if revoked during a restart."""
     async with open_session(tmp_path) as session:
         other = await enrolled(session.server, keys.SigningKey(b"o" * 32))
         with second_fleet(session.server) as fleet:
@@ -281,7 +299,10 @@ async def test_revoked_agent_is_gone_and_not_silent(tmp_path: Path) -> None:
 
 
 async def test_newcomers_of_one_network_are_limited_per_hour(tmp_path: Path) -> None:
-    """There are ten thousand, for all the world; an invite is not held up by who has none."""
+    """New agents of one network are limited per hour, but not those with an invite.
+
+    There are ten thousand newcomers in all the world.
+    """
     async with ingest_server(tmp_path, allows_strangers=True) as server, channel(server) as stub:
         callers = [Caller(server.keyring) for _ in range(rate_limits.NEWCOMERS_PER_HOUR + 1)]
         for caller in callers[:-1]:

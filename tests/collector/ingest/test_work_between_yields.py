@@ -1,6 +1,7 @@
-"""No input of a stranger makes the event loop do much between two yields, at any listener.
+"""No input of a stranger makes the event loop do much between two yields.
 
-Counted in lines of Python and in bytes handed to functions; `tests/bench` has the times.
+At any listener; counted in lines of Python and in bytes handed to functions. `tests/bench` has the
+times.
 """
 
 import asyncio
@@ -46,7 +47,7 @@ async def test_work_of_one_turn_is_bounded(listener: str, tmp_path: Path) -> Non
 
 
 async def attacked(listener: str, port: int) -> tuple[int, int]:
-    """Send all hostile inputs once from a process of their own; return its end and their count."""
+    """Send all hostile inputs once from a separate process; return (exit code, count)."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "support.hostile_inputs", listener, str(port), "0",
         cwd=TESTS, env=ENV, stdout=asyncio.subprocess.PIPE,

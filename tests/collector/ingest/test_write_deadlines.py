@@ -1,4 +1,4 @@
-"""One timer for the writes of all sessions: each ends in time, and none is left behind."""
+"""One timer ends the writes of all sessions in time, and none is left behind."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Chains whose bytes were kept: what their signatures say, whatever their names and the agent say.
+"""Signatures of stored certificate chains, whatever their names claim.
 
 The public chain is web.telegram.org's of 2017, by Go Daddy.
 """
@@ -118,7 +118,10 @@ def make_intercepted(chain: tuple[bytes, ...], failure: str) -> Scenario:
 def test_an_old_list_of_authorities_accuses_nobody(
     chain: tuple[bytes, ...], failure: str, rule: str
 ) -> None:
-    """Agents of one release all lack an authority: its issuer looks as one of the network's."""
+    """An outdated list of authorities blames no network.
+
+    Agents of one release all lack an authority, whose issuer then looks like the network's.
+    """
     facts = make_intercepted(chain, failure)
     assert judge(facts.taken, facts.control)[-1].rule == rule
     without = replace(facts.taken.measurement, certificates=())
@@ -187,7 +190,10 @@ async def test_each_certificate_is_stored_once_and_apart(store: Store) -> None:
 
 
 async def test_nobody_can_pass_one_certificate_for_another(store: Store) -> None:
-    """Its digest is computed here; a digest that an agent claims finds its own bytes or none."""
+    """Nobody can pass one certificate for another.
+
+    The collector computes its digest; a digest that an agent claims finds its own bytes or none.
+    """
     own = hashlib.sha256(PUBLIC[0]).hexdigest()
     liar = make_record(1, BY_HOUSE, claims=own)
     await keep(store, liar)

@@ -110,7 +110,10 @@ views = st.builds(
 @settings(max_examples=limit_examples(200), deadline=None)
 @given(measurements(), views)
 def test_any_measurement_gets_verdicts(measurement: Measurement, control: ControlView) -> None:
-    """It never raises; each endpoint and the whole get one verdict, with evidence that exists."""
+    """Any measurement gets verdicts, one for each endpoint and one for the whole.
+
+    The judge never raises, and the evidence exists.
+    """
     decoded = measurement_from_pb(measurement_to_pb(measurement))
     verdicts = judge(taken(decoded), control)
     endpoints = [v.endpoint for v in verdicts]
@@ -145,9 +148,10 @@ def test_interruptions_alone_never_block(m: Measurement, control: ControlView) -
 
 
 def test_lost_observations_never_turn_doubt_into_blocking() -> None:
-    """Over the whole catalogue: whichever observations are lost, unknown never becomes blocked.
+    """Lost observations never turn doubt into blocking.
 
-    What speaks for the network stays: who loses that is left with the failure.
+    Over the whole catalogue: whichever observations are lost, unknown never becomes blocked.
+    Evidence in the network's favor stays: without it only the failure is left.
     """
     for scenario in SCENARIOS:
         rng = random.Random(scenario.name)  # so that a new row changes no other's draws
@@ -165,11 +169,12 @@ def test_lost_observations_never_turn_doubt_into_blocking() -> None:
 
 
 def _speaks_in_favor(m: Measurement) -> Callable[[int], bool]:
-    """Whether the step is another resolver's or of a neutral name, or shows the right certificate.
+    """Return a test for steps in the network's favor.
 
-    A resolver that lies about neutral names too lies for a reason of its own. A connection that
-    stands shows that its address and port are open to this vantage; a page in clear beside TLS that
-    is cut, that the host may answer as a filter of a house does.
+    These are steps of another resolver or a neutral name, and the right certificate. A resolver
+    that lies about neutral names too has another reason. A connection shows that its address and
+    port are open to this vantage; a page in clear beside TLS that is cut, that the host may answer
+    as a filter of a house does.
     """
     is_tls_cut = any(x.tls is not None and x.failure in HELLO_CUTS for x in m.observations)
 
@@ -187,7 +192,10 @@ def _speaks_in_favor(m: Measurement) -> Callable[[int], bool]:
 
 @pytest.mark.long
 def test_worse_control_never_leaves_blocking_and_confidence_falls_with_its_age() -> None:
-    """Losing the control, its freshness or its link leaves no blocking behind, but a known one."""
+    """A worse control leaves no blocking; confidence falls with the control's age.
+
+    Losing the control, its freshness or its link leaves no blocking but a known one.
+    """
     for scenario in SCENARIOS:
         aged = [
             replace(scenario.control, age_us=minutes * 60_000_000) for minutes in range(0, 17, 5)
@@ -206,7 +214,10 @@ def _blocked(verdicts: tuple[Verdict, ...]) -> list[Verdict]:
 
 
 def test_another_address_that_verifies_makes_no_doubt_a_block() -> None:
-    """Over the whole catalogue: a good handshake at another resolver's address blames nobody."""
+    """Another address that verifies makes no doubt a block.
+
+    Over the whole catalogue: a good handshake at another resolver's address blames nobody.
+    """
     compared = [s for s in SCENARIOS if s.taken.measurement.experiment not in COMPARISONS]
     for scenario in compared:
         steps = scenario.taken.measurement.observations

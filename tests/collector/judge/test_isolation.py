@@ -1,4 +1,4 @@
-"""Whether a vantage that nothing abroad answers was connected to this collector meanwhile."""
+"""Decide whether a vantage without anything abroad had a session meanwhile."""
 
 from dataclasses import replace
 

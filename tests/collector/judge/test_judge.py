@@ -73,7 +73,7 @@ def test_every_interference_has_a_rule() -> None:
 
 
 def test_blocking_rules_need_a_control() -> None:
-    """No row that blocks stands alone but a fingerprint's, and none is without strength."""
+    """Blocking rules need a control, except fingerprints, and all have a strength."""
     for rule in JUDGING_RULES:
         is_alone = rule.needs_no_control and rule.state is VerdictState.BLOCKED
         assert is_alone == rule.id.endswith(".fingerprint"), rule.id

@@ -1,4 +1,4 @@
-"""What the judge keeps of controls from one verdict to the next changes no verdict."""
+"""The judge's cache of control results changes no verdict."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,10 +1,9 @@
-"""Lost failures never turn doubt into blocking, whatever an endpoint visit brought.
+"""Lost failures never turn doubt into blocking, for any endpoint visit.
 
-That a step succeeded is evidence for the target: where it contradicts a failure the verdict is
-unknown, and who takes it away is left with the failure. So successes stay, here, and so do
-interruptions, bad certificates, TLS that we cannot speak, and bodies that broke off or stalled,
-which forbid any blame. The catalogue, where nothing contradicts itself, is tried with any loss at
-all (test_doubt.py).
+A step's success is evidence for the target: where it contradicts a failure the verdict is unknown,
+and without it only the failure is left. So successes stay in these tests, and so do interruptions,
+bad certificates, TLS that we cannot speak, and bodies that broke off or stalled, which forbid any
+blame. The catalogue, where nothing contradicts itself, is tried with any loss (test_doubt.py).
 """
 
 from typing import Any
@@ -40,7 +39,7 @@ Steps = list[dict[str, Any]]
 
 @st.composite
 def visits(draw: st.DrawFn) -> tuple[Measurement, ControlView, list[int]]:
-    """A visit of one endpoint by name, the control's, and what is left of the first."""
+    """Draw a visit of one endpoint by name, the control's, and a part of the first."""
     kind = draw(st.sampled_from(sorted(KINDS)))
     here = measurement(draw(visit(kind, fails=True)))
     there = measurement(draw(visit(kind, fails=draw(st.booleans()))))
@@ -50,7 +49,10 @@ def visits(draw: st.DrawFn) -> tuple[Measurement, ControlView, list[int]]:
 
 
 def forbids_blame(step: Observation) -> bool:
-    """A poor link cuts and stalls bodies as a censor does: that is doubt at every endpoint."""
+    """Return whether a step forbids blame.
+
+    A poor link cuts and stalls bodies as a censor does: that is doubt at every endpoint.
+    """
     if step.operation is Operation.READ_BODY:
         return step.failure is not Failure.CONNECTION_RESET
     if step.tls is not None and step.failure in CERTIFICATE_FAILURES:

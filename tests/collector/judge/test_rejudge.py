@@ -1,4 +1,4 @@
-"""Rules that changed, told over a real store: what moves, what stays, and who is refused."""
+"""Changed rules on a real store: new verdicts, unchanged ones, and refusals."""
 
 import asyncio
 import json
@@ -124,13 +124,16 @@ async def test_dry_run_writes_nothing_and_second_run_changes_nothing(store: Stor
 
 
 async def test_what_serve_judged_by_the_same_rules_stays(store: Store) -> None:
-    """The store's own judging and this one agree, or a rejudge would be a change of rules."""
+    """Verdicts of `serve` by the same rules stay, or every rejudge would change some."""
     await fill(store, *Assessor(judge).assess([CONTROL, CUT, FINE, FAR]))
     assert (await run(store)).changes == {}
 
 
 async def test_a_late_upload_finds_the_control_of_its_time(store: Store) -> None:
-    """Serve judged it when the control's result was long forgotten; the store has it still."""
+    """A late upload finds the control of its time in the store.
+
+    Serve had dropped that control's result from memory when it judged the upload.
+    """
     await fill(store, *Assessor(judge).assess([CONTROL]))
     late = replace(CUT, position=8, received_us=CUT.received_us + 72 * HOUR_US)
     await store.insert_block(
@@ -187,7 +190,7 @@ async def test_verdicts_that_are_only_surer_are_told_apart(store: Store) -> None
 
 
 def test_as_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Days beyond the store's retention, so that the command keeps what the test put in."""
+    """`rejudge` works as typed, on days within the retention that the test sets."""
     config = tmp_path / "c.yml"
     config.write_text("retention:\n  observations_days: 3650\n  verdicts_days: 3650\n")
     with_store(f"chdb://{tmp_path}/store", lambda s: fill(s, *old(CONTROL, CUT, FINE)))
@@ -215,7 +218,10 @@ def test_as_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_store_in_use_is_refused_with_its_cure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """flock tells two openings apart, in one process too; `serve` is another program."""
+    """A store in use is refused, and the message names the cure.
+
+    flock separates two openings even in one process; `serve` is another program.
+    """
 
     async def go(_: Store) -> int:
         return await asyncio.to_thread(cli.main, ["rejudge", "--data", str(tmp_path)])

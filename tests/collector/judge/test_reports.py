@@ -1,4 +1,4 @@
-"""Reports, an agent's uplink and light checks say nothing of the whole service."""
+"""Reports, an agent's uplink and light checks give no verdict of a whole service."""
 
 from dataclasses import replace
 
@@ -27,7 +27,10 @@ def judged(**replies: str) -> list[Verdict]:
 
 
 def test_report_has_no_vote_and_never_says_blocked() -> None:
-    """Only the verdict without an endpoint has a vote; an empty report is a sign of life."""
+    """A report has no vote and is never blocked.
+
+    Only the verdict without an endpoint has a vote; an empty report is a sign of life.
+    """
     verdicts = judged(telegram="answers", signal="fails")
     assert [(v.endpoint, v.state, v.rule) for v in verdicts] == [
         ("telegram", VerdictState.REACHABLE, "code.answers"),
@@ -46,7 +49,10 @@ def test_uplink_result_has_no_vote() -> None:
 
 
 def test_light_check_votes_by_the_endpoint_that_it_drew_and_judges_no_service() -> None:
-    """One data centre of three is blocked: the vantage's Telegram works, as the whole test says."""
+    """A light check votes by its drawn endpoint, and judges no service.
+
+    One data centre of three is blocked: Telegram works at the vantage, as the whole test shows.
+    """
     scenario = next(s for s in catalogue() if s.name.startswith("Brazil, 2023. One data centre"))
     for endpoint, state in (("dc-1", VerdictState.BLOCKED), ("dc-2", VerdictState.REACHABLE)):
         whole = scenario.taken.measurement

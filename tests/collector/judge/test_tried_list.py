@@ -1,4 +1,4 @@
-"""A list of fingerprints is tried on stored measurements before anybody is judged by it."""
+"""A list of fingerprints is tried on stored measurements before its use."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The writer between a real journal and a real store, and one that fails on demand."""
+"""The writer between a real journal and a real store, or one that fails."""
 
 import asyncio
 import random
@@ -68,7 +68,7 @@ class FakeStore:
 
 
 class Judge:
-    """Finds all reachable, and remembers what it got."""
+    """A judge that finds all reachable and records its input."""
 
     def __init__(self) -> None:
         self.judged: list[Sequence[ReceivedMeasurement]] = []
@@ -100,7 +100,7 @@ class HeldJudge(LocalJudge):
 
 
 class WriterHarness:
-    """A journal, a store and the blocks that the writer told of."""
+    """A journal, a store, and the blocks that the writer reported."""
 
     def __init__(self, path: Path) -> None:
         self.journal = Journal(path / "journal.db")
@@ -222,7 +222,10 @@ async def test_writer_retries_while_the_store_fails(bench: WriterHarness) -> Non
 
 
 async def test_blocks_are_judged_while_one_is_stored(bench: WriterHarness) -> None:
-    """Two more at most, in order: what is judged and not stored is held in memory."""
+    """Blocks are judged while one is stored, in order and two more at most.
+
+    What is judged and not stored is held in memory.
+    """
     sequences = range(1, 5 * BLOCK_ROWS + 1)
     await bench.journal.append([envelope_row(measurement_pb(), sequence=n) for n in sequences])
     judge = Judge()

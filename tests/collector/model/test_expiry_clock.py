@@ -1,4 +1,4 @@
-"""By which time data grow old, while the machine's clock tells whatever it likes."""
+"""Data expire by a time that a wrong machine clock cannot advance."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ TWO_YEARS = 2 * 365 * DAY_US
 
 @dataclass
 class Machine:
-    """A machine that starts a collector again and again; nothing but the record is kept."""
+    """A machine that restarts a collector; only the clock's record survives."""
 
     hands: HandClock = field(default_factory=lambda: HandClock(wall=START))
     stored_us: int = 0
@@ -43,7 +43,10 @@ def test_the_expiry_time_is_the_present_time_where_no_clock_is_wrong() -> None:
 
 @pytest.mark.parametrize("starts", [1, 2, 20])
 def test_a_clock_ahead_by_two_years_ages_nothing_whenever_the_collector_starts(starts: int) -> None:
-    """Started while the clock is wrong, the collector's clock has no other time to go by."""
+    """A clock ahead by two years expires nothing, whenever the collector starts.
+
+    Started while the clock is wrong, the collector has no other time to use.
+    """
     machine = Machine()
     machine.live(60)
     machine.hands.wall += TWO_YEARS

@@ -1,4 +1,4 @@
-"""What the collector takes for the time while the machine's clock jumps."""
+"""The collector's time while the machine's clock jumps."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ START = 1_795_700_000 * S  # November 2026
 
 
 class JumpingMachine:
-    """A machine whose clock a test sets wrong, and how far off the collector is of the truth."""
+    """A machine with a clock that a test sets wrong, and the collector's error."""
 
     def __init__(self, wall_us: int = START, record_us: int = 0) -> None:
         self.hands = HandClock(wall=wall_us)

@@ -1,4 +1,4 @@
-"""Results kept by identity: the later half of them stands whatever else is asked for."""
+"""A cache by identity keeps its newer half, whatever else is looked up."""
 
 from heliograph_collector.model.identity_cache import IdentityCache
 

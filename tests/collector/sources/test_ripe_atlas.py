@@ -1,4 +1,4 @@
-"""RIPE Atlas's connection events as presence: who was there, who left, what is made of it."""
+"""RIPE Atlas's connection events as presence: arrivals, departures, incidents."""
 
 import json
 from pathlib import Path
@@ -97,7 +97,10 @@ def event(probe: int, at_s: int, what: str, controller: str = "ctr-ams01") -> di
 
 
 def made_up(folder: Path, gone: range, controllers: dict[int, str]) -> Path:
-    """24 probes of KZ and 30 of four other countries; `gone` leave at the cut, a second apart."""
+    """Write events of 24 probes of KZ and 30 of others; `gone` leave at the cut.
+
+    They leave a second apart.
+    """
     probes: list[dict[str, object]] = [
         {
             "id": n,
@@ -132,7 +135,7 @@ def test_a_cut_of_probes_is_found_by_our_channel_and_by_discos(tmp_path: Path) -
 
 
 def test_a_controllers_hiccup_is_no_cut(tmp_path: Path) -> None:
-    """Those of one controller leave, in every country: the FAQ's own reason for such drops."""
+    """A controller's hiccup is no cut: its probes leave in every country."""
     by = {n: "ctr-b" for n in range(1, 55) if n % 3 == 0}
     folder = made_up(tmp_path, range(1, 1), by)
     with (folder / "events.jsonl").open("a") as file:

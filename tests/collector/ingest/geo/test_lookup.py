@@ -1,4 +1,4 @@
-"""Addresses to places: peers' spellings, our own table, archives as `npm pack` leaves them."""
+"""Addresses to places: peers' spellings, our table, archives of `npm pack`."""
 
 import io
 import ipaddress

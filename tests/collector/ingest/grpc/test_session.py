@@ -1,4 +1,4 @@
-"""Sessions over real TLS on loopback: who gets in, what is acknowledged and when, how it ends."""
+"""Sessions over real TLS on loopback: access, acknowledgements, and their end."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -43,7 +43,7 @@ from support.waiting import until
 async def refuse_hello(
     server: IngestServer, caller: Caller, signer: keys.SigningKey | None = None
 ) -> str:
-    """What the collector says to this hello, signed by `signer`."""
+    """Return the collector's refusal of this hello, signed by `signer`."""
     async with channel(server) as stub:
         call = stub.Session()
         nonce = (await hear(call)).challenge.nonce
@@ -279,7 +279,10 @@ async def test_session_over_the_limit_is_refused(tmp_path: Path) -> None:
 
 
 async def test_collector_far_behind_asks_new_sessions_to_come_again(tmp_path: Path) -> None:
-    """A country that returns at once: a hello taken then would be late, and only come again."""
+    """A collector that is far behind asks new sessions to come again later.
+
+    A whole country returns at once: a hello accepted then would be late, and only be repeated.
+    """
     clock, trailers = HandClock(), []
     async with ingest_server(tmp_path, clock=clock) as server, channel(server) as stub:
         caller = await enrolled(server)

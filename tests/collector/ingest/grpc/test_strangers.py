@@ -1,4 +1,4 @@
-"""Idle connections from anywhere: whoever floods the door shuts out nobody else."""
+"""Idle connections from anywhere shut out no other network."""
 
 import asyncio
 import errno
@@ -54,7 +54,7 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 @asynccontextmanager
 async def flooded(server: IngestServer, sources: list[str]) -> AsyncIterator[None]:
-    """Connections that say nothing, more than gRPC lets in at a time."""
+    """Open idle connections, more than gRPC accepts at a time."""
     lines = []
     for number in range(FLOOD):
         source = (sources[number % len(sources)], 0)

@@ -21,7 +21,10 @@ from heliograph_collector.model.records import VerdictState
 def test_nothing_is_blamed_where_one_control_passed_and_another_failed(
     state: str, needs: str, facts: str, holds: bool
 ) -> None:
-    """A failed look may show that the server failed for everybody; that a rule needs no pass."""
+    """No state is blamed where one control passed and another failed.
+
+    A failed control may show that the server failed for all; such a rule needs no pass.
+    """
     rule = ComparisonRule("x.y", VerdictState(state), "", needs=needs)
     seen: Facts = dict.fromkeys((needs + " " + facts).split(), (0,))
     assert rule.matches(seen) is holds

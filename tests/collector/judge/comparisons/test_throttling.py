@@ -1,4 +1,4 @@
-"""The statistics of throttling: what several transfers say, and what too few cannot."""
+"""The statistics of throttling: enough transfers decide, too few do not."""
 
 from typing import Any
 

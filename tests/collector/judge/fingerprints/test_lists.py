@@ -1,4 +1,4 @@
-"""Lists of fingerprints: OONI's files as they are, errors with their place, import and counts."""
+"""Lists of fingerprints: OONI's files, errors with their place, import, counts."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Pages as an agent reports them: title, first words and references, never the source.
+"""Pages as an agent reports them: title, first words, references, no source.
 
 Each listed page is drawn as markup, read by the agent's code, sent as an envelope is, and matched.
 """
@@ -85,7 +85,7 @@ def draw_page(row: dict[str, str], place: str) -> Http:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_listed_pages_are_known_natively(place: str) -> None:
-    """Of 538 lines 219 were, before references were reported."""
+    """Listed pages match natively: 219 of 538 lines did before references."""
     text = (LISTS / "block_pages.csv").read_text("utf-8")
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     missed = [row["pattern"] for row in rows if match_block_page(draw_page(row, place)) is None]
@@ -134,7 +134,7 @@ def test_what_the_control_is_shown_too_is_no_sign() -> None:
 
 
 def test_no_page_makes_a_measurement_too_long_for_the_collector() -> None:
-    """What replaces an address may be longer than the address."""
+    """No page makes a measurement too long, although replaced addresses get longer."""
     page = report_page("".join(f"<img src='/{n}{'/::1' * 48}'>" for n in range(40)))
     assert "[scrubbed]" in page.references[0].address
 

@@ -1,4 +1,4 @@
-"""Scorecard: our corpus, pages that changed since, and lines that a part of the lists never saw."""
+"""Scorecard: our corpus, pages changed since, and lines that some lists lack."""
 
 import html
 import json
@@ -145,7 +145,10 @@ def test_pages_that_changed_are_known(mutate: Callable[[str], str]) -> None:
 
 
 def test_words_and_hosts_that_no_list_has_yet() -> None:
-    """Lines of OONI and our notices, on bare fragments that only the other sources list."""
+    """Words and hosts that no list has yet are matched, on bare fragments.
+
+    Lines of OONI and our notices match what only the other sources list.
+    """
     known = tuple(line for line in LINES if line.source == "ooni" or not line.countries)
     later = [line for line in LINES if line.source in ("censored planet", "citizen lab")]
     answers = [answer for line in later if (answer := draw_answer(line, write_request))]
@@ -155,7 +158,7 @@ def test_words_and_hosts_that_no_list_has_yet() -> None:
 
 
 def test_notices_of_a_sentence_that_no_list_has() -> None:
-    """Written as regulators write, apart from the lists, with sentences of sites in such words.
+    """Notices of a sentence that no list has are matched.
 
     `named` has an authority's name alone, which needs a second sign; `visitor` asks its visitor.
     """
@@ -190,7 +193,10 @@ NEAR_LINES = [line for line in INDEX.pages if line.name.endswith("~")]
 
 @pytest.mark.parametrize("line", NEAR_LINES, ids=lambda line: line.name)
 def test_a_notice_in_changed_words_is_known(line: Fingerprint) -> None:
-    """Any one word of eight may change, and every fifth; an article may say it all."""
+    """A notice in changed words is matched, even with one in five words changed.
+
+    A news article with such a sentence is not.
+    """
     text = line.conditions[0].any_of[0].literal
     size = text.count(" ") + 1
     for count in (1, size // 5):
@@ -208,7 +214,10 @@ def test_a_notice_in_changed_words_is_known(line: Fingerprint) -> None:
 
 
 def test_no_filter_of_an_office_in_changed_words_is_taken_for_a_state() -> None:
-    """Nor any page that only resembles a block page, by the lines for changed words."""
+    """An office's filter in changed words is not taken for a state's.
+
+    No page that only resembles a block page is, by the lines for changed words.
+    """
     lines = [f for list_ in INDEX.lists for f in list_.fingerprints if not f.is_blocking]
     texts = [
         pattern.literal
@@ -330,7 +339,10 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_notices_and_innocent_pages_written_apart_from_the_rules(
     half: str, least: int, most_named: int
 ) -> None:
-    """Words were added after the misses of the first half alone; the second was scored once."""
+    """Notices and innocent pages written apart from the rules are told apart.
+
+    Words were added after the misses of the first half alone; the second was scored once.
+    """
     text = (CORPUS.parent / "blind_notices.tsv").read_text(encoding="utf-8")
     rows = [row.split("\t") for row in text.splitlines() if not row.startswith("#")]
     pages: dict[str, list[Http]] = {"block": [], "innocent": []}

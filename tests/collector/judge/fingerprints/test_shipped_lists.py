@@ -1,4 +1,4 @@
-"""The shipped lists: every line finds its own page, also after it changed, and no plain page."""
+"""Every shipped line finds its own page, even changed, and no plain page."""
 
 from dataclasses import replace
 
@@ -88,7 +88,10 @@ def test_names_are_unique_and_no_plain_page_has_a_line() -> None:
 
 
 def test_a_site_may_show_its_own_address() -> None:
-    """The register of blocked sites is no block page when it is itself what is measured."""
+    """A site may show its own address.
+
+    The register of blocked sites is no block page when it is itself measured.
+    """
     markup = '<a href="https://eais.rkn.gov.ru/">EAIS</a>'
     own_page = replace(PLAIN, url="http://eais.rkn.gov.ru/", markup=markup)
     assert match_block_page(own_page) is None
@@ -105,7 +108,7 @@ def test_an_article_that_quotes_a_block_page_is_none() -> None:
 
 
 def test_the_more_specific_line_decides() -> None:
-    """An office's filter says what a state says too, and the state uses the office's product."""
+    """The more specific line decides between an office's filter and a state's."""
     words = "The page you have requested has been blocked"
     office = replace(PLAIN, markup=f"<p>{words}, because the URL is banned.</p>")
     assert match_block_page(office) is None

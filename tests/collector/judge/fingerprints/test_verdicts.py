@@ -134,7 +134,7 @@ def test_answer(
 
 
 def test_a_page_of_a_proven_server_is_its_own() -> None:
-    """Nobody on the path can show a page within verified TLS."""
+    """A page of a proven server is its own: nobody can inject into verified TLS."""
     page = replace(PAGE, url="https://www.target.example/", markup="blocked.mts.ru")
     verdict = judge_page("RU", build_measurement("5.6.7.8", page), None)
     assert not verdict.confirmed

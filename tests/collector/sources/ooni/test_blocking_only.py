@@ -49,7 +49,7 @@ TOLD: list[tuple[str, Json, Outcome]] = [
 
 @pytest.mark.parametrize(("name", "keys", "wanted"), TOLD, ids=str)
 def test_summaries_alone(name: str, keys: Json, wanted: Outcome) -> None:
-    """What stands in no row is believed where it is a word, or where the rest shows a full run."""
+    """A summary is believed if it is a word, or if the rest shows a full run."""
     found = judge_document(frame(name, keys))
     assert (found["blocking"], found["accessible"]) == wanted, found
 

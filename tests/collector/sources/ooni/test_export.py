@@ -1,4 +1,4 @@
-"""The way back: our measurement as OONI's, read by OONI's own package and by our import."""
+"""Our measurement in OONI's format is read by OONI's package and our import."""
 
 import json
 import re
@@ -24,7 +24,7 @@ ONE_RESOLVER = "Two replies here, and the control's resolvers do not agree that 
 
 
 def told(scenario: Scenario) -> bool:
-    """Whether the format has a place for what the verdict on this page rests on."""
+    """Return whether the format can express the basis of this page's verdict."""
     m = scenario.taken.measurement
     labels = {o.endpoint for o in m.observations}
     page = m.experiment == "web" and all(x == "" or x.startswith("redirect-") for x in labels)
@@ -59,7 +59,7 @@ def exported(scenario: Scenario) -> dict[str, Any]:
 
 
 def through_oonidata(body: dict[str, Any]) -> Any:
-    """Imported when needed: it takes long, and each worker of the suite collects this file."""
+    """Parse a body by oonidata, imported late because the import is slow."""
     from oonidata.models.nettests import (  # type: ignore[import-untyped] # it ships no types
         NETTEST_MODELS,
         BaseMeasurement,
@@ -94,7 +94,7 @@ def test_it_is_ooni_s_base_format_and_oonidata_reads_it(scenario: Scenario) -> N
 
 @pytest.mark.long
 def test_and_back_through_our_import_the_verdicts_are_the_same() -> None:
-    """In one test, since to know which documents tell all takes a verdict of each."""
+    """A round trip through our import keeps the verdicts."""
     # A document says nothing of what the collector knows of a vantage from elsewhere, nor of whose
     # the system's resolver is.
     pages = [

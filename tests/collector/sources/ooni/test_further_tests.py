@@ -1,4 +1,4 @@
-"""Tunnels, single fetches and names: what each test's document comes to, by its specification."""
+"""Tunnels, single fetches and names: results by each test's specification."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def tor(failure: str | None, *percentages: int, name: str = "vanilla_tor", **key
 
 
 def old_tor(percentage: int, *, success: bool) -> Json:
-    """As ooni/probe-legacy wrote it: one text as log, and an error of its own."""
+    """Return a document of ooni/probe-legacy: a log as text, and its own error field."""
     error = None if success else "timeout-reached"
     keys = {"success": success, "error": error, "timeout": 300, "tor_progress": percentage}
     return frame("vanilla_tor", {**keys, "tor_log": "\n".join(tor_log(0, percentage))})

@@ -1,4 +1,4 @@
-"""The facts of a page as OONI kept it: what a reader sees, at a cost that no page can drive up."""
+"""The facts of a page in OONI's data, as a reader sees them, at a bounded cost."""
 
 import gzip
 import time

@@ -1,4 +1,4 @@
-"""Large imports: in several processes, within limits, and nothing cut without a word."""
+"""Large imports: several processes, limits, and a message for all that is cut."""
 
 import base64
 import gzip
@@ -60,7 +60,7 @@ def test_processes_give_the_same_in_the_same_order(
 
 
 def is_running(process: str) -> bool:
-    """What nobody has waited for yet has no command any more."""
+    """Return whether a process runs; a zombie has no command line."""
     try:
         return Path(f"/proc/{process}/cmdline").read_bytes() != b""
     except OSError:
@@ -68,7 +68,10 @@ def is_running(process: str) -> bool:
 
 
 def test_processes_end_with_the_import_that_was_killed(tmp_path: Path) -> None:
-    """It writes more than a pipe holds, so that it waits for its reader until it is killed."""
+    """Worker processes end with a killed import.
+
+    It writes more than a pipe holds, so that it waits for its reader until it is killed.
+    """
     path = write(tmp_path / "m.jsonl", [web(ROW)] * 400)
     command = [sys.executable, "-m", "heliograph_collector", "import", "ooni", "--json"]
     options = ["--jobs", "2", "--data", str(tmp_path / "none"), str(path)]

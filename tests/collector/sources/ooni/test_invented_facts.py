@@ -1,4 +1,4 @@
-"""What a document does not say is not made up: the helper's handshakes and the vantage's."""
+"""Facts that a document lacks are not invented, for helper and vantage."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ EXPIRED, FALSE_CA = "ssl_invalid_certificate", "ssl_unknown_authority"
 def document(
     failure: str, page: object, *, helper: str = A, ends: tuple[str, ...] = (END,), url: str = URL
 ) -> Json:
-    """A handshake that fails here, and a helper that reports lookups, connections and the fetch."""
+    """Return a failed handshake here, and a helper with lookups, connections, fetch."""
     here = [{"system": A}, {f"connect {END}": "ok"}, {f"tls {END}": failure}]
     control = {"dns": helper, "ends": dict.fromkeys(ends, "ok"), "page": page}
     return web({"url": url, "here": here, "control": control}, "0.4")
@@ -73,7 +73,10 @@ def test_verdict_rests_on_recorded_steps_alone(measured: Json, wanted: set[str])
 def test_handshake_of_the_helper_is_deduced_where_it_blames_the_vantage_least(
     helper: str, place: str
 ) -> None:
-    """An https page came by a handshake at one of the helper's addresses, it does not say which."""
+    """The helper's handshake is assumed where it blames the vantage least.
+
+    An https page came by a handshake at one of the helper's addresses, which it does not name.
+    """
     control = import_document(document(RST, 200, helper=helper, ends=(END, OTHER))).control
     assert control.measurement is not None
     steps = control.measurement.observations

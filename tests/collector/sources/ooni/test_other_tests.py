@@ -43,7 +43,7 @@ def stun(failure: str | None, *, resolved: str = "74.125.250.129") -> Json:
 
 
 def tor(**kinds: list[str | None]) -> Json:
-    """By kind of target, each one's failure at its end; `tcp WORD` fails to connect."""
+    """Return failures by kind of target; `tcp WORD` is a failure to connect."""
     targets: Json = {}
     for block, (kind, outcomes) in enumerate(kinds.items(), 2):
         for number, outcome in enumerate(outcomes):

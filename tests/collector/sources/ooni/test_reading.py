@@ -1,4 +1,4 @@
-"""Files as they come: many forms, broken ones, hostile ones. None of them stops the rest."""
+"""Files in many forms, broken and hostile ones: none of them stops the rest."""
 
 import gzip
 import json
@@ -229,7 +229,10 @@ def test_import_prints_no_control_characters(
 
 @pytest.mark.long
 def test_measurement_full_of_addresses_is_judged() -> None:
-    """It once took minutes: every address was held against every other, for every connection."""
+    """A measurement full of addresses is judged in time.
+
+    It once took minutes: every address was compared with every other for every connection.
+    """
     answers = [{"answer_type": "A", "ipv4": f"93.{n // 250}.{n % 250}.7"} for n in range(512)]
     asked = {"engine": "udp", "query_type": "A", "failure": None, "answers": answers}
     keys = {

@@ -1,4 +1,4 @@
-"""Every other test of OONI's: what its rows come to, beside what OONI itself concludes."""
+"""OONI's other tests: our results beside OONI's own conclusions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -195,7 +195,10 @@ def test_row(measured: Json, wanted: Outcome) -> None:
 
 
 def test_where_we_differ_from_ooni_it_is_by_doubt_or_by_partial_blocking() -> None:
-    """OONI's anomaly is our blocking; where not, we doubt, or most of the service works."""
+    """Where we differ from OONI, it is by doubt or by partial blocking.
+
+    OONI's anomaly is our blocking; otherwise we doubt, or most of the service works.
+    """
     for name, _, anomaly, (blocking, accessible) in ROWS:
         agrees = anomaly == (accessible is False)
         assert agrees or blocking is None or "cache" in name, name

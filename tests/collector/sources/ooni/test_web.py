@@ -1,4 +1,4 @@
-"""web_connectivity: every row gives OONI's verdict, or a better one with its reason."""
+"""web_connectivity: every row gives OONI's verdict, or a better one with a reason."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
