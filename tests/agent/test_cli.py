@@ -39,7 +39,7 @@ PLAN = plan_of(PlannedTask(experiment="tcp", target="192.0.2.1:9", interval_s=60
 
 
 async def call(*arguments: str) -> int:
-    """The command in a thread, as it runs an event loop of its own."""
+    """Run the command in a thread, as it runs its own event loop."""
     return await asyncio.to_thread(cli.main, arguments)
 
 
@@ -313,7 +313,10 @@ def test_leave_erases_ours_and_nothing_else(
 async def test_collector_that_could_not_be_asked_to_forget_is_named(
     state: State, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Who joined, agreed to nothing and leaves is known to the collector all the same."""
+    """A collector that could not be asked to forget is named.
+
+    An agent that joined, agreed to nothing and leaves is in the collector's records all the same.
+    """
     async with intake(PLAN) as collector:
         assert await join(state, collector.invite()) == 0
         state.path(CONSENT).unlink()

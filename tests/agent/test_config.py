@@ -1,4 +1,4 @@
-"""The configuration file: what it sets, and how its errors are reported."""
+"""The configuration file: its settings, and the reports of its errors."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The probe command against real servers: what each condition of a network looks like in it.
+"""The probe command against real servers, under each condition of a network.
 
 nginx and unbound are Debian's own; servers that misbehave are small and ours. A table per
 experiment: condition, target, and the steps to be reported.
@@ -68,7 +68,7 @@ DNS = [
 
 @dataclass(frozen=True, slots=True)
 class Loopback:
-    """The stand-in world: the ports of its servers, and the command told of it."""
+    """The servers' ports of a loopback world, and the command that uses them."""
 
     ports: Mapping[str, int]
     command: Command
@@ -106,7 +106,7 @@ Runs = Mapping[tuple[str, str], Future[Ran]]
 
 @pytest.fixture(scope="module")
 def runs(world: Loopback) -> Iterator[Runs]:
-    """Every row of the tables, started at once: most of their time is waiting for a deadline."""
+    """Start every row of the tables at once: they mostly wait for a deadline."""
     own = {
         "web": (f"--option=resolver={world.resolver}", "--option=doh="),
         "dns": (f"--option=resolver={world.resolver}", "--option=engines=system,udp,tcp"),
@@ -261,7 +261,7 @@ def test_ctrl_c_stops_it_within_a_second_and_shows_what_was_seen(world: Loopback
 
 
 def _wait_until_it_waits(pid: int, port: int) -> None:
-    """Until the process has its connection to `port` established."""
+    """Wait until the process has its connection to `port` established."""
     deadline = monotonic() + 200
     needle = f":{port:04X} 01 "
     while needle not in Path(f"/proc/{pid}/net/tcp").read_text():

@@ -1,4 +1,4 @@
-"""The raw packet helper: what it finds on a path, what it refuses, how it says it cannot work."""
+"""The raw packet helper: results on a path, refusals, and errors."""
 
 import asyncio
 import errno
@@ -26,7 +26,7 @@ def path() -> Iterator[Routers]:
 
 
 def helper(lines: bytes, command: Sequence[str] = COMMAND) -> list[dict[str, object]]:
-    """Everything the helper says to `lines`."""
+    """Return all answers of the helper to `lines`."""
     done = subprocess.run(command, input=lines, capture_output=True, timeout=60, check=False)
     return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -1,4 +1,4 @@
-"""Each catalogue says all that is marked for translation, and no more."""
+"""Each catalogue has every text that is marked for translation, and no more."""
 
 import ast
 import os

@@ -1,4 +1,4 @@
-"""What works against a block is named where the tests tell, and nowhere by a guess."""
+"""A way around a block is named only where the tests show that it works."""
 
 from collections.abc import Callable
 

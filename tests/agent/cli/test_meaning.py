@@ -1,4 +1,4 @@
-"""The closing sentence: what was seen and what it looks like, in three states, never a verdict."""
+"""The closing sentence describes results and a likely cause, never a verdict."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -279,7 +279,7 @@ steps = st.builds(
 
 @given(experiment=st.sampled_from(NAMES), seen=st.lists(steps, max_size=8))
 def test_no_sentence_is_a_verdict_and_none_fails(experiment: str, seen: list[Observation]) -> None:
-    """Whatever was seen: it can be told, it names no culprit, and it says what is not known."""
+    """Every result has a sentence without a culprit, with its limits, and none fails."""
     words = told(experiment, seen)
     assert bool(words) == bool(seen)
     assert "blocked" not in words.lower()

@@ -1,4 +1,4 @@
-"""What people read: every word there is, and a tree whose lines fit and cannot be hijacked."""
+"""The printed tree has a word for everything, fits the lines and is safe to print."""
 
 import re
 from dataclasses import replace

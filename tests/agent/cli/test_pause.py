@@ -1,4 +1,4 @@
-"""`pause`, `resume` and `leave` where network, disk or directory is not as it should be."""
+"""`pause`, `resume` and `leave` with a broken network, disk or directory."""
 
 import argparse
 import re
@@ -33,7 +33,10 @@ def test_a_full_disk_pauses_until_resume_or_stops_the_agent(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Who must stop at once cannot make room first."""
+    """A full disk pauses until `resume`, or stops the agent.
+
+    A user who must stop at once cannot make room first.
+    """
     state.prepare()
     state.write(COLLECTOR, b"{")
     assert cli.main(["pause", "--until", "1m", "--state", str(state.root)]) == 0  # ends too early

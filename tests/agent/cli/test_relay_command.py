@@ -33,7 +33,7 @@ POST = Entrance(carrier=Carrier.POST, host="a.example", port=7_444)
 
 @pytest.fixture
 def state(state: State, who: Identity) -> State:
-    """Of an agent that has agreed to a plan."""
+    """Return the state of an agent that has agreed to a plan."""
     state.private_key(create=True)
     state.write_json(CONSENT, Consent(given_us=1, plan_version=1, scope=frozenset()).to_json())
     state.write(PLAN, Collector(who, plan_of()).signed(plan_of()).SerializeToString())

@@ -1,4 +1,4 @@
-"""`results` says what is published about the agent's network, and the disk keeps none of it."""
+"""`results` shows public results of the agent's network and stores none of them."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""`status` says in plain words what waits, what arrived, and what is missing and why."""
+"""`status` shows in plain words what waits, what arrived, what lacks and why."""
 
 import json
 
@@ -16,7 +16,7 @@ HOLE = f"This version, {__version__}, has a known security hole."
 
 
 def shown(state: State, capsys: pytest.CaptureFixture[str], **told: object) -> dict[str, str]:
-    """Of an agent that runs: name of a line → what it says."""
+    """Return label → text of the status lines of a running agent."""
     state.path(STATUS).write_text(json.dumps(told))
     with state.hold_lock():
         assert main(["status", "--state", str(state.root)]) == 0

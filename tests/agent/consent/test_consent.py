@@ -1,4 +1,4 @@
-"""Only what was agreed to is run."""
+"""Only tasks with consent run."""
 
 from dataclasses import replace
 
@@ -153,7 +153,7 @@ def test_target_of_service_task_waits_for_consent() -> None:
 
 
 def test_terms_contain_no_control_characters() -> None:
-    """What moves a terminal's cursor, or the order of letters, could hide what is agreed to."""
+    """Terms contain no control characters, which could hide a part of them."""
     rubbed_out = "Telegram\x1b[2K\x1b[1A\r\u202e\n\x9b2K"
     hidden = PlannedTask(experiment="tcp\x1b[8m", target="a\x07", interval_s=1)
     sly = replace(extend(hidden), services=(replace(PLAN.services[0], title=rubbed_out),))

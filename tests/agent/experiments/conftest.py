@@ -1,4 +1,4 @@
-"""A certificate authority for the session, and a net on loopback that knows some names."""
+"""A certificate authority for the session, and a loopback net with some names."""
 
 from pathlib import Path
 

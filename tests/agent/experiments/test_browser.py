@@ -1,4 +1,4 @@
-"""browser: a page with a browser's TLS, against real servers and filters on loopback."""
+"""browser: a page with a browser's TLS, against real servers and filters."""
 
 import ssl
 from collections.abc import Iterator
@@ -97,7 +97,7 @@ async def test_a_page_comes_with_a_browsers_hello(
 async def test_a_filter_that_waits_for_the_request(
     opening: Opening, ca: LoopbackCA, tmp_path: Path, highest: ssl.TLSVersion
 ) -> None:
-    """What comes after the handshake is no failure of the handshake."""
+    """A filter that waits for the request is no failure of the handshake."""
     with tls_server(ca.leaf(NAME), reset_after_first_bytes, highest=highest) as port:
         seen = await browse(opening, tmp_path, port)
     expected = {"connect": None, "tls_handshake": None}
@@ -187,7 +187,10 @@ async def test_it_meets_what_browsers_meet(
 async def test_a_client_that_says_nothing_is_our_own_fault(
     opening: Opening, tmp_path: Path, web: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where an older curl_cffi does not have the browser, or a firewall closes loopback."""
+    """A client that sends nothing is our own fault.
+
+    So an older curl_cffi without the browser, or a firewall on loopback, fails.
+    """
     monkeypatch.setattr(page, "name_newest", lambda _: "netscape4")
     with pytest.raises(CannotRun, match="does not have this browser"):
         await browse(opening, tmp_path, web)

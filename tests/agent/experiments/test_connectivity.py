@@ -1,4 +1,4 @@
-"""Anchors: labelled by their group, so that the state of the link can be told from them."""
+"""Anchors have their group as a label, which gives the state of the link."""
 
 from heliograph.failure import Failure
 from heliograph.services import load_shipped_services

@@ -1,4 +1,4 @@
-"""dns: every engine asks for every type, and a lie of one resolver stands beside the others."""
+"""dns: every engine asks for every type; a resolver's lie stands beside the rest."""
 
 from heliograph.failure import Failure
 from support.experiment_run import observed

@@ -1,4 +1,4 @@
-"""dns_integrity: every way is asked, replies from nowhere are kept, and real liars show."""
+"""dns_integrity: every way is asked, stray replies are kept, real liars show."""
 
 from contextlib import ExitStack
 

@@ -1,4 +1,4 @@
-"""ech: the key is looked up, each hello has its label, and a real server takes each."""
+"""ech: the key is looked up, each hello has its label, a real server takes each."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Visits: to the step the kind names and not beyond, over each address up to a cap, bounded."""
+"""Visits go to the step that their kind names, over a limited number of addresses."""
 
 import asyncio
 from dataclasses import replace

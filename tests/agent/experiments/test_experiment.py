@@ -1,4 +1,4 @@
-"""Options and targets: taken when they fit, named with what is allowed when they do not."""
+"""Options and targets are used if valid; an error names the allowed ones."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""hello: which hellos are said, and what the judge makes of a filter before a real server."""
+"""hello: the ClientHellos it sends, and verdicts on a filter before a server."""
 
 import os
 import subprocess
@@ -102,7 +102,7 @@ async def measured(experiment: str, port: int, opening: Opening, tmp_path: Path)
 
 
 def page_verdict(controls: list[Measurement], here: list[Measurement]) -> Verdict:
-    """What the assessor says of the page, which is the last of `here`."""
+    """Return the assessor's verdict on the page, the last of `here`."""
     target = here[-1].target  # the censor's port is no other site
     blocks = [
         [
@@ -162,7 +162,10 @@ async def test_a_filter_is_told_as_what_it_is(
     opening: Opening,
     tmp_path: Path,
 ) -> None:
-    """By `hello`, and in the verdict on the page, which alone would miss or invent a block."""
+    """A filter gets its verdict by `hello`, and in the verdict on the page.
+
+    The page alone would miss or invent a block.
+    """
     controls = [await measured(name, web, opening, tmp_path) for name in ("hello", "web")]
     async with hello_filter(web, drops) as port:
         here = [await measured(name, port, opening, tmp_path) for name in ("hello", "web")]
@@ -187,7 +190,10 @@ Groups = X25519:P-256:X448:P-521:P-384
 
 
 def test_the_groups_of_openssl_3_0_give_the_same_verdicts(tmp_path: Path) -> None:
-    """Our own hello is small there, so that a filter of browsers may be one of sizes: unknown."""
+    """The groups of OpenSSL 3.0 give the same verdicts.
+
+    Our own hello is small there, so that a filter of browsers may be one of sizes: unknown.
+    """
     settings = tmp_path / "openssl.cnf"
     settings.write_text(OLDER_GROUPS)
     command = [sys.executable, "-m", "pytest", __file__, "-k", "filter_is_told", "-q"]

@@ -1,4 +1,4 @@
-"""http_host: the neutral name goes first; tests/lab has real boxes that mind a Host header."""
+"""http_host: the neutral name goes first; tests/lab has boxes that read Host."""
 
 from support.experiment_run import observed
 from support.fake_net import Page, World

@@ -1,4 +1,4 @@
-"""Messengers: every endpoint is visited and told apart, whatever the others do."""
+"""Messengers: every endpoint is visited and separate, whatever the others do."""
 
 import base64
 from dataclasses import replace

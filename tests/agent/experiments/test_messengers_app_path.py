@@ -1,4 +1,4 @@
-"""Would the app connect? Its own order of attempts is followed where its first way fails."""
+"""The app's order of attempts is followed where its first way fails."""
 
 import random
 from collections.abc import Mapping
@@ -91,7 +91,7 @@ async def test_each_fallback_in_turn_is_found_and_nothing_after_it_is_tried(
 
 
 def ways_of(name: str) -> list[set[tuple[str, int]]]:
-    """Where each stage leads: a name, or what stands in place of one, and a port."""
+    """Return each stage's destinations: a name, or its substitute, and a port."""
     service = present(SERVICES.get(name))
     by_id = {e.id: e for e in service.endpoints}
     stages = [[by_id[one] for one in stage.endpoints] for stage in service.stages]
@@ -102,10 +102,11 @@ def ways_of(name: str) -> list[set[tuple[str, int]]]:
 
 
 def test_whatsapp_is_followed_in_the_order_of_its_android_app() -> None:
-    """ConnectionSequence of public decompiled builds, without addresses that its server gave it.
+    """WhatsApp is followed in the order of its Android app.
 
-    g on 443 or 5222, then 80; g-fallback likewise; what is built in; the names e1 to e16. Of these
-    the list tries two, on port 80 one.
+    ConnectionSequence of public decompiled builds, without addresses that its server gave it. g on
+    443 or 5222, then 80; g-fallback likewise; what is built in; the names e1 to e16. Of these the
+    list tries two, on port 80 one.
     """
     front, back, last = "g.whatsapp.net", "g-fallback.whatsapp.net", "e1.whatsapp.net"
     *stages, chats, on_80 = ways_of("whatsapp")
@@ -121,9 +122,10 @@ def test_whatsapp_is_followed_in_the_order_of_its_android_app() -> None:
 
 
 def test_signal_is_followed_in_the_order_of_libsignal() -> None:
-    """libsignal 7a592316d of 2026-07-10, DOMAIN_CONFIG_CHAT: a host for HTTP/2, four addresses.
+    """Signal is followed in the order of libsignal.
 
-    Its resolver asks the system first, then Cloudflare by DoH, then takes the built-in addresses.
+    libsignal 7a592316d of 2026-07-10, DOMAIN_CONFIG_CHAT: a host for HTTP/2, four addresses. Its
+    resolver asks the system first, then Cloudflare by DoH, then takes the built-in addresses.
     """
     expected = ["grpc.chat.signal.org", "https://1.1.1.1/dns-query", "built in"]
     assert ways_of("signal") == [{(way, 443)} for way in expected]
@@ -138,8 +140,9 @@ def test_signal_is_followed_in_the_order_of_libsignal() -> None:
 
 
 def test_telegram_begins_where_telethon_does_and_goes_on_as_tdlib() -> None:
-    """Telethon 1.45.0, telegrambaseclient.py: DEFAULT_DC_ID 2, DEFAULT_IPV4_IP, DEFAULT_PORT 443.
+    """Telegram begins as Telethon does and continues as tdlib does.
 
+    Telethon 1.45.0, telegrambaseclient.py: DEFAULT_DC_ID 2, DEFAULT_IPV4_IP, DEFAULT_PORT 443.
     `use_ipv6` is False, `timeout` 10 s. It tries this one place again (`connection_retries` 5), and
     no other; with `use_ipv6` it begins with DEFAULT_IPV6_IP. tdlib's ports are 443, 80, 5222.
     """
@@ -273,7 +276,10 @@ async def test_a_block_that_leaves_the_app_a_way_is_told_as_what_it_is(
 
 @pytest.mark.parametrize("known", SERVICES.services, ids=lambda each: each.name)
 def test_a_service_whose_core_is_down_everywhere_is_never_reachable(known: Service) -> None:
-    """For every service of the list, whatever its other groups do; 200 of their states each."""
+    """A service whose core is down everywhere is never reachable.
+
+    For every service of the list, whatever its other groups do; 200 of their states each.
+    """
     functions = known.map_functions()
     core = {e for e, f in functions.items() if f is ServiceFunction.MESSAGING}
     groups = {e.id: e.group for e in known.endpoints if e.group}

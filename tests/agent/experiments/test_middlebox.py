@@ -1,4 +1,4 @@
-"""middlebox: six connections to an echo service; tests/lab puts a real proxy in between."""
+"""middlebox: six connections to an echo service; tests/lab adds a real proxy."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""outside_in: the sites of a country one by one; the shipped lists hold sites alone."""
+"""outside_in: the sites of a country one by one; shipped lists have only sites."""
 
 from heliograph.failure import Failure, Operation
 from heliograph.plan import Endpoint, EndpointKind, Service

@@ -1,4 +1,4 @@
-"""The shared registry, the agent's functions, their pages and their tests are in step."""
+"""The shared registry, the agent's functions, their pages and tests match."""
 
 import re
 from pathlib import Path

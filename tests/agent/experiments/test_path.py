@@ -1,4 +1,4 @@
-"""path: each packet goes one router further, and a trace ends where an answer ends it."""
+"""path: each packet goes one router further, and an answer ends a trace."""
 
 import pytest
 
@@ -12,7 +12,7 @@ ROUTER = "time_exceeded"
 
 
 def replies(name: str, sent: str, *words: str) -> dict[tuple[str, int], Hop | Failure]:
-    """What answers to `name` at each distance; "" is silence."""
+    """Return the answer to `name` at each distance; "" is silence."""
     return {
         (name, ttl): Hop(ttl=ttl, sent=sent, reply=word) if word else Failure.GENERIC_TIMEOUT_ERROR
         for ttl, word in enumerate(words, start=1)

@@ -1,4 +1,4 @@
-"""quic: three things beside each other; tests/lab has real ports that swallow QUIC."""
+"""quic: three attempts side by side; tests/lab has real ports that drop QUIC."""
 
 from heliograph.failure import Failure, Operation
 from support.experiment_run import observed

@@ -1,4 +1,4 @@
-"""Signal's own authority changes its root: a server under either is the right one.
+"""Signal's CA changes its root: a server under either root is the right one.
 
 Native runs meet servers under the old root, the new one, a next one that no agent has, and a
 filter that resets every ClientHello. The judge compares each with each, as before and after.
@@ -31,7 +31,7 @@ HOSTS = ("127.0.0.1", "127.0.0.2")  # of the chat, and of all others
 
 
 def place_endpoints(ports: tuple[int, int]) -> Target:
-    """Signal's endpoints by TLS on loopback, the chat's at one server and the others at another."""
+    """Place Signal's TLS endpoints on loopback, the chat's at a server for itself."""
     service = present(load_shipped_services().get("signal"))
     places = {e.id: 0 if e.host.startswith("chat.") else 1 for e in service.endpoints}
     moved = tuple(
@@ -62,7 +62,7 @@ def hide_ports(measurement: Measurement) -> Measurement:
 
 @pytest.fixture
 async def looks(opening: Opening, tmp_path: Path) -> dict[str, Measurement]:
-    """Measure Signal before, in and after a rotation, at a next root, and behind a filter."""
+    """Measure Signal before, in and after a rotation, at a next root, and filtered."""
     roots = {
         "old": ServiceRoot(),
         "new": ServiceRoot(is_ed25519=True),
@@ -109,7 +109,10 @@ EXPECTED = (  # here, at the control, the states that are right
 
 
 async def test_a_changed_root_is_no_block_and_hides_none(looks: dict[str, Measurement]) -> None:
-    """Several vantages of the network met the next root, as at a filter that opens TLS."""
+    """A changed root is no block, and hides none.
+
+    Several vantages of the network met the next root, as at a filter that opens TLS.
+    """
     profile = VantageProfile(shared_issuers=frozenset({OWN.rfc4514_string()}))
     for heres, controls, right in EXPECTED:
         for here, control in product(heres, controls):

@@ -1,4 +1,4 @@
-"""tor: authorities, relays and bridges one by one, a bootstrap beside them, and a real relay."""
+"""tor: authorities, relays and bridges one by one, a bootstrap, and a real relay."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +76,7 @@ async def test_a_bridge_s_address_is_kept_nowhere() -> None:
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespace]:
-    """Debian's tor as a relay on 127.0.0.1:9001, in a namespace where it can reach nobody."""
+    """Run Debian's tor as a relay on 127.0.0.1:9001, in a namespace without a network."""
     home = tmp_path_factory.mktemp("tor")
     (home / "data").mkdir(mode=0o700)
     torrc = home / "torrc"

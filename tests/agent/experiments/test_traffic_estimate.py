@@ -1,4 +1,4 @@
-"""What the terms say that a visit costs, beside the bytes of a real one on loopback."""
+"""The cost of a visit in the terms matches the bytes of a real one on loopback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

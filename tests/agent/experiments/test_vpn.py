@@ -37,7 +37,7 @@ def openvpn(
 ) -> Iterator[int]:
     """Yield the port of Debian's OpenVPN, which has no tunnel device.
 
-    With `secret` it has a tls-auth key, and answers nobody who has it not.
+    With `secret` it has a tls-auth key, and answers no client without it.
     """
     leaf = ca.leaf("vpn.test")
     port = free_port()
@@ -72,7 +72,7 @@ def new_keys() -> Keys:
 
 @contextmanager
 def wireguard(space: Namespace, directory: Path, peer: str) -> Iterator[str]:
-    """Yield the public key of wireguard-go, which answers the peer with this public key."""
+    """Run wireguard-go for one peer's public key; yield the server's public key."""
     device = f"hg{os.getpid()}"
     keys = new_keys()
     file = directory / "private"

@@ -1,4 +1,4 @@
-"""web: all resolvers' answers are tried, one page is read, redirects have their own chain."""
+"""web: all resolvers' answers are tried, one page is read, redirects have chains."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Where no plan may send this machine: after a name was looked up, and again on connect."""
+"""A plan cannot send this machine to forbidden addresses, by lookup or connect."""
 
 from collections.abc import Iterator
 from ipaddress import ip_network

@@ -1,4 +1,4 @@
-"""The same world, once real and once fake: experiments must not be able to tell them apart."""
+"""A real and a fake world give experiments the same results."""
 
 import random
 import sys
@@ -51,7 +51,7 @@ for line in sys.stdin:
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the servers of the world stand."""
+    """The ports of the world's servers."""
 
     web: int
     clear: int
@@ -150,7 +150,7 @@ def outcome(step: Observation) -> Outcome:
 
 
 async def visit(scene: Scene, name: str, port: int) -> list[Outcome]:
-    """What the web experiment does, reduced to what both worlds must agree on."""
+    """Visit as the web experiment does; return what both worlds must agree on."""
     lookup = await scene.net.resolve(NAME, endpoint="x")
     address = present(lookup.observation.dns).addresses[0]
     _, stream = await scene.net.connect(address, port, on=lookup, endpoint="x")

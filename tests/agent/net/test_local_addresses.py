@@ -1,4 +1,4 @@
-"""Which families lead out, and when the network counts as changed."""
+"""Address families with a route out, and changes of the network."""
 
 import socket
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A speech over TCP, TLS and UDP: the word that is heard, and every way of not hearing one."""
+"""Exchanges over TCP, TLS and UDP: the expected reply, and every failure."""
 
 import asyncio
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from support.values import present
 
 
 class Listening(Ping):
-    """Never hears enough."""
+    """An exchange that never has enough data."""
 
     def parse_reply(self, received: bytes) -> ProbeReply | None:
         del received

@@ -1,4 +1,4 @@
-"""What loopback cannot show: dropped packets, rejects, no route. In a namespace of our own."""
+"""Dropped packets, rejects and missing routes, in a private namespace."""
 
 import json
 from collections.abc import Iterator

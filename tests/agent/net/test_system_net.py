@@ -1,4 +1,4 @@
-"""What holds for every step: cancellation is written down, one observation each, no leak."""
+"""Every step has one observation, also when cancelled, and leaks nothing."""
 
 import asyncio
 import random

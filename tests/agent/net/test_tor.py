@@ -1,4 +1,4 @@
-"""A bootstrap told by a scripted tor, and by Debian's own where it can reach nobody."""
+"""A bootstrap by a scripted tor, and by Debian's tor without a network."""
 
 import asyncio
 import os
@@ -28,14 +28,14 @@ OBFS4 = f"obfs4 {BRIDGE} cert=c2VjcmV0 iat-mode=0"
 
 @pytest.fixture
 def rest() -> Iterator[Path]:
-    """Where folders are made; a short name, as sockets are in there."""
+    """Yield a folder with a short name, as it has sockets."""
     with tempfile.TemporaryDirectory(prefix="t") as folder:
         yield Path(folder)
 
 
 @pytest.fixture
 def installed(tmp_path: Path, rest: Path, monkeypatch: pytest.MonkeyPatch) -> Installing:
-    """`installed(lines, name)` is a program in a PATH of its own; the place its folders are in."""
+    """Install a scripted tor in a private PATH; return its working folder."""
     home = tmp_path / "bin"
     home.mkdir()
     monkeypatch.setenv("PATH", str(home))
@@ -95,7 +95,10 @@ async def test_cancelled_it_is_killed_with_all_it_started(
     monkeypatch: pytest.MonkeyPatch,
     begins: bool,
 ) -> None:
-    """Also where the loop has not yet been told that it runs, as on a busy machine."""
+    """A cancelled tor is killed with all its children.
+
+    Also where the loop has not yet noticed that it runs, as on a busy machine.
+    """
     told = tmp_path / "told"
     rest = installed(
         "import os",

@@ -1,4 +1,4 @@
-"""Two handles on one file exclude each other, by flock(2) and by the rules of LockFileEx."""
+"""Two handles on one file exclude each other, by flock(2) and as LockFileEx does."""
 
 import os
 from collections.abc import Iterator

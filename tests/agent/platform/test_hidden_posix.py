@@ -1,4 +1,4 @@
-"""The agent where POSIX is hidden: files, locks, datagrams, addresses and a whole run."""
+"""The agent runs without POSIX: files, locks, datagrams, addresses, a whole run."""
 
 import os
 import subprocess
@@ -22,7 +22,10 @@ PYTEST = (sys.executable, "-m", "pytest", "-q", "-x", "-p", "support.hidden_posi
 
 @pytest.mark.timeout(3_600 if WHOLE else 600)
 def test_suite_passes_where_posix_is_hidden() -> None:
-    """A process of its own, as the agent must be imported after its world was hidden."""
+    """The suite passes where POSIX is hidden.
+
+    It runs in a new process, as the agent must be imported after POSIX was hidden.
+    """
     places = [TESTS / "agent"] if WHOLE else [TESTS / "agent" / name for name in SOME]
     result = subprocess.run(
         [*PYTEST, "-p", "no:cacheprovider", "--ignore", __file__, *map(str, places)],

@@ -1,4 +1,4 @@
-"""Whether the machine runs on its battery, as Linux shows it, and how coarse an uptime is."""
+"""Battery power as Linux shows it, and a coarse uptime."""
 
 from pathlib import Path
 

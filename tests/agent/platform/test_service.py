@@ -1,4 +1,4 @@
-"""What systemd, launchd and the Task Scheduler get to read, and what systemctl is asked."""
+"""The files for systemd, launchd and the Task Scheduler, and calls of systemctl."""
 
 import plistlib
 import subprocess
@@ -55,7 +55,7 @@ def test_launchd_reads_the_words() -> None:
     ],
 )
 def test_windows_reads_the_words(word: str, quoted: str) -> None:
-    """By the rules of CommandLineToArgvW's manual."""
+    """Windows parses the words by the rules of CommandLineToArgvW's manual."""
     task = ET.fromstring(make_windows_task(("C:\\Python & co\\python.exe", word)).split("\n", 1)[1])
     action = task.find(f"{TASK}Actions/{TASK}Exec")
     assert action is not None
@@ -65,7 +65,7 @@ def test_windows_reads_the_words(word: str, quoted: str) -> None:
 
 @pytest.fixture
 def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A systemctl that notes what it is asked; no manager runs in a container."""
+    """Install a systemctl that records its calls; a container has no manager."""
     asked = tmp_path / "asked"
     for name in ("systemctl", "loginctl"):
         program = tmp_path / "bin" / name

@@ -1,4 +1,4 @@
-"""A browser's hello: as the installed browser sends it, and a real server answers it."""
+"""A browser's hello equals the installed browser's, and a real server answers it."""
 
 import select
 import socket
@@ -99,7 +99,7 @@ def test_a_real_server_answers_the_hello(
 
 
 def content_of(record: bytes) -> Mapping[str, object]:
-    """What two hellos of one browser have in common, whatever is random in them."""
+    """Return the content that two hellos of one browser share, without random parts."""
     hello = parse_hello(record)
     extensions = dict(hello.extensions)
     sealed = extensions.pop(_SEALED)
@@ -159,7 +159,10 @@ def test_firefoxs_hello_is_that_of_our_capture_but_for_one_suite() -> None:
 
 
 def test_chromes_hello_is_that_of_the_installed_chromium() -> None:
-    """Of another version the hello may differ: then hello_profiles.yml is to be renewed."""
+    """Chrome's hello is that of the installed Chromium.
+
+    A newer version's may differ: then hello_profiles.yml must be renewed.
+    """
     record = capture_chromium()
     profile = PROFILES.get("chrome")
     allow_newer_browser(shape_of(record).ja4, profile)
@@ -177,7 +180,7 @@ def capture_chromium() -> bytes:
 
 
 def read_first_record(listener: socket.socket, accepted: ExitStack) -> bytes:
-    """Read from all connections: a browser opens some ahead, and closes what it does not need."""
+    """Read the first record of any connection: a browser opens some it does not need."""
     records: dict[socket.socket, bytes] = {}
     while ready := select.select([listener, *records], [], [], DEADLINE_S)[0]:
         for connection in ready:

@@ -1,4 +1,4 @@
-"""ECHConfigList: the first usable key is found, an unusable one passed over, a broken one told."""
+"""ECHConfigList: the first usable key is taken, a broken list is reported."""
 
 import base64
 

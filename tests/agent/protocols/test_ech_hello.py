@@ -1,4 +1,4 @@
-"""A hand-made ClientHello: real servers take it, a sealed one is opened, replies get their word."""
+"""Real servers take a hand-made ClientHello and open a sealed one."""
 
 import hashlib
 from collections.abc import Iterator
@@ -69,7 +69,7 @@ def opened(record: bytes, key: X25519PrivateKey, config: bytes) -> Opened:
 
 
 def put_together(encoded: bytes, session: bytes, outer: dict[int, bytes]) -> bytes:
-    """The inner hello, with what it has from the outer one (RFC 9849 section 5.1)."""
+    """Return the inner hello, completed from the outer one (RFC 9849 section 5.1)."""
     _, inner, begin = _parts(encoded)
     whole = b""
     for kind, content in inner.items():

@@ -1,4 +1,4 @@
-"""What an echo says of the way: the same, changed in each way there is a word for, or no echo."""
+"""An echo is the same, changed in one of the named ways, or no echo."""
 
 import json
 from collections.abc import Sequence

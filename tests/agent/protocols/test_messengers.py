@@ -1,4 +1,4 @@
-"""The hellos of Telegram and WhatsApp, answered by other implementations; STUN by RFC 5769."""
+"""First messages of Telegram and WhatsApp for other code; STUN by RFC 5769."""
 
 import contextlib
 import struct

@@ -1,4 +1,4 @@
-"""A browser's first QUIC packets: as captured, and as the installed browser sends them."""
+"""A browser's first QUIC packets, as captured and as the installed browser's."""
 
 import socket
 from pathlib import Path
@@ -35,7 +35,10 @@ def hello_of(name: str, seed: int = 7, server_name: str = NAME) -> QuicBrowserHe
 
 
 def open_initials(datagrams: tuple[bytes, ...]) -> tuple[bytes, list[tuple[int, ...]]]:
-    """The hello in a client's datagrams, and of each: sizes of datagram, packet and ids, number."""
+    """Return the hello in a client's datagrams, and the shape of each.
+
+    A shape is the sizes of datagram, packet and ids, and the packet number.
+    """
     pieces: dict[int, bytes] = {}
     shapes: list[tuple[int, ...]] = []
     for data in datagrams:
@@ -123,7 +126,10 @@ def test_firefoxs_packets_are_those_of_its_capture() -> None:
 
 
 def test_chromes_packets_are_those_of_the_installed_chromium() -> None:
-    """Of another version they may differ: then hello_profiles.yml is to be renewed."""
+    """Chrome's packets are those of the installed Chromium.
+
+    A newer version's may differ: then hello_profiles.yml must be renewed.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         server.settimeout(DEADLINE_S)
@@ -144,7 +150,10 @@ def test_a_datagram_that_was_cut_is_refused(size: int) -> None:
 
 @pytest.mark.parametrize("piece", [b"x", bytes(1_000)])
 def test_a_server_cannot_fill_the_memory_with_pieces(piece: bytes) -> None:
-    """None of them begins the handshake, so that all would be kept and sorted each time."""
+    """A server cannot fill the memory with pieces.
+
+    None of them begins the handshake, so that all would be kept and sorted each time.
+    """
     hello = hello_of("chrome")
     request = hello.make_datagrams()[0]
 

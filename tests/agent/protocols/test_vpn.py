@@ -1,4 +1,4 @@
-"""OpenVPN's reset and WireGuard's initiation as their servers read them, and the replies.
+"""OpenVPN's reset and WireGuard's initiation as servers read them, and replies.
 
 The answer of OpenVPN was recorded from 2.6.14; WireGuard's initiation is opened step by step
 (whitepaper, section 5.4). tests/agent/experiments/test_vpn.py has the makers' own servers answer.
@@ -79,7 +79,7 @@ def kdf(chain: bytes, given: bytes, count: int) -> list[bytes]:
 
 
 def opened(message: bytes) -> tuple[bytes, bytes]:
-    """What the responder learns: the initiator's static key, and the time."""
+    """Return what the responder learns: the initiator's static key, and the time."""
     kind, _, ephemeral, static, time, mac, cookie = struct.unpack("<I4s32s48s28s16s16s", message)
     assert (kind, cookie) == (1, bytes(16))
     server = SERVER.public_key().public_bytes_raw()

@@ -74,8 +74,10 @@ async def relay(
     per_day: int = 10**9,
     sealed_to: Sequence[bytes] = (),
 ) -> AsyncIterator[tuple[Relay, Entrance]]:
-    """A neighbour that serves the same collector, and what its line says. `sealed_to`: the keys
-    that it is collectors of one after the other, instead of the collector's."""
+    """Run a neighbor that relays to the collector; yield it and its entrance.
+
+    `sealed_to` lists sealing keys that it presents one after another, instead of the collector's.
+    """
     state = State(folder)
     state.prepare()
     agent.know(collector)
@@ -121,7 +123,10 @@ async def test_relay_delivers_by_session_or_post(
 async def test_relay_accepts_earlier_and_later_sealing_keys(
     agent: Agent, who: Identity, tmp_path: Path
 ) -> None:
-    """Who followed the charter seals to the new key, who was long in the dark to the old one."""
+    """A relay accepts earlier and later sealing keys.
+
+    An agent that followed the charter seals to the new key, one long offline to the old one.
+    """
     keys_ = (SealingKey(bytes(31) + b"o").public, who.sealing.public)
     for name, sealed_to in (("later", keys_), ("before", keys_[::-1])):
         async with (
@@ -152,7 +157,10 @@ async def test_relay_brings_back_plan(agent: Agent, who: Identity, tmp_path: Pat
 async def test_unsigned_receipt_of_relay_settles_nothing(
     agent: Agent, who: Identity, tmp_path: Path
 ) -> None:
-    """It shows its pinned key and says "stored": nothing leaves the spool."""
+    """An unsigned receipt of a relay settles nothing.
+
+    It shows its pinned key and answers "stored": nothing leaves the spool.
+    """
     liar = Collector(identity(), plan_of())
     liar.who = replace(liar.who, sealing=who.sealing)
     async with intake(who=who) as collector, post_entrance(liar, tmp_path) as false:

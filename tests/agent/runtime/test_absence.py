@@ -1,4 +1,4 @@
-"""How long the own probe was without the collector, why, and what became of its results."""
+"""The time and reason of an agent's absence, and what became of its results."""
 
 import pytest
 

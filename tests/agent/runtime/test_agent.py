@@ -1,4 +1,4 @@
-"""The whole agent as a process, with a collector on loopback, real sockets and spool."""
+"""The whole agent as a process, with a loopback collector, real sockets and spool."""
 
 import asyncio
 import json
@@ -92,7 +92,7 @@ async def end(process: Process) -> float:
 
 
 async def written(log: Path, words: str) -> None:
-    """Until the agent's log has these words."""
+    """Wait until the agent's log has these words."""
     async with asyncio.timeout(DEADLINE_S):
         while words not in text_of(log):  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.02)
@@ -301,7 +301,7 @@ def targets_in(collector: Collector) -> set[str]:
 
 
 def test_import_of_agent_loads_no_heavy_library() -> None:
-    """What an idle agent does not need is not loaded by starting it."""
+    """Importing the agent loads no heavy library that an idle agent does not need."""
     import subprocess
 
     code = (

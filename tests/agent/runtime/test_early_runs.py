@@ -1,4 +1,4 @@
-"""Which tests run out of their turn, and how many."""
+"""Early runs: the tests that run out of turn, and their number."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ def _result(tested: str, trigger: str = "") -> Measurement:
 
 
 class Loop:
-    """What an early run is handed to."""
+    """A recorder of the early runs that are started."""
 
     def __init__(self, plan: Plan = PLAN) -> None:
         self.plan = plan
@@ -96,7 +96,10 @@ PAGE = PlannedTask(experiment="browser", target="https://www.example.org/", inte
 def test_a_browser_opens_a_page_where_hellos_disagree(
     own: Failure | None, browser: Failure | None, is_opened: bool
 ) -> None:
-    """Once in six hours; who answers with a word of its own is a server, and no filter."""
+    """A browser opens a page where hellos disagree.
+
+    Once in six hours; a server that answers with a TLS alert is a server, and no filter.
+    """
     ends = {"own": own, "firefox": browser, "chrome": browser, "chrome_late": browser}
     seen = measurement(
         "www.example.org:443",

@@ -1,4 +1,4 @@
-"""A newer edition of browsers' hellos comes with the plan, and a bad one replaces nothing."""
+"""A newer edition of browsers' hellos comes with the plan; a bad one is dropped."""
 
 import logging
 from importlib import resources

@@ -106,7 +106,10 @@ async def test_offline_link_is_logged_once_and_results_are_stored(
 
 
 async def test_visit_is_urgent_and_changes_no_state(bench: LoopBench) -> None:
-    """A verdict waits for it, and one address shows neither a service's state nor a change."""
+    """A visit is urgent and changes no state.
+
+    A verdict waits for it, and one address shows neither a service's state nor a change.
+    """
     target = "tcp.example:443"
     bench.world.ports["5.6.7.8", 443] = None
     visit = Task(experiment="tcp", target=target, addresses={"": ("5.6.7.8",)})
@@ -287,9 +290,10 @@ PAGES = tuple(
 
 
 async def test_hello_follows_a_cut_handshake_and_then_itself(bench: LoopBench) -> None:
-    """Few are said out of turn, so that a filter of all names costs a volunteer little.
+    """`hello` follows a cut handshake, and then itself.
 
-    Where our hello and browsers' disagree, a browser opens the page, where the plan has that.
+    Few run out of turn, so that a filter of all names costs a volunteer little. Where our hello and
+    browsers' disagree, a browser opens the page, where the plan has that.
     """
     whole(bench.world)
     bench.loop.change_plan(replace(WHOLE, tasks=(*WHOLE.tasks[-1:], *PAGES, HELLO, BROWSER)))

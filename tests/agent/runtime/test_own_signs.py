@@ -1,4 +1,4 @@
-"""What a volunteer is told of the own machine and house, from anchors and tests."""
+"""The agent reports faults of its machine and home, from anchors and tests."""
 
 from dataclasses import replace
 from typing import Any

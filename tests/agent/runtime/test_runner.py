@@ -45,7 +45,7 @@ def run_one(pending: Task, world: World = WORLD) -> Measurement:
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Net], Awaitable[None]]], None]:
-    """Register an experiment named `own` that does as the test says."""
+    """Register an experiment named `own` that acts as the test wants."""
 
     def register(act: Callable[[Net], Awaitable[None]]) -> None:
         async def run(target: Target, config: Any, net: Net) -> None:
@@ -212,7 +212,7 @@ def test_cancelled_tasks_end_at_once() -> None:
 
 
 class Crowd:
-    """Counts who is inside at a time."""
+    """Count the tasks that run at one time."""
 
     def __init__(self, stay_s: float) -> None:
         self.stay_s = stay_s

@@ -1,4 +1,4 @@
-"""A killed agent's disk is carved: it shows no result, and none is lost or arrives twice."""
+"""A killed agent's disk shows no result, and none is lost or arrives twice."""
 
 import asyncio
 import os
@@ -44,7 +44,7 @@ async def running(state: Path, log: Path) -> AsyncIterator[Process]:
 
 
 def make_tasks(stack: ExitStack) -> tuple[tuple[PlannedTask, ...], tuple[Service, ...]]:
-    """Tests of ports, of which half refuse, and of a service that refuses; each every second."""
+    """Return tests of ports, of which half refuse, and a service, each every second."""
     sockets = [stack.enter_context(socket.socket()) for _ in range(12)]
     for index, target in enumerate(sockets):
         target.bind(("127.0.0.1", 0))
@@ -74,7 +74,7 @@ def encode_varint(value: int) -> bytes:
 
 
 def list_secrets(measurements: list[observation_pb2.Measurement]) -> Iterator[bytes]:
-    """Yield what a carver looks for: targets, services, failures, and times in any form."""
+    """Yield what a disk must not show: targets, services, failures, times in any form."""
     yield from (b"secret-endpoint", SERVICE.encode(), b"connection_refused", b"127.0.0.1:9")
     for m in measurements:
         if m.experiment != "uplink":  # its target is the collector, which status.json names

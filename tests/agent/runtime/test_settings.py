@@ -189,7 +189,7 @@ def test_key_renewal_replaces_key_after_confirmation(
 
 
 def test_operators_own_agent_waits_for_no_consent(agent: JoinedAgent) -> None:
-    """A control in a collector has nobody to ask; a file that says less does not stop it."""
+    """An operator's own agent needs no consent; a file with less does not stop it."""
     given = {"version": 0, "scope": [], "country": "KZ"}
     for content in (b"{}", json.dumps(given).encode()):
         agent.state.write(CONSENT, content)

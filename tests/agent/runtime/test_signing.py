@@ -1,4 +1,4 @@
-"""An agent at rest signs in a process of its own, and stays without the cryptography."""
+"""A resting agent signs in another process, and never loads the cryptography."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The status: in memory as a whole, on the disk without tests, results and exact times."""
+"""The status is whole in memory; on disk it lacks tests, results and exact times."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ OWNER = os.geteuid()
 
 
 def make_file(folder: Path, kind: str = "tmpfs") -> VolatileFile:
-    """One in a folder that is mounted, as the list of mounts has it."""
+    """Make a file in a mounted folder, with a list of mounts that has it."""
     (folder / "memory").mkdir(exist_ok=True)
     mounts = folder / "mounts"
     mounts.write_text(f"none {folder / 'memory'} {kind} rw 0 0\n")
@@ -71,7 +71,10 @@ def test_folder_that_another_user_can_have_made_is_not_used(tmp_path: Path, trap
 
 
 def test_a_place_without_findings_hides_none_of_the_same_country(tmp_path: Path) -> None:
-    """Each session may begin with it, before what is published."""
+    """A network without findings hides none of another in the same country.
+
+    Each session may begin with it, before the public findings.
+    """
     unused: Any = None
     status = StatusFile(State(tmp_path), unused, unused, unused)
 

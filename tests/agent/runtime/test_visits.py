@@ -1,4 +1,4 @@
-"""Visits: a control follows orders within its plan, and nobody else follows any."""
+"""Visits: a control follows orders within its plan, and no other agent does."""
 
 import asyncio
 from collections.abc import Sequence
@@ -100,7 +100,7 @@ class ControlBench:
     async def follow(
         self, *orders: intake_pb2.SignedVisitOrder, last: Sequence[Visit] = (PAGE_VISIT,)
     ) -> list[tuple[str, dict[str, tuple[str, ...]]]]:
-        """What is visited of these orders; a good one after them shows that they are done."""
+        """Return what was visited for these orders; a good order after them marks the end."""
         queue = VisitQueue(self, self, self.clock)
         for order in (*orders, self.order(*last)):
             queue.take_order(order)

@@ -14,7 +14,10 @@ from support.schedule_simulation import DAY, PricedSimulation, S
 
 @pytest.mark.long
 def test_a_mobile_line_checks_every_messenger_each_ten_minutes() -> None:
-    """By 300 MB a month, of the default plan's two thousand."""
+    """A mobile line checks every messenger each ten minutes, by 300 MB a month.
+
+    The default plan has two thousand.
+    """
     plan = build_default_plan(load_shipped_services()).for_role("volunteer")
     plan = replace(plan, limits=replace(plan.limits, bytes_per_month=300_000_000))
     simulation = PricedSimulation(plan)

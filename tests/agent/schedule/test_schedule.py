@@ -1,4 +1,4 @@
-"""What runs when: years of a schedule are simulated in seconds, because it uses no clock."""
+"""The schedule of tests: years are simulated in seconds, as it uses no clock."""
 
 import dataclasses
 import itertools
@@ -87,7 +87,7 @@ def test_unhindered_task_keeps_interval() -> None:
 
 @pytest.mark.long
 def test_starts_follow_no_grid() -> None:
-    """Nobody who counts packets can tell an agent by its clockwork."""
+    """Starts follow no grid, so that an observer cannot recognize an agent by time."""
     simulation = Simulation(plan_of(every(600, "h.example.test:443"))).run(30 * DAY)
     times = simulation.starts["h.example.test:443"]
     gaps = {after - before for before, after in itertools.pairwise(times)}
@@ -118,7 +118,10 @@ def test_anchors_start_first() -> None:
 
 @pytest.mark.parametrize("hours", [1, 8, 70])
 def test_missed_runs_are_not_repeated_in_a_burst(hours: int) -> None:
-    """A clock that counts sleep, a stopped process: work is late, and runs once, one by one."""
+    """Missed runs are not repeated in a burst.
+
+    After sleep or a stopped process, work is late and runs once, one by one.
+    """
     plan = plan_of(*many(20, 60))
     slept = [False]
 
@@ -157,7 +160,10 @@ def test_monthly_bytes_are_limited(cost: int, interval_s: int, seed: int) -> Non
 
 @pytest.mark.long
 def test_allowance_is_spread_over_days() -> None:
-    """Anchors alone would cost fifteen times the month's bytes, and leave none for the rest."""
+    """The allowance is spread over days.
+
+    Anchors alone would cost fifteen times the month's bytes, and leave none for the rest.
+    """
     plan = plan_of(
         every(600, "big.example.test:443"),
         every(300, "anchors", "connectivity"),
@@ -179,7 +185,10 @@ def test_allowance_is_spread_over_days() -> None:
 
 
 def test_free_anchors_keep_interval() -> None:
-    """As on a dead link, however much was spent before."""
+    """Free anchors keep their interval, however much was spent before.
+
+    Anchors are free on a dead link.
+    """
     plan = plan_of(every(300, "anchors", "connectivity"), bytes_per_month=30_000_000)
     simulation = Simulation(plan)
     spent = simulation.history.allowance.spend(20_000_000, 0, 30_000_000)

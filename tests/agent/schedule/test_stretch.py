@@ -1,4 +1,4 @@
-"""Longer intervals, as the collector asks for them: nothing comes in a burst, no anchor waits."""
+"""Longer intervals on the collector's request: no bursts, and no delayed anchors."""
 
 import random
 
@@ -12,7 +12,10 @@ from .test_schedule import every, many, plan_of
 
 
 def test_stretched_intervals_move_each_task_in_proportion_and_no_anchor() -> None:
-    """So nothing comes in a burst, neither when the collector asks nor when it takes it back."""
+    """Stretched intervals move each task in proportion, and no anchor.
+
+    So no burst comes when the collector asks for it or takes it back.
+    """
     light = [
         PlannedTask(experiment="tcp", target=f"l{i}:1", interval_s=150, options={"light": "true"})
         for i in range(3)

@@ -1,4 +1,4 @@
-"""Offline: batches are merged, hours and days are replaced by summaries, and counts add up."""
+"""Offline, batches are merged, summaries replace hours and days, counts add up."""
 
 import asyncio
 import random
@@ -39,7 +39,7 @@ def tmp_path() -> Iterator[Path]:
 def run(
     clock: HandClock, target: str, failure: Failure | None = None, noise: str = ""
 ) -> Measurement:
-    """One that takes some room in the spool."""
+    """Return a measurement that takes some space in the spool."""
     step = make_step(failure=failure, endpoint="e", http=Http(method="GET", url="/", text=noise))
     result = replace(measurement(target), observations=(step,), started_us=clock.wall_us())
     return replace(result, monotonic_us=clock.monotonic_us())
@@ -70,7 +70,7 @@ async def test_batches_are_merged_until_offered(tmp_path: Path) -> None:
 
 
 async def test_mark_offered_leaves_out_merged_envelopes(tmp_path: Path) -> None:
-    """Else what is in it arrives twice: once by itself, and once in what it grew into."""
+    """A mark offered leaves out merged envelopes, whose content would arrive twice."""
     clock = HandClock()
     async with open_spool(tmp_path / "spool.db", clock, LIMIT) as spool:
         await append_offline(spool, "a")
@@ -94,7 +94,10 @@ async def test_export_ends_merging(tmp_path: Path) -> None:
 
 @pytest.mark.long
 async def test_summaries_count_every_run(tmp_path: Path) -> None:
-    """Twelve days in a room for few: the onset stays whole, changes stay, every run is counted."""
+    """Summaries count every run.
+
+    Twelve days in a small spool: the onset stays whole, changes stay, every run is counted.
+    """
     clock, rng = HandClock(), random.Random(7)
     issued: Counter[tuple[str, bool]] = Counter()
     async with open_spool(tmp_path / "spool.db", clock, LIMIT) as spool:
@@ -178,7 +181,10 @@ async def test_list_waiting_skips_backlog_but_not_changes(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kill", [3, 40, 77])
 async def test_restart_counts_nothing_twice(tmp_path: Path, kill: int) -> None:
-    """What one life remembers is gone with it; what it sealed is not."""
+    """A restart counts nothing twice.
+
+    What a process remembers is lost at its end; what it sealed is not.
+    """
     clock, rng, issued = HandClock(), random.Random(kill), 0
     path = tmp_path / "spool.db"
     for life in range(6):

@@ -112,7 +112,10 @@ async def test_flipped_bits_lose_only_hit_rows(
 
 
 async def test_flipped_bits_in_journal_lose_only_the_end(tmp_path: Path) -> None:
-    """As a machine leaves it that lost its power: the last commits are in the journal alone."""
+    """Flipped bits in the journal lose only its end.
+
+    After a power failure the last commits are in the journal alone.
+    """
     live = tmp_path / "live" / "spool.db"
     live.parent.mkdir()
     async with open_spool(live) as spool:
@@ -150,7 +153,7 @@ def overwrite_first_page(path: Path) -> None:
 
 
 def set_unknown_format(path: Path) -> None:
-    """One byte, and SQLite takes it for a file that may only be read."""
+    """Set one byte, so that SQLite takes the file as read-only."""
     with path.open("r+b") as file:
         file.seek(18)
         file.write(b"\x07")
@@ -291,7 +294,10 @@ def test_marks_never_decrease(tmp_path: Path) -> None:
 
 
 async def test_schema_with_invalid_text_is_repaired(tmp_path: Path) -> None:
-    """SQLite quotes it in what it says of the damage, and that cannot be decoded."""
+    """A schema with invalid text is repaired.
+
+    SQLite quotes the text in its error, which cannot be decoded.
+    """
     path = tmp_path / "spool.db"
     before = await fill(path)
     damaged = path.read_bytes().replace(b"cover > 0", b"cover > \xb0")
@@ -312,7 +318,10 @@ async def test_schema_with_invalid_text_is_repaired(tmp_path: Path) -> None:
 async def test_renamed_column_of_the_last_numbers_is_repaired(
     tmp_path: Path, read: bytes, written: bytes
 ) -> None:
-    """A single bit, after which no number could be given again, and nothing be measured."""
+    """A renamed column of the last numbers is repaired.
+
+    A single bit, after which no number could be given again, and nothing be measured.
+    """
     path = tmp_path / "spool.db"
     before = await fill(path)
     whole = path.read_bytes()

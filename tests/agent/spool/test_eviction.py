@@ -1,4 +1,4 @@
-"""When room is short: lowest priority goes first, from the middle of the time, and is counted."""
+"""A full spool evicts by lowest priority, from the middle of time, and counts it."""
 
 import asyncio
 import contextlib
@@ -53,7 +53,10 @@ async def read_remaining(spool: Spool) -> dict[int, str]:
 async def test_eviction_thins_routine_in_the_middle(
     spool: Spool, tmp_path: Path, every: int
 ) -> None:
-    """Dark days: far more results than fit, closed into envelopes often, seldom or never."""
+    """Eviction thins routine results in the middle of dark days.
+
+    There are far more results than fit, closed into envelopes often, seldom or never.
+    """
     changes = {10: "onset", 800: "speech", 1_450: "dark again"}
     numbers = {}
     for index in range(1_500):

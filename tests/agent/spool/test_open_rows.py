@@ -1,4 +1,4 @@
-"""Open results: unreadable on the disk, and sent by their copies after a kill, once."""
+"""Open results are unreadable on disk, and their copies are sent after a kill."""
 
 import contextlib
 import shutil
@@ -93,7 +93,10 @@ async def test_no_moment_of_a_result_shows_it(path: Path) -> None:
 
 
 async def test_killed_process_leaves_every_result_once(path: Path) -> None:
-    """In its batch if there is one, else by its copy; the numbers are never given again."""
+    """A killed process leaves every result once.
+
+    It is in its batch if there is one, else in its copy; numbers are never given again.
+    """
     async with open_spool(path) as spool:
         await append(spool, "batched 1", "batched 2", priority=Priority.P1)
         await spool.close_batch()
@@ -128,7 +131,7 @@ async def test_failing_seal_holds_the_result_in_this_process(path: Path) -> None
 
 
 def write_clear_spool(path: Path, count: int) -> None:
-    """What version 2 left when it was killed, with the copy of a damaged file beside it."""
+    """Write a spool of version 2 as a kill left it, with a copy of a damaged file."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.executescript(f"PRAGMA journal_mode = WAL; {CLEAR_TABLES}")
         for number in range(1, count + 1):

@@ -1,4 +1,4 @@
-"""The spool: what it took is durable, in order, bounded, and sent until it is settled."""
+"""The spool keeps results durable, in order and bounded until they are settled."""
 
 import asyncio
 import contextlib
@@ -53,7 +53,10 @@ async def append_batch(spool: Spool, target: str, priority: Priority = Priority.
 
 
 async def test_what_was_refused_as_forked_is_offered_again_after_a_start(tmp_path: Path) -> None:
-    """A collector of an earlier version refused it; nothing else that was refused comes again."""
+    """An envelope refused as forked is offered again after a start.
+
+    A collector of an earlier version refused it; no other refused envelope is offered again.
+    """
     async with open_spool(tmp_path / "spool.db") as spool:
         forked, bad = [await append_batch(spool, target) for target in ("a", "b")]
         before = dict(await spool.list_waiting(9))
@@ -293,7 +296,10 @@ async def test_append_after_close_is_refused(tmp_path: Path) -> None:
 
 
 async def test_unusable_directory_is_retried(tmp_path: Path) -> None:
-    """Started all the same; it says why, and works as soon as the place can be used."""
+    """An unusable directory is retried.
+
+    The agent starts, gives the reason, and works as soon as the directory is usable.
+    """
     path = tmp_path / "state" / "spool.db"
     async with open_spool(path) as spool:
         with pytest.raises(SpoolError, match=r"Cannot use .*spool\.db"):

@@ -1,4 +1,4 @@
-"""What a passer-by reads in the ClientHello never names this project."""
+"""The ClientHello that an observer can read never names this project."""
 
 import asyncio
 import ssl

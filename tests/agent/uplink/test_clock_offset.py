@@ -10,7 +10,7 @@ FAR_US = (1 << 63) - 1_000_000
 
 
 def exchange(ahead_us: int, out_us: int, back_us: int, at_us: int = 0) -> ClockExchange:
-    """One heartbeat to a collector whose wall clock is `ahead_us` of our monotonic one."""
+    """Return a heartbeat to a collector whose clock is `ahead_us` before ours."""
     received = at_us + out_us + ahead_us
     return ClockExchange(at_us, received, received + 500, at_us + out_us + 500 + back_us)
 

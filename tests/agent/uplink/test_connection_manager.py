@@ -1,4 +1,4 @@
-"""Falling from transport to transport: results arrive once, and attempts are recorded."""
+"""Falling back between transports: results arrive once, attempts are recorded."""
 
 import random
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""An open, pinned connection, whoever lies about the name, the address or what is said in clear."""
+"""An open, pinned connection, even if name, address or cleartext are forged."""
 
 import hashlib
 import random
@@ -44,7 +44,7 @@ def context(pem: bytes, folder: Path) -> ssl.SSLContext:
 
 @dataclass
 class Place:
-    """A collector's port, and resolvers that say what a test wants."""
+    """A collector's port, and resolvers that answer as a test wants."""
 
     entrance: Entrance
     ways: DialContext
@@ -129,7 +129,10 @@ async def test_plan_addresses_are_last_resort(tmp_path: Path, port: int) -> None
 async def test_guarded_transport_dials_no_local_address(
     tmp_path: Path, port: int, system: Script
 ) -> None:
-    """Else a hostile collector could have its volunteers try the doors behind their routers."""
+    """A guarded transport dials no local address.
+
+    Otherwise a hostile collector could let volunteers probe hosts behind their routers.
+    """
     with (
         place(tmp_path, port, system, denies, addresses=(HOST,)) as site,
         pytest.raises(UplinkError) as refused,

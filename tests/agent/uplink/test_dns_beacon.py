@@ -1,4 +1,4 @@
-"""When a beacon is sent, and which answer counts."""
+"""The time of a beacon, and the answer that counts."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,7 +76,7 @@ def beacon(tmp_path: Path) -> DnsBeacon:
 
 
 def ask(beacon: DnsBeacon, collector: Collector, *answers: str) -> tuple[bool, StepTrace]:
-    """Whether it was heard, when the resolver says this."""
+    """Return whether a beacon was acknowledged by these answers, and its trace."""
     query = beacon.make_query(collector, 60 * S)
     assert query is not None
     addresses = [query.answer if answer == "true" else answer for answer in answers]

@@ -1,6 +1,6 @@
-"""An agent without gRPC before a real intake: it enrolls, holds a session by polls, and is missed.
+"""An agent without gRPC enrolls, holds a session by polls, and can be lost.
 
-The entrance is the real one on loopback; what lies between is a port that breaks connections.
+The entrance is the real one on loopback, behind a port that breaks connections.
 """
 
 import asyncio
@@ -100,7 +100,10 @@ async def test_it_enrolls_delivers_once_and_says_goodbye(lean: LeanAgent) -> Non
 
 
 async def test_a_session_outlives_its_connections(lean: LeanAgent) -> None:
-    """Every connection breaks after some bytes, in the middle of a poll; one session goes on."""
+    """A session outlives its connections.
+
+    Every connection breaks after some bytes, in the middle of a poll; one session lasts.
+    """
     broken: list[int] = []
 
     def break_some(so_far: bytes, piece: bytes) -> bytes | None:
@@ -174,7 +177,10 @@ async def test_messages_are_taken_once_in_order_however_polls_arrive() -> None:
 
 
 async def test_replies_wait_for_the_agent_to_handle_the_messages_of_the_last() -> None:
-    """A collector that sends faster than that would fill the memory of a small machine."""
+    """Replies wait until the agent has handled the last messages.
+
+    A collector that sends faster than that would fill the memory of a small machine.
+    """
     stream = PolledStream(cast("LineOpener", None), SystemClock())
     beats = [pb.CollectorMessage(clock=pb.Clock(sent_us=n)) for n in range(MAX_UNREAD + 9)]
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
@@ -185,7 +191,7 @@ async def test_replies_wait_for_the_agent_to_handle_the_messages_of_the_last() -
 
 
 class FastCollector:
-    """Answer each poll at once with nothing new, and perhaps break the connection then."""
+    """Answer each poll at once with nothing new, then perhaps break the connection."""
 
     def __init__(self, *, is_broken: bool) -> None:
         self.is_broken = is_broken

@@ -1,4 +1,4 @@
-"""The user's proxy: what is asked of it, what it may say, and that nothing goes past it."""
+"""The user's proxy: requests to it, its answers, and no traffic past it."""
 
 import asyncio
 import random
@@ -141,7 +141,10 @@ async def exits(tmp_path: Path, who: Identity) -> AsyncIterator[Exits]:
 
 @SCHEMES
 async def test_always_bypasses_proxy_never(exits: Exits, who: Identity, scheme: str) -> None:
-    """Neither a look-up nor a connection: the collector is met by the proxy's address alone."""
+    """`always` bypasses the proxy never, in lookups and connections.
+
+    The proxy's address alone reaches the collector.
+    """
     peers: list[str] = []
     async with intake(who=who) as collector, post_entrance(collector, exits.folder, peers) as door:
         entrance = Entrance(carrier=Carrier.POST, host=NAME, port=7_444)

@@ -1,4 +1,4 @@
-"""How soon an agent is back, computed without waiting."""
+"""The delay until an agent is back, computed without waiting."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""One session with a real gRPC server on loopback: TLS, the real spool, the real codec."""
+"""A session with a real gRPC server on loopback: TLS, real spool, real codec."""
 
 import asyncio
 from dataclasses import replace
@@ -146,7 +146,10 @@ async def test_duplicate_is_settled_and_rejected_batch_is_quarantined(
 async def test_collector_of_an_earlier_version_loses_no_results(
     agent: Agent, who: Identity
 ) -> None:
-    """It refuses what it cannot open, and takes it once it was upgraded."""
+    """A collector of an earlier version loses no results.
+
+    It refuses what it cannot open, and takes it once it was upgraded.
+    """
     offered: list[int] = []
 
     def refuse(batch: envelope_pb2.Batch) -> intake_pb2.Receipt:

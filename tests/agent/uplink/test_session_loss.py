@@ -1,4 +1,4 @@
-"""A session that breaks while the network works is told once, by another transport, in time."""
+"""A session that breaks on a working network is reported by another transport."""
 
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -33,7 +33,10 @@ RELAY = Entrance(carrier=Carrier.RELAY, host="192.0.2.7", port=9443, pin="ab" * 
 async def broken_session(
     agent: Agent, who: Identity, tmp_path: Path
 ) -> AsyncIterator[tuple[Collector, AsyncExitStack]]:
-    """An agent in a session, the stack whose end breaks it, and an entrance that stays open."""
+    """Yield an agent in a session, and the stack whose end breaks it.
+
+    Another entrance stays open.
+    """
     collector = Collector(who, plan_of())
     async with AsyncExitStack() as session, AsyncExitStack() as stack:
         entrance = await stack.enter_async_context(post_entrance(collector, tmp_path))

@@ -1,4 +1,4 @@
-"""Plans and charters as they come: rollback, freeze, mixing, wrong keys, thresholds; and time."""
+"""Plans and charters: rollback, freeze, mixing, wrong keys, thresholds and time."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -94,7 +94,7 @@ def test_attack_is_refused(attack: pb.SignedPlan, why: str) -> None:
 
 
 def test_mixed_plan_is_refused() -> None:
-    """Services, entrances and tasks stand in one signed document; there is nothing to combine."""
+    """A mixed plan is refused, as services, entrances and tasks share a signature."""
     plan_3, plan_4 = signed(plan(3)), signed(plan(4))
     mixed = pb.SignedPlan(plan=plan_4.plan, signature=plan_3.signature)
     with pytest.raises(PlanError, match="not the collector's"):
@@ -118,7 +118,10 @@ def test_expired_trust_root_refuses_plan() -> None:
 
 
 def test_new_keys_ignore_version_of_old_keys() -> None:
-    """Fast-forward: whoever stole the old key and sent version 2^63 shuts nobody out for good."""
+    """New keys ignore the version of old keys.
+
+    A thief of the old key who sent version 2^63 shuts no agent out for good.
+    """
     comes = signed(plan(3), NEXT_PLANNER, charters=(c.sign_trust_root(SECOND, [ROOT]),))
     after = follow_charters(COLLECTOR, comes)
     assert (after.signing_key, after.sealing_key) == (NEXT_PLANNER.public, b"S" * 32)
@@ -138,7 +141,10 @@ def test_foreign_trust_root_is_refused() -> None:
 
 
 def test_collector_under_the_same_root_takes_no_agent_over() -> None:
-    """Whoever took it, or a relay that knows its chain, hands on its newer plan."""
+    """A collector under the same root takes no agent over.
+
+    A thief of it, or a relay that knows its chain, passes on its newer plan.
+    """
     first = c.encode_trust_root(replace(FIRST, sealing_key=b"S" * 32))
     foreign = replace(SECOND, origin=c.find_origin(FIRST, first))
     comes = signed(plan(3), NEXT_PLANNER, charters=(c.sign_trust_root(foreign, [ROOT]),))

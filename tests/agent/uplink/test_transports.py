@@ -1,4 +1,4 @@
-"""Which transport is tried when: decisions alone, no clock and no network."""
+"""The order and time of transports: decisions without a clock and a network."""
 
 import random
 from dataclasses import replace
@@ -124,7 +124,10 @@ def test_probes_of_better_transports_get_rarer() -> None:
 
 
 def test_session_is_tried_soon_after_a_cut_though_its_probes_had_failed_in_it() -> None:
-    """An agent that was on posts as a night's cut began was missed for hours after its end."""
+    """A session is tried soon after a cut though its probes had failed in it.
+
+    An agent that only posted as a night's cut began was lost for hours after its end.
+    """
     run = SelectorRun()
     run.fail()
     run.deliver()
@@ -172,7 +175,7 @@ def test_reset_network_begins_with_best() -> None:
 
 
 def circle(run: SelectorRun) -> bool:
-    """Whether a transport for single envelopes gives way to a probe, and is the next to be tried.
+    """Return whether a transport for single envelopes and a probe replace each other.
 
     PostTransport ends when a probe is due, so that the agent would send nothing any more.
     """

@@ -1,4 +1,4 @@
-"""The relay of a browser's page: what it reads of records, and whom it serves."""
+"""The relay of a browser's page: the records it reads, and the clients it serves."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""DNS over TLS and HTTPS: one observation, and the certificate is the resolver's own."""
+"""DNS over TLS and HTTPS: one observation, with the resolver's own certificate."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -102,7 +102,10 @@ async def test_doh_name_unknown_to_system(opening: Opening) -> None:
 async def test_what_is_told_of_the_resolver_is_no_answer(
     opening: Opening, engine: str, told: str
 ) -> None:
-    """A filter denies or forges the name of an encrypted resolver too, and nobody was asked."""
+    """A failure to find the resolver is no answer to the query.
+
+    A filter may deny or forge the name of an encrypted resolver too, and no server was asked.
+    """
     host = "dns.example.test"
     rcode = {"nxdomain": dns.rcode.NXDOMAIN, "servfail": dns.rcode.SERVFAIL}
 

@@ -1,4 +1,4 @@
-"""What is read without the library is read as the library does, or not at all."""
+"""The fast parser reads as the library does, or not at all."""
 
 import random
 

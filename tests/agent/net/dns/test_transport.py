@@ -1,4 +1,4 @@
-"""The udp and tcp engines against a name server that lies, stutters or keeps silent."""
+"""The udp and tcp engines against a name server that lies, stutters or is silent."""
 
 import dns.message
 import dns.rcode
@@ -25,7 +25,7 @@ def twice(record: str) -> Script:
 
 
 async def failure_of(opening: Opening, script: Script, engine: str) -> Failure | None:
-    """Where nothing that came is a reply, the whole limit is waited for; else none decides."""
+    """Return a query's failure; without a reply the whole limit is waited for."""
     with dns_server(script) as server:
         net, trace = opening(dns_s=2.0)
         seen = await net.resolve(NAME, engine=engine, resolver=server.address)
@@ -97,7 +97,10 @@ async def test_engine_must_be_known(opening: Opening) -> None:
 
 
 async def test_later_replies_are_kept_where_somebody_listens_on(opening: Opening) -> None:
-    """A forged answer before the true one; a blind forger's and a stranger's are no evidence."""
+    """Later replies are kept while the engine still listens.
+
+    A forged answer comes before the true one; a blind forger's and a stranger's are no evidence.
+    """
     forged, true = f"{NAME}. 60 IN A 192.0.2.66", TRUTH
 
     def script(query: bytes) -> list[bytes]:

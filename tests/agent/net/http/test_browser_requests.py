@@ -24,7 +24,7 @@ Lines = list[tuple[str, str]]
 
 @contextmanager
 def listening(ca: LoopbackCA, alpn: str) -> Iterator[tuple[int, "Queue[Lines]"]]:
-    """A server and what it hears; `alpn` "" is a server without encryption."""
+    """Run a server; yield its port and its requests. `alpn` "" is without TLS."""
     requests: Queue[Lines] = Queue()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -73,7 +73,10 @@ async def ask(opening: Opening, port: int, scheme: str, headers: dict[str, str])
 async def test_our_request_is_that_of_the_installed_chromium(
     opening: Opening, ca: LoopbackCA, alpn: str
 ) -> None:
-    """In names, order, case and values; "Headless" is the browser's word for the test alone."""
+    """Our request equals the installed Chromium's in names, order, case and values.
+
+    "Headless" is the browser's word in tests alone.
+    """
     scheme = "https" if alpn else "http"
     with (
         listening(ca, alpn) as (port, requests),
@@ -89,7 +92,7 @@ async def test_our_request_is_that_of_the_installed_chromium(
 
 
 async def test_a_websocket_is_asked_for_as_chromium_does(opening: Opening, ca: LoopbackCA) -> None:
-    """The names are those of a capture; what it offers is answered by a status alone."""
+    """A WebSocket request equals Chromium's in a capture; the answer is a status."""
     with listening(ca, "http/1.1") as (port, requests):
         await ask(opening, port, "https", dict(websocket_headers(f"https://{NAME}", bytes(16))))
         sent = await asyncio.to_thread(requests.get, True, DEADLINE_S)

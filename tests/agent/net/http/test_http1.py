@@ -1,4 +1,4 @@
-"""HTTP over a stream: a real nginx, and replies that are cut, slow, huge or no HTTP."""
+"""HTTP over a stream: a real nginx; replies that are cut, slow, huge or not HTTP."""
 
 import asyncio
 import gzip
@@ -64,7 +64,7 @@ def http_of(result: StepResult) -> Http:
 
 
 async def fetch(opening: Opening, handler: Handler, **options: object) -> StepResult:
-    """What a net makes of a server in clear that behaves so."""
+    """Return a net's result for a cleartext server with this behavior."""
     with tcp_server(handler) as port:
         net, _ = opening(http_s=0.4, body_s=0.4)
         return await get(net, port, **options)  # type: ignore[arg-type]
@@ -175,7 +175,10 @@ async def test_body_that_does_not_end_well(
 
 
 async def test_reset_in_the_body(opening: Opening) -> None:
-    """The peer waits for a second word before it resets, so that the first part has arrived."""
+    """A reset in the body keeps its first part.
+
+    The peer waits for a second message before it resets, so that the first part has arrived.
+    """
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
     result = await fetch(opening, reply(head + b"abc", then=reset_now))
     assert result.observation.failure is Failure.CONNECTION_RESET
@@ -236,7 +239,7 @@ _BOMB_START = b"<title>Bomb</title>"
 
 
 def _compress_bomb(compress: Callable[[bytes], bytes]) -> Callable[[], bytes]:
-    """Not at once: each worker of the suite collects this file, and one plays the test."""
+    """Return a function that makes a bomb, not at once, as every worker imports this."""
     return lambda: compress(_BOMB_START + bytes(50_000_000))
 
 
@@ -280,7 +283,7 @@ async def test_a_body_is_counted_decoded(
     is_whole: bool,
     piece: int,
 ) -> None:
-    """`body_bytes` and the hash are of what a browser shows, as where nobody compresses."""
+    """A body is counted and hashed decoded, as a browser shows it."""
     body = written if isinstance(written, bytes) else written()
     piece = max(piece, len(body) // 500)
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\n\r\n" % coding

@@ -1,4 +1,4 @@
-"""Pages over HTTP/2, from a server that speaks nothing else."""
+"""Pages over HTTP/2, from a server without another protocol."""
 
 import asyncio
 import hashlib
@@ -125,7 +125,7 @@ def test_part_of_a_frame_is_content_too() -> None:
 
 
 class Script:
-    """A peer that sends what it likes: the reader and the writer of an exchange."""
+    """A peer that sends given frames: the reader and the writer of an exchange."""
 
     def __init__(self, *frames: Frame, again: Frame | None = None) -> None:
         self._unread = b"".join(frame.serialize() for frame in (SettingsFrame(), *frames))
@@ -186,7 +186,7 @@ async def read_page(exchange: Http2Exchange) -> None:
     ],
 )
 async def test_a_flood_is_left_early(begin: list[Frame], again: Frame) -> None:
-    """A peer without end: few bytes of it are read, fewer are answered, and the step fails."""
+    """A flood is left early: few bytes are read, fewer answered, and the step fails."""
     peer = Script(*begin, again=again)
     exchange = Http2Exchange(peer, peer, f"https://{NAME}/")
     with pytest.raises(StepError):

@@ -142,7 +142,7 @@ def test_a_cut_leaves_no_beginning_of_an_address(before: int) -> None:
     ],
 )  # fmt: skip
 def test_hostile_markup_costs_little(piece: str) -> None:
-    """A gross bound only: what is quadratic takes minutes here."""
+    """Hostile markup costs little; quadratic time would take minutes here."""
     began = time.monotonic()
     for start in ("", "<script>", "<a b=", "<iframe src='http://b.example/"):
         extract_references((start + piece * (131_072 // len(piece))).encode())

@@ -1,4 +1,4 @@
-"""Replies as bytes: how a head is told from noise, and where a body ends."""
+"""Replies as bytes: a head is separated from noise, and a body's end is found."""
 
 import pytest
 from hypothesis import given

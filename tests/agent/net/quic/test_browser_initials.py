@@ -1,4 +1,4 @@
-"""What a server, a filter and a stranger answer to a browser's first QUIC packets."""
+"""Answers of a server, a filter and a stranger to a browser's first QUIC packets."""
 
 from random import Random
 
@@ -29,7 +29,10 @@ def hello_of(name: str) -> QuicBrowserHello:
 
 @pytest.mark.parametrize("name", ["chrome", "firefox"])
 async def test_a_real_server_answers(opening: Opening, ca: LoopbackCA, name: str) -> None:
-    """aioquic, which knows no ML-KEM and takes X25519's share, asks again, or answers at once."""
+    """A real server answers at once or asks again.
+
+    aioquic does not know ML-KEM and takes X25519's share.
+    """
     message = hello_of(name)
     with quic_server(ca.leaf(NAME)) as port:
         result = await opening()[0].datagram("127.0.0.1", port, message, endpoint=name)

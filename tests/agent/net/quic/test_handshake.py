@@ -1,4 +1,4 @@
-"""QUIC handshakes and HTTP/3 with a real server, and with what breaks off in one way each."""
+"""QUIC handshakes and HTTP/3 with a real server, and with broken ones."""
 
 import hashlib
 import subprocess
@@ -187,7 +187,10 @@ async def test_a_reply_that_is_none(
 async def test_a_server_cannot_fill_the_memory(
     opening: Opening, ca: LoopbackCA, behaviour: Behaviour
 ) -> None:
-    """Each made hundreds of megabytes of a few packets; now the step ends before its time."""
+    """A server cannot fill the memory.
+
+    Each behavior made hundreds of megabytes of a few packets; now the step ends early.
+    """
     with quic_server(ca.leaf(NAME), behaviour) as port:
         net, _ = opening(http_s=120)
         _, connection = await shake(net, port)

@@ -134,7 +134,7 @@ def test_anchor_itself_as_a_server() -> None:
 
 
 def test_chain_of_rings_costs_little() -> None:
-    """Sixteen certificates with one name, each a possible issuer of each: bounded work."""
+    """A ring of sixteen issuers with one name costs little: the work is bounded."""
     ring = [Party("ring") for _ in range(15)]
     leaf = Party("leaf", ring[-1], ca=False, names=("www.example.test",))
     began = time.monotonic()

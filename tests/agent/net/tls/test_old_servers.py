@@ -1,4 +1,4 @@
-"""Servers that browsers open and a strict TLS library does not: real programs, one trait each.
+"""Old servers that browsers open and a strict TLS library does not.
 
 `openssl s_server` and `gnutls-serv` stand for old servers of states and banks. Each opens, or gets
 the word for "we cannot speak to it", and the judge calls none of them blocked.
@@ -91,7 +91,10 @@ def sign_by_sha1(folder: Path) -> tuple[Leaf, Path]:
 
 
 async def test_a_signature_by_sha1_is_no_forgery(opening: Opening, tmp_path: Path) -> None:
-    """Browsers refuse it too; under an authority that nobody knows it stays somebody else's."""
+    """A signature by SHA-1 is no forgery.
+
+    Browsers refuse it too; under an unknown authority it stays a foreign certificate.
+    """
     leaf, authority = sign_by_sha1(tmp_path)
     with server_process(openssl()(leaf), 1, tmp_path / "log") as (port,):
         url = f"https://{HOST}:{port}/"

@@ -58,7 +58,10 @@ def tls_of(seen: StepResult) -> Tls:
 
 
 async def test_every_handshake_says_what_its_hello_looked_like(opening: Opening, web: int) -> None:
-    """The same plan gives other fingerprints on other machines, which censors tell apart."""
+    """Every handshake records the fingerprint of its hello.
+
+    The same plan gives other fingerprints on other machines, which censors can tell apart.
+    """
     net, _ = opening()
     for send_sni, name_segment in ((True, 1), (False, 0)):
         seen, stream = await shake(net, web, trust="any", send_sni=send_sni)

@@ -1,4 +1,4 @@
-"""Packets with a limited time to live over three real routers, an observer on the middle one."""
+"""Packets with a limited TTL over three real routers, with an observer on one."""
 
 import random
 from collections.abc import AsyncIterator, Iterator
