@@ -1,4 +1,4 @@
-"""Each listener under the inputs that cost it most, and a whole collector under all of them.
+"""Each listener under its costliest inputs, and a whole collector under all.
 
 HELIOGRAPH_ATTACK_S is how long each listener is attacked (`make soak`); from ten seconds on the
 collector lives by the machine's clock. Without it: one second, and a clock ten times as fast.
@@ -56,7 +56,7 @@ async def test_no_input_holds_a_listener(tmp_path: Path) -> None:
 
 
 async def measure_turns(listener: str, folder: Path) -> tuple[str, tuple[int, float, str]]:
-    """Return the count of inputs; and of turns, the longest in ms of CPU time and its callback."""
+    """Return the count of inputs, and the longest turn's CPU ms and callback."""
     await asyncio.to_thread(folder.mkdir)
     pipe = subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
@@ -95,7 +95,7 @@ CLOCK = SystemClock()
 
 @dataclass
 class Honest:
-    """A volunteer that beats and sends a result every half heartbeat, and comes back when cut."""
+    """A volunteer that beats, sends a result every half beat, and reconnects."""
 
     caller: Caller
     address: str
@@ -173,7 +173,7 @@ async def enrol(collector: CollectorProcess, actors: Sequence[Actor]) -> list[Ho
 
 
 async def attack(module: str, *arguments: str) -> None:
-    """Again and again, by a process that gives way to the collector, as one elsewhere would."""
+    """Attack without end, in a process of low priority, as an attacker is elsewhere."""
     while True:
         process = await asyncio.create_subprocess_exec(
             "nice", "-n", "19", sys.executable, "-m", module, *arguments,
@@ -240,7 +240,7 @@ async def test_detection_and_acknowledgements_under_all_attacks(tmp_path: Path) 
 async def measure_delay(
     watch: IncidentSubscriber, people: Sequence[Honest], sessions: Sequence["asyncio.Task[None]"]
 ) -> float:
-    """Cut a country once the collector can tell a silence; return when that is confirmed."""
+    """Cut a country once silence can be detected; return when that is confirmed."""
     async with asyncio.timeout(400 / FACTOR + 20):
         while not all(one.waits_s for one in people) or await watch.is_blind():  # noqa: ASYNC110
             await asyncio.sleep(0.2)

@@ -1,4 +1,4 @@
-"""CPU of a result by role, side by side: one machine, its journal on servers, and several hosts.
+"""CPU of a result by role: one machine, a journal on servers, and several hosts.
 
 The same envelopes of the default plan go to each form, one form after the other: first those that
 wake the judges, then those that are measured. HELIOGRAPH_BENCH_RESULTS is the number of the latter;
@@ -81,7 +81,7 @@ class Form:
         return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
 
     async def wait_judged(self) -> None:
-        """Wait until nothing waits: the detectors have read what was sent, and all is judged."""
+        """Wait until the detectors have read what was sent, and all is judged."""
 
         async def is_judged() -> bool:
             waiting_s = await asyncio.to_thread(self.read_metric, "heliograph_judge_lag_seconds")
@@ -93,7 +93,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Entrance:
-    """What a caller must know of a host; its agents are enrolled."""
+    """The address and keys of a host whose agents are enrolled."""
 
     endpoint: str
     keyring: Keyring
@@ -114,7 +114,7 @@ def seal_load(data: Path, envelopes: int) -> list[Sealed]:
 
 
 async def send(entrances: Sequence[Entrance], load: Sequence[Sealed], rate: float = 0.0) -> None:
-    """Send each agent's envelopes in a session of its own, until all are acknowledged."""
+    """Send each agent's envelopes in a session until all are acknowledged."""
     by_agent: defaultdict[int, list[Envelope]] = defaultdict(list)
     for sealed in load:
         by_agent[sealed.agent].append(sealed.envelope)
@@ -127,7 +127,7 @@ async def send(entrances: Sequence[Entrance], load: Sequence[Sealed], rate: floa
 
 
 async def greeted_when_free(stub: "intake_pb2_grpc.IntakeAsyncStub", caller: Caller) -> Call:
-    """Say hello again while the collector is busy, as agents do."""
+    """Repeat the hello while the collector is busy, as agents do."""
     while True:
         try:
             return await greeted(stub, caller)
@@ -161,7 +161,7 @@ async def send_all(
 
 @asynccontextmanager
 async def on_one_machine(folder: Path, base: Path, workers: int = 0) -> AsyncIterator[Form]:
-    """Ingest in a process, all other roles in another, and so many that judge beside it."""
+    """Run ingest in a process, other roles in another, and judge processes."""
     data = folder / "embedded"
     shutil.copytree(base, data)
     served = start(data, config=f"{NO_CONTROL}judge:\n  workers: {workers}\n")
@@ -195,7 +195,7 @@ async def on_servers(folder: Path, base: Path) -> AsyncIterator[Form]:
 
 @asynccontextmanager
 async def on_hosts(folder: Path, base: Path) -> AsyncIterator[Form]:
-    """Two ingest hosts, two hosts that judge, and the collector that leads."""
+    """Run two ingest hosts, two judge hosts, and the collector that leads."""
     folder.joinpath("many").mkdir()
     shutil.copytree(base, folder / "many" / "leader0")
     with cluster(folder / "many") as running:
@@ -260,7 +260,7 @@ async def measure(form: Form, load: Sequence[Sealed]) -> "Measured":
 
 @dataclass(frozen=True)
 class Measured:
-    """What a form took for a result, in CPU seconds by role."""
+    """CPU seconds by role that a form took for a result."""
 
     name: str
     gross: Mapping[str, float]

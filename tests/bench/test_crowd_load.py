@@ -1,16 +1,16 @@
-"""A crowd of real sessions with heartbeats, results at the default plan's rate beside them, and a
-country that is cut: how late is its row, how soon do pages answer meanwhile, and whose memory and
-CPU does it take.
+"""Measure a crowd of sessions, the plan's results and a cut: delay, memory, CPU.
 
+The figures are the delay of the cut's row and of pages, and the memory and CPU of each process.
 HELIOGRAPH_BENCH_SESSIONS is the crowd, 300; a sixth of it is the country (30,000 and 5,000 are what
-one machine is meant for). Each session has a connection of its own, as far as open files and local
+one machine is meant for). Each session has a separate connection, as far as open files and local
 ports allow; of the others eight share one. With 20,000 open files that is 12,285, and 17,715 share
 2,215. The crowd is enrolled beforehand, since an invite admits 50 agents a second.
-HELIOGRAPH_BENCH_RATE is the rate of results, 4, and HELIOGRAPH_BENCH_SECONDS for how long, 150: the
-cut comes after a third of it. 450 a second for 90 s is all that two cores carry: beside it the row
-should come within 60 s, and pages as soon as ever. The crowd sends heartbeats alone; 48 agents send
-the results, of the plan's own mix, sealed beforehand, since sealing takes more CPU than all that a
-collector does with them.
+
+HELIOGRAPH_BENCH_RATE is the rate of results, 4, and HELIOGRAPH_BENCH_SECONDS their duration, 150:
+the cut comes after a third of it. 450 a second for 90 s is all that two cores carry: beside it the
+row should come within 60 s, and pages should not be slower. The crowd sends heartbeats alone; 48
+agents send the results, of the plan's own mix, sealed beforehand, since sealing takes more CPU than
+all that a collector does with them.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What the silence detector costs when vantages fall silent among 100,000; CPU."""
+"""CPU of the silence detector when some of 100,000 vantages fall silent."""
 
 from random import Random
 from time import process_time
@@ -34,7 +34,7 @@ def draw_world(countries: int, each: int) -> list[VantageRef]:
 
 
 def measure_losses(vantages: list[VantageRef], lost: list[VantageRef]) -> tuple[float, int]:
-    """Return the CPU time of losses until a quarter of an hour later, and the confirmed cuts."""
+    """Return the CPU seconds for losses and 15 minutes after, and confirmed cuts."""
     rng = Random(1)
     detector = SilenceDetector()
     for vantage in vantages:

@@ -1,5 +1,7 @@
-"""What readers ask, over many measurements, beside the raw engine's time for the same in the same
-run: ten million with HELIOGRAPH_BENCH_ROWS=10000000, a million in CI. Ratios decide, not times."""
+"""Readers' queries over many measurements, beside the raw engine's time.
+
+HELIOGRAPH_BENCH_ROWS=10000000 takes ten million; CI a million. Ratios decide, not times.
+"""
 
 import asyncio
 import json
@@ -66,7 +68,7 @@ async def timed(
     times: int,
     before: Callable[[], Awaitable[None]] | None = None,
 ) -> tuple[float, float]:
-    """Milliseconds: the median, and what 95 of 100 stay under. What goes `before` each is free."""
+    """Return the median and 95th percentile in ms, without the time of `before`."""
     took: list[float] = []
     for _ in range(times):
         if before is not None:
@@ -101,8 +103,10 @@ async def test_what_readers_ask_over_many_measurements(store: Store) -> None:
 
 
 async def _month(store: Store, clock: HandClock) -> None:
-    """A month by day and country, the day in progress counted live; the raw engine counts it all
-    from the verdicts, as was done before."""
+    """Measure a month by day and country, the present day counted live.
+
+    The raw engine counts it all from the verdicts, as the collector did once.
+    """
     began = time.perf_counter()
     assert await DailyUpdater(store, clock, AnonymityRule(K)).update_due_days() == DAYS
     print(f"{DAYS} days summed in {time.perf_counter() - began:.1f} s")
@@ -122,8 +126,10 @@ async def _month(store: Store, clock: HandClock) -> None:
 
 
 async def _country(store: Store, clock: HandClock) -> None:
-    """The data of a big country's page for two minutes, somebody asking every second: it is
-    counted anew behind their backs. Beside it one of its three looks, of the engine alone."""
+    """Measure a big country's page for two minutes with a reader every second.
+
+    The data are counted in the background. Beside it the engine alone answers one of three queries.
+    """
     counting = CellQueryCache(store, clock)
     feed = World(clock=clock).feed(
         votes=store.votes, silences=store.silences, services=SERVICES, wide=counting.cells
@@ -176,7 +182,10 @@ async def _votes(store: Store) -> Any:
 
 
 async def _pruned_votes(store: Store) -> None:
-    """The primary key spares votes of a small country, and of an hour, the scan of all rows."""
+    """Check that the primary key spares votes of a small country the whole scan.
+
+    Votes of one hour, too.
+    """
     query = "SELECT country, countIf(state = 'blocked') FROM verdicts FINAL GROUP BY country"
     scan, _ = await _raw(store, StoreLimits(query_mib=3_000, query_s=120), query, {})
     small = await timed(lambda: store.votes(END - 2 * DAY, END - DAY, 300, country="FJ"), 5)
@@ -223,7 +232,10 @@ class Ear(asyncio.Protocol):
 
 @pytest.mark.slow
 async def test_a_thousand_readers_of_live_events_cost_less_than_a_core() -> None:
-    """Ten events a second would be a busy world: it tells itself every two seconds."""
+    """A thousand readers of live events cost less than a core.
+
+    Ten events a second would be a busy world: the collector sends its state every two seconds.
+    """
     readers, events, data = 1_000, 200, json.dumps({"country": "KZ", "text": "a" * 400})
     bus = EventBus("t", readers=readers)
     loop = asyncio.get_running_loop()

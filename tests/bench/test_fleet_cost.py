@@ -1,4 +1,4 @@
-"""What a connected agent costs the collector, beside a server that does nothing but gRPC.
+"""The cost of a connected agent, beside a server that does nothing but gRPC.
 
 The same virtual agents come to both in one run, so the machine's load falls on both alike.
 """

@@ -1,4 +1,4 @@
-"""How light the idle agent is: start and RSS against the same process with everything imported.
+"""The idle agent's start and RSS, beside the same process with all imports.
 
 The yardsticks are measured side by side in this run: the same agent with every library imported
 eagerly, and Debian's prometheus-blackbox-exporter, the prober a volunteer could run instead.
@@ -40,8 +40,7 @@ runpy.run_module("heliograph_agent", run_name="__main__")
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An enrolled agent whose collector is up; without a configuration of its own, as most are, and
-    without a target that it would visit."""
+    """An enrolled agent with a running collector, no configuration and no target."""
     home = tmp_path_factory.mktemp("idle")
     door = f"127.0.0.1:{free_port()}"
     (home / "collector.yml").write_text(yaml.safe_dump({"control": {"endpoints": []}}))
@@ -64,7 +63,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of CPU of all threads: of the start, unlike the clock's, nobody else's work is part.
+    """Return the CPU seconds of all threads of a process.
 
     The first number of schedstat is the time on the CPU in ns
     (Documentation/scheduler/sched-stats.rst of Linux).
@@ -74,7 +73,7 @@ def cpu_s(pid: int) -> float:
 
 
 def start_and_rest(command: list[str], log: Path) -> tuple[float, float]:
-    """CPU seconds to the line that says it is running, and RSS once connected and at rest."""
+    """Return CPU seconds until the program runs, and its RSS at rest, connected."""
     log.write_bytes(b"")
     with started(command, log) as process:
         while b"heliograph-agent: running" not in log.read_bytes():
@@ -98,7 +97,7 @@ def settled_rss(pid: int) -> float:
 
 
 def unshared(pid: int) -> float:
-    """Read the MiB that no other process shares and the kernel cannot drop: what it costs alone.
+    """Return the MiB that no other process shares and the kernel cannot drop.
 
     The rest of RSS is pages of libraries' files, of which the kernel keeps what it has room for
     (Anonymous in smaps_rollup, Documentation/filesystems/proc.rst of Linux).
@@ -119,7 +118,10 @@ def rest_and_measure(python: list[str], state: Path, log: Path) -> tuple[float, 
 
 @pytest.mark.slow
 def test_the_agent_without_grpcio_is_lighter(state: Path, tmp_path: Path) -> None:
-    """Each is read half a minute after its session began: by then it has sealed its first batch."""
+    """The agent without grpcio is lighter.
+
+    Each is read half a minute after its session began: by then it has sealed its first batch.
+    """
     sizes = {}
     for name, program in (("full", PLAIN), ("lean", LEAN)):
         log = tmp_path / f"{name}.log"

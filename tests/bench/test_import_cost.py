@@ -1,6 +1,7 @@
-"""What a document of OONI's costs to import, beside decoding its JSON in the same process.
+"""The cost of importing a document of OONI's, beside decoding its JSON.
 
-The decoding is the unit, because it grows with the document and with the machine's speed alike.
+Both run in one process. The decoding is the unit, because it grows with the document and with the
+machine's speed alike.
 """
 
 import json
@@ -21,9 +22,9 @@ DOCUMENTS = 20
 
 
 def whatsapp() -> Json:
-    """All of e1 to e16 with the four addresses that they share, on both ports.
+    """Return a document with e1 to e16 at four shared addresses, on both ports.
 
-    No row says of which host it is, so that each host may claim those of all 16.
+    No row names its host, so that each host may claim those of all 16.
     """
     keys = no_rows()
     addresses = ("15.197.206.217", "3.33.221.48", "15.197.210.208", "3.33.252.61")

@@ -1,4 +1,4 @@
-"""Durable intake alone: `serve` with no role but ingest, beside a server that does the least.
+"""Durable intake alone: `serve` with only ingest, beside a minimal server.
 
 Both open, verify and append envelopes of one result durably before they acknowledge them. `serve`
 also bounds, counts and dates them, and knows an agent from a stranger. What compares is CPU, since
@@ -36,7 +36,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[tuple[CollectorProcess, Sender]
 
 @asynccontextmanager
 async def intake_alone(own: CollectorProcess) -> AsyncIterator[int]:
-    """Start the collector anew without any other role; yield its process id."""
+    """Restart the collector without another role; yield its process id."""
     await own.kill()
     serving = own.data / "serving.json"
     command = ("serve", "--data", str(own.data), "--config", str(own.data.with_suffix(".yml")))

@@ -1,4 +1,4 @@
-"""What judge processes make of a journal that is full: results a second and CPU of each process.
+"""Judge processes on a full journal: results a second and CPU of each process.
 
 Rows of the default plan's own load wait in a journal; the writer judges them into a store with no
 judge process, one and two. On two cores `serve` needs a core for itself, so what a second process
@@ -60,7 +60,7 @@ class Figures:
 
 @pytest.fixture
 def rare_garbage_search() -> Iterator[None]:
-    """As in `serve` once it has started."""
+    """Limit the search for garbage, as `serve` does after its start."""
     limits = gc.get_threshold()
     limit_garbage_search()
     yield

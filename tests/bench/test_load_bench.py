@@ -1,12 +1,13 @@
-"""The default plan's own load before a real collector: what it takes in, judges and shows, at what
-cost, and how late it says what was planted; beside each figure the limit in the same run.
+"""The default plan's load on a real collector: rates, cost and delay of a block.
+
+Each figure stands beside the limit in the same run.
 
 The load is that of `simulate`: the default plan's whole tests (56 per agent and hour, some 48
 observations and 13 verdict rows each) and rounds of light checks (24, of one endpoint of each
 messenger), one result an envelope, controls and failures included. Few agents make it with their
 intervals divided; HELIOGRAPH_BENCH_AGENTS=3000 takes so many, and minutes for each stretch, and
-waits for the public row as well. Envelopes are sealed beforehand, by a process of their own.
-Printed are figures; asserted are ratios, and that nothing is lost.
+waits for the public row as well. Envelopes are sealed beforehand, by a separate process. Printed
+are figures; asserted are ratios, and that nothing is lost.
 """
 
 import asyncio
@@ -223,7 +224,7 @@ def _costs(measured: Measured) -> list[tuple[str, ...]]:
 
 
 def check(measured: Measured) -> None:
-    """Nothing is lost; and the ratios of collector to limit, which the machine's load leaves."""
+    """Assert that nothing is lost, and the ratios of collector to limit."""
     for phase in (measured.flood, *measured.paced.values()):
         assert phase.sent.receipts == {"stored": phase.results}, phase.name
     bare_us, spent = measured.bare_cpu_us, measured.stages["cpu_us"]

@@ -1,4 +1,4 @@
-"""CPU of the first look at each kind of page, beside the raw engine's for the same question.
+"""CPU of the first read of each kind of page, beside the raw engine's.
 
 HELIOGRAPH_BENCH_ROWS is the number of measurements in a month; `make soak` takes ten million. CI
 reads the archive of one country, without the store. What is printed is the table of the README.
@@ -101,9 +101,9 @@ RAW = {  # page: minutes, seconds of a bin, condition
 
 @asynccontextmanager
 async def serve_pages(folder: Path, **changes: Any) -> AsyncIterator[str]:
-    """Serve what is in a folder, with 1,001 incidents; the day after its last is the present.
+    """Serve the contents of a folder, with 1,001 incidents, on the day after its last.
 
-    The bars of the last day are not kept yet: who reads a country is its first reader for an hour.
+    The bars of the last day are not cached yet, as for the first reader in an hour.
     """
     clock = HandClock(wall=END)
     old = [closed(silence(f"{n:016x}", 100 + 30 * n), 90 + 30 * n) for n in range(1_000)]

@@ -1,4 +1,4 @@
-"""What a probe costs us in CPU, beside Debian's prometheus-blackbox-exporter on the same targets.
+"""CPU of a probe, beside prometheus-blackbox-exporter on the same targets.
 
 Ours is the whole of it: the experiment through the runner, the record of every step with all its
 facts, the measurement in protobuf, on the loop of the extra `fast`. Targets stand on one core, the
@@ -38,7 +38,7 @@ PAGE = b"<!doctype html><html><head><title>It works here</title></head><body>" +
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of probe, as each side is told of it, and how many times cheaper ours is to be."""
+    """One kind of probe: its settings for each side, and the required ratio."""
 
     name: str
     wished: float  # what a prototype with minimal records showed to be possible
@@ -76,7 +76,7 @@ class Exporter:
     port: int
 
     async def cost_us(self, module: str, target: str, probes: int) -> float:
-        """CPU, user and system, by the probe. Raises AssertionError when one did not succeed."""
+        """Return CPU µs, user and system, per probe; AssertionError if one failed."""
         await self._probe(module, target, probes // 4)  # warm
         began_s = cost_of(self.pid).cpu_s
         await self._probe(module, target, probes)
@@ -188,7 +188,7 @@ def test_a_probe_is_cheap(tmp_path: Path) -> None:
 
 
 def compared(kind: Kind, mine: Ours, theirs: Exporter) -> tuple[float, float]:
-    """One after the other, so that both meet the same machine."""
+    """Measure both one after another, so that both meet the same machine."""
     my = mine.cost_us(kind)
     their = theirs.cost_us(kind.name, kind.theirs, kind.probes)
     return my, asyncio.run(their)

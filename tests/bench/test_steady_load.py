@@ -1,10 +1,9 @@
-"""A steady rate of the default plan's results before a real collector: does it keep up, how late is
-the newest visible result, and whose CPU does it take.
+"""A steady rate of results before a real collector: lag and CPU of its roles.
 
-HELIOGRAPH_BENCH_RATE is the rate, 450 results a second; HELIOGRAPH_BENCH_SECONDS for how long, 60
-(the limit that we want is 600 s with a lag of at most 5 s); HELIOGRAPH_BENCH_AGENTS of how many
-agents. Another process seals the envelopes beforehand. Printed are figures; asserted is that
-nothing is lost, since how far the collector falls behind depends on what else uses the cores.
+HELIOGRAPH_BENCH_RATE is the rate, 450 results a second; HELIOGRAPH_BENCH_SECONDS the duration, 60
+(the goal is 600 s with a lag of at most 5 s); HELIOGRAPH_BENCH_AGENTS the number of agents. Another
+process seals the envelopes beforehand. Printed are figures; asserted is that nothing is lost, since
+how far the collector falls behind depends on what else uses the cores.
 """
 
 import os
@@ -63,7 +62,7 @@ async def test_nothing_of_a_steady_rate_is_lost(
 
 
 async def _read_roles(reader: Reader) -> dict[str, float]:
-    """CPU seconds of `serve`, of its judge processes, and of an ingest process of its own."""
+    """Return CPU seconds of `serve`, its judge processes, and an ingest process."""
     metrics = await reader.text("/metrics")
     found = [*_ROLE.findall(metrics), *(("ingest", value) for value in _INTAKE.findall(metrics))]
     return {role: float(value) for role, value in found}

@@ -1,4 +1,4 @@
-"""What the collector spends on 30,000 agents of the default plan: unit costs times rates, a table.
+"""The collector's cost for 30,000 agents: unit costs times rates, as a table.
 
 The stages run one by one on envelopes of the plan's own mix (`support.unit_load`), a session and
 its heartbeats on a collector that runs. HELIOGRAPH_BENCH_RESULTS is the number of results, 400.

@@ -1,4 +1,4 @@
-"""Every dataclass survives the wire, and no bytes from outside become a word we do not know."""
+"""Every dataclass survives encoding, and no input brings an unknown word."""
 
 import string
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ def tuples(elements: st.SearchStrategy[Any], most: int = 3) -> st.SearchStrategy
 
 
 def with_pin(entrance: plan.Entrance) -> plan.Entrance:
-    """A relay has a key of its own, and nobody else one that is not pinned already."""
+    """Add a pin: a relay has its own key, other entrances only if not yet pinned."""
     return replace(entrance, pin="ab" * 32) if entrance.carrier is plan.Carrier.RELAY else entrance
 
 
@@ -43,7 +43,7 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
 
 
 def made(of: type, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Objects of a dataclass: every field by its type, those that are named as they say."""
+    """Draw objects of a dataclass by field types, with given strategies for some."""
     hints = get_type_hints(of)
     by_type = {name: by_hint(hint) for name, hint in hints.items() if name not in fields}
     return st.builds(of, **by_type, **fields)
@@ -213,7 +213,7 @@ def test_codec_names_refusal_of_random_bytes(data: bytes) -> None:
     ],
 )  # fmt: skip
 def test_codec_refuses_bad_field_by_name(change: dict[str, object], field: str) -> None:
-    """A word outside the vocabulary, a text that is too long, or sums that do not add up."""
+    """The codec names a bad field: a wrong word, a long text, or wrong sums."""
     message = opb.Measurement(**{"link": "online", **change})  # type: ignore[arg-type]
     with pytest.raises(codec.CodecError) as caught:
         codec.measurement_from_pb(message)
@@ -243,7 +243,7 @@ def plant_text(message: Any, path: tuple[str, ...], text: str) -> None:
 
 @pytest.mark.parametrize("in_round", [False, True])
 def test_no_control_character_comes_through(*, in_round: bool) -> None:
-    """Whoever prints or publishes a text of a volunteer's does not have to clean it."""
+    """No control character comes through, so that printing is safe."""
     taken = set[str]()
     for path in list_texts(opb.Measurement.DESCRIPTOR):
         for text in ("ab", *(f"a{control}b" for control in "\x00\x1b\x07\n\r\t\x7f\x85\x9b")):

@@ -1,4 +1,4 @@
-"""A last word by DNS: what is said is heard, and by nobody else; what was changed is not."""
+"""A beacon by DNS is read by its collector alone, and changes are noticed."""
 
 import ipaddress
 

@@ -1,4 +1,4 @@
-"""Durable files: all or nothing, readable by their owner alone, and synced with their folder."""
+"""Durable files: all or nothing, private, and synced with their folder."""
 
 import os
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def test_file_and_folder_are_synced_unless_told_otherwise(
 
 
 def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
-    """Somebody says `--response /dev/stdout`, or hands the file on by a pipe."""
+    """A pipe is written to and kept, as with `--response /dev/stdout`."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)

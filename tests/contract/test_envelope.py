@@ -1,4 +1,4 @@
-"""The envelope: what goes in comes out, one size hides another, and nothing hostile gets past."""
+"""Envelopes open as sealed, hide their size, and let nothing hostile through."""
 
 import hashlib
 import struct
@@ -91,7 +91,10 @@ def test_a_carrier_sees_one_of_few_sizes_and_no_agent() -> None:
 
 
 def test_golden_bytes_still_open_and_a_batch_is_written_today_as_then() -> None:
-    """HPKE is randomised, so the golden files are what was sealed once, and what it must say."""
+    """Golden bytes still open, and a batch is encoded today as then.
+
+    HPKE is randomized, so the golden files hold an envelope sealed once, and its content.
+    """
     wire = pb.Envelope.FromString((GOLDEN / "envelope-v1.bin").read_bytes())
     for golden in (envelope.open_envelope(wire, COLLECTOR, known).batch, batch(2)):
         raw = golden.SerializeToString(deterministic=True)
@@ -130,7 +133,7 @@ def test_one_agent_cannot_speak_for_another() -> None:
 
 
 def reseal_envelope(wire: pb.Envelope, version: int, to: keys.SealingKey) -> pb.Envelope:
-    """Open an envelope as its collector, and seal the signed batch in it to another one."""
+    """Open an envelope as its collector, and seal its signed batch to another."""
     padded = envelope.hpke_suite().decrypt(
         wire.sealed, COLLECTOR.private, INFO_BY_VERSION[wire.version]
     )
@@ -142,7 +145,10 @@ def reseal_envelope(wire: pb.Envelope, version: int, to: keys.SealingKey) -> pb.
 
 @pytest.mark.parametrize("version", INFO_BY_VERSION)
 def test_collector_cannot_seal_a_batch_to_another(version: int) -> None:
-    """Also not under the older version, whose signature does not cover the collector's key."""
+    """A collector cannot seal a batch to another one.
+
+    Nor under the older version, whose signature does not cover the collector's key.
+    """
     wire = pb.Envelope.FromString(envelope.seal_batch(batch(), SIGNER, COLLECTOR.public))
     other = keys.SealingKey(bytes(range(64, 96)))
     with pytest.raises(envelope.EnvelopeError, match="bad_signature"):
@@ -164,7 +170,7 @@ def compress(size: int, *, declared: bool = True) -> bytes:
 
 
 def lie_about_size() -> bytes:
-    """A frame header that declares 20 bytes in front of blocks that unfold to fifty million."""
+    """Return a frame that declares 20 bytes and unfolds to fifty million."""
     frame = compress(50_000_000)
     assert frame[4] >> 6 == 2, "a four-byte content size, as zstd writes for this length"
     start = 5 if frame[4] & 0x20 else 6

@@ -1,4 +1,4 @@
-"""The registry of experiments agrees with itself and with what is derived from it."""
+"""The registry of experiments is consistent with what is derived from it."""
 
 import tomllib
 from collections import defaultdict
@@ -16,7 +16,10 @@ ENTRIES = pytest.mark.parametrize("entry", REGISTRY.values(), ids=lambda entry: 
 
 
 def test_the_numbers_of_the_code_for_the_telephone_never_change() -> None:
-    """Agents in the field say these places, and seven digits have no space for a fifteenth."""
+    """The numbers of the telephone code never change.
+
+    Agents in the field use these positions, and seven digits have no space for a fifteenth.
+    """
     assert voice_code.CLASSES == (
         "domestic", "foreign", "dns", "telegram", "whatsapp", "signal", "facebook_messenger",
         "viber", "threema", "matrix", "discord", "wechat", "line", "tor",

@@ -1,4 +1,4 @@
-"""Names are encoded as browsers encode them: what node's `new URL` (WHATWG) says of each."""
+"""Names are encoded as browsers do, by node's `new URL` (WHATWG)."""
 # ruff: noqa: RUF001, E501
 
 import pytest

@@ -1,4 +1,4 @@
-"""What of HTTP the door for lone envelopes takes, and what it says to the rest."""
+"""The HTTP that the envelope entrance accepts, and its answers to other input."""
 
 import pytest
 
@@ -87,7 +87,10 @@ def feed_all(reader: RequestReader, pieces: list[bytes]) -> None:
 
 
 def test_work_grows_with_the_bytes_and_not_with_the_pieces() -> None:
-    """A thousand tiny headers, then a body in one-byte records: 8 s of CPU for 268 kB, once."""
+    """Work grows with the bytes and not with the pieces.
+
+    A thousand tiny headers, then a body in one-byte records took 8 s of CPU for 268 kB once.
+    """
     fields = b"".join(b"a:\r\n" for _ in range(MAX_HEADERS - 2))
     head = WHOLE.partition(b"Content-Length")[0] + fields
     start = head + b"Content-Length: %d\r\n\r\n" % MAX_BODY

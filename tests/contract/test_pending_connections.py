@@ -1,4 +1,4 @@
-"""Sessions without a hello: a flood ends with the flooders, known keys get in beside it."""
+"""Sessions without a hello: a flood ends its own, known keys get in beside it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -87,7 +87,10 @@ async def test_a_known_agent_behind_a_flooded_nat_connects(
 async def test_slow_requests_evict_no_hello_and_have_longer_than_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An upload on a throttled link took the places of the hellos, and 10 s were too short."""
+    """Slow requests evict no hello and have a longer limit.
+
+    An upload on a throttled link took the places of the hellos, and 10 s were too short.
+    """
     monkeypatch.setattr(rate_limits, "MAX_PENDING", 10)
     async with ingest_server(tmp_path) as server, channel(server) as stub:
         caller = await enrolled(server)

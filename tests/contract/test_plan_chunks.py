@@ -1,4 +1,4 @@
-"""A plan that comes in pieces: whole in the end, whatever was lost, mixed up or made up between."""
+"""A plan in pieces is whole in the end, despite lost, mixed or forged pieces."""
 
 import random
 

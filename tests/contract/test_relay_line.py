@@ -1,4 +1,4 @@
-"""A relay is found by its line, and is believed nothing that the collector has not signed."""
+"""A relay is reached by its line, and trusted only with what its collector signed."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What was signed once is played again: to another, at another collector, for another purpose."""
+"""A signature cannot be replayed to another party or for another purpose."""
 
 import hashlib
 from dataclasses import replace

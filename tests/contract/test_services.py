@@ -1,4 +1,4 @@
-"""The list of services: the shipped edition holds together, and a bad one names its place."""
+"""The list of services: the shipped edition is consistent, errors name a place."""
 
 import ipaddress
 import subprocess

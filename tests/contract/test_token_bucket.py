@@ -1,4 +1,4 @@
-"""Token buckets: what they let pass, how long they make wait, and whom they forget."""
+"""Token buckets: their limits, their delays, and the keys they drop."""
 
 import pytest
 

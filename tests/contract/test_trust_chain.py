@@ -1,4 +1,4 @@
-"""Who may sign what: the attacks that TUF names, on our one chain."""
+"""Keys and what they may sign: TUF's attacks on our one chain."""
 
 import hashlib
 from dataclasses import replace

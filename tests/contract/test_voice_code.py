@@ -1,4 +1,4 @@
-"""A code over the telephone: it says what was meant, and what was misheard is found and placed."""
+"""A code over the telephone keeps its content, and locates misheard digits."""
 
 from itertools import combinations
 

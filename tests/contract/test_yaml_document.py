@@ -1,4 +1,4 @@
-"""The YAML reader: what it refuses, and how its errors name the place."""
+"""The YAML reader: what it refuses, and errors that name the place."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Frames: what is accepted of a stranger's, and that the frames of earlier versions are read."""
+"""Frames: hostile ones are refused, and those of earlier versions are read."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The honest set on real packets: real agents, servers and filters in namespaces, no simulation."""
+"""The honest set on real packets: real agents, servers and filters in namespaces."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The honest set: cases by people who have not read the judge, by the production path.
+"""The honest set, by people who have not read the judge, on the production path.
 
 A case that fails is listed in known_failures.yml; a listed case that does not fail is an error, so
 that the list only shrinks.

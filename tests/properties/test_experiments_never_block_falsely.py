@@ -1,5 +1,6 @@
-"""No experiment can be read as *blocked* when it was cancelled, when the anchors failed, or when
-IPv6 is missing: every experiment of the registry, over a scripted net, by the real judge.
+"""No experiment is blocked if cancelled, without anchors, or without IPv6.
+
+This holds for every experiment of the registry, over a scripted net, by the real judge.
 """
 
 import asyncio
@@ -53,10 +54,10 @@ WITHOUT_SIX = (  # how a network without IPv6 shows it
 
 
 class StoppedNet(FakeNet):
-    """Its step of the number `at` never ends; `reached` tells that it began.
+    """A net whose step number `at` never ends; `reached` is set when it begins.
 
-    With `no_ech` whatever follows a ClientHello that hides something, and has the target's name, is
-    a reset.
+    With `no_ech`, packets after a ClientHello that hides something and has the target's name are
+    reset.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ def blocked(
 
 @st.composite
 def spoiled_runs(draw: st.DrawFn, good_run: Measurement, rate: int = 2) -> Measurement:
-    """The run in which one step of `rate` failed, without the steps that stood on a failed one."""
+    """Draw a run in which 1 in `rate` steps failed, without the steps based on those."""
     steps: list[Observation] = []
     index_of: dict[int, int] = {}  # of the steps that went well: old → new
     for index, step in enumerate(good_run.observations):
@@ -212,7 +213,10 @@ def test_never_when_it_was_cancelled_and_nobody_interferes(experiment: Experimen
 
 @ALL
 def test_cancelling_blocks_nothing_that_would_not_be_blocked(experiment: Experiment) -> None:
-    """Whatever else happens on the network: what is blocked then is blocked in the whole run."""
+    """Cancelling blocks nothing that the whole run would not block.
+
+    This holds for all other trouble on the network.
+    """
     at_target = experiment.target_kind != "service" or experiment.name == "outside_in"
     for trouble in choose([t for t in TROUBLES if t.everywhere != at_target]):
         whole = whole_run(experiment, trouble)
@@ -237,7 +241,10 @@ def test_never_when_ipv6_is_missing(experiment: Experiment, failure: Failure) ->
 def test_never_when_ipv6_is_missing_for_names_that_have_nothing_else(
     experiment: Experiment, failure: Failure
 ) -> None:
-    """The control has none either, or the vantage's own system says that there is no way."""
+    """Missing IPv6 never blocks names without IPv4.
+
+    The control has none either, or the vantage's own system reports that there is no route.
+    """
     control = asyncio.run(run(experiment, world(four=False, six=failure)))
     here = asyncio.run(run(experiment, world(four=False, six=failure)))
     assert blocked(here, control) == set()
@@ -285,7 +292,10 @@ def test_never_without_link_or_good_control(experiment: Experiment) -> None:
 
 @ALL
 def test_failures_of_ipv6_alone_block_nothing(experiment: Experiment) -> None:
-    """Whatever happens to connections over IPv6 and to lookups of it, while IPv4 works."""
+    """Failures of IPv6 alone block nothing while IPv4 works.
+
+    All failures of connections over IPv6 and of its lookups are tried.
+    """
     steps = good(experiment).observations
     connections = [step for step in steps if step.tcp or step.udp]
     with_ipv4 = {step.endpoint for step in connections if not is_ipv6(steps, steps.index(step))}
@@ -304,7 +314,7 @@ def test_failures_of_ipv6_alone_block_nothing(experiment: Experiment) -> None:
 
 
 def is_ipv6(steps: Sequence[Observation], index: int | None) -> bool:
-    """Whether the step looks up an IPv6 address, or stands on a connection over IPv6."""
+    """Return whether a step looks up an IPv6 address, or uses a connection over IPv6."""
     dns = steps[index].dns if index is not None else None
     if dns is not None:
         return dns.query_type == "AAAA"

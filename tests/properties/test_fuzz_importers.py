@@ -1,6 +1,6 @@
-"""Files of strangers, mutated: each importer reads or refuses them, in bounded steps.
+"""Mutated files of strangers: each importer reads or refuses them in few steps.
 
-HELIOGRAPH_FUZZ_S is how long for each importer (`make soak`); without it a few hundred inputs.
+HELIOGRAPH_FUZZ_S is the time for each importer (`make soak`); without it a few hundred inputs.
 """
 
 import base64
@@ -109,7 +109,7 @@ def _read_scenario(file: Path, data: bytes) -> None:
 
 
 def _read_journal(_file: Path, data: bytes) -> None:
-    """What replays and detectors read again of a row, by whatever version it was written."""
+    """Read a row as replays and detectors read it again, by all versions."""
     body = compress_frame(data)
     row = upload("anna", 1, [])
     for kind in (RowKind.ENVELOPE, RowKind.ARRIVAL, RowKind.FAULT):

@@ -1,6 +1,6 @@
-"""No measurement is blocked by guess: over generated measurements, controls and further looks.
+"""No measurement is blocked by a guess, over generated measurements and controls.
 
-Known block pages and private answers are apart: neither is drawn here, but where it is said.
+Known block pages and private answers are apart: they are drawn only where a test mentions it.
 """
 
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""A verdict that waits for no control stays as it is, whatever a later control sees."""
+"""A verdict that waits for no control stays, whatever a later control measures."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ ROWS = catalogue()
 
 
 def open_rules(row: Scenario, view: ControlView) -> dict[str, str]:
-    """By endpoint; the verdict on the whole target follows from them."""
+    """Return the open rules by endpoint; the overall verdict follows from them."""
     verdicts = judge(row.taken, view)
     return {v.endpoint: v.rule for v in verdicts if v.endpoint and is_open(v)}
 

@@ -1,9 +1,7 @@
-"""Who looks at nothing more where every connection passed finds what all features would give.
+"""The short path for successes gives the verdict of all features.
 
-So does who looks at nothing more where IPv6 alone was tried, in vain.
-
-
-Over the catalogue's rows as they are, and with failures cured, steps lost and controls in doubt.
+It is taken where every connection passed, and where IPv6 alone was tried, in vain. Tested over the
+catalogue's rows as they are, and with failures cured, steps lost and controls in doubt.
 """
 
 from collections.abc import Callable

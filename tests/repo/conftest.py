@@ -1,4 +1,4 @@
-"""The wheels of both distributions, built once for the tests that look into or install them."""
+"""The wheels of both distributions, built once for tests that inspect or install."""
 
 import subprocess
 import sys

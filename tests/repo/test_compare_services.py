@@ -1,4 +1,4 @@
-"""The watcher of the list: differences to public clients are printed, for its maintainer.
+"""The list's watcher prints differences to public clients for its maintainer.
 
 The excerpts have the form of each client's source, with a few of its facts.
 """

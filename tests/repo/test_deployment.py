@@ -1,4 +1,4 @@
-"""What operators and volunteers are given to run: units, images, compositions, the one file."""
+"""The files to deploy: units, images, compositions, and the single-file agent."""
 
 import os
 import re
@@ -198,7 +198,10 @@ def test_service_user_can_read_what_a_careful_root_installs(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_one_file_is_built_without_a_network_and_runs_alone(tmp_path: Path) -> None:
-    """Every library is packed, here as it is since that is quicker, and unpacked at the start."""
+    """The single file is built without a network and runs alone.
+
+    Every library is packed, here uncompressed since that is quicker, and unpacked at the start.
+    """
     made = tmp_path / "heliograph-agent.pex"
     venv = {"VENV": str(Path(sys.executable).parents[1])}
     nowhere = {"https_proxy": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
@@ -220,7 +223,7 @@ def test_one_file_is_built_without_a_network_and_runs_alone(tmp_path: Path) -> N
 
 
 def test_the_workflow_names_what_is_here() -> None:
-    """It runs elsewhere: folders, extras and groups that it asks for must not be gone by then."""
+    """The workflow names only existing folders, extras and groups."""
     text = (ROOT / ".github" / "workflows" / "systems.yml").read_text()
     jobs = yaml.safe_load(text)["jobs"]
     commands = " ".join(step.get("run", "") for job in jobs.values() for step in job["steps"])

@@ -1,4 +1,4 @@
-"""Root's commands on a service's directory leave nothing there that the service cannot read."""
+"""Root's commands leave nothing in a service's directory that it cannot read."""
 
 import os
 import shutil
@@ -69,7 +69,10 @@ def test_service_can_read_the_keys_that_root_made_by_an_invite(state: Path) -> N
 
 
 def test_link_in_the_directory_leads_root_nowhere(state: Path) -> None:
-    """The service's user, taken over, waits for root to overwrite a file of the system."""
+    """A symlink in the directory does not lead root to another file.
+
+    A compromised service waits for root to overwrite a file of the system.
+    """
     victim = state.parent / "victim"
     victim.write_text("kept")
     (state / ".paused.json.new").symlink_to(victim)
@@ -79,7 +82,7 @@ def test_link_in_the_directory_leads_root_nowhere(state: Path) -> None:
 
 
 def test_root_stays_root_where_the_owner_has_no_way_in(folder: Path) -> None:
-    """As below systemd's /var/lib/private: `pause` works all the same."""
+    """Root stays root where the owner cannot enter, as in /var/lib/private."""
     closed = folder / "private"
     closed.mkdir(mode=0o700)
     directory = make_directory(closed)

@@ -1,4 +1,4 @@
-"""The documents tell the truth: their commands and paths exist, and each folder has a manual."""
+"""The documents are true: commands and paths exist, each folder has a manual."""
 
 import re
 import subprocess
@@ -61,7 +61,7 @@ def test_no_file_names_the_workplace() -> None:
 
 
 def test_nothing_tells_anybody_to_install_us_by_name() -> None:
-    """Whoever registers the name first would run code on volunteers' machines."""
+    """No document installs us by name, as a stranger could register the name first."""
     by_name = re.compile(r"install(?: -\S+)* ['\"`]?heliograph(?:-raw)?(?:\[|['\"`.]|\s|$)", re.M)
     matches = [
         f"{name}: {match.group(0)!r}"
@@ -148,7 +148,10 @@ def list_module_rows(folder: Path) -> Iterator[str]:
 
 
 def test_the_tables_of_the_detectors_name_each_of_their_modules() -> None:
-    """A reader finds each rule from there; a row that names no file has outlived a move."""
+    """The tables of the detectors name each of their modules.
+
+    A reader looks rules up there; a row without a file is left over from a move.
+    """
     folder = ROOT / COLLECTOR / "detect"
     named: set[str] = set()
     for row in list_module_rows(folder):

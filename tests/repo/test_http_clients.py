@@ -1,4 +1,4 @@
-"""No HTTP client of ours decompresses what a server sends: a small answer could fill the memory."""
+"""No HTTP client of ours decompresses answers: a small one could fill the memory."""
 
 import ast
 from collections.abc import Iterator

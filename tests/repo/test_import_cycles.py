@@ -1,4 +1,4 @@
-"""No circle of imports, and few of them between packages; imports inside functions count."""
+"""No import cycles, and few imports between packages, those in functions included."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ def imported_modules(tree: ast.AST, modules: Mapping[str, Path]) -> Iterator[str
 
 
 def count_package_edges(side: str) -> int:
-    """Count the ordered pairs of top-level packages of a distribution, of which one imports."""
+    """Count the ordered pairs of a distribution's packages of which one imports."""
     edges = set()
     for name, path in MODULES.items():
         root, _, rest = name.partition(".")

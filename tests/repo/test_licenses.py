@@ -1,4 +1,4 @@
-"""The main wheel is BSD-3-Clause alone; what loads scapy has a wheel and a license of its own."""
+"""The main wheel is BSD-3-Clause; code that loads scapy has a separate wheel."""
 
 import email
 import zipfile

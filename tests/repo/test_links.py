@@ -1,4 +1,4 @@
-"""Links between documents lead somewhere: to a file that is committed, and to a heading in it."""
+"""Links between documents lead to a committed file, and to a heading in it."""
 
 import re
 import subprocess

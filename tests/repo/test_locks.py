@@ -76,7 +76,10 @@ def test_lock_pins_what_the_project_asks_for(lock: str) -> None:
 
 @pytest.mark.parametrize("lock", ["agent", "lean", "collector"])
 def test_lock_is_closed(lock: str) -> None:
-    """pip refuses a lock that leaves out a library's own library; those installed here tell."""
+    """A lock has all libraries of its libraries, by those installed here.
+
+    pip refuses a lock that leaves one out.
+    """
     environment = ENVIRONMENTS[1]
     for pin in read_pins(lock):
         try:

@@ -1,4 +1,4 @@
-"""The shape budgets of the code: small files, small functions, a first line that says what for."""
+"""Limits for the code's shape: small files, small functions, a first line each."""
 
 import ast
 import statistics
@@ -27,7 +27,7 @@ def named(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What is kept of a file: its tree would be looked through at each collection of garbage."""
+    """The facts of a file; keeping its tree would slow each search for garbage."""
 
     docstring: str
     functions: tuple[tuple[str, int], ...]  # name and lines
@@ -40,7 +40,7 @@ def shape(path: Path) -> Shape:
 
 
 def functions(node: ast.AST) -> Iterator[tuple[str, int]]:
-    """By statements alone: no function stands in an expression."""
+    """Yield functions by statements alone: no function stands in an expression."""
     for part in ast.iter_child_nodes(node):
         if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
             yield part.name, (part.end_lineno or part.lineno) - part.lineno + 1

@@ -1,4 +1,4 @@
-"""The embedded store's engine is one of two distributions, and which one is a choice."""
+"""The embedded store's engine is one of two distributions, by explicit choice."""
 
 import tomllib
 from importlib.metadata import packages_distributions

@@ -1,4 +1,4 @@
-"""The checked-in stubs are what the pinned generator makes of the .proto files today."""
+"""The checked-in stubs equal the pinned generator's output of the .proto files."""
 
 import os
 import shutil

@@ -16,14 +16,17 @@ from support.both_ends import BothEnds
 )
 @pytest.mark.xdist_group("together")
 def test_a_group_stays_with_one_worker(request: pytest.FixtureRequest) -> None:
-    """Else each worker makes every costly fixture anew, and nobody notices but the clock."""
+    """A group stays with one worker.
+
+    Otherwise each worker makes every costly fixture again, and only the time shows it.
+    """
     if not request.config.getoption("loadgroup"):
         pytest.skip("run without --dist loadgroup")
     assert request.node.nodeid.endswith("@together")
 
 
 class _Worker:
-    """What the scheduler knows of a worker: its name, and how to send it tests."""
+    """A worker as the scheduler sees it: its name, and a way to send it tests."""
 
     shutting_down = False
 

@@ -1,4 +1,4 @@
-"""A volunteer's bare install brings the agent and none of the collector's libraries."""
+"""A volunteer's bare install has the agent and none of the collector's libraries."""
 
 import contextlib
 import json
@@ -41,7 +41,7 @@ def bare(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(
     *command: str | Path, variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run in the environment of the test, without the modules that its PYTHONPATH leads to."""
+    """Run in the environment of the test, without the modules of its PYTHONPATH."""
     own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment = {**own, **(variables or {})}
     return subprocess.run(
@@ -111,7 +111,10 @@ def lean(bare: Path) -> Path:
 
 
 def test_the_lean_agent_is_small(lean: Path) -> None:
-    """All but pip and the collector, which `deploy/install lean` removes; at most 45 MB."""
+    """The lean agent is small: 45 MB without pip and the collector.
+
+    `deploy/install lean` removes those.
+    """
     (packages,) = (lean.parent / "lib").glob("python*/site-packages")
     left_out = ("pip", "setuptools", "pkg_resources", "heliograph_collector", "heliograph_lab")
     kept = [folder for folder in packages.iterdir() if not folder.name.startswith(left_out)]
@@ -124,7 +127,7 @@ CONNECTED = "connected to the collector"  # logged at a collector's first answer
 
 
 def test_the_lean_agent_joins_and_outlives_its_collector(lean: Path, tmp_path: Path) -> None:
-    """What it measured arrives once, through a kill of the collector."""
+    """The lean agent joins, and its results arrive once through a collector's kill."""
     data, log = tmp_path / "data", tmp_path / "agent.log"
     plan = tmp_path / "plan.yml"
     plan.write_text("tasks: [{experiment: tcp, target: '127.0.0.1:9', interval_s: 10}]\n")
@@ -150,7 +153,7 @@ def test_the_lean_agent_joins_and_outlives_its_collector(lean: Path, tmp_path: P
 
 
 def list_stored(data: Path) -> list[tuple[str, int]]:
-    """Each result in the journal, by the start of its test: what an agent sends twice is twice."""
+    """Return each result in the journal by the start of its test, with duplicates."""
     with contextlib.closing(sqlite3.connect(data / "journal.db", timeout=60)) as db:
         bodies = db.execute("SELECT body FROM log WHERE kind = 'envelope'").fetchall()
     batches = [envelope.decompress_batch(body) for (body,) in bodies]

@@ -1,4 +1,4 @@
-"""Version numbers in prose are those of the code: readers decide by them what to update."""
+"""Version numbers in prose are those of the code, as readers update by them."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,10 @@ def read_version(text: str) -> tuple[int, ...]:
 
 
 def test_prose_speaks_of_released_versions_and_promises_for_later_ones() -> None:
-    """What holds until a version is due when that comes: then the code and the words go."""
+    """Prose names released versions, and promises only for later ones.
+
+    A promise until a version is due when that comes: then code and words go.
+    """
     present = read_version(__version__)
     found = 0
     for path in SOURCES:
