@@ -1,7 +1,8 @@
-"""How soon a blocked messenger is told by the default plan: real schedule, real detector, no clock.
+"""The delay until a blocked messenger is confirmed by the default plan.
 
-Five established vantages in five networks run the default plan in virtual time. One messenger is
-blocked at a moment drawn by chance; the delay is that from its onset to the confirmed row.
+The schedule and the detector are the real ones, in virtual time. Five established vantages in five
+networks run the default plan. One messenger is blocked at a random moment; the delay is from its
+onset to the confirmed row.
 """
 
 import heapq
@@ -57,7 +58,7 @@ LATENCY_S = 4.0  # anchors again, sealing, sending, judging; assumed
 
 @dataclass(slots=True)
 class Phone:
-    """One agent's schedule."""
+    """The schedule of one agent."""
 
     number: int
     rng: random.Random
@@ -82,7 +83,7 @@ class Witnesses:
 
 @dataclass(slots=True)
 class Cell:
-    """Vantages of one country, what is blocked there, and the collector that listens."""
+    """Vantages of one country, its blocks, and the collector that receives results."""
 
     plan: Plan
     rng: random.Random
@@ -229,9 +230,9 @@ def judge_test(
 
 
 def measure_delay(plan: Plan, seed: int, service: str) -> float:
-    """Return the delay in seconds until one block is told; GIVE_UP_S where it is not.
+    """Return the delay in seconds until a block is confirmed, or GIVE_UP_S.
 
-    Each block has vantages of its own: their rounds test all messengers at one moment.
+    Each block has separate vantages: their rounds test all messengers at one moment.
     """
     cell = Cell(plan, random.Random(seed))
     warm_up_s = WARM_UP_S + cell.rng.uniform(0, LIGHT_S)

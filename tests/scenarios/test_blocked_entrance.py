@@ -1,7 +1,8 @@
-"""One of two gRPC entrances dies, for one country or for all, and people come back by the other.
+"""One of two gRPC entrances fails, and agents come back by the other.
 
-A real ingest stage, real sessions through ports in between, and the detector on its journal, all on
-one clock that the test turns. The hello alone tells the two entrances apart.
+It fails for one country or for all. A real ingest stage, real sessions through ports in between,
+and the detector on its journal run on one clock that the test sets. The hello alone separates the
+entrances.
 """
 
 import asyncio
@@ -70,7 +71,7 @@ CONTROL = Actor(len(ACTORS), "XD", asn=4, access="hosting")
 
 @dataclass
 class Person:
-    """An agent in its country, which says which entrance it dialed."""
+    """An agent in its country, which reports the entrance it dialed."""
 
     actor: Actor
     address: str
@@ -106,7 +107,7 @@ class Person:
         await receipts(self.call, 1)
 
     async def post_anchors(self, server: IngestServer, at_us: int) -> None:
-        """Tell the same by POST, without a session."""
+        """Report the same by POST, without a session."""
         sealed = self.caller.seal(self.caller.batch(1, [self._measure_anchors(at_us)]))
         request = EnvelopeRequest(envelope=sealed, sender=self.caller.prove(sealed))
         reply = await server.intake.responder.respond(request, self.address)
@@ -155,7 +156,7 @@ class World:
     paths: dict[tuple[str, Entrance], AsyncExitStack] = field(default_factory=dict)
 
     async def come(self, people: Sequence[Person], entrance: Entrance) -> None:
-        """Let them begin sessions; each country has a path of its own to an entrance."""
+        """Let agents begin sessions; each country has a separate path to an entrance."""
         for country in sorted({person.actor.country for person in people}):
             own = [person for person in people if person.actor.country == country]
             path = await self.stack.enter_async_context(AsyncExitStack())
@@ -223,11 +224,11 @@ async def open_world(data: Path, countries: Sequence[str]) -> AsyncIterator[Worl
 async def lose_first(
     world: World, countries: Sequence[str], *, by_post: bool = False
 ) -> tuple[list[IncidentRecord], list[BlockedEntrance]]:
-    """Let countries lose the first entrance; return what is confirmed, and what operators see.
+    """Block the first entrance for countries; return incidents and operators' view.
 
     Args:
-        by_post: All say their word by POST and come by the second entrance, before their loss is
-            noticed. Else half come before that, and all tell it in their new session.
+        by_post: All report by POST and come by the second entrance, before their loss is noticed.
+    Otherwise half come before that, and all report in their new session.
     """
     await world.pass_time(120)
     onset_us = world.run.clock.wall_us()
@@ -259,7 +260,7 @@ async def lose_first(
     ("fallen", "by_post"), [(("KZ",), False), (("KZ",), True), (("KZ", *OTHERS, "XD"), False)]
 )
 async def test_entrance_that_dies(fallen: Sequence[str], by_post: bool, tmp_path: Path) -> None:
-    """In one country it is blocked; in all of them it is our own fault, and nothing is told."""
+    """An entrance that fails in one country is blocked; in all, it is our own fault."""
     async with open_world(tmp_path, ("KZ", *OTHERS)) as world:
         await world.come((*world.people, world.control), FIRST)
         records, blocked = await lose_first(world, fallen, by_post=by_post)
@@ -281,7 +282,10 @@ async def test_entrance_that_dies(fallen: Sequence[str], by_post: bool, tmp_path
 
 @pytest.mark.parametrize("control", ["stays", "loses it too", "is beside us"])
 async def test_entrance_of_a_fleet_of_one_country(control: str, tmp_path: Path) -> None:
-    """A control elsewhere tells a block from our own dead entrance; without one it is in doubt."""
+    """With a control elsewhere a fleet of one country tells a block from our fault.
+
+    Without a control the state is in doubt.
+    """
     async with open_world(tmp_path, ("KZ",)) as world:
         if control == "is beside us":
             world.control.address = "127.0.0.1"

@@ -32,7 +32,7 @@ tasks:
 
 
 class Hands:
-    """One agent and one collector, and what is carried between them."""
+    """One agent and one collector, and the files carried between them."""
 
     def __init__(self, folder: Path) -> None:
         self.data, self.state = folder / "data", folder / "agent"

@@ -1,6 +1,7 @@
-"""A code over the telephone: agent and collector as real programs that never meet again.
+"""A code over the telephone between agent and collector as real programs.
 
-An agent enrols and loses its collector; what it reads out is at the collector once, as a report.
+An agent enrols and loses its collector; what its owner reads out is at the collector once, as a
+report.
 """
 
 import io
@@ -52,7 +53,7 @@ class Line:
         return dict(json.loads(ask(collector("import", "code", code, "--json", *self.at))))
 
     def refused(self, code: str, *options: str) -> str:
-        """What the command says, in this process: a start of each would take the longest."""
+        """Return the command's refusal, run in this process to save its start."""
         with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as error:
             assert cli.main(["import", "code", code, *options, *self.at]) == 1
         assert out.getvalue() == ""
@@ -60,7 +61,7 @@ class Line:
         return error.getvalue()
 
     def of_minute(self, back: int) -> str:
-        """What this agent would have said so many minutes ago."""
+        """Return the code that this agent would have shown so many minutes ago."""
         known, state = State(self.state).collector(), State(self.state)
         assert known is not None
         key = state.signer().derive_shared_key(known.sealing_key, keys.CODE)

@@ -1,7 +1,7 @@
-"""Judge processes on other hosts, real ones beside three real servers, of which some are killed.
+"""Judge processes on other hosts, beside three real servers, some of them killed.
 
-Asked of it: each result that was acknowledged is stored once, with the verdicts that one process
-finds which judges the same blocks alone.
+Each acknowledged result must be stored once, with the verdicts that one process gives for the same
+blocks.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Leader:
     appended: dict[int, JournalRow]  # by position
 
     async def until_judging(self, count: int, blocks: int = 0) -> set[str]:
-        """Append results until that many processes judge, and so many more blocks are stored."""
+        """Append results until that many processes judge and more blocks are stored."""
         enough = len(self.blocks) + blocks
         while len(names := set(self.workers.list_names())) != count or len(self.blocks) < enough:
             if (self.writer.behind or 0) < 8 * ROWS:
@@ -141,7 +141,7 @@ async def test_killed_judges_cost_no_result_and_change_no_verdict(
 
 
 async def check_blocks(leader: Leader) -> None:
-    """One process alone finds the same in the same blocks."""
+    """Check that one process alone gives the same verdicts for the same blocks."""
     alone = LocalJudge(Assessor(judge, SERVICES), leader.pseudonyms)
     last = 0
     for block in leader.blocks:

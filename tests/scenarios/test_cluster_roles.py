@@ -1,9 +1,10 @@
-"""Three brokers, two ingest hosts and two collectors that may lead, as real processes; some killed.
+"""Brokers, ingest hosts and possible leaders as real processes, some killed.
 
-A leader is killed, or stopped and let go on when the next one leads. Asked of it: what was
-acknowledged is stored once, whichever host took it and whatever was killed; no agent is called
-silent for a fault of ours; the alert log is one chain, the audit trail too; whoever may use the
-console of one leader may use that of the next; and what its detectors learned is there.
+There are three brokers, two ingest hosts and two collectors. A leader is killed, or stopped and
+resumed when the next one leads. What was acknowledged must be stored once, whichever host took it
+and whatever was killed; no agent may be silent for a fault of ours; alert log and audit trail must
+each be one chain; users of one leader's console must be those of the next; and the detectors'
+memory must be there.
 """
 
 import asyncio
@@ -131,7 +132,7 @@ class Schedule:
         assert await log_in(successor, self.user, PASSWORD, totp.at(int(time.time()) + 30))
 
     async def _add_user(self, number: int) -> pyotp.TOTP:
-        """Add a user with a second factor by commands, and wait until the leader knows them."""
+        """Add a user with a second factor by commands, and wait until the leader has it."""
         await self._running.run_command(number, "operator", "add", self.user, typed=PASSWORD)
         uri = await self._running.run_command(number, "operator", "totp", self.user)
         mirror = self._running.leaders[number].data / "operators.json"
@@ -199,7 +200,7 @@ async def import_code(running: Cluster, caller: Caller) -> None:
 
 
 async def check_trail(running: Cluster, user: str) -> None:
-    """Each action is there once, in order, and the leader's file is the trail of all leaders."""
+    """Check that each action is in the trail once, in order, and in the leader's file."""
     lines = await read_audit(running)
     file = running.leaders[running.find_leader()].data / audit_log.FILE_NAME
     assert file.read_bytes().splitlines() == lines

@@ -1,8 +1,9 @@
-"""Ingest hosts and a leader over a model of the broker, in virtual time, with faults by chance.
+"""Ingest hosts and a leader over a model of the broker, with random faults.
 
-Both roles' code is real; broker, agents and clocks are played. Asked of it: no agent that could
-come is called silent, whatever of ours was killed, cut off, slow or late; one that fell silent is
-found, and returns only when it can; coverage has a gap while agents of a killed host are unknown.
+Both roles' code is real; broker, agents and clocks are played, in virtual time. No agent that could
+come may be silent, whatever of ours was killed, cut off, slow or late; one that fell silent must be
+found, and return only when it can; coverage must have a gap while agents of a killed host are
+unknown.
 """
 
 import asyncio
@@ -82,7 +83,7 @@ class ModelJournal:
 
 @dataclass
 class ModelBus:
-    """One process's link to the broker."""
+    """The link between one process and the broker."""
 
     is_connected: bool = True
     sent: list[bytes] = field(default_factory=list)
@@ -95,7 +96,7 @@ class ModelBus:
 
 @dataclass
 class ModelIngest:
-    """What a reporter reads of an ingest stage."""
+    """An ingest stage as a reporter reads it."""
 
     directory: AgentDirectory
     connections: ConnectionTable = field(default_factory=ConnectionTable)
@@ -134,7 +135,7 @@ class ModelAgent:
 
 
 class Simulation:
-    """One schedule; `wrong` has what must not be."""
+    """One schedule of faults; `wrong` collects the faults found."""
 
     def __init__(self, seed: int, directory: AgentDirectory, geo: GeoLookup) -> None:
         self.rng = random.Random(seed)
@@ -301,10 +302,11 @@ class Simulation:
     def check_rows(self) -> None:  # noqa: C901 one kind of row a case
         """Follow presence as the detectors do.
 
-        They run in the leader's process: while it hangs, they judge nobody. After it, a start that
-        goes on defers whom a grace that ended meanwhile would call silent; another start does not.
-        Not played: real detectors read the rows of the hosts first. By then they may have called a
-        country cut, if all its agents are at the one host that a leader had not heard when it hung.
+        They run in the leader's process: while it hangs, they judge no agent. After it, a start
+        that lasts defers agents that a grace that ended meanwhile would make silent; another start
+        does not. Not played: real detectors read the rows of the hosts first. By then they may have
+        found a country cut, if all its agents are at the one host whose reports a leader lacked
+        when it hung.
         """
         for row in self.journal.rows[self.checked :]:
             match row.kind:
@@ -332,10 +334,7 @@ class Simulation:
             self.end_waits()
 
     def check_coverage(self) -> None:
-        """While an agent of a killed host is neither seen nor given up, there is a gap.
-
-        Not of one whose session the host had ended before: its silence may not be long enough yet.
-        """
+        """Check that coverage has a gap while a killed host's agent is unknown and due."""
         for agent in self.agents:
             is_unknown = agent.host_died and self.status.get(agent.record.id) == "live"
             if not is_unknown or self.step - max(agent.host_died, self.disturbed) <= TOLD_S:
@@ -368,7 +367,7 @@ class Simulation:
             self.wrong.append(f"step {self.step}: an agent that could come was {reason}")
 
     def check_end(self) -> None:
-        """Nothing has failed for long: all that can come are live."""
+        """Check that after a long time without faults all that can come are live."""
         for model in self.agents:
             if self.status.get(model.record.id) != "live":
                 self.wrong.append(f"an agent is {self.status.get(model.record.id)} in the end")

@@ -1,7 +1,7 @@
-"""The catalogue of conditions on real traffic: set up, observed, judged, held against the row.
+"""The catalogue of conditions on real traffic: set up, measured, judged, compared.
 
-All rows are played at once in one world (support/field): every row has a name, addresses and
-interference of its own. The control runs the same experiment from abroad.
+All rows are played at once in one world (support/field): every row has a separate name, addresses
+and interference. The control runs the same experiment from abroad.
 """
 
 import shutil
@@ -33,7 +33,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Played]:
 
 
 def test_the_home_is_online(played: Mapping[str, Played]) -> None:
-    """So that no row is unknown for want of a link."""
+    """The home is online, so that no row is unknown for want of a link."""
     home = [played[row.name].here for row in ROWS if "place" not in (row.live or {})]
     assert {seen.link for seen in home} == {Link.ONLINE}
 
@@ -49,7 +49,7 @@ def test_condition_live(row: Condition, played: Mapping[str, Played]) -> None:
 
 
 def control_view(row: Condition, seen: Played) -> ControlView:
-    """The row's, with the real control's measurement in it, if the row has a control at all."""
+    """Return the row's control view, with the real measurement if it has a control."""
     view = row.scenario.control
     if view.measurement is None:
         return view
@@ -61,7 +61,7 @@ def control_view(row: Condition, seen: Played) -> ControlView:
 
 
 def _story(seen: Played) -> str:
-    """What both saw, a step a line."""
+    """Return the steps of both measurements, one a line."""
     lines = []
     for place, one in (("here", seen.here), ("control", seen.control)):
         lines.append(f"{place}: {one.link} {one.measurement.not_measured}")

@@ -13,7 +13,7 @@ from support.ports import free_port
 
 
 class Two:
-    """A collector's directory, an agent's, and what is carried between them."""
+    """The directories of a collector and an agent, and files carried between them."""
 
     def __init__(self, folder: Path) -> None:
         prepare(folder, free_port())

@@ -1,9 +1,9 @@
-"""Every commit on main starts, and today's code serves what it left behind.
+"""Every commit on main starts, and today's code serves its directories.
 
-`make soak` walks the last `HELIOGRAPH_COMMITS` first-parent commits. Each is run from an archive of
-its own, with today's libraries: a collector, which must be ready, and an agent that joins, measures
-loopback once and delivers. Then collector and agent of this checkout do the same in the same
-directories. The suite does not walk: it starts this checkout elsewhere.
+`make soak` walks the last `HELIOGRAPH_COMMITS` first-parent commits. Each is run from an archive,
+with today's libraries: a collector, which must be ready, and an agent that joins, measures loopback
+once and delivers. Then collector and agent of this checkout do the same in the same directories.
+The suite does not walk: it starts this checkout elsewhere.
 """
 
 import io
@@ -37,7 +37,7 @@ def unpack(commit: str, folder: Path) -> str:
 
 
 def measure_once(world: World, count: int) -> None:
-    """Start both programs; the agent delivers what it has, until `count` results are stored."""
+    """Start both programs; the agent delivers until `count` results are stored."""
     with started(world.serve(), world.home / "serve.log") as serving:
         eventually(world.is_ready, "GET /readyz")
         if not (world.home / "agent" / "spool.db").exists():

@@ -1,6 +1,6 @@
-"""Random schedules of faults: acknowledged is stored once, and only what was issued is stored.
+"""Under random faults all that was acknowledged is stored once, and nothing else.
 
-`HELIOGRAPH_SCHEDULES` says how many, `HELIOGRAPH_SEED` with which to begin.
+`HELIOGRAPH_SCHEDULES` is their number, `HELIOGRAPH_SEED` the first seed.
 """
 
 import json
@@ -32,7 +32,7 @@ def door(folder: Path) -> Iterator[Path]:
 
 
 def played(folder: Path, socket: Path) -> dict[str, Any]:
-    """Where nobody may mount, the disk is neither full nor read-only, and the rest is as told."""
+    """Play the schedules; without the right to mount, no full or read-only disk."""
     (folder / "agents").mkdir()
     words = (str(folder / "agents"), str(socket), str(SEED), str(SCHEDULES))
     command = [

@@ -1,7 +1,7 @@
-"""Three real nats-servers under the journal; servers are killed, and the collector too.
+"""Three real nats-servers under the journal; servers and the collector are killed.
 
-Asked of it: what was acknowledged is there once, whatever was killed; without a quorum nothing is
-acknowledged and that is said; a collector that was killed goes on with the same journal.
+What was acknowledged must be there once, whatever was killed; without a quorum nothing is
+acknowledged and an error says why; a killed collector continues with the same journal.
 """
 
 import asyncio
@@ -109,7 +109,7 @@ async def test_killed_servers_lose_nothing_and_repeat_nothing(
 
 
 async def kill_and_restart(servers: NatsServers, number: int, senders: list[Sender]) -> None:
-    """Return after agents were acknowledged with the server gone, and after its return."""
+    """Kill a server and start it again, with acknowledgements in both states."""
     await wait_for_progress(senders)
     servers.kill(number)
     await wait_for_progress(senders)
@@ -133,7 +133,7 @@ async def find_leader(journal: JetStreamJournal) -> int:
 
 
 async def check_rows(journal: JetStreamJournal, senders: list[Sender]) -> None:
-    """Every acknowledged envelope is there, once, with its own body, in its agent's order."""
+    """Check that every acknowledged envelope is there once, in its agent's order."""
     rows: list[JournalRow] = []
     while found := await journal.read(rows[-1].position if rows else 0, 1_000):
         rows += found
@@ -153,7 +153,10 @@ async def check_rows(journal: JetStreamJournal, senders: list[Sender]) -> None:
 async def test_server_that_does_not_answer_is_left_for_another(
     servers: NatsServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where its cable is pulled: the connection stays, and nothing comes by it."""
+    """A server that does not answer is left for another one.
+
+    As with a pulled cable: the connection stays, and nothing comes by it.
+    """
     monkeypatch.setattr(lease, "RENEW_S", 0.2)
     monkeypatch.setattr(lease, "RENEW_TRY_S", 0.5)
     monkeypatch.setattr(connection, "PONG_S", 1)

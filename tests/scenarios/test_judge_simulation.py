@@ -1,9 +1,9 @@
-"""Leaders and judge processes on other hosts over a model of the broker, with faults by chance.
+"""Leaders and remote judge processes over a model of the broker, random faults.
 
-The code of both sides is the real one; broker, journal, stores and clocks are played, in virtual
-time, and a verdict is what the judge would have compared with. Asked of it: whatever is killed, cut
-off, slow, lost or overtaken by the next leader, every row is stored once, in order, and with the
-verdicts that one process finds which judges the same blocks alone.
+The code of both sides is real; broker, journal, stores and clocks are played, in virtual time, and
+a verdict is the data that the judge would have compared. Whatever is killed, cut off, slow, lost or
+overtaken by the next leader, every row must be stored once, in order, with the verdicts that one
+process gives for the same blocks.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ FAULTS = ("kill", "cut", "pause", "loss", "process", "slow", "leader", "two", "c
 
 
 def judge(record: ReceivedMeasurement, control: ControlView) -> tuple[Verdict, ...]:
-    """Tell all that a verdict could depend on, which is cheaper than the rules.
+    """Return all that a verdict could depend on, which is cheaper than the rules.
 
     A third of the verdicts depend on no peers and no looks, as most of those of the rules.
     """
@@ -152,7 +152,7 @@ class ModelHost:
 
 
 class ModelLeader:
-    """A leader with a store of its own."""
+    """A leader with a separate store."""
 
     def __init__(self, simulation: "Simulation", term: int, start: int) -> None:
         self.link = ModelLink(simulation.broker)
@@ -192,7 +192,7 @@ class ModelLeader:
 
 
 class Simulation:
-    """One schedule; `wrong` has what must not be."""
+    """One schedule of faults; `wrong` collects the faults found."""
 
     def __init__(self, seed: int, clock: VirtualClock, data: Path) -> None:
         self.rng = random.Random(seed)

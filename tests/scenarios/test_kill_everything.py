@@ -1,9 +1,9 @@
-"""kill -9 of the agent, of the collector, and of its ingest process alone, at random points and
-`HELIOGRAPH_KILLS` times each, while results flow.
+"""kill -9 of agent, collector and ingest process while results are sent.
 
-What must hold in the end: every measurement the agent ever committed is in the store exactly once,
-and nobody is reported as silent.
-Sequences are given without gaps by the spool's own transactions, so the store must hold 1 … last.
+Each is killed at random points, `HELIOGRAPH_KILLS` times. What must hold in the end: every
+measurement the agent ever committed is in the store exactly once, and no agent is reported as
+silent. Sequences are given without gaps by the spool's own transactions, so the store must hold 1 …
+last.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 def kill_again_and_again(
     command: list[str], log: Path, seed: int, span: tuple[float, float], kills: list[float]
 ) -> None:
-    """Each life ends at a moment of its own, from before the first statement to full work."""
+    """Kill a program at random moments, from before its first statement to full work."""
     rng = random.Random(seed)
     for _ in range(KILLS):
         with started(command, log) as process:
@@ -148,7 +148,7 @@ def drain(world: World, measuring: "subprocess.Popen[bytes]") -> KillReport:
 
 
 def is_spool_empty(world: World) -> bool:
-    """Let the agent deliver, for 30 s at most as `--once` does, and look at what it still holds."""
+    """Let the agent deliver, up to 30 s as `--once` does; return if its spool is empty."""
     with started([*world.measure(), "--once"], world.home / "agent.log") as last:
         last.wait(timeout=120)
     return world.waiting() == 0

@@ -1,7 +1,7 @@
-"""kill -9 of the judge processes of a real `serve`, while more results wait than it can judge.
+"""kill -9 of the judge processes of a real `serve`, while results wait for it.
 
 What must hold in the end: each result that was acknowledged is in the store exactly once, with one
-set of verdicts. `make soak` has as many kills as HELIOGRAPH_KILLS says, divided by 8.
+set of verdicts. `make soak` kills HELIOGRAPH_KILLS / 8 times.
 """
 
 import asyncio
@@ -91,7 +91,7 @@ async def list_expected(data: Path) -> list[str]:
 
 
 async def read_stored(data: Path) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Return the ids of all measurements, and what has the verdicts of one judgment twice."""
+    """Return the ids of all measurements, and those with duplicate verdicts."""
     store = Store(f"chdb://{(data / 'store').resolve()}")
     await store.open()
     query = store._clickhouse.query_written

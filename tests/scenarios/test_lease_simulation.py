@@ -1,8 +1,9 @@
-"""Collectors that may lead, over a model of the servers, in virtual time, with faults by chance.
+"""Collectors that may lead, over a model of the servers, with random faults.
 
-The code of the lease is real; servers, machines and clocks are played. Asked of it: never do two
-work, not even where processes are stopped, cut off or copied with their directory, answers are lost
-or late, and clocks jump; terms only rise; without faults the same one leads on, and some one does.
+The code of the lease is real; servers, machines and clocks are played, in virtual time. Two must
+never work at once, not even where processes are stopped, cut off or copied with their directory,
+answers are lost or late, and clocks jump; terms only rise; without faults the same one keeps
+leading, and there is always one.
 """
 
 import random
@@ -35,7 +36,7 @@ MACHINES = (("d1", "m1"), ("d2", "m2"), ("d1", "m3"))
 
 @dataclass
 class ModelServers:
-    """The bucket of the lease; it forgets by a clock of its own."""
+    """The bucket of the lease; its entries expire by a clock of the servers."""
 
     clock_s: float = 0.0
     counted: int = 0
@@ -61,7 +62,7 @@ class ModelServers:
 
 
 class ModelLink:
-    """One process's link to the servers."""
+    """The link between one process and the servers."""
 
     def __init__(self, servers: ModelServers, rng: random.Random) -> None:
         self._servers = servers
@@ -101,7 +102,7 @@ class ModelLink:
 
 
 class ModelCollector:
-    """One machine's collector, which is started again when it ends, as by systemd."""
+    """One machine's collector, which is restarted when it ends, as by systemd."""
 
     def __init__(self, number: int, servers: ModelServers, rng: random.Random) -> None:
         self.owner, self.place = (each.encode() for each in MACHINES[number])
@@ -144,7 +145,7 @@ class ModelCollector:
 
 
 class Simulation:
-    """One schedule; `wrong` has what must not be."""
+    """One schedule of faults; `wrong` collects the faults found."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -223,7 +224,10 @@ class Simulation:
 
 
 async def test_leader_whose_renewal_waited_for_a_quorum_leads_on() -> None:
-    """The servers store it with the time at which it was sent, and forget by that time."""
+    """A leader whose renewal waited for a quorum keeps leading.
+
+    The servers store it with the time at which it was sent, and expire it by that time.
+    """
     servers = ModelServers()
     collector = ModelCollector(0, servers, random.Random(SEED))
     for step in range(120):

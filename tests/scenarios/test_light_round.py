@@ -1,4 +1,4 @@
-"""A round: the light checks of all messengers are one result, and one vote for each messenger."""
+"""A round of light checks is one result, and one vote for each messenger."""
 
 import random
 from collections.abc import AsyncIterator
@@ -206,7 +206,10 @@ def received(row: JournalRow) -> list[ReceivedMeasurement]:
 async def test_round_that_is_too_large_is_stored_check_by_check(
     bench: Bench, facts: dict[str, Any]
 ) -> None:
-    """An interceptor's certificates, or more steps than a collector takes of one result."""
+    """A round that is too large is stored check by check.
+
+    It has an interceptor's certificates, or more steps than a collector takes of one result.
+    """
     check = measurement("viber", service="viber", is_light=True, **facts)
     alone: dict[str, Any] = {"certificates": (), "observations": ()}
     large = replace(check, experiment=LIGHT_ROUND, parts=(check,) * 10, **alone)
@@ -218,7 +221,10 @@ async def test_round_that_is_too_large_is_stored_check_by_check(
 
 
 async def test_round_that_no_collector_accepts_stops_no_summary(bench: Bench) -> None:
-    """What a network sent must not end the agent, which sums up when it is cut off."""
+    """A round that no collector accepts stops no summary.
+
+    Data of a network must not end the agent, which makes a summary when it is cut off.
+    """
     message = await bench.run_round()
     message.parts[0].not_measured = "\0"
     summary = RunSummary()
@@ -232,7 +238,10 @@ def test_light_checks_beyond_one_round_give_a_result_each() -> None:
 
 
 async def test_round_counts_by_its_parts_where_they_cost(bench: Bench) -> None:
-    """No envelope multiplies beyond what plain results may; a summary counts each messenger."""
+    """A round counts by its parts where they cost.
+
+    No envelope multiplies beyond what plain results may; a summary counts each messenger.
+    """
     message = await bench.run_round()
     summary = RunSummary()
     for _ in range(3):

@@ -1,12 +1,12 @@
-"""A data directory moves to three real nats-servers while agents send, is taken back, moves again.
+"""A data directory moves to three real nats-servers while agents send, and back.
 
 Real processes: `serve`, `migrate`, three servers. HELIOGRAPH_MIGRATION_RESULTS results are judged
-before. `migrate` is killed at moments drawn by chance, and so is the leading server. First the move
-is given up before its last step, and `serve` goes on with the old journal; then it is finished.
+before. `migrate` is killed at random moments, and so is the leading server. First the move is given
+up before its last step, and `serve` continues with the old journal; then it is finished.
 
-Asked of it, by counts and hashes: each result that was acknowledged before, between and after is
-stored once and has a verdict; no verdict of before changes; repeats of trimmed ones are refused; no
-agent is called silent.
+By counts and hashes: each result that was acknowledged before, between and after must be stored
+once and have a verdict; no earlier verdict may change; repeats of trimmed results must be refused;
+no agent may be silent.
 """
 
 import asyncio
@@ -99,7 +99,7 @@ class Collector:
     async def wait_judged(self, lag_s: float = 5.0) -> None:
         """Wait until no result waits longer for its verdict; with 0, until none waits.
 
-        Nobody judges before the detectors have caught up, and nothing is late then either.
+        No verdict comes before the detectors have caught up, and nothing is late then either.
         """
 
         def read_lag_s() -> float:
@@ -124,7 +124,7 @@ class Collector:
 
 
 def read_journal(data: Path) -> list[JournalRow]:
-    """All rows of a journal that nobody has open."""
+    """Read all rows of a journal that no process has open."""
     rows: list[JournalRow] = []
     with closing(sqlite3.connect(data / FILE)) as db:
         while found := read_file(db, rows[-1].position if rows else 0, 10_000, 1 << 28):
@@ -137,7 +137,7 @@ def count_keys(rows: Sequence[JournalRow]) -> Counter[Key]:
 
 
 def digest(rows: Sequence[JournalRow]) -> str:
-    """The SHA-256 of rows in their order; a move gives other positions to those before a gap."""
+    """Return the SHA-256 of rows in order, without positions, which a move changes."""
     found = hashlib.sha256()
     for row in rows:
         found.update(repr(replace(row, position=0)).encode())
@@ -145,7 +145,7 @@ def digest(rows: Sequence[JournalRow]) -> str:
 
 
 class Stored(NamedTuple):
-    """What the store has: rows as they are, without a merge of repeats."""
+    """The store's rows as they are, without a merge of repeats."""
 
     ids: Counter[str]
     verdicts: dict[str, tuple[str, ...]]
@@ -161,7 +161,7 @@ async def read_store(data: Path) -> Stored:
 
 @dataclass
 class Proof:
-    """What was acknowledged, and what is asked of the collector about it."""
+    """The acknowledged results, and checks of the collector about them."""
 
     pseudonyms: Pseudonyms
     earlier: list[Key]
@@ -185,7 +185,7 @@ class Proof:
         )
 
     def check_journal(self, when: str, rows: Sequence[JournalRow]) -> None:
-        """Each acknowledged result is there once, nothing else, and nobody is silent."""
+        """Check that each acknowledged result is there once, and that no agent is silent."""
         stored = count_keys(rows)
         expected = self.list_acknowledged() - self.trimmed
         assert expected <= stored.keys(), f"{when}: {len(expected - stored.keys())} are lost"
@@ -229,11 +229,10 @@ async def sending(
 async def kill_often(
     collector: Collector, running: Cluster, rng: random.Random, rows: int, most: float
 ) -> list[int]:
-    """Run `migrate` and kill it, again and again; stop early where one came to its end.
+    """Run `migrate` and kill it again and again; return the rows copied at each kill.
 
     A moment is drawn as a share of the rows, up to `most`, each later than the one before. It runs
-    by slices with a look after each, so that no speed decides. Return how many were on the servers
-    at each kill.
+    by slices with a look after each, so that no speed decides. It stops early if `migrate` ends.
     """
     counts: list[int] = []
     async with open_connection(running) as connection:
@@ -255,7 +254,10 @@ async def kill_often(
 
 
 async def wait_leading_broker(running: Cluster, process: "subprocess.Popen[str]") -> int:
-    """A move that begins again deletes the stream, and creates it; 0 if it ended before."""
+    """Return the leading server once a move has created its stream; 0 if it ended.
+
+    A move that begins again deletes the stream before.
+    """
     async with asyncio.timeout(WAIT_S):
         while process.poll() is None:
             with suppress(NotFoundError, AssertionError):
@@ -265,7 +267,7 @@ async def wait_leading_broker(running: Cluster, process: "subprocess.Popen[str]"
 
 
 async def finish(collector: Collector, running: Cluster) -> float:
-    """Run `migrate` to its end, with a kill of the leading server meanwhile; return seconds."""
+    """Run `migrate` to its end, with a kill of the leading server; return seconds."""
     begun_s = time.monotonic()
     process = collector.migrate()
     number = await wait_leading_broker(running, process)
@@ -279,7 +281,7 @@ async def finish(collector: Collector, running: Cluster) -> float:
 
 
 async def trim(data: Path, before: int) -> set[Key]:
-    """Trim results up to a position as `serve` does hourly; departures between them stay."""
+    """Trim results up to a position as `serve` does hourly; departures stay."""
     journal = Journal(data / FILE)
     rows = await journal.read(0, before, limit_bytes=1 << 30)
     await journal.trim(before, time.time_ns() // 1_000)
@@ -290,7 +292,7 @@ async def trim(data: Path, before: int) -> set[Key]:
 async def check_repeats(
     collector: Collector, caller: Caller, envelopes: Sequence[Envelope]
 ) -> None:
-    """An agent whose receipts were lost sends again what is stored, or was trimmed."""
+    """Check the answers to repeats of stored and trimmed results, as of lost receipts."""
     async with channel(collector) as stub:
         call = await greeted(stub, caller)
         for envelope in envelopes:

@@ -193,7 +193,7 @@ def a_cut_is_suspected_during_a_block(world: World) -> IncidentBook:
 
 
 def nothing_is_heard_during_a_block(world: World) -> IncidentBook:
-    """By one way alone, so that nobody calls it offline."""
+    """Return a book with a loss by one entrance during a block, not called offline."""
     return _suspect_during_a_block(world, part(48.0, "KZ"))
 
 

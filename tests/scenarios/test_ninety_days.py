@@ -1,4 +1,4 @@
-"""Ninety days without a way out, in virtual time, and then the real collector's door.
+"""Ninety days offline in virtual time, and then delivery to the real collector.
 
 `HELIOGRAPH_DARK=whole` plays it at the shipped plan's own pace with the shipped bound, in a quarter
 of an hour; without it each test is due every sixth hour and the bound is 1 MiB.
@@ -69,7 +69,7 @@ PLAN = (
 
 @dataclass
 class Issued:
-    """What was taken by the spool."""
+    """The results that the spool has accepted."""
 
     kept: dict[int, str] = field(default_factory=dict)  # P0 and P1: number → target
     runs: Counter[tuple[str, bool]] = field(default_factory=Counter)  # the rest: target, is bad
@@ -94,7 +94,7 @@ class OfflineAgent:
         self._sealing = Batcher(self.spool, clock, host)
 
     async def live(self, days: int, step_s: int) -> None:
-        """So many days; what is due is measured and sealed once every `step_s`."""
+        """Run for so many days; measure and seal what is due once every `step_s`."""
         for at_s in range(0, days * DAY_S, step_s):
             async with asyncio.TaskGroup() as group:
                 for errand in PLAN:
@@ -178,7 +178,7 @@ MIB = 1_048_576
 
 @dataclass
 class Delivery:
-    """What went through the door, and how the receipts read."""
+    """The envelopes delivered, and the statuses of their receipts."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     sizes: list[int] = field(default_factory=list)
@@ -217,7 +217,7 @@ async def behind(
 
 
 async def deliver(home: IngestServer, offline: OfflineAgent) -> Delivery:
-    """One envelope a second, as receipts allow; one receipt in ten is lost."""
+    """Deliver one envelope a second, as receipts allow; one receipt in ten is lost."""
     done = Delivery()
     while waiting := await offline.spool.list_waiting(16):
         for number, envelope in waiting:
@@ -235,7 +235,7 @@ async def deliver(home: IngestServer, offline: OfflineAgent) -> Delivery:
 
 
 async def arrived(home: IngestServer) -> list[tuple[JournalRow, list[ReceivedMeasurement]]]:
-    """By envelope, in the order of their arrival."""
+    """Return the arrived measurements by envelope, in the order of arrival."""
     names, rows, after = Pseudonyms(home.keyring.secret), [], 0
     while found := await home.journal.read(after, 500, kinds=[RowKind.ENVELOPE]):
         after = found[-1].position
@@ -281,7 +281,7 @@ async def test_everything_that_matters_arrives_once_after_ninety_dark_days(folde
 
 
 def weigh(folder: Path) -> tuple[int, int]:
-    """Peak RSS, in KiB, of who sends from an empty spool, and from a copy of the full one."""
+    """Return the peak RSS in KiB of a sender with an empty spool, and with a full one."""
     copy = folder / "copy"
     copy.mkdir()
     for path in (folder / "agent").glob("spool.db*"):

@@ -1,8 +1,8 @@
 """Two machines run copies of one agent's directory at once, to the end.
 
-What must hold: what either measured is stored, once, and nothing is refused; the collector and both
-agents say it with the cure; to the detectors it is neither two vantages nor a silence; and the one
-that joins with a new key counts as itself.
+The results of both must be stored, once, and nothing refused; the collector and both agents must
+report it with the cure; to the detectors it must be neither two vantages nor a silence; and the one
+that joins with a new key must count as itself.
 """
 
 import asyncio
@@ -82,7 +82,7 @@ def test_nothing_is_lost_and_everybody_is_told(tmp_path: Path) -> None:
 
 
 def run_both(world: World) -> None:
-    """Until everybody knows and some results of each are acknowledged; then drain both."""
+    """Run both until all report it and some results of each are acknowledged; drain."""
     logs = [world.home / f"{machine}.log" for machine in MACHINES]
     with (
         started(world.measure("agent"), logs[0]) as one,
@@ -103,7 +103,7 @@ def run_both(world: World) -> None:
 
 
 def give_new_key(world: World) -> None:
-    """The copy measures while nobody is there, joins anew, and hands in what waited."""
+    """Let the copy measure offline, join with a new key, and deliver what waited."""
     copy = world.home / "copy"
     where = ("--data", world.home / "data", "--endpoint", f"127.0.0.1:{world.grpc}")
     invite = ask(collector("invite", *where))
@@ -118,7 +118,7 @@ def give_new_key(world: World) -> None:
 
 
 def check_results(world: World) -> None:
-    """By the journal: what is stored is what was acknowledged, under one number once."""
+    """Check in the journal that acknowledged results are stored once by number."""
     rows = asyncio.run(read_journal(world.home / "data" / "journal.db"))
     envelopes = [row for row in rows if row.kind is RowKind.ENVELOPE]
     stored = sum(len(decompress_batch(row.body).measurements) for row in envelopes)

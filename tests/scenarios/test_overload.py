@@ -1,7 +1,7 @@
-"""Twice as many agents as a collector can judge for: the plan's schedule in virtual time.
+"""Twice as many agents as a collector can judge for, in virtual time.
 
-Real are the agents' schedule, the batches' times, and what decides on the pace; the judge is a
-queue that takes so many steps a second. A block is found once three agents' failures are judged.
+Real are the agents' schedule, the batches' times, and the rules for the pace; the judge is a queue
+that takes so many steps a second. A block is found once three agents' failures are judged.
 """
 
 import asyncio
@@ -193,7 +193,10 @@ def _run_before(history: History, rng: random.Random) -> History:
 @pytest.mark.long
 @pytest.mark.parametrize("blocked_min", [4, 15])
 def test_a_block_is_found_within_five_minutes_at_twice_the_capacity(blocked_min: int) -> None:
-    """While the pace is being found, and once it is."""
+    """A block is found within five minutes at twice the capacity.
+
+    It begins while the pace is still changing, or later.
+    """
     blocked_us = blocked_min * MINUTE_US
     world = _World(agents=80, load=2.0, paced=True, blocked_us=blocked_us)
     world.run(blocked_us + 6 * MINUTE_US)

@@ -1,7 +1,7 @@
 """Hosts that only publish, as real processes beside a cluster, whose leader is killed.
 
-Asked of it: a host without a key says what the leader says, incident by incident; while no leader
-is heard it shows no present and says so; the next leader's word is its word again.
+A host without a key must show the leader's incidents; without a leader it must show no present and
+give the reason; with the next leader it must show that one's.
 """
 
 import json
@@ -42,7 +42,7 @@ def read(served: Served, path: str) -> Any:
 
 
 def read_status(served: Served) -> Any:
-    """What it says of countries, without the moment of saying it."""
+    """Return the status of countries, without its time."""
     status = read(served, "/api/v1/status")
     return status if isinstance(status, int) else {n: status.get(n) for n in ("entry", "groups")}
 
@@ -57,7 +57,7 @@ def list_open_gaps(served: Served) -> list[str]:
 
 
 async def shows_agent(served: Served) -> bool:
-    """Return whether it knows of the connected agent, and of what it measured."""
+    """Return whether a host shows the connected agent and its measurement."""
     blind = read(served, "/api/v1/coverage")["blind"]
     is_known = "KZ" in {gap["country"] for gap in blind}  # one agent there is too few
     return is_known and bool(list_measurements(served))
@@ -70,7 +70,7 @@ def list_measurements(served: Served) -> Any:
 
 
 def seal_telegram(caller: Caller) -> Envelope:
-    """One test of Telegram in Kazakhstan, which reached an endpoint."""
+    """Return one test of Telegram in Kazakhstan, which reached an endpoint."""
     step = Observation(operation=Operation.CONNECT, started_us=0, duration_us=3, endpoint="dc1")
     made = replace(
         measurement("telegram"), experiment="telegram", service="telegram", observations=(step,)
@@ -81,7 +81,7 @@ def seal_telegram(caller: Caller) -> Envelope:
 
 
 def seed_log(running: Cluster) -> int:
-    """Write the history of an old incident into the first leader's log, signed by its key."""
+    """Write an old incident into the first leader's log, signed by its key."""
     key = running.keyring.log
     entries = book(closed(silence(), 10), key=key).entries
     file = running.directory / "leader0" / LOG_FILE_NAME

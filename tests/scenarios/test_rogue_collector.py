@@ -1,4 +1,4 @@
-"""A collector between an agent and another collector, which relays all that it is told.
+"""A rogue collector relays everything between an agent and another collector.
 
 The agent of these tests is enrolled at both under one key, which is what a rogue collector wants:
 with a session there it could make the agent fall silent, or appear where it is not.

@@ -1,4 +1,4 @@
-"""A volunteer is led to an edge that only it sees, and a real control visits that edge.
+"""A volunteer is sent to an edge that only it meets; a real control visits it.
 
 The control agent is a process that joined as any agent does; gRPC, journal, assessor, planner,
 resolver and edge are real. Only the collector's clock is moved, over the wait before a visit.
@@ -149,7 +149,10 @@ async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
 
 @asynccontextmanager
 async def running_control(server: IngestServer, folder: Path, resolver: str) -> AsyncIterator[None]:
-    """A control agent that joined over the wire; its resolver is told, and loopback allowed."""
+    """Run a control agent that joined over the wire, with a given resolver.
+
+    Loopback is allowed.
+    """
     state = folder / "control"
     state.mkdir(mode=0o700)
     (state / "config.yml").write_text(f"net: {{local_targets: allow, resolver: '{resolver}'}}\n")
@@ -172,7 +175,7 @@ async def running_control(server: IngestServer, folder: Path, resolver: str) -> 
 
 
 async def measure_as_volunteer(target: str, resolver: str) -> Measurement:
-    """What a volunteer's agent measures whose resolver leads it to the edge, which refuses it."""
+    """Measure as a volunteer whose resolver leads it to the edge, which refuses it."""
     clock = SystemClock()
     factory = SystemNetFactory(NetConfig(resolver=resolver), clock, Random(1))
     runner = Runner(factory, clock, Limits(), "boot")
@@ -199,7 +202,10 @@ async def running_collector(data: Path, plan: Plan) -> AsyncIterator[Collector]:
 
 
 async def test_control_visits_edges_that_only_a_vantage_was_led_to(tmp_path: Path) -> None:
-    """One works abroad, the other is dead for everybody, and so it is not blocked."""
+    """A control visits edges that only a vantage was sent to.
+
+    One works abroad, the other is dead for all, and so it is not blocked.
+    """
     async with AsyncExitStack() as stack:
         ports = [await stack.enter_async_context(serving(hang_up)) for _ in range(2)]
         works, dead = (f"{NAME}:{port}" for port in ports)

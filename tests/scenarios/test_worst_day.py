@@ -1,4 +1,4 @@
-"""Eight countries on one bad day: every output, held against the script and the others."""
+"""Eight countries on one bad day: every output agrees with the script and others."""
 
 import asyncio
 import os
@@ -67,7 +67,7 @@ OUTPUTS = {
 
 @pytest.fixture
 async def dark_reader(tmp_path: Path) -> AsyncIterator[tuple[WorstDayReader, list[Statement]]]:
-    """A reader of a dark country 100 s after its cut, and what all outputs say then."""
+    """Yield a reader of a dark country 100 s after its cut, and all outputs' claims."""
     file = tmp_path / "small.yml"
     file.write_text(SMALL)
     world = country_before_the_cut()
@@ -136,7 +136,7 @@ DARK: Sequence[tuple[str, str, int, str]] = (
 
 
 def _play_world(chance: Random, dark: tuple[str, str, int, str], k: int) -> tuple[Feed, int]:
-    """A country with a cut of one place, of which the counts may be older; and its vantages."""
+    """Build a country with a cut of one place, and perhaps older counts; and its size."""
     world = World()
     cut_us = NOW_US - chance.randrange(40, 900) * 1_000_000
     # Sessions that the cut left open count until they are dropped, or the next counts are public.
@@ -202,7 +202,10 @@ def _is_dark_scope(actor: Actor, dark: tuple[str, str, int, str]) -> bool:
 
 
 def test_what_is_down_everywhere_is_not_blocked() -> None:
-    """The reader took either for true, since it fails; seven pages once said the wrong one."""
+    """What is down everywhere is not blocked.
+
+    The reader took either for true, since it fails; seven pages once had the wrong one.
+    """
     truth = Truth(build_script(load_scenario(SCRIPT), seed=1))
     begins_s = 24 * 60
     for claim, second, why in (

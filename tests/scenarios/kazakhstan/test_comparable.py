@@ -1,4 +1,4 @@
-"""The other dated events that are shipped: what can be scored is found, and nothing besides."""
+"""In the other shipped events what can be scored is found, and nothing more."""
 
 import os
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ DELAY_US = {"cut": 180 * SECOND_US, "block": 300 * SECOND_US, "throttle": 300 * 
 
 @dataclass(frozen=True)
 class Said:
-    """A beginning that was said: of an incident, or of a cut inside one."""
+    """The reported beginning of an incident, or of a cut within one."""
 
     scopes: tuple[Scope, ...]
     service: str
@@ -71,7 +71,7 @@ def beginnings(incident: Incident) -> list[Said]:
 
 
 def is_of(said: Said, truth: Truth) -> bool:
-    """Of the same service, at that time, in a cell that has to do with it."""
+    """Return whether a report has the service, time and cell of a truth."""
     spread_us = round(truth.spread_s * SECOND_US) + SLACK_US
     nested = any(s.is_within(truth.scope) or truth.scope.is_within(s) for s in said.scopes)
     low, high = said.when.earliest_us - spread_us, said.when.latest_us + SLACK_US
@@ -88,7 +88,7 @@ def test_what_can_be_scored_is_found_in_time(played: Played) -> None:
 
 
 def grown(played: Played, truth: Truth) -> bool:
-    """A later part of what rolls out is no beginning: the incident that is known holds it."""
+    """Return whether a truth is only the growth of a known incident."""
     earlier = [t for t in played.replay.truths if 0 < truth.since_us - t.since_us < 7_200 * 10**6]
     wider = [s for s in played.said if any(truth.scope.is_within(scope) for scope in s.scopes)]
     return truth.kind == "cut" and bool(earlier) and bool(wider)

@@ -1,7 +1,7 @@
-"""The shipped scenario of January 2022 through our detectors: every step that can be scored.
+"""The shipped scenario of January 2022: every step that can be scored is found.
 
-Seen "in its bracket plus the delay" means two things: the bracket that is published holds the
-moment that was drawn, and it is said within the delay that is promised for it.
+Found "in its bracket plus the delay" means two things: the published bracket holds the moment that
+was drawn, and the report comes within the promised delay.
 """
 
 import os
@@ -68,7 +68,7 @@ SEEDS = [
 
 @pytest.fixture(scope="module", params=SEEDS)
 def story(request: pytest.FixtureRequest) -> Story:
-    """Played once, as a collector that runs would: told every ten minutes, for both channels."""
+    """Play the story once as a collector would: detection every ten minutes."""
     replay = play_scenario(load_scenario(SHIPPED / "kazakhstan-2022.yml"), request.param)
     run = SilenceDetector()
     alerts = tuple(_told(replay, run))
@@ -82,7 +82,7 @@ def holds(bracket: Bracket | None, moment_us: int) -> bool:
 
 
 def named(turn: PhaseChange, cells: Sequence[Scope]) -> bool:
-    """By these cells, or by narrower names for the same people (one operator of a city, say)."""
+    """Return whether a turn names these cells, or narrower ones of the same people."""
     said = [part.scope for part in turn.parts]
     return len(said) == len(cells) and all(any(s.is_within(c) for s in said) for c in cells)
 
@@ -95,7 +95,10 @@ def the(turns: Sequence[PhaseChange], moment_us: int, cells: Sequence[Scope]) ->
 
 
 def test_each_step_that_can_be_scored_is_a_truth_or_an_opening(story: Story) -> None:
-    """Of table 4 all but K01 and K06, of which nobody knows whom they took, and the assumptions."""
+    """Each step that can be scored is a truth or an opening.
+
+    Of table 4 all but K01 and K06, whose people are not recorded, and the assumptions.
+    """
     truths = {t.id for t in story.replay.truths if t.scoreable}
     assert truths == {"K02", "K03", "K05", "K07", "K22", *CUTS}
     assert {"K12", "K21", "K23", *OPENINGS} <= story.replay.moments.keys() - truths
@@ -133,7 +136,10 @@ def test_almaty_has_the_eighth_alone(story: Story) -> None:
 
 
 def test_no_opening_is_invented(story: Story) -> None:
-    """Each has one of the steps for its cause; and Almaty's people are named in none before K21."""
+    """No opening is invented: each has one of the steps as its cause.
+
+    Almaty's people are named in none before K21.
+    """
     steps = {*OPENINGS, "K12", "K20m", "K21", "K23"}
     for turn in story.openings():
         assert any(holds(turn.when, story.at(step)) for step in steps), turn
@@ -143,7 +149,7 @@ def test_no_opening_is_invented(story: Story) -> None:
 
 
 def test_an_opening_of_the_country_leaves_almaty_out(story: Story) -> None:
-    """Who reads that the fixed lines are back must not take it to be so in Almaty."""
+    """An opening of the country leaves Almaty out, where lines are still cut."""
     home = VantageLocation("KZ", "ALA", 9198, "fixed")
     for turn in story.national.openings:
         if turn.when.latest_us < story.at("K21") - 60 * SECOND_US:
@@ -153,7 +159,10 @@ def test_an_opening_of_the_country_leaves_almaty_out(story: Story) -> None:
 
 
 def test_data_centres_are_no_recovery(story: Story) -> None:
-    """Half of them stayed, the others come back at K12: the cut goes on, to the last mobile."""
+    """Data centers are no recovery.
+
+    Half of them stayed, the others come back at K12: the cut lasts, to the last mobile.
+    """
     for incident in story.every:
         for turn in incident.openings:
             if holds(turn.when, story.at("K12")) and not holds(turn.when, story.at("K13")):
@@ -209,7 +218,10 @@ def test_messengers_are_blocked_and_mobiles_throttled_and_nothing_else(story: St
 
 
 def test_brackets_are_those_of_the_table(story: Story) -> None:
-    """A seed draws within them; a few that carry the conflicts between observers are held here."""
+    """Brackets are those of the table.
+
+    A seed draws within them; a few that carry the conflicts between observers are checked here.
+    """
     truths: dict[str, Truth] = {t.id: t for t in story.replay.truths}
     for step, low, high in (
         ("K02", "2022-01-04 13:00", "2022-01-04 14:03"),
