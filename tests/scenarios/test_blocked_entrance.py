@@ -228,7 +228,7 @@ async def lose_first(
 
     Args:
         by_post: All report by POST and come by the second entrance, before their loss is noticed.
-    Otherwise half come before that, and all report in their new session.
+            Otherwise half come before that, and all report in their new session.
     """
     await world.pass_time(120)
     onset_us = world.run.clock.wall_us()

@@ -148,7 +148,7 @@ def drain(world: World, measuring: "subprocess.Popen[bytes]") -> KillReport:
 
 
 def is_spool_empty(world: World) -> bool:
-    """Let the agent deliver, up to 30 s as `--once` does; return if its spool is empty."""
+    """Let the agent deliver, up to 30 s by `--once`; return if its spool is empty."""
     with started([*world.measure(), "--once"], world.home / "agent.log") as last:
         last.wait(timeout=120)
     return world.waiting() == 0

@@ -1,4 +1,4 @@
-"""Hosts that only publish, as real processes beside a cluster, whose leader is killed.
+"""Hosts that only publish, as real processes; the cluster's leader is killed.
 
 A host without a key must show the leader's incidents; without a leader it must show no present and
 give the reason; with the next leader it must show that one's.
