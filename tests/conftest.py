@@ -1,4 +1,4 @@
-"""What holds for the whole suite."""
+"""Fixtures and hooks for the whole suite."""
 
 import gc
 import os
@@ -35,20 +35,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """A shell that starts the suite in the background lets it ignore Ctrl-C, and all children."""
+    """Restore Ctrl-C, which a shell ignores in the background for all children."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """What is not pure is not even imported."""
+    """Skip files that are not pure without importing them."""
     if not config.getoption("quick") or collection_path.suffix != ".py":
         return None
     return None if quick.is_pure(collection_path) else True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The long ones that mostly wait first, those that compute last: see support/both_ends.py."""
+    """Run long tests that wait first, and computing ones last (support/both_ends.py)."""
     if config.getoption("quick"):
         left_out = quick.LEFT_OUT - ({"long"} if config.getoption("long") else set())
         items[:] = [item for item in items if not any(map(item.get_closest_marker, left_out))]
@@ -67,9 +67,10 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Bytes are no name: each worker may draw them anew, and then no two collect the same tests.
+    """Name bytes and long texts by their argument, for stable and short test names.
 
-    Nor is a long text: workers, reports and logs repeat it (there were names of two megabytes).
+    Each worker may draw other bytes, and then no two collect the same tests. Workers, reports and
+    logs repeat names (there were names of two megabytes).
     """
     is_long = isinstance(val, str) and len(val) > _LONGEST_NAME
     return argname if isinstance(val, bytes) or is_long else None
@@ -77,7 +78,7 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 @pytest.fixture(autouse=True)
 def same_umask() -> Iterator[None]:
-    """The commands keep what they write from other users; run in here, the next test would too."""
+    """Restore the umask: commands run in this process make it private."""
     before = os.umask(0o022)
     os.umask(before)
     yield
@@ -86,12 +87,12 @@ def same_umask() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[str]:
-    """One browser for all tests of a worker that read with it."""
+    """Run one browser for all tests of a worker that use it."""
     with browser_reader.started() as door:
         yield door
 
 
 @pytest.fixture
 def reader(chromium: str) -> browser_reader.Open:
-    """`async with reader(origin, …) as seen`: see support/browser_reader.py."""
+    """Open readers by `async with reader(origin, …)`; see support/browser_reader.py."""
     return partial(browser_reader.reader, chromium)

@@ -1,4 +1,4 @@
-"""Fixtures of the collector's tests: an open store, an open fleet.db, and a real nats-server."""
+"""Fixtures of the collector's tests: an open store, fleet.db, and a nats-server."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `make run` calls, on loopback targets alone: it comes up, answers, and ends on Ctrl-C."""
+"""`make run` on loopback targets alone: it starts, answers, and ends on Ctrl-C."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ START_S, STOP_S = 400.0, 240.0  # many processes share two cores
 
 @contextmanager
 def running(folder: Path, *more: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """What it says is in `said`."""
+    """Run the program; its output goes to `output` in the folder."""
     options: Sequence[str] = ["--data", "data", "--config", "run.yml", "--join=--country=KZ", *more]
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(

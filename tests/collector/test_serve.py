@@ -1,4 +1,4 @@
-"""`serve` as a process: answers, refuses a second one, stops at once, loses nothing."""
+"""`serve` as a process: it answers, refuses a second one, stops, loses nothing."""
 
 import asyncio
 import http.client
@@ -39,7 +39,7 @@ only_looks = pytest.mark.xdist_group("serve")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One collector for the tests that only look."""
+    """Run one collector for the tests that only read."""
     config = NO_CONTROL + 'alerts: [{name: desk, kind: slack, url: "https://127.0.0.1:9/x"}]\n'
     with served(tmp_path_factory.mktemp("serve") / "data", config=config) as found:
         found.wait_for("http")
@@ -226,7 +226,10 @@ def test_it_stops_clean_and_soon(tmp_path: Path, number: int) -> None:
 
 
 async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
-    """Ingest alone, killed as envelopes flow, then all roles: what had a receipt is there."""
+    """Acknowledged envelopes survive a kill.
+
+    Ingest alone is killed as envelopes arrive, then all roles run: what had a receipt is there.
+    """
     acknowledged: list[int] = []
     with served(tmp_path / "data", "--roles", "ingest") as home:
         async with stub_of(home) as stub:
@@ -261,7 +264,7 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
 
 @only_looks
 def test_a_caller_that_says_nothing_is_shown_the_door(home: Served) -> None:
-    """Slowloris: neither a silent TCP connection nor half a handshake may stay."""
+    """A silent caller is disconnected, by TCP alone and in half a handshake."""
     place = ("127.0.0.1", home.grpc_port)
     with (
         socket.create_connection(place, timeout=60) as silent,
@@ -326,7 +329,10 @@ def test_health_and_reflection_answer(home: Served) -> None:
 
 @only_looks
 def test_dashboard_and_alarm_rules_ask_for_figures_that_there_are(home: Served) -> None:
-    """By their names, and by their labels' names where a running collector has a sample."""
+    """Dashboard and alarm rules use existing metrics.
+
+    Labels too, where a running collector has a sample.
+    """
     text = home.get("/metrics", operator=True)[1]
     names = set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
     names |= {f"{name}_{end}" for name in names for end in ("bucket", "total")}

@@ -125,7 +125,7 @@ def killed(made: ClusterCountry, name: str) -> Iterator[None]:
 
 @contextmanager
 def cut(made: ClusterCountry, name: str) -> Iterator[None]:
-    """Its cable is pulled, and plugged in again."""
+    """Disconnect a machine's cable, then reconnect it."""
     made.world.run(name, "ip", "link", "set", "out", "down")
     yield
     made.plug_in(name)
@@ -153,7 +153,7 @@ def full(made: ClusterCountry, name: str) -> Iterator[None]:
 
 
 def list_silent(made: ClusterCountry) -> list[str]:
-    """The minutes in which a vantage was called silent."""
+    """List the minutes in which a vantage was shown as silent."""
     answer = made.get(
         "/api/v1/timeline", country=made.topology.country, bin="1m", service="anchors"
     )

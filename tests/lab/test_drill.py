@@ -185,7 +185,7 @@ def has_session(made: Country, name: str, scheme: str) -> bool:
 
 
 def check_pages(drilled: Script, played: Sequence[drill.Played], reader: WorstDayReader) -> None:
-    """No output contradicted another or, by a clock that is the machine's, the script."""
+    """Check that no output contradicted another or, at pace 1, the script."""
     print("\n".join(page_reader.tabulate(drill.begins(played), reader.headlines)))
     print(reader.summarize())
     assert list(page_reader.find_missed(drilled.steps, reader.headlines)) == []

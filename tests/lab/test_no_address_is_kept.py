@@ -193,7 +193,7 @@ def _measured(abroad: Namespace, data: Path) -> int:
 
 
 def _opened(journal: Path) -> list[bytes]:
-    """Every envelope as it was before it was sealed and compressed, and every hello."""
+    """Return every hello, and every envelope opened and decompressed."""
     with sqlite3.connect(f"file:{journal}?mode=ro", uri=True) as db:
         rows = db.execute("SELECT kind, body FROM log").fetchall()
     db.close()

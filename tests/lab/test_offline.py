@@ -18,7 +18,7 @@ DOOR, PAGES = "127.0.0.1:7443", "127.0.0.1:8080"
 
 @pytest.fixture
 def island() -> Iterator[Namespace]:
-    """Only loopback exists inside: whatever the plan asks for cannot be reached."""
+    """Make a namespace with loopback alone: nothing of the plan can be reached."""
     with namespace() as space:
         yield space
 
@@ -39,7 +39,7 @@ def answers(island: Namespace, data: Path) -> bool:
 
 
 def kazakhstan(island: Namespace, data: Path) -> dict[str, Any]:
-    """The one group that the status shows; nothing before it does."""
+    """Return the only group that the status shows, or nothing before it does."""
     groups = json.loads(fetch(island, data, "/api/v1/status?country=KZ"))["groups"]
     assert len(groups) <= 1
     return dict(*groups)

@@ -43,7 +43,7 @@ REASON = "Two readers in Astana say so by telephone."
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Country]:
-    """All but the guest are there."""
+    """Start a country with all agents but the guest."""
     require_for_test()
     described = small_country(AGENTS, {"ala": "KZ-75", "nqz": ITS_REGION})
     with country(tmp_path / "country", described, tested=("telegram",)) as made:
@@ -140,7 +140,7 @@ def _of(file: Path, log: bytes, words: list[str]) -> str:
 
 
 def _spoken_of(bodies: list[dict[str, Any]], act: dict[str, Any]) -> dict[str, Any]:
-    """The detector's incident that an operator's entry is about."""
+    """Return the scope of the incident that an operator's entry is about."""
     incident = bodies[act["about"]["entry"] - 1]["incident"]
     assert incident["id"] == act["incident"]["id"]
     return dict(incident["scope"])

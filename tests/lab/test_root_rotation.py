@@ -97,7 +97,10 @@ def look(made: Country) -> dict[str, Measurement]:
 
 
 def verdict_of(made: Country, here: Measurement, there: Measurement, *, is_common: bool) -> Verdict:
-    """`is_common`: several vantages of the network met certificates of this authority."""
+    """Judge a measurement by a control; `is_common` marks its issuer as shared.
+
+    Then several vantages of the network met certificates of this authority.
+    """
     (service,) = (s for s in made.abroad.services if s.name == "signal")
     issuers = frozenset({OWN.rfc4514_string()} if is_common else ())
     control = ControlView(

@@ -114,7 +114,7 @@ def _rows(made: Country, **query: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _stored(made: Country) -> dict[str, list[int]]:
-    """Sequences that the collector has, by the network that made them."""
+    """Return the sequences that the collector has, by the network that made them."""
     found: dict[str, list[int]] = {}
     for name, row in _rows(made):
         found.setdefault(name, []).append(int(row["sequence"]))
@@ -122,7 +122,7 @@ def _stored(made: Country) -> dict[str, list[int]]:
 
 
 def _lend(made: Country) -> None:
-    """The neighbour's line, which the one in the dark was given before."""
+    """Give the line of a neighbor's relay to the agent that is cut off."""
     (place,) = made.topology.network("lent").agents
     where = f"{place.address}:{RELAY_PORT}"
     told = ask(agent("relay", where, "--json", "--state", made.folder / place.name))
@@ -160,7 +160,7 @@ def test_word_gets_out_of_each(lab: Country) -> None:
 
 
 def _by_dns_then_in(lab: Country, passage: "Passage") -> None:
-    """Behind a portal a last word goes by DNS; then somebody pays."""
+    """Check a message by DNS behind a portal; then pay the portal."""
     name = f"{BY_DNS}-{BY_DNS}-1"
     passage.watch(lambda: bool(lab.told(name).get("last_word_us")), "an answer by DNS")
     passage.note(BY_DNS, "a word by DNS")
@@ -168,7 +168,7 @@ def _by_dns_then_in(lab: Country, passage: "Passage") -> None:
 
 
 def _by_voice(lab: Country, passage: "Passage") -> None:
-    """A code over the telephone."""
+    """Read out a code over the telephone."""
     name = f"{BY_HAND}-{BY_HAND}-1"
     passage.watch(
         lambda: bool(lab.told(name).get("lives", {}).get("foreign", ("",))[0] == "fails"),
@@ -203,7 +203,7 @@ def _planned(lab: Country) -> bool:
 
 
 def _hand_in_what_is_left(lab: Country) -> None:
-    """Little, but for who takes a hand anyhow."""
+    """Import what is left: little, except for the agent served by hand."""
     left = lab.hand_in(f"{name}-{name}-1" for name in CASES)
     assert [n for n in left if left[n] > LAST and n != f"{BY_HAND}-{BY_HAND}-1"] == []
 
@@ -249,7 +249,7 @@ class Passage:
                 self.there.setdefault(name, self._now)
 
     def watch(self, condition: Callable[[], bool], what: str, limit_s: float = WITHIN_S) -> None:
-        """Look again and again until the condition holds."""
+        """Poll until the condition holds."""
 
         def holds() -> bool:
             self.look()

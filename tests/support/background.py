@@ -15,7 +15,7 @@ _DEADLINE_S = 120.0
 def in_background(
     server: Callable[P, AbstractAsyncContextManager[T]],
 ) -> Callable[P, AbstractContextManager[T]]:
-    """Enter `server` in a fresh loop in a thread; leave it, and the loop, at the end."""
+    """Wrap `server`: enter it in a new loop in a thread; leave both at the end."""
 
     @wraps(server)
     @contextmanager

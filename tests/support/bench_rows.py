@@ -61,7 +61,7 @@ FROM (
 
 
 def load_rows(store: Store, rows: int, days: int, until_us: int) -> None:
-    """`rows` measurements evenly over the `days` before `until_us`. The store is open."""
+    """Load `rows` measurements, evenly over the `days` before `until_us`."""
     span = days * DAY_US
     since = until_us - span
     place = _PLACE.format(who="who")
@@ -134,7 +134,7 @@ def _dropped_indexes(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 
 def _build_hour(hour: int) -> list[HourCount]:
-    """Twelve networks test twenty services, and two of them 300 sites."""
+    """Build an hour in which 12 networks test 20 services, and two of them 300 sites."""
     counts = []
     for n in range(12):
         region = _REGIONS[n % len(_REGIONS)]

@@ -37,7 +37,7 @@ def allow_newer_browser(ja4: str, profile: HelloProfile) -> None:
 
 @contextmanager
 def visiting(scheme: str, port: int, *more_flags: str) -> Iterator[None]:
-    """A browser on its way to the server at `port`, whatever the port of its URL."""
+    """Run a browser that visits the server at `port`, whatever the port of its URL."""
     rules = f"--host-resolver-rules=MAP {NAME} 127.0.0.1:{port}, MAP * ~NOTFOUND"
     own = ("--disable-quic", "--host-resolver-rules")
     flags = [flag for flag in FLAGS if not flag.startswith(own)]

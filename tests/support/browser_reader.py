@@ -43,18 +43,18 @@ class Reader:
     troubles: list[str] = field(default_factory=list)
 
     async def goto(self, path: str) -> None:
-        """The page at `path`, loaded. A refusal is for the test to look at."""
+        """Load the page at `path`; a refusal is for the test to check."""
         await self.page.goto(self.origin + path, wait_until="load")
 
     async def live(self) -> None:
-        """The stream is open, so that what happens from now on is seen."""
+        """Wait until the stream is open, so that later events arrive."""
         await self.page.wait_for_selector('#live[data-state="live"]')
 
     async def text(self, selector: str) -> str:
         return str(await self.page.inner_text(selector))
 
     async def check(self) -> None:
-        """Axe finds nothing (WCAG A and AA, best practices), and nothing is too wide."""
+        """Assert that axe finds no fault (WCAG A, AA, best practices), nor too wide parts."""
         axe = import_module("axe_playwright_python.async_playwright").Axe()  # it has no types
         found = await axe.run(self.page)
         assert not found.violations_count, found.generate_report()

@@ -89,7 +89,7 @@ class Cluster:
         return host
 
     def start_publisher(self, number: int) -> Served:
-        """A host that only publishes; its directory is empty, without a key."""
+        """Start a host that only publishes; its directory is empty, without a key."""
         data = self.directory / f"publisher{number}"
         data.mkdir(exist_ok=True)
         served = self.publishers[number] = start(
@@ -98,7 +98,7 @@ class Cluster:
         return served
 
     def start_judge(self, number: int) -> Served:
-        """A host that offers one judge process."""
+        """Start a host that offers one judge process."""
         data = self._create_data(f"judge{number}")
         config = f"{self.build_config()}judge:\n  workers: 1\n"
         served = self.judges[number] = start(data, "--roles", JUDGE, config=config)
@@ -118,7 +118,7 @@ class Cluster:
         return printed.decode()
 
     def find_leader(self) -> int:
-        """The number of the collector that leads."""
+        """Return the number of the collector that leads."""
         return next(n for n, served in self.leaders.items() if "http" in served.places)
 
     def kill(self, served: Served) -> None:
@@ -180,21 +180,21 @@ async def open_connection(running: Cluster) -> AsyncIterator[NatsConnection]:
 
 
 async def read_rows(running: Cluster) -> list[JournalRow]:
-    """All rows of the journal's stream, in order."""
+    """Read all rows of the journal's stream, in order."""
     async with open_connection(running) as connection:
         entries = await StreamFollower(connection, NAME, f"{NAME}.>").read_new()
     return [build_row(e.position, decode_message(e.position, e.content)) for e in entries]
 
 
 async def read_log(running: Cluster) -> list[bytes]:
-    """The entries of the shared alert log."""
+    """Read the entries of the shared alert log."""
     async with open_connection(running) as connection:
         log = await SharedLog.open(connection, running.settings)
         return await log.read_after(0)
 
 
 async def read_audit(running: Cluster) -> list[bytes]:
-    """The lines of the shared audit trail."""
+    """Read the lines of the shared audit trail."""
     async with open_connection(running) as connection:
         log = await SharedLog.open_audit(connection, running.settings)
         return await log.read_after(0)
@@ -219,7 +219,7 @@ async def count_rows(connection: NatsConnection) -> int:
 
 
 async def find_leading_broker(running: Cluster) -> int:
-    """The number of the server that leads the journal's stream."""
+    """Return the number of the server that leads the journal's stream."""
     async with open_connection(running) as connection:
         info = await connection.ask(connection.js.stream_info, NAME)
     assert info.cluster is not None

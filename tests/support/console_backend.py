@@ -200,7 +200,7 @@ class Caller:
         return await self._ask("POST", path, data={"token": self.token, **fields}, headers=headers)
 
     async def _ask(self, method: str, path: str, **request: Any) -> tuple[int, str]:
-        """The status, and the text or where it redirects to."""
+        """Send a request; return its status, and its text or its redirect."""
         async with self.client.request(method, path, allow_redirects=False, **request) as answer:
             location = answer.headers.get("Location") if answer.status == 303 else None
             return answer.status, location or await answer.text()

@@ -50,11 +50,11 @@ class Records:
         return Operators(open_files(self.data).operators, BUILT_IN_PASSWORD).read_people()
 
     def read_trail(self) -> list[AuditEntry]:
-        """The entries, oldest first."""
+        """Return the entries, oldest first."""
         return open_files(self.data).trail.read_page(None, 1_000)[0][::-1]
 
     def read_stored(self) -> bytes:
-        """All that is kept, as a thief finds it."""
+        """Return all bytes on disk, as a thief would get them."""
         files = (self.data / "operators.json", self.data / "audit.jsonl")
         return b"".join(file.read_bytes() for file in files if file.exists())
 
@@ -91,7 +91,7 @@ class ServerRecords(Records):
         return asyncio.run(read())
 
     def read_trail(self) -> list[AuditEntry]:
-        """The entries of commands, oldest first."""
+        """Return the entries of commands, oldest first."""
         entries = (parse_line(line) for line in self.read_lines())
         return [entry for entry in entries if entry and entry.did != LEAD]
 

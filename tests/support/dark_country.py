@@ -26,7 +26,7 @@ def country_before_the_cut() -> World:
 
 
 def cut(state: IncidentState, *where: Any, **changes: Any) -> Incident:
-    """The incident thirty seconds after the cut, as the detector writes it."""
+    """Return the incident thirty seconds after the cut, as the detector writes it."""
     minutes = (NOW_US - CUT_US) / 60 / SECOND
     incident = silence(minutes=minutes, parts=(part(50.0, *(where or ("KZ",))),), **changes)
     at_us = CUT_US + 30 * SECOND

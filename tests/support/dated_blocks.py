@@ -126,13 +126,13 @@ def _draw(name: str, service: str, at: float) -> int:
 
 
 def _congest(person: Person, service: str, at: float) -> str:
-    """15 % of an operator's tests fail for hours."""
+    """Fail 15 % of an operator's tests for hours."""
     is_busy = person.asn == 10 and at >= AT
     return "blocked" if is_busy and _draw(person.name, service, at) < 15 else ""
 
 
 def _down_abroad(person: Person, service: str, at: float) -> str:
-    """It is down for all, as controls see too."""
+    """Fail a service for all, as controls see too."""
     return "down" if service == "signal" and AT <= at < AT + HOUR else ""
 
 

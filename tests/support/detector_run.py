@@ -125,17 +125,17 @@ class DetectorRun:
         self.detector.on_block(block)
 
     def confirmed(self) -> list[IncidentRecord]:
-        """All incidents that ever were, oldest first."""
+        """Return all incidents ever confirmed, oldest first."""
         records = [logged.record for logged in reversed(self.detector.book.incidents())]
         return [record for record in records if record.confirmed]
 
     def alerts(self, id_: str) -> list[str]:
-        """The changes subscribers were called for."""
+        """Return the changes of an incident that subscribers were alerted to."""
         return [e.body.change for e in self.detector.book.entries_of(id_) if e.body.alert]
 
 
 def rows_of(signals: Signals) -> list[JournalRow]:
-    """Words from the dark are no rows: they are what envelopes come to."""
+    """Return the rows of signals, without offline reports, which come in envelopes."""
     told: list[VantageArrival | Goodbye | VantageLoss | Fault] = [
         s for s in signals if not isinstance(s, OfflineReport)
     ]

@@ -34,7 +34,7 @@ class DnsServer:
 
     @property
     def names(self) -> list[str]:
-        """The names asked for, as sent, without the final dot."""
+        """Return the names of all queries, as sent, without the final dot."""
         return [
             dns.message.from_wire(query).question[0].name.to_text(omit_final_dot=True)
             for query in self.queries
@@ -42,7 +42,7 @@ class DnsServer:
 
 
 def answer(query: bytes, *records: str, rcode: dns.rcode.Rcode = dns.rcode.NOERROR) -> bytes:
-    """A well-formed reply; records in zone-file form, one set each."""
+    """Return a well-formed reply; records in zone-file form, one set each."""
     reply = dns.message.make_response(dns.message.from_wire(query), recursion_available=True)
     reply.set_rcode(rcode)
     for record in records:
@@ -52,7 +52,7 @@ def answer(query: bytes, *records: str, rcode: dns.rcode.Rcode = dns.rcode.NOERR
 
 
 def truncated(query: bytes) -> bytes:
-    """The TC bit and no answer: ask again over TCP."""
+    """Return a reply with the TC bit and no answer: the client must ask by TCP."""
     reply = dns.message.make_response(dns.message.from_wire(query), recursion_available=True)
     reply.flags |= dns.flags.TC
     return reply.to_wire()
@@ -66,7 +66,7 @@ def with_other_id(reply: bytes) -> bytes:
 @in_background
 @asynccontextmanager
 async def dns_server(udp: Script, tcp: Script | None = None) -> AsyncIterator[DnsServer]:
-    """`tcp` defaults to the script for UDP."""
+    """Run the server; without `tcp`, the script for UDP answers TCP too."""
     server = DnsServer(free_port())
 
     def answer_datagram(query: bytes) -> Sequence[bytes]:
@@ -86,7 +86,7 @@ async def dns_server(udp: Script, tcp: Script | None = None) -> AsyncIterator[Dn
 
 
 def answer_stream(reply: Callable[[bytes], bytes]) -> Handler:
-    """A handler for one question over a connection (RFC 7766), in clear or in TLS."""
+    """Return a handler for one query over a connection (RFC 7766), in clear or TLS."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         query = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))

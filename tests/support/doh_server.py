@@ -17,7 +17,7 @@ CONTENT_TYPE = "application/dns-message"
 
 @contextmanager
 def doh_server(leaf: Leaf, script: Callable[[bytes], bytes], *, status: int = 200) -> Iterator[int]:
-    """The port; `script` maps a query's bytes to its reply's."""
+    """Run a server; yield its port. `script` maps a query's bytes to its reply's."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -37,7 +37,7 @@ def doh_server(leaf: Leaf, script: Callable[[bytes], bytes], *, status: int = 20
 def doh_server_over_http2(
     leaf: Leaf, script: Callable[[bytes], bytes], *, status: int = 200
 ) -> Iterator[int]:
-    """The port of a server that offers HTTP/2 alone, as Quad9's since December 2025."""
+    """Run a server with HTTP/2 alone, as Quad9 since December 2025; yield its port."""
 
     def answer_query(request: Http2Request) -> Http2Reply:
         assert request.fields[":method"] == "POST"

@@ -56,13 +56,13 @@ def published(public: bytes, name: str = PUBLIC_NAME) -> bytes:
 
 
 def in_base64(config: bytes) -> str:
-    """A list of this one config."""
+    """Return a list of this one config in base64."""
     return base64.b64encode(len(config).to_bytes(2, "big") + config).decode()
 
 
 @contextmanager
 def ech_server(leaf: Leaf) -> Iterator[EchServer]:
-    """Skips the test where there is no Go of 1.24 or later."""
+    """Run the server; skip the test where there is no Go of 1.24 or later."""
     key = X25519PrivateKey.generate()
     config = published(key.public_key().public_bytes_raw())
     keys = (str(leaf.chain), str(leaf.key), config.hex(), key.private_bytes_raw().hex())

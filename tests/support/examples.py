@@ -21,7 +21,7 @@ only_in_soak = pytest.mark.skipif(not IS_SOAK, reason="seconds of CPU: make soak
 
 
 def draw_seeds(count: int) -> range:
-    """Seeds of worlds that are drawn by chance, by the rule of examples."""
+    """Return seeds of random worlds, limited like other examples."""
     return range(limit_examples(count))
 
 
@@ -33,5 +33,5 @@ def limit_examples(count: int) -> int:
 
 
 def choose(listed: Sequence[_T], every: int = 4) -> Sequence[_T]:
-    """All that is listed, and in `make quick` one of `every`: CI plays the rest."""
+    """Return all of a list, or in `make quick` one of `every`: CI plays the rest."""
     return listed[::every] if IS_QUICK else listed

@@ -236,7 +236,7 @@ def vote(
     how: tuple[str, str] = ("", ""),
     functions: str = "",
 ) -> Vote:
-    """A partial vote names its blocked functions; it counts as reachable."""
+    """Return a vote; a partial one names blocked functions and counts as reachable."""
     return Vote(
         country=country,
         region="",

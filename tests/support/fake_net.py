@@ -267,7 +267,7 @@ class FakeNet:
             raise ValueError(f"this machine has no {what}")
 
     def _peer(self, on: StepResult) -> tuple[str, int]:
-        """The address below a step."""
+        """Return the address of the connection below a step."""
         at: int | None = on.index
         while at is not None:
             below = self._trace.observations[at]

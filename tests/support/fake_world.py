@@ -119,7 +119,7 @@ def head(method: str, url: str, page: Page, version: str = "1.1") -> Http:
 
 
 def body(url: str, page: Page, head: Http, limit: int, *, watch: bool = False) -> Http:
-    """The facts of the whole page, on those of its head."""
+    """Return the facts of the whole page, based on those of its head."""
     return replace(
         head, title=page.title, body_bytes=min(page.body_bytes, limit),
         body_sha256=page.body_sha256, truncated=page.truncated or page.body_bytes > limit,

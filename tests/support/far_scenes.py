@@ -60,7 +60,7 @@ def _draw_time(name: str, seed: int) -> float:
 def _cut_off(
     code: str, hours: float, within_s: float, **where: object
 ) -> Callable[[float], FarScene]:
-    """All of these people are dark for so long from one moment on."""
+    """Return a scene in which all of these people are dark for some hours."""
 
     def create(at: float) -> FarScene:
         span = Span(at, at + hours * HOUR)
@@ -77,7 +77,7 @@ def _cut_off(
 
 
 def _cut_daily(code: str, hour: float, hours: float, days: range) -> Callable[[float], FarScene]:
-    """All are cut off at the same hour of several days (curfews, examinations)."""
+    """Return a scene with cuts at one hour of several days (curfews, examinations)."""
     begins = [COUNTRIES[code].find_local(hour, day) for day in days]
     spans = [Span(begin, begin + hours * HOUR) for begin in begins]
 
@@ -98,7 +98,7 @@ def _quiet(
     *causes: IncidentKind,
     hours: float = 5,
 ) -> Callable[[float], FarScene]:
-    """Something happens that is no cut: nothing is owed."""
+    """Return a scene with an event that is no cut, so that no incident is due."""
 
     def create(at: float) -> FarScene:
         def build(world: World) -> None:
@@ -228,7 +228,7 @@ def _cut_in_restart(at: float) -> FarScene:
 
 
 def _bar_then_cut(at: float) -> FarScene:
-    """Our first entrance is barred; 50 min later all are cut off for four hours."""
+    """Block our first entrance; 50 min later cut all off for four hours."""
     span = Span(at + 3_000, at + 3_000 + 4 * HOUR)
 
     def build(world: World) -> None:

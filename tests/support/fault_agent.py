@@ -72,7 +72,7 @@ class Life:
         await self._end(spool)
 
     async def drain(self) -> None:
-        """Everything out, over a way that is whole."""
+        """Deliver everything over a faultless way."""
         spool = self._open()
         for dark in (True, False):
             while not await self._all_closed(spool, dark=dark):
@@ -110,7 +110,7 @@ class Life:
             await spool.close()
 
     async def _append(self, spool: Spool) -> None:
-        """Some at once, as tests end."""
+        """Append some measurements at once, as tests end."""
         async with asyncio.TaskGroup() as group:
             for _ in range(self._rng.randrange(1, 6)):
                 group.create_task(self._append_one(spool, Priority(self._rng.randrange(4))))
@@ -142,7 +142,7 @@ class Life:
             await spool.write_digest([measurement("digest")], EPOCH, SMALL)
 
     async def _send(self, spool: Spool) -> None:
-        """Reordered, some twice, some without hearing the answer."""
+        """Send envelopes in random order, some twice, some without reading the answer."""
         waiting = await spool.list_waiting(self._rng.randrange(1, 12))
         self._rng.shuffle(waiting)
         for number, body in waiting:

@@ -21,7 +21,7 @@ from support.intake import CLOCK, IngestServer, ingest_server
 
 
 async def frame(reader: asyncio.StreamReader) -> bytes:
-    """Raises IncompleteReadError at the end."""
+    """Read a frame; raise IncompleteReadError at the end."""
     return await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
 
 

@@ -33,7 +33,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def headers(stream: int) -> bytes:
-    """A call of the session; each field literal and not indexed (RFC 7541, 6.2.2)."""
+    """Return a call of the session; fields literal, not indexed (RFC 7541, 6.2.2)."""
     fields = {
         ":method": "POST",
         ":scheme": "https",
@@ -111,7 +111,7 @@ def pings(port: int) -> dict[str, object]:
 
 
 def resets(port: int) -> dict[str, object]:
-    """CVE-2023-44487: open and cancel, so that no bound on open streams is ever met."""
+    """Open and cancel streams without meeting their limit (CVE-2023-44487)."""
     cancel = struct.pack(">I", CANCEL)
     pieces = (
         headers(stream) + frame(RST_STREAM, 0, stream, cancel) for stream in range(1, 2 * RESETS, 2)
@@ -131,7 +131,7 @@ def continuations(port: int) -> dict[str, object]:
 
 
 def bombs(port: int) -> dict[str, object]:
-    """HPACK: one large field in the table, and then a byte for each repetition of it."""
+    """Send one large field into HPACK's table, then one byte for each repetition."""
     value = b"x" * 4_000
     stored = b"\x40\x01a" + b"\x7f" + bytes((len(value) - 127 & 127 | 128, len(value) - 127 >> 7))
     heads = (

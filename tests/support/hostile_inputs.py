@@ -59,7 +59,7 @@ def head(length: int, *fields: str) -> bytes:
 
 
 def post(port: int) -> Iterator[Callable[[], object]]:
-    """Tiny headers, one-byte records, the largest body in records of every size."""
+    """Yield tiny headers, one-byte records, the largest body in all record sizes."""
     body = bytes(MAX_BODY - 300)
     for size in (1, 100, 16_384):
         pieces = [body[at : at + size] for at in range(0, min(len(body), size * 2_000), size)]
@@ -120,7 +120,7 @@ def http(port: int) -> Iterator[Callable[[], object]]:
 
 
 def dns(port: int) -> Iterator[Callable[[], object]]:
-    """Queries that cost most to parse, and beacons that open to nothing."""
+    """Yield queries that cost most to parse, and beacons that open to nothing."""
     line = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     line.connect((HOST, port))
     question = struct.pack(">HH", 28, 1)
@@ -143,7 +143,7 @@ def dns(port: int) -> Iterator[Callable[[], object]]:
 
 
 def _send_tiny_headers_and_bytes(port: int) -> None:
-    """A thousand tiny headers, then a body in one-byte TLS records."""
+    """Send a thousand tiny headers, then a body in one-byte TLS records."""
     tiny = hostile_http2.frame(
         hostile_http2.CONTINUATION, hostile_http2.END_HEADERS, 1, b"\x00\x01a\x00" * 1_000
     )

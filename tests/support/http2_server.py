@@ -42,7 +42,7 @@ Answer = Callable[[Http2Request], Http2Reply]
 
 @contextmanager
 def http2_server(leaf: Leaf, answer: Answer) -> Iterator[int]:
-    """The port."""
+    """Run the server; yield its port."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _Session(reader, writer, answer).run()

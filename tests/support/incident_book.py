@@ -43,7 +43,7 @@ def part(
 
 
 def bracket(minutes: float, width_s: float = 40.0) -> Bracket:
-    """`width_s` wide, up to so many minutes before now."""
+    """Return a bracket `width_s` wide that ends so many minutes ago."""
     return Bracket(ago(minutes) - int(width_s * 1_000_000), ago(minutes))
 
 
@@ -72,7 +72,7 @@ def closed(incident: Incident, minutes: float) -> Incident:
 
 
 def sayings(incident: Incident) -> list[Saying]:
-    """Suspected, confirmed and its end, each when it was known."""
+    """Return suspicion, confirmation and end, each with the time it was known."""
     told = replace(
         incident, state=IncidentState.SUSPECTED, confirmed_us=None, ended=None, closed_us=None,
         turns=(),
@@ -95,7 +95,7 @@ def sayings(incident: Incident) -> list[Saying]:
 
 
 def signed(said: Iterable[Saying], key: SigningKey = KEY) -> IncidentBook:
-    """In order of time, one line each."""
+    """Sign the entries in order of time, one line each."""
     book, before = IncidentBook(), EMPTY_HEAD
     for at_us, revision in sorted(said, key=lambda one: one[0]):
         number = len(book.entries) + 1

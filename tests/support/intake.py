@@ -146,7 +146,7 @@ class Caller:
         return keys.agent_id(self.signer.public)
 
     def bind(self, context: bytes) -> bytes:
-        """The context as an agent of this version signs it, for this collector alone."""
+        """Return the context as an agent of this version signs it for this collector."""
         return keys.bind_context(context, self.keyring.pin)
 
     def enrol_request(self, token: bytes) -> intake_pb2.EnrolRequest:
@@ -184,7 +184,7 @@ class Caller:
         return envelope.seal_batch(batch, self.signer, self.keyring.sealing.public)
 
     def prove(self, sealed: bytes) -> str:
-        """The value of the header by which it is known before its envelope is there."""
+        """Return the header that proves the sender before the envelope arrives."""
         proof = begin_proof(self.id, sealed)
         signature = self.signer.sign(self.bind(keys.UPLOAD), proof.message)
         return replace(proof, signature=signature).format()
@@ -197,7 +197,7 @@ class Caller:
 
 @contextmanager
 def second_fleet(server: IngestServer) -> Iterator[Fleet]:
-    """The same fleet.db through another connection, as the commands open it."""
+    """Open the same fleet.db through another connection, as the commands do."""
     fleet = Fleet(server.data)
     try:
         yield fleet
@@ -209,7 +209,7 @@ def second_fleet(server: IngestServer) -> Iterator[Fleet]:
 async def channel(
     server: Reachable, port: int = 0
 ) -> AsyncIterator["intake_pb2_grpc.IntakeAsyncStub"]:
-    """A fresh TLS connection that trusts the collector's certificate alone."""
+    """Open a new TLS connection that trusts the collector's certificate alone."""
     credentials = grpc.ssl_channel_credentials(server.keyring.tls_certificate)
     options = (
         ("grpc.ssl_target_name_override", "heliograph-collector"),
@@ -282,7 +282,7 @@ class OpenSession:
     call: Call
 
     async def send(self, *sequences: int) -> None:
-        """An envelope of one measurement under each of these numbers."""
+        """Send an envelope of one measurement under each of these numbers."""
         for sequence in sequences:
             await self.write(envelope=self.caller.envelope(sequence))
 
@@ -306,7 +306,7 @@ class OpenSession:
 
 @asynccontextmanager
 async def open_session(data: Path, **options: Any) -> AsyncIterator[OpenSession]:
-    """An ingest server (with these options), an agent that it let in, and its session."""
+    """Open an ingest server with these options, an enrolled agent and its session."""
     async with ingest_server(data, **options) as server, channel(server) as stub:
         caller = await enrolled(server)
         call = await greeted(stub, caller)

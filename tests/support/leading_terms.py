@@ -18,7 +18,7 @@ class LeadingTerms:
         self._connection = NatsConnection(self._settings)
 
     async def open(self, key: str, term: int) -> SharedObject:
-        """A value as the leader of a term has it."""
+        """Open a value as the leader of a term."""
         if not self._connection.is_connected:
             await self._connection.open()
         return await SharedObject.open(self._connection, self._settings, key, term)

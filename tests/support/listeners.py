@@ -91,7 +91,7 @@ class OneCollector:
 
 @asynccontextmanager
 async def relay_listener(folder: Path) -> AsyncIterator[int]:
-    """A volunteer's relay, whose own collector cannot be reached."""
+    """Run a volunteer's relay whose collector cannot be reached."""
     state = State(folder / "relay")
     state.prepare()
     known = Collector(

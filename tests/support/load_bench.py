@@ -67,7 +67,7 @@ class Sender:
 
 @asynccontextmanager
 async def program(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A module of tests/support as a process, killed at the end."""
+    """Run a module of tests/support as a process; kill it at the end."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", *words),
         stdin=asyncio.subprocess.PIPE,
@@ -85,7 +85,7 @@ async def program(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
 @asynccontextmanager
 async def bare_server(data: Path, sender: Sender) -> AsyncIterator[int]:
-    """A server that does the least, with the sender's agents; yield its process id."""
+    """Run the minimal server with the sender's agents; yield its process id."""
     async with program("support.bare_intake", str(data)) as process:
         assert process.stdout is not None
         invite = (await process.stdout.readline()).decode()
@@ -138,7 +138,7 @@ class Reader:
         return int(document["result"]["measurement_count"])
 
     async def unstored(self) -> int:
-        """Rows of the journal that are not judged and stored."""
+        """Return how many rows of the journal are not judged and stored."""
         return int(float(_UNSTORED.findall(await self.text("/metrics"))[0]))
 
     async def newest_us(self) -> int:
@@ -249,7 +249,7 @@ class Stretch:
         return time.time() * 1e6
 
     async def _published(self, phase: Phase, incident_s: float) -> None:
-        """The public row, and that it is confirmed."""
+        """Wait for the public row and its confirmation; record their delays."""
         if self.watch is None or not incident_s:
             return
         onset_s = time.monotonic() - (time.time() - phase.sent.planted_us / 1e6)
@@ -265,7 +265,7 @@ class Stretch:
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:
-    """Columns of equal width; the first is text, the others numbers."""
+    """Format columns of equal width; the first is text, the others numbers."""
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     return "\n".join(
         "  ".join(

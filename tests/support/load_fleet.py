@@ -28,7 +28,7 @@ CLOCK = SystemClock()
 
 
 def list_actors(agents: int) -> list[Actor]:
-    """Volunteers of four countries and twelve networks, and two controls."""
+    """Return volunteers of four countries and twelve networks, and two controls."""
     people = [
         Actor(n, COUNTRIES[n % len(COUNTRIES)], asn=100 + n % 12, access="fixed")
         for n in range(agents - CONTROLS)
@@ -56,7 +56,7 @@ async def connected_sender(
     actors: Sequence[Actor],
     addresses: Mapping[int, str],
 ) -> AsyncIterator[Sender]:
-    """A load generator with these agents, which the collector has known for long."""
+    """Run a load generator with these agents, enrolled long ago."""
     async with program("support.load_sender") as process:
         sender = Sender(process)
         await sender.enrol(_enrolment(actors, invites, addresses))

@@ -152,7 +152,7 @@ class Fleet:
             await agent.connection.drop()
 
     def seal(self, order: Seal) -> Report:
-        """Everything at its time, which begins when this is done. Takes a while."""
+        """Seal everything for its time, which begins after this is done; it takes long."""
         began = _cpu_s()
         report = Report(begun_us=CLOCK.wall_us() + order.results * order.seal_us + 500_000)
         planted = replace(
@@ -175,7 +175,7 @@ class Fleet:
         return report
 
     def _runs(self, order: Seal) -> Iterator[tuple[Agent, Run]]:
-        """The first so many of all agents, at the plan's own mix, in `seconds`."""
+        """Yield the first runs of all agents, in the plan's mix, spread over `seconds`."""
         hour_s = 3_600.0 * order.results / (56.0 * len(self._agents))
         runs: list[tuple[float, int, Run]] = []
         for number, agent in enumerate(self._agents):
@@ -222,7 +222,7 @@ class Fleet:
             await agent.arrived.wait()
 
     async def leave(self) -> None:
-        """End all sessions without a word."""
+        """End all sessions without a goodbye."""
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()

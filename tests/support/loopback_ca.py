@@ -45,19 +45,19 @@ class LoopbackCA:
         return self._write(issued)
 
     def expired(self, *names: str) -> Leaf:
-        """Valid for the whole of 2020."""
+        """Issue a certificate valid for the whole of 2020."""
         return self.leaf(*names, not_before=_year(2020), not_after=_year(2021))
 
     def not_yet(self, *names: str) -> Leaf:
-        """Valid from 2090 on."""
+        """Issue a certificate valid from 2090 on."""
         return self.leaf(*names, not_before=_year(2090), not_after=_year(2091))
 
     def rsa(self, *names: str) -> Leaf:
-        """With an RSA key, which servers with RSA key exchange need."""
+        """Issue a certificate with an RSA key, which RSA key exchange needs."""
         return self._write(self._root.issue_cert(*names, key_type=trustme.KeyType.RSA))
 
     def through_intermediate(self, *names: str) -> Leaf:
-        """A leaf under an intermediate that the server sends along."""
+        """Issue a leaf under an intermediate that the server sends too."""
         return self._write(self._root.create_child_ca().issue_cert(*names))
 
     def _write(self, issued: trustme.LeafCert) -> Leaf:

@@ -12,7 +12,7 @@ from support.ports import HOST
 
 
 def prepare(folder: Path, port: int) -> Path:
-    """Makes FOLDER/data; returns the configuration file, FOLDER/run.yml."""
+    """Make FOLDER/data; return the configuration file, FOLDER/run.yml."""
     services = folder / "services.yml"
     anchor = f'{{id: foreign-a, kind: tcp, host: "{HOST}", port: {port}, group: foreign}}'
     services.write_text(

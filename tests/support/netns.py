@@ -31,11 +31,11 @@ class Namespace:
         return ["ip", "netns", "exec", self.name, *argv]
 
     def run(self, *argv: str, text: str = "", timeout: float = 60) -> str:
-        """Standard output; a failure raises with standard error in its message."""
+        """Run a command; return its output, or raise with its standard error."""
         return _run(self.command(argv), text, timeout)
 
     def python(self, code: str, timeout: float = 60) -> str:
-        """Standard output of `code`, run inside by this interpreter."""
+        """Run `code` inside by this interpreter; return its output."""
         return self.run(sys.executable, "-c", code, timeout=timeout)
 
     def address(self, address: str) -> None:
@@ -43,7 +43,7 @@ class Namespace:
         self.run("ip", "address", "add", address, "dev", "lo")
 
     def filter(self, *rules: str) -> None:
-        """nftables rules for what arrives: "tcp dport 443 drop"."""
+        """Add nftables rules for incoming packets: "tcp dport 443 drop"."""
         lines = "\n".join(f"    {rule}" for rule in rules)
         chain = f"chain input {{ type filter hook input priority 0;\n{lines}\n}}"
         self.run("nft", "-f", "-", text=f"table inet lab {{\n{chain}\n}}\n")
@@ -51,7 +51,7 @@ class Namespace:
 
 @contextmanager
 def namespace() -> Iterator[Namespace]:
-    """A fresh namespace with loopback up; skips the test where it cannot be had."""
+    """Make a namespace with loopback up; skip the test where it cannot be had."""
     _require()
     space = Namespace(f"heliograph-{os.getpid()}-{next(_numbers)}")
     _run(["ip", "netns", "add", space.name])

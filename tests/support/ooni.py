@@ -42,7 +42,7 @@ def judge_document(document: Json) -> ImportRow:
 
 
 def frame(test_name: str, keys: object, **more: object) -> Json:
-    """The base format, version 0.2.0."""
+    """Return the base format, version 0.2.0."""
     return {
         "annotations": {"network_type": "wifi"},
         "data_format_version": "0.2.0",
@@ -85,7 +85,7 @@ def _number(key: str) -> int:
 
 
 def _hop(keys: Json, hop: Sequence[Mapping[str, Any]], url: str, depth: int, version: str) -> str:
-    """Adds a hop's rows; the URL that the next hop has."""
+    """Add a hop's rows; return the URL of the next hop."""
     ends: dict[str, int] = {}
     following = url
     for item in hop:
@@ -180,14 +180,14 @@ def request(url: str, outcome: object, end: str = "") -> Json:
 
 
 def body(facts: Mapping[str, Any]) -> str:
-    """HTML with this title and these words, filled up to so many bytes."""
+    """Return HTML with this title and text, filled to so many bytes."""
     start = f"<html><title>{facts['title']}</title>" if "title" in facts else ""
     start += f"<body>{facts['text']}" if "text" in facts else ""
     return start + "." * max(0, int(facts.get("bytes", 0)) - len(start))
 
 
 def _as_old(keys: Json, hops: int) -> None:
-    """No tags and no numbers; the tests of connections are of the first page alone."""
+    """Reshape rows for 0.4: no tags, no numbers, connections of the first page only."""
     for name in ("queries", "tcp_connect", "tls_handshakes"):
         keys[name] = [r for r in keys[name] if r["tags"] == ["depth=0"]]
     first = urlsplit(keys["requests"][0]["request"]["url"]).scheme if keys["requests"] else ""

@@ -41,7 +41,7 @@ async def invite(seen: Reader, *, uses: int = 1) -> str:
 
 @contextmanager
 def agents_join(line: str, state: Path) -> Iterator[None]:
-    """A real agent, joined by the invitation, runs inside the block."""
+    """Join a real agent by the invitation, and run it inside the block."""
     ask(agent("join", line, "--yes", "--country", "KZ", "--access", "fixed", "--state", state))
     with started(agent("run", "--state", state), state.with_suffix(".log")):
         yield

@@ -114,6 +114,6 @@ def read_past(folder: Path) -> dict[str, Any]:
 
 
 def feed_with_past(folder: Path, **changes: Any) -> Feed:
-    """The evening of 5 January, with the four days before it and an import."""
+    """Return a feed of 5 January, with the four days before it and an import."""
     known = {"book": evening_book(), "public_key": KEY.public, **past(folder)}
     return evening().feed(**known | changes)

@@ -59,7 +59,7 @@ people = partial(vantages_at, first_us=OLD_US)  # (place, count), each in a netw
 def country(
     code: str = "KZ", regions: Sequence[str] = ("ALA", "AST", "VOS"), each: int = 2
 ) -> list[VantageRef]:
-    """Three mobile and three fixed operators in every region, `each` vantages of each."""
+    """Return `each` vantages of 3 mobile and 3 fixed operators in every region."""
     return [
         w
         for region in regions
@@ -69,7 +69,7 @@ def country(
 
 
 def world(countries: int = 4, each: int = 1) -> list[VantageRef]:
-    """The others, who bear witness."""
+    """Return vantages of other countries as witnesses."""
     return [w for i in range(countries) for w in country(f"X{chr(65 + i)}", each=each)]
 
 
@@ -116,7 +116,7 @@ def at(seconds: float) -> int:
 def drop(
     vantages: Iterable[VantageRef], since_s: float, rng: Random, until_s: float | None = None
 ) -> Signals:
-    """All fall silent at once and, with `until_s`, come back within a minute after it."""
+    """Silence all at once; with `until_s`, they come back within a minute after it."""
     signals: Signals = []
     for vantage in vantages:
         heard_s = since_s - rng.uniform(0, BEAT_S)

@@ -45,7 +45,7 @@ def age_agents(data: Path, days: float = 30.0) -> None:
 
 
 def ask(command: list[str], *, timeout_s: float = 60) -> str:
-    """Standard output of a command that must succeed."""
+    """Run a command that must succeed; return its output."""
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=timeout_s, check=False, env=CLEAN
     )
@@ -60,7 +60,7 @@ def operator_header(data: Path) -> str:
 
 @contextlib.contextmanager
 def started(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in its own session; whatever it left running is killed at the end."""
+    """Start a process in its own session; kill all that it left at the end."""
     with log.open("ab") as output, _spawn(command, output) as process:
         try:
             yield process
@@ -74,7 +74,7 @@ def cost_of(pid: int) -> Cost:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """kill -9 of the process and its children; reaped."""
+    """Kill the process and its children by SIGKILL, and reap it."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=60)

@@ -36,7 +36,7 @@ def page(
     status: bytes = b"200",
     end: bool = True,
 ) -> Behaviour:
-    """A reply; without `end` the stream stays open."""
+    """Return a reply; without `end` the stream stays open."""
 
     def behave(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
         del connection
@@ -47,13 +47,13 @@ def page(
 
 
 def reset(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
-    """The stream alone is broken off."""
+    """Reset the stream alone."""
     del h3
     connection.reset_stream(stream, 0x10C)
 
 
 def leave(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
-    """The whole connection is closed in place of a reply."""
+    """Close the whole connection in place of a reply."""
     del h3, stream
     connection.close(error_code=0x100)
 
@@ -65,7 +65,7 @@ def half_a_page(h3: H3Connection, connection: QuicConnection, stream: int) -> No
 
 
 def no_http(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
-    """A DATA frame where HEADERS must be."""
+    """Send a DATA frame where HEADERS must be."""
     del h3
     connection.send_stream_data(stream, b"\x00\x03abc", end_stream=True)
 
@@ -96,7 +96,7 @@ def claim_windows(h3: H3Connection, connection: QuicConnection, stream: int) -> 
 
 
 def endless_head(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
-    """A HEADERS frame of a gigabyte begins."""
+    """Begin a HEADERS frame of a gigabyte."""
     del h3
     connection.send_stream_data(stream, b"\x01\xc0" + (1 << 30).to_bytes(7) + bytes(3_000_000))
 
@@ -204,6 +204,6 @@ def initial(frames: bytes) -> Callable[[bytes], list[bytes]]:
 
 
 def _connection_ids(data: bytes) -> tuple[bytes, bytes]:
-    """Destination and source of a long header (RFC 8999)."""
+    """Return destination and source of a long header (RFC 8999)."""
     at = 6 + data[5]
     return data[6:at], data[at + 1 : at + 1 + data[at]]

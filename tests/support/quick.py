@@ -43,7 +43,7 @@ def refuse_the_rest() -> None:
 
 
 def _closure(file: Path) -> set[Path]:
-    """The file, and every file of the tests that it imports, at once or later."""
+    """Return the file and every file of the tests that it imports, at once or later."""
     seen: set[Path] = set()
     rest = {file}
     while rest:

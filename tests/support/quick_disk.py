@@ -10,7 +10,7 @@ _MEMORY = Path("/dev/shm")
 
 @contextmanager
 def quick_folder() -> Iterator[Path]:
-    """In memory where the system has such a place; gone afterwards."""
+    """Make a folder, in memory where the system can; remove it at the end."""
     parent = _MEMORY if _MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(dir=parent) as folder:
         yield Path(folder)

@@ -46,7 +46,7 @@ def verdict(here: Measurement, control: Measurement) -> Verdict:
 
 
 def at_public_address(measurement: Measurement) -> Measurement:
-    """No site is on loopback, so that a judge would doubt the name's address."""
+    """Replace loopback by a public address, since the judge would doubt the lookup."""
     answer = DnsAnswer(type="A", data="5.6.7.8")
     steps = tuple(
         replace(

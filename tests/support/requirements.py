@@ -6,7 +6,7 @@ import pytest
 
 
 def require(condition: object, reason: str) -> None:
-    """Unless `condition` is true, fail the test in CI, and skip it elsewhere."""
+    """Fail the test in CI, or skip it elsewhere, unless `condition` is true."""
     if condition:
         return
     if os.environ.get("CI") == "true":

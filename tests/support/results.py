@@ -85,7 +85,7 @@ async def open_spool(
     limit_bytes: int = LIMIT_BYTES,
     sealer: BatchSealer = PLAIN,
 ) -> AsyncIterator[Spool]:
-    """A spool that is closed with the block."""
+    """Open a spool; close it with the block."""
     spool = Spool(path, sealer, limit_bytes=limit_bytes, clock=clock or HandClock())
     try:
         yield spool

@@ -43,7 +43,7 @@ class Routers:
 
 @contextmanager
 def routers() -> Iterator[Routers]:
-    """Skips the test where namespaces cannot be had, fails it under CI."""
+    """Set the routers up; without namespaces skip the test, or fail it under CI."""
     with ExitStack() as stack:
         spaces = tuple(stack.enter_context(namespace()) for _ in range(5))
         for number, (near, far) in enumerate(_CABLES):

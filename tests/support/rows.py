@@ -89,7 +89,7 @@ def taken(
     position: int = 1,
     steps: tuple[Observation, ...] = (),
 ) -> ReceivedMeasurement:
-    """Measurement `number`, the same one every time."""
+    """Return measurement `number`, always the same one."""
     return ReceivedMeasurement(
         id=hashlib.sha256(str(number).encode()).hexdigest()[:32],
         position=position,

@@ -70,14 +70,14 @@ class Scenario:
 
 @cache
 def catalogue() -> tuple[Scenario, ...]:
-    """Every scenario of every file, in order."""
+    """Return every scenario of every file, in order."""
     return tuple(
         scenario(entry) for path in sorted(CATALOGUE.glob("*.yml")) for entry in listed(path)
     )
 
 
 def listed(path: Path) -> list[dict[str, Any]]:
-    """Each worker of the suite reads all of them, so not by the reader in Python."""
+    """Read a file's entries by the C loader, since each worker reads all of them."""
     entries: list[dict[str, Any]] = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
     return entries
 
@@ -100,7 +100,7 @@ def scenario(entry: Mapping[str, Any]) -> Scenario:
 
 
 def load_chain(name: str) -> tuple[bytes, ...]:
-    """A chain of real certificates, leaf first."""
+    """Load a chain of real certificates, leaf first."""
     loaded = x509.load_pem_x509_certificates((CHAINS / name).read_bytes())
     return tuple(certificate.public_bytes(Encoding.DER) for certificate in loaded)
 
@@ -158,7 +158,7 @@ def _link(entry: Mapping[str, Any], key: str) -> Link:
 def taken(
     of: Measurement, *, role: AgentRole = AgentRole.VOLUNTEER, nym: str = "n1"
 ) -> ReceivedMeasurement:
-    """A measurement as intake would hand it on."""
+    """Return a measurement as intake would pass it on."""
     return ReceivedMeasurement(
         id="0" * 32, position=1, received_us=of.started_us, pseudonym=nym, prefix="p1", role=role,
         vantage=Vantage(country="KZ", asn=9198, access="mobile"), measurement=of,
@@ -171,7 +171,7 @@ def measurement(
     experiment: str = "web",
     started_us: int = NOON_US,
 ) -> Measurement:
-    """Steps under one label "", or a mapping from labels to steps."""
+    """Build a measurement from steps under one label "", or by labels."""
     seen: list[Observation] = []
     for label, some in steps.items() if isinstance(steps, Mapping) else (("", steps),):
         seen += _observations(some, label, len(seen))
@@ -183,7 +183,7 @@ def measurement(
 
 
 def keep_observations(m: Measurement, kept: Sequence[int]) -> Measurement:
-    """The measurement with only these; a step whose parent is lost has none."""
+    """Return the measurement with only these steps; orphans have no parent."""
     place = {old: new for new, old in enumerate(kept)}
     seen = (m.observations[old] for old in kept)
     again = (replace(x, parent=None if x.parent is None else place.get(x.parent)) for x in seen)
@@ -307,7 +307,7 @@ def _exchange(_: str, argument: str, outcome: object) -> Observation:
 
 
 def _hop(_: str, argument: str, outcome: object) -> Observation:
-    """`hop client_hello 3: rst 61`, the last number being the reply's TTL."""
+    """Build a hop: `hop client_hello 3: rst 61`, with the reply's TTL last."""
     sent, _, ttl = argument.partition(" ")
     word, _, reply_ttl = str(outcome).partition(" ")
     reply = "" if word in set(Failure) else word

@@ -33,7 +33,7 @@ class Simulation:
         self.ends: list[tuple[int, Task]] = []
 
     def run(self, seconds: float, *, asleep: Callable[[int], int] | None = None) -> "Simulation":
-        """`asleep` may put the machine to sleep: it returns the moment at which it wakes."""
+        """Run for so long; `asleep` may return when the sleeping machine wakes."""
         end_us = self.now_us + int(seconds * S)
         while self.now_us < end_us:
             self._finish()

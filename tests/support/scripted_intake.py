@@ -129,7 +129,7 @@ class Collector(intake_pb2_grpc.IntakeServicer):
 
     @property
     def stored(self) -> set[int]:
-        """Sequences of the measurements that came, each once."""
+        """Return the sequences of the measurements received, each once."""
         return {m.sequence for batch in self.batches for m in batch.measurements}
 
     def invite(self, *, pin: bytes = b"", token: bytes = TOKEN) -> str:
@@ -145,12 +145,12 @@ class Collector(intake_pb2_grpc.IntakeServicer):
             await self._changed.wait_for(seen)
 
     async def send(self, message: intake_pb2.CollectorMessage) -> None:
-        """To every open session."""
+        """Send a message to every open session."""
         for session in self._sessions:
             await session.put(message)
 
     async def hang_up(self) -> None:
-        """End every session without a word."""
+        """End every session without a message."""
         for session in self._sessions:
             await session.put(None)
 
@@ -261,7 +261,7 @@ class Collector(intake_pb2_grpc.IntakeServicer):
 async def intake(
     plan: Plan | None = None, *, who: Identity | None = None, port: int = 0
 ) -> AsyncIterator[Collector]:
-    """A collector on 127.0.0.1 until the block ends; its sessions are cut then."""
+    """Run a collector on 127.0.0.1 until the block ends; then cut its sessions."""
     collector = Collector(who or identity(), plan or plan_of())
     async with serving(collector, port):
         yield collector

@@ -38,7 +38,7 @@ class Served:
         return int(str(self.places["grpc"]).rpartition(":")[2])
 
     def wait_for(self, door: str) -> None:
-        """`grpc` or `http`. Fails with the log when the process ended."""
+        """Wait for the port of `grpc` or `http`; fail with the log if the process ended."""
         until_now(lambda: door in self.places or self.process.poll() is not None)
         assert door in self.places, self.log.read_text()[-4_000:]
 
@@ -64,7 +64,7 @@ class Served:
 
 
 def start(data: Path, *options: str, config: str = ONE_PROCESS) -> Served:
-    """Free ports; the caller ends it."""
+    """Start a collector on free ports; the caller ends it."""
     file = data.with_suffix(".yml")
     file.write_text(config)
     log = data.with_suffix(".log")
@@ -79,7 +79,7 @@ def start(data: Path, *options: str, config: str = ONE_PROCESS) -> Served:
 
 @contextmanager
 def served(data: Path, *options: str, config: str = ONE_PROCESS) -> Iterator[Served]:
-    """Ended, and its log printed, whatever happens."""
+    """Run a collector; end it and print its log, whatever happens."""
     found = start(data, *options, config=config)
     try:
         found.wait_for("grpc")

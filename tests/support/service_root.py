@@ -31,7 +31,7 @@ class ServiceRoot:
         self.certificate = self._issue(None, ())
 
     def write_leaf(self, directory: Path, *hosts: str) -> Leaf:
-        """Names and addresses; the files are named after the first."""
+        """Write a leaf for names and addresses to files named by its serial number."""
         key = ec.generate_private_key(ec.SECP256R1())
         serial = x509.random_serial_number()
         leaf = Leaf(directory / f"{serial:x}.pem", directory / f"{serial:x}.key")

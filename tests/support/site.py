@@ -33,7 +33,7 @@ class Site(TestClient[web.Request, web.Application]):
             return await answer.json(content_type=None)
 
     async def problem(self, path: str, status: int = 400, *, headers: Headers = None) -> Any:
-        """The body of a refusal in RFC 9457's shape."""
+        """Return the body of a refusal in RFC 9457's shape."""
         async with self.get(path, headers=headers) as answer:
             refusal = (answer.status, answer.content_type)
             assert refusal == (status, "application/problem+json"), await answer.text()
@@ -50,14 +50,14 @@ def open_site(feed: Feed) -> Site:
 async def open_page(
     serve: Serve, path: str = "/", world: World | None = None, **changes: Any
 ) -> Read:
-    """A page over `world`, or over the evening and its log of incidents."""
+    """Open a page over `world`, or over the evening and its log of incidents."""
     defaults: dict[str, Any] = {"book": evening_book(), "public_key": KEY.public}
     feed = (world or evening()).feed(**(defaults | changes))
     return await (await serve(feed)).page(path)
 
 
 def raising(error: Exception) -> Callable[..., Awaitable[Any]]:
-    """A query that fails, whatever is asked."""
+    """Return a query that always fails."""
 
     async def query(*_: object, **__: object) -> Any:
         raise error

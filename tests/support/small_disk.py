@@ -20,7 +20,7 @@ def can_unshare() -> bool:
 
 
 def told_by(module: str, directory: Path, *, timeout_s: float) -> dict[str, Any]:
-    """The JSON that `python -m MODULE DIRECTORY` printed.
+    """Run `python -m MODULE DIRECTORY`; return the JSON that it printed.
 
     Needs root and unshare: without them the test is skipped with the reason, and fails under
     CI=true.

@@ -28,7 +28,7 @@ def back(vantages: Iterable[VantageRef], since_s: float, over_s: float, rng: Ran
 
 
 def watched(signals: Signals, *hours: float) -> list[list[Incident]]:
-    """The incidents of Kazakhstan at each of these hours."""
+    """Return the incidents of Kazakhstan at each of these hours."""
     detector = SilenceDetector()
     pending = sort_signals(signals)
     seen = []

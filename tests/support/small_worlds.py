@@ -80,7 +80,7 @@ class Cast:
         return world
 
     def without(self, place: Place, move_to: Place | None) -> "Cast":
-        """The world in which the others of a place are nowhere, or somewhere else."""
+        """Return the world in which a place's other people are gone, or moved."""
         gone = self.crowds[place]
         crowds = {p: c for p, c in self.crowds.items() if p != place}
         many = gone.silent if gone.silent >= K else 0  # k and more who fell silent are no few

@@ -133,7 +133,7 @@ def bgp(
     announced: Sequence[str] = (),
     withdrawn: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """A ris_message as rrc25 sends it."""
+    """Return a ris_message as rrc25 sends it."""
     data: dict[str, Any] = {
         "timestamp": at_s,
         "peer": peer,

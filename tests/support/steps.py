@@ -24,7 +24,7 @@ def make_step(
 
 
 def make_chain(*steps: Observation) -> list[Observation]:
-    """Steps of which each builds on the one before."""
+    """Return the steps, each based on the one before."""
     return [replace(step, parent=index - 1 if index else None) for index, step in enumerate(steps)]
 
 

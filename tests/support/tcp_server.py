@@ -87,7 +87,7 @@ def _quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 async def reset_after_first_bytes(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """RST once the client has spoken: the commonest answer of deep packet inspection."""
+    """Reset after the client's first bytes, the commonest act of packet inspection."""
     await reader.read(4096)
     reset(writer)
 
@@ -95,7 +95,7 @@ async def reset_after_first_bytes(
 async def close_after_first_bytes(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """FIN once the client has spoken."""
+    """Close after the client's first bytes."""
     await reader.read(4096)
 
 

@@ -28,12 +28,12 @@ class Transport:
         return self._in.update(data)
 
     def write(self, message: bytes) -> bytes:
-        """In the intermediate transport: the length in front."""
+        """Encode a message in the intermediate transport: the length in front."""
         return self._out.update(struct.pack("<I", len(message)) + message)
 
 
 def question(opening: bytes) -> tuple[Transport, int, bytes]:
-    """The transport, the message's id and the nonce of a whole opening."""
+    """Return the transport, the message's id and the nonce of a whole opening."""
     transport = Transport(opening[:HEADER])
     assert transport.tag == b"\xee\xee\xee\xee"
     plain = transport.read(opening[HEADER:])
@@ -43,7 +43,7 @@ def question(opening: bytes) -> tuple[Transport, int, bytes]:
 
 
 def res_pq(nonce: bytes) -> bytes:
-    """`resPQ`, unencrypted, with one fingerprint."""
+    """Return `resPQ`, unencrypted, with one fingerprint."""
     text = bytes((len(PQ),)) + PQ + bytes(3)
     keys = struct.pack("<IIq", 0x1CB5C415, 1, -4344800451088585951)
     body = struct.pack("<I", 0x05162463) + nonce + bytes(range(16)) + text + keys
@@ -56,7 +56,7 @@ def refusal(code: int) -> bytes:
 
 
 def data_centre(answer: Callable[[bytes], bytes] = res_pq) -> Handler:
-    """`answer` makes a message of the nonce."""
+    """Return a handler that sends the message that `answer` makes of the nonce."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         transport, _, nonce = question(await reader.readexactly(HEADER + 44))

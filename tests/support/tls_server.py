@@ -22,7 +22,7 @@ def tls_server(
     highest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
     ciphers: str = "DEFAULT",
 ) -> Iterator[int]:
-    """The port. `highest` limits the version, for servers that know no TLS 1.3."""
+    """Run a TLS server; yield its port. `highest` limits the version of TLS."""
     context = leaf.server_context()
     context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
     context.maximum_version = highest

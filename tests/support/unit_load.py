@@ -90,7 +90,7 @@ def _enrol(data: Path, actors: Sequence[Actor], at_s: int) -> None:
 
 
 def _list_runs(workload: Workload, actors: Sequence[Actor]) -> Iterator[tuple[Actor, Run]]:
-    """All agents' runs in order of time."""
+    """Yield all agents' runs in order of time."""
     schedules = [(actor, workload.build_schedule(actor)) for actor in actors]
     for _, schedule in schedules:
         schedule.start(0.0)

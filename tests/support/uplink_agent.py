@@ -132,13 +132,13 @@ class Agent:
         self.changed.set()
 
     async def store_attempt(self, attempt: UplinkAttempt) -> None:
-        """The wire must have room for it, as for any measurement."""
+        """Record an attempt, which must fit the wire format as any measurement."""
         measurement_to_pb(measurement(attempt.target, observations=attempt.observations))
         self.attempts.append(attempt)
         self.changed.set()
 
     def steps_of(self, target: str) -> list[tuple[str, str]]:
-        """(operation, failure) of every recorded step of one transport."""
+        """Return (operation, failure) of every recorded step of one transport."""
         steps = [x for a in self.attempts if a.target == target for x in a.observations]
         return [(x.operation, x.failure or "") for x in steps]
 
@@ -209,7 +209,7 @@ async def running(
 
 @asynccontextmanager
 async def running_enrolled(agent: Agent) -> AsyncIterator[None]:
-    """The uplink runs with the collector that its state names."""
+    """Run the uplink with the collector that its state names."""
     async with asyncio.timeout(2 * DEADLINE_S), asyncio.TaskGroup() as group:
         group.create_task(agent.uplink.run())
         try:

@@ -38,7 +38,7 @@ def controls(minute: float, names: Iterable[str] = NAMES) -> list[ReceivedMeasur
 
 
 def assess(*blocks: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
-    """The newest verdict on each volunteer's measurement."""
+    """Return the newest verdict on each volunteer's measurement."""
     assessor = Assessor(judge)
     newest = {r.id: (r, v) for block in blocks for r, v in assessor.assess(block)}
     return [j for j in newest.values() if not j[0].pseudonym.startswith("control")]

@@ -105,7 +105,7 @@ class World:
         return self.up("/readyz")
 
     def waiting(self, name: str = "agent") -> int:
-        """Measurements and envelopes that the agent still holds."""
+        """Return how many measurements and envelopes the agent still holds."""
         counts = json.loads(ask(agent("status", "--json", "--state", self.home / name)))
         return int(counts["queued_measurements"]) + int(counts["queued_envelopes"])
 
@@ -121,7 +121,7 @@ class World:
             cursor = f"&cursor={page['next']}"
 
     def given(self) -> int:
-        """The last sequence the spool ever gave."""
+        """Return the last sequence the spool ever gave."""
         with contextlib.closing(sqlite3.connect(self.home / "agent" / "spool.db")) as spool:
             query = "SELECT MAX(seq) FROM sqlite_sequence WHERE name LIKE 'measurement%'"
             (last,) = spool.execute(query).fetchone()

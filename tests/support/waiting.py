@@ -19,7 +19,7 @@ async def until(
 
 
 async def until_true(true: Callable[[], bool], deadline_s: float = 240.0) -> None:
-    """The same of a condition that can be looked at without waiting."""
+    """Poll a condition that needs no waiting itself."""
 
     async def is_true() -> bool:
         return true()

@@ -44,7 +44,7 @@ def handshake_message() -> Any:
 
 
 def ephemeral_of(opening: bytes) -> bytes:
-    """The client's key, of a whole opening."""
+    """Return the client's key in a whole opening."""
     assert opening.startswith(HEADER)
     length, frame = int.from_bytes(opening[4:7], "big"), opening[7:]
     assert length == len(frame)
@@ -53,7 +53,7 @@ def ephemeral_of(opening: bytes) -> bytes:
 
 
 def server_hello(opening: bytes) -> bytes:
-    """The framed answer to a ClientHello."""
+    """Return the framed answer to a ClientHello."""
     theirs = ephemeral_of(opening)
     ephemeral, static = X25519PrivateKey.generate(), X25519PrivateKey.generate()
     ours = ephemeral.public_key().public_bytes_raw()

@@ -50,7 +50,7 @@ def list_visits(judged: Sequence[JudgedMeasurement]) -> list[Visit]:
 def report_pair(
     steps: dict[str, list[dict[str, Any]]], *, experiment: str = "web", target: str = URL
 ) -> list[JudgedMeasurement]:
-    """Return results of two vantages with these steps, by label, with unknown verdicts."""
+    """Return results of two vantages with these labeled steps and unknown verdicts."""
     verdicts = (Verdict(state=VerdictState.UNKNOWN, rule="none.unobserved", endpoint=""),)
     records = [
         replace(

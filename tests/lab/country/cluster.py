@@ -188,7 +188,7 @@ class ClusterCountry(Country):
         return ask(self.world.command(ABROAD, command))
 
     def count_judges(self) -> int:
-        """The processes that judge for the collector that leads; 0 where none answers."""
+        """Count the judge processes of the leading collector; 0 where none answers."""
         header = operator_header(self.folder / "data")
         url = f"http://{self.pages}/metrics"
         with suppress(RuntimeError):
@@ -237,7 +237,7 @@ def _name_data(machine: str) -> str:
 
 
 def build_store(more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The part of a collector's configuration that lets it share the brokers' journal."""
+    """Return the configuration by which a collector shares the brokers' journal."""
     urls = ",".join(f"nats://{locate_machine(name)}:4222" for name in BROKERS)
     return {"store": {"journal": urls}, **(more or {})}
 
@@ -283,7 +283,7 @@ def _balance() -> str:
 def cluster_country(
     folder: Path, description: Mapping[str, Any], broker_mb: int = 0
 ) -> Iterator[ClusterCountry]:
-    """Wired, with its sites up; without collector and agents."""
+    """Wire a country and start its sites, without collector and agents."""
     with world() as place:
         built = ClusterCountry(place, topology(description), folder)
         built.broker_mb = broker_mb

@@ -178,7 +178,7 @@ class Country:
         age_agents(self.folder / "data")
 
     def populate(self, leave: Container[str] = ()) -> None:
-        """Every agent but those to `leave` out joins, some side by side, and starts."""
+        """Join and start every agent but those to `leave` out, some side by side."""
         places = [place for place in self.topology.agents if place.name not in leave]
         invite = self.invite("--uses", str(len(places)))
         with ThreadPoolExecutor(JOIN_AT_ONCE) as hands:
@@ -217,7 +217,7 @@ class Country:
         self.agents.clear()
 
     def given(self, name: str) -> int:
-        """The last sequence that this agent's spool ever gave."""
+        """Return the last sequence that this agent's spool ever gave."""
         with contextlib.closing(sqlite3.connect(self.folder / name / "spool.db")) as spool:
             (last,) = spool.execute(
                 "SELECT MAX(seq) FROM sqlite_sequence WHERE name LIKE 'measurement%'"
@@ -253,7 +253,7 @@ class Country:
             kill(self.agents.pop(name))
 
     def names(self, network: str = "", region: str = "") -> list[str]:
-        """Agents by where they are."""
+        """Return the agents' names by network and region."""
         return [
             place.name
             for place in self.topology.agents
@@ -262,11 +262,11 @@ class Country:
 
     @property
     def password_file(self) -> Path:
-        """The operator's."""
+        """Return the file of the operator's password."""
         return self.folder / "data" / "keys" / "operator.password"
 
     def get(self, path: str, **query: str | int) -> Any:
-        """The collector's API as an operator."""
+        """Get a document of the collector's API as an operator."""
         return self.get_many([(path, query)])[0]
 
     def get_many(self, asked: Sequence[tuple[str, Mapping[str, str | int]]]) -> list[Any]:
@@ -303,7 +303,7 @@ class Country:
         return self._stack.enter_context(started(self.world.command(space, argv), log))
 
     def _asn_table(self) -> Path:
-        """Each network's prefix is its own autonomous system; the rest is abroad's."""
+        """Write each network's prefix as its own autonomous system; the rest is abroad's."""
         ranges = [_range(n.prefix, n.asn) for n in self.topology.networks]
         ranges.append(_range("45.90.0.0/16", 64_500))
         write_table(self.folder / "asn.table", sorted(ranges), [])
@@ -353,7 +353,7 @@ def _has_gone(folder: Path) -> bool:
 
 
 def _documents(text: str) -> Iterator[Any]:
-    """JSON documents, one after the other."""
+    """Yield JSON documents that follow one another."""
     decoder, at = json.JSONDecoder(), 0
     while at < len(text.rstrip()):
         document, at = decoder.raw_decode(text, at)
@@ -374,7 +374,7 @@ def country(
     tested: Iterable[str] = servers.TESTED,
     pace: Pace | None = None,
 ) -> Iterator[Country]:
-    """Wired, with its sites up; without collector and agents.
+    """Wire a country and start its sites, without collector and agents.
 
     `description` is a topology, by default that of topology.yml; `tested` names services of the
     shipped list that have servers abroad; `pace` is the clock of its agents and its collector.

@@ -146,7 +146,7 @@ def _read_later_words(country: Country, played: Sequence[Played]) -> None:
 
 
 def _next_minute(pace: Pace) -> int:
-    """Waits for the next full minute of the country's clock, and returns it."""
+    """Wait for the next full minute of the country's clock, and return it."""
     began_s = -(-int(pace.now_s() * 10) // 600) * 60
     pace.sleep_until(began_s)
     return began_s
@@ -174,7 +174,7 @@ def _put(country: Country, step: Step, in_force: dict[Place, list[tuple[str, int
 
 
 def _as_fast(what: Interference, pace: Pace) -> Interference:
-    """A line that is slow by the country's clock."""
+    """Scale the rate of a slow line to the country's clock."""
     return replace(what, rate_kbit=round(what.rate_kbit * pace.factor))
 
 
@@ -279,7 +279,7 @@ def _iso(seconds: int) -> str:
 
 
 def wait_for_backlog(country: Country, until_s: float) -> None:
-    """Raises AssertionError that names who still holds what."""
+    """Wait for every backlog; raise AssertionError that names agents with a rest."""
     with suppress(AssertionError):
         eventually(lambda: not behind(country, until_s), "every backlog sent", CAUGHT_UP_S)
     held = {name: country.told(name) for name in behind(country, until_s)}
@@ -287,7 +287,7 @@ def wait_for_backlog(country: Country, until_s: float) -> None:
 
 
 def behind(country: Country, until_s: float) -> list[str]:
-    """Agents that still hold something measured before this moment."""
+    """Return agents that still hold a measurement from before this moment."""
     oldest_us = {name: country.told(name).get("oldest_us") for name in country.agents}
     return [name for name, at in oldest_us.items() if at is not None and at < until_s * 1_000_000]
 

@@ -28,7 +28,7 @@ class Gate:
         self._undo: dict[int, tuple[list[str], list[subprocess.Popen[bytes]]]] = {}
 
     def apply(self, what: Interference) -> int:
-        """In force when this returns. Raises ValueError on a kind that there is not."""
+        """Apply an interference before returning; raise ValueError on an unknown kind."""
         does, number = measures(what, self.network), next(_numbers)
         does = _placed(does, self.network, number)
         programs = list(self._programs(what, does, number))
@@ -52,7 +52,7 @@ class Gate:
             self.lift(number)
 
     def close(self) -> None:
-        """The programs; the rules end with the world."""
+        """Stop the programs; the rules end with the world."""
         for _, programs in self._undo.values():
             for program in programs:
                 _stop(program)
@@ -76,7 +76,7 @@ class Gate:
         return f"unbound-control -q -c {self._folder}/{self.network.name}.conf"
 
     def _told(self, command: str, lines: str) -> Iterator[str]:
-        """All at once: a hundred names one by one would take seconds."""
+        """Yield one command for all lines: a hundred names one by one would take seconds."""
         if lines:
             yield f"{self._control} {command} <<'end'\n{lines}end"
 
@@ -93,7 +93,7 @@ class Gate:
             yield self._start("interceptor", does.program, *does.names, *folder)
 
     def _start(self, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
-        """Returns once it is ready."""
+        """Start a program; return once it is ready."""
         argv = module_command(f"lab.country.{module}", *arguments)
         with (self._folder / f"{self.network.name}-{module}.log").open("ab") as log:
             program = subprocess.Popen(
@@ -109,7 +109,7 @@ class Gate:
 
 
 def _placed(does: Measures, network: Network, number: int) -> Measures:
-    """The same with the gate's own address and queue in its rules."""
+    """Return the measures with the gate's own address and queue in their rules."""
     queue = f"NFQUEUE --queue-num {number} --queue-bypass"
     return replace(
         does,
@@ -119,7 +119,7 @@ def _placed(does: Measures, network: Network, number: int) -> Measures:
 
 
 def _steps(does: Measures, chain: str) -> Iterator[tuple[str, str]]:
-    """Shell lines that set it up, each with what takes it back, in reverse order."""
+    """Yield shell lines that apply measures, each with its undo in reverse order."""
     for program, rules in (("iptables", does.forward), ("ip6tables", does.forward6)):
         if rules:
             yield from _chain(f"{program} -w", chain, rules, "FORWARD")

@@ -79,7 +79,7 @@ def _holds(bracket: Mapping[str, str], at_s: float) -> bool:
 
 
 def _bracket(bracket: Mapping[str, str], at_s: float) -> str:
-    """In seconds from the truth on."""
+    """Format a bracket in seconds from the truth on."""
     return f"{_s(bracket['earliest']) - at_s:+.0f} … {_s(bracket['latest']) - at_s:+.0f} s"
 
 

@@ -55,7 +55,7 @@ class Measures:
 
 
 def measures(what: Interference, network: Network) -> Measures:
-    """Raises ValueError, which names the kinds there are."""
+    """Return a gate's measures; raise ValueError that names the existing kinds."""
     kind = KINDS.get(what.kind) or CONDITIONS.get(what.kind)
     if kind is None:
         raise ValueError(f"there is no interference {what.kind!r}; there are: {', '.join(KINDS)}")
@@ -76,7 +76,7 @@ def _resolver_says(zone: str) -> "Kind":
 
 
 def _to_addresses(action: str, match: str = "") -> "Kind":
-    """Packets to some addresses, or to all."""
+    """Return a kind that acts on packets to some addresses, or to all."""
 
     def filtered(what: Interference, source: str) -> Measures:
         port = _port(what)
@@ -93,7 +93,7 @@ def _to_addresses(action: str, match: str = "") -> "Kind":
 
 
 def _with_bytes(action: str) -> "Kind":
-    """Packets in which a name stands: a ClientHello, a Host header."""
+    """Return a kind for packets with a name: a ClientHello, a Host header."""
 
     def filtered(what: Interference, source: str) -> Measures:
         port = _port(what)
@@ -208,12 +208,12 @@ def _unknown_dropped(what: Interference, source: str) -> Measures:
 
 
 def _bytes_at(hex_: str, first: int, last: int) -> str:
-    """A match of bytes that begin between two offsets from the IP header on."""
+    """Match bytes that begin between two offsets from the IP header on."""
     return f"-m string --algo bm --from {first} --to {last} --hex-string '|{hex_}|'"
 
 
 def _policed(what: Interference, _: str) -> Measures:
-    """Packets beyond a rate are dropped, both ways, for these addresses."""
+    """Drop packets beyond a rate, both ways, for these addresses."""
     bytes_s = max(1, what.rate_kbit or 64) * 125
     over = (
         f"-m hashlimit --hashlimit-above {bytes_s}b/s --hashlimit-burst {max(3_000, bytes_s)}b"
@@ -248,7 +248,7 @@ def _freeze(what: Interference, _: str) -> Measures:
 
 
 def _whitelist(what: Interference, source: str) -> Measures:
-    """Only the named addresses, and names by the network's own resolver, pass."""
+    """Pass only the named addresses, and names by the network's own resolver."""
     passing = (*_four(what), DOMESTIC_WEB, DOMESTIC_DNS)
     return Measures(
         forward=(
@@ -261,7 +261,7 @@ def _whitelist(what: Interference, source: str) -> Measures:
 
 
 def _either_way(action: str) -> "Kind":
-    """Packets to and from the network, or one region."""
+    """Return a kind for packets to and from the network, or one region."""
 
     def filtered(_: Interference, source: str) -> Measures:
         rules = tuple(f"{way}{action}" for way in dict.fromkeys((source, _back(source))))
@@ -275,7 +275,7 @@ def _back(source: str) -> str:
 
 
 def _abroad_cut(_: Interference, source: str) -> Measures:
-    """The country's own hosts stay."""
+    """Drop all traffic to other countries; domestic hosts stay."""
     inside = "5.0.0.0/8"
     back = _back(source) or f"-d {inside} "
     return Measures(
@@ -293,7 +293,7 @@ def _four(what: Interference) -> list[str]:
 
 
 def _wire(name: str) -> str:
-    """The name as DNS writes it, in hex: lengths and labels (RFC 1035 section 3.1)."""
+    """Return the name in DNS form, in hex: lengths and labels (RFC 1035 section 3.1)."""
     labels = name.rstrip(".").split(".")
     return "".join(f"{len(label):02x}{label.encode().hex()}" for label in labels) + "00"
 

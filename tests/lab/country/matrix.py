@@ -73,7 +73,7 @@ class Matrix:
 
 
 def matrix(file: Path = MATRIX) -> Matrix:
-    """Raises ValueError on a cell that means nothing."""
+    """Read the matrix; raise ValueError on an unknown cell."""
     said = yaml.safe_load(file.read_text())
     reasons = {name: (one["state"], one["says"]) for name, one in said["reasons"].items()}
     rows = tuple(_row(name, one, said) for name, one in said["rows"].items())
@@ -136,7 +136,7 @@ def _narrowed(made: Country, minded: tuple[str, ...], said: Any) -> tuple[str, .
 
 
 def _open_sites(made: Country) -> None:
-    """A web server in every network of the country, for those who look from outside."""
+    """Open a web server in every network of the country, for tests from outside."""
     addresses = [place.address for place in made.topology.agents]
     leaf = made.ca.leaf(*addresses)
     for place in made.topology.agents:
@@ -232,7 +232,7 @@ def run_jobs(made: Country, jobs: list[dict[str, Any]]) -> dict[str, list[Measur
 
 
 def judged(made: Country, wanted: Matrix, seen: Mapping[str, list[Measurement]]) -> Cells:
-    """The verdict of every cell: state, layer, method and rule."""
+    """Return the verdict of every cell: state, layer, method and rule."""
     columns = wanted.asked
     abroad = seen[ABROAD]
     found: Cells = {}

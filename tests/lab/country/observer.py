@@ -71,7 +71,7 @@ def read(packet: bytes) -> Packet:
 
 
 def written(packet: Packet, ttl: int) -> bytes:
-    """The kernel adds the sum."""
+    """Return an IPv4 packet; the kernel adds the sum."""
     size = 20 + len(packet.carried)
     head = struct.pack("!BBHHHBBH", 0x45, 0, size, IP_ID, 0, ttl, packet.protocol, 0)
     return head + packet.source + packet.target + packet.carried
@@ -95,14 +95,14 @@ def _reset(source: bytes, target: bytes, begins: bytes) -> Packet:
 
 
 def _sum(data: bytes) -> bytes:
-    """RFC 1071, of an even number of bytes."""
+    """Return the checksum of RFC 1071 of an even number of bytes."""
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total & 0xFFFF) + (total >> 16)
     return struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF)
 
 
 def forged_answer(packet: Packet, answer: str) -> list[Packet]:
-    """To A queries only; the true reply comes too, later."""
+    """Forge an answer to an A query; the true reply comes too, later."""
     if packet.protocol != UDP:
         return []
     (client,), query = struct.unpack_from("!H", packet.carried), packet.carried[8:]

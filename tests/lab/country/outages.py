@@ -39,7 +39,7 @@ def fade(country: Country, step: Step, began_s: int) -> Iterator[tuple[Place, in
 
 
 def _in_turn(agents: list[AgentPlace]) -> list[AgentPlace]:
-    """Regions lose theirs side by side."""
+    """Sort the agents so that regions lose theirs side by side."""
     return sorted(agents, key=lambda agent: agent.name.rpartition("-")[2])
 
 
@@ -48,7 +48,7 @@ def _place(agent: AgentPlace) -> Place:
 
 
 def _on_new_boot(identifier: Path) -> list[str]:
-    """Before a command: it sees a machine that came up this second."""
+    """Return the words before a command that show it a machine just booted."""
     identifier.write_text(f"{identifier.name} {time.time_ns()}\n")
     uptime_s = int(time.clock_gettime(time.CLOCK_BOOTTIME))
     bind = f'mount --bind {identifier} {BOOT_ID} && exec "$@"'

@@ -36,7 +36,7 @@ class Pace:
         time.sleep(max(0.0, wall_s - self.now_s()) / self.factor)
 
     def command(self, command: list[str]) -> list[str]:
-        """The same program, `python -m MODULE …`, by this clock."""
+        """Return the same program, `python -m MODULE …`, by this clock."""
         if self.factor == 1.0:
             return command
         python, option, *rest = command

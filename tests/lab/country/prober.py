@@ -107,7 +107,7 @@ class Turns:
         os.write(self._in, b"\0")
 
     async def _told(self) -> None:
-        """Only one task of a process listens at a time."""
+        """Wait for a turn; only one task of a process listens at a time."""
         loop = asyncio.get_running_loop()
         there = asyncio.Event()
         loop.add_reader(self._out, there.set)

@@ -22,7 +22,7 @@ class Usage(Exception):  # noqa: N818 - it is advice
 
 
 def obey(country: Country, line: str) -> str:
-    """Raises Usage."""
+    """Execute a command line and return its answer; raise Usage on unknown words."""
     words = line.split()
     if not words or words[0] in ("help", "?"):
         return HELP

@@ -41,7 +41,7 @@ class Script:
 
 
 def script(file: Path, country: Topology) -> Script:
-    """Raises KeyError or ValueError, which name the step, the place or the state."""
+    """Read a script; raise KeyError or ValueError naming step, place or state."""
     said: dict[str, Any] = yaml.safe_load(file.read_text())
     return Script(said["name"], tuple(_steps(said["steps"], country)))
 
@@ -62,7 +62,7 @@ def _steps(said: list[dict[str, Any]], country: Topology) -> Iterator[Step]:
 
 
 def _places(where: str, country: Topology) -> list[Place]:
-    """`kcell`, `kcell/ala`, or "" for all."""
+    """Return the places of `kcell`, `kcell/ala`, or "" for all."""
     network, _, region = where.partition("/")
     found = [
         (n.name, r)

@@ -60,7 +60,7 @@ class Abroad:
         return tuple(self.names[name] for name in names)
 
     def of_service(self, service: str, group: str = "") -> tuple[str, ...]:
-        """The addresses of a service, or of one group of its endpoints."""
+        """Return the addresses of a service, or of one group of its endpoints."""
         endpoints = next(s.endpoints for s in self.services if s.name == service)
         hosts = [e.host for e in endpoints if not group or e.group == group]
         return tuple(dict.fromkeys(self.names.get(host, host) for host in hosts))
@@ -97,7 +97,7 @@ def services_yaml(known: Abroad) -> str:
 
 
 def spoken(known: Abroad) -> dict[str, list[tuple[str, int]]]:
-    """Addresses and ports by who of the stand-ins answers there; nginx has the rest."""
+    """Return endpoints by the stand-in that answers there; nginx has the rest."""
     every = [(known.names.get(e.host, e.host), e) for s in known.services for e in s.endpoints]
     centres = {address for address, e in every if e.kind is EndpointKind.MTPROTO}
     found: defaultdict[str, dict[tuple[str, int], None]] = defaultdict(dict)
@@ -114,7 +114,7 @@ def spoken(known: Abroad) -> dict[str, list[tuple[str, int]]]:
 
 
 def _only_taken(endpoint: Endpoint) -> bool:
-    """Connections to it are all that is asked for, and no web server listens there."""
+    """Return whether an endpoint only needs connections and is no web server."""
     webs = not _literal(endpoint.host) and endpoint.port in (80, 443)
     return endpoint.kind is EndpointKind.TCP and endpoint.host != RESOLVER and not webs
 
@@ -142,7 +142,7 @@ def domestic_conf(country: Topology, folder: Path) -> str:
 
 
 def provider_conf(network: Network, folder: Path) -> str:
-    """A provider's own resolver: domestic names from home, all others from abroad."""
+    """Write a provider's resolver: domestic names inside, all others from abroad."""
     forwards = f"""forward-zone:
   name: "kz."
   forward-addr: {DOMESTIC_DNS}

@@ -63,14 +63,14 @@ async def websocket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 
 async def anything(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Takes the connection and waits for its end."""
+    """Accept the connection and wait for its end."""
     del writer
     while await reader.read(MAX_HEAD):
         pass
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes:
-    """Names of headers in lower case, values as they came."""
+    """Read headers; names become lower case, values stay."""
     lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
     pairs = (line.partition(b":") for line in lines)
     return b"\r\n".join(name.lower() + colon + value for name, colon, value in pairs)

@@ -66,11 +66,11 @@ class Network:
 
     @property
     def wire(self) -> tuple[str, str]:
-        """The addresses of the gate and the border on the cable between them."""
+        """Return the addresses of the gate and the border on the cable between them."""
         return f"5.9.{self.index}.1", f"5.9.{self.index}.2"
 
     def region_prefix(self, region: str) -> str:
-        """Sixteen /24 a region."""
+        """Return a region's prefix of sixteen /24."""
         return f"5.{10 + self.index}.{16 * (1 + self.regions.index(region))}.0/20"
 
     @cached_property

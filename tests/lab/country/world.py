@@ -35,7 +35,7 @@ class World:
         self._enter = ["nsenter", "--target", str(pid), "--net", "--mount", "--pid", "--"]
 
     def command(self, space: str, argv: Sequence[str]) -> list[str]:
-        """`argv` as it is run in the namespace `space`; "" is the world's own."""
+        """Return `argv` as run in the namespace `space`; "" is the world's own."""
         inside = ["ip", "netns", "exec", space] if space else []
         return [*self._enter, *inside, *argv]
 
@@ -55,13 +55,13 @@ class World:
         return done.stdout
 
     def script(self, lines: Sequence[str], space: str = "") -> None:
-        """Shell lines, the first that fails ends it."""
+        """Run shell lines; the first that fails ends the script."""
         self.run(space, "sh", "-e", "-s", text="\n".join(lines) + "\n")
 
 
 @contextmanager
 def world() -> Iterator[World]:
-    """Up in some 50 ms. Raises Missing where it cannot be had."""
+    """Start a world, in some 50 ms; raise Missing where it cannot be had."""
     require()
     for folder in COVERED:  # must be there to be covered, and that is all that stays behind
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ class Missing(Exception):  # noqa: N818 - it is the state of a machine
 
 
 def require() -> None:
-    """Raises Missing."""
+    """Raise Missing if the machine lacks root or a program."""
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if os.geteuid() == 0 and not missing:
         return
@@ -99,7 +99,7 @@ def require() -> None:
 
 
 def require_for_test() -> None:
-    """Skips the test with the reason on a user's machine, fails it in CI."""
+    """Skip the test with the reason on a user's machine; fail it in CI."""
     try:
         require()
     except Missing as reason:

@@ -53,7 +53,7 @@ def find_destination(writer: asyncio.StreamWriter) -> tuple[str, int]:
 
 
 def page(said: Does) -> bytes:
-    """A reply of this status, title, text, headers, and so many bytes of body."""
+    """Return a reply with this status, title, text, headers and body size."""
     title, text = said.get("title", ""), said.get("text", "")
     body = f"<html><head><title>{title}</title></head><body>{text}</body></html>".encode()
     body = body.ljust(int(said.get("bytes", 0)), b".")
@@ -64,7 +64,7 @@ def page(said: Does) -> bytes:
 
 
 async def _page(line: Line, does: Does) -> None:
-    """To the country's own people perhaps another one than to the world."""
+    """Send a page, perhaps another one to the country's own people than to others."""
     if not line.first and not await line.hear():
         return
     there = "abroad" in does and not line.source.startswith(HOME)
@@ -140,7 +140,7 @@ async def answer_tls(
 
 
 async def _pass(line: Line, does: Does) -> None:
-    """On to where it was going; of the answer perhaps only so much, or only so fast."""
+    """Forward to the original destination; perhaps limit the answer's size or speed."""
     theirs, ours = await asyncio.open_connection(does.get("via", line.to), line.port)
     if does.get("alter_headers"):
         line.first = _normal(line.first)
@@ -152,7 +152,7 @@ async def _pass(line: Line, does: Does) -> None:
 
 
 def _normal(request: bytes) -> bytes:
-    """With its header names in the usual capitals, as proxies write them."""
+    """Write header names in the usual capitals, as proxies do."""
     head, end, body = request.partition(b"\r\n\r\n")
     first, *headers = head.split(b"\r\n")
     pairs = (header.partition(b":") for header in headers)

@@ -79,7 +79,7 @@ class Field:
         self._world.script(list(wiring()))
 
     def serve(self) -> None:
-        """Returns once everything listens."""
+        """Start all servers; return once everything listens."""
         rows, folder = self._rows, self._folder
         self._start_server(
             "abroad", servers.resolver_conf(rows, self._certificates, folder), "unbound", at.ABROAD
@@ -152,7 +152,7 @@ class Field:
         return str(file)
 
     def interfere(self) -> None:
-        """Filter rules of all rows, and what the places lack."""
+        """Apply the filter rules of all rows, and remove what the places lack."""
         self._world.run(at.GATE, "iptables-restore", text="\n".join(self._tables()) + "\n")
         for space, chain, key, program in (
             (at.GATE, "FORWARD", "gate6", "ip6tables"),
@@ -169,7 +169,7 @@ class Field:
                 self._ready(at.GATE, f"observer-{queue}", argv)
 
     def look(self) -> Mapping[str, Played]:
-        """All places at the same time."""
+        """Measure in all places at the same time."""
         jobs: dict[str, list[Mapping[str, Any]]] = {at.CONTROL: []}
         for row in self._rows:
             jobs.setdefault(row.place, []).append(row.job())
@@ -219,7 +219,7 @@ class Field:
         return {"address": host["at"], "port": port, "tls": files, "does": host["does"]}
 
     def _certified(self, row: Row, rule: Mapping[str, Any]) -> Mapping[str, Any]:
-        """`intercept` names whose certificate is shown."""
+        """Replace `intercept`, the kind of a certificate, by its files."""
         does = rule["does"]
         if "intercept" not in does:
             return rule

@@ -55,7 +55,7 @@ def placeholders(number: int) -> Mapping[str, str]:
 
 
 def filled(said: _T, words: Mapping[str, str]) -> _T:
-    """The same structure with every `$word` in its texts replaced."""
+    """Return the same structure with every `$word` in its texts replaced."""
     made: object = said
     if isinstance(said, str):
         made = Template(said).substitute(words)

@@ -23,7 +23,7 @@ LARGE = 300_000  # bytes of the file /large
 
 
 def resolver_conf(rows: Sequence[Row], certificates: Certificates, folder: Path) -> str:
-    """The truth. Names outside it do not exist."""
+    """Write the resolver with the true names; others do not exist."""
     lines = [f'  local-data: "{ANCHOR_NAME}. 60 IN A {ANCHOR}"\n']
     lines.append(f'  local-data: "{NEUTRAL_NAME}. 60 IN A {NEUTRAL}"\n')
     lines.append(f'  local-data: "{DOMESTIC_NAME}. 60 IN A {DOMESTIC}"\n')
@@ -48,7 +48,7 @@ def resolver_conf(rows: Sequence[Row], certificates: Certificates, folder: Path)
 
 
 def lenient_conf(rows: Sequence[Row], folder: Path) -> str:
-    """A resolver abroad that validates nothing, for controls of signed zones."""
+    """Write a resolver abroad without validation, for controls of signed zones."""
     zone = "  access-control: 0.0.0.0/0 allow\n"
     zone += "".join(row.signed(folder).write_server("") for row in rows if row.is_signed)
     forward = f'forward-zone:\n  name: "."\n  forward-addr: {RESOLVER}\n'
@@ -71,7 +71,7 @@ def _signed_clauses(rows: Sequence[Row], folder: Path) -> str:
 
 
 def _failing(name: str) -> str:
-    """All its servers refuse, which makes SERVFAIL of every question at once."""
+    """Let all servers of a name refuse, which gives SERVFAIL at once."""
     return f'forward-zone:\n  name: "{name}."\n  forward-addr: {REFUSING}\n'
 
 

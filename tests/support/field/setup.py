@@ -89,7 +89,7 @@ class Row:
 
     @property
     def names(self) -> Mapping[str, Sequence[str]]:
-        """Every name of the row that exists, and its addresses."""
+        """Return every existing name of the row, with its addresses."""
         return {self.host: self.truth, **self.said.get("names", {})}
 
     def host_at(self, address: str) -> str:
@@ -194,7 +194,7 @@ class Certificates:
         self._office = LoopbackCA(folder / "office", "Acme Industries Forward Trust")
 
     def of(self, kind: str, name: str) -> Leaf:
-        """Any other kind is the name that a good certificate is for."""
+        """Return a certificate; a kind that is not listed is the name of a good one."""
         if kind == "expired":
             return self.good.expired(name)
         if kind == "expired_elsewhere":

@@ -126,7 +126,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 @cache
 def read_cases(folder: Path = HONEST) -> tuple[Case, ...]:
-    """Raises msgspec.ValidationError where a case is not of the form."""
+    """Read all cases; raise msgspec.ValidationError on a malformed one."""
     others = {PACKETS, KNOWN_FAILURES, KNOWN_PACKET_FAILURES}
     files = [path for path in sorted(folder.glob("*.yml")) if path.name not in others]
     entries = [(path.stem, entry) for path in files for entry in _expand(read_yaml(path))]

@@ -83,7 +83,7 @@ def _add_telegram(keys: Json, fails: Mapping[str, str], cert: Chain | None) -> N
 
 
 def _add_center(keys: Json, address: str, port: int, outcome: str) -> None:
-    """POST without TLS, on port 443 too; data centers answer 404, 411 or 501."""
+    """Add a POST without TLS, on port 443 too; data centers answer 404, 411 or 501."""
     step, _, word = outcome.partition(" ")
     end = f"{address}:{port}"
     url = f"http://{address}/" if port == 80 else f"http://{end}/"
@@ -156,7 +156,7 @@ def _add_host(keys: Json, host: str, address: str, port: int, fails: Mapping[str
 def _add_fetch(
     keys: Json, url: str, address: str, outcome: str, cert: Chain | None = None
 ) -> str | None:
-    """GET by name over TLS; return the failure, if it failed."""
+    """Add a GET by name over TLS; return its failure or None."""
     host = urlsplit(url).hostname or ""
     step, _, word = outcome.partition(" ")
     end = f"{address}:443"

@@ -120,7 +120,7 @@ def make_request(url: str, page: Page | str, end: str = "", method: str = "GET")
 
 
 def write_body(page: Page) -> str:
-    """HTML with the title and text, filled to the length."""
+    """Return HTML with the title and text, filled to the length."""
     if not (page.title or page.text or page.bytes):
         return ""
     title = f"<title>{page.title}</title>" if page.title else ""

@@ -82,7 +82,7 @@ def _find_functions(service: str, groups: Mapping[str, str]) -> dict[str, Servic
 
 
 def _describe(played: Played) -> str:
-    """The failures that each side met."""
+    """Describe the failures of each side."""
     sides = {"here": played.here, "control": played.control, "visit": played.visit}
     return "; ".join(
         f"{side}: {_list_failures(seen.measurement.observations)}"

@@ -136,7 +136,7 @@ def page_of(page: int | Page) -> Page:
 
 
 def _shape_old(keys: Json) -> None:
-    """0.4 numbers and tags nothing, and lists operations of the first page only."""
+    """Reshape rows for 0.4: no numbers, no tags, operations of the first page only."""
     for name in ("queries", "tcp_connect", "tls_handshakes"):
         keys[name] = [row for row in keys[name] if "depth=0" in row["tags"]]
     for row in (row for rows in keys.values() for row in rows or ()):
@@ -190,7 +190,7 @@ def _list_control_ends(web: Web) -> list[str]:
 
 
 def _list_met(web: Web) -> list[str]:
-    """Addresses that the probe's first page or the helper's own lookup gave."""
+    """Return the addresses of the probe's first page and of the helper's own lookup."""
     assert web.control is not None
     ends = [end.rpartition(":")[0].strip("[]") for end, _ in list_ends(web, web)]
     own = [] if is_failure(web.control.dns) else web.control.dns.split()

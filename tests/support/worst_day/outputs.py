@@ -67,7 +67,7 @@ class Statement:
 
 
 def read_moment(document: Mapping[str, Any]) -> Moment:
-    """The moment of a status, or of `top`."""
+    """Return the moment of a status, or of `top`."""
     return Moment(document["at"], document["entry"])
 
 
@@ -89,7 +89,7 @@ def read_status(document: Mapping[str, Any]) -> Iterator[Statement]:
 
 
 def read_timeline(document: Mapping[str, Any]) -> Iterator[Statement]:
-    """The last whole bin of a country's timeline."""
+    """Yield the last whole bin of a country's timeline."""
     scope = document["scope"]
     place = Place(scope["country"], asn=scope["asn"] or 0, access=scope["access"] or "")
     whole = [cell for cell in document["cells"] if _is_over(cell["start"], document)]
@@ -137,7 +137,7 @@ def _plain(words: str) -> str:
 
 
 def read_atom(text: str) -> Iterator[Statement]:
-    """The entries of an Atom feed; a category is the state."""
+    """Yield the entries of an Atom feed; a category is the state."""
     for entry in ET.fromstring(text).iter(f"{ATOM}entry"):
         pages = [
             e.get("href", "") for e in entry.iter(f"{ATOM}link") if e.get("rel") == "alternate"
@@ -155,7 +155,7 @@ def read_json_feed(document: Mapping[str, Any]) -> Iterator[Statement]:
 
 
 def read_top(document: Mapping[str, Any]) -> Iterator[Statement]:
-    """The countries of `top --json`: each service by the worst of its networks."""
+    """Yield the countries of `top --json`: each service by its worst network."""
     yield from read_tellings("top", document["incidents"])
     for row in document["countries"]:
         for service, counts in row["services"].items():
@@ -164,7 +164,7 @@ def read_top(document: Mapping[str, Any]) -> Iterator[Statement]:
 
 
 def read_share_image(id_: str, svg: str) -> Iterator[Statement]:
-    """The title of a picture, and the words drawn in it, which may end early."""
+    """Yield the title of a picture, and its words, which may be truncated."""
     root = ET.fromstring(svg)
     drawn = _plain(" ".join(text.text or "" for text in root.iter(f"{SVG}text")))
     title = _plain(root.findtext(f"{SVG}title") or "")
@@ -174,7 +174,7 @@ def read_share_image(id_: str, svg: str) -> Iterator[Statement]:
 
 
 def read_heading(output: str, id_: str, html: str) -> Iterator[Statement]:
-    """The first heading of a page or embed of one incident."""
+    """Yield the first heading of a page or embed of one incident."""
     heading = re.search(r"<h1[^>]*>(.*?)</h1>", html, re.DOTALL)
     yield _tell(output, id_, "", unescape(re.sub(r"<[^>]+>", "", heading[1] if heading else "")))
 
@@ -261,7 +261,7 @@ def read_headline(output: str, page: Page, place: Place) -> Iterator[Statement]:
 
 
 def read_grid(output: str, page: Page, places: Iterable[Place]) -> Iterator[Statement]:
-    """The columns of networks, and the cells of services below them."""
+    """Yield the columns of networks, and the cells of services below them."""
     for place in places:
         slug = f"{place.country}-{place.asn}-{place.access}"
         head = page.words.get(f"head-{slug}", "")
@@ -295,7 +295,7 @@ def read_cells(output: str, page: Page, places: Iterable[Place]) -> Iterator[Sta
 
 
 def read_cap(id_: str, text: str) -> Iterator[Statement]:
-    """The headline of a CAP message; its certainty is not the log's word of the state."""
+    """Yield the headline of a CAP message, without its certainty as a state."""
     headline = ET.fromstring(text).find(f"{CAP}info/{CAP}headline")
     yield _tell("cap", id_, "", "" if headline is None else headline.text or "")
 

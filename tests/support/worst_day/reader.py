@@ -132,7 +132,7 @@ class WorstDayReader:
         )
 
     async def _follow_stream(self, session: aiohttp.ClientSession) -> None:
-        """Listen first and read the status then, so that nothing between them is missed."""
+        """Follow the stream; read the status after it opens, so that nothing is missed."""
         no_limit = aiohttp.ClientTimeout(total=None)
         while True:
             try:

@@ -91,7 +91,7 @@ class Truth:
         return all(self.dark_share(place, at) >= MOST for at in times)
 
     def disturbed_share(self, place: Place, second: float) -> float:
-        """The share of a place whose lines work and from which our address is blocked."""
+        """Return the share of a place with working lines and our address blocked."""
         actors = self.actors(place)
         return sum(_is_disturbed(a, second) for a in actors) / len(actors) if actors else 0.0
 
@@ -152,7 +152,7 @@ def _fails(actor: Actor, service: str, second: float) -> bool:
 
 
 def list_places(script: Script) -> Sequence[Place]:
-    """Every country and every network of it, as status and pages name them."""
+    """List every country and network of the script, as status and pages name them."""
     countries = {actor.country: None for actor in script.actors if not actor.control}
     networks = {(a.country, a.asn, a.access): None for a in script.actors if not a.control}
     return [
