@@ -62,7 +62,7 @@ def find_call_texts(call: ast.Call) -> Iterator[object]:
 
 
 def find_texts(argument: ast.expr) -> list[object]:
-    """A name or a table's value was marked where it was written."""
+    """Return the text of a constant; a name's value was marked where it was written."""
     return [argument.value] if isinstance(argument, ast.Constant) else []
 
 

@@ -72,7 +72,7 @@ class Form:
     judges: int = 0
 
     def measure(self) -> Counter[str]:
-        """CPU seconds so far, by role."""
+        """Return the CPU seconds so far, by role."""
         pids = self.list_roles()
         return Counter({role: sum(cost_of(pid).cpu_s for pid in pids[role]) for role in pids})
 
@@ -176,7 +176,7 @@ async def on_one_machine(folder: Path, base: Path, workers: int = 0) -> AsyncIte
 
 @asynccontextmanager
 async def on_servers(folder: Path, base: Path) -> AsyncIterator[Form]:
-    """All roles in one process, with the journal on three servers."""
+    """Run all roles in one process, with the journal on three servers."""
     data = folder / "servers"
     folder.joinpath("one").mkdir()
     shutil.copytree(base, data)

@@ -72,7 +72,7 @@ _ROLE = re.compile(r'heliograph_role_cpu_seconds\{role="(\w+)"\} (\S+)')
 
 
 def list_crowd(first: int) -> list[Actor]:
-    """A sixth in the country that is cut, for good; the rest in 25 others."""
+    """List the crowd: a sixth in the country that is cut, the rest in 25 others."""
     cut = [AgentSilence(CUT_S, 1e9)]
     crowd = []
     for number in range(SESSIONS):

@@ -50,7 +50,7 @@ SERVICES = {f"service{n}": f"Service {n}" for n in range(1, 12)} | {"web": "Web"
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    """With the limits that `serve` has; the making alone has more."""
+    """Open a store with the limits of `serve`, filled with higher ones."""
     maker = Store(
         f"chdb://{tmp_path}/store", limits=StoreLimits(memory_mib=6_000), verdicts_days=99_999
     )
@@ -197,7 +197,7 @@ async def _pruned_votes(store: Store) -> None:
 
 
 async def _raw(store: Store, limits: StoreLimits, text: str, values: dict[str, Any]) -> Any:
-    """Milliseconds of the engine for a question of our own, and its rows."""
+    """Return the engine's milliseconds for a raw query, and its rows."""
     clickhouse = store._clickhouse
     kept = clickhouse._engine.limits
     _limit_readers(clickhouse, limits)

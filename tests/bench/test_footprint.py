@@ -40,7 +40,7 @@ runpy.run_module("heliograph_agent", run_name="__main__")
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An enrolled agent with a running collector, no configuration and no target."""
+    """Make an enrolled agent with a running collector, no configuration, no target."""
     home = tmp_path_factory.mktemp("idle")
     door = f"127.0.0.1:{free_port()}"
     (home / "collector.yml").write_text(yaml.safe_dump({"control": {"endpoints": []}}))
@@ -85,7 +85,7 @@ def start_and_rest(command: list[str], log: Path) -> tuple[float, float]:
 
 
 def settled_rss(pid: int) -> float:
-    """RSS when two readings half a second apart agree within 1 %."""
+    """Return the RSS once two readings half a second apart agree within 1 %."""
     before = cost_of(pid).rss_kib / 1024
     for _ in range(20):
         time.sleep(0.5)
@@ -108,7 +108,7 @@ def unshared(pid: int) -> float:
 
 
 def rest_and_measure(python: list[str], state: Path, log: Path) -> tuple[float, float]:
-    """RSS and its unshared part of an agent whose session began half a minute ago."""
+    """Return RSS and unshared MiB of an agent half a minute into its session."""
     with started([*python, "run", "--state", str(state)], log) as process:
         eventually(lambda: b"connected" in log.read_bytes(), "the session")
         time.sleep(35)

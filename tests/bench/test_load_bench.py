@@ -69,7 +69,7 @@ class Measured:
 
     @property
     def capacity(self) -> float:
-        """Results a second, from the first sent to the last visible."""
+        """Return the results a second, from the first sent to the last visible."""
         return self.flood.results / self.flood.drained_s
 
 

@@ -120,7 +120,7 @@ class Ours:
     process: "subprocess.Popen[str]"
 
     def cost_us(self, kind: Kind) -> float:
-        """CPU, user and system, by the probe."""
+        """Return CPU µs, user and system, per probe."""
         job = {
             "experiment": kind.experiment,
             "target": kind.target,
@@ -150,7 +150,7 @@ def ours(ca_file: str) -> Iterator[Ours]:
 
 @pytest.fixture
 def alone_on_core_0() -> Iterator[None]:
-    """This process, its load and every server that it starts."""
+    """Pin this process, its load and every server that it starts to core 0."""
     before = os.sched_getaffinity(0)
     if len(before) < 2:
         pytest.skip("needs two cores: one for the targets, one for the prober")

@@ -14,7 +14,7 @@ from support.stores import open_store
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    """A store whose answers may take as long as a busy machine needs."""
+    """Open a store whose queries have the time that a busy machine needs."""
     async with open_store(tmp_path, limits=StoreLimits(query_s=120)) as store:
         yield store
 

@@ -53,7 +53,7 @@ def status(port: int) -> dict[str, object]:
 
 
 def alive(folder: Path) -> list[str]:
-    """Whatever still runs in this directory."""
+    """Return all processes that still run in this directory."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it ended as we looked

@@ -166,7 +166,7 @@ def run_command(command: list[str]) -> "subprocess.CompletedProcess[str]":
 
 
 def refused(collector: Served) -> str:
-    """The log of a collector that must not start."""
+    """Return the log of a collector that must not start."""
     assert collector.process.wait(240) == 1
     log = collector.log.read_text()
     assert "Traceback" not in log
@@ -278,7 +278,7 @@ def test_a_caller_that_says_nothing_is_shown_the_door(home: Served) -> None:
 
 
 def control_of(data: Path) -> int:
-    """The process that runs DATA/control, 0 while there is none."""
+    """Return the process that runs DATA/control, or 0."""
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it ended as we looked
             words = (process / "cmdline").read_text().split("\0")

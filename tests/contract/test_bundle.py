@@ -20,7 +20,7 @@ def packed(*envelopes: bytes) -> bytes:
 
 
 def resealed(data: bytes) -> bytes:
-    """A changed bundle with a fitting SHA-256, as only somebody ill-willed makes it."""
+    """Return a changed bundle with a fitting SHA-256, as a forger makes it."""
     return data[:-32] + hashlib.sha256(data[:-32]).digest()
 
 

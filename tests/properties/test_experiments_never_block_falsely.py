@@ -91,7 +91,7 @@ class StoppedNet(FakeNet):
 async def run(
     experiment: Experiment, where: World, stop_at: int = 10_000, *, no_ech: bool = False
 ) -> Measurement:
-    """To its end, or cancelled in its step of this number."""
+    """Run an experiment to its end, or cancel it in its step of this number."""
     clock = HandClock()
     trace = StepTrace(clock)
     net = StoppedNet(where, clock, trace, stop_at, no_ech=no_ech)
@@ -132,7 +132,7 @@ def view(control: Measurement | None, here: Measurement, **more: Any) -> Control
 def blocked(
     here: Measurement, control: Measurement | None, link: Link = Link.ONLINE, **more: Any
 ) -> set[str]:
-    """The endpoints that are judged blocked, "" for the whole."""
+    """Return the endpoints that are judged blocked, "" for the whole."""
     verdicts = judge(taken(replace(here, link=link)), view(control, here, **more))
     return {v.endpoint for v in verdicts if v.state is VerdictState.BLOCKED}
 
@@ -155,7 +155,7 @@ def spoiled_runs(draw: st.DrawFn, good_run: Measurement, rate: int = 2) -> Measu
 
 
 def failed_steps(step: Observation) -> st.SearchStrategy[Observation]:
-    """The step with each failure that the judge knows a method for."""
+    """Draw the step with a failure that the judge has a method for."""
     if step.hop is not None:
         hop = Hop(ttl=step.hop.ttl, sent=step.hop.sent)
         reset = replace(step, hop=replace(hop, reply="rst", reply_ttl=61))

@@ -139,7 +139,7 @@ def _read_signals(file: Path, data: bytes) -> None:
 
 
 def _read_bundle(file: Path, data: bytes) -> None:
-    """With a fitting SHA-256, as only somebody ill-willed makes it."""
+    """Read a bundle with a fitting SHA-256, as a forger makes it."""
     file.write_bytes(data + hashlib.sha256(data).digest())
     check_bundle(file)
     for _ in unpack_bundle(file):

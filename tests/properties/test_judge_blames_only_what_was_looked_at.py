@@ -34,7 +34,7 @@ class Drawn:
     controls: tuple[tuple[str, Steps], ...]  # network, steps
 
     def judge(self, more: Steps | None = None, *controls: tuple[str, Steps]) -> Verdict:
-        """The verdict, with some more steps here and some more controls."""
+        """Return the verdict, with some more steps here and some more controls."""
         record = taken(measurement([*self.here, *(more or [])]))
         (_, best), *others = (*self.controls, *controls)
         looks = tuple(
@@ -91,7 +91,7 @@ def control_steps(draw: st.DrawFn) -> Steps:
 
 
 def ends(seen: Measurement, *, passed: bool) -> set[tuple[str, int]]:
-    """The endpoints that got through to the last step, or that failed before it."""
+    """Return the endpoints that reached the last step, or that failed before it."""
     found: dict[tuple[str, int], bool] = {}
     end = ("", 0)
     for step in seen.observations:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that every user reaches, which pytest's own is not."""
+    """Make a folder that every user reaches, which pytest's own is not."""
     with TemporaryDirectory() as made:
         place = Path(made)
         place.chmod(0o755)
@@ -31,7 +31,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def state(folder: Path) -> Path:
-    """The directory of a service that can run this very Python."""
+    """Make the directory of a service that can run this very Python."""
     for place in PROGRAM:
         if subprocess.run([*AS_USER, "test", "-r", place], check=False).returncode:
             pytest.skip(f"{place} is closed to other users")

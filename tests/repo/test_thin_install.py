@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("install")]
 
 @pytest.fixture(scope="module")
 def bare(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of a venv into which `pip install .` alone was done."""
+    """Return the programs of a venv with `pip install .` alone."""
     venv = tmp_path_factory.mktemp("bare")
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     pip = [str(venv / "bin" / "python"), "-m", "pip", "--quiet"]
@@ -104,7 +104,7 @@ def test_the_raw_packet_helper_is_found_beside_the_agent(
 
 @pytest.fixture(scope="module")
 def lean(bare: Path) -> Path:
-    """The same venv as `deploy/install lean` makes it: without grpcio."""
+    """Return the same venv as `deploy/install lean` makes it: without grpcio."""
     pip = [str(bare / "python"), "-m", "pip", "--quiet"]
     subprocess.run([*pip, "uninstall", "--yes", "grpcio"], check=True)
     return bare

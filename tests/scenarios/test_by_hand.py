@@ -39,7 +39,7 @@ class Hands:
         self.stick, self.back = folder / "results.bundle", folder / "results.bundle.receipts"
 
     def meet(self, folder: Path) -> None:
-        """The agent joins; afterwards the two never meet."""
+        """Join the agent; after this the two never meet."""
         plan = folder / "plan.yml"
         plan.write_text(PLAN % (free_port(), free_port()))
         ask(collector("plan", "set", "--data", self.data, plan))
@@ -65,7 +65,7 @@ class Hands:
         return int(told["queued_measurements"])
 
     def taken(self) -> list[int]:
-        """Sequences of all measurements in the journal."""
+        """Return the sequences of all measurements in the journal."""
         with closing(sqlite3.connect(self.data / "journal.db")) as db:
             bodies = [b for (b,) in db.execute("SELECT body FROM log WHERE kind = 'envelope'")]
         batches = [envelope_pb2.Batch.FromString(zstd.decompress(body)) for body in bodies]
@@ -80,7 +80,7 @@ def failing(command: list[str]) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which an agent has joined and measured; each test has a copy."""
+    """Make a folder with a joined agent that has measured; each test has a copy."""
     folder = tmp_path_factory.mktemp("joined")
     Hands(folder).meet(folder)
     return folder

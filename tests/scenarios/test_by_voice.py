@@ -39,7 +39,7 @@ class Line:
 
     @property
     def config(self) -> str:
-        """With services on loopback: else the plan is made fresh with the shipped ones."""
+        """Return a configuration with loopback services, or the plan gets shipped ones."""
         services = self.data.with_name("services.yml")
         return f"{serve_process.NO_CONTROL}plan: {{services_file: {services}}}\n"
 
@@ -85,7 +85,7 @@ class Line:
 
 @pytest.fixture(scope="module")
 def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which an agent has joined a collector; each test has a copy."""
+    """Make a folder with an agent that has joined; each test has a copy."""
     folder = tmp_path_factory.mktemp("joined")
     loopback_plan.prepare(folder, free_port())  # nobody answers there
     made = Line(folder / "data", folder / "agent")

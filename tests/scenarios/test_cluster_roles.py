@@ -179,7 +179,7 @@ async def test_kills_lose_nothing_repeat_nothing_and_silence_nobody(
 
 
 async def check_backup(running: Cluster, user: str) -> None:
-    """A backup of the running leader has what the servers have."""
+    """Check that a backup of the running leader has what the servers have."""
     before = await read_rows(running)
     saved = running.directory / f"saved-{user}"
     await running.run_command(running.find_leader(), "backup", str(saved), "--no-proof")

@@ -70,7 +70,7 @@ class ModelJournal:
         pass
 
     async def read_arrivals(self, since_us: int) -> list[JournalRow]:
-        """All, because the servers' clock is not played."""
+        """Return all arrivals, because the servers' clock is not played."""
         if self.is_down:
             raise JournalBusyError("no quorum")
         return [row for row in self.rows if row.kind is RowKind.ARRIVAL]

@@ -226,7 +226,7 @@ class Simulation:
                     await asyncio.sleep(1)
 
     def check_tasks(self) -> None:
-        """An error in a part of ours ends the schedule, with itself."""
+        """Raise the error of a failed part, which ends the schedule."""
         leading = (leader.task for leader in self.leaders if not leader.is_ended)
         for task in (*leading, *(host.task for host in self.hosts)):
             if task.done():

@@ -105,7 +105,7 @@ def test_ingest_process_alone_is_killed_and_nothing_is_lost(tmp_path: Path) -> N
 
 
 def find_ingest(serve: int, killed: Set[int]) -> int | None:
-    """The ingest process that is a child of `serve`, and was not killed yet."""
+    """Return the ingest process of `serve` that was not killed yet, or None."""
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, IndexError):  # it ended as we looked
             parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])

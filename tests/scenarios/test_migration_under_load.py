@@ -197,7 +197,7 @@ class Proof:
         self.note(f"{when}: results in the journal, each once", len(stored))
 
     def check_store(self, when: str, stored: Stored) -> None:
-        """Each result of the store is acknowledged, there once, and has a verdict."""
+        """Check that each stored result is acknowledged, unique, and has a verdict."""
         keys = self.list_acknowledged()
         expected = {self.pseudonyms.measurement(key.agent, key.sequence, 0) for key in keys}
         assert stored.ids.keys() <= expected
@@ -215,7 +215,7 @@ class Proof:
 async def sending(
     collector: Collector, agents: Sequence[SpoolingAgent]
 ) -> AsyncIterator[Callable[[], None]]:
-    """Agents that send inside the block, until the yielded function is called."""
+    """Let agents send inside the block, until the yielded function is called."""
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for agent in agents:

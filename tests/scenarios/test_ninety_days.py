@@ -121,7 +121,7 @@ class OfflineAgent:
         self.darkness.add_states({known: (life, self.clock.wall_us())})
 
     def _is_open(self, at_s: int) -> bool:
-        """An hour of every third day, at another time each."""
+        """Return whether the network is open: for an hour of every third day."""
         day, hour = divmod(at_s // HOUR_S, 24)
         return day % 3 == 2 and hour == day // 3 * 6 % 24
 
@@ -139,7 +139,7 @@ class OfflineAgent:
         )  # fmt: skip
 
     def _endpoint(self, endpoint: str, first: int, *, dead: bool) -> list[Observation]:
-        """A lookup, a connection and, where that stands, a handshake."""
+        """Return a lookup, a connection and, where that succeeds, a handshake."""
         step = Observation(
             operation=Operation.RESOLVE, started_us=self._rng.randrange(9_000_000),
             duration_us=self._rng.randrange(2_000, 90_000), endpoint=endpoint,
@@ -195,7 +195,7 @@ def folder() -> Iterator[Path]:
 async def behind(
     folder: Path, clock: HandClock
 ) -> AsyncIterator[tuple[IngestServer, OfflineAgent]]:
-    """An agent that was enrolled in time, and the collector that it will find again."""
+    """Open an agent that was enrolled in time, and the collector it will meet again."""
     async with ingest_server(folder / "collector", clock=clock, batches_per_hour=240) as home:
         state = State(folder / "agent")
         state.root.mkdir()
@@ -244,7 +244,7 @@ async def arrived(home: IngestServer) -> list[tuple[JournalRow, list[ReceivedMea
 
 
 def readable(folder: Path) -> list[str]:
-    """Files of the agent in which a target can be read."""
+    """Return the agent's files in which a target can be read."""
     return [path.name for path in folder.iterdir() if SECRET.encode() in path.read_bytes()]
 
 

@@ -88,7 +88,7 @@ def test_lines_fit_the_terminal(columns: int) -> None:
 
 
 def chained(*steps: Observation) -> list[Observation]:
-    """Each on top of the one before."""
+    """Return the steps, each based on the one before."""
     return [replace(step, parent=at - 1 if at else None) for at, step in enumerate(steps)]
 
 

@@ -82,7 +82,7 @@ def forger(query: bytes) -> list[bytes]:
 
 
 def injected(query: bytes) -> list[bytes]:
-    """The forged reply overtakes the true one."""
+    """Return the forged reply before the true one."""
     return [*forger(query), *honest(query)]
 
 

@@ -35,7 +35,7 @@ def target(name: str) -> Target:
 
 
 def with_alive(name: str, *alive: str) -> World:
-    """A world in which these endpoints alone answer: names are denied, but for theirs."""
+    """Return a world in which only these endpoints and their names answer."""
     world = World()
     for endpoint in present(target(name).service).endpoints:
         if endpoint.id not in alive:
@@ -53,7 +53,7 @@ def with_alive(name: str, *alive: str) -> World:
 
 
 def path_of(seen: list[Observation]) -> list[str]:
-    """The endpoints of the app's way, in the order in which they were tried."""
+    """Return the endpoints of the app's way, in the order in which they were tried."""
     labels = dict.fromkeys(x.endpoint for x in seen if x.endpoint.startswith(APP_PATH))
     return [label.removeprefix(APP_PATH) for label in labels]
 

@@ -48,7 +48,7 @@ def place_endpoints(ports: tuple[int, int]) -> Target:
 
 
 def list_roots(known: Iterable[ServiceRoot]) -> list[bytes]:
-    """The roots as a signed list brings them."""
+    """Return the roots as a signed list has them."""
     return [root.certificate.public_bytes(Encoding.DER) for root in known]
 
 

@@ -55,7 +55,7 @@ def test_an_own_network_is_no_wider_than_a_household_or_a_provider_s_street() ->
 
 @pytest.fixture
 def resolver() -> Iterator[str]:
-    """Every name leads home."""
+    """Run a resolver that resolves every name to 127.0.0.1."""
     with dns_server(lambda query: [answer(query, "trap.example. 60 IN A 127.0.0.1")]) as server:
         yield server.address
 

@@ -170,7 +170,7 @@ def test_chromes_hello_is_that_of_the_installed_chromium() -> None:
 
 
 def capture_chromium() -> bytes:
-    """The first record that the browser sends to a server that hangs up."""
+    """Return the browser's first record to a server that hangs up."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         visiting("https", listener.getsockname()[1]),

@@ -45,7 +45,7 @@ class Opened:
 
 
 def opened(record: bytes, key: X25519PrivateKey, config: bytes) -> Opened:
-    """Raises InvalidTag when it was not sealed to `key` with exactly this outer hello."""
+    """Open a sealed hello; raise InvalidTag unless key and outer hello match."""
     body = record[9:]
     session, extensions, at = _parts(body)
     sealed = extensions[_ECH]
@@ -85,7 +85,7 @@ def put_together(encoded: bytes, session: bytes, outer: dict[int, bytes]) -> byt
 
 
 def server_hello(hello: Opened, *, suite: int) -> bytes:
-    """A record with a ServerHello that confirms."""
+    """Return a record with a ServerHello that confirms ECH."""
     algorithm = _HASHES[suite]
     random = bytes(range(24)) + bytes(8)
     tail = b"\x00" + suite.to_bytes(2, "big") + b"\x00\x00\x06\x00\x2b\x00\x02\x03\x04"
@@ -106,7 +106,7 @@ def _message(random: bytes, tail: bytes) -> bytes:
 
 
 def _parts(body: bytes) -> tuple[bytes, dict[int, bytes], int]:
-    """Session id, extensions, and where the latter begin."""
+    """Return session id, extensions, and the offset of the extensions."""
     session = body[35 : 35 + body[34]]
     at = 35 + body[34]
     at += 2 + int.from_bytes(body[at : at + 2], "big")

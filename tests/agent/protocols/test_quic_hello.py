@@ -82,7 +82,7 @@ def parameters_of(hello: bytes) -> dict[int, bytes]:
 
 
 def assert_same_browser(datagrams: tuple[bytes, ...], name: str) -> None:
-    """Captured datagrams and ours agree in all that is not random."""
+    """Assert that captured datagrams and ours agree in all that is not random."""
     hello, shapes = open_initials(datagrams)
     own, own_shapes = open_initials(hello_of(name).make_datagrams())
     profile = profile_of(name)

@@ -99,7 +99,7 @@ async def relay(
 
 
 def as_unreachable(collector: Collector) -> Collector:
-    """The same collector as the dark agent finds it."""
+    """Return the same collector without a reachable port, as an offline agent has it."""
     gone = Collector(collector.who, plan_of())
     gone.agents, gone.port = collector.agents, free_port()
     return gone

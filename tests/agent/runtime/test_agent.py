@@ -25,7 +25,7 @@ CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
 
 @contextmanager
 def targets(count: int) -> Iterator[list[int]]:
-    """Ports that accept by their backlog alone."""
+    """Open ports that accept by their backlog alone."""
     sockets = [socket.create_server(("127.0.0.1", 0), backlog=512) for _ in range(count)]
     try:
         yield [int(s.getsockname()[1]) for s in sockets]
@@ -39,7 +39,7 @@ def tcp(port: int, interval_s: int = 1) -> PlannedTask:
 
 
 async def command(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of one run of the program."""
+    """Run the program once; return its exit code, stdout and stderr."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "heliograph_agent", *arguments, env=CLEAN,
         stdin=PIPE, stdout=PIPE, stderr=PIPE,
@@ -82,7 +82,7 @@ async def run_once(state: Path, log: Path) -> None:
 
 
 async def end(process: Process) -> float:
-    """SIGTERM; the seconds it took to exit with 0."""
+    """Send SIGTERM; return the seconds until it exited with 0."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
     process.send_signal(signal.SIGTERM)

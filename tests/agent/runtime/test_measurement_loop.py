@@ -69,7 +69,7 @@ class LoopBench:
             await self.host.stored_event.wait()
 
     async def results(self) -> list[observation_pb2.Measurement]:
-        """Everything in the spool, in the order it came."""
+        """Return everything in the spool, in order."""
         batches = await deliver_all(self.spool)
         return sorted((m for b in batches for m in b.measurements), key=lambda m: m.sequence)
 
@@ -84,7 +84,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[LoopBench]:
 
 
 def quiet(done: int, total: int) -> None:
-    """No progress."""
+    """Show no progress."""
 
 
 async def test_offline_link_is_logged_once_and_results_are_stored(
@@ -186,7 +186,7 @@ WHOLE = replace(PLAN, services=(replace(ANCHORS, endpoints=(RESOLVER, WEB, *ANCH
 
 
 def whole(world: World) -> None:
-    """Everything the anchors of WHOLE ask for is there."""
+    """Let everything exist that the anchors of WHOLE need."""
     world.names["a.test"] = ("192.0.2.1",)
     world.pages["https://a.test/"] = Page()
     world.ports.update(ALIVE)

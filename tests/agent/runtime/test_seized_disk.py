@@ -60,7 +60,7 @@ def make_tasks(stack: ExitStack) -> tuple[tuple[PlannedTask, ...], tuple[Service
 
 
 def delivered(collector: Collector) -> list[observation_pb2.Measurement]:
-    """All measurements, after the collector's deduplication by the envelope's number."""
+    """Return all measurements, deduplicated by the envelope's number."""
     batches = {batch.sequence: batch for batch in collector.batches}
     for batch in collector.batches:
         same = list(batch.measurements) == list(batches[batch.sequence].measurements)

@@ -36,7 +36,7 @@ async def add(spool: Spool, number: int) -> int:
 
 
 async def add_long(spool: Spool, count: int) -> None:
-    """Many at once, in few commits."""
+    """Add many results at once, in few commits."""
     async with asyncio.TaskGroup() as group:
         for number in range(count):
             result = measurement(f"t{number}", not_measured="x" * 900)
@@ -44,7 +44,7 @@ async def add_long(spool: Spool, count: int) -> None:
 
 
 async def fill(path: Path) -> dict[int, bytes]:
-    """Envelopes and open measurements; returns what the next life has to send."""
+    """Fill a spool with envelopes and open results; return what must be sent later."""
     async with open_spool(path) as spool:
         number = 0
         for _ in range(BATCHES):
@@ -75,7 +75,7 @@ def flip(path: Path, rng: random.Random, times: int) -> None:
 
 @pytest.fixture
 def damaged(filled: tuple[Path, dict[int, bytes]], tmp_path: Path) -> Path:
-    """A copy of a filled spool, to be damaged."""
+    """Copy a filled spool, to be damaged."""
     shutil.copytree(filled[0], tmp_path / "state")
     return tmp_path / "state" / "spool.db"
 
@@ -358,7 +358,7 @@ async def test_last_number_that_cannot_be_true_is_repaired(tmp_path: Path, harm:
 
 
 async def fill_while_no_file_grows(path: Path, rng: random.Random) -> None:
-    """Offline, until the journal's way into the file stops between two pages."""
+    """Fill a spool until its file stops growing between two pages of a checkpoint."""
     async with open_spool(path) as spool:
         for number in range(60):
             noise = rng.randbytes(rng.choice((10, 400, 1_000))).hex()

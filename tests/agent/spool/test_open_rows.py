@@ -65,7 +65,7 @@ def carve(folder: Path) -> list[str]:
 
 
 def kill(path: Path, name: str) -> Path:
-    """The files as they are, of a process that ends now."""
+    """Copy the files as they are, as a process that ends now leaves them."""
     shutil.copytree(path.parent, path.parent.with_name(name))
     return path.parent.with_name(name) / path.name
 

@@ -27,7 +27,7 @@ async def agent(tmp_path: Path, who: Identity) -> AsyncIterator[Agent]:
 
 @pytest.fixture
 def away(who: Identity) -> Collector:
-    """A collector whose entrance for sessions is closed."""
+    """Return a collector whose entrance for sessions is closed."""
     collector = Collector(who, plan_of())
     collector.port = free_port()
     return collector

@@ -30,7 +30,7 @@ class LogRun:
         self.stored.append(attempt)
 
     async def note(self, *failures: Failure | None, target: str = WAY) -> None:
-        """A try a minute later, of steps that ended so."""
+        """Note an attempt a minute later, whose steps ended so."""
         self.clock.advance_us(MINUTE_US)
         trace = StepTrace(self.clock)
         for index, failure in enumerate(failures):

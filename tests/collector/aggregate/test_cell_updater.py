@@ -57,7 +57,7 @@ class AwayStore:
     """Remembers which bins it was asked about, and answers none."""
 
     def __init__(self, error: StoreError, *, is_empty: bool | None = False) -> None:
-        """`is_empty` None: it does not answer that either."""
+        """Fail with `error`; `is_empty` None means that this query fails too."""
         self.asked: list[tuple[int, int]] = []  # width in s, number
         self.longest = 0
         self._error = error
@@ -227,7 +227,7 @@ def blocks(journal: str, pieces: Sequence[Sequence[Event]]) -> list[Block]:
 
 
 def split(rng: random.Random, given: Sequence[Event]) -> list[list[Event]]:
-    """Into some pieces, measurements anywhere, presence in its order."""
+    """Split events into three: measurements anywhere, presence in its order."""
     pieces: list[list[Event]] = [[] for _ in range(3)]
     presence = [e for e in given if isinstance(e, PresenceRow)]
     for at, one in enumerate(presence):

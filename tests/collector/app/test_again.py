@@ -22,7 +22,7 @@ ONSET, END, UNTIL = 3_600.0, 5_400.0, 6_000.0
 
 
 async def history(data: Path, seed: int) -> int:
-    """A cut, a restart within it, its end; how many entries that made."""
+    """Log a cut, a restart within it, and its end; return the number of entries."""
     rng = Random(seed)
     cuts = [Cut(ONSET, END, KZ, 60.0)]
     rows = rows_of(live(country() + world(), rng, UNTIL / 3_600, churn=12, cuts=cuts))

@@ -102,7 +102,7 @@ class Led:
         await self.report(host, sessions=changes)
 
     async def pass_time(self, seconds: int, *hosts: str) -> None:
-        """These hosts report each second."""
+        """Let time pass while these hosts report each second."""
         for _ in range(seconds):
             self.clock.advance_us(SECOND)
             for host in hosts:

@@ -63,7 +63,7 @@ class Consoles:
 
     @asynccontextmanager
     async def lead(self, name: str, term: int, *, follows: bool = False) -> AsyncIterator[Console]:
-        """Lead on a machine; who `follows` may write its files for a moment after the end."""
+        """Lead on a machine; with `follows`, let it write its files after the end, too."""
         data = self.create_data(name)
         async with AsyncExitStack() as stack:
             shared = await take_over_records(Config(data=data), self.settings, term, stack)

@@ -32,7 +32,7 @@ Socket = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @asynccontextmanager
 async def served(feed: Feed, most: int = ROOM) -> AsyncIterator[tuple[SlowClientGuard, int]]:
-    """The application on loopback as `serve` opens it; the test turns the rounds."""
+    """Serve the application on loopback as `serve` does; the test runs the rounds."""
     limits: dict[str, Any] = {"max_field_size": 4_096, "max_line_size": 4_096}
     runner = web.AppRunner(build_app(feed), access_log=None, shutdown_timeout=0.1, **limits)
     await runner.setup()

@@ -88,7 +88,7 @@ async def _dead_then_well(newsroom: Receiving) -> None:
 
 
 async def _confirms(seen: Reader, id_: str, password: str) -> None:
-    """The list renews itself; so does a public page that a reader has open."""
+    """Confirm the incident; check that the list and an open public page update."""
     page = seen.page
     await log_in(seen, password)
     await seen.goto("/console/alerts")

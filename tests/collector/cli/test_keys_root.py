@@ -19,7 +19,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """A command in the folder of a test, which must end with `code`; its output.
+    """Return a runner of commands in the test's folder that checks the exit code.
 
     Doctor may end with any code, because no `serve` runs here.
     """

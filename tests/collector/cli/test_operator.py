@@ -17,7 +17,7 @@ NATS = (pytest.mark.real, pytest.mark.xdist_group("nats"))
 
 @pytest.fixture(params=["files", pytest.param("servers", marks=NATS)])
 def records(request: pytest.FixtureRequest, tmp_path: Path) -> Records:
-    """The same suite runs over both places where users and trail are kept."""
+    """Return records in files and on servers: the suite runs over both."""
     if request.param == "files":
         return in_files(tmp_path)
     return on_servers(tmp_path, request.getfixturevalue("nats_server"))

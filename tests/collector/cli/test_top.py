@@ -57,7 +57,7 @@ async def place() -> AsyncIterator[Page]:
 
 
 def text_of(top: Top) -> str:
-    """The screen as a reader sees it."""
+    """Return the screen as a reader sees it."""
     return "\n".join(
         "".join(segment.text for segment in strip).rstrip()
         for strip in top.screen._compositor.render_strips()

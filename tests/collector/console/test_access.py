@@ -40,7 +40,7 @@ async def test_in_and_out(caller: Caller) -> None:
 
 
 async def try_login(caller: Caller, **fields: str) -> tuple[int, str]:
-    """The status and page after a form with a fresh token."""
+    """Return the status and page after a form with a fresh token."""
     await caller.get("/console/login")
     return await caller.post("/console/login", {"name": "operator", **fields})
 
@@ -205,7 +205,7 @@ def code_at(backend: FakeBackend, secret: str) -> str:
 
 
 async def lock_by_strangers(caller: Caller, backend: FakeBackend, name: str = "operator") -> None:
-    """Strangers guess from many networks, until a name is locked everywhere."""
+    """Guess from many networks until a name is locked everywhere."""
     caller.client.session.cookie_jar.clear()
     for number in range(60):
         backend.origin = f"{name} {number // 4}"

@@ -86,7 +86,7 @@ class Scene:
         )
 
     def log_incidents(self, *incidents: Incident) -> None:
-        """Beside all that is open."""
+        """Log incidents beside all that are open."""
         self._now_us += 2 * MINUTE
         grounds = EntryBasis(1, 9, ago(60), self._now_us, VERSIONS)
         known = {one.id for one in incidents}
@@ -219,13 +219,13 @@ async def test_what_it_rests_on_is_shown_and_filters_narrow(scene: Scene) -> Non
 
 
 async def read_seen(browser: Caller, id_: str) -> str:
-    """The newest entry of the incident, as its page states it."""
+    """Return the newest entry of the incident, as its page gives it."""
     _, page = await browser.get(f"{CASES}/{id_}")
     return page.partition('name="seen" value="')[2].partition('"')[0]
 
 
 async def review(browser: Caller, id_: str, act: str, text: str = "") -> tuple[str, str]:
-    """The page that shows what an act would publish, and its token."""
+    """Return the page that previews an act, and its token."""
     fields = {"act": act, "seen": await read_seen(browser, id_), "text": text, "named": "yes"}
     status, page = await browser.post(f"{CASES}/{id_}", fields)
     assert status == 200, page

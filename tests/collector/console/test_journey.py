@@ -122,7 +122,7 @@ async def test_an_operator_invites_and_sees_the_agent_join(reader: Open, tmp_pat
 
 
 async def _sees_it_come(seen: Reader) -> None:
-    """On a page that stays open."""
+    """Check that the agent appears on a page that stays open."""
     page = seen.page
     await seen.goto("/console/fleet")
     await seen.live()
@@ -180,7 +180,7 @@ async def _is_refused(seen: Reader) -> None:
 
 
 async def _finds_it_written(seen: Reader) -> None:
-    """Both tries, under the viewer's name; and the wrong password of before."""
+    """Find both tries of the viewer in the trail, and the wrong password."""
     await seen.goto("/console/trail")
     for tried in ("GET /console/plan/edit", "POST /console/plan/send", "login"):
         who = "-" if tried == "login" else VIEWER

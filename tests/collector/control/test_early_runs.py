@@ -44,7 +44,7 @@ class Sessions:
 
 
 def failure(number: int, **facts: object) -> JudgedMeasurement:
-    """A light check of the vantage with this prefix, that failed."""
+    """Return a failed light check of the vantage with this prefix."""
     state = facts.pop("state", VerdictState.BLOCKED)
     endpoint = facts.pop("endpoint", LIGHT_CHECK)
     at_us = facts.pop("at_us", NOW_US)

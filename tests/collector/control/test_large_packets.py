@@ -21,7 +21,7 @@ def see(name: str, tls: str, minute: float = 5, **facts: str) -> ReceivedMeasure
 
 
 def hellos(name: str, end: str, minute: float = 6) -> ReceivedMeasurement:
-    """`hello`: ours and browsers' are as large."""
+    """Return results of `hello` with large hellos, ours and browsers'."""
     labels = ("own", "firefox", "chrome", "chrome_late", "neutral", "again")
     steps = {x: [{"connect 9.8.7.0": "ok"}, {f"tls {name}": f"{end} large"}] for x in labels}
     return measure(name, steps, minute, experiment="hello", target=f"{name}:443")

@@ -38,7 +38,7 @@ def build_visit(
 
 
 def build_elsewhere(steps: Steps, minute: float) -> ReceivedMeasurement:
-    """A control in another network."""
+    """Build the result of a control in another network."""
     record = build_control(steps, minute, nym="other")
     return replace(record, vantage=replace(record.vantage, asn=2))
 

@@ -70,7 +70,7 @@ def test_a_full_block_judges_again_few_that_were_judged_again_a_moment_ago() -> 
     assessor.assess([build_record(RESET, 0, nym=f"open-{n}") for n in range(80)])
 
     def count_again(second: int) -> int:
-        """In a block of 500 others and a control, which finds it down as well."""
+        """Count new verdicts in a block of 500 results and a control that finds it down."""
         elsewhere = build_record(PAGE, second / 60, target="https://other.example/")
         others = [replace(elsewhere, id=f"{second}-{n}") for n in range(500)]
         judged.clear()

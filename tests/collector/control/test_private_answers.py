@@ -30,7 +30,7 @@ def lookups(nyms: Sequence[str], steps: Steps, name: str = NAME, **how: Any) -> 
 
 
 def states(judged: Sequence[JudgedMeasurement], name: str = NAME) -> dict[str, VerdictState]:
-    """The last state of each vantage."""
+    """Return the last state of each vantage."""
     return {
         record.pseudonym: verdicts[-1].state
         for record, verdicts in judged

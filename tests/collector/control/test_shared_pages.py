@@ -51,7 +51,7 @@ def ask(name: str, steps: Steps, nym: str, minute: float = 1, **facts: Any) -> R
 def blocked_line(
     nym: str, text: str = ORDER, free: Iterable[str] = FREE, *, near: bool = False, **facts: Any
 ) -> list[Any]:
-    """A line that gets one page at the listed sites and the sites' own at the others."""
+    """Return a line with one page at the listed sites, and the sites' own elsewhere."""
     return [
         *(ask(n, page(n, "Notice", f"{text} {n}", SIZE, near=near), nym, **facts) for n in LISTED),
         *(ask(n, own_page(n, near=near), nym, **facts) for n in free),

@@ -101,7 +101,7 @@ def test_what_goes_on_disagrees_only_where_a_cut_must_show(
 
 
 def since_late(evidence: SeriesEvidence) -> SeriesEvidence:
-    """Without the week before the onset."""
+    """Return the evidence without the week before the onset."""
     late_us = ONSET_US + 30 * MINUTE_US
     return replace(evidence, points=tuple(p for p in evidence.points if p.at_us >= late_us))
 

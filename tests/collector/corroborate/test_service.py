@@ -193,7 +193,7 @@ def answers(share: float) -> dict[str, Any]:
 async def corroborated(
     folder: Path, outside: o.Outside, told: list[dict[str, Any]]
 ) -> AnnotationLog:
-    """Every source of the registry against `outside`, hours after the incident."""
+    """Ask every source of the registry at `outside`, hours after the incident."""
     async with outside.serve(), open_source_session() as session:
         world = World(folder, session, [], most=40)
         world.pauses.clock.advance_us(6 * HOUR_US)

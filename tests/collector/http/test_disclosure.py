@@ -46,7 +46,7 @@ def rest(whole: Interval, named: list[Interval]) -> Interval:
 
 
 def points_at_few(left: Interval, k: int) -> bool:
-    """The reader is sure that somebody is there, and that they are fewer than k."""
+    """Return whether a reader can be sure of some people, fewer than k."""
     return left[0] >= 1 and left[1] < k
 
 

@@ -21,7 +21,7 @@ LATE = (NOW_US, NOW_US + BIN_US)
 
 @asynccontextmanager
 async def opened(serve: Serve, reader: Open, feed: Feed, path: str = "/") -> AsyncIterator[Reader]:
-    """A live page, which must not have been loaded again in the end."""
+    """Open a live page, and check at the end that it was not reloaded."""
     client = await serve(feed)
     async with reader(f"http://127.0.0.1:{client.port}", expected=["/favicon.ico"]) as seen:
         await seen.goto(path)

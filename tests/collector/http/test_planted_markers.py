@@ -33,7 +33,7 @@ VALUES = {
 
 
 async def plant(store: Store) -> None:
-    """Six established lines measure a listed service, and each text."""
+    """Store results of six established lines for a listed service and each text."""
     rows = []
     for number, (name, who) in enumerate(product(("telegram", LISTED_FORMULA, *MARKERS), range(6))):
         record = taken(number, who=f"nym{who}", service=name, at_us=NOW_US - 1_800 * US)

@@ -154,7 +154,7 @@ async def read_moments(cast: Cast, moments: tuple[int, ...]) -> list[str]:
 
 
 def read_missed_events(bus: EventBus, last_id: str) -> list[str]:
-    """The text that a reader gets at once who asks with this Last-Event-ID."""
+    """Return the missed events that a reader gets for this Last-Event-ID."""
     with bus.subscribe(last_id) as subscription:
         queue = subscription._queue
         return [format_event(queue.get_nowait()).decode() for _ in range(queue.qsize())]

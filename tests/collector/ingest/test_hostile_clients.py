@@ -91,7 +91,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 @asynccontextmanager
 async def honest_agents(target: Target) -> AsyncIterator[None]:
-    """Some that send one envelope after the other; each must be stored."""
+    """Run agents that send one envelope after another; each must be stored."""
     stop = asyncio.Event()
 
     async def work() -> None:
@@ -243,7 +243,7 @@ def forged(
 def sealed(
     signer: Caller, batch: bytes, agent: bytes, key: bytes | None = None
 ) -> envelope_pb2.Envelope:
-    """An envelope as `envelope.seal` makes them, with anything inside."""
+    """Seal any content as `envelope.seal` does."""
     ours = signer.keyring.sealing.public
     signature = signer.signer.sign(keys.BATCH, ours + batch)
     signed = envelope_pb2.SignedBatch(agent=agent, batch=batch, signature=signature)
@@ -255,6 +255,6 @@ def sealed(
 
 
 def padded(signed: bytes) -> bytes:
-    """To the least size it fits into, once an X25519 share and a tag are added."""
+    """Pad to the least size that fits an X25519 share and a tag too."""
     said = len(signed).to_bytes(4, "big") + signed
     return said.ljust(next(size for size in SIZES if len(said) + 48 <= size) - 48, b"\0")

@@ -16,7 +16,7 @@ from support.ports import HOST, free_port
 
 
 def told(data: Path) -> list[dict[str, Any]]:
-    """The entrances in the plan as it stands."""
+    """Return the entrances in the present plan."""
     show = [*(sys.executable, "-m", "heliograph_collector", "plan", "show"), "--json"]
     out = subprocess.run([*show, "--data", str(data)], capture_output=True, check=True, timeout=60)
     return list(json.loads(out.stdout).get("entrances", []))

@@ -40,7 +40,7 @@ class PostEntrance:
         return self.caller.seal(self.caller.batch(sequence))
 
     async def say(self, sent: bytes, *, sni: str = "", finish: bool = True) -> bytes:
-        """Everything that is answered until the connection ends."""
+        """Send bytes; return everything answered until the connection ends."""
         async with asyncio.timeout(DEADLINE_S):
             reader, writer = await asyncio.open_connection(
                 HOST, self.port, ssl=context(), server_hostname=sni
@@ -175,7 +175,7 @@ async def test_oldest_idle_connection_makes_room(tmp_path: Path) -> None:
 async def begin_upload(
     at: PostEntrance, size: int, sender: str
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection whose head has come and whose envelope is awaited."""
+    """Open a connection that has sent its head, and whose envelope is awaited."""
     reader, writer = await asyncio.open_connection(HOST, at.port, ssl=context(), server_hostname="")
     fields = f"Heliograph-Sender: {sender}\r\n" if sender else ""
     writer.write(f"POST /v1/envelopes HTTP/1.1\r\nContent-Length: {size}\r\n{fields}\r\n".encode())

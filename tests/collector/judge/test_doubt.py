@@ -71,7 +71,7 @@ http = st.builds(
 
 @st.composite
 def measurements(draw: st.DrawFn) -> Measurement:
-    """Any that the codec lets through, with words that fit together often enough."""
+    """Draw any measurement that the codec accepts, often with fitting words."""
     seen: list[Observation] = []
     for index in range(draw(st.integers(0, 8))):
         operation = draw(st.sampled_from(Operation))

@@ -163,7 +163,7 @@ async def count(place: Path) -> dict[str, Any]:
 
 
 def in_own_process(place: Path) -> dict[str, Any]:
-    """`count`, forked: the engine must not run in the process that forks on."""
+    """Run `count` in a fork: the engine must not run in the process that forks on."""
     pid = os.fork()
     if pid == 0:
         (place / "count.json").write_text(json.dumps(asyncio.run(count(place))))

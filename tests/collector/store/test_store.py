@@ -31,7 +31,7 @@ HOUR = 3_600 * US
 
 
 def count(store: Store, table: str) -> int:
-    """Rows as they lie, without any merging at reading."""
+    """Count the rows as stored, without any merging at reading."""
     return int(store._clickhouse.query_written(f"SELECT count() AS n FROM {table}", {})[0][0])
 
 

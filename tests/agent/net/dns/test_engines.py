@@ -36,7 +36,7 @@ def answer_cacheable(query: bytes) -> bytes:
 def resolver(
     engine: str, ca: LoopbackCA, host: str = "127.0.0.1", reply: Reply = answer_truly
 ) -> Iterator[str]:
-    """A resolver that has a certificate for `host`; its address as a setting names it."""
+    """Run a resolver with a certificate for `host`; yield its address in a setting."""
     leaf, is_doh = ca.leaf(host), engine == "doh"
     with doh_server(leaf, reply) if is_doh else tls_server(leaf, answer_stream(reply)) as port:
         yield make_address(engine, port, host)

@@ -28,7 +28,7 @@ class RecordingBus(EventBus):
 
 
 async def start(world: World, **changes: Any) -> tuple[CellEvents, RecordingBus]:
-    """Events of `world` after the first look."""
+    """Start events of `world` after a first look."""
     bus = RecordingBus()
     events = CellEvents(world.feed(bus=bus, **changes))
     await events.publish_changes()

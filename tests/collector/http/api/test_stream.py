@@ -15,7 +15,7 @@ from support.site import Serve
 
 
 async def until(answer: Any, wanted: bytes) -> bytes:
-    """All that came up to and with `wanted`."""
+    """Read all up to and with `wanted`."""
     heard = b""
     async with asyncio.timeout(60):
         while wanted not in heard:

@@ -51,7 +51,7 @@ async def count_directly(feed: Feed, country: str) -> CountryTimeline:
 
 
 def tell_rows(rows: Mapping[Any, TimelineRow]) -> list[tuple[Any, ...]]:
-    """All that a page shows of the rows; of the newest cell that is the cause."""
+    """Return all that a page shows of the rows, and the newest cell's cause."""
     return [
         (
             *(key, row.marks, row.shares, row.blocked, row.judged),
@@ -75,7 +75,7 @@ def dark_world() -> World:
 
 
 def half_dark_world() -> World:
-    """A network of the country falls silent, in which alone a service was tested."""
+    """Build a country of which one network is dark, the only one to test a service."""
     world = dark_world()
     world.votes += crowd(9, VerdictState.REACHABLE, NOW_US - 9 * HOUR_US, NOW_US, asn=7)
     world.votes += crowd(

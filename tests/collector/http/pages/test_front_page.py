@@ -44,7 +44,7 @@ def on_map(page: Read) -> dict[str, str]:
 
 
 def all_unknown() -> World:
-    """Everybody is there, and nothing can be judged: what a blackout looks like."""
+    """Build a world full of agents without a verdict, as in a blackout."""
     world = World()
     for asn in (9198, 29355):
         where: dict[str, Any] = {"country": "KZ", "asn": asn, "access": "fixed"}

@@ -160,7 +160,7 @@ async def test_session_refuses_unknown_forged_and_revoked_agents(server: IngestS
 
 
 async def find_refusal(server: IngestServer, caller: Caller) -> str:
-    """The reason of a refusal, "" where the agent is welcome."""
+    """Return the reason of a refusal, "" without one."""
     async with channel(server) as stub:
         call = await greeted(stub, caller)
         try:

@@ -13,7 +13,7 @@ from support.ooni import Json
 
 
 def shown(subject: str, issuer: str) -> Json:
-    """A leaf for `subject`, signed in the name of `issuer`."""
+    """Return a leaf for `subject`, signed in the name of `issuer`."""
     key = ec.generate_private_key(ec.SECP256R1())
     made = x509.CertificateBuilder(
         subject_name=x509.Name.from_rfc4514_string(subject),

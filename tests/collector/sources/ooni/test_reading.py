@@ -39,7 +39,7 @@ Run = Callable[..., tuple[int, list[Json], list[str]]]
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """`import ooni --json` with these paths: exit code, rows and complaints."""
+    """Return a runner of `import ooni --json`: exit code, rows and complaints."""
 
     def command(*paths: str) -> tuple[int, list[Json], list[str]]:
         code = main(["import", "ooni", "--json", *paths])

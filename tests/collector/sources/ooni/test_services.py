@@ -55,7 +55,7 @@ def nothing() -> Json:
 
 
 def telegram(dcs: Sequence[str], web: str = "ok", **base: object) -> Json:
-    """A data centre is `ok`, `tcp WORD` or `http WORD`, on both its ports."""
+    """Return a document; a data center is `ok`, `tcp WORD` or `http WORD`."""
     keys = nothing()
     for address, outcome in zip(DCS, dcs, strict=False):
         step, _, word = outcome.partition(" ")
@@ -90,7 +90,7 @@ def signal(*outcomes: str, **base: object) -> Json:
 
 
 def facebook(changed: Mapping[str, Any], **base: object) -> Json:
-    """Each name resolves to Meta and connects, but for those that `changed` names."""
+    """Return a document of names at Meta that connect, except the `changed` ones."""
     keys = nothing()
     for name, host in FACEBOOK.items():
         outcome = changed.get(name, META)
@@ -211,7 +211,7 @@ def test_without_a_control_blocking_is_half_sure() -> None:
 
 
 def world_of(*measured: Json) -> list[ImportRow]:
-    """Imported together, as one run does it."""
+    """Import documents together, as one run does."""
     world = PeerOutcomes()
     imported = [import_document(m) for m in measured]
     for seen in imported:

@@ -19,7 +19,7 @@ NATS = (pytest.mark.real, pytest.mark.xdist_group("nats"))
 
 @pytest.fixture(params=["sqlite", pytest.param("nats", marks=NATS)])
 def open_again(request: pytest.FixtureRequest) -> OpenJournal:
-    """Opens the journal of this test, the same one each time."""
+    """Return an opener of this test's journal, the same one each time."""
     servers = request.getfixturevalue("settings") if request.param == "nats" else None
     return partial(open_journal, request.getfixturevalue("tmp_path"), servers)
 
@@ -32,5 +32,5 @@ async def journal(open_again: OpenJournal) -> AsyncIterator[JournalProtocol]:
 
 @pytest.fixture
 def settings(nats_server: NatsServers) -> JournalSettings:
-    """Names on the server that no other test has."""
+    """Return settings with names on the server that no other test has."""
     return nats_server.settings(f"t{uuid4().hex[:16]}")

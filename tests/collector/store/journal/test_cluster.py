@@ -157,7 +157,7 @@ async def test_numbers_that_two_leaders_deleted_are_all_kept(
 async def trim_with_reports(
     leader: JetStreamJournal, name: str, host: host_journal.HostJournal
 ) -> int:
-    """As `ClusterIngest` passes on what a host reports."""
+    """Trim while a host reports, as `ClusterIngest` passes reports on."""
     async with asyncio.TaskGroup() as group:
         trimming = group.create_task(leader.trim(2, 5_000))
         while not trimming.done():

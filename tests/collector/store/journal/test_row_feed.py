@@ -19,7 +19,7 @@ ROWS = 300
 
 @asynccontextmanager
 async def reopened(settings: JournalSettings, data: Path) -> AsyncIterator[JetStreamJournal]:
-    """A journal of ROWS rows, none of which this process has in memory."""
+    """Open a journal of ROWS rows, none of which this process has in memory."""
     rows = [
         JournalRow(
             kind=RowKind.ENVELOPE, agent=b"A" * 16, sequence=n, received_us=n, body=bytes(50)

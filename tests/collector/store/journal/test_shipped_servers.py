@@ -82,7 +82,7 @@ async def hear_published(sender: Bus, reader: Bus, heard: str, topic: str) -> No
 
 
 async def check_judge(settings: JournalSettings) -> None:
-    """It offers, and answers who leads."""
+    """Check that a judge host can offer itself and answer the leader."""
 
     async def answer(content: bytes) -> bytes:
         return content.upper()
@@ -93,14 +93,14 @@ async def check_judge(settings: JournalSettings) -> None:
 
 
 async def check_console(settings: JournalSettings) -> None:
-    """It keeps users and trail."""
+    """Check that a console host can write users and trail."""
     async with open_console_side(settings) as side:
         await side.operators.write(b"sealed")
         await side.audit.append(1, b"line")
 
 
 async def check_console_kept(settings: JournalSettings) -> None:
-    """Both are as they were left."""
+    """Check that users and trail are unchanged."""
     async with open_console_side(settings) as side:
         assert await side.operators.read() == b"sealed"
         assert await side.audit.read_after(0) == [b"line"]
