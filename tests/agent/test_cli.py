@@ -264,7 +264,7 @@ async def test_plan_and_status_speak_json_and_words(
 async def test_a_yes_is_to_the_plan_that_was_shown(
     state: State, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Another one may have come between looking and agreeing."""
+    """A yes holds for the plan shown, though another one may have come meanwhile."""
     async with intake(PLAN) as collector:
         assert await join(state, collector.invite()) == 0
         agreed = {**(state.read_json(CONSENT) or {}), "scope": ["tcp 192.0.2.1:9"]}

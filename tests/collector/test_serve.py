@@ -105,7 +105,10 @@ def test_the_log_says_where_the_page_is_and_where_the_password(home: Served) -> 
 
 @only_looks
 def test_nobody_else_on_the_machine_can_read_what_it_keeps(home: Served) -> None:
-    """Also where the directory was made by somebody else, and lets everybody in."""
+    """No other user of the machine can read the data, in any directory.
+
+    Also where another user made the directory, open to all.
+    """
     assert home.places  # it runs
     modes: dict[str, int] = {}
     for folder, _, names in os.walk(home.data):

@@ -297,7 +297,10 @@ def test_plan_skips_entrance_of_unknown_carrier() -> None:
 
 
 def test_plan_skips_endpoint_of_unknown_kind() -> None:
-    """Else a plan with a new kind would stop the agents of all earlier versions."""
+    """A plan skips endpoints of an unknown kind.
+
+    Otherwise a plan with a new kind would stop the agents of all earlier versions.
+    """
     message = plan_pb2.Plan(
         services=[
             plan_pb2.Service(

@@ -81,7 +81,7 @@ def test_a_signature_serves_its_own_purpose_alone(name: str) -> None:
 
 
 def test_no_purpose_is_the_beginning_of_another() -> None:
-    """Else a message could bring the rest of it along."""
+    """No purpose is the beginning of another, which a message could complete."""
     assert len(PURPOSES) > 15
     assert [one for one, two in permutations(PURPOSES, 2) if two.startswith(one)] == []
 

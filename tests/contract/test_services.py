@@ -176,7 +176,10 @@ def test_what_an_app_falls_back_to_decides_nothing(
 def test_of_what_an_older_list_measures_nothing_that_works_is_left(
     rest: VerdictState, whole: VerdictState
 ) -> None:
-    """Its edition has no endpoint that messaging needs by the list of today."""
+    """Results of an outdated list leave no working service.
+
+    Its edition has no endpoint that messaging needs by the list of today.
+    """
     functions = present(load_shipped_services().get("signal")).map_functions()
     told = {"chat": VerdictState.BLOCKED, "storage": rest}
     verdicts = [Verdict(state=s, rule="x", endpoint=e, confidence=0.9) for e, s in told.items()]

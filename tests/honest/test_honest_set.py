@@ -114,7 +114,11 @@ def test_one_more_address_that_works_makes_nothing_worse(
 def test_a_sealed_lookup_that_agrees_and_a_control_that_fails_alike_clear_the_network(
     outcomes: list[Outcome], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whatever the document, but for known block pages, addresses and private answers."""
+    """An encrypted lookup that agrees, and a control with the same failure, clear it.
+
+    The network is cleared in all documents, except for known block pages, addresses and private
+    answers.
+    """
     folder = tmp_path_factory.mktemp("cleared")
     blocked = []
     for outcome in choose(select_written(outcomes)):

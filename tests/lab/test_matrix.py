@@ -30,7 +30,10 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cells]:
 
 
 def test_no_experiment_and_no_interference_is_forgotten() -> None:
-    """Those that share a function are one experiment here."""
+    """The matrix has every experiment and every interference.
+
+    Experiments that share a function count as one.
+    """
     functions = {entry.name: entry.function_name for entry in REGISTRY.values()}
     planned = {
         functions[task.experiment] for task in build_default_plan(load_shipped_services()).tasks

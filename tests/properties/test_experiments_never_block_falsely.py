@@ -180,7 +180,7 @@ def test_it_runs_here_at_all(experiment: Experiment) -> None:
 
 @ALL
 def test_real_interference_is_seen(experiment: Experiment) -> None:
-    """Or what follows would prove nothing."""
+    """Real interference is blocked, or the other tests would prove nothing."""
     found = [t for t in TROUBLES if blocked(whole_run(experiment, t), good(experiment))]
     assert bool(found) != (experiment.name in NEVER_BLOCKS)
 
@@ -332,7 +332,7 @@ def is_ipv6(steps: Sequence[Observation], index: int | None) -> bool:
     ids=lambda e: e.name,
 )
 def test_some_spoiled_run_is_blocked(experiment: Experiment) -> None:
-    """With link, control and an end: the tests above are not empty."""
+    """Some spoiled run is blocked, so that the tests above are not empty."""
     find(
         spoiled_runs(good(experiment)),
         lambda here: bool(blocked(here, good(experiment))),

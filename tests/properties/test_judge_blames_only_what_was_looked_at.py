@@ -105,7 +105,10 @@ def ends(seen: Measurement, *, passed: bool) -> set[tuple[str, int]]:
 @settings(max_examples=limit_examples(500), deadline=None)
 @given(drawn())
 def test_blame_needs_a_look_that_got_further_at_the_same_endpoint(case: Drawn) -> None:
-    """Or two lookups that contradict each other where the wrong certificate was shown."""
+    """Blame needs a control that got further at the same endpoint.
+
+    Or two lookups that contradict each other where the wrong certificate was shown.
+    """
     verdict = case.judge()
     if verdict.state is not VerdictState.BLOCKED or verdict.layer == "dns":
         return
@@ -167,7 +170,7 @@ def test_a_fact_in_favour_never_makes_it_worse(case: Drawn, data: st.DataObject)
 @pytest.mark.long
 @pytest.mark.parametrize("layer", ["dns", "tcp", "tls"])
 def test_real_blocks_are_among_what_is_drawn(layer: str) -> None:
-    """Or the tests above would prove nothing."""
+    """Real blocks are among what is drawn, or the tests above would prove nothing."""
 
     def is_blocked(case: Drawn) -> bool:
         verdict = case.judge()

@@ -87,7 +87,7 @@ def test_a_changed_row_has_the_same_verdicts(
 
 
 def test_they_decide_by_each_of_their_rules() -> None:
-    """Or the tests above would prove nothing."""
+    """All rules of the short path are drawn, or the tests above would prove nothing."""
     decided: set[str] = set()
 
     def note(extract: Extract) -> Extract:

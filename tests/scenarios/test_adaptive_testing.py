@@ -253,7 +253,10 @@ MESSENGERS = sorted({line.service for line in PLAN.tasks if line.options})
 
 @pytest.mark.long
 def test_block_of_a_messenger_is_told_within_five_minutes() -> None:
-    """At the 95th percentile; without tests out of turn it takes longer."""
+    """A messenger's block is confirmed within five minutes, at the 95th percentile.
+
+    Without tests out of turn it takes longer.
+    """
     services = [MESSENGERS[seed % len(MESSENGERS)] for seed in range(SEEDS)]
     delays = sorted(measure_delay(PLAN, seed, service) for seed, service in enumerate(services))
     tail_s = delays[-(-95 * len(delays) // 100) - 1]

@@ -118,7 +118,10 @@ class BlockLog:
 async def test_killed_judges_cost_no_result_and_change_no_verdict(
     running: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Under load: kill -9 of a host, and of one of the servers."""
+    """Killed judges cost no result and change no verdict, under load.
+
+    kill -9 of a host, and of one of the servers.
+    """
     monkeypatch.setattr(writer_module, "BLOCK_ROWS", ROWS)
     data = running.directory / "leader0"
     data.mkdir()

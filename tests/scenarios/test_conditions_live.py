@@ -40,7 +40,7 @@ def test_the_home_is_online(played: Mapping[str, Played]) -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_condition_live(row: Condition, played: Mapping[str, Played]) -> None:
-    """Whatever of the verdict the row names, but for numbers that depend on the hour."""
+    """A live verdict has all that the row names, except numbers that vary by hour."""
     seen = played[row.name]
     here = seen.here.measurement
     assert not here.not_measured, here.not_measured

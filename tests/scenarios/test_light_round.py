@@ -84,7 +84,10 @@ BLOCKED = World(
 
 
 def test_default_plan_gives_one_light_result_an_interval() -> None:
-    """It gave ten, five of six of all results."""
+    """The default plan gives one light result an interval.
+
+    It gave ten once, five of six of all results.
+    """
     plan = build_default_plan(load_shipped_services()).for_role("volunteer")
     rounds = [task for task in make_rounds(plan) if task.is_light]
     assert [len(task.parts) for task in rounds] == [sum(line.is_light for line in plan.tasks)]
@@ -178,7 +181,10 @@ async def test_round_is_one_result_and_only_what_failed_is_looked_at_again(bench
 
 
 async def test_round_votes_as_checks_that_came_alone(bench: Bench) -> None:
-    """The same verdicts and votes, each with an identity that a replay repeats."""
+    """A round votes as checks that came alone do.
+
+    Verdicts and votes are equal, each with an identity that a replay repeats.
+    """
     result = await bench.run_round()
     records = received(envelope_row(result))
     alone = [measurement_to_pb(record.measurement) for record in records]

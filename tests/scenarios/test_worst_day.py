@@ -172,7 +172,10 @@ def _play_world(chance: Random, dark: tuple[str, str, int, str], k: int) -> tupl
 async def test_outputs_of_a_random_world_agree_and_none_is_well_in_the_dark(
     tmp_path: Path, dark: tuple[str, str, int, str], k: int
 ) -> None:
-    """Before the next counts are public and after; each vantage counts once."""
+    """Outputs of a random world agree, and none is well in the dark.
+
+    Before the next counts are public and after; each vantage counts once.
+    """
     file = tmp_path / "world.yml"
     file.write_text(WORLD)
     truth = Truth(build_script(load_scenario(file), seed=1))

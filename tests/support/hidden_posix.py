@@ -95,7 +95,7 @@ for _name in WATCHING:
 
 
 class ProactorLikePolicy(asyncio.DefaultEventLoopPolicy):
-    """For pytest-asyncio and asyncio.run."""
+    """A policy of that loop for pytest-asyncio and asyncio.run."""
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         return ProactorLikeLoop()

@@ -20,7 +20,7 @@ def cut_hundreds(land: Land) -> None:
 
 
 def fade_hundreds(land: Land) -> None:
-    """The same go one by one within 40 minutes; a tenth stays."""
+    """Lines behind one address fade one by one within 40 minutes; a tenth stays."""
     for person in _settle(land, 200):
         if land.rng.random() < 0.9:
             since = _LATER + land.rng.uniform(0, 2_400)

@@ -80,7 +80,7 @@ def return_one_by_one(land: Land, lines: tuple[int, ...] = (14, 10)) -> None:
 
 
 def return_of_few(land: Land) -> None:
-    """The same of a few."""
+    """One country of few returns one by one, after our collector was gone."""
     return_one_by_one(land, (3, 2))
 
 

@@ -47,7 +47,7 @@ class PlainSealer:
 
 @dataclass
 class ConstantSealer:
-    """The same bytes, whatever it seals."""
+    """A sealer that returns the same bytes for everything."""
 
     envelope: bytes
 

@@ -24,7 +24,7 @@ def fade_lines(land: Land) -> None:
 
 
 def fade_few_lines(land: Land) -> None:
-    """The same of 31 lines at four operators."""
+    """Fade 31 lines at four operators."""
     land.settle(lines=(13, 8, 6, 4), phones=())
     _fade(land, [p for p in land.people if p.access == "fixed" and p.country == "KZ"], 55)
 
@@ -44,14 +44,14 @@ def fade_city(land: Land) -> None:
 
 
 def cut_city(land: Land) -> None:
-    """The same people, fewer, are cut off in 20 s."""
+    """Cut fewer of that city's people off, within 20 s."""
     land.settle(lines=(), phones=())
     people = land.add("KZ", 30, 10, "fixed", nat=1) + land.add("KZ", 20, 21, "mobile", nat=3)
     land.cut(people, _AT, _AT + 3 * HOUR, 20)
 
 
 def fade_large_city(land: Land) -> None:
-    """The same of 300, of whom some break by chance while the others fall."""
+    """Fade 300 of that city, some of whom break by chance meanwhile."""
     _fade_city(land, 205, 95)
 
 

@@ -85,7 +85,10 @@ def test_the_pause_is_the_one_that_the_agent_keeps(
 def test_an_agent_that_starts_in_that_moment_runs(
     state: State, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was not there at the look, and is when its spool is to be opened."""
+    """An agent that starts while `status` looks is shown as running.
+
+    It was not there at the first check, and is when its spool is to be opened.
+    """
     state.path(SPOOL).touch()
     monkeypatch.setattr(State, "running_pid", lambda _: None)
     with state.hold_lock():

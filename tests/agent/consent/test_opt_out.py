@@ -42,7 +42,7 @@ def test_exclude_tests_by_category_experiment_or_service(
 
 
 def test_misspelled_opt_out_is_found() -> None:
-    """It leaves out nothing, and its owner believes that it does."""
+    """A misspelled opt-out is reported, as it leaves out nothing."""
     names = ("telegramm", "telegram", "tor", "web", "circumvention", "stun", "WhatsApp")
     assert consent.find_unmatched_names(PLAN, names) == ["WhatsApp", "telegramm"]
 

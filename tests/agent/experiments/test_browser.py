@@ -151,7 +151,7 @@ async def test_a_wrong_certificate_makes_no_block(
     case: str,
     highest: ssl.TLSVersion,
 ) -> None:
-    """Its chain is not seen, so whose it is stays unknown."""
+    """A wrong certificate makes no block, as its unseen chain has an unknown issuer."""
     leaves: dict[str, tuple[Leaf, Failure]] = {
         "stranger": (LoopbackCA(tmp_path / "x").leaf(NAME), Failure.SSL_UNKNOWN_AUTHORITY),
         "expired": (ca.expired(NAME), Failure.SSL_INVALID_CERTIFICATE),

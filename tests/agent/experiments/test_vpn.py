@@ -58,7 +58,7 @@ def openvpn(
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """In Base64, as `wg` writes them."""
+    """Keys in Base64, as `wg` writes them."""
 
     private: str
     public: str

@@ -224,7 +224,7 @@ def test_connections_to_all_addresses_are_under_way_at_once() -> None:
 
 
 class Slow(FakeNet):
-    """Its first address takes ten seconds to refuse."""
+    """A world whose first address takes ten seconds to refuse."""
 
     async def connect(
         self, address: str, port: int, *, on: StepResult | None = None, endpoint: str = ""

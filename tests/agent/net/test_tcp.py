@@ -10,7 +10,10 @@ from support.ports import HOST
 
 
 async def test_a_peer_that_reads_nothing_is_dropped() -> None:
-    """It may ask for answers without end: pings of HTTP/2, new keys of TLS."""
+    """A peer that reads nothing is dropped.
+
+    It may ask for answers without end: pings of HTTP/2, new keys of TLS.
+    """
     with socket.create_server((HOST, 0)) as server:
         connection = await open_tcp(HOST, server.getsockname()[1], StepTrace(SystemClock()))
         unsent_bytes = 0

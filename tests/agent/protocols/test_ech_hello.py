@@ -249,7 +249,7 @@ def test_the_length_of_the_name_is_hidden() -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_the_three_hellos_are_a_browsers_and_differ_in_ech_alone(seed: int) -> None:
-    """In size class, segments and fingerprint, where the extension is there at all."""
+    """The three hellos have a browser's size, segments and fingerprint, but for ECH."""
     hellos = {
         "real": sealed_hello(NAME, seed),
         "grease": hello_of(NAME, chance(seed), is_grease=True),

@@ -227,7 +227,7 @@ class Crowd:
 
 
 def run_many(tasks: list[Task], **limits: int) -> tuple[list[Measurement], int]:
-    """Run all at once; return the measurements, and their total bytes."""
+    """Run all tasks at once; return the measurements, and the µs that they took."""
 
     async def scenario(clock: VirtualClock) -> tuple[list[Measurement], int]:
         running = Runner(FakeDoor(WORLD, clock), clock, Limits(**limits), "boot-1")

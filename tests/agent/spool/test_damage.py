@@ -375,7 +375,7 @@ async def fill_while_no_file_grows(path: Path, rng: random.Random) -> None:
 async def test_file_half_written_back_with_a_damaged_journal_sends_nothing_twice(
     tmp_path: Path, seed: int
 ) -> None:
-    """Its new pages have envelopes, and its old ones show their results as open."""
+    """A file half written back, with a damaged journal, sends nothing twice."""
     (tmp_path / "first").mkdir(exist_ok=True)
     whole, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (SHORT, hard))

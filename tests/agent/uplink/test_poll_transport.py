@@ -249,7 +249,10 @@ async def test_a_collector_that_holds_no_poll_is_not_polled_again_and_again() ->
 
 
 async def test_a_session_does_not_follow_its_agent_to_another_network(lean: LeanAgent) -> None:
-    """Its results would be counted for the network that it has left."""
+    """A session does not follow its agent to another network.
+
+    Its results would be counted for the network that it has left.
+    """
     calls = lean.server.intake.calls
 
     async def poll(address: str, intermediary: str = "", **said: Any) -> pb.PollReply:
@@ -271,7 +274,7 @@ async def test_a_session_does_not_follow_its_agent_to_another_network(lean: Lean
 
 
 async def test_an_agent_that_erases_itself_is_forgotten(lean: LeanAgent) -> None:
-    """Its key is refused, and what the registry knew of machine and person is gone."""
+    """An agent that erases itself is forgotten, and its key is refused."""
     fleet = lean.server.fleet
     async with lean.running():
         await lean.agent.deliver()

@@ -63,7 +63,7 @@ class Consoles:
 
     @asynccontextmanager
     async def lead(self, name: str, term: int, *, follows: bool = False) -> AsyncIterator[Console]:
-        """Lead on a machine; with `follows`, let it write its files after the end, too."""
+        """Lead on a machine; with `follows`, keep its files equal to the servers' records."""
         data = self.create_data(name)
         async with AsyncExitStack() as stack:
             shared = await take_over_records(Config(data=data), self.settings, term, stack)

@@ -106,7 +106,10 @@ def test_the_next_leader_takes_a_process_and_the_last_one_is_refused() -> None:
 
 
 def test_message_that_comes_while_a_host_ends_starts_nothing() -> None:
-    """Its leader asks another host, and no process is left behind."""
+    """A message that comes while a host ends starts nothing.
+
+    Its leader asks another host, and no process is left behind.
+    """
 
     async def story(clock: VirtualClock) -> None:
         async with asyncio.TaskGroup() as group:

@@ -282,7 +282,10 @@ def test_invite_prints_qr_code_on_a_terminal_only(tmp_path: Path) -> None:
 def test_a_directory_without_a_collector_is_named_and_stays_as_it_is(
     run: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    """It is the wrong one: "no agent is enrolled" would be taken for the truth."""
+    """A directory without a collector is named, and not changed.
+
+    It is the wrong one: "no agent is enrolled" would be taken for the truth.
+    """
     (tmp_path / "data" / "photo.jpg").touch()
     ran = run(*command.split())
     assert (ran.code, ran.out) == (1, "")

@@ -117,7 +117,10 @@ def test_a_block_told_by_two_tests_an_hour_is_found_within_four(play: Play) -> N
 
 
 def test_a_block_told_by_a_row_an_hour_waits_for_five(play: Play) -> None:
-    """In twenty days one row an hour by day; three hours never had five."""
+    """A block with one row an hour waits for five rows.
+
+    In twenty days of one row an hour by day, three hours never had five.
+    """
     hours = [24 * day + hour for day in range(20) for hour in range(6, 22)]
     onset = 24 * 18 + 8
     rows = [

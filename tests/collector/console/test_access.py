@@ -217,7 +217,7 @@ async def lock_by_strangers(caller: Caller, backend: FakeBackend, name: str = "o
 async def test_second_factor_passes_a_lock_by_strangers(
     caller: Caller, backend: FakeBackend
 ) -> None:
-    """On a new device, from a network that is new or that strangers locked as well."""
+    """The second factor passes a lock by strangers, on a new device and network."""
     caller.gate.backend.operators.set_totp("operator", SECRET)
     await lock_by_strangers(caller, backend)
     assert await caller.log_in(code=code_at(backend, SECRET)) == 303

@@ -139,7 +139,7 @@ def test_assessor_is_deterministic() -> None:
 
 
 def test_restarted_assessor_knows_its_controls() -> None:
-    """Else nothing would be judged until their next round."""
+    """A restarted assessor has its controls, and judges before their next round."""
     restarted = Assessor(judge)
     restarted.restore([build_control(WORKS)])
     assert [overall(j) for j in restarted.assess([build_record(RESET, 2)])] == [BLOCKED]

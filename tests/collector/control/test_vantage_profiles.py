@@ -139,7 +139,10 @@ def test_scanner_at_some_names_of_few_is_not_the_networks() -> None:
 
 
 def test_national_interceptor_is_found_by_several_vantages() -> None:
-    """Those judged before the third came are judged again."""
+    """A national interceptor is found by several vantages.
+
+    Verdicts from before the third one are renewed.
+    """
     blocks = [crowd(CENSOR, NAMES[:2], [nym]) for nym in ("a", "b", "c")]
     judged = assess(controls(0), *blocks)
     assert states_of(judged, *NAMES[:2]) == {BLOCKED}
@@ -273,7 +276,10 @@ def test_resolver_that_lies_about_blocked_names_alone_is_found() -> None:
 
 
 def test_provider_that_answers_for_missing_names_blocks_none() -> None:
-    """Its advertisement page answers for names that do not exist, here and everywhere."""
+    """A provider that answers for missing names blocks none.
+
+    Its advertisement page answers for names that do not exist, here and everywhere.
+    """
     gone = build_control(
         [{"system A gone.example": "dns_nxdomain_error"}], target="https://gone.example/"
     )
@@ -283,7 +289,10 @@ def test_provider_that_answers_for_missing_names_blocks_none() -> None:
 
 
 def test_portal_of_a_hotel_answers_for_all_until_the_login() -> None:
-    """Its page for known pages passes, so the agent takes the link for online."""
+    """A hotel's portal answers for all sites until the login.
+
+    Its page for known pages passes, so the agent takes the link for online.
+    """
     portal = "ssl_unknown_authority key-hotel CN=wifi.hotel.example for wifi.hotel.example"
     steps = {f"foreign-{n}": page(n, "5.6.7.8", portal) for n in ANCHOR_NAMES}
     before = measure("anchors", steps, 0, experiment="connectivity", service="anchors")

@@ -105,7 +105,10 @@ INITIALS = {"target": [{f"quic {EDGE} named.example": "generic_timeout_error"}]}
 def test_redirects_and_servers_are_visited_under_names_of_the_plan_alone(
     case: str, judged: list[JudgedMeasurement], label: str
 ) -> None:
-    """Wherever a site sends its visitors, it cannot send a control there."""
+    """Redirects and servers are visited under names of the plan alone.
+
+    Wherever a site redirects its visitors, it cannot send a control there.
+    """
     visited = [(v.endpoint, v.address) for v in list_visits(judged)]
     assert [x for x in visited if x != ("", SHARED)] == ([(label, EDGE)] if label else []), case
 

@@ -138,7 +138,7 @@ async def test_nobody_there_is_a_failure(caplog: pytest.LogCaptureFixture) -> No
 
 
 class Rebound(AbstractResolver):
-    """Whatever is asked leads to this machine."""
+    """A resolver that leads every name to this machine."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET

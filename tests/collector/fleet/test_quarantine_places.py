@@ -135,7 +135,10 @@ def test_agents_without_a_place_do_not_pile_up(
 def test_a_flood_of_keys_pushes_out_itself(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, sites: int, operators: int, *, has_results: bool
 ) -> None:
-    """On the worst day the honest are those that were silent for days."""
+    """A flood of keys displaces itself.
+
+    On the worst day the honest keys are those that were silent for days.
+    """
     monkeypatch.setattr(quarantine, "MAX_WITHOUT_PLACE", 40)
     dark = [enrol(fleet, n, names(f"10.0.{n}", asn=64_500)) for n in range(8)]
     sent = dark[:6]

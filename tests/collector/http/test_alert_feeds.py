@@ -203,7 +203,10 @@ async def test_an_incident_is_a_message_of_cap(
 async def test_what_leaves_the_site_has_the_configured_address_of_it(
     serve: Serve, path: str
 ) -> None:
-    """Behind a proxy the name by which it asks is not the one that readers know."""
+    """Feeds and links use the configured address of the site.
+
+    Behind a proxy the requested name is not the one that readers use.
+    """
     client = await serve(
         World().feed(book=evening_book(), public_key=KEY.public, public_url="https://sun.example")
     )

@@ -159,7 +159,7 @@ async def test_who_fell_silent_is_told_and_not_what_too_few_of_them_say(
 
 
 async def test_the_history_follows_the_files(store: Store, tmp_path: Path) -> None:
-    """It is made again after a change, and whole days go with their files."""
+    """The history is rebuilt after a change, and loses days without files."""
     file = tmp_path / "history.db"
     days = HistoryFilter(axes=[Axis.SERVICE], since_us=MIDNIGHT, until_us=MIDNIGHT + 99 * DAY_US)
 

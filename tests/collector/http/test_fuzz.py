@@ -1,4 +1,4 @@
-"""Whatever is asked, nothing is ever a 500."""
+"""No request, however malformed, is answered by a 500."""
 
 import asyncio
 from urllib.parse import quote_from_bytes

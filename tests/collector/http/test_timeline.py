@@ -55,7 +55,7 @@ async def test_too_few_are_a_row_like_nobody(serve: Serve) -> None:
 
 
 async def test_exact_counts_add_up_what_is_left_open(serve: Serve) -> None:
-    """Without anonymity; a vantage votes once for all services together."""
+    """Exact counts are summed over open fields; a vantage votes once for all services."""
     cells = await rows(serve, f"asn=9198&service=telegram&{HOUR}", k=1)
     assert (cells[0]["vantages"], cells[-1]["blocked"]) == (28, 26)
     assert (await rows(serve, f"country=DE&{HOUR}", k=1))[0]["vantages"] == 14

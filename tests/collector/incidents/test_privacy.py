@@ -70,7 +70,10 @@ def test_coarse_is_coarse_already(votes: float, share: float, least: int) -> Non
 
 
 def test_what_is_said_is_coarse_and_not_said_twice() -> None:
-    """Before a revision stands what the log has; a little more or less is no news."""
+    """Published numbers are coarse, and small changes make no revision.
+
+    A revision is compared with the log.
+    """
     exact = silence(parts=(part(23.7, "KZ", share=0.957),))
     _, (first,) = diff_incidents([], [exact], [], 5)
     assert first.incident == coarsen(exact, 5)

@@ -41,7 +41,10 @@ def test_a_revocation_that_could_not_be_read_is_read_at_the_next_look(tmp_path: 
 def test_who_was_forgotten_is_no_longer_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was served until the next restart, and its results were refused after that."""
+    """A forgotten agent is refused at once.
+
+    It was accepted until the next restart once, and its results were refused after that.
+    """
     monkeypatch.setattr(quarantine, "MAX_WITHOUT_PLACE", 1)
     fleet = Fleet(tmp_path)
     roll = AgentDirectory(fleet)

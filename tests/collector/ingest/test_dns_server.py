@@ -300,7 +300,7 @@ async def test_idle_tcp_connections_of_some_networks_shut_nobody_out(at: DnsEntr
 
 
 async def test_one_network_has_a_share_of_the_tcp_connections(at: DnsEntrance) -> None:
-    """Those of others stay, however many it opens."""
+    """One network has a share of the TCP connections, and displaces no other."""
     async with asyncio.timeout(DEADLINE_S):
         other = await asyncio.open_connection(HOST, at.port, local_addr=("127.0.9.1", 0))
         flood = [await asyncio.open_connection(HOST, at.port) for _ in range(MAX_TCP_CONNECTIONS)]

@@ -50,7 +50,7 @@ async def opener(tmp_path: Path) -> EnvelopeOpener:
 async def test_envelope_that_is_large_inside_is_opened_apart(
     opener: EnvelopeOpener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It costs the event loop no more than a refusal does."""
+    """An envelope that is large inside is opened in a thread, off the event loop."""
     large = seal(1, inside=4 * SMALL_BATCH)
     assert len(large.sealed) <= envelope_opener.SMALL_BYTES
     threads = []

@@ -45,7 +45,10 @@ def test_readme_tells_evidence_and_blind_spot_of_each_rule() -> None:
 
 
 def test_each_rule_that_the_judge_names_has_its_entry_and_each_entry_its_rule() -> None:
-    """Also those outside the tables, which sources name in quotes."""
+    """Each rule of the judge has an entry, and each entry has a rule.
+
+    Rules outside the tables, which sources name in quotes, too.
+    """
     text = README.read_text(encoding="utf-8")
     entries = set(re.findall(r"^\| `([a-z_]+\.[a-z_0-9]+)` \|", text, re.MULTILINE))
     assert entries == {rule.id for rule in _list_rules()}

@@ -168,7 +168,7 @@ def test_schema_is_substituted_for_a_cluster() -> None:
 
 
 def test_engine_reads_every_statement_for_a_cluster() -> None:
-    """It reads them and runs none: no replication was ever tried here."""
+    """The engine parses every statement for a cluster; none is run here."""
     substitutions = cluster_substitutions("ma'in")
     statements = [
         statement

@@ -264,7 +264,7 @@ def with_leaf(conf: str, leaf: Leaf, names: Iterable[str]) -> str:
 
 
 def nginx_command(folder: Path, name: str) -> list[str]:
-    """For NAME.nginx, as `nginx` makes it."""
+    """Return the command for NAME.nginx, as written by `nginx`."""
     return ["/usr/sbin/nginx", "-c", f"{folder}/{name}.nginx", "-e", f"{folder}/{name}.errors.log"]
 
 

@@ -103,7 +103,7 @@ async def test_what_ends_early_has_a_name(
 @pytest.mark.parametrize("padded_from", [9, 1, 0], ids=["none", "the second", "all"])
 @pytest.mark.parametrize("step", [1, 7, 8, 9, 10, 50])
 def test_content_is_taken_as_it_arrives(step: int, padded_from: int) -> None:
-    """In pieces of any size; the bytes for h2 stay the same."""
+    """Content is taken in pieces of any size; the bytes for h2 stay the same."""
     contents = [b"first" * 5, b"", b"another" * 9]
     frames = [DataFrame(1, data) for data in contents]
     for frame in frames[padded_from:]:

@@ -72,7 +72,10 @@ async def test_in_each_language_the_page_says_nothing_in_english(serve: Serve) -
 
 
 async def test_the_picture_shows_only_rows_of_the_timeline(serve: Serve) -> None:
-    """Its address stands beside it, and the counts are the least of their bands."""
+    """The picture shows only rows of the timeline.
+
+    The timeline's address stands beside it, and counts are the least of their bands.
+    """
     client = await serve(feed(long_evening()))
     page = await client.page(f"/incidents/{TELEGRAM}")
     (rows,) = [a["href"] or "" for _, a in page.elements if "/timeline" in (a.get("href") or "")]

@@ -70,7 +70,7 @@ def through_oonidata(body: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
 def test_it_is_ooni_s_base_format_and_oonidata_reads_it(scenario: Scenario) -> None:
-    """With every row that oonidata knows, and the verdict in its words."""
+    """An export is OONI's base format, and oonidata reads all rows that it supports."""
     body = exported(scenario)
     for key, kind in NEEDED.items():
         assert isinstance(body[key], kind), key

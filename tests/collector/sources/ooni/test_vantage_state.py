@@ -74,7 +74,7 @@ def test_block_pages_and_sites_are_no_portals(measured: Json) -> None:
 
 
 def test_portal_makes_no_messenger_blocked() -> None:
-    """It answers at every address, and lets nothing through."""
+    """A portal makes no messenger blocked, though it answers at every address."""
     login = {"status": 302, "location": f"{ROUTER}/login"}
     pages = [request(f"http://149.154.167.{n}/", login) for n in (50, 51)]
     pages.append(request("https://web.telegram.org/", RST))

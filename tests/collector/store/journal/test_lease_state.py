@@ -67,7 +67,10 @@ def test_holder_that_the_servers_did_not_answer_may_renew_first() -> None:
 
 
 def test_holder_that_does_not_renew_after_an_outage_is_followed() -> None:
-    """However often the servers fall silent: it is waited for once."""
+    """A holder that does not renew after an outage is replaced.
+
+    It is waited for once, however often the servers fail.
+    """
     watch = LeaseWatch(ONE, trusts_servers=False)
     looks_s = [0, 45, 52, 60]
     taken_s = [at for at in looks_s if watch.choose_revision(LeaseKey(7, TWO), at * S) is not None]
