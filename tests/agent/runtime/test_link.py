@@ -132,7 +132,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_interrupted_step_never_adds_certainty(steps: list[Observation]) -> None:
-    """It may take certainty away; it makes no link online that was not, and none offline."""
+    """An interrupted step may remove certainty; it makes no link online or offline."""
     for index, step in enumerate(steps):
         if step.endpoint.startswith("foreign"):
             doubted = classify_link(

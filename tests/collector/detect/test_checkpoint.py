@@ -46,7 +46,7 @@ def heard(seed: int) -> list[ServiceVote]:
 def play(
     engine: DetectorEngine, rows_: Sequence[JournalRow], opinions: Sequence[ServiceVote]
 ) -> None:
-    """As a collector does: rows as they come, bins a while after their end."""
+    """Feed rows as they come and bins a while after their end, as a collector does."""
     opinions = sorted(opinions, key=lambda o: o.at_us)
     for row in rows_:
         engine.read_rows([row])
@@ -153,7 +153,10 @@ def test_old_states_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_partial_write_on_a_full_disk_is_undone(tmp_path: Path) -> None:
-    """A limit on the size of files takes a part and refuses the rest, as a full disk does."""
+    """A partial write on a full disk is undone.
+
+    A limit on the size of files takes a part and refuses the rest, as a full disk does.
+    """
     saved = checkpoint.save_state(tmp_path, DetectorEngine.create("j", SECRET, at(0)))
     frames = [(at(60 * n), at(60 * n + 60), heard(n)[:200]) for n in range(3)]
     checkpoint.append_batch(saved, frames[0])

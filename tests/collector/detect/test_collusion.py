@@ -1,4 +1,4 @@
-"""Liars who crowd into a cell, come and go, or are new neither raise nor hide an incident.
+"""Crowded, returning or new liars neither raise nor hide an incident.
 
 That a third in two networks cannot is shown from journal to log in app/test_collusion_live.py.
 """
@@ -51,7 +51,7 @@ def newcomers(count: int, prefixes: int, first_us: int) -> list[VantageRef]:
 
 
 def lying_votes(liars: list[VantageRef], honest: list[VantageRef]) -> list[ServiceVote]:
-    """A vote a minute: half an hour of calm, then for an hour the liars say blocked."""
+    """Return a vote a minute: half an hour of calm, then an hour of lies."""
     rng = Random(3)
     votes = []
     for vantage in [*liars, *honest, *world(2)]:
@@ -66,7 +66,10 @@ def lying_votes(liars: list[VantageRef], honest: list[VantageRef]) -> list[Servi
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_liars_who_are_most_of_a_cell_do_not_make_it_a_country(seed: int) -> None:
-    """Three fifths of a cell speak for it; a country is more than that."""
+    """Liars who are most of a cell do not make it a country.
+
+    Three fifths of a cell decide about it; a country is more than that.
+    """
     rng = Random(seed)
     honest, colluding = two_networks(rng)
     mixed = [*honest, *colluding]

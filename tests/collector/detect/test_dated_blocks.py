@@ -1,4 +1,4 @@
-"""Dated blocks of services: told in time, and nothing else is called one."""
+"""Dated blocks of services are found in time, and nothing else is a block."""
 
 import os
 from pathlib import Path

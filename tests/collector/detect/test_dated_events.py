@@ -1,4 +1,4 @@
-"""Dated events: cuts are told in time, and nothing else is called one."""
+"""Dated events: cuts are found in time, and nothing else is a cut."""
 
 import os
 from pathlib import Path

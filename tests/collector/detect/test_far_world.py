@@ -1,4 +1,4 @@
-"""Cuts, failures and blocks in fleets shaped as real countries are told as what they are."""
+"""Cuts, failures and blocks in fleets like real countries get their true kind."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Scenes in which sessions are closed: programs end, or a censor's box resets connections."""
+"""Scenes of closed sessions: programs end, or a censor's box resets connections."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ CUT_OFF = (IncidentState.CONFIRMED, IncidentState.CLOSED)
 
 
 def crash(land: Land) -> None:
-    """Programs end within a minute, and are started again one by one after three minutes."""
+    """Crash all programs within a minute; restart them one by one after three."""
     land.settle()
     for person in land.select():
         until = AT + 180 + land.rng.uniform(0, 600)
@@ -63,7 +63,10 @@ def test_programs_that_are_mended_after_half_an_hour_are_no_cut_that_stands(
 def test_cut_that_a_box_on_the_way_closes_is_told(
     access: str, within_s: float, seed: int, tmp_path: Path
 ) -> None:
-    """A censor resets all; or the proxies of mobile operators close what dies behind them."""
+    """A cut is found although a box on the way closes its sessions.
+
+    A censor resets all; or the proxies of mobile operators close what dies behind them.
+    """
     land = create_land(seed)
     land.settle()
     people = [p for p in land.select() if p.access != "hosting"]

@@ -1,4 +1,4 @@
-"""Scenes of a foreign world through the door of `replay`: what is no cut is not told as one."""
+"""Scenes of a foreign world through `replay`: what is no cut is not reported."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ CUT_OFF = (IncidentState.CONFIRMED, IncidentState.CLOSED)
 
 
 def sever_cable(land: Land) -> None:
-    """Three of five countries; each of the others has failures of its own meanwhile."""
+    """Cut three of five countries; the others have failures of their own meanwhile."""
     land.settle()
     for country in ("KZ", "TR", "BR"):
         land.cut(land.select(country), AT, AT + 2 * HOUR, 60)
@@ -69,13 +69,13 @@ def cut_during_restart(land: Land) -> None:
 
 
 def cut_slowly(land: Land) -> None:
-    """Withdrawn routes reach operators one after another: within two minutes (onset curves)."""
+    """Withdraw routes of operator after operator within two minutes (onset curves)."""
     land.settle()
     land.cut([p for p in land.select() if p.access != "hosting"], AT, AT + 2 * HOUR, 100)
 
 
 def cut_all_but_a_satellite(land: Land) -> None:
-    """One line of a cut country comes back by another entrance, as over a satellite."""
+    """Cut a country; one of its lines comes back by satellite, at another entrance."""
     land.settle()
     people = [p for p in land.select() if p.access != "hosting"]
     land.cut(people[1:], AT, AT + 2 * HOUR)
@@ -120,7 +120,7 @@ def test_cut_is_told(scene: str, seed: int, tmp_path: Path) -> None:
 
 
 def block_entrance(land: Land) -> None:
-    """Four of five return by another entrance one by one, and tell nothing."""
+    """Block our entrance; four of five return by another, without a report."""
     land.settle()
     for person in land.select():
         since = AT + land.rng.uniform(0, 20)
@@ -132,7 +132,7 @@ def block_entrance(land: Land) -> None:
 
 
 def leak_route(land: Land) -> None:
-    """One operator's route to us leads nowhere for 25 min; all else works."""
+    """Leak one operator's route to us for 25 min; all else works."""
     land.settle()
     for person in land.select(asn=10):
         since = AT + land.rng.uniform(0, 40)
@@ -153,7 +153,7 @@ def test_trouble_on_the_way_to_us_is_no_cut(
 
 
 def block_with_few_ways_out(land: Land) -> None:
-    """Three of five have another entrance, which they find in minutes (the lab's figures)."""
+    """Block our entrance; three of five find another in minutes (the lab's figures)."""
     land.settle()
     for person in land.select():
         since = AT + land.rng.uniform(0, 30)
@@ -179,7 +179,10 @@ def test_block_that_nobody_tells_of_is_no_cut_first(
 
 @pytest.mark.parametrize("seed", [5, 10, 13, 16])
 def test_block_that_nobody_tells_of_is_told_soon(seed: int, tmp_path: Path) -> None:
-    """Who finds another way after others did tells it at once; in play 5 few find it."""
+    """A block without reports is found soon.
+
+    Vantages that return by another way later than others make it certain; in play 5 few do.
+    """
     land = create_land(seed)
     block_entrance(land)
     (incident,) = play(land, tmp_path)
@@ -201,7 +204,7 @@ def fail_power_of_country(land: Land) -> None:
 
 
 def fail_power_of_region(land: Land) -> None:
-    """Nobody in it has a phone of ours."""
+    """Cut the power of a region without phones of ours."""
     land.settle(lines=(16, 12), phones=())
     for person in land.select(region="A", access="fixed"):
         since = AT + land.rng.uniform(0, 10)
@@ -243,7 +246,7 @@ def cut_campus(land: Land) -> None:
 
 
 def sleep_after_dawn_prayer(land: Land) -> None:
-    """A first night of Ramadan: four of five machines are switched off from 3:40 to 5:20 there."""
+    """Let four of five switch off from 3:40 to 5:20 in Ramadan's first night."""
     land.settle(lines=(16, 10), phones=())
     for person in land.select(access="fixed"):
         if land.rng.random() < 0.8:
@@ -278,7 +281,7 @@ def test_local_trouble_is_no_cut_of_the_country(
 
 
 def expire_certificate(land: Land) -> None:
-    """Three of five countries come by an entrance that takes no new sessions for three hours."""
+    """Let an entrance of three of five countries take no new sessions for 3 h."""
     land.settle()
     for person in land.people:
         if person.country in ("ID", "PL"):
@@ -303,7 +306,10 @@ def quarantine_agents(land: Land) -> None:
 def test_trouble_of_many_countries_is_no_cut_of_one(
     build: Callable[[Land], None], seed: int, tmp_path: Path
 ) -> None:
-    """Countries that live on by another entrance, or have lost a little less, prove nothing."""
+    """Trouble of many countries is no cut of one.
+
+    Countries that stay by another entrance, or have lost a little less, prove nothing.
+    """
     land = create_land(seed, 6)
     build(land)
     assert not play(land, tmp_path)
@@ -320,7 +326,7 @@ def fail_after_update(land: Land) -> None:
 
 
 def fail_some_routes(land: Land) -> None:
-    """Three quarters of three countries reach us again after 25 min, and tell that all worked."""
+    """Cut three countries' routes for 25 min; three quarters return and report work."""
     land.settle()
     for country in ("KZ", "TR", "BR"):
         for person in land.select(country):
@@ -362,7 +368,7 @@ def test_what_is_no_cut_is_never_confirmed_as_one(
 
 
 def stop_agents(land: Land) -> None:
-    """Agents stop at once, their machines do not; each is started again after its own time."""
+    """Stop all agents at once, but not the machines; restart each after some time."""
     land.settle()
     for person in land.select():
         since = AT + land.rng.uniform(0, 60)
@@ -375,7 +381,7 @@ def stop_agents(land: Land) -> None:
 def test_what_turns_out_to_be_no_cut_is_withdrawn(
     build: Callable[[Land], None], seed: int, tmp_path: Path
 ) -> None:
-    """In its first minute nothing tells it from a cut."""
+    """An outage that turns out to be no cut is withdrawn, though it began like one."""
     land = create_land(seed)
     build(land)
     assert {incident.state for incident in play(land, tmp_path)} <= {IncidentState.WITHDRAWN}

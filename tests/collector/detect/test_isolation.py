@@ -1,7 +1,7 @@
-"""Isolation: nothing abroad answers a country whose sessions live, and what only looks like it.
+"""Isolation: nothing abroad answers while sessions last, and look-alikes.
 
 As on Iran's phones in 2022 and 2026 and Russia's in 2025, where listed hosts alone passed
-(Filterwatch, Roskomsvoboda). Vantages test anchors every 300 s, as the default plan has it.
+(Filterwatch, Roskomsvoboda). Vantages test anchors every 300 s, as in the default plan.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ MOBILE = Scope("KZ", access="mobile")
 def use_anchors(
     land: Land, is_isolated: Callable[[Person, float], bool], rests: float = 15
 ) -> None:
-    """Let all test anchors while connected, and `rests` after; a hundredth fails by itself."""
+    """Let all test anchors while connected, and `rests` s after; 1 % fail by chance."""
     for person in land.people:
         at = land.start + land.rng.uniform(60, 360)
         while at < land.end:
@@ -92,7 +92,10 @@ def test_end_of_a_cut_is_no_isolation_though_its_last_tests_arrive_at_once(
 
 
 def test_tests_of_a_dead_line_that_come_after_its_return_isolate_nobody(tmp_path: Path) -> None:
-    """One operator is cut: its agents bring what they tested meanwhile, the others lost nothing."""
+    """Results of a dead line that come after its return isolate no network.
+
+    One operator is cut: its agents bring what they tested meanwhile, the others lost nothing.
+    """
     land = create_land(6)
     land.settle(lines=(18, 14), phones=(14, 12))
     (largest,) = {p.asn for p in people_of(land)[:1]}
@@ -112,7 +115,10 @@ def test_tests_of_a_dead_line_that_come_after_its_return_isolate_nobody(tmp_path
 def test_country_of_which_a_quarter_comes_by_an_entrance_at_home_is_told_as_isolated(
     tmp_path: Path,
 ) -> None:
-    """Listed hosts alone pass, and the others are cut off: no lost way of ours explains that."""
+    """A country with a quarter at a domestic entrance is shown as isolated.
+
+    Listed hosts alone pass, and the others are cut off: no lost way of ours explains that.
+    """
     land = create_land(5)
     land.settle(lines=(18, 14), phones=(14, 12))
     at_home = {person.name for person in people_of(land)[::4]}

@@ -1,4 +1,4 @@
-"""A window that is detected again for late votes reads other services, and shows no block then."""
+"""A window detected again for late votes reads other services, so no block shows."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A judge that is minutes behind: a block is told as of its time, and so is its end."""
+"""With a judge that is minutes late, a block and its end have their true times."""
 
 from collections.abc import Iterable
 from random import Random
@@ -32,7 +32,10 @@ def _list_votes(vantages: Iterable[VantageRef], rng: Random) -> list[ServiceVote
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_block_and_its_end_are_told_by_votes_that_are_partly_too_late(seed: int) -> None:
-    """A part of them is just young enough for the live detector, and too few of these decide."""
+    """A block and its end are found by votes that are partly too late.
+
+    Some are just young enough for the live detector, and too few of these decide.
+    """
     rng = Random(seed)
     votes = _list_votes([*country(each=1), *country("KG", regions=("A",), each=1)], rng)
     timed = [(v.at_us + int((BEHIND + rng.uniform(2, 32)) * SECOND_US), v) for v in votes]

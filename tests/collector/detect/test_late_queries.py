@@ -1,4 +1,4 @@
-"""What comes late has its past looked at again: what was missed is told, with its true time."""
+"""Late results reopen their past: missed incidents get their true time."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,7 +47,7 @@ def said(
 
 
 def kept(judged: JudgedMeasurement) -> StoredVote:
-    """As the store gives it back."""
+    """Return a vote as the store gives it back."""
     one, (verdict,) = judged
     return StoredVote(
         started_us=one.started_us, pseudonym=one.pseudonym, prefix=one.prefix, vantage=one.vantage,
@@ -57,7 +57,7 @@ def kept(judged: JudgedMeasurement) -> StoredVote:
 
 
 class Evening:
-    """A service is blocked for an hour; who is late uploads everything at BACK."""
+    """A service is blocked for an hour; late vantages upload everything at BACK."""
 
     def __init__(self, late: Callable[[VantageRef], bool]) -> None:
         rng = Random(1)
@@ -128,7 +128,7 @@ async def test_block_missed_live_is_logged_with_its_true_bracket(tmp_path: Path)
 
 
 class Memory:
-    """What the store and the journal have of an evening: entry 1 to 9 in time, 10 late."""
+    """The store and journal of an evening: entries 1 to 9 in time, 10 late."""
 
     def __init__(self, evening: "Evening") -> None:
         self.late = evening.late
@@ -143,7 +143,10 @@ class Memory:
 
 @pytest.mark.long
 async def test_kill_between_upload_and_evaluation_loses_nothing(tmp_path: Path) -> None:
-    """The block is in the store, and what it says of the past was only in mind."""
+    """A kill between upload and evaluation loses nothing.
+
+    The block is in the store, and its meaning for the past was only in memory.
+    """
     evening = Evening(late=lambda _: True)
     memory = Memory(evening)
     async with DetectorRun(tmp_path) as run:
@@ -168,7 +171,10 @@ async def test_kill_between_upload_and_evaluation_loses_nothing(tmp_path: Path) 
 
 
 async def test_recovery_begins_before_bins_that_wait_to_be_rolled_up(tmp_path: Path) -> None:
-    """Old bins wait to be rolled up: until then a start begins before what touched them."""
+    """Recovery begins before bins that wait to be rolled up.
+
+    Until they are, a start begins before the entry that changed them.
+    """
     evening = Evening(late=lambda _: False)
     memory = Memory(evening)
     for waits in (4, None):
@@ -199,7 +205,10 @@ async def test_amendment_is_retried_when_the_disk_is_full(tmp_path: Path) -> Non
 
 @pytest.mark.long
 async def test_bracket_of_a_known_incident_is_corrected_under_its_id(tmp_path: Path) -> None:
-    """Six of eighteen were there at once; the others had measured sooner, and come late."""
+    """The bracket of an incident is corrected under its id.
+
+    Six of eighteen were there at once; the others had measured sooner, and come late.
+    """
     evening = Evening(late=lambda w: w.place.asn not in (101, 201))
     async with DetectorRun(tmp_path) as run:
         await evening.play(run)
@@ -239,7 +248,10 @@ async def test_store_failures_are_retried_with_smaller_windows(tmp_path: Path) -
 @pytest.mark.long
 @pytest.mark.parametrize("is_doubt", [False, True], ids=["few failures", "doubt"])
 async def test_late_votes_that_show_no_block_reopen_nothing(tmp_path: Path, is_doubt: bool) -> None:
-    """Few failures come late all day, as verdicts change with the control; doubt has no vote."""
+    """Late votes that show no block reopen nothing.
+
+    Few failures come late all day, as verdicts change with the control; doubt has no vote.
+    """
     unknown = Verdict(state=VerdictState.UNKNOWN, rule="link.offline")
     evening = Evening(late=lambda _: True)
     for i, (one, _) in enumerate(evening.late):

@@ -1,4 +1,4 @@
-"""At midnight lines get new names: nobody counts twice by that, and no cut is missed."""
+"""At midnight lines get new names: none counts twice, and no cut is missed."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

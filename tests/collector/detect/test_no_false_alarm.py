@@ -1,4 +1,4 @@
-"""What is not a cut raises none: chance, ourselves, carriers, the power, one Wi-Fi, sleep."""
+"""Chance, our faults, carriers, power, one Wi-Fi and sleep raise no cut."""
 
 from dataclasses import replace
 from random import Random
@@ -71,7 +71,7 @@ def test_restart_of_the_collector_is_a_gap_and_no_incident(seed: int, back_s: fl
 
 @pytest.mark.parametrize("down_s", [20, 600, 3_600])
 def test_what_came_back_while_the_collector_was_down_is_not_dated_later(down_s: float) -> None:
-    """An hour of ours, or three days until a backup is restored, is none of the country's."""
+    """Returns while the collector was down, for an hour or days, are not dated later."""
     end = ONSET + 300 + down_s / 2
     signals = live(everybody(), Random(5), 4, churn=0, cuts=[Cut(ONSET, end, KZ, 3.0)])
     down = range(at(ONSET + 300), at(ONSET + 300 + down_s))
@@ -119,7 +119,7 @@ def test_cut_during_a_restart_is_found_after_it() -> None:
 def test_a_start_in_a_cut_of_phones_names_no_more_than_them(
     after_s: float, why: FaultReason, back_s: float | None
 ) -> None:
-    """Of the lines nothing is known until they are back, as where a backup is restored."""
+    """A start in a cut of phones names no more: lines are unknown until they are back."""
     rng = Random(7)
     start = ONSET + after_s
     phones = [Cut(ONSET, END, lambda w: KZ(w) and w.place.access == "mobile", 2.0)]
@@ -137,7 +137,7 @@ def test_a_start_in_a_cut_of_phones_names_no_more_than_them(
 
 
 def test_cut_during_a_takeover_is_found_as_soon_as_hosts_tell_of_it() -> None:
-    """They watched while nobody led: who left was cut, and nobody waits for a grace."""
+    """A cut during a takeover is found as soon as hosts report it, without a grace."""
     rng = Random(7)
     signals = live(everybody(), rng, 4, cuts=[Cut(ONSET + 10, END, KZ, 2.0)])
     told_us = at(ONSET + 50)
@@ -160,8 +160,9 @@ def test_cut_during_a_takeover_is_found_as_soon_as_hosts_tell_of_it() -> None:
 
 
 def test_coverage_says_whose_agents_a_takeover_awaits() -> None:
-    """Their host died with the leader; half of one country, and a tenth of the others, were there.
+    """Coverage names the countries whose agents a takeover awaits.
 
+    Their host died with the leader; half of one country, and a tenth of the others, were there.
     They come to another host within a minute. A tenth would hide no cut of a region.
     """
     signals = live(everybody(), Random(7), 4)
@@ -186,7 +187,7 @@ def test_coverage_says_whose_agents_a_takeover_awaits() -> None:
 
 
 def test_gap_for_agents_of_a_dead_host_delays_no_cut() -> None:
-    """It is told with its expected end, and ends when the last of them came to another host."""
+    """The gap for agents of a dead host has an end, and delays no cut."""
     signals = live(everybody(), Random(7), 4, cuts=[Cut(ONSET, END, KZ, 2.0)])
     host = Fault(at(ONSET - 30), at(ONSET + 165), FaultReason.HOST, "KZ")
     (incident,) = detect([*signals, host])
@@ -201,7 +202,7 @@ def test_gap_for_agents_of_a_dead_host_delays_no_cut() -> None:
 
 
 def test_takeover_alone_is_no_incident() -> None:
-    """Whose host died with the leader comes to another one; a few never do."""
+    """A takeover is no incident: agents of the dead leader's host come to another."""
     rng = Random(3)
     signals = live(everybody(), rng, 4)
     signals.append(Fault(at(ONSET), at(ONSET + 30), FaultReason.TAKEOVER))
@@ -284,7 +285,10 @@ def test_power_failure_is_suspected_and_withdrawn() -> None:
 def test_offline_reports_decide_about_the_power(
     alive: bool, kind: IncidentKind, wait_s: float, state: IncidentState
 ) -> None:
-    """A cut is told late, since machines that begin again would tell after laptops."""
+    """Offline reports decide about the power.
+
+    A cut is confirmed late, since machines that restart would report after laptops.
+    """
     signals, city = _power_cut()
     signals = [s for s in signals if s.at_us < at(END)]
     signals += [VantageArrival(at(END - 60 + i), w) for i, w in enumerate(city[:4])]
@@ -329,7 +333,7 @@ def test_undeclared_fault_that_spreads_is_no_incident(seed: int, spread_s: float
 
 @pytest.mark.parametrize("seed", draw_seeds(4))
 def test_cut_country_is_confirmed_beside_others(seed: int) -> None:
-    """Nor does a third in the same minute hide it: where most live on it waits, and is told."""
+    """A cut country is confirmed beside others, even three in the same minute."""
     rng = Random(seed)
     vantages = country(each=3) + world(8)
     for codes, within_s in ((("KZ",), 60), (("KZ", "XA"), 60), (("KZ", "XA", "XB"), 130)):
@@ -351,7 +355,7 @@ RETURNED = {
 def test_cut_is_found_soon_after_sessions_came_back_together(
     code: str | None, down_s: float, faults: list[FaultReason]
 ) -> None:
-    """One fault that ended ten minutes ago is no sign that sessions flap."""
+    """A cut is found soon after one fault of ours, which is no flapping."""
     rng = Random(2)
     signals = live(everybody(), rng, 4, churn=1.0)
     back_s = ONSET - 600
@@ -372,7 +376,10 @@ def test_cut_is_found_soon_after_sessions_came_back_together(
 def test_sessions_that_break_and_come_back_are_no_cut_that_stands(
     up_s: float, down_s: float
 ) -> None:
-    """In a throttled country two thirds are silent at any time, and results come from all."""
+    """Sessions that break and come back are no cut that stands.
+
+    In a throttled country two thirds are silent at any time, and results come from all.
+    """
     rng = Random(1)
     signals = live(world(), rng, 6, churn=1)
     for vantage in country(each=2):

@@ -1,4 +1,4 @@
-"""Cuts, failures and blocks of odd kinds are told as what they are."""
+"""Cuts, failures and blocks of odd kinds get their true kind."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One cut is told as one: no part beside another that holds everybody it holds."""
+"""One cut is one incident: no part stands beside another that includes it."""
 
 import os
 from dataclasses import replace
@@ -33,7 +33,7 @@ def cuts_of(name: str) -> Scenario:
 
 
 def messenger(do: str, cell: CellSelector, method: str) -> Scenario:
-    """Three hours of a messenger that is tested each minute, and an hour of trouble with it."""
+    """Return three hours of a messenger tested each minute, with an hour of trouble."""
     since_us = 1_641_168_000_000_000
     home = vantages_in_country("KZ", ("ALA", "AST", "SHY", "VOS"), 48, 0)
     at_s = 5_400.0
@@ -55,7 +55,10 @@ def messenger(do: str, cell: CellSelector, method: str) -> Scenario:
 
 @pytest.mark.parametrize("seed", range(1, 1 + DRAWS))
 def test_mobiles_cut_over_a_minute_are_mobile_only(seed: int) -> None:
-    """Operators of Belarus all of whose vantages are mobile go first, the others join them."""
+    """Mobiles cut over a minute are mobile only.
+
+    Operators of Belarus with mobile vantages only go first, the others join them.
+    """
     replay = play_scenario(cuts_of("belarus-2020.yml"), seed)
     found = detect_silence(replay.signals, replay.until_us).incidents
     assert [i.label for i in found if i.state is not IncidentState.WITHDRAWN] == ["mobile-only"] * 2
@@ -72,7 +75,7 @@ def test_throttled_operator_is_no_evidence_for_overlapping_cells(seed: int, asn:
 
 @pytest.mark.parametrize("seed", [2, 5])
 def test_block_that_grows_to_the_country_is_widened(seed: int) -> None:
-    """One operator first, all of them 20 minutes later."""
+    """A block that grows from one operator to the country in 20 minutes is widened."""
     replay = play_scenario(messenger("block", CellSelector("KZ"), "timeout"), seed)
     since_us = replay.truths[0].since_us
 

@@ -1,4 +1,4 @@
-"""Phases of what grows: a later step is a phase, and what falls in the same step joins it."""
+"""Phases of a growing cut: a later step is a phase, falls in one step join it."""
 
 from heliograph.units import MINUTE_US
 from heliograph_collector.detect.phases import add_cut, lead_with_onset

@@ -1,4 +1,4 @@
-"""What the detectors had in mind, out of a real journal and a real store after a kill."""
+"""The detectors' memory is rebuilt from real journal and store after a kill."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def told(started_us: int) -> Measurement:
 
 
 def rows() -> list[JournalRow]:
-    """Four envelopes of two measurements, a minute after the other; somebody lost between."""
+    """Return four envelopes of two measurements, a minute apart; a loss between."""
     some = [
         envelope_row(told(T0 + n * MINUTE), told(T0 + n * MINUTE + 1), sequence=n)
         for n in range(1, 5)

@@ -1,4 +1,4 @@
-"""A window that late votes reopen again goes on from where it is still right, to the same end."""
+"""A window reopened again by late votes resumes where it is right, with equal end."""
 
 from random import Random
 
@@ -13,7 +13,7 @@ JUDGED = ("telegram", "KZ")
 
 
 def _list_votes(rng: Random) -> list[tuple[int, ServiceVote]]:
-    """List votes with the times at which they are read: a third of them ten minutes late or so."""
+    """List votes with the times of reading: a third of them is ten minutes late."""
     timed: list[tuple[int, ServiceVote]] = []
     for vantage in [*country(each=1), *country("KG", each=1)]:
         for service in ("signal", "telegram"):

@@ -1,4 +1,4 @@
-"""Events of public reports: cuts are told in time, and nothing else is called one."""
+"""Events of public reports: cuts are found in time, and nothing else is a cut."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_event_is_told_as_what_it_is(name: str, seed: int, tmp_path: Path) -> No
 
 
 def block_for_hours(land: Land, until: float, longest: float = 5_400) -> None:
-    """Our entrance is blocked until then; agents by another try it again after minutes to hours."""
+    """Block our entrance until then; agents at another try it again within hours."""
     land.settle()
     for person in land.select():
         since = AT + land.rng.uniform(0, 30)
@@ -42,7 +42,7 @@ def block_for_hours(land: Land, until: float, longest: float = 5_400) -> None:
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_block_of_our_entrance_lasts_until_agents_are_back_by_it(seed: int, tmp_path: Path) -> None:
-    """That they report by another way is no end of it."""
+    """A block of our entrance lasts until agents are back by it, not by another way."""
     until = AT + 5 * HOUR
     land = create_land(seed, 5)
     block_for_hours(land, until)
@@ -79,7 +79,10 @@ def test_end_of_a_short_block_is_no_return_by_another_way(seed: int, tmp_path: P
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_cut_in_a_lasting_block_of_our_entrance_is_told(seed: int, tmp_path: Path) -> None:
-    """All that came by the other entrance fall silent; later some are dark one by one, in vain."""
+    """A cut in a lasting block of our entrance is found.
+
+    All that came by the other entrance fall silent; later some are dark one by one, in vain.
+    """
     land = create_land(seed, 10)
     block_for_hours(land, AT + 9 * HOUR)
     for person in land.select():
@@ -104,7 +107,10 @@ def lose_packets_for_long(land: Land) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [0, 1, 4])
 def test_long_packet_loss_that_begins_at_once_is_no_cut(seed: int, tmp_path: Path) -> None:
-    """Returns pause for over a minute by chance; in a cut nobody comes back before."""
+    """Long packet loss that begins at once is no cut.
+
+    Returns pause for over a minute by chance; in a cut none comes back before.
+    """
     land = create_land(seed, 5)
     lose_packets_for_long(land)
     assert not play(land, tmp_path)

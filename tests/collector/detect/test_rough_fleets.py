@@ -1,4 +1,4 @@
-"""Fades, and blocks of our address, in fleets of all sizes and kinds, at all hours."""
+"""Fades and blocks of our address, in fleets of all sizes and kinds, at all hours."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,10 @@ def test_fade_is_told_before_a_country_is_dark(number: int, tmp_path: Path) -> N
 @pytest.mark.long
 @pytest.mark.parametrize("number", BLOCKS)
 def test_block_of_our_address_is_no_cut(number: int, tmp_path: Path) -> None:
-    """Where thirty people or more are, its cause is told within 5 min of the last operator."""
+    """A block of our address is no cut.
+
+    With thirty people or more its cause is known within 5 min of the last operator.
+    """
     scene = create_address_block(number)
     places, incidents = play_incidents(scene, 1_000 + number, tmp_path)
     assert list(find_faults(scene, places, incidents)) == []
@@ -37,7 +40,7 @@ def test_block_of_our_address_is_no_cut(number: int, tmp_path: Path) -> None:
 
 
 def _list_times(incident: Incident, begin: float) -> list[float]:
-    """Return after how many seconds an incident was told as a block of our address."""
+    """Return the seconds until an incident was a block of our address."""
     kinds = {kind.kind: kind.at_us for kind in incident.kinds}
     kinds = kinds or {incident.kind: incident.suspected_us}
     at_us = kinds.get(IncidentKind.COLLECTOR_BLOCKED)

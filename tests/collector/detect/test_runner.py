@@ -1,4 +1,4 @@
-"""The detectors at work: rows come into the journal, incidents go into the log and the stream."""
+"""The detectors at work: journal rows come in, incidents go to log and stream."""
 
 import json
 from collections.abc import Iterable
@@ -81,7 +81,10 @@ async def test_cut_is_logged_closed_and_reproducible(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("moment", [ONSET + 45, ONSET + 600, END + 45])
 async def test_restart_in_the_middle_keeps_the_incident(tmp_path: Path, moment: float) -> None:
-    """The collector is away for twenty seconds; who was here comes back within a minute."""
+    """A restart in the middle keeps the incident.
+
+    The collector is away for twenty seconds; agents come back within a minute.
+    """
     rows = cut()
     async with DetectorRun(tmp_path) as run:
         await run.play([r for r in rows if r.received_us <= at(moment)], moment, tick_s=2)
@@ -119,7 +122,10 @@ def later(rows: Iterable[JournalRow], by_s: float) -> list[JournalRow]:
 
 
 async def test_clock_set_back_is_reported_and_left_behind(tmp_path: Path) -> None:
-    """Till then no minute is closed and no silence found: that nothing is said is no good news."""
+    """A clock set back is reported, and later passed.
+
+    Until then no minute is closed and no silence found: no incident is no good news.
+    """
     async with DetectorRun(tmp_path) as run:
         await run.play(later(quiet(), 3_600), ONSET + 3_600, tick_s=60)
         assert run.detector.problems() == []
@@ -138,7 +144,10 @@ async def test_clock_set_back_is_reported_and_left_behind(tmp_path: Path) -> Non
 
 
 async def test_run_with_clock_ahead_blinds_no_later_run(tmp_path: Path) -> None:
-    """A collector ran for 25 s two years ahead, and was started again with the right time."""
+    """A run with a clock ahead blinds no later run.
+
+    A collector ran for 25 s two years ahead, and was restarted with the right time.
+    """
     everybody = [*country(), *world()]
     async with DetectorRun(tmp_path, start_s=YEARS_S) as run:
         rows = restart(YEARS_S, YEARS_S, everybody, 5)
@@ -238,7 +247,10 @@ async def test_damaged_log_is_refused_with_the_cure(tmp_path: Path) -> None:
 async def test_damaged_file_of_what_can_be_told_again_stops_no_start(
     tmp_path: Path, damage: bytes
 ) -> None:
-    """One byte of a disk that fails left a collector that did not start."""
+    """A damaged file of data that can be rebuilt stops no start.
+
+    One byte of a failing disk left a collector that did not start.
+    """
     folder = tmp_path / checkpoint.FOLDER
     folder.mkdir()
     for name in ("amended.json", "heard.json", "began.json"):
@@ -262,7 +274,10 @@ async def test_few_vantages_are_a_coverage_gap(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows_left", [True, False])
 async def test_open_incident_outlives_loss_of_all_state(tmp_path: Path, rows_left: bool) -> None:
-    """As after an update of the detectors: what was open goes on, and ends when it ends."""
+    """An open incident outlives the loss of all state.
+
+    As after an update of the detectors: it stays open, and ends when it ends.
+    """
     rows = cut()
     async with DetectorRun(tmp_path) as run:
         await run.play([r for r in rows if r.received_us <= at(ONSET + 600)], ONSET + 600)

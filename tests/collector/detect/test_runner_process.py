@@ -1,4 +1,4 @@
-"""A real collector over a real journal: what its rows show is in the feed, and survives kill -9."""
+"""A real collector on a real journal: its rows show in the feed, despite kill -9."""
 
 import json
 import signal
@@ -14,7 +14,7 @@ from support.waiting import until_now
 
 
 def restarts(door: Served) -> int:
-    """How many of the collector's own absences are told; none before the store is open."""
+    """Return the number of the collector's own absences; 0 until the store is open."""
     status, body = door.get("/api/v1/coverage")
     return status == 200 and sum(
         spell["because"] == "restart" for spell in json.loads(body)["blind"]

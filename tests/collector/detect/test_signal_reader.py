@@ -1,4 +1,4 @@
-"""What rows say: who came, who went and how, what failed of ours, and what the dark has to tell."""
+"""Rows become signals: arrivals, departures, faults of ours, offline reports."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -52,12 +52,15 @@ def words(*rows: JournalRow) -> list[OfflineReport]:
 
 
 def later(second: float) -> JournalRow:
-    """Somebody else's row: time goes on."""
+    """Return another agent's row, so that time passes."""
     return row_of(Goodbye(at(second), "somebody"))
 
 
 def test_what_goes_into_quarantine_is_neither_present_nor_silent() -> None:
-    """An agent on two machines: its arrivals and losses count no more, nor does its last one."""
+    """An agent in quarantine is neither present nor silent.
+
+    It is on two machines: its arrivals and losses count no more, its last one included.
+    """
     quarantined = replace(here(20), role=AgentRole.QUARANTINE)
     goodbye = Goodbye(at(20), KEY)
     assert told(here(10), quarantined)[1:] == [goodbye]
@@ -128,7 +131,10 @@ def test_measurement_outside_the_gap_proves_nothing(made: list[float]) -> None:
 
 @pytest.mark.parametrize(("poll_s", "words_count"), [(0, 1), (25, 0), (2**31, 0)])
 def test_a_session_by_polls_may_have_been_there_for_a_poll(poll_s: int, words_count: int) -> None:
-    """What it measured 20 s after its last poll is no proof that it lived through the cut."""
+    """A session by polls may have been there for a poll.
+
+    A result of 20 s after its last poll is no proof that it lived through the cut.
+    """
     gone = replace(lost(163, 100), body=Hello(boot="b", poll_s=poll_s).SerializeToString())
     batch = upload("anna", at(1_960), [at(120)])
     assert len(words(here(0), gone, here(1_900), batch, later(9_000))) == words_count
@@ -147,7 +153,10 @@ def test_first_readable_upload_of_a_returned_agent_is_reported_once() -> None:
 
 @pytest.mark.parametrize("carrier", ["code", "bundle"])
 def test_relayed_upload_is_no_arrival(carrier: str) -> None:
-    """It was made a moment ago, by one that is lost: nobody is back for that."""
+    """A relayed upload is no arrival.
+
+    It was made a moment ago, by an agent that is lost, which is not back by that.
+    """
     gone = (here(0), replace(lost(137, 100), country="KZ"))
     fresh = upload("anna", at(700), [at(690)])
     relayed = told(*gone, replace(fresh, carrier=carrier))
@@ -180,7 +189,7 @@ def by_post(second: float) -> JournalRow:
 
 
 def lost_at_home(second: float, heard: float) -> JournalRow:
-    """As intake writes it: with the place."""
+    """Return a loss as intake writes it: with the place."""
     return replace(here(second), kind=RowKind.LOST, heard_us=at(heard))
 
 
@@ -257,7 +266,10 @@ def test_first_reading_of_the_anchors_decides_in_whatever_order_they_come() -> N
 
 @pytest.mark.parametrize(("carrier", "measured_s"), [("relay", 130), ("dns", 190), ("post", 130)])
 def test_word_by_another_way_is_heard_before_the_return(carrier: str, measured_s: float) -> None:
-    """One by DNS names the minute in which it measured: at most a minute later."""
+    """A report by another way is read before the return.
+
+    One by DNS names the minute in which it measured: at most a minute later.
+    """
     word = replace(measured(200, [(130, deepcopy(PROVED))]), carrier=carrier)
     (report,) = words(here(0), lost_at_home(137, 100), word)
     assert (report.online, report.carrier, report.measured_us) == (True, carrier, at(measured_s))
@@ -283,7 +295,10 @@ def test_word_is_heard_that_comes_before_the_loss_is_noticed(carrier: str) -> No
 
 @pytest.mark.parametrize("carrier", ["dns", "post"])
 def test_block_of_our_address_is_never_a_cut_where_words_come_before_losses(carrier: str) -> None:
-    """Each of six in ten says one word, which comes before its loss is noticed, and no more."""
+    """A block of our address is never a cut where reports come before losses.
+
+    Six in ten send one report, which comes before their loss is noticed, and no more.
+    """
     rng = Random(1)
     signals = live(country(each=2) + world(), rng, 4, churn=1.0)
     rows = [row_of(s) for s in signals if isinstance(s, VantageArrival | Goodbye | VantageLoss)]

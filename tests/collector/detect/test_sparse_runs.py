@@ -1,4 +1,4 @@
-"""Runs of failing rows in one network: what is told before five rows have failed, and what not."""
+"""Runs of failing rows in one network: found before five rows failed, or not."""
 
 from collections.abc import Sequence
 from random import Random
@@ -122,7 +122,10 @@ def test_the_rows_of_all_networks_tell_together() -> None:
 def test_other_services_that_are_blocked_too_contradict_nothing(
     blocked: int, *, is_told: bool
 ) -> None:
-    """Of six others three fail with it, while three work; or all of them, as on a bad evening."""
+    """Other services that are blocked too contradict nothing.
+
+    Of six others three fail with it, while three work; or all fail, as on a bad evening.
+    """
     votes = [*past(Random(1)), *on_the_day()]
     for number in range(6):
         for hour in (6.0, 7.0, 8.5):

@@ -1,4 +1,4 @@
-"""Votes too few for minutes, such as OONI's rows: evenings on which all fails, dates, counts."""
+"""Votes too few for minutes, as OONI's rows: bad evenings, dates, counts."""
 
 from collections.abc import Callable, Iterator
 from random import Random
@@ -75,7 +75,10 @@ def test_counts_of_a_country_without_its_networks_are_the_countrys() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_what_always_fails_now_and_then_is_blocked_once_that_is_no_chance(seed: int) -> None:
-    """A third of the tests of two services fails, as of tunnels and of pages behind challenges."""
+    """A service that fails at times is blocked once that is no chance.
+
+    A third of the tests of two services fails, as of tunnels and of pages behind challenges.
+    """
     failing = ("signal", "bbc.com")
     assert not confirm(seed, lambda name, _: 0.3 if name in failing else 0.02)
     since = EVENING[0]

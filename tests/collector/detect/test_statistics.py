@@ -64,7 +64,10 @@ def test_tail_of_equal_chances_is_binomial_and_below_the_bound() -> None:
 
 
 def test_chance_that_events_cease_is_that_of_a_binomial() -> None:
-    """At most k come later: of the first n + k events n or more fall in the earlier time."""
+    """The chance that events cease is that of a binomial.
+
+    At most k come later: of the first n + k events n or more fall in the earlier time.
+    """
     for n, k, times in product((1, 5, 30), (0, 1, 7), (0.2, 1.0, 3.0)):
         truth = upper_tail([1 / (1 + times)] * (n + k), n)
         assert cease_chance(n, k, times) == pytest.approx(truth, rel=1e-9)
@@ -216,7 +219,10 @@ def test_a_network_is_named_where_it_is_all_of_a_region() -> None:
 
 
 def test_a_region_of_two_hit_networks_is_not_named_beside_them() -> None:
-    """All of two networks fail, and most of theirs are in one region, which stands out first."""
+    """A region of two failing networks is not named beside them.
+
+    All of two networks fail, and most of theirs are in one region, which stands out first.
+    """
     votes = [*all_of(1, "fixed", 7), *all_of(1, "fixed", 5, region="AST")]
     votes += [*all_of(2, "mobile", 4), *all_of(2, "mobile", 3, region="VOS")]
     votes += [*all_of(3, "fixed", 5, hit=False), *all_of(3, "fixed", 9, hit=False, region="AST")]

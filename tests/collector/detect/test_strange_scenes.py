@@ -1,4 +1,4 @@
-"""Cuts, absences and blocks that no other world has are told as what they are."""
+"""Cuts, absences and blocks that no other world has get their true kind."""
 
 import os
 from pathlib import Path
@@ -63,7 +63,10 @@ def test_scene_is_told_as_what_it_is(name: str, seed: int, tmp_path: Path) -> No
 @only_in_soak
 @pytest.mark.parametrize("seed", range(1 + SEEDS))
 def test_root_that_an_old_edition_lacks_is_no_block(seed: int, tmp_path: Path) -> None:
-    """What the first minutes told, before other editions had tested, is withdrawn."""
+    """A root that an old edition lacks is no block.
+
+    An incident of the first minutes, before other editions tested, is withdrawn.
+    """
     incidents = _play_expired_root(seed, tmp_path)
     told = [i for i in incidents if i.confirmed_us is not None]
     assert {i.state for i in told} <= {IncidentState.WITHDRAWN}
@@ -79,7 +82,10 @@ def _play_expired_root(seed: int, folder: Path) -> list[Incident]:
 
 @pytest.mark.parametrize("seed", [20, *range(SEEDS)])
 def test_country_that_drains_before_all_others_is_no_cut(seed: int, tmp_path: Path) -> None:
-    """Our certificate expires: sessions break one by one everywhere, and nobody comes back."""
+    """A country that drains before all others is no cut.
+
+    Our certificate expires: sessions break one by one everywhere, and none comes back.
+    """
     land = create_land(seed, 9)
     land.settle()
     until = AT + 6.5 * HOUR

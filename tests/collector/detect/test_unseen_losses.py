@@ -1,4 +1,4 @@
-"""What an agent tells of a session that broke, when it came another way before that was noticed."""
+"""An agent reports a session that broke, by another way, before that is noticed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -93,6 +93,9 @@ def test_word_by_post_counts_that_comes_before_its_agent_comes_another_way(carri
 
 @pytest.mark.parametrize("word", [lost_session(95, ""), lost_session(30)])
 def test_other_words_by_post_tell_of_no_loss(word: opb.Measurement) -> None:
-    """One was measured in its turn, and one is of an earlier loss."""
+    """Other reports by post show no loss.
+
+    One was measured in its turn, and one is of an earlier loss.
+    """
     rows = come(10, "session/a"), say(97, [word], "post"), come(100, "session/b")
     assert not is_rerouted(*rows)

@@ -1,4 +1,4 @@
-"""The command, as typed: a scorecard for people and for machines, the same from the same seeds."""
+"""The command as typed: scorecards for people and machines, equal for equal seeds."""
 
 import json
 import os
@@ -44,7 +44,7 @@ QUICK = ("step", "transit", "own_block")
 
 
 def test_a_small_corpus_from_end_to_end() -> None:
-    """A few worlds, in this process; who made it can read the seed of every false alarm."""
+    """A small corpus runs to its end; its author can read the seeds of false alarms."""
     jobs = running.list_jobs([], 1, "tuning", QUICK)
     of = group_by_contender(running.run_jobs(jobs, processes=1))
     about = ScorecardRun(1, "tuning", len(jobs), looks=3)
@@ -114,7 +114,7 @@ def test_wrong_usage(words: list[str]) -> None:
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor: there are no workers")
 def test_it_stops_when_it_is_told_to() -> None:
-    """Ctrl-C goes to the whole group; nobody is left, and it is told in one line."""
+    """`evaluate` stops on Ctrl-C with one line, and leaves no process."""
     process = subprocess.Popen(
         [sys.executable, "-m", "heliograph_collector", "evaluate"], stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, start_new_session=True,

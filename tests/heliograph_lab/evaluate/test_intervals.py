@@ -1,4 +1,4 @@
-"""The intervals are the exact ones: held against published figures and their own meaning."""
+"""The intervals are the exact ones, by published figures and by their definition."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A cell is back once openings that hold half of its vantages are told, by whatever names."""
+"""A cell is back once openings hold half of its vantages, under any names."""
 
 from heliograph_collector.incidents.incident import (
     Bracket,

@@ -1,4 +1,4 @@
-"""A scenario is read as it is written, and a mistake is named with its line and its cure."""
+"""A scenario is read as written; an error names its line and its cure."""
 
 from pathlib import Path
 
@@ -196,7 +196,10 @@ def test_every_shipped_scenario_can_be_read_and_the_manual_names_every_word() ->
 
 @pytest.mark.parametrize("path", list_honest(), ids=lambda path: path.stem)
 def test_a_dated_event_has_its_shape_in_the_honest_world(path: Path) -> None:
-    """Its operators fall one after another, and its vantages have habits of their own."""
+    """A dated event keeps its shape in the honest world.
+
+    Its operators fall one after another, and its vantages have varied habits.
+    """
     scenario = load_scenario(path)
     base = load_scenario(path.parents[1] / path.name)
     assert scenario.is_honest

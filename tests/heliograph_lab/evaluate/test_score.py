@@ -1,4 +1,4 @@
-"""Alarms are matched to what was so: by kind, place and time; what they claim beyond is wrong."""
+"""Alarms match truths by kind, place and time; claims beyond that are wrong."""
 
 import math
 from dataclasses import replace
@@ -64,7 +64,10 @@ def test_what_was_not_told_was_found_never_and_what_nobody_can_tell_counts_neith
 
 
 def test_a_country_is_no_city() -> None:
-    """Half of the country was cut: who says all of it is wrong, and has found nothing."""
+    """A cut city is not its country.
+
+    Half of the country was cut: an alarm for all of it is wrong, and finds nothing.
+    """
     verdict = judged([truth(Scope("KZ", "ALA"), "one-city")], alarm(Scope("KZ")))
     assert [w.scope for w in verdict.wrong] == [Scope("KZ")]
     assert not verdict.truths[0].is_detected
@@ -168,7 +171,10 @@ def test_the_label_and_the_layer_are_asked_for() -> None:
 
 
 def test_cut_that_is_told_with_its_end_is_of_the_past() -> None:
-    """Its people tell what it was at their return: no reader takes it for a cut that lasts."""
+    """A cut reported with its end is of the past.
+
+    Its people report it at their return: no reader takes it for a cut that lasts.
+    """
     late = END + MINUTE
     past = alarm(Scope("KZ"), late, started=(ONSET, ONSET + MINUTE), ended_at_us=late)
     verdict = judged([truth(Scope("KZ"))], past)
@@ -188,7 +194,10 @@ def test_power_failure_that_is_told_with_its_end_is_no_false_cut() -> None:
 
 
 def test_another_name_of_the_same_vantages_is_right() -> None:
-    """Nothing that is measured tells all phones from their only operator."""
+    """Another name of the same vantages is right.
+
+    No measurement separates all phones from their only operator.
+    """
     phones = truth(Scope("KZ", access="mobile"), "mobile-only")
     operator = alarm(Scope("KZ", asn=1), label="one-operator")
     assert judged([phones], operator).truths[0].named_s == 60

@@ -1,4 +1,4 @@
-"""Virtual agents at a real door: what it writes down of them is what the story says."""
+"""Virtual agents at a real collector: its records match the script."""
 
 import asyncio
 import random
@@ -149,7 +149,10 @@ async def test_a_cut_is_a_loss_without_a_word_and_they_come_back(tmp_path: Path)
 async def test_while_our_address_is_blocked_results_come_by_post_or_at_the_return(
     tmp_path: Path,
 ) -> None:
-    """Who has another way tells what was measured while it lasts; the other keeps it."""
+    """While our address is blocked, results come by post or at the return.
+
+    An agent with another way reports during the block; the other one keeps its results.
+    """
     actors = [
         Actor(0, "KZ", silences=[AgentSilence(0.0, 3_600.0, "blocked", has_other_way=True)]),
         Actor(1, "KZ", silences=[AgentSilence(0.0, 8.0, "blocked")]),
@@ -171,7 +174,7 @@ async def test_while_our_address_is_blocked_results_come_by_post_or_at_the_retur
             await home.wait_rows(RowKind.LOST, 2)
 
             async def list_told() -> set[tuple[bytes, str]]:
-                """List who told of anchors that answered in the block, and by which carrier."""
+                """List agents that reported answering anchors in the block, with their carrier."""
                 return {
                     (row.agent, row.carrier)
                     for row in await home.rows(RowKind.ENVELOPE)

@@ -1,4 +1,4 @@
-"""A country goes dark in front of a real collector, or the collector itself dies: what is told.
+"""A country goes dark at a real collector, or the collector dies: its incidents.
 
 Before the cut the agents measure the default plan's mix. HELIOGRAPH_FLEET=10000 plays it with as
 many as were promised, connected alone. With light checks of messengers 75 agents at five times the
@@ -69,8 +69,11 @@ def test_cut_country_is_confirmed_and_no_other(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1_600)
 def test_killed_collector_reports_no_agent_silent(tmp_path: Path) -> None:
-    """By kill -9. All come back, and what they were silent in the meantime is not told: nor when
-    the time is over (180 s) that the detectors allow them for it."""
+    """A collector killed by kill -9 reports no agent silent.
+
+    All come back, and their silence in the meantime is not reported, even after the 180 s that the
+    detectors allow.
+    """
     times_s = [10 + APART_S * number for number in range(RESTARTS)]
     events = "\n  - ".join(RESTART.format(*divmod(at_s, 60)) for at_s in times_s)
     minutes = 7 * SPEED // 2 + times_s[-1] // 60

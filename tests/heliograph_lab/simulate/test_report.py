@@ -132,7 +132,10 @@ def test_subscriber_records_when_an_incident_changes() -> None:
     ],
 )
 def test_an_incident_has_the_kind_that_it_was_confirmed_as(told: list[str], kind: str) -> None:
-    """So a silence that turns out to be a block of the collector is no false alarm."""
+    """An incident has the kind of its confirmation.
+
+    So a silence that turns out to be a block of the collector is no false alarm.
+    """
     watch = IncidentSubscriber("", HandClock())
     for change in told:
         named, state = change.split()

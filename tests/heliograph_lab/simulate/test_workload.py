@@ -1,4 +1,4 @@
-"""The generated load is the default plan's: as often, as many steps and bytes as real agents.
+"""The generated load is the default plan's, in number, steps and bytes.
 
 The steps are those of the real experiments over a scripted net, task by task, and must be equal.
 Sizes are compared in test_workload_size.py, with the real net before real servers.
@@ -43,7 +43,7 @@ def named(task: PlannedTask) -> str:
 
 
 def service_of(task: PlannedTask) -> Service | None:
-    """Of a light check with one endpoint, which both draw then."""
+    """Return the service of a light check with one endpoint, so that both draw it."""
     service = SERVICES.get(task.service)
     if service is None or not task.is_light:
         return service
@@ -51,7 +51,7 @@ def service_of(task: PlannedTask) -> Service | None:
 
 
 def shapes(steps: Sequence[Observation]) -> Counter[Shape]:
-    """Each step by what it was, where, how it ended and what it stood on."""
+    """Count steps by operation, endpoint, result and parent."""
     return Counter(
         (
             step.operation,
@@ -110,8 +110,11 @@ async def test_planned_task_takes_the_real_experiments_steps(task: PlannedTask, 
 
 
 def test_default_load_is_24_results_of_36_observations_an_hour() -> None:
-    """By the plan's intervals, rounds of light checks besides; a control's own hour has the
-    countries' sites, and messengers whole and more often in place of light checks."""
+    """The default load is 24 results of 36 observations an hour.
+
+    By the plan's intervals, rounds of light checks too; a control's hour has the countries' sites,
+    and messengers whole and more often in place of light checks.
+    """
     workload = Workload(plan=PLAN)
     results = [hour(workload, Actor(number, "KZ")) for number in range(12)]
     whole = [len(r.observations) for each in results for r in each if not r.is_light]
@@ -187,7 +190,7 @@ def test_a_wish_for_longer_intervals_spares_the_anchors_and_ends_by_itself() -> 
     hour_s = 3_600.0
 
     def count_runs(percent: int, hours: float = 0.2) -> Counter[bool]:
-        """Count the runs of a day by whether they are routine, under a wish that lasts so long."""
+        """Count the runs of a day by whether they are routine, under a stretch of hours."""
         schedule = Workload(plan=PLAN).build_schedule(VOLUNTEER)
         schedule.start(0.0)
         runs: Counter[bool] = Counter()

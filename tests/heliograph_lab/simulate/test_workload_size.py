@@ -1,6 +1,9 @@
-"""A generated step is about as large as a real one: the real net before nginx, a data centre of
-Telegram's and a chat server of WhatsApp's, all on loopback. Within two fifths, operation by
-operation; the servers send the headers and the intermediate certificate that large sites send."""
+"""A generated step is about as large as a real one, within two fifths.
+
+The real net is compared before nginx, a data center of Telegram's and a chat server of WhatsApp's,
+all on loopback, operation by operation; the servers send the headers and the intermediate
+certificate that large sites send.
+"""
 
 import random
 from collections import defaultdict
@@ -42,7 +45,7 @@ HEADERS = {
 
 
 def sizes(steps: Sequence[Observation]) -> Mapping[Operation, float]:
-    """Bytes of a step on the wire, the mean of each operation; of a handshake by certificate."""
+    """Return a step's mean bytes on the wire by operation; handshakes by certificate."""
     found: dict[Operation, list[float]] = defaultdict(list)
     for step in steps:
         assert step.failure is None, step

@@ -1,4 +1,4 @@
-"""What fails of all services alike is no block of one, and half of a country is not the country."""
+"""A failure of all services is no block of one; half of a country is not all."""
 
 import os
 from itertools import product
@@ -75,7 +75,10 @@ def test_roll_out_is_named_where_most_are_reached(name: str, seed: int) -> None:
 
 
 def test_what_is_slowed_in_most_tests_lasts_while_services_at_home_work() -> None:
-    """Up to version 61 four such services were told as over after 3 to 8 min."""
+    """Services slowed in most tests stay so while domestic services work.
+
+    Up to version 61 the block of four such services was over after 3 to 8 min.
+    """
     votes, _ = list_votes(SLOWED, 1)
     incidents = replay_signals((), [(vote.at_us + DELIVERY_US, vote) for vote in votes]).incidents
     assert not list(find_evening_faults(SLOWED, incidents))

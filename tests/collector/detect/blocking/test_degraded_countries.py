@@ -1,7 +1,7 @@
-"""A country in which tests of all services fail a share of the time is one lasting suspicion.
+"""A country in which tests of all services often fail is one lasting suspicion.
 
 Truths: a state that slows all that crosses its border lasts from `at` to `at + lasts`, and looks
-like a broken cable. What one network, one kind of access or one service suffers is none.
+like a broken cable. Trouble of one network, one kind of access or one service is no degradation.
 """
 
 import os
@@ -85,7 +85,7 @@ OTHERS = SHORT_OTHERS | {
 def detect_degraded(
     votes: Sequence[ServiceVote], restored: Sequence[Incident] = (), *, resume: bool = False
 ) -> list[Incident]:
-    """Detect in these votes after a restart; `resume`: by way of a checkpoint after each hour."""
+    """Detect in these votes after a restart; `resume` uses a checkpoint every hour."""
     detector = BlockingDetector(votes[0].at_us // MINUTE_US * MINUTE_US)
     for incident in restored:
         detector.restore(incident)
@@ -103,7 +103,10 @@ def detect_degraded(
     ("name", "seed"), [*product(SLOWED, range(SEEDS))] or [*product(SHORT_SLOWED, [0])]
 )
 def test_slowed_country_is_one_suspicion_that_lasts(name: str, seed: int) -> None:
-    """Up to version 77 nothing was told of it: each service failed as the others did."""
+    """A slowed country is one suspicion that lasts.
+
+    Up to version 77 it had none: each service failed as the others did.
+    """
     votes, _ = list_votes(SLOWED[name], seed)
     (incident,) = detect_degraded(votes)
     assert incident.scope == Scope("KZ")
@@ -144,7 +147,10 @@ def test_slowed_country_lasts_over_checkpoints_and_is_restored_from_the_log() ->
 @only_in_soak
 @pytest.mark.parametrize("seed", range(4, 5 + SEEDS))
 def test_suspicion_that_is_restored_lasts_as_long_as_the_failures(seed: int) -> None:
-    """As after an update: no checkpoint of the version before is read, and no test is known."""
+    """A restored suspicion lasts as long as the failures.
+
+    After an update no checkpoint of the version before is read, and no test is in memory.
+    """
     votes, _ = list_votes(Evening((Busy(0.3, lasts=LASTS),), hours=6), seed)
     restart = AT + LASTS / 2
     before = [vote for vote in votes if seconds_after(restart, vote.at_us) < 0]

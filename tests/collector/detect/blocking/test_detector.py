@@ -1,4 +1,4 @@
-"""Blocked services are found in minutes and end in minutes; what fails everywhere is down."""
+"""Blocked services are found and end in minutes; what fails everywhere is down."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -81,7 +81,10 @@ def test_block_in_one_network_of_five_vantages_is_confirmed_and_closed(seed: int
 
 @pytest.mark.parametrize(("prefixes", "is_told"), [(4, True), (2, False)])
 def test_phones_of_a_nat_have_five_votes_of_a_block(prefixes: int, is_told: bool) -> None:
-    """Of an operator's eight phones behind four prefixes; two prefixes may be one box."""
+    """Phones of a NAT have five votes of a block.
+
+    An operator's eight phones are behind four prefixes; two prefixes may be one box.
+    """
     place = VantageLocation("KZ", "ALA", 101, "mobile")
     phones = [
         replace(phone, prefix=f"nat{number % prefixes}")
@@ -153,7 +156,10 @@ def test_part_of_a_delivery_network_that_fails_for_three_countries_is_no_block(s
 
 
 def test_end_of_a_block_is_no_new_block() -> None:
-    """One city tests last after the end, when two of the last three minutes had failed."""
+    """The end of a block is no new block.
+
+    One city tests last after the end, when two of the last three minutes had failed.
+    """
     at_home = country(each=2)
     city = [w for w in at_home if w.place.region == "VOS"]
     rest = [w for w in at_home if w not in city]
@@ -263,7 +269,10 @@ def test_neighbors_that_block_in_the_same_hour_are_all_confirmed(
 @pytest.mark.replay
 @pytest.mark.parametrize("seed", draw_seeds(2))
 def test_block_during_a_fault_of_the_service_is_confirmed(seed: int) -> None:
-    """The sites went earlier in three other countries; here the whole country goes now."""
+    """A block during a fault of the service is confirmed.
+
+    The sites failed earlier in three other countries; now the whole country fails.
+    """
     sites = {("XA", 201), ("XB", 103), ("XC", 102)}
     sites |= {("KZ", asn) for asn in (101, 102, 103, 201, 202, 203)}
     onsets = {"KZ": ONSET + 1_200, "XA": ONSET, "XB": ONSET, "XC": ONSET}
@@ -278,7 +287,10 @@ def test_block_during_a_fault_of_the_service_is_confirmed(seed: int) -> None:
 def detect_network(
     seed: int, count: int, failing: Callable[[float, Random], bool]
 ) -> list[Incident]:
-    """`count` vantages of one network fail as `failing` says; those of another never do."""
+    """Detect in a network with `count` vantages that fail as `failing` returns.
+
+    Those of another network never fail.
+    """
     rng = Random(seed)
     vantages = people(VantageLocation("KZ", "ALA", 201, "fixed"), count)
     vantages += people(VantageLocation("KZ", "AST", 202, "fixed"), count) + world(each=1)
@@ -326,7 +338,10 @@ def test_flickering_block_is_one_open_incident(
 @pytest.mark.replay
 @pytest.mark.parametrize("seed", draw_seeds(3))
 def test_block_again_within_the_hour_closes_slower(seed: int) -> None:
-    """Six minutes blocked, three not: at most one end too many is told."""
+    """A block that repeats within the hour closes slower.
+
+    Six minutes blocked, three not: it ends at most once too often.
+    """
     incidents = detect_network(
         seed, 12, lambda now_s, _: now_s >= ONSET and (now_s - ONSET) % 540 < 360
     )
@@ -334,7 +349,10 @@ def test_block_again_within_the_hour_closes_slower(seed: int) -> None:
 
 
 def test_failures_that_most_controls_share_are_those_of_a_part_of_the_service() -> None:
-    """A site of a network that delivers for others fails for one country and its controls."""
+    """Failures that most controls share are those of a part of the service.
+
+    A site of a network that delivers for others fails for one country and its controls.
+    """
     rng = Random(5)
     opinions = [
         replace(o, standing=VoteValue.DOWN, layer="", method="")

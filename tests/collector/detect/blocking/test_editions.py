@@ -1,4 +1,4 @@
-"""An edition of the agents that breaks a test is no block; a block that comes with one is told."""
+"""An agent edition that breaks a test is no block; a block that comes with one is."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,7 +23,7 @@ OLD = {vantage.nym for vantage in HERE[::5]}  # a fifth keeps its edition
 def detect(
     changed: Mapping[str, float], failing: Mapping[str, float], seed: int = 1, share: float = 1.0
 ) -> list[Incident]:
-    """By vantage, from when on it has edition 2, and from when until END a share fails."""
+    """Detect with times by vantage: of edition 2, and of failures until END."""
     rng = Random(seed)
 
     def is_failing(vantage: VantageRef, now_s: float) -> bool:
@@ -60,9 +60,10 @@ def test_edition_that_fails_where_it_comes_first_is_no_block() -> None:
 
 @pytest.mark.parametrize("share", [0.95, 0.9])
 def test_edition_that_lets_a_few_tests_pass_is_no_block(share: float) -> None:
-    """As one endpoint of ten that still answers, where hardly anybody has the old edition.
+    """An edition that lets a few tests pass is no block.
 
-    Up to version 97 who passed once was counted as failing without the edition.
+    As one endpoint of ten that still answers, where hardly any vantage has the old edition. Up to
+    version 97 a vantage with one success counted as failing without the edition.
     """
     renewed = HERE[3:]
     incidents = detect(all_from(renewed, ONSET), all_from(renewed, ONSET), share=share)
@@ -93,13 +94,19 @@ def test_block_is_told_in_time_if_a_fifth_keeps_its_edition() -> None:
 
 
 def test_block_that_begins_with_an_edition_is_told_once_that_works_elsewhere() -> None:
-    """Nobody here has another edition, so it takes half an hour."""
+    """A block that begins with an edition is confirmed once that works elsewhere.
+
+    No vantage here has another edition, so it takes half an hour.
+    """
     everywhere = all_from(HERE + ABROAD, ONSET)
     assert 1_800 <= seconds_to_confirm(detect(everywhere, all_from(HERE, ONSET))) <= 2_100
 
 
 def test_failure_that_comes_to_one_country_after_another_is_withdrawn() -> None:
-    """As an edition does that agents do not say: no block fails so nearly everywhere."""
+    """A failure that comes to one country after another is withdrawn.
+
+    It is like an edition that agents do not report: no block fails so nearly everywhere.
+    """
     names = sorted({vantage.place.country for vantage in ABROAD})
     later = {v.nym: ONSET + 400 * (1 + names.index(v.place.country)) for v in ABROAD}
     incidents = detect({}, all_from(HERE, ONSET) | later)

@@ -1,4 +1,4 @@
-"""A resolver that fails for every name of one network is no block of the services there."""
+"""A resolver that fails for every name of one network is no block of services."""
 
 from collections.abc import Callable
 from random import Random
@@ -23,7 +23,7 @@ LIE: Answer = (VoteValue.BLOCKED, "dns", "nxdomain")
 
 
 def _detect(answer: Callable[[VantageRef, str], Answer]) -> tuple[Incident, ...]:
-    """Test each service every three minutes; for 25 minutes some vantages get these answers."""
+    """Test each service every three minutes; some get these answers for 25 minutes."""
     rng = Random(1)
     votes: list[ServiceVote] = []
     for vantage in HOME + world():

@@ -1,4 +1,4 @@
-"""What fails a share of the time is one lasting partial, not a row of blocks."""
+"""A service that fails a share of the time is a lasting partial, not many blocks."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +21,7 @@ LIGHT_S = 150.0  # between two light checks of the default plan
 
 
 def list_votes(seed: int, chance: Callable[[VantageRef], float]) -> list[TimedVote]:
-    """Test each vantage as the default plan does; from ONSET to END it fails with this chance."""
+    """Test as the default plan does; from ONSET to END vantages fail by this chance."""
     rng = Random(seed)
     votes: list[TimedVote] = []
     for vantage in country(each=1) + world(2):
@@ -66,7 +66,10 @@ def test_failing_share_of_the_service_itself_is_no_incident(
 
 
 def test_block_of_a_third_of_the_country_is_a_block() -> None:
-    """A share of the vantages that fails always is not a service that fails a share of the time."""
+    """A block of a third of the country is a block.
+
+    Vantages that always fail are not a service that fails a share of the time.
+    """
     (incident,) = replay(list_votes(1, lambda w: float(KZ(w) and w.place.region == "ALA")))
     assert (incident.kind, incident.scope) == (IncidentKind.BLOCKING, Scope("KZ", "ALA"))
 
@@ -90,9 +93,10 @@ def test_flapping(results: str, is_flapping: bool) -> None:
 
 
 def test_what_flaps_in_a_confirmed_block_is_no_second_incident() -> None:
-    """All lines are blocked, and an operator has nothing but lines.
+    """A service that flaps in a confirmed block is no second incident.
 
-    Up to version 97 its cell opened an incident of no failure, told as an isolation of the place.
+    All lines are blocked, and an operator has nothing but lines. Up to version 97 its cell opened
+    an incident of no failure, shown as an isolation of the place.
     """
     lines = [vantage for vantage in country() if vantage.place.access == "fixed"]
     failures = [ServiceVote(at(0), v, "telegram", VoteValue.BLOCKED, "tls") for v in lines]
@@ -122,7 +126,7 @@ CLOSED_S = 600.0
 
 
 def list_tests(results: str) -> list[list[ServiceVote]]:
-    """List the bins of a country each of whose vantages has these results, one a minute."""
+    """List the bins of a country whose vantages all have these results each minute."""
     bins = []
     for number, result in enumerate(results):
         vote = ServiceVote(at(60 * number), country()[0], "telegram", VoteValue.GOOD)
@@ -161,12 +165,18 @@ FLAPPING = "1100110101"
 def test_block_that_a_minute_of_a_partial_looked_like_is_that_partial(
     results: str, cell: AffectedCell, now_s: float, *, is_own: bool
 ) -> None:
-    """A city is told by chance, and a minute later all lines, which hold half of it."""
+    """A block that looked like a partial for a minute is that partial.
+
+    A city is found by chance, and a minute later all lines, which hold half of it.
+    """
     assert (find_own(results, cell, now_s) is not None) is is_own
 
 
 def test_tests_before_a_block_was_told_do_not_end_it() -> None:
-    """They are in what told it: a failing share of a half has quiet minutes."""
+    """Tests before a block was confirmed do not end it.
+
+    They are part of its evidence: a failing share of a half has quiet minutes.
+    """
     episode = BlockingEpisode.open_new("telegram", (CITY,), [], [], at(0), THRESHOLDS)
     episode.confirm((CITY,), at(60))
     cause = VoteValue.GOOD
@@ -181,7 +191,10 @@ def test_tests_before_a_block_was_told_do_not_end_it() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_an_outage_of_the_service_leaves_no_partial_of_a_city(seed: int) -> None:
-    """Most tests failed everywhere for four hours; soon after it a few fail in one city."""
+    """An outage of the service leaves no partial of a city.
+
+    Most tests failed everywhere for four hours; soon after it a few fail in one city.
+    """
     city = [w for w in country(each=1) if w.place.region == "ALA"]
     votes = []
     for at_us, vote in list_votes(seed, lambda w: 0.8):

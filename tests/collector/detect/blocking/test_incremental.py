@@ -1,4 +1,7 @@
-"""Vote by vote is the same as the whole window at once; a late vote is refused or counts late."""
+"""Vote by vote is the same as the whole window at once; late votes are handled.
+
+A late vote is refused or counts late.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -24,7 +27,10 @@ BEGAN_S, OVER_S, UNTIL_S = 1_800, 3_607, 4_200
 
 
 def random_votes(rng: Random) -> list[ServiceVote]:
-    """Two services in three countries; now and then a whole one fails, or the world does."""
+    """Return votes of two services in three countries, with random failures.
+
+    At times a whole country fails, or the world.
+    """
     place = VantageLocation("KZ", "ALA", 101, "mobile")
     shared = [VantageRef(f"s{i}", "one", place, OLD_US) for i in range(3)]
     failing = {
@@ -46,7 +52,7 @@ def random_votes(rng: Random) -> list[ServiceVote]:
 
 
 def run_late(votes: Sequence[ServiceVote], rng: Random, late_s: float) -> BlockingDetector:
-    """Each arrives some time after it was made; bins are closed as soon as nothing can miss."""
+    """Run with random delays of votes; close bins as soon as none can be missing."""
     width = int(THRESHOLDS.bin_s * SECOND_US)
     arrivals = sorted((vote.at_us + int(rng.uniform(0, late_s) * SECOND_US), i, vote)
                       for i, vote in enumerate(votes))  # fmt: skip
@@ -71,7 +77,7 @@ def test_incremental_detector_finds_what_the_whole_window_shows() -> None:
 
 
 def votes_in(minute: int) -> list[ServiceVote]:
-    """Of a country of twelve where all is well for an hour and all fails from then on."""
+    """Return a minute of votes of twelve: all well for an hour, then all failing."""
     value = VoteValue.BLOCKED if minute >= 60 else VoteValue.GOOD
     twelve = people(VantageLocation("KZ", "ALA", 101, "fixed"), 6)
     twelve += people(VantageLocation("KZ", "AST", 102), 6)
@@ -122,7 +128,7 @@ def test_verdict_judged_again_is_no_second_vote() -> None:
 
 
 def six_votes(over_s: int = OVER_S, still_failing: int = 0) -> list[ServiceVote]:
-    """Six vantages test each minute, each at a second of its own; abroad all is well."""
+    """Return votes of six vantages, each minute; abroad all is well."""
     here = people(VantageLocation("KZ", "ALA", 101, "fixed"), 3)
     here += people(VantageLocation("KZ", "AST", 102), 3)
     votes = []

@@ -1,4 +1,4 @@
-"""A block that reaches providers by turns is one incident, though each was suspected by itself."""
+"""A block that reaches providers in turn is one incident, despite its suspicions."""
 
 from random import Random
 
@@ -26,7 +26,10 @@ UNTIL = 7.5 * HOUR
 
 
 def test_providers_that_are_too_few_each_are_one_block_once_they_suffice() -> None:
-    """Version 123 told the country three times, in one minute, with three onsets."""
+    """Providers that are each too few are one block once they suffice.
+
+    Version 123 reported the country three times in one minute, with three onsets.
+    """
     home = [v for asn in SMALL for v in people(VantageLocation("KZ", "ALA", asn, "fixed"), 4)]
     home += people(VantageLocation("KZ", "ALA", 4, "fixed"), 14)
 

@@ -1,4 +1,4 @@
-"""A block that reaches a part of each network is a partial for as long as it lasts."""
+"""A block that reaches a part of each network is a partial while it lasts."""
 
 from collections.abc import Collection, Sequence
 from random import Random
@@ -26,7 +26,7 @@ LIE = (VoteValue.BLOCKED, "dns", "block_address")
 
 
 def _choose(every: int, people: Sequence[VantageRef] = HOME) -> set[str]:
-    """Choose who asks the resolver of an operator that lies; one of six operators does not."""
+    """Choose users of the lying resolver of five operators; a sixth is spared."""
     return {v.nym for n, v in enumerate(people) if v.place.asn != SPARED and n % every == 0}
 
 
@@ -37,7 +37,7 @@ def _detect(
     onset_s: float = 60.0,
     noise: float = 0.02,
 ) -> list[Incident]:
-    """Test each service every three minutes; from AT to END these get a lie for some of them."""
+    """Test each service each three minutes; from AT to END some vantages get a lie."""
     rng = Random(1)
     votes: list[ServiceVote] = []
     for vantage in HOME + world():

@@ -1,4 +1,4 @@
-"""Whether a partial has become a block: more must fail than chance makes of its share."""
+"""A partial becomes a block only if more fail than chance makes of its share."""
 
 import pytest
 
@@ -22,6 +22,9 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 def test_sample_of_a_partial_is_no_block(
     share: float, hits: float, votes: float, *, is_block: bool
 ) -> None:
-    """Version 132 told a network as blocked of which a third could not reach a service."""
+    """A sample of a partial is no block.
+
+    Version 132 showed a network as blocked of which a third could not reach a service.
+    """
     cells = [AffectedCell(Scope("KZ", asn=10), 14.0, share, 14)]
     assert exceeds_partial(cells, VoteCount(votes, hits, votes), THRESHOLDS) is is_block

@@ -1,4 +1,4 @@
-"""A block that reaches operators by turns, or leaves them so, is one incident with dated phases."""
+"""A block that reaches or leaves operators in turn is one incident with phases."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def block(asn: int, since: float, until: float) -> Block:
 
 
 def steps(incident: Incident, way: PhaseDirection, asn: int) -> Sequence[float]:
-    """The seconds at which an operator was told as blocked, or as open again."""
+    """Return the seconds at which an operator was blocked, or open again."""
     own = [turn for turn in incident.turns if turn.way is way]
     return [
         seconds_after(AT, turn.seen_us)
@@ -43,7 +43,10 @@ def steps(incident: Incident, way: PhaseDirection, asn: int) -> Sequence[float]:
 
 @only_in_soak
 def test_operators_by_turns_are_phases_of_one_block(tmp_path: Path) -> None:
-    """2.5 h apart: version 35 told the second one without a date, and the third apart."""
+    """Operators blocked in turn are phases of one block.
+
+    They are 2.5 h apart: version 35 had no date for the second one, and a separate third one.
+    """
     ends = AT + 10 * HOUR
     blocks = [block(asn, AT + n * 2.5 * HOUR, ends) for n, asn in enumerate((10, 11))]
     blocks += [block(asn, AT + 5 * HOUR, ends) for asn in (20, 21)]
@@ -59,7 +62,10 @@ def test_operators_by_turns_are_phases_of_one_block(tmp_path: Path) -> None:
 
 
 def test_operators_that_lift_a_block_are_told(tmp_path: Path) -> None:
-    """One lifts it after an hour, blocks again two hours later, and all lift it at the end."""
+    """Operators that lift a block have phases.
+
+    One lifts it after an hour, blocks again two hours later, and all lift it at the end.
+    """
     ends = AT + 6 * HOUR
     blocks = [block(asn, AT, ends) for asn in (11, 20, 21)]
     blocks += [block(10, AT, AT + HOUR), block(10, AT + 3 * HOUR, ends)]
@@ -73,7 +79,10 @@ def test_operators_that_lift_a_block_are_told(tmp_path: Path) -> None:
 
 
 def test_last_operator_keeps_a_block_open(tmp_path: Path) -> None:
-    """Two thirds lift it: it was told as over, though the largest operator still blocks."""
+    """The last operator keeps a block open.
+
+    Two thirds lift it: it was closed, though the largest operator still blocks.
+    """
     blocks = [block(asn, AT, AT + HOUR) for asn in (11, 20, 21)] + [block(10, AT, AT + 5 * HOUR)]
     scene = BlockScene(tuple(blocks), hours=8, lines=LINES, phones=PHONES)
     (incident,) = confirmed(scene, tmp_path)
@@ -92,7 +101,10 @@ def test_third_that_always_fails_is_no_block_where_tests_are_rare(tmp_path: Path
 
 
 def test_two_countries_by_one_order_are_both_told(tmp_path: Path) -> None:
-    """The larger one has half of the other's world: that looked like a service that is down."""
+    """Two countries that block by one order are both reported.
+
+    The larger one has half of the other's world: that looked like a service that is down.
+    """
     blocks = (Block("telegram"), Block("telegram", Scope("TR")))
     told = confirmed(BlockScene(blocks), tmp_path)
     assert {i.scope for i in told} == {Scope("KZ"), Scope("TR")}
@@ -115,7 +127,10 @@ def test_block_that_returns_within_the_hour_is_the_same_with_an_opening(tmp_path
 
 
 def test_small_part_that_is_blocked_again_is_an_incident_of_its_own(tmp_path: Path) -> None:
-    """The headline of the first one would name the country, of which one operator is blocked."""
+    """A small part that is blocked again is a separate incident.
+
+    The first one's headline would name the country, of which one operator is blocked.
+    """
     again = AT + 2 * HOUR + 1_800
     part = Block("telegram", Scope("KZ", asn=11), again, HOUR)
     blocks = [Block("telegram", Scope("KZ"), AT, 2 * HOUR), part]

@@ -1,4 +1,4 @@
-"""Tests out of turn and light checks: what they add to the evidence, and what they replace."""
+"""Tests out of turn and light checks add to the evidence, or replace some."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ LIGHT = "viber" + LIGHT_SOURCE
 
 
 def vote(number: int, at_s: float, value: VoteValue = VoteValue.BLOCKED) -> ServiceVote:
-    """A light check of one of the vantages, each in a network of its own."""
+    """Return a light check of a vantage, each in a different network."""
     place = VantageLocation("KZ", asn=number + 1)
     return ServiceVote(
         BEGIN_US + int(at_s * 1e6), VantageRef(f"v{number}", f"p{number}", place), "viber", value,
@@ -68,7 +68,10 @@ def test_four_vantages_confirm_nothing_however_often_they_look() -> None:
 
 
 def test_whole_test_replaces_the_light_check_that_it_explains() -> None:
-    """Each drew an endpoint that is dead by itself; the whole test finds the service working."""
+    """A whole test replaces the light check that it explains.
+
+    Each drew an endpoint that is dead by itself; the whole test finds the service working.
+    """
     votes = []
     for n in range(8):
         votes += [vote(n, 20 * n), whole(n, 20 * n + 30, VoteValue.GOOD, Trigger.SECOND_LOOK)]
@@ -79,7 +82,10 @@ def test_whole_test_replaces_the_light_check_that_it_explains() -> None:
 
 
 def test_light_success_does_not_hide_what_the_whole_test_found() -> None:
-    """A block of one protocol of a messenger, whose other endpoints a light check may draw."""
+    """A light success does not hide what the whole test found.
+
+    One protocol of a messenger is blocked, and a light check may draw its other endpoints.
+    """
     votes = []
     for n in range(8):
         votes.append(whole(n, 25 * n, VoteValue.BLOCKED))

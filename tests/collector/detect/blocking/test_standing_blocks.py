@@ -1,4 +1,4 @@
-"""A block that stands in most other countries for hours does not hide one that begins here."""
+"""A block of hours in most other countries does not hide one that begins here."""
 
 from collections.abc import Mapping
 from random import Random
@@ -22,7 +22,10 @@ BEFORE = {"XA": 600.0, "XB": 1_800.0, "XC": 3_000.0}  # three of the four others
 
 
 def detect(onsets: Mapping[str, float], share: float = 1.0, asn: int = 0) -> list[Incident]:
-    """By country, from when on this share of its tests fails; of KZ in one network, if named."""
+    """Detect with onsets by country, from which a share of tests fails.
+
+    In KZ only one network fails, if `asn` names it.
+    """
     rng = Random(1)
 
     def is_failing(vantage: VantageRef, now_s: float) -> bool:
@@ -41,7 +44,10 @@ def detect(onsets: Mapping[str, float], share: float = 1.0, asn: int = 0) -> lis
 def test_block_is_told_where_most_other_countries_block_for_hours(
     before: Mapping[str, float], share: float
 ) -> None:
-    """One after another, or since they are tested, of which nothing is told."""
+    """A block is confirmed where most other countries have blocked for hours.
+
+    One after another, or since tests began, which no incident shows.
+    """
     onset = 11_400.0
     told = detect({**before, "KZ": onset}, share)
     (incident,) = [i for i in told if i.scope.country == "KZ"]
@@ -58,7 +64,10 @@ def test_operator_that_begins_to_block_is_told_where_most_countries_do() -> None
 
 @only_in_soak
 def test_outage_of_a_service_that_most_countries_block_is_no_block() -> None:
-    """The others, which fail for hours, say nothing; the only one that does not fails too."""
+    """An outage of a service that most countries block is no block.
+
+    The others, which fail for hours, are no evidence; the only one that does not fails too.
+    """
     onset = 11_400.0
     assert detect({**dict.fromkeys(BEFORE, 0.0), "KZ": onset, "XD": onset}, 0.8) == []
 

@@ -1,4 +1,4 @@
-"""What a carrier answers in the place of every service is no block of one."""
+"""A carrier's answer in place of every service is no block of one."""
 
 from collections.abc import Callable
 from random import Random
@@ -22,7 +22,7 @@ PORTAL: Answer = (VoteValue.BLOCKED, "http", "block_page")
 
 
 def _detect(answer: Callable[[VantageRef, str, Random], Answer]) -> list[Incident]:
-    """Test each service every three minutes; for two hours some vantages get these answers."""
+    """Test each service each three minutes; some get these answers for two hours."""
     rng = Random(1)
     votes: list[ServiceVote] = []
     for vantage in HOME + world():

@@ -1,4 +1,4 @@
-"""A source of a cell that falls alone: its own failure, a holiday, or the end of a file."""
+"""A source that falls alone: its own failure, a holiday, or the end of a file."""
 
 import math
 
@@ -17,7 +17,7 @@ SOURCES = ("bgp", "gtr", "merit-nt", "ping-slash24")
 def play(
     lost: dict[str, float], lasts_h: int = 5, rest_h: int = 24, unknown_h: int = 0
 ) -> list[Incident]:
-    """Play three weeks of four sources; each loses its share of its level for some hours."""
+    """Play three weeks of four sources that each lose a share for some hours."""
     readings = [
         LevelReading((FELL + lasts_h + hour) * HOUR_US, HOUR_US, Scope("IR"), source, None)
         for source in SOURCES

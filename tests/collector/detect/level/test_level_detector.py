@@ -1,4 +1,4 @@
-"""The level detector: drops against a robust past, in three states, and no vantages claimed."""
+"""The level detector: drops below a robust past in three states, without vantages."""
 
 import math
 import random
@@ -53,7 +53,10 @@ def test_how_low_is_low(share: float, stage: DropStage) -> None:
 
 
 def test_one_step_of_half_an_hour_far_below_all_that_was_seen_is_confirmed() -> None:
-    """Probes of Iran on 8 January 2026: 97 % by day, 89 % the evening before, then 53 %."""
+    """One step of half an hour, far below all earlier ones, is confirmed.
+
+    Probes of Iran on 8 January 2026: 97 % by day, 89 % the evening before, then 53 %.
+    """
     draw = random.Random(8)
     past = [97 + draw.gauss(0, 1) for _ in range(48 * 5)]
     past[-44:-36] = [89.0] * 8
@@ -75,7 +78,10 @@ def test_the_nights_after_a_long_drop_are_none_where_no_night_was_seen_before(ho
 
 
 def test_a_restless_level_must_fall_further() -> None:
-    """Every other hour half of the one before: 70 % of the middle is nothing to speak of."""
+    """A restless level must fall further.
+
+    Every other hour is half of the one before: 70 % of the middle is nothing unusual.
+    """
     noisy = [100.0 if h % 2 else 50.0 for h in range(24 * 10)]
     assert stages([*noisy, 40.0])[-1] is W
     assert stages([*noisy, 24.0])[-1] is C  # below half of all that ever was
@@ -99,7 +105,10 @@ def test_one_outage_of_the_past_is_no_habit() -> None:
 
 
 def test_what_sees_a_country_dimly_still_sees_it_go() -> None:
-    """A telescope's level wanders by a third from day to day; then there is nothing at all."""
+    """A dim source still detects that a country is dark.
+
+    A telescope's level wanders by a third from day to day; then there is nothing at all.
+    """
     usual = [value * (1.3 if h // 24 % 2 else 0.8) for h, value in enumerate(days(15))]
     assert set(stages([*usual, 0.0])[24 * 5 : -1]) == {W}
     assert stages([*usual, 0.0])[-1] is C
@@ -190,7 +199,10 @@ def test_minutes_of_a_fortnight_are_judged_in_bearable_time() -> None:
 def test_a_source_that_loses_a_part_of_all_countries_has_failed_itself(
     left: float, step_us: int
 ) -> None:
-    """A prober that is lost takes a fifth or half of every country, for an hour or six."""
+    """A source that loses a part of all countries has failed itself.
+
+    A lost prober takes a fifth or half of every country, for an hour or six.
+    """
     draw = random.Random(5)
     a_day = DAY_US // step_us
     fault = range(a_day, a_day + 6)
@@ -215,7 +227,10 @@ def test_a_source_that_loses_a_part_of_all_countries_has_failed_itself(
 
 @pytest.mark.parametrize("lasts_min", [0, 30, 120])
 def test_a_handful_of_networks_is_missed_by_chance_for_less_than_an_hour(lasts_min: int) -> None:
-    """An islet of four or so, of which a round of probing misses some or all now and then."""
+    """A handful of networks may be missed by chance for less than an hour.
+
+    It is an islet of four or so, of which a probing round misses some or all at times.
+    """
     draw = random.Random(3)
     values = [max(0, round(draw.gauss(4, 0.8))) for _ in range(20 * 144)]
     low = range(15 * 144, 15 * 144 + lasts_min // 10)

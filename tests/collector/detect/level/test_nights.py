@@ -1,4 +1,4 @@
-"""Nights of small fleets: what sleepers may have made is a doubt, and what they cannot is told."""
+"""Nights of small fleets: a fall that sleep explains is in doubt, others are cuts."""
 
 from random import Random
 
@@ -13,7 +13,7 @@ LAST = 24 * 7 + EVENING / HOUR  # the eighth evening, in hours
 
 
 def sleep_in_turn(people: list[VantageRef], counts: list[int], rng: Random) -> Signals:
-    """In each night so many others sleep, silent from the evening until seven in the morning."""
+    """Let so many sleep each night, random ones, from the evening until seven."""
     signals = arrived(people)
     for night, count in enumerate(counts):
         asleep = rng.sample(people, count)
@@ -28,7 +28,10 @@ def sleep_in_turn(people: list[VantageRef], counts: list[int], rng: Random) -> S
 def test_three_nights_of_twelve_people_do_not_bound_the_fourth(
     gone: int, state: IncidentState
 ) -> None:
-    """Some sleep, each night others; that eight of them do comes by chance now and then."""
+    """Three nights of twelve people do not bound the fourth.
+
+    Random ones sleep each night; that eight do comes by chance at times.
+    """
     rng = Random(4)
     people = rng.sample(country(each=2), 12)
     signals = sleep_in_turn(people, [1, 3, 2], rng)
@@ -38,7 +41,10 @@ def test_three_nights_of_twelve_people_do_not_bound_the_fourth(
 
 
 def test_eight_people_who_are_all_gone_are_told_though_five_once_slept() -> None:
-    """One dark night of seven is not how all of them are."""
+    """Eight people who are all gone are found, though five once slept.
+
+    One dark night of seven is not normal for them.
+    """
     rng = Random(32)
     people = rng.sample(country(each=2), 8)
     signals = sleep_in_turn(people, [2, 1, 1, 1, 5, 1, 1], rng)
@@ -48,7 +54,10 @@ def test_eight_people_who_are_all_gone_are_told_though_five_once_slept() -> None
 
 
 def test_what_may_be_a_night_is_told_when_sleepers_are_up() -> None:
-    """Half of eight people sleep in each night; in the last seven do, and are not back by noon."""
+    """A possible night is confirmed when sleepers are up.
+
+    Half of eight people sleep in each night; in the last seven do, and are not back by noon.
+    """
     rng = Random(33)
     people = rng.sample(country(each=2), 8)
     signals = sleep_in_turn(people, [4, 3, 4, 3, 4, 2, 4], rng)
@@ -59,7 +68,10 @@ def test_what_may_be_a_night_is_told_when_sleepers_are_up() -> None:
 
 
 def test_those_that_stay_on_in_known_evenings_are_no_country_by_themselves() -> None:
-    """Three quarters switch off each evening, and most of the others in the fifth, one by one."""
+    """People who stay on in usual evenings are no country by themselves.
+
+    Three quarters switch off each evening, and most of the others in the fifth, one by one.
+    """
     rng = Random(34)
     people = country(each=3)
     signals = sleep_in_turn(people, [38, 42, 40, 41], rng)

@@ -1,4 +1,4 @@
-"""A part of a country is told where it falls further than the rest, not where all fall alike."""
+"""A part of a country is found where it falls further than the rest."""
 
 from random import Random
 
@@ -25,9 +25,10 @@ SIZE = 18  # of each of the three regions
 def test_a_region_is_told_where_it_falls_further_than_its_country(
     gone: int, over_s: float, told: list[str]
 ) -> None:
-    """On the morning of a feast two fifths of each other region go too, over three hours.
+    """A region is found where it falls further than its country.
 
-    Version 121 told one region as cut, of which chance took 13 of 18.
+    On a feast's morning two fifths of each other region go too, over three hours. Version 121
+    reported one region as cut, of which chance took 13 of 18.
     """
     rng = Random(7)
     people = country(each=3)
@@ -45,9 +46,10 @@ def test_a_region_is_told_where_it_falls_further_than_its_country(
 
 @pytest.mark.parametrize(("gone", "is_alike"), [(9, True), (16, False)])
 def test_a_part_is_not_measured_by_others_that_are_as_dark(gone: int, *, is_alike: bool) -> None:
-    """An order may take two regions of three; where each lost about a half, people left.
+    """A part is not measured by other parts that are as dark.
 
-    Two thirds of one region, ALA, are silent, nearly nobody of the third.
+    An order may take two regions of three; where each lost about a half, people left. Two thirds of
+    one region, ALA, are silent, and almost none of the third.
     """
     presence = PresenceTracker()
     lost = {"ALA": 12, "AST": gone, "VOS": gone if is_alike else 1}

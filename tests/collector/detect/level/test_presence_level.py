@@ -1,4 +1,4 @@
-"""The level channel on vantages: fades and drains are told, habits of people are learned."""
+"""The level channel on vantages finds fades and drains, and learns habits."""
 
 from random import Random
 
@@ -49,7 +49,10 @@ def test_fade_of_an_hour_that_no_bedtime_explains_is_told(
 
 
 def test_a_country_that_drains_is_told_while_a_third_is_left() -> None:
-    """36 to 1 in twelve hours, and nobody there says goodbye."""
+    """A country that drains is found while a third is left.
+
+    It falls from 36 to 1 in twelve hours, without goodbyes.
+    """
     rng = Random(2)
     people = country(each=2)
     order = rng.sample(people, 36)[1:]
@@ -81,7 +84,10 @@ def test_evenings_are_learned_and_the_first_is_a_doubt_at_most(over_s: float) ->
 
 @pytest.mark.parametrize(("size", "left"), [(36, 4), (18, 1), (9, 0)])
 def test_a_fade_of_a_first_night_is_told_when_nobody_is_back_by_day(size: int, left: int) -> None:
-    """Until eleven in the morning all of it may be sleep."""
+    """A fade of a first night is confirmed when none is back by day.
+
+    Until eleven in the morning all of it may be sleep.
+    """
     rng = Random(7)
     people = rng.sample(country(each=2), size)
     signals = [*arrived(people), *off(people[left:], EVENING, 2 * HOUR, rng)]
@@ -109,7 +115,10 @@ def test_a_fade_of_a_second_night_is_confirmed_where_few_slept_in_the_first(
 def test_a_known_night_explains_the_share_that_it_took_and_no_more(
     gone: int, confirmed: list[str]
 ) -> None:
-    """Of twenty people eight slept in the only night that is known."""
+    """A usual night explains the share that it took and no more.
+
+    Of twenty people eight slept in the only night so far.
+    """
     rng = Random(12)
     people = rng.sample(country(each=2), 20)
     signals = [*arrived(people), *off(people[:8], EVENING, HOUR, rng)]
@@ -125,7 +134,10 @@ def test_a_known_night_explains_the_share_that_it_took_and_no_more(
 def test_who_did_not_sleep_in_the_known_night_does_not_in_the_next(
     gone: int, confirmed: list[str]
 ) -> None:
-    """Of twelve people five slept: that eleven do so tells nothing by its share alone."""
+    """People who did not sleep in the first night do not in the next.
+
+    Of twelve people five slept: eleven asleep are not explained by that share alone.
+    """
     rng = Random(13)
     people = rng.sample(country(each=2), 12)
     signals = [*arrived(people), *off(people[:5], EVENING, HOUR, rng)]
@@ -282,7 +294,10 @@ def test_half_of_a_country_of_eight_that_goes_one_by_one_for_long_is_suspected()
 
 @pytest.mark.parametrize("label", ["national", "one-operator"])
 def test_three_of_a_country_of_eight_that_stay_away_for_hours_are_suspected(label: str) -> None:
-    """One of them was gone before, so that only two went since the country was well."""
+    """Three of a country of eight that stay away for hours are suspected.
+
+    One of them was gone before, so that only two went since the country was well.
+    """
     rng = Random(16)
     people = rng.sample(country(each=2), 8)
     if label == "one-operator":  # the only one of a small country

@@ -1,4 +1,4 @@
-"""A fall that is found when it is over is told once, also where a burst told of it."""
+"""A fall that is found after its end is reported once, also after a burst."""
 
 from dataclasses import replace
 

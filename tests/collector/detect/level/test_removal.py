@@ -1,4 +1,4 @@
-"""An app that is removed from phones over a day is no cut of phones, nor are people who leave."""
+"""An app removed from phones over a day is no cut, nor are people who leave."""
 
 import math
 from pathlib import Path
@@ -98,7 +98,10 @@ def test_a_cut_of_phones_that_fades_over_four_hours_is_told(seed: int, tmp_path:
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_people_who_leave_one_by_one_are_no_confirmed_cut(seed: int, tmp_path: Path) -> None:
-    """As after arrests; up to version 81 this was a cut of the country in six plays of six."""
+    """People who leave one by one are no confirmed cut.
+
+    As after arrests; up to version 81 this was a cut of the country in six plays of six.
+    """
     land = create_land(seed, 30)
     land.settle()
     for vantage in land.select():
@@ -112,7 +115,10 @@ AFTERNOON = 33 * HOUR  # 14 o'clock in KZ, when a day and a night are known
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5])
 def test_people_who_leave_over_hours_by_day_and_say_goodbye_are_no_cut(share: float) -> None:
-    """As before a holiday; of a cut that fades as fast nobody says goodbye."""
+    """People who leave over hours by day and say goodbye are no cut.
+
+    As before a holiday; in a cut that fades as fast there are no goodbyes.
+    """
     rng = Random(1)
     people = country(each=3)
     signals = live(people + world(), rng, 40, churn=0.5)

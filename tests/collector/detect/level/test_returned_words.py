@@ -1,4 +1,4 @@
-"""Who is back from a fall of a first night tells whether it was a cut or sleep."""
+"""Reports after a fall of a first night decide whether it was a cut or sleep."""
 
 from random import Random
 
@@ -15,7 +15,7 @@ NIGHT = EVENING + 4 * HOUR
 def return_early(
     vantages: list[VantageRef], words: list[bool | None], since_s: float = EVENING
 ) -> Signals:
-    """Bring some back by night; each tells whether anchors answered it, None: it tells nothing."""
+    """Bring some back by night; each reports anchors as answering or not, or None."""
     signals: Signals = []
     for vantage, word in zip(vantages, words, strict=True):
         signals.append(VantageArrival(at(NIGHT), vantage))
@@ -26,7 +26,7 @@ def return_early(
 
 
 def play(words: list[bool | None], *, gone: int = 34, over_s: float = 2 * HOUR) -> list[str]:
-    """Play a first night in which most go; list the cuts that are told in it."""
+    """Play a first night in which most go; list the cuts found in it."""
     people = country(each=2)
     rng = Random(7)
     order = rng.sample(people, len(people))
@@ -64,7 +64,10 @@ def test_laptops_that_were_without_power_tell_of_none() -> None:
 def test_a_night_that_was_a_cut_is_told_when_all_are_back(
     word: bool | None, cuts: list[str]
 ) -> None:
-    """It was withdrawn, though all of its people said that no anchor answered."""
+    """A night that was a cut is confirmed when all are back.
+
+    It was withdrawn, though all of its people reported that no anchor answered.
+    """
     people = country(each=2)
     rng = Random(7)
     signals = [*arrived(people), *off(people[:34], EVENING, 2 * HOUR, rng)]

@@ -1,4 +1,4 @@
-"""A country that fades hours after its phones were cut: two steps, each with a date of its own."""
+"""A country that fades hours after its phones were cut has two dated steps."""
 
 from random import Random
 
@@ -16,10 +16,11 @@ HOURS = 11.0
 
 @pytest.mark.parametrize("beside", [0, 5])
 def test_a_fade_hours_after_a_cut_has_a_date_of_its_own(beside: int) -> None:
-    """As Iran's on 8 January 2026: one family of addresses at noon, the rest in the evening.
+    """A fade hours after a cut has a separate date.
 
-    A few of other operators fall with the first step. Up to version 97 they dated the fade, and the
-    country was told as dark since noon.
+    As Iran's on 8 January 2026: one family of addresses at noon, the rest in the evening. A few of
+    other operators fall with the first step. Up to version 97 they dated the fade, and the country
+    was shown as dark since noon.
     """
     rng = Random(3)
     people = country(each=4) + world(each=2)

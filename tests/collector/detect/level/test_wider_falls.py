@@ -1,4 +1,4 @@
-"""A cut of operators grows to the country only where half of what it leaves falls silent too."""
+"""A cut of operators grows to the country only if half of the rest falls too."""
 
 from random import Random
 
@@ -14,9 +14,10 @@ ONSET = 5 * 3_600.0  # 10:00 in Kazakhstan
 def test_a_fall_that_is_older_than_the_cut_needs_half_of_the_others(
     share: float, *, is_national: bool
 ) -> None:
-    """A cable takes operators of two countries: the fall is seen while the cut waits.
+    """A fall that is older than the cut needs half of the others.
 
-    Version 82 told the country as cut where three of 18 others were away by chance.
+    A cable takes operators of two countries: the fall is seen while the cut waits. Version 82
+    reported the country as cut where three of 18 others were away by chance.
     """
     rng = Random(4)
     people = country(each=4) + world(each=4)

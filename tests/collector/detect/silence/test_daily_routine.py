@@ -1,4 +1,4 @@
-"""Machines of one network that are switched off with a bell are no cut from the third day on."""
+"""Machines of one network that switch off at one time daily are no cut by day 3."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,7 +31,7 @@ def switch_off(
     away_s: float = 17 * HOUR,
     late_s: float = 0.0,
 ) -> Signals:
-    """All go within ten minutes, and begin anew in the morning.
+    """Let all machines go within ten minutes, and start again in the morning.
 
     Args:
         is_cut: They first measure that no anchor answers.
@@ -112,7 +112,10 @@ def test_offices_that_close_in_several_networks_are_told_twice_and_suspected_the
 
 
 def test_offices_whose_habit_is_known_are_suspected() -> None:
-    """Once it is, the level decides; a weekend lies between."""
+    """Offices with a learned habit are suspected.
+
+    Once it is learned, the level decides; a weekend lies between.
+    """
     rng = Random(1)
     signals = live(OFFICES + SERVERS + world(), rng, 24 * 10, churn=0.0)
     for day in (0, 1, 2, 3, 4, 7, 8, 9):

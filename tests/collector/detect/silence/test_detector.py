@@ -112,7 +112,10 @@ STALLS = {
 
 @pytest.mark.parametrize("spans", STALLS.values(), ids=STALLS)
 def test_stall_blinds_for_its_length_and_no_more(spans: list[tuple[float, float]]) -> None:
-    """Losses here are of a full silence, as the collector counts it without its stalls."""
+    """A stall blinds for its length and no more.
+
+    Losses are of a full silence, as the collector counts it without its stalls.
+    """
     signals: Signals = live(country(each=4) + world(), Random(2), 4, cuts=[Cut(ONSET, END, KZ)])
     signals += [Fault(at(since), at(until), FaultReason.STALLED) for since, until in spans]
     findings = detect_silence(signals, at(4 * 3_600))
@@ -170,7 +173,10 @@ def test_openings_place_by_place_withdraw_no_cut(name: str) -> None:
 
 
 def test_cut_of_a_throttled_country_is_found_in_the_first_hours_of_a_collector() -> None:
-    """Sessions flapped for an hour; then nobody is left whose signals would ask for a look."""
+    """The cut of a throttled country is found in a collector's first hours.
+
+    Sessions flapped for an hour; after that no vantage is left whose signals would start a check.
+    """
     rng = Random(1)
     vantages = country(each=4)
     signals = live(world(), rng, 4, churn=1.0)
@@ -243,7 +249,7 @@ def test_goodbyes_are_no_silence() -> None:
 
 
 def test_first_start_is_no_coverage_gap() -> None:
-    """A collector that never ran can have lost nobody: it is not blind for three minutes."""
+    """A first start is no coverage gap: a new collector can have lost no agent."""
     onset = 120.0
     cuts = [Cut(onset, 1_800, KZ, 2.0)]
     signals = live(country(each=4) + world(), Random(5), 1, churn=0, cuts=cuts)
@@ -280,7 +286,10 @@ def test_a_country_of_few_people_behind_a_nat_is_told_once_none_found_another_wa
 
 
 def test_young_vantages_that_fall_with_the_few_established_make_the_country_suspected() -> None:
-    """Ten phones of one operator are old; all others came in the week before, and none is left."""
+    """Young vantages that fall with the few established ones make a suspicion.
+
+    Ten phones of one operator are old; all others came in the week before, and none is left.
+    """
     rng = Random(4)
     old = people(VantageLocation("KZ", "ALA", 110, "mobile"), 5)
     old += people(VantageLocation("KZ", "AST", 110, "mobile"), 5)

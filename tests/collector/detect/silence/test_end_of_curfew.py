@@ -18,7 +18,7 @@ CELLS = [
 
 
 def end_curfew(away: list[VantageRef], rng: Random) -> Signals:
-    """All are cut; those who are away come back two hours after the others."""
+    """Cut all; those `away` come back two hours after the others."""
     everyone = [v for cell in CELLS for v in cell]
     signals = live(everyone, rng, 1.9, churn=1.0) + live(world(), rng, 15, churn=1.0)
     signals += drop([v for v in everyone if v not in away], ONSET, rng, END)
@@ -27,7 +27,10 @@ def end_curfew(away: list[VantageRef], rng: Random) -> Signals:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_curfew_is_over_although_most_of_one_small_cell_sleep(seed: int) -> None:
-    """Up to version 79 seven of ten in one network of one region kept the country dark."""
+    """A curfew is over although most of one small cell sleep.
+
+    Up to version 79 seven of ten in one network of one region kept the country dark.
+    """
     asleep = [*CELLS[0][:7], *(v for cell in CELLS[1:] for v in cell[:3])]
     signals = end_curfew(asleep, Random(seed))
     (incident,) = confirmed(detect_silence(signals, at(END + 400)).incidents)

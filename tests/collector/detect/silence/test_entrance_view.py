@@ -1,4 +1,4 @@
-"""People of one country lose an entrance that nobody else of them uses: is it blocked, or dead?"""
+"""A country loses an entrance that only it uses: the entrance is blocked, or dead."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -37,7 +37,7 @@ CONTROL = VantageRef("control", "", VantageLocation("DE"), OLD_US, FIRST)
 
 
 def detect(signals: Iterable[VantageSignal], until_s: float) -> list[Incident]:
-    """Detect as a collector that starts again from a checkpoint a minute before the onset."""
+    """Detect as a collector that restarts from a checkpoint a minute before the onset."""
     detector = SilenceDetector()
     is_restored = False
     for signal in sort_signals(s for s in signals if s.at_us <= at(until_s)):
@@ -52,7 +52,7 @@ def detect(signals: Iterable[VantageSignal], until_s: float) -> list[Incident]:
 
 
 def lose_first(rng: Random, share: float = 1.0) -> Signals:
-    """People of one country, who use the first entrance; a share of them finds the second."""
+    """Let a country lose the first entrance; a share of it finds the second."""
     persons = [replace(v, carrier=FIRST) for v in country(each=1)]
     signals: Signals = live(persons, rng, 4, churn=0.0)
     for person in persons:
@@ -84,7 +84,10 @@ MOVED = arrive(SECOND, ONSET + 18)
 
 @pytest.mark.parametrize("renews", [False, True])
 def test_control_that_stays_at_an_entrance_shows_that_it_is_blocked(renews: bool) -> None:
-    """Its session may be renewed meanwhile, and the collector may have begun again before."""
+    """A control that stays at an entrance shows that it is blocked.
+
+    Its session may be renewed meanwhile, and the collector may have restarted before.
+    """
     for seed in draw_seeds(4):
         signals = [*lose_first(Random(seed)), arrive()]
         if renews:
@@ -111,7 +114,10 @@ def test_control_that_stays_at_an_entrance_shows_that_it_is_blocked(renews: bool
 def test_entrance_that_controls_lost_too_is_our_own_fault(
     falls: list[VantageSignal], share: float
 ) -> None:
-    """Nothing is told of it, whether or not people find another entrance."""
+    """An entrance that controls lost too is our own fault, without an incident.
+
+    People may find another entrance or not.
+    """
     (other,) = people(VantageLocation("KZ", "ALA", 1, "mobile"), 1)
     by_second = VantageArrival(at(0), replace(other, nym="other", carrier=SECOND))
     by_chance = VantageLoss(at(ONSET - 600), "other", at(ONSET - 640))
@@ -161,7 +167,10 @@ def test_one_person_elsewhere_at_the_entrance_shows_that_it_lives() -> None:
 
 
 def test_cut_in_the_minute_in_which_a_control_lost_its_session_is_told_once_it_is_back() -> None:
-    """A fault of ours ends for all: who stays away though the control is back is cut off."""
+    """A cut in the minute of a control's lost session is found once it is back.
+
+    A fault of ours ends for all: vantages that stay away though the control is back are cut off.
+    """
     for seed in draw_seeds(4):
         rng = Random(seed)
         persons = [replace(v, carrier=FIRST) for v in country(each=1)]
@@ -172,7 +181,10 @@ def test_cut_in_the_minute_in_which_a_control_lost_its_session_is_told_once_it_i
 
 
 def test_block_of_one_entrance_hides_no_cut_of_those_that_took_another() -> None:
-    """One of them lost the other too, which makes that no part of the block."""
+    """A block of one entrance hides no cut of those at another.
+
+    One of them lost the other too, so that it is no part of the block.
+    """
     for seed in draw_seeds(2):
         rng = Random(seed)
         others = [replace(v, carrier=FIRST) for v in world()]
@@ -186,7 +198,10 @@ def test_block_of_one_entrance_hides_no_cut_of_those_that_took_another() -> None
 
 
 def test_cut_that_turns_out_to_be_only_ours_is_corrected_though_nobody_else_can_look() -> None:
-    """They tell it when it has been confirmed; then it stands no more, and is no sure block."""
+    """A cut that was only ours is corrected, even without another witness.
+
+    They report it when it has been confirmed; then it is withdrawn, and is no sure block.
+    """
     rng = Random(1)
     persons = [replace(v, carrier=FIRST) for v in country(each=1)]
     signals: Signals = [*live(persons, rng, 4, churn=0.0), *drop(persons, ONSET, rng)]
@@ -215,7 +230,10 @@ def test_operators_see_an_entrance_that_a_control_left_until_one_is_back(is_back
 
 
 def test_links_over_a_satellite_to_the_same_entrance_explain_no_cut_away() -> None:
-    """Two fifths are back by it from another network, and their anchors answer there."""
+    """Satellite links to the same entrance explain no cut away.
+
+    Two fifths are back by it from another network, and their anchors answer there.
+    """
     for seed in draw_seeds(4):
         rng = Random(seed)
         persons = [replace(v, carrier=FIRST) for v in country(each=2)]
@@ -242,7 +260,7 @@ DAY_ONE = 30 * 3_600.0  # a day and a night are known, so that the level judges 
 
 
 def lose_together(rng: Random, persons: list[VantageRef], share: float) -> Signals:
-    """All lose the first entrance in one minute; a share is back by the second within another."""
+    """Let all lose the first entrance at once; a share is back by the second."""
     signals: Signals = []
     for number, person in enumerate(persons):
         heard_s = DAY_ONE + rng.uniform(0, 40)
@@ -257,7 +275,10 @@ def lose_together(rng: Random, persons: list[VantageRef], share: float) -> Signa
 def test_entrance_that_few_countries_lose_in_one_minute_is_no_cut_of_one(
     others: list[VantageRef],
 ) -> None:
-    """It is back after 40 minutes; the larger country loses less, as it has other ways."""
+    """An entrance that few countries lose in one minute is no cut of one.
+
+    It is back after 40 minutes; the larger country loses less, as it has other ways.
+    """
     for seed in draw_seeds(2):
         rng = Random(seed)
         signals = live(SMALL + others, rng, 32, churn=0.2)

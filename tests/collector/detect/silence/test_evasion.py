@@ -1,4 +1,4 @@
-"""Agents that find another entrance tell of a block before many are silent at one time."""
+"""Agents that find another entrance show a block before many are silent at once."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -24,7 +24,7 @@ ONSET = 7_200.0
 
 
 def test_a_block_of_the_entrance_that_half_use_is_told_though_few_are_silent_at_once() -> None:
-    """Agents are spread over two; who loses the first finds the second within a minute."""
+    """A block of the entrance that half use is found though few are silent at once."""
     for seed in draw_seeds(4):
         rng = Random(seed)
         people = [
@@ -70,7 +70,7 @@ def _list_by_first() -> tuple[list[VantageRef], list[VantageRef]]:
 
 
 def test_agents_that_return_before_their_loss_is_noticed_tell_of_a_block() -> None:
-    """There is no row of their losses, and nobody is ever silent: they tell what the gap was."""
+    """Agents that return before their loss is noticed report the gap, and a block."""
     for seed in draw_seeds(4):
         rng = Random(seed)
         people, others = _list_by_first()
@@ -83,7 +83,7 @@ def test_agents_that_return_before_their_loss_is_noticed_tell_of_a_block() -> No
 
 
 def test_entrance_that_fails_for_all_countries_is_no_block() -> None:
-    """Agents of every country take the second: it was ours, and nobody is cut off."""
+    """An entrance that fails for all countries is no block, but our own fault."""
     for seed in draw_seeds(4):
         rng = Random(seed)
         people, others = _list_by_first()
@@ -128,7 +128,7 @@ def test_fault_of_ours_in_two_countries_is_no_block_of_either() -> None:
 
 
 def test_agents_that_change_the_entrance_by_intent_tell_of_no_block() -> None:
-    """A new plan names another entrance first: they have no gap to tell of."""
+    """Agents that change the entrance by plan report no block, as they have no gap."""
     rng = Random(1)
     people, others = _list_by_first()
     signals = live(people + others, rng, 4, churn=1.0)
@@ -139,7 +139,7 @@ def test_agents_that_change_the_entrance_by_intent_tell_of_no_block() -> None:
 
 
 def test_agents_that_tell_that_no_anchor_answered_tell_of_no_block() -> None:
-    """Listed hosts alone pass, and our second entrance is behind one: abroad nothing answers."""
+    """Agents that report that no anchor answered show no block."""
     for seed in draw_seeds(4):
         rng = Random(seed)
         people, others = _list_by_first()
@@ -160,7 +160,7 @@ def test_agents_that_tell_that_no_anchor_answered_tell_of_no_block() -> None:
 
 @pytest.mark.parametrize("before", ["session/0", "session"])
 def test_agents_that_do_not_say_their_entrance_took_no_other(before: str) -> None:
-    """A program that is newer or older than the last one: it may have come back by the same."""
+    """Agents that do not report their entrance may have come back by the same one."""
     after = "session" if before != "session" else "session/0"
     rng = Random(1)
     people = [replace(v, carrier=before) for v in country(each=1)]
@@ -183,7 +183,7 @@ def test_agents_that_do_not_say_their_entrance_took_no_other(before: str) -> Non
 
 
 def test_agents_that_do_not_say_their_entrance_are_no_second_way() -> None:
-    """Older ones may all use the one that the others name: a block of it explains the silence."""
+    """Agents that do not report their entrance may use the blocked one."""
     rng = Random(1)
     people = [
         replace(v, carrier="session/0" if n % 2 else "session")
@@ -206,10 +206,7 @@ def test_ways_differ_by_transport_or_by_two_known_entrances() -> None:
 
 
 def test_three_of_eight_that_find_another_entrance_tell_of_a_block() -> None:
-    """The other five have none, and can never tell; one of the three is back before it is missed.
-
-    Nobody else tells anything, and nobody is back by the first.
-    """
+    """Three of eight that find another entrance show a block, without other reports."""
     for seed in draw_seeds(4):
         rng = Random(seed)
         people, others = _list_by_first()
@@ -226,7 +223,7 @@ def test_three_of_eight_that_find_another_entrance_tell_of_a_block() -> None:
 
 
 def test_agents_that_find_another_entrance_at_night_are_no_sleepers() -> None:
-    """In a country in which most sleep at that hour, twelve people are back within two minutes."""
+    """Twelve people back by another entrance in two minutes of a night did not sleep."""
     rng = Random(5)
     people, others = _list_by_first()
     twelve = rng.sample(people, 12)
@@ -256,7 +253,7 @@ def _list_since(signals: Signals, since_s: float) -> list[Incident]:
 def _evade(
     vantages: Iterable[VantageRef], rng: Random, first_s: float, last_s: float, *, online: bool
 ) -> Signals:
-    """All lose us, and come by post at a time after the onset; each tells what it measured."""
+    """Let all lose us and come by post after the onset, with their measurements."""
     signals: Signals = []
     for vantage in vantages:
         heard_s = ONSET - rng.uniform(0, 15)
@@ -272,7 +269,7 @@ def _evade(
 
 @pytest.mark.parametrize("seed", draw_seeds(4))
 def test_few_who_find_another_way_leave_a_silence_in_doubt(seed: int) -> None:
-    """Nobody measures in a cut that foreign anchors answer; too few say so to name a block."""
+    """A few who report answering anchors leave a silence in doubt, and name no block."""
     rng = Random(seed)
     vantages = country(each=3)
     evaders = rng.sample(vantages, len(vantages) // 5)
@@ -288,7 +285,7 @@ def test_few_who_find_another_way_leave_a_silence_in_doubt(seed: int) -> None:
 def test_cut_that_was_confirmed_before_the_words_came_is_looked_at_again(
     online: int, offline: int
 ) -> None:
-    """Of 54 a tenth say that anchors answered, and are most who say anything; else it stands."""
+    """A confirmed cut is checked again if most reports say that anchors answered."""
     for seed in draw_seeds(4):
         rng = Random(seed)
         vantages = country(each=3)
@@ -311,7 +308,7 @@ def test_cut_that_was_confirmed_before_the_words_came_is_looked_at_again(
 
 @pytest.mark.parametrize("is_lie", [True, False])
 def test_cut_in_doubt_is_decided_by_what_all_others_tell_at_its_end(is_lie: bool) -> None:
-    """It is the cut that was told at first, or a block of us; and neither is withdrawn."""
+    """A cut in doubt becomes a cut or a block of us by all reports at its end."""
     for seed in draw_seeds(4):
         rng = Random(seed)
         vantages = country(each=3)
@@ -333,7 +330,7 @@ def test_cut_in_doubt_is_decided_by_what_all_others_tell_at_its_end(is_lie: bool
 
 
 def test_entrance_that_is_blocked_in_two_countries_at_once_is_told_in_both() -> None:
-    """Three others live on by it. Our own way to two of five fails so for minutes, no longer."""
+    """An entrance blocked in two countries at once is reported in both."""
     for seed in draw_seeds(4):
         rng = Random(seed)
         people = country(each=2)
@@ -372,7 +369,10 @@ def test_block_that_reaches_box_after_box_is_one(over_s: float) -> None:
 
 
 def test_sessions_that_are_reset_again_and_again_are_one_block() -> None:
-    """Each lives for a minute; three of five say by post in between that anchors answered."""
+    """Sessions that are reset again and again are one block.
+
+    Each lives for a minute; three of five report by post in between that anchors answered.
+    """
     rng = Random(8)
     people, others = _list_by_first()
     signals = live(people + others, rng, 4, churn=1.0)

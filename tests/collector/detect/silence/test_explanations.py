@@ -1,4 +1,4 @@
-"""A cut, a power failure, or only us: each is told as what it is."""
+"""A cut, a power failure, and a fault of ours are told apart."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ BLOCKED = IncidentKind.COLLECTOR_BLOCKED
 
 @dataclass(frozen=True)
 class Return:
-    """How a vantage comes back or sends word: seconds after its loss, way, and what it measured."""
+    """The way a vantage comes back or reports: delay in seconds, way, and results."""
 
     after_s: tuple[float, float]
     way: str = "post"
@@ -37,7 +37,7 @@ class Return:
 
 
 def is_cut(incident: Incident) -> bool:
-    """Return whether it is told as a cut that stands."""
+    """Return whether an incident is a cut that stands."""
     stands = incident.state in (IncidentState.CONFIRMED, IncidentState.CLOSED)
     return stands and incident.kind is IncidentKind.SILENCE
 
@@ -45,7 +45,7 @@ def is_cut(incident: Incident) -> bool:
 def blocked_signals(
     vantages: Sequence[VantageRef], rng: Random, way: Return, share: float
 ) -> Signals:
-    """All lose their session at once; a share of them is heard by another way."""
+    """Let all lose their session at once; a share reports by another way."""
     signals: Signals = []
     for vantage in vantages:
         heard_s = ONSET - rng.uniform(0, 15)
@@ -105,7 +105,7 @@ def test_block_of_our_address_is_no_cut(case: str) -> None:
     "case", ["most return by post", "they return too soon to have measured in between"]
 )
 def test_cut_after_a_block_of_our_address_is_news(case: str) -> None:
-    """A censor may block us first: neither the block nor the returns after it hide the cut."""
+    """A cut after a block of our address is a new incident, despite its returns."""
     way, _ = OURS[case]
     for seed in draw_seeds(4):
         rng = Random(seed)
@@ -183,7 +183,7 @@ def test_two_that_say_their_link_works_delay_no_cut() -> None:
 
 
 def test_silence_over_two_carriers_is_sure_at_once() -> None:
-    """Half of the vantages come by an edge: a block of one address explains no such silence."""
+    """A silence over two carriers is sure at once, as no block of one explains it."""
     rng = Random(1)
     vantages = [
         replace(w, carrier="edge-1" if i % 2 else "session") for i, w in enumerate(country(each=4))
@@ -231,7 +231,7 @@ def test_dead_anchors_make_no_cut_of_a_silent_carrier_among_living_ones() -> Non
 def power_signals(
     rng: Random, regions: Sequence[str], tell: Callable[[VantageRef], OfflineReport | None]
 ) -> tuple[Signals, list[VantageRef]]:
-    """Fixed lines of some regions go dark, phones live; the power returns town by town."""
+    """Cut the power of some regions' lines, not of phones; it returns town by town."""
     vantages = country(regions=("ALA", "AST", "VOS", "KAR"), each=4)
     signals: Signals = live(vantages + world(), rng, 6, churn=1.0)
     dark = [w for w in vantages if w.place.region in regions and w.place.access == "fixed"]
@@ -309,7 +309,7 @@ def test_countries_of_five_are_cut_by_a_cable_or_by_our_transit(
 
 
 def test_country_that_loses_first_by_chance_waits_for_the_others() -> None:
-    """Agents everywhere stop within two minutes; eight of twelve here are gone at once."""
+    """A country that loses agents first by chance waits for the others, as all stop."""
     for seed in draw_seeds(4):
         rng = Random(seed)
         small = country(each=2)[:12]
@@ -349,7 +349,7 @@ def test_phones_behind_one_nat_are_suspected_and_no_more() -> None:
 
 @pytest.mark.parametrize(("left", "churn"), [(0, 1.0), (1, 12.0), (2, 20.0)])
 def test_a_nat_of_several_regions_confirms_its_own_network(left: int, churn: float) -> None:
-    """One or two phones that are left behind it do not hide 25 that are gone."""
+    """A NAT of several regions confirms its network, despite one or two phones left."""
     rng = Random(4)
     regions = ("ALA", "AST", "VOS")
     places = [VantageLocation("KZ", region, 101, "mobile") for region in regions]
@@ -379,7 +379,7 @@ def test_a_cut_of_five_votes_with_a_data_center_lasts_until_they_are_back() -> N
 
 
 def test_stepwise_shutdown_is_one_incident_with_dated_phases() -> None:
-    """Mobile first, fixed lines three minutes later, which come back nine minutes after that."""
+    """A stepwise shutdown, mobile first, is one incident with dated phases."""
     for seed in draw_seeds(2):
         rng = Random(seed)
         vantages = country(each=3)

@@ -1,4 +1,4 @@
-"""One or two of a small fleet who say that their links work leave a cut that was told in doubt.
+"""One or two of a small fleet with working links leave a reported cut in doubt.
 
 Truths: our address is blocked, and a few are back by another entrance of their own network, where
 foreign anchors answer; or all links abroad are cut, and a few are back over a satellite, over a
@@ -25,7 +25,7 @@ AWAY = 20 * HOUR  # until after the end of the file
 
 @dataclass(frozen=True)
 class Teller:
-    """How those who tell are back."""
+    """The way back of the agents that report."""
 
     entrance: str = ""
     asn: int = 0  # another network
@@ -40,7 +40,7 @@ RETURNS = {
 
 
 def build_land(people: int, tellers: int, teller: Teller, seed: int, *, ends: bool) -> Land:
-    """Build a fleet of two operators that is dark from AT on, but for those who tell."""
+    """Build a fleet of two operators, dark from AT on except those who report."""
     land = create_land(seed, 4)
     land.add("KZ", people - people // 3, 10, "fixed")
     land.add("KZ", people // 3, 20, "mobile", nat=3)

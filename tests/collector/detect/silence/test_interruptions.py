@@ -1,4 +1,4 @@
-"""Sessions that break for minutes while links work are no block of the collector, and no cut."""
+"""Sessions that break for minutes while links work are no block, and no cut."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -30,7 +30,7 @@ def break_sessions(
     since_s: float = ONSET,
     online: bool = True,
 ) -> Signals:
-    """Each is back by the way it was lost by, and tells what it measured while it was lost."""
+    """Break sessions; each is back by the same way, with its measurements."""
     signals: Signals = []
     for vantage in vantages:
         heard_s = since_s + rng.uniform(0, within_s) - rng.uniform(0, 15)
@@ -46,13 +46,16 @@ def break_sessions(
 
 
 def list_standing(signals: Signals, until_s: float) -> list[Incident]:
-    """List the incidents that are told and not withdrawn."""
+    """List the incidents that are reported and not withdrawn."""
     stands = (IncidentState.CONFIRMED, IncidentState.CLOSED)
     return [i for i in detect_silence(signals, at(until_s)).incidents if i.state in stands]
 
 
 def test_lines_that_are_back_within_minutes_were_not_kept_from_us() -> None:
-    """The night's forced reconnect of one network: a server of its operator lets all wait."""
+    """Lines that are back within minutes were not blocked.
+
+    The night's forced reconnect of one network: a server of its operator lets all wait.
+    """
     for seed in draw_seeds(3):
         rng = Random(seed)
         signals = live(country() + LINES + world(), rng, 4, churn=1.0)
@@ -61,7 +64,10 @@ def test_lines_that_are_back_within_minutes_were_not_kept_from_us() -> None:
 
 
 def test_addresses_that_fail_for_two_minutes_are_no_block() -> None:
-    """Half of a country uses IPv6, which breaks, and each is back by IPv4 after its own time."""
+    """Addresses that fail for two minutes are no block.
+
+    Half of a country uses IPv6, which breaks, and each is back by IPv4 after some time.
+    """
     for seed in draw_seeds(3):
         rng = Random(seed)
         signals = live(country() + world(), rng, 4, churn=1.0)
@@ -75,7 +81,10 @@ def test_addresses_that_fail_for_two_minutes_are_no_block() -> None:
 
 
 def test_lone_lines_that_break_in_a_cut_make_no_block_of_it() -> None:
-    """Three of the others lose us an hour later, each for minutes, and say that anchors answered"""
+    """Lone lines that break in a cut make no block of it.
+
+    Three of the others lose us an hour later, each for minutes, and report answering anchors.
+    """
     silent, others = LINES[:9], LINES[9:]
     for seed in draw_seeds(3):
         rng = Random(seed)

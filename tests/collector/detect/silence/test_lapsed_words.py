@@ -1,4 +1,4 @@
-"""A state that blocks our address first and cuts the country minutes later is told as a cut."""
+"""A state that blocks our address first and then cuts the country has made a cut."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ def _lose(vantage: VantageRef, heard_s: float) -> VantageLoss:
 
 
 def _find_way(vantage: VantageRef, heard_s: float, back_s: float, entrance: str) -> Signals:
-    """It is back by another entrance, and tells that its link worked meanwhile."""
+    """Bring a vantage back by another entrance; it reports a working link."""
     told = OfflineReport(
         at(back_s + 2), vantage.nym, at(heard_s), at(back_s), alive=True, online=True,
         carrier=entrance, measured_us=at(heard_s + 20),
@@ -37,7 +37,7 @@ def _find_way(vantage: VantageRef, heard_s: float, back_s: float, entrance: str)
 def _block_first(
     rng: Random, every: int = 3, within_s: float = 190
 ) -> tuple[Sequence[VantageRef], Signals]:
-    """All lose their entrance; some have found the second before the cut. Returns these."""
+    """Let all lose their entrance; return those who find the second before the cut."""
     people, others = country(each=3), world()
     first = [replace(v, carrier=ENTRANCES[0]) for v in people + others]
     signals = live(first, rng, ONSET / 3_600, churn=1.0)
@@ -83,7 +83,7 @@ def test_cut_after_a_block_that_was_told_is_an_incident_beside_it() -> None:
 
 
 def test_second_entrance_that_is_blocked_too_is_no_cut() -> None:
-    """Some find the third, and tell it."""
+    """A second entrance that is blocked too is no cut, if some find the third."""
     for seed in draw_seeds(4):
         rng = Random(seed)
         finders, signals = _block_first(rng)

@@ -1,4 +1,4 @@
-"""A fault of ours may last for networks that come back one by one; no cut is told of these."""
+"""A fault of ours may last for networks that return one by one, without a cut."""
 
 from operator import attrgetter
 from random import Random
@@ -48,14 +48,20 @@ def test_a_network_that_waits_for_its_resolver_is_no_cut(seed: int) -> None:
 
 
 def test_networks_that_wait_elsewhere_too_show_the_same_fault() -> None:
-    """All others are back within a minute, which tells nothing of networks."""
+    """Networks that wait elsewhere too show the same fault.
+
+    All others are back within a minute, which decides nothing about networks.
+    """
     late = [v for v in PEOPLE if v.place.asn == LATE and v.place.country in ("KZ", "XA")]
     assert confirmed(play(move_collector(Random(1), late, 61.0))) == []
 
 
 @pytest.mark.parametrize("asn", [0, LATE])
 def test_a_cut_in_the_minute_of_a_brief_fault_is_told(asn: int) -> None:
-    """All others are back within a minute; a country is more than a network that is late."""
+    """A cut in the minute of a brief fault is found.
+
+    All others are back within a minute; a country is more than a network that is late.
+    """
     late = [v for v in PEOPLE if KZ(v) and asn in (0, v.place.asn)]
     (cut,) = confirmed(play(move_collector(Random(2), late, 61.0)))
     assert (cut.scope.country, cut.scope.asn) == ("KZ", asn)
@@ -88,7 +94,10 @@ def test_what_its_people_measured_decides(*, is_online: bool, state: IncidentSta
 
 
 def test_words_of_one_network_confirm_none_that_is_back() -> None:
-    """Two networks are held; the first has been back for most of an hour."""
+    """Reports of one network confirm none that is back.
+
+    Two networks are held; the first has been back for most of an hour.
+    """
     other = FIXED[1]
     rng = Random(4)
     late = {asn: [v for v in PEOPLE if KZ(v) and v.place.asn == asn] for asn in (LATE, other)}

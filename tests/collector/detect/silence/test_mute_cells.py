@@ -1,4 +1,4 @@
-"""A cut of phones in the minute in which our address is blocked for lines is no part of that."""
+"""A cut of phones in the minute of a block of our address for lines is separate."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +24,7 @@ Choice = Callable[[VantageRef], bool]
 
 
 def _fall(is_cut: Choice, rng: Random, evading: float = 1.0) -> Signals:
-    """All lose our entrance; who is cut is back at the end, the others in minutes by another."""
+    """Let all lose our entrance; the cut return at the end, others by another way."""
     signals: Signals = []
     for vantage in HOME:
         heard_s = ONSET + rng.uniform(-15, 15)
@@ -78,6 +78,9 @@ def test_a_cut_beside_a_block_of_our_address_is_suspected_and_told_by_its_people
 
 @pytest.mark.parametrize(("evading", "seed"), [(1.0, 1), (0.6, 1), (0.35, 4)])
 def test_a_block_that_people_of_every_cell_evade_is_one(evading: float, seed: int) -> None:
-    """Where a third do, chance leaves some cells of which nobody does."""
+    """A block that people of every cell evade is one block.
+
+    Where a third do, chance leaves some cells without any.
+    """
     (block,) = _detect(lambda _: False, ONSET + 1_800, evading, seed)
     assert (block.kind, block.label) == (IncidentKind.COLLECTOR_BLOCKED, "national")

@@ -1,4 +1,4 @@
-"""Returns of one operator's phones, and returns one by one, open a cut as they should."""
+"""Returns of one operator's phones, and returns one by one, open a cut."""
 
 from random import Random
 
@@ -29,7 +29,10 @@ def list_openings(cut: Incident) -> list[tuple[int, float]]:
 
 
 def test_phones_behind_one_nat_are_back_in_a_cut() -> None:
-    """Version 85 counted their NAT as one line, and told of no return of theirs."""
+    """Phones behind one NAT are back in a cut.
+
+    Version 85 counted their NAT as one line, and reported no return of theirs.
+    """
     phones = [
         VantageRef(f"phone-{n}", "nat", VantageLocation("KZ", region, MOBILE[0], "mobile"), OLD_US)
         for n, region in enumerate(("ALA", "AST", "VOS") * 3)
@@ -45,7 +48,10 @@ def test_phones_behind_one_nat_are_back_in_a_cut() -> None:
 
 @pytest.mark.parametrize("hours", [1.0, 3.0])
 def test_two_fifths_that_came_back_one_by_one_are_an_opening(hours: float) -> None:
-    """Version 85 told of it when the cut was over: no three came within three minutes."""
+    """Two fifths that came back one by one are an opening.
+
+    Version 85 reported it when the cut was over: no three came within three minutes.
+    """
     home = country(each=2)
     order = Random(2).sample(home, len(home))
     signals: Signals = []
@@ -60,7 +66,10 @@ def test_two_fifths_that_came_back_one_by_one_are_an_opening(hours: float) -> No
 
 
 def test_phones_of_which_most_were_late_are_told_to_be_back() -> None:
-    """An opening told of a third of them, and nothing of those who followed, until the end."""
+    """Phones of which most were late are reported as back.
+
+    An opening named a third of them, and none of those who followed, until the end.
+    """
     home = country(each=2)
     rng = Random(6)
     phones = [v for v in home if v.place.access == "mobile"]
@@ -76,7 +85,10 @@ def test_phones_of_which_most_were_late_are_told_to_be_back() -> None:
 
 
 def test_what_is_back_is_told_once() -> None:
-    """One operator is back, and one phone of each other one; version 110 told of it 18 times."""
+    """A return is reported once.
+
+    One operator is back, and one phone of each other one; version 110 reported it 18 times.
+    """
     home = country(each=2)
     rng = Random(6)
     signals: Signals = []

@@ -1,4 +1,4 @@
-"""A power failure beside a cut is no part of it, nor is a cut beside a power failure."""
+"""A power failure beside a cut is no part of it, and the reverse."""
 
 from random import Random
 
@@ -32,7 +32,10 @@ CITY = [line for line in LINES if line.place.region == "ALA"]
 def test_a_region_without_power_is_held_while_an_operator_elsewhere_is_cut(
     seed: int, *, is_cut_first: bool
 ) -> None:
-    """Up to version 113 the second became a part of the first, and both a confirmed cut."""
+    """A region without power is held while an operator elsewhere is cut.
+
+    Up to version 113 the second became a part of the first, and both a confirmed cut.
+    """
     rng = Random(seed)
     signals = live(LINES + PHONES + OPERATOR + world(), rng, 4, churn=1.0)
     signals += drop(OPERATOR, ONSET if is_cut_first else LATER, rng)

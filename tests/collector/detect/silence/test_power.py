@@ -1,4 +1,4 @@
-"""Power that fails by regions or by turns is told as such, or held; an order is a cut."""
+"""Power that fails by regions or in turn is named or held; an order is a cut."""
 
 from collections.abc import Iterable
 from random import Random
@@ -58,7 +58,7 @@ def test_lines_without_signs_are_held_where_regions_fail_and_phones_live(
 def _shed(
     lines: list[VantageRef], since_s: float, until_s: float, rng: Random, every: int = 2
 ) -> Signals:
-    """Half are boxes, which boot when power is back; half are laptops behind a dead router.
+    """Cut the power of a street: half are boxes, half laptops behind a dead router.
 
     Args:
         lines: Those of a street.
@@ -111,7 +111,10 @@ def test_lines_that_go_to_their_batteries_one_by_one_are_no_mere_suspicion() -> 
 def test_lines_that_are_cut_are_no_power_failure_of_machines_that_began_then(
     *, is_night: bool
 ) -> None:
-    """Half began in the cut, long before it was over; or in the morning, long after that."""
+    """Cut lines are no power failure of machines that started then.
+
+    Half started in the cut, long before its end; or in the morning, long after it.
+    """
     rng = Random(3)
     signals = live(country(each=2) + world(), rng, 8, churn=1.0)
     lines = [v for v in country(each=2) if v.place.access == "fixed"]
@@ -131,7 +134,10 @@ def test_lines_that_are_cut_are_no_power_failure_of_machines_that_began_then(
 
 
 def _black_out(own: list[VantageRef], onset_s: float, rng: Random) -> Signals:
-    """Town by town in 20 min; a quarter of the lines tell of a battery, masts last for hours."""
+    """Cut the power town by town in 20 min; masts last for hours.
+
+    A quarter of the lines report a battery.
+    """
     town_s = {region: onset_s + rng.uniform(0, 1_200) for region in ("ALA", "AST", "VOS")}
     signals: Signals = []
     for number, vantage in enumerate(own):
@@ -189,7 +195,7 @@ def test_operators_that_fade_one_after_another_are_cut_though_lines_went_first(s
 def _restart_in_cut(
     vantages: Iterable[VantageRef], since_s: float, rng: Random, told_after_s: float
 ) -> Signals:
-    """All measure that no anchor answers; seven tenths are switched off later, and begin again."""
+    """Let all measure that no anchor answers; seven tenths restart later."""
     signals: Signals = []
     for number, vantage in enumerate(vantages):
         heard_s = since_s - rng.uniform(0, 15)
@@ -206,7 +212,10 @@ def _restart_in_cut(
 
 @pytest.mark.parametrize("told_after_s", [3.0, 240.0])
 def test_a_cut_in_which_machines_are_switched_off_is_no_power_failure(told_after_s: float) -> None:
-    """Up to version 79 seven tenths that began again in a night outweighed what all had told."""
+    """A cut in which machines are switched off is no power failure.
+
+    Up to version 79 seven tenths that restarted in a night outweighed all reports.
+    """
     rng = Random(5)
     fallen = country(each=2)
     signals = live(fallen, rng, 1.9, churn=1.0) + live(world(), rng, 15, churn=1.0)
@@ -237,7 +246,10 @@ def _play_street(signals: Signals) -> Signals:
 
 
 def test_laptops_that_are_back_first_make_no_cut_of_a_street_without_power() -> None:
-    """They say that no anchor answered, as behind a dead router; one of four machines is a box."""
+    """Laptops that are back first make no cut of a street without power.
+
+    They report that no anchor answered, as behind a dead router; one of four is a box.
+    """
     signals = _play_street(_shed(STREET, ONSET, ONSET + 2 * HOUR, Random(4), every=4))
     for late_s in range(60, 900, 30):
         told = confirmed(detect_silence(signals, at(ONSET + 2 * HOUR + late_s)).incidents)
@@ -252,7 +264,10 @@ def test_lines_of_a_street_whose_people_all_measured_are_cut() -> None:
 
 
 def test_lines_of_which_a_third_lost_power_lately_are_held_when_they_fall_again() -> None:
-    """One operator has them all, so that their region alone says nothing; the rest are laptops."""
+    """Lines of which a third lost power lately are held when they fall again.
+
+    One operator has them all, so that their region alone proves nothing; the rest are laptops.
+    """
     rng = Random(6)
     lines = STREET[:8]
     others = [line for line in LINES if line.place.region != "ALA"]
@@ -300,7 +315,10 @@ def test_districts_without_power_by_turns_are_held_from_the_third(seed: int) -> 
 def test_an_operator_is_cut_where_power_is_not_rationed_or_part_of_its_region_lives(
     turns: int,
 ) -> None:
-    """One failure is a storm; and where power is rationed, another operator's lines live."""
+    """An operator is cut where power is not rationed or its region is partly alive.
+
+    One failure is a storm; and where power is rationed, another operator's lines live.
+    """
     rng = Random(5)
     signals = _shed_by_turns(rng, turns)
     cut_s = ONSET + 6 * HOUR
@@ -319,7 +337,10 @@ def _name(signal: object) -> str:
 
 @pytest.mark.parametrize("seed", [1, 3, 8])
 def test_lines_of_two_countries_that_no_operator_is_spared_of_are_held(seed: int) -> None:
-    """A grid of both takes four fifths of the lines at once, and phones live by their masts."""
+    """Lines of two countries, of all operators, are held.
+
+    A grid of both takes four fifths of the lines at once, and phones live by their masts.
+    """
     rng = Random(seed)
     onset_s = DAY + 5 * HOUR
     hit = [*country("KZ", each=3), *country("XA", each=3)]
@@ -339,7 +360,10 @@ def test_lines_of_two_countries_that_no_operator_is_spared_of_are_held(seed: int
 def test_an_order_takes_whole_operators_and_a_grid_a_part_of_each(
     shares: tuple[int, ...], *, is_order: bool
 ) -> None:
-    """Of ten lines of each operator so many are silent; one of a grid may be without batteries."""
+    """An order takes whole operators, and a grid a part of each.
+
+    Of ten lines of each operator so many are silent; one of a grid may be without batteries.
+    """
     lines = [
         VantagePresence(
             VantageRef(f"{asn}-{n}", f"{asn}-{n}", VantageLocation("KZ", "ALA", asn, "fixed")),

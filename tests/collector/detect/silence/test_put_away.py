@@ -74,7 +74,10 @@ def test_phones_put_away_for_a_feast_are_no_cut(feast_land: Land, tmp_path: Path
 def test_phones_that_fade_for_hours_are_told(
     feast_land: Land, tmp_path: Path, tell: int, within: float
 ) -> None:
-    """After a while, or as soon as some find a Wi-Fi and tell that no anchor had answered."""
+    """Phones that fade for hours are found.
+
+    After a while, or as soon as some find a Wi-Fi and report that no anchor had answered.
+    """
     gone = _fade_phones(feast_land, 0.75, 2.5 * HOUR)
     for phone in gone[:tell]:
         away = phone.downs[-1]

@@ -1,4 +1,4 @@
-"""Sessions that are ended to begin again are no cut; what only resembles them is one."""
+"""Sessions that are ended to begin again are no cut; what only looks alike is one."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -72,7 +72,10 @@ def test_sessions_that_begin_again_one_by_one_are_no_cut(case: str) -> None:
 
 
 def test_lines_that_were_silent_at_this_time_of_earlier_days_may_be_so_again() -> None:
-    """Nobody is back before two minutes: only the habit tells it from a cut."""
+    """Lines that were silent at this time of earlier days may be so again.
+
+    None is back before two minutes: only the habit separates it from a cut.
+    """
     rng = Random(1)
     signals = live(country() + LINES + world(), rng, 74, churn=1.0)
     for day in range(3):
@@ -97,7 +100,7 @@ def test_habit_delays_a_cut_by_twice_its_length_and_hides_none() -> None:
 
 @pytest.fixture
 def nights() -> Signals:
-    """Two nights in which each line dials in at its own time, so that nothing was suspected."""
+    """Return two nights in which lines dial in at various times, without suspicion."""
     rng = Random(3)
     signals = live(country() + LINES + world(), rng, 51, churn=1.0)
     for day in range(2):
@@ -134,7 +137,10 @@ def test_brief_cut_is_found_although_all_return(seed: int) -> None:
 
 @pytest.mark.parametrize("is_repaired", [True, False])
 def test_countries_that_return_together_soon_were_cut_off_by_us(is_repaired: bool) -> None:
-    """Nothing tells our transit from a cable at first; a cable is not repaired in half an hour."""
+    """Countries that return together soon were cut off by us.
+
+    Our transit looks like a cable at first; a cable is not repaired in half an hour.
+    """
     rng = Random(5)
     home = country(each=2)
     others = world(5, each=2)
@@ -158,7 +164,10 @@ NIGHT = 22 * HOUR  # 3 o'clock in KZ
 def test_lines_that_dial_in_one_after_another_in_a_first_night_are_no_cut(
     within_s: float, down: tuple[float, float]
 ) -> None:
-    """Nobody is back for minutes, and no habit is known yet."""
+    """Lines that dial in one after another in a first night are no cut.
+
+    None is back for minutes, and no habit is known yet.
+    """
     for seed in draw_seeds(2):
         rng = Random(seed)
         signals = live(country() + LINES + world(), rng, 24, churn=1.0)

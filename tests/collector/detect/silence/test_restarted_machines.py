@@ -1,4 +1,4 @@
-"""A machine that began long before its line came back tells of no power failure."""
+"""A machine that started long before its line came back shows no power failure."""
 
 from random import Random
 
@@ -24,7 +24,10 @@ HOME = country(each=3)
 def test_reboots_tell_of_the_power_only_where_lines_followed_them(
     seed: int, ran_s: tuple[float, float], kind: IncidentKind
 ) -> None:
-    """Two thirds had rebooted and tell of no measurement; up to version 114 both were power."""
+    """Reboots show a power failure only where lines followed them.
+
+    Two thirds had rebooted and report no measurement; up to version 114 both were power.
+    """
     rng = Random(seed)
     signals = live(HOME + world(), rng, 14, churn=1.0) + drop(HOME, ONSET, rng)
     for number, vantage in enumerate(HOME):

@@ -1,4 +1,4 @@
-"""A country that is cut minutes after a cut of some cities that was too short to be told."""
+"""A country is cut minutes after a cut of some cities that was too short."""
 
 from random import Random
 
@@ -25,7 +25,10 @@ def detect(signals: Signals, until_s: float) -> list[Incident]:
 def test_country_is_told_though_most_of_it_was_cut_and_back_just_before(
     lasts_s: float, gap_s: float
 ) -> None:
-    """Version 121 took the second for sessions that flap: 359 to 520 s, in a young world never."""
+    """The country's cut is found though most of it was cut and back just before.
+
+    Version 121 took the second for sessions that flap: 359 to 520 s, in a young world never.
+    """
     home = country(each=1)
     cities = [vantage for vantage in home if vantage.place.region != "VOS"]
     second_s = FIRST + lasts_s + RETRY_S + gap_s
@@ -42,7 +45,10 @@ def test_country_is_told_though_most_of_it_was_cut_and_back_just_before(
 
 
 def test_sessions_that_all_break_and_are_back_within_a_minute_are_no_cut() -> None:
-    """A middlebox that forgets its connections ends all at one moment, again and again."""
+    """Sessions that all break and are back within a minute are no cut.
+
+    A middlebox that forgets its connections ends all at one moment, again and again.
+    """
     home = country(each=1)
     signals = [
         signal

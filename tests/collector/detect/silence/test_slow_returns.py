@@ -1,4 +1,4 @@
-"""Who comes back slowly from a start of ours is unknown; a cell of which nobody does is cut."""
+"""Slow returns from a start of ours are unknown; a cell without returns is cut."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -36,7 +36,7 @@ def cut(_: VantageRef, __: Random) -> None:
 
 
 def restart(back: Back, rng: Random, people: Sequence[VantageRef] = PEOPLE) -> Signals:
-    """Restart the collector; Kazakhstan is back as `back` says, the others within a minute."""
+    """Restart the collector; Kazakhstan returns by `back`, others within a minute."""
     signals = [s for s in live(people, Random(5), 2, churn=0) if s.at_us < at(DOWN)]
     signals.append(Fault(at(DOWN), at(UP), FaultReason.RESTART))
     for vantage in people:
@@ -61,7 +61,10 @@ def test_a_country_that_redials_over_fifty_minutes_is_unknown(seed: int) -> None
 
 @pytest.mark.parametrize(("back", "most_s"), [(cut, 300), (None, 600)])
 def test_a_cut_during_the_restart_is_told(back: Back | None, most_s: float) -> None:
-    """Nobody is back, or those whose networks are exempt."""
+    """A cut during the restart is found.
+
+    None is back, or only those whose networks are exempt.
+    """
     rng = Random(1)
     exempt = set(rng.sample([v for v in PEOPLE if KZ(v)], 3))
     spare: Back = back or (lambda v, r: fast(v, r) if v in exempt else None)
@@ -72,7 +75,7 @@ def test_a_cut_during_the_restart_is_told(back: Back | None, most_s: float) -> N
 
 
 def _restart_operator(back: Back, seed: int) -> Findings:
-    """Restart the collector; one operator of Kazakhstan, nine lines, is back as `back` says."""
+    """Restart the collector; nine lines of one operator return by `back`."""
 
     def spare(vantage: VantageRef, rng: Random) -> float | None:
         return (back if vantage.place.asn == FIXED[0] else fast)(vantage, rng)
@@ -86,7 +89,10 @@ def test_an_operator_that_redials_over_fifty_minutes_is_unknown(seed: int) -> No
 
 
 def test_a_cut_of_one_operator_during_the_restart_is_told() -> None:
-    """Nobody of it came late, so eight minutes without a return are enough."""
+    """A cut of one operator during the restart is found.
+
+    None of it came late, so eight minutes without a return are enough.
+    """
     (incident,) = confirmed(_restart_operator(cut, 2).incidents)
     assert incident.scope.asn == FIXED[0]
     assert (incident.confirmed_us or 0) <= at(UP + 660)
@@ -121,7 +127,10 @@ def test_a_cut_of_those_who_were_back_and_those_who_were_not_is_told() -> None:
 
 
 def test_a_second_start_awaits_who_was_late_for_the_first() -> None:
-    """What is late is in no state that a checkpoint cannot hold."""
+    """A second start waits for agents that were late for the first.
+
+    Late agents are in no state that a checkpoint cannot hold.
+    """
     signals = restart(slow, Random(4))
     again_us = at(UP + 400)
     before = [s for s in signals if s.at_us < again_us]

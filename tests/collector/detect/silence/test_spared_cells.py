@@ -1,4 +1,4 @@
-"""Lines that a national cut spares at first are told as cut when they fall silent too."""
+"""Lines that a national cut spares at first are cut when they fall silent too."""
 
 from random import Random
 
@@ -42,7 +42,7 @@ def test_lines_that_were_spared_and_fall_later_are_a_phase_of_the_cut() -> None:
 
 
 def _watch(powerless: int) -> PresenceTracker:
-    """Watch a country whose phones fell at ONSET, and whose lines do LATER, some on battery."""
+    """Watch a country whose phones fall at ONSET, its lines LATER, some on battery."""
     presence = PresenceTracker()
     people = country(each=3)
     for vantage in people:

@@ -1,4 +1,4 @@
-"""The share that is quoted of a cut: what fell while it was told, and no more."""
+"""The share shown for a cut: the vantages that fell in it, and no more."""
 
 from random import Random
 

@@ -1,4 +1,4 @@
-"""Whether sessions flap, where many stand behind one address."""
+"""Flapping of sessions where many vantages share one address."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def build_silent(name: str, prefix: str, rejoined_min: float, lost_min: float) -
 
 
 def build_lines(again: int) -> list[VantagePresence]:
-    """Four lines of their own, of which some were back in between."""
+    """Build four lines at separate addresses, some of which were back in between."""
     return [
         build_silent(f"line{n}", f"p{n}", 3 * n + 1.0 if n < again else 0, 3 * n + 2.5)
         for n in range(4)
@@ -120,7 +120,10 @@ def test_city_is_no_part_while_the_rest_of_the_country_falls(
 
 
 def test_slow_fall_of_an_evening_is_the_level_s_if_it_waits() -> None:
-    """So no cut of a night waits: it would be told after ten minutes."""
+    """A slow fall of an evening is left to the level detector if it waits.
+
+    Otherwise a cut of a night would wait: it would be found after ten minutes.
+    """
     place = VantageLocation("KZ", "A", 10, "fixed")
     lines = [
         VantagePresence(VantageRef(f"{n}", f"{n}", place), lost_us=at(14 * 3_600 + 3 * n))

@@ -1,4 +1,4 @@
-"""Machines that were switched off one by one tell of no power failure, and of no cut."""
+"""Machines that were switched off one by one are no power failure, and no cut."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -31,7 +31,7 @@ Draw = Callable[[Random], float]
 
 
 def begin_again(machines: Iterable[VantageRef], rng: Random, gone: Draw, back: Draw) -> Signals:
-    """Each goes and comes back at times of its own, as its machine begins."""
+    """Let each machine go and come back at random times, restarting."""
     signals: Signals = []
     for machine in machines:
         heard_s = gone(rng)
@@ -48,7 +48,7 @@ def _list_told(
     others: Signals | None = None,
     until_s: float = 2.5 * DAY,
 ) -> list[Incident]:
-    """List what is told in the end, and not withdrawn."""
+    """List the incidents that stand in the end."""
     told: list[Incident] = []
     for seed in (1, 2):
         rng = Random(seed)
@@ -82,7 +82,10 @@ def test_phones_that_install_an_update_are_no_power_failure() -> None:
 
 
 def test_people_who_switch_off_in_the_evening_are_no_power_failure() -> None:
-    """Three quarters go to bed after a night in which nobody did, and begin in the morning."""
+    """People who switch off in the evening are no power failure.
+
+    Three quarters go to bed after a night in which none did, and start in the morning.
+    """
     evening_s = DAY + 17 * HOUR
 
     def gone(rng: Random) -> float:
@@ -154,7 +157,10 @@ def test_phones_tell_of_power_by_their_reboots_where_lines_fell_before(
 
 
 def test_lines_that_lost_power_together_tell_of_it_though_few_of_each_region_are_back() -> None:
-    """Two of three fell in one minute all over the country, the third later by its battery."""
+    """Lines that lost power together show it though few of each region are back.
+
+    Two of three fell in one minute all over the country, the third later by its battery.
+    """
     lines = LINES[::3]
     back = [
         _restart(line, NOON + number + (number % 3 == 2) * HOUR * number / 9, NOON + 4 * HOUR)
@@ -200,7 +206,10 @@ def test_machines_restarted_in_a_cut_of_networks_in_turn_tell_nothing(
 
 
 def test_agents_that_stopped_refute_no_power_failure() -> None:
-    """Phones are silent in it too, and those that were killed tell nothing of their masts."""
+    """Agents that stopped refute no power failure.
+
+    Phones are silent in it too, and killed agents report nothing about their masts.
+    """
     told = SilenceEvidence(30.0, 0.0, 0.0, powerless=12.0, powered=0.0, stopped=11.0)
     assert not told.has_stopped(THRESHOLDS)
     assert replace(told, powerless=0.0).has_stopped(THRESHOLDS)

@@ -1,4 +1,4 @@
-"""A block of our address beside a cut: each is told of those whom it explains."""
+"""A block of our address beside a cut: each names the vantages that it explains."""
 
 from dataclasses import replace
 from operator import attrgetter
@@ -35,7 +35,7 @@ def _is_phone(vantage: VantageRef) -> bool:
 
 
 def _evade(lines: list[VantageRef], rng: Random, carrier: str) -> Signals:
-    """All lose the blocked entrance, and find another within a minute, their links alive."""
+    """Let all lose the blocked entrance, and find another within a minute."""
     signals: Signals = []
     for vantage in lines:
         heard_s = ONSET - rng.uniform(0, 15)
@@ -52,7 +52,7 @@ def _evade(lines: list[VantageRef], rng: Random, carrier: str) -> Signals:
 
 
 def _detect_phones(vantages: list[VantageRef], seed: int, carrier: str = OTHER) -> list[Incident]:
-    """Cut the phones in the minute in which our first entrance is blocked for the lines."""
+    """Cut the phones in the minute in which our first entrance is blocked for lines."""
     rng = Random(seed)
     phones = [vantage for vantage in vantages if _is_phone(vantage)]
     lines = [v for v in vantages if not _is_phone(v) and v.carrier == BLOCKED]
@@ -65,7 +65,10 @@ def _detect_phones(vantages: list[VantageRef], seed: int, carrier: str = OTHER) 
 
 @pytest.mark.parametrize("seed", draw_seeds(3))
 def test_phones_are_cut_beside_a_block_of_an_entrance_that_a_third_do_not_use(seed: int) -> None:
-    """The lines say that their links work, and live by the entrance that phones lost as well."""
+    """Phones are cut beside a block of an entrance that a third do not use.
+
+    The lines report that their links work, and use the entrance that phones lost as well.
+    """
     (cut,) = _detect_phones(_use_two_ways(3), seed)
     assert cut.state is IncidentState.CONFIRMED
     assert cut.scope.access == "mobile"
@@ -75,14 +78,20 @@ def test_phones_are_cut_beside_a_block_of_an_entrance_that_a_third_do_not_use(se
 
 @pytest.mark.parametrize("seed", draw_seeds(3))
 def test_phones_that_hardly_use_another_entrance_are_left_in_doubt(seed: int) -> None:
-    """What blocks the lines may block them too: two on the other way may be silent by chance."""
+    """Phones that hardly use another entrance are left in doubt.
+
+    The lines' block may cover them too: two on the other way may be silent by chance.
+    """
     cuts = _detect_phones(_use_two_ways(20), seed)
     assert not any(cut.state is IncidentState.CONFIRMED for cut in cuts)
 
 
 @pytest.mark.parametrize("seed", draw_seeds(3))
 def test_phones_by_an_entrance_that_no_line_uses_are_left_in_doubt(seed: int) -> None:
-    """It may be blocked for all of the country, and its lines cannot tell."""
+    """Phones by an entrance that no line uses are left in doubt.
+
+    It may be blocked for all of the country, and its lines cannot show it.
+    """
     vantages = [v if _is_phone(v) else replace(v, carrier=BLOCKED) for v in _use_two_ways(3)]
     cuts = _detect_phones(vantages, seed, carrier="post")
     assert not any(cut.state is IncidentState.CONFIRMED for cut in cuts)

@@ -1,4 +1,4 @@
-"""Countries that live on acquit the collector, whatever their people do in a long wait."""
+"""Countries that stay online acquit the collector, even in a long wait."""
 
 from random import Random
 

@@ -83,7 +83,10 @@ def test_tally_counts_as_if_all_were_counted_again(seed: int, carrier: str) -> N
 @pytest.mark.parametrize("carrier", ["", "x"])
 @pytest.mark.parametrize("seed", draw_seeds(4))
 def test_own_tally_counts_as_if_all_were_counted_again(seed: int, carrier: str) -> None:
-    """By place what `count_silent` counts; whom the screening leaves out has no cell."""
+    """The tally counts as if all were counted again, by place.
+
+    `count_silent` gives the same; vantages that the screening leaves out have no cell.
+    """
     rng = Random(seed)
     presence = PresenceTracker()
     for step in range(1, 300):
@@ -131,7 +134,10 @@ def count_calls(countries: int, each: int) -> int:
 
 
 def test_work_grows_with_the_losses_and_not_with_their_square() -> None:
-    """Twice the vantages, or twice the countries, are twice the work and not four times."""
+    """Work grows with the losses and not with their square.
+
+    Twice the vantages, or twice the countries, are twice the work and not four times.
+    """
     base = count_calls(countries=4, each=20)
     assert count_calls(countries=4, each=40) <= 2.5 * base
     assert count_calls(countries=8, each=20) <= 2.9 * base
@@ -145,7 +151,7 @@ def recount_witnesses(
     *,
     apart: Collection[str] = (),
 ) -> witness_statement.WitnessStatement:
-    """Hear the witnesses with a tally that counts all vantages now, and none before."""
+    """Count the witnesses with a new tally over all vantages."""
     fresh = PresenceTracker()
     fresh.restore(presence.vantages.values())
     return HEAR(fresh, country, since_us, carrier, apart=apart)
@@ -156,7 +162,7 @@ HEAR = witness_statement.hear_witnesses
 
 @pytest.mark.parametrize("seed", draw_seeds(3))
 def test_incidents_are_those_of_a_recount(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two cuts, churn, and a fault of ours: each is told as if all were counted each time."""
+    """Incidents are those of a recount, with two cuts, churn, and a fault of ours."""
     rng = Random(seed)
     cuts = [
         Cut(1_200, 2_400, lambda w: w.place.country == "KZ", jitter_s=rng.choice((5, 60))),

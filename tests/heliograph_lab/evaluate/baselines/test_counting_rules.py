@@ -1,4 +1,4 @@
-"""The naive rule and Chocolatine's see a step as soon as their arithmetic allows, and no quiet."""
+"""The naive rule and Chocolatine's find a step as early as possible, and no quiet."""
 
 import pytest
 

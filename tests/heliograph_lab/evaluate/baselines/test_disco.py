@@ -1,4 +1,4 @@
-"""Disco: the automaton against every path there is, polls and bursts against known answers."""
+"""Disco: the automaton against all paths, polls and bursts against known answers."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Thresholds on a median, on levels whose right answer is known; and Iran, 8 January 2026."""
+"""Thresholds on a median, on levels with known answers; Iran, 8 January 2026."""
 
 import math
 from datetime import UTC, datetime
@@ -58,7 +58,10 @@ def test_below_a_share_of_the_median(
 
 
 def test_an_alert_does_not_become_its_own_past_but_not_for_ever() -> None:
-    """Painted over for three steps, then counted: the lasting change of level ends by itself."""
+    """An alert does not become its own past, but not without end.
+
+    It is left out for three steps, then counted: the lasting change of level ends by itself.
+    """
     few = IodaRule(step_s=600, window_s=3_600, warning=0.8, critical=0.5, least=3, paint_s=1_800)
     values = [10.0] * 6 + [6.0] * 12
     (found,) = find_excursions(series(*values), few)
@@ -75,7 +78,7 @@ TEN = [
 
 
 def dent(count: int, *more: VantageArrival, until_us: int = 2 * DAY_US) -> Replay:
-    """Of ten vantages these are lost a minute into the second day."""
+    """Lose some of ten vantages a minute into the second day."""
     gone = [VantageLoss(DAY_US + 60 * SECOND_US, f"v{i}", DAY_US) for i in range(count)]
     return Replay("dent", 0, 0, until_us, [*TEN, *gone, *more], (), (), ())
 

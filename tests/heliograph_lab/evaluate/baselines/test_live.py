@@ -1,4 +1,4 @@
-"""How many are live, step by step."""
+"""The number of live vantages, step by step."""
 
 from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope

@@ -1,4 +1,4 @@
-"""OONI's CUSUM by hand: an hour of zeros adds 0.35 one way, an hour of ones 0.65 the other."""
+"""OONI's CUSUM by hand: an hour of zeros adds 0.35, of ones 0.65 the other way."""
 
 from collections.abc import Iterable
 
@@ -35,7 +35,10 @@ def replay(opinions: Iterable[ServiceVote], until: int = 400) -> Replay:
 
 
 def test_a_block_is_told_six_hours_of_data_later_and_half_past() -> None:
-    """5 hours of ones reach 3.25, below h = 3.5; the sixth crosses it. h = 7: the eleventh."""
+    """A block is found half past six hours of data later.
+
+    5 hours of ones reach 3.25, below h = 3.5; the sixth crosses it. h = 7: the eleventh.
+    """
     made = replay([*CALM, *hours((40, 80, VoteValue.BLOCKED))])
     (alarm,) = ooni(made)
     assert alarm.at_us == 46 * HOUR + HOUR // 2
@@ -57,7 +60,10 @@ def test_the_first_crossing_only_settles_the_state_and_silence_is_no_block() -> 
 
 
 def test_a_gap_halves_what_was_summed_up_every_two_days() -> None:
-    """Five hours of ones, two days and an hour of nothing: what is left is just under a half."""
+    """A gap halves the sum every two days.
+
+    Five hours of ones, two days and an hour of nothing: just under a half is left.
+    """
     before = [(0, 40, VoteValue.GOOD), (40, 45, VoteValue.BLOCKED)]
     (soon,) = ooni(replay(hours(*before, (46, 90, VoteValue.BLOCKED))))
     (late,) = ooni(replay(hours(*before, (93, 120, VoteValue.BLOCKED))))

@@ -1,4 +1,4 @@
-"""Downloads as they lie on a disk: comments, dumps of a database, error pages, broken files."""
+"""Downloads as found on disks: comments, database dumps, error pages, bad files."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Files as publishers give them: tables of other layouts, Cloudflare Radar, OONI's rows, counts."""
+"""Publishers' files: tables of other layouts, Cloudflare Radar, OONI's rows."""
 
 import json
 from collections.abc import Sequence

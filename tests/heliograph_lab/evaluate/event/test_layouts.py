@@ -1,4 +1,4 @@
-"""Layouts of tables: what their columns and rows belong to, and which of them are no levels."""
+"""Layouts of tables: the subject of columns and rows, and those without levels."""
 
 import json
 from collections.abc import Sequence

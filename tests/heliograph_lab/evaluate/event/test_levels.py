@@ -1,4 +1,4 @@
-"""IODA's answers and tables of levels, as their publishers write them and as people keep them."""
+"""IODA's answers and tables of levels, as published and as people keep them."""
 
 import gzip
 import json

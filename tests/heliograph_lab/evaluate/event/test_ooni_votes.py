@@ -1,4 +1,4 @@
-"""OONI's measurements as opinions; the channel in bins of an hour; the baseline beside it."""
+"""OONI's measurements as votes, by bins of an hour, with the baseline beside."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The report on an imported event, by the command too; spoilt files are read or refused."""
+"""The report on an imported event, by the command too; damaged files are handled."""
 
 import json
 from dataclasses import replace
@@ -26,7 +26,7 @@ FALL_S = 1_767_889_800  # 8 January 2026, 16:30, as truths.yml has it
 
 @pytest.fixture
 def iran(tmp_path: Path) -> ImportResult:
-    """Ten days of active probing and routes; the one falls to 3 % at 16:30, the other by 2 %."""
+    """Import ten days of probing and routes; one falls to 3 % at 16:30, one by 2 %."""
     begin = FALL_S - 10 * 86_400
     rows = [
         f"{at},{97 if at < FALL_S else 3},{99.6 if at < FALL_S else 97.6}"

@@ -1,4 +1,4 @@
-"""Files that say what happened, and an imported event held against one."""
+"""Files of true events, and an imported event compared with one."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The honest world is what its tables say, in sourced ranges, and the same for the same seed."""
+"""The honest world follows its tables, in sourced ranges, equal for equal seeds."""
 
 from collections import Counter
 from itertools import pairwise
