@@ -124,7 +124,7 @@ async def test_join_shows_what_will_run_and_asks(
         assert "Who can see it" in out
         assert "In Kazakhstan the network is censored and watched" in out.replace("\n ", "")
         assert "Nothing will run" in err
-        answers(monkeypatch, "kz\nyes\n")  # somebody else's network, and nobody asked
+        answers(monkeypatch, "kz\nyes\n")  # another user's network, without consent
         assert await call("join", collector.invite(), "--state", str(state.root)) == 1
         assert "ask its owner first" in capsys.readouterr().err
         assert state.read(CONSENT) is None

@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.xdist_group("probe_command"), pytest.mark.slow]
 
 NAMES = ("www", "other", "stranger", "expired", "slow", "cut", "closed", "reset")
 
-# Targets are filled with the ports of the servers. The last column is the story that is told.
+# Targets are filled with the ports of the servers. The last column has the expected steps.
 WEB = [
     ("working", "https://www.example.test:{https}/",
      "resolve connect tls_handshake http_round_trip read_body"),

@@ -54,7 +54,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "--http", f"127.0.0.1:{free_port()}", "--post", f"127.0.0.1:{free_port()}",
     )  # fmt: skip
     data = ("--data", home / "data")
-    ask(collector("plan", "set", home / "plan.yml", *data))  # first: nobody gets the default one
+    ask(collector("plan", "set", home / "plan.yml", *data))  # first: no agent gets the default one
     with started(serve, home / "serve.log"):
         eventually(lambda: (home / "data" / "serving.json").exists(), "the collector's start")
         invite = ask(collector("invite", *data, "--endpoint", door)).strip()

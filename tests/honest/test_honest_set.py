@@ -31,7 +31,7 @@ MIN_OF_KIND = 8
 MIN_BLOCKS = 40
 
 
-pytestmark = pytest.mark.xdist_group("honest")  # else each worker judges all cases anew
+pytestmark = pytest.mark.xdist_group("honest")  # else each worker judges all cases
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ KILL_EACH_S = 5.0
 WHOLE = os.environ.get("HELIOGRAPH_DRILL") == "whole"
 SCRIPT, PACE = (LONG, 1.0) if WHOLE else (SHORT, 4.0)
 SPARING = drill.plan(every_s=30, heartbeat_s=4)
-# Nobody blocks a messenger in the short script: one of them shows that, at less than half of the
+# No messenger is blocked in the short script: one of them shows that, at less than half of the
 # load. The long script's turn with blocked messengers is test_operator_blocks_telegram's here.
 FRUGAL = drill.plan(every_s=40, heartbeat_s=4, messengers=("telegram",))
 OTHER_ENTRANCE = {

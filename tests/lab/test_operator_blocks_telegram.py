@@ -23,7 +23,7 @@ from support.operator_journey import invite, log_in, publish
 from support.programs import ask, collector
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(1_200)]
-GUEST, ITS_REGION = "kcell-nqz-1", "KZ-71"  # nobody else is there
+GUEST, ITS_REGION = "kcell-nqz-1", "KZ-71"  # the only agent there
 KCELL_ASN, TELE2_ASN = FIRST_ASN, FIRST_ASN + 1
 KCELL, TELE2 = (f"#cell-KZ-{asn}-mobile-telegram" for asn in (KCELL_ASN, TELE2_ASN))
 AGENTS = {"kcell": {"ala": 5, "nqz": 1}, "tele2": {"ala": 4}}

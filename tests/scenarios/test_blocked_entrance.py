@@ -272,7 +272,7 @@ async def test_entrance_that_dies(fallen: Sequence[str], by_post: bool, tmp_path
     (entrance,) = blocked
     assert (entrance.country, entrance.is_open, entrance.is_seen) == ("KZ", True, True)
     assert describe_carriers(entrance.carriers, (FIRST, SECOND)) == "first.example:443"
-    if by_post:  # nobody was ever silent, so nothing was suspected in public: it learns this later
+    if by_post:  # none was ever silent, so no public suspicion came before
         assert records == []
         return
     (incident,) = confirmed

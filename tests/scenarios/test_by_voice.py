@@ -87,7 +87,7 @@ class Line:
 def joined(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a folder with an agent that has joined; each test has a copy."""
     folder = tmp_path_factory.mktemp("joined")
-    loopback_plan.prepare(folder, free_port())  # nobody answers there
+    loopback_plan.prepare(folder, free_port())  # no server listens there
     made = Line(folder / "data", folder / "agent")
     with serve_process.served(made.data, config=made.config) as served:
         served.wait_for("http")

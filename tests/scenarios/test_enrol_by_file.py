@@ -77,6 +77,6 @@ def test_an_answer_that_was_changed_or_is_another_s_is_refused(
     assert two.agent("join", "--response", str(two.request), "--yes") == 1
     assert "is a request" in capsys.readouterr().err
     (tmp_path / "other").mkdir()
-    stranger = Two(tmp_path / "other")  # whoever answers in the collector's place
+    stranger = Two(tmp_path / "other")  # an impostor of the collector
     assert stranger.collector("enrol", str(two.request)) == 1, "it does not know the token"
     assert two.state.read(COLLECTOR) is None

@@ -28,7 +28,7 @@ SEED = int(environ.get("HELIOGRAPH_SEED", "1"))
 STEP_S = 0.5
 STEPS = 1_200
 CALM = 320  # the last steps, in which no fault begins; one lasts up to 75 s
-QUIET_S = 60.0  # … of which in these nobody takes the lease from another
+QUIET_S = 60.0  # … in the last of which no lease changes hands
 FAULTS = ("kill", "stop", "pause", "cut", "servers", "server clock", "clock")
 # Directory and place of each process: the third has a copy of the first's directory.
 MACHINES = (("d1", "m1"), ("d2", "m2"), ("d1", "m3"))

@@ -234,7 +234,7 @@ async def test_control_visits_edges_that_only_a_vantage_was_led_to(tmp_path: Pat
             for target in (works, dead)
         ]
         assert not any(collector.views[record.id].looks for record in met)
-        collector.dispatcher.send_orders()  # too early: nobody may pair the visit with a vantage
+        collector.dispatcher.send_orders()  # too early: an observer could pair visit and vantage
         await stack.enter_async_context(serving(hang_up, EDGE, port=ports[0]))
         collector.clock.ahead_us = 180 * SECOND_US
         collector.dispatcher.send_orders()

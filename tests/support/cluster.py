@@ -33,7 +33,7 @@ from support.serve_process import NO_CONTROL, NO_QUOTA, Served, start
 
 PUBLISH = "publish"
 JUDGE = "judge"
-ALONE = "judge:\n  workers: 0\n"  # a leader that starts no judge process of its own
+ALONE = "judge:\n  workers: 0\n"  # a leader without judge processes
 LEADING = "judge,detect,publish,console,jobs"
 NAME = "heliograph"
 
@@ -82,7 +82,7 @@ class Cluster:
 
     def start_host(self, number: int) -> IngestHost:
         data = self._create_data(f"host{number}")
-        address = f"127.0.0.{10 + number}:0"  # of its own, as machines have
+        address = f"127.0.0.{10 + number}:0"  # a separate one, as on another machine
         served = start(data, "--roles", "ingest", "--grpc", address, config=self.build_config())
         served.wait_for("grpc")
         host = self.hosts[number] = IngestHost(served, self.keyring, self)

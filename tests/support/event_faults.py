@@ -9,7 +9,7 @@ from heliograph_collector.model.signals import VantageLocation
 from support.foreign_world import AT, Land, Person, seconds_after
 from support.reported_events import Outage, Scene
 
-# Plays of twenty seeds in which a cell, never the country, is told wrongly; most are withdrawn.
+# Plays of twenty seeds in which a cell, never the country, is reported wrongly; most are withdrawn.
 KNOWN_WRONG = frozenset(
     {
         ("a cloud, site by site", 18),

@@ -112,7 +112,7 @@ class FakeFeed(Feed):
     async def silences(
         self, since_us: int, until_us: int, bin_s: int, **filters: Any
     ) -> list[SilenceCount]:
-        largest: dict[tuple[object, ...], SilenceCount] = {}  # nobody is silent twice in a bin
+        largest: dict[tuple[object, ...], SilenceCount] = {}  # none is silent twice in a bin
         for row in _within(self.world.silences, since_us, until_us, filters):
             silent = _rebin(row, bin_s)
             at = (silent.country, silent.region, silent.asn, silent.access, silent.start_us)
@@ -263,7 +263,7 @@ def crowd(n: int, state: VerdictState, first_us: int, until_us: int, **where: An
     return list(_crowd(n, state, first_us, until_us, **where))
 
 
-@lru_cache(maxsize=256)  # worlds share their votes, which nobody changes
+@lru_cache(maxsize=256)  # worlds share their votes, which are not changed
 def _crowd(
     n: int, state: VerdictState, first_us: int, until_us: int, **where: Any
 ) -> tuple[Vote, ...]:

@@ -49,7 +49,7 @@ class World:
     handshakes: dict[str, Failure | Tls | None] = field(default_factory=dict)
     pages: dict[str, Failure | Page] = field(default_factory=dict)
     trusts: frozenset[str] = frozenset({"", "signal", "any"})
-    # by (address, port): the word that is answered, or a failure; silence is what nobody scripted
+    # by (address, port): the reply, or a failure; without an entry there is silence
     speeches: dict[tuple[str, int], str | Exchange | Failure] = field(default_factory=dict)
     quic: dict[str, Failure | None] = field(default_factory=dict)  # by server name
     hops: dict[tuple[str, int], Hop | Failure] = field(default_factory=dict)  # by (sent name, ttl)

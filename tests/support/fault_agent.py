@@ -55,7 +55,7 @@ class Life:
         self._rng = random.Random(seed)
         self._name = seed
         self._count = 0
-        self._cut = self._rng.random() < 0.4  # nobody is reached in this life
+        self._cut = self._rng.random() < 0.4  # this process reaches no collector
         self._clock = HandClock(monotonic=self._rng.randrange(1, 10**12))
         self._clock.wall += self._rng.choice((0, 0, 0, -10, 10)) * YEAR_US
         self._file = os.open(agent.report, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

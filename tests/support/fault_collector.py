@@ -48,7 +48,7 @@ class Door:
         if word == b"E":
             return self._enrol(rest)
         if word == b"A":
-            way = f"100.{rest[0]}.{rest[1]}.7"  # a network of its own, with a rate of its own
+            way = f"100.{rest[0]}.{rest[1]}.7"  # a separate network, with a separate rate
             return (await self._home.intake.receiver.accept(rest[2:], way)).SerializeToString()
         return json.dumps(await self._dump(rest)).encode()
 

@@ -20,7 +20,7 @@ from support.load_sender import Enrol
 
 CONTROLS = 2
 COUNTRIES = ("KZ", "DE", "FR", "BR")
-# So that the aggregation counts every result. What pages show is then read anew after each block,
+# So that the aggregation counts every result. Pages are then read again after each block,
 # and not each five minutes as with the default.
 COUNTS_ALL = {"feed": {"k_anonymity": 1}}
 NOTICED_S = 2.5  # until the collector has read from when its agents are

@@ -90,7 +90,7 @@ SCENES = {
         tuple(Truth(COUNTRY, at, at + 360, is_suspicion_enough=True) for at in NOONS),
         9 * 24,
     ),
-    # On the first two days it may be taken for a cut, as nobody says what it was.
+    # On the first two days it may be taken for a cut, as no agent reports a cause.
     "a pause daily": StrangeScene(
         pause_daily, tuple(may(COUNTRY, "", at, at + DAY / 24) for at in NOONS[:2]), 9 * 24
     ),

@@ -53,7 +53,7 @@ class Cut:
     jitter_s: float = 0.0
 
 
-people = partial(vantages_at, first_us=OLD_US)  # (place, count), each in a network of its own
+people = partial(vantages_at, first_us=OLD_US)  # (place, count), each behind another address
 
 
 def country(

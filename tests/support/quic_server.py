@@ -89,7 +89,7 @@ def claim_windows(h3: H3Connection, connection: QuicConnection, stream: int) -> 
         receive(*arguments, **options)
         claim()
 
-    # aioquic tells nobody that its peer has given more room: only the datagram itself does.
+    # aioquic has no event for a larger window of its peer: only the datagram shows it.
     connection.receive_datagram = receive_and_claim  # type: ignore[method-assign]
     connection.send_stream_data(stream, bytes(1))
     claim()

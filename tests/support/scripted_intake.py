@@ -102,7 +102,7 @@ class Collector(intake_pb2_grpc.IntakeServicer):
     def __init__(self, who: Identity, plan: Plan) -> None:
         self.who = who
         self.port = 0
-        self.said_endpoint = ""  # what agents are told, where it is not the port itself
+        self.said_endpoint = ""  # the endpoint sent to agents, if not the port itself
         self.peers: list[str] = []  # of every session, as gRPC names them
         self.plan = self.signed(plan)
         self.answer: Answer = stored

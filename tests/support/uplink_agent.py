@@ -71,7 +71,7 @@ class Agent:
         default_factory=lambda: SessionFacts(boot="b", epoch="e1", link=Link.ONLINE, plan_version=4)
     )
     losses: int = 0  # sessions that broke
-    network_works: bool = False  # its anchors answer, so that a loss is told
+    network_works: bool = False  # its anchors answer, so that a loss is reported
     percents: list[int] = field(default_factory=list)  # of its intervals, as it was asked
     early_runs: list[intake_pb2.EarlyRun] = field(default_factory=list)
     findings: list[intake_pb2.Findings] = field(default_factory=list)

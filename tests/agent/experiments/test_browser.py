@@ -45,7 +45,7 @@ BROWSERS = ("chrome", "firefox")
 # Of curl_cffi 0.17, by whose profile of ours; their hellos are those of hello_profiles.yml.
 SAME_AS_CAPTURED = {"chrome152": "chrome", "firefox154": "firefox", "firefox155": "firefox"}
 DEADLINE_S = 300.0
-# A ServerHello of TLS 1.0, which no browser speaks since 2020; then the server waits.
+# A ServerHello of TLS 1.0, which no browser has offered since 2020; then the server waits.
 OLD_SERVER_HELLO = bytes.fromhex("160301002a020000260301") + bytes(33) + bytes.fromhex("002f00")
 HIGHEST = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 

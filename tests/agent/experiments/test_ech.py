@@ -84,7 +84,7 @@ async def test_the_record_of_another_port_is_asked_for_by_that_port() -> None:
     seen = await observed("ech", f"{HOST}:8443", World(names={HOST: ("192.0.2.1",)}))
     assert [o.dns.name for o in seen if o.dns and o.dns.query_type == "HTTPS"] == [
         f"_8443._https.{HOST}"
-    ] * 2  # nobody had it: the system is asked too
+    ] * 2  # no resolver had it: the system is asked too
 
 
 async def test_a_hello_that_is_met_by_silence_is_sent_once_more() -> None:

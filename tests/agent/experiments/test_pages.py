@@ -12,7 +12,7 @@ from heliograph_agent.experiments.experiment import Experiment
 
 FOLDER = Path(experiments.__file__).parent
 TESTS = Path(__file__).parent
-# Messengers with a function of their own share a test file with those that have none.
+# Messengers with a separate function share a test file with those that have none.
 SHARED_TESTS = {"telegram", "whatsapp", "signal"}
 VISITS = {"signal", "telegram", "whatsapp"}  # they only visit a service
 SHARED_MODULES = {"experiment", "endpoints", "page_url"}  # what experiments are made of

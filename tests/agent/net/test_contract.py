@@ -34,7 +34,7 @@ PONG = Exchange(protocol="ping", reply="pong", sent_bytes=4, received_bytes=5)
 NEAR = Hop(
     ttl=1, sent="syn", reply="time_exceeded", network="203.0.113.0/24", reply_ttl=64, reply_ipid=7
 )
-# A helper that finds a router one hop away, and nobody further on.
+# A helper that finds a router one hop away, and none beyond it.
 HELPER = """
 import json, sys
 print('{"ready": true}', flush=True)

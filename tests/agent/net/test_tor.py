@@ -204,7 +204,7 @@ def test_a_bridge_that_cannot_be_used_is_not_quoted(
     installed: Installing, bridge: str, sentence: str
 ) -> None:
     installed("")
-    if not sentence:  # a second line would be a setting of its own
+    if not sentence:  # a second line would be another setting
         assert len("\n".join(_bridge_config((bridge,))).splitlines()) == 2
         return
     with pytest.raises(ValueError, match=sentence) as raised:

@@ -167,7 +167,7 @@ async def test_agent_stops_soon_while_collector_is_mute(state: Path, log: Path) 
         redirect(state, f"127.0.0.1:{mute}")
         async with running(state, log) as process:
             await written(log, "running")
-            await asyncio.sleep(0.5)  # into the handshake that nobody answers
+            await asyncio.sleep(0.5)  # into the unanswered handshake
             assert await end(process) < SOON_S
     assert "Traceback" not in text_of(log)
 

@@ -167,7 +167,7 @@ async def test_post_to_wrong_key_sends_nothing(
     stranger = Collector(identity(), plan_of())
     stranger.agents = away.agents
     async with post_entrance(stranger, tmp_path) as false, post_entrance(away, tmp_path) as true:
-        agent.entrances = [false]  # alone at first: of two, each agent has an order of its own
+        agent.entrances = [false]  # alone at first: agents order two entrances at random
         async with running(agent, away):
             await agent.put(2)
             await agent.until(lambda: len(agent.steps_of(name_of(false))) >= 2)

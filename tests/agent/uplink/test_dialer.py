@@ -31,7 +31,7 @@ NAME = "collector.example"
 MINE = make_certificate([NAME])
 THEIRS = make_certificate([NAME])
 PIN = hashlib.sha256(encode_public_key(MINE)).digest()
-BOGON = "127.0.0.77"  # where nobody answers
+BOGON = "127.0.0.77"  # an address without a server
 
 
 def context(pem: bytes, folder: Path) -> ssl.SSLContext:

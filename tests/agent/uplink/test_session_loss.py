@@ -61,7 +61,7 @@ async def test_dead_network_tells_nothing(agent: Agent, who: Identity, tmp_path:
     async with broken_session(agent, who, tmp_path) as (collector, session):
         await session.aclose()
         await agent.until(lambda: agent.losses == 1)
-        await agent.deliver()  # goes on as before
+        await agent.deliver()  # it still delivers
     assert (agent.losses, len(collector.batches)) == (1, 1)
 
 

@@ -39,7 +39,7 @@ class Servers:
         self._fail(0.1)
         if len(self.lines) == number - 1:
             self.lines.append(line)
-            self._fail(0.1)  # it is stored, and nobody learns it
+            self._fail(0.1)  # it is stored, and the answer is lost
         elif self.lines[number - 1 : number] != [line]:
             raise FencedError("Another collector leads.")
 

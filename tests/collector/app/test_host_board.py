@@ -75,7 +75,7 @@ def test_coverage_is_told_how_long_agents_of_a_country_are_unknown() -> None:
     assert times.list_changes({"KZ", "FR"}, NOW + DEAD_US + 1) == {}
     back_us = NOW + 2 * DEAD_US
     assert times.list_changes({"KZ"}, back_us) == {"FR": TimeSpan(NOW, back_us)}
-    times.begin({"KZ": NOW + DEAD_US})  # another host died: its agents' time goes on
+    times.begin({"KZ": NOW + DEAD_US})  # another host died: its agents' time still runs
     assert times.list_changes({"KZ"}, first.until_us - 1) == {}
     late_us = first.until_us
     assert times.list_changes({"KZ"}, late_us) == {"KZ": TimeSpan(NOW, late_us + GRACE_US)}

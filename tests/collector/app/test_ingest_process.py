@@ -182,7 +182,7 @@ async def test_killed_process_costs_a_reconnection_and_no_result(tmp_path: Path)
         rows = await server.journal.read(0, 100)
         stored = sorted(r.sequence for r in rows if r.kind is RowKind.ENVELOPE)
         assert stored == list(range(1, 13))
-        assert [r.kind for r in rows].count(RowKind.START) == 2  # the detectors hear of both
+        assert [r.kind for r in rows].count(RowKind.START) == 2  # the detectors get both
 
 
 async def test_second_process_on_the_directory_is_refused_with_a_sentence(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ async def test_sessions_end(caller: Caller, backend: FakeBackend) -> None:
         backend.clock.advance_us(IDLE_US)
         assert (await caller.get("/console"))[0] == 200
     backend.clock.advance_us(IDLE_US - 1)
-    live = {"X-Heliograph-Live": "1"}  # a page left open renews itself, and keeps nobody in
+    live = {"X-Heliograph-Live": "1"}  # a page left open updates itself, but extends no login
     assert (await caller.get("/console", **live))[0] == 200
     backend.clock.advance_us(2)
     assert (await caller.get("/console"))[0] == 303

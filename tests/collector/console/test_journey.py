@@ -91,7 +91,7 @@ def _plans(backend: FakeBackend) -> None:
 SESSION_OVER = "Log in"
 
 
-@pytest.mark.slow  # a whole collector and an agent, each a process of its own
+@pytest.mark.slow  # a whole collector and an agent, in a process each
 async def test_an_operator_invites_and_sees_the_agent_join(reader: Open, tmp_path: Path) -> None:
     async with serving(say_nothing) as port:
         prepare(tmp_path, port)

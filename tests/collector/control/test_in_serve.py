@@ -22,7 +22,7 @@ def test_serve_answers_requests_for_an_echo(tmp_path: Path) -> None:
         told = json.loads(connection.getresponse().read())
         connection.close()
         assert ["X-oDD", "1"] in told["headers"]
-        # The store opens after the doors do; the echo adds no problem of its own.
+        # The store opens after the ports do; the echo adds no problem.
         until_now(lambda: json.loads(served.get("/readyz")[1])["problems"] == [])
         assert HOST not in served.log.read_text().partition("Echo:")[2].partition("\n")[2]
     finally:

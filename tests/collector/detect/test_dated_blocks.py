@@ -13,7 +13,7 @@ from support.foreign_world import create_land
 SEEDS = int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "0"))
 # What detector 30 told wrongly is played in each run, all else by `make soak`.
 ONCE_WRONG = (
-    ("one messenger (Iran, 2018)", 1),  # its end was told as another block
+    ("one messenger (Iran, 2018)", 1),  # its end was taken for another block
     ("by name (Brazil, 2024)", 0),
 )
 

@@ -14,9 +14,9 @@ SEEDS = int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "0"))
 # of the cuts of many nights one scene alone.
 ONCE_WRONG = (
     ("an operator for a day", 1),  # its phones were never told
-    ("a grid for hours", 2),  # phones whose masts' batteries ended were told as a cut
+    ("a grid for hours", 2),  # phones whose masts' batteries ended were taken for a cut
     ("slow cuts night after night", 0),  # from the third on they were taken for a habit
-    ("VPNs", 0),  # their servers' network was told as silent up to 39
+    ("VPNs", 0),  # their servers' network was called silent up to 39
     ("slow, then dark", 3),  # told after eleven minutes
 )
 

@@ -15,7 +15,7 @@ ALWAYS = (
     ("our address, then a cut", 0),
     ("our transit to three", 0),
 )
-# Seen and not mended: on the first morning phones of another country are told as silent.
+# Seen and not mended: on the first morning phones of another country are called silent.
 NOT_HELD = (("strangers vanish", 2),)
 ALL = [(name, seed) for name in SCENES for seed in range(SEEDS) if (name, seed) not in NOT_HELD]
 

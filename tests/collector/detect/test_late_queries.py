@@ -305,7 +305,7 @@ async def test_block_is_told_while_it_lasts_although_judging_falls_behind(tmp_pa
             await run.play([], 60 * minute + 60, tick_s=30)
             while await run.detector.recheck_late_window():
                 pass
-            if minute == 1:  # a minute after the first result that nobody judges
+            if minute == 1:  # a minute after the first unjudged result
                 (gap,) = run.detector.list_gaps(at(0), run.clock.wall)
                 assert (gap.reason, gap.since_us, gap.until_us) == ("judging", at(0), None)
                 (sentence,) = run.detector.problems()

@@ -60,7 +60,7 @@ async def test_no_green_over_a_dark_country(k: int, state: IncidentState) -> Non
     cache.is_polled = True
     async with Site(TestServer(build_app(feed, cache), host="127.0.0.1")) as client:
         await events.publish_changes()
-        assert len(await read_green(client)) > 8  # that it works is told while it does
+        assert len(await read_green(client)) > 8  # it is shown as working while it does
         with feed.bus.subscribe() as subscription:
             feed.book = book(cut(state))
             for second in range(30, 400, 37):
@@ -71,7 +71,7 @@ async def test_no_green_over_a_dark_country(k: int, state: IncidentState) -> Non
                 assert f'id="map-KZ" class="{shade}"' in front
                 for path in ("/", "/countries/KZ"):
                     assert "/incidents/5e1f" in await client.html(path), path
-            assert subscription._queue.qsize() > 0  # readers of the stream are told too
+            assert subscription._queue.qsize() > 0  # readers of the stream get it too
     assert "DE" in str(await _read_groups(feed.book, world, "DE"))
 
 
@@ -281,11 +281,7 @@ def _find_steady_m(times: list[int], states: list[VerdictState]) -> int:
 async def test_nothing_works_where_an_open_confirmed_block_says_that_it_does_not(
     seed: int, k: int
 ) -> None:
-    """No service works where an open confirmed block covers it.
-
-    Results before its start are blocked, later ones unknown; a network that always reached it is
-    spared.
-    """
+    """No service works where an open confirmed block covers it, unless always reached."""
     chance = random.Random(seed)
     world = World()
     working, steady_m = {}, {}

@@ -153,7 +153,7 @@ async def test_one_says_all_of_it(serve: Serve) -> None:
     assert alerts == [("suspected", False), ("confirmed", True)]
     evidence = told["evidence"][-1]
     assert evidence["entry"] == told["alerts"][-1]["entry"]
-    assert "rows" not in evidence  # how many rows came between two entries is nobody's to read
+    assert "rows" not in evidence  # the count of rows between two entries is private
     assert evidence["versions"]["heliograph"] == "0.3.0"
     assert evidence["window"].keys() == {"since", "until"}
     log = await client.json(told["links"]["log"])

@@ -103,7 +103,7 @@ def list_paths() -> list[str]:
 
 PATHS = list_paths()
 _HOST = {"Host": "feed.example"}  # else the test's own port is in links and their ETags
-_UNTOLD_HEADERS = ("Date", "Server", "Content-Length")  # clocks, and the length is told apart
+_UNTOLD_HEADERS = ("Date", "Server", "Content-Length")  # clocks; the length is compared by itself
 _IMPORTED = ImportedCell(
     source="ooni", country="KZ", asn=1, test="web_connectivity", target="telegram.org",
     start_us=NOON_US // DAY_US * DAY_US, bin_s=86_400, reachable=1, partial=0, blocked=3, down=0,

@@ -56,7 +56,7 @@ def test_every_operation_answers_as_its_document_says(
     asked = 0
     for found in schema.get_all_operations():
         operation: Any = found.ok()  # type: ignore[union-attr] # a document that is wrong fails here
-        if operation.path == ENDLESS or operation.method != "get":  # bytes have tests of their own
+        if operation.path == ENDLESS or operation.method != "get":  # bytes have separate tests
             continue
         mode = GenerationMode[kind]
 

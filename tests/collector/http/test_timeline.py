@@ -149,7 +149,7 @@ async def test_the_last_answer_is_given_with_its_age_while_the_store_has_no_time
     async with client.get(path) as answer:
         assert (answer.status, answer.headers["Age"]) == (200, "420")
         assert await answer.json() == document
-    async with client.get(f"{path}&service=telegram") as answer:  # nobody asked for it before
+    async with client.get(f"{path}&service=telegram") as answer:  # the first request for it
         assert (answer.status, answer.headers["Retry-After"]) == (503, "60")
     world.clock.advance_us(60 * 60_000_000)
     async with client.get(path) as answer:

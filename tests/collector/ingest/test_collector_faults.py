@@ -48,7 +48,7 @@ S = 1_000_000
         (9, 9, None),
         (60, 60, 60),  # the loop hung
         (10, 1, 10),  # the machine slept
-        (-30, 1, None),  # the clock was set back: nobody stood still …
+        (-30, 1, None),  # the clock was set back: no stall …
         (-30, 60, 60),  # … but here it did
         (50 * 365 * 86_400, 1, None),  # a clock without a battery was set at last
     ],

@@ -142,7 +142,7 @@ def test_interruptions_alone_never_block(m: Measurement, control: ControlView) -
     stopped = tuple(
         replace(x, failure=Failure.INTERRUPTED if x.failure else None) for x in m.observations
     )
-    clean = [replace(x, dns=None) for x in stopped]  # a bogon answer is a finding of its own
+    clean = [replace(x, dns=None) for x in stopped]  # a bogon answer is a separate finding
     m = replace(m, observations=tuple(clean))
     assert not any(v.layer in ("tcp", "tls", "dns") for v in _blocked(judge(taken(m), control)))
 

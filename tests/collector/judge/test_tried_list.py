@@ -69,7 +69,7 @@ async def fill_at(url: str) -> None:
 async def test_dry_run_beside_a_running_judge_leaves_its_lists_alone(store: Store) -> None:
     """`serve` itself judges in the process of the console where the machine is small."""
     await fill(store)
-    LIBRARY.watch(SignedLists(Path("none")))  # other tests of this process have lists of their own
+    LIBRARY.watch(SignedLists(Path("none")))  # other tests of this process have other lists
     runs = DryRuns(StoreDryRunner(store, (), Path("none")), HandClock())
     await runs.start(TriedList("mine.csv", LIST.encode()))
     assert runs.status.is_running

@@ -326,7 +326,7 @@ async def test_writer_writes_to_the_real_store(bench: WriterHarness, store: Stor
         await bench.until(lambda: bool(bench.told))
     page = await store.measurements(MeasurementFilter())
     assert [(t.vantage.country, v) for t, v in page.items] == [("KZ", (reachable(),))] * 2
-    async with running(bench.writer().run()):  # a new writer goes on, and takes nothing twice
+    async with running(bench.writer().run()):  # a new writer continues, and takes nothing twice
         await bench.journal.append([envelope_row(measurement_pb(), sequence=2)])
         await bench.until(lambda: len(bench.told) == 2)
     assert len((await store.measurements(MeasurementFilter())).items) == 3

@@ -43,7 +43,7 @@ def course(replay: Replay, nym: str) -> list[tuple[str, int]]:
         ("atlas-1001", [("came", 1_641_380_000), ("came", 1_641_381_300), ("lost", 1_641_381_320)]),
         # Who is first heard of by its end was there before; the last is in the frame of a stream.
         ("atlas-1002", [("came", 1_641_379_999), ("lost", 1_641_381_310), ("came", 1_641_399_000)]),
-        ("atlas-1004", [("came", 1_641_379_999)]),  # without an event: the list says so
+        ("atlas-1004", [("came", 1_641_379_999)]),  # without an event: from the list
     ],
 )
 def test_sessions_come_and_end_once(both: Path, nym: str, told: list[tuple[str, int]]) -> None:

@@ -115,7 +115,7 @@ async def test_backups_of_unmerged_tables_under_ingest(store: Store, tmp_path: P
         for number in range(BACKUPS):
             is_flowing.clear()
             await save(LiveTables(tmp_path), tmp_path, tmp_path / f"saved{number}")
-            await is_flowing.wait()  # blocks go on
+            await is_flowing.wait()  # blocks still arrive
     server.cancel()
     await asyncio.wait([server])
     await journal.close()

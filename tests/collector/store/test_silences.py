@@ -22,7 +22,7 @@ from support.rows import KZ, T0, block, blocked, lost_row, taken
 
 START_US = T0 // (15 * MINUTE_US) * 15 * MINUTE_US
 MINUTES = 90
-WAIT_US = 5 * MINUTE_US  # for so long a result speaks for its vantage
+WAIT_US = 5 * MINUTE_US  # for so long a result counts for its vantage
 KINDS = (RowKind.ARRIVAL, RowKind.GOODBYE, RowKind.LOST, RowKind.LOST)
 
 

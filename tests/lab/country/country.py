@@ -109,9 +109,7 @@ class Country:
         """Replace the certificate of the sites of these names abroad; wait for the effect."""
         file = self.folder / "web.nginx"
         file.write_text(servers.with_leaf(file.read_text(), leaf, names))
-        kill(
-            self._webs.pop(ABROAD)
-        )  # alone, without a master, it does not read anew what it serves
+        kill(self._webs.pop(ABROAD))  # alone, without a master, it does not reload its files
         self._start_web(ABROAD, "web")
         place = f"-connect {self.abroad.names[names[0]]}:443 -servername {names[0]}"
         ask = ("sh", "-c", f"openssl s_client {place} </dev/null 2>&1 || true")

@@ -43,7 +43,7 @@ def plan(
 
 PLAN = plan()
 LOOK_S = 5.0  # before a step's end, so that the next one begins on its minute
-BEHIND_S = 60.0  # a judge that is further behind says so, and coverage has a gap
+BEHIND_S = 60.0  # a judge that is later makes a gap in coverage
 AGAIN_S = 10.0
 CAUGHT_UP_S = 300.0
 
@@ -233,9 +233,9 @@ def told(rows: Rows) -> str:
     return "degraded" if "blocked" not in messengers else "in doubt"
 
 
-# What may be said of a place in each state. A cut agent cannot speak: silence is the live word for
+# Right states of a place. A cut agent cannot report: silence is the live state of
 # it, and what it measured in the dark comes later. On a line that is only slow, things still work.
-# Whose way to the collector is blocked speaks again when it has found another.
+# A blocked agent reports again when it has found another way.
 ACCEPTED = {
     "ok": {"ok"},
     "messengers": {"messengers"},

@@ -321,7 +321,9 @@ KINDS: Mapping[str, Kind] = {
     "whitelist": _whitelist,
     "abroad_cut": _abroad_cut,
     "cut": _either_way("-j DROP"),
-    "dns_turned": _redirect("-p udp --dport 53", 53),  # the provider answers, whoever is asked
+    "dns_turned": _redirect(
+        "-p udp --dport 53", 53
+    ),  # the provider answers queries to all resolvers
     "header_proxy": _redirect("-p tcp --dport 80", PROGRAM_PROXY, "headers"),
     "unknown_dropped": _unknown_dropped,
     "stun_dropped": _drop(f"-p udp {_bytes_at('2112a442', 28, 36)}"),  # RFC 8489, section 5
@@ -333,7 +335,7 @@ KINDS: Mapping[str, Kind] = {
     "first_segment_dropped": _hellos("first_segment"),
     "closed_to_abroad": lambda *_: Measures(forward=("! -s 5.0.0.0/8 -p tcp --syn -j DROP",)),
 }
-# What a line does by itself: nobody is blocked by it, so no experiment has to tell it.
+# Conditions of a line: they are no block, so no experiment has to find them.
 CONDITIONS: Mapping[str, Kind] = {
     "lossy": _either_way(f"-m statistic --mode random --probability {LOST} -j DROP"),
     "portal": _redirect("-p tcp", PROGRAM_HTTP, "portal"),

@@ -56,7 +56,7 @@ def watch(number: int, ttl: int, react: Callable[[Packet], list[Packet]]) -> Non
     mouth = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    held: deque[tuple[float, Held]] = deque()  # when each goes on
+    held: deque[tuple[float, Held]] = deque()  # when each is sent on
     while True:
         while held and held[0][0] <= time.monotonic():
             queue.let_go(held.popleft()[1])

@@ -17,7 +17,7 @@ from support.field import servers
 from support.programs import eventually, module_command
 
 OPENVPN, WIREGUARD = 1194, 51820
-TUNNEL = ABROAD_WIRE[0]  # WireGuard answers from its machine's first address, whoever was asked
+TUNNEL = ABROAD_WIRE[0]  # WireGuard answers from its machine's first address, whichever was queried
 
 
 class Keys:

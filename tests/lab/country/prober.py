@@ -54,7 +54,7 @@ class Task:
     target: str = ""
     service: Service | None = None
     options: Mapping[str, str] = field(default_factory=dict)
-    hosts: frozenset[str] = frozenset()  # nobody waits for a turn: all at once is the point
+    hosts: frozenset[str] = frozenset()  # these take no turns, since all must run at once
 
 
 def main() -> int:

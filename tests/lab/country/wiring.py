@@ -19,7 +19,7 @@ ABROAD_WIRE = ("45.90.0.1", "45.90.0.2")  # abroad, border
 DOMESTIC_WIRE = ("5.2.0.1", "5.2.0.2")
 SIX_WIRE = "2a0d:5600:0"
 FORWARDING = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-NO_DAD = "net.ipv6.conf.default.dad_transmits=0"  # nobody else can have these addresses
+NO_DAD = "net.ipv6.conf.default.dad_transmits=0"  # no other host can have these addresses
 
 
 def lines(country: Topology, abroad_addresses: Iterable[str]) -> Iterator[str]:

@@ -21,7 +21,7 @@ ANCHOR, NEUTRAL = "45.90.2.10", "45.90.2.11"
 ABROAD_WIRE, BORDER_WIRE = "45.90.0.1", "45.90.0.2"
 BORDER_HOME, GATE_WIRE = "45.90.1.1", "45.90.1.2"
 CONTROL_WIRE, CONTROL_ADDRESS = "45.90.3.1", "45.90.3.2"
-INJECTED, ALIVE = "31.13.64.1", "45.92.250.1"  # what forged answers say: nobody, a stranger's host
+INJECTED, ALIVE = "31.13.64.1", "45.92.250.1"  # of forged answers: no host, and a stranger's
 SIX, SIX_ABROAD = "2a0d:5600:1", "2a0d:5600:91"
 ANCHOR_NAME, NEUTRAL_NAME, DOMESTIC_NAME = "anchor.example", "neutral.example", "gov.example"
 

@@ -21,7 +21,7 @@ BACK_S = 180.0  # an end is confirmed after a minute of who waited up to a minut
 # A public cell is of the last whole five minutes, told up to half a minute later, of tests that
 # each takes within two minutes: so long may an older reading stand.
 READING_S = 450.0
-# Issue 18: that our address is blocked is told as `collector_blocked` within five minutes. Until
+# Issue 18: a block of our address is shown as `collector_blocked` within five minutes. Until
 # then vantages may be called silent, as they are, but not offline (design/detection.md).
 DISTURBED_S = 300.0
 CUT = re.compile(r"(?<!may be )\boffline\b", re.I)

@@ -15,7 +15,7 @@ from support.worst_day.truth import Place
 
 NETWORK = "network"  # the subject of a statement on the network itself, else a service
 SERVICES = "services"  # or on all services of a network: their worst
-INCIDENT = "incident "  # or on how an incident is told, with its id
+INCIDENT = "incident "  # or on the text of an incident, with its id
 STATES = ("suspected", "confirmed", "closed", "withdrawn")
 WORST_FIRST = ("blocked", "down", "partial", "unknown", "reachable")
 ISOLATES = re.compile("[\u2066-\u2069]")

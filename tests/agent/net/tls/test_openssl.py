@@ -138,7 +138,7 @@ def server_hello(version: bytes) -> bytes:
     return b"\x16" + version + len(message).to_bytes(2, "big") + message
 
 
-OLD_SERVER_HELLO = server_hello(b"\x03\x01")  # TLS 1.0, which no browser speaks since 2020
+OLD_SERVER_HELLO = server_hello(b"\x03\x01")  # TLS 1.0, which no browser has offered since 2020
 UNSAFE_SERVER_HELLO = server_hello(b"\x03\x03")
 
 

@@ -44,7 +44,7 @@ SHORT = {
 }
 THIRD = {"a third of all": Evening((Busy(0.35, at=AT - HOUR),), hours=3, services=MESSENGERS)}
 SCENES = SHORT | THIRD | BUSY | BLOCKS
-KNOWN_WRONG = {("one network, a third", 0)}  # five vantages of it are told once, at 0.5
+KNOWN_WRONG = {("one network, a third", 0)}  # five vantages of it are confirmed once, at 0.5
 PLAYS = [(name, seed) for seed in range(SEEDS) for name in SCENES]
 
 

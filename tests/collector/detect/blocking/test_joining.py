@@ -65,7 +65,7 @@ def _build_block(
     ("now_s", "kind", "is_joined"),
     [
         (HOUR, IncidentKind.BLOCKING, True),
-        (7 * HOUR, IncidentKind.BLOCKING, False),  # growth calls nobody
+        (7 * HOUR, IncidentKind.BLOCKING, False),  # growth sends no alert
         (HOUR, IncidentKind.PARTIAL, False),
     ],
     ids=["it grows", "long after", "beside a partial"],

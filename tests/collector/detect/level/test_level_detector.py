@@ -152,7 +152,7 @@ def test_an_incident_brackets_the_fall_and_names_its_source() -> None:
     (incident,) = found(readings([*WELL, None, 10.0, 10.0, 100.0, 100.0, 100.0]))
     assert (incident.scope, incident.layer, incident.label) == (IR, "bgp", "national")
     assert incident.state is IncidentState.CLOSED
-    assert incident.parts[0].votes == 0  # nobody claims that these are vantages
+    assert incident.parts[0].votes == 0  # levels have no vantages
     assert incident.started == Bracket(47 * HOUR_US, 50 * HOUR_US)  # good in step 47, bad in 49
     assert incident.confirmed_us == 50 * HOUR_US  # when the step is over
     assert incident.ended == Bracket(50 * HOUR_US, 52 * HOUR_US)

@@ -86,7 +86,7 @@ def test_a_cut_at_an_hour_at_which_most_sleep_is_told_at_once_though_one_went_be
     rng = Random(35)
     people = country(each=2)
     signals = sleep_in_turn(people, [28, 29, 28, 27], rng)
-    cut_s = 4 * DAY + EVENING + HOUR  # on an evening in which nobody sleeps
+    cut_s = 4 * DAY + EVENING + HOUR  # on an evening in which all are awake
     signals += drop(people[:1], cut_s - 90, rng) + drop(people[1:], cut_s, rng)
     (told,) = watched(signals, cut_s / HOUR + 100 / 3_600)
     assert [i.state for i in told] == [IncidentState.CONFIRMED]

@@ -58,7 +58,7 @@ def test_phones_that_went_over_a_day_confirm_nothing(
     [
         ([2.0 * n for n in range(12)], 0, True),
         ([2.0 * n for n in range(12)], 12, True),  # as many in the day before
-        ([2.0 * n for n in range(12)], 13, False),  # most fell before, nobody sees how
+        ([2.0 * n for n in range(12)], 13, False),  # most fell before, unseen
         ([*(2.0 * n for n in range(8)), *(18 + 0.4 * n for n in range(8))], 0, False),  # sleep, cut
         ([0.35 * n for n in range(12)], 0, False),
         ([], 8, False),

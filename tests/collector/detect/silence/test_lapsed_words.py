@@ -17,7 +17,7 @@ from support.presence_model import Signals, at, country, live, world
 
 ONSET = 7_200.0
 CUT = ONSET + 240
-LATER_CUT = ONSET + 420  # by then the block is told
+LATER_CUT = ONSET + 420  # by then the block is confirmed
 ENTRANCES = ("session/0", "session/1", "session/2")
 
 

@@ -161,7 +161,7 @@ def test_who_is_lost_in_one_moment_and_stays_away_does_not_flap(
         (5, 240.0, 40.0, True),  # the rest came back one after another in the last 20 minutes
         (6, 75.0, 40.0, False),  # all of it within seconds are no chance
         (5, 240.0, 5.0, False),  # the rest came back together, from one fault
-        (5, 240.0, None, False),  # nobody else broke
+        (5, 240.0, None, False),  # no other session broke
         (3, 1_200.0, 300.0, False),  # a few of the rest came back, as on any day
     ],
     ids=["throttled", "cut at once", "after a fault", "calm", "churn"],

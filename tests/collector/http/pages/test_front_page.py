@@ -100,7 +100,7 @@ async def test_the_map_says_what_the_list_says_and_nothing_of_few(serve: Serve) 
     elements = ((a.get("id") or "", a.get("class")) for _, a in page.elements)
     listed = {id_[5:]: class_ for id_, class_ in elements if id_.startswith("land-")}
     assert {code: f"land {drawn[code]}" for code in listed} == listed
-    # Two look in Uzbekistan, nobody in Fiji: the same.
+    # Two vantages in Uzbekistan, none in Fiji: the same.
     assert drawn["UZ"] == drawn["FJ"] == "nothing"
     assert "land-UZ" not in page.text
     links = {a["href"] for tag, a in page.elements if tag == "a"}
@@ -184,7 +184,7 @@ async def test_what_ended_stands_where_there_is_room(serve: Serve) -> None:
 
 async def test_who_fell_silent_is_told_in_the_line_of_the_network(serve: Serve) -> None:
     world = long_evening()
-    world.links = []  # whoever were still connected would be spared
+    world.links = []  # connected agents would count as spared
     page = await read(serve, long_evening_feed(world))
     (line,) = [
         (a["class"], page.text[a["id"] or ""])

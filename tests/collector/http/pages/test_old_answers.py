@@ -37,7 +37,7 @@ async def test_over_a_store_that_answers_no_more_pages_tell_incidents_and_their_
         marks = [a.get("class") for tag, a in page.elements if tag == "td" and "KZ" in str(a)]
         assert "reachable" not in marks, path
     feed.book = book()
-    world.clock.advance_us(30 * MINUTE)  # of what is so old nobody knows whether it works still
+    world.clock.advance_us(30 * MINUTE)  # too old to show whether it still works
     for path in PAGES:
         page = await site.page(path)
         assert "reachable" not in [a.get("class") for tag, a in page.elements if tag == "td"], path

@@ -82,7 +82,7 @@ async def test_an_incident_leads_the_page_of_its_service_network_and_region(serv
 
 async def test_whole_country_dark_is_on_the_page_of_each_of_its_networks(serve: Serve) -> None:
     world = long_evening()
-    world.links = []  # whoever were still connected would be spared
+    world.links = []  # connected agents would count as spared
     client = await serve(world.feed(book=book(silence()), public_key=KEY.public))
     for path in ("/networks/AS9198", "/countries/KZ/KZ-71"):
         page = await client.page(path)

@@ -56,4 +56,4 @@ async def test_control_that_does_not_read_is_not_waited_for(tmp_path: Path) -> N
         assert sent[0]
         assert not sent[-1]
         call.cancel()
-        await enrolled(server)  # the collector lives on
+        await enrolled(server)  # the collector still works

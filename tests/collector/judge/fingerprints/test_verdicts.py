@@ -124,7 +124,7 @@ def test_answer(
 ) -> None:
     measurement = build_measurement(address, None, alias=alias)
     verdict = judge_page(country, measurement, control)
-    if control is None and country == "US":  # not of that line, and nobody else looked
+    if control is None and country == "US":  # not of that line, and no other evidence
         assert verdict.state is UNKNOWN
     else:
         assert (verdict.state, verdict.fingerprint) == (state, line)

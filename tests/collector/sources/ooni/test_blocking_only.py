@@ -59,7 +59,7 @@ def test_what_is_not_told_is_not_made_up() -> None:
     assert (found["layer"], found["method"]) == ("tcp", "")
 
 
-# The helper as a probe writes it that did not keep its answer: nothing failed, nothing is told.
+# A helper whose answer the probe did not store: no failure and no result.
 EMPTY_PAGE = {"body_length": 0, "failure": None, "title": "", "headers": None, "status_code": 0}
 EMPTY = {"tcp_connect": None, "http_request": EMPTY_PAGE, "dns": {"failure": None, "addrs": None}}
 CLEAR, SECURE = "http://www.example.com/", "https://www.example.com/"

@@ -101,7 +101,7 @@ async def test_answers_do_not_wait_long_for_one_that_does_not_come(
     assert not unanswered.done()
     with pytest.raises(nats.errors.TimeoutError):
         await unanswered
-    await client.answer(1, STORED % 8)  # it is late, and harms nobody
+    await client.answer(1, STORED % 8)  # a late answer is harmless
     (again,) = await send(publisher, client, 1)
     await client.answer(2, STORED % 9)
     assert await again == 9

@@ -38,7 +38,7 @@ def test_iodas_signals_are_series_of_their_entities() -> None:
     assert found[Scope("ZZ", asn=197207), "bgp"].values == (20, None)  # less than nothing
     assert (made.replay.since_us, made.replay.until_us) == (T0, T0 + 1_800 * SECOND_US)
     assert made.replay.truths == ()
-    assert made.replay.vantages == ()  # nobody claims that these are vantages
+    assert made.replay.vantages == ()  # levels have no vantages
     assert not made.complaints  # every answer has such signals
     (note,) = made.notes
     assert note.endswith("the signal 'ping-slash24-loss' holds lists, no levels; it is left out.")
