@@ -157,7 +157,7 @@ def _send_tiny_headers_and_bytes(port: int) -> None:
 
 
 def grpc_inputs(port: int) -> Iterator[Callable[[], object]]:
-    """Yield the largest and smallest gRPC messages of a stranger and a held agent."""
+    """Yield the largest and smallest gRPC messages of strangers and quarantined keys."""
     yield lambda: _send_tiny_headers_and_bytes(port)
     certificate = ssl.get_server_certificate((HOST, port), timeout=WAIT_S).encode()
     pin = hashlib.sha256(encode_public_key(certificate)).digest()

@@ -145,7 +145,7 @@ class Held:
 
 
 async def test_a_day_that_breaks_off_does_not_look_whole(serve: Serve) -> None:
-    """A day that breaks off does not look whole, and blocks its key meanwhile."""
+    """A day that breaks off does not look whole; its key gets one day at a time."""
     rows = [judged(n) for n in range(20)]
     held = Held(rows)
     client = await serve(build_feed(build_world(*rows), measurements=held.read))

@@ -126,7 +126,7 @@ async def test_whoever_guesses_has_to_wait_and_the_operator_has_not(
 async def test_who_asks_much_at_once_and_knows_it_is_kept_from_nothing(client: Site) -> None:
     """A reader with a password gets many answers at once.
 
-    An operator's page asks for a dozen things as it opens, before any cache.
+    A reader's own page asks for a dozen things as it opens, before the password is verified.
     """
 
     async def ask() -> int:
