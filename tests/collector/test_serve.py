@@ -68,7 +68,7 @@ async def enrolled(home: Served, stub: "intake_pb2_grpc.IntakeAsyncStub") -> Cal
 
 
 @only_looks
-async def test_results_go_from_the_door_to_the_page(home: Served) -> None:
+async def test_results_go_from_intake_to_the_page(home: Served) -> None:
     until_now(lambda: home.get("/readyz")[0] == 200)
     async with stub_of(home) as stub:
         call = await greeted(stub, caller := await enrolled(home, stub))
@@ -266,7 +266,7 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
 
 
 @only_looks
-def test_a_caller_that_says_nothing_is_shown_the_door(home: Served) -> None:
+def test_a_silent_caller_is_disconnected(home: Served) -> None:
     """A silent caller is disconnected, by TCP alone and in half a handshake."""
     place = ("127.0.0.1", home.grpc_port)
     with (

@@ -46,12 +46,12 @@ def test_beside_a_large_envelope_there_is_little_room() -> None:
     )
 
 
-def test_who_has_it_gets_nothing_and_nobody_gets_what_is_too_large() -> None:
+def test_an_agent_with_the_plan_gets_nothing_and_no_plan_may_be_too_large() -> None:
     assert next_piece(PACKED, 6, pb.PlanHeld(version=6), 512) is None
     assert next_piece(bytes(MAX_PACKED + 1), 6, pb.PlanHeld(version=5), 512) is None
 
 
-def test_a_plan_that_was_replaced_meanwhile_is_begun_anew() -> None:
+def test_a_plan_replaced_meanwhile_is_started_over() -> None:
     gathered = PlanAssembler()
     gathered.add_piece(given(gathered.progress(5)))
     held = gathered.progress(5)

@@ -142,7 +142,7 @@ def test_what_fails_for_all_controls_or_was_not_looked_at_is_not_blocked(case: D
 
 @settings(max_examples=limit_examples(500), deadline=None)
 @given(drawn())
-def test_who_agrees_with_a_sealed_lookup_is_not_blocked_for_dns(case: Drawn) -> None:
+def test_a_lookup_equal_to_an_encrypted_one_is_no_dns_block(case: Drawn) -> None:
     system = str(case.here[0]["system A"])
     verdict = case.judge([{"doh A": system}])
     assert (verdict.state, verdict.layer) != (VerdictState.BLOCKED, "dns"), verdict

@@ -70,7 +70,7 @@ def test_a_place_that_is_none_is_a_sentence(
     assert place in capsys.readouterr().err
 
 
-def test_who_has_not_joined_has_nobody_to_hand_on_to(
+def test_an_agent_that_has_not_joined_cannot_relay(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(State(tmp_path / "none"), "a.example:1") == 1

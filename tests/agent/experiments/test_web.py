@@ -234,7 +234,7 @@ class Slow(FakeNet):
         return await super().connect(address, port, on=on, endpoint=endpoint)
 
 
-def test_a_connection_that_had_to_wait_long_is_made_anew_before_it_is_used() -> None:
+def test_a_connection_that_waited_long_is_reopened_before_use() -> None:
     page = Page(title="Hello")
     world = site({"https://www.test/": page}, port=443, names={"www.test": (FORGED, GOOD)})
 

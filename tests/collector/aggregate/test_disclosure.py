@@ -151,7 +151,7 @@ crowds = st.dictionaries(
 
 @settings(deadline=None, max_examples=limit_examples(100))
 @given(crowds)
-def test_who_is_counted_nowhere_changes_nothing(world: dict[Place, Crowd]) -> None:
+def test_uncounted_people_change_no_public_answer(world: dict[Place, Crowd]) -> None:
     """People who are counted nowhere change no public answer.
 
     The theorem: what is public is a function of those in a network, or others, of k.
@@ -234,7 +234,7 @@ def test_an_adversary_with_all_answers_recovers_no_cell_of_few(world: World) -> 
     assert find_recovered(world, read_all) == []
 
 
-def test_the_adversary_has_teeth() -> None:
+def test_the_adversary_breaks_the_earlier_rule() -> None:
     """The attack recovers cells of the earlier rule, so that it is no weak test.
 
     It uses 0.7 for a network beside 0.8 for its region, and another region without rows.

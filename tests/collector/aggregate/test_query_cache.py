@@ -275,7 +275,7 @@ async def test_concurrent_first_questions_are_answered_by_one_query() -> None:
     assert counting.asked.empty()
 
 
-async def test_stale_answer_is_made_anew_when_nothing_renews_it() -> None:
+async def test_stale_answer_is_rebuilt_when_nothing_renews_it() -> None:
     clock, counting, kept = cache()
     for turn in (1, 2):
         counting.told.put_nowait(turn)

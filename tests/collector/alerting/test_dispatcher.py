@@ -53,7 +53,7 @@ class Lease:
     is_held: bool = False
 
 
-async def test_who_may_have_lost_the_lease_sends_nothing(office: Office) -> None:
+async def test_a_leader_that_may_have_lost_the_lease_sends_nothing(office: Office) -> None:
     """The next leader sends what had not arrived; this one might send it too."""
     lease = office.dispatcher._permission = Lease()
     await office.takes(told(book(silence())))
@@ -144,7 +144,7 @@ async def test_a_dead_receiver_is_tried_for_a_day_and_a_restart_loses_nothing(
     again.outbox.close()
 
 
-async def test_who_says_when_to_come_again_is_heeded_and_who_is_gone_is_left_alone(
+async def test_retry_after_is_obeyed_and_a_gone_receiver_is_given_up(
     office: Office,
 ) -> None:
     limited = DeliveryError("answered 429", retry_after_s=600)
@@ -193,7 +193,9 @@ def test_the_log_is_followed_from_where_it_was_left(tmp_path: Path) -> None:
         ({"services": ("signal",)}, ["confirmed", "withdrawn"]),
     ],
 )  # fmt: skip
-def test_who_hears_of_what(filters: dict[str, Any], heard: list[str]) -> None:
+def test_receivers_get_the_incidents_they_asked_for(
+    filters: dict[str, Any], heard: list[str]
+) -> None:
     receiver = replace(DESK, **filters)
     found = [one for one in told(evening_book()) if receiver.accepts(one)]
     assert sorted(one["state"] for one in found) == sorted(heard)

@@ -179,7 +179,7 @@ async def test_what_did_not_arrive_is_tried_again(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("fast")
-async def test_who_does_not_lead_says_nothing() -> None:
+async def test_a_collector_that_does_not_lead_reports_nothing() -> None:
     post = Post()
     lease = Lease()
     source = Source([FULL])

@@ -120,7 +120,7 @@ async def test_no_turn_of_the_loop_parses_more_than_a_piece(
     assert max(pieces.values()) <= READ_BYTES
 
 
-async def test_who_asks_nothing_is_let_go_and_who_reads_is_not() -> None:
+async def test_an_idle_client_is_disconnected_and_a_reading_one_is_not() -> None:
     feed = evening().feed()
     async with AsyncExitStack() as stack:
         guard, port = await stack.enter_async_context(served(feed))
@@ -136,7 +136,7 @@ async def test_who_asks_nothing_is_let_go_and_who_reads_is_not() -> None:
         assert guard.dropped_count == 3
 
 
-async def test_who_does_not_read_a_long_answer_is_let_go() -> None:
+async def test_a_client_that_does_not_read_a_long_answer_is_disconnected() -> None:
     async with AsyncExitStack() as stack:
         guard, port = await stack.enter_async_context(served(evening().feed()))
         asks = b"GET /static/page.css HTTP/1.1\r\nHost: x\r\n\r\n" * 2_000

@@ -156,7 +156,7 @@ def test_a_withdrawal_stands_until_there_is_new_evidence(
     assert stands == (state == "withdrawn")
 
 
-def test_who_was_told_of_a_withdrawal_is_told_of_what_came_after(desk: Desk) -> None:
+def test_receivers_of_a_withdrawal_also_get_what_came_after(desk: Desk) -> None:
     desk.finds(CERTAIN)
     desk.says(OperatorAct.WITHDRAWN, "Our carrier had a fault.")
     desk.says(OperatorAct.CONFIRMED, "It had not.")

@@ -130,7 +130,7 @@ async def test_sessions_end(caller: Caller, backend: FakeBackend) -> None:
     assert (await caller.get("/console"))[0] == 303
 
 
-async def test_whoever_changes_is_out(caller: Caller) -> None:
+async def test_a_changed_user_is_logged_out(caller: Caller) -> None:
     await caller.log_in(VIEWER)
     operators = caller.gate.backend.operators
     operators.set_totp(VIEWER, "JBSWY3DPEHPK3PXP")
@@ -311,7 +311,7 @@ def test_right_login_of_one_name_forgets_no_tries_at_another() -> None:
     assert guesses == 60
 
 
-def test_who_tries_from_everywhere_keeps_out_neither_the_known_nor_the_machine_itself() -> None:
+def test_guesses_from_everywhere_lock_out_no_returning_user_and_not_the_machine() -> None:
     attempts = LoginThrottle()
     for number in range(200):
         attempts.count_try("operator", f"place {number}", "", number)
@@ -331,7 +331,7 @@ def test_a_crowd_of_places_does_not_make_the_tries_at_a_name_forgotten() -> None
     assert attempts.count_try("operator", "another place", "", 6_000) > 0
 
 
-def test_who_may_in_by_one_name_cannot_guess_at_another_for_ever() -> None:
+def test_a_user_cannot_guess_at_another_name_without_end() -> None:
     attempts, guesses = LoginThrottle(), 0
     for turn in range(100):
         guesses += attempts.count_try("operator", LOCAL_ORIGIN, "", turn) == 0

@@ -122,7 +122,7 @@ async def test_no_more_comes_back_than_the_limit(opening: bytes) -> None:
     assert 0 < len(reply) <= MAX_HEAD
 
 
-async def test_who_says_nothing_is_dropped_in_the_end() -> None:
+async def test_a_silent_client_is_dropped_in_the_end() -> None:
     async with opened(EchoServer(timeout_s=0.01)) as port, connection(port) as (reader, _):
         with suppress(ConnectionResetError):
             assert await reader.read() == b""

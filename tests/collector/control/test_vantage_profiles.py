@@ -68,7 +68,7 @@ def draw_facts(drawn: random.Random) -> VantageFacts:
 
 
 @pytest.mark.parametrize("kept", [4, vantage_memory.NAMES_KEPT])
-def test_what_a_memory_leaves_as_it_was_is_as_if_concluded_anew(
+def test_an_unchanged_memory_equals_a_recomputed_one(
     kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = random.Random(20)

@@ -57,7 +57,7 @@ async def test_an_endless_body_is_left_when_it_is_too_long() -> None:
 
 
 @pytest.mark.parametrize("drip", [False, True], ids=["hanging", "dripping"])
-async def test_who_never_ends_is_left_at_the_deadline(*, drip: bool) -> None:
+async def test_an_endless_server_is_left_at_the_deadline(*, drip: bool) -> None:
     async def slow(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         if drip:

@@ -103,7 +103,7 @@ def test_silences_of_a_day_fall_into_a_window_by_chance() -> None:
     assert silence_chance(12.0, 120.0) == pytest.approx(1 - math.exp(-1 / 60))
 
 
-def test_who_claims_many_places_has_still_one_vote() -> None:
+def test_a_vantage_that_claims_many_places_has_one_vote() -> None:
     many = [
         (VantageRef(f"s{i}", "one", VantageLocation("KZ", f"R{i}", 1, "fixed"), 0), True)
         for i in range(10)

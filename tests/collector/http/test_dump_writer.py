@@ -148,7 +148,7 @@ async def test_day_that_lost_its_rows_has_no_file_any_more(store: Store, tmp_pat
     assert (listed(folder), (folder / FILE).exists()) == ([], False)
 
 
-async def test_who_fell_silent_is_told_and_not_what_too_few_of_them_say(
+async def test_the_file_has_silent_counts_but_no_results_of_too_few(
     store: Store, tmp_path: Path
 ) -> None:
     await store.replace_cells([cell(2, silent=30)])

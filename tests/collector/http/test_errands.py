@@ -66,7 +66,7 @@ async def test_a_picture_of_a_month_for_print(serve: Serve, reader: Open, tmp_pa
         assert "Kazakhstan · 1 January 2022" in str(drawn)
 
 
-async def test_who_they_are_and_what_may_be_used(
+async def test_the_site_names_its_operators_and_the_license(
     serve: Serve, reader: Open, tmp_path: Path
 ) -> None:
     async with front_page(serve, reader, tmp_path) as seen:

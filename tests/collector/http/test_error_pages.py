@@ -31,7 +31,7 @@ async def test_a_browser_gets_a_page_that_leads_on_in_the_reader_s_language(serv
     assert "<b>" not in html
 
 
-async def test_whoever_asks_too_much_is_told_when_to_come_back(serve: Serve) -> None:
+async def test_a_reader_over_the_limit_gets_a_retry_time(serve: Serve) -> None:
     client = await serve(evening().feed(requests_a_minute=2, client_address=lambda way: "one"))
     for _ in range(3):
         answer = await client.get("/methodology", headers=_BROWSER)

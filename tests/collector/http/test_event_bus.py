@@ -35,7 +35,7 @@ async def test_a_reader_hears_what_comes_after_it_came() -> None:
     assert bus.readers == 0
 
 
-async def test_who_comes_back_gets_what_was_missed() -> None:
+async def test_a_returning_reader_gets_missed_events() -> None:
     bus = EventBus("b")
     for n in range(1, 6):
         bus.publish("cell", str(n))
@@ -64,7 +64,7 @@ async def test_too_long_away_means_resync() -> None:
         assert [e.data for e in await heard(subscription, 3)] == ["5", "6", "7"]
 
 
-async def test_a_slow_reader_is_told_and_let_go_and_the_others_hear_on() -> None:
+async def test_a_slow_reader_is_disconnected_with_notice_and_others_are_not() -> None:
     bus = EventBus("b", queue=3)
     with bus.subscribe() as slow, bus.subscribe() as quick:
         for n in range(1, 4):

@@ -62,7 +62,7 @@ async def test_only_a_proxy_that_is_trusted_says_who_asks(serve: Serve) -> None:
     assert (await client.get("/api/v1/log", headers=told)).status == 429
 
 
-async def test_who_has_no_address_to_count_by_is_not_counted(serve: Serve) -> None:
+async def test_a_request_without_an_address_is_not_counted(serve: Serve) -> None:
     feed = World().feed(requests_a_minute=1, client_address=lambda way: "")
     client = await serve(feed)
     for _ in range(3):

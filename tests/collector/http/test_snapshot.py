@@ -95,7 +95,7 @@ def test_few_are_shown_among_their_country_s_other_networks() -> None:
     assert shown.group.asn == 2
 
 
-def test_who_fell_silent_in_named_networks_is_no_other_network() -> None:
+def test_silent_vantages_of_named_networks_are_in_no_other_network() -> None:
     """Each of too few in a bin, they are counted together there."""
     silences = [
         SilenceCount(country="KZ", region="", asn=asn, access="fixed", start_us=CURRENT, vantages=4)

@@ -38,9 +38,7 @@ def test_a_revocation_that_could_not_be_read_is_read_at_the_next_look(tmp_path: 
     command.close()
 
 
-def test_who_was_forgotten_is_no_longer_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_forgotten_agent_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A forgotten agent is refused at once.
 
     It was accepted until the next restart once, and its results were refused after that.

@@ -40,7 +40,7 @@ async def test_invite_is_used_up_by_the_first_key_until_it_is_revoked(tmp_path: 
         assert await refused(stub, first.enrol_request(server.invite())) == "revoked"
 
 
-async def test_who_was_invited_joins_beside_a_flood_from_the_same_network(
+async def test_an_invited_agent_joins_beside_a_flood_from_its_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ingest_server(tmp_path, allows_strangers=True) as server, channel(server) as stub:

@@ -193,7 +193,9 @@ async def deliver(
     call.cancel()
 
 
-async def test_who_finds_a_block_and_turns_on_a_vpn_blocks_nothing_abroad(tmp_path: Path) -> None:
+async def test_an_agent_that_turns_on_a_vpn_in_a_block_blocks_nothing_abroad(
+    tmp_path: Path,
+) -> None:
     async with two_countries(tmp_path) as server, channel(server) as stub:
         caller = await enrolled(server)
 
@@ -238,7 +240,7 @@ async def test_a_lone_envelope_places_later_ones_only_where_its_agent_sends_it(
         assert stay.location.country == "KZ"
 
 
-async def test_who_erases_itself_is_forgotten_here_too(tmp_path: Path) -> None:
+async def test_an_agent_that_erases_itself_is_forgotten_here_too(tmp_path: Path) -> None:
     async with two_countries(tmp_path) as server, channel(server) as stub:
         caller = await enrolled(server)
         call = stub.Session(metadata=(("x-forwarded-for", "203.0.113.9"),))

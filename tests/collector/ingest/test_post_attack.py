@@ -217,7 +217,7 @@ async def post(port: int, envelope: bytes) -> bytes:
             writer.transport.abort()
 
 
-async def test_who_brings_envelopes_is_never_charged(port: int) -> None:
+async def test_a_sender_of_envelopes_is_never_charged(port: int) -> None:
     """A whole carrier behind one address posts on; the same address's junk is cut off."""
     for _ in range(40):
         assert b"200 OK" in await post(port, b"good")

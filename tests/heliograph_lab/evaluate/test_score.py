@@ -55,7 +55,7 @@ def test_the_first_row_and_the_confirmed_one_have_their_delays() -> None:
     assert (verdict.right, verdict.calls, verdict.wrong) == (1, 2, ())
 
 
-def test_what_was_not_told_was_found_never_and_what_nobody_can_tell_counts_neither_way() -> None:
+def test_missed_cuts_are_never_found_and_unscoreable_ones_do_not_count() -> None:
     (found,) = judged([truth(Scope("KZ"))]).truths
     assert not found.is_detected
     assert (found.confirmed_s, found.restored_s) == (NEVER, NEVER)
@@ -139,7 +139,7 @@ def test_a_relabeled_silence_is_excused_though_half_are_back_already() -> None:
     assert judged([block], replace(row, causes=((SOON, "own_block"),))).wrong == ()
 
 
-def test_a_fade_that_has_begun_may_be_told_and_who_is_back_is_no_longer_cut() -> None:
+def test_a_fade_counts_from_its_begin_and_returned_vantages_are_not_cut() -> None:
     members = {
         v.nym: (ONSET + i * MINUTE, END if i < 20 else END + 20 * MINUTE)
         for i, v in enumerate(PEOPLE)

@@ -129,7 +129,7 @@ async def test_flood_of_later_replies_is_bounded(opening: Opening) -> None:
     assert len(present(seen.observation.dns).later) == 16
 
 
-async def test_who_asked_is_told_coarsely(opening: Opening) -> None:
+async def test_the_address_of_the_asker_is_recorded_coarsely(opening: Opening) -> None:
     answers = {
         "A": f"{NAME}. 60 IN A 203.0.113.9",
         "AAAA": f"{NAME}. 60 IN AAAA 2001:db8:7:8::9",

@@ -131,7 +131,7 @@ def test_a_known_night_explains_the_share_that_it_took_and_no_more(
 @pytest.mark.parametrize(
     ("gone", "confirmed"), [(11, ["national"]), (8, [])], ids=["all but one", "half of the others"]
 )
-def test_who_did_not_sleep_in_the_known_night_does_not_in_the_next(
+def test_people_awake_in_the_first_night_are_expected_awake_in_the_next(
     gone: int, confirmed: list[str]
 ) -> None:
     """People who did not sleep in the first night do not in the next.

@@ -145,7 +145,7 @@ def test_slow_fall_of_an_evening_is_the_level_s_if_it_waits() -> None:
         (240.0, 80.0, 0, False),  # one by one, as sessions break
     ],
 )
-def test_who_is_lost_in_one_moment_and_stays_away_does_not_flap(
+def test_a_vantage_lost_once_that_stays_away_does_not_flap(
     spread_s: float, away_s: float, back: int, *, are_gone: bool
 ) -> None:
     first_s = NOW_S - away_s - spread_s

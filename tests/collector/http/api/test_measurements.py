@@ -105,7 +105,7 @@ async def test_the_operator_comes_in_with_basic_or_bearer(client: Site) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/v1/measurements", "/metrics"])
-async def test_whoever_guesses_has_to_wait_and_the_operator_has_not(
+async def test_a_guesser_has_to_wait_and_the_operator_does_not(
     serve: Serve, world: World, path: str
 ) -> None:
     feed = world.feed(operator_hash=KEPT, metrics_open=False, client_address=first_hop)
@@ -123,7 +123,7 @@ async def test_whoever_guesses_has_to_wait_and_the_operator_has_not(
     assert (await client.get(path, headers=header("again") | elsewhere)).status == 401
 
 
-async def test_who_asks_much_at_once_and_knows_it_is_kept_from_nothing(client: Site) -> None:
+async def test_many_requests_at_once_with_the_password_all_succeed(client: Site) -> None:
     """A reader with a password gets many answers at once.
 
     A reader's own page asks for a dozen things as it opens, before the password is verified.

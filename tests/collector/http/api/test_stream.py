@@ -38,7 +38,7 @@ async def test_events_come_with_id_name_and_data(serve: Serve) -> None:
     assert heard == b'id: t-1\nevent: cell\ndata: {"service": "telegram"}\n\n'
 
 
-async def test_who_loses_the_line_before_any_event_misses_none(serve: Serve) -> None:
+async def test_a_reader_disconnected_before_any_event_misses_none(serve: Serve) -> None:
     """A browser sends back the last id that it saw, be it that of the welcome."""
     feed = World().feed()
     feed.bus.publish("cell", "[0]")

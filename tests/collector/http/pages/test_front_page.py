@@ -182,7 +182,7 @@ async def test_what_ended_stands_where_there_is_room(serve: Serve) -> None:
         assert order[order.index("ended") - 1] == after
 
 
-async def test_who_fell_silent_is_told_in_the_line_of_the_network(serve: Serve) -> None:
+async def test_a_networks_line_names_its_silence(serve: Serve) -> None:
     world = long_evening()
     world.links = []  # connected agents would count as spared
     page = await read(serve, long_evening_feed(world))

@@ -200,7 +200,7 @@ FIRST_SEEN = [
 
 
 @pytest.mark.parametrize(("id_", "imported", "told"), FIRST_SEEN)
-async def test_who_saw_it_first_is_told_only_where_a_source_has_the_start(
+async def test_the_first_source_is_named_only_where_one_has_the_start(
     serve: Serve, id_: str, imported: ImportedHistory, told: list[str]
 ) -> None:
     async def read_imported(filters: ImportedFilter, most: int) -> ImportedHistory:
@@ -217,7 +217,7 @@ async def test_who_saw_it_first_is_told_only_where_a_source_has_the_start(
     assert not told or ("our first row" in table and "suspected within" in table)
 
 
-async def test_who_knows_better_finds_whom_to_tell_and_a_paper_what_to_cite(serve: Serve) -> None:
+async def test_the_page_has_a_contact_for_corrections_and_a_citation(serve: Serve) -> None:
     path = f"/incidents/{ALMATY}"
     publisher = Publisher(operator="The Sun", contact="mailto:desk@sun.example.org")
     page = await open_page(serve, path, publisher=publisher)

@@ -185,7 +185,7 @@ def test_regions_have_names_in_each_language() -> None:
     assert labels.region_name("XX-1") == "XX-1"
 
 
-async def test_who_is_not_heard_is_told_beside_what_works_for_the_others(serve: Serve) -> None:
+async def test_silent_networks_are_named_beside_a_working_service(serve: Serve) -> None:
     """Silent networks are named beside a service that others can reach."""
     page = await (await serve(feed(long_evening()))).page("/countries/KZ")
     told = page.text["service-whatsapp-now"]

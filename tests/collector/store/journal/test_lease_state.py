@@ -42,7 +42,7 @@ def test_lease_is_taken_once_its_holder_has_stopped(
     assert taken_s[0] == waits_s
 
 
-def test_each_renewal_begins_the_wait_anew() -> None:
+def test_each_renewal_restarts_the_wait() -> None:
     watch = LeaseWatch(ONE, trusts_servers=False)
     for second in range(100):
         assert watch.choose_revision(LeaseKey(second, TWO), second * S) is None

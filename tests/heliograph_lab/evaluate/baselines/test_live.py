@@ -57,7 +57,7 @@ def test_after_a_restart_only_those_count_who_came_back() -> None:
     assert counted(made)[Scope("KZ")] == [2, 1, 1]
 
 
-def test_who_moves_counts_where_it_is_now_and_before_the_first_nothing_is_known() -> None:
+def test_a_moved_vantage_counts_where_it_is_now_and_none_before_the_first() -> None:
     made = replay(arrival(1, "a"), arrival(15, "a", AST))
     assert counted(made)[Scope("KZ", region="ALA")] == [1, 0, 0]
     assert counted(made)[Scope("KZ", asn=102)] == [None, 1, 1]

@@ -94,7 +94,7 @@ def test_a_power_cut_leaves_machines_that_have_just_started() -> None:
     assert Counter(of_power)[False] > 0
 
 
-def test_who_is_killed_closes_its_session_and_who_is_cut_does_not() -> None:
+def test_a_killed_agent_closes_its_session_and_a_cut_one_does_not() -> None:
     for family, closes in (("crash", True), ("step", False)):
         replay = play(family)
         (truth,) = (t for t in replay.truths if t.members)
